@@ -1,0 +1,1 @@
+//! In-process EVM chain over revm with Ethereum JSON-RPC.

@@ -1,0 +1,1 @@
+//! Runs canonical programs fast and safely on wasmtime.

@@ -1,0 +1,1 @@
+//! The deterministic machine: gate, canonicaliser, metering, WASI polyfill.

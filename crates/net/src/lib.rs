@@ -1,0 +1,1 @@
+//! Peer-to-peer network: endpoint, gossip of asks, deal sessions, blobs by hash.

@@ -1,0 +1,20 @@
+//! The rules of the market: everything both sides must compute alike.
+//!
+//! No IO, no clock, no randomness. Money is integer base units of the market's one ERC-20 token;
+//! a price is base units per Tfuel (10^12 fuel).
+//!
+//! | module | knows |
+//! |---|---|
+//! | [`types`] | every signed struct, its EIP-712 hash, and the market's domain |
+//! | [`signing`] | 65-byte signatures: sign, recover, check |
+//! | [`pricing`] | price curves, fees, collateral |
+//! | [`receipt`] | what a halted task is, and the Merkle-sum tree over an order's tasks |
+//! | [`wire`] | messages of a deal session and of gossip, with bounded decoding |
+
+pub mod pricing;
+pub mod receipt;
+pub mod signing;
+pub mod types;
+pub mod wire;
+
+pub use alloy_primitives::{Address, B256, Bytes, U256, keccak256};

@@ -1,0 +1,98 @@
+//! Prices and fees, in integers. `contracts/src/Pricing.sol` computes the same numbers.
+
+use alloy_primitives::U256;
+
+use crate::types::{Ask, Deal};
+
+/// Fuel in one Tfuel.
+pub const TFUEL: u64 = 1_000_000_000_000;
+
+/// Basis points in one.
+pub const BPS: u32 = 10_000;
+
+/// Price of an ask at `now` (unix seconds), base units per Tfuel; `None` outside `[from, to)`.
+///
+/// The distance travelled is rounded down: a falling price is rounded up, a rising one down.
+pub fn price_at(ask: &Ask, now: u64) -> Option<u128> {
+    if now < ask.from || now >= ask.to {
+        return None;
+    }
+    let travelled = |span: u128| -> u128 {
+        let value = U256::from(span) * U256::from(now - ask.from) / U256::from(ask.to - ask.from);
+        value.to::<u128>()
+    };
+    Some(if ask.priceEnd >= ask.priceStart {
+        ask.priceStart + travelled(ask.priceEnd - ask.priceStart)
+    } else {
+        ask.priceStart - travelled(ask.priceStart - ask.priceEnd)
+    })
+}
+
+/// Fee of an order: ⌊price · fuel / 10^12⌋ + taskFee · tasks, base units; `None` above 2^128 − 1.
+pub fn fee(price: u128, task_fee: u128, fuel: u128, tasks: u32) -> Option<u128> {
+    let value = U256::from(price).checked_mul(U256::from(fuel))? / U256::from(TFUEL)
+        + U256::from(task_fee) * U256::from(tasks);
+    value.try_into().ok()
+}
+
+/// Fee of an order in a deal, base units.
+pub fn order_fee(deal: &Deal, fuel: u128, tasks: u32) -> Option<u128> {
+    fee(deal.price, deal.taskFee, fuel, tasks)
+}
+
+/// ⌊amount · bps / 10_000⌋; `None` above 2^128 − 1.
+pub fn share(amount: u128, bps: u32) -> Option<u128> {
+    (U256::from(amount) * U256::from(bps) / U256::from(BPS)).try_into().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ask(start: u128, end: u128) -> Ask {
+        Ask { priceStart: start, priceEnd: end, from: 100, to: 110, ..empty_ask() }
+    }
+
+    fn empty_ask() -> Ask {
+        Ask {
+            provider: Default::default(),
+            endpoint: Default::default(),
+            priceStart: 0,
+            priceEnd: 0,
+            from: 0,
+            to: 0,
+            taskFee: 0,
+            minBudget: 0,
+            maxBudget: 0,
+            collateralBps: 0,
+            latePenaltyBps: 0,
+            maxSeconds: 0,
+            capacity: 0,
+            cores: 0,
+            fuelPerSecond: 0,
+            maxMemory: 0,
+            court: Default::default(),
+            counter: 0,
+            salt: 0,
+        }
+    }
+
+    #[test]
+    fn price_runs_linearly_in_a_half_open_window() {
+        assert_eq!(price_at(&ask(50, 0), 99), None);
+        assert_eq!(price_at(&ask(50, 0), 100), Some(50));
+        assert_eq!(price_at(&ask(50, 0), 109), Some(5));
+        assert_eq!(price_at(&ask(50, 0), 110), None);
+        assert_eq!(price_at(&ask(0, 7), 105), Some(3));
+        assert_eq!(price_at(&ask(7, 0), 105), Some(4));
+        assert_eq!(price_at(&ask(0, u128::MAX), 109), Some(u128::MAX / 10 * 9 + 4));
+    }
+
+    #[test]
+    fn fee_rounds_down_and_refuses_overflow() {
+        assert_eq!(fee(3, 5, TFUEL as u128 - 1, 2), Some(12));
+        assert_eq!(fee(u128::MAX, 0, TFUEL as u128, 1), Some(u128::MAX));
+        assert_eq!(fee(u128::MAX, 1, TFUEL as u128, 1), None);
+        assert_eq!(fee(u128::MAX, u128::MAX, u128::MAX, u32::MAX), None);
+    }
+}

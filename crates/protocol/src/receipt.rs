@@ -1,0 +1,226 @@
+//! What a task's end is, and how an order's tasks are committed to in 32 bytes.
+//!
+//! The tree is a Merkle-sum tree: every node carries the fuel of the leaves below it, so that a
+//! wrong total is provable with one node (`MACHINE.md` §8).
+
+use alloy_primitives::{B256, keccak256};
+use serde::{Deserialize, Serialize};
+
+/// Most tasks in one order: 2^16.
+pub const MAX_ORDER_TASKS: u32 = 1 << 16;
+
+/// How a task ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[repr(u8)]
+pub enum Status {
+    /// Returned from its entry point or called `exit`.
+    Finished = 0,
+    /// Trapped. With negative fuel left: ran out of fuel. No other reason is told.
+    Trap = 1,
+}
+
+/// The halted state of a task: what a provider asserts and a court can check.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Halted {
+    /// How it ended.
+    pub status: Status,
+    /// Exit code; 0 if it trapped.
+    pub exit_code: u32,
+    /// keccak chain over the output's 32-byte leaves (`Halted::chain`).
+    pub out_hash: B256,
+    /// Output bytes.
+    pub out_len: u64,
+    /// Fuel left; negative when it ran out.
+    pub fuel_left: i64,
+    /// Reserved system word; 0 in canonVersion 1.
+    pub digest: u64,
+}
+
+impl Halted {
+    /// H(halted) = keccak("rialto-halt" ‖ status u8 ‖ exitCode u32 ‖ outHash ‖ outLen u64 ‖
+    /// fuelLeft i64 ‖ digest u64), integers big-endian.
+    pub fn hash(&self) -> B256 {
+        let mut bytes = Vec::with_capacity(72);
+        bytes.extend_from_slice(b"rialto-halt");
+        bytes.push(self.status as u8);
+        bytes.extend_from_slice(&self.exit_code.to_be_bytes());
+        bytes.extend_from_slice(self.out_hash.as_slice());
+        bytes.extend_from_slice(&self.out_len.to_be_bytes());
+        bytes.extend_from_slice(&self.fuel_left.to_be_bytes());
+        bytes.extend_from_slice(&self.digest.to_be_bytes());
+        keccak256(bytes)
+    }
+
+    /// Fuel used under a limit: all of it when it ran out.
+    pub fn fuel_used(&self, fuel_limit: u64) -> u64 {
+        fuel_limit - u64::try_from(self.fuel_left).unwrap_or(0).min(fuel_limit)
+    }
+}
+
+/// One link of the output chain: keccak(outHash ‖ leaf). The chain starts at zero; the last leaf of
+/// a stream is padded with zeros (`outLen` tells how many of its bytes count).
+pub fn chain_output(out_hash: B256, leaf: &[u8; 32]) -> B256 {
+    let mut bytes = [0u8; 64];
+    bytes[..32].copy_from_slice(out_hash.as_slice());
+    bytes[32..].copy_from_slice(leaf);
+    keccak256(bytes)
+}
+
+/// Output hash of a whole stream.
+pub fn output_hash(output: &[u8]) -> B256 {
+    output.chunks(32).fold(B256::ZERO, |hash, chunk| {
+        let mut leaf = [0u8; 32];
+        leaf[..chunk.len()].copy_from_slice(chunk);
+        chain_output(hash, &leaf)
+    })
+}
+
+/// Seed of task `index`: the first 8 bytes of keccak(order seed u64 ‖ index u32), big-endian.
+pub fn task_seed(order_seed: u64, index: u32) -> u64 {
+    let mut bytes = [0u8; 12];
+    bytes[..8].copy_from_slice(&order_seed.to_be_bytes());
+    bytes[8..].copy_from_slice(&index.to_be_bytes());
+    u64::from_be_bytes(keccak256(bytes).0[..8].try_into().expect("a hash has 32 bytes"))
+}
+
+/// node(l, r) = keccak(l ‖ r).
+pub fn node(left: B256, right: B256) -> B256 {
+    chain_output(left, &right.0)
+}
+
+/// Root of a balanced keccak tree over the tasks' input roots, padded with zeros to a power of two.
+/// One task: its input root itself. Panics if `inputs` is empty.
+pub fn inputs_root(inputs: &[B256]) -> B256 {
+    assert!(!inputs.is_empty(), "an order has at least one task");
+    let mut level = inputs.to_vec();
+    level.resize(inputs.len().next_power_of_two(), B256::ZERO);
+    while level.len() > 1 {
+        level = level.chunks(2).map(|pair| node(pair[0], pair[1])).collect();
+    }
+    level[0]
+}
+
+/// A node of the Merkle-sum tree: its hash and the fuel below it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct SumNode {
+    /// Hash.
+    pub hash: B256,
+    /// Fuel of all leaves below.
+    pub fuel: u128,
+}
+
+impl SumNode {
+    /// Padding: no task, no fuel.
+    pub const EMPTY: Self = Self { hash: B256::ZERO, fuel: 0 };
+
+    /// Leaf = keccak(0x00 ‖ H(halted) ‖ fuel u128).
+    pub fn leaf(halted: B256, fuel: u64) -> Self {
+        let mut bytes = [0u8; 49];
+        bytes[1..33].copy_from_slice(halted.as_slice());
+        bytes[33..].copy_from_slice(&u128::from(fuel).to_be_bytes());
+        Self { hash: keccak256(bytes), fuel: fuel.into() }
+    }
+
+    /// Parent = keccak(0x01 ‖ left hash ‖ left fuel u128 ‖ right hash ‖ right fuel u128); `None`
+    /// when the fuels overflow.
+    pub fn parent(left: Self, right: Self) -> Option<Self> {
+        let mut bytes = [0u8; 97];
+        bytes[0] = 1;
+        bytes[1..33].copy_from_slice(left.hash.as_slice());
+        bytes[33..49].copy_from_slice(&left.fuel.to_be_bytes());
+        bytes[49..81].copy_from_slice(right.hash.as_slice());
+        bytes[81..].copy_from_slice(&right.fuel.to_be_bytes());
+        Some(Self { hash: keccak256(bytes), fuel: left.fuel.checked_add(right.fuel)? })
+    }
+}
+
+/// Merkle-sum tree over an order's tasks, padded with [`SumNode::EMPTY`] to a power of two.
+#[derive(Clone, Debug)]
+pub struct SumTree {
+    levels: Vec<Vec<SumNode>>,
+}
+
+impl SumTree {
+    /// Builds the tree over (H(halted), fuel used) per task. Panics if there are no tasks or more
+    /// than [`MAX_ORDER_TASKS`].
+    pub fn new(tasks: impl IntoIterator<Item = (B256, u64)>) -> Self {
+        let mut level: Vec<_> = tasks.into_iter().map(|(halted, fuel)| SumNode::leaf(halted, fuel)).collect();
+        assert!(!level.is_empty() && level.len() <= MAX_ORDER_TASKS as usize, "task count out of range");
+        level.resize(level.len().next_power_of_two(), SumNode::EMPTY);
+        let mut levels = vec![level];
+        while levels[levels.len() - 1].len() > 1 {
+            let parents = levels[levels.len() - 1]
+                .chunks(2)
+                .map(|pair| SumNode::parent(pair[0], pair[1]).expect("2^16 tasks of 2^64 fuel fit in 2^128"))
+                .collect();
+            levels.push(parents);
+        }
+        Self { levels }
+    }
+
+    /// The root: `receipt.root` and `receipt.fuel`.
+    pub fn root(&self) -> SumNode {
+        self.levels[self.levels.len() - 1][0]
+    }
+
+    /// Siblings of leaf `index` from the bottom up; `None` if there is no such leaf.
+    pub fn proof(&self, index: u32) -> Option<Vec<SumNode>> {
+        let mut at = index as usize;
+        if at >= self.levels[0].len() {
+            return None;
+        }
+        let mut siblings = Vec::with_capacity(self.levels.len() - 1);
+        for level in &self.levels[..self.levels.len() - 1] {
+            siblings.push(level[at ^ 1]);
+            at /= 2;
+        }
+        Some(siblings)
+    }
+}
+
+/// Whether `siblings` lead from the leaf at `index` to `root` in a tree over `tasks` tasks.
+pub fn verify_leaf(root: SumNode, tasks: u32, index: u32, halted: B256, fuel: u64, siblings: &[SumNode]) -> bool {
+    if index >= tasks || tasks > MAX_ORDER_TASKS || siblings.len() != tasks.next_power_of_two().ilog2() as usize {
+        return false;
+    }
+    let mut at = index;
+    let mut here = SumNode::leaf(halted, fuel);
+    for sibling in siblings {
+        let joined = if at & 1 == 0 { SumNode::parent(here, *sibling) } else { SumNode::parent(*sibling, here) };
+        let Some(joined) = joined else { return false };
+        here = joined;
+        at /= 2;
+    }
+    here == root
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn every_leaf_proves_itself_and_nothing_else(fuels in proptest::collection::vec(any::<u64>(), 1..40), pick: u32, other: u64) {
+            let leaves: Vec<_> = fuels.iter().enumerate().map(|(i, fuel)| (keccak256([i as u8]), *fuel)).collect();
+            let tree = SumTree::new(leaves.iter().copied());
+            let tasks = fuels.len() as u32;
+            let index = pick % tasks;
+            let proof = tree.proof(index).unwrap();
+            let (halted, fuel) = leaves[index as usize];
+            prop_assert_eq!(tree.root().fuel, fuels.iter().map(|f| u128::from(*f)).sum::<u128>());
+            prop_assert!(verify_leaf(tree.root(), tasks, index, halted, fuel, &proof));
+            prop_assert!(other == fuel || !verify_leaf(tree.root(), tasks, index, halted, other, &proof));
+            prop_assert!(tasks == 1 || !verify_leaf(tree.root(), tasks, (index + 1) % tasks, halted, fuel, &proof));
+        }
+    }
+
+    #[test]
+    fn fuel_used_is_bounded_by_the_limit() {
+        let halted = |fuel_left| Halted { status: Status::Trap, exit_code: 0, out_hash: B256::ZERO, out_len: 0, fuel_left, digest: 0 };
+        assert_eq!(halted(-5).fuel_used(10), 10);
+        assert_eq!(halted(0).fuel_used(10), 10);
+        assert_eq!(halted(4).fuel_used(10), 6);
+        assert_eq!(halted(40).fuel_used(10), 0);
+    }
+}

@@ -1,0 +1,1 @@
+//! Sells compute: admission, pricing, running, receipts, payment.

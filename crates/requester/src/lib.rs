@@ -1,0 +1,1 @@
+//! Buys compute: matching, ordering, verifying, paying.
