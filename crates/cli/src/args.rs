@@ -1,0 +1,119 @@
+//! Flags, and nothing else: what they mean is decided where they are used.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// A decentralized compute market: strangers' results, checked, metered and paid.
+#[derive(Debug, Parser)]
+#[command(name = "rialto", version, propagate_version = true, arg_required_else_help = true)]
+pub struct Cli {
+    /// How to print results.
+    #[arg(long, value_enum, default_value_t = Output::Human, global = true)]
+    pub output: Output,
+    /// Log level of stderr: error, warn, info, debug, trace, or per target (`rialto_net=debug`).
+    #[arg(long, value_name = "FILTER", default_value = "error", global = true)]
+    pub log: String,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Form of what is printed on stdout.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// For people.
+    Human,
+    /// One JSON object at the end.
+    Json,
+}
+
+/// Subcommands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Bring up a market on this machine, render a picture on it, and catch a cheater.
+    Demo(Demo),
+    /// Run one WASI program as a task on a market on this machine.
+    Run(Run),
+    /// Tell whether the machine takes a program, and what it is called on chain.
+    Check(Check),
+}
+
+/// `rialto demo`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  rialto demo
+  rialto demo --providers 6 --cheaters 2
+  rialto demo --output json
+  rialto demo --keep          # stays up and prints how to connect")]
+pub struct Demo {
+    /// Providers on the market.
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=32))]
+    pub providers: u32,
+    /// How many of them cheat on some tasks.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(0..=32))]
+    pub cheaters: u32,
+    /// Stay up after the picture is done, until Ctrl-C.
+    #[arg(long)]
+    pub keep: bool,
+    /// Where to write the picture.
+    #[arg(long, value_name = "FILE", default_value = "raytrace.png")]
+    pub image: PathBuf,
+    /// Light paths per pixel: more is prettier and dearer.
+    #[arg(long, value_name = "N", default_value_t = crate::demo::DEFAULT_SAMPLES, value_parser = clap::value_parser!(u32).range(1..=4096))]
+    pub samples: u32,
+    /// Keep chain, journals and blobs of every node here (default: a temporary folder, removed at the end).
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+}
+
+/// `rialto run`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  rialto run hello.wasm
+  rialto run sort.wasm -- --reverse < words.txt > sorted.txt
+  rialto run --input data=./data prog.wasm -- data/a.csv
+
+Exit code: the program's own. 124: it ran out of fuel; 126: it trapped; 125: the market could not run it.")]
+pub struct Run {
+    /// A WebAssembly program for WASI preview 1 (clang, Zig, Rust: wasm32-wasi, wasm32-wasip1).
+    pub program: PathBuf,
+    /// Arguments of the program.
+    #[arg(last = true)]
+    pub args: Vec<String>,
+    /// Environment variable the program sees.
+    #[arg(long, value_name = "KEY=VALUE", value_parser = key_value)]
+    pub env: Vec<(String, String)>,
+    /// Input file or folder the program sees as `/NAME`, read-only.
+    #[arg(long, value_name = "NAME=PATH", value_parser = key_value)]
+    pub input: Vec<(String, String)>,
+    /// Folder for files that the program creates (default: they are only listed).
+    #[arg(long, value_name = "DIR")]
+    pub files: Option<PathBuf>,
+    /// Fuel limit (about one per wasm instruction).
+    #[arg(long, value_name = "FUEL", default_value_t = 100_000_000_000)]
+    pub fuel: u64,
+    /// Memory limit, MiB.
+    #[arg(long, value_name = "MIB", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(1..=4096))]
+    pub memory: u32,
+    /// On how many distinct providers the task runs; results are compared.
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=8))]
+    pub replicas: u32,
+}
+
+/// `rialto check`
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  rialto check prog.wasm")]
+pub struct Check {
+    /// A WebAssembly program.
+    pub program: PathBuf,
+}
+
+fn key_value(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err("expected NAME=VALUE".to_owned()),
+    }
+}
