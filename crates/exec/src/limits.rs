@@ -1,0 +1,70 @@
+//! What a task may use, what a host lends, and the flag that stops an attempt.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+/// Bytes in a WebAssembly page.
+pub const PAGE_BYTES: u64 = 64 << 10;
+
+/// What this host lends. Nothing here changes a result.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Folder of compiled programs; created with mode 0700 if missing. Several processes may share it.
+    pub cache_dir: PathBuf,
+    /// Tasks that run at the same time.
+    pub cores: usize,
+    /// Memory of all running tasks together, bytes; also the most that one task may be promised.
+    pub max_memory_bytes: u64,
+    /// Safety stop: wall time of one task.
+    pub max_wall: Duration,
+    /// Memory for pages of one shared input that is read from a file, bytes.
+    pub page_cache_bytes: u64,
+}
+
+impl Config {
+    /// All cores, 1 GiB for tasks, ten minutes a task, 64 MiB of pages.
+    pub fn new(cache_dir: impl Into<PathBuf>) -> Self {
+        Self {
+            cache_dir: cache_dir.into(),
+            cores: std::thread::available_parallelism().map_or(1, usize::from),
+            max_memory_bytes: 1 << 30,
+            max_wall: Duration::from_secs(600),
+            page_cache_bytes: 64 << 20,
+        }
+    }
+}
+
+/// What a task may use: part of the order, equal for everyone who runs it, decides results.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Fuel; at most 2^63 - 1.
+    pub fuel: u64,
+    /// Output bytes (stdout, stderr and created files with their framing). The write that would
+    /// exceed them ends the task with a trap.
+    pub out_bytes: u64,
+    /// Memory pages. Growing beyond them, or beyond the program's own maximum, returns -1.
+    pub max_pages: u32,
+}
+
+/// Stops running attempts; clones share one flag.
+#[derive(Clone, Debug, Default)]
+pub struct CancelFlag(Arc<AtomicBool>);
+
+impl CancelFlag {
+    /// A flag that is down.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Raises the flag: what runs under it ends within milliseconds with `AttemptError::Cancelled`.
+    pub fn cancel(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the flag is up.
+    pub fn is_cancelled(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
