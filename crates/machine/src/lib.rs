@@ -1,1 +1,37 @@
-//! The deterministic machine: gate, canonicaliser, metering, WASI polyfill.
+//! The deterministic machine: gate, canonicaliser, metering, WASI polyfill, and the encodings of a
+//! task's input and output. Pure: no IO, no clock, no randomness.
+//!
+//! ```text
+//! guest.wasm ─ gate ─ canonicalise ─▶ M'   core wasm with four imports; metering, stack limit and WASI inside
+//! ```
+//!
+//! M', never the user's file, is what every engine runs. Its rules are named by [`CANON_VERSION`]; a
+//! version's rules never change.
+//!
+//! # What a host must do (the whole contract)
+//!
+//! 1. Instantiate M' ([`Canonical::module`]); instantiation never traps and runs no guest code.
+//! 2. Set the exported globals `fuel` (i64: the order's limit, at most [`MAX_FUEL`]) and `seed` (i64).
+//!    `stackLeft` starts at [`STACK_BUDGET_SLOTS`], `digest` at zero; the host leaves both alone.
+//! 3. Call the export `run`. It returned, or the guest called `exit(code)`: FINISHED, with exit code 0
+//!    or `code`. Anything else: TRAP; `fuel < 0` then says that the fuel ran out.
+//! 4. Serve the imports from module `rialto` (M' imports only those that it uses):
+//!
+//! | import | meaning |
+//! |---|---|
+//! | `inlen() → i64` | low 32 bits: bytes of the task half; high 32 bits: bytes of the shared half |
+//! | `in32(i) → (i64 ×4)` | leaf `i` (unsigned) of the input, as four little-endian words. `i < 2^26`: 32-byte leaf `i` of the task half; `2^26 ≤ i < 2^27`: leaf `i − 2^26` of the shared half; past a half's end: zeros; `i ≥ 2^27`: TRAP |
+//! | `out32(w0, w1, w2, w3, n)` | appends the first `n` bytes (1..=32, else TRAP) of the leaf to the output. Only the last leaf may be partial: after `n < 32`, another `out32` is a TRAP. `outHash` chains the leaf padded with zeros (M' sends zeros after byte `n`; the host zeroes them all the same) |
+//! | `exit(code)` | ends the run; never returns |
+//!
+//! A run that traps keeps the leaves it had emitted; a leaf still in the polyfill's buffer is lost.
+//! An `out32` beyond the order's output limit is a TRAP: part of the result, the same everywhere.
+//! `memory.grow` beyond the module's declared maximum ([`Canonical::max_pages`]) returns −1 and is
+//! deterministic. Growth below it that the host refuses (`max_pages` of the order, its own memory)
+//! must never return −1: a growth beyond the *order's* page limit is a TRAP, the same everywhere,
+//! while a host that can't serve what the order allows aborts the attempt.
+
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+pub mod input;
+pub mod output;

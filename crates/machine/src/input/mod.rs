@@ -1,0 +1,252 @@
+//! The input of a task: its own half (argv, environment, stdin, small files) and the half that all
+//! tasks of a job share (files). Both are byte strings whose 32-byte leaves M' reads one at a time.
+//!
+//! All integers little-endian; offsets are in bytes from the start of the half.
+//!
+//! ```text
+//! leaf 0      magic "rialto\0\1" u64 ‖ nodes u32 ‖ 0
+//! leaf 1      argc u32 ‖ argv bytes u32 ‖ envc u32 ‖ env bytes u32 ‖ argv offset u32 ‖ env offset u32 ‖ 0      (task half)
+//! leaf 2      stdin offset u64 ‖ stdin bytes u64 ‖ 0                                                           (task half)
+//! leaf 3 + i  node i of the file tree; node 0 is the root, the children of a folder are consecutive
+//!             and sorted by name: they are searched by bisection
+//!             name offset u32 ‖ name bytes u16 ‖ kind u8 (1 folder, 2 file) ‖ 0
+//!             parent u32 ‖ 0 u32
+//!             folder: first child u64 ‖ children u64        file: data offset u64 (a leaf's start) ‖ bytes u64
+//! then        names ‖ argv ‖ env (each string ends with NUL) ‖ stdin ‖ the files' data
+//! ```
+//!
+//! A half without a single file, argument, variable or byte of stdin is empty: zero bytes.
+//! `inputRoot = node(taskRoot, sharedRoot)`, each the root of a keccak tree of depth [`HALF_DEPTH`].
+
+mod path;
+mod plan;
+mod tree;
+
+use alloy_primitives::B256;
+use rialto_protocol::receipt::node;
+use thiserror::Error;
+
+pub use path::{MAX_COMPONENT_BYTES, MAX_PATH_BYTES, MAX_PATH_DEPTH, normalise};
+pub use plan::{Placed, Plan};
+pub use tree::{HalfHasher, Opening, open, verify_opening};
+
+/// Depth of the tree over one half: 2^26 leaves of 32 bytes.
+pub const HALF_DEPTH: u32 = 26;
+/// Most bytes of one half: 2 GiB.
+pub const MAX_HALF_BYTES: u64 = 32 << HALF_DEPTH;
+/// Most files and folders of one half: 2^17.
+pub const MAX_NODES: usize = 1 << 17;
+/// Most bytes of argv, and of the environment, with their NULs: 1 MiB, what Linux allows by default
+/// within a factor of two.
+pub const MAX_ARGS_BYTES: usize = 1 << 20;
+
+/// Why an input can't be encoded.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum InputError {
+    /// A path that isn't relative and plain.
+    #[error("[M-IN-001] the input path `{path}` {reason}")]
+    BadPath {
+        /// The path as given.
+        path: String,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// Two files with one path.
+    #[error("[M-IN-002] two input files are named `{path}`")]
+    DuplicatePath {
+        /// The path.
+        path: String,
+    },
+    /// A file where another file's path needs a folder.
+    #[error("[M-IN-003] `{path}` is both an input file and a folder of another input file")]
+    FileAsFolder {
+        /// The path.
+        path: String,
+    },
+    /// More than [`MAX_NODES`] files and folders.
+    #[error("[M-IN-004] more than {MAX_NODES} input files and folders")]
+    TooManyFiles,
+    /// More than [`MAX_HALF_BYTES`].
+    #[error("[M-IN-005] the input is larger than {MAX_HALF_BYTES} bytes")]
+    TooLarge,
+    /// argv or the environment is larger than [`MAX_ARGS_BYTES`].
+    #[error("[M-IN-006] the arguments or the environment are larger than {MAX_ARGS_BYTES} bytes")]
+    ArgsTooLarge,
+    /// An argument or variable that a C string can't hold.
+    #[error("[M-IN-007] an argument or environment variable holds a NUL, or a variable's name is empty or holds `=`")]
+    BadArg,
+    /// A leaf index outside the half.
+    #[error("[M-IN-008] leaf {index} is outside a half of 2^{HALF_DEPTH} leaves")]
+    NoSuchLeaf {
+        /// The index asked for.
+        index: u64,
+    },
+}
+
+/// A task's own half.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TaskInput {
+    /// Arguments, the program's name first.
+    pub argv: Vec<Vec<u8>>,
+    /// Environment variables: name, value.
+    pub env: Vec<(Vec<u8>, Vec<u8>)>,
+    /// Bytes of stdin.
+    pub stdin: Vec<u8>,
+    /// Input files: path, contents. They hide shared files of the same path.
+    pub files: Vec<(String, Vec<u8>)>,
+}
+
+/// The half that all tasks of a job share. For files too large to hold in memory use [`Plan`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SharedInput {
+    /// Input files: path, contents.
+    pub files: Vec<(String, Vec<u8>)>,
+}
+
+impl TaskInput {
+    /// Bytes of the task half.
+    pub fn encode(&self) -> Result<Vec<u8>, InputError> {
+        let argv = c_strings(self.argv.iter().map(|arg| vec![arg.as_slice()]))?;
+        if self.env.iter().any(|(name, _)| name.is_empty() || name.contains(&b'=')) {
+            return Err(InputError::BadArg);
+        }
+        let env = c_strings(self.env.iter().map(|(name, value)| vec![name.as_slice(), b"=", value.as_slice()]))?;
+        let head = plan::TaskHead {
+            argc: self.argv.len() as u32,
+            argv: &argv,
+            envc: self.env.len() as u32,
+            env: &env,
+            stdin: &self.stdin,
+        };
+        encode(&head, &self.files)
+    }
+}
+
+impl SharedInput {
+    /// Bytes of the shared half.
+    pub fn encode(&self) -> Result<Vec<u8>, InputError> {
+        encode(&plan::TaskHead::default(), &self.files)
+    }
+}
+
+fn encode(head: &plan::TaskHead<'_>, files: &[(String, Vec<u8>)]) -> Result<Vec<u8>, InputError> {
+    let sizes: Vec<_> = files.iter().map(|(path, bytes)| (path.clone(), bytes.len() as u64)).collect();
+    let plan = Plan::with_head(head, &sizes)?;
+    let mut half = plan.head;
+    for placed in &plan.files {
+        half.resize(placed.offset as usize, 0);
+        half.extend_from_slice(&files[placed.index].1);
+    }
+    Ok(half)
+}
+
+/// NUL-terminated strings, one after the other.
+fn c_strings<'a>(strings: impl Iterator<Item = Vec<&'a [u8]>>) -> Result<Vec<u8>, InputError> {
+    let mut all = Vec::new();
+    for parts in strings {
+        if parts.iter().any(|part| part.contains(&0)) {
+            return Err(InputError::BadArg);
+        }
+        for part in parts {
+            all.extend_from_slice(part);
+        }
+        all.push(0);
+        if all.len() > MAX_ARGS_BYTES {
+            return Err(InputError::ArgsTooLarge);
+        }
+    }
+    Ok(all)
+}
+
+/// Root of a task half.
+pub fn task_root(bytes: &[u8]) -> B256 {
+    half_root(bytes)
+}
+
+/// Root of a shared half; of no bytes at all if the job shares nothing.
+pub fn shared_root(bytes: &[u8]) -> B256 {
+    half_root(bytes)
+}
+
+/// `inputRoot = node(taskRoot, sharedRoot)`.
+pub fn input_root(task_root: B256, shared_root: B256) -> B256 {
+    node(task_root, shared_root)
+}
+
+/// What the import `inlen` returns for halves of these many bytes.
+pub fn inlen(task_bytes: u64, shared_bytes: u64) -> i64 {
+    (task_bytes & 0xffff_ffff | shared_bytes << 32) as i64
+}
+
+fn half_root(bytes: &[u8]) -> B256 {
+    let mut hasher = HalfHasher::default();
+    hasher.update(bytes);
+    hasher.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn task() -> TaskInput {
+        TaskInput {
+            argv: vec![b"prog".to_vec(), b"--x".to_vec()],
+            env: vec![(b"HOME".to_vec(), b"/".to_vec())],
+            stdin: b"input".to_vec(),
+            files: vec![("b/two.txt".into(), b"2".repeat(40)), ("./a".into(), b"1".to_vec())],
+        }
+    }
+
+    fn word(half: &[u8], leaf: usize, word: usize) -> u64 {
+        u64::from_le_bytes(half[leaf * 32 + word * 8..][..8].try_into().unwrap())
+    }
+
+    #[test]
+    fn layout_is_as_documented() {
+        let half = task().encode().unwrap();
+        assert_eq!(&half[..8], b"rialto\0\x01");
+        assert_eq!(word(&half, 0, 1), 4);
+        let (argv, env) = (word(&half, 1, 2) as u32 as usize, (word(&half, 1, 2) >> 32) as usize);
+        assert_eq!(&half[argv..argv + 9], b"prog\0--x\0");
+        assert_eq!(word(&half, 1, 0), 2 | 9 << 32);
+        assert_eq!(&half[env..env + 7], b"HOME=/\0");
+        assert_eq!(&half[word(&half, 2, 0) as usize..][..5], b"input");
+        // root: folder with children 1 and 2; `a` sorts first
+        assert_eq!((word(&half, 3, 2), word(&half, 3, 3)), (1, 2));
+        let (offset, size) = (word(&half, 4, 2) as usize, word(&half, 4, 3) as usize);
+        assert_eq!((&half[offset..offset + size], offset % 32), (b"1".as_slice(), 0));
+        assert_eq!((word(&half, 5, 2), word(&half, 5, 3)), (3, 1));
+        let (offset, size) = (word(&half, 6, 2) as usize, word(&half, 6, 3) as usize);
+        assert_eq!(&half[offset..offset + size], b"2".repeat(40));
+        assert_eq!(word(&half, 6, 1), 2, "parent");
+    }
+
+    #[test]
+    fn what_cannot_be_said_is_refused() {
+        let with = |change: fn(&mut TaskInput)| {
+            let mut input = task();
+            change(&mut input);
+            input.encode().unwrap_err()
+        };
+        assert_eq!(with(|t| t.argv.push(b"a\0b".to_vec())), InputError::BadArg);
+        assert_eq!(with(|t| t.env.push((b"A=B".to_vec(), vec![]))), InputError::BadArg);
+        assert_eq!(with(|t| t.argv.push(vec![b'x'; MAX_ARGS_BYTES])), InputError::ArgsTooLarge);
+        assert!(matches!(with(|t| t.files.push(("../x".into(), vec![]))), InputError::BadPath { .. }));
+        assert!(matches!(with(|t| t.files.push(("b//two.txt".into(), vec![]))), InputError::DuplicatePath { .. }));
+        assert!(matches!(with(|t| t.files.push(("a/x".into(), vec![]))), InputError::FileAsFolder { .. }));
+        assert!(matches!(with(|t| t.files.push(("b".into(), vec![]))), InputError::FileAsFolder { .. }));
+    }
+
+    #[test]
+    fn nothing_is_empty() {
+        assert_eq!(TaskInput::default().encode().unwrap(), b"");
+        assert_eq!(SharedInput::default().encode().unwrap(), b"");
+    }
+
+    #[test]
+    fn order_of_files_does_not_matter() {
+        let mut other = task();
+        other.files.reverse();
+        assert_eq!(other.encode(), task().encode());
+    }
+}

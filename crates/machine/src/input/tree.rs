@@ -1,0 +1,173 @@
+//! The keccak tree over a half: fixed depth, raw 32-byte leaves, zeros past the end.
+
+use std::sync::OnceLock;
+
+use alloy_primitives::B256;
+use rialto_protocol::receipt::node;
+
+use super::{HALF_DEPTH, InputError};
+
+const DEPTH: usize = HALF_DEPTH as usize;
+
+/// Root of an all-zero subtree of each depth: `Z0 = 0`, `Z(i+1) = node(Zi, Zi)`.
+fn zeros() -> &'static [B256; DEPTH + 1] {
+    static ZEROS: OnceLock<[B256; DEPTH + 1]> = OnceLock::new();
+    ZEROS.get_or_init(|| {
+        let mut zeros = [B256::ZERO; DEPTH + 1];
+        for level in 0..DEPTH {
+            zeros[level + 1] = node(zeros[level], zeros[level]);
+        }
+        zeros
+    })
+}
+
+/// Computes the root of a half from its bytes in order, in constant memory.
+#[derive(Clone, Debug, Default)]
+pub struct HalfHasher {
+    /// Complete left subtrees waiting for their right sibling, by depth.
+    pending: [Option<B256>; DEPTH + 1],
+    leaf: [u8; 32],
+    /// Bytes taken so far.
+    len: u64,
+}
+
+impl HalfHasher {
+    /// Appends bytes. Panics beyond [`super::MAX_HALF_BYTES`].
+    pub fn update(&mut self, mut bytes: &[u8]) {
+        assert!(self.len + bytes.len() as u64 <= super::MAX_HALF_BYTES, "a half holds at most 2 GiB");
+        while !bytes.is_empty() {
+            let filled = (self.len % 32) as usize;
+            let (now, rest) = bytes.split_at(bytes.len().min(32 - filled));
+            self.leaf[filled..filled + now.len()].copy_from_slice(now);
+            self.len += now.len() as u64;
+            bytes = rest;
+            if self.len.is_multiple_of(32) {
+                self.push_leaf();
+            }
+        }
+    }
+
+    /// Appends zeros up to `len` bytes in all; does nothing if there are as many.
+    pub fn pad_to(&mut self, len: u64) {
+        while self.len < len {
+            self.update(&[0; 32][..(len - self.len).min(32) as usize]);
+        }
+    }
+
+    /// The root.
+    pub fn finish(mut self) -> B256 {
+        if !self.len.is_multiple_of(32) {
+            self.push_leaf();
+        }
+        if let Some(full) = self.pending[DEPTH] {
+            return full;
+        }
+        let mut root = B256::ZERO;
+        for level in 0..DEPTH {
+            root = match self.pending[level] {
+                Some(left) => node(left, root),
+                None => node(root, zeros()[level]),
+            };
+        }
+        root
+    }
+
+    fn push_leaf(&mut self) {
+        let mut hash = B256::from(std::mem::take(&mut self.leaf));
+        let mut level = 0;
+        while let Some(left) = self.pending[level].take() {
+            hash = node(left, hash);
+            level += 1;
+        }
+        self.pending[level] = Some(hash);
+    }
+}
+
+/// A leaf of a half with the siblings on its way up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Opening {
+    /// The leaf's bytes.
+    pub leaf: B256,
+    /// Siblings from the leaf's own up.
+    pub siblings: Vec<B256>,
+}
+
+/// Opens leaf `index` of a half. Memory: twice the half.
+pub fn open(bytes: &[u8], index: u64) -> Result<Opening, InputError> {
+    if index >> HALF_DEPTH != 0 || bytes.len() as u64 > super::MAX_HALF_BYTES {
+        return Err(InputError::NoSuchLeaf { index });
+    }
+    let mut level: Vec<B256> = bytes.chunks(32).map(B256::right_padding_from).collect();
+    let mut at = index as usize;
+    let leaf = level.get(at).copied().unwrap_or_default();
+    let mut siblings = Vec::with_capacity(DEPTH);
+    for zero in &zeros()[..DEPTH] {
+        siblings.push(level.get(at ^ 1).copied().unwrap_or(*zero));
+        level = level.chunks(2).map(|pair| node(pair[0], pair.get(1).copied().unwrap_or(*zero))).collect();
+        at >>= 1;
+    }
+    Ok(Opening { leaf, siblings })
+}
+
+/// Whether an opening shows leaf `index` of the half with this root.
+pub fn verify_opening(root: B256, index: u64, opening: &Opening) -> bool {
+    let fold = |hash, (level, sibling): (usize, &B256)| {
+        if index >> level & 1 == 0 { node(hash, *sibling) } else { node(*sibling, hash) }
+    };
+    index >> HALF_DEPTH == 0
+        && opening.siblings.len() == DEPTH
+        && opening.siblings.iter().enumerate().fold(opening.leaf, fold) == root
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// The definition: hash every level, padded with zero subtrees.
+    fn naive(bytes: &[u8]) -> B256 {
+        let mut level: Vec<B256> = bytes.chunks(32).map(B256::right_padding_from).collect();
+        for zero in &zeros()[..DEPTH] {
+            if level.len() % 2 == 1 {
+                level.push(*zero);
+            }
+            level = level.chunks(2).map(|pair| node(pair[0], pair[1])).collect();
+            if level.is_empty() {
+                level.push(node(*zero, *zero));
+            }
+        }
+        level[0]
+    }
+
+    fn root(bytes: &[u8]) -> B256 {
+        super::super::half_root(bytes)
+    }
+
+    #[test]
+    fn empty_is_the_zero_tree() {
+        assert_eq!(root(b""), zeros()[DEPTH]);
+        assert_eq!(root(&[0; 100]), zeros()[DEPTH]);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(24))]
+        #[test]
+        fn roots_and_openings(bytes in proptest::collection::vec(any::<u8>(), 1..900), cut in any::<prop::sample::Index>(), index in 0u64..40) {
+            let expected = naive(&bytes);
+            prop_assert_eq!(root(&bytes), expected);
+            let (left, right) = bytes.split_at(cut.index(bytes.len()));
+            let mut hasher = HalfHasher::default();
+            hasher.update(left);
+            hasher.update(right);
+            prop_assert_eq!(hasher.finish(), expected);
+
+            let opening = open(&bytes, index).unwrap();
+            prop_assert!(verify_opening(expected, index, &opening));
+            prop_assert!(!verify_opening(expected, index ^ 1, &opening) || bytes.len() as u64 <= index.min(index ^ 1) * 32);
+            let mut forged = opening;
+            forged.leaf.0[0] ^= 1;
+            prop_assert!(!verify_opening(expected, index, &forged));
+        }
+    }
+}
