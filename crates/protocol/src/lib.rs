@@ -9,8 +9,10 @@
 //! | [`signing`] | 65-byte signatures: sign, recover, check |
 //! | [`pricing`] | price curves, fees, collateral |
 //! | [`receipt`] | what a halted task is, and the Merkle-sum tree over an order's tasks |
+//! | [`model`] | the market itself: oracle of the bytecode and of the simulator, prediction for clients |
 //! | [`wire`] | messages of a deal session and of gossip, with bounded decoding |
 
+pub mod model;
 pub mod pricing;
 pub mod receipt;
 pub mod signing;

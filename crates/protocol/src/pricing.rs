@@ -30,8 +30,8 @@ pub fn price_at(ask: &Ask, now: u64) -> Option<u128> {
 
 /// Fee of an order: ⌊price · fuel / 10^12⌋ + taskFee · tasks, base units; `None` above 2^128 − 1.
 pub fn fee(price: u128, task_fee: u128, fuel: u128, tasks: u32) -> Option<u128> {
-    let value = U256::from(price).checked_mul(U256::from(fuel))? / U256::from(TFUEL)
-        + U256::from(task_fee) * U256::from(tasks);
+    let value =
+        U256::from(price).checked_mul(U256::from(fuel))? / U256::from(TFUEL) + U256::from(task_fee) * U256::from(tasks);
     value.try_into().ok()
 }
 

@@ -185,7 +185,11 @@ pub fn verify_leaf(root: SumNode, tasks: u32, index: u32, halted: B256, fuel: u6
     }
     let mut at = index;
     let mut here = SumNode::leaf(halted, fuel);
-    for sibling in siblings {
+    for (level, sibling) in siblings.iter().enumerate() {
+        // The first leaf below the sibling: from `tasks` on there is only padding, which has no fuel.
+        if sibling.fuel != 0 && u64::from(at ^ 1) << level >= u64::from(tasks) {
+            return false;
+        }
         let joined = if at & 1 == 0 { SumNode::parent(here, *sibling) } else { SumNode::parent(*sibling, here) };
         let Some(joined) = joined else { return false };
         here = joined;
@@ -217,7 +221,14 @@ mod tests {
 
     #[test]
     fn fuel_used_is_bounded_by_the_limit() {
-        let halted = |fuel_left| Halted { status: Status::Trap, exit_code: 0, out_hash: B256::ZERO, out_len: 0, fuel_left, digest: 0 };
+        let halted = |fuel_left| Halted {
+            status: Status::Trap,
+            exit_code: 0,
+            out_hash: B256::ZERO,
+            out_len: 0,
+            fuel_left,
+            digest: 0,
+        };
         assert_eq!(halted(-5).fuel_used(10), 10);
         assert_eq!(halted(0).fuel_used(10), 10);
         assert_eq!(halted(4).fuel_used(10), 6);

@@ -298,10 +298,7 @@ mod tests {
     fn refuses_what_is_over_a_limit() {
         let long = ToRequester::Refuse { order: None, code: "P-ADM-001".into(), detail: "x".repeat(513) };
         assert_eq!(long.encode(), Err(WireError::OverLimit { field: "detail", limit: 512 }));
-        assert!(matches!(
-            AskGossip::decode(&vec![0; MAX_GOSSIP_BYTES + 1]),
-            Err(WireError::TooLong { .. })
-        ));
+        assert!(matches!(AskGossip::decode(&vec![0; MAX_GOSSIP_BYTES + 1]), Err(WireError::TooLong { .. })));
         let fine = ToProvider::Cancel { order: B256::repeat_byte(7) };
         let mut bytes = fine.encode().unwrap();
         assert_eq!(ToProvider::decode(&bytes).unwrap(), fine);

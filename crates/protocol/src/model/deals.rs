@@ -1,0 +1,249 @@
+//! Deals: opened from an ask, paid by vouchers, ended once.
+
+use alloy_primitives::{Address, B256};
+use alloy_sol_types::SolStruct;
+
+use super::{BURNED, COMPENSATION_BPS, Market, ModelError, cases::CaseKind};
+use crate::{
+    pricing,
+    signing::signed_by,
+    types::{Ask, Deal, Release, Voucher, struct_hash},
+};
+
+/// None → Open → Closed, for ever.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DealStatus {
+    /// Never opened.
+    #[default]
+    None,
+    /// Money is locked.
+    Open,
+    /// Over.
+    Closed,
+}
+
+/// What changes while a deal is open.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DealState {
+    /// Where it is.
+    pub status: DealStatus,
+    /// Paid to the provider so far, base units.
+    pub paid: u128,
+    /// Watermark: orders below are settled.
+    pub orders: u64,
+    /// Open claims.
+    pub claims: u16,
+    /// Open late notices.
+    pub lates: u16,
+    /// Open demands and holds.
+    pub holds: u16,
+}
+
+impl DealState {
+    /// The count that a kind of case is counted in.
+    pub(super) fn open_cases(&mut self, kind: CaseKind) -> &mut u16 {
+        match kind {
+            CaseKind::Claim => &mut self.claims,
+            CaseKind::Late => &mut self.lates,
+            CaseKind::Demand | CaseKind::Hold => &mut self.holds,
+        }
+    }
+}
+
+/// What a requester asks of an ask when it opens a deal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Terms {
+    /// Most the provider can be paid, base units.
+    pub budget: u128,
+    /// Seconds, at least 1.
+    pub duration: u32,
+    /// Highest price taken, base units per Tfuel.
+    pub max_price: u128,
+    /// Makes equal deals of one block differ.
+    pub salt: u64,
+}
+
+/// How a deal ended, as far as it moves money.
+pub(super) enum Ending {
+    /// Collateral back, rest of the budget back.
+    Clean,
+    /// The late penalty goes to the requester.
+    Late,
+    /// The collateral is split between requester and fire.
+    Guilty,
+}
+
+impl Market {
+    /// The terms of the deal that `ask` gives at `now`.
+    pub fn deal_terms(now: u64, requester: Address, ask: &Ask, terms: &Terms) -> Result<Deal, ModelError> {
+        let price = pricing::price_at(ask, now).ok_or(ModelError::AskNotValidNow)?;
+        let share = |amount, bps| pricing::share(amount, bps).ok_or(ModelError::AmountOverflow);
+        let collateral = share(terms.budget, ask.collateralBps)?;
+        Ok(Deal {
+            ask: struct_hash(ask),
+            requester,
+            provider: ask.provider,
+            budget: terms.budget,
+            collateral,
+            price,
+            taskFee: ask.taskFee,
+            latePenalty: share(collateral, ask.latePenaltyBps)?,
+            openedAt: now,
+            expiry: now + u64::from(terms.duration),
+            court: ask.court,
+            salt: terms.salt,
+        })
+    }
+
+    pub(super) fn open(
+        &mut self,
+        now: u64,
+        sender: Address,
+        ask: &Ask,
+        signature: &[u8],
+        terms: &Terms,
+    ) -> Result<(), ModelError> {
+        if ask.counter != self.account(ask.provider).counter {
+            return Err(ModelError::AskCancelled);
+        }
+        if terms.budget < ask.minBudget || terms.budget > ask.maxBudget {
+            return Err(ModelError::BudgetOutOfRange);
+        }
+        if terms.duration == 0 || terms.duration > ask.maxSeconds {
+            return Err(ModelError::DurationOutOfRange);
+        }
+        let deal = Self::deal_terms(now, sender, ask, terms)?;
+        if deal.price > terms.max_price {
+            return Err(ModelError::PriceTooHigh);
+        }
+        if ask.latePenaltyBps > pricing::BPS {
+            return Err(ModelError::PenaltyTooHigh);
+        }
+        self.check_signature(ask, signature, ask.provider)?;
+        let used = self.uses.entry(deal.ask).or_default();
+        if *used >= ask.capacity {
+            return Err(ModelError::AskExhausted);
+        }
+        *used += 1;
+        let id = struct_hash(&deal);
+        if self.deals.contains_key(&id) {
+            return Err(ModelError::DealExists);
+        }
+        self.debit(sender, deal.budget)?;
+        self.debit(deal.provider, deal.collateral)?;
+        self.deals.insert(id, (DealState { status: DealStatus::Open, ..DealState::default() }, deal));
+        Ok(())
+    }
+
+    pub(super) fn redeem(
+        &mut self,
+        sender: Address,
+        deal: &Deal,
+        voucher: &Voucher,
+        signature: &[u8],
+    ) -> Result<(), ModelError> {
+        let id = self.open_deal(deal)?;
+        only(sender, deal.provider)?;
+        if voucher.deal != id {
+            return Err(ModelError::WrongDeal);
+        }
+        self.check_signature(voucher, signature, deal.requester)?;
+        self.pay_up_to(id, deal, voucher.amount)?;
+        let state = self.state(id);
+        state.orders = state.orders.max(voucher.orders);
+        if voucher.close { self.end(id, deal, Ending::Clean) } else { Ok(()) }
+    }
+
+    pub(super) fn close(
+        &mut self,
+        sender: Address,
+        deal: &Deal,
+        release: &Release,
+        signature: &[u8],
+    ) -> Result<(), ModelError> {
+        let id = self.open_deal(deal)?;
+        only(sender, deal.requester)?;
+        if release.deal != id {
+            return Err(ModelError::WrongDeal);
+        }
+        self.check_signature(release, signature, deal.provider)?;
+        self.pay_up_to(id, deal, release.amount)?;
+        self.end(id, deal, Ending::Clean)
+    }
+
+    pub(super) fn expire(&mut self, now: u64, deal: &Deal) -> Result<(), ModelError> {
+        let id = self.open_deal(deal)?;
+        if now < deal.expiry + self.params.grace {
+            return Err(ModelError::TooEarly);
+        }
+        let state = self.state(id);
+        if (state.claims, state.lates, state.holds) != (0, 0, 0) {
+            return Err(ModelError::DealBusy);
+        }
+        self.end(id, deal, Ending::Clean)
+    }
+
+    pub(super) fn slash(&mut self, sender: Address, deal: &Deal) -> Result<(), ModelError> {
+        let id = self.open_deal(deal)?;
+        only(sender, deal.court)?;
+        self.end(id, deal, Ending::Guilty)
+    }
+
+    /// Raises `paid` to a signed cumulative amount, within the budget; an older amount changes nothing.
+    fn pay_up_to(&mut self, id: B256, deal: &Deal, amount: u128) -> Result<(), ModelError> {
+        let paid = self.state(id).paid;
+        self.pay(id, deal, amount.saturating_sub(paid)).map(|_| ())
+    }
+
+    /// Pays the provider as much of `amount` as the budget has left; returns what was paid.
+    pub(super) fn pay(&mut self, id: B256, deal: &Deal, amount: u128) -> Result<u128, ModelError> {
+        let state = self.state(id);
+        let amount = amount.min(deal.budget - state.paid);
+        state.paid += amount;
+        self.credit(deal.provider, amount)?;
+        Ok(amount)
+    }
+
+    /// Returns everything that is locked in a deal, all at once.
+    pub(super) fn end(&mut self, id: B256, deal: &Deal, ending: Ending) -> Result<(), ModelError> {
+        let state = self.state(id);
+        state.status = DealStatus::Closed;
+        let rest = deal.budget - state.paid;
+        let compensation = match ending {
+            Ending::Clean => 0,
+            Ending::Late => deal.latePenalty,
+            Ending::Guilty => pricing::share(deal.collateral, COMPENSATION_BPS).ok_or(ModelError::AmountOverflow)?,
+        };
+        let kept = deal.collateral - compensation;
+        let (provider, burned) = if matches!(ending, Ending::Guilty) { (0, kept) } else { (kept, 0) };
+        self.credit(deal.requester, rest + compensation)?;
+        self.credit(deal.provider, provider)?;
+        self.credit(BURNED, burned)?;
+        *self.uses.entry(deal.ask).or_default() -= 1;
+        Ok(())
+    }
+
+    /// Id of a deal that must be open.
+    pub(super) fn open_deal(&self, deal: &Deal) -> Result<B256, ModelError> {
+        let id = struct_hash(deal);
+        if self.deal_state(id).status == DealStatus::Open { Ok(id) } else { Err(ModelError::DealNotOpen) }
+    }
+
+    pub(super) fn state(&mut self, id: B256) -> &mut DealState {
+        &mut self.deals.get_mut(&id).expect("callers look a deal up before they change it").0
+    }
+
+    pub(super) fn check_signature<T: SolStruct>(
+        &self,
+        value: &T,
+        signature: &[u8],
+        signer: Address,
+    ) -> Result<(), ModelError> {
+        if signed_by(value, &self.domain, signature, signer) { Ok(()) } else { Err(ModelError::InvalidSignature) }
+    }
+}
+
+/// Refuses everybody but `required`.
+pub(super) fn only(sender: Address, required: Address) -> Result<(), ModelError> {
+    if sender == required { Ok(()) } else { Err(ModelError::Unauthorized) }
+}

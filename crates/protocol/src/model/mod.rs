@@ -1,0 +1,237 @@
+//! The market in Rust: the rules of `IMarket.sol` over plain maps.
+//!
+//! Three uses: the oracle that the bytecode is compared with call by call, the oracle of the simulator,
+//! and the client's prediction of what a call will do, with a message for people when it will not.
+//! Signatures are of plain keys only (no ERC-1271), and the token is the plain one `IMarket.sol` trusts.
+
+mod cases;
+mod deals;
+mod error;
+
+use std::collections::BTreeMap;
+
+use alloy_primitives::{Address, B256, Bytes, address};
+use alloy_sol_types::Eip712Domain;
+
+pub use cases::{Case, CaseKind, CaseStatus};
+pub use deals::{DealState, DealStatus, Terms};
+pub use error::ModelError;
+
+use crate::{
+    receipt::{Halted, SumNode},
+    types::{Ack, Ask, Deal, Order, Receipt, Release, Voucher},
+};
+
+/// Account of burned money: it has no key.
+pub const BURNED: Address = address!("000000000000000000000000000000000000dEaD");
+/// Most bytes of an announcement.
+pub const MAX_ANNOUNCEMENT_BYTES: usize = 512;
+/// Longest output that a reveal must show, bytes.
+pub const MAX_REVEAL_BYTES: u64 = 8_192;
+/// Longest hold of a court, seconds.
+pub const MAX_HOLD: u64 = 30 * 86_400;
+/// Part of a guilty provider's collateral that the requester gets, in 1/10_000; the rest is burned.
+pub const COMPENSATION_BPS: u32 = 7_000;
+
+/// Fixed at deployment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Params {
+    /// Seconds from a claim to its deadline.
+    pub challenge_window: u64,
+    /// Seconds from a late notice or demand to its deadline.
+    pub answer_window: u64,
+    /// Seconds after a deal's expiry in which cases can still be opened.
+    pub grace: u64,
+    /// Bond of a late notice or demand, base units.
+    pub case_bond: u128,
+}
+
+/// An account: deposited base units, and the counter its asks must carry.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Account {
+    /// Base units.
+    pub balance: u128,
+    /// Asks with another counter are dead.
+    pub counter: u64,
+}
+
+/// Everything a caller can ask of the market. Field meanings: `IMarket.sol`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Call {
+    Deposit { account: Address, amount: u128 },
+    Withdraw { to: Address, amount: u128 },
+    Announce { endpoint: Bytes },
+    CancelAsks { counter: u64 },
+    Open { ask: Ask, signature: Bytes, terms: Terms },
+    Redeem { deal: Deal, voucher: Voucher, signature: Bytes },
+    Close { deal: Deal, release: Release, signature: Bytes },
+    Claim { deal: Deal, order: Order, signature: Bytes, receipt: Receipt },
+    Late { deal: Deal, order: Order, ack: Ack, signature: Bytes },
+    Answer { deal: Deal, order: Order, receipt: Receipt },
+    Demand { deal: Deal, order: Order, receipt: Receipt, signature: Bytes, task: u32 },
+    Reveal { deal: Deal, order: Order, receipt: Receipt, reveal: Reveal },
+    Settle { deal: Deal, kind: CaseKind, subject: B256, task: u32 },
+    Expire { deal: Deal },
+    Hold { deal: Deal, game: B256, until: u64 },
+    Lift { deal: Deal, game: B256 },
+    Slash { deal: Deal },
+}
+
+/// What a provider shows of one task.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reveal {
+    /// Index within the order.
+    pub task: u32,
+    /// Fuel of the leaf.
+    pub fuel: u64,
+    /// The task's end.
+    pub halted: Halted,
+    /// Siblings from the bottom up.
+    pub proof: Vec<SumNode>,
+    /// Whole output, or empty if longer than [`MAX_REVEAL_BYTES`].
+    pub output: Bytes,
+}
+
+/// The market's state, and the tokens outside of it.
+#[derive(Clone, Debug)]
+pub struct Market {
+    params: Params,
+    domain: Eip712Domain,
+    tokens: BTreeMap<Address, u128>,
+    accounts: BTreeMap<Address, Account>,
+    deals: BTreeMap<B256, (DealState, Deal)>,
+    uses: BTreeMap<B256, u32>,
+    cases: BTreeMap<(B256, CaseKind, B256, u32), Case>,
+    asserted: BTreeMap<B256, B256>,
+}
+
+impl Market {
+    /// An empty market under `domain`; `tokens` are what everybody holds outside (and has approved).
+    pub fn new(params: Params, domain: Eip712Domain, tokens: BTreeMap<Address, u128>) -> Self {
+        Self {
+            params,
+            domain,
+            tokens,
+            accounts: BTreeMap::new(),
+            deals: BTreeMap::new(),
+            uses: BTreeMap::new(),
+            cases: BTreeMap::new(),
+            asserted: BTreeMap::new(),
+        }
+    }
+
+    /// Applies a call at `now` (unix seconds) or refuses it, changing nothing.
+    pub fn apply(&mut self, now: u64, sender: Address, call: &Call) -> Result<(), ModelError> {
+        let mut next = self.clone();
+        next.dispatch(now, sender, call)?;
+        *self = next;
+        Ok(())
+    }
+
+    fn dispatch(&mut self, now: u64, sender: Address, call: &Call) -> Result<(), ModelError> {
+        match call {
+            Call::Deposit { account, amount } => self.deposit(sender, *account, *amount),
+            Call::Withdraw { to, amount } => self.withdraw(sender, *to, *amount),
+            Call::Announce { endpoint } if endpoint.len() > MAX_ANNOUNCEMENT_BYTES => {
+                Err(ModelError::AnnouncementTooLong)
+            }
+            Call::Announce { .. } => Ok(()),
+            Call::CancelAsks { counter } => {
+                let account = self.accounts.entry(sender).or_default();
+                if *counter <= account.counter {
+                    return Err(ModelError::CounterNotRaised);
+                }
+                account.counter = *counter;
+                Ok(())
+            }
+            Call::Open { ask, signature, terms } => self.open(now, sender, ask, signature, terms),
+            Call::Redeem { deal, voucher, signature } => self.redeem(sender, deal, voucher, signature),
+            Call::Close { deal, release, signature } => self.close(sender, deal, release, signature),
+            Call::Claim { deal, order, signature, receipt } => self.claim(now, sender, deal, order, signature, receipt),
+            Call::Late { deal, order, ack, signature } => self.late(now, sender, deal, order, ack, signature),
+            Call::Answer { deal, order, receipt } => self.answer(now, sender, deal, order, receipt),
+            Call::Demand { deal, order, receipt, signature, task } => {
+                self.demand(now, sender, deal, order, receipt, signature, *task)
+            }
+            Call::Reveal { deal, order, receipt, reveal } => self.reveal(now, sender, deal, order, receipt, reveal),
+            Call::Settle { deal, kind, subject, task } => self.settle(now, deal, *kind, *subject, *task),
+            Call::Expire { deal } => self.expire(now, deal),
+            Call::Hold { deal, game, until } => self.hold(now, sender, deal, *game, *until),
+            Call::Lift { deal, game } => self.lift(sender, deal, *game),
+            Call::Slash { deal } => self.slash(sender, deal),
+        }
+    }
+
+    /// Account of `owner`.
+    pub fn account(&self, owner: Address) -> Account {
+        self.accounts.get(&owner).copied().unwrap_or_default()
+    }
+
+    /// Tokens that `owner` holds outside the market.
+    pub fn tokens(&self, owner: Address) -> u128 {
+        self.tokens.get(&owner).copied().unwrap_or_default()
+    }
+
+    /// State of a deal.
+    pub fn deal_state(&self, id: B256) -> DealState {
+        self.deals.get(&id).map(|(state, _)| *state).unwrap_or_default()
+    }
+
+    /// Deals open under an ask.
+    pub fn ask_used(&self, ask: B256) -> u32 {
+        self.uses.get(&ask).copied().unwrap_or_default()
+    }
+
+    /// State of a case.
+    pub fn case(&self, deal: B256, kind: CaseKind, subject: B256, task: u32) -> Case {
+        self.cases.get(&(deal, kind, subject, task)).copied().unwrap_or_default()
+    }
+
+    /// Receipt that the provider asserted on chain for an order; zero if none.
+    pub fn asserted(&self, order: B256) -> B256 {
+        self.asserted.get(&order).copied().unwrap_or_default()
+    }
+
+    /// Everything the market owes: accounts, open deals, bonds. Equals the tokens it holds.
+    pub fn owed(&self) -> u128 {
+        let accounts: u128 = self.accounts.values().map(|a| a.balance).sum();
+        let deals: u128 = self
+            .deals
+            .values()
+            .filter(|(state, _)| state.status == DealStatus::Open)
+            .map(|(state, deal)| deal.budget - state.paid + deal.collateral)
+            .sum();
+        let bonds: u128 = self
+            .cases
+            .iter()
+            .filter(|((_, kind, _, _), case)| kind.bonded() && case.status == CaseStatus::Open)
+            .map(|(_, case)| case.amount)
+            .sum();
+        accounts + deals + bonds
+    }
+
+    fn deposit(&mut self, sender: Address, account: Address, amount: u128) -> Result<(), ModelError> {
+        let tokens = self.tokens.entry(sender).or_default();
+        *tokens = tokens.checked_sub(amount).ok_or(ModelError::TransferFailed)?;
+        self.credit(account, amount)
+    }
+
+    fn withdraw(&mut self, sender: Address, to: Address, amount: u128) -> Result<(), ModelError> {
+        self.debit(sender, amount)?;
+        *self.tokens.entry(to).or_default() += amount;
+        Ok(())
+    }
+
+    fn credit(&mut self, account: Address, amount: u128) -> Result<(), ModelError> {
+        let balance = &mut self.accounts.entry(account).or_default().balance;
+        *balance = balance.checked_add(amount).ok_or(ModelError::AmountOverflow)?;
+        Ok(())
+    }
+
+    fn debit(&mut self, account: Address, amount: u128) -> Result<(), ModelError> {
+        let balance = &mut self.accounts.entry(account).or_default().balance;
+        *balance = balance.checked_sub(amount).ok_or(ModelError::InsufficientBalance)?;
+        Ok(())
+    }
+}
