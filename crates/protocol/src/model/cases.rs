@@ -89,19 +89,19 @@ impl Market {
     ) -> Result<(), ModelError> {
         let id = self.open_deal(deal)?;
         only(sender, deal.requester)?;
-        from(now, ack.dueBy)?;
         before(now, deal.expiry + self.params.grace)?;
         let subject = self.unsettled_order(id, order)?;
         if ack.order != subject {
             return Err(ModelError::WrongOrder);
         }
+        from(now, ack.dueBy)?;
         if !self.asserted(subject).is_zero() {
             return Err(ModelError::ReceiptAsserted);
         }
         self.check_signature(ack, signature, deal.provider)?;
         let bond = self.params.case_bond;
-        self.open_case(id, CaseKind::Late, subject, 0, now + self.params.answer_window, order.seq, bond)?;
-        self.debit(deal.requester, bond)
+        self.debit(deal.requester, bond)?;
+        self.open_case(id, CaseKind::Late, subject, 0, now + self.params.answer_window, order.seq, bond)
     }
 
     pub(super) fn answer(
@@ -135,19 +135,19 @@ impl Market {
         only(sender, deal.requester)?;
         before(now, self.challenges_until(id, deal))?;
         let order_hash = self.unsettled_order(id, order)?;
-        if receipt.order != order_hash {
-            return Err(ModelError::WrongOrder);
-        }
         if task >= order.tasks {
             return Err(ModelError::NoSuchTask);
+        }
+        if receipt.order != order_hash {
+            return Err(ModelError::WrongOrder);
         }
         let subject = struct_hash(receipt);
         if self.asserted(order_hash) != subject {
             self.check_signature(receipt, signature, deal.provider)?;
         }
         let bond = self.params.case_bond;
-        self.open_case(id, CaseKind::Demand, subject, task, now + self.params.answer_window, order.seq, bond)?;
-        self.debit(deal.requester, bond)
+        self.debit(deal.requester, bond)?;
+        self.open_case(id, CaseKind::Demand, subject, task, now + self.params.answer_window, order.seq, bond)
     }
 
     pub(super) fn reveal(
@@ -161,10 +161,10 @@ impl Market {
     ) -> Result<(), ModelError> {
         let id = self.open_deal(deal)?;
         only(sender, deal.provider)?;
+        let bond = self.stop_case(now, id, CaseKind::Demand, struct_hash(receipt), reveal.task)?;
         if receipt.order != struct_hash(order) {
             return Err(ModelError::WrongOrder);
         }
-        let bond = self.stop_case(now, id, CaseKind::Demand, struct_hash(receipt), reveal.task)?;
         let root = SumNode { hash: receipt.root, fuel: receipt.fuel };
         if !verify_leaf(root, order.tasks, reveal.task, reveal.halted.hash(), reveal.fuel, &reveal.proof) {
             return Err(ModelError::NotInReceipt);
@@ -194,24 +194,22 @@ impl Market {
         let case = self.running(id, kind, subject, task)?;
         let bond = if kind.bonded() { case.amount } else { 0 };
         let state = self.deal_state(id);
-        let open = state.status == DealStatus::Open;
-        if open {
+        let moot = state.status == DealStatus::Closed || (kind != CaseKind::Hold && case.seq < state.orders);
+        if !moot {
             from(now, case.deadline)?;
-        }
-        let void = !open || (kind != CaseKind::Hold && case.seq < state.orders);
-        if void || kind == CaseKind::Hold {
-            self.end_case(id, kind, subject, task);
-            return self.credit(deal.requester, bond);
-        }
-        let blocked = match kind {
-            CaseKind::Claim => state.holds > 0,
-            CaseKind::Late => state.holds > 0 || state.claims > 0,
-            CaseKind::Demand | CaseKind::Hold => false,
-        };
-        if blocked {
-            return Err(ModelError::DealBusy);
+            let waits = match kind {
+                CaseKind::Claim => state.holds > 0,
+                CaseKind::Late => state.holds > 0 || state.claims > 0,
+                CaseKind::Demand | CaseKind::Hold => false,
+            };
+            if waits {
+                return Err(ModelError::DealBusy);
+            }
         }
         self.end_case(id, kind, subject, task);
+        if moot || kind == CaseKind::Hold {
+            return self.credit(deal.requester, bond);
+        }
         match kind {
             CaseKind::Claim => self.pay(id, deal, case.amount).map(|_| ()),
             CaseKind::Late => {
@@ -243,7 +241,7 @@ impl Market {
     }
 
     pub(super) fn lift(&mut self, sender: Address, deal: &Deal, game: B256) -> Result<(), ModelError> {
-        let id = struct_hash(deal);
+        let id = self.open_deal(deal)?;
         only(sender, deal.court)?;
         self.running(id, CaseKind::Hold, game, 0)?;
         self.end_case(id, CaseKind::Hold, game, 0);
@@ -261,6 +259,9 @@ impl Market {
         if order.deal != id {
             return Err(ModelError::WrongDeal);
         }
+        if order.tasks == 0 || order.tasks > MAX_ORDER_TASKS {
+            return Err(ModelError::TasksOutOfRange);
+        }
         if order.seq < self.deal_state(id).orders {
             return Err(ModelError::OrderSettled);
         }
@@ -277,9 +278,6 @@ impl Market {
     ) -> Result<(), ModelError> {
         if receipt.order != order_hash {
             return Err(ModelError::WrongOrder);
-        }
-        if order.tasks == 0 || order.tasks > MAX_ORDER_TASKS {
-            return Err(ModelError::TasksOutOfRange);
         }
         if receipt.fuel > u128::from(order.fuelLimit) * u128::from(order.tasks) {
             return Err(ModelError::FuelTooHigh);
@@ -333,7 +331,10 @@ impl Market {
         if let Some(case) = self.cases.get_mut(&(id, kind, subject, task)) {
             case.status = CaseStatus::Ended;
         }
-        *self.state(id).open_cases(kind) -= 1;
+        let state = self.state(id);
+        if state.status == DealStatus::Open {
+            *state.open_cases(kind) -= 1;
+        }
     }
 }
 

@@ -74,9 +74,21 @@ pub(super) enum Ending {
 }
 
 impl Market {
-    /// The terms of the deal that `ask` gives at `now`.
+    /// The deal that `ask` gives at `now`, unless they don't match.
     pub fn deal_terms(now: u64, requester: Address, ask: &Ask, terms: &Terms) -> Result<Deal, ModelError> {
         let price = pricing::price_at(ask, now).ok_or(ModelError::AskNotValidNow)?;
+        if price > terms.max_price {
+            return Err(ModelError::PriceTooHigh);
+        }
+        if terms.budget < ask.minBudget || terms.budget > ask.maxBudget {
+            return Err(ModelError::BudgetOutOfRange);
+        }
+        if terms.duration == 0 || terms.duration > ask.maxSeconds {
+            return Err(ModelError::DurationOutOfRange);
+        }
+        if ask.latePenaltyBps > pricing::BPS {
+            return Err(ModelError::PenaltyTooHigh);
+        }
         let share = |amount, bps| pricing::share(amount, bps).ok_or(ModelError::AmountOverflow);
         let collateral = share(terms.budget, ask.collateralBps)?;
         Ok(Deal {
@@ -103,32 +115,20 @@ impl Market {
         signature: &[u8],
         terms: &Terms,
     ) -> Result<(), ModelError> {
+        self.check_signature(ask, signature, ask.provider)?;
         if ask.counter != self.account(ask.provider).counter {
             return Err(ModelError::AskCancelled);
         }
-        if terms.budget < ask.minBudget || terms.budget > ask.maxBudget {
-            return Err(ModelError::BudgetOutOfRange);
-        }
-        if terms.duration == 0 || terms.duration > ask.maxSeconds {
-            return Err(ModelError::DurationOutOfRange);
-        }
         let deal = Self::deal_terms(now, sender, ask, terms)?;
-        if deal.price > terms.max_price {
-            return Err(ModelError::PriceTooHigh);
+        let id = struct_hash(&deal);
+        if self.deals.contains_key(&id) {
+            return Err(ModelError::DealExists);
         }
-        if ask.latePenaltyBps > pricing::BPS {
-            return Err(ModelError::PenaltyTooHigh);
-        }
-        self.check_signature(ask, signature, ask.provider)?;
         let used = self.uses.entry(deal.ask).or_default();
         if *used >= ask.capacity {
             return Err(ModelError::AskExhausted);
         }
         *used += 1;
-        let id = struct_hash(&deal);
-        if self.deals.contains_key(&id) {
-            return Err(ModelError::DealExists);
-        }
         self.debit(sender, deal.budget)?;
         self.debit(deal.provider, deal.collateral)?;
         self.deals.insert(id, (DealState { status: DealStatus::Open, ..DealState::default() }, deal));
@@ -208,6 +208,7 @@ impl Market {
     pub(super) fn end(&mut self, id: B256, deal: &Deal, ending: Ending) -> Result<(), ModelError> {
         let state = self.state(id);
         state.status = DealStatus::Closed;
+        (state.claims, state.lates, state.holds) = (0, 0, 0);
         let rest = deal.budget - state.paid;
         let compensation = match ending {
             Ending::Clean => 0,
