@@ -1,0 +1,594 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+pragma solidity 0.8.36;
+
+import { EIP712 } from "./EIP712.sol";
+import { Halted, HaltedLib } from "./Halted.sol";
+import { IERC20 } from "./interfaces/IERC20.sol";
+import {
+    Case,
+    CaseKind,
+    CaseOutcome,
+    CaseStatus,
+    DealState,
+    DealStatus,
+    Ending,
+    IMarket,
+    Terms
+} from "./interfaces/IMarket.sol";
+import { Pricing } from "./Pricing.sol";
+import { Signatures } from "./Signatures.sol";
+import { SumNode, SumTree } from "./SumTree.sol";
+import { Tokens } from "./Tokens.sol";
+import { Ack } from "./types/Ack.sol";
+import { Ask } from "./types/Ask.sol";
+import { Deal } from "./types/Deal.sol";
+import { Order } from "./types/Order.sol";
+import { Receipt } from "./types/Receipt.sol";
+import { Release } from "./types/Release.sol";
+import { Voucher } from "./types/Voucher.sol";
+
+/// @title Rialto's market
+/// @notice `interfaces/IMarket.sol` is the specification; comments here only say why.
+contract Market is IMarket, EIP712 {
+    using HaltedLib for Halted;
+    using Tokens for IERC20;
+
+    // ─────────────────────────────────────────── constants ────────────────────────────────────────────
+
+    /// Longest hold of the court.
+    uint64 public constant MAX_HOLD = 30 days;
+    /// Longest challenge window, answer window and grace: they are added to times without overflow.
+    uint64 public constant MAX_WINDOW = 365 days;
+    /// Share of its collateral that a guilty provider's requester gets; the rest is burned.
+    uint32 public constant COMPENSATION_BPS = 7000;
+    /// Holds burned money.
+    address public constant BURNED = 0x000000000000000000000000000000000000dEaD;
+    /// Most tasks in one order.
+    uint32 public constant MAX_ORDER_TASKS = 1 << 16;
+    /// Longest announced endpoint, bytes.
+    uint256 public constant MAX_ANNOUNCEMENT_BYTES = 1024;
+    /// Longest output that `reveal` has to show: about 0.4M gas.
+    uint256 public constant MAX_REVEAL_BYTES = 8192;
+    /// Most gas that a contract wallet may use to check a signature.
+    uint256 public constant SIGNATURE_GAS = Signatures.GAS_LIMIT;
+
+    // ─────────────────────────────────────────── immutables ───────────────────────────────────────────
+
+    IERC20 private immutable TOKEN;
+    /// @inheritdoc IMarket
+    uint64 public immutable challengeWindow;
+    /// @inheritdoc IMarket
+    uint64 public immutable answerWindow;
+    /// @inheritdoc IMarket
+    uint64 public immutable grace;
+    /// @inheritdoc IMarket
+    uint128 public immutable caseBond;
+
+    // ──────────────────────────────────────────── storage ─────────────────────────────────────────────
+
+    /// One slot: `open` finds the counter where it takes the collateral.
+    struct Account {
+        uint128 balance;
+        uint64 counter;
+    }
+
+    mapping(address owner => Account) private accounts;
+    mapping(bytes32 deal => DealState) private deals;
+    mapping(bytes32 caseId => Case) private cases;
+    /// @inheritdoc IMarket
+    mapping(bytes32 ask => uint32) public askUsed;
+    /// @inheritdoc IMarket
+    mapping(bytes32 order => bytes32 receipt) public assertedReceipt;
+
+    // ────────────────────────────────────────── constructor ───────────────────────────────────────────
+
+    constructor(IERC20 token_, uint64 challengeWindow_, uint64 answerWindow_, uint64 grace_, uint128 caseBond_) {
+        if (challengeWindow_ > MAX_WINDOW) revert WindowTooLong(challengeWindow_, MAX_WINDOW);
+        if (answerWindow_ > MAX_WINDOW) revert WindowTooLong(answerWindow_, MAX_WINDOW);
+        if (grace_ > MAX_WINDOW) revert WindowTooLong(grace_, MAX_WINDOW);
+        TOKEN = token_;
+        challengeWindow = challengeWindow_;
+        answerWindow = answerWindow_;
+        grace = grace_;
+        caseBond = caseBond_;
+    }
+
+    // ──────────────────────────────────────────── accounts ────────────────────────────────────────────
+
+    /// @inheritdoc IMarket
+    function deposit(address owner, uint128 amount) public {
+        credit(owner, amount);
+        emit Deposited(owner, msg.sender, amount);
+        TOKEN.pull(msg.sender, amount);
+    }
+
+    /// @inheritdoc IMarket
+    function depositWithPermit(address owner, uint128 amount, uint256 deadline, uint8 v, bytes32 r, bytes32 s)
+        external
+    {
+        // Whoever sees the permit can use it up first; that must not stop the deposit.
+        try TOKEN.permit(msg.sender, address(this), amount, deadline, v, r, s) { } catch { }
+        deposit(owner, amount);
+    }
+
+    /// @inheritdoc IMarket
+    function withdraw(address to, uint128 amount) external {
+        debit(msg.sender, amount);
+        emit Withdrawn(msg.sender, to, amount);
+        TOKEN.push(to, amount);
+    }
+
+    // ─────────────────────────────────────────── requesters ───────────────────────────────────────────
+
+    /// @inheritdoc IMarket
+    function open(Ask calldata ask, bytes calldata signature, Terms calldata terms) external returns (bytes32 id) {
+        bytes32 askHash = ask.hash();
+        verify(ask.provider, askHash, signature);
+        uint64 counter = accounts[ask.provider].counter;
+        if (ask.counter != counter) revert AskCancelled(counter, ask.counter);
+        Deal memory deal = termsOf(ask, askHash, terms);
+        id = deal.hash();
+        if (deals[id].status != DealStatus.None) revert DealExists(id);
+        uint32 used = askUsed[askHash];
+        if (used >= ask.capacity) revert AskExhausted(askHash, ask.capacity);
+
+        askUsed[askHash] = used + 1;
+        deals[id].status = DealStatus.Open;
+        debit(msg.sender, deal.budget);
+        debit(deal.provider, deal.collateral);
+        emit DealOpened(id, msg.sender, deal.provider, deal);
+    }
+
+    /// @inheritdoc IMarket
+    function close(Deal calldata deal, Release calldata release, bytes calldata signature) external {
+        (bytes32 id, DealState memory state) = load(deal);
+        only(deal.requester);
+        if (release.deal != id) revert WrongDeal(id, release.deal);
+        verify(deal.provider, release.hash(), signature);
+
+        pay(deal, state, release.amount);
+        emit Redeemed(id, state.paid, state.orders);
+        end(deal, id, state, Ending.Released);
+    }
+
+    /// @inheritdoc IMarket
+    function late(Deal calldata deal, Order calldata order, Ack calldata ack, bytes calldata signature) external {
+        (bytes32 id, DealState memory state) = load(deal);
+        only(deal.requester);
+        until(deal.expiry + grace);
+        bytes32 orderHash = unsettled(id, state, order);
+        if (ack.order != orderHash) revert WrongOrder(orderHash, ack.order);
+        from(ack.dueBy);
+        bytes32 asserted = assertedReceipt[orderHash];
+        if (asserted != 0) revert ReceiptAsserted(asserted);
+        verify(deal.provider, ack.hash(), signature);
+
+        ++state.lates;
+        deals[id] = state;
+        debit(msg.sender, caseBond);
+        uint64 deadline = openCase(id, CaseKind.Late, orderHash, 0, order.seq, answerWindow, caseBond);
+        emit LateNoticed(id, orderHash, order.seq, deadline, caseBond);
+    }
+
+    /// @inheritdoc IMarket
+    function demand(
+        Deal calldata deal,
+        Order calldata order,
+        Receipt calldata receipt,
+        bytes calldata signature,
+        uint32 task
+    ) external {
+        (bytes32 id, DealState memory state) = load(deal);
+        only(deal.requester);
+        challengeable(deal, state);
+        bytes32 orderHash = unsettled(id, state, order);
+        if (task >= order.tasks) revert NoSuchTask(task, order.tasks);
+        if (receipt.order != orderHash) revert WrongOrder(orderHash, receipt.order);
+        bytes32 receiptHash = receipt.hash();
+        if (assertedReceipt[orderHash] != receiptHash) verify(deal.provider, receiptHash, signature);
+
+        ++state.holds;
+        deals[id] = state;
+        debit(msg.sender, caseBond);
+        uint64 deadline = openCase(id, CaseKind.Demand, receiptHash, task, order.seq, answerWindow, caseBond);
+        emit Demanded(id, receiptHash, task, order.seq, deadline, caseBond);
+    }
+
+    // ─────────────────────────────────────────── providers ────────────────────────────────────────────
+
+    /// @inheritdoc IMarket
+    function announce(bytes calldata endpoint) external {
+        if (endpoint.length > MAX_ANNOUNCEMENT_BYTES) revert AnnouncementTooLong(endpoint.length);
+        emit Announced(msg.sender, endpoint);
+    }
+
+    /// @inheritdoc IMarket
+    function cancelAsks(uint64 counter) external {
+        uint64 current = accounts[msg.sender].counter;
+        if (counter <= current) revert CounterNotRaised(current, counter);
+        accounts[msg.sender].counter = counter;
+        emit AsksCancelled(msg.sender, counter);
+    }
+
+    /// @inheritdoc IMarket
+    function redeem(Deal calldata deal, Voucher calldata voucher, bytes calldata signature) external {
+        (bytes32 id, DealState memory state) = load(deal);
+        // Anyone else could raise the watermark with a voucher that the provider never took.
+        only(deal.provider);
+        if (voucher.deal != id) revert WrongDeal(id, voucher.deal);
+        verify(deal.requester, voucher.hash(), signature);
+
+        pay(deal, state, voucher.amount);
+        if (voucher.orders > state.orders) state.orders = voucher.orders;
+        emit Redeemed(id, state.paid, state.orders);
+        if (voucher.close) end(deal, id, state, Ending.Redeemed);
+        else deals[id] = state;
+    }
+
+    /// @inheritdoc IMarket
+    function claim(Deal calldata deal, Order calldata order, bytes calldata signature, Receipt calldata receipt)
+        external
+    {
+        (bytes32 id, DealState memory state) = load(deal);
+        only(deal.provider);
+        until(deal.expiry + grace);
+        bytes32 orderHash = unsettled(id, state, order);
+        verify(deal.requester, orderHash, signature);
+
+        assertReceipt(deal, order, orderHash, receipt);
+        ++state.claims;
+        deals[id] = state;
+        uint64 deadline = openCase(id, CaseKind.Claim, orderHash, 0, order.seq, challengeWindow, receipt.fee);
+        emit Claimed(id, orderHash, order.seq, deadline, receipt);
+    }
+
+    /// @inheritdoc IMarket
+    function answer(Deal calldata deal, Order calldata order, Receipt calldata receipt) external {
+        (bytes32 id, DealState memory state) = load(deal);
+        only(deal.provider);
+        bytes32 orderHash = order.hash();
+        uint128 bond = stopCase(id, CaseKind.Late, orderHash, 0);
+
+        assertReceipt(deal, order, orderHash, receipt);
+        --state.lates;
+        deals[id] = state;
+        credit(deal.provider, bond);
+        emit Answered(id, orderHash, receipt);
+    }
+
+    /// @inheritdoc IMarket
+    function reveal(
+        Deal calldata deal,
+        Order calldata order,
+        Receipt calldata receipt,
+        uint32 task,
+        uint64 fuel,
+        Halted calldata halted,
+        SumNode[] calldata proof,
+        bytes calldata output
+    ) external {
+        (bytes32 id, DealState memory state) = load(deal);
+        only(deal.provider);
+        bytes32 receiptHash = receipt.hash();
+        uint128 bond = stopCase(id, CaseKind.Demand, receiptHash, task);
+        // The demand was for a receipt of an order of this deal; this is that order.
+        bytes32 orderHash = order.hash();
+        if (receipt.order != orderHash) revert WrongOrder(orderHash, receipt.order);
+        if (!SumTree.verify(receipt.root, receipt.fuel, order.tasks, task, halted.hash(), fuel, proof)) {
+            revert NotInReceipt(task);
+        }
+        uint64 used = halted.fuelUsed(order.fuelLimit);
+        if (fuel != used) revert WrongFuel(fuel, used);
+        checkOutput(halted, output);
+
+        --state.holds;
+        deals[id] = state;
+        credit(deal.provider, bond);
+        emit Revealed(id, receiptHash, task, fuel, halted, output);
+    }
+
+    // ───────────────────────────────────────────── anyone ─────────────────────────────────────────────
+
+    /// @inheritdoc IMarket
+    function settle(Deal calldata deal, CaseKind kind, bytes32 subject, uint32 task) external {
+        bytes32 id = deal.hash();
+        // A case exists only for a deal that was opened.
+        Case memory it = endCase(id, kind, subject, task);
+        DealState memory state = deals[id];
+        if (state.status == DealStatus.Closed) return refund(deal, id, kind, subject, task, it.amount);
+
+        bool moot = kind != CaseKind.Hold && it.seq < state.orders;
+        if (!moot) {
+            from(it.deadline);
+            bool waits = state.holds != 0 || (kind == CaseKind.Late && state.claims != 0);
+            if (waits && (kind == CaseKind.Claim || kind == CaseKind.Late)) {
+                revert DealBusy(state.claims, state.lates, state.holds);
+            }
+        }
+        if (kind == CaseKind.Claim) --state.claims;
+        else if (kind == CaseKind.Late) --state.lates;
+        else --state.holds;
+
+        if (moot || kind == CaseKind.Hold) {
+            deals[id] = state;
+            refund(deal, id, kind, subject, task, it.amount);
+        } else if (kind == CaseKind.Claim) {
+            uint128 before = state.paid;
+            // Saturating: the sum of two 128-bit numbers, cut to the budget by `pay`.
+            uint256 owed = uint256(before) + it.amount;
+            pay(deal, state, owed > type(uint128).max ? type(uint128).max : uint128(owed));
+            deals[id] = state;
+            emit CaseSettled(id, subject, kind, task, CaseOutcome.Paid, state.paid - before);
+        } else {
+            credit(deal.requester, it.amount);
+            emit CaseSettled(id, subject, kind, task, CaseOutcome.Defaulted, it.amount);
+            end(deal, id, state, kind == CaseKind.Late ? Ending.Late : Ending.Withheld);
+        }
+    }
+
+    /// @inheritdoc IMarket
+    function expire(Deal calldata deal) external {
+        (bytes32 id, DealState memory state) = load(deal);
+        from(deal.expiry + grace);
+        if (state.claims != 0 || state.lates != 0 || state.holds != 0) {
+            revert DealBusy(state.claims, state.lates, state.holds);
+        }
+        end(deal, id, state, Ending.Expired);
+    }
+
+    /// @inheritdoc IMarket
+    function multicall(bytes[] calldata calls) external returns (bytes[] memory results) {
+        results = new bytes[](calls.length);
+        for (uint256 i = 0; i < calls.length; ++i) {
+            (bool ok, bytes memory result) = address(this).delegatecall(calls[i]);
+            if (!ok) {
+                assembly ("memory-safe") {
+                    revert(add(result, 32), mload(result))
+                }
+            }
+            results[i] = result;
+        }
+    }
+
+    // ──────────────────────────────────────────── the court ───────────────────────────────────────────
+
+    /// @inheritdoc IMarket
+    function hold(Deal calldata deal, bytes32 game, uint64 deadline) external {
+        (bytes32 id, DealState memory state) = load(deal);
+        only(deal.court);
+        challengeable(deal, state);
+        uint64 time = uint64(block.timestamp);
+        if (deadline <= time || deadline > time + MAX_HOLD) revert HoldOutOfRange(deadline, time + 1, time + MAX_HOLD);
+
+        ++state.holds;
+        deals[id] = state;
+        openCase(id, CaseKind.Hold, game, 0, 0, deadline - time, 0);
+        emit Held(id, game, deadline);
+    }
+
+    /// @inheritdoc IMarket
+    function lift(Deal calldata deal, bytes32 game) external {
+        (bytes32 id, DealState memory state) = load(deal);
+        only(deal.court);
+        endCase(id, CaseKind.Hold, game, 0);
+
+        --state.holds;
+        deals[id] = state;
+        emit Lifted(id, game);
+    }
+
+    /// @inheritdoc IMarket
+    function slash(Deal calldata deal) external {
+        (bytes32 id, DealState memory state) = load(deal);
+        only(deal.court);
+        end(deal, id, state, Ending.Slashed);
+    }
+
+    // ───────────────────────────────────────────── views ──────────────────────────────────────────────
+
+    /// @inheritdoc IMarket
+    function token() external view returns (address) {
+        return address(TOKEN);
+    }
+
+    /// @inheritdoc IMarket
+    function account(address owner) external view returns (uint128 balance, uint64 counter) {
+        return (accounts[owner].balance, accounts[owner].counter);
+    }
+
+    /// @inheritdoc IMarket
+    function dealState(bytes32 deal) external view returns (DealState memory) {
+        return deals[deal];
+    }
+
+    /// @inheritdoc IMarket
+    function caseState(bytes32 deal, CaseKind kind, bytes32 subject, uint32 task) external view returns (Case memory) {
+        return cases[caseId(deal, kind, subject, task)];
+    }
+
+    /// @inheritdoc IMarket
+    function domainSeparator() public view override(EIP712, IMarket) returns (bytes32) {
+        return EIP712.domainSeparator();
+    }
+
+    // ──────────────────────────────────────── internal: checks ────────────────────────────────────────
+
+    /// The caller must be `required`.
+    function only(address required) private view {
+        if (msg.sender != required) revert Unauthorized(msg.sender, required);
+    }
+
+    /// Now is in `[start, …)`.
+    function from(uint64 start) private view {
+        if (block.timestamp < start) revert TooEarly(uint64(block.timestamp), start);
+    }
+
+    /// Now is in `[…, stop)`.
+    function until(uint64 stop) private view {
+        if (block.timestamp >= stop) revert TooLate(uint64(block.timestamp), stop);
+    }
+
+    function verify(address signer, bytes32 structHash, bytes calldata signature) private view {
+        bytes32 digest = digestOf(structHash);
+        if (!Signatures.isValid(signer, digest, signature)) revert InvalidSignature(signer, digest);
+    }
+
+    /// An open deal's id and state.
+    function load(Deal calldata deal) private view returns (bytes32 id, DealState memory state) {
+        id = deal.hash();
+        state = deals[id];
+        if (state.status != DealStatus.Open) revert DealNotOpen(id, state.status);
+    }
+
+    /// Every claim can be challenged in the whole of its window, even one made just before `expiry + grace`.
+    function challengeable(Deal calldata deal, DealState memory state) private view {
+        until(deal.expiry + grace + (state.claims == 0 ? 0 : challengeWindow));
+    }
+
+    /// Hash of an order of this deal that is not below its watermark.
+    function unsettled(bytes32 id, DealState memory state, Order calldata order) private pure returns (bytes32) {
+        if (order.deal != id) revert WrongDeal(id, order.deal);
+        if (order.tasks == 0 || order.tasks > MAX_ORDER_TASKS) revert TasksOutOfRange(order.tasks);
+        if (order.seq < state.orders) revert OrderSettled(order.seq, state.orders);
+        return order.hash();
+    }
+
+    function checkOutput(Halted calldata halted, bytes calldata output) private pure {
+        bool shown = halted.outLen <= MAX_REVEAL_BYTES;
+        if (output.length != (shown ? halted.outLen : 0)) revert WrongOutputLength(output.length, halted.outLen);
+        if (!shown) return;
+        bytes32 outHash = HaltedLib.outputHash(output);
+        if (outHash != halted.outHash) revert WrongOutput(outHash, halted.outHash);
+    }
+
+    /// Terms of a deal opened now by the caller.
+    function termsOf(Ask calldata ask, bytes32 askHash, Terms calldata terms) private view returns (Deal memory deal) {
+        uint64 time = uint64(block.timestamp);
+        uint128 price = Pricing.priceAt(ask, time);
+        if (price > terms.maxPrice) revert PriceTooHigh(price, terms.maxPrice);
+        if (terms.budget < ask.minBudget || terms.budget > ask.maxBudget) {
+            revert BudgetOutOfRange(terms.budget, ask.minBudget, ask.maxBudget);
+        }
+        if (terms.duration == 0 || terms.duration > ask.maxSeconds) {
+            revert DurationOutOfRange(terms.duration, ask.maxSeconds);
+        }
+        if (ask.latePenaltyBps > Pricing.BPS) revert PenaltyTooHigh(ask.latePenaltyBps);
+        deal.ask = askHash;
+        deal.requester = msg.sender;
+        deal.provider = ask.provider;
+        deal.budget = terms.budget;
+        deal.collateral = Pricing.share(terms.budget, ask.collateralBps);
+        deal.price = price;
+        deal.taskFee = ask.taskFee;
+        deal.latePenalty = Pricing.share(deal.collateral, ask.latePenaltyBps);
+        deal.openedAt = time;
+        deal.expiry = time + terms.duration;
+        deal.court = ask.court;
+        deal.salt = terms.salt;
+    }
+
+    // ──────────────────────────────────────── internal: money ─────────────────────────────────────────
+
+    function credit(address owner, uint128 amount) private {
+        accounts[owner].balance += amount;
+    }
+
+    function debit(address owner, uint128 amount) private {
+        uint128 balance = accounts[owner].balance;
+        if (balance < amount) revert InsufficientBalance(owner, balance, amount);
+        unchecked {
+            accounts[owner].balance = balance - amount;
+        }
+    }
+
+    /// Raises `state.paid` to `total`, at most to the budget, and credits the provider. The caller stores `state`.
+    function pay(Deal calldata deal, DealState memory state, uint128 total) private {
+        if (total > deal.budget) total = deal.budget;
+        if (total <= state.paid) return;
+        credit(deal.provider, total - state.paid);
+        state.paid = total;
+    }
+
+    /// Returns everything in the deal and leaves a tombstone.
+    function end(Deal calldata deal, bytes32 id, DealState memory state, Ending ending) private {
+        uint128 penalty = 0;
+        uint128 burned = 0;
+        if (ending == Ending.Late) {
+            penalty = deal.latePenalty;
+        } else if (ending == Ending.Withheld || ending == Ending.Slashed) {
+            penalty = Pricing.share(deal.collateral, COMPENSATION_BPS);
+            burned = deal.collateral - penalty;
+        }
+        uint128 toRequester = deal.budget - state.paid + penalty;
+        uint128 toProvider = deal.collateral - penalty - burned;
+
+        state.status = DealStatus.Closed;
+        state.claims = state.lates = state.holds = 0;
+        deals[id] = state;
+        --askUsed[deal.ask];
+        credit(deal.requester, toRequester);
+        credit(deal.provider, toProvider);
+        if (burned != 0) credit(BURNED, burned);
+        emit DealClosed(id, ending, state.paid, toRequester, toProvider, burned);
+    }
+
+    /// Gives a case's bond back. A claim's amount is no money yet.
+    function refund(Deal calldata deal, bytes32 id, CaseKind kind, bytes32 subject, uint32 task, uint128 amount)
+        private
+    {
+        if (kind == CaseKind.Claim) amount = 0;
+        credit(deal.requester, amount);
+        emit CaseSettled(id, subject, kind, task, CaseOutcome.Void, amount);
+    }
+
+    // ──────────────────────────────────────── internal: cases ─────────────────────────────────────────
+
+    function caseId(bytes32 id, CaseKind kind, bytes32 subject, uint32 task) private pure returns (bytes32) {
+        return keccak256(abi.encode(id, kind, subject, task));
+    }
+
+    function openCase(
+        bytes32 id,
+        CaseKind kind,
+        bytes32 subject,
+        uint32 task,
+        uint64 seq,
+        uint64 window,
+        uint128 amount
+    ) private returns (uint64 deadline) {
+        Case storage it = cases[caseId(id, kind, subject, task)];
+        if (it.status != CaseStatus.None) revert CaseExists(kind, subject, task);
+        deadline = uint64(block.timestamp) + window;
+        (it.status, it.deadline, it.seq, it.amount) = (CaseStatus.Open, uint40(deadline), seq, amount);
+    }
+
+    /// Ends an open case.
+    function endCase(bytes32 id, CaseKind kind, bytes32 subject, uint32 task) private returns (Case memory it) {
+        bytes32 key = caseId(id, kind, subject, task);
+        it = cases[key];
+        if (it.status != CaseStatus.Open) revert CaseNotOpen(kind, subject, task, it.status);
+        cases[key].status = CaseStatus.Ended;
+    }
+
+    /// Ends an open case before its deadline; returns its bond.
+    function stopCase(bytes32 id, CaseKind kind, bytes32 subject, uint32 task) private returns (uint128) {
+        Case memory it = endCase(id, kind, subject, task);
+        until(it.deadline);
+        return it.amount;
+    }
+
+    /// Records, once and for all, which receipt the provider stands by for this order.
+    function assertReceipt(Deal calldata deal, Order calldata order, bytes32 orderHash, Receipt calldata receipt)
+        private
+    {
+        if (receipt.order != orderHash) revert WrongOrder(orderHash, receipt.order);
+        uint128 maxFuel = uint128(order.tasks) * order.fuelLimit;
+        if (receipt.fuel > maxFuel) revert FuelTooHigh(receipt.fuel, maxFuel);
+        uint128 fee = Pricing.fee(deal.price, deal.taskFee, receipt.fuel, order.tasks);
+        if (receipt.fee != fee) revert WrongFee(receipt.fee, fee);
+        bytes32 receiptHash = receipt.hash();
+        bytes32 asserted = assertedReceipt[orderHash];
+        if (asserted != 0 && asserted != receiptHash) revert ReceiptConflict(asserted, receiptHash);
+        assertedReceipt[orderHash] = receiptHash;
+    }
+}

@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+pragma solidity 0.8.36;
+
+/// ECDSA and ERC-1271 signatures.
+library Signatures {
+    /// Most gas that a contract wallet may use to check a signature.
+    uint256 internal constant GAS_LIMIT = 200_000;
+    /// Highest s that is not malleable (EIP-2): half the order of secp256k1.
+    uint256 private constant MAX_S = 0x7FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF5D576E7357A4501DDFE92F46681B20A0;
+    /// `isValidSignature(bytes32,bytes)`: selector and the answer that means yes.
+    bytes4 private constant ERC1271 = 0x1626ba7e;
+
+    /// Whether `signer` signed `digest`: with a key (r ‖ s ‖ v, low s, v 27 or 28), or as a contract.
+    function isValid(address signer, bytes32 digest, bytes calldata signature) internal view returns (bool) {
+        return recover(digest, signature) == signer && signer != address(0) || accepts(signer, digest, signature);
+    }
+
+    /// Who signed; zero if malformed or malleable.
+    function recover(bytes32 digest, bytes calldata signature) private pure returns (address) {
+        if (signature.length != 65) return address(0);
+        bytes32 r = bytes32(signature[:32]);
+        bytes32 s = bytes32(signature[32:64]);
+        uint8 v = uint8(signature[64]);
+        if (uint256(s) > MAX_S || (v != 27 && v != 28)) return address(0);
+        return ecrecover(digest, v, r, s);
+    }
+
+    /// Whether the contract at `signer` says yes. However much it returns, one word of it is read.
+    function accepts(address signer, bytes32 digest, bytes calldata signature) private view returns (bool yes) {
+        if (signer.code.length == 0) return false;
+        bytes memory request = abi.encodeWithSelector(ERC1271, digest, signature);
+        assembly ("memory-safe") {
+            let ok := staticcall(GAS_LIMIT, signer, add(request, 32), mload(request), 0, 32)
+            yes := and(and(ok, gt(returndatasize(), 31)), eq(mload(0), ERC1271))
+        }
+    }
+}

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+pragma solidity 0.8.36;
+
+/// A node of a receipt's Merkle-sum tree: its hash and the fuel of all leaves below it.
+struct SumNode {
+    bytes32 hash;
+    uint128 fuel;
+}
+
+/// Merkle-sum tree over an order's tasks, padded with (0, 0) to a power of two; as in
+/// `crates/protocol/src/receipt.rs`.
+library SumTree {
+    /// Whether `siblings` (bottom up) lead from task `index` of `tasks` to the root, with no fuel in padding.
+    function verify(
+        bytes32 root,
+        uint128 fuelSum,
+        uint32 tasks,
+        uint32 index,
+        bytes32 halted,
+        uint64 fuel,
+        SumNode[] calldata siblings
+    ) internal pure returns (bool) {
+        if (index >= tasks || siblings.length != depth(tasks)) return false;
+        bytes32 node = keccak256(abi.encodePacked(uint8(0), halted, uint128(fuel)));
+        uint128 sum = fuel;
+        for (uint256 level = 0; level < siblings.length; ++level) {
+            SumNode calldata sibling = siblings[level];
+            uint256 place = uint256(index) >> level;
+            // The first leaf below the sibling: from `tasks` on there is only padding.
+            if (sibling.fuel != 0 && ((place ^ 1) << level) >= tasks) return false;
+            if (sum > type(uint128).max - sibling.fuel) return false;
+            node = place & 1 == 0
+                ? keccak256(abi.encodePacked(uint8(1), node, sum, sibling.hash, sibling.fuel))
+                : keccak256(abi.encodePacked(uint8(1), sibling.hash, sibling.fuel, node, sum));
+            sum += sibling.fuel;
+        }
+        return node == root && sum == fuelSum;
+    }
+
+    /// Levels above the leaves: ⌈log2 tasks⌉.
+    function depth(uint32 tasks) internal pure returns (uint256 levels) {
+        while (uint256(1) << levels < tasks) ++levels;
+    }
+}

@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+pragma solidity 0.8.36;
+
+/// Provider-signed acceptance of an order.
+struct Ack {
+    /// Struct hash of the order.
+    bytes32 order;
+    /// The provider owes the receipt by then (unix seconds), or the late penalty.
+    uint64 dueBy;
+}
+
+bytes32 constant ACK_TYPEHASH = keccak256("Ack(bytes32 order,uint64 dueBy)");
+
+using { hash } for Ack global;
+
+/// EIP-712 struct hash. Every field is one word, so the struct is its own encoding.
+function hash(Ack calldata ack) pure returns (bytes32) {
+    return keccak256(abi.encode(ACK_TYPEHASH, ack));
+}

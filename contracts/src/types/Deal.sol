@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+pragma solidity 0.8.36;
+
+/// Terms fixed when a deal opens. Not signed: the deal's id is this struct's hash.
+struct Deal {
+    /// Struct hash of the ask.
+    bytes32 ask;
+    address requester;
+    address provider;
+    /// Most the provider can be paid, base units.
+    uint128 budget;
+    /// Provider's money locked from open to close, base units.
+    uint128 collateral;
+    /// Base units per Tfuel.
+    uint128 price;
+    /// Base units per task.
+    uint128 taskFee;
+    /// Base units, at most `collateral`.
+    uint128 latePenalty;
+    /// Block timestamp of the opening transaction, unix seconds.
+    uint64 openedAt;
+    /// Unix seconds.
+    uint64 expiry;
+    /// The only contract that may slash this deal; zero for none.
+    address court;
+    /// Chosen by the requester.
+    uint64 salt;
+}
+
+bytes32 constant DEAL_TYPEHASH = keccak256(
+    "Deal(bytes32 ask,address requester,address provider,uint128 budget,uint128 collateral,uint128 price,"
+    "uint128 taskFee,uint128 latePenalty,uint64 openedAt,uint64 expiry,address court,uint64 salt)"
+);
+
+using { hash } for Deal global;
+
+/// EIP-712 struct hash: the deal's id. Every field is one word, so the struct is its own encoding.
+function hash(Deal memory deal) pure returns (bytes32) {
+    return keccak256(abi.encode(DEAL_TYPEHASH, deal));
+}
