@@ -1,1 +1,7 @@
-//! Sells compute: admission, pricing, running, receipts, payment.
+//! The seller's side of Rialto.
+//!
+//! [`core`] decides, without IO; the service around it performs.
+
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+pub mod core;

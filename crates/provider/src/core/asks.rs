@@ -1,0 +1,118 @@
+//! Offering: one ask at a time, signed again before it ends and whenever it no longer tells the truth.
+
+use rialto_protocol::{pricing::BPS, types::Ask};
+
+use super::{Core, Effect, OnChain, ProviderEvent};
+
+/// An ask begins so long before it is signed, for chains whose clock is behind.
+const SKEW_SECONDS: u64 = 30;
+/// A new ask is signed when this share of the old one's validity is left.
+const RENEW_AT_LAST: u64 = 4;
+
+impl Core {
+    pub(super) fn account_changed(&mut self, account: u128, counter: u64) {
+        self.account = account;
+        if self.market.counter != counter {
+            self.market.counter = counter;
+            self.market.ask = None;
+            self.changed.market = true;
+        }
+    }
+
+    /// Keeps an ask on offer while there is room and collateral for another deal.
+    pub(super) fn offer(&mut self) {
+        let open = self.deals.values().filter(|row| OnChain::of(&row.facts).open).count() as u32;
+        let room = self.config.asks.capacity.saturating_sub(open);
+        let affordable = self.affordable_budget();
+        let asks = &self.config.asks;
+        if self.draining || room == 0 {
+            return;
+        }
+        if affordable < asks.min_budget {
+            if !std::mem::replace(&mut self.told_low, true) {
+                let needed = asks.min_budget.saturating_mul(asks.collateral_bps.into()).div_ceil(BPS.into());
+                self.tell(ProviderEvent::LowBalance { account: self.account, needed });
+            }
+            return;
+        }
+        self.told_low = false;
+        let (now, again, renew) = (self.now, asks.republish_seconds, asks.valid_seconds / RENEW_AT_LAST);
+        let fresh = self.market.ask.as_ref().is_some_and(|ask| {
+            now.saturating_add(renew) < ask.to && ask.maxBudget <= affordable && self.still_ours(ask, affordable)
+        });
+        if !fresh {
+            self.sign_again(room, affordable);
+        } else if self.published_at.is_none_or(|at| now >= at.saturating_add(again)) {
+            self.publish();
+        }
+    }
+
+    /// Whether an ask of the journal says what today's configuration says.
+    fn still_ours(&self, ask: &Ask, affordable: u128) -> bool {
+        let asks = &self.config.asks;
+        let limit = asks.max_budget.min(affordable);
+        (ask.priceStart, ask.priceEnd) == asks.price.ends()
+            && (ask.taskFee, ask.minBudget, ask.collateralBps) == (asks.task_fee, asks.min_budget, asks.collateral_bps)
+            && (ask.latePenaltyBps, ask.maxSeconds, ask.court)
+                == (asks.late_penalty_bps, asks.max_deal_seconds, asks.court)
+            && (ask.cores, ask.fuelPerSecond, ask.maxMemory) == (asks.cores, asks.fuel_per_second, self.max_memory())
+            && (ask.provider, ask.endpoint) == (self.config.provider, self.config.endpoint)
+            // Much more can be backed than is offered.
+            && limit / 2 <= ask.maxBudget
+    }
+
+    fn max_memory(&self) -> u64 {
+        u64::from(self.config.limits.task_pages) << 16
+    }
+
+    /// The largest budget whose collateral the account holds.
+    fn affordable_budget(&self) -> u128 {
+        match self.config.asks.collateral_bps {
+            0 => u128::MAX,
+            bps => self.account.saturating_mul(BPS.into()) / u128::from(bps),
+        }
+    }
+
+    /// Earlier asks stay valid until they end, so for a while more deals than `capacity` can come; a
+    /// deal is only room in a queue, and admission decides on the work.
+    fn sign_again(&mut self, room: u32, affordable: u128) {
+        let asks = &self.config.asks;
+        let (price_start, price_end) = asks.price.ends();
+        self.market.asks += 1;
+        let ask = Ask {
+            provider: self.config.provider,
+            endpoint: self.config.endpoint,
+            priceStart: price_start,
+            priceEnd: price_end,
+            from: self.now.saturating_sub(SKEW_SECONDS),
+            to: self.now.saturating_add(asks.valid_seconds),
+            taskFee: asks.task_fee,
+            minBudget: asks.min_budget,
+            maxBudget: asks.max_budget.min(affordable),
+            collateralBps: asks.collateral_bps,
+            latePenaltyBps: asks.late_penalty_bps,
+            maxSeconds: asks.max_deal_seconds,
+            capacity: room,
+            cores: asks.cores,
+            fuelPerSecond: asks.fuel_per_second,
+            maxMemory: self.max_memory(),
+            court: asks.court,
+            counter: self.market.counter,
+            salt: self.market.asks,
+        };
+        self.market.ask = Some(ask);
+        self.changed.market = true;
+        self.tell(ProviderEvent::AskPublished {
+            price_start,
+            price_end,
+            capacity: room,
+            to: self.now.saturating_add(self.config.asks.valid_seconds),
+        });
+        self.publish();
+    }
+
+    fn publish(&mut self) {
+        self.published_at = Some(self.now);
+        self.effects.extend(self.market.ask.clone().map(Effect::Publish));
+    }
+}

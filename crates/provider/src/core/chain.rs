@@ -1,0 +1,320 @@
+//! The bank and the court: what the chain says comes in as facts, and from the facts follows which
+//! transactions are wanted now.
+
+use alloy_primitives::B256;
+use rialto_protocol::types::struct_hash;
+
+use super::{
+    Call, CaseKind, Core, DealRow, Effect, Fact, LogId, OnChain, OrderState, Outcome, ProviderEvent, Record, Tx,
+    TxState, Verdict, What,
+    facts::{self, Case},
+    record::Action,
+};
+
+/// A transaction that reverts is tried so many times.
+const MAX_TX_ATTEMPTS: u32 = 5;
+/// First pause before a transaction is tried again; doubles with every revert.
+const RETRY_SECONDS: u64 = 5;
+/// After a restart, the chain is heard for so long before anything new is sent about a deal whose
+/// latest events are being told again.
+const RESTART_QUIET_SECONDS: u64 = 5;
+/// Blocks go by without events before the cursor is written anyway.
+const CURSOR_BLOCKS: u64 = 64;
+/// For clocks of other nodes: time-outs on chain are taken so much later.
+const CLOCK_SKEW_SECONDS: u64 = 2;
+
+impl Core {
+    pub(super) fn chain_moved(&mut self, removed: Vec<LogId>, added: Vec<Fact>, head: u64) {
+        let news = !(removed.is_empty() && added.is_empty());
+        for at in removed {
+            self.take_back(at);
+        }
+        for fact in added {
+            self.learn_fact(fact);
+        }
+        if news && head != self.market.cursor || head >= self.market.cursor.saturating_add(CURSOR_BLOCKS) {
+            self.market.cursor = head;
+            self.changed.market = true;
+        }
+    }
+
+    fn take_back(&mut self, at: LogId) {
+        let quiet_until = self.now.saturating_add(self.config.money.reorg_quiet_seconds);
+        let touched: Vec<_> =
+            self.deals.iter_mut().filter_map(|(id, row)| facts::remove(&mut row.facts, at).then_some(*id)).collect();
+        for id in touched {
+            if let Some(row) = self.deal_mut(id) {
+                row.reorgs += 1;
+                row.quiet_until = quiet_until;
+                if !OnChain::of(&row.facts).closed {
+                    row.closed_at = None;
+                }
+            }
+        }
+    }
+
+    /// Chain events from this block on will be told again.
+    pub(super) fn forget_facts_from(&mut self, block: u64) {
+        let quiet_until = self.now.saturating_add(RESTART_QUIET_SECONDS);
+        for (id, row) in &mut self.deals {
+            let before = row.facts.len();
+            row.facts.retain(|fact| fact.at.block < block);
+            if row.facts.len() != before {
+                row.quiet_until = row.quiet_until.max(quiet_until);
+                if !OnChain::of(&row.facts).closed {
+                    row.closed_at = None;
+                }
+                self.changed.deals.insert(*id);
+            }
+        }
+    }
+
+    fn learn_fact(&mut self, fact: Fact) {
+        let (id, now) = (fact.deal, self.now);
+        if let What::Opened(deal) = &fact.what {
+            if deal.provider != self.config.provider || struct_hash(&**deal) != id {
+                return;
+            }
+            self.deals.entry(id).or_insert_with(|| DealRow::new((**deal).clone()));
+        }
+        let Some(row) = self.deals.get_mut(&id) else { return };
+        let before = OnChain::of(&row.facts);
+        let what = fact.what.clone();
+        if !facts::add(&mut row.facts, fact) {
+            return;
+        }
+        self.changed.deals.insert(id);
+        let (chain, earned) = (OnChain::of(&row.facts), row.earned);
+        if chain.closed && row.closed_at.is_none() {
+            row.closed_at = Some(now);
+        }
+        let (requester, peer) = (row.deal.requester, row.endpoint);
+        let (budget, price) = (row.deal.budget, row.deal.price);
+        if chain.open && !before.open {
+            self.tell(ProviderEvent::DealOpened { deal: id, requester, budget, price });
+            self.welcome_early(id);
+        }
+        if chain.paid > before.paid {
+            self.tell(ProviderEvent::Redeemed { deal: id, paid: chain.paid });
+        }
+        if let What::CaseOpened { case, .. } = what {
+            self.tell(ProviderEvent::CaseOpened { deal: id, case });
+        }
+        if chain.closed && !before.closed {
+            self.abandon_unfinished(id);
+            let lost = earned.saturating_sub(chain.paid);
+            self.effects.push(Effect::Release { deal: id, peer });
+            self.tell(ProviderEvent::DealClosed { deal: id, paid: chain.paid, lost });
+        }
+    }
+
+    pub(super) fn forget_closed_deals(&mut self) {
+        let (now, keep) = (self.now, self.config.money.keep_closed_seconds);
+        let over = |row: &DealRow| {
+            let closed = row.closed_at.is_some_and(|at| now >= at.saturating_add(keep));
+            let never_was = row.facts.is_empty() && now >= row.deal.expiry.saturating_add(keep);
+            (closed || never_was) && row.txs.values().all(|tx| tx.state != TxState::Sent)
+        };
+        let old: Vec<_> = self.deals.iter().filter(|(_, row)| over(row)).map(|(id, _)| *id).collect();
+        for id in old {
+            for hash in self.orders_of(id).collect::<Vec<_>>() {
+                self.forget_order(hash);
+            }
+            self.deals.remove(&id);
+            self.served.remove(&id);
+            self.changed.deals.remove(&id);
+            self.changed.more.push(Record::ForgetDeal(id));
+        }
+    }
+
+    /// Sends for the transactions that are wanted now and not under way.
+    pub(super) fn transact(&mut self, id: B256) {
+        let Some(row) = self.deals.get(&id) else { return };
+        let chain = OnChain::of(&row.facts);
+        if chain.open {
+            self.hurry(&chain);
+            self.schedule();
+        }
+        let Some(row) = self.deals.get(&id) else { return };
+        let wanted = if chain.open { self.wanted(id, row, &chain) } else { Vec::new() };
+        if row.txs.keys().any(|action| !wanted.iter().any(|(w, _)| w == action))
+            && let Some(row) = self.deals.get_mut(&id)
+        {
+            let before = row.txs.len();
+            row.txs.retain(|action, tx| tx.state == TxState::Sent || wanted.iter().any(|(w, _)| w == action));
+            if row.txs.len() != before {
+                self.changed.deals.insert(id);
+            }
+        }
+        for (action, call) in wanted {
+            self.send_for(id, action, call);
+        }
+    }
+
+    fn send_for(&mut self, id: B256, action: Action, call: Call) {
+        let now = self.now;
+        let Some(row) = self.deals.get_mut(&id) else { return };
+        let redeem = |action: &Action| matches!(action, Action::Redeem { .. });
+        let under_way = row.txs.iter().any(|(other, tx)| redeem(other) && tx.state == TxState::Sent);
+        if now < row.quiet_until || redeem(&action) && under_way {
+            return;
+        }
+        let reverted = match row.txs.get(&action) {
+            None => 0,
+            Some(Tx { state: TxState::Retry(at), reverted, .. }) if now >= *at => *reverted,
+            Some(_) => return,
+        };
+        let intent = intent(id, &action, row.reorgs, reverted);
+        row.txs.insert(action, Tx { intent: intent.clone(), call: call.clone(), reverted, state: TxState::Sent });
+        self.changed.deals.insert(id);
+        self.effects.push(Effect::Transact { intent, call });
+    }
+
+    /// After a restart: whatever was handed to the sender is asked for again, under the same intent.
+    pub(super) fn resend_transactions(&mut self) {
+        let sent = self.deals.values().flat_map(|row| row.txs.values()).filter(|tx| tx.state == TxState::Sent);
+        let again: Vec<_> =
+            sent.map(|tx| Effect::Transact { intent: tx.intent.clone(), call: tx.call.clone() }).collect();
+        self.effects.extend(again);
+    }
+
+    pub(super) fn transacted(&mut self, intent: &str, outcome: Outcome) {
+        let now = self.now;
+        for (id, row) in &mut self.deals {
+            let Some(tx) = row.txs.values_mut().find(|tx| tx.intent == intent && tx.state == TxState::Sent) else {
+                continue;
+            };
+            self.changed.deals.insert(*id);
+            tx.state = match outcome {
+                Outcome::Mined => TxState::Mined,
+                Outcome::Unsent => TxState::Retry(now.saturating_add(RETRY_SECONDS)),
+                Outcome::Reverted => {
+                    tx.reverted += 1;
+                    if tx.reverted >= MAX_TX_ATTEMPTS {
+                        let told = ProviderEvent::TransactionGaveUp { deal: *id, intent: intent.to_string() };
+                        self.effects.push(Effect::Tell(told));
+                        TxState::GaveUp
+                    } else {
+                        TxState::Retry(now.saturating_add(RETRY_SECONDS << tx.reverted))
+                    }
+                }
+            };
+            return;
+        }
+    }
+
+    /// Everything that is worth a transaction now.
+    fn wanted(&self, id: B256, row: &DealRow, chain: &OnChain) -> Vec<(Action, Call)> {
+        let deal = || Box::new(row.deal.clone());
+        let money = &self.config.money;
+        if let Some(voucher) = row.voucher.clone().filter(|voucher| voucher.value.close) {
+            let action = Action::Redeem { amount: voucher.value.amount, close: true };
+            return vec![(action, Call::Redeem { deal: deal(), voucher })];
+        }
+        let mut wanted = self.wanted_in_cases(row, chain);
+        let claims = self.claimable(id, row, chain);
+        let unredeemed = row.voucher_amount().saturating_sub(chain.paid);
+        let soon = unredeemed >= money.redeem_at || self.ending(row) || !claims.is_empty();
+        if let Some(voucher) = row.voucher.clone().filter(|_| unredeemed > money.tx_worth) {
+            if soon {
+                let action = Action::Redeem { amount: voucher.value.amount, close: false };
+                wanted.push((action, Call::Redeem { deal: deal(), voucher }));
+            }
+        } else {
+            // A claim raises what was paid, and the voucher pays only the rest: redeem first.
+            for (hash, order, receipt) in claims {
+                let call = Call::Claim { deal: deal(), order: Box::new(order), receipt };
+                wanted.push((Action::Claim { order: hash }, call));
+            }
+            if self.over(row) && chain.cases.is_empty() {
+                wanted.push((Action::Expire, Call::Expire { deal: deal() }));
+            }
+        }
+        wanted
+    }
+
+    /// Whether the deal is so near its end that vouchers must become money.
+    fn ending(&self, row: &DealRow) -> bool {
+        let length = row.deal.expiry.saturating_sub(row.deal.openedAt);
+        let margin = self.config.money.redeem_margin_seconds.min(length / 4);
+        self.now.saturating_add(margin) >= row.deal.expiry
+    }
+
+    /// Whether anyone can end the deal by time.
+    fn over(&self, row: &DealRow) -> bool {
+        self.now >= row.deal.expiry.saturating_add(self.config.grace_seconds).saturating_add(CLOCK_SKEW_SECONDS)
+    }
+
+    fn wanted_in_cases(&self, row: &DealRow, chain: &OnChain) -> Vec<(Action, Call)> {
+        chain.cases.iter().filter_map(|(id, case)| self.wanted_in_case(row, *id, case)).collect()
+    }
+
+    fn wanted_in_case(&self, row: &DealRow, id: B256, case: &Case) -> Option<(Action, Call)> {
+        let deal = Box::new(row.deal.clone());
+        if self.now >= case.deadline.saturating_add(CLOCK_SKEW_SECONDS) {
+            let ours = case.kind == CaseKind::Claim || self.over(row);
+            let call = Call::Settle { deal, case: id, order: case.order };
+            return ours.then_some((Action::Settle { case: id }, call));
+        }
+        let order = self.orders.get(&case.order)?;
+        let receipt = order.state.receipt()?.clone();
+        let order = Box::new(order.order.clone());
+        match case.kind {
+            CaseKind::Claim => None,
+            CaseKind::Late => Some((Action::Answer { case: id }, Call::Answer { deal, order, receipt })),
+            CaseKind::Demand { task } => {
+                Some((Action::Reveal { case: id }, Call::Reveal { deal, order, receipt, task }))
+            }
+        }
+    }
+
+    /// Orders whose fee is to be claimed: delivered, unpaid for long enough, worth it. What a voucher's
+    /// amount pays beyond its watermark is not claimed a second time.
+    fn claimable(
+        &self,
+        id: B256,
+        row: &DealRow,
+        chain: &OnChain,
+    ) -> Vec<(B256, rialto_protocol::wire::Signed<rialto_protocol::types::Order>, rialto_protocol::types::Receipt)>
+    {
+        let money = &self.config.money;
+        if matches!(row.verdict, Verdict::Differs | Verdict::Pending) || self.over(row) {
+            return Vec::new();
+        }
+        let fee_of = |hash: &B256| self.orders.get(hash).and_then(|o| o.state.receipt()).map_or(0, |r| r.fee);
+        let open_claims = chain.cases.values().filter(|case| case.kind == CaseKind::Claim);
+        let claimed: u128 = open_claims.map(|case| fee_of(&case.order)).sum();
+        let mut left = self.unpaid(row).saturating_sub(claimed);
+        let mut claims = Vec::new();
+        for (_, hash) in self.by_deal.range((id, row.watermark().max(chain.orders))..=(id, u64::MAX)) {
+            let Some(order) = self.orders.get(hash) else { continue };
+            let OrderState::Done { receipt, at, .. } = &order.state else { continue };
+            let due = row.verdict == Verdict::Reproduced
+                || self.now >= at.saturating_add(money.claim_after_seconds)
+                || self.now >= row.deal.expiry;
+            if due && receipt.fee > money.tx_worth && receipt.fee <= left && !chain.claimed.contains(hash) {
+                left -= receipt.fee;
+                claims.push((*hash, order.order.clone(), receipt.clone()));
+            }
+        }
+        claims
+    }
+}
+
+/// The same transaction always has the same name; one that reverted, or that a reorg took back, gets
+/// a new one.
+fn intent(deal: B256, action: &Action, reorgs: u32, reverted: u32) -> String {
+    let name = match action {
+        Action::Redeem { amount, close: false } => format!("redeem-{deal}-{amount}"),
+        Action::Redeem { amount, close: true } => format!("redeem-{deal}-{amount}-close"),
+        Action::Claim { order } => format!("claim-{deal}-{order}"),
+        Action::Answer { case } => format!("answer-{deal}-{case}"),
+        Action::Reveal { case } => format!("reveal-{deal}-{case}"),
+        Action::Settle { case } => format!("settle-{deal}-{case}"),
+        Action::Expire => format!("expire-{deal}"),
+    };
+    match (reorgs, reverted) {
+        (0, 0) => name,
+        _ => format!("{name}-{reorgs}.{reverted}"),
+    }
+}

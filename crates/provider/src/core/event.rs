@@ -1,0 +1,388 @@
+//! What goes into a core and what comes out.
+
+use alloy_primitives::{Address, B256, Bytes};
+use rialto_protocol::{
+    types::{Ask, Deal, Order, Receipt, Voucher},
+    wire::{BlobRef, Signed, ToProvider, ToRequester},
+};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    facts::{Fact, LogId},
+    record::{Record, Results, Verdict},
+    refusal::Refusal,
+};
+
+/// Something that happened outside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// The shell runs. First event after [`Core::restore`](super::Core::restore); chain events follow
+    /// from `from_block` on, so everything known from there is forgotten and heard again.
+    Started {
+        /// First block whose events will be told.
+        from_block: u64,
+        /// The provider's ask counter.
+        counter: u64,
+        /// The provider's account in the market, base units.
+        account: u128,
+    },
+    /// Time passed. Sent about once a second.
+    Tick,
+    /// The chain moved.
+    Chain {
+        /// Taken back by a reorg, newest first.
+        removed: Vec<LogId>,
+        /// New, oldest first.
+        added: Vec<Fact>,
+        /// Everything up to this block has been told.
+        head: u64,
+    },
+    /// The provider's account and ask counter, as they are now.
+    Account {
+        /// Base units.
+        account: u128,
+        /// Ask counter.
+        counter: u64,
+    },
+    /// A peer connected.
+    Connected {
+        /// Names the session; never used twice.
+        session: u64,
+        /// The peer's endpoint.
+        peer: B256,
+    },
+    /// A peer sent something.
+    Message {
+        /// Session.
+        session: u64,
+        /// Message.
+        message: ToProvider,
+    },
+    /// A session is over.
+    Disconnected {
+        /// Session.
+        session: u64,
+    },
+    /// Answer to [`Effect::CheckSignature`].
+    SignatureChecked {
+        /// As asked.
+        check: u64,
+        /// Whether the signer says it is its own.
+        valid: bool,
+    },
+    /// Answer to [`Effect::Fetch`].
+    Fetched {
+        /// Order.
+        order: B256,
+        /// Everything is here and is what was signed; or not.
+        result: Result<(), Refusal>,
+    },
+    /// An order got further.
+    Progress {
+        /// Order.
+        order: B256,
+        /// Tasks done.
+        done: u32,
+    },
+    /// Answer to [`Effect::Run`].
+    Ran {
+        /// Order.
+        order: B256,
+        /// One result per task, or why this host could not.
+        result: Result<Results, Refusal>,
+    },
+    /// Answer to [`Effect::Rerun`].
+    Reran {
+        /// Order.
+        order: B256,
+        /// Task.
+        task: u32,
+        /// Whether the result came out as before; `None`: could not be run.
+        same: Option<bool>,
+    },
+    /// Answer to [`Effect::Transact`].
+    Transacted {
+        /// As sent.
+        intent: String,
+        /// How it ended.
+        outcome: Outcome,
+    },
+    /// Take no new work; finish what was accepted.
+    Drain,
+}
+
+/// How a transaction ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Mined and final.
+    Mined,
+    /// The market refused it.
+    Reverted,
+    /// Not known to be mined; the same intent may be tried again.
+    Unsent,
+}
+
+/// Something to be done outside, in order. `Persist` comes first: what follows acts on it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Write all of this, or nothing, before going on.
+    Persist(Vec<Record>),
+    /// Send. Signatures of our own structs are left empty: the shell signs.
+    Send {
+        /// Session.
+        session: u64,
+        /// Message.
+        message: ToRequester,
+    },
+    /// Send a receipt, signed, with its results from the journal.
+    SendReceipt {
+        /// Session.
+        session: u64,
+        /// Deal id.
+        deal: B256,
+        /// Receipt.
+        receipt: Receipt,
+    },
+    /// End a session.
+    Hangup {
+        /// Session.
+        session: u64,
+    },
+    /// Ask a contract wallet.
+    CheckSignature {
+        /// Names the question.
+        check: u64,
+        /// Wallet.
+        signer: Address,
+        /// EIP-712 digest.
+        digest: B256,
+        /// Signature.
+        signature: Bytes,
+    },
+    /// Sign and gossip an ask.
+    Publish(Ask),
+    /// Fetch program, shared input and inputs, check them against the order, prepare the program.
+    Fetch(Work),
+    /// Run all tasks.
+    Run(Work),
+    /// Run one task again, without any fault, and compare with the journal's result.
+    Rerun {
+        /// Order.
+        work: Work,
+        /// Task.
+        task: u32,
+    },
+    /// Stop fetching or running an order; its answer is not needed.
+    Stop {
+        /// Order.
+        order: B256,
+    },
+    /// Send a transaction.
+    Transact {
+        /// Idempotency key.
+        intent: String,
+        /// What.
+        call: Call,
+    },
+    /// The deal is over: peers lose access to its blobs.
+    Release {
+        /// Deal id.
+        deal: B256,
+        /// Endpoint that had access.
+        peer: Option<B256>,
+    },
+    /// Tell whoever watches.
+    Tell(ProviderEvent),
+}
+
+/// An order to be fetched or run. Its inputs are in the journal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Work {
+    /// Struct hash.
+    pub hash: B256,
+    /// Order.
+    pub order: Order,
+    /// Program.
+    pub program: BlobRef,
+    /// Shared input.
+    pub shared: Option<BlobRef>,
+    /// Who serves the blobs.
+    pub peer: Option<B256>,
+}
+
+/// What is asked of the market.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Call {
+    /// Redeem a voucher.
+    Redeem {
+        /// Terms.
+        deal: Box<Deal>,
+        /// With the requester's signature.
+        voucher: Signed<Voucher>,
+    },
+    /// Claim an order's fee.
+    Claim {
+        /// Terms.
+        deal: Box<Deal>,
+        /// With the requester's signature.
+        order: Box<Signed<Order>>,
+        /// Ours.
+        receipt: Receipt,
+    },
+    /// Answer a late notice.
+    Answer {
+        /// Terms.
+        deal: Box<Deal>,
+        /// With the requester's signature.
+        order: Box<Signed<Order>>,
+        /// Ours.
+        receipt: Receipt,
+    },
+    /// Reveal a task. The shell adds its end, proof and output from the journal.
+    Reveal {
+        /// Terms.
+        deal: Box<Deal>,
+        /// With the requester's signature.
+        order: Box<Signed<Order>>,
+        /// Ours.
+        receipt: Receipt,
+        /// Index.
+        task: u32,
+    },
+    /// End a case.
+    Settle {
+        /// Terms.
+        deal: Box<Deal>,
+        /// Case.
+        case: B256,
+        /// What the case is about.
+        order: B256,
+    },
+    /// End a deal after its time.
+    Expire {
+        /// Terms.
+        deal: Box<Deal>,
+    },
+}
+
+/// Something the owner of a provider may want to know.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ProviderEvent {
+    /// A new ask was signed and gossiped.
+    AskPublished {
+        /// Base units per Tfuel at its start.
+        price_start: u128,
+        /// Base units per Tfuel at its end.
+        price_end: u128,
+        /// Deals it can take.
+        capacity: u32,
+        /// Unix seconds.
+        to: u64,
+    },
+    /// The account can't back the smallest deal: nothing is offered.
+    LowBalance {
+        /// Base units.
+        account: u128,
+        /// Base units.
+        needed: u128,
+    },
+    /// A deal was opened with us.
+    DealOpened {
+        /// Deal id.
+        deal: B256,
+        /// By whom.
+        requester: Address,
+        /// Base units.
+        budget: u128,
+        /// Base units per Tfuel.
+        price: u128,
+    },
+    /// An order was accepted.
+    OrderAccepted {
+        /// Deal id.
+        deal: B256,
+        /// Order.
+        order: B256,
+        /// Tasks.
+        tasks: u32,
+    },
+    /// Something was refused.
+    Refused {
+        /// Deal id, if known.
+        deal: Option<B256>,
+        /// Order, if it was one.
+        order: Option<B256>,
+        /// Why.
+        why: Refusal,
+    },
+    /// An order got further.
+    Progress {
+        /// Order.
+        order: B256,
+        /// Tasks done.
+        done: u32,
+    },
+    /// All tasks of an order are done and the receipt is out.
+    TasksDone {
+        /// Deal id.
+        deal: B256,
+        /// Order.
+        order: B256,
+        /// Tasks.
+        tasks: u32,
+        /// Fuel used.
+        fuel: u128,
+        /// Base units.
+        fee: u128,
+    },
+    /// A better voucher came.
+    Paid {
+        /// Deal id.
+        deal: B256,
+        /// In all, base units.
+        amount: u128,
+        /// More than before, base units.
+        more: u128,
+    },
+    /// The requester rejected a task, and we ran it again.
+    Rejected {
+        /// Deal id.
+        deal: B256,
+        /// Order.
+        order: B256,
+        /// Task.
+        task: u32,
+        /// What that showed.
+        verdict: Verdict,
+    },
+    /// Money arrived on chain.
+    Redeemed {
+        /// Deal id.
+        deal: B256,
+        /// In all, base units.
+        paid: u128,
+    },
+    /// A case was opened against or by us.
+    CaseOpened {
+        /// Deal id.
+        deal: B256,
+        /// Case.
+        case: B256,
+    },
+    /// The deal is over.
+    DealClosed {
+        /// Deal id.
+        deal: B256,
+        /// In all, base units.
+        paid: u128,
+        /// Delivered and never paid, base units.
+        lost: u128,
+    },
+    /// A transaction failed too often; a person should look.
+    TransactionGaveUp {
+        /// Deal id.
+        deal: B256,
+        /// Its id.
+        intent: String,
+    },
+}

@@ -1,0 +1,412 @@
+//! The seller, without IO: plain data and [`Core::handle`].
+//!
+//! Everything that must survive is a row ([`record`]); a handled event writes the rows it changed
+//! before any effect that relies on them. What is not a row (sessions, what is running) is lost in a
+//! crash and found again: sessions say hello, accepted orders run again, transactions are sent again
+//! under the same intent.
+//!
+//! | module | knows |
+//! |---|---|
+//! | [`config`] | what is offered and risked |
+//! | [`event`] | events in, effects out |
+//! | [`record`] | rows |
+//! | [`facts`] | what the chain said, and taking it back |
+//! | [`refusal`] | every reason, coded |
+//! | `asks` | offering, signing again, capacity |
+//! | `session` | hello, resuming, who speaks for the requester |
+//! | `admission` | which orders are accepted |
+//! | `orders` | fetching, the run queue, receipts |
+//! | `payment` | vouchers, credit, closing |
+//! | `cases` | rejected results, late notices, demands |
+//! | `chain` | facts in, transactions out |
+
+mod admission;
+mod asks;
+mod cases;
+mod chain;
+pub mod config;
+pub mod event;
+pub mod facts;
+mod orders;
+mod payment;
+pub mod record;
+pub mod refusal;
+mod session;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use alloy_primitives::B256;
+use alloy_sol_types::Eip712Domain;
+use rialto_protocol::{
+    types::{Deal, Order, domain},
+    wire::ToRequester,
+};
+use serde::{Deserialize, Serialize};
+
+pub use config::{AskConfig, Config, Limits, Money, Price};
+pub use event::{Call, Effect, Event, Outcome, ProviderEvent, Work};
+pub use facts::{CaseKind, Fact, LogId, OnChain, What};
+pub use record::{DealRow, MarketRow, OrderRow, OrderState, Record, Results, Tx, TxState, Verdict};
+pub use refusal::Refusal;
+
+/// Most signatures of contract wallets being checked at once.
+const MAX_CHECKS: usize = 64;
+
+/// One provider. Feed it every event with a time that never goes back (it holds the larger), and
+/// perform the effects in order.
+#[derive(Debug)]
+pub struct Core {
+    config: Config,
+    domain: Eip712Domain,
+    now: u64,
+
+    // Rows.
+    market: MarketRow,
+    deals: BTreeMap<B256, DealRow>,
+    orders: BTreeMap<B256, OrderRow>,
+
+    // Derived from rows.
+    by_deal: BTreeMap<(B256, u64), B256>,
+    unfinished: BTreeSet<B256>,
+
+    // Lost in a crash.
+    started: bool,
+    draining: bool,
+    account: u128,
+    told_low: bool,
+    published_at: Option<u64>,
+    sessions: BTreeMap<u64, session::Session>,
+    /// Session by question to a wallet.
+    checks: BTreeMap<u64, u64>,
+    next_check: u64,
+    fetching: BTreeSet<B256>,
+    running: BTreeMap<B256, u32>,
+    urgent: BTreeSet<B256>,
+    retries: BTreeMap<B256, u32>,
+    served: BTreeMap<B256, u64>,
+    turns: u64,
+    fuel_seen: BTreeMap<B256, orders::FuelSeen>,
+
+    // Of the event being handled.
+    changed: Changed,
+    effects: Vec<Effect>,
+}
+
+/// Rows to be written, and deals to be looked at, at the end of an event.
+#[derive(Debug, Default)]
+struct Changed {
+    market: bool,
+    deals: BTreeSet<B256>,
+    orders: BTreeSet<B256>,
+    more: Vec<Record>,
+}
+
+/// What a provider is doing, for people and tests.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    /// Whether new work is refused.
+    pub draining: bool,
+    /// Unix seconds at which the offered ask ends.
+    pub ask_until: Option<u64>,
+    /// The account in the market, base units.
+    pub account: u128,
+    /// Sessions.
+    pub sessions: usize,
+    /// Orders being fetched or waiting.
+    pub waiting: usize,
+    /// Orders running.
+    pub running: usize,
+    /// Deals, by id.
+    pub deals: BTreeMap<B256, DealStatus>,
+}
+
+/// One deal in a [`Status`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DealStatus {
+    /// Terms.
+    pub deal: Deal,
+    /// Open on chain.
+    pub open: bool,
+    /// Orders delivered.
+    pub delivered: u32,
+    /// Tasks delivered.
+    pub tasks: u64,
+    /// Fuel delivered.
+    pub fuel: u128,
+    /// Fees of what was delivered, base units.
+    pub earned: u128,
+    /// Best voucher, base units.
+    pub voucher: u128,
+    /// Paid on chain, base units.
+    pub paid: u128,
+    /// What re-running rejected tasks showed.
+    pub verdict: Verdict,
+}
+
+impl Core {
+    /// A core from everything its journal holds (nothing, the first time).
+    pub fn restore(config: Config, records: impl IntoIterator<Item = Record>) -> Self {
+        let mut core = Self {
+            domain: domain(config.chain_id, config.market),
+            config,
+            now: 0,
+            market: MarketRow::default(),
+            deals: BTreeMap::new(),
+            orders: BTreeMap::new(),
+            by_deal: BTreeMap::new(),
+            unfinished: BTreeSet::new(),
+            started: false,
+            draining: false,
+            account: 0,
+            told_low: false,
+            published_at: None,
+            sessions: BTreeMap::new(),
+            checks: BTreeMap::new(),
+            next_check: 0,
+            fetching: BTreeSet::new(),
+            running: BTreeMap::new(),
+            urgent: BTreeSet::new(),
+            retries: BTreeMap::new(),
+            served: BTreeMap::new(),
+            turns: 0,
+            fuel_seen: BTreeMap::new(),
+            changed: Changed::default(),
+            effects: Vec::new(),
+        };
+        for record in records {
+            match record {
+                Record::Market(row) => core.market = row,
+                Record::Deal(id, row) => drop(core.deals.insert(id, *row)),
+                Record::Order(hash, row) => core.insert_order(hash, *row),
+                Record::Inputs(..) | Record::Results(..) | Record::ForgetDeal(_) | Record::ForgetOrder(_) => {}
+            }
+        }
+        core
+    }
+
+    /// Takes one event in and says what to do about it, in order. `now`: unix seconds.
+    pub fn handle(&mut self, now: u64, event: Event) -> Vec<Effect> {
+        self.now = self.now.max(now);
+        match event {
+            Event::Started { from_block, counter, account } => self.start(from_block, counter, account),
+            Event::Tick => self.tick(),
+            Event::Chain { removed, added, head } => self.chain_moved(removed, added, head),
+            Event::Account { account, counter } => self.account_changed(account, counter),
+            Event::Connected { session, peer } => self.connected(session, peer),
+            Event::Message { session, message } => self.message(session, message),
+            Event::Disconnected { session } => self.disconnected(session),
+            Event::SignatureChecked { check, valid } => self.signature_checked(check, valid),
+            Event::Fetched { order, result } => self.fetched(order, result),
+            Event::Progress { order, done } => self.progress(order, done),
+            Event::Ran { order, result } => self.ran(order, result),
+            Event::Reran { order, task, same } => self.reran(order, task, same),
+            Event::Transacted { intent, outcome } => self.transacted(&intent, outcome),
+            Event::Drain => self.drain(),
+        }
+        if self.started {
+            self.offer();
+            self.schedule();
+            for deal in self.changed.deals.clone() {
+                self.transact(deal);
+            }
+        }
+        self.finish()
+    }
+
+    /// The configuration.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Chain events up to this block are known.
+    pub fn cursor(&self) -> u64 {
+        self.market.cursor
+    }
+
+    /// Whether nothing accepted is unfinished and no transaction is under way.
+    pub fn idle(&self) -> bool {
+        self.unfinished.is_empty()
+            && self.deals.values().all(|row| row.txs.values().all(|tx| !matches!(tx.state, TxState::Sent)))
+    }
+
+    /// A deal's row.
+    pub fn deal(&self, id: B256) -> Option<&DealRow> {
+        self.deals.get(&id)
+    }
+
+    /// An order's row.
+    pub fn order(&self, hash: B256) -> Option<&OrderRow> {
+        self.orders.get(&hash)
+    }
+
+    /// Every row, as the journal should hold it.
+    pub fn rows(&self) -> Vec<Record> {
+        let mut rows = vec![Record::Market(self.market.clone())];
+        rows.extend(self.deals.iter().map(|(id, row)| Record::Deal(*id, Box::new(row.clone()))));
+        rows.extend(self.orders.iter().map(|(hash, row)| Record::Order(*hash, Box::new(row.clone()))));
+        rows
+    }
+
+    /// What it is doing.
+    pub fn status(&self) -> Status {
+        let deals = self.deals.iter().map(|(id, row)| (*id, self.deal_status(*id, row))).collect();
+        Status {
+            draining: self.draining,
+            ask_until: self.market.ask.as_ref().map(|ask| ask.to),
+            account: self.account,
+            sessions: self.sessions.len(),
+            waiting: self.unfinished.len() - self.running.len(),
+            running: self.running.len(),
+            deals,
+        }
+    }
+
+    fn deal_status(&self, id: B256, row: &DealRow) -> DealStatus {
+        let chain = OnChain::of(&row.facts);
+        let mut status = DealStatus {
+            deal: row.deal.clone(),
+            open: chain.open,
+            delivered: 0,
+            tasks: 0,
+            fuel: 0,
+            earned: row.earned,
+            voucher: row.voucher_amount(),
+            paid: chain.paid,
+            verdict: row.verdict,
+        };
+        for order in self.orders_of(id).filter_map(|hash| self.orders.get(&hash)) {
+            if let Some(receipt) = order.state.receipt() {
+                status.delivered += 1;
+                status.tasks += u64::from(order.order.value.tasks);
+                status.fuel += receipt.fuel;
+            }
+        }
+        status
+    }
+
+    /// Orders of a deal, by sequence number.
+    fn orders_of(&self, deal: B256) -> impl Iterator<Item = B256> + '_ {
+        self.by_deal.range((deal, 0)..=(deal, u64::MAX)).map(|(_, hash)| *hash)
+    }
+
+    fn insert_order(&mut self, hash: B256, row: OrderRow) {
+        let Order { deal, seq, .. } = row.order.value;
+        self.by_deal.insert((deal, seq), hash);
+        if row.state.unfinished() {
+            self.unfinished.insert(hash);
+        }
+        self.orders.insert(hash, row);
+    }
+
+    /// Changes an order's state, keeping the indices.
+    fn set_state(&mut self, hash: B256, state: OrderState) {
+        let Some(row) = self.orders.get_mut(&hash) else { return };
+        if state.unfinished() {
+            self.unfinished.insert(hash);
+        } else {
+            self.unfinished.remove(&hash);
+            self.urgent.remove(&hash);
+        }
+        row.state = state;
+        self.changed.orders.insert(hash);
+    }
+
+    /// Forgets an order entirely.
+    fn forget_order(&mut self, hash: B256) {
+        let Some(row) = self.orders.remove(&hash) else { return };
+        self.by_deal.remove(&(row.order.value.deal, row.order.value.seq));
+        self.unfinished.remove(&hash);
+        self.urgent.remove(&hash);
+        self.retries.remove(&hash);
+        self.stop(hash);
+        self.changed.orders.remove(&hash);
+        self.changed
+            .more
+            .retain(|record| !matches!(record, Record::Inputs(h, _) | Record::Results(h, _) if *h == hash));
+        self.changed.more.push(Record::ForgetOrder(hash));
+    }
+
+    /// A deal's row, to be changed: it will be written and its transactions looked at.
+    fn deal_mut(&mut self, id: B256) -> Option<&mut DealRow> {
+        let row = self.deals.get_mut(&id)?;
+        self.changed.deals.insert(id);
+        Some(row)
+    }
+
+    fn send(&mut self, session: u64, message: ToRequester) {
+        self.effects.push(Effect::Send { session, message });
+    }
+
+    fn tell(&mut self, event: ProviderEvent) {
+        self.effects.push(Effect::Tell(event));
+    }
+
+    /// Refuses, on the wire and to the owner.
+    fn refuse(&mut self, session: u64, deal: Option<B256>, order: Option<B256>, why: Refusal) {
+        self.send(session, ToRequester::Refuse { order, code: why.code(), detail: why.detail() });
+        self.tell(ProviderEvent::Refused { deal, order, why });
+    }
+
+    /// Everything changed is written first.
+    fn finish(&mut self) -> Vec<Effect> {
+        let changed = std::mem::take(&mut self.changed);
+        let mut records = Vec::new();
+        if changed.market {
+            records.push(Record::Market(self.market.clone()));
+        }
+        for id in changed.deals {
+            if let Some(row) = self.deals.get(&id) {
+                records.push(Record::Deal(id, Box::new(row.clone())));
+            }
+        }
+        for hash in changed.orders {
+            if let Some(row) = self.orders.get(&hash) {
+                records.push(Record::Order(hash, Box::new(row.clone())));
+            }
+        }
+        records.extend(changed.more);
+        let mut effects = Vec::with_capacity(self.effects.len() + 1);
+        if !records.is_empty() {
+            effects.push(Effect::Persist(records));
+        }
+        effects.append(&mut self.effects);
+        effects
+    }
+
+    fn start(&mut self, from_block: u64, counter: u64, account: u128) {
+        self.started = true;
+        self.forget_facts_from(from_block);
+        self.account_changed(account, counter);
+        let rejected: Vec<_> = self
+            .orders
+            .iter()
+            .flat_map(|(hash, row)| {
+                row.rejected.iter().filter(|(_, v)| **v == Verdict::Pending).map(|(task, _)| (*hash, *task))
+            })
+            .collect();
+        for (order, task) in rejected {
+            self.rerun(order, task);
+        }
+        self.resend_transactions();
+    }
+
+    fn tick(&mut self) {
+        self.drop_stale_sessions();
+        self.drop_stale_fetches();
+        self.forget_closed_deals();
+        if self.started {
+            for deal in self.deals.keys().copied().collect::<Vec<_>>() {
+                self.transact(deal);
+            }
+        }
+    }
+
+    fn drain(&mut self) {
+        self.draining = true;
+        for hash in self.unfinished.clone() {
+            if matches!(self.orders.get(&hash).map(|row| &row.state), Some(OrderState::Fetching { .. })) {
+                self.give_up(hash, Refusal::Draining);
+            }
+        }
+    }
+}

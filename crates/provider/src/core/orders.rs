@@ -1,0 +1,231 @@
+//! From an admitted order to its receipt: fetch, ack, wait, run, deliver.
+
+use alloy_primitives::{B256, Bytes};
+use rialto_protocol::{
+    pricing::order_fee,
+    receipt::SumTree,
+    types::{Ack, Order, Receipt},
+    wire::{Signed, ToRequester},
+};
+
+use super::{Core, Effect, OrderState, ProviderEvent, Record, Refusal, Results, Verdict, Work};
+
+/// An accepted order that this host could not run is tried so many times more.
+const MAX_RUN_RETRIES: u32 = 1;
+/// Programs whose use of fuel is remembered.
+const MAX_PROGRAMS_SEEN: usize = 256;
+
+/// How much fuel tasks of a program burned.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct FuelSeen {
+    tasks: u128,
+    fuel: u128,
+}
+
+impl FuelSeen {
+    /// Half as much again as the mean.
+    pub fn per_task(&self) -> u128 {
+        self.fuel.saturating_mul(3) / (self.tasks.max(1) * 2)
+    }
+}
+
+impl Core {
+    pub(super) fn work(&self, hash: B256) -> Option<Work> {
+        let row = self.orders.get(&hash)?;
+        let peer = self.deals.get(&row.order.value.deal).and_then(|deal| deal.endpoint);
+        Some(Work { hash, order: row.order.value.clone(), program: row.program, shared: row.shared, peer })
+    }
+
+    /// Fetches an order's blobs, unless that is under way.
+    pub(super) fn fetch(&mut self, hash: B256) {
+        if let Some(work) = self.work(hash)
+            && self.fetching.insert(hash)
+        {
+            self.effects.push(Effect::Fetch(work));
+        }
+    }
+
+    pub(super) fn fetched(&mut self, hash: B256, result: Result<(), Refusal>) {
+        if !self.fetching.remove(&hash) {
+            return;
+        }
+        let Some(row) = self.orders.get(&hash) else { return };
+        let OrderState::Fetching { .. } = row.state else { return };
+        let order = row.order.value.clone();
+        let Some(terms) = self.deals.get(&order.deal).map(|row| row.deal.clone()) else { return };
+        // Fetching took time: look again before promising anything.
+        if let Err(why) = result.and_then(|()| self.in_time(&terms, &order)) {
+            return self.give_up(hash, why);
+        }
+        // The whole time until the requester needs it: promising less would only risk the penalty.
+        let ack = Ack { order: hash, dueBy: order.dueBy };
+        self.set_state(hash, OrderState::Accepted { ack: ack.clone() });
+        if let Some(session) = self.session_of(order.deal) {
+            self.send_ack(session, ack);
+        }
+        self.tell(ProviderEvent::OrderAccepted { deal: order.deal, order: hash, tasks: order.tasks });
+    }
+
+    pub(super) fn send_ack(&mut self, session: u64, ack: Ack) {
+        self.send(session, ToRequester::Ack(Signed { value: ack, signature: Bytes::new() }));
+    }
+
+    /// Drops an order that was not acked.
+    pub(super) fn give_up(&mut self, hash: B256, why: Refusal) {
+        let deal = self.deal_of(hash);
+        match deal.and_then(|deal| self.session_of(deal)) {
+            Some(session) => self.refuse(session, deal, Some(hash), why),
+            None => self.tell(ProviderEvent::Refused { deal, order: Some(hash), why }),
+        }
+        self.forget_order(hash);
+    }
+
+    pub(super) fn drop_stale_fetches(&mut self) {
+        let limit = self.config.limits.fetch_seconds;
+        let stale = |state: &OrderState| matches!(state, OrderState::Fetching { since } if self.now >= since.saturating_add(limit));
+        let late: Vec<_> = self
+            .unfinished
+            .iter()
+            .filter(|hash| self.orders.get(*hash).is_some_and(|row| stale(&row.state)))
+            .copied()
+            .collect();
+        for hash in late {
+            self.give_up(hash, Refusal::Inputs("did not arrive in time".into()));
+        }
+    }
+
+    /// Starts waiting orders while cores are free.
+    pub(super) fn schedule(&mut self) {
+        let cores = self.config.asks.cores.max(1);
+        while self.running.values().sum::<u32>() < cores {
+            let Some(hash) = self.next() else { return };
+            let Some(work) = self.work(hash) else { return };
+            self.turns += 1;
+            self.served.insert(work.order.deal, self.turns);
+            self.running.insert(hash, work.order.tasks.min(cores));
+            self.effects.push(Effect::Run(work));
+        }
+    }
+
+    /// The order to run next: one we were called late on, then of deals that pay, then the deal that
+    /// waited longest, then by number.
+    fn next(&self) -> Option<B256> {
+        let window = self.config.money.credit_window;
+        self.unfinished
+            .iter()
+            .filter(|hash| !self.running.contains_key(*hash))
+            .filter_map(|hash| self.orders.get(hash).map(|row| (hash, row)))
+            .filter(|(_, row)| matches!(row.state, OrderState::Accepted { .. }))
+            .min_by_key(|(hash, row)| {
+                let Order { deal, seq, .. } = row.order.value;
+                let owes = self.deals.get(&deal).is_some_and(|row| self.unpaid(row) > window / 2);
+                (!self.urgent.contains(*hash), owes, self.served.get(&deal).copied().unwrap_or(0), seq, **hash)
+            })
+            .map(|(hash, _)| *hash)
+    }
+
+    pub(super) fn stop(&mut self, hash: B256) {
+        let fetching = self.fetching.remove(&hash);
+        let running = self.running.remove(&hash).is_some();
+        if fetching || running {
+            self.effects.push(Effect::Stop { order: hash });
+        }
+    }
+
+    pub(super) fn progress(&mut self, hash: B256, done: u32) {
+        if !self.running.contains_key(&hash) {
+            return;
+        }
+        if let Some(session) = self.deal_of(hash).and_then(|deal| self.session_of(deal)) {
+            self.send(session, ToRequester::Progress { order: hash, done });
+        }
+        self.tell(ProviderEvent::Progress { order: hash, done });
+    }
+
+    pub(super) fn ran(&mut self, hash: B256, result: Result<Results, Refusal>) {
+        if self.running.remove(&hash).is_none() {
+            return;
+        }
+        let Some(row) = self.orders.get(&hash) else { return };
+        let OrderState::Accepted { ack } = row.state.clone() else { return };
+        let order = row.order.value.clone();
+        match result {
+            Ok(results) if results.halted.len() == order.tasks as usize => self.deliver(hash, order, ack, results),
+            Ok(_) => self.could_not_run(hash, ack, Refusal::Attempt("not one result per task".into())),
+            Err(why) => self.could_not_run(hash, ack, why),
+        }
+    }
+
+    fn deliver(&mut self, hash: B256, order: Order, ack: Ack, results: Results) {
+        let Some(terms) = self.deals.get(&order.deal).map(|row| row.deal.clone()) else { return };
+        let root = SumTree::new(results.halted.iter().map(|h| (h.hash(), h.fuel_used(order.fuelLimit)))).root();
+        let Some(fee) = order_fee(&terms, root.fuel, order.tasks) else { return };
+        let receipt = Receipt { order: hash, root: root.hash, fuel: root.fuel, fee };
+        let state = OrderState::Done { ack, receipt: receipt.clone(), at: self.now };
+        self.set_state(hash, state);
+        self.changed.more.push(Record::Results(hash, results));
+        self.learn(order.program, order.tasks, root.fuel);
+        let deal = order.deal;
+        if let Some(row) = self.deal_mut(deal) {
+            row.earned = row.earned.saturating_add(fee);
+        }
+        self.tell(ProviderEvent::TasksDone { deal, order: hash, tasks: order.tasks, fuel: receipt.fuel, fee });
+        if let Some(session) = self.session_of(deal) {
+            self.effects.push(Effect::SendReceipt { session, deal, receipt });
+        }
+    }
+
+    fn could_not_run(&mut self, hash: B256, ack: Ack, why: Refusal) {
+        let tries = self.retries.entry(hash).or_default();
+        *tries += 1;
+        if *tries <= MAX_RUN_RETRIES {
+            return;
+        }
+        self.retries.remove(&hash);
+        let deal = self.deal_of(hash);
+        if let Some(session) = deal.and_then(|deal| self.session_of(deal)) {
+            self.send(session, ToRequester::Refuse { order: Some(hash), code: why.code(), detail: why.detail() });
+        }
+        self.tell(ProviderEvent::Refused { deal, order: Some(hash), why: why.clone() });
+        self.set_state(hash, OrderState::Failed { ack, why });
+    }
+
+    fn learn(&mut self, program: B256, tasks: u32, fuel: u128) {
+        if self.fuel_seen.len() >= MAX_PROGRAMS_SEEN && !self.fuel_seen.contains_key(&program) {
+            self.fuel_seen.pop_first();
+        }
+        let seen = self.fuel_seen.entry(program).or_default();
+        seen.tasks += u128::from(tasks);
+        seen.fuel = seen.fuel.saturating_add(fuel);
+    }
+
+    /// An order is not wanted any more. One that was acked is kept: the requester could still call it
+    /// late on chain, and then it is run after all.
+    pub(super) fn cancelled(&mut self, deal: B256, hash: B256) {
+        let Some(row) = self.orders.get(&hash).filter(|row| row.order.value.deal == deal) else { return };
+        match &row.state {
+            OrderState::Fetching { .. } => self.forget_order(hash),
+            OrderState::Accepted { ack } if !self.urgent.contains(&hash) => {
+                let ack = ack.clone();
+                self.stop(hash);
+                self.set_state(hash, OrderState::Cancelled { ack });
+            }
+            _ => {}
+        }
+    }
+
+    /// A delivered task's result is said to be wrong: run it again.
+    pub(super) fn rerun(&mut self, hash: B256, task: u32) {
+        if let Some(work) = self.work(hash) {
+            self.effects.push(Effect::Rerun { work, task });
+        }
+    }
+
+    /// What re-running showed is remembered with the order.
+    pub(super) fn set_rejected(&mut self, hash: B256, task: u32, verdict: Verdict) {
+        if let Some(row) = self.orders.get_mut(&hash) {
+            row.rejected.insert(task, verdict);
+            self.changed.orders.insert(hash);
+        }
+    }
+}

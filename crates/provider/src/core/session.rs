@@ -1,0 +1,307 @@
+//! Sessions: hello, resuming after a drop, and who speaks for the requester.
+//!
+//! Deals are public, so anyone can say hello for one. An endpoint speaks for the requester once it has
+//! brought something new that the requester signed (what is known already may have been seen on chain);
+//! receipts go to that endpoint alone.
+
+use std::collections::VecDeque;
+
+use alloy_primitives::{Address, B256};
+use alloy_sol_types::SolStruct;
+use rialto_protocol::{
+    signing,
+    types::{Deal, digest, struct_hash},
+    wire::{Signed, ToProvider, ToRequester, WIRE_VERSION},
+};
+
+use super::{Core, Effect, MAX_CHECKS, OnChain, OrderState, Refusal, admission::Offer};
+
+/// A hello may come so long before its deal is seen on chain.
+const HELLO_WAIT_SECONDS: u64 = 60;
+/// Most sessions that say hello for one deal: the requester's, its next one, and a few strangers'.
+const MAX_DEAL_SESSIONS: usize = 8;
+
+/// Most messages of a session that wait while a wallet is asked about an earlier one.
+const MAX_BACKLOG: usize = 8;
+
+/// One connection.
+#[derive(Clone, Debug)]
+pub(super) struct Session {
+    pub peer: B256,
+    pub since: u64,
+    pub hello: Hello,
+    /// The check its first message waits for.
+    pub check: Option<u64>,
+    /// Messages in order; not empty only while a check is under way.
+    pub backlog: VecDeque<ToProvider>,
+}
+
+/// How far a session's introduction is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Hello {
+    Nothing,
+    /// For a deal that was not seen yet.
+    Early(B256),
+    Welcomed(B256),
+}
+
+/// What is known of a signature.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Signature {
+    Valid,
+    Invalid,
+    /// The wallet is being asked.
+    Asked,
+}
+
+/// What became of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Handled {
+    Done,
+    /// It has to come again once the wallet has answered.
+    Waits,
+}
+
+impl Core {
+    pub(super) fn connected(&mut self, session: u64, peer: B256) {
+        if self.sessions.len() >= self.config.limits.sessions {
+            self.effects.push(Effect::Hangup { session });
+            return;
+        }
+        let since = self.now;
+        let fresh = Session { peer, since, hello: Hello::Nothing, check: None, backlog: VecDeque::new() };
+        self.sessions.insert(session, fresh);
+    }
+
+    pub(super) fn disconnected(&mut self, session: u64) {
+        if let Some(check) = self.sessions.remove(&session).and_then(|known| known.check) {
+            self.checks.remove(&check);
+        }
+    }
+
+    pub(super) fn message(&mut self, session: u64, message: ToProvider) {
+        let Some(known) = self.sessions.get_mut(&session) else { return };
+        if known.check.is_some() {
+            if known.backlog.len() < MAX_BACKLOG {
+                known.backlog.push_back(message);
+            } else {
+                self.refuse(session, None, order_in(&message), Refusal::Busy);
+            }
+            return;
+        }
+        if self.dispatch(session, &message, None) == Handled::Waits
+            && let Some(known) = self.sessions.get_mut(&session)
+        {
+            known.backlog.push_front(message);
+        }
+    }
+
+    pub(super) fn signature_checked(&mut self, check: u64, valid: bool) {
+        let Some(session) = self.checks.remove(&check) else { return };
+        let mut vouched = Some(valid);
+        while let Some(known) = self.sessions.get_mut(&session) {
+            if vouched.is_some() {
+                known.check = None;
+            }
+            let Some(message) = known.backlog.pop_front() else { return };
+            if self.dispatch(session, &message, vouched.take()) == Handled::Waits {
+                if let Some(known) = self.sessions.get_mut(&session) {
+                    known.backlog.push_front(message);
+                }
+                return;
+            }
+        }
+    }
+
+    /// `vouched`: what the requester's wallet said about the signature in it.
+    fn dispatch(&mut self, session: u64, message: &ToProvider, vouched: Option<bool>) -> Handled {
+        let Some(known) = self.sessions.get(&session) else { return Handled::Done };
+        let (peer, hello) = (known.peer, known.hello);
+        if let ToProvider::Hello { version, deal } = message {
+            self.hello(session, *version, deal);
+            return Handled::Done;
+        }
+        let Hello::Welcomed(deal) = hello else {
+            self.refuse(session, None, order_in(message), Refusal::NoHello);
+            return Handled::Done;
+        };
+        let ours = self.speaks_for(peer, deal);
+        match message {
+            ToProvider::Hello { .. } => {}
+            ToProvider::Order { order, program, shared, inputs } => {
+                let offer = Offer { order, program: *program, shared: *shared, inputs };
+                return self.order_offered(session, deal, offer, vouched);
+            }
+            ToProvider::Voucher(voucher) => return self.voucher_offered(session, deal, voucher, vouched),
+            ToProvider::Reject { order, task, .. } if ours => self.rejected(deal, *order, *task),
+            ToProvider::Cancel { order } if ours => self.cancelled(deal, *order),
+            ToProvider::AskRelease { amount } if ours => self.release_asked(session, deal, *amount),
+            ToProvider::Reject { .. } | ToProvider::Cancel { .. } | ToProvider::AskRelease { .. } => {
+                self.refuse(session, Some(deal), None, Refusal::BadSignature);
+            }
+        }
+        Handled::Done
+    }
+
+    fn hello(&mut self, session: u64, version: u16, deal: &Deal) {
+        let id = struct_hash(deal);
+        if version != WIRE_VERSION {
+            self.refuse(session, None, None, Refusal::Version(version));
+            return self.hang_up(session);
+        }
+        let row = self.deals.get(&id);
+        let gone = row.is_some_and(|row| OnChain::of(&row.facts).closed);
+        if gone || deal.provider != self.config.provider {
+            self.refuse(session, Some(id), None, Refusal::UnknownDeal);
+            return self.hang_up(session);
+        }
+        let open = row.is_some_and(|row| OnChain::of(&row.facts).open);
+        let hello = if open { Hello::Welcomed(id) } else { Hello::Early(id) };
+        if let Some(known) = self.sessions.get_mut(&session) {
+            known.hello = hello;
+        }
+        self.make_room(id);
+        if open {
+            self.welcome(session, id);
+        }
+    }
+
+    /// Strangers' sessions go first, then the oldest.
+    fn make_room(&mut self, deal: B256) {
+        let of_deal = |known: &Session| matches!(known.hello, Hello::Early(id) | Hello::Welcomed(id) if id == deal);
+        let sessions: Vec<_> = self.sessions.iter().filter(|(_, known)| of_deal(known)).map(|(id, _)| *id).collect();
+        if sessions.len() <= MAX_DEAL_SESSIONS {
+            return;
+        }
+        let stranger =
+            sessions.iter().copied().find(|id| !self.sessions.get(id).is_some_and(|s| self.speaks_for(s.peer, deal)));
+        if let Some(session) = stranger.or(sessions.first().copied()) {
+            self.hang_up(session);
+        }
+    }
+
+    fn hang_up(&mut self, session: u64) {
+        self.effects.push(Effect::Hangup { session });
+        self.disconnected(session);
+    }
+
+    /// Tells where the deal stands, then everything the other side may lack.
+    pub(super) fn welcome(&mut self, session: u64, deal: B256) {
+        let Some(known) = self.sessions.get_mut(&session) else { return };
+        known.hello = Hello::Welcomed(deal);
+        let peer = known.peer;
+        let Some(row) = self.deals.get(&deal) else { return };
+        let (settled, next_seq, paid) = (row.watermark(), row.next_seq, row.voucher_amount());
+        let ours = row.endpoint == Some(peer);
+        self.send(session, ToRequester::Welcome { version: WIRE_VERSION, next_seq, paid });
+        if ours {
+            let orders: Vec<_> = self.by_deal.range((deal, settled)..=(deal, u64::MAX)).map(|(_, h)| *h).collect();
+            for order in orders {
+                self.resend(session, order);
+            }
+        }
+    }
+
+    /// Hellos that came before their deal was seen.
+    pub(super) fn welcome_early(&mut self, deal: B256) {
+        let early: Vec<_> =
+            self.sessions.iter().filter(|(_, s)| s.hello == Hello::Early(deal)).map(|(id, _)| *id).collect();
+        for session in early {
+            self.welcome(session, deal);
+        }
+    }
+
+    /// Sessions whose hello never came, or whose deal never did.
+    pub(super) fn drop_stale_sessions(&mut self) {
+        let now = self.now;
+        let stale =
+            |s: &Session| !matches!(s.hello, Hello::Welcomed(_)) && now >= s.since.saturating_add(HELLO_WAIT_SECONDS);
+        let old: Vec<_> = self.sessions.iter().filter(|(_, s)| stale(s)).map(|(id, s)| (*id, s.hello)).collect();
+        for (session, hello) in old {
+            let deal = if let Hello::Early(deal) = hello { Some(deal) } else { None };
+            self.refuse(session, deal, None, Refusal::UnknownDeal);
+            self.hang_up(session);
+        }
+    }
+
+    /// What an order's sender may have missed.
+    pub(super) fn resend(&mut self, session: u64, hash: B256) {
+        let Some(row) = self.orders.get(&hash) else { return };
+        let deal = row.order.value.deal;
+        match &row.state {
+            OrderState::Fetching { .. } => self.fetch(hash),
+            OrderState::Accepted { ack } => {
+                let ack = ack.clone();
+                self.send_ack(session, ack);
+            }
+            OrderState::Done { ack, receipt, .. } => {
+                let (ack, receipt) = (ack.clone(), receipt.clone());
+                self.send_ack(session, ack);
+                self.effects.push(Effect::SendReceipt { session, deal, receipt });
+            }
+            OrderState::Failed { why, .. } => {
+                let why = why.clone();
+                self.send(session, ToRequester::Refuse { order: Some(hash), code: why.code(), detail: why.detail() });
+            }
+            OrderState::Cancelled { .. } => {}
+        }
+    }
+
+    pub(super) fn speaks_for(&self, peer: B256, deal: B256) -> bool {
+        self.deals.get(&deal).is_some_and(|row| row.endpoint == Some(peer))
+    }
+
+    /// Remembers that the session's peer brought something the requester signed.
+    pub(super) fn bind(&mut self, session: u64, deal: B256) {
+        let Some(peer) = self.sessions.get(&session).map(|known| known.peer) else { return };
+        if !self.speaks_for(peer, deal)
+            && let Some(row) = self.deal_mut(deal)
+        {
+            row.endpoint = Some(peer);
+        }
+    }
+
+    /// The newest session of the endpoint that speaks for the requester.
+    pub(super) fn session_of(&self, deal: B256) -> Option<u64> {
+        let endpoint = self.deals.get(&deal)?.endpoint?;
+        let ours = |s: &Session| s.peer == endpoint && s.hello == Hello::Welcomed(deal);
+        self.sessions.iter().rev().find(|(_, s)| ours(s)).map(|(id, _)| *id)
+    }
+
+    /// Checks a signature of the deal's requester; a contract wallet is asked first.
+    pub(super) fn check<T: SolStruct>(
+        &mut self,
+        session: u64,
+        signer: Address,
+        signed: &Signed<T>,
+        vouched: Option<bool>,
+    ) -> Signature {
+        match vouched {
+            Some(true) => return Signature::Valid,
+            Some(false) => return Signature::Invalid,
+            None if signing::signed_by(&signed.value, &self.domain, &signed.signature, signer) => {
+                return Signature::Valid;
+            }
+            None => {}
+        }
+        if self.checks.len() >= MAX_CHECKS {
+            return Signature::Invalid;
+        }
+        let check = self.next_check;
+        self.next_check += 1;
+        self.checks.insert(check, session);
+        if let Some(known) = self.sessions.get_mut(&session) {
+            known.check = Some(check);
+        }
+        let (digest, signature) = (digest(&signed.value, &self.domain), signed.signature.clone());
+        self.effects.push(Effect::CheckSignature { check, signer, digest, signature });
+        Signature::Asked
+    }
+}
+
+fn order_in(message: &ToProvider) -> Option<B256> {
+    match message {
+        ToProvider::Order { order, .. } => Some(struct_hash(&order.value)),
+        _ => None,
+    }
+}
