@@ -160,7 +160,7 @@ pub enum ToRequester {
 }
 
 /// Why bytes from outside were refused.
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
 pub enum WireError {
     /// Frame longer than its limit.
     #[error("[W-001] message of {bytes} bytes is over the limit of {limit}")]

@@ -1,0 +1,252 @@
+//! The book of asks: a log in order of arrival, from which every reader (a peer's writer, the
+//! caller's stream) takes at its own pace with a cursor. Catching up and passing on are the same
+//! thing: a newcomer's cursor is zero. No queues, so nobody lags and nothing is lost.
+//!
+//! Plain data: no clock, no IO.
+
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+
+use rialto_protocol::{
+    Address, B256,
+    types::struct_hash,
+    wire::{AskGossip, Message},
+};
+
+use crate::limits::{MAX_ASK_SECONDS, MAX_ASKS_PER_PROVIDER, MAX_REMEMBERED_ASKS};
+
+/// Place in the log. Larger is later; never reused.
+pub(crate) type Serial = u64;
+
+/// Who brought an ask.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// Published by this node.
+    Own,
+    /// A peer, by its endpoint.
+    Peer(B256),
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Entry {
+    pub(crate) gossip: AskGossip,
+    pub(crate) origin: Origin,
+    hash: B256,
+    /// Ticks when last judged good.
+    checked: u64,
+}
+
+/// What the book makes of a message before anyone is asked.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Sight {
+    /// To be checked; on success it goes in under this key.
+    New,
+    /// Here, or was here: nothing to do.
+    Known,
+    /// Never good: malformed, or refused before.
+    Bad(&'static str),
+    /// Not good any more.
+    Stale(&'static str),
+}
+
+/// The asks of one market.
+pub(crate) struct Book {
+    capacity: usize,
+    log: BTreeMap<Serial, Entry>,
+    by_hash: HashMap<B256, Serial>,
+    by_provider: HashMap<Address, VecDeque<Serial>>,
+    /// Asks that were withdrawn, or left the book for a newer one of their provider.
+    retired: Memory,
+    /// Asks with signatures that never were good.
+    refused: Memory,
+    next: Serial,
+    ticks: u64,
+}
+
+impl Book {
+    pub(crate) fn new(capacity: usize) -> Self {
+        Self {
+            capacity,
+            log: BTreeMap::new(),
+            by_hash: HashMap::new(),
+            by_provider: HashMap::new(),
+            retired: Memory::default(),
+            refused: Memory::default(),
+            next: 1,
+            ticks: 0,
+        }
+    }
+
+    /// First judgement, from the message alone. `now` is the chain's time, unix seconds.
+    pub(crate) fn sight(&self, gossip: &AskGossip, now: u64) -> Sight {
+        let ask = &gossip.ask.value;
+        let hash = struct_hash(ask);
+        if self.by_hash.contains_key(&hash) || self.retired.contains(hash) {
+            Sight::Known
+        } else if ask.from >= ask.to {
+            Sight::Bad("empty window")
+        } else if gossip.peer.endpoint != ask.endpoint {
+            Sight::Bad("address of another endpoint")
+        } else if ask.to <= now {
+            Sight::Stale("expired")
+        } else if ask.to - now > MAX_ASK_SECONDS {
+            Sight::Bad("valid for too long")
+        } else if self.refused.contains(refusal_key(gossip)) {
+            Sight::Bad("refused before")
+        } else {
+            Sight::New
+        }
+    }
+
+    /// Puts in a good ask. `None` if it came in meanwhile, or the book is full.
+    pub(crate) fn insert(&mut self, gossip: AskGossip, origin: Origin) -> Option<Serial> {
+        let hash = struct_hash(&gossip.ask.value);
+        let provider = gossip.ask.value.provider;
+        if self.by_hash.contains_key(&hash) || self.retired.contains(hash) {
+            return None;
+        }
+        let oldest = self.by_provider.get(&provider).filter(|own| own.len() >= MAX_ASKS_PER_PROVIDER);
+        if let Some(oldest) = oldest.and_then(|own| own.front().copied()) {
+            let replaced = self.take(oldest).map(|entry| entry.hash);
+            replaced.into_iter().for_each(|hash| self.retired.insert(hash));
+        } else if self.log.len() >= self.capacity {
+            return None;
+        }
+        let checked = self.tick();
+        Some(self.append(Entry { gossip, origin, hash, checked }))
+    }
+
+    /// Takes over a new address of a known ask. Only for what the ask's own endpoint said: hints of
+    /// others are not believed once there is one. The ask moves to the end of the log, so that every
+    /// reader sees the new address.
+    pub(crate) fn readdress(&mut self, gossip: &AskGossip, origin: Origin) -> Option<Serial> {
+        let serial = *self.by_hash.get(&struct_hash(&gossip.ask.value))?;
+        let known = self.log.get(&serial)?;
+        if known.gossip.peer == gossip.peer || (known.origin == Origin::Own && origin != Origin::Own) {
+            return None;
+        }
+        let mut entry = self.take(serial)?;
+        entry.gossip.peer = gossip.peer.clone();
+        entry.origin = origin;
+        Some(self.append(entry))
+    }
+
+    /// Remembers an ask (with this signature) that never was good.
+    pub(crate) fn refuse(&mut self, gossip: &AskGossip) {
+        self.refused.insert(refusal_key(gossip));
+    }
+
+    /// First entry after `cursor` that has not expired.
+    pub(crate) fn after(&self, cursor: Serial, now: u64) -> Option<(Serial, &Entry)> {
+        let later = self.log.range(cursor + 1..);
+        later.map(|(serial, entry)| (*serial, entry)).find(|(_, entry)| entry.gossip.ask.value.to > now)
+    }
+
+    /// Everything that has not expired, oldest first.
+    pub(crate) fn live(&self, now: u64) -> impl Iterator<Item = &Entry> {
+        self.log.values().filter(move |entry| entry.gossip.ask.value.to > now)
+    }
+
+    /// Drops what has expired.
+    pub(crate) fn expire(&mut self, now: u64) {
+        let expired: Vec<Serial> =
+            self.log.iter().filter(|(_, e)| e.gossip.ask.value.to <= now).map(|(serial, _)| *serial).collect();
+        for serial in expired {
+            self.take(serial);
+        }
+    }
+
+    /// The asks that were judged longest ago; they count as judged now.
+    pub(crate) fn due_for_recheck(&mut self, most: usize) -> Vec<AskGossip> {
+        let mut by_age: Vec<(u64, Serial)> = self.log.iter().map(|(serial, e)| (e.checked, *serial)).collect();
+        by_age.sort_unstable();
+        let now = self.tick();
+        let mut due = Vec::new();
+        for (_, serial) in by_age.into_iter().take(most) {
+            if let Some(entry) = self.log.get_mut(&serial) {
+                entry.checked = now;
+                due.push(entry.gossip.clone());
+            }
+        }
+        due
+    }
+
+    /// Drops an ask that is no longer good. It may come back.
+    pub(crate) fn drop_ask(&mut self, hash: B256) {
+        if let Some(serial) = self.by_hash.get(&hash).copied() {
+            self.take(serial);
+        }
+    }
+
+    /// Drops an ask for good.
+    pub(crate) fn retire(&mut self, hash: B256) {
+        self.drop_ask(hash);
+        self.retired.insert(hash);
+    }
+
+    /// Place of the latest entry.
+    pub(crate) fn head(&self) -> Serial {
+        self.next - 1
+    }
+
+    fn tick(&mut self) -> u64 {
+        self.ticks += 1;
+        self.ticks
+    }
+
+    fn append(&mut self, entry: Entry) -> Serial {
+        let serial = self.next;
+        self.next += 1;
+        self.by_hash.insert(entry.hash, serial);
+        self.by_provider.entry(entry.gossip.ask.value.provider).or_default().push_back(serial);
+        self.log.insert(serial, entry);
+        serial
+    }
+
+    fn take(&mut self, serial: Serial) -> Option<Entry> {
+        let entry = self.log.remove(&serial)?;
+        self.by_hash.remove(&entry.hash);
+        let provider = entry.gossip.ask.value.provider;
+        if let Some(own) = self.by_provider.get_mut(&provider) {
+            own.retain(|s| *s != serial);
+            if own.is_empty() {
+                self.by_provider.remove(&provider);
+            }
+        }
+        Some(entry)
+    }
+}
+
+/// Names an ask with its signature: a wrong signature must not spoil the right one.
+fn refusal_key(gossip: &AskGossip) -> B256 {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(struct_hash(&gossip.ask.value).as_slice());
+    hasher.update(&gossip.ask.signature);
+    B256::from(*hasher.finalize().as_bytes())
+}
+
+/// A set that forgets its oldest member when full.
+#[derive(Default)]
+struct Memory {
+    order: VecDeque<B256>,
+    members: HashSet<B256>,
+}
+
+impl Memory {
+    fn insert(&mut self, hash: B256) {
+        if !self.members.insert(hash) {
+            return;
+        }
+        self.order.push_back(hash);
+        if self.order.len() > MAX_REMEMBERED_ASKS
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.members.remove(&oldest);
+        }
+    }
+
+    fn contains(&self, hash: B256) -> bool {
+        self.members.contains(&hash)
+    }
+}
+
+const _: () = assert!(AskGossip::MAX_BYTES <= 4096, "a full book must fit in memory: 4096 asks of this size");

@@ -1,0 +1,189 @@
+//! Blobs by BLAKE3 hash: kept on disk, served only to the peers they were allowed to, fetched as a
+//! stream that never is whole in memory. Why not iroh-blobs: `docs/adr/0002-blobs.md`.
+
+mod store;
+mod transfer;
+
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use bytes::Bytes;
+use rialto_protocol::{
+    B256,
+    wire::{BlobRef, PeerAddr},
+};
+use tokio::{
+    sync::{OwnedMutexGuard, Semaphore},
+    task::spawn_blocking,
+};
+
+pub(crate) use self::transfer::Server;
+use crate::{error::NetError, limits::MAX_FETCHES, node::Dialer};
+use store::{Pin, Store};
+
+/// A blob on disk. While a handle lives, the file stays.
+#[derive(Clone, Debug)]
+pub struct Blob(Arc<Pin>);
+
+impl Blob {
+    /// Hash and size.
+    pub fn reference(&self) -> BlobRef {
+        self.0.blob()
+    }
+
+    /// The file. Read only: others may use the same one.
+    pub fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    /// The content, checked against the hash once more; at most [`crate::limits::MAX_READ_BYTES`].
+    pub async fn read(&self) -> Result<Bytes, NetError> {
+        let blob = self.clone();
+        blocking(move || blob.0.read()).await
+    }
+}
+
+/// The blob store of a node. Clones share it.
+///
+/// What is neither allowed to a peer nor held by a [`Blob`] is cache: it stays until room is needed,
+/// then the longest unused goes first.
+#[derive(Clone)]
+pub struct Blobs {
+    store: Arc<Store>,
+    dialer: Dialer,
+    fetches: Arc<Semaphore>,
+    flights: Flights,
+}
+
+impl Blobs {
+    pub(crate) async fn open_store(folder: PathBuf, limit_bytes: u64) -> Result<Arc<Store>, NetError> {
+        blocking(move || Store::open(folder, limit_bytes).map(Arc::new)).await
+    }
+
+    pub(crate) fn new(store: Arc<Store>, dialer: Dialer) -> Self {
+        Self { store, dialer, fetches: Arc::new(Semaphore::new(MAX_FETCHES)), flights: Flights::default() }
+    }
+
+    pub(crate) fn server(&self) -> Server {
+        Server::new(self.store.clone())
+    }
+
+    /// Stores bytes.
+    pub async fn put_bytes(&self, bytes: impl Into<Bytes>) -> Result<BlobRef, NetError> {
+        let (store, bytes) = (self.store.clone(), bytes.into());
+        blocking(move || {
+            let blob = BlobRef { hash: *blake3::hash(&bytes).as_bytes(), size: bytes.len() as u64 };
+            match store.get(blob) {
+                Some(_) => Ok(blob),
+                None => store.put(&mut bytes.as_ref(), blob.size),
+            }
+        })
+        .await
+    }
+
+    /// Stores a copy of a file, piece by piece.
+    pub async fn put_file(&self, path: impl Into<PathBuf>) -> Result<BlobRef, NetError> {
+        let (store, path) = (self.store.clone(), path.into());
+        blocking(move || {
+            let mut file = std::fs::File::open(path)?;
+            let size = file.metadata()?.len();
+            store.put(&mut file, size)
+        })
+        .await
+    }
+
+    /// Lets a peer fetch a blob that is here. Lasts until `revoke`, `remove` or the end of the process.
+    pub fn allow(&self, peer: B256, blob: BlobRef) -> Result<(), NetError> {
+        self.store.allow(peer, blob)
+    }
+
+    /// Takes back what `allow` gave. A transfer that has begun goes on.
+    pub fn revoke(&self, peer: B256, blob: BlobRef) {
+        self.store.revoke(peer, blob);
+    }
+
+    /// Forgets a blob: nobody can fetch it any more, and its file goes when the last handle is dropped.
+    pub fn remove(&self, blob: BlobRef) {
+        self.store.remove(blob);
+    }
+
+    /// A blob that is here.
+    pub fn get(&self, blob: BlobRef) -> Option<Blob> {
+        self.store.get(blob).map(|pin| Blob(Arc::new(pin)))
+    }
+
+    /// Content of a blob that is here, at most [`crate::limits::MAX_READ_BYTES`]. For large ones use `get` and the path.
+    pub async fn read(&self, blob: BlobRef) -> Result<Bytes, NetError> {
+        self.get(blob).ok_or(NetError::BlobMissing(B256::from(blob.hash)))?.read().await
+    }
+
+    /// Bytes on disk, unfinished downloads included.
+    pub fn used_bytes(&self) -> u64 {
+        self.store.used_bytes()
+    }
+
+    /// Brings a blob here from a peer, unless it is here already. Refuses more than `max_bytes` before
+    /// anything is sent. What a cut transfer brought is kept, and the next call goes on from there;
+    /// wrong content is thrown away. Dropping the future stops the transfer.
+    pub async fn fetch(&self, peer: &PeerAddr, blob: BlobRef, max_bytes: u64) -> Result<Blob, NetError> {
+        if blob.size > max_bytes {
+            return Err(NetError::BlobTooLarge { size: blob.size, limit: max_bytes });
+        }
+        // One transfer of a blob from a peer at a time; those who waited find it here. Other peers'
+        // transfers of it run beside, so that a slow peer holds up nobody else.
+        let flight = self.flights.enter((B256::from(blob.hash), peer.endpoint)).await;
+        if let Some(found) = self.get(blob) {
+            return Ok(found);
+        }
+        let permit = self.fetches.clone().acquire_owned().await.map_err(|_| NetError::NodeClosed)?;
+        let pin = transfer::fetch(&self.store, &self.dialer, peer, blob, Arc::new((flight, permit))).await?;
+        Ok(Blob(Arc::new(pin)))
+    }
+}
+
+/// Runs disk work off the async threads.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, NetError> + Send + 'static,
+) -> Result<T, NetError> {
+    match spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+        Err(_) => Err(NetError::NodeClosed),
+    }
+}
+
+type FlightKey = (B256, B256);
+type Lane = Arc<tokio::sync::Mutex<()>>;
+
+/// One lane per (blob, peer), there only while somebody is in it.
+#[derive(Clone, Default)]
+struct Flights(Arc<Mutex<HashMap<FlightKey, Lane>>>);
+
+/// A turn in a lane.
+struct Flight {
+    flights: Flights,
+    key: FlightKey,
+    turn: Option<OwnedMutexGuard<()>>,
+}
+
+impl Flights {
+    async fn enter(&self, key: FlightKey) -> Flight {
+        let lane = self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(key).or_default().clone();
+        let mut flight = Flight { flights: self.clone(), key, turn: None };
+        flight.turn = Some(lane.lock_owned().await);
+        flight
+    }
+}
+
+impl Drop for Flight {
+    fn drop(&mut self) {
+        self.turn = None;
+        let mut lanes = self.flights.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if lanes.get(&self.key).is_some_and(|lane| Arc::strong_count(lane) == 1) {
+            lanes.remove(&self.key);
+        }
+    }
+}

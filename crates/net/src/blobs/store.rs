@@ -1,0 +1,460 @@
+//! The folder of blobs: `<hash>` for whole ones, `partial/<hash>-<peer>` for unfinished ones.
+//!
+//! A whole blob appears under its name only by renaming a finished, synced, checked file. All sizes
+//! are counted before bytes are written, so the folder never exceeds its limit.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    fs::{self, File, OpenOptions},
+    io::{self, Read, Write},
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use bytes::Bytes;
+use rialto_protocol::{B256, wire::BlobRef};
+
+use crate::{
+    error::NetError,
+    limits::{CHUNK_BYTES, MAX_GRANTS, MAX_READ_BYTES},
+};
+
+/// Blobs on disk and who may fetch them.
+#[derive(Debug)]
+pub(crate) struct Store {
+    folder: PathBuf,
+    limit: u64,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    files: HashMap<Name, Entry>,
+    /// Sum of the entries' sizes.
+    used: u64,
+    /// Peers by blob.
+    grants: HashMap<B256, BTreeSet<B256>>,
+    /// Number of blobs allowed to each peer.
+    grants_of: HashMap<B256, usize>,
+    granted: usize,
+    /// Ticks at each use, for finding the longest unused.
+    clock: u64,
+}
+
+/// A file of the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+enum Name {
+    Whole(B256),
+    Partial(B256, B256),
+    /// Being written by `put`.
+    Draft(u64),
+}
+
+#[derive(Debug)]
+struct Entry {
+    /// Bytes counted: the final size while a file is growing.
+    size: u64,
+    pins: usize,
+    /// To be deleted with the last pin.
+    doomed: bool,
+    used_at: u64,
+}
+
+impl Name {
+    fn path(self, folder: &Path) -> PathBuf {
+        match self {
+            Self::Whole(hash) => folder.join(hex(hash)),
+            Self::Partial(hash, peer) => folder.join("partial").join(format!("{}-{}", hex(hash), hex(peer))),
+            Self::Draft(number) => folder.join("draft").join(number.to_string()),
+        }
+    }
+}
+
+fn hex(hash: B256) -> String {
+    hash.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn from_hex(text: &str) -> Option<B256> {
+    if text.len() != 64 || text.bytes().any(|b| b.is_ascii_uppercase()) {
+        return None;
+    }
+    text.parse().ok()
+}
+
+impl State {
+    fn touch(&mut self, name: Name) {
+        self.clock += 1;
+        if let Some(entry) = self.files.get_mut(&name) {
+            entry.used_at = self.clock;
+        }
+    }
+
+    fn insert(&mut self, name: Name, size: u64, pins: usize) {
+        self.clock += 1;
+        self.used += size;
+        let old = self.files.insert(name, Entry { size, pins, doomed: false, used_at: self.clock });
+        assert!(old.is_none(), "a file is counted once");
+    }
+
+    fn forget(&mut self, name: Name) -> Option<Entry> {
+        let entry = self.files.remove(&name)?;
+        self.used -= entry.size;
+        Some(entry)
+    }
+
+    /// What may be deleted to make room: the longest unused file that nobody holds or is allowed.
+    fn expendable(&self) -> Option<Name> {
+        let free = |name: &Name| !matches!(name, Name::Whole(hash) if self.grants.contains_key(hash));
+        let cached = self.files.iter().filter(|(name, entry)| entry.pins == 0 && free(name));
+        cached.min_by_key(|(_, entry)| entry.used_at).map(|(name, _)| *name)
+    }
+
+    fn drop_grants(&mut self, hash: B256) {
+        for peer in self.grants.remove(&hash).unwrap_or_default() {
+            self.ungrant(peer);
+        }
+    }
+
+    fn ungrant(&mut self, peer: B256) {
+        self.granted -= 1;
+        if let Some(count) = self.grants_of.get_mut(&peer) {
+            *count -= 1;
+            if *count == 0 {
+                self.grants_of.remove(&peer);
+            }
+        }
+    }
+}
+
+impl Store {
+    /// Opens a folder, with what an earlier process left there as cache.
+    pub(crate) fn open(folder: PathBuf, limit: u64) -> Result<Self, NetError> {
+        let drafts = folder.join("draft");
+        match fs::remove_dir_all(&drafts) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
+            _ => fs::create_dir_all(&drafts)?,
+        }
+        fs::create_dir_all(folder.join("partial"))?;
+        let mut found = Vec::new();
+        for (dir, parse) in [(folder.clone(), whole as fn(&str) -> _), (folder.join("partial"), partial)] {
+            for entry in fs::read_dir(dir)? {
+                let entry = entry?;
+                let meta = entry.metadata()?;
+                let Some(name) = entry.file_name().to_str().and_then(parse) else { continue };
+                if meta.is_file() {
+                    found.push((meta.modified()?, name, meta.len()));
+                }
+            }
+        }
+        found.sort();
+        let mut state = State::default();
+        for (_, name, size) in found {
+            state.insert(name, size, 0);
+        }
+        let store = Self { folder, limit, state: Mutex::new(state) };
+        store.make_room(&mut store.lock(), 0)?;
+        Ok(store)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn make_room(&self, state: &mut State, bytes: u64) -> Result<(), NetError> {
+        while state.used.saturating_add(bytes) > self.limit {
+            let Some(name) = state.expendable() else {
+                return Err(NetError::BlobStoreFull { needed: bytes, limit: self.limit });
+            };
+            self.delete(state, name);
+        }
+        Ok(())
+    }
+
+    fn delete(&self, state: &mut State, name: Name) {
+        state.forget(name);
+        if let Err(error) = fs::remove_file(name.path(&self.folder))
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            tracing::warn!(?name, %error, "blob file stays on disk");
+        }
+    }
+
+    pub(crate) fn used_bytes(&self) -> u64 {
+        self.lock().used
+    }
+
+    /// Copies exactly `size` bytes into the store.
+    pub(crate) fn put(self: &Arc<Self>, source: &mut dyn Read, size: u64) -> Result<BlobRef, NetError> {
+        let draft = {
+            let mut state = self.lock();
+            self.make_room(&mut state, size)?;
+            state.clock += 1;
+            let draft = Name::Draft(state.clock);
+            state.insert(draft, size, 1);
+            Pin {
+                store: self.clone(),
+                name: draft,
+                blob: BlobRef { hash: [0; 32], size },
+                path: draft.path(&self.folder),
+            }
+        };
+        let written = write_draft(&draft.path, source, size);
+        self.lock().files.entry(draft.name).and_modify(|entry| entry.doomed = written.is_err());
+        let blob = BlobRef { hash: written?, size };
+        self.finish(draft, blob)?;
+        Ok(blob)
+    }
+
+    /// Turns a checked, synced file into the whole blob.
+    fn finish(self: &Arc<Self>, pin: Pin, blob: BlobRef) -> Result<Pin, NetError> {
+        let name = Name::Whole(B256::from(blob.hash));
+        let path = name.path(&self.folder);
+        let mut state = self.lock();
+        fs::rename(&pin.path, &path)?;
+        let moved = state.forget(pin.name).expect("a pinned file is counted");
+        match state.files.get_mut(&name) {
+            Some(entry) => {
+                entry.pins += 1;
+                entry.doomed = false;
+                state.touch(name);
+            }
+            None => state.insert(name, moved.size, 1),
+        }
+        drop(state);
+        Ok(Pin { store: self.clone(), name, blob, path })
+    }
+
+    /// A whole blob, held.
+    pub(crate) fn get(self: &Arc<Self>, blob: BlobRef) -> Option<Pin> {
+        let name = Name::Whole(B256::from(blob.hash));
+        let mut state = self.lock();
+        let entry = state.files.get_mut(&name).filter(|entry| entry.size == blob.size && !entry.doomed)?;
+        entry.pins += 1;
+        state.touch(name);
+        Some(Pin { store: self.clone(), name, blob, path: name.path(&self.folder) })
+    }
+
+    pub(crate) fn allow(&self, peer: B256, blob: BlobRef) -> Result<(), NetError> {
+        let hash = B256::from(blob.hash);
+        let mut state = self.lock();
+        if !state.files.get(&Name::Whole(hash)).is_some_and(|entry| entry.size == blob.size && !entry.doomed) {
+            return Err(NetError::BlobMissing(hash));
+        }
+        if state.granted >= MAX_GRANTS {
+            return Err(NetError::Limit("blobs allowed to peers"));
+        }
+        if state.grants.entry(hash).or_default().insert(peer) {
+            state.granted += 1;
+            *state.grants_of.entry(peer).or_default() += 1;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn revoke(&self, peer: B256, blob: BlobRef) {
+        let hash = B256::from(blob.hash);
+        let mut state = self.lock();
+        let Some(peers) = state.grants.get_mut(&hash) else { return };
+        if peers.remove(&peer) {
+            if peers.is_empty() {
+                state.grants.remove(&hash);
+            }
+            state.ungrant(peer);
+        }
+    }
+
+    /// Whether anything at all may be fetched by this peer.
+    pub(crate) fn knows(&self, peer: B256) -> bool {
+        self.lock().grants_of.contains_key(&peer)
+    }
+
+    /// The blob, held, if this peer may have it.
+    pub(crate) fn get_for(self: &Arc<Self>, peer: B256, blob: BlobRef) -> Option<Pin> {
+        let allowed = self.lock().grants.get(&B256::from(blob.hash)).is_some_and(|peers| peers.contains(&peer));
+        if allowed { self.get(blob) } else { None }
+    }
+
+    pub(crate) fn remove(&self, blob: BlobRef) {
+        let hash = B256::from(blob.hash);
+        let name = Name::Whole(hash);
+        let mut state = self.lock();
+        state.drop_grants(hash);
+        match state.files.get_mut(&name) {
+            Some(entry) if entry.pins > 0 => entry.doomed = true,
+            Some(_) => self.delete(&mut state, name),
+            None => {}
+        }
+    }
+
+    /// Opens the unfinished file of a blob from a peer, with its final size set aside.
+    pub(crate) fn partial(self: &Arc<Self>, peer: B256, blob: BlobRef) -> Result<Partial, NetError> {
+        let name = Name::Partial(B256::from(blob.hash), peer);
+        let path = name.path(&self.folder);
+        let mut state = self.lock();
+        state.forget(name);
+        let room = self.make_room(&mut state, blob.size);
+        let kept = fs::metadata(&path).map_or(0, |meta| meta.len());
+        if let Err(full) = room {
+            state.insert(name, kept, 0);
+            return Err(full);
+        }
+        state.insert(name, blob.size, 1);
+        drop(state);
+        let pin = Pin { store: self.clone(), name, blob, path };
+        let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&pin.path)?;
+        if kept > blob.size {
+            file.set_len(0)?;
+        }
+        // Only the stream decides what is right, so what is kept is read again, not believed.
+        let mut hasher = blake3::Hasher::new();
+        let received = copy(&mut file, &mut hasher)?;
+        Ok(Partial { pin, file, hasher, received })
+    }
+}
+
+/// An unfinished download. Dropping it keeps what came, as cache.
+pub(crate) struct Partial {
+    pin: Pin,
+    file: File,
+    hasher: blake3::Hasher,
+    received: u64,
+}
+
+impl Partial {
+    /// Bytes on disk.
+    pub(crate) fn received(&self) -> u64 {
+        self.received
+    }
+
+    /// Appends what came next.
+    pub(crate) fn append(&mut self, bytes: &[u8]) -> Result<(), NetError> {
+        assert!(self.received + bytes.len() as u64 <= self.pin.blob.size, "the caller bounds what it takes");
+        self.file.write_all(bytes)?;
+        self.hasher.update(bytes);
+        self.received += bytes.len() as u64;
+        Ok(())
+    }
+
+    /// Makes the whole blob of it, or throws it away if it is wrong.
+    pub(crate) fn finish(self) -> Result<Pin, NetError> {
+        let blob = self.pin.blob;
+        if self.received != blob.size || *self.hasher.finalize().as_bytes() != blob.hash {
+            self.discard();
+            return Err(NetError::BlobWrong(B256::from(blob.hash)));
+        }
+        self.file.sync_data()?;
+        let store = self.pin.store.clone();
+        store.finish(self.pin, blob)
+    }
+
+    /// Throws away what came.
+    pub(crate) fn discard(self) {
+        self.pin.store.lock().files.entry(self.pin.name).and_modify(|entry| entry.doomed = true);
+    }
+}
+
+/// Holds a file of the store.
+#[derive(Debug)]
+pub(crate) struct Pin {
+    store: Arc<Store>,
+    name: Name,
+    blob: BlobRef,
+    path: PathBuf,
+}
+
+impl Pin {
+    pub(crate) fn blob(&self) -> BlobRef {
+        self.blob
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(crate) fn read(&self) -> Result<Bytes, NetError> {
+        let BlobRef { hash, size } = self.blob;
+        if size > MAX_READ_BYTES {
+            return Err(NetError::BlobTooLarge { size, limit: MAX_READ_BYTES });
+        }
+        let mut bytes = Vec::with_capacity(size as usize);
+        File::open(&self.path)?.take(size + 1).read_to_end(&mut bytes)?;
+        if bytes.len() as u64 != size || *blake3::hash(&bytes).as_bytes() != hash {
+            // The disk changed under us; better no blob than a wrong one.
+            self.store.remove(self.blob);
+            return Err(NetError::BlobMissing(B256::from(hash)));
+        }
+        Ok(bytes.into())
+    }
+}
+
+impl Drop for Pin {
+    fn drop(&mut self) {
+        let mut state = self.store.lock();
+        // A file that was renamed is no longer counted under this name.
+        let Some(entry) = state.files.get_mut(&self.name) else { return };
+        entry.pins -= 1;
+        if entry.pins > 0 {
+            return;
+        }
+        if entry.doomed {
+            return self.store.delete(&mut state, self.name);
+        }
+        if let Name::Partial(..) = self.name {
+            let kept = fs::metadata(&self.path).map_or(0, |meta| meta.len());
+            let before = std::mem::replace(&mut entry.size, kept);
+            state.used = state.used - before + kept;
+        }
+    }
+}
+
+fn whole(text: &str) -> Option<Name> {
+    from_hex(text).map(Name::Whole)
+}
+
+fn partial(text: &str) -> Option<Name> {
+    let (hash, peer) = text.split_once('-')?;
+    Some(Name::Partial(from_hex(hash)?, from_hex(peer)?))
+}
+
+fn write_draft(path: &Path, source: &mut dyn Read, size: u64) -> Result<[u8; 32], NetError> {
+    let mut file = OpenOptions::new().write(true).create_new(true).open(path)?;
+    let mut hasher = blake3::Hasher::new();
+    let mut both = Both(&mut file, &mut hasher);
+    // One byte more tells whether the source still grows.
+    let copied = copy(&mut source.take(size.saturating_add(1)), &mut both)?;
+    if copied != size {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "the file changed while it was read").into());
+    }
+    file.sync_data()?;
+    Ok(*hasher.finalize().as_bytes())
+}
+
+/// Copies piece by piece; returns the number of bytes.
+fn copy(source: &mut dyn Read, target: &mut dyn Write) -> io::Result<u64> {
+    let mut buffer = vec![0; CHUNK_BYTES];
+    let mut total = 0;
+    loop {
+        match source.read(&mut buffer) {
+            Ok(0) => return Ok(total),
+            Ok(count) => {
+                target.write_all(&buffer[..count])?;
+                total += count as u64;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+struct Both<'a>(&'a mut File, &'a mut blake3::Hasher);
+
+impl Write for Both<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.0.write(bytes)?;
+        self.1.update(&bytes[..written]);
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}

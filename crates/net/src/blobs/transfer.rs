@@ -1,0 +1,217 @@
+//! Moving blobs: the client names hash, size and offset; the server answers with the bytes from there
+//! on, or closes with a code. The client believes nothing: it bounds, counts and hashes.
+
+use std::{io::SeekFrom, sync::Arc};
+
+use bytes::BytesMut;
+use iroh::endpoint::{Connection, ReadError, RecvStream, SendStream, WriteError};
+use rialto_protocol::{
+    B256,
+    wire::{BlobRef, PeerAddr},
+};
+use tokio::{
+    fs::File,
+    io::{AsyncReadExt, AsyncSeekExt},
+    sync::OwnedSemaphorePermit,
+    time::{sleep, timeout},
+};
+
+use super::{
+    Flight, blocking,
+    store::{Partial, Pin, Store},
+};
+use crate::{
+    error::{CloseCode, CloseReason, NetError},
+    limits::{
+        BUSY_PAUSE, CHUNK_BYTES, FIRST_MESSAGE_TIMEOUT, LINGER_TIMEOUT, MAX_BUSY_RETRIES, MAX_SERVES,
+        MAX_SERVES_PER_PEER, STALL_TIMEOUT,
+    },
+    node::{Dialer, Purpose, accept_stream, open_stream},
+    slots::Slots,
+};
+
+/// hash (32) ‖ size (8, big-endian) ‖ offset (8, big-endian)
+const REQUEST_BYTES: usize = 48;
+
+fn encode_request(blob: BlobRef, offset: u64) -> [u8; REQUEST_BYTES] {
+    let mut bytes = [0; REQUEST_BYTES];
+    bytes[..32].copy_from_slice(&blob.hash);
+    bytes[32..40].copy_from_slice(&blob.size.to_be_bytes());
+    bytes[40..].copy_from_slice(&offset.to_be_bytes());
+    bytes
+}
+
+fn decode_request(bytes: &[u8; REQUEST_BYTES]) -> Option<(BlobRef, u64)> {
+    let (hash, rest) = bytes.split_first_chunk::<32>()?;
+    let (size, rest) = rest.split_first_chunk::<8>()?;
+    let offset = u64::from_be_bytes(rest.try_into().ok()?);
+    let blob = BlobRef { hash: *hash, size: u64::from_be_bytes(*size) };
+    (offset <= blob.size).then_some((blob, offset))
+}
+
+/// The right to transfer: the lane of this blob and peer, and a place under the limit.
+pub(super) type Turn = Arc<(Flight, OwnedSemaphorePermit)>;
+
+/// Fetches a blob, being patient with a busy peer and starting over once if what an earlier cut left
+/// behind turns out to be wrong.
+pub(super) async fn fetch(
+    store: &Arc<Store>,
+    dialer: &Dialer,
+    peer: &PeerAddr,
+    blob: BlobRef,
+    turn: Turn,
+) -> Result<Pin, NetError> {
+    let mut busy = 0;
+    loop {
+        let (store, key, held) = (store.clone(), peer.endpoint, turn.clone());
+        let partial = blocking(move || store.partial(key, blob)).await?;
+        let resumed = partial.received() > 0;
+        let download = Download { partial, _turn: held };
+        match download.run(dialer, peer, blob).await {
+            Err(NetError::BlobBusy) if busy < MAX_BUSY_RETRIES => {
+                busy += 1;
+                sleep(BUSY_PAUSE).await;
+            }
+            Err(NetError::BlobWrong(_)) if resumed => {
+                tracing::info!(peer = %peer.endpoint, blob = %B256::from(blob.hash), "blob restarted from zero");
+            }
+            result => return result,
+        }
+    }
+}
+
+/// A download in progress. It moves into the disk threads whole, so that even if the caller goes away,
+/// nobody else touches the file before the last write is done.
+struct Download {
+    partial: Partial,
+    _turn: Turn,
+}
+
+impl Download {
+    async fn run(mut self, dialer: &Dialer, peer: &PeerAddr, blob: BlobRef) -> Result<Pin, NetError> {
+        let offset = self.partial.received();
+        let connection = dialer.dial(peer, Purpose::Blobs).await?;
+        let (mut send, mut recv) = open_stream(&connection).await?;
+        let request = encode_request(blob, offset);
+        match timeout(STALL_TIMEOUT, send.write_all(&request)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(WriteError::ConnectionLost(lost))) => return Err(self.cut(blob, &CloseReason::of(&lost))),
+            Ok(Err(other)) => return Err(self.cut(blob, &CloseReason::Lost(other.to_string()))),
+            Err(_) => return Err(NetError::Stalled),
+        }
+        // Fails only on a stream that is closed already.
+        let _ = send.finish();
+        loop {
+            let left = blob.size - self.partial.received();
+            let (piece, end) = match next_piece(&mut recv, left).await {
+                Ok(next) => next,
+                Err(reason) => return Err(self.cut(blob, &reason)),
+            };
+            if piece.len() as u64 > left {
+                self.partial.discard();
+                CloseCode::BadMessage.close(&connection);
+                return Err(NetError::BlobWrong(B256::from(blob.hash)));
+            }
+            self = blocking(move || {
+                self.partial.append(&piece)?;
+                Ok(self)
+            })
+            .await?;
+            if end {
+                break;
+            }
+        }
+        if self.partial.received() < blob.size {
+            return Err(self.cut(blob, &CloseReason::Finished));
+        }
+        CloseCode::Done.close(&connection);
+        blocking(move || self.partial.finish()).await
+    }
+
+    fn cut(&self, blob: BlobRef, reason: &CloseReason) -> NetError {
+        match reason {
+            CloseReason::ByPeer(CloseCode::Denied) => NetError::BlobDenied(B256::from(blob.hash)),
+            CloseReason::ByPeer(CloseCode::Busy) => NetError::BlobBusy,
+            other => {
+                let (received, reason) = (self.partial.received(), other.to_string());
+                NetError::BlobCut { received, size: blob.size, reason }
+            }
+        }
+    }
+}
+
+/// Collects about a chunk, and one byte more than `left` if the peer sends it. True at the end of the stream.
+async fn next_piece(recv: &mut RecvStream, left: u64) -> Result<(BytesMut, bool), CloseReason> {
+    let most = usize::try_from(left.saturating_add(1)).unwrap_or(usize::MAX).min(CHUNK_BYTES);
+    let mut piece = BytesMut::with_capacity(most);
+    while piece.len() < most {
+        match timeout(STALL_TIMEOUT, recv.read_chunk(most - piece.len())).await {
+            Ok(Ok(Some(bytes))) => piece.extend_from_slice(&bytes),
+            Ok(Ok(None)) => return Ok((piece, true)),
+            // What came so far is kept first; the error comes again with the next piece.
+            _ if !piece.is_empty() => return Ok((piece, false)),
+            Ok(Err(ReadError::ConnectionLost(lost))) => return Err(CloseReason::of(&lost)),
+            Ok(Err(other)) => return Err(CloseReason::Lost(other.to_string())),
+            Err(_) => return Err(CloseReason::TimedOut),
+        }
+    }
+    Ok((piece, false))
+}
+
+/// Serves blobs to those who may have them.
+#[derive(Clone)]
+pub(crate) struct Server {
+    store: Arc<Store>,
+    slots: Slots,
+}
+
+impl Server {
+    pub(super) fn new(store: Arc<Store>) -> Self {
+        Self { store, slots: Slots::new(MAX_SERVES, MAX_SERVES_PER_PEER) }
+    }
+
+    /// Answers the one request of a connection.
+    pub(crate) async fn serve(&self, connection: Connection) {
+        let peer = B256::from(*connection.remote_id().as_bytes());
+        // Strangers cost a handshake and no more.
+        if !self.store.knows(peer) {
+            return CloseCode::Denied.close(&connection);
+        }
+        let Some(_slot) = self.slots.take(peer) else { return CloseCode::Busy.close(&connection) };
+        let Some((mut send, mut recv)) = accept_stream(&connection).await else { return };
+        let mut request = [0; REQUEST_BYTES];
+        match timeout(FIRST_MESSAGE_TIMEOUT, recv.read_exact(&mut request)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(_)) => return CloseCode::BadMessage.close(&connection),
+            Err(_) => return CloseCode::Timeout.close(&connection),
+        }
+        let Some((blob, offset)) = decode_request(&request) else { return CloseCode::BadMessage.close(&connection) };
+        let Some(pin) = self.store.get_for(peer, blob) else { return CloseCode::Denied.close(&connection) };
+        if let Err(error) = send_file(&mut send, &pin, offset).await {
+            tracing::debug!(%peer, blob = %B256::from(blob.hash), error, "blob not served to the end");
+            return CloseCode::Timeout.close(&connection);
+        }
+        // Either the peer has everything, or it is gone: nothing more to do for it.
+        let _ = timeout(LINGER_TIMEOUT, connection.closed()).await;
+    }
+}
+
+async fn send_file(send: &mut SendStream, pin: &Pin, offset: u64) -> Result<(), String> {
+    let mut file = File::open(pin.path()).await.map_err(|e| e.to_string())?;
+    file.seek(SeekFrom::Start(offset)).await.map_err(|e| e.to_string())?;
+    let mut left = pin.blob().size - offset;
+    while left > 0 {
+        let mut piece = BytesMut::with_capacity(CHUNK_BYTES);
+        let read = file.read_buf(&mut piece).await.map_err(|e| e.to_string())?;
+        if read == 0 {
+            return Err("the file is shorter than it was".into());
+        }
+        left = left.saturating_sub(read as u64);
+        match timeout(STALL_TIMEOUT, send.write_chunk(piece.freeze())).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => return Err(error.to_string()),
+            Err(_) => return Err("the peer is stuck".into()),
+        }
+    }
+    send.finish().map_err(|e| e.to_string())
+}
