@@ -1,1 +1,44 @@
 //! EVM client of the market: bindings, one sender per key, canonical event stream.
+//!
+//! | module | knows |
+//! |---|---|
+//! | `rpc` | one endpoint, in process or over HTTP: timeouts, retries, bounds |
+//! | `chain` | [`Chain`]: a market's state, signatures (ERC-1271 too), permits |
+//! | `call` | [`MarketCall`]: what can be sent |
+//! | `sender`, `worker`, `flight`, `journal`, `tx` | [`Sender`]: intents persisted before broadcast, watched until final |
+//! | `follow`, `event` | [`EventBatch`]: events added and taken back |
+//! | `contract_error` | [`ContractError`]: why a contract said no, and what to do |
+//! | `deploy` | [`deploy()`]: the committed artifacts onto a chain |
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod call;
+mod chain;
+mod contract_error;
+mod convert;
+mod deploy;
+mod error;
+mod eth;
+mod event;
+mod flight;
+mod follow;
+mod journal;
+mod link;
+mod rpc;
+mod sender;
+mod tx;
+mod worker;
+
+pub mod bindings;
+
+pub use alloy_signer_local::PrivateKeySigner;
+pub use bindings::{CaseKind, CaseOutcome, CaseStatus, DealState, DealStatus, Ending};
+pub use call::{MarketCall, OpenArgs, RevealArgs};
+pub use chain::{CaseState, Chain, ChainConfig, Head, Windows};
+pub use contract_error::{ContractError, MarketError};
+pub use deploy::{DeployParams, Deployed, deploy};
+pub use error::{ChainError, RpcFault, SendError};
+pub use event::{LogMeta, MarketEvent};
+pub use follow::{EventBatch, EventStream};
+pub use journal::Mined;
+pub use rpc::{LocalRpc, Rpc};
+pub use sender::Sender;

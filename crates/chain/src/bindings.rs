@@ -1,0 +1,291 @@
+//! Rust side of `contracts/src/interfaces/IMarket.sol`, which documents every item here.
+//! `tests/abi.rs` holds the two equal.
+#![allow(missing_docs)]
+
+use alloy_sol_types::sol;
+
+sol! {
+    #![sol(all_derives)]
+
+    struct Ask {
+        address provider;
+        bytes32 endpoint;
+        uint128 priceStart;
+        uint128 priceEnd;
+        uint64 from;
+        uint64 to;
+        uint128 taskFee;
+        uint128 minBudget;
+        uint128 maxBudget;
+        uint32 collateralBps;
+        uint32 latePenaltyBps;
+        uint32 maxSeconds;
+        uint32 capacity;
+        uint32 cores;
+        uint64 fuelPerSecond;
+        uint64 maxMemory;
+        address court;
+        uint64 counter;
+        uint64 salt;
+    }
+
+    struct Deal {
+        bytes32 ask;
+        address requester;
+        address provider;
+        uint128 budget;
+        uint128 collateral;
+        uint128 price;
+        uint128 taskFee;
+        uint128 latePenalty;
+        uint64 openedAt;
+        uint64 expiry;
+        address court;
+        uint64 salt;
+    }
+
+    struct Order {
+        bytes32 deal;
+        uint64 seq;
+        bytes32 program;
+        bytes32 inputs;
+        uint32 tasks;
+        uint64 fuelLimit;
+        uint64 outLimit;
+        uint32 maxPages;
+        uint64 seed;
+        uint64 dueBy;
+    }
+
+    struct Ack {
+        bytes32 order;
+        uint64 dueBy;
+    }
+
+    struct Receipt {
+        bytes32 order;
+        bytes32 root;
+        uint128 fuel;
+        uint128 fee;
+    }
+
+    struct Voucher {
+        bytes32 deal;
+        uint128 amount;
+        uint64 orders;
+        bool close;
+    }
+
+    struct Release {
+        bytes32 deal;
+        uint128 amount;
+    }
+
+    struct Halted {
+        uint8 status;
+        uint32 exitCode;
+        bytes32 outHash;
+        uint64 outLen;
+        int64 fuelLeft;
+        uint64 digest;
+    }
+
+    struct SumNode {
+        bytes32 hash;
+        uint128 fuel;
+    }
+
+    struct Terms {
+        uint128 budget;
+        uint32 duration;
+        uint128 maxPrice;
+        uint64 salt;
+    }
+
+    enum DealStatus {
+        None,
+        Open,
+        Closed
+    }
+
+    struct DealState {
+        DealStatus status;
+        uint128 paid;
+        uint64 orders;
+        uint16 claims;
+        uint16 lates;
+        uint16 holds;
+    }
+
+    enum Ending {
+        Redeemed,
+        Released,
+        Expired,
+        Late,
+        Withheld,
+        Slashed
+    }
+
+    enum CaseKind {
+        Claim,
+        Late,
+        Demand,
+        Hold
+    }
+
+    enum CaseStatus {
+        None,
+        Open,
+        Ended
+    }
+
+    struct Case {
+        CaseStatus status;
+        uint40 deadline;
+        uint64 seq;
+        uint128 amount;
+    }
+
+    enum CaseOutcome {
+        Paid,
+        Void,
+        Answered,
+        Defaulted
+    }
+
+    interface IMarket {
+        event Deposited(address indexed account, address indexed from, uint128 amount);
+        event Withdrawn(address indexed account, address indexed to, uint128 amount);
+        event Announced(address indexed provider, bytes endpoint);
+        event AsksCancelled(address indexed provider, uint64 counter);
+        event DealOpened(bytes32 indexed id, address indexed requester, address indexed provider, Deal deal);
+        event Redeemed(bytes32 indexed deal, uint128 paid, uint64 orders);
+        event DealClosed(
+            bytes32 indexed deal, Ending ending, uint128 paid, uint128 toRequester, uint128 toProvider, uint128 burned
+        );
+        event Claimed(bytes32 indexed deal, bytes32 indexed order, uint64 seq, uint64 deadline, Receipt receipt);
+        event LateNoticed(bytes32 indexed deal, bytes32 indexed order, uint64 seq, uint64 deadline, uint128 bond);
+        event Answered(bytes32 indexed deal, bytes32 indexed order, Receipt receipt);
+        event Demanded(
+            bytes32 indexed deal, bytes32 indexed receipt, uint32 task, uint64 seq, uint64 deadline, uint128 bond
+        );
+        event Revealed(bytes32 indexed deal, bytes32 indexed receipt, uint32 task, uint64 fuel, Halted halted, bytes output);
+        event Held(bytes32 indexed deal, bytes32 indexed game, uint64 deadline);
+        event Lifted(bytes32 indexed deal, bytes32 indexed game);
+        event CaseSettled(
+            bytes32 indexed deal, bytes32 indexed subject, CaseKind kind, uint32 task, CaseOutcome outcome, uint128 amount
+        );
+
+        error Unauthorized(address caller, address required);
+        error InvalidSignature(address signer, bytes32 digest);
+        error InsufficientBalance(address account, uint128 balance, uint128 needed);
+        error TransferFailed(uint128 amount);
+        error WindowTooLong(uint64 window, uint64 max);
+        error CounterNotRaised(uint64 current, uint64 given);
+        error AnnouncementTooLong(uint256 length);
+        error AskCancelled(uint64 current, uint64 given);
+        error AskNotValidNow(uint64 time, uint64 from, uint64 to);
+        error AskExhausted(bytes32 ask, uint32 capacity);
+        error BudgetOutOfRange(uint128 budget, uint128 min, uint128 max);
+        error DurationOutOfRange(uint32 duration, uint32 max);
+        error PriceTooHigh(uint128 price, uint128 maxPrice);
+        error PenaltyTooHigh(uint32 latePenaltyBps);
+        error AmountOverflow();
+        error DealExists(bytes32 deal);
+        error DealNotOpen(bytes32 deal, DealStatus status);
+        error WrongDeal(bytes32 expected, bytes32 given);
+        error WrongOrder(bytes32 expected, bytes32 given);
+        error OrderSettled(uint64 seq, uint64 orders);
+        error TasksOutOfRange(uint32 tasks);
+        error NoSuchTask(uint32 task, uint32 tasks);
+        error FuelTooHigh(uint128 fuel, uint128 max);
+        error WrongFee(uint128 fee, uint128 expected);
+        error ReceiptConflict(bytes32 asserted, bytes32 given);
+        error ReceiptAsserted(bytes32 asserted);
+        error CaseExists(CaseKind kind, bytes32 subject, uint32 task);
+        error CaseNotOpen(CaseKind kind, bytes32 subject, uint32 task, CaseStatus status);
+        error TooEarly(uint64 time, uint64 from);
+        error TooLate(uint64 time, uint64 until);
+        error DealBusy(uint16 claims, uint16 lates, uint16 holds);
+        error HoldOutOfRange(uint64 deadline, uint64 min, uint64 max);
+        error NotInReceipt(uint32 task);
+        error WrongFuel(uint64 fuel, uint64 expected);
+        error WrongOutput(bytes32 outHash, bytes32 expected);
+        error WrongOutputLength(uint256 length, uint64 expected);
+
+        function deposit(address owner, uint128 amount) external;
+        function depositWithPermit(address owner, uint128 amount, uint256 deadline, uint8 v, bytes32 r, bytes32 s) external;
+        function withdraw(address to, uint128 amount) external;
+        function announce(bytes endpoint) external;
+        function cancelAsks(uint64 counter) external;
+        function redeem(Deal deal, Voucher voucher, bytes signature) external;
+        function claim(Deal deal, Order order, bytes signature, Receipt receipt) external;
+        function answer(Deal deal, Order order, Receipt receipt) external;
+        function reveal(
+            Deal deal,
+            Order order,
+            Receipt receipt,
+            uint32 task,
+            uint64 fuel,
+            Halted halted,
+            SumNode[] proof,
+            bytes output
+        ) external;
+        function open(Ask ask, bytes signature, Terms terms) external returns (bytes32);
+        function close(Deal deal, Release release, bytes signature) external;
+        function late(Deal deal, Order order, Ack ack, bytes signature) external;
+        function demand(
+            Deal deal,
+            Order order,
+            Receipt receipt,
+            bytes signature,
+            uint32 task
+        ) external;
+        function settle(Deal deal, CaseKind kind, bytes32 subject, uint32 task) external;
+        function expire(Deal deal) external;
+        function multicall(bytes[] calls) external returns (bytes[] results);
+        function hold(Deal deal, bytes32 game, uint64 deadline) external;
+        function lift(Deal deal, bytes32 game) external;
+        function slash(Deal deal) external;
+        function token() external view returns (address);
+        function challengeWindow() external view returns (uint64);
+        function answerWindow() external view returns (uint64);
+        function grace() external view returns (uint64);
+        function caseBond() external view returns (uint128);
+        function account(address owner) external view returns (uint128 balance, uint64 counter);
+        function dealState(bytes32 deal) external view returns (DealState);
+        function askUsed(bytes32 ask) external view returns (uint32);
+        function caseState(bytes32 deal, CaseKind kind, bytes32 subject, uint32 task) external view returns (Case);
+        function assertedReceipt(bytes32 order) external view returns (bytes32);
+        function domainSeparator() external view returns (bytes32);
+    }
+
+    /// The test token of the embedded chain: ERC-20 with EIP-2612 permits, which anyone may mint.
+    interface IToken {
+        event Transfer(address indexed from, address indexed to, uint256 value);
+        event Approval(address indexed owner, address indexed spender, uint256 value);
+        error InsufficientBalance(address owner, uint256 balance, uint256 needed);
+        error InsufficientAllowance(address owner, address spender, uint256 allowance, uint256 needed);
+        error PermitExpired(uint256 time, uint256 deadline);
+        error InvalidPermit(address recovered, address owner);
+        function name() external view returns (string);
+        function symbol() external view returns (string);
+        function version() external view returns (string);
+        function decimals() external view returns (uint8);
+        function totalSupply() external view returns (uint256);
+        function balanceOf(address owner) external view returns (uint256);
+        function allowance(address owner, address spender) external view returns (uint256);
+        function nonces(address owner) external view returns (uint256);
+        function DOMAIN_SEPARATOR() external view returns (bytes32);
+        function approve(address spender, uint256 amount) external returns (bool);
+        function transfer(address to, uint256 amount) external returns (bool);
+        function transferFrom(address from, address to, uint256 amount) external returns (bool);
+        function permit(address owner, address spender, uint256 value, uint256 deadline, uint8 v, bytes32 r, bytes32 s) external;
+        function mint(address to, uint256 amount) external;
+    }
+
+    /// A contract wallet (ERC-1271).
+    interface IWallet {
+        function isValidSignature(bytes32 hash, bytes signature) external view returns (bytes4);
+    }
+}

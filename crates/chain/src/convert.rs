@@ -1,0 +1,36 @@
+//! The signed structs exist twice: in `rialto_protocol` (hashing, signing) and in the bindings
+//! (calls, events). A struct literal without `..` on both sides keeps the fields equal.
+
+use rialto_protocol::types as protocol;
+
+use crate::bindings;
+
+macro_rules! same {
+    ($($name:ident { $($field:ident),* $(,)? })*) => { $(
+        impl From<&protocol::$name> for bindings::$name {
+            fn from(value: &protocol::$name) -> Self {
+                bindings::$name { $($field: value.$field),* }
+            }
+        }
+        impl From<&bindings::$name> for protocol::$name {
+            fn from(value: &bindings::$name) -> Self {
+                protocol::$name { $($field: value.$field),* }
+            }
+        }
+    )* };
+}
+
+same! {
+    Ask {
+        provider, endpoint, priceStart, priceEnd, from, to, taskFee, minBudget, maxBudget, collateralBps,
+        latePenaltyBps, maxSeconds, capacity, cores, fuelPerSecond, maxMemory, court, counter, salt,
+    }
+    Deal {
+        ask, requester, provider, budget, collateral, price, taskFee, latePenalty, openedAt, expiry, court, salt,
+    }
+    Order { deal, seq, program, inputs, tasks, fuelLimit, outLimit, maxPages, seed, dueBy }
+    Ack { order, dueBy }
+    Receipt { order, root, fuel, fee }
+    Voucher { deal, amount, orders, close }
+    Release { deal, amount }
+}

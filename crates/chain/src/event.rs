@@ -1,0 +1,149 @@
+//! What the market's logs say, in the protocol's own types. `IMarket.sol` says what each moves.
+
+use alloy_primitives::{Address, B256, Bytes, Log};
+use alloy_sol_types::SolEventInterface;
+use rialto_protocol::receipt::{Halted, Status};
+use rialto_protocol::types::{Deal, Receipt};
+
+use crate::bindings::{CaseKind, CaseOutcome, Ending, IMarket::IMarketEvents as Raw};
+
+/// Where a log stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct LogMeta {
+    /// Block number.
+    pub block: u64,
+    /// Position among the logs of the block.
+    pub index: u64,
+    /// Block hash.
+    pub block_hash: B256,
+    /// Transaction hash.
+    pub tx: B256,
+}
+
+/// An event of the market. Amounts are base units, times unix seconds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs)] // field by field as in IMarket.sol
+pub enum MarketEvent {
+    /// `account` += amount.
+    Deposited { account: Address, from: Address, amount: u128 },
+    /// `account` −= amount.
+    Withdrawn { account: Address, to: Address, amount: u128 },
+    /// Where a provider can be reached. Anyone can say anything here.
+    Announced { provider: Address, endpoint: Bytes },
+    /// Every ask of the provider with another counter is dead.
+    AsksCancelled { provider: Address, counter: u64 },
+    /// A deal began.
+    DealOpened { id: B256, deal: Deal },
+    /// The deal's new `paid` and watermark.
+    Redeemed { deal: B256, paid: u128, orders: u64 },
+    /// A deal ended.
+    DealClosed { deal: B256, ending: Ending, paid: u128, to_requester: u128, to_provider: u128, burned: u128 },
+    /// A claim was opened for `receipt.fee`.
+    Claimed { deal: B256, order: B256, seq: u64, deadline: u64, receipt: Receipt },
+    /// A late notice was opened.
+    LateNoticed { deal: B256, order: B256, seq: u64, deadline: u64, bond: u128 },
+    /// A late notice was answered.
+    Answered { deal: B256, order: B256, receipt: Receipt },
+    /// A demand was opened; `receipt` is the receipt's struct hash.
+    Demanded { deal: B256, receipt: B256, task: u32, seq: u64, deadline: u64, bond: u128 },
+    /// A demand was answered; `output` is empty if above the contract's bound.
+    Revealed { deal: B256, receipt: B256, task: u32, fuel: u64, halted: Halted, output: Bytes },
+    /// The court holds the deal.
+    Held { deal: B256, game: B256, deadline: u64 },
+    /// The court let go.
+    Lifted { deal: B256, game: B256 },
+    /// A case ended by `settle`.
+    CaseSettled { deal: B256, subject: B256, kind: CaseKind, task: u32, outcome: CaseOutcome, amount: u128 },
+}
+
+impl MarketEvent {
+    /// Decodes a log of the market; `None` if it is no event of `IMarket`.
+    pub fn decode(log: &Log) -> Option<MarketEvent> {
+        let raw = Raw::decode_raw_log(log.topics(), &log.data.data).ok()?;
+        Some(match raw {
+            Raw::Deposited(e) => MarketEvent::Deposited { account: e.account, from: e.from, amount: e.amount },
+            Raw::Withdrawn(e) => MarketEvent::Withdrawn { account: e.account, to: e.to, amount: e.amount },
+            Raw::Announced(e) => MarketEvent::Announced { provider: e.provider, endpoint: e.endpoint },
+            Raw::AsksCancelled(e) => MarketEvent::AsksCancelled { provider: e.provider, counter: e.counter },
+            Raw::DealOpened(e) => MarketEvent::DealOpened { id: e.id, deal: (&e.deal).into() },
+            Raw::Redeemed(e) => MarketEvent::Redeemed { deal: e.deal, paid: e.paid, orders: e.orders },
+            Raw::DealClosed(e) => MarketEvent::DealClosed {
+                deal: e.deal,
+                ending: e.ending,
+                paid: e.paid,
+                to_requester: e.toRequester,
+                to_provider: e.toProvider,
+                burned: e.burned,
+            },
+            Raw::Claimed(e) => MarketEvent::Claimed {
+                deal: e.deal,
+                order: e.order,
+                seq: e.seq,
+                deadline: e.deadline,
+                receipt: (&e.receipt).into(),
+            },
+            Raw::LateNoticed(e) => MarketEvent::LateNoticed {
+                deal: e.deal,
+                order: e.order,
+                seq: e.seq,
+                deadline: e.deadline,
+                bond: e.bond,
+            },
+            Raw::Answered(e) => MarketEvent::Answered { deal: e.deal, order: e.order, receipt: (&e.receipt).into() },
+            Raw::Demanded(e) => MarketEvent::Demanded {
+                deal: e.deal,
+                receipt: e.receipt,
+                task: e.task,
+                seq: e.seq,
+                deadline: e.deadline,
+                bond: e.bond,
+            },
+            Raw::Revealed(e) => MarketEvent::Revealed {
+                deal: e.deal,
+                receipt: e.receipt,
+                task: e.task,
+                fuel: e.fuel,
+                halted: Halted {
+                    status: if e.halted.status == 0 { Status::Finished } else { Status::Trap },
+                    exit_code: e.halted.exitCode,
+                    out_hash: e.halted.outHash,
+                    out_len: e.halted.outLen,
+                    fuel_left: e.halted.fuelLeft,
+                    digest: e.halted.digest,
+                },
+                output: e.output,
+            },
+            Raw::Held(e) => MarketEvent::Held { deal: e.deal, game: e.game, deadline: e.deadline },
+            Raw::Lifted(e) => MarketEvent::Lifted { deal: e.deal, game: e.game },
+            Raw::CaseSettled(e) => MarketEvent::CaseSettled {
+                deal: e.deal,
+                subject: e.subject,
+                kind: e.kind,
+                task: e.task,
+                outcome: e.outcome,
+                amount: e.amount,
+            },
+        })
+    }
+
+    /// The deal it is about, if any.
+    pub fn deal(&self) -> Option<B256> {
+        match self {
+            MarketEvent::DealOpened { id, .. } => Some(*id),
+            MarketEvent::Redeemed { deal, .. }
+            | MarketEvent::DealClosed { deal, .. }
+            | MarketEvent::Claimed { deal, .. }
+            | MarketEvent::LateNoticed { deal, .. }
+            | MarketEvent::Answered { deal, .. }
+            | MarketEvent::Demanded { deal, .. }
+            | MarketEvent::Revealed { deal, .. }
+            | MarketEvent::Held { deal, .. }
+            | MarketEvent::Lifted { deal, .. }
+            | MarketEvent::CaseSettled { deal, .. } => Some(*deal),
+            MarketEvent::Deposited { .. }
+            | MarketEvent::Withdrawn { .. }
+            | MarketEvent::Announced { .. }
+            | MarketEvent::AsksCancelled { .. } => None,
+        }
+    }
+}

@@ -1,0 +1,263 @@
+//! The market's events as the chain tells them now: what a reorg takes back is taken back here.
+//!
+//! alloy's `watch_canonical_logs_from` was weighed and not taken: it ends at the first failed request,
+//! never notices a chain that became shorter, and asks twice per block for the whole of history.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use alloy_primitives::{Address, B256};
+use futures::stream::{self, BoxStream, StreamExt, TryStreamExt};
+
+use crate::error::ChainError;
+use crate::eth::{Header, RpcLog};
+use crate::event::{LogMeta, MarketEvent};
+use crate::link::Link;
+
+/// Blocks below the head that are remembered; a deeper reorg ends the stream.
+const MAX_REORG_BLOCKS: usize = 128;
+/// Most blocks asked for in one eth_getLogs on old history: a limit of many public endpoints.
+const MAX_RANGE_BLOCKS: u64 = 2_000;
+/// Most blocks read one by one between two batches.
+const MAX_STEP_BLOCKS: u64 = 64;
+/// Blocks fetched at the same time.
+const FETCHES_IN_FLIGHT: usize = 8;
+/// Questions answered by a head below ours before it counts as a shorter chain rather than a lagging backend.
+const LAG_PATIENCE_POLLS: u32 = 20;
+/// Longest pause after failures.
+const MAX_PAUSE: Duration = Duration::from_secs(15);
+
+/// Batches of events, for ever. It ends only when a reorg reaches below everything it remembers
+/// (128 blocks): rebuild the state from the chain then, and start again.
+pub type EventStream = BoxStream<'static, EventBatch>;
+
+/// What changed since the batch before. First undo `removed` (newest first), then apply `added` (oldest first).
+/// Also sent when nothing happened but a block.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EventBatch {
+    /// Events of blocks that are canonical now.
+    pub added: Vec<(LogMeta, MarketEvent)>,
+    /// Events added before whose blocks are canonical no more.
+    pub removed: Vec<(LogMeta, MarketEvent)>,
+    /// Number of the newest block.
+    pub head: u64,
+    /// Time of the newest block, unix seconds.
+    pub time: u64,
+    /// Every event up to this block has been delivered; below `head` while catching up. To resume later, start at
+    /// a block that is final and not above this.
+    pub through: u64,
+}
+
+/// A block whose events were delivered.
+struct Seen {
+    number: u64,
+    hash: B256,
+    events: Vec<(LogMeta, MarketEvent)>,
+}
+
+pub(crate) struct Follower {
+    link: Arc<Link>,
+    market: Address,
+    /// First block not delivered yet.
+    next: u64,
+    /// Newest delivered blocks, without gaps.
+    tail: VecDeque<Seen>,
+    /// Whether blocks were delivered that `tail` does not hold.
+    forgot: bool,
+    /// Blocks to ask for at once in old history; shrinks when an endpoint refuses.
+    range: u64,
+    /// Polls in a row answered by a head below ours.
+    behind_polls: u32,
+    /// Collected for the next batch.
+    batch: EventBatch,
+    reported: Option<(u64, B256)>,
+    pause: Duration,
+}
+
+/// Why a step stopped.
+enum Trouble {
+    /// Try again later.
+    Later(ChainError),
+    /// History below everything remembered was rewritten.
+    TooDeep,
+}
+
+impl From<ChainError> for Trouble {
+    fn from(error: ChainError) -> Self {
+        Trouble::Later(error)
+    }
+}
+
+impl Follower {
+    pub(crate) fn new(link: Arc<Link>, market: Address, from_block: u64) -> Follower {
+        Follower {
+            pause: link.poll,
+            link,
+            market,
+            next: from_block,
+            tail: VecDeque::new(),
+            forgot: false,
+            range: MAX_RANGE_BLOCKS,
+            behind_polls: 0,
+            batch: EventBatch::default(),
+            reported: None,
+        }
+    }
+
+    pub(crate) fn stream(self) -> EventStream {
+        stream::unfold(self, |mut follower| async move { follower.advance().await.map(|batch| (batch, follower)) })
+            .boxed()
+    }
+
+    /// The next batch; `None` when history broke.
+    async fn advance(&mut self) -> Option<EventBatch> {
+        loop {
+            match self.step().await {
+                Ok(()) => self.pause = self.link.poll,
+                Err(Trouble::TooDeep) => {
+                    tracing::error!(market = %self.market, blocks = MAX_REORG_BLOCKS, "reorg deeper than remembered");
+                    return None;
+                }
+                Err(Trouble::Later(error)) => {
+                    tracing::warn!(market = %self.market, %error, "event stream waits");
+                    self.pause = (self.pause * 2).min(MAX_PAUSE);
+                }
+            }
+            if let Some(batch) = self.take_batch() {
+                return Some(batch);
+            }
+            tokio::time::sleep(self.pause).await;
+        }
+    }
+
+    fn take_batch(&mut self) -> Option<EventBatch> {
+        let moved = self.reported != Some((self.batch.head, self.head_hash()));
+        if self.batch.added.is_empty() && self.batch.removed.is_empty() && !moved {
+            return None;
+        }
+        self.reported = Some((self.batch.head, self.head_hash()));
+        self.batch.through = self.next.saturating_sub(1);
+        let quiet = EventBatch { head: self.batch.head, time: self.batch.time, ..EventBatch::default() };
+        Some(std::mem::replace(&mut self.batch, quiet))
+    }
+
+    fn head_hash(&self) -> B256 {
+        self.tail.back().map(|seen| seen.hash).unwrap_or_default()
+    }
+
+    /// One look at the chain. Whatever it collects stays in `batch`, also when it fails half-way.
+    async fn step(&mut self) -> Result<(), Trouble> {
+        let head = self.link.endpoint.latest().await?;
+        if !self.rewind(&head).await? {
+            return Ok(());
+        }
+        self.batch.head = head.number();
+        self.batch.time = head.timestamp();
+        if self.next > head.number() {
+            return Ok(());
+        }
+        let settled = head.number().saturating_sub(MAX_REORG_BLOCKS as u64);
+        if self.next < settled { self.read_range(settled).await } else { self.read_blocks(head.number()).await }
+    }
+
+    /// Takes back blocks that are canonical no more. False if the endpoint seems to lag: wait.
+    async fn rewind(&mut self, head: &Header) -> Result<bool, Trouble> {
+        let Some(tip) = self.tail.back().map(|seen| seen.number) else { return Ok(true) };
+        if tip > head.number() {
+            let known = self.tail.iter().any(|seen| seen.number == head.number() && seen.hash == head.hash);
+            if known && self.behind_polls < LAG_PATIENCE_POLLS {
+                self.behind_polls += 1;
+                return Ok(false);
+            }
+        }
+        self.behind_polls = 0;
+        while let Some(last) = self.tail.back() {
+            if self.is_canonical(last.number, last.hash, head).await? {
+                return Ok(true);
+            }
+            let Some(gone) = self.tail.pop_back() else { break };
+            tracing::info!(block = gone.number, hash = %gone.hash, events = gone.events.len(), "block taken back");
+            self.next = gone.number;
+            self.batch.removed.extend(gone.events.into_iter().rev());
+        }
+        if self.forgot { Err(Trouble::TooDeep) } else { Ok(true) }
+    }
+
+    async fn is_canonical(&self, number: u64, hash: B256, head: &Header) -> Result<bool, Trouble> {
+        if number >= head.number() {
+            return Ok(number == head.number() && hash == head.hash);
+        }
+        match self.link.endpoint.header(number).await? {
+            Some(header) => Ok(header.hash == hash),
+            None => Err(Trouble::Later(missing("eth_getBlockByNumber", number))),
+        }
+    }
+
+    /// Old history, below any reorg: many blocks at once.
+    async fn read_range(&mut self, settled: u64) -> Result<(), Trouble> {
+        let to = settled.min(self.next + self.range - 1);
+        match self.link.endpoint.logs(self.market, self.next, to).await {
+            Ok(logs) => {
+                self.batch.added.extend(events(logs));
+                self.next = to + 1;
+                self.forgot = true;
+                self.tail.clear();
+                self.range = (self.range * 2).min(MAX_RANGE_BLOCKS);
+                Ok(())
+            }
+            Err(error) => {
+                self.range = (self.range / 2).max(1);
+                Err(error.into())
+            }
+        }
+    }
+
+    /// Blocks near the head: each with its logs by hash, so that the two belong together.
+    async fn read_blocks(&mut self, head: u64) -> Result<(), Trouble> {
+        let (endpoint, market) = (&self.link.endpoint, self.market);
+        let to = head.min(self.next + MAX_STEP_BLOCKS - 1);
+        let mut blocks = stream::iter(self.next..=to)
+            .map(|number| async move {
+                let header = endpoint.header(number).await?.ok_or_else(|| missing("eth_getBlockByNumber", number))?;
+                let logs = endpoint.logs_of(market, header.hash).await?;
+                Ok::<_, ChainError>((header, logs))
+            })
+            .buffered(FETCHES_IN_FLIGHT);
+        while let Some((header, logs)) = blocks.try_next().await? {
+            if self.tail.back().is_some_and(|tip| tip.hash != header.parent_hash) {
+                // A reorg while reading: the next step rewinds.
+                break;
+            }
+            let events = events(logs);
+            self.batch.added.extend(events.iter().cloned());
+            self.next = header.number() + 1;
+            self.tail.push_back(Seen { number: header.number(), hash: header.hash, events });
+            if self.tail.len() > MAX_REORG_BLOCKS {
+                self.tail.pop_front();
+                self.forgot = true;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn missing(method: &str, number: u64) -> ChainError {
+    ChainError::Malformed { method: method.into(), cause: format!("block {number} is missing below the head") }
+}
+
+fn events(mut logs: Vec<RpcLog>) -> Vec<(LogMeta, MarketEvent)> {
+    logs.retain(|log| !log.removed);
+    logs.sort_by_key(|log| (log.block(), log.index()));
+    logs.into_iter()
+        .filter_map(|log| {
+            let meta = LogMeta {
+                block: log.block(),
+                index: log.index(),
+                block_hash: log.block_hash,
+                tx: log.transaction_hash,
+            };
+            Some((meta, MarketEvent::decode(&log.into_log())?))
+        })
+        .collect()
+}

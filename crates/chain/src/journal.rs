@@ -1,0 +1,214 @@
+//! What a key's sender must not forget: every intent with its nonce and each signed transaction,
+//! written before it is broadcast, and its outcome once final.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use alloy_primitives::{Address, B256, Bytes, U256};
+use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
+use serde::{Deserialize, Serialize};
+
+use crate::error::SendError;
+
+/// Finished intents kept, so that a repeated intent finds its old outcome; the oldest go first.
+const KEEP_FINISHED: usize = 4096;
+
+const META: TableDefinition<&str, &[u8]> = TableDefinition::new("meta");
+const INTENTS: TableDefinition<&str, &[u8]> = TableDefinition::new("intents");
+const OWNER: &str = "owner";
+
+/// Key and chain that a journal serves.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Owner {
+    pub(crate) account: Address,
+    pub(crate) chain_id: u64,
+    /// Hash of block 0: a devchain started anew is another chain.
+    pub(crate) genesis: B256,
+}
+
+/// One contract call or creation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct RawCall {
+    /// `None` creates a contract.
+    pub(crate) to: Option<Address>,
+    pub(crate) data: Bytes,
+    pub(crate) value: U256,
+}
+
+/// One signed transaction for an intent. Attempts with the same nonce replace each other: at most one is ever mined.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Attempt {
+    pub(crate) tx: B256,
+    /// Signed, as broadcast.
+    pub(crate) raw: Bytes,
+    /// Wei per gas.
+    pub(crate) max_fee: u128,
+    /// Wei per gas.
+    pub(crate) tip: u128,
+}
+
+/// A mined, successful transaction.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mined {
+    /// Transaction hash.
+    pub tx: B256,
+    /// Block that holds it.
+    pub block: u64,
+    /// Gas used.
+    pub gas_used: u64,
+    /// What it cost, wei.
+    pub fee_wei: u128,
+    /// Contract created, if the transaction creates one.
+    pub created: Option<Address>,
+    /// Logs of every contract, in order.
+    pub logs: Vec<alloy_primitives::Log>,
+}
+
+/// How an intent ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Outcome {
+    Mined(Mined),
+    Reverted { tx: B256, block: u64, data: Option<Bytes> },
+}
+
+/// All that is known of one intent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Record {
+    /// Order of acceptance.
+    pub(crate) seq: u64,
+    pub(crate) call: RawCall,
+    pub(crate) gas_limit: u64,
+    pub(crate) nonce: u64,
+    /// Newest block when the nonce was chosen: the nonce is not used up to there.
+    pub(crate) after_block: u64,
+    /// At least one; the last is the one to rebroadcast.
+    pub(crate) attempts: Vec<Attempt>,
+    pub(crate) outcome: Option<Outcome>,
+}
+
+impl Record {
+    /// The attempt that replaces all before it.
+    pub(crate) fn last(&self) -> &Attempt {
+        self.attempts.last().expect("a record is created with its first attempt")
+    }
+}
+
+/// The journal of one key. Opening it twice fails: one sender per key.
+#[derive(Clone)]
+pub(crate) struct Journal(Arc<Database>);
+
+impl Journal {
+    /// Opens or creates the journal at `path`; `None` keeps it in memory.
+    pub(crate) async fn open(path: Option<&Path>, owner: Owner) -> Result<Journal, SendError> {
+        let path = path.map(Path::to_path_buf);
+        blocking(move || {
+            let db = match path {
+                Some(path) => Database::create(path),
+                None => Database::builder().create_with_backend(redb::backends::InMemoryBackend::new()),
+            };
+            let journal = Journal(Arc::new(db.map_err(broken)?));
+            journal.claim(&owner)?;
+            Ok(journal)
+        })
+        .await
+    }
+
+    fn claim(&self, owner: &Owner) -> Result<(), SendError> {
+        let write = self.0.begin_write().map_err(broken)?;
+        {
+            write.open_table(INTENTS).map_err(broken)?;
+            let mut meta = write.open_table(META).map_err(broken)?;
+            let found = meta.get(OWNER).map_err(broken)?.map(|bytes| decode::<Owner>(bytes.value())).transpose()?;
+            match found {
+                Some(found) if found != *owner => {
+                    return Err(SendError::ForeignJournal(format!(
+                        "{} on chain {} (genesis {})",
+                        found.account, found.chain_id, found.genesis
+                    )));
+                }
+                Some(_) => {}
+                None => {
+                    meta.insert(OWNER, encode(owner)?.as_slice()).map_err(broken)?;
+                }
+            }
+        }
+        write.commit().map_err(broken)
+    }
+
+    /// Every intent, in order of acceptance.
+    pub(crate) async fn all(&self) -> Result<Vec<(String, Record)>, SendError> {
+        let db = self.0.clone();
+        blocking(move || {
+            let read = db.begin_read().map_err(broken)?;
+            let table = read.open_table(INTENTS).map_err(broken)?;
+            let mut all = Vec::new();
+            for row in table.iter().map_err(broken)? {
+                let (intent, bytes) = row.map_err(broken)?;
+                all.push((intent.value().to_owned(), decode::<Record>(bytes.value())?));
+            }
+            all.sort_by_key(|(_, record)| record.seq);
+            Ok(all)
+        })
+        .await
+    }
+
+    /// What is known of an intent.
+    pub(crate) async fn get(&self, intent: &str) -> Result<Option<Record>, SendError> {
+        let (db, intent) = (self.0.clone(), intent.to_owned());
+        blocking(move || {
+            let read = db.begin_read().map_err(broken)?;
+            let table = read.open_table(INTENTS).map_err(broken)?;
+            let row = table.get(intent.as_str()).map_err(broken)?;
+            row.map(|bytes| decode(bytes.value())).transpose()
+        })
+        .await
+    }
+
+    /// Writes a record; durable when this returns.
+    pub(crate) async fn put(&self, intent: &str, record: &Record) -> Result<(), SendError> {
+        let (db, intent, bytes) = (self.0.clone(), intent.to_owned(), encode(record)?);
+        blocking(move || {
+            let write = db.begin_write().map_err(broken)?;
+            write.open_table(INTENTS).map_err(broken)?.insert(intent.as_str(), bytes.as_slice()).map_err(broken)?;
+            write.commit().map_err(broken)
+        })
+        .await
+    }
+
+    /// Forgets the oldest finished intents beyond the limit.
+    pub(crate) async fn prune(&self) -> Result<(), SendError> {
+        let mut finished = self.all().await?;
+        finished.retain(|(_, record)| record.outcome.is_some());
+        let Some(excess) = finished.len().checked_sub(KEEP_FINISHED).filter(|n| *n > 0) else { return Ok(()) };
+        let db = self.0.clone();
+        blocking(move || {
+            let write = db.begin_write().map_err(broken)?;
+            {
+                let mut table = write.open_table(INTENTS).map_err(broken)?;
+                for (intent, _) in finished.iter().take(excess) {
+                    table.remove(intent.as_str()).map_err(broken)?;
+                }
+            }
+            write.commit().map_err(broken)
+        })
+        .await
+    }
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, SendError> + Send + 'static,
+) -> Result<T, SendError> {
+    tokio::task::spawn_blocking(work).await.map_err(broken)?
+}
+
+fn broken(error: impl std::fmt::Display) -> SendError {
+    SendError::Journal(error.to_string())
+}
+
+fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, SendError> {
+    postcard::to_stdvec(value).map_err(broken)
+}
+
+fn decode<T: for<'a> Deserialize<'a>>(bytes: &[u8]) -> Result<T, SendError> {
+    postcard::from_bytes(bytes).map_err(broken)
+}

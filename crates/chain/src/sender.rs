@@ -1,0 +1,114 @@
+//! One sender per key. An intent is persisted with its signed transaction before anything is
+//! broadcast; its fate is open until it is seen final; the same intent never happens twice.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use alloy_primitives::Address;
+use alloy_signer_local::PrivateKeySigner;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+
+use crate::call::MarketCall;
+use crate::chain::Chain;
+use crate::error::SendError;
+use crate::journal::{Journal, Mined, Owner, RawCall};
+use crate::link::Link;
+use crate::worker::{Command, Worker};
+
+/// Calls that may wait for one key.
+const MAX_WAITING_CALLS: usize = 256;
+/// Longest intent key.
+const MAX_INTENT_BYTES: usize = 256;
+/// Most call data: nodes refuse transactions above 128 KiB.
+const MAX_CALL_BYTES: usize = 120 * 1024;
+
+/// Sends transactions of one key, in order. Clones share it; when the last is dropped it stops, and what it had
+/// persisted is resumed by the next sender on the same journal.
+#[derive(Clone)]
+pub struct Sender {
+    chain: Chain,
+    tx: TxSender,
+}
+
+impl Sender {
+    pub(crate) async fn start(
+        chain: Chain,
+        signer: PrivateKeySigner,
+        journal: Option<&Path>,
+    ) -> Result<Sender, SendError> {
+        let tx = TxSender::start(chain.link().clone(), signer, journal).await?;
+        Ok(Sender { chain, tx })
+    }
+
+    /// The sending account.
+    pub fn account(&self) -> Address {
+        self.tx.handle.account
+    }
+
+    /// Sends `call` and waits until it is final.
+    ///
+    /// `intent` names what is meant, once and for all: the same intent sent again (after a crash, say) waits for, or
+    /// returns, the first one's outcome, and never pays twice. A call that would revert is refused before anything is
+    /// sent or persisted; its intent stays free. Dropping the future does not stop what was begun.
+    pub async fn send(&self, intent: impl Into<String>, call: MarketCall) -> Result<Mined, SendError> {
+        self.tx.send(intent.into(), call.raw(self.chain.market(), self.chain.token())?).await
+    }
+
+    /// Stops at once, as a crash would: every step is persisted before it is taken. When this returns the journal is free.
+    pub async fn stop(self) {
+        self.tx.handle.task.abort();
+        while !self.tx.handle.task.is_finished() {
+            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+        }
+    }
+}
+
+/// The sender below the market's vocabulary: raw calls and contract creations.
+#[derive(Clone)]
+pub(crate) struct TxSender {
+    handle: Arc<Handle>,
+}
+
+struct Handle {
+    account: Address,
+    commands: mpsc::Sender<Command>,
+    task: JoinHandle<()>,
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl TxSender {
+    pub(crate) async fn start(
+        link: Arc<Link>,
+        signer: PrivateKeySigner,
+        journal: Option<&Path>,
+    ) -> Result<TxSender, SendError> {
+        let account = signer.address();
+        let owner = Owner { account, chain_id: link.chain_id, genesis: link.genesis };
+        let journal = Journal::open(journal, owner).await?;
+        let (commands, inbox) = mpsc::channel(MAX_WAITING_CALLS);
+        let worker = Worker::resume(link, signer, journal, inbox).await?;
+        let task = tokio::spawn(worker.run());
+        Ok(TxSender { handle: Arc::new(Handle { account, commands, task }) })
+    }
+
+    pub(crate) async fn send(&self, intent: String, call: RawCall) -> Result<Mined, SendError> {
+        check_size("the intent key", intent.len(), MAX_INTENT_BYTES)?;
+        check_size("the call data", call.data.len(), MAX_CALL_BYTES)?;
+        let (reply, outcome) = oneshot::channel();
+        self.handle.commands.try_send(Command { intent, call, reply }).map_err(|e| match e {
+            mpsc::error::TrySendError::Full(_) => SendError::Busy { waiting: MAX_WAITING_CALLS },
+            mpsc::error::TrySendError::Closed(_) => SendError::Stopped,
+        })?;
+        outcome.await.unwrap_or(Err(SendError::Stopped))
+    }
+}
+
+fn check_size(what: &'static str, bytes: usize, limit: usize) -> Result<(), SendError> {
+    if bytes > limit { Err(SendError::TooLarge { what, bytes, limit }) } else { Ok(()) }
+}

@@ -1,0 +1,117 @@
+//! Making a transaction: will it succeed, what gas, what fee, and the signature.
+
+use alloy_consensus::{SignableTransaction, TxEip1559, TxEnvelope};
+use alloy_eips::eip2718::Encodable2718;
+use alloy_primitives::{Address, Bytes, TxKind};
+use alloy_signer::SignerSync;
+use alloy_signer_local::PrivateKeySigner;
+
+use crate::contract_error::ContractError;
+use crate::error::{ChainError, SendError};
+use crate::eth::CallRequest;
+use crate::journal::{Attempt, RawCall};
+use crate::link::{Link, reverted};
+
+/// Gas added to an estimate, in percent: another transaction may warm or cool a slot in between.
+const GAS_MARGIN_PERCENT: u64 = 20;
+/// Tip where the node does not suggest one, wei.
+const FALLBACK_TIP_WEI: u128 = 1_000_000_000;
+/// Nodes take a replacement only if both fees rise by a tenth; an eighth is safe.
+const BUMP_DIVISOR: u128 = 8;
+
+/// EIP-1559 fees, wei per gas.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Fees {
+    pub(crate) max_fee: u128,
+    pub(crate) tip: u128,
+}
+
+impl Fees {
+    /// What is needed now: room for the base fee to double.
+    pub(crate) async fn now(link: &Link) -> Result<Fees, SendError> {
+        let (head, tip) = futures::join!(link.endpoint.latest(), link.endpoint.tip());
+        let tip = match tip {
+            Err(ChainError::Refused { .. }) => FALLBACK_TIP_WEI,
+            tip => tip?,
+        };
+        let base = head?.base_fee();
+        let cap = link.max_fee;
+        if base.saturating_add(tip) > cap {
+            return Err(SendError::FeeAboveCap { price_wei: base.saturating_add(tip), cap_wei: cap });
+        }
+        Ok(Fees { max_fee: base.saturating_mul(2).saturating_add(tip).min(cap), tip })
+    }
+
+    /// Fees that replace `old` in every mempool; `None` if that is above the cap.
+    pub(crate) fn bumped(self, old: &Attempt, cap: u128) -> Option<Fees> {
+        let raised = |fee: u128| fee.saturating_add(fee / BUMP_DIVISOR).saturating_add(1);
+        let max_fee = self.max_fee.max(raised(old.max_fee));
+        let tip = self.tip.max(raised(old.tip)).min(max_fee);
+        (max_fee <= cap && tip > old.tip).then_some(Fees { max_fee, tip })
+    }
+}
+
+/// Gas limit for a call that would succeed now; otherwise why it would not.
+pub(crate) async fn gas_limit(link: &Link, from: Address, call: &RawCall) -> Result<u64, SendError> {
+    let request = CallRequest { from: Some(from), to: call.to, data: call.data.clone(), value: call.value };
+    let fault = match link.endpoint.estimate_gas(&request).await {
+        Ok(gas) => return Ok(gas.saturating_add(gas.saturating_mul(GAS_MARGIN_PERCENT) / 100)),
+        Err(ChainError::Refused { fault, .. }) => fault,
+        Err(error) => return Err(error.into()),
+    };
+    if let Some(data) = fault.revert_data() {
+        if data.is_empty() {
+            // Some nodes keep the reason for eth_call.
+            link.eth_call(&request).await?;
+        }
+        return Err(SendError::Rejected(ContractError::decode(&data)));
+    }
+    let text = fault.message.to_ascii_lowercase();
+    if text.contains("insufficient") || text.contains("exceeds allowance") || text.contains("lack of funds") {
+        let balance_wei = link.endpoint.balance(from).await?.saturating_to();
+        return Err(SendError::NoGasMoney { account: from, balance_wei, cause: fault.message });
+    }
+    Err(reverted(ChainError::Refused { method: "eth_estimateGas".into(), fault }).into())
+}
+
+/// Signs a transaction.
+pub(crate) fn sign(
+    signer: &PrivateKeySigner,
+    chain_id: u64,
+    nonce: u64,
+    gas_limit: u64,
+    fees: Fees,
+    call: &RawCall,
+) -> Result<Attempt, SendError> {
+    let tx = TxEip1559 {
+        chain_id,
+        nonce,
+        gas_limit,
+        max_fee_per_gas: fees.max_fee,
+        max_priority_fee_per_gas: fees.tip,
+        to: call.to.map_or(TxKind::Create, TxKind::Call),
+        value: call.value,
+        access_list: Default::default(),
+        input: call.data.clone(),
+    };
+    let signature = signer.sign_hash_sync(&tx.signature_hash()).map_err(|e| ChainError::Signer(e.to_string()))?;
+    let signed = TxEnvelope::from(tx.into_signed(signature));
+    let (tx, raw) = (*signed.tx_hash(), Bytes::from(signed.encoded_2718()));
+    Ok(Attempt { tx, raw, max_fee: fees.max_fee, tip: fees.tip })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bump_raises_both_fees_and_respects_the_cap() {
+        let old = Attempt { tx: Default::default(), raw: Bytes::new(), max_fee: 100, tip: 8 };
+        let now = Fees { max_fee: 50, tip: 2 };
+        assert_eq!(now.bumped(&old, 1_000), Some(Fees { max_fee: 113, tip: 10 }));
+        assert_eq!(Fees { max_fee: 300, tip: 20 }.bumped(&old, 1_000), Some(Fees { max_fee: 300, tip: 20 }));
+        assert_eq!(now.bumped(&old, 112), None);
+        let zero = Attempt { max_fee: 0, tip: 0, ..old };
+        assert_eq!(Fees { max_fee: 0, tip: 0 }.bumped(&zero, 10), Some(Fees { max_fee: 1, tip: 1 }));
+    }
+}
