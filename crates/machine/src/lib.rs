@@ -11,8 +11,8 @@
 //! # What a host must do (the whole contract)
 //!
 //! 1. Instantiate M' ([`Canonical::module`]); instantiation never traps and runs no guest code.
-//! 2. Set the exported globals `fuel` (i64: the order's limit, at most [`MAX_FUEL`]) and `seed` (i64).
-//!    `stackLeft` starts at [`STACK_BUDGET_SLOTS`], `digest` at zero; the host leaves both alone.
+//! 2. Set the exported globals `fuel` (i64: the order's limit, at most [`limits::MAX_FUEL`]) and `seed` (i64).
+//!    `stackLeft` starts at [`limits::STACK_BUDGET_SLOTS`], `digest` at zero; the host leaves both alone.
 //! 3. Call the export `run`. It returned, or the guest called `exit(code)`: FINISHED, with exit code 0
 //!    or `code`. Anything else: TRAP; `fuel < 0` then says that the fuel ran out.
 //! 4. Serve the imports from module `rialto` (M' imports only those that it uses):
@@ -26,12 +26,26 @@
 //!
 //! A run that traps keeps the leaves it had emitted; a leaf still in the polyfill's buffer is lost.
 //! An `out32` beyond the order's output limit is a TRAP: part of the result, the same everywhere.
-//! `memory.grow` beyond the module's declared maximum ([`Canonical::max_pages`]) returns −1 and is
-//! deterministic. Growth below it that the host refuses (`max_pages` of the order, its own memory)
-//! must never return −1: a growth beyond the *order's* page limit is a TRAP, the same everywhere,
-//! while a host that can't serve what the order allows aborts the attempt.
+//!
+//! `memory.grow` can reach min([`Canonical::max_pages`], the order's page limit); beyond that it returns −1, the same
+//! everywhere. A host that can't serve a growth below it aborts the *attempt*: it never lets it return −1.
+//! An order whose page limit is below [`Canonical::min_pages`] can't be run at all.
+//!
+//! The native stack must outlast the injected limit: overflowing it is the attempt's failure, not a result.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod body;
+mod canon;
+mod cost;
+mod emit;
+mod error;
+mod gate;
 pub mod input;
+pub mod limits;
 pub mod output;
+mod stack;
+mod wasi;
+
+pub use canon::{CANON_VERSION, Canonical, canonicalise, program_root};
+pub use error::GateError;

@@ -1,0 +1,212 @@
+//! What one pass over a function learns: whether it is valid and allowed, where fuel is charged and how
+//! much, how many stack slots it needs, and whom it calls.
+//!
+//! # Metering
+//! A body is cut into blocks that control enters at the top only, and each charges its whole cost when it is entered:
+//! at the start of the function, of a loop's body and of both arms of an `if`; where branches meet (the end of a `block` that
+//! something branches to, and of every `if`); and behind a `br_if`. A call doesn't cut a block: what follows
+//! it is paid for in advance. So a trap anywhere, in a callee too, leaves the fuel of the blocks entered.
+
+use std::collections::BTreeSet;
+
+use wasmparser::{FuncToValidate, FuncValidatorAllocations, FunctionBody, Operator, ValType, ValidatorResources};
+
+use crate::cost;
+use crate::error::GateError;
+use crate::gate::{Place, reject};
+use crate::limits::{CALL_SLOTS, MAX_BODY_BYTES, MAX_FRAME_SLOTS, MAX_NESTING};
+
+/// A function's body, read and found good.
+pub(crate) struct Body<'a> {
+    pub code: FunctionBody<'a>,
+    pub locals: Vec<(u32, ValType)>,
+    /// Slots of parameters, locals and operands, and what a call takes besides.
+    pub frame: u32,
+    /// Where fuel is charged, by position in the module.
+    pub charges: Vec<Charge>,
+    /// Functions called directly.
+    pub callees: BTreeSet<u32>,
+    pub calls_indirectly: bool,
+    pub has_bulk: bool,
+}
+
+/// A block's cost, charged before the operator at `at`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Charge {
+    pub at: usize,
+    pub cost: u64,
+}
+
+/// Reads one body. `import_costs`: extra fuel for calling each imported function.
+pub(crate) fn read<'a>(
+    func: FuncToValidate<ValidatorResources>,
+    code: FunctionBody<'a>,
+    import_costs: &[u64],
+    allocs: &mut FuncValidatorAllocations,
+) -> Result<Body<'a>, GateError> {
+    let place = Place::Function(func.index);
+    if code.range().len() > MAX_BODY_BYTES {
+        return Err(place.too_large("bytes", code.range().len() as u64, MAX_BODY_BYTES as u64));
+    }
+    let mut validator = func.into_validator(std::mem::take(allocs));
+    let params = validator.len_locals();
+
+    let mut locals = Vec::new();
+    let mut slots = params;
+    for local in reject(code.get_locals_reader(), place)? {
+        let (count, ty) = reject(local, place)?;
+        slots = slots.saturating_add(count);
+        if slots > MAX_FRAME_SLOTS {
+            return Err(place.too_large("parameters and locals", slots.into(), MAX_FRAME_SLOTS.into()));
+        }
+        reject(validator.define_locals(code.range().start, count, ty), place)?;
+        locals.push((count, ty));
+    }
+
+    let mut reader = reject(code.get_operators_reader(), place)?;
+    let mut body = Body {
+        code: code.clone(),
+        locals,
+        frame: 0,
+        charges: Vec::new(),
+        callees: BTreeSet::new(),
+        calls_indirectly: false,
+        has_bulk: false,
+    };
+    let mut meter = Meter::new(reader.original_position());
+    let mut height = 0;
+    while !reader.eof() {
+        let at = reader.original_position();
+        let op = reject(reader.read(), place)?;
+        reject(validator.op(at, &op), place)?;
+        height = height.max(validator.operand_stack_height());
+        if validator.control_stack_height() > MAX_NESTING {
+            return Err(place.too_large("nested blocks", validator.control_stack_height().into(), MAX_NESTING.into()));
+        }
+        let mut extra = 0;
+        match &op {
+            Operator::Call { function_index } => {
+                body.callees.insert(*function_index);
+                extra = import_costs.get(*function_index as usize).copied().unwrap_or(0);
+            }
+            Operator::CallIndirect { .. } => body.calls_indirectly = true,
+            Operator::MemoryCopy { .. } | Operator::MemoryFill { .. } => body.has_bulk = true,
+            _ => {}
+        }
+        meter.op(&op, extra, reader.original_position());
+    }
+    reject(reader.finish(), place)?;
+    *allocs = validator.into_allocations();
+
+    let frame = slots.saturating_add(height);
+    if frame > MAX_FRAME_SLOTS {
+        return Err(place.too_large("slots of locals and operands", frame.into(), MAX_FRAME_SLOTS.into()));
+    }
+    body.frame = frame + CALL_SLOTS;
+    body.charges = meter.finish();
+    Ok(body)
+}
+
+/// Cuts a body into blocks.
+struct Meter {
+    charges: Vec<Charge>,
+    /// The block being read is the last one; false where control can't come.
+    live: bool,
+    frames: Vec<Frame>,
+}
+
+struct Frame {
+    kind: Kind,
+    /// Control can reach the frame's end: something branches there or an arm runs into it.
+    joined: bool,
+}
+
+#[derive(PartialEq)]
+enum Kind {
+    Block,
+    Loop,
+    /// An `if`; whether it could be entered, and so can its `else` or its end.
+    If(bool),
+}
+
+impl Meter {
+    fn new(start: usize) -> Self {
+        let function = Frame { kind: Kind::Block, joined: false };
+        Self { charges: vec![Charge { at: start, cost: 0 }], live: true, frames: vec![function] }
+    }
+
+    fn op(&mut self, op: &Operator<'_>, extra: u64, next: usize) {
+        if let (true, Some(charge)) = (self.live, self.charges.last_mut()) {
+            charge.cost += cost::of(op) + extra;
+        }
+        match op {
+            Operator::Block { .. } => self.frames.push(Frame { kind: Kind::Block, joined: false }),
+            Operator::Loop { .. } => {
+                self.frames.push(Frame { kind: Kind::Loop, joined: false });
+                self.cut(self.live, next);
+            }
+            Operator::If { .. } => {
+                self.frames.push(Frame { kind: Kind::If(self.live), joined: false });
+                self.cut(self.live, next);
+            }
+            Operator::Else => {
+                let live = self.live;
+                let entered = self.frames.last_mut().is_some_and(|frame| {
+                    frame.joined |= live;
+                    let entered = frame.kind == Kind::If(true);
+                    frame.kind = Kind::Block;
+                    entered
+                });
+                self.cut(entered, next);
+            }
+            Operator::End => self.end(next),
+            Operator::Br { relative_depth } => {
+                self.branch(*relative_depth);
+                self.live = false;
+            }
+            Operator::BrIf { relative_depth } => {
+                self.branch(*relative_depth);
+                self.cut(self.live, next);
+            }
+            Operator::BrTable { targets } => {
+                for target in targets.targets().flatten().chain([targets.default()]) {
+                    self.branch(target);
+                }
+                self.live = false;
+            }
+            Operator::Return | Operator::Unreachable => self.live = false,
+            _ => {}
+        }
+    }
+
+    fn end(&mut self, next: usize) {
+        let Some(frame) = self.frames.pop() else { return };
+        match frame.kind {
+            // Control came in at the top and leaves at the bottom: the same block goes on.
+            Kind::Block if !frame.joined => {}
+            Kind::Loop => {}
+            Kind::Block => self.cut(true, next),
+            Kind::If(entered) => self.cut(entered || frame.joined, next),
+        }
+    }
+
+    fn branch(&mut self, depth: u32) {
+        let target = self.frames.len().checked_sub(1 + depth as usize);
+        if let (true, Some(frame)) = (self.live, target.and_then(|target| self.frames.get_mut(target))) {
+            frame.joined |= frame.kind != Kind::Loop;
+        }
+    }
+
+    /// Starts a new block at `next`.
+    fn cut(&mut self, live: bool, next: usize) {
+        self.live = live;
+        if live {
+            self.charges.push(Charge { at: next, cost: 0 });
+        }
+    }
+
+    fn finish(mut self) -> Vec<Charge> {
+        self.charges.retain(|charge| charge.cost > 0);
+        self.charges
+    }
+}

@@ -1,0 +1,332 @@
+//! Puts M' together: the program, the WASI functions that it uses, `run`, and the system globals.
+
+use std::collections::BTreeSet;
+
+use alloy_primitives::{B256, keccak256};
+use wasm_encoder::{
+    CodeSection, ConstExpr, DataSection, ElementSection, Elements, EntityType, ExportKind, ExportSection, Function,
+    FunctionSection, GlobalSection, GlobalType, Ieee32, Ieee64, ImportSection, Instruction, MemorySection, MemoryType, RefType,
+    TableSection, TableType, TypeSection,
+};
+use wasmparser::{ExternalKind, FuncType};
+
+use crate::cost;
+use crate::emit::{self, Callee, Mapping, charge_fuel, val_type};
+use crate::error::GateError;
+use crate::gate::{self, Const, Global, Module, Place};
+use crate::limits::*;
+use crate::{stack, wasi};
+
+/// Version of all rules that make M' from a module; part of the program's root.
+pub const CANON_VERSION: u16 = 1;
+
+/// The system globals, first in M', in this order.
+static SYSTEM: [(&str, Global); 4] = [
+    ("fuel", Global::i64(0)),
+    ("stackLeft", Global::i64(STACK_BUDGET_SLOTS as i64)),
+    ("digest", Global::i64(0)),
+    ("seed", Global::i64(0)),
+];
+const SEED: u32 = 3;
+
+/// A program ready to run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Canonical {
+    /// M': the module that engines run.
+    pub module: Vec<u8>,
+    /// keccak(canonVersion u16 big-endian ‖ M'): what an order names.
+    pub program_root: B256,
+    /// Pages of memory that the program starts with.
+    pub min_pages: u32,
+    /// Most pages that it can grow to.
+    pub max_pages: u32,
+}
+
+/// Checks a module and makes M' of it. The same bytes always give the same M'.
+pub fn canonicalise(wasm: &[u8]) -> Result<Canonical, GateError> {
+    let guest = gate::read(wasm, |_| 0)?;
+    let entry = entry(&guest)?;
+    let linked = Linked::new(&guest)?;
+    let globals = linked.globals.len() as u64;
+    if globals > u64::from(MAX_GLOBALS) {
+        let injected = globals - guest.globals.len() as u64;
+        let limit = u64::from(MAX_GLOBALS) - injected;
+        return Err(Place::Module.too_large("globals", guest.globals.len() as u64, limit));
+    }
+    let (min_pages, max_pages) = guest.memory.unwrap_or((0, Some(0)));
+    let max_pages = max_pages.unwrap_or(MAX_MEMORY_PAGES).min(MAX_MEMORY_PAGES);
+    let module = linked.encode(entry, min_pages, max_pages);
+    let program_root = program_root(&module);
+    Ok(Canonical { module, program_root, min_pages, max_pages })
+}
+
+/// Root of the program with this M'.
+pub fn program_root(module: &[u8]) -> B256 {
+    keccak256([&CANON_VERSION.to_be_bytes(), module].concat())
+}
+
+/// The function to run: `_start`, of type () → ().
+fn entry(guest: &Module<'_>) -> Result<u32, GateError> {
+    let no_entry = |detail, fix| Err(GateError::NoEntry { detail, fix });
+    let Some((ExternalKind::Func, index)) = guest.exports.get("_start") else {
+        return if guest.exports.contains_key("_initialize") {
+            no_entry(
+                "the module is a library (a WASI reactor), not a program",
+                "build it as a command: with a `main`, and without -mexec-model=reactor or crate-type cdylib",
+            )
+        } else {
+            no_entry(
+                "the module exports no `_start` function",
+                "build a program with a `main` for wasm32-wasip1 (C: zig cc -target wasm32-wasi; Rust: a binary crate)",
+            )
+        };
+    };
+    let ty = match guest.imports.get(*index as usize) {
+        Some(import) => import.ty,
+        None => guest.funcs[*index as usize - guest.imports.len()].0,
+    };
+    if guest.types[ty as usize] == FuncType::new([], []) {
+        Ok(*index)
+    } else {
+        no_entry("`_start` takes parameters or returns a value", "export a `_start` of type () -> ()")
+    }
+}
+
+/// The modules of M' and where their indices go.
+struct Linked<'a> {
+    guest: &'a Module<'a>,
+    guest_map: Mapping,
+    /// The polyfill and which of its functions are used; none if the program imports nothing.
+    wasi: Option<Wasi>,
+    globals: Vec<&'a Global>,
+}
+
+struct Wasi {
+    module: &'static Module<'static>,
+    map: Mapping,
+    used: BTreeSet<u32>,
+}
+
+impl<'a> Linked<'a> {
+    fn new(guest: &'a Module<'a>) -> Result<Self, GateError> {
+        let mut globals: Vec<&Global> = SYSTEM.iter().map(|(_, global)| global).collect();
+        if guest.imports.is_empty() {
+            let depths = stack::shallow(guest, &[]);
+            let funcs = (0..).zip(&depths).map(|(index, depth)| Callee { index, shallow: depth.is_some() }).collect();
+            let guest_map = Mapping { types: 0, globals: place_guest(guest, &mut globals), funcs };
+            return Ok(Self { guest, guest_map, wasi: None, globals });
+        }
+        let module = wasi::polyfill();
+        let resolve = |import: &gate::Import<'_>| wasi::resolve(import, &guest.types[import.ty as usize]);
+        let resolved = guest.imports.iter().map(resolve).collect::<Result<Vec<_>, _>>()?;
+        let used = reachable(module, resolved.iter().copied());
+
+        // Function indices of M': host imports, the program's functions, the polyfill's, `run`.
+        let hosts = used.range(..module.imports.len() as u32).count() as u32;
+        let wasi_first = hosts + guest.funcs.len() as u32;
+        let wasi_depths = stack::shallow(module, &vec![Some(0); module.imports.len()]);
+        let mut wasi_funcs = vec![Callee { index: u32::MAX, shallow: true }; wasi_depths.len()];
+        let (mut host, mut next) = (0, wasi_first);
+        for index in &used {
+            let to = if (*index as usize) < module.imports.len() { &mut host } else { &mut next };
+            wasi_funcs[*index as usize] = Callee { index: *to, shallow: wasi_depths[*index as usize].is_some() };
+            *to += 1;
+        }
+        let import_depths: Vec<_> = resolved.iter().map(|index| wasi_depths[*index as usize]).collect();
+        let depths = stack::shallow(guest, &import_depths);
+        let own = depths[guest.imports.len()..].iter();
+        let own = (hosts..).zip(own).map(|(index, depth)| Callee { index, shallow: depth.is_some() });
+        let funcs = resolved.iter().map(|index| wasi_funcs[*index as usize]).chain(own).collect();
+
+        let wasi_globals = place_wasi(module, &mut globals);
+        let guest_globals = place_guest(guest, &mut globals);
+        let guest_map = Mapping { types: 0, globals: guest_globals, funcs };
+        let map = Mapping { types: guest.types.len() as u32, globals: wasi_globals, funcs: wasi_funcs };
+        Ok(Self { guest, guest_map, wasi: Some(Wasi { module, map, used }), globals })
+    }
+
+    fn encode(&self, entry: u32, min_pages: u32, max_pages: u32) -> Vec<u8> {
+        let mut types = TypeSection::new();
+        let mut imports = ImportSection::new();
+        let mut functions = FunctionSection::new();
+        let mut code = CodeSection::new();
+        let mut type_count = push_types(&mut types, self.guest);
+        push_functions(&mut functions, &mut code, self.guest, &self.guest_map, |_| true);
+        let mut function_count = self.guest.funcs.len() as u32;
+        if let Some(Wasi { module, map, used }) = &self.wasi {
+            type_count += push_types(&mut types, module);
+            for (index, import) in (0..).zip(&module.imports) {
+                if used.contains(&index) {
+                    imports.import(import.module, import.name, EntityType::Function(import.ty + map.types));
+                }
+            }
+            push_functions(&mut functions, &mut code, module, map, |index| used.contains(&index));
+            function_count += used.len() as u32;
+        }
+        let run = function_count;
+        types.ty().function([], []);
+        functions.function(type_count);
+        code.function(&self.run(entry));
+
+        let mut memories = MemorySection::new();
+        memories.memory(MemoryType {
+            minimum: min_pages.into(),
+            maximum: Some(max_pages.into()),
+            memory64: false,
+            shared: false,
+            page_size_log2: None,
+        });
+        let mut exports = ExportSection::new();
+        exports.export("run", ExportKind::Func, run);
+        exports.export("memory", ExportKind::Memory, 0);
+        for (index, (name, _)) in (0..).zip(&SYSTEM) {
+            exports.export(name, ExportKind::Global, index);
+        }
+
+        let mut out = wasm_encoder::Module::new();
+        out.section(&types);
+        out.section(&imports);
+        out.section(&functions);
+        if let Some((minimum, maximum)) = self.guest.table {
+            let mut tables = TableSection::new();
+            tables.table(TableType {
+                element_type: RefType::FUNCREF,
+                table64: false,
+                minimum: minimum.into(),
+                maximum: maximum.map(u64::from),
+                shared: false,
+            });
+            out.section(&tables);
+        }
+        out.section(&memories);
+        out.section(&self.globals());
+        out.section(&exports);
+        out.section(&self.elements());
+        out.section(&code);
+        out.section(&self.data());
+        out.finish()
+    }
+
+    /// `run`: the polyfill's start, the module's start function, `_start`, the polyfill's end.
+    fn run(&self, entry: u32) -> Function {
+        let polyfill = |name| {
+            let Wasi { map, .. } = self.wasi.as_ref()?;
+            Some(map.funcs[wasi::function(name).expect("the committed polyfill exports it") as usize].index)
+        };
+        let guest = |index: u32| self.guest_map.funcs[index as usize].index;
+        let calls = [polyfill(wasi::INIT), self.guest.start.map(guest), Some(guest(entry)), polyfill(wasi::FLUSH)];
+        let calls: Vec<u32> = calls.into_iter().flatten().collect();
+        let mut run = Function::new([]);
+        charge_fuel(&mut run, cost::CALL * calls.len() as u64);
+        for call in calls {
+            run.instruction(&Instruction::Call(call));
+        }
+        run.instruction(&Instruction::End);
+        run
+    }
+
+    fn globals(&self) -> GlobalSection {
+        let mut section = GlobalSection::new();
+        for global in &self.globals {
+            let ty = GlobalType { val_type: val_type(global.ty), mutable: global.mutable, shared: false };
+            section.global(ty, &global.init.expr());
+        }
+        section
+    }
+
+    fn elements(&self) -> ElementSection {
+        let mut section = ElementSection::new();
+        for (offset, functions) in &self.guest.elements {
+            let functions: Vec<u32> =
+                functions.iter().map(|index| self.guest_map.funcs[*index as usize].index).collect();
+            section.active(None, &ConstExpr::i32_const(*offset as i32), Elements::Functions(functions.into()));
+        }
+        section
+    }
+
+    fn data(&self) -> DataSection {
+        let mut section = DataSection::new();
+        for (offset, bytes) in &self.guest.data {
+            section.active(0, &ConstExpr::i32_const(*offset as i32), bytes.iter().copied());
+        }
+        section
+    }
+}
+
+/// Appends the program's globals. Where each goes.
+fn place_guest<'a>(guest: &'a Module<'a>, globals: &mut Vec<&'a Global>) -> Vec<u32> {
+    let first = globals.len() as u32;
+    globals.extend(&guest.globals);
+    (first..globals.len() as u32).collect()
+}
+
+/// Appends the polyfill's globals. `seed` is the system's; the linker's stack pointer (its only i32) is
+/// left out: the polyfill uses no stack in memory.
+fn place_wasi(module: &'static Module<'static>, globals: &mut Vec<&Global>) -> Vec<u32> {
+    let seed = module.exports.get("seed").map(|(_, index)| *index);
+    let place = |(index, global): (u32, &'static Global)| match global.ty {
+        _ if Some(index) == seed => SEED,
+        wasmparser::ValType::I64 => {
+            globals.push(global);
+            globals.len() as u32 - 1
+        }
+        _ => u32::MAX,
+    };
+    (0..).zip(&module.globals).map(place).collect()
+}
+
+fn push_types(types: &mut TypeSection, module: &Module<'_>) -> u32 {
+    for ty in &module.types {
+        types.ty().function(ty.params().iter().copied().map(val_type), ty.results().iter().copied().map(val_type));
+    }
+    module.types.len() as u32
+}
+
+fn push_functions(
+    functions: &mut FunctionSection,
+    code: &mut CodeSection,
+    module: &Module<'_>,
+    map: &Mapping,
+    used: impl Fn(u32) -> bool,
+) {
+    for (index, (ty, body)) in (module.imports.len() as u32..).zip(&module.funcs) {
+        if used(index) {
+            let params = module.types[*ty as usize].params().len() as u32;
+            functions.function(ty + map.types);
+            code.function(&emit::function(body, params, map));
+        }
+    }
+}
+
+/// Functions of the polyfill that the program needs: those that it imports, what runs before and
+/// after it, and whatever these call.
+fn reachable(module: &Module<'_>, roots: impl Iterator<Item = u32>) -> BTreeSet<u32> {
+    let always = [wasi::INIT, wasi::FLUSH].map(|name| wasi::function(name).expect("the committed polyfill exports it"));
+    let mut used = BTreeSet::new();
+    let mut queue: Vec<u32> = roots.chain(always).collect();
+    while let Some(index) = queue.pop() {
+        if used.insert(index)
+            && let Some((_, body)) = (index as usize).checked_sub(module.imports.len()).map(|at| &module.funcs[at])
+        {
+            queue.extend(&body.callees);
+        }
+    }
+    used
+}
+
+impl Global {
+    const fn i64(value: i64) -> Self {
+        Self { ty: wasmparser::ValType::I64, mutable: true, init: Const::I64(value) }
+    }
+}
+
+impl Const {
+    fn expr(self) -> ConstExpr {
+        match self {
+            Self::I32(value) => ConstExpr::i32_const(value),
+            Self::I64(value) => ConstExpr::i64_const(value),
+            Self::F32(bits) => ConstExpr::f32_const(Ieee32::new(bits)),
+            Self::F64(bits) => ConstExpr::f64_const(Ieee64::new(bits)),
+        }
+    }
+}

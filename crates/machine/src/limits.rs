@@ -1,0 +1,40 @@
+//! Bounds of what the machine takes. They are part of the rules that [`crate::CANON_VERSION`] names.
+
+/// Most bytes of a module: compile time and memory of a host grow with them.
+pub const MAX_MODULE_BYTES: usize = 32 << 20;
+/// Most functions, imports included.
+pub const MAX_FUNCTIONS: u32 = 100_000;
+/// Most function types.
+pub const MAX_TYPES: u32 = 20_000;
+/// Most parameters, and most results, of a function type.
+pub const MAX_ARITY: usize = 1_000;
+/// Most bytes of one function's body: compilers take more than linear time.
+pub const MAX_BODY_BYTES: usize = 2 << 20;
+/// Most slots of one function's frame: parameters, locals and operands.
+pub const MAX_FRAME_SLOTS: u32 = 1 << 14;
+/// Deepest nesting of blocks.
+pub const MAX_NESTING: u32 = 16_384;
+/// Most globals of M', the injected ones included: what the globals tree of depth 8 holds, four to a leaf.
+pub const MAX_GLOBALS: u32 = 4 << 8;
+/// Most entries of the table.
+pub const MAX_TABLE_ENTRIES: u64 = 1 << 20;
+/// Most data segments, and most element segments.
+pub const MAX_SEGMENTS: u32 = 100_000;
+/// Most exports.
+pub const MAX_EXPORTS: u32 = 100_000;
+/// Most 64 KiB pages of memory, and the maximum declared for modules that declare none: 4 GiB.
+pub const MAX_MEMORY_PAGES: u32 = 1 << 16;
+
+/// Most fuel a run can be given; costs never carry a balance past the integer's range.
+pub const MAX_FUEL: i64 = 1 << 62;
+
+/// Slots of the machine's stack.
+pub const STACK_SLOTS: u32 = 1 << 20;
+/// Deepest stack, in slots, of a function whose calls needn't be counted (see `stack`).
+pub const SHALLOW_SLOTS: u32 = 1 << 15;
+/// Slots that a call takes besides its frame, for what engines save.
+pub const CALL_SLOTS: u32 = 8;
+/// What `stackLeft` starts with: the rest is for the innermost counted frame and the shallow calls from it.
+pub const STACK_BUDGET_SLOTS: u32 = STACK_SLOTS - 2 * SHALLOW_SLOTS;
+
+const _: () = assert!(MAX_FRAME_SLOTS + CALL_SLOTS + SHALLOW_SLOTS <= STACK_SLOTS - STACK_BUDGET_SLOTS);
