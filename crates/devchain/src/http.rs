@@ -1,0 +1,126 @@
+//! JSON-RPC over HTTP: single requests and batches, on loopback.
+
+use std::net::SocketAddr;
+
+use axum::{
+    Router,
+    body::Bytes,
+    extract::{DefaultBodyLimit, State},
+    http::{StatusCode, header::CONTENT_TYPE},
+    response::{IntoResponse, Response},
+    routing::post,
+};
+use serde_json::{Value, json};
+use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
+
+use crate::{Devchain, Error, RpcError};
+
+/// Longest request body, bytes.
+const MAX_BODY_BYTES: usize = 2 << 20;
+/// Most requests in one batch.
+const MAX_BATCH_REQUESTS: usize = 256;
+
+/// A running HTTP endpoint; stops when dropped.
+#[derive(Debug)]
+pub struct Server {
+    addr: SocketAddr,
+    stop: Option<oneshot::Sender<()>>,
+    task: JoinHandle<()>,
+}
+
+impl Server {
+    /// Where the endpoint listens.
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// The endpoint's URL.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.addr)
+    }
+
+    /// Stops listening and waits until the requests under way are answered.
+    pub async fn shutdown(mut self) {
+        self.stop.take();
+        // An error here means that the task panicked or was cancelled: either way it has stopped.
+        let _ = (&mut self.task).await;
+    }
+}
+
+/// Serves a chain at `addr`; port 0 takes any free port. Only loopback addresses are served, since whoever
+/// reaches the endpoint controls the chain.
+pub async fn serve(chain: Devchain, addr: SocketAddr) -> Result<Server, Error> {
+    let io = |source| Error::Io { what: "the chain's endpoint cannot listen", source };
+    if !addr.ip().is_loopback() {
+        return Err(io(std::io::Error::new(std::io::ErrorKind::InvalidInput, "only loopback addresses are served")));
+    }
+    let listener = TcpListener::bind(addr).await.map_err(io)?;
+    let addr = listener.local_addr().map_err(io)?;
+    let (stop, stopped) = oneshot::channel::<()>();
+    let app =
+        Router::new().route("/", post(answer_body)).layer(DefaultBodyLimit::max(MAX_BODY_BYTES)).with_state(chain);
+    let task = tokio::spawn(async move {
+        let until = async {
+            // Resolves when told to stop, or when the server is dropped.
+            let _ = stopped.await;
+        };
+        if let Err(error) = axum::serve(listener, app).with_graceful_shutdown(until).await {
+            tracing::error!(%error, "devchain endpoint failed");
+        }
+    });
+    Ok(Server { addr, stop: Some(stop), task })
+}
+
+async fn answer_body(State(chain): State<Devchain>, body: Bytes) -> Response {
+    // Answers take the chain's lock and run the virtual machine: not on the threads that serve sockets.
+    match tokio::task::spawn_blocking(move || answer(&chain, &body)).await {
+        Ok(Some(answer)) => ([(CONTENT_TYPE, "application/json")], answer.to_string()).into_response(),
+        Ok(None) => StatusCode::NO_CONTENT.into_response(),
+        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    }
+}
+
+/// Answers a body: one request or a batch. Nothing is answered to notifications.
+fn answer(chain: &Devchain, body: &[u8]) -> Option<Value> {
+    match serde_json::from_slice(body) {
+        Err(_) => Some(failure(Value::Null, RpcError::parse())),
+        Ok(Value::Array(batch)) if batch.is_empty() => {
+            Some(failure(Value::Null, RpcError::invalid_request("empty batch")))
+        }
+        Ok(Value::Array(batch)) if batch.len() > MAX_BATCH_REQUESTS => {
+            Some(failure(Value::Null, RpcError::invalid_request("batch too large")))
+        }
+        Ok(Value::Array(batch)) => {
+            let answers: Vec<_> = batch.into_iter().filter_map(|request| answer_one(chain, request)).collect();
+            (!answers.is_empty()).then_some(Value::Array(answers))
+        }
+        Ok(request) => answer_one(chain, request),
+    }
+}
+
+fn answer_one(chain: &Devchain, request: Value) -> Option<Value> {
+    let Value::Object(mut request) = request else {
+        return Some(failure(Value::Null, RpcError::invalid_request("Invalid Request")));
+    };
+    let id = request.remove("id");
+    if matches!(id, Some(Value::Array(_) | Value::Object(_) | Value::Bool(_))) {
+        return Some(failure(Value::Null, RpcError::invalid_request("invalid id")));
+    }
+    let Some(Value::String(method)) = request.remove("method") else {
+        return Some(failure(id.unwrap_or_default(), RpcError::invalid_request("Invalid Request")));
+    };
+    let result = chain.handle(&method, request.remove("params").unwrap_or_default());
+    let id = id?;
+    Some(match result {
+        Ok(result) => json!({ "jsonrpc": "2.0", "id": id, "result": result }),
+        Err(error) => failure(id, error),
+    })
+}
+
+fn failure(id: Value, error: RpcError) -> Value {
+    let mut object = json!({ "code": error.code, "message": error.message });
+    if let Some(data) = error.data {
+        object["data"] = data;
+    }
+    json!({ "jsonrpc": "2.0", "id": id, "error": object })
+}
