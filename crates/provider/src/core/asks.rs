@@ -6,6 +6,8 @@ use super::{Core, Effect, OnChain, ProviderEvent};
 
 /// An ask begins so long before it is signed, for chains whose clock is behind.
 const SKEW_SECONDS: u64 = 30;
+/// One salt for all asks: of two, nodes keep the one whose window is later.
+const SALT: u64 = 0;
 /// A new ask is signed when this share of the old one's validity is left.
 const RENEW_AT_LAST: u64 = 4;
 
@@ -79,12 +81,15 @@ impl Core {
         let asks = &self.config.asks;
         let (price_start, price_end) = asks.price.ends();
         self.market.asks += 1;
+        // The window orders asks of one salt, newest last.
+        let from = self.now.saturating_sub(SKEW_SECONDS).max(self.market.asked_from.saturating_add(1));
+        self.market.asked_from = from;
         let ask = Ask {
             provider: self.config.provider,
             endpoint: self.config.endpoint,
             priceStart: price_start,
             priceEnd: price_end,
-            from: self.now.saturating_sub(SKEW_SECONDS),
+            from,
             to: self.now.saturating_add(asks.valid_seconds),
             taskFee: asks.task_fee,
             minBudget: asks.min_budget,
@@ -98,7 +103,7 @@ impl Core {
             maxMemory: self.max_memory(),
             court: asks.court,
             counter: self.market.counter,
-            salt: self.market.asks,
+            salt: SALT,
         };
         self.market.ask = Some(ask);
         self.changed.market = true;

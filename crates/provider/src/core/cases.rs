@@ -1,8 +1,12 @@
 //! Quarrels: results said to be wrong, late notices, demands.
 
 use alloy_primitives::B256;
+use rialto_protocol::types::struct_hash;
 
-use super::{CaseKind, Core, OnChain, OrderState, ProviderEvent, Verdict};
+use super::{
+    Call, CaseId, CaseKind, Core, DealRow, OnChain, OrderState, ProviderEvent, Verdict, chain::CLOCK_SKEW_SECONDS,
+    facts::Case, record::Action,
+};
 
 /// Most tasks of one deal that are run again because the requester rejected them.
 const MAX_DEAL_RERUNS: usize = 16;
@@ -61,19 +65,72 @@ impl Core {
     /// Orders we are called late on are run first, cancelled ones included: only a receipt answers.
     pub(super) fn hurry(&mut self, chain: &OnChain) {
         let now = self.now;
-        for case in chain.cases.values().filter(|case| case.kind == CaseKind::Late && now < case.deadline) {
-            match self.orders.get(&case.order).map(|row| row.state.clone()) {
-                Some(OrderState::Cancelled { ack } | OrderState::Failed { ack, .. })
-                    if !self.urgent.contains(&case.order) =>
-                {
-                    self.set_state(case.order, OrderState::Accepted { ack });
-                    self.urgent.insert(case.order);
+        for (case, state) in &chain.cases {
+            if case.kind != CaseKind::Late || now >= state.deadline {
+                continue;
+            }
+            let order = case.subject;
+            match self.orders.get(&order).map(|row| row.state.clone()) {
+                Some(OrderState::Cancelled { ack } | OrderState::Failed { ack, .. }) => {
+                    self.set_state(order, OrderState::Accepted { ack });
+                    self.urgent.insert(order);
                 }
                 Some(OrderState::Accepted { .. }) => {
-                    self.urgent.insert(case.order);
+                    self.urgent.insert(order);
                 }
                 _ => {}
             }
         }
+    }
+
+    /// What our own cases, and the other side's, ask of us now.
+    pub(super) fn wanted_in_cases(&self, id: B256, row: &DealRow, chain: &OnChain) -> Vec<(Action, Call)> {
+        chain.cases.iter().filter_map(|(case, state)| self.wanted_in_case(id, row, chain, *case, state)).collect()
+    }
+
+    fn wanted_in_case(
+        &self,
+        id: B256,
+        row: &DealRow,
+        chain: &OnChain,
+        case: CaseId,
+        state: &Case,
+    ) -> Option<(Action, Call)> {
+        let deal = Box::new(row.deal.clone());
+        if self.now >= state.deadline.saturating_add(CLOCK_SKEW_SECONDS) {
+            let call = Call::Settle { deal, case };
+            return self.worth_settling(row, chain, case, state).then_some((Action::Settle { case }, call));
+        }
+        let hash = match case.kind {
+            CaseKind::Late => case.subject,
+            CaseKind::Demand => self.orders_of(id).find(|hash| self.receipt_hash(*hash) == Some(case.subject))?,
+            CaseKind::Claim | CaseKind::Hold => return None,
+        };
+        let order = self.orders.get(&hash)?;
+        let receipt = order.state.receipt()?.clone();
+        let order = Box::new(order.order.value.clone());
+        Some(if case.kind == CaseKind::Late {
+            (Action::Answer { case }, Call::Answer { deal, order, receipt })
+        } else {
+            (Action::Reveal { case }, Call::Reveal { deal, order, receipt, task: case.task })
+        })
+    }
+
+    /// Claims pay us; what else stands in the way of a claim or of the deal's end is cleared, but never
+    /// a demand that would find us guilty.
+    fn worth_settling(&self, row: &DealRow, chain: &OnChain, case: CaseId, state: &Case) -> bool {
+        let void = state.seq < chain.orders;
+        match case.kind {
+            CaseKind::Hold => true,
+            CaseKind::Demand => void,
+            CaseKind::Claim => !chain.any_case(&[CaseKind::Demand, CaseKind::Hold]),
+            CaseKind::Late => {
+                (void || self.over(row)) && !chain.any_case(&[CaseKind::Demand, CaseKind::Hold, CaseKind::Claim])
+            }
+        }
+    }
+
+    fn receipt_hash(&self, order: B256) -> Option<B256> {
+        self.orders.get(&order)?.state.receipt().map(struct_hash)
     }
 }

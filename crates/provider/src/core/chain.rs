@@ -2,13 +2,14 @@
 //! transactions are wanted now.
 
 use alloy_primitives::B256;
-use rialto_protocol::types::struct_hash;
+use rialto_protocol::{
+    types::{Order, Receipt, struct_hash},
+    wire::Signed,
+};
 
 use super::{
-    Call, CaseKind, Core, DealRow, Effect, Fact, LogId, OnChain, OrderState, Outcome, ProviderEvent, Record, Tx,
-    TxState, Verdict, What,
-    facts::{self, Case},
-    record::Action,
+    Call, CaseId, CaseKind, Core, DealRow, Effect, Fact, LogId, OnChain, OrderState, Outcome, ProviderEvent, Record,
+    Tx, TxState, Verdict, What, facts, record::Action,
 };
 
 /// A transaction that reverts is tried so many times.
@@ -21,7 +22,7 @@ const RESTART_QUIET_SECONDS: u64 = 5;
 /// Blocks go by without events before the cursor is written anyway.
 const CURSOR_BLOCKS: u64 = 64;
 /// For clocks of other nodes: time-outs on chain are taken so much later.
-const CLOCK_SKEW_SECONDS: u64 = 2;
+pub(super) const CLOCK_SKEW_SECONDS: u64 = 2;
 
 impl Core {
     pub(super) fn chain_moved(&mut self, removed: Vec<LogId>, added: Vec<Fact>, head: u64) {
@@ -97,7 +98,9 @@ impl Core {
         if chain.paid > before.paid {
             self.tell(ProviderEvent::Redeemed { deal: id, paid: chain.paid });
         }
-        if let What::CaseOpened { case, .. } = what {
+        if let What::CaseOpened { case, .. } = what
+            && case.kind != CaseKind::Claim
+        {
             self.tell(ProviderEvent::CaseOpened { deal: id, case });
         }
         if chain.closed && !before.closed {
@@ -211,7 +214,7 @@ impl Core {
             let action = Action::Redeem { amount: voucher.value.amount, close: true };
             return vec![(action, Call::Redeem { deal: deal(), voucher })];
         }
-        let mut wanted = self.wanted_in_cases(row, chain);
+        let mut wanted = self.wanted_in_cases(id, row, chain);
         let claims = self.claimable(id, row, chain);
         let unredeemed = row.voucher_amount().saturating_sub(chain.paid);
         let soon = unredeemed >= money.redeem_at || self.ending(row) || !claims.is_empty();
@@ -241,49 +244,22 @@ impl Core {
     }
 
     /// Whether anyone can end the deal by time.
-    fn over(&self, row: &DealRow) -> bool {
+    pub(super) fn over(&self, row: &DealRow) -> bool {
         self.now >= row.deal.expiry.saturating_add(self.config.grace_seconds).saturating_add(CLOCK_SKEW_SECONDS)
-    }
-
-    fn wanted_in_cases(&self, row: &DealRow, chain: &OnChain) -> Vec<(Action, Call)> {
-        chain.cases.iter().filter_map(|(id, case)| self.wanted_in_case(row, *id, case)).collect()
-    }
-
-    fn wanted_in_case(&self, row: &DealRow, id: B256, case: &Case) -> Option<(Action, Call)> {
-        let deal = Box::new(row.deal.clone());
-        if self.now >= case.deadline.saturating_add(CLOCK_SKEW_SECONDS) {
-            let ours = case.kind == CaseKind::Claim || self.over(row);
-            let call = Call::Settle { deal, case: id, order: case.order };
-            return ours.then_some((Action::Settle { case: id }, call));
-        }
-        let order = self.orders.get(&case.order)?;
-        let receipt = order.state.receipt()?.clone();
-        let order = Box::new(order.order.clone());
-        match case.kind {
-            CaseKind::Claim => None,
-            CaseKind::Late => Some((Action::Answer { case: id }, Call::Answer { deal, order, receipt })),
-            CaseKind::Demand { task } => {
-                Some((Action::Reveal { case: id }, Call::Reveal { deal, order, receipt, task }))
-            }
-        }
     }
 
     /// Orders whose fee is to be claimed: delivered, unpaid for long enough, worth it. What a voucher's
     /// amount pays beyond its watermark is not claimed a second time.
-    fn claimable(
-        &self,
-        id: B256,
-        row: &DealRow,
-        chain: &OnChain,
-    ) -> Vec<(B256, rialto_protocol::wire::Signed<rialto_protocol::types::Order>, rialto_protocol::types::Receipt)>
-    {
+    fn claimable(&self, id: B256, row: &DealRow, chain: &OnChain) -> Vec<(B256, Signed<Order>, Receipt)> {
         let money = &self.config.money;
-        if matches!(row.verdict, Verdict::Differs | Verdict::Pending) || self.over(row) {
+        let closes = row.deal.expiry.saturating_add(self.config.grace_seconds);
+        let too_late = self.now.saturating_add(CLOCK_SKEW_SECONDS) >= closes;
+        if too_late || matches!(row.verdict, Verdict::Differs | Verdict::Pending) {
             return Vec::new();
         }
         let fee_of = |hash: &B256| self.orders.get(hash).and_then(|o| o.state.receipt()).map_or(0, |r| r.fee);
-        let open_claims = chain.cases.values().filter(|case| case.kind == CaseKind::Claim);
-        let claimed: u128 = open_claims.map(|case| fee_of(&case.order)).sum();
+        let open_claims = chain.cases.keys().filter(|case| case.kind == CaseKind::Claim);
+        let claimed: u128 = open_claims.map(|case| fee_of(&case.subject)).sum();
         let mut left = self.unpaid(row).saturating_sub(claimed);
         let mut claims = Vec::new();
         for (_, hash) in self.by_deal.range((id, row.watermark().max(chain.orders))..=(id, u64::MAX)) {
@@ -308,13 +284,23 @@ fn intent(deal: B256, action: &Action, reorgs: u32, reverted: u32) -> String {
         Action::Redeem { amount, close: false } => format!("redeem-{deal}-{amount}"),
         Action::Redeem { amount, close: true } => format!("redeem-{deal}-{amount}-close"),
         Action::Claim { order } => format!("claim-{deal}-{order}"),
-        Action::Answer { case } => format!("answer-{deal}-{case}"),
-        Action::Reveal { case } => format!("reveal-{deal}-{case}"),
-        Action::Settle { case } => format!("settle-{deal}-{case}"),
+        Action::Answer { case } => format!("answer-{deal}-{}", case_name(case)),
+        Action::Reveal { case } => format!("reveal-{deal}-{}", case_name(case)),
+        Action::Settle { case } => format!("settle-{deal}-{}", case_name(case)),
         Action::Expire => format!("expire-{deal}"),
     };
     match (reorgs, reverted) {
         (0, 0) => name,
         _ => format!("{name}-{reorgs}.{reverted}"),
     }
+}
+
+fn case_name(case: &CaseId) -> String {
+    let kind = match case.kind {
+        CaseKind::Claim => "claim",
+        CaseKind::Late => "late",
+        CaseKind::Demand => "demand",
+        CaseKind::Hold => "hold",
+    };
+    format!("{kind}-{}-{}", case.subject, case.task)
 }

@@ -8,7 +8,7 @@ use rialto_protocol::{
 use serde::{Deserialize, Serialize};
 
 use super::{
-    facts::{Fact, LogId},
+    facts::{CaseId, Fact, LogId},
     record::{Record, Results, Verdict},
     refusal::Refusal,
 };
@@ -233,8 +233,8 @@ pub enum Call {
     Answer {
         /// Terms.
         deal: Box<Deal>,
-        /// With the requester's signature.
-        order: Box<Signed<Order>>,
+        /// Order.
+        order: Box<Order>,
         /// Ours.
         receipt: Receipt,
     },
@@ -242,8 +242,8 @@ pub enum Call {
     Reveal {
         /// Terms.
         deal: Box<Deal>,
-        /// With the requester's signature.
-        order: Box<Signed<Order>>,
+        /// Order.
+        order: Box<Order>,
         /// Ours.
         receipt: Receipt,
         /// Index.
@@ -254,9 +254,7 @@ pub enum Call {
         /// Terms.
         deal: Box<Deal>,
         /// Case.
-        case: B256,
-        /// What the case is about.
-        order: B256,
+        case: CaseId,
     },
     /// End a deal after its time.
     Expire {
@@ -367,7 +365,7 @@ pub enum ProviderEvent {
         /// Deal id.
         deal: B256,
         /// Case.
-        case: B256,
+        case: CaseId,
     },
     /// The deal is over.
     DealClosed {

@@ -1,7 +1,7 @@
 //! What the chain said about a deal, and what follows from it. Facts are kept as they came, so that
 //! one which a reorg takes back is simply taken out again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use alloy_primitives::B256;
 use rialto_protocol::types::Deal;
@@ -34,54 +34,65 @@ pub struct Fact {
 pub enum What {
     /// The deal was opened; full terms.
     Opened(Box<Deal>),
-    /// Money went to the provider.
-    Paid {
-        /// In all, base units.
-        total: u128,
-        /// Orders below this are settled; `None` if the event doesn't change it.
-        orders: Option<u64>,
+    /// A voucher was redeemed: the new values.
+    Redeemed {
+        /// Paid in all, base units.
+        paid: u128,
+        /// Orders below this are settled.
+        orders: u64,
     },
     /// The deal is over.
-    Closed,
+    Closed {
+        /// Paid in all, base units.
+        paid: u128,
+    },
     /// A case was opened.
     CaseOpened {
-        /// Its id.
-        case: B256,
         /// What about.
-        case_kind: CaseKind,
-        /// Struct hash of the order.
-        order: B256,
+        case: CaseId,
+        /// The order's place in the deal; 0 for a hold.
+        seq: u64,
         /// From then on anyone can settle it, unix seconds.
         deadline: u64,
     },
-    /// A case is over: settled, answered or revealed.
+    /// A case is over: settled, answered, revealed or lifted.
     CaseEnded {
-        /// Its id.
-        case: B256,
+        /// Which.
+        case: CaseId,
+        /// What it paid to us, base units: a claim.
+        paid: u128,
     },
 }
 
 /// What a case is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum CaseKind {
-    /// We say that we are owed an order's fee.
+    /// We say that we are owed an order's fee. Subject: order.
     Claim,
-    /// The requester says that a receipt is late.
+    /// The requester says that a receipt is late. Subject: order.
     Late,
-    /// The requester wants a task revealed.
-    Demand {
-        /// Its index.
-        task: u32,
-    },
+    /// The requester wants a task revealed. Subject: receipt.
+    Demand,
+    /// The court is at work. Subject: its game.
+    Hold,
+}
+
+/// Names a case within its deal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct CaseId {
+    /// What about.
+    pub kind: CaseKind,
+    /// Struct hash of order or receipt, or a game.
+    pub subject: B256,
+    /// Task of a demand; 0 otherwise.
+    pub task: u32,
 }
 
 /// An open case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Case {
-    /// What about.
-    pub kind: CaseKind,
-    /// Struct hash of the order.
-    pub order: B256,
+    /// The order's place in the deal.
+    pub seq: u64,
     /// Unix seconds.
     pub deadline: u64,
 }
@@ -98,9 +109,9 @@ pub struct OnChain {
     /// Orders below this can't be claimed.
     pub orders: u64,
     /// Cases under way.
-    pub cases: BTreeMap<B256, Case>,
+    pub cases: BTreeMap<CaseId, Case>,
     /// Orders ever claimed.
-    pub claimed: Vec<B256>,
+    pub claimed: BTreeSet<B256>,
 }
 
 impl OnChain {
@@ -110,24 +121,27 @@ impl OnChain {
         for fact in facts {
             match &fact.what {
                 What::Opened(_) => state.open = true,
-                What::Paid { total, orders } => {
-                    state.paid = state.paid.max(*total);
-                    state.orders = state.orders.max(orders.unwrap_or(0));
-                }
-                What::Closed => state.closed = true,
-                What::CaseOpened { case, case_kind, order, deadline } => {
-                    state.cases.insert(*case, Case { kind: *case_kind, order: *order, deadline: *deadline });
-                    if *case_kind == CaseKind::Claim {
-                        state.claimed.push(*order);
+                What::Redeemed { paid, orders } => (state.paid, state.orders) = (*paid, *orders),
+                What::Closed { paid } => (state.closed, state.paid) = (true, *paid),
+                What::CaseOpened { case, seq, deadline } => {
+                    state.cases.insert(*case, Case { seq: *seq, deadline: *deadline });
+                    if case.kind == CaseKind::Claim {
+                        state.claimed.insert(case.subject);
                     }
                 }
-                What::CaseEnded { case } => {
+                What::CaseEnded { case, paid } => {
                     state.cases.remove(case);
+                    state.paid = state.paid.saturating_add(*paid);
                 }
             }
         }
         state.open &= !state.closed;
         state
+    }
+
+    /// Whether a case of one of these kinds is open.
+    pub fn any_case(&self, kinds: &[CaseKind]) -> bool {
+        self.cases.keys().any(|case| kinds.contains(&case.kind))
     }
 }
 

@@ -10,6 +10,7 @@
 //! | [`config`] | what is offered and risked |
 //! | [`event`] | events in, effects out |
 //! | [`record`] | rows |
+//! | [`journal`] | rows as keys and bytes |
 //! | [`facts`] | what the chain said, and taking it back |
 //! | [`refusal`] | every reason, coded |
 //! | `asks` | offering, signing again, capacity |
@@ -27,6 +28,7 @@ mod chain;
 pub mod config;
 pub mod event;
 pub mod facts;
+pub mod journal;
 mod orders;
 mod payment;
 pub mod record;
@@ -45,7 +47,7 @@ use serde::{Deserialize, Serialize};
 
 pub use config::{AskConfig, Config, Limits, Money, Price};
 pub use event::{Call, Effect, Event, Outcome, ProviderEvent, Work};
-pub use facts::{CaseKind, Fact, LogId, OnChain, What};
+pub use facts::{CaseId, CaseKind, Fact, LogId, OnChain, What};
 pub use record::{DealRow, MarketRow, OrderRow, OrderState, Record, Results, Tx, TxState, Verdict};
 pub use refusal::Refusal;
 

@@ -10,7 +10,11 @@ use rialto_protocol::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{event::Call, facts::Fact, refusal::Refusal};
+use super::{
+    event::Call,
+    facts::{CaseId, Fact},
+    refusal::Refusal,
+};
 
 /// The provider as a whole.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,6 +25,8 @@ pub struct MarketRow {
     pub ask: Option<Ask>,
     /// Asks signed so far.
     pub asks: u64,
+    /// Where the window of the last one begins, unix seconds.
+    pub asked_from: u64,
     /// The provider's counter on chain.
     pub counter: u64,
 }
@@ -141,17 +147,17 @@ pub enum Action {
     /// Answer a late notice.
     Answer {
         /// Case.
-        case: B256,
+        case: CaseId,
     },
     /// Answer a demand.
     Reveal {
         /// Case.
-        case: B256,
+        case: CaseId,
     },
     /// End a case whose deadline passed.
     Settle {
         /// Case.
-        case: B256,
+        case: CaseId,
     },
     /// End the deal after its time.
     Expire,

@@ -1,0 +1,10 @@
+//! The core, driven by a scripted world that performs its effects and watches over it.
+#![allow(clippy::unwrap_used)]
+
+mod asks;
+mod cases;
+mod money;
+mod orders;
+mod random;
+mod sessions;
+mod world;
