@@ -269,22 +269,14 @@ contract Market is IMarket, EIP712 {
     ) external {
         (bytes32 id, DealState memory state) = load(deal);
         only(deal.provider);
-        bytes32 receiptHash = receipt.hash();
-        uint128 bond = stopCase(id, CaseKind.Demand, receiptHash, task);
-        // The demand was for a receipt of an order of this deal; this is that order.
-        bytes32 orderHash = order.hash();
-        if (receipt.order != orderHash) revert WrongOrder(orderHash, receipt.order);
-        if (!SumTree.verify(receipt.root, receipt.fuel, order.tasks, task, halted.hash(), fuel, proof)) {
-            revert NotInReceipt(task);
-        }
-        uint64 used = halted.fuelUsed(order.fuelLimit);
-        if (fuel != used) revert WrongFuel(fuel, used);
+        uint128 bond = stopCase(id, CaseKind.Demand, receipt.hash(), task);
+        checkLeaf(order, receipt, task, fuel, halted, proof);
         checkOutput(halted, output);
 
         --state.holds;
         deals[id] = state;
         credit(deal.provider, bond);
-        emit Revealed(id, receiptHash, task, fuel, halted, output);
+        emit Revealed(id, receipt.hash(), task, fuel, halted, output);
     }
 
     // ───────────────────────────────────────────── anyone ─────────────────────────────────────────────
@@ -451,6 +443,25 @@ contract Market is IMarket, EIP712 {
         if (order.tasks == 0 || order.tasks > MAX_ORDER_TASKS) revert TasksOutOfRange(order.tasks);
         if (order.seq < state.orders) revert OrderSettled(order.seq, state.orders);
         return order.hash();
+    }
+
+    /// The demand was for a receipt of an order of this deal. This must be that order, and the leaf what it says of `task`.
+    function checkLeaf(
+        Order calldata order,
+        Receipt calldata receipt,
+        uint32 task,
+        uint64 fuel,
+        Halted calldata halted,
+        SumNode[] calldata proof
+    ) private pure {
+        bytes32 orderHash = order.hash();
+        if (receipt.order != orderHash) revert WrongOrder(orderHash, receipt.order);
+        SumNode memory leaf = SumTree.leaf(halted.hash(), fuel);
+        if (!SumTree.verify(SumNode(receipt.root, receipt.fuel), order.tasks, task, leaf, proof)) {
+            revert NotInReceipt(task);
+        }
+        uint64 used = halted.fuelUsed(order.fuelLimit);
+        if (fuel != used) revert WrongFuel(fuel, used);
     }
 
     function checkOutput(Halted calldata halted, bytes calldata output) private pure {

@@ -10,31 +10,30 @@ struct SumNode {
 /// Merkle-sum tree over an order's tasks, padded with (0, 0) to a power of two; as in
 /// `crates/protocol/src/receipt.rs`.
 library SumTree {
-    /// Whether `siblings` (bottom up) lead from task `index` of `tasks` to the root, with no fuel in padding.
-    function verify(
-        bytes32 root,
-        uint128 fuelSum,
-        uint32 tasks,
-        uint32 index,
-        bytes32 halted,
-        uint64 fuel,
-        SumNode[] calldata siblings
-    ) internal pure returns (bool) {
+    /// Leaf of a task that ended as `halted` (its hash) and used `fuel`.
+    function leaf(bytes32 halted, uint64 fuel) internal pure returns (SumNode memory) {
+        return SumNode(keccak256(abi.encodePacked(uint8(0), halted, uint128(fuel))), fuel);
+    }
+
+    /// Whether `siblings` (bottom up) lead from task `index` of `tasks` to `root`, with no fuel in padding.
+    function verify(SumNode memory root, uint32 tasks, uint32 index, SumNode memory node, SumNode[] calldata siblings)
+        internal
+        pure
+        returns (bool)
+    {
         if (index >= tasks || siblings.length != depth(tasks)) return false;
-        bytes32 node = keccak256(abi.encodePacked(uint8(0), halted, uint128(fuel)));
-        uint128 sum = fuel;
         for (uint256 level = 0; level < siblings.length; ++level) {
             SumNode calldata sibling = siblings[level];
             uint256 place = uint256(index) >> level;
             // The first leaf below the sibling: from `tasks` on there is only padding.
             if (sibling.fuel != 0 && ((place ^ 1) << level) >= tasks) return false;
-            if (sum > type(uint128).max - sibling.fuel) return false;
-            node = place & 1 == 0
-                ? keccak256(abi.encodePacked(uint8(1), node, sum, sibling.hash, sibling.fuel))
-                : keccak256(abi.encodePacked(uint8(1), sibling.hash, sibling.fuel, node, sum));
-            sum += sibling.fuel;
+            if (node.fuel > type(uint128).max - sibling.fuel) return false;
+            node.hash = place & 1 == 0
+                ? keccak256(abi.encodePacked(uint8(1), node.hash, node.fuel, sibling.hash, sibling.fuel))
+                : keccak256(abi.encodePacked(uint8(1), sibling.hash, sibling.fuel, node.hash, node.fuel));
+            node.fuel += sibling.fuel;
         }
-        return node == root && sum == fuelSum;
+        return node.hash == root.hash && node.fuel == root.fuel;
     }
 
     /// Levels above the leaves: ⌈log2 tasks⌉.

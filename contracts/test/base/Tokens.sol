@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+pragma solidity 0.8.36;
+
+import { IMarket } from "../../src/interfaces/IMarket.sol";
+
+/// Tokens with the habits that the market must survive. `mint`, `approve`, `balanceOf` as in `TestToken`.
+abstract contract OddToken {
+    mapping(address owner => uint256) public balanceOf;
+
+    function mint(address to, uint256 amount) external {
+        balanceOf[to] += amount;
+    }
+
+    function approve(address, uint256) external pure returns (bool) {
+        return true;
+    }
+
+    function move(address from, address to, uint256 amount) internal {
+        balanceOf[from] -= amount;
+        balanceOf[to] += amount;
+    }
+}
+
+/// Returns nothing, like USDT.
+contract SilentToken is OddToken {
+    function transfer(address to, uint256 amount) external {
+        move(msg.sender, to, amount);
+    }
+
+    function transferFrom(address from, address to, uint256 amount) external {
+        move(from, to, amount);
+    }
+}
+
+/// Keeps one unit of every transfer.
+contract FeeToken is OddToken {
+    function transferFrom(address from, address to, uint256 amount) external returns (bool) {
+        balanceOf[from] -= amount;
+        balanceOf[to] += amount - 1;
+        return true;
+    }
+}
+
+/// Has more than 2^128 units.
+contract HugeToken is OddToken {
+    function transferFrom(address from, address to, uint256 amount) external returns (bool) {
+        move(from, to, amount);
+        return true;
+    }
+}
+
+/// Deposits again from inside a deposit.
+contract CallingToken is OddToken {
+    IMarket private market;
+    uint128 private amount;
+
+    function arm(IMarket market_, uint128 amount_) external {
+        market = market_;
+        amount = amount_;
+    }
+
+    function transferFrom(address from, address to, uint256 value) external returns (bool) {
+        if (address(market) != address(0) && from != address(this)) market.deposit(from, amount);
+        move(from, to, value);
+        return true;
+    }
+}
