@@ -111,14 +111,14 @@ pub enum SendError {
         cap_wei: u128,
     },
     /// The account cannot pay for gas.
-    #[error("[S-007] {account} holds {balance_wei} wei of gas money: fund it ({cause})")]
+    #[error("[S-007] {account} holds {balance_wei} wei, the transaction may cost {needed_wei} wei: fund the account")]
     NoGasMoney {
         /// The sending account.
         account: Address,
         /// What it holds, wei.
         balance_wei: u128,
-        /// The node's own words.
-        cause: String,
+        /// Most that gas and value may cost, wei.
+        needed_wei: u128,
     },
     /// Still not mined after every fee bump. The sender keeps watching: send the same intent again to wait on.
     #[error("[S-008] transaction {tx} (nonce {nonce}) is not mined after every fee bump: its fate is still open")]

@@ -2,7 +2,7 @@
 
 use alloy_consensus::{SignableTransaction, TxEip1559, TxEnvelope};
 use alloy_eips::eip2718::Encodable2718;
-use alloy_primitives::{Address, Bytes, TxKind};
+use alloy_primitives::{Address, Bytes, TxKind, U256};
 use alloy_signer::SignerSync;
 use alloy_signer_local::PrivateKeySigner;
 
@@ -14,6 +14,8 @@ use crate::link::{Link, reverted};
 
 /// Gas added to an estimate, in percent: another transaction may warm or cool a slot in between.
 const GAS_MARGIN_PERCENT: u64 = 20;
+/// Gas of the cheapest transaction.
+const MIN_GAS: u64 = 21_000;
 /// Tip where the node does not suggest one, wei.
 const FALLBACK_TIP_WEI: u128 = 1_000_000_000;
 /// Nodes take a replacement only if both fees rise by a tenth; an eighth is safe.
@@ -68,10 +70,29 @@ pub(crate) async fn gas_limit(link: &Link, from: Address, call: &RawCall) -> Res
     }
     let text = fault.message.to_ascii_lowercase();
     if text.contains("insufficient") || text.contains("exceeds allowance") || text.contains("lack of funds") {
-        let balance_wei = link.endpoint.balance(from).await?.saturating_to();
-        return Err(SendError::NoGasMoney { account: from, balance_wei, cause: fault.message });
+        return Err(match check_funds(link, from, MIN_GAS, 1, call).await {
+            Err(error) => error,
+            Ok(()) => ChainError::Refused { method: "eth_estimateGas".into(), fault }.into(),
+        });
     }
     Err(reverted(ChainError::Refused { method: "eth_estimateGas".into(), fault }).into())
+}
+
+/// Whether the account can pay for the worst case.
+pub(crate) async fn check_funds(
+    link: &Link,
+    account: Address,
+    gas_limit: u64,
+    max_fee: u128,
+    call: &RawCall,
+) -> Result<(), SendError> {
+    let needed = call.value.saturating_add(U256::from(gas_limit).saturating_mul(U256::from(max_fee)));
+    let balance = link.endpoint.balance(account).await?;
+    if balance >= needed {
+        return Ok(());
+    }
+    let (balance_wei, needed_wei) = (balance.saturating_to(), needed.saturating_to());
+    Err(SendError::NoGasMoney { account, balance_wei, needed_wei })
 }
 
 /// Signs a transaction.

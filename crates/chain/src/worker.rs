@@ -14,7 +14,7 @@ use crate::eth::{CallRequest, Header, TxReceipt};
 use crate::flight::{Fate, Flight};
 use crate::journal::{Journal, Mined, Outcome, RawCall, Record};
 use crate::link::{Link, reverted};
-use crate::tx::{Fees, gas_limit, sign};
+use crate::tx::{Fees, check_funds, gas_limit, sign};
 
 /// Transactions of one key in flight: nodes keep about this many per account.
 const MAX_OPEN: usize = 16;
@@ -132,6 +132,7 @@ impl Worker {
     async fn sign_new(&mut self, intent: &str, call: &RawCall) -> Result<Record, SendError> {
         let gas_limit = gas_limit(&self.link, self.signer.address(), call).await?;
         let fees = Fees::now(&self.link).await?;
+        check_funds(&self.link, self.signer.address(), gas_limit, fees.max_fee, call).await?;
         let (nonce, after_block) = self.fresh_nonce().await?;
         let attempt = sign(&self.signer, self.link.chain_id, nonce, gas_limit, fees, call)?;
         let record = Record {
