@@ -137,6 +137,10 @@ impl Core {
         if order.outLimit > limits.task_out_bytes {
             return Err(Refusal::OutputLimit { bytes: order.outLimit, limit: limits.task_out_bytes });
         }
+        let (bytes, limit) = (order.outLimit.saturating_mul(order.tasks.into()), limits.order_out_bytes);
+        if bytes > limit {
+            return Err(Refusal::OutputLimit { bytes, limit });
+        }
         Ok(())
     }
 

@@ -3,7 +3,7 @@
 
 use alloy_primitives::B256;
 use rialto_protocol::{
-    types::{Order, Receipt, struct_hash},
+    types::{Order, Receipt, Voucher, struct_hash},
     wire::Signed,
 };
 
@@ -12,10 +12,12 @@ use super::{
     Tx, TxState, Verdict, What, facts, record::Action,
 };
 
-/// A transaction that reverts is tried so many times.
-const MAX_TX_ATTEMPTS: u32 = 5;
+/// Reverts in a row of one transaction after which a person is told.
+const MAX_QUIET_REVERTS: u32 = 4;
 /// First pause before a transaction is tried again; doubles with every revert.
 const RETRY_SECONDS: u64 = 5;
+/// Longest such pause.
+const MAX_RETRY_SECONDS: u64 = 1800;
 /// After a restart, the chain is heard for so long before anything new is sent about a deal whose
 /// latest events are being told again.
 const RESTART_QUIET_SECONDS: u64 = 5;
@@ -193,13 +195,12 @@ impl Core {
                 Outcome::Unsent => TxState::Retry(now.saturating_add(RETRY_SECONDS)),
                 Outcome::Reverted => {
                     tx.reverted += 1;
-                    if tx.reverted >= MAX_TX_ATTEMPTS {
-                        let told = ProviderEvent::TransactionGaveUp { deal: *id, intent: intent.to_string() };
+                    if tx.reverted == MAX_QUIET_REVERTS {
+                        let told = ProviderEvent::TransactionFails { deal: *id, intent: intent.to_string() };
                         self.effects.push(Effect::Tell(told));
-                        TxState::GaveUp
-                    } else {
-                        TxState::Retry(now.saturating_add(RETRY_SECONDS << tx.reverted))
                     }
+                    let pause = RETRY_SECONDS << tx.reverted.min(10);
+                    TxState::Retry(now.saturating_add(pause.min(MAX_RETRY_SECONDS)))
                 }
             };
             return;
@@ -211,17 +212,15 @@ impl Core {
         let deal = || Box::new(row.deal.clone());
         let money = &self.config.money;
         if let Some(voucher) = row.voucher.clone().filter(|voucher| voucher.value.close) {
-            let action = Action::Redeem { amount: voucher.value.amount, close: true };
-            return vec![(action, Call::Redeem { deal: deal(), voucher })];
+            return vec![(redeem(&voucher.value), Call::Redeem { deal: deal(), voucher })];
         }
         let mut wanted = self.wanted_in_cases(id, row, chain);
         let claims = self.claimable(id, row, chain);
         let unredeemed = row.voucher_amount().saturating_sub(chain.paid);
-        let soon = unredeemed >= money.redeem_at || self.ending(row) || !claims.is_empty();
+        let soon = unredeemed >= money.redeem_at || self.ending(row) || self.draining || !claims.is_empty();
         if let Some(voucher) = row.voucher.clone().filter(|_| unredeemed > money.tx_worth) {
             if soon {
-                let action = Action::Redeem { amount: voucher.value.amount, close: false };
-                wanted.push((action, Call::Redeem { deal: deal(), voucher }));
+                wanted.push((redeem(&voucher.value), Call::Redeem { deal: deal(), voucher }));
             }
         } else {
             // A claim raises what was paid, and the voucher pays only the rest: redeem first.
@@ -277,12 +276,16 @@ impl Core {
     }
 }
 
+fn redeem(voucher: &Voucher) -> Action {
+    Action::Redeem { amount: voucher.amount, orders: voucher.orders, close: voucher.close }
+}
+
 /// The same transaction always has the same name; one that reverted, or that a reorg took back, gets
 /// a new one.
 fn intent(deal: B256, action: &Action, reorgs: u32, reverted: u32) -> String {
     let name = match action {
-        Action::Redeem { amount, close: false } => format!("redeem-{deal}-{amount}"),
-        Action::Redeem { amount, close: true } => format!("redeem-{deal}-{amount}-close"),
+        Action::Redeem { amount, orders, close: false } => format!("redeem-{deal}-{amount}-{orders}"),
+        Action::Redeem { amount, orders, close: true } => format!("redeem-{deal}-{amount}-{orders}-close"),
         Action::Claim { order } => format!("claim-{deal}-{order}"),
         Action::Answer { case } => format!("answer-{deal}-{}", case_name(case)),
         Action::Reveal { case } => format!("reveal-{deal}-{}", case_name(case)),

@@ -67,6 +67,8 @@ pub struct Limits {
     pub task_fuel: u64,
     /// Largest output limit of a task, bytes.
     pub task_out_bytes: u64,
+    /// Largest output limit of all tasks of an order together, bytes.
+    pub order_out_bytes: u64,
     /// Most memory of a task, 64 KiB pages.
     pub task_pages: u32,
     /// Largest program, bytes.
@@ -154,6 +156,7 @@ impl Default for Limits {
             order_tasks: 4096,
             task_fuel: 100_000_000_000_000,
             task_out_bytes: 64 << 20,
+            order_out_bytes: 4 << 30,
             task_pages: 16_384,
             program_bytes: 64 << 20,
             input_bytes: 256 << 20,

@@ -376,8 +376,8 @@ pub enum ProviderEvent {
         /// Delivered and never paid, base units.
         lost: u128,
     },
-    /// A transaction failed too often; a person should look.
-    TransactionGaveUp {
+    /// A transaction keeps failing; a person should look.
+    TransactionFails {
         /// Deal id.
         deal: B256,
         /// Its id.

@@ -228,7 +228,7 @@ impl Core {
     /// Whether nothing accepted is unfinished and no transaction is under way.
     pub fn idle(&self) -> bool {
         self.unfinished.is_empty()
-            && self.deals.values().all(|row| row.txs.values().all(|tx| !matches!(tx.state, TxState::Sent)))
+            && self.deals.values().all(|row| row.txs.values().all(|tx| tx.state == TxState::Mined))
     }
 
     /// A deal's row.
@@ -403,6 +403,7 @@ impl Core {
         }
     }
 
+    /// Takes nothing new, and turns vouchers into money.
     fn drain(&mut self) {
         self.draining = true;
         for hash in self.unfinished.clone() {
@@ -410,5 +411,6 @@ impl Core {
                 self.give_up(hash, Refusal::Draining);
             }
         }
+        self.tick();
     }
 }

@@ -136,6 +136,8 @@ pub enum Action {
     Redeem {
         /// Cumulative.
         amount: u128,
+        /// Watermark.
+        orders: u64,
         /// Whether it ends the deal.
         close: bool,
     },
@@ -185,8 +187,6 @@ pub enum TxState {
     Mined,
     /// Reverted or not sent; to be tried again at this time.
     Retry(u64),
-    /// Tried often enough.
-    GaveUp,
 }
 
 /// One write to the journal.

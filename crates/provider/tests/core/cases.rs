@@ -33,7 +33,7 @@ fn a_wrong_result_takes_what_is_offered() {
         task: 2,
         verdict: Verdict::Differs
     }));
-    assert_eq!(intent_of(&found), format!("redeem-{id}-300-close"));
+    assert_eq!(intent_of(&found), format!("redeem-{id}-300-2-close"));
 }
 
 #[test]

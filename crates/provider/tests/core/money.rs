@@ -70,7 +70,7 @@ fn a_closing_voucher_is_redeemed_at_once() {
     world.fetched(running);
     let voucher = world.voucher(&deal, 3 * TASK_FEE, 2, true);
     let effects = world.say(session, voucher);
-    assert_eq!(intent_of(&effects), format!("redeem-{}-300-close", struct_hash(&deal)));
+    assert_eq!(intent_of(&effects), format!("redeem-{}-300-2-close", struct_hash(&deal)));
     assert!(effects.contains(&Effect::Stop { order: running }), "closing gives up what is unfinished");
     let order = world.offer(world.order(&deal, 2, 1));
     assert_eq!(codes(&world.say(session, order)), ["P-ADM-016"]);
@@ -100,7 +100,7 @@ fn redeems_before_the_deal_expires_and_only_what_is_worth_it() {
     world.now = deal.expiry - 601;
     assert!(intents(&world.wait(0)).is_empty());
     let effects = world.wait(1);
-    assert_eq!(intent_of(&effects), format!("redeem-{}-300", struct_hash(&deal)));
+    assert_eq!(intent_of(&effects), format!("redeem-{}-300-1", struct_hash(&deal)));
     // Another one before the first is mined waits for it.
     let better = world.voucher(&deal, 4 * TASK_FEE, 1, false);
     assert!(intents(&world.say(session, better)).is_empty());
@@ -202,22 +202,22 @@ fn consents_to_close_when_nothing_is_lost() {
 }
 
 #[test]
-fn tries_again_what_reverted_and_gives_up_in_the_end() {
+fn tries_again_what_reverted_and_says_when_it_keeps_failing() {
     let mut world = World::new();
     let (deal, session) = world.deal(1);
     world.deliver(session, &deal, 0, 3);
     let voucher = world.voucher(&deal, 300, 1, true);
     let mut intent = intent_of(&world.say(session, voucher));
     let mut seen = std::collections::BTreeSet::from([intent.clone()]);
-    for _ in 0..4 {
+    for _ in 0..3 {
         world.feed(Event::Transacted { intent: intent.clone(), outcome: Outcome::Reverted });
         assert!(intents(&world.wait(1)).is_empty(), "not at once");
         intent = intent_of(&world.wait(200));
         assert!(seen.insert(intent.clone()), "a reverted intent is spent");
     }
     world.feed(Event::Transacted { intent: intent.clone(), outcome: Outcome::Reverted });
-    assert!(told(&world.take()).iter().any(|e| matches!(e, ProviderEvent::TransactionGaveUp { .. })));
-    assert!(intents(&world.wait(1_000)).is_empty());
+    assert!(told(&world.take()).iter().any(|e| matches!(e, ProviderEvent::TransactionFails { .. })));
+    assert_eq!(intents(&world.wait(1_800)), ["redeem"], "money is never given up");
 }
 
 #[test]
@@ -264,4 +264,22 @@ fn a_deal_that_a_reorg_took_is_no_deal_until_it_is_back() {
     assert_eq!(codes(&world.say(session, order.clone())), ["P-ADM-001"]);
     world.feed(Event::Chain { removed: vec![], added: vec![opened], head: 1 });
     assert!(codes(&world.say(session, order)).is_empty());
+}
+
+#[test]
+fn draining_turns_vouchers_into_money() {
+    let mut world = World::new();
+    let (deal, session) = world.deal(1);
+    world.deliver(session, &deal, 0, 3);
+    let running = world.place(session, world.order(&deal, 1, 1));
+    world.fetched(running);
+    let voucher = world.voucher(&deal, 300, 1, false);
+    world.say(session, voucher);
+    let effects = world.feed(Event::Drain);
+    assert_eq!(intents(&effects), ["redeem"]);
+    assert!(!world.core.idle(), "what was accepted is finished");
+    world.run(running);
+    assert!(!world.core.idle());
+    world.mined(&intent_of(&effects));
+    assert!(world.core.idle());
 }
