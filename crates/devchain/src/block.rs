@@ -30,9 +30,13 @@ impl Head {
         self.header.base_fee_per_gas.unwrap_or_default()
     }
 
-    /// EIP-1559: what the next block charges, from how full this one is.
+    /// EIP-1559: what the next block charges, from how full this one is. The first block after genesis
+    /// charges what was configured.
     pub fn next_base_fee(&self) -> u64 {
         let header = &self.header;
+        if header.number == 0 {
+            return self.base_fee();
+        }
         calc_next_block_base_fee(header.gas_used, header.gas_limit, self.base_fee(), BaseFeeParams::ethereum())
     }
 

@@ -85,7 +85,7 @@ pub(crate) struct Chain {
     /// Base fee of the next block, if set.
     pub next_base_fee: Option<u64>,
     snapshots: BTreeMap<u64, Mark>,
-    last_snapshot: u64,
+    next_snapshot: u64,
     config: Config,
 }
 
@@ -117,7 +117,7 @@ impl Chain {
             automine: true,
             next_base_fee: None,
             snapshots: BTreeMap::new(),
-            last_snapshot: 0,
+            next_snapshot: 0,
             config,
         })
     }
@@ -354,10 +354,11 @@ impl Chain {
         if self.snapshots.len() >= MAX_SNAPSHOTS {
             self.snapshots.pop_first();
         }
-        self.last_snapshot += 1;
+        let id = self.next_snapshot;
+        self.next_snapshot += 1;
         let mark = Mark { head: self.head.clone(), journal_end: self.meta.journal_end, time: self.time.clone() };
-        self.snapshots.insert(self.last_snapshot, mark);
-        self.last_snapshot
+        self.snapshots.insert(id, mark);
+        id
     }
 
     /// Returns to a remembered point, time included, and forgets it and those after it. False if there is

@@ -74,7 +74,7 @@ impl RpcError {
             I::GasFloorMoreThanGasLimit { gas_floor, gas_limit } => {
                 format!("intrinsic gas too low for floor data gas cost: gas {gas_limit}, minimum needed {gas_floor}")
             }
-            I::CallerGasLimitMoreThanBlock => "exceeds block gas limit: intrinsic gas too high".into(),
+            I::CallerGasLimitMoreThanBlock => "exceeds block gas limit".into(),
             I::PriorityFeeGreaterThanMaxFee => "max priority fee per gas higher than max fee per gas".into(),
             I::GasPriceLessThanBasefee => "max fee per gas less than block base fee".into(),
             I::RejectCallerWithCode => "sender not an eoa".into(),

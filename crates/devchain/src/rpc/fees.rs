@@ -33,7 +33,7 @@ pub(super) fn gas_price(chain: &Chain) -> Answer {
 pub(super) fn history(chain: &Chain, p: &mut Params) -> Answer {
     let count = p.take::<U64>(0, "block count")?.to::<u64>().min(MAX_HISTORY_BLOCKS);
     let newest = p.take::<BlockNumberOrTag>(1, "newest block")?;
-    let percentiles = p.optional::<Vec<f64>>(2, "percentiles")?;
+    let percentiles = p.optional::<Vec<f64>>(2, "percentiles")?.filter(|percentiles| !percentiles.is_empty());
     check(percentiles.as_deref().unwrap_or_default())?;
     let newest = chain.number_of(newest).unwrap_or(chain.meta.head);
     if newest > chain.meta.head {

@@ -49,6 +49,9 @@ fn query(chain: &Chain, filter: &Filter) -> Result<Vec<Log>, RpcError> {
             if from > to {
                 return Err(RpcError::invalid_params("invalid block range params: from is after to"));
             }
+            if from > chain.meta.head {
+                return Err(RpcError::invalid_params("block range extends beyond current head block"));
+            }
             (from, to.min(chain.meta.head))
         }
     };

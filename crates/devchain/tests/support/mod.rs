@@ -116,8 +116,10 @@ pub fn deploying(runtime: &[u8]) -> Vec<u8> {
 pub const COUNTER: &[u8] = &hex!("36600c575f545f5260205ff35b60015f5401805f555f523361c00160205fa200");
 /// Reverts with its input.
 pub const ECHO_REVERT: &[u8] = &hex!("365f5f37365ffd");
-/// Returns timestamp, number, base fee, chain id, gas price, caller and the parent's hash, a word each.
-pub const ENVIRONMENT: &[u8] = &hex!("425f524360205248604052466060523a6080523360a052600143034060c05260e05ff3");
+/// Returns timestamp, number, base fee, chain id, gas price and caller, a word each.
+pub const ENVIRONMENT: &[u8] = &hex!("425f524360205248604052466060523a6080523360a05260c05ff3");
+/// Returns the hash of the block before.
+pub const PARENT_HASH: &[u8] = &hex!("60014303405f5260205ff3");
 /// Runs until its gas is gone.
 pub const ENDLESS: &[u8] = &hex!("5b600056");
 /// Stores the length of its input in slot 0: clearing the slot earns a refund.

@@ -1,0 +1,85 @@
+//! Makes answers of different chains comparable: what must differ is named or dropped, all else stays.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value, json};
+
+use crate::{scenarios::Step, targets::Fault};
+
+/// Fields that hold a block's or transaction's hash: named by order of appearance.
+const HASHES: &[&str] = &["hash", "blockHash", "parentHash", "transactionHash", "transactions"];
+/// Fields that say nothing about behaviour: roots of different tries, sizes, randomness, block times that
+/// follow a running clock, and anvil's blob price on receipts of transactions without blobs.
+const DROPPED: &[&str] = &[
+    "stateRoot",
+    "mixHash",
+    "size",
+    "extraData",
+    "miner",
+    "timestamp",
+    "blockTimestamp",
+    "totalDifficulty",
+    "parentBeaconBlockRoot",
+    "blobGasPrice",
+];
+/// What an error message says, whatever else it says; words in one row say the same.
+const MESSAGES: &[&[&str]] = &[
+    &["nonce too low"],
+    &["insufficient funds"],
+    &["already known", "already imported"],
+    &["underpriced"],
+    &["block gas limit", "intrinsic gas too high"],
+    &["intrinsic gas too low"],
+    &["priority fee"],
+    &["base fee"],
+    &["chain id"],
+    &["revert"],
+    &["out of gas"],
+    &["filter not found"],
+    &["method not found"],
+    &["decode", "empty transaction data"],
+];
+
+#[derive(Default)]
+pub struct Normaliser {
+    hashes: BTreeMap<String, usize>,
+}
+
+impl Normaliser {
+    pub fn answer(&mut self, step: &Step, answer: Result<Value, Fault>) -> Value {
+        match answer {
+            Ok(_) if step.ignore => json!("fine"),
+            Err((code, ..)) if step.ignore => json!({ "error": code }),
+            Ok(value) => match step.only {
+                Some(pointer) => value.pointer(pointer).cloned().unwrap_or_default(),
+                None => self.value("", value),
+            },
+            Err((code, message, data)) => {
+                let message = message.to_lowercase();
+                let row = MESSAGES.iter().find(|row| row.iter().any(|words| message.contains(words)));
+                json!({ "error": code, "says": row.map_or(message.as_str(), |row| row[0]), "data": data })
+            }
+        }
+    }
+
+    fn value(&mut self, key: &str, value: Value) -> Value {
+        match value {
+            Value::Object(fields) => {
+                let mut normal = Map::new();
+                for (key, value) in fields {
+                    if !DROPPED.contains(&key.as_str()) {
+                        let value = self.value(&key, value);
+                        normal.insert(key, value);
+                    }
+                }
+                Value::Object(normal)
+            }
+            Value::Array(items) => items.into_iter().map(|item| self.value(key, item)).collect(),
+            Value::String(text) if HASHES.contains(&key) && text.len() == 66 => {
+                let next = self.hashes.len();
+                json!(format!("hash {}", self.hashes.entry(text).or_insert(next)))
+            }
+            other => other,
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! What the suite runs against: the devchain in process, the devchain over HTTP, and anvil.
+
+use std::{
+    io::{BufRead, BufReader, Read, Write},
+    net::{SocketAddr, TcpStream},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+use rialto_devchain::{Devchain, Server};
+use serde_json::{Value, json};
+
+use crate::support;
+
+/// How often, and with which pauses, anvil is asked whether it has mined a transaction.
+const MAX_POLLS: u32 = 500;
+const POLL_PAUSE: Duration = Duration::from_millis(10);
+
+/// An error as JSON-RPC carries it: code, message, data.
+pub type Fault = (i64, String, Value);
+
+pub trait Target {
+    fn name(&self) -> &'static str;
+    fn request(&self, method: &str, params: Value) -> Result<Value, Fault>;
+    /// Waits until a transaction is in a block, where that is not so at once.
+    fn settle(&self, _hash: &Value) {}
+}
+
+pub struct InProcess(pub Devchain);
+
+impl Target for InProcess {
+    fn name(&self) -> &'static str {
+        "devchain in process"
+    }
+
+    fn request(&self, method: &str, params: Value) -> Result<Value, Fault> {
+        self.0.handle(method, params).map_err(|error| (error.code, error.message, error.data.unwrap_or_default()))
+    }
+}
+
+/// The devchain behind its HTTP endpoint.
+pub struct OverHttp {
+    server: Server,
+    _runtime: tokio::runtime::Runtime,
+}
+
+impl OverHttp {
+    pub fn start() -> Self {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        let server = runtime.block_on(rialto_devchain::serve(support::open(), any)).unwrap();
+        Self { server, _runtime: runtime }
+    }
+
+    pub fn addr(&self) -> SocketAddr {
+        self.server.addr()
+    }
+}
+
+impl Target for OverHttp {
+    fn name(&self) -> &'static str {
+        "devchain over HTTP"
+    }
+
+    fn request(&self, method: &str, params: Value) -> Result<Value, Fault> {
+        request(self.server.addr(), method, params)
+    }
+}
+
+/// A fresh anvil on a free port, stopped when dropped.
+pub struct Anvil {
+    process: Child,
+    addr: SocketAddr,
+}
+
+impl Anvil {
+    /// Where anvil is, if it is anywhere: `RIALTO_ANVIL`, the contracts' npm packages, or PATH.
+    pub fn find() -> Option<PathBuf> {
+        let named = std::env::var_os("RIALTO_ANVIL").map(PathBuf::from);
+        let npm = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../contracts/node_modules/.bin/anvil");
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let in_path = std::env::split_paths(&path).map(|folder| folder.join("anvil"));
+        named.into_iter().chain([npm]).chain(in_path).find(|file| file.is_file())
+    }
+
+    pub fn start(binary: &Path) -> Self {
+        let mut process = Command::new(binary)
+            .args(["--port", "0", "--accounts", "1", "--hardfork", "prague"])
+            .args(["--chain-id", &support::CHAIN_ID.to_string(), "--timestamp", &support::START.to_string()])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
+        let addr =
+            lines.by_ref().find_map(|line| line.ok()?.strip_prefix("Listening on ")?.trim().parse().ok()).unwrap();
+        // Keep reading, or anvil blocks once the pipe is full.
+        std::thread::spawn(move || lines.for_each(drop));
+        let anvil = Self { process, addr };
+        for (address, balance) in support::config().accounts {
+            anvil.request("anvil_setBalance", json!([address, balance])).unwrap();
+        }
+        anvil
+    }
+}
+
+impl Target for Anvil {
+    fn name(&self) -> &'static str {
+        "anvil"
+    }
+
+    fn request(&self, method: &str, params: Value) -> Result<Value, Fault> {
+        request(self.addr, method, params)
+    }
+
+    fn settle(&self, hash: &Value) {
+        for _ in 0..MAX_POLLS {
+            // The receipt is there before the pool has let go of the transaction.
+            let receipt = self.request("eth_getTransactionReceipt", json!([hash])).unwrap();
+            let transaction = self.request("eth_getTransactionByHash", json!([hash])).unwrap();
+            if !receipt.is_null() && !transaction["blockNumber"].is_null() {
+                return;
+            }
+            std::thread::sleep(POLL_PAUSE);
+        }
+    }
+}
+
+impl Drop for Anvil {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn request(addr: SocketAddr, method: &str, params: Value) -> Result<Value, Fault> {
+    let body = json!({ "jsonrpc": "2.0", "id": 7, "method": method, "params": params }).to_string();
+    let (status, answer) = post(addr, body.as_bytes());
+    assert_eq!(status, 200, "{method}: {answer}");
+    let mut answer: Value = serde_json::from_str(&answer).unwrap();
+    assert_eq!((&answer["jsonrpc"], &answer["id"]), (&json!("2.0"), &json!(7)));
+    match answer.get_mut("error") {
+        None => Ok(answer["result"].take()),
+        Some(error) => {
+            let message = error["message"].as_str().unwrap().to_owned();
+            Err((error["code"].as_i64().unwrap(), message, error["data"].take()))
+        }
+    }
+}
+
+/// Posts a body and returns status and answer.
+pub fn post(addr: SocketAddr, body: &[u8]) -> (u16, String) {
+    let mut stream = TcpStream::connect(addr).unwrap();
+    let head = format!(
+        "POST / HTTP/1.1\r\nhost: {addr}\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
+        body.len()
+    );
+    // A server that refuses a body may hang up before it has read it all.
+    let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body));
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer);
+    let answer = String::from_utf8_lossy(&answer).into_owned();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
+    let status = head.split_whitespace().nth(1).and_then(|status| status.parse().ok()).unwrap_or_default();
+    (status, body.to_owned())
+}
