@@ -23,11 +23,13 @@ contract Handler is Fixture {
         uint64 seq;
     }
 
-    uint256 constant MAX_DEALS = 6;
-    uint64 constant SEQS = 3;
+    uint256 constant MAX_DEALS = 8;
+    uint64 constant SEQS = 4;
     uint64 constant MAX_HOLD = 30 days;
 
+    /// Two providers, two requesters.
     uint256[4] keys = [PROVIDER_KEY, PROVIDER_KEY + 1, REQUESTER_KEY, REQUESTER_KEY + 1];
+    address[4] actors;
     Deal[] public deals;
     OpenedCase[] public cases;
     uint64 time = START;
@@ -36,30 +38,34 @@ contract Handler is Fixture {
 
     function setUp() public override {
         super.setUp();
-        fund(who(1), WEALTH);
-        fund(who(3), WEALTH);
+        for (uint256 i = 0; i < 4; ++i) {
+            actors[i] = vm.addr(keys[i]);
+        }
+        fund(actors[1], WEALTH);
+        fund(actors[3], WEALTH);
+        openDeal(0, 500e6, 1 days);
+        openDeal(3, 900e6, 2 hours);
     }
 
     // ───────────────────────────────────────────── moves ──────────────────────────────────────────────
 
-    /// Mostly small steps, seldom past an expiry; the clock stands still otherwise.
-    function pass(uint64 step) external {
-        time += step % 16 == 0 ? step % 3 days : step % 1200;
-        vm.warp(time);
+    /// Small steps, or right to the edge of a deadline: the moment before, at, or after it.
+    function pass(uint256 seed, uint64 step) external {
+        uint64 edge = time + step % 600;
+        if (seed % 3 == 0 && cases.length != 0) edge = caseAt(seed % cases.length).deadline + step % 3 - 1;
+        if (seed % 12 == 1) edge = deals[seed % deals.length].expiry + GRACE + step % 3 - 1;
+        if (edge > time) vm.warp(time = edge);
     }
 
-    function depositSome(uint256 actor, uint128 amount) external {
-        fund(who(actor % 4), amount % WEALTH);
-    }
-
-    function withdrawSome(uint256 actor, uint128 amount) external {
-        address owner = who(actor % 4);
-        uint128 had = balance(owner);
+    function moveMoney(uint256 actor, uint128 amount) external {
+        address owner = actors[actor % 4];
+        if (actor % 8 < 4) return fund(owner, amount % WEALTH);
+        amount %= balance(owner) / 4 + 1;
         vm.prank(owner);
-        market.withdraw(owner, had == 0 ? 0 : amount % had / 4);
+        market.withdraw(owner, amount);
     }
 
-    function openDeal(uint256 seed, uint128 budget, uint32 duration) external {
+    function openDeal(uint256 seed, uint128 budget, uint32 duration) public {
         if (deals.length == MAX_DEALS) return;
         uint256 seller = seed % 2;
         Ask memory ask = askOf(seller);
@@ -69,12 +75,12 @@ contract Handler is Fixture {
             maxPrice: type(uint128).max,
             salt: uint64(deals.length)
         });
-        address buyer = who(2 + seed / 2 % 2);
-        if (balance(buyer) < terms.budget || balance(who(seller)) < terms.budget / 2) return;
+        address buyer = actors[2 + seed / 2 % 2];
+        if (balance(buyer) < terms.budget || balance(actors[seller]) < terms.budget / 2) return;
         if (market.askUsed(h(ask)) == ask.capacity) return;
         bytes memory signature = sign(keys[seller], h(ask));
         Deal memory deal = aDeal();
-        (deal.ask, deal.requester, deal.provider) = (h(ask), buyer, who(seller));
+        (deal.ask, deal.requester, deal.provider) = (h(ask), buyer, actors[seller]);
         (deal.budget, deal.collateral, deal.latePenalty) =
             (terms.budget, terms.budget / 2, (terms.budget / 2) * 2000 / 10_000);
         (deal.openedAt, deal.expiry, deal.salt) = (time, time + terms.duration, terms.salt);
@@ -86,7 +92,7 @@ contract Handler is Fixture {
     function redeemSome(uint256 seed, uint128 amount, uint64 orders, uint8 last) external {
         (Deal memory deal, bool found) = openedDeal(seed);
         if (!found) return;
-        Voucher memory voucher = Voucher(h(deal), amount % (deal.budget * 2), orders % (SEQS + 1), last % 8 == 0);
+        Voucher memory voucher = Voucher(h(deal), amount % (deal.budget * 2), orders % (SEQS + 1), last % 16 == 0);
         bytes memory signature = sign(keyOf(deal.requester), h(voucher));
         uint256 others = balancesOfOthers(deal);
         vm.prank(deal.provider);
@@ -96,7 +102,7 @@ contract Handler is Fixture {
 
     function closeSome(uint256 seed, uint128 amount) external {
         (Deal memory deal, bool found) = openedDeal(seed);
-        if (!found || seed % 4 != 0) return;
+        if (!found || seed % 16 != 0) return;
         Release memory release = Release(h(deal), amount % (deal.budget * 2));
         bytes memory signature = sign(keyOf(deal.provider), h(release));
         uint256 others = balancesOfOthers(deal);
@@ -154,7 +160,7 @@ contract Handler is Fixture {
 
     /// answer, reveal, lift: the move that ends an open case before its deadline.
     function stopSome(uint256 seed) external {
-        (OpenedCase memory it, Deal memory deal, bool found) = openedCase(seed);
+        (OpenedCase memory it, Deal memory deal, bool found) = openedCase(seed, false);
         if (!found || stateOf(deal).status != DealStatus.Open) return;
         Case memory state = market.caseState(h(deal), it.kind, it.subject, it.task);
         if (it.kind == CaseKind.Hold) {
@@ -172,25 +178,29 @@ contract Handler is Fixture {
     }
 
     function settleSome(uint256 seed) external {
-        (OpenedCase memory it, Deal memory deal, bool found) = openedCase(seed);
-        if (!found || !settleable(it, deal)) return;
+        (OpenedCase memory it, Deal memory deal, bool found) = openedCase(seed, true);
+        if (!found) return;
         uint256 others = balancesOfOthers(deal);
         market.settle(deal, it.kind, it.subject, it.task);
         vm.assertEq(balancesOfOthers(deal), others, "others' accounts");
     }
 
     function expireSome(uint256 seed) external {
-        (Deal memory deal, bool found) = openedDeal(seed);
-        DealState memory state = stateOf(deal);
-        if (!found || time < deal.expiry + GRACE || state.claims + state.lates + state.holds != 0) return;
-        uint128 had = balance(deal.provider);
-        market.expire(deal);
-        vm.assertEq(balance(deal.provider), had + deal.collateral, "whole collateral comes back");
+        for (uint256 i = 0; i < deals.length; ++i) {
+            Deal memory deal = deals[(seed + i) % deals.length];
+            DealState memory state = stateOf(deal);
+            if (state.status != DealStatus.Open || state.claims + state.lates + state.holds != 0) continue;
+            if (time < deal.expiry + GRACE) continue;
+            uint128 had = balance(deal.provider);
+            market.expire(deal);
+            vm.assertEq(balance(deal.provider), had + deal.collateral, "whole collateral comes back");
+            return;
+        }
     }
 
     function slashSome(uint256 seed) external {
         (Deal memory deal, bool found) = openedDeal(seed);
-        if (!found || seed % 4 != 0) return;
+        if (!found || seed % 16 != 0) return;
         (uint128 had, uint128 burned, uint256 others) =
             (balance(deal.provider), balance(DEAD), balancesOfOthers(deal));
         vm.prank(court);
@@ -206,7 +216,7 @@ contract Handler is Fixture {
     function checkConservation() external view {
         uint256 sum = balance(DEAD);
         for (uint256 i = 0; i < 4; ++i) {
-            sum += balance(who(i));
+            sum += balance(actors[i]);
         }
         for (uint256 i = 0; i < deals.length; ++i) {
             DealState memory state = stateOf(deals[i]);
@@ -232,20 +242,20 @@ contract Handler is Fixture {
 
     /// The counts in a deal are the numbers of its open cases, the uses of an ask those of its open deals.
     function checkCounts() external view {
+        uint16[3][MAX_DEALS] memory counts;
+        for (uint256 i = 0; i < cases.length; ++i) {
+            if (caseAt(i).status != CaseStatus.Open) continue;
+            counts[cases[i].deal][cases[i].kind == CaseKind.Hold ? 2 : uint8(cases[i].kind)] += 1;
+        }
         uint32[2] memory used;
         for (uint256 i = 0; i < deals.length; ++i) {
             DealState memory state = stateOf(deals[i]);
             vm.assertTrue(state.status != DealStatus.None, "a deal is never forgotten");
-            if (state.status == DealStatus.Open) used[deals[i].provider == who(0) ? 0 : 1] += 1;
-            uint16[3] memory counts;
-            for (uint256 j = 0; j < cases.length; ++j) {
-                if (cases[j].deal != i || caseAt(j).status != CaseStatus.Open) continue;
-                counts[cases[j].kind == CaseKind.Hold ? 2 : uint8(cases[j].kind)] += 1;
-            }
-            if (state.status == DealStatus.Closed) counts = [uint16(0), 0, 0];
-            vm.assertEq(state.claims, counts[0], "claims");
-            vm.assertEq(state.lates, counts[1], "late notices");
-            vm.assertEq(state.holds, counts[2], "holds");
+            if (state.status == DealStatus.Open) used[deals[i].provider == actors[0] ? 0 : 1] += 1;
+            else counts[i] = [uint16(0), 0, 0];
+            vm.assertEq(state.claims, counts[i][0], "claims");
+            vm.assertEq(state.lates, counts[i][1], "late notices");
+            vm.assertEq(state.holds, counts[i][2], "holds");
         }
         vm.assertEq(market.askUsed(h(askOf(0))), used[0], "uses of the first ask");
         vm.assertEq(market.askUsed(h(askOf(1))), used[1], "uses of the second ask");
@@ -271,9 +281,9 @@ contract Handler is Fixture {
             if (stateOf(deals[i]).status == DealStatus.Open) market.expire(deals[i]);
         }
         for (uint256 i = 0; i < 4; ++i) {
-            uint128 all = balance(who(i));
-            vm.prank(who(i));
-            market.withdraw(who(i), all);
+            uint128 all = balance(actors[i]);
+            vm.prank(actors[i]);
+            market.withdraw(actors[i], all);
         }
         vm.assertEq(token.balanceOf(address(market)), balance(DEAD), "only burned money is left");
     }
@@ -310,37 +320,41 @@ contract Handler is Fixture {
     uint256 private chosen;
 
     function openedDeal(uint256 seed) private returns (Deal memory deal, bool found) {
-        if (deals.length == 0) return (deal, false);
-        chosen = seed % deals.length;
-        deal = deals[chosen];
-        found = stateOf(deal).status == DealStatus.Open;
+        // The first open one from a random place on.
+        for (uint256 i = 0; i < deals.length && !found; ++i) {
+            chosen = (seed + i) % deals.length;
+            deal = deals[chosen];
+            found = stateOf(deal).status == DealStatus.Open;
+        }
     }
 
-    function openedCase(uint256 seed) private view returns (OpenedCase memory it, Deal memory deal, bool found) {
-        if (cases.length == 0) return (it, deal, false);
-        it = cases[seed % cases.length];
-        deal = deals[it.deal];
-        found = statusOf(deal, it.kind, it.subject, it.task) == CaseStatus.Open;
+    /// The first open one from a random place on; if asked for, one that can be settled now.
+    function openedCase(uint256 seed, bool ripe)
+        private
+        view
+        returns (OpenedCase memory it, Deal memory deal, bool found)
+    {
+        for (uint256 i = 0; i < cases.length && !found; ++i) {
+            it = cases[(seed + i) % cases.length];
+            deal = deals[it.deal];
+            found = statusOf(deal, it.kind, it.subject, it.task) == CaseStatus.Open && (!ripe || settleable(it, deal));
+        }
     }
 
     function remember(CaseKind kind, bytes32 subject, uint32 task, uint64 seq) private {
         cases.push(OpenedCase(chosen, kind, subject, task, seq));
     }
 
-    function who(uint256 actor) private view returns (address) {
-        return vm.addr(keys[actor]);
-    }
-
     function keyOf(address owner) private view returns (uint256) {
         for (uint256 i = 0; i < 4; ++i) {
-            if (who(i) == owner) return keys[i];
+            if (actors[i] == owner) return keys[i];
         }
         revert("no such actor");
     }
 
     function askOf(uint256 seller) private view returns (Ask memory ask) {
         ask = anAsk();
-        ask.provider = who(seller);
+        ask.provider = actors[seller];
         (ask.from, ask.to) = (0, type(uint64).max);
         (ask.priceStart, ask.priceEnd) = (4e6, 4e6);
         ask.capacity = 3;
@@ -366,7 +380,7 @@ contract Handler is Fixture {
     /// Everybody's accounts but those of the deal's parties and the burned money.
     function balancesOfOthers(Deal memory deal) private view returns (uint256 sum) {
         for (uint256 i = 0; i < 4; ++i) {
-            if (who(i) != deal.requester && who(i) != deal.provider) sum += balance(who(i));
+            if (actors[i] != deal.requester && actors[i] != deal.provider) sum += balance(actors[i]);
         }
     }
 }

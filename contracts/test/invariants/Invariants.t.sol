@@ -24,10 +24,9 @@ contract InvariantsTest {
     }
 
     function targetSelectors() public view returns (FuzzSelector[] memory targets) {
-        bytes4[14] memory moves = [
+        bytes4[13] memory moves = [
             Handler.pass.selector,
-            Handler.depositSome.selector,
-            Handler.withdrawSome.selector,
+            Handler.moveMoney.selector,
             Handler.openDeal.selector,
             Handler.redeemSome.selector,
             Handler.closeSome.selector,
