@@ -21,6 +21,8 @@ use crate::sender::Sender;
 
 /// Longest ERC-1271 signature asked about: contract wallets pack owners' signatures, 4 KiB holds sixty.
 const MAX_SIGNATURE_BYTES: usize = 4096;
+/// What the market gives a contract wallet to check a signature (`SIGNATURE_GAS`): an answer that needs more is a no.
+const SIGNATURE_GAS: u64 = 200_000;
 
 /// How to reach a market.
 #[derive(Clone, Debug)]
@@ -231,7 +233,8 @@ impl Chain {
             return Ok(false);
         }
         let call = IWallet::isValidSignatureCall { hash: digest, signature: Bytes::copy_from_slice(signature) };
-        let request = CallRequest::read(signer, call.abi_encode());
+        let mut request = CallRequest::read(signer, call.abi_encode());
+        request.gas = Some(request.intrinsic_gas() + SIGNATURE_GAS);
         match self.link.endpoint.eth_call(&request, None).await {
             Ok(answer) => Ok(answer.len() >= 32
                 && answer[..4] == IWallet::isValidSignatureCall::SELECTOR
@@ -273,8 +276,7 @@ impl Chain {
     /// Whether a call would succeed now, sent by `from`; `Err(Contract)` says why not.
     pub async fn simulate(&self, from: Address, call: &MarketCall) -> Result<(), SendError> {
         let raw = call.raw(self.market, self.token)?;
-        let request = CallRequest { from: Some(from), to: raw.to, data: raw.data, value: raw.value };
-        self.link.eth_call(&request).await?;
+        self.link.eth_call(&CallRequest::by(from, &raw)).await?;
         Ok(())
     }
 

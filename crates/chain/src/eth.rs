@@ -7,6 +7,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::error::ChainError;
+use crate::journal::RawCall;
 use crate::rpc::Endpoint;
 
 /// A block's header.
@@ -117,11 +118,23 @@ pub(crate) struct CallRequest {
     pub(crate) to: Option<Address>,
     pub(crate) data: Bytes,
     pub(crate) value: U256,
+    /// `None` leaves the limit to the node.
+    pub(crate) gas: Option<u64>,
 }
 
 impl CallRequest {
     pub(crate) fn read(to: Address, data: Vec<u8>) -> CallRequest {
-        CallRequest { from: None, to: Some(to), data: data.into(), value: U256::ZERO }
+        CallRequest { from: None, to: Some(to), data: data.into(), value: U256::ZERO, gas: None }
+    }
+
+    /// What `account` would send.
+    pub(crate) fn by(account: Address, call: &RawCall) -> CallRequest {
+        CallRequest { from: Some(account), to: call.to, data: call.data.clone(), value: call.value, gas: None }
+    }
+
+    /// Gas that a transaction with this data costs before it runs (EIP-2028).
+    pub(crate) fn intrinsic_gas(&self) -> u64 {
+        21_000 + self.data.iter().map(|byte| if *byte == 0 { 4 } else { 16 }).sum::<u64>()
     }
 
     fn json(&self) -> Value {
@@ -134,6 +147,9 @@ impl CallRequest {
         }
         if !self.value.is_zero() {
             map["value"] = json!(self.value);
+        }
+        if let Some(gas) = self.gas {
+            map["gas"] = json!(U64::from(gas));
         }
         map
     }

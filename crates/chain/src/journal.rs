@@ -2,7 +2,7 @@
 //! written before it is broadcast, and its outcome once final.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use alloy_primitives::{Address, B256, Bytes, U256};
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
@@ -111,6 +111,11 @@ impl Journal {
             Ok(journal)
         })
         .await
+    }
+
+    /// Tells when the journal is closed: when nothing upgrades it any more.
+    pub(crate) fn watch(&self) -> Weak<Database> {
+        Arc::downgrade(&self.0)
     }
 
     fn claim(&self, owner: &Owner) -> Result<(), SendError> {

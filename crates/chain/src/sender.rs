@@ -2,7 +2,8 @@
 //! broadcast; its fate is open until it is seen final; the same intent never happens twice.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use alloy_primitives::Address;
 use alloy_signer_local::PrivateKeySigner;
@@ -22,6 +23,8 @@ const MAX_WAITING_CALLS: usize = 256;
 const MAX_INTENT_BYTES: usize = 256;
 /// Most call data: nodes refuse transactions above 128 KiB.
 const MAX_CALL_BYTES: usize = 120 * 1024;
+/// Pause between two looks at whether a stopped sender has closed its journal.
+const STOP_POLL: Duration = Duration::from_millis(1);
 
 /// Sends transactions of one key, in order. Clones share it; when the last is dropped it stops, and what it had
 /// persisted is resumed by the next sender on the same journal.
@@ -58,8 +61,9 @@ impl Sender {
     /// Stops at once, as a crash would: every step is persisted before it is taken. When this returns the journal is free.
     pub async fn stop(self) {
         self.tx.handle.task.abort();
-        while !self.tx.handle.task.is_finished() {
-            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+        // A write that was under way ends first.
+        while self.tx.handle.journal.strong_count() > 0 {
+            tokio::time::sleep(STOP_POLL).await;
         }
     }
 }
@@ -74,6 +78,7 @@ struct Handle {
     account: Address,
     commands: mpsc::Sender<Command>,
     task: JoinHandle<()>,
+    journal: Weak<redb::Database>,
 }
 
 impl Drop for Handle {
@@ -92,9 +97,10 @@ impl TxSender {
         let owner = Owner { account, chain_id: link.chain_id, genesis: link.genesis };
         let journal = Journal::open(journal, owner).await?;
         let (commands, inbox) = mpsc::channel(MAX_WAITING_CALLS);
+        let open = journal.watch();
         let worker = Worker::resume(link, signer, journal, inbox).await?;
         let task = tokio::spawn(worker.run());
-        Ok(TxSender { handle: Arc::new(Handle { account, commands, task }) })
+        Ok(TxSender { handle: Arc::new(Handle { account, commands, task, journal: open }) })
     }
 
     pub(crate) async fn send(&self, intent: String, call: RawCall) -> Result<Mined, SendError> {

@@ -55,7 +55,7 @@ impl Fees {
 
 /// Gas limit for a call that would succeed now; otherwise why it would not.
 pub(crate) async fn gas_limit(link: &Link, from: Address, call: &RawCall) -> Result<u64, SendError> {
-    let request = CallRequest { from: Some(from), to: call.to, data: call.data.clone(), value: call.value };
+    let request = CallRequest::by(from, call);
     let fault = match link.endpoint.estimate_gas(&request).await {
         Ok(gas) => return Ok(gas.saturating_add(gas.saturating_mul(GAS_MARGIN_PERCENT) / 100)),
         Err(ChainError::Refused { fault, .. }) => fault,

@@ -24,6 +24,12 @@ const MAX_ATTEMPTS: usize = 10;
 const REBROADCAST_POLLS: u32 = 10;
 /// Polls between two checks that nothing final was lost to a reorg.
 const HEAL_POLLS: u32 = 20;
+/// Calls that wait for an open one to be mined.
+const MAX_DEFERRED: usize = 64;
+/// Outcomes between two prunings of the journal.
+const PRUNE_EVERY: u64 = 512;
+/// Polls that a simulation waits for an endpoint that has not seen the last transaction of this key.
+const LAG_PATIENCE_POLLS: u32 = 50;
 /// Final transactions kept at hand, to broadcast again if a reorg deeper than `confirmations` drops them.
 const KEEP_FINAL: usize = 64;
 
@@ -45,12 +51,14 @@ pub(crate) struct Worker {
     open: BTreeMap<u64, Flight>,
     /// Who waits for which open intent.
     waiters: BTreeMap<String, Vec<Reply>>,
-    /// Calls that would revert now, but may not once what is open is mined.
-    deferred: Vec<Command>,
+    /// Calls that would revert now, and why, but may not once what is open is mined.
+    deferred: Vec<(Command, SendError)>,
     /// Final transactions by nonce, newest `KEEP_FINAL`.
     finals: BTreeMap<u64, Bytes>,
     next_nonce: u64,
     next_seq: u64,
+    /// Newest block known to hold a transaction of this key: older state would mislead a simulation.
+    seen_block: u64,
 }
 
 impl Worker {
@@ -77,7 +85,8 @@ impl Worker {
             }
         }
         let (waiters, deferred) = Default::default();
-        Ok(Worker { link, signer, journal, inbox, open, waiters, deferred, finals, next_nonce, next_seq })
+        let seen_block = 0;
+        Ok(Worker { link, signer, journal, inbox, open, waiters, deferred, finals, next_nonce, next_seq, seen_block })
     }
 
     pub(crate) async fn run(mut self) {
@@ -122,14 +131,15 @@ impl Worker {
                 flight.broadcast(&self.link).await;
                 self.open.insert(flight.record.nonce, flight);
             }
-            Err(SendError::Rejected(_)) if !self.open.is_empty() => {
-                self.deferred.push(Command { intent, call, reply });
+            Err(why @ SendError::Rejected(_)) if !self.open.is_empty() && self.deferred.len() < MAX_DEFERRED => {
+                self.deferred.push((Command { intent, call, reply }, why));
             }
             Err(error) => answer(reply, Err(error)),
         }
     }
 
     async fn sign_new(&mut self, intent: &str, call: &RawCall) -> Result<Record, SendError> {
+        self.await_seen_block().await?;
         let gas_limit = gas_limit(&self.link, self.signer.address(), call).await?;
         let fees = Fees::now(&self.link).await?;
         check_funds(&self.link, self.signer.address(), gas_limit, fees.max_fee, call).await?;
@@ -148,6 +158,17 @@ impl Worker {
         self.next_nonce = nonce + 1;
         self.next_seq += 1;
         Ok(record)
+    }
+
+    /// Waits, within bounds, until the endpoint knows the state that this key's last transaction made.
+    async fn await_seen_block(&self) -> Result<(), ChainError> {
+        for _ in 0..LAG_PATIENCE_POLLS {
+            if self.link.endpoint.latest().await?.number() >= self.seen_block {
+                break;
+            }
+            tokio::time::sleep(self.link.poll).await;
+        }
+        Ok(())
     }
 
     /// A nonce neither used on chain nor by any record, and the newest block when that was so.
@@ -183,7 +204,7 @@ impl Worker {
             }
         }
         if landed {
-            for command in std::mem::take(&mut self.deferred) {
+            for (command, _) in std::mem::take(&mut self.deferred) {
                 self.accept(command).await;
             }
         }
@@ -194,6 +215,7 @@ impl Worker {
     async fn finish(&mut self, nonce: u64, receipt: TxReceipt) -> Result<(), SendError> {
         let Some(flight) = self.open.get(&nonce) else { return Ok(()) };
         let mut record = flight.record.clone();
+        self.seen_block = receipt.block();
         let outcome = if receipt.succeeded() {
             Outcome::Mined(mined(receipt))
         } else {
@@ -203,6 +225,9 @@ impl Worker {
         record.outcome = Some(outcome.clone());
         self.journal.put(&flight.intent, &record).await?;
         keep(&mut self.finals, &record);
+        if record.seq % PRUNE_EVERY == PRUNE_EVERY - 1 {
+            self.journal.prune().await?;
+        }
         if let Some(flight) = self.open.remove(&nonce) {
             tracing::info!(intent = flight.intent, tx = %record.last().tx, nonce, "transaction final");
             for reply in self.waiters.remove(&flight.intent).unwrap_or_default() {
@@ -214,8 +239,7 @@ impl Worker {
 
     /// Why a mined transaction reverted, as far as the node can still tell.
     async fn revert_data(&self, record: &Record, block: u64) -> Option<Bytes> {
-        let RawCall { to, data, value } = record.call.clone();
-        let request = CallRequest { from: Some(self.signer.address()), to, data, value };
+        let request = CallRequest::by(self.signer.address(), &record.call);
         match self.link.endpoint.eth_call(&request, Some(block.saturating_sub(1))).await.map_err(reverted) {
             Err(ChainError::Contract(error)) => Some(error.data().clone()),
             _ => None,
@@ -262,6 +286,9 @@ impl Worker {
                 answer(reply, Err(stuck.clone()));
             }
             flight.sent_at = Instant::now();
+            for (command, why) in std::mem::take(&mut self.deferred) {
+                answer(command.reply, Err(why));
+            }
             return Ok(());
         };
         let mut record = flight.record.clone();

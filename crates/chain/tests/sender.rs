@@ -129,6 +129,43 @@ async fn killed_between_persisting_and_broadcasting() {
 }
 
 #[tokio::test]
+async fn killed_while_broadcasting() {
+    let (dev, deployed, _) = market(1000).await;
+    let disturbed = Disturbed::new(&dev);
+    let chain = connect(disturbed.rpc(), deployed.market).await;
+    let journal = journal();
+    let sender = provider(&chain, &journal).await;
+
+    // The transaction gets through, the answer does not.
+    let over = Arc::new(AtomicBool::new(false));
+    let waiting = over.clone();
+    disturbed.by(move |method, params, next| {
+        (method == "eth_sendRawTransaction").then(|| {
+            let sent = next(method, params.clone());
+            while !waiting.load(Ordering::SeqCst) {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            sent
+        })
+    });
+    let before = nonce(&dev, "provider");
+    let doomed = tokio::spawn({
+        let sender = sender.clone();
+        async move { sender.send("once", withdraw(1)).await }
+    });
+    until(|| nonce(&dev, "provider") == before + 1).await;
+    soon(sender.stop()).await;
+    assert_eq!(soon(doomed).await.unwrap().unwrap_err(), SendError::Stopped);
+
+    over.store(true, Ordering::SeqCst);
+    disturbed.heal();
+    let sender = provider(&chain, &journal).await;
+    soon(sender.send("once", withdraw(1))).await.unwrap();
+    assert_eq!(balance(&chain).await, 999);
+    assert_eq!(nonce(&dev, "provider"), before + 1);
+}
+
+#[tokio::test]
 async fn killed_between_broadcasting_and_receipt() {
     let (dev, deployed, _) = market(1000).await;
     let disturbed = Disturbed::new(&dev);
@@ -345,6 +382,35 @@ async fn a_call_that_needs_an_open_one_waits_for_it() {
     done.store(true, Ordering::SeqCst);
     soon(miner).await.unwrap();
     assert_eq!(balance(&chain).await, 0);
+}
+
+#[tokio::test]
+async fn a_backend_behind_our_last_transaction_is_not_believed() {
+    let (dev, deployed, _) = market(1000).await;
+    let disturbed = Disturbed::new(&dev);
+    let chain = connect(disturbed.rpc(), deployed.market).await;
+    let sender = provider(&chain, &journal()).await;
+    soon(sender.send("out", withdraw(1000))).await.unwrap();
+    soon(sender.send("approve", MarketCall::Approve { amount: 1000 })).await.unwrap();
+    // For twenty questions, state and head are those before the approval.
+    let left = AtomicU64::new(20);
+    disturbed.by(move |method, params, next| {
+        let latest = method == "eth_getBlockByNumber" && params[0] == "latest";
+        if left.load(Ordering::SeqCst) == 0 || !(latest || method == "eth_estimateGas") {
+            return None;
+        }
+        let head = next("eth_blockNumber", json!([])).ok()?;
+        let head = u64::from_str_radix(head.as_str()?.trim_start_matches("0x"), 16).ok()?;
+        let old = format!("{:#x}", head - 1);
+        if latest {
+            left.fetch_sub(1, Ordering::SeqCst);
+            return Some(next(method, json!([old, false])));
+        }
+        Some(next(method, json!([params[0], old])))
+    });
+    let deposit = MarketCall::Deposit { account: key("provider").address(), amount: 500 };
+    soon(sender.send("in", deposit)).await.unwrap();
+    assert_eq!(balance(&chain).await, 500);
 }
 
 /// An endpoint whose answers lag, vanish and fail, by a seeded generator: everything still happens exactly once.
