@@ -1,83 +1,171 @@
-//! The engine.
-use crate::{AttemptError, CancelFlag, Config, ExecError, Limits, SharedData};
+//! The engine: one wasmtime, its pool of instances, and the programs prepared for it.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
 use alloy_primitives::B256;
-use bytes::Bytes;
-use rialto_protocol::receipt::Halted;
-use std::sync::Arc;
+use rialto_machine::{Canonical, canonicalise, limits::MAX_TABLE_ENTRIES};
+use wasmtime::{
+    Enabled, InstanceAllocationStrategy, Linker, Module, OptLevel, PoolingAllocationConfig, Strategy, WasmFeatures,
+};
 
-/// A prepared program.
-#[derive(Debug)]
-pub struct Program {
-    root: B256,
-    min_pages: u32,
-    max_pages: u32,
-}
+use crate::cache::Cache;
+use crate::host::{self, Host};
+use crate::slots::Slots;
+use crate::{Config, ExecError, PAGE_BYTES, Program};
 
-impl Program {
-    /// What an order names it by.
-    pub fn root(&self) -> B256 {
-        self.root
-    }
-    /// Pages it starts with.
-    pub fn min_pages(&self) -> u32 {
-        self.min_pages
-    }
-    /// Its own maximum of pages.
-    pub fn max_pages(&self) -> u32 {
-        self.max_pages
-    }
-}
+/// Native stack of a running program: eight times what the injected limit lets its frames hold, so
+/// that the injected limit always strikes first.
+pub(crate) const NATIVE_STACK_BYTES: usize = 64 << 20;
+/// Native stack for the host's own functions, on top of the program's.
+pub(crate) const HOST_STACK_BYTES: usize = 1 << 20;
+/// Largest native instance (globals, function references of the largest program), bytes.
+const MAX_INSTANCE_BYTES: usize = 16 << 20;
+/// Memory of a pooled instance that is cleared by writing instead of by the kernel: faster for small tasks.
+const KEEP_RESIDENT_BYTES: usize = 256 << 10;
+/// Prepared programs kept in memory.
+const MAX_PREPARED: usize = 16;
+/// Most tasks at a time: each takes 4 GiB of address space.
+const MAX_CORES: usize = 1024;
 
-/// How a task ended, and what it wrote.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Outcome {
-    /// The halted state.
-    pub halted: Halted,
-    /// The output stream: records of stdout, stderr and created files (`rialto_machine::output`).
-    pub output: Bytes,
-}
+/// Runs programs; clones share everything. All methods block.
+#[derive(Clone)]
+pub struct Engine(Arc<Inner>);
 
-/// Runs programs; clones share everything.
-#[derive(Clone, Debug)]
-pub struct Engine {
-    config: Arc<Config>,
+pub(crate) struct Inner {
+    wasmtime: wasmtime::Engine,
+    linker: Linker<Host>,
+    cache: Cache,
+    prepared: Mutex<VecDeque<(blake3::Hash, Arc<Program>)>>,
+    /// Held while compiling: one compilation at a time, and nobody compiles what another just did.
+    compiling: Mutex<()>,
+    pub(crate) slots: Arc<Slots>,
+    pub(crate) config: Config,
 }
 
 impl Engine {
     /// Starts an engine.
     pub fn new(config: Config) -> Result<Self, ExecError> {
-        Ok(Self { config: Arc::new(config) })
+        if config.cores == 0 || config.cores > MAX_CORES {
+            return Err(ExecError::Config(format!("{} cores, must be 1 to {MAX_CORES}", config.cores)));
+        }
+        let wasmtime = wasmtime::Engine::new(&wasmtime_config(config.cores)).map_err(refused)?;
+        let mut linker = Linker::new(&wasmtime);
+        host::link(&mut linker).map_err(refused)?;
+        let cache = Cache::open(&config.cache_dir, &wasmtime)?;
+        let slots = Arc::new(Slots::new(config.cores, config.max_memory_bytes));
+        slots.start_clock(wasmtime.weak()).map_err(|error| ExecError::Config(error.to_string()))?;
+        let (prepared, compiling) = Default::default();
+        Ok(Self(Arc::new(Inner { wasmtime, linker, cache, prepared, compiling, slots, config })))
     }
-    /// Checks, canonicalises and compiles a program, or takes it from a cache. Blocking, seconds for large programs.
-    pub fn prepare(&self, _wasm: &[u8]) -> Result<Arc<Program>, ExecError> {
-        Err(ExecError::Config(format!("not there yet: {:?}", self.config)))
+
+    /// Checks, canonicalises and compiles a program, or takes it from a cache. Seconds for a large new program.
+    pub fn prepare(&self, wasm: &[u8]) -> Result<Arc<Program>, ExecError> {
+        let name = blake3::hash(wasm);
+        if let Some(program) = self.prepared(&name) {
+            return Ok(program);
+        }
+        let _one_at_a_time = self.0.compiling.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(program) = self.prepared(&name) {
+            return Ok(program);
+        }
+        let program = Arc::new(self.prepare_canonical(&canonicalise(wasm)?)?);
+        let mut prepared = self.lock_prepared();
+        prepared.push_front((name, program.clone()));
+        prepared.truncate(MAX_PREPARED);
+        Ok(program)
     }
-    /// Runs one task. Blocking.
-    pub fn run(
-        &self,
-        program: &Program,
-        task_input: &[u8],
-        shared: &SharedData,
-        limits: &Limits,
-        seed: u64,
-    ) -> Result<Outcome, AttemptError> {
-        let _ = (program, task_input, shared, limits, seed);
-        Err(AttemptError::Cancelled)
+
+    /// The root an order names this program by, without compiling it.
+    pub fn root(wasm: &[u8]) -> Result<B256, ExecError> {
+        Ok(canonicalise(wasm)?.program_root)
     }
-    /// Runs task `i` of an order on `inputs[i]` with seed `task_seed(order_seed, i)`, over all cores. Blocking.
-    /// `progress` is told the number of tasks done so far. The first attempt that fails cancels the rest.
-    #[allow(clippy::too_many_arguments)]
-    pub fn run_batch(
-        &self,
-        program: &Program,
-        inputs: &[Bytes],
-        shared: &SharedData,
-        limits: &Limits,
-        order_seed: u64,
-        cancel: &CancelFlag,
-        progress: &(dyn Fn(u32) + Sync),
-    ) -> Result<Vec<Outcome>, AttemptError> {
-        let _ = (program, inputs, shared, limits, order_seed, cancel, progress);
-        Err(AttemptError::Cancelled)
+
+    /// Compiles M' or takes it from the disk.
+    pub(crate) fn prepare_canonical(&self, canonical: &Canonical) -> Result<Program, ExecError> {
+        let Inner { wasmtime, linker, cache, .. } = &*self.0;
+        let module = match cache.load(wasmtime, canonical.program_root) {
+            Some(module) => module,
+            None => {
+                let module = Module::from_binary(wasmtime, &canonical.module)
+                    .map_err(|error| ExecError::Compile(format!("{error:#}")))?;
+                cache.store(canonical.program_root, &module);
+                module
+            }
+        };
+        Program::link(canonical, &module, linker)
     }
+
+    pub(crate) fn inner(&self) -> &Inner {
+        &self.0
+    }
+
+    /// Finds a program and moves it to the front.
+    fn prepared(&self, name: &blake3::Hash) -> Option<Arc<Program>> {
+        let mut prepared = self.lock_prepared();
+        let at = prepared.iter().position(|(other, _)| other == name)?;
+        let found = prepared.remove(at)?;
+        let program = found.1.clone();
+        prepared.push_front(found);
+        Some(program)
+    }
+
+    fn lock_prepared(&self) -> MutexGuard<'_, VecDeque<(blake3::Hash, Arc<Program>)>> {
+        self.0.prepared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.slots.close();
+    }
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engine").field("config", &self.0.config).finish_non_exhaustive()
+    }
+}
+
+fn refused(error: wasmtime::Error) -> ExecError {
+    ExecError::Config(format!("{error:#}"))
+}
+
+/// Everything that decides results is here: the features of M', NaNs, and no limit that strikes before the program's own.
+fn wasmtime_config(cores: usize) -> wasmtime::Config {
+    let mut config = wasmtime::Config::new();
+    // exactly what M' uses
+    config.wasm_features(WasmFeatures::all(), false);
+    config.wasm_features(
+        WasmFeatures::FLOATS
+            | WasmFeatures::MUTABLE_GLOBAL
+            | WasmFeatures::SIGN_EXTENSION
+            | WasmFeatures::SATURATING_FLOAT_TO_INT
+            | WasmFeatures::MULTI_VALUE
+            | WasmFeatures::BULK_MEMORY,
+        true,
+    );
+    config.cranelift_nan_canonicalization(true);
+    config.async_stack_size(NATIVE_STACK_BYTES + HOST_STACK_BYTES).max_wasm_stack(NATIVE_STACK_BYTES);
+    // speed
+    config.strategy(Strategy::Cranelift).cranelift_opt_level(OptLevel::Speed);
+    config.memory_reservation(1 << 32).memory_init_cow(true).allocation_strategy(pool(cores));
+    // stopping
+    config.epoch_interruption(true);
+    // nothing that nobody reads
+    config.concurrency_support(false).wasm_backtrace_max_frames(None).generate_address_map(false);
+    config.native_unwind_info(false).debug_info(false);
+    config
+}
+
+/// As many instances as tasks at a time, each with the most that M' can declare.
+fn pool(cores: usize) -> InstanceAllocationStrategy {
+    let count = cores as u32;
+    let mut pool = PoolingAllocationConfig::new();
+    pool.total_core_instances(count).total_memories(count).total_tables(count).max_unused_warm_slots(count);
+    pool.max_memory_size((PAGE_BYTES << 16) as usize).table_elements(MAX_TABLE_ENTRIES as usize);
+    pool.max_core_instance_size(MAX_INSTANCE_BYTES);
+    pool.linear_memory_keep_resident(KEEP_RESIDENT_BYTES).table_keep_resident(KEEP_RESIDENT_BYTES);
+    pool.pagemap_scan(Enabled::Auto);
+    InstanceAllocationStrategy::Pooling(pool)
 }

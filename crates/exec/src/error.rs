@@ -10,7 +10,7 @@ pub enum ExecError {
     Config(String),
     /// The program was refused by the gate.
     #[error("[X-PRG-001] {0}")]
-    Gate(String),
+    Gate(#[from] rialto_machine::GateError),
     /// The canonical module has not the shape that every canonical module has.
     #[error("[X-PRG-002] not a canonical program: {0}")]
     NotCanonical(String),
@@ -55,8 +55,8 @@ pub enum AttemptError {
         /// Pages the order allows.
         limit: u32,
     },
-    /// The task's input is larger than its half of the input tree.
-    #[error("[X-RUN-006] the input of {0} bytes is too large")]
+    /// An input is larger than its half of the input tree.
+    #[error("[X-RUN-006] an input half of {0} bytes is too large")]
     InputTooLarge(u64),
     /// The shared input could not be read.
     #[error("[X-RUN-007] cannot read the shared input: {0}")]
@@ -64,8 +64,8 @@ pub enum AttemptError {
     /// The native stack ended before the program's own limit did: a defect of this engine.
     #[error("[X-RUN-008] native stack exhausted")]
     NativeStack,
-    /// The limits cannot be expressed.
-    #[error("[X-RUN-009] fuel limit {0} is above 2^63 - 1")]
+    /// No run can be given that much fuel.
+    #[error("[X-RUN-009] the fuel limit {0} is above {max}", max = rialto_machine::limits::MAX_FUEL)]
     FuelLimit(u64),
     /// Anything else wasmtime reports that is not a trap of the program.
     #[error("[X-RUN-010] engine: {0}")]

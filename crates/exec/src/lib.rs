@@ -1,12 +1,32 @@
-//! Runs canonical programs fast and safely on wasmtime.
+//! Runs canonical programs fast and safely on wasmtime: a fresh pooled instance per task, all cores,
+//! limits that are part of the result (fuel, output, pages) and limits that never are (wall time, this host's memory).
+//!
+//! ```text
+//! Engine::prepare(wasm) ─ canonicalise ─▶ M' ─ disk cache or Cranelift ─▶ Program
+//! Engine::run*(Program, inputs, Limits) ─▶ Outcome { halted, output }      the same on every host
+//!                                       └▶ AttemptError                    this host's trouble: never a result
+//! ```
+//!
+//! What a program can reach is the four functions of `rialto_machine`'s contract, in `host`.
+
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod artifact;
+mod cache;
 mod engine;
 mod error;
+mod host;
 mod limits;
+mod program;
+mod run;
 mod shared;
+mod slots;
+#[cfg(test)]
+mod tests;
 
-pub use engine::{Engine, Outcome, Program};
+pub use engine::Engine;
 pub use error::{AttemptError, ExecError};
 pub use limits::{CancelFlag, Config, Limits, PAGE_BYTES};
+pub use program::Program;
+pub use run::Outcome;
 pub use shared::SharedData;

@@ -19,19 +19,16 @@ pub struct Config {
     pub max_memory_bytes: u64,
     /// Safety stop: wall time of one task.
     pub max_wall: Duration,
-    /// Memory for pages of one shared input that is read from a file, bytes.
-    pub page_cache_bytes: u64,
 }
 
 impl Config {
-    /// All cores, 1 GiB for tasks, ten minutes a task, 64 MiB of pages.
+    /// All cores, 1 GiB for tasks, ten minutes a task.
     pub fn new(cache_dir: impl Into<PathBuf>) -> Self {
         Self {
             cache_dir: cache_dir.into(),
             cores: std::thread::available_parallelism().map_or(1, usize::from),
             max_memory_bytes: 1 << 30,
             max_wall: Duration::from_secs(600),
-            page_cache_bytes: 64 << 20,
         }
     }
 }
@@ -39,10 +36,10 @@ impl Config {
 /// What a task may use: part of the order, equal for everyone who runs it, decides results.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Fuel; at most 2^63 - 1.
+    /// Fuel; at most `rialto_machine::limits::MAX_FUEL`.
     pub fuel: u64,
     /// Output bytes (stdout, stderr and created files with their framing). The write that would
-    /// exceed them ends the task with a trap.
+    /// exceed them traps, here as everywhere: it is part of the result.
     pub out_bytes: u64,
     /// Memory pages. Growing beyond them, or beyond the program's own maximum, returns -1.
     pub max_pages: u32,
