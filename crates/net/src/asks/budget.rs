@@ -95,7 +95,7 @@ mod tests {
         let debtor = B256::repeat_byte(9);
         assert!(!budgets.spend(debtor, 15, now));
         for i in 0..2 * MAX_BUDGETS as u64 {
-            budgets.spend(B256::from(alloy_primitives::U256::from(i)), 1, now);
+            budgets.spend(B256::from(rialto_protocol::U256::from(i)), 1, now);
         }
         assert_eq!(budgets.buckets.len(), MAX_BUDGETS);
         assert_eq!(budgets.wait(debtor, now), None);

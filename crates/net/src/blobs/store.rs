@@ -290,7 +290,8 @@ impl Store {
         let name = Name::Partial(B256::from(blob.hash), peer);
         let path = name.path(&self.folder);
         let mut state = self.lock();
-        state.forget(name);
+        let earlier = state.forget(name);
+        assert!(earlier.is_none_or(|entry| entry.pins == 0), "one download of a blob from a peer at a time");
         let room = self.make_room(&mut state, blob.size);
         let kept = fs::metadata(&path).map_or(0, |meta| meta.len());
         if let Err(full) = room {

@@ -63,10 +63,9 @@ pub(super) async fn fetch(
 ) -> Result<Pin, NetError> {
     let mut busy = 0;
     loop {
-        let (store, key, held) = (store.clone(), peer.endpoint, turn.clone());
-        let partial = blocking(move || store.partial(key, blob)).await?;
-        let resumed = partial.received() > 0;
-        let download = Download { partial, _turn: held };
+        let (store, key, turn) = (store.clone(), peer.endpoint, turn.clone());
+        let download = blocking(move || Ok(Download { partial: store.partial(key, blob)?, _turn: turn })).await?;
+        let resumed = download.partial.received() > 0;
         match download.run(dialer, peer, blob).await {
             Err(NetError::BlobBusy) if busy < MAX_BUSY_RETRIES => {
                 busy += 1;
@@ -125,7 +124,11 @@ impl Download {
             return Err(self.cut(blob, &CloseReason::Finished));
         }
         CloseCode::Done.close(&connection);
-        blocking(move || self.partial.finish()).await
+        blocking(move || {
+            let Self { partial, _turn } = self;
+            partial.finish()
+        })
+        .await
     }
 
     fn cut(&self, blob: BlobRef, reason: &CloseReason) -> NetError {
