@@ -282,7 +282,8 @@ impl Chain {
 
     /// Makes an empty block if the newest one is older than the heartbeat.
     pub fn beat(&mut self) -> Result<(), Error> {
-        let Some(heartbeat) = self.config.heartbeat_secs.filter(|_| self.automine) else { return Ok(()) };
+        let free = self.automine && self.time.next.is_none() && self.time.interval.is_none();
+        let Some(heartbeat) = self.config.heartbeat_secs.filter(|_| free) else { return Ok(()) };
         let last = self.head.header.timestamp;
         if self.time.next_block(last) >= last.saturating_add(heartbeat.max(1)) {
             self.mine(Vec::new())?;

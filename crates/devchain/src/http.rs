@@ -1,12 +1,16 @@
 //! JSON-RPC over HTTP: single requests and batches, on loopback.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use axum::{
     Router,
     body::Bytes,
     extract::{DefaultBodyLimit, State},
-    http::{StatusCode, header::CONTENT_TYPE},
+    http::{
+        HeaderMap, HeaderValue, StatusCode,
+        header::{CONTENT_TYPE, HOST},
+        uri::Authority,
+    },
     response::{IntoResponse, Response},
     routing::post,
 };
@@ -71,7 +75,20 @@ pub async fn serve(chain: Devchain, addr: SocketAddr) -> Result<Server, Error> {
     Ok(Server { addr, stop: Some(stop), task })
 }
 
-async fn answer_body(State(chain): State<Devchain>, body: Bytes) -> Response {
+/// A page in some browser must not reach the chain: requests name JSON as their type, which a foreign page
+/// cannot do unasked, and a loopback host, which a rebound name is not.
+fn is_local(headers: &HeaderMap) -> bool {
+    let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok()).unwrap_or_default();
+    let host = text(HOST).parse::<Authority>();
+    let host = host.as_ref().map(|authority| authority.host().trim_matches(['[', ']'])).unwrap_or_default();
+    let loopback = host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
+    loopback && text(CONTENT_TYPE).starts_with("application/json")
+}
+
+async fn answer_body(State(chain): State<Devchain>, headers: HeaderMap, body: Bytes) -> Response {
+    if !is_local(&headers) {
+        return (StatusCode::FORBIDDEN, "only application/json for a loopback host is answered").into_response();
+    }
     // Answers take the chain's lock and run the virtual machine: not on the threads that serve sockets.
     match tokio::task::spawn_blocking(move || answer(&chain, &body)).await {
         Ok(Some(answer)) => ([(CONTENT_TYPE, "application/json")], answer.to_string()).into_response(),

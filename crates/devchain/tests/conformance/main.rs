@@ -116,6 +116,20 @@ fn in_process() {
     check(|| Box::new(InProcess(support::open())), false);
 }
 
+/// Answers as recorded when they agreed with anvil 1.7.1. After a change on purpose, record them anew:
+/// `RIALTO_RECORD=1 cargo test -p rialto-devchain --test conformance`.
+#[test]
+fn as_recorded() {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/conformance/transcript.json");
+    let run = |scenario: &Scenario| (scenario.name.to_owned(), run(scenario, &InProcess(support::open())).into());
+    let transcript = Value::Object(scenarios::all().iter().map(run).collect());
+    if std::env::var_os("RIALTO_RECORD").is_some() {
+        std::fs::write(&path, serde_json::to_string_pretty(&transcript).unwrap() + "\n").unwrap();
+    }
+    let recorded: Value = serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
+    assert!(recorded == transcript, "{}", differences(&recorded, &transcript, "recorded", "now"));
+}
+
 #[test]
 fn over_http() {
     check(|| Box::new(OverHttp::start()), false);
@@ -153,6 +167,9 @@ fn http_bodies_are_bounded_and_batches_answered() {
     assert_eq!(code(&targets::post(addr, &[0xff, 0xfe]).1), Some(-32700));
     let (status, _) = targets::post(addr, &vec![b' '; (2 << 20) + 1]);
     assert!(matches!(status, 0 | 413), "an oversized body is refused: {status}");
+    for (host, kind) in [("evil.example", "application/json"), ("127.0.0.1", "text/plain")] {
+        assert_eq!(targets::post_as(addr, host, kind, call(1).to_string().as_bytes()).0, 403, "{host} {kind}");
+    }
     assert_eq!(targets::post(addr, json!({ "method": "eth_chainId" }).to_string().as_bytes()).0, 204, "a notification");
     assert_eq!(server.request("eth_chainId", json!([])).unwrap(), json!("0x7a69"), "still alive");
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use alloy_primitives::keccak256;
 use serde_json::{Map, Value, json};
 
 use crate::{scenarios::Step, targets::Fault};
@@ -39,6 +40,9 @@ const MESSAGES: &[&[&str]] = &[
     &["method not found"],
     &["decode", "empty transaction data"],
 ];
+
+/// Longest string that is shown as it is.
+const LONG: usize = 200;
 
 #[derive(Default)]
 pub struct Normaliser {
@@ -78,6 +82,10 @@ impl Normaliser {
             Value::String(text) if HASHES.contains(&key) && text.len() == 66 => {
                 let next = self.hashes.len();
                 json!(format!("hash {}", self.hashes.entry(text).or_insert(next)))
+            }
+            // Long ones, which are mostly blooms, would drown the transcript.
+            Value::String(text) if text.len() > LONG => {
+                json!(format!("{} characters, {}", text.len(), keccak256(text)))
             }
             other => other,
         }

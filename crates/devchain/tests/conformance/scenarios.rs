@@ -367,6 +367,10 @@ fn waiting() -> Vec<Step> {
             .fails(-32003, "underpriced")
             .differs("anvil takes any higher bid; geth wants 10 % more, and senders must cope with that"),
         ask("evm_setAutomine", json!([true])).ignore(),
+        send(3, TxEip1559 { max_fee_per_gas: 1, max_priority_fee_per_gas: 1, ..transaction(0, to, 0, &[]) })
+            .waits()
+            .note("pays less than the base fee")
+            .differs("anvil refuses; geth lets it wait, and raising the fee of what waits can only be tried so"),
     ]
 }
 

@@ -150,11 +150,16 @@ fn request(addr: SocketAddr, method: &str, params: Value) -> Result<Value, Fault
     }
 }
 
-/// Posts a body and returns status and answer.
+/// Posts a body as clients do, and returns status and answer.
 pub fn post(addr: SocketAddr, body: &[u8]) -> (u16, String) {
+    post_as(addr, &addr.to_string(), "application/json", body)
+}
+
+/// Posts a body of some type to some host name.
+pub fn post_as(addr: SocketAddr, host: &str, kind: &str, body: &[u8]) -> (u16, String) {
     let mut stream = TcpStream::connect(addr).unwrap();
     let head = format!(
-        "POST / HTTP/1.1\r\nhost: {addr}\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
+        "POST / HTTP/1.1\r\nhost: {host}\r\ncontent-type: {kind}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
         body.len()
     );
     // A server that refuses a body may hang up before it has read it all.
