@@ -1,0 +1,405 @@
+//! The one task that owns the core: feeds it, and performs what it says, in order. It never waits for a peer,
+//! the chain or work: those run beside it and come back as events.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use alloy_primitives::{Address, B256};
+use futures::StreamExt;
+use rialto_chain::{Chain, EventBatch, MarketEvent, Sender};
+use rialto_exec::CancelFlag;
+use rialto_net::{AskPublisher, ProviderSession};
+use tokio::{
+    sync::{broadcast, mpsc, oneshot},
+    task::AbortHandle,
+    time::{MissedTickBehavior, interval},
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use super::{
+    asks,
+    clock::Clock,
+    error::ProviderError,
+    facts,
+    journal::{Journal, blocking},
+    runner::{Runner, lock},
+    session::{self, MAX_OUTBOUND_MESSAGES, Outbound, Seal},
+};
+use crate::core::{Call, Core, Effect, Event, Outcome, ProviderEvent, Refusal, Status, Work};
+
+/// Things that wait for the driver; whoever brings more waits.
+pub(crate) const MAX_INPUTS: usize = 1024;
+/// How often the core is told the time.
+const TICK: Duration = Duration::from_secs(1);
+/// The account is looked at again after so many ticks, even if no event says that it changed.
+const ACCOUNT_TICKS: u32 = 30;
+/// Blocks below the last ones heard that are heard again after a restart: what a reorg may have changed meanwhile.
+const REHEARD_BLOCKS: u64 = 128;
+
+/// What comes to the driver.
+pub(crate) enum Input {
+    /// For the core.
+    Event(Event),
+    /// A requester connected.
+    Session(Box<ProviderSession>),
+    /// The chain moved.
+    Chain(EventBatch),
+    /// The chain's stream broke: history changed deeper than it remembers.
+    ChainBroke,
+    /// Somebody asks.
+    Status(oneshot::Sender<Status>),
+    /// Somebody waits until everything accepted is done.
+    Drain(oneshot::Sender<()>),
+}
+
+pub(crate) struct Driver {
+    pub core: Core,
+    pub clock: Clock,
+    pub chain: Chain,
+    pub sender: Sender,
+    pub journal: Journal,
+    pub runner: Arc<Runner>,
+    pub publisher: AskPublisher,
+    pub seal: Seal,
+    pub first_block: u64,
+    pub inputs: mpsc::Sender<Input>,
+    pub events: broadcast::Sender<ProviderEvent>,
+    pub cancel: CancellationToken,
+    pub tasks: TaskTracker,
+    pub sessions: HashMap<u64, Open>,
+    pub next_session: u64,
+    pub jobs: HashMap<B256, Job>,
+    pub drained: Vec<oneshot::Sender<()>>,
+}
+
+/// A session as the driver knows it.
+pub(crate) struct Open {
+    peer: B256,
+    outbound: mpsc::Sender<Outbound>,
+}
+
+/// An order being fetched or run.
+pub(crate) struct Job {
+    cancel: CancelFlag,
+    task: AbortHandle,
+}
+
+impl Drop for Job {
+    fn drop(&mut self) {
+        self.cancel.cancel();
+        self.task.abort();
+    }
+}
+
+impl Driver {
+    /// Runs until cancelled, or until the journal can't be written.
+    pub async fn run(mut self, mut inputs: mpsc::Receiver<Input>, accounts: (u128, u64)) -> Result<(), ProviderError> {
+        self.start(accounts).await?;
+        let mut ticks = interval(TICK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        let mut count = 0u32;
+        let cancel = self.cancel.clone();
+        loop {
+            let input = tokio::select! {
+                biased;
+                () = cancel.cancelled() => return Ok(()),
+                _ = ticks.tick() => {
+                    count = count.wrapping_add(1);
+                    if count.is_multiple_of(ACCOUNT_TICKS) {
+                        self.look_at_account();
+                    }
+                    Input::Event(Event::Tick)
+                }
+                input = inputs.recv() => match input {
+                    Some(input) => input,
+                    None => return Ok(()),
+                },
+            };
+            self.take(input).await?;
+            if !self.drained.is_empty() && self.core.idle() {
+                for waiting in self.drained.drain(..) {
+                    // Whoever gave up waiting does not need to know.
+                    let _ = waiting.send(());
+                }
+            }
+        }
+    }
+
+    async fn start(&mut self, (account, counter): (u128, u64)) -> Result<(), ProviderError> {
+        let from_block = self.core.cursor().saturating_sub(REHEARD_BLOCKS).max(self.first_block);
+        self.feed(Event::Started { from_block, counter, account }).await?;
+        let (mut events, inputs) = (self.chain.events(from_block), self.inputs.clone());
+        self.beside(async move {
+            while let Some(batch) = events.next().await {
+                if inputs.send(Input::Chain(batch)).await.is_err() {
+                    return;
+                }
+            }
+            let _ = inputs.send(Input::ChainBroke).await;
+        });
+        Ok(())
+    }
+
+    async fn take(&mut self, input: Input) -> Result<(), ProviderError> {
+        match input {
+            Input::Event(Event::Disconnected { session }) => self.gone(session).await,
+            Input::Event(event) => self.feed(event).await,
+            Input::Session(session) => self.welcome(*session).await,
+            Input::Chain(batch) => self.chain_moved(batch).await,
+            Input::ChainBroke => {
+                tracing::error!("the chain rewrote its history; starting over");
+                let account = self.core.status().account;
+                let counter = self.chain.ask_counter(self.core.config().provider).await?;
+                self.start((account, counter)).await
+            }
+            Input::Status(waiting) => {
+                let _ = waiting.send(self.core.status());
+                Ok(())
+            }
+            Input::Drain(waiting) => {
+                self.drained.push(waiting);
+                self.feed(Event::Drain).await
+            }
+        }
+    }
+
+    async fn welcome(&mut self, session: ProviderSession) -> Result<(), ProviderError> {
+        let (id, peer) = (self.next_session, session.peer());
+        self.next_session += 1;
+        let (outbound, queue) = mpsc::channel(MAX_OUTBOUND_MESSAGES);
+        self.sessions.insert(id, Open { peer, outbound });
+        lock(&self.runner.peers).insert(peer, session.peer_addr());
+        self.feed(Event::Connected { session: id, peer }).await?;
+        let serving = session::serve(id, session, self.inputs.clone(), queue, self.runner.clone(), self.seal.clone());
+        let inputs = self.inputs.clone();
+        let task = self.beside(serving);
+        self.beside(async move {
+            // However it ended, a panic included.
+            let _ = task.await;
+            let _ = inputs.send(Input::Event(Event::Disconnected { session: id })).await;
+        });
+        Ok(())
+    }
+
+    async fn gone(&mut self, session: u64) -> Result<(), ProviderError> {
+        if let Some(open) = self.sessions.remove(&session) {
+            self.forget_peer(open.peer);
+        }
+        self.feed(Event::Disconnected { session }).await
+    }
+
+    fn forget_peer(&self, peer: B256) {
+        if !self.sessions.values().any(|open| open.peer == peer) {
+            lock(&self.runner.peers).remove(&peer);
+        }
+    }
+
+    async fn chain_moved(&mut self, batch: EventBatch) -> Result<(), ProviderError> {
+        self.clock.chain_says(batch.time);
+        let me = self.core.config().provider;
+        let ours = |event: &MarketEvent| match event.deal() {
+            Some(deal) => self.core.deal(deal).is_some(),
+            None => moves_account(event, me),
+        };
+        let all = || batch.added.iter().chain(&batch.removed);
+        let opened = |event: &MarketEvent| matches!(event, MarketEvent::DealOpened { deal, .. } if deal.provider == me);
+        let touched = all().any(|(_, event)| ours(event) || opened(event));
+        let removed = batch.removed.iter().map(|(meta, _)| facts::log_id(meta)).collect();
+        let added = batch.added.iter().filter_map(|(meta, event)| facts::fact(meta, event)).collect();
+        self.feed(Event::Chain { removed, added, head: batch.through }).await?;
+        if touched {
+            self.look_at_account();
+        }
+        Ok(())
+    }
+
+    fn look_at_account(&self) {
+        let (chain, inputs, me) = (self.chain.clone(), self.inputs.clone(), self.core.config().provider);
+        self.beside(async move {
+            match futures::try_join!(chain.account(me), chain.ask_counter(me)) {
+                Ok((account, counter)) => {
+                    let _ = inputs.send(Input::Event(Event::Account { account, counter })).await;
+                }
+                Err(error) => tracing::warn!(%error, "account not read"),
+            }
+        });
+    }
+
+    /// One event through the core, and everything that follows from it.
+    async fn feed(&mut self, event: Event) -> Result<(), ProviderError> {
+        for effect in self.core.handle(self.clock.now(), event) {
+            if let Effect::Persist(records) = effect {
+                let journal = self.journal.clone();
+                blocking(move || journal.append(&records)).await?;
+            } else {
+                self.perform(effect);
+            }
+        }
+        Ok(())
+    }
+
+    fn perform(&mut self, effect: Effect) {
+        match effect {
+            Effect::Persist(_) => unreachable!("written by `feed`"),
+            Effect::Send { session, message } => self.post(session, Outbound::Message(message)),
+            Effect::SendReceipt { session, deal, receipt } => self.post(session, Outbound::Receipt { deal, receipt }),
+            Effect::Hangup { session } => {
+                // What was posted is still sent; then the session ends by itself.
+                if let Some(open) = self.sessions.remove(&session) {
+                    self.forget_peer(open.peer);
+                }
+            }
+            Effect::CheckSignature { check, signer, digest, signature } => {
+                self.ask_wallet(check, signer, digest, signature.to_vec());
+            }
+            Effect::Publish(ask) => {
+                let (node, publisher, seal) = (self.runner.node.clone(), self.publisher.clone(), self.seal.clone());
+                self.beside(asks::publish(ask, node, publisher, seal));
+            }
+            Effect::Fetch(work) => self.fetch(work),
+            Effect::Run(work) => self.run_order(work),
+            Effect::Rerun { work, task } => self.rerun(work, task),
+            Effect::Stop { order } => drop(self.jobs.remove(&order)),
+            Effect::Transact { intent, call } => self.transact(intent, call),
+            Effect::Release { deal, peer } => self.runner.release(deal, peer),
+            Effect::Tell(event) => {
+                tracing::info!(?event, "provider");
+                let _ = self.events.send(event);
+            }
+        }
+    }
+
+    /// Posts a message; a requester that does not take them loses its session, not our memory.
+    fn post(&mut self, session: u64, message: Outbound) {
+        let Some(open) = self.sessions.get(&session) else { return };
+        if open.outbound.try_send(message).is_err()
+            && let Some(open) = self.sessions.remove(&session)
+        {
+            self.forget_peer(open.peer);
+        }
+    }
+
+    fn ask_wallet(&self, check: u64, signer: Address, digest: B256, signature: Vec<u8>) {
+        let (chain, inputs) = (self.chain.clone(), self.inputs.clone());
+        self.beside(async move {
+            let valid = chain.is_valid_signature(signer, digest, &signature).await.unwrap_or_else(|error| {
+                tracing::warn!(%signer, %error, "wallet not asked");
+                false
+            });
+            let _ = inputs.send(Input::Event(Event::SignatureChecked { check, valid })).await;
+        });
+    }
+
+    fn fetch(&mut self, work: Work) {
+        let (runner, inputs, order) = (self.runner.clone(), self.inputs.clone(), work.hash);
+        let fetching = self.beside(async move { runner.fetch(&work).await });
+        let job = Job { cancel: CancelFlag::new(), task: fetching.abort_handle() };
+        self.jobs.insert(order, job);
+        self.beside(async move {
+            let result = match fetching.await {
+                Ok(Some(result)) => result,
+                Ok(None) => return,
+                Err(error) if error.is_cancelled() => return,
+                Err(error) => Err(Refusal::Attempt(error.to_string())),
+            };
+            let _ = inputs.send(Input::Event(Event::Fetched { order, result })).await;
+        });
+    }
+
+    fn run_order(&mut self, work: Work) {
+        let (runner, inputs, order) = (self.runner.clone(), self.inputs.clone(), work.hash);
+        let cancel = CancelFlag::new();
+        let (flag, telling) = (cancel.clone(), inputs.clone());
+        let progress = move |done| {
+            let _ = telling.try_send(Input::Event(Event::Progress { order, done }));
+        };
+        let running = self.beside(async move { runner.run(&work, flag, progress).await });
+        self.jobs.insert(order, Job { cancel: cancel.clone(), task: running.abort_handle() });
+        self.beside(async move {
+            let result = match running.await {
+                Ok(Some(result)) => result,
+                Ok(None) => return,
+                Err(error) if error.is_cancelled() => return,
+                Err(error) => Err(Refusal::Attempt(error.to_string())),
+            };
+            if !cancel.is_cancelled() {
+                let _ = inputs.send(Input::Event(Event::Ran { order, result })).await;
+            }
+        });
+    }
+
+    fn rerun(&self, work: Work, task: u32) {
+        let (runner, inputs) = (self.runner.clone(), self.inputs.clone());
+        let order = work.hash;
+        let running = self.beside(async move { runner.rerun(&work, task).await });
+        self.beside(async move {
+            let same = match running.await {
+                Ok(Some(Ok(same))) => Some(same),
+                Ok(Some(Err(why))) => {
+                    tracing::warn!(%order, task, %why, "rejected task not run again");
+                    None
+                }
+                Ok(None) => return,
+                Err(error) => {
+                    tracing::warn!(%order, task, %error, "rejected task not run again");
+                    None
+                }
+            };
+            let _ = inputs.send(Input::Event(Event::Reran { order, task, same })).await;
+        });
+    }
+
+    fn transact(&self, intent: String, call: Call) {
+        let (runner, sender, inputs) = (self.runner.clone(), self.sender.clone(), self.inputs.clone());
+        let name = intent.clone();
+        let sending = self.beside(async move { transact(&runner, &sender, &name, call).await });
+        self.beside(async move {
+            let outcome = match sending.await {
+                Ok(Some(outcome)) => outcome,
+                Ok(None) => return,
+                Err(_) => Outcome::Unsent,
+            };
+            let _ = inputs.send(Input::Event(Event::Transacted { intent, outcome })).await;
+        });
+    }
+
+    /// Starts a task that ends with the service; `None` if that came first.
+    fn beside<T: Send + 'static>(
+        &self,
+        task: impl Future<Output = T> + Send + 'static,
+    ) -> tokio::task::JoinHandle<Option<T>> {
+        let cancel = self.cancel.clone();
+        self.tasks.spawn(async move { cancel.run_until_cancelled(task).await })
+    }
+}
+
+/// Whether an event that is about no deal moves our account or asks.
+fn moves_account(event: &MarketEvent, me: Address) -> bool {
+    match event {
+        MarketEvent::Deposited { account, .. } | MarketEvent::Withdrawn { account, .. } => *account == me,
+        MarketEvent::AsksCancelled { provider, .. } => *provider == me,
+        _ => false,
+    }
+}
+
+async fn transact(runner: &Runner, sender: &Sender, intent: &str, call: Call) -> Outcome {
+    let call = match facts::market_call(call) {
+        Ok(call) => call,
+        Err(reveal) => {
+            let (journal, order) = (runner.journal.clone(), reveal.receipt.order);
+            let Ok(results) = blocking(move || journal.results(order)).await else { return Outcome::Reverted };
+            let Ok(outputs) = runner.outputs(&results).await else { return Outcome::Reverted };
+            let Some(call) = reveal.with(&results, &outputs) else { return Outcome::Reverted };
+            call
+        }
+    };
+    match sender.send(intent, call).await {
+        Ok(mined) => {
+            tracing::info!(intent, tx = %mined.tx, gas = mined.gas_used, "transaction mined");
+            Outcome::Mined
+        }
+        Err(error) => {
+            tracing::warn!(intent, %error, "transaction not mined");
+            facts::outcome_of(&error)
+        }
+    }
+}

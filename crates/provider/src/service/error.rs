@@ -1,0 +1,30 @@
+//! Why a provider could not start or go on.
+
+use rialto_chain::{ChainError, SendError};
+use rialto_net::NetError;
+
+/// Failure of the service.
+#[derive(Debug, thiserror::Error)]
+pub enum ProviderError {
+    /// The journal could not be opened, read or written.
+    #[error("[P-SVC-001] journal: {0}")]
+    Journal(String),
+    /// The journal belongs to another provider or market.
+    #[error("[P-SVC-002] the data folder belongs to {0}: use one folder per provider and market")]
+    ForeignJournal(String),
+    /// The data folder cannot be used.
+    #[error("[P-SVC-003] data folder: {0}")]
+    Folder(#[from] std::io::Error),
+    /// The chain.
+    #[error("[P-SVC-004] {0}")]
+    Chain(#[from] ChainError),
+    /// The sender of transactions.
+    #[error("[P-SVC-005] {0}")]
+    Sender(#[from] SendError),
+    /// The network.
+    #[error("[P-SVC-006] {0}")]
+    Net(#[from] NetError),
+    /// The service has ended.
+    #[error("[P-SVC-007] the provider has stopped")]
+    Stopped,
+}

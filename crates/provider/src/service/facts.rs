@@ -1,0 +1,187 @@
+//! Chain events as facts, and calls as transactions.
+
+use rialto_chain::{CaseKind as ChainCase, CaseOutcome, LogMeta, MarketCall, MarketEvent, RevealArgs, SendError};
+use rialto_protocol::{
+    Bytes,
+    model::MAX_REVEAL_BYTES,
+    receipt::SumTree,
+    types::{Deal, Order, Receipt},
+};
+
+use crate::core::{Call, CaseId, CaseKind, Fact, LogId, Outcome, Results, What};
+
+/// Where a log stands.
+pub(crate) fn log_id(meta: &LogMeta) -> LogId {
+    LogId { block: meta.block, index: meta.index, hash: meta.block_hash }
+}
+
+/// What an event says about a deal; `None` if nothing that a provider needs.
+pub(crate) fn fact(meta: &LogMeta, event: &MarketEvent) -> Option<Fact> {
+    let deal = event.deal()?;
+    let opened =
+        |kind, subject, task, seq, deadline| What::CaseOpened { case: CaseId { kind, subject, task }, seq, deadline };
+    let ended = |kind, subject, task, paid| What::CaseEnded { case: CaseId { kind, subject, task }, paid };
+    let what = match event {
+        MarketEvent::DealOpened { deal, .. } => What::Opened(Box::new(deal.clone())),
+        MarketEvent::Redeemed { paid, orders, .. } => What::Redeemed { paid: *paid, orders: *orders },
+        MarketEvent::DealClosed { paid, .. } => What::Closed { paid: *paid },
+        MarketEvent::Claimed { order, seq, deadline, .. } => opened(CaseKind::Claim, *order, 0, *seq, *deadline),
+        MarketEvent::LateNoticed { order, seq, deadline, .. } => opened(CaseKind::Late, *order, 0, *seq, *deadline),
+        MarketEvent::Demanded { receipt, task, seq, deadline, .. } => {
+            opened(CaseKind::Demand, *receipt, *task, *seq, *deadline)
+        }
+        MarketEvent::Held { game, deadline, .. } => opened(CaseKind::Hold, *game, 0, 0, *deadline),
+        MarketEvent::Answered { order, .. } => ended(CaseKind::Late, *order, 0, 0),
+        MarketEvent::Revealed { receipt, task, .. } => ended(CaseKind::Demand, *receipt, *task, 0),
+        MarketEvent::Lifted { game, .. } => ended(CaseKind::Hold, *game, 0, 0),
+        MarketEvent::CaseSettled { subject, kind, task, outcome, amount, .. } => {
+            let paid = if *outcome == CaseOutcome::Paid { *amount } else { 0 };
+            ended(case_kind(*kind)?, *subject, *task, paid)
+        }
+        MarketEvent::Deposited { .. }
+        | MarketEvent::Withdrawn { .. }
+        | MarketEvent::Announced { .. }
+        | MarketEvent::AsksCancelled { .. } => return None,
+    };
+    Some(Fact { at: log_id(meta), deal, what })
+}
+
+fn case_kind(kind: ChainCase) -> Option<CaseKind> {
+    match kind {
+        ChainCase::Claim => Some(CaseKind::Claim),
+        ChainCase::Late => Some(CaseKind::Late),
+        ChainCase::Demand => Some(CaseKind::Demand),
+        ChainCase::Hold => Some(CaseKind::Hold),
+        _ => None,
+    }
+}
+
+fn chain_case(kind: CaseKind) -> ChainCase {
+    match kind {
+        CaseKind::Claim => ChainCase::Claim,
+        CaseKind::Late => ChainCase::Late,
+        CaseKind::Demand => ChainCase::Demand,
+        CaseKind::Hold => ChainCase::Hold,
+    }
+}
+
+/// The transaction of a call that needs nothing from the journal; a reveal does.
+pub(crate) fn market_call(call: Call) -> Result<MarketCall, Reveal> {
+    Ok(match call {
+        Call::Redeem { deal, voucher } => {
+            MarketCall::Redeem { deal: *deal, voucher: voucher.value, signature: voucher.signature }
+        }
+        Call::Claim { deal, order, receipt } => {
+            MarketCall::Claim { deal: *deal, order: order.value, signature: order.signature, receipt }
+        }
+        Call::Answer { deal, order, receipt } => MarketCall::Answer { deal: *deal, order: *order, receipt },
+        Call::Settle { deal, case: CaseId { kind, subject, task } } => {
+            MarketCall::Settle { deal: *deal, kind: chain_case(kind), subject, task }
+        }
+        Call::Expire { deal } => MarketCall::Expire { deal: *deal },
+        Call::Reveal { deal, order, receipt, task } => {
+            return Err(Reveal { deal: *deal, order: *order, receipt, task });
+        }
+    })
+}
+
+/// A reveal that still lacks the task's end, proof and output.
+pub(crate) struct Reveal {
+    pub deal: Deal,
+    pub order: Order,
+    pub receipt: Receipt,
+    pub task: u32,
+}
+
+impl Reveal {
+    /// With what the journal holds; `outputs` are all tasks' outputs, concatenated. `None` if they don't fit the order.
+    pub fn with(self, results: &Results, outputs: &[u8]) -> Option<MarketCall> {
+        let Self { deal, order, receipt, task } = self;
+        let limit = order.fuelLimit;
+        let halted = *results.halted.get(task as usize)?;
+        let tree = SumTree::new(results.halted.iter().map(|halted| (halted.hash(), halted.fuel_used(limit))));
+        let proof = tree.proof(task)?;
+        let before: u64 = results.halted.iter().take(task as usize).map(|halted| halted.out_len).sum();
+        let output = if halted.out_len > MAX_REVEAL_BYTES {
+            Bytes::new()
+        } else {
+            let from = usize::try_from(before).ok()?;
+            Bytes::copy_from_slice(outputs.get(from..from + halted.out_len as usize)?)
+        };
+        let fuel = halted.fuel_used(limit);
+        Some(MarketCall::Reveal(Box::new(RevealArgs { deal, order, receipt, task, fuel, halted, proof, output })))
+    }
+}
+
+/// How a transaction that was not mined is to be taken. What the chain can't decide now is tried again under
+/// the same intent; everything else needs a new one.
+pub(crate) fn outcome_of(error: &SendError) -> Outcome {
+    match error {
+        SendError::Chain(_)
+        | SendError::FeeAboveCap { .. }
+        | SendError::NoGasMoney { .. }
+        | SendError::Stuck { .. }
+        | SendError::Stopped
+        | SendError::Busy { .. } => Outcome::Unsent,
+        _ => Outcome::Reverted,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rialto_protocol::{
+        Address, B256,
+        receipt::{Halted, Status, SumNode, verify_leaf},
+        wire::Payload,
+    };
+
+    fn halted(out_len: u64) -> Halted {
+        Halted { status: Status::Finished, exit_code: 0, out_hash: B256::ZERO, out_len, fuel_left: 1, digest: 0 }
+    }
+
+    #[test]
+    fn a_reveal_shows_the_right_task() {
+        let deal = Deal {
+            ask: B256::ZERO,
+            requester: Address::ZERO,
+            provider: Address::ZERO,
+            budget: 0,
+            collateral: 0,
+            price: 0,
+            taskFee: 0,
+            latePenalty: 0,
+            openedAt: 0,
+            expiry: 0,
+            court: Address::ZERO,
+            salt: 0,
+        };
+        let order = Order {
+            deal: B256::ZERO,
+            seq: 0,
+            program: B256::ZERO,
+            inputs: B256::ZERO,
+            tasks: 3,
+            fuelLimit: 10,
+            outLimit: 10,
+            maxPages: 1,
+            seed: 0,
+            dueBy: 0,
+        };
+        let receipt = Receipt { order: B256::ZERO, root: B256::ZERO, fuel: 0, fee: 0 };
+        let results = Results {
+            halted: vec![halted(2), halted(3), halted(MAX_REVEAL_BYTES + 1)],
+            outputs: Payload::Inline(Bytes::new()),
+        };
+        let root = SumTree::new(results.halted.iter().map(|h| (h.hash(), 9))).root();
+        let reveal = |task| Reveal { deal: deal.clone(), order: order.clone(), receipt: receipt.clone(), task };
+        for (task, output) in [(1, b"bcd".as_slice()), (2, b"")] {
+            let Some(MarketCall::Reveal(args)) = reveal(task).with(&results, b"aabcd") else { panic!() };
+            assert_eq!((args.output.as_ref(), args.fuel), (output, 9));
+            let proof: Vec<SumNode> = args.proof;
+            assert!(verify_leaf(root, 3, task, args.halted.hash(), args.fuel, &proof));
+        }
+        assert!(reveal(3).with(&results, b"aabcd").is_none());
+        assert!(reveal(1).with(&results, b"aab").is_none());
+    }
+}

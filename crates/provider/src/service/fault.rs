@@ -1,0 +1,90 @@
+//! Lying, for demonstrations and tests: results that are consistent in themselves and wrong.
+
+use rialto_exec::Outcome;
+use rialto_protocol::{Bytes, receipt::output_hash};
+
+/// Corrupts the results of some tasks after they ran. Which ones depends on the order's number and the task's
+/// index alone; running a task again to check it is honest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// Every so many tasks, the last byte of the output is another one.
+    CorruptOutput {
+        /// 1: all tasks.
+        every: u32,
+    },
+    /// Every so many tasks, the fuel is twice what was used (at most the limit).
+    OverstateFuel {
+        /// 1: all tasks.
+        every: u32,
+    },
+}
+
+impl Fault {
+    fn hits(self, seq: u64, task: u32) -> bool {
+        let (Self::CorruptOutput { every } | Self::OverstateFuel { every }) = self;
+        seq.wrapping_add(task.into()).is_multiple_of(every.max(1).into())
+    }
+
+    /// Falsifies an order's outcomes.
+    pub(crate) fn apply(self, seq: u64, fuel_limit: u64, outcomes: &mut [Outcome]) {
+        for (task, outcome) in (0..).zip(outcomes) {
+            if self.hits(seq, task) {
+                self.falsify(fuel_limit, outcome);
+            }
+        }
+    }
+
+    fn falsify(self, fuel_limit: u64, outcome: &mut Outcome) {
+        let halted = &mut outcome.halted;
+        match self {
+            Self::CorruptOutput { .. } => {
+                let mut output = outcome.output.to_vec();
+                match output.last_mut() {
+                    Some(last) => *last ^= 0xff,
+                    None => halted.exit_code ^= 1,
+                }
+                halted.out_hash = output_hash(&output);
+                outcome.output = Bytes::from(output).into();
+            }
+            Self::OverstateFuel { .. } => {
+                let used = halted.fuel_used(fuel_limit).saturating_mul(2).min(fuel_limit);
+                halted.fuel_left = i64::try_from(fuel_limit - used).unwrap_or(i64::MAX);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rialto_protocol::{
+        B256,
+        receipt::{Halted, Status},
+    };
+
+    #[test]
+    fn lies_are_consistent_and_deterministic() {
+        let output = b"hello".to_vec();
+        let honest = Outcome {
+            halted: Halted {
+                status: Status::Finished,
+                exit_code: 0,
+                out_hash: output_hash(&output),
+                out_len: 5,
+                fuel_left: 70,
+                digest: 0,
+            },
+            output: output.into(),
+        };
+        let mut all = vec![honest.clone(); 7];
+        Fault::CorruptOutput { every: 3 }.apply(1, 100, &mut all);
+        let wrong: Vec<_> = (0..7).filter(|i| all[*i] != honest).collect();
+        assert_eq!(wrong, [2, 5]);
+        assert_eq!(all[2].halted.out_hash, output_hash(&all[2].output));
+        assert_ne!(all[2].halted.out_hash, B256::ZERO);
+        let mut one = vec![honest.clone()];
+        Fault::OverstateFuel { every: 1 }.apply(9, 100, &mut one);
+        assert_eq!(one[0].halted.fuel_used(100), 60);
+        assert_eq!(one[0].output, honest.output);
+    }
+}

@@ -1,0 +1,127 @@
+//! The journal on disk: one redb table, the newest value of a key counts, every batch is atomic and synced.
+
+use std::{path::Path, sync::Arc};
+
+use alloy_primitives::B256;
+use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
+
+use super::error::ProviderError;
+use crate::core::{Record, Results, journal::Key};
+
+/// Rows of this version. Another version's journal is not read.
+const ROWS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("provider-rows-1");
+/// Whose journal it is.
+const OWNER: TableDefinition<'_, &str, &str> = TableDefinition::new("owner");
+
+/// The journal. Clones share it. Blocking.
+#[derive(Clone)]
+pub(crate) struct Journal(Arc<Database>);
+
+fn broken(error: impl Into<redb::Error>) -> ProviderError {
+    ProviderError::Journal(error.into().to_string())
+}
+
+impl Journal {
+    /// Opens the journal of `owner`, or begins it.
+    pub fn open(path: &Path, owner: &str) -> Result<Self, ProviderError> {
+        let db = Database::create(path).map_err(broken)?;
+        let write = db.begin_write().map_err(broken)?;
+        {
+            write.open_table(ROWS).map_err(broken)?;
+            let mut table = write.open_table(OWNER).map_err(broken)?;
+            let known = table.get("owner").map_err(broken)?.map(|value| value.value().to_string());
+            match known {
+                Some(known) if known != owner => return Err(ProviderError::ForeignJournal(known)),
+                Some(_) => {}
+                None => drop(table.insert("owner", owner).map_err(broken)?),
+            }
+        }
+        write.commit().map_err(broken)?;
+        Ok(Self(Arc::new(db)))
+    }
+
+    /// Writes all of it, or nothing.
+    pub fn append(&self, records: &[Record]) -> Result<(), ProviderError> {
+        let write = self.0.begin_write().map_err(broken)?;
+        {
+            let mut table = write.open_table(ROWS).map_err(broken)?;
+            for (key, value) in records.iter().flat_map(Record::writes) {
+                match value {
+                    Some(value) => drop(table.insert(key.as_bytes(), value.as_slice()).map_err(broken)?),
+                    None => drop(table.remove(key.as_bytes()).map_err(broken)?),
+                }
+            }
+        }
+        write.commit().map_err(broken)
+    }
+
+    /// Every row that a core is restored from.
+    pub fn load(&self) -> Result<Vec<Record>, ProviderError> {
+        let read = self.0.begin_read().map_err(broken)?;
+        let table = read.open_table(ROWS).map_err(broken)?;
+        let end = Key::bulk();
+        let rows = table.range::<&[u8]>(..end.as_bytes()).map_err(broken)?;
+        rows.map(|row| {
+            let (_, value) = row.map_err(broken)?;
+            Record::read(value.value()).map_err(|error| ProviderError::Journal(error.to_string()))
+        })
+        .collect()
+    }
+
+    /// An order's inputs, as they came.
+    pub fn inputs(&self, order: B256) -> Result<rialto_protocol::wire::Payload, ProviderError> {
+        match self.get(&Key::inputs(order))? {
+            Some(Record::Inputs(_, payload)) => Ok(payload),
+            _ => Err(ProviderError::Journal(format!("no inputs of order {order}"))),
+        }
+    }
+
+    /// An order's results.
+    pub fn results(&self, order: B256) -> Result<Results, ProviderError> {
+        match self.get(&Key::results(order))? {
+            Some(Record::Results(_, results)) => Ok(results),
+            _ => Err(ProviderError::Journal(format!("no results of order {order}"))),
+        }
+    }
+
+    fn get(&self, key: &Key) -> Result<Option<Record>, ProviderError> {
+        let read = self.0.begin_read().map_err(broken)?;
+        let table = read.open_table(ROWS).map_err(broken)?;
+        let Some(value) = table.get(key.as_bytes()).map_err(broken)? else { return Ok(None) };
+        Record::read(value.value()).map(Some).map_err(|error| ProviderError::Journal(error.to_string()))
+    }
+}
+
+/// Runs disk work off the async threads.
+pub(crate) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, ProviderError> + Send + 'static,
+) -> Result<T, ProviderError> {
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(ProviderError::Journal(error.to_string())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::MarketRow;
+    use rialto_protocol::wire::Payload;
+
+    #[test]
+    fn keeps_the_newest_and_its_owner() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("journal");
+        let order = B256::repeat_byte(1);
+        let row = |cursor| Record::Market(MarketRow { cursor, ..MarketRow::default() });
+        let inputs = Payload::Inline(b"x".as_slice().into());
+        {
+            let journal = Journal::open(&path, "me").unwrap();
+            journal.append(&[row(1), Record::Inputs(order, inputs.clone())]).unwrap();
+            journal.append(&[row(2)]).unwrap();
+        }
+        assert!(matches!(Journal::open(&path, "you"), Err(ProviderError::ForeignJournal(known)) if known == "me"));
+        let journal = Journal::open(&path, "me").unwrap();
+        assert_eq!(journal.load().unwrap(), [row(2)]);
+        assert_eq!(journal.inputs(order).unwrap(), inputs);
+        journal.append(&[Record::ForgetOrder(order)]).unwrap();
+        assert!(journal.inputs(order).is_err());
+    }
+}

@@ -1,0 +1,255 @@
+//! The service: a core, and everything that performs its effects.
+//!
+//! | module | knows |
+//! |---|---|
+//! | `driver` | the one task that owns the core |
+//! | `session` | reading and writing one session |
+//! | `runner` | fetching, checking, running |
+//! | `journal` | rows on disk |
+//! | `facts` | chain events as facts, calls as transactions |
+//! | `asks` | publishing, and judging the asks of others |
+//! | `clock` | the time |
+//! | [`Fault`] | lying, for demonstrations |
+
+mod asks;
+mod clock;
+mod driver;
+mod error;
+mod facts;
+mod fault;
+mod journal;
+mod runner;
+mod session;
+
+use std::{
+    collections::HashMap,
+    path::PathBuf,
+    sync::{Arc, Mutex},
+};
+
+use alloy_primitives::{Address, Bytes};
+use rialto_chain::{Chain, MarketCall, PrivateKeySigner, Sender};
+use rialto_exec::Engine;
+use rialto_net::Node;
+use rialto_protocol::{keccak256, types::ask_topic, wire::PeerAddr};
+use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio_util::{
+    sync::{CancellationToken, DropGuard},
+    task::TaskTracker,
+};
+
+use crate::core::{AskConfig, Config, Core, Limits, Money, ProviderEvent, Status};
+use driver::{Driver, Input, MAX_INPUTS};
+use runner::{Runner, lock};
+use session::Seal;
+
+pub use error::ProviderError;
+pub use fault::Fault;
+
+/// Events kept for a slow watcher; older ones are lost to it.
+const MAX_WATCHED_EVENTS: usize = 4096;
+
+/// How a provider is set up.
+#[derive(Clone, Debug)]
+pub struct ProviderConfig {
+    /// Folder of journal and sender; one per provider and market.
+    pub data_dir: PathBuf,
+    /// Key of the account that sells.
+    pub signer: PrivateKeySigner,
+    /// What is offered.
+    pub asks: AskConfig,
+    /// What is accepted.
+    pub limits: Limits,
+    /// What is risked.
+    pub money: Money,
+    /// Peers through which gossip is joined.
+    pub bootstrap: Vec<PeerAddr>,
+    /// Whether to announce our address on chain, once per address: postcard of [`PeerAddr`].
+    pub announce: bool,
+    /// Block of the market's creation: where its events begin.
+    pub first_block: u64,
+    /// Corrupts results. For demonstrations and tests only.
+    pub fault: Option<Fault>,
+}
+
+impl ProviderConfig {
+    /// Defaults for a key and a folder. The offer's `cores` and `fuel_per_second` should say what the machine has.
+    pub fn new(data_dir: impl Into<PathBuf>, signer: PrivateKeySigner) -> Self {
+        Self {
+            data_dir: data_dir.into(),
+            signer,
+            asks: AskConfig::default(),
+            limits: Limits::default(),
+            money: Money::default(),
+            bootstrap: Vec::new(),
+            announce: false,
+            first_block: 0,
+            fault: None,
+        }
+    }
+}
+
+/// A running provider. It stops when dropped.
+pub struct Provider {
+    account: Address,
+    sender: Sender,
+    inputs: mpsc::Sender<Input>,
+    events: broadcast::Sender<ProviderEvent>,
+    first_watcher: Mutex<Option<broadcast::Receiver<ProviderEvent>>>,
+    cancel: CancellationToken,
+    tasks: TaskTracker,
+    _stop_on_drop: DropGuard,
+}
+
+impl Provider {
+    /// Starts a provider, or takes up what an earlier one left in its data folder. It sells as soon as its
+    /// account in the market holds collateral for the smallest deal.
+    pub async fn start(
+        config: ProviderConfig,
+        chain: Chain,
+        node: Node,
+        engine: Engine,
+    ) -> Result<Self, ProviderError> {
+        let account = config.signer.address();
+        tokio::fs::create_dir_all(&config.data_dir).await?;
+        let core_config = Config {
+            provider: account,
+            endpoint: node.id(),
+            chain_id: chain.chain_id(),
+            market: chain.market(),
+            grace_seconds: chain.windows().grace,
+            asks: config.asks,
+            limits: config.limits.clone(),
+            money: config.money,
+        };
+        let owner = format!("provider {account} on chain {} market {}", chain.chain_id(), chain.market());
+        let path = config.data_dir.join("journal.redb");
+        let (journal, records) = journal::blocking(move || {
+            let journal = journal::Journal::open(&path, &owner)?;
+            let records = journal.load()?;
+            Ok((journal, records))
+        })
+        .await?;
+        let core = Core::restore(core_config, records);
+
+        let clock = clock::Clock::default();
+        clock.chain_says(chain.now().await?);
+        let accounts = futures::try_join!(chain.account(account), chain.ask_counter(account))?;
+        let sender = chain.sender(config.signer.clone(), &config.data_dir.join("sender.redb")).await?;
+        let seal = Seal { signer: config.signer, domain: chain.domain().clone() };
+        let check = asks::ChainCheck { chain: chain.clone(), clock: clock.clone(), domain: chain.domain().clone() };
+        let topic = ask_topic(chain.chain_id(), chain.market());
+        let (publisher, _) = node.asks(topic, config.bootstrap, Arc::new(check))?;
+
+        let (inputs, queue) = mpsc::channel(MAX_INPUTS);
+        let (events, first_watcher) = broadcast::channel(MAX_WATCHED_EVENTS);
+        let (cancel, tasks) = (CancellationToken::new(), TaskTracker::new());
+        let runner = Runner::new(node.clone(), engine, journal.clone(), config.limits, config.fault);
+        let driver = Driver {
+            core,
+            clock,
+            chain,
+            sender: sender.clone(),
+            journal,
+            runner: Arc::new(runner),
+            publisher,
+            seal,
+            first_block: config.first_block,
+            inputs: inputs.clone(),
+            events: events.clone(),
+            cancel: cancel.clone(),
+            tasks: tasks.clone(),
+            sessions: HashMap::new(),
+            next_session: 0,
+            jobs: HashMap::new(),
+            drained: Vec::new(),
+        };
+        tasks.spawn(drive(driver, queue, accounts, cancel.clone()));
+        tasks.spawn(accept(node.clone(), inputs.clone(), cancel.clone()));
+        if config.announce {
+            tasks.spawn(announce(node, sender.clone(), cancel.clone()));
+        }
+        Ok(Self {
+            account,
+            sender,
+            inputs,
+            events,
+            first_watcher: Mutex::new(Some(first_watcher)),
+            _stop_on_drop: cancel.clone().drop_guard(),
+            cancel,
+            tasks,
+        })
+    }
+
+    /// The account that sells.
+    pub fn account(&self) -> Address {
+        self.account
+    }
+
+    /// The one sender of the provider's key, for deposits and withdrawals.
+    pub fn sender(&self) -> &Sender {
+        &self.sender
+    }
+
+    /// What happens from now on; for the first who asks, from the start on.
+    pub fn events(&self) -> broadcast::Receiver<ProviderEvent> {
+        lock(&self.first_watcher).take().unwrap_or_else(|| self.events.subscribe())
+    }
+
+    /// What it is doing.
+    pub async fn status(&self) -> Result<Status, ProviderError> {
+        let (answer, answered) = oneshot::channel();
+        self.inputs.send(Input::Status(answer)).await.map_err(|_| ProviderError::Stopped)?;
+        answered.await.map_err(|_| ProviderError::Stopped)
+    }
+
+    /// Takes no new work, and returns once what was accepted is done and no transaction is under way. Sessions
+    /// stay open: requesters can still pay.
+    pub async fn drain(&self) -> Result<(), ProviderError> {
+        let (answer, answered) = oneshot::channel();
+        self.inputs.send(Input::Drain(answer)).await.map_err(|_| ProviderError::Stopped)?;
+        answered.await.map_err(|_| ProviderError::Stopped)
+    }
+
+    /// Stops at once. Everything that matters is on disk: the next start goes on from there. The node stays
+    /// open: it is the caller's.
+    pub async fn stop(self) {
+        self.cancel.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+        self.sender.stop().await;
+    }
+
+    /// Returns once the provider has stopped, by `stop` or because its journal could not be written.
+    pub async fn stopped(&self) {
+        self.cancel.cancelled().await;
+    }
+}
+
+async fn drive(driver: Driver, queue: mpsc::Receiver<Input>, accounts: (u128, u64), cancel: CancellationToken) {
+    // However it ends, a panic included, nothing goes on without the core.
+    let _stop = cancel.drop_guard();
+    if let Err(error) = driver.run(queue, accounts).await {
+        tracing::error!(%error, "the provider had to stop");
+    }
+}
+
+async fn accept(node: Node, inputs: mpsc::Sender<Input>, cancel: CancellationToken) {
+    while let Some(Some(session)) = cancel.run_until_cancelled(node.accept()).await {
+        if inputs.send(Input::Session(Box::new(session))).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Says on chain where we are; the same address is said once.
+async fn announce(node: Node, sender: Sender, cancel: CancellationToken) {
+    let bytes = match postcard::to_stdvec(&node.addr()) {
+        Ok(bytes) => Bytes::from(bytes),
+        Err(error) => return tracing::warn!(%error, "address not announced"),
+    };
+    let intent = format!("announce-{}", keccak256(&bytes));
+    if let Some(Err(error)) = cancel.run_until_cancelled(sender.send(intent, MarketCall::Announce(bytes))).await {
+        tracing::warn!(%error, "address not announced");
+    }
+}

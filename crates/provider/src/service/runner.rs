@@ -1,0 +1,304 @@
+//! Work: bringing an order's parts here, checking that they are what was signed, and running it.
+
+use std::{
+    collections::HashMap,
+    hash::Hash,
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use alloy_primitives::{B256, Bytes};
+use rialto_exec::{AttemptError, CancelFlag, Engine, Limits as TaskLimits, Outcome, Program, SharedData};
+use rialto_machine::input::{self, HalfHasher, MAX_HALF_BYTES};
+use rialto_net::{Blob, NetError, Node};
+use rialto_protocol::{
+    receipt::{inputs_root, task_seed},
+    types::Order,
+    wire::{BlobRef, MAX_INLINE_BYTES, Payload, PeerAddr},
+};
+use tokio::sync::Semaphore;
+
+use super::{Fault, journal::Journal, journal::blocking};
+use crate::core::{Limits, Refusal, Results, Work};
+
+/// Programs and shared inputs whose roots are remembered, each.
+const MAX_REMEMBERED: usize = 256;
+/// Programs compiled at once: it takes a core and much memory.
+const MAX_COMPILES: usize = 2;
+/// Rejected tasks run again at once.
+const MAX_RERUNS: usize = 1;
+/// Progress is told no more often.
+const PROGRESS_INTERVAL: Duration = Duration::from_millis(200);
+
+/// Everything work needs; shared by all tasks of the service.
+pub(crate) struct Runner {
+    pub node: Node,
+    pub engine: Engine,
+    pub journal: Journal,
+    pub limits: Limits,
+    pub fault: Option<Fault>,
+    /// Where connected peers are.
+    pub peers: Mutex<HashMap<B256, PeerAddr>>,
+    /// What must stay on disk, by deal.
+    pins: Mutex<HashMap<B256, HashMap<BlobRef, Blob>>>,
+    programs: Mutex<HashMap<BlobRef, Arc<Program>>>,
+    shared_roots: Mutex<HashMap<BlobRef, B256>>,
+    compiles: Semaphore,
+    reruns: Semaphore,
+}
+
+/// An order, ready to run.
+struct Loaded {
+    program: Arc<Program>,
+    shared: SharedData,
+    inputs: Vec<bytes::Bytes>,
+}
+
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    // Every critical section is a single map operation: a panic leaves nothing half-done.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Runner {
+    pub fn new(node: Node, engine: Engine, journal: Journal, limits: Limits, fault: Option<Fault>) -> Self {
+        Self {
+            node,
+            engine,
+            journal,
+            limits,
+            fault,
+            peers: Mutex::default(),
+            pins: Mutex::default(),
+            programs: Mutex::default(),
+            shared_roots: Mutex::default(),
+            compiles: Semaphore::new(MAX_COMPILES),
+            reruns: Semaphore::new(MAX_RERUNS),
+        }
+    }
+
+    /// Brings everything here and checks it.
+    pub async fn fetch(&self, work: &Work) -> Result<(), Refusal> {
+        self.load(work).await.map(drop)
+    }
+
+    /// Runs all tasks. `progress` hears how many are done, not too often.
+    pub async fn run(
+        &self,
+        work: &Work,
+        cancel: CancelFlag,
+        progress: impl Fn(u32) + Send + Sync + 'static,
+    ) -> Result<Results, Refusal> {
+        let loaded = self.load(work).await?;
+        let (engine, order, fault) = (self.engine.clone(), work.order.clone(), self.fault);
+        let outcomes = compute(move || {
+            let told = Mutex::new(Instant::now());
+            let progress = |done| {
+                let mut last = lock(&told);
+                if last.elapsed() >= PROGRESS_INTERVAL {
+                    *last = Instant::now();
+                    progress(done);
+                }
+            };
+            let Loaded { program, shared, inputs } = &loaded;
+            let limits = task_limits(&order);
+            let mut outcomes =
+                engine.run_batch(program, inputs, shared, &limits, order.seed, &cancel, &progress).map_err(attempt)?;
+            if let Some(fault) = fault {
+                fault.apply(order.seq, order.fuelLimit, &mut outcomes);
+            }
+            Ok(outcomes)
+        })
+        .await?;
+        self.results(work, outcomes).await
+    }
+
+    async fn results(&self, work: &Work, outcomes: Vec<Outcome>) -> Result<Results, Refusal> {
+        let halted = outcomes.iter().map(|outcome| outcome.halted).collect();
+        let mut outputs = Vec::with_capacity(outcomes.iter().map(|outcome| outcome.output.len()).sum());
+        for outcome in outcomes {
+            outputs.extend_from_slice(&outcome.output);
+        }
+        let outputs = if outputs.len() <= MAX_INLINE_BYTES {
+            Payload::Inline(outputs.into())
+        } else {
+            let stored =
+                self.node.blobs().put_bytes(outputs).await.map_err(|error| Refusal::Attempt(error.to_string()))?;
+            self.pin(work.order.deal, stored);
+            Payload::Blob(stored)
+        };
+        Ok(Results { halted, outputs })
+    }
+
+    /// Runs one task again, honestly, and compares it with what was delivered.
+    pub async fn rerun(&self, work: &Work, task: u32) -> Result<bool, Refusal> {
+        let _turn = self.reruns.acquire().await.map_err(|error| Refusal::Attempt(error.to_string()))?;
+        let loaded = self.load(work).await?;
+        let (journal, hash) = (self.journal.clone(), work.hash);
+        let before =
+            blocking(move || journal.results(hash)).await.map_err(|error| Refusal::Attempt(error.to_string()))?;
+        let before = before.halted.get(task as usize).map(|halted| halted.hash());
+        let (engine, order) = (self.engine.clone(), work.order.clone());
+        let outcome = compute(move || {
+            let input = loaded.inputs.get(task as usize).ok_or_else(|| Refusal::Attempt("no such task".into()))?;
+            let (limits, seed) = (task_limits(&order), task_seed(order.seed, task));
+            engine.run(&loaded.program, input, &loaded.shared, &limits, seed).map_err(attempt)
+        })
+        .await?;
+        Ok(before == Some(outcome.halted.hash()))
+    }
+
+    /// All outputs of an order, concatenated.
+    pub async fn outputs(&self, results: &Results) -> Result<Bytes, NetError> {
+        match &results.outputs {
+            Payload::Inline(bytes) => Ok(bytes.clone()),
+            Payload::Blob(blob) => self.node.blobs().read(*blob).await.map(Bytes::from),
+        }
+    }
+
+    /// Keeps a blob on disk until its deal is released.
+    pub fn pin(&self, deal: B256, blob: BlobRef) {
+        if let Some(held) = self.node.blobs().get(blob) {
+            lock(&self.pins).entry(deal).or_default().insert(blob, held);
+        }
+    }
+
+    /// The deal is over: its blobs may go, and its peer has no access any more.
+    pub fn release(&self, deal: B256, peer: Option<B256>) {
+        for blob in lock(&self.pins).remove(&deal).unwrap_or_default().into_keys() {
+            if let Some(peer) = peer {
+                self.node.blobs().revoke(peer, blob);
+            }
+        }
+    }
+
+    async fn load(&self, work: &Work) -> Result<Loaded, Refusal> {
+        let order = &work.order;
+        let program = self.program(work).await?;
+        if program.root() != order.program {
+            return Err(Refusal::Program(format!("its root is {}, the order says {}", program.root(), order.program)));
+        }
+        if program.min_pages() > order.maxPages {
+            let why = format!("it starts with {} pages, the order allows {}", program.min_pages(), order.maxPages);
+            return Err(Refusal::Program(why));
+        }
+        let (shared, shared_root) = self.shared(work).await?;
+        let bytes = self.inputs(work).await?;
+        let (tasks, expected) = (order.tasks, order.inputs);
+        let inputs = compute(move || checked_inputs(&bytes, tasks, shared_root, expected)).await?;
+        Ok(Loaded { program, shared, inputs })
+    }
+
+    async fn program(&self, work: &Work) -> Result<Arc<Program>, Refusal> {
+        let refused = |error: &dyn std::fmt::Display| Refusal::Program(error.to_string());
+        let blob = self.blob(work, work.program, self.limits.program_bytes).await.map_err(|error| refused(&error))?;
+        if let Some(known) = lock(&self.programs).get(&work.program) {
+            return Ok(known.clone());
+        }
+        let wasm = blob.read().await.map_err(|error| refused(&error))?;
+        let _turn = self.compiles.acquire().await.map_err(|error| refused(&error))?;
+        let engine = self.engine.clone();
+        let program =
+            compute(move || engine.prepare(&wasm).map_err(|error| Refusal::Program(error.to_string()))).await?;
+        remember(&self.programs, work.program, program.clone());
+        Ok(program)
+    }
+
+    async fn shared(&self, work: &Work) -> Result<(SharedData, B256), Refusal> {
+        let refused = |error: &dyn std::fmt::Display| Refusal::Inputs(error.to_string());
+        let Some(reference) = work.shared else { return Ok((SharedData::none(), input::shared_root(&[]))) };
+        let limit = self.limits.shared_bytes.min(MAX_HALF_BYTES);
+        let blob = self.blob(work, reference, limit).await.map_err(|error| refused(&error))?;
+        let data = SharedData::file(blob.path()).map_err(|error| refused(&error))?;
+        let known = lock(&self.shared_roots).get(&reference).copied();
+        let root = match known {
+            Some(root) => root,
+            None => {
+                let held = blob.clone();
+                let root = compute(move || root_of(held.path()).map_err(|e| Refusal::Inputs(e.to_string()))).await?;
+                remember(&self.shared_roots, reference, root);
+                root
+            }
+        };
+        Ok((data, root))
+    }
+
+    async fn inputs(&self, work: &Work) -> Result<Bytes, Refusal> {
+        let refused = |error: &dyn std::fmt::Display| Refusal::Inputs(error.to_string());
+        let (journal, hash) = (self.journal.clone(), work.hash);
+        match blocking(move || journal.inputs(hash)).await.map_err(|error| refused(&error))? {
+            Payload::Inline(bytes) => Ok(bytes),
+            Payload::Blob(reference) => {
+                let blob = self.blob(work, reference, self.limits.input_bytes).await;
+                let bytes = blob.map_err(|error| refused(&error))?.read().await.map_err(|error| refused(&error))?;
+                Ok(bytes.into())
+            }
+        }
+    }
+
+    /// A blob of an order: from here, or from the requester.
+    async fn blob(&self, work: &Work, reference: BlobRef, limit: u64) -> Result<Blob, NetError> {
+        let blob = match self.node.blobs().get(reference) {
+            Some(here) => here,
+            None => {
+                let peer = work.peer.and_then(|peer| lock(&self.peers).get(&peer).cloned());
+                let peer = peer.ok_or(NetError::BlobMissing(B256::from(reference.hash)))?;
+                self.node.blobs().fetch(&peer, reference, limit).await?
+            }
+        };
+        lock(&self.pins).entry(work.order.deal).or_default().insert(reference, blob.clone());
+        Ok(blob)
+    }
+}
+
+fn remember<K: Hash + Eq + Copy, V>(map: &Mutex<HashMap<K, V>>, key: K, value: V) {
+    let mut map = lock(map);
+    if map.len() >= MAX_REMEMBERED {
+        let any = map.keys().next().copied();
+        any.map(|key| map.remove(&key));
+    }
+    map.insert(key, value);
+}
+
+fn task_limits(order: &Order) -> TaskLimits {
+    TaskLimits { fuel: order.fuelLimit, out_bytes: order.outLimit, max_pages: order.maxPages }
+}
+
+fn attempt(error: AttemptError) -> Refusal {
+    Refusal::Attempt(error.to_string())
+}
+
+/// Takes the tasks' inputs apart and checks them against the order.
+fn checked_inputs(bytes: &[u8], tasks: u32, shared_root: B256, expected: B256) -> Result<Vec<bytes::Bytes>, Refusal> {
+    let inputs: Vec<Bytes> = postcard::from_bytes(bytes).map_err(|error| Refusal::Inputs(error.to_string()))?;
+    if inputs.len() != tasks as usize {
+        return Err(Refusal::Inputs(format!("{} inputs for {tasks} tasks", inputs.len())));
+    }
+    if inputs.iter().any(|task| task.len() as u64 > MAX_HALF_BYTES) {
+        return Err(Refusal::Inputs("too large".into()));
+    }
+    let roots: Vec<_> = inputs.iter().map(|task| input::input_root(input::task_root(task), shared_root)).collect();
+    let root = inputs_root(&roots);
+    if root != expected {
+        return Err(Refusal::Inputs(format!("their root is {root}, the order says {expected}")));
+    }
+    Ok(inputs.into_iter().map(|task| task.0).collect())
+}
+
+/// Root of a shared input on disk, in constant memory.
+fn root_of(path: &Path) -> std::io::Result<B256> {
+    let mut file = std::fs::File::open(path)?;
+    let mut hasher = HalfHasher::default();
+    let mut piece = vec![0; 256 << 10];
+    loop {
+        match std::io::Read::read(&mut file, &mut piece)? {
+            0 => return Ok(hasher.finish()),
+            count => hasher.update(&piece[..count]),
+        }
+    }
+}
+
+/// Runs work that takes a core off the async threads.
+async fn compute<T: Send + 'static>(work: impl FnOnce() -> Result<T, Refusal> + Send + 'static) -> Result<T, Refusal> {
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(Refusal::Attempt(error.to_string())))
+}

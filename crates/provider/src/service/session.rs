@@ -1,0 +1,135 @@
+//! One session: reads what comes, writes what goes out, ends when either can't go on.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use alloy_primitives::{B256, Bytes};
+use alloy_signer::SignerSync;
+use alloy_sol_types::{Eip712Domain, SolStruct};
+use rialto_chain::PrivateKeySigner;
+use rialto_net::{ProviderSession, SessionReceiver, SessionSender};
+use rialto_protocol::{
+    types::{Receipt, digest},
+    wire::{Payload, Signed, ToProvider, ToRequester},
+};
+use tokio::sync::mpsc;
+
+use super::{driver::Input, error::ProviderError, journal::blocking, runner::Runner};
+use crate::core::Event;
+
+/// Messages that wait for a slow requester; then the session ends, and it can come back for them.
+pub(crate) const MAX_OUTBOUND_MESSAGES: usize = 256;
+/// Messages taken from one session per second: checking a signature takes about 0.1 ms.
+const MAX_MESSAGES_PER_SECOND: u32 = 512;
+
+/// Something to be sent.
+pub(crate) enum Outbound {
+    /// As it is, but for our signature.
+    Message(ToRequester),
+    /// With its results from the journal.
+    Receipt {
+        /// Deal id.
+        deal: B256,
+        /// Ours.
+        receipt: Receipt,
+    },
+}
+
+/// Our key, for our own structs.
+#[derive(Clone)]
+pub(crate) struct Seal {
+    pub signer: PrivateKeySigner,
+    pub domain: Eip712Domain,
+}
+
+impl Seal {
+    /// Signs.
+    pub fn sign<T: SolStruct>(&self, value: T) -> Result<Signed<T>, ProviderError> {
+        let signature = self
+            .signer
+            .sign_hash_sync(&digest(&value, &self.domain))
+            .map_err(|error| ProviderError::Chain(rialto_chain::ChainError::Signer(error.to_string())))?;
+        Ok(Signed { value, signature: Bytes::from(signature.as_bytes().to_vec()) })
+    }
+
+    fn seal(&self, message: ToRequester) -> Result<ToRequester, ProviderError> {
+        Ok(match message {
+            ToRequester::Ack(ack) => ToRequester::Ack(self.sign(ack.value)?),
+            ToRequester::Release(release) => ToRequester::Release(self.sign(release.value)?),
+            other => other,
+        })
+    }
+}
+
+/// Serves a session until it ends.
+pub(crate) async fn serve(
+    id: u64,
+    session: ProviderSession,
+    inputs: mpsc::Sender<Input>,
+    outbound: mpsc::Receiver<Outbound>,
+    runner: Arc<Runner>,
+    seal: Seal,
+) {
+    let peer = session.peer();
+    let (sender, receiver) = session.split();
+    let reading = read(id, receiver, inputs);
+    let writing = write(peer, sender, outbound, runner, seal);
+    tokio::select! {
+        () = reading => {}
+        ended = writing => if let Err(error) = ended {
+            tracing::debug!(session = id, %peer, %error, "session could not be written");
+        },
+    }
+}
+
+async fn read(id: u64, mut receiver: SessionReceiver<ToProvider>, inputs: mpsc::Sender<Input>) {
+    let (mut second, mut taken) = (Instant::now(), 0);
+    while let Some(message) = receiver.recv().await {
+        if second.elapsed() >= Duration::from_secs(1) {
+            (second, taken) = (Instant::now(), 0);
+        }
+        taken += 1;
+        if taken > MAX_MESSAGES_PER_SECOND {
+            tokio::time::sleep(Duration::from_secs(1).saturating_sub(second.elapsed())).await;
+        }
+        if inputs.send(Input::Event(Event::Message { session: id, message })).await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn write(
+    peer: B256,
+    mut sender: SessionSender<ToRequester>,
+    mut outbound: mpsc::Receiver<Outbound>,
+    runner: Arc<Runner>,
+    seal: Seal,
+) -> Result<(), ProviderError> {
+    while let Some(next) = outbound.recv().await {
+        let message = match next {
+            Outbound::Message(message) => seal.seal(message)?,
+            Outbound::Receipt { deal, receipt } => full_receipt(peer, deal, receipt, &runner, &seal).await?,
+        };
+        sender.send(&message).await?;
+    }
+    Ok(())
+}
+
+/// A receipt with everything that belongs to it; the peer may fetch its outputs.
+async fn full_receipt(
+    peer: B256,
+    deal: B256,
+    receipt: Receipt,
+    runner: &Runner,
+    seal: &Seal,
+) -> Result<ToRequester, ProviderError> {
+    let (journal, order) = (runner.journal.clone(), receipt.order);
+    let results = blocking(move || journal.results(order)).await?;
+    if let Payload::Blob(blob) = results.outputs {
+        runner.pin(deal, blob);
+        runner.node.blobs().allow(peer, blob)?;
+    }
+    Ok(ToRequester::Receipt { receipt: seal.sign(receipt)?, results: results.halted, outputs: results.outputs })
+}
