@@ -5,8 +5,8 @@ use std::time::Duration;
 /// Version in every ALPN: endpoints of different versions do not even finish a handshake.
 pub const NET_VERSION: u16 = 1;
 
-/// Longest time for a handshake to a peer: longer than a few lost packets, shorter than a person's patience.
-pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// Longest time for a handshake: enough for a few lost packets, little enough to try the next provider.
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Longest silence of a new connection before its first message: honest peers speak at once.
 pub const FIRST_MESSAGE_TIMEOUT: Duration = Duration::from_secs(10);
 /// A connection without a packet for this long is dead; keep-alives (every 5 s, by iroh) prevent it while the peer lives.

@@ -1,6 +1,7 @@
 //! The node: one QUIC endpoint that dials, accepts, and hands every connection to its purpose.
 
 use std::{
+    fmt,
     net::{Ipv4Addr, SocketAddr},
     path::PathBuf,
     sync::Arc,
@@ -122,6 +123,12 @@ impl Dialer {
             Ok(Err(error)) => Err(failed(format!("{error:#}"))),
             Err(_) => Err(failed(format!("no answer in {} s", CONNECT_TIMEOUT.as_secs()))),
         }
+    }
+}
+
+impl fmt::Debug for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Node").field("id", &self.id()).finish_non_exhaustive()
     }
 }
 

@@ -3,7 +3,7 @@
 //! A session has no memory: after a drop the caller connects again and the protocol above
 //! (`Hello`, `Welcome`) finds out what is missing.
 
-use std::marker::PhantomData;
+use std::{fmt, marker::PhantomData};
 
 use bytes::Bytes;
 use iroh::endpoint::{Connection, ReadError, RecvStream, SendStream, WriteError};
@@ -30,6 +30,12 @@ pub type ProviderSession = Session<ToRequester, ToProvider>;
 pub struct Session<Out, In> {
     sender: SessionSender<Out>,
     receiver: SessionReceiver<In>,
+}
+
+impl<Out, In> fmt::Debug for Session<Out, In> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session").field("peer", &self.sender.peer()).finish_non_exhaustive()
+    }
 }
 
 impl<Out: Message, In: Message> Session<Out, In> {

@@ -250,3 +250,134 @@ impl Memory {
 }
 
 const _: () = assert!(AskGossip::MAX_BYTES <= 4096, "a full book must fit in memory: 4096 asks of this size");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rialto_protocol::{
+        Bytes,
+        types::Ask,
+        wire::{PeerAddr, Signed},
+    };
+
+    const NOW: u64 = 1_000;
+
+    fn ask(provider: u8, salt: u64) -> AskGossip {
+        let endpoint = B256::repeat_byte(provider);
+        let value = Ask {
+            provider: Address::repeat_byte(provider),
+            endpoint,
+            priceStart: 1,
+            priceEnd: 1,
+            from: 0,
+            to: NOW + 100 + salt,
+            taskFee: 0,
+            minBudget: 0,
+            maxBudget: 1,
+            collateralBps: 0,
+            latePenaltyBps: 0,
+            maxSeconds: 1,
+            capacity: 1,
+            cores: 1,
+            fuelPerSecond: 1,
+            maxMemory: 1,
+            court: Address::ZERO,
+            counter: 0,
+            salt,
+        };
+        let peer = PeerAddr { endpoint, direct: vec![], relay: None };
+        AskGossip { ask: Signed { value, signature: Bytes::from(vec![0; 65]) }, peer }
+    }
+
+    fn salts(book: &Book, now: u64) -> Vec<u64> {
+        book.live(now).map(|entry| entry.gossip.ask.value.salt).collect()
+    }
+
+    #[test]
+    fn sees_what_is_wrong_at_a_glance() {
+        let book = Book::new(10);
+        let with = |change: fn(&mut Ask)| {
+            let mut gossip = ask(1, 1);
+            change(&mut gossip.ask.value);
+            book.sight(&gossip, NOW)
+        };
+        assert_eq!(with(|_| {}), Sight::New);
+        assert_eq!(with(|a| a.from = a.to - 1), Sight::New);
+        assert_eq!(with(|a| a.from = a.to), Sight::Bad("empty window"));
+        assert_eq!(with(|a| a.endpoint = B256::ZERO), Sight::Bad("address of another endpoint"));
+        assert_eq!(with(|a| a.to = NOW + 1), Sight::New);
+        assert_eq!(with(|a| a.to = NOW), Sight::Stale("expired"));
+        assert_eq!(with(|a| a.to = NOW + MAX_ASK_SECONDS), Sight::New);
+        assert_eq!(with(|a| a.to = NOW + MAX_ASK_SECONDS + 1), Sight::Bad("valid for too long"));
+        assert_eq!(with(|a| a.to = u64::MAX), Sight::Bad("valid for too long"));
+    }
+
+    #[test]
+    fn a_wrong_signature_does_not_spoil_the_right_one() {
+        let mut book = Book::new(10);
+        let good = ask(1, 1);
+        let mut forged = good.clone();
+        forged.ask.signature = Bytes::from(vec![9; 65]);
+        book.refuse(&forged);
+        assert_eq!(book.sight(&forged, NOW), Sight::Bad("refused before"));
+        assert_eq!(book.sight(&good, NOW), Sight::New);
+        book.insert(good.clone(), Origin::Own).unwrap();
+        assert_eq!(book.sight(&good, NOW), Sight::Known);
+        assert_eq!(book.sight(&forged, NOW), Sight::Known, "nothing new either way");
+    }
+
+    #[test]
+    fn readers_see_everything_once_and_in_order() {
+        let mut book = Book::new(10);
+        for salt in 0..5 {
+            book.insert(ask(salt as u8 + 1, salt), Origin::Own).unwrap();
+        }
+        let mut cursor = 0;
+        let mut seen = vec![];
+        while let Some((serial, entry)) = book.after(cursor, NOW + 102) {
+            cursor = serial;
+            seen.push(entry.gossip.ask.value.salt);
+        }
+        assert_eq!(seen, [3, 4], "those that have not expired");
+        assert_eq!(cursor, book.head());
+        let mut moved = ask(4, 3);
+        moved.peer.direct = vec!["127.0.0.1:1".parse().unwrap()];
+        book.readdress(&moved, Origin::Own).unwrap();
+        assert_eq!(book.after(cursor, NOW).unwrap().1.gossip, moved);
+        assert_eq!(book.readdress(&ask(4, 3), Origin::Peer(B256::ZERO)), None, "own addresses are ours to tell");
+    }
+
+    #[test]
+    fn stays_within_its_bounds() {
+        let mut book = Book::new(MAX_ASKS_PER_PROVIDER + 2);
+        for salt in 0..50 {
+            assert!(book.insert(ask(1, salt), Origin::Own).is_some(), "a newer one takes the place of the oldest");
+        }
+        assert_eq!(salts(&book, NOW), (42..50).collect::<Vec<_>>());
+        assert_eq!(book.insert(ask(1, 3), Origin::Own), None, "replaced ones stay away");
+        assert!(book.insert(ask(2, 0), Origin::Own).is_some());
+        assert!(book.insert(ask(3, 0), Origin::Own).is_some());
+        assert_eq!(book.insert(ask(4, 0), Origin::Own), None, "full");
+        assert!(book.insert(ask(1, 60), Origin::Own).is_some(), "replacing needs no room");
+        book.expire(NOW + 100);
+        assert!(book.insert(ask(4, 7), Origin::Own).is_some(), "what expired made room");
+        book.retire(struct_hash(&ask(4, 7).ask.value));
+        assert_eq!(book.sight(&ask(4, 7), NOW), Sight::Known, "withdrawn for good");
+        for number in 0..2 * MAX_REMEMBERED_ASKS as u64 {
+            book.retired.insert(B256::from(rialto_protocol::U256::from(number)));
+        }
+        assert_eq!(book.retired.members.len(), MAX_REMEMBERED_ASKS);
+    }
+
+    #[test]
+    fn rechecks_go_round() {
+        let mut book = Book::new(10);
+        for salt in 0..5 {
+            book.insert(ask(salt as u8 + 1, salt), Origin::Own).unwrap();
+        }
+        let mut due = || book.due_for_recheck(2).iter().map(|g| g.ask.value.salt).collect::<Vec<_>>();
+        assert_eq!([due(), due(), due()], [vec![0, 1], vec![2, 3], vec![4, 0]]);
+        book.drop_ask(struct_hash(&ask(1, 0).ask.value));
+        assert_eq!(book.sight(&ask(1, 0), NOW), Sight::New, "it may come back");
+    }
+}

@@ -214,11 +214,8 @@ async fn liar(seed: u8, answer: Vec<u8>, cut: bool) -> PeerAddr {
         .bind()
         .await
         .unwrap();
-    let addr = PeerAddr {
-        endpoint: B256::from(*endpoint.id().as_bytes()),
-        direct: endpoint.bound_sockets(),
-        relay: None,
-    };
+    let addr =
+        PeerAddr { endpoint: B256::from(*endpoint.id().as_bytes()), direct: endpoint.bound_sockets(), relay: None };
     let answer = Arc::new(answer);
     tokio::spawn(async move {
         while let Some(incoming) = endpoint.accept().await {

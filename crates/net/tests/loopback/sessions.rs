@@ -40,6 +40,18 @@ async fn session(requester: &Home, provider: &Home) -> (RequesterSession, Provid
     (left, right)
 }
 
+/// A session that the provider is expected to refuse; the refusal may come at any step.
+async fn refused(requester: &Home, provider: &Home) -> CloseReason {
+    let mut session = match within(requester.connect(&provider.addr())).await {
+        Ok(session) => session,
+        Err(NetError::Closed(reason)) => return reason,
+        Err(other) => panic!("{other}"),
+    };
+    let _ = session.send(&hello(1)).await;
+    assert_eq!(within(session.recv()).await, None);
+    session.reason().unwrap()
+}
+
 #[tokio::test]
 async fn both_directions_and_who_is_who() {
     let (requester, provider) = (Home::new(1).await, Home::new(2).await);
@@ -167,22 +179,17 @@ async fn limits_refuse_and_recover() {
     let (one, two) = (Home::new(1).await, Home::new(2).await);
     let first = session(&one, &provider).await;
     let _second = session(&one, &provider).await;
-    let mut third = within(one.connect(&provider.addr())).await.unwrap();
-    // The refusal may come before or after the message is on its way.
-    let _ = third.send(&hello(1)).await;
-    assert_eq!(within(third.recv()).await, None);
-    assert_eq!(third.reason(), Some(CloseReason::ByPeer(CloseCode::Busy)), "two of one peer");
+    assert_eq!(refused(&one, &provider).await, CloseReason::ByPeer(CloseCode::Busy), "two of one peer");
     let _other = session(&two, &provider).await;
-    let mut full = within(two.connect(&provider.addr())).await.unwrap();
-    let _ = full.send(&hello(1)).await;
-    assert_eq!(within(full.recv()).await, None, "three in all");
+    assert_eq!(refused(&two, &provider).await, CloseReason::ByPeer(CloseCode::Busy), "three in all");
     drop(first);
     within(async {
         loop {
-            let mut again = one.connect(&provider.addr()).await.unwrap();
+            // The place is free once both sides are done with the old session.
+            let Ok(mut again) = one.connect(&provider.addr()).await else { continue };
             let _ = again.send(&hello(2)).await;
             tokio::select! {
-                _ = again.recv() => tokio::time::sleep(std::time::Duration::from_millis(10)).await,
+                _ = again.recv() => {}
                 accepted = provider.accept() => break assert_eq!(accepted.unwrap().peer(), one.id()),
             }
         }
@@ -204,10 +211,12 @@ async fn nobody_there_is_an_error_in_bounded_time() {
     let addr = gone.addr();
     gone.close().await;
     assert!(gone.accept().await.is_none());
-    assert!(matches!(within(requester.connect(&addr)).await, Err(NetError::Connect { .. })));
-    let mut impostor = Home::new(3).await.addr();
-    impostor.endpoint = addr.endpoint;
-    assert!(matches!(within(requester.connect(&impostor)).await, Err(NetError::Connect { .. })));
+    let somebody = Home::new(3).await;
+    let mut impostor = somebody.addr();
+    impostor.endpoint = Home::new(4).await.id();
+    let (nobody, wrong) = within(async { tokio::join!(requester.connect(&addr), requester.connect(&impostor)) }).await;
+    assert!(matches!(nobody, Err(NetError::Connect { .. })));
+    assert!(matches!(wrong, Err(NetError::Connect { .. })), "the key at that address is another one");
     requester.close().await;
     assert!(matches!(requester.connect(&addr).await, Err(NetError::NodeClosed)));
 }
