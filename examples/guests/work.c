@@ -23,6 +23,6 @@ int main(void) {
   }
   double x = 0;
   for (int i = 1; i < 1000; i++) x += sin(i) * sqrt(i) / pow(i, 0.3);
-  printf("%zu %.15f %f %f\n", total, x, strtod("3.25e2", NULL), (double)NAN);
+  printf("%zu %.9f %f %f\n", total, x, strtod("3.25e2", NULL), (double)NAN);
   return 0;
 }

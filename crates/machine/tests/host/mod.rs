@@ -41,7 +41,7 @@ struct State {
 
 pub fn config() -> Config {
     let mut config = Config::new();
-    config.cranelift_nan_canonicalization(true).max_wasm_stack(64 << 20);
+    config.cranelift_nan_canonicalization(true).async_stack_size(96 << 20).max_wasm_stack(64 << 20);
     config
 }
 
