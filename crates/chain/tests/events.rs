@@ -157,6 +157,44 @@ async fn a_lagging_backend_takes_nothing_back() {
 }
 
 #[tokio::test]
+async fn a_reorg_in_the_middle_of_reading_mixes_nothing() {
+    let (dev, deployed, honest) = market(1000).await;
+    let sender = careless(&honest).await;
+    for i in 0..6 {
+        announce(&sender, &format!("note {i}")).await;
+    }
+    soon(sender.stop()).await;
+    let (newest, _) = head(&dev);
+    let middle = newest - 2;
+    let middle_hash = control(&dev, "eth_getBlockByNumber", json!([format!("{middle:#x}"), false]))["hash"].clone();
+    // The chain changes from one block below the middle on, right when the middle one has been read; what lies above
+    // is only read then.
+    let disturbed = Disturbed::new(&dev);
+    let chain = connect(disturbed.rpc(), deployed.market).await;
+    let changed = AtomicBool::new(false);
+    let world = dev.clone();
+    disturbed.by(move |method, params, next| {
+        if method == "eth_getLogs" && params[0]["blockHash"] == middle_hash && !changed.load(Ordering::SeqCst) {
+            let answer = next(method, params.clone());
+            control(&world, "anvil_rollback", json!([4]));
+            control(&world, "anvil_mine", json!([6]));
+            changed.store(true, Ordering::SeqCst);
+            return Some(answer);
+        }
+        let above = method == "eth_getBlockByNumber" && params[0] != "latest" && number(&params[0]) > middle;
+        while above && !changed.load(Ordering::SeqCst) {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        None
+    });
+    let mut reader = Reader::new(&chain, deployed.block);
+    while reader.last.head != newest + 2 || reader.last.through != newest + 2 {
+        reader.next().await;
+    }
+    assert_eq!(reader.notes(), ["note 0", "note 1"]);
+}
+
+#[tokio::test]
 async fn resumes_where_it_was_told_to() {
     let (dev, deployed, chain) = market(1000).await;
     let sender = careless(&chain).await;
