@@ -70,13 +70,15 @@ contract Market is IMarket, EIP712 {
     struct Account {
         uint128 balance;
         uint64 counter;
+        /// Set with the first credit, so that the slot of an emptied account is not dear to fill again.
+        bool kept;
     }
 
     mapping(address owner => Account) private accounts;
     mapping(bytes32 deal => DealState) private deals;
     mapping(bytes32 caseId => Case) private cases;
-    /// @inheritdoc IMarket
-    mapping(bytes32 ask => uint32) public askUsed;
+    /// Whole words, of which 32 bits are used: cheaper to count in.
+    mapping(bytes32 ask => uint256) private uses;
     /// @inheritdoc IMarket
     mapping(bytes32 order => bytes32 receipt) public assertedReceipt;
 
@@ -127,12 +129,12 @@ contract Market is IMarket, EIP712 {
         uint64 counter = accounts[ask.provider].counter;
         if (ask.counter != counter) revert AskCancelled(counter, ask.counter);
         Deal memory deal = termsOf(ask, askHash, terms);
-        id = deal.hash();
+        id = deal.hashNew();
         if (deals[id].status != DealStatus.None) revert DealExists(id);
-        uint32 used = askUsed[askHash];
+        uint256 used = uses[askHash];
         if (used >= ask.capacity) revert AskExhausted(askHash, ask.capacity);
 
-        askUsed[askHash] = used + 1;
+        uses[askHash] = used + 1;
         deals[id].status = DealStatus.Open;
         debit(msg.sender, deal.budget);
         debit(deal.provider, deal.collateral);
@@ -394,6 +396,11 @@ contract Market is IMarket, EIP712 {
     }
 
     /// @inheritdoc IMarket
+    function askUsed(bytes32 ask) external view returns (uint32) {
+        return uint32(uses[ask]);
+    }
+
+    /// @inheritdoc IMarket
     function caseState(bytes32 deal, CaseKind kind, bytes32 subject, uint32 task) external view returns (Case memory) {
         return cases[caseId(deal, kind, subject, task)];
     }
@@ -501,15 +508,14 @@ contract Market is IMarket, EIP712 {
     // ──────────────────────────────────────── internal: money ─────────────────────────────────────────
 
     function credit(address owner, uint128 amount) private {
-        accounts[owner].balance += amount;
+        Account storage it = accounts[owner];
+        (it.balance, it.kept) = (it.balance + amount, true);
     }
 
     function debit(address owner, uint128 amount) private {
         uint128 balance = accounts[owner].balance;
         if (balance < amount) revert InsufficientBalance(owner, balance, amount);
-        unchecked {
-            accounts[owner].balance = balance - amount;
-        }
+        accounts[owner].balance = balance - amount;
     }
 
     /// Raises `state.paid` to `total`, at most to the budget, and credits the provider. The caller stores `state`.
@@ -536,7 +542,7 @@ contract Market is IMarket, EIP712 {
         state.status = DealStatus.Closed;
         state.claims = state.lates = state.holds = 0;
         deals[id] = state;
-        --askUsed[deal.ask];
+        --uses[deal.ask];
         credit(deal.requester, toRequester);
         credit(deal.provider, toProvider);
         if (burned != 0) credit(BURNED, burned);

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity 0.8.36;
 
+import { hashWords } from "./hashWords.sol";
+
 /// Provider-signed offer. Valid in the half-open window `[from, to)`, in which the price runs linearly
 /// from `priceStart` to `priceEnd`. Lives off chain, gossiped.
 struct Ask {
@@ -53,7 +55,11 @@ bytes32 constant ASK_TYPEHASH = keccak256(
 
 using { hash } for Ask global;
 
-/// EIP-712 struct hash. Every field is one word, so the struct is its own encoding.
+/// EIP-712 struct hash.
 function hash(Ask calldata ask) pure returns (bytes32) {
-    return keccak256(abi.encode(ASK_TYPEHASH, ask));
+    uint256 offset;
+    assembly ("memory-safe") {
+        offset := ask
+    }
+    return hashWords(ASK_TYPEHASH, offset, 19);
 }

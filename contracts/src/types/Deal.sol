@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity 0.8.36;
 
+import { hashWords } from "./hashWords.sol";
+
 /// Terms fixed when a deal opens. Not signed: the deal's id is this struct's hash.
 struct Deal {
     /// Struct hash of the ask.
@@ -32,9 +34,18 @@ bytes32 constant DEAL_TYPEHASH = keccak256(
     "uint128 taskFee,uint128 latePenalty,uint64 openedAt,uint64 expiry,address court,uint64 salt)"
 );
 
-using { hash } for Deal global;
+using { hash, hashNew } for Deal global;
 
-/// EIP-712 struct hash: the deal's id. Every field is one word, so the struct is its own encoding.
-function hash(Deal memory deal) pure returns (bytes32) {
+/// EIP-712 struct hash: the deal's id.
+function hash(Deal calldata deal) pure returns (bytes32) {
+    uint256 offset;
+    assembly ("memory-safe") {
+        offset := deal
+    }
+    return hashWords(DEAL_TYPEHASH, offset, 12);
+}
+
+/// The same of a deal that is just being opened.
+function hashNew(Deal memory deal) pure returns (bytes32) {
     return keccak256(abi.encode(DEAL_TYPEHASH, deal));
 }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity 0.8.36;
 
+import { hashWords } from "./hashWords.sol";
+
 /// Requester-signed batch of tasks sent into a deal.
 struct Order {
     /// Deal id.
@@ -32,7 +34,11 @@ bytes32 constant ORDER_TYPEHASH = keccak256(
 
 using { hash } for Order global;
 
-/// EIP-712 struct hash. Every field is one word, so the struct is its own encoding.
+/// EIP-712 struct hash.
 function hash(Order calldata order) pure returns (bytes32) {
-    return keccak256(abi.encode(ORDER_TYPEHASH, order));
+    uint256 offset;
+    assembly ("memory-safe") {
+        offset := order
+    }
+    return hashWords(ORDER_TYPEHASH, offset, 10);
 }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity 0.8.36;
 
+import { hashWords } from "./hashWords.sol";
+
 /// Provider-signed result of an order.
 struct Receipt {
     /// Struct hash of the order.
@@ -17,7 +19,11 @@ bytes32 constant RECEIPT_TYPEHASH = keccak256("Receipt(bytes32 order,bytes32 roo
 
 using { hash } for Receipt global;
 
-/// EIP-712 struct hash. Every field is one word, so the struct is its own encoding.
+/// EIP-712 struct hash.
 function hash(Receipt calldata receipt) pure returns (bytes32) {
-    return keccak256(abi.encode(RECEIPT_TYPEHASH, receipt));
+    uint256 offset;
+    assembly ("memory-safe") {
+        offset := receipt
+    }
+    return hashWords(RECEIPT_TYPEHASH, offset, 4);
 }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity 0.8.36;
 
+import { hashWords } from "./hashWords.sol";
+
 /// Provider-signed consent to close: the requester may close the deal paying this in all.
 struct Release {
     /// Deal id.
@@ -13,7 +15,11 @@ bytes32 constant RELEASE_TYPEHASH = keccak256("Release(bytes32 deal,uint128 amou
 
 using { hash } for Release global;
 
-/// EIP-712 struct hash. Every field is one word, so the struct is its own encoding.
+/// EIP-712 struct hash.
 function hash(Release calldata release) pure returns (bytes32) {
-    return keccak256(abi.encode(RELEASE_TYPEHASH, release));
+    uint256 offset;
+    assembly ("memory-safe") {
+        offset := release
+    }
+    return hashWords(RELEASE_TYPEHASH, offset, 2);
 }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity 0.8.36;
 
+import { hashWords } from "./hashWords.sol";
+
 /// Requester-signed cumulative payment for a deal.
 struct Voucher {
     /// Deal id.
@@ -17,7 +19,11 @@ bytes32 constant VOUCHER_TYPEHASH = keccak256("Voucher(bytes32 deal,uint128 amou
 
 using { hash } for Voucher global;
 
-/// EIP-712 struct hash. Every field is one word, so the struct is its own encoding.
+/// EIP-712 struct hash.
 function hash(Voucher calldata voucher) pure returns (bytes32) {
-    return keccak256(abi.encode(VOUCHER_TYPEHASH, voucher));
+    uint256 offset;
+    assembly ("memory-safe") {
+        offset := voucher
+    }
+    return hashWords(VOUCHER_TYPEHASH, offset, 4);
 }
