@@ -1,0 +1,251 @@
+//! Accepting results: replicas are compared as they come, conflicts are judged, cheaters are named.
+//!
+//! A conflict goes to this machine first, if the job allows: the machine is deterministic, so one run of
+//! the one task decides, at once, for nothing, and against any majority. Only where this machine may not
+//! or cannot run it, a further distinct provider breaks the tie.
+
+use rialto_protocol::{B256, receipt::Halted};
+
+use super::{
+    Core, Effect, JobEvent, JobId, Outgoing, Record, WrongTask,
+    journal::{OrderStatus, Standing},
+    matching::Why,
+    verify::{Comparison, compare},
+};
+
+/// Most providers asked for, beyond the policy's, to break ties in one batch.
+const MAX_TIE_BREAKS: u32 = 8;
+/// Most tasks that a provider is told are wrong; the closing voucher says the rest.
+const MAX_REJECTIONS: usize = 16;
+
+impl Core {
+    /// Compares what a batch has, and does what follows.
+    pub(super) fn weigh(&mut self, id: JobId, index: u32) {
+        let Some(job) = self.state.jobs.get(&id) else { return };
+        let batch = &job.batches[index as usize];
+        let votes: Vec<_> = batch
+            .orders
+            .iter()
+            .map(|order| (*order, &self.state.orders[order]))
+            .filter(|(_, order)| order.counts())
+            .map(|(name, order)| (name, order.results.as_slice()))
+            .collect();
+        let can_judge = job.spec.constraints.run_locally && !batch.unjudgeable;
+        let comparison = compare(batch.count, &votes, &batch.verdicts, job.spec.policy.replicas(), can_judge);
+        let runs = job.runs();
+        let settled = batch.settled;
+        match comparison {
+            Comparison::Agreed => self.settle(id, index),
+            Comparison::Wrong(wrong) => {
+                for (order, tasks) in wrong {
+                    self.found_wrong(order, tasks);
+                }
+                self.weigh(id, index);
+            }
+            // After the work is over nothing new is started; what is in conflict then stays unpaid.
+            _ if !runs => {}
+            Comparison::Judge(tasks) => {
+                self.tell_mismatch(id, index, &tasks);
+                self.judge(id, index, &tasks);
+            }
+            Comparison::TieBreak(tasks) => {
+                let (wanted, live) = (self.wanted(id, index), votes_of(self, id, index));
+                if live as u32 >= wanted && self.state.jobs[&id].batches[index as usize].extra < MAX_TIE_BREAKS {
+                    self.tell_mismatch(id, index, &tasks);
+                    self.record(Record::Widened { job: id, batch: index });
+                }
+                self.reopen(id, index);
+            }
+            Comparison::Wait if settled => self.reopen(id, index),
+            Comparison::Wait => {}
+        }
+    }
+
+    fn wanted(&self, id: JobId, index: u32) -> u32 {
+        let job = &self.state.jobs[&id];
+        job.spec.policy.replicas() + job.batches[index as usize].extra
+    }
+
+    fn reopen(&mut self, id: JobId, index: u32) {
+        if self.state.jobs[&id].batches[index as usize].settled {
+            self.record(Record::Unsettled { job: id, batch: index });
+        }
+    }
+
+    /// Batches in which a deal has a part are compared again.
+    pub(super) fn weigh_orders_of(&mut self, deal: B256) {
+        for order in &self.state.deals[&deal].orders {
+            let order = &self.state.orders[order];
+            self.dirty.insert((order.job, order.batch));
+        }
+    }
+
+    fn tell_mismatch(&mut self, id: JobId, index: u32, tasks: &[u32]) {
+        let batch = &self.state.jobs[&id].batches[index as usize];
+        let told = tasks.iter().take(MAX_REJECTIONS).map(|task| {
+            let results = batch.orders.iter().map(|order| &self.state.orders[order]).filter(|order| order.counts());
+            let result = |order: &super::journal::OurOrder| {
+                (self.state.deals[&order.order.deal].provider(), order.results[*task as usize])
+            };
+            JobEvent::Mismatch { task: batch.first + task, results: results.map(result).collect() }
+        });
+        let told: Vec<_> = told.collect();
+        if !self.judging.contains(&(id, index)) {
+            told.into_iter().for_each(|event| self.tell(id, event));
+        }
+    }
+
+    /// Runs tasks of a batch (by index) on this machine, to know what is right.
+    pub(super) fn judge(&mut self, id: JobId, index: u32, tasks: &[u32]) {
+        let batch = &self.state.jobs[&id].batches[index as usize];
+        let seed = self.state.jobs[&id].spec.batch_seed(batch.first);
+        let open = tasks.iter().filter(|task| !batch.verdicts.contains_key(task));
+        let runs: Vec<_> =
+            open.map(|task| (*task, batch.first + task, rialto_protocol::receipt::task_seed(seed, *task))).collect();
+        if runs.is_empty() || !self.judging.insert((id, index)) {
+            return;
+        }
+        let (first, count) = (runs[0].1, runs.len() as u32);
+        self.effects.push(Effect::RunLocally { job: id, batch: index, tasks: runs });
+        self.tell(id, JobEvent::LocalRun { first, tasks: count });
+    }
+
+    pub(super) fn ran_locally(&mut self, id: JobId, index: u32, result: Result<Vec<(u32, Halted)>, String>) {
+        if !self.judging.remove(&(id, index)) {
+            return;
+        }
+        let Some(batch) = self.state.jobs.get(&id).and_then(|job| job.batches.get(index as usize)) else { return };
+        let results = match result {
+            Ok(results) if results.iter().all(|(task, _)| *task < batch.count) && !results.is_empty() => Some(results),
+            Ok(_) => None,
+            Err(why) => {
+                self.note(id, "R-VER-010", format!("this machine could not run it: {why}"));
+                None
+            }
+        };
+        self.record(Record::Judged { job: id, batch: index, results });
+        self.dirty.insert((id, index));
+    }
+
+    /// Every task of the batch has its result.
+    fn settle(&mut self, id: JobId, index: u32) {
+        let batch = &self.state.jobs[&id].batches[index as usize];
+        let (first, count, orders) = (batch.first, batch.count, batch.orders.clone());
+        if !batch.settled {
+            self.record(Record::Settled { job: id, batch: index });
+            self.tell(id, JobEvent::TasksVerified { first, count });
+        }
+        for order in &orders {
+            match self.state.orders[order].status {
+                OrderStatus::Delivered => self.accept(*order),
+                OrderStatus::Open => self.cancel_order(*order),
+                OrderStatus::Discarded => self.hold_against(*order),
+                _ => {}
+            }
+        }
+    }
+
+    /// Owes a delivered order's fee.
+    fn accept(&mut self, order: B256) {
+        let known = &self.state.orders[&order];
+        let deal = &self.state.deals[&known.order.deal];
+        let fee = known.receipt.as_ref().map_or(0, |receipt| receipt.value.fee);
+        let id = known.order.deal;
+        // A late receipt of an order that was cancelled and settled may find its money spent.
+        if deal.earned.saturating_add(fee) > deal.terms.budget || deal.closed.is_some() {
+            return self.record(Record::Discarded { order });
+        }
+        let closing = deal.closing.is_some();
+        self.record(Record::Accepted { order });
+        self.vouch(id, closing);
+    }
+
+    /// The right result of a task, as far as it is known: judged here, or given by an accepted replica.
+    pub(super) fn right(&self, id: JobId, index: u32, task: u32) -> Option<Halted> {
+        let batch = &self.state.jobs[&id].batches[index as usize];
+        let accepted = |order: &&B256| self.state.orders[*order].status == OrderStatus::Accepted;
+        batch.verdicts.get(&task).copied().or_else(|| {
+            let order = batch.orders.iter().find(accepted)?;
+            self.state.orders[order].results.get(task as usize).copied()
+        })
+    }
+
+    /// A provider signed wrong results: it gets nothing beyond what it has, and its other results do not count.
+    fn found_wrong(&mut self, order: B256, tasks: Vec<(u32, Halted)>) {
+        let id = self.state.orders[&order].order.deal;
+        let first_time = self.state.deals[&id].standing != Standing::Faulty;
+        self.blame(order, tasks);
+        if !first_time {
+            return;
+        }
+        let (job, provider) = (self.state.deals[&id].job, self.state.deals[&id].provider());
+        self.record(Record::Barred { job, provider, why: Why::Cheated });
+        self.book.forget(provider);
+        self.cancel_orders(id);
+        for order in self.state.deals[&id].orders.clone() {
+            if self.state.orders[&order].status == OrderStatus::Delivered {
+                self.record(Record::Discarded { order });
+            }
+        }
+        self.weigh_orders_of(id);
+        self.send_rejections(id);
+        self.vouch(id, true);
+    }
+
+    /// Remembers and tells what exactly is wrong.
+    fn blame(&mut self, order: B256, tasks: Vec<(u32, Halted)>) {
+        let known = &self.state.orders[&order];
+        let (id, job) = (known.order.deal, known.job);
+        let first = self.state.jobs[&job].batches[known.batch as usize].first;
+        let wrong = |(task, right): (u32, Halted)| WrongTask {
+            task: first + task,
+            theirs: known.results[task as usize],
+            right,
+        };
+        let tasks: Vec<_> = tasks.into_iter().map(wrong).collect();
+        let provider = self.state.deals[&id].provider();
+        self.record(Record::Wrong { order, tasks: tasks.clone() });
+        self.tell(job, JobEvent::Cheater { provider, deal: id, tasks });
+    }
+
+    /// Results of a cheater that were put aside are compared once the right ones are known.
+    fn hold_against(&mut self, order: B256) {
+        let known = &self.state.orders[&order];
+        if self.state.deals[&known.order.deal].standing != Standing::Faulty {
+            return;
+        }
+        let (job, index) = (known.job, known.batch);
+        let mut wrong = Vec::new();
+        for (task, theirs) in (0..).zip(&known.results) {
+            wrong.extend(self.right(job, index, task).filter(|right| right != theirs).map(|right| (task, right)));
+        }
+        if !wrong.is_empty() {
+            self.blame(order, wrong);
+        }
+    }
+
+    /// Tells a cheater which results were found wrong.
+    pub(super) fn send_rejections(&mut self, id: B256) {
+        let deal = &self.state.deals[&id];
+        let order_of = |wrong: &WrongTask| {
+            deal.orders.iter().find_map(|name| {
+                let order = &self.state.orders[name];
+                let first = self.state.jobs[&order.job].batches[order.batch as usize].first;
+                let task = wrong.task.checked_sub(first).filter(|task| *task < order.order.tasks)?;
+                (order.status == OrderStatus::Wrong).then_some((*name, task))
+            })
+        };
+        let rejections = deal.wrong.iter().take(MAX_REJECTIONS).filter_map(|wrong| {
+            let (order, task) = order_of(wrong)?;
+            Some(Outgoing::Reject { order, task, expected: wrong.right.hash() })
+        });
+        let rejections: Vec<_> = rejections.collect();
+        rejections.into_iter().for_each(|message| self.send(id, message));
+    }
+}
+
+/// Votes that a batch has.
+fn votes_of(core: &Core, id: JobId, index: u32) -> usize {
+    let batch = &core.state.jobs[&id].batches[index as usize];
+    batch.orders.iter().filter(|order| core.state.orders[*order].counts()).count()
+}

@@ -1,0 +1,333 @@
+//! Opening deals: at the start, and again when providers fall away. All deals of one attempt open in one
+//! transaction; where the market refuses that, each is tried by itself to find out which one it is.
+
+use std::collections::BTreeMap;
+
+use rialto_protocol::{
+    B256,
+    receipt::task_seed,
+    types::{Deal, struct_hash},
+};
+
+use super::{
+    Call, Core, Effect, JobError, JobEvent, JobId, JobSpec, Plan, Record, Terms, Transacted, TxNote, Why,
+    journal::{Job, Phase, Standing},
+    matching::{self, Need, NoMatch},
+    verify::worst_fee,
+};
+
+/// Most attempts to open deals for one job: a market that keeps refusing is not asked for ever.
+const MAX_OPENINGS: usize = 64;
+
+/// What a whole job needs, with nothing bought yet.
+pub(super) fn need_of(spec: &JobSpec) -> Need {
+    let constraints = &spec.constraints;
+    Need {
+        tasks: spec.tasks().into(),
+        replicas: spec.policy.replicas(),
+        expected_fuel: constraints.expected_fuel.unwrap_or(spec.fuel_limit).clamp(1, spec.fuel_limit.max(1)),
+        fuel_limit: spec.fuel_limit,
+        max_pages: spec.max_pages,
+        budget: constraints.budget,
+        max_price: constraints.max_price,
+        deadline: constraints.deadline,
+        min_collateral_bps: constraints.min_collateral_bps,
+        min_providers: constraints.min_providers,
+        max_providers: constraints.max_providers,
+        excluded: constraints.exclude.iter().map(|provider| (*provider, Why::Listed)).collect(),
+    }
+}
+
+fn open_intent(job: JobId, attempt: usize) -> String {
+    format!("open-{job}-{attempt}")
+}
+
+impl Core {
+    /// Opens deals where work has nobody to go to.
+    pub(super) fn seek(&mut self, id: JobId) {
+        let job = &self.state.jobs[&id];
+        let pending = job.openings.iter().position(|opening| opening.pending);
+        if let Some(attempt) = pending {
+            let call = Call::Open(job.openings[attempt].terms.clone());
+            return self.transact(open_intent(id, attempt), call);
+        }
+        let first = job.deals.is_empty();
+        let need = if first { self.first_need(job) } else { self.more_need(id, job) };
+        let Some(need) = need else {
+            self.stranded.remove(&id);
+            return;
+        };
+        let since = if first { job.submitted } else { *self.stranded.entry(id).or_insert(self.now) };
+        let openings = self.state.jobs[&id].openings.len();
+        let patience = if first { self.config.patience.asks } else { self.config.patience.stranded };
+        let waited = self.now >= since.saturating_add(patience);
+        match matching::plan(self.now, self.book.offers(), &need) {
+            Ok(plan) if openings < MAX_OPENINGS => {
+                let enough = plan.deals.len() >= need.min_providers.min(need.max_providers) as usize;
+                if enough || waited {
+                    self.open(id, plan);
+                }
+            }
+            Ok(_) => self.end(id, Err(JobError::Open(format!("{MAX_OPENINGS} attempts failed")))),
+            Err(why) if waited => self.no_match(id, why, first),
+            Err(_) => {}
+        }
+        // While new offers are awaited this machine need not be idle.
+        if !first {
+            self.run_stranded(id);
+        }
+    }
+
+    /// The whole job, less providers that were tried in vain.
+    fn first_need(&self, job: &Job) -> Option<Need> {
+        Some(Need { excluded: job.barred.clone(), ..need_of(&job.spec) })
+    }
+
+    /// One more provider, if there is work that no deal can take.
+    fn more_need(&self, id: JobId, job: &Job) -> Option<Need> {
+        let (tasks, batch) = self.unplaceable(id)?;
+        let locked = |deal: &&B256| {
+            let deal = &self.state.deals[*deal];
+            deal.closed.unwrap_or(deal.terms.budget)
+        };
+        let locked = job.deals.iter().map(|deal| locked(&deal)).fold(0, u128::saturating_add);
+        let mut excluded: BTreeMap<_, _> = job.barred.clone();
+        let open = job.deals.iter().map(|deal| &self.state.deals[deal]).filter(|deal| deal.closed.is_none());
+        for deal in open {
+            let why = if deal.standing == Standing::Faulty { Why::Cheated } else { Why::SameOwner };
+            excluded.entry(deal.provider()).or_insert(why);
+        }
+        if let Some(batch) = batch {
+            for order in &job.batches[batch as usize].orders {
+                let deal = &self.state.deals[&self.state.orders[order].order.deal];
+                excluded.entry(deal.provider()).or_insert(Why::SameOwner);
+            }
+        }
+        let need = need_of(&job.spec);
+        let working = job.deals.iter().filter(|deal| self.state.deals[*deal].works()).count() as u32;
+        Some(Need {
+            tasks,
+            replicas: 1,
+            expected_fuel: job.expected_fuel(),
+            budget: need.budget.saturating_sub(locked),
+            min_providers: need.min_providers.saturating_sub(working).max(1),
+            max_providers: need.max_providers.saturating_sub(working).max(1),
+            excluded,
+            ..need
+        })
+    }
+
+    /// Tasks that no deal can take, and the first batch of them if it is one.
+    fn unplaceable(&self, id: JobId) -> Option<(u64, Option<u32>)> {
+        let job = &self.state.jobs[&id];
+        let takes = |batch: Option<u32>, count: u32| {
+            job.deals.iter().any(|deal| {
+                let one = worst_fee(&self.state.deals[deal].terms, job.spec.fuel_limit, count);
+                self.could_take(*deal, batch) && self.spare_at_best(*deal) >= one
+            })
+        };
+        let mut stuck =
+            job.open_batches.iter().copied().filter(|batch| {
+                self.missing(job, *batch) > 0 && !takes(Some(*batch), job.batches[*batch as usize].count)
+            });
+        if let Some(batch) = stuck.next() {
+            let count = |batch: u32| u64::from(job.batches[batch as usize].count);
+            return Some((count(batch) + stuck.map(count).sum::<u64>(), Some(batch)));
+        }
+        let uncut = u64::from(job.spec.tasks() - job.next_task);
+        (uncut > 0 && !takes(None, 1)).then_some((uncut, None))
+    }
+
+    fn open(&mut self, id: JobId, plan: Plan) {
+        self.tell(
+            id,
+            JobEvent::Quote {
+                providers: plan.deals.len() as u32,
+                cost: plan.cost,
+                locked: plan.locked,
+                seconds: plan.seconds,
+            },
+        );
+        plan.excluded.iter().for_each(|excluded| self.tell(id, JobEvent::Excluded(excluded.clone())));
+        let job = &self.state.jobs[&id];
+        let seed = task_seed(id.0, job.openings.len() as u32);
+        let max_price = job.spec.constraints.max_price;
+        let terms = (0..).zip(plan.deals).map(|(index, deal)| Terms {
+            offer: deal.offer,
+            budget: deal.budget,
+            seconds: deal.seconds,
+            max_price,
+            salt: task_seed(seed, index),
+        });
+        let terms = terms.collect();
+        self.try_open(id, terms);
+    }
+
+    fn try_open(&mut self, id: JobId, terms: Vec<Terms>) {
+        let attempt = self.state.jobs[&id].openings.len();
+        self.record(Record::Opening { job: id, terms: terms.clone() });
+        self.transact(open_intent(id, attempt), Call::Open(terms));
+    }
+
+    /// Sends a transaction, unless its outcome is awaited.
+    pub(super) fn transact(&mut self, intent: String, call: Call) {
+        let due = match self.sent.get(&intent) {
+            None => true,
+            Some(None) => false,
+            Some(Some(retry_at)) => self.now >= *retry_at,
+        };
+        if due {
+            self.sent.insert(intent.clone(), None);
+            self.effects.push(Effect::Transact { intent, call });
+        }
+    }
+
+    pub(super) fn transacted(&mut self, intent: String, outcome: Transacted) {
+        if let Transacted::Unsent { .. } = outcome {
+            let retry_at = self.now.saturating_add(self.config.patience.transaction);
+            if let Some(sent) = self.sent.get_mut(&intent) {
+                *sent = Some(retry_at);
+            }
+            return;
+        }
+        let attempt = self.state.jobs.iter().find_map(|(id, job)| {
+            let pending = job.openings.iter().enumerate().filter(|(_, opening)| opening.pending);
+            pending.map(|(attempt, _)| attempt).find(|attempt| open_intent(*id, *attempt) == intent).map(|a| (*id, a))
+        });
+        match (attempt, outcome) {
+            (Some((id, attempt)), Transacted::Mined { tx, opened }) => self.opened(id, attempt, tx, opened),
+            (Some((id, attempt)), Transacted::Reverted { code, reason }) => {
+                self.open_failed(id, attempt, format!("{reason} ({code})"));
+            }
+            (None, outcome) => self.closing_transacted(&intent, outcome),
+            (Some(_), Transacted::Unsent { .. }) => {}
+        }
+    }
+
+    fn opened(&mut self, id: JobId, attempt: usize, tx: TxNote, opened: Vec<Deal>) {
+        let terms = &self.state.jobs[&id].openings[attempt].terms;
+        let index_of = |deal: &Deal| {
+            let index = terms.iter().position(|terms| {
+                terms.salt == deal.salt && terms.offer.name() == deal.ask && deal.provider == terms.offer.provider()
+            });
+            index.filter(|_| deal.requester == self.config.requester).map(|index| index as u32)
+        };
+        let fresh = |deal: &Deal| !self.state.deals.contains_key(&struct_hash(deal));
+        let mut deals: BTreeMap<u32, Deal> = BTreeMap::new();
+        for deal in opened.into_iter().filter(fresh) {
+            if let Some(index) = index_of(&deal) {
+                deals.entry(index).or_insert(deal);
+            }
+        }
+        if deals.is_empty() {
+            return self.open_failed(id, attempt, "the transaction opened no deal".into());
+        }
+        let deals: Vec<_> = deals.into_iter().collect();
+        let gas = tx.gas.unwrap_or(0) / deals.len() as u64;
+        self.record(Record::Opened { job: id, attempt: attempt as u32, deals: deals.clone(), tx: tx.clone() });
+        for (_, deal) in deals {
+            let id_of_deal = struct_hash(&deal);
+            let event = JobEvent::DealOpened {
+                provider: deal.provider,
+                deal: id_of_deal,
+                price: deal.price,
+                budget: deal.budget,
+                collateral: deal.collateral,
+                tx: tx.tx,
+                gas,
+            };
+            self.tell(id, event);
+            if !self.state.jobs[&id].runs() {
+                // Cancelled while the transaction was under way.
+                self.vouch(id_of_deal, true);
+            }
+        }
+        self.stranded.remove(&id);
+        self.tend_sessions();
+    }
+
+    fn open_failed(&mut self, id: JobId, attempt: usize, reason: String) {
+        let terms = self.state.jobs[&id].openings[attempt].terms.clone();
+        self.record(Record::OpenFailed { job: id, attempt: attempt as u32 });
+        if !self.state.jobs[&id].runs() {
+            return;
+        }
+        match terms.as_slice() {
+            [only] => {
+                let (provider, ask) = (only.offer.provider(), only.offer.name());
+                let why = Why::OpenFailed { reason };
+                self.record(Record::Barred { job: id, provider, why: why.clone() });
+                self.tell(id, JobEvent::Excluded(matching::Excluded { provider, ask, why }));
+            }
+            _ => {
+                self.note(id, "R-JOB-022", format!("deals did not open together, trying one by one: {reason}"));
+                let seed = task_seed(id.0 ^ u64::MAX, attempt as u32);
+                for (index, terms) in (0..).zip(terms) {
+                    self.try_open(id, vec![Terms { salt: task_seed(seed, index), ..terms }]);
+                }
+            }
+        }
+    }
+
+    fn no_match(&mut self, id: JobId, why: NoMatch, first: bool) {
+        let job = &self.state.jobs[&id];
+        let can_run = job.spec.constraints.run_locally;
+        let refused = job.barred.values().find_map(|why| match why {
+            Why::OpenFailed { reason } => Some(reason.clone()),
+            _ => None,
+        });
+        if first {
+            why.excluded().iter().for_each(|excluded| self.tell(id, JobEvent::Excluded(excluded.clone())));
+            let error = match refused {
+                Some(reason) => JobError::Open(reason),
+                None => JobError::NoMatch(why.to_string()),
+            };
+            return self.end(id, Err(error));
+        }
+        // Results under way may still free a provider, or settle the batch.
+        let job = &self.state.jobs[&id];
+        let under_way = job.deals.iter().any(|deal| self.state.deals[deal].works() && self.awaited_orders(*deal) > 0);
+        if !can_run && !under_way {
+            why.excluded().iter().for_each(|excluded| self.tell(id, JobEvent::Excluded(excluded.clone())));
+            let job = &self.state.jobs[&id];
+            let left = u64::from(job.spec.tasks()) - job.verified();
+            self.end(id, Err(JobError::Stranded { left, why: why.to_string() }));
+        }
+    }
+
+    /// Runs one stranded batch on this machine, if the job allows it and patience has run out.
+    fn run_stranded(&mut self, id: JobId) {
+        let Some(job) = self.state.jobs.get(&id).filter(|job| job.phase == Phase::Running) else { return };
+        let Some(since) = self.stranded.get(&id) else { return };
+        let waited = self.now >= since.saturating_add(self.config.patience.stranded);
+        let busy = self.judging.iter().any(|(job, _)| *job == id);
+        if !waited || busy || !job.spec.constraints.run_locally || job.openings.iter().any(|o| o.pending) {
+            return;
+        }
+        let Some((_, batch)) = self.unplaceable(id) else { return };
+        let batch = match batch {
+            Some(batch) => batch,
+            None => {
+                let left = job.spec.tasks() - job.next_task;
+                let batch = job.batches.len() as u32;
+                self.record(Record::Cut { job: id, count: left.min(super::orders::LOCAL_BATCH_TASKS) });
+                batch
+            }
+        };
+        let (count, unjudgeable) = {
+            let batch = &self.state.jobs[&id].batches[batch as usize];
+            (batch.count, batch.unjudgeable)
+        };
+        if unjudgeable {
+            let job = &self.state.jobs[&id];
+            let left = u64::from(job.spec.tasks()) - job.verified();
+            return self.end(id, Err(JobError::Stranded { left, why: "nor can this machine run them".into() }));
+        }
+        let all: Vec<u32> = (0..count).collect();
+        self.judge(id, batch, &all);
+    }
+
+    pub(super) fn note(&mut self, job: JobId, code: &str, text: String) {
+        self.tell(job, JobEvent::Note { code: code.into(), text });
+    }
+}

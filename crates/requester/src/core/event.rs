@@ -1,0 +1,128 @@
+//! What goes into a core and what comes out.
+
+use rialto_protocol::{
+    Address, B256, Bytes,
+    receipt::Halted,
+    types::{Deal, Order, Release, Voucher},
+    wire::{Payload, PeerAddr, Signed, ToRequester},
+};
+
+use super::{
+    book::Offer,
+    job::{JobEvent, JobId, JobSpec, Summary, TxNote},
+    journal::{Record, Terms},
+};
+
+/// Something that happened outside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs)] // each variant says what its fields are
+pub enum Event {
+    /// The shell runs: first event after [`Core::restore`](super::Core::restore). What was under way is taken up again.
+    Started,
+    /// Time passed. Sent about once a second.
+    Tick,
+    /// An ask was heard, and the shell found it valid.
+    Heard(Offer),
+    /// A user submits a job.
+    Submit(JobSpec),
+    /// A user wants a job to end.
+    Cancel(JobId),
+    /// The session of a deal is up. Answer to [`Effect::Connect`].
+    Connected { deal: B256 },
+    /// The session of a deal is over, or could not be made.
+    Disconnected { deal: B256, why: String },
+    /// The provider of a deal sent something.
+    Message { deal: B256, message: ToRequester },
+    /// Answer to [`Effect::CheckSignature`].
+    SignatureChecked { check: u64, valid: bool },
+    /// Answer to [`Effect::Store`].
+    Stored { order: B256, result: Stored },
+    /// Answer to [`Effect::RunLocally`]: the end of every task asked for, or why this host could not.
+    RanLocally { job: JobId, batch: u32, result: Result<Vec<(u32, Halted)>, String> },
+    /// Answer to [`Effect::Transact`].
+    Transacted { intent: String, outcome: Transacted },
+    /// A deal of ours is over on chain, finally.
+    DealClosed { deal: B256, paid: u128, tx: TxNote },
+}
+
+/// What became of an order's outputs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs)] // each variant says what its fields are
+pub enum Stored {
+    /// They are what the results say, and on disk.
+    Right,
+    /// They are not what the results say, from this task of the order on.
+    Wrong { task: u32 },
+    /// They could not be fetched or written.
+    Missing { why: String },
+}
+
+/// How a transaction ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs)] // each variant says what its fields are
+pub enum Transacted {
+    /// Mined and final; with the deals it opened.
+    Mined { tx: TxNote, opened: Vec<Deal> },
+    /// The market refuses it.
+    Reverted { code: String, reason: String },
+    /// Not known to be mined; the same intent is tried again.
+    Unsent { reason: String },
+}
+
+/// Something to be done outside, in order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs)] // each variant says what its fields are
+pub enum Effect {
+    /// Write all of this, or nothing, before going on: what follows acts on it.
+    Persist(Vec<Record>),
+    /// Open a deal's session.
+    Connect { deal: B256, peer: PeerAddr },
+    /// End a deal's session.
+    Hangup { deal: B256 },
+    /// Send on a deal's session. The shell signs.
+    Send { deal: B256, message: Outgoing },
+    /// Ask a contract wallet.
+    CheckSignature { check: u64, signer: Address, digest: B256, signature: Bytes },
+    /// Get an order's outputs to disk while checking them against its results ([`super::verify::OutputCheck`]).
+    Store { deal: B256, order: B256, results: Vec<Halted>, outputs: Payload },
+    /// Run tasks of a batch on this machine: (index within the batch, task of the job, random seed).
+    RunLocally { job: JobId, batch: u32, tasks: Vec<(u32, u32, u64)> },
+    /// Send a transaction.
+    Transact { intent: String, call: Call },
+    /// A deal is over: its provider loses access to blobs.
+    Release { deal: B256 },
+    /// Tell whoever watches a job.
+    Tell { job: JobId, event: JobEvent },
+    /// A job is over: its report.
+    Finished(Box<Summary>),
+}
+
+/// A message to a provider, not yet signed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs)] // each variant says what its fields are
+pub enum Outgoing {
+    /// First message of a session.
+    Hello(Deal),
+    /// An order; its inputs are tasks `first ..` of the job.
+    Order { job: JobId, first: u32, order: Order },
+    /// A payment.
+    Voucher(Voucher),
+    /// A result was wrong.
+    Reject { order: B256, task: u32, expected: B256 },
+    /// An order is not needed any more.
+    Cancel { order: B256 },
+    /// A wish to close.
+    AskRelease { amount: u128 },
+}
+
+/// What is asked of the market.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs)] // each variant says what its fields are
+pub enum Call {
+    /// Open deals, all or none.
+    Open(Vec<Terms>),
+    /// Close with the provider's consent.
+    Close { deal: Deal, release: Signed<Release> },
+    /// End a deal after its time.
+    Expire { deal: Deal },
+}

@@ -1,0 +1,319 @@
+//! A job: what a user submits, what is told while it runs, and the report at its end.
+
+use std::{collections::BTreeSet, fmt};
+
+use rialto_protocol::{
+    Address, B256,
+    receipt::{Halted, task_seed},
+};
+use serde::{Deserialize, Serialize};
+
+use super::matching::Excluded;
+
+/// Most tasks of a job.
+pub const MAX_JOB_TASKS: usize = 1 << 20;
+/// Most replicas per task.
+pub const MAX_REPLICAS: u32 = 16;
+
+/// Names a job. Random, so that no two jobs of a key ever share a chain intent or a deal's salt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct JobId(pub u64);
+
+impl fmt::Display for JobId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+/// How results are checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Policy {
+    /// Each task runs once; only the receipt's arithmetic is checked.
+    Trust,
+    /// Each task runs on `n` providers with distinct owners, and every result is compared.
+    Replicate {
+        /// Providers per task, ≥ 1.
+        n: u32,
+    },
+}
+
+impl Policy {
+    /// Distinct providers per task.
+    pub fn replicas(&self) -> u32 {
+        match self {
+            Self::Trust => 1,
+            Self::Replicate { n } => *n,
+        }
+    }
+}
+
+/// What the user allows and asks for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Constraints {
+    /// Most that may be locked in deals at any time, base units; nobody is ever paid beyond it.
+    pub budget: u128,
+    /// Highest price, base units per Tfuel.
+    pub max_price: u128,
+    /// Unix seconds by which the work must be done.
+    pub deadline: u64,
+    /// Smallest collateral, in 1/10_000 of a deal's budget.
+    pub min_collateral_bps: u32,
+    /// Fewest providers wanted, for speed and fail-over; fewer are taken where there are not as many.
+    pub min_providers: u32,
+    /// Most providers at a time.
+    pub max_providers: u32,
+    /// Providers not to use.
+    pub exclude: BTreeSet<Address>,
+    /// Fuel one task is expected to use; the limit where unknown.
+    pub expected_fuel: Option<u64>,
+    /// Whether this machine may run tasks itself: to settle a mismatch, or when nobody is left to run them.
+    pub run_locally: bool,
+}
+
+/// A job as the core knows it: hashes and numbers; the shell keeps the bytes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobSpec {
+    /// Its name.
+    pub id: JobId,
+    /// programRoot.
+    pub program: B256,
+    /// inputRoot of every task.
+    pub inputs: Vec<B256>,
+    /// Fuel limit of each task.
+    pub fuel_limit: u64,
+    /// Output limit of each task, bytes.
+    pub out_limit: u64,
+    /// Memory limit of each task, 64 KiB pages.
+    pub max_pages: u32,
+    /// From which every batch's random seed is derived.
+    pub seed: u64,
+    /// How results are checked.
+    pub policy: Policy,
+    /// Limits on money, time and providers.
+    pub constraints: Constraints,
+}
+
+impl JobSpec {
+    /// Number of tasks.
+    pub fn tasks(&self) -> u32 {
+        self.inputs.len() as u32
+    }
+
+    /// Checks the bounds that the core relies on.
+    pub fn check(&self) -> Result<(), JobError> {
+        let replicas = self.policy.replicas();
+        if self.inputs.is_empty() || self.inputs.len() > MAX_JOB_TASKS {
+            return Err(JobError::Tasks { tasks: self.inputs.len(), most: MAX_JOB_TASKS });
+        }
+        if replicas == 0 || replicas > MAX_REPLICAS {
+            return Err(JobError::Replicas { replicas, most: MAX_REPLICAS });
+        }
+        if self.fuel_limit == 0 || self.fuel_limit > i64::MAX as u64 {
+            return Err(JobError::FuelLimit);
+        }
+        Ok(())
+    }
+
+    /// Random seed of the batch that begins with task `first`: the same for every replica of the batch.
+    pub fn batch_seed(&self, first: u32) -> u64 {
+        task_seed(self.seed, first)
+    }
+}
+
+/// Why a job was refused or failed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[allow(missing_docs)] // each variant says what its fields are
+pub enum JobError {
+    /// Number of tasks out of range.
+    #[error("[R-JOB-001] a job has 1 to {most} tasks, not {tasks}")]
+    Tasks { tasks: usize, most: usize },
+    /// Number of replicas out of range.
+    #[error("[R-JOB-002] 1 to {most} replicas, not {replicas}")]
+    Replicas { replicas: u32, most: u32 },
+    /// Fuel limit out of range.
+    #[error("[R-JOB-003] the fuel limit must be between 1 and 2^63 - 1")]
+    FuelLimit,
+    /// A job with this name exists.
+    #[error("[R-JOB-004] a job with this id exists")]
+    Duplicate,
+    /// No set of providers does it. The text says what to change.
+    #[error("{0}")]
+    NoMatch(String),
+    /// The deadline passed.
+    #[error(
+        "[R-JOB-020] deadline passed with {verified} of {tasks} tasks verified: move the deadline or allow more providers"
+    )]
+    Deadline { verified: u64, tasks: u64 },
+    /// Providers fell away and nobody replaces them.
+    #[error("[R-JOB-021] {left} tasks have no provider left: {why}")]
+    Stranded { left: u64, why: String },
+    /// The chain refused to open a deal for a reason that no other provider cures.
+    #[error("[R-JOB-022] deals could not be opened: {0}")]
+    Open(String),
+    /// Cancelled by the user.
+    #[error("[R-JOB-023] cancelled")]
+    Cancelled,
+}
+
+/// How a job ended.
+pub type Outcome = Result<(), JobError>;
+
+/// A task for which a provider signed a wrong result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WrongTask {
+    /// Task of the job.
+    pub task: u32,
+    /// What the provider signed.
+    pub theirs: Halted,
+    /// What is right.
+    pub right: Halted,
+}
+
+/// The story of a job, as it happens.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs)] // each variant says what its fields are
+pub enum JobEvent {
+    /// An offer was heard while looking for providers.
+    AskHeard { provider: Address, price: Option<u128>, task_fee: u128, cores: u32, fuel_per_second: u64 },
+    /// An offer was left out.
+    Excluded(Excluded),
+    /// What the chosen offers will cost; nothing is spent yet.
+    Quote { providers: u32, cost: u128, locked: u128, seconds: u64 },
+    /// A deal is open on chain.
+    DealOpened { provider: Address, deal: B256, price: u128, budget: u128, collateral: u128, tx: B256, gas: u64 },
+    /// A batch of tasks was ordered.
+    OrderSent { provider: Address, order: B256, first: u32, count: u32 },
+    /// Results of a batch arrived, not yet verified.
+    TasksDone { provider: Address, first: u32, count: u32, fuel: u128 },
+    /// A batch is verified as the policy demands.
+    TasksVerified { first: u32, count: u32 },
+    /// Results of one task differ.
+    Mismatch { task: u32, results: Vec<(Address, Halted)> },
+    /// This machine runs tasks itself, to find out who is right or because nobody else is left.
+    LocalRun { first: u32, tasks: u32 },
+    /// A provider signed wrong results.
+    Cheater { provider: Address, deal: B256, tasks: Vec<WrongTask> },
+    /// A deal is not used any more; its unfinished tasks go elsewhere.
+    ProviderDropped { provider: Address, deal: B256, code: String, why: String },
+    /// A provider that was dropped is back.
+    ProviderBack { provider: Address, deal: B256 },
+    /// A voucher was signed: `amount` is all that the provider has earned in this deal.
+    Paid { provider: Address, deal: B256, amount: u128, closing: bool },
+    /// A deal is over on chain.
+    DealClosed { provider: Address, deal: B256, paid: u128, tx: B256, gas: Option<u64> },
+    /// How far the job is.
+    Progress(Progress),
+    /// All work is over (or given up); payments are being settled.
+    Settling { outcome: Outcome },
+    /// Something a person should know.
+    Note { code: String, text: String },
+}
+
+/// Counts of tasks and money.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Progress {
+    /// Tasks of the job.
+    pub tasks: u64,
+    /// Tasks run by at least one provider.
+    pub done: u64,
+    /// Tasks whose result is verified.
+    pub verified: u64,
+    /// Verified tasks for which a provider is paid.
+    pub paid: u64,
+    /// Base units owed by vouchers.
+    pub spent: u128,
+}
+
+/// Where the output of a task lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs)] // each variant says what its fields are
+pub enum Source {
+    /// In the stream of outputs of an order, at this byte.
+    Order { order: B256, offset: u64 },
+    /// From a run on this machine.
+    Local,
+}
+
+/// A verified result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskResult {
+    /// Its end.
+    pub halted: Halted,
+    /// Where its output is.
+    pub source: Source,
+    /// Providers that gave this result, and 1 more if this machine did.
+    pub votes: u32,
+}
+
+/// How a provider's part in a job ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs)] // each variant says what its fields are
+pub enum ProviderStatus {
+    /// Paid, deal closed on chain.
+    Settled,
+    /// Signed wrong results; deal closed or not.
+    Cheated,
+    /// Stopped answering, refused or broke the protocol.
+    Dropped { code: String },
+    /// Holds a closing voucher that is not redeemed yet.
+    Unsettled,
+}
+
+/// A provider's part in a job.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProviderReport {
+    /// Its account.
+    pub provider: Address,
+    /// The deal.
+    pub deal: B256,
+    /// Price, base units per Tfuel.
+    pub price: u128,
+    /// Base units per task.
+    pub task_fee: u128,
+    /// Budget that was locked.
+    pub budget: u128,
+    /// Task runs that were accepted.
+    pub tasks: u64,
+    /// Fuel that was accepted.
+    pub fuel: u128,
+    /// What the vouchers say it earned.
+    pub earned: u128,
+    /// What the chain says it was paid; absent until the deal is closed.
+    pub paid: Option<u128>,
+    /// How it ended.
+    pub status: ProviderStatus,
+    /// What it signed that was wrong.
+    pub wrong: Vec<WrongTask>,
+}
+
+/// A transaction of, or about, a job's deals.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TxNote {
+    /// "open", "close", "expire", "late" (ours) or "redeem" (the provider's).
+    pub kind: String,
+    /// Transaction hash.
+    pub tx: B256,
+    /// Gas used, where known.
+    pub gas: Option<u64>,
+    /// Deals it opened or closed.
+    pub deals: u32,
+}
+
+/// Everything about an ended job.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Summary {
+    /// The job.
+    pub job: JobId,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Result of every task; `None` where there is no verified one.
+    pub tasks: Vec<Option<TaskResult>>,
+    /// Everybody who had a deal.
+    pub providers: Vec<ProviderReport>,
+    /// Base units owed to all providers together.
+    pub requester_paid: u128,
+    /// Transactions known.
+    pub transactions: Vec<TxNote>,
+    /// Final counts.
+    pub progress: Progress,
+}

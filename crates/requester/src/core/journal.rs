@@ -1,0 +1,547 @@
+//! The journal: every durable fact as a record, and the state that the records add up to.
+//!
+//! [`State`] changes only in [`State::apply`], and every record is persisted before anything that
+//! follows from it is done. So a restart that replays the records has the very same state: orders and
+//! vouchers once signed are never contradicted. What is not here (sessions, the order book, work in
+//! flight) is found again by asking.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use rialto_protocol::{
+    Address, B256,
+    receipt::Halted,
+    types::{Ack, Deal, Order, Receipt, Release, Voucher, struct_hash},
+    wire::{PeerAddr, Signed},
+};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    book::Offer,
+    job::{JobId, JobSpec, Outcome, TxNote, WrongTask},
+    matching::Why,
+};
+
+/// A durable fact.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs)] // each variant says what its fields are
+pub enum Record {
+    /// A job was taken in.
+    Submitted { at: u64, spec: JobSpec },
+    /// Deals are to be opened, in one transaction.
+    Opening { job: JobId, terms: Vec<Terms> },
+    /// The transaction opened these deals (with the index of their terms).
+    Opened { job: JobId, attempt: u32, deals: Vec<(u32, Deal)>, tx: TxNote },
+    /// The transaction was refused.
+    OpenFailed { job: JobId, attempt: u32 },
+    /// A provider is not to be used for a job any more.
+    Barred { job: JobId, provider: Address, why: Why },
+    /// The next `count` tasks of a job became a batch.
+    Cut { job: JobId, count: u32 },
+    /// An order was made. From here on it may have been signed and sent.
+    Ordered { at: u64, job: JobId, batch: u32, order: Order },
+    /// The provider owes the receipt.
+    Acked { ack: Signed<Ack> },
+    /// The provider will not do it.
+    Refused { order: B256 },
+    /// The requester needs it no more.
+    Cancelled { order: B256 },
+    /// A receipt came whose arithmetic holds. Its outputs are here (`stored`), or equal to another replica's.
+    Delivered { receipt: Signed<Receipt>, results: Vec<Halted>, stored: bool },
+    /// Delivered results are not used: their provider was found cheating elsewhere, or the budget is spent.
+    Discarded { order: B256 },
+    /// A signed receipt contradicts itself or its order.
+    Invalid { order: B256, code: String },
+    /// This machine ran tasks of a batch (index within the batch), or could not.
+    Judged { job: JobId, batch: u32, results: Option<Vec<(u32, Halted)>> },
+    /// More providers are asked to run a batch than its policy demands.
+    Widened { job: JobId, batch: u32 },
+    /// A batch that nobody took was too large: it becomes two.
+    Split { job: JobId, batch: u32 },
+    /// A batch is verified.
+    Settled { job: JobId, batch: u32 },
+    /// A verified batch lost the results that verified it.
+    Unsettled { job: JobId, batch: u32 },
+    /// The order's results are accepted: its fee is owed.
+    Accepted { order: B256 },
+    /// The provider signed wrong results.
+    Wrong { order: B256, tasks: Vec<WrongTask> },
+    /// The deal gets no more orders.
+    Dropped { deal: B256, code: String },
+    /// The deal gets orders again.
+    Revived { deal: B256 },
+    /// A voucher was made. From here on it may have been signed and sent.
+    Vouched { at: u64, voucher: Voucher },
+    /// The provider consents to close.
+    Released { release: Signed<Release> },
+    /// A deal is over on chain.
+    Closed { deal: B256, paid: u128, tx: TxNote },
+    /// The job's work is over; payments are left.
+    Ended { at: u64, job: JobId, outcome: Outcome },
+    /// The job's report was given.
+    Reported { job: JobId },
+    /// Everything about a job is over and old.
+    Forgotten { job: JobId },
+    /// All that earlier records add up to.
+    Snapshot(Box<State>),
+}
+
+/// What `open` is called with for one deal.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Terms {
+    /// The offer.
+    pub offer: Offer,
+    /// Budget to lock, base units.
+    pub budget: u128,
+    /// Length, seconds.
+    pub seconds: u32,
+    /// Highest price, base units per Tfuel.
+    pub max_price: u128,
+    /// Makes the deal's id unique.
+    pub salt: u64,
+}
+
+/// An attempt to open deals.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Opening {
+    /// What is opened.
+    pub terms: Vec<Terms>,
+    /// Whether the outcome is still unknown.
+    pub pending: bool,
+}
+
+/// Where a job stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs)] // each variant says what its fields are
+pub enum Phase {
+    /// Looking for, or working with, providers.
+    Running,
+    /// Work is over since `at`; payments are left.
+    Settling { at: u64, outcome: Outcome },
+    /// Reported. `at`: when its work was over.
+    Reported { at: u64, outcome: Outcome },
+}
+
+/// Consecutive tasks that are ordered, compared and paid together: the unit of replication.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Batch {
+    /// First task.
+    pub first: u32,
+    /// Number of tasks.
+    pub count: u32,
+    /// Every order of it, to distinct providers.
+    pub orders: Vec<B256>,
+    /// Right results by index within the batch, found by running on this machine.
+    pub verdicts: BTreeMap<u32, Halted>,
+    /// Whether this machine could not run it.
+    pub unjudgeable: bool,
+    /// Providers asked for beyond what the policy demands.
+    pub extra: u32,
+    /// Whether it is verified.
+    pub settled: bool,
+}
+
+/// A job and its progress.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Job {
+    /// What was submitted.
+    pub spec: JobSpec,
+    /// When, unix seconds.
+    pub submitted: u64,
+    /// Where it stands.
+    pub phase: Phase,
+    /// Attempts to open deals.
+    pub openings: Vec<Opening>,
+    /// Providers not to use, and why.
+    pub barred: BTreeMap<Address, Why>,
+    /// First task that is in no batch yet.
+    pub next_task: u32,
+    /// All batches, in the order they were made.
+    pub batches: Vec<Batch>,
+    /// Batches that are not settled.
+    pub open_batches: BTreeSet<u32>,
+    /// Its deals, in opening order.
+    pub deals: Vec<B256>,
+    /// Fuel of delivered tasks, and how many: what the next tasks are expected to use.
+    pub measured: (u128, u64),
+    /// Tasks of batches for which somebody is paid.
+    pub paid_tasks: u64,
+    /// Transactions.
+    pub transactions: Vec<TxNote>,
+}
+
+/// Whether a deal gets orders.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs)] // each variant says what its fields are
+pub enum Standing {
+    /// It does.
+    Active,
+    /// It does not, for a reason that may pass.
+    Dropped { code: String },
+    /// It does not: its provider signed wrong results.
+    Faulty,
+}
+
+/// A deal of ours.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OpenDeal {
+    /// Terms on chain.
+    pub terms: Deal,
+    /// The job it works for.
+    pub job: JobId,
+    /// What it was opened from.
+    pub offer: Offer,
+    /// Orders by sequence number.
+    pub orders: Vec<B256>,
+    /// Sum of accepted fees, base units.
+    pub earned: u128,
+    /// Best voucher so far, and when the closing one was made.
+    pub voucher: Option<Voucher>,
+    /// When the closing voucher was made, unix seconds.
+    pub closing: Option<u64>,
+    /// Consent to close.
+    pub release: Option<Signed<Release>>,
+    /// What was paid in all, once it is over on chain.
+    pub closed: Option<u128>,
+    /// Whether it gets orders.
+    pub standing: Standing,
+    /// How often it was dropped.
+    pub drops: u32,
+    /// Results it signed that were wrong.
+    pub wrong: Vec<WrongTask>,
+}
+
+impl OpenDeal {
+    /// Who sells.
+    pub fn provider(&self) -> Address {
+        self.terms.provider
+    }
+
+    /// How to reach it.
+    pub fn peer(&self) -> &PeerAddr {
+        &self.offer.peer
+    }
+
+    /// Whether it gets orders.
+    pub fn works(&self) -> bool {
+        self.standing == Standing::Active && self.closing.is_none() && self.closed.is_none()
+    }
+}
+
+/// Where an order stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum OrderStatus {
+    /// Made, perhaps sent, not answered by a receipt.
+    Open,
+    /// The receipt is in and consistent; not yet accepted.
+    Delivered,
+    /// Found right: paid by vouchers.
+    Accepted,
+    /// Found wrong, or contradicts itself: never paid.
+    Wrong,
+    /// Delivered, not used and not paid.
+    Discarded,
+    /// Refused by the provider.
+    Refused,
+}
+
+/// An order of ours.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OurOrder {
+    /// What is, or may have been, signed.
+    pub order: Order,
+    /// Its job.
+    pub job: JobId,
+    /// Batch of the job.
+    pub batch: u32,
+    /// When it was made, unix seconds.
+    pub at: u64,
+    /// The provider's promise.
+    pub ack: Option<Signed<Ack>>,
+    /// Where it stands.
+    pub status: OrderStatus,
+    /// Whether the provider was told that it is not needed.
+    pub cancelled: bool,
+    /// The provider's signed result.
+    pub receipt: Option<Signed<Receipt>>,
+    /// Every task's end.
+    pub results: Vec<Halted>,
+    /// Whether its outputs are stored here.
+    pub stored: bool,
+}
+
+impl OurOrder {
+    /// Whether the batch still counts on it: it may yet deliver.
+    pub fn awaited(&self) -> bool {
+        self.status == OrderStatus::Open && !self.cancelled
+    }
+
+    /// Whether its results take part in the comparison.
+    pub fn counts(&self) -> bool {
+        matches!(self.status, OrderStatus::Delivered | OrderStatus::Accepted)
+    }
+
+    /// Whether nothing is or will be owed for it beyond what is accepted.
+    pub fn finished(&self) -> bool {
+        matches!(self.status, OrderStatus::Accepted | OrderStatus::Refused)
+            || (self.status == OrderStatus::Open && self.cancelled)
+    }
+}
+
+/// All durable state.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct State {
+    /// Jobs by id.
+    pub jobs: BTreeMap<JobId, Job>,
+    /// Deals by id.
+    pub deals: BTreeMap<B256, OpenDeal>,
+    /// Orders by struct hash.
+    pub orders: BTreeMap<B256, OurOrder>,
+}
+
+impl State {
+    /// Rebuilds the state from a journal.
+    pub fn replay<'a>(records: impl IntoIterator<Item = &'a Record>) -> Self {
+        let mut state = Self::default();
+        records.into_iter().for_each(|record| state.apply(record));
+        state
+    }
+
+    /// Adds a fact. The only place where state changes. Records name only what earlier records made.
+    pub fn apply(&mut self, record: &Record) {
+        match record {
+            Record::Submitted { at, spec } => self.submitted(*at, spec),
+            Record::Opening { job, terms } => {
+                self.job(*job).openings.push(Opening { terms: terms.clone(), pending: true });
+            }
+            Record::Opened { job, attempt, deals, tx } => self.opened(*job, *attempt, deals, tx),
+            Record::OpenFailed { job, attempt } => self.job(*job).openings[*attempt as usize].pending = false,
+            Record::Barred { job, provider, why } => {
+                self.job(*job).barred.insert(*provider, why.clone());
+            }
+            Record::Cut { job, count } => self.job(*job).cut(*count),
+            Record::Ordered { at, job, batch, order } => self.ordered(*at, *job, *batch, order),
+            Record::Acked { ack } => self.order(ack.value.order).ack = Some(ack.clone()),
+            Record::Refused { order } => self.order(*order).status = OrderStatus::Refused,
+            Record::Cancelled { order } => self.order(*order).cancelled = true,
+            Record::Delivered { receipt, results, stored } => self.delivered(receipt, results, *stored),
+            Record::Discarded { order } => self.order(*order).status = OrderStatus::Discarded,
+            Record::Invalid { order, .. } => self.order(*order).status = OrderStatus::Wrong,
+            Record::Judged { job, batch, results } => {
+                let batch = &mut self.job(*job).batches[*batch as usize];
+                match results {
+                    Some(results) => batch.verdicts.extend(results.iter().copied()),
+                    None => batch.unjudgeable = true,
+                }
+            }
+            Record::Widened { job, batch } => self.job(*job).batches[*batch as usize].extra += 1,
+            Record::Split { job, batch } => self.job(*job).split(*batch),
+            Record::Unsettled { job, batch } => {
+                let job = self.job(*job);
+                job.batches[*batch as usize].settled = false;
+                job.open_batches.insert(*batch);
+            }
+            Record::Settled { job, batch } => {
+                let job = self.job(*job);
+                job.batches[*batch as usize].settled = true;
+                job.open_batches.remove(batch);
+            }
+            Record::Accepted { order } => self.accepted(*order),
+            Record::Wrong { order, tasks } => {
+                let order = self.order(*order);
+                order.status = OrderStatus::Wrong;
+                let deal = order.order.deal;
+                let deal = self.deal(deal);
+                deal.standing = Standing::Faulty;
+                deal.wrong.extend(tasks);
+            }
+            Record::Dropped { deal, code } => {
+                let deal = self.deal(*deal);
+                deal.standing = Standing::Dropped { code: code.clone() };
+                deal.drops += 1;
+            }
+            Record::Revived { deal } => self.deal(*deal).standing = Standing::Active,
+            Record::Vouched { at, voucher } => {
+                let deal = self.deal(voucher.deal);
+                if voucher.close && deal.closing.is_none() {
+                    deal.closing = Some(*at);
+                }
+                deal.voucher = Some(voucher.clone());
+            }
+            Record::Released { release } => self.deal(release.value.deal).release = Some(release.clone()),
+            Record::Closed { deal, paid, tx } => {
+                let deal = self.deal(*deal);
+                deal.closed = Some(*paid);
+                let job = deal.job;
+                self.job(job).transactions.push(tx.clone());
+            }
+            Record::Ended { at, job, outcome } => {
+                self.job(*job).phase = Phase::Settling { at: *at, outcome: outcome.clone() };
+            }
+            Record::Reported { job } => {
+                let job = self.job(*job);
+                if let Phase::Settling { at, outcome } = &job.phase {
+                    job.phase = Phase::Reported { at: *at, outcome: outcome.clone() };
+                }
+            }
+            Record::Forgotten { job } => self.forgotten(*job),
+            Record::Snapshot(state) => *self = State::clone(state),
+        }
+    }
+
+    fn job(&mut self, id: JobId) -> &mut Job {
+        self.jobs.get_mut(&id).expect("a record names a job that an earlier record submitted")
+    }
+
+    fn deal(&mut self, id: B256) -> &mut OpenDeal {
+        self.deals.get_mut(&id).expect("a record names a deal that an earlier record opened")
+    }
+
+    fn order(&mut self, id: B256) -> &mut OurOrder {
+        self.orders.get_mut(&id).expect("a record names an order that an earlier record made")
+    }
+
+    fn submitted(&mut self, at: u64, spec: &JobSpec) {
+        let job = Job {
+            spec: spec.clone(),
+            submitted: at,
+            phase: Phase::Running,
+            openings: Vec::new(),
+            barred: spec.constraints.exclude.iter().map(|provider| (*provider, Why::Listed)).collect(),
+            next_task: 0,
+            batches: Vec::new(),
+            open_batches: BTreeSet::new(),
+            deals: Vec::new(),
+            measured: (0, 0),
+            paid_tasks: 0,
+            transactions: Vec::new(),
+        };
+        self.jobs.insert(spec.id, job);
+    }
+
+    fn opened(&mut self, id: JobId, attempt: u32, deals: &[(u32, Deal)], tx: &TxNote) {
+        let job = self.job(id);
+        let opening = &mut job.openings[attempt as usize];
+        opening.pending = false;
+        let offers: Vec<_> = deals.iter().map(|(index, _)| opening.terms[*index as usize].offer.clone()).collect();
+        job.deals.extend(deals.iter().map(|(_, deal)| struct_hash(deal)));
+        job.transactions.push(tx.clone());
+        for ((_, terms), offer) in deals.iter().zip(offers) {
+            let deal = OpenDeal {
+                terms: terms.clone(),
+                job: id,
+                offer,
+                orders: Vec::new(),
+                earned: 0,
+                voucher: None,
+                closing: None,
+                release: None,
+                closed: None,
+                standing: Standing::Active,
+                drops: 0,
+                wrong: Vec::new(),
+            };
+            self.deals.insert(struct_hash(terms), deal);
+        }
+    }
+
+    fn ordered(&mut self, at: u64, job: JobId, batch: u32, order: &Order) {
+        let id = struct_hash(order);
+        self.deal(order.deal).orders.push(id);
+        self.job(job).batches[batch as usize].orders.push(id);
+        let order = OurOrder {
+            order: order.clone(),
+            job,
+            batch,
+            at,
+            ack: None,
+            status: OrderStatus::Open,
+            cancelled: false,
+            receipt: None,
+            results: Vec::new(),
+            stored: false,
+        };
+        self.orders.insert(id, order);
+    }
+
+    fn delivered(&mut self, receipt: &Signed<Receipt>, results: &[Halted], stored: bool) {
+        let order = self.order(receipt.value.order);
+        order.status = OrderStatus::Delivered;
+        order.receipt = Some(receipt.clone());
+        order.results = results.to_vec();
+        order.stored = stored;
+        let job = order.job;
+        let measured = &mut self.job(job).measured;
+        measured.0 = measured.0.saturating_add(receipt.value.fuel);
+        measured.1 += results.len() as u64;
+    }
+
+    fn forgotten(&mut self, id: JobId) {
+        let Some(job) = self.jobs.remove(&id) else { return };
+        for deal in job.deals {
+            for order in self.deals.remove(&deal).map(|deal| deal.orders).unwrap_or_default() {
+                self.orders.remove(&order);
+            }
+        }
+    }
+
+    fn accepted(&mut self, id: B256) {
+        let order = self.order(id);
+        order.status = OrderStatus::Accepted;
+        let fee = order.receipt.as_ref().map_or(0, |receipt| receipt.value.fee);
+        let (deal, job, batch, count) = (order.order.deal, order.job, order.batch, order.order.tasks);
+        self.deal(deal).earned += fee;
+        let orders = &self.job(job).batches[batch as usize].orders;
+        let first =
+            !orders.clone().iter().any(|other| *other != id && self.order(*other).status == OrderStatus::Accepted);
+        if first {
+            self.job(job).paid_tasks += u64::from(count);
+        }
+    }
+}
+
+impl Job {
+    /// Whether there is work to order.
+    pub fn runs(&self) -> bool {
+        self.phase == Phase::Running
+    }
+
+    /// Tasks that are in a settled batch.
+    pub fn verified(&self) -> u64 {
+        let open: u64 = self.open_batches.iter().map(|i| u64::from(self.batches[*i as usize].count)).sum();
+        u64::from(self.next_task) - open
+    }
+
+    /// Fuel that a task is expected to use: as measured, else as the user says, else the limit.
+    pub fn expected_fuel(&self) -> u64 {
+        let said = self.spec.constraints.expected_fuel.unwrap_or(self.spec.fuel_limit);
+        let (fuel, tasks) = self.measured;
+        let expected = if tasks == 0 { said } else { (fuel / u128::from(tasks)).try_into().unwrap_or(u64::MAX) };
+        expected.clamp(1, self.spec.fuel_limit)
+    }
+
+    fn cut(&mut self, count: u32) {
+        self.add_batch(self.next_task, count);
+        self.next_task += count;
+    }
+
+    fn add_batch(&mut self, first: u32, count: u32) {
+        self.open_batches.insert(self.batches.len() as u32);
+        self.batches.push(Batch {
+            first,
+            count,
+            orders: Vec::new(),
+            verdicts: BTreeMap::new(),
+            unjudgeable: false,
+            extra: 0,
+            settled: false,
+        });
+    }
+
+    fn split(&mut self, index: u32) {
+        let batch = &mut self.batches[index as usize];
+        let (first, count) = (batch.first, batch.count);
+        batch.count = count.div_ceil(2);
+        let kept = batch.count;
+        self.add_batch(first + kept, count - kept);
+    }
+}

@@ -1,0 +1,319 @@
+//! The buyer, without IO: plain data and [`Core::handle`].
+//!
+//! Everything that must survive is a [`Record`]; an event's records are persisted before any effect
+//! that relies on them, and replaying them gives the same [`State`]. What is not recorded (the order
+//! book, sessions, what is under way) is lost in a crash and found again: after every event the core
+//! looks at each job and deal and does whatever is due.
+//!
+//! | module | knows |
+//! |---|---|
+//! | [`event`] | events in, effects out |
+//! | [`job`] | what is submitted, told and reported |
+//! | [`journal`] | records, and the state they add up to |
+//! | [`book`] | offers heard |
+//! | [`matching`] | the cheapest set of offers under constraints, and why not the others |
+//! | [`verify`] | receipts, replicas, outputs: pure checks |
+//! | `buying` | opening deals, and more of them when providers fall away |
+//! | `orders` | cutting tasks into batches, and who gets which |
+//! | `session` | hello, resuming, messages in, who is silent |
+//! | `accept` | comparing, judging, catching cheaters, accepting |
+//! | `payment` | vouchers, closing, releases, expiry |
+//! | `report` | progress and the final report |
+
+mod accept;
+pub mod book;
+mod buying;
+pub mod event;
+pub mod job;
+pub mod journal;
+pub mod matching;
+mod orders;
+mod payment;
+mod report;
+mod session;
+#[cfg(test)]
+pub(crate) mod tests;
+pub mod verify;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use alloy_sol_types::Eip712Domain;
+use rialto_protocol::{Address, B256, receipt::Halted, types::domain, wire::Signed};
+
+pub use book::{Book, Offer};
+pub use event::{Call, Effect, Event, Outgoing, Stored, Transacted};
+pub use job::{
+    Constraints, JobError, JobEvent, JobId, JobSpec, Outcome, Policy, Progress, ProviderReport, ProviderStatus, Source,
+    Summary, TaskResult, TxNote, WrongTask,
+};
+pub use journal::{Phase, Record, State, Terms};
+pub use matching::{Excluded, NoMatch, Plan, Why};
+
+/// What a core has to know from outside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// The account that buys.
+    pub requester: Address,
+    /// Chain of the market.
+    pub chain_id: u64,
+    /// The market.
+    pub market: Address,
+    /// From `expiry + grace` on, a deal can be expired (the market's window), seconds.
+    pub grace_seconds: u64,
+    /// How long to wait for what.
+    pub patience: Patience,
+}
+
+/// How long to wait before doing something about it, seconds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Patience {
+    /// For as many offers as the job wants, before taking what there is.
+    pub asks: u64,
+    /// For a connection and its welcome.
+    pub connect: u64,
+    /// For any sign of life on a deal with unanswered orders. Slow tasks get longer.
+    pub stall: u64,
+    /// For new offers when nobody is left to run a task.
+    pub stranded: u64,
+    /// For a provider to redeem its closing voucher, before asking for a release.
+    pub redeem: u64,
+    /// For deals to close, before the report is given without them.
+    pub settle: u64,
+    /// For an outcome before the same transaction is tried again.
+    pub transaction: u64,
+    /// What is known of a job is kept so long after its deals are over.
+    pub keep: u64,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self { asks: 10, connect: 10, stall: 20, stranded: 15, redeem: 20, settle: 60, transaction: 5, keep: 24 * 3600 }
+    }
+}
+
+/// A receipt whose outputs are being stored.
+#[derive(Clone, Debug)]
+struct Storing {
+    receipt: Signed<rialto_protocol::types::Receipt>,
+    results: Vec<Halted>,
+}
+
+/// One requester. Feed it every event with a time that never goes back (it holds the larger), and
+/// perform the effects in order.
+#[derive(Debug)]
+pub struct Core {
+    config: Config,
+    domain: Eip712Domain,
+    now: u64,
+    state: State,
+
+    // Lost in a crash.
+    started: bool,
+    book: Book,
+    links: BTreeMap<B256, session::Link>,
+    checks: BTreeMap<u64, session::Check>,
+    next_check: u64,
+    storing: BTreeMap<B256, Storing>,
+    judging: BTreeSet<(JobId, u32)>,
+    sent: BTreeMap<String, Option<u64>>,
+    stranded: BTreeMap<JobId, u64>,
+    progress: BTreeMap<B256, u32>,
+    told: BTreeMap<JobId, Progress>,
+
+    // Of the event being handled.
+    dirty: BTreeSet<(JobId, u32)>,
+    records: Vec<Record>,
+    effects: Vec<Effect>,
+}
+
+impl Core {
+    /// A core from its journal (empty, the first time).
+    pub fn restore<'a>(config: Config, records: impl IntoIterator<Item = &'a Record>) -> Self {
+        let state = State::replay(records);
+        // Every batch that is not settled is compared again: what was being judged is judged now.
+        let open = |job: &journal::Job| if job.runs() { job.open_batches.clone() } else { BTreeSet::new() };
+        let open = state.jobs.iter().flat_map(|(id, job)| open(job).into_iter().map(|batch| (*id, batch)));
+        let waiting = state.orders.values().filter(|order| order.status == journal::OrderStatus::Delivered);
+        let dirty = open.chain(waiting.map(|order| (order.job, order.batch))).collect();
+        Self {
+            domain: domain(config.chain_id, config.market),
+            config,
+            now: 0,
+            state,
+            started: false,
+            book: Book::default(),
+            links: BTreeMap::new(),
+            checks: BTreeMap::new(),
+            next_check: 0,
+            storing: BTreeMap::new(),
+            judging: BTreeSet::new(),
+            sent: BTreeMap::new(),
+            stranded: BTreeMap::new(),
+            progress: BTreeMap::new(),
+            told: BTreeMap::new(),
+            dirty,
+            records: Vec::new(),
+            effects: Vec::new(),
+        }
+    }
+
+    /// Takes one event in and says what to do about it, in order. `now`: unix seconds.
+    pub fn handle(&mut self, now: u64, event: Event) -> Vec<Effect> {
+        self.now = self.now.max(now);
+        match event {
+            Event::Started => self.started = true,
+            Event::Tick => self.book.expire(self.now),
+            Event::Heard(offer) => self.heard(offer),
+            Event::Submit(spec) => self.submit(spec),
+            Event::Cancel(job) => self.end(job, Err(JobError::Cancelled)),
+            Event::Connected { deal } => self.connected(deal),
+            Event::Disconnected { deal, why } => self.disconnected(deal, why),
+            Event::Message { deal, message } => self.message(deal, message, None),
+            Event::SignatureChecked { check, valid } => self.signature_checked(check, valid),
+            Event::Stored { order, result } => self.stored(order, result),
+            Event::RanLocally { job, batch, result } => self.ran_locally(job, batch, result),
+            Event::Transacted { intent, outcome } => self.transacted(intent, outcome),
+            Event::DealClosed { deal, paid, tx } => self.deal_closed(deal, paid, tx),
+        }
+        if self.started {
+            self.drive();
+        }
+        self.finish()
+    }
+
+    /// All durable state.
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// The configuration.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// The order book.
+    pub fn book(&self) -> &Book {
+        &self.book
+    }
+
+    /// Whether no job is unreported and no deal is open.
+    pub fn idle(&self) -> bool {
+        self.state.jobs.values().all(|job| matches!(job.phase, Phase::Reported { .. }))
+            && self.state.deals.values().all(|deal| deal.closed.is_some())
+    }
+
+    /// What a job would cost with the offers known now. Spends nothing.
+    pub fn quote(&self, now: u64, spec: &JobSpec) -> Result<Plan, NoMatch> {
+        matching::plan(now, self.book.offers(), &buying::need_of(spec))
+    }
+
+    fn heard(&mut self, offer: Offer) {
+        if !self.book.insert(self.now, offer.clone()) {
+            return;
+        }
+        let seeking = |job: &journal::Job| job.runs() && job.deals.is_empty();
+        let jobs: Vec<_> = self.state.jobs.iter().filter(|(_, job)| seeking(job)).map(|(id, _)| *id).collect();
+        for job in jobs {
+            let event = self.ask_heard(&offer);
+            self.tell(job, event);
+        }
+    }
+
+    fn submit(&mut self, spec: JobSpec) {
+        let id = spec.id;
+        let fault = spec.check().err().or_else(|| self.state.jobs.contains_key(&id).then_some(JobError::Duplicate));
+        if let Some(fault) = fault {
+            return self.effects.push(Effect::Finished(Box::new(Summary::refused(id, fault))));
+        }
+        self.record(Record::Submitted { at: self.now, spec });
+        let heard: Vec<_> = self.book.offers().map(|offer| self.ask_heard(offer)).collect();
+        heard.into_iter().for_each(|event| self.tell(id, event));
+    }
+
+    fn ask_heard(&self, offer: &Offer) -> JobEvent {
+        let ask = &offer.ask.value;
+        JobEvent::AskHeard {
+            provider: ask.provider,
+            price: rialto_protocol::pricing::price_at(ask, self.now),
+            task_fee: ask.taskFee,
+            cores: ask.cores,
+            fuel_per_second: ask.fuelPerSecond,
+        }
+    }
+
+    /// Looks at everything and does what is due.
+    fn drive(&mut self) {
+        self.tend_sessions();
+        while let Some((job, batch)) = self.dirty.pop_first() {
+            self.weigh(job, batch);
+        }
+        for id in self.unreported() {
+            match self.state.jobs[&id].phase {
+                Phase::Running => self.tend_job(id),
+                Phase::Settling { .. } => self.tend_settling(id),
+                Phase::Reported { .. } => {}
+            }
+        }
+        self.tend_closing();
+        self.tell_progress();
+        self.forget_old_jobs();
+    }
+
+    fn unreported(&self) -> Vec<JobId> {
+        let open = |job: &journal::Job| !matches!(job.phase, Phase::Reported { .. });
+        self.state.jobs.iter().filter(|(_, job)| open(job)).map(|(id, _)| *id).collect()
+    }
+
+    fn tend_job(&mut self, id: JobId) {
+        let job = &self.state.jobs[&id];
+        if job.next_task == job.spec.tasks() && job.open_batches.is_empty() {
+            return self.end(id, Ok(()));
+        }
+        if self.now >= job.spec.constraints.deadline {
+            let (verified, tasks) = (job.verified(), job.spec.tasks().into());
+            return self.end(id, Err(JobError::Deadline { verified, tasks }));
+        }
+        self.assign(id);
+        self.seek(id);
+    }
+
+    /// Ends a job's work; payments are left.
+    fn end(&mut self, id: JobId, outcome: Outcome) {
+        if !self.state.jobs.get(&id).is_some_and(journal::Job::runs) {
+            return;
+        }
+        self.record(Record::Ended { at: self.now, job: id, outcome: outcome.clone() });
+        self.stranded.remove(&id);
+        for deal in self.state.jobs[&id].deals.clone() {
+            self.cancel_orders(deal);
+            self.vouch(deal, true);
+        }
+        self.tell(id, JobEvent::Settling { outcome });
+    }
+
+    /// A durable fact: applied now, persisted before any effect of this event.
+    fn record(&mut self, record: Record) {
+        self.state.apply(&record);
+        self.records.push(record);
+    }
+
+    fn tell(&mut self, job: JobId, event: JobEvent) {
+        self.effects.push(Effect::Tell { job, event });
+    }
+
+    fn send(&mut self, deal: B256, message: Outgoing) {
+        if self.links.get(&deal).is_some_and(session::Link::up) {
+            self.effects.push(Effect::Send { deal, message });
+        }
+    }
+
+    fn finish(&mut self) -> Vec<Effect> {
+        let records = std::mem::take(&mut self.records);
+        let mut effects = Vec::with_capacity(self.effects.len() + 1);
+        if !records.is_empty() {
+            effects.push(Effect::Persist(records));
+        }
+        effects.append(&mut self.effects);
+        effects
+    }
+}

@@ -1,0 +1,271 @@
+//! Cutting tasks into batches and giving every provider work. A batch is the unit of replication: each of
+//! its orders has the same tasks, seed and limits, so results compare leaf by leaf.
+
+use rialto_protocol::{
+    Address, B256,
+    receipt::inputs_root,
+    types::{Order, struct_hash},
+};
+
+use super::{
+    Core, JobEvent, JobId, Outgoing, Record,
+    journal::{Job, OrderStatus},
+    matching::{speed, working_seconds},
+    verify::worst_fee,
+};
+
+/// Unanswered orders per deal: one runs while the next waits, so that no provider is idle.
+const MAX_AWAITED_ORDERS: usize = 2;
+/// Most tasks of an order (providers refuse 4097).
+const MAX_BATCH_TASKS: u64 = 1024;
+/// Tasks of a batch that this machine runs because nobody else is left.
+pub(super) const LOCAL_BATCH_TASKS: u32 = 8;
+/// An order should run about this long, seconds: long enough to be worth a message, short enough to lose.
+const ORDER_SECONDS: u64 = 5;
+/// A provider gets at most this part of its share of what is left, so that all finish together.
+const SHARE_DIVISOR: u64 = 3;
+/// A batch is duplicated when it takes this many times as long as expected.
+const STRAGGLER_FACTOR: u64 = 3;
+/// … and at least so long, seconds.
+const STRAGGLER_SECONDS: u64 = 3;
+/// Most providers beyond the policy's that run a batch because it is late.
+const MAX_DUPLICATES: usize = 1;
+
+impl Core {
+    /// Gives every free provider of a job its next order, cheapest first, until nobody takes any more.
+    pub(super) fn assign(&mut self, id: JobId) {
+        let mut deals: Vec<B256> = self.state.jobs[&id].deals.clone();
+        deals.retain(|deal| self.state.deals[deal].works());
+        deals.sort_by_key(|deal| (self.state.deals[deal].terms.price, *deal));
+        loop {
+            let mut any = false;
+            for deal in &deals {
+                if self.ready(*deal) && self.awaited_orders(*deal) < MAX_AWAITED_ORDERS {
+                    any |= self.order_next(id, *deal);
+                }
+            }
+            if !any {
+                return;
+            }
+        }
+    }
+
+    /// Whether the deal can take an order now.
+    fn ready(&self, id: B256) -> bool {
+        let deal = &self.state.deals[&id];
+        let link = self.links.get(&id).is_some_and(|link| link.up() && self.now >= link.pause_until);
+        deal.works() && link && self.now < self.last_due(id)
+    }
+
+    /// Unanswered orders of a deal that are still wanted.
+    pub(super) fn awaited_orders(&self, deal: B256) -> usize {
+        let orders = self.state.deals[&deal].orders.iter().rev().take(64);
+        orders.filter(|order| self.state.orders[*order].awaited()).count()
+    }
+
+    /// Latest due time of an order in the deal.
+    fn last_due(&self, id: B256) -> u64 {
+        let deal = &self.state.deals[&id];
+        let length = deal.terms.expiry.saturating_sub(deal.terms.openedAt);
+        let deadline = self.state.jobs[&deal.job].spec.constraints.deadline;
+        deal.terms.openedAt.saturating_add(working_seconds(length)).min(deadline)
+    }
+
+    fn order_next(&mut self, id: JobId, deal: B256) -> bool {
+        let batch = self.missing_batch(id, deal).or_else(|| self.cut(id, deal)).or_else(|| self.straggler(id, deal));
+        let Some(batch) = batch else { return false };
+        self.place(id, deal, batch);
+        true
+    }
+
+    /// The oldest batch that lacks a provider and that this one may run.
+    fn missing_batch(&self, id: JobId, deal: B256) -> Option<u32> {
+        let job = &self.state.jobs[&id];
+        let open = job.open_batches.iter().copied();
+        open.filter(|batch| self.missing(job, *batch) > 0).find(|batch| self.may_run(job, *batch, deal))
+    }
+
+    /// Providers that a batch still lacks.
+    pub(super) fn missing(&self, job: &Job, index: u32) -> u32 {
+        let batch = &job.batches[index as usize];
+        if batch.verdicts.len() == batch.count as usize {
+            return 0;
+        }
+        let wanted = job.spec.policy.replicas() + batch.extra;
+        let live = batch.orders.iter().filter(|order| self.live(**order)).count();
+        wanted.saturating_sub(live as u32)
+    }
+
+    /// Whether an order has delivered, or still may.
+    fn live(&self, order: B256) -> bool {
+        let order = &self.state.orders[&order];
+        order.counts() || (order.awaited() && self.state.deals[&order.order.deal].works())
+    }
+
+    /// Whether the deal may run the batch: nobody of its owner has, it is not too large for it, and it is paid for.
+    fn may_run(&self, job: &Job, index: u32, deal: B256) -> bool {
+        let batch = &job.batches[index as usize];
+        let cap = self.links.get(&deal).map_or(u32::MAX, |link| link.batch_cap);
+        self.could_take(deal, Some(index))
+            && (batch.count <= cap || batch.count == 1)
+            && self.spare(deal) >= worst_fee(&self.state.deals[&deal].terms, job.spec.fuel_limit, batch.count)
+    }
+
+    /// Whether the deal works and its owner has no part in the batch yet.
+    pub(super) fn could_take(&self, deal: B256, batch: Option<u32>) -> bool {
+        let deal_id = deal;
+        let deal = &self.state.deals[&deal_id];
+        let job = &self.state.jobs[&deal.job];
+        let (provider, endpoint) = owners(deal);
+        let part_in = |order: &&B256| {
+            let order = &self.state.orders[*order];
+            let other = owners(&self.state.deals[&order.order.deal]);
+            order.status != OrderStatus::Refused && (other.0 == provider || other.1 == endpoint)
+        };
+        let orders = batch.map(|batch| &job.batches[batch as usize].orders);
+        deal.works()
+            && self.now < self.last_due(deal_id)
+            && !orders.is_some_and(|orders| orders.iter().any(|o| part_in(&o)))
+    }
+
+    /// Budget of a deal that no order has a claim on. An order can cost its worst until it is settled.
+    pub(super) fn spare(&self, deal: B256) -> u128 {
+        let deal = &self.state.deals[&deal];
+        let watermark = deal.voucher.as_ref().map_or(0, |voucher| voucher.orders);
+        let reserved = deal.orders.iter().map(|order| &self.state.orders[order]).filter(|order| {
+            let unpaid = matches!(order.status, OrderStatus::Open | OrderStatus::Delivered);
+            unpaid && !(order.cancelled && order.order.seq < watermark)
+        });
+        let worst = reserved.map(|order| match &order.receipt {
+            Some(receipt) => receipt.value.fee,
+            None => worst_fee(&deal.terms, order.order.fuelLimit, order.order.tasks),
+        });
+        deal.terms.budget.saturating_sub(deal.earned).saturating_sub(worst.fold(0, u128::saturating_add))
+    }
+
+    /// What `spare` can grow to when the orders under way turn out cheap.
+    pub(super) fn spare_at_best(&self, deal: B256) -> u128 {
+        if self.awaited_orders(deal) == 0 {
+            return self.spare(deal);
+        }
+        let deal = &self.state.deals[&deal];
+        deal.terms.budget.saturating_sub(deal.earned)
+    }
+
+    /// Makes the next batch, as large as is good for this deal.
+    fn cut(&mut self, id: JobId, deal: B256) -> Option<u32> {
+        let job = &self.state.jobs[&id];
+        let count = self.batch_size(job, deal);
+        if count == 0 {
+            return None;
+        }
+        let index = job.batches.len() as u32;
+        self.record(Record::Cut { job: id, count });
+        Some(index)
+    }
+
+    /// Few tasks while nothing is known, then about [`ORDER_SECONDS`] of work, then less as the end comes near.
+    fn batch_size(&self, job: &Job, deal: B256) -> u32 {
+        let left = u64::from(job.spec.tasks() - job.next_task);
+        let terms = &self.state.deals[&deal];
+        let rate = u128::from(speed(&terms.offer));
+        let working = job.deals.iter().map(|deal| &self.state.deals[deal]).filter(|deal| deal.works());
+        let total = working.map(|deal| u128::from(speed(&deal.offer))).sum::<u128>().max(1);
+        let runs = u128::from(left) * u128::from(job.spec.policy.replicas());
+        let share = (runs * rate / total / u128::from(SHARE_DIVISOR)) as u64;
+        let cores = u64::from(terms.offer.ask.value.cores.max(1));
+        let known = job.measured.1 > 0;
+        let timed = (rate * u128::from(ORDER_SECONDS) / u128::from(job.expected_fuel())) as u64;
+        let size = share.min(if known { timed.max(cores) } else { cores }).clamp(1, MAX_BATCH_TASKS);
+        // Whole rounds over the cores.
+        let size = if size > cores { size - size % cores } else { size };
+        let cap = self.links.get(&deal).map_or(u64::MAX, |link| link.batch_cap.into());
+        let spare = self.spare(deal);
+        let (mut fits, mut over) = (0, size.min(cap).min(left) as u32 + 1);
+        while over - fits > 1 {
+            let middle = fits + (over - fits) / 2;
+            let paid_for = worst_fee(&terms.terms, job.spec.fuel_limit, middle) <= spare;
+            (fits, over) = if paid_for { (middle, over) } else { (fits, middle) };
+        }
+        fits
+    }
+
+    /// A late batch that this idle provider can run as well; the first result wins.
+    fn straggler(&self, id: JobId, deal: B256) -> Option<u32> {
+        if self.awaited_orders(deal) > 0 {
+            return None;
+        }
+        let job = &self.state.jobs[&id];
+        let late = |order: &&B256| {
+            let order = &self.state.orders[*order];
+            let expected = self.expected_seconds(&order.order.deal, job, order.order.tasks);
+            order.awaited() && self.now >= order.at.saturating_add((expected * STRAGGLER_FACTOR).max(STRAGGLER_SECONDS))
+        };
+        job.open_batches.iter().copied().find(|index| {
+            let batch = &job.batches[*index as usize];
+            let live = batch.orders.iter().filter(|order| self.live(**order)).count();
+            let wanted = (job.spec.policy.replicas() + batch.extra) as usize;
+            live < wanted + MAX_DUPLICATES
+                && batch.orders.iter().any(|order| late(&order))
+                && self.may_run(job, *index, deal)
+        })
+    }
+
+    /// Seconds in which a deal should be through with all it was given, plus so many tasks.
+    pub(super) fn expected_seconds(&self, deal: &B256, job: &Job, tasks: u32) -> u64 {
+        let offer = &self.state.deals[deal].offer;
+        let cores = u64::from(offer.ask.value.cores.max(1));
+        let rounds = u64::from(tasks).div_ceil(cores) * MAX_AWAITED_ORDERS as u64;
+        let task = job.expected_fuel() / offer.ask.value.fuelPerSecond.max(1);
+        rounds.saturating_mul(task + 1).min(24 * 3600)
+    }
+
+    fn place(&mut self, id: JobId, deal_id: B256, index: u32) {
+        let deal = &self.state.deals[&deal_id];
+        let job = &self.state.jobs[&id];
+        let batch = &job.batches[index as usize];
+        let (first, count) = (batch.first, batch.count);
+        let tasks = first as usize..(first + count) as usize;
+        let order = Order {
+            deal: deal_id,
+            seq: deal.orders.len() as u64,
+            program: job.spec.program,
+            inputs: inputs_root(&job.spec.inputs[tasks]),
+            tasks: count,
+            fuelLimit: job.spec.fuel_limit,
+            outLimit: job.spec.out_limit,
+            maxPages: job.spec.max_pages,
+            seed: job.spec.batch_seed(first),
+            dueBy: self.last_due(deal_id),
+        };
+        let provider = deal.provider();
+        self.record(Record::Ordered { at: self.now, job: id, batch: index, order: order.clone() });
+        if let Some(link) = self.links.get_mut(&deal_id) {
+            link.heard = self.now;
+        }
+        let hash = struct_hash(&order);
+        self.send(deal_id, Outgoing::Order { job: id, first, order });
+        self.tell(id, JobEvent::OrderSent { provider, order: hash, first, count });
+    }
+
+    /// Tells a provider that its unanswered orders are not needed.
+    pub(super) fn cancel_orders(&mut self, deal: B256) {
+        for order in self.state.deals[&deal].orders.clone() {
+            self.cancel_order(order);
+        }
+    }
+
+    pub(super) fn cancel_order(&mut self, order: B256) {
+        let known = &self.state.orders[&order];
+        if known.awaited() {
+            let deal = known.order.deal;
+            self.record(Record::Cancelled { order });
+            self.send(deal, Outgoing::Cancel { order });
+        }
+    }
+}
+
+/// What makes two deals one owner's: account and endpoint.
+fn owners(deal: &super::journal::OpenDeal) -> (Address, B256) {
+    (deal.provider(), deal.offer.ask.value.endpoint)
+}

@@ -1,0 +1,143 @@
+//! What is told about a job: counts while it runs, the summary at its end.
+
+use rialto_protocol::{B256, receipt::Halted};
+
+use super::{
+    Core, JobError, JobEvent, JobId, Outcome, Progress, ProviderReport, ProviderStatus, Source, Summary, TaskResult,
+    journal::{Batch, OpenDeal, OrderStatus, Phase, Standing},
+};
+
+impl Summary {
+    /// Of a job that was refused before anything happened.
+    pub(super) fn refused(job: JobId, fault: JobError) -> Self {
+        Self {
+            job,
+            outcome: Err(fault),
+            tasks: Vec::new(),
+            providers: Vec::new(),
+            requester_paid: 0,
+            transactions: Vec::new(),
+            progress: Progress::default(),
+        }
+    }
+}
+
+impl Core {
+    /// Tells counts that changed.
+    pub(super) fn tell_progress(&mut self) {
+        for id in self.state.jobs.keys().copied().collect::<Vec<_>>() {
+            if matches!(self.state.jobs[&id].phase, Phase::Reported { .. }) {
+                continue;
+            }
+            let progress = self.progress(id);
+            if self.told.get(&id) != Some(&progress) {
+                self.told.insert(id, progress);
+                self.tell(id, JobEvent::Progress(progress));
+            }
+        }
+    }
+
+    /// Counts of a job.
+    pub(super) fn progress(&self, id: JobId) -> Progress {
+        let job = &self.state.jobs[&id];
+        let started: u64 = job.open_batches.iter().map(|batch| self.done(&job.batches[*batch as usize])).sum();
+        let verified = job.verified();
+        let vouchers = job.deals.iter().filter_map(|deal| self.state.deals[deal].voucher.as_ref());
+        Progress {
+            tasks: job.spec.tasks().into(),
+            done: verified + started,
+            verified,
+            paid: job.paid_tasks.min(verified),
+            spent: vouchers.map(|voucher| voucher.amount).sum(),
+        }
+    }
+
+    /// Tasks of an open batch that some provider is through with.
+    fn done(&self, batch: &Batch) -> u64 {
+        let done = batch.orders.iter().map(|name| {
+            let order = &self.state.orders[name];
+            match order.status {
+                OrderStatus::Delivered | OrderStatus::Accepted => batch.count,
+                OrderStatus::Open => self.progress.get(name).copied().unwrap_or(0).min(batch.count),
+                _ => 0,
+            }
+        });
+        done.max().unwrap_or(0).into()
+    }
+
+    /// The report of a job as it stands.
+    pub fn summary(&self, id: JobId) -> Summary {
+        let job = &self.state.jobs[&id];
+        let outcome: Outcome = match &job.phase {
+            Phase::Running => Ok(()),
+            Phase::Settling { outcome, .. } | Phase::Reported { outcome, .. } => outcome.clone(),
+        };
+        let mut tasks = vec![None; job.spec.inputs.len()];
+        for (index, batch) in (0..).zip(&job.batches) {
+            if batch.settled {
+                self.results_of(id, index, batch, &mut tasks[batch.first as usize..][..batch.count as usize]);
+            }
+        }
+        let providers: Vec<_> = job.deals.iter().map(|deal| self.provider_report(*deal)).collect();
+        Summary {
+            job: id,
+            outcome,
+            tasks,
+            requester_paid: providers.iter().map(|provider| provider.earned).sum(),
+            providers,
+            transactions: job.transactions.clone(),
+            progress: self.progress(id),
+        }
+    }
+
+    fn results_of(&self, id: JobId, index: u32, batch: &Batch, results: &mut [Option<TaskResult>]) {
+        let given = batch.orders.iter().map(|name| (*name, &self.state.orders[name]));
+        let given: Vec<_> = given.filter(|(_, order)| order.results.len() == batch.count as usize).collect();
+        let mut offsets = vec![0u64; given.len()];
+        for (task, slot) in (0..).zip(results) {
+            if let Some(right) = self.right(id, index, task) {
+                let gave = |results: &[Halted]| results[task as usize] == right;
+                let source = given.iter().zip(&offsets).find(|((_, order), _)| order.stored && gave(&order.results));
+                let source = source.map(|((order, _), offset)| Source::Order { order: *order, offset: *offset });
+                let judged = batch.verdicts.contains_key(&task);
+                let accepted = |order: &super::journal::OurOrder| order.status == OrderStatus::Accepted;
+                let votes = given.iter().filter(|(_, order)| accepted(order) && gave(&order.results)).count() as u32;
+                if let Some(source) = source.or(judged.then_some(Source::Local)) {
+                    *slot = Some(TaskResult { halted: right, source, votes: votes + u32::from(judged) });
+                }
+            }
+            for (offset, (_, order)) in offsets.iter_mut().zip(&given) {
+                *offset = offset.saturating_add(order.results[task as usize].out_len);
+            }
+        }
+    }
+
+    fn provider_report(&self, id: B256) -> ProviderReport {
+        let deal = &self.state.deals[&id];
+        let accepted = deal.orders.iter().map(|order| &self.state.orders[order]);
+        let accepted: Vec<_> = accepted.filter(|order| order.status == OrderStatus::Accepted).collect();
+        let fuel = accepted.iter().filter_map(|order| order.receipt.as_ref()).map(|receipt| receipt.value.fuel).sum();
+        ProviderReport {
+            provider: deal.provider(),
+            deal: id,
+            price: deal.terms.price,
+            task_fee: deal.terms.taskFee,
+            budget: deal.terms.budget,
+            tasks: accepted.iter().map(|order| u64::from(order.order.tasks)).sum(),
+            fuel,
+            earned: deal.earned,
+            paid: deal.closed,
+            status: status_of(deal),
+            wrong: deal.wrong.clone(),
+        }
+    }
+}
+
+fn status_of(deal: &OpenDeal) -> ProviderStatus {
+    match &deal.standing {
+        Standing::Faulty => ProviderStatus::Cheated,
+        Standing::Dropped { code } => ProviderStatus::Dropped { code: code.clone() },
+        Standing::Active if deal.closed.is_some() => ProviderStatus::Settled,
+        Standing::Active => ProviderStatus::Unsettled,
+    }
+}

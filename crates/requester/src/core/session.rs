@@ -1,0 +1,465 @@
+//! Sessions: connecting, hello, resuming after a drop, messages in, and noticing who is silent.
+
+use alloy_sol_types::SolStruct;
+use rialto_protocol::{
+    Address, B256,
+    receipt::Halted,
+    signing,
+    types::{Ack, Receipt, digest},
+    wire::{Payload, Signed, ToRequester, WIRE_VERSION},
+};
+
+use super::{
+    Core, Effect, JobEvent, Outgoing, Record, Stored, Storing,
+    journal::{OrderStatus, Standing},
+    verify::{self, ReceiptFault},
+};
+
+/// Longest wait between two attempts to connect, seconds.
+const MAX_BACKOFF_SECONDS: u64 = 30;
+/// Refusals in a row after which a deal gets no more orders.
+const MAX_REFUSALS: u32 = 6;
+/// A deal that was dropped so often does not come back.
+const MAX_DROPS: u32 = 3;
+/// Most signatures of contract wallets being asked about at once.
+const MAX_CHECKS: usize = 64;
+/// Refusals that no waiting cures: the provider takes no (such) orders in this deal.
+const FINAL_REFUSALS: &[&str] =
+    &["P-ADM-001", "P-ADM-002", "P-ADM-007", "P-ADM-008", "P-ADM-009", "P-ADM-011", "P-ADM-013", "P-ADM-016"];
+/// Refusals that a smaller order cures.
+const SIZE_REFUSALS: &[&str] = &["P-ADM-004", "P-ADM-005", "P-ADM-006", "P-ADM-010", "P-ADM-017"];
+
+/// The session of a deal, and what is known of its provider's mood.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Link {
+    pub state: LinkState,
+    /// Failed attempts in a row.
+    pub failures: u32,
+    /// Last sign that work goes on, or the last time there was none to do.
+    pub heard: u64,
+    /// Refusals in a row.
+    pub refusals: u32,
+    /// No orders before this time.
+    pub pause_until: u64,
+    /// Most tasks of an order, after refusals for size.
+    pub batch_cap: u32,
+    /// When a release was asked for.
+    pub release_asked: Option<u64>,
+}
+
+/// How far a session is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum LinkState {
+    Down { retry_at: u64 },
+    Connecting { since: u64 },
+    Greeting { since: u64 },
+    Up,
+}
+
+impl Link {
+    fn new(now: u64) -> Self {
+        Self {
+            state: LinkState::Down { retry_at: now },
+            failures: 0,
+            heard: now,
+            refusals: 0,
+            pause_until: 0,
+            batch_cap: u32::MAX,
+            release_asked: None,
+        }
+    }
+
+    pub(super) fn up(&self) -> bool {
+        self.state == LinkState::Up
+    }
+}
+
+/// A message that waits for a contract wallet's word on its signature.
+#[derive(Clone, Debug)]
+pub(super) struct Check {
+    deal: B256,
+    message: ToRequester,
+}
+
+impl Check {
+    pub(super) fn of(&self, deal: B256) -> bool {
+        self.deal == deal
+    }
+}
+
+/// What is known of a signature.
+enum Signature {
+    Valid,
+    Invalid,
+    Asked,
+}
+
+impl Core {
+    /// Connects where there is no session, gives up on what is silent.
+    pub(super) fn tend_sessions(&mut self) {
+        let open = self.state.deals.iter().filter(|(_, deal)| deal.closed.is_none()).map(|(id, _)| *id);
+        for id in open.collect::<Vec<_>>() {
+            let now = self.now;
+            let patience = self.config.patience.connect;
+            let link = self.links.entry(id).or_insert_with(|| Link::new(now));
+            match link.state {
+                LinkState::Down { retry_at } if now >= retry_at && self.started => {
+                    link.state = LinkState::Connecting { since: now };
+                    let peer = self.state.deals[&id].peer().clone();
+                    self.effects.push(Effect::Connect { deal: id, peer });
+                }
+                LinkState::Connecting { since } | LinkState::Greeting { since }
+                    if now >= since.saturating_add(patience) =>
+                {
+                    self.hang_up(id);
+                }
+                _ => {}
+            }
+            self.tend_silence(id);
+        }
+    }
+
+    /// Drops a deal whose provider owes answers and gives no sign of life.
+    fn tend_silence(&mut self, id: B256) {
+        let awaited = self.awaited_orders(id);
+        let deal = &self.state.deals[&id];
+        let Some(link) = self.links.get(&id) else { return };
+        if !deal.works() {
+            return;
+        }
+        let lost = link.failures > 0 && !link.up();
+        let busy =
+            awaited > 0 || lost || matches!(link.state, LinkState::Connecting { .. } | LinkState::Greeting { .. });
+        if !busy {
+            if let Some(link) = self.links.get_mut(&id) {
+                link.heard = self.now;
+            }
+            return;
+        }
+        let job = &self.state.jobs[&deal.job];
+        let slow = if link.up() { self.expected_seconds(&id, job, 1).saturating_mul(2) } else { 0 };
+        if self.now >= link.heard.saturating_add(self.config.patience.stall.max(slow)) {
+            let (code, why) = if link.up() {
+                ("R-DEAL-001", "no sign of life while orders are unanswered")
+            } else {
+                ("R-DEAL-002", "cannot be reached")
+            };
+            self.drop_deal(id, code, why.into());
+        }
+    }
+
+    /// Gives a deal no more orders. Its unanswered ones go elsewhere; if it answers after all, it is back.
+    pub(super) fn drop_deal(&mut self, id: B256, code: &str, why: String) {
+        let deal = &self.state.deals[&id];
+        if deal.standing != Standing::Active || deal.closed.is_some() {
+            return;
+        }
+        let (provider, job) = (deal.provider(), deal.job);
+        self.record(Record::Dropped { deal: id, code: code.into() });
+        self.tell(job, JobEvent::ProviderDropped { provider, deal: id, code: code.into(), why });
+        self.weigh_orders_of(id);
+    }
+
+    /// A dropped deal shows that it lives.
+    fn revive(&mut self, id: B256) {
+        let deal = &self.state.deals[&id];
+        let passing = matches!(&deal.standing, Standing::Dropped { code } if code.starts_with("R-DEAL-00"));
+        if passing && deal.drops < MAX_DROPS && deal.closing.is_none() && deal.closed.is_none() {
+            let (provider, job) = (deal.provider(), deal.job);
+            self.record(Record::Revived { deal: id });
+            self.tell(job, JobEvent::ProviderBack { provider, deal: id });
+        }
+    }
+
+    pub(super) fn connected(&mut self, id: B256) {
+        let Some(deal) = self.state.deals.get(&id).filter(|deal| deal.closed.is_none()) else { return };
+        let Some(link) = self.links.get_mut(&id) else { return };
+        if !matches!(link.state, LinkState::Connecting { .. }) {
+            return;
+        }
+        link.state = LinkState::Greeting { since: self.now };
+        self.effects.push(Effect::Send { deal: id, message: Outgoing::Hello(deal.terms.clone()) });
+    }
+
+    pub(super) fn disconnected(&mut self, id: B256, _why: String) {
+        let Some(link) = self.links.get_mut(&id) else { return };
+        if matches!(link.state, LinkState::Down { .. }) {
+            return;
+        }
+        if link.up() {
+            link.heard = self.now;
+        }
+        let wait = (1u64 << link.failures.min(6)).min(MAX_BACKOFF_SECONDS);
+        link.failures = link.failures.saturating_add(1);
+        link.state = LinkState::Down { retry_at: self.now.saturating_add(wait) };
+        link.release_asked = None;
+        self.checks.retain(|_, check| check.deal != id);
+        // Outputs that were on their way come again with the receipt.
+        let state = &self.state;
+        self.storing.retain(|order, _| state.orders.get(order).is_some_and(|order| order.order.deal != id));
+    }
+
+    fn hang_up(&mut self, id: B256) {
+        self.effects.push(Effect::Hangup { deal: id });
+        self.disconnected(id, String::new());
+    }
+
+    pub(super) fn message(&mut self, id: B256, message: ToRequester, vouched: Option<bool>) {
+        let Some(deal) = self.state.deals.get(&id) else { return };
+        if deal.closed.is_some() || !self.links.contains_key(&id) {
+            return;
+        }
+        let provider = deal.provider();
+        let signature = match &message {
+            ToRequester::Ack(ack) => self.check(id, provider, ack, &message, vouched),
+            ToRequester::Receipt { receipt, .. } => self.check(id, provider, receipt, &message, vouched),
+            ToRequester::Release(release) => self.check(id, provider, release, &message, vouched),
+            _ => Signature::Valid,
+        };
+        match signature {
+            Signature::Valid => {}
+            Signature::Asked => return,
+            Signature::Invalid => {
+                let fault = ReceiptFault::Signature;
+                self.drop_deal(id, fault.code(), fault.to_string());
+                return self.hang_up(id);
+            }
+        }
+        match message {
+            ToRequester::Welcome { version, next_seq, paid } => self.welcomed(id, version, next_seq, paid),
+            ToRequester::Ack(ack) => self.acked(id, ack),
+            ToRequester::Refuse { order, code, detail } => self.refused(id, order, code, detail),
+            ToRequester::Progress { order, done } => self.progressed(id, order, done),
+            ToRequester::Receipt { receipt, results, outputs } => self.receipt(id, receipt, results, outputs),
+            ToRequester::Release(release) => self.released(id, release),
+        }
+    }
+
+    /// Checks the signature of the deal's provider; a contract wallet is asked, then `message` comes again.
+    fn check<T: SolStruct>(
+        &mut self,
+        deal: B256,
+        signer: Address,
+        signed: &Signed<T>,
+        message: &ToRequester,
+        vouched: Option<bool>,
+    ) -> Signature {
+        match vouched {
+            Some(true) => return Signature::Valid,
+            Some(false) => return Signature::Invalid,
+            None if signing::signed_by(&signed.value, &self.domain, &signed.signature, signer) => {
+                return Signature::Valid;
+            }
+            None => {}
+        }
+        if self.checks.len() < MAX_CHECKS && self.checks.values().all(|check| check.deal != deal) {
+            let check = self.next_check;
+            self.next_check += 1;
+            self.checks.insert(check, Check { deal, message: message.clone() });
+            let (digest, signature) = (digest(&signed.value, &self.domain), signed.signature.clone());
+            self.effects.push(Effect::CheckSignature { check, signer, digest, signature });
+        }
+        // One question at a time: what was dropped here comes again when the order is resent.
+        Signature::Asked
+    }
+
+    pub(super) fn signature_checked(&mut self, check: u64, valid: bool) {
+        if let Some(Check { deal, message }) = self.checks.remove(&check) {
+            self.message(deal, message, Some(valid));
+        }
+    }
+
+    /// Resends what the provider lacks. It resends what we lack by itself.
+    fn welcomed(&mut self, id: B256, version: u16, next_seq: u64, paid: u128) {
+        let Some(link) = self.links.get_mut(&id) else { return };
+        if !matches!(link.state, LinkState::Greeting { .. }) {
+            return;
+        }
+        if version != WIRE_VERSION {
+            let why = format!("speaks wire version {version}, not {WIRE_VERSION}");
+            self.drop_deal(id, "R-DEAL-003", why);
+            return self.hang_up(id);
+        }
+        link.state = LinkState::Up;
+        link.failures = 0;
+        link.heard = self.now;
+        self.revive(id);
+        let deal = &self.state.deals[&id];
+        let mut resend = Vec::new();
+        for order in &deal.orders {
+            let known = &self.state.orders[order];
+            if known.status != OrderStatus::Open {
+                continue;
+            }
+            if known.order.seq >= next_seq {
+                let first = self.state.jobs[&known.job].batches[known.batch as usize].first;
+                resend.push(Outgoing::Order { job: known.job, first, order: known.order.clone() });
+            }
+            if known.cancelled {
+                resend.push(Outgoing::Cancel { order: *order });
+            }
+        }
+        let faulty = deal.standing == Standing::Faulty;
+        if let Some(voucher) = deal.voucher.clone().filter(|voucher| voucher.close || voucher.amount > paid) {
+            if faulty {
+                self.send_rejections(id);
+            }
+            resend.push(Outgoing::Voucher(voucher));
+        }
+        resend.into_iter().for_each(|message| self.send(id, message));
+    }
+
+    /// Our order of this deal, if it is one.
+    fn ours(&self, deal: B256, order: B256) -> bool {
+        self.state.orders.get(&order).is_some_and(|known| known.order.deal == deal)
+    }
+
+    fn hear(&mut self, deal: B256) {
+        if let Some(link) = self.links.get_mut(&deal) {
+            link.heard = self.now;
+        }
+    }
+
+    fn acked(&mut self, id: B256, ack: Signed<Ack>) {
+        let order = ack.value.order;
+        if !self.ours(id, order) {
+            return;
+        }
+        let known = &self.state.orders[&order];
+        if known.ack.is_none() && known.status == OrderStatus::Open {
+            self.hear(id);
+            self.record(Record::Acked { ack });
+        }
+    }
+
+    fn progressed(&mut self, id: B256, order: B256, done: u32) {
+        if !self.ours(id, order) {
+            return;
+        }
+        let known = &self.state.orders[&order];
+        if known.status != OrderStatus::Open {
+            return;
+        }
+        let done = done.min(known.order.tasks);
+        let before = self.progress.entry(order).or_insert(0);
+        // Only getting further is a sign of life.
+        if done > *before {
+            *before = done;
+            self.hear(id);
+        }
+    }
+
+    fn refused(&mut self, id: B256, order: Option<B256>, code: String, detail: String) {
+        let deal = &self.state.deals[&id];
+        let (job, provider) = (deal.job, deal.provider());
+        let Some(order) = order else {
+            self.note(job, &code, format!("{provider}: {detail}"));
+            return;
+        };
+        if !self.ours(id, order) || self.state.orders[&order].status != OrderStatus::Open {
+            return;
+        }
+        let (tasks, batch) = (self.state.orders[&order].order.tasks, self.state.orders[&order].batch);
+        let wanted = !self.state.orders[&order].cancelled;
+        self.record(Record::Refused { order });
+        self.hear(id);
+        let Some(link) = self.links.get_mut(&id) else { return };
+        link.refusals += 1;
+        link.pause_until = self.now.saturating_add(1 << link.refusals.min(4));
+        if wanted && SIZE_REFUSALS.contains(&code.as_str()) {
+            link.batch_cap = link.batch_cap.min((tasks / 2).max(1));
+            self.split_if_unwanted(job, batch);
+        }
+        let refusals = self.links.get(&id).map_or(0, |link| link.refusals);
+        if FINAL_REFUSALS.contains(&code.as_str()) || refusals >= MAX_REFUSALS {
+            self.drop_deal(id, &code, detail);
+        } else {
+            self.note(job, &code, format!("{provider}: {detail}"));
+        }
+    }
+
+    /// A batch that was only ever refused becomes two smaller ones.
+    fn split_if_unwanted(&mut self, job: super::JobId, index: u32) {
+        let known = &self.state.jobs[&job];
+        let batch = &known.batches[index as usize];
+        let unwanted = batch.orders.iter().all(|order| self.state.orders[order].status == OrderStatus::Refused);
+        if known.runs()
+            && unwanted
+            && batch.count > 1
+            && batch.verdicts.is_empty()
+            && !self.judging.contains(&(job, index))
+        {
+            self.record(Record::Split { job, batch: index });
+        }
+    }
+
+    fn receipt(&mut self, id: B256, receipt: Signed<Receipt>, results: Vec<Halted>, outputs: Payload) {
+        let order = receipt.value.order;
+        if !self.ours(id, order) || self.storing.contains_key(&order) {
+            return;
+        }
+        let (known, deal) = (&self.state.orders[&order], &self.state.deals[&id]);
+        if known.status != OrderStatus::Open || deal.standing == Standing::Faulty {
+            return;
+        }
+        self.hear(id);
+        let known = &self.state.orders[&order];
+        if let Err(fault) = verify::check_receipt(&self.state.deals[&id].terms, &known.order, &receipt.value, &results)
+        {
+            return self.reject_receipt(id, order, fault);
+        }
+        // Outputs that equal stored ones need not travel again.
+        let batch = &self.state.jobs[&known.job].batches[known.batch as usize];
+        let twin =
+            batch.orders.iter().map(|order| &self.state.orders[order]).find(|o| o.stored && o.results == results);
+        if twin.is_some() {
+            return self.delivered(receipt, results, false);
+        }
+        let effect = Effect::Store { deal: id, order, results: results.clone(), outputs };
+        self.storing.insert(order, Storing { receipt, results });
+        self.effects.push(effect);
+    }
+
+    pub(super) fn stored(&mut self, order: B256, result: Stored) {
+        let Some(Storing { receipt, results }) = self.storing.remove(&order) else { return };
+        let deal = self.state.orders[&order].order.deal;
+        if self.state.orders[&order].status != OrderStatus::Open || self.state.deals[&deal].standing == Standing::Faulty
+        {
+            return;
+        }
+        match result {
+            Stored::Right => self.delivered(receipt, results, true),
+            Stored::Wrong { task } => self.reject_receipt(deal, order, ReceiptFault::Output { task }),
+            Stored::Missing { why } => {
+                // The receipt comes again with the next session.
+                self.note(self.state.deals[&deal].job, "R-DEAL-004", format!("outputs could not be fetched: {why}"));
+                self.hang_up(deal);
+            }
+        }
+    }
+
+    fn delivered(&mut self, receipt: Signed<Receipt>, results: Vec<Halted>, stored: bool) {
+        let order = receipt.value.order;
+        let known = &self.state.orders[&order];
+        let (id, job, batch, count) = (known.order.deal, known.job, known.batch, known.order.tasks);
+        let fuel = receipt.value.fuel;
+        let first = self.state.jobs[&job].batches[batch as usize].first;
+        let provider = self.state.deals[&id].provider();
+        self.record(Record::Delivered { receipt, results, stored });
+        self.progress.remove(&order);
+        self.hear(id);
+        if let Some(link) = self.links.get_mut(&id) {
+            link.refusals = 0;
+        }
+        self.revive(id);
+        self.tell(job, JobEvent::TasksDone { provider, first, count, fuel });
+        self.dirty.insert((job, batch));
+    }
+
+    /// A signed receipt that contradicts itself: its signer is not to be dealt with any more.
+    fn reject_receipt(&mut self, id: B256, order: B256, fault: ReceiptFault) {
+        self.record(Record::Invalid { order, code: fault.code().into() });
+        self.progress.remove(&order);
+        self.drop_deal(id, fault.code(), fault.to_string());
+    }
+}

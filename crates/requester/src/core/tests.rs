@@ -1,0 +1,552 @@
+//! A small world for the core: scripted providers with real keys, a market, a disk, and a clock.
+
+mod chaos;
+mod jobs;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use alloy_signer::SignerSync;
+use alloy_signer_local::PrivateKeySigner;
+use alloy_sol_types::SolStruct;
+use rialto_protocol::{
+    Address, B256, Bytes, keccak256,
+    pricing::{order_fee, price_at, share},
+    receipt::{Halted, Status, SumTree, output_hash, task_seed},
+    types::{Ack, Ask, Deal, Order, Receipt, Release, digest, domain, struct_hash},
+    wire::{Payload, PeerAddr, Signed, ToRequester, WIRE_VERSION},
+};
+
+use super::*;
+use crate::core::journal::OrderStatus;
+
+pub const CHAIN: u64 = 31337;
+pub const MARKET: Address = Address::repeat_byte(0x77);
+pub const REQUESTER: Address = Address::repeat_byte(0xaa);
+/// Fuel limit of a task in these tests.
+pub const FUEL_LIMIT: u64 = 4_000_000_000;
+pub const START: u64 = 1_000;
+const GRACE: u64 = 100;
+
+pub fn key(n: u8) -> PrivateKeySigner {
+    PrivateKeySigner::from_bytes(&B256::repeat_byte(n)).unwrap()
+}
+
+pub fn address(n: u8) -> Address {
+    key(n).address()
+}
+
+fn sign<T: SolStruct>(n: u8, value: T) -> Signed<T> {
+    let signature = key(n).sign_hash_sync(&digest(&value, &domain(CHAIN, MARKET))).unwrap();
+    Signed { value, signature: Bytes::from(signature.as_bytes().to_vec()) }
+}
+
+/// A valid offer of provider `n`.
+pub fn offer(n: u8, price: u128) -> Offer {
+    let ask = Ask {
+        provider: address(n),
+        endpoint: B256::repeat_byte(n),
+        priceStart: price,
+        priceEnd: price,
+        from: 0,
+        to: 1_000_000,
+        taskFee: 1,
+        minBudget: 1,
+        maxBudget: 1_000_000_000,
+        collateralBps: 1_000,
+        latePenaltyBps: 0,
+        maxSeconds: 100_000,
+        capacity: 10,
+        cores: 2,
+        fuelPerSecond: 1_000_000_000,
+        maxMemory: 1 << 32,
+        court: Address::ZERO,
+        counter: 0,
+        salt: 1,
+    };
+    let peer = PeerAddr { endpoint: ask.endpoint, direct: Vec::new(), relay: None };
+    Offer { ask: sign(n, ask), peer, deposit: 1_000_000_000_000 }
+}
+
+pub fn spec(tasks: u32, policy: Policy) -> JobSpec {
+    JobSpec {
+        id: JobId(7),
+        program: B256::repeat_byte(0x50),
+        inputs: (0..tasks).map(|task| keccak256(task.to_be_bytes())).collect(),
+        fuel_limit: FUEL_LIMIT,
+        out_limit: 4096,
+        max_pages: 16,
+        seed: 99,
+        policy,
+        constraints: Constraints {
+            budget: 100_000_000,
+            max_price: 10_000_000,
+            deadline: START + 3_000,
+            min_collateral_bps: 0,
+            min_providers: 4,
+            max_providers: 8,
+            exclude: BTreeSet::new(),
+            expected_fuel: None,
+            run_locally: true,
+        },
+    }
+}
+
+/// The program of these tests: output and fuel depend on input and seed.
+pub fn run(input: B256, seed: u64) -> (Vec<u8>, Halted) {
+    let hash = keccak256([input.as_slice(), &seed.to_be_bytes()].concat());
+    let output = hash[..usize::from(hash[0]) % 32].repeat(usize::from(hash[1]) % 5);
+    let fuel = 1_000_000_000 + u64::from(hash[2]) * 1_000_000;
+    let halted = Halted {
+        status: Status::Finished,
+        exit_code: 0,
+        out_hash: output_hash(&output),
+        out_len: output.len() as u64,
+        fuel_left: (FUEL_LIMIT - fuel) as i64,
+        digest: 0,
+    };
+    (output, halted)
+}
+
+/// How a provider behaves.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Manner {
+    Honest,
+    /// Wrong output, consistently signed, for tasks divisible by this.
+    Cheats(u32),
+    /// Says too much fuel, consistently signed.
+    Overcharges,
+    /// Signs a receipt whose root is not the results'.
+    BadRoot,
+    /// Signs a fee that price and fuel do not make.
+    BadFee,
+    /// Sends outputs that are not what it signed.
+    BadOutputs,
+    /// Signs with another key.
+    Forges,
+    /// Welcomes, and never answers an order.
+    Silent,
+    /// Cannot be reached after so many orders.
+    Dies(usize),
+    /// Refuses every order with this code.
+    Refuses(&'static str),
+    /// Refuses orders of more tasks than this.
+    Small(u32),
+    /// Takes so many seconds longer for every order.
+    Slow(u64),
+    /// Honest, and does not redeem; gives a release when asked.
+    Releases,
+    /// Honest, takes the money at expiry only.
+    Sleeps,
+}
+
+pub struct Actor {
+    n: u8,
+    manner: Manner,
+    orders: BTreeMap<B256, (Order, u32)>,
+    receipts: BTreeMap<B256, ToRequester>,
+    next_seq: u64,
+    paid: u128,
+    up: bool,
+    busy_until: u64,
+    seen: usize,
+    pub rejected: Vec<(B256, u32)>,
+}
+
+/// Everything around a core.
+pub struct World {
+    pub core: Core,
+    pub now: u64,
+    pub journal: Vec<Record>,
+    pub actors: BTreeMap<Address, Actor>,
+    pub market: BTreeMap<B256, Deal>,
+    pub closed: BTreeMap<B256, u128>,
+    pub told: Vec<JobEvent>,
+    pub summary: Option<Summary>,
+    /// (due, event), delivered in this order.
+    pub mail: Vec<(u64, Event)>,
+    pub refuse_open: BTreeSet<Address>,
+    pub opens: u32,
+    /// Outcomes by intent, as the sender's journal keeps them.
+    mined: BTreeMap<String, Vec<Deal>>,
+    pub can_run: bool,
+}
+
+pub fn config() -> Config {
+    Config {
+        requester: REQUESTER,
+        chain_id: CHAIN,
+        market: MARKET,
+        grace_seconds: GRACE,
+        patience: Patience::default(),
+    }
+}
+
+impl World {
+    /// Providers 1, 2, 3 … with these manners and rising prices.
+    pub fn new(manners: &[Manner]) -> Self {
+        let mut world = Self {
+            core: Core::restore(config(), []),
+            now: START,
+            journal: Vec::new(),
+            actors: BTreeMap::new(),
+            market: BTreeMap::new(),
+            closed: BTreeMap::new(),
+            told: Vec::new(),
+            summary: None,
+            mail: Vec::new(),
+            refuse_open: BTreeSet::new(),
+            opens: 0,
+            mined: BTreeMap::new(),
+            can_run: true,
+        };
+        world.feed(Event::Started);
+        for (n, manner) in (1..).zip(manners) {
+            world.arrive(n, manner.clone());
+        }
+        world
+    }
+
+    pub fn arrive(&mut self, n: u8, manner: Manner) {
+        let actor = Actor {
+            n,
+            manner,
+            orders: BTreeMap::new(),
+            receipts: BTreeMap::new(),
+            next_seq: 0,
+            paid: 0,
+            up: false,
+            busy_until: 0,
+            seen: 0,
+            rejected: Vec::new(),
+        };
+        self.actors.insert(address(n), actor);
+        self.feed(Event::Heard(offer(n, 1_000_000 + u128::from(n) * 1_000)));
+    }
+
+    pub fn feed(&mut self, event: Event) {
+        let effects = self.core.handle(self.now, event);
+        let persisted = effects.iter().filter(|effect| matches!(effect, Effect::Persist(_))).count();
+        assert!(persisted <= 1 && (persisted == 0 || matches!(effects[0], Effect::Persist(_))), "records come first");
+        effects.into_iter().for_each(|effect| self.perform(effect));
+    }
+
+    /// Delivers what is due, or lets a second pass.
+    pub fn step(&mut self) {
+        let due = self.mail.iter().position(|(due, _)| *due <= self.now);
+        match due {
+            Some(at) => {
+                let (_, event) = self.mail.remove(at);
+                self.feed(event);
+            }
+            None => {
+                self.now += 1;
+                self.feed(Event::Tick);
+            }
+        }
+    }
+
+    pub fn run(&mut self, seconds: u64) -> &Summary {
+        let end = self.now + seconds;
+        while self.summary.is_none() && self.now < end {
+            self.step();
+        }
+        self.check();
+        if self.summary.is_none() {
+            let end = self.told.len().saturating_sub(12);
+            panic!("the job does not end: {:#?}", &self.told[end..]);
+        }
+        self.summary.as_ref().expect("the job ends in time")
+    }
+
+    /// Loses everything that is not in the journal.
+    pub fn crash(&mut self) {
+        let before = self.core.state().clone();
+        let copies: Vec<Record> = self
+            .journal
+            .iter()
+            .map(|record| postcard::from_bytes(&postcard::to_stdvec(record).unwrap()).unwrap())
+            .collect();
+        self.core = Core::restore(config(), &copies);
+        assert_eq!(*self.core.state(), before, "replay gives the same state");
+        let ours = |event: &Event| !matches!(event, Event::DealClosed { .. });
+        self.mail.retain(|(_, event)| !ours(event));
+        self.actors.values_mut().for_each(|actor| actor.up = false);
+        self.feed(Event::Started);
+        for n in self.actors.values().map(|actor| actor.n).collect::<Vec<_>>() {
+            self.feed(Event::Heard(offer(n, 1_000_000 + u128::from(n) * 1_000)));
+        }
+    }
+
+    fn perform(&mut self, effect: Effect) {
+        match effect {
+            Effect::Persist(records) => self.journal.extend(records),
+            Effect::Connect { deal, .. } => {
+                let actor = self.actors.get_mut(&self.market[&deal].provider).unwrap();
+                let reachable = !matches!(actor.manner, Manner::Dies(after) if actor.seen >= after);
+                actor.up = reachable;
+                let event = if reachable {
+                    Event::Connected { deal }
+                } else {
+                    Event::Disconnected { deal, why: "connection refused".into() }
+                };
+                self.post(0, event);
+            }
+            Effect::Hangup { deal } => self.actors.get_mut(&self.market[&deal].provider).unwrap().up = false,
+            Effect::Send { deal, message } => self.receive(deal, message),
+            Effect::CheckSignature { check, .. } => self.post(0, Event::SignatureChecked { check, valid: false }),
+            Effect::Store { order, results, outputs, .. } => {
+                let Payload::Inline(bytes) = outputs else { panic!("these providers send inline") };
+                let mut check = verify::OutputCheck::new(&results);
+                let result = match check.feed(&bytes).and_then(|()| check.finish()) {
+                    Ok(()) => Stored::Right,
+                    Err(verify::ReceiptFault::Output { task }) => Stored::Wrong { task },
+                    Err(other) => panic!("{other}"),
+                };
+                self.post(0, Event::Stored { order, result });
+            }
+            Effect::RunLocally { job, batch, tasks } => {
+                let inputs = &self.core.state().jobs[&job].spec.inputs;
+                let results = tasks.iter().map(|(index, task, seed)| (*index, run(inputs[*task as usize], *seed).1));
+                let result = if self.can_run { Ok(results.collect()) } else { Err("too little memory".into()) };
+                self.post(1, Event::RanLocally { job, batch, result });
+            }
+            Effect::Transact { intent, call } => self.transact(intent, call),
+            Effect::Tell { event, .. } => self.told.push(event),
+            Effect::Finished(summary) => self.summary = Some(*summary),
+            Effect::Release { .. } => {}
+        }
+    }
+
+    fn post(&mut self, delay: u64, event: Event) {
+        self.mail.push((self.now + delay, event));
+    }
+
+    fn tx(kind: &str, deals: u32) -> TxNote {
+        TxNote { kind: kind.into(), tx: keccak256(kind), gas: Some(100_000), deals }
+    }
+
+    fn transact(&mut self, intent: String, call: Call) {
+        match call {
+            Call::Open(terms) => {
+                let opened = if let Some(known) = self.mined.get(&intent) {
+                    known.clone()
+                } else if terms.iter().any(|terms| self.refuse_open.contains(&terms.offer.provider())) {
+                    let outcome = Transacted::Reverted { code: "C-1".into(), reason: "no capacity".into() };
+                    return self.post(0, Event::Transacted { intent, outcome });
+                } else {
+                    let opened: Vec<_> = terms.iter().map(|terms| self.deal(terms)).collect();
+                    self.opens += 1;
+                    self.market.extend(opened.iter().map(|deal| (struct_hash(deal), deal.clone())));
+                    self.mined.insert(intent.clone(), opened.clone());
+                    opened
+                };
+                let tx = Self::tx("open", opened.len() as u32);
+                self.post(1, Event::Transacted { intent, outcome: Transacted::Mined { tx, opened } });
+            }
+            Call::Close { deal, release } => {
+                self.close(struct_hash(&deal), release.value.amount, "close");
+                self.post(
+                    1,
+                    Event::Transacted {
+                        intent,
+                        outcome: Transacted::Mined { tx: Self::tx("close", 1), opened: vec![] },
+                    },
+                );
+            }
+            Call::Expire { deal } => {
+                assert!(self.now >= deal.expiry + GRACE);
+                self.close(struct_hash(&deal), 0, "expire");
+            }
+        }
+    }
+
+    fn deal(&self, terms: &Terms) -> Deal {
+        let ask = &terms.offer.ask.value;
+        assert!(terms.budget >= ask.minBudget && terms.budget <= ask.maxBudget && terms.seconds <= ask.maxSeconds);
+        Deal {
+            ask: struct_hash(ask),
+            requester: REQUESTER,
+            provider: ask.provider,
+            budget: terms.budget,
+            collateral: share(terms.budget, ask.collateralBps).unwrap(),
+            price: price_at(ask, self.now).unwrap(),
+            taskFee: ask.taskFee,
+            latePenalty: 0,
+            openedAt: self.now,
+            expiry: self.now + u64::from(terms.seconds),
+            court: Address::ZERO,
+            salt: terms.salt,
+        }
+    }
+
+    fn close(&mut self, deal: B256, paid: u128, kind: &str) {
+        assert!(paid <= self.market[&deal].budget);
+        if self.closed.insert(deal, paid).is_none() {
+            self.post(1, Event::DealClosed { deal, paid, tx: Self::tx(kind, 1) });
+        }
+    }
+
+    fn reply(&mut self, deal: B256, delay: u64, message: ToRequester) {
+        self.post(delay, Event::Message { deal, message });
+    }
+
+    fn receive(&mut self, deal: B256, message: Outgoing) {
+        let actor = self.actors.get_mut(&self.market[&deal].provider).unwrap();
+        if !actor.up {
+            return;
+        }
+        match message {
+            Outgoing::Hello(terms) => {
+                assert_eq!(struct_hash(&terms), deal);
+                let of_deal = |order: &B256| actor.orders.get(order).is_some_and(|(order, _)| order.deal == deal);
+                let receipts: Vec<_> =
+                    actor.receipts.iter().filter(|(o, _)| of_deal(o)).map(|(_, r)| r.clone()).collect();
+                let welcome =
+                    ToRequester::Welcome { version: WIRE_VERSION, next_seq: actor.next_seq, paid: actor.paid };
+                self.reply(deal, 0, welcome);
+                receipts.into_iter().for_each(|receipt| self.reply(deal, 0, receipt));
+            }
+            Outgoing::Order { job, first, order } => self.order(deal, job, first, order),
+            Outgoing::Voucher(voucher) => {
+                assert!(voucher.amount >= actor.paid, "vouchers are cumulative");
+                actor.paid = voucher.amount;
+                if voucher.close && !matches!(actor.manner, Manner::Releases | Manner::Sleeps | Manner::Silent) {
+                    self.close(deal, voucher.amount, "redeem");
+                }
+            }
+            Outgoing::Reject { order, task, .. } => actor.rejected.push((order, task)),
+            Outgoing::Cancel { order } => {
+                actor.orders.remove(&order);
+            }
+            Outgoing::AskRelease { amount } => {
+                if actor.manner == Manner::Releases {
+                    let release = sign(actor.n, Release { deal, amount });
+                    self.reply(deal, 0, ToRequester::Release(release));
+                }
+            }
+        }
+    }
+
+    fn order(&mut self, deal: B256, job: JobId, first: u32, order: Order) {
+        let name = struct_hash(&order);
+        let spec = self.core.state().jobs[&job].spec.clone();
+        let terms = self.market[&deal].clone();
+        let actor = self.actors.get_mut(&terms.provider).unwrap();
+        assert!(order.seq <= actor.next_seq, "no gaps");
+        actor.next_seq = actor.next_seq.max(order.seq + 1);
+        actor.orders.insert(name, (order.clone(), first));
+        actor.seen += 1;
+        let n = actor.n;
+        match actor.manner.clone() {
+            Manner::Silent => return,
+            Manner::Dies(after) if actor.seen >= after => {
+                actor.up = false;
+                return self.post(1, Event::Disconnected { deal, why: "reset".into() });
+            }
+            Manner::Refuses(code) => {
+                let refuse = ToRequester::Refuse { order: Some(name), code: code.into(), detail: String::new() };
+                return self.reply(deal, 0, refuse);
+            }
+            Manner::Small(most) if order.tasks > most => {
+                let code = "P-ADM-005".into();
+                return self.reply(deal, 0, ToRequester::Refuse { order: Some(name), code, detail: String::new() });
+            }
+            _ => {}
+        }
+        let begin = self.now.max(actor.busy_until);
+        let slow = if let Manner::Slow(seconds) = actor.manner { seconds } else { 0 };
+        actor.busy_until = begin + u64::from(order.tasks).div_ceil(2) + slow;
+        let delay = actor.busy_until - self.now;
+        let receipt = receipt(n, &actor.manner, &terms, &order, first, &spec);
+        actor.receipts.insert(name, receipt.clone());
+        self.reply(deal, 0, ToRequester::Ack(sign(n, Ack { order: name, dueBy: order.dueBy })));
+        self.reply(deal, delay, receipt);
+    }
+
+    /// What holds at every moment.
+    pub fn check(&self) {
+        let state = self.core.state();
+        for (id, deal) in &state.deals {
+            let accepted = deal.orders.iter().map(|order| &state.orders[order]);
+            let fees: u128 = accepted
+                .filter(|order| order.status == OrderStatus::Accepted)
+                .map(|order| order.receipt.as_ref().unwrap().value.fee)
+                .sum();
+            assert!(deal.earned <= deal.terms.budget, "never above the budget");
+            assert!(fees <= deal.earned && (deal.wrong.is_empty() == (fees == deal.earned) || !deal.wrong.is_empty()));
+            let signed = deal.voucher.as_ref().map_or(0, |voucher| voucher.amount);
+            assert_eq!(signed, deal.earned, "signed for what was accepted, and only that");
+            assert!(self.closed.get(id).is_none_or(|paid| *paid <= signed));
+            for (seq, order) in deal.orders.iter().enumerate() {
+                assert_eq!(state.orders[order].order.seq, seq as u64);
+            }
+        }
+        for job in state.jobs.values() {
+            let locked = job.deals.iter().map(|deal| &state.deals[deal]);
+            let locked: u128 = locked.map(|deal| deal.closed.unwrap_or(deal.terms.budget)).sum();
+            assert!(locked <= job.spec.constraints.budget, "locked and paid together stay within the job's budget");
+            for batch in &job.batches {
+                let orders = batch.orders.iter().filter(|order| state.orders[*order].status != OrderStatus::Refused);
+                let owners: Vec<_> =
+                    orders.map(|order| state.deals[&state.orders[order].order.deal].provider()).collect();
+                assert_eq!(owners.iter().collect::<BTreeSet<_>>().len(), owners.len(), "distinct owners");
+            }
+        }
+    }
+
+    /// Every result of the summary is the program's.
+    pub fn assert_right(&self) {
+        let summary = self.summary.as_ref().unwrap();
+        let state = self.core.state();
+        let job = &state.jobs[&summary.job];
+        for batch in &job.batches {
+            for index in 0..batch.count {
+                let task = (batch.first + index) as usize;
+                let right = run(job.spec.inputs[task], task_seed(job.spec.batch_seed(batch.first), index)).1;
+                assert_eq!(summary.tasks[task].expect("a result").halted, right, "task {task}");
+            }
+        }
+    }
+
+    pub fn cheaters(&self) -> BTreeSet<Address> {
+        let told = self.told.iter().filter_map(|event| match event {
+            JobEvent::Cheater { provider, .. } => Some(*provider),
+            _ => None,
+        });
+        told.collect()
+    }
+}
+
+fn receipt(n: u8, manner: &Manner, terms: &Deal, order: &Order, first: u32, spec: &JobSpec) -> ToRequester {
+    let mut results = Vec::new();
+    let mut stream = Vec::new();
+    for index in 0..order.tasks {
+        let task = first + index;
+        let (mut output, mut halted) = run(spec.inputs[task as usize], task_seed(order.seed, index));
+        match manner {
+            Manner::Cheats(every) if task.is_multiple_of(*every) => {
+                output = format!("made up by {n}").into_bytes();
+                halted.out_hash = output_hash(&output);
+                halted.out_len = output.len() as u64;
+            }
+            Manner::Overcharges => halted.fuel_left -= 1,
+            _ => {}
+        }
+        results.push(halted);
+        stream.extend(output);
+    }
+    if *manner == Manner::BadOutputs {
+        stream.push(1);
+    }
+    let root = SumTree::new(results.iter().map(|halted| (halted.hash(), halted.fuel_used(order.fuelLimit)))).root();
+    let mut fee = order_fee(terms, root.fuel, order.tasks).unwrap();
+    let mut hash = root.hash;
+    match manner {
+        Manner::BadRoot => hash = keccak256(hash),
+        Manner::BadFee => fee += 1,
+        _ => {}
+    }
+    let receipt = Receipt { order: struct_hash(order), root: hash, fuel: root.fuel, fee };
+    let signer = if *manner == Manner::Forges { 0xf0 } else { n };
+    ToRequester::Receipt { receipt: sign(signer, receipt), results, outputs: Payload::Inline(stream.into()) }
+}

@@ -1,0 +1,294 @@
+//! Whole jobs with scripted providers.
+
+use super::*;
+
+fn has(world: &World, test: impl Fn(&JobEvent) -> bool) -> bool {
+    world.told.iter().any(test)
+}
+
+fn status(summary: &Summary, n: u8) -> &ProviderReport {
+    summary.providers.iter().find(|provider| provider.provider == address(n)).unwrap()
+}
+
+#[test]
+fn trust_spreads_pays_and_closes() {
+    let mut world = World::new(&[Manner::Honest, Manner::Honest, Manner::Honest, Manner::Honest]);
+    world.feed(Event::Submit(spec(60, Policy::Trust)));
+    let summary = world.run(600).clone();
+    assert_eq!(summary.outcome, Ok(()));
+    world.assert_right();
+    assert_eq!(world.opens, 1, "all deals open in one transaction");
+    assert_eq!(summary.providers.len(), 4);
+    assert!(summary.providers.iter().all(|provider| provider.tasks > 0 && provider.status == ProviderStatus::Settled));
+    assert!(summary.providers.iter().all(|provider| provider.paid == Some(provider.earned)));
+    assert_eq!(summary.requester_paid, world.closed.values().sum::<u128>());
+    assert_eq!(
+        summary.progress,
+        Progress { tasks: 60, done: 60, verified: 60, paid: 60, spent: summary.requester_paid }
+    );
+    assert!(has(&world, |event| matches!(event, JobEvent::Quote { providers: 4, .. })));
+    assert!(world.core.idle());
+}
+
+#[test]
+fn replicas_agree_and_everybody_is_paid() {
+    let mut world = World::new(&[Manner::Honest, Manner::Honest, Manner::Honest, Manner::Honest]);
+    world.feed(Event::Submit(spec(40, Policy::Replicate { n: 2 })));
+    let summary = world.run(600).clone();
+    assert_eq!(summary.outcome, Ok(()));
+    world.assert_right();
+    assert!(summary.tasks.iter().flatten().all(|task| task.votes >= 2));
+    assert!(world.cheaters().is_empty());
+    let runs: u64 = summary.providers.iter().map(|provider| provider.tasks).sum();
+    assert!((80..100).contains(&runs), "{runs} runs for 80 wanted");
+}
+
+#[test]
+fn a_cheater_is_named_with_exact_tasks_and_left_unpaid() {
+    let mut world = World::new(&[Manner::Honest, Manner::Cheats(3), Manner::Honest, Manner::Honest]);
+    world.feed(Event::Submit(spec(40, Policy::Replicate { n: 2 })));
+    let summary = world.run(600).clone();
+    assert_eq!(summary.outcome, Ok(()));
+    world.assert_right();
+    assert_eq!(world.cheaters(), BTreeSet::from([address(2)]));
+    let cheater = status(&summary, 2);
+    assert_eq!(cheater.status, ProviderStatus::Cheated);
+    assert!(!cheater.wrong.is_empty() && cheater.wrong.iter().all(|wrong| wrong.task % 3 == 0));
+    assert!(cheater.wrong.iter().all(|wrong| wrong.theirs.out_hash == output_hash(b"made up by 2")));
+    assert_eq!(cheater.earned, cheater.paid.unwrap());
+    assert!(!world.actors[&address(2)].rejected.is_empty());
+    assert!(has(&world, |event| matches!(event, JobEvent::Mismatch { results, .. } if results.len() == 2)));
+    // Whatever the cheater was paid was for batches that others confirmed.
+    for n in [1, 3, 4] {
+        assert_eq!(status(&summary, n).status, ProviderStatus::Settled);
+    }
+}
+
+#[test]
+fn overcharging_is_cheating() {
+    let mut world = World::new(&[Manner::Overcharges, Manner::Honest, Manner::Honest]);
+    world.feed(Event::Submit(spec(12, Policy::Replicate { n: 2 })));
+    assert_eq!(world.run(600).outcome, Ok(()));
+    world.assert_right();
+    assert_eq!(world.cheaters(), BTreeSet::from([address(1)]));
+    assert_eq!(status(world.summary.as_ref().unwrap(), 1).earned, 0);
+}
+
+#[test]
+fn a_majority_of_cheaters_loses_against_this_machine() {
+    let mut world = World::new(&[Manner::Cheats(1), Manner::Cheats(1), Manner::Honest]);
+    // Both make up the same results.
+    world.actors.get_mut(&address(2)).unwrap().n = 2;
+    world.feed(Event::Submit(spec(10, Policy::Replicate { n: 3 })));
+    assert_eq!(world.run(2_000).outcome, Ok(()));
+    world.assert_right();
+    assert_eq!(world.cheaters(), BTreeSet::from([address(1), address(2)]));
+}
+
+#[test]
+fn without_a_local_run_another_provider_breaks_the_tie() {
+    let mut world = World::new(&[Manner::Cheats(2), Manner::Honest, Manner::Honest, Manner::Honest]);
+    let mut job = spec(20, Policy::Replicate { n: 2 });
+    job.constraints.run_locally = false;
+    world.feed(Event::Submit(job));
+    assert_eq!(world.run(600).outcome, Ok(()));
+    world.assert_right();
+    assert_eq!(world.cheaters(), BTreeSet::from([address(1)]));
+    assert!(!has(&world, |event| matches!(event, JobEvent::LocalRun { .. })));
+}
+
+#[test]
+fn a_machine_that_cannot_run_the_task_falls_back_to_a_tie_break() {
+    let mut world = World::new(&[Manner::Cheats(2), Manner::Honest, Manner::Honest, Manner::Honest]);
+    world.can_run = false;
+    world.feed(Event::Submit(spec(20, Policy::Replicate { n: 2 })));
+    assert_eq!(world.run(600).outcome, Ok(()));
+    world.assert_right();
+    assert_eq!(world.cheaters(), BTreeSet::from([address(1)]));
+}
+
+#[test]
+fn work_of_providers_that_fall_away_goes_elsewhere() {
+    for manner in [
+        Manner::Silent,
+        Manner::Dies(1),
+        Manner::Dies(3),
+        Manner::Refuses("P-ADM-013"),
+        Manner::Refuses("P-ADM-012"),
+        Manner::Refuses("P-RUN-001"),
+        Manner::BadRoot,
+        Manner::BadFee,
+        Manner::BadOutputs,
+        Manner::Forges,
+    ] {
+        let mut world = World::new(&[manner.clone(), Manner::Honest, Manner::Honest]);
+        world.feed(Event::Submit(spec(24, Policy::Replicate { n: 2 })));
+        let summary = world.run(1_000).clone();
+        assert_eq!(summary.outcome, Ok(()), "{manner:?}");
+        world.assert_right();
+        assert!(world.cheaters().is_empty(), "{manner:?}: {:?}", world.cheaters());
+        if manner != Manner::Dies(3) {
+            assert_eq!(status(&summary, 1).earned, 0, "{manner:?}");
+        }
+        // The silent and the dead are overtaken by duplicates before patience with them is over.
+        if !matches!(manner, Manner::Silent | Manner::Dies(_)) {
+            assert!(matches!(status(&summary, 1).status, ProviderStatus::Dropped { .. }), "{manner:?}");
+            assert!(has(&world, |event| matches!(event, JobEvent::ProviderDropped { .. })), "{manner:?}");
+        }
+    }
+}
+
+#[test]
+fn a_new_deal_replaces_a_dead_provider() {
+    let mut world = World::new(&[Manner::Dies(2), Manner::Honest, Manner::Honest]);
+    let mut job = spec(12, Policy::Replicate { n: 2 });
+    (job.constraints.min_providers, job.constraints.max_providers) = (2, 2);
+    job.constraints.run_locally = false;
+    world.feed(Event::Submit(job));
+    let summary = world.run(1_000).clone();
+    assert_eq!(summary.outcome, Ok(()));
+    world.assert_right();
+    assert_eq!(world.opens, 2);
+    assert!(status(&summary, 3).tasks > 0);
+}
+
+#[test]
+fn when_nobody_is_left_this_machine_finishes_or_the_job_says_why_not() {
+    let mut world = World::new(&[Manner::Honest, Manner::Dies(2)]);
+    world.feed(Event::Submit(spec(6, Policy::Replicate { n: 2 })));
+    assert_eq!(world.run(1_000).outcome, Ok(()));
+    world.assert_right();
+    assert!(has(&world, |event| matches!(event, JobEvent::LocalRun { .. })));
+
+    let mut world = World::new(&[Manner::Honest, Manner::Dies(2)]);
+    let mut job = spec(6, Policy::Replicate { n: 2 });
+    job.constraints.run_locally = false;
+    world.feed(Event::Submit(job));
+    let outcome = world.run(1_000).outcome.clone();
+    assert!(matches!(outcome, Err(JobError::Stranded { .. })), "{outcome:?}");
+}
+
+#[test]
+fn large_orders_that_nobody_takes_are_split() {
+    let mut world = World::new(&[Manner::Small(1), Manner::Small(1), Manner::Small(1)]);
+    world.feed(Event::Submit(spec(30, Policy::Replicate { n: 2 })));
+    let summary = world.run(2_000).clone();
+    assert_eq!(summary.outcome, Ok(()));
+    world.assert_right();
+    assert!(summary.tasks.iter().flatten().filter(|task| task.votes >= 2).count() > 0);
+}
+
+#[test]
+fn a_straggler_is_duplicated_and_the_first_result_wins() {
+    let mut world = World::new(&[Manner::Slow(500), Manner::Honest, Manner::Honest]);
+    world.feed(Event::Submit(spec(20, Policy::Trust)));
+    let began = world.now;
+    let summary = world.run(2_000).clone();
+    assert_eq!(summary.outcome, Ok(()));
+    world.assert_right();
+    assert!(world.now - began < 300, "took {} s", world.now - began);
+}
+
+#[test]
+fn no_match_says_which_constraint_to_change() {
+    let mut world = World::new(&[Manner::Honest, Manner::Honest]);
+    let mut job = spec(4, Policy::Replicate { n: 3 });
+    job.constraints.max_price = 1_001_000;
+    world.feed(Event::Submit(job));
+    let outcome = world.run(100).outcome.clone();
+    let Err(JobError::NoMatch(text)) = outcome else { panic!("{outcome:?}") };
+    assert!(text.contains("3 distinct providers needed, 1 fit; raise the maximum price (R-MAT-002)"), "{text}");
+    assert!(has(&world, |event| matches!(event, JobEvent::Excluded(e) if e.why.code() == "R-MAT-002")));
+    assert_eq!(world.opens, 0);
+
+    let mut world = World::new(&[]);
+    world.feed(Event::Submit(spec(4, Policy::Trust)));
+    assert!(world.run(100).outcome.as_ref().unwrap_err().to_string().contains("R-JOB-010"));
+}
+
+#[test]
+fn an_offer_that_does_not_open_is_left_out_and_the_rest_open() {
+    let mut world = World::new(&[Manner::Honest, Manner::Honest, Manner::Honest]);
+    world.refuse_open.insert(address(2));
+    world.feed(Event::Submit(spec(12, Policy::Replicate { n: 2 })));
+    let summary = world.run(600).clone();
+    assert_eq!(summary.outcome, Ok(()));
+    assert!(has(&world, |event| matches!(event, JobEvent::Excluded(e) if e.why.code() == "R-MAT-012")));
+    assert_eq!(summary.providers.len(), 2);
+}
+
+#[test]
+fn the_deadline_ends_a_job_and_its_deals() {
+    let mut world = World::new(&[Manner::Silent, Manner::Silent]);
+    let mut job = spec(12, Policy::Trust);
+    job.constraints.run_locally = false;
+    job.constraints.deadline = START + 30;
+    job.constraints.min_providers = 2;
+    world.feed(Event::Submit(job));
+    let outcome = world.run(5_000).outcome.clone();
+    assert_eq!(outcome, Err(JobError::Deadline { verified: 0, tasks: 12 }));
+    for _ in 0..3_000 {
+        world.step();
+    }
+    assert!(world.core.idle(), "silent providers' deals expire");
+    assert_eq!(world.closed.values().sum::<u128>(), 0);
+}
+
+#[test]
+fn cancelling_pays_what_was_accepted() {
+    let mut world = World::new(&[Manner::Honest, Manner::Honest, Manner::Honest, Manner::Honest]);
+    world.feed(Event::Submit(spec(500, Policy::Trust)));
+    while world.core.state().deals.values().all(|deal| deal.earned == 0) {
+        world.step();
+    }
+    world.feed(Event::Cancel(JobId(7)));
+    let summary = world.run(600).clone();
+    assert_eq!(summary.outcome, Err(JobError::Cancelled));
+    assert!(summary.requester_paid > 0);
+    assert_eq!(summary.requester_paid, world.closed.values().sum::<u128>());
+}
+
+#[test]
+fn a_provider_that_does_not_redeem_is_asked_for_a_release_and_then_expires() {
+    let mut world = World::new(&[Manner::Releases, Manner::Sleeps]);
+    world.feed(Event::Submit(spec(12, Policy::Trust)));
+    let summary = world.run(600).clone();
+    assert_eq!(summary.outcome, Ok(()));
+    assert_eq!(status(&summary, 1).paid, Some(status(&summary, 1).earned));
+    assert_eq!(status(&summary, 2).paid, None);
+    assert_eq!(status(&summary, 2).status, ProviderStatus::Unsettled);
+    for _ in 0..10_000 {
+        world.step();
+    }
+    assert!(world.core.idle());
+}
+
+#[test]
+fn a_crash_at_every_step_changes_nothing() {
+    let mut world = World::new(&[Manner::Honest, Manner::Cheats(4), Manner::Honest, Manner::Honest]);
+    world.feed(Event::Submit(spec(16, Policy::Replicate { n: 2 })));
+    for steps in (1..60).cycle().step_by(7).take(400) {
+        (0..steps).for_each(|_| world.step());
+        // A restart takes a while.
+        world.now += 1;
+        world.crash();
+        world.check();
+        if world.summary.is_some() {
+            break;
+        }
+    }
+    assert_eq!(world.summary.as_ref().unwrap().outcome, Ok(()));
+    world.assert_right();
+    assert_eq!(world.opens, 1);
+}
+
+#[test]
+fn old_jobs_are_forgotten() {
+    let mut world = World::new(&[Manner::Honest, Manner::Honest]);
+    world.feed(Event::Submit(spec(4, Policy::Trust)));
+    world.run(600);
+    world.now += 25 * 3600;
+    world.feed(Event::Tick);
+    assert_eq!(*world.core.state(), State::default());
+    world.crash();
+}
