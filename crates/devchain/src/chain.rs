@@ -272,8 +272,10 @@ impl Chain {
         for (transaction, _) in &rejected {
             self.pool.remove(transaction.tx_hash());
         }
-        for included in &body {
-            self.pool.forget_below(included.sender, included.transaction.nonce() + 1);
+        let snapshot = self.store.snapshot()?;
+        for sender in self.pool.senders() {
+            let nonce = View::latest(&snapshot).account(sender)?.unwrap_or_default().nonce;
+            self.pool.forget_below(sender, nonce);
         }
         self.filters.added(&head, &body);
         self.head = head;
@@ -392,5 +394,42 @@ pub(crate) fn machine_error(error: execute::Refusal) -> Error {
     match error {
         EVMError::Database(error) => error,
         other => Error::Machine(other.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::MAX_JOURNAL_RECORDS;
+
+    #[test]
+    fn history_is_bounded_and_its_end_is_an_error() {
+        let rich = Address::repeat_byte(1);
+        let accounts = vec![(rich, U256::ONE)];
+        let mut chain = Chain::open(Config { clock: Clock::Manual(1), accounts, ..Config::default() }).unwrap();
+        let oldest_mark = chain.mark();
+        let blocks = MAX_JOURNAL_RECORDS + 10;
+        for number in 1..=blocks {
+            chain.mine(Vec::new()).unwrap();
+            // Two records per block: the block's own and this one.
+            chain.change_account(rich, |account| account.balance = U256::from(number)).unwrap();
+        }
+        let balance = |chain: &Chain, number: u64| {
+            let snapshot = chain.store.snapshot().unwrap();
+            let scene = chain.scene(&snapshot, BlockId::number(number))?;
+            Ok::<_, RpcError>(scene.view.account(rich).unwrap().unwrap().balance)
+        };
+        let reach = MAX_JOURNAL_RECORDS / 2;
+        assert_eq!(balance(&chain, blocks - reach + 1).unwrap(), U256::from(blocks - reach));
+        assert!(balance(&chain, blocks - reach - 1).unwrap_err().message.contains("no longer kept"));
+        assert!(chain.roll_back(reach + 1).is_err());
+        assert!(chain.return_to_mark(oldest_mark).is_err());
+        assert_eq!(chain.meta.head, blocks, "nothing happened");
+        assert_eq!(chain.meta.journal_end - chain.meta.journal_start, MAX_JOURNAL_RECORDS);
+
+        chain.roll_back(reach - 1).unwrap();
+        assert_eq!(balance(&chain, blocks - reach + 1).unwrap(), U256::from(blocks - reach));
+        chain.mine(Vec::new()).unwrap();
+        assert_eq!(chain.head.header.number, blocks - reach + 2);
     }
 }

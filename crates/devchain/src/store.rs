@@ -22,7 +22,8 @@ use crate::{
 /// Version of the layout below; a folder of another version is refused.
 const FORMAT: u64 = 1;
 /// Journal records kept: how far back calls, snapshots and reorgs reach. A record is about 1 KB.
-pub(crate) const MAX_JOURNAL_RECORDS: u64 = 16_384;
+/// Unit tests see the end of it sooner.
+pub(crate) const MAX_JOURNAL_RECORDS: u64 = if cfg!(test) { 64 } else { 16_384 };
 /// Name of the database in the data folder.
 const FILE_NAME: &str = "devchain.redb";
 /// Page cache, bytes.

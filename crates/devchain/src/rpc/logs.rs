@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// Widest range of blocks that one query covers.
-const MAX_RANGE_BLOCKS: u64 = 100_000;
+const MAX_RANGE_BLOCKS: u64 = 10_000;
 /// Most logs that one answer holds.
 const MAX_LOGS: usize = 20_000;
 /// Most addresses, and most alternatives per topic, that one query names.
