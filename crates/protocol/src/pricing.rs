@@ -50,31 +50,7 @@ mod tests {
     use super::*;
 
     fn ask(start: u128, end: u128) -> Ask {
-        Ask { priceStart: start, priceEnd: end, from: 100, to: 110, ..empty_ask() }
-    }
-
-    fn empty_ask() -> Ask {
-        Ask {
-            provider: Default::default(),
-            endpoint: Default::default(),
-            priceStart: 0,
-            priceEnd: 0,
-            from: 0,
-            to: 0,
-            taskFee: 0,
-            minBudget: 0,
-            maxBudget: 0,
-            collateralBps: 0,
-            latePenaltyBps: 0,
-            maxSeconds: 0,
-            capacity: 0,
-            cores: 0,
-            fuelPerSecond: 0,
-            maxMemory: 0,
-            court: Default::default(),
-            counter: 0,
-            salt: 0,
-        }
+        Ask { priceStart: start, priceEnd: end, from: 100, to: 110, ..Ask::default() }
     }
 
     #[test]

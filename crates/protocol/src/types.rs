@@ -7,7 +7,7 @@ use alloy_sol_types::{Eip712Domain, SolStruct, eip712_domain, sol};
 sol! {
     /// Provider-signed offer. Valid in the half-open window `[from, to)`, in which the price runs
     /// linearly from `priceStart` to `priceEnd`. Lives off chain, gossiped.
-    #[derive(Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+    #[derive(Debug, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
     struct Ask {
         /// Account that sells, is paid and locks collateral.
         address provider;
@@ -50,7 +50,7 @@ sol! {
     }
 
     /// Terms fixed when a deal opens. The deal's id is this struct's hash.
-    #[derive(Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+    #[derive(Debug, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
     struct Deal {
         /// Struct hash of the ask.
         bytes32 ask;
@@ -77,7 +77,7 @@ sol! {
     }
 
     /// Requester-signed batch of tasks sent into a deal.
-    #[derive(Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+    #[derive(Debug, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
     struct Order {
         /// Deal id.
         bytes32 deal;
@@ -102,7 +102,7 @@ sol! {
     }
 
     /// Provider-signed acceptance of an order.
-    #[derive(Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+    #[derive(Debug, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
     struct Ack {
         /// Struct hash of the order.
         bytes32 order;
@@ -111,7 +111,7 @@ sol! {
     }
 
     /// Provider-signed result of an order.
-    #[derive(Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+    #[derive(Debug, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
     struct Receipt {
         /// Struct hash of the order.
         bytes32 order;
@@ -124,7 +124,7 @@ sol! {
     }
 
     /// Requester-signed cumulative payment for a deal.
-    #[derive(Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+    #[derive(Debug, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
     struct Voucher {
         /// Deal id.
         bytes32 deal;
@@ -137,7 +137,7 @@ sol! {
     }
 
     /// Provider-signed consent to close: the requester may close the deal paying this in all.
-    #[derive(Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+    #[derive(Debug, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
     struct Release {
         /// Deal id.
         bytes32 deal;

@@ -103,13 +103,25 @@ fn code(path: &Path) -> String {
 #[test]
 fn cores_are_pure() {
     let forbidden = [
-        "SystemTime", "Instant::", "std::env", "std::fs", "std::net::Tcp", "tokio", "rand::", "println!", "eprintln!",
-        "std::thread", ".await", "async fn",
+        "SystemTime",
+        "Instant::",
+        "std::env",
+        "std::fs",
+        "std::net::Tcp",
+        "tokio",
+        "rand::",
+        "println!",
+        "eprintln!",
+        "std::thread",
+        ".await",
+        "async fn",
     ];
     let mut faults = Vec::new();
-    for folder in ["crates/protocol/src", "crates/machine/src", "crates/provider/src/core", "crates/requester/src/core"] {
+    for folder in ["crates/protocol/src", "crates/machine/src", "crates/provider/src/core", "crates/requester/src/core"]
+    {
         for path in rust_sources(folder) {
-            if path.file_name().is_some_and(|n| n == "tests.rs") || path.components().any(|c| c.as_os_str() == "tests") {
+            if path.file_name().is_some_and(|n| n == "tests.rs") || path.components().any(|c| c.as_os_str() == "tests")
+            {
                 continue;
             }
             let code = code(&path);

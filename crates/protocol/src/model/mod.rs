@@ -25,7 +25,7 @@ use crate::{
 /// Account of burned money: it has no key.
 pub const BURNED: Address = address!("000000000000000000000000000000000000dEaD");
 /// Most bytes of an announcement.
-pub const MAX_ANNOUNCEMENT_BYTES: usize = 512;
+pub const MAX_ANNOUNCEMENT_BYTES: usize = 1_024;
 /// Longest output that a reveal must show, bytes.
 pub const MAX_REVEAL_BYTES: u64 = 8_192;
 /// Longest hold of a court, seconds.

@@ -1,0 +1,276 @@
+//! A market on this machine: embedded chain, contracts, providers and one requester, each with its own key, data
+//! folder and QUIC endpoint on loopback. They are wired here and talk through chain and network only.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use anyhow::{Context, Result};
+use rialto_chain::{Chain, ChainConfig, DeployParams, Deployed, LocalRpc, MarketCall, PrivateKeySigner, Rpc, RpcFault, deploy};
+use rialto_devchain::{Devchain, Server, serve};
+use rialto_exec::Engine;
+use rialto_net::{NetConfig, Node};
+use rialto_protocol::{Address, U256, keccak256, wire::PeerAddr};
+use rialto_provider::{AskConfig, Fault, Price, Provider, ProviderConfig};
+use rialto_requester::{Requester, RequesterConfig};
+
+/// Chain id of the embedded chain.
+const CHAIN_ID: u64 = 31_337;
+/// Gas money of every account on the embedded chain: 1000 ether, in wei.
+const GAS_MONEY_WEI: u128 = 1_000 * 10u128.pow(18);
+/// Windows of the embedded market, seconds: long enough for a person to watch, short enough to wait for.
+const CHALLENGE_SECONDS: u64 = 120;
+const ANSWER_SECONDS: u64 = 120;
+const GRACE_SECONDS: u64 = 60;
+/// Bond of a late notice or demand: 0.1 tUSD.
+const CASE_BOND: u128 = 100_000;
+/// What every account starts with on the market: 1000 tUSD.
+const DEPOSIT: u128 = 1_000_000_000;
+/// An idle embedded chain makes a block this often, seconds, so that its time moves.
+const HEARTBEAT_SECONDS: u64 = 1;
+/// Most memory of tasks of one node, bytes: many nodes share this machine.
+const NODE_MEMORY_BYTES: u64 = 1 << 30;
+
+/// One provider to bring up.
+#[derive(Clone, Debug)]
+pub struct ProviderPlan {
+    /// Price of its asks.
+    pub price: Price,
+    /// Base units per task.
+    pub task_fee: u128,
+    /// How it cheats, if it does.
+    pub fault: Option<Fault>,
+}
+
+/// A running provider and what belongs to it.
+pub struct LocalProvider {
+    /// Account.
+    pub address: Address,
+    /// Its endpoint.
+    pub peer: PeerAddr,
+    service: Provider,
+    node: Node,
+}
+
+/// Where the nodes keep their data: a temporary folder is removed when this is dropped.
+pub enum Folder {
+    /// Removed at the end.
+    Temporary(tempfile::TempDir),
+    /// Kept.
+    Kept(PathBuf),
+}
+
+impl Folder {
+    /// A given folder, or a temporary one.
+    pub fn new(given: Option<&Path>) -> Result<Self> {
+        match given {
+            None => Ok(Self::Temporary(tempfile::Builder::new().prefix("rialto-").tempdir()?)),
+            Some(path) => {
+                std::fs::create_dir_all(path).with_context(|| format!("cannot create {}", path.display()))?;
+                Ok(Self::Kept(path.to_owned()))
+            }
+        }
+    }
+
+    /// The folder.
+    pub fn path(&self) -> &Path {
+        match self {
+            Self::Temporary(folder) => folder.path(),
+            Self::Kept(path) => path,
+        }
+    }
+}
+
+/// The market. `stop` ends it in order; dropping it ends it at once, without losing anything.
+pub struct LocalMarket {
+    /// Reads of the chain.
+    pub chain: Chain,
+    /// What was deployed.
+    pub deployed: Deployed,
+    /// The requester's account.
+    pub requester_address: Address,
+    /// The requester.
+    pub requester: Requester,
+    /// The requester's own engine.
+    pub engine: Engine,
+    /// The providers, as planned.
+    pub providers: Vec<LocalProvider>,
+    requester_node: Node,
+    devchain: Devchain,
+    // Last: nodes let go of their files before the folder is removed.
+    folder: Folder,
+}
+
+impl LocalMarket {
+    /// Brings everything up. `fuel_per_second` is what one core of this machine was measured to do.
+    pub async fn start(folder: Folder, plans: &[ProviderPlan], fuel_per_second: u64) -> Result<Self> {
+        let names: Vec<String> = (1..=plans.len()).map(|n| format!("provider-{n}")).collect();
+        let admin = embedded_key("admin");
+        let requester_key = embedded_key("requester");
+        let mut accounts = vec![admin.address(), requester_key.address()];
+        accounts.extend(names.iter().map(|name| embedded_key(name).address()));
+
+        let devchain = Devchain::open(rialto_devchain::Config {
+            chain_id: CHAIN_ID,
+            accounts: accounts.iter().map(|account| (*account, U256::from(GAS_MONEY_WEI))).collect(),
+            path: Some(folder.path().join("chain")),
+            heartbeat_secs: Some(HEARTBEAT_SECONDS),
+            ..Default::default()
+        })
+        .context("the embedded chain did not start")?;
+        let rpc = local_rpc(devchain.clone());
+        let params = DeployParams {
+            token: None,
+            challenge_window: CHALLENGE_SECONDS,
+            answer_window: ANSWER_SECONDS,
+            grace: GRACE_SECONDS,
+            case_bond: CASE_BOND,
+        };
+        let deployed = deploy(&rpc, admin.clone(), params).await.context("the contracts were not deployed")?;
+        let chain = connect(&rpc, deployed.market).await?;
+        fund(&chain, admin, &accounts[1..]).await.context("the accounts were not funded")?;
+
+        let mut providers: Vec<LocalProvider> = Vec::with_capacity(plans.len());
+        for (name, plan) in names.iter().zip(plans) {
+            let bootstrap = providers.first().map(|first| first.peer.clone()).into_iter().collect();
+            let home = folder.path().join(name);
+            let provider = start_provider(&rpc, &deployed, name, &home, plan, bootstrap, fuel_per_second)
+                .await
+                .with_context(|| format!("{name} did not start"))?;
+            providers.push(provider);
+        }
+
+        let home = folder.path().join("requester");
+        let engine = node_engine(&home)?;
+        let requester_node = bind("requester", &home).await?;
+        let config = RequesterConfig {
+            bootstrap: providers.iter().map(|provider| provider.peer.clone()).collect(),
+            first_block: deployed.block,
+            ..RequesterConfig::new(&home, requester_key.clone())
+        };
+        let own_chain = connect(&rpc, deployed.market).await?;
+        let requester = Requester::start(config, own_chain, requester_node.clone(), engine.clone())
+            .await
+            .context("the requester did not start")?;
+        let requester_address = requester_key.address();
+        Ok(Self { chain, deployed, requester_address, requester, engine, providers, requester_node, devchain, folder })
+    }
+
+    /// Opens the embedded chain to other programs on this machine.
+    pub async fn serve_rpc(&self) -> Result<Server> {
+        Ok(serve(self.devchain.clone(), (std::net::Ipv4Addr::LOCALHOST, 0).into()).await?)
+    }
+
+    /// Where the nodes keep their data.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Everything that the market holds is somebody's: tokens in the contract equal all accounts, while no deal is open.
+    pub async fn reconciles(&self) -> Result<bool> {
+        let mut owners = vec![self.requester_address, rialto_protocol::model::BURNED];
+        owners.extend(self.providers.iter().map(|provider| provider.address));
+        let mut accounts = U256::ZERO;
+        for owner in owners {
+            accounts += U256::from(self.chain.account(owner).await?);
+        }
+        Ok(accounts == self.chain.token_balance(self.deployed.market).await?)
+    }
+
+    /// Ends everything in order: requester, providers, endpoints.
+    pub async fn stop(self) {
+        self.requester.stop().await;
+        self.requester_node.close().await;
+        for provider in self.providers {
+            provider.service.stop().await;
+            provider.node.close().await;
+        }
+    }
+}
+
+/// Deposit that every account starts with, base units.
+pub fn initial_deposit() -> u128 {
+    DEPOSIT
+}
+
+async fn start_provider(
+    rpc: &Rpc,
+    deployed: &Deployed,
+    name: &str,
+    home: &Path,
+    plan: &ProviderPlan,
+    bootstrap: Vec<PeerAddr>,
+    fuel_per_second: u64,
+) -> Result<LocalProvider> {
+    let signer = embedded_key(name);
+    let address = signer.address();
+    let node = bind(name, home).await?;
+    let config = ProviderConfig {
+        asks: AskConfig { price: plan.price, task_fee: plan.task_fee, fuel_per_second, ..AskConfig::default() },
+        bootstrap,
+        first_block: deployed.block,
+        fault: plan.fault,
+        ..ProviderConfig::new(home, signer)
+    };
+    let chain = connect(rpc, deployed.market).await?;
+    let service = Provider::start(config, chain, node.clone(), node_engine(home)?).await?;
+    Ok(LocalProvider { address, peer: node.addr(), service, node })
+}
+
+fn node_engine(home: &Path) -> Result<Engine> {
+    let mut config = rialto_exec::Config::new(home.join("programs"));
+    config.max_memory_bytes = NODE_MEMORY_BYTES;
+    Ok(Engine::new(config)?)
+}
+
+async fn bind(name: &str, home: &Path) -> Result<Node> {
+    let secret = keccak256(format!("rialto embedded endpoint {name}")).0;
+    Node::bind(NetConfig::loopback(secret, home.join("blobs"))).await.with_context(|| format!("endpoint of {name}"))
+}
+
+async fn connect(rpc: &Rpc, market: Address) -> Result<Chain> {
+    Chain::connect(ChainConfig::new(rpc.clone(), market)).await.context("the market is not reachable")
+}
+
+/// Keys of the embedded chain are public, like those of every test chain: they hold nothing of value.
+fn embedded_key(name: &str) -> PrivateKeySigner {
+    PrivateKeySigner::from_bytes(&keccak256(format!("rialto embedded account {name}")))
+        .expect("a hash is below the group order but for one in 2^128")
+}
+
+fn local_rpc(devchain: Devchain) -> Rpc {
+    let handle: LocalRpc = Arc::new(move |method, params| {
+        devchain.handle(method, params).map_err(|e| RpcFault { code: e.code, message: e.message, data: e.data })
+    });
+    Rpc::Local(handle)
+}
+
+/// Mints test tokens and deposits the same amount into every account.
+async fn fund(chain: &Chain, admin: PrivateKeySigner, accounts: &[Address]) -> Result<()> {
+    let total = DEPOSIT * accounts.len() as u128;
+    let to = admin.address();
+    let sender = chain.sender_in_memory(admin).await?;
+    sender.send("mint", MarketCall::Mint { to, amount: total }).await?;
+    sender.send("approve", MarketCall::Approve { amount: total }).await?;
+    let deposits = accounts.iter().map(|account| MarketCall::Deposit { account: *account, amount: DEPOSIT }).collect();
+    sender.send("deposit", MarketCall::Batch(deposits)).await?;
+    sender.stop().await;
+    Ok(())
+}
+
+/// Waits for Ctrl-C or SIGTERM.
+pub async fn interrupted() {
+    let mut terminate = match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+        Ok(signal) => signal,
+        Err(_) => return std::future::pending().await,
+    };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        _ = terminate.recv() => {}
+    }
+}
+
+/// Longest that ending in order may take; then the process just ends (nothing is lost by that).
+pub const STOP_TIMEOUT: Duration = Duration::from_secs(5);

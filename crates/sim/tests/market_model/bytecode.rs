@@ -1,0 +1,219 @@
+//! The market's real bytecode on the embedded chain, driven with raw transactions.
+
+use alloy_consensus::{SignableTransaction, TxEip1559, TxEnvelope};
+use alloy_eips::eip2718::Encodable2718;
+use alloy_primitives::{Address, B256, Bytes, TxKind, U256, hex};
+use alloy_signer::SignerSync;
+use alloy_signer_local::PrivateKeySigner;
+use alloy_sol_types::{SolCall, SolInterface, SolValue};
+use rialto_chain::bindings::{self as abi, IMarket, IToken};
+use rialto_devchain::{Clock, Config, Devchain};
+use rialto_protocol::model::{Call, CaseKind, Params};
+use serde_json::{Value, json};
+
+const CHAIN_ID: u64 = 31_337;
+/// Above any call of the market: the longest reveal takes about 1M.
+const GAS_LIMIT: u64 = 4_000_000;
+/// First block's time, unix seconds.
+pub const GENESIS: u64 = 1_800_000_000;
+
+pub struct Bytecode {
+    chain: Devchain,
+    pub market: Address,
+    token: Address,
+    keys: Vec<PrivateKeySigner>,
+    nonces: Vec<u64>,
+}
+
+impl Bytecode {
+    /// Deploys token and market, and gives every key `tokens`, all of them approved.
+    pub fn new(keys: Vec<PrivateKeySigner>, params: Params, tokens: u128) -> Self {
+        let accounts = keys.iter().map(|key| (key.address(), U256::from(10).pow(U256::from(24)))).collect();
+        let config = Config { chain_id: CHAIN_ID, accounts, clock: Clock::Manual(GENESIS), ..Config::default() };
+        let chain = Devchain::open(config).unwrap();
+        let nonces = vec![0; keys.len()];
+        let mut this = Self { chain, market: Address::ZERO, token: Address::ZERO, keys, nonces };
+        let bytecode = |text: &str| {
+            let artifact: Value = serde_json::from_str(text).unwrap();
+            hex::decode(artifact["bytecode"].as_str().unwrap()).unwrap()
+        };
+        this.token = this.deploy(bytecode(include_str!("../../../../contracts/artifacts/TestToken.json")));
+        let arguments = (this.token, params.challenge_window, params.answer_window, params.grace, params.case_bond);
+        let market = bytecode(include_str!("../../../../contracts/artifacts/Market.json"));
+        this.market = this.deploy([market, arguments.abi_encode_params()].concat());
+        for actor in 0..this.keys.len() {
+            let to = this.keys[actor].address();
+            let value = U256::from(tokens);
+            this.send(actor, this.token, IToken::mintCall { to, amount: value }.abi_encode()).unwrap();
+            this.send(actor, this.token, IToken::approveCall { spender: this.market, amount: U256::MAX }.abi_encode())
+                .unwrap();
+        }
+        this
+    }
+
+    pub fn chain_id(&self) -> u64 {
+        CHAIN_ID
+    }
+
+    /// Time of the newest block.
+    pub fn now(&self) -> u64 {
+        let block = self.rpc("eth_getBlockByNumber", json!(["latest", false]));
+        quantity(&block["timestamp"])
+    }
+
+    /// One call in a block of its own at `now`; the contract's error by name if it reverts.
+    pub fn execute(&mut self, now: u64, sender: usize, call: &Call) -> Result<(), String> {
+        self.rpc("evm_setNextBlockTimestamp", json!([now]));
+        self.send(sender, self.market, encode(call))
+    }
+
+    /// Calls a view of the market.
+    pub fn read<C: SolCall>(&self, call: C) -> C::Return {
+        self.view(self.market, call)
+    }
+
+    /// Tokens that `owner` holds.
+    pub fn tokens(&self, owner: Address) -> U256 {
+        self.view(self.token, IToken::balanceOfCall { owner })
+    }
+
+    fn view<C: SolCall>(&self, to: Address, call: C) -> C::Return {
+        let answer = self.rpc("eth_call", json!([{ "to": to, "data": Bytes::from(call.abi_encode()) }, "latest"]));
+        C::abi_decode_returns(&hex::decode(answer.as_str().unwrap()).unwrap()).unwrap()
+    }
+
+    fn deploy(&mut self, code: Vec<u8>) -> Address {
+        let hash = self.raw(0, TxKind::Create, code);
+        let receipt = self.rpc("eth_getTransactionReceipt", json!([hash]));
+        assert_eq!(receipt["status"], "0x1", "{receipt}");
+        receipt["contractAddress"].as_str().unwrap().parse().unwrap()
+    }
+
+    fn send(&mut self, sender: usize, to: Address, data: Vec<u8>) -> Result<(), String> {
+        let hash = self.raw(sender, TxKind::Call(to), data.clone());
+        let receipt = self.rpc("eth_getTransactionReceipt", json!([hash]));
+        if receipt["status"] == "0x1" {
+            return Ok(());
+        }
+        // It failed in the newest block and changed nothing: asking again, at that block's time, tells why.
+        let from = self.keys[sender].address();
+        let request =
+            json!([{ "from": from, "to": to, "data": Bytes::from(data), "gas": format!("{GAS_LIMIT:#x}") }, "latest"]);
+        let fault = self.chain.handle("eth_call", request).expect_err("it failed a moment ago");
+        let data = hex::decode(fault.data.unwrap().as_str().unwrap()).unwrap();
+        let error = IMarket::IMarketErrors::abi_decode_validate(&data)
+            .unwrap_or_else(|_| panic!("revert {}", hex::encode(&data)));
+        let name = format!("{error:?}");
+        Err(name.split('(').next().unwrap_or_default().to_owned())
+    }
+
+    fn raw(&mut self, sender: usize, to: TxKind, input: Vec<u8>) -> B256 {
+        let transaction = TxEip1559 {
+            chain_id: CHAIN_ID,
+            nonce: self.nonces[sender],
+            gas_limit: if to.is_create() { 12_000_000 } else { GAS_LIMIT },
+            max_fee_per_gas: 100_000_000_000,
+            max_priority_fee_per_gas: 1,
+            to,
+            value: U256::ZERO,
+            access_list: Default::default(),
+            input: input.into(),
+        };
+        let signature = self.keys[sender].sign_hash_sync(&transaction.signature_hash()).unwrap();
+        let envelope = TxEnvelope::from(transaction.into_signed(signature));
+        self.nonces[sender] += 1;
+        let hash = self.rpc("eth_sendRawTransaction", json!([Bytes::from(envelope.encoded_2718())]));
+        hash.as_str().unwrap().parse().unwrap()
+    }
+
+    fn rpc(&self, method: &str, params: Value) -> Value {
+        self.chain.handle(method, params).unwrap_or_else(|fault| panic!("{method}: {fault:?}"))
+    }
+}
+
+fn quantity(value: &Value) -> u64 {
+    u64::from_str_radix(value.as_str().unwrap().trim_start_matches("0x"), 16).unwrap()
+}
+
+/// A kind of case, as the contract numbers it.
+pub fn kind(kind: CaseKind) -> abi::CaseKind {
+    match kind {
+        CaseKind::Claim => abi::CaseKind::Claim,
+        CaseKind::Late => abi::CaseKind::Late,
+        CaseKind::Demand => abi::CaseKind::Demand,
+        CaseKind::Hold => abi::CaseKind::Hold,
+    }
+}
+
+fn encode(call: &Call) -> Vec<u8> {
+    match call.clone() {
+        Call::Deposit { account, amount } => IMarket::depositCall { owner: account, amount }.abi_encode(),
+        Call::Withdraw { to, amount } => IMarket::withdrawCall { to, amount }.abi_encode(),
+        Call::Announce { endpoint } => IMarket::announceCall { endpoint }.abi_encode(),
+        Call::CancelAsks { counter } => IMarket::cancelAsksCall { counter }.abi_encode(),
+        Call::Open { ask, signature, terms } => IMarket::openCall {
+            ask: (&ask).into(),
+            signature,
+            terms: abi::Terms {
+                budget: terms.budget,
+                duration: terms.duration,
+                maxPrice: terms.max_price,
+                salt: terms.salt,
+            },
+        }
+        .abi_encode(),
+        Call::Redeem { deal, voucher, signature } => {
+            IMarket::redeemCall { deal: (&deal).into(), voucher: (&voucher).into(), signature }.abi_encode()
+        }
+        Call::Close { deal, release, signature } => {
+            IMarket::closeCall { deal: (&deal).into(), release: (&release).into(), signature }.abi_encode()
+        }
+        Call::Claim { deal, order, signature, receipt } => {
+            IMarket::claimCall { deal: (&deal).into(), order: (&order).into(), signature, receipt: (&receipt).into() }
+                .abi_encode()
+        }
+        Call::Late { deal, order, ack, signature } => {
+            IMarket::lateCall { deal: (&deal).into(), order: (&order).into(), ack: (&ack).into(), signature }
+                .abi_encode()
+        }
+        Call::Answer { deal, order, receipt } => {
+            IMarket::answerCall { deal: (&deal).into(), order: (&order).into(), receipt: (&receipt).into() }
+                .abi_encode()
+        }
+        Call::Demand { deal, order, receipt, signature, task } => IMarket::demandCall {
+            deal: (&deal).into(),
+            order: (&order).into(),
+            receipt: (&receipt).into(),
+            signature,
+            task,
+        }
+        .abi_encode(),
+        Call::Reveal { deal, order, receipt, reveal } => IMarket::revealCall {
+            deal: (&deal).into(),
+            order: (&order).into(),
+            receipt: (&receipt).into(),
+            task: reveal.task,
+            fuel: reveal.fuel,
+            halted: abi::Halted {
+                status: reveal.halted.status as u8,
+                exitCode: reveal.halted.exit_code,
+                outHash: reveal.halted.out_hash,
+                outLen: reveal.halted.out_len,
+                fuelLeft: reveal.halted.fuel_left,
+                digest: reveal.halted.digest,
+            },
+            proof: reveal.proof.iter().map(|n| abi::SumNode { hash: n.hash, fuel: n.fuel }).collect(),
+            output: reveal.output,
+        }
+        .abi_encode(),
+        Call::Settle { deal, kind: which, subject, task } => {
+            IMarket::settleCall { deal: (&deal).into(), kind: kind(which), subject, task }.abi_encode()
+        }
+        Call::Expire { deal } => IMarket::expireCall { deal: (&deal).into() }.abi_encode(),
+        Call::Hold { deal, game, until } => {
+            IMarket::holdCall { deal: (&deal).into(), game, deadline: until }.abi_encode()
+        }
+        Call::Lift { deal, game } => IMarket::liftCall { deal: (&deal).into(), game }.abi_encode(),
+        Call::Slash { deal } => IMarket::slashCall { deal: (&deal).into() }.abi_encode(),
+    }
+}

@@ -1,0 +1,453 @@
+//! Random moves: mostly sensible calls, some of them spoilt, at times that like to sit on boundaries.
+
+use std::collections::BTreeMap;
+
+use alloy_primitives::{Address, B256, Bytes, keccak256};
+use alloy_signer::SignerSync;
+use alloy_signer_local::PrivateKeySigner;
+use alloy_sol_types::{Eip712Domain, SolStruct};
+use proptest::prelude::*;
+use rialto_protocol::{
+    model::{Call, CaseKind, DealStatus, MAX_REVEAL_BYTES, Market, Params, Reveal, Terms},
+    pricing,
+    receipt::{Halted, Status, SumTree, output_hash},
+    types::{Ack, Ask, Deal, Order, Receipt, Release, Voucher, digest, struct_hash},
+};
+
+/// Raw material of one move; what it becomes depends on what there is.
+#[derive(Clone, Debug)]
+pub struct Choice {
+    op: u8,
+    pick: u16,
+    value: u16,
+    time: u8,
+    spoil: u8,
+}
+
+pub fn choices(steps: usize) -> impl Strategy<Value = Vec<Choice>> {
+    let one = (any::<u8>(), any::<u16>(), any::<u16>(), any::<u8>(), any::<u8>())
+        .prop_map(|(op, pick, value, time, spoil)| Choice { op, pick, value, time, spoil });
+    proptest::collection::vec(one, steps)
+}
+
+/// Two requesters, two providers, one court.
+pub const ACTORS: usize = 5;
+const REQUESTERS: [usize; 2] = [0, 1];
+const PROVIDERS: [usize; 2] = [2, 3];
+const COURT: usize = 4;
+/// One move in this many is spoilt.
+const SPOIL_ONE_IN: u8 = 4;
+
+/// A task's end and its whole output.
+type Task = (Halted, u64, Bytes);
+
+/// What the two sides have signed so far, all of it remembered.
+pub struct Table {
+    pub keys: Vec<PrivateKeySigner>,
+    pub domain: Eip712Domain,
+    pub params: Params,
+    pub asks: Vec<Ask>,
+    pub deals: Vec<Deal>,
+    pub orders: Vec<Order>,
+    pub receipts: Vec<(Receipt, Vec<Task>)>,
+    pub acks: Vec<Ack>,
+    /// Every case that was ever tried: deal, kind, subject, task.
+    pub cases: Vec<(usize, CaseKind, B256, u32)>,
+    serial: u64,
+}
+
+impl Table {
+    pub fn new(keys: Vec<PrivateKeySigner>, domain: Eip712Domain, params: Params) -> Self {
+        Self {
+            keys,
+            domain,
+            params,
+            asks: Vec::new(),
+            deals: Vec::new(),
+            orders: Vec::new(),
+            receipts: Vec::new(),
+            acks: Vec::new(),
+            cases: Vec::new(),
+            serial: 0,
+        }
+    }
+
+    pub fn address(&self, actor: usize) -> Address {
+        self.keys[actor].address()
+    }
+
+    fn sign<T: SolStruct>(&self, value: &T, signer: Address) -> Bytes {
+        let key = self.keys.iter().find(|key| key.address() == signer).unwrap_or(&self.keys[0]);
+        key.sign_hash_sync(&digest(value, &self.domain)).unwrap().as_bytes().to_vec().into()
+    }
+
+    fn serial(&mut self) -> u64 {
+        self.serial += 1;
+        self.serial
+    }
+
+    /// When the move happens: at once, a little later, or around a moment that matters.
+    pub fn time(&self, now: u64, choice: &Choice, market: &Market) -> u64 {
+        let step = match choice.time {
+            0..170 => return now,
+            170..230 => u64::from(choice.time - 169) / 4,
+            _ => 0,
+        };
+        if step > 0 {
+            return now + step;
+        }
+        let mut moments = Vec::new();
+        for deal in &self.deals {
+            let end = deal.expiry + self.params.grace;
+            moments.extend([deal.expiry, end, end + self.params.challenge_window]);
+        }
+        moments.extend(self.asks.iter().flat_map(|ask| [ask.from, ask.to]));
+        moments.extend(self.acks.iter().map(|ack| ack.dueBy));
+        for (deal, kind, subject, task) in &self.cases {
+            moments.push(market.case(struct_hash(&self.deals[*deal]), *kind, *subject, *task).deadline);
+        }
+        moments.retain(|moment| *moment > now && *moment < now + 5_000);
+        moments.sort_unstable();
+        moments.dedup();
+        // Near moments are likelier, so that a run does not end everything at once.
+        match moments.get(usize::from(choice.pick) % moments.len().clamp(1, 3)) {
+            Some(moment) => (moment + u64::from(choice.time % 3)).saturating_sub(1).max(now),
+            None => now + 1,
+        }
+    }
+
+    /// The next call and its sender.
+    pub fn call(&mut self, now: u64, choice: &Choice, market: &Market) -> (usize, Call) {
+        let (sender, call) = self.sensible(now, choice, market);
+        if choice.spoil % SPOIL_ONE_IN != 0 {
+            return (sender, call);
+        }
+        self.spoilt(sender, call, choice)
+    }
+
+    fn sensible(&mut self, now: u64, choice: &Choice, market: &Market) -> (usize, Call) {
+        let Choice { op, pick, value, .. } = *choice;
+        let (pick, small) = (usize::from(pick), u128::from(value));
+        if self.asks.is_empty() {
+            return self.open(now, pick, value, true);
+        }
+        match op {
+            0..8 => (
+                pick % ACTORS,
+                Call::Deposit { account: self.address(usize::from(value) % ACTORS), amount: small % 4_000 },
+            ),
+            8..16 => {
+                (pick % ACTORS, Call::Withdraw { to: self.address(usize::from(value) % ACTORS), amount: small % 3_000 })
+            }
+            16..19 => (pick % ACTORS, Call::Announce { endpoint: vec![7; usize::from(value) % 1200].into() }),
+            19..21 => (PROVIDERS[pick % 2], Call::CancelAsks { counter: u64::from(value % 3) }),
+            21..60 => self.open(now, pick, value, op % 3 == 0),
+            _ if self.deals.is_empty() => self.open(now, pick, value, false),
+            _ => {
+                let open = |at: &usize| market.deal_state(struct_hash(&self.deals[*at])).status == DealStatus::Open;
+                let all = 0..self.deals.len();
+                // Mostly in a deal that is open, now and then in one that is over.
+                let likely: Vec<_> = if pick % 10 == 0 { all.collect() } else { all.filter(open).collect() };
+                match likely.iter().rev().nth((pick / 7) % likely.len().clamp(1, 3)) {
+                    Some(at) => self.in_deal(now, choice, *at, market),
+                    None => self.open(now, pick, value, false),
+                }
+            }
+        }
+    }
+
+    fn in_deal(&mut self, now: u64, choice: &Choice, at: usize, market: &Market) -> (usize, Call) {
+        let Choice { op, pick, value, .. } = *choice;
+        let pick = usize::from(pick);
+        let deal = self.deals[at].clone();
+        let id = struct_hash(&deal);
+        let state = market.deal_state(id);
+        let by = |address: Address, table: &Self| table.keys.iter().position(|k| k.address() == address).unwrap_or(0);
+        let (requester, provider) = (by(deal.requester, self), by(deal.provider, self));
+        match op {
+            60..100 => {
+                let amount = (state.paid + u128::from(value) * 3).min(deal.budget + 5);
+                let orders = state.orders + u64::from(pick % 5 == 0);
+                let voucher = Voucher { deal: id, amount, orders, close: pick % 9 == 0 };
+                let signature = self.sign(&voucher, deal.requester);
+                (provider, Call::Redeem { deal, voucher, signature })
+            }
+            100..108 => {
+                let release = Release { deal: id, amount: u128::from(value) * 9 };
+                let signature = self.sign(&release, deal.provider);
+                (requester, Call::Close { deal, release, signature })
+            }
+            108..140 => {
+                let order = self.order(now, at, pick, value);
+                let receipt = self.receipt(&deal, &order, value);
+                self.cases.push((at, CaseKind::Claim, struct_hash(&order), 0));
+                let signature = self.sign(&order, deal.requester);
+                (provider, Call::Claim { deal, order, signature, receipt })
+            }
+            140..165 => {
+                let order = self.order(now, at, pick, value);
+                let ack = Ack { order: struct_hash(&order), dueBy: now + u64::from(value % 4 == 0) * 20 };
+                self.acks.push(ack.clone());
+                self.cases.push((at, CaseKind::Late, ack.order, 0));
+                let signature = self.sign(&ack, deal.provider);
+                (requester, Call::Late { deal, order, ack, signature })
+            }
+            165..185 => {
+                let order = self.order(now, at, pick, value);
+                let receipt = self.receipt(&deal, &order, value);
+                let task = u32::from(value) % order.tasks.max(1);
+                self.cases.push((at, CaseKind::Demand, struct_hash(&receipt), task));
+                let signature = self.sign(&receipt, deal.provider);
+                (requester, Call::Demand { deal, order, receipt, signature, task })
+            }
+            185..205 => self.answer(provider, deal, at, pick, value),
+            205..235 => {
+                let Some((at, kind, subject, task)) =
+                    self.cases.iter().rev().nth(pick % self.cases.len().clamp(1, 4)).copied()
+                else {
+                    return (pick % ACTORS, Call::Expire { deal });
+                };
+                (pick % ACTORS, Call::Settle { deal: self.deals[at].clone(), kind, subject, task })
+            }
+            235..243 => (pick % ACTORS, Call::Expire { deal }),
+            243..248 => {
+                let game = B256::with_last_byte((pick % 3) as u8);
+                self.cases.push((at, CaseKind::Hold, game, 0));
+                (COURT, Call::Hold { deal, game, until: now + u64::from(value % 90) })
+            }
+            248..254 => (COURT, Call::Lift { deal, game: B256::with_last_byte((pick % 3) as u8) }),
+            _ => (COURT, Call::Slash { deal }),
+        }
+    }
+
+    /// Answers a late notice or demand, if there is one.
+    fn answer(&mut self, provider: usize, deal: Deal, at: usize, pick: usize, value: u16) -> (usize, Call) {
+        let open: Vec<_> = self.cases.iter().rev().filter(|case| case.0 == at).copied().collect();
+        for (_, kind, subject, task) in open {
+            match kind {
+                CaseKind::Late => {
+                    if let Some(order) = self.orders.iter().find(|order| struct_hash(*order) == subject).cloned() {
+                        let receipt = self.receipt(&deal, &order, value);
+                        return (provider, Call::Answer { deal, order, receipt });
+                    }
+                }
+                CaseKind::Demand => {
+                    let found = self.receipts.iter().find(|(receipt, _)| struct_hash(receipt) == subject).cloned();
+                    if let Some((receipt, tasks)) = found {
+                        let order = self.orders.iter().find(|order| struct_hash(*order) == receipt.order).cloned();
+                        if let Some(order) = order {
+                            return (provider, Call::Reveal { deal, order, receipt, reveal: reveal(&tasks, task) });
+                        }
+                    }
+                }
+                CaseKind::Claim | CaseKind::Hold => {}
+            }
+        }
+        (pick % ACTORS, Call::Expire { deal })
+    }
+
+    fn open(&mut self, now: u64, pick: usize, value: u16, fresh: bool) -> (usize, Call) {
+        let stale = self.asks.last().is_none_or(|ask| now >= ask.to);
+        if fresh || (stale && pick % 8 != 0) {
+            let provider = self.address(PROVIDERS[pick % 2]);
+            let salt = self.serial();
+            self.asks.push(Ask {
+                provider,
+                endpoint: B256::with_last_byte(1),
+                priceStart: u128::from(value) * 1_000,
+                priceEnd: u128::from(value / 2) * 1_000,
+                from: now - u64::from(value % 5),
+                to: now + 50 + u64::from(value % 400),
+                taskFee: u128::from(value % 7),
+                minBudget: 10,
+                maxBudget: 3_000,
+                collateralBps: u32::from(value % 5) * 5_000,
+                latePenaltyBps: u32::from(value % 11) * 1_000,
+                maxSeconds: 300,
+                capacity: 1 + u32::from(value % 3),
+                cores: 1,
+                fuelPerSecond: 1,
+                maxMemory: 1,
+                court: if value % 4 == 0 { Address::ZERO } else { self.address(COURT) },
+                counter: 0,
+                salt,
+            });
+        }
+        let ask = self.asks[self.asks.len() - 1 - (pick / 3) % self.asks.len().min(2)].clone();
+        let signature = self.sign(&ask, ask.provider);
+        let terms = Terms {
+            budget: 10 + u128::from(value) % 1_500,
+            duration: 1 + u32::from(value % 300),
+            max_price: ask.priceStart,
+            salt: self.serial(),
+        };
+        (REQUESTERS[pick % 2], Call::Open { ask, signature, terms })
+    }
+
+    /// A known order of the deal, or a new one.
+    fn order(&mut self, now: u64, at: usize, pick: usize, value: u16) -> Order {
+        let deal = struct_hash(&self.deals[at]);
+        let known: Vec<_> = self.orders.iter().filter(|order| order.deal == deal).collect();
+        if pick % 3 != 0 && !known.is_empty() {
+            return known[pick % known.len()].clone();
+        }
+        let order = Order {
+            deal,
+            seq: known.len() as u64,
+            program: B256::ZERO,
+            inputs: B256::ZERO,
+            tasks: 1 + u32::from(value % 5),
+            fuelLimit: 1_000_000_000,
+            outLimit: 1 << 20,
+            maxPages: 16,
+            seed: u64::from(value),
+            dueBy: now + 60,
+        };
+        self.orders.push(order.clone());
+        order
+    }
+
+    /// A known receipt of the order, or a new one.
+    fn receipt(&mut self, deal: &Deal, order: &Order, value: u16) -> Receipt {
+        let hash = struct_hash(order);
+        if value % 8 != 0 {
+            if let Some((receipt, _)) = self.receipts.iter().find(|(receipt, _)| receipt.order == hash) {
+                return receipt.clone();
+            }
+        }
+        let tasks: Vec<Task> = (0..order.tasks)
+            .map(|task| {
+                let length = if value % 6 == 0 { MAX_REVEAL_BYTES as usize + 1 } else { usize::from(value % 100) };
+                let output =
+                    Bytes::from(keccak256(task.to_be_bytes()).0.repeat(length.div_ceil(32))[..length].to_vec());
+                let halted = Halted {
+                    status: if value % 5 == 0 { Status::Trap } else { Status::Finished },
+                    exit_code: u32::from(value % 2),
+                    out_hash: output_hash(&output),
+                    out_len: length as u64,
+                    fuel_left: i64::from(value) * 15_000 - 3_000_000,
+                    digest: 0,
+                };
+                (halted, halted.fuel_used(order.fuelLimit), output)
+            })
+            .collect();
+        let root = SumTree::new(tasks.iter().map(|(halted, fuel, _)| (halted.hash(), *fuel))).root();
+        let receipt = Receipt {
+            order: hash,
+            root: root.hash,
+            fuel: root.fuel,
+            fee: pricing::order_fee(deal, root.fuel, order.tasks).unwrap(),
+        };
+        self.receipts.push((receipt.clone(), tasks));
+        receipt
+    }
+
+    /// One thing changed that should not be.
+    fn spoilt(&mut self, sender: usize, mut call: Call, choice: &Choice) -> (usize, Call) {
+        let how = choice.spoil / SPOIL_ONE_IN;
+        if how % 4 == 0 {
+            return (usize::from(choice.value) % ACTORS, call);
+        }
+        let wrong = |signature: &mut Bytes| {
+            let mut bytes = signature.to_vec();
+            match how % 5 {
+                0 => bytes[64] -= 27,
+                1 => bytes.truncate(64),
+                2 => bytes[3] ^= 1,
+                3 => bytes = self.keys[COURT].sign_hash_sync(&B256::ZERO).unwrap().as_bytes().to_vec(),
+                _ => bytes.clear(),
+            }
+            *signature = bytes.into();
+        };
+        let n = how / 4;
+        match &mut call {
+            Call::Open { ask, signature, terms } => match n % 8 {
+                0 => wrong(signature),
+                1 => terms.budget = ask.minBudget - 1,
+                2 => terms.budget = ask.maxBudget + 1,
+                3 => terms.duration = ask.maxSeconds + 1,
+                4 => terms.duration = 0,
+                5 => terms.max_price = terms.max_price.saturating_sub(u128::from(choice.value) * 600),
+                6 => ask.priceStart += 1,
+                _ => {
+                    ask.latePenaltyBps = 10_001;
+                    *signature = self.sign(ask, ask.provider);
+                }
+            },
+            Call::Redeem { deal, voucher, signature } => match n % 4 {
+                0 => wrong(signature),
+                1 => voucher.amount += 1,
+                2 => deal.price += 1,
+                _ => voucher.deal = B256::ZERO,
+            },
+            Call::Close { deal, release, signature } => match n % 3 {
+                0 => wrong(signature),
+                1 => deal.budget += 1,
+                _ => release.deal = B256::ZERO,
+            },
+            Call::Claim { order, signature, receipt, .. } => match n % 6 {
+                0 => wrong(signature),
+                1 => receipt.fee += 1,
+                2 => receipt.fuel = u128::MAX,
+                3 => receipt.order = B256::ZERO,
+                4 => order.tasks = if choice.value % 2 == 0 { 0 } else { 65_537 },
+                _ => order.deal = B256::ZERO,
+            },
+            Call::Late { ack, signature, .. } => match n % 3 {
+                0 => wrong(signature),
+                1 => ack.order = B256::ZERO,
+                _ => ack.dueBy += 1,
+            },
+            Call::Answer { receipt, .. } => match n % 2 {
+                0 => receipt.fee += 1,
+                _ => receipt.root = B256::ZERO,
+            },
+            Call::Demand { order, signature, task, receipt, .. } => match n % 4 {
+                0 => wrong(signature),
+                1 => *task = order.tasks,
+                2 => receipt.order = B256::ZERO,
+                _ => receipt.fuel += 1,
+            },
+            Call::Reveal { reveal, receipt, order, .. } => match n % 6 {
+                0 => reveal.fuel += 1,
+                1 => reveal.halted.exit_code += 1,
+                2 => reveal.output = [&reveal.output[..], &[0]].concat().into(),
+                3 => receipt.root = B256::ZERO,
+                4 => reveal.task += 1,
+                _ => order.seed += 1,
+            },
+            Call::Settle { task, subject, .. } => match n % 2 {
+                0 => *task += 1,
+                _ => *subject = B256::ZERO,
+            },
+            Call::Hold { until, .. } => *until += 31 * 86_400,
+            Call::Withdraw { amount, .. } | Call::Deposit { amount, .. } => *amount = 1 << 100,
+            Call::Expire { deal } | Call::Slash { deal } | Call::Lift { deal, .. } => deal.salt += 1 << 32,
+            Call::Announce { .. } | Call::CancelAsks { .. } => {}
+        }
+        (sender, call)
+    }
+}
+
+fn reveal(tasks: &[Task], task: u32) -> Reveal {
+    let (halted, fuel, output) = tasks[task as usize % tasks.len()].clone();
+    let tree = SumTree::new(tasks.iter().map(|(halted, fuel, _)| (halted.hash(), *fuel)));
+    let output = if halted.out_len > MAX_REVEAL_BYTES { Bytes::new() } else { output };
+    Reveal { task, fuel, halted, proof: tree.proof(task).unwrap_or_default(), output }
+}
+
+/// How often each call went through and each refusal was seen.
+#[derive(Default)]
+pub struct Coverage(pub BTreeMap<String, u32>);
+
+impl Coverage {
+    pub fn count(&mut self, call: &Call, outcome: &Result<(), String>) {
+        let call = format!("{call:?}");
+        let name = call.split([' ', '(', '{']).next().unwrap_or_default().to_owned();
+        let key = match outcome {
+            Ok(()) => name,
+            Err(error) => error.clone(),
+        };
+        *self.0.entry(key).or_default() += 1;
+    }
+}
