@@ -59,9 +59,25 @@ impl Core {
         }
         if let Some(OrderState::Cancelled { ack }) = self.orders.get(&hash).map(|row| &row.state) {
             let ack = ack.clone();
+            if let Err(why) = self.admit_again(deal, hash) {
+                return self.refuse(session, Some(deal), Some(hash), why);
+            }
             self.set_state(hash, OrderState::Accepted { ack });
         }
         self.resend(session, hash);
+    }
+
+    /// A cancelled order is wanted after all: what its place and credit were given to meanwhile counts.
+    fn admit_again(&self, deal: B256, hash: B256) -> Result<(), Refusal> {
+        let (row, order) = (self.deals.get(&deal), self.orders.get(&hash));
+        let (row, order) = (row.ok_or(Refusal::UnknownDeal)?, &order.ok_or(Refusal::UnknownDeal)?.order.value);
+        if order.seq < row.watermark() {
+            return Err(Refusal::WrongSeq { got: order.seq, expected: row.next_seq });
+        }
+        self.takes_orders(row)?;
+        self.room(deal)?;
+        self.in_time(&row.deal, order)?;
+        self.affordable(deal, row, order)
     }
 
     fn order_signed(&mut self, session: u64, deal: B256, hash: B256, offer: Offer<'_>) {
@@ -96,23 +112,33 @@ impl Core {
     /// Everything that can be judged before anything is fetched.
     fn admit(&self, deal: B256, offer: &Offer<'_>) -> Result<(), Refusal> {
         let row = self.deals.get(&deal).ok_or(Refusal::UnknownDeal)?;
+        self.takes_orders(row)?;
+        let order = &offer.order.value;
+        self.free_seq(deal, row, order.seq)?;
+        self.within_limits(order)?;
+        self.within_sizes(offer)?;
+        self.room(deal)?;
+        self.in_time(&row.deal, order)?;
+        self.affordable(deal, row, order)
+    }
+
+    fn takes_orders(&self, row: &DealRow) -> Result<(), Refusal> {
         if self.draining {
             return Err(Refusal::Draining);
         }
         if settling(row) {
             return Err(Refusal::Settling);
         }
-        let order = &offer.order.value;
-        self.free_seq(deal, row, order.seq)?;
-        self.within_limits(order)?;
-        self.within_sizes(offer)?;
+        Ok(())
+    }
+
+    fn room(&self, deal: B256) -> Result<(), Refusal> {
         let waiting = self.unfinished.len();
         let of_deal = self.unfinished.iter().filter(|hash| self.deal_of(**hash) == Some(deal)).count();
         if waiting >= self.config.limits.queue_orders || of_deal >= self.config.limits.deal_orders {
-            return Err(Refusal::QueueFull { waiting: of_deal.max(waiting) });
+            return Err(Refusal::QueueFull { waiting });
         }
-        self.in_time(&row.deal, order)?;
-        self.affordable(deal, row, order)
+        Ok(())
     }
 
     fn free_seq(&self, deal: B256, row: &DealRow, seq: u64) -> Result<(), Refusal> {

@@ -166,7 +166,11 @@ impl Core {
         self.changed.more.push(Record::Results(hash, results));
         self.learn(order.program, order.tasks, root.fuel);
         let deal = order.deal;
-        if let Some(row) = self.deal_mut(deal) {
+        if let Some(row) = self.deal_mut(deal)
+            // Cancelled and settled, then run all the same to answer a late notice: that is not billed.
+            && order.seq >= row.watermark()
+            && !row.closing()
+        {
             row.earned = row.earned.saturating_add(fee);
         }
         self.tell(ProviderEvent::TasksDone { deal, order: hash, tasks: order.tasks, fuel: receipt.fuel, fee });
@@ -199,7 +203,7 @@ impl Core {
         seen.fuel = seen.fuel.saturating_add(fuel);
     }
 
-    /// An order is not wanted any more. One that was acked is kept: the requester could still call it
+    /// An order is not wanted any more; nothing is owed for it. One that was acked is kept: the requester could still call it
     /// late on chain, and then it is run after all.
     pub(super) fn cancelled(&mut self, deal: B256, hash: B256) {
         let Some(row) = self.orders.get(&hash).filter(|row| row.order.value.deal == deal) else { return };

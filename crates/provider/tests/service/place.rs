@@ -1,0 +1,248 @@
+//! A market on an embedded chain, a provider's node, and a requester that does everything by hand.
+
+use std::{future::Future, path::Path, sync::Arc, time::Duration};
+
+use alloy_primitives::{B256, Bytes, U256, keccak256};
+use alloy_signer::SignerSync;
+use alloy_sol_types::SolStruct;
+use futures::future::BoxFuture;
+use rialto_chain::{
+    Chain, ChainConfig, DeployParams, MarketCall, MarketEvent, OpenArgs, PrivateKeySigner, Rpc, RpcFault, deploy,
+};
+use rialto_devchain::{Config, Devchain};
+use rialto_exec::{CancelFlag, Engine, Limits, Outcome, SharedData};
+use rialto_machine::input::{TaskInput, input_root, shared_root, task_root};
+use rialto_net::{AskCheck, NetConfig, Node, RequesterSession, Verdict};
+use rialto_protocol::{
+    receipt::{Halted, inputs_root},
+    types::{Ask, Deal, Order, Receipt, Voucher, ask_topic, digest, struct_hash},
+    wire::{BlobRef, Payload, Signed, ToProvider, ToRequester, WIRE_VERSION},
+};
+use rialto_provider::{Provider, ProviderConfig};
+
+const PATIENCE: Duration = Duration::from_secs(120);
+const PROGRAM: &[u8] = include_bytes!("../../../../examples/guests/surroundings.wasm");
+const FUEL: u64 = 1_000_000_000;
+
+/// The result, or a panic when it hangs.
+pub async fn soon<F: Future>(future: F) -> F::Output {
+    tokio::time::timeout(PATIENCE, future).await.expect("hangs")
+}
+
+fn key(name: &str) -> PrivateKeySigner {
+    PrivateKeySigner::from_bytes(&keccak256(name)).unwrap()
+}
+
+pub struct Place {
+    pub chain: Chain,
+    folder: tempfile::TempDir,
+    node: Node,
+    engine: Engine,
+}
+
+struct AllGood;
+
+impl AskCheck for AllGood {
+    fn now(&self) -> u64 {
+        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs()
+    }
+
+    fn check<'a>(&'a self, _: &'a Signed<Ask>) -> BoxFuture<'a, Verdict> {
+        Box::pin(async { Verdict::Good })
+    }
+}
+
+impl Place {
+    pub async fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let ether = U256::from(10).pow(U256::from(18));
+        let names = ["deployer", "provider", "requester"];
+        let accounts = names.map(|name| (key(name).address(), U256::from(1000) * ether)).to_vec();
+        let dev = Devchain::open(Config { accounts, ..Config::default() }).unwrap();
+        let rpc = Rpc::Local(Arc::new(move |method, params| {
+            dev.handle(method, params).map_err(|e| RpcFault { code: e.code, message: e.message, data: e.data })
+        }));
+        let params = DeployParams { token: None, challenge_window: 600, answer_window: 300, grace: 1200, case_bond: 5 };
+        let deployed = soon(deploy(&rpc, key("deployer"), params)).await.unwrap();
+        let chain = soon(Chain::connect(ChainConfig::new(rpc, deployed.market))).await.unwrap();
+        for name in ["provider", "requester"] {
+            let sender = chain.sender_in_memory(key(name)).await.unwrap();
+            let amount = 10_000_000;
+            soon(sender.send("mint", MarketCall::Mint { to: key(name).address(), amount })).await.unwrap();
+            let permit = chain.permit(&key(name), amount, u64::MAX).await.unwrap();
+            soon(sender.send("deposit", permit)).await.unwrap();
+            soon(sender.stop()).await;
+        }
+        let node = Node::bind(NetConfig::loopback([1; 32], folder.path().join("blobs"))).await.unwrap();
+        let mut config = rialto_exec::Config::new(folder.path().join("cache"));
+        config.cores = 2;
+        let engine = Engine::new(config).unwrap();
+        Self { chain, folder, node, engine }
+    }
+
+    /// The provider; each call is a new life of the same one.
+    pub async fn provider(&self, change: impl FnOnce(&mut ProviderConfig)) -> Provider {
+        let mut config = ProviderConfig::new(self.folder.path().join("provider"), key("provider"));
+        config.asks.price = rialto_provider::Price::Constant(100_000_000);
+        config.asks.cores = 2;
+        config.money.tx_worth = 1;
+        change(&mut config);
+        soon(Provider::start(config, self.chain.clone(), self.node.clone(), self.engine.clone())).await.unwrap()
+    }
+
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// What an honest machine makes of an order.
+    pub fn run(&self, order: &Order, words: &[&str]) -> Vec<Outcome> {
+        let program = self.engine.prepare(PROGRAM).unwrap();
+        let limits = Limits { fuel: order.fuelLimit, out_bytes: order.outLimit, max_pages: order.maxPages };
+        let inputs: Vec<_> = encoded(words).into_iter().map(|bytes| bytes.0).collect();
+        let shared = SharedData::none();
+        self.engine.run_batch(&program, &inputs, &shared, &limits, order.seed, &CancelFlag::new(), &|_| ()).unwrap()
+    }
+}
+
+fn encoded(words: &[&str]) -> Vec<Bytes> {
+    let task =
+        |word: &&str| TaskInput { argv: vec![b"guest".to_vec(), word.as_bytes().to_vec()], ..TaskInput::default() };
+    words.iter().map(|word| task(word).encode().unwrap().into()).collect()
+}
+
+pub struct Requester {
+    node: Node,
+    chain: Chain,
+    pub session: RequesterSession,
+    pub deal: Deal,
+    program: BlobRef,
+}
+
+impl Requester {
+    /// Finds the provider by gossip and connects.
+    pub async fn new(place: &Place) -> Self {
+        let config = NetConfig::loopback([2; 32], place.folder().join("requester-blobs"));
+        let node = Node::bind(config).await.unwrap();
+        let topic = ask_topic(place.chain.chain_id(), place.chain.market());
+        let (_, mut asks) = node.asks(topic, vec![place.node.addr()], Arc::new(AllGood)).unwrap();
+        let offer = soon(asks.next()).await.unwrap();
+        let session = soon(node.connect(&offer.peer)).await.unwrap();
+        let program = node.blobs().put_bytes(PROGRAM).await.unwrap();
+        node.blobs().allow(offer.peer.endpoint, program).unwrap();
+        let deal = Deal {
+            ask: struct_hash(&offer.ask.value),
+            requester: key("requester").address(),
+            provider: offer.ask.value.provider,
+            budget: 0,
+            collateral: 0,
+            price: 0,
+            taskFee: 0,
+            latePenalty: 0,
+            openedAt: 0,
+            expiry: 0,
+            court: Default::default(),
+            salt: 0,
+        };
+        Self { node, chain: place.chain.clone(), session, deal, program }
+    }
+
+    /// Opens a deal under the newest ask.
+    pub async fn open(&mut self, place: &Place, budget: u128) {
+        let topic = ask_topic(place.chain.chain_id(), place.chain.market());
+        let (_, asks) = self.node.asks(topic, vec![], Arc::new(AllGood)).unwrap();
+        let offer = asks.live().pop().unwrap();
+        let sender = self.chain.sender_in_memory(key("requester")).await.unwrap();
+        let (ask, signature) = (offer.ask.value, offer.ask.signature);
+        let open = OpenArgs { ask, signature, budget, duration: 3600, max_price: u128::MAX, salt: 1 };
+        let mined = soon(sender.send("open", MarketCall::Open(vec![open]))).await.unwrap();
+        self.deal = mined
+            .logs
+            .iter()
+            .find_map(|log| match MarketEvent::decode(log)? {
+                MarketEvent::DealOpened { deal, .. } => Some(deal),
+                _ => None,
+            })
+            .unwrap();
+    }
+
+    pub async fn connect(&mut self, place: &Place) {
+        self.session = soon(self.node.connect(&place.node.addr())).await.unwrap();
+    }
+
+    pub async fn say(&mut self, message: &ToProvider) {
+        soon(self.session.send(message)).await.unwrap();
+    }
+
+    /// (next sequence number, paid) as the provider knows them.
+    pub async fn hello(&mut self) -> (u64, u128) {
+        self.say(&ToProvider::Hello { version: WIRE_VERSION, deal: self.deal.clone() }).await;
+        match soon(self.session.recv()).await.unwrap() {
+            ToRequester::Welcome { next_seq, paid, .. } => (next_seq, paid),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn sign<T: SolStruct>(&self, value: T) -> Signed<T> {
+        let signature = key("requester").sign_hash_sync(&digest(&value, self.chain.domain())).unwrap();
+        Signed { value, signature: Bytes::from(signature.as_bytes().to_vec()) }
+    }
+
+    fn make(&self, place: &Place, seq: u64, words: &[&str]) -> (Order, Payload) {
+        let inputs = encoded(words);
+        let roots: Vec<_> = inputs.iter().map(|task| input_root(task_root(task), shared_root(&[]))).collect();
+        let order = Order {
+            deal: struct_hash(&self.deal),
+            seq,
+            program: place.engine.prepare(PROGRAM).unwrap().root(),
+            inputs: inputs_root(&roots),
+            tasks: words.len() as u32,
+            fuelLimit: FUEL,
+            outLimit: 1 << 20,
+            maxPages: 512,
+            seed: 5,
+            dueBy: self.deal.openedAt + 600,
+        };
+        (order, Payload::Inline(postcard::to_stdvec(&inputs).unwrap().into()))
+    }
+
+    pub async fn order(&mut self, place: &Place, seq: u64, words: &[&str]) -> Order {
+        let (order, inputs) = self.make(place, seq, words);
+        let signed = self.sign(order.clone());
+        self.say(&ToProvider::Order { order: signed, program: self.program, shared: None, inputs }).await;
+        order
+    }
+
+    /// 0: inputs of another order. 1: a program that is none.
+    pub async fn spoiled_order(&mut self, place: &Place, spoil: u64) {
+        let (order, inputs) = self.make(place, spoil, &["x"]);
+        let (_, other) = self.make(place, spoil, &["y"]);
+        let garbage = self.node.blobs().put_bytes(b"not wasm".as_slice()).await.unwrap();
+        self.node.blobs().allow(self.session.peer(), garbage).unwrap();
+        let (program, inputs) = if spoil == 0 { (self.program, other) } else { (garbage, inputs) };
+        let order = self.sign(order);
+        self.say(&ToProvider::Order { order, program, shared: None, inputs }).await;
+    }
+
+    /// The receipt of an order, its results and outputs.
+    pub async fn receipt(&mut self, order: &Order) -> (Receipt, Vec<Halted>, Vec<u8>) {
+        let hash: B256 = struct_hash(order);
+        let mut acked = false;
+        loop {
+            match soon(self.session.recv()).await.unwrap() {
+                ToRequester::Ack(ack) => acked |= ack.value.order == hash,
+                ToRequester::Receipt { receipt, results, outputs } if receipt.value.order == hash => {
+                    assert!(acked, "acked first");
+                    let Payload::Inline(outputs) = outputs else { panic!("large outputs") };
+                    return (receipt.value, results, outputs.to_vec());
+                }
+                ToRequester::Progress { .. } | ToRequester::Receipt { .. } => {}
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    pub async fn pay(&mut self, amount: u128, orders: u64, close: bool) {
+        let voucher = self.sign(Voucher { deal: struct_hash(&self.deal), amount, orders, close });
+        self.say(&ToProvider::Voucher(voucher)).await;
+    }
+}
