@@ -8,6 +8,8 @@ import { fileURLToPath } from "node:url";
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const contracts = ["IMarket", "Market", "TestToken"];
+// EIP-170.
+const MAX_BYTES = 24576;
 const check = process.argv.includes("--check");
 
 execFileSync(join(root, "node_modules/.bin/forge"), ["build", "src", "--force"], {
@@ -32,6 +34,10 @@ for (const name of contracts) {
   else if (!existsSync(path) || readFileSync(path, "utf8") !== text) stale.push(`${name}.json`);
   const size = (artifact.deployedBytecode.length - 2) / 2;
   if (size > 0) console.log(`${name}: ${size} bytes`);
+  if (size >= MAX_BYTES) {
+    console.error(`${name} is too large: EIP-170 allows less than ${MAX_BYTES} bytes`);
+    process.exitCode = 1;
+  }
 }
 if (check && stale.length > 0) {
   console.error(`artifacts are stale: ${stale.join(", ")}; run node scripts/artifacts.mjs and commit`);

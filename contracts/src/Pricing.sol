@@ -20,7 +20,8 @@ library Pricing {
         uint256 elapsed = time - ask.from;
         uint256 length = ask.to - ask.from;
         // Between the two 128-bit ends, so it fits.
-        return uint128(end < start ? start - (start - end) * elapsed / length : start + (end - start) * elapsed / length);
+        return
+            uint128(end < start ? start - (start - end) * elapsed / length : start + (end - start) * elapsed / length);
     }
 
     /// ⌊price · fuel / 10^12⌋ + taskFee · tasks, base units.

@@ -74,9 +74,7 @@ contract AccountsTest is Fixture {
     }
 
     function test_withdrawEverythingAndNotMore() public {
-        refuse(
-            requester, abi.encodeWithSelector(IMarket.InsufficientBalance.selector, requester, WEALTH, WEALTH + 1)
-        );
+        refuse(requester, abi.encodeWithSelector(IMarket.InsufficientBalance.selector, requester, WEALTH, WEALTH + 1));
         market.withdraw(requester, WEALTH + 1);
         vm.prank(requester);
         market.withdraw(requester, WEALTH);

@@ -48,9 +48,7 @@ contract ClaimTest is Fixture {
         settle(order);
         refuseClaim(order, aReceipt(order), exists);
         vm.expectRevert(
-            abi.encodeWithSelector(
-                IMarket.CaseNotOpen.selector, CaseKind.Claim, h(order), 0, CaseStatus.Ended
-            )
+            abi.encodeWithSelector(IMarket.CaseNotOpen.selector, CaseKind.Claim, h(order), 0, CaseStatus.Ended)
         );
         settle(order);
     }

@@ -129,9 +129,7 @@ contract CourtTest is Fixture {
         vm.prank(stranger);
         market.settle(deal, CaseKind.Hold, GAME, 0);
         checkCounts(deal, 0, 0, 0);
-        refuse(
-            court, abi.encodeWithSelector(IMarket.CaseNotOpen.selector, CaseKind.Hold, GAME, 0, CaseStatus.Ended)
-        );
+        refuse(court, abi.encodeWithSelector(IMarket.CaseNotOpen.selector, CaseKind.Hold, GAME, 0, CaseStatus.Ended));
         market.lift(deal, GAME);
     }
 
@@ -148,9 +146,7 @@ contract CourtTest is Fixture {
         market.hold(deal, GAME, START);
         refuse(
             court,
-            abi.encodeWithSelector(
-                IMarket.HoldOutOfRange.selector, START + MAX_HOLD + 1, START + 1, START + MAX_HOLD
-            )
+            abi.encodeWithSelector(IMarket.HoldOutOfRange.selector, START + MAX_HOLD + 1, START + 1, START + MAX_HOLD)
         );
         market.hold(deal, GAME, START + MAX_HOLD + 1);
         hold(START + 1);

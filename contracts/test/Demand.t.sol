@@ -186,9 +186,8 @@ contract DemandTest is Fixture {
         Receipt memory receipt = aReceipt(order);
         demand(deal, order, receipt, 0);
         reveal(deal, order, receipt, 0);
-        bytes memory ended = abi.encodeWithSelector(
-            IMarket.CaseNotOpen.selector, CaseKind.Demand, h(receipt), 0, CaseStatus.Ended
-        );
+        bytes memory ended =
+            abi.encodeWithSelector(IMarket.CaseNotOpen.selector, CaseKind.Demand, h(receipt), 0, CaseStatus.Ended);
         refuse(provider, ended);
         revealTask0(aHalted(0), aLeaf(1), output(0));
         refuse(stranger, ended);
@@ -246,9 +245,7 @@ contract DemandTest is Fixture {
 
     function test_settledOrderIsNotShown() public {
         redeem(deal, aVoucher(FEE, 1, false));
-        refuseDemand(
-            anOrder(0), aReceipt(anOrder(0)), 0, abi.encodeWithSelector(IMarket.OrderSettled.selector, 0, 1)
-        );
+        refuseDemand(anOrder(0), aReceipt(anOrder(0)), 0, abi.encodeWithSelector(IMarket.OrderSettled.selector, 0, 1));
     }
 
     function test_bondIsNeeded() public {

@@ -73,9 +73,9 @@ contract GasTest is Fixture {
         bytes memory signature = byProvider(h(anAsk()));
         vm.prank(requester);
         market.open(anAsk(), signature, someTerms());
-        uint256 gas = vm.snapshotGasLastCall("scratch", "open");
+        uint256 gas = vm.lastCallGas().gasTotalUsed;
         redeemBy(aDeal(), aVoucher(FEE, 1000, true));
-        gas += vm.snapshotGasLastCall("scratch", "redeem");
+        gas += vm.lastCallGas().gasTotalUsed;
         vm.snapshotValue(GROUP, "whole deal", gas);
         vm.assertLe(gas, 180_000, "whole deal");
     }
@@ -89,7 +89,7 @@ contract GasTest is Fixture {
         bytes memory signature = byProvider(h(anAsk()));
         vm.prank(requester);
         market.open(anAsk(), signature, someTerms());
-        uint256 gas = vm.snapshotGasLastCall("scratch", "open");
+        uint256 gas = vm.lastCallGas().gasTotalUsed;
         redeemBy(aDeal(), aVoucher(FEE, 1000, true));
         uint256 closing = snapshot("redeem, closing, empty accounts");
         vm.snapshotValue(GROUP, "whole deal, empty accounts", gas + closing);

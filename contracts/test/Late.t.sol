@@ -35,9 +35,7 @@ contract LateTest is Fixture {
         vm.expectEmit(address(market));
         emit IMarket.CaseSettled(h(deal), h(order), CaseKind.Late, 0, CaseOutcome.Defaulted, BOND);
         vm.expectEmit(address(market));
-        emit IMarket.DealClosed(
-            h(deal), Ending.Late, 0, BUDGET + LATE_PENALTY, COLLATERAL - LATE_PENALTY, 0
-        );
+        emit IMarket.DealClosed(h(deal), Ending.Late, 0, BUDGET + LATE_PENALTY, COLLATERAL - LATE_PENALTY, 0);
         settle(order);
         checkBalances(WEALTH + LATE_PENALTY, WEALTH - LATE_PENALTY, 0);
         checkAllFree();
@@ -69,8 +67,7 @@ contract LateTest is Fixture {
     function test_answerWithoutNotice() public {
         Order memory order = anOrder(0);
         refuse(
-            provider,
-            abi.encodeWithSelector(IMarket.CaseNotOpen.selector, CaseKind.Late, h(order), 0, CaseStatus.None)
+            provider, abi.encodeWithSelector(IMarket.CaseNotOpen.selector, CaseKind.Late, h(order), 0, CaseStatus.None)
         );
         market.answer(deal, order, aReceipt(order));
     }
@@ -173,9 +170,7 @@ contract LateTest is Fixture {
     function test_bondIsNeeded() public {
         vm.prank(requester);
         market.withdraw(requester, WEALTH - BUDGET - BOND + 1);
-        refuseLate(
-            anOrder(0), abi.encodeWithSelector(IMarket.InsufficientBalance.selector, requester, BOND - 1, BOND)
-        );
+        refuseLate(anOrder(0), abi.encodeWithSelector(IMarket.InsufficientBalance.selector, requester, BOND - 1, BOND));
     }
 
     function test_lateInAClosedDeal() public {

@@ -182,8 +182,7 @@ contract OpenTest is Fixture {
         vm.prank(requester);
         market.withdraw(requester, WEALTH - BUDGET + 1);
         refuseTerms(
-            someTerms(),
-            abi.encodeWithSelector(IMarket.InsufficientBalance.selector, requester, BUDGET - 1, BUDGET)
+            someTerms(), abi.encodeWithSelector(IMarket.InsufficientBalance.selector, requester, BUDGET - 1, BUDGET)
         );
     }
 

@@ -85,8 +85,7 @@ contract PaymentTest is Fixture {
 
     function test_voucherFieldsAreSigned() public {
         bytes memory signature = byRequester(h(aVoucher(FEE, 1, false)));
-        Voucher[3] memory changed =
-            [aVoucher(FEE + 1, 1, false), aVoucher(FEE, 2, false), aVoucher(FEE, 1, true)];
+        Voucher[3] memory changed = [aVoucher(FEE + 1, 1, false), aVoucher(FEE, 2, false), aVoucher(FEE, 1, true)];
         for (uint256 i = 0; i < 3; ++i) {
             refuse(
                 provider, abi.encodeWithSelector(IMarket.InvalidSignature.selector, requester, digest(h(changed[i])))

@@ -115,10 +115,7 @@ contract VectorsTest is Fixture {
         if (kind == keccak256("Receipt")) {
             return sources.receiptHash(
                 Receipt(
-                    b32(value, ".order"),
-                    b32(value, ".root"),
-                    uint128(num(value, ".fuel")),
-                    uint128(num(value, ".fee"))
+                    b32(value, ".order"), b32(value, ".root"), uint128(num(value, ".fuel")), uint128(num(value, ".fee"))
                 )
             );
         }

@@ -210,7 +210,9 @@ interface IMarket {
         bytes32 indexed deal, bytes32 indexed receipt, uint32 task, uint64 seq, uint64 deadline, uint128 bond
     );
     /// The demand was answered. Provider's account += its bond. `output` is empty if longer than `MAX_REVEAL_BYTES`.
-    event Revealed(bytes32 indexed deal, bytes32 indexed receipt, uint32 task, uint64 fuel, Halted halted, bytes output);
+    event Revealed(
+        bytes32 indexed deal, bytes32 indexed receipt, uint32 task, uint64 fuel, Halted halted, bytes output
+    );
     /// A hold was opened.
     event Held(bytes32 indexed deal, bytes32 indexed game, uint64 deadline);
     /// A hold was ended by the court.
@@ -322,7 +324,8 @@ interface IMarket {
 
     /// Provider, before `expiry + grace`. Asserts `receipt` for a requester-signed order with `seq >= orders`, and claims
     /// its fee. The receipt needs no signature: the provider sends it.
-    function claim(Deal calldata deal, Order calldata order, bytes calldata signature, Receipt calldata receipt) external;
+    function claim(Deal calldata deal, Order calldata order, bytes calldata signature, Receipt calldata receipt)
+        external;
 
     /// Provider, before the late notice's deadline. Asserts the receipt and gets the bond.
     function answer(Deal calldata deal, Order calldata order, Receipt calldata receipt) external;

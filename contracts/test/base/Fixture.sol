@@ -60,7 +60,9 @@ abstract contract Fixture {
         internal
         returns (IMarket deployed)
     {
-        if (!vm.envOr("RIALTO_ARTIFACT", false)) return new Market(IERC20(token_), challenge, answering, grace, bond);
+        if (!vm.envOr("RIALTO_ARTIFACT", false)) {
+            return new Market(IERC20(token_), challenge, answering, grace, bond);
+        }
         bytes memory code = vm.parseJsonBytes(vm.readFile("artifacts/Market.json"), ".bytecode");
         bytes memory init = abi.encodePacked(code, abi.encode(token_, challenge, answering, grace, bond));
         assembly ("memory-safe") {
@@ -298,14 +300,7 @@ abstract contract Fixture {
     function reveal(Deal memory deal, Order memory order, Receipt memory receipt, uint32 task) internal {
         vm.prank(provider);
         market.reveal(
-            deal,
-            order,
-            receipt,
-            task,
-            uint64(aLeaf(task).fuel),
-            aHalted(task),
-            siblings(aLeaf(1 - task)),
-            output(task)
+            deal, order, receipt, task, uint64(aLeaf(task).fuel), aHalted(task), siblings(aLeaf(1 - task)), output(task)
         );
     }
 

@@ -18,9 +18,7 @@ contract KeyWallet {
     }
 
     function isValidSignature(bytes32 digest, bytes calldata signature) external view returns (bytes4) {
-        address signer = ecrecover(
-            digest, uint8(signature[64]), bytes32(signature[:32]), bytes32(signature[32:64])
-        );
+        address signer = ecrecover(digest, uint8(signature[64]), bytes32(signature[:32]), bytes32(signature[32:64]));
         bytes4 answer = signer == OWNER ? this.isValidSignature.selector : bytes4(0xffffffff);
         uint256 size = 32 + padding;
         assembly ("memory-safe") {

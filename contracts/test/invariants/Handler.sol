@@ -82,7 +82,7 @@ contract Handler is Fixture {
         Deal memory deal = aDeal();
         (deal.ask, deal.requester, deal.provider) = (h(ask), buyer, actors[seller]);
         (deal.budget, deal.collateral, deal.latePenalty) =
-            (terms.budget, terms.budget / 2, (terms.budget / 2) * 2000 / 10_000);
+        (terms.budget, terms.budget / 2, (terms.budget / 2) * 2000 / 10_000);
         (deal.openedAt, deal.expiry, deal.salt) = (time, time + terms.duration, terms.salt);
         vm.prank(buyer);
         vm.assertEq(market.open(ask, signature, terms), h(deal), "deal as predicted");
@@ -187,7 +187,7 @@ contract Handler is Fixture {
 
     function expireSome(uint256 seed) external {
         for (uint256 i = 0; i < deals.length; ++i) {
-            Deal memory deal = deals[(seed + i) % deals.length];
+            Deal memory deal = deals[(seed % deals.length + i) % deals.length];
             DealState memory state = stateOf(deal);
             if (state.status != DealStatus.Open || state.claims + state.lates + state.holds != 0) continue;
             if (time < deal.expiry + GRACE) continue;
@@ -201,8 +201,7 @@ contract Handler is Fixture {
     function slashSome(uint256 seed) external {
         (Deal memory deal, bool found) = openedDeal(seed);
         if (!found || seed % 16 != 0) return;
-        (uint128 had, uint128 burned, uint256 others) =
-            (balance(deal.provider), balance(DEAD), balancesOfOthers(deal));
+        (uint128 had, uint128 burned, uint256 others) = (balance(deal.provider), balance(DEAD), balancesOfOthers(deal));
         vm.prank(court);
         market.slash(deal);
         vm.assertEq(balance(deal.provider), had, "a guilty provider gets nothing");
@@ -306,14 +305,7 @@ contract Handler is Fixture {
 
     function revealTask(Deal memory deal, Order memory order, Receipt memory receipt, uint32 task) private {
         market.reveal(
-            deal,
-            order,
-            receipt,
-            task,
-            uint64(aLeaf(task).fuel),
-            aHalted(task),
-            siblings(aLeaf(1 - task)),
-            output(task)
+            deal, order, receipt, task, uint64(aLeaf(task).fuel), aHalted(task), siblings(aLeaf(1 - task)), output(task)
         );
     }
 
@@ -322,7 +314,7 @@ contract Handler is Fixture {
     function openedDeal(uint256 seed) private returns (Deal memory deal, bool found) {
         // The first open one from a random place on.
         for (uint256 i = 0; i < deals.length && !found; ++i) {
-            chosen = (seed + i) % deals.length;
+            chosen = (seed % deals.length + i) % deals.length;
             deal = deals[chosen];
             found = stateOf(deal).status == DealStatus.Open;
         }
@@ -335,7 +327,7 @@ contract Handler is Fixture {
         returns (OpenedCase memory it, Deal memory deal, bool found)
     {
         for (uint256 i = 0; i < cases.length && !found; ++i) {
-            it = cases[(seed + i) % cases.length];
+            it = cases[(seed % cases.length + i) % cases.length];
             deal = deals[it.deal];
             found = statusOf(deal, it.kind, it.subject, it.task) == CaseStatus.Open && (!ripe || settleable(it, deal));
         }
