@@ -28,6 +28,8 @@ pub(crate) struct Body<'a> {
     pub callees: BTreeSet<u32>,
     pub calls_indirectly: bool,
     pub has_bulk: bool,
+    /// Some loop makes no call: worth prepaying fuel for.
+    pub has_tight_loop: bool,
 }
 
 /// A block's cost, charged before the operator at `at`.
@@ -72,6 +74,7 @@ pub(crate) fn read<'a>(
         callees: BTreeSet::new(),
         calls_indirectly: false,
         has_bulk: false,
+        has_tight_loop: false,
     };
     let mut meter = Meter::new(reader.original_position());
     let mut height = 0;
@@ -103,6 +106,7 @@ pub(crate) fn read<'a>(
         return Err(place.too_large("slots of locals and operands", frame.into(), MAX_FRAME_SLOTS.into()));
     }
     body.frame = frame + CALL_SLOTS;
+    body.has_tight_loop = meter.tight_loop;
     body.charges = meter.finish();
     Ok(body)
 }
@@ -113,12 +117,14 @@ struct Meter {
     /// The block being read is the last one; false where control can't come.
     live: bool,
     frames: Vec<Frame>,
+    tight_loop: bool,
 }
 
 struct Frame {
     kind: Kind,
     /// Control can reach the frame's end: something branches there or an arm runs into it.
     joined: bool,
+    calls: bool,
 }
 
 #[derive(PartialEq)]
@@ -131,8 +137,8 @@ enum Kind {
 
 impl Meter {
     fn new(start: usize) -> Self {
-        let function = Frame { kind: Kind::Block, joined: false };
-        Self { charges: vec![Charge { at: start, cost: 0 }], live: true, frames: vec![function] }
+        let function = Frame { kind: Kind::Block, joined: false, calls: false };
+        Self { charges: vec![Charge { at: start, cost: 0 }], live: true, frames: vec![function], tight_loop: false }
     }
 
     fn op(&mut self, op: &Operator<'_>, extra: u64, next: usize) {
@@ -140,13 +146,13 @@ impl Meter {
             charge.cost += cost::of(op) + extra;
         }
         match op {
-            Operator::Block { .. } => self.frames.push(Frame { kind: Kind::Block, joined: false }),
+            Operator::Block { .. } => self.frames.push(Frame { kind: Kind::Block, joined: false, calls: false }),
             Operator::Loop { .. } => {
-                self.frames.push(Frame { kind: Kind::Loop, joined: false });
+                self.frames.push(Frame { kind: Kind::Loop, joined: false, calls: false });
                 self.cut(self.live, next);
             }
             Operator::If { .. } => {
-                self.frames.push(Frame { kind: Kind::If(self.live), joined: false });
+                self.frames.push(Frame { kind: Kind::If(self.live), joined: false, calls: false });
                 self.cut(self.live, next);
             }
             Operator::Else => {
@@ -175,12 +181,21 @@ impl Meter {
                 self.live = false;
             }
             Operator::Return | Operator::Unreachable => self.live = false,
+            Operator::Call { .. } | Operator::CallIndirect { .. } => {
+                if let Some(frame) = self.frames.last_mut() {
+                    frame.calls = true;
+                }
+            }
             _ => {}
         }
     }
 
     fn end(&mut self, next: usize) {
         let Some(frame) = self.frames.pop() else { return };
+        self.tight_loop |= frame.kind == Kind::Loop && !frame.calls;
+        if let Some(outer) = self.frames.last_mut() {
+            outer.calls |= frame.calls;
+        }
         match frame.kind {
             // Control came in at the top and leaves at the bottom: the same block goes on.
             Kind::Block if !frame.joined => {}

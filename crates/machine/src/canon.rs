@@ -4,14 +4,14 @@ use std::collections::BTreeSet;
 
 use alloy_primitives::{B256, keccak256};
 use wasm_encoder::{
-    CodeSection, ConstExpr, DataSection, ElementSection, Elements, EntityType, ExportKind, ExportSection, Function,
+    BranchHint, BranchHints, CodeSection, ConstExpr, DataSection, ElementSection, Elements, EntityType, ExportKind, ExportSection,
     FunctionSection, GlobalSection, GlobalType, Ieee32, Ieee64, ImportSection, Instruction, MemorySection, MemoryType, RefType,
     TableSection, TableType, TypeSection,
 };
 use wasmparser::{ExternalKind, FuncType};
 
 use crate::cost;
-use crate::emit::{self, Callee, Mapping, charge_fuel, val_type};
+use crate::emit::{self, Callee, Emitted, Mapping, val_type};
 use crate::error::GateError;
 use crate::gate::{self, Const, Global, Module, Place};
 use crate::limits::*;
@@ -149,10 +149,9 @@ impl<'a> Linked<'a> {
         let mut types = TypeSection::new();
         let mut imports = ImportSection::new();
         let mut functions = FunctionSection::new();
-        let mut code = CodeSection::new();
+        let mut code = Vec::new();
         let mut type_count = push_types(&mut types, self.guest);
         push_functions(&mut functions, &mut code, self.guest, &self.guest_map, |_| true);
-        let mut function_count = self.guest.funcs.len() as u32;
         if let Some(Wasi { module, map, used }) = &self.wasi {
             type_count += push_types(&mut types, module);
             for (index, import) in (0..).zip(&module.imports) {
@@ -161,12 +160,11 @@ impl<'a> Linked<'a> {
                 }
             }
             push_functions(&mut functions, &mut code, module, map, |index| used.contains(&index));
-            function_count += used.len() as u32;
         }
-        let run = function_count;
+        let run = imports.len() + functions.len();
         types.ty().function([], []);
         functions.function(type_count);
-        code.function(&self.run(entry));
+        code.push(self.run(entry));
 
         let mut memories = MemorySection::new();
         memories.memory(MemoryType {
@@ -202,26 +200,28 @@ impl<'a> Linked<'a> {
         out.section(&self.globals());
         out.section(&exports);
         out.section(&self.elements());
-        out.section(&code);
+        out.section(&hints(imports.len(), &code));
+        out.section(&code.iter().fold(CodeSection::new(), |mut section, emitted| {
+            section.function(&emitted.function);
+            section
+        }));
         out.section(&self.data());
         out.finish()
     }
 
     /// `run`: the polyfill's start, the module's start function, `_start`, the polyfill's end.
-    fn run(&self, entry: u32) -> Function {
+    fn run(&self, entry: u32) -> Emitted {
         let polyfill = |name| {
             let Wasi { map, .. } = self.wasi.as_ref()?;
             Some(map.funcs[wasi::function(name).expect("the committed polyfill exports it") as usize].index)
         };
         let guest = |index: u32| self.guest_map.funcs[index as usize].index;
         let calls = [polyfill(wasi::INIT), self.guest.start.map(guest), Some(guest(entry)), polyfill(wasi::FLUSH)];
-        let calls: Vec<u32> = calls.into_iter().flatten().collect();
-        let mut run = Function::new([]);
-        charge_fuel(&mut run, cost::CALL * calls.len() as u64);
-        for call in calls {
-            run.instruction(&Instruction::Call(call));
-        }
-        run.instruction(&Instruction::End);
+        let calls: Vec<_> = calls.into_iter().flatten().map(Instruction::Call).collect();
+        let mut run = Emitted::new(Vec::new());
+        run.charge(cost::CALL * calls.len() as u64);
+        run.put(&calls);
+        run.put(&[Instruction::End]);
         run
     }
 
@@ -275,6 +275,16 @@ fn place_wasi(module: &'static Module<'static>, globals: &mut Vec<&Global>) -> V
     (0..).zip(&module.globals).map(place).collect()
 }
 
+/// Branch hints: advice on layout that never changes what a module means.
+fn hints(first: u32, code: &[Emitted]) -> BranchHints {
+    let mut section = BranchHints::new();
+    for (function, emitted) in (first..).zip(code).filter(|(_, emitted)| !emitted.unlikely.is_empty()) {
+        let unlikely = |at: &u32| BranchHint { branch_func_offset: *at, branch_hint_value: 0 };
+        section.function_hints(function, emitted.unlikely.iter().map(unlikely));
+    }
+    section
+}
+
 fn push_types(types: &mut TypeSection, module: &Module<'_>) -> u32 {
     for ty in &module.types {
         types.ty().function(ty.params().iter().copied().map(val_type), ty.results().iter().copied().map(val_type));
@@ -284,16 +294,16 @@ fn push_types(types: &mut TypeSection, module: &Module<'_>) -> u32 {
 
 fn push_functions(
     functions: &mut FunctionSection,
-    code: &mut CodeSection,
+    code: &mut Vec<Emitted>,
     module: &Module<'_>,
     map: &Mapping,
     used: impl Fn(u32) -> bool,
 ) {
     for (index, (ty, body)) in (module.imports.len() as u32..).zip(&module.funcs) {
         if used(index) {
-            let params = module.types[*ty as usize].params().len() as u32;
+            let signature = &module.types[*ty as usize];
             functions.function(ty + map.types);
-            code.function(&emit::function(body, params, map));
+            code.push(emit::function(body, signature.params().len() as u32, signature.results(), map));
         }
     }
 }

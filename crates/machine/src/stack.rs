@@ -1,7 +1,7 @@
 //! Which calls must be counted against the stack limit.
 //!
 //! Around a counted call the *caller* pays for its own frame: `stackLeft -= frame`, TRAP if negative, the call,
-//! `stackLeft += frame`. A call needn't be counted if the callee is *shallow*: it makes no indirect and no
+//! `stackLeft += frame`; once for calls that follow each other without a branch between. A call needn't be counted if the callee is *shallow*: it makes no indirect and no
 //! recursive call, nor does anything below it, and it and the deepest chain of calls below it take at most
 //! [`SHALLOW_SLOTS`]. So at any time the slots in use are at most those paid for, plus the frame of the innermost
 //! caller that paid, plus one shallow chain; [`crate::limits::STACK_BUDGET_SLOTS`] leaves room for these.

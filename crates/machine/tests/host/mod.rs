@@ -42,6 +42,7 @@ struct State {
 pub fn config() -> Config {
     let mut config = Config::new();
     config.cranelift_nan_canonicalization(true).async_stack_size(96 << 20).max_wasm_stack(64 << 20);
+    config.wasm_branch_hinting(true);
     config
 }
 
