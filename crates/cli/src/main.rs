@@ -1,1 +1,85 @@
-fn main() {}
+//! The `rialto` command: the only place that reads flags and environment, prints, and wires the parts together.
+
+mod args;
+mod check;
+mod demo;
+mod market;
+mod print;
+mod run;
+
+use std::{io::Write, process::ExitCode, str::FromStr};
+
+use anyhow::{Context, Result};
+use args::{Cli, Command, Output};
+use clap::Parser;
+use tracing_subscriber::{filter::Targets, layer::SubscriberExt, util::SubscriberInitExt};
+
+/// Rialto itself failed (for `run`, whose other codes are the program's).
+const EXIT_RUN_FAILED: u8 = 125;
+/// Ended by Ctrl-C, as shells count it.
+const EXIT_INTERRUPTED: u8 = 130;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let is_run = matches!(cli.command, Command::Run(_));
+    let outcome = logging(&cli.log).and_then(|()| {
+        let runtime = runtime()?;
+        let outcome = runtime.block_on(interruptible(&cli));
+        // Blocking work (a compilation, a read of stdin) is not waited for: it owns nothing that needs an orderly end.
+        runtime.shutdown_timeout(market::STOP_TIMEOUT);
+        outcome
+    });
+    match outcome {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            complain(&cli, &error);
+            ExitCode::from(if is_run { EXIT_RUN_FAILED } else { 1 })
+        }
+    }
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build().context("the async runtime did not start")
+}
+
+/// Runs the command until it is done or interrupted. Either way temporary folders are removed: their owners are dropped.
+async fn interruptible(cli: &Cli) -> Result<u8> {
+    tokio::select! {
+        code = dispatch(cli) => code,
+        () = market::interrupted() => {
+            eprintln!("\ninterrupted: what ran in temporary folders is gone, nothing else was touched");
+            Ok(EXIT_INTERRUPTED)
+        }
+    }
+}
+
+async fn dispatch(cli: &Cli) -> Result<u8> {
+    match &cli.command {
+        Command::Demo(args) => demo::demo(args, cli.output).await,
+        Command::Run(args) => run::run(args, cli.output).await,
+        Command::Check(args) => check::check(args, cli.output),
+    }
+}
+
+fn logging(filter: &str) -> Result<()> {
+    let targets = Targets::from_str(filter).with_context(|| format!("--log {filter}: not a log filter"))?;
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(true);
+    tracing_subscriber::registry().with(lines).with(targets).init();
+    Ok(())
+}
+
+fn complain(cli: &Cli, error: &anyhow::Error) {
+    let causes: Vec<String> = error.chain().map(ToString::to_string).collect();
+    match cli.output {
+        Output::Human => {
+            eprintln!("error: {}", causes[0]);
+            causes[1..].iter().for_each(|cause| eprintln!("  because: {cause}"));
+        }
+        Output::Json => print_json(&serde_json::json!({ "error": causes.join(": "), "causes": causes })),
+    }
+}
+
+/// One JSON object on stdout; a closed pipe is nobody's fault.
+fn print_json(value: &serde_json::Value) {
+    let _ = writeln!(std::io::stdout(), "{value:#}");
+}

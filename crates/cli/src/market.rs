@@ -8,7 +8,9 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use rialto_chain::{Chain, ChainConfig, DeployParams, Deployed, LocalRpc, MarketCall, PrivateKeySigner, Rpc, RpcFault, deploy};
+use rialto_chain::{
+    Chain, ChainConfig, DeployParams, Deployed, LocalRpc, MarketCall, PrivateKeySigner, Rpc, RpcFault, deploy,
+};
 use rialto_devchain::{Devchain, Server, serve};
 use rialto_exec::Engine;
 use rialto_net::{NetConfig, Node};
@@ -272,5 +274,5 @@ pub async fn interrupted() {
     }
 }
 
-/// Longest that ending in order may take; then the process just ends (nothing is lost by that).
-pub const STOP_TIMEOUT: Duration = Duration::from_secs(5);
+/// Longest that blocking work is waited for at the end of the process.
+pub const STOP_TIMEOUT: Duration = Duration::from_millis(500);

@@ -1,0 +1,208 @@
+//! `rialto demo`: a market on this machine renders a picture, and a cheater is caught.
+
+mod picture;
+mod report;
+mod story;
+
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, ensure};
+use rialto_exec::{CancelFlag, Engine, Limits, SharedData};
+use rialto_machine::{input::TaskInput, output};
+use rialto_protocol::{Bytes, receipt::task_seed};
+use rialto_provider::{Fault, Price};
+use rialto_requester::{Constraints, Job, JobEvent, Policy};
+
+use crate::{
+    args::{Demo, Output},
+    market::{self, Folder, LocalMarket, ProviderPlan},
+    print_json,
+};
+use picture::Picture;
+use story::Story;
+
+/// Light paths per pixel: the picture is pleasant and three renderings fit in half a minute on two cores.
+pub const DEFAULT_SAMPLES: u32 = 16;
+/// The program: source and build command are in `examples/raytrace/`.
+pub const RAYTRACE: &[u8] = include_bytes!("../../../../examples/raytrace/raytrace.wasm");
+/// The picture's size and the side of a tile, pixels.
+const WIDTH: u32 = 640;
+const HEIGHT: u32 = 480;
+const TILE: u32 = 80;
+/// Every task runs on so many providers.
+const REPLICAS: u32 = 2;
+/// Of a cheater's tasks, one in so many is falsified.
+const CHEAT_EVERY: u32 = 5;
+/// A task may use so many times the fuel of the tile that was measured.
+const FUEL_MARGIN: u64 = 50;
+/// Output limit of a task, bytes: a tile and its framing.
+const OUT_LIMIT: u64 = 1 << 20;
+/// Memory limit of a task, pages of 64 KiB.
+const MAX_PAGES: u32 = 256;
+/// Most that the demo's requester locks in deals, base units.
+const BUDGET: u128 = 100_000_000;
+/// Time for the whole job, seconds.
+const DEADLINE_SECONDS: u64 = 900;
+/// Longest wait for the last deals to close on chain after all work is done.
+const CLOSING_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// What one core of this machine does, measured on one tile.
+struct Measured {
+    fuel: u64,
+    fuel_per_second: u64,
+}
+
+/// Runs the demo; exit code 0 only if everything is as it should be.
+pub async fn demo(args: &Demo, format: Output) -> Result<u8> {
+    ensure!(
+        args.providers >= args.cheaters + REPLICAS,
+        "{} providers with {} cheaters leave fewer than {REPLICAS} honest ones: use --providers {} or more",
+        args.providers,
+        args.cheaters,
+        args.cheaters + REPLICAS
+    );
+    let started = Instant::now();
+    let picture = Picture { width: WIDTH, height: HEIGHT, tile: TILE, samples: args.samples };
+    let story = Story::new(format);
+    let folder = Folder::new(args.data.as_deref())?;
+    story.opening(args, &picture);
+
+    let home = folder.path().to_owned();
+    let measured = tokio::task::spawn_blocking(move || measure(&home, picture)).await??;
+    let market = LocalMarket::start(folder, &plans(args), measured.fuel_per_second).await?;
+    story.market_is_up(&market, &measured, started.elapsed());
+
+    let job = job(&market, picture, args, measured.fuel).await?;
+    let mut handle = market.requester.submit(job).await.context("the job was refused")?;
+    while let Some(event) = handle.next_event().await {
+        story.tell(&market, &event);
+        if let JobEvent::Settling { .. } = event {
+            story.settling();
+        }
+    }
+    let report = tokio::time::timeout(CLOSING_TIMEOUT, handle.wait())
+        .await
+        .context("the deals did not close in time")?
+        .context("the job's report is lost")?;
+    story.work_is_over();
+
+    let rgb = assemble(&report, &picture)?;
+    picture.write_png(&rgb, &args.image)?;
+    let engine = market.engine.clone();
+    let honest = tokio::task::spawn_blocking(move || honest_run(&engine, picture)).await??;
+    let checks = report::Checks {
+        picture_is_honest: honest == rgb,
+        balances_reconciled: report::reconcile(&market, &report).await?,
+    };
+    let ending = report::Ending::new(args, &market, &report, checks, started.elapsed());
+    match format {
+        Output::Human => ending.print(),
+        Output::Json => print_json(&ending.json()),
+    }
+    if args.keep {
+        keep(&market, format).await?;
+    }
+    market.stop().await;
+    Ok(u8::from(!ending.is_good()))
+}
+
+/// Prices differ, so that there is something to compare: one falls while it waits, the others stand still. The cheaters
+/// are among the cheapest, as cheaters would be.
+fn plans(args: &Demo) -> Vec<ProviderPlan> {
+    (0..args.providers)
+        .map(|n| {
+            let base = 120_000 + 15_000 * u128::from((n * 7) % args.providers);
+            let price = if n == 0 { Price::Declining { start: base * 2, end: base } } else { Price::Constant(base) };
+            let cheats = (1..=args.cheaters).contains(&n);
+            let fault = cheats.then_some(Fault::CorruptOutput { every: CHEAT_EVERY });
+            ProviderPlan { price, task_fee: 20 + u128::from(n), fault }
+        })
+        .collect()
+}
+
+/// One task's own input, encoded.
+fn task_input(picture: &Picture, tile: u32) -> Result<Bytes> {
+    let input = TaskInput { argv: picture.argv(tile), ..TaskInput::default() };
+    Ok(input.encode()?.into())
+}
+
+async fn job(market: &LocalMarket, picture: Picture, args: &Demo, fuel: u64) -> Result<Job> {
+    let tasks = (0..picture.tiles()).map(|tile| task_input(&picture, tile)).collect::<Result<Vec<_>>>()?;
+    let constraints = Constraints {
+        budget: BUDGET,
+        max_price: 10_000_000,
+        deadline: market.chain.now().await? + DEADLINE_SECONDS,
+        min_providers: args.providers,
+        max_providers: args.providers,
+        expected_fuel: Some(fuel),
+        ..Constraints::default()
+    };
+    let limits = Limits { fuel: fuel.saturating_mul(FUEL_MARGIN), out_bytes: OUT_LIMIT, max_pages: MAX_PAGES };
+    Ok(Job { limits, policy: Policy::Replicate { n: REPLICAS }, constraints, ..Job::new(RAYTRACE, tasks) })
+}
+
+/// Runs the middle tile: what a task takes, and how fast this machine is.
+fn measure(folder: &Path, picture: Picture) -> Result<Measured> {
+    let engine = Engine::new(rialto_exec::Config::new(folder.join("requester").join("programs")))?;
+    let program = engine.prepare(RAYTRACE)?;
+    let limits = Limits { fuel: 1 << 50, out_bytes: OUT_LIMIT, max_pages: MAX_PAGES };
+    let tile = picture.tiles() / 2;
+    let started = Instant::now();
+    let outcome = engine.run(&program, &task_input(&picture, tile)?, &SharedData::none(), &limits, 0)?;
+    let seconds = started.elapsed().as_secs_f64().max(1e-6);
+    let fuel = outcome.halted.fuel_used(limits.fuel).max(1);
+    Ok(Measured { fuel, fuel_per_second: ((fuel as f64 / seconds) as u64).max(1) })
+}
+
+/// What one honest machine makes of the same tasks, without any market.
+fn honest_run(engine: &Engine, picture: Picture) -> Result<Vec<u8>> {
+    let program = engine.prepare(RAYTRACE)?;
+    let inputs = (0..picture.tiles()).map(|tile| task_input(&picture, tile)).collect::<Result<Vec<_>>>()?;
+    let limits = Limits { fuel: 1 << 50, out_bytes: OUT_LIMIT, max_pages: MAX_PAGES };
+    let seed = task_seed(0, 0);
+    let outcomes =
+        engine.run_batch(&program, &inputs, &SharedData::none(), &limits, seed, &CancelFlag::new(), &|_| {})?;
+    let tiles =
+        outcomes.iter().map(|outcome| Ok(output::parse(&outcome.output)?.stdout)).collect::<Result<Vec<_>>>()?;
+    picture.assemble(tiles.iter().map(Vec::as_slice))
+}
+
+/// Stays up until interrupted, and says how to get in.
+async fn keep(market: &LocalMarket, format: Output) -> Result<()> {
+    let server = market.serve_rpc().await?;
+    let facts = serde_json::json!({
+        "rpc": server.url(),
+        "chain_id": market.chain.chain_id(),
+        "market": market.deployed.market,
+        "token": market.deployed.token,
+        "data": market.folder(),
+        "peers": market.providers.iter().map(|p| serde_json::json!({
+            "address": p.address, "endpoint": p.peer.endpoint, "direct": p.peer.direct,
+        })).collect::<Vec<_>>(),
+    });
+    match format {
+        Output::Json => print_json(&facts),
+        Output::Human => {
+            println!("\nThe market stays up until Ctrl-C.");
+            println!("  Ethereum JSON-RPC  {}   (chain id {})", server.url(), market.chain.chain_id());
+            println!("  market             {}", market.deployed.market);
+            println!("  token              {}", market.deployed.token);
+            println!("  data               {}", market.folder().display());
+            for provider in &market.providers {
+                let direct: Vec<_> = provider.peer.direct.iter().map(ToString::to_string).collect();
+                println!(
+                    "  provider           {} at {} ({})",
+                    provider.address,
+                    direct.join(", "),
+                    provider.peer.endpoint
+                );
+            }
+        }
+    }
+    market::interrupted().await;
+    server.shutdown().await;
+    Ok(())
+}

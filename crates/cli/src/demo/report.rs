@@ -1,0 +1,218 @@
+//! The end of the story: who did what, who got what, and whether it all adds up.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use rialto_protocol::Address;
+use rialto_requester::{JobReport, ProviderReport, ProviderStatus};
+use serde_json::{Value, json};
+
+use super::story::name;
+use crate::{
+    args::Demo,
+    market::{LocalMarket, initial_deposit},
+    print::{self, Paint},
+};
+
+/// What is checked after the work, besides what the requester checked itself.
+pub struct Checks {
+    /// The picture equals the one that an honest single run makes.
+    pub picture_is_honest: bool,
+    /// Every account holds exactly what it should, and the contract nothing else.
+    pub balances_reconciled: bool,
+}
+
+/// Whether every account moved by exactly what the vouchers say, and the market holds nothing else.
+pub async fn reconcile(market: &LocalMarket, report: &JobReport) -> Result<bool> {
+    let earned = |address: Address| -> u128 {
+        report.providers.iter().filter(|provider| provider.provider == address).map(|provider| provider.earned).sum()
+    };
+    let mut exact = market.chain.account(market.requester_address).await? == initial_deposit() - report.requester_paid;
+    for provider in &market.providers {
+        let account = market.chain.account(provider.address).await?;
+        exact &= account == initial_deposit() + earned(provider.address);
+    }
+    Ok(exact && market.reconciles().await?)
+}
+
+/// Gas of a deal's life, on average.
+struct Gas {
+    open: u64,
+    redeem_close: u64,
+    transactions: usize,
+}
+
+impl Gas {
+    fn of(report: &JobReport) -> Self {
+        let deals = report.providers.len().max(1) as u64;
+        let (open, close): (Vec<_>, Vec<_>) = report.transactions.iter().partition(|tx| tx.kind == "open");
+        let sum = |txs: &[&rialto_requester::TxNote]| txs.iter().filter_map(|tx| tx.gas).sum::<u64>();
+        Self { open: sum(&open) / deals, redeem_close: sum(&close) / deals, transactions: report.transactions.len() }
+    }
+
+    fn per_deal(&self) -> u64 {
+        self.open + self.redeem_close
+    }
+}
+
+/// Everything the demo says at its end.
+pub struct Ending<'a> {
+    args: &'a Demo,
+    market: &'a LocalMarket,
+    report: &'a JobReport,
+    checks: Checks,
+    gas: Gas,
+    wall: Duration,
+}
+
+impl<'a> Ending<'a> {
+    pub fn new(args: &'a Demo, market: &'a LocalMarket, report: &'a JobReport, checks: Checks, wall: Duration) -> Self {
+        Self { args, market, report, checks, gas: Gas::of(report), wall }
+    }
+
+    fn cheaters(&self) -> Vec<&ProviderReport> {
+        self.report.providers.iter().filter(|provider| provider.status == ProviderStatus::Cheated).collect()
+    }
+
+    fn verified(&self) -> usize {
+        self.report.tasks.iter().flatten().count()
+    }
+
+    /// Every tile verified, every cheater caught and unpaid, the picture honest, the books balanced.
+    pub fn is_good(&self) -> bool {
+        let cheaters = self.cheaters();
+        self.report.outcome.is_ok()
+            && self.verified() == self.report.tasks.len()
+            && cheaters.len() == self.args.cheaters as usize
+            && cheaters.iter().all(|cheater| cheater.earned == 0)
+            && self.checks.picture_is_honest
+            && self.checks.balances_reconciled
+    }
+
+    pub fn print(&self) {
+        let paint = Paint::for_stdout();
+        let rows: Vec<Vec<String>> = self
+            .report
+            .providers
+            .iter()
+            .map(|provider| {
+                vec![
+                    name(self.market, provider.provider),
+                    provider.tasks.to_string(),
+                    print::fuel(provider.fuel),
+                    print::money(provider.price),
+                    print::money(provider.earned),
+                    match &provider.status {
+                        ProviderStatus::Cheated => paint.bad(&status(provider)),
+                        ProviderStatus::Settled => paint.good(&status(provider)),
+                        _ => status(provider),
+                    },
+                ]
+            })
+            .collect();
+        println!("\n{}", paint.bold("Who did what"));
+        println!("{}", print::table(&["provider", "tiles", "fuel", "per Tfuel", "earned", "status"], &[5], &rows));
+        println!("\n{}", paint.bold("The bill"));
+        println!("  requester paid   {}", print::money(self.report.requester_paid));
+        println!(
+            "  on chain         {} transactions for {} deals and {} tasks; {} gas to open and {} to redeem and close a deal",
+            self.gas.transactions,
+            self.report.providers.len(),
+            self.report.tasks.len(),
+            print::count(self.gas.open),
+            print::count(self.gas.redeem_close)
+        );
+        println!("\n{}", paint.bold("Checked"));
+        let check = |held: bool, yes: &str, no: &str| {
+            println!(
+                "  {}",
+                if held { format!("{} {yes}", paint.good("✓")) } else { format!("{} {no}", paint.bad("✗")) }
+            );
+        };
+        let (verified, tasks) = (self.verified(), self.report.tasks.len());
+        check(
+            verified == tasks,
+            &format!("all {tasks} tiles verified"),
+            &format!("{verified} of {tasks} tiles verified"),
+        );
+        check(
+            self.checks.picture_is_honest,
+            "the picture equals the one that an honest single run makes",
+            "the picture differs from that of an honest single run",
+        );
+        check(self.checks.balances_reconciled, "every balance is exact to the base unit", "balances do not add up");
+        let caught = self.cheaters();
+        check(
+            caught.len() == self.args.cheaters as usize && caught.iter().all(|cheater| cheater.earned == 0),
+            &match caught.len() {
+                0 => "nobody cheated".to_owned(),
+                1 => format!("{} cheated, was caught and left unpaid", name(self.market, caught[0].provider)),
+                n => format!("{n} cheaters were caught and left unpaid"),
+            },
+            &format!("{} of {} cheaters caught, or one was paid", caught.len(), self.args.cheaters),
+        );
+        if let Err(why) = &self.report.outcome {
+            println!("  {} {why}", paint.bad("✗"));
+        }
+        println!("\n{} in {:.1} s", self.args.image.display(), self.wall.as_secs_f64());
+    }
+
+    pub fn json(&self) -> Value {
+        let cheaters = self.cheaters();
+        let providers: Vec<Value> = self
+            .report
+            .providers
+            .iter()
+            .map(|provider| {
+                json!({
+                    "address": provider.provider,
+                    "tasks": provider.tasks,
+                    "fuel": number(provider.fuel),
+                    "earned": number(provider.earned),
+                    "price": number(provider.price),
+                    "status": status(provider),
+                })
+            })
+            .collect();
+        json!({
+            "tasks": self.report.tasks.len(),
+            "verified": self.verified(),
+            "cheats_detected": cheaters.iter().map(|cheater| cheater.wrong.len()).sum::<usize>(),
+            "cheater": cheaters.first().map(|cheater| cheater.provider),
+            "cheaters": cheaters.iter().map(|cheater| json!({
+                "address": cheater.provider,
+                "tasks": cheater.wrong.iter().map(|wrong| json!({
+                    "task": wrong.task, "signed": wrong.theirs.out_hash, "right": wrong.right.out_hash,
+                })).collect::<Vec<_>>(),
+            })).collect::<Vec<_>>(),
+            "providers": providers,
+            "requester_paid": number(self.report.requester_paid),
+            "deals": self.report.providers.len(),
+            "transactions": self.gas.transactions,
+            "gas": { "open": self.gas.open, "redeem_close": self.gas.redeem_close, "per_deal": self.gas.per_deal() },
+            "wall_seconds": (self.wall.as_secs_f64() * 1000.0).round() / 1000.0,
+            "picture_is_honest": self.checks.picture_is_honest,
+            "balances_reconciled": self.checks.balances_reconciled,
+            "image": self.args.image,
+            "ok": self.is_good(),
+            "error": self.report.outcome.as_ref().err().map(ToString::to_string),
+        })
+    }
+}
+
+fn status(provider: &ProviderReport) -> String {
+    match &provider.status {
+        ProviderStatus::Settled => "paid".to_owned(),
+        ProviderStatus::Cheated => "cheated".to_owned(),
+        ProviderStatus::Dropped { code } => format!("dropped {code}"),
+        ProviderStatus::Unsettled => "unsettled".to_owned(),
+    }
+}
+
+/// A JSON number while it is exact there, a string beyond.
+fn number(value: u128) -> Value {
+    match u64::try_from(value) {
+        Ok(small) if small < 1 << 53 => small.into(),
+        _ => value.to_string().into(),
+    }
+}

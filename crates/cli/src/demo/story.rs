@@ -1,0 +1,179 @@
+//! What a person reads while the demo runs.
+
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use rialto_protocol::Address;
+use rialto_requester::{JobEvent, WrongTask};
+
+use super::{Measured, REPLICAS, picture::Picture};
+use crate::{
+    args::{Demo, Output},
+    market::{LocalMarket, initial_deposit},
+    print::{self, Paint},
+};
+
+/// Wrong tasks of a cheater that are listed one by one.
+const MAX_LISTED: usize = 8;
+
+/// Tells the story on stdout, with a progress bar on stderr where that is a terminal.
+pub struct Story {
+    told: bool,
+    paint: Paint,
+    bar: ProgressBar,
+}
+
+impl Story {
+    pub fn new(format: Output) -> Self {
+        let bar = ProgressBar::new(1);
+        let style = ProgressStyle::with_template("  {bar:40.green/black.dim} {msg}  {elapsed}");
+        bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("━━╌"));
+        Self { told: format == Output::Human, paint: Paint::for_stdout(), bar }
+    }
+
+    fn line(&self, text: &str) {
+        if self.told {
+            self.bar.suspend(|| println!("{text}"));
+        }
+    }
+
+    fn heading(&self, text: &str) {
+        self.line("");
+        self.line(&self.paint.bold(text));
+    }
+
+    pub fn opening(&self, args: &Demo, picture: &Picture) {
+        self.line(&self.paint.bold("Rialto: strangers compute, the market checks, meters and pays."));
+        self.line(&format!(
+            "A requester wants a {}×{} path-traced picture: {} tiles, each computed by {REPLICAS} of {} providers.",
+            picture.width,
+            picture.height,
+            picture.tiles(),
+            args.providers
+        ));
+        match args.cheaters {
+            0 => self.line("Nobody cheats today."),
+            1 => self.line("One of the providers cheats. Nobody knows which."),
+            n => self.line(&format!("{n} of the providers cheat. Nobody knows which.")),
+        }
+        self.line(&self.paint.dim("  compiling the ray tracer and measuring one tile …"));
+    }
+
+    pub fn market_is_up(&self, market: &LocalMarket, measured: &Measured, after: Duration) {
+        self.heading("The market");
+        let deployed = &market.deployed;
+        self.line(&format!("  chain      {} (embedded), block {}", market.chain.chain_id(), deployed.block));
+        self.line(&format!("  market     {}", deployed.market));
+        self.line(&format!("  accounts   {} each, in a test token", print::money(initial_deposit())));
+        self.line(&format!(
+            "  machine    {} per second and core; a tile takes {}",
+            print::fuel(measured.fuel_per_second.into()),
+            print::fuel(measured.fuel.into())
+        ));
+        self.line(&self.paint.dim(&format!("  up after {:.1} s", after.as_secs_f64())));
+        self.heading("Asks, heard by gossip");
+    }
+
+    pub fn tell(&self, market: &LocalMarket, event: &JobEvent) {
+        let who = |address: &Address| name(market, *address);
+        match event {
+            JobEvent::AskHeard { provider, price, task_fee, cores, .. } => {
+                let price =
+                    price.map_or("not valid now".to_owned(), |price| format!("{} per Tfuel", print::money(price)));
+                self.line(&format!(
+                    "  {}  {price} + {} per task, {cores} cores",
+                    who(provider),
+                    print::money(*task_fee)
+                ));
+            }
+            JobEvent::Excluded(excluded) => self.line(&self.paint.dim(&format!("  left out: {excluded}"))),
+            JobEvent::Quote { providers, cost, locked, seconds } => {
+                self.heading("Deals");
+                self.line(&format!(
+                    "  quote: {providers} providers, about {} in all and {seconds} s; up to {} locked",
+                    print::money(*cost),
+                    print::money(*locked)
+                ));
+            }
+            JobEvent::DealOpened { provider, price, budget, collateral, gas, .. } => self.line(&format!(
+                "  {}  at {} per Tfuel: {} locked by the requester, {} by the provider{}",
+                who(provider),
+                print::money(*price),
+                print::money(*budget),
+                print::money(*collateral),
+                self.paint.dim(&format!("  ({} gas)", print::count(*gas)))
+            )),
+            JobEvent::Progress(progress) => {
+                if self.bar.position() == 0 && self.bar.length() == Some(1) {
+                    self.heading("Work");
+                }
+                self.bar.set_length(progress.tasks);
+                self.bar.set_position(progress.verified);
+                self.bar.set_message(format!(
+                    "{} done · {} verified · {} paid of {}",
+                    progress.done, progress.verified, progress.paid, progress.tasks
+                ));
+            }
+            JobEvent::Mismatch { task, results } => {
+                let sides: Vec<_> = results
+                    .iter()
+                    .map(|(provider, halted)| format!("{} says {}", who(provider), print::short_hash(halted.out_hash)))
+                    .collect();
+                self.line(&format!("  {} tile {task}: {}", self.paint.bad("results differ on"), sides.join(", ")));
+            }
+            JobEvent::LocalRun { tasks, .. } => {
+                self.line(&format!(
+                    "  the requester computes {tasks} disputed tile(s) itself to find out who is right"
+                ));
+            }
+            JobEvent::Cheater { provider, tasks, .. } => self.cheater(&who(provider), tasks),
+            JobEvent::ProviderDropped { provider, code, why, .. } => {
+                self.line(&format!("  {} gets no more work: [{code}] {why}", who(provider)));
+            }
+            JobEvent::ProviderBack { provider, .. } => self.line(&format!("  {} is back", who(provider))),
+            JobEvent::DealClosed { provider, paid, gas, .. } => {
+                let gas = gas.map_or(String::new(), |gas| self.paint.dim(&format!("  ({} gas)", print::count(gas))));
+                self.line(&format!("  {}  redeemed {} and closed the deal{gas}", who(provider), print::money(*paid)));
+            }
+            JobEvent::Note { code, text } => self.line(&self.paint.dim(&format!("  [{code}] {text}"))),
+            JobEvent::OrderSent { .. }
+            | JobEvent::TasksDone { .. }
+            | JobEvent::TasksVerified { .. }
+            | JobEvent::Paid { .. }
+            | JobEvent::Settling { .. } => {}
+        }
+    }
+
+    fn cheater(&self, who: &str, tasks: &[WrongTask]) {
+        self.line(&format!("  {} {who} signed wrong results:", self.paint.bad("caught cheating:")));
+        for wrong in tasks.iter().take(MAX_LISTED) {
+            self.line(&format!(
+                "      tile {:<4} signed {}   right is {}",
+                wrong.task,
+                self.paint.bad(&wrong.theirs.out_hash.to_string()),
+                self.paint.good(&wrong.right.out_hash.to_string())
+            ));
+        }
+        if tasks.len() > MAX_LISTED {
+            self.line(&format!("      and {} more", tasks.len() - MAX_LISTED));
+        }
+    }
+
+    pub fn settling(&self) {
+        self.bar.finish_and_clear();
+        self.heading("Settlement");
+    }
+
+    pub fn work_is_over(&self) {
+        self.bar.finish_and_clear();
+        self.line(&self.paint.dim("  comparing with what one honest machine computes …"));
+    }
+}
+
+/// "provider-2 0x1234…abcd", or just the address of a stranger.
+pub fn name(market: &LocalMarket, address: Address) -> String {
+    match market.providers.iter().position(|provider| provider.address == address) {
+        Some(at) => format!("provider-{} {}", at + 1, print::short(address)),
+        None => print::short(address),
+    }
+}

@@ -1,0 +1,208 @@
+//! `rialto run`: one's own program as a task on a market that is brought up for it.
+
+use std::{
+    io::{IsTerminal, Read, Write},
+    path::Path,
+};
+
+use anyhow::{Context, Result, bail, ensure};
+use rialto_exec::{Limits, PAGE_BYTES};
+use rialto_machine::{
+    input::{SharedInput, TaskInput},
+    output::{self, Outputs},
+};
+use rialto_protocol::receipt::{Halted, Status};
+use rialto_provider::Price;
+use rialto_requester::{Constraints, Job, JobEvent, JobReport, Policy};
+use serde_json::json;
+
+use crate::{
+    args::{Output, Run},
+    check::{read_program, refused},
+    market::{Folder, LocalMarket, ProviderPlan},
+    print, print_json,
+};
+
+/// Most bytes of stdin: they travel as part of the task.
+const MAX_STDIN_BYTES: u64 = 64 << 20;
+/// Most bytes of all input files together: they are hashed and sent as a whole.
+const MAX_INPUT_BYTES: u64 = 1 << 30;
+/// Output limit, bytes.
+const OUT_LIMIT: u64 = 1 << 30;
+/// Price of the local providers, base units per Tfuel.
+const PRICE: u128 = 120_000;
+/// What a local provider says it does per second and core; nothing depends on it with one task.
+const FUEL_PER_SECOND: u64 = 500_000_000;
+/// Time for the task, seconds.
+const DEADLINE_SECONDS: u64 = 3_600;
+/// The program ran out of fuel.
+const EXIT_OUT_OF_FUEL: u8 = 124;
+/// The program trapped.
+const EXIT_TRAPPED: u8 = 126;
+
+/// Runs the program and returns its exit code.
+pub async fn run(args: &Run, format: Output) -> Result<u8> {
+    let wasm = read_program(&args.program)?;
+    rialto_machine::canonicalise(&wasm).with_context(|| refused(&args.program))?;
+    let shared = shared_input(&args.input)?;
+    let task = TaskInput {
+        argv: std::iter::once(program_name(&args.program))
+            .chain(args.args.iter().cloned())
+            .map(String::into_bytes)
+            .collect(),
+        env: args.env.iter().map(|(key, value)| (key.clone().into_bytes(), value.clone().into_bytes())).collect(),
+        stdin: tokio::task::spawn_blocking(stdin).await??,
+        ..TaskInput::default()
+    };
+    let task = task.encode().context("the task's input can't be encoded")?;
+
+    let plans: Vec<_> = (0..args.replicas)
+        .map(|n| ProviderPlan { price: Price::Constant(PRICE + u128::from(n)), task_fee: 0, fault: None })
+        .collect();
+    let market = LocalMarket::start(Folder::new(None)?, &plans, FUEL_PER_SECOND).await?;
+    let pages = u64::from(args.memory) * (1 << 20) / PAGE_BYTES;
+    let job = Job {
+        shared,
+        limits: Limits { fuel: args.fuel, out_bytes: OUT_LIMIT, max_pages: u32::try_from(pages)? },
+        policy: if args.replicas == 1 { Policy::Trust } else { Policy::Replicate { n: args.replicas } },
+        constraints: Constraints {
+            budget: crate::market::initial_deposit(),
+            max_price: u128::MAX,
+            deadline: market.chain.now().await? + DEADLINE_SECONDS,
+            min_providers: args.replicas,
+            max_providers: args.replicas,
+            ..Constraints::default()
+        },
+        ..Job::new(wasm, vec![task.into()])
+    };
+    let mut handle = market.requester.submit(job).await.context("the job was refused")?;
+    while let Some(event) = handle.next_event().await {
+        if let JobEvent::Note { code, text } = &event {
+            eprintln!("[{code}] {text}");
+        }
+    }
+    let report = handle.wait().await.context("the job's report is lost")?;
+    let code = deliver(args, format, &report)?;
+    market.stop().await;
+    Ok(code)
+}
+
+fn deliver(args: &Run, format: Output, report: &JobReport) -> Result<u8> {
+    if let Err(why) = &report.outcome {
+        bail!("{why}");
+    }
+    let result = report.tasks.first().copied().flatten().context("there is no verified result")?;
+    let outputs = output::parse(&report.output(0).context("the output is lost")?).context("the output is malformed")?;
+    let halted = result.halted;
+    if format == Output::Human {
+        std::io::stdout().write_all(&outputs.stdout)?;
+        std::io::stderr().write_all(&outputs.stderr)?;
+    }
+    write_files(args, &outputs)?;
+    let fuel = halted.fuel_used(args.fuel);
+    let cost = report.requester_paid;
+    match format {
+        Output::Json => print_json(&json!({
+            "exit_code": halted.exit_code,
+            "status": if halted.status == Status::Finished { "finished" } else { "trap" },
+            "out_of_fuel": out_of_fuel(&halted),
+            "stdout": String::from_utf8_lossy(&outputs.stdout),
+            "stderr": String::from_utf8_lossy(&outputs.stderr),
+            "files": outputs.files.iter().map(|(path, bytes)| json!({ "path": path, "bytes": bytes.len() })).collect::<Vec<_>>(),
+            "out_hash": halted.out_hash,
+            "fuel": fuel,
+            "replicas": args.replicas,
+            "paid": cost.to_string(),
+            "transactions": report.transactions.len(),
+        })),
+        Output::Human => {
+            let runs = if args.replicas == 1 {
+                "run by 1 provider, trusted".to_owned()
+            } else {
+                format!("run by {} providers, results equal", args.replicas)
+            };
+            eprintln!("rialto: {}, {runs}, cost {}", print::fuel(fuel.into()), print::money(cost));
+        }
+    }
+    Ok(match halted.status {
+        Status::Finished => u8::try_from(halted.exit_code & 0xff).unwrap_or(u8::MAX),
+        Status::Trap if out_of_fuel(&halted) => {
+            eprintln!("rialto: the program ran out of fuel: allow more with --fuel");
+            EXIT_OUT_OF_FUEL
+        }
+        Status::Trap => {
+            eprintln!("rialto: the program trapped");
+            EXIT_TRAPPED
+        }
+    })
+}
+
+fn out_of_fuel(halted: &Halted) -> bool {
+    halted.status == Status::Trap && halted.fuel_left < 0
+}
+
+/// Files that the program created: written below the folder that the user named, or only listed.
+fn write_files(args: &Run, outputs: &Outputs) -> Result<()> {
+    for (path, bytes) in &outputs.files {
+        let Some(folder) = &args.files else {
+            eprintln!("rialto: created {path} ({} bytes); keep it with --files DIR", bytes.len());
+            continue;
+        };
+        let path = rialto_machine::input::normalise(path).context("the program named a file badly")?;
+        let target = folder.join(path);
+        if let Some(parent) = target.parent() {
+            std::fs::create_dir_all(parent).with_context(|| format!("cannot create {}", parent.display()))?;
+        }
+        std::fs::write(&target, bytes).with_context(|| format!("cannot write {}", target.display()))?;
+    }
+    Ok(())
+}
+
+/// Everything on stdin, unless that is a terminal.
+fn stdin() -> Result<Vec<u8>> {
+    let stdin = std::io::stdin();
+    let mut bytes = Vec::new();
+    if !stdin.is_terminal() {
+        stdin.lock().take(MAX_STDIN_BYTES + 1).read_to_end(&mut bytes).context("cannot read stdin")?;
+        ensure!(
+            bytes.len() as u64 <= MAX_STDIN_BYTES,
+            "stdin has more than {MAX_STDIN_BYTES} bytes: pass a file with --input NAME=PATH instead"
+        );
+    }
+    Ok(bytes)
+}
+
+fn program_name(path: &Path) -> String {
+    path.file_stem().map_or_else(|| "program".into(), |stem| stem.to_string_lossy().into_owned())
+}
+
+/// Input files and folders, encoded as the job's shared half.
+fn shared_input(inputs: &[(String, String)]) -> Result<Option<Vec<u8>>> {
+    if inputs.is_empty() {
+        return Ok(None);
+    }
+    let mut files = Vec::new();
+    let mut total = 0;
+    for (name, path) in inputs {
+        collect(name, Path::new(path), &mut files, &mut total)?;
+    }
+    Ok(Some(SharedInput { files }.encode().context("the input files can't be encoded")?))
+}
+
+fn collect(name: &str, path: &Path, files: &mut Vec<(String, Vec<u8>)>, total: &mut u64) -> Result<()> {
+    let about =
+        std::fs::metadata(path).with_context(|| format!("cannot read the input {}: check the path", path.display()))?;
+    if about.is_dir() {
+        let mut entries = std::fs::read_dir(path)?.collect::<std::io::Result<Vec<_>>>()?;
+        entries.sort_by_key(std::fs::DirEntry::file_name);
+        for entry in entries {
+            let child = format!("{name}/{}", entry.file_name().to_string_lossy());
+            collect(&child, &entry.path(), files, total)?;
+        }
+        return Ok(());
+    }
+    *total += about.len();
+    ensure!(*total <= MAX_INPUT_BYTES, "the input files have more than {MAX_INPUT_BYTES} bytes together");
+    files.push((name.to_owned(), std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?));
+    Ok(())
+}
