@@ -45,10 +45,14 @@ pub const MAX_ASK_SECONDS: u64 = 30 * 24 * 3600;
 pub const MAX_CHECKS: usize = 16;
 /// Longest time for the caller's check of one ask; then it is as if the chain were out of reach.
 pub const CHECK_TIMEOUT: Duration = Duration::from_secs(10);
-/// How often expired asks are dropped and a few old ones judged again.
-pub const SWEEP_INTERVAL: Duration = Duration::from_secs(15);
+/// How often expired asks are dropped, a few old ones judged again, and undecided ones too.
+pub const SWEEP_INTERVAL: Duration = Duration::from_secs(5);
 /// Asks judged again per sweep, longest unjudged first: deposits are withdrawn, counters rise.
-pub const RECHECKS_PER_SWEEP: usize = 16;
+pub const RECHECKS_PER_SWEEP: usize = 8;
+/// Asks kept aside, per topic, because the chain was away or did not show their deposit yet.
+pub const MAX_DEFERRED_ASKS: usize = 128;
+/// Times that an ask kept aside is judged again: 2 minutes, longer than any chain takes to show a deposit.
+pub const MAX_DEFERRALS: u32 = 24;
 /// Peers whose gossip budget is remembered, per topic.
 pub const MAX_BUDGETS: usize = 4096;
 /// Price of any gossip message, in tokens of the sender's budget.
@@ -61,7 +65,11 @@ pub const COST_BAD: u32 = 256;
 /// Most (peer, blob) pairs that may be allowed at once.
 pub const MAX_GRANTS: usize = 65_536;
 /// Blobs being fetched at once; more wait.
-pub const MAX_FETCHES: usize = 16;
+pub const MAX_FETCHES: usize = 64;
+/// Blobs being fetched from one peer at once, so that a slow one takes no other's place; more wait.
+pub const MAX_FETCHES_PER_PEER: usize = 8;
+/// Slowest transfer that is put up with, 32 KiB/s on average after [`STALL_TIMEOUT`]: trickling must not hold a place.
+pub const MIN_BLOB_BYTES_PER_SECOND: u64 = 32 << 10;
 /// Blobs being served at once; more are told to come back.
 pub const MAX_SERVES: usize = 64;
 /// Blobs being served to one peer at once.

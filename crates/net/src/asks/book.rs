@@ -12,7 +12,7 @@ use rialto_protocol::{
     wire::{AskGossip, Message},
 };
 
-use crate::limits::{MAX_ASK_SECONDS, MAX_ASKS_PER_PROVIDER, MAX_REMEMBERED_ASKS};
+use crate::limits::{MAX_ASK_SECONDS, MAX_ASKS_PER_PROVIDER, MAX_DEFERRALS, MAX_DEFERRED_ASKS, MAX_REMEMBERED_ASKS};
 
 /// Place in the log. Larger is later; never reused.
 pub(crate) type Serial = u64;
@@ -33,6 +33,14 @@ pub(crate) struct Entry {
     hash: B256,
     /// Ticks when last judged good.
     checked: u64,
+}
+
+/// An ask that is kept aside: not good now, perhaps later.
+pub(crate) struct Deferred {
+    pub(crate) gossip: AskGossip,
+    pub(crate) origin: Origin,
+    /// Times that it was judged again.
+    pub(crate) tries: u32,
 }
 
 /// What the book makes of a message before anyone is asked.
@@ -58,6 +66,10 @@ pub(crate) struct Book {
     retired: Memory,
     /// Asks with signatures that never were good.
     refused: Memory,
+    /// Asks with signatures that are being judged.
+    judging: HashSet<B256>,
+    /// Asks to be judged again later.
+    deferred: VecDeque<Deferred>,
     next: Serial,
     ticks: u64,
 }
@@ -71,6 +83,8 @@ impl Book {
             by_provider: HashMap::new(),
             retired: Memory::default(),
             refused: Memory::default(),
+            judging: HashSet::new(),
+            deferred: VecDeque::new(),
             next: 1,
             ticks: 0,
         }
@@ -90,11 +104,40 @@ impl Book {
             Sight::Stale("expired")
         } else if ask.to - now > MAX_ASK_SECONDS {
             Sight::Bad("valid for too long")
-        } else if self.refused.contains(refusal_key(gossip)) {
+        } else if self.refused.contains(judgement_key(gossip)) {
             Sight::Bad("refused before")
+        } else if self.judging.contains(&judgement_key(gossip)) {
+            Sight::Known
         } else {
             Sight::New
         }
+    }
+
+    /// Marks an ask as being judged, so that its other copies need not be.
+    pub(crate) fn begin_judging(&mut self, gossip: &AskGossip) {
+        self.judging.insert(judgement_key(gossip));
+    }
+
+    /// Undoes `begin_judging`.
+    pub(crate) fn end_judging(&mut self, gossip: &AskGossip) {
+        self.judging.remove(&judgement_key(gossip));
+    }
+
+    /// Keeps an ask aside that may be good later, unless it had its chances; the oldest goes if there are
+    /// too many.
+    pub(crate) fn defer(&mut self, ask: Deferred) {
+        if ask.tries >= MAX_DEFERRALS {
+            return;
+        }
+        if self.deferred.len() >= MAX_DEFERRED_ASKS {
+            self.deferred.pop_front();
+        }
+        self.deferred.push_back(ask);
+    }
+
+    /// Takes out what was kept aside, with one more try counted.
+    pub(crate) fn take_deferred(&mut self) -> Vec<Deferred> {
+        self.deferred.drain(..).map(|ask| Deferred { tries: ask.tries + 1, ..ask }).collect()
     }
 
     /// Puts in a good ask. `None` if it came in meanwhile, or the book is full.
@@ -132,7 +175,7 @@ impl Book {
 
     /// Remembers an ask (with this signature) that never was good.
     pub(crate) fn refuse(&mut self, gossip: &AskGossip) {
-        self.refused.insert(refusal_key(gossip));
+        self.refused.insert(judgement_key(gossip));
     }
 
     /// First entry after `cursor` that has not expired.
@@ -217,7 +260,7 @@ impl Book {
 }
 
 /// Names an ask with its signature: a wrong signature must not spoil the right one.
-fn refusal_key(gossip: &AskGossip) -> B256 {
+fn judgement_key(gossip: &AskGossip) -> B256 {
     let mut hasher = blake3::Hasher::new();
     hasher.update(struct_hash(&gossip.ask.value).as_slice());
     hasher.update(&gossip.ask.signature);
@@ -367,6 +410,35 @@ mod tests {
             book.retired.insert(B256::from(rialto_protocol::U256::from(number)));
         }
         assert_eq!(book.retired.members.len(), MAX_REMEMBERED_ASKS);
+    }
+
+    #[test]
+    fn copies_wait_for_the_one_judgement() {
+        let mut book = Book::new(10);
+        book.begin_judging(&ask(1, 1));
+        assert_eq!(book.sight(&ask(1, 1), NOW), Sight::Known);
+        assert_eq!(book.sight(&ask(1, 2), NOW), Sight::New);
+        book.end_judging(&ask(1, 1));
+        assert_eq!(book.sight(&ask(1, 1), NOW), Sight::New);
+    }
+
+    #[test]
+    fn second_chances_are_few() {
+        let mut book = Book::new(10);
+        for salt in 0..2 * MAX_DEFERRED_ASKS as u64 {
+            book.defer(Deferred { gossip: ask(1, salt), origin: Origin::Own, tries: 0 });
+        }
+        let mut chances = 0;
+        loop {
+            let deferred = book.take_deferred();
+            if deferred.is_empty() {
+                break;
+            }
+            assert_eq!(deferred.len(), MAX_DEFERRED_ASKS);
+            deferred.into_iter().for_each(|ask| book.defer(ask));
+            chances += 1;
+        }
+        assert_eq!(chances, MAX_DEFERRALS);
     }
 
     #[test]

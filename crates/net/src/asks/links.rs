@@ -21,6 +21,15 @@ pub(crate) enum Side {
     Accepted,
 }
 
+/// How an address came to us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Trust {
+    /// From the operator, the chain, or the peer itself.
+    Sure,
+    /// From somebody who passed on an ask.
+    Hint,
+}
+
 /// Links of a topic, at most one per peer and side.
 pub(crate) struct Links {
     own: B256,
@@ -114,8 +123,8 @@ impl Links {
         self.bell.notify_one();
     }
 
-    /// Learns where a peer is. A new address is tried at once.
-    pub(crate) fn add_candidate(&self, addr: &PeerAddr) {
+    /// Learns where a peer is. A new address is tried at once, but a mere hint never replaces one.
+    pub(crate) fn add_candidate(&self, addr: &PeerAddr, trust: Trust) {
         if addr.endpoint == self.own || addr.check().is_err() {
             return;
         }
@@ -123,7 +132,7 @@ impl Links {
         state.counter += 1;
         let number = state.counter;
         match state.candidates.get_mut(&addr.endpoint) {
-            Some(known) if known.addr == *addr => return,
+            Some(known) if known.addr == *addr || trust == Trust::Hint => return,
             Some(known) => {
                 known.addr = addr.clone();
                 known.not_before = None;
@@ -144,8 +153,8 @@ impl Links {
         self.bell.notify_one();
     }
 
-    /// Whom to dial next. Each node prefers others in an order of its own, so that the graph is random
-    /// and nobody is everybody's first choice.
+    /// Whom to dial next: those that failed least, and among them in an order that is each node's own,
+    /// so that the graph is random and nobody is everybody's first choice.
     pub(crate) fn plan(&self, now: Instant) -> Plan {
         let mut state = self.lock();
         let State { links, candidates, .. } = &mut *state;
@@ -157,12 +166,12 @@ impl Links {
             !c.busy && !linked(Side::Dialed) && !linked(Side::Accepted)
         });
         let mut soonest: Option<Instant> = None;
-        let mut best: Option<([u8; 32], &mut Candidate)> = None;
+        let mut best: Option<((Duration, [u8; 32]), &mut Candidate)> = None;
         for candidate in free {
             match candidate.not_before {
                 Some(later) if later > now => soonest = Some(soonest.map_or(later, |s| s.min(later))),
                 _ => {
-                    let rank = self.rank(candidate.addr.endpoint);
+                    let rank = (candidate.backoff, self.rank(candidate.addr.endpoint));
                     if best.as_ref().is_none_or(|(least, _)| rank < *least) {
                         best = Some((rank, candidate));
                     }
@@ -185,16 +194,98 @@ impl Links {
         *hasher.finalize().as_bytes()
     }
 
-    /// A dialled link ended, or none came about. `lasted`: it worked, so the next pause is short again.
-    pub(crate) fn dial_ended(&self, peer: B256, lasted: bool, now: Instant) {
+    /// A dialled link ended after it `lasted` that long, or none came about. Peers that hang up at once
+    /// are tried less and less often, like those that don't answer.
+    pub(crate) fn dial_ended(&self, peer: B256, lasted: Duration, now: Instant) {
         if let Some(candidate) = self.lock().candidates.get_mut(&peer) {
             candidate.busy = false;
-            if lasted {
+            if lasted >= MAX_DIAL_BACKOFF {
                 candidate.backoff = MIN_DIAL_BACKOFF;
             }
             candidate.not_before = Some(now + candidate.backoff);
             candidate.backoff = (candidate.backoff * 2).min(MAX_DIAL_BACKOFF);
         }
         self.bell.notify_one();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn addr(n: u8, port: u16) -> PeerAddr {
+        PeerAddr { endpoint: B256::repeat_byte(n), direct: vec![([127, 0, 0, 1], port).into()], relay: None }
+    }
+
+    fn planned(links: &Links, now: Instant) -> Option<PeerAddr> {
+        match links.plan(now) {
+            Plan::Dial(addr) => Some(addr),
+            Plan::Wait(_) => None,
+        }
+    }
+
+    #[test]
+    fn dials_enough_and_no_more() {
+        let (links, now) = (Links::new(B256::ZERO, 2), Instant::now());
+        links.add_candidate(&addr(0, 1), Trust::Sure);
+        assert!(planned(&links, now).is_none(), "not itself");
+        for n in 1..100 {
+            links.add_candidate(&addr(n, 1), Trust::Sure);
+        }
+        let dialed: Vec<_> = std::iter::from_fn(|| planned(&links, now)).collect();
+        assert_eq!(dialed.len(), DIALED_PEERS);
+        links.dial_ended(dialed[0].endpoint, Duration::ZERO, now);
+        assert_ne!(planned(&links, now).unwrap(), dialed[0], "others first");
+    }
+
+    #[test]
+    fn pauses_grow_and_recover() {
+        let (links, mut now) = (Links::new(B256::ZERO, 2), Instant::now());
+        links.add_candidate(&addr(1, 1), Trust::Sure);
+        for _ in 0..10 {
+            assert!(planned(&links, now).is_some());
+            links.dial_ended(addr(1, 1).endpoint, Duration::from_secs(1), now);
+            let Plan::Wait(Some(until)) = links.plan(now) else { panic!("must wait") };
+            now = until;
+        }
+        assert!(planned(&links, now).is_some());
+        links.dial_ended(addr(1, 1).endpoint, MAX_DIAL_BACKOFF, now);
+        assert!(planned(&links, now + MIN_DIAL_BACKOFF).is_some(), "it was a good link");
+    }
+
+    #[test]
+    fn hints_do_not_displace_what_is_sure() {
+        let (links, now) = (Links::new(B256::ZERO, 2), Instant::now());
+        links.add_candidate(&addr(1, 1), Trust::Hint);
+        links.add_candidate(&addr(1, 2), Trust::Hint);
+        links.add_candidate(&addr(1, 3), Trust::Sure);
+        links.add_candidate(&addr(1, 4), Trust::Hint);
+        assert_eq!(planned(&links, now), Some(addr(1, 3)));
+    }
+
+    #[test]
+    fn seats_are_bounded_and_the_newer_link_wins() {
+        let links = Links::new(B256::ZERO, 2);
+        let one = links.join(B256::repeat_byte(1), Side::Accepted).unwrap();
+        let _two = links.join(B256::repeat_byte(2), Side::Accepted).unwrap();
+        assert!(links.join(B256::repeat_byte(3), Side::Accepted).is_none());
+        let newer = links.join(B256::repeat_byte(1), Side::Accepted).unwrap();
+        assert!(one.replaced.is_cancelled() && !newer.replaced.is_cancelled());
+        links.leave(&one);
+        assert_eq!(links.count(), 2, "the old one's leaving changes nothing");
+        let _also = links.join(B256::repeat_byte(1), Side::Dialed).unwrap();
+        assert_eq!(links.count(), 2, "peers, not links");
+        links.leave(&newer);
+        assert!(links.join(B256::repeat_byte(3), Side::Accepted).is_some());
+    }
+
+    #[test]
+    fn candidates_are_bounded() {
+        let links = Links::new(B256::ZERO, 2);
+        for n in 1..=2 * MAX_CANDIDATES as u64 {
+            let endpoint = B256::from(rialto_protocol::U256::from(n));
+            links.add_candidate(&PeerAddr { endpoint, ..addr(1, 1) }, Trust::Hint);
+        }
+        assert_eq!(links.lock().candidates.len(), MAX_CANDIDATES);
     }
 }

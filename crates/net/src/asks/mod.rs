@@ -38,12 +38,13 @@ use topic::Topic;
 pub enum Verdict {
     /// Signed by its provider, who has the deposit for it.
     Good,
-    /// Was good once or may be again: counter moved on, deposit too small. Not kept, not passed on.
+    /// Not good now: counter moved on, deposit too small or not seen yet. Not kept, not passed on; looked
+    /// at again for a while.
     Stale(String),
     /// Never was good: wrong signature, terms that the market refuses. Costs its sender dearly.
     Bad(String),
-    /// Can't be judged now, such as when the chain is out of reach. Not kept, not passed on, not held
-    /// against anyone.
+    /// Can't be judged now, such as when the chain is out of reach. Like `Stale`, but not held against
+    /// anyone.
     Unknown(String),
 }
 
@@ -64,8 +65,8 @@ pub struct AskPublisher {
 }
 
 impl AskPublisher {
-    /// Checks an own ask as others will, then offers it to every peer, now and later. Publishing a known
-    /// ask again is fine.
+    /// Checks an own ask as others will, then offers it to every peer, now and later, until it expires or
+    /// the check no longer finds it good. Publishing a known ask again is fine.
     pub async fn publish(&self, ask: AskGossip) -> Result<(), NetError> {
         self.topic.publish(ask).await
     }

@@ -19,9 +19,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     AskCheck, Verdict,
-    book::{Book, Origin, Serial, Sight},
+    book::{Book, Deferred, Origin, Serial, Sight},
     budget::Budgets,
-    links::{Links, Plan, Side},
+    links::{Links, Plan, Side, Trust},
 };
 use crate::{
     address::endpoint_id,
@@ -89,7 +89,7 @@ impl Topic {
     }
 
     pub(super) fn add_candidate(&self, peer: &PeerAddr) {
-        self.links.add_candidate(peer);
+        self.links.add_candidate(peer, Trust::Sure);
     }
 
     pub(super) fn live(&self) -> Vec<AskGossip> {
@@ -134,7 +134,9 @@ impl Topic {
         None
     }
 
+    /// Asks the caller's check, for one copy of an ask at a time.
     async fn judge(&self, gossip: &AskGossip) -> Verdict {
+        let _mark = Judging::begin(self, gossip);
         let Ok(_place) = self.checks.acquire().await else { return Verdict::Unknown("node closed".into()) };
         match timeout(CHECK_TIMEOUT, self.check.check(&gossip.ask)).await {
             Ok(verdict) => verdict,
@@ -151,7 +153,8 @@ impl Topic {
         self.head.send_replace(book.head());
         drop(book);
         tracing::debug!(peer = %addr.endpoint, serial, "ask kept");
-        self.links.add_candidate(&addr);
+        let from_itself = origin == Origin::Peer(addr.endpoint);
+        self.links.add_candidate(&addr, if from_itself { Trust::Sure } else { Trust::Hint });
     }
 
     fn readdress(&self, gossip: &AskGossip, origin: Origin) {
@@ -159,7 +162,7 @@ impl Topic {
         if book.readdress(gossip, origin).is_some() {
             self.head.send_replace(book.head());
             drop(book);
-            self.links.add_candidate(&gossip.peer);
+            self.links.add_candidate(&gossip.peer, Trust::Sure);
         }
     }
 
@@ -189,13 +192,18 @@ impl Topic {
                 self.keep(gossip, Origin::Peer(peer));
                 Outcome::Fine
             }
-            Verdict::Stale(why) => Outcome::Stale(why),
+            Verdict::Stale(why) => {
+                // Its deposit may be on the way: others' chains can be ahead of ours.
+                self.book().defer(Deferred { gossip, origin: Origin::Peer(peer), tries: 0 });
+                Outcome::Stale(why)
+            }
             Verdict::Bad(why) => {
                 self.book().refuse(&gossip);
                 Outcome::Bad(why)
             }
             Verdict::Unknown(why) => {
-                tracing::debug!(%peer, why, "ask not judged");
+                tracing::debug!(%peer, why, "ask not judged yet");
+                self.book().defer(Deferred { gossip, origin: Origin::Peer(peer), tries: 0 });
                 Outcome::Fine
             }
         }
@@ -206,8 +214,8 @@ impl Topic {
         self.link(connection, streams, Side::Accepted).await;
     }
 
-    /// A link that we dial; true if it came about.
-    async fn dial(&self, addr: &PeerAddr) -> bool {
+    /// A link that we dial; returns how long it lasted.
+    async fn dial(&self, addr: &PeerAddr) -> Duration {
         let linked = async {
             let connection = self.dialer.dial(addr, Purpose::Asks).await?;
             let (mut send, recv) = open_stream(&connection).await?;
@@ -218,12 +226,13 @@ impl Topic {
         };
         match linked.await {
             Ok((connection, streams)) => {
+                let start = Instant::now();
                 self.link(connection, streams, Side::Dialed).await;
-                true
+                start.elapsed()
             }
             Err(error) => {
                 tracing::debug!(peer = %addr.endpoint, %error, "gossip peer not reached");
-                false
+                Duration::ZERO
             }
         }
     }
@@ -315,8 +324,8 @@ impl Topic {
                 Plan::Dial(addr) => {
                     let topic = self.clone();
                     tokio::spawn(async move {
-                        let linked = topic.cancel.run_until_cancelled(topic.dial(&addr)).await;
-                        topic.links.dial_ended(addr.endpoint, linked == Some(true), Instant::now());
+                        let lasted = topic.cancel.run_until_cancelled(topic.dial(&addr)).await;
+                        topic.links.dial_ended(addr.endpoint, lasted.unwrap_or_default(), Instant::now());
                     });
                     continue;
                 }
@@ -336,21 +345,56 @@ impl Topic {
         }
     }
 
-    /// Forgets the expired and judges a few old asks again.
+    /// Forgets the expired, judges a few old asks again, and those that were kept aside.
     async fn keep_swept(self: Arc<Self>) {
         while self.cancel.run_until_cancelled(sleep(SWEEP_INTERVAL)).await.is_some() {
-            let due = {
-                let mut book = self.book();
-                book.expire(self.check.now());
-                book.due_for_recheck(RECHECKS_PER_SWEEP)
-            };
-            for gossip in due {
-                if let Verdict::Stale(why) | Verdict::Bad(why) = self.judge(&gossip).await {
-                    let hash = struct_hash(&gossip.ask.value);
-                    tracing::debug!(ask = %hash, why, "ask dropped");
-                    self.book().drop_ask(hash);
-                }
+            self.cancel.run_until_cancelled(self.sweep()).await;
+        }
+    }
+
+    async fn sweep(&self) {
+        let now = self.check.now();
+        let (due, deferred) = {
+            let mut book = self.book();
+            book.expire(now);
+            (book.due_for_recheck(RECHECKS_PER_SWEEP), book.take_deferred())
+        };
+        for gossip in due {
+            if let Verdict::Stale(why) | Verdict::Bad(why) = self.judge(&gossip).await {
+                let hash = struct_hash(&gossip.ask.value);
+                tracing::debug!(ask = %hash, why, "ask dropped");
+                self.book().drop_ask(hash);
             }
         }
+        for ask in deferred {
+            let sight = self.book().sight(&ask.gossip, now);
+            if sight != Sight::New {
+                continue;
+            }
+            match self.judge(&ask.gossip).await {
+                Verdict::Good => self.keep(ask.gossip, ask.origin),
+                Verdict::Stale(_) | Verdict::Unknown(_) => self.book().defer(ask),
+                Verdict::Bad(_) => self.book().refuse(&ask.gossip),
+            }
+        }
+    }
+}
+
+/// Marks an ask as being judged, also if the judging is cancelled.
+struct Judging<'a> {
+    topic: &'a Topic,
+    gossip: &'a AskGossip,
+}
+
+impl<'a> Judging<'a> {
+    fn begin(topic: &'a Topic, gossip: &'a AskGossip) -> Self {
+        topic.book().begin_judging(gossip);
+        Self { topic, gossip }
+    }
+}
+
+impl Drop for Judging<'_> {
+    fn drop(&mut self) {
+        self.topic.book().end_judging(self.gossip);
     }
 }

@@ -6,6 +6,7 @@ mod transfer;
 
 use std::{
     collections::HashMap,
+    hash::Hash,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
 };
@@ -16,12 +17,16 @@ use rialto_protocol::{
     wire::{BlobRef, PeerAddr},
 };
 use tokio::{
-    sync::{OwnedMutexGuard, Semaphore},
+    sync::{OwnedSemaphorePermit, Semaphore},
     task::spawn_blocking,
 };
 
 pub(crate) use self::transfer::Server;
-use crate::{error::NetError, limits::MAX_FETCHES, node::Dialer};
+use crate::{
+    error::NetError,
+    limits::{MAX_FETCHES, MAX_FETCHES_PER_PEER},
+    node::Dialer,
+};
 use store::{Pin, Store};
 
 /// A blob on disk. While a handle lives, the file stays.
@@ -54,8 +59,9 @@ impl Blob {
 pub struct Blobs {
     store: Arc<Store>,
     dialer: Dialer,
-    fetches: Arc<Semaphore>,
-    flights: Flights,
+    fetches: Lanes<()>,
+    fetches_by_peer: Lanes<B256>,
+    flights: Lanes<(B256, B256)>,
 }
 
 impl Blobs {
@@ -64,7 +70,13 @@ impl Blobs {
     }
 
     pub(crate) fn new(store: Arc<Store>, dialer: Dialer) -> Self {
-        Self { store, dialer, fetches: Arc::new(Semaphore::new(MAX_FETCHES)), flights: Flights::default() }
+        Self {
+            store,
+            dialer,
+            fetches: Lanes::new(MAX_FETCHES),
+            fetches_by_peer: Lanes::new(MAX_FETCHES_PER_PEER),
+            flights: Lanes::new(1),
+        }
     }
 
     pub(crate) fn server(&self) -> Server {
@@ -134,12 +146,14 @@ impl Blobs {
         }
         // One transfer of a blob from a peer at a time; those who waited find it here. Other peers'
         // transfers of it run beside, so that a slow peer holds up nobody else.
-        let flight = self.flights.enter((B256::from(blob.hash), peer.endpoint)).await;
+        let flight = self.flights.enter((B256::from(blob.hash), peer.endpoint)).await?;
         if let Some(found) = self.get(blob) {
             return Ok(found);
         }
-        let permit = self.fetches.clone().acquire_owned().await.map_err(|_| NetError::NodeClosed)?;
-        let pin = transfer::fetch(&self.store, &self.dialer, peer, blob, Arc::new((flight, permit))).await?;
+        let one_of_peer = self.fetches_by_peer.enter(peer.endpoint).await?;
+        let one_of_all = self.fetches.enter(()).await?;
+        let turns = Arc::new((flight, one_of_peer, one_of_all));
+        let pin = transfer::fetch(&self.store, &self.dialer, peer, blob, turns).await?;
         Ok(Blob(Arc::new(pin)))
     }
 }
@@ -155,35 +169,64 @@ async fn blocking<T: Send + 'static>(
     }
 }
 
-type FlightKey = (B256, B256);
-type Lane = Arc<tokio::sync::Mutex<()>>;
-
-/// One lane per (blob, peer), there only while somebody is in it.
-#[derive(Clone, Default)]
-struct Flights(Arc<Mutex<HashMap<FlightKey, Lane>>>);
-
-/// A turn in a lane.
-struct Flight {
-    flights: Flights,
-    key: FlightKey,
-    turn: Option<OwnedMutexGuard<()>>,
+/// So many turns at once for each key; a lane is there only while somebody is in it.
+#[derive(Clone)]
+struct Lanes<K: Copy + Eq + Hash> {
+    width: usize,
+    open: Arc<Mutex<HashMap<K, Arc<Semaphore>>>>,
 }
 
-impl Flights {
-    async fn enter(&self, key: FlightKey) -> Flight {
-        let lane = self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(key).or_default().clone();
-        let mut flight = Flight { flights: self.clone(), key, turn: None };
-        flight.turn = Some(lane.lock_owned().await);
-        flight
+/// A turn in a lane.
+struct Turn<K: Copy + Eq + Hash> {
+    lanes: Lanes<K>,
+    key: K,
+    permit: Option<OwnedSemaphorePermit>,
+}
+
+impl<K: Copy + Eq + Hash> Lanes<K> {
+    fn new(width: usize) -> Self {
+        Self { width, open: Arc::default() }
+    }
+
+    async fn enter(&self, key: K) -> Result<Turn<K>, NetError> {
+        let lane = {
+            let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+            open.entry(key).or_insert_with(|| Arc::new(Semaphore::new(self.width))).clone()
+        };
+        // Made before waiting, so that a cancelled wait cleans up too.
+        let mut turn = Turn { lanes: self.clone(), key, permit: None };
+        turn.permit = Some(lane.acquire_owned().await.map_err(|_| NetError::NodeClosed)?);
+        Ok(turn)
     }
 }
 
-impl Drop for Flight {
+impl<K: Copy + Eq + Hash> Drop for Turn<K> {
     fn drop(&mut self) {
-        self.turn = None;
-        let mut lanes = self.flights.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if lanes.get(&self.key).is_some_and(|lane| Arc::strong_count(lane) == 1) {
-            lanes.remove(&self.key);
+        self.permit = None;
+        let mut open = self.lanes.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if open.get(&self.key).is_some_and(|lane| Arc::strong_count(lane) == 1) {
+            open.remove(&self.key);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures::FutureExt;
+
+    #[tokio::test]
+    async fn lanes_take_turns_and_vanish() {
+        let lanes = Lanes::new(1);
+        let first = lanes.enter(1).await.unwrap();
+        assert!(lanes.enter(2).now_or_never().is_some(), "another lane");
+        let mut second = Box::pin(lanes.enter(1));
+        assert!((&mut second).now_or_never().is_none());
+        assert!(lanes.enter(1).now_or_never().is_none(), "cancelled");
+        drop(first);
+        let second = second.await.unwrap();
+        assert_eq!(lanes.open.lock().unwrap().len(), 1);
+        drop(second);
+        assert!(lanes.open.lock().unwrap().is_empty());
     }
 }

@@ -1,7 +1,7 @@
 //! Moving blobs: the client names hash, size and offset; the server answers with the bytes from there
 //! on, or closes with a code. The client believes nothing: it bounds, counts and hashes.
 
-use std::{io::SeekFrom, sync::Arc};
+use std::{io::SeekFrom, sync::Arc, time::Duration};
 
 use bytes::BytesMut;
 use iroh::endpoint::{Connection, ReadError, RecvStream, SendStream, WriteError};
@@ -12,19 +12,18 @@ use rialto_protocol::{
 use tokio::{
     fs::File,
     io::{AsyncReadExt, AsyncSeekExt},
-    sync::OwnedSemaphorePermit,
     time::{sleep, timeout},
 };
 
 use super::{
-    Flight, blocking,
+    Turn, blocking,
     store::{Partial, Pin, Store},
 };
 use crate::{
     error::{CloseCode, CloseReason, NetError},
     limits::{
         BUSY_PAUSE, CHUNK_BYTES, FIRST_MESSAGE_TIMEOUT, LINGER_TIMEOUT, MAX_BUSY_RETRIES, MAX_SERVES,
-        MAX_SERVES_PER_PEER, STALL_TIMEOUT,
+        MAX_SERVES_PER_PEER, MIN_BLOB_BYTES_PER_SECOND, STALL_TIMEOUT,
     },
     node::{Dialer, Purpose, accept_stream, open_stream},
     slots::Slots,
@@ -49,8 +48,9 @@ fn decode_request(bytes: &[u8; REQUEST_BYTES]) -> Option<(BlobRef, u64)> {
     (offset <= blob.size).then_some((blob, offset))
 }
 
-/// The right to transfer: the lane of this blob and peer, and a place under the limit.
-pub(super) type Turn = Arc<(Flight, OwnedSemaphorePermit)>;
+/// The right to transfer: the only download of this blob from this peer, one of few from this peer, one
+/// of many in all.
+pub(super) type Turns = Arc<(Turn<(B256, B256)>, Turn<B256>, Turn<()>)>;
 
 /// Fetches a blob, being patient with a busy peer and starting over once if what an earlier cut left
 /// behind turns out to be wrong.
@@ -59,19 +59,24 @@ pub(super) async fn fetch(
     dialer: &Dialer,
     peer: &PeerAddr,
     blob: BlobRef,
-    turn: Turn,
+    turns: Turns,
 ) -> Result<Pin, NetError> {
     let mut busy = 0;
     loop {
-        let (store, key, turn) = (store.clone(), peer.endpoint, turn.clone());
-        let download = blocking(move || Ok(Download { partial: store.partial(key, blob)?, _turn: turn })).await?;
-        let resumed = download.partial.received() > 0;
-        match download.run(dialer, peer, blob).await {
+        let (store, key, turns) = (store.clone(), peer.endpoint, turns.clone());
+        let download = blocking(move || Ok(Download { partial: store.partial(key, blob)?, _turns: turns })).await?;
+        let received = download.partial.received();
+        let patience = patience(blob.size - received);
+        let result = match timeout(patience, download.run(dialer, peer, blob)).await {
+            Ok(result) => result,
+            Err(_) => Err(NetError::BlobCut { received, size: blob.size, reason: "far too slow".into() }),
+        };
+        match result {
             Err(NetError::BlobBusy) if busy < MAX_BUSY_RETRIES => {
                 busy += 1;
                 sleep(BUSY_PAUSE).await;
             }
-            Err(NetError::BlobWrong(_)) if resumed => {
+            Err(NetError::BlobWrong(_)) if received > 0 => {
                 tracing::info!(peer = %peer.endpoint, blob = %B256::from(blob.hash), "blob restarted from zero");
             }
             result => return result,
@@ -79,11 +84,16 @@ pub(super) async fn fetch(
     }
 }
 
+/// Longest time for this many bytes.
+fn patience(bytes: u64) -> Duration {
+    STALL_TIMEOUT + Duration::from_secs(bytes / MIN_BLOB_BYTES_PER_SECOND)
+}
+
 /// A download in progress. It moves into the disk threads whole, so that even if the caller goes away,
 /// nobody else touches the file before the last write is done.
 struct Download {
     partial: Partial,
-    _turn: Turn,
+    _turns: Turns,
 }
 
 impl Download {
@@ -125,7 +135,7 @@ impl Download {
         }
         CloseCode::Done.close(&connection);
         blocking(move || {
-            let Self { partial, _turn } = self;
+            let Self { partial, _turns } = self;
             partial.finish()
         })
         .await
@@ -190,7 +200,11 @@ impl Server {
         }
         let Some((blob, offset)) = decode_request(&request) else { return CloseCode::BadMessage.close(&connection) };
         let Some(pin) = self.store.get_for(peer, blob) else { return CloseCode::Denied.close(&connection) };
-        if let Err(error) = send_file(&mut send, &pin, offset).await {
+        let sent = match timeout(patience(blob.size - offset), send_file(&mut send, &pin, offset)).await {
+            Ok(sent) => sent,
+            Err(_) => Err("the peer is far too slow".into()),
+        };
+        if let Err(error) = sent {
             tracing::debug!(%peer, blob = %B256::from(blob.hash), error, "blob not served to the end");
             return CloseCode::Timeout.close(&connection);
         }

@@ -4,7 +4,7 @@ use std::{
     collections::BTreeSet,
     sync::{
         Arc,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
 };
 
@@ -28,11 +28,13 @@ pub fn topic() -> B256 {
 pub struct Checker {
     now: AtomicU64,
     asked: AtomicUsize,
+    /// What was stale or unknown is good by now.
+    caught_up: AtomicBool,
 }
 
 impl Checker {
     pub fn new() -> Arc<Self> {
-        Arc::new(Self { now: AtomicU64::new(NOW), asked: AtomicUsize::new(0) })
+        Arc::new(Self { now: AtomicU64::new(NOW), asked: AtomicUsize::new(0), caught_up: AtomicBool::new(false) })
     }
 }
 
@@ -45,6 +47,7 @@ impl AskCheck for Checker {
         self.asked.fetch_add(1, Ordering::Relaxed);
         Box::pin(ready(match ask.signature[0] {
             0 => Verdict::Good,
+            1 | 3 if self.caught_up.load(Ordering::Relaxed) => Verdict::Good,
             1 => Verdict::Stale("no deposit".into()),
             2 => Verdict::Bad("signature".into()),
             _ => Verdict::Unknown("chain away".into()),
@@ -180,6 +183,20 @@ async fn bad_asks_stop_at_the_first_honest_node() {
     assert_eq!(salts(&honest.stream.live()), [4].into());
     assert_eq!(salts(&behind.stream.live()), [4].into());
     assert_eq!(behind.checker.asked.load(Ordering::Relaxed), 1, "the bad ones never got that far");
+}
+
+#[tokio::test]
+async fn an_ask_ahead_of_the_chain_is_taken_later() {
+    let mut node = member(1, vec![]).await;
+    let (early, publisher) = forwarder_of_bad(3, vec![node.home.addr()], NOW).await;
+    for truth in [1, 2, 3] {
+        publisher.publish(ask(early.addr(), 9, truth, truth as u8)).await.unwrap();
+    }
+    until(|| node.checker.asked.load(Ordering::Relaxed) >= 3).await;
+    assert_eq!(node.stream.live(), vec![]);
+    node.checker.caught_up.store(true, Ordering::Relaxed);
+    let taken = [next(&mut node).await, next(&mut node).await];
+    assert_eq!(salts(&taken), [1, 3].into(), "but what was bad stays bad");
 }
 
 #[tokio::test]
