@@ -257,6 +257,10 @@ impl<'a> Gate<'a> {
                 module.at_most("element segments", count(section), MAX_SEGMENTS.into())
             }
             Payload::DataSection(section) => module.at_most("data segments", count(section), MAX_SEGMENTS.into()),
+            Payload::TableSection(section) if count(section) > 1 => Err(Place::Section("table").feature(REFERENCES)),
+            Payload::MemorySection(section) if count(section) > 1 => {
+                Err(Place::Section("memory").feature(explain(WasmFeatures::MULTI_MEMORY)))
+            }
             _ => Ok(()),
         }
     }
@@ -295,9 +299,7 @@ impl<'a> Gate<'a> {
                     let ty = reject(table, place)?.ty;
                     place.at_most("table entries", ty.initial, MAX_TABLE_ENTRIES)?;
                     let maximum = ty.maximum.map(|most| most.min(MAX_TABLE_ENTRIES) as u32);
-                    if module.table.replace((ty.initial as u32, maximum)).is_some() {
-                        return Err(place.feature(REFERENCES));
-                    }
+                    module.table = Some((ty.initial as u32, maximum));
                 }
             }
             Payload::MemorySection(section) => {
