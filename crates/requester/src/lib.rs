@@ -1,7 +1,36 @@
 //! Buys compute: matching, ordering, verifying, paying.
 //!
-//! [`core`] decides, without IO: plain data and `handle(now, event) -> effects`. The service performs the
+//! [`core`] decides, without IO: plain data and `handle(now, event) -> effects`. [`service`] performs the
 //! effects with the chain, the network and this machine's engine, and keeps the journal.
+//!
+//! ```no_run
+//! # async fn example(config: rialto_requester::RequesterConfig, chain: rialto_chain::Chain, node: rialto_net::Node,
+//! #     engine: rialto_exec::Engine, wasm: bytes::Bytes, inputs: Vec<bytes::Bytes>) -> Result<(), Box<dyn std::error::Error>> {
+//! use rialto_requester::{Job, Policy, Requester};
+//!
+//! let requester = Requester::start(config, chain, node, engine).await?;
+//! let job = Job { policy: Policy::Replicate { n: 2 }, ..Job::new(wasm, inputs) };
+//! let handle = requester.submit(job).await?;
+//! let mut events = handle.events();
+//! while let Some(event) = events.next().await {
+//!     // tell the story
+//! #   let _ = event;
+//! }
+//! let report = handle.wait().await?;
+//! # let _ = report;
+//! # Ok(()) }
+//! ```
 #![cfg_attr(test, allow(clippy::unwrap_used))]
+#![forbid(unsafe_code)]
 
 pub mod core;
+pub mod service;
+
+pub use core::{
+    Excluded, JobError, JobEvent, JobId, NoMatch, Outcome, Patience, Plan, Policy, Progress, ProviderReport,
+    ProviderStatus, TxNote, Why, WrongTask,
+};
+pub use service::{
+    Content, Evidence, Job, JobEvents, JobHandle, JobReport, Output, Requester, RequesterConfig, RequesterError,
+    TaskOutcome,
+};

@@ -69,7 +69,7 @@ pub struct Config {
 pub struct Patience {
     /// For as many offers as the job wants, before taking what there is.
     pub asks: u64,
-    /// For a connection and its welcome.
+    /// For a connection and its welcome: the provider has to see the deal on chain first.
     pub connect: u64,
     /// For any sign of life on a deal with unanswered orders. Slow tasks get longer.
     pub stall: u64,

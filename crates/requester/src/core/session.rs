@@ -291,7 +291,8 @@ impl Core {
             if known.status != OrderStatus::Open {
                 continue;
             }
-            if known.order.seq >= next_seq {
+            // A closing voucher settles what the provider never saw.
+            if known.order.seq >= next_seq && !(known.cancelled && deal.closing.is_some()) {
                 let first = self.state.jobs[&known.job].batches[known.batch as usize].first;
                 resend.push(Outgoing::Order { job: known.job, first, order: known.order.clone() });
             }

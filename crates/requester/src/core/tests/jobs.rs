@@ -130,8 +130,8 @@ fn work_of_providers_that_fall_away_goes_elsewhere() {
         if manner != Manner::Dies(3) {
             assert_eq!(status(&summary, 1).earned, 0, "{manner:?}");
         }
-        // The silent and the dead are overtaken by duplicates before patience with them is over.
-        if !matches!(manner, Manner::Silent | Manner::Dies(_)) {
+        // The others are overtaken by duplicates before patience with them is over.
+        if matches!(manner, Manner::BadRoot | Manner::BadFee | Manner::BadOutputs | Manner::Forges) {
             assert!(matches!(status(&summary, 1).status, ProviderStatus::Dropped { .. }), "{manner:?}");
             assert!(has(&world, |event| matches!(event, JobEvent::ProviderDropped { .. })), "{manner:?}");
         }

@@ -1,0 +1,70 @@
+//! Gossip of asks: judging those that pass through, and those we may buy from.
+
+use alloy_sol_types::Eip712Domain;
+use futures::future::BoxFuture;
+use rialto_chain::Chain;
+use rialto_net::{AskCheck, AskStream, Verdict};
+use rialto_protocol::{
+    pricing::{BPS, share},
+    types::{Ask, digest},
+    wire::Signed,
+};
+use tokio::sync::mpsc;
+
+use super::{clock::Clock, driver::Input};
+use crate::core::{Event, Offer};
+
+/// Judges asks by what the chain says.
+pub(crate) struct ChainCheck {
+    pub chain: Chain,
+    pub clock: Clock,
+    pub domain: Eip712Domain,
+}
+
+impl AskCheck for ChainCheck {
+    fn now(&self) -> u64 {
+        self.clock.now()
+    }
+
+    fn check<'a>(&'a self, ask: &'a Signed<Ask>) -> BoxFuture<'a, Verdict> {
+        Box::pin(self.judge(ask))
+    }
+}
+
+impl ChainCheck {
+    async fn judge(&self, signed: &Signed<Ask>) -> Verdict {
+        let ask = &signed.value;
+        if ask.from >= ask.to || ask.minBudget > ask.maxBudget || ask.latePenaltyBps > BPS {
+            return Verdict::Bad("terms that the market refuses".into());
+        }
+        let Some(needed) = share(ask.minBudget, ask.collateralBps) else {
+            return Verdict::Bad("collateral beyond 128 bits".into());
+        };
+        let digest = digest(ask, &self.domain);
+        match self.chain.is_valid_signature(ask.provider, digest, &signed.signature).await {
+            Ok(true) => {}
+            Ok(false) => return Verdict::Bad("not signed by its provider".into()),
+            Err(error) => return Verdict::Unknown(error.to_string()),
+        }
+        match futures::try_join!(self.chain.account(ask.provider), self.chain.ask_counter(ask.provider)) {
+            Ok((_, counter)) if counter != ask.counter => Verdict::Stale(format!("its counter is {counter}")),
+            Ok((balance, _)) if balance < needed => Verdict::Stale(format!("{balance} of {needed} deposited")),
+            Ok(_) => Verdict::Good,
+            Err(error) => Verdict::Unknown(error.to_string()),
+        }
+    }
+}
+
+/// Brings good asks to the driver, with what their providers hold.
+pub(crate) async fn listen(mut asks: AskStream, chain: Chain, inputs: mpsc::Sender<Input>) {
+    while let Some(gossip) = asks.next().await {
+        match chain.account(gossip.ask.value.provider).await {
+            Ok(deposit) => {
+                if inputs.send(Input::Event(Event::Heard(Offer::new(gossip, deposit)))).await.is_err() {
+                    return;
+                }
+            }
+            Err(error) => tracing::warn!(provider = %gossip.ask.value.provider, %error, "deposit not read"),
+        }
+    }
+}

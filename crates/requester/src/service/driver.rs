@@ -1,0 +1,356 @@
+//! The one task that owns the core: feeds it, and performs what it says, in order. It never waits for a peer,
+//! the chain or work: those run beside it and come back as events.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use alloy_sol_types::SolStruct;
+use rialto_chain::{Chain, EventBatch, Sender};
+use rialto_exec::Limits;
+use rialto_net::Node;
+use rialto_protocol::{
+    B256,
+    types::Voucher,
+    wire::{PeerAddr, Signed},
+};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::{MissedTickBehavior, interval},
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use super::{
+    chain::{self, Endings},
+    clock::Clock,
+    error::RequesterError,
+    job::{Evidence, Feed, JobReport, Output, TaskOutcome},
+    journal::{Journal, blocking},
+    library::Library,
+    session::{MAX_OUTBOUND_MESSAGES, Seal, Session},
+};
+use crate::core::{
+    Core, Effect, Event, JobEvent, JobId, JobSpec, NoMatch, Offer, Outgoing, Phase, Plan, Record, Source, Stored,
+    Summary, TaskResult,
+};
+
+/// Things that wait for the driver; whoever brings more waits.
+pub(crate) const MAX_INPUTS: usize = 1024;
+/// Events of a job kept for a slow watcher; older ones are lost to it.
+pub(crate) const MAX_WATCHED_EVENTS: usize = 16_384;
+/// How often the core is told the time.
+const TICK: Duration = Duration::from_millis(500);
+
+/// What comes to the driver.
+pub(crate) enum Input {
+    /// For the core.
+    Event(Event),
+    /// From a session, for the core, if it is still the deal's session.
+    Session { deal: B256, number: u64, event: Event },
+    /// A session is over.
+    SessionEnded { deal: B256, number: u64, why: String },
+    /// The chain moved.
+    Chain(EventBatch),
+    /// A job whose bytes are in the library.
+    Submit { spec: JobSpec, answer: oneshot::Sender<Arc<Feed>> },
+    /// Somebody wants to watch a job.
+    Watch { job: JobId, answer: oneshot::Sender<Option<Arc<Feed>>> },
+    /// Somebody asks what a job would cost.
+    Quote { spec: JobSpec, answer: oneshot::Sender<Result<Plan, NoMatch>> },
+    /// Somebody wants to see the order book.
+    Offers(oneshot::Sender<Vec<Offer>>),
+    /// Somebody wants to know the jobs.
+    Jobs(oneshot::Sender<Vec<JobId>>),
+}
+
+pub(crate) struct Driver {
+    pub core: Core,
+    pub clock: Clock,
+    pub chain: Chain,
+    pub sender: Sender,
+    pub node: Node,
+    pub journal: Journal,
+    pub library: Arc<Library>,
+    pub seal: Seal,
+    pub first_block: u64,
+    pub inputs: mpsc::Sender<Input>,
+    pub cancel: CancellationToken,
+    pub tasks: TaskTracker,
+    pub feeds: HashMap<JobId, Arc<Feed>>,
+    pub sessions: HashMap<B256, Open>,
+    pub next_session: u64,
+    pub endings: Endings,
+}
+
+/// A session as the driver knows it.
+pub(crate) struct Open {
+    number: u64,
+    /// `None`: the provider was too slow; the session is ending.
+    outbound: Option<mpsc::Sender<Outgoing>>,
+}
+
+impl Driver {
+    /// Runs until cancelled, or until the journal can't be written.
+    pub async fn run(mut self, mut inputs: mpsc::Receiver<Input>) -> Result<(), RequesterError> {
+        self.start().await?;
+        let mut ticks = interval(TICK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        let cancel = self.cancel.clone();
+        loop {
+            let input = tokio::select! {
+                biased;
+                () = cancel.cancelled() => return Ok(()),
+                _ = ticks.tick() => Input::Event(Event::Tick),
+                input = inputs.recv() => match input {
+                    Some(input) => input,
+                    None => return Ok(()),
+                },
+            };
+            self.take(input).await?;
+        }
+    }
+
+    /// Takes up jobs that an earlier process left.
+    async fn start(&mut self) -> Result<(), RequesterError> {
+        let open = |phase: &Phase| !matches!(phase, Phase::Reported { .. });
+        let jobs = self.core.state().jobs.iter().filter(|(_, job)| open(&job.phase)).map(|(id, _)| *id);
+        for job in jobs.collect::<Vec<_>>() {
+            self.feeds.insert(job, Arc::new(Feed::new(MAX_WATCHED_EVENTS)));
+            if let Err(error) = self.library.load(job).await {
+                tracing::error!(%job, %error, "the job's files are gone: it is cancelled");
+                self.feed(Event::Cancel(job)).await?;
+            }
+        }
+        self.feed(Event::Started).await?;
+        self.beside(chain::follow(self.chain.clone(), self.first_block, self.inputs.clone()));
+        Ok(())
+    }
+
+    async fn take(&mut self, input: Input) -> Result<(), RequesterError> {
+        match input {
+            Input::Event(event) => self.feed(event).await?,
+            Input::Session { deal, number, event } => {
+                if self.sessions.get(&deal).is_some_and(|open| open.number == number) {
+                    self.feed(event).await?;
+                }
+            }
+            Input::SessionEnded { deal, number, why } => {
+                if self.sessions.get(&deal).is_some_and(|open| open.number == number) {
+                    self.sessions.remove(&deal);
+                    tracing::debug!(%deal, why, "session over");
+                    self.feed(Event::Disconnected { deal, why }).await?;
+                }
+            }
+            Input::Chain(batch) => {
+                self.clock.chain_says(batch.time);
+                chain::announced(&batch).for_each(|peer| self.node.add_bootstrap(peer));
+                for event in self.endings.take(&batch, self.chain.confirmations()) {
+                    self.feed(event).await?;
+                }
+            }
+            Input::Submit { spec, answer } => {
+                let feed = Arc::new(Feed::new(MAX_WATCHED_EVENTS));
+                self.feeds.insert(spec.id, feed.clone());
+                let _ = answer.send(feed);
+                self.feed(Event::Submit(spec)).await?;
+            }
+            Input::Watch { job, answer } => {
+                let _ = answer.send(self.feeds.get(&job).cloned());
+            }
+            Input::Quote { spec, answer } => {
+                let _ = answer.send(self.core.quote(self.clock.now(), &spec));
+            }
+            Input::Offers(answer) => {
+                let _ = answer.send(self.core.book().offers().cloned().collect());
+            }
+            Input::Jobs(answer) => {
+                let _ = answer.send(self.core.state().jobs.keys().copied().collect());
+            }
+        }
+        Ok(())
+    }
+
+    /// One event through the core, and everything that follows from it.
+    async fn feed(&mut self, event: Event) -> Result<(), RequesterError> {
+        for effect in self.core.handle(self.clock.now(), event) {
+            if let Effect::Persist(records) = effect {
+                for record in &records {
+                    if let Record::Forgotten { job } = record {
+                        self.feeds.remove(job);
+                        self.library.discard(*job).await;
+                    }
+                }
+                let journal = self.journal.clone();
+                blocking(move || journal.append(&records)).await?;
+            } else {
+                self.perform(effect)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn perform(&mut self, effect: Effect) -> Result<(), RequesterError> {
+        match effect {
+            Effect::Persist(_) => unreachable!("written by `feed`"),
+            Effect::Connect { deal, peer } => self.connect(deal, peer),
+            Effect::Hangup { deal } => drop(self.sessions.remove(&deal)),
+            Effect::Send { deal, message } => self.post(deal, message),
+            Effect::CheckSignature { check, signer, digest, signature } => {
+                let chain = self.chain.clone();
+                self.answer(async move {
+                    let valid = chain.is_valid_signature(signer, digest, &signature).await.unwrap_or_else(|error| {
+                        tracing::warn!(%signer, %error, "wallet not asked");
+                        false
+                    });
+                    Event::SignatureChecked { check, valid }
+                });
+            }
+            Effect::Store { deal, order, results, outputs } => {
+                let Some(known) = self.core.state().deals.get(&deal) else { return Ok(()) };
+                let (job, peer, library) = (known.job, known.peer().clone(), self.library.clone());
+                self.answer(async move {
+                    let storing = async { library.store(job, order, &peer, results, outputs).await };
+                    let result: Stored = storing.await;
+                    Event::Stored { order, result }
+                });
+            }
+            Effect::RunLocally { job, batch, tasks } => {
+                let Some(known) = self.core.state().jobs.get(&job) else { return Ok(()) };
+                let spec = &known.spec;
+                let limits = Limits { fuel: spec.fuel_limit, out_bytes: spec.out_limit, max_pages: spec.max_pages };
+                let library = self.library.clone();
+                self.answer(async move {
+                    let result = library.run(job, limits, tasks).await.map_err(|error| error.to_string());
+                    Event::RanLocally { job, batch, result }
+                });
+            }
+            Effect::Transact { intent, call } => {
+                self.beside(chain::transact(self.sender.clone(), intent, call, self.inputs.clone()));
+            }
+            Effect::Release { deal } => self.library.release(deal),
+            Effect::Tell { job, event } => {
+                if !matches!(event, JobEvent::Progress(_)) {
+                    tracing::info!(%job, ?event, "requester");
+                }
+                if let Some(feed) = self.feeds.get(&job) {
+                    // Nobody has to watch.
+                    let _ = feed.events.send(event);
+                }
+            }
+            Effect::Finished(summary) => self.finished(*summary)?,
+        }
+        Ok(())
+    }
+
+    fn connect(&mut self, deal: B256, peer: PeerAddr) {
+        let number = self.next_session;
+        self.next_session += 1;
+        let (outbound, queue) = mpsc::channel(MAX_OUTBOUND_MESSAGES);
+        self.sessions.insert(deal, Open { number, outbound: Some(outbound) });
+        let session = Session {
+            deal,
+            number,
+            peer,
+            node: self.node.clone(),
+            seal: self.seal.clone(),
+            library: self.library.clone(),
+            inputs: self.inputs.clone(),
+        };
+        let (inputs, task) = (self.inputs.clone(), self.beside(session.run(queue)));
+        self.beside(async move {
+            // However it ended, a panic included.
+            let why = match task.await {
+                Ok(Some(why)) => why,
+                Ok(None) => return,
+                Err(error) => error.to_string(),
+            };
+            let _ = inputs.send(Input::SessionEnded { deal, number, why }).await;
+        });
+    }
+
+    /// Posts a message; a provider that does not take them loses its session, not our memory.
+    fn post(&mut self, deal: B256, message: Outgoing) {
+        let Some(open) = self.sessions.get_mut(&deal) else { return };
+        if open.outbound.as_ref().is_some_and(|outbound| outbound.try_send(message).is_err()) {
+            open.outbound = None;
+        }
+    }
+
+    fn finished(&mut self, summary: Summary) -> Result<(), RequesterError> {
+        let job = summary.job;
+        let report = Arc::new(self.report(summary)?);
+        self.library.close(job);
+        if let Some(feed) = self.feeds.get(&job) {
+            feed.report.send_replace(Some(report));
+        }
+        Ok(())
+    }
+
+    fn report(&self, summary: Summary) -> Result<JobReport, RequesterError> {
+        let job = summary.job;
+        let mut evidence = Evidence::default();
+        let mut deals = 0;
+        if let Some(known) = self.core.state().jobs.get(&job) {
+            deals = known.deals.len() as u32;
+            for deal in known.deals.iter().filter_map(|deal| self.core.state().deals.get(deal)) {
+                let orders = deal.orders.iter().filter_map(|order| self.core.state().orders.get(order));
+                for order in orders {
+                    evidence.orders.push(self.sign(&order.order)?);
+                    evidence.acks.extend(order.ack.clone());
+                    evidence.receipts.extend(order.receipt.clone());
+                }
+                let voucher: Option<Signed<Voucher>> =
+                    deal.voucher.as_ref().map(|voucher| self.sign(voucher)).transpose()?;
+                evidence.vouchers.extend(voucher);
+            }
+        }
+        let outcome = |(task, result): (u32, Option<TaskResult>)| {
+            result.map(|result| TaskOutcome {
+                halted: result.halted,
+                votes: result.votes,
+                output: self.output(job, task, &result),
+            })
+        };
+        Ok(JobReport {
+            job,
+            outcome: summary.outcome,
+            tasks: (0..).zip(summary.tasks).map(outcome).collect(),
+            providers: summary.providers,
+            requester_paid: summary.requester_paid,
+            deals,
+            transactions: summary.transactions,
+            progress: summary.progress,
+            evidence,
+            folder: self.library.folder(job),
+        })
+    }
+
+    fn output(&self, job: JobId, task: u32, result: &TaskResult) -> Output {
+        let len = result.halted.out_len;
+        match result.source {
+            Source::Order { order, offset } => Output { path: self.library.order_output(job, order), offset, len },
+            Source::Local => Output { path: self.library.local_output(job, task), offset: 0, len },
+        }
+    }
+
+    /// The signature that was given before: signing is deterministic.
+    fn sign<T: SolStruct + Clone>(&self, value: &T) -> Result<Signed<T>, RequesterError> {
+        self.seal.sign(value.clone())
+    }
+
+    /// Starts a task whose result is an event.
+    fn answer(&self, task: impl Future<Output = Event> + Send + 'static) {
+        let inputs = self.inputs.clone();
+        self.beside(async move {
+            let event = task.await;
+            let _ = inputs.send(Input::Event(event)).await;
+        });
+    }
+
+    /// Starts a task that ends with the service; `None` if that came first.
+    fn beside<T: Send + 'static>(
+        &self,
+        task: impl Future<Output = T> + Send + 'static,
+    ) -> tokio::task::JoinHandle<Option<T>> {
+        let cancel = self.cancel.clone();
+        self.tasks.spawn(async move { cancel.run_until_cancelled(task).await })
+    }
+}

@@ -1,0 +1,394 @@
+//! The bytes of jobs: programs and inputs as blobs for providers, outputs in the job's folder, and running
+//! tasks on this machine.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    io::{Read, Write},
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use bytes::Bytes;
+use rialto_exec::{Engine, Limits, Program, SharedData};
+use rialto_machine::{
+    input::{self, HalfHasher, MAX_HALF_BYTES},
+    limits::MAX_FUEL,
+};
+use rialto_net::{Blob, Node};
+use rialto_protocol::{
+    B256,
+    receipt::Halted,
+    wire::{BlobRef, MAX_INLINE_BYTES, Payload, PeerAddr},
+};
+
+use super::{
+    error::RequesterError,
+    job::{Content, Job, outputs_folder},
+    journal::blocking,
+};
+use crate::core::{JobError, JobId, Stored, verify::OutputCheck};
+
+/// Largest program, bytes.
+const MAX_PROGRAM_BYTES: u64 = 64 << 20;
+/// All tasks' own inputs of a job, bytes: they stay in memory while it runs.
+const MAX_TASK_BYTES: u64 = 1 << 30;
+/// Piece in which files are read.
+const PIECE_BYTES: usize = 256 << 10;
+
+/// All jobs' bytes.
+pub(crate) struct Library {
+    node: Node,
+    engine: Engine,
+    jobs: Mutex<HashMap<JobId, Arc<Shelf>>>,
+    /// Blobs that a deal's provider may fetch.
+    grants: Mutex<HashMap<B256, (B256, BTreeSet<BlobRef>)>>,
+    root: PathBuf,
+}
+
+/// The bytes of one job. While it is held, its blobs stay.
+struct Shelf {
+    program: Blob,
+    shared: Option<Blob>,
+    tasks: Vec<Bytes>,
+}
+
+/// What an order carries.
+pub(crate) struct Carried {
+    pub program: BlobRef,
+    pub shared: Option<BlobRef>,
+    pub inputs: Payload,
+}
+
+/// A job that was looked at: what the core needs to know of its bytes.
+pub(crate) struct Known {
+    pub program: B256,
+    pub inputs: Vec<B256>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Every critical section is a single map operation: a panic leaves nothing half-done.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Library {
+    pub fn new(root: PathBuf, node: Node, engine: Engine) -> Self {
+        Self { node, engine, jobs: Mutex::default(), grants: Mutex::default(), root }
+    }
+
+    /// A job's folder.
+    pub fn folder(&self, job: JobId) -> PathBuf {
+        self.root.join(job.to_string())
+    }
+
+    /// Checks a job's bytes and keeps them: on disk, so that the job survives a restart.
+    pub async fn take(&self, id: JobId, job: &Job) -> Result<Known, RequesterError> {
+        if job.limits.fuel > MAX_FUEL as u64 {
+            return Err(JobError::FuelLimit.into());
+        }
+        let task_bytes = job.tasks.iter().map(|task| task.len() as u64).sum();
+        at_most("task inputs", task_bytes, MAX_TASK_BYTES)?;
+        let folder = self.folder(id);
+        let wasm = read(&job.program, MAX_PROGRAM_BYTES, "program").await?;
+        let (engine, max_pages, bytes) = (self.engine.clone(), job.limits.max_pages, wasm.clone());
+        let program = blocking(move || {
+            let program = engine.prepare(&bytes)?;
+            match program.min_pages() {
+                needed if needed > max_pages => Err(RequesterError::Memory { needed, limit: max_pages }),
+                _ => Ok(program.root()),
+            }
+        })
+        .await?;
+        let (shared, tasks, to) = (job.shared.clone(), job.tasks.clone(), folder.clone());
+        let inputs = blocking(move || write_job(&to, &wasm, shared.as_ref(), &tasks)).await?;
+        self.load(id).await?;
+        Ok(Known { program, inputs })
+    }
+
+    /// Takes up a job from its folder.
+    pub async fn load(&self, id: JobId) -> Result<(), RequesterError> {
+        let folder = self.folder(id);
+        let program = self.blob(&folder.join("program.wasm")).await?;
+        let shared = folder.join("shared.bin");
+        let shared = if shared.exists() { Some(self.blob(&shared).await?) } else { None };
+        let path = folder.join("tasks.bin");
+        let tasks = blocking(move || {
+            let bytes = std::fs::read(&path).map_err(RequesterError::file(&path))?;
+            let tasks: Vec<rialto_protocol::Bytes> =
+                postcard::from_bytes(&bytes).map_err(|error| RequesterError::Journal(error.to_string()))?;
+            Ok(tasks.into_iter().map(|task| task.0).collect())
+        })
+        .await?;
+        lock(&self.jobs).insert(id, Arc::new(Shelf { program, shared, tasks }));
+        Ok(())
+    }
+
+    /// Forgets a job that was not submitted after all, or is long over.
+    pub async fn discard(&self, id: JobId) {
+        self.close(id);
+        let folder = self.folder(id);
+        if let Err(error) = tokio::fs::remove_dir_all(&folder).await {
+            tracing::debug!(job = %id, %error, "job folder not removed");
+        }
+    }
+
+    /// The job needs its inputs no more; outputs stay.
+    pub fn close(&self, id: JobId) {
+        lock(&self.jobs).remove(&id);
+    }
+
+    async fn blob(&self, path: &Path) -> Result<Blob, RequesterError> {
+        let reference = self.node.blobs().put_file(path).await?;
+        let missing = || std::io::Error::other("the blob store lost it");
+        self.node.blobs().get(reference).ok_or_else(missing).map_err(RequesterError::file(path))
+    }
+
+    fn shelf(&self, job: JobId) -> Result<Arc<Shelf>, RequesterError> {
+        lock(&self.jobs).get(&job).cloned().ok_or(RequesterError::NoJob)
+    }
+
+    /// What an order of tasks `first .. first + count` carries. The deal's provider may fetch it.
+    pub async fn work(
+        &self,
+        job: JobId,
+        first: u32,
+        count: u32,
+        deal: B256,
+        peer: B256,
+    ) -> Result<Carried, RequesterError> {
+        let shelf = self.shelf(job)?;
+        let tasks = &shelf.tasks[first as usize..][..count as usize];
+        let tasks: Vec<_> = tasks.iter().cloned().map(rialto_protocol::Bytes).collect();
+        let bytes = postcard::to_stdvec(&tasks).map_err(|error| RequesterError::Journal(error.to_string()))?;
+        let inputs = if bytes.len() <= MAX_INLINE_BYTES {
+            Payload::Inline(bytes.into())
+        } else {
+            Payload::Blob(self.node.blobs().put_bytes(bytes).await?)
+        };
+        let (program, shared) = (shelf.program.reference(), shelf.shared.as_ref().map(Blob::reference));
+        let blob = if let Payload::Blob(blob) = inputs { Some(blob) } else { None };
+        for blob in [Some(program), shared, blob].into_iter().flatten() {
+            self.node.blobs().allow(peer, blob)?;
+            lock(&self.grants).entry(deal).or_insert_with(|| (peer, BTreeSet::new())).1.insert(blob);
+        }
+        Ok(Carried { program, shared, inputs })
+    }
+
+    /// The deal is over: its provider has no more access, unless by another deal.
+    pub fn release(&self, deal: B256) {
+        let mut grants = lock(&self.grants);
+        let Some((peer, blobs)) = grants.remove(&deal) else { return };
+        for blob in blobs {
+            if !grants.values().any(|(other, held)| *other == peer && held.contains(&blob)) {
+                self.node.blobs().revoke(peer, blob);
+            }
+        }
+    }
+
+    /// File of an order's outputs.
+    pub fn order_output(&self, job: JobId, order: B256) -> PathBuf {
+        outputs_folder(&self.folder(job)).join(format!("{order}.bin"))
+    }
+
+    /// File of a local run's output.
+    pub fn local_output(&self, job: JobId, task: u32) -> PathBuf {
+        outputs_folder(&self.folder(job)).join(format!("task-{task}.bin"))
+    }
+
+    /// Brings an order's outputs to disk, checking them against the results on the way.
+    pub async fn store(
+        &self,
+        job: JobId,
+        order: B256,
+        peer: &PeerAddr,
+        results: Vec<Halted>,
+        outputs: Payload,
+    ) -> Stored {
+        let Some(expected) = OutputCheck::expected_bytes(&results) else { return Stored::Wrong { task: 0 } };
+        let path = self.order_output(job, order);
+        let stored = match outputs {
+            Payload::Inline(bytes) => blocking(move || keep(&path, &results, &bytes[..])).await,
+            Payload::Blob(reference) if reference.size != expected => return Stored::Wrong { task: 0 },
+            Payload::Blob(reference) => match self.node.blobs().fetch(peer, reference, expected).await {
+                Err(error) => return Stored::Missing { why: error.to_string() },
+                Ok(blob) => {
+                    let stored = blocking(move || {
+                        let file = std::fs::File::open(blob.path()).map_err(RequesterError::file(blob.path()))?;
+                        keep(&path, &results, file)
+                    })
+                    .await;
+                    self.node.blobs().remove(reference);
+                    stored
+                }
+            },
+        };
+        stored.unwrap_or_else(|error| Stored::Missing { why: error.to_string() })
+    }
+
+    /// Runs tasks on this machine, (index, task, seed) each, and keeps their outputs.
+    pub async fn run(
+        &self,
+        job: JobId,
+        limits: Limits,
+        tasks: Vec<(u32, u32, u64)>,
+    ) -> Result<Vec<(u32, Halted)>, RequesterError> {
+        let shelf = self.shelf(job)?;
+        let (engine, wasm) = (self.engine.clone(), shelf.program.read().await?);
+        let program: Arc<Program> = blocking(move || Ok(engine.prepare(&wasm)?)).await?;
+        let shared = match &shelf.shared {
+            Some(blob) => SharedData::file(blob.path()).map_err(RequesterError::file(blob.path()))?,
+            None => SharedData::none(),
+        };
+        // The engine runs as many at a time as it has cores.
+        let runs = tasks.into_iter().map(|(index, task, seed)| {
+            let (engine, program, shared) = (self.engine.clone(), program.clone(), shared.clone());
+            let (input, path) = (shelf.tasks[task as usize].clone(), self.local_output(job, task));
+            blocking(move || {
+                let outcome = engine.run(&program, &input, &shared, &limits, seed)?;
+                write(&path, |file| file.write_all(&outcome.output))?;
+                Ok((index, outcome.halted))
+            })
+        });
+        futures::future::try_join_all(runs).await
+    }
+}
+
+fn at_most(what: &'static str, bytes: u64, limit: u64) -> Result<(), RequesterError> {
+    if bytes > limit { Err(RequesterError::TooLarge { what, bytes, limit }) } else { Ok(()) }
+}
+
+/// Content in memory, bounded.
+async fn read(content: &Content, limit: u64, what: &'static str) -> Result<Bytes, RequesterError> {
+    match content {
+        Content::Bytes(bytes) => {
+            at_most(what, bytes.len() as u64, limit)?;
+            Ok(bytes.clone())
+        }
+        Content::File(path) => {
+            let size = tokio::fs::metadata(path).await.map_err(RequesterError::file(path))?.len();
+            at_most(what, size, limit)?;
+            Ok(tokio::fs::read(path).await.map_err(RequesterError::file(path))?.into())
+        }
+    }
+}
+
+/// Writes a whole file or nothing.
+fn write(path: &Path, content: impl FnOnce(&mut std::fs::File) -> std::io::Result<()>) -> Result<(), RequesterError> {
+    let part = path.with_extension("part");
+    let result = path.parent().map_or(Ok(()), std::fs::create_dir_all).and_then(|()| {
+        let mut file = std::fs::File::create(&part)?;
+        content(&mut file)?;
+        file.sync_data()?;
+        std::fs::rename(&part, path)
+    });
+    result.map_err(RequesterError::file(path))
+}
+
+/// Writes a job's folder and hashes its inputs.
+fn write_job(
+    folder: &Path,
+    wasm: &[u8],
+    shared: Option<&Content>,
+    tasks: &[Bytes],
+) -> Result<Vec<B256>, RequesterError> {
+    write(&folder.join("program.wasm"), |file| file.write_all(wasm))?;
+    let mut hasher = HalfHasher::default();
+    if let Some(shared) = shared {
+        let mut source: Box<dyn Read> = match shared {
+            Content::Bytes(bytes) => Box::new(std::io::Cursor::new(bytes.clone())),
+            Content::File(path) => Box::new(std::fs::File::open(path).map_err(RequesterError::file(path))?),
+        };
+        let mut size = 0;
+        write(&folder.join("shared.bin"), |file| {
+            let mut piece = vec![0; PIECE_BYTES];
+            loop {
+                let count = source.read(&mut piece)?;
+                size += count as u64;
+                if count == 0 || size > MAX_HALF_BYTES {
+                    return Ok(());
+                }
+                hasher.update(&piece[..count]);
+                file.write_all(&piece[..count])?;
+            }
+        })?;
+        at_most("shared input", size, MAX_HALF_BYTES)?;
+    }
+    let shared_root = hasher.finish();
+    let copies: Vec<_> = tasks.iter().cloned().map(rialto_protocol::Bytes).collect();
+    let bytes = postcard::to_stdvec(&copies).map_err(|error| RequesterError::Journal(error.to_string()))?;
+    write(&folder.join("tasks.bin"), |file| file.write_all(&bytes))?;
+    Ok(tasks.iter().map(|task| input::input_root(input::task_root(task), shared_root)).collect())
+}
+
+/// Copies a stream of outputs to its file while checking it.
+fn keep(path: &Path, results: &[Halted], mut stream: impl Read) -> Result<Stored, RequesterError> {
+    let mut fault = None;
+    let mut check = OutputCheck::new(results);
+    let written = write(path, |file| {
+        let mut piece = vec![0; PIECE_BYTES];
+        loop {
+            let count = stream.read(&mut piece)?;
+            if count == 0 {
+                break;
+            }
+            if let Err(found) = check.feed(&piece[..count]) {
+                fault = Some(found);
+                break;
+            }
+            file.write_all(&piece[..count])?;
+        }
+        if fault.is_none() {
+            fault = check.clone().finish().err();
+        }
+        // A wrong stream leaves no file.
+        if fault.is_some() { Err(std::io::ErrorKind::InvalidData.into()) } else { Ok(()) }
+    });
+    match fault {
+        Some(crate::core::verify::ReceiptFault::Output { task }) => {
+            // Best effort: the unfinished file is never read.
+            let _ = std::fs::remove_file(path.with_extension("part"));
+            Ok(Stored::Wrong { task })
+        }
+        _ => written.map(|()| Stored::Right),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rialto_protocol::receipt::{Status, output_hash};
+
+    #[test]
+    fn outputs_are_kept_only_if_right() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("outputs/a.bin");
+        let halted = |output: &[u8]| Halted {
+            status: Status::Finished,
+            exit_code: 0,
+            out_hash: output_hash(output),
+            out_len: output.len() as u64,
+            fuel_left: 0,
+            digest: 0,
+        };
+        let results = [halted(b"one"), halted(&[7; 100])];
+        let mut stream = [b"one".as_slice(), &[7; 100]].concat();
+        assert_eq!(keep(&path, &results, &stream[..]).unwrap(), Stored::Right);
+        assert_eq!(std::fs::read(&path).unwrap(), stream);
+        let other = folder.path().join("outputs/b.bin");
+        stream[50] ^= 1;
+        assert_eq!(keep(&other, &results, &stream[..]).unwrap(), Stored::Wrong { task: 1 });
+        assert!(!other.exists() && !other.with_extension("part").exists());
+        assert_eq!(keep(&other, &results, &b"one"[..]).unwrap(), Stored::Wrong { task: 1 });
+    }
+
+    #[test]
+    fn a_job_is_written_and_hashed_like_the_machine_does() {
+        let folder = tempfile::tempdir().unwrap();
+        let tasks = [Bytes::from_static(b"first"), Bytes::from_static(b"second")];
+        let shared = Content::Bytes(Bytes::from(vec![3; 600_000]));
+        let roots = write_job(folder.path(), b"wasm", Some(&shared), &tasks).unwrap();
+        let shared_root = input::shared_root(&[3; 600_000]);
+        assert_eq!(roots[1], input::input_root(input::task_root(b"second"), shared_root));
+        assert_eq!(std::fs::read(folder.path().join("shared.bin")).unwrap(), vec![3; 600_000]);
+        assert_eq!(std::fs::read(folder.path().join("program.wasm")).unwrap(), b"wasm");
+    }
+}

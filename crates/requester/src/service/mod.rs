@@ -1,0 +1,270 @@
+//! The service: a core, and everything that performs its effects.
+//!
+//! | module | knows |
+//! |---|---|
+//! | `driver` | the one task that owns the core |
+//! | `session` | connecting, reading and writing one session |
+//! | `library` | programs, inputs and outputs; running tasks here |
+//! | `journal` | records on disk |
+//! | `chain` | calls as transactions, ends of deals |
+//! | `asks` | judging asks, and hearing them |
+//! | `job` | what a user hands in, follows and gets back |
+//! | `clock` | the time |
+
+mod asks;
+mod chain;
+mod clock;
+mod driver;
+mod error;
+mod job;
+mod journal;
+mod library;
+mod session;
+
+use std::{collections::HashMap, path::PathBuf, sync::Arc};
+
+use rialto_chain::{Chain, PrivateKeySigner, Sender};
+use rialto_exec::Engine;
+use rialto_net::Node;
+use rialto_protocol::{Address, types::ask_topic, wire::PeerAddr};
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::{
+    sync::{CancellationToken, DropGuard},
+    task::TaskTracker,
+};
+
+use crate::core::{Config, Constraints, Core, JobId, JobSpec, NoMatch, Offer, Patience, Plan};
+use driver::{Driver, Input, MAX_INPUTS};
+use journal::{Journal, blocking};
+use library::{Known, Library};
+use session::Seal;
+
+pub use error::RequesterError;
+pub use job::{Content, Evidence, Job, JobEvents, JobHandle, JobReport, Output, TaskOutcome};
+
+/// How a requester is set up.
+#[derive(Clone, Debug)]
+pub struct RequesterConfig {
+    /// Folder of journal, sender and jobs; one per account and market.
+    pub data_dir: PathBuf,
+    /// Key of the account that buys.
+    pub signer: PrivateKeySigner,
+    /// How long to wait for what.
+    pub patience: Patience,
+    /// Peers through which gossip is joined.
+    pub bootstrap: Vec<PeerAddr>,
+    /// Block of the market's creation: where its events begin.
+    pub first_block: u64,
+}
+
+impl RequesterConfig {
+    /// Defaults for a key and a folder.
+    pub fn new(data_dir: impl Into<PathBuf>, signer: PrivateKeySigner) -> Self {
+        Self { data_dir: data_dir.into(), signer, patience: Patience::default(), bootstrap: Vec::new(), first_block: 0 }
+    }
+}
+
+/// A running requester. It stops when dropped; jobs go on with the next start on the same folder.
+pub struct Requester {
+    account: Address,
+    chain: Chain,
+    clock: clock::Clock,
+    sender: Sender,
+    library: Arc<Library>,
+    inputs: mpsc::Sender<Input>,
+    cancel: CancellationToken,
+    tasks: TaskTracker,
+    _stop_on_drop: DropGuard,
+}
+
+impl Requester {
+    /// Starts a requester, or takes up what an earlier one left in its data folder.
+    pub async fn start(
+        config: RequesterConfig,
+        chain: Chain,
+        node: Node,
+        engine: Engine,
+    ) -> Result<Self, RequesterError> {
+        let account = config.signer.address();
+        let data = config.data_dir.clone();
+        tokio::fs::create_dir_all(&data).await.map_err(RequesterError::file(&data))?;
+        let core_config = Config {
+            requester: account,
+            chain_id: chain.chain_id(),
+            market: chain.market(),
+            grace_seconds: chain.windows().grace,
+            patience: config.patience,
+        };
+        let owner = format!("requester {account} on chain {} market {}", chain.chain_id(), chain.market());
+        let path = data.join("journal.redb");
+        let (journal, core) = blocking(move || {
+            let journal = Journal::open(&path, &owner)?;
+            let records = journal.load()?;
+            Ok((journal, Core::restore(core_config, &records)))
+        })
+        .await?;
+
+        let clock = clock::Clock::default();
+        clock.chain_says(chain.now().await?);
+        let sender = chain.sender(config.signer.clone(), &data.join("sender.redb")).await?;
+        let check = asks::ChainCheck { chain: chain.clone(), clock: clock.clone(), domain: chain.domain().clone() };
+        let topic = ask_topic(chain.chain_id(), chain.market());
+        let (_, stream) = node.asks(topic, config.bootstrap, Arc::new(check))?;
+
+        let (inputs, queue) = mpsc::channel(MAX_INPUTS);
+        let (cancel, tasks) = (CancellationToken::new(), TaskTracker::new());
+        let library = Arc::new(Library::new(data.join("jobs"), node.clone(), engine));
+        let driver = Driver {
+            core,
+            clock: clock.clone(),
+            chain: chain.clone(),
+            sender: sender.clone(),
+            node,
+            journal,
+            library: library.clone(),
+            seal: Seal { signer: config.signer, domain: chain.domain().clone() },
+            first_block: config.first_block,
+            inputs: inputs.clone(),
+            cancel: cancel.clone(),
+            tasks: tasks.clone(),
+            feeds: HashMap::new(),
+            sessions: HashMap::new(),
+            next_session: 0,
+            endings: Default::default(),
+        };
+        tasks.spawn(drive(driver, queue, cancel.clone()));
+        let (listening, stop) = (asks::listen(stream, chain.clone(), inputs.clone()), cancel.clone());
+        tasks.spawn(async move { stop.run_until_cancelled(listening).await });
+        Ok(Self {
+            account,
+            chain,
+            clock,
+            sender,
+            library,
+            inputs,
+            _stop_on_drop: cancel.clone().drop_guard(),
+            cancel,
+            tasks,
+        })
+    }
+
+    /// The account that buys.
+    pub fn account(&self) -> Address {
+        self.account
+    }
+
+    /// The one sender of the requester's key, for deposits and withdrawals.
+    pub fn sender(&self) -> &Sender {
+        &self.sender
+    }
+
+    /// Submits a job: its program is checked, its bytes are kept, and offers are sought.
+    pub async fn submit(&self, job: Job) -> Result<JobHandle, RequesterError> {
+        let account = self.chain.account(self.account).await?;
+        if account < job.budget {
+            return Err(RequesterError::Account { account, budget: job.budget });
+        }
+        let id = JobId(rand::random());
+        let spec = match self.prepare(id, &job).await {
+            Ok(spec) => spec,
+            Err(error) => {
+                self.library.discard(id).await;
+                return Err(error);
+            }
+        };
+        let (answer, answered) = oneshot::channel();
+        self.tell(Input::Submit { spec, answer }).await?;
+        let feed = answered.await.map_err(|_| RequesterError::Stopped)?;
+        Ok(JobHandle { id, inputs: self.inputs.clone(), feed })
+    }
+
+    /// What a job would cost with the offers known now, and why the others are left out. Spends nothing.
+    pub async fn quote(&self, job: &Job) -> Result<Result<Plan, NoMatch>, RequesterError> {
+        let known = Known { program: Default::default(), inputs: vec![Default::default(); job.tasks.len()] };
+        let spec = self.spec(JobId(0), job, known);
+        spec.check()?;
+        let (answer, answered) = oneshot::channel();
+        self.tell(Input::Quote { spec, answer }).await?;
+        answered.await.map_err(|_| RequesterError::Stopped)
+    }
+
+    /// Every offer in the order book.
+    pub async fn offers(&self) -> Result<Vec<Offer>, RequesterError> {
+        let (answer, answered) = oneshot::channel();
+        self.tell(Input::Offers(answer)).await?;
+        answered.await.map_err(|_| RequesterError::Stopped)
+    }
+
+    /// Jobs that are not forgotten, running or ended.
+    pub async fn jobs(&self) -> Result<Vec<JobId>, RequesterError> {
+        let (answer, answered) = oneshot::channel();
+        self.tell(Input::Jobs(answer)).await?;
+        answered.await.map_err(|_| RequesterError::Stopped)
+    }
+
+    /// A job submitted before, by this process or by one before it that left it unfinished.
+    pub async fn job(&self, id: JobId) -> Result<JobHandle, RequesterError> {
+        let (answer, answered) = oneshot::channel();
+        self.tell(Input::Watch { job: id, answer }).await?;
+        let feed = answered.await.map_err(|_| RequesterError::Stopped)?.ok_or(RequesterError::NoJob)?;
+        Ok(JobHandle { id, inputs: self.inputs.clone(), feed })
+    }
+
+    /// Stops at once. Everything that matters is on disk: the next start goes on from there. The node stays
+    /// open: it is the caller's.
+    pub async fn stop(self) {
+        self.cancel.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+        self.sender.stop().await;
+    }
+
+    /// Returns once the requester has stopped, by `stop` or because its journal could not be written.
+    pub async fn stopped(&self) {
+        self.cancel.cancelled().await;
+    }
+
+    async fn tell(&self, input: Input) -> Result<(), RequesterError> {
+        self.inputs.send(input).await.map_err(|_| RequesterError::Stopped)
+    }
+
+    async fn prepare(&self, id: JobId, job: &Job) -> Result<JobSpec, RequesterError> {
+        // The cheap bounds first.
+        let nothing = Known { program: Default::default(), inputs: vec![Default::default(); job.tasks.len()] };
+        self.spec(id, job, nothing).check()?;
+        let known = self.library.take(id, job).await?;
+        Ok(self.spec(id, job, known))
+    }
+
+    fn spec(&self, id: JobId, job: &Job, known: Known) -> JobSpec {
+        JobSpec {
+            id,
+            program: known.program,
+            inputs: known.inputs,
+            fuel_limit: job.limits.fuel,
+            out_limit: job.limits.out_bytes,
+            max_pages: job.limits.max_pages,
+            seed: job.seed.unwrap_or(id.0),
+            policy: job.policy,
+            constraints: Constraints {
+                budget: job.budget,
+                max_price: job.max_price,
+                deadline: self.clock.now().saturating_add(job.within.as_secs()),
+                min_collateral_bps: job.min_collateral_bps,
+                min_providers: job.min_providers,
+                max_providers: job.max_providers,
+                exclude: job.exclude.clone(),
+                expected_fuel: job.expected_fuel,
+                run_locally: job.run_locally,
+            },
+        }
+    }
+}
+
+async fn drive(driver: Driver, queue: mpsc::Receiver<Input>, cancel: CancellationToken) {
+    // However it ends, a panic included, nothing goes on without the core.
+    let _stop = cancel.drop_guard();
+    if let Err(error) = driver.run(queue).await {
+        tracing::error!(%error, "the requester had to stop");
+    }
+}

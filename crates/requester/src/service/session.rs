@@ -1,0 +1,122 @@
+//! One session of a deal: connects, reads what comes, signs and writes what goes out.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use alloy_signer::SignerSync;
+use alloy_sol_types::{Eip712Domain, SolStruct};
+use rialto_chain::PrivateKeySigner;
+use rialto_net::{Node, SessionReceiver, SessionSender};
+use rialto_protocol::{
+    B256, Bytes,
+    types::digest,
+    wire::{PeerAddr, Signed, ToProvider, ToRequester, WIRE_VERSION},
+};
+use tokio::sync::mpsc;
+
+use super::{driver::Input, error::RequesterError, library::Library};
+use crate::core::{Event, Outgoing};
+
+/// Messages that wait for a slow provider; then the session ends, and the next one resends.
+pub(crate) const MAX_OUTBOUND_MESSAGES: usize = 256;
+/// Messages taken from one session per second: checking a signature takes about 0.1 ms.
+const MAX_MESSAGES_PER_SECOND: u32 = 512;
+
+/// Our key, for our own structs.
+#[derive(Clone)]
+pub(crate) struct Seal {
+    pub signer: PrivateKeySigner,
+    pub domain: Eip712Domain,
+}
+
+impl Seal {
+    /// Signs. The same value gives the same signature.
+    pub fn sign<T: SolStruct>(&self, value: T) -> Result<Signed<T>, RequesterError> {
+        let signature = self.signer.sign_hash_sync(&digest(&value, &self.domain));
+        let signature = signature.map_err(|error| RequesterError::Signer(error.to_string()))?;
+        Ok(Signed { value, signature: Bytes::from(signature.as_bytes().to_vec()) })
+    }
+}
+
+/// A session from dialling to its end.
+pub(crate) struct Session {
+    pub deal: B256,
+    /// Tells it from earlier sessions of the deal.
+    pub number: u64,
+    pub peer: PeerAddr,
+    pub node: Node,
+    pub seal: Seal,
+    pub library: Arc<Library>,
+    pub inputs: mpsc::Sender<Input>,
+}
+
+impl Session {
+    /// Runs until either side ends it; returns why.
+    pub async fn run(self, outbound: mpsc::Receiver<Outgoing>) -> String {
+        let session = match self.node.connect(&self.peer).await {
+            Ok(session) => session,
+            Err(error) => return error.to_string(),
+        };
+        if self.tell(Event::Connected { deal: self.deal }).await.is_err() {
+            return "stopped".into();
+        }
+        let (sender, receiver) = session.split();
+        tokio::select! {
+            () = self.read(receiver) => "ended by the provider".into(),
+            ended = self.write(sender, outbound) => match ended {
+                Ok(()) => "ended".into(),
+                Err(error) => error.to_string(),
+            },
+        }
+    }
+
+    async fn tell(&self, event: Event) -> Result<(), ()> {
+        let input = Input::Session { deal: self.deal, number: self.number, event };
+        self.inputs.send(input).await.map_err(|_| ())
+    }
+
+    async fn read(&self, mut receiver: SessionReceiver<ToRequester>) {
+        let (mut second, mut taken) = (Instant::now(), 0);
+        while let Some(message) = receiver.recv().await {
+            if second.elapsed() >= Duration::from_secs(1) {
+                (second, taken) = (Instant::now(), 0);
+            }
+            taken += 1;
+            if taken > MAX_MESSAGES_PER_SECOND {
+                tokio::time::sleep(Duration::from_secs(1).saturating_sub(second.elapsed())).await;
+            }
+            if self.tell(Event::Message { deal: self.deal, message }).await.is_err() {
+                return;
+            }
+        }
+    }
+
+    async fn write(
+        &self,
+        mut sender: SessionSender<ToProvider>,
+        mut outbound: mpsc::Receiver<Outgoing>,
+    ) -> Result<(), RequesterError> {
+        while let Some(next) = outbound.recv().await {
+            let message = self.message(next).await?;
+            sender.send(&message).await?;
+        }
+        Ok(())
+    }
+
+    async fn message(&self, next: Outgoing) -> Result<ToProvider, RequesterError> {
+        Ok(match next {
+            Outgoing::Hello(deal) => ToProvider::Hello { version: WIRE_VERSION, deal },
+            Outgoing::Order { job, first, order } => {
+                let work = self.library.work(job, first, order.tasks, self.deal, self.peer.endpoint).await?;
+                let order = self.seal.sign(order)?;
+                ToProvider::Order { order, program: work.program, shared: work.shared, inputs: work.inputs }
+            }
+            Outgoing::Voucher(voucher) => ToProvider::Voucher(self.seal.sign(voucher)?),
+            Outgoing::Reject { order, task, expected } => ToProvider::Reject { order, task, expected },
+            Outgoing::Cancel { order } => ToProvider::Cancel { order },
+            Outgoing::AskRelease { amount } => ToProvider::AskRelease { amount },
+        })
+    }
+}
