@@ -156,6 +156,15 @@ impl Core {
         }
     }
 
+    /// Whether nothing is to be sent about a deal, now or when the chain has been heard.
+    pub(super) fn at_rest(&self, id: B256, row: &DealRow) -> bool {
+        let chain = OnChain::of(&row.facts);
+        let mined = |action: &Action| row.txs.get(action).is_some_and(|tx| tx.state == TxState::Mined);
+        let heard = chain.closed || self.now >= row.quiet_until;
+        let sending = row.txs.values().any(|tx| tx.state == TxState::Sent);
+        heard && !sending && (!chain.open || self.wanted(id, row, &chain).iter().all(|(action, _)| mined(action)))
+    }
+
     fn send_for(&mut self, id: B256, action: Action, call: Call) {
         let now = self.now;
         let Some(row) = self.deals.get_mut(&id) else { return };

@@ -225,10 +225,9 @@ impl Core {
         self.market.cursor
     }
 
-    /// Whether nothing accepted is unfinished and no transaction is under way.
+    /// Whether nothing accepted is unfinished, and no transaction is under way or wanted.
     pub fn idle(&self) -> bool {
-        self.unfinished.is_empty()
-            && self.deals.values().all(|row| row.txs.values().all(|tx| tx.state == TxState::Mined))
+        self.unfinished.is_empty() && self.deals.iter().all(|(id, row)| self.at_rest(*id, row))
     }
 
     /// A deal's row.

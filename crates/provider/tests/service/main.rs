@@ -6,13 +6,14 @@ mod place;
 use std::time::Duration;
 
 use place::{Place, Requester, soon};
-use rialto_chain::DealStatus;
+use rialto_chain::{CaseKind, CaseStatus, DealStatus, MarketCall};
 use rialto_protocol::{
     receipt::SumTree,
     types::struct_hash,
     wire::{ToProvider, ToRequester},
 };
 use rialto_provider::{Fault, ProviderEvent, Verdict};
+use tokio::sync::broadcast::Receiver;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sells_work_and_is_paid_with_two_transactions() {
@@ -133,5 +134,79 @@ async fn what_was_not_signed_is_refused_with_a_code() {
     // And the provider still works.
     let order = requester.order(&place, 2, &["fine"]).await;
     requester.receipt(&order).await;
+    soon(provider.stop()).await;
+}
+
+/// Waits until the provider says something.
+async fn hears(watch: &mut Receiver<ProviderEvent>, wanted: impl Fn(&ProviderEvent) -> bool) {
+    soon(async { while !wanted(&watch.recv().await.unwrap()) {} }).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn unpaid_work_is_claimed_from_the_contract() {
+    let place = Place::new().await;
+    let provider = place.provider(|config| config.money.claim_after_seconds = 1).await;
+    let mut watch = provider.events();
+    let mut requester = Requester::new(&place).await;
+    requester.open(&place, 1_000_000).await;
+    requester.hello().await;
+    let first = requester.order(&place, 0, &["paid"]).await;
+    let (paid, _, _) = requester.receipt(&first).await;
+    requester.pay(paid.fee, 1, false).await;
+    let second = requester.order(&place, 1, &["not paid", "either"]).await;
+    let (unpaid, _, _) = requester.receipt(&second).await;
+    // First the voucher, then the claim; paid when the challenge window is over.
+    hears(&mut watch, |event| matches!(event, ProviderEvent::Redeemed { paid: p, .. } if *p == paid.fee)).await;
+    let id = struct_hash(&requester.deal);
+    let order = struct_hash(&second);
+    soon(async {
+        while place.chain.case(id, CaseKind::Claim, order, 0).await.unwrap().status != CaseStatus::Open {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await;
+    place.later(601);
+    let all = paid.fee + unpaid.fee;
+    hears(&mut watch, |event| matches!(event, ProviderEvent::Redeemed { paid, .. } if *paid == all)).await;
+    // The deal's time passes, and the provider takes its collateral home.
+    place.later(3600 + 1200);
+    hears(&mut watch, |event| matches!(event, ProviderEvent::DealClosed { paid, lost: 0, .. } if *paid == all)).await;
+    soon(provider.stop()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn late_notices_and_demands_are_answered_on_chain() {
+    let place = Place::new().await;
+    let provider = place.provider(|config| config.money.claim_after_seconds = 100_000).await;
+    let mut requester = Requester::new(&place).await;
+    requester.open(&place, 1_000_000).await;
+    requester.hello().await;
+    let order = requester.order(&place, 0, &["a", "b", "c"]).await;
+    let (receipt, _, _) = requester.signed_receipt(&order).await;
+    let (deal, ack) = (requester.deal.clone(), requester.ack.clone().unwrap());
+    let id = struct_hash(&deal);
+    let ended = async |kind, subject, task| {
+        soon(async {
+            while place.chain.case(id, kind, subject, task).await.unwrap().status != CaseStatus::Ended {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        })
+        .await;
+    };
+    place.later(place::DUE_SECONDS);
+    let late = MarketCall::Late { deal: deal.clone(), order: order.clone(), ack: ack.value, signature: ack.signature };
+    requester.sends("late", late).await;
+    ended(CaseKind::Late, struct_hash(&order), 0).await;
+    let demand = MarketCall::Demand {
+        deal: deal.clone(),
+        order,
+        receipt: receipt.value.clone(),
+        signature: receipt.signature,
+        task: 1,
+    };
+    requester.sends("demand", demand).await;
+    ended(CaseKind::Demand, struct_hash(&receipt.value), 1).await;
+    let state = place.chain.deal_state(id).await.unwrap();
+    assert_eq!(state.status, DealStatus::Open, "nobody was found guilty");
     soon(provider.stop()).await;
 }

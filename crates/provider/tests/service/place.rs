@@ -15,7 +15,7 @@ use rialto_machine::input::{TaskInput, input_root, shared_root, task_root};
 use rialto_net::{AskCheck, NetConfig, Node, RequesterSession, Verdict};
 use rialto_protocol::{
     receipt::{Halted, inputs_root},
-    types::{Ask, Deal, Order, Receipt, Voucher, ask_topic, digest, struct_hash},
+    types::{Ack, Ask, Deal, Order, Receipt, Voucher, ask_topic, digest, struct_hash},
     wire::{BlobRef, Payload, Signed, ToProvider, ToRequester, WIRE_VERSION},
 };
 use rialto_provider::{Provider, ProviderConfig};
@@ -23,6 +23,8 @@ use rialto_provider::{Provider, ProviderConfig};
 const PATIENCE: Duration = Duration::from_secs(120);
 const PROGRAM: &[u8] = include_bytes!("../../../../examples/guests/surroundings.wasm");
 const FUEL: u64 = 1_000_000_000;
+/// Orders are due so long after their deal was opened.
+pub const DUE_SECONDS: u64 = 600;
 
 /// The result, or a panic when it hangs.
 pub async fn soon<F: Future>(future: F) -> F::Output {
@@ -35,6 +37,7 @@ fn key(name: &str) -> PrivateKeySigner {
 
 pub struct Place {
     pub chain: Chain,
+    dev: Devchain,
     folder: tempfile::TempDir,
     node: Node,
     engine: Engine,
@@ -59,8 +62,9 @@ impl Place {
         let names = ["deployer", "provider", "requester"];
         let accounts = names.map(|name| (key(name).address(), U256::from(1000) * ether)).to_vec();
         let dev = Devchain::open(Config { accounts, ..Config::default() }).unwrap();
+        let answering = dev.clone();
         let rpc = Rpc::Local(Arc::new(move |method, params| {
-            dev.handle(method, params).map_err(|e| RpcFault { code: e.code, message: e.message, data: e.data })
+            answering.handle(method, params).map_err(|e| RpcFault { code: e.code, message: e.message, data: e.data })
         }));
         let params = DeployParams { token: None, challenge_window: 600, answer_window: 300, grace: 1200, case_bond: 5 };
         let deployed = soon(deploy(&rpc, key("deployer"), params)).await.unwrap();
@@ -77,7 +81,7 @@ impl Place {
         let mut config = rialto_exec::Config::new(folder.path().join("cache"));
         config.cores = 2;
         let engine = Engine::new(config).unwrap();
-        Self { chain, folder, node, engine }
+        Self { chain, dev, folder, node, engine }
     }
 
     /// The provider; each call is a new life of the same one.
@@ -86,8 +90,15 @@ impl Place {
         config.asks.price = rialto_provider::Price::Constant(100_000_000);
         config.asks.cores = 2;
         config.money.tx_worth = 1;
+        config.money.tx_worth = 1;
         change(&mut config);
         soon(Provider::start(config, self.chain.clone(), self.node.clone(), self.engine.clone())).await.unwrap()
+    }
+
+    /// The chain's clock jumps.
+    pub fn later(&self, seconds: u64) {
+        self.dev.handle("evm_increaseTime", serde_json::json!([seconds])).unwrap();
+        self.dev.handle("evm_mine", serde_json::json!([])).unwrap();
     }
 
     pub fn folder(&self) -> &Path {
@@ -115,6 +126,7 @@ pub struct Requester {
     chain: Chain,
     pub session: RequesterSession,
     pub deal: Deal,
+    pub ack: Option<Signed<Ack>>,
     program: BlobRef,
 }
 
@@ -143,7 +155,7 @@ impl Requester {
             court: Default::default(),
             salt: 0,
         };
-        Self { node, chain: place.chain.clone(), session, deal, program }
+        Self { node, chain: place.chain.clone(), session, deal, ack: None, program }
     }
 
     /// Opens a deal under the newest ask.
@@ -200,7 +212,7 @@ impl Requester {
             outLimit: 1 << 20,
             maxPages: 512,
             seed: 5,
-            dueBy: self.deal.openedAt + 600,
+            dueBy: self.deal.openedAt + DUE_SECONDS,
         };
         (order, Payload::Inline(postcard::to_stdvec(&inputs).unwrap().into()))
     }
@@ -223,17 +235,34 @@ impl Requester {
         self.say(&ToProvider::Order { order, program, shared: None, inputs }).await;
     }
 
+    /// A transaction of the requester.
+    pub async fn sends(&self, intent: &str, call: MarketCall) {
+        let sender = self.chain.sender_in_memory(key("requester")).await.unwrap();
+        soon(sender.send(intent, call)).await.unwrap();
+        soon(sender.stop()).await;
+    }
+
     /// The receipt of an order, its results and outputs.
     pub async fn receipt(&mut self, order: &Order) -> (Receipt, Vec<Halted>, Vec<u8>) {
+        let (receipt, results, outputs) = self.signed_receipt(order).await;
+        (receipt.value, results, outputs)
+    }
+
+    /// The same, with the provider's signature. The order's ack is kept.
+    pub async fn signed_receipt(&mut self, order: &Order) -> (Signed<Receipt>, Vec<Halted>, Vec<u8>) {
         let hash: B256 = struct_hash(order);
         let mut acked = false;
         loop {
             match soon(self.session.recv()).await.unwrap() {
-                ToRequester::Ack(ack) => acked |= ack.value.order == hash,
+                ToRequester::Ack(ack) if ack.value.order == hash => {
+                    acked = true;
+                    self.ack = Some(ack);
+                }
+                ToRequester::Ack(_) => {}
                 ToRequester::Receipt { receipt, results, outputs } if receipt.value.order == hash => {
                     assert!(acked, "acked first");
                     let Payload::Inline(outputs) = outputs else { panic!("large outputs") };
-                    return (receipt.value, results, outputs.to_vec());
+                    return (receipt, results, outputs.to_vec());
                 }
                 ToRequester::Progress { .. } | ToRequester::Receipt { .. } => {}
                 other => panic!("{other:?}"),
