@@ -185,6 +185,11 @@ contract GasTest is Fixture {
         snapshot("cancelAsks");
     }
 
+    function test_size() public {
+        vm.snapshotValue("Size", "Market", address(market).code.length);
+        vm.assertLe(address(market).code.length, 24_575, "EIP-170");
+    }
+
     function redeemBy(Deal memory deal, Voucher memory voucher) private {
         bytes memory signature = byRequester(h(voucher));
         vm.prank(provider);

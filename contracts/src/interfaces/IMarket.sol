@@ -147,8 +147,8 @@ enum CaseOutcome {
 /// | Demand | requester with a bond, see below | `reveal` | bond back, deal ends: Withheld |
 /// | Hold | the deal's court, see below | `lift` | nothing, the hold is over |
 ///
-/// A case whose order has fallen below the watermark, or whose deal has closed by another way, is void: `settle` gives the
-/// bond back, without waiting for the deadline when the deal is closed.
+/// A case whose order has fallen below the watermark, or whose deal has closed by another way, is void: from then on
+/// `settle` gives the bond back, whatever the deadline. A hold does not depend on the watermark.
 /// Demands and holds may come before `expiry + grace`, and as long as a claim is open until `challengeWindow` later, so
 /// that every claim can be challenged in the whole of its window. While a demand or hold is open no claim and no late
 /// notice can be settled (`DealBusy`): a guilty provider can't be paid or let go meanwhile. An unanswered late notice waits
@@ -157,6 +157,10 @@ enum CaseOutcome {
 /// Hence every open deal can be ended by anyone, by time alone, at the latest at
 /// `expiry + grace + challengeWindow + max(answerWindow, MAX_HOLD)`: settle the demands and holds, then the claims, then
 /// the late notices; then, if it is still open, `expire`.
+///
+/// ## Limits
+/// `MAX_ORDER_TASKS` 2^16 tasks an order; `MAX_REVEAL_BYTES` 8192 bytes of revealed output; `MAX_ANNOUNCEMENT_BYTES` 1024;
+/// `MAX_HOLD` 30 days; `MAX_WINDOW` 365 days for each window given to the constructor; `SIGNATURE_GAS` 200,000.
 ///
 /// ## Signatures
 /// EIP-712 under the domain that `eip712Domain` states. 65 bytes r ‖ s ‖ v with low s and v 27 or 28; or, when that does not
@@ -175,6 +179,12 @@ enum CaseOutcome {
 /// order that the amount does not pay, redeem its best voucher before it claims, and claim before `expiry + grace`.
 /// @dev Warning: a provider that is called late must `answer` even if it has claimed the order since, and must be able to
 /// `reveal` every task of an unsettled order until the deal has closed.
+/// Both have `answerWindow` for it: a provider must see the chain at least that often.
+/// @dev Warning: an ack says that the provider has all it needs. One that is given before the inputs have arrived can be
+/// called late though the requester never sends them.
+/// @dev Warning: what was not redeemed or claimed when a deal ends is lost, also when it ends as Late, Withheld or Slashed.
+/// @dev Warning: an ask is open to everybody. Who opens a deal of the smallest budget ties up its collateral and one place
+/// of the ask's capacity until `expiry + grace`; `minBudget`, `maxSeconds` and `capacity` bound the harm.
 /// @dev Warning: an ERC-1271 signer can change its mind. What it signed is worth what its code says when it is used.
 /// @dev Warning: a closing voucher and a release end a deal whatever cases are open. Sign none while you want a judgement.
 /// @dev Warning: a task's output longer than `MAX_REVEAL_BYTES` is only revealed as its hash and length.
