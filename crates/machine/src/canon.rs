@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use alloy_primitives::{B256, keccak256};
 use wasm_encoder::{
-    BranchHint, BranchHints, CodeSection, ConstExpr, DataSection, ElementSection, Elements, EntityType, ExportKind, ExportSection,
-    FunctionSection, GlobalSection, GlobalType, Ieee32, Ieee64, ImportSection, Instruction, MemorySection, MemoryType, RefType,
-    TableSection, TableType, TypeSection,
+    BranchHint, BranchHints, CodeSection, ConstExpr, DataSection, ElementSection, Elements, EntityType, ExportKind,
+    ExportSection, FunctionSection, GlobalSection, GlobalType, Ieee32, Ieee64, ImportSection, Instruction,
+    MemorySection, MemoryType, RefType, TableSection, TableType, TypeSection,
 };
 use wasmparser::{ExternalKind, FuncType};
 

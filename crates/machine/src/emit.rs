@@ -285,7 +285,16 @@ fn is_control(op: &Operator<'_>) -> bool {
     use Operator::*;
     matches!(
         op,
-        Block { .. } | Loop { .. } | If { .. } | Else | End | Br { .. } | BrIf { .. } | BrTable { .. } | Return | Unreachable
+        Block { .. }
+            | Loop { .. }
+            | If { .. }
+            | Else
+            | End
+            | Br { .. }
+            | BrIf { .. }
+            | BrTable { .. }
+            | Return
+            | Unreachable
     )
 }
 

@@ -52,7 +52,9 @@ pub enum GateError {
         fix: &'static str,
     },
     /// A WASI import with a signature that WASI doesn't give it.
-    #[error("[M-GATE-006] the module imports WASI's `{name}` with a wrong signature; rebuild it with a current wasi-libc")]
+    #[error(
+        "[M-GATE-006] the module imports WASI's `{name}` with a wrong signature; rebuild it with a current wasi-libc"
+    )]
     WrongSignature {
         /// Name of the WASI function.
         name: String,

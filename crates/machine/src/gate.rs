@@ -154,7 +154,10 @@ const BULK: (&str, &str) = (
 /// Name and remedy of a feature that is missing.
 fn explain(missing: WasmFeatures) -> (&'static str, &'static str) {
     let table: [(WasmFeatures, (&str, &str)); 14] = [
-        (WasmFeatures::RELAXED_SIMD, ("relaxed SIMD", "build without -mrelaxed-simd: its results differ between machines")),
+        (
+            WasmFeatures::RELAXED_SIMD,
+            ("relaxed SIMD", "build without -mrelaxed-simd: its results differ between machines"),
+        ),
         (WasmFeatures::SIMD, ("SIMD", "build without -msimd128, or for Rust without -C target-feature=+simd128")),
         (
             WasmFeatures::THREADS | WasmFeatures::SHARED_EVERYTHING_THREADS,
@@ -253,9 +256,7 @@ impl<'a> Gate<'a> {
             Payload::FunctionSection(section) => module.at_most("functions", count(section), MAX_FUNCTIONS.into()),
             Payload::GlobalSection(section) => module.at_most("globals", count(section), MAX_GLOBALS.into()),
             Payload::ExportSection(section) => module.at_most("exports", count(section), MAX_EXPORTS.into()),
-            Payload::ElementSection(section) => {
-                module.at_most("element segments", count(section), MAX_SEGMENTS.into())
-            }
+            Payload::ElementSection(section) => module.at_most("element segments", count(section), MAX_SEGMENTS.into()),
             Payload::DataSection(section) => module.at_most("data segments", count(section), MAX_SEGMENTS.into()),
             Payload::TableSection(section) if count(section) > 1 => Err(Place::Section("table").feature(REFERENCES)),
             Payload::MemorySection(section) if count(section) > 1 => {

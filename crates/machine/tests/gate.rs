@@ -26,9 +26,15 @@ fn features_are_named_with_the_function_and_the_fix() {
         (start("(drop (i64.add128 (i64.const 0) (i64.const 0) (i64.const 0) (i64.const 0)))"), "wide arithmetic"),
         (start("(drop (ref.null func))"), "reference types"),
         (start("(drop (ref.func 0))"), "reference types"),
-        (start("(memory.init 0 (i32.const 0) (i32.const 0) (i32.const 0))").replace("(func", "(data \"x\") (func"), "bulk memory"),
+        (
+            start("(memory.init 0 (i32.const 0) (i32.const 0) (i32.const 0))").replace("(func", "(data \"x\") (func"),
+            "bulk memory",
+        ),
         ("(module (memory 1) (data \"passive\") (func (export \"_start\")))".into(), "bulk memory"),
-        ("(module (table 1 funcref) (func (export \"_start\") (table.set (i32.const 0) (ref.null func))))".into(), "reference"),
+        (
+            "(module (table 1 funcref) (func (export \"_start\") (table.set (i32.const 0) (ref.null func))))".into(),
+            "reference",
+        ),
         ("(module (table 1 externref) (func (export \"_start\")))".into(), "reference types"),
         ("(module (table 1 funcref) (table 1 funcref) (func (export \"_start\")))".into(), "reference types"),
         ("(module (memory 1) (memory 1) (func (export \"_start\")))".into(), "several memories"),
@@ -69,14 +75,38 @@ fn what_is_no_program_is_refused() {
         ("(module (memory (export \"_start\") 1))", "M-GATE-007", "_start"),
         ("(module (import \"env\" \"puts\" (func)) (func (export \"_start\")))", "M-GATE-005", "undefined"),
         ("(module (import \"env\" \"memory\" (memory 1)) (func (export \"_start\")))", "M-GATE-005", "memory"),
-        ("(module (import \"rialto\" \"exit\" (func (param i32))) (func (export \"_start\")))", "M-GATE-005", "reserved"),
-        ("(module (import \"wasi_unstable\" \"fd_write\" (func)) (func (export \"_start\")))", "M-GATE-005", "preview 0"),
-        ("(module (import \"wasi_snapshot_preview1\" \"rialto_init\" (func)) (func (export \"_start\")))", "M-GATE-005", ""),
+        (
+            "(module (import \"rialto\" \"exit\" (func (param i32))) (func (export \"_start\")))",
+            "M-GATE-005",
+            "reserved",
+        ),
+        (
+            "(module (import \"wasi_unstable\" \"fd_write\" (func)) (func (export \"_start\")))",
+            "M-GATE-005",
+            "preview 0",
+        ),
+        (
+            "(module (import \"wasi_snapshot_preview1\" \"rialto_init\" (func)) (func (export \"_start\")))",
+            "M-GATE-005",
+            "",
+        ),
         ("(module (import \"wasi_snapshot_preview1\" \"memory\" (func)) (func (export \"_start\")))", "M-GATE-005", ""),
-        ("(module (import \"wasi_snapshot_preview1\" \"fd_write\" (func)) (func (export \"_start\")))", "M-GATE-006", "fd_write"),
-        ("(module (memory 1) (data (i32.const 65535) \"ab\") (func (export \"_start\")))", "M-GATE-008", "data segment 0"),
+        (
+            "(module (import \"wasi_snapshot_preview1\" \"fd_write\" (func)) (func (export \"_start\")))",
+            "M-GATE-006",
+            "fd_write",
+        ),
+        (
+            "(module (memory 1) (data (i32.const 65535) \"ab\") (func (export \"_start\")))",
+            "M-GATE-008",
+            "data segment 0",
+        ),
         ("(module (memory 1) (data (i32.const -1) \"\") (func (export \"_start\")))", "M-GATE-008", ""),
-        ("(module (table 1 funcref) (elem (i32.const 1) 0) (func (export \"_start\")))", "M-GATE-008", "element segment 0"),
+        (
+            "(module (table 1 funcref) (elem (i32.const 1) 0) (func (export \"_start\")))",
+            "M-GATE-008",
+            "element segment 0",
+        ),
     ] {
         let error = refused(text);
         assert_eq!(error.code(), code, "{text}: {error}");
@@ -125,7 +155,8 @@ fn check_canonical(module: &[u8]) {
                 }
             }
             Payload::ExportSection(section) => {
-                let exports: Vec<_> = section.into_iter().map(|export| export.unwrap()).map(|e| (e.name, e.kind)).collect();
+                let exports: Vec<_> =
+                    section.into_iter().map(|export| export.unwrap()).map(|e| (e.name, e.kind)).collect();
                 let global = |name| (name, ExternalKind::Global);
                 let system = ["fuel", "stackLeft", "digest", "seed"].map(global);
                 assert_eq!(exports[..2], [("run", ExternalKind::Func), ("memory", ExternalKind::Memory)]);
@@ -154,7 +185,9 @@ fn only_what_is_imported_is_injected() {
     };
     let none = size("");
     let random = size("(import \"wasi_snapshot_preview1\" \"random_get\" (func (param i32 i32) (result i32)))");
-    let open = size("(import \"wasi_snapshot_preview1\" \"path_open\" (func (param i32 i32 i32 i32 i32 i64 i64 i32 i32) (result i32)))");
+    let open = size(
+        "(import \"wasi_snapshot_preview1\" \"path_open\" (func (param i32 i32 i32 i32 i32 i64 i64 i32 i32) (result i32)))",
+    );
     assert!(none < 200 && none < random && random < open, "{none} {random} {open}");
 }
 
@@ -187,7 +220,8 @@ fn multiple_values_and_odd_shapes_survive() {
 #[test]
 fn a_module_without_memory_or_maximum_gets_one() {
     let of = |memory: &str| {
-        let canonical = canonicalise(&wat::parse_str(format!("(module {memory} (func (export \"_start\")))")).unwrap()).unwrap();
+        let canonical =
+            canonicalise(&wat::parse_str(format!("(module {memory} (func (export \"_start\")))")).unwrap()).unwrap();
         check_canonical(&canonical.module);
         (canonical.min_pages, canonical.max_pages)
     };

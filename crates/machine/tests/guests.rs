@@ -104,7 +104,10 @@ fn rust_runs() {
         let outputs = run.outputs();
         if exit.is_some() {
             assert_eq!(run.stdout(), format!("args [\"prog\", \"{arg}\"]\n{expected}"));
-            assert_eq!(outputs.files, [("log".into(), b"one\ntwo\n".to_vec()), ("out/a/b/file".into(), b"from rust".to_vec())]);
+            assert_eq!(
+                outputs.files,
+                [("log".into(), b"one\ntwo\n".to_vec()), ("out/a/b/file".into(), b"from rust".to_vec())]
+            );
         } else {
             // a message on stderr survives the trap that follows it
             assert!(run.stderr().contains("panicked at 'as asked'"), "{}", run.stderr());

@@ -86,7 +86,8 @@ fn a_trap_leaves_the_blocks_entered_paid() {
 #[test]
 fn a_trap_in_a_tight_loop_forfeits_what_was_prepaid_and_no_more() {
     // Loads walk out of memory after 16,384 turns of 8 fuel.
-    let body = "(local i32) (loop (drop (i32.load (local.get 0))) (local.set 0 (i32.add (local.get 0) (i32.const 4))) (br 0))";
+    let body =
+        "(local i32) (loop (drop (i32.load (local.get 0))) (local.set 0 (i32.add (local.get 0) (i32.const 4))) (br 0))";
     let (cost, exit) = used(&start(body));
     let exact = ENTRY + 16_385 * 8;
     assert_eq!(exit, None);
@@ -148,9 +149,8 @@ fn every_fuel_limit_ends_the_run_the_same_way() {
 fn recursion(params: usize, locals: usize, call: &str) -> String {
     let args: String = (0..params).map(|i| format!("(local.get {i})")).collect();
     // All locals are live across the call.
-    let live: String = (params..params + locals)
-        .map(|i| format!("(local.set {i} (i64.add (local.get 0) (i64.const {i})))"))
-        .collect();
+    let live: String =
+        (params..params + locals).map(|i| format!("(local.set {i} (i64.add (local.get 0) (i64.const {i})))")).collect();
     let sum: String = (params..params + locals).map(|i| format!("(local.get {i}) i64.add")).collect();
     let call = call.replace("ARGS", &args);
     format!(

@@ -39,7 +39,8 @@ fn overhead() {
         let (mut best_plain, mut best_metered, mut fuel) = (Duration::MAX, Duration::MAX, 0);
         for _ in 0..ROUNDS {
             let mut store = Store::new(&engine, ());
-            let start = wasmtime::Instance::new(&mut store, &plain, &[]).unwrap().get_func(&mut store, "_start").unwrap();
+            let start =
+                wasmtime::Instance::new(&mut store, &plain, &[]).unwrap().get_func(&mut store, "_start").unwrap();
             best_plain = best_plain.min(timed(|| start.call(&mut store, &[], &mut []).unwrap()));
             best_metered = best_metered.min(timed(|| {
                 let run = host::run_module(&engine, &metered, vec![], vec![], host::PLENTY);
