@@ -3,6 +3,7 @@ pragma solidity 0.8.36;
 
 import { DealStatus, Ending, IMarket } from "../src/interfaces/IMarket.sol";
 import { Deal } from "../src/types/Deal.sol";
+import { Order } from "../src/types/Order.sol";
 import { Release } from "../src/types/Release.sol";
 import { Voucher } from "../src/types/Voucher.sol";
 import { Fixture } from "./base/Fixture.sol";
@@ -186,9 +187,22 @@ contract PaymentTest is Fixture {
     }
 
     function test_expiryWaitsForCases() public {
-        claim(deal, anOrder(0), aReceipt(anOrder(0)));
+        Order memory order = anOrder(0);
+        uint256 clean = vm.snapshotState();
+        claim(deal, order, aReceipt(order));
+        refuseExpiry(1, 0, 0);
+        vm.revertToState(clean);
+        vm.warp(order.dueBy);
+        late(deal, order, anAck(order));
+        refuseExpiry(0, 1, 0);
+        vm.revertToState(clean);
+        demand(deal, order, aReceipt(order), 0);
+        refuseExpiry(0, 0, 1);
+    }
+
+    function refuseExpiry(uint16 claims, uint16 lates, uint16 holds) private {
         vm.warp(deal.expiry + GRACE);
-        refuse(stranger, abi.encodeWithSelector(IMarket.DealBusy.selector, 1, 0, 0));
+        refuse(stranger, abi.encodeWithSelector(IMarket.DealBusy.selector, claims, lates, holds));
         market.expire(deal);
     }
 }
