@@ -1,5 +1,6 @@
 //! Accepting results: replicas are compared as they come, conflicts are judged, cheaters are named.
 //!
+//! Nothing is paid that is not verified as the policy demands, by other providers or by this machine.
 //! A conflict goes to this machine first, if the job allows: the machine is deterministic, so one run of
 //! the one task decides, at once, for nothing, and against any majority. Only where this machine may not
 //! or cannot run it, a further distinct provider breaks the tie.
@@ -42,8 +43,14 @@ impl Core {
                 }
                 self.weigh(id, index);
             }
-            // After the work is over nothing new is started; what is in conflict then stays unpaid.
-            _ if !runs => {}
+            // After the work is over no provider gets more; what was delivered is verified here, so that
+            // honest work of a job that was cancelled is paid.
+            _ if !runs => {
+                if can_judge && !votes.is_empty() && !settled {
+                    let all: Vec<u32> = (0..batch.count).collect();
+                    self.judge(id, index, &all);
+                }
+            }
             Comparison::Judge(tasks) => {
                 self.tell_mismatch(id, index, &tasks);
                 self.judge(id, index, &tasks);
@@ -59,6 +66,18 @@ impl Core {
             Comparison::Wait if settled => self.reopen(id, index),
             Comparison::Wait => {}
         }
+    }
+
+    /// Whether a deal takes part in a conflict that is being judged: it gets no more work until that is known.
+    pub(super) fn disputed(&self, deal: B256) -> bool {
+        self.judging.iter().any(|(job, batch)| {
+            let batch = self.state.jobs.get(job).and_then(|job| job.batches.get(*batch as usize));
+            let given = |order: &B256| {
+                let order = &self.state.orders[order];
+                order.order.deal == deal && order.status == OrderStatus::Delivered
+            };
+            batch.is_some_and(|batch| batch.orders.iter().any(given))
+        })
     }
 
     fn wanted(&self, id: JobId, index: u32) -> u32 {

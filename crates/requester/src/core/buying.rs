@@ -25,7 +25,7 @@ pub(super) fn need_of(spec: &JobSpec) -> Need {
     Need {
         tasks: spec.tasks().into(),
         replicas: spec.policy.replicas(),
-        expected_fuel: constraints.expected_fuel.unwrap_or(spec.fuel_limit).clamp(1, spec.fuel_limit.max(1)),
+        expected_fuel: constraints.expected_fuel.map(|fuel| fuel.clamp(1, spec.fuel_limit.max(1))),
         fuel_limit: spec.fuel_limit,
         max_pages: spec.max_pages,
         budget: constraints.budget,
@@ -108,7 +108,7 @@ impl Core {
         Some(Need {
             tasks,
             replicas: 1,
-            expected_fuel: job.expected_fuel(),
+            expected_fuel: if job.measured.1 > 0 { Some(job.expected_fuel()) } else { need.expected_fuel },
             budget: need.budget.saturating_sub(locked),
             min_providers: need.min_providers.saturating_sub(working).max(1),
             max_providers: need.max_providers.saturating_sub(working).max(1),

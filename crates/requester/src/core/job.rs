@@ -64,7 +64,7 @@ pub struct Constraints {
     pub max_providers: u32,
     /// Providers not to use.
     pub exclude: BTreeSet<Address>,
-    /// Fuel one task is expected to use; the limit where unknown.
+    /// Fuel one task is expected to use, if known: only then offers are excluded for being slow.
     pub expected_fuel: Option<u64>,
     /// Whether this machine may run tasks itself: to settle a mismatch, or when nobody is left to run them.
     pub run_locally: bool,

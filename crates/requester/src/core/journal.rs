@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     book::Offer,
     job::{JobId, JobSpec, Outcome, TxNote, WrongTask},
-    matching::Why,
+    matching::{UNKNOWN_FUEL_PART, Why},
 };
 
 /// A durable fact.
@@ -219,6 +219,15 @@ impl OpenDeal {
     /// How to reach it.
     pub fn peer(&self) -> &PeerAddr {
         &self.offer.peer
+    }
+
+    /// What its provider gets in all, as things stand: everything accepted, or, if it signed wrong results, no more than
+    /// it had vouchers for.
+    pub fn owed(&self) -> u128 {
+        match self.standing {
+            Standing::Faulty => self.voucher.as_ref().map_or(0, |voucher| voucher.amount),
+            _ => self.earned,
+        }
     }
 
     /// Whether it gets orders.
@@ -511,9 +520,9 @@ impl Job {
         u64::from(self.next_task) - open
     }
 
-    /// Fuel that a task is expected to use: as measured, else as the user says, else the limit.
+    /// Fuel that a task is expected to use: as measured, else as the user says, else a part of the limit.
     pub fn expected_fuel(&self) -> u64 {
-        let said = self.spec.constraints.expected_fuel.unwrap_or(self.spec.fuel_limit);
+        let said = self.spec.constraints.expected_fuel.unwrap_or(self.spec.fuel_limit / UNKNOWN_FUEL_PART);
         let (fuel, tasks) = self.measured;
         let expected = if tasks == 0 { said } else { (fuel / u128::from(tasks)).try_into().unwrap_or(u64::MAX) };
         expected.clamp(1, self.spec.fuel_limit)

@@ -18,6 +18,8 @@ use super::book::Offer;
 pub const MAX_TAIL_SECONDS: u64 = 5400;
 /// A deal's budget is this many times its expected share of the work's worst case: faster providers do more.
 const BUDGET_SLACK: u128 = 2;
+/// A task of unknown fuel is assumed to use this part of its limit.
+pub(super) const UNKNOWN_FUEL_PART: u64 = 10;
 /// Bytes of a WebAssembly page.
 const PAGE_BYTES: u64 = 1 << 16;
 
@@ -28,8 +30,9 @@ pub struct Need {
     pub tasks: u64,
     /// Distinct providers per task.
     pub replicas: u32,
-    /// Fuel one task is expected to use; for time and cost estimates.
-    pub expected_fuel: u64,
+    /// Fuel one task is expected to use. Where it is unknown nobody is excluded for being slow, and
+    /// estimates assume a tenth of the limit.
+    pub expected_fuel: Option<u64>,
     /// Fuel limit of one task; for money that has to be there.
     pub fuel_limit: u64,
     /// Memory limit of one task, pages.
@@ -48,6 +51,13 @@ pub struct Need {
     pub max_providers: u32,
     /// Providers not to use, and why.
     pub excluded: BTreeMap<Address, Why>,
+}
+
+impl Need {
+    /// Fuel of one task, for estimates.
+    fn fuel(&self) -> u64 {
+        self.expected_fuel.unwrap_or(self.fuel_limit / UNKNOWN_FUEL_PART).clamp(1, self.fuel_limit.max(1))
+    }
 }
 
 /// The constraint that kept an offer out. `Display` says it for people, [`Why::code`] for machines.
@@ -278,7 +288,7 @@ pub fn plan<'a>(now: u64, offers: impl IntoIterator<Item = &'a Offer>, need: &Ne
         return Err(NoMatch::TooDear { cost, budget: need.budget, excluded });
     }
     let rate: u128 = taken.iter().map(|c| u128::from(speed(c.offer))).sum();
-    let seconds = (u128::from(runs) * u128::from(need.expected_fuel)).div_ceil(rate.max(1));
+    let seconds = (u128::from(runs) * u128::from(need.fuel())).div_ceil(rate.max(1));
     let locked = plan.iter().map(|deal| deal.budget).sum();
     Ok(Plan { deals: plan, excluded, cost, locked, seconds: seconds.try_into().unwrap_or(u64::MAX) })
 }
@@ -316,7 +326,7 @@ fn screen<'a>(now: u64, offer: &'a Offer, need: &Need) -> Result<Candidate<'a>, 
     if ask.collateralBps < need.min_collateral_bps {
         return Err(Why::Collateral { bps: ask.collateralBps, needed: need.min_collateral_bps });
     }
-    let one_task = need.expected_fuel.div_ceil(ask.fuelPerSecond.max(1));
+    let one_task = need.expected_fuel.map_or(1, |fuel| fuel.div_ceil(ask.fuelPerSecond.max(1)));
     let left = need.deadline.saturating_sub(now);
     if one_task > left {
         return Err(Why::TooSlow { seconds: one_task, left });
@@ -327,7 +337,7 @@ fn screen<'a>(now: u64, offer: &'a Offer, need: &Need) -> Result<Candidate<'a>, 
         return Err(Why::TooShort { seconds: ask.maxSeconds.into(), needed: one_task.max(1) });
     }
     let over = |_| Why::Price { price, max: need.max_price };
-    let unit = fee(price, ask.taskFee, need.expected_fuel.into(), 1).ok_or(()).map_err(over)?;
+    let unit = fee(price, ask.taskFee, need.fuel().into(), 1).ok_or(()).map_err(over)?;
     let worst = fee(price, ask.taskFee, need.fuel_limit.into(), 1).ok_or(()).map_err(over)?;
     let least = ask.minBudget.max(worst).max(1);
     let most = need.budget.min(ask.maxBudget);
@@ -338,8 +348,11 @@ fn screen<'a>(now: u64, offer: &'a Offer, need: &Need) -> Result<Candidate<'a>, 
     if collateral > offer.deposit {
         return Err(Why::Deposit { deposit: offer.deposit, needed: collateral });
     }
-    let runs = u128::from(usable) * u128::from(speed(offer)) / u128::from(need.expected_fuel.max(1));
-    Ok(Candidate { offer, price, unit, worst, capacity: runs.try_into().unwrap_or(u64::MAX).max(1), seconds })
+    let capacity = need.expected_fuel.map_or(u64::MAX, |fuel| {
+        let runs = u128::from(usable) * u128::from(speed(offer)) / u128::from(fuel.max(1));
+        runs.try_into().unwrap_or(u64::MAX).max(1)
+    });
+    Ok(Candidate { offer, price, unit, worst, capacity, seconds })
 }
 
 /// The cheapest candidates that suffice; sorted by unit cost on the way in and out.
@@ -457,4 +470,155 @@ fn owner_of_account(offer: &Offer) -> B256 {
 
 fn owner_of_endpoint(offer: &Offer) -> B256 {
     offer.ask.value.endpoint
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::core::tests::{START, address, offer};
+
+    fn need(tasks: u64, replicas: u32) -> Need {
+        Need {
+            tasks,
+            replicas,
+            expected_fuel: Some(1_000_000_000),
+            fuel_limit: 2_000_000_000,
+            max_pages: 16,
+            budget: 100_000_000,
+            max_price: 10_000_000,
+            deadline: START + 1_000,
+            min_collateral_bps: 0,
+            min_providers: 1,
+            max_providers: 8,
+            excluded: BTreeMap::new(),
+        }
+    }
+
+    fn providers(plan: &Plan) -> Vec<Address> {
+        plan.deals.iter().map(|deal| deal.offer.provider()).collect()
+    }
+
+    #[test]
+    fn takes_the_cheapest_that_are_fast_enough() {
+        let offers = [offer(1, 3_000), offer(2, 1_000), offer(3, 2_000)];
+        // 2 cores of 10^9 fuel a second: 2 000 tasks each in 1 000 s.
+        let plan = plan(START, &offers, &need(1_500, 1)).unwrap();
+        assert_eq!(providers(&plan), [address(2)]);
+        assert_eq!(plan.cost, 1_500 * 2, "a task costs 1 for its fuel and 1 task fee");
+        let both = super::plan(START, &offers, &need(2_500, 1)).unwrap();
+        assert_eq!(providers(&both), [address(2), address(3)]);
+        assert!(both.excluded.iter().all(|e| e.provider == address(1) && e.why == Why::NotNeeded));
+        let all = super::plan(START, &offers, &Need { min_providers: 3, ..need(10, 1) }).unwrap();
+        assert_eq!(providers(&all), [address(2), address(3), address(1)]);
+        let error = super::plan(START, &offers, &need(7_000, 1)).unwrap_err();
+        assert!(matches!(error, NoMatch::TooSlow { capacity: 6_000, needed: 7_000, .. }), "{error}");
+    }
+
+    #[test]
+    fn replicas_have_distinct_owners() {
+        let mut twin = offer(2, 1_000);
+        twin.ask.value.salt = 5;
+        let mut shared_endpoint = offer(3, 1_000);
+        shared_endpoint.ask.value.endpoint = twin.ask.value.endpoint;
+        let offers = [offer(1, 1_000), offer(2, 1_000), twin, shared_endpoint];
+        let plan = plan(START, &offers, &need(10, 2)).unwrap();
+        assert_eq!(providers(&plan).len(), 2);
+        let same = plan.excluded.iter().filter(|e| e.why == Why::SameOwner).count();
+        assert_eq!(same, 2);
+        let error = super::plan(START, &offers, &need(10, 3)).unwrap_err();
+        assert!(matches!(error, NoMatch::TooFew { needed: 3, found: 2, .. }), "{error}");
+    }
+
+    #[test]
+    fn every_constraint_names_itself() {
+        let cases: [(&str, fn(&mut Offer, &mut Need)); 10] = [
+            ("R-MAT-001", |offer, _| offer.ask.value.to = START),
+            ("R-MAT-002", |_, need| need.max_price = 999),
+            ("R-MAT-003", |offer, _| offer.ask.value.maxMemory = 16 * PAGE_BYTES - 1),
+            ("R-MAT-004", |_, need| need.min_collateral_bps = 1_001),
+            ("R-MAT-005", |offer, need| {
+                offer.ask.value.maxSeconds = 10;
+                need.expected_fuel = Some(20_000_000_000);
+            }),
+            ("R-MAT-006", |_, need| need.expected_fuel = Some(1_001_000_000_000)),
+            ("R-MAT-007", |offer, _| offer.ask.value.minBudget = 100_000_001),
+            ("R-MAT-007", |_, need| need.budget = 2),
+            ("R-MAT-008", |offer, _| {
+                offer.ask.value.minBudget = 1_000;
+                offer.deposit = 99;
+            }),
+            ("R-MAT-009", |offer, need| {
+                need.excluded.insert(offer.provider(), Why::Listed);
+            }),
+        ];
+        for (code, change) in cases {
+            let (mut offer, mut need) = (offer(1, 1_000), need(1, 1));
+            assert!(plan(START, [&offer], &need).is_ok(), "{code}");
+            change(&mut offer, &mut need);
+            let error = plan(START, [&offer], &need).unwrap_err();
+            assert_eq!(error.excluded().iter().map(|e| e.why.code()).collect::<Vec<_>>(), [code], "{error}");
+            assert!(error.excluded()[0].why.to_string().starts_with(&format!("[{code}]")));
+        }
+        assert_eq!(plan(START, [], &need(1, 1)), Err(NoMatch::NoAsks));
+    }
+
+    #[test]
+    fn a_provider_whose_deposit_is_small_gets_a_small_budget() {
+        let mut small = offer(1, 1_000_000);
+        small.deposit = 500;
+        let plan = plan(START, [&small], &need(100, 1)).unwrap();
+        assert_eq!(plan.deals[0].budget, 5_000, "at 10 % collateral");
+    }
+
+    #[test]
+    fn unknown_fuel_excludes_nobody_for_being_slow() {
+        let unknown = Need { expected_fuel: None, fuel_limit: 1 << 50, budget: u128::MAX / 2, ..need(1_000_000, 1) };
+        let mut offer = offer(1, 1_000);
+        offer.ask.value.maxBudget = u128::MAX;
+        offer.deposit = u128::MAX;
+        assert!(plan(START, [&offer], &unknown).is_ok());
+    }
+
+    proptest! {
+        #[test]
+        fn plans_keep_every_promise(
+            prices in proptest::collection::vec((1u128..10_000_000, 1u32..5, 1u64..3_000_000_000, 1u128..1_000_000, 0u128..10_000_000), 1..10),
+            tasks in 1u64..5_000,
+            replicas in 1u32..4,
+            min_providers in 0u32..6,
+            max_providers in 1u32..6,
+            budget in 1u128..10_000_000_000,
+            known: bool,
+        ) {
+            let offers: Vec<_> = (1..).zip(&prices).map(|(n, (price, cores, speed, min_budget, deposit))| {
+                let mut offer = offer(n, *price);
+                offer.ask.value.cores = *cores;
+                offer.ask.value.fuelPerSecond = *speed;
+                offer.ask.value.minBudget = *min_budget;
+                offer.deposit = *deposit;
+                offer
+            }).collect();
+            let expected_fuel = known.then_some(1_000_000_000);
+            let need = Need { min_providers, max_providers, budget, expected_fuel, ..need(tasks, replicas) };
+            match plan(START, &offers, &need) {
+                Ok(plan) => {
+                    prop_assert!(plan.deals.len() >= replicas as usize);
+                    prop_assert!(plan.deals.len() <= max_providers.max(replicas) as usize);
+                    prop_assert!(plan.locked <= budget && plan.cost <= budget);
+                    prop_assert_eq!(plan.deals.len() + plan.excluded.len(), offers.len());
+                    let owners: BTreeSet<_> = providers(&plan).into_iter().collect();
+                    prop_assert_eq!(owners.len(), plan.deals.len());
+                    for deal in &plan.deals {
+                        let ask = &deal.offer.ask.value;
+                        prop_assert!(deal.budget >= ask.minBudget && deal.budget <= ask.maxBudget);
+                        prop_assert!(deal.seconds <= ask.maxSeconds && deal.price <= need.max_price);
+                        prop_assert!(share(deal.budget, ask.collateralBps).unwrap() <= deal.offer.deposit);
+                    }
+                }
+                Err(error) => prop_assert_eq!(error.excluded().len(), offers.len(), "{}", error),
+            }
+        }
+    }
 }

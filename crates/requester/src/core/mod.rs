@@ -244,9 +244,7 @@ impl Core {
     /// Looks at everything and does what is due.
     fn drive(&mut self) {
         self.tend_sessions();
-        while let Some((job, batch)) = self.dirty.pop_first() {
-            self.weigh(job, batch);
-        }
+        self.weigh_dirty();
         for id in self.unreported() {
             match self.state.jobs[&id].phase {
                 Phase::Running => self.tend_job(id),
@@ -254,9 +252,17 @@ impl Core {
                 Phase::Reported { .. } => {}
             }
         }
+        self.weigh_dirty();
         self.tend_closing();
         self.tell_progress();
         self.forget_old_jobs();
+    }
+
+    /// Compares every batch of which something is new.
+    fn weigh_dirty(&mut self) {
+        while let Some((job, batch)) = self.dirty.pop_first() {
+            self.weigh(job, batch);
+        }
     }
 
     fn unreported(&self) -> Vec<JobId> {
@@ -287,6 +293,7 @@ impl Core {
         for deal in self.state.jobs[&id].deals.clone() {
             self.cancel_orders(deal);
             self.vouch(deal, true);
+            self.weigh_orders_of(deal);
         }
         self.tell(id, JobEvent::Settling { outcome });
     }

@@ -54,7 +54,7 @@ impl Core {
     fn ready(&self, id: B256) -> bool {
         let deal = &self.state.deals[&id];
         let link = self.links.get(&id).is_some_and(|link| link.up() && self.now >= link.pause_until);
-        deal.works() && link && self.now < self.last_due(id)
+        deal.works() && link && self.now < self.last_due(id) && !self.disputed(id)
     }
 
     /// Unanswered orders of a deal that are still wanted.

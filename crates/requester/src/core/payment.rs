@@ -5,7 +5,7 @@ use rialto_protocol::{B256, types::Release, types::Voucher, wire::Signed};
 
 use super::{
     Call, Core, Effect, JobEvent, JobId, Outgoing, Record, Transacted, TxNote,
-    journal::{OpenDeal, Phase},
+    journal::{OpenDeal, OrderStatus, Phase, Standing},
 };
 
 /// A refused closing transaction is tried again after so long: a case may have been in the way.
@@ -20,8 +20,9 @@ fn expire_intent(deal: B256) -> String {
 }
 
 impl Core {
-    /// Signs for all that is accepted. Orders below the watermark are settled by it: in the middle of a
-    /// deal those that are finished, in the end all.
+    /// Signs for what is accepted below the watermark: in the middle of a deal the orders up to the first that is not
+    /// finished, in the end all. A voucher never pays for an order at or above its watermark: such an order could be
+    /// claimed on chain once more. A provider that signed wrong results gets nothing beyond what it has.
     pub(super) fn vouch(&mut self, id: B256, close: bool) {
         let deal = &self.state.deals[&id];
         if deal.closed.is_some() {
@@ -31,9 +32,11 @@ impl Core {
         let orders = if close { deal.orders.len() as u64 } else { self.watermark(deal) };
         let before = deal.voucher.clone();
         let least = before.as_ref().map_or(0, |voucher| voucher.orders);
-        let voucher = Voucher { deal: id, amount: deal.earned, orders: orders.max(least), close };
-        assert!(voucher.amount <= deal.terms.budget, "accepting checks the budget");
+        let orders = orders.max(least);
         let paid = before.as_ref().map_or(0, |voucher| voucher.amount);
+        let amount = if deal.standing == Standing::Faulty { paid } else { self.fees_below(deal, orders) };
+        let voucher = Voucher { deal: id, amount, orders, close };
+        assert!(voucher.amount <= deal.terms.budget, "accepting checks the budget");
         assert!(voucher.amount >= paid, "what is earned never shrinks");
         let news = voucher.amount > paid || (close && !before.is_some_and(|before| before.close));
         if !news {
@@ -50,9 +53,16 @@ impl Core {
         deal.orders.iter().take_while(|order| self.state.orders[*order].finished()).count() as u64
     }
 
+    /// Accepted fees of the orders with `seq < orders`.
+    fn fees_below(&self, deal: &OpenDeal, orders: u64) -> u128 {
+        let below = deal.orders.iter().map(|order| &self.state.orders[order]).filter(|order| order.order.seq < orders);
+        let accepted = below.filter(|order| order.status == OrderStatus::Accepted);
+        accepted.filter_map(|order| order.receipt.as_ref()).map(|receipt| receipt.value.fee).sum()
+    }
+
     pub(super) fn released(&mut self, id: B256, release: Signed<Release>) {
         let deal = &self.state.deals[&id];
-        let fits = release.value.deal == id && release.value.amount <= deal.earned;
+        let fits = release.value.deal == id && release.value.amount <= deal.owed();
         if fits && deal.closing.is_some() && deal.release.is_none() {
             self.record(Record::Released { release });
         }
@@ -80,7 +90,7 @@ impl Core {
                 continue;
             }
             let patience = self.config.patience.redeem;
-            let amount = deal.earned;
+            let amount = deal.owed();
             let Some(link) = self.links.get_mut(&id).filter(|link| link.up()) else { continue };
             let asked = link.release_asked.unwrap_or(closing);
             if self.now >= asked.saturating_add(patience) {

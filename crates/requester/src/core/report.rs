@@ -125,7 +125,7 @@ impl Core {
             budget: deal.terms.budget,
             tasks: accepted.iter().map(|order| u64::from(order.order.tasks)).sum(),
             fuel,
-            earned: deal.earned,
+            earned: deal.owed(),
             paid: deal.closed,
             status: status_of(deal),
             wrong: deal.wrong.clone(),

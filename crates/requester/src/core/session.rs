@@ -137,7 +137,15 @@ impl Core {
             return;
         }
         let job = &self.state.jobs[&deal.job];
-        let slow = if link.up() { self.expected_seconds(&id, job, 1).saturating_mul(2) } else { 0 };
+        let acked = |order: &B256| self.state.orders[order].awaited() && self.state.orders[order].ack.is_some();
+        let slow = if !link.up() {
+            0
+        } else if deal.orders.iter().rev().take(64).any(acked) {
+            self.expected_seconds(&id, job, 1).saturating_mul(2)
+        } else {
+            // It may be fetching large inputs.
+            self.config.patience.stall.saturating_mul(2)
+        };
         if self.now >= link.heard.saturating_add(self.config.patience.stall.max(slow)) {
             let (code, why) = if link.up() {
                 ("R-DEAL-001", "no sign of life while orders are unanswered")

@@ -17,7 +17,7 @@ use rialto_protocol::{
 };
 
 use super::*;
-use crate::core::journal::OrderStatus;
+use crate::core::journal::{OrderStatus, Standing};
 
 pub const CHAIN: u64 = 31337;
 pub const MARKET: Address = Address::repeat_byte(0x77);
@@ -467,15 +467,21 @@ impl World {
     pub fn check(&self) {
         let state = self.core.state();
         for (id, deal) in &state.deals {
-            let accepted = deal.orders.iter().map(|order| &state.orders[order]);
-            let fees: u128 = accepted
-                .filter(|order| order.status == OrderStatus::Accepted)
-                .map(|order| order.receipt.as_ref().unwrap().value.fee)
-                .sum();
+            let watermark = deal.voucher.as_ref().map_or(0, |voucher| voucher.orders);
+            let accepted: Vec<_> = deal.orders.iter().map(|order| &state.orders[order]).collect();
+            let fees_below = |orders: u64| -> u128 {
+                let below = accepted.iter().filter(|order| order.order.seq < orders);
+                let accepted = below.filter(|order| order.status == OrderStatus::Accepted);
+                accepted.map(|order| order.receipt.as_ref().unwrap().value.fee).sum()
+            };
+            let fees = fees_below(u64::MAX);
             assert!(deal.earned <= deal.terms.budget, "never above the budget");
             assert!(fees <= deal.earned && (deal.wrong.is_empty() == (fees == deal.earned) || !deal.wrong.is_empty()));
             let signed = deal.voucher.as_ref().map_or(0, |voucher| voucher.amount);
-            assert_eq!(signed, deal.earned, "signed for what was accepted, and only that");
+            let faulty = deal.standing == Standing::Faulty;
+            assert!(signed <= fees_below(watermark), "signed for what was accepted below the watermark, and only that");
+            assert!(faulty || signed == fees_below(watermark), "and for all of it");
+            assert!(signed <= deal.owed());
             assert!(self.closed.get(id).is_none_or(|paid| *paid <= signed));
             for (seq, order) in deal.orders.iter().enumerate() {
                 assert_eq!(state.orders[order].order.seq, seq as u64);

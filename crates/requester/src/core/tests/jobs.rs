@@ -249,6 +249,21 @@ fn cancelling_pays_what_was_accepted() {
 }
 
 #[test]
+fn what_was_delivered_before_a_cancel_is_verified_here_and_paid() {
+    let mut world = World::new(&[Manner::Releases, Manner::Silent]);
+    world.feed(Event::Submit(spec(500, Policy::Replicate { n: 2 })));
+    while !has(&world, |event| matches!(event, JobEvent::TasksDone { .. })) {
+        world.step();
+    }
+    world.feed(Event::Cancel(JobId(7)));
+    let summary = world.run(600).clone();
+    assert_eq!(summary.outcome, Err(JobError::Cancelled));
+    assert!(status(&summary, 1).earned > 0);
+    assert_eq!(status(&summary, 1).paid, Some(status(&summary, 1).earned));
+    assert!(summary.progress.verified > 0);
+}
+
+#[test]
 fn a_provider_that_does_not_redeem_is_asked_for_a_release_and_then_expires() {
     let mut world = World::new(&[Manner::Releases, Manner::Sleeps]);
     world.feed(Event::Submit(spec(12, Policy::Trust)));
