@@ -3,6 +3,7 @@
 use std::{
     io::{IsTerminal, Read, Write},
     path::Path,
+    time::Duration,
 };
 
 use anyhow::{Context, Result, bail, ensure};
@@ -13,7 +14,7 @@ use rialto_machine::{
 };
 use rialto_protocol::receipt::{Halted, Status};
 use rialto_provider::Price;
-use rialto_requester::{Constraints, Job, JobEvent, JobReport, Policy};
+use rialto_requester::{Job, JobEvent, JobReport, Policy};
 use serde_json::json;
 
 use crate::{
@@ -33,8 +34,8 @@ const OUT_LIMIT: u64 = 1 << 30;
 const PRICE: u128 = 120_000;
 /// What a local provider says it does per second and core; nothing depends on it with one task.
 const FUEL_PER_SECOND: u64 = 500_000_000;
-/// Time for the task, seconds.
-const DEADLINE_SECONDS: u64 = 3_600;
+/// Time for the task.
+const DEADLINE: Duration = Duration::from_secs(3_600);
 /// The program ran out of fuel.
 const EXIT_OUT_OF_FUEL: u8 = 124;
 /// The program trapped.
@@ -62,21 +63,18 @@ pub async fn run(args: &Run, format: Output) -> Result<u8> {
     let market = LocalMarket::start(Folder::new(None)?, &plans, FUEL_PER_SECOND).await?;
     let pages = u64::from(args.memory) * (1 << 20) / PAGE_BYTES;
     let job = Job {
-        shared,
+        shared: shared.map(Into::into),
         limits: Limits { fuel: args.fuel, out_bytes: OUT_LIMIT, max_pages: u32::try_from(pages)? },
         policy: if args.replicas == 1 { Policy::Trust } else { Policy::Replicate { n: args.replicas } },
-        constraints: Constraints {
-            budget: crate::market::initial_deposit(),
-            max_price: u128::MAX,
-            deadline: market.chain.now().await? + DEADLINE_SECONDS,
-            min_providers: args.replicas,
-            max_providers: args.replicas,
-            ..Constraints::default()
-        },
+        budget: crate::market::initial_deposit(),
+        within: DEADLINE,
+        min_providers: args.replicas,
+        max_providers: args.replicas,
         ..Job::new(wasm, vec![task.into()])
     };
-    let mut handle = market.requester.submit(job).await.context("the job was refused")?;
-    while let Some(event) = handle.next_event().await {
+    let handle = market.requester.submit(job).await.context("the job was refused")?;
+    let mut events = handle.events();
+    while let Some(event) = events.next().await {
         if let JobEvent::Note { code, text } = &event {
             eprintln!("[{code}] {text}");
         }
@@ -91,8 +89,9 @@ fn deliver(args: &Run, format: Output, report: &JobReport) -> Result<u8> {
     if let Err(why) = &report.outcome {
         bail!("{why}");
     }
-    let result = report.tasks.first().copied().flatten().context("there is no verified result")?;
-    let outputs = output::parse(&report.output(0).context("the output is lost")?).context("the output is malformed")?;
+    let result = report.tasks.first().and_then(Option::as_ref).context("there is no verified result")?;
+    let outputs =
+        output::parse(&result.output.read().context("the output is lost")?).context("the output is malformed")?;
     let halted = result.halted;
     if format == Output::Human {
         std::io::stdout().write_all(&outputs.stdout)?;

@@ -10,11 +10,12 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
+use bytes::Bytes;
 use rialto_exec::{CancelFlag, Engine, Limits, SharedData};
 use rialto_machine::{input::TaskInput, output};
-use rialto_protocol::{Bytes, receipt::task_seed};
+use rialto_protocol::receipt::task_seed;
 use rialto_provider::{Fault, Price};
-use rialto_requester::{Constraints, Job, JobEvent, Policy};
+use rialto_requester::{Job, JobEvent, JobReport, Policy};
 
 use crate::{
     args::{Demo, Output},
@@ -44,8 +45,8 @@ const OUT_LIMIT: u64 = 1 << 20;
 const MAX_PAGES: u32 = 256;
 /// Most that the demo's requester locks in deals, base units.
 const BUDGET: u128 = 100_000_000;
-/// Time for the whole job, seconds.
-const DEADLINE_SECONDS: u64 = 900;
+/// Time for the whole job.
+const DEADLINE: Duration = Duration::from_secs(900);
 /// Longest wait for the last deals to close on chain after all work is done.
 const CLOSING_TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -75,9 +76,10 @@ pub async fn demo(args: &Demo, format: Output) -> Result<u8> {
     let market = LocalMarket::start(folder, &plans(args), measured.fuel_per_second).await?;
     story.market_is_up(&market, &measured, started.elapsed());
 
-    let job = job(&market, picture, args, measured.fuel).await?;
-    let mut handle = market.requester.submit(job).await.context("the job was refused")?;
-    while let Some(event) = handle.next_event().await {
+    let job = job(picture, args, measured.fuel)?;
+    let handle = market.requester.submit(job).await.context("the job was refused")?;
+    let mut events = handle.events();
+    while let Some(event) = events.next().await {
         story.tell(&market, &event);
         if let JobEvent::Settling { .. } = event {
             story.settling();
@@ -105,8 +107,9 @@ pub async fn demo(args: &Demo, format: Output) -> Result<u8> {
     if args.keep {
         keep(&market, format).await?;
     }
+    let good = ending.is_good();
     market.stop().await;
-    Ok(u8::from(!ending.is_good()))
+    Ok(u8::from(!good))
 }
 
 /// Prices differ, so that there is something to compare: one falls while it waits, the others stand still. The cheaters
@@ -129,19 +132,31 @@ fn task_input(picture: &Picture, tile: u32) -> Result<Bytes> {
     Ok(input.encode()?.into())
 }
 
-async fn job(market: &LocalMarket, picture: Picture, args: &Demo, fuel: u64) -> Result<Job> {
+fn job(picture: Picture, args: &Demo, fuel: u64) -> Result<Job> {
     let tasks = (0..picture.tiles()).map(|tile| task_input(&picture, tile)).collect::<Result<Vec<_>>>()?;
-    let constraints = Constraints {
+    Ok(Job {
+        limits: Limits { fuel: fuel.saturating_mul(FUEL_MARGIN), out_bytes: OUT_LIMIT, max_pages: MAX_PAGES },
+        policy: Policy::Replicate { n: REPLICAS },
         budget: BUDGET,
-        max_price: 10_000_000,
-        deadline: market.chain.now().await? + DEADLINE_SECONDS,
+        within: DEADLINE,
         min_providers: args.providers,
         max_providers: args.providers,
         expected_fuel: Some(fuel),
-        ..Constraints::default()
-    };
-    let limits = Limits { fuel: fuel.saturating_mul(FUEL_MARGIN), out_bytes: OUT_LIMIT, max_pages: MAX_PAGES };
-    Ok(Job { limits, policy: Policy::Replicate { n: REPLICAS }, constraints, ..Job::new(RAYTRACE, tasks) })
+        ..Job::new(Bytes::from_static(RAYTRACE), tasks)
+    })
+}
+
+/// The tiles that were verified, joined.
+fn assemble(report: &JobReport, picture: &Picture) -> Result<Vec<u8>> {
+    let tiles = report
+        .tasks
+        .iter()
+        .map(|task| {
+            let task = task.as_ref().context("a tile has no verified result")?;
+            Ok(output::parse(&task.output.read()?)?.stdout)
+        })
+        .collect::<Result<Vec<_>>>()?;
+    picture.assemble(tiles.iter().map(Vec::as_slice))
 }
 
 /// Runs the middle tile: what a task takes, and how fast this machine is.

@@ -86,7 +86,9 @@ impl Story {
                     print::money(*task_fee)
                 ));
             }
-            JobEvent::Excluded(excluded) => self.line(&self.paint.dim(&format!("  left out: {excluded}"))),
+            JobEvent::Excluded(excluded) => {
+                self.line(&self.paint.dim(&format!("  left out: {} {}", who(&excluded.provider), excluded.why)));
+            }
             JobEvent::Quote { providers, cost, locked, seconds } => {
                 self.heading("Deals");
                 self.line(&format!(
