@@ -214,6 +214,11 @@ impl Chain {
         self.link.endpoint.balance(owner).await
     }
 
+    /// Gas that a mined transaction of anybody used; `None` if the endpoint does not know it (yet).
+    pub async fn gas_used(&self, tx: B256) -> Result<Option<u64>, ChainError> {
+        Ok(self.link.endpoint.receipt(tx).await?.map(|receipt| receipt.gas_used()))
+    }
+
     /// Current price of gas, wei.
     pub async fn gas_price(&self) -> Result<u128, ChainError> {
         self.link.endpoint.gas_price().await

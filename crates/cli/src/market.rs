@@ -147,11 +147,8 @@ impl LocalMarket {
         let home = folder.path().join("requester");
         let engine = node_engine(&home)?;
         let requester_node = bind("requester", &home).await?;
-        let config = RequesterConfig {
-            bootstrap: providers.iter().map(|provider| provider.peer.clone()).collect(),
-            first_block: deployed.block,
-            ..RequesterConfig::new(&home, requester_key.clone())
-        };
+        let config =
+            RequesterConfig { first_block: deployed.block, ..RequesterConfig::new(&home, requester_key.clone()) };
         let own_chain = connect(&rpc, deployed.market).await?;
         let requester = Requester::start(config, own_chain, requester_node.clone(), engine.clone())
             .await
@@ -212,6 +209,7 @@ async fn start_provider(
     let config = ProviderConfig {
         asks: AskConfig { price: plan.price, task_fee: plan.task_fee, fuel_per_second, ..AskConfig::default() },
         bootstrap,
+        announce: true,
         first_block: deployed.block,
         fault: plan.fault,
         ..ProviderConfig::new(home, signer)

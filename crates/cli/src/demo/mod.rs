@@ -38,7 +38,7 @@ const REPLICAS: u32 = 2;
 /// Of a cheater's tasks, one in so many is falsified.
 const CHEAT_EVERY: u32 = 5;
 /// A task may use so many times the fuel of the tile that was measured.
-const FUEL_MARGIN: u64 = 50;
+const FUEL_MARGIN: u64 = 10;
 /// Output limit of a task, bytes: a tile and its framing.
 const OUT_LIMIT: u64 = 1 << 20;
 /// Memory limit of a task, pages of 64 KiB.

@@ -1,6 +1,6 @@
 //! What a person reads while the demo runs.
 
-use std::time::Duration;
+use std::{cell::Cell, time::Duration};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use rialto_protocol::Address;
@@ -21,6 +21,7 @@ pub struct Story {
     told: bool,
     paint: Paint,
     bar: ProgressBar,
+    working: Cell<bool>,
 }
 
 impl Story {
@@ -28,7 +29,7 @@ impl Story {
         let bar = ProgressBar::new(1);
         let style = ProgressStyle::with_template("  {bar:40.green/black.dim} {msg}  {elapsed}");
         bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("━━╌"));
-        Self { told: format == Output::Human, paint: Paint::for_stdout(), bar }
+        Self { told: format == Output::Human, paint: Paint::for_stdout(), bar, working: Cell::new(false) }
     }
 
     fn line(&self, text: &str) {
@@ -77,14 +78,10 @@ impl Story {
     pub fn tell(&self, market: &LocalMarket, event: &JobEvent) {
         let who = |address: &Address| name(market, *address);
         match event {
-            JobEvent::AskHeard { provider, price, task_fee, cores, .. } => {
+            JobEvent::AskHeard { provider, price, task_fee, .. } => {
                 let price =
                     price.map_or("not valid now".to_owned(), |price| format!("{} per Tfuel", print::money(price)));
-                self.line(&format!(
-                    "  {}  {price} + {} per task, {cores} cores",
-                    who(provider),
-                    print::money(*task_fee)
-                ));
+                self.line(&format!("  {}  {price} + {} per task", who(provider), print::money(*task_fee)));
             }
             JobEvent::Excluded(excluded) => {
                 self.line(&self.paint.dim(&format!("  left out: {} {}", who(&excluded.provider), excluded.why)));
@@ -106,9 +103,6 @@ impl Story {
                 self.paint.dim(&format!("  ({} gas)", print::count(*gas)))
             )),
             JobEvent::Progress(progress) => {
-                if self.bar.position() == 0 && self.bar.length() == Some(1) {
-                    self.heading("Work");
-                }
                 self.bar.set_length(progress.tasks);
                 self.bar.set_position(progress.verified);
                 self.bar.set_message(format!(
@@ -138,6 +132,7 @@ impl Story {
                 self.line(&format!("  {}  redeemed {} and closed the deal{gas}", who(provider), print::money(*paid)));
             }
             JobEvent::Note { code, text } => self.line(&self.paint.dim(&format!("  [{code}] {text}"))),
+            JobEvent::OrderSent { .. } if !self.working.replace(true) => self.heading("Work"),
             JobEvent::OrderSent { .. }
             | JobEvent::TasksDone { .. }
             | JobEvent::TasksVerified { .. }

@@ -142,7 +142,11 @@ impl Driver {
             Input::Chain(batch) => {
                 self.clock.chain_says(batch.time);
                 chain::announced(&batch).for_each(|peer| self.node.add_bootstrap(peer));
-                for event in self.endings.take(&batch, self.chain.confirmations()) {
+                for mut event in self.endings.take(&batch, self.chain.confirmations()) {
+                    if let Event::DealClosed { tx, .. } = &mut event {
+                        // For the report only: an endpoint that does not answer leaves it open.
+                        tx.gas = self.chain.gas_used(tx.tx).await.ok().flatten();
+                    }
                     self.feed(event).await?;
                 }
             }
