@@ -308,9 +308,7 @@ contract Market is IMarket, EIP712 {
             refund(deal, id, kind, subject, task, it.amount);
         } else if (kind == CaseKind.Claim) {
             uint128 before = state.paid;
-            // Saturating: the sum of two 128-bit numbers, cut to the budget by `pay`.
-            uint256 owed = uint256(before) + it.amount;
-            pay(deal, state, owed > type(uint128).max ? type(uint128).max : uint128(owed));
+            pay(deal, state, uint256(before) + it.amount);
             deals[id] = state;
             emit CaseSettled(id, subject, kind, task, CaseOutcome.Paid, state.paid - before);
         } else {
@@ -519,11 +517,11 @@ contract Market is IMarket, EIP712 {
     }
 
     /// Raises `state.paid` to `total`, at most to the budget, and credits the provider. The caller stores `state`.
-    function pay(Deal calldata deal, DealState memory state, uint128 total) private {
-        if (total > deal.budget) total = deal.budget;
-        if (total <= state.paid) return;
-        credit(deal.provider, total - state.paid);
-        state.paid = total;
+    function pay(Deal calldata deal, DealState memory state, uint256 total) private {
+        uint128 paid = total < deal.budget ? uint128(total) : deal.budget;
+        if (paid <= state.paid) return;
+        credit(deal.provider, paid - state.paid);
+        state.paid = paid;
     }
 
     /// Returns everything in the deal and leaves a tombstone.
