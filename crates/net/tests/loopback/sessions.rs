@@ -32,6 +32,24 @@ fn welcome(next_seq: u64) -> ToRequester {
     ToRequester::Welcome { version: WIRE_VERSION, next_seq, paid: 5 }
 }
 
+/// A receipt of this many tasks with a mebibyte of output.
+fn receipt(tasks: usize) -> ToRequester {
+    let halted = Halted {
+        status: Status::Finished,
+        exit_code: 0,
+        out_hash: B256::repeat_byte(1),
+        out_len: 1 << 20,
+        fuel_left: i64::MIN,
+        digest: 0,
+    };
+    let receipt = Receipt { order: B256::ZERO, root: B256::ZERO, fuel: 1, fee: 1 };
+    ToRequester::Receipt {
+        receipt: Signed { value: receipt, signature: Bytes::from(vec![1; 65]) },
+        results: vec![halted; tasks],
+        outputs: Payload::Inline(vec![9; MAX_INLINE_BYTES].into()),
+    }
+}
+
 async fn session(requester: &Home, provider: &Home) -> (RequesterSession, ProviderSession) {
     let mut left = within(requester.connect(&provider.addr())).await.unwrap();
     left.send(&hello(1)).await.unwrap();
@@ -74,20 +92,7 @@ async fn both_directions_and_who_is_who() {
 async fn a_large_receipt_crosses_whole() {
     let (requester, provider) = (Home::new(1).await, Home::new(2).await);
     let (mut left, mut right) = session(&requester, &provider).await;
-    let halted = Halted {
-        status: Status::Finished,
-        exit_code: 0,
-        out_hash: B256::repeat_byte(1),
-        out_len: 1 << 20,
-        fuel_left: i64::MIN,
-        digest: 0,
-    };
-    let receipt = Receipt { order: B256::ZERO, root: B256::ZERO, fuel: 1, fee: 1 };
-    let message = ToRequester::Receipt {
-        receipt: Signed { value: receipt, signature: Bytes::from(vec![1; 65]) },
-        results: vec![halted; 1 << 16],
-        outputs: Payload::Inline(vec![9; MAX_INLINE_BYTES].into()),
-    };
+    let message = receipt(1 << 16);
     assert!(message.encode().unwrap().len() > 3 << 20);
     right.send(&welcome(0)).await.unwrap();
     let sent = message.clone();
@@ -106,8 +111,10 @@ async fn what_was_sent_arrives_although_the_sender_is_gone() {
     let (mut left, mut right) = session(&requester, &provider).await;
     let refusal = ToRequester::Refuse { order: None, code: "P-ADM-001".into(), detail: "full".into() };
     right.send(&refusal).await.unwrap();
+    right.send(&receipt(1)).await.unwrap();
     drop(right);
     assert_eq!(within(left.recv()).await, Some(refusal));
+    assert_eq!(within(left.recv()).await, Some(receipt(1)));
     assert_eq!(within(left.recv()).await, None);
     // Whoever goes on sending is told.
     within(async { while left.send(&hello(1)).await.is_ok() {} }).await;
