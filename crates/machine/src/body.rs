@@ -5,7 +5,8 @@
 //! A body is cut into blocks that control enters at the top only, and each charges its whole cost when it is entered:
 //! at the start of the function, of a loop's body and of both arms of an `if`; where branches meet (the end of a `block` that
 //! something branches to, and of every `if`); and behind a `br_if`. A call doesn't cut a block: what follows
-//! it is paid for in advance. So a trap anywhere, in a callee too, leaves the fuel of the blocks entered.
+//! it is paid for in advance. So a trap anywhere, in a callee too, leaves the fuel less the blocks entered
+//! (and less what a function with a tight loop had prepaid: see `emit`).
 
 use std::collections::BTreeSet;
 

@@ -6,14 +6,12 @@ use wasmparser::Operator;
 
 use crate::body::Body;
 use crate::cost;
+use crate::limits::PREPAID_FUEL;
 
 /// Global of M': fuel left; negative once it ran out.
 pub(crate) const FUEL: u32 = 0;
 /// Global of M': stack slots left.
 pub(crate) const STACK_LEFT: u32 = 1;
-
-/// Most fuel that a function with a tight loop holds in a local.
-const PREPAID_FUEL: i64 = 4096;
 
 /// Where a module's indices go in M'.
 pub(crate) struct Mapping {
@@ -42,8 +40,8 @@ pub(crate) fn function(body: &Body<'_>, params: u32, results: &[wasmparser::ValT
     let prepay = whole.filter(|_| body.has_tight_loop);
     let mut writer = Writer {
         prepaid: prepay.map(|_| Prepaid { fuel: locals.add(ValType::I64), total: locals.add(ValType::I64) }),
-        stack: (!body.callees.is_empty() || body.calls_indirectly).then(|| locals.add(ValType::I64)).unwrap_or(0),
-        length: body.has_bulk.then(|| locals.add(ValType::I32)).unwrap_or(0),
+        stack: if !body.callees.is_empty() || body.calls_indirectly { locals.add(ValType::I64) } else { 0 },
+        length: if body.has_bulk { locals.add(ValType::I32) } else { 0 },
         frame: body.frame.into(),
         counted: false,
         depth: 0,

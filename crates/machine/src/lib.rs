@@ -31,7 +31,17 @@
 //! everywhere. A host that can't serve a growth below it aborts the *attempt*: it never lets it return −1.
 //! An order whose page limit is below [`Canonical::min_pages`] can't be run at all.
 //!
-//! The native stack must outlast the injected limit: overflowing it is the attempt's failure, not a result.
+//! The native stack must outlast the injected limit: overflowing it is the attempt's failure, not a result. 64 MiB
+//! are plenty for wasmtime: the worst frames that tests know take a fraction of that.
+//!
+//! # Fuel
+//! Injected into M', polyfill included: see `cost` for the prices and `body` for where they are charged. The fuel global is exact whenever a
+//! run finishes or runs out of fuel: a run that needs `n` fuel finishes with a limit of `n` and runs out with `n − 1`. Any other
+//! trap leaves the fuel less the whole block that it happened in, and less up to [`limits::PREPAID_FUEL`] if that block is in a function with
+//! a loop without calls. All of this is M' itself, so every engine leaves the same value.
+//!
+//! M' carries branch hints (`metadata.code.branch_hint`) that mark the checks as unlikely. Engines may ignore them; wasmtime lays hot
+//! loops out much better with `Config::wasm_branch_hinting(true)`.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 

@@ -28,6 +28,9 @@ pub const MAX_MEMORY_PAGES: u32 = 1 << 16;
 /// Most fuel a run can be given; costs never carry a balance past the integer's range.
 pub const MAX_FUEL: i64 = 1 << 62;
 
+/// Most fuel that a function with a tight loop holds in a local, and so the most that a trap in it forfeits.
+pub const PREPAID_FUEL: i64 = 4096;
+
 /// Slots of the machine's stack.
 pub const STACK_SLOTS: u32 = 1 << 20;
 /// Deepest stack, in slots, of a function whose calls needn't be counted (see `stack`).

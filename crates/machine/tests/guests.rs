@@ -141,3 +141,20 @@ fn a_run_repeats_to_the_last_bit() {
         assert_eq!(run(&program, &task, &shared, PLENTY), run(&program, &task, &shared, PLENTY), "{name}");
     }
 }
+
+#[test]
+fn corners_of_wasi() {
+    let (task, shared) = inputs();
+    let run = run(&guest("abi"), &task, &shared, PLENTY);
+    let mut expected = String::new();
+    let bytes: Vec<u8> = (0..600).map(|i| b'a' + (i % 26) as u8).collect();
+    for a in (0..40).step_by(3) {
+        for b in (0..80).step_by(11) {
+            for (from, len) in [(a, a), (2 * a, b), (2 * a + b, 64 - a % 13)] {
+                expected.push_str(std::str::from_utf8(&bytes[from..from + len]).unwrap());
+            }
+        }
+    }
+    assert_eq!((run.stdout(), run.exit), (expected, Some(0)));
+    assert_eq!(run.outputs().files, [("dir/kept".into(), b"012".to_vec())]);
+}

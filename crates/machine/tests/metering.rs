@@ -10,7 +10,7 @@ use wasmtime::{Engine, Module};
 /// What entering `run` costs with one call in it.
 const ENTRY: i64 = 4;
 /// Most fuel that a trap forfeits in a function with a tight loop.
-const PREPAID: i64 = 4096;
+const PREPAID: i64 = rialto_machine::limits::PREPAID_FUEL;
 
 fn used(text: &str) -> (i64, Option<i32>) {
     let run = run_wat(text, PLENTY);
