@@ -56,7 +56,7 @@ pub enum Event {
         /// Session.
         session: u64,
         /// Message.
-        message: ToProvider,
+        message: Box<ToProvider>,
     },
     /// A session is over.
     Disconnected {

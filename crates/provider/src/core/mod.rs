@@ -195,7 +195,7 @@ impl Core {
             Event::Chain { removed, added, head } => self.chain_moved(removed, added, head),
             Event::Account { account, counter } => self.account_changed(account, counter),
             Event::Connected { session, peer } => self.connected(session, peer),
-            Event::Message { session, message } => self.message(session, message),
+            Event::Message { session, message } => self.message(session, *message),
             Event::Disconnected { session } => self.disconnected(session),
             Event::SignatureChecked { check, valid } => self.signature_checked(check, valid),
             Event::Fetched { order, result } => self.fetched(order, result),

@@ -66,7 +66,7 @@ fn chain_case(kind: CaseKind) -> ChainCase {
 }
 
 /// The transaction of a call that needs nothing from the journal; a reveal does.
-pub(crate) fn market_call(call: Call) -> Result<MarketCall, Reveal> {
+pub(crate) fn market_call(call: Call) -> Result<MarketCall, Box<Reveal>> {
     Ok(match call {
         Call::Redeem { deal, voucher } => {
             MarketCall::Redeem { deal: *deal, voucher: voucher.value, signature: voucher.signature }
@@ -80,7 +80,7 @@ pub(crate) fn market_call(call: Call) -> Result<MarketCall, Reveal> {
         }
         Call::Expire { deal } => MarketCall::Expire { deal: *deal },
         Call::Reveal { deal, order, receipt, task } => {
-            return Err(Reveal { deal: *deal, order: *order, receipt, task });
+            return Err(Box::new(Reveal { deal: *deal, order: *order, receipt, task }));
         }
     })
 }

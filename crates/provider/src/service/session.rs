@@ -94,6 +94,7 @@ async fn read(id: u64, mut receiver: SessionReceiver<ToProvider>, inputs: mpsc::
         if taken > MAX_MESSAGES_PER_SECOND {
             tokio::time::sleep(Duration::from_secs(1).saturating_sub(second.elapsed())).await;
         }
+        let message = Box::new(message);
         if inputs.send(Input::Event(Event::Message { session: id, message })).await.is_err() {
             return;
         }

@@ -275,7 +275,7 @@ impl World {
     }
 
     pub fn say(&mut self, session: u64, message: ToProvider) -> Vec<Effect> {
-        self.feed(Event::Message { session, message })
+        self.feed(Event::Message { session, message: Box::new(message) })
     }
 
     pub fn sign<T: alloy_sol_types::SolStruct>(&self, value: T) -> Signed<T> {
