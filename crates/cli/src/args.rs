@@ -96,7 +96,7 @@ pub struct Run {
     #[arg(long, value_name = "FUEL", default_value_t = 100_000_000_000)]
     pub fuel: u64,
     /// Memory limit, MiB.
-    #[arg(long, value_name = "MIB", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(1..=4096))]
+    #[arg(long, value_name = "MIB", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub memory: u32,
     /// On how many distinct providers the task runs; results are compared.
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=8))]

@@ -28,8 +28,10 @@ use crate::{
 const MAX_STDIN_BYTES: u64 = 64 << 20;
 /// Most bytes of all input files together: they are hashed and sent as a whole.
 const MAX_INPUT_BYTES: u64 = 1 << 30;
-/// Output limit, bytes.
-const OUT_LIMIT: u64 = 1 << 30;
+/// Output limit, bytes: what providers take by default.
+const OUT_LIMIT: u64 = 64 << 20;
+/// Fee of the local providers per task, base units.
+const TASK_FEE: u128 = 10;
 /// Price of the local providers, base units per Tfuel.
 const PRICE: u128 = 120_000;
 /// What a local provider says it does per second and core; nothing depends on it with one task.
@@ -58,7 +60,7 @@ pub async fn run(args: &Run, format: Output) -> Result<u8> {
     let task = task.encode().context("the task's input can't be encoded")?;
 
     let plans: Vec<_> = (0..args.replicas)
-        .map(|n| ProviderPlan { price: Price::Constant(PRICE + u128::from(n)), task_fee: 0, fault: None })
+        .map(|n| ProviderPlan { price: Price::Constant(PRICE + u128::from(n)), task_fee: TASK_FEE, fault: None })
         .collect();
     let market = LocalMarket::start(Folder::new(None)?, &plans, FUEL_PER_SECOND).await?;
     let pages = u64::from(args.memory) * (1 << 20) / PAGE_BYTES;
@@ -70,13 +72,19 @@ pub async fn run(args: &Run, format: Output) -> Result<u8> {
         within: DEADLINE,
         min_providers: args.replicas,
         max_providers: args.replicas,
+        // The market is to do it, or to say why not.
+        run_locally: false,
         ..Job::new(wasm, vec![task.into()])
     };
     let handle = market.requester.submit(job).await.context("the job was refused")?;
     let mut events = handle.events();
     while let Some(event) = events.next().await {
-        if let JobEvent::Note { code, text } = &event {
-            eprintln!("[{code}] {text}");
+        match &event {
+            JobEvent::Note { code, text } => eprintln!("rialto: [{code}] {text}"),
+            JobEvent::ProviderDropped { provider, code, why, .. } => {
+                eprintln!("rialto: {} gets no more work: [{code}] {why}", print::short(*provider));
+            }
+            _ => {}
         }
     }
     let report = handle.wait().await.context("the job's report is lost")?;
@@ -110,15 +118,14 @@ fn deliver(args: &Run, format: Output, report: &JobReport) -> Result<u8> {
             "files": outputs.files.iter().map(|(path, bytes)| json!({ "path": path, "bytes": bytes.len() })).collect::<Vec<_>>(),
             "out_hash": halted.out_hash,
             "fuel": fuel,
-            "replicas": args.replicas,
+            "replicas": result.votes,
             "paid": cost.to_string(),
             "transactions": report.transactions.len(),
         })),
         Output::Human => {
-            let runs = if args.replicas == 1 {
-                "run by 1 provider, trusted".to_owned()
-            } else {
-                format!("run by {} providers, results equal", args.replicas)
+            let runs = match result.votes {
+                1 => "run by 1 provider, trusted".to_owned(),
+                n => format!("run by {n} providers, results equal"),
             };
             eprintln!("rialto: {}, {runs}, cost {}", print::fuel(fuel.into()), print::money(cost));
         }
