@@ -142,7 +142,12 @@ impl Driver {
     async fn take(&mut self, input: Input) -> Result<(), ProviderError> {
         match input {
             Input::Event(Event::Disconnected { session }) => self.gone(session).await,
-            Input::Event(event) => self.feed(event).await,
+            Input::Event(event) => {
+                if let Event::Fetched { order, .. } | Event::Ran { order, .. } = &event {
+                    self.jobs.remove(order);
+                }
+                self.feed(event).await
+            }
             Input::Session(session) => self.welcome(*session).await,
             Input::Chain(batch) => self.chain_moved(batch).await,
             Input::ChainBroke => {
