@@ -13,6 +13,7 @@ use wasmtime::{Engine, Module};
 
 use crate::ExecError;
 use crate::artifact::{self, SealKey};
+use crate::tune;
 
 /// Largest artifact that is kept or read, bytes.
 const MAX_ARTIFACT_BYTES: u64 = 512 << 20;
@@ -25,7 +26,7 @@ const KEY: &str = "key";
 pub(crate) struct Cache {
     dir: PathBuf,
     key: SealKey,
-    /// Hash of wasmtime's version, the target and the configuration.
+    /// Hash of `tune`'s and wasmtime's versions, the target and the configuration.
     compatibility: blake3::Hash,
 }
 
@@ -39,7 +40,7 @@ impl Cache {
         };
         let key = open().map_err(|source| ExecError::Cache { path: dir.to_owned(), source })?;
         let mut hasher = Blake3(blake3::Hasher::new());
-        engine.precompile_compatibility_hash().hash(&mut hasher);
+        (tune::VERSION, engine.precompile_compatibility_hash()).hash(&mut hasher);
         Ok(Self { dir: dir.to_owned(), key, compatibility: hasher.0.finalize() })
     }
 

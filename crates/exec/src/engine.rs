@@ -12,6 +12,7 @@ use wasmtime::{
 use crate::cache::Cache;
 use crate::host::{self, Host};
 use crate::slots::Slots;
+use crate::tune::{self, tune};
 use crate::{Config, ExecError, PAGE_BYTES, Program};
 
 /// Native stack of a running program: eight times what the injected limit lets its frames hold, so
@@ -39,7 +40,7 @@ pub(crate) struct Inner {
     prepared: Mutex<VecDeque<(blake3::Hash, Arc<Program>)>>,
     /// Held while compiling: one compilation at a time, and nobody compiles what another just did.
     compiling: Mutex<()>,
-    pub(crate) slots: Arc<Slots>,
+    pub(crate) slots: Slots,
     pub(crate) config: Config,
 }
 
@@ -49,12 +50,11 @@ impl Engine {
         if config.cores == 0 || config.cores > MAX_CORES {
             return Err(ExecError::Config(format!("{} cores, must be 1 to {MAX_CORES}", config.cores)));
         }
-        let wasmtime = wasmtime::Engine::new(&wasmtime_config(config.cores)).map_err(refused)?;
+        let wasmtime = wasmtime::Engine::new(&wasmtime_config(config.cores, false)).map_err(refused)?;
         let mut linker = Linker::new(&wasmtime);
         host::link(&mut linker).map_err(refused)?;
         let cache = Cache::open(&config.cache_dir, &wasmtime)?;
-        let slots = Arc::new(Slots::new(config.cores, config.max_memory_bytes));
-        slots.start_clock(wasmtime.weak()).map_err(|error| ExecError::Config(error.to_string()))?;
+        let slots = Slots::new(config.cores, config.max_memory_bytes);
         let (prepared, compiling) = Default::default();
         Ok(Self(Arc::new(Inner { wasmtime, linker, cache, prepared, compiling, slots, config })))
     }
@@ -87,8 +87,9 @@ impl Engine {
         let module = match cache.load(wasmtime, canonical.program_root) {
             Some(module) => module,
             None => {
-                let module = Module::from_binary(wasmtime, &canonical.module)
-                    .map_err(|error| ExecError::Compile(format!("{error:#}")))?;
+                let tuned = tune(&canonical.module)?;
+                let module =
+                    Module::from_binary(wasmtime, &tuned).map_err(|error| ExecError::Compile(format!("{error:#}")))?;
                 cache.store(canonical.program_root, &module);
                 module
             }
@@ -115,12 +116,6 @@ impl Engine {
     }
 }
 
-impl Drop for Inner {
-    fn drop(&mut self) {
-        self.slots.close();
-    }
-}
-
 impl std::fmt::Debug for Engine {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Engine").field("config", &self.0.config).finish_non_exhaustive()
@@ -131,27 +126,17 @@ fn refused(error: wasmtime::Error) -> ExecError {
     ExecError::Config(format!("{error:#}"))
 }
 
-/// Everything that decides results is here: the features of M', NaNs, and no limit that strikes before the program's own.
-fn wasmtime_config(cores: usize) -> wasmtime::Config {
+/// What decides results is here and in `tune`: the features of M', and no limit that strikes before the program's own.
+/// NaNs are `tune`'s; `canonical_nans` makes Cranelift do it, for comparison.
+pub(crate) fn wasmtime_config(cores: usize, canonical_nans: bool) -> wasmtime::Config {
     let mut config = wasmtime::Config::new();
     // exactly what M' uses
-    config.wasm_features(WasmFeatures::all(), false);
-    config.wasm_features(
-        WasmFeatures::FLOATS
-            | WasmFeatures::MUTABLE_GLOBAL
-            | WasmFeatures::SIGN_EXTENSION
-            | WasmFeatures::SATURATING_FLOAT_TO_INT
-            | WasmFeatures::MULTI_VALUE
-            | WasmFeatures::BULK_MEMORY,
-        true,
-    );
-    config.cranelift_nan_canonicalization(true);
+    config.wasm_features(WasmFeatures::all(), false).wasm_features(tune::FEATURES, true);
+    config.cranelift_nan_canonicalization(canonical_nans);
     config.async_stack_size(NATIVE_STACK_BYTES + HOST_STACK_BYTES).max_wasm_stack(NATIVE_STACK_BYTES);
     // speed
-    config.strategy(Strategy::Cranelift).cranelift_opt_level(OptLevel::Speed);
+    config.strategy(Strategy::Cranelift).cranelift_opt_level(OptLevel::Speed).wasm_branch_hinting(true);
     config.memory_reservation(1 << 32).memory_init_cow(true).allocation_strategy(pool(cores));
-    // stopping
-    config.epoch_interruption(true);
     // nothing that nobody reads
     config.concurrency_support(false).wasm_backtrace_max_frames(None).generate_address_map(false);
     config.native_unwind_info(false).debug_info(false);

@@ -9,11 +9,13 @@ use rialto_machine::input::HALF_DEPTH;
 use rialto_protocol::receipt::chain_output;
 use wasmtime::{Caller, Linker, ResourceLimiter, Result, Trap};
 
-use crate::shared::{SharedData, SharedReader, leaf};
+use crate::shared::{Read, SharedData, SharedReader, leaf};
 use crate::{AttemptError, CancelFlag, Limits};
 
 /// Name of the import module.
 const MODULE: &str = "rialto";
+/// No memory is larger: growing beyond it is how tuned code asks whether it should go on (`tune`).
+const LARGEST_MEMORY_BYTES: u64 = 1 << 32;
 /// Bytes reserved for a task's output before it writes any.
 const OUTPUT_RESERVE_BYTES: u64 = 4 << 10;
 
@@ -78,8 +80,8 @@ impl Host {
         (self.output.into(), self.out_hash)
     }
 
-    /// Called every tick of the engine's clock while the task runs.
-    pub(crate) fn check_watch(&mut self) -> Result<()> {
+    /// Called every few milliseconds while the task runs.
+    fn check_watch(&mut self) -> Result<()> {
         if self.watch.is_cancelled() {
             return self.end(Stop::Attempt(AttemptError::Cancelled));
         }
@@ -97,7 +99,8 @@ impl Host {
         match index >> HALF_DEPTH {
             0 => Ok(leaf(&self.task, index.into())),
             1 => match self.shared.leaf(u64::from(index) - (1 << HALF_DEPTH)) {
-                Ok(leaf) => Ok(leaf),
+                Ok((leaf, Read::Memory)) => Ok(leaf),
+                Ok((leaf, Read::File)) => self.check_watch().map(|()| leaf), // slow, and costs little fuel
                 Err(error) => self.end(Stop::Attempt(AttemptError::SharedInput(error.to_string()))),
             },
             _ => self.end(Stop::Trap),
@@ -131,6 +134,9 @@ impl Host {
 
 impl ResourceLimiter for Host {
     fn memory_growing(&mut self, _current: usize, desired: usize, _maximum: Option<usize>) -> Result<bool> {
+        if desired as u64 > LARGEST_MEMORY_BYTES {
+            self.check_watch()?; // it is `tick` who asks, or a program that asks for the impossible
+        }
         Ok(desired as u64 <= self.memory_limit)
     }
 

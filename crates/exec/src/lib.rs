@@ -2,7 +2,7 @@
 //! limits that are part of the result (fuel, output, pages) and limits that never are (wall time, this host's memory).
 //!
 //! ```text
-//! Engine::prepare(wasm) ─ canonicalise ─▶ M' ─ disk cache or Cranelift ─▶ Program
+//! Engine::prepare(wasm) ─ canonicalise ─▶ M' ─ disk cache, or tune and Cranelift ─▶ Program
 //! Engine::run*(Program, inputs, Limits) ─▶ Outcome { halted, output }      the same on every host
 //!                                       └▶ AttemptError                    this host's trouble: never a result
 //! ```
@@ -23,6 +23,7 @@ mod shared;
 mod slots;
 #[cfg(test)]
 mod tests;
+mod tune;
 
 pub use engine::Engine;
 pub use error::{AttemptError, ExecError};

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use rialto_machine::input::MAX_HALF_BYTES;
 use rialto_machine::limits::MAX_FUEL;
 use rialto_protocol::receipt::{Halted, MAX_ORDER_TASKS, Status, task_seed};
-use wasmtime::{Extern, Global, Instance, Store, Trap, UpdateDeadline, Val};
+use wasmtime::{Extern, Global, Instance, Store, Trap, Val};
 
 use crate::engine::{HOST_STACK_BYTES, Inner, NATIVE_STACK_BYTES};
 use crate::host::{Host, Stop, Watch};
@@ -162,11 +162,6 @@ impl Inner {
 fn run(program: &Program, host: Host, fuel: u64, seed: u64) -> Result<Outcome, AttemptError> {
     let mut store = Store::try_new(program.linked.module().engine(), host).map_err(engine_failed)?;
     store.limiter(|host| host);
-    store.set_epoch_deadline(1);
-    store.epoch_deadline_callback(|mut store| {
-        store.data_mut().check_watch()?;
-        Ok(UpdateDeadline::Continue(1))
-    });
     let instance = program.linked.instantiate(&mut store).map_err(engine_failed)?;
     let exports = &program.exports;
     let run = export(&instance, &mut store, &exports.run).into_func().and_then(|run| run.typed::<(), ()>(&store).ok());

@@ -88,6 +88,13 @@ impl PagedFile {
     }
 }
 
+/// Where a leaf came from: `File` may have taken long.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Read {
+    Memory,
+    File,
+}
+
 /// One task's view of the shared half: remembers the page it reads, so that most leaves take no lock.
 #[derive(Debug)]
 pub(crate) struct SharedReader {
@@ -104,23 +111,23 @@ impl SharedReader {
         self.data.len()
     }
 
-    /// 32-byte leaf `index`, zeros past the end.
-    pub(crate) fn leaf(&mut self, index: u64) -> std::io::Result<[u8; 32]> {
+    /// 32-byte leaf `index`, zeros past the end, and where it came from.
+    pub(crate) fn leaf(&mut self, index: u64) -> std::io::Result<([u8; 32], Read)> {
         let file = match &self.data.0 {
-            Source::None => return Ok([0; 32]),
-            Source::Bytes(bytes) => return Ok(leaf(bytes, index)),
+            Source::None => return Ok(([0; 32], Read::Memory)),
+            Source::Bytes(bytes) => return Ok((leaf(bytes, index), Read::Memory)),
             Source::File(file) => file,
         };
         if index * 32 >= file.bytes {
-            return Ok([0; 32]);
+            return Ok(([0; 32], Read::Memory));
         }
         const LEAVES: u64 = FILE_PAGE_BYTES / 32;
         let number = index / LEAVES;
-        let page = match &self.recent {
-            Some((recent, page)) if *recent == number => page,
-            _ => &self.recent.insert((number, file.page(number)?)).1,
+        let (page, read) = match &self.recent {
+            Some((recent, page)) if *recent == number => (page, Read::Memory),
+            _ => (&self.recent.insert((number, file.page(number)?)).1, Read::File),
         };
-        Ok(leaf(page, index % LEAVES))
+        Ok((leaf(page, index % LEAVES), read))
     }
 }
 
@@ -148,7 +155,7 @@ mod tests {
         assert_eq!(from_file.len(), in_memory.len());
         let leaves = in_memory.len().div_ceil(32);
         for index in (0..leaves + 3).chain([1 << 26, leaves - 1, 0, 2048, 2047]) {
-            assert_eq!(from_file.leaf(index).unwrap(), in_memory.leaf(index).unwrap(), "leaf {index}");
+            assert_eq!(from_file.leaf(index).unwrap().0, in_memory.leaf(index).unwrap().0, "leaf {index}");
         }
     }
 
@@ -161,8 +168,8 @@ mod tests {
         let beyond = FILE_PAGES as u64 * FILE_PAGE_BYTES / 32;
         for _ in 0..2 {
             let mut reader = SharedReader::new(data.clone());
-            assert_eq!(reader.leaf(0).unwrap(), [1; 32]);
-            assert_eq!(reader.leaf(beyond).unwrap(), [0; 32]);
+            assert_eq!(reader.leaf(0).unwrap().0, [1; 32]);
+            assert_eq!(reader.leaf(beyond).unwrap(), ([0; 32], Read::File));
         }
     }
 

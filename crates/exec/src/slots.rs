@@ -1,16 +1,11 @@
-//! Who may run: at most so many tasks and so much memory at the same time. Also the engine's clock,
-//! which ticks only while somebody runs.
+//! Who may run: at most so many tasks and so much memory at the same time.
 
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-
-use wasmtime::EngineWeak;
 
 use crate::AttemptError;
 use crate::host::Watch;
 
-/// How often running programs are asked to look at their watch: a cancelled task ends within about this.
-const TICK: Duration = Duration::from_millis(10);
 /// How often a task that waits for its turn looks at its watch.
 const WAIT: Duration = Duration::from_millis(20);
 
@@ -18,13 +13,11 @@ const WAIT: Duration = Duration::from_millis(20);
 struct Free {
     cores: usize,
     memory: u64,
-    closed: bool,
 }
 
 /// Cores and memory that can be lent.
 #[derive(Debug)]
 pub(crate) struct Slots {
-    cores: usize,
     memory: u64,
     free: Mutex<Free>,
     changed: Condvar,
@@ -32,8 +25,8 @@ pub(crate) struct Slots {
 
 impl Slots {
     pub(crate) fn new(cores: usize, memory: u64) -> Self {
-        let free = Mutex::new(Free { cores, memory, closed: false });
-        Self { cores, memory, free, changed: Condvar::new() }
+        let free = Mutex::new(Free { cores, memory });
+        Self { memory, free, changed: Condvar::new() }
     }
 
     /// Whether a task that may use `memory` bytes can ever run here.
@@ -57,42 +50,9 @@ impl Slots {
             }
             free = self.changed.wait_timeout(free, WAIT).unwrap_or_else(PoisonError::into_inner).0;
         }
-        let wake_clock = free.cores == self.cores;
         free.cores -= 1;
         free.memory -= memory;
-        drop(free);
-        if wake_clock {
-            self.changed.notify_all();
-        }
         Ok(Slot { slots: self, memory })
-    }
-
-    /// Starts the clock's thread, which ends after [`Slots::close`].
-    pub(crate) fn start_clock(self: &Arc<Self>, engine: EngineWeak) -> std::io::Result<()> {
-        let slots = self.clone();
-        std::thread::Builder::new().name("rialto-exec-clock".into()).spawn(move || {
-            while slots.wait_until_busy() {
-                std::thread::sleep(TICK);
-                let Some(engine) = engine.upgrade() else { return };
-                engine.increment_epoch();
-            }
-        })?;
-        Ok(())
-    }
-
-    /// Ends the clock.
-    pub(crate) fn close(&self) {
-        self.lock().closed = true;
-        self.changed.notify_all();
-    }
-
-    /// False once closed.
-    fn wait_until_busy(&self) -> bool {
-        let mut free = self.lock();
-        while free.cores == self.cores && !free.closed {
-            free = self.changed.wait(free).unwrap_or_else(PoisonError::into_inner);
-        }
-        !free.closed
     }
 
     fn lock(&self) -> MutexGuard<'_, Free> {

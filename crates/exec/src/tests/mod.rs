@@ -4,6 +4,7 @@ mod cache;
 mod contract;
 mod limits;
 mod pool;
+mod tune;
 
 use rialto_machine::{Canonical, program_root};
 use rialto_protocol::receipt::{Status, output_hash};

@@ -75,7 +75,8 @@ fn a_batch_is_its_tasks_one_by_one_on_any_engine() {
 fn the_first_failed_attempt_ends_the_batch() {
     let bench = Bench::new();
     let program = bench.program(
-        "(loop $again (br_if $again (i64.eqz (call $in32 (i32.const 0)) drop drop drop)))
+        "(loop $again (global.set $fuel (i64.sub (global.get $fuel) (i64.const 1)))
+            (br_if $again (i64.eqz (call $in32 (i32.const 0)) drop drop drop)))
         (drop (call $recurse (i64.const 0)))",
     );
     // task 1 exhausts the stack, the others run forever
