@@ -7,7 +7,7 @@ use host::{PLENTY, args, guest, run};
 use rialto_machine::input::{SharedInput, TaskInput};
 
 fn big() -> Vec<u8> {
-    (0..10_001u32).map(|i| (i * i >> 3) as u8).collect()
+    (0..10_001u32).map(|i| ((i * i) >> 3) as u8).collect()
 }
 
 fn inputs() -> (TaskInput, SharedInput) {

@@ -87,7 +87,7 @@ pub fn run_module(engine: &Engine, module: &Module, task: Vec<u8>, shared: Vec<u
     linker
         .func_wrap("rialto", "out32", |mut caller: Caller<'_, State>, a: i64, b: i64, c: i64, d: i64, n: i32| {
             let out = &mut caller.data_mut().out;
-            assert!((1..=32).contains(&n) && out.len() % 32 == 0, "only the last leaf may be partial");
+            assert!((1..=32).contains(&n) && out.len().is_multiple_of(32), "only the last leaf may be partial");
             let leaf: Vec<u8> = [a, b, c, d].iter().flat_map(|word| word.to_le_bytes()).collect();
             assert!(leaf[n as usize..].iter().all(|byte| *byte == 0));
             out.extend_from_slice(&leaf[..n as usize]);
