@@ -1,1 +1,53 @@
-//! Deterministic simulator and end-to-end tests.
+//! Deterministic simulator: the very cores that the provider and the requester ship, under a fake clock, network, disk
+//! and chain, all driven by one seed, which draws the options of the run too.
+//!
+//! A run has two phases. While there are faults (crashes between any two effects, lost sessions, partitions, reorgs,
+//! hosts that fail, gossip that gets lost) nothing may happen that costs an honest side money. Then faults end, hostile
+//! participants stay hostile, and everything has to come to its end: every job is reported, every deal closed.
+//!
+//! | module | knows |
+//! |---|---|
+//! | [`options`] | what a run is like |
+//! | [`random`], [`schedule`] | chance and time |
+//! | [`chain`] | blocks around the reference model, senders with intents, reorgs |
+//! | [`network`] | sessions, and how they break |
+//! | [`compute`] | the program that all tasks run, and lies about it |
+//! | [`seller`], [`buyer`] | the cores with their disks: the services' translation, in a few lines |
+//! | [`world`] | what happens when, faults included |
+//! | [`check`], [`verdict`] | what must never happen, and what must be true in the end |
+#![forbid(unsafe_code)]
+
+pub mod buyer;
+pub mod chain;
+pub mod check;
+pub mod compute;
+pub mod network;
+pub mod options;
+pub mod random;
+pub mod schedule;
+pub mod seller;
+pub mod verdict;
+pub mod world;
+
+use std::collections::BTreeMap;
+
+use world::World;
+
+/// A run that broke no rule.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Run {
+    /// Hash of everything that was written, sent and mined.
+    pub fingerprint: u64,
+    /// How often what happened.
+    pub coverage: BTreeMap<&'static str, u64>,
+    /// How long it took, simulated seconds.
+    pub seconds: u64,
+}
+
+/// Runs a seed; fails with the rule that was broken.
+pub fn run(seed: u64) -> Result<Run, String> {
+    let mut world = World::new(seed, false);
+    world.run().map_err(|broken| format!("at second {}: {broken}", world.schedule.now() / 1000))?;
+    let seconds = world.schedule.now() / 1000;
+    Ok(Run { fingerprint: world.fingerprint(), coverage: world.coverage, seconds })
+}

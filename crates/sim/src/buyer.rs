@@ -1,0 +1,461 @@
+//! A buyer: the requester's core with a disk, a machine and a key, as its service would drive it. Hostile ones differ in
+//! what of it reaches the network.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use alloy_signer_local::PrivateKeySigner;
+use rialto_protocol::{
+    Address, B256, Bytes, keccak256,
+    model::{Call as MarketCall, Terms as OpenTerms},
+    pricing::share,
+    receipt::Halted,
+    signing::signed_by,
+    types::{Deal, Voucher},
+    wire::{AskGossip, BlobRef, Message, Payload, ToProvider, ToRequester, WIRE_VERSION},
+};
+use rialto_provider::core::{LogId, What};
+use rialto_requester::core::{
+    Call, Config, Constraints, Core, Effect, Event, JobEvent, JobId, JobSpec, Offer, Outgoing, Patience, Record, State,
+    Stored, Summary, Transacted, TxNote, verify::OutputCheck,
+};
+
+use crate::{
+    chain::{Block, Ending, Who},
+    compute::{self, FUEL_LIMIT, INPUT_BYTES, OUT_LIMIT},
+    network::Side,
+    options::{BuyerOptions, Manner, Options},
+    world::{CHAIN_ID, Happening, MARKET, World, key},
+};
+
+/// The program that every job runs.
+const PROGRAM: B256 = B256::repeat_byte(0x50);
+/// Fuel per second of a buyer's own machine.
+const OWN_FUEL_PER_SECOND: u64 = 2_000_000_000;
+
+/// A buyer.
+pub struct Buyer {
+    /// Account.
+    pub account: Address,
+    /// Address on the network.
+    pub endpoint: B256,
+    /// The core; none while it is down.
+    pub core: Option<Core>,
+    /// Incarnation.
+    pub life: u32,
+    /// Whether it is gone for good.
+    pub vanished: bool,
+    /// Reports given.
+    pub reports: BTreeMap<JobId, Summary>,
+    index: usize,
+    key: PrivateKeySigner,
+    config: Config,
+    disk: Vec<Vec<u8>>,
+    told: Vec<Arc<Block>>,
+    /// The session of a deal.
+    sessions: BTreeMap<B256, u64>,
+    /// Ends of deals that are not final.
+    endings: Vec<(LogId, Event)>,
+    quarrels: u64,
+}
+
+/// Outputs on their way to disk.
+#[derive(Debug)]
+pub struct Storing {
+    deal: B256,
+    order: B256,
+    results: Vec<Halted>,
+    outputs: Payload,
+}
+
+impl Buyer {
+    /// A buyer that never ran.
+    pub fn new(index: usize, _own: &BuyerOptions, options: &Options) -> Self {
+        let key = key("buyer", index);
+        let config = Config {
+            requester: key.address(),
+            chain_id: CHAIN_ID,
+            market: MARKET,
+            grace_seconds: options.params.grace,
+            patience: Patience::default(),
+        };
+        Self {
+            account: key.address(),
+            endpoint: keccak256(format!("endpoint of buyer {index}")),
+            core: None,
+            life: 0,
+            vanished: false,
+            reports: BTreeMap::new(),
+            index,
+            key,
+            config,
+            disk: Vec::new(),
+            told: Vec::new(),
+            sessions: BTreeMap::new(),
+            endings: Vec::new(),
+            quarrels: 0,
+        }
+    }
+
+    /// Loses everything but the disk; `false` if it is down already.
+    pub fn crash(&mut self) -> bool {
+        self.sessions.clear();
+        self.endings.clear();
+        self.core.take().is_some()
+    }
+
+    /// Name of a job.
+    pub fn job_id(&self, job: usize) -> JobId {
+        JobId(0x100 * (self.index as u64 + 1) + job as u64)
+    }
+
+    /// What is known of its jobs and deals: the core's state, or what the disk says while it is down.
+    pub fn state(&self) -> State {
+        match &self.core {
+            Some(core) => core.state().clone(),
+            None => State::replay(&self.records()),
+        }
+    }
+
+    fn records(&self) -> Vec<Record> {
+        let read = |bytes: &Vec<u8>| postcard::from_bytes(bytes).expect("what was written can be read");
+        self.disk.iter().map(read).collect()
+    }
+}
+
+fn input(job: JobId, task: u32) -> B256 {
+    keccak256([job.0.to_be_bytes().as_slice(), &task.to_be_bytes()].concat())
+}
+
+/// How a transaction ended, for the core.
+pub fn transacted(intent: String, ending: Ending) -> Event {
+    let outcome = match ending {
+        Ok(mined) => {
+            let kind = intent.split('-').next().unwrap_or_default().to_string();
+            let deals = mined.opened.len().max(1) as u32;
+            Transacted::Mined { tx: TxNote { kind, tx: mined.tx, gas: Some(50_000), deals }, opened: mined.opened }
+        }
+        Err((code, reason)) => Transacted::Reverted { code, reason },
+    };
+    Event::Transacted { intent, outcome }
+}
+
+impl World {
+    /// Starts or restarts a buyer from its disk; its user submits again what got lost.
+    pub(crate) fn start_buyer(&mut self, index: usize) {
+        let compact = self.random.percent(30);
+        let buyer = &mut self.buyers[index];
+        buyer.life += 1;
+        let mut records = buyer.records();
+        if compact {
+            records = vec![Record::Snapshot(Box::new(State::replay(&records)))];
+        }
+        buyer.told.clear();
+        buyer.core = Some(Core::restore(buyer.config.clone(), &records));
+        self.feed_buyer(index, Event::Started);
+        for job in 0..self.options.buyers[index].jobs.len() {
+            if self.options.buyers[index].jobs[job].at < self.schedule.now() {
+                self.submit(index, job);
+            }
+        }
+    }
+
+    pub(crate) fn submit(&mut self, index: usize, job: usize) {
+        let (buyer, wish) = (&self.buyers[index], &self.options.buyers[index].jobs[job]);
+        let id = buyer.job_id(job);
+        let Some(core) = buyer.core.as_ref().filter(|core| !core.state().jobs.contains_key(&id)) else { return };
+        let spec = JobSpec {
+            id,
+            program: PROGRAM,
+            inputs: (0..wish.tasks).map(|task| input(id, task)).collect(),
+            fuel_limit: FUEL_LIMIT,
+            out_limit: OUT_LIMIT,
+            max_pages: 16,
+            seed: id.0,
+            policy: wish.policy,
+            constraints: Constraints {
+                budget: wish.budget,
+                max_price: 10_000_000,
+                deadline: self.schedule.unix().max(wish.at / 1000 + crate::schedule::BEGINNING) + wish.within,
+                min_collateral_bps: 0,
+                min_providers: 3,
+                max_providers: 8,
+                exclude: BTreeSet::new(),
+                expected_fuel: None,
+                run_locally: wish.run_locally,
+            },
+        };
+        debug_assert!(core.config().requester == buyer.account);
+        self.count("job");
+        self.feed_buyer(index, Event::Submit(spec));
+    }
+
+    /// An ask is judged by what the chain says, as the service does it.
+    pub(crate) fn ask_heard(&mut self, index: usize, bytes: &[u8]) {
+        let Ok(gossip) = AskGossip::decode(bytes) else { return self.hold(Err("an ask can't be read".into())) };
+        let ask = &gossip.ask.value;
+        let account = self.chain.market.account(ask.provider);
+        let backed = share(ask.minBudget, ask.collateralBps).is_some_and(|needed| account.balance >= needed);
+        let signed = signed_by(ask, &self.domain, &gossip.ask.signature, ask.provider);
+        if signed && backed && account.counter == ask.counter {
+            self.feed_buyer(index, Event::Heard(Offer::new(gossip, account.balance)));
+        }
+    }
+
+    /// What the chain says: ends of deals, once they are final.
+    pub(crate) fn buyer_hears(&mut self, index: usize) {
+        let buyer = &mut self.buyers[index];
+        let news = self.chain.news(&mut buyer.told, 0);
+        buyer.endings.retain(|(at, _)| !news.removed.iter().any(|log| log.fact.at == *at));
+        for log in &news.added {
+            if let What::Closed { paid } = log.fact.what {
+                let tx = TxNote { kind: log.kind.into(), tx: log.tx, gas: None, deals: 1 };
+                buyer.endings.push((log.fact.at, Event::DealClosed { deal: log.fact.deal, paid, tx }));
+            }
+        }
+        let last = (news.head + 1).saturating_sub(self.options.confirmations);
+        let (ended, open) = std::mem::take(&mut buyer.endings).into_iter().partition(|(at, _)| at.block <= last);
+        buyer.endings = open;
+        let ended: Vec<(LogId, Event)> = ended;
+        for (_, event) in ended {
+            self.feed_buyer(index, event);
+        }
+    }
+
+    pub(crate) fn buyer_reads(&mut self, index: usize, deal: B256, session: u64, bytes: &[u8]) {
+        if self.buyers[index].sessions.get(&deal) != Some(&session) {
+            return;
+        }
+        match ToRequester::decode(bytes) {
+            Ok(message) => {
+                if self.options.buyers[index].manner == Manner::Harasses {
+                    self.find_quarrel(index, deal, &message);
+                }
+                self.feed_buyer(index, Event::Message { deal, message });
+            }
+            Err(error) => self.hold(Err(format!("a provider's message can't be read: {error}"))),
+        }
+    }
+
+    pub(crate) fn buyer_lost(&mut self, index: usize, deal: B256, session: u64, why: &str) {
+        let buyer = &mut self.buyers[index];
+        if buyer.sessions.get(&deal) == Some(&session) {
+            buyer.sessions.remove(&deal);
+            self.feed_buyer(index, Event::Disconnected { deal, why: why.into() });
+        }
+    }
+
+    /// One event through the core, and everything that follows from it, unless the buyer crashes before.
+    pub(crate) fn feed_buyer(&mut self, index: usize, event: Event) {
+        let now = self.schedule.unix() + self.options.buyers[index].skew;
+        let Some(core) = self.buyers[index].core.as_mut() else { return };
+        for effect in core.handle(now, event) {
+            if self.strikes(Who::Buyer(index)) {
+                return self.crash(Who::Buyer(index));
+            }
+            self.perform_buyer(index, effect);
+        }
+    }
+
+    fn perform_buyer(&mut self, index: usize, effect: Effect) {
+        let life = self.buyers[index].life;
+        match effect {
+            Effect::Persist(records) => {
+                for record in records {
+                    let bytes = postcard::to_stdvec(&record).expect("records are plain data");
+                    self.history.add(&bytes);
+                    self.buyers[index].disk.push(bytes);
+                }
+            }
+            Effect::Connect { deal, peer } => {
+                let Some(seller) = self.sellers.iter().position(|seller| seller.endpoint == peer.endpoint) else {
+                    return self.hold(Err(format!("buyer {index} dials a stranger")));
+                };
+                let session = self.network.dial(index, seller, deal);
+                self.buyers[index].sessions.insert(deal, session);
+                let wait = 2 * self.latency();
+                self.schedule.after(wait, Happening::Dialled { session });
+            }
+            Effect::Hangup { deal } => {
+                if let Some(session) = self.buyers[index].sessions.remove(&deal) {
+                    self.leave(session, Side::Buyer);
+                }
+            }
+            Effect::Send { deal, message } => self.buyer_sends(index, deal, message),
+            Effect::CheckSignature { check, .. } => {
+                let event = Event::SignatureChecked { check, valid: false };
+                self.schedule.after(50, Happening::Buyer { buyer: index, life, event });
+            }
+            Effect::Store { deal, order, results, outputs } => {
+                let storing = Box::new(Storing { deal, order, results, outputs });
+                let wait = self.latency();
+                self.schedule.after(wait, Happening::Store { buyer: index, life, storing });
+            }
+            Effect::RunLocally { job, batch, tasks } => {
+                self.count("local run");
+                let ran: Vec<_> =
+                    tasks.iter().map(|(at, task, seed)| (*at, compute::run(input(job, *task), *seed).0)).collect();
+                let fuel: u64 = ran.iter().map(|(_, halted)| halted.fuel_used(FUEL_LIMIT)).sum();
+                let can = self.options.buyers[index].can_run;
+                let result = if can { Ok(ran) } else { Err("no room".to_string()) };
+                let event = Event::RanLocally { job, batch, result };
+                let wait = 50 + fuel * 1000 / OWN_FUEL_PER_SECOND;
+                self.schedule.after(wait, Happening::Buyer { buyer: index, life, event });
+            }
+            Effect::Transact { intent, call } => {
+                let calls = match call {
+                    Call::Open(terms) => terms
+                        .into_iter()
+                        .map(|terms| MarketCall::Open {
+                            ask: terms.offer.ask.value,
+                            signature: terms.offer.ask.signature,
+                            terms: OpenTerms {
+                                budget: terms.budget,
+                                duration: terms.seconds,
+                                max_price: terms.max_price,
+                                salt: terms.salt,
+                            },
+                        })
+                        .collect(),
+                    Call::Close { deal, release } => {
+                        vec![MarketCall::Close { deal, release: release.value, signature: release.signature }]
+                    }
+                    Call::Expire { deal } => vec![MarketCall::Expire { deal }],
+                };
+                self.transact(Who::Buyer(index), intent, calls);
+            }
+            Effect::Release { .. } => {}
+            Effect::Tell { job, event } => {
+                if let JobEvent::Cheater { .. } = event {
+                    self.count("cheater");
+                }
+                if !matches!(event, JobEvent::Progress(_)) {
+                    self.tell(|| format!("buyer {index}, job {job}: {event:?}"));
+                }
+            }
+            Effect::Finished(summary) => {
+                self.count(if summary.outcome.is_ok() { "job done" } else { "job failed" });
+                self.tell(|| format!("buyer {index}: job {} ends: {:?}", summary.job, summary.outcome));
+                self.buyers[index].reports.insert(summary.job, *summary);
+            }
+        }
+    }
+
+    fn buyer_sends(&mut self, index: usize, deal: B256, message: Outgoing) {
+        let key = &self.buyers[index].key;
+        let rule = match &message {
+            Outgoing::Order { order, .. } => self.signed.order(order),
+            Outgoing::Voucher(voucher) => self.signed.voucher(voucher),
+            _ => Ok(()),
+        };
+        let message = match message {
+            Outgoing::Hello(deal) => ToProvider::Hello { version: WIRE_VERSION, deal },
+            Outgoing::Order { job, first, order } => {
+                let inputs: Vec<u8> = (first..first + order.tasks).flat_map(|task| input(job, task).0).collect();
+                debug_assert!(inputs.len() == order.tasks as usize * INPUT_BYTES);
+                ToProvider::Order {
+                    order: self.seal(key, order),
+                    program: BlobRef { hash: PROGRAM.0, size: 1000 },
+                    shared: None,
+                    inputs: Payload::Inline(inputs.into()),
+                }
+            }
+            Outgoing::Voucher(voucher) => return self.pay(index, deal, voucher, rule),
+            Outgoing::Reject { order, task, expected } => ToProvider::Reject { order, task, expected },
+            Outgoing::Cancel { order } => ToProvider::Cancel { order },
+            Outgoing::AskRelease { amount } => ToProvider::AskRelease { amount },
+        };
+        self.hold(rule);
+        let bytes = self.encode(&message);
+        self.post(index, deal, bytes);
+    }
+
+    /// A voucher, as far as the buyer lets it out.
+    fn pay(&mut self, index: usize, deal: B256, voucher: Voucher, rule: Result<(), crate::check::Broken>) {
+        self.hold(rule);
+        let message = ToProvider::Voucher(self.seal(&self.buyers[index].key, voucher));
+        let bytes = self.encode(&message);
+        match self.options.buyers[index].manner {
+            Manner::NeverPays | Manner::Harasses => {}
+            Manner::PaysLate(wait) => self.schedule.after(wait, Happening::Post { buyer: index, deal, bytes }),
+            Manner::Honest | Manner::Vanishes(_) => self.post(index, deal, bytes),
+        }
+    }
+
+    /// Sends on a deal's session, if there is one.
+    pub(crate) fn post(&mut self, index: usize, deal: B256, bytes: Vec<u8>) {
+        if let Some(session) = self.buyers[index].sessions.get(&deal).copied() {
+            self.carry(session, Side::Seller, bytes);
+        }
+    }
+
+    /// Outputs arrive, and are checked on the way to disk.
+    pub(crate) fn store(&mut self, index: usize, storing: Storing) {
+        let Storing { deal, order, results, outputs } = storing;
+        let bytes: Option<Bytes> = match outputs {
+            Payload::Inline(bytes) => Some(bytes),
+            Payload::Blob(blob) => {
+                let provider = self.buyers[index].core.as_ref().and_then(|core| core.state().deals.get(&deal));
+                let provider = provider.map(|deal| deal.provider());
+                let seller = self.sellers.iter().position(|seller| Some(seller.account) == provider);
+                let reach = |seller: &usize| {
+                    self.sellers[*seller].core.is_some() && !self.network.apart.contains(&(index, *seller))
+                };
+                seller.filter(reach).and_then(|seller| self.sellers[seller].blobs.get(&blob).cloned())
+            }
+        };
+        let result = match bytes {
+            None => Stored::Missing { why: "its provider can't be reached".into() },
+            Some(bytes) => {
+                let mut check = OutputCheck::new(&results);
+                match check.feed(&bytes).and_then(|()| check.finish()) {
+                    Ok(()) => Stored::Right,
+                    Err(_) => Stored::Wrong { task: 0 },
+                }
+            }
+        };
+        self.feed_buyer(index, Event::Stored { order, result });
+    }
+
+    /// A harassing buyer takes to court whatever it can: every promise when it is due, some receipts at once.
+    fn find_quarrel(&mut self, index: usize, deal: B256, message: &ToRequester) {
+        let Some(core) = &self.buyers[index].core else { return };
+        let Some(terms) = core.state().deals.get(&deal).map(|deal| deal.terms.clone()) else { return };
+        let order_of = |order: B256| core.state().orders.get(&order).map(|known| known.order.clone());
+        match message {
+            ToRequester::Ack(ack) => {
+                let Some(order) = order_of(ack.value.order) else { return };
+                let (ack, signature) = (ack.value.clone(), ack.signature.clone());
+                let due = (ack.dueBy.saturating_sub(crate::schedule::BEGINNING) + 3) * 1000;
+                let call = Box::new(MarketCall::Late { deal: terms, order, ack, signature });
+                self.schedule.at(due, Happening::Quarrel { buyer: index, call });
+            }
+            ToRequester::Receipt { receipt, results, .. } if self.random.percent(30) => {
+                let Some(order) = order_of(receipt.value.order) else { return };
+                let (receipt, signature) = (receipt.value.clone(), receipt.signature.clone());
+                let (task, wait) = (self.random.index(results.len()) as u32, self.random.within(0..=60_000));
+                let call = Box::new(MarketCall::Demand { deal: terms, order, receipt, signature, task });
+                self.schedule.after(wait, Happening::Quarrel { buyer: index, call });
+            }
+            _ => {}
+        }
+    }
+
+    pub(crate) fn quarrel(&mut self, index: usize, call: MarketCall) {
+        self.buyers[index].quarrels += 1;
+        let intent = format!("quarrel-{}", self.buyers[index].quarrels);
+        self.transact(Who::Buyer(index), intent, vec![call]);
+    }
+
+    /// Terms of every deal that was ever opened and not taken back.
+    pub(crate) fn deals(&self) -> Vec<Deal> {
+        let logs = self.chain.blocks.iter().flat_map(|block| &block.logs);
+        logs.filter_map(|log| match &log.fact.what {
+            What::Opened(deal) => Some((**deal).clone()),
+            _ => None,
+        })
+        .collect()
+    }
+}

@@ -1,0 +1,109 @@
+//! Checkers. They watch from outside: what was signed, and what the chain did.
+
+use std::collections::BTreeMap;
+
+use rialto_protocol::{
+    B256,
+    types::{Ack, Order, Receipt, Release, Voucher, struct_hash},
+};
+
+/// Everything ever signed, to see that nothing contradicts it.
+#[derive(Debug, Default)]
+pub struct Signed {
+    orders: BTreeMap<(B256, u64), B256>,
+    vouchers: BTreeMap<B256, Voucher>,
+    acks: BTreeMap<B256, Ack>,
+    /// Receipts by order, with the order's deal.
+    receipts: BTreeMap<B256, (B256, Receipt)>,
+    releases: BTreeMap<B256, Release>,
+}
+
+/// A broken rule.
+pub type Broken = String;
+
+impl Signed {
+    /// A requester signs an order.
+    pub fn order(&mut self, order: &Order) -> Result<(), Broken> {
+        let (name, place) = (struct_hash(order), (order.deal, order.seq));
+        match self.orders.insert(place, name) {
+            Some(before) if before != name => {
+                Err(format!("two orders for seq {} of deal {}: {before} and {name}", order.seq, order.deal))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// A requester signs a voucher.
+    pub fn voucher(&mut self, voucher: &Voucher) -> Result<(), Broken> {
+        let before = self.vouchers.insert(voucher.deal, voucher.clone());
+        let worse = |before: &Voucher| {
+            voucher.amount < before.amount || voucher.orders < before.orders || (before.close && !voucher.close)
+        };
+        match before.filter(worse) {
+            Some(before) => Err(format!("a voucher takes back an earlier one: {before:?}, now {voucher:?}")),
+            None => Ok(()),
+        }
+    }
+
+    /// A provider signs an ack.
+    pub fn ack(&mut self, ack: &Ack) -> Result<(), Broken> {
+        match self.acks.insert(ack.order, ack.clone()) {
+            Some(before) if before != *ack => Err(format!("two promises for one order: {before:?} and {ack:?}")),
+            _ => Ok(()),
+        }
+    }
+
+    /// A provider signs a receipt of an order of `deal`.
+    pub fn receipt(&mut self, deal: B256, receipt: &Receipt) -> Result<(), Broken> {
+        match self.receipts.insert(receipt.order, (deal, receipt.clone())) {
+            Some((_, before)) if before != *receipt => {
+                Err(format!("two receipts for one order: {before:?} and {receipt:?}"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// A provider signs a release.
+    pub fn release(&mut self, release: &Release) -> Result<(), Broken> {
+        match self.releases.insert(release.deal, release.clone()) {
+            Some(before) if before.amount > release.amount => {
+                Err(format!("a release takes back an earlier one: {before:?}, now {release:?}"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Fees of everything ever delivered in a deal, each order once.
+    pub fn delivered(&self, deal: B256) -> u128 {
+        self.receipts.values().filter(|(of, _)| *of == deal).map(|(_, receipt)| receipt.fee).sum()
+    }
+
+    /// The best voucher of a deal.
+    pub fn promised(&self, deal: B256) -> u128 {
+        self.vouchers.get(&deal).map_or(0, |voucher| voucher.amount)
+    }
+}
+
+/// The run so far in 64 bits: same seed, same history.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct History(u64);
+
+impl Default for History {
+    fn default() -> Self {
+        Self(0xcbf2_9ce4_8422_2325)
+    }
+}
+
+impl History {
+    /// Adds what happened (FNV-1a).
+    pub fn add(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+    }
+
+    /// As a number.
+    pub fn value(self) -> u64 {
+        self.0
+    }
+}

@@ -1,0 +1,228 @@
+//! What must be true all the time, and what must be true in the end.
+
+use rialto_protocol::{
+    B256,
+    model::DealStatus,
+    receipt::task_seed,
+    types::{Deal, struct_hash},
+};
+use rialto_requester::core::{Phase, Policy, State, journal::OrderStatus};
+
+use crate::{
+    check::Broken,
+    compute,
+    options::{Manner, Temper},
+    world::{DEPOSIT, World},
+};
+
+fn rule(holds: bool, broken: impl FnOnce() -> Broken) -> Result<(), Broken> {
+    if holds { Ok(()) } else { Err(broken()) }
+}
+
+impl World {
+    /// Money is conserved.
+    pub(crate) fn money_is_conserved(&self) -> Result<(), Broken> {
+        let nodes = self.sellers.iter().map(|s| s.account).chain(self.buyers.iter().map(|b| b.account));
+        let outside: u128 = nodes.clone().map(|account| self.chain.market.tokens(account)).sum();
+        let (owed, total) = (self.chain.market.owed(), DEPOSIT * nodes.count() as u128);
+        rule(outside + owed == total, || format!("{outside} outside and {owed} in the market are not {total}"))
+    }
+
+    /// What sellers say they earned only grows.
+    pub(crate) fn watch_earnings(&mut self) {
+        for (index, seller) in self.sellers.iter_mut().enumerate() {
+            let Some(core) = &seller.core else { continue };
+            for (id, deal) in core.status().deals {
+                let before = seller.earned.insert(id, deal.earned).unwrap_or(0);
+                if deal.earned < before {
+                    let broken = format!("seller {index} earned {before} in {id}, and now only {}", deal.earned);
+                    self.broken.get_or_insert(broken);
+                }
+            }
+        }
+    }
+
+    /// Whether every job of every buyer that is left is reported.
+    pub(crate) fn all_reported(&self) -> bool {
+        self.buyers.iter().enumerate().all(|(index, buyer)| {
+            let reported = |id| {
+                let job = buyer.core.as_ref().and_then(|core| core.state().jobs.get(&id));
+                job.is_some_and(|job| matches!(job.phase, Phase::Reported { .. }))
+            };
+            buyer.vanished || (0..self.options.buyers[index].jobs.len()).all(|job| reported(buyer.job_id(job)))
+        })
+    }
+
+    /// A deal of a buyer that is gone with a seller that never redeems: nobody is there to end it, though anybody could.
+    fn nobodys(&self, deal: &Deal) -> bool {
+        let gone = self.buyers.iter().any(|buyer| buyer.vanished && buyer.account == deal.requester);
+        let sleeps = |(index, account): (usize, rialto_protocol::Address)| {
+            account == deal.provider && self.options.sellers[index].temper == Temper::Sleeps
+        };
+        gone && self.sellers.iter().map(|seller| seller.account).enumerate().any(sleeps)
+    }
+
+    fn is_open(&self, deal: &Deal) -> bool {
+        self.chain.market.deal_state(struct_hash(deal)).status == DealStatus::Open
+    }
+
+    /// Whether everything has come to its end.
+    pub(crate) fn converged(&self) -> bool {
+        let buyers = self.buyers.iter().all(|b| b.vanished || b.core.as_ref().is_some_and(|core| core.idle()));
+        let sleeps = |index: usize| self.options.sellers[index].temper == Temper::Sleeps;
+        let idle = |(index, seller): (usize, &crate::seller::Seller)| {
+            seller.core.as_ref().is_some_and(|core| sleeps(index) || core.idle())
+        };
+        let sellers = self.sellers.iter().enumerate().all(idle);
+        buyers && sellers && self.all_reported() && self.deals().iter().all(|d| !self.is_open(d) || self.nobodys(d))
+    }
+
+    /// What is left when it should not be.
+    pub(crate) fn unfinished(&self) -> Broken {
+        let mut left = Vec::new();
+        for deal in self.deals().iter().filter(|deal| self.is_open(deal) && !self.nobodys(deal)) {
+            let (id, seller) = (struct_hash(deal), self.sellers.iter().position(|s| s.account == deal.provider));
+            let buyer = self.buyers.iter().position(|b| b.account == deal.requester);
+            left.push(format!("deal {id} of buyer {buyer:?} with seller {seller:?} is open"));
+        }
+        for (index, buyer) in self.buyers.iter().enumerate().filter(|(_, buyer)| !buyer.vanished) {
+            let state = buyer.state();
+            let open = state.jobs.iter().filter(|(_, job)| !matches!(job.phase, Phase::Reported { .. }));
+            left.extend(open.map(|(id, job)| format!("job {id} of buyer {index}: {:?}", job.phase)));
+            let unclosed = state.deals.iter().filter(|(_, deal)| deal.closed.is_none());
+            left.extend(unclosed.map(|(id, _)| format!("buyer {index} takes deal {id} for open")));
+        }
+        for (index, seller) in self.sellers.iter().enumerate() {
+            if !seller.core.as_ref().is_some_and(|core| core.idle()) {
+                left.push(format!("seller {index} is not idle: {:?}", seller.core.as_ref().map(|core| core.status())));
+            }
+        }
+        format!("it does not come to an end: {left:#?}")
+    }
+
+    /// What must be true in the end.
+    pub(crate) fn verdict(&self) -> Result<(), Broken> {
+        for deal in self.deals() {
+            self.judge_deal(&deal)?;
+        }
+        self.judge_accounts()?;
+        for (index, buyer) in self.buyers.iter().enumerate() {
+            let state = buyer.state();
+            self.judge_payments(index, &state)?;
+            if !buyer.vanished {
+                self.judge_jobs(index, &state)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn judge_deal(&self, deal: &Deal) -> Result<(), Broken> {
+        let id = struct_hash(deal);
+        let (paid, delivered) = (self.chain.market.deal_state(id).paid, self.signed.delivered(id));
+        rule(paid <= deal.budget, || format!("deal {id} paid {paid} of a budget of {}", deal.budget))?;
+        rule(paid <= delivered, || format!("deal {id} paid {paid}, but only {delivered} was ever delivered"))?;
+        let Some(index) = self.sellers.iter().position(|seller| seller.account == deal.provider) else {
+            return Err(format!("deal {id} is with a stranger"));
+        };
+        let options = &self.options.sellers[index];
+        if !options.temper.honest() {
+            return Ok(());
+        }
+        let earned = self.sellers[index].earned.get(&id).copied().unwrap_or(0);
+        // What is not worth a transaction may be left: the rest of a voucher, and every small claim.
+        let orders =
+            1 + self.buyers.iter().map(|b| b.state().deals.get(&id).map_or(0, |d| d.orders.len())).sum::<usize>();
+        let crumbs = options.tx_worth * orders as u128;
+        rule(paid + crumbs >= earned, || {
+            format!("honest seller {index} earned {earned} in deal {id} and was paid {paid}")
+        })
+    }
+
+    /// Nobody honest loses more than it agreed to.
+    fn judge_accounts(&self) -> Result<(), Broken> {
+        let paid = |of: &dyn Fn(&Deal) -> bool| -> u128 {
+            let deals = self.deals();
+            deals.iter().filter(|deal| of(deal)).map(|d| self.chain.market.deal_state(struct_hash(d)).paid).sum()
+        };
+        for (index, seller) in self.sellers.iter().enumerate() {
+            let (has, paid) =
+                (self.chain.market.account(seller.account).balance, paid(&|d| d.provider == seller.account));
+            let honest = self.options.sellers[index].temper.honest();
+            rule(!honest || has >= DEPOSIT + paid, || {
+                format!("honest seller {index} was paid {paid}, but has {has}: its collateral was taken")
+            })?;
+        }
+        for (index, buyer) in self.buyers.iter().enumerate() {
+            let (has, paid) =
+                (self.chain.market.account(buyer.account).balance, paid(&|d| d.requester == buyer.account));
+            let honest = self.options.buyers[index].manner == Manner::Honest;
+            rule(!honest || has + paid >= DEPOSIT, || format!("honest buyer {index} paid {paid}, but has {has}"))?;
+        }
+        Ok(())
+    }
+
+    fn liars(&self) -> usize {
+        self.options.sellers.iter().filter(|seller| seller.temper.lies()).count()
+    }
+
+    /// Whether a job's verification can tell right from wrong in this world.
+    fn can_tell(&self, policy: Policy) -> bool {
+        self.liars() == 0 || (policy.replicas() >= 2 && self.liars() == 1)
+    }
+
+    /// Vouchers are worth what was accepted, and what was accepted is right.
+    fn judge_payments(&self, index: usize, state: &State) -> Result<(), Broken> {
+        for (id, deal) in &state.deals {
+            let orders = deal.orders.iter().filter_map(|order| state.orders.get(order));
+            let mut worth = 0;
+            for order in orders.filter(|order| order.status == OrderStatus::Accepted) {
+                worth += order.receipt.as_ref().map_or(0, |receipt| receipt.value.fee);
+                let spec = &state.jobs[&order.job].spec;
+                let first = state.jobs[&order.job].batches[order.batch as usize].first as usize;
+                let inputs = &spec.inputs[first..first + order.order.tasks as usize];
+                let right = compute::run_order(inputs, order.order.seed);
+                let same = right.iter().map(|(halted, _)| halted).eq(&order.results);
+                rule(same || !self.can_tell(spec.policy), || {
+                    format!("buyer {index} accepts wrong results in deal {id}, order {}", order.order.seq)
+                })?;
+            }
+            let promised = self.signed.promised(*id);
+            rule(promised <= worth, || format!("buyer {index} signs {promised} for {worth} in deal {id}"))?;
+        }
+        Ok(())
+    }
+
+    fn judge_jobs(&self, index: usize, state: &State) -> Result<(), Broken> {
+        for (id, job) in &state.jobs {
+            let Phase::Reported { outcome: Ok(()), .. } = &job.phase else { continue };
+            let Some(core) = &self.buyers[index].core else { continue };
+            let summary = core.summary(*id);
+            for (task, result) in summary.tasks.iter().enumerate() {
+                let Some(result) = result else {
+                    return Err(format!("job {id} of buyer {index} is done, but task {task} has no result"));
+                };
+                let right = compute::run(job.spec.inputs[task], self.seed_of(state, *id, task as u32));
+                rule(right.0 == result.halted || !self.can_tell(job.spec.policy), || {
+                    format!("job {id} of buyer {index} reports a wrong result for task {task}")
+                })?;
+            }
+        }
+        Ok(())
+    }
+
+    fn seed_of(&self, state: &State, id: rialto_requester::core::JobId, task: u32) -> u64 {
+        let job = &state.jobs[&id];
+        let batch = job.batches.iter().find(|batch| (batch.first..batch.first + batch.count).contains(&task));
+        batch.map_or(0, |batch| task_seed(job.spec.batch_seed(batch.first), task - batch.first))
+    }
+
+    /// Hash of everything that happened.
+    pub fn fingerprint(&self) -> u64 {
+        self.history.value()
+    }
+
+    /// Deals of this world, for reports.
+    pub fn deal_ids(&self) -> Vec<B256> {
+        self.deals().iter().map(struct_hash).collect()
+    }
+}

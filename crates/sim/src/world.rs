@@ -1,0 +1,511 @@
+//! The world around the cores: time, chain, network, disks and crashes. First with faults, then without.
+
+use std::collections::BTreeMap;
+
+use alloy_signer::SignerSync;
+use alloy_signer_local::PrivateKeySigner;
+use alloy_sol_types::{Eip712Domain, SolStruct};
+use rialto_protocol::{
+    Address, B256, Bytes, keccak256,
+    model::{Call, Market},
+    types::{digest, domain},
+    wire::{Message, Signed as Sealed},
+};
+use rialto_provider::core as provider;
+use rialto_requester::core as requester;
+
+use crate::{
+    buyer::Buyer,
+    chain::{Answer, Chain, Tx, Who},
+    check::{Broken, History, Signed},
+    network::{Network, Side},
+    options::Options,
+    random::Random,
+    schedule::{BEGINNING, Millis, Schedule},
+    seller::Seller,
+};
+
+/// Chain of every simulated market.
+pub const CHAIN_ID: u64 = 31_337;
+/// Every simulated market.
+pub const MARKET: Address = Address::repeat_byte(0x77);
+/// Deposit of every node, base units.
+pub const DEPOSIT: u128 = 1_000_000_000;
+/// A run that has not ended so long after its last job's deadline never ends: deals are half as long again as jobs, and
+/// the longest pause before a transaction is tried again is half an hour.
+const PATIENCE: Millis = 4 * 3600 * 1000;
+/// How often cores are told the time while something is going on.
+const TICK: Millis = 1000;
+/// … and once all jobs are reported and only deals have to end.
+const SLOW_TICK: Millis = 5000;
+
+/// Something that is going to happen. `life`: it only concerns this incarnation of the node.
+#[derive(Debug)]
+#[allow(missing_docs)]
+pub enum Happening {
+    Block,
+    Heal,
+    Part,
+    Rejoin { buyer: usize, seller: usize },
+    Restart(Who),
+    Tick { who: Who, life: u32 },
+    Hear { who: Who, life: u32 },
+    ReadAccount { seller: usize, life: u32 },
+    Seller { seller: usize, life: u32, event: provider::Event },
+    Work { seller: usize, life: u32, order: B256, job: u64, event: provider::Event },
+    Buyer { buyer: usize, life: u32, event: requester::Event },
+    Fetch { seller: usize, life: u32, work: provider::Work, job: u64 },
+    Store { buyer: usize, life: u32, storing: Box<crate::buyer::Storing> },
+    Gossip { buyer: usize, ask: Vec<u8> },
+    Dialled { session: u64 },
+    Frame { session: u64, to: Side, bytes: Vec<u8> },
+    Lost { session: u64, side: Side },
+    Post { buyer: usize, deal: B256, bytes: Vec<u8> },
+    Submit { buyer: usize, job: usize },
+    Cancel { buyer: usize, job: usize },
+    Vanish { buyer: usize },
+    Quarrel { buyer: usize, call: Box<Call> },
+}
+
+/// Everything.
+pub struct World {
+    /// What the run is like.
+    pub options: Options,
+    /// Time.
+    pub schedule: Schedule<Happening>,
+    /// Chance.
+    pub random: Random,
+    /// Chain.
+    pub chain: Chain,
+    /// Network.
+    pub network: Network,
+    /// Sellers.
+    pub sellers: Vec<Seller>,
+    /// Buyers.
+    pub buyers: Vec<Buyer>,
+    /// What was signed.
+    pub signed: Signed,
+    /// What happened, in 64 bits.
+    pub history: History,
+    /// How often what happened.
+    pub coverage: BTreeMap<&'static str, u64>,
+    /// What happened, for people; kept if somebody wants to read it.
+    pub story: Option<Vec<String>>,
+    /// The market's domain.
+    pub domain: Eip712Domain,
+    /// The first broken rule.
+    pub broken: Option<Broken>,
+    /// Whether faults are over.
+    pub healed: bool,
+}
+
+/// A node's key.
+pub fn key(kind: &str, index: usize) -> PrivateKeySigner {
+    let secret = keccak256(format!("{kind} {index}"));
+    PrivateKeySigner::from_bytes(&secret).expect("a hash is a valid key but for one in 2^127")
+}
+
+impl World {
+    /// The world of a seed, before anything happened.
+    pub fn new(seed: u64, story: bool) -> Self {
+        let mut random = Random::new(seed);
+        let options = Options::draw(&mut random);
+        let domain = domain(CHAIN_ID, MARKET);
+        let sellers: Vec<_> = (0..).zip(&options.sellers).map(|(i, o)| Seller::new(i, o, &options)).collect();
+        let buyers: Vec<_> = (0..).zip(&options.buyers).map(|(i, o)| Buyer::new(i, o, &options)).collect();
+        let accounts: Vec<_> = sellers.iter().map(|s| s.account).chain(buyers.iter().map(|b| b.account)).collect();
+        let tokens = accounts.iter().map(|account| (*account, DEPOSIT)).collect();
+        let mut market = Market::new(options.params, domain.clone(), tokens);
+        for account in accounts {
+            let deposit = Call::Deposit { account, amount: DEPOSIT };
+            market.apply(BEGINNING, account, &deposit).expect("everybody holds what is deposited");
+        }
+        let chain = Chain::new(market, options.confirmations, BEGINNING);
+        let mut world = Self {
+            options,
+            schedule: Schedule::default(),
+            random,
+            chain,
+            network: Network::default(),
+            sellers,
+            buyers,
+            signed: Signed::default(),
+            history: History::default(),
+            coverage: BTreeMap::new(),
+            story: story.then(Vec::new),
+            domain,
+            broken: None,
+            healed: false,
+        };
+        world.plan();
+        world
+    }
+
+    /// What is certain from the start.
+    fn plan(&mut self) {
+        let schedule = &mut self.schedule;
+        schedule.at(0, Happening::Block);
+        schedule.at(self.options.faults.until, Happening::Heal);
+        if self.options.faults.partition > 0 {
+            schedule.at(self.options.faults.partition, Happening::Part);
+        }
+        for (buyer, options) in self.options.buyers.iter().enumerate() {
+            schedule.at(0, Happening::Restart(Who::Buyer(buyer)));
+            for (job, wish) in options.jobs.iter().enumerate() {
+                schedule.at(wish.at, Happening::Submit { buyer, job });
+                if let Some(at) = wish.cancelled {
+                    schedule.at(at, Happening::Cancel { buyer, job });
+                }
+            }
+            if let crate::options::Manner::Vanishes(at) = options.manner {
+                schedule.at(at, Happening::Vanish { buyer });
+            }
+        }
+        for seller in 0..self.sellers.len() {
+            schedule.at(0, Happening::Restart(Who::Seller(seller)));
+        }
+    }
+
+    /// Runs to the end; fails with the first broken rule.
+    pub fn run(&mut self) -> Result<(), Broken> {
+        let jobs = self.options.buyers.iter().flat_map(|buyer| &buyer.jobs);
+        let last = jobs.map(|job| job.at + job.within * 1500).max().unwrap_or(0);
+        let horizon = last.max(self.options.faults.until) + PATIENCE;
+        while let Some(next) = self.schedule.next() {
+            let block = matches!(next, Happening::Block);
+            self.happen(next);
+            if let Some(broken) = self.broken.take() {
+                return Err(broken);
+            }
+            if block && self.healed && self.converged() {
+                return self.verdict();
+            }
+            if self.schedule.now() > horizon {
+                return Err(self.unfinished());
+            }
+        }
+        Err("nothing happens any more".into())
+    }
+
+    fn happen(&mut self, what: Happening) {
+        match what {
+            Happening::Block => self.block(),
+            Happening::Heal => {
+                self.healed = true;
+                self.network.apart.clear();
+                self.tell(|| "faults are over".into());
+            }
+            Happening::Part => self.part(),
+            Happening::Rejoin { buyer, seller } => drop(self.network.apart.remove(&(buyer, seller))),
+            Happening::Restart(who) => self.restart(who),
+            Happening::Tick { who, life } if self.lives(who, life) => {
+                let wait = if self.healed && self.all_reported() { SLOW_TICK } else { TICK };
+                self.schedule.after(wait, Happening::Tick { who, life });
+                match who {
+                    Who::Seller(seller) => self.seller_tick(seller),
+                    Who::Buyer(buyer) => self.feed_buyer(buyer, requester::Event::Tick),
+                }
+            }
+            Happening::Hear { who, life } if self.lives(who, life) => match who {
+                Who::Seller(seller) => self.seller_hears(seller),
+                Who::Buyer(buyer) => self.buyer_hears(buyer),
+            },
+            Happening::ReadAccount { seller, life } if self.lives(Who::Seller(seller), life) => {
+                self.read_account(seller);
+            }
+            Happening::Seller { seller, life, event } if self.lives(Who::Seller(seller), life) => {
+                self.feed_seller(seller, event);
+            }
+            Happening::Work { seller, life, order, job, event } if self.lives(Who::Seller(seller), life) => {
+                self.worked(seller, order, job, event);
+            }
+            Happening::Fetch { seller, life, work, job } if self.lives(Who::Seller(seller), life) => {
+                self.fetched(seller, &work, job);
+            }
+            Happening::Buyer { buyer, life, event } if self.lives(Who::Buyer(buyer), life) => {
+                self.feed_buyer(buyer, event);
+            }
+            Happening::Store { buyer, life, storing } if self.lives(Who::Buyer(buyer), life) => {
+                self.store(buyer, *storing);
+            }
+            Happening::Tick { .. }
+            | Happening::Hear { .. }
+            | Happening::ReadAccount { .. }
+            | Happening::Seller { .. }
+            | Happening::Work { .. }
+            | Happening::Fetch { .. }
+            | Happening::Buyer { .. }
+            | Happening::Store { .. } => {}
+            Happening::Gossip { buyer, ask } => self.ask_heard(buyer, &ask),
+            Happening::Dialled { session } => self.dialled(session),
+            Happening::Frame { session, to, bytes } => self.arrive(session, to, &bytes),
+            Happening::Lost { session, side } => self.lost(session, side),
+            Happening::Post { buyer, deal, bytes } => self.post(buyer, deal, bytes),
+            Happening::Submit { buyer, job } => self.submit(buyer, job),
+            Happening::Cancel { buyer, job } => {
+                let id = self.buyers[buyer].job_id(job);
+                self.feed_buyer(buyer, requester::Event::Cancel(id));
+            }
+            Happening::Vanish { buyer } => {
+                self.buyers[buyer].vanished = true;
+                self.crash(Who::Buyer(buyer));
+            }
+            Happening::Quarrel { buyer, call } => self.quarrel(buyer, *call),
+        }
+    }
+
+    /// Counts, and says so in the story.
+    pub fn count(&mut self, what: &'static str) {
+        *self.coverage.entry(what).or_default() += 1;
+    }
+
+    /// Adds to the story, if there is one.
+    pub fn tell(&mut self, what: impl FnOnce() -> String) {
+        if let Some(story) = &mut self.story {
+            story.push(format!("{:>9}.{:03} {}", self.schedule.now() / 1000, self.schedule.now() % 1000, what()));
+        }
+    }
+
+    /// Remembers the first broken rule.
+    pub fn hold(&mut self, rule: Result<(), Broken>) {
+        if let Err(broken) = rule {
+            self.broken.get_or_insert(broken);
+        }
+    }
+
+    /// Time that a message takes.
+    pub fn latency(&mut self) -> Millis {
+        self.random.within(1..=self.options.latency)
+    }
+
+    /// Signs for a node.
+    pub fn seal<T: SolStruct>(&self, key: &PrivateKeySigner, value: T) -> Sealed<T> {
+        let signature = key.sign_hash_sync(&digest(&value, &self.domain)).expect("a key in memory signs");
+        Sealed { value, signature: Bytes::from(signature.as_bytes().to_vec()) }
+    }
+
+    /// A message as bytes; one that its own codec refuses is a bug.
+    pub fn encode<M: Message>(&mut self, message: &M) -> Vec<u8> {
+        let bytes = message.encode();
+        self.hold(bytes.as_ref().map(drop).map_err(|error| format!("a core sends what the codec refuses: {error}")));
+        bytes.unwrap_or_default()
+    }
+
+    fn lives(&self, who: Who, life: u32) -> bool {
+        match who {
+            Who::Seller(i) => self.sellers[i].core.is_some() && self.sellers[i].life == life,
+            Who::Buyer(i) => self.buyers[i].core.is_some() && self.buyers[i].life == life,
+        }
+    }
+
+    /// Which incarnation of a node this is.
+    pub fn life(&self, who: Who) -> u32 {
+        match who {
+            Who::Seller(i) => self.sellers[i].life,
+            Who::Buyer(i) => self.buyers[i].life,
+        }
+    }
+
+    /// Whether a node crashes before its next effect.
+    pub fn strikes(&mut self, who: Who) -> bool {
+        let frail = matches!(who, Who::Seller(i) if self.options.sellers[i].temper == crate::options::Temper::Frail);
+        let chance = if frail { 40_000 } else { self.options.faults.crash };
+        !self.healed && self.random.one_in_a_million(chance)
+    }
+
+    /// A node is gone at once: what it has not persisted is lost.
+    pub fn crash(&mut self, who: Who) {
+        let down = match who {
+            Who::Seller(i) => self.sellers[i].crash(),
+            Who::Buyer(i) => self.buyers[i].crash(),
+        };
+        if !down {
+            return;
+        }
+        self.count("crash");
+        self.tell(|| format!("{who:?} crashes"));
+        self.chain.forget_waiting(who);
+        let side = if matches!(who, Who::Seller(_)) { Side::Seller } else { Side::Buyer };
+        let own = self.network.of(|session| match who {
+            Who::Seller(i) => session.seller == i,
+            Who::Buyer(i) => session.buyer == i,
+        });
+        for session in own {
+            self.network.cut(session);
+            self.leave(session, side);
+        }
+        if !matches!(who, Who::Buyer(i) if self.buyers[i].vanished) {
+            let wait = self.random.within(100..=self.options.faults.down);
+            self.schedule.after(wait, Happening::Restart(who));
+        }
+    }
+
+    fn restart(&mut self, who: Who) {
+        match who {
+            Who::Seller(i) => self.start_seller(i),
+            Who::Buyer(i) if !self.buyers[i].vanished => self.start_buyer(i),
+            Who::Buyer(_) => {}
+        }
+        let life = self.life(who);
+        self.schedule.after(TICK, Happening::Tick { who, life });
+        let wait = self.latency();
+        self.schedule.after(wait, Happening::Hear { who, life });
+    }
+
+    fn block(&mut self) {
+        let faults = &self.options.faults;
+        if !self.healed && faults.reorgs > 0 && self.options.confirmations > 1 {
+            let (chance, depth) = (faults.reorgs, self.random.within(1..=self.options.confirmations - 1));
+            if self.random.percent(chance) {
+                self.count("reorg");
+                self.tell(|| format!("the chain takes {depth} blocks back"));
+                let (now, random) = (self.schedule.now(), &mut self.random);
+                self.chain.reorg(depth, || now + random.within(0..=30_000));
+            }
+        }
+        let answers = self.chain.mine(self.schedule.now(), self.schedule.unix());
+        let logs = self.chain.head().logs.clone();
+        for log in logs {
+            self.count(log.kind);
+            self.history.add(log.fact.deal.as_slice());
+            self.tell(|| format!("chain: {} {}: {:?}", log.kind, log.fact.deal, log.fact.what));
+        }
+        self.answer(answers);
+        let all: Vec<_> =
+            (0..self.sellers.len()).map(Who::Seller).chain((0..self.buyers.len()).map(Who::Buyer)).collect();
+        for who in all {
+            let (wait, life) = (self.latency(), self.life(who));
+            self.schedule.after(wait, Happening::Hear { who, life });
+        }
+        let rule = self.money_is_conserved();
+        self.hold(rule);
+        self.watch_earnings();
+        self.schedule.after(self.options.block, Happening::Block);
+    }
+
+    /// Sends a transaction of a node.
+    pub fn transact(&mut self, who: Who, intent: String, calls: Vec<Call>) {
+        let sender = match who {
+            Who::Seller(i) => self.sellers[i].account,
+            Who::Buyer(i) => self.buyers[i].account,
+        };
+        self.tell(|| format!("{who:?} sends {intent}"));
+        self.history.add(intent.as_bytes());
+        let ready_at = self.schedule.now() + self.latency();
+        let answer = self.chain.send(Tx { who, sender, intent, calls, ready_at });
+        self.answer(answer);
+    }
+
+    fn answer(&mut self, answers: impl IntoIterator<Item = Answer>) {
+        for Answer { who, intent, ending } in answers {
+            let (wait, life) = (self.latency(), self.life(who));
+            if let Err((code, reason)) = &ending {
+                self.tell(|| format!("{who:?}'s {intent} fails: {code}, {reason}"));
+            }
+            let what = match who {
+                Who::Seller(seller) => {
+                    let event = crate::seller::transacted(intent, &ending);
+                    Happening::Seller { seller, life, event }
+                }
+                Who::Buyer(buyer) => {
+                    let event = crate::buyer::transacted(intent, ending);
+                    Happening::Buyer { buyer, life, event }
+                }
+            };
+            self.schedule.after(wait, what);
+        }
+    }
+
+    fn part(&mut self) {
+        if self.healed {
+            return;
+        }
+        let (buyer, seller) = (self.random.index(self.buyers.len()), self.random.index(self.sellers.len()));
+        if self.network.apart.insert((buyer, seller)) {
+            self.count("partition");
+            self.tell(|| format!("buyer {buyer} and seller {seller} can't reach each other"));
+            for session in self.network.of(|s| (s.buyer, s.seller) == (buyer, seller)) {
+                self.cut(session);
+            }
+            let wait = self.random.within(1_000..=90_000);
+            self.schedule.after(wait, Happening::Rejoin { buyer, seller });
+        }
+        let wait = self.random.within(1_000..=self.options.faults.partition);
+        self.schedule.after(wait, Happening::Part);
+    }
+
+    /// Breaks a session: both ends learn of it, sooner or later.
+    pub fn cut(&mut self, session: u64) {
+        if !self.network.cut(session) {
+            return;
+        }
+        self.count("cut");
+        for side in [Side::Buyer, Side::Seller] {
+            let wait = self.random.within(0..=5_000);
+            self.schedule.after(wait, Happening::Lost { session, side });
+        }
+    }
+
+    /// One end is gone; the other one learns of it after all that was sent to it.
+    pub fn leave(&mut self, session: u64, side: Side) {
+        if let Some(last) = self.network.leave(session, side) {
+            let other = if side == Side::Buyer { Side::Seller } else { Side::Buyer };
+            let wait = self.latency();
+            self.schedule.at(last.max(self.schedule.now() + wait), Happening::Lost { session, side: other });
+        }
+    }
+
+    /// Sends bytes to an end of a session; now and then the session breaks.
+    pub fn carry(&mut self, session: u64, to: Side, bytes: Vec<u8>) {
+        self.history.add(&bytes);
+        let (now, latency) = (self.schedule.now(), self.latency());
+        if let Some(at) = self.network.carry(session, to, now, latency) {
+            self.schedule.at(at, Happening::Frame { session, to, bytes });
+        }
+        if !self.healed && self.random.one_in_a_million(self.options.faults.cut) {
+            self.cut(session);
+        }
+    }
+
+    fn dialled(&mut self, session: u64) {
+        let Some(known) = self.network.sessions.get(&session).cloned() else { return };
+        let (buyer, seller) = (known.buyer, known.seller);
+        let reachable = self.sellers[seller].core.is_some() && !self.network.apart.contains(&(buyer, seller));
+        if !reachable || !known.carries {
+            self.network.sessions.remove(&session);
+            return self.buyer_lost(buyer, known.deal, session, "unreachable");
+        }
+        if let Some(open) = self.network.sessions.get_mut(&session) {
+            open.hears = [true, true];
+        }
+        let peer = self.buyers[buyer].endpoint;
+        self.feed_seller(seller, provider::Event::Connected { session, peer });
+        if self.network.hears(session, Side::Buyer) {
+            self.feed_buyer(buyer, requester::Event::Connected { deal: known.deal });
+        }
+    }
+
+    fn arrive(&mut self, session: u64, to: Side, bytes: &[u8]) {
+        if !self.network.hears(session, to) {
+            return;
+        }
+        let Some(known) = self.network.sessions.get(&session).cloned() else { return };
+        match to {
+            Side::Seller => self.seller_reads(known.seller, session, bytes),
+            Side::Buyer => self.buyer_reads(known.buyer, known.deal, session, bytes),
+        }
+    }
+
+    fn lost(&mut self, session: u64, side: Side) {
+        let Some(known) = self.network.sessions.get(&session).cloned() else { return };
+        if !known.hears[side as usize] {
+            return;
+        }
+        self.network.cut(session);
+        self.leave(session, side);
+        match side {
+            Side::Seller => self.feed_seller(known.seller, provider::Event::Disconnected { session }),
+            Side::Buyer => self.buyer_lost(known.buyer, known.deal, session, "lost"),
+        }
+    }
+}

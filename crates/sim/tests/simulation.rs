@@ -1,0 +1,94 @@
+//! The market, simulated: many seeds, every one a whole history with crashes, partitions, reorgs, cheaters and cheats.
+//!
+//! | variable | does |
+//! |---|---|
+//! | `RIALTO_SIM_SEEDS` | runs so many seeds |
+//! | `RIALTO_SIM_FIRST` | beginning with this one |
+//! | `RIALTO_SIM_SEED` | runs this seed alone and tells its story |
+#![allow(clippy::unwrap_used)]
+
+use std::{
+    collections::BTreeMap,
+    panic::{AssertUnwindSafe, catch_unwind},
+};
+
+use rialto_sim::world::World;
+
+/// Seeds run by default: a few seconds.
+const SEEDS: u64 = 24;
+
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name} is a number")))
+}
+
+/// Runs one seed and prints what happened.
+fn tell(seed: u64) {
+    let mut world = World::new(seed, true);
+    let outcome = catch_unwind(AssertUnwindSafe(|| world.run()));
+    println!("{:#?}", world.options);
+    for line in world.story.iter().flatten() {
+        println!("{line}");
+    }
+    println!("{:?}", world.coverage);
+    match &outcome {
+        Ok(outcome) => println!("seed {seed} after {} s: {outcome:?}", world.schedule.now() / 1000),
+        Err(_) => println!("seed {seed} panics after {} s", world.schedule.now() / 1000),
+    }
+    assert!(matches!(outcome, Ok(Ok(()))), "seed {seed}");
+}
+
+#[test]
+fn whatever_happens_nobody_honest_loses_and_everything_ends() {
+    if let Some(seed) = number("RIALTO_SIM_SEED") {
+        return tell(seed);
+    }
+    let first = number("RIALTO_SIM_FIRST").unwrap_or(0);
+    let seeds = number("RIALTO_SIM_SEEDS").unwrap_or(SEEDS);
+    let mut coverage: BTreeMap<&str, u64> = BTreeMap::new();
+    let mut failures = Vec::new();
+    for seed in first..first + seeds {
+        match catch_unwind(|| rialto_sim::run(seed)) {
+            Ok(Ok(run)) => {
+                run.coverage.into_iter().for_each(|(what, times)| *coverage.entry(what).or_default() += times)
+            }
+            Ok(Err(broken)) => failures.push(format!("RIALTO_SIM_SEED={seed}: {broken}")),
+            Err(_) => failures.push(format!("RIALTO_SIM_SEED={seed}: a core panics")),
+        }
+    }
+    println!("{seeds} seeds: {coverage:?}");
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+    if first == 0 && seeds >= SEEDS {
+        let events = [
+            "job done",
+            "job failed",
+            "order done",
+            "cheater",
+            "rejection",
+            "local run",
+            "crash",
+            "cut",
+            "partition",
+            "reorg",
+            "redeem",
+            "claim",
+            "settle",
+            "close",
+            "expire",
+            "late",
+            "answer",
+            "demand",
+            "reveal",
+        ];
+        for what in events {
+            assert!(coverage.contains_key(what), "no {what} in {seeds} seeds: the options are too tame");
+        }
+    }
+}
+
+#[test]
+fn the_same_seed_is_the_same_history() {
+    for seed in [3, 11] {
+        assert_eq!(rialto_sim::run(seed), rialto_sim::run(seed));
+    }
+    assert_ne!(rialto_sim::run(3).map(|run| run.fingerprint), rialto_sim::run(11).map(|run| run.fingerprint));
+}
