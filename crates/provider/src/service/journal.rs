@@ -1,6 +1,9 @@
 //! The journal on disk: one redb table, the newest value of a key counts, every batch is atomic and synced.
 
-use std::{path::Path, sync::Arc};
+use std::{
+    path::Path,
+    sync::{Arc, Weak},
+};
 
 use alloy_primitives::B256;
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
@@ -22,6 +25,11 @@ fn broken(error: impl Into<redb::Error>) -> ProviderError {
 }
 
 impl Journal {
+    /// Tells whether anybody still has the journal open.
+    pub fn watch(&self) -> Weak<Database> {
+        Arc::downgrade(&self.0)
+    }
+
     /// Opens the journal of `owner`, or begins it.
     pub fn open(path: &Path, owner: &str) -> Result<Self, ProviderError> {
         let db = Database::create(path).map_err(broken)?;

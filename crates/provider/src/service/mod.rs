@@ -24,7 +24,8 @@ mod session;
 use std::{
     collections::HashMap,
     path::PathBuf,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, Weak},
+    time::Duration,
 };
 
 use alloy_primitives::{Address, Bytes};
@@ -48,6 +49,9 @@ pub use fault::Fault;
 
 /// Events kept for a slow watcher; older ones are lost to it.
 const MAX_WATCHED_EVENTS: usize = 4096;
+
+/// How often a stop looks whether the journal is free.
+const STOP_POLL: Duration = Duration::from_millis(1);
 
 /// How a provider is set up.
 #[derive(Clone, Debug)]
@@ -98,6 +102,7 @@ pub struct Provider {
     first_watcher: Mutex<Option<broadcast::Receiver<ProviderEvent>>>,
     cancel: CancellationToken,
     tasks: TaskTracker,
+    journal: Weak<redb::Database>,
     _stop_on_drop: DropGuard,
 }
 
@@ -144,6 +149,7 @@ impl Provider {
         let (inputs, queue) = mpsc::channel(MAX_INPUTS);
         let (events, first_watcher) = broadcast::channel(MAX_WATCHED_EVENTS);
         let (cancel, tasks) = (CancellationToken::new(), TaskTracker::new());
+        let watch = journal.watch();
         let runner = Runner::new(node.clone(), engine, journal.clone(), config.limits, config.fault);
         let driver = Driver {
             core,
@@ -178,6 +184,7 @@ impl Provider {
             _stop_on_drop: cancel.clone().drop_guard(),
             cancel,
             tasks,
+            journal: watch,
         })
     }
 
@@ -212,11 +219,15 @@ impl Provider {
     }
 
     /// Stops at once. Everything that matters is on disk: the next start goes on from there. The node stays
-    /// open: it is the caller's.
+    /// open: it is the caller's. When this returns the data folder is free.
     pub async fn stop(self) {
         self.cancel.cancel();
         self.tasks.close();
         self.tasks.wait().await;
+        // A read that was under way ends first.
+        while self.journal.strong_count() > 0 {
+            tokio::time::sleep(STOP_POLL).await;
+        }
         self.sender.stop().await;
     }
 
