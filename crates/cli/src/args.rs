@@ -12,7 +12,7 @@ pub struct Cli {
     #[arg(long, value_enum, default_value_t = Output::Human, global = true)]
     pub output: Output,
     /// Log level of stderr: error, warn, info, debug, trace, or per target (`rialto_net=debug`).
-    #[arg(long, value_name = "FILTER", default_value = "error", global = true)]
+    #[arg(long, value_name = "FILTER", default_value = "error,iroh=off", global = true)]
     pub log: String,
     /// What to do.
     #[command(subcommand)]

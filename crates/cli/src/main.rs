@@ -12,6 +12,7 @@ use std::{io::Write, process::ExitCode, str::FromStr};
 use anyhow::{Context, Result};
 use args::{Cli, Command, Output};
 use clap::Parser;
+use market::LocalMarket;
 use tracing_subscriber::{filter::Targets, layer::SubscriberExt, util::SubscriberInitExt};
 
 /// Rialto itself failed (for `run`, whose other codes are the program's).
@@ -44,20 +45,25 @@ fn runtime() -> Result<tokio::runtime::Runtime> {
 
 /// Runs the command until it is done or interrupted. Either way temporary folders are removed: their owners are dropped.
 async fn interruptible(cli: &Cli) -> Result<u8> {
-    tokio::select! {
-        code = dispatch(cli) => code,
+    let (code, kept) = tokio::select! {
+        done = dispatch(cli) => done?,
         () = market::interrupted() => {
-            eprintln!("\ninterrupted: what ran in temporary folders is gone, nothing else was touched");
-            Ok(EXIT_INTERRUPTED)
+            eprintln!("\ninterrupted");
+            return Ok(EXIT_INTERRUPTED);
         }
+    };
+    if let Some(market) = kept {
+        demo::keep(market, cli.output).await?;
     }
+    Ok(code)
 }
 
-async fn dispatch(cli: &Cli) -> Result<u8> {
+/// Exit code, and the market if it is to stay up.
+async fn dispatch(cli: &Cli) -> Result<(u8, Option<LocalMarket>)> {
     match &cli.command {
         Command::Demo(args) => demo::demo(args, cli.output).await,
-        Command::Run(args) => run::run(args, cli.output).await,
-        Command::Check(args) => check::check(args, cli.output),
+        Command::Run(args) => Ok((run::run(args, cli.output).await?, None)),
+        Command::Check(args) => Ok((check::check(args, cli.output)?, None)),
     }
 }
 

@@ -65,12 +65,14 @@ pub enum Folder {
 }
 
 impl Folder {
-    /// A given folder, or a temporary one.
+    /// A given folder, which must be empty or absent, or a temporary one.
     pub fn new(given: Option<&Path>) -> Result<Self> {
         match given {
             None => Ok(Self::Temporary(tempfile::Builder::new().prefix("rialto-").tempdir()?)),
             Some(path) => {
                 std::fs::create_dir_all(path).with_context(|| format!("cannot create {}", path.display()))?;
+                let empty = std::fs::read_dir(path)?.next().is_none();
+                anyhow::ensure!(empty, "{} is not empty: every market starts in a folder of its own", path.display());
                 Ok(Self::Kept(path.to_owned()))
             }
         }

@@ -56,8 +56,8 @@ struct Measured {
     fuel_per_second: u64,
 }
 
-/// Runs the demo; exit code 0 only if everything is as it should be.
-pub async fn demo(args: &Demo, format: Output) -> Result<u8> {
+/// Runs the demo; exit code 0 only if everything is as it should be. Returns the market if it is to stay up.
+pub async fn demo(args: &Demo, format: Output) -> Result<(u8, Option<LocalMarket>)> {
     ensure!(
         args.providers >= args.cheaters + REPLICAS,
         "{} providers with {} cheaters leave fewer than {REPLICAS} honest ones: use --providers {} or more",
@@ -104,12 +104,12 @@ pub async fn demo(args: &Demo, format: Output) -> Result<u8> {
         Output::Human => ending.print(),
         Output::Json => print_json(&ending.json()),
     }
+    let code = u8::from(!ending.is_good());
     if args.keep {
-        keep(&market, format).await?;
+        return Ok((code, Some(market)));
     }
-    let good = ending.is_good();
     market.stop().await;
-    Ok(u8::from(!good))
+    Ok((code, None))
 }
 
 /// Prices differ, so that there is something to compare: one falls while it waits, the others stand still. The cheaters
@@ -186,7 +186,7 @@ fn honest_run(engine: &Engine, picture: Picture) -> Result<Vec<u8>> {
 }
 
 /// Stays up until interrupted, and says how to get in.
-async fn keep(market: &LocalMarket, format: Output) -> Result<()> {
+pub async fn keep(market: LocalMarket, format: Output) -> Result<()> {
     let server = market.serve_rpc().await?;
     let facts = serde_json::json!({
         "rpc": server.url(),
@@ -219,5 +219,6 @@ async fn keep(market: &LocalMarket, format: Output) -> Result<()> {
     }
     market::interrupted().await;
     server.shutdown().await;
+    market.stop().await;
     Ok(())
 }
