@@ -209,7 +209,13 @@ async fn start_provider(
     let address = signer.address();
     let node = bind(name, home).await?;
     let config = ProviderConfig {
-        asks: AskConfig { price: plan.price, task_fee: plan.task_fee, fuel_per_second, ..AskConfig::default() },
+        asks: AskConfig {
+            price: plan.price,
+            task_fee: plan.task_fee,
+            cores: cores() as u32,
+            fuel_per_second,
+            ..AskConfig::default()
+        },
         bootstrap,
         announce: true,
         first_block: deployed.block,
@@ -221,8 +227,14 @@ async fn start_provider(
     Ok(LocalProvider { address, peer: node.addr(), service, node })
 }
 
+/// Cores of this machine, which all local nodes share.
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
 fn node_engine(home: &Path) -> Result<Engine> {
     let mut config = rialto_exec::Config::new(home.join("programs"));
+    config.cores = cores();
     config.max_memory_bytes = NODE_MEMORY_BYTES;
     Ok(Engine::new(config)?)
 }
