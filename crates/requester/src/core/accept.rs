@@ -157,7 +157,11 @@ impl Core {
         for order in &orders {
             match self.state.orders[order].status {
                 OrderStatus::Delivered => self.accept(*order),
-                OrderStatus::Open => self.cancel_order(*order),
+                OrderStatus::Open => {
+                    self.cancel_order(*order);
+                    // What waited behind it can be paid now.
+                    self.vouch(self.state.orders[order].order.deal, false);
+                }
                 OrderStatus::Discarded => self.hold_against(*order),
                 _ => {}
             }

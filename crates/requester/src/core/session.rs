@@ -372,6 +372,7 @@ impl Core {
         let wanted = !self.state.orders[&order].cancelled;
         self.record(Record::Refused { order });
         self.hear(id);
+        self.vouch(id, false);
         let Some(link) = self.links.get_mut(&id) else { return };
         link.refusals += 1;
         link.pause_until = self.now.saturating_add(1 << link.refusals.min(4));

@@ -50,12 +50,10 @@ impl Journal {
         let write = self.0.begin_write().map_err(broken)?;
         {
             let mut table = write.open_table(RECORDS).map_err(broken)?;
-            let last = table.last().map_err(broken)?.map(|(number, _)| number.value());
-            let mut next = last.map_or(0, |last| last + 1);
-            for record in records {
+            let next = table.last().map_err(broken)?.map_or(0, |(number, _)| number.value() + 1);
+            for (number, record) in (next..).zip(records) {
                 let bytes = postcard::to_stdvec(record).map_err(unreadable)?;
-                table.insert(next, bytes.as_slice()).map_err(broken)?;
-                next += 1;
+                table.insert(number, bytes.as_slice()).map_err(broken)?;
             }
         }
         write.commit().map_err(broken)
