@@ -184,6 +184,8 @@ function receipt() {
     root: plain(levels.at(-1)[0]), tasks: "5", index: "2", halted: five[2].halted, fuel: String(five[2].fuel),
     siblings: proofOf(levels, 2).map(plain),
   };
+  const low = levelsOf(five.slice(0, 2).map(leafOf));
+  const high = [...low, [low[1][0], empty], [join2(low[1][0], empty)]];
   const fat = levelsOf(five.map(leafOf), { hash: empty.hash, fuel: 1n });
   const refused = [
     { why: "another halted state", ...good, halted: some("other") },
@@ -197,6 +199,14 @@ function receipt() {
     { why: "siblings in another order", ...good, siblings: [...good.siblings].reverse() },
     { why: "a sibling's fuel", ...good, siblings: good.siblings.map((it, i) => (i === 1 ? { ...it, fuel: "1" } : it)) },
     { why: "fuels that overflow", ...good, siblings: good.siblings.map((it) => ({ ...it, fuel: String(max(128)) })) },
+    {
+      why: "a tree too low for its tasks", ...good, tasks: "4", index: "2", halted: five[0].halted,
+      fuel: String(five[0].fuel), root: plain(low[1][0]), siblings: [plain(low[0][1])],
+    },
+    {
+      why: "a tree too high for its tasks", ...good, tasks: "2", index: "0", halted: five[0].halted,
+      fuel: String(five[0].fuel), root: plain(high.at(-1)[0]), siblings: [plain(low[0][1]), plain(empty)],
+    },
     {
       // The hashes and sums are right, but leaves 5 to 7 are nobody's tasks.
       why: "padding with fuel", ...good, index: "4", halted: five[4].halted, fuel: String(five[4].fuel),

@@ -6,7 +6,7 @@ import { IMarket } from "../src/interfaces/IMarket.sol";
 import { Market } from "../src/Market.sol";
 import { TestToken } from "../src/test-token/TestToken.sol";
 import { Fixture } from "./base/Fixture.sol";
-import { CallingToken, FeeToken, HugeToken, SilentToken } from "./base/Tokens.sol";
+import { CallingToken, FeeToken, HugeToken, RefusingToken, SilentToken } from "./base/Tokens.sol";
 import { vm } from "./base/Vm.sol";
 
 /// deposit, depositWithPermit, withdraw, announce, cancelAsks, the constructor.
@@ -129,6 +129,15 @@ contract AccountsTest is Fixture {
         vm.prank(stranger);
         market.withdraw(stranger, AMOUNT);
         vm.assertEq(token.balanceOf(stranger), AMOUNT, "tokens");
+    }
+
+    /// A token that does not pay out leaves the account as it was.
+    function test_tokenThatSaysNo() public {
+        use(address(new RefusingToken()));
+        fund(stranger, AMOUNT);
+        refuse(stranger, abi.encodeWithSelector(IMarket.TransferFailed.selector, AMOUNT));
+        market.withdraw(stranger, AMOUNT);
+        vm.assertEq(balance(stranger), AMOUNT, "account");
     }
 
     function test_feeOnTransferIsRefused() public {

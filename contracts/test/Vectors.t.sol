@@ -304,7 +304,7 @@ contract VectorsTest is Fixture {
             );
             vm.assertFalse(yes, text(it, ".why"));
         }
-        vm.assertEq(count, 12, "vectors");
+        vm.assertEq(count, 14, "vectors");
     }
 
     // ── reading ──

@@ -41,6 +41,18 @@ contract FeeToken is OddToken {
     }
 }
 
+/// Says no instead of reverting.
+contract RefusingToken is OddToken {
+    function transfer(address, uint256) external pure returns (bool) {
+        return false;
+    }
+
+    function transferFrom(address from, address to, uint256 amount) external returns (bool) {
+        move(from, to, amount);
+        return true;
+    }
+}
+
 /// Has more than 2^128 units.
 contract HugeToken is OddToken {
     function transferFrom(address from, address to, uint256 amount) external returns (bool) {

@@ -49,6 +49,16 @@ contract HugeAnswerWallet {
     }
 }
 
+/// Answers with the right four bytes, but not with a word.
+contract ShortAnswerWallet {
+    fallback() external {
+        assembly ("memory-safe") {
+            mstore(0, shl(224, 0x1626ba7e))
+            return(0, 4)
+        }
+    }
+}
+
 /// Withdraws its money while its signature is checked, and then says yes.
 contract EnteringWallet {
     IMarket private immutable MARKET;
