@@ -106,7 +106,7 @@ impl Engine {
         };
         std::thread::scope(|scope| {
             for _ in 0..self.inner().config.cores.min(inputs.len()) {
-                spawn(scope, &work)?;
+                spawn(scope, work)?;
             }
             Ok(())
         })?;

@@ -13,6 +13,8 @@ const FILE_PAGE_BYTES: u64 = 64 << 10;
 const FILE_PAGES: usize = 1024;
 
 type Page = Arc<[u8]>;
+/// A page and its number, once one was read.
+type Slot = Mutex<Option<(u64, Page)>>;
 
 /// The shared half of a job's input: nothing, bytes in memory, or a file read on demand. Clones share it.
 #[derive(Clone, Debug, Default)]
@@ -67,7 +69,7 @@ impl SharedData {
 struct PagedFile {
     file: File,
     bytes: u64,
-    slots: Box<[Mutex<Option<(u64, Page)>>]>,
+    slots: Box<[Slot]>,
 }
 
 impl PagedFile {

@@ -1,6 +1,6 @@
 //! What metering costs: M' on Rialto's engine against the plain module on wasmtime.
 //!
-//!     cargo run --release -p rialto-exec --example kernels
+//!     cargo run -p rialto-exec --example kernels [name...]
 //!
 //! Two baselines: `plain` is wasmtime that gives the same promises by its own means (canonical NaNs, stoppable by
 //! epochs) but counts nothing; `default` is wasmtime as it comes, which promises neither. Times are processor time, the least
@@ -42,6 +42,8 @@ fn main() -> Result<()> {
         "kernel", "fuel", "M' s", "plain s", "dflt s", "spread", "vs plain", "vs default"
     );
     let mut ratios = Vec::new();
+    let only: Vec<String> = std::env::args().skip(1).collect();
+    cases.retain(|(_, argv)| only.is_empty() || only.iter().any(|name| argv.contains(&name.as_str())));
     for (wasm, argv) in cases {
         let program = engine.prepare(wasm)?;
         let (same_module, default_module) = (same.compile(wasm)?, default.compile(wasm)?);

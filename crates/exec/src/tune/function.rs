@@ -268,12 +268,14 @@ impl<'a> Writer<'a> {
     fn canonical(&mut self, depth: usize, used: usize) {
         let ty = self.operand(depth);
         let temporary = self.temporary(ty, used);
-        let (nan, equal) = match ty {
+        // a NaN is not at least itself
+        let (nan, at_least) = match ty {
             ValType::F32 => (Instruction::F32Const(Ieee32::new(CANONICAL_32)), Instruction::F32Ge),
             _ => (Instruction::F64Const(Ieee64::new(CANONICAL_64)), Instruction::F64Ge),
         };
         let value = Instruction::LocalGet(temporary);
-        for instruction in [Instruction::LocalTee(temporary), nan, value.clone(), value, equal, Instruction::Select] {
+        for instruction in [Instruction::LocalTee(temporary), nan, value.clone(), value, at_least, Instruction::Select]
+        {
             self.emit(&instruction);
         }
         let at = self.kinds.len() - 1 - depth;
@@ -286,8 +288,8 @@ impl<'a> Writer<'a> {
 
     /// The `index`th temporary; each has one type for good.
     fn temporary(&mut self, ty: ValType, index: usize) -> u32 {
-        let same = self.temporaries.iter().filter(|(other, _)| *other == ty);
-        if let Some((_, local)) = same.skip(index).next() {
+        let mut same = self.temporaries.iter().filter(|(other, _)| *other == ty);
+        if let Some((_, local)) = same.nth(index) {
             return *local;
         }
         let missing = index + 1 - self.temporaries.iter().filter(|(other, _)| *other == ty).count();
@@ -349,10 +351,14 @@ impl<'a> Writer<'a> {
         {
             self.emit(&instruction);
         }
+        self.unlikely_if();
+        self.emit(&Instruction::Call(self.around.tick));
+        self.emit(&Instruction::End);
+    }
+
+    fn unlikely_if(&mut self) {
         self.unlikely.push(self.out.len() as u32);
-        for instruction in [Instruction::If(BlockType::Empty), Instruction::Call(self.around.tick), Instruction::End] {
-            self.emit(&instruction);
-        }
+        self.emit(&Instruction::If(BlockType::Empty));
     }
 
     fn emit(&mut self, instruction: &Instruction<'_>) {
