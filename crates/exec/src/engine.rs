@@ -23,7 +23,7 @@ pub(crate) const HOST_STACK_BYTES: usize = 1 << 20;
 /// Largest native instance (globals, function references of the largest program), bytes.
 const MAX_INSTANCE_BYTES: usize = 16 << 20;
 /// Memory of a pooled instance that is cleared by writing instead of by the kernel: faster for small tasks.
-const KEEP_RESIDENT_BYTES: usize = 256 << 10;
+const KEEP_RESIDENT_BYTES: usize = 64 << 10;
 /// Prepared programs kept in memory.
 const MAX_PREPARED: usize = 16;
 /// Most tasks at a time: each takes 4 GiB of address space.
