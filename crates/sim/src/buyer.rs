@@ -13,7 +13,7 @@ use rialto_protocol::{
     pricing::share,
     receipt::Halted,
     signing::signed_by,
-    types::{Deal, Voucher},
+    types::Voucher,
     wire::{AskGossip, BlobRef, Message, Payload, ToProvider, ToRequester, WIRE_VERSION},
 };
 use rialto_provider::core::{LogId, What};
@@ -365,6 +365,8 @@ impl World {
             Outgoing::Voucher(voucher) => return self.pay(index, deal, voucher, rule),
             Outgoing::Reject { order, task, expected } => ToProvider::Reject { order, task, expected },
             Outgoing::Cancel { order } => ToProvider::Cancel { order },
+            // Who wants to quarrel keeps the deal open.
+            Outgoing::AskRelease { .. } if self.options.buyers[index].manner == Manner::Harasses => return,
             Outgoing::AskRelease { amount } => ToProvider::AskRelease { amount },
         };
         self.hold(rule);
@@ -428,7 +430,7 @@ impl World {
             ToRequester::Ack(ack) => {
                 let Some(order) = order_of(ack.value.order) else { return };
                 let (ack, signature) = (ack.value.clone(), ack.signature.clone());
-                let due = (ack.dueBy.saturating_sub(crate::schedule::BEGINNING) + 3) * 1000;
+                let due = (ack.dueBy.saturating_sub(crate::schedule::BEGINNING) + 20) * 1000;
                 let call = Box::new(MarketCall::Late { deal: terms, order, ack, signature });
                 self.schedule.at(due, Happening::Quarrel { buyer: index, call });
             }
@@ -447,15 +449,5 @@ impl World {
         self.buyers[index].quarrels += 1;
         let intent = format!("quarrel-{}", self.buyers[index].quarrels);
         self.transact(Who::Buyer(index), intent, vec![call]);
-    }
-
-    /// Terms of every deal that was ever opened and not taken back.
-    pub(crate) fn deals(&self) -> Vec<Deal> {
-        let logs = self.chain.blocks.iter().flat_map(|block| &block.logs);
-        logs.filter_map(|log| match &log.fact.what {
-            What::Opened(deal) => Some((**deal).clone()),
-            _ => None,
-        })
-        .collect()
     }
 }

@@ -7,7 +7,7 @@ use rialto_protocol::{
     Address, B256, Bytes, keccak256,
     model::{Call as MarketCall, MAX_REVEAL_BYTES, Reveal},
     receipt::{SumTree, inputs_root},
-    types::{Order, Receipt},
+    types::{Order, Receipt, struct_hash},
     wire::{AskGossip, BlobRef, Message, Payload, PeerAddr, ToProvider, ToRequester},
 };
 use rialto_provider::core::{
@@ -72,6 +72,7 @@ impl Seller {
                 cores: own.cores,
                 fuel_per_second: FUEL_PER_SECOND,
                 late_penalty_bps: 5_000,
+                republish_seconds: 60,
                 ..AskConfig::default()
             },
             limits: Limits {
@@ -380,6 +381,10 @@ impl World {
         if self.options.sellers[index].temper == Temper::Sleeps && matches!(call, Call::Redeem { .. }) {
             let event = Event::Transacted { intent, outcome: Outcome::Unsent };
             return self.schedule.after(1_000, Happening::Seller { seller: index, life, event });
+        }
+        if let Call::Claim { receipt, deal, .. } | Call::Answer { receipt, deal, .. } = &call {
+            let rule = self.signed.receipt(struct_hash(&**deal), receipt);
+            self.hold(rule);
         }
         let call = match call {
             Call::Redeem { deal, voucher } => {

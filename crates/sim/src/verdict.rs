@@ -1,11 +1,7 @@
 //! What must be true all the time, and what must be true in the end.
 
-use rialto_protocol::{
-    B256,
-    model::DealStatus,
-    receipt::task_seed,
-    types::{Deal, struct_hash},
-};
+use rialto_protocol::{B256, model::DealStatus, receipt::task_seed, types::Deal};
+use rialto_provider::core::What;
 use rialto_requester::core::{Phase, Policy, State, journal::OrderStatus};
 
 use crate::{
@@ -62,8 +58,19 @@ impl World {
         gone && self.sellers.iter().map(|seller| seller.account).enumerate().any(sleeps)
     }
 
-    fn is_open(&self, deal: &Deal) -> bool {
-        self.chain.market.deal_state(struct_hash(deal)).status == DealStatus::Open
+    /// Id and terms of every deal that was ever opened, and not taken back by a reorg.
+    fn deals(&self) -> impl Iterator<Item = (B256, &Deal)> {
+        let logs = self.chain.blocks.iter().flat_map(|block| &block.logs);
+        logs.filter_map(|log| match &log.fact.what {
+            What::Opened(deal) => Some((log.fact.deal, &**deal)),
+            _ => None,
+        })
+    }
+
+    /// Deals that somebody still has to end.
+    fn unended(&self) -> impl Iterator<Item = (B256, &Deal)> {
+        let open = |id| self.chain.market.deal_state(id).status == DealStatus::Open;
+        self.deals().filter(move |(id, deal)| open(*id) && !self.nobodys(deal))
     }
 
     /// Whether everything has come to its end.
@@ -74,14 +81,14 @@ impl World {
             seller.core.as_ref().is_some_and(|core| sleeps(index) || core.idle())
         };
         let sellers = self.sellers.iter().enumerate().all(idle);
-        buyers && sellers && self.all_reported() && self.deals().iter().all(|d| !self.is_open(d) || self.nobodys(d))
+        buyers && sellers && self.all_reported() && self.unended().next().is_none()
     }
 
     /// What is left when it should not be.
     pub(crate) fn unfinished(&self) -> Broken {
         let mut left = Vec::new();
-        for deal in self.deals().iter().filter(|deal| self.is_open(deal) && !self.nobodys(deal)) {
-            let (id, seller) = (struct_hash(deal), self.sellers.iter().position(|s| s.account == deal.provider));
+        for (id, deal) in self.unended() {
+            let seller = self.sellers.iter().position(|s| s.account == deal.provider);
             let buyer = self.buyers.iter().position(|b| b.account == deal.requester);
             left.push(format!("deal {id} of buyer {buyer:?} with seller {seller:?} is open"));
         }
@@ -102,8 +109,8 @@ impl World {
 
     /// What must be true in the end.
     pub(crate) fn verdict(&self) -> Result<(), Broken> {
-        for deal in self.deals() {
-            self.judge_deal(&deal)?;
+        for (id, deal) in self.deals() {
+            self.judge_deal(id, deal)?;
         }
         self.judge_accounts()?;
         for (index, buyer) in self.buyers.iter().enumerate() {
@@ -116,8 +123,7 @@ impl World {
         Ok(())
     }
 
-    fn judge_deal(&self, deal: &Deal) -> Result<(), Broken> {
-        let id = struct_hash(deal);
+    fn judge_deal(&self, id: B256, deal: &Deal) -> Result<(), Broken> {
         let (paid, delivered) = (self.chain.market.deal_state(id).paid, self.signed.delivered(id));
         rule(paid <= deal.budget, || format!("deal {id} paid {paid} of a budget of {}", deal.budget))?;
         rule(paid <= delivered, || format!("deal {id} paid {paid}, but only {delivered} was ever delivered"))?;
@@ -141,8 +147,8 @@ impl World {
     /// Nobody honest loses more than it agreed to.
     fn judge_accounts(&self) -> Result<(), Broken> {
         let paid = |of: &dyn Fn(&Deal) -> bool| -> u128 {
-            let deals = self.deals();
-            deals.iter().filter(|deal| of(deal)).map(|d| self.chain.market.deal_state(struct_hash(d)).paid).sum()
+            let deals = self.deals().filter(|(_, deal)| of(deal));
+            deals.map(|(id, _)| self.chain.market.deal_state(id).paid).sum()
         };
         for (index, seller) in self.sellers.iter().enumerate() {
             let (has, paid) =
@@ -219,10 +225,5 @@ impl World {
     /// Hash of everything that happened.
     pub fn fingerprint(&self) -> u64 {
         self.history.value()
-    }
-
-    /// Deals of this world, for reports.
-    pub fn deal_ids(&self) -> Vec<B256> {
-        self.deals().iter().map(struct_hash).collect()
     }
 }

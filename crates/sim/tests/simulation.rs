@@ -9,7 +9,12 @@
 
 use std::{
     collections::BTreeMap,
+    num::NonZero,
     panic::{AssertUnwindSafe, catch_unwind},
+    sync::{
+        Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use rialto_sim::world::World;
@@ -44,17 +49,30 @@ fn whatever_happens_nobody_honest_loses_and_everything_ends() {
     }
     let first = number("RIALTO_SIM_FIRST").unwrap_or(0);
     let seeds = number("RIALTO_SIM_SEEDS").unwrap_or(SEEDS);
-    let mut coverage: BTreeMap<&str, u64> = BTreeMap::new();
-    let mut failures = Vec::new();
-    for seed in first..first + seeds {
-        match catch_unwind(|| rialto_sim::run(seed)) {
-            Ok(Ok(run)) => {
-                run.coverage.into_iter().for_each(|(what, times)| *coverage.entry(what).or_default() += times)
+    let next = AtomicU64::new(first);
+    let (coverage, failures) = (Mutex::new(BTreeMap::<&str, u64>::new()), Mutex::new(Vec::new()));
+    let work = || {
+        loop {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed >= first + seeds {
+                return;
             }
-            Ok(Err(broken)) => failures.push(format!("RIALTO_SIM_SEED={seed}: {broken}")),
-            Err(_) => failures.push(format!("RIALTO_SIM_SEED={seed}: a core panics")),
+            match catch_unwind(|| rialto_sim::run(seed)) {
+                Ok(Ok(run)) => {
+                    let mut coverage = coverage.lock().unwrap();
+                    run.coverage.into_iter().for_each(|(what, times)| *coverage.entry(what).or_default() += times);
+                }
+                Ok(Err(broken)) => failures.lock().unwrap().push(format!("RIALTO_SIM_SEED={seed}: {broken}")),
+                Err(_) => failures.lock().unwrap().push(format!("RIALTO_SIM_SEED={seed}: a core panics")),
+            }
         }
-    }
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..std::thread::available_parallelism().map_or(1, NonZero::get) {
+            scope.spawn(work);
+        }
+    });
+    let (coverage, failures) = (coverage.into_inner().unwrap(), failures.into_inner().unwrap());
     println!("{seeds} seeds: {coverage:?}");
     assert!(failures.is_empty(), "{}", failures.join("\n"));
     if first == 0 && seeds >= SEEDS {
