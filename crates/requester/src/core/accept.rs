@@ -162,8 +162,13 @@ impl Core {
                     // What waited behind it can be paid now.
                     self.vouch(self.state.orders[order].order.deal, false);
                 }
-                OrderStatus::Discarded => self.hold_against(*order),
                 _ => {}
+            }
+        }
+        // Now that the right results are known.
+        for order in &orders {
+            if self.state.orders[order].status == OrderStatus::Discarded {
+                self.hold_against(*order);
             }
         }
     }

@@ -6,7 +6,11 @@ use rialto_protocol::{B256, types::Release, types::Voucher, wire::Signed};
 use super::{
     Call, Core, Effect, JobEvent, JobId, Outgoing, Record, Transacted, TxNote,
     journal::{OpenDeal, OrderStatus, Phase, Standing},
+    session::Link,
 };
+
+/// A report does not wait for the deal of a provider that was out of reach for so long.
+const GONE_SECONDS: u64 = 10;
 
 /// A refused closing transaction is tried again after so long: a case may have been in the way.
 const CLOSE_RETRY_SECONDS: u64 = 60;
@@ -145,7 +149,12 @@ impl Core {
         let job = &self.state.jobs[&id];
         let Phase::Settling { at, .. } = job.phase else { return };
         let opening = job.openings.iter().position(|opening| opening.pending);
-        let closed = opening.is_none() && job.deals.iter().all(|deal| self.state.deals[deal].closed.is_some());
+        // A provider that cannot be reached does not redeem either: its deal is seen to after the report.
+        let awaited = |deal: &B256| {
+            let gone = |link: &Link| !link.up() && self.now >= link.heard.saturating_add(GONE_SECONDS);
+            self.state.deals[deal].closed.is_none() && !self.links.get(deal).is_some_and(gone)
+        };
+        let closed = opening.is_none() && !job.deals.iter().any(awaited);
         if closed || self.now >= at.saturating_add(self.config.patience.settle) {
             self.tell_progress();
             self.record(Record::Reported { job: id });

@@ -21,9 +21,14 @@ mod journal;
 mod library;
 mod session;
 
-use std::{collections::HashMap, path::PathBuf, sync::Arc};
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
-use rialto_chain::{Chain, PrivateKeySigner, Sender};
+use rialto_chain::{Chain, PrivateKeySigner, SendError, Sender};
 use rialto_exec::Engine;
 use rialto_net::Node;
 use rialto_protocol::{Address, types::ask_topic, wire::PeerAddr};
@@ -41,6 +46,11 @@ use session::Seal;
 
 pub use error::RequesterError;
 pub use job::{Content, Evidence, Job, JobEvents, JobHandle, JobReport, Output, TaskOutcome};
+
+/// Attempts to open the sender's journal.
+const SENDER_OPENINGS: u32 = 20;
+/// Pause between them: two seconds in all are plenty for closing a file.
+const SENDER_PAUSE: Duration = Duration::from_millis(100);
 
 /// How a requester is set up.
 #[derive(Clone, Debug)]
@@ -106,7 +116,7 @@ impl Requester {
 
         let clock = clock::Clock::default();
         clock.chain_says(chain.now().await?);
-        let sender = chain.sender(config.signer.clone(), &data.join("sender.redb")).await?;
+        let sender = open_sender(&chain, &config.signer, &data.join("sender.redb")).await?;
         let check = asks::ChainCheck { chain: chain.clone(), clock: clock.clone(), domain: chain.domain().clone() };
         let topic = ask_topic(chain.chain_id(), chain.market());
         let (_, stream) = node.asks(topic, config.bootstrap, Arc::new(check))?;
@@ -259,6 +269,18 @@ impl Requester {
             },
         }
     }
+}
+
+/// Opens the sender. One of this process that was stopped just now may still be closing its journal.
+async fn open_sender(chain: &Chain, signer: &PrivateKeySigner, path: &Path) -> Result<Sender, RequesterError> {
+    for _ in 1..SENDER_OPENINGS {
+        match chain.sender(signer.clone(), path).await {
+            Err(SendError::Journal(why)) => tracing::debug!(why, "sender journal not open yet"),
+            other => return Ok(other?),
+        }
+        tokio::time::sleep(SENDER_PAUSE).await;
+    }
+    Ok(chain.sender(signer.clone(), path).await?)
 }
 
 async fn drive(driver: Driver, queue: mpsc::Receiver<Input>, cancel: CancellationToken) {
