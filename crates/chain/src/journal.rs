@@ -2,11 +2,12 @@
 //! written before it is broadcast, and its outcome once final.
 
 use std::path::Path;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 
 use alloy_primitives::{Address, B256, Bytes, U256};
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
 
 use crate::error::SendError;
 
@@ -95,7 +96,13 @@ impl Record {
 
 /// The journal of one key. Opening it twice fails: one sender per key.
 #[derive(Clone)]
-pub(crate) struct Journal(Arc<Database>);
+pub(crate) struct Journal(Arc<Open>);
+
+/// Fields are dropped in this order: whoever watches `closed` hears of it when the file is free again.
+struct Open {
+    db: Database,
+    closed: watch::Sender<()>,
+}
 
 impl Journal {
     /// Opens or creates the journal at `path`; `None` keeps it in memory.
@@ -106,20 +113,20 @@ impl Journal {
                 Some(path) => Database::create(path),
                 None => Database::builder().create_with_backend(redb::backends::InMemoryBackend::new()),
             };
-            let journal = Journal(Arc::new(db.map_err(broken)?));
+            let journal = Journal(Arc::new(Open { db: db.map_err(broken)?, closed: watch::Sender::new(()) }));
             journal.claim(&owner)?;
             Ok(journal)
         })
         .await
     }
 
-    /// Tells when the journal is closed: when nothing upgrades it any more.
-    pub(crate) fn watch(&self) -> Weak<Database> {
-        Arc::downgrade(&self.0)
+    /// Ends, with an error, when the journal is closed and its file free.
+    pub(crate) fn watch(&self) -> watch::Receiver<()> {
+        self.0.closed.subscribe()
     }
 
     fn claim(&self, owner: &Owner) -> Result<(), SendError> {
-        let write = self.0.begin_write().map_err(broken)?;
+        let write = self.0.db.begin_write().map_err(broken)?;
         {
             write.open_table(INTENTS).map_err(broken)?;
             let mut meta = write.open_table(META).map_err(broken)?;
@@ -142,9 +149,9 @@ impl Journal {
 
     /// Every intent, in order of acceptance.
     pub(crate) async fn all(&self) -> Result<Vec<(String, Record)>, SendError> {
-        let db = self.0.clone();
+        let open = self.0.clone();
         blocking(move || {
-            let read = db.begin_read().map_err(broken)?;
+            let read = open.db.begin_read().map_err(broken)?;
             let table = read.open_table(INTENTS).map_err(broken)?;
             let mut all = Vec::new();
             for row in table.iter().map_err(broken)? {
@@ -159,9 +166,9 @@ impl Journal {
 
     /// What is known of an intent.
     pub(crate) async fn get(&self, intent: &str) -> Result<Option<Record>, SendError> {
-        let (db, intent) = (self.0.clone(), intent.to_owned());
+        let (open, intent) = (self.0.clone(), intent.to_owned());
         blocking(move || {
-            let read = db.begin_read().map_err(broken)?;
+            let read = open.db.begin_read().map_err(broken)?;
             let table = read.open_table(INTENTS).map_err(broken)?;
             let row = table.get(intent.as_str()).map_err(broken)?;
             row.map(|bytes| decode(bytes.value())).transpose()
@@ -171,9 +178,9 @@ impl Journal {
 
     /// Writes a record; durable when this returns.
     pub(crate) async fn put(&self, intent: &str, record: &Record) -> Result<(), SendError> {
-        let (db, intent, bytes) = (self.0.clone(), intent.to_owned(), encode(record)?);
+        let (open, intent, bytes) = (self.0.clone(), intent.to_owned(), encode(record)?);
         blocking(move || {
-            let write = db.begin_write().map_err(broken)?;
+            let write = open.db.begin_write().map_err(broken)?;
             write.open_table(INTENTS).map_err(broken)?.insert(intent.as_str(), bytes.as_slice()).map_err(broken)?;
             write.commit().map_err(broken)
         })
@@ -185,9 +192,9 @@ impl Journal {
         let mut finished = self.all().await?;
         finished.retain(|(_, record)| record.outcome.is_some());
         let Some(excess) = finished.len().checked_sub(KEEP_FINISHED).filter(|n| *n > 0) else { return Ok(()) };
-        let db = self.0.clone();
+        let open = self.0.clone();
         blocking(move || {
-            let write = db.begin_write().map_err(broken)?;
+            let write = open.db.begin_write().map_err(broken)?;
             {
                 let mut table = write.open_table(INTENTS).map_err(broken)?;
                 for (intent, _) in finished.iter().take(excess) {

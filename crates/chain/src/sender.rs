@@ -2,12 +2,11 @@
 //! broadcast; its fate is open until it is seen final; the same intent never happens twice.
 
 use std::path::Path;
-use std::sync::{Arc, Weak};
-use std::time::Duration;
+use std::sync::Arc;
 
 use alloy_primitives::Address;
 use alloy_signer_local::PrivateKeySigner;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
 use crate::call::MarketCall;
@@ -23,8 +22,6 @@ const MAX_WAITING_CALLS: usize = 256;
 const MAX_INTENT_BYTES: usize = 256;
 /// Most call data: nodes refuse transactions above 128 KiB.
 const MAX_CALL_BYTES: usize = 120 * 1024;
-/// Pause between two looks at whether a stopped sender has closed its journal.
-const STOP_POLL: Duration = Duration::from_millis(1);
 
 /// Sends transactions of one key, in order. Clones share it; when the last is dropped it stops, and what it had
 /// persisted is resumed by the next sender on the same journal.
@@ -62,9 +59,8 @@ impl Sender {
     pub async fn stop(self) {
         self.tx.handle.task.abort();
         // A write that was under way ends first.
-        while self.tx.handle.journal.strong_count() > 0 {
-            tokio::time::sleep(STOP_POLL).await;
-        }
+        let mut open = self.tx.handle.journal.clone();
+        while open.changed().await.is_ok() {}
     }
 }
 
@@ -78,7 +74,7 @@ struct Handle {
     account: Address,
     commands: mpsc::Sender<Command>,
     task: JoinHandle<()>,
-    journal: Weak<redb::Database>,
+    journal: watch::Receiver<()>,
 }
 
 impl Drop for Handle {
