@@ -166,3 +166,17 @@ fn files_tell_one_story() {
     }
     assert!(faults.is_empty(), "{faults:#?}");
 }
+
+#[test]
+fn unsafe_code_has_one_place() {
+    let mut faults = Vec::new();
+    for path in rust_sources("crates").into_iter().chain(rust_sources("xtask")) {
+        let uses = code(&path)
+            .lines()
+            .any(|line| line.split(|c: char| !c.is_alphanumeric() && c != '_').any(|word| word == "unsafe"));
+        if uses && !path.ends_with("exec/src/artifact.rs") && !path.ends_with("sim/tests/architecture.rs") {
+            faults.push(path.display().to_string());
+        }
+    }
+    assert!(faults.is_empty(), "{faults:#?}");
+}
