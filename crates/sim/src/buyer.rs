@@ -47,6 +47,8 @@ pub struct Buyer {
     pub life: u32,
     /// Whether it is gone for good.
     pub vanished: bool,
+    /// Orders that were ever accepted, even if found wrong later.
+    pub accepted: BTreeSet<B256>,
     /// Reports given.
     pub reports: BTreeMap<JobId, Summary>,
     index: usize,
@@ -87,6 +89,7 @@ impl Buyer {
             core: None,
             life: 0,
             vanished: false,
+            accepted: BTreeSet::new(),
             reports: BTreeMap::new(),
             index,
             key,
@@ -264,6 +267,9 @@ impl World {
         match effect {
             Effect::Persist(records) => {
                 for record in records {
+                    if let Record::Accepted { order } = record {
+                        self.buyers[index].accepted.insert(order);
+                    }
                     let bytes = postcard::to_stdvec(&record).expect("records are plain data");
                     self.history.add(&bytes);
                     self.buyers[index].disk.push(bytes);

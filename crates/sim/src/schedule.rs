@@ -45,7 +45,7 @@ impl<T> Schedule<T> {
     }
 
     /// Goes on to what happens next.
-    pub fn next(&mut self) -> Option<T> {
+    pub fn advance(&mut self) -> Option<T> {
         let ((time, _), what) = self.queue.pop_first()?;
         self.now = time;
         Some(what)

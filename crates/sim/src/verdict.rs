@@ -2,7 +2,7 @@
 
 use rialto_protocol::{B256, model::DealStatus, receipt::task_seed, types::Deal};
 use rialto_provider::core::What;
-use rialto_requester::core::{Phase, Policy, State, journal::OrderStatus};
+use rialto_requester::core::{Phase, Policy, State};
 
 use crate::{
     check::Broken,
@@ -179,9 +179,9 @@ impl World {
     /// Vouchers are worth what was accepted, and what was accepted is right.
     fn judge_payments(&self, index: usize, state: &State) -> Result<(), Broken> {
         for (id, deal) in &state.deals {
-            let orders = deal.orders.iter().filter_map(|order| state.orders.get(order));
+            let accepted = deal.orders.iter().filter(|order| self.buyers[index].accepted.contains(*order));
             let mut worth = 0;
-            for order in orders.filter(|order| order.status == OrderStatus::Accepted) {
+            for order in accepted.filter_map(|order| state.orders.get(order)) {
                 worth += order.receipt.as_ref().map_or(0, |receipt| receipt.value.fee);
                 let spec = &state.jobs[&order.job].spec;
                 let first = state.jobs[&order.job].batches[order.batch as usize].first as usize;

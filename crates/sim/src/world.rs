@@ -171,7 +171,7 @@ impl World {
         let jobs = self.options.buyers.iter().flat_map(|buyer| &buyer.jobs);
         let last = jobs.map(|job| job.at + job.within * 1500).max().unwrap_or(0);
         let horizon = last.max(self.options.faults.until) + PATIENCE;
-        while let Some(next) = self.schedule.next() {
+        while let Some(next) = self.schedule.advance() {
             let block = matches!(next, Happening::Block);
             self.happen(next);
             if let Some(broken) = self.broken.take() {

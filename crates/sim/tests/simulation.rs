@@ -20,7 +20,7 @@ use std::{
 use rialto_sim::world::World;
 
 /// Seeds run by default: a few seconds.
-const SEEDS: u64 = 24;
+const SEEDS: u64 = 16;
 
 fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name} is a number")))
@@ -105,8 +105,7 @@ fn whatever_happens_nobody_honest_loses_and_everything_ends() {
 
 #[test]
 fn the_same_seed_is_the_same_history() {
-    for seed in [3, 11] {
-        assert_eq!(rialto_sim::run(seed), rialto_sim::run(seed));
-    }
-    assert_ne!(rialto_sim::run(3).map(|run| run.fingerprint), rialto_sim::run(11).map(|run| run.fingerprint));
+    let (once, again, other) = (rialto_sim::run(3), rialto_sim::run(3), rialto_sim::run(8));
+    assert_eq!(once, again);
+    assert_ne!(once.unwrap().fingerprint, other.unwrap().fingerprint);
 }
