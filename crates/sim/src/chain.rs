@@ -118,6 +118,8 @@ pub struct Chain {
     /// All blocks.
     pub blocks: Vec<Arc<Block>>,
     confirmations: u64,
+    /// Highest block that was ever final.
+    last: u64,
     undo: VecDeque<Market>,
     mempool: Vec<Tx>,
     journal: BTreeMap<(Who, String), Sent>,
@@ -133,6 +135,7 @@ impl Chain {
             market,
             blocks: vec![Arc::new(first)],
             confirmations,
+            last: 0,
             undo: VecDeque::new(),
             mempool: Vec::new(),
             journal: BTreeMap::new(),
@@ -227,6 +230,7 @@ impl Chain {
     }
 
     fn finalise(&mut self, head: u64) -> Vec<Answer> {
+        self.last = self.last.max((head + 1).saturating_sub(self.confirmations));
         let mut answers = Vec::new();
         for ((who, intent), sent) in self.journal.iter_mut().filter(|(_, sent)| !sent.last) {
             if let Some((block, ending)) = &sent.mined
@@ -244,10 +248,10 @@ impl Chain {
         answers
     }
 
-    /// Takes back as many blocks as are not final, at most `depth`. Their transactions wait again.
+    /// Takes back blocks that are not final, at most `depth`. Their transactions wait again.
     pub fn reorg(&mut self, depth: u64, mut again: impl FnMut() -> Millis) {
-        for _ in 0..depth.min(self.confirmations - 1) {
-            if self.blocks.len() < 2 {
+        for _ in 0..depth {
+            if self.head().number <= self.last {
                 return;
             }
             let Some(market) = self.undo.pop_back() else { return };
