@@ -20,13 +20,15 @@ Tasks:
   clippy     lints, warnings denied
 ";
 
-/// A check that failed, for people.
+/// Why a check failed, for people.
 type Fault = String;
+/// A check.
+type Check = fn() -> Result<(), Fault>;
 
 fn main() -> ExitCode {
     let task = std::env::args().nth(1).unwrap_or_default();
-    let all: &[(&str, fn() -> Result<(), Fault>)] =
-        &[("fmt", fmt), ("contracts", contracts), ("demo", demo), ("test", test), ("clippy", clippy)];
+    let all: [(&str, Check); 5] =
+        [("fmt", fmt), ("contracts", contracts), ("demo", demo), ("test", test), ("clippy", clippy)];
     let chosen: Vec<_> = all.iter().filter(|(name, _)| task == "ci" || task == *name).collect();
     if chosen.is_empty() {
         print!("{HELP}");

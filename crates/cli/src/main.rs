@@ -1,5 +1,7 @@
 //! The `rialto` command: the only place that reads flags and environment, prints, and wires the parts together.
 
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
 mod args;
 mod check;
 mod demo;

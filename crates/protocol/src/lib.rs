@@ -12,6 +12,8 @@
 //! | [`model`] | the market itself: oracle of the bytecode and of the simulator, prediction for clients |
 //! | [`wire`] | messages of a deal session and of gossip, with bounded decoding |
 
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
 pub mod model;
 pub mod pricing;
 pub mod receipt;

@@ -119,7 +119,7 @@ impl Table {
     /// The next call and its sender.
     pub fn call(&mut self, now: u64, choice: &Choice, market: &Market) -> (usize, Call) {
         let (sender, call) = self.sensible(now, choice, market);
-        if choice.spoil % SPOIL_ONE_IN != 0 {
+        if !choice.spoil.is_multiple_of(SPOIL_ONE_IN) {
             return (sender, call);
         }
         self.spoilt(sender, call, choice)
@@ -248,7 +248,7 @@ impl Table {
 
     fn open(&mut self, now: u64, pick: usize, value: u16, fresh: bool) -> (usize, Call) {
         let stale = self.asks.last().is_none_or(|ask| now >= ask.to);
-        if fresh || (stale && pick % 8 != 0) {
+        if fresh || (stale && !pick.is_multiple_of(8)) {
             let provider = self.address(PROVIDERS[pick % 2]);
             let salt = self.serial();
             self.asks.push(Ask {
@@ -268,7 +268,7 @@ impl Table {
                 cores: 1,
                 fuelPerSecond: 1,
                 maxMemory: 1,
-                court: if value % 4 == 0 { Address::ZERO } else { self.address(COURT) },
+                court: if value.is_multiple_of(4) { Address::ZERO } else { self.address(COURT) },
                 counter: 0,
                 salt,
             });
@@ -288,7 +288,7 @@ impl Table {
     fn order(&mut self, now: u64, at: usize, pick: usize, value: u16) -> Order {
         let deal = struct_hash(&self.deals[at]);
         let known: Vec<_> = self.orders.iter().filter(|order| order.deal == deal).collect();
-        if pick % 3 != 0 && !known.is_empty() {
+        if !pick.is_multiple_of(3) && !known.is_empty() {
             return known[pick % known.len()].clone();
         }
         let order = Order {
@@ -310,18 +310,19 @@ impl Table {
     /// A known receipt of the order, or a new one.
     fn receipt(&mut self, deal: &Deal, order: &Order, value: u16) -> Receipt {
         let hash = struct_hash(order);
-        if value % 8 != 0 {
-            if let Some((receipt, _)) = self.receipts.iter().find(|(receipt, _)| receipt.order == hash) {
-                return receipt.clone();
-            }
+        if !value.is_multiple_of(8)
+            && let Some((receipt, _)) = self.receipts.iter().find(|(receipt, _)| receipt.order == hash)
+        {
+            return receipt.clone();
         }
         let tasks: Vec<Task> = (0..order.tasks)
             .map(|task| {
-                let length = if value % 6 == 0 { MAX_REVEAL_BYTES as usize + 1 } else { usize::from(value % 100) };
+                let length =
+                    if value.is_multiple_of(6) { MAX_REVEAL_BYTES as usize + 1 } else { usize::from(value % 100) };
                 let output =
                     Bytes::from(keccak256(task.to_be_bytes()).0.repeat(length.div_ceil(32))[..length].to_vec());
                 let halted = Halted {
-                    status: if value % 5 == 0 { Status::Trap } else { Status::Finished },
+                    status: if value.is_multiple_of(5) { Status::Trap } else { Status::Finished },
                     exit_code: u32::from(value % 2),
                     out_hash: output_hash(&output),
                     out_len: length as u64,
@@ -345,7 +346,7 @@ impl Table {
     /// One thing changed that should not be.
     fn spoilt(&mut self, sender: usize, mut call: Call, choice: &Choice) -> (usize, Call) {
         let how = choice.spoil / SPOIL_ONE_IN;
-        if how % 4 == 0 {
+        if how.is_multiple_of(4) {
             return (usize::from(choice.value) % ACTORS, call);
         }
         let wrong = |signature: &mut Bytes| {
@@ -390,7 +391,7 @@ impl Table {
                 1 => receipt.fee += 1,
                 2 => receipt.fuel = u128::MAX,
                 3 => receipt.order = B256::ZERO,
-                4 => order.tasks = if choice.value % 2 == 0 { 0 } else { 65_537 },
+                4 => order.tasks = if choice.value.is_multiple_of(2) { 0 } else { 65_537 },
                 _ => order.deal = B256::ZERO,
             },
             Call::Late { ack, signature, .. } => match n % 3 {
