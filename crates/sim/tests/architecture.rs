@@ -16,6 +16,7 @@ const LEVELS: &[(&str, u8)] = &[
     ("rialto-exec", 2),
     ("rialto-provider", 3),
     ("rialto-requester", 3),
+    ("rialto-client", 4),
     ("rialto", 5),
 ];
 /// The embedded chain imports nothing of ours; only the shell wires it, and tests use it.
