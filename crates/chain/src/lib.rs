@@ -7,12 +7,14 @@
 //! | `call` | [`MarketCall`]: what can be sent |
 //! | `sender`, `worker`, `flight`, `journal`, `tx` | [`Sender`]: intents persisted before broadcast, watched until final |
 //! | `follow`, `event` | [`EventBatch`]: events added and taken back |
+//! | `clock` | [`Clock`]: this machine's time, or the chain's where that is ahead |
 //! | `contract_error` | [`ContractError`]: why a contract said no, and what to do |
 //! | `deploy` | [`deploy()`]: the committed artifacts onto a chain |
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod call;
 mod chain;
+mod clock;
 mod contract_error;
 mod convert;
 mod deploy;
@@ -34,6 +36,7 @@ pub use alloy_signer_local::PrivateKeySigner;
 pub use bindings::{CaseKind, CaseOutcome, CaseStatus, DealState, DealStatus, Ending};
 pub use call::{MarketCall, OpenArgs, RevealArgs};
 pub use chain::{CaseState, Chain, ChainConfig, Head, Windows};
+pub use clock::Clock;
 pub use contract_error::{ContractError, MarketError};
 pub use deploy::{DeployParams, Deployed, deploy};
 pub use error::{ChainError, RpcFault, SendError};

@@ -2,7 +2,7 @@
 
 use alloy_sol_types::Eip712Domain;
 use futures::future::BoxFuture;
-use rialto_chain::Chain;
+use rialto_chain::{Chain, Clock};
 use rialto_net::{AskCheck, AskPublisher, Node, Verdict};
 use rialto_protocol::{
     pricing::{BPS, share},
@@ -10,7 +10,7 @@ use rialto_protocol::{
     wire::{AskGossip, Signed},
 };
 
-use super::{clock::Clock, session::Seal};
+use super::session::Seal;
 
 /// Judges asks by what the chain says.
 pub(crate) struct ChainCheck {

@@ -5,7 +5,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use alloy_primitives::{Address, B256};
 use futures::StreamExt;
-use rialto_chain::{Chain, EventBatch, MarketEvent, Sender};
+use rialto_chain::{Chain, Clock, EventBatch, MarketEvent, Sender};
 use rialto_exec::CancelFlag;
 use rialto_net::{AskPublisher, ProviderSession};
 use tokio::{
@@ -17,7 +17,6 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     asks,
-    clock::Clock,
     error::ProviderError,
     facts,
     journal::{Journal, blocking},

@@ -8,11 +8,9 @@
 //! | `journal` | rows on disk |
 //! | `facts` | chain events as facts, calls as transactions |
 //! | `asks` | publishing, and judging the asks of others |
-//! | `clock` | the time |
 //! | [`Fault`] | lying, for demonstrations |
 
 mod asks;
-mod clock;
 mod driver;
 mod error;
 mod facts;
@@ -29,7 +27,7 @@ use std::{
 };
 
 use alloy_primitives::{Address, Bytes};
-use rialto_chain::{Chain, MarketCall, PrivateKeySigner, Sender};
+use rialto_chain::{Chain, Clock, MarketCall, PrivateKeySigner, Sender};
 use rialto_exec::Engine;
 use rialto_net::Node;
 use rialto_protocol::{keccak256, types::ask_topic, wire::PeerAddr};
@@ -137,7 +135,7 @@ impl Provider {
         .await?;
         let core = Core::restore(core_config, records);
 
-        let clock = clock::Clock::default();
+        let clock = Clock::default();
         clock.chain_says(chain.now().await?);
         let accounts = futures::try_join!(chain.account(account), chain.ask_counter(account))?;
         let sender = chain.sender(config.signer.clone(), &config.data_dir.join("sender.redb")).await?;

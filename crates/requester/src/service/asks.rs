@@ -2,7 +2,7 @@
 
 use alloy_sol_types::Eip712Domain;
 use futures::future::BoxFuture;
-use rialto_chain::Chain;
+use rialto_chain::{Chain, Clock};
 use rialto_net::{AskCheck, AskStream, Verdict};
 use rialto_protocol::{
     pricing::{BPS, share},
@@ -11,7 +11,7 @@ use rialto_protocol::{
 };
 use tokio::sync::mpsc;
 
-use super::{clock::Clock, driver::Input};
+use super::driver::Input;
 use crate::core::{Event, Offer};
 
 /// Judges asks by what the chain says.

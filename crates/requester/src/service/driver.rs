@@ -4,7 +4,7 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use alloy_sol_types::SolStruct;
-use rialto_chain::{Chain, EventBatch, Sender};
+use rialto_chain::{Chain, Clock, EventBatch, Sender};
 use rialto_exec::Limits;
 use rialto_net::Node;
 use rialto_protocol::{
@@ -20,7 +20,6 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     chain::{self, Endings},
-    clock::Clock,
     error::RequesterError,
     job::{Evidence, Feed, JobReport, Output, TaskOutcome},
     journal::{Journal, blocking},

@@ -9,11 +9,9 @@
 //! | `chain` | calls as transactions, ends of deals |
 //! | `asks` | judging asks, and hearing them |
 //! | `job` | what a user hands in, follows and gets back |
-//! | `clock` | the time |
 
 mod asks;
 mod chain;
-mod clock;
 mod driver;
 mod error;
 mod job;
@@ -28,7 +26,7 @@ use std::{
     time::Duration,
 };
 
-use rialto_chain::{Chain, PrivateKeySigner, SendError, Sender};
+use rialto_chain::{Chain, Clock, PrivateKeySigner, SendError, Sender};
 use rialto_exec::Engine;
 use rialto_net::Node;
 use rialto_protocol::{Address, types::ask_topic, wire::PeerAddr};
@@ -78,7 +76,7 @@ impl RequesterConfig {
 pub struct Requester {
     account: Address,
     chain: Chain,
-    clock: clock::Clock,
+    clock: Clock,
     sender: Sender,
     library: Arc<Library>,
     inputs: mpsc::Sender<Input>,
@@ -114,7 +112,7 @@ impl Requester {
         })
         .await?;
 
-        let clock = clock::Clock::default();
+        let clock = Clock::default();
         clock.chain_says(chain.now().await?);
         let sender = open_sender(&chain, &config.signer, &data.join("sender.redb")).await?;
         let check = asks::ChainCheck { chain: chain.clone(), clock: clock.clone(), domain: chain.domain().clone() };

@@ -1,4 +1,4 @@
-//! The time a provider goes by: this machine's clock, or the chain's where that is ahead.
+//! The time that both sides of the market go by: this machine's clock, or the chain's where that is ahead.
 
 use std::{
     sync::{
@@ -10,7 +10,7 @@ use std::{
 
 /// Unix seconds. Clones share what the chain said.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Clock {
+pub struct Clock {
     /// Seconds by which the chain is ahead of this machine.
     ahead: Arc<AtomicU64>,
 }
