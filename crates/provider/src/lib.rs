@@ -8,5 +8,10 @@
 pub mod core;
 mod service;
 
-pub use core::{AskConfig, DealStatus, Limits, Money, Price, ProviderEvent, Refusal, Status, Verdict};
-pub use service::{Fault, Provider, ProviderConfig, ProviderError};
+pub use core::{
+    AskConfig, Counts, DealStatus, Ledger, Limits, Money, Offer, Price, ProviderEvent, Refusal, Silence, Status, Sums,
+    Verdict, Worth, worth,
+};
+pub use service::{
+    Fault, Footprint, Gas, Provider, ProviderConfig, ProviderError, Report, Usage, stored as stored_status,
+};

@@ -147,7 +147,10 @@ impl Seller {
 
 /// How a transaction ended, for the core.
 pub fn transacted(intent: String, ending: &Ending) -> Event {
-    Event::Transacted { intent, outcome: if ending.is_ok() { Outcome::Mined } else { Outcome::Reverted } }
+    Event::Transacted {
+        intent,
+        outcome: if ending.is_ok() { Outcome::Mined { fee_wei: 0 } } else { Outcome::Reverted },
+    }
 }
 
 impl World {

@@ -1,8 +1,11 @@
 //! Offering: one ask at a time, signed again before it ends and whenever it no longer tells the truth.
 
-use rialto_protocol::{pricing::BPS, types::Ask};
+use rialto_protocol::{
+    pricing::{BPS, price_at},
+    types::Ask,
+};
 
-use super::{Core, Effect, OnChain, ProviderEvent};
+use super::{Core, Effect, Offer, OnChain, ProviderEvent, Silence, auction::Curve};
 
 /// An ask begins so long before it is signed, for chains whose clock is behind.
 const SKEW_SECONDS: u64 = 30;
@@ -23,23 +26,21 @@ impl Core {
 
     /// Keeps an ask on offer while there is room and collateral for another deal.
     pub(super) fn offer(&mut self) {
-        let open = self.deals.values().filter(|row| OnChain::of(&row.facts).open).count() as u32;
-        let room = self.config.asks.capacity.saturating_sub(open);
-        let affordable = self.affordable_budget();
-        let asks = &self.config.asks;
-        if self.draining || room == 0 {
-            return;
-        }
-        if affordable < asks.min_budget {
-            if !std::mem::replace(&mut self.told_low, true) {
-                let needed = asks.min_budget.saturating_mul(asks.collateral_bps.into()).div_ceil(BPS.into());
-                self.tell(ProviderEvent::LowBalance { account: self.account, needed });
+        match self.silence() {
+            None => self.told_low = false,
+            Some(Silence::LowBalance { account, needed }) => {
+                if !std::mem::replace(&mut self.told_low, true) {
+                    self.tell(ProviderEvent::LowBalance { account, needed });
+                }
+                return;
             }
-            return;
+            Some(Silence::Draining | Silence::Full { .. }) => return,
         }
-        self.told_low = false;
-        let (now, again, renew) = (self.now, asks.republish_seconds, asks.valid_seconds / RENEW_AT_LAST);
+        let (room, affordable) =
+            (self.config.asks.capacity.saturating_sub(self.open_deals()), self.affordable_budget());
+        let (now, again) = (self.now, self.config.asks.republish_seconds);
         let fresh = self.market.ask.as_ref().is_some_and(|ask| {
+            let renew = ask.to.saturating_sub(ask.from) / RENEW_AT_LAST;
             now.saturating_add(renew) < ask.to && ask.maxBudget <= affordable && self.still_ours(ask, affordable)
         });
         if !fresh {
@@ -49,11 +50,43 @@ impl Core {
         }
     }
 
+    /// Why nothing new is offered.
+    pub(super) fn silence(&self) -> Option<Silence> {
+        let (asks, account, open) = (&self.config.asks, self.account, self.open_deals());
+        if self.draining {
+            Some(Silence::Draining)
+        } else if open >= asks.capacity {
+            Some(Silence::Full { open })
+        } else if self.affordable_budget() < asks.min_budget {
+            let needed = asks.min_budget.saturating_mul(asks.collateral_bps.into()).div_ceil(BPS.into());
+            Some(Silence::LowBalance { account, needed })
+        } else {
+            None
+        }
+    }
+
+    /// The ask that is out and valid.
+    pub(super) fn offered(&self) -> Option<Offer> {
+        let ask = self.market.ask.as_ref()?;
+        Some(Offer {
+            price: price_at(ask, self.now)?,
+            price_end: ask.priceEnd,
+            to: ask.to,
+            capacity: ask.capacity,
+            min_budget: ask.minBudget,
+            max_budget: ask.maxBudget,
+        })
+    }
+
+    fn open_deals(&self) -> u32 {
+        self.deals.values().filter(|row| OnChain::of(&row.facts).open).count() as u32
+    }
+
     /// Whether an ask of the journal says what today's configuration says.
     fn still_ours(&self, ask: &Ask, affordable: u128) -> bool {
         let asks = &self.config.asks;
         let limit = asks.max_budget.min(affordable);
-        (ask.priceStart, ask.priceEnd) == asks.price.ends()
+        self.priced_right(ask)
             && (ask.taskFee, ask.minBudget, ask.collateralBps) == (asks.task_fee, asks.min_budget, asks.collateral_bps)
             && (ask.latePenaltyBps, ask.maxSeconds, ask.court)
                 == (asks.late_penalty_bps, asks.max_deal_seconds, asks.court)
@@ -79,18 +112,20 @@ impl Core {
     /// deal is only room in a queue, and admission decides on the work.
     fn sign_again(&mut self, room: u32, affordable: u128) {
         let asks = &self.config.asks;
-        let (price_start, price_end) = asks.price.ends();
         self.market.asks += 1;
+        self.signed_at = Some(self.now);
         // The window orders asks of one salt, newest last.
         let from = self.now.saturating_sub(SKEW_SECONDS).max(self.market.asked_from.saturating_add(1));
         self.market.asked_from = from;
+        let to = self.now.saturating_add(asks.valid_seconds);
+        let Curve { start, end, to } = asks.price.curve(self.market.idle_since, from, self.now, to);
         let ask = Ask {
             provider: self.config.provider,
             endpoint: self.config.endpoint,
-            priceStart: price_start,
-            priceEnd: price_end,
+            priceStart: start,
+            priceEnd: end,
             from,
-            to: self.now.saturating_add(asks.valid_seconds),
+            to,
             taskFee: asks.task_fee,
             minBudget: asks.min_budget,
             maxBudget: asks.max_budget.min(affordable),
@@ -107,12 +142,7 @@ impl Core {
         };
         self.market.ask = Some(ask);
         self.changed.market = true;
-        self.tell(ProviderEvent::AskPublished {
-            price_start,
-            price_end,
-            capacity: room,
-            to: self.now.saturating_add(self.config.asks.valid_seconds),
-        });
+        self.tell(ProviderEvent::AskPublished { price_start: start, price_end: end, capacity: room, to });
         self.publish();
     }
 

@@ -28,6 +28,7 @@ pub(super) const CLOCK_SKEW_SECONDS: u64 = 2;
 
 impl Core {
     pub(super) fn chain_moved(&mut self, removed: Vec<LogId>, added: Vec<Fact>, head: u64) {
+        self.heard = true;
         let news = !(removed.is_empty() && added.is_empty());
         for at in removed {
             self.take_back(at);
@@ -95,6 +96,7 @@ impl Core {
         let (budget, price) = (row.deal.budget, row.deal.price);
         if chain.open && !before.open {
             self.tell(ProviderEvent::DealOpened { deal: id, requester, budget, price });
+            self.restart_auction();
             self.welcome_early(id);
         }
         if chain.paid > before.paid {
@@ -134,6 +136,7 @@ impl Core {
 
     /// Sends for the transactions that are wanted now and not under way.
     pub(super) fn transact(&mut self, id: B256) {
+        self.book(id);
         let Some(row) = self.deals.get(&id) else { return };
         let chain = OnChain::of(&row.facts);
         if chain.open {
@@ -193,14 +196,17 @@ impl Core {
     }
 
     pub(super) fn transacted(&mut self, intent: &str, outcome: Outcome) {
-        let now = self.now;
+        let (now, mut spent) = (self.now, None);
         for (id, row) in &mut self.deals {
             let Some(tx) = row.txs.values_mut().find(|tx| tx.intent == intent && tx.state == TxState::Sent) else {
                 continue;
             };
             self.changed.deals.insert(*id);
             tx.state = match outcome {
-                Outcome::Mined => TxState::Mined,
+                Outcome::Mined { fee_wei } => {
+                    spent = Some(fee_wei);
+                    TxState::Mined
+                }
                 Outcome::Unsent => TxState::Retry(now.saturating_add(RETRY_SECONDS)),
                 Outcome::Reverted => {
                     tx.reverted += 1;
@@ -212,7 +218,13 @@ impl Core {
                     TxState::Retry(now.saturating_add(pause.min(MAX_RETRY_SECONDS)))
                 }
             };
-            return;
+            break;
+        }
+        if let Some(fee_wei) = spent {
+            self.note(|sums| {
+                sums.gas_wei = sums.gas_wei.saturating_add(fee_wei);
+                sums.txs += 1;
+            });
         }
     }
 
@@ -227,7 +239,7 @@ impl Core {
         let claims = self.claimable(id, row, chain);
         let unredeemed = row.voucher_amount().saturating_sub(chain.paid);
         let soon = unredeemed >= money.redeem_at || self.ending(row) || self.draining || !claims.is_empty();
-        if let Some(voucher) = row.voucher.clone().filter(|_| unredeemed > money.tx_worth) {
+        if let Some(voucher) = row.voucher.clone().filter(|_| unredeemed > self.worth.redeem) {
             if soon {
                 wanted.push((redeem(&voucher.value), Call::Redeem { deal: deal(), voucher }));
             }
@@ -276,7 +288,7 @@ impl Core {
             let due = row.verdict == Verdict::Reproduced
                 || self.now >= at.saturating_add(money.claim_after_seconds)
                 || self.now >= row.deal.expiry;
-            if due && receipt.fee > money.tx_worth && receipt.fee <= left && !chain.claimed.contains(hash) {
+            if due && receipt.fee > self.worth.claim && receipt.fee <= left && !chain.claimed.contains(hash) {
                 left -= receipt.fee;
                 claims.push((*hash, order.order.clone(), receipt.clone()));
             }

@@ -15,14 +15,24 @@ pub enum Price {
         /// Base units per Tfuel when it ends.
         end: u128,
     },
+    /// A Dutch auction over idle time: see [`auction`](super::auction).
+    Idle {
+        /// Base units per Tfuel while busy, and when the auction begins.
+        price: u128,
+        /// Base units per Tfuel after `seconds` of idleness.
+        floor: u128,
+        /// Length of the fall.
+        seconds: u64,
+    },
 }
 
 impl Price {
-    /// (start, end) of the curve.
+    /// (highest or first, lowest or last) of the curve.
     pub fn ends(self) -> (u128, u128) {
         match self {
             Self::Constant(price) => (price, price),
             Self::Declining { start, end } => (start, end),
+            Self::Idle { price, floor, .. } => (price, floor),
         }
     }
 }
@@ -95,7 +105,8 @@ pub struct Limits {
 pub struct Money {
     /// Most unpaid work of one deal: delivered and unpaid, plus the most that accepted orders can cost.
     pub credit_window: u128,
-    /// What a transaction costs, in base units: a smaller sum is not worth redeeming or claiming.
+    /// What a transaction costs, in base units, until the price of gas is known ([`Event::Worth`](super::Event::Worth)):
+    /// a smaller sum is not worth redeeming or claiming.
     pub tx_worth: u128,
     /// Redeem in the middle of a deal once so much is unredeemed. `u128::MAX`: only at the end.
     pub redeem_at: u128,

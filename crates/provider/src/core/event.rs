@@ -11,6 +11,7 @@ use super::{
     facts::{CaseId, Fact, LogId},
     record::{Record, Results, Verdict},
     refusal::Refusal,
+    worth::Worth,
 };
 
 /// Something that happened outside.
@@ -107,6 +108,13 @@ pub enum Event {
         /// How it ended.
         outcome: Outcome,
     },
+    /// What transactions cost now.
+    Worth(Worth),
+    /// Cores were busy for so long since the last such event, all together.
+    Busy {
+        /// Milliseconds.
+        core_millis: u64,
+    },
     /// Take no new work; finish what was accepted.
     Drain,
 }
@@ -115,7 +123,10 @@ pub enum Event {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// Mined and final.
-    Mined,
+    Mined {
+        /// What it cost, wei.
+        fee_wei: u128,
+    },
     /// The market refused it.
     Reverted,
     /// Not known to be mined; the same intent may be tried again.
@@ -375,6 +386,13 @@ pub enum ProviderEvent {
         paid: u128,
         /// Delivered and never paid, base units.
         lost: u128,
+    },
+    /// Gas money runs low: transactions will soon not be sent.
+    LowGas {
+        /// Wei.
+        balance_wei: u128,
+        /// What is comfortable, wei.
+        wanted_wei: u128,
     },
     /// A transaction keeps failing; a person should look.
     TransactionFails {

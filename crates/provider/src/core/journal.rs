@@ -18,6 +18,15 @@ impl Key {
         Self(bytes)
     }
 
+    /// Kind 0 holds what there is one of: the provider's row, and its books under names that no hash could take.
+    fn day(day: u32) -> Self {
+        Self::new(0, B256::left_padding_from(&(u64::from(day) + (1 << 32)).to_be_bytes()))
+    }
+
+    fn refusals() -> Self {
+        Self::new(0, B256::with_last_byte(1))
+    }
+
     fn deal(id: B256) -> Self {
         Self::new(1, id)
     }
@@ -62,6 +71,9 @@ impl Record {
             Self::Order(hash, _) => vec![(Key::order(*hash), value())],
             Self::Inputs(hash, _) => vec![(Key::inputs(*hash), value())],
             Self::Results(hash, _) => vec![(Key::results(*hash), value())],
+            Self::Day(day, _) => vec![(Key::day(*day), value())],
+            Self::ForgetDay(day) => vec![(Key::day(*day), None)],
+            Self::Refusals(_) => vec![(Key::refusals(), value())],
             Self::ForgetDeal(id) => vec![(Key::deal(*id), None)],
             Self::ForgetOrder(hash) => {
                 vec![(Key::order(*hash), None), (Key::inputs(*hash), None), (Key::results(*hash), None)]

@@ -14,6 +14,9 @@
 //! | [`facts`] | what the chain said, and taking it back |
 //! | [`refusal`] | every reason, coded |
 //! | `asks` | offering, signing again, capacity |
+//! | [`auction`] | prices that fall while idle |
+//! | [`books`] | what was earned, spent, refused |
+//! | [`worth`] | what a transaction costs |
 //! | `session` | hello, resuming, who speaks for the requester |
 //! | `admission` | which orders are accepted |
 //! | `orders` | fetching, the run queue, receipts |
@@ -23,6 +26,8 @@
 
 mod admission;
 mod asks;
+pub mod auction;
+pub mod books;
 mod cases;
 mod chain;
 pub mod config;
@@ -34,6 +39,7 @@ mod payment;
 pub mod record;
 pub mod refusal;
 mod session;
+pub mod worth;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -45,11 +51,13 @@ use rialto_protocol::{
 };
 use serde::{Deserialize, Serialize};
 
+pub use books::{Counts, Ledger, Sums};
 pub use config::{AskConfig, Config, Limits, Money, Price};
 pub use event::{Call, Effect, Event, Outcome, ProviderEvent, Work};
 pub use facts::{CaseId, CaseKind, Fact, LogId, OnChain, What};
 pub use record::{DealRow, MarketRow, OrderRow, OrderState, Record, Results, Tx, TxState, Verdict};
 pub use refusal::Refusal;
+pub use worth::Worth;
 
 /// Most signatures of contract wallets being checked at once.
 const MAX_CHECKS: usize = 64;
@@ -66,6 +74,7 @@ pub struct Core {
     market: MarketRow,
     deals: BTreeMap<B256, DealRow>,
     orders: BTreeMap<B256, OrderRow>,
+    books: books::Books,
 
     // Derived from rows.
     by_deal: BTreeMap<(B256, u64), B256>,
@@ -73,10 +82,14 @@ pub struct Core {
 
     // Lost in a crash.
     started: bool,
+    /// The chain said something since the start.
+    heard: bool,
+    worth: Worth,
     draining: bool,
     account: u128,
     told_low: bool,
     published_at: Option<u64>,
+    signed_at: Option<u64>,
     sessions: BTreeMap<u64, session::Session>,
     /// Session by question to a wallet.
     checks: BTreeMap<u64, u64>,
@@ -98,6 +111,7 @@ pub struct Core {
 #[derive(Debug, Default)]
 struct Changed {
     market: bool,
+    books: bool,
     deals: BTreeSet<B256>,
     orders: BTreeSet<B256>,
     more: Vec<Record>,
@@ -108,6 +122,16 @@ struct Changed {
 pub struct Status {
     /// Whether new work is refused.
     pub draining: bool,
+    /// What is offered now.
+    pub offer: Option<Offer>,
+    /// Why nothing new is offered.
+    pub silent: Option<Silence>,
+    /// What transactions cost now.
+    pub worth: Worth,
+    /// The books.
+    pub ledger: Ledger,
+    /// Refusals and losses by code.
+    pub refusals: Counts,
     /// Unix seconds at which the offered ask ends.
     pub ask_until: Option<u64>,
     /// The account in the market, base units.
@@ -118,8 +142,51 @@ pub struct Status {
     pub waiting: usize,
     /// Orders running.
     pub running: usize,
+    /// Cores running tasks, and cores offered.
+    pub cores: (u32, u32),
     /// Deals, by id.
     pub deals: BTreeMap<B256, DealStatus>,
+}
+
+/// The ask that is out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Offer {
+    /// Base units per Tfuel now.
+    pub price: u128,
+    /// Base units per Tfuel when it ends.
+    pub price_end: u128,
+    /// Unix seconds.
+    pub to: u64,
+    /// Deals it can take.
+    pub capacity: u32,
+    /// Base units.
+    pub min_budget: u128,
+    /// Base units.
+    pub max_budget: u128,
+}
+
+/// Why nothing new is offered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+pub enum Silence {
+    /// Being shut down.
+    #[error("[P-OFR-001] stopping: no new deals are offered")]
+    Draining,
+    /// As many deals as configured.
+    #[error("[P-OFR-002] {open} deals are open, as many as `capacity` allows")]
+    Full {
+        /// Open.
+        open: u32,
+    },
+    /// The account can't back the smallest deal.
+    #[error(
+        "[P-OFR-003] the account in the market holds {account}, the smallest deal needs {needed} of collateral: deposit, or lower `min_budget` or `collateral`"
+    )]
+    LowBalance {
+        /// Base units.
+        account: u128,
+        /// Base units.
+        needed: u128,
+    },
 }
 
 /// One deal in a [`Status`].
@@ -129,6 +196,10 @@ pub struct DealStatus {
     pub deal: Deal,
     /// Open on chain.
     pub open: bool,
+    /// Orders waiting or running.
+    pub unfinished: u32,
+    /// When the first of them is due, unix seconds.
+    pub due_by: Option<u64>,
     /// Orders delivered.
     pub delivered: u32,
     /// Tasks delivered.
@@ -150,18 +221,22 @@ impl Core {
     pub fn restore(config: Config, records: impl IntoIterator<Item = Record>) -> Self {
         let mut core = Self {
             domain: domain(config.chain_id, config.market),
+            worth: Worth { redeem: config.money.tx_worth, claim: config.money.tx_worth },
             config,
             now: 0,
             market: MarketRow::default(),
             deals: BTreeMap::new(),
             orders: BTreeMap::new(),
+            books: books::Books::default(),
             by_deal: BTreeMap::new(),
             unfinished: BTreeSet::new(),
             started: false,
+            heard: false,
             draining: false,
             account: 0,
             told_low: false,
             published_at: None,
+            signed_at: None,
             sessions: BTreeMap::new(),
             checks: BTreeMap::new(),
             next_check: 0,
@@ -180,7 +255,13 @@ impl Core {
                 Record::Market(row) => core.market = row,
                 Record::Deal(id, row) => drop(core.deals.insert(id, *row)),
                 Record::Order(hash, row) => core.insert_order(hash, *row),
-                Record::Inputs(..) | Record::Results(..) | Record::ForgetDeal(_) | Record::ForgetOrder(_) => {}
+                Record::Day(day, sums) => drop(core.books.days.insert(day, *sums)),
+                Record::Refusals(counts) => core.books.counts = *counts,
+                Record::Inputs(..)
+                | Record::Results(..)
+                | Record::ForgetDeal(_)
+                | Record::ForgetOrder(_)
+                | Record::ForgetDay(_) => {}
             }
         }
         core
@@ -203,9 +284,12 @@ impl Core {
             Event::Ran { order, result } => self.ran(order, result),
             Event::Reran { order, task, same } => self.reran(order, task, same),
             Event::Transacted { intent, outcome } => self.transacted(&intent, outcome),
+            Event::Worth(worth) => self.worth = worth,
+            Event::Busy { core_millis } => self.note(|sums| sums.core_millis += core_millis),
             Event::Drain => self.drain(),
         }
         if self.started {
+            self.note_idleness();
             self.offer();
             self.schedule();
             for deal in self.changed.deals.clone() {
@@ -230,6 +314,11 @@ impl Core {
         self.unfinished.is_empty() && self.deals.iter().all(|(id, row)| self.at_rest(*id, row))
     }
 
+    /// Cores that run tasks now.
+    pub fn busy_cores(&self) -> u32 {
+        self.running.values().sum::<u32>().min(self.config.asks.cores)
+    }
+
     /// A deal's row.
     pub fn deal(&self, id: B256) -> Option<&DealRow> {
         self.deals.get(&id)
@@ -245,19 +334,36 @@ impl Core {
         let mut rows = vec![Record::Market(self.market.clone())];
         rows.extend(self.deals.iter().map(|(id, row)| Record::Deal(*id, Box::new(row.clone()))));
         rows.extend(self.orders.iter().map(|(hash, row)| Record::Order(*hash, Box::new(row.clone()))));
+        rows.extend(self.books.days.iter().map(|(day, sums)| Record::Day(*day, Box::new(*sums))));
+        if !self.books.counts.is_empty() {
+            rows.push(Record::Refusals(Box::new(self.books.counts.clone())));
+        }
         rows
+    }
+
+    /// What it was doing, as of a later time: for a core that is only looked at.
+    pub fn status_at(mut self, now: u64) -> Status {
+        self.now = self.now.max(now);
+        self.status()
     }
 
     /// What it is doing.
     pub fn status(&self) -> Status {
         let deals = self.deals.iter().map(|(id, row)| (*id, self.deal_status(*id, row))).collect();
+        let (ledger, refusals) = self.ledger();
         Status {
             draining: self.draining,
+            offer: self.offered(),
+            silent: self.silence(),
+            worth: self.worth,
+            ledger,
+            refusals,
             ask_until: self.market.ask.as_ref().map(|ask| ask.to),
             account: self.account,
             sessions: self.sessions.len(),
             waiting: self.unfinished.len() - self.running.len(),
             running: self.running.len(),
+            cores: (self.busy_cores(), self.config.asks.cores),
             deals,
         }
     }
@@ -267,6 +373,8 @@ impl Core {
         let mut status = DealStatus {
             deal: row.deal.clone(),
             open: chain.open,
+            unfinished: 0,
+            due_by: None,
             delivered: 0,
             tasks: 0,
             fuel: 0,
@@ -276,6 +384,11 @@ impl Core {
             verdict: row.verdict,
         };
         for order in self.orders_of(id).filter_map(|hash| self.orders.get(&hash)) {
+            if order.state.unfinished() {
+                let due = order.order.value.dueBy;
+                status.unfinished += 1;
+                status.due_by = Some(status.due_by.map_or(due, |first| first.min(due)));
+            }
             if let Some(receipt) = order.state.receipt() {
                 status.delivered += 1;
                 status.tasks += u64::from(order.order.value.tasks);
@@ -339,6 +452,9 @@ impl Core {
     }
 
     fn tell(&mut self, event: ProviderEvent) {
+        if let ProviderEvent::Refused { why, .. } = &event {
+            self.count(why);
+        }
         self.effects.push(Effect::Tell(event));
     }
 
@@ -366,6 +482,7 @@ impl Core {
             }
         }
         records.extend(changed.more);
+        records.extend(self.books_written(changed.books));
         let mut effects = Vec::with_capacity(self.effects.len() + 1);
         if !records.is_empty() {
             effects.push(Effect::Persist(records));
@@ -376,6 +493,7 @@ impl Core {
 
     fn start(&mut self, from_block: u64, counter: u64, account: u128) {
         self.started = true;
+        self.heard = false;
         self.forget_facts_from(from_block);
         self.account_changed(account, counter);
         let rejected: Vec<_> = self

@@ -165,14 +165,21 @@ impl Core {
         self.set_state(hash, state);
         self.changed.more.push(Record::Results(hash, results));
         self.learn(order.program, order.tasks, root.fuel);
-        let deal = order.deal;
+        let (deal, mut billed) = (order.deal, 0);
         if let Some(row) = self.deal_mut(deal)
             // Cancelled and settled, then run all the same to answer a late notice: that is not billed.
             && order.seq >= row.watermark()
             && !row.closing()
         {
             row.earned = row.earned.saturating_add(fee);
+            billed = fee;
         }
+        self.note(|sums| {
+            sums.orders += 1;
+            sums.tasks += u64::from(order.tasks);
+            sums.fuel = sums.fuel.saturating_add(receipt.fuel);
+            sums.earned = sums.earned.saturating_add(billed);
+        });
         self.tell(ProviderEvent::TasksDone { deal, order: hash, tasks: order.tasks, fuel: receipt.fuel, fee });
         if let Some(session) = self.session_of(deal) {
             self.effects.push(Effect::SendReceipt { session, deal, receipt });

@@ -11,6 +11,7 @@ use rialto_protocol::{
 use serde::{Deserialize, Serialize};
 
 use super::{
+    books::{Booked, Counts, Sums},
     event::Call,
     facts::{CaseId, Fact},
     refusal::Refusal,
@@ -29,6 +30,8 @@ pub struct MarketRow {
     pub asked_from: u64,
     /// The provider's counter on chain.
     pub counter: u64,
+    /// Since when there has been little to do; only kept for prices that fall while idle.
+    pub idle_since: Option<u64>,
 }
 
 /// One deal.
@@ -62,6 +65,8 @@ pub struct DealRow {
     pub quiet_until: u64,
     /// When it was first seen closed.
     pub closed_at: Option<u64>,
+    /// What of it is in the books.
+    pub booked: Booked,
 }
 
 /// Whose fault a rejected result is.
@@ -206,6 +211,12 @@ pub enum Record {
     ForgetDeal(B256),
     /// The order's rows are not needed any more: order, inputs and results.
     ForgetOrder(B256),
+    /// A day of the books.
+    Day(u32, Box<Sums>),
+    /// That day is part of the older days' sum now.
+    ForgetDay(u32),
+    /// Refusals and losses by code.
+    Refusals(Box<Counts>),
 }
 
 /// What running an order gave.
@@ -260,6 +271,7 @@ impl DealRow {
             reorgs: 0,
             quiet_until: 0,
             closed_at: None,
+            booked: Booked::default(),
         }
     }
 

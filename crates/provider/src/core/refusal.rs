@@ -150,6 +150,12 @@ pub enum Refusal {
         /// Offered.
         orders: u64,
     },
+    /// A deal ended with work unpaid. Not sent: counted.
+    #[error("[P-PAY-006] a deal ended with {amount} delivered and unpaid")]
+    Unpaid {
+        /// Base units.
+        amount: u128,
+    },
     /// A release for less than is owed.
     #[error("[P-PAY-005] release at {amount} refused: {owed} is owed")]
     ReleaseUnderpays {

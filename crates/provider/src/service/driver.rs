@@ -1,7 +1,11 @@
 //! The one task that owns the core: feeds it, and performs what it says, in order. It never waits for a peer,
 //! the chain or work: those run beside it and come back as events.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use alloy_primitives::{Address, B256};
 use futures::StreamExt;
@@ -20,10 +24,12 @@ use super::{
     error::ProviderError,
     facts,
     journal::{Journal, blocking},
+    meter::{Footprint, Meter},
+    report::{Gas, Report},
     runner::{Runner, lock},
     session::{self, MAX_OUTBOUND_MESSAGES, Outbound, Seal},
 };
-use crate::core::{Call, Core, Effect, Event, Outcome, ProviderEvent, Refusal, Status, Work};
+use crate::core::{Call, Core, Effect, Event, Outcome, ProviderEvent, Refusal, Status, Work, Worth};
 
 /// Things that wait for the driver; whoever brings more waits.
 pub(crate) const MAX_INPUTS: usize = 1024;
@@ -33,6 +39,12 @@ const TICK: Duration = Duration::from_secs(1);
 const ACCOUNT_TICKS: u32 = 30;
 /// Blocks below the last ones heard that are heard again after a restart: what a reorg may have changed meanwhile.
 const REHEARD_BLOCKS: u64 = 128;
+/// The price of gas and the gas money are looked at after so many ticks; prices of gas move within minutes.
+const GAS_TICKS: u32 = 60;
+/// Processor time is looked at after so many ticks.
+const CPU_TICKS: u32 = 10;
+/// Such looks that make a minute.
+const CPU_LOOKS: usize = 7;
 
 /// What comes to the driver.
 pub(crate) enum Input {
@@ -44,8 +56,12 @@ pub(crate) enum Input {
     Chain(EventBatch),
     /// The chain's stream broke: history changed deeper than it remembers.
     ChainBroke,
+    /// Gas, as the chain has it.
+    Gas(Gas),
     /// Somebody asks.
     Status(oneshot::Sender<Status>),
+    /// Somebody asks for everything.
+    Report(oneshot::Sender<Report>),
     /// Somebody waits until everything accepted is done.
     Drain(oneshot::Sender<()>),
 }
@@ -68,6 +84,13 @@ pub(crate) struct Driver {
     pub next_session: u64,
     pub jobs: HashMap<B256, Job>,
     pub drained: Vec<oneshot::Sender<()>>,
+    pub coin: Option<u128>,
+    pub gas: Option<Gas>,
+    pub told_gas: bool,
+    pub started: Instant,
+    pub meter: Meter,
+    /// (milliseconds since the start, processor time), oldest first.
+    pub cpu: VecDeque<(u64, u64)>,
 }
 
 /// A session as the driver knows it.
@@ -102,10 +125,8 @@ impl Driver {
                 biased;
                 () = cancel.cancelled() => return Ok(()),
                 _ = ticks.tick() => {
+                    self.ticked(count).await?;
                     count = count.wrapping_add(1);
-                    if count.is_multiple_of(ACCOUNT_TICKS) {
-                        self.look_at_account();
-                    }
                     Input::Event(Event::Tick)
                 }
                 input = inputs.recv() => match input {
@@ -114,6 +135,7 @@ impl Driver {
                 },
             };
             self.take(input).await?;
+            self.meter.note(self.millis(), self.core.busy_cores());
             if !self.drained.is_empty() && self.core.idle() {
                 for waiting in self.drained.drain(..) {
                     // Whoever gave up waiting does not need to know.
@@ -157,6 +179,11 @@ impl Driver {
             }
             Input::Status(waiting) => {
                 let _ = waiting.send(self.core.status());
+                Ok(())
+            }
+            Input::Gas(gas) => self.gas_seen(gas).await,
+            Input::Report(waiting) => {
+                let _ = waiting.send(self.report());
                 Ok(())
             }
             Input::Drain(waiting) => {
@@ -214,6 +241,76 @@ impl Driver {
             self.look_at_account();
         }
         Ok(())
+    }
+
+    /// What is done from time to time.
+    async fn ticked(&mut self, count: u32) -> Result<(), ProviderError> {
+        if count.is_multiple_of(ACCOUNT_TICKS) && count > 0 {
+            self.look_at_account();
+        }
+        if count.is_multiple_of(CPU_TICKS) {
+            self.cpu.push_back((self.millis(), Footprint::now().cpu_millis));
+            while self.cpu.len() > CPU_LOOKS {
+                self.cpu.pop_front();
+            }
+        }
+        if count.is_multiple_of(GAS_TICKS) {
+            self.look_at_gas();
+            self.meter.note(self.millis(), self.core.busy_cores());
+            let core_millis = self.meter.unreported();
+            if core_millis > 0 {
+                self.feed(Event::Busy { core_millis }).await?;
+            }
+        }
+        Ok(())
+    }
+
+    fn millis(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn report(&mut self) -> Report {
+        let now = self.millis();
+        self.meter.note(now, self.core.busy_cores());
+        let footprint = Footprint::now();
+        let (since, before) = self.cpu.front().copied().unwrap_or_default();
+        let spent = footprint.cpu_millis.saturating_sub(before) * 10_000;
+        Report {
+            account: self.core.config().provider,
+            endpoint: self.core.config().endpoint,
+            at: self.clock.now(),
+            status: self.core.status(),
+            usage: self.meter.usage(),
+            cpu_bps: spent / now.saturating_sub(since).max(1),
+            footprint,
+            peers: self.publisher.peers(),
+            gas: self.gas,
+        }
+    }
+
+    async fn gas_seen(&mut self, gas: Gas) -> Result<(), ProviderError> {
+        self.gas = Some(gas);
+        if gas.low() && !std::mem::replace(&mut self.told_gas, true) {
+            let event = ProviderEvent::LowGas { balance_wei: gas.balance_wei, wanted_wei: gas.wanted_wei };
+            self.perform(Effect::Tell(event));
+        }
+        self.told_gas = gas.low();
+        match self.coin {
+            Some(coin) => self.feed(Event::Worth(Worth::of(gas.price_wei, coin))).await,
+            None => Ok(()),
+        }
+    }
+
+    fn look_at_gas(&self) {
+        let (chain, inputs, me) = (self.chain.clone(), self.inputs.clone(), self.core.config().provider);
+        self.beside(async move {
+            match futures::try_join!(chain.gas_price(), chain.native_balance(me)) {
+                Ok((price, balance)) => {
+                    let _ = inputs.send(Input::Gas(Gas::new(price, balance.saturating_to()))).await;
+                }
+                Err(error) => tracing::warn!(%error, "gas not read"),
+            }
+        });
     }
 
     fn look_at_account(&self) {
@@ -399,7 +496,7 @@ async fn transact(runner: &Runner, sender: &Sender, intent: &str, call: Call) ->
     match sender.send(intent, call).await {
         Ok(mined) => {
             tracing::info!(intent, tx = %mined.tx, gas = mined.gas_used, "transaction mined");
-            Outcome::Mined
+            Outcome::Mined { fee_wei: mined.fee_wei }
         }
         Err(error) => {
             tracing::warn!(intent, %error, "transaction not mined");

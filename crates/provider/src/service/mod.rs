@@ -6,6 +6,8 @@
 //! | `session` | reading and writing one session |
 //! | `runner` | fetching, checking, running |
 //! | `journal` | rows on disk |
+//! | `meter` | how busy the cores are, and what the process takes |
+//! | `report` | everything an owner asks about |
 //! | `facts` | chain events as facts, calls as transactions |
 //! | `asks` | publishing, and judging the asks of others |
 //! | [`Fault`] | lying, for demonstrations |
@@ -16,6 +18,8 @@ mod error;
 mod facts;
 mod fault;
 mod journal;
+mod meter;
+mod report;
 mod runner;
 mod session;
 
@@ -44,6 +48,8 @@ use session::Seal;
 
 pub use error::ProviderError;
 pub use fault::Fault;
+pub use meter::{Footprint, Usage};
+pub use report::{Gas, Report, stored};
 
 /// Events kept for a slow watcher; older ones are lost to it.
 const MAX_WATCHED_EVENTS: usize = 4096;
@@ -64,6 +70,9 @@ pub struct ProviderConfig {
     pub limits: Limits,
     /// What is risked.
     pub money: Money,
+    /// What a whole coin of the chain's native money is worth, base units. With it the worth of a transaction follows the
+    /// price of gas; without, `money.tx_worth` is taken.
+    pub coin: Option<u128>,
     /// Peers through which gossip is joined.
     pub bootstrap: Vec<PeerAddr>,
     /// Whether to announce our address on chain, once per address: postcard of [`PeerAddr`].
@@ -83,6 +92,7 @@ impl ProviderConfig {
             asks: AskConfig::default(),
             limits: Limits::default(),
             money: Money::default(),
+            coin: None,
             bootstrap: Vec::new(),
             announce: false,
             first_block: 0,
@@ -167,6 +177,12 @@ impl Provider {
             next_session: 0,
             jobs: HashMap::new(),
             drained: Vec::new(),
+            coin: config.coin,
+            gas: None,
+            told_gas: false,
+            started: std::time::Instant::now(),
+            meter: meter::Meter::default(),
+            cpu: std::collections::VecDeque::new(),
         };
         tasks.spawn(drive(driver, queue, accounts, cancel.clone()));
         tasks.spawn(accept(node.clone(), inputs.clone(), cancel.clone()));
@@ -205,6 +221,13 @@ impl Provider {
     pub async fn status(&self) -> Result<Status, ProviderError> {
         let (answer, answered) = oneshot::channel();
         self.inputs.send(Input::Status(answer)).await.map_err(|_| ProviderError::Stopped)?;
+        answered.await.map_err(|_| ProviderError::Stopped)
+    }
+
+    /// Everything an owner asks about.
+    pub async fn report(&self) -> Result<Report, ProviderError> {
+        let (answer, answered) = oneshot::channel();
+        self.inputs.send(Input::Report(answer)).await.map_err(|_| ProviderError::Stopped)?;
         answered.await.map_err(|_| ProviderError::Stopped)
     }
 

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod asks;
+mod books;
 mod cases;
 mod money;
 mod orders;

@@ -282,7 +282,7 @@ impl Life {
         for what in said {
             self.world.says(deal, what);
         }
-        self.world.feed(Event::Transacted { intent, outcome: Outcome::Mined });
+        self.world.feed(Event::Transacted { intent, outcome: Outcome::Mined { fee_wei: 7 } });
     }
 
     /// The market in a few lines; `None`: it reverts.

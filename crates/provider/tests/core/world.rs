@@ -250,7 +250,7 @@ impl World {
     }
 
     pub fn mined(&mut self, intent: &str) -> Vec<Effect> {
-        self.feed(Event::Transacted { intent: intent.into(), outcome: Outcome::Mined })
+        self.feed(Event::Transacted { intent: intent.into(), outcome: Outcome::Mined { fee_wei: 7 } })
     }
 
     // ── the requester ──
