@@ -5,8 +5,8 @@
 //! A body is cut into blocks that control enters at the top only, and each charges its whole cost when it is entered:
 //! at the start of the function, of a loop's body and of both arms of an `if`; where branches meet (the end of a `block` that
 //! something branches to, and of every `if`); and behind a `br_if`. A call doesn't cut a block: what follows
-//! it is paid for in advance. So a trap anywhere, in a callee too, leaves the fuel less the blocks entered
-//! (and less what a function with a tight loop had prepaid: see `emit`).
+//! it is paid for in advance, and so is the first block of the function called, wherever that can be told (see `calls`). So a
+//! trap anywhere, in a callee too, leaves the fuel less the blocks entered (and less what was prepaid: see `emit`).
 
 use std::collections::BTreeSet;
 
@@ -23,21 +23,31 @@ pub(crate) struct Body<'a> {
     pub locals: Vec<(u32, ValType)>,
     /// Slots of parameters, locals and operands, and what a call takes besides.
     pub frame: u32,
-    /// Where fuel is charged, by position in the module.
+    /// The first block, if anything is in it.
+    pub entry: Option<Charge>,
+    /// Where fuel is charged besides, by position in the module.
     pub charges: Vec<Charge>,
     /// Functions called directly.
     pub callees: BTreeSet<u32>,
     pub calls_indirectly: bool,
     pub has_bulk: bool,
-    /// Some loop makes no call: worth prepaying fuel for.
+    /// Some loop makes no call: its code must be tight.
     pub has_tight_loop: bool,
 }
 
 /// A block's cost, charged before the operator at `at`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Charge {
     pub at: usize,
     pub cost: u64,
+    /// Functions called directly in this block, once for each call.
+    pub callees: Vec<u32>,
+}
+
+impl Charge {
+    fn new(at: usize) -> Self {
+        Self { at, cost: 0, callees: Vec::new() }
+    }
 }
 
 /// Reads one body. `import_costs`: extra fuel for calling each imported function.
@@ -71,6 +81,7 @@ pub(crate) fn read<'a>(
         code: code.clone(),
         locals,
         frame: 0,
+        entry: None,
         charges: Vec::new(),
         callees: BTreeSet::new(),
         calls_indirectly: false,
@@ -108,7 +119,7 @@ pub(crate) fn read<'a>(
     }
     body.frame = frame + CALL_SLOTS;
     body.has_tight_loop = meter.tight_loop;
-    body.charges = meter.finish();
+    (body.entry, body.charges) = meter.finish();
     Ok(body)
 }
 
@@ -139,12 +150,15 @@ enum Kind {
 impl Meter {
     fn new(start: usize) -> Self {
         let function = Frame { kind: Kind::Block, joined: false, calls: false };
-        Self { charges: vec![Charge { at: start, cost: 0 }], live: true, frames: vec![function], tight_loop: false }
+        Self { charges: vec![Charge::new(start)], live: true, frames: vec![function], tight_loop: false }
     }
 
     fn op(&mut self, op: &Operator<'_>, extra: u64, next: usize) {
         if let (true, Some(charge)) = (self.live, self.charges.last_mut()) {
             charge.cost += cost::of(op) + extra;
+            if let Operator::Call { function_index } = op {
+                charge.callees.push(*function_index);
+            }
         }
         match op {
             Operator::Block { .. } => self.frames.push(Frame { kind: Kind::Block, joined: false, calls: false }),
@@ -217,12 +231,14 @@ impl Meter {
     fn cut(&mut self, live: bool, next: usize) {
         self.live = live;
         if live {
-            self.charges.push(Charge { at: next, cost: 0 });
+            self.charges.push(Charge::new(next));
         }
     }
 
-    fn finish(mut self) -> Vec<Charge> {
-        self.charges.retain(|charge| charge.cost > 0);
-        self.charges
+    /// The first block and the others; none that costs nothing.
+    fn finish(self) -> (Option<Charge>, Vec<Charge>) {
+        let mut charges = self.charges.into_iter();
+        let entry = charges.next().filter(|charge| charge.cost > 0);
+        (entry, charges.filter(|charge| charge.cost > 0).collect())
     }
 }

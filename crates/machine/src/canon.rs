@@ -6,19 +6,20 @@ use alloy_primitives::{B256, keccak256};
 use wasm_encoder::{
     BranchHint, BranchHints, CodeSection, ConstExpr, DataSection, ElementSection, Elements, EntityType, ExportKind,
     ExportSection, FunctionSection, GlobalSection, GlobalType, Ieee32, Ieee64, ImportSection, Instruction,
-    MemorySection, MemoryType, RefType, TableSection, TableType, TypeSection,
+    MemorySection, MemoryType, RefType, TableSection, TableType, ValType,
 };
 use wasmparser::{ExternalKind, FuncType};
 
+use crate::calls::Shape;
 use crate::cost;
-use crate::emit::{self, Callee, Emitted, Mapping, val_type};
+use crate::emit::{self, Callee, Emitted, FUEL, Mapping, STACK_LEFT, Types, val_type};
 use crate::error::GateError;
 use crate::gate::{self, Const, Global, Module, Place};
 use crate::limits::*;
-use crate::{stack, wasi};
+use crate::{calls, wasi};
 
 /// Version of all rules that make M' from a module; part of the program's root.
-pub const CANON_VERSION: u16 = 1;
+pub const CANON_VERSION: u16 = 2;
 
 /// The system globals, first in M', in this order.
 static SYSTEM: [(&str, Global); 4] = [
@@ -95,7 +96,7 @@ fn entry(guest: &Module<'_>) -> Result<u32, GateError> {
 /// The modules of M' and where their indices go.
 struct Linked<'a> {
     guest: &'a Module<'a>,
-    guest_map: Mapping,
+    guest_map: Mapping<'a>,
     /// The polyfill and which of its functions are used; none if the program imports nothing.
     wasi: Option<Wasi>,
     globals: Vec<&'a Global>,
@@ -103,17 +104,21 @@ struct Linked<'a> {
 
 struct Wasi {
     module: &'static Module<'static>,
-    map: Mapping,
+    map: Mapping<'static>,
     used: BTreeSet<u32>,
 }
 
 impl<'a> Linked<'a> {
     fn new(guest: &'a Module<'a>) -> Result<Self, GateError> {
         let mut globals: Vec<&Global> = SYSTEM.iter().map(|(_, global)| global).collect();
+        let in_table: BTreeSet<u32> =
+            guest.elements.iter().flat_map(|(_, functions)| functions.iter().copied()).collect();
+        let types = &guest.types;
         if guest.imports.is_empty() {
-            let depths = stack::shallow(guest, &[]);
-            let funcs = (0..).zip(&depths).map(|(index, depth)| Callee { index, shallow: depth.is_some() }).collect();
-            let guest_map = Mapping { types: 0, globals: place_guest(guest, &mut globals), funcs };
+            let shapes = calls::shapes(guest, &[], &in_table);
+            let funcs: Vec<_> = (0..).zip(shapes).map(|(index, shape)| Callee { index, shape }).collect();
+            let (refill, globals_map) = (funcs.len() as u32, place_guest(guest, &mut globals));
+            let guest_map = Mapping { types, globals: globals_map, funcs, refill };
             return Ok(Self { guest, guest_map, wasi: None, globals });
         }
         let module = wasi::polyfill();
@@ -121,49 +126,50 @@ impl<'a> Linked<'a> {
         let resolved = guest.imports.iter().map(resolve).collect::<Result<Vec<_>, _>>()?;
         let used = reachable(module, resolved.iter().copied());
 
-        // Function indices of M': host imports, the program's functions, the polyfill's, `run`.
+        // Function indices of M': host imports, the program's functions, the polyfill's, `refill`, `run`.
         let hosts = used.range(..module.imports.len() as u32).count() as u32;
-        let wasi_first = hosts + guest.funcs.len() as u32;
-        let wasi_depths = stack::shallow(module, &vec![Some(0); module.imports.len()]);
-        let mut wasi_funcs = vec![Callee { index: u32::MAX, shallow: true }; wasi_depths.len()];
-        let (mut host, mut next) = (0, wasi_first);
+        let refill = used.len() as u32 + guest.funcs.len() as u32;
+        let host_shapes: Vec<_> = module.imports.iter().map(|import| Shape::host(import.name)).collect();
+        let wasi_in_table = in_table.iter().filter_map(|index| resolved.get(*index as usize).copied()).collect();
+        let wasi_shapes = calls::shapes(module, &host_shapes, &wasi_in_table);
+        let mut wasi_funcs: Vec<_> = wasi_shapes.into_iter().map(|shape| Callee { index: u32::MAX, shape }).collect();
+        let (mut host, mut next) = (0, hosts + guest.funcs.len() as u32);
         for index in &used {
             let to = if (*index as usize) < module.imports.len() { &mut host } else { &mut next };
-            wasi_funcs[*index as usize] = Callee { index: *to, shallow: wasi_depths[*index as usize].is_some() };
+            wasi_funcs[*index as usize].index = *to;
             *to += 1;
         }
-        let import_depths: Vec<_> = resolved.iter().map(|index| wasi_depths[*index as usize]).collect();
-        let depths = stack::shallow(guest, &import_depths);
-        let own = depths[guest.imports.len()..].iter();
-        let own = (hosts..).zip(own).map(|(index, depth)| Callee { index, shallow: depth.is_some() });
-        let funcs = resolved.iter().map(|index| wasi_funcs[*index as usize]).chain(own).collect();
+        let mut funcs: Vec<_> = resolved.iter().map(|index| wasi_funcs[*index as usize]).collect();
+        let import_shapes: Vec<_> = funcs.iter().map(|callee| callee.shape).collect();
+        let own = calls::shapes(guest, &import_shapes, &in_table).split_off(guest.imports.len());
+        funcs.extend((hosts..).zip(own).map(|(index, shape)| Callee { index, shape }));
 
         let wasi_globals = place_wasi(module, &mut globals);
         let guest_globals = place_guest(guest, &mut globals);
-        let guest_map = Mapping { types: 0, globals: guest_globals, funcs };
-        let map = Mapping { types: guest.types.len() as u32, globals: wasi_globals, funcs: wasi_funcs };
+        let guest_map = Mapping { types, globals: guest_globals, funcs, refill };
+        let map = Mapping { types: &module.types, globals: wasi_globals, funcs: wasi_funcs, refill };
         Ok(Self { guest, guest_map, wasi: Some(Wasi { module, map, used }), globals })
     }
 
     fn encode(&self, entry: u32, min_pages: u32, max_pages: u32) -> Vec<u8> {
-        let mut types = TypeSection::new();
+        let mut types = Types::default();
         let mut imports = ImportSection::new();
         let mut functions = FunctionSection::new();
         let mut code = Vec::new();
-        let mut type_count = push_types(&mut types, self.guest);
-        push_functions(&mut functions, &mut code, self.guest, &self.guest_map, |_| true);
+        push_functions(&mut types, &mut functions, &mut code, self.guest, &self.guest_map, |_| true);
         if let Some(Wasi { module, map, used }) = &self.wasi {
-            type_count += push_types(&mut types, module);
             for (index, import) in (0..).zip(&module.imports) {
                 if used.contains(&index) {
-                    imports.import(import.module, import.name, EntityType::Function(import.ty + map.types));
+                    let ty = types.function(&module.types[import.ty as usize], Shape::default());
+                    imports.import(import.module, import.name, EntityType::Function(ty));
                 }
             }
-            push_functions(&mut functions, &mut code, module, map, |index| used.contains(&index));
+            push_functions(&mut types, &mut functions, &mut code, module, map, |index| used.contains(&index));
         }
+        functions.function(types.index(vec![ValType::I64], vec![ValType::I64]));
+        code.push(emit::refill());
         let run = imports.len() + functions.len();
-        types.ty().function([], []);
-        functions.function(type_count);
+        functions.function(types.index(Vec::new(), Vec::new()));
         code.push(self.run(entry));
 
         let mut memories = MemorySection::new();
@@ -182,7 +188,7 @@ impl<'a> Linked<'a> {
         }
 
         let mut out = wasm_encoder::Module::new();
-        out.section(&types);
+        out.section(&types.section);
         out.section(&imports);
         out.section(&functions);
         if let Some((minimum, maximum)) = self.guest.table {
@@ -213,15 +219,28 @@ impl<'a> Linked<'a> {
     fn run(&self, entry: u32) -> Emitted {
         let polyfill = |name| {
             let Wasi { map, .. } = self.wasi.as_ref()?;
-            Some(map.funcs[wasi::function(name).expect("the committed polyfill exports it") as usize].index)
+            Some(map.funcs[wasi::function(name).expect("the committed polyfill exports it") as usize])
         };
-        let guest = |index: u32| self.guest_map.funcs[index as usize].index;
+        let guest = |index: u32| self.guest_map.funcs[index as usize];
         let calls = [polyfill(wasi::INIT), self.guest.start.map(guest), Some(guest(entry)), polyfill(wasi::FLUSH)];
-        let calls: Vec<_> = calls.into_iter().flatten().map(Instruction::Call).collect();
-        let mut run = Emitted::new(Vec::new());
-        run.charge(cost::CALL * calls.len() as u64);
-        run.put(&calls);
-        run.put(&[Instruction::End]);
+        let calls: Vec<_> = calls.into_iter().flatten().collect();
+        let prepaid = 0;
+        let mut run = Emitted::new(vec![(1, ValType::I64)]);
+        run.charge(calls.iter().map(|callee| cost::CALL + callee.shape.entry.unwrap_or(0)).sum());
+        for Callee { index, shape } in calls {
+            if shape.fuel {
+                run.put(&[Instruction::LocalGet(prepaid)]);
+            }
+            if shape.stack {
+                run.put(&[Instruction::GlobalGet(STACK_LEFT)]);
+            }
+            run.put(&[Instruction::Call(index)]);
+            if shape.fuel {
+                run.put(&[Instruction::LocalSet(prepaid)]);
+            }
+        }
+        run.put(&[Instruction::GlobalGet(FUEL), Instruction::LocalGet(prepaid), Instruction::I64Add]);
+        run.put(&[Instruction::GlobalSet(FUEL), Instruction::End]);
         run
     }
 
@@ -285,25 +304,19 @@ fn hints(first: u32, code: &[Emitted]) -> BranchHints {
     section
 }
 
-fn push_types(types: &mut TypeSection, module: &Module<'_>) -> u32 {
-    for ty in &module.types {
-        types.ty().function(ty.params().iter().copied().map(val_type), ty.results().iter().copied().map(val_type));
-    }
-    module.types.len() as u32
-}
-
 fn push_functions(
+    types: &mut Types,
     functions: &mut FunctionSection,
     code: &mut Vec<Emitted>,
     module: &Module<'_>,
-    map: &Mapping,
+    map: &Mapping<'_>,
     used: impl Fn(u32) -> bool,
 ) {
     for (index, (ty, body)) in (module.imports.len() as u32..).zip(&module.funcs) {
         if used(index) {
-            let signature = &module.types[*ty as usize];
-            functions.function(ty + map.types);
-            code.push(emit::function(body, signature.params().len() as u32, signature.results(), map));
+            let (ty, shape) = (&module.types[*ty as usize], map.funcs[index as usize].shape);
+            functions.function(types.function(ty, shape));
+            code.push(emit::function(body, ty, shape, map, types));
         }
     }
 }

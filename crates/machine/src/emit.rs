@@ -1,49 +1,95 @@
-//! Rewrites a function for M': new indices, charges at the blocks' tops, stack accounting around calls.
+//! Rewrites a function for M': new indices, charges at the blocks' tops, fuel and stack handed through calls.
 //! All other operators are copied byte for byte.
+//!
+//! # Fuel
+//! The global `fuel` is what is left, less up to [`PREPAID_FUEL`] that is prepaid and travels through parameters and results, so that
+//! it stays in a register: charging is `prepaid -= cost; if prepaid < 0 { refill }`. The two are added up when the run finishes or exits
+//! and when fuel runs out, so the global is then exact to the unit; a trap of another kind forfeits what was prepaid.
 
-use wasm_encoder::{BlockType, Function, Instruction, ValType};
-use wasmparser::Operator;
+use std::collections::BTreeMap;
 
-use crate::body::Body;
+use wasm_encoder::{BlockType, Function, Instruction, TypeSection, ValType};
+use wasmparser::{FuncType, Operator};
+
+use crate::body::{Body, Charge};
+use crate::calls::{self, Shape};
 use crate::cost;
 use crate::limits::PREPAID_FUEL;
 
 /// Global of M': fuel left; negative once it ran out.
 pub(crate) const FUEL: u32 = 0;
-/// Global of M': stack slots left.
+/// Global of M': what the stack budget is; negative once it was exceeded.
 pub(crate) const STACK_LEFT: u32 = 1;
 
 /// Where a module's indices go in M'.
-pub(crate) struct Mapping {
-    /// Added to type indices.
-    pub types: u32,
+pub(crate) struct Mapping<'a> {
+    pub types: &'a [FuncType],
     pub globals: Vec<u32>,
     pub funcs: Vec<Callee>,
+    /// Function of M' that prepays again: see [`refill`].
+    pub refill: u32,
 }
 
 /// A function of M' as a callee.
 #[derive(Clone, Copy)]
 pub(crate) struct Callee {
     pub index: u32,
-    /// Calling it is not counted against the stack limit.
-    pub shallow: bool,
+    pub shape: Shape,
 }
 
-/// Rewrites one body of a function with this many parameters and these results.
-pub(crate) fn function(body: &Body<'_>, params: u32, results: &[wasmparser::ValType], map: &Mapping) -> Emitted {
-    let mut locals = Locals::new(body, params);
-    let whole = match results {
-        [] => Some(BlockType::Empty),
-        [result] => Some(BlockType::Result(val_type(*result))),
-        _ => None,
-    };
-    let prepay = whole.filter(|_| body.has_tight_loop);
+/// The types of M', each once.
+#[derive(Default)]
+pub(crate) struct Types {
+    indices: BTreeMap<(Vec<ValType>, Vec<ValType>), u32>,
+    pub section: TypeSection,
+}
+
+impl Types {
+    pub fn index(&mut self, params: Vec<ValType>, results: Vec<ValType>) -> u32 {
+        let next = self.indices.len() as u32;
+        *self.indices.entry((params, results)).or_insert_with_key(|(params, results)| {
+            self.section.ty().function(params.iter().copied(), results.iter().copied());
+            next
+        })
+    }
+
+    /// A guest's type, as a block's.
+    fn block(&mut self, ty: &FuncType) -> BlockType {
+        match (ty.params(), ty.results()) {
+            ([], []) => BlockType::Empty,
+            ([], [result]) => BlockType::Result(val_type(*result)),
+            (params, results) => BlockType::FunctionType(self.index(encoded(params), encoded(results))),
+        }
+    }
+
+    /// The type of a function of M'.
+    pub fn function(&mut self, ty: &FuncType, shape: Shape) -> u32 {
+        let (mut params, mut results) = (encoded(ty.params()), encoded(ty.results()));
+        params.extend([shape.fuel, shape.stack].into_iter().filter(|taken| *taken).map(|_| ValType::I64));
+        results.extend(shape.fuel.then_some(ValType::I64));
+        self.index(params, results)
+    }
+}
+
+fn encoded(types: &[wasmparser::ValType]) -> Vec<ValType> {
+    types.iter().copied().map(val_type).collect()
+}
+
+/// Rewrites one body of a function of this type and shape.
+pub(crate) fn function(body: &Body<'_>, ty: &FuncType, shape: Shape, map: &Mapping<'_>, types: &mut Types) -> Emitted {
+    let params = ty.params().len() as u32;
+    let fuel = shape.fuel.then_some(params);
+    let stack = shape.stack.then_some(params + u32::from(shape.fuel));
+    let added = u32::from(shape.fuel) + u32::from(shape.stack);
+    let mut locals = Locals::new(body, params + added);
     let mut writer = Writer {
-        prepaid: prepay.map(|_| Prepaid { fuel: locals.add(ValType::I64), total: locals.add(ValType::I64) }),
-        stack: if !body.callees.is_empty() || body.calls_indirectly { locals.add(ValType::I64) } else { 0 },
-        length: if body.has_bulk { locals.add(ValType::I32) } else { 0 },
-        frame: body.frame.into(),
-        counted: false,
+        fuel,
+        stack,
+        total: if body.has_tight_loop && shape.fuel { Some(locals.add(ValType::I64)) } else { None },
+        scratch: if body.has_bulk || body.calls_indirectly { locals.add(ValType::I32) } else { 0 },
+        map,
+        params,
+        added,
         depth: 0,
         out: Emitted::new(locals.runs),
     };
@@ -51,23 +97,37 @@ pub(crate) fn function(body: &Body<'_>, params: u32, results: &[wasmparser::ValT
     let bytes = body.code.as_bytes();
     let base = body.code.range().start;
     let mut reader = body.code.get_operators_reader().expect("the gate has read this body");
+    if shape.depth.is_none() {
+        writer.count(body.frame.into());
+    }
     // All ways out of the body lead to the end of this block: the function's label is now its label.
-    if let Some(whole) = prepay {
+    if fuel.is_some() {
+        let whole = types.block(&FuncType::new([], ty.results().iter().copied()));
         writer.out.put(&[Instruction::Block(whole)]);
+    }
+    if let (Some(entry), None) = (&body.entry, shape.entry) {
+        writer.charge(entry);
     }
     while !reader.eof() {
         let at = reader.original_position();
         if let Some(charge) = charges.next_if(|charge| charge.at == at) {
-            writer.charge(charge.cost);
+            writer.charge(charge);
         }
         let op = reader.read().expect("the gate has read this body");
-        writer.operator(&op, &bytes[at - base..reader.original_position() - base], map);
+        writer.operator(&op, &bytes[at - base..reader.original_position() - base], types);
     }
-    if prepay.is_some() {
-        writer.give_back();
-        writer.out.put(&[Instruction::End]);
+    if let Some(fuel) = fuel {
+        writer.out.put(&[Instruction::LocalGet(fuel), Instruction::End]);
     }
     writer.out
+}
+
+/// The function that prepays: takes what is prepaid, which is negative, and returns what is prepaid then.
+pub(crate) fn refill() -> Emitted {
+    let mut out = Emitted::new(vec![(1, ValType::I64)]);
+    out.refill(0, 1);
+    out.put(&[Instruction::LocalGet(0), Instruction::End]);
+    out
 }
 
 /// A function of M' and where in it are the `if`s that are hardly ever taken, for the engine to lay them out of the way.
@@ -91,13 +151,22 @@ impl Emitted {
     pub fn charge(&mut self, cost: u64) {
         self.put(&[Instruction::GlobalGet(FUEL), Instruction::I64Const(cost as i64), Instruction::I64Sub]);
         self.put(&[Instruction::GlobalSet(FUEL)]);
-        self.trap_if_less(Instruction::GlobalGet(FUEL), 0);
-    }
-
-    fn trap_if_less(&mut self, value: Instruction<'_>, than: i64) {
-        self.put(&[value, Instruction::I64Const(than), Instruction::I64LtS]);
+        self.put(&[Instruction::GlobalGet(FUEL), Instruction::I64Const(0), Instruction::I64LtS]);
         self.unlikely_if();
         self.put(&[Instruction::Unreachable, Instruction::End]);
+    }
+
+    /// `total = fuel + prepaid; if total < 0 { fuel = total; trap }; prepaid = min(total, PREPAID_FUEL); fuel = total - prepaid`.
+    fn refill(&mut self, prepaid: u32, total: u32) {
+        let most = Instruction::I64Const(PREPAID_FUEL);
+        let (get_prepaid, get_total) = (Instruction::LocalGet(prepaid), Instruction::LocalGet(total));
+        self.put(&[Instruction::GlobalGet(FUEL), get_prepaid.clone(), Instruction::I64Add]);
+        self.put(&[Instruction::LocalTee(total), Instruction::I64Const(0), Instruction::I64LtS]);
+        self.unlikely_if();
+        self.put(&[get_total.clone(), Instruction::GlobalSet(FUEL), Instruction::Unreachable, Instruction::End]);
+        self.put(&[get_total.clone(), get_total.clone(), most.clone()]);
+        self.put(&[get_total, most, Instruction::I64LtS, Instruction::Select, Instruction::LocalTee(prepaid)]);
+        self.put(&[Instruction::I64Sub, Instruction::GlobalSet(FUEL)]);
     }
 
     fn unlikely_if(&mut self) {
@@ -126,48 +195,48 @@ impl Locals {
     }
 }
 
-/// Locals of a function that prepays: see `Writer::charge`.
-#[derive(Clone, Copy)]
-struct Prepaid {
-    fuel: u32,
-    total: u32,
-}
-
-struct Writer {
+struct Writer<'a> {
     out: Emitted,
-    prepaid: Option<Prepaid>,
-    /// Local for the stack left before a counted call.
-    stack: u32,
-    /// Local for the length of a bulk operator.
-    length: u32,
-    frame: i64,
-    /// This function's frame is off `stackLeft`, from a counted call to the next control operator.
-    counted: bool,
+    /// Local (a parameter) for what is prepaid.
+    fuel: Option<u32>,
+    /// Local (a parameter) for the stack left.
+    stack: Option<u32>,
+    /// Local for refilling on the spot, without a call.
+    total: Option<u32>,
+    /// Local for what lies on top of the operand stack, an i32.
+    scratch: u32,
+    map: &'a Mapping<'a>,
+    /// The guest's parameters; behind them are the added ones, which shifts its locals.
+    params: u32,
+    added: u32,
     /// Blocks open, the function not counted.
     depth: u32,
 }
 
-impl Writer {
-    fn operator(&mut self, op: &Operator<'_>, raw: &[u8], map: &Mapping) {
-        if is_control(op) {
-            self.uncount();
-        }
+impl Writer<'_> {
+    fn operator(&mut self, op: &Operator<'_>, raw: &[u8], types: &mut Types) {
         match op {
             Operator::Block { .. } | Operator::Loop { .. } | Operator::If { .. } => self.depth += 1,
             Operator::End => self.depth = self.depth.saturating_sub(1),
             _ => {}
         }
-        let block = |ty: &u32| BlockType::FunctionType(ty + map.types);
+        let map = self.map;
+        let mut block = |ty: &u32| types.block(&map.types[*ty as usize]);
+        let local = |index: &u32| index + if *index < self.params { 0 } else { self.added };
         let instruction = match op {
             Operator::Call { function_index } => {
                 let callee = map.funcs[*function_index as usize];
-                return self.call(Instruction::Call(callee.index), callee.shallow);
+                return self.call(Instruction::Call(callee.index), callee.shape);
             }
             Operator::CallIndirect { type_index, .. } => {
-                let type_index = type_index + map.types;
-                return self.call(Instruction::CallIndirect { type_index, table_index: 0 }, false);
+                let type_index = types.function(&map.types[*type_index as usize], Shape::INDIRECT);
+                self.out.put(&[Instruction::LocalSet(self.scratch)]);
+                return self.call(Instruction::CallIndirect { type_index, table_index: 0 }, Shape::INDIRECT);
             }
-            Operator::Return if self.prepaid.is_some() => Instruction::Br(self.depth),
+            Operator::Return if self.fuel.is_some() => Instruction::Br(self.depth),
+            Operator::LocalGet { local_index } => Instruction::LocalGet(local(local_index)),
+            Operator::LocalSet { local_index } => Instruction::LocalSet(local(local_index)),
+            Operator::LocalTee { local_index } => Instruction::LocalTee(local(local_index)),
             Operator::GlobalGet { global_index } => Instruction::GlobalGet(map.globals[*global_index as usize]),
             Operator::GlobalSet { global_index } => Instruction::GlobalSet(map.globals[*global_index as usize]),
             Operator::Block { blockty: wasmparser::BlockType::FuncType(ty) } => Instruction::Block(block(ty)),
@@ -184,116 +253,84 @@ impl Writer {
         self.out.put(&[instruction]);
     }
 
+    /// Local for what is prepaid.
+    fn fuel(&self) -> u32 {
+        self.fuel.expect("a function that charges takes fuel")
+    }
+
     /// Charges a block.
-    ///
-    /// Most functions take it from the global: `fuel -= cost; if fuel < 0 { trap }`. One with a tight loop keeps
-    /// up to [`PREPAID_FUEL`] in a local, because a store in every turn slows the loops down that store
-    /// much themselves: `prepaid -= cost; if prepaid < 0 { refill }`. Before calls and when the function returns it gives back
-    /// what is left, so that the fuel is exact to the unit whenever the run ends without a trap
-    /// and when it runs out; a trap of another kind forfeits what was prepaid.
-    fn charge(&mut self, cost: u64) {
-        self.load_fuel();
-        self.out.put(&[Instruction::I64Const(cost as i64), Instruction::I64Sub]);
-        self.store_fuel();
+    fn charge(&mut self, charge: &Charge) {
+        let cost = calls::cost(charge, |callee| self.map.funcs[callee as usize].shape);
+        let fuel = self.fuel();
+        self.out.put(&[Instruction::LocalGet(fuel), Instruction::I64Const(cost as i64), Instruction::I64Sub]);
+        self.store_fuel(fuel);
     }
 
     /// Charges for the length on top of the operand stack: one fuel for each eight bytes, rounded up.
     fn charge_length(&mut self) {
+        let fuel = self.fuel();
         let round_up = cost::BULK_BYTES_PER_FUEL - 1;
         let shift = i64::from(cost::BULK_BYTES_PER_FUEL.trailing_zeros());
-        self.out.put(&[Instruction::LocalSet(self.length)]);
-        self.load_fuel();
-        self.out.put(&[Instruction::LocalGet(self.length), Instruction::I64ExtendI32U]);
+        self.out.put(&[Instruction::LocalSet(self.scratch), Instruction::LocalGet(fuel)]);
+        self.out.put(&[Instruction::LocalGet(self.scratch), Instruction::I64ExtendI32U]);
         self.out.put(&[Instruction::I64Const(round_up), Instruction::I64Add]);
         self.out.put(&[Instruction::I64Const(shift), Instruction::I64ShrU, Instruction::I64Sub]);
-        self.store_fuel();
-        self.out.put(&[Instruction::LocalGet(self.length)]);
+        self.store_fuel(fuel);
+        self.out.put(&[Instruction::LocalGet(self.scratch)]);
     }
 
-    fn load_fuel(&mut self) {
-        let from = self.prepaid.map_or(Instruction::GlobalGet(FUEL), |prepaid| Instruction::LocalGet(prepaid.fuel));
-        self.out.put(&[from]);
-    }
-
-    /// Stores the fuel on top of the operand stack; refills or traps if it is negative.
-    fn store_fuel(&mut self) {
-        let Some(prepaid) = self.prepaid else {
-            self.out.put(&[Instruction::GlobalSet(FUEL)]);
-            return self.out.trap_if_less(Instruction::GlobalGet(FUEL), 0);
-        };
-        self.out.put(&[Instruction::LocalTee(prepaid.fuel), Instruction::I64Const(0), Instruction::I64LtS]);
+    /// Stores what is prepaid, from the top of the operand stack; refills if it is negative: on the spot where a loop makes no
+    /// calls, because a call would cost it registers.
+    fn store_fuel(&mut self, fuel: u32) {
+        self.out.put(&[Instruction::LocalTee(fuel), Instruction::I64Const(0), Instruction::I64LtS]);
         self.out.unlikely_if();
-        self.refill(prepaid);
+        match self.total {
+            Some(total) => self.out.refill(fuel, total),
+            None => {
+                let refill = Instruction::Call(self.map.refill);
+                self.out.put(&[Instruction::LocalGet(fuel), refill, Instruction::LocalSet(fuel)]);
+            }
+        }
         self.out.put(&[Instruction::End]);
     }
 
-    /// `total = fuel + prepaid; prepaid = min(total, PREPAID_FUEL); fuel = total - prepaid`, or `fuel = total` and a trap
-    /// if that is negative.
-    fn refill(&mut self, Prepaid { fuel, total }: Prepaid) {
-        let most = Instruction::I64Const(PREPAID_FUEL);
-        let out = &mut self.out;
-        out.put(&[Instruction::GlobalGet(FUEL), Instruction::LocalGet(fuel), Instruction::I64Add]);
-        out.put(&[Instruction::LocalTee(total), most.clone()]);
-        out.put(&[Instruction::LocalGet(total), most, Instruction::I64LtS, Instruction::Select]);
-        out.put(&[Instruction::LocalSet(fuel), Instruction::LocalGet(total), Instruction::LocalGet(fuel)]);
-        out.put(&[Instruction::I64Sub, Instruction::GlobalSet(FUEL)]);
-        out.put(&[Instruction::LocalGet(total), Instruction::I64Const(0), Instruction::I64LtS]);
-        out.put(&[Instruction::If(BlockType::Empty), Instruction::LocalGet(total), Instruction::GlobalSet(FUEL)]);
-        out.put(&[Instruction::Unreachable, Instruction::End]);
-    }
-
-    /// Gives back what is prepaid.
-    fn give_back(&mut self) {
-        if let Some(Prepaid { fuel, .. }) = self.prepaid {
-            self.out.put(&[Instruction::GlobalGet(FUEL), Instruction::LocalGet(fuel), Instruction::I64Add]);
-            self.out.put(&[Instruction::GlobalSet(FUEL), Instruction::I64Const(0), Instruction::LocalSet(fuel)]);
+    /// A call; for one through the table the index is in `scratch`.
+    fn call(&mut self, call: Instruction<'_>, callee: Shape) {
+        if callee.ends {
+            self.give_back();
         }
-    }
-
-    fn call(&mut self, call: Instruction<'_>, shallow: bool) {
-        if !shallow {
-            self.count();
+        if callee.fuel {
+            self.out.put(&[Instruction::LocalGet(self.fuel())]);
         }
-        self.give_back();
+        if callee.stack {
+            // A caller that isn't counted calls only shallow functions, which don't look at it.
+            self.out.put(&[self.stack.map_or(Instruction::I64Const(0), Instruction::LocalGet)]);
+        }
+        if matches!(call, Instruction::CallIndirect { .. }) {
+            self.out.put(&[Instruction::LocalGet(self.scratch)]);
+        }
         self.out.put(&[call]);
-    }
-
-    /// `stackLeft -= frame; if stackLeft < 0 { trap }`, unless that is so already.
-    fn count(&mut self) {
-        if !self.counted {
-            self.counted = true;
-            self.out.put(&[Instruction::GlobalGet(STACK_LEFT), Instruction::LocalTee(self.stack)]);
-            self.out.put(&[Instruction::I64Const(self.frame), Instruction::I64Sub]);
-            self.out.put(&[Instruction::GlobalSet(STACK_LEFT)]);
-            self.out.trap_if_less(Instruction::LocalGet(self.stack), self.frame);
+        if callee.fuel {
+            self.out.put(&[Instruction::LocalSet(self.fuel())]);
         }
     }
 
-    /// Gives the frame back: callees have left `stackLeft` as they found it.
-    fn uncount(&mut self) {
-        if self.counted {
-            self.counted = false;
-            self.out.put(&[Instruction::LocalGet(self.stack), Instruction::GlobalSet(STACK_LEFT)]);
-        }
+    /// Adds what is prepaid to the fuel global.
+    fn give_back(&mut self) {
+        let fuel = self.fuel();
+        self.out.put(&[Instruction::GlobalGet(FUEL), Instruction::LocalGet(fuel), Instruction::I64Add]);
+        self.out.put(&[Instruction::I64Const(0), Instruction::LocalSet(fuel), Instruction::GlobalSet(FUEL)]);
     }
-}
 
-/// Where control may go elsewhere than to the next operator, or come from elsewhere.
-fn is_control(op: &Operator<'_>) -> bool {
-    use Operator::*;
-    matches!(
-        op,
-        Block { .. }
-            | Loop { .. }
-            | If { .. }
-            | Else
-            | End
-            | Br { .. }
-            | BrIf { .. }
-            | BrTable { .. }
-            | Return
-            | Unreachable
-    )
+    /// `stack -= frame; if stack < 0 { stackLeft = stack; trap }`.
+    fn count(&mut self, frame: i64) {
+        let stack = self.stack.expect("a counted function takes the stack left");
+        self.out.put(&[Instruction::LocalGet(stack), Instruction::I64Const(frame), Instruction::I64Sub]);
+        self.out.put(&[Instruction::LocalTee(stack), Instruction::I64Const(0), Instruction::I64LtS]);
+        self.out.unlikely_if();
+        self.out.put(&[Instruction::LocalGet(stack), Instruction::GlobalSet(STACK_LEFT)]);
+        self.out.put(&[Instruction::Unreachable, Instruction::End]);
+    }
 }
 
 /// The gate lets only the four number types through.

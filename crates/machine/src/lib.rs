@@ -12,7 +12,8 @@
 //!
 //! 1. Instantiate M' ([`Canonical::module`]); instantiation never traps and runs no guest code.
 //! 2. Set the exported globals `fuel` (i64: the order's limit, at most [`limits::MAX_FUEL`]) and `seed` (i64).
-//!    `stackLeft` starts at [`limits::STACK_BUDGET_SLOTS`], `digest` at zero; the host leaves both alone.
+//!    `stackLeft` starts at [`limits::STACK_BUDGET_SLOTS`], `digest` at zero; the host leaves both alone. `stackLeft` changes only
+//!    when the stack overflows: then it is negative.
 //! 3. Call the export `run`. It returned, or the guest called `exit(code)`: FINISHED, with exit code 0
 //!    or `code`. Anything else: TRAP; `fuel < 0` then says that the fuel ran out.
 //! 4. Serve the imports from module `rialto` (M' imports only those that it uses):
@@ -37,8 +38,11 @@
 //! # Fuel
 //! Injected into M', polyfill included: see `cost` for the prices and `body` for where they are charged. The fuel global is exact whenever a
 //! run finishes or runs out of fuel: a run that needs `n` fuel finishes with a limit of `n` and runs out with `n − 1`. Any other
-//! trap leaves the fuel less the whole block that it happened in, and less up to [`limits::PREPAID_FUEL`] if that block is in a function with
-//! a loop without calls. All of this is M' itself, so every engine leaves the same value.
+//! trap leaves the fuel less the whole block that it happened in, and less what was prepaid, up to [`limits::PREPAID_FUEL`] in all.
+//! All of this is M' itself, so every engine leaves the same value.
+//!
+//! Functions of M' take and return more than the guest's: what is prepaid and the stack left travel through parameters and
+//! results, which engines keep in registers (see `calls` and `emit`).
 //!
 //! M' carries branch hints (`metadata.code.branch_hint`) that mark the checks as unlikely. Engines may ignore them; wasmtime lays hot
 //! loops out much better with `Config::wasm_branch_hinting(true)`.
@@ -46,6 +50,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod body;
+mod calls;
 mod canon;
 mod cost;
 mod emit;
@@ -54,7 +59,6 @@ mod gate;
 pub mod input;
 pub mod limits;
 pub mod output;
-mod stack;
 mod wasi;
 
 pub use canon::{CANON_VERSION, Canonical, canonicalise, program_root};

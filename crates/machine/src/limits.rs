@@ -6,8 +6,8 @@ pub const MAX_MODULE_BYTES: usize = 32 << 20;
 pub const MAX_FUNCTIONS: u32 = 100_000;
 /// Most function types.
 pub const MAX_TYPES: u32 = 20_000;
-/// Most parameters, and most results, of a function type.
-pub const MAX_ARITY: usize = 1_000;
+/// Most parameters, and most results, of a function type: engines take 1,000, and M' adds two and one.
+pub const MAX_ARITY: usize = 998;
 /// Most bytes of one function's body: compilers take more than linear time.
 pub const MAX_BODY_BYTES: usize = 2 << 20;
 /// Most slots of one function's frame: parameters, locals and operands.
@@ -28,16 +28,17 @@ pub const MAX_MEMORY_PAGES: u32 = 1 << 16;
 /// Most fuel a run can be given; costs never carry a balance past the integer's range.
 pub const MAX_FUEL: i64 = 1 << 62;
 
-/// Most fuel that a function with a tight loop holds in a local, and so the most that a trap in it forfeits.
+/// Most fuel that is prepaid at any time, and so the most that a trap forfeits.
 pub const PREPAID_FUEL: i64 = 4096;
 
 /// Slots of the machine's stack.
 pub const STACK_SLOTS: u32 = 1 << 20;
 /// Deepest stack, in slots, of a function whose calls needn't be counted (see `stack`).
 pub const SHALLOW_SLOTS: u32 = 1 << 15;
-/// Slots that a call takes besides its frame, for what engines save.
-pub const CALL_SLOTS: u32 = 8;
-/// What `stackLeft` starts with: the rest is for the innermost counted frame and the shallow calls from it.
+/// Slots that a call takes besides the guest's own: two parameters, three locals and five operands that metering adds, and what
+/// engines save.
+pub const CALL_SLOTS: u32 = 16;
+/// What `stackLeft` starts with: the rest is for the innermost frame, not yet paid for, and the shallow calls from it.
 pub const STACK_BUDGET_SLOTS: u32 = STACK_SLOTS - 2 * SHALLOW_SLOTS;
 
 const _: () = assert!(MAX_FRAME_SLOTS + CALL_SLOTS + SHALLOW_SLOTS <= STACK_SLOTS - STACK_BUDGET_SLOTS);

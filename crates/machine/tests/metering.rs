@@ -9,7 +9,7 @@ use wasmtime::{Engine, Module};
 
 /// What entering `run` costs with one call in it.
 const ENTRY: i64 = 4;
-/// Most fuel that a trap forfeits in a function with a tight loop.
+/// Most fuel that a trap forfeits.
 const PREPAID: i64 = rialto_machine::limits::PREPAID_FUEL;
 
 fn used(text: &str) -> (i64, Option<i32>) {
@@ -68,19 +68,36 @@ fn loops_cost_each_turn() {
 
 #[test]
 fn a_trap_leaves_the_blocks_entered_paid() {
-    for (body, cost) in [
-        ("(drop (i32.const 1)) unreachable (drop (i32.const 1))", 3),
-        ("(drop (i32.load (i32.const 65533))) (drop (i32.const 1))", 5),
-        ("(drop (i32.div_u (i32.const 1) (i32.const 0))) (drop (i32.const 1))", 11),
-        ("(if (i32.const 1) (then (drop (i32.load (i32.const -1))) (drop (i32.const 1)))) (drop (i32.const 1))", 7),
+    // A first block is paid for exactly; behind it, what is prepaid is forfeited.
+    for (body, cost, prepaid) in [
+        ("(drop (i32.const 1)) unreachable (drop (i32.const 1))", 3, 0),
+        ("(drop (i32.load (i32.const 65533))) (drop (i32.const 1))", 5, 0),
+        ("(drop (i32.div_u (i32.const 1) (i32.const 0))) (drop (i32.const 1))", 11, 0),
+        (
+            "(if (i32.const 1) (then (drop (i32.load (i32.const -1))) (drop (i32.const 1)))) (drop (i32.const 1))",
+            7,
+            PREPAID,
+        ),
         // charged before it is found to be out of bounds
-        ("(memory.fill (i32.const 0) (i32.const 1) (i32.const 80000))", 4 + 10_000),
+        ("(memory.fill (i32.const 0) (i32.const 1) (i32.const 80000))", 4 + 10_000, PREPAID),
     ] {
-        assert_eq!(used(&start(body)), (ENTRY + cost, None), "{body}");
+        assert_eq!(used(&start(body)), (ENTRY + cost + prepaid, None), "{body}");
     }
     // in a callee: what follows the call in the caller's block is paid in advance
     let callee = "(module (func $f unreachable) (func (export \"_start\") (call $f) (drop (i32.const 1))))";
-    assert_eq!(used(callee), (ENTRY + 4 + 2 + 1, None));
+    assert_eq!(used(callee), (ENTRY + 4 + 2 + 1 + PREPAID, None));
+}
+
+#[test]
+fn a_trap_forfeits_what_was_prepaid_once_however_many_functions_are_open() {
+    let text = "(module (func $r (param i32) (local i32)
+        (loop (br_if 0 (i32.lt_u (local.tee 1 (i32.add (local.get 1) (i32.const 1))) (i32.const 9))))
+        (if (i32.eqz (local.get 0)) (then unreachable)) (call $r (i32.sub (local.get 0) (i32.const 1))))
+      (func (export \"_start\") (call $r (i32.const 100))))";
+    let exact = ENTRY + 1 + 4 + 101 * (9 * 7 + 3) + 100 * 7 + 1;
+    let (cost, exit) = used(text);
+    assert_eq!(exit, None);
+    assert!((exact..=exact + PREPAID).contains(&cost), "{cost} for {exact}");
 }
 
 #[test]
@@ -98,7 +115,7 @@ fn a_trap_in_a_tight_loop_forfeits_what_was_prepaid_and_no_more() {
 /// Loops tight and not, calls, tables, bulk memory, output, early returns with values.
 const VARIED: &str = r#"(module
   (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
-  (memory 1) (table 2 funcref) (elem (i32.const 0) $double $square)
+  (memory 1) (table 3 funcref) (elem (i32.const 0) $double $square $write)
   (data (i32.const 16) "\20\00\00\00\05\00\00\00") (data (i32.const 32) "hello")
   (type $unary (func (param i32) (result i32)))
   (func $double (type $unary) (i32.mul (local.get 0) (i32.const 2)))
@@ -109,6 +126,13 @@ const VARIED: &str = r#"(module
       (local.set 1 (i32.add (local.get 1) (i32.const 1)))
       (br_if 0 (i32.lt_u (local.get 1) (i32.const 40))))
     (i32.const 7))
+  (type $four (func (param i32 i32 i32 i32) (result i32)))
+  (func $pair (param i32) (result i32 f64 i64) (local $n i32)
+    (if (i32.eqz (local.get 0)) (then (return (i32.const 1) (f64.const 2) (i64.const 3))))
+    (block (br_if 1 (i32.const 5) (f64.const 6) (i64.const 7) (i32.eq (local.get 0) (i32.const 1))) drop drop drop)
+    (loop (br_if 0 (i32.lt_u (local.tee $n (i32.add (local.get $n) (i32.const 1))) (local.get 0))))
+    (local.get $n) (f64.const 0) (i64.const 9))
+  (func $leaf (param i32) (result i32) (i32.add (local.get 0) (i32.const 3)))
   (func $fact (param i32) (result i32)
     (if (result i32) (i32.eqz (local.get 0)) (then (i32.const 1))
       (else (i32.mul (local.get 0) (call $fact (i32.sub (local.get 0) (i32.const 1)))))))
@@ -116,10 +140,11 @@ const VARIED: &str = r#"(module
     (loop
       (drop (call_indirect (type $unary) (local.get 0) (i32.and (local.get 0) (i32.const 1))))
       (memory.fill (i32.const 100) (i32.const 1) (call $find (local.get 0)))
+      (call $pair (call $leaf (i32.sub (local.get 0) (i32.const 2)))) drop drop drop
       (br_if 0 (i32.lt_u (local.tee 0 (i32.add (local.get 0) (i32.const 1))) (i32.const 5))))
     (block (block (block (br_table 0 1 2 (i32.const 1))) (drop (call $fact (i32.const 9)))) (drop (call $fact (i32.const 6))))
     (drop (call $find (i32.const 99)))
-    (drop (call $write (i32.const 1) (i32.const 16) (i32.const 1) (i32.const 0)))))"#;
+    (drop (call_indirect (type $four) (i32.const 1) (i32.const 16) (i32.const 1) (i32.const 0) (i32.const 2)))))"#;
 
 #[test]
 fn every_fuel_limit_ends_the_run_the_same_way() {

@@ -28,7 +28,7 @@ fn main() -> Result<()> {
         ("matrix", "12"),
         ("bodies", "25"),
         ("sort", "10"),
-        ("fibonacci", "8"),
+        ("fibonacci", "13"),
         ("interpreter", "12"),
     ] {
         cases.push((KERNELS, vec!["kernels", name, rounds]));

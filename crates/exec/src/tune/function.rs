@@ -13,7 +13,7 @@ use wasmparser::{
     ValType, ValidatorResources,
 };
 
-use super::{FUEL, Result};
+use super::{FUEL, Result, tick};
 
 /// Passes that look for loose locals; then none is. Real programs need two or three.
 const MAX_PASSES: usize = 8;
@@ -31,8 +31,6 @@ enum Kind {
 
 /// What a function has to know of its module.
 pub(super) struct Around {
-    /// The function to call when the fuel is below the mark.
-    pub(super) tick: u32,
     /// The global that holds the mark.
     pub(super) mark: u32,
     /// Offsets of this body's `if`s that are hardly ever taken.
@@ -132,7 +130,8 @@ impl<'a> Writer<'a> {
             let at = operators.original_position();
             let operator = operators.read()?;
             let raw = &bytes[at - start..operators.original_position() - start];
-            self.operator(&operator, raw, at)?;
+            let before_trap = !operators.eof() && matches!(operators.clone().read()?, Operator::Unreachable);
+            self.operator(&operator, raw, at, before_trap)?;
             if self.around.marked.contains(&((at - start) as u32)) {
                 self.unlikely.push((self.out.len() - raw.len()) as u32);
             }
@@ -140,7 +139,7 @@ impl<'a> Writer<'a> {
         Ok(operators.finish()?)
     }
 
-    fn operator(&mut self, operator: &Operator<'_>, raw: &[u8], at: usize) -> Result<()> {
+    fn operator(&mut self, operator: &Operator<'_>, raw: &[u8], at: usize, before_trap: bool) -> Result<()> {
         let dead = self.validator.get_control_frame(0).is_none_or(|frame| frame.unreachable);
         let (pops, _) = operator.operator_arity(self.validator).unwrap_or_default();
         // what an arm or a frame leaves goes above what was below it
@@ -152,7 +151,7 @@ impl<'a> Writer<'a> {
         self.validator.op(at, operator)?;
         self.out.extend_from_slice(raw);
         self.wrote_fuel = matches!(operator, Operator::GlobalSet { global_index: FUEL });
-        if self.wrote_fuel {
+        if self.wrote_fuel && !before_trap {
             self.look_at_mark();
         }
         if !dead || matches!(operator, Operator::Else | Operator::End) {
@@ -352,7 +351,7 @@ impl<'a> Writer<'a> {
             self.emit(&instruction);
         }
         self.unlikely_if();
-        self.emit(&Instruction::Call(self.around.tick));
+        tick(self.around.mark).iter().for_each(|instruction| self.emit(instruction));
         self.emit(&Instruction::End);
     }
 

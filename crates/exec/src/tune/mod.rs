@@ -6,7 +6,8 @@
 //!    are stored, reinterpreted, negated and so on, so only there are they made canonical (`function`).
 //! 2. A run must be stoppable. Epoch checks at every turn of a loop made tight loops half as slow again. But M' writes its fuel
 //!    every few thousand operators at the latest; so each write of it is followed by a comparison with a mark, and
-//!    below it a call of the added function `tick`, which sets the next mark and asks the host (`host::Host::memory_growing`).
+//!    below it a tick, which sets the next mark and asks the host (`host::Host::memory_growing`). It is done on the spot:
+//!    calling a function for it made the byte sieve half as slow again, hardly ever though it was called.
 //!
 //! `tests/tune.rs` compares with Cranelift's own canonicalisation on generated programs.
 
@@ -15,8 +16,7 @@ mod function;
 use std::collections::{BTreeMap, BTreeSet};
 
 use wasm_encoder::{
-    BranchHint, BranchHints, CodeSection, ConstExpr, Encode, Function, GlobalType, Instruction, Module, RawSection,
-    ValType,
+    BranchHint, BranchHints, CodeSection, ConstExpr, Encode, GlobalType, Instruction, Module, RawSection, ValType,
 };
 use wasmparser::{
     BinaryReader, BinaryReaderError, Chunk, FuncToValidate, FuncValidatorAllocations, FunctionBody, KnownCustom,
@@ -26,7 +26,7 @@ use wasmparser::{
 use crate::ExecError;
 
 /// Changes whenever the same M' may come out differently: compiled programs are cached under it.
-pub(crate) const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = 2;
 
 /// What M' uses of WebAssembly: the gate's features.
 pub(crate) const FEATURES: WasmFeatures = WasmFeatures::FLOATS
@@ -80,10 +80,7 @@ struct Tuner {
     code: CodeSection,
     /// Functions whose bodies are still to come.
     expected: u32,
-    /// Index of the type () → ().
-    unit: Option<u32>,
     imports: u32,
-    functions: u32,
     globals: u32,
     /// Per function the `if`s that are hardly ever taken, by offset: M' has them marked.
     marked: BTreeMap<u32, BTreeSet<u32>>,
@@ -91,26 +88,14 @@ struct Tuner {
 }
 
 impl Tuner {
-    /// Copies a section; to functions and globals it adds one of its own.
+    /// Copies a section; to the globals it adds the mark.
     fn section(&mut self, payload: &Payload<'_>, id: u8, data: &[u8]) -> Result<()> {
         let mut added = Vec::new();
         match payload {
-            Payload::TypeSection(types) => {
-                for (index, ty) in (0..).zip(types.clone().into_iter_err_on_gc_types()) {
-                    let ty = ty?;
-                    if ty.params().is_empty() && ty.results().is_empty() {
-                        self.unit = Some(index);
-                    }
-                }
-            }
             Payload::ImportSection(imports) => {
                 for import in imports.clone().into_imports() {
                     self.imports += u32::from(matches!(import?.ty, TypeRef::Func(_)));
                 }
-            }
-            Payload::FunctionSection(functions) => {
-                self.functions = self.imports + functions.count();
-                self.unit.ok_or_else(|| lacks("a type () -> ()"))?.encode(&mut added);
             }
             Payload::GlobalSection(globals) => {
                 self.globals = globals.count();
@@ -145,14 +130,10 @@ impl Tuner {
         allocations: &mut FuncValidatorAllocations,
     ) -> Result<()> {
         let index = self.imports + self.code.len();
-        if self.functions == 0 || self.globals == 0 {
-            return Err(lacks("functions or globals"));
+        if self.globals == 0 {
+            return Err(lacks("globals"));
         }
-        let around = function::Around {
-            tick: self.functions,
-            mark: self.globals,
-            marked: self.marked.remove(&index).unwrap_or_default(),
-        };
+        let around = function::Around { mark: self.globals, marked: self.marked.remove(&index).unwrap_or_default() };
         let (function, unlikely) = function::tune(validator, body, &around, allocations)?;
         self.code.function(&function);
         if !unlikely.is_empty() {
@@ -161,7 +142,6 @@ impl Tuner {
         }
         self.expected -= 1;
         if self.expected == 0 {
-            self.code.function(&tick(self.globals));
             self.out.section(&self.hints);
             self.out.section(&std::mem::take(&mut self.code));
         }
@@ -170,9 +150,8 @@ impl Tuner {
 }
 
 /// `mark = max(fuel − TICK_FUEL, 0)`, and a growth of memory beyond anything possible: it has no effect but that the host is asked.
-fn tick(mark: u32) -> Function {
-    let mut tick = Function::new([]);
-    for instruction in [
+fn tick(mark: u32) -> [Instruction<'static>; 12] {
+    [
         Instruction::GlobalGet(FUEL),
         Instruction::I64Const(TICK_FUEL),
         Instruction::I64Sub,
@@ -185,11 +164,7 @@ fn tick(mark: u32) -> Function {
         Instruction::I32Const(-1),
         Instruction::MemoryGrow(0),
         Instruction::Drop,
-        Instruction::End,
-    ] {
-        tick.instruction(&instruction);
-    }
-    tick
+    ]
 }
 
 /// A section of `count` entries with one more.
