@@ -18,6 +18,9 @@ Tasks:
   demo       README's first command, its summary checked
   test       README's second command; it may rebuild no dependency of the first
   clippy     lints, warnings denied
+
+Not part of ci:
+  relay      builds the relay of Cargo.lock's version into target/relay, for tests across network namespaces (minutes)
 ";
 
 /// Why a check failed, for people.
@@ -29,7 +32,9 @@ fn main() -> ExitCode {
     let task = std::env::args().nth(1).unwrap_or_default();
     let all: [(&str, Check); 5] =
         [("fmt", fmt), ("contracts", contracts), ("demo", demo), ("test", test), ("clippy", clippy)];
-    let chosen: Vec<_> = all.iter().filter(|(name, _)| task == "ci" || task == *name).collect();
+    let extra: [(&str, Check); 1] = [("relay", relay)];
+    let chosen = all.iter().filter(|(name, _)| task == "ci" || task == *name);
+    let chosen: Vec<_> = chosen.chain(extra.iter().filter(|(name, _)| task == *name)).collect();
     if chosen.is_empty() {
         print!("{HELP}");
         return if matches!(task.as_str(), "" | "help" | "--help") { ExitCode::SUCCESS } else { ExitCode::from(2) };
@@ -73,6 +78,16 @@ fn contracts() -> Result<(), Fault> {
 
 fn clippy() -> Result<(), Fault> {
     run("cargo", &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])
+}
+
+/// A relay server needs features that no node does: it is built apart, so that nobody else pays for them.
+fn relay() -> Result<(), Fault> {
+    let lock = std::fs::read_to_string(root().join("Cargo.lock")).map_err(|e| e.to_string())?;
+    let mut lines = lock.lines().skip_while(|line| *line != "name = \"iroh-relay\"");
+    let version = lines.nth(1).and_then(|line| line.split('"').nth(1)).ok_or("no iroh-relay in Cargo.lock")?;
+    let build = ["--root", "target/relay", "--target-dir", "target/relay/build"];
+    let args = ["install", "--debug", "--locked", "--version", version, "--features", "server", "iroh-relay"];
+    run("cargo", &[&args[..], &build[..]].concat())
 }
 
 /// Runs the newcomer's command and holds its summary to what it promises.

@@ -37,6 +37,10 @@ pub enum Command {
     Run(Run),
     /// Tell whether the machine takes a program, and what it is called on chain.
     Check(Check),
+    /// Sell this machine's cores on a market.
+    Provide(Box<crate::provide::Provide>),
+    /// Ask this home's providers: earnings, deals, refusals; or stop one.
+    Provider(crate::provide::ProviderCommand),
 }
 
 /// `rialto demo`

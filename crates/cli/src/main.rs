@@ -7,6 +7,7 @@ mod check;
 mod demo;
 mod market;
 mod print;
+mod provide;
 mod run;
 
 use std::{io::Write, process::ExitCode, str::FromStr};
@@ -47,6 +48,10 @@ fn runtime() -> Result<tokio::runtime::Runtime> {
 
 /// Runs the command until it is done or interrupted. Either way temporary folders are removed: their owners are dropped.
 async fn interruptible(cli: &Cli) -> Result<u8> {
+    if let Command::Provide(args) = &cli.command {
+        // A provider ends in order: it minds its signals itself.
+        return provide::provide(args, cli.output).await;
+    }
     let (code, kept) = tokio::select! {
         done = dispatch(cli) => done?,
         () = market::interrupted() => {
@@ -66,6 +71,8 @@ async fn dispatch(cli: &Cli) -> Result<(u8, Option<LocalMarket>)> {
         Command::Demo(args) => demo::demo(args, cli.output).await,
         Command::Run(args) => Ok((run::run(args, cli.output).await?, None)),
         Command::Check(args) => Ok((check::check(args, cli.output)?, None)),
+        Command::Provide(args) => Ok((provide::provide(args, cli.output).await?, None)),
+        Command::Provider(args) => Ok((provide::provider(args, cli.output).await?, None)),
     }
 }
 

@@ -93,6 +93,7 @@ pub struct Node(Arc<Inner>);
 
 struct Inner {
     dialer: Dialer,
+    has_relay: bool,
     external: Vec<SocketAddr>,
     sessions: Slots,
     incoming: Mutex<mpsc::Receiver<ProviderSession>>,
@@ -154,6 +155,7 @@ impl Node {
         let accepting = tokio::spawn(acceptor.run(dialer.endpoint.clone()));
         Ok(Self(Arc::new(Inner {
             dialer,
+            has_relay: config.relay.is_some(),
             external: config.external,
             sessions,
             incoming: Mutex::new(incoming),
@@ -173,6 +175,11 @@ impl Node {
     /// How others reach this node now.
     pub fn addr(&self) -> PeerAddr {
         address::of_endpoint(self.0.dialer.endpoint.addr(), &self.0.external)
+    }
+
+    /// Waits until peers anywhere can reach this node: with a relay, until it answered; at most so long. Whether it can.
+    pub async fn online(&self, patience: std::time::Duration) -> bool {
+        !self.0.has_relay || timeout(patience, self.0.dialer.endpoint.online()).await.is_ok()
     }
 
     /// Opens a session to a provider. Takes at most [`CONNECT_TIMEOUT`]. The provider sees it with the
@@ -226,12 +233,15 @@ impl Node {
 
 async fn bind(config: &NetConfig) -> Result<Endpoint, NetError> {
     let failed = |reason: String| NetError::Bind { addr: config.bind, reason };
+    // A relay without QUIC address discovery can only be found by HTTP; without a relay nobody is asked anything.
+    let mut probes = NetReportConfig::minimal();
+    probes.https_probes = config.relay.is_some();
     let mut builder = Endpoint::builder(presets::Minimal)
         .secret_key(SecretKey::from_bytes(&config.secret))
         .alpns(Purpose::ALL.map(Purpose::alpn).to_vec())
         .transport_config(transport())
         .portmapper_config(PortmapperConfig::Disabled)
-        .net_report_config(NetReportConfig::minimal())
+        .net_report_config(probes)
         .clear_address_lookup()
         .clear_ip_transports()
         .bind_addr(config.bind)

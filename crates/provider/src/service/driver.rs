@@ -233,6 +233,15 @@ impl Driver {
         };
         let all = || batch.added.iter().chain(&batch.removed);
         let opened = |event: &MarketEvent| matches!(event, MarketEvent::DealOpened { deal, .. } if deal.provider == me);
+        for (_, event) in &batch.added {
+            if let MarketEvent::Announced { provider, endpoint } = event
+                && *provider != me
+                && let Ok(peer) = postcard::from_bytes::<rialto_protocol::wire::PeerAddr>(endpoint)
+                && peer.check().is_ok()
+            {
+                self.runner.node.add_bootstrap(peer);
+            }
+        }
         let touched = all().any(|(_, event)| ours(event) || opened(event));
         let removed = batch.removed.iter().map(|(meta, _)| facts::log_id(meta)).collect();
         let added = batch.added.iter().filter_map(|(meta, event)| facts::fact(meta, event)).collect();

@@ -1,0 +1,234 @@
+//! What a provider says while it sells: lines, a status line on a terminal, or one JSON object a line.
+
+use std::io::{IsTerminal, Write};
+
+use rialto_net::Node;
+use rialto_provider::{AskConfig, ProviderEvent, Report};
+use serde_json::{Value, json};
+
+use super::place::Place;
+use crate::{
+    args::Output,
+    print::{self, Paint},
+};
+
+/// Says things on stdout.
+pub struct Teller {
+    format: Output,
+    paint: Paint,
+    /// Draw a status line.
+    live: bool,
+    drawn: bool,
+}
+
+/// Prints a line in either form; a closed pipe is nobody's fault.
+pub fn line(format: Output, text: &str, value: Value) {
+    let out = match format {
+        Output::Human => text.to_owned(),
+        Output::Json => value.to_string(),
+    };
+    let _ = writeln!(std::io::stdout(), "{out}");
+}
+
+impl Teller {
+    pub fn new(format: Output) -> Self {
+        let live = format == Output::Human && std::io::stdout().is_terminal();
+        Self { format, paint: Paint::for_stdout(), live, drawn: false }
+    }
+
+    /// Whether a status line is to be drawn.
+    pub fn wants_line(&self) -> bool {
+        self.live
+    }
+
+    pub fn say(&mut self, text: &str, value: Value) {
+        if std::mem::take(&mut self.drawn) {
+            let _ = write!(std::io::stdout(), "\r\x1b[K");
+        }
+        line(self.format, text, value);
+    }
+
+    pub fn warn(&mut self, code: &str, text: &str) {
+        let shown = format!("{} [{code}] {text}", self.paint.bad("warning"));
+        self.say(&shown, json!({ "event": "warning", "code": code, "detail": text }));
+    }
+
+    pub fn opening(&mut self, place: &Place, node: &Node, asks: &AskConfig, memory_bytes: u64) {
+        let addr = node.addr();
+        let text = format!(
+            "{}\n  account   {}\n  market    {} on chain {}\n  folder    {}\n  endpoint  {}{}\n  sells     {} cores at {} per second each, {} MiB of memory\n  price     {}, {} per task",
+            self.paint.bold("selling compute"),
+            place.signer.address(),
+            place.chain.market(),
+            place.chain.chain_id(),
+            place.folder.display(),
+            addr.endpoint,
+            addr.relay.as_ref().map_or_else(String::new, |relay| format!(" through {relay}")),
+            asks.cores,
+            print::fuel(asks.fuel_per_second.into()),
+            memory_bytes >> 20,
+            super::price(asks.price),
+            print::money(asks.task_fee),
+        );
+        let value = json!({
+            "event": "started",
+            "account": place.signer.address(),
+            "market": place.chain.market(),
+            "chain_id": place.chain.chain_id(),
+            "folder": place.folder,
+            "endpoint": addr.endpoint,
+            "direct": addr.direct,
+            "relay": addr.relay,
+            "cores": asks.cores,
+            "fuel_per_second": asks.fuel_per_second,
+            "memory_bytes": memory_bytes,
+        });
+        self.say(&text, value);
+    }
+
+    pub fn tell(&mut self, event: &ProviderEvent) {
+        let text = sentence(event);
+        let text = match event {
+            ProviderEvent::Redeemed { .. } | ProviderEvent::Paid { .. } => self.paint.good(&text),
+            ProviderEvent::LowBalance { .. }
+            | ProviderEvent::LowGas { .. }
+            | ProviderEvent::TransactionFails { .. }
+            | ProviderEvent::Refused { .. } => self.paint.bad(&text),
+            _ => text,
+        };
+        let mut value = json!({ "event": name(event) });
+        // By way of text: a `Value` can't be made of numbers beyond 64 bits, but holds them, rounded, when it reads them.
+        let parts = serde_json::to_string(event).ok().and_then(|text| serde_json::from_str(&text).ok());
+        if let (Some(Value::Object(parts)), Some(object)) = (parts, value.as_object_mut()) {
+            for inner in parts.into_values() {
+                if let Value::Object(fields) = inner {
+                    object.extend(fields);
+                }
+            }
+        }
+        self.say(&text, value);
+    }
+
+    pub fn missed(&mut self, count: u64) {
+        self.say(&format!("… {count} events not shown"), json!({ "event": "missed", "count": count }));
+    }
+
+    pub fn draw(&mut self, report: &Report) {
+        let status = &report.status;
+        let open = status.deals.values().filter(|deal| deal.open).count();
+        let text = format!(
+            "{}/{} cores busy · {open} deals · {} running, {} waiting · earned today {} · paid {} · {} peers",
+            status.cores.0,
+            status.cores.1,
+            status.running,
+            status.waiting,
+            print::money(status.ledger.today.earned),
+            print::money(status.ledger.today.paid),
+            report.peers,
+        );
+        let mut out = std::io::stdout();
+        let _ = write!(out, "\r\x1b[K{}", self.paint.dim(&text));
+        let _ = out.flush();
+        self.drawn = true;
+    }
+
+    pub fn closing(&mut self, report: Option<&Report>) {
+        let Some(report) = report else { return };
+        let ledger = &report.status.ledger;
+        let text = format!(
+            "ended: earned {} in all, {} of it arrived on chain; gas {} wei",
+            print::money(ledger.total.earned),
+            print::money(ledger.total.paid),
+            ledger.total.gas_wei
+        );
+        self.say(&text, json!({ "event": "ended", "earned": ledger.total.earned.to_string(), "paid": ledger.total.paid.to_string(), "gas_wei": ledger.total.gas_wei.to_string() }));
+    }
+}
+
+/// The variant's name in the style of the other keys.
+fn name(event: &ProviderEvent) -> String {
+    let whole = format!("{event:?}");
+    let name = whole.split([' ', '{', '(']).next().unwrap_or_default();
+    let mut out = String::new();
+    for c in name.chars() {
+        if c.is_ascii_uppercase() && !out.is_empty() {
+            out.push('_');
+        }
+        out.push(c.to_ascii_lowercase());
+    }
+    out
+}
+
+fn sentence(event: &ProviderEvent) -> String {
+    let id = |hash: &rialto_protocol::B256| format!("{hash:.4?}").replace("0x", "");
+    let id = |hash: &rialto_protocol::B256| id(hash).chars().take(8).collect::<String>();
+    match event {
+        ProviderEvent::AskPublished { price_start, price_end, capacity, .. } if price_start == price_end => {
+            format!("offering {capacity} deals at {} per Tfuel", print::money(*price_start))
+        }
+        ProviderEvent::AskPublished { price_start, price_end, capacity, .. } => format!(
+            "offering {capacity} deals at {} falling to {} per Tfuel",
+            print::money(*price_start),
+            print::money(*price_end)
+        ),
+        ProviderEvent::LowBalance { account, needed } => format!(
+            "[P-OFR-003] nothing is offered: the account in the market holds {}, the smallest deal needs {}: deposit",
+            print::money(*account),
+            print::money(*needed)
+        ),
+        ProviderEvent::LowGas { balance_wei, wanted_wei } => {
+            format!(
+                "[P-GAS-001] gas money is low: {balance_wei} wei, {wanted_wei} are comfortable: send some to the account"
+            )
+        }
+        ProviderEvent::DealOpened { deal, requester, budget, price } => format!(
+            "deal {} opened by {requester}: budget {}, {} per Tfuel",
+            id(deal),
+            print::money(*budget),
+            print::money(*price)
+        ),
+        ProviderEvent::OrderAccepted { deal, order, tasks } => {
+            format!("deal {}: order {} of {tasks} tasks accepted", id(deal), id(order))
+        }
+        ProviderEvent::Refused { why, .. } => format!("refused: {why}"),
+        ProviderEvent::Progress { order, done } => format!("order {}: {done} tasks done", id(order)),
+        ProviderEvent::TasksDone { deal, order, tasks, fuel, fee } => format!(
+            "deal {}: order {} done: {tasks} tasks, {}, {}",
+            id(deal),
+            id(order),
+            print::fuel(*fuel),
+            print::money(*fee)
+        ),
+        ProviderEvent::Paid { deal, amount, more } => {
+            format!("deal {}: voucher for {} (+{})", id(deal), print::money(*amount), print::money(*more))
+        }
+        ProviderEvent::Rejected { deal, task, verdict, .. } => {
+            format!("deal {}: task {task} was rejected; running it again: {verdict:?}", id(deal))
+        }
+        ProviderEvent::Redeemed { deal, paid } => {
+            format!("deal {}: {} arrived on chain", id(deal), print::money(*paid))
+        }
+        ProviderEvent::CaseOpened { deal, case } => format!("deal {}: a case was opened: {:?}", id(deal), case.kind),
+        ProviderEvent::DealClosed { deal, paid, lost } => {
+            format!("deal {} closed: {} paid, {} lost", id(deal), print::money(*paid), print::money(*lost))
+        }
+        ProviderEvent::TransactionFails { deal, intent } => {
+            format!("[P-GAS-002] deal {}: the transaction {intent} keeps failing: see the log (--log info)", id(deal))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rialto_protocol::B256;
+
+    #[test]
+    fn events_read_well() {
+        let deal = B256::repeat_byte(0xab);
+        let paid = ProviderEvent::Redeemed { deal, paid: 1_500_000 };
+        assert_eq!(sentence(&paid), "deal abababab: 1.500000 tUSD arrived on chain");
+        assert_eq!(name(&paid), "redeemed");
+        assert_eq!(name(&ProviderEvent::DealClosed { deal, paid: 0, lost: 0 }), "deal_closed");
+    }
+}

@@ -1,0 +1,228 @@
+//! `rialto provide` as its owner meets it: a chain over HTTP, real provider processes, a requester of the test's own.
+#![allow(clippy::unwrap_used)]
+
+use std::{
+    io::{BufRead, BufReader},
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    process::{Child, ChildStdout, Command, Stdio},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use rialto_chain::{Chain, ChainConfig, DeployParams, MarketCall, PrivateKeySigner, Rpc, deploy};
+use rialto_devchain::{Devchain, Server, serve};
+use rialto_exec::Engine;
+use rialto_machine::input::TaskInput;
+use rialto_net::{NetConfig, Node};
+use rialto_protocol::{Address, U256, keccak256};
+use rialto_requester::{Job, Policy, Requester, RequesterConfig};
+use serde_json::Value;
+
+const DEPOSIT: u128 = 1_000_000_000;
+const RAYTRACE: &[u8] = include_bytes!("../../../examples/raytrace/raytrace.wasm");
+/// Light paths per pixel: a task takes about a second of this machine.
+const SAMPLES: &str = "40";
+
+/// A chain that provider processes reach over HTTP.
+struct World {
+    folder: tempfile::TempDir,
+    _server: Server,
+    chain: Chain,
+    market: Address,
+    rpc: String,
+    _devchain: Devchain,
+}
+
+fn key(name: &str) -> PrivateKeySigner {
+    PrivateKeySigner::from_bytes(&keccak256(name)).unwrap()
+}
+
+impl World {
+    async fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let accounts = ["admin", "requester", "provider"].map(|name| key(name).address());
+        let devchain = Devchain::open(rialto_devchain::Config {
+            accounts: accounts.iter().map(|account| (*account, U256::from(10u128.pow(20)))).collect(),
+            heartbeat_secs: Some(1),
+            ..Default::default()
+        })
+        .unwrap();
+        let server = serve(devchain.clone(), (std::net::Ipv4Addr::LOCALHOST, 0).into()).await.unwrap();
+        let rpc = format!("http://{}", server.addr());
+        let at = Rpc::Http(rpc.parse().unwrap());
+        let params = DeployParams { token: None, challenge_window: 60, answer_window: 60, grace: 60, case_bond: 1000 };
+        let deployed = deploy(&at, key("admin"), params).await.unwrap();
+        let chain = Chain::connect(ChainConfig::new(at, deployed.market)).await.unwrap();
+        let sender = chain.sender_in_memory(key("admin")).await.unwrap();
+        let amount = 3 * DEPOSIT;
+        sender.send("mint", MarketCall::Mint { to: accounts[0], amount }).await.unwrap();
+        sender.send("approve", MarketCall::Approve { amount }).await.unwrap();
+        let deposit = |account: &Address| MarketCall::Deposit { account: *account, amount: DEPOSIT };
+        sender.send("deposit", MarketCall::Batch(accounts.iter().map(deposit).collect())).await.unwrap();
+        sender.stop().await;
+        let key_file = folder.path().join("provider.key");
+        std::fs::write(&key_file, format!("{:x}\n", key("provider").to_bytes())).unwrap();
+        std::fs::set_permissions(&key_file, std::fs::Permissions::from_mode(0o600)).unwrap();
+        Self { folder, _server: server, chain, market: deployed.market, rpc, _devchain: devchain }
+    }
+
+    fn home(&self) -> PathBuf {
+        self.folder.path().join("home")
+    }
+
+    fn rialto(&self) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_rialto"));
+        command.args(["--output", "json"]).stdout(Stdio::piped()).stderr(Stdio::inherit());
+        command
+    }
+
+    fn provide(&self) -> Provider {
+        let mut command = self.rialto();
+        command.args(["provide", "--rpc", &self.rpc, "--market", &self.market.to_string(), "--cores", "1"]);
+        command
+            .args(["--bind", "127.0.0.1:0", "--memory", "1024", "--key"])
+            .arg(self.folder.path().join("provider.key"));
+        let mut child = command.arg("--home").arg(self.home()).spawn().unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap());
+        Provider { child, lines }
+    }
+
+    fn status(&self) -> Value {
+        let output = self.rialto().args(["provider", "status", "--home"]).arg(self.home()).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+
+    async fn requester(&self) -> (Requester, Node) {
+        let home = self.folder.path().join("requester");
+        let node = Node::bind(NetConfig::loopback([9; 32], home.join("blobs"))).await.unwrap();
+        let engine = Engine::new(rialto_exec::Config::new(home.join("programs"))).unwrap();
+        let config = RequesterConfig::new(&home, key("requester"));
+        let requester = Requester::start(config, self.chain.clone(), node.clone(), engine).await.unwrap();
+        (requester, node)
+    }
+}
+
+struct Provider {
+    child: Child,
+    lines: BufReader<ChildStdout>,
+}
+
+impl Provider {
+    /// Reads on until an event of this name.
+    fn hears(&mut self, name: &str) -> Value {
+        loop {
+            let mut line = String::new();
+            assert!(self.lines.read_line(&mut line).unwrap() > 0, "ended before it said {name}");
+            let value: Value = serde_json::from_str(&line).unwrap_or_else(|_| {
+                std::io::Read::read_to_string(&mut self.lines, &mut line).unwrap();
+                panic!("{line}");
+            });
+            if value["event"] == name {
+                return value;
+            }
+        }
+    }
+
+    fn signal(&self, signal: &str) {
+        assert!(Command::new("kill").args([signal, &self.child.id().to_string()]).status().unwrap().success());
+    }
+}
+
+impl Drop for Provider {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn job(tasks: u32) -> Job {
+    let input = |task: u32| -> Bytes {
+        let argv = ["raytrace", "64", "64", "64", "0", SAMPLES].map(|arg| arg.as_bytes().to_vec()).to_vec();
+        TaskInput { argv, stdin: task.to_le_bytes().to_vec(), ..TaskInput::default() }.encode().unwrap().into()
+    };
+    Job {
+        policy: Policy::Trust,
+        min_providers: 1,
+        max_providers: 1,
+        run_locally: false,
+        within: Duration::from_secs(600),
+        ..Job::new(Bytes::from_static(RAYTRACE), (0..tasks).map(input).collect())
+    }
+}
+
+fn write_settings(home: &Path) {
+    std::fs::create_dir_all(home).unwrap();
+    let text = "[price]\nfuel = 0.01\nfloor = 0.005\n[machine]\nfuel_per_second = 400000000\n[money]\ncoin = 10\n";
+    std::fs::write(home.join("provider.toml"), text).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sells_survives_a_kill_and_drains() {
+    let world = World::new().await;
+    write_settings(&world.home());
+    let mut provider = world.provide();
+    provider.hears("ask_published");
+    let (requester, node) = world.requester().await;
+    let handle = requester.submit(job(12)).await.unwrap();
+    provider.hears("order_accepted");
+
+    // In the middle of its work: no time to say anything.
+    provider.signal("-KILL");
+    drop(provider);
+    let stopped = world.status();
+    assert_eq!(stopped["running"], false);
+    assert_eq!(stopped["stored"]["ledger"]["total"]["deals"], 1);
+    let mut provider = world.provide();
+    let report = tokio::time::timeout(Duration::from_secs(240), handle.wait()).await.unwrap().unwrap();
+    assert!(report.tasks.iter().all(Option::is_some), "every task has its result");
+    provider.hears("deal_closed");
+
+    let running = world.status();
+    let status = &running["status"]["report"]["status"];
+    assert_eq!((&running["running"], &status["draining"]), (&Value::from(true), &Value::from(false)));
+    let total = &status["ledger"]["total"];
+    assert_eq!((&total["deals"], &total["tasks"]), (&Value::from(1), &Value::from(12)), "nothing twice: {total}");
+    let (earned, paid) = (total["earned"].as_u64().unwrap(), total["paid"].as_u64().unwrap());
+    assert!(earned > 0 && paid >= earned, "{total}");
+    assert!(total["gas_wei"].as_f64().unwrap() > 0.0);
+    assert!(running["status"]["report"]["footprint"]["open_files"].as_u64().unwrap() > 0);
+    // 70,000 gas at the chain's price, at 10 tokens a coin.
+    assert_ne!(status["worth"]["redeem"], 1_000, "the worth of a transaction follows the price of gas");
+
+    provider.signal("-TERM");
+    provider.hears("draining");
+    provider.hears("ended");
+    assert_eq!(provider.child.wait().unwrap().code(), Some(0));
+    let stopped = world.status();
+    assert_eq!(stopped["stored"]["ledger"]["total"]["paid"].as_u64().unwrap(), paid);
+    requester.stop().await;
+    node.close().await;
+}
+
+#[test]
+fn a_template_is_written_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = || {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_rialto"));
+        command.args(["provide", "--init", "--home"]).arg(folder.path()).output().unwrap()
+    };
+    assert!(run().status.success());
+    assert!(std::fs::read_to_string(folder.path().join("provider.toml")).unwrap().contains("[price]"));
+    let again = run();
+    assert!(!again.status.success() && String::from_utf8_lossy(&again.stderr).contains("[P-CFG-007]"));
+}
+
+#[test]
+fn a_key_that_others_can_read_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let key = folder.path().join("key");
+    std::fs::write(&key, "00").unwrap();
+    std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o644)).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_rialto"));
+    command.args(["provide", "--rpc", "http://127.0.0.1:1", "--market", &Address::ZERO.to_string(), "--key"]).arg(&key);
+    let output = command.arg("--home").arg(folder.path()).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("[P-KEY-002]") && said.contains("chmod 600"), "{said}");
+}
