@@ -41,6 +41,8 @@ pub enum Command {
     Provide(Box<crate::provide::Provide>),
     /// Ask this home's providers: earnings, deals, refusals; or stop one.
     Provider(crate::provide::ProviderCommand),
+    /// Measure how fast this machine is at it.
+    Bench(crate::bench::Bench),
 }
 
 /// `rialto demo`

@@ -3,6 +3,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod args;
+mod bench;
 mod check;
 mod demo;
 mod market;
@@ -70,6 +71,7 @@ async fn dispatch(cli: &Cli) -> Result<(u8, Option<LocalMarket>)> {
     match &cli.command {
         Command::Demo(args) => demo::demo(args, cli.output).await,
         Command::Run(args) => Ok((run::run(args, cli.output).await?, None)),
+        Command::Bench(args) => Ok((bench::bench(args, cli.output).await?, None)),
         Command::Check(args) => Ok((check::check(args, cli.output)?, None)),
         Command::Provide(args) => Ok((provide::provide(args, cli.output).await?, None)),
         Command::Provider(args) => Ok((provide::provider(args, cli.output).await?, None)),

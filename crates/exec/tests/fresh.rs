@@ -15,9 +15,11 @@ fn committed_programs_are_fresh() {
     }
     let exec = Path::new(env!("CARGO_MANIFEST_DIR"));
     let out = tempfile::tempdir().unwrap();
-    for (folder, program) in [("../../examples/raytrace", "raytrace.wasm"), ("examples/kernels", "kernels.wasm")] {
-        let (folder, fresh) = (exec.join(folder), out.path().join(program));
+    for program in ["raytrace", "kernels", "pricing", "words"] {
+        let folder = exec.join("../../examples").join(program);
+        let program = format!("{program}.wasm");
+        let fresh = out.path().join(&program);
         assert!(Command::new(folder.join("build.sh")).arg(&fresh).status().unwrap().success(), "{program}");
-        assert!(std::fs::read(folder.join(program)).unwrap() == std::fs::read(fresh).unwrap(), "{program} is stale");
+        assert!(std::fs::read(folder.join(&program)).unwrap() == std::fs::read(fresh).unwrap(), "{program} is stale");
     }
 }
