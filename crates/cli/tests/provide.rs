@@ -1,6 +1,9 @@
 //! `rialto provide` as its owner meets it: a chain over HTTP, real provider processes, a requester of the test's own.
 #![allow(clippy::unwrap_used)]
 
+#[path = "../../net/tests/spaces/mod.rs"]
+mod spaces;
+
 use std::{
     io::{BufRead, BufReader},
     os::unix::fs::PermissionsExt,
@@ -225,4 +228,100 @@ fn a_key_that_others_can_read_is_refused() {
     let output = command.arg("--home").arg(folder.path()).output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(said.contains("[P-KEY-002]") && said.contains("chmod 600"), "{said}");
+}
+
+/// Whatever comes to a port of this namespace goes to a socket in the file system, which all namespaces share.
+async fn into_socket(port: u16, socket: PathBuf) {
+    let listener = tokio::net::TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, port)).await.unwrap();
+    println!("\nproxy: ready");
+    while let Ok((mut near, _)) = listener.accept().await {
+        let mut far = tokio::net::UnixStream::connect(&socket).await.unwrap();
+        tokio::spawn(async move { tokio::io::copy_bidirectional(&mut near, &mut far).await });
+    }
+}
+
+/// The port under which the chain is found in every namespace.
+const CHAIN_PORT: u16 = 8545;
+
+/// `rialto provide` where nobody can reach it, a requester elsewhere, a relay in the middle; the chain is the only other thing
+/// that both reach.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sells_through_a_relay_from_where_nobody_can_reach_it() {
+    let Some(relay) = spaces::relay_binary() else {
+        return println!("skipped: no iroh-relay here (`cargo xtask relay` builds one, or set RIALTO_RELAY)");
+    };
+    let Some(lan) = spaces::Spaces::new(2) else {
+        return println!("skipped: network namespaces can't be made here (root and `ip` are needed)");
+    };
+    let world = World::new().await;
+    write_settings(&world.home());
+    let _relay = lan.relay(&relay, world.folder.path());
+    let socket = world.folder.path().join("rpc.sock");
+    let outside = tokio::net::UnixListener::bind(&socket).unwrap();
+    let chain = world.rpc.trim_start_matches("http://").to_owned();
+    tokio::spawn(async move {
+        while let Ok((mut near, _)) = outside.accept().await {
+            let mut far = tokio::net::TcpStream::connect(&chain).await.unwrap();
+            tokio::spawn(async move { tokio::io::copy_bidirectional(&mut near, &mut far).await });
+        }
+    });
+    let role = |space: &spaces::Namespace, role: &str| {
+        let mut command = space.command(std::env::current_exe().unwrap());
+        command.args(["role", "--exact", "--nocapture", "--test-threads=1"]).env("RIALTO_NS_ROLE", role);
+        command.env("RIALTO_NS_SOCKET", &socket).env("RIALTO_NS_MARKET", world.market.to_string());
+        spaces::Running(command.env("RIALTO_NS_HOME", world.folder.path()).stdout(Stdio::piped()).spawn().unwrap())
+    };
+    let mut proxy = role(&lan.left, "proxy");
+    spaces::said(&mut proxy, "proxy: ");
+    let mut command = lan.left.command(env!("CARGO_BIN_EXE_rialto"));
+    command.args(["--output", "json", "provide", "--market", &world.market.to_string(), "--cores", "1"]);
+    command.args([
+        "--rpc",
+        &format!("http://127.0.0.1:{CHAIN_PORT}"),
+        "--relay",
+        &spaces::relay_url(),
+        "--memory",
+        "1024",
+    ]);
+    command.arg("--key").arg(world.folder.path().join("provider.key")).arg("--home").arg(world.home());
+    let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+    let lines = BufReader::new(child.stdout.take().unwrap());
+    let mut provider = Provider { child, lines };
+    assert_eq!(provider.hears("started")["relay"].as_str().unwrap().trim_end_matches('/'), spaces::relay_url());
+    provider.hears("ask_published");
+    let mut requester = role(&lan.right, "requester");
+    assert_eq!(spaces::said(&mut requester, "unreachable directly: "), "yes");
+    assert_eq!(spaces::said(&mut requester, "job: "), "4 tasks");
+    provider.hears("deal_closed");
+}
+
+/// What the children run.
+#[test]
+fn role() {
+    let Ok(role) = std::env::var("RIALTO_NS_ROLE") else { return };
+    let var = |name: &str| std::env::var(name).unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    runtime.block_on(async {
+        let proxy = into_socket(CHAIN_PORT, var("RIALTO_NS_SOCKET").into());
+        if role == "proxy" {
+            return proxy.await;
+        }
+        tokio::spawn(proxy);
+        println!("\nunreachable directly: {}", if spaces::reaches_the_left() { "no" } else { "yes" });
+        let home = PathBuf::from(var("RIALTO_NS_HOME")).join("requester");
+        let net = NetConfig {
+            bind: (std::net::Ipv4Addr::UNSPECIFIED, 0).into(),
+            relay: Some(spaces::relay_url()),
+            ..NetConfig::loopback([9; 32], home.join("blobs"))
+        };
+        let node = Node::bind(net).await.unwrap();
+        let at = Rpc::Http(format!("http://127.0.0.1:{CHAIN_PORT}").parse().unwrap());
+        let chain = Chain::connect(ChainConfig::new(at, var("RIALTO_NS_MARKET").parse().unwrap())).await.unwrap();
+        let engine = Engine::new(rialto_exec::Config::new(home.join("programs"))).unwrap();
+        let requester =
+            Requester::start(RequesterConfig::new(&home, key("requester")), chain, node, engine).await.unwrap();
+        let report = requester.submit(job(4)).await.unwrap().wait().await.unwrap();
+        println!("\njob: {} tasks", report.tasks.iter().flatten().count());
+        requester.stop().await;
+    });
 }

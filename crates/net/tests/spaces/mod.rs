@@ -1,0 +1,136 @@
+//! Two network namespaces that can't reach each other, and one between them that forwards nothing: a relay's place. Shared by
+//! the tests of this crate and of the command.
+#![allow(dead_code, reason = "every test uses its part")]
+
+use std::{
+    io::{BufRead, BufReader},
+    net::{SocketAddr, TcpStream},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+/// Where the relay listens, on both of its sides.
+const RELAY_PORT: u16 = 3340;
+const LEFT_ADDR: &str = "10.77.1.2";
+const RELAY_ADDR: &str = "10.77.1.1";
+
+/// The relay's URL, from either side.
+pub fn relay_url() -> String {
+    format!("http://{RELAY_ADDR}:{RELAY_PORT}")
+}
+
+/// Whether the left side answers at all: a host that could be reached would refuse at once.
+pub fn reaches_the_left() -> bool {
+    let direct = SocketAddr::new(LEFT_ADDR.parse().unwrap(), 9);
+    matches!(TcpStream::connect_timeout(&direct, Duration::from_secs(2)), Err(e) if e.kind() == std::io::ErrorKind::ConnectionRefused)
+}
+
+/// Left, right, and the middle.
+pub struct Spaces {
+    pub left: Namespace,
+    pub right: Namespace,
+    middle: Namespace,
+}
+
+impl Spaces {
+    /// `number` keeps two tests of one process apart. `None`: not possible here.
+    pub fn new(number: u8) -> Option<Self> {
+        let new = |name: &str| Namespace::new(&format!("{name}{number}"));
+        let (middle, left, right) = (new("middle")?, new("left")?, new("right")?);
+        let wired = middle.cable(&left, 2 * number, (RELAY_ADDR, LEFT_ADDR))
+            && middle.cable(&right, 2 * number + 1, ("10.77.2.1", "10.77.2.2"))
+            && left.route_through(RELAY_ADDR)
+            && right.route_through("10.77.2.1");
+        wired.then_some(Self { left, right, middle })
+    }
+
+    /// Runs a relay in the middle.
+    pub fn relay(&self, binary: &Path, folder: &Path) -> Running {
+        let config = folder.join("relay.toml");
+        std::fs::write(&config, format!("http_bind_addr = \"0.0.0.0:{RELAY_PORT}\"\nenable_metrics = false\n"))
+            .unwrap();
+        let mut serve = self.middle.command(binary);
+        serve.arg("--config-path").arg(&config).stderr(Stdio::null()).stdout(Stdio::null());
+        Running(serve.spawn().unwrap())
+    }
+}
+
+/// A namespace that goes with its processes.
+pub struct Namespace(String);
+
+impl Namespace {
+    fn new(name: &str) -> Option<Self> {
+        let name = format!("rialto-{name}-{}", std::process::id());
+        ip(&["netns", "add", &name]).then_some(())?;
+        let made = Self(name);
+        ip(&["-n", &made.0, "link", "set", "lo", "up"]).then_some(made)
+    }
+
+    /// A cable to another one. `ends`: addresses here and there.
+    fn cable(&self, other: &Self, number: u8, ends: (&str, &str)) -> bool {
+        let (near, far) =
+            (format!("rl{}n{number}", std::process::id() % 9999), format!("rl{}f{number}", std::process::id() % 9999));
+        ip(&["link", "add", &near, "netns", &self.0, "type", "veth", "peer", "name", &far, "netns", &other.0])
+            && [(&self.0, &near, ends.0), (&other.0, &far, ends.1)].iter().all(|(space, link, addr)| {
+                ip(&["-n", space, "addr", "add", &format!("{addr}/24"), "dev", link])
+                    && ip(&["-n", space, "link", "set", link, "up"])
+            })
+    }
+
+    fn route_through(&self, gateway: &str) -> bool {
+        ip(&["-n", &self.0, "route", "add", "default", "via", gateway])
+    }
+
+    pub fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
+        let mut command = Command::new("ip");
+        command.args(["netns", "exec", &self.0]).arg(program);
+        command
+    }
+}
+
+impl Drop for Namespace {
+    fn drop(&mut self) {
+        ip(&["netns", "del", &self.0]);
+    }
+}
+
+/// A child that ends with the test.
+pub struct Running(pub Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn ip(args: &[&str]) -> bool {
+    Command::new("ip").args(args).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
+}
+
+pub fn relay_binary() -> Option<PathBuf> {
+    let built = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../target/relay/bin/iroh-relay");
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let on_path = std::env::split_paths(&path).map(|folder| folder.join("iroh-relay"));
+    std::env::var_os("RIALTO_RELAY")
+        .map(PathBuf::from)
+        .into_iter()
+        .chain([built])
+        .chain(on_path)
+        .find(|file| file.exists())
+}
+
+/// Reads a child's lines until one begins so.
+pub fn said(child: &mut Running, begins: &str) -> String {
+    let out = child.0.stdout.as_mut().unwrap();
+    let mut line = String::new();
+    let mut reader = BufReader::with_capacity(1, out);
+    loop {
+        line.clear();
+        assert!(reader.read_line(&mut line).unwrap() > 0, "the process ended before it said {begins}");
+        if let Some(rest) = line.trim().strip_prefix(begins) {
+            return rest.to_owned();
+        }
+    }
+}
