@@ -150,23 +150,29 @@ impl Emitted {
     /// `fuel -= cost; if fuel < 0 { trap }`, all in the global.
     pub fn charge(&mut self, cost: u64) {
         self.put(&[Instruction::GlobalGet(FUEL), Instruction::I64Const(cost as i64), Instruction::I64Sub]);
+        self.set_fuel();
+    }
+
+    /// `total = fuel + prepaid; prepaid = max(min(total, PREPAID_FUEL), 0); fuel = total - prepaid; if fuel < 0 { trap }`.
+    ///
+    /// The check comes last: compilers take what follows an `if` for likely, though it is inside an unlikely one.
+    fn refill(&mut self, prepaid: u32, total: u32) {
+        let (least, most) = (Instruction::I64Const(0), Instruction::I64Const(PREPAID_FUEL));
+        let (get_prepaid, get_total) = (Instruction::LocalGet(prepaid), Instruction::LocalGet(total));
+        self.put(&[Instruction::GlobalGet(FUEL), get_prepaid.clone(), Instruction::I64Add]);
+        self.put(&[Instruction::LocalTee(total), most.clone(), get_total.clone(), most]);
+        self.put(&[Instruction::I64LtS, Instruction::Select, Instruction::LocalTee(prepaid), least.clone()]);
+        self.put(&[get_prepaid.clone(), least, Instruction::I64GtS, Instruction::Select]);
+        self.put(&[Instruction::LocalSet(prepaid), get_total, get_prepaid, Instruction::I64Sub]);
+        self.set_fuel();
+    }
+
+    /// `fuel = …; if fuel < 0 { trap }`. Engines may know this sequence (`rialto-exec` does).
+    fn set_fuel(&mut self) {
         self.put(&[Instruction::GlobalSet(FUEL)]);
         self.put(&[Instruction::GlobalGet(FUEL), Instruction::I64Const(0), Instruction::I64LtS]);
         self.unlikely_if();
         self.put(&[Instruction::Unreachable, Instruction::End]);
-    }
-
-    /// `total = fuel + prepaid; if total < 0 { fuel = total; trap }; prepaid = min(total, PREPAID_FUEL); fuel = total - prepaid`.
-    fn refill(&mut self, prepaid: u32, total: u32) {
-        let most = Instruction::I64Const(PREPAID_FUEL);
-        let (get_prepaid, get_total) = (Instruction::LocalGet(prepaid), Instruction::LocalGet(total));
-        self.put(&[Instruction::GlobalGet(FUEL), get_prepaid.clone(), Instruction::I64Add]);
-        self.put(&[Instruction::LocalTee(total), Instruction::I64Const(0), Instruction::I64LtS]);
-        self.unlikely_if();
-        self.put(&[get_total.clone(), Instruction::GlobalSet(FUEL), Instruction::Unreachable, Instruction::End]);
-        self.put(&[get_total.clone(), get_total.clone(), most.clone()]);
-        self.put(&[get_total, most, Instruction::I64LtS, Instruction::Select, Instruction::LocalTee(prepaid)]);
-        self.put(&[Instruction::I64Sub, Instruction::GlobalSet(FUEL)]);
     }
 
     fn unlikely_if(&mut self) {

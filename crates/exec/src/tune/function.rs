@@ -130,8 +130,7 @@ impl<'a> Writer<'a> {
             let at = operators.original_position();
             let operator = operators.read()?;
             let raw = &bytes[at - start..operators.original_position() - start];
-            let before_trap = !operators.eof() && matches!(operators.clone().read()?, Operator::Unreachable);
-            self.operator(&operator, raw, at, before_trap)?;
+            self.operator(&operator, raw, at)?;
             if self.around.marked.contains(&((at - start) as u32)) {
                 self.unlikely.push((self.out.len() - raw.len()) as u32);
             }
@@ -139,7 +138,7 @@ impl<'a> Writer<'a> {
         Ok(operators.finish()?)
     }
 
-    fn operator(&mut self, operator: &Operator<'_>, raw: &[u8], at: usize, before_trap: bool) -> Result<()> {
+    fn operator(&mut self, operator: &Operator<'_>, raw: &[u8], at: usize) -> Result<()> {
         let dead = self.validator.get_control_frame(0).is_none_or(|frame| frame.unreachable);
         let (pops, _) = operator.operator_arity(self.validator).unwrap_or_default();
         // what an arm or a frame leaves goes above what was below it
@@ -151,7 +150,7 @@ impl<'a> Writer<'a> {
         self.validator.op(at, operator)?;
         self.out.extend_from_slice(raw);
         self.wrote_fuel = matches!(operator, Operator::GlobalSet { global_index: FUEL });
-        if self.wrote_fuel && !before_trap {
+        if self.wrote_fuel {
             self.look_at_mark();
         }
         if !dead || matches!(operator, Operator::Else | Operator::End) {
