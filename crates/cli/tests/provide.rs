@@ -204,6 +204,27 @@ async fn sells_survives_a_kill_and_drains() {
     node.close().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_second_signal_ends_it_at_once_and_loses_nothing() {
+    let world = World::new().await;
+    write_settings(&world.home());
+    let mut provider = world.provide();
+    provider.hears("ask_published");
+    let (requester, node) = world.requester().await;
+    let _job = requester.submit(job(12)).await.unwrap();
+    let order = provider.hears("order_accepted")["order"].clone();
+    provider.signal("-TERM");
+    provider.hears("draining");
+    provider.signal("-TERM");
+    provider.hears("left");
+    assert_eq!(provider.child.wait().unwrap().code(), Some(130));
+    drop(provider);
+    let mut provider = world.provide();
+    while provider.hears("tasks_done")["order"] != order {}
+    requester.stop().await;
+    node.close().await;
+}
+
 #[test]
 fn a_template_is_written_once() {
     let folder = tempfile::tempdir().unwrap();
