@@ -1,6 +1,9 @@
-//! `rialto bench`: how fast this machine is at it. docs/benchmarks.md has the numbers that we know.
+//! `rialto bench`: how fast this machine is at it. Numbers count for an optimised build:
+//! `cargo run --release -- bench …`; docs/benchmarks.md has those we know.
 
 mod exec;
+mod tasks;
+mod usage;
 
 use anyhow::Result;
 use clap::{Args, Subcommand};
@@ -12,7 +15,9 @@ use crate::args::Output;
 #[command(after_help = "\
 Examples:
   rialto bench exec
-  rialto bench exec --only sieve,sort --rounds 9 --output json")]
+  rialto bench exec --only sieve,sort --rounds 9 --output json
+  rialto bench tasks
+  rialto bench tasks --tasks 200000 --policy replicas=2 --output json")]
 pub struct Bench {
     /// What to measure.
     #[command(subcommand)]
@@ -23,15 +28,21 @@ pub struct Bench {
 enum What {
     /// Canonical programs against plain modules in wasmtime and against the same C compiled natively.
     Exec(exec::Exec),
+    /// Tiny tasks per second, from order to voucher, on a market on this machine.
+    Tasks(tasks::Tasks),
 }
 
 /// Runs one benchmark.
 pub async fn bench(args: &Bench, format: Output) -> Result<u8> {
+    if cfg!(debug_assertions) {
+        eprintln!("rialto: this is a development build: numbers count for cargo run --release -- bench …");
+    }
     match &args.what {
         What::Exec(args) => {
             let args = args.clone();
             tokio::task::spawn_blocking(move || exec::run(&args, format)).await??;
         }
+        What::Tasks(args) => tasks::run(args, format).await?,
     }
     Ok(0)
 }
