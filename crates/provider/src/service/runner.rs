@@ -28,6 +28,8 @@ const MAX_REMEMBERED: usize = 256;
 const MAX_COMPILES: usize = 2;
 /// Rejected tasks run again at once.
 const MAX_RERUNS: usize = 1;
+/// Checked inputs that wait in memory for their turn to run, bytes; beyond it they are read and checked again.
+const MAX_READY_BYTES: usize = 64 << 20;
 /// Progress is told no more often.
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(200);
 
@@ -44,8 +46,44 @@ pub(crate) struct Runner {
     pins: Mutex<HashMap<B256, HashMap<BlobRef, Blob>>>,
     programs: Mutex<HashMap<BlobRef, Arc<Program>>>,
     shared_roots: Mutex<HashMap<BlobRef, B256>>,
+    ready: Mutex<Ready>,
     compiles: Semaphore,
     reruns: Semaphore,
+}
+
+/// Inputs that were checked against their order, by order. Checking costs more than a tiny task itself: 27 hashes each.
+#[derive(Default)]
+struct Ready {
+    inputs: HashMap<B256, Vec<bytes::Bytes>>,
+    bytes: usize,
+}
+
+impl Ready {
+    /// What a list takes, its bookkeeping included.
+    fn size(inputs: &[bytes::Bytes]) -> usize {
+        inputs.iter().map(|input| input.len() + size_of::<bytes::Bytes>()).sum()
+    }
+
+    /// Keeps inputs if there is room. What never runs makes way for whoever comes later.
+    fn put(&mut self, order: B256, inputs: Vec<bytes::Bytes>) {
+        let size = Self::size(&inputs);
+        if size > MAX_READY_BYTES {
+            return;
+        }
+        self.take(order);
+        while self.bytes + size > MAX_READY_BYTES {
+            let Some(any) = self.inputs.keys().next().copied() else { break };
+            self.take(any);
+        }
+        self.bytes += size;
+        self.inputs.insert(order, inputs);
+    }
+
+    fn take(&mut self, order: B256) -> Option<Vec<bytes::Bytes>> {
+        let inputs = self.inputs.remove(&order)?;
+        self.bytes -= Self::size(&inputs);
+        Some(inputs)
+    }
 }
 
 /// An order, ready to run.
@@ -72,6 +110,7 @@ impl Runner {
             pins: Mutex::default(),
             programs: Mutex::default(),
             shared_roots: Mutex::default(),
+            ready: Mutex::default(),
             compiles: Semaphore::new(MAX_COMPILES),
             reruns: Semaphore::new(MAX_RERUNS),
         }
@@ -79,7 +118,9 @@ impl Runner {
 
     /// Brings everything here and checks it.
     pub async fn fetch(&self, work: &Work) -> Result<(), Refusal> {
-        self.load(work).await.map(drop)
+        let loaded = self.load(work).await?;
+        lock(&self.ready).put(work.hash, loaded.inputs);
+        Ok(())
     }
 
     /// Runs all tasks. `progress` hears how many are done, not too often.
@@ -183,6 +224,10 @@ impl Runner {
             return Err(Refusal::Program(why));
         }
         let (shared, shared_root) = self.shared(work).await?;
+        let ready = lock(&self.ready).take(work.hash);
+        if let Some(inputs) = ready {
+            return Ok(Loaded { program, shared, inputs });
+        }
         let bytes = self.inputs(work).await?;
         let (tasks, expected) = (order.tasks, order.inputs);
         let inputs = compute(move || checked_inputs(&bytes, tasks, shared_root, expected)).await?;
@@ -301,4 +346,26 @@ fn root_of(path: &Path) -> std::io::Result<B256> {
 /// Runs work that takes a core off the async threads.
 async fn compute<T: Send + 'static>(work: impl FnOnce() -> Result<T, Refusal> + Send + 'static) -> Result<T, Refusal> {
     tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(Refusal::Attempt(error.to_string())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn inputs_wait_within_their_bound() {
+        let mut ready = Ready::default();
+        let inputs = |bytes: usize| vec![bytes::Bytes::from(vec![0; bytes])];
+        let order = B256::repeat_byte;
+        ready.put(order(1), inputs(10));
+        ready.put(order(1), inputs(20));
+        assert_eq!(ready.take(order(1)), Some(inputs(20)));
+        assert_eq!((ready.take(order(1)), ready.bytes), (None, 0));
+        ready.put(order(2), inputs(MAX_READY_BYTES));
+        assert_eq!(ready.take(order(2)), None, "too large to keep");
+        for n in 0..8 {
+            ready.put(order(n), inputs(MAX_READY_BYTES / 4));
+            assert!(ready.bytes <= MAX_READY_BYTES && ready.inputs.contains_key(&order(n)));
+        }
+    }
 }
