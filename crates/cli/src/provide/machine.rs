@@ -84,7 +84,7 @@ struct Known {
 
 /// Fuel per second of one core while all of them work: from `cache`, or measured within a few seconds.
 pub fn speed(engine: &Engine, cores: u32, cache: &Path) -> Result<u64> {
-    let machine = fingerprint(cores);
+    let machine = fingerprint(cores)?;
     let known = std::fs::read(cache).ok().and_then(|text| serde_json::from_slice::<Known>(&text).ok());
     if let Some(known) = known.filter(|known| known.machine == machine) {
         return Ok(known.fuel_per_second);
@@ -95,11 +95,14 @@ pub fn speed(engine: &Engine, cores: u32, cache: &Path) -> Result<u64> {
     Ok(fuel_per_second)
 }
 
-/// Processor, cores and version: when one changes, it is measured again.
-fn fingerprint(cores: u32) -> String {
+/// Processor, cores, version, and the kernel's root, which changes with the rules of metering: when one does, it is measured
+/// again.
+fn fingerprint(cores: u32) -> Result<String> {
+    let root = Engine::root(RAYTRACE)?;
     let cpu = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = cpu.lines().find(|line| line.starts_with("model name")).and_then(|line| line.split_once(": "));
-    format!("{}, {cores} cores, rialto {}", model.map_or("?", |(_, name)| name), env!("CARGO_PKG_VERSION"))
+    let model = model.map_or("?", |(_, name)| name);
+    Ok(format!("{model}, {cores} cores, rialto {}, kernel {root}", env!("CARGO_PKG_VERSION")))
 }
 
 /// The path tracer, canonical as on the market, on every core at once.
