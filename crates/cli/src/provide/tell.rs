@@ -23,9 +23,13 @@ pub struct Teller {
 
 /// Prints a line in either form; a closed pipe is nobody's fault.
 pub fn line(format: Output, text: &str, value: Value) {
+    print_either(format, text, || value.to_string());
+}
+
+fn print_either(format: Output, text: &str, json: impl FnOnce() -> String) {
     let out = match format {
         Output::Human => text.to_owned(),
-        Output::Json => value.to_string(),
+        Output::Json => json(),
     };
     let _ = writeln!(std::io::stdout(), "{out}");
 }
@@ -42,10 +46,14 @@ impl Teller {
     }
 
     pub fn say(&mut self, text: &str, value: Value) {
+        self.print(text, || value.to_string());
+    }
+
+    fn print(&mut self, text: &str, json: impl FnOnce() -> String) {
         if std::mem::take(&mut self.drawn) {
             let _ = write!(std::io::stdout(), "\r\x1b[K");
         }
-        line(self.format, text, value);
+        print_either(self.format, text, json);
     }
 
     pub fn warn(&mut self, code: &str, text: &str) {
@@ -96,17 +104,8 @@ impl Teller {
             | ProviderEvent::Refused { .. } => self.paint.bad(&text),
             _ => text,
         };
-        let mut value = json!({ "event": name(event) });
-        // By way of text: a `Value` can't be made of numbers beyond 64 bits, but holds them, rounded, when it reads them.
-        let parts = serde_json::to_string(event).ok().and_then(|text| serde_json::from_str(&text).ok());
-        if let (Some(Value::Object(parts)), Some(object)) = (parts, value.as_object_mut()) {
-            for inner in parts.into_values() {
-                if let Value::Object(fields) = inner {
-                    object.extend(fields);
-                }
-            }
-        }
-        self.say(&text, value);
+        // Not through `Value`: money may need more than 64 bits.
+        self.print(&text, || serde_json::to_string(event).expect("plain data"));
     }
 
     pub fn missed(&mut self, count: u64) {
@@ -143,20 +142,6 @@ impl Teller {
         );
         self.say(&text, json!({ "event": "ended", "earned": ledger.total.earned.to_string(), "paid": ledger.total.paid.to_string(), "gas_wei": ledger.total.gas_wei.to_string() }));
     }
-}
-
-/// The variant's name in the style of the other keys.
-fn name(event: &ProviderEvent) -> String {
-    let whole = format!("{event:?}");
-    let name = whole.split([' ', '{', '(']).next().unwrap_or_default();
-    let mut out = String::new();
-    for c in name.chars() {
-        if c.is_ascii_uppercase() && !out.is_empty() {
-            out.push('_');
-        }
-        out.push(c.to_ascii_lowercase());
-    }
-    out
 }
 
 fn sentence(event: &ProviderEvent) -> String {
@@ -228,7 +213,8 @@ mod tests {
         let deal = B256::repeat_byte(0xab);
         let paid = ProviderEvent::Redeemed { deal, paid: 1_500_000 };
         assert_eq!(sentence(&paid), "deal abababab: 1.500000 tUSD arrived on chain");
-        assert_eq!(name(&paid), "redeemed");
-        assert_eq!(name(&ProviderEvent::DealClosed { deal, paid: 0, lost: 0 }), "deal_closed");
+        let whole = serde_json::to_string(&ProviderEvent::DealClosed { deal, paid: u128::MAX, lost: 0 }).unwrap();
+        assert!(whole.starts_with(r#"{"event":"deal_closed","deal":"0xab"#), "{whole}");
+        assert!(whole.ends_with(&format!(r#""paid":{},"lost":0}}"#, u128::MAX)), "{whole}");
     }
 }

@@ -274,8 +274,9 @@ pub enum Call {
     },
 }
 
-/// Something the owner of a provider may want to know.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// Something the owner of a provider may want to know. As JSON: one object, its kind under `event`, amounts in full.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
 pub enum ProviderEvent {
     /// A new ask was signed and gossiped.
     AskPublished {
