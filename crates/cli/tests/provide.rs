@@ -1,6 +1,8 @@
 //! `rialto provide` as its owner meets it: a chain over HTTP, real provider processes, a requester of the test's own.
 #![allow(clippy::unwrap_used)]
 
+#[path = "../../devchain/tests/anvil/mod.rs"]
+mod anvil;
 #[path = "../../net/tests/spaces/mod.rs"]
 mod spaces;
 
@@ -23,6 +25,8 @@ use rialto_requester::{Job, Policy, Requester, RequesterConfig};
 use serde_json::Value;
 
 const DEPOSIT: u128 = 1_000_000_000;
+/// Gas money of each account, wei.
+const GAS_MONEY: U256 = U256::from_limbs([10_000_000_000_000_000_000, 0, 0, 0]);
 const RAYTRACE: &[u8] = include_bytes!("../../../examples/raytrace/raytrace.wasm");
 /// Light paths per pixel: a task takes about a second of this machine.
 const SAMPLES: &str = "40";
@@ -30,29 +34,52 @@ const SAMPLES: &str = "40";
 /// A chain that provider processes reach over HTTP.
 struct World {
     folder: tempfile::TempDir,
-    _server: Server,
     chain: Chain,
     market: Address,
     rpc: String,
-    _devchain: Devchain,
+    _node: ChainNode,
+}
+
+/// What makes the blocks, ended when dropped.
+#[allow(dead_code, reason = "held, not read")]
+enum ChainNode {
+    Embedded(Devchain, Server),
+    Anvil(anvil::Process),
 }
 
 fn key(name: &str) -> PrivateKeySigner {
     PrivateKeySigner::from_bytes(&keccak256(name)).unwrap()
 }
 
+fn accounts() -> [Address; 3] {
+    ["admin", "requester", "provider"].map(|name| key(name).address())
+}
+
 impl World {
     async fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let accounts = ["admin", "requester", "provider"].map(|name| key(name).address());
         let devchain = Devchain::open(rialto_devchain::Config {
-            accounts: accounts.iter().map(|account| (*account, U256::from(10u128.pow(20)))).collect(),
+            accounts: accounts().map(|account| (account, GAS_MONEY)).to_vec(),
             heartbeat_secs: Some(1),
             ..Default::default()
         })
         .unwrap();
         let server = serve(devchain.clone(), (std::net::Ipv4Addr::LOCALHOST, 0).into()).await.unwrap();
-        let rpc = format!("http://{}", server.addr());
+        Self::on(server.addr(), ChainNode::Embedded(devchain, server)).await
+    }
+
+    async fn on_anvil(binary: &Path) -> Self {
+        let anvil = anvil::Process::start(binary, &["--accounts", "1", "--block-time", "1"]);
+        let addr = anvil.addr;
+        for account in accounts() {
+            anvil.fund(account, GAS_MONEY);
+        }
+        Self::on(addr, ChainNode::Anvil(anvil)).await
+    }
+
+    async fn on(addr: std::net::SocketAddr, node: ChainNode) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let accounts = accounts();
+        let rpc = format!("http://{addr}");
         let at = Rpc::Http(rpc.parse().unwrap());
         let params = DeployParams { token: None, challenge_window: 60, answer_window: 60, grace: 60, case_bond: 1000 };
         let deployed = deploy(&at, key("admin"), params).await.unwrap();
@@ -67,7 +94,7 @@ impl World {
         let key_file = folder.path().join("provider.key");
         std::fs::write(&key_file, format!("{:x}\n", key("provider").to_bytes())).unwrap();
         std::fs::set_permissions(&key_file, std::fs::Permissions::from_mode(0o600)).unwrap();
-        Self { folder, _server: server, chain, market: deployed.market, rpc, _devchain: devchain }
+        Self { folder, chain, market: deployed.market, rpc, _node: node }
     }
 
     fn home(&self) -> PathBuf {
@@ -163,7 +190,17 @@ fn write_settings(home: &Path) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sells_survives_a_kill_and_drains() {
-    let world = World::new().await;
+    survives_a_kill_and_drains(World::new().await).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sells_survives_a_kill_and_drains_on_anvil() {
+    if let Some(binary) = anvil::find() {
+        survives_a_kill_and_drains(World::on_anvil(&binary).await).await;
+    }
+}
+
+async fn survives_a_kill_and_drains(world: World) {
     write_settings(&world.home());
     let mut provider = world.provide();
     provider.hears("ask_published");

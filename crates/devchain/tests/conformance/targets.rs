@@ -1,17 +1,16 @@
 //! What the suite runs against: the devchain in process, the devchain over HTTP, and anvil.
 
 use std::{
-    io::{BufRead, BufReader, Read, Write},
+    io::{Read, Write},
     net::{SocketAddr, TcpStream},
-    path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    path::Path,
     time::Duration,
 };
 
 use rialto_devchain::{Devchain, Server};
 use serde_json::{Value, json};
 
-use crate::support;
+use crate::{anvil, support};
 
 /// How often, and with which pauses, anvil is asked whether it has mined a transaction.
 const MAX_POLLS: u32 = 500;
@@ -68,56 +67,36 @@ impl Target for OverHttp {
     }
 }
 
-/// A fresh anvil on a free port, stopped when dropped.
+/// A fresh anvil.
 pub struct Anvil {
-    process: Child,
-    addr: SocketAddr,
+    process: anvil::Process,
 }
 
 impl Anvil {
-    /// Where anvil is, if it is anywhere: `RIALTO_ANVIL`, the contracts' npm packages, or PATH.
-    pub fn find() -> Option<PathBuf> {
-        let named = std::env::var_os("RIALTO_ANVIL").map(PathBuf::from);
-        let npm = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../contracts/node_modules/.bin/anvil");
-        let path = std::env::var_os("PATH").unwrap_or_default();
-        let in_path = std::env::split_paths(&path).map(|folder| folder.join("anvil"));
-        named.into_iter().chain([npm]).chain(in_path).find(|file| file.is_file())
-    }
-
     pub fn start(binary: &Path) -> Self {
-        let mut process = Command::new(binary)
-            .args(["--port", "0", "--accounts", "1", "--hardfork", "prague"])
-            .args(["--chain-id", &support::CHAIN_ID.to_string(), "--timestamp", &support::START.to_string()])
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
-        let addr =
-            lines.by_ref().find_map(|line| line.ok()?.strip_prefix("Listening on ")?.trim().parse().ok()).unwrap();
-        // Keep reading, or anvil blocks once the pipe is full.
-        std::thread::spawn(move || lines.for_each(drop));
-        let anvil = Self { process, addr };
+        let (id, start) = (support::CHAIN_ID.to_string(), support::START.to_string());
+        let args = ["--accounts", "1", "--chain-id", &id, "--timestamp", &start];
+        let process = anvil::Process::start(binary, &args);
         for (address, balance) in support::config().accounts {
-            anvil.request("anvil_setBalance", json!([address, balance])).unwrap();
+            process.fund(address, balance);
         }
-        anvil
+        Self { process }
     }
 
     /// Anvil learns the fees of a block a while after it has mined it, and leaves out what it does not know yet.
     fn fee_history(&self, params: Value) -> Result<Value, Fault> {
         let number = |value: &Value| u64::from_str_radix(value.as_str()?.strip_prefix("0x")?, 16).ok();
-        let newest = number(&params[1]).or_else(|| number(&request(self.addr, "eth_blockNumber", json!([])).ok()?));
+        let newest =
+            number(&params[1]).or_else(|| number(&request(self.process.addr, "eth_blockNumber", json!([])).ok()?));
         let wanted = number(&params[0]).zip(newest).map(|(count, newest)| count.min(newest + 1));
         for _ in 0..MAX_POLLS {
-            let answer = request(self.addr, "eth_feeHistory", params.clone())?;
+            let answer = request(self.process.addr, "eth_feeHistory", params.clone())?;
             if answer["gasUsedRatio"].as_array().map(|known| known.len() as u64) == wanted {
                 return Ok(answer);
             }
             std::thread::sleep(POLL_PAUSE);
         }
-        request(self.addr, "eth_feeHistory", params)
+        request(self.process.addr, "eth_feeHistory", params)
     }
 }
 
@@ -130,7 +109,7 @@ impl Target for Anvil {
         if method == "eth_feeHistory" {
             return self.fee_history(params);
         }
-        request(self.addr, method, params)
+        request(self.process.addr, method, params)
     }
 
     fn settle(&self, hash: &Value) {
@@ -143,13 +122,6 @@ impl Target for Anvil {
             }
             std::thread::sleep(POLL_PAUSE);
         }
-    }
-}
-
-impl Drop for Anvil {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
     }
 }
 
