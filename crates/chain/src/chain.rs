@@ -167,6 +167,11 @@ impl Chain {
         Ok(Head { number: header.number(), hash: header.hash, time: header.timestamp() })
     }
 
+    /// Hash of a block by number; `None` if there is none.
+    pub async fn block_hash(&self, number: u64) -> Result<Option<B256>, ChainError> {
+        Ok(self.link.endpoint.header(number).await?.map(|header| header.hash))
+    }
+
     /// Balance of a market account, base units.
     pub async fn account(&self, owner: Address) -> Result<u128, ChainError> {
         Ok(self.read(IMarket::accountCall { owner }).await?.balance)

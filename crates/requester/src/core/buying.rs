@@ -10,7 +10,7 @@ use rialto_protocol::{
 };
 
 use super::{
-    Call, Core, Effect, JobError, JobEvent, JobId, JobSpec, Plan, Record, Terms, Transacted, TxNote, Why,
+    Call, Core, Effect, Fact, JobError, JobEvent, JobId, JobSpec, Plan, Record, Terms, Transacted, TxNote, Why,
     journal::{Job, Phase, Standing},
     matching::{self, Need, NoMatch},
     verify::worst_fee,
@@ -199,7 +199,8 @@ impl Core {
             (Some((id, attempt)), Transacted::Reverted { code, reason }) => {
                 self.open_failed(id, attempt, format!("{reason} ({code})"));
             }
-            (None, outcome) => self.closing_transacted(&intent, outcome),
+            (None, Transacted::Reverted { code, reason }) => self.action_failed(&intent, &code, &reason),
+            (None, Transacted::Mined { .. } | Transacted::Unsent { .. }) => {}
             (Some(_), Transacted::Unsent { .. }) => {}
         }
     }
@@ -237,6 +238,8 @@ impl Core {
                 gas,
             };
             self.tell(id, event);
+            let early = self.early.take(id_of_deal).into_iter().map(|what| Fact { deal: id_of_deal, what });
+            self.learn(early.collect(), None);
             if !self.state.jobs[&id].runs() {
                 // Cancelled while the transaction was under way.
                 self.vouch(id_of_deal, true);

@@ -3,12 +3,13 @@
 use rialto_protocol::{
     Address, B256, Bytes,
     receipt::Halted,
-    types::{Deal, Order, Release, Voucher},
+    types::{Ack, Deal, Order, Receipt, Release, Voucher},
     wire::{Payload, PeerAddr, Signed, ToRequester},
 };
 
 use super::{
     book::Offer,
+    facts::{CaseId, Cursor, Fact},
     job::{JobEvent, JobId, JobSpec, Summary, TxNote},
     journal::{Record, Terms},
 };
@@ -41,8 +42,9 @@ pub enum Event {
     RanLocally { job: JobId, batch: u32, result: Result<Vec<(u32, Halted)>, String> },
     /// Answer to [`Effect::Transact`].
     Transacted { intent: String, outcome: Transacted },
-    /// A deal of ours is over on chain, finally.
-    DealClosed { deal: B256, paid: u128, tx: TxNote },
+    /// The chain moved: events of our deals that are final now (and of deals that this account opened and the core may
+    /// not know yet), in order; and a final block up to which everything was told, where its hash is known.
+    Chain { facts: Vec<Fact>, cursor: Option<Cursor> },
 }
 
 /// What became of an order's outputs.
@@ -125,4 +127,10 @@ pub enum Call {
     Close { deal: Deal, release: Signed<Release> },
     /// End a deal after its time.
     Expire { deal: Deal },
+    /// Call a promised order late.
+    Late { deal: Deal, order: Order, ack: Signed<Ack> },
+    /// Demand to see a task of a receipt that was claimed on chain.
+    Demand { deal: Deal, order: Order, receipt: Receipt, task: u32 },
+    /// End a case whose time is up.
+    Settle { deal: Deal, case: CaseId },
 }

@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     book::Offer,
+    facts::{CaseId, Cursor, Fact, OnChain, What},
     job::{JobId, JobSpec, Outcome, TxNote, WrongTask},
     matching::{UNKNOWN_FUEL_PART, Why},
 };
@@ -73,8 +74,12 @@ pub enum Record {
     Vouched { at: u64, voucher: Voucher },
     /// The provider consents to close.
     Released { release: Signed<Release> },
-    /// A deal is over on chain.
-    Closed { deal: B256, paid: u128, tx: TxNote },
+    /// A transaction about a deal is to be sent.
+    Acting { deal: B256, action: Action },
+    /// It was refused, or mined and reverted: the next try has another name.
+    ActionFailed { deal: B256, action: Action },
+    /// What the chain said, finally; and up to which block everything is known.
+    Heard { facts: Vec<Fact>, cursor: Option<Cursor> },
     /// The job's work is over; payments are left.
     Ended { at: u64, job: JobId, outcome: Outcome },
     /// The job's report was given.
@@ -98,6 +103,35 @@ pub struct Terms {
     pub max_price: u128,
     /// Makes the deal's id unique.
     pub salt: u64,
+}
+
+/// A transaction about a deal. Which call it is follows from what is known of the deal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[allow(missing_docs)] // each variant says what its fields are
+pub enum Action {
+    /// Close it with the provider's release.
+    Close,
+    /// End it after its time.
+    Expire,
+    /// Call an order late.
+    Late { order: B256 },
+    /// Demand to see a task of a claimed order.
+    Demand { order: B256, task: u32 },
+    /// End a case whose time is up.
+    Settle { case: CaseId },
+}
+
+impl Action {
+    /// In one word.
+    pub fn verb(&self) -> &'static str {
+        match self {
+            Self::Close => "close",
+            Self::Expire => "expire",
+            Self::Late { .. } => "late",
+            Self::Demand { .. } => "demand",
+            Self::Settle { .. } => "settle",
+        }
+    }
 }
 
 /// An attempt to open deals.
@@ -192,6 +226,10 @@ pub struct OpenDeal {
     pub offer: Offer,
     /// Orders by sequence number.
     pub orders: Vec<B256>,
+    /// Orders below this are finished: nothing is or will be owed for them beyond what is accepted.
+    pub done: u64,
+    /// Accepted fees of the orders below `done`, base units.
+    pub done_fees: u128,
     /// Sum of accepted fees, base units.
     pub earned: u128,
     /// Best voucher so far, and when the closing one was made.
@@ -202,6 +240,10 @@ pub struct OpenDeal {
     pub release: Option<Signed<Release>>,
     /// What was paid in all, once it is over on chain.
     pub closed: Option<u128>,
+    /// What the chain says besides.
+    pub chain: OnChain,
+    /// Transactions that were wanted, and how often each failed.
+    pub actions: BTreeMap<Action, u32>,
     /// Whether it gets orders.
     pub standing: Standing,
     /// How often it was dropped.
@@ -228,6 +270,16 @@ impl OpenDeal {
             Standing::Faulty => self.voucher.as_ref().map_or(0, |voucher| voucher.amount),
             _ => self.earned,
         }
+    }
+
+    /// Orders that are not finished, or come after one that is not.
+    pub fn unfinished(&self) -> impl Iterator<Item = &B256> {
+        self.orders.iter().skip(self.done as usize)
+    }
+
+    /// Whether nothing about it is left to do: it is over, and no bond of ours lies in a case.
+    pub fn over(&self) -> bool {
+        self.closed.is_some() && self.chain.open_cases().next().is_none()
     }
 
     /// Whether it gets orders.
@@ -289,6 +341,12 @@ impl OurOrder {
         matches!(self.status, OrderStatus::Delivered | OrderStatus::Accepted)
     }
 
+    /// What is owed for it.
+    pub fn accepted_fee(&self) -> u128 {
+        let accepted = self.receipt.as_ref().filter(|_| self.status == OrderStatus::Accepted);
+        accepted.map_or(0, |receipt| receipt.value.fee)
+    }
+
     /// Whether nothing is or will be owed for it beyond what is accepted.
     pub fn finished(&self) -> bool {
         matches!(self.status, OrderStatus::Accepted | OrderStatus::Refused)
@@ -305,6 +363,8 @@ pub struct State {
     pub deals: BTreeMap<B256, OpenDeal>,
     /// Orders by struct hash.
     pub orders: BTreeMap<B256, OurOrder>,
+    /// Up to which block everything that the chain said is known.
+    pub cursor: Option<Cursor>,
 }
 
 impl State {
@@ -330,11 +390,17 @@ impl State {
             Record::Cut { job, count } => self.job(*job).cut(*count),
             Record::Ordered { at, job, batch, order } => self.ordered(*at, *job, *batch, order),
             Record::Acked { ack } => self.order(ack.value.order).ack = Some(ack.clone()),
-            Record::Refused { order } => self.order(*order).status = OrderStatus::Refused,
-            Record::Cancelled { order } => self.order(*order).cancelled = true,
+            Record::Refused { order } => {
+                self.order(*order).status = OrderStatus::Refused;
+                self.advance(*order);
+            }
+            Record::Cancelled { order } => {
+                self.order(*order).cancelled = true;
+                self.advance(*order);
+            }
             Record::Delivered { receipt, results, stored } => self.delivered(receipt, results, *stored),
-            Record::Discarded { order } => self.order(*order).status = OrderStatus::Discarded,
-            Record::Invalid { order, .. } => self.order(*order).status = OrderStatus::Wrong,
+            Record::Discarded { order } => self.unfinish(*order, OrderStatus::Discarded),
+            Record::Invalid { order, .. } => self.unfinish(*order, OrderStatus::Wrong),
             Record::Judged { job, batch, results } => {
                 let batch = &mut self.job(*job).batches[*batch as usize];
                 match results {
@@ -356,9 +422,8 @@ impl State {
             }
             Record::Accepted { order } => self.accepted(*order),
             Record::Wrong { order, tasks } => {
-                let order = self.order(*order);
-                order.status = OrderStatus::Wrong;
-                let deal = order.order.deal;
+                self.unfinish(*order, OrderStatus::Wrong);
+                let deal = self.order(*order).order.deal;
                 let deal = self.deal(deal);
                 deal.standing = Standing::Faulty;
                 deal.wrong.extend(tasks);
@@ -377,11 +442,11 @@ impl State {
                 deal.voucher = Some(voucher.clone());
             }
             Record::Released { release } => self.deal(release.value.deal).release = Some(release.clone()),
-            Record::Closed { deal, paid, tx } => {
-                let deal = self.deal(*deal);
-                deal.closed = Some(*paid);
-                let job = deal.job;
-                self.job(job).transactions.push(tx.clone());
+            Record::Acting { deal, action } => drop(self.deal(*deal).actions.insert(*action, 0)),
+            Record::ActionFailed { deal, action } => *self.deal(*deal).actions.entry(*action).or_default() += 1,
+            Record::Heard { facts, cursor } => {
+                facts.iter().for_each(|fact| self.heard(fact));
+                self.cursor = cursor.or(self.cursor);
             }
             Record::Ended { at, job, outcome } => {
                 self.job(*job).phase = Phase::Settling { at: *at, outcome: outcome.clone() };
@@ -440,11 +505,15 @@ impl State {
                 job: id,
                 offer,
                 orders: Vec::new(),
+                done: 0,
+                done_fees: 0,
                 earned: 0,
                 voucher: None,
                 closing: None,
                 release: None,
                 closed: None,
+                chain: OnChain::default(),
+                actions: BTreeMap::new(),
                 standing: Standing::Active,
                 drops: 0,
                 wrong: Vec::new(),
@@ -473,8 +542,8 @@ impl State {
     }
 
     fn delivered(&mut self, receipt: &Signed<Receipt>, results: &[Halted], stored: bool) {
+        self.unfinish(receipt.value.order, OrderStatus::Delivered);
         let order = self.order(receipt.value.order);
-        order.status = OrderStatus::Delivered;
         order.receipt = Some(receipt.clone());
         order.results = results.to_vec();
         order.stored = stored;
@@ -482,6 +551,43 @@ impl State {
         let measured = &mut self.job(job).measured;
         measured.0 = measured.0.saturating_add(receipt.value.fuel);
         measured.1 += results.len() as u64;
+    }
+
+    fn heard(&mut self, fact: &Fact) {
+        let Some(deal) = self.deals.get_mut(&fact.deal) else { return };
+        deal.chain.learn(&fact.what);
+        if let What::Closed { paid, tx } = &fact.what
+            && deal.closed.is_none()
+        {
+            deal.closed = Some(*paid);
+            let job = deal.job;
+            self.job(job).transactions.push(tx.clone());
+        }
+    }
+
+    /// An order is finished, perhaps: the deal's prefix of finished orders grows.
+    fn advance(&mut self, order: B256) {
+        let Some(deal) = self.deals.get_mut(&self.orders[&order].order.deal) else { return };
+        while let Some(order) = deal.orders.get(deal.done as usize).map(|order| &self.orders[order]) {
+            if !order.finished() {
+                return;
+            }
+            deal.done += 1;
+            deal.done_fees += order.accepted_fee();
+        }
+    }
+
+    /// An order takes a state that is not its last: the prefix of finished orders ends there.
+    fn unfinish(&mut self, id: B256, status: OrderStatus) {
+        let (seq, deal) = (self.orders[&id].order.seq, self.orders[&id].order.deal);
+        if let Some(deal) = self.deals.get_mut(&deal)
+            && seq < deal.done
+        {
+            let after = deal.orders[seq as usize..deal.done as usize].iter();
+            deal.done_fees -= after.map(|order| self.orders[order].accepted_fee()).sum::<u128>();
+            deal.done = seq;
+        }
+        self.order(id).status = status;
     }
 
     fn forgotten(&mut self, id: JobId) {
@@ -499,6 +605,7 @@ impl State {
         let fee = order.receipt.as_ref().map_or(0, |receipt| receipt.value.fee);
         let (deal, job, batch, count) = (order.order.deal, order.job, order.batch, order.order.tasks);
         self.deal(deal).earned += fee;
+        self.advance(id);
         let orders = &self.job(job).batches[batch as usize].orders;
         let first =
             !orders.clone().iter().any(|other| *other != id && self.order(*other).status == OrderStatus::Accepted);

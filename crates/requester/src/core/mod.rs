@@ -16,6 +16,8 @@
 //! | `buying` | opening deals, and more of them when providers fall away |
 //! | `orders` | cutting tasks into batches, and who gets which |
 //! | `session` | hello, resuming, messages in, who is silent |
+//! | [`facts`] | what the chain said about deals |
+//! | `cases` | claims, late notices, demands, and what to do about them |
 //! | `accept` | comparing, judging, catching cheaters, accepting |
 //! | `payment` | vouchers, closing, releases, expiry |
 //! | `report` | progress and the final report |
@@ -23,7 +25,9 @@
 mod accept;
 pub mod book;
 mod buying;
+mod cases;
 pub mod event;
+pub mod facts;
 pub mod job;
 pub mod journal;
 pub mod matching;
@@ -41,6 +45,7 @@ use alloy_sol_types::Eip712Domain;
 use rialto_protocol::{Address, B256, receipt::Halted, types::domain, wire::Signed};
 
 pub use book::{Book, Offer};
+pub use facts::{CaseId, CaseKind, Cursor, Fact, What};
 pub use event::{Call, Effect, Event, Outgoing, Stored, Transacted};
 pub use job::{
     Constraints, JobError, JobEvent, JobId, JobSpec, Outcome, Policy, Progress, ProviderReport, ProviderStatus, Source,
@@ -60,6 +65,12 @@ pub struct Config {
     pub market: Address,
     /// From `expiry + grace` on, a deal can be expired (the market's window), seconds.
     pub grace_seconds: u64,
+    /// From a claim to the moment from which it can be settled (the market's window), seconds.
+    pub challenge_seconds: u64,
+    /// From a late notice or demand to that moment, seconds.
+    pub answer_seconds: u64,
+    /// Bond of a late notice or demand, base units.
+    pub case_bond: u128,
     /// How long to wait for what.
     pub patience: Patience,
 }
@@ -119,6 +130,8 @@ pub struct Core {
     stranded: BTreeMap<JobId, u64>,
     progress: BTreeMap<B256, u32>,
     told: BTreeMap<JobId, Progress>,
+    told_wrong_claims: BTreeSet<B256>,
+    early: facts::Early,
 
     // Of the event being handled.
     dirty: BTreeSet<(JobId, u32)>,
@@ -151,6 +164,8 @@ impl Core {
             stranded: BTreeMap::new(),
             progress: BTreeMap::new(),
             told: BTreeMap::new(),
+            told_wrong_claims: BTreeSet::new(),
+            early: facts::Early::default(),
             dirty,
             records: Vec::new(),
             effects: Vec::new(),
@@ -173,7 +188,7 @@ impl Core {
             Event::Stored { order, result } => self.stored(order, result),
             Event::RanLocally { job, batch, result } => self.ran_locally(job, batch, result),
             Event::Transacted { intent, outcome } => self.transacted(intent, outcome),
-            Event::DealClosed { deal, paid, tx } => self.deal_closed(deal, paid, tx),
+            Event::Chain { facts, cursor } => self.chain_said(facts, cursor),
         }
         if self.started {
             self.drive();
@@ -196,10 +211,10 @@ impl Core {
         &self.book
     }
 
-    /// Whether no job is unreported and no deal is open.
+    /// Whether no job is unreported, no deal is open, and no bond lies in a case.
     pub fn idle(&self) -> bool {
         self.state.jobs.values().all(|job| matches!(job.phase, Phase::Reported { .. }))
-            && self.state.deals.values().all(|deal| deal.closed.is_some())
+            && self.state.deals.values().all(journal::OpenDeal::over)
     }
 
     /// What a job would cost with the offers known now. Spends nothing.

@@ -59,8 +59,7 @@ impl Core {
 
     /// Unanswered orders of a deal that are still wanted.
     pub(super) fn awaited_orders(&self, deal: B256) -> usize {
-        let orders = self.state.deals[&deal].orders.iter().rev().take(64);
-        orders.filter(|order| self.state.orders[*order].awaited()).count()
+        self.state.deals[&deal].unfinished().filter(|order| self.state.orders[*order].awaited()).count()
     }
 
     /// Latest due time of an order in the deal.
@@ -132,7 +131,9 @@ impl Core {
     pub(super) fn spare(&self, deal: B256) -> u128 {
         let deal = &self.state.deals[&deal];
         let watermark = deal.voucher.as_ref().map_or(0, |voucher| voucher.orders);
-        let reserved = deal.orders.iter().map(|order| &self.state.orders[order]).filter(|order| {
+        // Below both, every order is settled.
+        let first = deal.done.min(watermark) as usize;
+        let reserved = deal.orders[first..].iter().map(|order| &self.state.orders[order]).filter(|order| {
             let unpaid = matches!(order.status, OrderStatus::Open | OrderStatus::Delivered);
             unpaid && !(order.cancelled && order.order.seq < watermark)
         });
@@ -257,7 +258,7 @@ impl Core {
 
     pub(super) fn cancel_order(&mut self, order: B256) {
         let known = &self.state.orders[&order];
-        if known.awaited() {
+        if known.awaited() && !self.overdue(known) {
             let deal = known.order.deal;
             self.record(Record::Cancelled { order });
             self.send(deal, Outgoing::Cancel { order });

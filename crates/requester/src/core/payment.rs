@@ -4,24 +4,17 @@
 use rialto_protocol::{B256, types::Release, types::Voucher, wire::Signed};
 
 use super::{
-    Call, Core, Effect, JobEvent, JobId, Outgoing, Record, Transacted, TxNote,
-    journal::{OpenDeal, OrderStatus, Phase, Standing},
+    Core, Effect, JobEvent, JobId, Outgoing, Record, TxNote,
+    facts::{Cursor, Fact, What},
+    journal::{OpenDeal, Phase, Standing},
     session::Link,
 };
 
+/// So many blocks may pass without an event before the cursor is written anyway.
+const CURSOR_BLOCKS: u64 = 256;
+
 /// A report does not wait for the deal of a provider that was out of reach for so long.
 const GONE_SECONDS: u64 = 10;
-
-/// A refused closing transaction is tried again after so long: a case may have been in the way.
-const CLOSE_RETRY_SECONDS: u64 = 60;
-
-fn close_intent(deal: B256) -> String {
-    format!("close-{deal}")
-}
-
-fn expire_intent(deal: B256) -> String {
-    format!("expire-{deal}")
-}
 
 impl Core {
     /// Signs for what is accepted below the watermark: in the middle of a deal the orders up to the first that is not
@@ -32,8 +25,9 @@ impl Core {
         if deal.closed.is_some() {
             return;
         }
-        let close = close || deal.closing.is_some();
-        let orders = if close { deal.orders.len() as u64 } else { self.watermark(deal) };
+        // While an order is called late the deal stays open.
+        let close = (close && !self.quarrels(id)) || deal.closing.is_some();
+        let orders = if close { deal.orders.len() as u64 } else { deal.done };
         let before = deal.voucher.clone();
         let least = before.as_ref().map_or(0, |voucher| voucher.orders);
         let orders = orders.max(least);
@@ -52,16 +46,11 @@ impl Core {
         self.tell(job, JobEvent::Paid { provider, deal: id, amount, closing: close });
     }
 
-    /// Orders from the first on that are finished.
-    fn watermark(&self, deal: &OpenDeal) -> u64 {
-        deal.orders.iter().take_while(|order| self.state.orders[*order].finished()).count() as u64
-    }
-
     /// Accepted fees of the orders with `seq < orders`.
     fn fees_below(&self, deal: &OpenDeal, orders: u64) -> u128 {
-        let below = deal.orders.iter().map(|order| &self.state.orders[order]).filter(|order| order.order.seq < orders);
-        let accepted = below.filter(|order| order.status == OrderStatus::Accepted);
-        accepted.filter_map(|order| order.receipt.as_ref()).map(|receipt| receipt.value.fee).sum()
+        let fee = |order: &B256| self.state.orders[order].accepted_fee();
+        let of = |from: u64, to: u64| deal.orders[from as usize..to as usize].iter().map(fee).sum::<u128>();
+        if orders < deal.done { deal.done_fees - of(orders, deal.done) } else { deal.done_fees + of(deal.done, orders) }
     }
 
     pub(super) fn released(&mut self, id: B256, release: Signed<Release>) {
@@ -74,27 +63,24 @@ impl Core {
 
     /// Sees every deal to its end.
     pub(super) fn tend_closing(&mut self) {
-        let open = self.state.deals.iter().filter(|(_, deal)| deal.closed.is_none()).map(|(id, _)| *id);
+        let open = self.state.deals.iter().filter(|(_, deal)| !deal.over()).map(|(id, _)| *id);
         for id in open.collect::<Vec<_>>() {
+            self.tend_cases(id);
             let deal = &self.state.deals[&id];
-            if self.now >= deal.terms.expiry.saturating_add(self.config.grace_seconds) {
-                let call = Call::Expire { deal: deal.terms.clone() };
-                self.transact(expire_intent(id), call);
+            if deal.closed.is_some() || self.over(deal) {
                 continue;
             }
             let Some(closing) = deal.closing else {
-                if deal.works() && self.spent(id) {
+                if !self.state.jobs[&deal.job].runs() || (deal.works() && self.spent(id)) {
                     self.vouch(id, true);
                 }
                 continue;
             };
-            if let Some(release) = deal.release.clone() {
-                let call = Call::Close { deal: deal.terms.clone(), release };
-                self.transact(close_intent(id), call);
-                continue;
-            }
             let patience = self.config.patience.redeem;
             let amount = deal.owed();
+            if deal.release.is_some() {
+                continue;
+            }
             let Some(link) = self.links.get_mut(&id).filter(|link| link.up()) else { continue };
             let asked = link.release_asked.unwrap_or(closing);
             if self.now >= asked.saturating_add(patience) {
@@ -109,28 +95,60 @@ impl Core {
         !self.could_take(id, None) && self.awaited_orders(id) == 0
     }
 
-    /// Outcome of a transaction that is not an opening.
-    pub(super) fn closing_transacted(&mut self, intent: &str, outcome: Transacted) {
-        let Transacted::Reverted { code, reason } = outcome else { return };
-        // Closed or not is told by the chain's events; here only: try again, in a while.
-        if let Some(sent) = self.sent.get_mut(intent) {
-            *sent = Some(self.now.saturating_add(CLOSE_RETRY_SECONDS));
+    /// What the chain said, finally.
+    pub(super) fn chain_said(&mut self, facts: Vec<Fact>, cursor: Option<Cursor>) {
+        let opening = self.state.jobs.values().any(|job| job.openings.iter().any(|opening| opening.pending));
+        let mut news = Vec::new();
+        for fact in facts {
+            if self.state.deals.contains_key(&fact.deal) {
+                news.push(fact);
+            } else if opening {
+                self.early.keep(fact);
+            }
         }
-        let deal = self
-            .state
-            .deals
-            .iter()
-            .find(|(id, _)| [close_intent(**id), expire_intent(**id)].iter().any(|i| i == intent));
-        if let Some(job) = deal.map(|(_, deal)| deal.job) {
-            self.note(job, &code, format!("a deal could not be closed: {reason}"));
+        if !opening {
+            self.early.clear();
+        }
+        // What may be about a deal that is just being opened is heard again after a restart.
+        let known = self.state.cursor.map_or(0, |cursor| cursor.block);
+        let due = |block| !news.is_empty() || block >= known.saturating_add(CURSOR_BLOCKS);
+        let cursor = cursor.filter(|cursor| !opening && cursor.block > known && due(cursor.block));
+        self.learn(news, cursor);
+    }
+
+    /// Facts about deals of ours.
+    pub(super) fn learn(&mut self, facts: Vec<Fact>, cursor: Option<Cursor>) {
+        let mut known = std::collections::BTreeMap::new();
+        let mut facts = facts;
+        facts.retain(|fact| {
+            let deal = &self.state.deals[&fact.deal];
+            let (chain, closed) =
+                known.entry(fact.deal).or_insert_with(|| (deal.chain.clone(), deal.closed.is_some()));
+            let news = chain.learn(&fact.what);
+            let closes = matches!(fact.what, What::Closed { .. });
+            if closes { !std::mem::replace(closed, true) } else { news }
+        });
+        if facts.is_empty() && cursor.is_none() {
+            return;
+        }
+        self.record(Record::Heard { facts: facts.clone(), cursor });
+        for Fact { deal, what } in facts {
+            match what {
+                What::Closed { paid, tx } => self.deal_closed(deal, paid, tx),
+                What::Claimed { order, receipt, .. } => {
+                    let (job, provider) = (self.state.deals[&deal].job, self.state.deals[&deal].provider());
+                    self.note(job, "R-CASE-005", format!("{provider} claims {} on chain for order {order}", receipt.fee));
+                }
+                What::Revealed { receipt, task, .. } => self.revealed(deal, receipt, task),
+                _ => {}
+            }
         }
     }
 
-    pub(super) fn deal_closed(&mut self, id: B256, paid: u128, tx: TxNote) {
-        let Some(deal) = self.state.deals.get(&id).filter(|deal| deal.closed.is_none()) else { return };
+    fn deal_closed(&mut self, id: B256, paid: u128, tx: TxNote) {
+        let deal = &self.state.deals[&id];
         let (job, provider) = (deal.job, deal.provider());
         let event = JobEvent::DealClosed { provider, deal: id, paid, tx: tx.tx, gas: tx.gas };
-        self.record(Record::Closed { deal: id, paid, tx });
         if self.links.remove(&id).is_some() {
             self.effects.push(Effect::Hangup { deal: id });
         }
@@ -172,7 +190,7 @@ impl Core {
         let keep = self.config.patience.keep;
         let old = self.state.jobs.iter().filter(|(_, job)| match job.phase {
             Phase::Reported { at, .. } => {
-                let over = job.deals.iter().all(|deal| self.state.deals[deal].closed.is_some());
+                let over = job.deals.iter().all(|deal| self.state.deals[deal].over());
                 over && self.now >= at.saturating_add(keep)
             }
             _ => false,

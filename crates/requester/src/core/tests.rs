@@ -169,6 +169,10 @@ pub struct World {
     /// Outcomes by intent, as the sender's journal keeps them.
     mined: BTreeMap<String, Vec<Deal>>,
     pub can_run: bool,
+    /// Late notices, demands and settlements sent.
+    pub cases: Vec<(String, Call)>,
+    /// Whether the market refuses them.
+    pub refuse_cases: bool,
 }
 
 pub fn config() -> Config {
@@ -177,6 +181,9 @@ pub fn config() -> Config {
         chain_id: CHAIN,
         market: MARKET,
         grace_seconds: GRACE,
+        challenge_seconds: 200,
+        answer_seconds: 100,
+        case_bond: 25,
         patience: Patience::default(),
     }
 }
@@ -198,6 +205,8 @@ impl World {
             opens: 0,
             mined: BTreeMap::new(),
             can_run: true,
+            cases: Vec::new(),
+            refuse_cases: false,
         };
         world.feed(Event::Started);
         for (n, manner) in (1..).zip(manners) {
@@ -268,7 +277,7 @@ impl World {
             .collect();
         self.core = Core::restore(config(), &copies);
         assert_eq!(*self.core.state(), before, "replay gives the same state");
-        let ours = |event: &Event| !matches!(event, Event::DealClosed { .. });
+        let ours = |event: &Event| !matches!(event, Event::Chain { .. });
         self.mail.retain(|(_, event)| !ours(event));
         self.actors.values_mut().for_each(|actor| actor.up = false);
         self.feed(Event::Started);
@@ -357,6 +366,13 @@ impl World {
                 assert!(self.now >= deal.expiry + GRACE);
                 self.close(struct_hash(&deal), 0, "expire");
             }
+            Call::Late { .. } | Call::Demand { .. } | Call::Settle { .. } => {
+                if self.refuse_cases {
+                    let outcome = Transacted::Reverted { code: "C-2".into(), reason: "not now".into() };
+                    self.post(1, Event::Transacted { intent: intent.clone(), outcome });
+                }
+                self.cases.push((intent, call));
+            }
         }
     }
 
@@ -382,8 +398,13 @@ impl World {
     fn close(&mut self, deal: B256, paid: u128, kind: &str) {
         assert!(paid <= self.market[&deal].budget);
         if self.closed.insert(deal, paid).is_none() {
-            self.post(1, Event::DealClosed { deal, paid, tx: Self::tx(kind, 1) });
+            self.says(deal, What::Closed { paid, tx: Self::tx(kind, 1) });
         }
+    }
+
+    /// The chain says something, finally.
+    pub fn says(&mut self, deal: B256, what: What) {
+        self.post(1, Event::Chain { facts: vec![Fact { deal, what }], cursor: None });
     }
 
     fn reply(&mut self, deal: B256, delay: u64, message: ToRequester) {

@@ -1,12 +1,22 @@
-//! Calls as transactions, outcomes as the core knows them, and deals that are over.
+//! Calls as transactions, outcomes as the core knows them, and what the chain says once it is final.
+
+use std::{collections::BTreeSet, time::Duration};
 
 use futures::StreamExt;
-use rialto_chain::{Chain, Ending, EventBatch, LogMeta, MarketCall, MarketEvent, Mined, OpenArgs, SendError, Sender};
-use rialto_protocol::{B256, types::Deal, wire::PeerAddr};
+use rialto_chain::{
+    CaseKind as ChainCase, CaseOutcome, Chain, Ending, EventBatch, LogMeta, MarketCall, MarketEvent, Mined, OpenArgs,
+    SendError, Sender,
+};
+use rialto_protocol::{Address, B256, Bytes, types::Deal, wire::PeerAddr};
 use tokio::sync::mpsc;
 
 use super::driver::Input;
-use crate::core::{Call, Event, Terms, Transacted, TxNote};
+use crate::core::{Call, CaseId, CaseKind, Cursor, Event, Fact, Terms, Transacted, TxNote, What};
+
+/// Without events the core is told a cursor after so many blocks.
+const CURSOR_BLOCKS: u64 = 256;
+/// Pause after a question to the chain that failed.
+const PAUSE: Duration = Duration::from_secs(2);
 
 /// Performs a call of the core.
 pub(crate) async fn transact(sender: Sender, intent: String, call: Call, inputs: mpsc::Sender<Input>) {
@@ -14,6 +24,9 @@ pub(crate) async fn transact(sender: Sender, intent: String, call: Call, inputs:
         Call::Open(terms) => ("open", terms.len() as u32),
         Call::Close { .. } => ("close", 1),
         Call::Expire { .. } => ("expire", 1),
+        Call::Late { .. } => ("late", 1),
+        Call::Demand { .. } => ("demand", 1),
+        Call::Settle { .. } => ("settle", 1),
     };
     let outcome = match sender.send(intent.clone(), market_call(call)).await {
         Ok(mined) => {
@@ -38,6 +51,22 @@ fn market_call(call: Call) -> MarketCall {
             MarketCall::Close { deal, release: release.value, signature: release.signature }
         }
         Call::Expire { deal } => MarketCall::Expire { deal },
+        Call::Late { deal, order, ack } => {
+            MarketCall::Late { deal, order, ack: ack.value, signature: ack.signature }
+        }
+        // The provider asserted the receipt on chain: its signature is not looked at.
+        Call::Demand { deal, order, receipt, task } => {
+            MarketCall::Demand { deal, order, receipt, signature: Bytes::new(), task }
+        }
+        Call::Settle { deal, case: CaseId { kind, subject, task } } => {
+            let kind = match kind {
+                CaseKind::Claim => ChainCase::Claim,
+                CaseKind::Late => ChainCase::Late,
+                CaseKind::Demand => ChainCase::Demand,
+                CaseKind::Hold => ChainCase::Hold,
+            };
+            MarketCall::Settle { deal, kind, subject, task }
+        }
     }
 }
 
@@ -74,54 +103,169 @@ fn failed(error: &SendError) -> Transacted {
     }
 }
 
-/// Brings the market's events to the driver, for ever.
-pub(crate) async fn follow(chain: Chain, from_block: u64, inputs: mpsc::Sender<Input>) {
-    loop {
-        let mut events = chain.events(from_block);
-        while let Some(batch) = events.next().await {
-            if inputs.send(Input::Chain(batch)).await.is_err() {
-                return;
+/// What the driver is told of the chain.
+pub(crate) struct Heard {
+    /// Time of the newest block, unix seconds.
+    pub time: u64,
+    /// Addresses that providers announced.
+    pub announced: Vec<(Address, PeerAddr)>,
+    /// Final events of our deals.
+    pub facts: Vec<Fact>,
+    /// A final block up to which everything was told.
+    pub cursor: Option<Cursor>,
+}
+
+/// Brings what is final to the driver, for ever, beginning after `cursor`.
+pub(crate) struct Follow {
+    pub chain: Chain,
+    pub account: Address,
+    /// Where the market's events begin.
+    pub first_block: u64,
+    pub cursor: Option<Cursor>,
+    /// Deals of ours that are not over.
+    pub deals: BTreeSet<B256>,
+    pub inputs: mpsc::Sender<Input>,
+}
+
+impl Follow {
+    pub async fn run(mut self) {
+        loop {
+            let from = self.begin().await;
+            let mut events = self.chain.events(from);
+            let mut pending = Pending::default();
+            while let Some(batch) = events.next().await {
+                let heard = self.take(&mut pending, batch).await;
+                if self.inputs.send(Input::Chain(heard)).await.is_err() {
+                    return;
+                }
+            }
+            tracing::error!("the chain rewrote more than its stream remembers");
+        }
+    }
+
+    /// The block after the cursor, if the chain still has that block; else all of history is heard again, which the
+    /// core can bear: what it knows already changes nothing.
+    async fn begin(&mut self) -> u64 {
+        while let Some(cursor) = self.cursor {
+            match self.chain.block_hash(cursor.block).await {
+                Ok(Some(hash)) if hash == cursor.hash => return (cursor.block + 1).max(self.first_block),
+                Ok(_) => {
+                    tracing::error!(block = cursor.block, "the chain rewrote what was final; hearing it again");
+                    self.cursor = None;
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "the chain does not answer");
+                    tokio::time::sleep(PAUSE).await;
+                }
             }
         }
-        // A reorg deeper than the stream remembers: hear everything again.
-        tracing::error!("the chain rewrote its history; hearing it again");
+        self.first_block
+    }
+
+    async fn take(&mut self, pending: &mut Pending, batch: EventBatch) -> Heard {
+        let last = (batch.head + 1).saturating_sub(self.chain.confirmations().max(1)).min(batch.through);
+        let announced = announced(&batch).collect();
+        let mut facts = Vec::new();
+        for (meta, event) in pending.take(batch.added, &batch.removed, last) {
+            if let MarketEvent::DealOpened { id, deal } = &event
+                && deal.requester == self.account
+            {
+                self.deals.insert(*id);
+            }
+            let Some(mut fact) = fact(&meta, &event).filter(|fact| self.deals.contains(&fact.deal)) else { continue };
+            if let What::Closed { tx, .. } = &mut fact.what {
+                // For the report only: an endpoint that does not answer leaves it open.
+                tx.gas = self.chain.gas_used(tx.tx).await.ok().flatten();
+            }
+            facts.push(fact);
+        }
+        let known = self.cursor.map_or(0, |cursor| cursor.block);
+        let mut cursor = None;
+        if last > known && (!facts.is_empty() || last >= known.saturating_add(CURSOR_BLOCKS)) {
+            // Where its hash can't be read, more is heard again after a restart.
+            let hash = self.chain.block_hash(last).await.ok().flatten();
+            cursor = hash.map(|hash| Cursor { block: last, hash });
+            self.cursor = cursor.or(self.cursor);
+        }
+        Heard { time: batch.time, announced, facts, cursor }
     }
 }
 
-/// Ends of deals that are not final yet.
+/// Events that are not final yet.
 #[derive(Debug, Default)]
-pub(crate) struct Endings(Vec<(LogMeta, Event)>);
+struct Pending(Vec<(LogMeta, MarketEvent)>);
 
-impl Endings {
-    /// Takes a batch in; returns what is final by now.
-    pub fn take(&mut self, batch: &EventBatch, confirmations: u64) -> Vec<Event> {
-        self.0.retain(|(meta, _)| !batch.removed.iter().any(|(removed, _)| removed == meta));
-        for (meta, event) in &batch.added {
-            if let MarketEvent::DealClosed { deal, ending, paid, .. } = event {
-                let kind = match ending {
-                    Ending::Redeemed => "redeem",
-                    Ending::Released => "close",
-                    Ending::Expired => "expire",
-                    _ => "settle",
-                };
-                let tx = note(kind, meta.tx, None, 1);
-                self.0.push((*meta, Event::DealClosed { deal: *deal, paid: *paid, tx }));
-            }
-        }
-        let last = (batch.head + 1).saturating_sub(confirmations.max(1));
+impl Pending {
+    /// Takes news in; returns what is final with block `last`, oldest first.
+    fn take(
+        &mut self,
+        added: Vec<(LogMeta, MarketEvent)>,
+        removed: &[(LogMeta, MarketEvent)],
+        last: u64,
+    ) -> Vec<(LogMeta, MarketEvent)> {
+        self.0.retain(|(meta, _)| !removed.iter().any(|(removed, _)| removed == meta));
+        self.0.extend(added);
         let (done, open) = std::mem::take(&mut self.0).into_iter().partition(|(meta, _)| meta.block <= last);
         self.0 = open;
-        let done: Vec<(LogMeta, Event)> = done;
-        done.into_iter().map(|(_, event)| event).collect()
+        done
     }
+}
+
+/// What an event says about a deal; `None` if nothing that a requester needs.
+fn fact(meta: &LogMeta, event: &MarketEvent) -> Option<Fact> {
+    let ended = |kind, subject, task, paid| What::Ended { case: CaseId { kind, subject, task }, paid };
+    let what = match event {
+        MarketEvent::Redeemed { paid, orders, .. } => What::Redeemed { paid: *paid, orders: *orders },
+        MarketEvent::DealClosed { ending, paid, .. } => {
+            let kind = match ending {
+                Ending::Redeemed => "redeem",
+                Ending::Released => "close",
+                Ending::Expired => "expire",
+                _ => "settle",
+            };
+            What::Closed { paid: *paid, tx: note(kind, meta.tx, None, 1) }
+        }
+        MarketEvent::Claimed { order, seq, deadline, receipt, .. } => {
+            What::Claimed { order: *order, seq: *seq, deadline: *deadline, receipt: receipt.clone() }
+        }
+        MarketEvent::LateNoticed { order, seq, deadline, .. } => {
+            What::LateNoticed { order: *order, seq: *seq, deadline: *deadline }
+        }
+        MarketEvent::Answered { order, receipt, .. } => What::Answered { order: *order, receipt: receipt.clone() },
+        MarketEvent::Demanded { receipt, task, seq, deadline, .. } => {
+            What::Demanded { receipt: *receipt, task: *task, seq: *seq, deadline: *deadline }
+        }
+        MarketEvent::Revealed { receipt, task, halted, .. } => {
+            What::Revealed { receipt: *receipt, task: *task, halted: *halted }
+        }
+        MarketEvent::Held { game, deadline, .. } => What::Held { game: *game, deadline: *deadline },
+        MarketEvent::Lifted { game, .. } => ended(CaseKind::Hold, *game, 0, 0),
+        MarketEvent::CaseSettled { subject, kind, task, outcome, amount, .. } => {
+            let kind = match kind {
+                ChainCase::Claim => CaseKind::Claim,
+                ChainCase::Late => CaseKind::Late,
+                ChainCase::Demand => CaseKind::Demand,
+                ChainCase::Hold => CaseKind::Hold,
+                _ => return None,
+            };
+            let paid = if *outcome == CaseOutcome::Paid { *amount } else { 0 };
+            ended(kind, *subject, *task, paid)
+        }
+        MarketEvent::DealOpened { .. }
+        | MarketEvent::Deposited { .. }
+        | MarketEvent::Withdrawn { .. }
+        | MarketEvent::Announced { .. }
+        | MarketEvent::AsksCancelled { .. } => return None,
+    };
+    Some(Fact { deal: event.deal()?, what })
 }
 
 /// Addresses that providers announced.
-pub(crate) fn announced(batch: &EventBatch) -> impl Iterator<Item = PeerAddr> + '_ {
+fn announced(batch: &EventBatch) -> impl Iterator<Item = (Address, PeerAddr)> + '_ {
     batch.added.iter().filter_map(|(_, event)| match event {
-        MarketEvent::Announced { endpoint, .. } => {
+        MarketEvent::Announced { provider, endpoint } => {
             let peer: PeerAddr = postcard::from_bytes(endpoint).ok()?;
-            peer.check().ok().map(|()| peer)
+            peer.check().ok().map(|()| (*provider, peer))
         }
         _ => None,
     })
@@ -140,13 +284,13 @@ mod tests {
 
     #[test]
     fn an_end_counts_once_it_is_final_and_a_reorg_takes_it_back() {
-        let mut endings = Endings::default();
-        let batch = |added, removed, head| EventBatch { added, removed, head, time: 0, through: head };
-        assert!(endings.take(&batch(vec![closed(10, 1), closed(10, 2)], vec![], 10), 3).is_empty());
-        assert!(endings.take(&batch(vec![], vec![closed(10, 2)], 11), 3).is_empty());
-        let done = endings.take(&batch(vec![], vec![], 12), 3);
-        assert!(matches!(&done[..], [Event::DealClosed { deal, paid: 5, .. }] if *deal == B256::repeat_byte(1)));
-        assert!(endings.take(&batch(vec![], vec![], 100), 3).is_empty());
-        assert_eq!(endings.take(&batch(vec![closed(101, 3)], vec![], 101), 1).len(), 1);
+        let mut pending = Pending::default();
+        assert!(pending.take(vec![closed(10, 1), closed(10, 2)], &[], 8).is_empty());
+        assert!(pending.take(vec![], &[closed(10, 2)], 9).is_empty());
+        let done = pending.take(vec![], &[], 10);
+        let facts: Vec<_> = done.iter().filter_map(|(meta, event)| fact(meta, event)).collect();
+        assert!(matches!(&facts[..], [Fact { deal, what: What::Closed { paid: 5, .. } }] if *deal == B256::repeat_byte(1)));
+        assert!(pending.take(vec![], &[], 100).is_empty());
+        assert_eq!(pending.take(vec![closed(101, 3)], &[], 101).len(), 1);
     }
 }

@@ -4,7 +4,7 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use alloy_sol_types::SolStruct;
-use rialto_chain::{Chain, Clock, EventBatch, Sender};
+use rialto_chain::{Chain, Clock, Sender};
 use rialto_exec::Limits;
 use rialto_net::Node;
 use rialto_protocol::{
@@ -19,7 +19,7 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
-    chain::{self, Endings},
+    chain::{self, Follow, Heard},
     error::RequesterError,
     job::{Evidence, Feed, JobReport, Output, TaskOutcome},
     journal::{Journal, blocking},
@@ -47,7 +47,7 @@ pub(crate) enum Input {
     /// A session is over.
     SessionEnded { deal: B256, number: u64, why: String },
     /// The chain moved.
-    Chain(EventBatch),
+    Chain(Heard),
     /// A job whose bytes are in the library.
     Submit { spec: JobSpec, answer: oneshot::Sender<Arc<Feed>> },
     /// Somebody wants to watch a job.
@@ -76,7 +76,6 @@ pub(crate) struct Driver {
     pub feeds: HashMap<JobId, Arc<Feed>>,
     pub sessions: HashMap<B256, Open>,
     pub next_session: u64,
-    pub endings: Endings,
 }
 
 /// A session as the driver knows it.
@@ -118,8 +117,19 @@ impl Driver {
                 self.feed(Event::Cancel(job)).await?;
             }
         }
+        let journal = self.journal.clone();
+        blocking(move || journal.peers()).await?.into_iter().for_each(|peer| self.node.add_bootstrap(peer));
         self.feed(Event::Started).await?;
-        self.beside(chain::follow(self.chain.clone(), self.first_block, self.inputs.clone()));
+        let deals = self.core.state().deals.iter().filter(|(_, deal)| !deal.over()).map(|(id, _)| *id).collect();
+        let follow = Follow {
+            chain: self.chain.clone(),
+            account: self.core.config().requester,
+            first_block: self.first_block,
+            cursor: self.core.state().cursor,
+            deals,
+            inputs: self.inputs.clone(),
+        };
+        self.beside(follow.run());
         Ok(())
     }
 
@@ -138,15 +148,15 @@ impl Driver {
                     self.feed(Event::Disconnected { deal, why }).await?;
                 }
             }
-            Input::Chain(batch) => {
-                self.clock.chain_says(batch.time);
-                chain::announced(&batch).for_each(|peer| self.node.add_bootstrap(peer));
-                for mut event in self.endings.take(&batch, self.chain.confirmations()) {
-                    if let Event::DealClosed { tx, .. } = &mut event {
-                        // For the report only: an endpoint that does not answer leaves it open.
-                        tx.gas = self.chain.gas_used(tx.tx).await.ok().flatten();
-                    }
-                    self.feed(event).await?;
+            Input::Chain(Heard { time, announced, facts, cursor }) => {
+                self.clock.chain_says(time);
+                if !announced.is_empty() {
+                    announced.iter().for_each(|(_, peer)| self.node.add_bootstrap(peer.clone()));
+                    let journal = self.journal.clone();
+                    blocking(move || journal.keep_peers(&announced)).await?;
+                }
+                if !facts.is_empty() || cursor.is_some() {
+                    self.feed(Event::Chain { facts, cursor }).await?;
                 }
             }
             Input::Submit { spec, answer } => {

@@ -3,14 +3,19 @@
 use std::{path::Path, sync::Arc};
 
 use redb::{Database, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition};
+use rialto_protocol::{Address, wire::PeerAddr};
 
 use super::error::RequesterError;
 use crate::core::{Record, State};
 
 /// Records of this version. Another version's journal is not read.
-const RECORDS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("requester-records-1");
+const RECORDS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("requester-records-2");
 /// Whose journal it is.
 const OWNER: TableDefinition<'_, &str, &str> = TableDefinition::new("owner");
+/// Where providers said on chain that they are found, by account: what is heard before the core's cursor is not heard again.
+const PEERS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("peers");
+/// Most of them. Announcing costs gas, so a stranger does not fill it for nothing; then the rest is only heard live.
+const MAX_PEERS: u64 = 4096;
 /// A journal of more records is replaced by a snapshot when it is opened.
 const MAX_RECORDS: u64 = 10_000;
 
@@ -33,6 +38,7 @@ impl Journal {
         let write = db.begin_write().map_err(broken)?;
         {
             write.open_table(RECORDS).map_err(broken)?;
+            write.open_table(PEERS).map_err(broken)?;
             let mut table = write.open_table(OWNER).map_err(broken)?;
             let known = table.get("owner").map_err(broken)?.map(|value| value.value().to_string());
             match known {
@@ -75,6 +81,33 @@ impl Journal {
         }
         write.commit().map_err(broken)?;
         Ok(vec![snapshot])
+    }
+
+    /// Keeps where providers are found.
+    pub fn keep_peers(&self, peers: &[(Address, PeerAddr)]) -> Result<(), RequesterError> {
+        let write = self.0.begin_write().map_err(broken)?;
+        {
+            let mut table = write.open_table(PEERS).map_err(broken)?;
+            for (provider, peer) in peers {
+                let known = table.get(provider.as_slice()).map_err(broken)?.is_some();
+                if known || table.len().map_err(broken)? < MAX_PEERS {
+                    let bytes = postcard::to_stdvec(peer).map_err(unreadable)?;
+                    table.insert(provider.as_slice(), bytes.as_slice()).map_err(broken)?;
+                }
+            }
+        }
+        write.commit().map_err(broken)
+    }
+
+    /// Where providers said they are found.
+    pub fn peers(&self) -> Result<Vec<PeerAddr>, RequesterError> {
+        let read = self.0.begin_read().map_err(broken)?;
+        let table = read.open_table(PEERS).map_err(broken)?;
+        let mut peers = Vec::new();
+        for row in table.iter().map_err(broken)? {
+            peers.push(postcard::from_bytes(row.map_err(broken)?.1.value()).map_err(unreadable)?);
+        }
+        Ok(peers)
     }
 
     fn read(&self) -> Result<Vec<Record>, RequesterError> {

@@ -101,6 +101,9 @@ impl Requester {
             chain_id: chain.chain_id(),
             market: chain.market(),
             grace_seconds: chain.windows().grace,
+            challenge_seconds: chain.windows().challenge,
+            answer_seconds: chain.windows().answer,
+            case_bond: chain.windows().case_bond,
             patience: config.patience,
         };
         let owner = format!("requester {account} on chain {} market {}", chain.chain_id(), chain.market());
@@ -138,7 +141,6 @@ impl Requester {
             feeds: HashMap::new(),
             sessions: HashMap::new(),
             next_session: 0,
-            endings: Default::default(),
         };
         tasks.spawn(drive(driver, queue, cancel.clone()));
         let (listening, stop) = (asks::listen(stream, chain.clone(), inputs.clone()), cancel.clone());

@@ -1,0 +1,377 @@
+//! Trouble on chain, from the buyer's side: what a claim is worth, when an order is called late, when a task is
+//! demanded, and what has to be settled before a deal can end. From what is known follows which transactions are
+//! wanted now; each is an intent that is persisted before it is sent, under a name that is never used twice.
+//!
+//! What each can cost is bounded. A late notice or a demand that the provider answers costs its bond: at most
+//! [`MAX_LATE_NOTICES`] bonds a deal for the one, and never more bonds than the claim at stake for the other. A wrong claim
+//! costs what it claims as long as no court can be asked ([`Core::accuse`]): never more than the order's worst fee, which
+//! was set aside when the order was made.
+
+use rialto_protocol::{
+    B256,
+    receipt::task_seed,
+    types::{Receipt, struct_hash},
+};
+
+use super::{
+    Call, Core, JobId,
+    facts::{Case, CaseId, CaseKind},
+    journal::{Action, OpenDeal, OrderStatus, OurOrder, Standing},
+};
+
+/// For clocks of other nodes: time-outs on chain are taken so much later, seconds.
+pub(super) const CLOCK_SKEW_SECONDS: u64 = 2;
+/// Most late notices of a deal. A provider that answers twice is slow, not gone: more would only give bonds away.
+const MAX_LATE_NOTICES: usize = 2;
+/// Most tasks demanded of one order. One that cannot be shown decides; one that can says that the provider has them.
+const MAX_DEMANDS: usize = 4;
+/// A late notice or demand that was refused so often is not tried again: the chain knows more than we do.
+const MAX_CASE_TRIES: u32 = 4;
+
+/// What is to be thought of a claim.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Verdict {
+    /// A voucher pays for the order; once it is redeemed the claim is void. Until then it pays what is owed anyway.
+    Paid,
+    /// The claim asserts what was delivered and found right: the chain pays what a voucher would have.
+    Right,
+    /// It asserts what was delivered, and nobody has checked that yet.
+    Unknown,
+    /// It asserts what was found wrong.
+    Wrong,
+    /// What it asserts was never delivered: no results, no outputs, or other ones.
+    Withheld,
+}
+
+impl Core {
+    /// Sends what is wanted now for a deal that is open, or in which a bond of ours still lies.
+    pub(super) fn tend_cases(&mut self, id: B256) {
+        self.answer_claims(id);
+        for action in self.wanted_actions(id) {
+            self.act(id, action);
+        }
+    }
+
+    /// Whether a deal is not to be closed now: a late notice is wanted or under way, and a closing voucher or a
+    /// release would end the deal without it.
+    pub(super) fn quarrels(&self, id: B256) -> bool {
+        let deal = &self.state.deals[&id];
+        deal.closed.is_none() && (deal.chain.any_open(&[CaseKind::Late]) || self.late_order(id, deal).is_some())
+    }
+
+    /// Everything that is worth a transaction now.
+    fn wanted_actions(&self, id: B256) -> Vec<Action> {
+        let deal = &self.state.deals[&id];
+        let mut wanted: Vec<_> = deal
+            .chain
+            .open_cases()
+            .filter(|(case, state)| self.worth_settling(deal, case, state))
+            .map(|(case, _)| Action::Settle { case: *case })
+            .collect();
+        if deal.closed.is_some() {
+            return wanted;
+        }
+        wanted.extend(self.late_order(id, deal).map(|order| Action::Late { order }));
+        wanted.extend(self.demands(deal));
+        if self.over(deal) && deal.chain.open_cases().next().is_none() {
+            wanted.push(Action::Expire);
+        } else if deal.release.is_some() && !self.quarrels(id) {
+            wanted.push(Action::Close);
+        }
+        wanted
+    }
+
+    /// Whether anyone can end the deal by time.
+    pub(super) fn over(&self, deal: &OpenDeal) -> bool {
+        self.now >= deal.terms.expiry.saturating_add(self.config.grace_seconds).saturating_add(CLOCK_SKEW_SECONDS)
+    }
+
+    /// Our bonds come back and unanswered cases judge the provider as soon as the chain allows; claims and holds are
+    /// settled only when they stand in the way of the deal's end.
+    fn worth_settling(&self, deal: &OpenDeal, case: &CaseId, state: &Case) -> bool {
+        let over = deal.closed.is_some();
+        let moot = case.kind != CaseKind::Hold && (over || state.seq < deal.chain.orders);
+        let due = self.now >= state.deadline.saturating_add(CLOCK_SKEW_SECONDS);
+        let held = deal.chain.any_open(&[CaseKind::Demand, CaseKind::Hold]);
+        match case.kind {
+            CaseKind::Demand => moot || due,
+            CaseKind::Late => moot || due && !held && !deal.chain.any_open(&[CaseKind::Claim]),
+            CaseKind::Claim => !over && (moot || due && !held) && self.over(deal),
+            CaseKind::Hold => !over && due && self.over(deal),
+        }
+    }
+
+    /// An order to be called late: promised, due, still wanted, and not answered by anything. Only where the penalty is
+    /// worth the bond, or the provider is out of reach and the rest of the budget comes free earlier than by expiry.
+    fn late_order(&self, id: B256, deal: &OpenDeal) -> Option<B256> {
+        let closes = deal.terms.expiry.saturating_add(self.config.grace_seconds);
+        if deal.standing == Standing::Faulty
+            || self.now.saturating_add(CLOCK_SKEW_SECONDS) >= closes
+            || deal.closing.is_some()
+            || deal.chain.any_open(&[CaseKind::Late])
+        {
+            return None;
+        }
+        let known = |action: &Action| matches!(action, Action::Late { .. });
+        let bond = self.config.case_bond;
+        let unreachable = !self.links.get(&id).is_some_and(super::session::Link::up);
+        let early = self.now.saturating_add(self.config.answer_seconds) < closes;
+        let locked = deal.terms.budget.saturating_sub(deal.chain.paid);
+        let worth = deal.terms.latePenalty >= bond.max(1) || unreachable && early && locked > bond;
+        if !worth {
+            return None;
+        }
+        let late = *deal.unfinished().find(|hash| self.is_late(deal, &self.state.orders[*hash]))?;
+        let tried = deal.actions.keys().filter(|action| known(action)).count();
+        let again = deal.actions.get(&Action::Late { order: late });
+        match again {
+            Some(tries) => (*tries < MAX_CASE_TRIES && !deal.chain.cases.contains_key(&late_case(late))).then_some(late),
+            None => (tried < MAX_LATE_NOTICES).then_some(late),
+        }
+    }
+
+    /// Whether the provider promised the order's receipt for a time that has passed, and has shown none.
+    fn is_late(&self, deal: &OpenDeal, order: &OurOrder) -> bool {
+        let Some(ack) = order.ack.as_ref().filter(|_| order.awaited()) else { return false };
+        let hash = ack.value.order;
+        let due = ack.value.dueBy.max(order.order.dueBy).saturating_add(CLOCK_SKEW_SECONDS);
+        let asserted = |kind| deal.chain.cases.contains_key(&CaseId { kind, subject: hash, task: 0 });
+        self.now >= due
+            && order.order.seq >= deal.chain.orders
+            && !asserted(CaseKind::Claim)
+            && !asserted(CaseKind::Late)
+            && !self.storing.contains_key(&hash)
+    }
+
+    /// Whether an order that was promised is late: it is not cancelled any more, because a provider must not be called
+    /// late for what it was told to leave.
+    pub(super) fn overdue(&self, order: &OurOrder) -> bool {
+        let promised = order.ack.as_ref().map(|ack| ack.value.dueBy.max(order.order.dueBy));
+        promised.is_some_and(|due| self.now >= due)
+    }
+
+    /// Tasks of withheld work to be demanded, one at a time for each claim. In the first half of a claim's window the work
+    /// may still come over the network: a provider whose messages got lost is no thief.
+    fn demands(&self, deal: &OpenDeal) -> Vec<Action> {
+        let claims = deal.chain.open_cases().filter(|(case, _)| case.kind == CaseKind::Claim);
+        let wanted = claims.filter_map(|(case, state)| {
+            let order = self.state.orders.get(&case.subject)?;
+            let receipt = state.receipt.as_ref()?;
+            let half = state.deadline.saturating_sub(self.config.challenge_seconds / 2);
+            let open = state.seq >= deal.chain.orders && self.now >= half && self.now < state.deadline;
+            (open && self.verdict(deal, order, state) == Verdict::Withheld).then(|| self.demand(deal, order, receipt))?
+        });
+        wanted.collect()
+    }
+
+    fn demand(&self, deal: &OpenDeal, order: &OurOrder, receipt: &Receipt) -> Option<Action> {
+        let hash = struct_hash(&order.order);
+        let subject = struct_hash(receipt);
+        let mut made = 0;
+        for nth in 0..MAX_DEMANDS.min(order.order.tasks as usize) {
+            let action = Action::Demand { order: hash, task: self.secret_task(order, nth as u32) };
+            let Action::Demand { task, .. } = action else { return None };
+            let case = deal.chain.cases.get(&CaseId { kind: CaseKind::Demand, subject, task });
+            match (case, deal.actions.get(&action)) {
+                // Under way: one at a time.
+                (Some(case), _) if case.open => return None,
+                (Some(_), _) => made += 1,
+                (None, Some(tries)) if *tries >= MAX_CASE_TRIES => made += 1,
+                (None, Some(_)) => return Some(action),
+                (None, None) => {
+                    let bonds = self.config.case_bond.saturating_mul(made + 1);
+                    return (bonds <= receipt.fee).then_some(action);
+                }
+            }
+        }
+        None
+    }
+
+    /// The `nth` task to be demanded of an order: known to nobody before.
+    fn secret_task(&self, order: &OurOrder, nth: u32) -> u32 {
+        let secret = self.state.jobs.get(&order.job).map_or(0, |job| job.spec.id.0);
+        let start = task_seed(secret ^ order.order.seed, order.order.seq as u32) % u64::from(order.order.tasks.max(1));
+        (start as u32 + nth) % order.order.tasks.max(1)
+    }
+
+    fn verdict(&self, deal: &OpenDeal, order: &OurOrder, claim: &Case) -> Verdict {
+        if deal.voucher.as_ref().is_some_and(|voucher| voucher.orders > claim.seq) && order.status == OrderStatus::Accepted
+        {
+            return Verdict::Paid;
+        }
+        let asserted = claim.receipt.as_ref();
+        let delivered = order.receipt.as_ref().map(|receipt| &receipt.value);
+        if delivered.is_none() || delivered != asserted || order.results.is_empty() {
+            return Verdict::Withheld;
+        }
+        match order.status {
+            OrderStatus::Accepted => Verdict::Right,
+            OrderStatus::Wrong => Verdict::Wrong,
+            OrderStatus::Delivered | OrderStatus::Discarded => Verdict::Unknown,
+            OrderStatus::Open | OrderStatus::Refused => Verdict::Withheld,
+        }
+    }
+
+    /// Looks at every open claim: what can be found out here is found out in time, what is wrong is accused.
+    fn answer_claims(&mut self, id: B256) {
+        let deal = &self.state.deals[&id];
+        if deal.closed.is_some() {
+            return;
+        }
+        let claims = deal.chain.open_cases().filter(|(case, _)| case.kind == CaseKind::Claim);
+        let claims: Vec<_> = claims.map(|(case, state)| (case.subject, state.clone())).collect();
+        for (hash, claim) in claims {
+            let (Some(order), deal) = (self.state.orders.get(&hash), &self.state.deals[&id]) else { continue };
+            let verdict = self.verdict(deal, order, &claim);
+            let (job, batch) = (order.job, order.batch);
+            match verdict {
+                Verdict::Paid | Verdict::Right | Verdict::Withheld => {}
+                Verdict::Unknown if self.now >= claim.deadline.saturating_sub(self.config.challenge_seconds / 2) => {
+                    self.judge_claimed(job, batch);
+                }
+                Verdict::Unknown => {}
+                Verdict::Wrong => self.accuse(id, hash, &claim),
+            }
+        }
+    }
+
+    /// Claimed, and not verified yet: if this machine may run it, it does so now.
+    fn judge_claimed(&mut self, job: JobId, batch: u32) {
+        let Some(known) = self.state.jobs.get(&job) else { return };
+        let of = &known.batches[batch as usize];
+        if known.spec.constraints.run_locally && !of.unjudgeable && of.verdicts.len() < of.count as usize {
+            let all: Vec<u32> = (0..of.count).collect();
+            self.judge(job, batch, &all);
+        }
+    }
+
+    /// The provider claims money for what was found wrong. This is the place from which a court is asked: the deal's court
+    /// (`deal.terms.court`), with the order, the receipt that the claim asserts (`claim.receipt`, signed or not: the chain
+    /// knows it), and the first wrong task with both results (`deal.wrong`), before `claim.deadline`. While no court can
+    /// be asked the claim is paid in the end; that is told, and bounded by the order's worst fee.
+    fn accuse(&mut self, id: B256, order: B256, claim: &Case) {
+        if !self.told_wrong_claims.insert(order) {
+            return;
+        }
+        let deal = &self.state.deals[&id];
+        let fee = claim.receipt.as_ref().map_or(0, |receipt| receipt.fee);
+        let text = format!(
+            "{} claims {fee} on chain for results that were found wrong; no court can be asked, so it is paid from second {} on",
+            deal.provider(),
+            claim.deadline
+        );
+        self.note(deal.job, "R-CASE-003", text);
+    }
+
+    /// Persists the intent, if it is new, and sends it, if it is due.
+    fn act(&mut self, id: B256, action: Action) {
+        if !self.state.deals[&id].actions.contains_key(&action) {
+            self.record(super::Record::Acting { deal: id, action });
+            self.tell_action(id, action);
+        }
+        let tries = self.state.deals[&id].actions[&action];
+        let Some(call) = self.call_of(id, action) else { return };
+        self.transact(intent(id, &action, tries), call);
+    }
+
+    fn tell_action(&mut self, id: B256, action: Action) {
+        let deal = &self.state.deals[&id];
+        let (job, provider, bond) = (deal.job, deal.provider(), self.config.case_bond);
+        match action {
+            Action::Late { order } => {
+                let text = format!("{provider} promised order {order} for a time that has passed: called late, bond {bond}");
+                self.note(job, "R-CASE-001", text);
+            }
+            Action::Demand { order, task } => {
+                let text = format!(
+                    "{provider} claims order {order} without having delivered it: task {task} demanded on chain, bond {bond}"
+                );
+                self.note(job, "R-CASE-002", text);
+            }
+            Action::Close | Action::Expire | Action::Settle { .. } => {}
+        }
+    }
+
+    /// The call of an action, from what is known. Nothing, if that is not enough (any more).
+    fn call_of(&self, id: B256, action: Action) -> Option<Call> {
+        let known = &self.state.deals[&id];
+        let deal = known.terms.clone();
+        Some(match action {
+            Action::Close => Call::Close { deal, release: known.release.clone()? },
+            Action::Expire => Call::Expire { deal },
+            Action::Settle { case } => Call::Settle { deal, case },
+            Action::Late { order } => {
+                let order = self.state.orders.get(&order)?;
+                Call::Late { deal, order: order.order.clone(), ack: order.ack.clone()? }
+            }
+            Action::Demand { order: hash, task } => {
+                let claim = known.chain.cases.get(&CaseId { kind: CaseKind::Claim, subject: hash, task: 0 })?;
+                let order = self.state.orders.get(&hash)?.order.clone();
+                Call::Demand { deal, order, receipt: claim.receipt.clone()?, task }
+            }
+        })
+    }
+
+    /// How a transaction about a deal ended, if it is one. What it did is told by the chain's events; one that was
+    /// mined and reverted, or refused, needs a new name.
+    pub(super) fn action_failed(&mut self, intent_name: &str, code: &str, reason: &str) {
+        let found = self.state.deals.iter().find_map(|(id, deal)| {
+            let named = |(action, tries): &(&Action, &u32)| intent(*id, action, **tries) == intent_name;
+            deal.actions.iter().find(named).map(|(action, tries)| (*id, *action, *tries))
+        });
+        let Some((id, action, tries)) = found else { return };
+        self.record(super::Record::ActionFailed { deal: id, action });
+        self.sent.remove(intent_name);
+        let pause = (self.config.patience.transaction << tries.min(9)).min(MAX_RETRY_SECONDS);
+        self.sent.insert(intent(id, &action, tries + 1), Some(self.now.saturating_add(pause)));
+        if tries == 0 {
+            let job = self.state.deals[&id].job;
+            self.note(job, code, format!("a transaction about a deal was refused ({}): {reason}", action.verb()));
+        }
+    }
+
+    /// What a demand brought to light is compared with what is known, or with what this machine finds.
+    pub(super) fn revealed(&mut self, id: B256, receipt: B256, task: u32) {
+        let deal = &self.state.deals[&id];
+        let claim = deal.chain.cases.iter().find(|(case, state)| {
+            case.kind == CaseKind::Claim && state.receipt.as_ref().is_some_and(|asserted| struct_hash(asserted) == receipt)
+        });
+        let Some((claim, _)) = claim else { return };
+        let Some(shown) = deal.chain.cases.get(&CaseId { kind: CaseKind::Demand, subject: receipt, task }) else { return };
+        let (Some(halted), Some(order)) = (shown.revealed, self.state.orders.get(&claim.subject)) else { return };
+        let (job, batch, provider) = (order.job, order.batch, deal.provider());
+        let text = match self.right(job, batch, task) {
+            Some(right) if right == halted => "it is right".to_string(),
+            Some(_) => "it is wrong".to_string(),
+            None => "it was not checked".to_string(),
+        };
+        self.note(job, "R-CASE-004", format!("{provider} showed task {task} of order {} on chain: {text}", claim.subject));
+    }
+}
+
+/// Longest pause before a transaction that was refused is tried again, seconds.
+const MAX_RETRY_SECONDS: u64 = 1800;
+
+fn late_case(order: B256) -> CaseId {
+    CaseId { kind: CaseKind::Late, subject: order, task: 0 }
+}
+
+/// The same transaction always has the same name; one that failed gets a new one.
+pub(super) fn intent(deal: B256, action: &Action, tries: u32) -> String {
+    let verb = action.verb();
+    let name = match action {
+        Action::Close | Action::Expire => format!("{verb}-{deal}"),
+        Action::Late { order } => format!("{verb}-{deal}-{order}"),
+        Action::Demand { order, task } => format!("{verb}-{deal}-{order}-{task}"),
+        Action::Settle { case } => {
+            let kind = match case.kind {
+                CaseKind::Claim => "claim",
+                CaseKind::Late => "late",
+                CaseKind::Demand => "demand",
+                CaseKind::Hold => "hold",
+            };
+            format!("{verb}-{deal}-{kind}-{}-{}", case.subject, case.task)
+        }
+    };
+    if tries == 0 { name } else { format!("{name}-{tries}") }
+}

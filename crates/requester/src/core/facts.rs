@@ -1,0 +1,202 @@
+//! What the chain said about a deal, and what it adds up to. Only final events come here, each perhaps several times
+//! (after a restart the chain is heard again from the [`Cursor`] on), so learning one twice changes nothing.
+
+use std::collections::BTreeMap;
+
+use rialto_protocol::{
+    B256,
+    receipt::Halted,
+    types::Receipt,
+};
+use serde::{Deserialize, Serialize};
+
+use super::job::TxNote;
+
+/// The last block whose events are all known. It was final when it was written; if the chain has another block at this
+/// height, history was rewritten below finality, and everything is heard again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cursor {
+    /// Number.
+    pub block: u64,
+    /// Hash.
+    pub hash: B256,
+}
+
+/// One final event of one deal.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fact {
+    /// Deal id.
+    pub deal: B256,
+    /// What.
+    pub what: What,
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs)] // each variant says what its fields are
+pub enum What {
+    /// A voucher was redeemed: the new values.
+    Redeemed { paid: u128, orders: u64 },
+    /// The deal is over.
+    Closed { paid: u128, tx: TxNote },
+    /// The provider says that it is owed an order's fee.
+    Claimed { order: B256, seq: u64, deadline: u64, receipt: Receipt },
+    /// We called an order late.
+    LateNoticed { order: B256, seq: u64, deadline: u64 },
+    /// The provider answered a late notice.
+    Answered { order: B256, receipt: Receipt },
+    /// We demanded to see a task's end; `receipt` is the receipt's struct hash.
+    Demanded { receipt: B256, task: u32, seq: u64, deadline: u64 },
+    /// The provider showed it.
+    Revealed { receipt: B256, task: u32, halted: Halted },
+    /// The deal's court is at work.
+    Held { game: B256, deadline: u64 },
+    /// A case was settled or lifted; a claim paid so much.
+    Ended { case: CaseId, paid: u128 },
+}
+
+/// What a case is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum CaseKind {
+    /// The provider says that it is owed an order's fee. Subject: order.
+    Claim,
+    /// We say that a receipt is late. Subject: order.
+    Late,
+    /// We want a task revealed. Subject: receipt.
+    Demand,
+    /// The court is at work. Subject: its game.
+    Hold,
+}
+
+/// Names a case within its deal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct CaseId {
+    /// What about.
+    pub kind: CaseKind,
+    /// Struct hash of order or receipt, or a game.
+    pub subject: B256,
+    /// Task of a demand; 0 otherwise.
+    pub task: u32,
+}
+
+/// A case, open or ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Case {
+    /// The order's place in the deal; 0 for a hold.
+    pub seq: u64,
+    /// From then on anyone can settle it, unix seconds.
+    pub deadline: u64,
+    /// Whether it is under way.
+    pub open: bool,
+    /// What a claim asserts, or a late notice was answered with.
+    pub receipt: Option<Receipt>,
+    /// What a demand brought to light.
+    pub revealed: Option<Halted>,
+}
+
+/// A deal as the chain has it, as far as it is final.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OnChain {
+    /// Paid to the provider so far, base units.
+    pub paid: u128,
+    /// Orders below this can't be claimed, called late or demanded.
+    pub orders: u64,
+    /// Every case there ever was: none can be opened again.
+    pub cases: BTreeMap<CaseId, Case>,
+}
+
+impl OnChain {
+    /// Adds what happened. Returns whether that is news.
+    pub fn learn(&mut self, what: &What) -> bool {
+        let case = |kind, subject, task| CaseId { kind, subject, task };
+        match what {
+            What::Redeemed { paid, orders } => {
+                let news = *paid > self.paid || *orders > self.orders;
+                (self.paid, self.orders) = (self.paid.max(*paid), self.orders.max(*orders));
+                news
+            }
+            What::Closed { paid, .. } => {
+                self.paid = self.paid.max(*paid);
+                // Bonds have to be fetched; everything else ended with the deal.
+                let ended = |kind| matches!(kind, CaseKind::Claim | CaseKind::Hold);
+                self.cases.iter_mut().filter(|(case, _)| ended(case.kind)).for_each(|(_, case)| case.open = false);
+                true
+            }
+            What::Claimed { order, seq, deadline, receipt } => {
+                self.open(case(CaseKind::Claim, *order, 0), *seq, *deadline, Some(receipt.clone()))
+            }
+            What::LateNoticed { order, seq, deadline } => {
+                self.open(case(CaseKind::Late, *order, 0), *seq, *deadline, None)
+            }
+            What::Demanded { receipt, task, seq, deadline } => {
+                self.open(case(CaseKind::Demand, *receipt, *task), *seq, *deadline, None)
+            }
+            What::Held { game, deadline } => self.open(case(CaseKind::Hold, *game, 0), 0, *deadline, None),
+            What::Answered { order, receipt } => self.end(case(CaseKind::Late, *order, 0), |case| {
+                case.receipt = Some(receipt.clone());
+            }),
+            What::Revealed { receipt, task, halted } => self.end(case(CaseKind::Demand, *receipt, *task), |case| {
+                case.revealed = Some(*halted);
+            }),
+            What::Ended { case, paid } => {
+                let news = self.end(*case, |_| {});
+                if news {
+                    self.paid = self.paid.saturating_add(*paid);
+                }
+                news
+            }
+        }
+    }
+
+    fn open(&mut self, id: CaseId, seq: u64, deadline: u64, receipt: Option<Receipt>) -> bool {
+        if self.cases.contains_key(&id) {
+            return false;
+        }
+        self.cases.insert(id, Case { seq, deadline, open: true, receipt, revealed: None });
+        true
+    }
+
+    fn end(&mut self, id: CaseId, how: impl FnOnce(&mut Case)) -> bool {
+        let Some(case) = self.cases.get_mut(&id).filter(|case| case.open) else { return false };
+        case.open = false;
+        how(case);
+        true
+    }
+
+    /// Cases under way.
+    pub fn open_cases(&self) -> impl Iterator<Item = (&CaseId, &Case)> {
+        self.cases.iter().filter(|(_, case)| case.open)
+    }
+
+    /// Whether a case of one of these kinds is under way.
+    pub fn any_open(&self, kinds: &[CaseKind]) -> bool {
+        self.open_cases().any(|(case, _)| kinds.contains(&case.kind))
+    }
+}
+
+/// Final facts about deals that the core does not know yet: of an opening whose outcome it has not heard.
+#[derive(Clone, Debug, Default)]
+pub struct Early(BTreeMap<B256, Vec<What>>);
+
+/// Most deals whose facts wait for an opening's outcome; more are no openings of ours.
+const MAX_EARLY_DEALS: usize = 1024;
+
+impl Early {
+    /// Keeps a fact for later.
+    pub fn keep(&mut self, fact: Fact) {
+        if self.0.len() < MAX_EARLY_DEALS || self.0.contains_key(&fact.deal) {
+            self.0.entry(fact.deal).or_default().push(fact.what);
+        }
+    }
+
+    /// What is known of a deal that is known from now on.
+    pub fn take(&mut self, deal: B256) -> Vec<What> {
+        self.0.remove(&deal).unwrap_or_default()
+    }
+
+    /// Nobody waits any more.
+    pub fn clear(&mut self) {
+        self.0.clear();
+    }
+}
+
