@@ -16,10 +16,10 @@ use rialto_protocol::{
     types::Voucher,
     wire::{AskGossip, BlobRef, Message, Payload, ToProvider, ToRequester, WIRE_VERSION},
 };
-use rialto_provider::core::{LogId, What};
+use rialto_provider::core::LogId;
 use rialto_requester::core::{
-    Call, Config, Constraints, Core, Effect, Event, JobEvent, JobId, JobSpec, Offer, Outgoing, Patience, Record, State,
-    Stored, Summary, Transacted, TxNote, verify::OutputCheck,
+    Call, CaseKind, Config, Constraints, Core, Cursor, Effect, Event, Fact, JobEvent, JobId, JobSpec, Offer, Outgoing,
+    Patience, Record, State, Stored, Summary, Transacted, TxNote, verify::OutputCheck,
 };
 
 use crate::{
@@ -58,8 +58,10 @@ pub struct Buyer {
     told: Vec<Arc<Block>>,
     /// The session of a deal.
     sessions: BTreeMap<B256, u64>,
-    /// Ends of deals that are not final.
-    endings: Vec<(LogId, Event)>,
+    /// Where it begins to hear the chain.
+    from: u64,
+    /// What is not final.
+    pending: Vec<(LogId, Fact)>,
     quarrels: u64,
 }
 
@@ -81,6 +83,9 @@ impl Buyer {
             chain_id: CHAIN_ID,
             market: MARKET,
             grace_seconds: options.params.grace,
+            challenge_seconds: options.params.challenge_window,
+            answer_seconds: options.params.answer_window,
+            case_bond: options.params.case_bond,
             patience: Patience::default(),
         };
         Self {
@@ -97,7 +102,8 @@ impl Buyer {
             disk: Vec::new(),
             told: Vec::new(),
             sessions: BTreeMap::new(),
-            endings: Vec::new(),
+            from: 0,
+            pending: Vec::new(),
             quarrels: 0,
         }
     }
@@ -105,7 +111,7 @@ impl Buyer {
     /// Loses everything but the disk; `false` if it is down already.
     pub fn crash(&mut self) -> bool {
         self.sessions.clear();
-        self.endings.clear();
+        self.pending.clear();
         self.core.take().is_some()
     }
 
@@ -156,7 +162,10 @@ impl World {
             records = vec![Record::Snapshot(Box::new(State::replay(&records)))];
         }
         buyer.told.clear();
-        buyer.core = Some(Core::restore(buyer.config.clone(), &records));
+        let core = Core::restore(buyer.config.clone(), &records);
+        let canonical = |cursor: &Cursor| self.chain.blocks.get(cursor.block as usize).is_some_and(|b| b.hash == cursor.hash);
+        buyer.from = core.state().cursor.filter(canonical).map_or(0, |cursor| cursor.block + 1);
+        buyer.core = Some(core);
         self.feed_buyer(index, Event::Started);
         for job in 0..self.options.buyers[index].jobs.len() {
             if self.options.buyers[index].jobs[job].at < self.schedule.now() {
@@ -207,24 +216,21 @@ impl World {
         }
     }
 
-    /// What the chain says: ends of deals, once they are final.
+    /// What the chain says, once it is final.
     pub(crate) fn buyer_hears(&mut self, index: usize) {
         let buyer = &mut self.buyers[index];
-        let news = self.chain.news(&mut buyer.told, 0);
-        buyer.endings.retain(|(at, _)| !news.removed.iter().any(|log| log.fact.at == *at));
-        for log in &news.added {
-            if let What::Closed { paid } = log.fact.what {
-                let tx = TxNote { kind: log.kind.into(), tx: log.tx, gas: None, deals: 1 };
-                buyer.endings.push((log.fact.at, Event::DealClosed { deal: log.fact.deal, paid, tx }));
-            }
+        let news = self.chain.news(&mut buyer.told, buyer.from);
+        buyer.pending.retain(|(at, _)| !news.removed.iter().any(|log| log.fact.at == *at));
+        for log in news.added {
+            buyer.pending.extend(log.heard.map(|what| (log.fact.at, Fact { deal: log.fact.deal, what })));
         }
         let last = (news.head + 1).saturating_sub(self.options.confirmations);
-        let (ended, open) = std::mem::take(&mut buyer.endings).into_iter().partition(|(at, _)| at.block <= last);
-        buyer.endings = open;
-        let ended: Vec<(LogId, Event)> = ended;
-        for (_, event) in ended {
-            self.feed_buyer(index, event);
-        }
+        let (said, open) = std::mem::take(&mut buyer.pending).into_iter().partition(|(at, _)| at.block <= last);
+        buyer.pending = open;
+        let said: Vec<(LogId, Fact)> = said;
+        let facts = said.into_iter().map(|(_, fact)| fact).collect();
+        let cursor = self.chain.blocks.get(last as usize).map(|block| Cursor { block: last, hash: block.hash });
+        self.feed_buyer(index, Event::Chain { facts, cursor });
     }
 
     pub(crate) fn buyer_reads(&mut self, index: usize, deal: B256, session: u64, bytes: &[u8]) {
@@ -329,13 +335,33 @@ impl World {
                         vec![MarketCall::Close { deal, release: release.value, signature: release.signature }]
                     }
                     Call::Expire { deal } => vec![MarketCall::Expire { deal }],
+                    Call::Late { deal, order, ack } => {
+                        vec![MarketCall::Late { deal, order, ack: ack.value, signature: ack.signature }]
+                    }
+                    Call::Demand { deal, order, receipt, task } => {
+                        vec![MarketCall::Demand { deal, order, receipt, signature: Bytes::new(), task }]
+                    }
+                    Call::Settle { deal, case } => {
+                        let kind = match case.kind {
+                            CaseKind::Claim => rialto_protocol::model::CaseKind::Claim,
+                            CaseKind::Late => rialto_protocol::model::CaseKind::Late,
+                            CaseKind::Demand => rialto_protocol::model::CaseKind::Demand,
+                            CaseKind::Hold => rialto_protocol::model::CaseKind::Hold,
+                        };
+                        vec![MarketCall::Settle { deal, kind, subject: case.subject, task: case.task }]
+                    }
                 };
                 self.transact(Who::Buyer(index), intent, calls);
             }
             Effect::Release { .. } => {}
             Effect::Tell { job, event } => {
-                if let JobEvent::Cheater { .. } = event {
-                    self.count("cheater");
+                match &event {
+                    JobEvent::Cheater { .. } => self.count("cheater"),
+                    JobEvent::Note { code, .. } if code == "R-CASE-001" => self.count("honest late notice"),
+                    JobEvent::Note { code, .. } if code == "R-CASE-002" => self.count("honest demand"),
+                    JobEvent::Note { code, .. } if code == "R-CASE-003" => self.count("wrong claim"),
+                    JobEvent::Note { code, .. } if code == "R-JOB-024" => self.count("job waits"),
+                    _ => {}
                 }
                 if !matches!(event, JobEvent::Progress(_)) {
                     self.tell(|| format!("buyer {index}, job {job}: {event:?}"));

@@ -12,6 +12,7 @@ use rialto_protocol::{
     types::{Deal, struct_hash},
 };
 use rialto_provider::core::{CaseId, CaseKind, Fact, LogId, What};
+use rialto_requester::core as requester;
 
 use crate::schedule::Millis;
 
@@ -36,6 +37,8 @@ pub struct Log {
     pub tx: B256,
     /// What kind of transaction.
     pub kind: &'static str,
+    /// The same in the words of the requester's core, where it needs to know it.
+    pub heard: Option<requester::What>,
 }
 
 /// A block.
@@ -210,14 +213,17 @@ impl Chain {
         for tx in &txs {
             let name = keccak256(format!("{:?}{}", tx.who, tx.intent));
             let ending = apply(&mut self.market, time, tx).map(|said| {
-                let opened = said.iter().filter_map(|(_, what, _)| match what {
+                let opened = said.iter().filter_map(|(_, what, ..)| match what {
                     What::Opened(deal) => Some((**deal).clone()),
                     _ => None,
                 });
                 let mined = Mined { tx: name, opened: opened.collect() };
-                for (deal, what, kind) in said {
+                for (deal, what, kind, mut heard) in said {
                     let at = LogId { block: number, index: logs.len() as u64, hash };
-                    logs.push(Log { fact: Fact { at, deal, what }, tx: name, kind });
+                    if let Some(requester::What::Closed { tx, .. }) = &mut heard {
+                        tx.tx = name;
+                    }
+                    logs.push(Log { fact: Fact { at, deal, what }, tx: name, kind, heard });
                 }
                 mined
             });
@@ -290,7 +296,7 @@ impl Chain {
     }
 }
 
-type Said = (B256, What, &'static str);
+type Said = (B256, What, &'static str, Option<requester::What>);
 
 /// All calls of a transaction, or none; what the market says about them.
 fn apply(market: &mut Market, time: u64, tx: &Tx) -> Result<Vec<Said>, (String, String)> {
@@ -308,40 +314,56 @@ fn apply(market: &mut Market, time: u64, tx: &Tx) -> Result<Vec<Said>, (String, 
 
 /// The events of a call, from what it changed.
 fn events(before: &Market, after: &Market, time: u64, sender: Address, call: &Call, said: &mut Vec<Said>) {
+    use requester::What as Heard;
     let opened = |id: B256, kind: CaseKind, subject: B256, task: u32| {
         let case = after.case(id, model_kind(kind), subject, task);
-        What::CaseOpened { case: CaseId { kind, subject, task }, seq: case.seq, deadline: case.deadline }
+        (What::CaseOpened { case: CaseId { kind, subject, task }, seq: case.seq, deadline: case.deadline }, case)
     };
     let ended = |kind, subject, task, paid| What::CaseEnded { case: CaseId { kind, subject, task }, paid };
     let (deal, what, kind) = match call {
         Call::Open { ask, terms, .. } => {
             let Ok(deal) = Market::deal_terms(time, sender, ask, terms) else { return };
-            said.push((struct_hash(&deal), What::Opened(Box::new(deal)), "open"));
+            said.push((struct_hash(&deal), What::Opened(Box::new(deal)), "open", None));
             return;
         }
         Call::Redeem { deal, .. } => {
             let state = after.deal_state(struct_hash(deal));
-            (deal, Some(What::Redeemed { paid: state.paid, orders: state.orders }), "redeem")
+            let heard = Heard::Redeemed { paid: state.paid, orders: state.orders };
+            (deal, Some((What::Redeemed { paid: state.paid, orders: state.orders }, heard)), "redeem")
         }
         Call::Close { deal, .. } => (deal, None, "close"),
         Call::Expire { deal } => (deal, None, "expire"),
-        Call::Claim { deal, order, .. } => {
-            (deal, Some(opened(struct_hash(deal), CaseKind::Claim, struct_hash(order), 0)), "claim")
+        Call::Claim { deal, order, receipt, .. } => {
+            let order = struct_hash(order);
+            let (what, case) = opened(struct_hash(deal), CaseKind::Claim, order, 0);
+            let receipt = receipt.clone();
+            (deal, Some((what, Heard::Claimed { order, seq: case.seq, deadline: case.deadline, receipt })), "claim")
         }
         Call::Late { deal, order, .. } => {
-            (deal, Some(opened(struct_hash(deal), CaseKind::Late, struct_hash(order), 0)), "late")
+            let order = struct_hash(order);
+            let (what, case) = opened(struct_hash(deal), CaseKind::Late, order, 0);
+            (deal, Some((what, Heard::LateNoticed { order, seq: case.seq, deadline: case.deadline })), "late")
         }
         Call::Demand { deal, receipt, task, .. } => {
-            (deal, Some(opened(struct_hash(deal), CaseKind::Demand, struct_hash(receipt), *task)), "demand")
+            let (receipt, task) = (struct_hash(receipt), *task);
+            let (what, case) = opened(struct_hash(deal), CaseKind::Demand, receipt, task);
+            (deal, Some((what, Heard::Demanded { receipt, task, seq: case.seq, deadline: case.deadline })), "demand")
         }
-        Call::Answer { deal, order, .. } => (deal, Some(ended(CaseKind::Late, struct_hash(order), 0, 0)), "answer"),
+        Call::Answer { deal, order, receipt } => {
+            let (order, receipt) = (struct_hash(order), receipt.clone());
+            (deal, Some((ended(CaseKind::Late, order, 0, 0), Heard::Answered { order, receipt })), "answer")
+        }
         Call::Reveal { deal, receipt, reveal, .. } => {
-            (deal, Some(ended(CaseKind::Demand, struct_hash(receipt), reveal.task, 0)), "reveal")
+            let (receipt, task, halted) = (struct_hash(receipt), reveal.task, reveal.halted);
+            let heard = Heard::Revealed { receipt, task, halted };
+            (deal, Some((ended(CaseKind::Demand, receipt, task, 0), heard)), "reveal")
         }
         Call::Settle { deal, kind, subject, task } => {
             let id = struct_hash(deal);
             let paid = after.deal_state(id).paid - before.deal_state(id).paid;
-            (deal, Some(ended(core_kind(*kind), *subject, *task, paid)), "settle")
+            let kind = core_kind(*kind);
+            let case = requester::CaseId { kind: buyers_kind(kind), subject: *subject, task: *task };
+            (deal, Some((ended(kind, *subject, *task, paid), Heard::Ended { case, paid })), "settle")
         }
         Call::Deposit { .. }
         | Call::Withdraw { .. }
@@ -352,10 +374,20 @@ fn events(before: &Market, after: &Market, time: u64, sender: Address, call: &Ca
         | Call::Slash { .. } => return,
     };
     let id = struct_hash(deal);
-    said.extend(what.map(|what| (id, what, kind)));
+    said.extend(what.map(|(what, heard)| (id, what, kind, Some(heard))));
     let (was, is) = (before.deal_state(id), after.deal_state(id));
     if was.status == DealStatus::Open && is.status == DealStatus::Closed {
-        said.push((id, What::Closed { paid: is.paid }, kind));
+        let tx = requester::TxNote { kind: kind.into(), tx: B256::ZERO, gas: None, deals: 1 };
+        said.push((id, What::Closed { paid: is.paid }, kind, Some(Heard::Closed { paid: is.paid, tx })));
+    }
+}
+
+fn buyers_kind(kind: CaseKind) -> requester::CaseKind {
+    match kind {
+        CaseKind::Claim => requester::CaseKind::Claim,
+        CaseKind::Late => requester::CaseKind::Late,
+        CaseKind::Demand => requester::CaseKind::Demand,
+        CaseKind::Hold => requester::CaseKind::Hold,
     }
 }
 

@@ -20,6 +20,10 @@ pub enum Temper {
     Slow,
     /// Honest, and takes orders of one task only.
     Small,
+    /// Acks, works, claims its fee on chain, and lets nobody have the results.
+    Withholds,
+    /// Acks, and never delivers.
+    Promises,
     /// Honest, and never redeems a voucher.
     Sleeps,
     /// Honest, and stops taking work in the middle.
@@ -29,7 +33,10 @@ pub enum Temper {
 impl Temper {
     /// Whether its results are right and its promises kept: it must never lose money.
     pub fn honest(self) -> bool {
-        !matches!(self, Self::Lies(_) | Self::Silent | Self::Slow | Self::Sleeps)
+        !matches!(
+            self,
+            Self::Lies(_) | Self::Silent | Self::Slow | Self::Sleeps | Self::Withholds | Self::Promises
+        )
     }
 
     /// Whether it signs wrong results.
@@ -158,7 +165,8 @@ impl Options {
         let buyers = random.within(1..=2);
         Self {
             params: Params {
-                challenge_window: random.within(30..=300),
+                // The buyer learns of a claim when it is final, and looks into it in the second half of this.
+                challenge_window: random.within(240..=600),
                 answer_window: random.within(240..=600),
                 grace: random.within(240..=600),
                 case_bond: 25,
@@ -184,7 +192,7 @@ impl Options {
 
 impl SellerOptions {
     fn draw(random: &mut Random) -> Self {
-        let temper = match random.within(0..=19) {
+        let temper = match random.within(0..=22) {
             0 | 1 => Temper::Lies(Lie::Output(random.within(1..=4))),
             2 => Temper::Lies(Lie::Fuel(random.within(1..=4))),
             3 => Temper::Silent,
@@ -193,6 +201,8 @@ impl SellerOptions {
             7 => Temper::Small,
             8 => Temper::Sleeps,
             9 => Temper::Drains,
+            20 | 21 => Temper::Withholds,
+            22 => Temper::Promises,
             _ => Temper::Honest,
         };
         Self {

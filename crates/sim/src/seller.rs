@@ -304,7 +304,7 @@ impl World {
     }
 
     fn deliver(&mut self, index: usize, session: u64, deal: B256, receipt: Receipt) {
-        if self.options.sellers[index].temper == Temper::Silent {
+        if matches!(self.options.sellers[index].temper, Temper::Silent | Temper::Withholds | Temper::Promises) {
             return;
         }
         let Some(results) = self.sellers[index].results(receipt.order) else {
@@ -382,6 +382,15 @@ impl World {
     fn seller_transacts(&mut self, index: usize, intent: String, call: Call) {
         let life = self.sellers[index].life;
         if self.options.sellers[index].temper == Temper::Sleeps && matches!(call, Call::Redeem { .. }) {
+            let event = Event::Transacted { intent, outcome: Outcome::Unsent };
+            return self.schedule.after(1_000, Happening::Seller { seller: index, life, event });
+        }
+        let refuses = match self.options.sellers[index].temper {
+            Temper::Withholds => matches!(call, Call::Reveal { .. }),
+            Temper::Promises => matches!(call, Call::Reveal { .. } | Call::Answer { .. } | Call::Claim { .. }),
+            _ => false,
+        };
+        if refuses {
             let event = Event::Transacted { intent, outcome: Outcome::Unsent };
             return self.schedule.after(1_000, Happening::Seller { seller: index, life, event });
         }

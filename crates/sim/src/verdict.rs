@@ -111,6 +111,7 @@ impl World {
     pub(crate) fn verdict(&self) -> Result<(), Broken> {
         for (id, deal) in self.deals() {
             self.judge_deal(id, deal)?;
+            self.judge_trouble(id, deal)?;
         }
         self.judge_accounts()?;
         for (index, buyer) in self.buyers.iter().enumerate() {
@@ -162,9 +163,43 @@ impl World {
             let (has, paid) =
                 (self.chain.market.account(buyer.account).balance, paid(&|d| d.requester == buyer.account));
             let honest = self.options.buyers[index].manner == Manner::Honest;
-            rule(!honest || has + paid >= DEPOSIT, || format!("honest buyer {index} paid {paid}, but has {has}"))?;
+            let bonds = self.bonds_given(|deal| deal.requester == buyer.account);
+            rule(!honest || has + paid + bonds >= DEPOSIT, || {
+                format!("honest buyer {index} paid {paid} and {bonds} in bonds, but has {has}")
+            })?;
         }
         Ok(())
+    }
+
+    /// Bonds that went to sellers because they answered.
+    fn bonds_given(&self, of: impl Fn(&Deal) -> bool) -> u128 {
+        let logs = self.chain.blocks.iter().flat_map(|block| &block.logs);
+        let answered = logs.filter(|log| matches!(log.kind, "answer" | "reveal")).map(|log| log.fact.deal);
+        let deals: std::collections::BTreeMap<_, _> = self.deals().collect();
+        let ours = answered.filter(|id| deals.get(id).is_some_and(|deal| of(deal))).count();
+        ours as u128 * self.options.params.case_bond
+    }
+
+    /// What an honest buyer lost to trouble in a deal is bounded, and work that nobody was shown is not paid.
+    fn judge_trouble(&self, id: B256, deal: &Deal) -> Result<(), Broken> {
+        let Some(buyer) = self.buyers.iter().position(|b| b.account == deal.requester) else { return Ok(()) };
+        if self.options.buyers[buyer].manner != Manner::Honest {
+            return Ok(());
+        }
+        let claims = self.chain.blocks.iter().flat_map(|block| &block.logs).filter(|log| log.fact.deal == id);
+        let claimed: u128 = claims
+            .filter_map(|log| match &log.heard {
+                Some(rialto_requester::core::What::Claimed { receipt, .. }) => Some(receipt.fee),
+                _ => None,
+            })
+            .sum();
+        let bond = self.options.params.case_bond;
+        let bonds = self.bonds_given(|other| other == deal);
+        rule(bonds <= claimed + 2 * bond, || format!("{bonds} in bonds went to the seller of {id}, which claimed {claimed}"))?;
+        let withholds = self.sellers.iter().position(|s| s.account == deal.provider);
+        let withholds = withholds.is_some_and(|seller| self.options.sellers[seller].temper == Temper::Withholds);
+        let paid = self.chain.market.deal_state(id).paid;
+        rule(!withholds || paid == 0, || format!("{paid} was paid in {id} for work that nobody has seen"))
     }
 
     fn liars(&self) -> usize {

@@ -96,6 +96,8 @@ fn whatever_happens_nobody_honest_loses_and_everything_ends() {
             "answer",
             "demand",
             "reveal",
+            "honest demand",
+            "job waits",
         ];
         for what in events {
             assert!(coverage.contains_key(what), "no {what} in {seeds} seeds: the options are too tame");

@@ -11,7 +11,7 @@ use rialto_protocol::{
 
 use super::{
     Call, Core, Effect, Fact, JobError, JobEvent, JobId, JobSpec, Plan, Record, Terms, Transacted, TxNote, Why,
-    journal::{Job, Phase, Standing},
+    journal::{Job, OrderStatus, Phase, Standing},
     matching::{self, Need, NoMatch},
     verify::worst_fee,
 };
@@ -55,8 +55,12 @@ impl Core {
         let need = if first { self.first_need(job) } else { self.more_need(id, job) };
         let Some(need) = need else {
             self.stranded.remove(&id);
+            self.stranded_why.remove(&id);
             return;
         };
+        if self.seek_at.get(&id).is_some_and(|at| self.now < *at) {
+            return;
+        }
         let since = if first { job.submitted } else { *self.stranded.entry(id).or_insert(self.now) };
         let openings = self.state.jobs[&id].openings.len();
         let patience = if first { self.config.patience.asks } else { self.config.patience.stranded };
@@ -80,7 +84,9 @@ impl Core {
 
     /// The whole job, less providers that were tried in vain.
     fn first_need(&self, job: &Job) -> Option<Need> {
-        Some(Need { excluded: job.barred.clone(), ..need_of(&job.spec) })
+        let mut excluded = job.barred.clone();
+        excluded.extend(self.resting());
+        Some(Need { excluded, ..need_of(&job.spec) })
     }
 
     /// One more provider, if there is work that no deal can take.
@@ -92,14 +98,16 @@ impl Core {
         };
         let locked = job.deals.iter().map(|deal| locked(&deal)).fold(0, u128::saturating_add);
         let mut excluded: BTreeMap<_, _> = job.barred.clone();
+        excluded.extend(self.resting());
         let open = job.deals.iter().map(|deal| &self.state.deals[deal]).filter(|deal| deal.closed.is_none());
         for deal in open {
             let why = if deal.standing == Standing::Faulty { Why::Cheated } else { Why::SameOwner };
             excluded.entry(deal.provider()).or_insert(why);
         }
         if let Some(batch) = batch {
-            for order in &job.batches[batch as usize].orders {
-                let deal = &self.state.deals[&self.state.orders[order].order.deal];
+            let orders = job.batches[batch as usize].orders.iter().map(|order| &self.state.orders[order]);
+            for order in orders.filter(|order| order.status != OrderStatus::Refused) {
+                let deal = &self.state.deals[&order.order.deal];
                 excluded.entry(deal.provider()).or_insert(Why::SameOwner);
             }
         }
@@ -246,6 +254,7 @@ impl Core {
             }
         }
         self.stranded.remove(&id);
+        self.stranded_why.remove(&id);
         self.tend_sessions();
     }
 
@@ -291,10 +300,11 @@ impl Core {
         let job = &self.state.jobs[&id];
         let under_way = job.deals.iter().any(|deal| self.state.deals[deal].works() && self.awaited_orders(*deal) > 0);
         if !can_run && !under_way {
-            why.excluded().iter().for_each(|excluded| self.tell(id, JobEvent::Excluded(excluded.clone())));
-            let job = &self.state.jobs[&id];
-            let left = u64::from(job.spec.tasks()) - job.verified();
-            self.end(id, Err(JobError::Stranded { left, why: why.to_string() }));
+            if !self.stranded_why.contains_key(&id) {
+                why.excluded().iter().for_each(|excluded| self.tell(id, JobEvent::Excluded(excluded.clone())));
+            }
+            self.wait_for_providers(id, why.to_string());
+            self.wake(id);
         }
     }
 
@@ -322,9 +332,8 @@ impl Core {
             (batch.count, batch.unjudgeable)
         };
         if unjudgeable {
-            let job = &self.state.jobs[&id];
-            let left = u64::from(job.spec.tasks()) - job.verified();
-            return self.end(id, Err(JobError::Stranded { left, why: "nor can this machine run them".into() }));
+            self.wait_for_providers(id, "nor can this machine run them".into());
+            return self.wake(id);
         }
         let all: Vec<u32> = (0..count).collect();
         self.judge(id, batch, &all);

@@ -56,7 +56,7 @@ impl Core {
     /// release would end the deal without it.
     pub(super) fn quarrels(&self, id: B256) -> bool {
         let deal = &self.state.deals[&id];
-        deal.closed.is_none() && (deal.chain.any_open(&[CaseKind::Late]) || self.late_order(id, deal).is_some())
+        deal.closed.is_none() && (deal.chain.any_open(&[CaseKind::Late]) || self.late_order(id, deal, 0).is_some())
     }
 
     /// Everything that is worth a transaction now.
@@ -71,7 +71,7 @@ impl Core {
         if deal.closed.is_some() {
             return wanted;
         }
-        wanted.extend(self.late_order(id, deal).map(|order| Action::Late { order }));
+        wanted.extend(self.late_order(id, deal, CLOCK_SKEW_SECONDS).map(|order| Action::Late { order }));
         wanted.extend(self.demands(deal));
         if self.over(deal) && deal.chain.open_cases().next().is_none() {
             wanted.push(Action::Expire);
@@ -103,7 +103,7 @@ impl Core {
 
     /// An order to be called late: promised, due, still wanted, and not answered by anything. Only where the penalty is
     /// worth the bond, or the provider is out of reach and the rest of the budget comes free earlier than by expiry.
-    fn late_order(&self, id: B256, deal: &OpenDeal) -> Option<B256> {
+    fn late_order(&self, id: B256, deal: &OpenDeal, skew: u64) -> Option<B256> {
         let closes = deal.terms.expiry.saturating_add(self.config.grace_seconds);
         if deal.standing == Standing::Faulty
             || self.now.saturating_add(CLOCK_SKEW_SECONDS) >= closes
@@ -121,7 +121,7 @@ impl Core {
         if !worth {
             return None;
         }
-        let late = *deal.unfinished().find(|hash| self.is_late(deal, &self.state.orders[*hash]))?;
+        let late = *deal.unfinished().find(|hash| self.is_late(deal, &self.state.orders[*hash], skew))?;
         let tried = deal.actions.keys().filter(|action| known(action)).count();
         let again = deal.actions.get(&Action::Late { order: late });
         match again {
@@ -131,10 +131,10 @@ impl Core {
     }
 
     /// Whether the provider promised the order's receipt for a time that has passed, and has shown none.
-    fn is_late(&self, deal: &OpenDeal, order: &OurOrder) -> bool {
+    fn is_late(&self, deal: &OpenDeal, order: &OurOrder, skew: u64) -> bool {
         let Some(ack) = order.ack.as_ref().filter(|_| order.awaited()) else { return false };
         let hash = ack.value.order;
-        let due = ack.value.dueBy.max(order.order.dueBy).saturating_add(CLOCK_SKEW_SECONDS);
+        let due = ack.value.dueBy.max(order.order.dueBy).saturating_add(skew);
         let asserted = |kind| deal.chain.cases.contains_key(&CaseId { kind, subject: hash, task: 0 });
         self.now >= due
             && order.order.seq >= deal.chain.orders

@@ -145,7 +145,7 @@ pub enum JobError {
     )]
     Deadline { verified: u64, tasks: u64 },
     /// Providers fell away and nobody replaces them.
-    #[error("[R-JOB-021] {left} tasks have no provider left: {why}")]
+    #[error("[R-JOB-021] {left} tasks found no provider before the deadline: {why}")]
     Stranded { left: u64, why: String },
     /// The chain refused to open a deal for a reason that no other provider cures.
     #[error("[R-JOB-022] deals could not be opened: {0}")]

@@ -86,6 +86,8 @@ pub enum Why {
     Cheated,
     /// Stalled, refused or broke the protocol in this job.
     Unreliable,
+    /// Is stopping, and takes no new orders for now.
+    Draining,
     /// The market refused to open it.
     OpenFailed { reason: String },
     /// Same owner (account or endpoint) as an offer that was taken.
@@ -112,6 +114,7 @@ impl Why {
             Self::OpenFailed { .. } => "R-MAT-012",
             Self::SameOwner => "R-MAT-013",
             Self::NotNeeded => "R-MAT-014",
+            Self::Draining => "R-MAT-015",
         }
     }
 
@@ -146,6 +149,7 @@ impl fmt::Display for Why {
             Self::Listed => write!(f, "excluded by the job"),
             Self::Cheated => write!(f, "gave a wrong result to this job"),
             Self::Unreliable => write!(f, "stalled, refused or broke the protocol in this job"),
+            Self::Draining => write!(f, "is stopping and takes no new orders for now"),
             Self::OpenFailed { reason } => write!(f, "the market refused the deal: {reason}"),
             Self::SameOwner => write!(f, "same owner as another offer"),
             Self::NotNeeded => write!(f, "not needed: others do it for less"),

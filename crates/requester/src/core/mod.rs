@@ -15,6 +15,7 @@
 //! | [`verify`] | receipts, replicas, outputs: pure checks |
 //! | `buying` | opening deals, and more of them when providers fall away |
 //! | `orders` | cutting tasks into batches, and who gets which |
+//! | `rest` | providers that take no work now, and when they are asked again |
 //! | `session` | hello, resuming, messages in, who is silent |
 //! | [`facts`] | what the chain said about deals |
 //! | `cases` | claims, late notices, demands, and what to do about them |
@@ -34,6 +35,7 @@ pub mod matching;
 mod orders;
 mod payment;
 mod report;
+mod rest;
 mod session;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -128,6 +130,10 @@ pub struct Core {
     judging: BTreeSet<(JobId, u32)>,
     sent: BTreeMap<String, Option<u64>>,
     stranded: BTreeMap<JobId, u64>,
+    stranded_why: BTreeMap<JobId, String>,
+    seek_at: BTreeMap<JobId, u64>,
+    resting: BTreeMap<rialto_protocol::Address, rest::Rest>,
+    napping: BTreeMap<B256, rest::Rest>,
     progress: BTreeMap<B256, u32>,
     told: BTreeMap<JobId, Progress>,
     told_wrong_claims: BTreeSet<B256>,
@@ -162,6 +168,10 @@ impl Core {
             judging: BTreeSet::new(),
             sent: BTreeMap::new(),
             stranded: BTreeMap::new(),
+            stranded_why: BTreeMap::new(),
+            seek_at: BTreeMap::new(),
+            resting: BTreeMap::new(),
+            napping: BTreeMap::new(),
             progress: BTreeMap::new(),
             told: BTreeMap::new(),
             told_wrong_claims: BTreeSet::new(),
@@ -226,6 +236,7 @@ impl Core {
         if !self.book.insert(self.now, offer.clone()) {
             return;
         }
+        self.seek_at.clear();
         let seeking = |job: &journal::Job| job.runs() && job.deals.is_empty();
         let jobs: Vec<_> = self.state.jobs.iter().filter(|(_, job)| seeking(job)).map(|(id, _)| *id).collect();
         for job in jobs {
@@ -291,8 +302,8 @@ impl Core {
             return self.end(id, Ok(()));
         }
         if self.now >= job.spec.constraints.deadline {
-            let (verified, tasks) = (job.verified(), job.spec.tasks().into());
-            return self.end(id, Err(JobError::Deadline { verified, tasks }));
+            let why = self.out_of_time(id);
+            return self.end(id, Err(why));
         }
         self.assign(id);
         self.seek(id);
@@ -305,6 +316,8 @@ impl Core {
         }
         self.record(Record::Ended { at: self.now, job: id, outcome: outcome.clone() });
         self.stranded.remove(&id);
+        self.stranded_why.remove(&id);
+        self.seek_at.remove(&id);
         for deal in self.state.jobs[&id].deals.clone() {
             self.cancel_orders(deal);
             self.vouch(deal, true);

@@ -71,7 +71,7 @@ impl Core {
                 continue;
             }
             let Some(closing) = deal.closing else {
-                if !self.state.jobs[&deal.job].runs() || (deal.works() && self.spent(id)) {
+                if !self.state.jobs[&deal.job].runs() || deal.works() && self.spent(id) || self.useless(id) {
                     self.vouch(id, true);
                 }
                 continue;

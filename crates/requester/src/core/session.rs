@@ -12,6 +12,7 @@ use rialto_protocol::{
 use super::{
     Core, Effect, JobEvent, Outgoing, Record, Stored, Storing,
     journal::{OrderStatus, Standing},
+    rest,
     verify::{self, ReceiptFault},
 };
 
@@ -23,9 +24,6 @@ const MAX_REFUSALS: u32 = 6;
 const MAX_DROPS: u32 = 3;
 /// Most signatures of contract wallets being asked about at once.
 const MAX_CHECKS: usize = 64;
-/// Refusals that no waiting cures: the provider takes no (such) orders in this deal.
-const FINAL_REFUSALS: &[&str] =
-    &["P-ADM-001", "P-ADM-002", "P-ADM-007", "P-ADM-008", "P-ADM-009", "P-ADM-011", "P-ADM-013", "P-ADM-016"];
 /// Refusals that a smaller order cures.
 const SIZE_REFUSALS: &[&str] = &["P-ADM-004", "P-ADM-005", "P-ADM-006", "P-ADM-010", "P-ADM-017"];
 
@@ -173,10 +171,19 @@ impl Core {
         let deal = &self.state.deals[&id];
         let passing = matches!(&deal.standing, Standing::Dropped { code } if code.starts_with("R-DEAL-00"));
         if passing && deal.drops < MAX_DROPS && deal.closing.is_none() && deal.closed.is_none() {
-            let (provider, job) = (deal.provider(), deal.job);
-            self.record(Record::Revived { deal: id });
-            self.tell(job, JobEvent::ProviderBack { provider, deal: id });
+            self.come_back(id);
         }
+    }
+
+    /// A dropped deal gets orders again.
+    pub(super) fn come_back(&mut self, id: B256) {
+        let deal = &self.state.deals[&id];
+        let (provider, job) = (deal.provider(), deal.job);
+        if let Some(link) = self.links.get_mut(&id) {
+            (link.refusals, link.heard) = (0, self.now);
+        }
+        self.record(Record::Revived { deal: id });
+        self.tell(job, JobEvent::ProviderBack { provider, deal: id });
     }
 
     pub(super) fn connected(&mut self, id: B256) {
@@ -381,7 +388,11 @@ impl Core {
             self.split_if_unwanted(job, batch);
         }
         let refusals = self.links.get(&id).map_or(0, |link| link.refusals);
-        if FINAL_REFUSALS.contains(&code.as_str()) || refusals >= MAX_REFUSALS {
+        let is_final = rest::is_final(&code);
+        if is_final {
+            self.refused_for_good(id, &code);
+        }
+        if is_final || refusals >= MAX_REFUSALS {
             self.drop_deal(id, &code, detail);
         } else {
             self.note(job, &code, format!("{provider}: {detail}"));

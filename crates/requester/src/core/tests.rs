@@ -1,5 +1,6 @@
 //! A small world for the core: scripted providers with real keys, a market, a disk, and a clock.
 
+mod cases;
 mod chaos;
 mod jobs;
 
@@ -125,6 +126,8 @@ pub enum Manner {
     Forges,
     /// Welcomes, and never answers an order.
     Silent,
+    /// Acks orders, and delivers nothing.
+    Promises,
     /// Cannot be reached after so many orders.
     Dies(usize),
     /// Refuses every order with this code.
@@ -173,6 +176,12 @@ pub struct World {
     pub cases: Vec<(String, Call)>,
     /// Whether the market refuses them.
     pub refuse_cases: bool,
+    /// Names under which deals were closed.
+    pub closes: Vec<String>,
+    /// So many of them the market refuses.
+    pub refuse_close: usize,
+    /// Of every deal.
+    pub late_penalty: u128,
 }
 
 pub fn config() -> Config {
@@ -207,6 +216,9 @@ impl World {
             can_run: true,
             cases: Vec::new(),
             refuse_cases: false,
+            closes: Vec::new(),
+            refuse_close: 0,
+            late_penalty: 0,
         };
         world.feed(Event::Started);
         for (n, manner) in (1..).zip(manners) {
@@ -353,6 +365,11 @@ impl World {
                 self.post(1, Event::Transacted { intent, outcome: Transacted::Mined { tx, opened } });
             }
             Call::Close { deal, release } => {
+                self.closes.push(intent.clone());
+                if self.closes.len() <= self.refuse_close {
+                    let outcome = Transacted::Reverted { code: "C-3".into(), reason: "busy".into() };
+                    return self.post(1, Event::Transacted { intent, outcome });
+                }
                 self.close(struct_hash(&deal), release.value.amount, "close");
                 self.post(
                     1,
@@ -371,7 +388,10 @@ impl World {
                     let outcome = Transacted::Reverted { code: "C-2".into(), reason: "not now".into() };
                     self.post(1, Event::Transacted { intent: intent.clone(), outcome });
                 }
-                self.cases.push((intent, call));
+                // The sender knows an intent that it has seen.
+                if self.cases.iter().all(|(known, _)| *known != intent) {
+                    self.cases.push((intent, call));
+                }
             }
         }
     }
@@ -387,7 +407,7 @@ impl World {
             collateral: share(terms.budget, ask.collateralBps).unwrap(),
             price: price_at(ask, self.now).unwrap(),
             taskFee: ask.taskFee,
-            latePenalty: 0,
+            latePenalty: self.late_penalty,
             openedAt: self.now,
             expiry: self.now + u64::from(terms.seconds),
             court: Address::ZERO,
@@ -431,7 +451,7 @@ impl World {
             Outgoing::Voucher(voucher) => {
                 assert!(voucher.amount >= actor.paid, "vouchers are cumulative");
                 actor.paid = voucher.amount;
-                if voucher.close && !matches!(actor.manner, Manner::Releases | Manner::Sleeps | Manner::Silent) {
+                if voucher.close && !matches!(actor.manner, Manner::Releases | Manner::Sleeps | Manner::Silent | Manner::Promises) {
                     self.close(deal, voucher.amount, "redeem");
                 }
             }
@@ -460,6 +480,10 @@ impl World {
         let n = actor.n;
         match actor.manner.clone() {
             Manner::Silent => return,
+            Manner::Promises => {
+                let ack = sign(n, Ack { order: name, dueBy: order.dueBy });
+                return self.reply(deal, 0, ToRequester::Ack(ack));
+            }
             Manner::Dies(after) if actor.seen >= after => {
                 actor.up = false;
                 return self.post(1, Event::Disconnected { deal, why: "reset".into() });

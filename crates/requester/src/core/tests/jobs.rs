@@ -164,8 +164,71 @@ fn when_nobody_is_left_this_machine_finishes_or_the_job_says_why_not() {
     let mut job = spec(6, Policy::Replicate { n: 2 });
     job.constraints.run_locally = false;
     world.feed(Event::Submit(job));
-    let outcome = world.run(1_000).outcome.clone();
+    let outcome = world.run(3_200).outcome.clone();
     assert!(matches!(outcome, Err(JobError::Stranded { .. })), "{outcome:?}");
+    assert!(world.now >= START + 3_000, "somebody might have come until the deadline");
+    let waits = world.told.iter().filter(|event| matches!(event, JobEvent::Note { code, .. } if code == "R-JOB-024"));
+    assert_eq!(waits.count(), 1);
+}
+
+#[test]
+fn a_provider_that_stops_frees_its_budget_and_the_work_goes_to_whoever_comes() {
+    let mut world = World::new(&[Manner::Refuses("P-ADM-013"), Manner::Refuses("P-ADM-013")]);
+    let mut job = spec(24, Policy::Trust);
+    job.constraints.run_locally = false;
+    // So little that no third deal opens while the first two lock it.
+    job.constraints.budget = 500_000;
+    world.feed(Event::Submit(job));
+    (0..400).for_each(|_| world.step());
+    assert!(world.core.state().deals.values().all(|deal| deal.closed.is_some()), "deals with who is stopping are settled");
+    assert!(has(&world, |event| matches!(event, JobEvent::Note { code, .. } if code == "R-JOB-024")));
+    assert!(world.summary.is_none(), "the job waits");
+    world.arrive(3, Manner::Honest);
+    let summary = world.run(1_000).clone();
+    assert_eq!(summary.outcome, Ok(()));
+    world.assert_right();
+    assert!(status(&summary, 3).tasks == 24);
+}
+
+#[test]
+fn a_provider_that_stopped_and_came_back_is_used_again_but_not_at_once() {
+    let mut world = World::new(&[Manner::Refuses("P-ADM-013")]);
+    let mut job = spec(6, Policy::Trust);
+    job.constraints.run_locally = false;
+    world.feed(Event::Submit(job));
+    for _ in 0..600 {
+        world.step();
+        // Its offers go on circulating.
+        if world.now % 10 == 0 {
+            world.feed(Event::Heard(offer(1, 1_001_000)));
+        }
+    }
+    assert!((2..12).contains(&world.opens), "asked again now and then: {} openings", world.opens);
+    world.actors.get_mut(&address(1)).unwrap().manner = Manner::Honest;
+    for _ in 0..2_000 {
+        world.step();
+        if world.now % 10 == 0 {
+            world.feed(Event::Heard(offer(1, 1_001_000)));
+        }
+        if world.summary.is_some() {
+            break;
+        }
+    }
+    assert_eq!(world.summary.as_ref().expect("it ends").outcome, Ok(()));
+    world.assert_right();
+}
+
+#[test]
+fn a_provider_that_was_too_busy_is_asked_again() {
+    let mut world = World::new(&[Manner::Refuses("P-ADM-012")]);
+    let mut job = spec(6, Policy::Trust);
+    job.constraints.run_locally = false;
+    world.feed(Event::Submit(job));
+    (0..300).for_each(|_| world.step());
+    assert!(has(&world, |event| matches!(event, JobEvent::ProviderDropped { .. })));
+    world.actors.get_mut(&address(1)).unwrap().manner = Manner::Honest;
+    assert_eq!(world.run(2_000).outcome, Ok(()));
+    world.assert_right();
 }
 
 #[test]

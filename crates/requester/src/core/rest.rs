@@ -1,0 +1,128 @@
+//! Providers that take no work now: what becomes of their deals, and when they are asked again. A job that has work left
+//! and nobody to do it waits, until its deadline, for whoever comes or comes back.
+
+use rialto_protocol::{Address, B256};
+
+use super::{
+    Core, JobError, JobId, Record,
+    journal::{OrderStatus, Standing},
+    matching::Why,
+};
+
+/// First pause before a provider is asked again; doubles every time, seconds.
+const REST_SECONDS: u64 = 30;
+/// Longest such pause.
+const MAX_REST_SECONDS: u64 = 600;
+/// A job that waits looks for providers after so many seconds, and whenever an offer is heard.
+const SEEK_SECONDS: u64 = 5;
+/// Refusals that no waiting cures: the provider takes no (such) orders in this deal.
+const FINAL_REFUSALS: &[&str] =
+    &["P-ADM-001", "P-ADM-002", "P-ADM-007", "P-ADM-008", "P-ADM-009", "P-ADM-011", "P-ADM-013", "P-ADM-016"];
+/// … of which a new deal cures these: the old one ends too soon or is being settled, or the provider was stopping.
+const DEAL_REFUSALS: &[&str] = &["P-ADM-011", "P-ADM-013", "P-ADM-016"];
+/// The provider is stopping: it comes back with a new offer, if at all.
+pub(super) const DRAINING: &str = "P-ADM-013";
+
+/// Until when a provider is left alone.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Rest {
+    until: u64,
+    times: u32,
+}
+
+impl Rest {
+    fn again(&mut self, now: u64) {
+        let pause = (REST_SECONDS << self.times.min(8)).min(MAX_REST_SECONDS);
+        self.until = now.saturating_add(pause);
+        self.times += 1;
+    }
+}
+
+/// Whether a refusal ends the deal's use.
+pub(super) fn is_final(code: &str) -> bool {
+    FINAL_REFUSALS.contains(&code)
+}
+
+impl Core {
+    /// A provider refused for good: its deal is settled at once, so that its budget is free for others.
+    pub(super) fn refused_for_good(&mut self, id: B256, code: &str) {
+        let deal = &self.state.deals[&id];
+        let (job, provider) = (deal.job, deal.provider());
+        if code == DRAINING {
+            self.resting.entry(provider).or_default().again(self.now);
+            self.book.forget(provider);
+        } else if !DEAL_REFUSALS.contains(&code) && self.state.jobs.contains_key(&job) {
+            self.record(Record::Barred { job, provider, why: Why::Unreliable });
+        }
+    }
+
+    /// Providers that are not to be asked now.
+    pub(super) fn resting(&self) -> impl Iterator<Item = (Address, Why)> + '_ {
+        self.resting.iter().filter(|(_, rest)| self.now < rest.until).map(|(provider, _)| (*provider, Why::Draining))
+    }
+
+    /// Whether a deal is of no more use: its provider wants no more of it, and everything in it is settled.
+    pub(super) fn useless(&self, id: B256) -> bool {
+        let deal = &self.state.deals[&id];
+        let refused = matches!(&deal.standing, Standing::Dropped { code } if is_final(code));
+        refused && deal.done == deal.orders.len() as u64
+    }
+
+    /// A deal whose provider was too busy for too long gets orders again after a while, if there still is work for it.
+    pub(super) fn wake(&mut self, id: JobId) {
+        for deal in self.state.jobs[&id].deals.clone() {
+            let known = &self.state.deals[&deal];
+            let busy = matches!(&known.standing, Standing::Dropped { code } if code.starts_with("P-") && !is_final(code));
+            if !busy || known.closing.is_some() || known.closed.is_some() {
+                continue;
+            }
+            let now = self.now;
+            let drops = known.drops;
+            let rest = self.napping.entry(deal).or_insert_with(|| {
+                let mut rest = Rest { until: 0, times: drops.saturating_sub(1) };
+                rest.again(now);
+                rest
+            });
+            if now >= rest.until {
+                self.napping.remove(&deal);
+                self.come_back(deal);
+            }
+        }
+    }
+
+    /// The deadline passed with work left: why that is, as far as it is known.
+    pub(super) fn out_of_time(&self, id: JobId) -> JobError {
+        let job = &self.state.jobs[&id];
+        let (verified, tasks) = (job.verified(), job.spec.tasks().into());
+        match self.stranded_why.get(&id).filter(|_| self.stranded.contains_key(&id)) {
+            Some(why) => JobError::Stranded { left: tasks - verified, why: why.clone() },
+            None => JobError::Deadline { verified, tasks },
+        }
+    }
+
+    /// Work is left and nobody to do it: told once, then waited for.
+    pub(super) fn wait_for_providers(&mut self, id: JobId, why: String) {
+        self.seek_at.insert(id, self.now.saturating_add(SEEK_SECONDS));
+        if self.stranded_why.insert(id, why.clone()).is_some() {
+            return;
+        }
+        let job = &self.state.jobs[&id];
+        let left = u64::from(job.spec.tasks()) - job.verified();
+        let until = job.spec.constraints.deadline;
+        let text = format!("{left} tasks have nobody to run them; waiting for providers until second {until}: {why}");
+        self.note(id, "R-JOB-024", text);
+    }
+
+    /// How often work of a job had to be given to somebody else, and how often a provider fell away.
+    pub(super) fn troubles(&self, id: JobId) -> (u64, u64) {
+        let job = &self.state.jobs[&id];
+        let failed = |order: &&B256| {
+            let order = &self.state.orders[*order];
+            let lost = matches!(order.status, OrderStatus::Refused | OrderStatus::Wrong | OrderStatus::Discarded);
+            lost || order.cancelled && order.status == OrderStatus::Open
+        };
+        let retries = job.batches.iter().flat_map(|batch| &batch.orders).filter(failed).count() as u64;
+        let failovers = job.deals.iter().map(|deal| &self.state.deals[deal]);
+        (retries, failovers.map(|deal| u64::from(deal.drops) + u64::from(deal.standing == Standing::Faulty)).sum())
+    }
+}

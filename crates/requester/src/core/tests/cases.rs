@@ -1,0 +1,167 @@
+//! Trouble on chain: claims, late notices, demands, and names of transactions.
+
+use super::*;
+use crate::core::{CaseId, CaseKind, Cursor};
+
+fn until(world: &mut World, seconds: u64, test: impl Fn(&World) -> bool) {
+    let end = world.now + seconds;
+    while !test(world) {
+        assert!(world.now < end, "it does not happen: {:#?}", world.told.iter().rev().take(8).collect::<Vec<_>>());
+        world.step();
+    }
+}
+
+fn intents(world: &World) -> Vec<&str> {
+    world.cases.iter().map(|(intent, _)| intent.split("-0x").next().unwrap()).collect()
+}
+
+fn first_deal(world: &World) -> (B256, Deal) {
+    let (id, deal) = world.core.state().deals.iter().next().unwrap();
+    (*id, deal.terms.clone())
+}
+
+/// A provider that never answers has acked an order, and claims it all the same.
+fn claimed(fee: u128) -> (World, B256, Receipt) {
+    let mut world = World::new(&[Manner::Promises]);
+    let mut job = spec(12, Policy::Trust);
+    job.constraints.run_locally = false;
+    world.feed(Event::Submit(job));
+    until(&mut world, 100, |world| world.core.state().orders.values().any(|order| order.ack.is_some()));
+    let (deal, _) = first_deal(&world);
+    let order = *world.core.state().orders.iter().find(|(_, order)| order.ack.is_some()).unwrap().0;
+    let receipt = Receipt { order, root: B256::repeat_byte(9), fuel: 5, fee };
+    let deadline = world.now + 200;
+    world.says(deal, What::Claimed { order, seq: 0, deadline, receipt: receipt.clone() });
+    (world, deal, receipt)
+}
+
+#[test]
+fn a_claim_of_withheld_work_is_answered_with_demands_that_cost_no_more_than_it() {
+    let (mut world, deal, receipt) = claimed(60);
+    let began = world.now;
+    until(&mut world, 300, |world| !world.cases.is_empty());
+    assert!(world.now >= began + 100, "half of the window is for the network");
+    let (_, Call::Demand { receipt: of, task, .. }) = world.cases[0].clone() else { panic!("{:?}", world.cases) };
+    assert_eq!(of, receipt);
+    let demanded = struct_hash(&receipt);
+    world.says(deal, What::Demanded { receipt: demanded, task, seq: 0, deadline: world.now + 100 });
+    // A crash changes nothing: the intent is on disk.
+    world.step();
+    world.crash();
+    let halted = run(B256::ZERO, 0).1;
+    world.says(deal, What::Revealed { receipt: demanded, task, halted });
+    until(&mut world, 60, |world| world.cases.len() == 2);
+    let (_, Call::Demand { task: second, .. }) = world.cases[1].clone() else { panic!("{:?}", world.cases) };
+    assert_ne!(second, task);
+    world.says(deal, What::Demanded { receipt: demanded, task: second, seq: 0, deadline: world.now + 50 });
+    // The third bond would be more than the claim: none is demanded. The second is not answered: that ends the deal.
+    until(&mut world, 100, |world| world.cases.len() == 3);
+    let case = CaseId { kind: CaseKind::Demand, subject: demanded, task: second };
+    assert!(matches!(&world.cases[2].1, Call::Settle { case: settled, .. } if *settled == case));
+    world.says(deal, What::Ended { case, paid: 0 });
+    world.says(deal, What::Closed { paid: 0, tx: TxNote { kind: "settle".into(), tx: B256::ZERO, gas: None, deals: 1 } });
+    (0..20).for_each(|_| world.step());
+    assert_eq!(intents(&world), ["demand", "demand", "settle"]);
+    assert!(world.core.state().deals[&deal].over());
+}
+
+#[test]
+fn a_small_claim_is_not_worth_a_bond() {
+    let (mut world, deal, _) = claimed(24);
+    (0..250).for_each(|_| world.step());
+    assert!(world.cases.is_empty());
+    assert!(world.told.iter().any(|event| matches!(event, JobEvent::Note { code, .. } if code == "R-CASE-005")));
+    assert!(world.core.state().deals[&deal].closed.is_none());
+}
+
+#[test]
+fn a_promise_that_is_broken_is_called_late_and_keeps_the_deal_open_until_that_is_settled() {
+    for answered in [false, true] {
+        let mut world = World::new(&[Manner::Promises]);
+        world.late_penalty = 1_000;
+        let mut job = spec(12, Policy::Trust);
+        (job.constraints.run_locally, job.constraints.deadline) = (false, START + 60);
+        world.feed(Event::Submit(job));
+        until(&mut world, 200, |world| !world.cases.is_empty());
+        let (deal, terms) = first_deal(&world);
+        let (_, Call::Late { order, ack, .. }) = world.cases[0].clone() else { panic!("{:?}", world.cases) };
+        assert!(world.now >= ack.value.dueBy, "not before it is due");
+        assert!(world.core.state().deals[&deal].closing.is_none(), "a closing voucher would end the deal");
+        let order = struct_hash(&order);
+        world.says(deal, What::LateNoticed { order, seq: 0, deadline: world.now + 100 });
+        if answered {
+            let receipt = Receipt { order, root: B256::ZERO, fuel: 0, fee: 0 };
+            world.says(deal, What::Answered { order, receipt });
+            until(&mut world, 30, |world| world.cases.len() == 2);
+            assert!(matches!(world.cases[1].1, Call::Late { .. }), "the other order is late as well");
+            let (_, Call::Late { order, .. }) = world.cases[1].clone() else { panic!() };
+            let order = struct_hash(&order);
+            world.says(deal, What::LateNoticed { order, seq: 1, deadline: world.now + 100 });
+            let receipt = Receipt { order, root: B256::ZERO, fuel: 0, fee: 0 };
+            world.says(deal, What::Answered { order, receipt });
+            until(&mut world, 30, |world| world.core.state().deals[&deal].closing.is_some());
+            assert_eq!(intents(&world), ["late", "late"]);
+        } else {
+            until(&mut world, 200, |world| world.cases.len() == 2);
+            let case = CaseId { kind: CaseKind::Late, subject: order, task: 0 };
+            assert_eq!(world.cases[1].1, Call::Settle { deal: terms, case });
+        }
+    }
+}
+
+#[test]
+fn a_refused_transaction_gets_a_new_name_and_is_given_up_where_that_loses_nothing() {
+    let (mut world, _, _) = claimed(60);
+    world.refuse_cases = true;
+    (0..400).for_each(|_| world.step());
+    let names: Vec<_> = world.cases.iter().map(|(intent, _)| intent.clone()).collect();
+    assert!(names.len() >= 3, "{names:?}");
+    assert_eq!(names.iter().collect::<BTreeSet<_>>().len(), names.len(), "no name is used twice: {names:?}");
+    assert!(names[1].ends_with("-1") && names[2].ends_with("-2"));
+}
+
+#[test]
+fn a_release_that_the_market_refuses_is_tried_again_under_another_name() {
+    let mut world = World::new(&[Manner::Releases]);
+    world.refuse_close = 2;
+    world.feed(Event::Submit(spec(4, Policy::Trust)));
+    until(&mut world, 3_000, |world| world.core.idle());
+    let closes: Vec<_> = world.closes.iter().map(|name| name.rsplit('-').next().unwrap().to_string()).collect();
+    assert_eq!(closes[1..], ["1", "2"]);
+}
+
+#[test]
+fn facts_are_known_once_and_the_cursor_waits_for_openings() {
+    let mut world = World::new(&[Manner::Honest]);
+    let cursor = |block| Some(Cursor { block, hash: B256::repeat_byte(1) });
+    world.feed(Event::Chain { facts: vec![], cursor: cursor(300) });
+    assert_eq!(world.core.state().cursor, cursor(300));
+    world.feed(Event::Chain { facts: vec![], cursor: cursor(301) });
+    assert_eq!(world.core.state().cursor, cursor(300), "not for every block");
+    world.feed(Event::Submit(spec(4, Policy::Trust)));
+    until(&mut world, 60, |world| world.core.state().jobs[&JobId(7)].openings.iter().any(|opening| opening.pending));
+    world.feed(Event::Chain { facts: vec![], cursor: cursor(1_000) });
+    assert_eq!(world.core.state().cursor, cursor(300), "what is being opened may have events already");
+    until(&mut world, 60, |world| !world.core.state().deals.is_empty());
+    let (deal, _) = first_deal(&world);
+    let redeemed = Fact { deal, what: What::Redeemed { paid: 5, orders: 1 } };
+    let records = world.journal.len();
+    world.feed(Event::Chain { facts: vec![redeemed.clone(), redeemed.clone()], cursor: cursor(1_001) });
+    assert_eq!(world.core.state().cursor, cursor(1_001));
+    assert_eq!(world.journal.len(), records + 1);
+    world.feed(Event::Chain { facts: vec![redeemed], cursor: None });
+    assert_eq!(world.journal.len(), records + 1, "nothing new, nothing written");
+}
+
+#[test]
+fn what_is_heard_of_a_deal_before_its_opening_is_not_lost() {
+    let mut world = World::new(&[Manner::Honest]);
+    world.feed(Event::Submit(spec(4, Policy::Trust)));
+    until(&mut world, 60, |world| world.core.state().jobs[&JobId(7)].openings.iter().any(|opening| opening.pending));
+    let deal = *world.market.keys().next().expect("it is on chain already");
+    let tx = TxNote { kind: "expire".into(), tx: B256::ZERO, gas: None, deals: 1 };
+    let closed = Fact { deal, what: What::Closed { paid: 0, tx } };
+    world.feed(Event::Chain { facts: vec![closed], cursor: None });
+    until(&mut world, 60, |world| !world.core.state().deals.is_empty());
+    assert_eq!(world.core.state().deals[&deal].closed, Some(0));
+}
