@@ -163,7 +163,8 @@ impl World {
         }
         buyer.told.clear();
         let core = Core::restore(buyer.config.clone(), &records);
-        let canonical = |cursor: &Cursor| self.chain.blocks.get(cursor.block as usize).is_some_and(|b| b.hash == cursor.hash);
+        let canonical =
+            |cursor: &Cursor| self.chain.blocks.get(cursor.block as usize).is_some_and(|b| b.hash == cursor.hash);
         buyer.from = core.state().cursor.filter(canonical).map_or(0, |cursor| cursor.block + 1);
         buyer.core = Some(core);
         self.feed_buyer(index, Event::Started);

@@ -33,10 +33,7 @@ pub enum Temper {
 impl Temper {
     /// Whether its results are right and its promises kept: it must never lose money.
     pub fn honest(self) -> bool {
-        !matches!(
-            self,
-            Self::Lies(_) | Self::Silent | Self::Slow | Self::Sleeps | Self::Withholds | Self::Promises
-        )
+        !matches!(self, Self::Lies(_) | Self::Silent | Self::Slow | Self::Sleeps | Self::Withholds | Self::Promises)
     }
 
     /// Whether it signs wrong results.

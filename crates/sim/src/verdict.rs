@@ -195,7 +195,9 @@ impl World {
             .sum();
         let bond = self.options.params.case_bond;
         let bonds = self.bonds_given(|other| other == deal);
-        rule(bonds <= claimed + 2 * bond, || format!("{bonds} in bonds went to the seller of {id}, which claimed {claimed}"))?;
+        rule(bonds <= claimed + 2 * bond, || {
+            format!("{bonds} in bonds went to the seller of {id}, which claimed {claimed}")
+        })?;
         let withholds = self.sellers.iter().position(|s| s.account == deal.provider);
         let withholds = withholds.is_some_and(|seller| self.options.sellers[seller].temper == Temper::Withholds);
         let paid = self.chain.market.deal_state(id).paid;

@@ -125,7 +125,9 @@ impl Core {
         let tried = deal.actions.keys().filter(|action| known(action)).count();
         let again = deal.actions.get(&Action::Late { order: late });
         match again {
-            Some(tries) => (*tries < MAX_CASE_TRIES && !deal.chain.cases.contains_key(&late_case(late))).then_some(late),
+            Some(tries) => {
+                (*tries < MAX_CASE_TRIES && !deal.chain.cases.contains_key(&late_case(late))).then_some(late)
+            }
             None => (tried < MAX_LATE_NOTICES).then_some(late),
         }
     }
@@ -159,7 +161,8 @@ impl Core {
             let receipt = state.receipt.as_ref()?;
             let half = state.deadline.saturating_sub(self.config.challenge_seconds / 2);
             let open = state.seq >= deal.chain.orders && self.now >= half && self.now < state.deadline;
-            (open && self.verdict(deal, order, state) == Verdict::Withheld).then(|| self.demand(deal, order, receipt))?
+            (open && self.verdict(deal, order, state) == Verdict::Withheld)
+                .then(|| self.demand(deal, order, receipt))?
         });
         wanted.collect()
     }
@@ -195,7 +198,8 @@ impl Core {
     }
 
     fn verdict(&self, deal: &OpenDeal, order: &OurOrder, claim: &Case) -> Verdict {
-        if deal.voucher.as_ref().is_some_and(|voucher| voucher.orders > claim.seq) && order.status == OrderStatus::Accepted
+        if deal.voucher.as_ref().is_some_and(|voucher| voucher.orders > claim.seq)
+            && order.status == OrderStatus::Accepted
         {
             return Verdict::Paid;
         }
@@ -279,7 +283,8 @@ impl Core {
         let (job, provider, bond) = (deal.job, deal.provider(), self.config.case_bond);
         match action {
             Action::Late { order } => {
-                let text = format!("{provider} promised order {order} for a time that has passed: called late, bond {bond}");
+                let text =
+                    format!("{provider} promised order {order} for a time that has passed: called late, bond {bond}");
                 self.note(job, "R-CASE-001", text);
             }
             Action::Demand { order, task } => {
@@ -334,10 +339,13 @@ impl Core {
     pub(super) fn revealed(&mut self, id: B256, receipt: B256, task: u32) {
         let deal = &self.state.deals[&id];
         let claim = deal.chain.cases.iter().find(|(case, state)| {
-            case.kind == CaseKind::Claim && state.receipt.as_ref().is_some_and(|asserted| struct_hash(asserted) == receipt)
+            case.kind == CaseKind::Claim
+                && state.receipt.as_ref().is_some_and(|asserted| struct_hash(asserted) == receipt)
         });
         let Some((claim, _)) = claim else { return };
-        let Some(shown) = deal.chain.cases.get(&CaseId { kind: CaseKind::Demand, subject: receipt, task }) else { return };
+        let Some(shown) = deal.chain.cases.get(&CaseId { kind: CaseKind::Demand, subject: receipt, task }) else {
+            return;
+        };
         let (Some(halted), Some(order)) = (shown.revealed, self.state.orders.get(&claim.subject)) else { return };
         let (job, batch, provider) = (order.job, order.batch, deal.provider());
         let text = match self.right(job, batch, task) {
@@ -345,7 +353,11 @@ impl Core {
             Some(_) => "it is wrong".to_string(),
             None => "it was not checked".to_string(),
         };
-        self.note(job, "R-CASE-004", format!("{provider} showed task {task} of order {} on chain: {text}", claim.subject));
+        self.note(
+            job,
+            "R-CASE-004",
+            format!("{provider} showed task {task} of order {} on chain: {text}", claim.subject),
+        );
     }
 }
 

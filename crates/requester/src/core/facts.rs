@@ -3,11 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use rialto_protocol::{
-    B256,
-    receipt::Halted,
-    types::Receipt,
-};
+use rialto_protocol::{B256, receipt::Halted, types::Receipt};
 use serde::{Deserialize, Serialize};
 
 use super::job::TxNote;
@@ -199,4 +195,3 @@ impl Early {
         self.0.clear();
     }
 }
-

@@ -47,8 +47,8 @@ use alloy_sol_types::Eip712Domain;
 use rialto_protocol::{Address, B256, receipt::Halted, types::domain, wire::Signed};
 
 pub use book::{Book, Offer};
-pub use facts::{CaseId, CaseKind, Cursor, Fact, What};
 pub use event::{Call, Effect, Event, Outgoing, Stored, Transacted};
+pub use facts::{CaseId, CaseKind, Cursor, Fact, What};
 pub use job::{
     Constraints, JobError, JobEvent, JobId, JobSpec, Outcome, Policy, Progress, ProviderReport, ProviderStatus, Source,
     Summary, TaskResult, TxNote, WrongTask,

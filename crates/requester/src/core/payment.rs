@@ -122,8 +122,7 @@ impl Core {
         let mut facts = facts;
         facts.retain(|fact| {
             let deal = &self.state.deals[&fact.deal];
-            let (chain, closed) =
-                known.entry(fact.deal).or_insert_with(|| (deal.chain.clone(), deal.closed.is_some()));
+            let (chain, closed) = known.entry(fact.deal).or_insert_with(|| (deal.chain.clone(), deal.closed.is_some()));
             let news = chain.learn(&fact.what);
             let closes = matches!(fact.what, What::Closed { .. });
             if closes { !std::mem::replace(closed, true) } else { news }
@@ -137,7 +136,11 @@ impl Core {
                 What::Closed { paid, tx } => self.deal_closed(deal, paid, tx),
                 What::Claimed { order, receipt, .. } => {
                     let (job, provider) = (self.state.deals[&deal].job, self.state.deals[&deal].provider());
-                    self.note(job, "R-CASE-005", format!("{provider} claims {} on chain for order {order}", receipt.fee));
+                    self.note(
+                        job,
+                        "R-CASE-005",
+                        format!("{provider} claims {} on chain for order {order}", receipt.fee),
+                    );
                 }
                 What::Revealed { receipt, task, .. } => self.revealed(deal, receipt, task),
                 _ => {}

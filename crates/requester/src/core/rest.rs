@@ -72,7 +72,8 @@ impl Core {
     pub(super) fn wake(&mut self, id: JobId) {
         for deal in self.state.jobs[&id].deals.clone() {
             let known = &self.state.deals[&deal];
-            let busy = matches!(&known.standing, Standing::Dropped { code } if code.starts_with("P-") && !is_final(code));
+            let busy =
+                matches!(&known.standing, Standing::Dropped { code } if code.starts_with("P-") && !is_final(code));
             if !busy || known.closing.is_some() || known.closed.is_some() {
                 continue;
             }
@@ -114,7 +115,7 @@ impl Core {
     }
 
     /// How often work of a job had to be given to somebody else, and how often a provider fell away.
-    pub(super) fn troubles(&self, id: JobId) -> (u64, u64) {
+    pub fn troubles(&self, id: JobId) -> (u64, u64) {
         let job = &self.state.jobs[&id];
         let failed = |order: &&B256| {
             let order = &self.state.orders[*order];

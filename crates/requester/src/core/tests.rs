@@ -451,7 +451,9 @@ impl World {
             Outgoing::Voucher(voucher) => {
                 assert!(voucher.amount >= actor.paid, "vouchers are cumulative");
                 actor.paid = voucher.amount;
-                if voucher.close && !matches!(actor.manner, Manner::Releases | Manner::Sleeps | Manner::Silent | Manner::Promises) {
+                if voucher.close
+                    && !matches!(actor.manner, Manner::Releases | Manner::Sleeps | Manner::Silent | Manner::Promises)
+                {
                     self.close(deal, voucher.amount, "redeem");
                 }
             }

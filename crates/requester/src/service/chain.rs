@@ -51,9 +51,7 @@ fn market_call(call: Call) -> MarketCall {
             MarketCall::Close { deal, release: release.value, signature: release.signature }
         }
         Call::Expire { deal } => MarketCall::Expire { deal },
-        Call::Late { deal, order, ack } => {
-            MarketCall::Late { deal, order, ack: ack.value, signature: ack.signature }
-        }
+        Call::Late { deal, order, ack } => MarketCall::Late { deal, order, ack: ack.value, signature: ack.signature },
         // The provider asserted the receipt on chain: its signature is not looked at.
         Call::Demand { deal, order, receipt, task } => {
             MarketCall::Demand { deal, order, receipt, signature: Bytes::new(), task }
@@ -289,7 +287,9 @@ mod tests {
         assert!(pending.take(vec![], &[closed(10, 2)], 9).is_empty());
         let done = pending.take(vec![], &[], 10);
         let facts: Vec<_> = done.iter().filter_map(|(meta, event)| fact(meta, event)).collect();
-        assert!(matches!(&facts[..], [Fact { deal, what: What::Closed { paid: 5, .. } }] if *deal == B256::repeat_byte(1)));
+        assert!(
+            matches!(&facts[..], [Fact { deal, what: What::Closed { paid: 5, .. } }] if *deal == B256::repeat_byte(1))
+        );
         assert!(pending.take(vec![], &[], 100).is_empty());
         assert_eq!(pending.take(vec![closed(101, 3)], &[], 101).len(), 1);
     }

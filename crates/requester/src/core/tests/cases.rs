@@ -59,7 +59,10 @@ fn a_claim_of_withheld_work_is_answered_with_demands_that_cost_no_more_than_it()
     let case = CaseId { kind: CaseKind::Demand, subject: demanded, task: second };
     assert!(matches!(&world.cases[2].1, Call::Settle { case: settled, .. } if *settled == case));
     world.says(deal, What::Ended { case, paid: 0 });
-    world.says(deal, What::Closed { paid: 0, tx: TxNote { kind: "settle".into(), tx: B256::ZERO, gas: None, deals: 1 } });
+    world.says(
+        deal,
+        What::Closed { paid: 0, tx: TxNote { kind: "settle".into(), tx: B256::ZERO, gas: None, deals: 1 } },
+    );
     (0..20).for_each(|_| world.step());
     assert_eq!(intents(&world), ["demand", "demand", "settle"]);
     assert!(world.core.state().deals[&deal].over());

@@ -180,7 +180,10 @@ fn a_provider_that_stops_frees_its_budget_and_the_work_goes_to_whoever_comes() {
     job.constraints.budget = 500_000;
     world.feed(Event::Submit(job));
     (0..400).for_each(|_| world.step());
-    assert!(world.core.state().deals.values().all(|deal| deal.closed.is_some()), "deals with who is stopping are settled");
+    assert!(
+        world.core.state().deals.values().all(|deal| deal.closed.is_some()),
+        "deals with who is stopping are settled"
+    );
     assert!(has(&world, |event| matches!(event, JobEvent::Note { code, .. } if code == "R-JOB-024")));
     assert!(world.summary.is_none(), "the job waits");
     world.arrive(3, Manner::Honest);
