@@ -318,7 +318,7 @@ impl World {
                 self.schedule.after(wait, Happening::Buyer { buyer: index, life, event });
             }
             Effect::Transact { intent, call } => {
-                let calls = match call {
+                let calls = match *call {
                     Call::Open(terms) => terms
                         .into_iter()
                         .map(|terms| MarketCall::Open {

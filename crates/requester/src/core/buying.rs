@@ -186,7 +186,7 @@ impl Core {
         };
         if due {
             self.sent.insert(intent.clone(), None);
-            self.effects.push(Effect::Transact { intent, call });
+            self.effects.push(Effect::Transact { intent, call: Box::new(call) });
         }
     }
 

@@ -90,7 +90,7 @@ pub enum Effect {
     /// Run tasks of a batch on this machine: (index within the batch, task of the job, random seed).
     RunLocally { job: JobId, batch: u32, tasks: Vec<(u32, u32, u64)> },
     /// Send a transaction.
-    Transact { intent: String, call: Call },
+    Transact { intent: String, call: Box<Call> },
     /// A deal is over: its provider loses access to blobs.
     Release { deal: B256 },
     /// Tell whoever watches a job.

@@ -331,7 +331,7 @@ impl World {
                 let result = if self.can_run { Ok(results.collect()) } else { Err("too little memory".into()) };
                 self.post(1, Event::RanLocally { job, batch, result });
             }
-            Effect::Transact { intent, call } => self.transact(intent, call),
+            Effect::Transact { intent, call } => self.transact(intent, *call),
             Effect::Tell { event, .. } => self.told.push(event),
             Effect::Finished(summary) => self.summary = Some(*summary),
             Effect::Release { .. } => {}

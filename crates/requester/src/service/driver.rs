@@ -236,7 +236,7 @@ impl Driver {
                 });
             }
             Effect::Transact { intent, call } => {
-                self.beside(chain::transact(self.sender.clone(), intent, call, self.inputs.clone()));
+                self.beside(chain::transact(self.sender.clone(), intent, *call, self.inputs.clone()));
             }
             Effect::Release { deal } => self.library.release(deal),
             Effect::Tell { job, event } => {

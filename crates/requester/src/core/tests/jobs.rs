@@ -202,7 +202,7 @@ fn a_provider_that_stopped_and_came_back_is_used_again_but_not_at_once() {
     for _ in 0..600 {
         world.step();
         // Its offers go on circulating.
-        if world.now % 10 == 0 {
+        if world.now.is_multiple_of(10) {
             world.feed(Event::Heard(offer(1, 1_001_000)));
         }
     }
@@ -210,7 +210,7 @@ fn a_provider_that_stopped_and_came_back_is_used_again_but_not_at_once() {
     world.actors.get_mut(&address(1)).unwrap().manner = Manner::Honest;
     for _ in 0..2_000 {
         world.step();
-        if world.now % 10 == 0 {
+        if world.now.is_multiple_of(10) {
             world.feed(Event::Heard(offer(1, 1_001_000)));
         }
         if world.summary.is_some() {
