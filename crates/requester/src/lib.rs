@@ -27,8 +27,8 @@ pub mod core;
 pub mod service;
 
 pub use core::{
-    Excluded, JobError, JobEvent, JobId, NoMatch, Outcome, Patience, Plan, Policy, Progress, ProviderReport,
-    ProviderStatus, TxNote, Why, WrongTask,
+    Excluded, JobError, JobEvent, JobId, JobPhase, JobStatus, NoMatch, Outcome, Patience, Plan, Policy, Progress,
+    ProviderReport, ProviderStatus, TxNote, Why, WrongTask,
 };
 pub use service::{
     Content, Evidence, Job, JobEvents, JobHandle, JobReport, Output, Requester, RequesterConfig, RequesterError,

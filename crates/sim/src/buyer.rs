@@ -181,6 +181,7 @@ impl World {
         let Some(core) = buyer.core.as_ref().filter(|core| !core.state().jobs.contains_key(&id)) else { return };
         let spec = JobSpec {
             id,
+            name: String::new(),
             program: PROGRAM,
             inputs: (0..wish.tasks).map(|task| input(id, task)).collect(),
             fuel_limit: FUEL_LIMIT,

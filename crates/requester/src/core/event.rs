@@ -28,6 +28,9 @@ pub enum Event {
     Submit(JobSpec),
     /// A user wants a job to end.
     Cancel(JobId),
+    /// A user wants a job that ended without all its results to go on, until a new deadline, with as much money or another
+    /// budget. What is verified and paid stays so.
+    Resume { job: JobId, deadline: u64, budget: Option<u128> },
     /// The session of a deal is up. Answer to [`Effect::Connect`].
     Connected { deal: B256 },
     /// The session of a deal is over, or could not be made.

@@ -12,12 +12,23 @@ use super::matching::Excluded;
 
 /// Most tasks of a job.
 pub const MAX_JOB_TASKS: usize = 1 << 20;
+/// Longest name of a job, bytes.
+pub const MAX_NAME_BYTES: usize = 128;
 /// Most replicas per task.
 pub const MAX_REPLICAS: u32 = 16;
 
 /// Names a job. Random, so that no two jobs of a key ever share a chain intent or a deal's salt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct JobId(pub u64);
+
+impl std::str::FromStr for JobId {
+    type Err = std::num::ParseIntError;
+
+    /// Reads what `Display` writes: hexadecimal digits.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        u64::from_str_radix(text, 16).map(Self)
+    }
+}
 
 impl fmt::Display for JobId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -75,6 +86,8 @@ pub struct Constraints {
 pub struct JobSpec {
     /// Its name.
     pub id: JobId,
+    /// What its user calls it; need not be unique.
+    pub name: String,
     /// programRoot.
     pub program: B256,
     /// inputRoot of every task.
@@ -108,6 +121,9 @@ impl JobSpec {
         if replicas == 0 || replicas > MAX_REPLICAS {
             return Err(JobError::Replicas { replicas, most: MAX_REPLICAS });
         }
+        if self.name.len() > MAX_NAME_BYTES {
+            return Err(JobError::Name { most: MAX_NAME_BYTES });
+        }
         if self.fuel_limit == 0 || self.fuel_limit > i64::MAX as u64 {
             return Err(JobError::FuelLimit);
         }
@@ -136,6 +152,12 @@ pub enum JobError {
     /// A job with this name exists.
     #[error("[R-JOB-004] a job with this id exists")]
     Duplicate,
+    /// The job's name is too long.
+    #[error("[R-JOB-005] a job's name has at most {most} bytes")]
+    Name { most: usize },
+    /// Only a job that ended without all its results can be taken up again.
+    #[error("[R-JOB-006] the job {state}: only one that ended without all its results can be resumed")]
+    NotResumable { state: String },
     /// No set of providers does it. The text says what to change.
     #[error("{0}")]
     NoMatch(String),
@@ -222,6 +244,50 @@ pub struct Progress {
     pub paid: u64,
     /// Base units owed by vouchers.
     pub spent: u128,
+    /// Task runs that were lost and had to be given to somebody: refused, wrong, not used, or with a provider that fell away.
+    pub retries: u64,
+    /// Times that a provider fell away: silent, unreachable, refusing, or caught.
+    pub failovers: u64,
+}
+
+/// Where a job stands, in short.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum JobPhase {
+    /// Looking for providers, or being worked on.
+    Running,
+    /// Work is over (or given up); payments are being settled.
+    Settling,
+    /// Reported.
+    Ended,
+}
+
+/// A job in a list.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobStatus {
+    /// The job.
+    pub id: JobId,
+    /// What its user calls it.
+    pub name: String,
+    /// Where it stands.
+    pub phase: JobPhase,
+    /// How its work ended, once it has.
+    pub outcome: Option<Outcome>,
+    /// When it was submitted, unix seconds.
+    pub submitted: u64,
+    /// By when its work must be done, unix seconds.
+    pub deadline: u64,
+    /// When its work ended, unix seconds.
+    pub ended: Option<u64>,
+    /// How results are checked.
+    pub policy: Policy,
+    /// Most that may be locked or paid, base units.
+    pub budget: u128,
+    /// Deals it used so far.
+    pub deals: u32,
+    /// Counts.
+    pub progress: Progress,
+    /// Why it waits for providers, if it does.
+    pub waits: Option<String>,
 }
 
 /// Where the output of a task lies.

@@ -84,6 +84,8 @@ pub enum Record {
     Ended { at: u64, job: JobId, outcome: Outcome },
     /// The job's report was given.
     Reported { job: JobId },
+    /// The job's work goes on.
+    Resumed { job: JobId, deadline: u64, budget: Option<u128> },
     /// Everything about a job is over and old.
     Forgotten { job: JobId },
     /// All that earlier records add up to.
@@ -201,6 +203,10 @@ pub struct Job {
     pub paid_tasks: u64,
     /// Transactions.
     pub transactions: Vec<TxNote>,
+    /// Task runs that were lost.
+    pub retries: u64,
+    /// Times that a provider fell away.
+    pub failovers: u64,
 }
 
 /// Whether a deal gets orders.
@@ -392,6 +398,7 @@ impl State {
             Record::Acked { ack } => self.order(ack.value.order).ack = Some(ack.clone()),
             Record::Refused { order } => {
                 self.order(*order).status = OrderStatus::Refused;
+                self.lost(*order);
                 self.advance(*order);
             }
             Record::Cancelled { order } => {
@@ -399,8 +406,14 @@ impl State {
                 self.advance(*order);
             }
             Record::Delivered { receipt, results, stored } => self.delivered(receipt, results, *stored),
-            Record::Discarded { order } => self.unfinish(*order, OrderStatus::Discarded),
-            Record::Invalid { order, .. } => self.unfinish(*order, OrderStatus::Wrong),
+            Record::Discarded { order } => {
+                self.unfinish(*order, OrderStatus::Discarded);
+                self.lost(*order);
+            }
+            Record::Invalid { order, .. } => {
+                self.unfinish(*order, OrderStatus::Wrong);
+                self.lost(*order);
+            }
             Record::Judged { job, batch, results } => {
                 let batch = &mut self.job(*job).batches[*batch as usize];
                 match results {
@@ -423,15 +436,25 @@ impl State {
             Record::Accepted { order } => self.accepted(*order),
             Record::Wrong { order, tasks } => {
                 self.unfinish(*order, OrderStatus::Wrong);
+                self.lost(*order);
                 let deal = self.order(*order).order.deal;
                 let deal = self.deal(deal);
+                let first = deal.standing != Standing::Faulty;
                 deal.standing = Standing::Faulty;
                 deal.wrong.extend(tasks);
+                let job = deal.job;
+                self.job(job).failovers += u64::from(first);
             }
             Record::Dropped { deal, code } => {
                 let deal = self.deal(*deal);
                 deal.standing = Standing::Dropped { code: code.clone() };
                 deal.drops += 1;
+                let job = deal.job;
+                let awaited: Vec<_> = deal.unfinished().copied().collect();
+                let awaited = awaited.iter().map(|order| &self.orders[order]).filter(|order| order.awaited());
+                let tasks: u64 = awaited.map(|order| u64::from(order.order.tasks)).sum();
+                let job = self.job(job);
+                (job.retries, job.failovers) = (job.retries + tasks, job.failovers + 1);
             }
             Record::Revived { deal } => self.deal(*deal).standing = Standing::Active,
             Record::Vouched { at, voucher } => {
@@ -456,6 +479,14 @@ impl State {
                 if let Phase::Settling { at, outcome } = &job.phase {
                     job.phase = Phase::Reported { at: *at, outcome: outcome.clone() };
                 }
+            }
+            Record::Resumed { job, deadline, budget } => {
+                let job = self.job(*job);
+                job.phase = Phase::Running;
+                job.spec.constraints.deadline = *deadline;
+                job.spec.constraints.budget = budget.unwrap_or(job.spec.constraints.budget);
+                // Whoever did not open or refused may do so now; who is named or cheated stays out.
+                job.barred.retain(|_, why| matches!(why, Why::Listed | Why::Cheated));
             }
             Record::Forgotten { job } => self.forgotten(*job),
             Record::Snapshot(state) => *self = State::clone(state),
@@ -488,6 +519,8 @@ impl State {
             measured: (0, 0),
             paid_tasks: 0,
             transactions: Vec::new(),
+            retries: 0,
+            failovers: 0,
         };
         self.jobs.insert(spec.id, job);
     }
@@ -562,6 +595,15 @@ impl State {
             deal.closed = Some(*paid);
             let job = deal.job;
             self.job(job).transactions.push(tx.clone());
+        }
+    }
+
+    /// Nothing came of an order.
+    fn lost(&mut self, order: B256) {
+        let order = &self.orders[&order];
+        let (job, tasks) = (order.job, u64::from(order.order.tasks));
+        if let Some(job) = self.jobs.get_mut(&job) {
+            job.retries += tasks;
         }
     }
 

@@ -50,8 +50,8 @@ pub use book::{Book, Offer};
 pub use event::{Call, Effect, Event, Outgoing, Stored, Transacted};
 pub use facts::{CaseId, CaseKind, Cursor, Fact, What};
 pub use job::{
-    Constraints, JobError, JobEvent, JobId, JobSpec, Outcome, Policy, Progress, ProviderReport, ProviderStatus, Source,
-    Summary, TaskResult, TxNote, WrongTask,
+    Constraints, JobError, JobEvent, JobId, JobPhase, JobSpec, JobStatus, Outcome, Policy, Progress, ProviderReport,
+    ProviderStatus, Source, Summary, TaskResult, TxNote, WrongTask,
 };
 pub use journal::{Phase, Record, State, Terms};
 pub use matching::{Excluded, NoMatch, Plan, Why};
@@ -191,6 +191,7 @@ impl Core {
             Event::Heard(offer) => self.heard(offer),
             Event::Submit(spec) => self.submit(spec),
             Event::Cancel(job) => self.end(job, Err(JobError::Cancelled)),
+            Event::Resume { job, deadline, budget } => self.resume(job, deadline, budget),
             Event::Connected { deal } => self.connected(deal),
             Event::Disconnected { deal, why } => self.disconnected(deal, why),
             Event::Message { deal, message } => self.message(deal, message, None),
@@ -254,6 +255,26 @@ impl Core {
         self.record(Record::Submitted { at: self.now, spec });
         let heard: Vec<_> = self.book.offers().map(|offer| self.ask_heard(offer)).collect();
         heard.into_iter().for_each(|event| self.tell(id, event));
+    }
+
+    /// Whether a job can be taken up again.
+    pub fn resumable(&self, id: JobId) -> Result<(), JobError> {
+        match self.state.jobs.get(&id).map(|job| &job.phase) {
+            None => Err(JobError::NotResumable { state: "is not known (any more)".into() }),
+            Some(Phase::Running) => Err(JobError::NotResumable { state: "is running".into() }),
+            Some(Phase::Settling { outcome: Ok(()), .. } | Phase::Reported { outcome: Ok(()), .. }) => {
+                Err(JobError::NotResumable { state: "is done".into() })
+            }
+            Some(_) => Ok(()),
+        }
+    }
+
+    fn resume(&mut self, id: JobId, deadline: u64, budget: Option<u128>) {
+        if self.resumable(id).is_ok() {
+            self.record(Record::Resumed { job: id, deadline, budget });
+            let open = self.state.jobs[&id].open_batches.clone();
+            self.dirty.extend(open.into_iter().map(|batch| (id, batch)));
+        }
     }
 
     fn ask_heard(&self, offer: &Offer) -> JobEvent {

@@ -3,7 +3,8 @@
 use rialto_protocol::{B256, receipt::Halted};
 
 use super::{
-    Core, JobError, JobEvent, JobId, Outcome, Progress, ProviderReport, ProviderStatus, Source, Summary, TaskResult,
+    Core, JobError, JobEvent, JobId, JobPhase, JobStatus, Outcome, Progress, ProviderReport, ProviderStatus, Source,
+    Summary, TaskResult,
     journal::{Batch, OpenDeal, OrderStatus, Phase, Standing},
 };
 
@@ -49,7 +50,33 @@ impl Core {
             verified,
             paid: job.paid_tasks.min(verified),
             spent: vouchers.map(|voucher| voucher.amount).sum(),
+            retries: job.retries,
+            failovers: job.failovers,
         }
+    }
+
+    /// A job in short; `None` if there is no such job (any more).
+    pub fn job_status(&self, id: JobId) -> Option<JobStatus> {
+        let job = self.state.jobs.get(&id)?;
+        let (phase, outcome, ended) = match &job.phase {
+            Phase::Running => (JobPhase::Running, None, None),
+            Phase::Settling { at, outcome } => (JobPhase::Settling, Some(outcome.clone()), Some(*at)),
+            Phase::Reported { at, outcome } => (JobPhase::Ended, Some(outcome.clone()), Some(*at)),
+        };
+        Some(JobStatus {
+            id,
+            name: job.spec.name.clone(),
+            phase,
+            outcome,
+            submitted: job.submitted,
+            deadline: job.spec.constraints.deadline,
+            ended,
+            policy: job.spec.policy,
+            budget: job.spec.constraints.budget,
+            deals: job.deals.len() as u32,
+            progress: self.progress(id),
+            waits: self.stranded_why.get(&id).cloned(),
+        })
     }
 
     /// Tasks of an open batch that some provider is through with.

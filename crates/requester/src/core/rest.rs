@@ -3,11 +3,7 @@
 
 use rialto_protocol::{Address, B256};
 
-use super::{
-    Core, JobError, JobId, Record,
-    journal::{OrderStatus, Standing},
-    matching::Why,
-};
+use super::{Core, JobError, JobId, Record, journal::Standing, matching::Why};
 
 /// First pause before a provider is asked again; doubles every time, seconds.
 const REST_SECONDS: u64 = 30;
@@ -112,18 +108,5 @@ impl Core {
         let until = job.spec.constraints.deadline;
         let text = format!("{left} tasks have nobody to run them; waiting for providers until second {until}: {why}");
         self.note(id, "R-JOB-024", text);
-    }
-
-    /// How often work of a job had to be given to somebody else, and how often a provider fell away.
-    pub fn troubles(&self, id: JobId) -> (u64, u64) {
-        let job = &self.state.jobs[&id];
-        let failed = |order: &&B256| {
-            let order = &self.state.orders[*order];
-            let lost = matches!(order.status, OrderStatus::Refused | OrderStatus::Wrong | OrderStatus::Discarded);
-            lost || order.cancelled && order.status == OrderStatus::Open
-        };
-        let retries = job.batches.iter().flat_map(|batch| &batch.orders).filter(failed).count() as u64;
-        let failovers = job.deals.iter().map(|deal| &self.state.deals[deal]);
-        (retries, failovers.map(|deal| u64::from(deal.drops) + u64::from(deal.standing == Standing::Faulty)).sum())
     }
 }

@@ -71,6 +71,7 @@ pub fn offer(n: u8, price: u128) -> Offer {
 pub fn spec(tasks: u32, policy: Policy) -> JobSpec {
     JobSpec {
         id: JobId(7),
+        name: "a job".into(),
         program: B256::repeat_byte(0x50),
         inputs: (0..tasks).map(|task| keccak256(task.to_be_bytes())).collect(),
         fuel_limit: FUEL_LIMIT,

@@ -19,6 +19,7 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
+    archive,
     chain::{self, Follow, Heard},
     error::RequesterError,
     job::{Evidence, Feed, JobReport, Output, TaskOutcome},
@@ -27,8 +28,8 @@ use super::{
     session::{MAX_OUTBOUND_MESSAGES, Seal, Session},
 };
 use crate::core::{
-    Core, Effect, Event, JobEvent, JobId, JobSpec, NoMatch, Offer, Outgoing, Phase, Plan, Record, Source, Stored,
-    Summary, TaskResult,
+    Core, Effect, Event, JobEvent, JobId, JobPhase, JobSpec, JobStatus, NoMatch, Offer, Outgoing, Phase, Plan, Record,
+    Source, Stored, Summary, TaskResult,
 };
 
 /// Things that wait for the driver; whoever brings more waits.
@@ -56,8 +57,17 @@ pub(crate) enum Input {
     Quote { spec: JobSpec, answer: oneshot::Sender<Result<Plan, NoMatch>> },
     /// Somebody wants to see the order book.
     Offers(oneshot::Sender<Vec<Offer>>),
-    /// Somebody wants to know the jobs.
-    Jobs(oneshot::Sender<Vec<JobId>>),
+    /// Somebody wants to know the jobs that the core knows.
+    Jobs(oneshot::Sender<Vec<JobStatus>>),
+    /// A job that ended without all its results is to go on.
+    Resume {
+        job: JobId,
+        within: Duration,
+        budget: Option<u128>,
+        answer: oneshot::Sender<Result<Arc<Feed>, RequesterError>>,
+    },
+    /// A job that the core knows no more, or that has ended, is to be removed with all its files.
+    Remove { job: JobId, answer: oneshot::Sender<bool> },
 }
 
 pub(crate) struct Driver {
@@ -117,6 +127,7 @@ impl Driver {
                 self.feed(Event::Cancel(job)).await?;
             }
         }
+        self.keep_reports().await?;
         let journal = self.journal.clone();
         blocking(move || journal.peers()).await?.into_iter().for_each(|peer| self.node.add_bootstrap(peer));
         self.feed(Event::Started).await?;
@@ -130,6 +141,22 @@ impl Driver {
             inputs: self.inputs.clone(),
         };
         self.beside(follow.run());
+        Ok(())
+    }
+
+    /// Reports that were given just before an earlier process ended may not have been kept.
+    async fn keep_reports(&self) -> Result<(), RequesterError> {
+        let reported = self.core.state().jobs.iter().filter(|(_, job)| matches!(job.phase, Phase::Reported { .. }));
+        for job in reported.map(|(id, _)| *id) {
+            let folder = self.library.folder(job);
+            if !folder.exists() || archive::is_kept(&folder) {
+                continue;
+            }
+            if let Some(status) = self.core.job_status(job) {
+                let report = self.report(self.core.summary(job))?;
+                blocking(move || archive::keep(&folder, &status, &report)).await?;
+            }
+        }
         Ok(())
     }
 
@@ -175,10 +202,43 @@ impl Driver {
                 let _ = answer.send(self.core.book().offers().cloned().collect());
             }
             Input::Jobs(answer) => {
-                let _ = answer.send(self.core.state().jobs.keys().copied().collect());
+                let jobs = self.core.state().jobs.keys();
+                let _ = answer.send(jobs.filter_map(|id| self.core.job_status(*id)).collect());
+            }
+            Input::Resume { job, within, budget, answer } => {
+                let _ = answer.send(self.resume(job, within, budget).await?);
+            }
+            Input::Remove { job, answer } => {
+                let busy = self.core.job_status(job).is_some_and(|status| status.phase != JobPhase::Ended);
+                if !busy {
+                    self.library.discard(job).await;
+                }
+                let _ = answer.send(!busy);
             }
         }
         Ok(())
+    }
+
+    /// Takes a job up again; the outer error is the journal's.
+    async fn resume(
+        &mut self,
+        job: JobId,
+        within: Duration,
+        budget: Option<u128>,
+    ) -> Result<Result<Arc<Feed>, RequesterError>, RequesterError> {
+        if let Err(error) = self.core.resumable(job) {
+            return Ok(Err(error.into()));
+        }
+        if let Err(error) = self.library.load(job).await {
+            return Ok(Err(error));
+        }
+        let feed = Arc::new(Feed::new(MAX_WATCHED_EVENTS));
+        self.feeds.insert(job, feed.clone());
+        let folder = self.library.folder(job);
+        blocking(move || archive::drop_report(&folder)).await?;
+        let deadline = self.clock.now().saturating_add(within.as_secs());
+        self.feed(Event::Resume { job, deadline, budget }).await?;
+        Ok(Ok(feed))
     }
 
     /// One event through the core, and everything that follows from it.
@@ -188,7 +248,7 @@ impl Driver {
                 for record in &records {
                     if let Record::Forgotten { job } = record {
                         self.feeds.remove(job);
-                        self.library.discard(*job).await;
+                        self.library.drop_inputs(*job).await;
                     }
                 }
                 let journal = self.journal.clone();
@@ -291,6 +351,14 @@ impl Driver {
         let job = summary.job;
         let report = Arc::new(self.report(summary)?);
         self.library.close(job);
+        if let Some(status) = self.core.job_status(job) {
+            let (folder, kept) = (self.library.folder(job), report.clone());
+            self.beside(async move {
+                if let Err(error) = blocking(move || archive::keep(&folder, &status, &kept)).await {
+                    tracing::error!(%job, %error, "the report is not kept");
+                }
+            });
+        }
         if let Some(feed) = self.feeds.get(&job) {
             feed.report.send_replace(Some(report));
         }
@@ -322,8 +390,10 @@ impl Driver {
                 output: self.output(job, task, &result),
             })
         };
+        let name = self.core.state().jobs.get(&job).map(|job| job.spec.name.clone()).unwrap_or_default();
         Ok(JobReport {
             job,
+            name,
             outcome: summary.outcome,
             tasks: (0..).zip(summary.tasks).map(outcome).collect(),
             providers: summary.providers,

@@ -16,6 +16,7 @@ use rialto_protocol::{
     types::{Ack, Order, Receipt, Voucher},
     wire::Signed,
 };
+use serde::{Deserialize, Serialize};
 use tokio::sync::{broadcast, mpsc, watch};
 
 use super::{driver::Input, error::RequesterError};
@@ -58,6 +59,8 @@ impl From<PathBuf> for Content {
 /// A job. Make one with [`Job::new`] and change what matters. Money in base units.
 #[derive(Clone, Debug)]
 pub struct Job {
+    /// What the user calls it; need not be unique.
+    pub name: String,
     /// WebAssembly module as the compiler made it.
     pub program: Content,
     /// Shared input files, encoded (`rialto_machine::input::SharedInput`).
@@ -94,6 +97,7 @@ impl Job {
     /// A job checked by two replicas, done within an hour.
     pub fn new(program: impl Into<Content>, tasks: Vec<Bytes>) -> Self {
         Self {
+            name: String::new(),
             program: program.into(),
             shared: None,
             tasks,
@@ -114,7 +118,7 @@ impl Job {
 }
 
 /// A verified task.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TaskOutcome {
     /// Its end.
     pub halted: Halted,
@@ -125,7 +129,7 @@ pub struct TaskOutcome {
 }
 
 /// An output stream on disk: part of a file in the job's folder.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Output {
     /// The file.
     pub path: PathBuf,
@@ -155,7 +159,7 @@ impl Output {
 }
 
 /// What was signed: enough to prove to a third party what happened.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Evidence {
     /// Our orders.
     pub orders: Vec<Signed<Order>>,
@@ -167,11 +171,13 @@ pub struct Evidence {
     pub vouchers: Vec<Signed<Voucher>>,
 }
 
-/// Everything about an ended job.
-#[derive(Clone, Debug)]
+/// Everything about an ended job. It is kept in the job's folder, beside the outputs, until the job is removed.
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct JobReport {
     /// The job.
     pub job: JobId,
+    /// What its user calls it.
+    pub name: String,
     /// How it ended. Verified tasks are there even if it failed.
     pub outcome: Outcome,
     /// Every task, `None` where there is no verified result.

@@ -75,6 +75,11 @@ impl Library {
         Self { node, engine, jobs: Mutex::default(), grants: Mutex::default(), root }
     }
 
+    /// Where all jobs' folders are.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
     /// A job's folder.
     pub fn folder(&self, job: JobId) -> PathBuf {
         self.root.join(job.to_string())
@@ -128,6 +133,14 @@ impl Library {
         let folder = self.folder(id);
         if let Err(error) = tokio::fs::remove_dir_all(&folder).await {
             tracing::debug!(job = %id, %error, "job folder not removed");
+        }
+    }
+
+    /// A job is too old to go on: its inputs are removed; program, report and outputs stay.
+    pub async fn drop_inputs(&self, id: JobId) {
+        for name in ["shared.bin", "tasks.bin"] {
+            // There may be none.
+            let _ = tokio::fs::remove_file(self.folder(id).join(name)).await;
         }
     }
 
@@ -272,7 +285,10 @@ async fn read(content: &Content, limit: u64, what: &'static str) -> Result<Bytes
 }
 
 /// Writes a whole file or nothing.
-fn write(path: &Path, content: impl FnOnce(&mut std::fs::File) -> std::io::Result<()>) -> Result<(), RequesterError> {
+pub(crate) fn write(
+    path: &Path,
+    content: impl FnOnce(&mut std::fs::File) -> std::io::Result<()>,
+) -> Result<(), RequesterError> {
     let part = path.with_extension("part");
     let result = path.parent().map_or(Ok(()), std::fs::create_dir_all).and_then(|()| {
         let mut file = std::fs::File::create(&part)?;

@@ -9,7 +9,16 @@
 //! | `chain` | calls as transactions, ends of deals |
 //! | `asks` | judging asks, and hearing them |
 //! | `job` | what a user hands in, follows and gets back |
+//! | `archive` | ended jobs on disk |
+//!
+//! # Jobs
+//! A job is named by a [`JobId`]; `name` is for people. [`Requester::submit`] gives a [`JobHandle`]: its
+//! `events` tell the story (with counts of retries and fail-overs in every `JobEvent::Progress`), its `wait` gives the
+//! report. The process may die at any moment: the next [`Requester::start`] on the same folder goes on with every job,
+//! and [`Requester::jobs`], [`Requester::status`], [`Requester::job`] know all of them, running and ended, by any
+//! earlier process. Reports and outputs stay in the job's folder until [`Requester::remove`].
 
+mod archive;
 mod asks;
 mod chain;
 mod driver;
@@ -36,13 +45,14 @@ use tokio_util::{
     task::TaskTracker,
 };
 
-use crate::core::{Config, Constraints, Core, JobId, JobSpec, NoMatch, Offer, Patience, Plan};
+use crate::core::{Config, Constraints, Core, JobId, JobSpec, JobStatus, NoMatch, Offer, Patience, Plan};
 use driver::{Driver, Input, MAX_INPUTS};
 use journal::{Journal, blocking};
 use library::{Known, Library};
 use session::Seal;
 
 pub use error::RequesterError;
+use job::Feed;
 pub use job::{Content, Evidence, Job, JobEvents, JobHandle, JobReport, Output, TaskOutcome};
 
 /// Attempts to open the sender's journal.
@@ -205,19 +215,68 @@ impl Requester {
         answered.await.map_err(|_| RequesterError::Stopped)
     }
 
-    /// Jobs that are not forgotten, running or ended.
-    pub async fn jobs(&self) -> Result<Vec<JobId>, RequesterError> {
+    /// Every job, running or ended, of this process or any before it on the same folder; the newest first.
+    pub async fn jobs(&self) -> Result<Vec<JobStatus>, RequesterError> {
         let (answer, answered) = oneshot::channel();
         self.tell(Input::Jobs(answer)).await?;
-        answered.await.map_err(|_| RequesterError::Stopped)
+        let mut jobs = answered.await.map_err(|_| RequesterError::Stopped)?;
+        let root = self.library.root().to_path_buf();
+        let ended = blocking(move || Ok(archive::list(&root))).await?;
+        let known: std::collections::BTreeSet<_> = jobs.iter().map(|job| job.id).collect();
+        jobs.extend(ended.into_iter().filter(|job| !known.contains(&job.id)));
+        jobs.sort_by_key(|job| (std::cmp::Reverse(job.submitted), job.id));
+        Ok(jobs)
     }
 
-    /// A job submitted before, by this process or by one before it that left it unfinished.
+    /// One job of that list.
+    pub async fn status(&self, id: JobId) -> Result<JobStatus, RequesterError> {
+        let (answer, answered) = oneshot::channel();
+        self.tell(Input::Jobs(answer)).await?;
+        let known = answered.await.map_err(|_| RequesterError::Stopped)?.into_iter().find(|job| job.id == id);
+        let folder = self.library.folder(id);
+        match known {
+            Some(status) => Ok(status),
+            None => blocking(move || archive::status(&folder)).await?.ok_or(RequesterError::NoJob),
+        }
+    }
+
+    /// A job submitted before, by this process or any before it on the same folder. If it has ended, its report is there
+    /// at once and it has no events.
     pub async fn job(&self, id: JobId) -> Result<JobHandle, RequesterError> {
         let (answer, answered) = oneshot::channel();
         self.tell(Input::Watch { job: id, answer }).await?;
-        let feed = answered.await.map_err(|_| RequesterError::Stopped)?.ok_or(RequesterError::NoJob)?;
+        let feed = match answered.await.map_err(|_| RequesterError::Stopped)? {
+            Some(feed) => feed,
+            None => {
+                let folder = self.library.folder(id);
+                let report = blocking(move || archive::report(&folder)).await?.ok_or(RequesterError::NoJob)?;
+                let feed = Feed::new(1);
+                feed.report.send_replace(Some(Arc::new(report)));
+                Arc::new(feed)
+            }
+        };
         Ok(JobHandle { id, inputs: self.inputs.clone(), feed })
+    }
+
+    /// Ends a job: what was accepted is paid, and the report follows. It can be resumed.
+    pub async fn cancel(&self, id: JobId) -> Result<(), RequesterError> {
+        self.job(id).await?.cancel().await
+    }
+
+    /// Takes up a job that ended without all its results (cancelled, deadline, nobody to run it): it has until `within` from
+    /// now, and another budget if one is given. What is verified and paid stays so. A day after its end a job is too old.
+    pub async fn resume(&self, id: JobId, within: Duration, budget: Option<u128>) -> Result<JobHandle, RequesterError> {
+        let (answer, answered) = oneshot::channel();
+        self.tell(Input::Resume { job: id, within, budget, answer }).await?;
+        let feed = answered.await.map_err(|_| RequesterError::Stopped)??;
+        Ok(JobHandle { id, inputs: self.inputs.clone(), feed })
+    }
+
+    /// Removes an ended job's report, outputs and inputs from disk. Returns whether it was not running.
+    pub async fn remove(&self, id: JobId) -> Result<bool, RequesterError> {
+        let (answer, answered) = oneshot::channel();
+        self.tell(Input::Remove { job: id, answer }).await?;
+        answered.await.map_err(|_| RequesterError::Stopped)
     }
 
     /// Stops at once. Everything that matters is on disk: the next start goes on from there. The node stays
@@ -249,6 +308,7 @@ impl Requester {
     fn spec(&self, id: JobId, job: &Job, known: Known) -> JobSpec {
         JobSpec {
             id,
+            name: job.name.clone(),
             program: known.program,
             inputs: known.inputs,
             fuel_limit: job.limits.fuel,

@@ -24,7 +24,15 @@ fn trust_spreads_pays_and_closes() {
     assert_eq!(summary.requester_paid, world.closed.values().sum::<u128>());
     assert_eq!(
         summary.progress,
-        Progress { tasks: 60, done: 60, verified: 60, paid: 60, spent: summary.requester_paid }
+        Progress {
+            tasks: 60,
+            done: 60,
+            verified: 60,
+            paid: 60,
+            spent: summary.requester_paid,
+            retries: 0,
+            failovers: 0
+        }
     );
     assert!(has(&world, |event| matches!(event, JobEvent::Quote { providers: 4, .. })));
     assert!(world.core.idle());
