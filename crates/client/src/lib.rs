@@ -1,3 +1,14 @@
 //! What a program needs to buy compute: the market it is on, job files, jobs that outlive the process that
 //! submitted them, and evidence that anyone can check offline. Everything the command line does goes through here.
 #![forbid(unsafe_code)]
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+pub mod control;
+mod home;
+mod market;
+pub mod settings;
+mod wallet;
+
+pub use home::{Home, HomeError};
+pub use market::{LocalFacts, MarketChoice, MarketConfig, MarketError};
+pub use wallet::{Passphrase, Wallet, WalletError};

@@ -1,0 +1,329 @@
+//! Which market, and as whom: flags first, then `config.toml`, then the market of a running `rialto up`.
+
+use std::{
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    path::Path,
+};
+
+use rialto_chain::{Chain, ChainConfig, ChainError, PrivateKeySigner, Rpc};
+use rialto_net::NetConfig;
+use rialto_protocol::{Address, keccak256};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    home::{Home, HomeError, endpoint_secret, write_private},
+    settings::{Section, Settings, SettingsError},
+};
+
+/// The commented configuration that `rialto config init` writes.
+pub const TEMPLATE: &str = include_str!("config.toml");
+/// Every key of `config.toml`.
+const SHAPE: &[Section] = &[
+    ("market", &["rpc", "address", "first_block", "confirmations"]),
+    ("net", &["bind", "relay", "external"]),
+    ("wallet", &["account"]),
+];
+/// What a running local market writes down.
+const LOCAL_FACTS: &str = "market.json";
+/// The local market's account that buys.
+pub const LOCAL_REQUESTER: &str = "requester";
+
+/// Why no market is to be had.
+#[derive(Debug, thiserror::Error)]
+pub enum MarketError {
+    /// `config.toml` can't be used.
+    #[error("{file}: {why}")]
+    Settings {
+        /// The file.
+        file: String,
+        /// Why.
+        why: SettingsError,
+    },
+    /// Neither flags nor configuration nor a local market.
+    #[error("[C-MKT-001] which market? Start one on this machine with `rialto up`, or pass --rpc and --market, or set them in {config}")]
+    Unknown {
+        /// Where they could be set.
+        config: String,
+    },
+    /// Half of it.
+    #[error("[C-MKT-002] {missing} is missing: a market is an RPC endpoint (--rpc) and an address on its chain (--market)")]
+    Half {
+        /// Which half.
+        missing: &'static str,
+    },
+    /// Not a URL. It is not repeated: URLs hold API keys.
+    #[error("[C-MKT-003] the RPC endpoint is not a URL such as https://rpc.example.org")]
+    NoUrl,
+    /// The chain can't be asked.
+    #[error("[C-MKT-004] the market can't be reached{hint}: {why}")]
+    Unreachable {
+        /// What may help.
+        hint: &'static str,
+        /// Why.
+        why: ChainError,
+    },
+    /// The facts of the local market can't be read.
+    #[error("[C-MKT-005] {file} can't be read: stop the local market, and start it again with `rialto up`")]
+    LocalFacts {
+        /// The file.
+        file: String,
+    },
+    /// A folder can't be used.
+    #[error(transparent)]
+    Home(#[from] HomeError),
+}
+
+/// What was chosen on the command line.
+#[derive(Clone, Debug, Default)]
+pub struct MarketChoice {
+    /// JSON-RPC endpoint.
+    pub rpc: Option<String>,
+    /// The market's address.
+    pub market: Option<Address>,
+    /// Whose account.
+    pub account: Option<Address>,
+}
+
+/// What a local market tells others on this machine. A file of it outlives the market: connecting tells.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LocalFacts {
+    /// JSON-RPC endpoint on loopback.
+    pub rpc: String,
+    /// Chain id.
+    pub chain_id: u64,
+    /// The market.
+    pub market: Address,
+    /// Its token.
+    pub token: Address,
+    /// Block in which it was created.
+    pub first_block: u64,
+    /// The account that buys, funded; its key is [`local_key`] of [`LOCAL_REQUESTER`].
+    pub requester: Address,
+    /// The process.
+    pub pid: u32,
+}
+
+impl LocalFacts {
+    /// What the local market of a home says, if there ever was one.
+    ///
+    /// # Errors
+    /// `C-MKT-005`.
+    pub fn read(home: &Home) -> Result<Option<Self>, MarketError> {
+        let file = home.local().join(LOCAL_FACTS);
+        let damaged = || MarketError::LocalFacts { file: file.display().to_string() };
+        match std::fs::read(&file) {
+            Ok(bytes) => serde_json::from_slice(&bytes).map(Some).map_err(|_| damaged()),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(_) => Err(damaged()),
+        }
+    }
+
+    /// Writes them down.
+    ///
+    /// # Errors
+    /// `C-HOM-001`.
+    pub fn write(&self, home: &Home) -> Result<(), MarketError> {
+        let text = serde_json::to_vec_pretty(self).expect("plain data");
+        Ok(write_private(&home.local().join(LOCAL_FACTS), &text)?)
+    }
+
+    /// Forgets them: the market is down.
+    pub fn remove(home: &Home) {
+        let _ = std::fs::remove_file(home.local().join(LOCAL_FACTS));
+    }
+}
+
+/// Keys of the embedded chain are public, like those of every test chain: they hold nothing of value.
+pub fn local_key(name: &str) -> PrivateKeySigner {
+    PrivateKeySigner::from_bytes(&keccak256(format!("rialto embedded account {name}")))
+        .expect("a hash is below the group order but for one in 2^128")
+}
+
+/// A market, and how to be on it.
+#[derive(Clone, Debug)]
+pub struct MarketConfig {
+    /// The chain's endpoint.
+    pub rpc: Rpc,
+    /// The market's address.
+    pub market: Address,
+    /// Block in which it was created.
+    pub first_block: u64,
+    /// Blocks that make a transaction final.
+    pub confirmations: u64,
+    /// Whose account, if chosen.
+    pub account: Option<Address>,
+    /// Where to listen.
+    pub bind: SocketAddr,
+    /// Home relay.
+    pub relay: Option<String>,
+    /// Addresses to tell others besides those found.
+    pub external: Vec<SocketAddr>,
+    /// Set if it is the market of this machine's `rialto up`.
+    pub local: Option<LocalFacts>,
+}
+
+impl MarketConfig {
+    /// Finds out which market is meant.
+    ///
+    /// # Errors
+    /// `C-CFG-…`, `C-MKT-001` to `C-MKT-003`, `C-MKT-005`.
+    pub fn find(home: &Home, choice: &MarketChoice) -> Result<Self, MarketError> {
+        let file = home.config();
+        let settings = |why| MarketError::Settings { file: file.display().to_string(), why };
+        let config = Settings::read(&file, SHAPE).map_err(settings)?;
+        let text = |section, key| config.text(section, key).map(|text| text.map(str::to_owned)).map_err(settings);
+        let address = |section, key| config.parsed::<Address>(section, key, "an address").map_err(settings);
+        let number = |key, least, most| config.number("market", key, least, most).map_err(settings);
+
+        let rpc = choice.rpc.clone().or(text("market", "rpc")?);
+        let market = choice.market.or(address("market", "address")?);
+        let account = choice.account.or(address("wallet", "account")?);
+        let (rpc, market, local) = match (rpc, market) {
+            (Some(rpc), Some(market)) => (rpc, market, None),
+            (None, Some(_)) => return Err(MarketError::Half { missing: "the RPC endpoint" }),
+            (Some(_), None) => return Err(MarketError::Half { missing: "the market's address" }),
+            (None, None) => match LocalFacts::read(home)? {
+                Some(local) => (local.rpc.clone(), local.market, Some(local)),
+                None => return Err(MarketError::Unknown { config: file.display().to_string() }),
+            },
+        };
+        let first_block = number("first_block", 0, u64::MAX >> 1)?;
+        let unspecified = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
+        let near = if is_loopback(&rpc) { SocketAddr::from((Ipv4Addr::LOCALHOST, 0)) } else { unspecified };
+        Ok(Self {
+            rpc: Rpc::Http(rpc.parse().map_err(|_| MarketError::NoUrl)?),
+            market,
+            first_block: local.as_ref().map(|local| local.first_block).or(first_block).unwrap_or(0),
+            confirmations: number("confirmations", 1, 10_000)?.unwrap_or(1),
+            account,
+            // A market on this machine has nobody outside.
+            bind: config
+                .parsed("net", "bind", "an address and a port, such as 0.0.0.0:4433")
+                .map_err(settings)?
+                .unwrap_or(near),
+            relay: text("net", "relay")?,
+            external: config
+                .list("net", "external", "addresses with ports, such as 203.0.113.7:4433")
+                .map_err(settings)?
+                .unwrap_or_default(),
+            local,
+        })
+    }
+
+    /// Connects to the chain, and checks that the market is there.
+    ///
+    /// # Errors
+    /// `C-MKT-004`.
+    pub async fn connect(&self) -> Result<Chain, MarketError> {
+        let config =
+            ChainConfig { confirmations: self.confirmations, ..ChainConfig::new(self.rpc.clone(), self.market) };
+        let hint = if self.local.is_some() { ": the local market does not run (`rialto up` starts it)" } else { "" };
+        Chain::connect(config).await.map_err(|why| MarketError::Unreachable { hint, why })
+    }
+
+    /// The key of the local market's requester, if that is who is meant.
+    pub fn local_signer(&self) -> Option<PrivateKeySigner> {
+        let local = self.local.as_ref()?;
+        (self.account.is_none() || self.account == Some(local.requester)).then(|| local_key(LOCAL_REQUESTER))
+    }
+
+    /// The endpoint of a requester or provider with this folder.
+    ///
+    /// # Errors
+    /// `C-HOM-001`.
+    pub fn net(&self, folder: &Path) -> Result<NetConfig, MarketError> {
+        Ok(NetConfig {
+            secret: endpoint_secret(folder)?,
+            bind: self.bind,
+            relay: self.relay.clone(),
+            external: self.external.clone(),
+            blob_dir: folder.join("blobs"),
+            limits: rialto_net::Limits::default(),
+        })
+    }
+}
+
+/// Whether a URL names this machine.
+fn is_loopback(url: &str) -> bool {
+    let host = url.split_once("://").map_or(url, |(_, rest)| rest).split('/').next().unwrap_or_default();
+    let host = host.rsplit_once('@').map_or(host, |(_, host)| host);
+    let host = match host.strip_prefix('[') {
+        Some(six) => six.split(']').next().unwrap_or_default(),
+        None => host.rsplit_once(':').map_or(host, |(host, _)| host),
+    };
+    host == "localhost" || host.parse().is_ok_and(|ip: IpAddr| ip.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flags_before_configuration_before_the_local_market() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = Home::new(folder.path());
+        let find = |choice: &MarketChoice| MarketConfig::find(&home, choice);
+        let none = MarketChoice::default();
+        assert!(find(&none).unwrap_err().to_string().starts_with("[C-MKT-001]"));
+
+        crate::home::private_dir(&home.local()).unwrap();
+        let facts = LocalFacts {
+            rpc: "http://127.0.0.1:1".into(),
+            chain_id: 31_337,
+            market: Address::repeat_byte(1),
+            token: Address::repeat_byte(2),
+            first_block: 3,
+            requester: local_key(LOCAL_REQUESTER).address(),
+            pid: 4,
+        };
+        facts.write(&home).unwrap();
+        let found = find(&none).unwrap();
+        assert_eq!((found.market, found.first_block, found.local.as_ref()), (facts.market, 3, Some(&facts)));
+        assert!(found.bind.ip().is_loopback());
+        assert_eq!(found.local_signer().unwrap().address(), facts.requester);
+        let other = MarketChoice { account: Some(Address::ZERO), ..none.clone() };
+        assert!(find(&other).unwrap().local_signer().is_none());
+
+        let text = format!("[market]\nrpc = \"https://x.example\"\naddress = \"{}\"\n", Address::repeat_byte(5));
+        std::fs::write(home.config(), text).unwrap();
+        let found = find(&none).unwrap();
+        assert_eq!((found.market, found.local.is_none()), (Address::repeat_byte(5), true));
+        assert!(found.bind.ip().is_unspecified());
+        let flags = MarketChoice { market: Some(Address::repeat_byte(6)), ..none.clone() };
+        assert_eq!(find(&flags).unwrap().market, Address::repeat_byte(6));
+
+        std::fs::write(home.config(), "[market]\nrpc = \"https://x.example\"").unwrap();
+        assert!(find(&none).unwrap_err().to_string().starts_with("[C-MKT-002]"));
+        let flags = MarketChoice { rpc: Some("not a url".into()), ..flags };
+        let error = find(&flags).unwrap_err().to_string();
+        assert!(error.starts_with("[C-MKT-003]") && !error.contains("not a url"), "{error}");
+        std::fs::write(home.config(), "[market]\nrcp = 1").unwrap();
+        assert!(find(&none).unwrap_err().to_string().contains("did you mean `rpc`"));
+    }
+
+    #[test]
+    fn the_template_holds_every_key() {
+        assert!(Settings::parse(TEMPLATE, SHAPE).is_ok());
+        let bare: Vec<&str> = TEMPLATE
+            .lines()
+            .map(|line| match line.strip_prefix("# ") {
+                Some(rest) if rest.split_once(" = ").is_some_and(|(key, _)| !key.contains(' ')) => rest,
+                _ => line,
+            })
+            .collect();
+        let all = Settings::parse(&bare.join("\n"), SHAPE).unwrap();
+        for (section, keys) in SHAPE {
+            assert!(keys.iter().all(|key| all.get(section, key).is_some()), "{section}");
+        }
+    }
+
+    #[test]
+    fn loopback_is_recognised() {
+        for near in ["http://127.0.0.1:8545", "http://localhost/x", "https://[::1]:1/"] {
+            assert!(is_loopback(near), "{near}");
+        }
+        for far in ["https://rpc.example.org", "http://127.0.0.1.example.org", "http://localhost@example.org"] {
+            assert!(!is_loopback(far), "{far}");
+        }
+    }
+}

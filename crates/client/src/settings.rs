@@ -1,0 +1,285 @@
+//! Files in TOML that people write: config.toml, provider.toml, job.toml. Keys that don't exist are refused with the one
+//! that was probably meant, values that make no sense with what is needed.
+
+use std::path::Path;
+
+use toml::{Table, Value};
+
+/// Decimals of the market's token (a stablecoin's six): what a written amount is multiplied by.
+pub const TOKEN_DECIMALS: u32 = 6;
+/// Largest file, bytes.
+const MAX_FILE_BYTES: u64 = 1 << 20;
+/// Letters that may differ between a key and the one that was meant.
+const MAX_TYPOS: usize = 3;
+
+/// A section's name and its keys. The section `""` holds the keys before the first section.
+pub type Section = (&'static str, &'static [&'static str]);
+
+/// Why a file can't be used.
+#[derive(Debug, thiserror::Error)]
+pub enum SettingsError {
+    /// The file can't be read.
+    #[error("[C-CFG-001] {path} can't be read: {why}")]
+    Unreadable {
+        /// Which file.
+        path: String,
+        /// What the system said.
+        why: String,
+    },
+    /// Not TOML.
+    #[error("[C-CFG-002] not TOML: {0}")]
+    NotToml(String),
+    /// A value that makes no sense.
+    #[error("[C-CFG-003] {0}")]
+    Value(String),
+    /// A key that doesn't exist.
+    #[error("[C-CFG-004] {0}")]
+    Unknown(String),
+}
+
+/// A file's values, every key of which exists.
+#[derive(Clone, Debug)]
+pub struct Settings(Table);
+
+impl Settings {
+    /// Reads a file. One that isn't there is an empty one.
+    ///
+    /// # Errors
+    /// `C-CFG-001` to `C-CFG-004`.
+    pub fn read(path: &Path, shape: &[Section]) -> Result<Self, SettingsError> {
+        let unreadable = |why: String| SettingsError::Unreadable { path: path.display().to_string(), why };
+        let text = match std::fs::metadata(path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
+            Err(error) => return Err(unreadable(error.to_string())),
+            Ok(file) if file.len() > MAX_FILE_BYTES => return Err(unreadable("it is too large".into())),
+            Ok(_) => std::fs::read_to_string(path).map_err(|error| unreadable(error.to_string()))?,
+        };
+        Self::parse(&text, shape)
+    }
+
+    /// Reads the text of a file.
+    ///
+    /// # Errors
+    /// `C-CFG-002`, `C-CFG-004`.
+    pub fn parse(text: &str, shape: &[Section]) -> Result<Self, SettingsError> {
+        let table: Table = toml::from_str(text).map_err(|error| SettingsError::NotToml(error.to_string()))?;
+        known_keys(&table, shape)?;
+        Ok(Self(table))
+    }
+
+    /// A value as it was written; section `""` is the file's beginning.
+    pub fn get(&self, section: &str, key: &str) -> Option<&Value> {
+        if section.is_empty() { self.0.get(key) } else { self.0.get(section)?.get(key) }
+    }
+
+    /// A text.
+    ///
+    /// # Errors
+    /// `C-CFG-003` if it is something else.
+    pub fn text(&self, section: &str, key: &str) -> Result<Option<&str>, SettingsError> {
+        match self.get(section, key) {
+            None => Ok(None),
+            Some(Value::String(text)) => Ok(Some(text)),
+            Some(other) => Err(wrong(section, key, other, "a text in quotes is needed")),
+        }
+    }
+
+    /// A text of a form, such as an address.
+    ///
+    /// # Errors
+    /// `C-CFG-003` if it is something else; `needed` says what.
+    pub fn parsed<T: std::str::FromStr>(
+        &self,
+        section: &str,
+        key: &str,
+        needed: &str,
+    ) -> Result<Option<T>, SettingsError> {
+        let Some(text) = self.text(section, key)? else { return Ok(None) };
+        text.parse().map(Some).map_err(|_| wrong(section, key, text, &format!("{needed} is needed")))
+    }
+
+    /// A list of texts, each of a form; a single text is a list of one.
+    ///
+    /// # Errors
+    /// `C-CFG-003` if it is something else.
+    pub fn list<T: std::str::FromStr>(
+        &self,
+        section: &str,
+        key: &str,
+        needed: &str,
+    ) -> Result<Option<Vec<T>>, SettingsError> {
+        let Some(value) = self.get(section, key) else { return Ok(None) };
+        let failed = || wrong(section, key, value, &format!("a list of {needed} is needed"));
+        let items = match value {
+            Value::Array(items) => items.as_slice(),
+            one => std::slice::from_ref(one),
+        };
+        let parse = |item: &Value| item.as_str().and_then(|text| text.parse().ok());
+        items.iter().map(parse).collect::<Option<Vec<T>>>().map(Some).ok_or_else(failed)
+    }
+
+    /// A whole number within bounds.
+    ///
+    /// # Errors
+    /// `C-CFG-003` if it is something else.
+    pub fn number(&self, section: &str, key: &str, least: u64, most: u64) -> Result<Option<u64>, SettingsError> {
+        let Some(value) = self.get(section, key) else { return Ok(None) };
+        match value.as_integer().and_then(|number| u64::try_from(number).ok()) {
+            Some(number) if (least..=most).contains(&number) => Ok(Some(number)),
+            _ => Err(wrong(section, key, value, &format!("a whole number from {least} to {most} is needed"))),
+        }
+    }
+
+    /// A whole number from one up.
+    ///
+    /// # Errors
+    /// `C-CFG-003` if it is something else.
+    pub fn small(&self, section: &str, key: &str, most: u32) -> Result<Option<u32>, SettingsError> {
+        Ok(self.number(section, key, 1, most.into())?.map(|number| number as u32))
+    }
+
+    /// An amount of tokens, in base units.
+    ///
+    /// # Errors
+    /// `C-CFG-003` if it is something else.
+    pub fn amount(&self, section: &str, key: &str) -> Result<Option<u128>, SettingsError> {
+        let Some(value) = self.get(section, key) else { return Ok(None) };
+        let text = match value {
+            Value::String(text) => text.clone(),
+            Value::Integer(number) => number.to_string(),
+            // The shortest text that means this number is what was written.
+            Value::Float(number) => number.to_string(),
+            other => return Err(wrong(section, key, other, "write an amount of tokens, such as 0.25")),
+        };
+        base_units(&text).map(Some).map_err(|why| wrong(section, key, text, why))
+    }
+
+    /// A share of one, in parts of `scale` (10_000 for basis points, 1_000_000 for parts per million).
+    ///
+    /// # Errors
+    /// `C-CFG-003` if it is something else.
+    pub fn share(&self, section: &str, key: &str, most: f64, scale: u32) -> Result<Option<u32>, SettingsError> {
+        let Some(value) = self.get(section, key) else { return Ok(None) };
+        let number = value.as_float().or(value.as_integer().map(|number| number as f64));
+        match number {
+            Some(number) if (0.0..=most).contains(&number) => Ok(Some((number * f64::from(scale)).round() as u32)),
+            _ => Err(wrong(section, key, value, &format!("a share from 0 to {most} is needed, such as 0.2"))),
+        }
+    }
+}
+
+fn wrong(section: &str, key: &str, value: impl std::fmt::Display, needed: &str) -> SettingsError {
+    let dot = if section.is_empty() { "" } else { "." };
+    SettingsError::Value(format!("{section}{dot}{key} = {value}: {needed}"))
+}
+
+/// A decimal amount of tokens in base units; exact, or refused.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn base_units(text: &str) -> Result<u128, &'static str> {
+    let (whole, part) = text.trim().split_once('.').unwrap_or((text.trim(), ""));
+    let digits = |text: &str| text.chars().all(|c| c.is_ascii_digit());
+    if whole.is_empty() || !digits(whole) || !digits(part) {
+        return Err("not an amount, such as 0.25");
+    }
+    if part.len() > TOKEN_DECIMALS as usize {
+        return Err("more than six decimals");
+    }
+    let amount = format!("{whole}{part:0<width$}", width = TOKEN_DECIMALS as usize);
+    amount.parse().map_err(|_| "too large")
+}
+
+/// Refuses a key that does not exist, and says which one may have been meant.
+fn known_keys(table: &Table, shape: &[Section]) -> Result<(), SettingsError> {
+    let unknown = |text: String| Err(SettingsError::Unknown(text));
+    let section_keys = |name: &str| shape.iter().find(|(section, _)| *section == name).map(|(_, keys)| *keys);
+    let top = section_keys("").unwrap_or_default();
+    for (name, value) in table {
+        if top.contains(&name.as_str()) {
+            continue;
+        }
+        let Some(keys) = section_keys(name) else {
+            // A key outside its section is the commonest slip.
+            return match shape.iter().find(|(_, keys)| keys.contains(&name.as_str())) {
+                Some((home, _)) => unknown(format!("`{name}` belongs under [{home}]")),
+                None => {
+                    let sections = shape.iter().map(|(section, _)| *section).filter(|section| !section.is_empty());
+                    let all: Vec<&str> = sections.chain(top.iter().copied()).collect();
+                    let kind = if value.is_table() { "section" } else { "key" };
+                    unknown(format!("there is no {kind} `{name}`{}", meant(name, &all)))
+                }
+            };
+        };
+        let Value::Table(inner) = value else {
+            return unknown(format!("`{name}` is a section: write [{name}]"));
+        };
+        if let Some(key) = inner.keys().find(|key| !keys.contains(&key.as_str())) {
+            return unknown(format!("there is no key `{name}.{key}`{}", meant(key, keys)));
+        }
+    }
+    Ok(())
+}
+
+/// `: did you mean …?`, or what there is.
+pub fn meant(given: &str, known: &[&str]) -> String {
+    let nearest = known.iter().map(|name| (distance(given, name), name)).min();
+    match nearest {
+        Some((typos, name)) if typos <= MAX_TYPOS.min(name.len().saturating_sub(1)) => {
+            format!(": did you mean `{name}`?")
+        }
+        _ => format!(": there are {}", known.join(", ")),
+    }
+}
+
+/// Letters to change, add or drop.
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.chars().enumerate() {
+        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
+        for (j, y) in b.iter().enumerate() {
+            let best = (diagonal + usize::from(x != *y)).min(row[j] + 1).min(row[j + 1] + 1);
+            diagonal = std::mem::replace(&mut row[j + 1], best);
+        }
+    }
+    row[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SHAPE: &[Section] = &[("", &["name"]), ("price", &["fuel", "floor"]), ("money", &["credit"])];
+
+    #[test]
+    fn unknown_keys_are_refused_with_a_suggestion() {
+        let refused = |text: &str| Settings::parse(text, SHAPE).unwrap_err().to_string();
+        assert_eq!(refused("[price]\nfule = 1"), "[C-CFG-004] there is no key `price.fule`: did you mean `fuel`?");
+        assert!(refused("[prise]").ends_with("no section `prise`: did you mean `price`?"));
+        assert!(refused("nmae = 1").ends_with("no key `nmae`: did you mean `name`?"));
+        assert!(refused("floor = 1").ends_with("`floor` belongs under [price]"));
+        assert!(refused("[money]\nwhatever_this_is = 1").contains("there are credit"));
+        assert!(refused("price = 3").contains("write [price]"));
+        assert!(refused("[price").starts_with("[C-CFG-002]"));
+    }
+
+    #[test]
+    fn values_are_exact_or_refused() {
+        assert_eq!(base_units("0.1"), Ok(100_000));
+        assert_eq!(base_units("12"), Ok(12_000_000));
+        assert_eq!(base_units("0.000001"), Ok(1));
+        for wrong in ["", "-1", "1e3", ".5", "0.0000001", "x", "999999999999999999999999999999999999999"] {
+            assert!(base_units(wrong).is_err(), "{wrong}");
+        }
+        let settings = Settings::parse("name = \"7\"\n[price]\nfuel = 0.3\nfloor = \"0.000007\"", SHAPE).unwrap();
+        assert_eq!(settings.amount("price", "fuel").unwrap(), Some(300_000));
+        assert_eq!(settings.amount("price", "floor").unwrap(), Some(7));
+        assert_eq!(settings.share("price", "fuel", 1.0, 1_000_000).unwrap(), Some(300_000));
+        assert_eq!(settings.parsed::<u64>("", "name", "a number").unwrap(), Some(7));
+        assert_eq!(settings.list::<String>("", "name", "texts").unwrap(), Some(vec!["7".to_owned()]));
+        assert!(settings.number("price", "fuel", 0, 9).unwrap_err().to_string().starts_with("[C-CFG-003] price.fuel"));
+        assert!(settings.text("price", "fuel").is_err());
+        assert_eq!(settings.amount("money", "credit").unwrap(), None);
+    }
+}
