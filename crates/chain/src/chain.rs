@@ -290,6 +290,13 @@ impl Chain {
         Ok(())
     }
 
+    /// Gas that a call would use now, sent by `from`; `Err(Contract)` says why it would fail.
+    pub async fn estimate(&self, from: Address, call: &MarketCall) -> Result<u64, SendError> {
+        self.simulate(from, call).await?;
+        let raw = call.raw(self.market, self.token)?;
+        Ok(self.link.endpoint.estimate_gas(&CallRequest::by(from, &raw)).await?)
+    }
+
     /// The one sender of a key. Its journal lies at `journal` (a file, created if absent) and belongs to this key on
     /// this chain; what an earlier sender left unfinished in it is resumed at once.
     pub async fn sender(&self, signer: PrivateKeySigner, journal: &Path) -> Result<Sender, SendError> {

@@ -14,6 +14,9 @@ pub struct Cli {
     /// Log level of stderr: error, warn, info, debug, trace, or per target (`rialto_net=debug`).
     #[arg(long, value_name = "FILTER", default_value = "error,iroh=off", global = true)]
     pub log: String,
+    /// Where to work.
+    #[command(flatten)]
+    pub place: crate::place::PlaceArgs,
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
@@ -35,6 +38,14 @@ pub enum Command {
     Demo(Demo),
     /// Run one WASI program as a task on a market on this machine.
     Run(Run),
+    /// Keep a market up on this machine: chain, contracts, providers, a funded account. It survives everything.
+    Up(crate::up::Up),
+    /// Take the market of `rialto up` down.
+    Down(crate::up::Down),
+    /// Accounts: create, import, balance, deposit, withdraw.
+    Wallet(crate::wallet::WalletCommand),
+    /// Which market and account commands use.
+    Config(crate::config::Config),
     /// Tell whether the machine takes a program, and what it is called on chain.
     Check(Check),
     /// Sell this machine's cores on a market.

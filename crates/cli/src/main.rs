@@ -5,11 +5,16 @@
 mod args;
 mod bench;
 mod check;
+mod config;
 mod demo;
+mod exit;
 mod market;
+mod place;
 mod print;
 mod provide;
 mod run;
+mod up;
+mod wallet;
 
 use std::{io::Write, process::ExitCode, str::FromStr};
 
@@ -18,11 +23,6 @@ use args::{Cli, Command, Output};
 use clap::Parser;
 use market::LocalMarket;
 use tracing_subscriber::{filter::Targets, layer::SubscriberExt, util::SubscriberInitExt};
-
-/// Rialto itself failed (for `run`, whose other codes are the program's).
-const EXIT_RUN_FAILED: u8 = 125;
-/// Ended by Ctrl-C, as shells count it.
-const EXIT_INTERRUPTED: u8 = 130;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -38,7 +38,7 @@ fn main() -> ExitCode {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
             complain(&cli, &error);
-            ExitCode::from(if is_run { EXIT_RUN_FAILED } else { 1 })
+            ExitCode::from(if is_run { exit::RUN_FAILED } else { exit::for_error(&error) })
         }
     }
 }
@@ -49,15 +49,17 @@ fn runtime() -> Result<tokio::runtime::Runtime> {
 
 /// Runs the command until it is done or interrupted. Either way temporary folders are removed: their owners are dropped.
 async fn interruptible(cli: &Cli) -> Result<u8> {
-    if let Command::Provide(args) = &cli.command {
-        // A provider ends in order: it minds its signals itself.
-        return provide::provide(args, cli.output).await;
+    // What holds money or keeps others waiting ends in order: it minds its signals itself.
+    match &cli.command {
+        Command::Provide(args) => return provide::provide(args, &cli.place, cli.output).await,
+        Command::Up(args) => return up::up(args, &cli.place, cli.output).await,
+        _ => {}
     }
     let (code, kept) = tokio::select! {
         done = dispatch(cli) => done?,
         () = market::interrupted() => {
             eprintln!("\ninterrupted");
-            return Ok(EXIT_INTERRUPTED);
+            return Ok(exit::INTERRUPTED);
         }
     };
     if let Some(market) = kept {
@@ -73,8 +75,12 @@ async fn dispatch(cli: &Cli) -> Result<(u8, Option<LocalMarket>)> {
         Command::Run(args) => Ok((run::run(args, cli.output).await?, None)),
         Command::Bench(args) => Ok((bench::bench(args, cli.output).await?, None)),
         Command::Check(args) => Ok((check::check(args, cli.output)?, None)),
-        Command::Provide(args) => Ok((provide::provide(args, cli.output).await?, None)),
-        Command::Provider(args) => Ok((provide::provider(args, cli.output).await?, None)),
+        Command::Provide(args) => Ok((provide::provide(args, &cli.place, cli.output).await?, None)),
+        Command::Provider(args) => Ok((provide::provider(args, &cli.place, cli.output).await?, None)),
+        Command::Up(args) => Ok((up::up(args, &cli.place, cli.output).await?, None)),
+        Command::Down(args) => Ok((up::down(args, &cli.place, cli.output).await?, None)),
+        Command::Wallet(args) => Ok((wallet::wallet(args, &cli.place, cli.output).await?, None)),
+        Command::Config(args) => Ok((config::config(args, &cli.place, cli.output)?, None)),
     }
 }
 
@@ -92,7 +98,10 @@ fn complain(cli: &Cli, error: &anyhow::Error) {
             eprintln!("error: {}", causes[0]);
             causes[1..].iter().for_each(|cause| eprintln!("  because: {cause}"));
         }
-        Output::Json => print_json(&serde_json::json!({ "error": causes.join(": "), "causes": causes })),
+        Output::Json => {
+            let code = causes.iter().find_map(|cause| exit::code_of(cause));
+            print_json(&serde_json::json!({ "error": causes.join(": "), "code": code, "causes": causes }));
+        }
     }
 }
 

@@ -9,17 +9,19 @@ use std::{
 
 use anyhow::{Context, Result};
 use rialto_chain::{
-    Chain, ChainConfig, DeployParams, Deployed, LocalRpc, MarketCall, PrivateKeySigner, Rpc, RpcFault, deploy,
+    Chain, ChainConfig, DeployParams, Deployed, LocalRpc, MarketCall, PrivateKeySigner, Rpc, RpcFault, Sender, deploy,
 };
+use rialto_client::{LOCAL_REQUESTER, local_key, write_private};
 use rialto_devchain::{Devchain, Server, serve};
 use rialto_exec::Engine;
 use rialto_net::{NetConfig, Node};
 use rialto_protocol::{Address, U256, keccak256, wire::PeerAddr};
 use rialto_provider::{AskConfig, Fault, Price, Provider, ProviderConfig};
 use rialto_requester::{Requester, RequesterConfig};
+use serde::{Deserialize, Serialize};
 
 /// Chain id of the embedded chain.
-const CHAIN_ID: u64 = 31_337;
+pub const CHAIN_ID: u64 = 31_337;
 /// Gas money of every account on the embedded chain: 1000 ether, in wei.
 const GAS_MONEY_WEI: u128 = 1_000 * 10u128.pow(18);
 /// Windows of the embedded market, seconds: long enough for a person to watch, short enough to wait for.
@@ -34,6 +36,9 @@ const DEPOSIT: u128 = 1_000_000_000;
 const HEARTBEAT_SECONDS: u64 = 1;
 /// Most memory of tasks of one node, bytes: many nodes share this machine.
 const NODE_MEMORY_BYTES: u64 = 1 << 30;
+
+/// Most providers of a standing market: so many accounts have gas money from the first block on.
+pub const MAX_PROVIDERS: u32 = 64;
 
 /// One provider to bring up.
 #[derive(Clone, Debug)]
@@ -111,28 +116,14 @@ impl LocalMarket {
     /// Brings everything up. `fuel_per_second` is what one core of this machine was measured to do.
     pub async fn start(folder: Folder, plans: &[ProviderPlan], fuel_per_second: u64) -> Result<Self> {
         let names: Vec<String> = (1..=plans.len()).map(|n| format!("provider-{n}")).collect();
-        let admin = embedded_key("admin");
-        let requester_key = embedded_key("requester");
+        let admin = local_key("admin");
+        let requester_key = local_key(LOCAL_REQUESTER);
         let mut accounts = vec![admin.address(), requester_key.address()];
-        accounts.extend(names.iter().map(|name| embedded_key(name).address()));
+        accounts.extend(names.iter().map(|name| local_key(name).address()));
 
-        let devchain = Devchain::open(rialto_devchain::Config {
-            chain_id: CHAIN_ID,
-            accounts: accounts.iter().map(|account| (*account, U256::from(GAS_MONEY_WEI))).collect(),
-            path: Some(folder.path().join("chain")),
-            heartbeat_secs: Some(HEARTBEAT_SECONDS),
-            ..Default::default()
-        })
-        .context("the embedded chain did not start")?;
+        let devchain = open_chain(folder.path(), &accounts)?;
         let rpc = local_rpc(devchain.clone());
-        let params = DeployParams {
-            token: None,
-            challenge_window: CHALLENGE_SECONDS,
-            answer_window: ANSWER_SECONDS,
-            grace: GRACE_SECONDS,
-            case_bond: CASE_BOND,
-        };
-        let deployed = deploy(&rpc, admin.clone(), params).await.context("the contracts were not deployed")?;
+        let deployed = deploy_contracts(&rpc, &admin).await?;
         let chain = connect(&rpc, deployed.market).await?;
         fund(&chain, admin, &accounts[1..]).await.context("the accounts were not funded")?;
 
@@ -191,6 +182,115 @@ impl LocalMarket {
     }
 }
 
+/// A market that outlives its process: whatever ran on its folder before goes on.
+pub struct Standing {
+    /// Reads of the chain.
+    pub chain: Chain,
+    /// What was deployed.
+    pub deployed: Deployed,
+    /// The chain's endpoint.
+    pub server: Server,
+    providers: Vec<LocalProvider>,
+}
+
+/// What is written down once the contracts are there. Without it they are deployed anew, which leaves only unused ones behind.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+struct Deployment {
+    token: Address,
+    market: Address,
+    block: u64,
+    /// Port of the endpoint, taken again if it is free.
+    port: u16,
+}
+
+impl Standing {
+    /// Brings up what is in a folder, or begins it.
+    pub async fn start(folder: &Path, plans: &[ProviderPlan], fuel_per_second: u64) -> Result<Self> {
+        let admin = local_key("admin");
+        let names: Vec<String> = (1..=MAX_PROVIDERS).map(|n| format!("provider-{n}")).collect();
+        let mut accounts = vec![admin.address(), local_key(LOCAL_REQUESTER).address()];
+        accounts.extend(names.iter().map(|name| local_key(name).address()));
+        let devchain = open_chain(folder, &accounts)?;
+        let rpc = local_rpc(devchain.clone());
+        let file = folder.join("deployment.json");
+        let known: Option<Deployment> = match std::fs::read(&file) {
+            Ok(bytes) => Some(serde_json::from_slice(&bytes).with_context(|| {
+                format!("[C-UP-005] {} is damaged: `rialto down --wipe` begins anew", file.display())
+            })?),
+            Err(_) => None,
+        };
+        let port = known.map_or(0, |known| known.port);
+        let server = match serve(devchain.clone(), (std::net::Ipv4Addr::LOCALHOST, port).into()).await {
+            Ok(server) => server,
+            Err(_) => serve(devchain, (std::net::Ipv4Addr::LOCALHOST, 0).into()).await?,
+        };
+        let deployed = match known {
+            Some(Deployment { token, market, block, .. }) => {
+                Deployed { token, market, block, token_gas: 0, market_gas: 0 }
+            }
+            None => deploy_contracts(&rpc, &admin).await?,
+        };
+        let Deployed { token, market, block, .. } = deployed;
+        let now = Deployment { token, market, block, port: server.addr().port() };
+        write_private(&file, &serde_json::to_vec_pretty(&now)?)?;
+        let chain = connect(&rpc, market).await?;
+        // Each account once: the intent's name says which.
+        let sender = chain.sender(admin.clone(), &folder.join("admin.redb")).await?;
+        for account in &accounts[1..=plans.len() + 1] {
+            fund_once(&sender, admin.address(), *account).await.context("the accounts were not funded")?;
+        }
+        sender.stop().await;
+        let mut providers: Vec<LocalProvider> = Vec::with_capacity(plans.len());
+        for (name, plan) in names.iter().zip(plans) {
+            let bootstrap = providers.first().map(|first| first.peer.clone()).into_iter().collect();
+            let home = folder.join(name);
+            let provider = start_provider(&rpc, &deployed, name, &home, plan, bootstrap, fuel_per_second).await;
+            providers.push(provider.with_context(|| format!("{name} did not start"))?);
+        }
+        Ok(Self { chain, deployed, server, providers })
+    }
+
+    /// Ends it in order.
+    pub async fn stop(self) {
+        for provider in self.providers {
+            provider.service.stop().await;
+            provider.node.close().await;
+        }
+        self.server.shutdown().await;
+    }
+}
+
+/// Mints test tokens and deposits them, once per account however often this is called.
+async fn fund_once(sender: &Sender, admin: Address, account: Address) -> Result<()> {
+    let step = |step: &str| format!("{step}-{account:x}");
+    sender.send(step("mint"), MarketCall::Mint { to: admin, amount: DEPOSIT }).await?;
+    sender.send(step("approve"), MarketCall::Approve { amount: DEPOSIT }).await?;
+    sender.send(step("deposit"), MarketCall::Deposit { account, amount: DEPOSIT }).await?;
+    Ok(())
+}
+
+fn open_chain(folder: &Path, accounts: &[Address]) -> Result<Devchain> {
+    Devchain::open(rialto_devchain::Config {
+        chain_id: CHAIN_ID,
+        accounts: accounts.iter().map(|account| (*account, U256::from(GAS_MONEY_WEI))).collect(),
+        path: Some(folder.join("chain")),
+        heartbeat_secs: Some(HEARTBEAT_SECONDS),
+        ..Default::default()
+    })
+    .context("the embedded chain did not start")
+}
+
+async fn deploy_contracts(rpc: &Rpc, admin: &PrivateKeySigner) -> Result<Deployed> {
+    let params = DeployParams {
+        token: None,
+        challenge_window: CHALLENGE_SECONDS,
+        answer_window: ANSWER_SECONDS,
+        grace: GRACE_SECONDS,
+        case_bond: CASE_BOND,
+    };
+    deploy(rpc, admin.clone(), params).await.context("the contracts were not deployed")
+}
+
 /// Deposit that every account starts with, base units.
 pub fn initial_deposit() -> u128 {
     DEPOSIT
@@ -205,7 +305,7 @@ async fn start_provider(
     bootstrap: Vec<PeerAddr>,
     fuel_per_second: u64,
 ) -> Result<LocalProvider> {
-    let signer = embedded_key(name);
+    let signer = local_key(name);
     let address = signer.address();
     let node = bind(name, home).await?;
     let config = ProviderConfig {
@@ -246,12 +346,6 @@ async fn bind(name: &str, home: &Path) -> Result<Node> {
 
 async fn connect(rpc: &Rpc, market: Address) -> Result<Chain> {
     Chain::connect(ChainConfig::new(rpc.clone(), market)).await.context("the market is not reachable")
-}
-
-/// Keys of the embedded chain are public, like those of every test chain: they hold nothing of value.
-fn embedded_key(name: &str) -> PrivateKeySigner {
-    PrivateKeySigner::from_bytes(&keccak256(format!("rialto embedded account {name}")))
-        .expect("a hash is below the group order but for one in 2^128")
 }
 
 fn local_rpc(devchain: Devchain) -> Rpc {

@@ -1,11 +1,21 @@
 //! How numbers, names and tables look to people.
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 
+use rialto_client::settings::TOKEN_DECIMALS;
 use rialto_protocol::{Address, B256};
+use serde_json::Value;
 
-/// Decimals of the embedded market's token (tUSD).
-pub const TOKEN_DECIMALS: u32 = 6;
+use crate::args::Output;
+
+/// Prints text for people, or one line of JSON; a closed pipe is nobody's fault.
+pub fn either(format: Output, text: &str, json: impl FnOnce() -> Value) {
+    let out = match format {
+        Output::Human => text.to_owned(),
+        Output::Json => json().to_string(),
+    };
+    let _ = writeln!(std::io::stdout(), "{out}");
+}
 
 /// Colours, where stdout is a terminal that wants them.
 #[derive(Clone, Copy, Debug)]

@@ -20,6 +20,7 @@ use serde_json::json;
 use crate::{
     args::{Output, Run},
     check::{read_program, refused},
+    exit,
     market::{Folder, LocalMarket, ProviderPlan},
     print, print_json,
 };
@@ -38,10 +39,6 @@ const PRICE: u128 = 120_000;
 const FUEL_PER_SECOND: u64 = 500_000_000;
 /// Time for the task.
 const DEADLINE: Duration = Duration::from_secs(3_600);
-/// The program ran out of fuel.
-const EXIT_OUT_OF_FUEL: u8 = 124;
-/// The program trapped.
-const EXIT_TRAPPED: u8 = 126;
 
 /// Runs the program and returns its exit code.
 pub async fn run(args: &Run, format: Output) -> Result<u8> {
@@ -134,11 +131,11 @@ fn deliver(args: &Run, format: Output, report: &JobReport) -> Result<u8> {
         Status::Finished => u8::try_from(halted.exit_code & 0xff).unwrap_or(u8::MAX),
         Status::Trap if out_of_fuel(&halted) => {
             eprintln!("rialto: the program ran out of fuel: allow more with --fuel");
-            EXIT_OUT_OF_FUEL
+            exit::OUT_OF_FUEL
         }
         Status::Trap => {
             eprintln!("rialto: the program trapped");
-            EXIT_TRAPPED
+            exit::TRAPPED
         }
     })
 }

@@ -101,7 +101,9 @@ pub fn write_private(path: &Path, bytes: &[u8]) -> Result<(), HomeError> {
 pub fn endpoint_secret(folder: &Path) -> Result<[u8; 32], HomeError> {
     let path = folder.join("endpoint.key");
     match std::fs::read(&path) {
-        Ok(bytes) => bytes.try_into().map_err(|_| HomeError::new(&path, "it is damaged: move it away to get a new one")),
+        Ok(bytes) => {
+            bytes.try_into().map_err(|_| HomeError::new(&path, "it is damaged: move it away to get a new one"))
+        }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             let secret = *PrivateKeySigner::random().to_bytes();
             write_private(&path, &secret)?;

@@ -9,6 +9,8 @@ mod market;
 pub mod settings;
 mod wallet;
 
-pub use home::{Home, HomeError};
-pub use market::{LocalFacts, MarketChoice, MarketConfig, MarketError};
-pub use wallet::{Passphrase, Wallet, WalletError};
+pub use home::{Home, HomeError, private_dir, write_private};
+pub use market::{
+    LOCAL_REQUESTER, LocalFacts, MarketChoice, MarketConfig, MarketError, TEMPLATE as CONFIG_TEMPLATE, local_key,
+};
+pub use wallet::{Passphrase, Wallet, WalletError, read_key};

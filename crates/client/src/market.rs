@@ -40,13 +40,17 @@ pub enum MarketError {
         why: SettingsError,
     },
     /// Neither flags nor configuration nor a local market.
-    #[error("[C-MKT-001] which market? Start one on this machine with `rialto up`, or pass --rpc and --market, or set them in {config}")]
+    #[error(
+        "[C-MKT-001] which market? Start one on this machine with `rialto up`, or pass --rpc and --market, or set them in {config}"
+    )]
     Unknown {
         /// Where they could be set.
         config: String,
     },
     /// Half of it.
-    #[error("[C-MKT-002] {missing} is missing: a market is an RPC endpoint (--rpc) and an address on its chain (--market)")]
+    #[error(
+        "[C-MKT-002] {missing} is missing: a market is an RPC endpoint (--rpc) and an address on its chain (--market)"
+    )]
     Half {
         /// Which half.
         missing: &'static str,
@@ -152,8 +156,10 @@ pub struct MarketConfig {
     pub confirmations: u64,
     /// Whose account, if chosen.
     pub account: Option<Address>,
-    /// Where to listen.
-    pub bind: SocketAddr,
+    /// Where to listen, if said: see [`MarketConfig::listens`].
+    pub bind: Option<SocketAddr>,
+    /// Whether the chain is on this machine.
+    pub near: bool,
     /// Home relay.
     pub relay: Option<String>,
     /// Addresses to tell others besides those found.
@@ -188,19 +194,14 @@ impl MarketConfig {
             },
         };
         let first_block = number("first_block", 0, u64::MAX >> 1)?;
-        let unspecified = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
-        let near = if is_loopback(&rpc) { SocketAddr::from((Ipv4Addr::LOCALHOST, 0)) } else { unspecified };
         Ok(Self {
+            near: is_loopback(&rpc),
             rpc: Rpc::Http(rpc.parse().map_err(|_| MarketError::NoUrl)?),
             market,
             first_block: local.as_ref().map(|local| local.first_block).or(first_block).unwrap_or(0),
             confirmations: number("confirmations", 1, 10_000)?.unwrap_or(1),
             account,
-            // A market on this machine has nobody outside.
-            bind: config
-                .parsed("net", "bind", "an address and a port, such as 0.0.0.0:4433")
-                .map_err(settings)?
-                .unwrap_or(near),
+            bind: config.parsed("net", "bind", "an address and a port, such as 0.0.0.0:4433").map_err(settings)?,
             relay: text("net", "relay")?,
             external: config
                 .list("net", "external", "addresses with ports, such as 203.0.113.7:4433")
@@ -227,6 +228,12 @@ impl MarketConfig {
         (self.account.is_none() || self.account == Some(local.requester)).then(|| local_key(LOCAL_REQUESTER))
     }
 
+    /// Where to listen: what was said; else loopback for a market on this machine, which has nobody outside; else everywhere.
+    pub fn listens(&self) -> SocketAddr {
+        let alone = self.near && self.relay.is_none() && self.external.is_empty();
+        self.bind.unwrap_or((if alone { Ipv4Addr::LOCALHOST } else { Ipv4Addr::UNSPECIFIED }, 0).into())
+    }
+
     /// The endpoint of a requester or provider with this folder.
     ///
     /// # Errors
@@ -234,7 +241,7 @@ impl MarketConfig {
     pub fn net(&self, folder: &Path) -> Result<NetConfig, MarketError> {
         Ok(NetConfig {
             secret: endpoint_secret(folder)?,
-            bind: self.bind,
+            bind: self.listens(),
             relay: self.relay.clone(),
             external: self.external.clone(),
             blob_dir: folder.join("blobs"),
@@ -279,7 +286,7 @@ mod tests {
         facts.write(&home).unwrap();
         let found = find(&none).unwrap();
         assert_eq!((found.market, found.first_block, found.local.as_ref()), (facts.market, 3, Some(&facts)));
-        assert!(found.bind.ip().is_loopback());
+        assert!(found.listens().ip().is_loopback());
         assert_eq!(found.local_signer().unwrap().address(), facts.requester);
         let other = MarketChoice { account: Some(Address::ZERO), ..none.clone() };
         assert!(find(&other).unwrap().local_signer().is_none());
@@ -288,7 +295,7 @@ mod tests {
         std::fs::write(home.config(), text).unwrap();
         let found = find(&none).unwrap();
         assert_eq!((found.market, found.local.is_none()), (Address::repeat_byte(5), true));
-        assert!(found.bind.ip().is_unspecified());
+        assert!(found.listens().ip().is_unspecified());
         let flags = MarketChoice { market: Some(Address::repeat_byte(6)), ..none.clone() };
         assert_eq!(find(&flags).unwrap().market, Address::repeat_byte(6));
 

@@ -39,7 +39,9 @@ pub enum WalletError {
         mode: &'static str,
     },
     /// No keystore of that account.
-    #[error("[W-003] there is no account {account} in this wallet: `rialto wallet list` shows all, `rialto wallet import` adds one")]
+    #[error(
+        "[W-003] there is no account {account} in this wallet: `rialto wallet list` shows all, `rialto wallet import` adds one"
+    )]
     NoAccount {
         /// Which account.
         account: Address,

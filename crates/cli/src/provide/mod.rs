@@ -1,13 +1,12 @@
 //! `rialto provide`: sells this machine's cores. `rialto provider`: asks one that does.
 
 mod config;
-mod machine;
-mod place;
-mod socket;
+pub mod machine;
 mod status;
 mod tell;
 
 use std::{
+    net::SocketAddr,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -15,8 +14,10 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand};
+use rialto_chain::{Chain, PrivateKeySigner};
+use rialto_client::{Home, MarketConfig, control};
 use rialto_exec::Engine;
-use rialto_net::{NetConfig, Node};
+use rialto_net::Node;
 use rialto_provider::{Price, Provider, ProviderConfig, ProviderEvent};
 use tokio::{
     signal::unix::{SignalKind, signal},
@@ -24,10 +25,9 @@ use tokio::{
     time::{Instant, MissedTickBehavior, interval, sleep},
 };
 
-use crate::args::Output;
+use crate::{args::Output, exit, place::PlaceArgs};
 use config::Selling;
-use place::{NetArgs, Place, PlaceArgs};
-use socket::Request;
+use serde::{Deserialize, Serialize};
 use tell::Teller;
 
 /// Longest wait for a relay before selling anyway.
@@ -44,8 +44,9 @@ const PAGE_BYTES: u64 = 64 << 10;
 #[command(after_help = "\
 Examples:
   rialto provide --init                     # writes a commented provider.toml
-  rialto provide --rpc https://rpc.example.org --market 0x5FbD… --key provider.key
-  rialto provide … --relay https://relay.example.org --cores 6 --memory 16384
+  rialto wallet create                      # an account to sell with
+  rialto provide --rpc https://rpc.example.org --market 0x5FbD…
+  rialto provide --relay https://relay.example.org --cores 6 --memory 16384
 
 Ctrl-C or SIGTERM: takes nothing new, finishes what was accepted, redeems, ends. A second one ends at once; nothing is lost.")]
 pub struct Provide {
@@ -61,23 +62,58 @@ pub struct Provide {
     /// Memory to sell, MiB (default: three quarters of what there is).
     #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u64).range(64..))]
     pub memory: Option<u64>,
-    /// Where this provider sells.
-    #[command(flatten)]
-    pub place: PlaceArgs,
-    /// How others reach it.
-    #[command(flatten)]
-    pub net: NetArgs,
+    /// Address to listen on (default: config.toml). Behind a NAT any port will do: see --relay.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub bind: Option<SocketAddr>,
+    /// A relay through which requesters reach this provider when they can't directly, such as https://relay.example.org.
+    #[arg(long, value_name = "URL")]
+    pub relay: Option<String>,
+    /// Address to tell others besides those found, such as a forwarded port.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub external: Vec<SocketAddr>,
+}
+
+/// A place to sell at, found.
+struct Place {
+    /// The key.
+    signer: PrivateKeySigner,
+    /// Which market, and where to listen.
+    market: MarketConfig,
+    /// The market's chain.
+    chain: Chain,
+    /// This provider's folder on this market.
+    folder: PathBuf,
+    /// Settings and what is the same for all markets.
+    home: Home,
+}
+
+impl Place {
+    async fn find(args: &Provide, place: &PlaceArgs) -> Result<Self> {
+        let (home, mut market) = (place.home()?, place.market()?);
+        market.bind = args.bind.or(market.bind);
+        market.relay = args.relay.clone().or(market.relay);
+        market.external.extend(args.external.iter().copied());
+        let signer = place.signer(&market).await?;
+        let chain = market.connect().await?;
+        let folder = home.provider(chain.chain_id(), market.market, signer.address());
+        rialto_client::private_dir(&folder)?;
+        Ok(Self { signer, market, chain, folder, home })
+    }
+}
+
+/// What a running provider can be asked through its socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Request {
+    /// A report.
+    Status,
+    /// Take nothing new, finish, redeem, end.
+    Drain,
 }
 
 /// `rialto provider`
 #[derive(Debug, Args)]
 pub struct ProviderCommand {
-    /// Where providers keep their folders (default: $RIALTO_HOME, or ~/.local/share/rialto).
-    #[arg(long, value_name = "DIR", global = true)]
-    pub home: Option<PathBuf>,
-    /// Only the provider of this account.
-    #[arg(long, value_name = "ADDRESS", global = true)]
-    pub account: Option<rialto_protocol::Address>,
     /// What to do.
     #[command(subcommand)]
     pub what: ProviderWhat,
@@ -93,52 +129,55 @@ pub enum ProviderWhat {
 }
 
 /// Sells until told to stop.
-pub async fn provide(args: &Provide, format: Output) -> Result<u8> {
-    let home = place::home(args.place.home.as_deref())?;
-    let file = args.config.clone().unwrap_or_else(|| home.join("provider.toml"));
+pub async fn provide(args: &Provide, place: &PlaceArgs, format: Output) -> Result<u8> {
+    let home = place.home()?;
+    let file = args.config.clone().unwrap_or_else(|| home.path().join("provider.toml"));
     if args.init {
         return init(&home, &file, format);
     }
     let selling = Selling::read(&file)?;
-    let place = args.place.find().await?;
+    let place = Place::find(args, place).await?;
     let seller = Seller::start(args, selling, &place, format).await?;
     let (provider, drain) = (seller.provider.clone(), Arc::new(Notify::new()));
     let (asked, chain) = (drain.clone(), place.chain.clone());
-    let _served = socket::serve(&place.folder, move |request| {
+    let _served = control::serve(&place.folder, move |request, mut answers: control::Answers| {
         let (provider, chain, asked) = (provider.clone(), chain.clone(), asked.clone());
         async move {
-            match request {
-                Request::Status => Ok(serde_json::to_string(&status::running(&provider, &chain).await?)?),
+            let outcome = match request {
+                Request::Status => match status::running(&provider, &chain).await {
+                    Ok(answer) => answers.send(&answer).await.map_err(anyhow::Error::from),
+                    Err(error) => Err(error),
+                },
                 Request::Drain => {
                     asked.notify_one();
-                    Ok("\"draining\"".to_owned())
+                    answers.send(&"draining").await.map_err(anyhow::Error::from)
                 }
-            }
+            };
+            (answers, outcome.map_err(|error| format!("{error:#}")))
         }
     })?;
     seller.sell(drain).await
 }
 
 /// Asks the providers of this home.
-pub async fn provider(args: &ProviderCommand, format: Output) -> Result<u8> {
-    let home = place::home(args.home.as_deref())?;
-    let folders = status::folders(&home, args.account)?;
+pub async fn provider(args: &ProviderCommand, place: &PlaceArgs, format: Output) -> Result<u8> {
+    let folders = status::folders(place.home()?.path(), place.account)?;
     for folder in folders {
         match args.what {
             ProviderWhat::Status => status::show(&folder, format).await?,
             ProviderWhat::Drain => {
-                let Some(answer) = socket::call::<String>(&folder, Request::Drain).await? else {
+                let Some(answer) = control::ask::<String>(&folder, &Request::Drain).await? else {
                     bail!("[P-CTL-005] no provider runs in {}", folder.display());
                 };
                 tell::line(format, &answer, serde_json::json!({ "folder": folder, "state": answer }));
             }
         }
     }
-    Ok(0)
+    Ok(exit::OK)
 }
 
-fn init(home: &Path, file: &Path, format: Output) -> Result<u8> {
-    place::private_dir(file.parent().unwrap_or(home))?;
+fn init(home: &Home, file: &Path, format: Output) -> Result<u8> {
+    rialto_client::private_dir(file.parent().unwrap_or(home.path()))?;
     let mut options = std::fs::OpenOptions::new();
     let mut out = match options.write(true).create_new(true).open(file) {
         Ok(out) => out,
@@ -172,18 +211,11 @@ impl Seller {
         let fuel_per_second = match selling.fuel_per_second {
             Some(given) => given,
             None => {
-                let (engine, cache) = (engine.clone(), place.home.join("provider").join("speed.json"));
+                let (engine, cache) = (engine.clone(), place.home.path().join("provider").join("speed.json"));
                 tokio::task::spawn_blocking(move || machine::speed(&engine, cores, &cache)).await??
             }
         };
-        let mut net = NetConfig {
-            secret: place::endpoint_secret(&place.folder)?,
-            bind: args.net.bind,
-            relay: args.net.relay.clone(),
-            external: args.net.external.clone(),
-            blob_dir: place.folder.join("blobs"),
-            limits: rialto_net::Limits::default(),
-        };
+        let mut net = place.market.net(&place.folder)?;
         if let Some(bytes) = selling.disk_bytes {
             net.limits.blob_store_bytes = bytes;
         }
@@ -203,7 +235,7 @@ impl Seller {
             money: selling.money,
             coin: selling.coin,
             announce: true,
-            first_block: args.place.first_block,
+            first_block: place.market.first_block,
             ..ProviderConfig::new(&place.folder, place.signer.clone())
         };
         let provider = Provider::start(config, place.chain.clone(), node.clone(), engine).await?;
@@ -249,7 +281,7 @@ impl Seller {
                         "leaving at once: the next start goes on from here",
                         serde_json::json!({ "event": "left" }),
                     );
-                    break crate::EXIT_INTERRUPTED;
+                    break exit::INTERRUPTED;
                 }
                 continue;
             }

@@ -8,11 +8,12 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 use rialto_chain::Chain;
+use rialto_client::control;
 use rialto_protocol::Address;
 use rialto_provider::{Provider, Report, Status, stored_status};
 use serde::{Deserialize, Serialize};
 
-use super::socket::{self, Request};
+use super::Request;
 use crate::{
     args::Output,
     print::{self, Paint, money, table},
@@ -81,7 +82,7 @@ pub fn folders(home: &Path, account: Option<Address>) -> Result<Vec<PathBuf>> {
 
 /// Prints one provider's status.
 pub async fn show(folder: &Path, format: Output) -> Result<()> {
-    let answer: Option<Answer> = socket::call(folder, Request::Status).await?;
+    let answer: Option<Answer> = control::ask(folder, &Request::Status).await?;
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     if let Some(answer) = answer {
         let shown = Shown { folder, running: true, status: Some(&answer), stored: None };

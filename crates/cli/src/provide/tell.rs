@@ -6,7 +6,7 @@ use rialto_net::Node;
 use rialto_provider::{AskConfig, ProviderEvent, Report};
 use serde_json::{Value, json};
 
-use super::place::Place;
+use super::Place;
 use crate::{
     args::Output,
     print::{self, Paint},

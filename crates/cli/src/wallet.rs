@@ -1,0 +1,284 @@
+//! `rialto wallet`: accounts, their keys, and their money.
+
+use std::{
+    path::PathBuf,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use anyhow::{Context, Result, bail, ensure};
+use clap::{Args, Subcommand};
+use rialto_chain::{Chain, MarketCall, PrivateKeySigner};
+use rialto_client::{MarketConfig, settings::base_units};
+use rialto_protocol::Address;
+use serde_json::json;
+
+use crate::{
+    args::Output,
+    exit,
+    place::PlaceArgs,
+    print::{Paint, either, money},
+};
+
+/// A permit to deposit is good for so long, seconds.
+const PERMIT_SECONDS: u64 = 3600;
+
+/// `rialto wallet`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  rialto wallet create
+  rialto wallet import --key-file key.hex        # then remove key.hex
+  rialto wallet balance
+  rialto wallet deposit 25
+  rialto wallet withdraw all --to 0x7099…
+  rialto wallet withdraw 10 --explain            # says what would be sent, sends nothing
+
+Keys are kept as Web3 Secret Storage files (version 3) in the home folder's wallet/, which other wallets read, too.")]
+pub struct WalletCommand {
+    /// What to do.
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// Make a new account.
+    Create,
+    /// Keep the key of an account that exists.
+    Import {
+        /// File with the private key in hex, readable by you alone.
+        #[arg(long, value_name = "FILE")]
+        key_file: PathBuf,
+    },
+    /// All accounts of this wallet.
+    List,
+    /// What the account has: in the market, as tokens, and gas money.
+    Balance,
+    /// Move tokens into the account in the market: what deals are paid and backed from.
+    Deposit(Move),
+    /// Take tokens out of the market.
+    Withdraw {
+        /// How much.
+        #[command(flatten)]
+        what: Move,
+        /// Who gets them (default: the account itself).
+        #[arg(long, value_name = "ADDRESS")]
+        to: Option<Address>,
+    },
+}
+
+#[derive(Debug, Args)]
+struct Move {
+    /// Tokens, such as 12.5, or `all`.
+    amount: String,
+    /// Say what would be sent and what it costs; send nothing.
+    #[arg(long)]
+    explain: bool,
+}
+
+/// Runs one of them.
+pub async fn wallet(args: &WalletCommand, place: &PlaceArgs, format: Output) -> Result<u8> {
+    match &args.what {
+        What::Create => add(place, PrivateKeySigner::random(), format).await?,
+        What::Import { key_file } => add(place, rialto_client::read_key(key_file)?, format).await?,
+        What::List => list(place, format)?,
+        What::Balance => balance(place, format).await?,
+        What::Deposit(what) => {
+            let teller = Teller::new(place).await?;
+            teller.deposit(what, format).await?;
+        }
+        What::Withdraw { what, to } => {
+            let teller = Teller::new(place).await?;
+            teller.withdraw(what, *to, format).await?;
+        }
+    }
+    Ok(exit::OK)
+}
+
+async fn add(place: &PlaceArgs, key: PrivateKeySigner, format: Output) -> Result<()> {
+    let wallet = place.wallet()?;
+    let passphrase = place.new_passphrase()?;
+    let (account, path) = tokio::task::spawn_blocking(move || {
+        let account = wallet.add(&key, &passphrase)?;
+        Ok::<_, anyhow::Error>((account, wallet.path(account)))
+    })
+    .await??;
+    let text =
+        format!("{account}\n  kept in {}: keep a copy, and the passphrase; nobody can restore either", path.display());
+    either(format, &text, || json!({ "account": account, "keystore": path }));
+    Ok(())
+}
+
+fn list(place: &PlaceArgs, format: Output) -> Result<()> {
+    let accounts = place.wallet()?.accounts()?;
+    let lines: Vec<String> = accounts.iter().map(ToString::to_string).collect();
+    let text = if lines.is_empty() { "no accounts: `rialto wallet create` makes one".into() } else { lines.join("\n") };
+    either(format, &text, || json!({ "accounts": accounts }));
+    Ok(())
+}
+
+async fn balance(place: &PlaceArgs, format: Output) -> Result<()> {
+    let market = place.market()?;
+    let account = place.whose(&market)?;
+    let chain = market.connect().await?;
+    let inside = chain.account(account).await?;
+    let tokens: u128 = chain.token_balance(account).await?.saturating_to();
+    let gas: u128 = chain.native_balance(account).await?.saturating_to();
+    let text = format!(
+        "{}\n  in the market  {}\n  in the wallet  {}\n  gas money      {}",
+        Paint::for_stdout().bold(&account.to_string()),
+        money(inside),
+        money(tokens),
+        coins(gas),
+    );
+    either(
+        format,
+        &text,
+        || json!({ "account": account, "market": inside.to_string(), "tokens": tokens.to_string(), "gas_wei": gas.to_string() }),
+    );
+    Ok(())
+}
+
+/// Wei as whole coins, six digits.
+fn coins(wei: u128) -> String {
+    let micro = wei / 10u128.pow(12);
+    format!("{}.{:06}", micro / 1_000_000, micro % 1_000_000)
+}
+
+/// Who moves money.
+struct Teller {
+    market: MarketConfig,
+    chain: Chain,
+    account: Address,
+    place: PlaceArgs,
+}
+
+impl Teller {
+    async fn new(place: &PlaceArgs) -> Result<Self> {
+        let market = place.market()?;
+        let account = place.whose(&market)?;
+        Ok(Self { chain: market.connect().await?, market, account, place: place.clone() })
+    }
+
+    async fn deposit(self, what: &Move, format: Output) -> Result<()> {
+        let has: u128 = self.chain.token_balance(self.account).await?.saturating_to();
+        let amount = amount(&what.amount, has)?;
+        ensure!(
+            amount <= has,
+            "[W-013] {} holds {} outside the market: less than {}",
+            self.account,
+            money(has),
+            money(amount)
+        );
+        let plan = format!("deposit {} from {} into its account in the market, by permit", money(amount), self.account);
+        if what.explain {
+            // A permit can't be made without the key: what it needs is checked above.
+            return self.explain(&plan, None, format).await;
+        }
+        let signer = self.place.signer(&self.market).await?;
+        let call = self.chain.permit(&signer, amount, self.chain.now().await? + PERMIT_SECONDS).await?;
+        self.send(signer, "deposit", call, &plan, amount, format).await
+    }
+
+    async fn withdraw(self, what: &Move, to: Option<Address>, format: Output) -> Result<()> {
+        let has = self.chain.account(self.account).await?;
+        let amount = amount(&what.amount, has)?;
+        let to = to.unwrap_or(self.account);
+        ensure!(
+            amount <= has,
+            "[W-013] {} has {} in the market that is not locked in deals: less than {}",
+            self.account,
+            money(has),
+            money(amount)
+        );
+        let plan = format!("withdraw {} of {} from the market to {to}", money(amount), self.account);
+        let call = MarketCall::Withdraw { to, amount };
+        if what.explain {
+            return self.explain(&plan, Some(&call), format).await;
+        }
+        let signer = self.place.signer(&self.market).await?;
+        self.send(signer, "withdraw", call, &plan, amount, format).await
+    }
+
+    async fn explain(&self, plan: &str, call: Option<&MarketCall>, format: Output) -> Result<()> {
+        let price = self.chain.gas_price().await?;
+        let gas = match call {
+            Some(call) => Some(self.chain.estimate(self.account, call).await?),
+            None => None,
+        };
+        let cost =
+            gas.map_or_else(String::new, |gas| format!(", about {gas} gas: {} coins", coins(u128::from(gas) * price)));
+        let text = format!(
+            "would send one transaction to the market {} on chain {}:\n  {plan}{cost} (at {price} wei per gas)\nnothing was sent",
+            self.market.market,
+            self.chain.chain_id(),
+        );
+        either(
+            format,
+            &text,
+            || json!({ "explain": plan, "to": self.market.market, "chain_id": self.chain.chain_id(), "gas": gas, "gas_price_wei": price.to_string(), "sent": false }),
+        );
+        Ok(())
+    }
+
+    /// By a journal of its own: a crash in the middle is taken up by the next command, and nothing is sent twice.
+    async fn send(
+        self,
+        signer: PrivateKeySigner,
+        name: &str,
+        call: MarketCall,
+        plan: &str,
+        amount: u128,
+        format: Output,
+    ) -> Result<()> {
+        let folder = self.place.home()?.wallet();
+        rialto_client::private_dir(&folder)?;
+        let journal = folder.join(format!("{}-{:x}.redb", self.chain.chain_id(), self.account));
+        let sender = self.chain.sender(signer, &journal).await?;
+        let at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
+        if format == Output::Human {
+            eprintln!("sending: {plan}");
+        }
+        let mined = sender.send(format!("{name}-{at}"), call).await.with_context(|| format!("could not {plan}"))?;
+        sender.stop().await;
+        let now = self.chain.account(self.account).await?;
+        let text = format!(
+            "done in block {}: transaction {}, {} gas\n  in the market now {}",
+            mined.block,
+            mined.tx,
+            mined.gas_used,
+            money(now)
+        );
+        either(
+            format,
+            &text,
+            || json!({ "done": name, "amount": amount.to_string(), "transaction": mined.tx, "block": mined.block, "gas_used": mined.gas_used, "fee_wei": mined.fee_wei.to_string(), "market": now.to_string() }),
+        );
+        Ok(())
+    }
+}
+
+fn amount(text: &str, all: u128) -> Result<u128> {
+    let amount = match text {
+        "all" => all,
+        text => match base_units(text) {
+            Ok(amount) => amount,
+            Err(why) => bail!("[C-CFG-006] {text}: {why}"),
+        },
+    };
+    ensure!(amount > 0, "[C-CFG-006] {text}: nothing to move");
+    Ok(amount)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn amounts_are_tokens() {
+        assert_eq!(amount("1.5", 0).unwrap(), 1_500_000);
+        assert_eq!(amount("all", 7).unwrap(), 7);
+        assert!(amount("all", 0).is_err() && amount("-1", 9).is_err());
+        assert_eq!(coins(1_500_000_000_000_000_000), "1.500000");
+    }
+}
