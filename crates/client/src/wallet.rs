@@ -331,7 +331,7 @@ mod tests {
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
         assert_eq!(read_key(&path).unwrap().address(), key.address());
         std::fs::write(&path, "not a key").unwrap();
-        assert_eq!(read_key(&path).unwrap_err().to_string().contains("not a key"), false);
+        assert!(!read_key(&path).unwrap_err().to_string().contains("not a key"));
         assert!(Passphrase::from_file(&path).is_ok());
         std::fs::write(&path, "\n").unwrap();
         assert!(matches!(Passphrase::from_file(&path), Err(WalletError::NoPassphrase)));
