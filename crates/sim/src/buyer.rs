@@ -188,6 +188,7 @@ impl World {
             out_limit: OUT_LIMIT,
             max_pages: 16,
             seed: id.0,
+            secret: keccak256(id.0.to_be_bytes()),
             policy: wish.policy,
             constraints: Constraints {
                 budget: wish.budget,
@@ -310,7 +311,7 @@ impl World {
             Effect::RunLocally { job, batch, tasks } => {
                 self.count("local run");
                 let ran: Vec<_> =
-                    tasks.iter().map(|(at, task, seed)| (*at, compute::run(input(job, *task), *seed).0)).collect();
+                    tasks.iter().map(|run| (run.index, compute::run(input(job, run.task), run.seed).0)).collect();
                 let fuel: u64 = ran.iter().map(|(_, halted)| halted.fuel_used(FUEL_LIMIT)).sum();
                 let can = self.options.buyers[index].can_run;
                 let result = if can { Ok(ran) } else { Err("no room".to_string()) };

@@ -245,6 +245,8 @@ impl JobOptions {
             policy: match random.within(0..=9) {
                 0 => Policy::Trust,
                 1 => Policy::Replicate { n: 3 },
+                2 => Policy::Audit { rate_ppm: random.pick(&[1, 200_000, 1_000_000]) },
+                3 => Policy::Adaptive { floor_ppm: 20_000 },
                 _ => Policy::Replicate { n: 2 },
             },
             within: random.within(900..=2400),

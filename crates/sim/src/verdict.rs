@@ -210,7 +210,8 @@ impl World {
 
     /// Whether a job's verification can tell right from wrong in this world.
     fn can_tell(&self, policy: Policy) -> bool {
-        self.liars() == 0 || (policy.replicas() >= 2 && self.liars() == 1)
+        let all = matches!(policy, Policy::Audit { rate_ppm: 1_000_000 }) || policy.replicas() >= 2;
+        self.liars() == 0 || (all && self.liars() == 1)
     }
 
     /// Vouchers are worth what was accepted, and what was accepted is right.

@@ -5,12 +5,14 @@
 //! the one task decides, at once, for nothing, and against any majority. Only where this machine may not
 //! or cannot run it, a further distinct provider breaks the tie.
 
-use rialto_protocol::{B256, receipt::Halted};
+use rialto_protocol::{B256, receipt::Halted, types::struct_hash};
 
 use super::{
-    Core, Effect, JobEvent, JobId, Outgoing, Record, WrongTask,
-    journal::{OrderStatus, Standing},
+    Core, Effect, JobEvent, JobId, LocalRun, Outgoing, Record, WrongTask,
+    journal::{Batch, Check, Job, OrderStatus, Standing},
     matching::Why,
+    orders::required,
+    policy,
     verify::{Comparison, compare},
 };
 
@@ -32,7 +34,20 @@ impl Core {
             .map(|(name, order)| (name, order.results.as_slice()))
             .collect();
         let can_judge = job.spec.constraints.run_locally && !batch.unjudgeable;
-        let comparison = compare(batch.count, &votes, &batch.verdicts, job.spec.policy.replicas(), can_judge);
+        if let [(only, _)] = votes.as_slice()
+            && !batch.settled
+            && let Some(check) = self.draw(job, batch, *only, can_judge)
+        {
+            self.record(Record::Drawn { job: id, batch: index, check });
+            return self.weigh(id, index);
+        }
+        let comparison = compare(batch.count, &votes, &batch.verdicts, required(job, batch), can_judge);
+        if comparison == Comparison::Agreed && !batch.settled {
+            let open = batch.unchecked();
+            if !open.is_empty() {
+                return self.audit(id, index, &open);
+            }
+        }
         let runs = job.runs();
         let settled = batch.settled;
         match comparison {
@@ -68,9 +83,42 @@ impl Core {
         }
     }
 
+    /// What of a batch is checked, drawn now that its first results are signed; nothing, if that is known already.
+    fn draw(&self, job: &Job, batch: &Batch, order: B256, can_judge: bool) -> Option<Check> {
+        // This machine was to check it, and can't.
+        let stuck = match &batch.check {
+            Check::Undrawn => false,
+            Check::Sample(tasks) if !can_judge && tasks.iter().any(|task| !batch.verdicts.contains_key(task)) => true,
+            Check::Sample(_) | Check::Repeat => return None,
+        };
+        if !job.spec.policy.samples() {
+            return None;
+        }
+        let known = &self.state.orders[&order];
+        let receipt = struct_hash(&known.receipt.as_ref()?.value);
+        let provider = self.state.deals[&known.order.deal].provider();
+        let history = self.state.history.get(&provider).copied().unwrap_or_default();
+        let (rate, secret) = (job.spec.policy.rate(&history), job.spec.secret);
+        Some(if can_judge {
+            Check::Sample(policy::sample(secret, receipt, batch.count, rate))
+        } else if stuck || policy::repeats(secret, receipt, rate) {
+            Check::Repeat
+        } else {
+            Check::Sample(Vec::new())
+        })
+    }
+
+    /// Runs a sample of a batch on this machine; its provider goes on meanwhile.
+    fn audit(&mut self, id: JobId, index: u32, tasks: &[u32]) {
+        if !self.judging.contains(&(id, index)) {
+            self.auditing.insert((id, index));
+            self.judge(id, index, tasks);
+        }
+    }
+
     /// Whether a deal takes part in a conflict that is being judged: it gets no more work until that is known.
     pub(super) fn disputed(&self, deal: B256) -> bool {
-        self.judging.iter().any(|(job, batch)| {
+        self.judging.difference(&self.auditing).any(|(job, batch)| {
             let batch = self.state.jobs.get(job).and_then(|job| job.batches.get(*batch as usize));
             let given = |order: &B256| {
                 let order = &self.state.orders[order];
@@ -82,7 +130,8 @@ impl Core {
 
     fn wanted(&self, id: JobId, index: u32) -> u32 {
         let job = &self.state.jobs[&id];
-        job.spec.policy.replicas() + job.batches[index as usize].extra
+        let batch = &job.batches[index as usize];
+        required(job, batch) + batch.extra
     }
 
     fn reopen(&mut self, id: JobId, index: u32) {
@@ -119,12 +168,19 @@ impl Core {
         let batch = &self.state.jobs[&id].batches[index as usize];
         let seed = self.state.jobs[&id].spec.batch_seed(batch.first);
         let open = tasks.iter().filter(|task| !batch.verdicts.contains_key(task));
-        let runs: Vec<_> =
-            open.map(|task| (*task, batch.first + task, rialto_protocol::receipt::task_seed(seed, *task))).collect();
+        let orders = batch.orders.iter().map(|order| &self.state.orders[order]);
+        let stored = orders.clone().find(|order| order.stored && order.counts());
+        let run = |index: &u32| LocalRun {
+            index: *index,
+            task: batch.first + index,
+            seed: rialto_protocol::receipt::task_seed(seed, *index),
+            stored: stored.and_then(|order| order.results.get(*index as usize)).copied(),
+        };
+        let runs: Vec<_> = open.map(run).collect();
         if runs.is_empty() || !self.judging.insert((id, index)) {
             return;
         }
-        let (first, count) = (runs[0].1, runs.len() as u32);
+        let (first, count) = (runs[0].task, runs.len() as u32);
         self.effects.push(Effect::RunLocally { job: id, batch: index, tasks: runs });
         self.tell(id, JobEvent::LocalRun { first, tasks: count });
     }
@@ -133,6 +189,7 @@ impl Core {
         if !self.judging.remove(&(id, index)) {
             return;
         }
+        self.auditing.remove(&(id, index));
         let Some(batch) = self.state.jobs.get(&id).and_then(|job| job.batches.get(index as usize)) else { return };
         let results = match result {
             Ok(results) if results.iter().all(|(task, _)| *task < batch.count) && !results.is_empty() => Some(results),
@@ -184,8 +241,24 @@ impl Core {
             return self.record(Record::Discarded { order });
         }
         let closing = deal.closing.is_some();
+        let checked = self.checked_tasks(order);
         self.record(Record::Accepted { order });
+        if checked > 0 {
+            self.record(Record::Passed { order, tasks: checked });
+        }
         self.vouch(id, closing);
+    }
+
+    /// Tasks of an order that somebody else, or this machine, ran with the same result.
+    fn checked_tasks(&self, order: B256) -> u32 {
+        let known = &self.state.orders[&order];
+        let batch = &self.state.jobs[&known.job].batches[known.batch as usize];
+        let confirmed = |other: &B256| {
+            let other = &self.state.orders[other];
+            other.counts() && other.results == known.results
+        };
+        let others = batch.orders.iter().any(|other| *other != order && confirmed(other));
+        if others { batch.count } else { batch.verdicts.len() as u32 }
     }
 
     /// The right result of a task, as far as it is known: judged here, or given by an accepted replica.
@@ -215,9 +288,25 @@ impl Core {
                 self.record(Record::Discarded { order });
             }
         }
+        if self.state.jobs[&job].spec.policy.samples() {
+            self.doubt(id, job);
+        }
         self.weigh_orders_of(id);
         self.send_rejections(id);
         self.vouch(id, true);
+    }
+
+    /// What was accepted from a cheater on its word and a sample is run again, by somebody else.
+    fn doubt(&mut self, id: B256, job: JobId) {
+        let ours = |order: &&B256| {
+            let known = &self.state.orders[*order];
+            let confirmed = self.checked_tasks(**order) == known.order.tasks;
+            known.job == job && known.status == OrderStatus::Accepted && !confirmed
+        };
+        let doubtful: Vec<_> = self.state.deals[&id].orders.iter().filter(ours).copied().collect();
+        for order in doubtful {
+            self.record(Record::Doubted { order });
+        }
     }
 
     /// Remembers and tells what exactly is wrong.

@@ -38,11 +38,41 @@ pub(super) fn need_of(spec: &JobSpec) -> Need {
     }
 }
 
+/// Fewest distinct providers without which a job can't be verified: where this machine may not check, somebody else has to.
+pub(super) fn distinct(spec: &JobSpec) -> u32 {
+    if spec.policy.samples() && !spec.constraints.run_locally { 2 } else { spec.policy.replicas() }
+}
+
 fn open_intent(job: JobId, attempt: usize) -> String {
     format!("open-{job}-{attempt}")
 }
 
 impl Core {
+    /// What a whole job needs, less providers that are not to be used.
+    pub(super) fn need_of(&self, spec: &JobSpec) -> Need {
+        let mut need = need_of(spec);
+        need.excluded.extend(self.known_cheaters());
+        need.excluded.extend(self.resting());
+        need
+    }
+
+    /// The cheapest set of at least `distinct` providers.
+    pub(super) fn plan(&self, now: u64, need: &Need, distinct: u32) -> Result<Plan, NoMatch> {
+        let mut need = need.clone();
+        need.min_providers = need.min_providers.max(distinct);
+        let plan = matching::plan(now, self.book.offers(), &need)?;
+        let found = plan.deals.len() as u32;
+        if found < distinct {
+            return Err(NoMatch::TooFew { needed: distinct, found, excluded: plan.excluded });
+        }
+        Ok(plan)
+    }
+
+    /// Providers that were caught, by this job or one before: `forgive` takes that back.
+    fn known_cheaters(&self) -> impl Iterator<Item = (rialto_protocol::Address, Why)> + '_ {
+        self.state.history.iter().filter(|(_, history)| history.faults > 0).map(|(provider, _)| (*provider, Why::Cheated))
+    }
+
     /// Opens deals where work has nobody to go to.
     pub(super) fn seek(&mut self, id: JobId) {
         let job = &self.state.jobs[&id];
@@ -65,7 +95,8 @@ impl Core {
         let openings = self.state.jobs[&id].openings.len();
         let patience = if first { self.config.patience.asks } else { self.config.patience.stranded };
         let waited = self.now >= since.saturating_add(patience);
-        match matching::plan(self.now, self.book.offers(), &need) {
+        let distinct = if first { distinct(&self.state.jobs[&id].spec) } else { 1 };
+        match self.plan(self.now, &need, distinct) {
             Ok(plan) if openings < MAX_OPENINGS => {
                 let enough = plan.deals.len() >= need.min_providers.min(need.max_providers) as usize;
                 if enough || waited {
@@ -84,9 +115,9 @@ impl Core {
 
     /// The whole job, less providers that were tried in vain.
     fn first_need(&self, job: &Job) -> Option<Need> {
-        let mut excluded = job.barred.clone();
-        excluded.extend(self.resting());
-        Some(Need { excluded, ..need_of(&job.spec) })
+        let mut need = self.need_of(&job.spec);
+        need.excluded.extend(job.barred.clone());
+        Some(need)
     }
 
     /// One more provider, if there is work that no deal can take.
@@ -98,6 +129,7 @@ impl Core {
         };
         let locked = job.deals.iter().map(|deal| locked(&deal)).fold(0, u128::saturating_add);
         let mut excluded: BTreeMap<_, _> = job.barred.clone();
+        excluded.extend(self.known_cheaters());
         excluded.extend(self.resting());
         let open = job.deals.iter().map(|deal| &self.state.deals[deal]).filter(|deal| deal.closed.is_none());
         for deal in open {

@@ -31,6 +31,8 @@ pub enum Event {
     /// A user wants a job that ended without all its results to go on, until a new deadline, with as much money or another
     /// budget. What is verified and paid stays so.
     Resume { job: JobId, deadline: u64, budget: Option<u128> },
+    /// A user wants a provider to be used again although it was caught.
+    Forgive(Address),
     /// The session of a deal is up. Answer to [`Effect::Connect`].
     Connected { deal: B256 },
     /// The session of a deal is over, or could not be made.
@@ -90,8 +92,8 @@ pub enum Effect {
     CheckSignature { check: u64, signer: Address, digest: B256, signature: Bytes },
     /// Get an order's outputs to disk while checking them against its results ([`super::verify::OutputCheck`]).
     Store { deal: B256, order: B256, results: Vec<Halted>, outputs: Payload },
-    /// Run tasks of a batch on this machine: (index within the batch, task of the job, random seed).
-    RunLocally { job: JobId, batch: u32, tasks: Vec<(u32, u32, u64)> },
+    /// Run tasks of a batch on this machine. Outputs of those that end otherwise than is stored already are kept.
+    RunLocally { job: JobId, batch: u32, tasks: Vec<LocalRun> },
     /// Send a transaction.
     Transact { intent: String, call: Box<Call> },
     /// A deal is over: its provider loses access to blobs.
@@ -100,6 +102,19 @@ pub enum Effect {
     Tell { job: JobId, event: JobEvent },
     /// A job is over: its report.
     Finished(Box<Summary>),
+}
+
+/// A task for this machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LocalRun {
+    /// Index within the batch.
+    pub index: u32,
+    /// Task of the job.
+    pub task: u32,
+    /// Its random seed.
+    pub seed: u64,
+    /// A result whose output is stored already.
+    pub stored: Option<Halted>,
 }
 
 /// A message to a provider, not yet signed.

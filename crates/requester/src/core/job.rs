@@ -8,7 +8,7 @@ use rialto_protocol::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::matching::Excluded;
+use super::{matching::Excluded, policy::PPM};
 
 /// Most tasks of a job.
 pub const MAX_JOB_TASKS: usize = 1 << 20;
@@ -46,13 +46,25 @@ pub enum Policy {
         /// Providers per task, ≥ 1.
         n: u32,
     },
+    /// Each task runs once; a secret sample of every provider's results is run again, by this machine, or, where it may
+    /// not or can't, by another provider (whole batches then).
+    Audit {
+        /// Part of the tasks that is checked, parts per million, ≥ 1.
+        rate_ppm: u32,
+    },
+    /// Each task runs once; how much of a provider's results is run again depends on what is known of it: everything at
+    /// first, less the more was right, everything again after a fault.
+    Adaptive {
+        /// Smallest part that is checked, parts per million, ≥ 1.
+        floor_ppm: u32,
+    },
 }
 
 impl Policy {
     /// Distinct providers per task.
     pub fn replicas(&self) -> u32 {
         match self {
-            Self::Trust => 1,
+            Self::Trust | Self::Audit { .. } | Self::Adaptive { .. } => 1,
             Self::Replicate { n } => *n,
         }
     }
@@ -100,6 +112,8 @@ pub struct JobSpec {
     pub max_pages: u32,
     /// From which every batch's random seed is derived.
     pub seed: u64,
+    /// From which samples are drawn. Nobody else ever learns it.
+    pub secret: B256,
     /// How results are checked.
     pub policy: Policy,
     /// Limits on money, time and providers.
@@ -120,6 +134,11 @@ impl JobSpec {
         }
         if replicas == 0 || replicas > MAX_REPLICAS {
             return Err(JobError::Replicas { replicas, most: MAX_REPLICAS });
+        }
+        if let Policy::Audit { rate_ppm: rate } | Policy::Adaptive { floor_ppm: rate } = self.policy
+            && !(1..=PPM).contains(&rate)
+        {
+            return Err(JobError::Rate { rate, most: PPM });
         }
         if self.name.len() > MAX_NAME_BYTES {
             return Err(JobError::Name { most: MAX_NAME_BYTES });
@@ -155,6 +174,9 @@ pub enum JobError {
     /// The job's name is too long.
     #[error("[R-JOB-005] a job's name has at most {most} bytes")]
     Name { most: usize },
+    /// Rate or floor out of range.
+    #[error("[R-JOB-008] a rate or floor of 1 to {most} parts per million, not {rate}")]
+    Rate { rate: u32, most: u32 },
     /// Only a job that ended without all its results can be taken up again.
     #[error("[R-JOB-006] the job {state}: only one that ended without all its results can be resumed")]
     NotResumable { state: String },
@@ -365,6 +387,26 @@ pub struct TxNote {
     pub deals: u32,
 }
 
+/// What was checked, what that cost, and what it leaves unseen.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Checks {
+    /// Verified tasks that were run more than once, by providers or this machine, with equal results.
+    pub checked: u64,
+    /// Tasks that this machine ran.
+    pub own_runs: u64,
+    /// Fuel it burned for them.
+    pub own_fuel: u128,
+    /// Accepted task runs beyond the first of each task.
+    pub repeated: u64,
+    /// Base units for them.
+    pub repeated_fees: u128,
+    /// Batches that were doubtful because their provider was caught elsewhere, and were run again.
+    pub doubted: u64,
+    /// For 1, 10, 100 … tasks: the probability, in parts per million, that a provider of the least checked kind of this job
+    /// falsified so many of its tasks and stayed unseen, at most.
+    pub unseen: Vec<(u64, u32)>,
+}
+
 /// Everything about an ended job.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Summary {
@@ -382,4 +424,6 @@ pub struct Summary {
     pub transactions: Vec<TxNote>,
     /// Final counts.
     pub progress: Progress,
+    /// What was checked.
+    pub checks: Checks,
 }

@@ -20,6 +20,7 @@ use super::{
     facts::{CaseId, Cursor, Fact, OnChain, What},
     job::{JobId, JobSpec, Outcome, TxNote, WrongTask},
     matching::{UNKNOWN_FUEL_PART, Why},
+    policy::History,
 };
 
 /// A durable fact.
@@ -52,6 +53,14 @@ pub enum Record {
     Discarded { order: B256 },
     /// A signed receipt contradicts itself or its order.
     Invalid { order: B256, code: String },
+    /// What of a batch is checked by a policy that samples: drawn once results are signed.
+    Drawn { job: JobId, batch: u32, check: Check },
+    /// So many tasks of an accepted order were checked and right.
+    Passed { order: B256, tasks: u32 },
+    /// Accepted results do not count any more: their provider was caught elsewhere, and nobody confirms them.
+    Doubted { order: B256 },
+    /// What is held against a provider is forgotten.
+    Forgiven { provider: Address },
     /// This machine ran tasks of a batch (index within the batch), or could not.
     Judged { job: JobId, batch: u32, results: Option<Vec<(u32, Halted)>> },
     /// More providers are asked to run a batch than its policy demands.
@@ -157,6 +166,18 @@ pub enum Phase {
     Reported { at: u64, outcome: Outcome },
 }
 
+/// What of a batch is checked by a policy that samples.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Check {
+    /// Not drawn yet.
+    #[default]
+    Undrawn,
+    /// These tasks, by this machine (none, perhaps).
+    Sample(Vec<u32>),
+    /// All of it, by another provider.
+    Repeat,
+}
+
 /// Consecutive tasks that are ordered, compared and paid together: the unit of replication.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Batch {
@@ -172,6 +193,8 @@ pub struct Batch {
     pub unjudgeable: bool,
     /// Providers asked for beyond what the policy demands.
     pub extra: u32,
+    /// What of it is checked by a policy that samples.
+    pub check: Check,
     /// Whether it is verified.
     pub settled: bool,
 }
@@ -207,6 +230,8 @@ pub struct Job {
     pub retries: u64,
     /// Times that a provider fell away.
     pub failovers: u64,
+    /// Batches that were run again because their provider was caught elsewhere.
+    pub doubted: u64,
 }
 
 /// Whether a deal gets orders.
@@ -369,6 +394,8 @@ pub struct State {
     pub deals: BTreeMap<B256, OpenDeal>,
     /// Orders by struct hash.
     pub orders: BTreeMap<B256, OurOrder>,
+    /// What is remembered of providers.
+    pub history: BTreeMap<Address, History>,
     /// Up to which block everything that the chain said is known.
     pub cursor: Option<Cursor>,
 }
@@ -421,6 +448,14 @@ impl State {
                     None => batch.unjudgeable = true,
                 }
             }
+            Record::Drawn { job, batch, check } => self.job(*job).batches[*batch as usize].check = check.clone(),
+            Record::Passed { order, tasks } => {
+                let deal = self.order(*order).order.deal;
+                let provider = self.deal(deal).provider();
+                self.history.entry(provider).or_default().checked += u64::from(*tasks);
+            }
+            Record::Doubted { order } => self.doubted(*order),
+            Record::Forgiven { provider } => drop(self.history.remove(provider)),
             Record::Widened { job, batch } => self.job(*job).batches[*batch as usize].extra += 1,
             Record::Split { job, batch } => self.job(*job).split(*batch),
             Record::Unsettled { job, batch } => {
@@ -442,8 +477,11 @@ impl State {
                 let first = deal.standing != Standing::Faulty;
                 deal.standing = Standing::Faulty;
                 deal.wrong.extend(tasks);
-                let job = deal.job;
+                let (job, provider) = (deal.job, deal.provider());
                 self.job(job).failovers += u64::from(first);
+                let history = self.history.entry(provider).or_default();
+                history.checked = 0;
+                history.faults = history.faults.saturating_add(u32::from(first));
             }
             Record::Dropped { deal, code } => {
                 let deal = self.deal(*deal);
@@ -521,6 +559,7 @@ impl State {
             transactions: Vec::new(),
             retries: 0,
             failovers: 0,
+            doubted: 0,
         };
         self.jobs.insert(spec.id, job);
     }
@@ -598,6 +637,21 @@ impl State {
         }
     }
 
+    fn doubted(&mut self, id: B256) {
+        self.unfinish(id, OrderStatus::Discarded);
+        self.lost(id);
+        let order = &self.orders[&id];
+        let (job, index, tasks) = (order.job, order.batch, u64::from(order.order.tasks));
+        let job = self.job(job);
+        job.doubted += 1;
+        job.paid_tasks = job.paid_tasks.saturating_sub(tasks);
+        let batch = &mut job.batches[index as usize];
+        // Whoever runs it next is checked by a sample of its own.
+        batch.check = Check::Undrawn;
+        batch.settled = false;
+        job.open_batches.insert(index);
+    }
+
     /// Nothing came of an order.
     fn lost(&mut self, order: B256) {
         let order = &self.orders[&order];
@@ -657,6 +711,18 @@ impl State {
     }
 }
 
+impl Batch {
+    /// Tasks that were drawn and are not checked yet.
+    pub fn unchecked(&self) -> Vec<u32> {
+        match &self.check {
+            Check::Sample(tasks) => {
+                tasks.iter().copied().filter(|task| !self.verdicts.contains_key(task)).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+}
+
 impl Job {
     /// Whether there is work to order.
     pub fn runs(&self) -> bool {
@@ -691,6 +757,7 @@ impl Job {
             verdicts: BTreeMap::new(),
             unjudgeable: false,
             extra: 0,
+            check: Check::Undrawn,
             settled: false,
         });
     }

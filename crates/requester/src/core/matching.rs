@@ -55,7 +55,7 @@ pub struct Need {
 
 impl Need {
     /// Fuel of one task, for estimates.
-    fn fuel(&self) -> u64 {
+    pub(super) fn fuel(&self) -> u64 {
         self.expected_fuel.unwrap_or(self.fuel_limit / UNKNOWN_FUEL_PART).clamp(1, self.fuel_limit.max(1))
     }
 }
@@ -82,7 +82,7 @@ pub enum Why {
     Deposit { deposit: u128, needed: u128 },
     /// Named in the job's exclusion list.
     Listed,
-    /// Gave a wrong result to this job.
+    /// Gave a wrong result to this job, or to one before.
     Cheated,
     /// Stalled, refused or broke the protocol in this job.
     Unreliable,
@@ -147,7 +147,7 @@ impl fmt::Display for Why {
             Self::Budget { needed, available } => write!(f, "needs a budget of {needed}, {available} available"),
             Self::Deposit { deposit, needed } => write!(f, "deposit {deposit} does not cover a collateral of {needed}"),
             Self::Listed => write!(f, "excluded by the job"),
-            Self::Cheated => write!(f, "gave a wrong result to this job"),
+            Self::Cheated => write!(f, "gave a wrong result to this job, or to one before"),
             Self::Unreliable => write!(f, "stalled, refused or broke the protocol in this job"),
             Self::Draining => write!(f, "is stopping and takes no new orders for now"),
             Self::OpenFailed { reason } => write!(f, "the market refused the deal: {reason}"),

@@ -11,6 +11,7 @@
 //! | [`job`] | what is submitted, told and reported |
 //! | [`journal`] | records, and the state they add up to |
 //! | [`book`] | offers heard |
+//! | [`policy`] | what policies find and cost, and drawing what is checked: pure |
 //! | [`matching`] | the cheapest set of offers under constraints, and why not the others |
 //! | [`verify`] | receipts, replicas, outputs: pure checks |
 //! | `buying` | opening deals, and more of them when providers fall away |
@@ -34,6 +35,7 @@ pub mod journal;
 pub mod matching;
 mod orders;
 mod payment;
+pub mod policy;
 mod report;
 mod rest;
 mod session;
@@ -47,13 +49,14 @@ use alloy_sol_types::Eip712Domain;
 use rialto_protocol::{Address, B256, receipt::Halted, types::domain, wire::Signed};
 
 pub use book::{Book, Offer};
-pub use event::{Call, Effect, Event, Outgoing, Stored, Transacted};
+pub use event::{Call, Effect, Event, LocalRun, Outgoing, Stored, Transacted};
 pub use facts::{CaseId, CaseKind, Cursor, Fact, What};
 pub use job::{
-    Constraints, JobError, JobEvent, JobId, JobPhase, JobSpec, JobStatus, Outcome, Policy, Progress, ProviderReport,
+    Checks, Constraints, JobError, JobEvent, JobId, JobPhase, JobSpec, JobStatus, Outcome, Policy, Progress, ProviderReport,
     ProviderStatus, Source, Summary, TaskResult, TxNote, WrongTask,
 };
 pub use journal::{Phase, Record, State, Terms};
+pub use policy::{BadPolicy, History, Price, detection_probability, price_of};
 pub use matching::{Excluded, NoMatch, Plan, Why};
 
 /// What a core has to know from outside.
@@ -104,6 +107,19 @@ impl Default for Patience {
     }
 }
 
+/// What a job would cost, and find, under a policy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PolicyQuote {
+    /// The policy.
+    pub policy: Policy,
+    /// Who would be chosen at what cost, and which constraint left the others out; or why nobody is.
+    pub plan: Result<Plan, NoMatch>,
+    /// What it costs with all checks, if it can be done at all.
+    pub price: Option<Price>,
+    /// For so many falsified tasks: the probability in parts per million that this is found, at least.
+    pub detection: Vec<(u64, u32)>,
+}
+
 /// A receipt whose outputs are being stored.
 #[derive(Clone, Debug)]
 struct Storing {
@@ -128,6 +144,8 @@ pub struct Core {
     next_check: u64,
     storing: BTreeMap<B256, Storing>,
     judging: BTreeSet<(JobId, u32)>,
+    /// Those of `judging` that are checks of a sample, no conflicts.
+    auditing: BTreeSet<(JobId, u32)>,
     sent: BTreeMap<String, Option<u64>>,
     stranded: BTreeMap<JobId, u64>,
     stranded_why: BTreeMap<JobId, String>,
@@ -166,6 +184,7 @@ impl Core {
             next_check: 0,
             storing: BTreeMap::new(),
             judging: BTreeSet::new(),
+            auditing: BTreeSet::new(),
             sent: BTreeMap::new(),
             stranded: BTreeMap::new(),
             stranded_why: BTreeMap::new(),
@@ -192,6 +211,7 @@ impl Core {
             Event::Submit(spec) => self.submit(spec),
             Event::Cancel(job) => self.end(job, Err(JobError::Cancelled)),
             Event::Resume { job, deadline, budget } => self.resume(job, deadline, budget),
+            Event::Forgive(provider) => self.record(Record::Forgiven { provider }),
             Event::Connected { deal } => self.connected(deal),
             Event::Disconnected { deal, why } => self.disconnected(deal, why),
             Event::Message { deal, message } => self.message(deal, message, None),
@@ -230,7 +250,24 @@ impl Core {
 
     /// What a job would cost with the offers known now. Spends nothing.
     pub fn quote(&self, now: u64, spec: &JobSpec) -> Result<Plan, NoMatch> {
-        matching::plan(now, self.book.offers(), &buying::need_of(spec))
+        self.plan(now, &self.need_of(spec), buying::distinct(spec))
+    }
+
+    /// What a job would cost, and find, under each of these policies. Spends nothing.
+    pub fn quotes(&self, now: u64, spec: &JobSpec, policies: &[Policy], cheated: &[u64]) -> Vec<PolicyQuote> {
+        let quote = |policy: &Policy| {
+            let spec = JobSpec { policy: *policy, inputs: spec.inputs.clone(), ..spec.clone() };
+            let tasks = spec.tasks().into();
+            let plan = self.quote(now, &spec);
+            let need = buying::need_of(&spec);
+            let price = plan.as_ref().ok().map(|plan| {
+                let one_run = plan.cost / u128::from(policy.replicas().max(1));
+                price_of(*policy, tasks, one_run, need.fuel(), plan.deals.len() as u64, spec.constraints.run_locally)
+            });
+            let chance = |cheated: &u64| (*cheated, detection_probability(*policy, tasks, *cheated));
+            PolicyQuote { policy: *policy, price, detection: cheated.iter().map(chance).collect(), plan }
+        };
+        policies.iter().map(quote).collect()
     }
 
     fn heard(&mut self, offer: Offer) {

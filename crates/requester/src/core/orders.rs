@@ -9,7 +9,7 @@ use rialto_protocol::{
 
 use super::{
     Core, JobEvent, JobId, Outgoing, Record,
-    journal::{Job, OrderStatus},
+    journal::{Batch, Check, Job, OrderStatus},
     matching::{speed, working_seconds},
     verify::worst_fee,
 };
@@ -90,7 +90,7 @@ impl Core {
         if batch.verdicts.len() == batch.count as usize {
             return 0;
         }
-        let wanted = job.spec.policy.replicas() + batch.extra;
+        let wanted = required(job, batch) + batch.extra;
         let live = batch.orders.iter().filter(|order| self.live(**order)).count();
         wanted.saturating_sub(live as u32)
     }
@@ -205,7 +205,7 @@ impl Core {
         job.open_batches.iter().copied().find(|index| {
             let batch = &job.batches[*index as usize];
             let live = batch.orders.iter().filter(|order| self.live(**order)).count();
-            let wanted = (job.spec.policy.replicas() + batch.extra) as usize;
+            let wanted = (required(job, batch) + batch.extra) as usize;
             live < wanted + MAX_DUPLICATES
                 && batch.orders.iter().any(|order| late(&order))
                 && self.may_run(job, *index, deal)
@@ -264,6 +264,12 @@ impl Core {
             self.send(deal, Outgoing::Cancel { order });
         }
     }
+}
+
+/// Providers that have to agree on a batch.
+pub(super) fn required(job: &Job, batch: &Batch) -> u32 {
+    // After the work is over nobody is asked any more.
+    job.spec.policy.replicas() + u32::from(batch.check == Check::Repeat && job.runs())
 }
 
 /// What makes two deals one owner's: account and endpoint.

@@ -3,9 +3,10 @@
 use rialto_protocol::{B256, receipt::Halted};
 
 use super::{
-    Core, JobError, JobEvent, JobId, JobPhase, JobStatus, Outcome, Progress, ProviderReport, ProviderStatus, Source,
-    Summary, TaskResult,
-    journal::{Batch, OpenDeal, OrderStatus, Phase, Standing},
+    Checks, Core, JobError, JobEvent, JobId, JobPhase, JobStatus, Outcome, Policy, Progress, ProviderReport,
+    ProviderStatus, Source, Summary, TaskResult,
+    journal::{Batch, Check, OpenDeal, OrderStatus, Phase, Standing},
+    policy::{PPM, batch_detection, detection_probability},
 };
 
 impl Summary {
@@ -19,6 +20,7 @@ impl Summary {
             requester_paid: 0,
             transactions: Vec::new(),
             progress: Progress::default(),
+            checks: Checks::default(),
         }
     }
 }
@@ -114,7 +116,52 @@ impl Core {
             providers,
             transactions: job.transactions.clone(),
             progress: self.progress(id),
+            checks: self.checks(id),
         }
+    }
+
+    fn checks(&self, id: JobId) -> Checks {
+        let job = &self.state.jobs[&id];
+        let mut checks = Checks { doubted: job.doubted, ..Checks::default() };
+        let mut histories = Vec::new();
+        let mut whole = false;
+        for batch in &job.batches {
+            let orders = batch.orders.iter().map(|order| &self.state.orders[order]);
+            let accepted: Vec<_> = orders.filter(|order| order.status == OrderStatus::Accepted).collect();
+            checks.own_runs += batch.verdicts.len() as u64;
+            let fuel = batch.verdicts.values().map(|halted| u128::from(halted.fuel_used(job.spec.fuel_limit)));
+            checks.own_fuel += fuel.sum::<u128>();
+            checks.repeated += accepted.iter().skip(1).map(|order| u64::from(order.order.tasks)).sum::<u64>();
+            checks.repeated_fees += accepted.iter().skip(1).map(|order| order.accepted_fee()).sum::<u128>();
+            whole |= batch.check == Check::Repeat || batch.unjudgeable;
+            if batch.settled {
+                checks.checked += match accepted.len() {
+                    0 => 0,
+                    1 => batch.verdicts.len() as u64,
+                    _ => batch.count.into(),
+                };
+            }
+            if let [only] = accepted.as_slice() {
+                let provider = self.state.deals[&only.order.deal].provider();
+                histories.push(self.state.history.get(&provider).copied().unwrap_or_default());
+            }
+        }
+        let policy = job.spec.policy;
+        let least = histories.iter().map(|history| policy.rate(history)).min();
+        let tasks = u64::from(job.spec.tasks());
+        let unseen = |cheated: u64| {
+            let found = match (policy, least) {
+                (Policy::Replicate { .. } | Policy::Trust, _) => detection_probability(policy, tasks, cheated),
+                // Nobody was believed on a sample.
+                (_, None) => PPM,
+                (_, Some(rate)) if whole || !job.spec.constraints.run_locally => batch_detection(rate),
+                (_, Some(rate)) => detection_probability(Policy::Audit { rate_ppm: rate }, tasks, cheated),
+            };
+            (cheated, PPM - found)
+        };
+        let counts = std::iter::successors(Some(1u64), |count| count.checked_mul(10));
+        checks.unseen = counts.take_while(|count| *count <= tasks).map(unseen).collect();
+        checks
     }
 
     fn results_of(&self, id: JobId, index: u32, batch: &Batch, results: &mut [Option<TaskResult>]) {

@@ -1,5 +1,6 @@
 //! A small world for the core: scripted providers with real keys, a market, a disk, and a clock.
 
+mod audit;
 mod cases;
 mod chaos;
 mod jobs;
@@ -78,6 +79,7 @@ pub fn spec(tasks: u32, policy: Policy) -> JobSpec {
         out_limit: 4096,
         max_pages: 16,
         seed: 99,
+        secret: B256::repeat_byte(0x5e),
         policy,
         constraints: Constraints {
             budget: 100_000_000,
@@ -148,8 +150,8 @@ pub struct Actor {
     manner: Manner,
     orders: BTreeMap<B256, (Order, u32)>,
     receipts: BTreeMap<B256, ToRequester>,
-    next_seq: u64,
-    paid: u128,
+    next_seq: BTreeMap<B256, u64>,
+    paid: BTreeMap<B256, u128>,
     up: bool,
     busy_until: u64,
     seen: usize,
@@ -183,6 +185,8 @@ pub struct World {
     pub refuse_close: usize,
     /// Of every deal.
     pub late_penalty: u128,
+    /// Tasks run on this machine.
+    pub own_runs: usize,
 }
 
 pub fn config() -> Config {
@@ -220,6 +224,7 @@ impl World {
             closes: Vec::new(),
             refuse_close: 0,
             late_penalty: 0,
+            own_runs: 0,
         };
         world.feed(Event::Started);
         for (n, manner) in (1..).zip(manners) {
@@ -234,8 +239,8 @@ impl World {
             manner,
             orders: BTreeMap::new(),
             receipts: BTreeMap::new(),
-            next_seq: 0,
-            paid: 0,
+            next_seq: BTreeMap::new(),
+            paid: BTreeMap::new(),
             up: false,
             busy_until: 0,
             seen: 0,
@@ -328,7 +333,8 @@ impl World {
             }
             Effect::RunLocally { job, batch, tasks } => {
                 let inputs = &self.core.state().jobs[&job].spec.inputs;
-                let results = tasks.iter().map(|(index, task, seed)| (*index, run(inputs[*task as usize], *seed).1));
+                let results = tasks.iter().map(|t| (t.index, run(inputs[t.task as usize], t.seed).1));
+                self.own_runs += tasks.len();
                 let result = if self.can_run { Ok(results.collect()) } else { Err("too little memory".into()) };
                 self.post(1, Event::RanLocally { job, batch, result });
             }
@@ -444,14 +450,18 @@ impl World {
                 let receipts: Vec<_> =
                     actor.receipts.iter().filter(|(o, _)| of_deal(o)).map(|(_, r)| r.clone()).collect();
                 let welcome =
-                    ToRequester::Welcome { version: WIRE_VERSION, next_seq: actor.next_seq, paid: actor.paid };
+                    ToRequester::Welcome {
+                    version: WIRE_VERSION,
+                    next_seq: actor.next_seq.get(&deal).copied().unwrap_or(0),
+                    paid: actor.paid.get(&deal).copied().unwrap_or(0),
+                };
                 self.reply(deal, 0, welcome);
                 receipts.into_iter().for_each(|receipt| self.reply(deal, 0, receipt));
             }
             Outgoing::Order { job, first, order } => self.order(deal, job, first, order),
             Outgoing::Voucher(voucher) => {
-                assert!(voucher.amount >= actor.paid, "vouchers are cumulative");
-                actor.paid = voucher.amount;
+                let before = actor.paid.insert(deal, voucher.amount);
+                assert!(before.is_none_or(|before| voucher.amount >= before), "vouchers are cumulative");
                 if voucher.close
                     && !matches!(actor.manner, Manner::Releases | Manner::Sleeps | Manner::Silent | Manner::Promises)
                 {
@@ -476,8 +486,9 @@ impl World {
         let spec = self.core.state().jobs[&job].spec.clone();
         let terms = self.market[&deal].clone();
         let actor = self.actors.get_mut(&terms.provider).unwrap();
-        assert!(order.seq <= actor.next_seq, "no gaps");
-        actor.next_seq = actor.next_seq.max(order.seq + 1);
+        let next = actor.next_seq.entry(deal).or_insert(0);
+        assert!(order.seq <= *next, "no gaps");
+        *next = (*next).max(order.seq + 1);
         actor.orders.insert(name, (order.clone(), first));
         actor.seen += 1;
         let n = actor.n;

@@ -124,6 +124,7 @@ mod tests {
             deals: 1,
             transactions: Vec::new(),
             progress: Progress::default(),
+            checks: Default::default(),
             evidence: Default::default(),
             folder: folder.clone(),
         };

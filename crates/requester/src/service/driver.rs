@@ -8,7 +8,7 @@ use rialto_chain::{Chain, Clock, Sender};
 use rialto_exec::Limits;
 use rialto_net::Node;
 use rialto_protocol::{
-    B256,
+    Address, B256,
     types::Voucher,
     wire::{PeerAddr, Signed},
 };
@@ -28,7 +28,7 @@ use super::{
     session::{MAX_OUTBOUND_MESSAGES, Seal, Session},
 };
 use crate::core::{
-    Core, Effect, Event, JobEvent, JobId, JobPhase, JobSpec, JobStatus, NoMatch, Offer, Outgoing, Phase, Plan, Record,
+    Core, Effect, Event, History, JobEvent, JobId, JobPhase, JobSpec, JobStatus, NoMatch, Offer, Outgoing, Phase, Plan, Policy, PolicyQuote, Record,
     Source, Stored, Summary, TaskResult,
 };
 
@@ -55,6 +55,10 @@ pub(crate) enum Input {
     Watch { job: JobId, answer: oneshot::Sender<Option<Arc<Feed>>> },
     /// Somebody asks what a job would cost.
     Quote { spec: JobSpec, answer: oneshot::Sender<Result<Plan, NoMatch>> },
+    /// … under several policies.
+    Quotes { spec: JobSpec, policies: Vec<Policy>, cheated: Vec<u64>, answer: oneshot::Sender<Vec<PolicyQuote>> },
+    /// Somebody wants to know what is remembered of providers.
+    History(oneshot::Sender<Vec<(Address, History)>>),
     /// Somebody wants to see the order book.
     Offers(oneshot::Sender<Vec<Offer>>),
     /// Somebody wants to know the jobs that the core knows.
@@ -197,6 +201,13 @@ impl Driver {
             }
             Input::Quote { spec, answer } => {
                 let _ = answer.send(self.core.quote(self.clock.now(), &spec));
+            }
+            Input::Quotes { spec, policies, cheated, answer } => {
+                let _ = answer.send(self.core.quotes(self.clock.now(), &spec, &policies, &cheated));
+            }
+            Input::History(answer) => {
+                let history = self.core.state().history.iter();
+                let _ = answer.send(history.map(|(provider, history)| (*provider, *history)).collect());
             }
             Input::Offers(answer) => {
                 let _ = answer.send(self.core.book().offers().cloned().collect());
@@ -401,6 +412,7 @@ impl Driver {
             deals,
             transactions: summary.transactions,
             progress: summary.progress,
+            checks: summary.checks,
             evidence,
             folder: self.library.folder(job),
         })

@@ -26,7 +26,7 @@ use super::{
     job::{Content, Job, outputs_folder},
     journal::blocking,
 };
-use crate::core::{JobError, JobId, Stored, verify::OutputCheck};
+use crate::core::{JobError, JobId, LocalRun, Stored, verify::OutputCheck};
 
 /// Largest program, bytes.
 const MAX_PROGRAM_BYTES: u64 = 64 << 20;
@@ -50,6 +50,8 @@ struct Shelf {
     program: Blob,
     shared: Option<Blob>,
     tasks: Vec<Bytes>,
+    /// Made ready when this machine runs the first task.
+    ready: tokio::sync::OnceCell<Arc<Program>>,
 }
 
 /// What an order carries.
@@ -123,7 +125,7 @@ impl Library {
             Ok(tasks.into_iter().map(|task| task.0).collect())
         })
         .await?;
-        lock(&self.jobs).insert(id, Arc::new(Shelf { program, shared, tasks }));
+        lock(&self.jobs).insert(id, Arc::new(Shelf { program, shared, tasks, ready: Default::default() }));
         Ok(())
     }
 
@@ -237,27 +239,32 @@ impl Library {
         stored.unwrap_or_else(|error| Stored::Missing { why: error.to_string() })
     }
 
-    /// Runs tasks on this machine, (index, task, seed) each, and keeps their outputs.
+    /// Runs tasks on this machine, and keeps outputs that are not stored already.
     pub async fn run(
         &self,
         job: JobId,
         limits: Limits,
-        tasks: Vec<(u32, u32, u64)>,
+        tasks: Vec<LocalRun>,
     ) -> Result<Vec<(u32, Halted)>, RequesterError> {
         let shelf = self.shelf(job)?;
-        let (engine, wasm) = (self.engine.clone(), shelf.program.read().await?);
-        let program: Arc<Program> = blocking(move || Ok(engine.prepare(&wasm)?)).await?;
+        let prepare = || async {
+            let (engine, wasm) = (self.engine.clone(), shelf.program.read().await?);
+            blocking(move || Ok(engine.prepare(&wasm)?)).await
+        };
+        let program = shelf.ready.get_or_try_init(prepare).await?.clone();
         let shared = match &shelf.shared {
             Some(blob) => SharedData::file(blob.path()).map_err(RequesterError::file(blob.path()))?,
             None => SharedData::none(),
         };
         // The engine runs as many at a time as it has cores.
-        let runs = tasks.into_iter().map(|(index, task, seed)| {
+        let runs = tasks.into_iter().map(|LocalRun { index, task, seed, stored }| {
             let (engine, program, shared) = (self.engine.clone(), program.clone(), shared.clone());
             let (input, path) = (shelf.tasks[task as usize].clone(), self.local_output(job, task));
             blocking(move || {
                 let outcome = engine.run(&program, &input, &shared, &limits, seed)?;
-                write(&path, |file| file.write_all(&outcome.output))?;
+                if stored != Some(outcome.halted) {
+                    write(&path, |file| file.write_all(&outcome.output))?;
+                }
                 Ok((index, outcome.halted))
             })
         });

@@ -45,7 +45,9 @@ use tokio_util::{
     task::TaskTracker,
 };
 
-use crate::core::{Config, Constraints, Core, JobId, JobSpec, JobStatus, NoMatch, Offer, Patience, Plan};
+use crate::core::{
+    Config, Constraints, Core, Event, History, JobId, JobSpec, JobStatus, NoMatch, Offer, Patience, Plan, Policy, PolicyQuote,
+};
 use driver::{Driver, Input, MAX_INPUTS};
 use journal::{Journal, blocking};
 use library::{Known, Library};
@@ -208,6 +210,34 @@ impl Requester {
         answered.await.map_err(|_| RequesterError::Stopped)
     }
 
+    /// What a job would cost, and what would be found of so many falsified tasks each, under each of these policies.
+    pub async fn quotes(
+        &self,
+        job: &Job,
+        policies: Vec<Policy>,
+        cheated: Vec<u64>,
+    ) -> Result<Vec<PolicyQuote>, RequesterError> {
+        let known = Known { program: Default::default(), inputs: vec![Default::default(); job.tasks.len()] };
+        let spec = self.spec(JobId(0), job, known);
+        spec.check()?;
+        let (answer, answered) = oneshot::channel();
+        self.tell(Input::Quotes { spec, policies, cheated, answer }).await?;
+        answered.await.map_err(|_| RequesterError::Stopped)
+    }
+
+    /// What is remembered of providers: how much of their work was right, and how often they were caught. Who was caught is
+    /// not used any more, until [`Requester::forgive`].
+    pub async fn history(&self) -> Result<Vec<(Address, History)>, RequesterError> {
+        let (answer, answered) = oneshot::channel();
+        self.tell(Input::History(answer)).await?;
+        answered.await.map_err(|_| RequesterError::Stopped)
+    }
+
+    /// Forgets what is held against a provider.
+    pub async fn forgive(&self, provider: Address) -> Result<(), RequesterError> {
+        self.tell(Input::Event(Event::Forgive(provider))).await
+    }
+
     /// Every offer in the order book.
     pub async fn offers(&self) -> Result<Vec<Offer>, RequesterError> {
         let (answer, answered) = oneshot::channel();
@@ -315,6 +345,7 @@ impl Requester {
             out_limit: job.limits.out_bytes,
             max_pages: job.limits.max_pages,
             seed: job.seed.unwrap_or(id.0),
+            secret: rand::random::<[u8; 32]>().into(),
             policy: job.policy,
             constraints: Constraints {
                 budget: job.budget,

@@ -1,0 +1,138 @@
+//! Policies that check a sample.
+
+use super::*;
+
+fn audit(rate_ppm: u32) -> Policy {
+    Policy::Audit { rate_ppm }
+}
+
+fn second(spec: JobSpec) -> JobSpec {
+    JobSpec { id: JobId(8), ..spec }
+}
+
+fn again(world: &mut World, spec: JobSpec) -> Summary {
+    world.summary = None;
+    let mut spec = second(spec);
+    spec.constraints.deadline = world.now + 3_000;
+    world.feed(Event::Submit(spec));
+    world.run(3_200).clone()
+}
+
+#[test]
+fn a_secret_sample_is_run_here_and_its_share_is_the_rate() {
+    let mut world = World::new(&[Manner::Honest, Manner::Honest]);
+    world.feed(Event::Submit(spec(400, audit(100_000))));
+    let summary = world.run(2_000).clone();
+    assert_eq!(summary.outcome, Ok(()));
+    world.assert_right();
+    assert!((15..70).contains(&world.own_runs), "{} of about 40", world.own_runs);
+    assert_eq!(summary.checks.own_runs, world.own_runs as u64);
+    assert_eq!(summary.checks.checked, world.own_runs as u64);
+    assert!(summary.checks.own_fuel > 0 && summary.checks.repeated == 0);
+    assert_eq!(summary.checks.unseen, [(1, 900_000), (10, 348_679), (100, 27)]);
+    let runs: u64 = summary.providers.iter().map(|provider| provider.tasks).sum();
+    assert!(runs < 440, "nobody else runs anything again: {runs}");
+}
+
+#[test]
+fn a_fault_in_the_sample_names_the_task_and_all_else_of_that_provider_is_run_again() {
+    let mut world = World::new(&[Manner::Cheats(3), Manner::Honest, Manner::Honest]);
+    world.feed(Event::Submit(spec(200, audit(150_000))));
+    let summary = world.run(2_000).clone();
+    assert_eq!(summary.outcome, Ok(()));
+    assert_eq!(world.cheaters(), BTreeSet::from([address(1)]));
+    world.assert_right();
+    let cheater = summary.providers.iter().find(|provider| provider.provider == address(1)).unwrap();
+    assert_eq!(cheater.status, ProviderStatus::Cheated);
+    assert!(cheater.wrong.iter().all(|wrong| wrong.task.is_multiple_of(3) && wrong.theirs != wrong.right));
+    assert_eq!(cheater.earned, cheater.paid.unwrap(), "nothing beyond the vouchers it had");
+    assert_eq!(world.core.state().history[&address(1)].faults, 1);
+}
+
+#[test]
+fn where_this_machine_may_not_or_cannot_check_another_provider_does() {
+    for can_run in [true, false] {
+        let mut world = World::new(&[Manner::Cheats(2), Manner::Honest, Manner::Honest, Manner::Honest]);
+        world.can_run = can_run;
+        let mut job = spec(120, audit(400_000));
+        job.constraints.run_locally = !can_run;
+        world.feed(Event::Submit(job));
+        let summary = world.run(3_200).clone();
+        assert_eq!(summary.outcome, Ok(()));
+        assert_eq!(world.cheaters(), BTreeSet::from([address(1)]));
+        world.assert_right();
+        assert!(summary.checks.repeated > 0 && summary.checks.repeated_fees > 0);
+        assert_eq!(summary.checks.own_runs, 0);
+        assert!(summary.checks.unseen.iter().all(|(_, unseen)| *unseen == 600_000), "whole batches are repeated");
+    }
+}
+
+#[test]
+fn one_provider_alone_is_not_enough_where_another_has_to_check() {
+    let mut world = World::new(&[Manner::Honest]);
+    let mut job = spec(12, audit(400_000));
+    job.constraints.run_locally = false;
+    world.feed(Event::Submit(job));
+    let outcome = world.run(300).outcome.clone();
+    assert!(matches!(&outcome, Err(JobError::NoMatch(why)) if why.contains("2 distinct providers needed")), "{outcome:?}");
+}
+
+#[test]
+fn trust_is_earned_across_jobs_and_restarts_and_lost_at_a_fault() {
+    let policy = Policy::Adaptive { floor_ppm: 20_000 };
+    let mut world = World::new(&[Manner::Honest, Manner::Cheats(7)]);
+    world.feed(Event::Submit(spec(200, policy)));
+    let first = world.run(3_000).clone();
+    assert_eq!(first.outcome, Ok(()));
+    world.assert_right();
+    assert_eq!(world.cheaters(), BTreeSet::from([address(2)]));
+    let checked = world.core.state().history[&address(1)].checked;
+    assert!((20..150).contains(&checked), "all at first, then fewer: {checked}");
+    world.crash();
+    assert_eq!(world.core.state().history[&address(1)].checked, checked);
+    world.own_runs = 0;
+    let summary = again(&mut world, spec(200, policy));
+    assert_eq!(summary.outcome, Ok(()));
+    assert!(world.own_runs < 60, "{} of 200 for a provider that is known", world.own_runs);
+    assert_eq!(summary.providers.len(), 1, "who was caught is not used again");
+    assert!(world.told.iter().any(|e| matches!(e, JobEvent::Excluded(e) if e.why == Why::Cheated)));
+    world.feed(Event::Forgive(address(2)));
+    assert!(!world.core.state().history.contains_key(&address(2)));
+}
+
+#[test]
+fn quotes_say_cost_chance_and_exclusions_of_every_policy() {
+    let world = World::new(&[Manner::Honest, Manner::Honest]);
+    let mut job = spec(100, Policy::Trust);
+    job.constraints.max_price = 1_001_500;
+    let policies = [Policy::Trust, Policy::Replicate { n: 2 }, audit(50_000)];
+    let quotes = world.core.quotes(START, &job, &policies, &[1, 10]);
+    let pay = |n: usize| quotes[n].price.unwrap().pay;
+    assert!(quotes[1].plan.is_err(), "one of two is too dear");
+    assert_eq!(quotes[0].detection, [(1, 0), (10, 0)]);
+    assert_eq!(quotes[2].detection, [(1, 50_000), (10, 401_263)]);
+    assert_eq!(pay(0), pay(2));
+    assert!(quotes[2].price.unwrap().own_fuel > 0);
+    let excluded = &quotes[0].plan.as_ref().unwrap().excluded;
+    assert!(excluded.iter().any(|e| e.provider == address(2) && e.why.code() == "R-MAT-002"));
+}
+
+#[test]
+fn a_crash_at_every_step_changes_no_sample() {
+    let mut world = World::new(&[Manner::Honest, Manner::Cheats(4), Manner::Honest]);
+    world.feed(Event::Submit(spec(40, audit(300_000))));
+    for steps in (1..60).cycle().step_by(7).take(400) {
+        (0..steps).for_each(|_| world.step());
+        world.now += 1;
+        world.crash();
+        if world.summary.is_some() {
+            break;
+        }
+    }
+    assert_eq!(world.summary.as_ref().unwrap().outcome, Ok(()));
+    for job in world.core.state().jobs.values() {
+        for (index, batch) in job.batches.iter().enumerate() {
+            assert!(batch.unchecked().is_empty(), "batch {index} is settled without its sample");
+        }
+    }
+}
