@@ -71,6 +71,9 @@ pub struct Demo {
     /// How many of them cheat on some tasks.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(0..=32))]
     pub cheaters: u32,
+    /// How tiles are checked: trust, replicas=N, audit=RATE or adaptive=FLOOR (docs/verification.md).
+    #[arg(long, value_name = "POLICY", default_value_t = crate::demo::DEFAULT_POLICY)]
+    pub policy: rialto_requester::Policy,
     /// Stay up after the picture is done, until Ctrl-C.
     #[arg(long)]
     pub keep: bool,
@@ -118,6 +121,10 @@ pub struct Run {
     /// On how many distinct providers the task runs; results are compared.
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=8))]
     pub replicas: u32,
+    /// How results are checked, instead of by replicas: trust, replicas=N, audit=RATE or adaptive=FLOOR. The market has to
+    /// do it all, so a sample is checked by a second provider.
+    #[arg(long, value_name = "POLICY", conflicts_with = "replicas")]
+    pub policy: Option<rialto_requester::Policy>,
 }
 
 /// `rialto check`

@@ -56,7 +56,12 @@ pub async fn run(args: &Run, format: Output) -> Result<u8> {
     };
     let task = task.encode().context("the task's input can't be encoded")?;
 
-    let plans: Vec<_> = (0..args.replicas)
+    let policy = args.policy.unwrap_or(match args.replicas {
+        1 => Policy::Trust,
+        n => Policy::Replicate { n },
+    });
+    let providers = if policy.samples() { 2 } else { policy.replicas() };
+    let plans: Vec<_> = (0..providers)
         .map(|n| ProviderPlan { price: Price::Constant(PRICE + u128::from(n)), task_fee: TASK_FEE, fault: None })
         .collect();
     let market = LocalMarket::start(Folder::new(None)?, &plans, FUEL_PER_SECOND).await?;
@@ -64,11 +69,11 @@ pub async fn run(args: &Run, format: Output) -> Result<u8> {
     let job = Job {
         shared: shared.map(Into::into),
         limits: Limits { fuel: args.fuel, out_bytes: OUT_LIMIT, max_pages: u32::try_from(pages)? },
-        policy: if args.replicas == 1 { Policy::Trust } else { Policy::Replicate { n: args.replicas } },
+        policy,
         budget: crate::market::initial_deposit(),
         within: DEADLINE,
-        min_providers: args.replicas,
-        max_providers: args.replicas,
+        min_providers: providers,
+        max_providers: providers,
         // The market is to do it, or to say why not.
         run_locally: false,
         ..Job::new(wasm, vec![task.into()])

@@ -37,32 +37,12 @@ pub struct Tasks {
     /// Number of tasks.
     #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub tasks: u32,
-    /// How results are checked: trust, or replicas=N.
-    #[arg(long, value_name = "POLICY", default_value = "trust", value_parser = policy)]
+    /// How results are checked: trust, replicas=N, audit=RATE or adaptive=FLOOR.
+    #[arg(long, value_name = "POLICY", default_value = "trust")]
     pub policy: Policy,
     /// Providers on the market; by default as many as the policy needs.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=32))]
     pub providers: Option<u32>,
-}
-
-/// A policy from a flag.
-fn policy(text: &str) -> Result<Policy, String> {
-    match text.split_once('=') {
-        None if text == "trust" => Ok(Policy::Trust),
-        Some(("replicas", n)) => match n.parse() {
-            Ok(n @ 1..=16) => Ok(Policy::Replicate { n }),
-            _ => Err("replicas=1 to replicas=16".into()),
-        },
-        _ => Err("expected trust or replicas=N".into()),
-    }
-}
-
-/// The policy as the flag says it.
-fn name(policy: Policy) -> String {
-    match policy {
-        Policy::Trust => "trust".into(),
-        Policy::Replicate { n } => format!("replicas={n}"),
-    }
 }
 
 /// What was measured.
@@ -162,7 +142,7 @@ pub async fn measure(args: &Tasks) -> Result<Measured> {
     market.stop().await;
     Ok(Measured {
         tasks: args.tasks,
-        policy: name(args.policy),
+        policy: args.policy.to_string(),
         providers,
         submit: submitted - started,
         open: ordered - submitted,

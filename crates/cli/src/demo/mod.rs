@@ -35,6 +35,8 @@ const HEIGHT: u32 = 480;
 const TILE: u32 = 80;
 /// Every task runs on so many providers.
 const REPLICAS: u32 = 2;
+/// How tiles are checked where the user says nothing.
+pub const DEFAULT_POLICY: Policy = Policy::Replicate { n: REPLICAS };
 /// Of a cheater's tasks, one in so many is falsified.
 const CHEAT_EVERY: u32 = 5;
 /// A task may use so many times the fuel of the tile that was measured.
@@ -58,12 +60,13 @@ struct Measured {
 
 /// Runs the demo; exit code 0 only if everything is as it should be. Returns the market if it is to stay up.
 pub async fn demo(args: &Demo, format: Output) -> Result<(u8, Option<LocalMarket>)> {
+    let needed = args.policy.replicas();
     ensure!(
-        args.providers >= args.cheaters + REPLICAS,
-        "{} providers with {} cheaters leave fewer than {REPLICAS} honest ones: use --providers {} or more",
+        args.providers >= args.cheaters + needed,
+        "{} providers with {} cheaters leave fewer than {needed} honest ones: use --providers {} or more",
         args.providers,
         args.cheaters,
-        args.cheaters + REPLICAS
+        args.cheaters + needed
     );
     let started = Instant::now();
     let picture = Picture { width: WIDTH, height: HEIGHT, tile: TILE, samples: args.samples };
@@ -136,7 +139,7 @@ fn job(picture: Picture, args: &Demo, fuel: u64) -> Result<Job> {
     let tasks = (0..picture.tiles()).map(|tile| task_input(&picture, tile)).collect::<Result<Vec<_>>>()?;
     Ok(Job {
         limits: Limits { fuel: fuel.saturating_mul(FUEL_MARGIN), out_bytes: OUT_LIMIT, max_pages: MAX_PAGES },
-        policy: Policy::Replicate { n: REPLICAS },
+        policy: args.policy,
         budget: BUDGET,
         within: DEADLINE,
         min_providers: args.providers,

@@ -78,14 +78,16 @@ impl<'a> Ending<'a> {
         self.report.tasks.iter().flatten().count()
     }
 
-    /// Every tile verified, every cheater caught and unpaid, the picture honest, the books balanced.
+    /// Every tile verified, every cheater caught and unpaid, the picture honest, the books balanced. A policy that looks at
+    /// a sample, or at nothing, does not promise to catch anybody: then only the work and the books count.
     pub fn is_good(&self) -> bool {
         let cheaters = self.cheaters();
+        let caught =
+            cheaters.len() == self.args.cheaters as usize && cheaters.iter().all(|cheater| cheater.earned == 0);
+        let certain = self.args.policy.replicas() >= 2;
         self.report.outcome.is_ok()
             && self.verified() == self.report.tasks.len()
-            && cheaters.len() == self.args.cheaters as usize
-            && cheaters.iter().all(|cheater| cheater.earned == 0)
-            && self.checks.picture_is_honest
+            && (!certain || caught && self.checks.picture_is_honest)
             && self.checks.balances_reconciled
     }
 
@@ -151,6 +153,21 @@ impl<'a> Ending<'a> {
             },
             &format!("{} of {} cheaters caught, or one was paid", caught.len(), self.args.cheaters),
         );
+        let checks = &self.report.checks;
+        println!(
+            "  {}: {} of {} tiles were run more than once, {} of them here; {} paid for repeated runs",
+            self.args.policy,
+            checks.checked,
+            tasks,
+            checks.own_runs,
+            print::money(checks.repeated_fees)
+        );
+        for (cheated, unseen) in checks.unseen.iter().filter(|(_, unseen)| *unseen > 0) {
+            println!(
+                "    a cheat on {cheated} tiles would have stayed unseen with a probability of {}",
+                percent(*unseen)
+            );
+        }
         if let Err(why) = &self.report.outcome {
             println!("  {} {why}", paint.bad("✗"));
         }
@@ -191,6 +208,8 @@ impl<'a> Ending<'a> {
             "transactions": self.gas.transactions,
             "gas": { "open": self.gas.open, "redeem_close": self.gas.redeem_close, "per_deal": self.gas.per_deal() },
             "wall_seconds": (self.wall.as_secs_f64() * 1000.0).round() / 1000.0,
+            "policy": self.args.policy.to_string(),
+            "checks": self.report.checks,
             "picture_is_honest": self.checks.picture_is_honest,
             "balances_reconciled": self.checks.balances_reconciled,
             "image": self.args.image,
@@ -207,6 +226,11 @@ fn status(provider: &ProviderReport) -> String {
         ProviderStatus::Dropped { code } => format!("dropped {code}"),
         ProviderStatus::Unsettled => "unsettled".to_owned(),
     }
+}
+
+/// Parts per million for people.
+fn percent(ppm: u32) -> String {
+    format!("{}.{:02} %", ppm / 10_000, ppm % 10_000 / 100)
 }
 
 /// A JSON number while it is exact there, a string beyond.

@@ -70,7 +70,11 @@ impl Core {
 
     /// Providers that were caught, by this job or one before: `forgive` takes that back.
     fn known_cheaters(&self) -> impl Iterator<Item = (rialto_protocol::Address, Why)> + '_ {
-        self.state.history.iter().filter(|(_, history)| history.faults > 0).map(|(provider, _)| (*provider, Why::Cheated))
+        self.state
+            .history
+            .iter()
+            .filter(|(_, history)| history.faults > 0)
+            .map(|(provider, _)| (*provider, Why::Cheated))
     }
 
     /// Opens deals where work has nobody to go to.

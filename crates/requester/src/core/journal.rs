@@ -715,9 +715,7 @@ impl Batch {
     /// Tasks that were drawn and are not checked yet.
     pub fn unchecked(&self) -> Vec<u32> {
         match &self.check {
-            Check::Sample(tasks) => {
-                tasks.iter().copied().filter(|task| !self.verdicts.contains_key(task)).collect()
-            }
+            Check::Sample(tasks) => tasks.iter().copied().filter(|task| !self.verdicts.contains_key(task)).collect(),
             _ => Vec::new(),
         }
     }

@@ -52,12 +52,12 @@ pub use book::{Book, Offer};
 pub use event::{Call, Effect, Event, LocalRun, Outgoing, Stored, Transacted};
 pub use facts::{CaseId, CaseKind, Cursor, Fact, What};
 pub use job::{
-    Checks, Constraints, JobError, JobEvent, JobId, JobPhase, JobSpec, JobStatus, Outcome, Policy, Progress, ProviderReport,
-    ProviderStatus, Source, Summary, TaskResult, TxNote, WrongTask,
+    Checks, Constraints, JobError, JobEvent, JobId, JobPhase, JobSpec, JobStatus, Outcome, Policy, Progress,
+    ProviderReport, ProviderStatus, Source, Summary, TaskResult, TxNote, WrongTask,
 };
 pub use journal::{Phase, Record, State, Terms};
-pub use policy::{BadPolicy, History, Price, detection_probability, price_of};
 pub use matching::{Excluded, NoMatch, Plan, Why};
+pub use policy::{BadPolicy, History, Price, detection_probability, price_of};
 
 /// What a core has to know from outside.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -244,7 +244,11 @@ mod tests {
         assert_eq!(detection_probability(audit, 1000, 2), 97_500);
         // 1 − 0.95^59 = 0.9515…
         assert_eq!(detection_probability(audit, 1000, 59), 951_505);
-        assert_eq!(detection_probability(audit, 10, 1_000), detection_probability(audit, 10, 10), "no more than there are");
+        assert_eq!(
+            detection_probability(audit, 10, 1_000),
+            detection_probability(audit, 10, 10),
+            "no more than there are"
+        );
         assert_eq!(detection_probability(audit, 1000, 0), 0);
         assert_eq!(detection_probability(Policy::Trust, 10, 10), 0);
         assert_eq!(detection_probability(Policy::Replicate { n: 1 }, 10, 10), 0);
@@ -256,7 +260,10 @@ mod tests {
     #[test]
     fn trust_is_earned_slowly_and_lost_at_once() {
         let of = |checked, faults| History { checked, faults }.rate(20_000);
-        assert_eq!([of(0, 0), of(10, 0), of(90, 0), of(490, 0), of(u64::MAX, 0)], [PPM, 500_000, 100_000, 20_000, 20_000]);
+        assert_eq!(
+            [of(0, 0), of(10, 0), of(90, 0), of(490, 0), of(u64::MAX, 0)],
+            [PPM, 500_000, 100_000, 20_000, 20_000]
+        );
         assert_eq!([of(0, 1), of(100, 1), of(490, 1)], [PPM, 500_000, 169_491]);
         assert!(of(490, 9) >= 950_000);
     }
@@ -283,7 +290,9 @@ mod tests {
         }
         assert_eq!("audit".parse::<Policy>().unwrap(), Policy::Audit { rate_ppm: 50_000 });
         assert_eq!("audit=.5".parse::<Policy>().unwrap(), Policy::Audit { rate_ppm: 500_000 });
-        for text in ["", "none", "replicas=0", "replicas=17", "audit=0", "audit=1.1", "audit=-1", "audit=0.0000001", "audit=."] {
+        for text in
+            ["", "none", "replicas=0", "replicas=17", "audit=0", "audit=1.1", "audit=-1", "audit=0.0000001", "audit=."]
+        {
             assert!(text.parse::<Policy>().unwrap_err().to_string().contains("R-JOB-007"), "{text}");
         }
     }

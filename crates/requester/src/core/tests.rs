@@ -449,8 +449,7 @@ impl World {
                 let of_deal = |order: &B256| actor.orders.get(order).is_some_and(|(order, _)| order.deal == deal);
                 let receipts: Vec<_> =
                     actor.receipts.iter().filter(|(o, _)| of_deal(o)).map(|(_, r)| r.clone()).collect();
-                let welcome =
-                    ToRequester::Welcome {
+                let welcome = ToRequester::Welcome {
                     version: WIRE_VERSION,
                     next_seq: actor.next_seq.get(&deal).copied().unwrap_or(0),
                     paid: actor.paid.get(&deal).copied().unwrap_or(0),

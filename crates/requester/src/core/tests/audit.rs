@@ -74,7 +74,10 @@ fn one_provider_alone_is_not_enough_where_another_has_to_check() {
     job.constraints.run_locally = false;
     world.feed(Event::Submit(job));
     let outcome = world.run(300).outcome.clone();
-    assert!(matches!(&outcome, Err(JobError::NoMatch(why)) if why.contains("2 distinct providers needed")), "{outcome:?}");
+    assert!(
+        matches!(&outcome, Err(JobError::NoMatch(why)) if why.contains("2 distinct providers needed")),
+        "{outcome:?}"
+    );
 }
 
 #[test]
