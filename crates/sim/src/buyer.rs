@@ -76,7 +76,7 @@ pub struct Storing {
 
 impl Buyer {
     /// A buyer that never ran.
-    pub fn new(index: usize, _own: &BuyerOptions, options: &Options) -> Self {
+    pub fn new(index: usize, own: &BuyerOptions, options: &Options) -> Self {
         let key = key("buyer", index);
         let config = Config {
             requester: key.address(),
@@ -86,7 +86,7 @@ impl Buyer {
             challenge_seconds: options.params.challenge_window,
             answer_seconds: options.params.answer_window,
             case_bond: options.params.case_bond,
-            patience: Patience::default(),
+            patience: Patience { idle: own.idle, ..Patience::default() },
         };
         Self {
             account: key.address(),
@@ -276,6 +276,9 @@ impl World {
         match effect {
             Effect::Persist(records) => {
                 for record in records {
+                    if let Record::TakenOver { .. } = record {
+                        self.count("deal taken over");
+                    }
                     if let Record::Accepted { order } = record {
                         self.buyers[index].accepted.insert(order);
                     }

@@ -112,6 +112,8 @@ pub struct BuyerOptions {
     pub can_run: bool,
     /// Seconds by which its clock is ahead.
     pub skew: u64,
+    /// For so many seconds it keeps deals for later jobs.
+    pub idle: u64,
 }
 
 /// What goes wrong, and until when.
@@ -226,12 +228,13 @@ impl BuyerOptions {
             3 | 4 => Manner::Harasses,
             _ => Manner::Honest,
         };
-        let jobs = random.within(1..=2);
+        let jobs = random.within(1..=3);
         Self {
             manner,
             jobs: (0..jobs).map(|_| JobOptions::draw(random)).collect(),
             can_run: random.percent(80),
             skew: random.within(0..=1),
+            idle: random.pick(&[0, 120, 1_200]),
         }
     }
 }

@@ -98,6 +98,7 @@ fn whatever_happens_nobody_honest_loses_and_everything_ends() {
             "reveal",
             "honest demand",
             "job waits",
+            "deal taken over",
         ];
         for what in events {
             assert!(coverage.contains_key(what), "no {what} in {seeds} seeds: the options are too tame");

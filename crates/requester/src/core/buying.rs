@@ -86,6 +86,10 @@ impl Core {
             return self.transact(open_intent(id, attempt), call);
         }
         let first = job.deals.is_empty();
+        if first && self.take_over(id) > 0 {
+            return self.top_up(id);
+        }
+        let job = &self.state.jobs[&id];
         let need = if first { self.first_need(job) } else { self.more_need(id, job) };
         let Some(need) = need else {
             self.stranded.remove(&id);
@@ -117,6 +121,28 @@ impl Core {
         }
     }
 
+    /// Deals were taken over: more are opened only if the job wants more providers, and they are on offer now.
+    fn top_up(&mut self, id: JobId) {
+        let job = &self.state.jobs[&id];
+        let own = self.own_deals(id);
+        let (has, wants) = (own.len() as u32, &job.spec.constraints);
+        let least = distinct(&job.spec).max(wants.min_providers.min(wants.max_providers));
+        if has >= least {
+            return;
+        }
+        let Some(mut need) = self.first_need(job) else { return };
+        need.excluded.extend(own.iter().map(|deal| (self.state.deals[deal].provider(), Why::SameOwner)));
+        let locked = own.iter().map(|deal| &self.state.deals[deal]);
+        let locked = locked.map(|deal| deal.terms.budget.saturating_sub(deal.earned_before)).sum::<u128>();
+        need.budget = need.budget.saturating_sub(locked);
+        (need.replicas, need.min_providers) = (1, least - has);
+        need.max_providers = need.max_providers.saturating_sub(has).max(1);
+        // Without more it works with what it has, or seeks again where that is not enough.
+        if let Ok(plan) = self.plan(self.now, &need, 1) {
+            self.open(id, plan);
+        }
+    }
+
     /// The whole job, less providers that were tried in vain.
     fn first_need(&self, job: &Job) -> Option<Need> {
         let mut need = self.need_of(&job.spec);
@@ -129,9 +155,11 @@ impl Core {
         let (tasks, batch) = self.unplaceable(id)?;
         let locked = |deal: &&B256| {
             let deal = &self.state.deals[*deal];
-            deal.closed.unwrap_or(deal.terms.budget)
+            deal.closed.unwrap_or(deal.terms.budget).saturating_sub(deal.earned_before)
         };
-        let locked = job.deals.iter().map(|deal| locked(&deal)).fold(0, u128::saturating_add);
+        let own = self.own_deals(id);
+        let locked = own.iter().map(|deal| locked(&deal)).fold(0, u128::saturating_add);
+
         let mut excluded: BTreeMap<_, _> = job.barred.clone();
         excluded.extend(self.known_cheaters());
         excluded.extend(self.resting());
@@ -148,7 +176,7 @@ impl Core {
             }
         }
         let need = need_of(&job.spec);
-        let working = job.deals.iter().filter(|deal| self.state.deals[*deal].works()).count() as u32;
+        let working = self.own_deals(id).iter().filter(|deal| self.state.deals[*deal].works()).count() as u32;
         Some(Need {
             tasks,
             replicas: 1,
@@ -165,7 +193,7 @@ impl Core {
     fn unplaceable(&self, id: JobId) -> Option<(u64, Option<u32>)> {
         let job = &self.state.jobs[&id];
         let takes = |batch: Option<u32>, count: u32| {
-            job.deals.iter().any(|deal| {
+            self.own_deals(id).iter().any(|deal| {
                 let one = worst_fee(&self.state.deals[deal].terms, job.spec.fuel_limit, count);
                 self.could_take(*deal, batch) && self.spare_at_best(*deal) >= one
             })

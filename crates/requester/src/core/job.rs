@@ -337,7 +337,7 @@ pub struct TaskResult {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[allow(missing_docs)] // each variant says what its fields are
 pub enum ProviderStatus {
-    /// Paid, deal closed on chain.
+    /// Paid; the deal is closed on chain, or stays open for later jobs.
     Settled,
     /// Signed wrong results; deal closed or not.
     Cheated,

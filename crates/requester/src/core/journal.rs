@@ -33,6 +33,8 @@ pub enum Record {
     Opening { job: JobId, terms: Vec<Terms> },
     /// The transaction opened these deals (with the index of their terms).
     Opened { job: JobId, attempt: u32, deals: Vec<(u32, Deal)>, tx: TxNote },
+    /// A deal that outlived its job serves another one.
+    TakenOver { job: JobId, deal: B256 },
     /// The transaction was refused.
     OpenFailed { job: JobId, attempt: u32 },
     /// A provider is not to be used for a job any more.
@@ -251,8 +253,10 @@ pub enum Standing {
 pub struct OpenDeal {
     /// Terms on chain.
     pub terms: Deal,
-    /// The job it works for.
+    /// The job it works for, or worked for last.
     pub job: JobId,
+    /// What its provider had earned when that job took it over, base units.
+    pub earned_before: u128,
     /// What it was opened from.
     pub offer: Offer,
     /// Orders by sequence number.
@@ -416,6 +420,11 @@ impl State {
                 self.job(*job).openings.push(Opening { terms: terms.clone(), pending: true });
             }
             Record::Opened { job, attempt, deals, tx } => self.opened(*job, *attempt, deals, tx),
+            Record::TakenOver { job, deal } => {
+                let taken = self.deal(*deal);
+                (taken.job, taken.earned_before) = (*job, taken.earned);
+                self.job(*job).deals.push(*deal);
+            }
             Record::OpenFailed { job, attempt } => self.job(*job).openings[*attempt as usize].pending = false,
             Record::Barred { job, provider, why } => {
                 self.job(*job).barred.insert(*provider, why.clone());
@@ -575,6 +584,7 @@ impl State {
             let deal = OpenDeal {
                 terms: terms.clone(),
                 job: id,
+                earned_before: 0,
                 offer,
                 orders: Vec::new(),
                 done: 0,
@@ -689,6 +699,9 @@ impl State {
     fn forgotten(&mut self, id: JobId) {
         let Some(job) = self.jobs.remove(&id) else { return };
         for deal in job.deals {
+            if self.jobs.values().any(|other| other.deals.contains(&deal)) {
+                continue;
+            }
             for order in self.deals.remove(&deal).map(|deal| deal.orders).unwrap_or_default() {
                 self.orders.remove(&order);
             }

@@ -12,6 +12,7 @@
 //! | [`journal`] | records, and the state they add up to |
 //! | [`book`] | offers heard |
 //! | [`policy`] | what policies find and cost, and drawing what is checked: pure |
+//! | `lease` | deals that outlive a job and serve the next one |
 //! | [`matching`] | the cheapest set of offers under constraints, and why not the others |
 //! | [`verify`] | receipts, replicas, outputs: pure checks |
 //! | `buying` | opening deals, and more of them when providers fall away |
@@ -32,6 +33,7 @@ pub mod event;
 pub mod facts;
 pub mod job;
 pub mod journal;
+mod lease;
 pub mod matching;
 mod orders;
 mod payment;
@@ -93,6 +95,8 @@ pub struct Patience {
     pub stranded: u64,
     /// For a provider to redeem its closing voucher, before asking for a release.
     pub redeem: u64,
+    /// A deal that works is kept so long without a job for later ones; 0: deals are closed with their job.
+    pub idle: u64,
     /// For deals to close, before the report is given without them.
     pub settle: u64,
     /// For an outcome before the same transaction is tried again.
@@ -103,7 +107,17 @@ pub struct Patience {
 
 impl Default for Patience {
     fn default() -> Self {
-        Self { asks: 10, connect: 10, stall: 20, stranded: 15, redeem: 20, settle: 60, transaction: 5, keep: 24 * 3600 }
+        Self {
+            asks: 10,
+            connect: 10,
+            stall: 20,
+            stranded: 15,
+            redeem: 20,
+            idle: 0,
+            settle: 60,
+            transaction: 5,
+            keep: 24 * 3600,
+        }
     }
 }
 
@@ -376,9 +390,10 @@ impl Core {
         self.stranded.remove(&id);
         self.stranded_why.remove(&id);
         self.seek_at.remove(&id);
-        for deal in self.state.jobs[&id].deals.clone() {
+        for deal in self.own_deals(id) {
             self.cancel_orders(deal);
-            self.vouch(deal, true);
+            let close = !self.keeps(deal);
+            self.vouch(deal, close);
             self.weigh_orders_of(deal);
         }
         self.tell(id, JobEvent::Settling { outcome });

@@ -34,7 +34,7 @@ const MAX_DUPLICATES: usize = 1;
 impl Core {
     /// Gives every free provider of a job its next order, cheapest first, until nobody takes any more.
     pub(super) fn assign(&mut self, id: JobId) {
-        let mut deals: Vec<B256> = self.state.jobs[&id].deals.clone();
+        let mut deals = self.own_deals(id);
         deals.retain(|deal| self.state.deals[deal].works());
         deals.sort_by_key(|deal| (self.state.deals[deal].terms.price, *deal));
         loop {

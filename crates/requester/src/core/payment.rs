@@ -71,7 +71,10 @@ impl Core {
                 continue;
             }
             let Some(closing) = deal.closing else {
-                if !self.state.jobs[&deal.job].runs() || deal.works() && self.spent(id) || self.useless(id) {
+                if !self.state.jobs[&deal.job].runs() && !self.keeps(id)
+                    || deal.works() && self.spent(id)
+                    || self.useless(id)
+                {
                     self.vouch(id, true);
                 }
                 continue;
@@ -173,7 +176,9 @@ impl Core {
         // A provider that cannot be reached does not redeem either: its deal is seen to after the report.
         let awaited = |deal: &B256| {
             let gone = |link: &Link| !link.up() && self.now >= link.heard.saturating_add(GONE_SECONDS);
-            self.state.deals[deal].closed.is_none() && !self.links.get(deal).is_some_and(gone)
+            let known = &self.state.deals[deal];
+            let served = known.job != id || self.keeps(*deal) && known.done == known.orders.len() as u64;
+            known.closed.is_none() && !served && !self.links.get(deal).is_some_and(gone)
         };
         let closed = opening.is_none() && !job.deals.iter().any(awaited);
         if closed || self.now >= at.saturating_add(self.config.patience.settle) {

@@ -45,13 +45,25 @@ impl Core {
         let job = &self.state.jobs[&id];
         let started: u64 = job.open_batches.iter().map(|batch| self.done(&job.batches[*batch as usize])).sum();
         let verified = job.verified();
-        let vouchers = job.deals.iter().filter_map(|deal| self.state.deals[deal].voucher.as_ref());
+        let spent = job.deals.iter().map(|deal| {
+            let deal = &self.state.deals[deal];
+            if deal.job != id || deal.earned_before > 0 {
+                return deal
+                    .orders
+                    .iter()
+                    .map(|order| &self.state.orders[order])
+                    .filter(|o| o.job == id)
+                    .map(|o| o.accepted_fee())
+                    .sum();
+            }
+            deal.voucher.as_ref().map_or(0, |voucher| voucher.amount)
+        });
         Progress {
             tasks: job.spec.tasks().into(),
             done: verified + started,
             verified,
             paid: job.paid_tasks.min(verified),
-            spent: vouchers.map(|voucher| voucher.amount).sum(),
+            spent: spent.sum(),
             retries: job.retries,
             failovers: job.failovers,
         }
@@ -107,7 +119,7 @@ impl Core {
                 self.results_of(id, index, batch, &mut tasks[batch.first as usize..][..batch.count as usize]);
             }
         }
-        let providers: Vec<_> = job.deals.iter().map(|deal| self.provider_report(*deal)).collect();
+        let providers: Vec<_> = job.deals.iter().map(|deal| self.provider_report(id, *deal)).collect();
         Summary {
             job: id,
             outcome,
@@ -186,10 +198,16 @@ impl Core {
         }
     }
 
-    fn provider_report(&self, id: B256) -> ProviderReport {
+    fn provider_report(&self, job: JobId, id: B256) -> ProviderReport {
         let deal = &self.state.deals[&id];
-        let accepted = deal.orders.iter().map(|order| &self.state.orders[order]);
-        let accepted: Vec<_> = accepted.filter(|order| order.status == OrderStatus::Accepted).collect();
+        let orders = deal.orders.iter().map(|order| &self.state.orders[order]);
+        let accepted: Vec<_> =
+            orders.clone().filter(|order| order.job == job && order.status == OrderStatus::Accepted).collect();
+        // What was earned in the deal for other jobs is not this job's.
+        let others: u128 = orders.clone().filter(|order| order.job != job).map(|order| order.accepted_fee()).sum();
+        let alone = orders.clone().all(|order| order.job == job);
+        let earned = deal.owed().saturating_sub(others);
+        let kept = deal.closed.is_none() && (deal.job != job || self.keeps(id));
         let fuel = accepted.iter().filter_map(|order| order.receipt.as_ref()).map(|receipt| receipt.value.fuel).sum();
         ProviderReport {
             provider: deal.provider(),
@@ -199,19 +217,19 @@ impl Core {
             budget: deal.terms.budget,
             tasks: accepted.iter().map(|order| u64::from(order.order.tasks)).sum(),
             fuel,
-            earned: deal.owed(),
-            paid: deal.closed,
-            status: status_of(deal),
+            earned,
+            paid: deal.closed.map(|paid| if alone { paid } else { paid.saturating_sub(others).min(earned) }),
+            status: status_of(deal, kept),
             wrong: deal.wrong.clone(),
         }
     }
 }
 
-fn status_of(deal: &OpenDeal) -> ProviderStatus {
+fn status_of(deal: &OpenDeal, kept: bool) -> ProviderStatus {
     match &deal.standing {
         Standing::Faulty => ProviderStatus::Cheated,
         Standing::Dropped { code } => ProviderStatus::Dropped { code: code.clone() },
-        Standing::Active if deal.closed.is_some() => ProviderStatus::Settled,
+        Standing::Active if deal.closed.is_some() || kept => ProviderStatus::Settled,
         Standing::Active => ProviderStatus::Unsettled,
     }
 }

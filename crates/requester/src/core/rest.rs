@@ -66,7 +66,7 @@ impl Core {
 
     /// A deal whose provider was too busy for too long gets orders again after a while, if there still is work for it.
     pub(super) fn wake(&mut self, id: JobId) {
-        for deal in self.state.jobs[&id].deals.clone() {
+        for deal in self.own_deals(id) {
             let known = &self.state.deals[&deal];
             let busy =
                 matches!(&known.standing, Standing::Dropped { code } if code.starts_with("P-") && !is_final(code));

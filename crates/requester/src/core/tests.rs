@@ -4,6 +4,7 @@ mod audit;
 mod cases;
 mod chaos;
 mod jobs;
+mod leases;
 
 use std::collections::{BTreeMap, BTreeSet};
 
