@@ -72,3 +72,24 @@ async fn a_cancelled_job_is_resumed_by_another_process_and_nothing_is_run_twice(
     assert!(place.reconciles().await);
     place.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_second_job_costs_no_transaction_even_after_a_restart() {
+    let place = Place::new(&[None, None]).await;
+    let keep = |config: &mut rialto_requester::RequesterConfig| config.patience.idle = 600;
+    let job = || Job { policy: Policy::Replicate { n: 2 }, min_providers: 2, ..squares(20) };
+    let requester = place.requester(keep).await;
+    let first = soon(soon(requester.submit(job())).await.unwrap().wait()).await.unwrap();
+    assert_eq!((first.outcome.clone(), first.transactions.len()), (Ok(()), 1));
+    soon(requester.stop()).await;
+    let requester = place.requester(keep).await;
+    let second = soon(soon(requester.submit(job())).await.unwrap().wait()).await.unwrap();
+    assert_eq!((second.outcome.clone(), second.transactions.len()), (Ok(()), 0));
+    let of = |report: &rialto_requester::JobReport| report.providers.iter().map(|p| p.deal).collect::<Vec<_>>();
+    assert_eq!(of(&first), of(&second), "the same deals");
+    assert!(first.requester_paid >= 120 && second.requester_paid >= 120, "at least the task fees, each its own");
+    assert!(second.requester_paid < 2 * 120, "not the first job's as well");
+    assert!(second.providers.iter().all(|provider| provider.tasks == 20), "only its own tasks");
+    soon(requester.stop()).await;
+    place.stop().await;
+}

@@ -80,6 +80,7 @@ impl Place {
             let mut config = ProviderConfig::new(&home, key(name));
             config.asks.price = Price::Constant(100_000_000);
             config.asks.cores = 2;
+            config.asks.task_fee = 3;
             config.money.tx_worth = 1;
             config.fault = *fault;
             config.announce = true;
