@@ -35,7 +35,8 @@ const TABLE: &[(&str, u8)] = &[
     ("P-KEY", NO_KEY),
     ("S-006", NO_MONEY),
     ("S-007", NO_MONEY),
-    ("M-", NO_MONEY),
+    // The market contract's refusals. `M-GATE` and the like are the machine's: a program that it does not take.
+    ("M-0", NO_MONEY),
 ];
 
 /// The code of an error's text, such as `C-MKT-001`.
@@ -65,6 +66,8 @@ mod tests {
         assert_eq!(ends("[W-006] wrong"), NO_KEY);
         assert_eq!(ends("[C-001] no answer"), NO_MARKET);
         assert_eq!(ends("[C-CTL-001] socket"), FAILED);
+        assert_eq!(ends("[M-003] too little in the market"), NO_MONEY);
+        assert_eq!(ends("[M-GATE-001] not a module"), FAILED);
         assert_eq!(ends("an array [1, 2] without a code"), FAILED);
         assert_eq!(code_of("x: [S-007] no gas"), Some("S-007"));
         assert_eq!(code_of("[0] [a-b]"), None);

@@ -112,7 +112,7 @@ fn bad_input_is_refused_with_what_to_do() {
     for (args, code, hint) in cases {
         let output = fed(rialto().args(args), b"");
         let stderr = text(&output.stderr);
-        assert_eq!(output.status.code(), Some(code), "{args:?}: {stderr}");
+        assert_eq!(output.status.code(), Some(code), "docs/codes.md, {args:?}: {stderr}");
         assert!(stderr.contains(hint), "{args:?}: {hint:?} is not in {stderr}");
         assert!(!stderr.contains("panicked"), "{stderr}");
     }
