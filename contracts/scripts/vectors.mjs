@@ -51,7 +51,7 @@ function eip712() {
     word("address", domain.verifyingContract),
   );
   const vectors = [];
-  for (const name of ["Ask", "Deal", "Order", "Ack", "Receipt", "Voucher", "Release"]) {
+  for (const name of ["Ask", "Deal", "Order", "Ack", "Receipt", "Voucher", "Release", "Game", "Move"]) {
     const fields = fieldsOf(name);
     const typehash = keccak(text(`${name}(${fields.map(({ type, field }) => `${type} ${field}`).join(",")})`));
     // All different, all zero, all ones: whatever is swapped, cut or extended with a sign shows.

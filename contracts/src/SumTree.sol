@@ -36,6 +36,26 @@ library SumTree {
         return node.hash == root.hash && node.fuel == root.fuel;
     }
 
+    /// Whether `siblings` (bottom up) lead from a node at `place` of its level to `root`, all sums above it being right.
+    function leads(SumNode memory root, SumNode memory node, uint32 place, SumNode[] calldata siblings)
+        internal
+        pure
+        returns (bool)
+    {
+        for (uint256 level = 0; level < siblings.length; ++level) {
+            SumNode memory sibling = siblings[level];
+            if (node.fuel > type(uint128).max - sibling.fuel) return false;
+            bool left = (uint256(place) >> level) & 1 == 0;
+            node = SumNode(left ? parentHash(node, sibling) : parentHash(sibling, node), node.fuel + sibling.fuel);
+        }
+        return node.hash == root.hash && node.fuel == root.fuel;
+    }
+
+    /// Hash of the node over these two.
+    function parentHash(SumNode memory l, SumNode memory r) internal pure returns (bytes32) {
+        return keccak256(abi.encodePacked(uint8(1), l.hash, l.fuel, r.hash, r.fuel));
+    }
+
     /// Levels above the leaves: ⌈log2 tasks⌉.
     function depth(uint32 tasks) internal pure returns (uint256 levels) {
         while (uint256(1) << levels < tasks) ++levels;

@@ -8,6 +8,8 @@ import { SumNode, SumTree } from "../src/SumTree.sol";
 import { Ack } from "../src/types/Ack.sol";
 import { Ask } from "../src/types/Ask.sol";
 import { Deal } from "../src/types/Deal.sol";
+import { Game } from "../src/types/Game.sol";
+import { Move } from "../src/types/Move.sol";
 import { Order } from "../src/types/Order.sol";
 import { Receipt } from "../src/types/Receipt.sol";
 import { Release } from "../src/types/Release.sol";
@@ -42,6 +44,16 @@ contract Sources {
     }
 
     function releaseHash(Release calldata it) external pure returns (bytes32) {
+        return it.hash();
+    }
+
+    function gameHash(Game calldata it) external pure returns (bytes32) {
+        vm.assertEq(it.hash(), it.hashNew(), "calldata and memory");
+        return it.hash();
+    }
+
+    function moveHash(Move calldata it) external pure returns (bytes32) {
+        vm.assertEq(it.hash(), it.hashNew(), "calldata and memory");
         return it.hash();
     }
 
@@ -103,7 +115,7 @@ contract VectorsTest is Fixture {
             bytes32 signed = keccak256(bytes.concat(hex"1901", separator, structHash));
             vm.assertEq(signed, b32(string.concat(vector, ".digest")), vector);
         }
-        vm.assertEq(count, 21, "three of each of seven structs");
+        vm.assertEq(count, 27, "three of each of nine structs");
     }
 
     function hashOf(string memory value, string memory name) private view returns (bytes32) {
@@ -125,8 +137,30 @@ contract VectorsTest is Fixture {
                 Voucher(b32(value, ".deal"), uint128(num(value, ".amount")), uint64(num(value, ".orders")), last)
             );
         }
+        if (kind == keccak256("Game")) return sources.gameHash(parseGame(value));
+        if (kind == keccak256("Move")) {
+            return sources.moveHash(
+                Move(
+                    b32(value, ".game"),
+                    uint32(num(value, ".level")),
+                    uint32(num(value, ".pick")),
+                    b32(value, ".from"),
+                    b32(value, ".to")
+                )
+            );
+        }
         vm.assertEq(name, "Release", "type");
         return sources.releaseHash(Release(b32(value, ".deal"), uint128(num(value, ".amount"))));
+    }
+
+    function parseGame(string memory value) private view returns (Game memory game) {
+        game.deal = b32(value, ".deal");
+        game.receipt = b32(value, ".receipt");
+        game.task = uint32(num(value, ".task"));
+        game.accuser = addressAt(value, ".accuser");
+        game.provider = addressAt(value, ".provider");
+        game.bond = uint128(num(value, ".bond"));
+        game.openedAt = uint64(num(value, ".openedAt"));
     }
 
     function parseAsk(string memory value) private view returns (Ask memory ask) {

@@ -43,7 +43,7 @@ abstract contract Fixture {
     address immutable requester = vm.addr(REQUESTER_KEY);
     address immutable stranger = vm.addr(STRANGER_KEY);
     /// Stands where a court would.
-    address constant court = address(0xC0427);
+    address court = address(0xC0427);
 
     TestToken token;
     IMarket market;

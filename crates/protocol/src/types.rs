@@ -144,6 +144,41 @@ sol! {
         /// All that is owed in the end, base units.
         uint128 amount;
     }
+
+    /// One dispute over one task. Not signed: the game's id is this struct's hash.
+    #[derive(Debug, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+    struct Game {
+        /// Deal id.
+        bytes32 deal;
+        /// Struct hash of the receipt.
+        bytes32 receipt;
+        /// The disputed task.
+        uint32 task;
+        /// Says that the receipt is wrong. Gets its bond back, or loses it.
+        address accuser;
+        /// Signed the receipt.
+        address provider;
+        /// The accuser's money in the court, base units.
+        uint128 bond;
+        /// Block timestamp of the accusation, unix seconds.
+        uint64 openedAt;
+    }
+
+    /// One side's move in a game, signed so that anybody can send it. The only struct that is signed in the court's domain:
+    /// `domain` with the court's address instead of the market's.
+    #[derive(Debug, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+    struct Move {
+        /// Game id.
+        bytes32 game;
+        /// Level of the segment that it answers.
+        uint32 level;
+        /// Which sixteenth of it the side disputes, 0 to 15.
+        uint32 pick;
+        /// Hash of the segment that it answers: keccak256 of its 17 state hashes.
+        bytes32 from;
+        /// Hash of the segment that it puts there.
+        bytes32 to;
+    }
 }
 
 /// EIP-712 domain of a market: name "Rialto", version "1", chain id and market address.

@@ -7,7 +7,7 @@ use alloy_sol_types::{Eip712Domain, SolStruct};
 use rialto_protocol::{
     B256, pricing,
     receipt::{Halted, Status, SumNode, SumTree, output_hash, verify_leaf},
-    types::{Ack, Ask, Deal, Order, Receipt, Release, Voucher, digest, domain, struct_hash},
+    types::{Ack, Ask, Deal, Game, Move, Order, Receipt, Release, Voucher, digest, domain, struct_hash},
 };
 use serde_json::Value;
 
@@ -117,10 +117,34 @@ fn structs_hash_alike() {
                 vector,
             ),
             "Release" => check(&Release { deal: get(v, "deal"), amount: get(v, "amount") }, &domain, vector),
+            "Game" => check(
+                &Game {
+                    deal: get(v, "deal"),
+                    receipt: get(v, "receipt"),
+                    task: get(v, "task"),
+                    accuser: get(v, "accuser"),
+                    provider: get(v, "provider"),
+                    bond: get(v, "bond"),
+                    openedAt: get(v, "openedAt"),
+                },
+                &domain,
+                vector,
+            ),
+            "Move" => check(
+                &Move {
+                    game: get(v, "game"),
+                    level: get(v, "level"),
+                    pick: get(v, "pick"),
+                    from: get(v, "from"),
+                    to: get(v, "to"),
+                },
+                &domain,
+                vector,
+            ),
             other => panic!("unknown struct {other}"),
         }
     }
-    assert_eq!(seen.len(), 7, "every signed struct has vectors");
+    assert_eq!(seen.len(), 9, "every signed struct has vectors");
     assert!(seen.values().all(|count| *count >= 2), "{seen:?}");
 }
 
