@@ -6,6 +6,7 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { floats } from "./float.mjs";
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const { keccak256: sha3 } = createRequire(import.meta.url)("js-sha3");
@@ -218,7 +219,7 @@ function receipt() {
 
 mkdirSync(join(root, "vectors"), { recursive: true });
 const stale = [];
-for (const [name, value] of Object.entries({ eip712: eip712(), pricing: pricing(), receipt: receipt() })) {
+for (const [name, value] of Object.entries({ eip712: eip712(), pricing: pricing(), receipt: receipt(), float: floats() })) {
   const path = join(root, `vectors/${name}.json`);
   const json = `${JSON.stringify(value, null, 1)}\n`;
   if (!check) writeFileSync(path, json);
