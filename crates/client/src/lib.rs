@@ -5,6 +5,7 @@
 
 pub mod control;
 mod home;
+pub mod job;
 mod market;
 pub mod settings;
 mod wallet;

@@ -1,7 +1,7 @@
 //! Files in TOML that people write: config.toml, provider.toml, job.toml. Keys that don't exist are refused with the one
 //! that was probably meant, values that make no sense with what is needed.
 
-use std::path::Path;
+use std::{collections::BTreeMap, path::Path};
 
 use toml::{Table, Value};
 
@@ -12,7 +12,7 @@ const MAX_FILE_BYTES: u64 = 1 << 20;
 /// Letters that may differ between a key and the one that was meant.
 const MAX_TYPOS: usize = 3;
 
-/// A section's name and its keys. The section `""` holds the keys before the first section.
+/// A section's name and its keys; `"*"` takes any. The section `""` holds the keys before the first section.
 pub type Section = (&'static str, &'static [&'static str]);
 
 /// Why a file can't be used.
@@ -154,6 +154,33 @@ impl Settings {
         base_units(&text).map(Some).map_err(|why| wrong(section, key, text, why))
     }
 
+    /// A number with a unit, such as `"256 MiB"`, as a whole number of the smallest; a bare number counts those.
+    ///
+    /// # Errors
+    /// `C-CFG-003` if it is something else.
+    pub fn measure(&self, section: &str, key: &str, units: Units) -> Result<Option<u64>, SettingsError> {
+        let Some(value) = self.get(section, key) else { return Ok(None) };
+        let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        match measure(&text, units) {
+            Some(measured) => Ok(Some(measured)),
+            None => Err(wrong(section, key, value, &format!("{} is needed", units.needed))),
+        }
+    }
+
+    /// Texts by name, of a section that takes any key; numbers are texts, too.
+    ///
+    /// # Errors
+    /// `C-CFG-003` for anything else.
+    pub fn texts(&self, section: &str) -> Result<BTreeMap<String, String>, SettingsError> {
+        let Some(Value::Table(table)) = self.0.get(section) else { return Ok(BTreeMap::new()) };
+        let text = |(key, value): (&String, &Value)| match value {
+            Value::String(text) => Ok((key.clone(), text.clone())),
+            Value::Integer(_) | Value::Float(_) | Value::Boolean(_) => Ok((key.clone(), value.to_string())),
+            other => Err(wrong(section, key, other, "a text is needed")),
+        };
+        table.iter().map(text).collect()
+    }
+
     /// A share of one, in parts of `scale` (10_000 for basis points, 1_000_000 for parts per million).
     ///
     /// # Errors
@@ -166,6 +193,51 @@ impl Settings {
             _ => Err(wrong(section, key, value, &format!("a share from 0 to {most} is needed, such as 0.2"))),
         }
     }
+}
+
+/// Units of a kind of number.
+#[derive(Clone, Copy, Debug)]
+pub struct Units {
+    /// What to tell who writes something else.
+    pub needed: &'static str,
+    /// Names and sizes.
+    pub units: &'static [(&'static str, u64)],
+}
+
+/// Seconds.
+pub const DURATION: Units = Units {
+    needed: "a time such as \"90 s\", \"30 min\", \"2 h\" or \"1 d\"",
+    units: &[("s", 1), ("min", 60), ("m", 60), ("h", 3600), ("d", 86_400)],
+};
+/// Bytes.
+pub const BYTES: Units = Units {
+    needed: "a size such as \"64 KiB\", \"256 MiB\" or \"1 GiB\"",
+    units: &[("B", 1), ("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30), ("kB", 1_000), ("MB", 1_000_000)],
+};
+/// Fuel.
+pub const FUEL: Units = Units {
+    needed: "an amount of fuel such as \"500 Mfuel\", \"20 Gfuel\" or \"1.5 Tfuel\"",
+    units: &[("fuel", 1), ("Mfuel", 1_000_000), ("Gfuel", 1_000_000_000), ("Tfuel", 1_000_000_000_000)],
+};
+
+/// Reads a number with one of these units, exact or not at all.
+pub fn measure(text: &str, units: Units) -> Option<u64> {
+    let text = text.trim();
+    let end = text.find(|c: char| !c.is_ascii_digit() && c != '.' && c != '_').unwrap_or(text.len());
+    let (number, unit) = (text[..end].replace('_', ""), text[end..].trim());
+    let size = match unit {
+        "" => 1,
+        unit => units.units.iter().find(|(name, _)| *name == unit)?.1,
+    };
+    let (whole, part) = number.split_once('.').unwrap_or((&number, ""));
+    if part.len() > 12 || (whole.is_empty() && part.is_empty()) {
+        return None;
+    }
+    let whole: u128 = if whole.is_empty() { 0 } else { whole.parse().ok()? };
+    let scale = 10u128.pow(part.len() as u32);
+    let part: u128 = if part.is_empty() { 0 } else { part.parse().ok()? };
+    let exact = whole.checked_mul(scale)?.checked_add(part)?.checked_mul(size.into())?;
+    (exact % scale == 0).then(|| u64::try_from(exact / scale).ok()).flatten()
 }
 
 fn wrong(section: &str, key: &str, value: impl std::fmt::Display, needed: &str) -> SettingsError {
@@ -214,6 +286,9 @@ fn known_keys(table: &Table, shape: &[Section]) -> Result<(), SettingsError> {
         let Value::Table(inner) = value else {
             return unknown(format!("`{name}` is a section: write [{name}]"));
         };
+        if keys.contains(&"*") {
+            continue;
+        }
         if let Some(key) = inner.keys().find(|key| !keys.contains(&key.as_str())) {
             return unknown(format!("there is no key `{name}.{key}`{}", meant(key, keys)));
         }
@@ -262,6 +337,20 @@ mod tests {
         assert!(refused("[money]\nwhatever_this_is = 1").contains("there are credit"));
         assert!(refused("price = 3").contains("write [price]"));
         assert!(refused("[price").starts_with("[C-CFG-002]"));
+    }
+
+    #[test]
+    fn numbers_have_units() {
+        assert_eq!(measure("256 MiB", BYTES), Some(256 << 20));
+        assert_eq!(measure("1.5Tfuel", FUEL), Some(1_500_000_000_000));
+        assert_eq!(measure("1_000", FUEL), Some(1_000));
+        assert_eq!(measure("2 h", DURATION), Some(7_200));
+        for wrong in ["", "h", "2 weeks", "-1 s", "0.1", "1.2.3 s", "99999999999999999999 d"] {
+            assert_eq!(measure(wrong, DURATION), None, "{wrong}");
+        }
+        let any = Settings::parse("[env]\nA = 1\nB = \"x\"", &[("env", &["*"])]).unwrap();
+        assert_eq!(any.texts("env").unwrap()["A"], "1");
+        assert!(Settings::parse("[env]\nA = [1]", &[("env", &["*"])]).unwrap().texts("env").is_err());
     }
 
     #[test]

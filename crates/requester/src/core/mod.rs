@@ -54,8 +54,8 @@ pub use book::{Book, Offer};
 pub use event::{Call, Effect, Event, LocalRun, Outgoing, Stored, Transacted};
 pub use facts::{CaseId, CaseKind, Cursor, Fact, What};
 pub use job::{
-    Checks, Constraints, JobError, JobEvent, JobId, JobPhase, JobSpec, JobStatus, Outcome, Policy, Progress,
-    ProviderReport, ProviderStatus, Source, Summary, TaskResult, TxNote, WrongTask,
+    Checks, Constraints, JobError, JobEvent, JobId, JobPhase, JobSpec, JobStatus, MAX_JOB_TASKS, Outcome, Policy,
+    Progress, ProviderReport, ProviderStatus, Source, Summary, TaskResult, TxNote, WrongTask,
 };
 pub use journal::{Phase, Record, State, Terms};
 pub use matching::{Excluded, NoMatch, Plan, Why};

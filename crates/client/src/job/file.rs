@@ -1,0 +1,447 @@
+//! `job.toml`: reading it, and the job that it stands for.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io::{Read, Seek, SeekFrom, Write},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use rialto_exec::{Limits, PAGE_BYTES};
+use rialto_machine::{
+    input::{MAX_HALF_BYTES, Plan, TaskInput},
+    limits::MAX_FUEL,
+};
+use rialto_protocol::Address;
+use rialto_requester::{Content, Job, Policy};
+use serde::{Deserialize, Serialize};
+use toml::Value;
+
+use super::{
+    JobFileError,
+    results::{Results, Stdout},
+    tasks::{Feed, Row, Source},
+    template::fill,
+};
+use crate::settings::{BYTES, DURATION, FUEL, Section, Settings};
+
+/// The commented job file that `rialto job init` writes.
+pub const TEMPLATE: &str = include_str!("job.toml");
+
+/// Every key of a job file.
+pub(super) const SHAPE: &[Section] = &[
+    ("", &["name", "program", "args", "stdin", "verify", "max_price", "budget", "deadline", "seed"]),
+    ("env", &["*"]),
+    ("tasks", &["range", "list", "files", "feed", "matrix"]),
+    ("inputs", &["*"]),
+    ("output", &["folder", "stdout", "name", "files"]),
+    ("limits", &["fuel", "memory", "output"]),
+    ("providers", &["least", "most", "exclude", "collateral", "run_here"]),
+];
+/// Forms of `verify`.
+const VERIFY: &str = "\"trust\", { replicas = 2 }, { audit = 0.05 } or { adaptive = { floor = 0.02 } } is needed";
+/// Bytes of all tasks' own inputs together: they stay in memory while the job runs.
+const MAX_TASKS_BYTES: u64 = 1 << 30;
+/// Most input files.
+const MAX_FILES: usize = 100_000;
+/// Deepest input folder.
+const MAX_DEPTH: usize = 32;
+/// Fuel limit of a task where nothing is said: about a quarter of an hour of a core.
+const FUEL_LIMIT: u64 = 1_000_000_000_000;
+/// Memory limit where nothing is said.
+const MEMORY_BYTES: u64 = 256 << 20;
+/// Output limit where nothing is said.
+const OUT_BYTES: u64 = 16 << 20;
+/// Time for a job where nothing is said, seconds.
+const DEADLINE_SECONDS: u64 = 3600;
+
+/// A job as a user writes it. Paths are absolute: it means the same wherever it is read again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobFile {
+    /// What the user calls it.
+    pub name: String,
+    /// WebAssembly module.
+    pub program: PathBuf,
+    /// Arguments after the program's name: templates.
+    pub args: Vec<String>,
+    /// Environment: templates.
+    pub env: BTreeMap<String, String>,
+    /// Standard input: a template, unless tasks are fed files.
+    pub stdin: Option<String>,
+    /// Its tasks.
+    pub tasks: Source,
+    /// Files and folders that all tasks see, by the name they see.
+    pub inputs: BTreeMap<String, PathBuf>,
+    /// Where results go.
+    pub results: Results,
+    /// Fuel limit of a task.
+    pub fuel: u64,
+    /// Memory limit of a task, 64 KiB pages.
+    pub max_pages: u32,
+    /// Output limit of a task, bytes.
+    pub out_bytes: u64,
+    /// How results are checked.
+    pub verify: Policy,
+    /// Highest price, base units per Tfuel.
+    pub max_price: Option<u128>,
+    /// Most that may be locked, base units.
+    pub budget: u128,
+    /// Seconds until the work must be done.
+    pub within: u64,
+    /// Fewest providers wanted, where said.
+    pub least: Option<u32>,
+    /// Most providers.
+    pub most: u32,
+    /// Providers not to use.
+    pub exclude: BTreeSet<Address>,
+    /// Smallest collateral, 1/10_000 of a deal's budget.
+    pub collateral_bps: u32,
+    /// Whether this machine may run tasks: to audit, to settle a mismatch.
+    pub run_here: bool,
+    /// Random seed, if it is to be the same every time.
+    pub seed: Option<u64>,
+}
+
+impl JobFile {
+    /// Reads a job file.
+    ///
+    /// # Errors
+    /// `C-JOB-001`, `C-JOB-003`, `C-CFG-…`.
+    pub fn read(path: &Path) -> Result<Self, JobFileError> {
+        if !path.exists() {
+            return Err(JobFileError::Missing { path: path.display().to_string() });
+        }
+        let whole = std::path::absolute(path).map_err(JobFileError::file(path))?;
+        let read = || {
+            let settings = Settings::read(&whole, SHAPE)?;
+            Self::from_settings(&settings, whole.parent().unwrap_or(Path::new("/")))
+        };
+        read().map_err(|why| JobFileError::In { file: path.display().to_string(), why: Box::new(why) })
+    }
+
+    fn from_settings(settings: &Settings, base: &Path) -> Result<Self, JobFileError> {
+        let at = |text: &str| base.join(text);
+        let need =
+            |key: &str, example: &str| JobFileError::Value(format!("{key} is needed, such as {key} = {example}"));
+        let program = settings.text("", "program")?.ok_or_else(|| need("program", "\"prog.wasm\""))?;
+        let text = |section, key| settings.text(section, key);
+        let flag = |section, key, otherwise| match settings.get(section, key) {
+            None => Ok(otherwise),
+            Some(Value::Boolean(flag)) => Ok(*flag),
+            Some(other) => Err(JobFileError::Value(format!("{section}.{key} = {other}: true or false is needed"))),
+        };
+        let measure = |section, key, units| settings.measure(section, key, units);
+        let args: Vec<String> = match settings.get("", "args") {
+            None => Vec::new(),
+            Some(Value::Array(items)) => super::tasks::scalars("args", items)?,
+            Some(_) => return Err(JobFileError::Value("args: a list of texts is needed".into())),
+        };
+        let tasks = Source::read(settings, base)?;
+        let stdin = text("", "stdin")?.map(str::to_owned);
+        if stdin.is_some() && matches!(tasks, Source::Files { feed: Feed::Stdin, .. }) {
+            return Err(JobFileError::Value(
+                "stdin is the task's file already: remove it, or set tasks.feed = \"file\"".into(),
+            ));
+        }
+        let memory = measure("limits", "memory", BYTES)?.unwrap_or(MEMORY_BYTES);
+        let fuel = measure("limits", "fuel", FUEL)?.unwrap_or(FUEL_LIMIT);
+        if fuel == 0 || fuel > MAX_FUEL as u64 {
+            return Err(JobFileError::Value(format!("limits.fuel: from 1 to {MAX_FUEL}")));
+        }
+        let stem =
+            || Path::new(program).file_stem().map_or_else(|| "job".into(), |stem| stem.to_string_lossy().into_owned());
+        Ok(Self {
+            name: text("", "name")?.map_or_else(stem, str::to_owned),
+            program: at(program),
+            args,
+            env: settings.texts("env")?,
+            stdin,
+            inputs: settings.texts("inputs")?.into_iter().map(|(name, path)| (name, at(&path))).collect(),
+            results: Results {
+                folder: at(text("output", "folder")?.unwrap_or("results")),
+                stdout: match text("output", "stdout")? {
+                    None | Some("files") => Stdout::Files,
+                    Some("stream") => Stdout::Stream,
+                    Some("table") => Stdout::Table,
+                    Some("none") => Stdout::None,
+                    Some(other) => {
+                        return Err(JobFileError::Value(format!(
+                            "output.stdout = \"{other}\": \"files\", \"stream\", \"table\" or \"none\" is needed"
+                        )));
+                    }
+                },
+                name: text("output", "name")?.unwrap_or("{task}.out").to_owned(),
+                files: text("output", "files")?.unwrap_or("{task}").to_owned(),
+            },
+            tasks,
+            fuel,
+            max_pages: u32::try_from(memory.div_ceil(PAGE_BYTES))
+                .ok()
+                .filter(|pages| *pages <= rialto_machine::limits::MAX_MEMORY_PAGES)
+                .ok_or_else(|| JobFileError::Value("limits.memory: at most 4 GiB".into()))?,
+            out_bytes: measure("limits", "output", BYTES)?.unwrap_or(OUT_BYTES),
+            verify: verify(settings.get("", "verify"))?,
+            max_price: settings.amount("", "max_price")?,
+            budget: settings.amount("", "budget")?.ok_or_else(|| need("budget", "5"))?,
+            within: measure("", "deadline", DURATION)?.unwrap_or(DEADLINE_SECONDS),
+            least: settings.small("providers", "least", 1000)?,
+            most: settings.small("providers", "most", 1000)?.unwrap_or(16),
+            exclude: settings.list("providers", "exclude", "addresses")?.unwrap_or_default().into_iter().collect(),
+            collateral_bps: settings.share("providers", "collateral", 10.0, 10_000)?.unwrap_or(0),
+            run_here: flag("providers", "run_here", true)?,
+            seed: settings.number("", "seed", 0, u64::MAX >> 1)?,
+        })
+    }
+
+    /// Its tasks, with every template tried.
+    ///
+    /// # Errors
+    /// `C-JOB-002`, `C-JOB-004` to `C-JOB-006`.
+    pub fn rows(&self) -> Result<Vec<Row>, JobFileError> {
+        let rows = self.tasks.rows()?;
+        self.results.check(&rows)?;
+        for template in self.args.iter().chain(self.env.values()).chain(&self.stdin) {
+            fill(template, &rows[0].vars)?;
+        }
+        Ok(rows)
+    }
+
+    /// A task's own input, encoded.
+    fn input(&self, row: &Row) -> Result<Bytes, JobFileError> {
+        let program =
+            self.program.file_stem().map_or_else(|| "program".into(), |stem| stem.to_string_lossy().into_owned());
+        let mut argv = vec![program.into_bytes()];
+        for arg in &self.args {
+            argv.push(fill(arg, &row.vars)?.into_bytes());
+        }
+        let mut env = Vec::new();
+        for (name, value) in &self.env {
+            env.push((name.clone().into_bytes(), fill(value, &row.vars)?.into_bytes()));
+        }
+        let mut input = TaskInput { argv, env, ..TaskInput::default() };
+        if let Some(stdin) = &self.stdin {
+            input.stdin = fill(stdin, &row.vars)?.into_bytes();
+        }
+        if let (Some(path), Source::Files { feed, .. }) = (&row.file, &self.tasks) {
+            let bytes = std::fs::read(path).map_err(JobFileError::file(path))?;
+            match feed {
+                Feed::Stdin => input.stdin = bytes,
+                Feed::File => {
+                    let name = path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+                    input.files.push((name, bytes));
+                }
+            }
+        }
+        let what = || format!("task {}", row.vars[0].1);
+        Ok(input.encode().map_err(|why| JobFileError::Input { what: what(), why })?.into())
+    }
+
+    /// The job it stands for. Files that all tasks share are written, as they travel, to `shared`, which must live until
+    /// the job is submitted.
+    ///
+    /// # Errors
+    /// `C-JOB-…`.
+    pub fn job(&self, shared: &Path) -> Result<Job, JobFileError> {
+        let rows = self.rows()?;
+        let mut bytes = 0u64;
+        for path in rows.iter().filter_map(|row| row.file.as_ref()) {
+            bytes += std::fs::metadata(path).map_err(JobFileError::file(path))?.len();
+            if bytes > MAX_TASKS_BYTES {
+                return Err(JobFileError::Tasks(format!(
+                    "the tasks' own files have more than {MAX_TASKS_BYTES} bytes together: split the job"
+                )));
+            }
+        }
+        if !self.program.is_file() {
+            return Err(JobFileError::File { path: self.program.display().to_string(), why: "no such file".into() });
+        }
+        let tasks = rows.iter().map(|row| self.input(row)).collect::<Result<Vec<_>, _>>()?;
+        let base = Job::new(self.program.clone(), tasks);
+        let replicas = self.verify.replicas();
+        Ok(Job {
+            name: self.name.clone(),
+            shared: self.shared(shared)?,
+            limits: Limits { fuel: self.fuel, out_bytes: self.out_bytes, max_pages: self.max_pages },
+            policy: self.verify,
+            budget: self.budget,
+            max_price: self.max_price.unwrap_or(u128::MAX),
+            within: Duration::from_secs(self.within),
+            min_collateral_bps: self.collateral_bps,
+            min_providers: self.least.unwrap_or(base.min_providers).max(replicas).min(self.most.max(replicas)),
+            max_providers: self.most.max(replicas),
+            exclude: self.exclude.clone(),
+            run_locally: self.run_here,
+            seed: self.seed,
+            ..base
+        })
+    }
+
+    /// Writes the files that all tasks share as one half; piece by piece, whatever their size.
+    fn shared(&self, to: &Path) -> Result<Option<Content>, JobFileError> {
+        if self.inputs.is_empty() {
+            return Ok(None);
+        }
+        let mut found = Vec::new();
+        for (name, path) in &self.inputs {
+            collect(name, path, 0, &mut found)?;
+        }
+        let sizes: Vec<(String, u64)> = found.iter().map(|(name, _, size)| (name.clone(), *size)).collect();
+        let plan = Plan::new(&sizes).map_err(|why| JobFileError::Input { what: "inputs".into(), why })?;
+        debug_assert!(plan.len <= MAX_HALF_BYTES);
+        let failed = JobFileError::file(to);
+        let write = || {
+            let mut file = std::fs::File::create(to)?;
+            file.write_all(&plan.head)?;
+            for placed in &plan.files {
+                file.seek(SeekFrom::Start(placed.offset))?;
+                let source = std::fs::File::open(&found[placed.index].1)?;
+                let copied = std::io::copy(&mut source.take(placed.size), &mut file)?;
+                if copied != placed.size {
+                    return Err(std::io::Error::other(format!(
+                        "{} changed meanwhile",
+                        found[placed.index].1.display()
+                    )));
+                }
+            }
+            file.set_len(plan.len)
+        };
+        write().map_err(failed)?;
+        Ok(Some(Content::File(to.to_owned())))
+    }
+}
+
+fn verify(value: Option<&Value>) -> Result<Policy, JobFileError> {
+    let wrong = |value: &Value| JobFileError::Value(format!("verify = {value}: {VERIFY}"));
+    let Some(value) = value else { return Ok(Policy::Replicate { n: 2 }) };
+    let text = match value {
+        Value::String(text) => text.clone(),
+        Value::Table(table) => {
+            let mut entries = table.iter();
+            let (Some((kind, inner)), None) = (entries.next(), entries.next()) else { return Err(wrong(value)) };
+            match inner {
+                Value::Table(inner) if kind == "adaptive" && inner.len() == 1 => {
+                    format!("adaptive={}", inner.get("floor").ok_or_else(|| wrong(value))?)
+                }
+                Value::Integer(_) | Value::Float(_) => format!("{kind}={inner}"),
+                _ => return Err(wrong(value)),
+            }
+        }
+        _ => return Err(wrong(value)),
+    };
+    text.parse().map_err(|_| wrong(value))
+}
+
+fn collect(name: &str, path: &Path, depth: usize, found: &mut Vec<(String, PathBuf, u64)>) -> Result<(), JobFileError> {
+    let about = std::fs::metadata(path).map_err(JobFileError::file(path))?;
+    if about.is_dir() && depth < MAX_DEPTH {
+        let mut entries: Vec<_> = std::fs::read_dir(path)
+            .and_then(|entries| entries.collect::<std::io::Result<_>>())
+            .map_err(JobFileError::file(path))?;
+        entries.sort_by_key(std::fs::DirEntry::file_name);
+        for entry in entries {
+            collect(&format!("{name}/{}", entry.file_name().to_string_lossy()), &entry.path(), depth + 1, found)?;
+        }
+        return Ok(());
+    }
+    if !about.is_file() || found.len() >= MAX_FILES {
+        let why = if about.is_file() { format!("more than {MAX_FILES} input files") } else { "not a file".into() };
+        return Err(JobFileError::File { path: path.display().to_string(), why });
+    }
+    found.push((name.to_owned(), path.to_owned(), about.len()));
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<JobFile, JobFileError> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("job.toml");
+        std::fs::write(&path, text).unwrap();
+        JobFile::read(&path)
+    }
+
+    const LEAST: &str = "program = \"p.wasm\"\nbudget = 1\n";
+
+    #[test]
+    fn the_template_is_a_job_and_holds_every_key() {
+        let job = parse(TEMPLATE).unwrap();
+        assert_eq!((job.verify, job.name.as_str()), (Policy::Replicate { n: 2 }, "my job"));
+        for (section, keys) in SHAPE {
+            for key in keys.iter().filter(|key| **key != "*") {
+                let mentioned = |line: &str| {
+                    let line = line.trim_start_matches("# ");
+                    line.starts_with(&format!("{key} =")) || line.starts_with(&format!("[{section}.{key}]"))
+                };
+                assert!(TEMPLATE.lines().any(mentioned), "{section}.{key}");
+            }
+        }
+    }
+
+    #[test]
+    fn values_mean_what_they_say() {
+        let job = parse(&format!(
+            "{LEAST}verify = {{ adaptive = {{ floor = 0.02 }} }}\nmax_price = 0.5\ndeadline = \"2 h\"\nargs = [\"-n\", 3]\n[limits]\nfuel = \"2 Gfuel\"\nmemory = \"64 MiB\"\n[output]\nstdout = \"table\""
+        ))
+        .unwrap();
+        assert_eq!(job.verify, Policy::Adaptive { floor_ppm: 20_000 });
+        assert_eq!((job.max_price, job.budget, job.within), (Some(500_000), 1_000_000, 7_200));
+        assert_eq!((job.fuel, job.max_pages, job.args[1].as_str()), (2_000_000_000, 1024, "3"));
+        assert!(job.program.is_absolute() && job.program.ends_with("p.wasm"));
+        assert_eq!(parse(&format!("{LEAST}verify = \"trust\"")).unwrap().verify, Policy::Trust);
+        assert_eq!(
+            parse(&format!("{LEAST}verify = {{ audit = 0.05 }}")).unwrap().verify,
+            Policy::Audit { rate_ppm: 50_000 }
+        );
+        let copy: JobFile = serde_json::from_str(&serde_json::to_string(&job).unwrap()).unwrap();
+        assert_eq!(copy, job);
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        let refused = |text: &str| parse(text).unwrap_err().to_string();
+        assert!(refused("budget = 1").contains("program is needed"));
+        assert!(refused("program = \"p\"").contains("budget is needed"));
+        assert!(refused(&format!("{LEAST}verifi = 1")).contains("did you mean `verify`"));
+        assert!(refused(&format!("{LEAST}verify = {{ replicas = 0 }}")).contains(VERIFY));
+        assert!(refused(&format!("{LEAST}verify = {{ replicas = 2, audit = 1 }}")).contains(VERIFY));
+        assert!(refused(&format!("{LEAST}[limits]\nmemory = \"9 GiB\"")).contains("at most 4 GiB"));
+        assert!(refused(&format!("{LEAST}[limits]\nfule = 1")).contains("did you mean `fuel`"));
+        assert!(refused(&format!("{LEAST}deadline = \"soon\"")).contains("a time such as"));
+        assert!(refused(&format!("{LEAST}stdin = \"x\"\n[tasks]\nfiles = \"*\"")).contains("already"));
+        let missing = JobFile::read(Path::new("/nowhere/job.toml")).unwrap_err().to_string();
+        assert!(missing.contains("[C-JOB-001]") && missing.contains("job init"), "{missing}");
+        let template = parse(&format!("{LEAST}args = [\"{{itme}}\"]\n[tasks]\nlist = [1]")).unwrap();
+        assert!(template.rows().unwrap_err().to_string().contains("did you mean `item`"));
+    }
+
+    #[test]
+    fn inputs_are_what_the_machine_reads() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, bytes: &[u8]| std::fs::write(folder.path().join(name), bytes).unwrap();
+        write("p.wasm", b"\0asm");
+        std::fs::create_dir(folder.path().join("data")).unwrap();
+        write("data/b", &[2; 100]);
+        write("data/a", b"first");
+        write("one.txt", b"uno");
+        write(
+            "job.toml",
+            b"program = \"p.wasm\"\nbudget = 1\nargs = [\"{stem}\"]\n[tasks]\nfiles = \"*.txt\"\n[inputs]\nset = \"data\"\n",
+        );
+        let file = JobFile::read(&folder.path().join("job.toml")).unwrap();
+        let shared = folder.path().join("shared");
+        let job = file.job(&shared).unwrap();
+        let task =
+            TaskInput { argv: vec![b"p".to_vec(), b"one".to_vec()], stdin: b"uno".to_vec(), ..TaskInput::default() };
+        assert_eq!(job.tasks, [Bytes::from(task.encode().unwrap())]);
+        let all = rialto_machine::input::SharedInput {
+            files: vec![("set/a".into(), b"first".to_vec()), ("set/b".into(), vec![2; 100])],
+        };
+        assert_eq!(std::fs::read(&shared).unwrap(), all.encode().unwrap());
+        std::fs::remove_file(folder.path().join("data/a")).unwrap();
+        std::fs::remove_file(folder.path().join("p.wasm")).unwrap();
+        assert!(file.job(&shared).unwrap_err().to_string().contains("p.wasm: no such file"));
+    }
+}

@@ -1,0 +1,54 @@
+//! Templates: text with `{names}` that each task fills in; `{{` and `}}` are braces.
+
+use super::JobFileError;
+use crate::settings::meant;
+
+/// Fills in a template.
+///
+/// # Errors
+/// `C-JOB-004`.
+pub fn fill(template: &str, vars: &[(String, String)]) -> Result<String, JobFileError> {
+    let wrong = |why: String| JobFileError::Template { template: template.to_owned(), why };
+    let mut out = String::with_capacity(template.len());
+    let mut rest = template;
+    while let Some(at) = rest.find(['{', '}']) {
+        out.push_str(&rest[..at]);
+        let brace = &rest[at..=at];
+        rest = &rest[at + 1..];
+        if let Some(after) = rest.strip_prefix(brace) {
+            out.push_str(brace);
+            rest = after;
+            continue;
+        }
+        if brace == "}" {
+            return Err(wrong("a `}` without its `{`: write `}}` for a brace".into()));
+        }
+        let Some((name, after)) = rest.split_once('}') else {
+            return Err(wrong("a `{` without its `}`: write `{{` for a brace".into()));
+        };
+        let Some((_, value)) = vars.iter().find(|(known, _)| known == name) else {
+            let known: Vec<&str> = vars.iter().map(|(name, _)| name.as_str()).collect();
+            return Err(wrong(format!("there is no {{{name}}} here{}", meant(name, &known))));
+        };
+        out.push_str(value);
+        rest = after;
+    }
+    out.push_str(rest);
+    Ok(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_filled_in_and_braces_stay() {
+        let vars = [("spot".to_owned(), "90".to_owned()), ("task".to_owned(), "3".to_owned())];
+        assert_eq!(fill("--spot={spot}/{task} {{x}}", &vars).unwrap(), "--spot=90/3 {x}");
+        assert_eq!(fill("", &vars).unwrap(), "");
+        let refused = |template| fill(template, &vars).unwrap_err().to_string();
+        assert!(refused("{spto}").ends_with("there is no {spto} here: did you mean `spot`?"));
+        assert!(refused("{spot").contains("without its `}`"));
+        assert!(refused("spot}").contains("without its `{`"));
+    }
+}
