@@ -61,8 +61,11 @@ fn outputs(report: &mut JobReport) -> impl Iterator<Item = &mut Output> {
     report.tasks.iter_mut().flatten().map(|task: &mut TaskOutcome| &mut task.output)
 }
 
-/// A job's report, if it has ended.
-pub(crate) fn report(folder: &Path) -> Result<Option<JobReport>, RequesterError> {
+/// The report in a job's folder, if the job has ended. Its paths lead to where the folder is now.
+///
+/// # Errors
+/// `R-SVC-003`.
+pub fn report(folder: &Path) -> Result<Option<JobReport>, RequesterError> {
     let Some(mut report) = get::<JobReport>(&folder.join(REPORT))? else { return Ok(None) };
     outputs(&mut report).for_each(|output| output.path = folder.join(&output.path));
     report.folder = folder.to_path_buf();

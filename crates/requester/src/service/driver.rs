@@ -22,7 +22,7 @@ use super::{
     archive,
     chain::{self, Follow, Heard},
     error::RequesterError,
-    job::{Evidence, Feed, JobReport, Output, TaskOutcome},
+    job::{Evidence, Feed, JobReport, OrderEvidence, Output, TaskOutcome},
     journal::{Journal, blocking},
     library::Library,
     session::{MAX_OUTBOUND_MESSAGES, Seal, Session},
@@ -378,16 +378,24 @@ impl Driver {
 
     fn report(&self, summary: Summary) -> Result<JobReport, RequesterError> {
         let job = summary.job;
-        let mut evidence = Evidence::default();
+        let config = self.core.config();
+        let mut evidence = Evidence { chain_id: config.chain_id, market: config.market, ..Evidence::default() };
         let mut deals = 0;
         if let Some(known) = self.core.state().jobs.get(&job) {
             deals = known.deals.len() as u32;
+            evidence.program = known.spec.program;
+            evidence.inputs = known.spec.inputs.clone();
             for deal in known.deals.iter().filter_map(|deal| self.core.state().deals.get(deal)) {
+                evidence.deals.push(deal.terms.clone());
                 let orders = deal.orders.iter().filter_map(|order| self.core.state().orders.get(order));
-                for order in orders {
-                    evidence.orders.push(self.sign(&order.order)?);
-                    evidence.acks.extend(order.ack.clone());
-                    evidence.receipts.extend(order.receipt.clone());
+                for order in orders.filter(|order| order.job == job) {
+                    evidence.orders.push(OrderEvidence {
+                        first: known.batches.get(order.batch as usize).map_or(0, |batch| batch.first),
+                        order: self.sign(&order.order)?,
+                        ack: order.ack.clone(),
+                        receipt: order.receipt.clone(),
+                        results: order.results.clone(),
+                    });
                 }
                 let voucher: Option<Signed<Voucher>> =
                     deal.voucher.as_ref().map(|voucher| self.sign(voucher)).transpose()?;

@@ -11,9 +11,9 @@ use std::{
 use bytes::Bytes;
 use rialto_exec::Limits;
 use rialto_protocol::{
-    Address,
+    Address, B256,
     receipt::Halted,
-    types::{Ack, Order, Receipt, Voucher},
+    types::{Ack, Deal, Order, Receipt, Voucher},
     wire::Signed,
 };
 use serde::{Deserialize, Serialize};
@@ -91,6 +91,8 @@ pub struct Job {
     pub run_locally: bool,
     /// Random seed of the job; drawn if absent. The same seed, tasks and batches give the same results.
     pub seed: Option<u64>,
+    /// Kept beside the job for whoever submits it; says nothing to anybody else. At most 4 MiB.
+    pub memo: Bytes,
 }
 
 impl Job {
@@ -113,6 +115,7 @@ impl Job {
             expected_fuel: None,
             run_locally: true,
             seed: None,
+            memo: Bytes::new(),
         }
     }
 }
@@ -161,14 +164,35 @@ impl Output {
 /// What was signed: enough to prove to a third party what happened.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Evidence {
-    /// Our orders.
-    pub orders: Vec<Signed<Order>>,
-    /// Providers' acks.
-    pub acks: Vec<Signed<Ack>>,
-    /// Providers' receipts, right and wrong ones.
-    pub receipts: Vec<Signed<Receipt>>,
+    /// Chain id.
+    pub chain_id: u64,
+    /// The market's address.
+    pub market: Address,
+    /// programRoot.
+    pub program: B256,
+    /// inputRoot of every task.
+    pub inputs: Vec<B256>,
+    /// The deals' terms, as they are on chain.
+    pub deals: Vec<Deal>,
+    /// Orders of this job.
+    pub orders: Vec<OrderEvidence>,
     /// The best voucher of every deal.
     pub vouchers: Vec<Signed<Voucher>>,
+}
+
+/// An order and what its provider signed about it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OrderEvidence {
+    /// Its first task's number in the job.
+    pub first: u32,
+    /// Ours.
+    pub order: Signed<Order>,
+    /// The provider's promise.
+    pub ack: Option<Signed<Ack>>,
+    /// The provider's result, right or wrong.
+    pub receipt: Option<Signed<Receipt>>,
+    /// What the receipt's root stands for: every task's end.
+    pub results: Vec<Halted>,
 }
 
 /// Everything about an ended job. It is kept in the job's folder, beside the outputs, until the job is removed.

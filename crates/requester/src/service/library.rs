@@ -30,6 +30,10 @@ use crate::core::{JobError, JobId, LocalRun, Stored, verify::OutputCheck};
 
 /// Largest program, bytes.
 const MAX_PROGRAM_BYTES: u64 = 64 << 20;
+/// Largest memo, bytes.
+const MAX_MEMO_BYTES: u64 = 4 << 20;
+/// File of a job's memo.
+const MEMO: &str = "memo.bin";
 /// All tasks' own inputs of a job, bytes: they stay in memory while it runs.
 const MAX_TASK_BYTES: u64 = 1 << 30;
 /// Piece in which files are read.
@@ -94,6 +98,7 @@ impl Library {
         }
         let task_bytes = job.tasks.iter().map(|task| task.len() as u64).sum();
         at_most("task inputs", task_bytes, MAX_TASK_BYTES)?;
+        at_most("memo", job.memo.len() as u64, MAX_MEMO_BYTES)?;
         let folder = self.folder(id);
         let wasm = read(&job.program, MAX_PROGRAM_BYTES, "program").await?;
         let (engine, max_pages, bytes) = (self.engine.clone(), job.limits.max_pages, wasm.clone());
@@ -105,10 +110,24 @@ impl Library {
             }
         })
         .await?;
-        let (shared, tasks, to) = (job.shared.clone(), job.tasks.clone(), folder.clone());
-        let inputs = blocking(move || write_job(&to, &wasm, shared.as_ref(), &tasks)).await?;
+        let (shared, tasks, memo, to) = (job.shared.clone(), job.tasks.clone(), job.memo.clone(), folder.clone());
+        let inputs = blocking(move || {
+            write(&to.join(MEMO), |file| file.write_all(&memo))?;
+            write_job(&to, &wasm, shared.as_ref(), &tasks)
+        })
+        .await?;
         self.load(id).await?;
         Ok(Known { program, inputs })
+    }
+
+    /// What was kept beside a job when it was submitted.
+    pub async fn memo(&self, id: JobId) -> Result<Bytes, RequesterError> {
+        let path = self.folder(id).join(MEMO);
+        match tokio::fs::read(&path).await {
+            Ok(bytes) => Ok(bytes.into()),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(RequesterError::NoJob),
+            Err(error) => Err(RequesterError::file(&path)(error)),
+        }
     }
 
     /// Takes up a job from its folder.

@@ -54,9 +54,10 @@ use journal::{Journal, blocking};
 use library::{Known, Library};
 use session::Seal;
 
+pub use archive::report as read_report;
 pub use error::RequesterError;
 use job::Feed;
-pub use job::{Content, Evidence, Job, JobEvents, JobHandle, JobReport, Output, TaskOutcome};
+pub use job::{Content, Evidence, Job, JobEvents, JobHandle, JobReport, OrderEvidence, Output, TaskOutcome};
 
 /// Attempts to open the sender's journal.
 const SENDER_OPENINGS: u32 = 20;
@@ -287,6 +288,16 @@ impl Requester {
             }
         };
         Ok(JobHandle { id, inputs: self.inputs.clone(), feed })
+    }
+
+    /// What was kept beside a job when it was submitted.
+    pub async fn memo(&self, id: JobId) -> Result<bytes::Bytes, RequesterError> {
+        self.library.memo(id).await
+    }
+
+    /// A job's folder.
+    pub fn folder(&self, id: JobId) -> PathBuf {
+        self.library.folder(id)
     }
 
     /// Ends a job: what was accepted is paid, and the report follows. It can be resumed.
