@@ -5,13 +5,19 @@
 
 pub mod control;
 mod home;
+pub mod host;
 pub mod job;
+mod jobs;
 mod market;
+mod quote;
 pub mod settings;
 mod wallet;
 
 pub use home::{Home, HomeError, private_dir, write_private};
+pub use host::{Buyer, HostError, Told};
+pub use jobs::{Follow, Host, JobFolder};
 pub use market::{
     LOCAL_REQUESTER, LocalFacts, MarketChoice, MarketConfig, MarketError, TEMPLATE as CONFIG_TEMPLATE, local_key,
 };
+pub use quote::{Chosen, LeftOut, PolicyPrice, Quote, Trial};
 pub use wallet::{Passphrase, Wallet, WalletError, read_key};

@@ -6,6 +6,7 @@ mod tasks;
 mod template;
 
 pub use file::{JobFile, TEMPLATE};
+pub(crate) use results::ending;
 pub use results::{Written, write_results};
 pub use tasks::{Feed, Row, Source};
 

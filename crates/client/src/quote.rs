@@ -1,0 +1,216 @@
+//! Quotes: what a job would cost, what a cheat would risk, who would be chosen and why not the others. Nothing is spent.
+
+use std::time::{Duration, Instant};
+
+use rialto_exec::SharedData;
+use rialto_protocol::Address;
+use rialto_requester::{Content, Job, NoMatch, Policy, PolicyQuote, RequesterError};
+use serde::{Deserialize, Serialize};
+use tokio::time::sleep;
+
+use crate::{
+    host::{Buyer, HostError, blocking},
+    job::{JobFile, JobFileError},
+};
+
+/// Longest wait for offers.
+const OFFERS: Duration = Duration::from_secs(8);
+/// Offers come by gossip: once some are there, so long without a new one is enough.
+const SETTLED: Duration = Duration::from_secs(1);
+/// Largest program, bytes.
+const MAX_PROGRAM_BYTES: u64 = 64 << 20;
+/// Cheats whose chance is told: on so many tasks.
+const CHEATED: &[u64] = &[1, 10, 100, 1000];
+
+/// One task, run here.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Trial {
+    /// Fuel it used.
+    pub fuel: u64,
+    /// Milliseconds it took.
+    pub milliseconds: u64,
+    /// "finished", "failed", "trap", "out of fuel".
+    pub ending: String,
+    /// Its exit code.
+    pub exit_code: u32,
+    /// Bytes it put out.
+    pub out_bytes: u64,
+}
+
+/// A policy's price and what it leaves unseen.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PolicyPrice {
+    /// The policy.
+    pub policy: String,
+    /// Whether the job file asks for it.
+    pub chosen: bool,
+    /// Base units for all providers together, if it can be done.
+    pub pay: Option<u128>,
+    /// Fuel that this machine burns for it.
+    pub own_fuel: u128,
+    /// Why it can't be done.
+    pub why: Option<String>,
+    /// For a cheat on so many tasks: the probability in parts per million that it stays unseen, at most.
+    pub unseen: Vec<(u64, u32)>,
+}
+
+/// A provider that would be chosen.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Chosen {
+    /// Its account.
+    pub provider: Address,
+    /// Base units per Tfuel, now.
+    pub price: u128,
+    /// Base units per task.
+    pub task_fee: u128,
+    /// Budget that would be locked, base units.
+    pub budget: u128,
+    /// Task runs expected to land there.
+    pub share: u64,
+}
+
+/// An offer that would not be taken.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeftOut {
+    /// Its provider.
+    pub provider: Address,
+    /// The constraint.
+    pub why: String,
+}
+
+/// What a job would cost.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Quote {
+    /// Tasks.
+    pub tasks: u64,
+    /// The first task, run here.
+    pub trial: Trial,
+    /// Every policy's price; the file's own first.
+    pub policies: Vec<PolicyPrice>,
+    /// Who would be chosen.
+    pub chosen: Vec<Chosen>,
+    /// Who would not, by which constraint.
+    pub left_out: Vec<LeftOut>,
+    /// Expected cost of the job as it is written, base units.
+    pub cost: Option<u128>,
+    /// Money locked while it runs, base units.
+    pub locked: Option<u128>,
+    /// Expected seconds.
+    pub seconds: Option<u64>,
+    /// Why it can't be done as it is written.
+    pub no_match: Option<String>,
+    /// The budget, base units.
+    pub budget: u128,
+}
+
+pub(crate) async fn quote(buyer: &Buyer, file: &JobFile, mut job: Job) -> Result<Quote, HostError> {
+    let trial = trial(buyer, &job).await?;
+    job.expected_fuel = Some(trial.fuel);
+    heard(buyer, job.min_providers as usize).await?;
+    let mut policies = vec![file.verify];
+    for policy in [
+        Policy::Trust,
+        Policy::Audit { rate_ppm: 50_000 },
+        Policy::Adaptive { floor_ppm: 20_000 },
+        Policy::Replicate { n: 2 },
+        Policy::Replicate { n: 3 },
+    ] {
+        let like = |known: &Policy| std::mem::discriminant(known) == std::mem::discriminant(&policy);
+        let known = if matches!(policy, Policy::Replicate { .. }) {
+            policies.contains(&policy)
+        } else {
+            policies.iter().any(like)
+        };
+        if !known {
+            policies.push(policy);
+        }
+    }
+    let tasks = job.tasks.len() as u64;
+    let cheated = CHEATED.iter().copied().filter(|count| *count <= tasks).collect();
+    let quotes = buyer.requester.quotes(&job, policies, cheated).await?;
+    let own = quotes.first().ok_or_else(|| HostError::Broken("no quote".into()))?;
+    let excluded = own.plan.as_ref().map_or_else(NoMatch::excluded, |plan| &plan.excluded);
+    let left_out = excluded.iter().map(|left| LeftOut { provider: left.provider, why: left.why.to_string() }).collect();
+    let plan = own.plan.as_ref().ok();
+    let chosen = plan.map_or(&[][..], |plan| &plan.deals).iter().map(|deal| Chosen {
+        provider: deal.offer.ask.value.provider,
+        price: deal.price,
+        task_fee: deal.offer.ask.value.taskFee,
+        budget: deal.budget,
+        share: deal.share,
+    });
+    let price_of = |quote: &PolicyQuote| PolicyPrice {
+        policy: quote.policy.to_string(),
+        chosen: quote.policy == file.verify,
+        pay: quote.price.map(|price| price.pay),
+        own_fuel: quote.price.map_or(0, |price| price.own_fuel),
+        why: quote.plan.as_ref().err().map(ToString::to_string),
+        unseen: quote.detection.iter().map(|(count, found)| (*count, 1_000_000 - found)).collect(),
+    };
+    Ok(Quote {
+        tasks,
+        trial,
+        chosen: chosen.collect(),
+        left_out,
+        cost: own.price.map(|price| price.pay),
+        locked: plan.map(|plan| plan.locked),
+        seconds: plan.map(|plan| plan.seconds),
+        no_match: own.plan.as_ref().err().map(ToString::to_string),
+        budget: file.budget,
+        policies: quotes.iter().map(price_of).collect(),
+    })
+}
+
+/// Waits until offers are there, and no more come.
+async fn heard(buyer: &Buyer, wanted: usize) -> Result<(), RequesterError> {
+    let start = Instant::now();
+    let (mut known, mut changed) = (0, Instant::now());
+    while start.elapsed() < OFFERS {
+        let now = buyer.requester.offers().await?.len();
+        if now != known {
+            (known, changed) = (now, Instant::now());
+        }
+        let settled = changed.elapsed() > SETTLED;
+        if settled && (known >= wanted || (known > 0 && changed.elapsed() > 3 * SETTLED)) {
+            break;
+        }
+        sleep(Duration::from_millis(100)).await;
+    }
+    Ok(())
+}
+
+async fn trial(buyer: &Buyer, job: &Job) -> Result<Trial, HostError> {
+    let (engine, program, shared) = (buyer.engine.clone(), job.program.clone(), job.shared.clone());
+    let (task, limits, seed) = (job.tasks[0].clone(), job.limits, job.seed.unwrap_or(0));
+    blocking(move || {
+        let wasm = match program {
+            Content::Bytes(bytes) => bytes,
+            Content::File(path) => {
+                let failed =
+                    |why: std::io::Error| JobFileError::File { path: path.display().to_string(), why: why.to_string() };
+                let size = std::fs::metadata(&path).map_err(failed)?.len();
+                if size > MAX_PROGRAM_BYTES {
+                    return Err(failed(std::io::Error::other("larger than a program may be")).into());
+                }
+                std::fs::read(&path).map_err(failed)?.into()
+            }
+        };
+        let shared = match shared {
+            None => SharedData::none(),
+            Some(Content::Bytes(bytes)) => SharedData::bytes(bytes),
+            Some(Content::File(path)) => SharedData::file(&path)
+                .map_err(|why| JobFileError::File { path: path.display().to_string(), why: why.to_string() })?,
+        };
+        let program = engine.prepare(&wasm)?;
+        let start = Instant::now();
+        let outcome = engine.run(&program, &task, &shared, &limits, seed)?;
+        Ok(Trial {
+            fuel: outcome.halted.fuel_used(limits.fuel),
+            milliseconds: start.elapsed().as_millis() as u64,
+            ending: crate::job::ending(&outcome.halted).to_owned(),
+            exit_code: outcome.halted.exit_code,
+            out_bytes: outcome.halted.out_len,
+        })
+    })
+    .await?
+}
