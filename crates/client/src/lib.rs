@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod bundle;
 pub mod control;
 mod home;
 pub mod host;
@@ -14,6 +15,7 @@ pub mod settings;
 mod wallet;
 
 pub use home::{Home, HomeError, private_dir, write_private};
+pub use bundle::{Bundle, BundleError, Checked, Contradiction, Fault};
 pub use host::{Buyer, HostError, Told};
 pub use jobs::{Follow, Host, JobFolder};
 pub use market::{

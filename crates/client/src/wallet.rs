@@ -116,6 +116,14 @@ impl Passphrase {
         let text = read_secret(path)?;
         Self::new(text.lines().next().unwrap_or_default())
     }
+
+    /// Hands it to a process of one's own, as a line of its standard input.
+    ///
+    /// # Errors
+    /// The process does not read.
+    pub fn hand_over(&self, mut to: impl std::io::Write) -> std::io::Result<()> {
+        writeln!(to, "{}", self.0)
+    }
 }
 
 /// Reads a small file that nobody else may read.
