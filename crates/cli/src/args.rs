@@ -36,8 +36,17 @@ pub enum Output {
 pub enum Command {
     /// Bring up a market on this machine, render a picture on it, and catch a cheater.
     Demo(Demo),
-    /// Run one WASI program as a task on a market on this machine.
+    /// Run one WASI program as a task on a market on this machine, or buy a job (job.toml) on any market.
     Run(Run),
+    /// Write a job file to begin with.
+    Job(crate::jobs::JobCommand),
+    /// Jobs that live on: list, show, logs, cancel, resume, results.
+    Jobs(crate::jobs::JobsCommand),
+    /// Check a job's evidence, without chain or network.
+    VerifyBundle(crate::jobs::VerifyBundle),
+    /// The background process of `run job.toml` and `jobs`.
+    #[command(hide = true)]
+    Host(crate::jobs::HostArgs),
     /// Keep a market up on this machine: chain, contracts, providers, a funded account. It survives everything.
     Up(crate::up::Up),
     /// Take the market of `rialto up` down.
@@ -95,11 +104,19 @@ Examples:
   rialto run hello.wasm
   rialto run sort.wasm -- --reverse < words.txt > sorted.txt
   rialto run --input data=./data prog.wasm -- data/a.csv
+  rialto run job.toml --dry-run          # what it would cost, and what a cheat would risk
+  rialto run job.toml                    # on the market of `rialto up`, or any other; Ctrl-C leaves it running
 
-Exit code: the program's own. 124: it ran out of fuel; 126: it trapped; 125: the market could not run it.")]
+Exit code of a program: the program's own. 124: it ran out of fuel; 126: it trapped; 125: the market could not run it.")]
 pub struct Run {
-    /// A WebAssembly program for WASI preview 1 (clang, Zig, Rust: wasm32-wasi, wasm32-wasip1).
+    /// A WebAssembly program for WASI preview 1 (clang, Zig, Rust: wasm32-wasi, wasm32-wasip1), or a job file (job.toml).
     pub program: PathBuf,
+    /// Of a job: tell what it would cost, under every way of checking, and spend nothing.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Of a job: return once it is under way; `rialto jobs` follows it.
+    #[arg(long, conflicts_with = "dry_run")]
+    pub detach: bool,
     /// Arguments of the program.
     #[arg(last = true)]
     pub args: Vec<String>,

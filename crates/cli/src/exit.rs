@@ -25,7 +25,13 @@ pub const INTERRUPTED: u8 = 130;
 const TABLE: &[(&str, u8)] = &[
     ("C-CFG", USAGE),
     ("P-CFG", USAGE),
+    ("C-JOB-010", FAILED),
+    ("C-JOB-014", FAILED),
     ("C-JOB", USAGE),
+    ("R-JOB-00", USAGE),
+    ("R-JOB-01", NO_MARKET),
+    ("R-JOB-021", NO_MARKET),
+    ("R-SVC-006", NO_MONEY),
     ("C-MKT-002", USAGE),
     ("C-MKT-003", USAGE),
     ("C-MKT", NO_MARKET),

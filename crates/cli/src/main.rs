@@ -8,6 +8,7 @@ mod check;
 mod config;
 mod demo;
 mod exit;
+mod jobs;
 mod market;
 mod place;
 mod print;
@@ -26,7 +27,7 @@ use tracing_subscriber::{filter::Targets, layer::SubscriberExt, util::Subscriber
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let is_run = matches!(cli.command, Command::Run(_));
+    let is_run = matches!(&cli.command, Command::Run(args) if !jobs::is_job(args));
     let outcome = logging(&cli.log).and_then(|()| {
         let runtime = runtime()?;
         let outcome = runtime.block_on(interruptible(&cli));
@@ -53,6 +54,9 @@ async fn interruptible(cli: &Cli) -> Result<u8> {
     match &cli.command {
         Command::Provide(args) => return provide::provide(args, &cli.place, cli.output).await,
         Command::Up(args) => return up::up(args, &cli.place, cli.output).await,
+        Command::Host(_) => return jobs::host(&cli.place).await,
+        Command::Run(args) if jobs::is_job(args) => return jobs::run(args, &cli.place, cli.output).await,
+        Command::Jobs(args) => return jobs::jobs(args, &cli.place, cli.output).await,
         _ => {}
     }
     let (code, kept) = tokio::select! {
@@ -73,14 +77,17 @@ async fn dispatch(cli: &Cli) -> Result<(u8, Option<LocalMarket>)> {
     match &cli.command {
         Command::Demo(args) => demo::demo(args, cli.output).await,
         Command::Run(args) => Ok((run::run(args, cli.output).await?, None)),
+        Command::Job(args) => Ok((jobs::job(args, cli.output)?, None)),
+        Command::VerifyBundle(args) => Ok((jobs::verify_bundle(args, cli.output)?, None)),
         Command::Bench(args) => Ok((bench::bench(args, cli.output).await?, None)),
         Command::Check(args) => Ok((check::check(args, cli.output)?, None)),
-        Command::Provide(args) => Ok((provide::provide(args, &cli.place, cli.output).await?, None)),
         Command::Provider(args) => Ok((provide::provider(args, &cli.place, cli.output).await?, None)),
-        Command::Up(args) => Ok((up::up(args, &cli.place, cli.output).await?, None)),
         Command::Down(args) => Ok((up::down(args, &cli.place, cli.output).await?, None)),
         Command::Wallet(args) => Ok((wallet::wallet(args, &cli.place, cli.output).await?, None)),
         Command::Config(args) => Ok((config::config(args, &cli.place, cli.output)?, None)),
+        Command::Provide(_) | Command::Up(_) | Command::Host(_) | Command::Jobs(_) => {
+            unreachable!("they mind their signals themselves")
+        }
     }
 }
 

@@ -14,8 +14,8 @@ mod quote;
 pub mod settings;
 mod wallet;
 
-pub use home::{Home, HomeError, private_dir, write_private};
 pub use bundle::{Bundle, BundleError, Checked, Contradiction, Fault};
+pub use home::{Home, HomeError, private_dir, write_private};
 pub use host::{Buyer, HostError, Told};
 pub use jobs::{Follow, Host, JobFolder};
 pub use market::{

@@ -1,0 +1,96 @@
+//! Jobs and providers in lists.
+
+use anyhow::Result;
+use rialto_client::Host;
+use rialto_requester::{JobPhase, JobStatus};
+use serde_json::json;
+
+use crate::{
+    args::Output,
+    exit,
+    print::{Paint, count, either, money, table},
+};
+
+/// How a job stands, in a word or two.
+pub fn standing(job: &JobStatus) -> String {
+    match (&job.phase, &job.outcome) {
+        (JobPhase::Running, _) if job.waits.is_some() => "waits for providers".into(),
+        (JobPhase::Running, _) => "running".into(),
+        (JobPhase::Settling, Some(Ok(()))) => "settling".into(),
+        (JobPhase::Ended, Some(Ok(()))) => "done".into(),
+        (_, Some(Err(why))) => why.to_string(),
+        (_, None) => "ended".into(),
+    }
+}
+
+/// A job for programs.
+pub fn json_of(job: &JobStatus) -> serde_json::Value {
+    json!({
+        "job": job.id.to_string(),
+        "name": job.name,
+        "standing": standing(job),
+        "phase": format!("{:?}", job.phase).to_lowercase(),
+        "done": matches!(job.outcome, Some(Ok(()))),
+        "submitted": job.submitted,
+        "deadline": job.deadline,
+        "ended": job.ended,
+        "policy": job.policy.to_string(),
+        "budget": job.budget.to_string(),
+        "spent": job.progress.spent.to_string(),
+        "tasks": job.progress.tasks,
+        "verified": job.progress.verified,
+        "paid": job.progress.paid,
+        "retries": job.progress.retries,
+        "failovers": job.progress.failovers,
+        "deals": job.deals,
+        "waits": job.waits,
+    })
+}
+
+/// All jobs.
+pub async fn list(host: &Host, format: Output) -> Result<u8> {
+    let jobs = host.jobs().await?;
+    let paint = Paint::for_stdout();
+    let row = |job: &JobStatus| {
+        let standing = standing(job);
+        let standing = match job.outcome {
+            Some(Ok(())) => paint.good(&standing),
+            Some(Err(_)) => paint.bad(&standing),
+            None => standing,
+        };
+        vec![
+            job.id.to_string(),
+            job.name.clone(),
+            format!("{} of {}", count(job.progress.verified), count(job.progress.tasks)),
+            money(job.progress.spent),
+            job.policy.to_string(),
+            standing,
+        ]
+    };
+    let text = if jobs.is_empty() {
+        "no jobs yet: `rialto job init` writes a job file, `rialto run job.toml` buys it".to_owned()
+    } else {
+        let head = ["job", "name", "verified", "spent", "checked by", "standing"];
+        table(&head, &[1, 4, 5], &jobs.iter().map(row).collect::<Vec<_>>())
+    };
+    either(format, &text, || json!({ "jobs": jobs.iter().map(json_of).collect::<Vec<_>>() }));
+    Ok(exit::OK)
+}
+
+/// What is remembered of providers.
+pub async fn providers(host: &Host, format: Output) -> Result<u8> {
+    let known = host.history().await?;
+    let rows: Vec<_> = known
+        .iter()
+        .map(|(provider, history)| vec![provider.to_string(), count(history.checked), history.faults.to_string()])
+        .collect();
+    let text = match rows.is_empty() {
+        true => "nothing was checked yet".to_owned(),
+        false => table(&["provider", "right since", "caught"], &[], &rows),
+    };
+    either(format, &text, || {
+        let one = |(provider, history): &(rialto_protocol::Address, rialto_requester::History)| json!({ "provider": provider, "checked": history.checked, "faults": history.faults });
+        json!({ "providers": known.iter().map(one).collect::<Vec<_>>() })
+    });
+    Ok(exit::OK)
+}

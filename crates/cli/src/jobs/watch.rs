@@ -1,0 +1,260 @@
+//! Following a job: a bar and what happens above it; at its end results, report, evidence.
+
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+use indicatif::{ProgressBar, ProgressStyle};
+use rialto_client::{
+    Bundle, Host, Passphrase,
+    job::{JobFile, Written, write_results},
+};
+use rialto_requester::{JobEvent, JobId, JobReport, Progress};
+use serde_json::json;
+use tokio::time::{Instant, sleep};
+
+use crate::{
+    args::Output,
+    exit,
+    jobs::{host, show},
+    market,
+    place::PlaceArgs,
+    print::{Paint, count, money, short},
+};
+
+/// How often news are looked for.
+const PAUSE: Duration = Duration::from_millis(60);
+/// How often the host is asked whether it is there.
+const PULSE: Duration = Duration::from_secs(2);
+/// The evidence, beside the results.
+const BUNDLE: &str = "bundle.json";
+/// Wrong tasks that are listed one by one.
+const MAX_LISTED: usize = 5;
+
+/// Prints what happens.
+struct Teller {
+    format: Output,
+    paint: Paint,
+    bar: ProgressBar,
+}
+
+impl Teller {
+    fn new(format: Output) -> Self {
+        let bar = ProgressBar::new(1);
+        let style = ProgressStyle::with_template("  {bar:40.green/black.dim} {msg}  {elapsed}");
+        bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("━━╌"));
+        Self { format, paint: Paint::for_stdout(), bar }
+    }
+
+    fn line(&self, text: &str) {
+        if self.format == Output::Human {
+            self.bar.suspend(|| println!("{text}"));
+        }
+    }
+
+    fn tell(&self, event: &JobEvent) {
+        let text = match event {
+            JobEvent::Progress(progress) => return self.progress(progress),
+            JobEvent::Quote { providers, cost, seconds, .. } => {
+                format!("  {providers} providers, about {} and {seconds} s", money(*cost))
+            }
+            JobEvent::DealOpened { provider, price, budget, .. } => {
+                format!("  deal with {} at {} per Tfuel, {} locked", short(*provider), money(*price), money(*budget))
+            }
+            JobEvent::Excluded(left) => self.paint.dim(&format!("  left out: {} {}", short(left.provider), left.why)),
+            JobEvent::Mismatch { task, .. } => format!("  {} task {task}", self.paint.bad("results differ on")),
+            JobEvent::LocalRun { tasks, .. } => self.paint.dim(&format!("  this machine runs {tasks} tasks itself")),
+            JobEvent::Cheater { provider, tasks, .. } => {
+                let named: Vec<_> = tasks.iter().take(MAX_LISTED).map(|wrong| wrong.task.to_string()).collect();
+                let more = tasks.len().saturating_sub(MAX_LISTED);
+                let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+                let caught = self.paint.bad("caught cheating:");
+                format!("  {caught} {} signed wrong results for tasks {}{more}", short(*provider), named.join(", "))
+            }
+            JobEvent::ProviderDropped { provider, code, why, .. } => {
+                format!("  {} gets no more work: [{code}] {why}", short(*provider))
+            }
+            JobEvent::ProviderBack { provider, .. } => format!("  {} is back", short(*provider)),
+            JobEvent::DealClosed { provider, paid, .. } => {
+                format!("  {} redeemed {}", short(*provider), money(*paid))
+            }
+            JobEvent::Settling { outcome: Ok(()) } => "  all tasks verified; deals are being closed".to_owned(),
+            JobEvent::Settling { outcome: Err(why) } => format!("  {}", self.paint.bad(&why.to_string())),
+            JobEvent::Note { code, text } => self.paint.dim(&format!("  [{code}] {text}")),
+            JobEvent::AskHeard { provider, price, .. } => {
+                let price = price.map_or("no valid price".into(), |price| format!("{} per Tfuel", money(price)));
+                self.paint.dim(&format!("  offer of {}: {price}", short(*provider)))
+            }
+            JobEvent::OrderSent { .. }
+            | JobEvent::TasksDone { .. }
+            | JobEvent::TasksVerified { .. }
+            | JobEvent::Paid { .. } => return,
+        };
+        self.line(&text);
+    }
+
+    fn progress(&self, progress: &Progress) {
+        self.bar.set_length(progress.tasks);
+        self.bar.set_position(progress.verified);
+        let retried = match progress.retries {
+            0 => String::new(),
+            n => format!(" · {} retried", count(n)),
+        };
+        self.bar.set_message(format!(
+            "{} done · {} verified · {} paid of {}{retried} · {}",
+            count(progress.done),
+            count(progress.verified),
+            count(progress.paid),
+            count(progress.tasks),
+            money(progress.spent)
+        ));
+    }
+}
+
+/// Keeps a host alive while somebody watches: a killed one is started again, and its jobs go on.
+struct Keeper<'a> {
+    host: &'a Host,
+    secret: Option<Passphrase>,
+    place: &'a PlaceArgs,
+    next: Instant,
+}
+
+impl Keeper<'_> {
+    /// Whether it had to be started again.
+    async fn look(&mut self, job: JobId) -> Result<bool> {
+        if Instant::now() < self.next {
+            return Ok(false);
+        }
+        self.next = Instant::now() + PULSE;
+        if self.host.runs().await?.is_some() || self.host.job(job).ended() {
+            return Ok(false);
+        }
+        if self.secret.is_none()
+            && self.place.market()?.local_signer().is_none()
+            && self.place.passphrase_file.is_none()
+        {
+            bail!(
+                "[C-HST-001] the background process ended: `rialto jobs logs -f {job}` starts it again, and the job goes on"
+            );
+        }
+        if self.secret.is_none() && self.place.market()?.local_signer().is_none() {
+            self.secret = Some(self.place.passphrase("")?);
+        }
+        host::start(self.host, self.place, self.secret.as_ref()).await?;
+        Ok(true)
+    }
+}
+
+/// Follows a job to its end. Ctrl-C stops the watching only.
+pub async fn until_end(
+    host: &Host,
+    secret: Option<Passphrase>,
+    place: &PlaceArgs,
+    id: JobId,
+    format: Output,
+) -> Result<u8> {
+    let start = Instant::now();
+    let teller = Teller::new(format);
+    teller.line(&format!("job {id}"));
+    let mut keeper = Keeper { host, secret, place, next: Instant::now() + PULSE };
+    let report = tokio::select! {
+        report = follow(&mut keeper, &teller, id) => report?,
+        () = market::interrupted() => {
+            teller.bar.finish_and_clear();
+            eprintln!("\nthe job goes on in the background:\n  rialto jobs logs -f {id}    watch it again\n  rialto jobs cancel {id}     end it; what was accepted is paid");
+            return Ok(exit::INTERRUPTED);
+        }
+    };
+    teller.bar.finish_and_clear();
+    let Some(file) = host.job(id).file() else { bail!("[C-JOB-013] {id} was not submitted from a job file") };
+    let bundle = file.results.folder.join(BUNDLE);
+    let written = write(file, &report).await?;
+    Bundle::of(&report).write(&bundle)?;
+    show::ending(&report, &written, &bundle, start.elapsed(), format);
+    Ok(match &report.outcome {
+        Ok(()) => exit::OK,
+        Err(why) => exit::for_error(&anyhow::anyhow!(why.to_string())),
+    })
+}
+
+async fn follow(keeper: &mut Keeper<'_>, teller: &Teller, id: JobId) -> Result<JobReport> {
+    let folder = keeper.host.job(id);
+    let mut story = folder.follow();
+    loop {
+        let ended = folder.ended();
+        story.news().iter().for_each(|told| teller.tell(&told.event));
+        if ended && let Some(report) = folder.report()? {
+            return Ok(report);
+        }
+        if keeper.look(id).await? {
+            teller.line("  the background process had ended; it is up again, and the job goes on");
+        }
+        sleep(PAUSE).await;
+    }
+}
+
+/// Writes results beside the async world, with a bar where there are many.
+pub async fn write(file: JobFile, report: &JobReport) -> Result<Written> {
+    let bar = ProgressBar::new(report.tasks.len() as u64);
+    let style = ProgressStyle::with_template("  {bar:40.green/black.dim} {pos} of {len} results written");
+    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("━━╌"));
+    let (tasks, shown) = (report.tasks.clone(), bar.clone());
+    let written =
+        tokio::task::spawn_blocking(move || write_results(&file, &tasks, |task| shown.set_position(task.into())))
+            .await?;
+    bar.finish_and_clear();
+    Ok(written?)
+}
+
+/// What happened in a job.
+pub async fn logs(
+    host: &Host,
+    secret: Option<Passphrase>,
+    place: &PlaceArgs,
+    id: JobId,
+    follow_it: bool,
+    format: Output,
+) -> Result<u8> {
+    let folder = host.job(id);
+    let mut story = folder.follow();
+    let mut keeper = Keeper { host, secret, place, next: Instant::now() + PULSE };
+    let teller = Teller::new(Output::Human);
+    teller.bar.set_draw_target(indicatif::ProgressDrawTarget::hidden());
+    let (mut last, mut started) = (None, None);
+    loop {
+        let ended = folder.ended();
+        for told in story.news() {
+            let began = *started.get_or_insert(told.at);
+            if format == Output::Json {
+                println!("{}", json!({ "at": told.at, "event": told.event }));
+                continue;
+            }
+            if let JobEvent::Progress(progress) = told.event {
+                last = Some(progress);
+                continue;
+            }
+            print!("{:>6} s", told.at.saturating_sub(began));
+            teller.tell(&told.event);
+        }
+        if ended || !follow_it {
+            break;
+        }
+        tokio::select! {
+            looked = keeper.look(id) => drop(looked?),
+            () = market::interrupted() => return Ok(exit::INTERRUPTED),
+        }
+        sleep(PAUSE).await;
+    }
+    if let (Output::Human, Some(progress)) = (format, last) {
+        println!(
+            "        {} done, {} verified, {} paid of {}; {} retries, {} fail-overs; {}",
+            count(progress.done),
+            count(progress.verified),
+            count(progress.paid),
+            count(progress.tasks),
+            count(progress.retries),
+            count(progress.failovers),
+            money(progress.spent)
+        );
+    }
+    Ok(exit::OK)
+}
