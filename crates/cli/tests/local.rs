@@ -1,63 +1,9 @@
 //! `rialto up`, `down`, `wallet` and `config` as real processes: a market that survives being killed.
 #![allow(clippy::unwrap_used)]
 
-use std::{
-    os::unix::fs::PermissionsExt,
-    path::Path,
-    process::{Command, Output},
-};
+mod home;
 
-use serde_json::Value;
-
-struct Home(tempfile::TempDir);
-
-impl Home {
-    fn new() -> Self {
-        Self(tempfile::tempdir().unwrap())
-    }
-
-    fn run(&self, args: &[&str]) -> Output {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_rialto"));
-        command.args(["--output", "json", "--home"]).arg(self.0.path()).args(args);
-        command.stdin(std::process::Stdio::null()).output().unwrap()
-    }
-
-    fn ok(&self, args: &[&str]) -> Value {
-        let output = self.run(args);
-        let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-        assert!(output.status.success(), "{args:?}: {stdout}{stderr}");
-        serde_json::from_str(&stdout).unwrap()
-    }
-
-    /// Exit code and error code.
-    fn fails(&self, args: &[&str]) -> (i32, String) {
-        let output = self.run(args);
-        let error: Value = serde_json::from_slice(&output.stdout).unwrap();
-        (output.status.code().unwrap(), error["code"].as_str().unwrap_or_default().to_owned())
-    }
-
-    fn secret(&self, name: &str, text: &str) -> String {
-        let path = self.0.path().join(name);
-        std::fs::write(&path, text).unwrap();
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
-        path.to_str().unwrap().to_owned()
-    }
-}
-
-impl Drop for Home {
-    fn drop(&mut self) {
-        self.run(&["down"]);
-    }
-}
-
-fn kill(pid: &Value) {
-    assert!(Command::new("kill").args(["-9", &pid.to_string()]).status().unwrap().success());
-    let process = format!("/proc/{pid}/stat");
-    // Gone, or a zombie of ours that nobody waits for.
-    while std::fs::read_to_string(&process).is_ok_and(|stat| !stat.contains(") Z ")) {
-        std::thread::sleep(std::time::Duration::from_millis(20));
-    }
-}
+use home::{Home, kill};
 
 #[test]
 fn a_local_market_survives_a_kill() {
@@ -101,7 +47,7 @@ fn keys_are_kept_encrypted_and_mistakes_named() {
     let import = ["wallet", "import", "--key-file", &key, "--passphrase-file", &pass];
     assert_eq!(home.ok(&import)["account"], "0xd41c057fd1c78805aac12b0a94a405c0461a6fbb");
     assert_eq!(home.fails(&import), (4, "W-008".into()));
-    std::fs::write(Path::new(&key), "7").unwrap();
+    std::fs::write(&key, "7").unwrap();
     assert_eq!(home.fails(&import), (4, "W-009".into()));
 
     let place = ["--rpc", "http://127.0.0.1:1", "--market", "0x0000000000000000000000000000000000000001"];

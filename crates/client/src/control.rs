@@ -42,10 +42,12 @@ pub enum ControlError {
         why: std::io::Error,
     },
     /// The one asked ended in the middle, or speaks otherwise.
-    #[error("[C-CTL-002] no answer from {path}: it ended, or another version runs there")]
+    #[error("[C-CTL-002] no answer from {path}: it ended, or another version runs there ({why})")]
     Broken {
         /// Which socket.
         path: String,
+        /// What came instead.
+        why: String,
     },
     /// The one asked refused: its own words.
     #[error("{0}")]
@@ -201,10 +203,11 @@ impl<T: DeserializeOwned> Replies<T> {
     /// # Errors
     /// `C-CTL-002`, or why the one asked refused.
     pub async fn next(&mut self) -> Result<Option<T>, ControlError> {
-        let broken = || ControlError::Broken { path: self.path.clone() };
-        let text = line(&mut self.reader, MAX_ANSWER_BYTES).await.ok().flatten().ok_or_else(broken)?;
+        let broken = |why: String| ControlError::Broken { path: self.path.clone(), why };
+        let text = line(&mut self.reader, MAX_ANSWER_BYTES).await.map_err(|why| broken(why.to_string()))?;
+        let text = text.ok_or_else(|| broken("it hung up".into()))?;
         // Not through `Value`: money may need more than 64 bits.
-        match serde_json::from_str(&text).map_err(|_| broken())? {
+        match serde_json::from_str(&text).map_err(|why| broken(why.to_string()))? {
             Line::Ok(answer) => Ok(Some(answer)),
             Line::Error(why) => Err(ControlError::Refused(why)),
             Line::End => Ok(None),
@@ -245,7 +248,7 @@ pub async fn ask<T: DeserializeOwned>(folder: &Path, question: &impl Serialize) 
     let Some(mut replies) = call(folder, question).await? else { return Ok(None) };
     match replies.next().await? {
         Some(answer) => Ok(Some(answer)),
-        None => Err(ControlError::Broken { path: replies.path }),
+        None => Err(ControlError::Broken { path: replies.path, why: "an empty answer".into() }),
     }
 }
 

@@ -46,8 +46,8 @@ use tokio_util::{
 };
 
 use crate::core::{
-    Config, Constraints, Core, Event, History, JobId, JobSpec, JobStatus, NoMatch, Offer, Patience, Plan, Policy,
-    PolicyQuote,
+    Config, Constraints, Core, Event, History, JobId, JobPhase, JobSpec, JobStatus, NoMatch, Offer, Patience, Plan,
+    Policy, PolicyQuote,
 };
 use driver::{Driver, Input, MAX_INPUTS};
 use journal::{Journal, blocking};
@@ -252,8 +252,14 @@ impl Requester {
         let (answer, answered) = oneshot::channel();
         self.tell(Input::Jobs(answer)).await?;
         let mut jobs = answered.await.map_err(|_| RequesterError::Stopped)?;
-        let root = self.library.root().to_path_buf();
-        let ended = blocking(move || Ok(archive::list(&root))).await?;
+        let library = self.library.clone();
+        let (kept, ended) = blocking(move || {
+            // The core remembers a removed job for a while: its money may still be on the way.
+            jobs.retain(|job: &JobStatus| job.phase != JobPhase::Ended || library.folder(job.id).exists());
+            Ok((jobs, archive::list(library.root())))
+        })
+        .await?;
+        jobs = kept;
         let known: std::collections::BTreeSet<_> = jobs.iter().map(|job| job.id).collect();
         jobs.extend(ended.into_iter().filter(|job| !known.contains(&job.id)));
         jobs.sort_by_key(|job| (std::cmp::Reverse(job.submitted), job.id));
@@ -267,8 +273,8 @@ impl Requester {
         let known = answered.await.map_err(|_| RequesterError::Stopped)?.into_iter().find(|job| job.id == id);
         let folder = self.library.folder(id);
         match known {
-            Some(status) => Ok(status),
-            None => blocking(move || archive::status(&folder)).await?.ok_or(RequesterError::NoJob),
+            Some(status) if status.phase != JobPhase::Ended || folder.exists() => Ok(status),
+            _ => blocking(move || archive::status(&folder)).await?.ok_or(RequesterError::NoJob),
         }
     }
 
