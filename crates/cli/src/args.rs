@@ -117,6 +117,9 @@ pub struct Run {
     /// Of a job: return once it is under way; `rialto jobs` follows it.
     #[arg(long, conflicts_with = "dry_run")]
     pub detach: bool,
+    /// Of a job: write results here, whatever its file says.
+    #[arg(long, value_name = "DIR")]
+    pub to: Option<PathBuf>,
     /// Arguments of the program.
     #[arg(last = true)]
     pub args: Vec<String>,

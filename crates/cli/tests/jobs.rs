@@ -182,3 +182,44 @@ fn a_killed_host_and_a_killed_market_lose_nothing() {
     home.ok(&["jobs", "results", job]);
     home.ok(&["jobs", "stop"]);
 }
+
+#[test]
+fn the_examples_are_jobs() {
+    let home = Home::new();
+    home.ok(&["up", "--detach", "--providers", "2"]);
+    let run = |name: &str| {
+        let (file, to) = (example(&format!("{name}/job.toml")), home.0.path().join(name));
+        let done = home.ok(&["run", file.to_str().unwrap(), "--to", to.to_str().unwrap()]);
+        assert_eq!((&done["done"], &done["results"]["failed"]), (&Value::Bool(true), &0.into()), "{done}");
+        let checked = home.ok(&["verify-bundle", to.join("bundle.json").to_str().unwrap()]);
+        assert_eq!(checked["checked"]["tasks"], done["tasks"]);
+        to
+    };
+    let table = std::fs::read_to_string(run("pricing").join("results.csv")).unwrap();
+    assert_eq!(table.lines().count(), 21);
+    assert_eq!(table.lines().next(), Some("task,strike,volatility,status,exit_code,fuel,stdout"));
+    let words = run("words");
+    for text in ["gettysburg", "jabberwocky", "sonnet18"] {
+        assert!(std::fs::read_to_string(words.join(format!("{text}.words"))).unwrap().lines().count() >= 5);
+    }
+    let pixels = std::fs::read(run("raytrace").join("stdout.txt")).unwrap();
+    assert_eq!(pixels.len(), 640 * 480 * 3);
+    let packed = std::fs::read(run("zopfli").join("sonnet18.txt.gz")).unwrap();
+    assert_eq!(packed[..2], [0x1f, 0x8b], "gzip's magic number");
+    home.ok(&["jobs", "stop"]);
+}
+
+#[test]
+fn an_account_of_the_wallet_buys_and_a_wrong_passphrase_does_not() {
+    let home = Home::new();
+    let up = home.ok(&["up", "--detach", "--providers", "2"]);
+    let pass = home.secret("pass", "correct horse\n");
+    let wrong = home.secret("wrong", "battery\n");
+    let account = home.ok(&["wallet", "create", "--passphrase-file", &pass])["account"].as_str().unwrap().to_owned();
+    let file = pricing(&home, "own", 1_000, 2, "budget = 1\nverify = \"trust\"");
+    let own = |file: &str, pass: &str| home.fails(&["run", file, "--account", &account, "--passphrase-file", pass]);
+    assert_eq!(own(&file, &wrong), (4, "W-006".into()));
+    assert_eq!(own(&file, &pass), (5, "R-SVC-006".into()), "an account without money");
+    home.ok(&["jobs", "stop", "--account", &account]);
+    assert!(up["up"]["requester"].as_str() != Some(&account));
+}

@@ -1,5 +1,37 @@
 //! What a program needs to buy compute: the market it is on, job files, jobs that outlive the process that
 //! submitted them, and evidence that anyone can check offline. Everything the command line does goes through here.
+//!
+//! A job bought in this process, on the market of this home's `rialto up`:
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! use std::path::Path;
+//! use rialto_client::{Bundle, Buyer, Home, MarketChoice, MarketConfig, job};
+//!
+//! let home = Home::new("/home/me/.local/share/rialto");
+//! let market = MarketConfig::find(&home, &MarketChoice::default())?;
+//! let key = market.local_signer().ok_or("not the local market: open a key with `Wallet`")?;
+//! let buyer = Buyer::start(&home, &market, key).await?;
+//!
+//! let file = job::JobFile::read(Path::new("job.toml"))?;
+//! let quote = buyer.quote(&file).await?;
+//! println!("{} tasks, about {:?} base units", quote.tasks, quote.cost);
+//!
+//! let handle = buyer.submit(&file).await?;
+//! let mut events = handle.events();
+//! while let Some(event) = events.next().await {
+//!     println!("{event:?}");
+//! }
+//! let report = handle.wait().await?;
+//! job::write_results(&file, &report.tasks, |_task| {})?;
+//! let bundle = Bundle::of(&report);
+//! bundle.write(Path::new("bundle.json"))?;
+//! assert!(bundle.check().holds());
+//! buyer.stop().await;
+//! # Ok(()) }
+//! ```
+//!
+//! To have jobs live on beside the program, let [`host::serve`] work in a process of its own and talk to it with [`Host`].
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 

@@ -124,7 +124,10 @@ pub async fn run(args: &Run, place: &PlaceArgs, format: Output) -> Result<u8> {
     if !alone || args.policy.is_some() {
         bail!("[C-JOB-003] a job file says it all: write arguments, inputs and policy into {}", args.program.display());
     }
-    let file = JobFile::read(&args.program)?;
+    let mut file = JobFile::read(&args.program)?;
+    if let Some(to) = &args.to {
+        file.results.folder = std::path::absolute(to)?;
+    }
     // What is wrong with it is told before anything is started.
     let tasks = file.rows()?.len();
     let (host, secret) = host::running(place).await?;
