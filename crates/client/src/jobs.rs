@@ -3,19 +3,23 @@
 use std::{
     io::{BufRead, BufReader, Seek, SeekFrom},
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use rialto_protocol::Address;
 use rialto_requester::{History, JobId, JobReport, JobStatus};
 use serde::de::DeserializeOwned;
+use tokio::time::sleep;
 
 use crate::{
-    control,
+    control::{self, ControlError},
     host::{HostError, Request, Told, has_report, story},
     job::JobFile,
     quote::Quote,
 };
 
+/// A process that is being killed lets go of its socket within so long.
+const ENDING: Duration = Duration::from_millis(300);
 /// Longest line of a story, bytes.
 const MAX_LINE_BYTES: usize = 4 << 20;
 
@@ -41,6 +45,11 @@ impl Host {
     /// # Errors
     /// `C-CTL-…`.
     pub async fn runs(&self) -> Result<Option<u32>, HostError> {
+        match control::ask(&self.folder, &Request::Hello).await {
+            // It ended while it was asked; or it is ending: a moment later that is clear.
+            Err(ControlError::Broken { .. }) => sleep(ENDING).await,
+            other => return Ok(other?),
+        }
         Ok(control::ask(&self.folder, &Request::Hello).await?)
     }
 

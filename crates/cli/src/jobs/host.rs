@@ -19,6 +19,9 @@ use crate::{exit, market, place::PlaceArgs};
 const PATIENCE: Duration = Duration::from_secs(60);
 /// How often it is looked at meanwhile.
 const PAUSE: Duration = Duration::from_millis(50);
+/// Attempts to start one whose files are held, and the pause between them.
+const ATTEMPTS: u32 = 4;
+const BETWEEN: Duration = Duration::from_millis(500);
 /// Lines of its log that are shown when it does not start.
 const LOG_LINES: usize = 6;
 /// Its log, in its folder.
@@ -65,8 +68,18 @@ pub async fn running(place: &PlaceArgs) -> Result<(Host, Option<Passphrase>)> {
     Ok((host, secret))
 }
 
-/// Starts a host and waits until it answers.
+/// Starts a host and waits until it answers. One that was killed just now may hold its files a little longer.
 pub async fn start(host: &Host, place: &PlaceArgs, secret: Option<&Passphrase>) -> Result<()> {
+    for _ in 1..ATTEMPTS {
+        match launch(host, place, secret).await {
+            Err(error) if exit::code_of(&error.to_string()) == Some("R-SVC-001") => sleep(BETWEEN).await,
+            other => return other,
+        }
+    }
+    launch(host, place, secret).await
+}
+
+async fn launch(host: &Host, place: &PlaceArgs, secret: Option<&Passphrase>) -> Result<()> {
     let log = host.folder().join(LOG);
     let out = File::create(&log).with_context(|| format!("[C-HOM-001] {}", log.display()))?;
     let mut command = Command::new(std::env::current_exe()?);
