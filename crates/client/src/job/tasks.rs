@@ -120,7 +120,7 @@ impl Source {
     /// `C-JOB-002`, `C-JOB-005`: no task, or too many.
     pub fn rows(&self) -> Result<Vec<Row>, JobFileError> {
         let one = |name: &str, value: String| vec![(name.to_owned(), value)];
-        let rows: Vec<(Vec<(String, String)>, Option<PathBuf>)> = match self {
+        let rows: Vec<Named> = match self {
             Self::One => vec![(Vec::new(), None)],
             Self::Range { from, to, step } => {
                 let count = (i128::from(*to) - i128::from(*from)) / i128::from(*step) + 1;
