@@ -61,6 +61,8 @@ pub(crate) trait World {
     fn input(&mut self, leaf: u32) -> Result<[u8; 32], Self::Error>;
     /// A call: where it returns to.
     fn push(&mut self, pc: u32, fp: u32);
+    /// A frame begins here.
+    fn frame(&mut self, fp: u32);
     /// Where the innermost call returns to.
     fn pop(&mut self) -> Result<(u32, u32), Self::Error>;
 }
@@ -245,6 +247,7 @@ fn call<W: World>(r: &mut Registers, w: &mut W, offset: u16, pc: u32) -> Flow {
         return TRAP;
     }
     w.push(r.pc.wrapping_add(1), r.fp);
+    w.frame(fp as u32);
     (r.pc, r.fp) = (pc, fp as u32);
     r.depth += 1;
     Flow::Next

@@ -37,18 +37,24 @@ pub struct Halted {
 }
 
 impl Halted {
-    /// H(halted) = keccak("rialto-halt" ‖ status u8 ‖ exitCode u32 ‖ outHash ‖ outLen u64 ‖
-    /// fuelLeft i64 ‖ digest u64), integers big-endian.
+    /// Bytes of [`Halted::encode`].
+    pub const BYTES: usize = 61;
+
+    /// status u8 ‖ exitCode u32 ‖ outHash ‖ outLen u64 ‖ fuelLeft i64 ‖ digest u64, integers big-endian.
+    pub fn encode(&self) -> [u8; Self::BYTES] {
+        let mut bytes = [0; Self::BYTES];
+        bytes[0] = self.status as u8;
+        bytes[1..5].copy_from_slice(&self.exit_code.to_be_bytes());
+        bytes[5..37].copy_from_slice(self.out_hash.as_slice());
+        bytes[37..45].copy_from_slice(&self.out_len.to_be_bytes());
+        bytes[45..53].copy_from_slice(&self.fuel_left.to_be_bytes());
+        bytes[53..].copy_from_slice(&self.digest.to_be_bytes());
+        bytes
+    }
+
+    /// H(halted) = keccak("rialto-halt" ‖ [`Halted::encode`]).
     pub fn hash(&self) -> B256 {
-        let mut bytes = Vec::with_capacity(72);
-        bytes.extend_from_slice(b"rialto-halt");
-        bytes.push(self.status as u8);
-        bytes.extend_from_slice(&self.exit_code.to_be_bytes());
-        bytes.extend_from_slice(self.out_hash.as_slice());
-        bytes.extend_from_slice(&self.out_len.to_be_bytes());
-        bytes.extend_from_slice(&self.fuel_left.to_be_bytes());
-        bytes.extend_from_slice(&self.digest.to_be_bytes());
-        keccak256(bytes)
+        keccak256([b"rialto-halt".as_slice(), &self.encode()].concat())
     }
 
     /// Fuel used under a limit: all of it when it ran out.

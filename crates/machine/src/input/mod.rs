@@ -16,15 +16,17 @@
 //! ```
 //!
 //! A half without a single file, argument, variable or byte of stdin is empty: zero bytes.
-//! `inputRoot = node(taskRoot, sharedRoot)`, each the root of a keccak tree of depth [`HALF_DEPTH`].
+//! `inputRoot = keccak(node(taskRoot, sharedRoot) ‖ inLen as u256)`, each half the root of a keccak tree of depth [`HALF_DEPTH`].
 
 mod path;
 mod plan;
 mod tree;
 
-use alloy_primitives::B256;
+use alloy_primitives::{B256, Bytes};
 use rialto_protocol::receipt::node;
 use thiserror::Error;
+
+use crate::tree::leaf_of;
 
 pub use path::{MAX_COMPONENT_BYTES, MAX_PATH_BYTES, MAX_PATH_DEPTH, normalise};
 pub use plan::{Placed, Plan};
@@ -168,9 +170,63 @@ pub fn shared_root(bytes: &[u8]) -> B256 {
     half_root(bytes)
 }
 
-/// `inputRoot = node(taskRoot, sharedRoot)`.
-pub fn input_root(task_root: B256, shared_root: B256) -> B256 {
-    node(task_root, shared_root)
+/// `inputRoot = keccak(node(taskRoot, sharedRoot) ‖ inLen as u256)`; what [`inlen`] says of the halves is part of it, so that a court
+/// can check it.
+pub fn input_root(task_root: B256, shared_root: B256, inlen: i64) -> B256 {
+    let mut word = B256::ZERO;
+    word[24..].copy_from_slice(&inlen.to_be_bytes());
+    node(node(task_root, shared_root), word)
+}
+
+/// Both halves in memory, for tracing a task.
+#[derive(Clone, Debug)]
+pub struct Halves {
+    task: Vec<u8>,
+    shared: Bytes,
+    tree: B256,
+}
+
+impl Halves {
+    /// Of these bytes.
+    pub fn new(task: Vec<u8>, shared: Bytes) -> Self {
+        let tree = node(task_root(&task), shared_root(&shared));
+        Self { task, shared, tree }
+    }
+
+    /// Root of the tree over both.
+    pub fn tree(&self) -> B256 {
+        self.tree
+    }
+
+    /// inputRoot.
+    pub fn root(&self) -> B256 {
+        input_root(task_root(&self.task), shared_root(&self.shared), self.len_word() as i64)
+    }
+
+    /// What [`inlen`] returns.
+    pub fn len_word(&self) -> u64 {
+        inlen(self.task.len() as u64, self.shared.len() as u64) as u64
+    }
+
+    /// Leaf of the tree over both; zeros past a half's end.
+    pub fn leaf(&self, index: u32) -> [u8; 32] {
+        let (half, at) = self.half(index);
+        leaf_of(half, at as usize).0
+    }
+
+    /// Siblings of a leaf in the tree over both, from the bottom up. Panics from leaf 2^27 on. Memory: twice the half.
+    pub fn siblings(&self, index: u32) -> Vec<B256> {
+        let (half, at) = self.half(index);
+        let mut siblings = open(half, at).expect("the leaf is in the half").siblings;
+        let other: &[u8] = if index >> HALF_DEPTH == 0 { &self.shared } else { &self.task };
+        siblings.push(half_root(other));
+        siblings
+    }
+
+    fn half(&self, index: u32) -> (&[u8], u64) {
+        let half: &[u8] = if index >> HALF_DEPTH == 0 { &self.task } else { &self.shared };
+        (half, u64::from(index) & ((1 << HALF_DEPTH) - 1))
+    }
 }
 
 /// What the import `inlen` returns for halves of these many bytes.
