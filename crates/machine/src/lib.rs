@@ -68,7 +68,7 @@ mod trace;
 mod tree;
 mod wasi;
 
-pub use canon::{CANON_VERSION, Canonical, canonicalise, program_root};
+pub use canon::{CANON_VERSION, Canonical, canonicalise};
 pub use error::GateError;
 pub use lower::{Lowered, lower};
 pub use prove::{WrongProof, judge};

@@ -115,7 +115,7 @@ pub(crate) fn step<W: World>(r: &mut Registers, w: &mut W) -> Result<Flow, W::Er
         }
         op::FP => {
             let (a, b) = (get!(it.a), get!(it.b));
-            let Some(value) = float::compute(it.aux & !WIDE, it.aux & WIDE != 0, a, b) else { return Ok(TRAP) };
+            let Some(value) = float::native(it.aux & !WIDE, it.aux & WIDE != 0, a, b) else { return Ok(TRAP) };
             set!(it.d, value);
         }
         op::COPY => set!(it.d, get!(it.a)),

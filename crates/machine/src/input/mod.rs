@@ -160,73 +160,30 @@ fn c_strings<'a>(strings: impl Iterator<Item = Vec<&'a [u8]>>) -> Result<Vec<u8>
     Ok(all)
 }
 
-/// Root of a task half.
-pub fn task_root(bytes: &[u8]) -> B256 {
-    half_root(bytes)
+/// What a half is known by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Half {
+    /// Root of its tree.
+    pub root: B256,
+    /// Bytes.
+    pub bytes: u64,
 }
 
-/// Root of a shared half; of no bytes at all if the job shares nothing.
-pub fn shared_root(bytes: &[u8]) -> B256 {
-    half_root(bytes)
+impl Half {
+    /// Of these bytes; of none at all if a job shares nothing. Panics beyond [`MAX_HALF_BYTES`].
+    pub fn of(bytes: &[u8]) -> Self {
+        let mut hasher = HalfHasher::default();
+        hasher.update(bytes);
+        hasher.finish()
+    }
 }
 
-/// `inputRoot = keccak(node(taskRoot, sharedRoot) ‖ inLen as u256)`; what [`inlen`] says of the halves is part of it, so that a court
-/// can check it.
-pub fn input_root(task_root: B256, shared_root: B256, inlen: i64) -> B256 {
+/// `inputRoot = keccak(node(taskRoot, sharedRoot) ‖ inLen as u256)`. The lengths are part of it, so that a court can check what
+/// the import `inlen` returns.
+pub fn input_root(task: Half, shared: Half) -> B256 {
     let mut word = B256::ZERO;
-    word[24..].copy_from_slice(&inlen.to_be_bytes());
-    node(node(task_root, shared_root), word)
-}
-
-/// Both halves in memory, for tracing a task.
-#[derive(Clone, Debug)]
-pub struct Halves {
-    task: Vec<u8>,
-    shared: Bytes,
-    tree: B256,
-}
-
-impl Halves {
-    /// Of these bytes.
-    pub fn new(task: Vec<u8>, shared: Bytes) -> Self {
-        let tree = node(task_root(&task), shared_root(&shared));
-        Self { task, shared, tree }
-    }
-
-    /// Root of the tree over both.
-    pub fn tree(&self) -> B256 {
-        self.tree
-    }
-
-    /// inputRoot.
-    pub fn root(&self) -> B256 {
-        input_root(task_root(&self.task), shared_root(&self.shared), self.len_word() as i64)
-    }
-
-    /// What [`inlen`] returns.
-    pub fn len_word(&self) -> u64 {
-        inlen(self.task.len() as u64, self.shared.len() as u64) as u64
-    }
-
-    /// Leaf of the tree over both; zeros past a half's end.
-    pub fn leaf(&self, index: u32) -> [u8; 32] {
-        let (half, at) = self.half(index);
-        leaf_of(half, at as usize).0
-    }
-
-    /// Siblings of a leaf in the tree over both, from the bottom up. Panics from leaf 2^27 on. Memory: twice the half.
-    pub fn siblings(&self, index: u32) -> Vec<B256> {
-        let (half, at) = self.half(index);
-        let mut siblings = open(half, at).expect("the leaf is in the half").siblings;
-        let other: &[u8] = if index >> HALF_DEPTH == 0 { &self.shared } else { &self.task };
-        siblings.push(half_root(other));
-        siblings
-    }
-
-    fn half(&self, index: u32) -> (&[u8], u64) {
-        let half: &[u8] = if index >> HALF_DEPTH == 0 { &self.task } else { &self.shared };
-        (half, u64::from(index) & ((1 << HALF_DEPTH) - 1))
-    }
+    word[24..].copy_from_slice(&inlen(task.bytes, shared.bytes).to_be_bytes());
+    node(node(task.root, shared.root), word)
 }
 
 /// What the import `inlen` returns for halves of these many bytes.
@@ -234,10 +191,53 @@ pub fn inlen(task_bytes: u64, shared_bytes: u64) -> i64 {
     (task_bytes & 0xffff_ffff | shared_bytes << 32) as i64
 }
 
-fn half_root(bytes: &[u8]) -> B256 {
-    let mut hasher = HalfHasher::default();
-    hasher.update(bytes);
-    hasher.finish()
+/// Both halves in memory, for tracing a task.
+#[derive(Clone, Debug)]
+pub struct Halves {
+    bytes: [Bytes; 2],
+    halves: [Half; 2],
+}
+
+impl Halves {
+    /// Of these bytes.
+    pub fn new(task: Bytes, shared: Bytes) -> Self {
+        let bytes = [task, shared];
+        Self { halves: [Half::of(&bytes[0]), Half::of(&bytes[1])], bytes }
+    }
+
+    /// Root of the tree over both.
+    pub fn tree(&self) -> B256 {
+        node(self.halves[0].root, self.halves[1].root)
+    }
+
+    /// inputRoot.
+    pub fn root(&self) -> B256 {
+        input_root(self.halves[0], self.halves[1])
+    }
+
+    /// What [`inlen`] returns.
+    pub fn len_word(&self) -> u64 {
+        inlen(self.halves[0].bytes, self.halves[1].bytes) as u64
+    }
+
+    /// Leaf of the tree over both; zeros past a half's end.
+    pub fn leaf(&self, index: u32) -> [u8; 32] {
+        let (half, at) = split(index);
+        leaf_of(&self.bytes[half], at as usize).0
+    }
+
+    /// Siblings of a leaf in the tree over both, from the bottom up. Panics from leaf 2^27 on. Memory: twice the half.
+    pub fn siblings(&self, index: u32) -> Vec<B256> {
+        let (half, at) = split(index);
+        let mut siblings = open(&self.bytes[half], at).expect("the leaf is in the half").siblings;
+        siblings.push(self.halves[1 - half].root);
+        siblings
+    }
+}
+
+/// Which half a leaf of the tree over both is in, and where.
+fn split(index: u32) -> (usize, u64) {
+    ((index >> HALF_DEPTH) as usize, u64::from(index) & ((1 << HALF_DEPTH) - 1))
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use alloy_primitives::B256;
 use rialto_protocol::receipt::node;
 
-use super::{HALF_DEPTH, InputError};
+use super::{HALF_DEPTH, Half, InputError};
 use crate::tree::zero;
 
 const DEPTH: usize = HALF_DEPTH as usize;
@@ -41,8 +41,12 @@ impl HalfHasher {
         }
     }
 
-    /// The root.
-    pub fn finish(mut self) -> B256 {
+    /// The half.
+    pub fn finish(self) -> Half {
+        Half { bytes: self.len, root: self.root() }
+    }
+
+    fn root(mut self) -> B256 {
         if !self.len.is_multiple_of(32) {
             self.push_leaf();
         }
@@ -117,24 +121,24 @@ mod tests {
         let mut level: Vec<B256> = bytes.chunks(32).map(B256::right_padding_from).collect();
         for level_zero in (0..DEPTH).map(zero) {
             if level.len() % 2 == 1 {
-                level.push(*zero);
+                level.push(level_zero);
             }
             level = level.chunks(2).map(|pair| node(pair[0], pair[1])).collect();
             if level.is_empty() {
-                level.push(node(*zero, *zero));
+                level.push(node(level_zero, level_zero));
             }
         }
         level[0]
     }
 
     fn root(bytes: &[u8]) -> B256 {
-        super::super::half_root(bytes)
+        Half::of(bytes).root
     }
 
     #[test]
     fn empty_is_the_zero_tree() {
-        assert_eq!(root(b""), zeros()[DEPTH]);
-        assert_eq!(root(&[0; 100]), zeros()[DEPTH]);
+        assert_eq!(root(b""), zero(DEPTH));
+        assert_eq!(root(&[0; 100]), zero(DEPTH));
     }
 
     proptest! {
@@ -147,7 +151,7 @@ mod tests {
             let mut hasher = HalfHasher::default();
             hasher.update(left);
             hasher.update(right);
-            prop_assert_eq!(hasher.finish(), expected);
+            prop_assert_eq!(hasher.finish().root, expected);
 
             let opening = open(&bytes, index).unwrap();
             prop_assert!(verify_opening(expected, index, &opening));

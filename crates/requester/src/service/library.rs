@@ -11,7 +11,7 @@ use std::{
 use bytes::Bytes;
 use rialto_exec::{Engine, Limits, Program, SharedData};
 use rialto_machine::{
-    input::{self, HalfHasher, MAX_HALF_BYTES},
+    input::{Half, HalfHasher, MAX_HALF_BYTES, input_root},
     limits::MAX_FUEL,
 };
 use rialto_net::{Blob, Node};
@@ -354,11 +354,11 @@ fn write_job(
         })?;
         at_most("shared input", size, MAX_HALF_BYTES)?;
     }
-    let shared_root = hasher.finish();
+    let shared = hasher.finish();
     let copies: Vec<_> = tasks.iter().cloned().map(rialto_protocol::Bytes).collect();
     let bytes = postcard::to_stdvec(&copies).map_err(|error| RequesterError::Journal(error.to_string()))?;
     write(&folder.join("tasks.bin"), |file| file.write_all(&bytes))?;
-    Ok(tasks.iter().map(|task| input::input_root(input::task_root(task), shared_root)).collect())
+    Ok(tasks.iter().map(|task| input_root(Half::of(task), shared)).collect())
 }
 
 /// Copies a stream of outputs to its file while checking it.
@@ -428,8 +428,8 @@ mod tests {
         let tasks = [Bytes::from_static(b"first"), Bytes::from_static(b"second")];
         let shared = Content::Bytes(Bytes::from(vec![3; 600_000]));
         let roots = write_job(folder.path(), b"wasm", Some(&shared), &tasks).unwrap();
-        let shared_root = input::shared_root(&[3; 600_000]);
-        assert_eq!(roots[1], input::input_root(input::task_root(b"second"), shared_root));
+        let shared = Half::of(&[3; 600_000]);
+        assert_eq!(roots[1], input_root(Half::of(b"second"), shared));
         assert_eq!(std::fs::read(folder.path().join("shared.bin")).unwrap(), vec![3; 600_000]);
         assert_eq!(std::fs::read(folder.path().join("program.wasm")).unwrap(), b"wasm");
     }
