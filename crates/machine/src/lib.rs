@@ -55,10 +55,14 @@ mod canon;
 mod cost;
 mod emit;
 mod error;
+pub mod float;
 mod gate;
 pub mod input;
+pub mod ir;
 pub mod limits;
 pub mod output;
+#[allow(dead_code)] // the tracer comes
+mod step;
 mod wasi;
 
 pub use canon::{CANON_VERSION, Canonical, canonicalise, program_root};
