@@ -40,8 +40,8 @@ pub mod op {
     /// Name for people.
     pub fn name(op: u8) -> &'static str {
         const NAMES: [&str; 25] = [
-            "trap", "alu", "alui", "fp", "copy", "const", "select", "jmp", "jz", "jnz", "jtab", "call", "calli", "ret", "zero",
-            "gget", "gset", "load", "store", "msize", "mgrow", "inlen", "in32", "out32", "exit",
+            "trap", "alu", "alui", "fp", "copy", "const", "select", "jmp", "jz", "jnz", "jtab", "call", "calli", "ret",
+            "zero", "gget", "gset", "load", "store", "msize", "mgrow", "inlen", "in32", "out32", "exit",
         ];
         NAMES.get(usize::from(op)).copied().unwrap_or("trap")
     }
@@ -84,8 +84,9 @@ pub mod alu {
 
     /// Names, by code.
     pub const NAMES: [&str; COUNT as usize] = [
-        "eqz", "eq", "ne", "lt_s", "lt_u", "le_s", "le_u", "clz", "ctz", "popcnt", "add", "sub", "mul", "div_s", "div_u", "rem_s",
-        "rem_u", "and", "or", "xor", "shl", "shr_s", "shr_u", "rotl", "rotr", "ext8", "ext16", "ext32",
+        "eqz", "eq", "ne", "lt_s", "lt_u", "le_s", "le_u", "clz", "ctz", "popcnt", "add", "sub", "mul", "div_s",
+        "div_u", "rem_s", "rem_u", "and", "or", "xor", "shl", "shr_s", "shr_u", "rotl", "rotr", "ext8", "ext16",
+        "ext32",
     ];
 }
 

@@ -55,7 +55,7 @@ mod canon;
 mod cost;
 mod emit;
 mod error;
-mod float;
+pub mod float;
 mod gate;
 pub mod input;
 pub mod ir;
