@@ -55,6 +55,12 @@ pub enum Command {
     Wallet(crate::wallet::WalletCommand),
     /// Which market and account commands use.
     Config(crate::config::Config),
+    /// What is on offer now, and what fuel cost over time.
+    Market(crate::board::Market),
+    /// This account's deals: list, show, and close those whose time is up.
+    Deals(crate::deals::DealsCommand),
+    /// Put a market on any EVM chain.
+    Deploy(crate::deploy::Deploy),
     /// Tell whether the machine takes a program, and what it is called on chain.
     Check(Check),
     /// Sell this machine's cores on a market.
@@ -153,6 +159,17 @@ pub struct Run {
 pub struct Check {
     /// A WebAssembly program.
     pub program: PathBuf,
+}
+
+/// A time such as `90 s` or `2 h`, in seconds.
+pub fn seconds(text: &str) -> Result<u64, String> {
+    use rialto_client::settings::{DURATION, measure};
+    measure(text, DURATION).ok_or_else(|| format!("{} is needed", DURATION.needed))
+}
+
+/// An amount of tokens such as `12.5`, in base units.
+pub fn amount(text: &str) -> Result<u128, String> {
+    rialto_client::settings::base_units(text).map_err(str::to_owned)
 }
 
 fn key_value(text: &str) -> Result<(String, String), String> {

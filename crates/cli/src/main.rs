@@ -4,13 +4,18 @@
 
 mod args;
 mod bench;
+mod board;
 mod check;
 mod config;
+mod deals;
 mod demo;
+mod deploy;
+mod errand;
 mod exit;
 mod jobs;
 mod market;
 mod place;
+mod plot;
 mod print;
 mod provide;
 mod run;
@@ -84,6 +89,9 @@ async fn dispatch(cli: &Cli) -> Result<(u8, Option<LocalMarket>)> {
         Command::Provider(args) => Ok((provide::provider(args, &cli.place, cli.output).await?, None)),
         Command::Down(args) => Ok((up::down(args, &cli.place, cli.output).await?, None)),
         Command::Wallet(args) => Ok((wallet::wallet(args, &cli.place, cli.output).await?, None)),
+        Command::Market(args) => Ok((board::market(args, &cli.place, cli.output).await?, None)),
+        Command::Deals(args) => Ok((deals::deals(args, &cli.place, cli.output).await?, None)),
+        Command::Deploy(args) => Ok((deploy::deploy(args, &cli.place, cli.output).await?, None)),
         Command::Config(args) => Ok((config::config(args, &cli.place, cli.output)?, None)),
         Command::Provide(_) | Command::Up(_) | Command::Host(_) | Command::Jobs(_) => {
             unreachable!("they mind their signals themselves")

@@ -71,10 +71,10 @@ pub enum JobsWhat {
         /// Its id, the beginning of it, or its name.
         job: String,
         /// By when, from now.
-        #[arg(long, value_name = "TIME", default_value = "1 h", value_parser = seconds)]
+        #[arg(long, value_name = "TIME", default_value = "1 h", value_parser = crate::args::seconds)]
         deadline: u64,
         /// Another budget, in tokens.
-        #[arg(long, value_name = "AMOUNT", value_parser = amount)]
+        #[arg(long, value_name = "AMOUNT", value_parser = crate::args::amount)]
         budget: Option<u128>,
         /// Return once it is taken up.
         #[arg(long)]
@@ -102,15 +102,6 @@ pub enum JobsWhat {
     },
     /// End the background process. Jobs go on with the next command.
     Stop,
-}
-
-fn seconds(text: &str) -> Result<u64, String> {
-    use rialto_client::settings::{DURATION, measure};
-    measure(text, DURATION).ok_or_else(|| format!("{} is needed", DURATION.needed))
-}
-
-fn amount(text: &str) -> Result<u128, String> {
-    rialto_client::settings::base_units(text).map_err(str::to_owned)
 }
 
 /// Whether `rialto run` was given a job file.
