@@ -111,7 +111,7 @@ pub fn is_job(args: &Run) -> bool {
 
 /// `rialto run job.toml`
 pub async fn run(args: &Run, place: &PlaceArgs, format: Output) -> Result<u8> {
-    let alone = args.args.is_empty() && args.env.is_empty() && args.input.is_empty() && args.files.is_none();
+    let alone = args.given.is_nothing() && args.files.is_none();
     if !alone || args.policy.is_some() {
         bail!("[C-JOB-003] a job file says it all: write arguments, inputs and policy into {}", args.program.display());
     }
