@@ -172,6 +172,13 @@ impl Chain {
         Ok(self.link.endpoint.header(number).await?.map(|header| header.hash))
     }
 
+    /// Whether the code at the market's address is the one that this crate was built with, and signs in the right domain.
+    pub async fn is_known_code(&self) -> Result<bool, ChainError> {
+        let code = self.link.endpoint.code(self.market).await?;
+        let domain = self.read(IMarket::domainSeparatorCall {}).await?;
+        Ok(crate::deploy::is_market(&code)? && domain == self.domain.separator())
+    }
+
     /// Balance of a market account, base units.
     pub async fn account(&self, owner: Address) -> Result<u128, ChainError> {
         Ok(self.read(IMarket::accountCall { owner }).await?.balance)
@@ -323,7 +330,7 @@ impl Chain {
 }
 
 /// Calls a view and decodes what it returns.
-async fn read<C: SolCall>(link: &Link, to: Address, call: C) -> Result<C::Return, ChainError> {
+pub(crate) async fn read<C: SolCall>(link: &Link, to: Address, call: C) -> Result<C::Return, ChainError> {
     let answer = link.eth_call(&CallRequest::read(to, call.abi_encode())).await?;
     C::abi_decode_returns(&answer)
         .map_err(|e| ChainError::Malformed { method: "eth_call".into(), cause: format!("{}: {e}", C::SIGNATURE) })

@@ -1,5 +1,6 @@
 //! Deploys the committed artifacts: the market, and for the embedded chain its test token.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use alloy_primitives::{Address, U256, hex};
@@ -7,10 +8,12 @@ use alloy_signer_local::PrivateKeySigner;
 use alloy_sol_types::SolValue;
 use serde::Deserialize;
 
-use crate::chain::ChainConfig;
+use crate::bindings::IToken;
+use crate::chain::{ChainConfig, read};
 use crate::error::{ChainError, SendError};
+use crate::eth::CallRequest;
 use crate::journal::RawCall;
-use crate::link::Link;
+use crate::link::{Link, reverted};
 use crate::rpc::Rpc;
 use crate::sender::TxSender;
 
@@ -44,39 +47,161 @@ pub struct DeployParams {
     pub case_bond: u128,
 }
 
-/// Deploys a market, and its token where none is given, from the artifacts this crate was built with.
+/// What a deployment would send, and from what purse.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeployQuote {
+    /// EIP-155 chain id.
+    pub chain_id: u64,
+    /// Gas of the test token's creation; `None` if the token exists.
+    pub token_gas: Option<u64>,
+    /// Gas of the market's creation.
+    pub market_gas: u64,
+    /// Wei per gas, now.
+    pub gas_price_wei: u128,
+    /// Gas money of the account, wei.
+    pub balance_wei: U256,
+    /// Decimals of the token that exists; `None` for the test token.
+    pub decimals: Option<u8>,
+}
+
+/// Deploys a market, and its token where none is given, from the artifacts this crate was built with. For set-up of an
+/// embedded chain and tests: it forgets everything when it ends.
 pub async fn deploy(rpc: &Rpc, signer: PrivateKeySigner, params: DeployParams) -> Result<Deployed, SendError> {
     let link = Arc::new(Link::connect(&ChainConfig::new(rpc.clone(), Address::ZERO)).await?);
-    let sender = TxSender::start(link, signer, None).await?;
-    let create = async |intent: &str, artifact: &str, args: Vec<u8>| {
-        let mut data = creation_code(artifact)?;
-        data.extend(args);
-        let mined = sender.send(intent.into(), RawCall { to: None, data: data.into(), value: U256::ZERO }).await?;
+    send(&TxSender::start(link, signer, None).await?, "", params).await
+}
+
+/// Like [`deploy`], by a journal of the account's transactions: stopped in the middle, the same call goes on, and what is
+/// deployed already under this name is only told again. Another call under the same name is refused ([`SendError::IntentConflict`]).
+/// Of `at` the market's address is not looked at.
+pub async fn deploy_by(
+    at: &ChainConfig,
+    signer: PrivateKeySigner,
+    params: DeployParams,
+    journal: &Path,
+    name: &str,
+) -> Result<Deployed, SendError> {
+    let link = Arc::new(Link::connect(at).await?);
+    let sender = TxSender::start(link, signer, Some(journal)).await?;
+    let deployed = send(&sender, &format!("deploy-{name}-"), params).await;
+    sender.stop().await;
+    deployed
+}
+
+/// What deploying would cost `account` now. Sends nothing.
+pub async fn quote_deployment(
+    at: &ChainConfig,
+    account: Address,
+    params: DeployParams,
+) -> Result<DeployQuote, ChainError> {
+    let link = Link::connect(at).await?;
+    let estimate = async |data: Vec<u8>| {
+        let call = RawCall { to: None, data: data.into(), value: U256::ZERO };
+        let request = CallRequest::by(account, &call);
+        link.endpoint.estimate_gas(&request).await.map_err(reverted)
+    };
+    let (token_gas, decimals) = match params.token {
+        None => (Some(estimate(creation_code(TEST_TOKEN)?).await?), None),
+        Some(token) => {
+            if link.endpoint.code(token).await?.is_empty() {
+                return Err(ChainError::NoToken { token, chain_id: link.chain_id });
+            }
+            (None, Some(read(&link, token, IToken::decimalsCall {}).await?))
+        }
+    };
+    Ok(DeployQuote {
+        chain_id: link.chain_id,
+        token_gas,
+        market_gas: estimate(market_code(params.token.unwrap_or(account), params)?).await?,
+        gas_price_wei: link.endpoint.gas_price().await?,
+        balance_wei: link.endpoint.balance(account).await?,
+        decimals,
+    })
+}
+
+async fn send(sender: &TxSender, prefix: &str, params: DeployParams) -> Result<Deployed, SendError> {
+    let create = async |intent: &str, data: Vec<u8>| {
+        let call = RawCall { to: None, data: data.into(), value: U256::ZERO };
+        let mined = sender.send(format!("{prefix}{intent}"), call).await?;
         let address = mined.created.ok_or_else(|| ChainError::Deploy(format!("{} created nothing", mined.tx)))?;
         Ok::<_, SendError>((address, mined))
     };
     let (token, token_gas) = match params.token {
         Some(token) => (token, 0),
         None => {
-            let (address, mined) = create("token", TEST_TOKEN, Vec::new()).await?;
+            let (address, mined) = create("token", creation_code(TEST_TOKEN)?).await?;
             (address, mined.gas_used)
         }
     };
-    let DeployParams { challenge_window, answer_window, grace, case_bond, .. } = params;
-    let args = (token, challenge_window, answer_window, grace, case_bond).abi_encode_params();
-    let (market, mined) = create("market", MARKET, args).await?;
+    let (market, mined) = create("market", market_code(token, params)?).await?;
     Ok(Deployed { token, market, block: mined.block, token_gas, market_gas: mined.gas_used })
 }
 
 const MARKET: &str = include_str!("../../../contracts/artifacts/Market.json");
 const TEST_TOKEN: &str = include_str!("../../../contracts/artifacts/TestToken.json");
 
-fn creation_code(artifact: &str) -> Result<Vec<u8>, SendError> {
-    #[derive(Deserialize)]
-    struct Artifact<'a> {
-        bytecode: &'a str,
+/// Code of a contract that this crate was built with.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Artifact<'a> {
+    bytecode: &'a str,
+    deployed_bytecode: &'a str,
+}
+
+fn artifact(text: &str, code: impl Fn(Artifact<'_>) -> &str) -> Result<Vec<u8>, ChainError> {
+    let broken = |e: &dyn std::fmt::Display| ChainError::Deploy(format!("artifact: {e}"));
+    let artifact: Artifact<'_> = serde_json::from_str(text).map_err(|e| broken(&e))?;
+    hex::decode(code(artifact)).map_err(|e| broken(&e))
+}
+
+fn creation_code(text: &str) -> Result<Vec<u8>, ChainError> {
+    artifact(text, |artifact| artifact.bytecode)
+}
+
+fn market_code(token: Address, params: DeployParams) -> Result<Vec<u8>, ChainError> {
+    let DeployParams { challenge_window, answer_window, grace, case_bond, .. } = params;
+    let mut data = creation_code(MARKET)?;
+    data.extend((token, challenge_window, answer_window, grace, case_bond).abi_encode_params());
+    Ok(data)
+}
+
+/// Whether code on chain is the market that this crate was built with: byte for byte, but for its immutables.
+pub(crate) fn is_market(code: &[u8]) -> Result<bool, ChainError> {
+    let ours = artifact(MARKET, |artifact| artifact.deployed_bytecode)?;
+    Ok(same_but_for_immutables(&ours, code))
+}
+
+/// The compiler leaves 32 zero bytes behind a PUSH32 where an immutable's value comes.
+fn same_but_for_immutables(ours: &[u8], theirs: &[u8]) -> bool {
+    const PUSH32: u8 = 0x7f;
+    let is_hole = |at: usize| ours[at] == PUSH32 && ours.get(at + 1..at + 33).is_some_and(|hole| hole == [0; 32]);
+    if ours.len() != theirs.len() {
+        return false;
     }
-    let broken = |e: &dyn std::fmt::Display| SendError::from(ChainError::Deploy(format!("artifact: {e}")));
-    let artifact: Artifact<'_> = serde_json::from_str(artifact).map_err(|e| broken(&e))?;
-    hex::decode(artifact.bytecode).map_err(|e| broken(&e))
+    let mut at = 0;
+    while at < ours.len() {
+        if ours[at] != theirs[at] {
+            return false;
+        }
+        at += if is_hole(at) { 33 } else { 1 };
+    }
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn immutables_may_differ_and_nothing_else() {
+        let ours = [&[1, 0x7f][..], &[0; 32], &[2]].concat();
+        let with = |value: u8, last: u8| [&[1, 0x7f][..], &[value; 32], &[last]].concat();
+        assert!(same_but_for_immutables(&ours, &with(0, 2)) && same_but_for_immutables(&ours, &with(9, 2)));
+        assert!(!same_but_for_immutables(&ours, &with(9, 3)));
+        assert!(!same_but_for_immutables(&ours, &ours[1..]));
+        let mut other = ours.clone();
+        other[0] = 9;
+        assert!(!same_but_for_immutables(&ours, &other));
+        assert!(!same_but_for_immutables(&[0x7f, 0], &[0x7f, 1]), "no hole at the end");
+    }
 }

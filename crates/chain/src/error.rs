@@ -68,6 +68,17 @@ pub enum ChainError {
     /// The URL or TLS set-up cannot be used.
     #[error("[C-007] cannot use the RPC URL: {0}")]
     BadEndpoint(String),
+    /// The root certificates cannot be used.
+    #[error("[C-011] the file of root certificates (rpc_ca) can't be used: {0}; PEM is needed")]
+    BadRoots(String),
+    /// No contract code at the address of a market's token.
+    #[error("[C-010] no contract at {token} on chain {chain_id}: a market needs a token that exists")]
+    NoToken {
+        /// Given address.
+        token: Address,
+        /// Chain that the endpoint serves.
+        chain_id: u64,
+    },
     /// A local key could not sign.
     #[error("[C-008] the key could not sign: {0}")]
     Signer(String),

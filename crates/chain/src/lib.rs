@@ -38,7 +38,7 @@ pub use call::{MarketCall, OpenArgs, RevealArgs};
 pub use chain::{CaseState, Chain, ChainConfig, Head, Windows};
 pub use clock::Clock;
 pub use contract_error::{ContractError, MarketError};
-pub use deploy::{DeployParams, Deployed, deploy};
+pub use deploy::{DeployParams, DeployQuote, Deployed, deploy, deploy_by, quote_deployment};
 pub use error::{ChainError, RpcFault, SendError};
 pub use event::{LogMeta, MarketEvent};
 pub use follow::{EventBatch, EventStream};

@@ -36,8 +36,15 @@ pub type LocalRpc = Arc<dyn Fn(&str, Value) -> Result<Value, RpcFault> + Send + 
 /// Where the chain is reached.
 #[derive(Clone)]
 pub enum Rpc {
-    /// Ethereum JSON-RPC over `http://` or `https://`.
+    /// Ethereum JSON-RPC over `http://` or `https://`. Certificates are checked against the system's roots.
     Http(Url),
+    /// The same over `https://`, where only these root certificates are trusted: those of one's own authority.
+    Private {
+        /// The endpoint.
+        url: Url,
+        /// Certificates in PEM.
+        roots: Arc<[u8]>,
+    },
     /// A chain inside this process.
     Local(LocalRpc),
 }
@@ -46,7 +53,7 @@ impl std::fmt::Debug for Rpc {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             // Paths and queries of provider URLs hold API keys.
-            Rpc::Http(url) => write!(f, "Http({})", url.origin().ascii_serialization()),
+            Rpc::Http(url) | Rpc::Private { url, .. } => write!(f, "Http({})", url.origin().ascii_serialization()),
             Rpc::Local(_) => write!(f, "Local"),
         }
     }
@@ -57,8 +64,8 @@ impl Rpc {
     pub(crate) fn default_poll(&self) -> Duration {
         match self {
             Rpc::Local(_) => Duration::from_millis(25),
-            Rpc::Http(url) if is_loopback(url) => Duration::from_millis(200),
-            Rpc::Http(_) => Duration::from_secs(2),
+            Rpc::Http(url) | Rpc::Private { url, .. } if is_loopback(url) => Duration::from_millis(200),
+            Rpc::Http(_) | Rpc::Private { .. } => Duration::from_secs(2),
         }
     }
 }
@@ -100,7 +107,8 @@ impl Endpoint {
     pub(crate) fn new(rpc: &Rpc) -> Result<Endpoint, ChainError> {
         let wire = match rpc {
             Rpc::Local(handle) => Wire::Local(handle.clone()),
-            Rpc::Http(url) => Wire::Http { client: http_client(url)?, url: url.clone() },
+            Rpc::Http(url) => Wire::Http { client: http_client(url, None)?, url: url.clone() },
+            Rpc::Private { url, roots } => Wire::Http { client: http_client(url, Some(roots))?, url: url.clone() },
         };
         Ok(Endpoint {
             wire,
@@ -225,7 +233,8 @@ impl RpcFault {
     }
 }
 
-fn http_client(url: &Url) -> Result<reqwest::Client, ChainError> {
+/// `roots`: certificates in PEM, the only ones trusted; `None` trusts the system's.
+fn http_client(url: &Url, roots: Option<&[u8]>) -> Result<reqwest::Client, ChainError> {
     if !matches!(url.scheme(), "http" | "https") {
         return Err(ChainError::BadEndpoint(format!("scheme {} is not http or https", url.scheme())));
     }
@@ -235,11 +244,21 @@ fn http_client(url: &Url) -> Result<reqwest::Client, ChainError> {
         .redirect(reqwest::redirect::Policy::none())
         .connect_timeout(CONNECT_TIMEOUT)
         .timeout(CALL_TIMEOUT);
-    if url.scheme() == "http" {
+    client = match roots {
         // No certificate is ever checked: don't read the system's, which a bare container lacks.
-        client = client.tls_certs_only([]);
-    }
+        None if url.scheme() == "http" => client.tls_certs_only([]),
+        None => client,
+        Some(pem) => client.tls_certs_only(certificates(pem)?),
+    };
     client.build().map_err(|e| ChainError::BadEndpoint(chain_of(&e)))
+}
+
+fn certificates(pem: &[u8]) -> Result<Vec<reqwest::Certificate>, ChainError> {
+    let found = reqwest::Certificate::from_pem_bundle(pem).map_err(|e| ChainError::BadRoots(chain_of(&e)))?;
+    if found.is_empty() {
+        return Err(ChainError::BadRoots("there is no certificate in it".into()));
+    }
+    Ok(found)
 }
 
 /// An error with its sources, bounded.

@@ -57,10 +57,7 @@ impl Sender {
 
     /// Stops at once, as a crash would: every step is persisted before it is taken. When this returns the journal is free.
     pub async fn stop(self) {
-        self.tx.handle.task.abort();
-        // A write that was under way ends first.
-        let mut open = self.tx.handle.journal.clone();
-        while open.changed().await.is_ok() {}
+        self.tx.stop().await;
     }
 }
 
@@ -97,6 +94,13 @@ impl TxSender {
         let worker = Worker::resume(link, signer, journal, inbox).await?;
         let task = tokio::spawn(worker.run());
         Ok(TxSender { handle: Arc::new(Handle { account, commands, task, journal: open }) })
+    }
+
+    pub(crate) async fn stop(&self) {
+        self.handle.task.abort();
+        // A write that was under way ends first.
+        let mut open = self.handle.journal.clone();
+        while open.changed().await.is_ok() {}
     }
 
     pub(crate) async fn send(&self, intent: String, call: RawCall) -> Result<Mined, SendError> {

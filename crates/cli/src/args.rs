@@ -55,7 +55,13 @@ pub enum Command {
     Wallet(crate::wallet::WalletCommand),
     /// Which market and account commands use.
     Config(crate::config::Config),
-    /// Tell whether the machine takes a program, and what it is called on chain.
+    /// What is on offer now, and what fuel cost over time.
+    Market(crate::board::Market),
+    /// This account's deals: list, show, and close those whose time is up.
+    Deals(crate::deals::DealsCommand),
+    /// Put a market on any EVM chain.
+    Deploy(crate::deploy::Deploy),
+    /// Tell whether the machine takes a program, what it is called on chain, and what a run takes.
     Check(Check),
     /// Sell this machine's cores on a market.
     Provide(Box<crate::provide::Provide>),
@@ -63,6 +69,12 @@ pub enum Command {
     Provider(crate::provide::ProviderCommand),
     /// Measure how fast this machine is at it.
     Bench(crate::bench::Bench),
+    /// Look whether everything that commands need works here, and say what to do about what doesn't.
+    Doctor(crate::doctor::Doctor),
+    /// Print completions for a shell.
+    Completions(crate::shell::Completions),
+    /// Print the manual page, or write the pages of all commands.
+    Man(crate::shell::Man),
 }
 
 /// `rialto demo`
@@ -120,24 +132,12 @@ pub struct Run {
     /// Of a job: write results here, whatever its file says.
     #[arg(long, value_name = "DIR")]
     pub to: Option<PathBuf>,
-    /// Arguments of the program.
-    #[arg(last = true)]
-    pub args: Vec<String>,
-    /// Environment variable the program sees.
-    #[arg(long, value_name = "KEY=VALUE", value_parser = key_value)]
-    pub env: Vec<(String, String)>,
-    /// Input file or folder the program sees as `/NAME`, read-only.
-    #[arg(long, value_name = "NAME=PATH", value_parser = key_value)]
-    pub input: Vec<(String, String)>,
+    /// What the program is given.
+    #[command(flatten)]
+    pub given: Given,
     /// Folder for files that the program creates (default: they are only listed).
     #[arg(long, value_name = "DIR")]
     pub files: Option<PathBuf>,
-    /// Fuel limit (about one per wasm instruction).
-    #[arg(long, value_name = "FUEL", default_value_t = 100_000_000_000)]
-    pub fuel: u64,
-    /// Memory limit, MiB.
-    #[arg(long, value_name = "MIB", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(1..=1024))]
-    pub memory: u32,
     /// On how many distinct providers the task runs; results are compared.
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=8))]
     pub replicas: u32,
@@ -147,12 +147,62 @@ pub struct Run {
     pub policy: Option<rialto_requester::Policy>,
 }
 
+/// What a program is given, and how much it may use.
+#[derive(Clone, Debug, Args)]
+pub struct Given {
+    /// Arguments of the program.
+    #[arg(last = true)]
+    pub args: Vec<String>,
+    /// Environment variable the program sees.
+    #[arg(long, value_name = "KEY=VALUE", value_parser = key_value)]
+    pub env: Vec<(String, String)>,
+    /// Input file or folder the program sees as `/NAME`, read-only.
+    #[arg(long, value_name = "NAME=PATH", value_parser = key_value)]
+    pub input: Vec<(String, String)>,
+    /// Fuel limit (about one per wasm instruction).
+    #[arg(long, value_name = "FUEL", default_value_t = 100_000_000_000)]
+    pub fuel: u64,
+    /// Memory limit, MiB.
+    #[arg(long, value_name = "MIB", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub memory: u32,
+}
+
+impl Given {
+    /// Whether it gets nothing.
+    pub fn is_nothing(&self) -> bool {
+        self.args.is_empty() && self.env.is_empty() && self.input.is_empty()
+    }
+}
+
 /// `rialto check`
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  rialto check prog.wasm")]
+#[command(after_help = "\
+Examples:
+  rialto check prog.wasm
+  rialto check prog.wasm --run -- 1000 7          # what it takes here: fuel, time, memory
+  rialto check prog.wasm --run --input data=./data < in.txt
+
+Exit code with --run: 0 if the program ended with 0, 124 if it ran out of fuel, 126 if it trapped, 1 otherwise.")]
 pub struct Check {
     /// A WebAssembly program.
     pub program: PathBuf,
+    /// Run it here, too, and tell what that takes. Nothing is bought.
+    #[arg(long)]
+    pub run: bool,
+    /// What the program is given.
+    #[command(flatten)]
+    pub given: Given,
+}
+
+/// A time such as `90 s` or `2 h`, in seconds.
+pub fn seconds(text: &str) -> Result<u64, String> {
+    use rialto_client::settings::{DURATION, measure};
+    measure(text, DURATION).ok_or_else(|| format!("{} is needed", DURATION.needed))
+}
+
+/// An amount of tokens such as `12.5`, in base units.
+pub fn amount(text: &str) -> Result<u128, String> {
+    rialto_client::settings::base_units(text).map_err(str::to_owned)
 }
 
 fn key_value(text: &str) -> Result<(String, String), String> {

@@ -4,16 +4,23 @@
 
 mod args;
 mod bench;
+mod board;
 mod check;
 mod config;
+mod deals;
 mod demo;
+mod deploy;
+mod doctor;
+mod errand;
 mod exit;
 mod jobs;
 mod market;
 mod place;
+mod plot;
 mod print;
 mod provide;
 mod run;
+mod shell;
 mod up;
 mod wallet;
 
@@ -80,10 +87,16 @@ async fn dispatch(cli: &Cli) -> Result<(u8, Option<LocalMarket>)> {
         Command::Job(args) => Ok((jobs::job(args, cli.output)?, None)),
         Command::VerifyBundle(args) => Ok((jobs::verify_bundle(args, cli.output)?, None)),
         Command::Bench(args) => Ok((bench::bench(args, cli.output).await?, None)),
-        Command::Check(args) => Ok((check::check(args, cli.output)?, None)),
+        Command::Check(args) => Ok((check::check(args, cli.output).await?, None)),
         Command::Provider(args) => Ok((provide::provider(args, &cli.place, cli.output).await?, None)),
         Command::Down(args) => Ok((up::down(args, &cli.place, cli.output).await?, None)),
         Command::Wallet(args) => Ok((wallet::wallet(args, &cli.place, cli.output).await?, None)),
+        Command::Market(args) => Ok((board::market(args, &cli.place, cli.output).await?, None)),
+        Command::Deals(args) => Ok((deals::deals(args, &cli.place, cli.output).await?, None)),
+        Command::Deploy(args) => Ok((deploy::deploy(args, &cli.place, cli.output).await?, None)),
+        Command::Doctor(args) => Ok((doctor::doctor(args, &cli.place, cli.output).await?, None)),
+        Command::Completions(args) => Ok((shell::completions(args)?, None)),
+        Command::Man(args) => Ok((shell::man(args, cli.output)?, None)),
         Command::Config(args) => Ok((config::config(args, &cli.place, cli.output)?, None)),
         Command::Provide(_) | Command::Up(_) | Command::Host(_) | Command::Jobs(_) => {
             unreachable!("they mind their signals themselves")

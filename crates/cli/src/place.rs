@@ -49,6 +49,12 @@ impl PlaceArgs {
         Ok(MarketConfig::find(&self.home()?, &choice)?)
     }
 
+    /// The chain that is meant, for what needs no market on it yet.
+    pub fn chain(&self) -> Result<MarketConfig> {
+        let choice = MarketChoice { rpc: self.rpc.clone(), market: self.market, account: self.account };
+        Ok(MarketConfig::find_chain(&self.home()?, &choice)?)
+    }
+
     /// The wallet of this home.
     pub fn wallet(&self) -> Result<Wallet> {
         Ok(Wallet::new(self.home()?.wallet()))

@@ -60,6 +60,43 @@ pub fn money(units: u128) -> String {
     format!("{}.{:06} tUSD", units / one, units % one)
 }
 
+/// Base units as a short decimal amount without its unit, for tables that name it.
+pub fn bare(units: u128) -> String {
+    let all = money(units);
+    let number = all.trim_end_matches(" tUSD").trim_end_matches('0');
+    number.trim_end_matches('.').to_owned()
+}
+
+/// Wei as whole coins, six digits.
+pub fn coins(wei: u128) -> String {
+    let micro = wei / 10u128.pow(12);
+    format!("{}.{:06}", micro / 1_000_000, micro % 1_000_000)
+}
+
+/// Seconds, for people.
+pub fn span(seconds: u64) -> String {
+    match seconds {
+        0..120 => format!("{seconds} s"),
+        120..7200 => format!("{} min", seconds / 60),
+        7200..172_800 => format!("{} h", seconds / 3600),
+        _ => format!("{} d", seconds / 86_400),
+    }
+}
+
+/// A time of the chain, UTC: `2026-11-29 16:13`.
+pub fn time(unix_seconds: u64) -> String {
+    let (days, seconds) = (unix_seconds / 86_400, unix_seconds % 86_400);
+    // Gregorian date of a day number, by Howard Hinnant's `civil_from_days`: years begin in March, eras have 400 of them.
+    let days = days + 719_468;
+    let (era, day) = (days / 146_097, days % 146_097);
+    let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
+    let day = day - (365 * year + year / 4 - year / 100);
+    let month = (5 * day + 2) / 153;
+    let (day, month) = (day - (153 * month + 2) / 5 + 1, if month < 10 { month + 3 } else { month - 9 });
+    let year = era * 400 + year + u64::from(month <= 2);
+    format!("{year:04}-{month:02}-{day:02} {:02}:{:02}", seconds / 3600, seconds / 60 % 60)
+}
+
 /// Fuel with three digits and a unit.
 pub fn fuel(fuel: u128) -> String {
     let (value, unit) = match fuel {
@@ -146,10 +183,21 @@ mod tests {
     fn numbers_read_well() {
         assert_eq!(money(0), "0.000000 tUSD");
         assert_eq!(money(1_234_567), "1.234567 tUSD");
+        assert_eq!([bare(0), bare(10), bare(120_000), bare(1_000_000_000)], ["0", "0.00001", "0.12", "1000"]);
+        assert_eq!(coins(1_500_000_000_000_000_000), "1.500000");
         assert_eq!(fuel(999_999), "999999 fuel");
         assert_eq!(fuel(12_340_000_000), "12.34 Gfuel");
         assert_eq!(count(0), "0");
         assert_eq!(count(1_234_567), "1,234,567");
+    }
+
+    #[test]
+    fn times_read_well() {
+        assert_eq!([span(5), span(600), span(7200), span(800_000)], ["5 s", "10 min", "2 h", "9 d"]);
+        assert_eq!(time(0), "1970-01-01 00:00");
+        assert_eq!(time(951_782_399), "2000-02-28 23:59");
+        assert_eq!(time(951_868_800), "2000-03-01 00:00");
+        assert_eq!(time(1_795_968_780), "2026-11-29 16:13");
     }
 
     #[test]

@@ -18,7 +18,7 @@ use rialto_requester::{Job, JobEvent, JobReport, Policy};
 use serde_json::json;
 
 use crate::{
-    args::{Output, Run},
+    args::{Given, Output, Run},
     check::{read_program, refused},
     exit,
     market::{Folder, LocalMarket, ProviderPlan},
@@ -47,18 +47,7 @@ pub async fn run(args: &Run, format: Output) -> Result<u8> {
     }
     let wasm = read_program(&args.program)?;
     rialto_machine::canonicalise(&wasm).with_context(|| refused(&args.program))?;
-    let shared = shared_input(&args.input)?;
-    let task = TaskInput {
-        argv: std::iter::once(program_name(&args.program))
-            .chain(args.args.iter().cloned())
-            .map(String::into_bytes)
-            .collect(),
-        env: args.env.iter().map(|(key, value)| (key.clone().into_bytes(), value.clone().into_bytes())).collect(),
-        stdin: tokio::task::spawn_blocking(stdin).await??,
-        ..TaskInput::default()
-    };
-    let task = task.encode().context("the task's input can't be encoded")?;
-
+    let (task, shared) = inputs(&args.program, &args.given).await?;
     let policy = args.policy.unwrap_or(match args.replicas {
         1 => Policy::Trust,
         n => Policy::Replicate { n },
@@ -68,10 +57,9 @@ pub async fn run(args: &Run, format: Output) -> Result<u8> {
         .map(|n| ProviderPlan { price: Price::Constant(PRICE + u128::from(n)), task_fee: TASK_FEE, fault: None })
         .collect();
     let market = LocalMarket::start(Folder::new(None)?, &plans, FUEL_PER_SECOND).await?;
-    let pages = u64::from(args.memory) * (1 << 20) / PAGE_BYTES;
     let job = Job {
         shared: shared.map(Into::into),
-        limits: Limits { fuel: args.fuel, out_bytes: OUT_LIMIT, max_pages: u32::try_from(pages)? },
+        limits: limits(&args.given)?,
         policy,
         budget: crate::market::initial_deposit(),
         within: DEADLINE,
@@ -98,6 +86,27 @@ pub async fn run(args: &Run, format: Output) -> Result<u8> {
     Ok(code)
 }
 
+/// The task's own input, encoded, and the shared half, if there are input files.
+pub async fn inputs(program: &Path, given: &Given) -> Result<(Vec<u8>, Option<Vec<u8>>)> {
+    let shared = shared_input(&given.input)?;
+    let task = TaskInput {
+        argv: std::iter::once(program_name(program))
+            .chain(given.args.iter().cloned())
+            .map(String::into_bytes)
+            .collect(),
+        env: given.env.iter().map(|(key, value)| (key.clone().into_bytes(), value.clone().into_bytes())).collect(),
+        stdin: tokio::task::spawn_blocking(stdin).await??,
+        ..TaskInput::default()
+    };
+    Ok((task.encode().context("the task's input can't be encoded")?, shared))
+}
+
+/// What a task may use.
+pub fn limits(given: &Given) -> Result<Limits> {
+    let pages = u64::from(given.memory) * (1 << 20) / PAGE_BYTES;
+    Ok(Limits { fuel: given.fuel, out_bytes: OUT_LIMIT, max_pages: u32::try_from(pages)? })
+}
+
 fn deliver(args: &Run, format: Output, report: &JobReport) -> Result<u8> {
     if let Err(why) = &report.outcome {
         bail!("{why}");
@@ -111,7 +120,7 @@ fn deliver(args: &Run, format: Output, report: &JobReport) -> Result<u8> {
         std::io::stderr().write_all(&outputs.stderr)?;
     }
     write_files(args, &outputs)?;
-    let fuel = halted.fuel_used(args.fuel);
+    let fuel = halted.fuel_used(args.given.fuel);
     let cost = report.requester_paid;
     match format {
         Output::Json => print_json(&json!({
@@ -148,7 +157,8 @@ fn deliver(args: &Run, format: Output, report: &JobReport) -> Result<u8> {
     })
 }
 
-fn out_of_fuel(halted: &Halted) -> bool {
+/// Whether a program trapped because it had no fuel left.
+pub fn out_of_fuel(halted: &Halted) -> bool {
     halted.status == Status::Trap && halted.fuel_left < 0
 }
 

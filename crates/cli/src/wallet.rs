@@ -5,18 +5,19 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Result, bail, ensure};
 use clap::{Args, Subcommand};
-use rialto_chain::{Chain, MarketCall, PrivateKeySigner};
-use rialto_client::{MarketConfig, settings::base_units};
+use rialto_chain::{MarketCall, PrivateKeySigner};
+use rialto_client::settings::base_units;
 use rialto_protocol::Address;
 use serde_json::json;
 
 use crate::{
     args::Output,
+    errand::{self, Errand},
     exit,
     place::PlaceArgs,
-    print::{Paint, either, money},
+    print::{Paint, coins, either, money},
 };
 
 /// A permit to deposit is good for so long, seconds.
@@ -83,14 +84,8 @@ pub async fn wallet(args: &WalletCommand, place: &PlaceArgs, format: Output) -> 
         What::Import { key_file } => add(place, rialto_client::read_key(key_file)?, format).await?,
         What::List => list(place, format)?,
         What::Balance => balance(place, format).await?,
-        What::Deposit(what) => {
-            let teller = Teller::new(place).await?;
-            teller.deposit(what, format).await?;
-        }
-        What::Withdraw { what, to } => {
-            let teller = Teller::new(place).await?;
-            teller.withdraw(what, *to, format).await?;
-        }
+        What::Deposit(what) => deposit(Errand::new(place).await?, what, format).await?,
+        What::Withdraw { what, to } => withdraw(Errand::new(place).await?, what, *to, format).await?,
     }
     Ok(exit::OK)
 }
@@ -139,123 +134,68 @@ async fn balance(place: &PlaceArgs, format: Output) -> Result<()> {
     Ok(())
 }
 
-/// Wei as whole coins, six digits.
-fn coins(wei: u128) -> String {
-    let micro = wei / 10u128.pow(12);
-    format!("{}.{:06}", micro / 1_000_000, micro % 1_000_000)
+async fn deposit(errand: Errand, what: &Move, format: Output) -> Result<()> {
+    let has: u128 = errand.chain.token_balance(errand.account).await?.saturating_to();
+    let amount = amount(&what.amount, has)?;
+    ensure!(
+        amount <= has,
+        "[W-013] {} holds {} outside the market: less than {}",
+        errand.account,
+        money(has),
+        money(amount)
+    );
+    let plan = format!("deposit {} from {} into its account in the market, by permit", money(amount), errand.account);
+    if what.explain {
+        // A permit can't be made without the key: what it needs is checked above.
+        return errand.explain(&[(plan, None)], format).await;
+    }
+    let signer = errand.signer().await?;
+    let call = errand.chain.permit(&signer, amount, errand.chain.now().await? + PERMIT_SECONDS).await?;
+    moved(errand, signer, "deposit", call, &plan, amount, format).await
 }
 
-/// Who moves money.
-struct Teller {
-    market: MarketConfig,
-    chain: Chain,
-    account: Address,
-    place: PlaceArgs,
+async fn withdraw(errand: Errand, what: &Move, to: Option<Address>, format: Output) -> Result<()> {
+    let has = errand.chain.account(errand.account).await?;
+    let amount = amount(&what.amount, has)?;
+    let to = to.unwrap_or(errand.account);
+    ensure!(
+        amount <= has,
+        "[W-013] {} has {} in the market that is not locked in deals: less than {}",
+        errand.account,
+        money(has),
+        money(amount)
+    );
+    let plan = format!("withdraw {} of {} from the market to {to}", money(amount), errand.account);
+    let call = MarketCall::Withdraw { to, amount };
+    if what.explain {
+        return errand.explain(&[(plan, Some(call))], format).await;
+    }
+    let signer = errand.signer().await?;
+    moved(errand, signer, "withdraw", call, &plan, amount, format).await
 }
 
-impl Teller {
-    async fn new(place: &PlaceArgs) -> Result<Self> {
-        let market = place.market()?;
-        let account = place.whose(&market)?;
-        Ok(Self { chain: market.connect().await?, market, account, place: place.clone() })
-    }
-
-    async fn deposit(self, what: &Move, format: Output) -> Result<()> {
-        let has: u128 = self.chain.token_balance(self.account).await?.saturating_to();
-        let amount = amount(&what.amount, has)?;
-        ensure!(
-            amount <= has,
-            "[W-013] {} holds {} outside the market: less than {}",
-            self.account,
-            money(has),
-            money(amount)
-        );
-        let plan = format!("deposit {} from {} into its account in the market, by permit", money(amount), self.account);
-        if what.explain {
-            // A permit can't be made without the key: what it needs is checked above.
-            return self.explain(&plan, None, format).await;
-        }
-        let signer = self.place.signer(&self.market).await?;
-        let call = self.chain.permit(&signer, amount, self.chain.now().await? + PERMIT_SECONDS).await?;
-        self.send(signer, "deposit", call, &plan, amount, format).await
-    }
-
-    async fn withdraw(self, what: &Move, to: Option<Address>, format: Output) -> Result<()> {
-        let has = self.chain.account(self.account).await?;
-        let amount = amount(&what.amount, has)?;
-        let to = to.unwrap_or(self.account);
-        ensure!(
-            amount <= has,
-            "[W-013] {} has {} in the market that is not locked in deals: less than {}",
-            self.account,
-            money(has),
-            money(amount)
-        );
-        let plan = format!("withdraw {} of {} from the market to {to}", money(amount), self.account);
-        let call = MarketCall::Withdraw { to, amount };
-        if what.explain {
-            return self.explain(&plan, Some(&call), format).await;
-        }
-        let signer = self.place.signer(&self.market).await?;
-        self.send(signer, "withdraw", call, &plan, amount, format).await
-    }
-
-    async fn explain(&self, plan: &str, call: Option<&MarketCall>, format: Output) -> Result<()> {
-        let price = self.chain.gas_price().await?;
-        let gas = match call {
-            Some(call) => Some(self.chain.estimate(self.account, call).await?),
-            None => None,
-        };
-        let cost =
-            gas.map_or_else(String::new, |gas| format!(", about {gas} gas: {} coins", coins(u128::from(gas) * price)));
-        let text = format!(
-            "would send one transaction to the market {} on chain {}:\n  {plan}{cost} (at {price} wei per gas)\nnothing was sent",
-            self.market.market,
-            self.chain.chain_id(),
-        );
-        either(
-            format,
-            &text,
-            || json!({ "explain": plan, "to": self.market.market, "chain_id": self.chain.chain_id(), "gas": gas, "gas_price_wei": price.to_string(), "sent": false }),
-        );
-        Ok(())
-    }
-
-    /// By a journal of its own: a crash in the middle is taken up by the next command, and nothing is sent twice.
-    async fn send(
-        self,
-        signer: PrivateKeySigner,
-        name: &str,
-        call: MarketCall,
-        plan: &str,
-        amount: u128,
-        format: Output,
-    ) -> Result<()> {
-        let folder = self.place.home()?.wallet();
-        rialto_client::private_dir(&folder)?;
-        let journal = folder.join(format!("{}-{:x}.redb", self.chain.chain_id(), self.account));
-        let sender = self.chain.sender(signer, &journal).await?;
-        let at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
-        if format == Output::Human {
-            eprintln!("sending: {plan}");
-        }
-        let mined = sender.send(format!("{name}-{at}"), call).await.with_context(|| format!("could not {plan}"))?;
-        sender.stop().await;
-        let now = self.chain.account(self.account).await?;
-        let text = format!(
-            "done in block {}: transaction {}, {} gas\n  in the market now {}",
-            mined.block,
-            mined.tx,
-            mined.gas_used,
-            money(now)
-        );
-        either(
-            format,
-            &text,
-            || json!({ "done": name, "amount": amount.to_string(), "transaction": mined.tx, "block": mined.block, "gas_used": mined.gas_used, "fee_wei": mined.fee_wei.to_string(), "market": now.to_string() }),
-        );
-        Ok(())
-    }
+/// Moves money, and tells what became of it.
+async fn moved(
+    errand: Errand,
+    signer: PrivateKeySigner,
+    name: &str,
+    call: MarketCall,
+    plan: &str,
+    amount: u128,
+    format: Output,
+) -> Result<()> {
+    let at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
+    let sender = errand.sender(signer).await?;
+    let mined = errand::send(&sender, format!("{name}-{at}"), call, plan, format).await?;
+    sender.stop().await;
+    let now = errand.chain.account(errand.account).await?;
+    let text = format!("{}\n  in the market now {}", errand::told(&mined), money(now));
+    either(
+        format,
+        &text,
+        || json!({ "done": name, "amount": amount.to_string(), "transaction": mined.tx, "block": mined.block, "gas_used": mined.gas_used, "fee_wei": mined.fee_wei.to_string(), "market": now.to_string() }),
+    );
+    Ok(())
 }
 
 fn amount(text: &str, all: u128) -> Result<u128> {
@@ -279,6 +219,5 @@ mod tests {
         assert_eq!(amount("1.5", 0).unwrap(), 1_500_000);
         assert_eq!(amount("all", 7).unwrap(), 7);
         assert!(amount("all", 0).is_err() && amount("-1", 9).is_err());
-        assert_eq!(coins(1_500_000_000_000_000_000), "1.500000");
     }
 }

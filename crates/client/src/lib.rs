@@ -35,8 +35,10 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod book;
 mod bundle;
 pub mod control;
+mod history;
 mod home;
 pub mod host;
 pub mod job;
@@ -46,7 +48,9 @@ mod quote;
 pub mod settings;
 mod wallet;
 
+pub use book::{Book, BookError, Listed};
 pub use bundle::{Bundle, BundleError, Checked, Contradiction, Fault};
+pub use history::{DealEnd, DealPhase, DealStory, History, HistoryError, OpenCase, PricePoint, price_index};
 pub use home::{Home, HomeError, private_dir, write_private};
 pub use host::{Buyer, HostError, Told};
 pub use jobs::{Follow, Host, JobFolder};

@@ -19,7 +19,7 @@ use crate::{
 pub const TEMPLATE: &str = include_str!("config.toml");
 /// Every key of `config.toml`.
 const SHAPE: &[Section] = &[
-    ("market", &["rpc", "address", "first_block", "confirmations"]),
+    ("market", &["rpc", "rpc_ca", "address", "first_block", "confirmations"]),
     ("net", &["bind", "relay", "external"]),
     ("wallet", &["account"]),
 ];
@@ -71,6 +71,14 @@ pub enum MarketError {
     LocalFacts {
         /// The file.
         file: String,
+    },
+    /// The root certificates can't be read.
+    #[error("[C-MKT-006] market.rpc_ca: {file} can't be read: {why}")]
+    Roots {
+        /// The file.
+        file: String,
+        /// What the system said.
+        why: String,
     },
     /// A folder can't be used.
     #[error(transparent)]
@@ -172,8 +180,21 @@ impl MarketConfig {
     /// Finds out which market is meant.
     ///
     /// # Errors
-    /// `C-CFG-…`, `C-MKT-001` to `C-MKT-003`, `C-MKT-005`.
+    /// `C-CFG-…`, `C-MKT-001` to `C-MKT-003`, `C-MKT-005`, `C-MKT-006`.
     pub fn find(home: &Home, choice: &MarketChoice) -> Result<Self, MarketError> {
+        Self::read(home, choice, true)
+    }
+
+    /// Finds out which chain is meant, for what makes a market or looks at the chain alone: without an address of one, it is
+    /// zero.
+    ///
+    /// # Errors
+    /// Like [`MarketConfig::find`].
+    pub fn find_chain(home: &Home, choice: &MarketChoice) -> Result<Self, MarketError> {
+        Self::read(home, choice, false)
+    }
+
+    fn read(home: &Home, choice: &MarketChoice, whole: bool) -> Result<Self, MarketError> {
         let file = home.config();
         let settings = |why| MarketError::Settings { file: file.display().to_string(), why };
         let config = Settings::read(&file, SHAPE).map_err(settings)?;
@@ -187,6 +208,7 @@ impl MarketConfig {
         let (rpc, market, local) = match (rpc, market) {
             (Some(rpc), Some(market)) => (rpc, market, None),
             (None, Some(_)) => return Err(MarketError::Half { missing: "the RPC endpoint" }),
+            (Some(rpc), None) if !whole => (rpc, Address::ZERO, None),
             (Some(_), None) => return Err(MarketError::Half { missing: "the market's address" }),
             (None, None) => match LocalFacts::read(home)? {
                 Some(local) => (local.rpc.clone(), local.market, Some(local)),
@@ -196,7 +218,7 @@ impl MarketConfig {
         let first_block = number("first_block", 0, u64::MAX >> 1)?;
         Ok(Self {
             near: is_loopback(&rpc),
-            rpc: Rpc::Http(rpc.parse().map_err(|_| MarketError::NoUrl)?),
+            rpc: endpoint(&rpc, home, text("market", "rpc_ca")?)?,
             market,
             first_block: local.as_ref().map(|local| local.first_block).or(first_block).unwrap_or(0),
             confirmations: number("confirmations", 1, 10_000)?.unwrap_or(1),
@@ -211,13 +233,17 @@ impl MarketConfig {
         })
     }
 
+    /// How the chain is reached.
+    pub fn chain(&self) -> ChainConfig {
+        ChainConfig { confirmations: self.confirmations, ..ChainConfig::new(self.rpc.clone(), self.market) }
+    }
+
     /// Connects to the chain, and checks that the market is there.
     ///
     /// # Errors
     /// `C-MKT-004`.
     pub async fn connect(&self) -> Result<Chain, MarketError> {
-        let config =
-            ChainConfig { confirmations: self.confirmations, ..ChainConfig::new(self.rpc.clone(), self.market) };
+        let config = self.chain();
         let hint = if self.local.is_some() { ": the local market does not run (`rialto up` starts it)" } else { "" };
         Chain::connect(config).await.map_err(|why| MarketError::Unreachable { hint, why })
     }
@@ -247,6 +273,27 @@ impl MarketConfig {
             blob_dir: folder.join("blobs"),
             limits: rialto_net::Limits::default(),
         })
+    }
+}
+
+/// Largest file of root certificates, bytes: a system's whole store is a quarter of it.
+const MAX_ROOTS_BYTES: u64 = 1 << 20;
+
+/// The endpoint at a URL; over `https://` with the roots of one's own, if there are any. A relative file lies in the home.
+fn endpoint(url: &str, home: &Home, roots: Option<String>) -> Result<Rpc, MarketError> {
+    let rpc = Rpc::Http(url.parse().map_err(|_| MarketError::NoUrl)?);
+    match (rpc, roots) {
+        (Rpc::Http(url), Some(file)) if url.scheme() == "https" => {
+            let file = home.path().join(file);
+            let failed = |why: String| MarketError::Roots { file: file.display().to_string(), why };
+            let size = std::fs::metadata(&file).map_err(|why| failed(why.to_string()))?.len();
+            if size > MAX_ROOTS_BYTES {
+                return Err(failed("it is too large".into()));
+            }
+            let roots = std::fs::read(&file).map_err(|why| failed(why.to_string()))?.into();
+            Ok(Rpc::Private { url, roots })
+        }
+        (rpc, _) => Ok(rpc),
     }
 }
 
@@ -299,7 +346,16 @@ mod tests {
         let flags = MarketChoice { market: Some(Address::repeat_byte(6)), ..none.clone() };
         assert_eq!(find(&flags).unwrap().market, Address::repeat_byte(6));
 
+        std::fs::write(home.config(), text.replace("rpc =", "rpc_ca = \"ca.pem\"\nrpc =")).unwrap();
+        assert!(find(&none).unwrap_err().to_string().starts_with("[C-MKT-006]"));
+        std::fs::write(folder.path().join("ca.pem"), "roots").unwrap();
+        assert!(matches!(find(&none).unwrap().rpc, Rpc::Private { roots, .. } if *roots == *b"roots"));
+        let plain = MarketChoice { rpc: Some("http://x.example".into()), ..none.clone() };
+        assert!(matches!(find(&plain).unwrap().rpc, Rpc::Http(_)), "nothing to check");
+
         std::fs::write(home.config(), "[market]\nrpc = \"https://x.example\"").unwrap();
+        let chain = MarketConfig::find_chain(&home, &none).unwrap();
+        assert_eq!((chain.market, chain.local), (Address::ZERO, None));
         assert!(find(&none).unwrap_err().to_string().starts_with("[C-MKT-002]"));
         let flags = MarketChoice { rpc: Some("not a url".into()), ..flags };
         let error = find(&flags).unwrap_err().to_string();

@@ -50,6 +50,8 @@ pub(crate) struct Host {
     out_hash: B256,
     out_limit: u64,
     memory_limit: u64,
+    /// Bytes that the memory has.
+    memory: u64,
     watch: Watch,
     started: Instant,
     stop: Option<Stop>,
@@ -65,6 +67,7 @@ impl Host {
             out_hash: B256::ZERO,
             out_limit: limits.out_bytes,
             memory_limit,
+            memory: 0,
             watch,
             started: Instant::now(),
             stop: None,
@@ -73,6 +76,11 @@ impl Host {
 
     pub(crate) fn take_stop(&mut self) -> Option<Stop> {
         self.stop.take()
+    }
+
+    /// Bytes of memory that the program took in all.
+    pub(crate) fn memory(&self) -> u64 {
+        self.memory
     }
 
     /// The output and its hash.
@@ -137,7 +145,11 @@ impl ResourceLimiter for Host {
         if desired as u64 > LARGEST_MEMORY_BYTES {
             self.check_watch()?; // it is `tick` who asks, or a program that asks for the impossible
         }
-        Ok(desired as u64 <= self.memory_limit)
+        let granted = desired as u64 <= self.memory_limit;
+        if granted {
+            self.memory = desired as u64;
+        }
+        Ok(granted)
     }
 
     /// The growth was allowed, so a failure is this host's: −1 would be a wrong result.

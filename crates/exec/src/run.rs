@@ -20,6 +20,8 @@ pub struct Outcome {
     pub halted: Halted,
     /// The output stream; `rialto_machine::output::parse` unpacks it.
     pub output: Bytes,
+    /// Memory that the program had at its end, bytes: it never gives any back.
+    pub memory_bytes: u64,
 }
 
 impl Engine {
@@ -183,9 +185,10 @@ fn run(program: &Program, host: Host, fuel: u64, seed: u64) -> Result<Outcome, A
     };
     let fuel_left = fuel_left.get(&mut store).unwrap_i64();
     let digest = digest.get(&mut store).unwrap_i64() as u64;
+    let memory_bytes = store.data().memory();
     let (output, out_hash) = store.into_data().into_output();
     let halted = Halted { status, exit_code, out_hash, out_len: output.len() as u64, fuel_left, digest };
-    Ok(Outcome { halted, output })
+    Ok(Outcome { halted, output, memory_bytes })
 }
 
 /// Whether the program trapped by its own doing, as it would everywhere.

@@ -8,6 +8,8 @@ mod usage;
 use anyhow::Result;
 use clap::{Args, Subcommand};
 
+pub use tasks::TINY;
+
 use crate::args::Output;
 
 /// `rialto bench`

@@ -71,10 +71,10 @@ pub enum JobsWhat {
         /// Its id, the beginning of it, or its name.
         job: String,
         /// By when, from now.
-        #[arg(long, value_name = "TIME", default_value = "1 h", value_parser = seconds)]
+        #[arg(long, value_name = "TIME", default_value = "1 h", value_parser = crate::args::seconds)]
         deadline: u64,
         /// Another budget, in tokens.
-        #[arg(long, value_name = "AMOUNT", value_parser = amount)]
+        #[arg(long, value_name = "AMOUNT", value_parser = crate::args::amount)]
         budget: Option<u128>,
         /// Return once it is taken up.
         #[arg(long)]
@@ -104,15 +104,6 @@ pub enum JobsWhat {
     Stop,
 }
 
-fn seconds(text: &str) -> Result<u64, String> {
-    use rialto_client::settings::{DURATION, measure};
-    measure(text, DURATION).ok_or_else(|| format!("{} is needed", DURATION.needed))
-}
-
-fn amount(text: &str) -> Result<u128, String> {
-    rialto_client::settings::base_units(text).map_err(str::to_owned)
-}
-
 /// Whether `rialto run` was given a job file.
 pub fn is_job(args: &Run) -> bool {
     args.program.extension().is_some_and(|extension| extension == "toml")
@@ -120,7 +111,7 @@ pub fn is_job(args: &Run) -> bool {
 
 /// `rialto run job.toml`
 pub async fn run(args: &Run, place: &PlaceArgs, format: Output) -> Result<u8> {
-    let alone = args.args.is_empty() && args.env.is_empty() && args.input.is_empty() && args.files.is_none();
+    let alone = args.given.is_nothing() && args.files.is_none();
     if !alone || args.policy.is_some() {
         bail!("[C-JOB-003] a job file says it all: write arguments, inputs and policy into {}", args.program.display());
     }

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use super::Request;
 use crate::{
     args::Output,
-    print::{self, Paint, money, table},
+    print::{self, Paint, money, span, table},
 };
 
 /// Longest wait for balances: an endpoint that is away must not hide the rest.
@@ -282,24 +282,9 @@ impl Paper {
     }
 }
 
-/// Seconds, for people.
-fn span(seconds: u64) -> String {
-    match seconds {
-        0..120 => format!("{seconds} s"),
-        120..7200 => format!("{} min", seconds / 60),
-        7200..172_800 => format!("{} h", seconds / 3600),
-        _ => format!("{} d", seconds / 86_400),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn spans_read_well() {
-        assert_eq!([span(5), span(600), span(7200), span(800_000)], ["5 s", "10 min", "2 h", "9 d"]);
-    }
 
     #[test]
     fn nobody_ran_here() {

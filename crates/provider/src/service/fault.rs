@@ -75,6 +75,7 @@ mod tests {
                 digest: 0,
             },
             output: output.into(),
+            memory_bytes: 0,
         };
         let mut all = vec![honest.clone(); 7];
         Fault::CorruptOutput { every: 3 }.apply(1, 100, &mut all);

@@ -14,11 +14,18 @@ use tokio::sync::mpsc;
 use super::driver::Input;
 use crate::core::{Event, Offer};
 
-/// Judges asks by what the chain says.
-pub(crate) struct ChainCheck {
-    pub chain: Chain,
-    pub clock: Clock,
-    pub domain: Eip712Domain,
+/// Judges asks by what the chain says: signature, counter, deposit.
+pub struct ChainCheck {
+    chain: Chain,
+    clock: Clock,
+    domain: Eip712Domain,
+}
+
+impl ChainCheck {
+    /// For the market of a chain's client. `clock` is told by the caller what the chain says.
+    pub fn new(chain: Chain, clock: Clock) -> Self {
+        Self { domain: chain.domain().clone(), chain, clock }
+    }
 }
 
 impl AskCheck for ChainCheck {

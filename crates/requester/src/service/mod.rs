@@ -55,6 +55,7 @@ use library::{Known, Library};
 use session::Seal;
 
 pub use archive::report as read_report;
+pub use asks::ChainCheck;
 pub use error::RequesterError;
 use job::Feed;
 pub use job::{Content, Evidence, Job, JobEvents, JobHandle, JobReport, OrderEvidence, Output, TaskOutcome};
@@ -132,7 +133,7 @@ impl Requester {
         let clock = Clock::default();
         clock.chain_says(chain.now().await?);
         let sender = open_sender(&chain, &config.signer, &data.join("sender.redb")).await?;
-        let check = asks::ChainCheck { chain: chain.clone(), clock: clock.clone(), domain: chain.domain().clone() };
+        let check = ChainCheck::new(chain.clone(), clock.clone());
         let topic = ask_topic(chain.chain_id(), chain.market());
         let (_, stream) = node.asks(topic, config.bootstrap, Arc::new(check))?;
 

@@ -1,0 +1,182 @@
+//! `rialto deploy`: a market on any EVM chain.
+
+use anyhow::{Result, bail, ensure};
+use clap::Args;
+use rialto_chain::{DeployParams, Deployed, MarketError, PrivateKeySigner, Rpc, SendError};
+use rialto_client::{MarketConfig, settings::TOKEN_DECIMALS};
+use rialto_protocol::Address;
+use serde_json::json;
+
+use crate::{
+    args::Output,
+    errand, exit,
+    market::CHAIN_ID,
+    place::PlaceArgs,
+    print::{Paint, coins, either, money},
+};
+
+/// Longest name of a deployment.
+const MAX_NAME: usize = 64;
+
+/// `rialto deploy`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  rialto deploy --rpc https://rpc.example.org --token 0x0b2C… --explain    # says what would be sent, sends nothing
+  rialto deploy --rpc https://rpc.example.org --token 0x0b2C…
+  rialto deploy --rpc http://127.0.0.1:8545 --test-token                   # an embedded chain, or anvil
+
+The market is immutable: token, windows and bond are for ever, and nobody owns it, you neither. Killed in the middle, the same
+command goes on; run again, it tells the same addresses. Another market on the same chain needs another --name.")]
+pub struct Deploy {
+    /// The market's one token: an ERC-20 with permits (EIP-2612) and six decimals, such as a stablecoin.
+    #[arg(long, value_name = "ADDRESS", required_unless_present = "test_token")]
+    pub token: Option<Address>,
+    /// Deploy a token that anybody may mint, for trying. Only on chain 31337.
+    #[arg(long, conflicts_with = "token")]
+    pub test_token: bool,
+    /// From a claim until it is paid unless disputed.
+    #[arg(long, value_name = "TIME", default_value = "1 d", value_parser = crate::args::seconds)]
+    pub challenge: u64,
+    /// To answer a late notice or a demand.
+    #[arg(long, value_name = "TIME", default_value = "6 h", value_parser = crate::args::seconds)]
+    pub answer: u64,
+    /// After a deal's expiry, in which the provider can still redeem and claim.
+    #[arg(long, value_name = "TIME", default_value = "6 h", value_parser = crate::args::seconds)]
+    pub grace: u64,
+    /// Bond of a late notice or demand, tokens: should cover the gas of answering one.
+    #[arg(long, value_name = "AMOUNT", default_value = "1", value_parser = crate::args::amount)]
+    pub bond: u128,
+    /// What the deployment is called in this wallet: the same name goes on where it was.
+    #[arg(long, value_name = "NAME", default_value = "market")]
+    pub name: String,
+    /// Say what would be sent and what it costs; send nothing.
+    #[arg(long)]
+    pub explain: bool,
+}
+
+impl Deploy {
+    fn params(&self) -> DeployParams {
+        DeployParams {
+            token: self.token,
+            challenge_window: self.challenge,
+            answer_window: self.answer,
+            grace: self.grace,
+            case_bond: self.bond,
+        }
+    }
+}
+
+/// Deploys, or says what it would.
+pub async fn deploy(args: &Deploy, place: &PlaceArgs, format: Output) -> Result<u8> {
+    let fits = |c: char| c.is_ascii_alphanumeric() || c == '-';
+    ensure!(
+        !args.name.is_empty() && args.name.len() <= MAX_NAME && args.name.chars().all(fits),
+        "[C-DPL-001] --name {}: at most {MAX_NAME} letters, digits and dashes",
+        args.name
+    );
+    let on = place.chain()?;
+    let account = place.whose(&on)?;
+    let quote = rialto_chain::quote_deployment(&on.chain(), account, args.params()).await?;
+    ensure!(
+        args.token.is_some() || quote.chain_id == CHAIN_ID,
+        "[C-DPL-002] --test-token on chain {}: anybody could mint it; name a token with --token",
+        quote.chain_id
+    );
+    if let Some(decimals) = quote.decimals {
+        ensure!(
+            u32::from(decimals) == TOKEN_DECIMALS,
+            "[C-DPL-003] the token {} has {decimals} decimals: amounts are written with {TOKEN_DECIMALS} everywhere",
+            args.token.unwrap_or_default()
+        );
+    }
+    if args.explain {
+        explain(args, account, &quote, format);
+        return Ok(exit::OK);
+    }
+    let signer = place.signer(&on).await?;
+    if format == Output::Human {
+        let (windows, chain) = (windows(args), quote.chain_id);
+        eprintln!("deploying to chain {chain} by {account}: {windows}\nkilled in the middle, the same command goes on");
+    }
+    let journal = errand::journal(place, quote.chain_id, account)?;
+    let deployed = send(args, &on, signer, &journal).await?;
+    told(&on, place, quote.chain_id, &deployed, format);
+    Ok(exit::OK)
+}
+
+async fn send(
+    args: &Deploy,
+    on: &MarketConfig,
+    signer: PrivateKeySigner,
+    journal: &std::path::Path,
+) -> Result<Deployed> {
+    match rialto_chain::deploy_by(&on.chain(), signer, args.params(), journal, &args.name).await {
+        Err(SendError::IntentConflict(_)) => bail!(
+            "[C-DPL-004] this wallet deployed another market as \"{0}\" here: give the same parameters to go on with it, or --name for another one",
+            args.name
+        ),
+        Err(SendError::Rejected(error)) if matches!(error.market(), Some(MarketError::WindowTooLong(_))) => {
+            bail!("{error}: --challenge, --answer, --grace")
+        }
+        other => Ok(other?),
+    }
+}
+
+fn windows(args: &Deploy) -> String {
+    use crate::print::span;
+    format!(
+        "claims are paid after {}, notices and demands answered within {}, {} of grace, bond {}",
+        span(args.challenge),
+        span(args.answer),
+        span(args.grace),
+        money(args.bond)
+    )
+}
+
+fn explain(args: &Deploy, account: Address, quote: &rialto_chain::DeployQuote, format: Output) {
+    let market = format!("create the market: {}", windows(args));
+    let mut plans = Vec::new();
+    plans.extend(quote.token_gas.map(|gas| ("create a test token that anybody may mint", Some(gas))));
+    plans.push((market.as_str(), Some(quote.market_gas)));
+    let to = format!(
+        "to chain {} by {account}, which has {} coins of gas money",
+        quote.chain_id,
+        coins(quote.balance_wei.saturating_to())
+    );
+    let value = json!({
+        "chain_id": quote.chain_id, "account": account, "token": args.token, "balance_wei": quote.balance_wei.to_string(),
+        "challenge_seconds": args.challenge, "answer_seconds": args.answer, "grace_seconds": args.grace, "bond": args.bond.to_string(),
+    });
+    errand::explain(&to, value, &plans, quote.gas_price_wei, format);
+}
+
+fn told(on: &MarketConfig, place: &PlaceArgs, chain_id: u64, deployed: &Deployed, format: Output) {
+    // A provider's URL may hold a key in its path: that is not repeated.
+    let (rpc, note) = match &on.rpc {
+        Rpc::Http(url) | Rpc::Private { url, .. } if url.path() == "/" && url.query().is_none() => {
+            (url.origin().ascii_serialization(), "")
+        }
+        Rpc::Http(url) | Rpc::Private { url, .. } => {
+            (format!("{}/…", url.origin().ascii_serialization()), "   # as you wrote it")
+        }
+        Rpc::Local(_) => (String::new(), ""),
+    };
+    let file = place.home().map(|home| home.config().display().to_string()).unwrap_or_default();
+    let text = format!(
+        "{}\n  market  {}\n  token   {}\n  chain   {chain_id}, block {}\n  gas     {}\n\nlines for {file}, everybody's who is to use it:\n[market]\nrpc = \"{rpc}\"{note}\naddress = \"{}\"\nfirst_block = {}",
+        Paint::for_stdout().bold("the market is there"),
+        deployed.market,
+        deployed.token,
+        deployed.block,
+        deployed.token_gas + deployed.market_gas,
+        deployed.market,
+        deployed.block,
+    );
+    either(format, &text, || {
+        json!({
+            "market": deployed.market, "token": deployed.token, "chain_id": chain_id, "first_block": deployed.block,
+            "market_gas": deployed.market_gas, "token_gas": deployed.token_gas,
+        })
+    });
+}

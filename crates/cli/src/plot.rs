@@ -1,0 +1,121 @@
+//! A line in the terminal, drawn with braille: two by four dots in every character.
+
+/// Dots in a character, across and down.
+const DOTS: (usize, usize) = (2, 4);
+/// The first of the 256 braille patterns.
+const BLANK: u32 = 0x2800;
+/// Bit of a dot, by column and row from the top.
+const BITS: [[u8; 4]; 2] = [[0x01, 0x02, 0x04, 0x40], [0x08, 0x10, 0x20, 0x80]];
+
+/// Dots of a picture.
+struct Canvas {
+    width: usize,
+    height: usize,
+    cells: Vec<u8>,
+}
+
+impl Canvas {
+    /// Of so many characters.
+    fn new(columns: usize, rows: usize) -> Self {
+        Self { width: columns * DOTS.0, height: rows * DOTS.1, cells: vec![0; columns * rows] }
+    }
+
+    fn dot(&mut self, (x, y): (usize, usize)) {
+        let cell = y / DOTS.1 * (self.width / DOTS.0) + x / DOTS.0;
+        self.cells[cell] |= BITS[x % DOTS.0][y % DOTS.1];
+    }
+
+    /// A line by its longer axis, ends included.
+    fn line(&mut self, from: (usize, usize), to: (usize, usize)) {
+        let steps = from.0.abs_diff(to.0).max(from.1.abs_diff(to.1)).max(1);
+        let between = |a: usize, b: usize, step: usize| (a * (steps - step) + b * step + steps / 2) / steps;
+        (0..=steps).for_each(|step| self.dot((between(from.0, to.0, step), between(from.1, to.1, step))));
+    }
+
+    fn rows(&self) -> impl Iterator<Item = String> + '_ {
+        let glyph = |bits: &u8| char::from_u32(BLANK + u32::from(*bits)).unwrap_or(' ');
+        self.cells.chunks(self.width / DOTS.0).map(move |row| row.iter().map(glyph).collect())
+    }
+}
+
+/// Draws values over time, oldest first, into so many characters, with the scale on the left and the first and last time
+/// below. Every stretch of time is as wide as it is long.
+pub fn plot(
+    points: &[(u64, u128)],
+    columns: usize,
+    rows: usize,
+    value: impl Fn(u128) -> String,
+    time: impl Fn(u64) -> String,
+) -> String {
+    let (Some(first), Some(last)) = (points.first(), points.last()) else { return String::new() };
+    let low = points.iter().map(|(_, value)| *value).min().unwrap_or_default();
+    let high = points.iter().map(|(_, value)| *value).max().unwrap_or_default();
+    // What never changed is one row.
+    let (columns, rows) = (columns.max(2), if low == high { 1 } else { rows.max(1) });
+    let mut canvas = Canvas::new(columns, rows);
+    let (right, bottom) = (canvas.width - 1, canvas.height - 1);
+    // A share of a span in dots, rounded; in the middle where there is no span.
+    let place = |part: u128, span: u128, most: usize| match span {
+        0 => most / 2,
+        span => (part as f64 / span as f64 * most as f64).round() as usize,
+    };
+    let at = |(when, value): &(u64, u128)| {
+        let x = place((when - first.0).into(), (last.0 - first.0).into(), right);
+        (x.min(right), bottom - place(value - low, high - low, bottom).min(bottom))
+    };
+    canvas.dot(at(first));
+    points.windows(2).for_each(|pair| canvas.line(at(&pair[0]), at(&pair[1])));
+
+    let labels = [value(high), value(low)];
+    let wide = labels.iter().map(|label| label.chars().count()).max().unwrap_or_default();
+    let mut out: Vec<String> = Vec::with_capacity(rows + 2);
+    for (n, row) in canvas.rows().enumerate() {
+        let label = match n {
+            0 => labels[0].as_str(),
+            n if n + 1 == rows && low != high => labels[1].as_str(),
+            _ => "",
+        };
+        out.push(format!("  {label:>wide$} ┤{row}"));
+    }
+    let ends = [time(first.0), time(last.0)];
+    let room = columns.saturating_sub(ends[0].chars().count() + ends[1].chars().count());
+    out.push(format!("  {:>wide$} └{}", "", "─".repeat(columns)));
+    out.push(match room {
+        0 => format!("  {:>wide$}  {}", "", ends[1]),
+        room => format!("  {:>wide$}  {}{}{}", "", ends[0], " ".repeat(room), ends[1]),
+    });
+    out.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn drawn(points: &[(u64, u128)], columns: usize, rows: usize) -> Vec<String> {
+        let text = plot(points, columns, rows, |v| v.to_string(), |t| t.to_string());
+        text.lines().map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn a_rising_line_rises() {
+        let rows = drawn(&[(0, 0), (7, 7)], 4, 2);
+        assert_eq!(rows, ["  7 ┤⠀⠀⡠⠊", "  0 ┤⡠⠊⠀⠀", "    └────", "    0  7"]);
+    }
+
+    #[test]
+    fn one_value_lies_in_the_middle_and_none_is_nothing() {
+        assert_eq!(drawn(&[(5, 100)], 4, 3), ["  100 ┤⠀⠐⠀⠀", "      └────", "       5  5"]);
+        assert!(drawn(&[], 10, 3).is_empty());
+    }
+
+    #[test]
+    fn nothing_is_outside_the_picture() {
+        let wild: Vec<(u64, u128)> =
+            (0..500u64).map(|n| (n * n, u128::from(n) * u128::MAX / 700 % 1_000_003)).collect();
+        for (columns, rows) in [(1, 1), (3, 2), (80, 12)] {
+            let rows_drawn = drawn(&wild, columns, rows);
+            assert_eq!(rows_drawn.len(), rows + 2);
+        }
+        assert_eq!(drawn(&[(u64::MAX - 1, u128::MAX), (u64::MAX, 0)], 5, 2).len(), 4);
+    }
+}

@@ -1,0 +1,238 @@
+//! `rialto market`, `deals` and `deploy` as real processes: the local market, and a chain of the test's own whose time it moves.
+#![allow(clippy::unwrap_used)]
+
+#[path = "../../chain/tests/support/mod.rs"]
+mod chain;
+mod home;
+
+use std::{
+    io::{BufRead, BufReader},
+    path::Path,
+    process::{Command, Stdio},
+    time::Duration,
+};
+
+use home::{Home, kill};
+use rialto_chain::{Chain, DealStatus, MarketCall};
+use rialto_devchain::{Devchain, Server, serve};
+use rialto_protocol::{
+    B256, pricing,
+    types::{Order, Receipt, struct_hash},
+};
+use serde_json::{Value, json};
+
+#[test]
+fn the_order_book_and_the_price_of_fuel() {
+    let home = Home::new();
+    assert_eq!(home.fails(&["market"]), (3, "C-MKT-001".into()));
+    home.ok(&["up", "--detach", "--providers", "3"]);
+    let before = home.ok(&["market"]);
+    let prices = |shown: &Value| -> Vec<u64> {
+        shown["asks"].as_array().unwrap().iter().map(|ask| ask["price"].as_u64().unwrap()).collect()
+    };
+    assert_eq!(prices(&before), [120_000, 135_000, 150_000], "the cheapest first");
+    let first = &before["asks"][0];
+    assert_eq!((&first["used"], &first["owner"]), (&0.into(), &first["ask"]["provider"]));
+    assert!(first["ask"]["to"].as_u64() > before["at"].as_u64() && first["deposit"].as_u64().unwrap() > 0);
+    assert_eq!(before["history"], json!([]));
+    assert_eq!(home.ok(&["deals"])["deals"], json!([]));
+
+    let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/pricing/pricing.wasm");
+    let job = home.0.path().join("job.toml");
+    let text = format!(
+        "program = {program:?}\nargs = [\"100\", \"{{n}}\", \"0.03\", \"0.2\", \"1\", \"1000\", \"7\"]\nbudget = 5\nverify = {{ replicas = 2 }}\n[tasks]\nrange = \"90..92\"\n"
+    );
+    std::fs::write(&job, text).unwrap();
+    let bought = home.ok(&["run", job.to_str().unwrap()]);
+    assert_eq!(bought["done"], true);
+
+    let after = home.ok(&["market"]);
+    let history = after["history"].as_array().unwrap();
+    assert!(history.len() >= 2 && history.iter().all(|point| point["price"].as_u64().unwrap() >= 120_000), "{after}");
+    let index = after["index"].as_array().unwrap();
+    assert!(!index.is_empty() && (120_000..=150_000).contains(&index[0][1].as_u64().unwrap()), "{after}");
+    let all = home.ok(&["deals", "list", "--all"]);
+    let deals = all["deals"].as_array().unwrap();
+    assert_eq!(deals.len(), history.len());
+    assert!(deals.iter().all(|deal| deal["role"] == "requester" && deal["deal"]["price"].as_u64().is_some()));
+
+    // People see a plot; a watch goes on until told to stop.
+    let mut watch = Command::new(env!("CARGO_BIN_EXE_rialto"))
+        .arg("--home")
+        .arg(home.0.path())
+        .args(["market", "--watch", "--every", "1"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut seen = BufReader::new(watch.stdout.take().unwrap()).lines().map_while(Result::ok);
+    assert_eq!((&mut seen).filter(|line| line.contains("on chain 31337")).take(2).count(), 2, "it looks again");
+    assert!((&mut seen).any(|line| line.contains('┤') && line.contains("tUSD")));
+    assert!(Command::new("kill").args(["-INT", &watch.id().to_string()]).status().unwrap().success());
+    seen.for_each(drop);
+    assert_eq!(watch.wait().unwrap().code(), Some(130));
+    home.ok(&["jobs", "stop"]);
+}
+
+/// A chain over HTTP, and a home with the requester's key.
+struct World {
+    dev: Devchain,
+    chain: Chain,
+    home: Home,
+    pass: String,
+    place: Vec<String>,
+    _server: Server,
+}
+
+impl World {
+    async fn new() -> Self {
+        let (dev, deployed, chain) = chain::market(10_000_000).await;
+        let server = serve(dev.clone(), (std::net::Ipv4Addr::LOCALHOST, 0).into()).await.unwrap();
+        let home = Home::new();
+        let pass = home.secret("pass", "correct horse\n");
+        let key = home.secret("key", &format!("{:x}", chain::key("requester").to_bytes()));
+        home.ok(&["wallet", "import", "--key-file", &key, "--passphrase-file", &pass]);
+        let place = vec![server.url(), deployed.market.to_string()];
+        Self { dev, chain, home, pass, place, _server: server }
+    }
+
+    fn args<'a>(&'a self, more: &[&'a str]) -> Vec<&'a str> {
+        let place = ["--rpc", &self.place[0], "--market", &self.place[1], "--passphrase-file", &self.pass];
+        [&place[..], more].concat()
+    }
+
+    fn ok(&self, more: &[&str]) -> Value {
+        self.home.ok(&self.args(more))
+    }
+
+    fn fails(&self, more: &[&str]) -> (i32, String) {
+        self.home.fails(&self.args(more))
+    }
+
+    fn pass_time(&self, seconds: u64) {
+        chain::control(&self.dev, "evm_increaseTime", json!([seconds]));
+        chain::control(&self.dev, "evm_mine", json!([]));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deal_whose_provider_is_gone_is_closed() {
+    let world = World::new().await;
+    let chain = &world.chain;
+    let args = chain::open(chain, 1_000, 1).await;
+    let sender = chain.sender_in_memory(chain::key("requester")).await.unwrap();
+    let opened = sender.send("open", MarketCall::Open(vec![args])).await.unwrap();
+    let deal = opened.logs.iter().find_map(|log| match rialto_chain::MarketEvent::decode(log) {
+        Some(rialto_chain::MarketEvent::DealOpened { deal, .. }) => Some(deal),
+        _ => None,
+    });
+    let deal = deal.unwrap();
+    let id = struct_hash(&deal);
+    // The provider says it is owed something, and then is never seen again.
+    let order = Order { deal: id, tasks: 1, fuelLimit: 1_000, dueBy: u64::MAX, ..Order::default() };
+    let fee = pricing::order_fee(&deal, 7, 1).unwrap();
+    let receipt = Receipt { order: struct_hash(&order), root: B256::repeat_byte(1), fuel: 7, fee };
+    let signature = chain::signed(chain, "requester", &order);
+    let claim = MarketCall::Claim { deal: deal.clone(), order, signature, receipt };
+    let provider = chain.sender_in_memory(chain::key("provider")).await.unwrap();
+    provider.send("claim", claim).await.unwrap();
+
+    let name = &id.to_string()[..12];
+    let listed = &world.ok(&["deals"])["deals"][0];
+    assert_eq!((&listed["role"], &listed["phase"], &listed["paid"]), (&"requester".into(), &"open".into(), &0.into()));
+    assert_eq!((&listed["cases"][0]["kind"], &listed["deal"]["budget"]), (&"claim".into(), &1_000.into()));
+    assert_eq!(world.fails(&["deals", "close", name]), (1, "C-DEAL-004".into()), "it is open");
+    assert_eq!(world.fails(&["deals", "show", "0x12"]), (2, "C-DEAL-001".into()));
+    assert_eq!(world.fails(&["deals", "show", "0x12345678"]), (2, "C-DEAL-002".into()));
+    world.pass_time(3_600);
+    assert_eq!(world.ok(&["deals", "show", name])["phase"], "grace");
+    world.pass_time(1_200);
+
+    let shown = world.ok(&["deals", "show", name]);
+    assert_eq!(shown["phase"], "due");
+    assert!(shown["what_to_do"].as_str().unwrap().contains("rialto deals close"), "{shown}");
+    let explained = world.ok(&["deals", "close", name, "--explain"]);
+    assert!(explained["sent"] == false && explained["gas"].as_u64().unwrap() > 21_000, "{explained}");
+    assert_eq!(chain.deal_state(id).await.unwrap().status, DealStatus::Open);
+    let closed = world.ok(&["deals", "close", name]);
+    assert_eq!((&closed["closed"], closed["steps"].as_array().unwrap().len()), (&true.into(), 2), "{closed}");
+    assert_eq!(chain.deal_state(id).await.unwrap().status, DealStatus::Closed);
+    let account = chain.account(chain::key("requester").address()).await.unwrap();
+    assert_eq!(account, 10_000_000 - fee, "what is not owed comes back");
+    assert_eq!(world.fails(&["deals", "close", name]), (1, "C-DEAL-005".into()));
+    assert_eq!(world.ok(&["deals"])["deals"], json!([]));
+    let over = &world.ok(&["deals", "list", "--all"])["deals"][0];
+    assert_eq!((&over["ended"], &over["paid"]), (&"expired".into(), &(fee as u64).into()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_market_is_deployed_once_however_often_it_is_killed() {
+    let dev = chain::devchain(&["deployer"]);
+    let server = serve(dev.clone(), (std::net::Ipv4Addr::LOCALHOST, 0).into()).await.unwrap();
+    let home = Home::new();
+    let pass = home.secret("pass", "correct horse\n");
+    let key = home.secret("key", &format!("{:x}", chain::key("deployer").to_bytes()));
+    home.ok(&["wallet", "import", "--key-file", &key, "--passphrase-file", &pass]);
+    let url = server.url();
+    let deploy = ["--rpc", &url, "--passphrase-file", &pass, "deploy", "--test-token"];
+    let with = |more: &[&'static str]| [&deploy[..], more].concat();
+
+    let explained = home.ok(&with(&["--explain"]));
+    let gas = |n: usize| explained["transactions"][n]["gas"].as_u64().unwrap();
+    assert!(explained["sent"] == false && gas(0) > 100_000 && gas(1) > 1_000_000, "{explained}");
+    assert_eq!(chain::nonce(&dev, "deployer"), 0);
+
+    // Killed between its two transactions: the first is mined, the second not yet sent.
+    let mut child = Command::new(env!("CARGO_BIN_EXE_rialto"))
+        .arg("--home")
+        .arg(home.0.path())
+        .args(with(&[]))
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    while chain::nonce(&dev, "deployer") == 0 {
+        assert!(child.try_wait().unwrap().is_none(), "it ended early");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    kill(&child.id().into());
+    child.wait().unwrap();
+    assert_eq!(chain::nonce(&dev, "deployer"), 1);
+    let first = home.ok(&deploy);
+    assert_eq!(chain::nonce(&dev, "deployer"), 2, "a token and a market, each once");
+    assert_eq!(home.ok(&deploy), first, "told again");
+    assert_eq!(home.fails(&with(&["--grace", "1 h"])), (2, "C-DPL-004".into()));
+    assert_eq!(home.fails(&with(&["--name", "two", "--grace", "9000 d"])), (5, "M-036".into()));
+    assert_eq!(home.fails(&with(&["--name", "no spaces"])), (2, "C-DPL-001".into()));
+
+    // Another one, with the token that exists.
+    let token = first["token"].as_str().unwrap();
+    let second = home.ok(&[
+        "--rpc",
+        &url,
+        "--passphrase-file",
+        &pass,
+        "deploy",
+        "--token",
+        token,
+        "--name",
+        "two",
+        "--grace",
+        "1 h",
+    ]);
+    assert_eq!((&second["token"], &second["token_gas"]), (&first["token"], &0.into()));
+    assert_ne!(second["market"], first["market"]);
+    let market = second["market"].as_str().unwrap();
+    let none =
+        home.fails(&["--rpc", &url, "deploy", "--token", "0x0000000000000000000000000000000000000007", "--explain"]);
+    assert_eq!(none, (3, "C-010".into()));
+    let chain = chain::connect(rialto_chain::Rpc::Http(url.parse().unwrap()), market.parse().unwrap()).await;
+    assert_eq!((chain.windows().grace, chain.is_known_code().await.unwrap()), (3_600, true));
+
+    // The lines that it prints make a configuration.
+    let output =
+        Command::new(env!("CARGO_BIN_EXE_rialto")).arg("--home").arg(home.0.path()).args(with(&[])).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let lines = text.split_once("[market]").unwrap().1;
+    std::fs::write(home.0.path().join("config.toml"), format!("[market]{lines}")).unwrap();
+    assert_eq!(home.ok(&["wallet", "balance"])["market"], "0");
+}
