@@ -62,6 +62,7 @@ pub mod ir;
 pub mod limits;
 mod lower;
 pub mod output;
+pub mod play;
 mod prove;
 mod step;
 mod trace;

@@ -5,7 +5,9 @@ use rialto_protocol::receipt::{Halted, Status};
 
 use crate::ir::{Entry, GLOBALS_DEPTH, INPUT_DEPTH, Instruction, STACK_DEPTH};
 use crate::lower::{code_leaf, table_leaf};
-use crate::step::{self, Flow, Registers, Roots, STATE_BYTES, World, call_hash, decode_state, encode_state, hash_state};
+use crate::step::{
+    self, Flow, Registers, Roots, STATE_BYTES, World, call_hash, decode_state, encode_state, hash_state,
+};
 use crate::trace::{Arrays, Tracer, Trees};
 use crate::tree::fold;
 
@@ -189,7 +191,8 @@ pub fn judge(state: B256, proof: &[u8]) -> Result<B256, WrongProof> {
         let hash = keccak256([b"rialto-halt".as_slice(), encoded].concat());
         return if hash == state { Ok(state) } else { Err(WrongProof) };
     }
-    let words: &[u8; STATE_BYTES] = body.get(..STATE_BYTES).and_then(|words| words.try_into().ok()).ok_or(WrongProof)?;
+    let words: &[u8; STATE_BYTES] =
+        body.get(..STATE_BYTES).and_then(|words| words.try_into().ok()).ok_or(WrongProof)?;
     if *kind != RUNNING || hash_state(words) != state {
         return Err(WrongProof);
     }

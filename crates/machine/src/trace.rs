@@ -416,7 +416,8 @@ impl Tracer {
         arrays.stack[snapshot.stack.len()..].fill(0);
         arrays.globals.clone_from(&snapshot.globals);
         for (page, dirty) in arrays.dirty.iter_mut().enumerate() {
-            let range = |memory: &[u8]| (page << PAGE_SHIFT).min(memory.len())..((page + 1) << PAGE_SHIFT).min(memory.len());
+            let range =
+                |memory: &[u8]| (page << PAGE_SHIFT).min(memory.len())..((page + 1) << PAGE_SHIFT).min(memory.len());
             *dirty |= arrays.memory[range(&arrays.memory)] != snapshot.memory[range(&snapshot.memory)];
         }
         arrays.memory.clone_from(&snapshot.memory);

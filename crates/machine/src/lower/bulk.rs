@@ -2,7 +2,8 @@
 //! eight bytes at a time, then the rest.
 
 use wasm_encoder::{
-    BlockType, CodeSection, Function, FunctionSection, Instruction as I, MemArg, MemorySection, MemoryType, Module, TypeSection, ValType,
+    BlockType, CodeSection, Function, FunctionSection, Instruction as I, MemArg, MemorySection, MemoryType, Module,
+    TypeSection, ValType,
 };
 
 /// Parameters of both: destination, source or byte, length.
@@ -65,7 +66,8 @@ fn moved(function: &mut Function, bytes: i32, forward: bool) {
         add(function, TO, -bytes);
         add(function, FROM, -bytes);
     }
-    let (load, store) = if bytes == 8 { (I::I64Load(AT), I::I64Store(AT)) } else { (I::I32Load8U(AT), I::I32Store8(AT)) };
+    let (load, store) =
+        if bytes == 8 { (I::I64Load(AT), I::I64Store(AT)) } else { (I::I32Load8U(AT), I::I32Store8(AT)) };
     put(function, &[I::LocalGet(TO), I::LocalGet(FROM), load, store]);
     if forward {
         add(function, TO, bytes);

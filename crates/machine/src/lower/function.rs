@@ -193,7 +193,17 @@ impl Lowering<'_> {
         let last = &mut self.out.code[index];
         let computes = matches!(
             last.op,
-            op::ALU | op::ALU_IMM | op::FP | op::COPY | op::CONST | op::SELECT | op::GGET | op::LOAD | op::MSIZE | op::MGROW | op::INLEN
+            op::ALU
+                | op::ALU_IMM
+                | op::FP
+                | op::COPY
+                | op::CONST
+                | op::SELECT
+                | op::GGET
+                | op::LOAD
+                | op::MSIZE
+                | op::MGROW
+                | op::INLEN
         );
         (computes && last.d == slot).then_some(last)
     }
@@ -463,7 +473,8 @@ impl Lowering<'_> {
             O::BrTable { targets } => {
                 let index = self.take();
                 let table = self.out.len() + 1;
-                let all: Vec<u32> = targets.targets().map(|target| target.expect(OWN)).chain([targets.default()]).collect();
+                let all: Vec<u32> =
+                    targets.targets().map(|target| target.expect(OWN)).chain([targets.default()]).collect();
                 let most = all.len() as u64 - 1;
                 self.emit(op::JTAB, 0, 0, index, 0, most << 32 | u64::from(table));
                 let mut trampolines = Vec::new();

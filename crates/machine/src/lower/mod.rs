@@ -8,8 +8,8 @@ use std::collections::{BTreeSet, HashMap};
 
 use alloy_primitives::B256;
 use wasmparser::{
-    CompositeInnerType, ConstExpr, DataKind, ElementItems, ElementKind, ExternalKind, FuncType, FunctionBody, Operator, Parser,
-    Payload, TypeRef,
+    CompositeInnerType, ConstExpr, DataKind, ElementItems, ElementKind, ExternalKind, FuncType, FunctionBody, Operator,
+    Parser, Payload, TypeRef,
 };
 
 use crate::ir::{Entry, GLOBALS_DEPTH, Instruction, MEMORY_DEPTHS, ProgramParts, op};
@@ -150,7 +150,8 @@ fn memory_root(depth: u32, data: &[(u32, Vec<u8>)]) -> B256 {
 
 /// Ranges of memory leaves that hold data, sorted and apart.
 pub(crate) fn data_leaves(data: &[(u32, Vec<u8>)]) -> Vec<(usize, usize)> {
-    let leaves = |(offset, bytes): &(u32, Vec<u8>)| (*offset as usize / 32, (*offset as usize + bytes.len()).div_ceil(32));
+    let leaves =
+        |(offset, bytes): &(u32, Vec<u8>)| (*offset as usize / 32, (*offset as usize + bytes.len()).div_ceil(32));
     let mut ranges: Vec<_> = data.iter().filter(|(_, bytes)| !bytes.is_empty()).map(leaves).collect();
     ranges.sort_unstable();
     let mut apart: Vec<(usize, usize)> = Vec::new();
@@ -196,7 +197,8 @@ impl<'a> Module<'a> {
                     module.max_pages = memory.maximum.expect(OWN) as u32;
                 }
                 Payload::GlobalSection(section) => {
-                    module.globals = section.into_iter().map(|global| constant(&global.expect(OWN).init_expr)).collect();
+                    module.globals =
+                        section.into_iter().map(|global| constant(&global.expect(OWN).init_expr)).collect();
                 }
                 Payload::ExportSection(section) => {
                     for export in section {
@@ -232,10 +234,13 @@ impl<'a> Module<'a> {
     /// Number of each type, from 1; equal ones have one.
     fn numbers(&self) -> Vec<u32> {
         let mut known = HashMap::new();
-        self.types.iter().map(|ty| {
-            let next = known.len() as u32 + 1;
-            *known.entry(ty).or_insert(next)
-        }).collect()
+        self.types
+            .iter()
+            .map(|ty| {
+                let next = known.len() as u32 + 1;
+                *known.entry(ty).or_insert(next)
+            })
+            .collect()
     }
 
     /// Each function as it is called, by index.
