@@ -44,7 +44,7 @@ impl Default for CourtRules {
             bond_per_tfuel: 2_000_000,
             base_seconds: 600,
             move_seconds: 3_600,
-            fuel_per_second: 5_000_000,
+            fuel_per_second: 20_000_000,
         }
     }
 }

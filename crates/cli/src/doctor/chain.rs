@@ -47,7 +47,12 @@ pub async fn checks(place: &PlaceArgs) -> Vec<Check> {
         )),
         Ok(chain) => {
             checks.push(reached(&market, &chain, start.elapsed()));
-            for check in [code(&chain).await, clock(&chain).await, account(place, &market, &chain).await] {
+            for check in [
+                code(&chain).await,
+                court(&market, &chain).await,
+                clock(&chain).await,
+                account(place, &market, &chain).await,
+            ] {
                 checks.push(check.unwrap_or_else(|error| {
                     Check::failed(
                         "market",
@@ -86,6 +91,23 @@ async fn code(chain: &Chain) -> Result<Check> {
             "C-DOC-010",
             "the market's code is not the one that this version knows",
             "put no money there until you know whose it is: another version's, or an imitation",
+        ),
+    })
+}
+
+async fn court(market: &MarketConfig, chain: &Chain) -> Result<Check> {
+    const NAME: &str = "court";
+    let Some(address) = market.court else {
+        let what_to_do = "market.court in config.toml, if you know it: `rialto provide` names none otherwise";
+        return Ok(Check::warning(NAME, "C-DOC-014", "no court of this market is known here".to_owned(), what_to_do));
+    };
+    Ok(match chain.court(address).await?.is_known_code().await? {
+        true => Check::ok(NAME, "the court and its judges are those that this version knows, byte for byte"),
+        false => Check::failed(
+            NAME,
+            "C-DOC-014",
+            "the court's code is not the one that this version knows",
+            "name no such court in an ask, and open no deal that does: it could take what is locked there",
         ),
     })
 }

@@ -41,7 +41,8 @@ pub(crate) fn fact(meta: &LogMeta, event: &MarketEvent) -> Option<Fact> {
         MarketEvent::Deposited { .. }
         | MarketEvent::Withdrawn { .. }
         | MarketEvent::Announced { .. }
-        | MarketEvent::AsksCancelled { .. } => return None,
+        | MarketEvent::AsksCancelled { .. }
+        | MarketEvent::Court { .. } => return None,
     };
     Some(Fact { at: log_id(meta), deal, what })
 }

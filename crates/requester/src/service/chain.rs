@@ -253,7 +253,8 @@ fn fact(meta: &LogMeta, event: &MarketEvent) -> Option<Fact> {
         | MarketEvent::Deposited { .. }
         | MarketEvent::Withdrawn { .. }
         | MarketEvent::Announced { .. }
-        | MarketEvent::AsksCancelled { .. } => return None,
+        | MarketEvent::AsksCancelled { .. }
+        | MarketEvent::Court { .. } => return None,
     };
     Some(Fact { deal: event.deal()?, what })
 }
