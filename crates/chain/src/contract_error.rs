@@ -242,7 +242,7 @@ fn court_message(error: &CourtError) -> String {
         }
         E::NotInOrder(e) => format!("the input is not that of task {} in the order: check input and proof", e.task),
         E::NoDispute(e) => format!("both sides say that the task ended as {}: there is nothing to accuse", e.halted),
-        E::GameExists(e) => format!("game {} was begun in this very block: this is the same accusation", e.game),
+        E::GameExists(e) => format!("game {} was begun in this very second: this is the same accusation", e.game),
         E::NoGame(e) => format!("there is no game {}, or it has ended: look for its Ended event", e.game),
         E::WrongSegment(e) => {
             format!("the segment in dispute hashes to {}, not to {}: somebody moved, read again", e.expected, e.given)

@@ -76,6 +76,7 @@ async fn a_lie_ends_at_its_very_step_and_the_liar_pays() {
     let place = Place::new().await;
     assert!(place.court.is_known_code().await.unwrap());
     assert_eq!(place.court.rules(), RULES);
+    println!("created: market {} gas, court and judges {}", place.deployed.market_gas, place.deployed.court_gas);
     // The fuel limit, not the run, says how many levels there are.
     let cases: [(u64, fn(u64) -> u64); 5] = [
         (1_000_000_000, |_| 1),
@@ -296,7 +297,9 @@ async fn what_no_accusation_is_refused() {
     }
     let call = place.in_court(accuse(&right));
     let first = place.send("accuser", call.clone()).await.unwrap();
-    // A second one, later, is another game, with a bond of its own.
+    // A game's name is what it is about, by whom and when: in the next second it is another, with a bond of its own.
+    assert_eq!(place.refused("accuser", accuse(&right)).await, "J-004");
+    place.at(place.chain.now().await.unwrap() + 1);
     let second = place.send("accuser", call).await.unwrap();
     assert_ne!(first.tx, second.tx);
     let mut watch = Watch::new(&place);
