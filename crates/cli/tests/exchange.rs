@@ -43,6 +43,15 @@ fn the_order_book_and_the_price_of_fuel() {
         "program = {program:?}\nargs = [\"100\", \"{{n}}\", \"0.03\", \"0.2\", \"1\", \"1000\", \"7\"]\nbudget = 5\nverify = {{ replicas = 2 }}\n[tasks]\nrange = \"90..92\"\n"
     );
     std::fs::write(&job, text).unwrap();
+    let explained = home.ok(&["run", job.to_str().unwrap(), "--explain"]);
+    assert!(explained["sent"] == false && explained["opening"]["gas"].as_u64().unwrap() > 100_000, "{explained}");
+    let would_open = explained["deals"].as_array().unwrap();
+    assert!(would_open.len() >= 2 && would_open.iter().all(|deal| deal["collateral"].as_u64().unwrap() > 0));
+    let selling = home.ok(&["provide", "--explain"]);
+    assert!(selling["sent"] == false && selling["announce"]["gas"].as_u64().unwrap() > 21_000, "{selling}");
+    assert_eq!((&selling["deposit"], &selling["collateral"]["smallest"]), (&"1000000000".into(), &"2000".into()));
+    assert_eq!(home.ok(&["wallet", "balance"])["market"], "1000000000", "nothing was sent");
+    assert_eq!(home.ok(&["market"])["history"], json!([]));
     let bought = home.ok(&["run", job.to_str().unwrap()]);
     assert_eq!(bought["done"], true);
 
