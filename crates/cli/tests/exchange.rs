@@ -4,6 +4,8 @@
 #[path = "../../chain/tests/support/mod.rs"]
 mod chain;
 mod home;
+#[path = "../../chain/tests/tls/mod.rs"]
+mod tls;
 
 use std::{
     io::{BufRead, BufReader},
@@ -244,4 +246,30 @@ async fn a_market_is_deployed_once_however_often_it_is_killed() {
     let lines = text.split_once("[market]").unwrap().1;
     std::fs::write(home.0.path().join("config.toml"), format!("[market]{lines}")).unwrap();
     assert_eq!(home.ok(&["wallet", "balance"])["market"], "0");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_endpoint_with_a_certificate_of_ones_own() {
+    let (dev, deployed, _) = chain::market(7_000_000).await;
+    let url = tls::serve(dev);
+    let home = Home::new();
+    let pass = home.secret("pass", "correct horse\n");
+    let key = home.secret("key", &format!("{:x}", chain::key("provider").to_bytes()));
+    home.ok(&["wallet", "import", "--key-file", &key, "--passphrase-file", &pass]);
+    let configure = |more: &str| {
+        let text = format!("[market]\nrpc = \"{url}\"\naddress = \"{}\"\n{more}", deployed.market);
+        std::fs::write(home.0.path().join("config.toml"), text).unwrap();
+    };
+    configure("");
+    assert_eq!(home.fails(&["wallet", "balance"]), (3, "C-MKT-004".into()), "nobody vouches for it");
+    configure("rpc_ca = \"ca.pem\"");
+    assert_eq!(home.fails(&["wallet", "balance"]), (2, "C-MKT-006".into()), "no such file");
+    std::fs::write(home.0.path().join("ca.pem"), "something else").unwrap();
+    assert_eq!(home.fails(&["wallet", "balance"]), (3, "C-MKT-004".into()));
+    std::fs::write(home.0.path().join("ca.pem"), tls::CA).unwrap();
+    assert_eq!(home.ok(&["wallet", "balance"])["market"], "7000000");
+    // What goes on in the background trusts it, too, and money moves through it.
+    let done = home.ok(&["wallet", "withdraw", "2", "--passphrase-file", &pass]);
+    assert_eq!(done["market"], "5000000");
+    assert_eq!(home.ok(&["deals"])["deals"], json!([]));
 }
