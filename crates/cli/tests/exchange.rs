@@ -1,6 +1,8 @@
 //! `rialto market`, `deals` and `deploy` as real processes: the local market, and a chain of the test's own whose time it moves.
 #![allow(clippy::unwrap_used)]
 
+#[path = "../../devchain/tests/anvil/mod.rs"]
+mod anvil;
 #[path = "../../chain/tests/support/mod.rs"]
 mod chain;
 mod home;
@@ -272,4 +274,47 @@ async fn an_endpoint_with_a_certificate_of_ones_own() {
     let done = home.ok(&["wallet", "withdraw", "2", "--passphrase-file", &pass]);
     assert_eq!(done["market"], "5000000");
     assert_eq!(home.ok(&["deals"])["deals"], json!([]));
+}
+
+/// On a chain that is not ours, with blocks of its own time, and killed before its first transaction is mined.
+#[tokio::test(flavor = "multi_thread")]
+async fn anvil_takes_a_market() {
+    let Some(binary) = anvil::find() else { return };
+    let anvil = anvil::Process::start(&binary, &["--accounts", "1", "--block-time", "1"]);
+    anvil.fund(chain::key("deployer").address(), rialto_protocol::U256::from(10u128.pow(19)));
+    let home = Home::new();
+    let pass = home.secret("pass", "correct horse\n");
+    let key = home.secret("key", &format!("{:x}", chain::key("deployer").to_bytes()));
+    home.ok(&["wallet", "import", "--key-file", &key, "--passphrase-file", &pass]);
+    let url = format!("http://{}", anvil.addr);
+    let deploy = ["--rpc", &url, "--passphrase-file", &pass, "deploy", "--test-token"];
+    let journal = home.0.path().join(format!("wallet/31337-{:x}.redb", chain::key("deployer").address()));
+    let mut child = Command::new(env!("CARGO_BIN_EXE_rialto"))
+        .arg("--home")
+        .arg(home.0.path())
+        .args(deploy)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    while !journal.exists() {
+        assert!(child.try_wait().unwrap().is_none(), "it ended early");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    std::thread::sleep(Duration::from_millis(100));
+    kill(&child.id().into());
+    child.wait().unwrap();
+
+    let deployed = home.ok(&deploy);
+    assert_eq!(home.ok(&deploy), deployed);
+    let market = deployed["market"].as_str().unwrap();
+    let second = chain::key("deployer").address().create(1);
+    assert_eq!(market.parse(), Ok(second), "the account's second transaction: nothing was sent twice");
+    let at = |more: &[&'static str]| [&["--rpc", &url, "--market", market][..], more].concat();
+    let seen = home.ok(&at(&["market", "--patience", "1"]));
+    assert_eq!((&seen["asks"], &seen["history"]), (&json!([]), &json!([])));
+    assert_eq!(home.ok(&at(&["deals"]))["deals"], json!([]));
+    let report = home.ok(&at(&["doctor"]));
+    let contract = report["checks"].as_array().unwrap().iter().find(|check| check["name"] == "contract").unwrap();
+    assert_eq!(contract["state"], "ok", "{report}");
 }
