@@ -8,6 +8,7 @@ use std::{
 
 use anyhow::Result;
 use clap::Args;
+use rialto_chain::Chain;
 use rialto_client::{Book, History, Listed, PricePoint, price_index};
 use rialto_protocol::Address;
 use serde::Serialize;
@@ -37,7 +38,7 @@ Examples:
   rialto market                          # the order book, and the price of fuel since the market began
   rialto market --since '7 d'
   rialto market --watch                  # again every two seconds, until Ctrl-C
-  rialto market --output json
+  rialto market --output json            # with --watch: one object a line
 
 Asks come by gossip: this command joins it for a moment, and asks the chain what they are worth. Prices are those of the
 deals that were opened; of several in a stretch of time their mean, weighted by budget. No server is asked for either.")]
@@ -68,12 +69,29 @@ struct Shown<'a> {
     index: &'a [(u64, u128)],
 }
 
+/// Reads a market's past; on a terminal it tells how far it is, where that takes a while.
+pub async fn past(chain: &Chain, first_block: u64, format: Output) -> Result<History> {
+    let live = format == Output::Human && std::io::stderr().is_terminal();
+    let mut told = None;
+    let history = History::read(chain, first_block, |percent| {
+        if live && told != Some(percent) {
+            told = Some(percent);
+            eprint!("\rreading the market's past: {percent} %");
+        }
+    })
+    .await;
+    if told.is_some() {
+        eprint!("\r\x1b[K");
+    }
+    Ok(history?)
+}
+
 /// Shows it, once or until Ctrl-C.
 pub async fn market(args: &Market, place: &PlaceArgs, format: Output) -> Result<u8> {
     let config = place.market()?;
     let chain = config.connect().await?;
     let scratch = tempfile::Builder::new().prefix("rialto-").tempdir()?;
-    let mut history = History::read(&chain, config.first_block).await?;
+    let mut history = past(&chain, config.first_block, format).await?;
     let book = Book::open(&chain, &config, history.peers(), scratch.path()).await?;
     book.heard(Duration::from_secs(args.patience)).await;
     loop {

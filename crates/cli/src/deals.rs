@@ -66,7 +66,7 @@ enum What {
 /// Runs one of them.
 pub async fn deals(args: &DealsCommand, place: &PlaceArgs, format: Output) -> Result<u8> {
     let errand = Errand::new(place).await?;
-    let history = History::read(&errand.chain, errand.market.first_block).await?;
+    let history = crate::board::past(&errand.chain, errand.market.first_block, format).await?;
     match args.what.as_ref().unwrap_or(&What::List { all: false }) {
         What::List { all } => list(&errand, &history, *all, format),
         What::Show { deal } => show(&errand, &history, &find(&history, deal)?, format),

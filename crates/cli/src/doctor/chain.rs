@@ -11,7 +11,7 @@ use super::Check;
 use crate::{
     exit,
     place::PlaceArgs,
-    print::{coins, money, span},
+    print::{coins, count, money, span},
 };
 
 /// Seconds by which the chain may be ahead of this clock: what providers and requesters bear, and what they hardly do.
@@ -21,6 +21,8 @@ const AHEAD_FAILED: u64 = 120;
 const BEHIND_WARNING: u64 = 300;
 /// Longest answer of an endpoint that is still called quick.
 const SLOW: Duration = Duration::from_secs(1);
+/// Blocks from the chain's very beginning that nobody should read without need.
+const MANY_BLOCKS: u64 = 100_000;
 /// Longest wait for a relay.
 const RELAY_PATIENCE: Duration = Duration::from_secs(10);
 
@@ -47,7 +49,13 @@ pub async fn checks(place: &PlaceArgs) -> Vec<Check> {
         )),
         Ok(chain) => {
             checks.push(reached(&market, &chain, start.elapsed()));
-            for check in [code(&chain).await, clock(&chain).await, account(place, &market, &chain).await] {
+            let more = [
+                code(&chain).await,
+                clock(&chain).await,
+                first_block(&market, &chain).await,
+                account(place, &market, &chain).await,
+            ];
+            for check in more {
                 checks.push(check.unwrap_or_else(|error| {
                     Check::failed(
                         "market",
@@ -113,6 +121,24 @@ fn skew(name: &'static str, now: u64, chain: u64) -> Check {
         ),
         (_, behind) => Check::ok(name, format!("the newest block is {} old", span(behind))),
     }
+}
+
+/// Every start reads the market's events from its first block on.
+async fn first_block(market: &MarketConfig, chain: &Chain) -> Result<Check> {
+    const NAME: &str = "past";
+    let head = chain.head().await?.number;
+    let blocks = head.saturating_sub(market.first_block);
+    let found = format!("{} blocks to read, from block {} on", count(blocks), market.first_block);
+    Ok(if market.first_block > head {
+        let found = format!("the market's first block is said to be {}, the newest is {head}", market.first_block);
+        Check::failed(NAME, "C-DOC-014", found, "correct `first_block` under [market] in config.toml")
+    } else if market.first_block == 0 && blocks > MANY_BLOCKS {
+        let what_to_do =
+            "set `first_block` under [market] in config.toml: `rialto deploy` printed it, a block explorer shows it";
+        Check::warning(NAME, "C-DOC-014", found, what_to_do)
+    } else {
+        Check::ok(NAME, found)
+    })
 }
 
 async fn account(place: &PlaceArgs, market: &MarketConfig, chain: &Chain) -> Result<Check> {
