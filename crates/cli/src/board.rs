@@ -41,7 +41,8 @@ Examples:
   rialto market --output json            # with --watch: one object a line
 
 Asks come by gossip: this command joins it for a moment, and asks the chain what they are worth. Prices are those of the
-deals that were opened; of several in a stretch of time their mean, weighted by budget. No server is asked for either.")]
+deals that were opened, a dot each; the line is the mean of those opened about the same time, weighted by budget. No server
+is asked for either. A deal with oneself costs nothing but gas: a price is what two accounts agreed on, no more.")]
 pub struct Market {
     /// Show it again and again, until Ctrl-C.
     #[arg(long, short)]
@@ -167,7 +168,8 @@ fn text(shown: &Shown<'_>) -> String {
     match shown.history.last() {
         None => out.push("  no deal was opened yet".into()),
         Some(last) => {
-            out.push(plot(shown.index, PLOT.0, PLOT.1, money, time));
+            let dots: Vec<_> = shown.history.iter().map(|point| (point.at, point.price)).collect();
+            out.push(plot(shown.index, &dots, PLOT.0, PLOT.1, money, time));
             let sellers: BTreeMap<Address, ()> = shown.history.iter().map(|point| (point.provider, ())).collect();
             out.push(format!(
                 "  {} deals with {} providers; the last at {}, {} ago",
