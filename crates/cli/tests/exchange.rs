@@ -165,6 +165,7 @@ async fn a_deal_whose_provider_is_gone_is_closed() {
     assert!(shown["what_to_do"].as_str().unwrap().contains("rialto deals close"), "{shown}");
     let explained = world.ok(&["deals", "close", name, "--explain"]);
     assert!(explained["sent"] == false && explained["gas"].as_u64().unwrap() > 21_000, "{explained}");
+    assert_eq!(explained["transactions"].as_array().unwrap().len(), 2, "settle, then close");
     assert_eq!(chain.deal_state(id).await.unwrap().status, DealStatus::Open);
     let closed = world.ok(&["deals", "close", name]);
     assert_eq!((&closed["closed"], closed["steps"].as_array().unwrap().len()), (&true.into(), 2), "{closed}");

@@ -124,6 +124,7 @@ enum Request {
 
 /// `rialto provider`
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  rialto provider status\n  rialto provider drain    # like SIGTERM")]
 pub struct ProviderCommand {
     /// What to do.
     #[command(subcommand)]
