@@ -394,7 +394,7 @@ async fn close(errand: Errand, mut history: History, mut deal: DealStory, explai
             }
             _ => format!("expire-{:x}", deal.id),
         };
-        let mined = errand::send(&sender, intent, call, &plan, format).await?;
+        let mined = errand::once(&sender, &intent, call, &plan, format).await?;
         if format == Output::Human {
             println!("{plan}\n  {}", errand::told(&mined));
         }

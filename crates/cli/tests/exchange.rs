@@ -176,6 +176,20 @@ async fn a_deal_whose_provider_is_gone_is_closed() {
     assert_eq!(world.ok(&["deals"])["deals"], json!([]));
     let over = &world.ok(&["deals", "list", "--all"])["deals"][0];
     assert_eq!((&over["ended"], &over["paid"]), (&"expired".into(), &(fee as u64).into()));
+
+    // An imitation that answers alike, and a chain eighty minutes ahead of this clock.
+    let code = chain::control(&world.dev, "eth_getCode", json!([world.place[1], "latest"]));
+    let code = code.as_str().unwrap();
+    let last = if code.ends_with('0') { '1' } else { '0' };
+    let imitation = format!("{}{last}", &code[..code.len() - 1]);
+    assert!(chain.is_known_code().await.unwrap());
+    chain::control(&world.dev, "anvil_setCode", json!([world.place[1], imitation]));
+    let output = world.home.run(&world.args(&["doctor"]));
+    assert_eq!(output.status.code(), Some(1));
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let failed = report["checks"].as_array().unwrap().iter().filter(|check| check["state"] == "failed");
+    let failed: Vec<&str> = failed.map(|check| check["code"].as_str().unwrap()).collect();
+    assert_eq!(failed, ["C-DOC-010", "C-DOC-011"], "{report}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
