@@ -49,13 +49,7 @@ pub async fn checks(place: &PlaceArgs) -> Vec<Check> {
         )),
         Ok(chain) => {
             checks.push(reached(&market, &chain, start.elapsed()));
-            let more = [
-                code(&chain).await,
-                clock(&chain).await,
-                first_block(&market, &chain).await,
-                account(place, &market, &chain).await,
-            ];
-            for check in more {
+            for check in [code(&chain).await, clock(&chain).await, account(place, &market, &chain).await] {
                 checks.push(check.unwrap_or_else(|error| {
                     Check::failed(
                         "market",
@@ -65,6 +59,7 @@ pub async fn checks(place: &PlaceArgs) -> Vec<Check> {
                     )
                 }));
             }
+            checks.push(first_block(&market, &chain).await);
         }
     }
     checks.push(endpoint(&market).await);
@@ -124,21 +119,27 @@ fn skew(name: &'static str, now: u64, chain: u64) -> Check {
 }
 
 /// Every start reads the market's events from its first block on.
-async fn first_block(market: &MarketConfig, chain: &Chain) -> Result<Check> {
+async fn first_block(market: &MarketConfig, chain: &Chain) -> Check {
     const NAME: &str = "past";
-    let head = chain.head().await?.number;
-    let blocks = head.saturating_sub(market.first_block);
-    let found = format!("{} blocks to read, from block {} on", count(blocks), market.first_block);
-    Ok(if market.first_block > head {
-        let found = format!("the market's first block is said to be {}, the newest is {head}", market.first_block);
-        Check::failed(NAME, "C-DOC-014", found, "correct `first_block` under [market] in config.toml")
-    } else if market.first_block == 0 && blocks > MANY_BLOCKS {
+    let first = market.first_block;
+    let head = match chain.head().await {
+        Ok(head) => head.number,
+        Err(error) => {
+            return Check::failed(NAME, "C-DOC-015", error.to_string(), "run it again, or try another endpoint");
+        }
+    };
+    let blocks = head.saturating_sub(first);
+    let found = format!("{} blocks to read, from block {first} on", count(blocks));
+    if first > head {
+        let found = format!("the market's first block is said to be {first}, the newest is {head}");
+        return Check::failed(NAME, "C-DOC-015", found, "correct `first_block` under [market] in config.toml");
+    }
+    if first == 0 && blocks > MANY_BLOCKS {
         let what_to_do =
             "set `first_block` under [market] in config.toml: `rialto deploy` printed it, a block explorer shows it";
-        Check::warning(NAME, "C-DOC-014", found, what_to_do)
-    } else {
-        Check::ok(NAME, found)
-    })
+        return Check::warning(NAME, "C-DOC-015", found, what_to_do);
+    }
+    Check::ok(NAME, found)
 }
 
 async fn account(place: &PlaceArgs, market: &MarketConfig, chain: &Chain) -> Result<Check> {
