@@ -95,8 +95,14 @@ pub async fn market(args: &Market, place: &PlaceArgs, format: Output) -> Result<
     let mut history = past(&chain, config.first_block, format).await?;
     let book = Book::open(&chain, &config, history.peers(), scratch.path()).await?;
     book.heard(Duration::from_secs(args.patience)).await;
+    let mut asks = Vec::new();
     loop {
-        let asks = book.listed().await?;
+        match book.listed().await {
+            Ok(listed) => asks = listed,
+            // Whoever watches is told, and sees what was known before.
+            Err(error) if args.watch => eprintln!("{error}"),
+            Err(error) => return Err(error.into()),
+        }
         let mut points = history.prices();
         if let Some(since) = args.since {
             points.retain(|point| point.at.saturating_add(since) >= history.time());

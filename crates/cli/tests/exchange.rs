@@ -156,6 +156,13 @@ async fn a_deal_whose_provider_is_gone_is_closed() {
     assert_eq!(world.fails(&["deals", "close", name]), (1, "C-DEAL-004".into()), "it is open");
     assert_eq!(world.fails(&["deals", "show", "0x12"]), (2, "C-DEAL-001".into()));
     assert_eq!(world.fails(&["deals", "show", "0x12345678"]), (2, "C-DEAL-002".into()));
+    // The other side sees the same deal, from where it stands.
+    let other = Home::new();
+    let key = other.secret("key", &format!("{:x}", chain::key("provider").to_bytes()));
+    other.ok(&["wallet", "import", "--key-file", &key, "--passphrase-file", &world.pass]);
+    let sold = &other.ok(&["--rpc", &world.place[0], "--market", &world.place[1], "deals"])["deals"][0];
+    assert_eq!((&sold["id"], &sold["role"]), (&listed["id"], &"provider".into()));
+    assert!(sold["what_to_do"].as_str().unwrap().contains("rialto provide"), "{sold}");
     world.pass_time(3_600);
     assert_eq!(world.ok(&["deals", "show", name])["phase"], "grace");
     world.pass_time(1_200);
