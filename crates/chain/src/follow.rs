@@ -51,7 +51,7 @@ impl Courts {
 }
 
 /// What changed since the batch before. First undo `removed` (newest first), then apply `added` (oldest first).
-/// Also sent when nothing happened but a block.
+/// Also sent when nothing happened but a block, and for every piece of the past that is read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct EventBatch {
     /// Events of blocks that are canonical now.
@@ -90,7 +90,8 @@ pub(crate) struct Follower {
     behind_polls: u32,
     /// Collected for the next batch.
     batch: EventBatch,
-    reported: Option<(u64, B256)>,
+    /// Newest block and first one not delivered, as the last batch said.
+    reported: Option<(u64, B256, u64)>,
     pause: Duration,
 }
 
@@ -133,6 +134,7 @@ impl Follower {
     /// The next batch; `None` when history broke.
     async fn advance(&mut self) -> Option<EventBatch> {
         loop {
+            let before = self.next;
             match self.step().await {
                 Ok(()) => self.pause = self.link.poll,
                 Err(Trouble::TooDeep) => {
@@ -147,16 +149,18 @@ impl Follower {
             if let Some(batch) = self.take_batch() {
                 return Some(batch);
             }
-            tokio::time::sleep(self.pause).await;
+            if self.next == before {
+                tokio::time::sleep(self.pause).await;
+            }
         }
     }
 
     fn take_batch(&mut self) -> Option<EventBatch> {
-        let moved = self.reported != Some((self.batch.head, self.head_hash()));
-        if self.batch.added.is_empty() && self.batch.removed.is_empty() && !moved {
+        let now = Some((self.batch.head, self.head_hash(), self.next));
+        if self.batch.added.is_empty() && self.batch.removed.is_empty() && self.reported == now {
             return None;
         }
-        self.reported = Some((self.batch.head, self.head_hash()));
+        self.reported = now;
         self.batch.through = self.next.saturating_sub(1);
         let quiet = EventBatch { head: self.batch.head, time: self.batch.time, ..EventBatch::default() };
         Some(std::mem::replace(&mut self.batch, quiet))

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod support;
+mod tls;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -115,5 +116,30 @@ async fn https_speaks_tls() {
         // A machine without any root certificates.
         ChainError::BadEndpoint(cause) => assert!(cause.to_lowercase().contains("certificate"), "{cause}"),
         error => panic!("{error}"),
+    }
+}
+
+/// A certificate of one's own authority is trusted by who names that authority, and by nobody else.
+#[tokio::test]
+async fn roots_of_ones_own_are_the_only_ones() {
+    let (dev, deployed, _) = market(10).await;
+    let url: url::Url = tls::serve(dev).parse().unwrap();
+    let with = |roots: &[u8]| Rpc::Private { url: url.clone(), roots: roots.into() };
+    let chain = connect(with(tls::CA), deployed.market).await;
+    assert_eq!(chain.account(key("provider").address()).await.unwrap(), 10);
+    assert!(chain.is_known_code().await.unwrap());
+
+    // Without it: refused, or not even tried where the system has no roots at all.
+    match failure(Rpc::Http(url.clone())).await {
+        ChainError::Unreachable { cause, .. } | ChainError::BadEndpoint(cause) => {
+            assert!(cause.to_lowercase().contains("certificate"), "{cause}");
+        }
+        error => panic!("{error}"),
+    }
+    // Another authority: the server's own certificate is none.
+    assert!(matches!(failure(with(include_bytes!("tls/server.pem"))).await, ChainError::Unreachable { .. }));
+    for nonsense in [&b"no certificate"[..], b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"] {
+        let error = failure(with(nonsense)).await;
+        assert!(matches!(error, ChainError::BadRoots(_) | ChainError::BadEndpoint(_)), "{error}");
     }
 }

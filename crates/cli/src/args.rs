@@ -117,6 +117,7 @@ Examples:
   rialto run sort.wasm -- --reverse < words.txt > sorted.txt
   rialto run --input data=./data prog.wasm -- data/a.csv
   rialto run job.toml --dry-run          # what it would cost, and what a cheat would risk
+  rialto run job.toml --explain          # which deals would be opened, and what that sends and locks
   rialto run job.toml                    # on the market of `rialto up`, or any other; Ctrl-C leaves it running
 
 Exit code of a program: the program's own. 124: it ran out of fuel; 126: it trapped; 125: the market could not run it.")]
@@ -126,6 +127,9 @@ pub struct Run {
     /// Of a job: tell what it would cost, under every way of checking, and spend nothing.
     #[arg(long)]
     pub dry_run: bool,
+    /// Of a job: tell which transaction it would begin with, whose money that locks and what may follow; send nothing.
+    #[arg(long, conflicts_with_all = ["dry_run", "detach"])]
+    pub explain: bool,
     /// Of a job: return once it is under way; `rialto jobs` follows it.
     #[arg(long, conflicts_with = "dry_run")]
     pub detach: bool,

@@ -13,7 +13,7 @@ use crate::{
     errand::{self, Errand},
     exit,
     place::PlaceArgs,
-    print::{Paint, either, money, short, span, table, time},
+    print::{Paint, either, either_of, money, short, span, table, time},
 };
 
 /// Most deals shown to people; all of them in JSON.
@@ -66,10 +66,10 @@ enum What {
 /// Runs one of them.
 pub async fn deals(args: &DealsCommand, place: &PlaceArgs, format: Output) -> Result<u8> {
     let errand = Errand::new(place).await?;
-    let history = History::read(&errand.chain, errand.market.first_block).await?;
+    let history = crate::board::past(&errand.chain, errand.market.first_block, format).await?;
     match args.what.as_ref().unwrap_or(&What::List { all: false }) {
-        What::List { all } => list(&errand, &history, *all, format)?,
-        What::Show { deal } => show(&errand, &history, find(&history, deal)?, format)?,
+        What::List { all } => list(&errand, &history, *all, format),
+        What::Show { deal } => show(&errand, &history, &find(&history, deal)?, format),
         What::Close { deal, explain } => {
             let deal = find(&history, deal)?;
             close(errand, history, deal, *explain, format).await?;
@@ -220,7 +220,7 @@ fn ending_of(ending: Ending) -> &'static str {
     }
 }
 
-fn list(errand: &Errand, history: &History, all: bool, format: Output) -> Result<()> {
+fn list(errand: &Errand, history: &History, all: bool, format: Output) {
     let eye = Eye::new(errand, history);
     let mut deals = history.deals();
     deals.retain(|deal| eye.role(deal) != "neither");
@@ -228,56 +228,46 @@ fn list(errand: &Errand, history: &History, all: bool, format: Output) -> Result
     deals.retain(|deal| all || deal.end.is_none() || deal.next_step(eye.now, eye.grace).is_some());
     deals.reverse();
     let shown: Vec<_> = deals.iter().map(|deal| eye.shown(deal)).collect();
-    let text = match format {
-        Output::Json => serde_json::to_string(&json_head(errand, &shown))?,
-        Output::Human if deals.is_empty() && total == 0 => {
-            format!("{} has no deals on this market: `rialto run job.toml` opens some", errand.account)
-        }
-        Output::Human if deals.is_empty() => format!("none is open; {total} are closed: rialto deals list --all"),
-        Output::Human => {
-            let row = |deal: &DealStory| {
-                let other = if deal.deal.requester == eye.account { deal.deal.provider } else { deal.deal.requester };
-                vec![
-                    format!("{:.10}", deal.id.to_string()),
-                    eye.role(deal).into(),
-                    short(other),
-                    money(deal.deal.price),
-                    money(deal.deal.budget),
-                    money(deal.paid),
-                    money(deal.deal.collateral),
-                    eye.state(deal),
-                ]
-            };
-            let rows: Vec<_> = deals.iter().take(MAX_ROWS).map(row).collect();
-            let head = ["deal", "as", "with", "per Tfuel", "budget", "paid", "collateral", "state"];
-            let mut text = table(&head, &[1, 7], &rows);
-            if deals.len() > MAX_ROWS {
-                text.push_str(&format!("\n  … and {} more (--output json shows all)", deals.len() - MAX_ROWS));
-            }
-            let due = deals.iter().filter(|deal| deal.next_step(eye.now, eye.grace).is_some()).count();
-            if due > 0 {
-                text.push_str(&format!("\n  {due} can be closed: rialto deals close ID"));
-            }
-            text
-        }
+    let text = || match (deals.len(), total) {
+        (0, 0) => format!("{} has no deals on this market: `rialto run job.toml` opens some", errand.account),
+        (0, closed) => format!("none is open; {closed} are closed: rialto deals list --all"),
+        _ => rows(&eye, &deals),
     };
-    print_line(&text);
-    Ok(())
+    either_of(format, text, &Listed { account: errand.account, deals: &shown });
 }
 
+fn rows(eye: &Eye, deals: &[DealStory]) -> String {
+    let row = |deal: &DealStory| {
+        let other = if deal.deal.requester == eye.account { deal.deal.provider } else { deal.deal.requester };
+        vec![
+            format!("{:.10}", deal.id.to_string()),
+            eye.role(deal).into(),
+            short(other),
+            money(deal.deal.price),
+            money(deal.deal.budget),
+            money(deal.paid),
+            money(deal.deal.collateral),
+            eye.state(deal),
+        ]
+    };
+    let rows: Vec<_> = deals.iter().take(MAX_ROWS).map(row).collect();
+    let head = ["deal", "as", "with", "per Tfuel", "budget", "paid", "collateral", "state"];
+    let mut text = table(&head, &[1, 7], &rows);
+    if deals.len() > MAX_ROWS {
+        text.push_str(&format!("\n  … and {} more (--output json shows all)", deals.len() - MAX_ROWS));
+    }
+    let due = deals.iter().filter(|deal| deal.next_step(eye.now, eye.grace).is_some()).count();
+    if due > 0 {
+        text.push_str(&format!("\n  {due} can be closed: rialto deals close ID"));
+    }
+    text
+}
+
+/// Deals of an account, as JSON.
 #[derive(Serialize)]
-struct Listed<'a, T> {
+struct Listed<'a> {
     account: Address,
-    deals: &'a [T],
-}
-
-fn json_head<'a, T>(errand: &Errand, deals: &'a [T]) -> Listed<'a, T> {
-    Listed { account: errand.account, deals }
-}
-
-/// A closed pipe is nobody's fault.
-fn print_line(text: &str) {
-    let _ = std::io::Write::write_all(&mut std::io::stdout(), format!("{text}\n").as_bytes());
+    deals: &'a [Shown<'a>],
 }
 
 /// A deal by its id or the beginning of it; anybody's.
@@ -298,14 +288,9 @@ fn find(history: &History, named: &str) -> Result<DealStory> {
     }
 }
 
-fn show(errand: &Errand, history: &History, deal: DealStory, format: Output) -> Result<()> {
+fn show(errand: &Errand, history: &History, deal: &DealStory, format: Output) {
     let eye = Eye::new(errand, history);
-    let text = match format {
-        Output::Json => serde_json::to_string(&eye.shown(&deal))?,
-        Output::Human => sheet(&eye, &deal),
-    };
-    print_line(&text);
-    Ok(())
+    either_of(format, || sheet(&eye, deal), &eye.shown(deal));
 }
 
 fn sheet(eye: &Eye, deal: &DealStory) -> String {
@@ -378,14 +363,25 @@ fn plan_of(deal: &DealStory, call: &MarketCall) -> String {
     }
 }
 
+/// What would be sent: the first transaction, and those that may follow once it is final.
+fn plans(deal: &DealStory, first: MarketCall) -> Vec<(String, Option<MarketCall>)> {
+    let mut plans = vec![(plan_of(deal, &first), Some(first))];
+    if deal.cases.len() > 1 {
+        plans.push((format!("then settle {} more cases, each when its time is up", deal.cases.len() - 1), None));
+    }
+    if !deal.cases.is_empty() && deal.end.is_none() {
+        plans.push((format!("then close deal {}, if settling did not", deal.id), None));
+    }
+    plans
+}
+
 /// Settles and closes, step by step: every transaction is looked at before the next is chosen. Killed in the middle, the same
 /// command goes on.
 async fn close(errand: Errand, mut history: History, mut deal: DealStory, explain: bool, format: Output) -> Result<()> {
     let eye = Eye::new(&errand, &history);
     let Some(first) = deal.next_step(eye.now, eye.grace) else { return Err(not_now(&eye, &deal)) };
     if explain {
-        let plan = plan_of(&deal, &first);
-        return errand.explain(&[(plan, Some(first))], format).await;
+        return errand.explain(&plans(&deal, first), format).await;
     }
     let sender = errand.sender(errand.signer().await?).await?;
     let (mut steps, mut next) = (Vec::new(), Some(first));
@@ -398,7 +394,7 @@ async fn close(errand: Errand, mut history: History, mut deal: DealStory, explai
             }
             _ => format!("expire-{:x}", deal.id),
         };
-        let mined = errand::send(&sender, intent, call, &plan, format).await?;
+        let mined = errand::once(&sender, &intent, call, &plan, format).await?;
         if format == Output::Human {
             println!("{plan}\n  {}", errand::told(&mined));
         }

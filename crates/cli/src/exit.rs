@@ -32,6 +32,7 @@ const TABLE: &[(&str, u8)] = &[
     ("R-JOB-01", NO_MARKET),
     ("R-JOB-021", NO_MARKET),
     ("R-SVC-006", NO_MONEY),
+    ("C-CHK", USAGE),
     ("C-DPL", USAGE),
     ("C-DEAL-001", USAGE),
     ("C-DEAL-002", USAGE),

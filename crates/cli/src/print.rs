@@ -4,6 +4,7 @@ use std::io::{IsTerminal, Write};
 
 use rialto_client::settings::TOKEN_DECIMALS;
 use rialto_protocol::{Address, B256};
+use serde::Serialize;
 use serde_json::Value;
 
 use crate::args::Output;
@@ -13,6 +14,15 @@ pub fn either(format: Output, text: &str, json: impl FnOnce() -> Value) {
     let out = match format {
         Output::Human => text.to_owned(),
         Output::Json => json().to_string(),
+    };
+    let _ = writeln!(std::io::stdout(), "{out}");
+}
+
+/// The same for data whose money may need more than 64 bits, which `Value` does not hold.
+pub fn either_of(format: Output, text: impl FnOnce() -> String, data: &impl Serialize) {
+    let out = match format {
+        Output::Human => text(),
+        Output::Json => serde_json::to_string(data).expect("plain data, its keys are texts"),
     };
     let _ = writeln!(std::io::stdout(), "{out}");
 }

@@ -42,8 +42,8 @@ const DEADLINE: Duration = Duration::from_secs(3_600);
 
 /// Runs the program and returns its exit code.
 pub async fn run(args: &Run, format: Output) -> Result<u8> {
-    if args.dry_run || args.detach || args.to.is_some() {
-        bail!("[C-JOB-003] --dry-run, --detach and --to are for job files: `rialto job init` writes one");
+    if args.dry_run || args.explain || args.detach || args.to.is_some() {
+        bail!("[C-JOB-003] --dry-run, --explain, --detach and --to are for job files: `rialto job init` writes one");
     }
     let wasm = read_program(&args.program)?;
     rialto_machine::canonicalise(&wasm).with_context(|| refused(&args.program))?;

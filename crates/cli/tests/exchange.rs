@@ -1,9 +1,13 @@
 //! `rialto market`, `deals` and `deploy` as real processes: the local market, and a chain of the test's own whose time it moves.
 #![allow(clippy::unwrap_used)]
 
+#[path = "../../devchain/tests/anvil/mod.rs"]
+mod anvil;
 #[path = "../../chain/tests/support/mod.rs"]
 mod chain;
 mod home;
+#[path = "../../chain/tests/tls/mod.rs"]
+mod tls;
 
 use std::{
     io::{BufRead, BufReader},
@@ -43,6 +47,15 @@ fn the_order_book_and_the_price_of_fuel() {
         "program = {program:?}\nargs = [\"100\", \"{{n}}\", \"0.03\", \"0.2\", \"1\", \"1000\", \"7\"]\nbudget = 5\nverify = {{ replicas = 2 }}\n[tasks]\nrange = \"90..92\"\n"
     );
     std::fs::write(&job, text).unwrap();
+    let explained = home.ok(&["run", job.to_str().unwrap(), "--explain"]);
+    assert!(explained["sent"] == false && explained["opening"]["gas"].as_u64().unwrap() > 100_000, "{explained}");
+    let would_open = explained["deals"].as_array().unwrap();
+    assert!(would_open.len() >= 2 && would_open.iter().all(|deal| deal["collateral"].as_u64().unwrap() > 0));
+    let selling = home.ok(&["provide", "--explain"]);
+    assert!(selling["sent"] == false && selling["announce"]["gas"].as_u64().unwrap() > 21_000, "{selling}");
+    assert_eq!((&selling["deposit"], &selling["collateral"]["smallest"]), (&"1000000000".into(), &"2000".into()));
+    assert_eq!(home.ok(&["wallet", "balance"])["market"], "1000000000", "nothing was sent");
+    assert_eq!(home.ok(&["market"])["history"], json!([]));
     let bought = home.ok(&["run", job.to_str().unwrap()]);
     assert_eq!(bought["done"], true);
 
@@ -143,6 +156,13 @@ async fn a_deal_whose_provider_is_gone_is_closed() {
     assert_eq!(world.fails(&["deals", "close", name]), (1, "C-DEAL-004".into()), "it is open");
     assert_eq!(world.fails(&["deals", "show", "0x12"]), (2, "C-DEAL-001".into()));
     assert_eq!(world.fails(&["deals", "show", "0x12345678"]), (2, "C-DEAL-002".into()));
+    // The other side sees the same deal, from where it stands.
+    let other = Home::new();
+    let key = other.secret("key", &format!("{:x}", chain::key("provider").to_bytes()));
+    other.ok(&["wallet", "import", "--key-file", &key, "--passphrase-file", &world.pass]);
+    let sold = &other.ok(&["--rpc", &world.place[0], "--market", &world.place[1], "deals"])["deals"][0];
+    assert_eq!((&sold["id"], &sold["role"]), (&listed["id"], &"provider".into()));
+    assert!(sold["what_to_do"].as_str().unwrap().contains("rialto provide"), "{sold}");
     world.pass_time(3_600);
     assert_eq!(world.ok(&["deals", "show", name])["phase"], "grace");
     world.pass_time(1_200);
@@ -152,6 +172,7 @@ async fn a_deal_whose_provider_is_gone_is_closed() {
     assert!(shown["what_to_do"].as_str().unwrap().contains("rialto deals close"), "{shown}");
     let explained = world.ok(&["deals", "close", name, "--explain"]);
     assert!(explained["sent"] == false && explained["gas"].as_u64().unwrap() > 21_000, "{explained}");
+    assert_eq!(explained["transactions"].as_array().unwrap().len(), 2, "settle, then close");
     assert_eq!(chain.deal_state(id).await.unwrap().status, DealStatus::Open);
     let closed = world.ok(&["deals", "close", name]);
     assert_eq!((&closed["closed"], closed["steps"].as_array().unwrap().len()), (&true.into(), 2), "{closed}");
@@ -162,6 +183,20 @@ async fn a_deal_whose_provider_is_gone_is_closed() {
     assert_eq!(world.ok(&["deals"])["deals"], json!([]));
     let over = &world.ok(&["deals", "list", "--all"])["deals"][0];
     assert_eq!((&over["ended"], &over["paid"]), (&"expired".into(), &(fee as u64).into()));
+
+    // An imitation that answers alike, and a chain eighty minutes ahead of this clock.
+    let code = chain::control(&world.dev, "eth_getCode", json!([world.place[1], "latest"]));
+    let code = code.as_str().unwrap();
+    let last = if code.ends_with('0') { '1' } else { '0' };
+    let imitation = format!("{}{last}", &code[..code.len() - 1]);
+    assert!(chain.is_known_code().await.unwrap());
+    chain::control(&world.dev, "anvil_setCode", json!([world.place[1], imitation]));
+    let output = world.home.run(&world.args(&["doctor"]));
+    assert_eq!(output.status.code(), Some(1));
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let failed = report["checks"].as_array().unwrap().iter().filter(|check| check["state"] == "failed");
+    let failed: Vec<&str> = failed.map(|check| check["code"].as_str().unwrap()).collect();
+    assert_eq!(failed, ["C-DOC-010", "C-DOC-011"], "{report}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -198,7 +233,7 @@ async fn a_market_is_deployed_once_however_often_it_is_killed() {
     child.wait().unwrap();
     assert_eq!(chain::nonce(&dev, "deployer"), 1);
     let first = home.ok(&deploy);
-    assert_eq!(chain::nonce(&dev, "deployer"), 2, "a token and a market, each once");
+    let sent = chain::nonce(&dev, "deployer");
     assert_eq!(home.ok(&deploy), first, "told again");
     assert_eq!(home.fails(&with(&["--grace", "1 h"])), (2, "C-DPL-004".into()));
     assert_eq!(home.fails(&with(&["--name", "two", "--grace", "9000 d"])), (5, "M-036".into()));
@@ -221,6 +256,8 @@ async fn a_market_is_deployed_once_however_often_it_is_killed() {
     ]);
     assert_eq!((&second["token"], &second["token_gas"]), (&first["token"], &0.into()));
     assert_ne!(second["market"], first["market"]);
+    let again = chain::nonce(&dev, "deployer") - sent;
+    assert_eq!(sent, 1 + again, "one that is not killed sends as many transactions, but for the token's");
     let market = second["market"].as_str().unwrap();
     let none =
         home.fails(&["--rpc", &url, "deploy", "--token", "0x0000000000000000000000000000000000000007", "--explain"]);
@@ -235,4 +272,73 @@ async fn a_market_is_deployed_once_however_often_it_is_killed() {
     let lines = text.split_once("[market]").unwrap().1;
     std::fs::write(home.0.path().join("config.toml"), format!("[market]{lines}")).unwrap();
     assert_eq!(home.ok(&["wallet", "balance"])["market"], "0");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_endpoint_with_a_certificate_of_ones_own() {
+    let (dev, deployed, _) = chain::market(7_000_000).await;
+    let url = tls::serve(dev);
+    let home = Home::new();
+    let pass = home.secret("pass", "correct horse\n");
+    let key = home.secret("key", &format!("{:x}", chain::key("provider").to_bytes()));
+    home.ok(&["wallet", "import", "--key-file", &key, "--passphrase-file", &pass]);
+    let configure = |more: &str| {
+        let text = format!("[market]\nrpc = \"{url}\"\naddress = \"{}\"\n{more}", deployed.market);
+        std::fs::write(home.0.path().join("config.toml"), text).unwrap();
+    };
+    configure("");
+    assert_eq!(home.fails(&["wallet", "balance"]), (3, "C-MKT-004".into()), "nobody vouches for it");
+    configure("rpc_ca = \"ca.pem\"");
+    assert_eq!(home.fails(&["wallet", "balance"]), (2, "C-MKT-006".into()), "no such file");
+    std::fs::write(home.0.path().join("ca.pem"), "something else").unwrap();
+    assert_eq!(home.fails(&["wallet", "balance"]), (3, "C-MKT-004".into()));
+    std::fs::write(home.0.path().join("ca.pem"), tls::CA).unwrap();
+    assert_eq!(home.ok(&["wallet", "balance"])["market"], "7000000");
+    // What goes on in the background trusts it, too, and money moves through it.
+    let done = home.ok(&["wallet", "withdraw", "2", "--passphrase-file", &pass]);
+    assert_eq!(done["market"], "5000000");
+    assert_eq!(home.ok(&["deals"])["deals"], json!([]));
+}
+
+/// On a chain that is not ours, with blocks of its own time, and killed before its first transaction is mined.
+#[tokio::test(flavor = "multi_thread")]
+async fn anvil_takes_a_market() {
+    let Some(binary) = anvil::find() else { return };
+    let anvil = anvil::Process::start(&binary, &["--accounts", "1", "--block-time", "1"]);
+    anvil.fund(chain::key("deployer").address(), rialto_protocol::U256::from(10u128.pow(19)));
+    let home = Home::new();
+    let pass = home.secret("pass", "correct horse\n");
+    let key = home.secret("key", &format!("{:x}", chain::key("deployer").to_bytes()));
+    home.ok(&["wallet", "import", "--key-file", &key, "--passphrase-file", &pass]);
+    let url = format!("http://{}", anvil.addr);
+    let deploy = ["--rpc", &url, "--passphrase-file", &pass, "deploy", "--test-token"];
+    let journal = home.0.path().join(format!("wallet/31337-{:x}.redb", chain::key("deployer").address()));
+    let mut child = Command::new(env!("CARGO_BIN_EXE_rialto"))
+        .arg("--home")
+        .arg(home.0.path())
+        .args(deploy)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    while !journal.exists() {
+        assert!(child.try_wait().unwrap().is_none(), "it ended early");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    std::thread::sleep(Duration::from_millis(100));
+    kill(&child.id().into());
+    child.wait().unwrap();
+
+    let deployed = home.ok(&deploy);
+    assert_eq!(home.ok(&deploy), deployed);
+    let market = deployed["market"].as_str().unwrap();
+    let second = chain::key("deployer").address().create(1);
+    assert_eq!(market.parse(), Ok(second), "the account's second transaction: nothing was sent twice");
+    let at = |more: &[&'static str]| [&["--rpc", &url, "--market", market][..], more].concat();
+    let seen = home.ok(&at(&["market", "--patience", "1"]));
+    assert_eq!((&seen["asks"], &seen["history"]), (&json!([]), &json!([])));
+    assert_eq!(home.ok(&at(&["deals"]))["deals"], json!([]));
+    let report = home.ok(&at(&["doctor"]));
+    let contract = report["checks"].as_array().unwrap().iter().find(|check| check["name"] == "contract").unwrap();
+    assert_eq!(contract["state"], "ok", "{report}");
 }

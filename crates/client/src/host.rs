@@ -11,7 +11,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use rialto_chain::PrivateKeySigner;
+use rialto_chain::{Chain, PrivateKeySigner};
 use rialto_exec::Engine;
 use rialto_net::Node;
 use rialto_protocol::Address;
@@ -67,6 +67,9 @@ pub enum HostError {
     /// The engine.
     #[error(transparent)]
     Exec(#[from] rialto_exec::ExecError),
+    /// The chain, asked what something would cost.
+    #[error(transparent)]
+    Chain(#[from] rialto_chain::SendError),
     /// A task did not run here.
     #[error(transparent)]
     Attempt(#[from] rialto_exec::AttemptError),
@@ -140,6 +143,7 @@ pub struct Buyer {
     pub requester: Requester,
     /// Runs tasks here: trials, audits.
     pub engine: Engine,
+    pub(crate) chain: Chain,
     node: Node,
     folder: PathBuf,
     account: Address,
@@ -161,8 +165,8 @@ impl Buyer {
             tracing::warn!("the relay does not answer");
         }
         let config = RequesterConfig { first_block: market.first_block, ..RequesterConfig::new(&folder, signer) };
-        let requester = Requester::start(config, chain, node.clone(), engine.clone()).await?;
-        Ok(Self { requester, engine, node, folder, account })
+        let requester = Requester::start(config, chain.clone(), node.clone(), engine.clone()).await?;
+        Ok(Self { requester, engine, chain, node, folder, account })
     }
 
     /// Its folder.

@@ -57,5 +57,5 @@ pub use jobs::{Follow, Host, JobFolder};
 pub use market::{
     LOCAL_REQUESTER, LocalFacts, MarketChoice, MarketConfig, MarketError, TEMPLATE as CONFIG_TEMPLATE, local_key,
 };
-pub use quote::{Chosen, LeftOut, PolicyPrice, Quote, Trial};
+pub use quote::{Chosen, LeftOut, Opening, PolicyPrice, Quote, Trial};
 pub use wallet::{Passphrase, Wallet, WalletError, read_key};

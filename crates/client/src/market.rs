@@ -350,7 +350,7 @@ mod tests {
         assert!(find(&other).unwrap().local_signer().is_none());
 
         let text = format!("[market]\nrpc = \"https://x.example\"\naddress = \"{}\"\n", Address::repeat_byte(5));
-        std::fs::write(home.config(), text).unwrap();
+        std::fs::write(home.config(), &text).unwrap();
         let found = find(&none).unwrap();
         assert_eq!((found.market, found.local.is_none()), (Address::repeat_byte(5), true));
         assert!(found.listens().ip().is_unspecified());

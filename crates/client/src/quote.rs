@@ -2,9 +2,10 @@
 
 use std::time::{Duration, Instant};
 
+use rialto_chain::{MarketCall, OpenArgs, SendError};
 use rialto_exec::SharedData;
-use rialto_protocol::Address;
-use rialto_requester::{Content, Job, NoMatch, Policy, PolicyQuote, RequesterError};
+use rialto_protocol::{Address, pricing::share};
+use rialto_requester::{Content, Job, NoMatch, Plan, Policy, PolicyQuote, RequesterError};
 use serde::{Deserialize, Serialize};
 use tokio::time::sleep;
 
@@ -65,6 +66,10 @@ pub struct Chosen {
     pub task_fee: u128,
     /// Budget that would be locked, base units.
     pub budget: u128,
+    /// The provider's own money that would be locked beside it, base units.
+    pub collateral: u128,
+    /// Length of the deal, seconds.
+    pub seconds: u32,
     /// Task runs expected to land there.
     pub share: u64,
 }
@@ -76,6 +81,23 @@ pub struct LeftOut {
     pub provider: Address,
     /// The constraint.
     pub why: String,
+}
+
+/// The transaction that would open the deals, all or none.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Opening {
+    /// Who would send it.
+    pub account: Address,
+    /// Gas that it would use now; none if the contract would refuse it.
+    pub gas: Option<u64>,
+    /// Why it would be refused.
+    pub refused: Option<String>,
+    /// Wei per gas, now.
+    pub gas_price_wei: u128,
+    /// Gas money of the account, wei.
+    pub gas_money_wei: u128,
+    /// Highest price that is taken, base units per Tfuel, if the job sets one: prices move until it is sent.
+    pub max_price: Option<u128>,
 }
 
 /// What a job would cost.
@@ -101,6 +123,8 @@ pub struct Quote {
     pub no_match: Option<String>,
     /// The budget, base units.
     pub budget: u128,
+    /// What would be sent, if it can be done.
+    pub opening: Option<Opening>,
 }
 
 pub(crate) async fn quote(buyer: &Buyer, file: &JobFile, mut job: Job) -> Result<Quote, HostError> {
@@ -137,6 +161,8 @@ pub(crate) async fn quote(buyer: &Buyer, file: &JobFile, mut job: Job) -> Result
         price: deal.price,
         task_fee: deal.offer.ask.value.taskFee,
         budget: deal.budget,
+        collateral: share(deal.budget, deal.offer.ask.value.collateralBps).unwrap_or(u128::MAX),
+        seconds: deal.seconds,
         share: deal.share,
     });
     let price_of = |quote: &PolicyQuote| PolicyPrice {
@@ -147,7 +173,12 @@ pub(crate) async fn quote(buyer: &Buyer, file: &JobFile, mut job: Job) -> Result
         why: quote.plan.as_ref().err().map(ToString::to_string),
         unseen: quote.detection.iter().map(|(count, found)| (*count, 1_000_000 - found)).collect(),
     };
+    let opening = match plan {
+        Some(plan) if !plan.deals.is_empty() => Some(opening(buyer, plan, file.max_price).await?),
+        _ => None,
+    };
     Ok(Quote {
+        opening,
         tasks,
         trial,
         chosen: chosen.collect(),
@@ -159,6 +190,27 @@ pub(crate) async fn quote(buyer: &Buyer, file: &JobFile, mut job: Job) -> Result
         budget: file.budget,
         policies: quotes.iter().map(price_of).collect(),
     })
+}
+
+/// What opening a plan's deals would take now.
+async fn opening(buyer: &Buyer, plan: &Plan, max_price: Option<u128>) -> Result<Opening, HostError> {
+    let args = (0..).zip(&plan.deals).map(|(salt, deal)| OpenArgs {
+        ask: deal.offer.ask.value.clone(),
+        signature: deal.offer.ask.signature.clone(),
+        budget: deal.budget,
+        duration: deal.seconds,
+        max_price: max_price.unwrap_or(u128::MAX),
+        salt,
+    });
+    let (chain, account) = (&buyer.chain, buyer.account());
+    let estimate = chain.estimate(account, &MarketCall::Open(args.collect())).await;
+    let gas_price_wei = chain.gas_price().await.map_err(SendError::from)?;
+    let gas_money_wei = chain.native_balance(account).await.map_err(SendError::from)?.saturating_to();
+    let (gas, refused) = match estimate {
+        Ok(gas) => (Some(gas), None),
+        Err(why) => (None, Some(why.to_string())),
+    };
+    Ok(Opening { account, gas, refused, gas_price_wei, gas_money_wei, max_price })
 }
 
 /// Waits until offers are there, and no more come.

@@ -125,6 +125,9 @@ pub async fn run(args: &Run, place: &PlaceArgs, format: Output) -> Result<u8> {
     if args.dry_run {
         return quote::dry_run(&host, &file, format).await;
     }
+    if args.explain {
+        return quote::explain(&host, &file, format).await;
+    }
     let id = host.submit(&file).await?;
     if args.detach {
         let text = format!(

@@ -1,14 +1,30 @@
 //! `rialto run job.toml --dry-run`
 
 use anyhow::Result;
-use rialto_client::{Host, PolicyPrice, Quote, job::JobFile};
-use serde_json::json;
+use rialto_client::{Chosen, Host, Opening, PolicyPrice, Quote, job::JobFile};
+use serde::Serialize;
 
 use crate::{
     args::Output,
     exit,
-    print::{Paint, count, either, fuel, money, short, table},
+    print::{Paint, coins, count, either_of, fuel, money, short, span, table},
 };
+
+#[derive(Serialize)]
+struct Dry<'a> {
+    quote: &'a Quote,
+}
+
+#[derive(Serialize)]
+struct Explained<'a> {
+    opening: &'a Option<Opening>,
+    deals: &'a [Chosen],
+    locked: Option<u128>,
+    cost: Option<u128>,
+    budget: u128,
+    no_match: &'a Option<String>,
+    sent: bool,
+}
 
 /// What a job would cost. Nothing is spent.
 pub async fn dry_run(host: &Host, file: &JobFile, format: Output) -> Result<u8> {
@@ -16,8 +32,76 @@ pub async fn dry_run(host: &Host, file: &JobFile, format: Output) -> Result<u8> 
         eprintln!("running one task here, and listening for offers …");
     }
     let quote = host.quote(file).await?;
-    either(format, &text(&quote), || json!({ "quote": quote }));
+    either_of(format, || text(&quote), &Dry { quote: &quote });
     Ok(if quote.no_match.is_some() { exit::NO_MARKET } else { exit::OK })
+}
+
+/// What a job would send, and whose money that moves. Nothing is sent.
+pub async fn explain(host: &Host, file: &JobFile, format: Output) -> Result<u8> {
+    if format == Output::Human {
+        eprintln!("running one task here, and listening for offers …");
+    }
+    let quote = host.quote(file).await?;
+    let shown = Explained {
+        opening: &quote.opening,
+        deals: &quote.chosen,
+        locked: quote.locked,
+        cost: quote.cost,
+        budget: quote.budget,
+        no_match: &quote.no_match,
+        sent: false,
+    };
+    either_of(format, || plan(&quote), &shown);
+    let refused = quote.opening.as_ref().is_some_and(|opening| opening.refused.is_some());
+    Ok(match (quote.no_match, refused) {
+        (Some(_), _) => exit::NO_MARKET,
+        (None, true) => exit::NO_MONEY,
+        (None, false) => exit::OK,
+    })
+}
+
+fn plan(quote: &Quote) -> String {
+    let Some(opening) = &quote.opening else {
+        return format!("nothing would be sent: {}", quote.no_match.as_deref().unwrap_or("no provider is needed"));
+    };
+    let deals = quote.chosen.len();
+    let mut out =
+        vec![format!("would send one transaction, by {}:\n  open {deals} deals, all or none", opening.account)];
+    let most = opening.max_price.map_or_else(String::new, |most| format!(", at most {}", money(most)));
+    out.extend(quote.chosen.iter().map(|deal| {
+        format!(
+            "    with {} for {}: {} of your money locked, {} of its own; {} per Tfuel{most}, {} per task",
+            deal.provider,
+            span(deal.seconds.into()),
+            money(deal.budget),
+            money(deal.collateral),
+            money(deal.price),
+            money(deal.task_fee)
+        )
+    }));
+    out.push(match (&opening.refused, opening.gas) {
+        (Some(why), _) => format!("  as things are, the market would refuse it: {why}"),
+        (None, gas) => {
+            let wei = u128::from(gas.unwrap_or_default()) * opening.gas_price_wei;
+            format!(
+                "  about {} gas: {} coins of the {} that the account has",
+                gas.unwrap_or_default(),
+                coins(wei),
+                coins(opening.gas_money_wei)
+            )
+        }
+    });
+    out.push(format!(
+        "then nothing per task: vouchers are signed as results are accepted, about {} in all, never more than {}",
+        quote.cost.map_or_else(|| "nothing".into(), money),
+        money(quote.budget)
+    ));
+    out.push(
+        "each provider closes its deal with the last voucher, and pays the gas; what was not earned comes back".into(),
+    );
+    out.push("should providers fail, others are found within the budget: that opens more deals; late or withheld work is called on chain, with a bond".into());
+    out.push("nothing was sent".into());
+    out.join("\n")
 }
 
 fn text(quote: &Quote) -> String {

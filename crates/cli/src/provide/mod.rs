@@ -1,6 +1,7 @@
 //! `rialto provide`: sells this machine's cores. `rialto provider`: asks one that does.
 
 mod config;
+mod explain;
 pub mod machine;
 mod status;
 mod tell;
@@ -46,6 +47,7 @@ const PAGE_BYTES: u64 = 64 << 10;
 Examples:
   rialto provide --init                     # writes a commented provider.toml
   rialto wallet create                      # an account to sell with
+  rialto provide --explain                  # what would be announced and locked; sends nothing
   rialto provide --rpc https://rpc.example.org --market 0x5FbD…
   rialto provide --relay https://relay.example.org --cores 6 --memory 16384
 
@@ -54,6 +56,9 @@ pub struct Provide {
     /// Write a commented price configuration, and end.
     #[arg(long)]
     pub init: bool,
+    /// Say what would be announced, offered and locked, and what it costs; send nothing.
+    #[arg(long)]
+    pub explain: bool,
     /// The price configuration (default: `provider.toml` in the home folder).
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
@@ -90,16 +95,22 @@ struct Place {
 
 impl Place {
     async fn find(args: &Provide, place: &PlaceArgs) -> Result<Self> {
-        let (home, mut market) = (place.home()?, place.market()?);
-        market.bind = args.bind.or(market.bind);
-        market.relay = args.relay.clone().or(market.relay);
-        market.external.extend(args.external.iter().copied());
+        let (home, market) = (place.home()?, on(args, place)?);
         let signer = place.signer(&market).await?;
         let chain = market.connect().await?;
         let folder = home.provider(chain.chain_id(), market.market, signer.address());
         rialto_client::private_dir(&folder)?;
         Ok(Self { signer, market, chain, folder, home })
     }
+}
+
+/// The market, and how to be on it: flags first.
+fn on(args: &Provide, place: &PlaceArgs) -> Result<MarketConfig> {
+    let mut market = place.market()?;
+    market.bind = args.bind.or(market.bind);
+    market.relay = args.relay.clone().or(market.relay);
+    market.external.extend(args.external.iter().copied());
+    Ok(market)
 }
 
 /// What a running provider can be asked through its socket.
@@ -114,6 +125,7 @@ enum Request {
 
 /// `rialto provider`
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  rialto provider status\n  rialto provider drain    # like SIGTERM")]
 pub struct ProviderCommand {
     /// What to do.
     #[command(subcommand)]
@@ -137,6 +149,11 @@ pub async fn provide(args: &Provide, place: &PlaceArgs, format: Output) -> Resul
         return init(&home, &file, format);
     }
     let selling = Selling::read(&file)?;
+    if args.explain {
+        let market = on(args, place)?;
+        let account = place.whose(&market)?;
+        return explain::explain(&market, account, &selling, format).await;
+    }
     let place = Place::find(args, place).await?;
     let seller = Seller::start(args, selling, &place, format).await?;
     let (provider, drain) = (seller.provider.clone(), Arc::new(Notify::new()));
