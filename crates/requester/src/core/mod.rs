@@ -264,7 +264,7 @@ impl Core {
 
     /// What a job would cost with the offers known now. Spends nothing.
     pub fn quote(&self, now: u64, spec: &JobSpec) -> Result<Plan, NoMatch> {
-        self.plan(now, &self.need_of(spec), buying::distinct(spec))
+        self.explain(now, &self.need_of(spec), buying::distinct(spec))
     }
 
     /// What a job would cost, and find, under each of these policies. Spends nothing.
