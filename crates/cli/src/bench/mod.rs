@@ -2,6 +2,8 @@
 //! `cargo run --release -- bench …`; docs/benchmarks.md has those we know.
 
 mod exec;
+mod matching;
+mod spread;
 mod tasks;
 mod usage;
 
@@ -16,6 +18,7 @@ use crate::args::Output;
 Examples:
   rialto bench exec
   rialto bench exec --only sieve,sort --rounds 9 --output json
+  rialto bench match --asks 1000000
   rialto bench tasks
   rialto bench tasks --tasks 200000 --policy replicas=2 --output json")]
 pub struct Bench {
@@ -28,6 +31,8 @@ pub struct Bench {
 enum What {
     /// Canonical programs against plain modules in wasmtime and against the same C compiled natively.
     Exec(exec::Exec),
+    /// The cheapest k of a million asks under a job's constraints, by the index and by looking at all.
+    Match(matching::Match),
     /// Tiny tasks per second, from order to voucher, on a market on this machine.
     Tasks(tasks::Tasks),
 }
@@ -41,6 +46,10 @@ pub async fn bench(args: &Bench, format: Output) -> Result<u8> {
         What::Exec(args) => {
             let args = args.clone();
             tokio::task::spawn_blocking(move || exec::run(&args, format)).await??;
+        }
+        What::Match(args) => {
+            let args = args.clone();
+            tokio::task::spawn_blocking(move || matching::run(&args, format)).await??;
         }
         What::Tasks(args) => tasks::run(args, format).await?,
     }

@@ -22,7 +22,7 @@ pub(super) enum Left<'r> {
 }
 
 impl Left<'_> {
-    fn out(&mut self, offer: &Offer, why: Why) {
+    pub(super) fn out(&mut self, offer: &Offer, why: Why) {
         if let Self::Told(excluded) = self {
             excluded.push(leave_out(offer, why));
         }

@@ -110,22 +110,38 @@ pub fn plan(now: u64, book: &Book, need: &Need) -> Result<Plan, NoMatch> {
     settle(book.ascending(now, need), need, &mut Left::Unasked)
 }
 
-/// The plan that [`plan`] finds, and why every other offer is not in it. Looks at all of them.
+/// The plan that [`plan`] finds, by looking at every offer; reasons are [`explain`]'s.
+pub fn scan<'a>(now: u64, offers: impl IntoIterator<Item = &'a Offer>, need: &Need) -> Result<Plan, NoMatch> {
+    look_at_all(now, offers, need, &mut Left::Unasked)
+}
+
+/// The plan that [`plan`] finds, and why every other offer is not in it.
 pub fn explain<'a>(now: u64, offers: impl IntoIterator<Item = &'a Offer>, need: &Need) -> Result<Plan, NoMatch> {
     let mut excluded = Vec::new();
-    let mut candidates = Vec::new();
-    for offer in offers {
-        match screen(now, offer, need) {
-            Ok(candidate) => candidates.push(candidate),
-            Err(why) => excluded.push(why::leave_out(offer, why)),
-        }
-    }
-    if candidates.is_empty() && excluded.is_empty() {
-        return Err(NoMatch::NoAsks);
-    }
-    candidates.sort_by_key(Candidate::rank);
-    match settle(candidates.into_iter(), need, &mut Left::Told(&mut excluded)) {
+    match look_at_all(now, offers, need, &mut Left::Told(&mut excluded)) {
         Ok(plan) => Ok(Plan { excluded, ..plan }),
         Err(why) => Err(why.because(excluded)),
     }
+}
+
+fn look_at_all<'a>(
+    now: u64,
+    offers: impl IntoIterator<Item = &'a Offer>,
+    need: &Need,
+    left: &mut Left,
+) -> Result<Plan, NoMatch> {
+    let mut candidates = Vec::new();
+    let mut seen = false;
+    for offer in offers {
+        seen = true;
+        match screen(now, offer, need) {
+            Ok(candidate) => candidates.push(candidate),
+            Err(why) => left.out(offer, why),
+        }
+    }
+    if !seen {
+        return Err(NoMatch::NoAsks);
+    }
+    candidates.sort_by_key(Candidate::rank);
+    settle(candidates.into_iter(), need, left)
 }
