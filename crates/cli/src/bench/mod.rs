@@ -2,7 +2,10 @@
 //! `cargo run --release -- bench …`; docs/benchmarks.md has those we know.
 
 mod exec;
+mod idle;
+mod latency;
 mod matching;
+mod net;
 mod spread;
 mod tasks;
 mod usage;
@@ -33,6 +36,12 @@ enum What {
     Exec(exec::Exec),
     /// The cheapest k of a million asks under a job's constraints, by the index and by looking at all.
     Match(matching::Match),
+    /// How long a result takes on an open deal, one task at a time.
+    Latency(latency::Latency),
+    /// What a provider with nothing to do costs: processor, memory, files.
+    Idle(idle::Idle),
+    /// Checked blobs against a bare QUIC stream, on loopback.
+    Net(net::Net),
     /// Tiny tasks per second, from order to voucher, on a market on this machine.
     Tasks(tasks::Tasks),
 }
@@ -51,6 +60,9 @@ pub async fn bench(args: &Bench, format: Output) -> Result<u8> {
             let args = args.clone();
             tokio::task::spawn_blocking(move || matching::run(&args, format)).await??;
         }
+        What::Latency(args) => latency::run(args, format).await?,
+        What::Idle(args) => idle::run(args, format).await?,
+        What::Net(args) => net::run(args, format).await?,
         What::Tasks(args) => tasks::run(args, format).await?,
     }
     Ok(0)
