@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
+use rialto_exec::Limits;
 use rialto_requester::{Job, JobEvent, Patience, Policy};
 use serde_json::json;
 
@@ -18,6 +19,8 @@ use crate::{args::Output, market::LocalMarket, print_json};
 const KEEP_SECONDS: u64 = 600;
 /// Tasks of the first job, at least, and jobs before those that count.
 const WARM_UP_TASKS: u32 = 2_000;
+/// Fuel limit of the first job's tasks: ten times the usual task's worst fee.
+const WARM_UP_FUEL: u64 = 1_000_000_000;
 const WARM_UP_JOBS: u32 = 5;
 
 /// `rialto bench latency`
@@ -46,14 +49,16 @@ struct Moments {
 pub async fn run(args: &Latency, format: Output) -> Result<()> {
     let patience = Patience { idle: KEEP_SECONDS, ..Patience::default() };
     let market = market(1, patience).await?;
-    // The deal is as large as the job that opens it: room for all that follow, each at its limits.
-    let first = one(&market, WARM_UP_TASKS.max(2 * args.jobs)).await?;
+    // A deal is as large as the worst case of the job that opens it. This one's is dear: there is room for all that follow.
+    let (warm_up, usual) = (job(WARM_UP_TASKS.max(args.jobs), 1)?, job(1, 1)?);
+    let limits = Limits { fuel: WARM_UP_FUEL, ..warm_up.limits };
+    let first = one(&market, Job { limits, ..warm_up }).await?;
     for _ in 0..WARM_UP_JOBS {
-        one(&market, 1).await?;
+        one(&market, usual.clone()).await?;
     }
     let mut all = Vec::with_capacity(args.jobs as usize);
     for _ in 0..args.jobs {
-        all.push(one(&market, 1).await?);
+        all.push(one(&market, usual.clone()).await?);
     }
     market.stop().await;
     let spread = |of: fn(&Moments) -> Duration| Spread::of(all.iter().map(of).collect());
@@ -87,8 +92,9 @@ pub async fn run(args: &Latency, format: Output) -> Result<()> {
 }
 
 /// One job.
-async fn one(market: &LocalMarket, tasks: u32) -> Result<Moments> {
-    let job = Job { policy: Policy::Trust, budget: crate::market::initial_deposit() / 4, ..job(tasks, 1)? };
+async fn one(market: &LocalMarket, job: Job) -> Result<Moments> {
+    let tasks = job.tasks.len();
+    let job = Job { policy: Policy::Trust, budget: crate::market::initial_deposit() / 4, ..job };
     let started = Instant::now();
     let handle = market.requester.submit(job).await.context("the job was refused")?;
     let mut at = Moments { accepted: started.elapsed(), ..Moments::default() };
