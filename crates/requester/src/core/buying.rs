@@ -94,10 +94,6 @@ impl Core {
             return self.transact(open_intent(id, attempt), call);
         }
         let first = job.deals.is_empty();
-        if first && self.take_over(id) > 0 {
-            return self.top_up(id);
-        }
-        let job = &self.state.jobs[&id];
         let need = if first { self.first_need(job) } else { self.more_need(id, job) };
         let Some(need) = need else {
             self.stranded.remove(&id);
@@ -125,6 +121,15 @@ impl Core {
         // While new offers are awaited this machine need not be idle.
         if !first {
             self.run_stranded(id);
+        }
+    }
+
+    /// Before anything is bought: deals that earlier jobs left open.
+    pub(super) fn inherit(&mut self, id: JobId) {
+        let job = &self.state.jobs[&id];
+        let fresh = job.deals.is_empty() && !job.openings.iter().any(|opening| opening.pending);
+        if fresh && self.take_over(id) > 0 {
+            self.top_up(id);
         }
     }
 
