@@ -1,6 +1,7 @@
 //! `rialto bench`: how fast this machine is at it. Numbers count for an optimised build:
 //! `cargo run --release -- bench …`; docs/benchmarks.md has those we know.
 
+mod compare;
 mod exec;
 mod idle;
 mod latency;
@@ -22,6 +23,7 @@ Examples:
   rialto bench exec
   rialto bench exec --only sieve,sort --rounds 9 --output json
   rialto bench match --asks 1000000
+  rialto bench compare --python ./venv/bin/python
   rialto bench tasks
   rialto bench tasks --tasks 200000 --policy replicas=2 --output json")]
 pub struct Bench {
@@ -36,6 +38,8 @@ enum What {
     Exec(exec::Exec),
     /// The cheapest k of a million asks under a job's constraints, by the index and by looking at all.
     Match(matching::Match),
+    /// The same tiny tasks on Ray and Dask, where python3 has them.
+    Compare(compare::Compare),
     /// How long a result takes on an open deal, one task at a time.
     Latency(latency::Latency),
     /// What a provider with nothing to do costs: processor, memory, files.
@@ -60,6 +64,7 @@ pub async fn bench(args: &Bench, format: Output) -> Result<u8> {
             let args = args.clone();
             tokio::task::spawn_blocking(move || matching::run(&args, format)).await??;
         }
+        What::Compare(args) => compare::run(args, format).await?,
         What::Latency(args) => latency::run(args, format).await?,
         What::Idle(args) => idle::run(args, format).await?,
         What::Net(args) => net::run(args, format).await?,
