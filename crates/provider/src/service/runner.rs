@@ -10,10 +10,11 @@ use std::{
 
 use alloy_primitives::{B256, Bytes};
 use rialto_exec::{AttemptError, CancelFlag, Engine, Limits as TaskLimits, Outcome, Program, SharedData};
-use rialto_machine::input::{self, HalfHasher, MAX_HALF_BYTES};
+use rialto_machine::input::{self, HALF_DEPTH, HalfHasher, MAX_HALF_BYTES};
 use rialto_net::{Blob, NetError, Node};
 use rialto_protocol::{
     receipt::{inputs_root, task_seed},
+    tree,
     types::Order,
     wire::{BlobRef, MAX_INLINE_BYTES, Payload, PeerAddr},
 };
@@ -322,7 +323,7 @@ fn checked_inputs(bytes: &[u8], tasks: u32, shared_root: B256, expected: B256) -
     if inputs.iter().any(|task| task.len() as u64 > MAX_HALF_BYTES) {
         return Err(Refusal::Inputs("too large".into()));
     }
-    let roots: Vec<_> = inputs.iter().map(|task| input::input_root(input::task_root(task), shared_root)).collect();
+    let roots = tree::join_each(&tree::roots(HALF_DEPTH, &inputs), shared_root);
     let root = inputs_root(&roots);
     if root != expected {
         return Err(Refusal::Inputs(format!("their root is {root}, the order says {expected}")));

@@ -11,13 +11,14 @@ use std::{
 use bytes::Bytes;
 use rialto_exec::{Engine, Limits, Program, SharedData};
 use rialto_machine::{
-    input::{self, HalfHasher, MAX_HALF_BYTES},
+    input::{HALF_DEPTH, HalfHasher, MAX_HALF_BYTES},
     limits::MAX_FUEL,
 };
 use rialto_net::{Blob, Node};
 use rialto_protocol::{
     B256,
     receipt::Halted,
+    tree,
     wire::{BlobRef, MAX_INLINE_BYTES, Payload, PeerAddr},
 };
 
@@ -358,7 +359,7 @@ fn write_job(
     let copies: Vec<_> = tasks.iter().cloned().map(rialto_protocol::Bytes).collect();
     let bytes = postcard::to_stdvec(&copies).map_err(|error| RequesterError::Journal(error.to_string()))?;
     write(&folder.join("tasks.bin"), |file| file.write_all(&bytes))?;
-    Ok(tasks.iter().map(|task| input::input_root(input::task_root(task), shared_root)).collect())
+    Ok(tree::join_each(&tree::roots(HALF_DEPTH, tasks), shared_root))
 }
 
 /// Copies a stream of outputs to its file while checking it.
@@ -397,6 +398,7 @@ fn keep(path: &Path, results: &[Halted], mut stream: impl Read) -> Result<Stored
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rialto_machine::input;
     use rialto_protocol::receipt::{Status, output_hash};
 
     #[test]
