@@ -180,7 +180,7 @@ fn program(rng: &mut StdRng) -> Vec<u8> {
     burn(&mut body, SUM);
     body.push(I::End);
     let mut function =
-        Function::new([(1, ValType::I64), (2, ValType::I32), (2, ValType::I64), (2, ValType::F32), (4, ValType::F64)]);
+        Function::new([(1, ValType::I64), (2, ValType::I32), (2, ValType::I64), (2, ValType::F32), (3, ValType::F64)]);
     let mut raw = raw.into_iter().peekable();
     for (at, instruction) in body.iter().enumerate() {
         match raw.next_if(|(index, _)| *index == at) {
