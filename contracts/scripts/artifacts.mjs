@@ -7,7 +7,7 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
-const contracts = ["Court", "FloatUnit", "ICourt", "IMarket", "IStepUnit", "Market", "TestToken"];
+const contracts = ["Court", "FloatUnit", "ICourt", "IMarket", "IStepUnit", "Market", "StepUnit", "TestToken"];
 // EIP-170.
 const MAX_BYTES = 24576;
 const check = process.argv.includes("--check");

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use alloy_primitives::{B256, keccak256};
+use alloy_primitives::B256;
 use wasm_encoder::{
     BranchHint, BranchHints, CodeSection, ConstExpr, DataSection, ElementSection, Elements, EntityType, ExportKind,
     ExportSection, FunctionSection, GlobalSection, GlobalType, Ieee32, Ieee64, ImportSection, Instruction,
@@ -16,10 +16,11 @@ use crate::emit::{self, Callee, Emitted, FUEL, Mapping, STACK_LEFT, Types, val_t
 use crate::error::GateError;
 use crate::gate::{self, Const, Global, Module, Place};
 use crate::limits::*;
+use crate::lower::lower;
 use crate::{calls, wasi};
 
 /// Version of all rules that make M' from a module; part of the program's root.
-pub const CANON_VERSION: u16 = 2;
+pub const CANON_VERSION: u16 = 3;
 
 /// The system globals, first in M', in this order.
 static SYSTEM: [(&str, Global); 4] = [
@@ -35,7 +36,7 @@ const SEED: u32 = 3;
 pub struct Canonical {
     /// M': the module that engines run.
     pub module: Vec<u8>,
-    /// keccak(canonVersion u16 big-endian ‖ M'): what an order names.
+    /// What an order names: the root over M' lowered ([`crate::ir::ProgramParts::root`]).
     pub program_root: B256,
     /// Pages of memory that the program starts with.
     pub min_pages: u32,
@@ -57,13 +58,8 @@ pub fn canonicalise(wasm: &[u8]) -> Result<Canonical, GateError> {
     let (min_pages, max_pages) = guest.memory.unwrap_or((0, Some(0)));
     let max_pages = max_pages.unwrap_or(MAX_MEMORY_PAGES).min(MAX_MEMORY_PAGES);
     let module = linked.encode(entry, min_pages, max_pages);
-    let program_root = program_root(&module);
+    let program_root = lower(&module).parts.root();
     Ok(Canonical { module, program_root, min_pages, max_pages })
-}
-
-/// Root of the program with this M'.
-pub fn program_root(module: &[u8]) -> B256 {
-    keccak256([&CANON_VERSION.to_be_bytes(), module].concat())
 }
 
 /// The function to run: `_start`, of type () → ().

@@ -39,26 +39,35 @@ pub struct Halted {
 }
 
 impl Halted {
-    /// H(halted) = keccak("rialto-halt" ‖ status u8 ‖ exitCode u32 ‖ outHash ‖ outLen u64 ‖
-    /// fuelLeft i64 ‖ digest u64), integers big-endian.
+    /// Bytes of [`Halted::encode`].
+    pub const BYTES: usize = 61;
+
+    /// status u8 ‖ exitCode u32 ‖ outHash ‖ outLen u64 ‖ fuelLeft i64 ‖ digest u64, integers big-endian.
+    pub fn encode(&self) -> [u8; Self::BYTES] {
+        let mut bytes = [0; Self::BYTES];
+        bytes[0] = self.status as u8;
+        bytes[1..5].copy_from_slice(&self.exit_code.to_be_bytes());
+        bytes[5..37].copy_from_slice(self.out_hash.as_slice());
+        bytes[37..45].copy_from_slice(&self.out_len.to_be_bytes());
+        bytes[45..53].copy_from_slice(&self.fuel_left.to_be_bytes());
+        bytes[53..].copy_from_slice(&self.digest.to_be_bytes());
+        bytes
+    }
+
+    /// H(halted) = keccak("rialto-halt" ‖ [`Halted::encode`]).
     pub fn hash(&self) -> B256 {
-        keccak256(self.encoded())
+        keccak256(self.tagged())
     }
 
     /// H(halted) of each.
     pub fn hashes(all: &[Self]) -> Vec<B256> {
-        keccak_many(&all.iter().map(Self::encoded).collect::<Vec<_>>())
+        keccak_many(&all.iter().map(Self::tagged).collect::<Vec<_>>())
     }
 
-    fn encoded(&self) -> [u8; 72] {
-        let mut bytes = [0; 72];
+    fn tagged(&self) -> [u8; 11 + Self::BYTES] {
+        let mut bytes = [0; 11 + Self::BYTES];
         bytes[..11].copy_from_slice(b"rialto-halt");
-        bytes[11] = self.status as u8;
-        bytes[12..16].copy_from_slice(&self.exit_code.to_be_bytes());
-        bytes[16..48].copy_from_slice(self.out_hash.as_slice());
-        bytes[48..56].copy_from_slice(&self.out_len.to_be_bytes());
-        bytes[56..64].copy_from_slice(&self.fuel_left.to_be_bytes());
-        bytes[64..].copy_from_slice(&self.digest.to_be_bytes());
+        bytes[11..].copy_from_slice(&self.encode());
         bytes
     }
 

@@ -49,9 +49,9 @@ pub fn roots<T: AsRef<[u8]>>(depth: u32, inputs: &[T]) -> Vec<B256> {
     roots
 }
 
-/// node(left, right) of each `left`.
-pub fn join_each(lefts: &[B256], right: B256) -> Vec<B256> {
-    keccak_many(&lefts.iter().map(|left| joined(*left, right)).collect::<Vec<_>>())
+/// node(left, right) of each pair.
+pub fn join(pairs: impl IntoIterator<Item = (B256, B256)>) -> Vec<B256> {
+    keccak_many(&pairs.into_iter().map(|(left, right)| joined(left, right)).collect::<Vec<_>>())
 }
 
 /// Root over an input of many blocks, block by block.

@@ -6,7 +6,7 @@ mod limits;
 mod pool;
 mod tune;
 
-use rialto_machine::{Canonical, program_root};
+use rialto_machine::Canonical;
 use rialto_protocol::receipt::{Status, output_hash};
 
 use crate::{AttemptError, CancelFlag, Config, Engine, Limits, Outcome, Program, SharedData};
@@ -67,7 +67,7 @@ fn canonical(run: &str) -> Canonical {
             (data (i32.const 100) "data"))"#
     );
     let module = wat::parse_str(text).unwrap();
-    Canonical { program_root: program_root(&module), module, min_pages: 1, max_pages: 32 }
+    Canonical { program_root: alloy_primitives::keccak256(&module), module, min_pages: 1, max_pages: 32 }
 }
 
 /// The first eight bytes of the output.

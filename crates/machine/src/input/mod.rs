@@ -16,15 +16,18 @@
 //! ```
 //!
 //! A half without a single file, argument, variable or byte of stdin is empty: zero bytes.
-//! `inputRoot = node(taskRoot, sharedRoot)`, each the root of a keccak tree of depth [`HALF_DEPTH`].
+//! `inputRoot = keccak(node(taskRoot, sharedRoot) ‖ inLen as u256)`, each half the root of a keccak tree of depth [`HALF_DEPTH`].
 
 mod path;
 mod plan;
 mod tree;
 
-use alloy_primitives::B256;
+use alloy_primitives::{B256, Bytes};
 use rialto_protocol::receipt::node;
+use rialto_protocol::tree::{join, roots};
 use thiserror::Error;
+
+use crate::tree::leaf_of;
 
 pub use path::{MAX_COMPONENT_BYTES, MAX_PATH_BYTES, MAX_PATH_DEPTH, normalise};
 pub use plan::{Placed, Plan};
@@ -158,19 +161,42 @@ fn c_strings<'a>(strings: impl Iterator<Item = Vec<&'a [u8]>>) -> Result<Vec<u8>
     Ok(all)
 }
 
-/// Root of a task half.
-pub fn task_root(bytes: &[u8]) -> B256 {
-    half_root(bytes)
+/// What a half is known by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Half {
+    /// Root of its tree.
+    pub root: B256,
+    /// Bytes.
+    pub bytes: u64,
 }
 
-/// Root of a shared half; of no bytes at all if the job shares nothing.
-pub fn shared_root(bytes: &[u8]) -> B256 {
-    half_root(bytes)
+impl Half {
+    /// Of these bytes; of none at all if a job shares nothing. Panics beyond [`MAX_HALF_BYTES`].
+    pub fn of(bytes: &[u8]) -> Self {
+        let mut hasher = HalfHasher::default();
+        hasher.update(bytes);
+        hasher.finish()
+    }
 }
 
-/// `inputRoot = node(taskRoot, sharedRoot)`.
-pub fn input_root(task_root: B256, shared_root: B256) -> B256 {
-    node(task_root, shared_root)
+/// `inputRoot = keccak(node(taskRoot, sharedRoot) ‖ inLen as u256)`. The lengths are part of it, so that a court can check what
+/// the import `inlen` returns.
+pub fn input_root(task: Half, shared: Half) -> B256 {
+    node(node(task.root, shared.root), inlen_word(task.bytes, shared.bytes))
+}
+
+/// [`input_root`] of each of many tasks, whose bytes these are, hashed side by side. Panics beyond [`MAX_HALF_BYTES`].
+pub fn input_roots<T: AsRef<[u8]>>(tasks: &[T], shared: Half) -> Vec<B256> {
+    let trees = join(roots(HALF_DEPTH, tasks).into_iter().map(|root| (root, shared.root)));
+    let lengths = tasks.iter().map(|task| inlen_word(task.as_ref().len() as u64, shared.bytes));
+    join(trees.into_iter().zip(lengths))
+}
+
+/// What the import `inlen` returns, as a leaf.
+fn inlen_word(task_bytes: u64, shared_bytes: u64) -> B256 {
+    let mut word = B256::ZERO;
+    word[24..].copy_from_slice(&inlen(task_bytes, shared_bytes).to_be_bytes());
+    word
 }
 
 /// What the import `inlen` returns for halves of these many bytes.
@@ -178,10 +204,53 @@ pub fn inlen(task_bytes: u64, shared_bytes: u64) -> i64 {
     (task_bytes & 0xffff_ffff | shared_bytes << 32) as i64
 }
 
-fn half_root(bytes: &[u8]) -> B256 {
-    let mut hasher = HalfHasher::default();
-    hasher.update(bytes);
-    hasher.finish()
+/// Both halves in memory, for tracing a task.
+#[derive(Clone, Debug)]
+pub struct Halves {
+    bytes: [Bytes; 2],
+    halves: [Half; 2],
+}
+
+impl Halves {
+    /// Of these bytes.
+    pub fn new(task: Bytes, shared: Bytes) -> Self {
+        let bytes = [task, shared];
+        Self { halves: [Half::of(&bytes[0]), Half::of(&bytes[1])], bytes }
+    }
+
+    /// Root of the tree over both.
+    pub fn tree(&self) -> B256 {
+        node(self.halves[0].root, self.halves[1].root)
+    }
+
+    /// inputRoot.
+    pub fn root(&self) -> B256 {
+        input_root(self.halves[0], self.halves[1])
+    }
+
+    /// What [`inlen`] returns.
+    pub fn len_word(&self) -> u64 {
+        inlen(self.halves[0].bytes, self.halves[1].bytes) as u64
+    }
+
+    /// Leaf of the tree over both; zeros past a half's end.
+    pub fn leaf(&self, index: u32) -> [u8; 32] {
+        let (half, at) = split(index);
+        leaf_of(&self.bytes[half], at as usize).0
+    }
+
+    /// Siblings of a leaf in the tree over both, from the bottom up. Panics from leaf 2^27 on. Memory: twice the half.
+    pub fn siblings(&self, index: u32) -> Vec<B256> {
+        let (half, at) = split(index);
+        let mut siblings = open(&self.bytes[half], at).expect("the leaf is in the half").siblings;
+        siblings.push(self.halves[1 - half].root);
+        siblings
+    }
+}
+
+/// Which half a leaf of the tree over both is in, and where.
+fn split(index: u32) -> (usize, u64) {
+    ((index >> HALF_DEPTH) as usize, u64::from(index) & ((1 << HALF_DEPTH) - 1))
 }
 
 #[cfg(test)]

@@ -21,8 +21,8 @@ const FILE: u64 = 2;
 ///     hasher.pad_to(file.offset);
 ///     hasher.update(b"12345"); // the bytes of files[file.index], in pieces of any size
 /// }
-/// let shared_root = hasher.finish();
-/// # assert_eq!(shared_root, rialto_machine::input::shared_root(
+/// let shared = hasher.finish();
+/// # assert_eq!(shared, rialto_machine::input::Half::of(
 /// #     &rialto_machine::input::SharedInput { files: vec![("scene.bin".into(), b"12345".to_vec())] }.encode().unwrap()));
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]

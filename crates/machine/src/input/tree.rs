@@ -1,25 +1,12 @@
 //! The keccak tree over a half: fixed depth, raw 32-byte leaves, zeros past the end.
 
-use std::sync::OnceLock;
-
 use alloy_primitives::B256;
 use rialto_protocol::receipt::node;
 
-use super::{HALF_DEPTH, InputError};
+use super::{HALF_DEPTH, Half, InputError};
+use crate::tree::zero;
 
 const DEPTH: usize = HALF_DEPTH as usize;
-
-/// Root of an all-zero subtree of each depth: `Z0 = 0`, `Z(i+1) = node(Zi, Zi)`.
-fn zeros() -> &'static [B256; DEPTH + 1] {
-    static ZEROS: OnceLock<[B256; DEPTH + 1]> = OnceLock::new();
-    ZEROS.get_or_init(|| {
-        let mut zeros = [B256::ZERO; DEPTH + 1];
-        for level in 0..DEPTH {
-            zeros[level + 1] = node(zeros[level], zeros[level]);
-        }
-        zeros
-    })
-}
 
 /// Computes the root of a half from its bytes in order, in constant memory.
 #[derive(Clone, Debug, Default)]
@@ -54,8 +41,12 @@ impl HalfHasher {
         }
     }
 
-    /// The root.
-    pub fn finish(mut self) -> B256 {
+    /// The half.
+    pub fn finish(self) -> Half {
+        Half { bytes: self.len, root: self.root() }
+    }
+
+    fn root(mut self) -> B256 {
         if !self.len.is_multiple_of(32) {
             self.push_leaf();
         }
@@ -66,7 +57,7 @@ impl HalfHasher {
         for level in 0..DEPTH {
             root = match self.pending[level] {
                 Some(left) => node(left, root),
-                None => node(root, zeros()[level]),
+                None => node(root, zero(level)),
             };
         }
         root
@@ -101,9 +92,9 @@ pub fn open(bytes: &[u8], index: u64) -> Result<Opening, InputError> {
     let mut at = index as usize;
     let leaf = level.get(at).copied().unwrap_or_default();
     let mut siblings = Vec::with_capacity(DEPTH);
-    for zero in &zeros()[..DEPTH] {
-        siblings.push(level.get(at ^ 1).copied().unwrap_or(*zero));
-        level = level.chunks(2).map(|pair| node(pair[0], pair.get(1).copied().unwrap_or(*zero))).collect();
+    for level_zero in (0..DEPTH).map(zero) {
+        siblings.push(level.get(at ^ 1).copied().unwrap_or(level_zero));
+        level = level.chunks(2).map(|pair| node(pair[0], pair.get(1).copied().unwrap_or(level_zero))).collect();
         at >>= 1;
     }
     Ok(Opening { leaf, siblings })
@@ -128,26 +119,26 @@ mod tests {
     /// The definition: hash every level, padded with zero subtrees.
     fn naive(bytes: &[u8]) -> B256 {
         let mut level: Vec<B256> = bytes.chunks(32).map(B256::right_padding_from).collect();
-        for zero in &zeros()[..DEPTH] {
+        for level_zero in (0..DEPTH).map(zero) {
             if level.len() % 2 == 1 {
-                level.push(*zero);
+                level.push(level_zero);
             }
             level = level.chunks(2).map(|pair| node(pair[0], pair[1])).collect();
             if level.is_empty() {
-                level.push(node(*zero, *zero));
+                level.push(node(level_zero, level_zero));
             }
         }
         level[0]
     }
 
     fn root(bytes: &[u8]) -> B256 {
-        super::super::half_root(bytes)
+        Half::of(bytes).root
     }
 
     #[test]
     fn empty_is_the_zero_tree() {
-        assert_eq!(root(b""), zeros()[DEPTH]);
-        assert_eq!(root(&[0; 100]), zeros()[DEPTH]);
+        assert_eq!(root(b""), zero(DEPTH));
+        assert_eq!(root(&[0; 100]), zero(DEPTH));
     }
 
     proptest! {
@@ -160,7 +151,7 @@ mod tests {
             let mut hasher = HalfHasher::default();
             hasher.update(left);
             hasher.update(right);
-            prop_assert_eq!(hasher.finish(), expected);
+            prop_assert_eq!(hasher.finish().root, expected);
 
             let opening = open(&bytes, index).unwrap();
             prop_assert!(verify_opening(expected, index, &opening));

@@ -1,13 +1,17 @@
 //! The smallest host: four functions on wasmtime.
 #![allow(dead_code)]
 
-use rialto_machine::input::{SharedInput, TaskInput, inlen};
+use std::sync::Arc;
+
+use rialto_machine::input::{Halves, SharedInput, TaskInput, inlen};
 use rialto_machine::output::{Outputs, parse};
-use rialto_machine::{Canonical, canonicalise};
+use rialto_machine::{Canonical, TaskLimits, Tracer, canonicalise, lower};
+use rialto_protocol::receipt::{Halted, Status, output_hash};
 use wasmtime::{Caller, Config, Engine, Error, Linker, Module, Store, Val};
 
 /// Enough fuel for every test that isn't about running out.
 pub const PLENTY: i64 = 20_000_000_000;
+const SEED: u64 = 7;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Run {
@@ -19,6 +23,17 @@ pub struct Run {
 }
 
 impl Run {
+    pub fn halted(&self) -> Halted {
+        Halted {
+            status: if self.exit.is_some() { Status::Finished } else { Status::Trap },
+            exit_code: self.exit.unwrap_or_default() as u32,
+            out_hash: output_hash(&self.stream),
+            out_len: self.stream.len() as u64,
+            fuel_left: self.fuel_left,
+            digest: 0,
+        }
+    }
+
     pub fn outputs(&self) -> Outputs {
         parse(&self.stream).unwrap()
     }
@@ -46,11 +61,30 @@ pub fn config() -> Config {
     config
 }
 
-/// Runs M' on a thread with a stack that outlasts the injected limit.
+/// Runs M' on a thread with a stack that outlasts the injected limit, and step by step: both must end alike.
 pub fn run(program: &Canonical, task: &TaskInput, shared: &SharedInput, fuel: i64) -> Run {
     let (module, task, shared) = (program.module.clone(), task.encode().unwrap(), shared.encode().unwrap());
+    let traced = trace(program, &task, &shared, fuel);
     let thread = std::thread::Builder::new().stack_size(96 << 20);
-    thread.spawn(move || run_here(&module, task, shared, fuel)).unwrap().join().unwrap()
+    let run = thread.spawn(move || run_here(&module, task, shared, fuel)).unwrap().join().unwrap();
+    assert_eq!(traced, run.halted(), "the machine in steps differs from wasmtime");
+    run
+}
+
+/// How the run ends, step by step.
+fn trace(program: &Canonical, task: &[u8], shared: &[u8], fuel: i64) -> Halted {
+    let lowered = Arc::new(lower(&program.module));
+    assert_eq!(lowered.parts.root(), program.program_root);
+    let most = lowered.parts.most_steps(fuel as u64);
+    let input = Arc::new(Halves::new(task.to_vec().into(), shared.to_vec().into()));
+    let limits = TaskLimits { seed: SEED, fuel: fuel as u64, out: u64::MAX, pages: u32::MAX };
+    let mut tracer = Tracer::new(lowered.clone(), input, limits);
+    let steps = tracer.finish(most).expect("a run ends within its bound");
+    let halted = *tracer.halted().unwrap();
+    let per_fuel = lowered.parts.steps_per_fuel;
+    let bound = (halted.fuel_used(fuel as u64) + 5000).saturating_mul(per_fuel.into());
+    assert!(steps <= bound, "{steps} steps with {halted:?} and {per_fuel} steps for one fuel");
+    halted
 }
 
 fn run_here(module: &[u8], task: Vec<u8>, shared: Vec<u8>, fuel: i64) -> Run {
@@ -102,7 +136,7 @@ pub fn run_module(engine: &Engine, module: &Module, task: Vec<u8>, shared: Vec<u
     let instance = linker.instantiate(&mut store, module).unwrap();
     let global = |store: &mut Store<State>, name| instance.get_global(store, name).unwrap();
     global(&mut store, "fuel").set(&mut store, Val::I64(fuel)).unwrap();
-    global(&mut store, "seed").set(&mut store, Val::I64(7)).unwrap();
+    global(&mut store, "seed").set(&mut store, Val::I64(SEED as i64)).unwrap();
     let run = instance.get_typed_func::<(), ()>(&mut store, "run").unwrap();
     let result = run.call(&mut store, ());
     let exit = if result.is_ok() { Some(0) } else { store.data().exit };

@@ -10,11 +10,10 @@ use std::{
 
 use alloy_primitives::{B256, Bytes};
 use rialto_exec::{AttemptError, CancelFlag, Engine, Limits as TaskLimits, Outcome, Program, SharedData};
-use rialto_machine::input::{self, HALF_DEPTH, HalfHasher, MAX_HALF_BYTES};
+use rialto_machine::input::{Half, HalfHasher, MAX_HALF_BYTES, input_roots};
 use rialto_net::{Blob, NetError, Node};
 use rialto_protocol::{
     receipt::{inputs_root, task_seed},
-    tree,
     types::Order,
     wire::{BlobRef, MAX_INLINE_BYTES, Payload, PeerAddr},
 };
@@ -46,7 +45,7 @@ pub(crate) struct Runner {
     /// What must stay on disk, by deal.
     pins: Mutex<HashMap<B256, HashMap<BlobRef, Blob>>>,
     programs: Mutex<HashMap<BlobRef, Arc<Program>>>,
-    shared_roots: Mutex<HashMap<BlobRef, B256>>,
+    shared_halves: Mutex<HashMap<BlobRef, Half>>,
     ready: Mutex<Ready>,
     compiles: Semaphore,
     reruns: Semaphore,
@@ -110,7 +109,7 @@ impl Runner {
             peers: Mutex::default(),
             pins: Mutex::default(),
             programs: Mutex::default(),
-            shared_roots: Mutex::default(),
+            shared_halves: Mutex::default(),
             ready: Mutex::default(),
             compiles: Semaphore::new(MAX_COMPILES),
             reruns: Semaphore::new(MAX_RERUNS),
@@ -224,14 +223,14 @@ impl Runner {
             let why = format!("it starts with {} pages, the order allows {}", program.min_pages(), order.maxPages);
             return Err(Refusal::Program(why));
         }
-        let (shared, shared_root) = self.shared(work).await?;
+        let (shared, half) = self.shared(work).await?;
         let ready = lock(&self.ready).take(work.hash);
         if let Some(inputs) = ready {
             return Ok(Loaded { program, shared, inputs });
         }
         let bytes = self.inputs(work).await?;
         let (tasks, expected) = (order.tasks, order.inputs);
-        let inputs = compute(move || checked_inputs(&bytes, tasks, shared_root, expected)).await?;
+        let inputs = compute(move || checked_inputs(&bytes, tasks, half, expected)).await?;
         Ok(Loaded { program, shared, inputs })
     }
 
@@ -250,23 +249,23 @@ impl Runner {
         Ok(program)
     }
 
-    async fn shared(&self, work: &Work) -> Result<(SharedData, B256), Refusal> {
+    async fn shared(&self, work: &Work) -> Result<(SharedData, Half), Refusal> {
         let refused = |error: &dyn std::fmt::Display| Refusal::Inputs(error.to_string());
-        let Some(reference) = work.shared else { return Ok((SharedData::none(), input::shared_root(&[]))) };
+        let Some(reference) = work.shared else { return Ok((SharedData::none(), Half::of(&[]))) };
         let limit = self.limits.shared_bytes.min(MAX_HALF_BYTES);
         let blob = self.blob(work, reference, limit).await.map_err(|error| refused(&error))?;
         let data = SharedData::file(blob.path()).map_err(|error| refused(&error))?;
-        let known = lock(&self.shared_roots).get(&reference).copied();
-        let root = match known {
-            Some(root) => root,
+        let known = lock(&self.shared_halves).get(&reference).copied();
+        let half = match known {
+            Some(half) => half,
             None => {
                 let held = blob.clone();
-                let root = compute(move || root_of(held.path()).map_err(|e| Refusal::Inputs(e.to_string()))).await?;
-                remember(&self.shared_roots, reference, root);
-                root
+                let half = compute(move || half_of(held.path()).map_err(|e| Refusal::Inputs(e.to_string()))).await?;
+                remember(&self.shared_halves, reference, half);
+                half
             }
         };
-        Ok((data, root))
+        Ok((data, half))
     }
 
     async fn inputs(&self, work: &Work) -> Result<Bytes, Refusal> {
@@ -315,7 +314,7 @@ fn attempt(error: AttemptError) -> Refusal {
 }
 
 /// Takes the tasks' inputs apart and checks them against the order.
-fn checked_inputs(bytes: &[u8], tasks: u32, shared_root: B256, expected: B256) -> Result<Vec<bytes::Bytes>, Refusal> {
+fn checked_inputs(bytes: &[u8], tasks: u32, shared: Half, expected: B256) -> Result<Vec<bytes::Bytes>, Refusal> {
     let inputs: Vec<Bytes> = postcard::from_bytes(bytes).map_err(|error| Refusal::Inputs(error.to_string()))?;
     if inputs.len() != tasks as usize {
         return Err(Refusal::Inputs(format!("{} inputs for {tasks} tasks", inputs.len())));
@@ -323,7 +322,7 @@ fn checked_inputs(bytes: &[u8], tasks: u32, shared_root: B256, expected: B256) -
     if inputs.iter().any(|task| task.len() as u64 > MAX_HALF_BYTES) {
         return Err(Refusal::Inputs("too large".into()));
     }
-    let roots = tree::join_each(&tree::roots(HALF_DEPTH, &inputs), shared_root);
+    let roots = input_roots(&inputs, shared);
     let root = inputs_root(&roots);
     if root != expected {
         return Err(Refusal::Inputs(format!("their root is {root}, the order says {expected}")));
@@ -331,8 +330,8 @@ fn checked_inputs(bytes: &[u8], tasks: u32, shared_root: B256, expected: B256) -
     Ok(inputs.into_iter().map(|task| task.0).collect())
 }
 
-/// Root of a shared input on disk, in constant memory.
-fn root_of(path: &Path) -> std::io::Result<B256> {
+/// A shared input on disk, in constant memory.
+fn half_of(path: &Path) -> std::io::Result<Half> {
     let mut file = std::fs::File::open(path)?;
     let mut hasher = HalfHasher::default();
     let mut piece = vec![0; 256 << 10];

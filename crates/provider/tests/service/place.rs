@@ -11,7 +11,7 @@ use rialto_chain::{
 };
 use rialto_devchain::{Config, Devchain};
 use rialto_exec::{CancelFlag, Engine, Limits, Outcome, SharedData};
-use rialto_machine::input::{TaskInput, input_root, shared_root, task_root};
+use rialto_machine::input::{Half, TaskInput, input_root};
 use rialto_net::{AskCheck, NetConfig, Node, RequesterSession, Verdict};
 use rialto_protocol::{
     receipt::{Halted, inputs_root},
@@ -201,7 +201,7 @@ impl Requester {
 
     fn make(&self, place: &Place, seq: u64, words: &[&str]) -> (Order, Payload) {
         let inputs = encoded(words);
-        let roots: Vec<_> = inputs.iter().map(|task| input_root(task_root(task), shared_root(&[]))).collect();
+        let roots: Vec<_> = inputs.iter().map(|task| input_root(Half::of(task), Half::of(&[]))).collect();
         let order = Order {
             deal: struct_hash(&self.deal),
             seq,

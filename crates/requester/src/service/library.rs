@@ -11,14 +11,13 @@ use std::{
 use bytes::Bytes;
 use rialto_exec::{Engine, Limits, Program, SharedData};
 use rialto_machine::{
-    input::{HALF_DEPTH, HalfHasher, MAX_HALF_BYTES},
+    input::{HalfHasher, MAX_HALF_BYTES, input_roots},
     limits::MAX_FUEL,
 };
 use rialto_net::{Blob, Node};
 use rialto_protocol::{
     B256,
     receipt::Halted,
-    tree,
     wire::{BlobRef, MAX_INLINE_BYTES, Payload, PeerAddr},
 };
 
@@ -355,11 +354,11 @@ fn write_job(
         })?;
         at_most("shared input", size, MAX_HALF_BYTES)?;
     }
-    let shared_root = hasher.finish();
+    let shared = hasher.finish();
     let copies: Vec<_> = tasks.iter().cloned().map(rialto_protocol::Bytes).collect();
     let bytes = postcard::to_stdvec(&copies).map_err(|error| RequesterError::Journal(error.to_string()))?;
     write(&folder.join("tasks.bin"), |file| file.write_all(&bytes))?;
-    Ok(tree::join_each(&tree::roots(HALF_DEPTH, tasks), shared_root))
+    Ok(input_roots(tasks, shared))
 }
 
 /// Copies a stream of outputs to its file while checking it.
@@ -398,7 +397,7 @@ fn keep(path: &Path, results: &[Halted], mut stream: impl Read) -> Result<Stored
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rialto_machine::input;
+    use rialto_machine::input::{Half, input_root};
     use rialto_protocol::receipt::{Status, output_hash};
 
     #[test]
@@ -430,8 +429,8 @@ mod tests {
         let tasks = [Bytes::from_static(b"first"), Bytes::from_static(b"second")];
         let shared = Content::Bytes(Bytes::from(vec![3; 600_000]));
         let roots = write_job(folder.path(), b"wasm", Some(&shared), &tasks).unwrap();
-        let shared_root = input::shared_root(&[3; 600_000]);
-        assert_eq!(roots[1], input::input_root(input::task_root(b"second"), shared_root));
+        let shared = Half::of(&[3; 600_000]);
+        assert_eq!(roots[1], input_root(Half::of(b"second"), shared));
         assert_eq!(std::fs::read(folder.path().join("shared.bin")).unwrap(), vec![3; 600_000]);
         assert_eq!(std::fs::read(folder.path().join("program.wasm")).unwrap(), b"wasm");
     }

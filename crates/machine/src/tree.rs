@@ -1,0 +1,141 @@
+//! A keccak tree of fixed depth over leaves of 32 bytes, updated in part: the nodes of a prefix are kept, everything past it is zero.
+//! The leaves themselves are the owner's: memory, stack and code are their own leaves.
+
+use alloy_primitives::B256;
+use rialto_protocol::receipt::node;
+
+use crate::ir::MAX_DEPTH;
+
+/// Root of an all-zero tree of this depth: `Z0 = 0`, `Z(i+1) = node(Zi, Zi)`.
+pub(crate) fn zero(depth: usize) -> B256 {
+    static ZEROS: std::sync::OnceLock<[B256; MAX_DEPTH as usize + 1]> = std::sync::OnceLock::new();
+    ZEROS.get_or_init(|| {
+        let mut zeros = [B256::ZERO; MAX_DEPTH as usize + 1];
+        for level in 0..MAX_DEPTH as usize {
+            zeros[level + 1] = node(zeros[level], zeros[level]);
+        }
+        zeros
+    })[depth]
+}
+
+/// Depth of the least tree with this many leaves.
+pub(crate) fn depth_for(leaves: u64) -> u32 {
+    leaves.max(1).next_power_of_two().ilog2()
+}
+
+/// Leaf `index` of some bytes, zeros past the end.
+pub(crate) fn leaf_of(bytes: &[u8], index: usize) -> B256 {
+    let start = (index * 32).min(bytes.len());
+    B256::right_padding_from(&bytes[start..bytes.len().min(start + 32)])
+}
+
+/// The inner nodes.
+#[derive(Clone, Debug)]
+pub(crate) struct Tree {
+    /// `levels[k]`: nodes of height k + 1, from the left; those left out are zero.
+    levels: Vec<Vec<B256>>,
+}
+
+impl Tree {
+    /// All leaves zero.
+    pub fn new(depth: u32) -> Self {
+        Self { levels: vec![Vec::new(); depth as usize] }
+    }
+
+    /// Over leaves `0..count`.
+    pub fn over(depth: u32, count: usize, leaf: impl Fn(usize) -> B256) -> Self {
+        let mut tree = Self::new(depth);
+        tree.update(&[(0, count)], leaf);
+        tree
+    }
+
+    pub fn root(&self, leaf: impl Fn(usize) -> B256) -> B256 {
+        match self.levels.last() {
+            Some(top) => top.first().copied().unwrap_or_else(|| zero(self.levels.len())),
+            None => leaf(0),
+        }
+    }
+
+    /// Takes over leaves that may have changed: ranges (first, past the last), sorted and apart.
+    pub fn update(&mut self, changed: &[(usize, usize)], leaf: impl Fn(usize) -> B256) {
+        let mut ranges: Vec<(usize, usize)> = changed.iter().copied().filter(|(first, end)| first < end).collect();
+        for height in 0..self.levels.len() {
+            let (below, here) = self.levels.split_at_mut(height);
+            let below = below.last();
+            let child = |at: usize| match below {
+                None => leaf(at),
+                Some(nodes) => nodes.get(at).copied().unwrap_or_else(|| zero(height)),
+            };
+            let here = &mut here[0];
+            let mut done = 0;
+            for (first, end) in &mut ranges {
+                (*first, *end) = ((*first / 2).max(done), end.div_ceil(2));
+                done = *end;
+                if here.len() < *end {
+                    here.resize(*end, zero(height + 1));
+                }
+                for at in *first..*end {
+                    here[at] = node(child(2 * at), child(2 * at + 1));
+                }
+            }
+            ranges.retain(|(first, end)| first < end);
+        }
+    }
+
+    /// Siblings of a leaf from the bottom up.
+    pub fn siblings(&self, index: usize, leaf: impl Fn(usize) -> B256) -> Vec<B256> {
+        let mut at = index;
+        let mut siblings = Vec::with_capacity(self.levels.len());
+        for height in 0..self.levels.len() {
+            siblings.push(match height.checked_sub(1) {
+                None => leaf(at ^ 1),
+                Some(below) => self.levels[below].get(at ^ 1).copied().unwrap_or_else(|| zero(height)),
+            });
+            at /= 2;
+        }
+        siblings
+    }
+}
+
+/// The root that a leaf with these siblings leads to.
+pub(crate) fn fold(leaf: B256, index: u32, siblings: impl IntoIterator<Item = B256>) -> B256 {
+    let mut at = index;
+    siblings.into_iter().fold(leaf, |here, sibling| {
+        let joined = if at & 1 == 0 { node(here, sibling) } else { node(sibling, here) };
+        at >>= 1;
+        joined
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn updates_give_the_tree_of_the_new_leaves(
+            depth in 0u32..7,
+            steps in proptest::collection::vec(proptest::collection::btree_map(0usize..64, any::<[u8; 32]>(), 1..9), 1..5),
+        ) {
+            let count = 1 << depth;
+            let mut leaves = vec![B256::ZERO; count];
+            let mut tree = Tree::new(depth);
+            for step in steps {
+                let changed: std::collections::BTreeMap<usize, [u8; 32]> = step.into_iter().map(|(at, leaf)| (at % count, leaf)).collect();
+                let ranges: Vec<_> = changed.keys().map(|at| (*at, at + 1)).collect();
+                changed.iter().for_each(|(at, leaf)| leaves[*at] = B256::from(*leaf));
+                tree.update(&ranges, |at| leaves[at]);
+                let mut level = leaves.clone();
+                while level.len() > 1 {
+                    level = level.chunks(2).map(|pair| node(pair[0], pair[1])).collect();
+                }
+                prop_assert_eq!(tree.root(|at| leaves[at]), level[0]);
+                for at in 0..count {
+                    let siblings = tree.siblings(at, |at| leaves[at]);
+                    prop_assert_eq!(fold(leaves[at], at as u32, siblings), level[0]);
+                }
+            }
+        }
+    }
+}
