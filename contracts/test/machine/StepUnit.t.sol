@@ -47,6 +47,7 @@ contract StepUnitTest is StepUnitFixture {
         integerIs(11, 1, 2, minus);
         integerIs(12, 0x1_0001, 0x1_0001, 0x2_0001);
         integerIs(13, minus - 6, 2, minus - 2);
+        integerIs(13, 6, minus, minus - 5);
         integerIs(14, minus - 6, 2, 0x7fff_fffc);
         integerIs(15, minus - 6, 2, minus);
         integerIs(15, 0x8000_0000, minus, 0);
@@ -84,6 +85,7 @@ contract StepUnitTest is StepUnitFixture {
         integerIs(WIDE | 11, 1, 2, ONES);
         integerIs(WIDE | 12, ONES, ONES, 1);
         integerIs(WIDE | 13, ONES - 6, 2, ONES - 2);
+        integerIs(WIDE | 13, 6, ONES, ONES - 5);
         integerIs(WIDE | 14, ONES, 2, least - 1);
         integerIs(WIDE | 15, ONES - 6, 2, ONES);
         integerIs(WIDE | 15, least, ONES, 0);
@@ -517,6 +519,18 @@ contract StepUnitTest is StepUnitFixture {
         refuses(last.to, proof);
     }
 
+    /// Zeros at the end can't be left out either.
+    function test_proofIsComplete() public {
+        (r.codeDepth, r.pc) = (0, 1);
+        goes(1, 7, 0, 0, 0, 0, 0);
+        bytes memory proof = last.proof;
+        vm.assertEq(unit.step(last.from, proof), last.to, "complete");
+        assembly ("memory-safe") {
+            mstore(proof, sub(mload(proof), 1))
+        }
+        refuses(last.from, proof);
+    }
+
     /// A leaf is proven anew when another was touched between, against the root as it is then.
     function test_sharing() public {
         setSlot(0, 10);
@@ -531,8 +545,8 @@ contract StepUnitTest is StepUnitFixture {
         goes(5, 17, 1, 1, 0, 0, 1);
         // The same leaf of another tree is another leaf.
         setSlot(0, 1000 * 8);
-        goes(4, 17, 0, 0, 0, 0, 0);
-        vm.assertEq(slot(1), 0, "stack");
+        goes(4, 17, 0, 0, 0, 0, 6);
+        vm.assertEq(slot(0), 0, "memory's, not the stack's");
     }
 
     // ──────────────────────────────────────────── totality ────────────────────────────────────────────
