@@ -1,102 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity 0.8.36;
 
-import { FloatUnit } from "../../src/FloatUnit.sol";
-import { IStepUnit, Task } from "../../src/interfaces/IStepUnit.sol";
-import { StepUnit } from "../../src/StepUnit.sol";
+import { IStepUnit } from "../../src/interfaces/IStepUnit.sol";
 import { vm } from "../base/Vm.sol";
-import { Model } from "./Model.sol";
+import { StepUnitFixture } from "./StepUnitFixture.sol";
 
-/// Every step is taken twice: by the unit from a proof, and by the model, which writes the proof.
-abstract contract StepUnitFixture is Model {
-    bool public IS_TEST = true;
-    StepUnit unit;
-    /// What the last step was.
-    Step last;
-
-    uint8 constant WIDE = 0x80;
-    uint64 constant ONES = type(uint64).max;
-
-    function setUp() public virtual {
-        makeZeros();
-        floats = FloatUnit(deploy("FloatUnit", type(FloatUnit).creationCode, ""));
-        unit = StepUnit(deploy("StepUnit", type(StepUnit).creationCode, abi.encode(floats)));
-        r = Registers({
-            pc: 77,
-            fp: 1000,
-            depth: 0,
-            pages: 3,
-            outLen: 0,
-            outLimit: 1000,
-            inLen: 5 << 32 | 7,
-            maxPages: 1024,
-            tableLen: 100,
-            codeDepth: 16,
-            memoryDepth: 21,
-            tableDepth: 7,
-            version: 3,
-            callHash: 0,
-            outHash: 0
-        });
-        setWord(GLOBALS, 0, 1234);
-        setWord(GLOBALS, 1, 983_040);
-        setWord(GLOBALS, 2, 99);
-    }
-
-    /// From source, or with RIALTO_ARTIFACT=true from the bytecode that is shipped.
-    function deploy(string memory name, bytes memory code, bytes memory arguments) private returns (address deployed) {
-        if (vm.envOr("RIALTO_ARTIFACT", false)) {
-            code = vm.parseJsonBytes(vm.readFile(string.concat("artifacts/", name, ".json")), ".bytecode");
-        }
-        code = bytes.concat(code, arguments);
-        assembly ("memory-safe") {
-            deployed := create(0, add(code, 32), mload(code))
-        }
-        require(deployed != address(0), "does not deploy");
-    }
-
-    /// Memory is not freed by itself, and a long test would take too much.
-    modifier forgetting() {
-        uint256 free;
-        assembly ("memory-safe") {
-            free := mload(0x40)
-        }
-        _;
-        assembly ("memory-safe") {
-            mstore(0x40, free)
-        }
-    }
-
-    /// An instruction at pc, and its step.
-    function run(uint8 op, uint8 aux, uint16 d, uint16 a, uint16 b, uint64 imm) internal forgetting {
-        setInstruction(r.pc, encode(Instruction(op, aux, d, a, b, imm)));
-        next(string.concat("op ", vm.toString(op), " aux ", vm.toString(aux)));
-    }
-
-    function next(string memory what) internal forgetting {
-        last = take();
-        vm.assertEq(unit.step(last.from, last.proof), last.to, what);
-    }
-
-    /// The same, which goes on and whose proof has so many leaves.
-    function goes(uint256 leaves, uint8 op, uint8 aux, uint16 d, uint16 a, uint16 b, uint64 imm) internal {
-        run(op, aux, d, a, b, imm);
-        vm.assertFalse(last.over, "goes on");
-        vm.assertEq(last.leaves, leaves, "leaves of the proof");
-    }
-
-    function traps(uint8 op, uint8 aux, uint16 d, uint16 a, uint16 b, uint64 imm) internal {
-        run(op, aux, d, a, b, imm);
-        vm.assertTrue(last.over && last.status == 1, "trap");
-        vm.assertEq(last.exitCode, 0, "no exit code");
-    }
-
-    function refuses(bytes32 state, bytes memory proof) internal forgetting {
-        vm.expectRevert(abi.encodeWithSelector(IStepUnit.WrongProof.selector));
-        unit.step(state, proof);
-    }
-}
-
+/// Every instruction, what traps, proofs, totality.
 contract StepUnitTest is StepUnitFixture {
     // ──────────────────────────────────────── integers and floats ─────────────────────────────────────
 
@@ -138,6 +47,7 @@ contract StepUnitTest is StepUnitFixture {
         integerIs(11, 1, 2, minus);
         integerIs(12, 0x1_0001, 0x1_0001, 0x2_0001);
         integerIs(13, minus - 6, 2, minus - 2);
+        integerIs(13, 6, minus, minus - 5);
         integerIs(14, minus - 6, 2, 0x7fff_fffc);
         integerIs(15, minus - 6, 2, minus);
         integerIs(15, 0x8000_0000, minus, 0);
@@ -175,6 +85,7 @@ contract StepUnitTest is StepUnitFixture {
         integerIs(WIDE | 11, 1, 2, ONES);
         integerIs(WIDE | 12, ONES, ONES, 1);
         integerIs(WIDE | 13, ONES - 6, 2, ONES - 2);
+        integerIs(WIDE | 13, 6, ONES, ONES - 5);
         integerIs(WIDE | 14, ONES, 2, least - 1);
         integerIs(WIDE | 15, ONES - 6, 2, ONES);
         integerIs(WIDE | 15, least, ONES, 0);
@@ -545,6 +456,8 @@ contract StepUnitTest is StepUnitFixture {
         vm.assertTrue(r.outHash == hash && r.outLen == 35, "a part of a leaf");
         r.outLimit = 1000;
         traps(23, 0, 0, 4, 0, 0);
+        r.outLen = 48;
+        traps(23, 0, 0, 4, 0, 0);
     }
 
     function test_exit() public {
@@ -606,6 +519,18 @@ contract StepUnitTest is StepUnitFixture {
         refuses(last.to, proof);
     }
 
+    /// Zeros at the end can't be left out either.
+    function test_proofIsComplete() public {
+        (r.codeDepth, r.pc) = (0, 1);
+        goes(1, 7, 0, 0, 0, 0, 0);
+        bytes memory proof = last.proof;
+        vm.assertEq(unit.step(last.from, proof), last.to, "complete");
+        assembly ("memory-safe") {
+            mstore(proof, sub(mload(proof), 1))
+        }
+        refuses(last.from, proof);
+    }
+
     /// A leaf is proven anew when another was touched between, against the root as it is then.
     function test_sharing() public {
         setSlot(0, 10);
@@ -620,8 +545,8 @@ contract StepUnitTest is StepUnitFixture {
         goes(5, 17, 1, 1, 0, 0, 1);
         // The same leaf of another tree is another leaf.
         setSlot(0, 1000 * 8);
-        goes(4, 17, 0, 0, 0, 0, 0);
-        vm.assertEq(slot(1), 0, "stack");
+        goes(4, 17, 0, 0, 0, 0, 6);
+        vm.assertEq(slot(0), 0, "memory's, not the stack's");
     }
 
     // ──────────────────────────────────────────── totality ────────────────────────────────────────────
@@ -714,219 +639,5 @@ contract StepUnitTest is StepUnitFixture {
         }
         uint64 imm = pick() % 2 == 0 ? pick() % 3 : randomNumber();
         return encode(Instruction(op, aux, slots[0], slots[1], slots[2], imm));
-    }
-}
-
-contract StepUnitStartTest is StepUnitFixture {
-    uint64 constant SEED = 0x1234_5678_9abc_def0;
-
-    Task task;
-
-    function parts() private view returns (bytes memory) {
-        return bytes.concat(program(), root(INPUT), bytes8(r.inLen), siblings(GLOBALS, 0));
-    }
-
-    function program() private view returns (bytes memory) {
-        bytes memory roots = bytes.concat(root(CODE), root(TABLE), root(MEMORY), root(GLOBALS));
-        bytes memory depths = abi.encodePacked(uint8(r.codeDepth), uint8(r.memoryDepth), uint8(r.tableDepth));
-        return bytes.concat(roots, abi.encodePacked(r.pc, r.pages, r.maxPages, r.tableLen, uint32(5)), depths);
-    }
-
-    function setUp() public override {
-        super.setUp();
-        r.fp = 0;
-        setLeaf(CODE, 5, keccak256("code"));
-        setLeaf(TABLE, 5, keccak256("table"));
-        setLeaf(MEMORY, 5, keccak256("memory"));
-        setLeaf(INPUT, 5, keccak256("input"));
-        setLeaf(GLOBALS, 1, keccak256("globals"));
-        setLeaf(GLOBALS, 0, bytes32(uint256(983_040) << 128));
-        bytes32 programRoot = keccak256(bytes.concat("rialto-program", bytes2(uint16(3)), program()));
-        bytes32 inputRoot = keccak256(abi.encode(root(INPUT), uint256(r.inLen)));
-        task = Task(programRoot, inputRoot, SEED, 1_000_000, 777, 2048);
-    }
-
-    /// The first state of a task in the model, which has begun with the program's.
-    function begin() private returns (bytes32) {
-        setWord(GLOBALS, 0, task.fuelLimit);
-        setWord(GLOBALS, 3, task.seed);
-        r.outLimit = task.outLimit;
-        if (task.maxPages < r.maxPages) r.maxPages = task.maxPages;
-        return hashOf();
-    }
-
-    function test_start() public {
-        (bytes32 state, uint64 steps) = unit.start(task, parts());
-        vm.snapshotValue("StepUnit", "start", vm.lastCallGas().gasTotalUsed);
-        vm.assertEq(steps, (1_000_000 + 8192) * 5, "steps");
-        vm.assertEq(state, begin(), "the first state");
-        next("and it steps");
-    }
-
-    function test_ordersPages() public {
-        task.maxPages = 100;
-        (bytes32 state,) = unit.start(task, parts());
-        vm.assertEq(state, begin(), "the smaller");
-    }
-
-    function test_mostSteps() public {
-        uint64[3] memory fuel = [uint64(1 << 54), 1 << 62, type(uint64).max];
-        for (uint256 i = 0; i < 3; ++i) {
-            task.fuelLimit = fuel[i];
-            (, uint64 steps) = unit.start(task, parts());
-            vm.assertEq(steps, 2 ** 56, "bounded");
-        }
-    }
-
-    function test_everyPartCounts() public {
-        bytes memory right = parts();
-        vm.assertEq(right.length, 447, "length");
-        for (uint256 i = 0; i < right.length; ++i) {
-            bytes1 was = right[i];
-            right[i] ^= 0x40;
-            (bool ok, bytes memory why) = address(unit).staticcall(abi.encodeCall(unit.start, (task, right)));
-            vm.assertTrue(!ok && bytes4(why) == IStepUnit.WrongParts.selector, "refused");
-            right[i] = was;
-        }
-        expectWrong(task.program, keccak256(bytes.concat(right, hex"00")));
-        unit.start(task, bytes.concat(right, hex"00"));
-        expectWrong(task.program, keccak256(""));
-        unit.start(task, "");
-    }
-
-    function test_wrongPartsSayWhich() public {
-        bytes memory right = parts();
-        (bytes32 programRoot, bytes32 inputRoot) = (task.program, task.input);
-        task.program = keccak256("other");
-        expectWrong(task.program, programRoot);
-        unit.start(task, right);
-        (task.program, task.input) = (programRoot, keccak256("other"));
-        expectWrong(task.input, inputRoot);
-        unit.start(task, right);
-    }
-
-    function expectWrong(bytes32 expected, bytes32 given) private {
-        vm.expectRevert(abi.encodeWithSelector(IStepUnit.WrongParts.selector, expected, given));
-    }
-
-    function test_emptyStack() public view {
-        vm.assertEq(root(STACK), zeros[18], "Z18");
-    }
-}
-
-/// Execution gas of the dearest step of each kind, every operand in a leaf of its own: code of 2^17 instructions, 64 MiB of
-/// memory. `snapshots/StepUnit.json` has the numbers, from the shipped bytecode.
-contract StepUnitGasTest is StepUnitFixture {
-    string constant GROUP = "StepUnit";
-    /// Slots in different leaves.
-    uint16 constant A = 41;
-    uint16 constant B = 83;
-    uint16 constant C = 167;
-    uint16 constant D = 335;
-    uint64 constant ADDRESS = 1021;
-
-    /// Gas of this instruction's step.
-    function gasOf(uint8 op, uint8 aux, uint16 d, uint16 a, uint16 b, uint64 imm) private forgetting returns (uint256) {
-        setInstruction(r.pc, encode(Instruction(op, aux, d, a, b, imm)));
-        last = take();
-        Step memory it = last;
-        vm.cool(address(floats));
-        bytes32 to = unit.step(it.from, it.proof);
-        uint256 gas = vm.lastCallGas().gasTotalUsed;
-        vm.assertEq(to, it.to, "step");
-        return gas;
-    }
-
-    function snapshot(string memory name, uint8 op, uint8 aux, uint16 d, uint16 a, uint16 b, uint64 imm) private {
-        record(name, gasOf(op, aux, d, a, b, imm));
-    }
-
-    function record(string memory name, uint256 gas) private {
-        vm.snapshotValue(GROUP, name, gas);
-        vm.assertLe(gas, 35_000, name);
-    }
-
-    function max(uint256 a, uint256 b) private pure returns (uint256) {
-        return a > b ? a : b;
-    }
-
-    function test_steps() public {
-        (r.tableDepth, r.tableLen) = (20, 1 << 20);
-        snapshot("copy", 4, 0, D, A, 0, 0);
-        snapshot("const", 5, 0, D, 0, 0, 7);
-        snapshot("select", 6, 0, D, A, B, C);
-        snapshot("zero", 14, 4, 6, 0, 0, 0);
-        setSlot(A, 999_999);
-        setLeaf(TABLE, 999_999, bytes32(uint256(7) << 224));
-        snapshot("jnz", 9, 0, 0, A, 0, 10);
-        snapshot("jtab", 10, 0, 0, A, 0, 5 << 32 | 10);
-        snapshot("call", 11, 0, 0, 0, 0, 50);
-        snapshot("ret", 13, 0, 0, 0, 0, 0);
-        snapshot("calli", 12, 0, 0, A, 0, 7);
-        snapshot("gget", 15, 0, D, 0, 0, 1000);
-        snapshot("gset", 16, 0, 0, A, 0, 1000);
-        setSlot(A, ADDRESS);
-        snapshot("load, straddling", 17, 3, D, A, 0, 0);
-        snapshot("load, within a leaf", 17, 2, D, A, 0, 4);
-        snapshot("store, straddling", 18, 3, 0, A, B, 0);
-        snapshot("store, within a leaf", 18, 2, 0, A, B, 4);
-        snapshot("mgrow", 20, 0, D, A, 0, 0);
-        snapshot("inlen", 21, 0, D, A, 0, 0);
-        snapshot("in32", 22, 0, 6, A, 0, 0);
-        setSlot(10, 7);
-        snapshot("out32", 23, 0, 0, 6, 0, 0);
-        snapshot("exit", 24, 0, 0, A, 0, 0);
-        snapshot("trap", 0, 0, 0, 0, 0, 0);
-    }
-
-    function test_integers() public {
-        setSlot(A, ONES / 3);
-        setSlot(B, 12_345);
-        uint256 gas = 0;
-        for (uint8 id = 0; id < 28; ++id) {
-            gas = max(gas, max(gasOf(1, id, D, A, B, 0), gasOf(1, WIDE | id, D, A, B, 0)));
-        }
-        record("alu, dearest function", gas);
-    }
-
-    function test_floats() public {
-        uint256 gas = 0;
-        for (uint8 id = 0; id < 28; ++id) {
-            setSlot(A, 0x3eaa_aaab);
-            setSlot(B, 0x3f19_999a);
-            gas = max(gas, gasOf(3, id, D, A, B, 0));
-            setSlot(A, 0x3fd5_5555_5555_5555);
-            setSlot(B, 0xbfe3_3333_3333_3334);
-            gas = max(gas, gasOf(3, WIDE | id, D, A, B, 0));
-        }
-        record("fp, dearest function", gas);
-    }
-
-    /// The largest that a program can be: 2^29 instructions, 4 GiB.
-    function test_deepest() public {
-        (r.codeDepth, r.memoryDepth, r.pages) = (28, 27, 65_536);
-        setSlot(A, ADDRESS);
-        uint256 gas = gasOf(18, 3, 0, A, B, 0);
-        vm.snapshotValue(GROUP, "store, straddling, deepest trees", gas);
-        vm.assertLe(gas, 40_000, "deepest trees");
-    }
-
-    /// As if the judge were called by itself: base, calldata with the floor of EIP-7623, execution.
-    function test_transaction() public {
-        setSlot(A, ADDRESS);
-        uint256 gas = gasOf(18, 3, 0, A, B, 0);
-        bytes memory data = abi.encodeCall(unit.step, (last.from, last.proof));
-        uint256 tokens = 0;
-        for (uint256 i = 0; i < data.length; ++i) {
-            tokens += data[i] == 0 ? 1 : 4;
-        }
-        gas = 21_000 + max(4 * tokens + gas, 10 * tokens);
-        vm.snapshotValue(GROUP, "store, straddling, whole transaction", gas);
-        vm.assertLe(gas, 200_000, "whole transaction");
-    }
-
-    function test_size() public {
-        vm.snapshotValue("Size", "StepUnit", address(unit).code.length);
-        vm.assertLe(address(unit).code.length, 24_575, "EIP-170");
     }
 }

@@ -18,7 +18,7 @@ use rialto_exec::Engine;
 use rialto_net::{NetConfig, Node};
 use rialto_protocol::{Address, U256, keccak256, wire::PeerAddr};
 use rialto_provider::{AskConfig, Fault, Price, Provider, ProviderConfig};
-use rialto_requester::{Requester, RequesterConfig};
+use rialto_requester::{Patience, Requester, RequesterConfig};
 use serde::{Deserialize, Serialize};
 
 /// Chain id of the embedded chain.
@@ -124,6 +124,16 @@ pub struct LocalMarket {
 impl LocalMarket {
     /// Brings everything up. `fuel_per_second` is what one core of this machine was measured to do.
     pub async fn start(folder: Folder, plans: &[ProviderPlan], fuel_per_second: u64) -> Result<Self> {
+        Self::start_patient(folder, plans, fuel_per_second, Patience::default()).await
+    }
+
+    /// The same with a requester that waits longer, or keeps deals between jobs.
+    pub async fn start_patient(
+        folder: Folder,
+        plans: &[ProviderPlan],
+        fuel_per_second: u64,
+        patience: Patience,
+    ) -> Result<Self> {
         let names: Vec<String> = (1..=plans.len()).map(|n| format!("provider-{n}")).collect();
         let admin = local_key("admin");
         let requester_key = local_key(LOCAL_REQUESTER);
@@ -149,8 +159,11 @@ impl LocalMarket {
         let home = folder.path().join("requester");
         let engine = node_engine(&home)?;
         let requester_node = bind("requester", &home).await?;
-        let config =
-            RequesterConfig { first_block: deployed.block, ..RequesterConfig::new(&home, requester_key.clone()) };
+        let config = RequesterConfig {
+            first_block: deployed.block,
+            patience,
+            ..RequesterConfig::new(&home, requester_key.clone())
+        };
         let own_chain = connect(&rpc, deployed.market).await?;
         let requester = Requester::start(config, own_chain, requester_node.clone(), engine.clone())
             .await

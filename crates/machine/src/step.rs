@@ -225,7 +225,7 @@ pub(crate) fn step<W: World>(r: &mut Registers, w: &mut W) -> Result<Flow, W::Er
                 leaf[i * 8..][..8].copy_from_slice(&get!(u64::from(it.a) + i as u64).to_le_bytes());
             }
             let bytes = get!(u64::from(it.a) + 4) as u32;
-            let room = r.out_limit.checked_sub(r.out_len).unwrap_or_default();
+            let room = r.out_limit.saturating_sub(r.out_len);
             if bytes == 0 || bytes > 32 || !r.out_len.is_multiple_of(32) || u64::from(bytes) > room {
                 return Ok(TRAP);
             }

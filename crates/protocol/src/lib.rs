@@ -9,15 +9,18 @@
 //! | [`signing`] | 65-byte signatures: sign, recover, check |
 //! | [`pricing`] | price curves, fees, collateral |
 //! | [`receipt`] | what a halted task is, and the Merkle-sum tree over an order's tasks |
+//! | [`tree`], [`lanes`] | keccak trees over task inputs, and many hashes at once |
 //! | [`model`] | the market itself: oracle of the bytecode and of the simulator, prediction for clients |
 //! | [`wire`] | messages of a deal session and of gossip, with bounded decoding |
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod lanes;
 pub mod model;
 pub mod pricing;
 pub mod receipt;
 pub mod signing;
+pub mod tree;
 pub mod types;
 pub mod wire;
 

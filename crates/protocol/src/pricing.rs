@@ -17,22 +17,29 @@ pub fn price_at(ask: &Ask, now: u64) -> Option<u128> {
     if now < ask.from || now >= ask.to {
         return None;
     }
-    let travelled = |span: u128| -> u128 {
-        let value = U256::from(span) * U256::from(now - ask.from) / U256::from(ask.to - ask.from);
-        value.to::<u128>()
-    };
+    let (passed, length) = (now - ask.from, ask.to - ask.from);
     Some(if ask.priceEnd >= ask.priceStart {
-        ask.priceStart + travelled(ask.priceEnd - ask.priceStart)
+        ask.priceStart + travelled(ask.priceEnd - ask.priceStart, passed, length)
     } else {
-        ask.priceStart - travelled(ask.priceStart - ask.priceEnd)
+        ask.priceStart - travelled(ask.priceStart - ask.priceEnd, passed, length)
     })
+}
+
+/// ⌊span · passed / length⌋: how far a price has moved. `passed` ≤ `length`, `length` > 0.
+pub fn travelled(span: u128, passed: u64, length: u64) -> u128 {
+    match span.checked_mul(passed.into()) {
+        Some(product) => product / u128::from(length),
+        None => (U256::from(span) * U256::from(passed) / U256::from(length)).to(),
+    }
 }
 
 /// Fee of an order: ⌊price · fuel / 10^12⌋ + taskFee · tasks, base units; `None` above 2^128 − 1.
 pub fn fee(price: u128, task_fee: u128, fuel: u128, tasks: u32) -> Option<u128> {
-    let value =
-        U256::from(price).checked_mul(U256::from(fuel))? / U256::from(TFUEL) + U256::from(task_fee) * U256::from(tasks);
-    value.try_into().ok()
+    let work = match price.checked_mul(fuel) {
+        Some(product) => product / u128::from(TFUEL),
+        None => (U256::from(price) * U256::from(fuel) / U256::from(TFUEL)).try_into().ok()?,
+    };
+    work.checked_add(task_fee.checked_mul(tasks.into())?)
 }
 
 /// Fee of an order in a deal, base units.

@@ -6,6 +6,8 @@
 use alloy_primitives::{B256, keccak256};
 use serde::{Deserialize, Serialize};
 
+use crate::{lanes::keccak_many, tree::joined};
+
 /// Most tasks in one order: 2^16.
 pub const MAX_ORDER_TASKS: u32 = 1 << 16;
 
@@ -54,7 +56,19 @@ impl Halted {
 
     /// H(halted) = keccak("rialto-halt" ‖ [`Halted::encode`]).
     pub fn hash(&self) -> B256 {
-        keccak256([b"rialto-halt".as_slice(), &self.encode()].concat())
+        keccak256(self.tagged())
+    }
+
+    /// H(halted) of each.
+    pub fn hashes(all: &[Self]) -> Vec<B256> {
+        keccak_many(&all.iter().map(Self::tagged).collect::<Vec<_>>())
+    }
+
+    fn tagged(&self) -> [u8; 11 + Self::BYTES] {
+        let mut bytes = [0; 11 + Self::BYTES];
+        bytes[..11].copy_from_slice(b"rialto-halt");
+        bytes[11..].copy_from_slice(&self.encode());
+        bytes
     }
 
     /// Fuel used under a limit: all of it when it ran out.
@@ -101,7 +115,8 @@ pub fn inputs_root(inputs: &[B256]) -> B256 {
     let mut level = inputs.to_vec();
     level.resize(inputs.len().next_power_of_two(), B256::ZERO);
     while level.len() > 1 {
-        level = level.chunks(2).map(|pair| node(pair[0], pair[1])).collect();
+        let pairs: Vec<_> = level.chunks(2).map(|pair| joined(pair[0], pair[1])).collect();
+        level = keccak_many(&pairs);
     }
     level[0]
 }
@@ -121,22 +136,31 @@ impl SumNode {
 
     /// Leaf = keccak(0x00 ‖ H(halted) ‖ fuel u128).
     pub fn leaf(halted: B256, fuel: u64) -> Self {
+        Self { hash: keccak256(Self::leaf_bytes(halted, fuel)), fuel: fuel.into() }
+    }
+
+    fn leaf_bytes(halted: B256, fuel: u64) -> [u8; 49] {
         let mut bytes = [0u8; 49];
         bytes[1..33].copy_from_slice(halted.as_slice());
         bytes[33..].copy_from_slice(&u128::from(fuel).to_be_bytes());
-        Self { hash: keccak256(bytes), fuel: fuel.into() }
+        bytes
     }
 
     /// Parent = keccak(0x01 ‖ left hash ‖ left fuel u128 ‖ right hash ‖ right fuel u128); `None`
     /// when the fuels overflow.
     pub fn parent(left: Self, right: Self) -> Option<Self> {
+        let fuel = left.fuel.checked_add(right.fuel)?;
+        Some(Self { hash: keccak256(Self::parent_bytes(left, right)), fuel })
+    }
+
+    fn parent_bytes(left: Self, right: Self) -> [u8; 97] {
         let mut bytes = [0u8; 97];
         bytes[0] = 1;
         bytes[1..33].copy_from_slice(left.hash.as_slice());
         bytes[33..49].copy_from_slice(&left.fuel.to_be_bytes());
         bytes[49..81].copy_from_slice(right.hash.as_slice());
         bytes[81..].copy_from_slice(&right.fuel.to_be_bytes());
-        Some(Self { hash: keccak256(bytes), fuel: left.fuel.checked_add(right.fuel)? })
+        bytes
     }
 }
 
@@ -150,18 +174,27 @@ impl SumTree {
     /// Builds the tree over (H(halted), fuel used) per task. Panics if there are no tasks or more
     /// than [`MAX_ORDER_TASKS`].
     pub fn new(tasks: impl IntoIterator<Item = (B256, u64)>) -> Self {
-        let mut level: Vec<_> = tasks.into_iter().map(|(halted, fuel)| SumNode::leaf(halted, fuel)).collect();
-        assert!(!level.is_empty() && level.len() <= MAX_ORDER_TASKS as usize, "task count out of range");
+        let tasks: Vec<_> = tasks.into_iter().collect();
+        assert!(!tasks.is_empty() && tasks.len() <= MAX_ORDER_TASKS as usize, "task count out of range");
+        let bytes: Vec<_> = tasks.iter().map(|(halted, fuel)| SumNode::leaf_bytes(*halted, *fuel)).collect();
+        let leaf = |(hash, (_, fuel)): (B256, &(B256, u64))| SumNode { hash, fuel: (*fuel).into() };
+        let mut level: Vec<_> = keccak_many(&bytes).into_iter().zip(&tasks).map(leaf).collect();
         level.resize(level.len().next_power_of_two(), SumNode::EMPTY);
         let mut levels = vec![level];
-        while levels[levels.len() - 1].len() > 1 {
-            let parents = levels[levels.len() - 1]
-                .chunks(2)
-                .map(|pair| SumNode::parent(pair[0], pair[1]).expect("2^16 tasks of 2^64 fuel fit in 2^128"))
-                .collect();
+        while let Some(level) = levels.last().filter(|level| level.len() > 1) {
+            let bytes: Vec<_> = level.chunks(2).map(|pair| SumNode::parent_bytes(pair[0], pair[1])).collect();
+            // 2^16 tasks of 2^64 fuel fit in 2^128.
+            let parent = |(hash, pair): (B256, &[SumNode])| SumNode { hash, fuel: pair[0].fuel + pair[1].fuel };
+            let parents = keccak_many(&bytes).into_iter().zip(level.chunks(2)).map(parent).collect();
             levels.push(parents);
         }
         Self { levels }
+    }
+
+    /// The tree over the results of an order's tasks. Panics as [`SumTree::new`].
+    pub fn over(results: &[Halted], fuel_limit: u64) -> Self {
+        let fuels = results.iter().map(|halted| halted.fuel_used(fuel_limit));
+        Self::new(Halted::hashes(results).into_iter().zip(fuels))
     }
 
     /// The root: `receipt.root` and `receipt.fuel`.

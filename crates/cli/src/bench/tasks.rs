@@ -9,7 +9,7 @@ use clap::Args;
 use rialto_exec::Limits;
 use rialto_machine::{input::TaskInput, output};
 use rialto_provider::Price;
-use rialto_requester::{Job, JobEvent, JobReport, Policy};
+use rialto_requester::{Job, JobEvent, JobReport, Patience, Policy};
 use serde_json::json;
 
 use super::usage;
@@ -115,7 +115,7 @@ pub async fn measure(args: &Tasks) -> Result<Measured> {
     let needed = args.policy.replicas();
     let providers = args.providers.unwrap_or(needed);
     ensure!(providers >= needed, "this policy needs {needed} providers: use --providers {needed} or more");
-    let market = market(providers).await?;
+    let market = market(providers, Patience::default()).await?;
     let (started, cpu) = (Instant::now(), usage::cpu());
     let job = Job { policy: args.policy, ..job(args.tasks, providers)? };
     let handle = market.requester.submit(job).await.context("the job was refused")?;
@@ -153,10 +153,10 @@ pub async fn measure(args: &Tasks) -> Result<Measured> {
 }
 
 /// A market of equal providers.
-pub async fn market(providers: u32) -> Result<LocalMarket> {
+pub async fn market(providers: u32, patience: Patience) -> Result<LocalMarket> {
     let plan = |n| ProviderPlan { price: Price::Constant(PRICE + u128::from(n)), task_fee: TASK_FEE, fault: None };
     let plans: Vec<_> = (0..providers).map(plan).collect();
-    LocalMarket::start(Folder::new(None)?, &plans, FUEL_PER_SECOND).await
+    LocalMarket::start_patient(Folder::new(None)?, &plans, FUEL_PER_SECOND, patience).await
 }
 
 /// A job of tiny tasks: task `i` squares `i`.

@@ -24,6 +24,7 @@ mod tree;
 
 use alloy_primitives::{B256, Bytes};
 use rialto_protocol::receipt::node;
+use rialto_protocol::tree::{join, roots};
 use thiserror::Error;
 
 use crate::tree::leaf_of;
@@ -181,9 +182,21 @@ impl Half {
 /// `inputRoot = keccak(node(taskRoot, sharedRoot) ‖ inLen as u256)`. The lengths are part of it, so that a court can check what
 /// the import `inlen` returns.
 pub fn input_root(task: Half, shared: Half) -> B256 {
+    node(node(task.root, shared.root), inlen_word(task.bytes, shared.bytes))
+}
+
+/// [`input_root`] of each of many tasks, whose bytes these are, hashed side by side. Panics beyond [`MAX_HALF_BYTES`].
+pub fn input_roots<T: AsRef<[u8]>>(tasks: &[T], shared: Half) -> Vec<B256> {
+    let trees = join(roots(HALF_DEPTH, tasks).into_iter().map(|root| (root, shared.root)));
+    let lengths = tasks.iter().map(|task| inlen_word(task.as_ref().len() as u64, shared.bytes));
+    join(trees.into_iter().zip(lengths))
+}
+
+/// What the import `inlen` returns, as a leaf.
+fn inlen_word(task_bytes: u64, shared_bytes: u64) -> B256 {
     let mut word = B256::ZERO;
-    word[24..].copy_from_slice(&inlen(task.bytes, shared.bytes).to_be_bytes());
-    node(node(task.root, shared.root), word)
+    word[24..].copy_from_slice(&inlen(task_bytes, shared_bytes).to_be_bytes());
+    word
 }
 
 /// What the import `inlen` returns for halves of these many bytes.

@@ -158,7 +158,7 @@ impl Core {
 
     fn deliver(&mut self, hash: B256, order: Order, ack: Ack, results: Results) {
         let Some(terms) = self.deals.get(&order.deal).map(|row| row.deal.clone()) else { return };
-        let root = SumTree::new(results.halted.iter().map(|h| (h.hash(), h.fuel_used(order.fuelLimit)))).root();
+        let root = SumTree::over(&results.halted, order.fuelLimit).root();
         let Some(fee) = order_fee(&terms, root.fuel, order.tasks) else { return };
         let receipt = Receipt { order: hash, root: root.hash, fuel: root.fuel, fee };
         let state = OrderState::Done { ack, receipt: receipt.clone(), at: self.now };

@@ -100,7 +100,7 @@ impl Reveal {
         let Self { deal, order, receipt, task } = self;
         let limit = order.fuelLimit;
         let halted = *results.halted.get(task as usize)?;
-        let tree = SumTree::new(results.halted.iter().map(|halted| (halted.hash(), halted.fuel_used(limit))));
+        let tree = SumTree::over(&results.halted, limit);
         let proof = tree.proof(task)?;
         let before: u64 = results.halted.iter().take(task as usize).map(|halted| halted.out_len).sum();
         let output = if halted.out_len > MAX_REVEAL_BYTES {

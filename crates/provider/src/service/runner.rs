@@ -10,7 +10,7 @@ use std::{
 
 use alloy_primitives::{B256, Bytes};
 use rialto_exec::{AttemptError, CancelFlag, Engine, Limits as TaskLimits, Outcome, Program, SharedData};
-use rialto_machine::input::{Half, HalfHasher, MAX_HALF_BYTES, input_root};
+use rialto_machine::input::{Half, HalfHasher, MAX_HALF_BYTES, input_roots};
 use rialto_net::{Blob, NetError, Node};
 use rialto_protocol::{
     receipt::{inputs_root, task_seed},
@@ -322,7 +322,7 @@ fn checked_inputs(bytes: &[u8], tasks: u32, shared: Half, expected: B256) -> Res
     if inputs.iter().any(|task| task.len() as u64 > MAX_HALF_BYTES) {
         return Err(Refusal::Inputs("too large".into()));
     }
-    let roots: Vec<_> = inputs.iter().map(|task| input_root(Half::of(task), shared)).collect();
+    let roots = input_roots(&inputs, shared);
     let root = inputs_root(&roots);
     if root != expected {
         return Err(Refusal::Inputs(format!("their root is {root}, the order says {expected}")));

@@ -1,6 +1,9 @@
 //! The order book: every offer this node has heard and may still buy from.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use rialto_protocol::{
     Address, B256,
@@ -9,7 +12,12 @@ use rialto_protocol::{
 };
 use serde::{Deserialize, Serialize};
 
-/// Most offers kept; the one that ends first makes room.
+use super::matching::{
+    Need,
+    index::{Ascending, Index},
+};
+
+/// Most offers kept, where nothing else is said; the one that ends first makes room.
 pub const MAX_OFFERS: usize = 4096;
 /// Most offers of one provider: a stranger cannot fill the book.
 pub const MAX_OFFERS_PER_PROVIDER: usize = 8;
@@ -41,19 +49,42 @@ impl Offer {
         struct_hash(&self.ask.value)
     }
 
+    /// What a book knows it by.
+    pub(super) fn key(&self) -> Key {
+        (self.ask.value.provider, self.ask.value.salt)
+    }
+
     /// Whether it can be opened now or later.
     fn lives(&self, now: u64) -> bool {
         now < self.ask.value.to
     }
 }
 
+/// Provider and salt.
+pub(super) type Key = (Address, u64);
+
 /// Offers by provider and salt; of two with the same salt, the newer one.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Book {
-    offers: BTreeMap<(Address, u64), Offer>,
+    offers: BTreeMap<Key, Arc<Offer>>,
+    /// By the end of their windows.
+    ends: BTreeSet<(u64, Key)>,
+    index: Index,
+    room: usize,
+}
+
+impl Default for Book {
+    fn default() -> Self {
+        Self::with_room(MAX_OFFERS)
+    }
 }
 
 impl Book {
+    /// An empty book that keeps so many offers at most.
+    pub fn with_room(room: usize) -> Self {
+        Self { offers: BTreeMap::new(), ends: BTreeSet::new(), index: Index::default(), room: room.max(1) }
+    }
+
     /// Takes an offer in. Returns whether it is new.
     pub fn insert(&mut self, now: u64, offer: Offer) -> bool {
         let ask = &offer.ask.value;
@@ -61,39 +92,52 @@ impl Book {
         if !well_formed || !offer.lives(now) {
             return false;
         }
-        let provider = ask.provider;
-        let key = (provider, ask.salt);
-        if let Some(known) = self.offers.get_mut(&key) {
-            if age(known) >= age(&offer) {
-                if known.ask.value == offer.ask.value {
-                    known.deposit = offer.deposit;
-                    known.peer = offer.peer;
+        let (key, counter) = (offer.key(), ask.counter);
+        match self.offers.get(&key) {
+            Some(known) if age(known) >= age(&offer) => {
+                let moved = (known.deposit, &known.peer) != (offer.deposit, &offer.peer);
+                if moved && known.ask.value == offer.ask.value {
+                    let ask = known.ask.clone();
+                    self.put(Offer { ask, ..offer });
                 }
                 return false;
             }
-        } else {
-            self.make_room(now, provider);
+            Some(_) => {}
+            None => self.make_room(now, key.0),
         }
-        let counter = ask.counter;
-        self.offers.insert(key, offer);
+        self.index.turn(now);
+        self.put(offer);
         // A higher counter on chain has killed every older ask of this provider.
-        self.offers.retain(|(owner, _), offer| *owner != provider || offer.ask.value.counter >= counter);
+        self.remove_where(key.0, |offer| offer.ask.value.counter < counter);
         true
     }
 
     /// Forgets what can no longer be opened.
     pub fn expire(&mut self, now: u64) {
-        self.offers.retain(|_, offer| offer.lives(now));
+        while let Some((_, key)) = self.ends.first().copied().filter(|(to, _)| *to <= now) {
+            self.remove(&key);
+        }
+        self.index.turn(now);
+    }
+
+    /// Tells the time without forgetting: searches at `now`, and a few seconds later, are fast.
+    pub fn turn(&mut self, now: u64) {
+        self.index.turn(now);
     }
 
     /// Forgets every offer of a provider.
     pub fn forget(&mut self, provider: Address) {
-        self.offers.retain(|(owner, _), _| *owner != provider);
+        self.remove_where(provider, |_| true);
     }
 
     /// All offers, ordered by provider and salt.
     pub fn offers(&self) -> impl Iterator<Item = &Offer> {
-        self.offers.values()
+        self.offers.values().map(Arc::as_ref)
+    }
+
+    /// Every offer that passes, cheapest first.
+    pub(super) fn ascending<'a>(&'a self, now: u64, need: &'a Need) -> Ascending<'a> {
+        self.index.ascending(now, need)
     }
 
     /// Number of offers.
@@ -106,16 +150,39 @@ impl Book {
         self.offers.is_empty()
     }
 
+    fn put(&mut self, offer: Offer) {
+        let key = offer.key();
+        self.remove(&key);
+        let offer = Arc::new(offer);
+        self.ends.insert((offer.ask.value.to, key));
+        self.index.insert(offer.clone());
+        self.offers.insert(key, offer);
+    }
+
+    fn remove(&mut self, key: &Key) {
+        if let Some(offer) = self.offers.remove(key) {
+            self.ends.remove(&(offer.ask.value.to, *key));
+            self.index.remove(&offer);
+        }
+    }
+
+    fn of_provider(&self, provider: Address) -> impl Iterator<Item = &Arc<Offer>> {
+        self.offers.range((provider, u64::MIN)..=(provider, u64::MAX)).map(|(_, offer)| offer)
+    }
+
+    fn remove_where(&mut self, provider: Address, goes: impl Fn(&Offer) -> bool) {
+        let gone: Vec<Key> = self.of_provider(provider).filter(|offer| goes(offer)).map(|offer| offer.key()).collect();
+        gone.iter().for_each(|key| self.remove(key));
+    }
+
     fn make_room(&mut self, now: u64, provider: Address) {
-        let of_provider = (provider, u64::MIN)..=(provider, u64::MAX);
-        if self.offers.range(of_provider.clone()).count() >= MAX_OFFERS_PER_PROVIDER {
-            let first = self.offers.range(of_provider).min_by_key(|(_, offer)| offer.ask.value.to).map(|(key, _)| *key);
-            first.map(|key| self.offers.remove(&key));
-        } else if self.offers.len() >= MAX_OFFERS {
+        if self.of_provider(provider).count() >= MAX_OFFERS_PER_PROVIDER {
+            let first = self.of_provider(provider).min_by_key(|offer| offer.ask.value.to).map(|offer| offer.key());
+            first.iter().for_each(|key| self.remove(key));
+        } else if self.offers.len() >= self.room {
             self.expire(now);
-            if self.offers.len() >= MAX_OFFERS {
-                let first = self.offers.iter().min_by_key(|(_, offer)| offer.ask.value.to).map(|(key, _)| *key);
-                first.map(|key| self.offers.remove(&key));
+            if let Some((_, key)) = self.ends.first().copied().filter(|_| self.offers.len() >= self.room) {
+                self.remove(&key);
             }
         }
     }

@@ -43,6 +43,16 @@ pub(super) fn distinct(spec: &JobSpec) -> u32 {
     if spec.policy.samples() && !spec.constraints.run_locally { 2 } else { spec.policy.replicas() }
 }
 
+/// A plan for at least so many distinct providers.
+fn at_least(distinct: u32, need: &Need, find: impl FnOnce(&Need) -> Result<Plan, NoMatch>) -> Result<Plan, NoMatch> {
+    let plan = find(&Need { min_providers: need.min_providers.max(distinct), ..need.clone() })?;
+    let found = plan.deals.len() as u32;
+    if found < distinct {
+        return Err(NoMatch::TooFew { needed: distinct, found, excluded: plan.excluded });
+    }
+    Ok(plan)
+}
+
 fn open_intent(job: JobId, attempt: usize) -> String {
     format!("open-{job}-{attempt}")
 }
@@ -56,16 +66,14 @@ impl Core {
         need
     }
 
-    /// The cheapest set of at least `distinct` providers.
+    /// The cheapest set of at least `distinct` providers, by the index: without reasons.
     pub(super) fn plan(&self, now: u64, need: &Need, distinct: u32) -> Result<Plan, NoMatch> {
-        let mut need = need.clone();
-        need.min_providers = need.min_providers.max(distinct);
-        let plan = matching::plan(now, self.book.offers(), &need)?;
-        let found = plan.deals.len() as u32;
-        if found < distinct {
-            return Err(NoMatch::TooFew { needed: distinct, found, excluded: plan.excluded });
-        }
-        Ok(plan)
+        at_least(distinct, need, |need| matching::plan(now, &self.book, need))
+    }
+
+    /// The same, and why each other offer is left out: for when somebody hears it.
+    pub(super) fn explain(&self, now: u64, need: &Need, distinct: u32) -> Result<Plan, NoMatch> {
+        at_least(distinct, need, |need| matching::explain(now, self.book.offers(), need))
     }
 
     /// Providers that were caught, by this job or one before: `forgive` takes that back.
@@ -86,10 +94,6 @@ impl Core {
             return self.transact(open_intent(id, attempt), call);
         }
         let first = job.deals.is_empty();
-        if first && self.take_over(id) > 0 {
-            return self.top_up(id);
-        }
-        let job = &self.state.jobs[&id];
         let need = if first { self.first_need(job) } else { self.more_need(id, job) };
         let Some(need) = need else {
             self.stranded.remove(&id);
@@ -104,20 +108,28 @@ impl Core {
         let patience = if first { self.config.patience.asks } else { self.config.patience.stranded };
         let waited = self.now >= since.saturating_add(patience);
         let distinct = if first { distinct(&self.state.jobs[&id].spec) } else { 1 };
-        match self.plan(self.now, &need, distinct) {
-            Ok(plan) if openings < MAX_OPENINGS => {
-                let enough = plan.deals.len() >= need.min_providers.min(need.max_providers) as usize;
-                if enough || waited {
-                    self.open(id, plan);
-                }
+        self.book.turn(self.now);
+        let enough = |plan: Plan| plan.deals.len() >= need.min_providers.min(need.max_providers) as usize;
+        // The index decides whether it is time; reasons are looked for when they are told.
+        if waited || self.plan(self.now, &need, distinct).is_ok_and(enough) {
+            match self.explain(self.now, &need, distinct) {
+                Ok(plan) if openings < MAX_OPENINGS => self.open(id, plan),
+                Ok(_) => self.end(id, Err(JobError::Open(format!("{MAX_OPENINGS} attempts failed")))),
+                Err(why) => self.no_match(id, why, first),
             }
-            Ok(_) => self.end(id, Err(JobError::Open(format!("{MAX_OPENINGS} attempts failed")))),
-            Err(why) if waited => self.no_match(id, why, first),
-            Err(_) => {}
         }
         // While new offers are awaited this machine need not be idle.
         if !first {
             self.run_stranded(id);
+        }
+    }
+
+    /// Before anything is bought: deals that earlier jobs left open.
+    pub(super) fn inherit(&mut self, id: JobId) {
+        let job = &self.state.jobs[&id];
+        let fresh = job.deals.is_empty() && !job.openings.iter().any(|opening| opening.pending);
+        if fresh && self.take_over(id) > 0 {
+            self.top_up(id);
         }
     }
 
@@ -138,7 +150,7 @@ impl Core {
         (need.replicas, need.min_providers) = (1, least - has);
         need.max_providers = need.max_providers.saturating_sub(has).max(1);
         // Without more it works with what it has, or seeks again where that is not enough.
-        if let Ok(plan) = self.plan(self.now, &need, 1) {
+        if let Ok(plan) = self.explain(self.now, &need, 1) {
             self.open(id, plan);
         }
     }

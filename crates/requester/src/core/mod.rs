@@ -264,7 +264,7 @@ impl Core {
 
     /// What a job would cost with the offers known now. Spends nothing.
     pub fn quote(&self, now: u64, spec: &JobSpec) -> Result<Plan, NoMatch> {
-        self.plan(now, &self.need_of(spec), buying::distinct(spec))
+        self.explain(now, &self.need_of(spec), buying::distinct(spec))
     }
 
     /// What a job would cost, and find, under each of these policies. Spends nothing.
@@ -344,11 +344,11 @@ impl Core {
         self.tend_sessions();
         self.weigh_dirty();
         for id in self.unreported() {
-            match self.state.jobs[&id].phase {
-                Phase::Running => self.tend_job(id),
-                Phase::Settling { .. } => self.tend_settling(id),
-                Phase::Reported { .. } => {}
+            if self.state.jobs[&id].runs() {
+                self.tend_job(id);
             }
+            // At once, if that was its end: nobody waits for the next tick.
+            self.tend_settling(id);
         }
         self.weigh_dirty();
         self.tend_closing();
@@ -377,6 +377,7 @@ impl Core {
             let why = self.out_of_time(id);
             return self.end(id, Err(why));
         }
+        self.inherit(id);
         self.assign(id);
         self.seek(id);
     }

@@ -62,7 +62,7 @@ pub fn check_receipt(deal: &Deal, order: &Order, receipt: &Receipt, results: &[H
     if let Some(task) = results.iter().position(over) {
         return Err(ReceiptFault::Limits { task: task as u32 });
     }
-    let root = SumTree::new(results.iter().map(|halted| (halted.hash(), halted.fuel_used(order.fuelLimit)))).root();
+    let root = SumTree::over(results, order.fuelLimit).root();
     if root.hash != receipt.root {
         return Err(ReceiptFault::Root);
     }

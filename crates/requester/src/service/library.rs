@@ -11,7 +11,7 @@ use std::{
 use bytes::Bytes;
 use rialto_exec::{Engine, Limits, Program, SharedData};
 use rialto_machine::{
-    input::{Half, HalfHasher, MAX_HALF_BYTES, input_root},
+    input::{HalfHasher, MAX_HALF_BYTES, input_roots},
     limits::MAX_FUEL,
 };
 use rialto_net::{Blob, Node};
@@ -358,7 +358,7 @@ fn write_job(
     let copies: Vec<_> = tasks.iter().cloned().map(rialto_protocol::Bytes).collect();
     let bytes = postcard::to_stdvec(&copies).map_err(|error| RequesterError::Journal(error.to_string()))?;
     write(&folder.join("tasks.bin"), |file| file.write_all(&bytes))?;
-    Ok(tasks.iter().map(|task| input_root(Half::of(task), shared)).collect())
+    Ok(input_roots(tasks, shared))
 }
 
 /// Copies a stream of outputs to its file while checking it.
@@ -397,6 +397,7 @@ fn keep(path: &Path, results: &[Halted], mut stream: impl Read) -> Result<Stored
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rialto_machine::input::{Half, input_root};
     use rialto_protocol::receipt::{Status, output_hash};
 
     #[test]

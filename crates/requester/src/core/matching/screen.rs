@@ -1,0 +1,103 @@
+//! Constraints: whether an offer can do a job's tasks, one by itself, and in which order offers are taken.
+
+use rialto_protocol::pricing::{fee, price_at, share};
+
+use super::{Need, Why};
+use crate::core::book::{Key, Offer};
+
+/// At most so much of a deal's end, seconds, is kept for settling: providers want to redeem an hour before expiry.
+pub const MAX_TAIL_SECONDS: u64 = 5400;
+/// Bytes of a WebAssembly page.
+pub(in crate::core) const PAGE_BYTES: u64 = 1 << 16;
+
+/// An offer that passes every constraint, in numbers.
+pub(in crate::core) struct Candidate<'a> {
+    pub(in crate::core) offer: &'a Offer,
+    /// Price now, base units per Tfuel.
+    pub(in crate::core) price: u128,
+    /// Expected fee of one task, base units.
+    pub(in crate::core) unit: u128,
+    /// Worst fee of one task, base units.
+    pub(in crate::core) worst: u128,
+    /// Tasks it can do before the deadline.
+    pub(in crate::core) capacity: u64,
+    /// Length of its deal.
+    pub(in crate::core) seconds: u32,
+}
+
+/// The order in which offers are taken: expected fee of one task, then the faster, then provider and salt.
+pub(in crate::core) type Rank = (u128, u64, Key);
+
+/// See [`Rank`].
+pub(in crate::core) fn rank(unit: u128, speed: u64, key: Key) -> Rank {
+    (unit, u64::MAX - speed, key)
+}
+
+impl Candidate<'_> {
+    pub(in crate::core) fn rank(&self) -> Rank {
+        rank(self.unit, speed(self.offer), self.offer.key())
+    }
+}
+
+/// How much of a deal's length may be worked in: the last third of it, at most
+/// [`MAX_TAIL_SECONDS`], is kept for settling.
+pub fn working_seconds(length: u64) -> u64 {
+    length - MAX_TAIL_SECONDS.min(length / 3)
+}
+
+/// Length of a deal in which `work` seconds can be worked.
+fn length_for(work: u64) -> u64 {
+    work.saturating_add((work / 2 + 60).min(MAX_TAIL_SECONDS))
+}
+
+/// Fuel per second of all cores.
+pub fn speed(offer: &Offer) -> u64 {
+    let ask = &offer.ask.value;
+    ask.fuelPerSecond.saturating_mul(ask.cores.max(1).into()).max(1)
+}
+
+/// Whether an offer passes every constraint.
+pub(in crate::core) fn screen<'a>(now: u64, offer: &'a Offer, need: &Need) -> Result<Candidate<'a>, Why> {
+    let ask = &offer.ask.value;
+    if let Some(why) = need.excluded.get(&ask.provider) {
+        return Err(why.clone());
+    }
+    let price = price_at(ask, now).ok_or(Why::Window { from: ask.from, to: ask.to })?;
+    if price > need.max_price {
+        return Err(Why::Price { price, max: need.max_price });
+    }
+    let bytes = u64::from(need.max_pages) * PAGE_BYTES;
+    if ask.maxMemory < bytes {
+        return Err(Why::Memory { bytes: ask.maxMemory, needed: bytes });
+    }
+    if ask.collateralBps < need.min_collateral_bps {
+        return Err(Why::Collateral { bps: ask.collateralBps, needed: need.min_collateral_bps });
+    }
+    let one_task = need.expected_fuel.map_or(1, |fuel| fuel.div_ceil(ask.fuelPerSecond.max(1)));
+    let left = need.deadline.saturating_sub(now);
+    if one_task > left {
+        return Err(Why::TooSlow { seconds: one_task, left });
+    }
+    let seconds = u32::try_from(length_for(left)).unwrap_or(u32::MAX).min(ask.maxSeconds);
+    let usable = left.min(working_seconds(seconds.into()));
+    if one_task > usable || usable == 0 {
+        return Err(Why::TooShort { seconds: ask.maxSeconds.into(), needed: one_task.max(1) });
+    }
+    let over = |_| Why::Price { price, max: need.max_price };
+    let unit = fee(price, ask.taskFee, need.fuel().into(), 1).ok_or(()).map_err(over)?;
+    let worst = fee(price, ask.taskFee, need.fuel_limit.into(), 1).ok_or(()).map_err(over)?;
+    let least = ask.minBudget.max(worst).max(1);
+    let most = need.budget.min(ask.maxBudget);
+    if least > most {
+        return Err(Why::Budget { needed: least, available: most });
+    }
+    let collateral = share(least, ask.collateralBps).unwrap_or(u128::MAX);
+    if collateral > offer.deposit {
+        return Err(Why::Deposit { deposit: offer.deposit, needed: collateral });
+    }
+    let capacity = need.expected_fuel.map_or(u64::MAX, |fuel| {
+        let runs = u128::from(usable) * u128::from(speed(offer)) / u128::from(fuel.max(1));
+        runs.try_into().unwrap_or(u64::MAX).max(1)
+    });
+    Ok(Candidate { offer, price, unit, worst, capacity, seconds })
+}

@@ -1,0 +1,60 @@
+//! The machine four times over: wasmtime as `rialto-exec` runs it, wasmi, in steps, and single steps on the contract. All must end alike.
+#![allow(clippy::unwrap_used)]
+
+mod differential;
+mod evm;
+mod module;
+mod spec;
+mod vectors;
+
+use std::sync::Arc;
+
+use rialto_exec::{Config, Engine, Limits, SharedData};
+use rialto_machine::input::Halves;
+use rialto_machine::{Lowered, TaskLimits, Tracer, canonicalise, lower};
+use rialto_protocol::receipt::Halted;
+
+/// The engine that earns, and the limits of all runs here.
+struct Bench {
+    engine: Engine,
+    limits: Limits,
+    _cache: tempfile::TempDir,
+}
+
+const SEED: u64 = 7;
+
+impl Bench {
+    fn new(fuel: u64, max_pages: u32) -> Self {
+        let cache = tempfile::tempdir().unwrap();
+        let config = Config { cores: 1, max_memory_bytes: u64::from(max_pages) << 16, ..Config::new(cache.path()) };
+        let limits = Limits { fuel, out_bytes: 1 << 20, max_pages };
+        Self { engine: Engine::new(config).unwrap(), limits, _cache: cache }
+    }
+
+    fn task_limits(&self) -> TaskLimits {
+        TaskLimits { seed: SEED, fuel: self.limits.fuel, out: self.limits.out_bytes, pages: self.limits.max_pages }
+    }
+
+    fn tracer(&self, program: &Arc<Lowered>) -> Tracer {
+        let input = Arc::new(Halves::new(Default::default(), Default::default()));
+        Tracer::new(program.clone(), input, self.task_limits())
+    }
+
+    /// How a program that the gate takes ends, on wasmtime and in steps; the lowered program.
+    fn run(&self, wasm: &[u8]) -> Result<(Halted, Arc<Lowered>), String> {
+        let canonical = canonicalise(wasm).map_err(|error| error.to_string())?;
+        let program = Arc::new(lower(&canonical.module));
+        assert_eq!(program.parts.root(), canonical.program_root);
+        if canonical.min_pages > self.limits.max_pages {
+            return Err("more memory than this test gives".into());
+        }
+        let prepared = self.engine.prepare(wasm).unwrap();
+        let halted = self.engine.run(&prepared, &[], &SharedData::none(), &self.limits, SEED).unwrap().halted;
+        let mut tracer = self.tracer(&program);
+        let steps = tracer.finish(program.parts.most_steps(self.limits.fuel)).expect("a run ends within its bound");
+        assert_eq!(tracer.halted(), Some(&halted), "the machine in steps differs from wasmtime");
+        let bound = (halted.fuel_used(self.limits.fuel) + 5000).saturating_mul(program.parts.steps_per_fuel.into());
+        assert!(steps <= bound, "{steps} steps, bound {bound}");
+        Ok((halted, program))
+    }
+}
