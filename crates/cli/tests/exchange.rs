@@ -214,9 +214,10 @@ async fn a_market_is_deployed_once_however_often_it_is_killed() {
     let explained = home.ok(&with(&["--explain"]));
     let gas = |n: usize| explained["transactions"][n]["gas"].as_u64().unwrap();
     assert!(explained["sent"] == false && gas(0) > 100_000 && gas(1) > 1_000_000, "{explained}");
+    let court_gas = gas(2);
     assert_eq!(chain::nonce(&dev, "deployer"), 0);
 
-    // Killed between its two transactions: the first is mined, the second not yet sent.
+    // Killed between its first two transactions: the first is mined, the second not yet sent.
     let mut child = Command::new(env!("CARGO_BIN_EXE_rialto"))
         .arg("--home")
         .arg(home.0.path())
@@ -234,6 +235,8 @@ async fn a_market_is_deployed_once_however_often_it_is_killed() {
     assert_eq!(chain::nonce(&dev, "deployer"), 1);
     let first = home.ok(&deploy);
     let sent = chain::nonce(&dev, "deployer");
+    let took = first["court_gas"].as_u64().unwrap();
+    assert!(took.abs_diff(court_gas) * 5 < took, "told {court_gas}, took {took}");
     assert_eq!(home.ok(&deploy), first, "told again");
     assert_eq!(home.fails(&with(&["--grace", "1 h"])), (2, "C-DPL-004".into()));
     assert_eq!(home.fails(&with(&["--name", "two", "--grace", "9000 d"])), (5, "M-036".into()));
