@@ -24,7 +24,7 @@ pub enum Answer {
         /// 0 to 15.
         pick: u32,
         /// State hashes; the last is the part's end.
-        states: [B256; PARTS],
+        states: Box<[B256; PARTS]>,
     },
     /// Its step `pick` is wrong, and this proves what follows.
     Step {
@@ -120,7 +120,7 @@ impl Player {
                 self.go(begin);
                 return Answer::Step { pick, proof: self.tracer.prove() };
             }
-            return Answer::Move { pick, states: self.dissect(begin, level - 1) };
+            return Answer::Move { pick, states: Box::new(self.dissect(begin, level - 1)) };
         }
         Answer::Nothing
     }
