@@ -27,6 +27,7 @@ mod eth;
 mod event;
 mod flight;
 mod follow;
+mod games;
 mod journal;
 mod link;
 mod rpc;
@@ -49,6 +50,7 @@ pub use deploy::{DeployParams, DeployQuote, Deployed, deploy, deploy_by, quote_d
 pub use error::{ChainError, RpcFault, SendError};
 pub use event::{LogMeta, MarketEvent};
 pub use follow::{Courts, EventBatch, EventStream};
+pub use games::Games;
 pub use journal::Mined;
 pub use rpc::{LocalRpc, Rpc};
 pub use sender::Sender;

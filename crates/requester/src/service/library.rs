@@ -25,6 +25,7 @@ use super::{
     error::RequesterError,
     job::{Content, Job, outputs_folder},
     journal::blocking,
+    trace::Traceable,
 };
 use crate::core::{JobError, JobId, LocalRun, Stored, verify::OutputCheck};
 
@@ -47,13 +48,15 @@ pub(crate) struct Library {
     /// Blobs that a deal's provider may fetch.
     grants: Mutex<HashMap<B256, (B256, BTreeSet<BlobRef>)>>,
     root: PathBuf,
+    /// Tasks of games, by order and index.
+    pub(super) traceables: Mutex<HashMap<(B256, u32), Arc<Mutex<Traceable>>>>,
 }
 
 /// The bytes of one job. While it is held, its blobs stay.
-struct Shelf {
-    program: Blob,
-    shared: Option<Blob>,
-    tasks: Vec<Bytes>,
+pub(super) struct Shelf {
+    pub program: Blob,
+    pub shared: Option<Blob>,
+    pub tasks: Vec<Bytes>,
     /// Made ready when this machine runs the first task.
     ready: tokio::sync::OnceCell<Arc<Program>>,
 }
@@ -71,14 +74,14 @@ pub(crate) struct Known {
     pub inputs: Vec<B256>,
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // Every critical section is a single map operation: a panic leaves nothing half-done.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Library {
     pub fn new(root: PathBuf, node: Node, engine: Engine) -> Self {
-        Self { node, engine, jobs: Mutex::default(), grants: Mutex::default(), root }
+        Self { node, engine, jobs: Mutex::default(), grants: Mutex::default(), root, traceables: Mutex::default() }
     }
 
     /// Where all jobs' folders are.
@@ -176,7 +179,7 @@ impl Library {
         self.node.blobs().get(reference).ok_or_else(missing).map_err(RequesterError::file(path))
     }
 
-    fn shelf(&self, job: JobId) -> Result<Arc<Shelf>, RequesterError> {
+    pub(super) fn shelf(&self, job: JobId) -> Result<Arc<Shelf>, RequesterError> {
         lock(&self.jobs).get(&job).cloned().ok_or(RequesterError::NoJob)
     }
 

@@ -331,7 +331,7 @@ impl Side for Liar {
         let pick = (0..16).find(|pick| self.hash_at(position + (pick + 1) * part) != segment[*pick as usize + 1]);
         match pick {
             Some(pick) if level > 1 => {
-                Answer::Move { pick: pick as u32, states: self.dissect(position + pick * part, level - 1) }
+                Answer::Move { pick: pick as u32, states: Box::new(self.dissect(position + pick * part, level - 1)) }
             }
             _ => Answer::Nothing,
         }
@@ -427,7 +427,8 @@ impl Watch {
 
 impl Watched {
     /// The side's move as a call by its own account.
-    pub fn call(&self, pick: u32, states: [B256; 16]) -> MoveArgs {
+    pub fn call(&self, pick: u32, states: Box<[B256; 16]>) -> MoveArgs {
+        let states = *states;
         MoveArgs { game: self.game.clone(), pick, segment: self.segment, states, signature: Bytes::new() }
     }
 
