@@ -181,14 +181,13 @@ impl CourtEvent {
 
 #[cfg(test)]
 mod tests {
-    use alloy_primitives::LogData;
     use alloy_sol_types::SolEvent;
 
     use super::*;
     use crate::bindings::ICourt;
 
     fn log(event: &impl SolEvent) -> Log {
-        Log { address: Address::ZERO, data: LogData::from(event) }
+        Log { address: Address::ZERO, data: event.encode_log_data() }
     }
 
     #[test]

@@ -29,7 +29,8 @@ use serde_json::{Value, json};
 fn the_order_book_and_the_price_of_fuel() {
     let home = Home::new();
     assert_eq!(home.fails(&["market"]), (3, "C-MKT-001".into()));
-    home.ok(&["up", "--detach", "--providers", "3"]);
+    let court = home.ok(&["up", "--detach", "--providers", "3"])["up"]["court"].clone();
+    assert!(court.is_string());
     let before = home.ok(&["market"]);
     let prices = |shown: &Value| -> Vec<u64> {
         shown["asks"].as_array().unwrap().iter().map(|ask| ask["price"].as_u64().unwrap()).collect()
@@ -37,6 +38,7 @@ fn the_order_book_and_the_price_of_fuel() {
     assert_eq!(prices(&before), [120_000, 135_000, 150_000], "the cheapest first");
     let first = &before["asks"][0];
     assert_eq!((&first["used"], &first["owner"]), (&0.into(), &first["ask"]["provider"]));
+    assert_eq!(first["ask"]["court"], court);
     assert!(first["ask"]["to"].as_u64() > before["at"].as_u64() && first["deposit"].as_u64().unwrap() > 0);
     assert_eq!(before["history"], json!([]));
     assert_eq!(home.ok(&["deals"])["deals"], json!([]));
@@ -54,6 +56,17 @@ fn the_order_book_and_the_price_of_fuel() {
     let selling = home.ok(&["provide", "--explain"]);
     assert!(selling["sent"] == false && selling["announce"]["gas"].as_u64().unwrap() > 21_000, "{selling}");
     assert_eq!((&selling["deposit"], &selling["collateral"]["smallest"]), (&"1000000000".into(), &"2000".into()));
+    assert_eq!(selling["court"], court, "the market's own, unless told otherwise");
+    let named = |court: &str| {
+        std::fs::write(home.0.path().join("provider.toml"), format!("[deal]\ncourt = \"{court}\"\n")).unwrap();
+    };
+    named("none");
+    assert_eq!(home.ok(&["provide", "--explain"])["court"], "0x0000000000000000000000000000000000000000");
+    named(first["ask"]["provider"].as_str().unwrap());
+    assert_eq!(home.fails(&["provide", "--explain"]), (2, "P-CFG-008".into()), "nothing is there");
+    named(home.ok(&["config", "show"])["market"].as_str().unwrap());
+    assert_eq!(home.fails(&["provide", "--explain"]), (2, "P-CFG-008".into()), "it is no court");
+    std::fs::remove_file(home.0.path().join("provider.toml")).unwrap();
     assert_eq!(home.ok(&["wallet", "balance"])["market"], "1000000000", "nothing was sent");
     assert_eq!(home.ok(&["market"])["history"], json!([]));
     let bought = home.ok(&["run", job.to_str().unwrap()]);
@@ -68,6 +81,7 @@ fn the_order_book_and_the_price_of_fuel() {
     let deals = all["deals"].as_array().unwrap();
     assert_eq!(deals.len(), history.len());
     assert!(deals.iter().all(|deal| deal["role"] == "requester" && deal["deal"]["price"].as_u64().is_some()));
+    assert!(deals.iter().all(|deal| deal["deal"]["court"] == court), "pinned at open");
 
     // People see a plot; a watch goes on until told to stop.
     let mut watch = Command::new(env!("CARGO_BIN_EXE_rialto"))
