@@ -70,20 +70,29 @@ impl Core {
         {
             return None;
         }
-        let (order, task) = self.wrong_tasks(deal).next()?;
+        let (order, task) = self.wrong_task(deal)?;
         let tries = deal.actions.get(&Action::Accuse { order, task });
         tries.is_none_or(|tries| *tries < MAX_ACCUSATIONS).then_some((order, task))
     }
 
-    /// Wrong tasks of delivered orders: order, and index within it.
-    fn wrong_tasks<'a>(&'a self, deal: &'a OpenDeal) -> impl Iterator<Item = (B256, u32)> + 'a {
-        deal.wrong.iter().filter_map(|wrong| {
-            deal.orders.iter().find_map(|name| {
-                let order = &self.state.orders[name];
-                let first = self.state.jobs.get(&order.job)?.batches[order.batch as usize].first;
-                let task = wrong.task.checked_sub(first).filter(|task| *task < order.order.tasks)?;
-                let signed = order.receipt.is_some() && !order.results.is_empty();
-                (order.status == OrderStatus::Wrong && signed).then_some((*name, task))
+    /// The wrong task of a delivered order that is to be accused: the one that was, or else the shortest, which is traced
+    /// soonest. Order, and index within it.
+    fn wrong_task(&self, deal: &OpenDeal) -> Option<(B256, u32)> {
+        let accused = deal.actions.keys().find_map(|action| match action {
+            Action::Accuse { order, task } => Some((*order, *task)),
+            _ => None,
+        });
+        let mut wrong: Vec<_> = deal.wrong.iter().collect();
+        wrong.sort_by_key(|wrong| std::cmp::Reverse(wrong.right.fuel_left));
+        accused.or_else(|| {
+            wrong.into_iter().find_map(|wrong| {
+                deal.orders.iter().find_map(|name| {
+                    let order = &self.state.orders[name];
+                    let first = self.state.jobs.get(&order.job)?.batches[order.batch as usize].first;
+                    let task = wrong.task.checked_sub(first).filter(|task| *task < order.order.tasks)?;
+                    let signed = order.receipt.is_some() && !order.results.is_empty();
+                    (order.status == OrderStatus::Wrong && signed).then_some((*name, task))
+                })
             })
         })
     }

@@ -427,7 +427,7 @@ impl Watch {
 
 impl Watched {
     /// The side's move as a call by its own account.
-    pub fn call(&self, pick: u32, states: Box<[B256; 16]>) -> MoveArgs {
+    pub fn call(&self, pick: u32, states: &[B256; 16]) -> MoveArgs {
         let states = *states;
         MoveArgs { game: self.game.clone(), pick, segment: self.segment, states, signature: Bytes::new() }
     }
@@ -498,7 +498,7 @@ pub async fn play(
         };
         match answer {
             Answer::Move { pick, states } => {
-                let call = CourtCall::Move(Box::new(game.call(pick, states)));
+                let call = CourtCall::Move(Box::new(game.call(pick, &states)));
                 gas.note("move", &place.send_court(name, call).await.unwrap());
             }
             Answer::Step { pick, proof } => {

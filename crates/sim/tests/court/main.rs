@@ -163,7 +163,7 @@ async fn windows_close_to_the_second() {
     let (deal, mut liar, mut honest) = accused(&place, &work, 500, 1, &mut gas).await;
     let game = watch.game(&place).await;
     let Answer::Move { pick, states } = liar.answer(0, game.level, &game.segment) else { panic!() };
-    let reply = CourtCall::Move(Box::new(game.call(pick, states)));
+    let reply = CourtCall::Move(Box::new(game.call(pick, &states)));
     place.at(game.deadline - 1);
     assert_eq!(place.refused("stranger", game.timeout(&deal)).await, "M-028");
     assert!(place.possible("provider", &reply).await);
@@ -188,12 +188,12 @@ async fn windows_close_to_the_second() {
     let game = watch.game(&place).await;
     let Answer::Move { pick, states } = liar.answer(0, game.level, &game.segment) else { panic!() };
     place.at(game.deadline - 1);
-    place.send_court("provider", CourtCall::Move(Box::new(game.call(pick, states)))).await.unwrap();
+    place.send_court("provider", CourtCall::Move(Box::new(game.call(pick, &states)))).await.unwrap();
     let game = watch.game(&place).await;
     assert!(game.accusers_turn);
     assert_eq!(game.deadline, place.chain.now().await.unwrap() + u64::from(RULES.base_seconds), "untouched so far");
     let Answer::Move { pick, states } = honest.answer(game.position, game.level, &game.segment) else { panic!() };
-    let reply = CourtCall::Move(Box::new(game.call(pick, states)));
+    let reply = CourtCall::Move(Box::new(game.call(pick, &states)));
     place.at(game.deadline - 1);
     assert_eq!(place.refused("stranger", game.timeout(&deal)).await, "M-028");
     place.send_court("accuser", reply).await.unwrap();
@@ -201,7 +201,7 @@ async fn windows_close_to_the_second() {
     let game = watch.game(&place).await;
     assert_eq!(game.deadline, place.chain.now().await.unwrap() + u64::from(RULES.move_seconds));
     let Answer::Move { pick, states } = liar.answer(game.position, game.level, &game.segment) else { panic!() };
-    place.send_court("provider", CourtCall::Move(Box::new(game.call(pick, states)))).await.unwrap();
+    place.send_court("provider", CourtCall::Move(Box::new(game.call(pick, &states)))).await.unwrap();
     let game = watch.game(&place).await;
     place.at(game.deadline);
     place.send_court("stranger", game.timeout(&deal)).await.unwrap();
@@ -220,9 +220,9 @@ async fn anybody_can_send_a_signed_move_and_no_other() {
     let terms = game.terms(pick, &states);
     let with = |name: &str, terms: &Move| {
         let signature = signed(name, terms, place.court.domain());
-        CourtCall::Move(Box::new(MoveArgs { signature, ..game.call(pick, states) }))
+        CourtCall::Move(Box::new(MoveArgs { signature, ..game.call(pick, &states) }))
     };
-    let unsigned = CourtCall::Move(Box::new(game.call(pick, states)));
+    let unsigned = CourtCall::Move(Box::new(game.call(pick, &states)));
     assert_eq!(place.refused("stranger", unsigned.clone()).await, "M-002");
     assert_eq!(place.refused("accuser", unsigned).await, "M-002");
     assert_eq!(place.refused("stranger", with("accuser", &terms)).await, "M-002", "not its turn");
@@ -236,7 +236,7 @@ async fn anybody_can_send_a_signed_move_and_no_other() {
         assert_eq!(place.refused("stranger", with("provider", &wrong)).await, "M-002");
     }
     let elsewhere = signed("provider", &terms, place.chain.domain());
-    let elsewhere = CourtCall::Move(Box::new(MoveArgs { signature: elsewhere, ..game.call(pick, states) }));
+    let elsewhere = CourtCall::Move(Box::new(MoveArgs { signature: elsewhere, ..game.call(pick, &states) }));
     assert_eq!(place.refused("stranger", elsewhere).await, "M-002", "signed for the market");
 
     let call = with("provider", &terms);
@@ -248,7 +248,7 @@ async fn anybody_can_send_a_signed_move_and_no_other() {
     let game = watch.game(&place).await;
     let Answer::Move { pick, states } = honest.answer(game.position, game.level, &game.segment) else { panic!() };
     let refused = async |change: &dyn Fn(&mut MoveArgs)| {
-        let mut args = game.call(pick, states);
+        let mut args = game.call(pick, &states);
         change(&mut args);
         place.refused("accuser", CourtCall::Move(Box::new(args))).await
     };
@@ -380,7 +380,7 @@ async fn a_reorg_takes_a_move_back_and_the_game_goes_on() {
     let Answer::Move { pick, states } = liar.answer(0, begun.level, &begun.segment) else { panic!() };
     // One whose sender is thrown away with the block.
     let careless = place.chain.sender_in_memory(key("provider")).await.unwrap();
-    let call = place.in_court(CourtCall::Move(Box::new(begun.call(pick, states))));
+    let call = place.in_court(CourtCall::Move(Box::new(begun.call(pick, &states))));
     soon(careless.send("move", call)).await.unwrap();
     soon(careless.stop()).await;
     assert_eq!(watch.game(&place).await.level, begun.level - 1);
@@ -390,7 +390,7 @@ async fn a_reorg_takes_a_move_back_and_the_game_goes_on() {
     assert_eq!((again.level, again.segment), (begun.level, begun.segment));
     // Another move in its place: the side's last picks what it lies about differently.
     let other: [B256; 16] = std::array::from_fn(|part| keccak256([part as u8]));
-    place.send_court("provider", CourtCall::Move(Box::new(again.call(15, other)))).await.unwrap();
+    place.send_court("provider", CourtCall::Move(Box::new(again.call(15, &other)))).await.unwrap();
     let moved = watch.game(&place).await;
     assert_eq!((moved.level, moved.position), (begun.level - 1, 15 * span(begun.level - 1)));
     assert_eq!(moved.segment[1..], other);
