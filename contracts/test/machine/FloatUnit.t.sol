@@ -4,8 +4,8 @@ pragma solidity 0.8.36;
 import { FloatUnit } from "../../src/FloatUnit.sol";
 import { vm } from "../base/Vm.sol";
 
-/// vectors/float.json, which was computed by a processor's floats; and the dearest operation. Millions of random cases
-/// against the same bytecode: crates/sim/tests/float_unit.rs.
+/// vectors/float.json, which was computed by a processor's floats; and the dearest operation. Many random cases
+/// against the same bytecode: crates/sim/tests/machine/float_unit.rs.
 contract FloatUnitTest {
     bool public IS_TEST = true;
     FloatUnit unit;
@@ -54,7 +54,8 @@ contract FloatUnitTest {
         }
         vm.assertEq(cases, 13_072, "cases");
         vm.snapshotValue("FloatUnit", "dearest operation", dearest);
-        vm.assertLe(dearest, 3500, "execution gas of one operation");
+        // Mutants are compiled by the quick way.
+        if (!vm.envOr("RIALTO_ANY_GAS", false)) vm.assertLe(dearest, 3500, "execution gas of one operation");
     }
 
     function checkAll(Batch memory it) private returns (uint256 cases) {

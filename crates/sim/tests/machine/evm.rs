@@ -1,7 +1,7 @@
-//! The committed StepUnit on an EVM.
+//! The committed StepUnit and FloatUnit on an EVM.
 
 use alloy_primitives::{Address, B256, Bytes, TxKind, hex};
-use alloy_sol_types::{SolCall, SolValue, sol};
+use alloy_sol_types::{SolCall, SolError, SolValue, sol};
 use revm::context::TxEnv;
 use revm::context_interface::result::ExecutionResult;
 use revm::database::{CacheDB, EmptyDB};
@@ -19,11 +19,14 @@ sol! {
     }
     function start(Task task, bytes parts) external view returns (bytes32 state, uint64 steps);
     function step(bytes32 state, bytes proof) external view returns (bytes32 next);
+    error WrongProof();
+    function compute(uint8 op, bool wide, uint64 a, uint64 b) external pure returns (uint64 result, bool trap);
 }
 
 pub struct Judge {
     db: CacheDB<EmptyDB>,
     unit: Address,
+    floats: Address,
 }
 
 fn creation_code(name: &str) -> Vec<u8> {
@@ -34,9 +37,9 @@ fn creation_code(name: &str) -> Vec<u8> {
 
 impl Judge {
     pub fn new() -> Self {
-        let mut judge = Self { db: CacheDB::default(), unit: Address::ZERO };
-        let float = judge.create(creation_code("FloatUnit"), 0);
-        let code = [creation_code("StepUnit"), (float,).abi_encode_params()].concat();
+        let mut judge = Self { db: CacheDB::default(), unit: Address::ZERO, floats: Address::ZERO };
+        judge.floats = judge.create(creation_code("FloatUnit"), 0);
+        let code = [creation_code("StepUnit"), (judge.floats,).abi_encode_params()].concat();
         judge.unit = judge.create(code, 1);
         judge
     }
@@ -60,23 +63,38 @@ impl Judge {
         Address::ZERO.create(nonce)
     }
 
-    fn call(&mut self, data: Vec<u8>) -> Result<(Bytes, u64), String> {
-        let result = self.transact(TxKind::Call(self.unit), data, 0, false);
-        match result {
-            ExecutionResult::Success { output, gas, .. } => Ok((output.into_data(), gas.used())),
+    fn call(&mut self, to: Address, data: Vec<u8>) -> Result<(Bytes, u64), String> {
+        match self.transact(TxKind::Call(to), data, 0, false) {
+            ExecutionResult::Success { output, gas, .. } => Ok((output.into_data(), gas.tx_gas_used())),
             other => Err(format!("{other:?}")),
         }
     }
 
     /// Hash of the next state, and the gas of a whole transaction.
     pub fn step(&mut self, state: B256, proof: Vec<u8>) -> Result<(B256, u64), String> {
-        let (output, gas) = self.call(stepCall { state, proof: proof.into() }.abi_encode())?;
+        let (output, gas) = self.call(self.unit, stepCall { state, proof: proof.into() }.abi_encode())?;
         Ok((stepCall::abi_decode_returns(&output).map_err(|error| error.to_string())?, gas))
+    }
+
+    /// Whether the proof is refused for not belonging to this state, and for nothing else.
+    pub fn refuses(&mut self, state: B256, proof: Vec<u8>) -> bool {
+        let data = stepCall { state, proof: proof.into() }.abi_encode();
+        match self.transact(TxKind::Call(self.unit), data, 0, false) {
+            ExecutionResult::Revert { output, .. } => **output == WrongProof::SELECTOR,
+            _ => false,
+        }
+    }
+
+    /// A float operation; none: a trap.
+    pub fn float(&mut self, op: u8, wide: bool, a: u64, b: u64) -> Result<Option<u64>, String> {
+        let (output, _) = self.call(self.floats, computeCall { op, wide, a, b }.abi_encode())?;
+        let it = computeCall::abi_decode_returns(&output).map_err(|error| error.to_string())?;
+        Ok((!it.trap).then_some(it.result))
     }
 
     /// Hash of the first state, and the bound on steps.
     pub fn start(&mut self, task: Task, parts: Vec<u8>) -> Result<(B256, u64), String> {
-        let (output, _) = self.call(startCall { task, parts: parts.into() }.abi_encode())?;
+        let (output, _) = self.call(self.unit, startCall { task, parts: parts.into() }.abi_encode())?;
         let start = startCall::abi_decode_returns(&output).map_err(|error| error.to_string())?;
         Ok((start.state, start.steps))
     }
