@@ -1,7 +1,7 @@
 //! The committed FloatUnit against the machine's floats, which `crates/machine/tests/float.rs` holds against the processor and an
 //! independent implementation.
 //!
-//! `RIALTO_FLOAT_CASES`: random cases of each operation in each format (default 1000), besides some 60,000 at boundaries.
+//! `RIALTO_FLOAT_CASES`: random cases of each operation in each format (default 1000), besides some 70,000 at boundaries.
 
 use rand::{Rng, RngCore, SeedableRng, rngs::StdRng};
 use rialto_machine::float::{compute, fp};

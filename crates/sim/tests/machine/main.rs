@@ -3,6 +3,7 @@
 
 mod differential;
 mod evm;
+mod example;
 mod float_unit;
 mod module;
 mod spec;
