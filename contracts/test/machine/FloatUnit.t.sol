@@ -100,6 +100,10 @@ contract FloatUnitTest {
         gives(4, wide, one, minus | inf, minus | inf);
         gives(4, wide, inf, minus | inf, nan);
         gives(4, wide, inf, inf, inf);
+        // Infinity is no number that something could be taken from.
+        gives(4, wide, minus | (inf - 1), inf, inf);
+        gives(4, wide, inf, minus | (inf - 1), inf);
+        gives(5, wide, inf - 1, inf, minus | inf);
         gives(4, wide, minus, minus, minus);
         gives(4, wide, minus, 0, 0);
         gives(5, wide, one, inf, minus | inf);
