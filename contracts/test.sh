@@ -34,3 +34,8 @@ node scripts/artifacts.mjs --check
 
 step "tests of the committed bytecode, with gas snapshots"
 RIALTO_ARTIFACT=true FORGE_SNAPSHOT_CHECK=true "$forge" test
+
+if [[ -n "${RIALTO_MUTANTS:-}" ]]; then
+  step "mutants"
+  node scripts/mutants.mjs --sample "$RIALTO_MUTANTS"
+fi

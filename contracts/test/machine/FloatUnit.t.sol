@@ -4,8 +4,8 @@ pragma solidity 0.8.36;
 import { FloatUnit } from "../../src/FloatUnit.sol";
 import { vm } from "../base/Vm.sol";
 
-/// vectors/float.json, which was computed by a processor's floats; and the dearest operation. Millions of random cases
-/// against the same bytecode: crates/sim/tests/float_unit.rs.
+/// vectors/float.json, which was computed by a processor's floats; and the dearest operation. Many random cases
+/// against the same bytecode: crates/sim/tests/machine/float_unit.rs.
 contract FloatUnitTest {
     bool public IS_TEST = true;
     FloatUnit unit;
@@ -54,7 +54,9 @@ contract FloatUnitTest {
         }
         vm.assertEq(cases, 13_072, "cases");
         vm.snapshotValue("FloatUnit", "dearest operation", dearest);
-        vm.assertLe(dearest, 3500, "execution gas of one operation");
+        // Of what is shipped; the quick build is dearer, and mutants are built like it.
+        bool shipped = vm.envOr("RIALTO_ARTIFACT", false) && !vm.envOr("RIALTO_ANY_GAS", false);
+        if (shipped) vm.assertLe(dearest, 3500, "execution gas of one operation");
     }
 
     function checkAll(Batch memory it) private returns (uint256 cases) {
@@ -79,6 +81,109 @@ contract FloatUnitTest {
         what = string.concat(what, vm.toString(a), " ", vm.toString(b));
         vm.assertEq(result, expected, what);
         revert(string.concat("trap: ", what));
+    }
+
+    /// What the vectors' few second operands leave out: zeros, infinities and NaNs on the right.
+    function test_specialSecondOperands() public view {
+        for (uint256 i = 0; i < 2; ++i) {
+            specials(i == 1);
+        }
+    }
+
+    function specials(bool wide) private view {
+        uint64 minus = wide ? 1 << 63 : 1 << 31;
+        uint64 one = wide ? 1023 << 52 : 127 << 23;
+        uint64 inf = wide ? 2047 << 52 : 255 << 23;
+        uint64 nan = inf | (wide ? 1 << 51 : 1 << 22);
+        // add, sub
+        gives(4, wide, one, inf, inf);
+        gives(4, wide, one, minus | inf, minus | inf);
+        gives(4, wide, inf, minus | inf, nan);
+        gives(4, wide, inf, inf, inf);
+        // Infinity is no number that something could be taken from.
+        gives(4, wide, minus | (inf - 1), inf, inf);
+        gives(4, wide, inf, minus | (inf - 1), inf);
+        gives(5, wide, inf - 1, inf, minus | inf);
+        gives(4, wide, minus, minus, minus);
+        gives(4, wide, minus, 0, 0);
+        gives(5, wide, one, inf, minus | inf);
+        gives(5, wide, inf, inf, nan);
+        gives(5, wide, minus, 0, minus);
+        // mul, div
+        gives(6, wide, minus | one, inf, minus | inf);
+        gives(6, wide, 0, inf, nan);
+        gives(6, wide, inf, 0, nan);
+        gives(6, wide, inf, inf, inf);
+        gives(7, wide, one, inf, 0);
+        gives(7, wide, minus | one, inf, minus);
+        gives(7, wide, inf, inf, nan);
+        gives(7, wide, inf, one, inf);
+        gives(7, wide, one, minus, minus | inf);
+        gives(7, wide, inf, 0, inf);
+        gives(7, wide, 0, 0, nan);
+        gives(7, wide, 0, minus | one, minus);
+        // min, max
+        gives(8, wide, one, inf, one);
+        gives(8, wide, 0, minus, minus);
+        gives(8, wide, minus, 0, minus);
+        gives(8, wide, minus | one, minus | inf, minus | inf);
+        gives(9, wide, one, inf, inf);
+        gives(9, wide, 0, minus, 0);
+        gives(9, wide, minus, 0, 0);
+        gives(9, wide, minus | one, minus | inf, minus | one);
+        // eq, ne, lt, le
+        uint64[4] memory equal = [uint64(1), 0, 0, 1];
+        uint64[4] memory less = [uint64(0), 1, 1, 1];
+        uint64[4] memory more = [uint64(0), 1, 0, 0];
+        uint64[4] memory unordered = [uint64(0), 1, 0, 0];
+        for (uint8 op = 0; op < 4; ++op) {
+            gives(op, wide, 0, minus, equal[op]);
+            gives(op, wide, inf, inf, equal[op]);
+            gives(op, wide, one, inf, less[op]);
+            gives(op, wide, minus | inf, minus | one, less[op]);
+            gives(op, wide, one, minus | inf, more[op]);
+            gives(op, wide, inf, one, more[op]);
+            for (uint64 bits = 1; bits < 4; bits += 2) {
+                gives(op, wide, one, inf | bits, unordered[op]);
+                gives(op, wide, minus | inf | bits, one, unordered[op]);
+                gives(op, wide, inf | bits, inf | bits, unordered[op]);
+            }
+        }
+        for (uint8 op = 4; op < 10; ++op) {
+            gives(op, wide, one, inf | 1, nan);
+            gives(op, wide, minus | inf, minus | inf | 1, nan);
+            gives(op, wide, inf | 1, one, nan);
+            gives(op, wide, 0, nan, nan);
+        }
+    }
+
+    function gives(uint8 op, bool wide, uint64 a, uint64 b, uint64 expected) private view {
+        (uint64 result, bool trap) = unit.compute(op, wide, a, b);
+        string memory what = string.concat(vm.toString(op), wide ? " wide " : " narrow ");
+        vm.assertEq(result, expected, string.concat(what, vm.toString(a), " ", vm.toString(b)));
+        vm.assertFalse(trap, what);
+    }
+
+    /// Sums, products, least and greatest don't depend on the order, a difference is a sum, and of two numbers one is not greater.
+    function test_order(bool wide, uint64 a, uint64 b, uint8 shape) public view {
+        uint64 minus = wide ? 1 << 63 : 1 << 31;
+        // Near each other, or anything.
+        if (shape & 1 == 0) b = a ^ (b & 0xf) ^ (b & minus);
+        uint8[5] memory even = [0, 4, 6, 8, 9];
+        for (uint256 i = 0; i < even.length; ++i) {
+            (uint64 one,) = unit.compute(even[i], wide, a, b);
+            (uint64 other,) = unit.compute(even[i], wide, b, a);
+            vm.assertEq(one, other, "the order counts");
+        }
+        (uint64 difference,) = unit.compute(5, wide, a, b);
+        (uint64 sum,) = unit.compute(4, wide, a, b ^ minus);
+        vm.assertEq(difference, sum, "a difference is a sum");
+        (uint64 equal,) = unit.compute(0, wide, a, b);
+        (uint64 less,) = unit.compute(2, wide, a, b);
+        (uint64 more,) = unit.compute(2, wide, b, a);
+        (uint64 atMost,) = unit.compute(3, wide, a, b);
+        vm.assertEq(atMost, less | equal, "at most");
+        vm.assertLe(less + more + equal, 1, "one of them at most");
     }
 
     /// Whatever the operands and the operation's number, there is a result.

@@ -64,7 +64,7 @@ mod lower;
 pub mod output;
 pub mod play;
 mod prove;
-mod step;
+pub mod step;
 mod trace;
 mod tree;
 mod wasi;

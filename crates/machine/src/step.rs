@@ -44,20 +44,28 @@ pub struct Registers {
 }
 
 /// Where steps find everything else. Indices are in range: the step has checked them.
-pub(crate) trait World {
+pub trait World {
     /// Why something can't be told; the tracer knows all.
     type Error;
+    /// The instruction at `pc`.
     fn instruction(&mut self, pc: u32) -> Result<Instruction, Self::Error>;
+    /// A slot of the stack.
     fn slot(&mut self, slot: u32) -> Result<u64, Self::Error>;
+    /// Writes it.
     fn set_slot(&mut self, slot: u32, value: u64) -> Result<(), Self::Error>;
+    /// A global.
     fn global(&mut self, index: u32) -> Result<u64, Self::Error>;
+    /// Writes it.
     fn set_global(&mut self, index: u32, value: u64) -> Result<(), Self::Error>;
+    /// An entry of the table.
     fn entry(&mut self, index: u32) -> Result<Entry, Self::Error>;
     /// `size` bytes, little-endian, zero-extended.
     fn load(&mut self, address: u64, size: u8) -> Result<u64, Self::Error>;
+    /// Writes the low `size` bytes, little-endian.
     fn store(&mut self, address: u64, size: u8, value: u64) -> Result<(), Self::Error>;
     /// More pages of memory, all zero.
     fn grow(&mut self, pages: u32);
+    /// A leaf of the input.
     fn input(&mut self, leaf: u32) -> Result<[u8; 32], Self::Error>;
     /// A call: where it returns to.
     fn push(&mut self, pc: u32, fp: u32);
@@ -69,7 +77,8 @@ pub(crate) trait World {
 
 /// What came of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Flow {
+pub enum Flow {
+    /// It goes on.
     Next,
     /// The run is over; the rest of [`Halted`] is in the registers and the globals.
     Halt(Status, u32),
@@ -79,7 +88,7 @@ const TRAP: Flow = Flow::Halt(Status::Trap, 0);
 
 /// One step.
 #[inline(always)]
-pub(crate) fn step<W: World>(r: &mut Registers, w: &mut W) -> Result<Flow, W::Error> {
+pub fn step<W: World>(r: &mut Registers, w: &mut W) -> Result<Flow, W::Error> {
     if !within(r.pc >> 1, r.code_depth) {
         return Ok(TRAP);
     }
@@ -331,7 +340,7 @@ integer!(integer32, u32, i32);
 integer!(integer64, u64, i64);
 
 /// callHash' = keccak(callHash ‖ retPc u32 ‖ retFp u32).
-pub(crate) fn call_hash(before: B256, pc: u32, fp: u32) -> B256 {
+pub fn call_hash(before: B256, pc: u32, fp: u32) -> B256 {
     let mut bytes = [0; 40];
     bytes[..32].copy_from_slice(before.as_slice());
     bytes[32..36].copy_from_slice(&pc.to_be_bytes());
@@ -359,10 +368,10 @@ pub struct Roots {
 }
 
 /// Bytes of a running state.
-pub(crate) const STATE_BYTES: usize = 320;
+pub const STATE_BYTES: usize = 320;
 
 /// The ten words of a running state.
-pub(crate) fn encode_state(r: &Registers, roots: &Roots) -> [u8; STATE_BYTES] {
+pub fn encode_state(r: &Registers, roots: &Roots) -> [u8; STATE_BYTES] {
     let mut bytes = [0; STATE_BYTES];
     for (i, number) in [r.pc, r.fp, r.depth, r.pages].into_iter().enumerate() {
         bytes[4 * i..][..4].copy_from_slice(&number.to_be_bytes());
@@ -416,7 +425,7 @@ pub(crate) fn decode_state(bytes: &[u8; STATE_BYTES]) -> (Registers, Roots) {
 }
 
 /// H(running) = keccak("rialto-run" ‖ the ten words).
-pub(crate) fn hash_state(state: &[u8; STATE_BYTES]) -> B256 {
+pub fn hash_state(state: &[u8; STATE_BYTES]) -> B256 {
     keccak256([b"rialto-run".as_slice(), state].concat())
 }
 

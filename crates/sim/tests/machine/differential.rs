@@ -13,16 +13,12 @@ use wasm_encoder::{Function, Instruction as I, MemArg, ValType};
 use wasmparser::{Parser, Payload, TypeRef};
 
 use crate::module::Parts;
-use crate::{Bench, SEED, evm, vectors};
+use crate::{Bench, SEED, evm, number, vectors};
 
 const FUEL: u64 = 60_000;
 /// Of how many modules some steps are judged on the contract, and how many steps.
 const JUDGED_EVERY: u64 = 8;
 const JUDGED_STEPS: u64 = 12;
-
-fn number(name: &str, default: u64) -> u64 {
-    std::env::var(name).map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{name}={text} is not a number")))
-}
 
 /// Within what the gate takes.
 fn config(rng: &mut StdRng) -> wasm_smith::Config {

@@ -1,9 +1,9 @@
-//! The committed StepUnit on an EVM.
+//! The committed StepUnit and FloatUnit on an EVM.
 
-use alloy_primitives::{Address, B256, Bytes, TxKind, hex};
-use alloy_sol_types::{SolCall, SolValue, sol};
+use alloy_primitives::{Address, B256, Bytes, TxKind, U256, hex};
+use alloy_sol_types::{SolCall, SolError, SolValue, sol};
 use revm::context::TxEnv;
-use revm::context_interface::result::ExecutionResult;
+use revm::context_interface::result::{ExecutionResult, Output};
 use revm::database::{CacheDB, EmptyDB};
 use revm::primitives::hardfork::SpecId;
 use revm::{Context, ExecuteCommitEvm, ExecuteEvm, MainBuilder, MainContext};
@@ -19,11 +19,14 @@ sol! {
     }
     function start(Task task, bytes parts) external view returns (bytes32 state, uint64 steps);
     function step(bytes32 state, bytes proof) external view returns (bytes32 next);
+    error WrongProof();
+    function compute(uint8 op, bool wide, uint64 a, uint64 b) external pure returns (uint64 result, bool trap);
 }
 
-pub struct Judge {
+/// A chain with nothing on it. Gas costs nothing, and blocks are as old as one says.
+pub struct Evm {
     db: CacheDB<EmptyDB>,
-    unit: Address,
+    pub now: u64,
 }
 
 fn creation_code(name: &str) -> Vec<u8> {
@@ -32,20 +35,13 @@ fn creation_code(name: &str) -> Vec<u8> {
     hex::decode(artifact["bytecode"].as_str().unwrap()).unwrap()
 }
 
-impl Judge {
-    pub fn new() -> Self {
-        let mut judge = Self { db: CacheDB::default(), unit: Address::ZERO };
-        let float = judge.create(creation_code("FloatUnit"), 0);
-        let code = [creation_code("StepUnit"), (float,).abi_encode_params()].concat();
-        judge.unit = judge.create(code, 1);
-        judge
-    }
-
-    fn transact(&mut self, kind: TxKind, data: Vec<u8>, nonce: u64, commit: bool) -> ExecutionResult {
+impl Evm {
+    fn transact(&mut self, caller: Address, kind: TxKind, data: Vec<u8>, commit: bool) -> ExecutionResult {
         let tx =
-            TxEnv { kind, data: data.into(), nonce, gas_limit: 16_000_000, chain_id: Some(1), ..Default::default() };
+            TxEnv { caller, kind, data: data.into(), gas_limit: 16_000_000, chain_id: Some(1), ..Default::default() };
         let mut evm = Context::mainnet()
             .with_db(&mut self.db)
+            .modify_block_chained(|block| block.timestamp = U256::from(self.now))
             .modify_cfg_chained(|cfg| {
                 cfg.set_spec_and_mainnet_gas_params(SpecId::PRAGUE);
                 cfg.disable_nonce_check = true;
@@ -54,29 +50,67 @@ impl Judge {
         if commit { evm.transact_commit(tx).unwrap() } else { evm.transact(tx).unwrap().result }
     }
 
-    fn create(&mut self, code: Vec<u8>, nonce: u64) -> Address {
-        let result = self.transact(TxKind::Create, code, nonce, true);
-        assert!(result.is_success(), "{result:?}");
-        Address::ZERO.create(nonce)
+    /// Deploys the committed bytecode.
+    pub fn create(&mut self, name: &str, arguments: Vec<u8>) -> Address {
+        let code = [creation_code(name), arguments].concat();
+        match self.transact(Address::ZERO, TxKind::Create, code, true) {
+            ExecutionResult::Success { output: Output::Create(_, Some(address)), .. } => address,
+            other => panic!("{name}: {other:?}"),
+        }
     }
 
-    fn call(&mut self, data: Vec<u8>) -> Result<(Bytes, u64), String> {
-        let result = self.transact(TxKind::Call(self.unit), data, 0, false);
-        match result {
-            ExecutionResult::Success { output, gas, .. } => Ok((output.into_data(), gas.used())),
+    /// What a call returns, and the gas of a whole transaction; it changes nothing unless `commit` says so.
+    pub fn call(&mut self, caller: Address, to: Address, data: Vec<u8>, commit: bool) -> Result<(Bytes, u64), String> {
+        match self.transact(caller, TxKind::Call(to), data, commit) {
+            ExecutionResult::Success { output, gas, .. } => Ok((output.into_data(), gas.tx_gas_used())),
             other => Err(format!("{other:?}")),
         }
+    }
+}
+
+pub struct Judge {
+    pub evm: Evm,
+    pub unit: Address,
+    floats: Address,
+}
+
+impl Judge {
+    pub fn new() -> Self {
+        let mut evm = Evm { db: CacheDB::default(), now: 1 };
+        let floats = evm.create("FloatUnit", Vec::new());
+        let unit = evm.create("StepUnit", (floats,).abi_encode_params());
+        Self { evm, unit, floats }
+    }
+
+    fn call(&mut self, to: Address, data: Vec<u8>) -> Result<(Bytes, u64), String> {
+        self.evm.call(Address::ZERO, to, data, false)
     }
 
     /// Hash of the next state, and the gas of a whole transaction.
     pub fn step(&mut self, state: B256, proof: Vec<u8>) -> Result<(B256, u64), String> {
-        let (output, gas) = self.call(stepCall { state, proof: proof.into() }.abi_encode())?;
+        let (output, gas) = self.call(self.unit, stepCall { state, proof: proof.into() }.abi_encode())?;
         Ok((stepCall::abi_decode_returns(&output).map_err(|error| error.to_string())?, gas))
+    }
+
+    /// Whether the proof is refused for not belonging to this state, and for nothing else.
+    pub fn refuses(&mut self, state: B256, proof: Vec<u8>) -> bool {
+        let data = stepCall { state, proof: proof.into() }.abi_encode();
+        match self.evm.transact(Address::ZERO, TxKind::Call(self.unit), data, false) {
+            ExecutionResult::Revert { output, .. } => **output == WrongProof::SELECTOR,
+            _ => false,
+        }
+    }
+
+    /// A float operation; none: a trap.
+    pub fn float(&mut self, op: u8, wide: bool, a: u64, b: u64) -> Result<Option<u64>, String> {
+        let (output, _) = self.call(self.floats, computeCall { op, wide, a, b }.abi_encode())?;
+        let it = computeCall::abi_decode_returns(&output).map_err(|error| error.to_string())?;
+        Ok((!it.trap).then_some(it.result))
     }
 
     /// Hash of the first state, and the bound on steps.
     pub fn start(&mut self, task: Task, parts: Vec<u8>) -> Result<(B256, u64), String> {
-        let (output, _) = self.call(startCall { task, parts: parts.into() }.abi_encode())?;
+        let (output, _) = self.call(self.unit, startCall { task, parts: parts.into() }.abi_encode())?;
         let start = startCall::abi_decode_returns(&output).map_err(|error| error.to_string())?;
         Ok((start.state, start.steps))
     }

@@ -3,8 +3,11 @@
 
 mod differential;
 mod evm;
+mod example;
+mod float_unit;
 mod module;
 mod spec;
+mod totality;
 mod vectors;
 
 use std::sync::Arc;
@@ -13,6 +16,11 @@ use rialto_exec::{Config, Engine, Limits, SharedData};
 use rialto_machine::input::Halves;
 use rialto_machine::{Lowered, TaskLimits, Tracer, canonicalise, lower};
 use rialto_protocol::receipt::Halted;
+
+/// A number from the environment.
+fn number(name: &str, default: u64) -> u64 {
+    std::env::var(name).map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{name}={text} is not a number")))
+}
 
 /// The engine that earns, and the limits of all runs here.
 struct Bench {

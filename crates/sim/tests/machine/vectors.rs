@@ -64,7 +64,7 @@ fn traps(operator: &[u8]) -> bool {
     matches!(operator[0], 0x6d..=0x70 | 0x7f..=0x82 | 0xa8..=0xab | 0xae..=0xb1)
 }
 
-fn integer(rng: &mut StdRng) -> u64 {
+pub fn integer(rng: &mut StdRng) -> u64 {
     const EDGES: [u64; 12] =
         [0, 1, 2, 31, 32, 63, 64, 0x7fff_ffff, 0x8000_0000, 0xffff_ffff, i64::MAX as u64, i64::MIN as u64];
     let edge = EDGES[rng.next_u32() as usize % EDGES.len()];
@@ -77,7 +77,7 @@ fn integer(rng: &mut StdRng) -> u64 {
 }
 
 /// Bits of a float: of an even spread of exponents, NaNs and infinities often.
-fn float(rng: &mut StdRng, wide: bool) -> u64 {
+pub fn float(rng: &mut StdRng, wide: bool) -> u64 {
     let (fraction, exponent): (u32, u32) = if wide { (52, 11) } else { (23, 8) };
     let top = (1u64 << exponent) - 1;
     let field = match rng.next_u32() % 6 {

@@ -1,0 +1,270 @@
+#!/usr/bin/env node
+// Mutation testing of what judges: one operator, comparison or constant of StepUnit, FloatUnit or Integers is changed at a time, and the
+// tests of test/machine must notice. Works on copies in a temporary folder; this tree stays as it is.
+//
+//   node scripts/mutants.mjs [--file StepUnit] [--sample N] [--seed S] [--line L] [--list]
+//
+// Prints each mutant with what became of it: killed (by which test), SURVIVED, known (survives, and scripts/survivors.txt says why it
+// may), invalid (does not compile). Fails if one survives that is not known. A mutant takes seconds: all of them take hours.
+import { execFile, execFileSync } from "node:child_process";
+import { createHash } from "node:crypto";
+import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { availableParallelism, tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
+import { Worker, isMainThread, parentPort } from "node:worker_threads";
+
+const run = promisify(execFile);
+const root = dirname(dirname(fileURLToPath(import.meta.url)));
+const FILES = ["StepUnit", "FloatUnit", "Integers"];
+const SOURCES = [...FILES.map((it) => `src/${it}.sol`), "src/interfaces/IStepUnit.sol"];
+/** Which bytecode a file's mutants are in, and which tests look at it. */
+const UNITS = { StepUnit: ["StepUnit", "StepUnit"], Integers: ["StepUnit", "StepUnit"], FloatUnit: ["FloatUnit", "FloatUnit|StepUnit"] };
+/** Cases of a fuzzed test: few at first, more for what survives them. */
+const RUNS = [64, 1000];
+const MINUTES = 5;
+
+// ─────────────────────────────────────────────── mutants ────────────────────────────────────────────────
+
+const OPERATORS = {
+  "+": ["-"], "-": ["+"], "*": ["/"], "/": ["*"], "%": ["/"],
+  "<<": [">>"], ">>": ["<<"], "&": ["|"], "|": ["&"], "^": ["&"],
+  "<": ["<=", ">="], "<=": ["<", ">"], ">": [">=", "<="], ">=": [">", "<"],
+  "==": ["!="], "!=": ["=="], "&&": ["||"], "||": ["&&"], "!": [""], "~": [""],
+  "++": ["--"], "--": ["++"], "+=": ["-="], "-=": ["+="], "|=": ["&="], "&=": ["|="], ">>=": ["<<="], "<<=": [">>="],
+};
+/** Of assembly. */
+const WORDS = {
+  add: "sub", sub: "add", shl: "shr", shr: "shl", and: "or", or: "and", xor: "and", lt: "gt", gt: "lt", signextend: "byte",
+};
+const TOKEN = /\/\/.*|\/\*[^]*?\*\/|"[^"\n]*"|0x[0-9a-fA-F_]+|\d[\d_]*|[A-Za-z_$][\w$]*|>>=|<<=|=>|[<>]=|[=!]=|<<|>>|&&|\|\||\+\+|--|[-+*/%&|^]=|\s+|[^]/g;
+
+/** A number as long as it was. */
+function literal(text, value) {
+  return text.startsWith("0x") ? `0x${value.toString(16).padStart(text.length - 2, "0")}` : value.toString();
+}
+
+function numbers(text) {
+  const value = BigInt(text.replaceAll("_", ""));
+  return value === 0n ? [literal(text, 1n)] : [literal(text, value + 1n), literal(text, value - 1n)];
+}
+
+/** Of a hex string each byte by itself. */
+function bytes(text) {
+  const inner = text.slice(1, -1);
+  return Array.from({ length: inner.length / 2 }, (_, i) => {
+    const byte = Number.parseInt(inner.slice(2 * i, 2 * i + 2), 16) ^ 1;
+    return `"${inner.slice(0, 2 * i)}${byte.toString(16).padStart(2, "0")}${inner.slice(2 * i + 2)}"`;
+  });
+}
+
+/** All mutants of a source: where, what instead, and a key that stays the same when lines move. */
+function mutantsOf(file, source) {
+  const mutants = [];
+  const lines = source.split("\n");
+  const seen = new Map();
+  let [at, line, assembly, statement] = [0, 1, false, ""];
+  let before = "";
+  for (const [token] of source.matchAll(TOKEN)) {
+    const blank = /^\s/.test(token) || token.startsWith("//") || token.startsWith("/*");
+    if (!blank) {
+      if ([";", "{", "}"].includes(token)) statement = "";
+      else if (statement === "") statement = token;
+      if (token === "assembly") assembly = true;
+      // No assembly here has a block that is followed by something of its own.
+      if (token === "function") assembly = false;
+      let others = [];
+      if (["pragma", "import"].includes(statement)) others = [];
+      else if (/^\d/.test(token)) others = numbers(token);
+      else if (token.startsWith('"') && before === "hex") others = bytes(token);
+      else if (token === "-" && /^([-+*/%&|^<>=(,?:!~]|[<>=!]=|<<|>>|&&|\|\||return)$/.test(before)) others = [""];
+      else if (token === "true" || token === "false") others = [token === "true" ? "false" : "true"];
+      else if (assembly && WORDS[token] && source[at + token.length] === "(") others = [WORDS[token]];
+      else if (Object.hasOwn(OPERATORS, token)) others = OPERATORS[token];
+      for (const other of others) {
+        const text = lines[line - 1].trim();
+        const change = `${token} → ${other || "nothing"}`;
+        const count = (seen.get(`${text}|${change}`) ?? 0) + 1;
+        seen.set(`${text}|${change}`, count);
+        mutants.push({ file, line, at, token, other, key: `${file} | ${text} | ${change} | ${count}` });
+      }
+      // What a condition guards, never done.
+      if (token === "if") {
+        const end = closing(source, source.indexOf("(", at));
+        const text = lines[line - 1].trim();
+        const key = `${file} | ${text} | if → never | 1`;
+        mutants.push({ file, line, at, token: source.slice(at, end), other: "if (NEVER())", key });
+      }
+      before = token;
+    }
+    at += token.length;
+    line += token.split("\n").length - 1;
+  }
+  return mutants;
+}
+
+function closing(source, from) {
+  for (let [at, open] = [from, 0]; ; ++at) {
+    if (source[at] === "(") ++open;
+    if (source[at] === ")" && --open === 0) return at + 1;
+  }
+}
+
+function mutated(source, { at, token, other }) {
+  const text = source.slice(0, at) + (other === "if (NEVER())" ? "if (address(0) == address(1))" : other) + source.slice(at + token.length);
+  return text;
+}
+
+// ─────────────────────────────────────────────── compiling ──────────────────────────────────────────────
+
+async function compiler() {
+  const { default: solc } = await import(join(root, "node_modules/solc/index.js"));
+  return (sources, name) => {
+    const settings = {
+      evmVersion: "prague",
+      optimizer: { enabled: true, runs: 200 },
+      metadata: { bytecodeHash: "none", appendCBOR: false },
+      outputSelection: { [`src/${name}.sol`]: { [name]: ["evm.bytecode.object"] } },
+    };
+    const input = Object.entries(sources).map(([path, content]) => [path, { content }]);
+    const output = JSON.parse(solc.compile(JSON.stringify({ language: "Solidity", sources: Object.fromEntries(input), settings })));
+    return `0x${output.contracts?.[`src/${name}.sol`]?.[name]?.evm.bytecode.object ?? ""}`;
+  };
+}
+
+if (!isMainThread) {
+  const compile = await compiler();
+  parentPort.on("message", ({ sources, name }) => parentPort.postMessage(compile(sources, name)));
+}
+
+// ──────────────────────────────────────────────── testing ───────────────────────────────────────────────
+
+/** A copy of this folder in which the tests use the bytecode that is put there, and a compiler of its own. */
+class Bench {
+  constructor(folder, original) {
+    this.folder = folder;
+    this.original = original;
+    this.worker = new Worker(fileURLToPath(import.meta.url));
+  }
+
+  compile(sources, name) {
+    this.worker.postMessage({ sources, name });
+    return new Promise((resolve) => this.worker.once("message", resolve));
+  }
+
+  put(name, bytecode) {
+    writeFileSync(join(this.folder, `artifacts/${name}.json`), JSON.stringify({ contractName: name, bytecode }));
+  }
+
+  /** The test that fails; none if all pass. */
+  async test(only, runs, seed) {
+    // Gas and size are not what mutants are about.
+    const args = ["test", "--fail-fast", "--mc", `^(${only})(Start)?Test$`, "--no-match-test", "size|gas", "--fuzz-seed", String(seed)];
+    const env = { ...process.env, RIALTO_ARTIFACT: "true", RIALTO_ANY_GAS: "true", FOUNDRY_FUZZ_RUNS: String(runs), FOUNDRY_DENY: "never" };
+    try {
+      await run(join(root, "node_modules/.bin/forge"), args, { cwd: this.folder, env, timeout: MINUTES * 60_000, maxBuffer: 1 << 28 });
+      return null;
+    } catch (error) {
+      if (error.killed) return "time";
+      const test = /\[FAIL[^]*?\] (\w+)\(/.exec(error.stdout ?? "");
+      if (!test) throw error;
+      return test[1];
+    }
+  }
+
+  async judge(sources, mutant, seed) {
+    const [name, only] = UNITS[mutant.file];
+    const path = `src/${mutant.file}.sol`;
+    const bytecode = await this.compile({ ...sources, [path]: mutated(sources[path], mutant) }, name);
+    if (bytecode === "0x") return ["invalid"];
+    // The optimiser tells that nothing has changed.
+    if (bytecode === this.original[name]) return ["same"];
+    this.put(name, bytecode);
+    try {
+      for (const runs of RUNS) {
+        const test = await this.test(only, runs, seed);
+        if (test) return ["killed", test];
+      }
+      return ["SURVIVED"];
+    } finally {
+      this.put(name, this.original[name]);
+    }
+  }
+}
+
+/** Mutants in an order that the seed decides. */
+function shuffled(mutants, seed) {
+  const rank = (it) => createHash("sha256").update(`${seed} ${it.key}`).digest("hex");
+  return mutants.map((it) => [rank(it), it]).sort(([a], [b]) => (a < b ? -1 : 1)).map(([, it]) => it);
+}
+
+async function main() {
+  const option = (name) => (process.argv.includes(name) ? process.argv[process.argv.indexOf(name) + 1] : undefined);
+  const [file, line, seed] = [option("--file"), option("--line"), option("--seed") ?? "1"];
+  const sources = Object.fromEntries(SOURCES.map((path) => [path, readFileSync(join(root, path), "utf8")]));
+  let mutants = FILES.filter((it) => !file || file.replace(/.*\/|\.sol$/g, "") === it)
+    .flatMap((it) => mutantsOf(it, sources[`src/${it}.sol`]))
+    .filter((it) => !line || it.line === Number(line));
+  const known = new Map();
+  for (const text of readFileSync(join(root, "scripts/survivors.txt"), "utf8").split("\n")) {
+    const [key, why] = text.split(" # ");
+    if (why) known.set(key.trim(), why);
+  }
+  const all = mutants.length;
+  mutants = shuffled(mutants, seed).slice(0, Number(option("--sample") ?? all));
+  console.log(`${mutants.length} of ${all} mutants, seed ${seed}`);
+  if (process.argv.includes("--list")) {
+    mutants.forEach((it) => console.log(it.key));
+    return;
+  }
+
+  const compile = await compiler();
+  const original = Object.fromEntries(["StepUnit", "FloatUnit"].map((name) => [name, compile(sources, name)]));
+  const temporary = mkdtempSync(join(tmpdir(), "rialto-mutants-"));
+  for (const signal of ["SIGINT", "SIGTERM"]) {
+    process.once(signal, () => {
+      rmSync(temporary, { recursive: true, force: true });
+      process.exit(1);
+    });
+  }
+  const benches = [];
+  const tally = {};
+  try {
+    const first = join(temporary, "0");
+    const unwanted = /^(node_modules|test\/(court|invariants)|test\/[A-Z]\w+\.t\.sol)$/;
+    cpSync(root, first, { recursive: true, filter: (path) => !unwanted.test(path.slice(root.length + 1)) });
+    symlinkSync(join(root, "node_modules"), join(first, "node_modules"));
+    const env = { ...process.env, FOUNDRY_DENY: "never" };
+    execFileSync(join(root, "node_modules/.bin/forge"), ["build"], { cwd: first, env, stdio: "ignore" });
+    // Each test asks for the compiler's version, and for nothing else of it: that need not start it.
+    const version = execFileSync(join(root, "solc-wrapper"), ["--version"], { encoding: "utf8" });
+    writeFileSync(join(first, "solc-wrapper"), `#!/bin/sh\ncat <<'END'\n${version}END\n`);
+    for (let i = 0; i < Math.min(availableParallelism(), mutants.length); ++i) {
+      const folder = join(temporary, String(i));
+      if (i > 0) cpSync(first, folder, { recursive: true, verbatimSymlinks: true });
+      benches.push(new Bench(folder, original));
+      for (const name of Object.keys(original)) benches[i].put(name, original[name]);
+    }
+    const fails = await benches[0].test(".*Unit", RUNS[0], 1);
+    if (fails) throw new Error(`${fails} fails without a mutant`);
+    const queue = [...mutants];
+    await Promise.all(
+      benches.map(async (bench) => {
+        for (let mutant = queue.shift(); mutant; mutant = queue.shift()) {
+          let [outcome, test] = await bench.judge(sources, mutant, 1);
+          if (outcome === "SURVIVED" && known.has(mutant.key)) outcome = "known";
+          tally[outcome] = (tally[outcome] ?? 0) + 1;
+          console.log(`${outcome.padEnd(8)} ${mutant.key} (line ${mutant.line})${test ? `: ${test}` : ""}`);
+        }
+      }),
+    );
+  } finally {
+    await Promise.all(benches.map((bench) => bench.worker.terminate()));
+    rmSync(temporary, { recursive: true, force: true });
+  }
+  console.log(Object.entries(tally).map(([outcome, count]) => `${count} ${outcome}`).join(", "));
+  if (tally.SURVIVED) process.exitCode = 1;
+}
+
+if (isMainThread) await main();
