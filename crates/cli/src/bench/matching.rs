@@ -19,7 +19,7 @@ use rialto_requester::core::{
 };
 use serde_json::{Value, json};
 
-use super::spread::Spread;
+use super::{spread::Spread, usage};
 use crate::{args::Output, print::count, print_json};
 
 /// Time of the queries, unix seconds.
@@ -53,12 +53,14 @@ struct Measured {
     k: u32,
     found: usize,
     index: Spread,
+    /// The same in processor time: what others do meanwhile is not in it.
+    cpu: Spread,
     scan: Option<Duration>,
 }
 
 /// Measures and prints. Blocks for some seconds.
 pub fn run(args: &Match, format: Output) -> Result<()> {
-    let before = super::usage::memory();
+    let before = usage::memory();
     let started = Instant::now();
     let mut book = Book::with_room(args.asks as usize);
     let mut random = Random(1);
@@ -67,7 +69,7 @@ pub fn run(args: &Match, format: Output) -> Result<()> {
     }
     let filled = started.elapsed();
     ensure!(book.len() == args.asks as usize, "not every ask is in the book");
-    let bytes = super::usage::memory().saturating_sub(before) / u64::from(args.asks);
+    let bytes = usage::memory().saturating_sub(before) / u64::from(args.asks);
     let turn = turn(&mut book);
     if format == Output::Human {
         println!(
@@ -113,20 +115,22 @@ fn turn(book: &mut Book) -> Duration {
 }
 
 fn measure(name: &'static str, book: &Book, need: &Need, args: &Match) -> Result<Measured> {
-    let mut times = Vec::new();
+    let (mut times, mut cpu) = (Vec::new(), Vec::new());
     let mut found = 0;
     for query in 0..u64::from(args.queries) {
         // A little different each time: another moment, other fuel.
         let now = NOW + query % SECONDS;
         let fuel = need.expected_fuel.map(|fuel| fuel - fuel / 1000 * (query % 7));
         let need = Need { expected_fuel: fuel, ..need.clone() };
-        let started = Instant::now();
+        let (before, started) = (usage::thread_cpu(), Instant::now());
         let result = std::hint::black_box(plan(now, book, &need));
         times.push(started.elapsed());
+        cpu.push(usage::thread_cpu().saturating_sub(before));
         found = result.map_or(0, |plan| plan.deals.len());
     }
     let scan = if args.no_scan { None } else { Some(looking_at_all(name, book, need)?) };
-    Ok(Measured { name, k: need.min_providers.max(need.replicas), found, index: Spread::of(times), scan })
+    let k = need.min_providers.max(need.replicas);
+    Ok(Measured { name, k, found, index: Spread::of(times), cpu: Spread::of(cpu), scan })
 }
 
 /// Time of looking at every ask; fails if that finds something else.
@@ -142,9 +146,9 @@ impl Measured {
     fn line(&self) -> String {
         let scan = self.scan.map_or(String::new(), |scan| {
             let times = scan.as_secs_f64() / self.index.p50.as_secs_f64().max(1e-9);
-            format!("   all: {:7.0} ms, {times:.0} times as long", scan.as_secs_f64() * 1e3)
+            format!("  all: {:5.0} ms, {times:.0} times as long", scan.as_secs_f64() * 1e3)
         });
-        format!("{:<34} k {:>3}  {}{scan}", self.name, self.k, self.index)
+        format!("{:<36} k {:>3}  processor {}  clock {}{scan}", self.name, self.k, self.cpu, self.index)
     }
 
     fn json(&self) -> Value {
@@ -153,6 +157,7 @@ impl Measured {
             "k": self.k,
             "found": self.found,
             "index": self.index.json(),
+            "index_processor": self.cpu.json(),
             "scan_millis": self.scan.map(|scan| scan.as_secs_f64() * 1e3),
         })
     }
