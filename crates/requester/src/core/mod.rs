@@ -356,10 +356,10 @@ impl Core {
             if self.state.jobs[&id].runs() {
                 self.tend_job(id);
             }
-            // At once, if that was its end: nobody waits for the next tick.
-            self.tend_settling(id);
         }
         self.weigh_dirty();
+        // Also jobs that just ended: nobody waits for the next tick. What came for them has been weighed.
+        self.unreported().into_iter().for_each(|id| self.tend_settling(id));
         self.tend_closing();
         self.tell_progress();
         self.forget_old_jobs();

@@ -115,7 +115,9 @@ impl Library {
         .await?;
         let (shared, tasks, memo, to) = (job.shared.clone(), job.tasks.clone(), job.memo.clone(), folder.clone());
         let inputs = blocking(move || {
-            write(&to.join(MEMO), |file| file.write_all(&memo))?;
+            if !memo.is_empty() {
+                write(&to.join(MEMO), |file| file.write_all(&memo))?;
+            }
             write_job(&to, &wasm, shared.as_ref(), &tasks)
         })
         .await?;
@@ -128,6 +130,8 @@ impl Library {
         let path = self.folder(id).join(MEMO);
         match tokio::fs::read(&path).await {
             Ok(bytes) => Ok(bytes.into()),
+            // An empty one is not written.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound && self.folder(id).exists() => Ok(Bytes::new()),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(RequesterError::NoJob),
             Err(error) => Err(RequesterError::file(&path)(error)),
         }
@@ -136,7 +140,7 @@ impl Library {
     /// Takes up a job from its folder.
     pub async fn load(&self, id: JobId) -> Result<(), RequesterError> {
         let folder = self.folder(id);
-        let program = self.blob(&folder.join("program.wasm")).await?;
+        let program = self.program(&folder.join("program.wasm")).await?;
         let shared = folder.join("shared.bin");
         let shared = if shared.exists() { Some(self.blob(&shared).await?) } else { None };
         let path = folder.join("tasks.bin");
@@ -173,8 +177,19 @@ impl Library {
         lock(&self.jobs).remove(&id);
     }
 
+    /// As a blob; the same program is written once, however many jobs run it.
+    async fn program(&self, path: &Path) -> Result<Blob, RequesterError> {
+        let bytes = tokio::fs::read(path).await.map_err(RequesterError::file(path))?;
+        let reference = self.node.blobs().put_bytes(bytes).await?;
+        self.held(reference, path)
+    }
+
     async fn blob(&self, path: &Path) -> Result<Blob, RequesterError> {
         let reference = self.node.blobs().put_file(path).await?;
+        self.held(reference, path)
+    }
+
+    fn held(&self, reference: BlobRef, path: &Path) -> Result<Blob, RequesterError> {
         let missing = || std::io::Error::other("the blob store lost it");
         self.node.blobs().get(reference).ok_or_else(missing).map_err(RequesterError::file(path))
     }
