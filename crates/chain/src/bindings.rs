@@ -1,6 +1,7 @@
 //! Rust side of `contracts/src/interfaces/` (IMarket.sol, ICourt.sol, IStepUnit.sol), which document every item here.
 //! `tests/abi.rs` holds the two equal.
 #![allow(missing_docs)]
+#![allow(clippy::too_many_arguments)] // generated from the ABI
 
 use alloy_sol_types::sol;
 

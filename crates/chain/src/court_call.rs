@@ -27,9 +27,9 @@ pub enum CourtCall {
     /// Ends a game whose turn has run out.
     Timeout {
         /// The deal's terms.
-        deal: Deal,
+        deal: Box<Deal>,
         /// The game.
-        game: Game,
+        game: Box<Game>,
     },
     /// Ends a deal whose receipt does not add up.
     WrongSum(Box<WrongSumArgs>),
@@ -159,7 +159,7 @@ impl CourtCall {
             }
             .abi_encode(),
             CourtCall::Timeout { deal, game } => {
-                ICourt::timeoutCall { deal: deal.into(), game: game.into() }.abi_encode()
+                ICourt::timeoutCall { deal: (&**deal).into(), game: (&**game).into() }.abi_encode()
             }
             CourtCall::WrongSum(args) => args.data(),
             CourtCall::WrongFuel(args) => args.data(),

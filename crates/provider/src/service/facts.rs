@@ -93,7 +93,7 @@ pub(crate) fn market_call(call: Call) -> Result<MarketCall, Option<Box<Reveal>>>
             MarketCall::Court { court, call: CourtCall::answer(*deal, &view, *answer).ok_or(None)? }
         }
         Call::Timeout { deal, game } => {
-            MarketCall::Court { court: deal.court, call: CourtCall::Timeout { deal: *deal, game: *game } }
+            MarketCall::Court { court: deal.court, call: CourtCall::Timeout { deal, game } }
         }
         Call::Reveal { deal, order, receipt, task } => {
             return Err(Some(Box::new(Reveal { deal: *deal, order: *order, receipt, task })));

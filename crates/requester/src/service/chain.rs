@@ -95,7 +95,7 @@ fn market_call(call: Call) -> MarketCall {
             MarketCall::Court { court, call }
         }
         Call::Timeout { deal, game } => {
-            MarketCall::Court { court: deal.court, call: CourtCall::Timeout { deal, game: *game } }
+            MarketCall::Court { court: deal.court, call: CourtCall::Timeout { deal: Box::new(deal), game } }
         }
         Call::Accuse(_) => unreachable!("sent by `accuse`"),
     }

@@ -451,7 +451,7 @@ impl Watched {
     }
 
     pub fn timeout(&self, deal: &Deal) -> CourtCall {
-        CourtCall::Timeout { deal: deal.clone(), game: self.game.clone() }
+        CourtCall::Timeout { deal: Box::new(deal.clone()), game: Box::new(self.game.clone()) }
     }
 }
 
