@@ -40,6 +40,9 @@ const MAX_TASK_BYTES: u64 = 1 << 30;
 /// Piece in which files are read.
 const PIECE_BYTES: usize = 256 << 10;
 
+/// In use by one at a time.
+type Shared<T> = Arc<Mutex<T>>;
+
 /// All jobs' bytes.
 pub(crate) struct Library {
     node: Node,
@@ -49,7 +52,7 @@ pub(crate) struct Library {
     grants: Mutex<HashMap<B256, (B256, BTreeSet<BlobRef>)>>,
     root: PathBuf,
     /// Tasks of games, by order and index.
-    pub(super) traceables: Mutex<HashMap<(B256, u32), Arc<Mutex<Traceable>>>>,
+    pub(super) traceables: Mutex<HashMap<(B256, u32), Shared<Traceable>>>,
 }
 
 /// The bytes of one job. While it is held, its blobs stay.

@@ -84,7 +84,7 @@ impl Library {
         };
         let wasm = shelf.program.read().await?;
         let shared: Bytes = match &shelf.shared {
-            Some(blob) => blob.read().await?.into(),
+            Some(blob) => blob.read().await?,
             None => Bytes::new(),
         };
         let (order, task, first) = (trace.order.clone(), trace.task, trace.first as usize);
