@@ -78,7 +78,8 @@ async fn a_lie_ends_at_its_very_step_and_the_liar_pays() {
     assert_eq!(place.court.rules(), RULES);
     println!("created: market {} gas, court and judges {}", place.deployed.market_gas, place.deployed.court_gas);
     // The fuel limit, not the run, says how many levels there are.
-    let cases: [(u64, fn(u64) -> u64); 5] = [
+    type Of = fn(u64) -> u64;
+    let cases: [(u64, Of); 5] = [
         (1_000_000_000, |_| 1),
         (1_000_000_000, |steps| steps / 2 + 12_345),
         (1_000_000_000, |steps| steps),
