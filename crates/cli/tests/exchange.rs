@@ -93,7 +93,7 @@ fn the_order_book_and_the_price_of_fuel() {
         .unwrap();
     let mut seen = BufReader::new(watch.stdout.take().unwrap()).lines().map_while(Result::ok);
     assert_eq!((&mut seen).filter(|line| line.contains("on chain 31337")).take(2).count(), 2, "it looks again");
-    assert!((&mut seen).any(|line| line.contains('┤') && line.contains("tUSD")));
+    assert!(seen.any(|line| line.contains('┤') && line.contains("tUSD")));
     assert!(Command::new("kill").args(["-INT", &watch.id().to_string()]).status().unwrap().success());
     seen.for_each(drop);
     assert_eq!(watch.wait().unwrap().code(), Some(130));

@@ -88,7 +88,7 @@ fn text(
     let cost = |gas: u64| format!("about {gas} gas: {} coins", coins(u128::from(gas) * facts.gas_price_wei));
     let addresses: Vec<String> = facts.peer.direct.iter().map(|addr| addr.ip().to_string()).collect();
     let relay = market.relay.as_ref().map_or_else(String::new, |relay| format!(" and the relay {relay}"));
-    let backed = if least == 0 { u128::from(asks.capacity) } else { facts.deposit / least };
+    let backed = facts.deposit.checked_div(least).unwrap_or(asks.capacity.into());
     let mut out = vec![
         format!("{} {} on chain {chain_id}", Paint::for_stdout().bold("would sell on market"), market.market),
         format!("  as {}, which has {} coins of gas money", facts.account, coins(facts.gas_money_wei)),

@@ -114,12 +114,9 @@ async fn an_honest_provider_wins_and_is_paid_for_it() {
     place.wait(20_000);
     let bond = soon(court.bond_for(limit)).await.unwrap();
     loop {
-        match soon(watching.recv()).await.unwrap() {
-            ProviderEvent::GameEnded { won, received, lost, .. } => {
-                assert_eq!((won, received, lost), (true, share(bond, 7000).unwrap(), 0));
-                break;
-            }
-            _ => {}
+        if let ProviderEvent::GameEnded { won, received, lost, .. } = soon(watching.recv()).await.unwrap() {
+            assert_eq!((won, received, lost), (true, share(bond, 7000).unwrap(), 0));
+            break;
         }
     }
     soon(accuser.stop()).await;
