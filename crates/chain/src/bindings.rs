@@ -1,6 +1,7 @@
-//! Rust side of `contracts/src/interfaces/IMarket.sol`, which documents every item here.
+//! Rust side of `contracts/src/interfaces/` (IMarket.sol, ICourt.sol, IStepUnit.sol), which document every item here.
 //! `tests/abi.rs` holds the two equal.
 #![allow(missing_docs)]
+#![allow(clippy::too_many_arguments)] // generated from the ABI
 
 use alloy_sol_types::sol;
 
@@ -153,6 +154,72 @@ sol! {
         Defaulted
     }
 
+    struct Game {
+        bytes32 deal;
+        bytes32 receipt;
+        uint32 task;
+        address accuser;
+        address provider;
+        uint128 bond;
+        uint64 openedAt;
+    }
+
+    struct Rules {
+        uint128 baseBond;
+        uint128 bondPerTfuel;
+        uint32 baseSeconds;
+        uint32 moveSeconds;
+        uint64 fuelPerSecond;
+    }
+
+    struct Accusation {
+        uint32 task;
+        uint64 fuel;
+        bytes32 halted;
+        SumNode[] proof;
+        bytes32 input;
+        bytes32[] inputProof;
+        bytes parts;
+        bytes32[16] states;
+    }
+
+    struct SumFault {
+        SumNode node;
+        SumNode left;
+        SumNode right;
+        uint32 place;
+        SumNode[] siblings;
+    }
+
+    struct GameState {
+        bytes32 segment;
+        uint64 position;
+        uint40 since;
+        uint32 accuserSeconds;
+        uint32 providerSeconds;
+        uint8 level;
+        bool accusersTurn;
+    }
+
+    enum Verdict {
+        Step,
+        Timeout
+    }
+
+    enum Fault {
+        Sum,
+        Fuel
+    }
+
+    struct Task {
+        bytes32 program;
+        bytes32 input;
+        uint64 seed;
+        uint64 fuelLimit;
+        uint64 outLimit;
+        uint32 maxPages;
+    }
+
     interface IMarket {
         event Deposited(address indexed account, address indexed from, uint128 amount);
         event Withdrawn(address indexed account, address indexed to, uint128 amount);
@@ -258,6 +325,102 @@ sol! {
         function caseState(bytes32 deal, CaseKind kind, bytes32 subject, uint32 task) external view returns (Case);
         function assertedReceipt(bytes32 order) external view returns (bytes32);
         function domainSeparator() external view returns (bytes32);
+    }
+
+    interface ICourt {
+        event Accused(
+            bytes32 indexed id,
+            bytes32 indexed deal,
+            address indexed provider,
+            Game game,
+            bytes32 order,
+            uint8 level,
+            uint64 deadline,
+            bytes32[17] segment
+        );
+        event Moved(
+            bytes32 indexed id,
+            uint32 pick,
+            uint64 position,
+            uint8 level,
+            bool accusersTurn,
+            uint64 deadline,
+            bytes32[17] segment
+        );
+        event Stepped(bytes32 indexed id, uint64 position, bytes32 state, bytes32 claimed, bytes32 next);
+        event Ended(
+            bytes32 indexed id,
+            Verdict verdict,
+            bool accuserWon,
+            bool slashed,
+            uint128 toAccuser,
+            uint128 toProvider,
+            uint128 burned
+        );
+        event Convicted(bytes32 indexed deal, bytes32 indexed receipt, address indexed provider, Fault fault);
+
+        error RulesOutOfRange();
+        error NotInOrder(uint32 task);
+        error NoDispute(bytes32 halted);
+        error GameExists(bytes32 game);
+        error NoGame(bytes32 game);
+        error WrongSegment(bytes32 expected, bytes32 given);
+        error NoSuchPart(uint32 pick);
+        error EndsAgree(bytes32 state);
+        error WrongLevel(uint8 level);
+        error StepIsRight(bytes32 next);
+        error SumIsRight();
+        error FuelIsRight(uint64 fuel);
+
+        function accuse(
+            Deal deal,
+            Order order,
+            Receipt receipt,
+            bytes signature,
+            Accusation accusation
+        ) external returns (bytes32 id);
+        function move(
+            Game game,
+            uint32 pick,
+            bytes32[17] segment,
+            bytes32[16] states,
+            bytes signature
+        ) external;
+        function step(Deal deal, Game game, uint32 pick, bytes32[17] segment, bytes proof) external;
+        function timeout(Deal deal, Game game) external;
+        function wrongSum(
+            Deal deal,
+            Order order,
+            Receipt receipt,
+            bytes signature,
+            SumFault fault
+        ) external;
+        function wrongFuel(
+            Deal deal,
+            Order order,
+            Receipt receipt,
+            bytes signature,
+            uint32 task,
+            uint64 fuel,
+            Halted halted,
+            SumNode[] proof
+        ) external;
+        function market() external view returns (address);
+        function stepUnit() external view returns (address);
+        function rules() external view returns (Rules);
+        function gameState(bytes32 id) external view returns (GameState);
+        function deadline(bytes32 id) external view returns (uint64);
+        function bondFor(uint64 fuelLimit) external view returns (uint128);
+        function allowance(uint64 fuelLimit) external view returns (uint32);
+        function domainSeparator() external view returns (bytes32);
+    }
+
+    interface IStepUnit {
+        error WrongParts(bytes32 expected, bytes32 given);
+        error WrongProof();
+
+        function start(Task task, bytes parts) external view returns (bytes32 state, uint64 steps);
+        function step(bytes32 state, bytes proof) external view returns (bytes32 next);
     }
 
     /// The test token of the embedded chain: ERC-20 with EIP-2612 permits, which anyone may mint.

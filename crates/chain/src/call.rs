@@ -6,6 +6,7 @@ use rialto_protocol::receipt::{Halted, SumNode};
 use rialto_protocol::types::{Ack, Ask, Deal, Order, Receipt, Release, Voucher};
 
 use crate::bindings::{self, CaseKind, IMarket, IToken};
+use crate::court_call::{CourtCall, nodes};
 use crate::error::SendError;
 use crate::journal::RawCall;
 
@@ -26,7 +27,7 @@ pub struct OpenArgs {
     pub salt: u64,
 }
 
-/// A transaction on the market (or its token). `IMarket.sol` says what each does.
+/// A transaction on the market, its token, or a court of it. `IMarket.sol` says what each does.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum MarketCall {
     /// Tokens of the sender, approved before, into `account`.
@@ -145,6 +146,13 @@ pub enum MarketCall {
     },
     /// Several calls of the market in one transaction, all or nothing.
     Batch(Vec<MarketCall>),
+    /// A call of a court.
+    Court {
+        /// Its address.
+        court: Address,
+        /// What is sent to it.
+        call: CourtCall,
+    },
     /// Lets the market take tokens of the sender.
     Approve {
         /// Base units.
@@ -201,6 +209,10 @@ impl MarketCall {
         Ok(match self {
             MarketCall::Approve { amount } => {
                 on(token, IToken::approveCall { spender: market, amount: U256::from(*amount) }.abi_encode())
+            }
+            MarketCall::Court { court, call } => {
+                let (to, data) = call.target(*court, token);
+                on(to, data)
             }
             MarketCall::Mint { to, amount } => {
                 on(token, IToken::mintCall { to: *to, amount: U256::from(*amount) }.abi_encode())
@@ -278,7 +290,8 @@ impl MarketCall {
             MarketCall::Batch(calls) => {
                 multicall(calls.iter().map(MarketCall::market_data).collect::<Result<Vec<_>, _>>()?)
             }
-            MarketCall::Approve { .. }
+            MarketCall::Court { .. }
+            | MarketCall::Approve { .. }
             | MarketCall::Mint { .. }
             | MarketCall::TransferToken { .. }
             | MarketCall::TransferNative { .. } => return Err(SendError::NotBatchable),
@@ -310,15 +323,8 @@ impl RevealArgs {
             receipt: (&self.receipt).into(),
             task: self.task,
             fuel: self.fuel,
-            halted: bindings::Halted {
-                status: self.halted.status as u8,
-                exitCode: self.halted.exit_code,
-                outHash: self.halted.out_hash,
-                outLen: self.halted.out_len,
-                fuelLeft: self.halted.fuel_left,
-                digest: self.halted.digest,
-            },
-            proof: self.proof.iter().map(|node| bindings::SumNode { hash: node.hash, fuel: node.fuel }).collect(),
+            halted: (&self.halted).into(),
+            proof: nodes(&self.proof),
             output: self.output.clone(),
         }
         .abi_encode()

@@ -12,9 +12,10 @@ use rialto_protocol::{signing, types};
 
 use crate::bindings::{CaseKind, CaseStatus, DealState, IMarket, IToken, IWallet};
 use crate::call::MarketCall;
+use crate::court::Court;
 use crate::error::{ChainError, SendError};
 use crate::eth::CallRequest;
-use crate::follow::{EventStream, Follower};
+use crate::follow::{Courts, EventStream, Follower};
 use crate::link::Link;
 use crate::rpc::Rpc;
 use crate::sender::Sender;
@@ -176,7 +177,7 @@ impl Chain {
     pub async fn is_known_code(&self) -> Result<bool, ChainError> {
         let code = self.link.endpoint.code(self.market).await?;
         let domain = self.read(IMarket::domainSeparatorCall {}).await?;
-        Ok(crate::deploy::is_market(&code)? && domain == self.domain.separator())
+        Ok(crate::deploy::is_ours::market(&code)? && domain == self.domain.separator())
     }
 
     /// Balance of a market account, base units.
@@ -315,9 +316,19 @@ impl Chain {
         Sender::start(self.clone(), signer, None).await
     }
 
-    /// The market's events from a block on, under reorgs: see [`EventBatch`](crate::EventBatch).
+    /// A court of this market.
+    pub async fn court(&self, address: Address) -> Result<Court, ChainError> {
+        Court::connect(self, address).await
+    }
+
+    /// The market's events from a block on, under reorgs: see [`EventBatch`](crate::EventBatch). Courts are not heard.
     pub fn events(&self, from_block: u64) -> EventStream {
-        Follower::new(self.link.clone(), self.market, from_block).stream()
+        self.events_with(from_block, Courts::default())
+    }
+
+    /// Like [`Chain::events`], with those of courts in the same order.
+    pub fn events_with(&self, from_block: u64, courts: Courts) -> EventStream {
+        Follower::new(self.link.clone(), self.market, from_block, courts).stream()
     }
 
     pub(crate) fn link(&self) -> &Arc<Link> {

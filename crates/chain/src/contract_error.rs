@@ -3,7 +3,9 @@
 use alloy_primitives::{Bytes, hex};
 use alloy_sol_types::{Panic, Revert, SolError, SolInterface};
 
+pub use crate::bindings::ICourt::ICourtErrors as CourtError;
 pub use crate::bindings::IMarket::IMarketErrors as MarketError;
+pub use crate::bindings::IStepUnit::IStepUnitErrors as StepUnitError;
 use crate::bindings::{CaseStatus, DealStatus};
 
 /// Longest revert text of a foreign contract that is repeated.
@@ -11,7 +13,7 @@ const MAX_REASON_CHARS: usize = 200;
 /// Most revert data kept.
 const MAX_DATA_BYTES: usize = 4096;
 
-/// A revert of the market or its token.
+/// A revert of the market, its token, or a court.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ContractError {
     data: Bytes,
@@ -41,11 +43,21 @@ impl ContractError {
         MarketError::abi_decode_validate(&self.data).ok()
     }
 
-    /// Stable code: `M-…` for the market's own errors, `M-000` for everything else.
+    /// A court's typed error. Courts revert with [`ContractError::market`]'s and [`ContractError::step_unit`]'s, too.
+    pub fn court(&self) -> Option<CourtError> {
+        CourtError::abi_decode_validate(&self.data).ok()
+    }
+
+    /// The typed error of a court's judge of steps.
+    pub fn step_unit(&self) -> Option<StepUnitError> {
+        StepUnitError::abi_decode_validate(&self.data).ok()
+    }
+
+    /// Stable code: `M-…` for the market's own errors, `J-…` for a court's and its judge's, `M-000` for everything else.
     pub fn code(&self) -> &'static str {
         use MarketError as E;
         match self.market() {
-            None => "M-000",
+            None => self.court_code(),
             Some(E::Unauthorized(_)) => "M-001",
             Some(E::InvalidSignature(_)) => "M-002",
             Some(E::InsufficientBalance(_)) => "M-003",
@@ -85,11 +97,34 @@ impl ContractError {
         }
     }
 
+    fn court_code(&self) -> &'static str {
+        use CourtError as E;
+        match (self.court(), self.step_unit()) {
+            (None, None) => "M-000",
+            (Some(E::RulesOutOfRange(_)), _) => "J-001",
+            (Some(E::NotInOrder(_)), _) => "J-002",
+            (Some(E::NoDispute(_)), _) => "J-003",
+            (Some(E::GameExists(_)), _) => "J-004",
+            (Some(E::NoGame(_)), _) => "J-005",
+            (Some(E::WrongSegment(_)), _) => "J-006",
+            (Some(E::NoSuchPart(_)), _) => "J-007",
+            (Some(E::EndsAgree(_)), _) => "J-008",
+            (Some(E::WrongLevel(_)), _) => "J-009",
+            (Some(E::StepIsRight(_)), _) => "J-010",
+            (Some(E::SumIsRight(_)), _) => "J-011",
+            (Some(E::FuelIsRight(_)), _) => "J-012",
+            (None, Some(StepUnitError::WrongParts(_))) => "J-013",
+            (None, Some(StepUnitError::WrongProof(_))) => "J-014",
+        }
+    }
+
     /// What happened and what to do.
     pub fn message(&self) -> String {
-        match self.market() {
-            Some(error) => market_message(&error),
-            None => self.foreign_message(),
+        match (self.market(), self.court(), self.step_unit()) {
+            (Some(error), ..) => market_message(&error),
+            (_, Some(error), _) => court_message(&error),
+            (.., Some(error)) => step_unit_message(&error),
+            (None, None, None) => self.foreign_message(),
         }
     }
 
@@ -105,7 +140,7 @@ impl ContractError {
             return format!("the contract failed an internal check ({panic}): report this as a bug");
         }
         let head = hex::encode_prefixed(&self.data[..self.data.len().min(4)]);
-        format!("a contract that the market called reverted with {head}: check token balance and approval")
+        format!("a contract that was called reverted with {head}: check token balance and approval")
     }
 }
 
@@ -199,6 +234,42 @@ fn market_message(error: &MarketError) -> String {
     }
 }
 
+fn court_message(error: &CourtError) -> String {
+    use CourtError as E;
+    match error {
+        E::RulesOutOfRange(_) => {
+            "a court needs 1 to 43200 seconds for a move and some fuel per second: change the rules".into()
+        }
+        E::NotInOrder(e) => format!("the input is not that of task {} in the order: check input and proof", e.task),
+        E::NoDispute(e) => format!("both sides say that the task ended as {}: there is nothing to accuse", e.halted),
+        E::GameExists(e) => format!("game {} was begun in this very second: this is the same accusation", e.game),
+        E::NoGame(e) => format!("there is no game {}, or it has ended: look for its Ended event", e.game),
+        E::WrongSegment(e) => {
+            format!("the segment in dispute hashes to {}, not to {}: somebody moved, read again", e.expected, e.given)
+        }
+        E::NoSuchPart(e) => format!("a segment has 16 parts, there is no part {}", e.pick),
+        E::EndsAgree(e) => format!("both sides say {} at the part's end: pick a part whose end is disputed", e.state),
+        E::WrongLevel(e) => match e.level {
+            1 => "the segment is down to single steps: prove the wrong one (step)".into(),
+            level => format!("the segment is at level {level}, steps are judged at level 1: make a move"),
+        },
+        E::StepIsRight(e) => {
+            format!("from this state follows {}, as the other side said: another step is wrong", e.next)
+        }
+        E::SumIsRight(_) => "this node's fuel is its children's, and not in padding: look for another node".into(),
+        E::FuelIsRight(e) => format!("the leaf's fuel of {} is what its end says: dispute the end (accuse)", e.fuel),
+    }
+}
+
+fn step_unit_message(error: &StepUnitError) -> String {
+    match error {
+        StepUnitError::WrongParts(e) => {
+            format!("the parts hash to {}, the task names {}: use the order's program and input", e.given, e.expected)
+        }
+        StepUnitError::WrongProof(_) => "the proof does not hash to the state: prove from the segment's state".into(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -215,7 +286,8 @@ mod tests {
 
     #[test]
     fn every_error_has_its_own_code() {
-        let mut codes: Vec<_> = MarketError::SELECTORS
+        let all = [MarketError::SELECTORS, CourtError::SELECTORS, StepUnitError::SELECTORS].concat();
+        let mut codes: Vec<_> = all
             .iter()
             .map(|selector| {
                 let mut data = selector.to_vec();
@@ -225,8 +297,19 @@ mod tests {
             .collect();
         codes.sort_unstable();
         codes.dedup();
-        assert_eq!(codes.len(), MarketError::SELECTORS.len());
+        assert_eq!(codes.len(), all.len());
         assert!(!codes.contains(&"M-000"));
+    }
+
+    #[test]
+    fn decodes_a_court_and_its_judge() {
+        let error = ContractError::decode(&crate::bindings::ICourt::WrongLevel { level: 1 }.abi_encode());
+        assert_eq!(error.code(), "J-009");
+        assert!(error.to_string().ends_with("prove the wrong one (step)"), "{error}");
+        assert!(matches!(error.court(), Some(CourtError::WrongLevel(_))) && error.market().is_none());
+        let error = ContractError::decode(&crate::bindings::IStepUnit::WrongProof {}.abi_encode());
+        assert_eq!(error.code(), "J-014");
+        assert!(matches!(error.step_unit(), Some(StepUnitError::WrongProof(_))));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The signed structs exist twice: in `rialto_protocol` (hashing, signing) and in the bindings
 //! (calls, events). A struct literal without `..` on both sides keeps the fields equal.
 
+use rialto_protocol::receipt::{Halted, Status, SumNode};
 use rialto_protocol::types as protocol;
 
 use crate::bindings;
@@ -33,4 +34,37 @@ same! {
     Receipt { order, root, fuel, fee }
     Voucher { deal, amount, orders, close }
     Release { deal, amount }
+    Game { deal, receipt, task, accuser, provider, bond, openedAt }
+}
+
+impl From<&SumNode> for bindings::SumNode {
+    fn from(node: &SumNode) -> Self {
+        Self { hash: node.hash, fuel: node.fuel }
+    }
+}
+
+impl From<&Halted> for bindings::Halted {
+    fn from(halted: &Halted) -> Self {
+        Self {
+            status: halted.status as u8,
+            exitCode: halted.exit_code,
+            outHash: halted.out_hash,
+            outLen: halted.out_len,
+            fuelLeft: halted.fuel_left,
+            digest: halted.digest,
+        }
+    }
+}
+
+impl From<&bindings::Halted> for Halted {
+    fn from(halted: &bindings::Halted) -> Self {
+        Self {
+            status: if halted.status == 0 { Status::Finished } else { Status::Trap },
+            exit_code: halted.exitCode,
+            out_hash: halted.outHash,
+            out_len: halted.outLen,
+            fuel_left: halted.fuelLeft,
+            digest: halted.digest,
+        }
+    }
 }

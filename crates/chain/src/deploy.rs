@@ -1,4 +1,4 @@
-//! Deploys the committed artifacts: the market, and for the embedded chain its test token.
+//! Deploys the committed artifacts: the market, its court with the judges of steps, and for the embedded chain its test token.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -8,8 +8,9 @@ use alloy_signer_local::PrivateKeySigner;
 use alloy_sol_types::SolValue;
 use serde::Deserialize;
 
-use crate::bindings::IToken;
+use crate::bindings::{IToken, Rules};
 use crate::chain::{ChainConfig, read};
+use crate::court::CourtRules;
 use crate::error::{ChainError, SendError};
 use crate::eth::CallRequest;
 use crate::journal::RawCall;
@@ -30,6 +31,14 @@ pub struct Deployed {
     pub token_gas: u64,
     /// Gas of the market's creation.
     pub market_gas: u64,
+    /// The court that asks and deals of this market should name.
+    pub court: Address,
+    /// The court's judge of single steps.
+    pub step_unit: Address,
+    /// Its judge of floats.
+    pub float_unit: Address,
+    /// Gas of the three's creation.
+    pub court_gas: u64,
 }
 
 /// What to deploy.
@@ -45,6 +54,8 @@ pub struct DeployParams {
     pub grace: u64,
     /// Bond of a late notice or demand, base units.
     pub case_bond: u128,
+    /// What the court is built with.
+    pub court: CourtRules,
 }
 
 /// What a deployment would send, and from what purse.
@@ -56,6 +67,9 @@ pub struct DeployQuote {
     pub token_gas: Option<u64>,
     /// Gas of the market's creation.
     pub market_gas: u64,
+    /// About the gas of the creation of court and judges: from their size and what the market's takes, as the court can't be tried
+    /// before there is a market.
+    pub court_gas: u64,
     /// Wei per gas, now.
     pub gas_price_wei: u128,
     /// Gas money of the account, wei.
@@ -64,7 +78,7 @@ pub struct DeployQuote {
     pub decimals: Option<u8>,
 }
 
-/// Deploys a market, and its token where none is given, from the artifacts this crate was built with. For set-up of an
+/// Deploys a market with its court, and its token where none is given, from the artifacts this crate was built with. For set-up of an
 /// embedded chain and tests: it forgets everything when it ends.
 pub async fn deploy(rpc: &Rpc, signer: PrivateKeySigner, params: DeployParams) -> Result<Deployed, SendError> {
     let link = Arc::new(Link::connect(&ChainConfig::new(rpc.clone(), Address::ZERO)).await?);
@@ -109,10 +123,18 @@ pub async fn quote_deployment(
             (None, Some(read(&link, token, IToken::decimalsCall {}).await?))
         }
     };
+    let market = market_code(params.token.unwrap_or(account), params)?;
+    let market_bytes = market.len() as u64;
+    let market_gas = estimate(market).await?;
+    let mut court_bytes = 0;
+    for text in [FLOAT_UNIT, STEP_UNIT, COURT] {
+        court_bytes += creation_code(text)?.len() as u64;
+    }
     Ok(DeployQuote {
         chain_id: link.chain_id,
         token_gas,
-        market_gas: estimate(market_code(params.token.unwrap_or(account), params)?).await?,
+        market_gas,
+        court_gas: market_gas.saturating_mul(court_bytes) / market_bytes.max(1),
         gas_price_wei: link.endpoint.gas_price().await?,
         balance_wei: link.endpoint.balance(account).await?,
         decimals,
@@ -134,9 +156,25 @@ async fn send(sender: &TxSender, prefix: &str, params: DeployParams) -> Result<D
         }
     };
     let (market, mined) = create("market", market_code(token, params)?).await?;
-    Ok(Deployed { token, market, block: mined.block, token_gas, market_gas: mined.gas_used })
+    let (float_unit, floats) = create("floats", creation_code(FLOAT_UNIT)?).await?;
+    let (step_unit, steps) = create("steps", step_unit_code(float_unit)?).await?;
+    let (court, judged) = create("court", court_code(market, step_unit, params.court)?).await?;
+    Ok(Deployed {
+        token,
+        market,
+        block: mined.block,
+        token_gas,
+        market_gas: mined.gas_used,
+        court,
+        step_unit,
+        float_unit,
+        court_gas: floats.gas_used.saturating_add(steps.gas_used).saturating_add(judged.gas_used),
+    })
 }
 
+const COURT: &str = include_str!("../../../contracts/artifacts/Court.json");
+const FLOAT_UNIT: &str = include_str!("../../../contracts/artifacts/FloatUnit.json");
+const STEP_UNIT: &str = include_str!("../../../contracts/artifacts/StepUnit.json");
 const MARKET: &str = include_str!("../../../contracts/artifacts/Market.json");
 const TEST_TOKEN: &str = include_str!("../../../contracts/artifacts/TestToken.json");
 
@@ -165,10 +203,49 @@ fn market_code(token: Address, params: DeployParams) -> Result<Vec<u8>, ChainErr
     Ok(data)
 }
 
-/// Whether code on chain is the market that this crate was built with: byte for byte, but for its immutables.
-pub(crate) fn is_market(code: &[u8]) -> Result<bool, ChainError> {
-    let ours = artifact(MARKET, |artifact| artifact.deployed_bytecode)?;
-    Ok(same_but_for_immutables(&ours, code))
+fn step_unit_code(float_unit: Address) -> Result<Vec<u8>, ChainError> {
+    let mut data = creation_code(STEP_UNIT)?;
+    data.extend((float_unit,).abi_encode_params());
+    Ok(data)
+}
+
+fn court_code(market: Address, step_unit: Address, rules: CourtRules) -> Result<Vec<u8>, ChainError> {
+    let rules = Rules {
+        baseBond: rules.base_bond,
+        bondPerTfuel: rules.bond_per_tfuel,
+        baseSeconds: rules.base_seconds,
+        moveSeconds: rules.move_seconds,
+        fuelPerSecond: rules.fuel_per_second,
+    };
+    let mut data = creation_code(COURT)?;
+    data.extend((market, step_unit, rules).abi_encode_params());
+    Ok(data)
+}
+
+/// Whether code on chain is what this crate was built with: byte for byte, but for its immutables.
+pub(crate) mod is_ours {
+    use super::{COURT, FLOAT_UNIT, MARKET, STEP_UNIT, artifact, same_but_for_immutables};
+    use crate::error::ChainError;
+
+    fn same(text: &str, code: &[u8]) -> Result<bool, ChainError> {
+        Ok(same_but_for_immutables(&artifact(text, |artifact| artifact.deployed_bytecode)?, code))
+    }
+
+    pub(crate) fn market(code: &[u8]) -> Result<bool, ChainError> {
+        same(MARKET, code)
+    }
+
+    pub(crate) fn court(code: &[u8]) -> Result<bool, ChainError> {
+        same(COURT, code)
+    }
+
+    pub(crate) fn step_unit(code: &[u8]) -> Result<bool, ChainError> {
+        same(STEP_UNIT, code)
+    }
+
+    pub(crate) fn float_unit(code: &[u8]) -> Result<bool, ChainError> {
+        same(FLOAT_UNIT, code)
+    }
 }
 
 /// The compiler leaves 32 zero bytes behind a PUSH32 where an immutable's value comes.

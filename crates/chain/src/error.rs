@@ -79,6 +79,22 @@ pub enum ChainError {
         /// Chain that the endpoint serves.
         chain_id: u64,
     },
+    /// No contract code at the address of a court.
+    #[error("[C-012] no contract at {court} on chain {chain_id}: check the court's address")]
+    NoCourt {
+        /// Given address.
+        court: Address,
+        /// Chain that the endpoint serves.
+        chain_id: u64,
+    },
+    /// The court judges another market's deals.
+    #[error("[C-013] {court} is a court of the market {market}, not of this one: check the court's address")]
+    ForeignCourt {
+        /// Given address.
+        court: Address,
+        /// The market it knows.
+        market: Address,
+    },
     /// A local key could not sign.
     #[error("[C-008] the key could not sign: {0}")]
     Signer(String),

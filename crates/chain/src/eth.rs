@@ -220,13 +220,13 @@ impl Endpoint {
         self.call("eth_sendRawTransaction", json!([raw])).await
     }
 
-    /// Logs of `address` in blocks `from..=to`.
-    pub(crate) async fn logs(&self, address: Address, from: u64, to: u64) -> Result<Vec<RpcLog>, ChainError> {
-        self.call("eth_getLogs", json!([{ "address": address, "fromBlock": at(from), "toBlock": at(to) }])).await
+    /// Logs of these contracts in blocks `from..=to`.
+    pub(crate) async fn logs(&self, of: &[Address], from: u64, to: u64) -> Result<Vec<RpcLog>, ChainError> {
+        self.call("eth_getLogs", json!([{ "address": of, "fromBlock": at(from), "toBlock": at(to) }])).await
     }
 
-    /// Logs of `address` in exactly this block; an error if the node does not know it.
-    pub(crate) async fn logs_of(&self, address: Address, block: B256) -> Result<Vec<RpcLog>, ChainError> {
-        self.call("eth_getLogs", json!([{ "address": address, "blockHash": block }])).await
+    /// Logs of these contracts in exactly this block; an error if the node does not know it.
+    pub(crate) async fn logs_of(&self, of: &[Address], block: B256) -> Result<Vec<RpcLog>, ChainError> {
+        self.call("eth_getLogs", json!([{ "address": of, "blockHash": block }])).await
     }
 }

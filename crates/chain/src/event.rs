@@ -2,10 +2,11 @@
 
 use alloy_primitives::{Address, B256, Bytes, Log};
 use alloy_sol_types::SolEventInterface;
-use rialto_protocol::receipt::{Halted, Status};
+use rialto_protocol::receipt::Halted;
 use rialto_protocol::types::{Deal, Receipt};
 
 use crate::bindings::{CaseKind, CaseOutcome, Ending, IMarket::IMarketEvents as Raw};
+use crate::court_event::CourtEvent;
 
 /// Where a log stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -54,9 +55,23 @@ pub enum MarketEvent {
     Lifted { deal: B256, game: B256 },
     /// A case ended by `settle`.
     CaseSettled { deal: B256, subject: B256, kind: CaseKind, task: u32, outcome: CaseOutcome, amount: u128 },
+    /// A court said something; who may believe it, [`CourtEvent`] says.
+    Court { court: Address, event: CourtEvent },
 }
 
 impl MarketEvent {
+    /// Decodes a log of `market`, or of a court that `is_court` knows; `None` for everything else. An address says only what is its:
+    /// a court can't speak for the market.
+    pub(crate) fn decode_from(log: &Log, market: Address, is_court: impl Fn(Address) -> bool) -> Option<MarketEvent> {
+        if log.address == market {
+            return MarketEvent::decode(log);
+        }
+        if !is_court(log.address) {
+            return None;
+        }
+        Some(MarketEvent::Court { court: log.address, event: CourtEvent::decode(log)? })
+    }
+
     /// Decodes a log of the market; `None` if it is no event of `IMarket`.
     pub fn decode(log: &Log) -> Option<MarketEvent> {
         let raw = Raw::decode_raw_log(log.topics(), &log.data.data).ok()?;
@@ -103,14 +118,7 @@ impl MarketEvent {
                 receipt: e.receipt,
                 task: e.task,
                 fuel: e.fuel,
-                halted: Halted {
-                    status: if e.halted.status == 0 { Status::Finished } else { Status::Trap },
-                    exit_code: e.halted.exitCode,
-                    out_hash: e.halted.outHash,
-                    out_len: e.halted.outLen,
-                    fuel_left: e.halted.fuelLeft,
-                    digest: e.halted.digest,
-                },
+                halted: (&e.halted).into(),
                 output: e.output,
             },
             Raw::Held(e) => MarketEvent::Held { deal: e.deal, game: e.game, deadline: e.deadline },
@@ -144,6 +152,7 @@ impl MarketEvent {
             | MarketEvent::Withdrawn { .. }
             | MarketEvent::Announced { .. }
             | MarketEvent::AsksCancelled { .. } => None,
+            MarketEvent::Court { event, .. } => event.deal(),
         }
     }
 }

@@ -1,9 +1,9 @@
-//! The market's events as the chain tells them now: what a reorg takes back is taken back here.
+//! The market's and its courts' events as the chain tells them now: what a reorg takes back is taken back here.
 //!
 //! alloy's `watch_canonical_logs_from` was weighed and not taken: it ends at the first failed request,
 //! never notices a chain that became shorter, and asks twice per block for the whole of history.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,6 +25,8 @@ const MAX_STEP_BLOCKS: u64 = 64;
 const FETCHES_IN_FLIGHT: usize = 8;
 /// Questions answered by a head below ours before it counts as a shorter chain rather than a lagging backend.
 const LAG_PATIENCE_POLLS: u32 = 20;
+/// Most courts heard by one stream. Parties choose their deals' courts themselves, so nobody else can make them more.
+const MAX_COURTS: usize = 128;
 /// Longest pause after failures.
 const MAX_PAUSE: Duration = Duration::from_secs(15);
 
@@ -32,8 +34,24 @@ const MAX_PAUSE: Duration = Duration::from_secs(15);
 /// (128 blocks): rebuild the state from the chain then, and start again.
 pub type EventStream = BoxStream<'static, EventBatch>;
 
+/// Which courts a stream hears besides the market.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Courts {
+    /// Heard from the stream's first block on: one's own, and those of the deals that were open before it.
+    pub known: BTreeSet<Address>,
+    /// Whose deals name courts that are heard, too, each from the first such deal's `DealOpened` on. Requesters or providers.
+    pub parties: BTreeSet<Address>,
+}
+
+impl Courts {
+    /// Nothing known yet, deals of this account.
+    pub fn of(party: Address) -> Courts {
+        Courts { known: BTreeSet::new(), parties: BTreeSet::from([party]) }
+    }
+}
+
 /// What changed since the batch before. First undo `removed` (newest first), then apply `added` (oldest first).
-/// Also sent when nothing happened but a block.
+/// Also sent when nothing happened but a block, and for every piece of the past that is read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct EventBatch {
     /// Events of blocks that are canonical now.
@@ -59,6 +77,7 @@ struct Seen {
 pub(crate) struct Follower {
     link: Arc<Link>,
     market: Address,
+    courts: Courts,
     /// First block not delivered yet.
     next: u64,
     /// Newest delivered blocks, without gaps.
@@ -71,7 +90,8 @@ pub(crate) struct Follower {
     behind_polls: u32,
     /// Collected for the next batch.
     batch: EventBatch,
-    reported: Option<(u64, B256)>,
+    /// Newest block and first one not delivered, as the last batch said.
+    reported: Option<(u64, B256, u64)>,
     pause: Duration,
 }
 
@@ -90,11 +110,12 @@ impl From<ChainError> for Trouble {
 }
 
 impl Follower {
-    pub(crate) fn new(link: Arc<Link>, market: Address, from_block: u64) -> Follower {
+    pub(crate) fn new(link: Arc<Link>, market: Address, from_block: u64, courts: Courts) -> Follower {
         Follower {
             pause: link.poll,
             link,
             market,
+            courts,
             next: from_block,
             tail: VecDeque::new(),
             forgot: false,
@@ -113,6 +134,7 @@ impl Follower {
     /// The next batch; `None` when history broke.
     async fn advance(&mut self) -> Option<EventBatch> {
         loop {
+            let before = self.next;
             match self.step().await {
                 Ok(()) => self.pause = self.link.poll,
                 Err(Trouble::TooDeep) => {
@@ -127,16 +149,18 @@ impl Follower {
             if let Some(batch) = self.take_batch() {
                 return Some(batch);
             }
-            tokio::time::sleep(self.pause).await;
+            if self.next == before {
+                tokio::time::sleep(self.pause).await;
+            }
         }
     }
 
     fn take_batch(&mut self) -> Option<EventBatch> {
-        let moved = self.reported != Some((self.batch.head, self.head_hash()));
-        if self.batch.added.is_empty() && self.batch.removed.is_empty() && !moved {
+        let now = Some((self.batch.head, self.head_hash(), self.next));
+        if self.batch.added.is_empty() && self.batch.removed.is_empty() && self.reported == now {
             return None;
         }
-        self.reported = Some((self.batch.head, self.head_hash()));
+        self.reported = now;
         self.batch.through = self.next.saturating_sub(1);
         let quiet = EventBatch { head: self.batch.head, time: self.batch.time, ..EventBatch::default() };
         Some(std::mem::replace(&mut self.batch, quiet))
@@ -197,9 +221,13 @@ impl Follower {
     /// Old history, below any reorg: many blocks at once.
     async fn read_range(&mut self, settled: u64) -> Result<(), Trouble> {
         let to = settled.min(self.next + self.range - 1);
-        match self.link.endpoint.logs(self.market, self.next, to).await {
+        match self.link.endpoint.logs(&self.addresses(), self.next, to).await {
             Ok(logs) => {
-                self.batch.added.extend(events(logs));
+                let events = self.events(logs);
+                if self.learn(&events) {
+                    return Ok(());
+                }
+                self.batch.added.extend(events);
                 self.next = to + 1;
                 self.forgot = true;
                 self.tail.clear();
@@ -215,12 +243,13 @@ impl Follower {
 
     /// Blocks near the head: each with its logs by hash, so that the two belong together.
     async fn read_blocks(&mut self, head: u64) -> Result<(), Trouble> {
-        let (endpoint, market) = (&self.link.endpoint, self.market);
+        let (link, addresses) = (self.link.clone(), self.addresses());
+        let (endpoint, addresses) = (&link.endpoint, addresses.as_slice());
         let to = head.min(self.next + MAX_STEP_BLOCKS - 1);
         let mut blocks = stream::iter(self.next..=to)
             .map(|number| async move {
                 let header = endpoint.header(number).await?.ok_or_else(|| missing("eth_getBlockByNumber", number))?;
-                let logs = endpoint.logs_of(market, header.hash).await?;
+                let logs = endpoint.logs_of(addresses, header.hash).await?;
                 Ok::<_, ChainError>((header, logs))
             })
             .buffered(FETCHES_IN_FLIGHT);
@@ -229,7 +258,10 @@ impl Follower {
                 // A reorg while reading: the next step rewinds.
                 break;
             }
-            let events = events(logs);
+            let events = self.events(logs);
+            if self.learn(&events) {
+                break;
+            }
             self.batch.added.extend(events.iter().cloned());
             self.next = header.number() + 1;
             self.tail.push_back(Seen { number: header.number(), hash: header.hash, events });
@@ -240,24 +272,50 @@ impl Follower {
         }
         Ok(())
     }
+
+    /// Whom to ask about.
+    fn addresses(&self) -> Vec<Address> {
+        std::iter::once(self.market)
+            .chain(self.courts.known.iter().copied().filter(|court| *court != self.market))
+            .collect()
+    }
+
+    /// Whether deals of ours name courts that were not asked about: then what was read lacks them, and is to be read again.
+    fn learn(&mut self, events: &[(LogMeta, MarketEvent)]) -> bool {
+        let before = self.courts.known.len();
+        for (_, event) in events {
+            let MarketEvent::DealOpened { deal, .. } = event else { continue };
+            let ours = [deal.requester, deal.provider].iter().any(|party| self.courts.parties.contains(party));
+            if !ours || deal.court.is_zero() || self.courts.known.contains(&deal.court) {
+                continue;
+            }
+            if self.courts.known.len() >= MAX_COURTS {
+                tracing::error!(court = %deal.court, max = MAX_COURTS, "too many courts: this one is not heard");
+                continue;
+            }
+            self.courts.known.insert(deal.court);
+        }
+        self.courts.known.len() != before
+    }
+
+    fn events(&self, mut logs: Vec<RpcLog>) -> Vec<(LogMeta, MarketEvent)> {
+        logs.retain(|log| !log.removed);
+        logs.sort_by_key(|log| (log.block(), log.index()));
+        let is_court = |address: Address| self.courts.known.contains(&address);
+        logs.into_iter()
+            .filter_map(|log| {
+                let meta = LogMeta {
+                    block: log.block(),
+                    index: log.index(),
+                    block_hash: log.block_hash,
+                    tx: log.transaction_hash,
+                };
+                Some((meta, MarketEvent::decode_from(&log.into_log(), self.market, is_court)?))
+            })
+            .collect()
+    }
 }
 
 fn missing(method: &str, number: u64) -> ChainError {
     ChainError::Malformed { method: method.into(), cause: format!("block {number} is missing below the head") }
-}
-
-fn events(mut logs: Vec<RpcLog>) -> Vec<(LogMeta, MarketEvent)> {
-    logs.retain(|log| !log.removed);
-    logs.sort_by_key(|log| (log.block(), log.index()));
-    logs.into_iter()
-        .filter_map(|log| {
-            let meta = LogMeta {
-                block: log.block(),
-                index: log.index(),
-                block_hash: log.block_hash,
-                tx: log.transaction_hash,
-            };
-            Some((meta, MarketEvent::decode(&log.into_log())?))
-        })
-        .collect()
 }

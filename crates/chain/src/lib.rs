@@ -4,9 +4,10 @@
 //! |---|---|
 //! | `rpc` | one endpoint, in process or over HTTP: timeouts, retries, bounds |
 //! | `chain` | [`Chain`]: a market's state, signatures (ERC-1271 too), permits |
-//! | `call` | [`MarketCall`]: what can be sent |
+//! | `court` | [`Court`]: a court's rules and games |
+//! | `call`, `court_call` | [`MarketCall`], [`CourtCall`]: what can be sent |
 //! | `sender`, `worker`, `flight`, `journal`, `tx` | [`Sender`]: intents persisted before broadcast, watched until final |
-//! | `follow`, `event` | [`EventBatch`]: events added and taken back |
+//! | `follow`, `event`, `court_event` | [`EventBatch`]: events added and taken back, of the market and its courts |
 //! | `clock` | [`Clock`]: this machine's time, or the chain's where that is ahead |
 //! | `contract_error` | [`ContractError`]: why a contract said no, and what to do |
 //! | `deploy` | [`deploy()`]: the committed artifacts onto a chain |
@@ -17,12 +18,16 @@ mod chain;
 mod clock;
 mod contract_error;
 mod convert;
+mod court;
+mod court_call;
+mod court_event;
 mod deploy;
 mod error;
 mod eth;
 mod event;
 mod flight;
 mod follow;
+mod games;
 mod journal;
 mod link;
 mod rpc;
@@ -33,15 +38,19 @@ mod worker;
 pub mod bindings;
 
 pub use alloy_signer_local::PrivateKeySigner;
-pub use bindings::{CaseKind, CaseOutcome, CaseStatus, DealState, DealStatus, Ending};
+pub use bindings::{CaseKind, CaseOutcome, CaseStatus, DealState, DealStatus, Ending, Fault, Verdict};
 pub use call::{MarketCall, OpenArgs, RevealArgs};
 pub use chain::{CaseState, Chain, ChainConfig, Head, Windows};
 pub use clock::Clock;
-pub use contract_error::{ContractError, MarketError};
+pub use contract_error::{ContractError, CourtError, MarketError, StepUnitError};
+pub use court::{Court, CourtRules, GameStanding, segment_hash};
+pub use court_call::{AccuseArgs, CourtCall, MoveArgs, Segment, Signed, StepArgs, WrongFuelArgs, WrongSumArgs};
+pub use court_event::{Accused, CourtEvent, GameEnd, Moved};
 pub use deploy::{DeployParams, DeployQuote, Deployed, deploy, deploy_by, quote_deployment};
 pub use error::{ChainError, RpcFault, SendError};
 pub use event::{LogMeta, MarketEvent};
-pub use follow::{EventBatch, EventStream};
+pub use follow::{Courts, EventBatch, EventStream};
+pub use games::Games;
 pub use journal::Mined;
 pub use rpc::{LocalRpc, Rpc};
 pub use sender::Sender;

@@ -4,13 +4,16 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use alloy_primitives::Address;
+use alloy_primitives::{Address, U256};
 use alloy_signer_local::PrivateKeySigner;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Mutex, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
 use crate::call::MarketCall;
 use crate::chain::Chain;
+use crate::contract_error::MarketError;
+use crate::court::Court;
+use crate::court_call::{AccuseArgs, CourtCall};
 use crate::error::SendError;
 use crate::journal::{Journal, Mined, Owner, RawCall};
 use crate::link::Link;
@@ -29,6 +32,8 @@ const MAX_CALL_BYTES: usize = 120 * 1024;
 pub struct Sender {
     chain: Chain,
     tx: TxSender,
+    /// Held from an approval to the accusation that uses it up.
+    accusing: Arc<Mutex<()>>,
 }
 
 impl Sender {
@@ -38,7 +43,7 @@ impl Sender {
         journal: Option<&Path>,
     ) -> Result<Sender, SendError> {
         let tx = TxSender::start(chain.link().clone(), signer, journal).await?;
-        Ok(Sender { chain, tx })
+        Ok(Sender { chain, tx, accusing: Arc::default() })
     }
 
     /// The sending account.
@@ -53,6 +58,34 @@ impl Sender {
     /// sent or persisted; its intent stays free. Dropping the future does not stop what was begun.
     pub async fn send(&self, intent: impl Into<String>, call: MarketCall) -> Result<Mined, SendError> {
         self.tx.send(intent.into(), call.raw(self.chain.market(), self.chain.token())?).await
+    }
+
+    /// Accuses, and does what that needs first: what of the bond the sender does not hold as tokens comes from its account in the
+    /// market, and the court is allowed to take the bond. `intent` stands for the accusation alone; the other two are harmless to
+    /// repeat. Accusations of one sender come one after another. The caller has made sure of the court's code
+    /// ([`Court::is_known_code`]): it is given money.
+    pub async fn accuse(&self, intent: impl Into<String>, court: &Court, args: AccuseArgs) -> Result<Mined, SendError> {
+        let intent = intent.into();
+        let _one = self.accusing.lock().await;
+        let fuel_limit = args.signed.order.fuelLimit;
+        let call = MarketCall::Court { court: court.address(), call: CourtCall::Accuse(Box::new(args)) };
+        match self.send(intent.clone(), call.clone()).await {
+            Err(SendError::Rejected(error)) if matches!(error.market(), Some(MarketError::TransferFailed(_))) => {}
+            outcome => return outcome,
+        }
+        let account = self.account();
+        let (bond, block) = futures::try_join!(court.bond_for(fuel_limit), self.chain.head())?;
+        // A new name each time: that it was done once, before, is not enough.
+        let step = |step: &str| format!("{intent}-{step}-{}", block.number);
+        let held: u128 = self.chain.token_balance(account).await?.saturating_to();
+        if held < bond {
+            self.send(step("bond"), MarketCall::Withdraw { to: account, amount: bond - held }).await?;
+        }
+        if court.approved(account).await? < U256::from(bond) {
+            let approve = CourtCall::Approve { amount: bond };
+            self.send(step("approve"), MarketCall::Court { court: court.address(), call: approve }).await?;
+        }
+        self.send(intent, call).await
     }
 
     /// Stops at once, as a crash would: every step is persisted before it is taken. When this returns the journal is free.

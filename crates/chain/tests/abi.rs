@@ -6,7 +6,7 @@ use std::path::Path;
 
 use alloy_primitives::{hex, keccak256};
 use alloy_sol_types::SolStruct;
-use rialto_chain::bindings::{self, IMarket, IToken};
+use rialto_chain::bindings::{self, ICourt, IMarket, IStepUnit, IToken};
 use rialto_protocol::types as protocol;
 use serde_json::Value;
 
@@ -78,6 +78,29 @@ fn the_deployed_market_has_the_interface() {
 }
 
 #[test]
+fn court_bindings_equal_the_interface() {
+    let interface = abi("ICourt.json");
+    assert_eq!(hexes(ICourt::ICourtCalls::SELECTORS.iter()), selectors(&interface, "function"));
+    assert_eq!(hexes(ICourt::ICourtErrors::SELECTORS.iter()), selectors(&interface, "error"));
+    assert_eq!(hexes(ICourt::ICourtEvents::SELECTORS.iter()), topics(&interface));
+    let units = abi("IStepUnit.json");
+    assert_eq!(hexes(IStepUnit::IStepUnitCalls::SELECTORS.iter()), selectors(&units, "function"));
+    assert_eq!(hexes(IStepUnit::IStepUnitErrors::SELECTORS.iter()), selectors(&units, "error"));
+}
+
+#[test]
+fn the_deployed_court_has_the_interface() {
+    let (interface, court) = (abi("ICourt.json"), abi("Court.json"));
+    assert!(shapes(&court).is_superset(&shapes(&interface)));
+    assert_eq!(topics(&court), topics(&interface), "no event that a client can't read");
+    let known = ["ICourt.json", "IMarket.json"].iter().flat_map(|name| selectors(&abi(name), "error")).collect();
+    assert!(selectors(&court, "error").is_subset(&known), "no error that a client can't explain");
+    let (interface, unit) = (abi("IStepUnit.json"), abi("StepUnit.json"));
+    assert!(shapes(&unit).is_superset(&shapes(&interface)));
+    assert!(selectors(&unit, "error").is_subset(&selectors(&interface, "error")));
+}
+
+#[test]
 fn token_bindings_equal_the_test_token() {
     let token = abi("TestToken.json");
     assert_eq!(hexes(IToken::ITokenCalls::SELECTORS.iter()), selectors(&token, "function"));
@@ -94,4 +117,5 @@ fn signed_structs_equal_the_protocol() {
     assert_eq!(bindings::Receipt::eip712_encode_type(), protocol::Receipt::eip712_encode_type());
     assert_eq!(bindings::Voucher::eip712_encode_type(), protocol::Voucher::eip712_encode_type());
     assert_eq!(bindings::Release::eip712_encode_type(), protocol::Release::eip712_encode_type());
+    assert_eq!(bindings::Game::eip712_encode_type(), protocol::Game::eip712_encode_type());
 }

@@ -92,6 +92,9 @@ pub struct Demo {
     /// How many of them cheat on some tasks.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(0..=32))]
     pub cheaters: u32,
+    /// What a cheater does: it falsifies the output of some tiles, or overstates their fuel.
+    #[arg(long, value_enum, default_value_t = Cheat::Output)]
+    pub cheat: Cheat,
     /// How tiles are checked: trust, replicas=N, audit=RATE or adaptive=FLOOR (docs/verification.md).
     #[arg(long, value_name = "POLICY", default_value_t = crate::demo::DEFAULT_POLICY)]
     pub policy: rialto_requester::Policy,
@@ -107,6 +110,15 @@ pub struct Demo {
     /// Keep chain, journals and blobs of every node here (default: a temporary folder, removed at the end).
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
+}
+
+/// What a cheater of the demo does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Cheat {
+    /// Another byte in the output of some tiles.
+    Output,
+    /// Twice the fuel of some tiles.
+    Fuel,
 }
 
 /// `rialto run`

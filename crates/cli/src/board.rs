@@ -8,6 +8,7 @@ use std::{
 
 use anyhow::Result;
 use clap::Args;
+use rialto_chain::Chain;
 use rialto_client::{Book, History, Listed, PricePoint, price_index};
 use rialto_protocol::Address;
 use serde::Serialize;
@@ -37,10 +38,11 @@ Examples:
   rialto market                          # the order book, and the price of fuel since the market began
   rialto market --since '7 d'
   rialto market --watch                  # again every two seconds, until Ctrl-C
-  rialto market --output json
+  rialto market --output json            # with --watch: one object a line
 
 Asks come by gossip: this command joins it for a moment, and asks the chain what they are worth. Prices are those of the
-deals that were opened; of several in a stretch of time their mean, weighted by budget. No server is asked for either.")]
+deals that were opened, a dot each; the line is the mean of those opened about the same time, weighted by budget. No server
+is asked for either. A deal with oneself costs nothing but gas: a price is what two accounts agreed on, no more.")]
 pub struct Market {
     /// Show it again and again, until Ctrl-C.
     #[arg(long, short)]
@@ -68,16 +70,39 @@ struct Shown<'a> {
     index: &'a [(u64, u128)],
 }
 
+/// Reads a market's past; on a terminal it tells how far it is, where that takes a while.
+pub async fn past(chain: &Chain, first_block: u64, format: Output) -> Result<History> {
+    let live = format == Output::Human && std::io::stderr().is_terminal();
+    let mut told = None;
+    let history = History::read(chain, first_block, |percent| {
+        if live && told != Some(percent) {
+            told = Some(percent);
+            eprint!("\rreading the market's past: {percent} %");
+        }
+    })
+    .await;
+    if told.is_some() {
+        eprint!("\r\x1b[K");
+    }
+    Ok(history?)
+}
+
 /// Shows it, once or until Ctrl-C.
 pub async fn market(args: &Market, place: &PlaceArgs, format: Output) -> Result<u8> {
     let config = place.market()?;
     let chain = config.connect().await?;
     let scratch = tempfile::Builder::new().prefix("rialto-").tempdir()?;
-    let mut history = History::read(&chain, config.first_block).await?;
+    let mut history = past(&chain, config.first_block, format).await?;
     let book = Book::open(&chain, &config, history.peers(), scratch.path()).await?;
     book.heard(Duration::from_secs(args.patience)).await;
+    let mut asks = Vec::new();
     loop {
-        let asks = book.listed().await?;
+        match book.listed().await {
+            Ok(listed) => asks = listed,
+            // Whoever watches is told, and sees what was known before.
+            Err(error) if args.watch => eprintln!("{error}"),
+            Err(error) => return Err(error.into()),
+        }
         let mut points = history.prices();
         if let Some(since) = args.since {
             points.retain(|point| point.at.saturating_add(since) >= history.time());
@@ -149,7 +174,8 @@ fn text(shown: &Shown<'_>) -> String {
     match shown.history.last() {
         None => out.push("  no deal was opened yet".into()),
         Some(last) => {
-            out.push(plot(shown.index, PLOT.0, PLOT.1, money, time));
+            let dots: Vec<_> = shown.history.iter().map(|point| (point.at, point.price)).collect();
+            out.push(plot(shown.index, &dots, PLOT.0, PLOT.1, money, time));
             let sellers: BTreeMap<Address, ()> = shown.history.iter().map(|point| (point.provider, ())).collect();
             out.push(format!(
                 "  {} deals with {} providers; the last at {}, {} ago",

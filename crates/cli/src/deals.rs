@@ -66,7 +66,7 @@ enum What {
 /// Runs one of them.
 pub async fn deals(args: &DealsCommand, place: &PlaceArgs, format: Output) -> Result<u8> {
     let errand = Errand::new(place).await?;
-    let history = History::read(&errand.chain, errand.market.first_block).await?;
+    let history = crate::board::past(&errand.chain, errand.market.first_block, format).await?;
     match args.what.as_ref().unwrap_or(&What::List { all: false }) {
         What::List { all } => list(&errand, &history, *all, format),
         What::Show { deal } => show(&errand, &history, &find(&history, deal)?, format),
@@ -363,14 +363,25 @@ fn plan_of(deal: &DealStory, call: &MarketCall) -> String {
     }
 }
 
+/// What would be sent: the first transaction, and those that may follow once it is final.
+fn plans(deal: &DealStory, first: MarketCall) -> Vec<(String, Option<MarketCall>)> {
+    let mut plans = vec![(plan_of(deal, &first), Some(first))];
+    if deal.cases.len() > 1 {
+        plans.push((format!("then settle {} more cases, each when its time is up", deal.cases.len() - 1), None));
+    }
+    if !deal.cases.is_empty() && deal.end.is_none() {
+        plans.push((format!("then close deal {}, if settling did not", deal.id), None));
+    }
+    plans
+}
+
 /// Settles and closes, step by step: every transaction is looked at before the next is chosen. Killed in the middle, the same
 /// command goes on.
 async fn close(errand: Errand, mut history: History, mut deal: DealStory, explain: bool, format: Output) -> Result<()> {
     let eye = Eye::new(&errand, &history);
     let Some(first) = deal.next_step(eye.now, eye.grace) else { return Err(not_now(&eye, &deal)) };
     if explain {
-        let plan = plan_of(&deal, &first);
-        return errand.explain(&[(plan, Some(first))], format).await;
+        return errand.explain(&plans(&deal, first), format).await;
     }
     let sender = errand.sender(errand.signer().await?).await?;
     let (mut steps, mut next) = (Vec::new(), Some(first));
@@ -383,7 +394,7 @@ async fn close(errand: Errand, mut history: History, mut deal: DealStory, explai
             }
             _ => format!("expire-{:x}", deal.id),
         };
-        let mined = errand::send(&sender, intent, call, &plan, format).await?;
+        let mined = errand::once(&sender, &intent, call, &plan, format).await?;
         if format == Output::Human {
             println!("{plan}\n  {}", errand::told(&mined));
         }

@@ -2,7 +2,7 @@
 
 use anyhow::{Result, bail, ensure};
 use clap::Args;
-use rialto_chain::{DeployParams, Deployed, MarketError, PrivateKeySigner, Rpc, SendError};
+use rialto_chain::{CourtError, CourtRules, DeployParams, Deployed, MarketError, PrivateKeySigner, Rpc, SendError};
 use rialto_client::{MarketConfig, settings::TOKEN_DECIMALS};
 use rialto_protocol::Address;
 use serde_json::json;
@@ -47,6 +47,18 @@ pub struct Deploy {
     /// Bond of a late notice or demand, tokens: should cover the gas of answering one.
     #[arg(long, value_name = "AMOUNT", default_value = "1", value_parser = crate::args::amount)]
     pub bond: u128,
+    /// The court's time for a move of a dispute, at least.
+    #[arg(long, value_name = "TIME", default_value = "1 h", value_parser = crate::args::seconds)]
+    pub court_move: u64,
+    /// Each side's time in a dispute besides what tracing takes.
+    #[arg(long, value_name = "TIME", default_value = "10 min", value_parser = crate::args::seconds)]
+    pub court_base: u64,
+    /// Bond of an accusation, tokens: should cover the gas of a dozen moves.
+    #[arg(long, value_name = "AMOUNT", default_value = "5", value_parser = crate::args::amount)]
+    pub court_bond: u128,
+    /// And per Tfuel of the order's fuel limit, tokens: should cover tracing so much.
+    #[arg(long, value_name = "AMOUNT", default_value = "2", value_parser = crate::args::amount)]
+    pub court_bond_per_tfuel: u128,
     /// What the deployment is called in this wallet: the same name goes on where it was.
     #[arg(long, value_name = "NAME", default_value = "market")]
     pub name: String,
@@ -63,6 +75,14 @@ impl Deploy {
             answer_window: self.answer,
             grace: self.grace,
             case_bond: self.bond,
+            court: CourtRules {
+                base_bond: self.court_bond,
+                bond_per_tfuel: self.court_bond_per_tfuel,
+                // Above 2^32 − 1 s the contract says no, too.
+                base_seconds: u32::try_from(self.court_base).unwrap_or(u32::MAX),
+                move_seconds: u32::try_from(self.court_move).unwrap_or(u32::MAX),
+                ..CourtRules::default()
+            },
         }
     }
 }
@@ -119,6 +139,9 @@ async fn send(
         Err(SendError::Rejected(error)) if matches!(error.market(), Some(MarketError::WindowTooLong(_))) => {
             bail!("{error}: --challenge, --answer, --grace")
         }
+        Err(SendError::Rejected(error)) if matches!(error.court(), Some(CourtError::RulesOutOfRange(_))) => {
+            bail!("{error}: --court-move")
+        }
         other => Ok(other?),
     }
 }
@@ -134,11 +157,24 @@ fn windows(args: &Deploy) -> String {
     )
 }
 
+fn turns(args: &Deploy) -> String {
+    use crate::print::span;
+    format!(
+        "{} for a move, {} besides tracing, bond {} and {} per Tfuel",
+        span(args.court_move),
+        span(args.court_base),
+        money(args.court_bond),
+        money(args.court_bond_per_tfuel)
+    )
+}
+
 fn explain(args: &Deploy, account: Address, quote: &rialto_chain::DeployQuote, format: Output) {
     let market = format!("create the market: {}", windows(args));
+    let court = format!("create its court, in three parts: {}", turns(args));
     let mut plans = Vec::new();
     plans.extend(quote.token_gas.map(|gas| ("create a test token that anybody may mint", Some(gas))));
     plans.push((market.as_str(), Some(quote.market_gas)));
+    plans.push((court.as_str(), Some(quote.court_gas)));
     let to = format!(
         "to chain {} by {account}, which has {} coins of gas money",
         quote.chain_id,
@@ -147,6 +183,8 @@ fn explain(args: &Deploy, account: Address, quote: &rialto_chain::DeployQuote, f
     let value = json!({
         "chain_id": quote.chain_id, "account": account, "token": args.token, "balance_wei": quote.balance_wei.to_string(),
         "challenge_seconds": args.challenge, "answer_seconds": args.answer, "grace_seconds": args.grace, "bond": args.bond.to_string(),
+        "court_move_seconds": args.court_move, "court_base_seconds": args.court_base, "court_bond": args.court_bond.to_string(),
+        "court_bond_per_tfuel": args.court_bond_per_tfuel.to_string(),
     });
     errand::explain(&to, value, &plans, quote.gas_price_wei, format);
 }
@@ -164,19 +202,22 @@ fn told(on: &MarketConfig, place: &PlaceArgs, chain_id: u64, deployed: &Deployed
     };
     let file = place.home().map(|home| home.config().display().to_string()).unwrap_or_default();
     let text = format!(
-        "{}\n  market  {}\n  token   {}\n  chain   {chain_id}, block {}\n  gas     {}\n\nlines for {file}, everybody's who is to use it:\n[market]\nrpc = \"{rpc}\"{note}\naddress = \"{}\"\nfirst_block = {}",
+        "{}\n  market  {}\n  court   {}\n  token   {}\n  chain   {chain_id}, block {}\n  gas     {}\n\nlines for {file}, everybody's who is to use it:\n[market]\nrpc = \"{rpc}\"{note}\naddress = \"{}\"\nfirst_block = {}\ncourt = \"{}\"",
         Paint::for_stdout().bold("the market is there"),
         deployed.market,
+        deployed.court,
         deployed.token,
         deployed.block,
-        deployed.token_gas + deployed.market_gas,
+        deployed.token_gas + deployed.market_gas + deployed.court_gas,
         deployed.market,
         deployed.block,
+        deployed.court,
     );
     either(format, &text, || {
         json!({
             "market": deployed.market, "token": deployed.token, "chain_id": chain_id, "first_block": deployed.block,
-            "market_gas": deployed.market_gas, "token_gas": deployed.token_gas,
+            "court": deployed.court, "step_unit": deployed.step_unit, "float_unit": deployed.float_unit,
+            "market_gas": deployed.market_gas, "token_gas": deployed.token_gas, "court_gas": deployed.court_gas,
         })
     });
 }

@@ -1,7 +1,7 @@
 //! Transactions that a command sends with the wallet's own key: what would be sent is told first, and what became of it.
 
 use anyhow::{Context, Result};
-use rialto_chain::{Chain, MarketCall, Mined, PrivateKeySigner, Sender};
+use rialto_chain::{Chain, MarketCall, Mined, PrivateKeySigner, SendError, Sender};
 use rialto_client::MarketConfig;
 use rialto_protocol::Address;
 use serde_json::{Value, json};
@@ -11,6 +11,9 @@ use crate::{
     place::PlaceArgs,
     print::{coins, either},
 };
+
+/// Transactions for one thing that may revert, all commands together: each is simulated first, so that only races cost gas.
+const MAX_REVERTS: u32 = 16;
 
 /// An account on a market, on whose behalf something is sent.
 pub struct Errand {
@@ -100,6 +103,22 @@ pub async fn send(sender: &Sender, intent: String, call: MarketCall, plan: &str,
         eprintln!("sending: {plan}");
     }
     sender.send(intent, call).await.with_context(|| format!("could not {plan}"))
+}
+
+/// Sends what is to happen once, whoever asks how often: a command that was killed is waited for by the next. What was mined
+/// and reverted, because something came in between, is sent again if it would succeed now.
+pub async fn once(sender: &Sender, what: &str, call: MarketCall, plan: &str, format: Output) -> Result<Mined> {
+    if format == Output::Human {
+        eprintln!("sending: {plan}");
+    }
+    let mut attempt = 0;
+    loop {
+        attempt += 1;
+        match sender.send(format!("{what}-{attempt}"), call.clone()).await {
+            Err(SendError::Reverted { .. }) if attempt < MAX_REVERTS => {}
+            outcome => return outcome.with_context(|| format!("could not {plan}")),
+        }
+    }
 }
 
 /// What became of a transaction.

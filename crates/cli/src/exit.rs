@@ -45,6 +45,8 @@ const TABLE: &[(&str, u8)] = &[
     ("C-00", NO_MARKET),
     ("C-010", NO_MARKET),
     ("C-011", USAGE),
+    ("C-012", NO_MARKET),
+    ("C-013", USAGE),
     ("W-013", NO_MONEY),
     ("W-", NO_KEY),
     ("P-KEY", NO_KEY),
@@ -52,6 +54,8 @@ const TABLE: &[(&str, u8)] = &[
     ("S-007", NO_MONEY),
     // The market contract's refusals. `M-GATE` and the like are the machine's: a program that it does not take.
     ("M-0", NO_MONEY),
+    // A court's.
+    ("J-0", NO_MONEY),
 ];
 
 /// The code of an error's text, such as `C-MKT-001`.

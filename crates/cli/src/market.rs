@@ -9,7 +9,8 @@ use std::{
 
 use anyhow::{Context, Result};
 use rialto_chain::{
-    Chain, ChainConfig, DeployParams, Deployed, LocalRpc, MarketCall, PrivateKeySigner, Rpc, RpcFault, Sender, deploy,
+    Chain, ChainConfig, CourtRules, DeployParams, Deployed, LocalRpc, MarketCall, PrivateKeySigner, Rpc, RpcFault,
+    Sender, deploy,
 };
 use rialto_client::{LOCAL_REQUESTER, local_key, write_private};
 use rialto_devchain::{Devchain, Server, serve};
@@ -30,6 +31,14 @@ const ANSWER_SECONDS: u64 = 120;
 const GRACE_SECONDS: u64 = 60;
 /// Bond of a late notice or demand: 0.1 tUSD.
 const CASE_BOND: u128 = 100_000;
+/// The embedded court: bonds that a test account can pay, and turns that a person can wait for.
+const COURT: CourtRules = CourtRules {
+    base_bond: 100_000,
+    bond_per_tfuel: 100_000,
+    base_seconds: 120,
+    move_seconds: 60,
+    fuel_per_second: 20_000_000,
+};
 /// What every account starts with on the market: 1000 tUSD.
 const DEPOSIT: u128 = 1_000_000_000;
 /// An idle embedded chain makes a block this often, seconds, so that its time moves.
@@ -212,6 +221,9 @@ struct Deployment {
     token: Address,
     market: Address,
     block: u64,
+    court: Address,
+    step_unit: Address,
+    float_unit: Address,
     /// Port of the endpoint, taken again if it is free.
     port: u16,
 }
@@ -228,7 +240,10 @@ impl Standing {
         let file = folder.join("deployment.json");
         let known: Option<Deployment> = match std::fs::read(&file) {
             Ok(bytes) => Some(serde_json::from_slice(&bytes).with_context(|| {
-                format!("[C-UP-005] {} is damaged: `rialto down --wipe` begins anew", file.display())
+                format!(
+                    "[C-UP-005] {} is damaged, or an older version's: `rialto down --wipe` begins anew",
+                    file.display()
+                )
             })?),
             Err(_) => None,
         };
@@ -238,13 +253,14 @@ impl Standing {
             Err(_) => serve(devchain, (std::net::Ipv4Addr::LOCALHOST, 0).into()).await?,
         };
         let deployed = match known {
-            Some(Deployment { token, market, block, .. }) => {
-                Deployed { token, market, block, token_gas: 0, market_gas: 0 }
+            Some(Deployment { token, market, block, court, step_unit, float_unit, .. }) => {
+                let (token_gas, market_gas, court_gas) = (0, 0, 0);
+                Deployed { token, market, block, token_gas, market_gas, court, step_unit, float_unit, court_gas }
             }
             None => deploy_contracts(&rpc, &admin).await?,
         };
-        let Deployed { token, market, block, .. } = deployed;
-        let now = Deployment { token, market, block, port: server.addr().port() };
+        let Deployed { token, market, block, court, step_unit, float_unit, .. } = deployed;
+        let now = Deployment { token, market, block, court, step_unit, float_unit, port: server.addr().port() };
         write_private(&file, &serde_json::to_vec_pretty(&now)?)?;
         let chain = connect(&rpc, market).await?;
         // Each account once: the intent's name says which.
@@ -300,6 +316,7 @@ async fn deploy_contracts(rpc: &Rpc, admin: &PrivateKeySigner) -> Result<Deploye
         answer_window: ANSWER_SECONDS,
         grace: GRACE_SECONDS,
         case_bond: CASE_BOND,
+        court: COURT,
     };
     deploy(rpc, admin.clone(), params).await.context("the contracts were not deployed")
 }
@@ -327,6 +344,7 @@ async fn start_provider(
             task_fee: plan.task_fee,
             cores: cores() as u32,
             fuel_per_second,
+            court: deployed.court,
             ..AskConfig::default()
         },
         bootstrap,

@@ -38,18 +38,27 @@ impl Canvas {
     }
 }
 
-/// Draws values over time, oldest first, into so many characters, with the scale on the left and the first and last time
-/// below. Every stretch of time is as wide as it is long.
+/// Values beyond so many times the middle one are drawn at the upper edge: one alone must not flatten all others.
+const MOST_MEDIANS: u128 = 4;
+
+/// Draws values over time, oldest first: a line through `points`, and `dots` around it; into so many characters, with the
+/// scale on the left and the first and last time below. Every stretch of time is as wide as it is long.
 pub fn plot(
     points: &[(u64, u128)],
+    dots: &[(u64, u128)],
     columns: usize,
     rows: usize,
     value: impl Fn(u128) -> String,
     time: impl Fn(u64) -> String,
 ) -> String {
-    let (Some(first), Some(last)) = (points.first(), points.last()) else { return String::new() };
-    let low = points.iter().map(|(_, value)| *value).min().unwrap_or_default();
-    let high = points.iter().map(|(_, value)| *value).max().unwrap_or_default();
+    let all = || points.iter().chain(dots);
+    let (Some(first), Some(last)) = (all().map(|point| point.0).min(), all().map(|point| point.0).max()) else {
+        return String::new();
+    };
+    let mut values: Vec<u128> = all().map(|point| point.1).collect();
+    values.sort_unstable();
+    let low = values[0];
+    let high = values[values.len() - 1].min(values[values.len() / 2].saturating_mul(MOST_MEDIANS)).max(low);
     // What never changed is one row.
     let (columns, rows) = (columns.max(2), if low == high { 1 } else { rows.max(1) });
     let mut canvas = Canvas::new(columns, rows);
@@ -60,10 +69,10 @@ pub fn plot(
         span => (part as f64 / span as f64 * most as f64).round() as usize,
     };
     let at = |(when, value): &(u64, u128)| {
-        let x = place((when - first.0).into(), (last.0 - first.0).into(), right);
-        (x.min(right), bottom - place(value - low, high - low, bottom).min(bottom))
+        let x = place((when - first).into(), (last - first).into(), right);
+        (x.min(right), bottom - place(value.min(&high) - low, high - low, bottom).min(bottom))
     };
-    canvas.dot(at(first));
+    all().for_each(|point| canvas.dot(at(point)));
     points.windows(2).for_each(|pair| canvas.line(at(&pair[0]), at(&pair[1])));
 
     let labels = [value(high), value(low)];
@@ -77,11 +86,11 @@ pub fn plot(
         };
         out.push(format!("  {label:>wide$} ┤{row}"));
     }
-    let ends = [time(first.0), time(last.0)];
+    let ends = [time(first), time(last)];
     let room = columns.saturating_sub(ends[0].chars().count() + ends[1].chars().count());
     out.push(format!("  {:>wide$} └{}", "", "─".repeat(columns)));
     out.push(match room {
-        _ if first.0 == last.0 => format!("  {:>wide$}  {}", "", ends[0]),
+        _ if first == last => format!("  {:>wide$}  {}", "", ends[0]),
         0 => format!("  {:>wide$}  {}", "", ends[1]),
         room => format!("  {:>wide$}  {}{}{}", "", ends[0], " ".repeat(room), ends[1]),
     });
@@ -93,7 +102,7 @@ mod tests {
     use super::*;
 
     fn drawn(points: &[(u64, u128)], columns: usize, rows: usize) -> Vec<String> {
-        let text = plot(points, columns, rows, |v| v.to_string(), |t| t.to_string());
+        let text = plot(points, &[], columns, rows, |v| v.to_string(), |t| t.to_string());
         text.lines().map(str::to_owned).collect()
     }
 
@@ -107,6 +116,15 @@ mod tests {
     fn one_value_lies_in_the_middle_and_none_is_nothing() {
         assert_eq!(drawn(&[(5, 100)], 4, 3), ["  100 ┤⠀⠠⠀⠀", "      └────", "       5"]);
         assert!(drawn(&[], 10, 3).is_empty());
+    }
+
+    #[test]
+    fn one_wild_value_does_not_flatten_the_others() {
+        let dots = [(0, 10), (1, 12), (2, 14), (3, u128::MAX)];
+        let text = plot(&[], &dots, 2, 1, |v| v.to_string(), |t| t.to_string());
+        assert!(text.starts_with("  56 ┤"), "{text}");
+        let mixed = plot(&[(0, 5), (3, 5)], &[(1, 9)], 2, 1, |v| v.to_string(), |t| t.to_string());
+        assert!(mixed.starts_with("  9 ┤⣈⣀"), "{mixed}");
     }
 
     #[test]

@@ -104,6 +104,7 @@ pub async fn up(args: &Up, place: &PlaceArgs, format: Output) -> Result<u8> {
         market: standing.deployed.market,
         token: standing.deployed.token,
         first_block: standing.deployed.block,
+        court: Some(standing.deployed.court),
         requester: rialto_client::local_key(LOCAL_REQUESTER).address(),
         pid: std::process::id(),
     };

@@ -29,7 +29,8 @@ use serde_json::{Value, json};
 fn the_order_book_and_the_price_of_fuel() {
     let home = Home::new();
     assert_eq!(home.fails(&["market"]), (3, "C-MKT-001".into()));
-    home.ok(&["up", "--detach", "--providers", "3"]);
+    let court = home.ok(&["up", "--detach", "--providers", "3"])["up"]["court"].clone();
+    assert!(court.is_string());
     let before = home.ok(&["market"]);
     let prices = |shown: &Value| -> Vec<u64> {
         shown["asks"].as_array().unwrap().iter().map(|ask| ask["price"].as_u64().unwrap()).collect()
@@ -37,6 +38,7 @@ fn the_order_book_and_the_price_of_fuel() {
     assert_eq!(prices(&before), [120_000, 135_000, 150_000], "the cheapest first");
     let first = &before["asks"][0];
     assert_eq!((&first["used"], &first["owner"]), (&0.into(), &first["ask"]["provider"]));
+    assert_eq!(first["ask"]["court"], court);
     assert!(first["ask"]["to"].as_u64() > before["at"].as_u64() && first["deposit"].as_u64().unwrap() > 0);
     assert_eq!(before["history"], json!([]));
     assert_eq!(home.ok(&["deals"])["deals"], json!([]));
@@ -54,6 +56,17 @@ fn the_order_book_and_the_price_of_fuel() {
     let selling = home.ok(&["provide", "--explain"]);
     assert!(selling["sent"] == false && selling["announce"]["gas"].as_u64().unwrap() > 21_000, "{selling}");
     assert_eq!((&selling["deposit"], &selling["collateral"]["smallest"]), (&"1000000000".into(), &"2000".into()));
+    assert_eq!(selling["court"], court, "the market's own, unless told otherwise");
+    let named = |court: &str| {
+        std::fs::write(home.0.path().join("provider.toml"), format!("[deal]\ncourt = \"{court}\"\n")).unwrap();
+    };
+    named("none");
+    assert_eq!(home.ok(&["provide", "--explain"])["court"], "0x0000000000000000000000000000000000000000");
+    named(first["ask"]["provider"].as_str().unwrap());
+    assert_eq!(home.fails(&["provide", "--explain"]), (2, "P-CFG-008".into()), "nothing is there");
+    named(home.ok(&["config", "show"])["market"].as_str().unwrap());
+    assert_eq!(home.fails(&["provide", "--explain"]), (2, "P-CFG-008".into()), "it is no court");
+    std::fs::remove_file(home.0.path().join("provider.toml")).unwrap();
     assert_eq!(home.ok(&["wallet", "balance"])["market"], "1000000000", "nothing was sent");
     assert_eq!(home.ok(&["market"])["history"], json!([]));
     let bought = home.ok(&["run", job.to_str().unwrap()]);
@@ -68,6 +81,7 @@ fn the_order_book_and_the_price_of_fuel() {
     let deals = all["deals"].as_array().unwrap();
     assert_eq!(deals.len(), history.len());
     assert!(deals.iter().all(|deal| deal["role"] == "requester" && deal["deal"]["price"].as_u64().is_some()));
+    assert!(deals.iter().all(|deal| deal["deal"]["court"] == court), "pinned at open");
 
     // People see a plot; a watch goes on until told to stop.
     let mut watch = Command::new(env!("CARGO_BIN_EXE_rialto"))
@@ -156,6 +170,13 @@ async fn a_deal_whose_provider_is_gone_is_closed() {
     assert_eq!(world.fails(&["deals", "close", name]), (1, "C-DEAL-004".into()), "it is open");
     assert_eq!(world.fails(&["deals", "show", "0x12"]), (2, "C-DEAL-001".into()));
     assert_eq!(world.fails(&["deals", "show", "0x12345678"]), (2, "C-DEAL-002".into()));
+    // The other side sees the same deal, from where it stands.
+    let other = Home::new();
+    let key = other.secret("key", &format!("{:x}", chain::key("provider").to_bytes()));
+    other.ok(&["wallet", "import", "--key-file", &key, "--passphrase-file", &world.pass]);
+    let sold = &other.ok(&["--rpc", &world.place[0], "--market", &world.place[1], "deals"])["deals"][0];
+    assert_eq!((&sold["id"], &sold["role"]), (&listed["id"], &"provider".into()));
+    assert!(sold["what_to_do"].as_str().unwrap().contains("rialto provide"), "{sold}");
     world.pass_time(3_600);
     assert_eq!(world.ok(&["deals", "show", name])["phase"], "grace");
     world.pass_time(1_200);
@@ -165,6 +186,7 @@ async fn a_deal_whose_provider_is_gone_is_closed() {
     assert!(shown["what_to_do"].as_str().unwrap().contains("rialto deals close"), "{shown}");
     let explained = world.ok(&["deals", "close", name, "--explain"]);
     assert!(explained["sent"] == false && explained["gas"].as_u64().unwrap() > 21_000, "{explained}");
+    assert_eq!(explained["transactions"].as_array().unwrap().len(), 2, "settle, then close");
     assert_eq!(chain.deal_state(id).await.unwrap().status, DealStatus::Open);
     let closed = world.ok(&["deals", "close", name]);
     assert_eq!((&closed["closed"], closed["steps"].as_array().unwrap().len()), (&true.into(), 2), "{closed}");
@@ -175,6 +197,20 @@ async fn a_deal_whose_provider_is_gone_is_closed() {
     assert_eq!(world.ok(&["deals"])["deals"], json!([]));
     let over = &world.ok(&["deals", "list", "--all"])["deals"][0];
     assert_eq!((&over["ended"], &over["paid"]), (&"expired".into(), &(fee as u64).into()));
+
+    // An imitation that answers alike, and a chain eighty minutes ahead of this clock.
+    let code = chain::control(&world.dev, "eth_getCode", json!([world.place[1], "latest"]));
+    let code = code.as_str().unwrap();
+    let last = if code.ends_with('0') { '1' } else { '0' };
+    let imitation = format!("{}{last}", &code[..code.len() - 1]);
+    assert!(chain.is_known_code().await.unwrap());
+    chain::control(&world.dev, "anvil_setCode", json!([world.place[1], imitation]));
+    let output = world.home.run(&world.args(&["doctor"]));
+    assert_eq!(output.status.code(), Some(1));
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let failed = report["checks"].as_array().unwrap().iter().filter(|check| check["state"] == "failed");
+    let failed: Vec<&str> = failed.map(|check| check["code"].as_str().unwrap()).collect();
+    assert_eq!(failed, ["C-DOC-010", "C-DOC-011"], "{report}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -192,9 +228,10 @@ async fn a_market_is_deployed_once_however_often_it_is_killed() {
     let explained = home.ok(&with(&["--explain"]));
     let gas = |n: usize| explained["transactions"][n]["gas"].as_u64().unwrap();
     assert!(explained["sent"] == false && gas(0) > 100_000 && gas(1) > 1_000_000, "{explained}");
+    let court_gas = gas(2);
     assert_eq!(chain::nonce(&dev, "deployer"), 0);
 
-    // Killed between its two transactions: the first is mined, the second not yet sent.
+    // Killed between its first two transactions: the first is mined, the second not yet sent.
     let mut child = Command::new(env!("CARGO_BIN_EXE_rialto"))
         .arg("--home")
         .arg(home.0.path())
@@ -211,7 +248,9 @@ async fn a_market_is_deployed_once_however_often_it_is_killed() {
     child.wait().unwrap();
     assert_eq!(chain::nonce(&dev, "deployer"), 1);
     let first = home.ok(&deploy);
-    assert_eq!(chain::nonce(&dev, "deployer"), 2, "a token and a market, each once");
+    let sent = chain::nonce(&dev, "deployer");
+    let took = first["court_gas"].as_u64().unwrap();
+    assert!(took.abs_diff(court_gas) * 5 < took, "told {court_gas}, took {took}");
     assert_eq!(home.ok(&deploy), first, "told again");
     assert_eq!(home.fails(&with(&["--grace", "1 h"])), (2, "C-DPL-004".into()));
     assert_eq!(home.fails(&with(&["--name", "two", "--grace", "9000 d"])), (5, "M-036".into()));
@@ -234,6 +273,8 @@ async fn a_market_is_deployed_once_however_often_it_is_killed() {
     ]);
     assert_eq!((&second["token"], &second["token_gas"]), (&first["token"], &0.into()));
     assert_ne!(second["market"], first["market"]);
+    let again = chain::nonce(&dev, "deployer") - sent;
+    assert_eq!(sent, 1 + again, "one that is not killed sends as many transactions, but for the token's");
     let market = second["market"].as_str().unwrap();
     let none =
         home.fails(&["--rpc", &url, "deploy", "--token", "0x0000000000000000000000000000000000000007", "--explain"]);

@@ -81,7 +81,14 @@ impl World {
         let accounts = accounts();
         let rpc = format!("http://{addr}");
         let at = Rpc::Http(rpc.parse().unwrap());
-        let params = DeployParams { token: None, challenge_window: 60, answer_window: 60, grace: 60, case_bond: 1000 };
+        let params = DeployParams {
+            token: None,
+            challenge_window: 60,
+            answer_window: 60,
+            grace: 60,
+            case_bond: 1000,
+            court: Default::default(),
+        };
         let deployed = deploy(&at, key("admin"), params).await.unwrap();
         let chain = Chain::connect(ChainConfig::new(at, deployed.market)).await.unwrap();
         let sender = chain.sender_in_memory(key("admin")).await.unwrap();

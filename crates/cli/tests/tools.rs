@@ -45,7 +45,7 @@ fn a_doctor_names_what_is_wrong_and_what_to_do() {
 
     home.ok(&["up", "--detach", "--providers", "1"]);
     let up = doctor(&home, &[]);
-    for name in ["market", "contract", "clock", "account", "endpoint"] {
+    for name in ["market", "contract", "clock", "past", "account", "endpoint"] {
         assert_eq!(check(&up, name), ok, "{name}");
     }
     // The token is a contract, but no market; nobody listens on port 1; a key lies open.
@@ -126,8 +126,6 @@ fn shells_and_man_know_every_command() {
         let page = folder.path().join(format!("rialto-{name}.1"));
         assert!(page.is_file(), "{}", page.display());
         // Every command's help shows how it is used.
-        if !matches!(name, "provider" | "job" | "up") {
-            assert!(run(&[name, "--help"]).contains("Example"), "{name}");
-        }
+        assert!(run(&[name, "--help"]).contains("Example"), "{name}");
     }
 }

@@ -83,9 +83,12 @@ impl Book {
         peers: Vec<PeerAddr>,
         scratch: &Path,
     ) -> Result<Self, BookError> {
+        let mut bind = market.listens();
+        // A fixed port is a provider's, which may run here.
+        bind.set_port(0);
         let node = Node::bind(NetConfig {
             secret: *PrivateKeySigner::random().to_bytes(),
-            bind: market.listens(),
+            bind,
             relay: market.relay.clone(),
             external: Vec::new(),
             blob_dir: scratch.to_owned(),

@@ -37,20 +37,21 @@ pub struct History {
 }
 
 impl History {
-    /// Reads everything from the market's first block to the newest.
+    /// Reads everything from the market's first block to the newest. `progress` is told how far it is, in parts per hundred.
     ///
     /// # Errors
     /// `C-HIS-001`, `C-HIS-002`.
-    pub async fn read(chain: &Chain, first_block: u64) -> Result<Self, HistoryError> {
+    pub async fn read(chain: &Chain, first_block: u64, mut progress: impl FnMut(u64)) -> Result<Self, HistoryError> {
         let mut history = Self { events: Vec::new(), stream: chain.events(first_block), time: 0 };
         loop {
             let batch = timeout(PATIENCE, history.stream.next()).await.map_err(|_| HistoryError::Silent)?;
             let batch = batch.ok_or(HistoryError::Rewritten)?;
-            let done = batch.through >= batch.head;
+            let (read, all) = (batch.through.saturating_sub(first_block), batch.head.saturating_sub(first_block));
             history.apply(batch);
-            if done {
+            if read >= all {
                 return Ok(history);
             }
+            progress(read * 100 / all);
         }
     }
 

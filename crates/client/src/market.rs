@@ -19,7 +19,7 @@ use crate::{
 pub const TEMPLATE: &str = include_str!("config.toml");
 /// Every key of `config.toml`.
 const SHAPE: &[Section] = &[
-    ("market", &["rpc", "rpc_ca", "address", "first_block", "confirmations"]),
+    ("market", &["rpc", "rpc_ca", "address", "first_block", "court", "confirmations"]),
     ("net", &["bind", "relay", "external"]),
     ("wallet", &["account"]),
 ];
@@ -109,6 +109,9 @@ pub struct LocalFacts {
     pub token: Address,
     /// Block in which it was created.
     pub first_block: u64,
+    /// The court that was deployed with it; `None` by an older version.
+    #[serde(default)]
+    pub court: Option<Address>,
     /// The account that buys, funded; its key is [`local_key`] of [`LOCAL_REQUESTER`].
     pub requester: Address,
     /// The process.
@@ -160,6 +163,8 @@ pub struct MarketConfig {
     pub market: Address,
     /// Block in which it was created.
     pub first_block: u64,
+    /// The court that was deployed with it, as far as known: what asks name unless told otherwise.
+    pub court: Option<Address>,
     /// Blocks that make a transaction final.
     pub confirmations: u64,
     /// Whose account, if chosen.
@@ -203,7 +208,8 @@ impl MarketConfig {
         let number = |key, least, most| config.number("market", key, least, most).map_err(settings);
 
         let rpc = choice.rpc.clone().or(text("market", "rpc")?);
-        let market = choice.market.or(address("market", "address")?);
+        let configured = address("market", "address")?;
+        let market = choice.market.or(configured);
         let account = choice.account.or(address("wallet", "account")?);
         let (rpc, market, local) = match (rpc, market) {
             (Some(rpc), Some(market)) => (rpc, market, None),
@@ -215,12 +221,15 @@ impl MarketConfig {
                 None => return Err(MarketError::Unknown { config: file.display().to_string() }),
             },
         };
+        // It belongs to the market of the same file, and to no other.
+        let court = address("market", "court")?.filter(|_| configured == Some(market));
         let first_block = number("first_block", 0, u64::MAX >> 1)?;
         Ok(Self {
             near: is_loopback(&rpc),
             rpc: endpoint(&rpc, home, text("market", "rpc_ca")?)?,
             market,
             first_block: local.as_ref().map(|local| local.first_block).or(first_block).unwrap_or(0),
+            court: local.as_ref().map_or(court, |local| local.court),
             confirmations: number("confirmations", 1, 10_000)?.unwrap_or(1),
             account,
             bind: config.parsed("net", "bind", "an address and a port, such as 0.0.0.0:4433").map_err(settings)?,
@@ -327,12 +336,14 @@ mod tests {
             market: Address::repeat_byte(1),
             token: Address::repeat_byte(2),
             first_block: 3,
+            court: Some(Address::repeat_byte(9)),
             requester: local_key(LOCAL_REQUESTER).address(),
             pid: 4,
         };
         facts.write(&home).unwrap();
         let found = find(&none).unwrap();
         assert_eq!((found.market, found.first_block, found.local.as_ref()), (facts.market, 3, Some(&facts)));
+        assert_eq!(found.court, facts.court);
         assert!(found.listens().ip().is_loopback());
         assert_eq!(found.local_signer().unwrap().address(), facts.requester);
         let other = MarketChoice { account: Some(Address::ZERO), ..none.clone() };
@@ -345,6 +356,9 @@ mod tests {
         assert!(found.listens().ip().is_unspecified());
         let flags = MarketChoice { market: Some(Address::repeat_byte(6)), ..none.clone() };
         assert_eq!(find(&flags).unwrap().market, Address::repeat_byte(6));
+        std::fs::write(home.config(), format!("{text}court = \"{}\"\n", Address::repeat_byte(7))).unwrap();
+        assert_eq!(find(&none).unwrap().court, Some(Address::repeat_byte(7)));
+        assert_eq!(find(&flags).unwrap().court, None, "another market's");
 
         std::fs::write(home.config(), text.replace("rpc =", "rpc_ca = \"ca.pem\"\nrpc =")).unwrap();
         assert!(find(&none).unwrap_err().to_string().starts_with("[C-MKT-006]"));

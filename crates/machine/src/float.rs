@@ -397,3 +397,38 @@ macro_rules! native {
 }
 native!(native32, f32, u32, 0x7fc0_0000, |bits| f64::from_bits(bits) as f32);
 native!(native64, f64, u64, 0x7ff8_0000_0000_0000, |bits| f64::from(f32::from_bits(bits as u32)));
+
+/// Name of an operation, for people.
+pub fn name(op: u8) -> &'static str {
+    const NAMES: [&str; 28] = [
+        "eq",
+        "ne",
+        "lt",
+        "le",
+        "add",
+        "sub",
+        "mul",
+        "div",
+        "min",
+        "max",
+        "sqrt",
+        "ceil",
+        "floor",
+        "trunc",
+        "nearest",
+        "to_i32_s",
+        "to_i32_u",
+        "to_i64_s",
+        "to_i64_u",
+        "sat_i32_s",
+        "sat_i32_u",
+        "sat_i64_s",
+        "sat_i64_u",
+        "from_i32_s",
+        "from_i32_u",
+        "from_i64_s",
+        "from_i64_u",
+        "resize",
+    ];
+    NAMES.get(usize::from(op)).copied().unwrap_or("trap")
+}

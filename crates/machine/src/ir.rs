@@ -154,6 +154,44 @@ impl Instruction {
     }
 }
 
+impl std::fmt::Display for Instruction {
+    /// For people: `alu.add.64 s3 = s1, s2`.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { op, aux, d, a, b, imm } = *self;
+        let name = op::name(op);
+        let bits = if aux & WIDE != 0 { 64 } else { 32 };
+        let function = alu::NAMES.get(usize::from(aux & !WIDE)).copied().unwrap_or("trap");
+        match op {
+            op::ALU => write!(f, "{function}.{bits} s{d} = s{a}, s{b}"),
+            op::ALU_IMM => write!(f, "{function}.{bits} s{d} = s{a}, {imm:#x}"),
+            op::FP => write!(f, "f{bits}.{} s{d} = s{a}, s{b}", crate::float::name(aux & !WIDE)),
+            op::COPY | op::MGROW | op::IN32 => write!(f, "{name} s{d} = s{a}"),
+            op::CONST => write!(f, "const s{d} = {imm:#x}"),
+            op::SELECT => write!(f, "select s{d} = s{} ? s{a} : s{b}", imm as u16),
+            op::JMP => write!(f, "jmp {imm}"),
+            op::JZ | op::JNZ => write!(f, "{name} s{a}, {imm}"),
+            op::JTAB => write!(f, "jtab s{a}, {} + 0..={}", imm as u32, imm >> 32),
+            op::CALL => write!(f, "call {imm}, frame + {d}"),
+            op::CALLI => write!(f, "calli s{a}, type {imm}, frame + {d}"),
+            op::ZERO => write!(f, "zero s{d}, {aux} slots"),
+            op::GGET => write!(f, "gget s{d} = g{imm}"),
+            op::GSET => write!(f, "gset g{imm} = s{a}"),
+            op::LOAD => {
+                let (bytes, sign) = LOADS.get(usize::from(aux)).copied().unwrap_or_default();
+                write!(f, "load.{}{} s{d} = [s{a} + {imm:#x}]", u32::from(bytes) * 8, if sign > 0 { "s" } else { "" })
+            }
+            op::STORE => {
+                let bytes = STORES.get(usize::from(aux)).copied().unwrap_or_default();
+                write!(f, "store.{} [s{a} + {imm:#x}] = s{b}", u32::from(bytes) * 8)
+            }
+            op::MSIZE | op::INLEN => write!(f, "{name} s{d}"),
+            op::OUT32 => write!(f, "out32 s{a}.."),
+            op::EXIT => write!(f, "exit s{a}"),
+            _ => f.write_str(name),
+        }
+    }
+}
+
 /// An entry of the table: what a call through it needs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Entry {

@@ -6,36 +6,15 @@
 use std::sync::Arc;
 
 use alloy_primitives::B256;
+pub use rialto_protocol::court::{Answer, PARTS};
+use rialto_protocol::receipt::Halted;
 
 use crate::input::Halves;
 use crate::lower::Lowered;
 use crate::trace::{Snapshot, TaskLimits, Tracer};
 
-/// Parts of a segment.
-pub const PARTS: usize = 16;
 /// Most levels: 16^14 steps.
 pub const MAX_LEVEL: u8 = 14;
-
-/// What to do about a segment.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Answer {
-    /// Its part `pick` begins right and ends wrong; these are the right states after each sixteenth of that part.
-    Move {
-        /// 0 to 15.
-        pick: u32,
-        /// State hashes; the last is the part's end.
-        states: [B256; PARTS],
-    },
-    /// Its step `pick` is wrong, and this proves what follows.
-    Step {
-        /// 0 to 15.
-        pick: u32,
-        /// For `StepUnit.step`.
-        proof: Vec<u8>,
-    },
-    /// Everything in it is right, or it does not even begin right: nothing to be won here.
-    Nothing,
-}
 
 /// Steps of a segment of this level: 16^level.
 pub const fn span(level: u8) -> u64 {
@@ -58,6 +37,8 @@ pub struct Player {
     kept: Snapshot,
     /// A position from which the run stays as it is, and the state's hash there.
     ended: Option<(u64, B256)>,
+    /// What is said to be the end.
+    claim: Option<B256>,
 }
 
 impl Player {
@@ -66,7 +47,12 @@ impl Player {
         let tracer = Tracer::new(program.clone(), input.clone(), limits);
         let mut kept = Snapshot::default();
         tracer.save(&mut kept);
-        Self { program, input, limits, tracer, kept, ended: None }
+        Self { program, input, limits, tracer, kept, ended: None, claim: None }
+    }
+
+    /// For demonstrations and tests: a player that says that the run ends so, and tells the truth about everything before.
+    pub fn claiming(self, end: &Halted) -> Self {
+        Self { claim: Some(end.hash()), ..self }
     }
 
     /// The level at which a game over this task begins.
@@ -81,9 +67,11 @@ impl Player {
         }
         self.go(position);
         let hash = self.tracer.hash();
-        if self.tracer.halted().is_some() {
-            self.ended = Some((position, hash));
+        if self.tracer.halted().is_none() {
+            return hash;
         }
+        let hash = self.claim.unwrap_or(hash);
+        self.ended = Some((position, hash));
         hash
     }
 
@@ -120,7 +108,7 @@ impl Player {
                 self.go(begin);
                 return Answer::Step { pick, proof: self.tracer.prove() };
             }
-            return Answer::Move { pick, states: self.dissect(begin, level - 1) };
+            return Answer::Move { pick, states: Box::new(self.dissect(begin, level - 1)) };
         }
         Answer::Nothing
     }

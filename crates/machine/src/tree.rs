@@ -3,6 +3,7 @@
 
 use alloy_primitives::B256;
 use rialto_protocol::receipt::node;
+use rialto_protocol::tree::join;
 
 use crate::ir::MAX_DEPTH;
 
@@ -28,6 +29,9 @@ pub(crate) fn leaf_of(bytes: &[u8], index: usize) -> B256 {
     let start = (index * 32).min(bytes.len());
     B256::right_padding_from(&bytes[start..bytes.len().min(start + 32)])
 }
+
+/// Nodes that are hashed together.
+const SIDE_BY_SIDE: usize = 1024;
 
 /// The inner nodes.
 #[derive(Clone, Debug)]
@@ -74,8 +78,10 @@ impl Tree {
                 if here.len() < *end {
                     here.resize(*end, zero(height + 1));
                 }
-                for at in *first..*end {
-                    here[at] = node(child(2 * at), child(2 * at + 1));
+                for start in (*first..*end).step_by(SIDE_BY_SIDE) {
+                    let some = start..(start + SIDE_BY_SIDE).min(*end);
+                    let nodes = join(some.clone().map(|at| (child(2 * at), child(2 * at + 1))));
+                    here[some].copy_from_slice(&nodes);
                 }
             }
             ranges.retain(|(first, end)| first < end);

@@ -163,7 +163,7 @@ fn a_lie_is_found_at_its_very_step() {
                 Answer::Move { pick, states } => {
                     level -= 1;
                     position += u64::from(pick) * span(level);
-                    segment = [[whole[pick as usize]].as_slice(), &states].concat();
+                    segment = [[whole[pick as usize]].as_slice(), states.as_slice()].concat();
                 }
                 Answer::Step { pick, proof } => {
                     let next = judge(whole[pick as usize], &proof).unwrap();

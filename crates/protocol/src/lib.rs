@@ -15,6 +15,7 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod court;
 pub mod lanes;
 pub mod model;
 pub mod pricing;

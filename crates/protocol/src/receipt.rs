@@ -121,6 +121,20 @@ pub fn inputs_root(inputs: &[B256]) -> B256 {
     level[0]
 }
 
+/// Siblings of a task's input root under [`inputs_root`], from the bottom up. Panics if there is no such task.
+pub fn inputs_proof(inputs: &[B256], index: u32) -> Vec<B256> {
+    let (mut level, mut at) = (inputs.to_vec(), index as usize);
+    assert!(at < level.len(), "there is no such task");
+    level.resize(inputs.len().next_power_of_two(), B256::ZERO);
+    let mut siblings = Vec::new();
+    while level.len() > 1 {
+        siblings.push(level[at ^ 1]);
+        level = level.chunks(2).map(|pair| node(pair[0], pair[1])).collect();
+        at /= 2;
+    }
+    siblings
+}
+
 /// A node of the Merkle-sum tree: its hash and the fuel below it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct SumNode {

@@ -136,7 +136,7 @@ mod tests {
     fn large_inputs_are_hashed_in_blocks() {
         let block = LEAF_BYTES << BLOCK_DEPTH;
         for bytes in [block - 1, block, block + 1, 3 * block, 3 * block + 77] {
-            let input: Vec<u8> = (0..bytes).map(|i| (i * i >> 3) as u8).collect();
+            let input: Vec<u8> = (0..bytes).map(|i| ((i * i) >> 3) as u8).collect();
             let inputs = [b"small".as_slice(), &input, b"", b"another"];
             assert_eq!(roots(26, &inputs), inputs.map(|input| slow(26, input)), "{bytes}");
         }

@@ -86,6 +86,7 @@ impl Buyer {
             challenge_seconds: options.params.challenge_window,
             answer_seconds: options.params.answer_window,
             case_bond: options.params.case_bond,
+            dispute_from: None,
             patience: Patience { idle: own.idle, ..Patience::default() },
         };
         Self {
@@ -340,6 +341,9 @@ impl World {
                     Call::Close { deal, release } => {
                         vec![MarketCall::Close { deal, release: release.value, signature: release.signature }]
                     }
+                    Call::Accuse(_) | Call::Play { .. } | Call::Timeout { .. } => {
+                        unreachable!("no deal here names a court")
+                    }
                     Call::Expire { deal } => vec![MarketCall::Expire { deal }],
                     Call::Late { deal, order, ack } => {
                         vec![MarketCall::Late { deal, order, ack: ack.value, signature: ack.signature }]
@@ -359,6 +363,7 @@ impl World {
                 };
                 self.transact(Who::Buyer(index), intent, calls);
             }
+            Effect::Trace(_) | Effect::ForgetTrace { .. } => unreachable!("no deal here names a court"),
             Effect::Release { .. } => {}
             Effect::Tell { job, event } => {
                 match &event {

@@ -268,6 +268,7 @@ impl World {
                 let event = Event::Reran { order: work.hash, task, same };
                 self.schedule.after(2_000, Happening::Seller { seller: index, life, event });
             }
+            Effect::Play { .. } | Effect::ForgetGame { .. } => unreachable!("no deal here names a court"),
             Effect::Stop { order } => drop(self.sellers[index].jobs.remove(&order)),
             Effect::Transact { intent, call } => self.seller_transacts(index, intent, call),
             Effect::Release { .. } => {}
@@ -399,6 +400,7 @@ impl World {
             self.hold(rule);
         }
         let call = match call {
+            Call::Play { .. } | Call::Timeout { .. } => unreachable!("no deal here names a court"),
             Call::Redeem { deal, voucher } => {
                 MarketCall::Redeem { deal: *deal, voucher: voucher.value, signature: voucher.signature }
             }

@@ -9,7 +9,8 @@ use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
 use alloy_signer::SignerSync;
 use alloy_sol_types::SolStruct;
 use rialto_chain::{
-    Chain, ChainConfig, DeployParams, Deployed, LocalRpc, MarketCall, OpenArgs, PrivateKeySigner, Rpc, RpcFault, deploy,
+    Chain, ChainConfig, CourtRules, DeployParams, Deployed, LocalRpc, MarketCall, OpenArgs, PrivateKeySigner, Rpc,
+    RpcFault, deploy,
 };
 use rialto_devchain::{Config, Devchain};
 use rialto_protocol::types::{Ask, Deal, digest, struct_hash};
@@ -91,8 +92,11 @@ impl Disturbed {
     }
 }
 
+pub const RULES: CourtRules =
+    CourtRules { base_bond: 100, bond_per_tfuel: 50, base_seconds: 600, move_seconds: 60, fuel_per_second: 5_000_000 };
+
 pub const WINDOWS: DeployParams =
-    DeployParams { token: None, challenge_window: 600, answer_window: 300, grace: 1200, case_bond: 5 };
+    DeployParams { token: None, challenge_window: 600, answer_window: 300, grace: 1200, case_bond: 5, court: RULES };
 
 /// Deploys token and market with the key "deployer".
 pub async fn deployed(rpc: &Rpc) -> Deployed {

@@ -19,14 +19,16 @@ use rialto_requester::core::{
 };
 use serde_json::{Value, json};
 
-use super::spread::Spread;
+use super::{spread::Spread, usage};
 use crate::{args::Output, print::count, print_json};
 
 /// Time of the queries, unix seconds.
 const NOW: u64 = 1_800_000_000;
 /// Asks of one provider.
 const ASKS_PER_PROVIDER: u64 = 4;
-/// Queries are spread over so many seconds: as long as a book goes without being told the time.
+/// Time at which the book is filled: long enough before for every bound to be made anew.
+const FILLED: u64 = NOW - 120;
+/// Queries are spread over so many seconds, in which the book is not told the time.
 const SECONDS: u64 = 8;
 const GIB: u64 = 1 << 30;
 const PAGES_PER_GIB: u32 = 1 << 14;
@@ -51,21 +53,23 @@ struct Measured {
     k: u32,
     found: usize,
     index: Spread,
+    /// The same in processor time: what others do meanwhile is not in it.
+    cpu: Spread,
     scan: Option<Duration>,
 }
 
 /// Measures and prints. Blocks for some seconds.
 pub fn run(args: &Match, format: Output) -> Result<()> {
-    let before = super::usage::memory();
+    let before = usage::memory();
     let started = Instant::now();
     let mut book = Book::with_room(args.asks as usize);
     let mut random = Random(1);
     for n in 0..u64::from(args.asks) {
-        book.insert(NOW, offer(n, &mut random));
+        book.insert(FILLED, offer(n, &mut random));
     }
     let filled = started.elapsed();
     ensure!(book.len() == args.asks as usize, "not every ask is in the book");
-    let bytes = super::usage::memory().saturating_sub(before) / u64::from(args.asks);
+    let bytes = usage::memory().saturating_sub(before) / u64::from(args.asks);
     let turn = turn(&mut book);
     if format == Output::Human {
         println!(
@@ -77,7 +81,7 @@ pub fn run(args: &Match, format: Output) -> Result<()> {
             "  {bytes} bytes of memory an ask, {:.1} µs to take one in",
             filled.as_secs_f64() * 1e6 / f64::from(args.asks)
         );
-        println!("  {:.1} ms every {SECONDS} s for prices that move", turn.as_secs_f64() * 1e3);
+        println!("  {:.1} ms in a second, at most, for prices that move", turn.as_secs_f64() * 1e3);
     }
     let mut all = Vec::new();
     for (name, need) in shapes(&book) {
@@ -100,29 +104,33 @@ pub fn run(args: &Match, format: Output) -> Result<()> {
     Ok(())
 }
 
-/// Bounds of moving prices, made anew.
+/// The seconds until [`NOW`], told to the book one by one: the longest telling. In these all bounds are made anew.
 fn turn(book: &mut Book) -> Duration {
-    book.turn(NOW - SECONDS);
-    let started = Instant::now();
-    book.turn(NOW);
-    started.elapsed()
+    let told = |second| {
+        let started = Instant::now();
+        book.turn(second);
+        started.elapsed()
+    };
+    (FILLED..=NOW).map(told).max().unwrap_or_default()
 }
 
 fn measure(name: &'static str, book: &Book, need: &Need, args: &Match) -> Result<Measured> {
-    let mut times = Vec::new();
+    let (mut times, mut cpu) = (Vec::new(), Vec::new());
     let mut found = 0;
     for query in 0..u64::from(args.queries) {
         // A little different each time: another moment, other fuel.
         let now = NOW + query % SECONDS;
         let fuel = need.expected_fuel.map(|fuel| fuel - fuel / 1000 * (query % 7));
         let need = Need { expected_fuel: fuel, ..need.clone() };
-        let started = Instant::now();
+        let (before, started) = (usage::thread_cpu(), Instant::now());
         let result = std::hint::black_box(plan(now, book, &need));
         times.push(started.elapsed());
+        cpu.push(usage::thread_cpu().saturating_sub(before));
         found = result.map_or(0, |plan| plan.deals.len());
     }
     let scan = if args.no_scan { None } else { Some(looking_at_all(name, book, need)?) };
-    Ok(Measured { name, k: need.min_providers.max(need.replicas), found, index: Spread::of(times), scan })
+    let k = need.min_providers.max(need.replicas);
+    Ok(Measured { name, k, found, index: Spread::of(times), cpu: Spread::of(cpu), scan })
 }
 
 /// Time of looking at every ask; fails if that finds something else.
@@ -138,9 +146,9 @@ impl Measured {
     fn line(&self) -> String {
         let scan = self.scan.map_or(String::new(), |scan| {
             let times = scan.as_secs_f64() / self.index.p50.as_secs_f64().max(1e-9);
-            format!("   all: {:7.0} ms, {times:.0} times as long", scan.as_secs_f64() * 1e3)
+            format!("  all: {:5.0} ms, {times:.0} times as long", scan.as_secs_f64() * 1e3)
         });
-        format!("{:<34} k {:>3}  {}{scan}", self.name, self.k, self.index)
+        format!("{:<36} k {:>3}  processor {}  clock {}{scan}", self.name, self.k, self.cpu, self.index)
     }
 
     fn json(&self) -> Value {
@@ -149,6 +157,7 @@ impl Measured {
             "k": self.k,
             "found": self.found,
             "index": self.index.json(),
+            "index_processor": self.cpu.json(),
             "scan_millis": self.scan.map(|scan| scan.as_secs_f64() * 1e3),
         })
     }

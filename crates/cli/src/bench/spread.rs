@@ -35,7 +35,7 @@ impl Spread {
 impl std::fmt::Display for Spread {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let ms = |duration: Duration| duration.as_secs_f64() * 1e3;
-        write!(f, "p50 {:8.3} ms   p99 {:8.3} ms   max {:8.3} ms", ms(self.p50), ms(self.p99), ms(self.max))
+        write!(f, "p50 {:6.2} ms  p99 {:6.2} ms  max {:6.2} ms", ms(self.p50), ms(self.p99), ms(self.max))
     }
 }
 

@@ -1,5 +1,6 @@
 //! `rialto demo`: a market on this machine renders a picture, and a cheater is caught.
 
+mod court;
 mod picture;
 mod report;
 mod story;
@@ -15,10 +16,10 @@ use rialto_exec::{CancelFlag, Engine, Limits, SharedData};
 use rialto_machine::{input::TaskInput, output};
 use rialto_protocol::receipt::task_seed;
 use rialto_provider::{Fault, Price};
-use rialto_requester::{Job, JobEvent, JobReport, Policy};
+use rialto_requester::{Job, JobEvent, JobReport, Patience, Policy};
 
 use crate::{
-    args::{Demo, Output},
+    args::{Cheat, Demo, Output},
     market::{self, Folder, LocalMarket, ProviderPlan},
     print_json,
 };
@@ -49,8 +50,10 @@ const MAX_PAGES: u32 = 256;
 const BUDGET: u128 = 100_000_000;
 /// Time for the whole job.
 const DEADLINE: Duration = Duration::from_secs(900);
+/// Longest wait for a game before the court, seconds.
+const GAME_SECONDS: u64 = 480;
 /// Longest wait for the last deals to close on chain after all work is done.
-const CLOSING_TIMEOUT: Duration = Duration::from_secs(60);
+const CLOSING_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// What one core of this machine does, measured on one tile.
 struct Measured {
@@ -76,7 +79,8 @@ pub async fn demo(args: &Demo, format: Output) -> Result<(u8, Option<LocalMarket
 
     let home = folder.path().to_owned();
     let measured = tokio::task::spawn_blocking(move || measure(&home, picture)).await??;
-    let market = LocalMarket::start(folder, &plans(args), measured.fuel_per_second).await?;
+    let patience = Patience { settle: GAME_SECONDS, ..Patience::default() };
+    let market = LocalMarket::start_patient(folder, &plans(args), measured.fuel_per_second, patience).await?;
     story.market_is_up(&market, &measured, started.elapsed());
 
     let job = job(picture, args, measured.fuel)?;
@@ -102,7 +106,8 @@ pub async fn demo(args: &Demo, format: Output) -> Result<(u8, Option<LocalMarket
         picture_is_honest: honest == rgb,
         balances_reconciled: report::reconcile(&market, &report).await?,
     };
-    let ending = report::Ending::new(args, &market, &report, checks, started.elapsed());
+    let cases = court::cases(&market, &report, &picture).await?;
+    let ending = report::Ending::new(args, &market, &report, &cases, checks, started.elapsed());
     match format {
         Output::Human => ending.print(),
         Output::Json => print_json(&ending.json()),
@@ -123,7 +128,10 @@ fn plans(args: &Demo) -> Vec<ProviderPlan> {
             let base = 120_000 + 15_000 * u128::from((n * 7) % args.providers);
             let price = if n == 0 { Price::Declining { start: base * 2, end: base } } else { Price::Constant(base) };
             let cheats = (1..=args.cheaters).contains(&n);
-            let fault = cheats.then_some(Fault::CorruptOutput { every: CHEAT_EVERY });
+            let fault = cheats.then_some(match args.cheat {
+                Cheat::Output => Fault::CorruptOutput { every: CHEAT_EVERY },
+                Cheat::Fuel => Fault::OverstateFuel { every: CHEAT_EVERY },
+            });
             ProviderPlan { price, task_fee: 20 + u128::from(n), fault }
         })
         .collect()

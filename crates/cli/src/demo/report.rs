@@ -7,7 +7,7 @@ use rialto_protocol::Address;
 use rialto_requester::{JobReport, ProviderReport, ProviderStatus};
 use serde_json::{Value, json};
 
-use super::story::name;
+use super::{court::Case, story::name};
 use crate::{
     args::Demo,
     market::{LocalMarket, initial_deposit},
@@ -27,10 +27,15 @@ pub async fn reconcile(market: &LocalMarket, report: &JobReport) -> Result<bool>
     let earned = |address: Address| -> u128 {
         report.providers.iter().filter(|provider| provider.provider == address).map(|provider| provider.earned).sum()
     };
-    let mut exact = market.chain.account(market.requester_address).await? == initial_deposit() - report.requester_paid;
+    let slashed: Vec<_> = report.disputes.iter().filter(|dispute| dispute.end.is_some_and(|end| end.slashed)).collect();
+    let compensated: u128 = slashed.iter().map(|dispute| dispute.compensation).sum();
+    let requester = market.chain.account(market.requester_address).await?;
+    let mut exact = requester == initial_deposit() - report.requester_paid + compensated;
     for provider in &market.providers {
         let account = market.chain.account(provider.address).await?;
-        exact &= account == initial_deposit() + earned(provider.address);
+        let lost = slashed.iter().filter(|dispute| dispute.provider == provider.address);
+        let lost: u128 = lost.map(|dispute| dispute.compensation + dispute.burned).sum();
+        exact &= account == initial_deposit() + earned(provider.address) - lost;
     }
     Ok(exact && market.reconciles().await?)
 }
@@ -60,14 +65,22 @@ pub struct Ending<'a> {
     args: &'a Demo,
     market: &'a LocalMarket,
     report: &'a JobReport,
+    cases: &'a [Case],
     checks: Checks,
     gas: Gas,
     wall: Duration,
 }
 
 impl<'a> Ending<'a> {
-    pub fn new(args: &'a Demo, market: &'a LocalMarket, report: &'a JobReport, checks: Checks, wall: Duration) -> Self {
-        Self { args, market, report, checks, gas: Gas::of(report), wall }
+    pub fn new(
+        args: &'a Demo,
+        market: &'a LocalMarket,
+        report: &'a JobReport,
+        cases: &'a [Case],
+        checks: Checks,
+        wall: Duration,
+    ) -> Self {
+        Self { args, market, report, cases, checks, gas: Gas::of(report), wall }
     }
 
     fn cheaters(&self) -> Vec<&ProviderReport> {
@@ -87,8 +100,18 @@ impl<'a> Ending<'a> {
         let certain = self.args.policy.replicas() >= 2;
         self.report.outcome.is_ok()
             && self.verified() == self.report.tasks.len()
-            && (!certain || caught && self.checks.picture_is_honest)
+            && (!certain || caught && self.checks.picture_is_honest && self.convicted())
             && self.checks.balances_reconciled
+    }
+
+    /// Whether every cheater lost in court.
+    fn convicted(&self) -> bool {
+        let guilty = |cheater: &&ProviderReport| {
+            self.cases.iter().any(|case| {
+                case.dispute.provider == cheater.provider && case.dispute.end.is_some_and(|end| end.slashed)
+            })
+        };
+        self.cheaters().iter().all(guilty)
     }
 
     pub fn print(&self) {
@@ -124,6 +147,9 @@ impl<'a> Ending<'a> {
             print::count(self.gas.open),
             print::count(self.gas.redeem_close)
         );
+        for case in self.cases {
+            case.print(&paint, &name(self.market, case.dispute.provider));
+        }
         println!("\n{}", paint.bold("Checked"));
         let check = |held: bool, yes: &str, no: &str| {
             println!(
@@ -153,6 +179,9 @@ impl<'a> Ending<'a> {
             },
             &format!("{} of {} cheaters caught, or one was paid", caught.len(), self.args.cheaters),
         );
+        if !caught.is_empty() {
+            check(self.convicted(), "the court found the same, from one instruction", "the court has not found so");
+        }
         let checks = &self.report.checks;
         println!(
             "  {}: {} of {} tiles were run more than once, {} of them here; {} paid for repeated runs",
@@ -210,6 +239,7 @@ impl<'a> Ending<'a> {
             "wall_seconds": (self.wall.as_secs_f64() * 1000.0).round() / 1000.0,
             "policy": self.args.policy.to_string(),
             "checks": self.report.checks,
+            "disputes": self.cases.iter().map(Case::json).collect::<Vec<_>>(),
             "picture_is_honest": self.checks.picture_is_honest,
             "balances_reconciled": self.checks.balances_reconciled,
             "image": self.args.image,

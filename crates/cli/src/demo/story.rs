@@ -131,6 +131,37 @@ impl Story {
                 let gas = gas.map_or(String::new(), |gas| self.paint.dim(&format!("  ({} gas)", print::count(gas))));
                 self.line(&format!("  {}  redeemed {} and closed the deal{gas}", who(provider), print::money(*paid)));
             }
+            JobEvent::Accused { provider, task, level, bond, .. } => {
+                self.heading("In court");
+                self.line(&format!(
+                    "  the requester accuses {} of tile {task}: bond {}, at most 16^{level} steps in dispute",
+                    who(provider),
+                    print::money(*bond)
+                ));
+            }
+            JobEvent::GameMoved { level, position, ours, .. } => self.line(&self.paint.dim(&format!(
+                "  {:<9} narrows it to {} steps, from step {} on",
+                if *ours { "requester" } else { "provider" },
+                print::count(1 << (4 * u32::from(*level))),
+                print::count(*position)
+            ))),
+            JobEvent::StepJudged { position, claimed, right, .. } => {
+                self.line(&format!("  the contract takes step {} itself:", print::count(*position)));
+                self.line(&format!("      claimed  {}", self.paint.bad(&claimed.to_string())));
+                self.line(&format!("      right    {}", self.paint.good(&right.to_string())));
+            }
+            JobEvent::GameEnded { provider, won, end, .. } => {
+                let verdict = match (won, end.by_step) {
+                    (true, true) => self.paint.bad("guilty"),
+                    (true, false) => self.paint.bad("guilty, by silence"),
+                    (false, _) => self.paint.good("innocent"),
+                };
+                self.line(&format!(
+                    "  {} is {verdict}; the requester's bond comes back: {}",
+                    who(provider),
+                    print::money(end.to_accuser)
+                ));
+            }
             JobEvent::Note { code, text } => self.line(&self.paint.dim(&format!("  [{code}] {text}"))),
             JobEvent::OrderSent { .. } if !self.working.replace(true) => self.heading("Work"),
             JobEvent::OrderSent { .. }

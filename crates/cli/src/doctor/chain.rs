@@ -11,7 +11,7 @@ use super::Check;
 use crate::{
     exit,
     place::PlaceArgs,
-    print::{coins, money, span},
+    print::{coins, count, money, span},
 };
 
 /// Seconds by which the chain may be ahead of this clock: what providers and requesters bear, and what they hardly do.
@@ -21,6 +21,8 @@ const AHEAD_FAILED: u64 = 120;
 const BEHIND_WARNING: u64 = 300;
 /// Longest answer of an endpoint that is still called quick.
 const SLOW: Duration = Duration::from_secs(1);
+/// Blocks from the chain's very beginning that nobody should read without need.
+const MANY_BLOCKS: u64 = 100_000;
 /// Longest wait for a relay.
 const RELAY_PATIENCE: Duration = Duration::from_secs(10);
 
@@ -47,7 +49,12 @@ pub async fn checks(place: &PlaceArgs) -> Vec<Check> {
         )),
         Ok(chain) => {
             checks.push(reached(&market, &chain, start.elapsed()));
-            for check in [code(&chain).await, clock(&chain).await, account(place, &market, &chain).await] {
+            for check in [
+                code(&chain).await,
+                court(&market, &chain).await,
+                clock(&chain).await,
+                account(place, &market, &chain).await,
+            ] {
                 checks.push(check.unwrap_or_else(|error| {
                     Check::failed(
                         "market",
@@ -57,6 +64,7 @@ pub async fn checks(place: &PlaceArgs) -> Vec<Check> {
                     )
                 }));
             }
+            checks.push(first_block(&market, &chain).await);
         }
     }
     checks.push(endpoint(&market).await);
@@ -90,6 +98,23 @@ async fn code(chain: &Chain) -> Result<Check> {
     })
 }
 
+async fn court(market: &MarketConfig, chain: &Chain) -> Result<Check> {
+    const NAME: &str = "court";
+    let Some(address) = market.court else {
+        let what_to_do = "market.court in config.toml, if you know it: `rialto provide` names none otherwise";
+        return Ok(Check::warning(NAME, "C-DOC-014", "no court of this market is known here".to_owned(), what_to_do));
+    };
+    Ok(match chain.court(address).await?.is_known_code().await? {
+        true => Check::ok(NAME, "the court and its judges are those that this version knows, byte for byte"),
+        false => Check::failed(
+            NAME,
+            "C-DOC-014",
+            "the court's code is not the one that this version knows",
+            "name no such court in an ask, and open no deal that does: it could take what is locked there",
+        ),
+    })
+}
+
 async fn clock(chain: &Chain) -> Result<Check> {
     const NAME: &str = "clock";
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
@@ -113,6 +138,30 @@ fn skew(name: &'static str, now: u64, chain: u64) -> Check {
         ),
         (_, behind) => Check::ok(name, format!("the newest block is {} old", span(behind))),
     }
+}
+
+/// Every start reads the market's events from its first block on.
+async fn first_block(market: &MarketConfig, chain: &Chain) -> Check {
+    const NAME: &str = "past";
+    let first = market.first_block;
+    let head = match chain.head().await {
+        Ok(head) => head.number,
+        Err(error) => {
+            return Check::failed(NAME, "C-DOC-015", error.to_string(), "run it again, or try another endpoint");
+        }
+    };
+    let blocks = head.saturating_sub(first);
+    let found = format!("{} blocks to read, from block {first} on", count(blocks));
+    if first > head {
+        let found = format!("the market's first block is said to be {first}, the newest is {head}");
+        return Check::failed(NAME, "C-DOC-015", found, "correct `first_block` under [market] in config.toml");
+    }
+    if first == 0 && blocks > MANY_BLOCKS {
+        let what_to_do =
+            "set `first_block` under [market] in config.toml: `rialto deploy` printed it, a block explorer shows it";
+        return Check::warning(NAME, "C-DOC-015", found, what_to_do);
+    }
+    Check::ok(NAME, found)
 }
 
 async fn account(place: &PlaceArgs, market: &MarketConfig, chain: &Chain) -> Result<Check> {

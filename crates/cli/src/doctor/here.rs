@@ -89,7 +89,7 @@ pub fn space(home: &Home) -> Check {
             let found = format!("{} MiB free in {}", free >> 20, folder.display());
             match free {
                 ..SPACE_FAILED => Check::failed(NAME, "C-DOC-002", found, "make room, or pass --home on another disk"),
-                ..SPACE_WARNING => {
+                SPACE_FAILED..SPACE_WARNING => {
                     Check::warning(NAME, "C-DOC-002", found, "make room: programs, inputs and outputs are kept there")
                 }
                 _ => Check::ok(NAME, found),
@@ -142,7 +142,7 @@ pub fn open_files() -> Check {
             let more = "ulimit -n 16384 (a service: LimitNOFILE=16384)";
             match limit {
                 ..FILES_FAILED => Check::failed(NAME, "C-DOC-004", found, more),
-                ..FILES_WARNING => Check::warning(NAME, "C-DOC-004", found, more),
+                FILES_FAILED..FILES_WARNING => Check::warning(NAME, "C-DOC-004", found, more),
                 u64::MAX => Check::ok(NAME, "any number may be open at once"),
                 _ => Check::ok(NAME, found),
             }

@@ -11,6 +11,7 @@ use crate::{args::Output, exit, print::either};
 
 /// `rialto job`
 #[derive(Debug, Args)]
+#[command(after_help = "Example:\n  rialto job init && $EDITOR job.toml && rialto run job.toml --dry-run")]
 pub struct JobCommand {
     /// What to do.
     #[command(subcommand)]

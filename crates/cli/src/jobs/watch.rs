@@ -77,6 +77,20 @@ impl Teller {
             JobEvent::DealClosed { provider, paid, .. } => {
                 format!("  {} redeemed {}", short(*provider), money(*paid))
             }
+            JobEvent::Accused { provider, task, bond, .. } => {
+                format!("  {} accused in court of task {task}, bond {}", short(*provider), money(*bond))
+            }
+            JobEvent::GameMoved { level, position, ours, .. } => self.paint.dim(&format!(
+                "  {} the dispute to {} steps from step {}",
+                if *ours { "this side narrows" } else { "the provider narrows" },
+                count(1 << (4 * u32::from(*level))),
+                count(*position)
+            )),
+            JobEvent::StepJudged { position, .. } => format!("  the court judged step {}", count(*position)),
+            JobEvent::GameEnded { provider, won, .. } => match won {
+                true => format!("  {} {}", short(*provider), self.paint.bad("was found guilty")),
+                false => format!("  {} was found innocent", short(*provider)),
+            },
             JobEvent::Settling { outcome: Ok(()) } => "  all tasks verified; deals are being closed".to_owned(),
             JobEvent::Settling { outcome: Err(why) } => format!("  {}", self.paint.bad(&why.to_string())),
             JobEvent::Note { code, text } => self.paint.dim(&format!("  [{code}] {text}")),

@@ -46,6 +46,8 @@ pub struct Selling {
     pub limits: Limits,
     /// What is risked.
     pub money: Money,
+    /// The court that judges deals, zero for none; `None`: the one that was deployed with the market.
+    pub court: Option<Address>,
     /// Worth of a whole native coin, base units.
     pub coin: Option<u128>,
     /// Cores to sell.
@@ -86,7 +88,6 @@ impl Selling {
         set(&mut asks.max_deal_seconds, file.number("deal", "max_hours", 1, 24 * 365)?.map(hours));
         set(&mut asks.capacity, file.small("deal", "capacity", 100_000)?);
         set(&mut asks.valid_seconds, file.number("deal", "ask_minutes", 2, 24 * 60)?.map(|minutes| minutes * 60));
-        set(&mut asks.court, court(&file)?);
 
         set(&mut limits.order_tasks, file.small("limits", "order_tasks", 1 << 20)?);
         set(
@@ -113,6 +114,7 @@ impl Selling {
             cores: file.small("machine", "cores", 1024)?,
             memory_bytes: file.number("machine", "memory_mib", 64, 1 << 24)?.map(|mib| mib << 20),
             fuel_per_second: file.number("machine", "fuel_per_second", 1, 1 << 50)?,
+            court: court(&file)?,
             disk_bytes: file.number("machine", "disk_gib", 1, 1 << 20)?.map(|gib| gib << 30),
             asks,
             limits,
@@ -167,7 +169,7 @@ mod tests {
             .collect::<Vec<_>>()
             .join("\n");
         let all = Selling::parse(&all).unwrap();
-        assert_eq!((&all.limits, all.asks.court), (&empty.limits, empty.asks.court));
+        assert_eq!((&all.limits, all.court, empty.court), (&empty.limits, Some(Address::ZERO), None));
         assert_eq!(all.asks.min_budget, empty.asks.min_budget);
         assert_eq!(all.asks.max_budget, empty.asks.max_budget);
         assert_eq!(all.asks.price, Price::Idle { price: 1_000_000, floor: 500_000, seconds: 1_800 });

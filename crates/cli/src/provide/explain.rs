@@ -33,17 +33,18 @@ struct Facts {
 pub async fn explain(market: &MarketConfig, account: Address, selling: &Selling, format: Output) -> Result<u8> {
     let chain = market.connect().await?;
     let facts = facts(market, &chain, account).await?;
+    let court = super::court(&chain, selling.court.or(market.court)).await?;
     let asks = &selling.asks;
     let [least, most] =
         [asks.min_budget, asks.max_budget].map(|budget| share(budget, asks.collateral_bps).unwrap_or(u128::MAX));
-    let text = text(&facts, asks, least, most, market, chain.chain_id());
+    let text = text(&facts, asks, [least, most], court, market, chain.chain_id());
     either(format, &text, || {
         json!({
             "account": facts.account, "market": market.market, "chain_id": chain.chain_id(), "sent": false,
             "announce": { "endpoint": facts.peer, "gas": facts.announce_gas },
             "gas_price_wei": facts.gas_price_wei.to_string(), "gas_wei": facts.gas_money_wei.to_string(),
             "deposit": facts.deposit.to_string(), "collateral": { "smallest": least.to_string(), "largest": most.to_string() },
-            "capacity": asks.capacity, "redeem_gas": worth::REDEEM_GAS, "claim_gas": worth::CLAIM_GAS,
+            "court": court, "capacity": asks.capacity, "redeem_gas": worth::REDEEM_GAS, "claim_gas": worth::CLAIM_GAS,
         })
     });
     Ok(exit::OK)
@@ -76,7 +77,14 @@ async fn facts(market: &MarketConfig, chain: &Chain, account: Address) -> Result
     })
 }
 
-fn text(facts: &Facts, asks: &AskConfig, least: u128, most: u128, market: &MarketConfig, chain_id: u64) -> String {
+fn text(
+    facts: &Facts,
+    asks: &AskConfig,
+    [least, most]: [u128; 2],
+    court: Address,
+    market: &MarketConfig,
+    chain_id: u64,
+) -> String {
     let cost = |gas: u64| format!("about {gas} gas: {} coins", coins(u128::from(gas) * facts.gas_price_wei));
     let addresses: Vec<String> = facts.peer.direct.iter().map(|addr| addr.ip().to_string()).collect();
     let relay = market.relay.as_ref().map_or_else(String::new, |relay| format!(" and the relay {relay}"));
@@ -100,6 +108,12 @@ fn text(facts: &Facts, asks: &AskConfig, least: u128, most: u128, market: &Marke
             money(asks.task_fee),
             span(asks.valid_seconds)
         ),
+        match court.is_zero() {
+            true => "  disputes are decided by nobody: no court is named".to_owned(),
+            false => {
+                format!("  disputes are decided by the court {court}: who loses one there loses the deal's collateral")
+            }
+        },
         "would deposit nothing. Who opens a deal locks collateral out of what this account has in the market:"
             .to_owned(),
         format!(

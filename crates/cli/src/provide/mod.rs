@@ -13,12 +13,13 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use clap::{Args, Subcommand};
 use rialto_chain::{Chain, PrivateKeySigner};
 use rialto_client::{Home, MarketConfig, control};
 use rialto_exec::Engine;
 use rialto_net::Node;
+use rialto_protocol::Address;
 use rialto_provider::{Price, Provider, ProviderConfig, ProviderEvent};
 use tokio::{
     signal::unix::{SignalKind, signal},
@@ -124,6 +125,7 @@ enum Request {
 
 /// `rialto provider`
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  rialto provider status\n  rialto provider drain    # like SIGTERM")]
 pub struct ProviderCommand {
     /// What to do.
     #[command(subcommand)]
@@ -208,6 +210,17 @@ fn init(home: &Home, file: &Path, format: Output) -> Result<u8> {
     Ok(0)
 }
 
+/// The court that asks name; zero for none. It can take the collateral: only one that this version knows gets that power.
+async fn court(chain: &Chain, named: Option<Address>) -> Result<Address> {
+    let Some(address) = named.filter(|address| !address.is_zero()) else { return Ok(Address::ZERO) };
+    let court = chain.court(address).await.context("[P-CFG-008] the court can't be used")?;
+    ensure!(
+        court.is_known_code().await?,
+        "[P-CFG-008] the code of the court {address} is not what this version knows: it could take your collateral; set deal.court to another, or to \"none\""
+    );
+    Ok(address)
+}
+
 /// A running provider and what belongs to it.
 struct Seller {
     provider: Arc<Provider>,
@@ -242,6 +255,7 @@ impl Seller {
         }
         let mut asks = selling.asks;
         (asks.cores, asks.fuel_per_second) = (cores, fuel_per_second);
+        asks.court = court(&place.chain, selling.court.or(place.market.court)).await?;
         let mut limits = selling.limits;
         limits.task_pages = limits.task_pages.min(u32::try_from(memory_bytes / PAGE_BYTES).unwrap_or(u32::MAX));
         teller.opening(place, &node, &asks, memory_bytes);

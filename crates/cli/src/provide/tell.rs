@@ -194,6 +194,18 @@ fn sentence(event: &ProviderEvent) -> String {
             format!("deal {}: {} arrived on chain", id(deal), print::money(*paid))
         }
         ProviderEvent::CaseOpened { deal, case } => format!("deal {}: a case was opened: {:?}", id(deal), case.kind),
+        ProviderEvent::Accused { deal, game, task, until, .. } => format!(
+            "deal {}: accused in court of task {task} (game {}): answering until second {until}",
+            id(deal),
+            id(game)
+        ),
+        ProviderEvent::GameMoved { game, level, .. } => format!("game {}: narrowed to level {level}", id(game)),
+        ProviderEvent::GameEnded { deal, game, won: true, received, .. } => {
+            format!("deal {}: game {} won, {} received", id(deal), id(game), print::money(*received))
+        }
+        ProviderEvent::GameEnded { deal, game, won: false, lost, .. } => {
+            format!("deal {}: game {} lost, and {} of collateral", id(deal), id(game), print::money(*lost))
+        }
         ProviderEvent::DealClosed { deal, paid, lost } => {
             format!("deal {} closed: {} paid, {} lost", id(deal), print::money(*paid), print::money(*lost))
         }

@@ -3,6 +3,7 @@
 
 mod bulk;
 mod function;
+mod operators;
 
 use std::collections::{BTreeSet, HashMap};
 

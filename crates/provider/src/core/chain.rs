@@ -102,10 +102,12 @@ impl Core {
         if chain.paid > before.paid {
             self.tell(ProviderEvent::Redeemed { deal: id, paid: chain.paid });
         }
-        if let What::CaseOpened { case, .. } = what
-            && case.kind != CaseKind::Claim
-        {
-            self.tell(ProviderEvent::CaseOpened { deal: id, case });
+        match what {
+            What::CaseOpened { case, .. } if !matches!(case.kind, CaseKind::Claim | CaseKind::Hold) => {
+                self.tell(ProviderEvent::CaseOpened { deal: id, case });
+            }
+            What::Game(news) => self.tell_game(id, &news),
+            _ => {}
         }
         if chain.closed && !before.closed {
             self.abandon_unfinished(id);
@@ -141,6 +143,7 @@ impl Core {
         let chain = OnChain::of(&row.facts);
         if chain.open {
             self.hurry(&chain);
+            self.defend(&chain);
             self.schedule();
         }
         let Some(row) = self.deals.get(&id) else { return };
@@ -165,7 +168,11 @@ impl Core {
         let mined = |action: &Action| row.txs.get(action).is_some_and(|tx| tx.state == TxState::Mined);
         let heard = chain.closed || self.now >= row.quiet_until;
         let sending = row.txs.values().any(|tx| tx.state == TxState::Sent);
-        heard && !sending && (!chain.open || self.wanted(id, row, &chain).iter().all(|(action, _)| mined(action)))
+        let playing = chain.open_games().any(|(id, game)| self.owes(*id, game));
+        heard
+            && !sending
+            && !playing
+            && (!chain.open || self.wanted(id, row, &chain).iter().all(|(action, _)| mined(action)))
     }
 
     fn send_for(&mut self, id: B256, action: Action, call: Call) {
@@ -236,6 +243,7 @@ impl Core {
             return vec![(redeem(&voucher.value), Call::Redeem { deal: deal(), voucher })];
         }
         let mut wanted = self.wanted_in_cases(id, row, chain);
+        wanted.extend(self.wanted_in_games(row, chain));
         let claims = self.claimable(id, row, chain);
         let unredeemed = row.voucher_amount().saturating_sub(chain.paid);
         let soon = unredeemed >= money.redeem_at || self.ending(row) || self.draining || !claims.is_empty();
@@ -311,6 +319,8 @@ fn intent(deal: B256, action: &Action, reorgs: u32, reverted: u32) -> String {
         Action::Answer { case } => format!("answer-{deal}-{}", case_name(case)),
         Action::Reveal { case } => format!("reveal-{deal}-{}", case_name(case)),
         Action::Settle { case } => format!("settle-{deal}-{}", case_name(case)),
+        Action::Play { game, level } => format!("play-{deal}-{game}-{level}"),
+        Action::Timeout { game } => format!("timeout-{deal}-{game}"),
         Action::Expire => format!("expire-{deal}"),
     };
     match (reorgs, reverted) {

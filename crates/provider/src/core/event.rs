@@ -2,7 +2,8 @@
 
 use alloy_primitives::{Address, B256, Bytes};
 use rialto_protocol::{
-    types::{Ask, Deal, Order, Receipt, Voucher},
+    court::{Answer, GameView},
+    types::{Ask, Deal, Game, Order, Receipt, Voucher},
     wire::{BlobRef, Signed, ToProvider, ToRequester},
 };
 use serde::{Deserialize, Serialize};
@@ -101,6 +102,15 @@ pub enum Event {
         /// Whether the result came out as before; `None`: could not be run.
         same: Option<bool>,
     },
+    /// Answer to [`Effect::Play`].
+    Played {
+        /// Game.
+        game: B256,
+        /// Level of the segment that it answers.
+        level: u8,
+        /// The answer; `Nothing`: the segment is right. Or why this host could not tell.
+        result: Result<Answer, Refusal>,
+    },
     /// Answer to [`Effect::Transact`].
     Transacted {
         /// As sent.
@@ -183,6 +193,18 @@ pub enum Effect {
         /// Task.
         task: u32,
     },
+    /// Find the answer to a segment: trace the task.
+    Play {
+        /// Order.
+        work: Work,
+        /// Where the game stands.
+        view: Box<GameView>,
+    },
+    /// The game is over: what was kept for it may go.
+    ForgetGame {
+        /// Game.
+        game: B256,
+    },
     /// Stop fetching or running an order; its answer is not needed.
     Stop {
         /// Order.
@@ -259,6 +281,22 @@ pub enum Call {
         receipt: Receipt,
         /// Index.
         task: u32,
+    },
+    /// Answer a segment in a game.
+    Play {
+        /// Terms.
+        deal: Box<Deal>,
+        /// Where the game stands.
+        view: Box<GameView>,
+        /// Ours.
+        answer: Box<Answer>,
+    },
+    /// End a game whose turn ran out.
+    Timeout {
+        /// Terms.
+        deal: Box<Deal>,
+        /// Game.
+        game: Box<Game>,
     },
     /// End a case.
     Settle {
@@ -378,6 +416,41 @@ pub enum ProviderEvent {
         deal: B256,
         /// Case.
         case: CaseId,
+    },
+    /// Somebody says before the court that one of our receipts is wrong.
+    Accused {
+        /// Deal id.
+        deal: B256,
+        /// Game.
+        game: B256,
+        /// Order.
+        order: B256,
+        /// Task.
+        task: u32,
+        /// Until then we must have answered, unix seconds.
+        until: u64,
+    },
+    /// A segment was answered, by either side.
+    GameMoved {
+        /// Game.
+        game: B256,
+        /// Level of the segment in dispute now.
+        level: u8,
+        /// Until then it is to be answered, unix seconds.
+        until: u64,
+    },
+    /// A game is over.
+    GameEnded {
+        /// Deal id.
+        deal: B256,
+        /// Game.
+        game: B256,
+        /// Whether we won.
+        won: bool,
+        /// What we were paid for it, base units.
+        received: u128,
+        /// Collateral that we lost, base units.
+        lost: u128,
     },
     /// The deal is over.
     DealClosed {

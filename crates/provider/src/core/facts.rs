@@ -4,7 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use alloy_primitives::B256;
-use rialto_protocol::types::Deal;
+use rialto_protocol::court::{GameNews, GameStory};
+use rialto_protocol::types::{Deal, struct_hash};
 use serde::{Deserialize, Serialize};
 
 /// Where an event stands in the chain.
@@ -55,6 +56,8 @@ pub enum What {
         /// From then on anyone can settle it, unix seconds.
         deadline: u64,
     },
+    /// The deal's court said something about a game.
+    Game(GameNews),
     /// A case is over: settled, answered, revealed or lifted.
     CaseEnded {
         /// Which.
@@ -112,6 +115,8 @@ pub struct OnChain {
     pub cases: BTreeMap<CaseId, Case>,
     /// Orders ever claimed.
     pub claimed: BTreeSet<B256>,
+    /// Games of the deal's court, by id.
+    pub games: BTreeMap<B256, GameStory>,
 }
 
 impl OnChain {
@@ -129,6 +134,14 @@ impl OnChain {
                         state.claimed.insert(case.subject);
                     }
                 }
+                What::Game(GameNews::Accused(view)) => {
+                    state.games.insert(struct_hash(&view.game), GameStory::new((**view).clone()));
+                }
+                What::Game(news) => {
+                    if let Some(game) = news.game().and_then(|game| state.games.get_mut(&game)) {
+                        game.learn(news);
+                    }
+                }
                 What::CaseEnded { case, paid } => {
                     state.cases.remove(case);
                     state.paid = state.paid.saturating_add(*paid);
@@ -137,6 +150,11 @@ impl OnChain {
         }
         state.open &= !state.closed;
         state
+    }
+
+    /// Games that are being played.
+    pub fn open_games(&self) -> impl Iterator<Item = (&B256, &GameStory)> {
+        self.games.iter().filter(|(_, game)| self.open && game.end.is_none())
     }
 
     /// Whether a case of one of these kinds is open.

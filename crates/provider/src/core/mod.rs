@@ -22,6 +22,7 @@
 //! | `orders` | fetching, the run queue, receipts |
 //! | `payment` | vouchers, credit, closing |
 //! | `cases` | rejected results, late notices, demands |
+//! | `games` | defending receipts before the court |
 //! | `chain` | facts in, transactions out |
 
 mod admission;
@@ -33,6 +34,7 @@ mod chain;
 pub mod config;
 pub mod event;
 pub mod facts;
+mod games;
 pub mod journal;
 mod orders;
 mod payment;
@@ -101,6 +103,7 @@ pub struct Core {
     served: BTreeMap<B256, u64>,
     turns: u64,
     fuel_seen: BTreeMap<B256, orders::FuelSeen>,
+    games: games::Answers,
 
     // Of the event being handled.
     changed: Changed,
@@ -247,6 +250,7 @@ impl Core {
             served: BTreeMap::new(),
             turns: 0,
             fuel_seen: BTreeMap::new(),
+            games: games::Answers::default(),
             changed: Changed::default(),
             effects: Vec::new(),
         };
@@ -283,6 +287,7 @@ impl Core {
             Event::Progress { order, done } => self.progress(order, done),
             Event::Ran { order, result } => self.ran(order, result),
             Event::Reran { order, task, same } => self.reran(order, task, same),
+            Event::Played { game, level, result } => self.played(game, level, result),
             Event::Transacted { intent, outcome } => self.transacted(&intent, outcome),
             Event::Worth(worth) => self.worth = worth,
             Event::Busy { core_millis } => self.note(|sums| sums.core_millis += core_millis),
@@ -317,6 +322,19 @@ impl Core {
     /// Cores that run tasks now.
     pub fn busy_cores(&self) -> u32 {
         self.running.values().sum::<u32>().min(self.config.asks.cores)
+    }
+
+    /// Deals that were not seen closed.
+    pub fn live_deals(&self) -> impl Iterator<Item = (B256, &Deal)> {
+        self.deals.iter().filter(|(_, row)| row.closed_at.is_none()).map(|(id, row)| (*id, &row.deal))
+    }
+
+    /// Every game known, and the deal that it is about.
+    pub fn games(&self) -> Vec<(B256, B256)> {
+        let of = |(id, row): (&B256, &DealRow)| {
+            OnChain::of(&row.facts).games.into_keys().map(|game| (game, *id)).collect::<Vec<_>>()
+        };
+        self.deals.iter().flat_map(of).collect()
     }
 
     /// A deal's row.

@@ -166,6 +166,18 @@ pub enum Action {
         /// Case.
         case: CaseId,
     },
+    /// Answer a segment in a game.
+    Play {
+        /// Game.
+        game: B256,
+        /// Level of the segment that it answers.
+        level: u8,
+    },
+    /// End a game whose turn ran out.
+    Timeout {
+        /// Game.
+        game: B256,
+    },
     /// End the deal after its time.
     Expire,
 }

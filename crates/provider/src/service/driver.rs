@@ -9,7 +9,7 @@ use std::{
 
 use alloy_primitives::{Address, B256};
 use futures::StreamExt;
-use rialto_chain::{Chain, Clock, EventBatch, MarketEvent, Sender};
+use rialto_chain::{Chain, Clock, Courts, EventBatch, Games, MarketEvent, Sender};
 use rialto_exec::CancelFlag;
 use rialto_net::{AskPublisher, ProviderSession};
 use tokio::{
@@ -81,6 +81,8 @@ pub(crate) struct Driver {
     pub cancel: CancellationToken,
     pub tasks: TaskTracker,
     pub sessions: HashMap<u64, Open>,
+    /// Whose games the chain's stream tells.
+    pub games: Games,
     pub next_session: u64,
     pub jobs: HashMap<B256, Job>,
     pub drained: Vec<oneshot::Sender<()>>,
@@ -148,7 +150,13 @@ impl Driver {
     async fn start(&mut self, (account, counter): (u128, u64)) -> Result<(), ProviderError> {
         let from_block = self.core.cursor().saturating_sub(REHEARD_BLOCKS).max(self.first_block);
         self.feed(Event::Started { from_block, counter, account }).await?;
-        let (mut events, inputs) = (self.chain.events(from_block), self.inputs.clone());
+        let mut courts = Courts::of(self.core.config().provider);
+        for (id, deal) in self.core.live_deals() {
+            self.games.add_deal(id, deal);
+            courts.known.extend((!deal.court.is_zero()).then_some(deal.court));
+        }
+        self.core.games().into_iter().for_each(|(game, deal)| self.games.add_game(game, deal));
+        let (mut events, inputs) = (self.chain.events_with(from_block, courts), self.inputs.clone());
         self.beside(async move {
             while let Some(batch) = events.next().await {
                 if inputs.send(Input::Chain(batch)).await.is_err() {
@@ -244,7 +252,8 @@ impl Driver {
         }
         let touched = all().any(|(_, event)| ours(event) || opened(event));
         let removed = batch.removed.iter().map(|(meta, _)| facts::log_id(meta)).collect();
-        let added = batch.added.iter().filter_map(|(meta, event)| facts::fact(meta, event)).collect();
+        let games = &mut self.games;
+        let added = batch.added.iter().filter_map(|(meta, event)| facts::fact(meta, event, games)).collect();
         self.feed(Event::Chain { removed, added, head: batch.through }).await?;
         if touched {
             self.look_at_account();
@@ -368,6 +377,8 @@ impl Driver {
             Effect::Fetch(work) => self.fetch(work),
             Effect::Run(work) => self.run_order(work),
             Effect::Rerun { work, task } => self.rerun(work, task),
+            Effect::Play { work, view } => self.play(work, *view),
+            Effect::ForgetGame { game } => self.runner.forget_game(game),
             Effect::Stop { order } => drop(self.jobs.remove(&order)),
             Effect::Transact { intent, call } => self.transact(intent, call),
             Effect::Release { deal, peer } => self.runner.release(deal, peer),
@@ -458,6 +469,23 @@ impl Driver {
         });
     }
 
+    fn play(&self, work: Work, view: rialto_protocol::court::GameView) {
+        let (runner, inputs) = (self.runner.clone(), self.inputs.clone());
+        let (game, level) = (rialto_protocol::types::struct_hash(&view.game), view.level);
+        let playing = self.beside(async move { runner.play(&work, &view).await });
+        self.beside(async move {
+            let result = match playing.await {
+                Ok(Some(result)) => result,
+                Ok(None) => return,
+                Err(error) => Err(Refusal::Attempt(error.to_string())),
+            };
+            if let Err(why) = &result {
+                tracing::error!(%game, level, %why, "no answer found in a game");
+            }
+            let _ = inputs.send(Input::Event(Event::Played { game, level, result })).await;
+        });
+    }
+
     fn transact(&self, intent: String, call: Call) {
         let (runner, sender, inputs) = (self.runner.clone(), self.sender.clone(), self.inputs.clone());
         let name = intent.clone();
@@ -494,7 +522,8 @@ fn moves_account(event: &MarketEvent, me: Address) -> bool {
 async fn transact(runner: &Runner, sender: &Sender, intent: &str, call: Call) -> Outcome {
     let call = match facts::market_call(call) {
         Ok(call) => call,
-        Err(reveal) => {
+        Err(None) => return Outcome::Reverted,
+        Err(Some(reveal)) => {
             let (journal, order) = (runner.journal.clone(), reveal.receipt.order);
             let Ok(results) = blocking(move || journal.results(order)).await else { return Outcome::Reverted };
             let Ok(outputs) = runner.outputs(&results).await else { return Outcome::Reverted };

@@ -1,6 +1,8 @@
 //! Chain events as facts, and calls as transactions.
 
-use rialto_chain::{CaseKind as ChainCase, CaseOutcome, LogMeta, MarketCall, MarketEvent, RevealArgs, SendError};
+use rialto_chain::{
+    CaseKind as ChainCase, CaseOutcome, CourtCall, Games, LogMeta, MarketCall, MarketEvent, RevealArgs, SendError,
+};
 use rialto_protocol::{
     Bytes,
     model::MAX_REVEAL_BYTES,
@@ -16,13 +18,19 @@ pub(crate) fn log_id(meta: &LogMeta) -> LogId {
 }
 
 /// What an event says about a deal; `None` if nothing that a provider needs.
-pub(crate) fn fact(meta: &LogMeta, event: &MarketEvent) -> Option<Fact> {
+pub(crate) fn fact(meta: &LogMeta, event: &MarketEvent, games: &mut Games) -> Option<Fact> {
+    if let Some((deal, news)) = games.news(event) {
+        return Some(Fact { at: log_id(meta), deal, what: What::Game(news) });
+    }
     let deal = event.deal()?;
     let opened =
         |kind, subject, task, seq, deadline| What::CaseOpened { case: CaseId { kind, subject, task }, seq, deadline };
     let ended = |kind, subject, task, paid| What::CaseEnded { case: CaseId { kind, subject, task }, paid };
     let what = match event {
-        MarketEvent::DealOpened { deal, .. } => What::Opened(Box::new(deal.clone())),
+        MarketEvent::DealOpened { id, deal } => {
+            games.add_deal(*id, deal);
+            What::Opened(Box::new(deal.clone()))
+        }
         MarketEvent::Redeemed { paid, orders, .. } => What::Redeemed { paid: *paid, orders: *orders },
         MarketEvent::DealClosed { paid, .. } => What::Closed { paid: *paid },
         MarketEvent::Claimed { order, seq, deadline, .. } => opened(CaseKind::Claim, *order, 0, *seq, *deadline),
@@ -41,7 +49,8 @@ pub(crate) fn fact(meta: &LogMeta, event: &MarketEvent) -> Option<Fact> {
         MarketEvent::Deposited { .. }
         | MarketEvent::Withdrawn { .. }
         | MarketEvent::Announced { .. }
-        | MarketEvent::AsksCancelled { .. } => return None,
+        | MarketEvent::AsksCancelled { .. }
+        | MarketEvent::Court { .. } => return None,
     };
     Some(Fact { at: log_id(meta), deal, what })
 }
@@ -65,8 +74,8 @@ fn chain_case(kind: CaseKind) -> ChainCase {
     }
 }
 
-/// The transaction of a call that needs nothing from the journal; a reveal does.
-pub(crate) fn market_call(call: Call) -> Result<MarketCall, Box<Reveal>> {
+/// The transaction of a call that needs nothing from the journal; a reveal does. An error without one: there is nothing to send.
+pub(crate) fn market_call(call: Call) -> Result<MarketCall, Option<Box<Reveal>>> {
     Ok(match call {
         Call::Redeem { deal, voucher } => {
             MarketCall::Redeem { deal: *deal, voucher: voucher.value, signature: voucher.signature }
@@ -79,8 +88,15 @@ pub(crate) fn market_call(call: Call) -> Result<MarketCall, Box<Reveal>> {
             MarketCall::Settle { deal: *deal, kind: chain_case(kind), subject, task }
         }
         Call::Expire { deal } => MarketCall::Expire { deal: *deal },
+        Call::Play { deal, view, answer } => {
+            let court = deal.court;
+            MarketCall::Court { court, call: CourtCall::answer(*deal, &view, *answer).ok_or(None)? }
+        }
+        Call::Timeout { deal, game } => {
+            MarketCall::Court { court: deal.court, call: CourtCall::Timeout { deal, game } }
+        }
         Call::Reveal { deal, order, receipt, task } => {
-            return Err(Box::new(Reveal { deal: *deal, order: *order, receipt, task }));
+            return Err(Some(Box::new(Reveal { deal: *deal, order: *order, receipt, task })));
         }
     })
 }

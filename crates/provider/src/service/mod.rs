@@ -31,7 +31,7 @@ use std::{
 };
 
 use alloy_primitives::{Address, Bytes};
-use rialto_chain::{Chain, Clock, MarketCall, PrivateKeySigner, Sender};
+use rialto_chain::{Chain, Clock, Games, MarketCall, PrivateKeySigner, Sender};
 use rialto_exec::Engine;
 use rialto_net::Node;
 use rialto_protocol::{keccak256, types::ask_topic, wire::PeerAddr};
@@ -174,6 +174,7 @@ impl Provider {
             cancel: cancel.clone(),
             tasks: tasks.clone(),
             sessions: HashMap::new(),
+            games: Games::default(),
             next_session: 0,
             jobs: HashMap::new(),
             drained: Vec::new(),

@@ -10,11 +10,17 @@ use std::{
 
 use alloy_primitives::{B256, Bytes};
 use rialto_exec::{AttemptError, CancelFlag, Engine, Limits as TaskLimits, Outcome, Program, SharedData};
-use rialto_machine::input::{Half, HalfHasher, MAX_HALF_BYTES, input_roots};
+use rialto_machine::{
+    canonicalise,
+    input::{Half, HalfHasher, Halves, MAX_HALF_BYTES, input_roots},
+    lower,
+    play::Player,
+};
 use rialto_net::{Blob, NetError, Node};
 use rialto_protocol::{
+    court::{Answer, GameView},
     receipt::{inputs_root, task_seed},
-    types::Order,
+    types::{Order, struct_hash},
     wire::{BlobRef, MAX_INLINE_BYTES, Payload, PeerAddr},
 };
 use tokio::sync::Semaphore;
@@ -24,6 +30,9 @@ use crate::core::{Limits, Refusal, Results, Work};
 
 /// Programs and shared inputs whose roots are remembered, each.
 const MAX_REMEMBERED: usize = 256;
+/// Tasks being traced that are kept between the moves of a game: each takes three times its memory. More games than that start
+/// over with every move.
+const MAX_PLAYERS: usize = 4;
 /// Programs compiled at once: it takes a core and much memory.
 const MAX_COMPILES: usize = 2;
 /// Rejected tasks run again at once.
@@ -49,6 +58,8 @@ pub(crate) struct Runner {
     ready: Mutex<Ready>,
     compiles: Semaphore,
     reruns: Semaphore,
+    /// Tasks being traced, by game.
+    players: Mutex<HashMap<B256, Arc<Mutex<Player>>>>,
 }
 
 /// Inputs that were checked against their order, by order. Checking costs more than a tiny task itself: 27 hashes each.
@@ -113,6 +124,7 @@ impl Runner {
             ready: Mutex::default(),
             compiles: Semaphore::new(MAX_COMPILES),
             reruns: Semaphore::new(MAX_RERUNS),
+            players: Mutex::default(),
         }
     }
 
@@ -189,6 +201,66 @@ impl Runner {
         Ok(before == Some(outcome.halted.hash()))
     }
 
+    /// The answer to a segment of a game about one of the order's tasks.
+    pub async fn play(&self, work: &Work, view: &GameView) -> Result<Answer, Refusal> {
+        let _turn = self.reruns.acquire().await.map_err(|error| Refusal::Attempt(error.to_string()))?;
+        let game = struct_hash(&view.game);
+        let known = lock(&self.players).get(&game).cloned();
+        let player = match known {
+            Some(player) => player,
+            None => {
+                let player = Arc::new(Mutex::new(self.player(work, view.game.task).await?));
+                remember(&self.players, MAX_PLAYERS, game, player.clone());
+                player
+            }
+        };
+        let view = view.clone();
+        compute(move || Ok(lock(&player).answer(view.position, view.level, &view.segment))).await
+    }
+
+    /// What was kept for a game may go.
+    pub fn forget_game(&self, game: B256) {
+        lock(&self.players).remove(&game);
+    }
+
+    async fn player(&self, work: &Work, task: u32) -> Result<Player, Refusal> {
+        let loaded = self.load(work).await?;
+        let failed = |error: &dyn std::fmt::Display| Refusal::Attempt(error.to_string());
+        let program = self.blob(work, work.program, self.limits.program_bytes).await.map_err(|error| failed(&error))?;
+        let wasm = program.read().await.map_err(|error| failed(&error))?;
+        let shared = match work.shared {
+            None => Default::default(),
+            Some(reference) => {
+                let blob =
+                    self.blob(work, reference, self.limits.shared_bytes).await.map_err(|error| failed(&error))?;
+                blob.read().await.map_err(|error| failed(&error))?.into()
+            }
+        };
+        let (journal, hash) = (self.journal.clone(), work.hash);
+        let results = blocking(move || journal.results(hash)).await.map_err(|error| failed(&error))?;
+        let (order, fault) = (work.order.clone(), self.fault);
+        compute(move || {
+            let input = loaded.inputs.get(task as usize).ok_or_else(|| Refusal::Attempt("no such task".into()))?;
+            let canonical = canonicalise(&wasm).map_err(|error| Refusal::Program(error.to_string()))?;
+            let player = Player::new(
+                Arc::new(lower(&canonical.module)),
+                Arc::new(Halves::new(input.to_vec().into(), shared)),
+                rialto_machine::TaskLimits {
+                    seed: task_seed(order.seed, task),
+                    fuel: order.fuelLimit,
+                    out: order.outLimit,
+                    pages: order.maxPages,
+                },
+            );
+            // A cheat for demonstrations stands by what it said.
+            Ok(match results.halted.get(task as usize) {
+                Some(halted) if fault.is_some() => player.claiming(halted),
+                _ => player,
+            })
+        })
+        .await
+    }
+
     /// All outputs of an order, concatenated.
     pub async fn outputs(&self, results: &Results) -> Result<Bytes, NetError> {
         match &results.outputs {
@@ -245,7 +317,7 @@ impl Runner {
         let engine = self.engine.clone();
         let program =
             compute(move || engine.prepare(&wasm).map_err(|error| Refusal::Program(error.to_string()))).await?;
-        remember(&self.programs, work.program, program.clone());
+        remember(&self.programs, MAX_REMEMBERED, work.program, program.clone());
         Ok(program)
     }
 
@@ -261,7 +333,7 @@ impl Runner {
             None => {
                 let held = blob.clone();
                 let half = compute(move || half_of(held.path()).map_err(|e| Refusal::Inputs(e.to_string()))).await?;
-                remember(&self.shared_halves, reference, half);
+                remember(&self.shared_halves, MAX_REMEMBERED, reference, half);
                 half
             }
         };
@@ -296,9 +368,9 @@ impl Runner {
     }
 }
 
-fn remember<K: Hash + Eq + Copy, V>(map: &Mutex<HashMap<K, V>>, key: K, value: V) {
+fn remember<K: Hash + Eq + Copy, V>(map: &Mutex<HashMap<K, V>>, most: usize, key: K, value: V) {
     let mut map = lock(map);
-    if map.len() >= MAX_REMEMBERED {
+    if map.len() >= most {
         let any = map.keys().next().copied();
         any.map(|key| map.remove(&key));
     }

@@ -292,6 +292,8 @@ impl Life {
         | Call::Answer { deal, .. }
         | Call::Reveal { deal, .. }
         | Call::Settle { deal, .. }
+        | Call::Play { deal, .. }
+        | Call::Timeout { deal, .. }
         | Call::Expire { deal }) = call;
         let id = struct_hash(&**deal);
         let chain = self.chain_of(id);
@@ -299,6 +301,7 @@ impl Life {
             return None;
         }
         let said = match call {
+            Call::Play { .. } | Call::Timeout { .. } => panic!("no deal here names a court"),
             Call::Redeem { voucher, .. } => {
                 let paid = chain.paid.max(voucher.value.amount);
                 let mut said = vec![What::Redeemed { paid, orders: chain.orders.max(voucher.value.orders) }];

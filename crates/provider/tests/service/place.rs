@@ -66,7 +66,14 @@ impl Place {
         let rpc = Rpc::Local(Arc::new(move |method, params| {
             answering.handle(method, params).map_err(|e| RpcFault { code: e.code, message: e.message, data: e.data })
         }));
-        let params = DeployParams { token: None, challenge_window: 600, answer_window: 300, grace: 1200, case_bond: 5 };
+        let params = DeployParams {
+            token: None,
+            challenge_window: 600,
+            answer_window: 300,
+            grace: 1200,
+            case_bond: 5,
+            court: Default::default(),
+        };
         let deployed = soon(deploy(&rpc, key("deployer"), params)).await.unwrap();
         let chain = soon(Chain::connect(ChainConfig::new(rpc, deployed.market))).await.unwrap();
         for name in ["provider", "requester"] {

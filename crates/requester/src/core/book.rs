@@ -120,7 +120,7 @@ impl Book {
         self.index.turn(now);
     }
 
-    /// Tells the time without forgetting: searches at `now`, and a few seconds later, are fast.
+    /// Tells the time without forgetting: told each second, searches stay fast while prices move.
     pub fn turn(&mut self, now: u64) {
         self.index.turn(now);
     }

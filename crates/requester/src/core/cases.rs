@@ -4,7 +4,7 @@
 //!
 //! What each can cost is bounded. A late notice or a demand that the provider answers costs its bond: at most
 //! [`MAX_LATE_NOTICES`] bonds a deal for the one, and never more bonds than the claim at stake for the other. A wrong claim
-//! costs what it claims as long as no court can be asked ([`Core::accuse`]): never more than the order's worst fee, which
+//! costs what it claims where no court is asked ([`Core::accuse`]): never more than the order's worst fee, which
 //! was set aside when the order was made.
 
 use rialto_protocol::{
@@ -47,16 +47,18 @@ impl Core {
     /// Sends what is wanted now for a deal that is open, or in which a bond of ours still lies.
     pub(super) fn tend_cases(&mut self, id: B256) {
         self.answer_claims(id);
-        for action in self.wanted_actions(id) {
+        let in_court = self.wanted_in_games(id);
+        for action in self.wanted_actions(id).into_iter().chain(in_court) {
             self.act(id, action);
         }
     }
 
-    /// Whether a deal is not to be closed now: a late notice is wanted or under way, and a closing voucher or a
+    /// Whether a deal is not to be closed now: a late notice or an accusation is wanted or under way, and a closing voucher or a
     /// release would end the deal without it.
     pub(super) fn quarrels(&self, id: B256) -> bool {
         let deal = &self.state.deals[&id];
-        deal.closed.is_none() && (deal.chain.any_open(&[CaseKind::Late]) || self.late_order(id, deal, 0).is_some())
+        let late = || deal.chain.any_open(&[CaseKind::Late]) || self.late_order(id, deal, 0).is_some();
+        deal.closed.is_none() && (late() || self.disputes(deal))
     }
 
     /// Everything that is worth a transaction now.
@@ -249,15 +251,13 @@ impl Core {
         }
     }
 
-    /// The provider claims money for what was found wrong. This is the place from which a court is asked: the deal's court
-    /// (`deal.terms.court`), with the order, the receipt that the claim asserts (`claim.receipt`, signed or not: the chain
-    /// knows it), and the first wrong task with both results (`deal.wrong`), before `claim.deadline`. While no court can
-    /// be asked the claim is paid in the end; that is told, and bounded by the order's worst fee.
+    /// The provider claims money for what was found wrong. While the deal is in court the claim waits. Where no court is asked
+    /// it is paid in the end; that is told, and bounded by the order's worst fee.
     fn accuse(&mut self, id: B256, order: B256, claim: &Case) {
-        if !self.told_wrong_claims.insert(order) {
+        let deal = &self.state.deals[&id];
+        if self.disputes(deal) || !self.told_wrong_claims.insert(order) {
             return;
         }
-        let deal = &self.state.deals[&id];
         let fee = claim.receipt.as_ref().map_or(0, |receipt| receipt.fee);
         let text = format!(
             "{} claims {fee} on chain for results that were found wrong; no court can be asked, so it is paid from second {} on",
@@ -293,7 +293,12 @@ impl Core {
                 );
                 self.note(job, "R-CASE-002", text);
             }
-            Action::Close | Action::Expire | Action::Settle { .. } => {}
+            Action::Close
+            | Action::Expire
+            | Action::Settle { .. }
+            | Action::Accuse { .. }
+            | Action::Play { .. }
+            | Action::Timeout { .. } => {}
         }
     }
 
@@ -305,6 +310,9 @@ impl Core {
             Action::Close => Call::Close { deal, release: known.release.clone()? },
             Action::Expire => Call::Expire { deal },
             Action::Settle { case } => Call::Settle { deal, case },
+            Action::Accuse { .. } | Action::Play { .. } | Action::Timeout { .. } => {
+                return self.court_call(known, action);
+            }
             Action::Late { order } => {
                 let order = self.state.orders.get(&order)?;
                 Call::Late { deal, order: order.order.clone(), ack: order.ack.clone()? }
@@ -326,6 +334,7 @@ impl Core {
         });
         let Some((id, action, tries)) = found else { return };
         self.record(super::Record::ActionFailed { deal: id, action });
+        self.give_up_accusing(id, action);
         self.sent.remove(intent_name);
         let pause = (self.config.patience.transaction << tries.min(9)).min(MAX_RETRY_SECONDS);
         self.sent.insert(intent(id, &action, tries + 1), Some(self.now.saturating_add(pause)));
@@ -384,6 +393,9 @@ pub(super) fn intent(deal: B256, action: &Action, tries: u32) -> String {
             };
             format!("{verb}-{deal}-{kind}-{}-{}", case.subject, case.task)
         }
+        Action::Accuse { order, task } => format!("{verb}-{deal}-{order}-{task}"),
+        Action::Play { game, level } => format!("{verb}-{deal}-{game}-{level}"),
+        Action::Timeout { game } => format!("{verb}-{deal}-{game}"),
     };
     if tries == 0 { name } else { format!("{name}-{tries}") }
 }

@@ -2,8 +2,9 @@
 
 use rialto_protocol::{
     Address, B256, Bytes,
-    receipt::Halted,
-    types::{Ack, Deal, Order, Receipt, Release, Voucher},
+    court::{Answer, GameView, PARTS, Segment},
+    receipt::{Halted, SumNode},
+    types::{Ack, Deal, Game, Order, Receipt, Release, Voucher},
     wire::{Payload, PeerAddr, Signed, ToRequester},
 };
 
@@ -45,6 +46,8 @@ pub enum Event {
     Stored { order: B256, result: Stored },
     /// Answer to [`Effect::RunLocally`]: the end of every task asked for, or why this host could not.
     RanLocally { job: JobId, batch: u32, result: Result<Vec<(u32, Halted)>, String> },
+    /// Answer to [`Effect::Trace`]: what was found, or why this host could not.
+    Traced { key: TraceKey, result: Result<Traced, String> },
     /// Answer to [`Effect::Transact`].
     Transacted { intent: String, outcome: Transacted },
     /// The chain moved: events of our deals that are final now (and of deals that this account opened and the core may
@@ -94,6 +97,10 @@ pub enum Effect {
     Store { deal: B256, order: B256, results: Vec<Halted>, outputs: Payload },
     /// Run tasks of a batch on this machine. Outputs of those that end otherwise than is stored already are kept.
     RunLocally { job: JobId, batch: u32, tasks: Vec<LocalRun> },
+    /// Trace a task, for a game.
+    Trace(Box<Trace>),
+    /// A game is over: what was kept for it may go.
+    ForgetTrace { order: B256, task: u32 },
     /// Send a transaction.
     Transact { intent: String, call: Box<Call> },
     /// A deal is over: its provider loses access to blobs.
@@ -151,4 +158,78 @@ pub enum Call {
     Demand { deal: Deal, order: Order, receipt: Receipt, task: u32 },
     /// End a case whose time is up.
     Settle { deal: Deal, case: CaseId },
+    /// Accuse a receipt before the deal's court.
+    Accuse(Box<Accusation>),
+    /// Answer a segment in a game.
+    Play { deal: Deal, view: Box<GameView>, answer: Box<Answer> },
+    /// End a game whose turn ran out.
+    Timeout { deal: Deal, game: Box<Game> },
+}
+
+/// Names something to be found by tracing a task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[allow(missing_docs)] // each variant says what its fields are
+pub enum TraceKey {
+    /// The first segment of an accusation, about a task of an order.
+    Open { order: B256, task: u32 },
+    /// The answer to a game's segment of this level.
+    Answer { game: B256, level: u8 },
+}
+
+/// A task to be traced.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trace {
+    /// What is wanted.
+    pub key: TraceKey,
+    /// Job whose task it is.
+    pub job: JobId,
+    /// The order.
+    pub order: Order,
+    /// First task of the job in it.
+    pub first: u32,
+    /// Index within the order.
+    pub task: u32,
+    /// The segment to be answered: level, steps before it, state hashes.
+    pub segment: Option<(u8, u64, Box<Segment>)>,
+}
+
+/// What tracing a task found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Traced {
+    /// An accuser's first segment, and what shows where the task begins.
+    First(Box<FirstSegment>),
+    /// An answer; `Nothing`: the segment is right.
+    Answer(Answer),
+}
+
+/// An accuser's first move, as far as it comes from the task.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FirstSegment {
+    /// The task's inputRoot.
+    pub input: B256,
+    /// Its siblings under the order's inputs from the bottom up.
+    pub input_proof: Vec<B256>,
+    /// What program's and input's root are hashes of.
+    pub parts: Bytes,
+    /// State hashes after each sixteenth of the padded run; the last is H(halted).
+    pub states: Box<[B256; PARTS]>,
+}
+
+/// An accusation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Accusation {
+    /// Terms.
+    pub deal: Deal,
+    /// Order.
+    pub order: Order,
+    /// The provider's receipt.
+    pub receipt: Signed<Receipt>,
+    /// Index of the wrong task.
+    pub task: u32,
+    /// How it ended, by the receipt.
+    pub halted: Halted,
+    /// The leaf's siblings from the bottom up.
+    pub proof: Vec<SumNode>,
+    /// What tracing found.
+    pub first: FirstSegment,
 }

@@ -3,7 +3,12 @@
 
 use std::collections::BTreeMap;
 
-use rialto_protocol::{B256, receipt::Halted, types::Receipt};
+use rialto_protocol::{
+    B256,
+    court::{GameNews, GameStory},
+    receipt::Halted,
+    types::{Receipt, struct_hash},
+};
 use serde::{Deserialize, Serialize};
 
 use super::job::TxNote;
@@ -47,6 +52,8 @@ pub enum What {
     Revealed { receipt: B256, task: u32, halted: Halted },
     /// The deal's court is at work.
     Held { game: B256, deadline: u64 },
+    /// The deal's court said something about a game.
+    Game(GameNews),
     /// A case was settled or lifted; a claim paid so much.
     Ended { case: CaseId, paid: u128 },
 }
@@ -99,6 +106,8 @@ pub struct OnChain {
     pub orders: u64,
     /// Every case there ever was: none can be opened again.
     pub cases: BTreeMap<CaseId, Case>,
+    /// Games of the deal's court, by id.
+    pub games: BTreeMap<B256, GameStory>,
 }
 
 impl OnChain {
@@ -134,6 +143,17 @@ impl OnChain {
             What::Revealed { receipt, task, halted } => self.end(case(CaseKind::Demand, *receipt, *task), |case| {
                 case.revealed = Some(*halted);
             }),
+            What::Game(GameNews::Accused(view)) => {
+                let id = struct_hash(&view.game);
+                let news = !self.games.contains_key(&id);
+                if news {
+                    self.games.insert(id, GameStory::new((**view).clone()));
+                }
+                news
+            }
+            What::Game(news) => {
+                news.game().and_then(|game| self.games.get_mut(&game)).is_some_and(|game| game.learn(news))
+            }
             What::Ended { case, paid } => {
                 let news = self.end(*case, |_| {});
                 if news {
@@ -157,6 +177,11 @@ impl OnChain {
         case.open = false;
         how(case);
         true
+    }
+
+    /// Games under way.
+    pub fn open_games(&self) -> impl Iterator<Item = (&B256, &GameStory)> {
+        self.games.iter().filter(|(_, game)| game.end.is_none())
     }
 
     /// Cases under way.

@@ -4,6 +4,7 @@ use std::{collections::BTreeSet, fmt};
 
 use rialto_protocol::{
     Address, B256,
+    court::{GameEnd, JudgedStep},
     receipt::{Halted, task_seed},
 };
 use serde::{Deserialize, Serialize};
@@ -243,6 +244,14 @@ pub enum JobEvent {
     ProviderBack { provider: Address, deal: B256 },
     /// A voucher was signed: `amount` is all that the provider has earned in this deal.
     Paid { provider: Address, deal: B256, amount: u128, closing: bool },
+    /// A provider was accused before the deal's court.
+    Accused { provider: Address, deal: B256, game: B256, task: u32, level: u8, bond: u128 },
+    /// A move in a game: what is in dispute begins at step `position` and spans 16^level steps.
+    GameMoved { game: B256, level: u8, position: u64, ours: bool },
+    /// The court judged a step: what the loser said that follows, and what does.
+    StepJudged { game: B256, position: u64, claimed: B256, right: B256 },
+    /// A game is over.
+    GameEnded { provider: Address, game: B256, won: bool, end: GameEnd },
     /// A deal is over on chain.
     DealClosed { provider: Address, deal: B256, paid: u128, tx: B256, gas: Option<u64> },
     /// How far the job is.
@@ -426,4 +435,35 @@ pub struct Summary {
     pub progress: Progress,
     /// What was checked.
     pub checks: Checks,
+    /// What went to court.
+    pub disputes: Vec<Dispute>,
+}
+
+/// A game about one of a job's deals.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Dispute {
+    /// Game id.
+    pub game: B256,
+    /// Deal id.
+    pub deal: B256,
+    /// The court.
+    pub court: Address,
+    /// Who signed the receipt.
+    pub provider: Address,
+    /// Who says that it is wrong.
+    pub accuser: Address,
+    /// Task of the job.
+    pub task: u32,
+    /// Moves made, the accusation not counted.
+    pub moves: u32,
+    /// The accuser's bond, base units.
+    pub bond: u128,
+    /// The step that was judged.
+    pub step: Option<JudgedStep>,
+    /// How it ended.
+    pub end: Option<GameEnd>,
+    /// Of the provider's collateral, to the requester, base units.
+    pub compensation: u128,
+    /// Of the provider's collateral, burned, base units.
+    pub burned: u128,
 }

@@ -21,6 +21,7 @@
 //! | `session` | hello, resuming, messages in, who is silent |
 //! | [`facts`] | what the chain said about deals |
 //! | `cases` | claims, late notices, demands, and what to do about them |
+//! | `games` | taking wrong receipts to court |
 //! | `accept` | comparing, judging, catching cheaters, accepting |
 //! | `payment` | vouchers, closing, releases, expiry |
 //! | `report` | progress and the final report |
@@ -31,6 +32,7 @@ mod buying;
 mod cases;
 pub mod event;
 pub mod facts;
+mod games;
 pub mod job;
 pub mod journal;
 mod lease;
@@ -51,11 +53,13 @@ use alloy_sol_types::Eip712Domain;
 use rialto_protocol::{Address, B256, receipt::Halted, types::domain, wire::Signed};
 
 pub use book::{Book, Offer};
-pub use event::{Call, Effect, Event, LocalRun, Outgoing, Stored, Transacted};
+pub use event::{
+    Accusation, Call, Effect, Event, FirstSegment, LocalRun, Outgoing, Stored, Trace, TraceKey, Traced, Transacted,
+};
 pub use facts::{CaseId, CaseKind, Cursor, Fact, What};
 pub use job::{
-    Checks, Constraints, JobError, JobEvent, JobId, JobPhase, JobSpec, JobStatus, MAX_JOB_TASKS, Outcome, Policy,
-    Progress, ProviderReport, ProviderStatus, Source, Summary, TaskResult, TxNote, WrongTask,
+    Checks, Constraints, Dispute, JobError, JobEvent, JobId, JobPhase, JobSpec, JobStatus, MAX_JOB_TASKS, Outcome,
+    Policy, Progress, ProviderReport, ProviderStatus, Source, Summary, TaskResult, TxNote, WrongTask,
 };
 pub use journal::{Phase, Record, State, Terms};
 pub use matching::{Excluded, NoMatch, Plan, Why};
@@ -78,6 +82,8 @@ pub struct Config {
     pub answer_seconds: u64,
     /// Bond of a late notice or demand, base units.
     pub case_bond: u128,
+    /// Least compensation for which the court is asked when a provider signed a wrong result, base units; none: never.
+    pub dispute_from: Option<u128>,
     /// How long to wait for what.
     pub patience: Patience,
 }
@@ -170,6 +176,7 @@ pub struct Core {
     told: BTreeMap<JobId, Progress>,
     told_wrong_claims: BTreeSet<B256>,
     early: facts::Early,
+    traces: games::Traces,
 
     // Of the event being handled.
     dirty: BTreeSet<(JobId, u32)>,
@@ -209,6 +216,7 @@ impl Core {
             told: BTreeMap::new(),
             told_wrong_claims: BTreeSet::new(),
             early: facts::Early::default(),
+            traces: games::Traces::default(),
             dirty,
             records: Vec::new(),
             effects: Vec::new(),
@@ -232,6 +240,7 @@ impl Core {
             Event::SignatureChecked { check, valid } => self.signature_checked(check, valid),
             Event::Stored { order, result } => self.stored(order, result),
             Event::RanLocally { job, batch, result } => self.ran_locally(job, batch, result),
+            Event::Traced { key, result } => self.traced(key, result),
             Event::Transacted { intent, outcome } => self.transacted(intent, outcome),
             Event::Chain { facts, cursor } => self.chain_said(facts, cursor),
         }
@@ -347,10 +356,10 @@ impl Core {
             if self.state.jobs[&id].runs() {
                 self.tend_job(id);
             }
-            // At once, if that was its end: nobody waits for the next tick.
-            self.tend_settling(id);
         }
         self.weigh_dirty();
+        // Also jobs that just ended: nobody waits for the next tick. What came for them has been weighed.
+        self.unreported().into_iter().for_each(|id| self.tend_settling(id));
         self.tend_closing();
         self.tell_progress();
         self.forget_old_jobs();

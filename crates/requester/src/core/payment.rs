@@ -25,7 +25,7 @@ impl Core {
         if deal.closed.is_some() {
             return;
         }
-        // While an order is called late the deal stays open.
+        // While an order is called late, or a receipt is in court, the deal stays open.
         let close = (close && !self.quarrels(id)) || deal.closing.is_some();
         let orders = if close { deal.orders.len() as u64 } else { deal.done };
         let before = deal.voucher.clone();
@@ -146,6 +146,7 @@ impl Core {
                     );
                 }
                 What::Revealed { receipt, task, .. } => self.revealed(deal, receipt, task),
+                What::Game(news) => self.tell_game(deal, &news),
                 _ => {}
             }
         }

@@ -21,6 +21,7 @@ impl Summary {
             transactions: Vec::new(),
             progress: Progress::default(),
             checks: Checks::default(),
+            disputes: Vec::new(),
         }
     }
 }
@@ -129,6 +130,7 @@ impl Core {
             transactions: job.transactions.clone(),
             progress: self.progress(id),
             checks: self.checks(id),
+            disputes: job.deals.iter().flat_map(|deal| self.dispute_reports(*deal)).collect(),
         }
     }
 

@@ -198,6 +198,7 @@ pub fn config() -> Config {
         grace_seconds: GRACE,
         challenge_seconds: 200,
         answer_seconds: 100,
+        dispute_from: None,
         case_bond: 25,
         patience: Patience::default(),
     }
@@ -343,6 +344,7 @@ impl World {
             Effect::Tell { event, .. } => self.told.push(event),
             Effect::Finished(summary) => self.summary = Some(*summary),
             Effect::Release { .. } => {}
+            Effect::Trace(_) | Effect::ForgetTrace { .. } => panic!("no deal here names a court"),
         }
     }
 
@@ -391,6 +393,7 @@ impl World {
                 assert!(self.now >= deal.expiry + GRACE);
                 self.close(struct_hash(&deal), 0, "expire");
             }
+            Call::Accuse(_) | Call::Play { .. } | Call::Timeout { .. } => panic!("no deal here names a court"),
             Call::Late { .. } | Call::Demand { .. } | Call::Settle { .. } => {
                 if self.refuse_cases {
                     let outcome = Transacted::Reverted { code: "C-2".into(), reason: "not now".into() };

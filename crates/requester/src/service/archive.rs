@@ -128,6 +128,7 @@ mod tests {
             transactions: Vec::new(),
             progress: Progress::default(),
             checks: Default::default(),
+            disputes: Vec::new(),
             evidence: Default::default(),
             folder: folder.clone(),
         };

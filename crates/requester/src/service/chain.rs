@@ -4,14 +4,16 @@ use std::{collections::BTreeSet, time::Duration};
 
 use futures::StreamExt;
 use rialto_chain::{
-    CaseKind as ChainCase, CaseOutcome, Chain, Ending, EventBatch, LogMeta, MarketCall, MarketEvent, Mined, OpenArgs,
-    SendError, Sender,
+    AccuseArgs, CaseKind as ChainCase, CaseOutcome, Chain, ChainError, CourtCall, Courts, Ending, EventBatch, Games,
+    LogMeta, MarketCall, MarketEvent, Mined, OpenArgs, SendError, Sender,
 };
 use rialto_protocol::{Address, B256, Bytes, types::Deal, wire::PeerAddr};
 use tokio::sync::mpsc;
 
 use super::driver::Input;
-use crate::core::{Call, CaseId, CaseKind, Cursor, Event, Fact, Terms, Transacted, TxNote, What};
+use crate::core::{
+    Accusation, Call, CaseId, CaseKind, Cursor, Event, Fact, FirstSegment, Terms, Transacted, TxNote, What,
+};
 
 /// Without events the core is told a cursor after so many blocks.
 const CURSOR_BLOCKS: u64 = 256;
@@ -19,7 +21,7 @@ const CURSOR_BLOCKS: u64 = 256;
 const PAUSE: Duration = Duration::from_secs(2);
 
 /// Performs a call of the core.
-pub(crate) async fn transact(sender: Sender, intent: String, call: Call, inputs: mpsc::Sender<Input>) {
+pub(crate) async fn transact(chain: Chain, sender: Sender, intent: String, call: Call, inputs: mpsc::Sender<Input>) {
     let (kind, deals) = match &call {
         Call::Open(terms) => ("open", terms.len() as u32),
         Call::Close { .. } => ("close", 1),
@@ -27,8 +29,15 @@ pub(crate) async fn transact(sender: Sender, intent: String, call: Call, inputs:
         Call::Late { .. } => ("late", 1),
         Call::Demand { .. } => ("demand", 1),
         Call::Settle { .. } => ("settle", 1),
+        Call::Accuse(_) => ("accuse", 1),
+        Call::Play { .. } => ("play", 1),
+        Call::Timeout { .. } => ("timeout", 1),
     };
-    let outcome = match sender.send(intent.clone(), market_call(call)).await {
+    let sent = match call {
+        Call::Accuse(accusation) => accuse(&chain, &sender, &intent, *accusation).await,
+        call => sender.send(intent.clone(), market_call(call)).await,
+    };
+    let outcome = match sent {
         Ok(mined) => {
             Transacted::Mined { opened: opened(&mined), tx: note(kind, mined.tx, Some(mined.gas_used), deals) }
         }
@@ -38,6 +47,21 @@ pub(crate) async fn transact(sender: Sender, intent: String, call: Call, inputs:
         tracing::warn!(intent, ?outcome, "transaction");
     }
     let _ = inputs.send(Input::Event(Event::Transacted { intent, outcome })).await;
+}
+
+/// Accuses: before a court whose code is known, because it is given money.
+async fn accuse(chain: &Chain, sender: &Sender, intent: &str, accusation: Accusation) -> Result<Mined, SendError> {
+    let Accusation { deal, order, receipt, task, halted, proof, first } = accusation;
+    let court = chain.court(deal.court).await?;
+    if !court.is_known_code().await? {
+        return Err(ChainError::NoCourt { court: deal.court, chain_id: chain.chain_id() }.into());
+    }
+    let fuel = halted.fuel_used(order.fuelLimit);
+    let signed = rialto_chain::Signed { deal, order, receipt: receipt.value, signature: receipt.signature };
+    let FirstSegment { input, input_proof, parts, states } = first;
+    let halted = halted.hash();
+    let args = AccuseArgs { signed, task, fuel, halted, proof, input, input_proof, parts, states: *states };
+    sender.accuse(intent, &court, args).await
 }
 
 fn note(kind: &str, tx: B256, gas: Option<u64>, deals: u32) -> TxNote {
@@ -65,6 +89,15 @@ fn market_call(call: Call) -> MarketCall {
             };
             MarketCall::Settle { deal, kind, subject, task }
         }
+        Call::Play { deal, view, answer } => {
+            let court = deal.court;
+            let call = CourtCall::answer(deal, &view, *answer).expect("the core sends answers that say something");
+            MarketCall::Court { court, call }
+        }
+        Call::Timeout { deal, game } => {
+            MarketCall::Court { court: deal.court, call: CourtCall::Timeout { deal: Box::new(deal), game } }
+        }
+        Call::Accuse(_) => unreachable!("sent by `accuse`"),
     }
 }
 
@@ -122,6 +155,9 @@ pub(crate) struct Follow {
     pub cursor: Option<Cursor>,
     /// Deals of ours that are not over.
     pub deals: BTreeSet<B256>,
+    /// Their courts, and games known.
+    pub games: Games,
+    pub courts: Courts,
     pub inputs: mpsc::Sender<Input>,
 }
 
@@ -129,7 +165,7 @@ impl Follow {
     pub async fn run(mut self) {
         loop {
             let from = self.begin().await;
-            let mut events = self.chain.events(from);
+            let mut events = self.chain.events_with(from, self.courts.clone());
             let mut pending = Pending::default();
             while let Some(batch) = events.next().await {
                 let heard = self.take(&mut pending, batch).await;
@@ -169,8 +205,14 @@ impl Follow {
                 && deal.requester == self.account
             {
                 self.deals.insert(*id);
+                self.games.add_deal(*id, deal);
+                self.courts.known.extend((!deal.court.is_zero()).then_some(deal.court));
             }
-            let Some(mut fact) = fact(&meta, &event).filter(|fact| self.deals.contains(&fact.deal)) else { continue };
+            let game = self.games.news(&event).map(|(deal, news)| Fact { deal, what: What::Game(news) });
+            let Some(mut fact) = game.or_else(|| fact(&meta, &event)).filter(|fact| self.deals.contains(&fact.deal))
+            else {
+                continue;
+            };
             if let What::Closed { tx, .. } = &mut fact.what {
                 // For the report only: an endpoint that does not answer leaves it open.
                 tx.gas = self.chain.gas_used(tx.tx).await.ok().flatten();
@@ -253,7 +295,8 @@ fn fact(meta: &LogMeta, event: &MarketEvent) -> Option<Fact> {
         | MarketEvent::Deposited { .. }
         | MarketEvent::Withdrawn { .. }
         | MarketEvent::Announced { .. }
-        | MarketEvent::AsksCancelled { .. } => return None,
+        | MarketEvent::AsksCancelled { .. }
+        | MarketEvent::Court { .. } => return None,
     };
     Some(Fact { deal: event.deal()?, what })
 }

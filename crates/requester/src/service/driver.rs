@@ -4,7 +4,7 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use alloy_sol_types::SolStruct;
-use rialto_chain::{Chain, Clock, Sender};
+use rialto_chain::{Chain, Clock, Courts, Games, Sender};
 use rialto_exec::Limits;
 use rialto_net::Node;
 use rialto_protocol::{
@@ -136,12 +136,20 @@ impl Driver {
         blocking(move || journal.peers()).await?.into_iter().for_each(|peer| self.node.add_bootstrap(peer));
         self.feed(Event::Started).await?;
         let deals = self.core.state().deals.iter().filter(|(_, deal)| !deal.over()).map(|(id, _)| *id).collect();
+        let (mut games, mut courts) = (Games::default(), Courts::of(self.core.config().requester));
+        for (id, deal) in self.core.state().deals.iter().filter(|(_, deal)| !deal.over()) {
+            games.add_deal(*id, &deal.terms);
+            courts.known.extend((!deal.terms.court.is_zero()).then_some(deal.terms.court));
+            deal.chain.games.keys().for_each(|game| games.add_game(*game, *id));
+        }
         let follow = Follow {
             chain: self.chain.clone(),
             account: self.core.config().requester,
             first_block: self.first_block,
             cursor: self.core.state().cursor,
             deals,
+            games,
+            courts,
             inputs: self.inputs.clone(),
         };
         self.beside(follow.run());
@@ -307,8 +315,17 @@ impl Driver {
                 });
             }
             Effect::Transact { intent, call } => {
-                self.beside(chain::transact(self.sender.clone(), intent, *call, self.inputs.clone()));
+                let chain = self.chain.clone();
+                self.beside(chain::transact(chain, self.sender.clone(), intent, *call, self.inputs.clone()));
             }
+            Effect::Trace(trace) => {
+                let (library, key) = (self.library.clone(), trace.key);
+                self.answer(async move {
+                    let result = library.trace(*trace).await.map_err(|error| error.to_string());
+                    Event::Traced { key, result }
+                });
+            }
+            Effect::ForgetTrace { order, task } => self.library.forget_trace(order, task),
             Effect::Release { deal } => self.library.release(deal),
             Effect::Tell { job, event } => {
                 if !matches!(event, JobEvent::Progress(_)) {
@@ -421,6 +438,7 @@ impl Driver {
             transactions: summary.transactions,
             progress: summary.progress,
             checks: summary.checks,
+            disputes: summary.disputes,
             evidence,
             folder: self.library.folder(job),
         })

@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{broadcast, mpsc, watch};
 
 use super::{driver::Input, error::RequesterError};
-use crate::core::{Checks, Event, JobEvent, JobId, Outcome, Policy, Progress, ProviderReport, TxNote};
+use crate::core::{Checks, Dispute, Event, JobEvent, JobId, Outcome, Policy, Progress, ProviderReport, TxNote};
 
 /// Fuel limit of a task where the user says nothing: about half an hour of a core.
 const DEFAULT_FUEL: u64 = 1_000_000_000_000;
@@ -218,6 +218,8 @@ pub struct JobReport {
     pub progress: Progress,
     /// What was checked, what that cost, and what it leaves unseen.
     pub checks: Checks,
+    /// What went to court.
+    pub disputes: Vec<Dispute>,
     /// What was signed.
     pub evidence: Evidence,
     /// The job's folder: outputs lie here.

@@ -25,6 +25,7 @@ use super::{
     error::RequesterError,
     job::{Content, Job, outputs_folder},
     journal::blocking,
+    trace::Traceable,
 };
 use crate::core::{JobError, JobId, LocalRun, Stored, verify::OutputCheck};
 
@@ -47,13 +48,15 @@ pub(crate) struct Library {
     /// Blobs that a deal's provider may fetch.
     grants: Mutex<HashMap<B256, (B256, BTreeSet<BlobRef>)>>,
     root: PathBuf,
+    /// Tasks of games, by order and index.
+    pub(super) traceables: Mutex<HashMap<(B256, u32), Arc<Mutex<Traceable>>>>,
 }
 
 /// The bytes of one job. While it is held, its blobs stay.
-struct Shelf {
-    program: Blob,
-    shared: Option<Blob>,
-    tasks: Vec<Bytes>,
+pub(super) struct Shelf {
+    pub program: Blob,
+    pub shared: Option<Blob>,
+    pub tasks: Vec<Bytes>,
     /// Made ready when this machine runs the first task.
     ready: tokio::sync::OnceCell<Arc<Program>>,
 }
@@ -71,14 +74,14 @@ pub(crate) struct Known {
     pub inputs: Vec<B256>,
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // Every critical section is a single map operation: a panic leaves nothing half-done.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Library {
     pub fn new(root: PathBuf, node: Node, engine: Engine) -> Self {
-        Self { node, engine, jobs: Mutex::default(), grants: Mutex::default(), root }
+        Self { node, engine, jobs: Mutex::default(), grants: Mutex::default(), root, traceables: Mutex::default() }
     }
 
     /// Where all jobs' folders are.
@@ -112,7 +115,9 @@ impl Library {
         .await?;
         let (shared, tasks, memo, to) = (job.shared.clone(), job.tasks.clone(), job.memo.clone(), folder.clone());
         let inputs = blocking(move || {
-            write(&to.join(MEMO), |file| file.write_all(&memo))?;
+            if !memo.is_empty() {
+                write(&to.join(MEMO), |file| file.write_all(&memo))?;
+            }
             write_job(&to, &wasm, shared.as_ref(), &tasks)
         })
         .await?;
@@ -125,6 +130,8 @@ impl Library {
         let path = self.folder(id).join(MEMO);
         match tokio::fs::read(&path).await {
             Ok(bytes) => Ok(bytes.into()),
+            // An empty one is not written.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound && self.folder(id).exists() => Ok(Bytes::new()),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(RequesterError::NoJob),
             Err(error) => Err(RequesterError::file(&path)(error)),
         }
@@ -133,7 +140,7 @@ impl Library {
     /// Takes up a job from its folder.
     pub async fn load(&self, id: JobId) -> Result<(), RequesterError> {
         let folder = self.folder(id);
-        let program = self.blob(&folder.join("program.wasm")).await?;
+        let program = self.program(&folder.join("program.wasm")).await?;
         let shared = folder.join("shared.bin");
         let shared = if shared.exists() { Some(self.blob(&shared).await?) } else { None };
         let path = folder.join("tasks.bin");
@@ -170,13 +177,24 @@ impl Library {
         lock(&self.jobs).remove(&id);
     }
 
+    /// As a blob; the same program is written once, however many jobs run it.
+    async fn program(&self, path: &Path) -> Result<Blob, RequesterError> {
+        let bytes = tokio::fs::read(path).await.map_err(RequesterError::file(path))?;
+        let reference = self.node.blobs().put_bytes(bytes).await?;
+        self.held(reference, path)
+    }
+
     async fn blob(&self, path: &Path) -> Result<Blob, RequesterError> {
         let reference = self.node.blobs().put_file(path).await?;
+        self.held(reference, path)
+    }
+
+    fn held(&self, reference: BlobRef, path: &Path) -> Result<Blob, RequesterError> {
         let missing = || std::io::Error::other("the blob store lost it");
         self.node.blobs().get(reference).ok_or_else(missing).map_err(RequesterError::file(path))
     }
 
-    fn shelf(&self, job: JobId) -> Result<Arc<Shelf>, RequesterError> {
+    pub(super) fn shelf(&self, job: JobId) -> Result<Arc<Shelf>, RequesterError> {
         lock(&self.jobs).get(&job).cloned().ok_or(RequesterError::NoJob)
     }
 

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `driver` | the one task that owns the core |
 //! | `session` | connecting, reading and writing one session |
+//! | `trace` | tracing tasks for games before a court |
 //! | `library` | programs, inputs and outputs; running tasks here |
 //! | `journal` | records on disk |
 //! | `chain` | calls as transactions, ends of deals |
@@ -27,6 +28,7 @@ mod job;
 mod journal;
 mod library;
 mod session;
+mod trace;
 
 use std::{
     collections::HashMap,
@@ -78,12 +80,21 @@ pub struct RequesterConfig {
     pub bootstrap: Vec<PeerAddr>,
     /// Block of the market's creation: where its events begin.
     pub first_block: u64,
+    /// Least compensation for which the court is asked when a provider signed a wrong result, base units; none: never.
+    pub dispute_from: Option<u128>,
 }
 
 impl RequesterConfig {
     /// Defaults for a key and a folder.
     pub fn new(data_dir: impl Into<PathBuf>, signer: PrivateKeySigner) -> Self {
-        Self { data_dir: data_dir.into(), signer, patience: Patience::default(), bootstrap: Vec::new(), first_block: 0 }
+        Self {
+            data_dir: data_dir.into(),
+            signer,
+            patience: Patience::default(),
+            bootstrap: Vec::new(),
+            first_block: 0,
+            dispute_from: Some(1),
+        }
     }
 }
 
@@ -119,6 +130,7 @@ impl Requester {
             challenge_seconds: chain.windows().challenge,
             answer_seconds: chain.windows().answer,
             case_bond: chain.windows().case_bond,
+            dispute_from: config.dispute_from,
             patience: config.patience,
         };
         let owner = format!("requester {account} on chain {} market {}", chain.chain_id(), chain.market());

@@ -328,7 +328,7 @@ fn play() -> String {
         } else {
             (name, side) = ("accuser", accuser);
             match honest.answer(position, level, &segment) {
-                Answer::Move { pick: part, states: mine } => (pick, states) = (part, mine),
+                Answer::Move { pick: part, states: mine } => (pick, states) = (part, *mine),
                 Answer::Step { pick, proof } => break (pick, proof),
                 Answer::Nothing => panic!("who is right has an answer"),
             }

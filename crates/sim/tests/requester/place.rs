@@ -32,12 +32,14 @@ pub struct Seller {
     pub peer: PeerAddr,
     pub service: Provider,
     node: Node,
+    config: ProviderConfig,
 }
 
 pub struct Place {
     pub chain: Chain,
     pub sellers: Vec<Seller>,
-    deployed: Deployed,
+    pub deployed: Deployed,
+    dev: Devchain,
     folder: tempfile::TempDir,
     node: Node,
     engine: Engine,
@@ -49,7 +51,16 @@ impl Place {
         Self::with(faults, |_| ()).await
     }
 
+    /// The same, with a court.
+    pub async fn in_court(faults: &[Option<Fault>]) -> Self {
+        Self::make(faults, true, |_| ()).await
+    }
+
     pub async fn with(faults: &[Option<Fault>], change: impl Fn(&mut ProviderConfig)) -> Self {
+        Self::make(faults, false, change).await
+    }
+
+    async fn make(faults: &[Option<Fault>], court: bool, change: impl Fn(&mut ProviderConfig)) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let ether = U256::from(10).pow(U256::from(18));
         let names: Vec<String> = (0..faults.len()).map(|n| format!("seller {n}")).collect();
@@ -60,7 +71,14 @@ impl Place {
         let rpc = Rpc::Local(Arc::new(move |method, params| {
             answering.handle(method, params).map_err(|e| RpcFault { code: e.code, message: e.message, data: e.data })
         }));
-        let params = DeployParams { token: None, challenge_window: 600, answer_window: 300, grace: 1200, case_bond: 5 };
+        let params = DeployParams {
+            token: None,
+            challenge_window: 600,
+            answer_window: 300,
+            grace: 1200,
+            case_bond: 5,
+            court: Default::default(),
+        };
         let deployed = soon(deploy(&rpc, key("deployer"), params)).await.unwrap();
         let chain = soon(Chain::connect(ChainConfig::new(rpc, deployed.market))).await.unwrap();
         for name in &all[1..] {
@@ -73,7 +91,7 @@ impl Place {
         }
         let node = bind("buyer", folder.path().join("buyer/blobs")).await;
         let engine = engine(folder.path().join("buyer/programs"));
-        let mut place = Self { chain, sellers: Vec::new(), deployed, folder, node, engine };
+        let mut place = Self { chain, sellers: Vec::new(), deployed, dev, folder, node, engine };
         for (name, fault) in names.iter().zip(faults) {
             let home = place.folder.path().join(name);
             let own = bind(name, home.join("blobs")).await;
@@ -86,12 +104,31 @@ impl Place {
             config.announce = true;
             config.first_block = place.deployed.block;
             config.bootstrap = place.sellers.first().map(|first| first.peer.clone()).into_iter().collect();
+            if court {
+                config.asks.court = place.deployed.court;
+            }
             change(&mut config);
-            let cache = engine_at(&home);
-            let service = soon(Provider::start(config, place.chain.clone(), own.clone(), cache)).await.unwrap();
-            place.sellers.push(Seller { address: key(name).address(), peer: own.addr(), service, node: own });
+            let (chain, cache) = (place.chain.clone(), engine_at(&home));
+            let service = soon(Provider::start(config.clone(), chain, own.clone(), cache)).await.unwrap();
+            place.sellers.push(Seller { address: key(name).address(), peer: own.addr(), service, node: own, config });
         }
         place
+    }
+
+    /// Stops a provider, lets `meanwhile` happen, and starts it again on the same folder.
+    pub async fn restart(&mut self, seller: usize, meanwhile: impl Future) {
+        let Seller { address, peer, service, node, config } = self.sellers.remove(seller);
+        soon(service.stop()).await;
+        meanwhile.await;
+        let cache = engine_at(&config.data_dir);
+        let service = soon(Provider::start(config.clone(), self.chain.clone(), node.clone(), cache)).await.unwrap();
+        self.sellers.insert(seller, Seller { address, peer, service, node, config });
+    }
+
+    /// Lets the chain's time pass.
+    pub fn wait(&self, seconds: u64) {
+        self.dev.handle("evm_increaseTime", serde_json::json!([seconds])).unwrap();
+        self.dev.handle("evm_mine", serde_json::json!([])).unwrap();
     }
 
     /// The requester; each call is a new life of the same one.

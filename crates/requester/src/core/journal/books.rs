@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rialto_protocol::{
     Address, B256,
+    court::GameStory,
     receipt::Halted,
     types::{Ack, Deal, Order, Receipt, Release, Voucher},
     wire::{PeerAddr, Signed},
@@ -147,6 +148,8 @@ pub struct OpenDeal {
     pub drops: u32,
     /// Results it signed that were wrong.
     pub wrong: Vec<WrongTask>,
+    /// The court is not (any more) asked about them.
+    pub undisputed: bool,
 }
 
 impl OpenDeal {
@@ -174,9 +177,12 @@ impl OpenDeal {
         self.orders.iter().skip(self.done as usize)
     }
 
-    /// Whether nothing about it is left to do: it is over, and no bond of ours lies in a case.
+    /// Whether nothing about it is left to do: it is over, and no bond of ours lies in a case or game.
     pub fn over(&self) -> bool {
-        self.closed.is_some() && self.chain.open_cases().next().is_none()
+        let ours = |game: &GameStory| game.view.game.accuser == self.terms.requester;
+        self.closed.is_some()
+            && self.chain.open_cases().next().is_none()
+            && !self.chain.open_games().any(|(_, game)| ours(game))
     }
 
     /// Whether it gets orders.

@@ -93,6 +93,8 @@ pub enum Record {
     Acting { deal: B256, action: Action },
     /// It was refused, or mined and reverted: the next try has another name.
     ActionFailed { deal: B256, action: Action },
+    /// The court is not (any more) asked about a deal's wrong results.
+    Undisputed { deal: B256 },
     /// What the chain said, finally; and up to which block everything is known.
     Heard { facts: Vec<Fact>, cursor: Option<Cursor> },
     /// The job's work is over; payments are left.
@@ -136,6 +138,12 @@ pub enum Action {
     Demand { order: B256, task: u32 },
     /// End a case whose time is up.
     Settle { case: CaseId },
+    /// Accuse the receipt of an order about a task of it.
+    Accuse { order: B256, task: u32 },
+    /// Answer a game's segment of this level.
+    Play { game: B256, level: u8 },
+    /// End a game whose turn ran out.
+    Timeout { game: B256 },
 }
 
 impl Action {
@@ -147,6 +155,9 @@ impl Action {
             Self::Late { .. } => "late",
             Self::Demand { .. } => "demand",
             Self::Settle { .. } => "settle",
+            Self::Accuse { .. } => "accuse",
+            Self::Play { .. } => "play",
+            Self::Timeout { .. } => "timeout",
         }
     }
 }
@@ -285,6 +296,7 @@ impl State {
             Record::Released { release } => self.deal(release.value.deal).release = Some(release.clone()),
             Record::Acting { deal, action } => drop(self.deal(*deal).actions.insert(*action, 0)),
             Record::ActionFailed { deal, action } => *self.deal(*deal).actions.entry(*action).or_default() += 1,
+            Record::Undisputed { deal } => self.deal(*deal).undisputed = true,
             Record::Heard { facts, cursor } => {
                 facts.iter().for_each(|fact| self.heard(fact));
                 self.cursor = cursor.or(self.cursor);
@@ -370,6 +382,7 @@ impl State {
                 standing: Standing::Active,
                 drops: 0,
                 wrong: Vec::new(),
+                undisputed: false,
             };
             self.deals.insert(struct_hash(terms), deal);
         }

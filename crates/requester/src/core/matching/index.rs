@@ -7,6 +7,7 @@
 use std::{
     cmp::Ordering,
     collections::{BTreeMap, BinaryHeap},
+    ops::Bound,
     sync::Arc,
 };
 
@@ -28,9 +29,11 @@ const MAX_PAGE_OFFERS: usize = if cfg!(test) { 8 } else { 128 };
 const MIN_PAGE_OFFERS: usize = MAX_PAGE_OFFERS / 4;
 /// Bounds are not narrowed for every offer that leaves a page, but for each of so many.
 const NARROW_EVERY: usize = MAX_PAGE_OFFERS / 8 + 1;
-/// Bounds of prices that move are made anew this often, seconds, for twice as long: a moment later than the last
-/// turn is still within.
-const TURN_SECONDS: u64 = 8;
+/// Bounds of prices that move are made anew this often, seconds. They hold for twice as long, if the turn comes late.
+const TURN_SECONDS: u64 = 32;
+/// Most pages whose bounds are made anew within a second: a few milliseconds. A million asks take half a minute, and
+/// up to 2^16 are done at once.
+const MAX_PAGES_PER_SECOND: usize = if cfg!(test) { 2 } else { 512 };
 
 /// Where an offer belongs: offers of similar price are neighbours. The key tells equal ones apart.
 type Place = (u64, Key);
@@ -40,14 +43,28 @@ type Place = (u64, Key);
 pub(in crate::core) struct Index {
     /// By the place from which on offers are on this page; the first also has what lies before.
     pages: BTreeMap<Place, Page>,
-    window: Window,
+    /// The latest time told, unix seconds.
+    now: u64,
+    /// Where making bounds anew goes on.
+    next: Option<Place>,
 }
 
-/// Unix seconds `[since, until)` in which floors of prices hold.
+/// Unix seconds `[since, until)` in which a page's floor of prices holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Window {
     since: u64,
     until: u64,
+}
+
+impl Window {
+    fn from(now: u64) -> Self {
+        Self { since: now, until: now.saturating_add(2 * TURN_SECONDS) }
+    }
+
+    /// Whether the next one is not due yet.
+    fn lasts(&self, now: u64) -> bool {
+        self.since <= now && now < self.since.saturating_add(TURN_SECONDS)
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -61,11 +78,11 @@ impl Index {
     pub(in crate::core) fn insert(&mut self, offer: Arc<Offer>) {
         let place = place(&offer);
         let Some(at) = self.page_of(&place) else {
-            self.pages.insert(place, Page::new(vec![offer], self.window));
+            self.pages.insert(place, Page::new(vec![offer], self.now));
             return;
         };
         let page = self.pages.get_mut(&at).expect("page_of found it");
-        page.best.take_in(&offer, self.window);
+        page.best.take_in(&offer);
         page.offers.push(offer);
         if page.offers.len() > MAX_PAGE_OFFERS {
             self.split(at);
@@ -78,8 +95,8 @@ impl Index {
         let upper = offers.split_off(offers.len() / 2);
         // The first page may have offers from before its place.
         let (at, middle) = (at.min(place(&offers[0])), place(&upper[0]));
-        self.pages.insert(at, Page::new(offers, self.window));
-        self.pages.insert(middle, Page::new(upper, self.window));
+        self.pages.insert(at, Page::new(offers, self.now));
+        self.pages.insert(middle, Page::new(upper, self.now));
     }
 
     /// Takes out this very offer.
@@ -93,24 +110,33 @@ impl Index {
             let page = self.pages.remove(&at).expect("it was there");
             page.offers.into_iter().for_each(|offer| self.insert(offer));
         } else if left.is_multiple_of(NARROW_EVERY) {
-            page.best = Best::of(&page.offers, self.window);
+            page.best = Best::of(&page.offers, page.best.window);
         }
     }
 
-    /// Time goes on: floors of prices that move are made anew when they are due.
+    /// Time goes on: floors of prices that move are made anew when they are due, some each second.
     pub(in crate::core) fn turn(&mut self, now: u64) {
-        if now >= self.window.since && now < self.window.since.saturating_add(TURN_SECONDS) {
+        if now <= self.now {
             return;
         }
-        self.window = Window { since: now, until: now.saturating_add(2 * TURN_SECONDS) };
-        for page in self.pages.values_mut().filter(|page| page.best.moves) {
-            page.best = Best::of(&page.offers, self.window);
+        self.now = now;
+        let from = self.next.take().map_or(Bound::Unbounded, Bound::Included);
+        let mut left = MAX_PAGES_PER_SECOND;
+        for (at, page) in self.pages.range_mut((from, Bound::Unbounded)) {
+            if page.best.moves && !page.best.window.lasts(now) {
+                if left == 0 {
+                    self.next = Some(*at);
+                    return;
+                }
+                page.best = Best::of(&page.offers, Window::from(now));
+                left -= 1;
+            }
         }
     }
 
     /// Every offer that passes `need`, in the order of its rank.
     pub(in crate::core) fn ascending<'a>(&'a self, now: u64, need: &'a Need) -> Ascending<'a> {
-        let ranked = |page: &'a Page| Some(Ranked { rank: page.best.rank(now, need, self.window)?, item: page });
+        let ranked = |page: &'a Page| Some(Ranked { rank: page.best.rank(now, need)?, item: page });
         Ascending { now, need, pages: self.pages.values().filter_map(ranked).collect(), offers: BinaryHeap::new() }
     }
 
@@ -121,8 +147,8 @@ impl Index {
 }
 
 impl Page {
-    fn new(offers: Vec<Arc<Offer>>, window: Window) -> Self {
-        Self { best: Best::of(&offers, window), offers }
+    fn new(offers: Vec<Arc<Offer>>, now: u64) -> Self {
+        Self { best: Best::of(&offers, Window::from(now)), offers }
     }
 }
 
@@ -134,6 +160,7 @@ struct Best {
     to: u64,
     /// Lowest price at any time.
     price: u128,
+    window: Window,
     /// Prices at both ends of the window. No price is below the line between them, within the window.
     floor: (u128, u128),
     /// Whether a price changes with time.
@@ -154,6 +181,7 @@ impl Best {
             from: u64::MAX,
             to: 0,
             price: u128::MAX,
+            window,
             floor: (u128::MAX, u128::MAX),
             moves: false,
             task_fee: u128::MAX,
@@ -165,13 +193,13 @@ impl Best {
             speed: 0,
             key: (Address::repeat_byte(0xff), u64::MAX),
         };
-        offers.iter().for_each(|offer| best.take_in(offer, window));
+        offers.iter().for_each(|offer| best.take_in(offer));
         best
     }
 
-    fn take_in(&mut self, offer: &Offer, window: Window) {
+    fn take_in(&mut self, offer: &Offer) {
         let ask = &offer.ask.value;
-        let (left, right) = floor(ask, window);
+        let (left, right) = floor(ask, self.window);
         self.from = self.from.min(ask.from);
         self.to = self.to.max(ask.to);
         self.price = self.price.min(ask.priceStart).min(ask.priceEnd);
@@ -188,7 +216,7 @@ impl Best {
     }
 
     /// The rank that no offer here comes before; `None` where none of them can pass.
-    fn rank(&self, now: u64, need: &Need, window: Window) -> Option<Rank> {
+    fn rank(&self, now: u64, need: &Need) -> Option<Rank> {
         let slowest = need.expected_fuel.map_or(1, |fuel| fuel.div_ceil(self.fuel_per_second.max(1)));
         let time = need.deadline.saturating_sub(now).min(self.max_seconds.into());
         let hopeless = now < self.from
@@ -197,7 +225,7 @@ impl Best {
             || self.collateral_bps < need.min_collateral_bps
             || self.min_budget > need.budget
             || slowest > time;
-        let price = self.price_from(now, window);
+        let price = self.price_from(now);
         if hopeless || price > need.max_price {
             return None;
         }
@@ -205,8 +233,8 @@ impl Best {
     }
 
     /// No price is lower at `now`.
-    fn price_from(&self, now: u64, window: Window) -> u128 {
-        let (left, right) = self.floor;
+    fn price_from(&self, now: u64) -> u128 {
+        let ((left, right), window) = (self.floor, self.window);
         if now < window.since || now >= window.until || left.max(right) == u128::MAX {
             return self.price;
         }

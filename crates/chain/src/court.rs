@@ -1,0 +1,191 @@
+//! Reads of a court, and what is signed in it.
+
+use std::sync::Arc;
+
+use alloy_primitives::{Address, B256, U256, keccak256};
+use alloy_sol_types::{Eip712Domain, SolCall, sol};
+use rialto_protocol::types;
+
+use crate::bindings::{ICourt, IToken};
+use crate::chain::{Chain, read};
+use crate::court_call::Segment;
+use crate::deploy::is_ours;
+use crate::error::ChainError;
+use crate::link::Link;
+
+sol! {
+    /// Beside `IStepUnit`: where it has its floats from.
+    interface IFloats {
+        function floatUnit() external view returns (address);
+    }
+}
+
+/// What a court is built with; immutable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CourtRules {
+    /// Bond of an accusation, base units.
+    pub base_bond: u128,
+    /// And per Tfuel of the order's fuel limit, base units.
+    pub bond_per_tfuel: u128,
+    /// Each side's time at the start, seconds.
+    pub base_seconds: u32,
+    /// Each side has at least so long for every move, seconds; 1 to 43,200.
+    pub move_seconds: u32,
+    /// Fuel that a tracer is expected to trace in a second; at least 1. The order's fuel limit over this is added to `base_seconds`.
+    pub fuel_per_second: u64,
+}
+
+impl Default for CourtRules {
+    /// For a public chain and a token of six decimals that is worth a dollar: a bond of 5 pays the gas of a dozen moves on a
+    /// rollup, and a provider that looks at the chain every hour misses nothing.
+    fn default() -> Self {
+        Self {
+            base_bond: 5_000_000,
+            bond_per_tfuel: 2_000_000,
+            base_seconds: 600,
+            move_seconds: 3_600,
+            fuel_per_second: 20_000_000,
+        }
+    }
+}
+
+/// Where a game stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GameStanding {
+    /// [`segment_hash`] of the segment in dispute.
+    pub segment: B256,
+    /// Steps before it.
+    pub position: u64,
+    /// It spans 16^level steps.
+    pub level: u8,
+    /// Whether the accuser is to move; else the provider.
+    pub accusers_turn: bool,
+    /// Begin of the turn, unix seconds.
+    pub since: u64,
+    /// What the accuser has left, seconds; of its own turn, counted from `since`.
+    pub accuser_seconds: u32,
+    /// What the provider has left, seconds; of its own turn, counted from `since`.
+    pub provider_seconds: u32,
+}
+
+impl GameStanding {
+    /// End of the turn, unix seconds: a move counts before it, a timeout from it on.
+    pub fn deadline(&self) -> u64 {
+        self.since + u64::from(if self.accusers_turn { self.accuser_seconds } else { self.provider_seconds })
+    }
+}
+
+/// A court of a market; clones share the market's endpoint.
+#[derive(Clone)]
+pub struct Court {
+    link: Arc<Link>,
+    address: Address,
+    token: Address,
+    step_unit: Address,
+    rules: CourtRules,
+    domain: Eip712Domain,
+}
+
+impl Court {
+    /// Checks that a court of this market is there.
+    pub(crate) async fn connect(chain: &Chain, address: Address) -> Result<Court, ChainError> {
+        let link = chain.link().clone();
+        if link.endpoint.code(address).await?.is_empty() {
+            return Err(ChainError::NoCourt { court: address, chain_id: link.chain_id });
+        }
+        let (market, step_unit, rules) = futures::try_join!(
+            read(&link, address, ICourt::marketCall {}),
+            read(&link, address, ICourt::stepUnitCall {}),
+            read(&link, address, ICourt::rulesCall {}),
+        )?;
+        if market != chain.market() {
+            return Err(ChainError::ForeignCourt { court: address, market });
+        }
+        let rules = CourtRules {
+            base_bond: rules.baseBond,
+            bond_per_tfuel: rules.bondPerTfuel,
+            base_seconds: rules.baseSeconds,
+            move_seconds: rules.moveSeconds,
+            fuel_per_second: rules.fuelPerSecond,
+        };
+        let domain = types::domain(link.chain_id, address);
+        Ok(Court { link, address, token: chain.token(), step_unit, rules, domain })
+    }
+
+    /// The court's address.
+    pub fn address(&self) -> Address {
+        self.address
+    }
+
+    /// The judge of its single steps.
+    pub fn step_unit(&self) -> Address {
+        self.step_unit
+    }
+
+    /// What it was built with.
+    pub fn rules(&self) -> CourtRules {
+        self.rules
+    }
+
+    /// EIP-712 domain in which moves are signed.
+    pub fn domain(&self) -> &Eip712Domain {
+        &self.domain
+    }
+
+    /// Whether the code of the court, its judge of steps and its judge of floats is what this crate was built with. A provider
+    /// should name no other court, and a requester take no ask that does.
+    pub async fn is_known_code(&self) -> Result<bool, ChainError> {
+        let endpoint = &self.link.endpoint;
+        let (court, unit) = futures::try_join!(endpoint.code(self.address), endpoint.code(self.step_unit))?;
+        if !is_ours::court(&court)? || !is_ours::step_unit(&unit)? {
+            return Ok(false);
+        }
+        let floats = read(&self.link, self.step_unit, IFloats::floatUnitCall {}).await?;
+        let domain = self.read(ICourt::domainSeparatorCall {}).await?;
+        Ok(is_ours::float_unit(&endpoint.code(floats).await?)? && domain == self.domain.separator())
+    }
+
+    /// Where a game stands; `None` if there is none (any more).
+    pub async fn game(&self, id: B256) -> Result<Option<GameStanding>, ChainError> {
+        let state = self.read(ICourt::gameStateCall { id }).await?;
+        Ok((state.level != 0).then(|| GameStanding {
+            segment: state.segment,
+            position: state.position,
+            level: state.level,
+            accusers_turn: state.accusersTurn,
+            since: state.since.to(),
+            accuser_seconds: state.accuserSeconds,
+            provider_seconds: state.providerSeconds,
+        }))
+    }
+
+    /// End of the current turn, unix seconds; `None` if there is no such game.
+    pub async fn deadline(&self, id: B256) -> Result<Option<u64>, ChainError> {
+        let deadline = self.read(ICourt::deadlineCall { id }).await?;
+        Ok((deadline != 0).then_some(deadline))
+    }
+
+    /// Bond of an accusation over an order with this fuel limit, base units.
+    pub async fn bond_for(&self, fuel_limit: u64) -> Result<u128, ChainError> {
+        self.read(ICourt::bondForCall { fuelLimit: fuel_limit }).await
+    }
+
+    /// Each side's time at the start over an order with this fuel limit, seconds.
+    pub async fn allowance(&self, fuel_limit: u64) -> Result<u32, ChainError> {
+        self.read(ICourt::allowanceCall { fuelLimit: fuel_limit }).await
+    }
+
+    /// Tokens of `owner` that the court may take, base units.
+    pub async fn approved(&self, owner: Address) -> Result<U256, ChainError> {
+        read(&self.link, self.token, IToken::allowanceCall { owner, spender: self.address }).await
+    }
+
+    async fn read<C: SolCall>(&self, call: C) -> Result<C::Return, ChainError> {
+        read(&self.link, self.address, call).await
+    }
+}
+
+/// Hash of a segment, as moves sign it: keccak of its 17 state hashes.
+pub fn segment_hash(segment: &Segment) -> B256 {
+    keccak256(segment.concat())
+}

@@ -1,0 +1,115 @@
+//! What courts say about games, as news of the deals that they are about.
+
+use std::collections::HashMap;
+
+use alloy_primitives::{Address, B256};
+use rialto_protocol::court::{self, Answer, GameNews, GameView};
+use rialto_protocol::types::Deal;
+
+use crate::bindings::Verdict;
+use crate::court_call::{CourtCall, MoveArgs, StepArgs};
+use crate::court_event::{Accused, CourtEvent, GameEnd, Moved};
+use crate::event::MarketEvent;
+
+/// Knows which court each deal names, and which deal each game is about.
+#[derive(Clone, Debug, Default)]
+pub struct Games {
+    courts: HashMap<B256, Address>,
+    deals: HashMap<B256, B256>,
+}
+
+impl Games {
+    /// A deal whose court is believed.
+    pub fn add_deal(&mut self, id: B256, deal: &Deal) {
+        if !deal.court.is_zero() {
+            self.courts.insert(id, deal.court);
+        }
+    }
+
+    /// A game that is known from before.
+    pub fn add_game(&mut self, game: B256, deal: B256) {
+        self.deals.insert(game, deal);
+    }
+
+    /// The deal, and what its court says about one of its games; `None` if the event is anything else, or of a court that the deal
+    /// does not name.
+    pub fn news(&mut self, event: &MarketEvent) -> Option<(B256, GameNews)> {
+        let MarketEvent::Court { court, event } = event else { return None };
+        let game = event.game()?;
+        let deal = match event {
+            CourtEvent::Accused(accused) => accused.game.deal,
+            _ => *self.deals.get(&game)?,
+        };
+        if self.courts.get(&deal) != Some(court) {
+            return None;
+        }
+        let news = news(event)?;
+        self.deals.insert(game, deal);
+        Some((deal, news))
+    }
+}
+
+fn news(event: &CourtEvent) -> Option<GameNews> {
+    Some(match event {
+        CourtEvent::Accused(accused) => {
+            let Accused { game, order, level, deadline, segment, .. } = &**accused;
+            GameNews::Accused(Box::new(GameView {
+                game: game.clone(),
+                order: *order,
+                level: *level,
+                position: 0,
+                accusers_turn: false,
+                deadline: *deadline,
+                segment: Box::new(*segment),
+            }))
+        }
+        CourtEvent::Moved(moved) => {
+            let Moved { id, position, level, accusers_turn, deadline, segment, .. } = &**moved;
+            GameNews::Moved {
+                game: *id,
+                level: *level,
+                position: *position,
+                accusers_turn: *accusers_turn,
+                deadline: *deadline,
+                segment: Box::new(*segment),
+            }
+        }
+        CourtEvent::Stepped { id, position, state, claimed, next } => {
+            GameNews::Stepped { game: *id, position: *position, state: *state, claimed: *claimed, next: *next }
+        }
+        CourtEvent::Ended(GameEnd { id, verdict, accuser_won, slashed, to_accuser, to_provider, burned }) => {
+            GameNews::Ended {
+                game: *id,
+                verdict: court::GameEnd {
+                    by_step: *verdict == Verdict::Step,
+                    accuser_won: *accuser_won,
+                    slashed: *slashed,
+                    to_accuser: *to_accuser,
+                    to_provider: *to_provider,
+                    burned: *burned,
+                },
+            }
+        }
+        CourtEvent::Convicted { .. } => return None,
+    })
+}
+
+impl CourtCall {
+    /// Sends an answer of the side whose turn it is; `None` if it is none.
+    pub fn answer(deal: Deal, view: &GameView, answer: Answer) -> Option<CourtCall> {
+        let (game, segment) = (view.game.clone(), *view.segment);
+        Some(match answer {
+            Answer::Move { pick, states } => CourtCall::Move(Box::new(MoveArgs {
+                game,
+                pick,
+                segment,
+                states: *states,
+                signature: Default::default(),
+            })),
+            Answer::Step { pick, proof } => {
+                CourtCall::Step(Box::new(StepArgs { deal, game, pick, segment, proof: proof.into() }))
+            }
+            Answer::Nothing => return None,
+        })
+    }
+}

@@ -1,0 +1,300 @@
+//! Taking wrong receipts to court: accusing, and playing the games that follow (`docs/court.md`).
+//!
+//! A deal whose provider signed a wrong result stays open until the court has spoken, for a closed one has no collateral left to lose.
+//! First the task is traced here: only what this machine itself finds wrong is accused. What tracing found is lost in a crash, and
+//! found again. Every game ends by time alone, and so does the wait.
+
+use std::collections::BTreeMap;
+
+use rialto_protocol::{
+    B256,
+    court::{Answer, GameNews, GameStory},
+    pricing::share,
+    receipt::SumTree,
+    types::struct_hash,
+};
+
+use super::{
+    Call, Core, Effect, JobEvent, Record,
+    cases::CLOCK_SKEW_SECONDS,
+    event::{Accusation, Trace, TraceKey, Traced},
+    job::Dispute,
+    journal::{Action, OpenDeal, OrderStatus, Standing},
+};
+
+/// An accusation that was refused so often is not made.
+const MAX_ACCUSATIONS: u32 = 3;
+/// Pause before a task that could not be traced is tried again, seconds.
+const RETRY_SECONDS: u64 = 15;
+/// Share of the collateral that a requester gets when the court finds its provider guilty (`Market.COMPENSATION_BPS`).
+const COMPENSATION_BPS: u32 = 7000;
+
+/// What was found by tracing.
+pub(super) type Traces = BTreeMap<TraceKey, Search>;
+
+/// Where the search for something stands.
+#[derive(Clone, Debug)]
+pub(super) enum Search {
+    /// The shell was asked.
+    Asked,
+    /// Here it is.
+    Found(Traced),
+    /// It could not be found; to be tried again then, unix seconds.
+    Retry(u64),
+}
+
+impl Core {
+    /// Whether a deal waits for the court: an accusation is wanted, or a game under way.
+    pub(super) fn disputes(&self, deal: &OpenDeal) -> bool {
+        deal.closed.is_none() && (self.accusable(deal).is_some() || self.our_games(deal).next().is_some())
+    }
+
+    fn our_games<'a>(&self, deal: &'a OpenDeal) -> impl Iterator<Item = (&'a B256, &'a GameStory)> + use<'a> {
+        let me = self.config.requester;
+        deal.chain.open_games().filter(move |(_, game)| game.view.game.accuser == me)
+    }
+
+    /// The first wrong task of a provider, if the court is to be asked about it: order, and index within it.
+    fn accusable(&self, deal: &OpenDeal) -> Option<(B256, u32)> {
+        let compensation = share(deal.terms.collateral, COMPENSATION_BPS).unwrap_or(0);
+        let worth = self.config.dispute_from.is_some_and(|least| compensation >= least.max(1));
+        let constraints = &self.state.jobs.get(&deal.job)?.spec.constraints;
+        let asked = deal.chain.games.values().any(|game| game.view.game.accuser == self.config.requester);
+        if deal.standing != Standing::Faulty
+            || deal.terms.court.is_zero()
+            || deal.undisputed
+            || asked
+            || !worth
+            || !constraints.run_locally
+            || self.now.saturating_add(CLOCK_SKEW_SECONDS) >= deal.terms.expiry
+        {
+            return None;
+        }
+        let (order, task) = self.wrong_task(deal)?;
+        let tries = deal.actions.get(&Action::Accuse { order, task });
+        tries.is_none_or(|tries| *tries < MAX_ACCUSATIONS).then_some((order, task))
+    }
+
+    /// The wrong task of a delivered order that is to be accused: the one that was, or else the shortest, which is traced
+    /// soonest. Order, and index within it.
+    fn wrong_task(&self, deal: &OpenDeal) -> Option<(B256, u32)> {
+        let accused = deal.actions.keys().find_map(|action| match action {
+            Action::Accuse { order, task } => Some((*order, *task)),
+            _ => None,
+        });
+        let mut wrong: Vec<_> = deal.wrong.iter().collect();
+        wrong.sort_by_key(|wrong| std::cmp::Reverse(wrong.right.fuel_left));
+        accused.or_else(|| {
+            wrong.into_iter().find_map(|wrong| {
+                deal.orders.iter().find_map(|name| {
+                    let order = &self.state.orders[name];
+                    let first = self.state.jobs.get(&order.job)?.batches[order.batch as usize].first;
+                    let task = wrong.task.checked_sub(first).filter(|task| *task < order.order.tasks)?;
+                    let signed = order.receipt.is_some() && !order.results.is_empty();
+                    (order.status == OrderStatus::Wrong && signed).then_some((*name, task))
+                })
+            })
+        })
+    }
+
+    /// What the court asks of us now; what has to be found out first is asked for.
+    pub(super) fn wanted_in_games(&mut self, id: B256) -> Vec<Action> {
+        let deal = &self.state.deals[&id];
+        let (mut wanted, mut traces) = (Vec::new(), Vec::new());
+        if let Some((order, task)) = self.accusable(deal).filter(|_| deal.closed.is_none()) {
+            match self.search(TraceKey::Open { order, task }) {
+                Some(Search::Found(_)) => wanted.push(Action::Accuse { order, task }),
+                Some(_) => {}
+                None => traces.extend(self.trace(TraceKey::Open { order, task }, order, task, None)),
+            }
+        }
+        for (game, story) in self.our_games(deal) {
+            let view = &story.view;
+            if self.now >= view.deadline.saturating_add(CLOCK_SKEW_SECONDS) {
+                wanted.extend((!view.accusers_turn).then_some(Action::Timeout { game: *game }));
+                continue;
+            }
+            if !view.accusers_turn {
+                continue;
+            }
+            let key = TraceKey::Answer { game: *game, level: view.level };
+            match self.search(key) {
+                Some(Search::Found(Traced::Answer(Answer::Nothing))) => {}
+                Some(Search::Found(_)) => wanted.push(Action::Play { game: *game, level: view.level }),
+                Some(_) => {}
+                None => {
+                    let segment = Some((view.level, view.position, view.segment.clone()));
+                    traces.extend(self.trace(key, view.order, view.game.task, segment));
+                }
+            }
+        }
+        for trace in traces {
+            self.traces.insert(trace.key, Search::Asked);
+            self.effects.push(Effect::Trace(Box::new(trace)));
+        }
+        wanted
+    }
+
+    /// Where a search stands; nothing if it is to be begun (again).
+    fn search(&self, key: TraceKey) -> Option<&Search> {
+        self.traces.get(&key).filter(|search| !matches!(search, Search::Retry(at) if self.now >= *at))
+    }
+
+    fn trace(
+        &self,
+        key: TraceKey,
+        order: B256,
+        task: u32,
+        segment: Option<(u8, u64, Box<rialto_protocol::court::Segment>)>,
+    ) -> Option<Trace> {
+        let known = self.state.orders.get(&order)?;
+        let first = self.state.jobs.get(&known.job)?.batches[known.batch as usize].first;
+        Some(Trace { key, job: known.job, order: known.order.clone(), first, task, segment })
+    }
+
+    pub(super) fn traced(&mut self, key: TraceKey, result: Result<Traced, String>) {
+        if !matches!(self.traces.get(&key), Some(Search::Asked)) {
+            return;
+        }
+        let search = match (key, result) {
+            (TraceKey::Open { order, task }, Ok(Traced::First(first))) => {
+                let known = &self.state.orders[&order];
+                let theirs = known.results.get(task as usize).map(|halted| halted.hash());
+                if theirs == first.states.last().copied() {
+                    let (deal, job) = (known.order.deal, known.job);
+                    self.record(Record::Undisputed { deal });
+                    let text =
+                        format!("tracing task {task} of order {order} gives what the provider signed: not accused");
+                    return self.note(job, "R-GAME-001", text);
+                }
+                Search::Found(Traced::First(first))
+            }
+            (_, Ok(found)) => Search::Found(found),
+            (_, Err(why)) => {
+                let job = self.state.deals.values().find(|deal| self.disputes(deal)).map(|deal| deal.job);
+                if let Some(job) = job {
+                    self.note(job, "R-GAME-002", format!("a task could not be traced, and is tried again: {why}"));
+                }
+                Search::Retry(self.now.saturating_add(RETRY_SECONDS))
+            }
+        };
+        self.traces.insert(key, search);
+    }
+
+    /// The call of an action in court, from what is known.
+    pub(super) fn court_call(&self, deal: &OpenDeal, action: Action) -> Option<Call> {
+        let terms = deal.terms.clone();
+        Some(match action {
+            Action::Accuse { order: name, task } => {
+                let order = self.state.orders.get(&name)?;
+                let Search::Found(Traced::First(first)) = self.traces.get(&TraceKey::Open { order: name, task })?
+                else {
+                    return None;
+                };
+                let limit = order.order.fuelLimit;
+                let leaves = order.results.iter().map(|halted| (halted.hash(), halted.fuel_used(limit)));
+                Call::Accuse(Box::new(Accusation {
+                    deal: terms,
+                    order: order.order.clone(),
+                    receipt: order.receipt.clone()?,
+                    task,
+                    halted: *order.results.get(task as usize)?,
+                    proof: SumTree::new(leaves).proof(task)?,
+                    first: (**first).clone(),
+                }))
+            }
+            Action::Play { game, level } => {
+                let view = &deal.chain.games.get(&game)?.view;
+                let Search::Found(Traced::Answer(answer)) = self.traces.get(&TraceKey::Answer { game, level })? else {
+                    return None;
+                };
+                Call::Play { deal: terms, view: Box::new(view.clone()), answer: Box::new(answer.clone()) }
+            }
+            Action::Timeout { game } => {
+                let view = &deal.chain.games.get(&game)?.view;
+                Call::Timeout { deal: terms, game: Box::new(view.game.clone()) }
+            }
+            _ => return None,
+        })
+    }
+
+    /// An accusation that can't be made: the deal goes its way without it.
+    pub(super) fn give_up_accusing(&mut self, id: B256, action: Action) {
+        let deal = &self.state.deals[&id];
+        let spent = deal.actions.get(&action).is_some_and(|tries| *tries >= MAX_ACCUSATIONS);
+        if matches!(action, Action::Accuse { .. }) && spent && !deal.undisputed {
+            let (job, provider) = (deal.job, deal.provider());
+            self.record(Record::Undisputed { deal: id });
+            self.note(
+                job,
+                "R-GAME-003",
+                format!("{provider} could not be accused; it is not paid, and keeps its collateral"),
+            );
+        }
+    }
+
+    pub(super) fn tell_game(&mut self, id: B256, news: &GameNews) {
+        let deal = &self.state.deals[&id];
+        let (job, provider) = (deal.job, deal.provider());
+        let event = match news {
+            GameNews::Accused(view) => {
+                let order = self.state.orders.get(&view.order);
+                let first = order.map_or(0, |order| self.state.jobs[&order.job].batches[order.batch as usize].first);
+                JobEvent::Accused {
+                    provider,
+                    deal: id,
+                    game: struct_hash(&view.game),
+                    task: first + view.game.task,
+                    level: view.level,
+                    bond: view.game.bond,
+                }
+            }
+            GameNews::Moved { game, level, position, accusers_turn, .. } => {
+                JobEvent::GameMoved { game: *game, level: *level, position: *position, ours: !accusers_turn }
+            }
+            GameNews::Stepped { game, position, claimed, next, .. } => {
+                JobEvent::StepJudged { game: *game, position: *position, claimed: *claimed, right: *next }
+            }
+            GameNews::Ended { game, verdict } => {
+                if let Some(story) = deal.chain.games.get(game) {
+                    let (order, task) = (story.view.order, story.view.game.task);
+                    self.effects.push(Effect::ForgetTrace { order, task });
+                    self.traces.retain(|key, _| match key {
+                        TraceKey::Open { order: other, task: at } => (*other, *at) != (order, task),
+                        TraceKey::Answer { game: other, .. } => other != game,
+                    });
+                }
+                JobEvent::GameEnded { provider, game: *game, won: verdict.accuser_won, end: *verdict }
+            }
+        };
+        self.tell(job, event);
+    }
+
+    /// Every game about a deal, for a report.
+    pub(super) fn dispute_reports(&self, id: B256) -> Vec<Dispute> {
+        let deal = &self.state.deals[&id];
+        let report = |(game, story): (&B256, &GameStory)| {
+            let order = self.state.orders.get(&story.view.order);
+            let job = order.and_then(|order| Some((order, self.state.jobs.get(&order.job)?)));
+            let first = job.map_or(0, |(order, job)| job.batches[order.batch as usize].first);
+            let slashed = story.end.is_some_and(|end| end.slashed);
+            let collateral = if slashed { deal.terms.collateral } else { 0 };
+            let compensation = share(collateral, COMPENSATION_BPS).unwrap_or(0);
+            Dispute {
+                game: *game,
+                deal: id,
+                court: deal.terms.court,
+                provider: deal.provider(),
+                accuser: story.view.game.accuser,
+                task: first + story.view.game.task,
+                moves: story.moves,
+                bond: story.view.game.bond,
+                step: story.step,
+                end: story.end,
+                compensation,
+                burned: collateral - compensation,
+            }
+        };
+        deal.chain.games.iter().map(report).collect()
+    }
+}

@@ -1,0 +1,129 @@
+//! Receipts in court: cheaters convicted, honest providers defended, both sides dying in the middle.
+
+use std::sync::Arc;
+
+use rialto_chain::{AccuseArgs, MarketCall, Signed};
+use rialto_machine::{canonicalise, input::Halves, input::TaskInput, lower, start_parts};
+use rialto_protocol::{
+    B256, keccak256,
+    pricing::share,
+    receipt::{SumTree, inputs_proof},
+};
+use rialto_provider::{Fault, ProviderEvent};
+use rialto_requester::{Job, JobEvent, Policy, ProviderStatus};
+
+use crate::place::{DEPOSIT, Place, SQUARE, key, soon, squares};
+
+/// As long as a game may take.
+fn patient(config: &mut rialto_requester::RequesterConfig) {
+    config.patience.settle = 600;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cheater_is_convicted_though_both_sides_die_in_the_middle() {
+    let mut place = Place::in_court(&[None, Some(Fault::CorruptOutput { every: 7 }), None]).await;
+    let cheater = place.sellers[1].address;
+    let requester = place.requester(patient).await;
+    let job = Job { policy: Policy::Replicate { n: 2 }, min_providers: 3, max_providers: 3, ..squares(40) };
+    let handle = soon(requester.submit(job)).await.unwrap();
+    let id = handle.id();
+    let mut events = handle.events();
+    loop {
+        match soon(events.next()).await.expect("the game begins before the report") {
+            JobEvent::GameMoved { ours: true, .. } => break,
+            JobEvent::GameEnded { .. } => panic!("over before anybody could die"),
+            _ => {}
+        }
+    }
+    soon(requester.stop()).await;
+    place.restart(1, async {}).await;
+
+    let requester = place.requester(patient).await;
+    let report = soon(soon(requester.job(id)).await.unwrap().wait()).await.unwrap();
+    assert_eq!(report.outcome, Ok(()));
+    let [dispute] = report.disputes.as_slice() else { panic!("{:?}", report.disputes) };
+    let end = dispute.end.unwrap();
+    assert!(end.accuser_won && end.slashed && end.by_step, "{dispute:?}");
+    assert_eq!((dispute.provider, end.to_accuser, end.burned), (cheater, dispute.bond, 0));
+    assert!(dispute.step.is_some());
+    let deal = report.evidence.deals.iter().find(|deal| deal.provider == cheater).unwrap();
+    assert_eq!(dispute.compensation, share(deal.collateral, 7000).unwrap());
+    assert_eq!(dispute.compensation + dispute.burned, deal.collateral);
+    let guilty = report.providers.iter().find(|provider| provider.provider == cheater).unwrap();
+    assert_eq!((&guilty.status, guilty.earned), (&ProviderStatus::Cheated, 0));
+    let account = |address| place.chain.account(address);
+    assert_eq!(soon(account(cheater)).await.unwrap(), DEPOSIT - deal.collateral);
+    let buyer = soon(account(key("buyer").address())).await.unwrap();
+    assert_eq!(buyer, DEPOSIT - report.requester_paid + dispute.compensation);
+    soon(requester.stop()).await;
+    assert!(place.reconciles().await);
+    place.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_honest_provider_wins_and_is_paid_for_it() {
+    let place = Place::in_court(&[None]).await;
+    let requester = place.requester(|config| config.patience.idle = 100_000).await;
+    let handle = soon(requester.submit(Job { policy: Policy::Trust, ..squares(6) })).await.unwrap();
+    let report = soon(handle.wait()).await.unwrap();
+    let (deal, order) = (&report.evidence.deals[0], &report.evidence.orders[0]);
+    let receipt = order.receipt.clone().unwrap();
+
+    // Somebody says that the first task ended otherwise.
+    let accuser = place.chain.sender_in_memory(key("stranger")).await.unwrap();
+    let funder = place.chain.sender_in_memory(key("deployer")).await.unwrap();
+    let (to, wei) = (key("stranger").address(), 10u128.pow(18));
+    soon(funder.send("gas", MarketCall::TransferNative { to, wei })).await.unwrap();
+    soon(funder.send("mint", MarketCall::Mint { to, amount: 100_000_000 })).await.unwrap();
+    let stdin = 0u64.to_le_bytes().to_vec();
+    let task = TaskInput { stdin, ..TaskInput::default() }.encode().unwrap();
+    let input = Halves::new(task.into(), Default::default());
+    let program = Arc::new(lower(&canonicalise(SQUARE).unwrap().module));
+    let (inputs, limit) = (&report.evidence.inputs, order.order.value.fuelLimit);
+    assert_eq!(input.root(), inputs[0]);
+    let leaves = order.results.iter().map(|halted| (halted.hash(), halted.fuel_used(limit)));
+    let court = soon(place.chain.court(deal.court)).await.unwrap();
+    let args = AccuseArgs {
+        signed: Signed {
+            deal: deal.clone(),
+            order: order.order.value.clone(),
+            receipt: receipt.value,
+            signature: receipt.signature,
+        },
+        task: 0,
+        fuel: order.results[0].fuel_used(limit),
+        halted: order.results[0].hash(),
+        proof: SumTree::new(leaves).proof(0).unwrap(),
+        input: inputs[0],
+        input_proof: inputs_proof(&inputs[..order.order.value.tasks as usize], 0),
+        parts: start_parts(&program, &input).into(),
+        states: std::array::from_fn(|at| keccak256([at as u8])),
+    };
+    let mut watching = place.sellers[0].service.events();
+    soon(accuser.accuse("accuse", &court, args)).await.unwrap();
+    let game: B256 = loop {
+        match soon(watching.recv()).await.unwrap() {
+            ProviderEvent::GameMoved { game, .. } => break game,
+            ProviderEvent::GameEnded { .. } => panic!("ended without an answer"),
+            _ => {}
+        }
+    };
+    let standing = soon(court.game(game)).await.unwrap().unwrap();
+    assert!(standing.accusers_turn, "the provider has answered");
+    // The accuser has nothing true to say.
+    place.wait(20_000);
+    let bond = soon(court.bond_for(limit)).await.unwrap();
+    loop {
+        match soon(watching.recv()).await.unwrap() {
+            ProviderEvent::GameEnded { won, received, lost, .. } => {
+                assert_eq!((won, received, lost), (true, share(bond, 7000).unwrap(), 0));
+                break;
+            }
+            _ => {}
+        }
+    }
+    soon(accuser.stop()).await;
+    soon(funder.stop()).await;
+    soon(requester.stop()).await;
+    place.stop().await;
+}
