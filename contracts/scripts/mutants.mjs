@@ -2,10 +2,11 @@
 // Mutation testing of what judges: one operator, comparison or constant of StepUnit, FloatUnit or Integers is changed at a time, and the
 // tests of test/machine must notice. Works on copies in a temporary folder; this tree stays as it is.
 //
-//   node scripts/mutants.mjs [--file StepUnit] [--sample N] [--seed S] [--line L] [--list]
+//   node scripts/mutants.mjs [--file StepUnit] [--line L] [--sample N] [--seed S] [--skip N] [--list]
 //
-// Prints each mutant with what became of it: killed (by which test), SURVIVED, known (survives, and scripts/survivors.txt says why it
-// may), invalid (does not compile). Fails if one survives that is not known. A mutant takes seconds: all of them take hours.
+// A sample is drawn by its seed; `--skip` draws on from there. Prints each mutant with what became of it: killed (and by which test),
+// SURVIVED, known (it survives, and scripts/survivors.txt says why it may), same (the compiler makes the same of it), invalid (does not
+// compile). Fails if one survives that is not known. A mutant takes seconds, all of them about an hour.
 import { execFile, execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
@@ -212,7 +213,8 @@ async function main() {
     if (why) known.set(key.trim(), why);
   }
   const all = mutants.length;
-  mutants = shuffled(mutants, seed).slice(0, Number(option("--sample") ?? all));
+  const skipped = Number(option("--skip") ?? 0);
+  mutants = shuffled(mutants, seed).slice(skipped, skipped + Number(option("--sample") ?? all));
   console.log(`${mutants.length} of ${all} mutants, seed ${seed}`);
   if (process.argv.includes("--list")) {
     mutants.forEach((it) => console.log(it.key));

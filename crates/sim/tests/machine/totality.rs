@@ -408,7 +408,7 @@ fn every_step_has_a_next_state() {
     for (op, [next, finished, trapped]) in tally.range(..=op::ALL.end()) {
         println!("  {:8}{next:6}{finished:6}{trapped:6}", op::name(*op));
     }
-    assert!(most < 200_000, "a step is too dear: {most} gas");
+    assert!(most < 165_000, "a step is too dear: {most} gas");
     if count < 1000 {
         return;
     }
