@@ -120,6 +120,14 @@ fn nans_of_arithmetic_are_canonical_wherever_they_can_be_seen() {
     }
 }
 
+/// Found by `crates/sim/tests/machine/differential.rs`, seed 2607.
+#[test]
+fn blocks_in_dead_code_have_operands_of_their_own() {
+    let body = "(block (br 0) (f64.const 1) (f64.const 2) (block (param f64 f64) f64.add drop))
+        (block (unreachable) (block (param f64 f64) f64.add global.set $float))";
+    Both::new().agree_on(&module(body));
+}
+
 #[test]
 fn a_local_may_hold_both_kinds() {
     let both = Both::new();

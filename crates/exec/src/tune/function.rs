@@ -153,10 +153,9 @@ impl<'a> Writer<'a> {
         if self.wrote_fuel {
             self.look_at_mark();
         }
-        if !dead || matches!(operator, Operator::Else | Operator::End) {
-            self.kinds.truncate(base);
-            self.kinds.resize(self.validator.operand_stack_height() as usize, pushed);
-        }
+        // In dead code, too: a block in it has operands of its own.
+        self.kinds.truncate(base);
+        self.kinds.resize(self.validator.operand_stack_height() as usize, pushed);
         Ok(())
     }
 
