@@ -157,6 +157,26 @@ contract FloatUnitTest {
         }
     }
 
+    /// Significands of every length from one bit to both operands': powers of two, and one less.
+    function test_everyLength() public view {
+        for (uint64 i = 0; i < 52; ++i) {
+            // 2^100 or 1 times the subnormal 2^(i − 1074).
+            gives(6, true, 1123 << 52, uint64(1) << i, (49 + i) << 52);
+            gives(6, true, 1023 << 52, uint64(1) << i, uint64(1) << i);
+        }
+        for (uint64 i = 0; i < 23; ++i) {
+            gives(6, false, 227 << 23, uint64(1) << i, (78 + i) << 23);
+            gives(6, false, 127 << 23, uint64(1) << i, uint64(1) << i);
+        }
+        for (uint64 i = 0; i < 64; ++i) {
+            gives(26, true, uint64(1) << i, 0, (1023 + i) << 52);
+            gives(26, false, uint64(1) << i, 0, (127 + i) << 23);
+            // From 54 (25) ones on they round up to the next power.
+            if (i > 53) gives(26, true, (uint64(1) << i) - 1, 0, (1023 + i) << 52);
+            if (i > 24) gives(26, false, (uint64(1) << i) - 1, 0, (127 + i) << 23);
+        }
+    }
+
     function gives(uint8 op, bool wide, uint64 a, uint64 b, uint64 expected) private view {
         (uint64 result, bool trap) = unit.compute(op, wide, a, b);
         string memory what = string.concat(vm.toString(op), wide ? " wide " : " narrow ");

@@ -456,8 +456,10 @@ contract StepUnitTest is StepUnitFixture {
         vm.assertTrue(r.outHash == hash && r.outLen == 35, "a part of a leaf");
         r.outLimit = 1000;
         traps(23, 0, 0, 4, 0, 0);
-        r.outLen = 48;
-        traps(23, 0, 0, 4, 0, 0);
+        for (uint64 part = 1; part < 32; ++part) {
+            r.outLen = 32 + part;
+            traps(23, 0, 0, 4, 0, 0);
+        }
     }
 
     function test_exit() public {
