@@ -133,7 +133,10 @@ pub async fn task_of(folder: &JobFolder, signed: &SignedTask) -> Result<Replay> 
     let (folder, signed) = (folder.clone(), signed.clone());
     tokio::task::spawn_blocking(move || {
         let Some(content) = folder.content()? else {
-            bail!("[C-RPL-005] the inputs are gone from {}: they are kept for a day after the job", folder.path().display())
+            bail!(
+                "[C-RPL-005] the inputs are gone from {}: they are kept for a day after the job",
+                folder.path().display()
+            )
         };
         Ok(Replay::of(&content, &signed)?)
     })
