@@ -204,7 +204,7 @@ async fn summary(subject: Subject, format: Output) -> Result<u8> {
     row("fuel", format!("{} ({})", count(used), fuel(used.into())));
     row("H(halted)", hash.to_string());
     let level = play::level_for(replay.most_steps());
-    row("a game", format!("spans 16^{level} steps: {} moves and a step, each side half of them", level - 1));
+    row("a game", format!("would span 16^{level} steps: {} moves and a step", level - 1));
     let mut right = true;
     let mut words = Vec::new();
     for one in signed {
