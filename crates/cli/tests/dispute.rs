@@ -25,7 +25,7 @@ use rialto_requester::{Evidence, JobId, JobReport, OrderEvidence};
 use serde_json::{Value, json};
 
 const FUEL: u64 = 10_000;
-const SEED: B256 = B256::repeat_byte(3);
+const SEED: u64 = 3;
 
 fn example(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples").join(path)
@@ -68,9 +68,9 @@ fn a_program_is_traced_and_its_steps_are_shown_and_proven() {
     let beyond = home.ok(&["replay", program, "--step", &(steps + 7).to_string(), "--prove", file]);
     assert_eq!((&beyond["steps"][0]["state"], &beyond["steps"][0]["next"]), (&whole["halted"], &whole["halted"]));
     // People see what a step touches.
-    let human = std::process::Command::new(env!("CARGO_BIN_EXE_rialto")).args(["replay", program, "--step", "50"]);
-    let human = { human }.stdin(std::process::Stdio::null()).output().unwrap();
-    let human = String::from_utf8(human.stdout).unwrap();
+    let mut human = std::process::Command::new(env!("CARGO_BIN_EXE_rialto"));
+    human.args(["replay", program, "--step", "50"]).stdin(std::process::Stdio::null());
+    let human = String::from_utf8(human.output().unwrap().stdout).unwrap();
     assert!(human.contains("state before") && human.contains("fuel left") && human.contains("state after"), "{human}");
 
     assert_eq!(home.fails(&["replay", program, "3"]), (2, "C-RPL-001".into()));
