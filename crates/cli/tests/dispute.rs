@@ -309,6 +309,12 @@ async fn a_wrong_result_is_accused_and_the_game_is_played_by_hand() {
     assert!(shown["end"]["slashed"] == true && shown["burned"].as_u64().unwrap() > 0, "{shown}");
     assert_eq!(world.chain.deal_state(struct_hash(&job.deal)).await.unwrap().status, DealStatus::Closed);
     assert_eq!(world.fails(&["dispute", "move", name]), (1, "C-DSP-012".into()));
+    for (args, said) in [(&["dispute"][..], "won by the accuser"), (&["dispute", "show", name][..], "claimed")] {
+        let mut human = std::process::Command::new(env!("CARGO_BIN_EXE_rialto"));
+        human.arg("--home").arg(world.home.0.path()).args(world.args(args));
+        let text = String::from_utf8(human.output().unwrap().stdout).unwrap();
+        assert!(text.contains(said), "{text}");
+    }
 }
 
 impl World {

@@ -80,11 +80,14 @@ struct Row {
 
 fn role(tale: &GameTale, account: Address) -> &'static str {
     let game = &tale.story.view.game;
-    match account {
-        _ if game.accuser == account => "accuser",
-        _ if game.provider == account => "provider",
-        _ if tale.deal.requester == account => "requester",
-        _ => "neither",
+    if game.accuser == account {
+        "accuser"
+    } else if game.provider == account {
+        "provider"
+    } else if tale.deal.requester == account {
+        "requester"
+    } else {
+        "neither"
     }
 }
 
@@ -135,13 +138,14 @@ pub(super) fn standing(tale: &GameTale, now: u64) -> String {
 /// What an account can do about a game.
 fn what_to_do(tale: &GameTale, account: Address, now: u64) -> String {
     let (view, id) = (&tale.story.view, format!("{:.10}", tale.id.to_string()));
-    match () {
-        () if !tale.is_open() => "nothing".into(),
-        () if now >= view.deadline => format!("anybody can end it: rialto dispute timeout {id}"),
-        () if view.turn_of(account) => {
-            format!("answer within {}: rialto dispute move {id}", span(view.deadline - now))
-        }
-        () => format!("wait: the other side has {} left", span(view.deadline - now)),
+    if !tale.is_open() {
+        "nothing".into()
+    } else if now >= view.deadline {
+        format!("anybody can end it: rialto dispute timeout {id}")
+    } else if view.turn_of(account) {
+        format!("answer within {}: rialto dispute move {id}", span(view.deadline - now))
+    } else {
+        format!("wait: the turn is another's, for at most {}", span(view.deadline - now))
     }
 }
 
