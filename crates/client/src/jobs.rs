@@ -144,11 +144,6 @@ pub struct JobFolder {
 }
 
 impl JobFolder {
-    /// The folder of an ended job at a path.
-    pub fn at(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into() }
-    }
-
     /// Folders of the jobs of every account of this home, on every market.
     pub fn all(home: &Home) -> Vec<Self> {
         let entries = |path: &Path| std::fs::read_dir(path).into_iter().flatten().flatten().map(|entry| entry.path());
