@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use alloy_primitives::{Address, B256, U256, keccak256};
+use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
 use alloy_sol_types::{Eip712Domain, SolCall, sol};
 use rialto_protocol::types;
 
-use crate::bindings::{ICourt, IToken};
+use crate::bindings::{ICourt, IStepUnit, IToken};
 use crate::chain::{Chain, read};
 use crate::court_call::Segment;
 use crate::deploy::is_ours;
@@ -143,6 +143,11 @@ impl Court {
         let floats = read(&self.link, self.step_unit, IFloats::floatUnitCall {}).await?;
         let domain = self.read(ICourt::domainSeparatorCall {}).await?;
         Ok(is_ours::float_unit(&endpoint.code(floats).await?)? && domain == self.domain.separator())
+    }
+
+    /// What its judge of steps says follows a state, by a proof of the step: a question, not a transaction.
+    pub async fn judge_step(&self, state: B256, proof: Bytes) -> Result<B256, ChainError> {
+        read(&self.link, self.step_unit, IStepUnit::stepCall { state, proof }).await
     }
 
     /// Where a game stands; `None` if there is none (any more).

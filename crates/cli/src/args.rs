@@ -59,6 +59,10 @@ pub enum Command {
     Market(crate::board::Market),
     /// This account's deals: list, show, and close those whose time is up.
     Deals(crate::deals::DealsCommand),
+    /// Games before a court: list, show, accuse, answer, end those whose time ran out.
+    Dispute(crate::dispute::DisputeCommand),
+    /// Trace a task of an ended job, or a program, and show or prove single steps.
+    Replay(Box<crate::replay::ReplayCommand>),
     /// Put a market on any EVM chain.
     Deploy(crate::deploy::Deploy),
     /// Tell whether the machine takes a program, what it is called on chain, and what a run takes.

@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::Result;
 use clap::Args;
-use rialto_chain::Chain;
+use rialto_chain::{Chain, Courts};
 use rialto_client::{Book, History, Listed, PricePoint, price_index};
 use rialto_protocol::Address;
 use serde::Serialize;
@@ -72,9 +72,14 @@ struct Shown<'a> {
 
 /// Reads a market's past; on a terminal it tells how far it is, where that takes a while.
 pub async fn past(chain: &Chain, first_block: u64, format: Output) -> Result<History> {
+    past_with(chain, first_block, Courts::default(), format).await
+}
+
+/// The same, with what courts say.
+pub async fn past_with(chain: &Chain, first_block: u64, courts: Courts, format: Output) -> Result<History> {
     let live = format == Output::Human && std::io::stderr().is_terminal();
     let mut told = None;
-    let history = History::read(chain, first_block, |percent| {
+    let history = History::read_with(chain, first_block, courts, |percent| {
         if live && told != Some(percent) {
             told = Some(percent);
             eprint!("\rreading the market's past: {percent} %");

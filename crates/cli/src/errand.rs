@@ -1,6 +1,8 @@
 //! Transactions that a command sends with the wallet's own key: what would be sent is told first, and what became of it.
 
-use anyhow::{Context, Result};
+use std::io::IsTerminal;
+
+use anyhow::{Context, Result, ensure};
 use rialto_chain::{Chain, MarketCall, Mined, PrivateKeySigner, SendError, Sender};
 use rialto_client::MarketConfig;
 use rialto_protocol::Address;
@@ -119,6 +121,22 @@ pub async fn once(sender: &Sender, what: &str, call: MarketCall, plan: &str, for
             outcome => return outcome.with_context(|| format!("could not {plan}")),
         }
     }
+}
+
+/// Asks before something is sent that can't be taken back.
+pub fn confirm(question: &str, yes: bool) -> Result<()> {
+    if yes {
+        return Ok(());
+    }
+    ensure!(
+        std::io::stdin().is_terminal(),
+        "[C-DSP-010] nobody is there to say yes: look with --explain, then pass --yes"
+    );
+    eprint!("{question} [y/N] ");
+    let mut said = String::new();
+    std::io::stdin().read_line(&mut said)?;
+    ensure!(matches!(said.trim(), "y" | "Y" | "yes"), "[C-DSP-010] not confirmed: nothing was sent");
+    Ok(())
 }
 
 /// What became of a transaction.

@@ -10,6 +10,7 @@ mod config;
 mod deals;
 mod demo;
 mod deploy;
+mod dispute;
 mod doctor;
 mod errand;
 mod exit;
@@ -19,6 +20,7 @@ mod place;
 mod plot;
 mod print;
 mod provide;
+mod replay;
 mod run;
 mod shell;
 mod up;
@@ -93,6 +95,8 @@ async fn dispatch(cli: &Cli) -> Result<(u8, Option<LocalMarket>)> {
         Command::Wallet(args) => Ok((wallet::wallet(args, &cli.place, cli.output).await?, None)),
         Command::Market(args) => Ok((board::market(args, &cli.place, cli.output).await?, None)),
         Command::Deals(args) => Ok((deals::deals(args, &cli.place, cli.output).await?, None)),
+        Command::Dispute(args) => Ok((dispute::dispute(args, &cli.place, cli.output).await?, None)),
+        Command::Replay(args) => Ok((replay::replay(args, &cli.place, cli.output).await?, None)),
         Command::Deploy(args) => Ok((deploy::deploy(args, &cli.place, cli.output).await?, None)),
         Command::Doctor(args) => Ok((doctor::doctor(args, &cli.place, cli.output).await?, None)),
         Command::Completions(args) => Ok((shell::completions(args)?, None)),

@@ -7,7 +7,7 @@ use std::{
 };
 
 use futures::StreamExt;
-use rialto_chain::{CaseKind, Chain, Ending, EventBatch, EventStream, LogMeta, MarketCall, MarketEvent};
+use rialto_chain::{CaseKind, Chain, Courts, Ending, EventBatch, EventStream, LogMeta, MarketCall, MarketEvent};
 use rialto_protocol::{Address, B256, types::Deal, wire::PeerAddr};
 use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
@@ -31,7 +31,7 @@ pub enum HistoryError {
 
 /// A market's events as they are canonical now.
 pub struct History {
-    events: Vec<(LogMeta, MarketEvent)>,
+    pub(crate) events: Vec<(LogMeta, MarketEvent)>,
     stream: EventStream,
     time: u64,
 }
@@ -41,8 +41,22 @@ impl History {
     ///
     /// # Errors
     /// `C-HIS-001`, `C-HIS-002`.
-    pub async fn read(chain: &Chain, first_block: u64, mut progress: impl FnMut(u64)) -> Result<Self, HistoryError> {
-        let mut history = Self { events: Vec::new(), stream: chain.events(first_block), time: 0 };
+    pub async fn read(chain: &Chain, first_block: u64, progress: impl FnMut(u64)) -> Result<Self, HistoryError> {
+        Self::read_with(chain, first_block, Courts::default(), progress).await
+    }
+
+    /// The same, with what courts say: see [`History::games`].
+    ///
+    /// # Errors
+    /// `C-HIS-001`, `C-HIS-002`.
+    pub async fn read_with(
+        chain: &Chain,
+        first_block: u64,
+        courts: Courts,
+        mut progress: impl FnMut(u64),
+    ) -> Result<Self, HistoryError> {
+        let stream = chain.events_with(first_block, courts);
+        let mut history = Self { events: Vec::new(), stream, time: 0 };
         loop {
             let batch = timeout(PATIENCE, history.stream.next()).await.map_err(|_| HistoryError::Silent)?;
             let batch = batch.ok_or(HistoryError::Rewritten)?;

@@ -7,12 +7,13 @@ use std::{
 };
 
 use rialto_protocol::Address;
-use rialto_requester::{History, JobId, JobReport, JobStatus};
+use rialto_requester::{History, JobContent, JobId, JobReport, JobStatus};
 use serde::de::DeserializeOwned;
 use tokio::time::sleep;
 
 use crate::{
     control::{self, ControlError},
+    home::Home,
     host::{HostError, Request, Told, has_report, story},
     job::JobFile,
     quote::Quote,
@@ -143,6 +144,26 @@ pub struct JobFolder {
 }
 
 impl JobFolder {
+    /// Folders of the jobs of every account of this home, on every market.
+    pub fn all(home: &Home) -> Vec<Self> {
+        let entries = |path: &Path| std::fs::read_dir(path).into_iter().flatten().flatten().map(|entry| entry.path());
+        let folders = entries(&home.path().join("requester")).flat_map(|requester| entries(&requester.join("jobs")));
+        folders.filter_map(|path| Some(Self { path }).filter(|folder| folder.id().is_some())).collect()
+    }
+
+    /// The job's id.
+    pub fn id(&self) -> Option<JobId> {
+        self.path.file_name()?.to_str()?.parse().ok()
+    }
+
+    /// Program and inputs; `None` if there are none any more.
+    ///
+    /// # Errors
+    /// `R-SVC-003`.
+    pub fn content(&self) -> Result<Option<JobContent>, HostError> {
+        Ok(rialto_requester::read_content(&self.path)?)
+    }
+
     /// Where it is.
     pub fn path(&self) -> &Path {
         &self.path

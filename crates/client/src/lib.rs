@@ -38,6 +38,7 @@
 mod book;
 mod bundle;
 pub mod control;
+mod games;
 mod history;
 mod home;
 pub mod host;
@@ -45,11 +46,13 @@ pub mod job;
 mod jobs;
 mod market;
 mod quote;
+mod replay;
 pub mod settings;
 mod wallet;
 
 pub use book::{Book, BookError, Listed};
 pub use bundle::{Bundle, BundleError, Checked, Contradiction, Fault};
+pub use games::{GameMove, GameTale, Played};
 pub use history::{DealEnd, DealPhase, DealStory, History, HistoryError, OpenCase, PricePoint, price_index};
 pub use home::{Home, HomeError, private_dir, write_private};
 pub use host::{Buyer, HostError, Told};
@@ -58,4 +61,5 @@ pub use market::{
     LOCAL_REQUESTER, LocalFacts, MarketChoice, MarketConfig, MarketError, TEMPLATE as CONFIG_TEMPLATE, local_key,
 };
 pub use quote::{Chosen, LeftOut, Opening, PolicyPrice, Quote, Trial};
+pub use replay::{Replay, ReplayError, SignedTask, signed_tasks};
 pub use wallet::{Passphrase, Wallet, WalletError, read_key};

@@ -55,6 +55,7 @@ mod canon;
 mod cost;
 mod emit;
 mod error;
+pub mod explain;
 pub mod float;
 mod gate;
 pub mod input;

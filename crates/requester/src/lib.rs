@@ -32,6 +32,6 @@ pub use core::{
     Why, WrongTask, detection_probability, price_of,
 };
 pub use service::{
-    ChainCheck, Content, Evidence, Job, JobEvents, JobHandle, JobReport, OrderEvidence, Output, Requester,
-    RequesterConfig, RequesterError, TaskOutcome, read_report,
+    ChainCheck, Content, Evidence, Job, JobContent, JobEvents, JobHandle, JobReport, OrderEvidence, Output, Requester,
+    RequesterConfig, RequesterError, TaskOutcome, read_content, read_report,
 };

@@ -197,6 +197,11 @@ pub async fn jobs(args: &JobsCommand, place: &PlaceArgs, format: Output) -> Resu
     }
 }
 
+/// The host of the account that is meant, whether it runs or not.
+pub async fn host_of(place: &PlaceArgs) -> Result<Host> {
+    Ok(host::place_of(place).await?.0)
+}
+
 /// A job by its id, the beginning of it, or its name.
 async fn find(host: &Host, named: &str) -> Result<JobStatus> {
     let jobs = host.jobs().await?;

@@ -3,12 +3,13 @@
 
 use std::path::{Path, PathBuf};
 
+use bytes::Bytes;
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
     error::RequesterError,
     job::{JobReport, Output, TaskOutcome},
-    library::write,
+    library::{PROGRAM, SHARED, TASKS, write},
 };
 use crate::core::{JobId, JobStatus};
 
@@ -70,6 +71,33 @@ pub fn report(folder: &Path) -> Result<Option<JobReport>, RequesterError> {
     outputs(&mut report).for_each(|output| output.path = folder.join(&output.path));
     report.folder = folder.to_path_buf();
     Ok(Some(report))
+}
+
+/// A job's bytes, as it was submitted.
+#[derive(Clone, Debug)]
+pub struct JobContent {
+    /// The program.
+    pub program: Vec<u8>,
+    /// The half of the input that all tasks share; may be empty.
+    pub shared: Vec<u8>,
+    /// Every task's own half.
+    pub tasks: Vec<Bytes>,
+}
+
+/// Program and inputs in a job's folder; `None` if there are none, or none any more: inputs of jobs that are long over are removed.
+///
+/// # Errors
+/// `R-SVC-003`.
+pub fn content(folder: &Path) -> Result<Option<JobContent>, RequesterError> {
+    let bytes = |name: &str| match std::fs::read(folder.join(name)) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(RequesterError::file(&folder.join(name))(error)),
+    };
+    let tasks = get::<Vec<rialto_protocol::Bytes>>(&folder.join(TASKS))?;
+    let (Some(program), Some(tasks)) = (bytes(PROGRAM)?, tasks) else { return Ok(None) };
+    let shared = bytes(SHARED)?.unwrap_or_default();
+    Ok(Some(JobContent { program, shared, tasks: tasks.into_iter().map(|task| task.0).collect() }))
 }
 
 /// A job's status, if it has ended.

@@ -35,6 +35,10 @@ const MAX_PROGRAM_BYTES: u64 = 64 << 20;
 const MAX_MEMO_BYTES: u64 = 4 << 20;
 /// File of a job's memo.
 const MEMO: &str = "memo.bin";
+/// Files of a job's program, of what its tasks share, and of its tasks' own inputs.
+pub(super) const PROGRAM: &str = "program.wasm";
+pub(super) const SHARED: &str = "shared.bin";
+pub(super) const TASKS: &str = "tasks.bin";
 /// All tasks' own inputs of a job, bytes: they stay in memory while it runs.
 const MAX_TASK_BYTES: u64 = 1 << 30;
 /// Piece in which files are read.
@@ -143,10 +147,10 @@ impl Library {
     /// Takes up a job from its folder.
     pub async fn load(&self, id: JobId) -> Result<(), RequesterError> {
         let folder = self.folder(id);
-        let program = self.program(&folder.join("program.wasm")).await?;
-        let shared = folder.join("shared.bin");
+        let program = self.program(&folder.join(PROGRAM)).await?;
+        let shared = folder.join(SHARED);
         let shared = if shared.exists() { Some(self.blob(&shared).await?) } else { None };
-        let path = folder.join("tasks.bin");
+        let path = folder.join(TASKS);
         let tasks = blocking(move || {
             let bytes = std::fs::read(&path).map_err(RequesterError::file(&path))?;
             let tasks: Vec<rialto_protocol::Bytes> =
@@ -169,7 +173,7 @@ impl Library {
 
     /// A job is too old to go on: its inputs are removed; program, report and outputs stay.
     pub async fn drop_inputs(&self, id: JobId) {
-        for name in ["shared.bin", "tasks.bin"] {
+        for name in [SHARED, TASKS] {
             // There may be none.
             let _ = tokio::fs::remove_file(self.folder(id).join(name)).await;
         }
@@ -353,7 +357,7 @@ fn write_job(
     shared: Option<&Content>,
     tasks: &[Bytes],
 ) -> Result<Vec<B256>, RequesterError> {
-    write(&folder.join("program.wasm"), |file| file.write_all(wasm))?;
+    write(&folder.join(PROGRAM), |file| file.write_all(wasm))?;
     let mut hasher = HalfHasher::default();
     if let Some(shared) = shared {
         let mut source: Box<dyn Read> = match shared {
@@ -361,7 +365,7 @@ fn write_job(
             Content::File(path) => Box::new(std::fs::File::open(path).map_err(RequesterError::file(path))?),
         };
         let mut size = 0;
-        write(&folder.join("shared.bin"), |file| {
+        write(&folder.join(SHARED), |file| {
             let mut piece = vec![0; PIECE_BYTES];
             loop {
                 let count = source.read(&mut piece)?;
@@ -378,7 +382,7 @@ fn write_job(
     let shared = hasher.finish();
     let copies: Vec<_> = tasks.iter().cloned().map(rialto_protocol::Bytes).collect();
     let bytes = postcard::to_stdvec(&copies).map_err(|error| RequesterError::Journal(error.to_string()))?;
-    write(&folder.join("tasks.bin"), |file| file.write_all(&bytes))?;
+    write(&folder.join(TASKS), |file| file.write_all(&bytes))?;
     Ok(input_roots(tasks, shared))
 }
 

@@ -1,0 +1,306 @@
+//! Accusing by hand: from a stored receipt, after tracing the task here.
+
+use anyhow::{Context, Result, bail, ensure};
+use clap::Args;
+use rialto_chain::{AccuseArgs, Court, CourtCall, CourtEvent, DealStatus, MarketCall, Mined, SendError};
+use rialto_client::{History, Replay, SignedTask, signed_tasks};
+use rialto_protocol::{Address, B256, U256, receipt::Halted};
+use serde_json::json;
+
+use super::sender;
+use crate::{
+    args::Output,
+    errand::{self, Errand},
+    place::PlaceArgs,
+    print::{either, money, span},
+    replay::{alike, bar, ended_job, ending, task_of, traced},
+};
+
+/// An accusation that reverted, because something came in between, is tried again so often.
+const MAX_REVERTS: u32 = 8;
+
+/// `rialto dispute accuse`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  rialto dispute accuse 3f2a 7 --explain      # traces the task; says what would be sent and locked
+  rialto dispute accuse 3f2a 7                # asks before it sends
+  rialto dispute accuse pricing 0 --provider 0x7099… --yes
+
+An accusation locks a bond. Who accuses a right result loses it; who accuses a wrong one has to answer every move in time, or
+loses it, too.")]
+pub struct AccuseCommand {
+    /// An ended job: its id, the beginning of it, or its name.
+    job: String,
+    /// Which task, from 0 on.
+    task: u32,
+    /// Whose result, if several providers signed one (default: the first whose result is wrong).
+    #[arg(long, value_name = "ADDRESS")]
+    provider: Option<Address>,
+    /// Say what would be sent and locked; send nothing.
+    #[arg(long)]
+    explain: bool,
+    /// Do not ask.
+    #[arg(long, short)]
+    yes: bool,
+    /// Accuse although tracing gives what was signed. The accuser has to say something wrong, and loses its bond.
+    #[arg(long)]
+    force: bool,
+}
+
+/// What is accused, and what tracing found.
+struct Charge {
+    signed: SignedTask,
+    replay: Replay,
+    theirs: Halted,
+    ours: Halted,
+    steps: u64,
+}
+
+impl Charge {
+    fn is_wrong(&self) -> bool {
+        self.theirs.hash() != self.ours.hash()
+    }
+
+    /// What tracing found, for people.
+    fn told(&self) -> String {
+        let provider = self.signed.provider();
+        match self.is_wrong() {
+            true => format!(
+                "{provider} signed {}: {}; tracing gives {}: {}, after {} steps",
+                self.theirs.hash(),
+                ending(&self.theirs),
+                self.ours.hash(),
+                ending(&self.ours),
+                self.steps
+            ),
+            false => format!("{provider} signed what tracing gives: {}, after {} steps", self.ours.hash(), self.steps),
+        }
+    }
+}
+
+/// Traces, and accuses.
+pub(super) async fn accuse(
+    errand: &Errand,
+    place: &PlaceArgs,
+    history: &History,
+    args: &AccuseCommand,
+    format: Output,
+) -> Result<()> {
+    let charge = charge(errand, place, args).await?;
+    ensure!(
+        charge.is_wrong() || args.force,
+        "[C-DSP-006] {}. Accusing it would lose the bond (--force does it all the same)",
+        charge.told()
+    );
+    let (signed, deal) = (&charge.signed, &charge.signed.deal);
+    let games = history.games();
+    let ours = |game: &&rialto_client::GameTale| {
+        let view = &game.story.view;
+        view.order == signed.order_hash() && view.game.task == signed.index() && view.game.accuser == errand.account
+    };
+    if let Some(game) = games.iter().find(ours) {
+        bail!("[C-DSP-011] {} accused it already: rialto dispute show {}", errand.account, game.id);
+    }
+    let state = errand.chain.deal_state(signed.order.order.value.deal).await?;
+    ensure!(
+        state.status == DealStatus::Open,
+        "[C-DSP-005] {}. But the deal {} is not open any more: there is no collateral left in it to lose",
+        charge.told(),
+        signed.order.order.value.deal
+    );
+    ensure!(!deal.court.is_zero(), "[C-DSP-007] the deal names no court: nobody can be accused");
+    let court = errand.chain.court(deal.court).await?;
+    ensure!(
+        court.is_known_code().await?,
+        "[C-DSP-007] the court {} is not of the code that this program knows: it is given no money",
+        deal.court
+    );
+    let money_needed = Bond::look(errand, &court, signed.order.order.value.fuelLimit).await?;
+    let call = first_move(&charge).await?;
+    if args.explain {
+        return explain(errand, &court, &charge, &money_needed, call, format).await;
+    }
+    if format == Output::Human {
+        println!("{}", charge.told());
+    }
+    if !charge.is_wrong() {
+        eprintln!("warning: the result is right, and the bond of {} will be lost", money(money_needed.bond));
+    }
+    let question = format!(
+        "Accuse {} before the court {} and lock a bond of {}? Every move has to be answered in time.",
+        signed.provider(),
+        court.address(),
+        money(money_needed.bond)
+    );
+    errand::confirm(&question, args.yes)?;
+    let mined = send(errand, &court, &charge, call).await?;
+    told(errand, place, &court, &charge, &mined, format).await
+}
+
+/// Finds what was signed about the task, and traces it.
+async fn charge(errand: &Errand, place: &PlaceArgs, args: &AccuseCommand) -> Result<Charge> {
+    let (folder, report) = ended_job(place, &args.job)?;
+    let (chain_id, market) = (report.evidence.chain_id, report.evidence.market);
+    ensure!(
+        (chain_id, market) == (errand.chain.chain_id(), errand.chain.market()),
+        "[C-DSP-008] the job was bought on the market {market} of chain {chain_id}: choose that one (--rpc, --market)"
+    );
+    let mut all = signed_tasks(&report, args.task)?;
+    all.retain(|one| one.halted().is_some() && args.provider.is_none_or(|provider| provider == one.provider()));
+    let mut found: Option<Charge> = None;
+    let mut known: Vec<(SignedTask, Replay, Halted, u64)> = Vec::new();
+    for signed in all {
+        let Some(theirs) = signed.halted().copied() else { continue };
+        let (replay, ours, steps) = match known.iter().find(|(other, ..)| alike(other, &signed)) {
+            Some((_, replay, ours, steps)) => (replay.clone(), *ours, *steps),
+            None => {
+                let replay = task_of(&folder, &signed).await?;
+                let (steps, ours) = traced(&replay, Some(theirs.fuel_used(replay.limits.fuel))).await?;
+                known.push((signed.clone(), replay.clone(), ours, steps));
+                (replay, ours, steps)
+            }
+        };
+        let charge = Charge { signed, replay, theirs, ours, steps };
+        if charge.is_wrong() {
+            return Ok(charge);
+        }
+        found.get_or_insert(charge);
+    }
+    let whose = args.provider.map_or(String::new(), |provider| format!(" by {provider}"));
+    found.with_context(|| format!("[C-DSP-004] there is no signed result{whose} of task {} in that job", args.task))
+}
+
+/// The accuser's segment over the whole run. One that accuses a right result says that the run ends otherwise.
+async fn first_move(charge: &Charge) -> Result<AccuseArgs> {
+    let (replay, wrong, ours) = (charge.replay.clone(), charge.is_wrong(), charge.ours);
+    let states = tokio::task::spawn_blocking(move || {
+        let bar = bar(None, "looking for the first segment");
+        let player = replay.player();
+        let mut player = if wrong { player } else { player.claiming(&Halted { digest: ours.digest ^ 1, ..ours }) };
+        let states = player.open();
+        bar.finish_and_clear();
+        states
+    })
+    .await?;
+    charge.signed.accusation(&charge.replay, states).context("[C-DSP-004] the receipt is not whole")
+}
+
+/// What the bond takes.
+struct Bond {
+    bond: u128,
+    /// To be taken out of the account in the market first.
+    withdraw: u128,
+    /// Whether the court has to be allowed to take it.
+    approve: bool,
+    allowance: u32,
+}
+
+impl Bond {
+    async fn look(errand: &Errand, court: &Court, fuel_limit: u64) -> Result<Self> {
+        let (chain, account) = (&errand.chain, errand.account);
+        let bond = court.bond_for(fuel_limit).await?;
+        let tokens: u128 = chain.token_balance(account).await?.saturating_to();
+        let inside = chain.account(account).await?;
+        ensure!(
+            tokens.saturating_add(inside) >= bond,
+            "[C-DSP-009] an accusation needs a bond of {}; {account} has {} in the market and {} in the wallet",
+            money(bond),
+            money(inside),
+            money(tokens)
+        );
+        let approve = court.approved(account).await? < U256::from(bond);
+        let allowance = court.allowance(fuel_limit).await?;
+        Ok(Self { bond, withdraw: bond.saturating_sub(tokens), approve, allowance })
+    }
+}
+
+async fn explain(
+    errand: &Errand,
+    court: &Court,
+    charge: &Charge,
+    needed: &Bond,
+    call: AccuseArgs,
+    format: Output,
+) -> Result<()> {
+    let mut plans = Vec::new();
+    if needed.withdraw > 0 {
+        let call = MarketCall::Withdraw { to: errand.account, amount: needed.withdraw };
+        plans.push((format!("take {} out of the market, for the bond", money(needed.withdraw)), Some(call)));
+    }
+    if needed.approve {
+        let call = CourtCall::Approve { amount: needed.bond };
+        let call = MarketCall::Court { court: court.address(), call };
+        plans.push((format!("let the court take {}", money(needed.bond)), Some(call)));
+    }
+    let ready = plans.is_empty();
+    let call = MarketCall::Court { court: court.address(), call: CourtCall::Accuse(Box::new(call)) };
+    plans.push((
+        format!(
+            "accuse {} about task {} and lock a bond of {}: it comes back if the game is won, with 70 % of the collateral of {} for the requester; each side has {} and every move to answer",
+            charge.signed.provider(),
+            charge.signed.task,
+            money(needed.bond),
+            money(charge.signed.deal.collateral),
+            span(needed.allowance.into())
+        ),
+        ready.then_some(call),
+    ));
+    if format == Output::Human {
+        println!("{}", charge.told());
+    }
+    errand.explain(&plans, format).await
+}
+
+async fn send(errand: &Errand, court: &Court, charge: &Charge, call: AccuseArgs) -> Result<Mined> {
+    let sender = sender(errand).await?;
+    let name = format!("accuse-{:x}-{}", charge.signed.order_hash(), charge.signed.index());
+    let mut attempt = 0;
+    let mined = loop {
+        attempt += 1;
+        match sender.accuse(format!("{name}-{attempt}"), court, call.clone()).await {
+            Err(SendError::Reverted { .. }) if attempt < MAX_REVERTS => {}
+            outcome => break outcome.with_context(|| format!("could not accuse {}", charge.signed.provider()))?,
+        }
+    };
+    sender.stop().await;
+    Ok(mined)
+}
+
+/// The game that an accusation began.
+fn game_of(court: Address, mined: &Mined) -> Option<(B256, u64)> {
+    mined.logs.iter().filter(|log| log.address == court).find_map(|log| match CourtEvent::decode(log) {
+        Some(CourtEvent::Accused(accused)) => Some((accused.id, accused.deadline)),
+        _ => None,
+    })
+}
+
+async fn told(
+    errand: &Errand,
+    place: &PlaceArgs,
+    court: &Court,
+    charge: &Charge,
+    mined: &Mined,
+    format: Output,
+) -> Result<()> {
+    let (game, deadline) = game_of(court.address(), mined).context("the accusation began no game")?;
+    let left = deadline.saturating_sub(errand.chain.now().await?);
+    // A requester that runs and knows the order plays by itself; two answers to one segment do no harm.
+    let hosted = crate::jobs::host_of(place).await?.runs().await?.is_some();
+    let next = match hosted {
+        true => "the background process answers while it runs; ".to_owned(),
+        false => String::new(),
+    };
+    let text = format!(
+        "{}\n  game {game}: the provider has {} to answer\n  {next}rialto dispute show {:.10} shows it, rialto dispute move {:.10} answers",
+        errand::told(mined),
+        span(left),
+        game.to_string(),
+        game.to_string(),
+    );
+    either(format, &text, || {
+        json!({ "game": game, "provider": charge.signed.provider(), "task": charge.signed.task, "wrong": charge.is_wrong(),
+            "transaction": mined.tx, "block": mined.block, "gas_used": mined.gas_used, "deadline": deadline, "hosted": hosted })
+    });
+    Ok(())
+}

@@ -1,0 +1,300 @@
+//! Games for people and programs: lists, and one move by move.
+
+use std::collections::BTreeMap;
+
+use anyhow::Result;
+use rialto_client::{GameMove, GameTale, History, Played};
+use rialto_machine::play::span as steps_of;
+use rialto_protocol::{Address, B256, pricing::share};
+use serde::Serialize;
+
+use crate::{
+    args::Output,
+    errand::Errand,
+    print::{Paint, count, either_of, money, short, span, table, time},
+};
+
+/// Most games shown to people; all of them in JSON.
+const MAX_ROWS: usize = 50;
+/// Share of a slashed deal's collateral that the requester gets (`Market.COMPENSATION_BPS`).
+const COMPENSATION_BPS: u32 = 7000;
+
+/// A game as it is shown. Not through `Value`: money may need more than 64 bits.
+#[derive(Serialize)]
+pub(super) struct Shown {
+    id: B256,
+    court: Address,
+    deal: B256,
+    order: B256,
+    task: u32,
+    requester: Address,
+    provider: Address,
+    accuser: Address,
+    role: &'static str,
+    open: bool,
+    level: u8,
+    position: u64,
+    turn: Option<Address>,
+    deadline: Option<u64>,
+    moves: u32,
+    bond: u128,
+    collateral: u128,
+    ended: Option<&'static str>,
+    winner: Option<&'static str>,
+}
+
+/// Games, as JSON.
+#[derive(Serialize)]
+struct Listed<'a> {
+    account: Address,
+    games: &'a [Shown],
+}
+
+/// One of them, as JSON.
+#[derive(Serialize)]
+struct Whole {
+    #[serde(flatten)]
+    game: Shown,
+    played: Vec<Row>,
+    step: Option<rialto_protocol::court::JudgedStep>,
+    end: Option<rialto_protocol::court::GameEnd>,
+    gas: u64,
+    to_requester: u128,
+    burned: u128,
+    what_to_do: String,
+}
+
+#[derive(Serialize)]
+struct Row {
+    what: &'static str,
+    by: Option<Address>,
+    level: u8,
+    position: u64,
+    /// Steps between two hashes.
+    every: u64,
+    pick: Option<u32>,
+    tx: B256,
+    block: u64,
+    gas: Option<u64>,
+}
+
+fn role(tale: &GameTale, account: Address) -> &'static str {
+    let game = &tale.story.view.game;
+    if game.accuser == account {
+        "accuser"
+    } else if game.provider == account {
+        "provider"
+    } else if tale.deal.requester == account {
+        "requester"
+    } else {
+        "neither"
+    }
+}
+
+fn ended(tale: &GameTale) -> Option<&'static str> {
+    tale.story.end.map(|end| if end.by_step { "by a step" } else { "by time" })
+}
+
+fn winner(tale: &GameTale) -> Option<&'static str> {
+    tale.story.end.map(|end| if end.accuser_won { "accuser" } else { "provider" })
+}
+
+fn shown(tale: &GameTale, account: Address) -> Shown {
+    let view = &tale.story.view;
+    Shown {
+        id: tale.id,
+        court: tale.court,
+        deal: view.game.deal,
+        order: view.order,
+        task: view.game.task,
+        requester: tale.deal.requester,
+        provider: view.game.provider,
+        accuser: view.game.accuser,
+        role: role(tale, account),
+        open: tale.is_open(),
+        level: view.level,
+        position: view.position,
+        turn: tale.turn(),
+        deadline: tale.is_open().then_some(view.deadline),
+        moves: tale.story.moves,
+        bond: view.game.bond,
+        collateral: tale.deal.collateral,
+        ended: ended(tale),
+        winner: winner(tale),
+    }
+}
+
+/// Where a game stands, in a word or two.
+pub(super) fn standing(tale: &GameTale, now: u64) -> String {
+    let view = &tale.story.view;
+    let side = if view.accusers_turn { "accuser" } else { "provider" };
+    match (ended(tale), winner(tale)) {
+        (Some(how), Some(who)) => format!("ended {how}, won by the {who}"),
+        _ if now >= view.deadline => format!("the {side}'s time is up"),
+        _ => format!("the {side}'s turn, {} left", span(view.deadline - now)),
+    }
+}
+
+/// What an account can do about a game.
+fn what_to_do(tale: &GameTale, account: Address, now: u64) -> String {
+    let (view, id) = (&tale.story.view, format!("{:.10}", tale.id.to_string()));
+    if !tale.is_open() {
+        "nothing".into()
+    } else if now >= view.deadline {
+        format!("anybody can end it: rialto dispute timeout {id}")
+    } else if view.turn_of(account) {
+        format!("answer within {}: rialto dispute move {id}", span(view.deadline - now))
+    } else {
+        format!("wait: the turn is another's, for at most {}", span(view.deadline - now))
+    }
+}
+
+/// Lists games.
+pub(super) fn list(errand: &Errand, history: &History, all: bool, format: Output) {
+    let (account, now) = (errand.account, history.time());
+    let mut tales = history.games();
+    tales.retain(|tale| match all {
+        true => errand.market.court.is_none_or(|court| court == tale.court),
+        false => role(tale, account) != "neither",
+    });
+    tales.reverse();
+    let games: Vec<Shown> = tales.iter().map(|tale| shown(tale, account)).collect();
+    let text = || match tales.as_slice() {
+        [] if all => "no game was played before the market's own court".into(),
+        [] => format!("no game is about a deal of {account}, or has it for a side"),
+        tales => rows(tales, account, now),
+    };
+    either_of(format, text, &Listed { account, games: &games });
+}
+
+fn rows(tales: &[GameTale], account: Address, now: u64) -> String {
+    let row = |tale: &GameTale| {
+        let view = &tale.story.view;
+        vec![
+            format!("{:.10}", tale.id.to_string()),
+            role(tale, account).into(),
+            short(view.game.provider),
+            short(view.game.accuser),
+            format!("16^{}", view.level),
+            tale.story.moves.to_string(),
+            money(view.game.bond),
+            standing(tale, now),
+        ]
+    };
+    let all: Vec<_> = tales.iter().take(MAX_ROWS).map(row).collect();
+    let head = ["game", "as", "provider", "accuser", "steps", "moves", "bond", "state"];
+    let mut text = table(&head, &[1, 7], &all);
+    if tales.len() > MAX_ROWS {
+        text.push_str(&format!("\n  … and {} more (--output json shows all)", tales.len() - MAX_ROWS));
+    }
+    let ours = tales.iter().filter(|tale| tale.turn() == Some(account) && now < tale.story.view.deadline).count();
+    if ours > 0 {
+        text.push_str(&format!("\n  {ours} wait for this account's answer: rialto dispute move ID"));
+    }
+    text
+}
+
+fn row(tale: &GameTale, played: &GameMove, gas: Option<u64>) -> Row {
+    let game = &tale.story.view.game;
+    let (what, by) = match played.kind {
+        Played::Accusation => ("accuse", Some(game.accuser)),
+        Played::ByAccuser => ("move", Some(game.accuser)),
+        Played::ByProvider => ("move", Some(game.provider)),
+        Played::Step => ("step", None),
+        Played::Timeout => ("timeout", None),
+    };
+    let every = match played.kind {
+        Played::Step => 1,
+        _ => steps_of(played.level.saturating_sub(1)),
+    };
+    let GameMove { level, position, pick, tx, block, .. } = *played;
+    Row { what, by, level, position, every, pick, tx, block, gas }
+}
+
+/// Shows a game.
+pub(super) async fn show(errand: &Errand, history: &History, tale: &GameTale, format: Output) -> Result<()> {
+    let mut gas: BTreeMap<B256, Option<u64>> = BTreeMap::new();
+    for played in &tale.moves {
+        gas.insert(played.tx, errand.chain.gas_used(played.tx).await?);
+    }
+    let (account, now) = (errand.account, history.time());
+    let slashed = tale.story.end.is_some_and(|end| end.slashed);
+    let (collateral, end) = (tale.deal.collateral, tale.deal_end.filter(|_| slashed));
+    let compensation = if slashed { share(collateral, COMPENSATION_BPS).unwrap_or(0) } else { 0 };
+    let whole = Whole {
+        game: shown(tale, account),
+        played: tale.moves.iter().map(|played| row(tale, played, gas[&played.tx])).collect(),
+        step: tale.story.step,
+        end: tale.story.end,
+        gas: gas.values().flatten().sum(),
+        to_requester: end.map_or(0, |end| end.to_requester),
+        burned: tale.story.end.map_or(0, |end| end.burned) + if slashed { collateral - compensation } else { 0 },
+        what_to_do: what_to_do(tale, account, now),
+    };
+    either_of(format, || sheet(tale, &whole, now), &whole);
+    Ok(())
+}
+
+fn sheet(tale: &GameTale, whole: &Whole, now: u64) -> String {
+    let (paint, view) = (Paint::for_stdout(), &tale.story.view);
+    let mut out = vec![format!("{} {}", paint.bold("game"), tale.id)];
+    let mut line = |name: &str, text: String| out.push(format!("  {name:<11} {text}"));
+    line("state", standing(tale, now));
+    line("about", format!("task {} of order {}", view.game.task, view.order));
+    line("deal", format!("{} of requester {}", view.game.deal, tale.deal.requester));
+    line("provider", view.game.provider.to_string());
+    line("accuser", format!("{} with a bond of {}", view.game.accuser, money(view.game.bond)));
+    line("court", tale.court.to_string());
+    line("began", format!("{} UTC, over 16^{} steps", time(view.game.openedAt), tale.first_level));
+    if tale.is_open() {
+        line("turn until", format!("{} UTC", time(view.deadline)));
+    }
+    let rows: Vec<Vec<String>> = whole
+        .played
+        .iter()
+        .map(|row| {
+            vec![
+                row.what.into(),
+                row.by.map_or("anyone".into(), short),
+                row.pick.map_or("–".into(), |pick| pick.to_string()),
+                count(row.position),
+                count(row.every),
+                row.gas.map_or("?".into(), count),
+                row.tx.to_string(),
+            ]
+        })
+        .collect();
+    out.push(table(&["what", "by", "pick", "from step", "every", "gas", "transaction"], &[1, 6], &rows));
+    let mut line = |name: &str, text: String| out.push(format!("  {name:<11} {text}"));
+    line("gas", format!("{} in all", count(whole.gas)));
+    if let Some(step) = &tale.story.step {
+        line("judged", format!("step {}", count(step.position)));
+        line("  before", step.state.to_string());
+        line("  claimed", paint.bad(&step.claimed.to_string()));
+        line("  follows", paint.good(&step.next.to_string()));
+    }
+    if let Some(end) = &tale.story.end {
+        let bond = format!(
+            "{} to the accuser, {} to the provider, {} burned",
+            money(end.to_accuser),
+            money(end.to_provider),
+            money(end.burned)
+        );
+        line("bond", bond);
+        if end.slashed {
+            let lost = money(tale.deal.collateral);
+            line("deal", format!("over: of the collateral of {lost} the requester got 70 %, the rest was burned"));
+            line(
+                "",
+                format!("{} in all went to the requester, with what was left of the budget", money(whole.to_requester)),
+            );
+        }
+    } else {
+        line(
+            "at stake",
+            format!("a bond of {}, a collateral of {}", money(view.game.bond), money(tale.deal.collateral)),
+        );
+    }
+    line("what to do", whole.what_to_do.clone());
+    out.join("\n")
+}
