@@ -185,6 +185,7 @@ impl World {
             name: String::new(),
             program: PROGRAM,
             inputs: (0..wish.tasks).map(|task| input(id, task)).collect(),
+            carried_bytes: 0,
             fuel_limit: FUEL_LIMIT,
             out_limit: OUT_LIMIT,
             max_pages: 16,

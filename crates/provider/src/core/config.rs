@@ -166,7 +166,7 @@ impl Default for Limits {
         Self {
             order_tasks: 4096,
             task_fuel: 100_000_000_000_000,
-            task_out_bytes: 64 << 20,
+            task_out_bytes: 128 << 20,
             order_out_bytes: 4 << 30,
             task_pages: 16_384,
             program_bytes: 64 << 20,

@@ -105,6 +105,8 @@ pub struct JobSpec {
     pub program: B256,
     /// inputRoot of every task.
     pub inputs: Vec<B256>,
+    /// Program and shared input, which a provider fetches before it can answer its first order, bytes.
+    pub carried_bytes: u64,
     /// Fuel limit of each task.
     pub fuel_limit: u64,
     /// Output limit of each task, bytes.

@@ -16,6 +16,8 @@ use super::{
     verify::{self, ReceiptFault},
 };
 
+/// Slowest fetching of a job's program and shared input that a provider is not given up for, bytes a second: fetching and hashing.
+const LEAST_BYTES_PER_SECOND: u64 = 4 << 20;
 /// Longest wait between two attempts to connect, seconds.
 const MAX_BACKOFF_SECONDS: u64 = 30;
 /// Refusals in a row after which a deal gets no more orders.
@@ -142,7 +144,8 @@ impl Core {
             self.expected_seconds(&id, job, 1).saturating_mul(2)
         } else {
             // It may be fetching large inputs.
-            self.config.patience.stall.saturating_mul(2)
+            let fetching = job.spec.carried_bytes / LEAST_BYTES_PER_SECOND;
+            self.config.patience.stall.saturating_mul(2).saturating_add(fetching)
         };
         if self.now >= link.heard.saturating_add(self.config.patience.stall.max(slow)) {
             let (code, why) = if link.up() {

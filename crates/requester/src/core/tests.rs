@@ -76,6 +76,7 @@ pub fn spec(tasks: u32, policy: Policy) -> JobSpec {
         name: "a job".into(),
         program: B256::repeat_byte(0x50),
         inputs: (0..tasks).map(|task| keccak256(task.to_be_bytes())).collect(),
+        carried_bytes: 0,
         fuel_limit: FUEL_LIMIT,
         out_limit: 4096,
         max_pages: 16,

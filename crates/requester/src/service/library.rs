@@ -79,6 +79,15 @@ pub(crate) struct Carried {
 pub(crate) struct Known {
     pub program: B256,
     pub inputs: Vec<B256>,
+    /// Of program and shared input.
+    pub carried_bytes: u64,
+}
+
+impl Known {
+    /// Of a job whose bytes don't matter yet.
+    pub fn unread(tasks: usize) -> Self {
+        Self { program: B256::ZERO, inputs: vec![B256::ZERO; tasks], carried_bytes: 0 }
+    }
 }
 
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -129,7 +138,9 @@ impl Library {
         })
         .await?;
         self.load(id).await?;
-        Ok(Known { program, inputs })
+        let shelf = self.shelf(id)?;
+        let shared = shelf.shared.as_ref().map_or(0, |blob| blob.reference().size);
+        Ok(Known { program, inputs, carried_bytes: shelf.program.reference().size.saturating_add(shared) })
     }
 
     /// What was kept beside a job when it was submitted.

@@ -217,7 +217,7 @@ impl Requester {
 
     /// What a job would cost with the offers known now, and why the others are left out. Spends nothing.
     pub async fn quote(&self, job: &Job) -> Result<Result<Plan, NoMatch>, RequesterError> {
-        let known = Known { program: Default::default(), inputs: vec![Default::default(); job.tasks.len()] };
+        let known = Known::unread(job.tasks.len());
         let spec = self.spec(JobId(0), job, known);
         spec.check()?;
         let (answer, answered) = oneshot::channel();
@@ -232,7 +232,7 @@ impl Requester {
         policies: Vec<Policy>,
         cheated: Vec<u64>,
     ) -> Result<Vec<PolicyQuote>, RequesterError> {
-        let known = Known { program: Default::default(), inputs: vec![Default::default(); job.tasks.len()] };
+        let known = Known::unread(job.tasks.len());
         let spec = self.spec(JobId(0), job, known);
         spec.check()?;
         let (answer, answered) = oneshot::channel();
@@ -360,7 +360,7 @@ impl Requester {
 
     async fn prepare(&self, id: JobId, job: &Job) -> Result<JobSpec, RequesterError> {
         // The cheap bounds first.
-        let nothing = Known { program: Default::default(), inputs: vec![Default::default(); job.tasks.len()] };
+        let nothing = Known::unread(job.tasks.len());
         self.spec(id, job, nothing).check()?;
         let known = self.library.take(id, job).await?;
         Ok(self.spec(id, job, known))
@@ -372,6 +372,7 @@ impl Requester {
             name: job.name.clone(),
             program: known.program,
             inputs: known.inputs,
+            carried_bytes: known.carried_bytes,
             fuel_limit: job.limits.fuel,
             out_limit: job.limits.out_bytes,
             max_pages: job.limits.max_pages,

@@ -292,6 +292,26 @@ fn an_offer_that_does_not_open_is_left_out_and_the_rest_open() {
 }
 
 #[test]
+fn who_has_much_to_fetch_is_waited_for() {
+    let silent_for = |carried_bytes: u64| {
+        let mut world = World::new(&[Manner::Silent, Manner::Silent]);
+        let mut job = spec(2, Policy::Trust);
+        job.carried_bytes = carried_bytes;
+        job.constraints.run_locally = false;
+        job.constraints.min_providers = 2;
+        world.feed(Event::Submit(job));
+        let dropped = |world: &World| has(world, |event| matches!(event, JobEvent::ProviderDropped { .. }));
+        (0..2_000).find(|_| {
+            world.step();
+            dropped(&world)
+        })
+    };
+    let (little, much) = (silent_for(1 << 10).unwrap(), silent_for(1 << 30).unwrap());
+    assert!(little < 80, "{little}");
+    assert!(much > 250 && much < 400, "{much}");
+}
+
+#[test]
 fn the_deadline_ends_a_job_and_its_deals() {
     let mut world = World::new(&[Manner::Silent, Manner::Silent]);
     let mut job = spec(12, Policy::Trust);
