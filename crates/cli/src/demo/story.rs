@@ -129,7 +129,11 @@ impl Story {
             JobEvent::ProviderBack { provider, .. } => self.line(&format!("  {} is back", who(provider))),
             JobEvent::DealClosed { provider, paid, gas, .. } => {
                 let gas = gas.map_or(String::new(), |gas| self.paint.dim(&format!("  ({} gas)", print::count(gas))));
-                self.line(&format!("  {}  redeemed {} and closed the deal{gas}", who(provider), print::money(*paid)));
+                let how = match *paid {
+                    0 => "got nothing, and the deal is over".to_owned(),
+                    paid => format!("redeemed {} and closed the deal", print::money(paid)),
+                };
+                self.line(&format!("  {}  {how}{gas}", who(provider)));
             }
             JobEvent::Accused { provider, task, level, bond, .. } => {
                 self.heading("In court");
