@@ -165,7 +165,8 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             order_tasks: 4096,
-            task_fuel: 100_000_000_000_000,
+            // What can be traced twice within a court's allowance: see `docs/court.md`.
+            task_fuel: 10_000_000_000_000,
             task_out_bytes: 128 << 20,
             order_out_bytes: 4 << 30,
             task_pages: 16_384,

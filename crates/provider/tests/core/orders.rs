@@ -44,8 +44,8 @@ fn every_refusal_has_its_code() {
         (Order { outLimit: 1 << 40, ..base.clone() }, "P-ADM-009"),
         (Order { dueBy: world.now, ..base.clone() }, "P-ADM-010"),
         (Order { dueBy: deal.expiry, ..base.clone() }, "P-ADM-011"),
-        (Order { fuelLimit: 50 * TFUEL, tasks: 3, ..base.clone() }, "P-ADM-004"),
-        (Order { fuelLimit: 50 * TFUEL, tasks: 1, ..base.clone() }, "P-ADM-005"),
+        (Order { fuelLimit: 10 * TFUEL, tasks: 15, ..base.clone() }, "P-ADM-004"),
+        (Order { fuelLimit: 10 * TFUEL, tasks: 5, ..base.clone() }, "P-ADM-005"),
     ];
     for (order, code) in cases {
         let offer = world.offer(order);
