@@ -18,6 +18,8 @@ use super::{
 const MAX_AWAITED_ORDERS: usize = 2;
 /// Most tasks of an order (providers refuse 4097).
 const MAX_BATCH_TASKS: u64 = 1024;
+/// Most bytes that an order's outputs may have, all limits together (providers refuse more than 4 GiB by default).
+const MAX_BATCH_OUT_BYTES: u64 = 4 << 30;
 /// Tasks of a batch that this machine runs because nobody else is left.
 pub(super) const LOCAL_BATCH_TASKS: u32 = 8;
 /// An order should run about this long, seconds: long enough to be worth a message, short enough to lose.
@@ -181,6 +183,7 @@ impl Core {
         // Whole rounds over the cores.
         let size = if size > cores { size - size % cores } else { size };
         let cap = self.links.get(&deal).map_or(u64::MAX, |link| link.batch_cap.into());
+        let cap = cap.min((MAX_BATCH_OUT_BYTES / job.spec.out_limit.max(1)).max(1));
         let spare = self.spare(deal);
         let (mut fits, mut over) = (0, size.min(cap).min(left) as u32 + 1);
         while over - fits > 1 {

@@ -292,6 +292,19 @@ fn an_offer_that_does_not_open_is_left_out_and_the_rest_open() {
 }
 
 #[test]
+fn no_order_promises_more_output_than_providers_take() {
+    let mut world = World::new(&[Manner::Honest, Manner::Honest]);
+    let mut job = spec(200, Policy::Trust);
+    job.out_limit = 1 << 30;
+    job.constraints.min_providers = 2;
+    world.feed(Event::Submit(job));
+    assert_eq!(world.run(3_000).outcome, Ok(()));
+    let bytes = |order: &rialto_protocol::types::Order| order.outLimit * u64::from(order.tasks);
+    let most = world.core.state().orders.values().map(|order| bytes(&order.order)).max();
+    assert_eq!(most, Some(4 << 30));
+}
+
+#[test]
 fn who_has_much_to_fetch_is_waited_for() {
     let silent_for = |carried_bytes: u64| {
         let mut world = World::new(&[Manner::Silent, Manner::Silent]);
