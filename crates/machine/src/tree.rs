@@ -4,20 +4,7 @@
 use alloy_primitives::B256;
 use rialto_protocol::receipt::node;
 use rialto_protocol::tree::join;
-
-use crate::ir::MAX_DEPTH;
-
-/// Root of an all-zero tree of this depth: `Z0 = 0`, `Z(i+1) = node(Zi, Zi)`.
-pub(crate) fn zero(depth: usize) -> B256 {
-    static ZEROS: std::sync::OnceLock<[B256; MAX_DEPTH as usize + 1]> = std::sync::OnceLock::new();
-    ZEROS.get_or_init(|| {
-        let mut zeros = [B256::ZERO; MAX_DEPTH as usize + 1];
-        for level in 0..MAX_DEPTH as usize {
-            zeros[level + 1] = node(zeros[level], zeros[level]);
-        }
-        zeros
-    })[depth]
-}
+pub(crate) use rialto_protocol::tree::zero;
 
 /// Depth of the least tree with this many leaves.
 pub(crate) fn depth_for(leaves: u64) -> u32 {

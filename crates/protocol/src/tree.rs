@@ -27,6 +27,11 @@ fn zeros() -> &'static [B256; MAX_DEPTH + 1] {
     })
 }
 
+/// Root of an all-zero tree of this depth: `Z0 = 0`, `Z(i+1) = node(Zi, Zi)`. Panics beyond 32.
+pub fn zero(depth: usize) -> B256 {
+    zeros()[depth]
+}
+
 /// Roots of the trees of `depth` over these inputs. Panics if one has more than 2^`depth` leaves, or `depth` is over 32.
 pub fn roots<T: AsRef<[u8]>>(depth: u32, inputs: &[T]) -> Vec<B256> {
     let depth = depth as usize;
