@@ -266,3 +266,23 @@ fn generated_programs_agree() {
         )));
     }
 }
+
+/// Or they would take registers of the loops that they are moved out of.
+#[test]
+fn what_is_hardly_ever_run_reads_its_constants() {
+    let text = "(module (memory 1) (func (export \"_start\") (local i32)
+        (loop (br_if 0 (i32.lt_u (local.tee 0 (i32.add (local.get 0) (i32.const 1))) (i32.const 100))))))";
+    let canonical = rialto_machine::canonicalise(&wat::parse_str(text).unwrap()).unwrap().module;
+    let constants = |module: &[u8], constant: i64| {
+        let bodies = wasmparser::Parser::new(0).parse_all(module).filter_map(|payload| match payload.unwrap() {
+            wasmparser::Payload::CodeSectionEntry(body) => Some(body),
+            _ => None,
+        });
+        let operators = bodies.flat_map(|body| body.get_operators_reader().unwrap().into_iter());
+        let is = |op| matches!(op, wasmparser::Operator::I64Const { value } if value == constant);
+        operators.filter(|op| is(op.clone().unwrap())).count()
+    };
+    let prepaid = rialto_machine::limits::PREPAID_FUEL;
+    assert!(constants(&canonical, prepaid) > 2);
+    assert_eq!(constants(&tune(&canonical).unwrap(), prepaid), 2, "what is left is in the function that refills");
+}

@@ -13,7 +13,7 @@ use wasmparser::{
     ValType, ValidatorResources,
 };
 
-use super::{FUEL, Result, tick};
+use super::{Added, FUEL, Result, tick};
 
 /// Passes that look for loose locals; then none is. Real programs need two or three.
 const MAX_PASSES: usize = 8;
@@ -31,8 +31,8 @@ enum Kind {
 
 /// What a function has to know of its module.
 pub(super) struct Around {
-    /// The global that holds the mark.
-    pub(super) mark: u32,
+    /// The globals that are not M''s.
+    pub(super) added: Added,
     /// Offsets of this body's `if`s that are hardly ever taken.
     pub(super) marked: BTreeSet<u32>,
 }
@@ -85,6 +85,8 @@ struct Writer<'a> {
     changed: bool,
     /// The last operator was a write of fuel.
     wrote_fuel: bool,
+    /// Blocks open around the `if` being written that is hardly ever taken.
+    rare: Option<u32>,
 }
 
 impl<'a> Writer<'a> {
@@ -114,6 +116,7 @@ impl<'a> Writer<'a> {
             all_exact: false,
             changed: false,
             wrote_fuel: false,
+            rare: None,
         })
     }
 
@@ -131,9 +134,12 @@ impl<'a> Writer<'a> {
             let operator = operators.read()?;
             let raw = &bytes[at - start..operators.original_position() - start];
             self.operator(&operator, raw, at)?;
+            let open = self.validator.control_stack_height();
             if self.around.marked.contains(&((at - start) as u32)) {
                 self.unlikely.push((self.out.len() - raw.len()) as u32);
+                self.rare = self.rare.or(Some(open - 1));
             }
+            self.rare = self.rare.filter(|around| open > *around);
         }
         Ok(operators.finish()?)
     }
@@ -148,7 +154,10 @@ impl<'a> Writer<'a> {
         };
         let pushed = if dead { Kind::Exact } else { self.prepare(operator, pops as usize) };
         self.validator.op(at, operator)?;
-        self.out.extend_from_slice(raw);
+        match operator {
+            Operator::I64Const { value } if self.rare.is_some() => self.emit(&self.around.added.constant(*value)),
+            _ => self.out.extend_from_slice(raw),
+        }
         self.wrote_fuel = matches!(operator, Operator::GlobalSet { global_index: FUEL });
         if self.wrote_fuel {
             self.look_at_mark();
@@ -330,7 +339,7 @@ impl<'a> Writer<'a> {
         self.out.pop().filter(|end| *end == END).expect("looking at the mark ends with `end`");
         for instruction in [
             Instruction::GlobalGet(FUEL),
-            Instruction::I64Const(0),
+            self.around.added.constant(0),
             Instruction::I64LtS,
             Instruction::If(BlockType::Empty),
             Instruction::Unreachable,
@@ -344,12 +353,13 @@ impl<'a> Writer<'a> {
 
     /// `if fuel < mark { tick() }`
     fn look_at_mark(&mut self) {
-        for instruction in [Instruction::GlobalGet(FUEL), Instruction::GlobalGet(self.around.mark), Instruction::I64LtS]
+        for instruction in
+            [Instruction::GlobalGet(FUEL), Instruction::GlobalGet(self.around.added.mark), Instruction::I64LtS]
         {
             self.emit(&instruction);
         }
         self.unlikely_if();
-        tick(self.around.mark).iter().for_each(|instruction| self.emit(instruction));
+        tick(self.around.added).iter().for_each(|instruction| self.emit(instruction));
         self.emit(&Instruction::End);
     }
 

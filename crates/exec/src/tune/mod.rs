@@ -8,6 +8,9 @@
 //!    every few thousand operators at the latest; so each write of it is followed by a comparison with a mark, and
 //!    below it a tick, which sets the next mark and asks the host (`host::Host::memory_growing`). It is done on the spot:
 //!    calling a function for it made the byte sieve half as slow again, hardly ever though it was called.
+//! 3. What is hardly ever done must not cost registers. Cranelift moves constants out of loops, and out of a second loop's
+//!    refills they are not moved back: loops kept zero and [`PREPAID_FUEL`] in registers, and their own values in memory. So
+//!    what is hardly ever done reads its constants from globals.
 //!
 //! `tests/tune.rs` compares with Cranelift's own canonicalisation on generated programs.
 
@@ -23,10 +26,12 @@ use wasmparser::{
     Parser, Payload, TypeRef, ValidPayload, Validator, ValidatorResources, WasmFeatures,
 };
 
+use rialto_machine::limits::PREPAID_FUEL;
+
 use crate::ExecError;
 
 /// Changes whenever the same M' may come out differently: compiled programs are cached under it.
-pub(crate) const VERSION: u32 = 2;
+pub(crate) const VERSION: u32 = 3;
 
 /// What M' uses of WebAssembly: the gate's features.
 pub(crate) const FEATURES: WasmFeatures = WasmFeatures::FLOATS
@@ -41,7 +46,32 @@ const FUEL: u32 = 0;
 /// Fuel between two ticks: well under 10 ms of almost any code.
 const TICK_FUEL: i64 = 1 << 20;
 
+/// What code that is hardly ever run reads from globals, behind the mark.
+const RARE: [i64; 3] = [0, PREPAID_FUEL, TICK_FUEL];
+
 type Result<T> = std::result::Result<T, ExecError>;
+
+/// The globals that are added to those of M'.
+#[derive(Clone, Copy)]
+struct Added {
+    /// Below it the host is asked.
+    mark: u32,
+}
+
+impl Added {
+    /// All of them: mutable, so that the compiler takes none for a constant.
+    const VALUES: [i64; 1 + RARE.len()] = [i64::MAX, RARE[0], RARE[1], RARE[2]];
+
+    /// The global that holds one of [`RARE`].
+    fn rare(self, value: i64) -> Option<u32> {
+        RARE.iter().position(|rare| *rare == value).map(|at| self.mark + 1 + at as u32)
+    }
+
+    /// One of [`RARE`], where it is hardly ever needed.
+    fn constant(self, value: i64) -> Instruction<'static> {
+        self.rare(value).map_or(Instruction::I64Const(value), Instruction::GlobalGet)
+    }
+}
 
 /// Rewrites M'. Fails only if it is not valid WebAssembly of [`FEATURES`] with the parts that every M' has.
 pub(crate) fn tune(module: &[u8]) -> Result<Vec<u8>> {
@@ -88,9 +118,9 @@ struct Tuner {
 }
 
 impl Tuner {
-    /// Copies a section; to the globals it adds the mark.
+    /// Copies a section; to the globals it adds its own.
     fn section(&mut self, payload: &Payload<'_>, id: u8, data: &[u8]) -> Result<()> {
-        let mut added = Vec::new();
+        let (mut added, mut count) = (Vec::new(), 0);
         match payload {
             Payload::ImportSection(imports) => {
                 for import in imports.clone().into_imports() {
@@ -99,8 +129,11 @@ impl Tuner {
             }
             Payload::GlobalSection(globals) => {
                 self.globals = globals.count();
-                GlobalType { val_type: ValType::I64, mutable: true, shared: false }.encode(&mut added);
-                ConstExpr::i64_const(i64::MAX).encode(&mut added);
+                for value in Added::VALUES {
+                    GlobalType { val_type: ValType::I64, mutable: true, shared: false }.encode(&mut added);
+                    ConstExpr::i64_const(value).encode(&mut added);
+                    count += 1;
+                }
             }
             Payload::CustomSection(custom) => {
                 if let KnownCustom::BranchHints(hints) = custom.as_known() {
@@ -118,7 +151,7 @@ impl Tuner {
             }
             _ => {}
         }
-        let data = if added.is_empty() { data.to_vec() } else { append(data, &added)? };
+        let data = if added.is_empty() { data.to_vec() } else { append(data, &added, count)? };
         self.out.section(&RawSection { id, data: &data });
         Ok(())
     }
@@ -133,7 +166,10 @@ impl Tuner {
         if self.globals == 0 {
             return Err(lacks("globals"));
         }
-        let around = function::Around { mark: self.globals, marked: self.marked.remove(&index).unwrap_or_default() };
+        let around = function::Around {
+            added: Added { mark: self.globals },
+            marked: self.marked.remove(&index).unwrap_or_default(),
+        };
         let (function, unlikely) = function::tune(validator, body, &around, allocations)?;
         self.code.function(&function);
         if !unlikely.is_empty() {
@@ -150,31 +186,35 @@ impl Tuner {
 }
 
 /// `mark = max(fuel − TICK_FUEL, 0)`, and a growth of memory beyond anything possible: it has no effect but that the host is asked.
-fn tick(mark: u32) -> [Instruction<'static>; 12] {
+fn tick(added: Added) -> [Instruction<'static>; 15] {
     [
         Instruction::GlobalGet(FUEL),
-        Instruction::I64Const(TICK_FUEL),
+        added.constant(TICK_FUEL),
         Instruction::I64Sub,
-        Instruction::I64Const(0),
+        added.constant(0),
         Instruction::GlobalGet(FUEL),
-        Instruction::I64Const(TICK_FUEL),
+        added.constant(TICK_FUEL),
         Instruction::I64GtS,
         Instruction::Select,
-        Instruction::GlobalSet(mark),
-        Instruction::I32Const(-1),
+        Instruction::GlobalSet(added.mark),
+        // all ones
+        added.constant(0),
+        Instruction::I32WrapI64,
+        Instruction::I32Const(1),
+        Instruction::I32Sub,
         Instruction::MemoryGrow(0),
         Instruction::Drop,
     ]
 }
 
-/// A section of `count` entries with one more.
-fn append(data: &[u8], entry: &[u8]) -> Result<Vec<u8>> {
+/// A section with so many more entries.
+fn append(data: &[u8], entries: &[u8], more: u32) -> Result<Vec<u8>> {
     let mut reader = BinaryReader::new(data, 0);
     let count = reader.read_var_u32()?;
-    let mut longer = Vec::with_capacity(data.len() + entry.len() + 1);
-    (count + 1).encode(&mut longer);
+    let mut longer = Vec::with_capacity(data.len() + entries.len() + 1);
+    (count + more).encode(&mut longer);
     longer.extend_from_slice(&data[reader.original_position()..]);
-    longer.extend_from_slice(entry);
+    longer.extend_from_slice(entries);
     Ok(longer)
 }
 
