@@ -45,7 +45,7 @@ fn config(rng: &mut StdRng) -> wasm_smith::Config {
 }
 
 /// A module with a `_start` that calls every function with arguments at the edges, and shows what came of it in its fuel.
-fn module(seed: u64) -> Option<Vec<u8>> {
+pub fn module(seed: u64) -> Option<Vec<u8>> {
     let mut rng = StdRng::seed_from_u64(seed);
     let mut bytes = vec![0; 4096];
     rng.fill_bytes(&mut bytes);
@@ -105,32 +105,44 @@ fn module(seed: u64) -> Option<Vec<u8>> {
     Some(Parts::read(&wasm).with_start(&start))
 }
 
-/// The same on wasmi, whose NaNs are canonical with its feature `deterministic`.
-fn wasmi(wasm: &[u8], fuel: u64, pages: u32) -> Halted {
-    struct Host(wasmi::StoreLimits);
-    let module = canonicalise(wasm).unwrap().module;
-    let mut config = wasmi::Config::default();
-    config.set_max_recursion_depth(1 << 20).set_max_stack_height(1 << 30);
-    let engine = wasmi::Engine::new(&config);
-    let module = wasmi::Module::new(&engine, &module).unwrap();
-    let limits = wasmi::StoreLimitsBuilder::new().memory_size((pages as usize) << 16).build();
-    let mut store = wasmi::Store::new(&engine, Host(limits));
-    store.limiter(|host| &mut host.0);
-    let instance = wasmi::Linker::<Host>::new(&engine).instantiate_and_start(&mut store, &module).unwrap();
-    let global = |name: &str| instance.get_global(&store, name).unwrap();
-    let (fuel_global, seed, digest) = (global("fuel"), global("seed"), global("digest"));
-    fuel_global.set(&mut store, wasmi::Val::I64(fuel as i64)).unwrap();
-    seed.set(&mut store, wasmi::Val::I64(SEED as i64)).unwrap();
-    let run = instance.get_typed_func::<(), ()>(&store, "run").unwrap();
-    let result = run.call(&mut store, ());
-    let word = |global: wasmi::Global| global.get(&store).i64().unwrap();
-    Halted {
-        status: if result.is_ok() { Status::Finished } else { Status::Trap },
-        exit_code: 0,
-        out_hash: Default::default(),
-        out_len: 0,
-        fuel_left: word(fuel_global),
-        digest: word(digest) as u64,
+/// wasmi's machine, whose NaNs are canonical with its feature `deterministic`, and a program on it.
+pub struct Wasmi {
+    engine: wasmi::Engine,
+    module: wasmi::Module,
+}
+
+impl Wasmi {
+    pub fn new(wasm: &[u8]) -> Self {
+        let mut config = wasmi::Config::default();
+        config.set_max_recursion_depth(1 << 20).set_max_stack_height(1 << 30);
+        let engine = wasmi::Engine::new(&config);
+        let module = wasmi::Module::new(&engine, canonicalise(wasm).unwrap().module).unwrap();
+        Self { engine, module }
+    }
+
+    /// How the program ends.
+    pub fn run(&self, fuel: u64, pages: u32) -> Halted {
+        struct Host(wasmi::StoreLimits);
+        let limits = wasmi::StoreLimitsBuilder::new().memory_size((pages as usize) << 16).build();
+        let mut store = wasmi::Store::new(&self.engine, Host(limits));
+        store.limiter(|host| &mut host.0);
+        let instance =
+            wasmi::Linker::<Host>::new(&self.engine).instantiate_and_start(&mut store, &self.module).unwrap();
+        let global = |name: &str| instance.get_global(&store, name).unwrap();
+        let (fuel_global, seed, digest) = (global("fuel"), global("seed"), global("digest"));
+        fuel_global.set(&mut store, wasmi::Val::I64(fuel as i64)).unwrap();
+        seed.set(&mut store, wasmi::Val::I64(SEED as i64)).unwrap();
+        let run = instance.get_typed_func::<(), ()>(&store, "run").unwrap();
+        let result = run.call(&mut store, ());
+        let word = |global: wasmi::Global| global.get(&store).i64().unwrap();
+        Halted {
+            status: if result.is_ok() { Status::Finished } else { Status::Trap },
+            exit_code: 0,
+            out_hash: Default::default(),
+            out_len: 0,
+            fuel_left: word(fuel_global),
+            digest: word(digest) as u64,
+        }
     }
 }
 
@@ -178,7 +190,7 @@ fn generated_modules_end_alike_everywhere() {
         let Some(wasm) = module(seed) else { continue };
         let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             let Ok((halted, program)) = bench.run(&wasm) else { return None };
-            assert_eq!(wasmi(&wasm, FUEL, bench.limits.max_pages), halted, "wasmi differs");
+            assert_eq!(Wasmi::new(&wasm).run(FUEL, bench.limits.max_pages), halted, "wasmi differs");
             let mut rng = StdRng::seed_from_u64(seed);
             let judged = if seed % JUDGED_EVERY == 0 { judge_some(&bench, &program, &mut chain, &mut rng) } else { 0 };
             Some((halted, judged))

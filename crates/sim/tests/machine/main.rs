@@ -5,6 +5,7 @@ mod differential;
 mod evm;
 mod example;
 mod float_unit;
+mod fuel;
 mod module;
 mod spec;
 mod totality;
@@ -44,8 +45,12 @@ impl Bench {
     }
 
     fn tracer(&self, program: &Arc<Lowered>) -> Tracer {
+        self.tracer_within(program, self.task_limits())
+    }
+
+    fn tracer_within(&self, program: &Arc<Lowered>, limits: TaskLimits) -> Tracer {
         let input = Arc::new(Halves::new(Default::default(), Default::default()));
-        Tracer::new(program.clone(), input, self.task_limits())
+        Tracer::new(program.clone(), input, limits)
     }
 
     /// How a program that the gate takes ends, on wasmtime and in steps; the lowered program.
@@ -56,13 +61,19 @@ impl Bench {
         if canonical.min_pages > self.limits.max_pages {
             return Err("more memory than this test gives".into());
         }
+        Ok((self.run_with(wasm, &program, self.limits.fuel), program))
+    }
+
+    /// The same with other fuel; the program is the lowered `wasm`.
+    fn run_with(&self, wasm: &[u8], program: &Arc<Lowered>, fuel: u64) -> Halted {
+        let limits = Limits { fuel, ..self.limits };
         let prepared = self.engine.prepare(wasm).unwrap();
-        let halted = self.engine.run(&prepared, &[], &SharedData::none(), &self.limits, SEED).unwrap().halted;
-        let mut tracer = self.tracer(&program);
-        let steps = tracer.finish(program.parts.most_steps(self.limits.fuel)).expect("a run ends within its bound");
+        let halted = self.engine.run(&prepared, &[], &SharedData::none(), &limits, SEED).unwrap().halted;
+        let mut tracer = self.tracer_within(program, TaskLimits { fuel, ..self.task_limits() });
+        let steps = tracer.finish(program.parts.most_steps(fuel)).expect("a run ends within its bound");
         assert_eq!(tracer.halted(), Some(&halted), "the machine in steps differs from wasmtime");
-        let bound = (halted.fuel_used(self.limits.fuel) + 5000).saturating_mul(program.parts.steps_per_fuel.into());
+        let bound = (halted.fuel_used(fuel) + 5000).saturating_mul(program.parts.steps_per_fuel.into());
         assert!(steps <= bound, "{steps} steps, bound {bound}");
-        Ok((halted, program))
+        halted
     }
 }
