@@ -173,6 +173,11 @@ impl Chain {
         Ok(self.link.endpoint.header(number).await?.map(|header| header.hash))
     }
 
+    /// Time of a block by number, unix seconds; `None` if there is none.
+    pub async fn block_time(&self, number: u64) -> Result<Option<u64>, ChainError> {
+        Ok(self.link.endpoint.header(number).await?.map(|header| header.timestamp()))
+    }
+
     /// Whether the code at the market's address is the one that this crate was built with, and signs in the right domain.
     pub async fn is_known_code(&self) -> Result<bool, ChainError> {
         let code = self.link.endpoint.code(self.market).await?;

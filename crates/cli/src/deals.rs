@@ -1,4 +1,4 @@
-//! `rialto deals`: this account's deals on both sides, by what the chain says; and closing those whose time is up.
+//! `rialto deals`: this account's deals on both sides, by what the chain says; their money, for book-keeping; and closing those whose time is up.
 
 use anyhow::{Result, bail, ensure};
 use clap::{Args, Subcommand};
@@ -12,6 +12,7 @@ use crate::{
     args::Output,
     errand::{self, Errand},
     exit,
+    export::{Export, export},
     place::PlaceArgs,
     print::{Paint, either, either_of, money, short, span, table, time},
 };
@@ -30,6 +31,7 @@ Examples:
   rialto deals                              # open ones, as requester and as provider
   rialto deals list --all                   # closed ones, too
   rialto deals show 0x3f2a                  # an id's beginning will do
+  rialto deals export books.csv             # every movement of this account's money, for book-keeping
   rialto deals close 0x3f2a --explain       # says what would be sent, sends nothing
   rialto deals close 0x3f2a                 # after expiry and grace: everybody's money is set free
 
@@ -53,6 +55,8 @@ enum What {
         /// Its id, or the beginning of it.
         deal: String,
     },
+    /// Write every movement of this account's money as CSV: billing, book-keeping.
+    Export(Export),
     /// Settle what is open in a deal, and close it, once its time is up. Anyone may.
     Close {
         /// Its id, or the beginning of it.
@@ -69,6 +73,7 @@ pub async fn deals(args: &DealsCommand, place: &PlaceArgs, format: Output) -> Re
     let history = crate::board::past(&errand.chain, errand.market.first_block, format).await?;
     match args.what.as_ref().unwrap_or(&What::List { all: false }) {
         What::List { all } => list(&errand, &history, *all, format),
+        What::Export(args) => export(args, &errand, history, format).await?,
         What::Show { deal } => show(&errand, &history, &find(&history, deal)?, format),
         What::Close { deal, explain } => {
             let deal = find(&history, deal)?;

@@ -14,6 +14,7 @@ mod dispute;
 mod doctor;
 mod errand;
 mod exit;
+mod export;
 mod jobs;
 mod market;
 mod place;

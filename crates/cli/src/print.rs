@@ -107,6 +107,11 @@ pub fn time(unix_seconds: u64) -> String {
     format!("{year:04}-{month:02}-{day:02} {:02}:{:02}", seconds / 3600, seconds / 60 % 60)
 }
 
+/// The same to the second, as ISO 8601 writes it: `2026-11-29T16:13:05Z`.
+pub fn instant(unix_seconds: u64) -> String {
+    format!("{}:{:02}Z", time(unix_seconds).replace(' ', "T"), unix_seconds % 60)
+}
+
 /// Fuel with three digits and a unit.
 pub fn fuel(fuel: u128) -> String {
     let (value, unit) = match fuel {
@@ -208,6 +213,7 @@ mod tests {
         assert_eq!(time(951_782_399), "2000-02-28 23:59");
         assert_eq!(time(951_868_800), "2000-03-01 00:00");
         assert_eq!(time(1_795_968_780), "2026-11-29 16:13");
+        assert_eq!(instant(1_795_968_785), "2026-11-29T16:13:05Z");
     }
 
     #[test]

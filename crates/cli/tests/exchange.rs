@@ -83,6 +83,28 @@ fn the_order_book_and_the_price_of_fuel() {
     assert!(deals.iter().all(|deal| deal["role"] == "requester" && deal["deal"]["price"].as_u64().is_some()));
     assert!(deals.iter().all(|deal| deal["deal"]["court"] == court), "pinned at open");
 
+    // The books: what came in, what was bound and came back, what was paid. They end with what the contract says.
+    home.ok(&["jobs", "stop"]);
+    let books = home.ok(&["deals", "export"]);
+    let movements = books["movements"].as_array().unwrap();
+    let sum = |what: &str, key: &str| -> i64 {
+        movements.iter().filter(|one| one["what"] == what).map(|one| one[key].as_i64().unwrap()).sum()
+    };
+    assert_eq!((movements[0]["what"].as_str(), sum("deposit", "free")), (Some("deposit"), 1_000_000_000));
+    assert_eq!((-sum("budget", "free"), sum("budget", "bound")), (sum("budget", "bound"), -sum("budget", "free")));
+    let cost: i64 = movements.iter().map(|one| one["free"].as_i64().unwrap() + one["bound"].as_i64().unwrap()).sum();
+    assert_eq!(1_000_000_000 - cost, -sum("payment", "bound"), "what is gone was paid: {books}");
+    assert_eq!(books["balance"].as_i64().unwrap() + books["locked"].as_i64().unwrap(), cost);
+    assert_eq!(books["balance"].to_string(), home.ok(&["wallet", "balance"])["market"].as_str().unwrap());
+    let file = home.0.path().join("books.csv");
+    let name = file.to_str().unwrap();
+    assert_eq!(home.ok(&["deals", "export", name])["movements"], movements.len());
+    let table = std::fs::read_to_string(&file).unwrap();
+    assert_eq!(table.lines().count(), movements.len() + 1);
+    assert!(table.lines().nth(1).unwrap().contains(",deposit,,"), "{table}");
+    assert_eq!(home.ok(&["deals", "export", name, "--since", "9999-01-01"])["movements"], 0);
+    assert_eq!(home.ok(&["deals", "export", name, "--until", "9999-01-01"])["movements"], movements.len());
+
     // People see a plot; a watch goes on until told to stop.
     let mut watch = Command::new(env!("CARGO_BIN_EXE_rialto"))
         .arg("--home")
@@ -97,7 +119,6 @@ fn the_order_book_and_the_price_of_fuel() {
     assert!(Command::new("kill").args(["-INT", &watch.id().to_string()]).status().unwrap().success());
     seen.for_each(drop);
     assert_eq!(watch.wait().unwrap().code(), Some(130));
-    home.ok(&["jobs", "stop"]);
 }
 
 /// A chain over HTTP, and a home with the requester's key.

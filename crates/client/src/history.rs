@@ -27,6 +27,21 @@ pub enum HistoryError {
     /// Everything read was taken back.
     #[error("[C-HIS-002] the chain rewrote more of its past than is remembered: run it again")]
     Rewritten,
+    /// Money comes from nowhere.
+    #[error(
+        "[C-HIS-003] the market's events don't add up, so some are missing: is `first_block` in config.toml later than the market's first?"
+    )]
+    Missing,
+    /// The contract says something else.
+    #[error(
+        "[C-HIS-004] the market's events make {events} base units, the contract says {contract}: try again; if it stays so, `first_block` in config.toml is too late, or the endpoint keeps some events back"
+    )]
+    Differs {
+        /// By the events.
+        events: u128,
+        /// By the contract.
+        contract: u128,
+    },
 }
 
 /// A market's events as they are canonical now.
@@ -319,7 +334,7 @@ impl DealStory {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
     fn meta(block: u64) -> LogMeta {
@@ -331,7 +346,7 @@ mod tests {
         MarketEvent::DealOpened { id: B256::with_last_byte(at as u8), deal }
     }
 
-    fn history(events: Vec<MarketEvent>) -> History {
+    pub(crate) fn history(events: Vec<MarketEvent>) -> History {
         let events = events.into_iter().enumerate().map(|(block, event)| (meta(block as u64), event)).collect();
         History { events, stream: futures::stream::empty().boxed(), time: 0 }
     }

@@ -44,6 +44,7 @@ mod home;
 pub mod host;
 pub mod job;
 mod jobs;
+mod ledger;
 mod market;
 mod quote;
 mod replay;
@@ -57,6 +58,7 @@ pub use history::{DealEnd, DealPhase, DealStory, History, HistoryError, OpenCase
 pub use home::{Home, HomeError, private_dir, write_private};
 pub use host::{Buyer, HostError, Told};
 pub use jobs::{Follow, Host, JobFolder};
+pub use ledger::{Movement, What};
 pub use market::{
     LOCAL_REQUESTER, LocalFacts, MarketChoice, MarketConfig, MarketError, TEMPLATE as CONFIG_TEMPLATE, local_key,
 };

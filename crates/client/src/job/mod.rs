@@ -7,7 +7,7 @@ mod template;
 
 pub use file::{JobFile, TEMPLATE};
 pub(crate) use results::ending;
-pub use results::{Written, write_results};
+pub use results::{Written, csv_record, write_results};
 pub use tasks::{Feed, Row, Source};
 
 use std::path::Path;

@@ -121,7 +121,7 @@ pub fn write_results(
     if let (Stdout::Table, Some((file, path))) = (job.results.stdout, &mut one) {
         let names = rows[0].vars.iter().map(|(name, _)| name.as_str());
         let head: Vec<&str> = names.chain(["status", "exit_code", "fuel", "stdout"]).collect();
-        writer.append(file, path, record(&head).as_bytes())?;
+        writer.append(file, path, csv_record(&head).as_bytes())?;
     }
     for (task, row) in (0u32..).zip(&rows) {
         match tasks.get(task as usize).and_then(Option::as_ref) {
@@ -171,7 +171,7 @@ impl Writer<'_> {
                 ];
                 let values = row.vars.iter().map(|(_, value)| value.as_str());
                 let cells: Vec<&str> = values.chain(end.iter().map(String::as_str)).chain([text.trim_end()]).collect();
-                self.append(file, path, record(&cells).as_bytes())?;
+                self.append(file, path, csv_record(&cells).as_bytes())?;
             }
             (Stdout::Files, _) => {
                 let name = within(&fill(&self.results.name, &row.vars)?)?;
@@ -223,7 +223,7 @@ pub(crate) fn ending(halted: &Halted) -> &'static str {
 }
 
 /// A line of CSV (RFC 4180).
-fn record(cells: &[&str]) -> String {
+pub fn csv_record(cells: &[&str]) -> String {
     let quoted = |cell: &&str| match cell.contains(['"', ',', '\n', '\r']) {
         true => format!("\"{}\"", cell.replace('"', "\"\"")),
         false => (*cell).to_owned(),
