@@ -1,5 +1,7 @@
 //! Games before a court, as both sides see them (`ICourt.sol`, `docs/court.md`).
 
+use std::collections::BTreeMap;
+
 use alloy_primitives::{Address, B256};
 use serde::{Deserialize, Serialize};
 
@@ -10,6 +12,10 @@ pub type Segment = [B256; PARTS + 1];
 
 /// Parts of a segment.
 pub const PARTS: usize = 16;
+/// Of what the loser of a case in court loses, the part that the other side gets, in 1/10_000; the rest is burned.
+pub const COMPENSATION_BPS: u32 = 7_000;
+/// Pause before a task that could not be traced is tried again, seconds.
+const RETRY_SECONDS: u64 = 15;
 
 /// What one side does about a segment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -151,5 +157,89 @@ impl GameStory {
             }
             GameNews::Ended { verdict, .. } => self.end.replace(*verdict) != Some(*verdict),
         }
+    }
+}
+
+/// What only tracing a task tells, by name: it is asked of the shell once, and asked again where that could not find it. Lost in a
+/// crash, and found again.
+#[derive(Clone, Debug)]
+pub struct Searches<K, T>(BTreeMap<K, Search<T>>);
+
+#[derive(Clone, Debug)]
+enum Search<T> {
+    /// The shell was asked.
+    Asked,
+    /// Here it is.
+    Found(T),
+    /// It could not be found; to be tried again then, unix seconds.
+    Retry(u64),
+}
+
+impl<K: Ord, T> Searches<K, T> {
+    /// Whether something is to be asked for (again).
+    pub fn due(&self, key: &K, now: u64) -> bool {
+        match self.0.get(key) {
+            None => true,
+            Some(Search::Retry(at)) => now >= *at,
+            Some(Search::Asked | Search::Found(_)) => false,
+        }
+    }
+
+    /// It was asked for.
+    pub fn ask(&mut self, key: K) {
+        self.0.insert(key, Search::Asked);
+    }
+
+    /// Whether an answer is awaited.
+    pub fn asked(&self, key: &K) -> bool {
+        matches!(self.0.get(key), Some(Search::Asked))
+    }
+
+    /// The answer, or nothing where it could not be found. What nobody asked for is not kept.
+    pub fn answer(&mut self, key: &K, now: u64, found: Option<T>) {
+        if let Some(search @ Search::Asked) = self.0.get_mut(key) {
+            *search = found.map_or(Search::Retry(now.saturating_add(RETRY_SECONDS)), Search::Found);
+        }
+    }
+
+    /// What was found.
+    pub fn found(&self, key: &K) -> Option<&T> {
+        match self.0.get(key) {
+            Some(Search::Found(found)) => Some(found),
+            _ => None,
+        }
+    }
+
+    /// Drops what nobody needs any more.
+    pub fn keep(&mut self, mut needed: impl FnMut(&K) -> bool) {
+        self.0.retain(|key, _| needed(key));
+    }
+}
+
+impl<K, T> Default for Searches<K, T> {
+    fn default() -> Self {
+        Self(BTreeMap::new())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_searched_is_asked_for_once_and_again_after_a_pause() {
+        let mut searches = Searches::default();
+        searches.answer(&1, 0, Some('a'));
+        assert!(searches.due(&1, 0) && searches.found(&1).is_none(), "nobody asked");
+        searches.ask(1);
+        assert!(searches.asked(&1) && !searches.due(&1, u64::MAX));
+        searches.answer(&1, 100, None);
+        assert!(!searches.due(&1, 100) && searches.due(&1, 100 + RETRY_SECONDS));
+        searches.ask(1);
+        searches.answer(&1, 200, Some('b'));
+        assert!(!searches.due(&1, u64::MAX));
+        assert_eq!(searches.found(&1), Some(&'b'));
+        searches.keep(|key| *key != 1);
+        assert!(searches.due(&1, 0));
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::Result;
 use rialto_client::{GameMove, GameTale, History, Played};
 use rialto_machine::play::span as steps_of;
-use rialto_protocol::{Address, B256, pricing::share};
+use rialto_protocol::{Address, B256, court::COMPENSATION_BPS, pricing::share};
 use serde::Serialize;
 
 use crate::{
@@ -16,8 +16,6 @@ use crate::{
 
 /// Most games shown to people; all of them in JSON.
 const MAX_ROWS: usize = 50;
-/// Share of a slashed deal's collateral that the requester gets (`Market.COMPENSATION_BPS`).
-const COMPENSATION_BPS: u32 = 7000;
 
 /// A game as it is shown. Not through `Value`: money may need more than 64 bits.
 #[derive(Serialize)]

@@ -3,8 +3,9 @@
 use alloy_primitives::{Address, B256};
 use alloy_sol_types::SolStruct;
 
-use super::{BURNED, COMPENSATION_BPS, Market, ModelError, cases::CaseKind};
+use super::{BURNED, Market, ModelError, cases::CaseKind};
 use crate::{
+    court::COMPENSATION_BPS,
     pricing,
     signing::signed_by,
     types::{Ask, Deal, Release, Voucher, struct_hash},

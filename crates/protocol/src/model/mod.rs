@@ -30,8 +30,6 @@ pub const MAX_ANNOUNCEMENT_BYTES: usize = 1_024;
 pub const MAX_REVEAL_BYTES: u64 = 8_192;
 /// Longest hold of a court, seconds.
 pub const MAX_HOLD: u64 = 30 * 86_400;
-/// Part of a guilty provider's collateral that the requester gets, in 1/10_000; the rest is burned.
-pub const COMPENSATION_BPS: u32 = 7_000;
 
 /// Fixed at deployment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,37 +3,21 @@
 //! An answer is found by tracing the task, outside; it is asked for when a game's turn is ours, and lost in a crash: then it is asked
 //! for again, and comes out the same. What is sent is an intent like any other.
 
-use std::collections::BTreeMap;
-
 use alloy_primitives::B256;
 use rialto_protocol::{
-    court::{Answer, GameNews, GameStory},
+    court::{Answer, GameNews, GameStory, Searches},
     types::struct_hash,
 };
 
 use super::{Call, Core, DealRow, Effect, OnChain, ProviderEvent, Refusal, chain::CLOCK_SKEW_SECONDS, record::Action};
 
-/// Pause before a task that could not be traced is tried again, seconds.
-const RETRY_SECONDS: u64 = 15;
-
-/// Answers to segments, by game and level.
-pub(super) type Answers = BTreeMap<(B256, u8), Trace>;
-
-/// Where the search for an answer stands.
-#[derive(Clone, Debug)]
-pub(super) enum Trace {
-    /// The shell was asked.
-    Asked,
-    /// It is this; `Nothing`: the segment is right, and we have lost.
-    Found(Answer),
-    /// It could not be found; to be tried again then, unix seconds.
-    Retry(u64),
-}
+/// Answers to segments, by game and level; `Nothing`: the segment is right, and we have lost.
+pub(super) type Answers = Searches<(B256, u8), Answer>;
 
 impl Core {
     /// Whether it is our turn in a game, and there is still something to be said.
     pub(super) fn owes(&self, id: B256, game: &GameStory) -> bool {
-        let lost = matches!(self.games.get(&(id, game.view.level)), Some(Trace::Found(Answer::Nothing)));
+        let lost = self.games.found(&(id, game.view.level)) == Some(&Answer::Nothing);
         game.view.turn_of(self.config.provider) && self.now < game.view.deadline && !lost
     }
 
@@ -41,27 +25,18 @@ impl Core {
     pub(super) fn defend(&mut self, chain: &OnChain) {
         for (id, game) in chain.open_games() {
             let key = (*id, game.view.level);
-            let due = match self.games.get(&key) {
-                None => true,
-                Some(Trace::Retry(at)) => self.now >= *at,
-                Some(Trace::Asked | Trace::Found(_)) => false,
-            };
-            if !due || !self.owes(*id, game) {
+            if !self.games.due(&key, self.now) || !self.owes(*id, game) {
                 continue;
             }
             if let Some(work) = self.work(game.view.order) {
-                self.games.insert(key, Trace::Asked);
+                self.games.ask(key);
                 self.effects.push(Effect::Play { work, view: Box::new(game.view.clone()) });
             }
         }
     }
 
     pub(super) fn played(&mut self, game: B256, level: u8, result: Result<Answer, Refusal>) {
-        let Some(trace @ Trace::Asked) = self.games.get_mut(&(game, level)) else { return };
-        *trace = match result {
-            Ok(answer) => Trace::Found(answer),
-            Err(_) => Trace::Retry(self.now.saturating_add(RETRY_SECONDS)),
-        };
+        self.games.answer(&(game, level), self.now, result.ok());
         let deal = self.games().into_iter().find(|(known, _)| *known == game).map(|(_, deal)| deal);
         self.changed.deals.extend(deal);
     }
@@ -75,7 +50,7 @@ impl Core {
                 let call = Call::Timeout { deal, game: Box::new(view.game.clone()) };
                 return Some((Action::Timeout { game: *id }, call));
             }
-            let Some(Trace::Found(answer)) = self.games.get(&(*id, view.level)) else { return None };
+            let answer = self.games.found(&(*id, view.level))?;
             if *answer == Answer::Nothing || !self.owes(*id, game) {
                 return None;
             }
@@ -99,7 +74,7 @@ impl Core {
             }
             GameNews::Stepped { .. } => return,
             GameNews::Ended { game, verdict } => {
-                self.games.retain(|(known, _), _| known != game);
+                self.games.keep(|(known, _)| known != game);
                 self.effects.push(Effect::ForgetGame { game: *game });
                 let collateral = self.deals.get(&deal).map_or(0, |row| row.deal.collateral);
                 ProviderEvent::GameEnded {

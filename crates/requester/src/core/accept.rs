@@ -313,7 +313,7 @@ impl Core {
     fn blame(&mut self, order: B256, tasks: Vec<(u32, Halted)>) {
         let known = &self.state.orders[&order];
         let (id, job) = (known.order.deal, known.job);
-        let first = self.state.jobs[&job].batches[known.batch as usize].first;
+        let first = self.state.first_task(known).unwrap_or_default();
         let wrong = |(task, right): (u32, Halted)| WrongTask {
             task: first + task,
             theirs: known.results[task as usize],
@@ -344,16 +344,8 @@ impl Core {
     /// Tells a cheater which results were found wrong.
     pub(super) fn send_rejections(&mut self, id: B256) {
         let deal = &self.state.deals[&id];
-        let order_of = |wrong: &WrongTask| {
-            deal.orders.iter().find_map(|name| {
-                let order = &self.state.orders[name];
-                let first = self.state.jobs[&order.job].batches[order.batch as usize].first;
-                let task = wrong.task.checked_sub(first).filter(|task| *task < order.order.tasks)?;
-                (order.status == OrderStatus::Wrong).then_some((*name, task))
-            })
-        };
         let rejections = deal.wrong.iter().take(MAX_REJECTIONS).filter_map(|wrong| {
-            let (order, task) = order_of(wrong)?;
+            let (order, task) = self.state.wrong_order(deal, wrong)?;
             Some(Outgoing::Reject { order, task, expected: wrong.right.hash() })
         });
         let rejections: Vec<_> = rejections.collect();

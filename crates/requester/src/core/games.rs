@@ -4,11 +4,9 @@
 //! First the task is traced here: only what this machine itself finds wrong is accused. What tracing found is lost in a crash, and
 //! found again. Every game ends by time alone, and so does the wait.
 
-use std::collections::BTreeMap;
-
 use rialto_protocol::{
     B256,
-    court::{Answer, GameNews, GameStory},
+    court::{Answer, COMPENSATION_BPS, GameNews, GameStory, Searches},
     pricing::share,
     receipt::SumTree,
     types::struct_hash,
@@ -19,29 +17,14 @@ use super::{
     cases::CLOCK_SKEW_SECONDS,
     event::{Accusation, Trace, TraceKey, Traced},
     job::Dispute,
-    journal::{Action, OpenDeal, OrderStatus, Standing},
+    journal::{Action, OpenDeal, Standing},
 };
 
 /// An accusation that was refused so often is not made.
 const MAX_ACCUSATIONS: u32 = 3;
-/// Pause before a task that could not be traced is tried again, seconds.
-const RETRY_SECONDS: u64 = 15;
-/// Share of the collateral that a requester gets when the court finds its provider guilty (`Market.COMPENSATION_BPS`).
-const COMPENSATION_BPS: u32 = 7000;
 
 /// What was found by tracing.
-pub(super) type Traces = BTreeMap<TraceKey, Search>;
-
-/// Where the search for something stands.
-#[derive(Clone, Debug)]
-pub(super) enum Search {
-    /// The shell was asked.
-    Asked,
-    /// Here it is.
-    Found(Traced),
-    /// It could not be found; to be tried again then, unix seconds.
-    Retry(u64),
-}
+pub(super) type Traces = Searches<TraceKey, Traced>;
 
 impl Core {
     /// Whether a deal waits for the court: an accusation is wanted, or a game under way.
@@ -82,18 +65,16 @@ impl Core {
             Action::Accuse { order, task } => Some((*order, *task)),
             _ => None,
         });
-        let mut wrong: Vec<_> = deal.wrong.iter().collect();
-        wrong.sort_by_key(|wrong| std::cmp::Reverse(wrong.right.fuel_left));
         accused.or_else(|| {
-            wrong.into_iter().find_map(|wrong| {
-                deal.orders.iter().find_map(|name| {
-                    let order = &self.state.orders[name];
-                    let first = self.state.jobs.get(&order.job)?.batches[order.batch as usize].first;
-                    let task = wrong.task.checked_sub(first).filter(|task| *task < order.order.tasks)?;
-                    let signed = order.receipt.is_some() && !order.results.is_empty();
-                    (order.status == OrderStatus::Wrong && signed).then_some((*name, task))
-                })
-            })
+            let signed = |name: &B256| {
+                let order = &self.state.orders[name];
+                order.receipt.is_some() && !order.results.is_empty()
+            };
+            let wrong = deal.wrong.iter().filter_map(|wrong| {
+                let (order, task) = self.state.wrong_order(deal, wrong).filter(|(order, _)| signed(order))?;
+                Some((wrong.right.fuel_left, (order, task)))
+            });
+            wrong.max_by_key(|(fuel_left, _)| *fuel_left).map(|(_, found)| found)
         })
     }
 
@@ -102,10 +83,11 @@ impl Core {
         let deal = &self.state.deals[&id];
         let (mut wanted, mut traces) = (Vec::new(), Vec::new());
         if let Some((order, task)) = self.accusable(deal).filter(|_| deal.closed.is_none()) {
-            match self.search(TraceKey::Open { order, task }) {
-                Some(Search::Found(_)) => wanted.push(Action::Accuse { order, task }),
-                Some(_) => {}
-                None => traces.extend(self.trace(TraceKey::Open { order, task }, order, task, None)),
+            let key = TraceKey::Open { order, task };
+            if self.traces.found(&key).is_some() {
+                wanted.push(Action::Accuse { order, task });
+            } else if self.traces.due(&key, self.now) {
+                traces.extend(self.trace(key, order, task, None));
             }
         }
         for (game, story) in self.our_games(deal) {
@@ -118,26 +100,21 @@ impl Core {
                 continue;
             }
             let key = TraceKey::Answer { game: *game, level: view.level };
-            match self.search(key) {
-                Some(Search::Found(Traced::Answer(Answer::Nothing))) => {}
-                Some(Search::Found(_)) => wanted.push(Action::Play { game: *game, level: view.level }),
-                Some(_) => {}
-                None => {
+            match self.traces.found(&key) {
+                Some(Traced::Answer(Answer::Nothing)) => {}
+                Some(_) => wanted.push(Action::Play { game: *game, level: view.level }),
+                None if self.traces.due(&key, self.now) => {
                     let segment = Some((view.level, view.position, view.segment.clone()));
                     traces.extend(self.trace(key, view.order, view.game.task, segment));
                 }
+                None => {}
             }
         }
         for trace in traces {
-            self.traces.insert(trace.key, Search::Asked);
+            self.traces.ask(trace.key);
             self.effects.push(Effect::Trace(Box::new(trace)));
         }
         wanted
-    }
-
-    /// Where a search stands; nothing if it is to be begun (again).
-    fn search(&self, key: TraceKey) -> Option<&Search> {
-        self.traces.get(&key).filter(|search| !matches!(search, Search::Retry(at) if self.now >= *at))
     }
 
     fn trace(
@@ -148,37 +125,31 @@ impl Core {
         segment: Option<(u8, u64, Box<rialto_protocol::court::Segment>)>,
     ) -> Option<Trace> {
         let known = self.state.orders.get(&order)?;
-        let first = self.state.jobs.get(&known.job)?.batches[known.batch as usize].first;
+        let first = self.state.first_task(known)?;
         Some(Trace { key, job: known.job, order: known.order.clone(), first, task, segment })
     }
 
     pub(super) fn traced(&mut self, key: TraceKey, result: Result<Traced, String>) {
-        if !matches!(self.traces.get(&key), Some(Search::Asked)) {
+        if !self.traces.asked(&key) {
             return;
         }
-        let search = match (key, result) {
-            (TraceKey::Open { order, task }, Ok(Traced::First(first))) => {
-                let known = &self.state.orders[&order];
-                let theirs = known.results.get(task as usize).map(|halted| halted.hash());
-                if theirs == first.states.last().copied() {
-                    let (deal, job) = (known.order.deal, known.job);
-                    self.record(Record::Undisputed { deal });
-                    let text =
-                        format!("tracing task {task} of order {order} gives what the provider signed: not accused");
-                    return self.note(job, "R-GAME-001", text);
-                }
-                Search::Found(Traced::First(first))
+        if let (TraceKey::Open { order, task }, Ok(Traced::First(first))) = (key, &result) {
+            let known = &self.state.orders[&order];
+            let theirs = known.results.get(task as usize).map(|halted| halted.hash());
+            if theirs == first.states.last().copied() {
+                let (deal, job) = (known.order.deal, known.job);
+                self.record(Record::Undisputed { deal });
+                let text = format!("tracing task {task} of order {order} gives what the provider signed: not accused");
+                return self.note(job, "R-GAME-001", text);
             }
-            (_, Ok(found)) => Search::Found(found),
-            (_, Err(why)) => {
-                let job = self.state.deals.values().find(|deal| self.disputes(deal)).map(|deal| deal.job);
-                if let Some(job) = job {
-                    self.note(job, "R-GAME-002", format!("a task could not be traced, and is tried again: {why}"));
-                }
-                Search::Retry(self.now.saturating_add(RETRY_SECONDS))
+        }
+        if let Err(why) = &result {
+            let job = self.state.deals.values().find(|deal| self.disputes(deal)).map(|deal| deal.job);
+            if let Some(job) = job {
+                self.note(job, "R-GAME-002", format!("a task could not be traced, and is tried again: {why}"));
             }
-        };
-        self.traces.insert(key, search);
+        }
+        self.traces.answer(&key, self.now, result.ok());
     }
 
     /// The call of an action in court, from what is known.
@@ -187,8 +158,7 @@ impl Core {
         Some(match action {
             Action::Accuse { order: name, task } => {
                 let order = self.state.orders.get(&name)?;
-                let Search::Found(Traced::First(first)) = self.traces.get(&TraceKey::Open { order: name, task })?
-                else {
+                let Traced::First(first) = self.traces.found(&TraceKey::Open { order: name, task })? else {
                     return None;
                 };
                 let limit = order.order.fuelLimit;
@@ -205,7 +175,7 @@ impl Core {
             }
             Action::Play { game, level } => {
                 let view = &deal.chain.games.get(&game)?.view;
-                let Search::Found(Traced::Answer(answer)) = self.traces.get(&TraceKey::Answer { game, level })? else {
+                let Traced::Answer(answer) = self.traces.found(&TraceKey::Answer { game, level })? else {
                     return None;
                 };
                 Call::Play { deal: terms, view: Box::new(view.clone()), answer: Box::new(answer.clone()) }
@@ -239,7 +209,7 @@ impl Core {
         let event = match news {
             GameNews::Accused(view) => {
                 let order = self.state.orders.get(&view.order);
-                let first = order.map_or(0, |order| self.state.jobs[&order.job].batches[order.batch as usize].first);
+                let first = order.and_then(|order| self.state.first_task(order)).unwrap_or_default();
                 JobEvent::Accused {
                     provider,
                     deal: id,
@@ -259,7 +229,7 @@ impl Core {
                 if let Some(story) = deal.chain.games.get(game) {
                     let (order, task) = (story.view.order, story.view.game.task);
                     self.effects.push(Effect::ForgetTrace { order, task });
-                    self.traces.retain(|key, _| match key {
+                    self.traces.keep(|key| match key {
                         TraceKey::Open { order: other, task: at } => (*other, *at) != (order, task),
                         TraceKey::Answer { game: other, .. } => other != game,
                     });
@@ -275,8 +245,7 @@ impl Core {
         let deal = &self.state.deals[&id];
         let report = |(game, story): (&B256, &GameStory)| {
             let order = self.state.orders.get(&story.view.order);
-            let job = order.and_then(|order| Some((order, self.state.jobs.get(&order.job)?)));
-            let first = job.map_or(0, |(order, job)| job.batches[order.batch as usize].first);
+            let first = order.and_then(|order| self.state.first_task(order)).unwrap_or_default();
             let slashed = story.end.is_some_and(|end| end.slashed);
             let collateral = if slashed { deal.terms.collateral } else { 0 };
             let compensation = share(collateral, COMPENSATION_BPS).unwrap_or(0);

@@ -311,7 +311,7 @@ impl Core {
             }
             // A closing voucher settles what the provider never saw.
             if known.order.seq >= next_seq && !(known.cancelled && deal.closing.is_some()) {
-                let first = self.state.jobs[&known.job].batches[known.batch as usize].first;
+                let Some(first) = self.state.first_task(known) else { continue };
                 resend.push(Outgoing::Order { job: known.job, first, order: known.order.clone() });
             }
             if known.cancelled {
@@ -467,7 +467,7 @@ impl Core {
         let known = &self.state.orders[&order];
         let (id, job, batch, count) = (known.order.deal, known.job, known.batch, known.order.tasks);
         let fuel = receipt.value.fuel;
-        let first = self.state.jobs[&job].batches[batch as usize].first;
+        let first = self.state.first_task(known).unwrap_or_default();
         let provider = self.state.deals[&id].provider();
         self.record(Record::Delivered { receipt, results, stored });
         self.progress.remove(&order);

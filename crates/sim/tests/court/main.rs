@@ -4,16 +4,34 @@
 
 mod bench;
 
+use alloy_sol_types::{SolCall, sol};
 use bench::*;
 use rialto_chain::{
     AccuseArgs, CourtCall, CourtError, CourtEvent, DealStatus, Fault, MoveArgs, SendError, Verdict, WrongFuelArgs,
     WrongSumArgs,
 };
 use rialto_machine::play::{Answer, Player, span};
+use rialto_protocol::court::COMPENSATION_BPS;
+use rialto_protocol::pricing;
 use rialto_protocol::receipt::{SumNode, SumTree};
 use rialto_protocol::types::{Deal, Move, struct_hash};
 use rialto_protocol::{B256, Bytes, keccak256};
 use serde_json::json;
+
+sol! {
+    /// A constant of market and court.
+    function COMPENSATION_BPS() external view returns (uint32);
+}
+
+#[tokio::test]
+async fn market_and_court_share_as_the_protocol_says() {
+    let place = Place::new().await;
+    for contract in [place.deployed.market, place.court.address()] {
+        let question = json!({ "to": contract, "data": Bytes::from(COMPENSATION_BPSCall {}.abi_encode()) });
+        let answer: Bytes = serde_json::from_value(place.control("eth_call", json!([question, "latest"]))).unwrap();
+        assert_eq!(COMPENSATION_BPSCall::abi_decode_returns(&answer).unwrap(), COMPENSATION_BPS);
+    }
+}
 
 /// The provider's leaves when it lies about the task in dispute from a step on.
 fn lies(work: &Work, liar: &mut Liar) -> Vec<(B256, u64)> {
@@ -54,7 +72,7 @@ impl Purse {
 }
 
 fn share(amount: u128) -> i128 {
-    (amount * 7000 / 10_000) as i128
+    pricing::share(amount, COMPENSATION_BPS).unwrap() as i128
 }
 
 /// A deal, its wrong receipt, and the accusation of the one who knows better.
@@ -144,7 +162,7 @@ async fn a_false_accuser_loses_its_bond() {
     gas.print("a false accusation");
     let end = watch.game(&place).await.end.unwrap();
     let bond = game.game.bond;
-    let won = bond * 7000 / 10_000;
+    let won = share(bond) as u128;
     assert_eq!((end.verdict, end.accuser_won, end.slashed), (Verdict::Timeout, false, false));
     assert_eq!((end.to_accuser, end.to_provider, end.burned), (0, won, bond - won));
     assert!(end.burned * 10 >= bond * 3, "rounded up");

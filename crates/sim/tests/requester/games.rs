@@ -5,7 +5,9 @@ use std::sync::Arc;
 use rialto_chain::{AccuseArgs, MarketCall, Signed};
 use rialto_machine::{canonicalise, input::Halves, input::TaskInput, lower, start_parts};
 use rialto_protocol::{
-    B256, keccak256,
+    B256,
+    court::COMPENSATION_BPS,
+    keccak256,
     pricing::share,
     receipt::{SumTree, inputs_proof},
 };
@@ -47,7 +49,7 @@ async fn a_cheater_is_convicted_though_both_sides_die_in_the_middle() {
     assert_eq!((dispute.provider, end.to_accuser, end.burned), (cheater, dispute.bond, 0));
     assert!(dispute.step.is_some());
     let deal = report.evidence.deals.iter().find(|deal| deal.provider == cheater).unwrap();
-    assert_eq!(dispute.compensation, share(deal.collateral, 7000).unwrap());
+    assert_eq!(dispute.compensation, share(deal.collateral, COMPENSATION_BPS).unwrap());
     assert_eq!(dispute.compensation + dispute.burned, deal.collateral);
     let guilty = report.providers.iter().find(|provider| provider.provider == cheater).unwrap();
     assert_eq!((&guilty.status, guilty.earned), (&ProviderStatus::Cheated, 0));
@@ -115,7 +117,7 @@ async fn an_honest_provider_wins_and_is_paid_for_it() {
     let bond = soon(court.bond_for(limit)).await.unwrap();
     loop {
         if let ProviderEvent::GameEnded { won, received, lost, .. } = soon(watching.recv()).await.unwrap() {
-            assert_eq!((won, received, lost), (true, share(bond, 7000).unwrap(), 0));
+            assert_eq!((won, received, lost), (true, share(bond, COMPENSATION_BPS).unwrap(), 0));
             break;
         }
     }

@@ -194,6 +194,20 @@ impl State {
         state
     }
 
+    /// First task of the job that an order runs; none where the job is forgotten.
+    pub fn first_task(&self, order: &OurOrder) -> Option<u32> {
+        Some(self.jobs.get(&order.job)?.batches.get(order.batch as usize)?.first)
+    }
+
+    /// The order of a deal that was found wrong about a task of the job, and the task's index within it.
+    pub fn wrong_order(&self, deal: &OpenDeal, wrong: &WrongTask) -> Option<(B256, u32)> {
+        deal.orders.iter().find_map(|name| {
+            let order = self.orders.get(name).filter(|order| order.status == OrderStatus::Wrong)?;
+            let task = wrong.task.checked_sub(self.first_task(order)?)?;
+            (task < order.order.tasks).then_some((*name, task))
+        })
+    }
+
     /// Adds a fact. The only place where state changes. Records name only what earlier records made.
     pub fn apply(&mut self, record: &Record) {
         match record {
