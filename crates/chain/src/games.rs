@@ -4,10 +4,11 @@ use std::collections::HashMap;
 
 use alloy_primitives::{Address, B256};
 use rialto_protocol::court::{self, Answer, GameNews, GameView};
+use rialto_protocol::fault::{Fault, FaultProof};
 use rialto_protocol::types::Deal;
 
-use crate::bindings::Verdict;
-use crate::court_call::{CourtCall, MoveArgs, StepArgs};
+use crate::bindings::{self, Verdict};
+use crate::court_call::{CourtCall, MoveArgs, Signed, StepArgs, WrongFuelArgs, WrongSumArgs};
 use crate::court_event::{Accused, CourtEvent, GameEnd, Moved};
 use crate::event::MarketEvent;
 
@@ -31,26 +32,24 @@ impl Games {
         self.deals.insert(game, deal);
     }
 
-    /// The deal, and what its court says about one of its games; `None` if the event is anything else, or of a court that the deal
+    /// The deal, and what its court says about one of its games or receipts; `None` if the event is anything else, or of a court that the deal
     /// does not name.
     pub fn news(&mut self, event: &MarketEvent) -> Option<(B256, GameNews)> {
         let MarketEvent::Court { court, event } = event else { return None };
-        let game = event.game()?;
-        let deal = match event {
-            CourtEvent::Accused(accused) => accused.game.deal,
-            _ => *self.deals.get(&game)?,
+        let deal = match event.deal() {
+            Some(deal) => deal,
+            None => *self.deals.get(&event.game()?)?,
         };
         if self.courts.get(&deal) != Some(court) {
             return None;
         }
-        let news = news(event)?;
-        self.deals.insert(game, deal);
-        Some((deal, news))
+        self.deals.extend(event.game().map(|game| (game, deal)));
+        Some((deal, news(event)))
     }
 }
 
-fn news(event: &CourtEvent) -> Option<GameNews> {
-    Some(match event {
+fn news(event: &CourtEvent) -> GameNews {
+    match event {
         CourtEvent::Accused(accused) => {
             let Accused { game, order, level, deadline, segment, .. } = &**accused;
             GameNews::Accused(Box::new(GameView {
@@ -90,8 +89,11 @@ fn news(event: &CourtEvent) -> Option<GameNews> {
                 },
             }
         }
-        CourtEvent::Convicted { .. } => return None,
-    })
+        CourtEvent::Convicted { receipt, fault, .. } => {
+            let fault = if *fault == bindings::Fault::Sum { Fault::Sum } else { Fault::Fuel };
+            GameNews::Convicted { receipt: *receipt, fault }
+        }
+    }
 }
 
 impl CourtCall {
@@ -111,5 +113,17 @@ impl CourtCall {
             }
             Answer::Nothing => return None,
         })
+    }
+
+    /// Shows a receipt to be wrong without a game.
+    pub fn convict(signed: Signed, proof: FaultProof) -> CourtCall {
+        match proof {
+            FaultProof::Sum { node, children, place, siblings } => {
+                CourtCall::WrongSum(Box::new(WrongSumArgs { signed, node, children, place, siblings }))
+            }
+            FaultProof::Fuel { task, fuel, halted, proof } => {
+                CourtCall::WrongFuel(Box::new(WrongFuelArgs { signed, task, fuel, halted, proof }))
+            }
+        }
     }
 }

@@ -6,6 +6,7 @@ use rialto_chain::{CourtEvent, Games, LogMeta, MarketEvent};
 use rialto_protocol::{
     Address, B256,
     court::{GameNews, GameStory, GameView},
+    fault::Fault,
     types::Deal,
 };
 
@@ -103,7 +104,7 @@ impl GameTale {
         }
         let (tx, block) = (meta.tx, meta.block);
         let (kind, level, position, deadline) = match news {
-            GameNews::Accused(_) => return,
+            GameNews::Accused(_) | GameNews::Convicted { .. } => return,
             GameNews::Moved { level, position, accusers_turn, deadline, .. } => {
                 let kind = if *accusers_turn { Played::ByProvider } else { Played::ByAccuser };
                 (kind, *level, *position, Some(*deadline))
@@ -117,7 +118,45 @@ impl GameTale {
     }
 }
 
+/// A receipt that a court found wrong without a game.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Conviction {
+    /// The deal's id.
+    pub id: B256,
+    /// Its terms.
+    pub deal: Deal,
+    /// Struct hash of the receipt.
+    pub receipt: B256,
+    /// What was wrong with it.
+    pub fault: Fault,
+    /// Transaction.
+    pub tx: B256,
+    /// Its block.
+    pub block: u64,
+}
+
 impl History {
+    /// Every receipt that a deal's court found wrong without a game, the oldest first. Only courts that this history was read with
+    /// are heard.
+    pub fn convictions(&self) -> Vec<Conviction> {
+        let mut known = Games::default();
+        let mut deals: BTreeMap<B256, &Deal> = BTreeMap::new();
+        let mut all = Vec::new();
+        for (meta, event) in &self.events {
+            if let MarketEvent::DealOpened { id, deal } = event {
+                known.add_deal(*id, deal);
+                deals.insert(*id, deal);
+            }
+            if let Some((id, GameNews::Convicted { receipt, fault })) = known.news(event)
+                && let Some(deal) = deals.get(&id)
+            {
+                let deal = (*deal).clone();
+                all.push(Conviction { id, deal, receipt, fault, tx: meta.tx, block: meta.block });
+            }
+        }
+        all
+    }
+
     /// Every game that a court began over a deal that names it, the oldest first. Only courts that this history was read with are
     /// heard.
     pub fn games(&self) -> Vec<GameTale> {

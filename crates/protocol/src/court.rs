@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use alloy_primitives::{Address, B256};
 use serde::{Deserialize, Serialize};
 
-use crate::types::Game;
+use crate::{fault::Fault, types::Game};
 
 /// State hashes of a segment: its begin, and the ends of its sixteen parts.
 pub type Segment = [B256; PARTS + 1];
@@ -64,7 +64,7 @@ impl GameView {
     }
 }
 
-/// What a court said about a game.
+/// What a court said about a game, or about a receipt without one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[allow(missing_docs)] // fields are those of `ICourt.sol`'s events
 pub enum GameNews {
@@ -76,6 +76,8 @@ pub enum GameNews {
     Stepped { game: B256, position: u64, state: B256, claimed: B256, next: B256 },
     /// It ended.
     Ended { game: B256, verdict: GameEnd },
+    /// A receipt was shown to be wrong without a game; the deal ended with it.
+    Convicted { receipt: B256, fault: Fault },
 }
 
 /// How a game ended, and where the bond went, base units.
@@ -122,10 +124,10 @@ pub struct GameStory {
 }
 
 impl GameNews {
-    /// The game's id; none where it is in the view.
+    /// The game's id; none where it is in the view, or there is no game.
     pub fn game(&self) -> Option<B256> {
         match self {
-            Self::Accused(_) => None,
+            Self::Accused(_) | Self::Convicted { .. } => None,
             Self::Moved { game, .. } | Self::Stepped { game, .. } | Self::Ended { game, .. } => Some(*game),
         }
     }
@@ -140,7 +142,7 @@ impl GameStory {
     /// Adds what happened. Returns whether that is news: the same may be told several times, and levels only go down.
     pub fn learn(&mut self, news: &GameNews) -> bool {
         match news {
-            GameNews::Accused(_) => false,
+            GameNews::Accused(_) | GameNews::Convicted { .. } => false,
             GameNews::Moved { level, position, accusers_turn, deadline, segment, .. } => {
                 if *level >= self.view.level {
                     return false;

@@ -167,6 +167,13 @@ impl SumNode {
         Some(Self { hash: keccak256(Self::parent_bytes(left, right)), fuel })
     }
 
+    /// Where `siblings` lead from a node at `place` of its level; `None` when the fuels overflow.
+    pub fn lead(self, place: u32, siblings: &[Self]) -> Option<Self> {
+        siblings.iter().enumerate().try_fold(self, |node, (up, sibling)| {
+            if (place >> up) & 1 == 0 { Self::parent(node, *sibling) } else { Self::parent(*sibling, node) }
+        })
+    }
+
     fn parent_bytes(left: Self, right: Self) -> [u8; 97] {
         let mut bytes = [0u8; 97];
         bytes[0] = 1;
@@ -216,18 +223,37 @@ impl SumTree {
         self.levels[self.levels.len() - 1][0]
     }
 
+    /// Levels, leaves and root counted.
+    pub fn height(&self) -> u32 {
+        self.levels.len() as u32
+    }
+
+    /// Nodes of a level; the leaves are level 0.
+    pub fn width(&self, level: u32) -> u32 {
+        self.levels.get(level as usize).map_or(0, Vec::len) as u32
+    }
+
+    /// A node by its level and its place from the left.
+    pub fn node(&self, level: u32, place: u32) -> Option<SumNode> {
+        self.levels.get(level as usize)?.get(place as usize).copied()
+    }
+
+    /// A node's children; `None` for a leaf.
+    pub fn children(&self, level: u32, place: u32) -> Option<[SumNode; 2]> {
+        let (below, left) = (level.checked_sub(1)?, place.checked_mul(2)?);
+        Some([self.node(below, left)?, self.node(below, left + 1)?])
+    }
+
+    /// Siblings of a node, from it up to the root; `None` if there is no such node.
+    pub fn siblings(&self, level: u32, place: u32) -> Option<Vec<SumNode>> {
+        self.node(level, place)?;
+        let above = self.levels[level as usize..self.levels.len() - 1].iter().enumerate();
+        Some(above.map(|(up, nodes)| nodes[(place as usize >> up) ^ 1]).collect())
+    }
+
     /// Siblings of leaf `index` from the bottom up; `None` if there is no such leaf.
     pub fn proof(&self, index: u32) -> Option<Vec<SumNode>> {
-        let mut at = index as usize;
-        if at >= self.levels[0].len() {
-            return None;
-        }
-        let mut siblings = Vec::with_capacity(self.levels.len() - 1);
-        for level in &self.levels[..self.levels.len() - 1] {
-            siblings.push(level[at ^ 1]);
-            at /= 2;
-        }
-        Some(siblings)
+        self.siblings(0, index)
     }
 }
 

@@ -342,7 +342,7 @@ impl World {
                     Call::Close { deal, release } => {
                         vec![MarketCall::Close { deal, release: release.value, signature: release.signature }]
                     }
-                    Call::Accuse(_) | Call::Play { .. } | Call::Timeout { .. } => {
+                    Call::Accuse(_) | Call::Play { .. } | Call::Timeout { .. } | Call::Convict(_) => {
                         unreachable!("no deal here names a court")
                     }
                     Call::Expire { deal } => vec![MarketCall::Expire { deal }],

@@ -166,6 +166,17 @@ impl Story {
                     print::money(end.to_accuser)
                 ));
             }
+            JobEvent::Misstated { provider, fault, .. } => self.line(&format!(
+                "  {} {} signed a receipt with {fault}",
+                self.paint.bad("caught cheating:"),
+                who(provider)
+            )),
+            JobEvent::Convicted { provider, compensation, .. } => self.line(&format!(
+                "  {} is {}, without a game; {} of its collateral go to the requester",
+                who(provider),
+                self.paint.bad("guilty"),
+                print::money(*compensation)
+            )),
             JobEvent::Note { code, text } => self.line(&self.paint.dim(&format!("  [{code}] {text}"))),
             JobEvent::OrderSent { .. } if !self.working.replace(true) => self.heading("Work"),
             JobEvent::OrderSent { .. }

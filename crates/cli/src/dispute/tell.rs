@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use anyhow::Result;
-use rialto_client::{GameMove, GameTale, History, Played};
+use rialto_client::{Conviction, GameMove, GameTale, History, Played};
 use rialto_machine::play::span as steps_of;
-use rialto_protocol::{Address, B256, court::COMPENSATION_BPS, pricing::share};
+use rialto_protocol::{Address, B256, court::COMPENSATION_BPS, fault::Fault, pricing::share, types::Deal};
 use serde::Serialize;
 
 use crate::{
@@ -41,11 +41,27 @@ pub(super) struct Shown {
     winner: Option<&'static str>,
 }
 
-/// Games, as JSON.
+/// Games, and what needed none, as JSON.
 #[derive(Serialize)]
 struct Listed<'a> {
     account: Address,
     games: &'a [Shown],
+    convictions: &'a [Convicted],
+}
+
+/// A receipt that was found wrong without a game.
+#[derive(Serialize)]
+struct Convicted {
+    deal: B256,
+    court: Address,
+    requester: Address,
+    provider: Address,
+    receipt: B256,
+    fault: Fault,
+    collateral: u128,
+    to_requester: u128,
+    tx: B256,
+    block: u64,
 }
 
 /// One of them, as JSON.
@@ -157,12 +173,47 @@ pub(super) fn list(errand: &Errand, history: &History, all: bool, format: Output
     });
     tales.reverse();
     let games: Vec<Shown> = tales.iter().map(|tale| shown(tale, account)).collect();
-    let text = || match tales.as_slice() {
-        [] if all => "no game was played before the market's own court".into(),
-        [] => format!("no game is about a deal of {account}, or has it for a side"),
-        tales => rows(tales, account, now),
+    let ours = |deal: &Deal| match all {
+        true => errand.market.court.is_none_or(|court| court == deal.court),
+        false => deal.requester == account || deal.provider == account,
     };
-    either_of(format, text, &Listed { account, games: &games });
+    let convictions: Vec<_> =
+        history.convictions().into_iter().rev().filter(|one| ours(&one.deal)).map(convicted).collect();
+    let text = || {
+        let games = match tales.as_slice() {
+            [] if all => "no game was played before the market's own court".into(),
+            [] => format!("no game is about a deal of {account}, or has it for a side"),
+            tales => rows(tales, account, now),
+        };
+        let convictions = convictions.iter().take(MAX_ROWS).map(|one| {
+            format!(
+                "\nwithout a game: {} signed a receipt with {}; of a collateral of {} the requester got {} (deal {:.10}, transaction {})",
+                short(one.provider),
+                one.fault,
+                money(one.collateral),
+                money(one.to_requester),
+                one.deal.to_string(),
+                one.tx
+            )
+        });
+        games + &convictions.collect::<String>()
+    };
+    either_of(format, text, &Listed { account, games: &games, convictions: &convictions });
+}
+
+fn convicted(Conviction { id, deal, receipt, fault, tx, block }: Conviction) -> Convicted {
+    Convicted {
+        deal: id,
+        court: deal.court,
+        requester: deal.requester,
+        provider: deal.provider,
+        receipt,
+        fault,
+        collateral: deal.collateral,
+        to_requester: share(deal.collateral, COMPENSATION_BPS).unwrap_or(0),
+        tx,
+        block,
+    }
 }
 
 fn rows(tales: &[GameTale], account: Address, now: u64) -> String {

@@ -91,6 +91,16 @@ impl Teller {
                 true => format!("  {} {}", short(*provider), self.paint.bad("was found guilty")),
                 false => format!("  {} was found innocent", short(*provider)),
             },
+            JobEvent::Misstated { provider, fault, .. } => {
+                let caught = self.paint.bad("caught cheating:");
+                format!("  {caught} {} signed a receipt with {fault}", short(*provider))
+            }
+            JobEvent::Convicted { provider, compensation, .. } => format!(
+                "  {} {} without a game: {} of its collateral come to this account",
+                short(*provider),
+                self.paint.bad("was found guilty"),
+                money(*compensation)
+            ),
             JobEvent::Settling { outcome: Ok(()) } => "  all tasks verified; deals are being closed".to_owned(),
             JobEvent::Settling { outcome: Err(why) } => format!("  {}", self.paint.bad(&why.to_string())),
             JobEvent::Note { code, text } => self.paint.dim(&format!("  [{code}] {text}")),

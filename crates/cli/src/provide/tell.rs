@@ -206,6 +206,11 @@ fn sentence(event: &ProviderEvent) -> String {
         ProviderEvent::GameEnded { deal, game, won: false, lost, .. } => {
             format!("deal {}: game {} lost, and {} of collateral", id(deal), id(game), print::money(*lost))
         }
+        ProviderEvent::Convicted { deal, lost, .. } => format!(
+            "deal {}: a receipt whose fuel does not add up was shown to the court: {} of collateral lost",
+            id(deal),
+            print::money(*lost)
+        ),
         ProviderEvent::DealClosed { deal, paid, lost } => {
             format!("deal {} closed: {} paid, {} lost", id(deal), print::money(*paid), print::money(*lost))
         }

@@ -452,6 +452,17 @@ pub enum ProviderEvent {
         /// Collateral that we lost, base units.
         lost: u128,
     },
+    /// A receipt of ours was shown to be wrong without a game.
+    Convicted {
+        /// Deal id.
+        deal: B256,
+        /// Struct hash of the receipt.
+        receipt: B256,
+        /// What was wrong with it.
+        fault: rialto_protocol::fault::Fault,
+        /// Collateral that we lost, base units.
+        lost: u128,
+    },
     /// The deal is over.
     DealClosed {
         /// Deal id.

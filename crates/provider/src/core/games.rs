@@ -73,6 +73,10 @@ impl Core {
                 ProviderEvent::GameMoved { game: *game, level: *level, until: *deadline }
             }
             GameNews::Stepped { .. } => return,
+            GameNews::Convicted { receipt, fault } => {
+                let lost = self.deals.get(&deal).map_or(0, |row| row.deal.collateral);
+                ProviderEvent::Convicted { deal, receipt: *receipt, fault: *fault, lost }
+            }
             GameNews::Ended { game, verdict } => {
                 self.games.keep(|(known, _)| known != game);
                 self.effects.push(Effect::ForgetGame { game: *game });

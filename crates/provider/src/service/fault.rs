@@ -1,7 +1,7 @@
 //! Lying, for demonstrations and tests: results that are consistent in themselves and wrong.
 
 use rialto_exec::Outcome;
-use rialto_protocol::{Bytes, receipt::output_hash};
+use rialto_protocol::{Bytes, receipt::output_hash, types::Receipt};
 
 /// Corrupts the results of some tasks after they ran. Which ones depends on the order's number and the task's
 /// index alone; running a task again to check it is honest.
@@ -17,12 +17,25 @@ pub enum Fault {
         /// 1: all tasks.
         every: u32,
     },
+    /// Results are right, and every receipt's total is more than they add up to.
+    OverstateTotal,
 }
 
 impl Fault {
     fn hits(self, seq: u64, task: u32) -> bool {
-        let (Self::CorruptOutput { every } | Self::OverstateFuel { every }) = self;
-        seq.wrapping_add(task.into()).is_multiple_of(every.max(1).into())
+        match self {
+            Self::CorruptOutput { every } | Self::OverstateFuel { every } => {
+                seq.wrapping_add(task.into()).is_multiple_of(every.max(1).into())
+            }
+            Self::OverstateTotal => false,
+        }
+    }
+
+    /// Falsifies a receipt before it is signed.
+    pub(crate) fn apply_to_receipt(self, receipt: &mut Receipt) {
+        if self == Self::OverstateTotal {
+            receipt.fuel = receipt.fuel.saturating_mul(2);
+        }
     }
 
     /// Falsifies an order's outcomes.
@@ -50,6 +63,7 @@ impl Fault {
                 let used = halted.fuel_used(fuel_limit).saturating_mul(2).min(fuel_limit);
                 halted.fuel_left = i64::try_from(fuel_limit - used).unwrap_or(i64::MAX);
             }
+            Self::OverstateTotal => {}
         }
     }
 }

@@ -122,7 +122,7 @@ async fn write(
 async fn full_receipt(
     peer: B256,
     deal: B256,
-    receipt: Receipt,
+    mut receipt: Receipt,
     runner: &Runner,
     seal: &Seal,
 ) -> Result<ToRequester, ProviderError> {
@@ -131,6 +131,9 @@ async fn full_receipt(
     if let Payload::Blob(blob) = results.outputs {
         runner.pin(deal, blob);
         runner.node.blobs().allow(peer, blob)?;
+    }
+    if let Some(fault) = runner.fault {
+        fault.apply_to_receipt(&mut receipt);
     }
     Ok(ToRequester::Receipt { receipt: seal.sign(receipt)?, results: results.halted, outputs: results.outputs })
 }

@@ -9,7 +9,7 @@ use rialto_protocol::{B256, receipt::Halted, types::struct_hash};
 
 use super::{
     Core, Effect, JobEvent, JobId, LocalRun, Outgoing, Record, WrongTask,
-    journal::{Batch, Check, Job, OrderStatus, Standing},
+    journal::{Batch, Check, Job, Misstated, OrderStatus, Standing},
     matching::Why,
     orders::required,
     policy,
@@ -276,9 +276,26 @@ impl Core {
         let id = self.state.orders[&order].order.deal;
         let first_time = self.state.deals[&id].standing != Standing::Faulty;
         self.blame(order, tasks);
-        if !first_time {
-            return;
+        if first_time {
+            self.shun(id);
         }
+    }
+
+    /// A receipt of a provider contradicts itself in a way that the deal's court is shown.
+    pub(super) fn found_misstated(&mut self, misstated: Misstated) {
+        let (order, fault) = (misstated.order, misstated.proof.fault());
+        let id = self.state.orders[&order].order.deal;
+        let deal = &self.state.deals[&id];
+        let (job, provider, first_time) = (deal.job, deal.provider(), deal.standing != Standing::Faulty);
+        self.record(Record::Misstated(Box::new(misstated)));
+        self.tell(job, JobEvent::Misstated { provider, deal: id, order, fault });
+        if first_time {
+            self.shun(id);
+        }
+    }
+
+    /// Who signed what is wrong is dealt with no more, and nothing of it is believed that nobody confirms.
+    fn shun(&mut self, id: B256) {
         let (job, provider) = (self.state.deals[&id].job, self.state.deals[&id].provider());
         self.record(Record::Barred { job, provider, why: Why::Cheated });
         self.book.forget(provider);

@@ -8,15 +8,17 @@
 //! was set aside when the order was made.
 
 use rialto_protocol::{
-    B256,
+    B256, Bytes,
     receipt::task_seed,
     types::{Receipt, struct_hash},
+    wire::Signed,
 };
 
 use super::{
     Call, Core, JobId,
     facts::{Case, CaseId, CaseKind},
-    journal::{Action, OpenDeal, OrderStatus, OurOrder, Standing},
+    journal::{Action, Misstated, OpenDeal, OrderStatus, OurOrder, Standing},
+    verify,
 };
 
 /// For clocks of other nodes: time-outs on chain are taken so much later, seconds.
@@ -218,6 +220,19 @@ impl Core {
         }
     }
 
+    /// A claim that asserts another receipt than was delivered may contradict what was.
+    pub(super) fn look_into_claim(&mut self, order: B256, receipt: Receipt) {
+        let Some(known) = self.state.orders.get(&order) else { return };
+        if self.state.deals[&known.order.deal].misstated.is_some() {
+            return;
+        }
+        if let Some(proof) = verify::fault_proof(&known.order, &receipt, &known.results) {
+            // It stands on chain: no signature is needed.
+            let receipt = Signed { value: receipt, signature: Bytes::new() };
+            self.found_misstated(Misstated { order, receipt, proof });
+        }
+    }
+
     /// Looks at every open claim: what can be found out here is found out in time, what is wrong is accused.
     fn answer_claims(&mut self, id: B256) {
         let deal = &self.state.deals[&id];
@@ -298,7 +313,8 @@ impl Core {
             | Action::Settle { .. }
             | Action::Accuse { .. }
             | Action::Play { .. }
-            | Action::Timeout { .. } => {}
+            | Action::Timeout { .. }
+            | Action::Convict { .. } => {}
         }
     }
 
@@ -310,7 +326,7 @@ impl Core {
             Action::Close => Call::Close { deal, release: known.release.clone()? },
             Action::Expire => Call::Expire { deal },
             Action::Settle { case } => Call::Settle { deal, case },
-            Action::Accuse { .. } | Action::Play { .. } | Action::Timeout { .. } => {
+            Action::Accuse { .. } | Action::Play { .. } | Action::Timeout { .. } | Action::Convict { .. } => {
                 return self.court_call(known, action);
             }
             Action::Late { order } => {
@@ -396,6 +412,7 @@ pub(super) fn intent(deal: B256, action: &Action, tries: u32) -> String {
         Action::Accuse { order, task } => format!("{verb}-{deal}-{order}-{task}"),
         Action::Play { game, level } => format!("{verb}-{deal}-{game}-{level}"),
         Action::Timeout { game } => format!("{verb}-{deal}-{game}"),
+        Action::Convict { order } => format!("{verb}-{deal}-{order}"),
     };
     if tries == 0 { name } else { format!("{name}-{tries}") }
 }

@@ -3,6 +3,7 @@
 use rialto_protocol::{
     Address, B256, Bytes,
     court::{Answer, GameView, PARTS, Segment},
+    fault::FaultProof,
     receipt::{Halted, SumNode},
     types::{Ack, Deal, Game, Order, Receipt, Release, Voucher},
     wire::{Payload, PeerAddr, Signed, ToRequester},
@@ -164,6 +165,8 @@ pub enum Call {
     Play { deal: Deal, view: Box<GameView>, answer: Box<Answer> },
     /// End a game whose turn ran out.
     Timeout { deal: Deal, game: Box<Game> },
+    /// Show the deal's court that a receipt contradicts itself.
+    Convict(Box<Conviction>),
 }
 
 /// Names something to be found by tracing a task.
@@ -232,4 +235,17 @@ pub struct Accusation {
     pub proof: Vec<SumNode>,
     /// What tracing found.
     pub first: FirstSegment,
+}
+
+/// A receipt that a court finds wrong without a game.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Conviction {
+    /// Terms.
+    pub deal: Deal,
+    /// Order.
+    pub order: Order,
+    /// The provider's receipt; its signature is empty if it asserted it on chain.
+    pub receipt: Signed<Receipt>,
+    /// What shows it.
+    pub proof: FaultProof,
 }

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use rialto_protocol::{
     B256,
     court::{GameNews, GameStory},
+    fault::Fault,
     receipt::Halted,
     types::{Receipt, struct_hash},
 };
@@ -108,6 +109,8 @@ pub struct OnChain {
     pub cases: BTreeMap<CaseId, Case>,
     /// Games of the deal's court, by id.
     pub games: BTreeMap<B256, GameStory>,
+    /// What was wrong with a receipt by which that court ended the deal without a game.
+    pub convicted: Option<Fault>,
 }
 
 impl OnChain {
@@ -151,6 +154,7 @@ impl OnChain {
                 }
                 news
             }
+            What::Game(GameNews::Convicted { fault, .. }) => self.convicted.replace(*fault) != Some(*fault),
             What::Game(news) => {
                 news.game().and_then(|game| self.games.get_mut(&game)).is_some_and(|game| game.learn(news))
             }

@@ -1,7 +1,8 @@
 //! Taking wrong receipts to court: accusing, and playing the games that follow (`docs/court.md`).
 //!
 //! A deal whose provider signed a wrong result stays open until the court has spoken, for a closed one has no collateral left to lose.
-//! First the task is traced here: only what this machine itself finds wrong is accused. What tracing found is lost in a crash, and
+//! A receipt that contradicts itself is shown to the court as it is ([`Action::Convict`]). For anything else there is a game:
+//! first the task is traced here: only what this machine itself finds wrong is accused. What tracing found is lost in a crash, and
 //! found again. Every game ends by time alone, and so does the wait.
 
 use rialto_protocol::{
@@ -15,12 +16,12 @@ use rialto_protocol::{
 use super::{
     Call, Core, Effect, JobEvent, Record,
     cases::CLOCK_SKEW_SECONDS,
-    event::{Accusation, Trace, TraceKey, Traced},
+    event::{Accusation, Conviction, Trace, TraceKey, Traced},
     job::Dispute,
     journal::{Action, OpenDeal, Standing},
 };
 
-/// An accusation that was refused so often is not made.
+/// An accusation or conviction that was refused so often is not made.
 const MAX_ACCUSATIONS: u32 = 3;
 
 /// What was found by tracing.
@@ -29,7 +30,8 @@ pub(super) type Traces = Searches<TraceKey, Traced>;
 impl Core {
     /// Whether a deal waits for the court: an accusation is wanted, or a game under way.
     pub(super) fn disputes(&self, deal: &OpenDeal) -> bool {
-        deal.closed.is_none() && (self.accusable(deal).is_some() || self.our_games(deal).next().is_some())
+        let wanted = || self.convictable(deal).is_some() || self.accusable(deal).is_some();
+        deal.closed.is_none() && (wanted() || self.our_games(deal).next().is_some())
     }
 
     fn our_games<'a>(&self, deal: &'a OpenDeal) -> impl Iterator<Item = (&'a B256, &'a GameStory)> + use<'a> {
@@ -37,25 +39,37 @@ impl Core {
         deal.chain.open_games().filter(move |(_, game)| game.view.game.accuser == me)
     }
 
-    /// The first wrong task of a provider, if the court is to be asked about it: order, and index within it.
-    fn accusable(&self, deal: &OpenDeal) -> Option<(B256, u32)> {
+    /// Whether there is a court to be asked about what a deal's provider signed, and it is worth it.
+    fn worth_a_case(&self, deal: &OpenDeal) -> bool {
         let compensation = share(deal.terms.collateral, COMPENSATION_BPS).unwrap_or(0);
         let worth = self.config.dispute_from.is_some_and(|least| compensation >= least.max(1));
+        worth && deal.standing == Standing::Faulty && !deal.terms.court.is_zero() && !deal.undisputed
+    }
+
+    /// Whether an action is new, or was not refused too often.
+    fn worth_trying(deal: &OpenDeal, action: Action) -> bool {
+        deal.actions.get(&action).is_none_or(|tries| *tries < MAX_ACCUSATIONS)
+    }
+
+    /// The order whose receipt contradicts itself, if the court is to be shown: that takes neither tracing nor a bond.
+    fn convictable(&self, deal: &OpenDeal) -> Option<B256> {
+        let order = deal.misstated.as_ref().filter(|_| self.worth_a_case(deal))?.order;
+        (deal.closed.is_none() && Self::worth_trying(deal, Action::Convict { order })).then_some(order)
+    }
+
+    /// The first wrong task of a provider, if the court is to be asked about it: order, and index within it.
+    fn accusable(&self, deal: &OpenDeal) -> Option<(B256, u32)> {
         let constraints = &self.state.jobs.get(&deal.job)?.spec.constraints;
         let asked = deal.chain.games.values().any(|game| game.view.game.accuser == self.config.requester);
-        if deal.standing != Standing::Faulty
-            || deal.terms.court.is_zero()
-            || deal.undisputed
+        if !self.worth_a_case(deal)
             || asked
-            || !worth
             || !constraints.run_locally
             || self.now.saturating_add(CLOCK_SKEW_SECONDS) >= deal.terms.expiry
         {
             return None;
         }
         let (order, task) = self.wrong_task(deal)?;
-        let tries = deal.actions.get(&Action::Accuse { order, task });
-        tries.is_none_or(|tries| *tries < MAX_ACCUSATIONS).then_some((order, task))
+        Self::worth_trying(deal, Action::Accuse { order, task }).then_some((order, task))
     }
 
     /// The wrong task of a delivered order that is to be accused: the one that was, or else the shortest, which is traced
@@ -82,7 +96,9 @@ impl Core {
     pub(super) fn wanted_in_games(&mut self, id: B256) -> Vec<Action> {
         let deal = &self.state.deals[&id];
         let (mut wanted, mut traces) = (Vec::new(), Vec::new());
-        if let Some((order, task)) = self.accusable(deal).filter(|_| deal.closed.is_none()) {
+        if let Some(order) = self.convictable(deal) {
+            wanted.push(Action::Convict { order });
+        } else if let Some((order, task)) = self.accusable(deal).filter(|_| deal.closed.is_none()) {
             let key = TraceKey::Open { order, task };
             if self.traces.found(&key).is_some() {
                 wanted.push(Action::Accuse { order, task });
@@ -180,6 +196,15 @@ impl Core {
                 };
                 Call::Play { deal: terms, view: Box::new(view.clone()), answer: Box::new(answer.clone()) }
             }
+            Action::Convict { order } => {
+                let misstated = deal.misstated.as_ref().filter(|misstated| misstated.order == order)?;
+                Call::Convict(Box::new(Conviction {
+                    deal: terms,
+                    order: self.state.orders.get(&order)?.order.clone(),
+                    receipt: misstated.receipt.clone(),
+                    proof: misstated.proof.clone(),
+                }))
+            }
             Action::Timeout { game } => {
                 let view = &deal.chain.games.get(&game)?.view;
                 Call::Timeout { deal: terms, game: Box::new(view.game.clone()) }
@@ -192,7 +217,7 @@ impl Core {
     pub(super) fn give_up_accusing(&mut self, id: B256, action: Action) {
         let deal = &self.state.deals[&id];
         let spent = deal.actions.get(&action).is_some_and(|tries| *tries >= MAX_ACCUSATIONS);
-        if matches!(action, Action::Accuse { .. }) && spent && !deal.undisputed {
+        if matches!(action, Action::Accuse { .. } | Action::Convict { .. }) && spent && !deal.undisputed {
             let (job, provider) = (deal.job, deal.provider());
             self.record(Record::Undisputed { deal: id });
             self.note(
@@ -235,6 +260,10 @@ impl Core {
                     });
                 }
                 JobEvent::GameEnded { provider, game: *game, won: verdict.accuser_won, end: *verdict }
+            }
+            GameNews::Convicted { fault, .. } => {
+                let compensation = share(deal.terms.collateral, COMPENSATION_BPS).unwrap_or(0);
+                JobEvent::Convicted { provider, deal: id, fault: *fault, compensation }
             }
         };
         self.tell(job, event);

@@ -5,6 +5,7 @@ use std::{collections::BTreeSet, fmt};
 use rialto_protocol::{
     Address, B256,
     court::{GameEnd, JudgedStep},
+    fault::Fault,
     receipt::{Halted, task_seed},
 };
 use serde::{Deserialize, Serialize};
@@ -254,6 +255,10 @@ pub enum JobEvent {
     StepJudged { game: B256, position: u64, claimed: B256, right: B256 },
     /// A game is over.
     GameEnded { provider: Address, game: B256, won: bool, end: GameEnd },
+    /// A provider gave a receipt whose fuel does not add up: told without running anything.
+    Misstated { provider: Address, deal: B256, order: B256, fault: Fault },
+    /// The court found a receipt wrong without a game: of the collateral so much came to us, base units.
+    Convicted { provider: Address, deal: B256, fault: Fault, compensation: u128 },
     /// A deal is over on chain.
     DealClosed { provider: Address, deal: B256, paid: u128, tx: B256, gas: Option<u64> },
     /// How far the job is.

@@ -54,7 +54,8 @@ use rialto_protocol::{Address, B256, receipt::Halted, types::domain, wire::Signe
 
 pub use book::{Book, Offer};
 pub use event::{
-    Accusation, Call, Effect, Event, FirstSegment, LocalRun, Outgoing, Stored, Trace, TraceKey, Traced, Transacted,
+    Accusation, Call, Conviction, Effect, Event, FirstSegment, LocalRun, Outgoing, Stored, Trace, TraceKey, Traced,
+    Transacted,
 };
 pub use facts::{CaseId, CaseKind, Cursor, Fact, What};
 pub use job::{

@@ -144,6 +144,7 @@ impl Core {
                         "R-CASE-005",
                         format!("{provider} claims {} on chain for order {order}", receipt.fee),
                     );
+                    self.look_into_claim(order, receipt);
                 }
                 What::Revealed { receipt, task, .. } => self.revealed(deal, receipt, task),
                 What::Game(news) => self.tell_game(deal, &news),

@@ -11,7 +11,7 @@ use rialto_protocol::{
 
 use super::{
     Core, Effect, JobEvent, Outgoing, Record, Stored, Storing,
-    journal::{OrderStatus, Standing},
+    journal::{Misstated, OrderStatus, Standing},
     rest,
     verify::{self, ReceiptFault},
 };
@@ -430,7 +430,9 @@ impl Core {
         let known = &self.state.orders[&order];
         if let Err(fault) = verify::check_receipt(&self.state.deals[&id].terms, &known.order, &receipt.value, &results)
         {
-            return self.reject_receipt(id, order, fault);
+            let proof = verify::fault_proof(&known.order, &receipt.value, &results);
+            self.reject_receipt(id, order, fault);
+            return proof.map_or((), |proof| self.found_misstated(Misstated { order, receipt, proof }));
         }
         // Outputs that equal stored ones need not travel again.
         let batch = &self.state.jobs[&known.job].batches[known.batch as usize];

@@ -3,6 +3,7 @@
 mod audit;
 mod cases;
 mod chaos;
+mod court;
 mod jobs;
 mod leases;
 
@@ -121,6 +122,8 @@ pub enum Manner {
     Cheats(u32),
     /// Says too much fuel, consistently signed.
     Overcharges,
+    /// Says a larger total than the results add up to.
+    Inflates,
     /// Signs a receipt whose root is not the results'.
     BadRoot,
     /// Signs a fee that price and fuel do not make.
@@ -187,6 +190,8 @@ pub struct World {
     pub refuse_close: usize,
     /// Of every deal.
     pub late_penalty: u128,
+    /// The court of every deal.
+    pub court: Address,
     /// Tasks run on this machine.
     pub own_runs: usize,
 }
@@ -199,7 +204,7 @@ pub fn config() -> Config {
         grace_seconds: GRACE,
         challenge_seconds: 200,
         answer_seconds: 100,
-        dispute_from: None,
+        dispute_from: Some(1),
         case_bond: 25,
         patience: Patience::default(),
     }
@@ -227,6 +232,7 @@ impl World {
             closes: Vec::new(),
             refuse_close: 0,
             late_penalty: 0,
+            court: Address::ZERO,
             own_runs: 0,
         };
         world.feed(Event::Started);
@@ -345,7 +351,7 @@ impl World {
             Effect::Tell { event, .. } => self.told.push(event),
             Effect::Finished(summary) => self.summary = Some(*summary),
             Effect::Release { .. } => {}
-            Effect::Trace(_) | Effect::ForgetTrace { .. } => panic!("no deal here names a court"),
+            Effect::Trace(_) | Effect::ForgetTrace { .. } => panic!("nothing here is traced"),
         }
     }
 
@@ -394,8 +400,8 @@ impl World {
                 assert!(self.now >= deal.expiry + GRACE);
                 self.close(struct_hash(&deal), 0, "expire");
             }
-            Call::Accuse(_) | Call::Play { .. } | Call::Timeout { .. } => panic!("no deal here names a court"),
-            Call::Late { .. } | Call::Demand { .. } | Call::Settle { .. } => {
+            Call::Accuse(_) | Call::Play { .. } | Call::Timeout { .. } => panic!("nothing here is traced"),
+            Call::Late { .. } | Call::Demand { .. } | Call::Settle { .. } | Call::Convict(_) => {
                 if self.refuse_cases {
                     let outcome = Transacted::Reverted { code: "C-2".into(), reason: "not now".into() };
                     self.post(1, Event::Transacted { intent: intent.clone(), outcome });
@@ -422,7 +428,7 @@ impl World {
             latePenalty: self.late_penalty,
             openedAt: self.now,
             expiry: self.now + u64::from(terms.seconds),
-            court: Address::ZERO,
+            court: self.court,
             salt: terms.salt,
         }
     }
@@ -612,13 +618,14 @@ fn receipt(n: u8, manner: &Manner, terms: &Deal, order: &Order, first: u32, spec
     }
     let root = SumTree::new(results.iter().map(|halted| (halted.hash(), halted.fuel_used(order.fuelLimit)))).root();
     let mut fee = order_fee(terms, root.fuel, order.tasks).unwrap();
-    let mut hash = root.hash;
+    let (mut hash, mut fuel) = (root.hash, root.fuel);
     match manner {
+        Manner::Inflates => fuel *= 2,
         Manner::BadRoot => hash = keccak256(hash),
         Manner::BadFee => fee += 1,
         _ => {}
     }
-    let receipt = Receipt { order: struct_hash(order), root: hash, fuel: root.fuel, fee };
+    let receipt = Receipt { order: struct_hash(order), root: hash, fuel, fee };
     let signer = if *manner == Manner::Forges { 0xf0 } else { n };
     ToRequester::Receipt { receipt: sign(signer, receipt), results, outputs: Payload::Inline(stream.into()) }
 }

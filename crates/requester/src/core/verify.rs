@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use rialto_protocol::{
     B256,
+    fault::FaultProof,
     pricing::order_fee,
-    receipt::{Halted, SumTree, chain_output},
+    receipt::{Halted, MAX_ORDER_TASKS, SumNode, SumTree, chain_output},
     types::{Deal, Order, Receipt},
 };
 
@@ -73,6 +74,13 @@ pub fn check_receipt(deal: &Deal, order: &Order, receipt: &Receipt, results: &[H
         Some(fee) if fee == receipt.fee => Ok(()),
         fee => Err(ReceiptFault::Fee { said: receipt.fee, fee: fee.unwrap_or(u128::MAX) }),
     }
+}
+
+/// What shows the court that a receipt contradicts the ends of its tasks; none if it does not, or not in a way that can be shown.
+pub fn fault_proof(order: &Order, receipt: &Receipt, results: &[Halted]) -> Option<FaultProof> {
+    let whole = results.len() == order.tasks as usize && !results.is_empty() && order.tasks <= MAX_ORDER_TASKS;
+    let root = SumNode { hash: receipt.root, fuel: receipt.fuel };
+    whole.then(|| FaultProof::find(root, results, order.fuelLimit)).flatten()
 }
 
 /// Most that an order can cost, base units.

@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 
 use super::driver::Input;
 use crate::core::{
-    Accusation, Call, CaseId, CaseKind, Cursor, Event, Fact, FirstSegment, Terms, Transacted, TxNote, What,
+    Accusation, Call, CaseId, CaseKind, Conviction, Cursor, Event, Fact, FirstSegment, Terms, Transacted, TxNote, What,
 };
 
 /// Without events the core is told a cursor after so many blocks.
@@ -32,6 +32,7 @@ pub(crate) async fn transact(chain: Chain, sender: Sender, intent: String, call:
         Call::Accuse(_) => ("accuse", 1),
         Call::Play { .. } => ("play", 1),
         Call::Timeout { .. } => ("timeout", 1),
+        Call::Convict(_) => ("convict", 1),
     };
     let sent = match call {
         Call::Accuse(accusation) => accuse(&chain, &sender, &intent, *accusation).await,
@@ -96,6 +97,12 @@ fn market_call(call: Call) -> MarketCall {
         }
         Call::Timeout { deal, game } => {
             MarketCall::Court { court: deal.court, call: CourtCall::Timeout { deal: Box::new(deal), game } }
+        }
+        Call::Convict(conviction) => {
+            let Conviction { deal, order, receipt, proof } = *conviction;
+            let court = deal.court;
+            let signed = rialto_chain::Signed { deal, order, receipt: receipt.value, signature: receipt.signature };
+            MarketCall::Court { court, call: CourtCall::convict(signed, proof) }
         }
         Call::Accuse(_) => unreachable!("sent by `accuse`"),
     }

@@ -9,7 +9,7 @@ use super::error::RequesterError;
 use crate::core::{Record, State};
 
 /// Records of this version. Another version's journal is not read.
-const RECORDS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("requester-records-2");
+const RECORDS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("requester-records-3");
 /// Whose journal it is.
 const OWNER: TableDefinition<'_, &str, &str> = TableDefinition::new("owner");
 /// Where providers said on chain that they are found, by account: what is heard before the core's cursor is not heard again.

@@ -126,3 +126,43 @@ async fn an_honest_provider_wins_and_is_paid_for_it() {
     soon(requester.stop()).await;
     place.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_receipt_that_does_not_add_up_costs_its_provider_the_collateral_without_a_game() {
+    let place = Place::in_court(&[Some(Fault::OverstateTotal), None]).await;
+    let cheater = place.sellers[0].address;
+    let requester = place.requester(patient).await;
+    let mut watching = place.sellers[0].service.events();
+    let job = Job { policy: Policy::Replicate { n: 2 }, min_providers: 2, max_providers: 2, ..squares(20) };
+    let handle = soon(requester.submit(job)).await.unwrap();
+    let mut events = handle.events();
+    let (mut said, mut won) = (None, None);
+    while let Some(event) = soon(events.next()).await {
+        match event {
+            JobEvent::Misstated { provider, fault, .. } => said = Some((provider, fault)),
+            JobEvent::Convicted { provider, fault, compensation, .. } => won = Some((provider, fault, compensation)),
+            JobEvent::Accused { .. } => panic!("no game is needed"),
+            _ => {}
+        }
+        if won.is_some() {
+            break;
+        }
+    }
+    let report = soon(handle.wait()).await.unwrap();
+    assert_eq!(report.outcome, Ok(()));
+    let deal = report.evidence.deals.iter().find(|deal| deal.provider == cheater).unwrap();
+    let compensation = share(deal.collateral, COMPENSATION_BPS).unwrap();
+    assert_eq!(said, Some((cheater, rialto_protocol::fault::Fault::Sum)));
+    assert_eq!(won, Some((cheater, rialto_protocol::fault::Fault::Sum, compensation)));
+    let sold = report.providers.iter().find(|provider| provider.provider == cheater).unwrap();
+    assert_eq!((&sold.status, sold.earned), (&ProviderStatus::Cheated, 0));
+    loop {
+        if let ProviderEvent::Convicted { lost, .. } = soon(watching.recv()).await.unwrap() {
+            assert_eq!(lost, deal.collateral);
+            break;
+        }
+    }
+    soon(requester.stop()).await;
+    assert!(place.reconciles().await);
+    place.stop().await;
+}

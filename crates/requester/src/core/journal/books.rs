@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use rialto_protocol::{
     Address, B256,
     court::GameStory,
+    fault::FaultProof,
     receipt::Halted,
     types::{Ack, Deal, Order, Receipt, Release, Voucher},
     wire::{PeerAddr, Signed},
@@ -111,6 +112,17 @@ pub enum Standing {
     Faulty,
 }
 
+/// A receipt of a deal that shows its provider to be wrong, without running anything.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Misstated {
+    /// Struct hash of the order.
+    pub order: B256,
+    /// The receipt; its signature is empty if the provider asserted it on chain.
+    pub receipt: Signed<Receipt>,
+    /// What a court is shown.
+    pub proof: FaultProof,
+}
+
 /// A deal of ours.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OpenDeal {
@@ -148,7 +160,9 @@ pub struct OpenDeal {
     pub drops: u32,
     /// Results it signed that were wrong.
     pub wrong: Vec<WrongTask>,
-    /// The court is not (any more) asked about them.
+    /// The first receipt it gave that contradicts itself in a way that a court is shown.
+    pub misstated: Option<Misstated>,
+    /// The court is not (any more) asked about any of it.
     pub undisputed: bool,
 }
 

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 mod books;
 
-pub use books::{Batch, Check, Job, OpenDeal, OrderStatus, OurOrder, Phase, Standing};
+pub use books::{Batch, Check, Job, Misstated, OpenDeal, OrderStatus, OurOrder, Phase, Standing};
 
 use super::{
     book::Offer,
@@ -107,6 +107,8 @@ pub enum Record {
     Forgotten { job: JobId },
     /// All that earlier records add up to.
     Snapshot(Box<State>),
+    /// A provider gave a receipt that contradicts itself in a way that a court is shown.
+    Misstated(Box<Misstated>),
 }
 
 /// What `open` is called with for one deal.
@@ -144,6 +146,8 @@ pub enum Action {
     Play { game: B256, level: u8 },
     /// End a game whose turn ran out.
     Timeout { game: B256 },
+    /// Show the court that a receipt of this order contradicts itself.
+    Convict { order: B256 },
 }
 
 impl Action {
@@ -158,6 +162,7 @@ impl Action {
             Self::Accuse { .. } => "accuse",
             Self::Play { .. } => "play",
             Self::Timeout { .. } => "timeout",
+            Self::Convict { .. } => "convict",
         }
     }
 }
@@ -278,15 +283,13 @@ impl State {
                 self.unfinish(*order, OrderStatus::Wrong);
                 self.lost(*order);
                 let deal = self.order(*order).order.deal;
-                let deal = self.deal(deal);
-                let first = deal.standing != Standing::Faulty;
-                deal.standing = Standing::Faulty;
-                deal.wrong.extend(tasks);
-                let (job, provider) = (deal.job, deal.provider());
-                self.job(job).failovers += u64::from(first);
-                let history = self.history.entry(provider).or_default();
-                history.checked = 0;
-                history.faults = history.faults.saturating_add(u32::from(first));
+                self.deal(deal).wrong.extend(tasks);
+                self.caught(deal);
+            }
+            Record::Misstated(misstated) => {
+                let deal = self.order(misstated.order).order.deal;
+                self.deal(deal).misstated.get_or_insert_with(|| (**misstated).clone());
+                self.caught(deal);
             }
             Record::Dropped { deal, code } => {
                 let deal = self.deal(*deal);
@@ -396,6 +399,7 @@ impl State {
                 standing: Standing::Active,
                 drops: 0,
                 wrong: Vec::new(),
+                misstated: None,
                 undisputed: false,
             };
             self.deals.insert(struct_hash(terms), deal);
@@ -458,6 +462,18 @@ impl State {
         batch.check = Check::Undrawn;
         batch.settled = false;
         job.open_batches.insert(index);
+    }
+
+    /// A provider signed what is wrong.
+    fn caught(&mut self, deal: B256) {
+        let deal = self.deal(deal);
+        let first = deal.standing != Standing::Faulty;
+        deal.standing = Standing::Faulty;
+        let (job, provider) = (deal.job, deal.provider());
+        self.job(job).failovers += u64::from(first);
+        let history = self.history.entry(provider).or_default();
+        history.checked = 0;
+        history.faults = history.faults.saturating_add(u32::from(first));
     }
 
     /// Nothing came of an order.

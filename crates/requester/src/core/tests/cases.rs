@@ -3,7 +3,7 @@
 use super::*;
 use crate::core::{CaseId, CaseKind, Cursor};
 
-fn until(world: &mut World, seconds: u64, test: impl Fn(&World) -> bool) {
+pub fn until(world: &mut World, seconds: u64, test: impl Fn(&World) -> bool) {
     let end = world.now + seconds;
     while !test(world) {
         assert!(world.now < end, "it does not happen: {:#?}", world.told.iter().rev().take(8).collect::<Vec<_>>());
@@ -11,11 +11,11 @@ fn until(world: &mut World, seconds: u64, test: impl Fn(&World) -> bool) {
     }
 }
 
-fn intents(world: &World) -> Vec<&str> {
+pub fn intents(world: &World) -> Vec<&str> {
     world.cases.iter().map(|(intent, _)| intent.split("-0x").next().unwrap()).collect()
 }
 
-fn first_deal(world: &World) -> (B256, Deal) {
+pub fn first_deal(world: &World) -> (B256, Deal) {
     let (id, deal) = world.core.state().deals.iter().next().unwrap();
     (*id, deal.terms.clone())
 }

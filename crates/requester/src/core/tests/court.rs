@@ -1,0 +1,101 @@
+//! Receipts that contradict themselves: shown to the deal's court as they are.
+
+use rialto_protocol::{
+    court::GameNews,
+    fault::{Fault, FaultProof},
+};
+
+use super::{
+    cases::{first_deal, intents, until},
+    *,
+};
+
+fn in_court(manners: &[Manner]) -> World {
+    let mut world = World::new(manners);
+    world.court = Address::repeat_byte(0xcc);
+    world
+}
+
+fn status(summary: &Summary) -> ProviderStatus {
+    let found = summary.providers.iter().find(|provider| provider.provider == address(1));
+    found.expect("it had a deal").status.clone()
+}
+
+#[test]
+fn a_total_that_does_not_add_up_is_shown_to_the_court_once_and_ends_the_deal() {
+    let mut world = in_court(&[Manner::Inflates, Manner::Honest, Manner::Honest]);
+    world.feed(Event::Submit(spec(24, Policy::Replicate { n: 2 })));
+    until(&mut world, 100, |world| !world.cases.is_empty());
+    let (intent, Call::Convict(conviction)) = world.cases[0].clone() else { panic!("{:?}", world.cases) };
+    let deal = struct_hash(&conviction.deal);
+    assert_eq!((conviction.deal.provider, conviction.order.deal), (address(1), deal));
+    let FaultProof::Sum { node, place: 0, .. } = &conviction.proof else { panic!("{:?}", conviction.proof) };
+    assert_eq!((node.hash, node.fuel), (conviction.receipt.value.root, conviction.receipt.value.fuel));
+    // A crash changes nothing: the intent is on disk, and the same call is made again.
+    world.crash();
+    (0..20).for_each(|_| world.step());
+    assert_eq!(world.cases.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>(), [intent]);
+    assert!(world.core.state().deals[&deal].closing.is_none(), "a closing voucher would end the deal");
+
+    let receipt = struct_hash(&conviction.receipt.value);
+    world.says(deal, What::Game(GameNews::Convicted { receipt, fault: Fault::Sum }));
+    let tx = TxNote { kind: "settle".into(), tx: B256::ZERO, gas: None, deals: 1 };
+    world.says(deal, What::Closed { paid: 0, tx });
+    let summary = world.run(1_000).clone();
+    assert_eq!(summary.outcome, Ok(()));
+    world.assert_right();
+    assert_eq!(status(&summary), ProviderStatus::Cheated);
+    let compensation = share(conviction.deal.collateral, 7_000).unwrap();
+    let told = |event: &JobEvent| {
+        matches!(event, JobEvent::Convicted { provider, compensation: to_us, .. }
+            if *provider == address(1) && *to_us == compensation)
+    };
+    assert!(world.told.iter().any(told));
+    assert_eq!(intents(&world), ["convict"]);
+    assert_eq!(world.core.state().history[&address(1)].faults, 1);
+}
+
+#[test]
+fn where_no_court_is_named_or_it_refuses_the_deal_ends_unpaid() {
+    for refused in [false, true] {
+        let mut world = World::new(&[Manner::Inflates, Manner::Honest, Manner::Honest]);
+        if refused {
+            (world.court, world.refuse_cases) = (Address::repeat_byte(0xcc), true);
+        }
+        world.feed(Event::Submit(spec(24, Policy::Replicate { n: 2 })));
+        let summary = world.run(2_000).clone();
+        assert_eq!(summary.outcome, Ok(()));
+        assert_eq!((status(&summary), summary.providers[0].earned), (ProviderStatus::Cheated, 0));
+        let tries = if refused { 3 } else { 0 };
+        assert_eq!(world.cases.len(), tries, "{:?}", world.cases);
+        let given_up = |event: &JobEvent| matches!(event, JobEvent::Note { code, .. } if code == "R-GAME-003");
+        assert_eq!(world.told.iter().any(given_up), refused);
+    }
+}
+
+#[test]
+fn a_claim_of_more_than_was_delivered_needs_no_signature() {
+    let mut world = in_court(&[Manner::Honest]);
+    let mut job = spec(12, Policy::Trust);
+    job.constraints.run_locally = false;
+    world.feed(Event::Submit(job));
+    let delivered = |world: &World| {
+        let order = world.core.state().orders.values().find(|order| order.order.tasks > 1 && order.receipt.is_some());
+        order.map(|order| order.receipt.clone().unwrap().value)
+    };
+    until(&mut world, 100, |world| delivered(world).is_some());
+    let mut receipt = delivered(&world).unwrap();
+    let (deal, _) = first_deal(&world);
+    receipt.fuel += 1;
+    let claimed = |receipt: &Receipt, seq| What::Claimed {
+        order: receipt.order,
+        seq,
+        deadline: START + 1_000,
+        receipt: receipt.clone(),
+    };
+    world.says(deal, claimed(&receipt, 0));
+    until(&mut world, 20, |world| !world.cases.is_empty());
+    let (_, Call::Convict(conviction)) = world.cases[0].clone() else { panic!("{:?}", world.cases) };
+    assert_eq!(conviction.receipt, Signed { value: receipt, signature: Bytes::new() });
+    assert_eq!(conviction.proof.fault(), Fault::Sum);
+}
