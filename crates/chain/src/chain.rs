@@ -326,6 +326,16 @@ impl Chain {
         Court::connect(self, address).await
     }
 
+    /// Whether there is a court of this market whose code is what this crate was built with ([`Court::is_known_code`]). What is no
+    /// court is none of known code; only an endpoint that does not answer is an error.
+    pub async fn is_known_court(&self, address: Address) -> Result<bool, ChainError> {
+        let known = async { self.court(address).await?.is_known_code().await };
+        match known.await {
+            Err(error @ ChainError::Unreachable { .. }) => Err(error),
+            known => Ok(known.unwrap_or(false)),
+        }
+    }
+
     /// The market's events from a block on, under reorgs: see [`EventBatch`](crate::EventBatch). Courts are not heard.
     pub fn events(&self, from_block: u64) -> EventStream {
         self.events_with(from_block, Courts::default())

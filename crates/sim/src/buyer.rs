@@ -217,7 +217,7 @@ impl World {
         let backed = share(ask.minBudget, ask.collateralBps).is_some_and(|needed| account.balance >= needed);
         let signed = signed_by(ask, &self.domain, &gossip.ask.signature, ask.provider);
         if signed && backed && account.counter == ask.counter {
-            self.feed_buyer(index, Event::Heard(Offer::new(gossip, account.balance)));
+            self.feed_buyer(index, Event::Heard(Offer::new(gossip, account.balance, true)));
         }
     }
 

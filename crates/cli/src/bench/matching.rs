@@ -177,6 +177,7 @@ fn shapes(book: &Book) -> Vec<(&'static str, Need)> {
         min_collateral_bps: 0,
         min_providers: 8,
         max_providers: 8,
+        any_court: false,
         excluded: BTreeMap::new(),
     };
     let heavy = Need { expected_fuel: Some(200_000_000_000), fuel_limit: 1_000_000_000_000, ..job.clone() };
@@ -243,7 +244,7 @@ fn offer(n: u64, random: &mut Random) -> Offer {
         salt: n % ASKS_PER_PROVIDER,
     };
     let peer = PeerAddr { endpoint: id, direct: vec![([127, 0, 0, 1], 7_000).into()], relay: None };
-    Offer { ask: Signed { value: ask, signature: vec![0; 65].into() }, peer, deposit: 1 << 40 }
+    Offer { ask: Signed { value: ask, signature: vec![0; 65].into() }, peer, deposit: 1 << 40, known_court: true }
 }
 
 /// SplitMix64: the same asks every time.

@@ -31,12 +31,15 @@ pub struct Offer {
     pub peer: PeerAddr,
     /// The provider's free money on chain when the ask was checked, base units: what collateral can come from.
     pub deposit: u128,
+    /// Whether the court that it names is of known code, or it names none. Before another a wrong result may have no consequences,
+    /// and a right one the wrong ones.
+    pub known_court: bool,
 }
 
 impl Offer {
-    /// An offer from gossip, with what the chain said about its provider.
-    pub fn new(gossip: AskGossip, deposit: u128) -> Self {
-        Self { ask: gossip.ask, peer: gossip.peer, deposit }
+    /// An offer from gossip, with what the chain said about its provider and its court.
+    pub fn new(gossip: AskGossip, deposit: u128, known_court: bool) -> Self {
+        Self { ask: gossip.ask, peer: gossip.peer, deposit, known_court }
     }
 
     /// Who sells.
@@ -95,7 +98,8 @@ impl Book {
         let (key, counter) = (offer.key(), ask.counter);
         match self.offers.get(&key) {
             Some(known) if age(known) >= age(&offer) => {
-                let moved = (known.deposit, &known.peer) != (offer.deposit, &offer.peer);
+                let facts = |offer: &Offer| (offer.deposit, offer.known_court, offer.peer.clone());
+                let moved = facts(known) != facts(&offer);
                 if moved && known.ask.value == offer.ask.value {
                     let ask = known.ask.clone();
                     self.put(Offer { ask, ..offer });

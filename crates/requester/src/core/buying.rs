@@ -10,7 +10,7 @@ use rialto_protocol::{
 };
 
 use super::{
-    Call, Core, Effect, Fact, JobError, JobEvent, JobId, JobSpec, Plan, Record, Terms, Transacted, TxNote, Why,
+    Call, Core, Effect, Fact, JobError, JobEvent, JobId, JobSpec, Plan, Policy, Record, Terms, Transacted, TxNote, Why,
     journal::{Job, OrderStatus, Phase, Standing},
     matching::{self, Need, NoMatch},
     verify::worst_fee,
@@ -34,6 +34,7 @@ pub(super) fn need_of(spec: &JobSpec) -> Need {
         min_collateral_bps: constraints.min_collateral_bps,
         min_providers: constraints.min_providers,
         max_providers: constraints.max_providers,
+        any_court: spec.policy == Policy::Trust,
         excluded: constraints.exclude.iter().map(|provider| (*provider, Why::Listed)).collect(),
     }
 }

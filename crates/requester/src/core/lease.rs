@@ -45,7 +45,7 @@ impl Core {
     pub(super) fn take_over(&mut self, id: JobId) -> u32 {
         let job = &self.state.jobs[&id];
         let constraints = &job.spec.constraints;
-        let excluded = self.need_of(&job.spec).excluded;
+        let need = self.need_of(&job.spec);
         let mut left = constraints.budget;
         let mut taken: Vec<B256> = Vec::new();
         let mut owners = std::collections::BTreeSet::new();
@@ -59,7 +59,8 @@ impl Core {
                 && deal.terms.price <= constraints.max_price
                 && deal.terms.collateral >= collateral
                 && ask.value.maxMemory >= u64::from(job.spec.max_pages) * PAGE_BYTES
-                && !excluded.contains_key(&deal.provider())
+                && !need.excluded.contains_key(&deal.provider())
+                && (need.any_court || deal.offer.known_court)
                 && !job.barred.contains_key(&deal.provider())
                 && self.work_ends(deal) >= self.now.saturating_add(MIN_WORK_SECONDS)
                 && spare <= left

@@ -68,7 +68,7 @@ pub fn offer(n: u8, price: u128) -> Offer {
         salt: 1,
     };
     let peer = PeerAddr { endpoint: ask.endpoint, direct: Vec::new(), relay: None };
-    Offer { ask: sign(n, ask), peer, deposit: 1_000_000_000_000 }
+    Offer { ask: sign(n, ask), peer, deposit: 1_000_000_000_000, known_court: true }
 }
 
 pub fn spec(tasks: u32, policy: Policy) -> JobSpec {

@@ -1,10 +1,13 @@
 //! Gossip of asks: judging those that pass through, and those we may buy from.
 
+use std::collections::BTreeSet;
+
 use alloy_sol_types::Eip712Domain;
 use futures::future::BoxFuture;
-use rialto_chain::{Chain, Clock};
+use rialto_chain::{Chain, ChainError, Clock};
 use rialto_net::{AskCheck, AskStream, Verdict};
 use rialto_protocol::{
+    Address,
     pricing::{BPS, share},
     types::{Ask, digest},
     wire::Signed,
@@ -13,6 +16,9 @@ use tokio::sync::mpsc;
 
 use super::driver::Input;
 use crate::core::{Event, Offer};
+
+/// Most courts that are remembered; more are looked at every time.
+const MAX_KNOWN_COURTS: usize = 256;
 
 /// Judges asks by what the chain says: signature, counter, deposit.
 pub struct ChainCheck {
@@ -62,16 +68,36 @@ impl ChainCheck {
     }
 }
 
-/// Brings good asks to the driver, with what their providers hold.
+/// Brings good asks to the driver, with what their providers hold and whether their courts are known.
 pub(crate) async fn listen(mut asks: AskStream, chain: Chain, inputs: mpsc::Sender<Input>) {
+    let mut courts = KnownCourts::default();
     while let Some(gossip) = asks.next().await {
-        match chain.account(gossip.ask.value.provider).await {
-            Ok(deposit) => {
-                if inputs.send(Input::Event(Event::Heard(Offer::new(gossip, deposit)))).await.is_err() {
+        let ask = &gossip.ask.value;
+        match futures::try_join!(chain.account(ask.provider), courts.know(&chain, ask.court)) {
+            Ok((deposit, known)) => {
+                if inputs.send(Input::Event(Event::Heard(Offer::new(gossip, deposit, known)))).await.is_err() {
                     return;
                 }
             }
-            Err(error) => tracing::warn!(provider = %gossip.ask.value.provider, %error, "deposit not read"),
+            Err(error) => tracing::warn!(provider = %ask.provider, %error, "deposit or court not read"),
         }
+    }
+}
+
+/// Courts whose code was found to be known. Deployed code does not change; of others it is not remembered.
+#[derive(Debug, Default)]
+struct KnownCourts(BTreeSet<Address>);
+
+impl KnownCourts {
+    /// Whether a court is known, or none is named.
+    async fn know(&mut self, chain: &Chain, court: Address) -> Result<bool, ChainError> {
+        if court.is_zero() || self.0.contains(&court) {
+            return Ok(true);
+        }
+        let known = chain.is_known_court(court).await?;
+        if known && self.0.len() < MAX_KNOWN_COURTS {
+            self.0.insert(court);
+        }
+        Ok(known)
     }
 }

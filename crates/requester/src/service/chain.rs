@@ -53,10 +53,10 @@ pub(crate) async fn transact(chain: Chain, sender: Sender, intent: String, call:
 /// Accuses: before a court whose code is known, because it is given money.
 async fn accuse(chain: &Chain, sender: &Sender, intent: &str, accusation: Accusation) -> Result<Mined, SendError> {
     let Accusation { deal, order, receipt, task, halted, proof, first } = accusation;
-    let court = chain.court(deal.court).await?;
-    if !court.is_known_code().await? {
+    if !chain.is_known_court(deal.court).await? {
         return Err(ChainError::NoCourt { court: deal.court, chain_id: chain.chain_id() }.into());
     }
+    let court = chain.court(deal.court).await?;
     let fuel = halted.fuel_used(order.fuelLimit);
     let signed = rialto_chain::Signed { deal, order, receipt: receipt.value, signature: receipt.signature };
     let FirstSegment { input, input_proof, parts, states } = first;

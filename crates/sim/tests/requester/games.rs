@@ -166,3 +166,30 @@ async fn a_receipt_that_does_not_add_up_costs_its_provider_the_collateral_withou
     assert!(place.reconciles().await);
     place.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_offer_before_a_court_of_unknown_code_is_left_out_unless_nothing_is_checked() {
+    let unknown = rialto_protocol::Address::repeat_byte(7);
+    let place = Place::with(&[None, None], |config| {
+        if config.data_dir.ends_with("seller 1") {
+            config.asks.court = unknown;
+        }
+    })
+    .await;
+    let requester = place.requester(|_| ()).await;
+    let heard = async {
+        while requester.offers().await.unwrap().len() < 2 {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    };
+    soon(heard).await;
+    let quote =
+        async |policy| requester.quote(&Job { policy, min_providers: 2, ..squares(20) }).await.unwrap().unwrap();
+    let plan = quote(Policy::Audit { rate_ppm: 1_000_000 }).await;
+    let left: Vec<_> = plan.excluded.iter().map(|left| (left.provider, left.why.code())).collect();
+    assert_eq!(left, [(place.sellers[1].address, "R-MAT-016")]);
+    assert_eq!(plan.deals.len(), 1);
+    assert_eq!(quote(Policy::Trust).await.deals.len(), 2);
+    soon(requester.stop()).await;
+    place.stop().await;
+}

@@ -57,6 +57,8 @@ pub struct Need {
     pub min_providers: u32,
     /// Most providers.
     pub max_providers: u32,
+    /// Whether a court of unknown code will do, because nothing is taken to court.
+    pub any_court: bool,
     /// Providers not to use, and why.
     pub excluded: BTreeMap<Address, Why>,
 }

@@ -62,6 +62,9 @@ pub(in crate::core) fn screen<'a>(now: u64, offer: &'a Offer, need: &Need) -> Re
     if let Some(why) = need.excluded.get(&ask.provider) {
         return Err(why.clone());
     }
+    if !offer.known_court && !need.any_court {
+        return Err(Why::Court { court: ask.court });
+    }
     let price = price_at(ask, now).ok_or(Why::Window { from: ask.from, to: ask.to })?;
     if price > need.max_price {
         return Err(Why::Price { price, max: need.max_price });

@@ -19,6 +19,7 @@ fn need(tasks: u64, replicas: u32) -> Need {
         min_collateral_bps: 0,
         min_providers: 1,
         max_providers: 8,
+        any_court: false,
         excluded: BTreeMap::new(),
     }
 }
@@ -62,8 +63,9 @@ type Change = fn(&mut Offer, &mut Need);
 
 #[test]
 fn every_constraint_names_itself() {
-    let cases: [(&str, Change); 10] = [
+    let cases: [(&str, Change); 11] = [
         ("R-MAT-001", |offer, _| offer.ask.value.to = START),
+        ("R-MAT-016", |offer, _| offer.known_court = false),
         ("R-MAT-002", |_, need| need.max_price = 999),
         ("R-MAT-003", |offer, _| offer.ask.value.maxMemory = 16 * PAGE_BYTES - 1),
         ("R-MAT-004", |_, need| need.min_collateral_bps = 1_001),
@@ -133,6 +135,7 @@ fn any_offer() -> impl Strategy<Value = Offer> {
             (ask.salt, ask.counter, ask.endpoint) = (salt, counter, B256::repeat_byte(endpoint));
             offer.peer.endpoint = ask.endpoint;
             offer.deposit = deposit;
+            offer.known_court = salt != 3;
             offer
         },
     )
@@ -149,6 +152,7 @@ fn any_need() -> impl Strategy<Value = Need> {
         let excluded = barred.into_iter().map(|n| (OFFERS[usize::from(n) - 1].provider(), Why::Listed)).collect();
         let expected_fuel = known.then_some(fuel_limit / 2);
         let (deadline, min_collateral_bps) = (START + time, collateral * 1_000);
+        let any_court = max_pages % 2 == 0;
         Need {
             tasks,
             replicas,
@@ -161,6 +165,7 @@ fn any_need() -> impl Strategy<Value = Need> {
             min_collateral_bps,
             min_providers,
             max_providers,
+            any_court,
             excluded,
         }
     })

@@ -41,6 +41,8 @@ pub enum Why {
     SameOwner,
     /// Fits, but others do the job for less.
     NotNeeded,
+    /// Its deals are judged by a court of unknown code.
+    Court { court: Address },
 }
 
 impl Why {
@@ -62,6 +64,7 @@ impl Why {
             Self::SameOwner => "R-MAT-013",
             Self::NotNeeded => "R-MAT-014",
             Self::Draining => "R-MAT-015",
+            Self::Court { .. } => "R-MAT-016",
         }
     }
 
@@ -100,6 +103,7 @@ impl fmt::Display for Why {
             Self::OpenFailed { reason } => write!(f, "the market refused the deal: {reason}"),
             Self::SameOwner => write!(f, "same owner as another offer"),
             Self::NotNeeded => write!(f, "not needed: others do it for less"),
+            Self::Court { court } => write!(f, "its deals are judged by {court}, which is no court of known code"),
         }
     }
 }
