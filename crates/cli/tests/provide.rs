@@ -16,11 +16,12 @@ use std::{
 
 use bytes::Bytes;
 use rialto_chain::{Chain, ChainConfig, DeployParams, MarketCall, PrivateKeySigner, Rpc, deploy};
+use rialto_client::{Replay, signed_tasks};
 use rialto_devchain::{Devchain, Server, serve};
 use rialto_exec::Engine;
-use rialto_machine::input::TaskInput;
+use rialto_machine::{TaskLimits, input::TaskInput};
 use rialto_net::{NetConfig, Node};
-use rialto_protocol::{Address, U256, keccak256};
+use rialto_protocol::{Address, U256, keccak256, receipt::task_seed};
 use rialto_requester::{Job, Policy, Requester, RequesterConfig};
 use serde_json::Value;
 
@@ -28,6 +29,7 @@ const DEPOSIT: u128 = 1_000_000_000;
 /// Gas money of each account, wei.
 const GAS_MONEY: U256 = U256::from_limbs([10_000_000_000_000_000_000, 0, 0, 0]);
 const RAYTRACE: &[u8] = include_bytes!("../../../examples/raytrace/raytrace.wasm");
+const TINY: &[u8] = include_bytes!("../../../examples/tiny/tiny.wasm");
 /// Light paths per pixel: a task takes about a second of this machine.
 const SAMPLES: &str = "40";
 
@@ -36,6 +38,7 @@ struct World {
     folder: tempfile::TempDir,
     chain: Chain,
     market: Address,
+    court: Address,
     rpc: String,
     _node: ChainNode,
 }
@@ -98,7 +101,7 @@ impl World {
         let deposit = |account: &Address| MarketCall::Deposit { account: *account, amount: DEPOSIT };
         sender.send("deposit", MarketCall::Batch(accounts.iter().map(deposit).collect())).await.unwrap();
         sender.stop().await;
-        let world = Self { folder, chain, market: deployed.market, rpc, _node: node };
+        let world = Self { folder, chain, market: deployed.market, court: deployed.court, rpc, _node: node };
         world.secret("provider.key", &format!("{:x}\n", key("provider").to_bytes()));
         world.secret("passphrase", "correct horse\n");
         let mut import = world.rialto();
@@ -137,6 +140,14 @@ impl World {
         Provider { child, lines }
     }
 
+    /// `rialto dispute …` of the provider's account.
+    fn dispute(&self, args: &[&str]) -> (bool, Value) {
+        let mut command = self.rialto();
+        command.args(["--rpc", &self.rpc, "--market", &self.market.to_string(), "dispute"]).args(args);
+        let output = self.at_home(&mut command).output().unwrap();
+        (output.status.success(), serde_json::from_slice(&output.stdout).unwrap())
+    }
+
     fn status(&self) -> Value {
         let output = self.rialto().args(["provider", "status", "--home"]).arg(self.home()).output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
@@ -144,10 +155,16 @@ impl World {
     }
 
     async fn requester(&self) -> (Requester, Node) {
+        self.requester_with(0).await
+    }
+
+    /// One that keeps deals open for so many seconds after their job.
+    async fn requester_with(&self, idle: u64) -> (Requester, Node) {
         let home = self.folder.path().join("requester");
         let node = Node::bind(NetConfig::loopback([9; 32], home.join("blobs"))).await.unwrap();
         let engine = Engine::new(rialto_exec::Config::new(home.join("programs"))).unwrap();
-        let config = RequesterConfig::new(&home, key("requester"));
+        let mut config = RequesterConfig::new(&home, key("requester"));
+        config.patience.idle = idle;
         let requester = Requester::start(config, self.chain.clone(), node.clone(), engine).await.unwrap();
         (requester, node)
     }
@@ -266,6 +283,58 @@ async fn survives_a_kill_and_drains(world: World) {
     assert_eq!(provider.child.wait().unwrap().code(), Some(0));
     let stopped = world.status();
     assert_eq!(stopped["stored"]["ledger"]["total"]["paid"].as_u64().unwrap(), paid);
+    requester.stop().await;
+    node.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_provider_that_was_stopped_answers_an_accusation_by_hand() {
+    let world = World::new().await;
+    write_settings(&world.home());
+    let settings = world.home().join("provider.toml");
+    let more = format!("[deal]\ncourt = \"{}\"\n", world.court);
+    std::fs::write(&settings, std::fs::read_to_string(&settings).unwrap() + &more).unwrap();
+    let mut provider = world.provide();
+    provider.hears("ask_published");
+    let (requester, node) = world.requester_with(100_000).await;
+    let input = |n: u64| -> Bytes {
+        TaskInput { stdin: n.to_le_bytes().to_vec(), ..TaskInput::default() }.encode().unwrap().into()
+    };
+    let mut squares = Job { tasks: (0..2).map(input).collect(), program: Bytes::from_static(TINY).into(), ..job(1) };
+    squares.limits.fuel = 10_000_000;
+    let handle = requester.submit(squares).await.unwrap();
+    let report = tokio::time::timeout(Duration::from_secs(240), handle.wait()).await.unwrap().unwrap();
+    assert_eq!(report.outcome, Ok(()));
+
+    // Somebody says that its first task ended otherwise.
+    let signed = signed_tasks(&report, 0).unwrap().remove(0);
+    let order = &signed.order.order.value;
+    let limits = TaskLimits {
+        seed: task_seed(order.seed, 0),
+        fuel: order.fuelLimit,
+        out: order.outLimit,
+        pages: order.maxPages,
+    };
+    let replay = Replay::new(TINY, input(0).to_vec(), Vec::new(), limits).unwrap();
+    let lie = std::array::from_fn(|part| keccak256([part as u8]));
+    let court = world.chain.court(signed.deal.court).await.unwrap();
+    // The provider that runs would answer by itself.
+    provider.signal("-KILL");
+    drop(provider);
+    let accuser = world.chain.sender_in_memory(key("admin")).await.unwrap();
+    let bond = MarketCall::Withdraw { to: key("admin").address(), amount: DEPOSIT };
+    accuser.send("bond", bond).await.unwrap();
+    accuser.accuse("accuse", &court, signed.accusation(&replay, lie).unwrap()).await.unwrap();
+
+    let (_, games) = world.dispute(&["list"]);
+    let game = games["games"][0]["id"].as_str().unwrap();
+    assert_eq!((&games["games"][0]["role"], &games["games"][0]["open"]), (&"provider".into(), &true.into()), "{games}");
+    let (ok, moved) = world.dispute(&["move", game]);
+    assert!(ok && moved["open"] == true, "{moved}");
+    assert!(moved["standing"].as_str().unwrap().starts_with("the accuser's turn"), "{moved}");
+    let (ok, refused) = world.dispute(&["move", game]);
+    assert!(!ok && refused["code"] == "C-DSP-013", "{refused}");
+    accuser.stop().await;
     requester.stop().await;
     node.close().await;
 }

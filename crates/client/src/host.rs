@@ -314,7 +314,9 @@ impl Desk {
             Ok(jobs) => jobs.iter().any(|job| job.phase != JobPhase::Ended),
             Err(_) => return false,
         };
-        if busy || self.callers.load(Ordering::SeqCst) > 0 {
+        // A game outlasts its job, and may have been begun by hand: who does not answer in time has lost it.
+        let plays = self.buyer.requester.plays().await.unwrap_or(true);
+        if busy || plays || self.callers.load(Ordering::SeqCst) > 0 {
             self.touch();
         }
         self.last.lock().unwrap_or_else(std::sync::PoisonError::into_inner).elapsed() > IDLE

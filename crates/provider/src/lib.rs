@@ -13,5 +13,6 @@ pub use core::{
     Verdict, Worth, worth,
 };
 pub use service::{
-    Fault, Footprint, Gas, Provider, ProviderConfig, ProviderError, Report, Usage, stored as stored_status,
+    Fault, Footprint, Gas, KeptTask, Provider, ProviderConfig, ProviderError, Report, Usage, kept_task,
+    stored as stored_status,
 };

@@ -1,9 +1,11 @@
 //! Answers in games, and ends by time.
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Result, anyhow, bail, ensure};
 use rialto_chain::{CourtCall, MarketCall};
 use rialto_client::{GameTale, History, JobFolder, Replay, signed_tasks};
-use rialto_protocol::court::Answer;
+use rialto_machine::TaskLimits;
+use rialto_protocol::{court::Answer, receipt::task_seed};
+use rialto_provider::KeptTask;
 use serde_json::json;
 
 use super::{after, find, sender, tell};
@@ -64,9 +66,14 @@ pub(super) async fn answer(
         .await
 }
 
-/// The task that a game is about, from the job of this account that ordered it.
+/// The task that a game is about: as this account's provider keeps it, or from the job of this account that ordered it.
 async fn task_of_game(errand: &Errand, place: &PlaceArgs, tale: &GameTale) -> Result<Replay> {
     let (view, home) = (&tale.story.view, place.home()?);
+    if view.game.provider == errand.account
+        && let Some(replay) = task_of_provider(errand, place, tale).await?
+    {
+        return Ok(replay);
+    }
     let own = home.requester(errand.chain.chain_id(), errand.chain.market(), errand.account);
     for folder in JobFolder::all(&home).into_iter().filter(|folder| folder.path().starts_with(&own)) {
         let Some(report) = folder.report()? else { continue };
@@ -79,10 +86,39 @@ async fn task_of_game(errand: &Errand, place: &PlaceArgs, tale: &GameTale) -> Re
         }
     }
     bail!(
-        "[C-DSP-015] no ended job of {} here has the order {}: who runs (`rialto jobs`, `rialto provide`) plays by itself",
+        "[C-DSP-015] neither an ended job nor the provider of {} here has the order {}: who runs (`rialto jobs`, `rialto provide`) plays by itself",
         errand.account,
         view.order
     )
+}
+
+/// The same from the folder of this account's provider, which must not run; `None` if it has no such order.
+async fn task_of_provider(errand: &Errand, place: &PlaceArgs, tale: &GameTale) -> Result<Option<Replay>> {
+    let folder = place.home()?.provider(errand.chain.chain_id(), errand.chain.market(), errand.account);
+    if !folder.exists() {
+        return Ok(None);
+    }
+    let blobs = errand.market.net(&folder)?.blob_dir;
+    let (order, task) = (tale.story.view.order, tale.story.view.game.task);
+    let found = tokio::task::spawn_blocking(move || {
+        let kept = rialto_provider::kept_task(&folder, &blobs, order, task).map_err(|why| {
+            anyhow!(
+                "[C-DSP-018] the provider in {} can't be read: while it runs it answers by itself ({why})",
+                folder.display()
+            )
+        })?;
+        let Some(KeptTask { order, program, input, shared }) = kept else { return Ok(None) };
+        let limits = TaskLimits {
+            seed: task_seed(order.seed, task),
+            fuel: order.fuelLimit,
+            out: order.outLimit,
+            pages: order.maxPages,
+        };
+        let replay = Replay::new(&program, input, shared, limits)?;
+        ensure!(replay.program.parts.root() == order.program, "[C-RPL-003] {} holds another program", folder.display());
+        Ok(Some(replay))
+    });
+    found.await?
 }
 
 /// Ends a game by time.

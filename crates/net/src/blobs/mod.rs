@@ -27,6 +27,7 @@ use crate::{
     limits::{MAX_FETCHES, MAX_FETCHES_PER_PEER},
     node::Dialer,
 };
+pub use store::path;
 use store::{Pin, Store};
 
 /// A blob on disk. While a handle lives, the file stays.

@@ -70,6 +70,11 @@ impl Name {
     }
 }
 
+/// Where a whole blob lies in a folder of blobs, if it is there.
+pub fn path(folder: &Path, blob: BlobRef) -> PathBuf {
+    Name::Whole(B256::from(blob.hash)).path(folder)
+}
+
 fn hex(hash: B256) -> String {
     hash.iter().map(|byte| format!("{byte:02x}")).collect()
 }

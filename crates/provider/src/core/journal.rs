@@ -31,7 +31,8 @@ impl Key {
         Self::new(1, id)
     }
 
-    fn order(hash: B256) -> Self {
+    /// Where an order is.
+    pub fn order(hash: B256) -> Self {
         Self::new(2, hash)
     }
 

@@ -9,7 +9,7 @@ use alloy_primitives::B256;
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 
 use super::error::ProviderError;
-use crate::core::{Record, Results, journal::Key};
+use crate::core::{OrderRow, Record, Results, journal::Key};
 
 /// Rows of this version. Another version's journal is not read.
 const ROWS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("provider-rows-1");
@@ -48,9 +48,9 @@ impl Journal {
         Ok(Self(Arc::new(db)))
     }
 
-    /// Rows of a journal that nobody has open.
-    pub fn peek(path: &Path) -> Result<Vec<Record>, ProviderError> {
-        Self(Arc::new(Database::open(path).map_err(broken)?)).load()
+    /// A journal that nobody has open.
+    pub fn look(path: &Path) -> Result<Self, ProviderError> {
+        Ok(Self(Arc::new(Database::open(path).map_err(broken)?)))
     }
 
     /// Writes all of it, or nothing.
@@ -79,6 +79,14 @@ impl Journal {
             Record::read(value.value()).map_err(|error| ProviderError::Journal(error.to_string()))
         })
         .collect()
+    }
+
+    /// An order, if it is kept.
+    pub fn order(&self, order: B256) -> Result<Option<OrderRow>, ProviderError> {
+        match self.get(&Key::order(order))? {
+            Some(Record::Order(_, row)) => Ok(Some(*row)),
+            _ => Ok(None),
+        }
     }
 
     /// An order's inputs, as they came.

@@ -8,6 +8,7 @@
 //! | `journal` | rows on disk |
 //! | `meter` | how busy the cores are, and what the process takes |
 //! | `report` | everything an owner asks about |
+//! | `kept` | what is kept for games, read while the provider does not run |
 //! | `facts` | chain events as facts, calls as transactions |
 //! | `asks` | publishing, and judging the asks of others |
 //! | [`Fault`] | lying, for demonstrations |
@@ -18,6 +19,7 @@ mod error;
 mod facts;
 mod fault;
 mod journal;
+mod kept;
 mod meter;
 mod report;
 mod runner;
@@ -48,6 +50,7 @@ use session::Seal;
 
 pub use error::ProviderError;
 pub use fault::Fault;
+pub use kept::{KeptTask, kept_task};
 pub use meter::{Footprint, Usage};
 pub use report::{Gas, Report, stored};
 

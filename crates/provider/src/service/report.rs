@@ -63,7 +63,7 @@ pub fn stored(data_dir: &Path, now: u64) -> Result<Option<Status>, ProviderError
     if !path.exists() {
         return Ok(None);
     }
-    let records = journal::Journal::peek(&path)?;
+    let records = journal::Journal::look(&path)?.load()?;
     // Only rows are looked at: none of this matters.
     let config = Config {
         provider: Address::ZERO,

@@ -386,7 +386,12 @@ fn attempt(error: AttemptError) -> Refusal {
 }
 
 /// Takes the tasks' inputs apart and checks them against the order.
-fn checked_inputs(bytes: &[u8], tasks: u32, shared: Half, expected: B256) -> Result<Vec<bytes::Bytes>, Refusal> {
+pub(super) fn checked_inputs(
+    bytes: &[u8],
+    tasks: u32,
+    shared: Half,
+    expected: B256,
+) -> Result<Vec<bytes::Bytes>, Refusal> {
     let inputs: Vec<Bytes> = postcard::from_bytes(bytes).map_err(|error| Refusal::Inputs(error.to_string()))?;
     if inputs.len() != tasks as usize {
         return Err(Refusal::Inputs(format!("{} inputs for {tasks} tasks", inputs.len())));

@@ -34,7 +34,10 @@ impl Core {
         deal.closed.is_none() && (wanted() || self.our_games(deal).next().is_some())
     }
 
-    fn our_games<'a>(&self, deal: &'a OpenDeal) -> impl Iterator<Item = (&'a B256, &'a GameStory)> + use<'a> {
+    pub(super) fn our_games<'a>(
+        &self,
+        deal: &'a OpenDeal,
+    ) -> impl Iterator<Item = (&'a B256, &'a GameStory)> + use<'a> {
         let me = self.config.requester;
         deal.chain.open_games().filter(move |(_, game)| game.view.game.accuser == me)
     }

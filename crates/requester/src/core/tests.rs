@@ -192,6 +192,8 @@ pub struct World {
     pub late_penalty: u128,
     /// The court of every deal.
     pub court: Address,
+    /// What was to be traced.
+    pub traces: Vec<Trace>,
     /// Tasks run on this machine.
     pub own_runs: usize,
 }
@@ -233,6 +235,7 @@ impl World {
             refuse_close: 0,
             late_penalty: 0,
             court: Address::ZERO,
+            traces: Vec::new(),
             own_runs: 0,
         };
         world.feed(Event::Started);
@@ -351,7 +354,8 @@ impl World {
             Effect::Tell { event, .. } => self.told.push(event),
             Effect::Finished(summary) => self.summary = Some(*summary),
             Effect::Release { .. } => {}
-            Effect::Trace(_) | Effect::ForgetTrace { .. } => panic!("nothing here is traced"),
+            Effect::Trace(trace) => self.traces.push(*trace),
+            Effect::ForgetTrace { .. } => {}
         }
     }
 
@@ -400,8 +404,13 @@ impl World {
                 assert!(self.now >= deal.expiry + GRACE);
                 self.close(struct_hash(&deal), 0, "expire");
             }
-            Call::Accuse(_) | Call::Play { .. } | Call::Timeout { .. } => panic!("nothing here is traced"),
-            Call::Late { .. } | Call::Demand { .. } | Call::Settle { .. } | Call::Convict(_) => {
+            Call::Late { .. }
+            | Call::Demand { .. }
+            | Call::Settle { .. }
+            | Call::Accuse(_)
+            | Call::Play { .. }
+            | Call::Timeout { .. }
+            | Call::Convict(_) => {
                 if self.refuse_cases {
                     let outcome = Transacted::Reverted { code: "C-2".into(), reason: "not now".into() };
                     self.post(1, Event::Transacted { intent: intent.clone(), outcome });

@@ -260,6 +260,13 @@ impl Requester {
         answered.await.map_err(|_| RequesterError::Stopped)
     }
 
+    /// Whether a receipt is being taken to court, or a game of this account is open: then somebody has to stay, whoever began it.
+    pub async fn plays(&self) -> Result<bool, RequesterError> {
+        let (answer, answered) = oneshot::channel();
+        self.tell(Input::Plays(answer)).await?;
+        answered.await.map_err(|_| RequesterError::Stopped)
+    }
+
     /// Every job, running or ended, of this process or any before it on the same folder; the newest first.
     pub async fn jobs(&self) -> Result<Vec<JobStatus>, RequesterError> {
         let (answer, answered) = oneshot::channel();

@@ -1,8 +1,9 @@
 //! Receipts that contradict themselves: shown to the deal's court as they are.
 
 use rialto_protocol::{
-    court::GameNews,
+    court::{Answer, GameEnd, GameNews, GameView},
     fault::{Fault, FaultProof},
+    types::Game,
 };
 
 use super::{
@@ -98,4 +99,54 @@ fn a_claim_of_more_than_was_delivered_needs_no_signature() {
     let (_, Call::Convict(conviction)) = world.cases[0].clone() else { panic!("{:?}", world.cases) };
     assert_eq!(conviction.receipt, Signed { value: receipt, signature: Bytes::new() });
     assert_eq!(conviction.proof.fault(), Fault::Sum);
+}
+
+#[test]
+fn a_game_that_was_begun_by_hand_is_played_on() {
+    let mut world = in_court(&[Manner::Sleeps]);
+    world.feed(Event::Submit(spec(6, Policy::Trust)));
+    until(&mut world, 200, |world| world.core.state().orders.values().any(|order| order.receipt.is_some()));
+    let (deal, terms) = first_deal(&world);
+    let (hash, order) = world.core.state().orders.iter().find(|(_, order)| order.receipt.is_some()).unwrap();
+    let (hash, receipt) = (*hash, struct_hash(&order.receipt.as_ref().unwrap().value));
+    assert!(!world.core.plays());
+    // Another command of this account accuses: the core hears it from the chain alone.
+    let game =
+        Game { deal, receipt, task: 0, accuser: REQUESTER, provider: terms.provider, bond: 5, openedAt: world.now };
+    let id = struct_hash(&game);
+    let segment = Box::new([B256::ZERO; 17]);
+    let view = GameView {
+        game,
+        order: hash,
+        level: 2,
+        position: 0,
+        accusers_turn: false,
+        deadline: world.now + 500,
+        segment: segment.clone(),
+    };
+    world.says(deal, What::Game(GameNews::Accused(Box::new(view))));
+    until(&mut world, 20, |world| world.core.plays());
+    assert!(world.traces.is_empty(), "it is the provider's turn");
+    let deadline = world.now + 500;
+    world.says(
+        deal,
+        What::Game(GameNews::Moved { game: id, level: 1, position: 16, accusers_turn: true, deadline, segment }),
+    );
+    until(&mut world, 20, |world| !world.traces.is_empty());
+    let trace = world.traces.remove(0);
+    assert_eq!((trace.task, trace.key), (0, TraceKey::Answer { game: id, level: 1 }));
+    let answer = Answer::Step { pick: 3, proof: vec![1] };
+    world.feed(Event::Traced { key: trace.key, result: Ok(Traced::Answer(answer.clone())) });
+    until(&mut world, 20, |world| !world.cases.is_empty());
+    let (_, Call::Play { answer: sent, .. }) = world.cases[0].clone() else { panic!("{:?}", world.cases) };
+    assert_eq!(*sent, answer);
+    // The job is over, and its report given; the game is not.
+    world.run(1_000);
+    assert!(world.core.plays() && world.core.state().deals[&deal].closing.is_none());
+    let (to_accuser, to_provider, burned) = (5, 0, 0);
+    let verdict = GameEnd { by_step: true, accuser_won: true, slashed: true, to_accuser, to_provider, burned };
+    world.says(deal, What::Game(GameNews::Ended { game: id, verdict }));
+    let tx = TxNote { kind: "settle".into(), tx: B256::ZERO, gas: None, deals: 1 };
+    world.says(deal, What::Closed { paid: 0, tx });
+    until(&mut world, 20, |world| !world.core.plays());
 }
