@@ -20,6 +20,9 @@ sol! {
     }
 }
 
+/// Most time that a side has at the start, seconds (`Court.MAX_ALLOWANCE`).
+const MAX_ALLOWANCE: u32 = 10 * 86_400;
+
 /// What a court is built with; immutable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CourtRules {
@@ -46,6 +49,27 @@ impl Default for CourtRules {
             move_seconds: 3_600,
             fuel_per_second: 20_000_000,
         }
+    }
+}
+
+impl CourtRules {
+    /// Each side's time at the start over an order with this fuel limit, seconds, as the contract computes it.
+    pub fn allowance(&self, fuel_limit: u64) -> u32 {
+        let tracing = fuel_limit / self.fuel_per_second.max(1);
+        let time = u32::try_from(tracing.saturating_add(self.base_seconds.into())).unwrap_or(u32::MAX);
+        time.min(MAX_ALLOWANCE).max(self.move_seconds)
+    }
+
+    /// Largest fuel limit that is gone through within its allowance at so much fuel a second.
+    pub fn most_fuel(&self, fuel_per_second: u64) -> u64 {
+        let fits = |fuel: u64| u128::from(fuel) <= u128::from(self.allowance(fuel)) * u128::from(fuel_per_second);
+        // An allowance grows with the fuel, in a line up to its end: what fits, fits up to one place.
+        let (mut most, mut over) = (0, u64::MAX);
+        while over - most > 1 {
+            let middle = most + (over - most) / 2;
+            (most, over) = if fits(middle) { (middle, over) } else { (most, middle) };
+        }
+        most
     }
 }
 

@@ -34,6 +34,7 @@ pub async fn explain(market: &MarketConfig, account: Address, selling: &Selling,
     let chain = market.connect().await?;
     let facts = facts(market, &chain, account).await?;
     let court = super::court(&chain, selling.court.or(market.court)).await?;
+    let court = court.map_or(Address::ZERO, |court| court.address());
     let asks = &selling.asks;
     let [least, most] =
         [asks.min_budget, asks.max_budget].map(|budget| share(budget, asks.collateral_bps).unwrap_or(u128::MAX));

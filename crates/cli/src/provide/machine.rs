@@ -2,13 +2,18 @@
 
 use std::{
     path::{Path, PathBuf},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
 use rialto_exec::{CancelFlag, Engine, Limits, SharedData};
-use rialto_machine::input::TaskInput;
+use rialto_machine::{
+    TaskLimits, Tracer, canonicalise,
+    input::{Halves, TaskInput},
+    lower,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::demo::RAYTRACE;
@@ -17,6 +22,8 @@ use crate::demo::RAYTRACE;
 const MEMORY_SHARE: (u64, u64) = (3, 4);
 /// How long the measured run should take: long enough that starting up doesn't count.
 const MEASURE_FOR: Duration = Duration::from_secs(2);
+/// Fuel of the run that is traced to measure how fast that goes: about a second.
+const TRACED_FUEL: u64 = 200_000_000;
 /// Light paths per pixel of the first, short run.
 const FIRST_SAMPLES: u32 = 1;
 /// Most light paths per pixel: what the program takes.
@@ -84,12 +91,21 @@ struct Known {
 
 /// Fuel per second of one core while all of them work: from `cache`, or measured within a few seconds.
 pub fn speed(engine: &Engine, cores: u32, cache: &Path) -> Result<u64> {
+    measured(cores, cache, || measure(engine, cores))
+}
+
+/// Fuel per second that a task is traced at, on one core: from `cache`, or measured within a few seconds.
+pub fn tracing(cache: &Path) -> Result<u64> {
+    measured(1, cache, measure_tracing)
+}
+
+fn measured(cores: u32, cache: &Path, measure: impl FnOnce() -> Result<u64>) -> Result<u64> {
     let machine = fingerprint(cores)?;
     let known = std::fs::read(cache).ok().and_then(|text| serde_json::from_slice::<Known>(&text).ok());
     if let Some(known) = known.filter(|known| known.machine == machine) {
         return Ok(known.fuel_per_second);
     }
-    let fuel_per_second = measure(engine, cores)?;
+    let fuel_per_second = measure()?;
     let text = serde_json::to_vec_pretty(&Known { machine, fuel_per_second })?;
     std::fs::write(cache, text).with_context(|| format!("{} can't be written", cache.display()))?;
     Ok(fuel_per_second)
@@ -124,6 +140,21 @@ fn measure(engine: &Engine, cores: u32) -> Result<u64> {
     let samples = (MEASURE_FOR.as_secs_f64() / first * f64::from(FIRST_SAMPLES)) as u32;
     let (fuel, seconds) = run(samples.clamp(FIRST_SAMPLES, MAX_SAMPLES))?;
     Ok(((fuel as f64 / seconds / f64::from(cores.max(1))) as u64).max(1))
+}
+
+/// The path tracer, step by step until it has used its fuel.
+fn measure_tracing() -> Result<u64> {
+    let program = Arc::new(lower(&canonicalise(RAYTRACE)?.module));
+    let argv = ["raytrace", "64", "64", "64", "0", &MAX_SAMPLES.to_string()];
+    let argv = argv.iter().map(|arg| arg.as_bytes().to_vec()).collect();
+    let input = TaskInput { argv, ..TaskInput::default() }.encode()?;
+    let input = Arc::new(Halves::new(input.into(), Default::default()));
+    let limits = TaskLimits { seed: 0, fuel: TRACED_FUEL, out: 1 << 20, pages: 256 };
+    let mut tracer = Tracer::new(program, input, limits);
+    let started = Instant::now();
+    let steps = tracer.finish(u64::MAX);
+    ensure!(steps.is_some(), "the path tracer did not end");
+    Ok(((TRACED_FUEL as f64 / started.elapsed().as_secs_f64().max(1e-6)) as u64).max(1))
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use std::{
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::{Args, Subcommand};
-use rialto_chain::{Chain, PrivateKeySigner};
+use rialto_chain::{Chain, Court, PrivateKeySigner};
 use rialto_client::{Home, MarketConfig, control};
 use rialto_exec::Engine;
 use rialto_net::Node;
@@ -38,6 +38,9 @@ const RELAY_PATIENCE: Duration = Duration::from_secs(15);
 const VOUCHER_PATIENCE: Duration = Duration::from_secs(10);
 /// How often the status line is drawn.
 const LINE_INTERVAL: Duration = Duration::from_secs(1);
+/// A task is taken only if it could be traced so many times within its court's allowance: twice for a game, and as much again for
+/// programs that are slower to trace than the one that was measured.
+const TRACED_TIMES: u64 = 4;
 /// Bytes of a WebAssembly page.
 const PAGE_BYTES: u64 = 64 << 10;
 
@@ -210,15 +213,15 @@ fn init(home: &Home, file: &Path, format: Output) -> Result<u8> {
     Ok(0)
 }
 
-/// The court that asks name; zero for none. It can take the collateral: only one that this version knows gets that power.
-async fn court(chain: &Chain, named: Option<Address>) -> Result<Address> {
-    let Some(address) = named.filter(|address| !address.is_zero()) else { return Ok(Address::ZERO) };
+/// The court that asks name, if any. It can take the collateral: only one that this version knows gets that power.
+async fn court(chain: &Chain, named: Option<Address>) -> Result<Option<Court>> {
+    let Some(address) = named.filter(|address| !address.is_zero()) else { return Ok(None) };
     let court = chain.court(address).await.context("[P-CFG-008] the court can't be used")?;
     ensure!(
         court.is_known_code().await?,
         "[P-CFG-008] the code of the court {address} is not what this version knows: it could take your collateral; set deal.court to another, or to \"none\""
     );
-    Ok(address)
+    Ok(Some(court))
 }
 
 /// A running provider and what belongs to it.
@@ -255,8 +258,13 @@ impl Seller {
         }
         let mut asks = selling.asks;
         (asks.cores, asks.fuel_per_second) = (cores, fuel_per_second);
-        asks.court = court(&place.chain, selling.court.or(place.market.court)).await?;
         let mut limits = selling.limits;
+        if let Some(court) = court(&place.chain, selling.court.or(place.market.court)).await? {
+            let cache = place.home.path().join("provider").join("tracing.json");
+            let speed = tokio::task::spawn_blocking(move || machine::tracing(&cache)).await??;
+            limits.traced_fuel = court.rules().most_fuel(speed / TRACED_TIMES);
+            asks.court = court.address();
+        }
         limits.task_pages = limits.task_pages.min(u32::try_from(memory_bytes / PAGE_BYTES).unwrap_or(u32::MAX));
         teller.opening(place, &node, &asks, memory_bytes);
         let config = ProviderConfig {

@@ -116,6 +116,7 @@ impl Core {
         let order = &offer.order.value;
         self.free_seq(deal, row, order.seq)?;
         self.within_limits(order)?;
+        self.traceable(&row.deal, order)?;
         self.within_sizes(offer)?;
         self.room(deal)?;
         self.in_time(&row.deal, order)?;
@@ -166,6 +167,15 @@ impl Core {
         let (bytes, limit) = (order.outLimit.saturating_mul(order.tasks.into()), limits.order_out_bytes);
         if bytes > limit {
             return Err(Refusal::OutputLimit { bytes, limit });
+        }
+        Ok(())
+    }
+
+    /// Whether a game about any of its tasks could be played in time. Who can't loses one that it should have won.
+    fn traceable(&self, deal: &Deal, order: &Order) -> Result<(), Refusal> {
+        let limit = self.config.limits.traced_fuel;
+        if !deal.court.is_zero() && order.fuelLimit > limit {
+            return Err(Refusal::Untraceable { fuel: order.fuelLimit, limit });
         }
         Ok(())
     }

@@ -75,6 +75,8 @@ pub struct Limits {
     pub order_tasks: u32,
     /// Largest fuel limit of a task.
     pub task_fuel: u64,
+    /// The same in a deal that a court judges, for what this machine can trace within the court's allowance; `u64::MAX`: no other.
+    pub traced_fuel: u64,
     /// Largest output limit of a task, bytes.
     pub task_out_bytes: u64,
     /// Largest output limit of all tasks of an order together, bytes.
@@ -165,8 +167,8 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             order_tasks: 4096,
-            // What can be traced twice within a court's allowance: see `docs/court.md`.
             task_fuel: 10_000_000_000_000,
+            traced_fuel: u64::MAX,
             task_out_bytes: 128 << 20,
             order_out_bytes: 4 << 30,
             task_pages: 16_384,

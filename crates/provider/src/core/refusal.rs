@@ -164,6 +164,16 @@ pub enum Refusal {
         /// Owed.
         owed: u128,
     },
+    /// A game about a task of it could not be played in time.
+    #[error(
+        "[P-ADM-018] fuel limit {fuel}; at most {limit} can be traced here in the time that the deal's court gives each side"
+    )]
+    Untraceable {
+        /// Sent.
+        fuel: u64,
+        /// Limit.
+        limit: u64,
+    },
 }
 
 impl Refusal {

@@ -1,9 +1,10 @@
 use rialto_protocol::{
+    Address,
     receipt::SumTree,
-    types::{Order, struct_hash},
+    types::{Deal, Order, struct_hash},
     wire::{Payload, ToProvider, ToRequester},
 };
-use rialto_provider::core::{Effect, Event, ProviderEvent, Refusal};
+use rialto_provider::core::{Effect, Event, ProviderEvent, Refusal, What};
 
 use crate::world::*;
 
@@ -27,6 +28,26 @@ fn an_order_becomes_a_receipt() {
     let tree = SumTree::new(results(3).halted.iter().map(|h| (h.hash(), TFUEL)));
     assert_eq!((receipt.root, receipt.fuel, receipt.fee), (tree.root().hash, 3 * u128::from(TFUEL), 3 * TASK_FEE));
     assert!(told(&done).iter().any(|e| matches!(e, ProviderEvent::TasksDone { tasks: 3, .. })));
+}
+
+#[test]
+fn what_could_not_be_traced_in_time_is_refused_where_a_court_judges() {
+    let mut config = config();
+    config.limits.traced_fuel = TFUEL;
+    let mut world = World::with(config);
+    for (court, code) in [(Address::ZERO, None), (Address::repeat_byte(0xcc), Some("P-ADM-018"))] {
+        let deal = Deal { court, ..world.deal_terms(9) };
+        world.says(struct_hash(&deal), What::Opened(Box::new(deal.clone())));
+        let session = world.connect(0x55);
+        world.hello(session, &deal);
+        let within = world.order(&deal, 0, 1);
+        let over = world.offer(Order { fuelLimit: TFUEL + 1, ..within.clone() });
+        assert_eq!(codes(&world.say(session, over)), Vec::from_iter(code));
+        if code.is_some() {
+            let within = world.offer(Order { fuelLimit: TFUEL, ..within });
+            assert!(codes(&world.say(session, within)).is_empty());
+        }
+    }
 }
 
 #[test]

@@ -7,8 +7,8 @@ mod bench;
 use alloy_sol_types::{SolCall, sol};
 use bench::*;
 use rialto_chain::{
-    AccuseArgs, CourtCall, CourtError, CourtEvent, DealStatus, Fault, MoveArgs, SendError, Verdict, WrongFuelArgs,
-    WrongSumArgs,
+    AccuseArgs, CourtCall, CourtError, CourtEvent, CourtRules, DealStatus, Fault, MoveArgs, SendError, Verdict,
+    WrongFuelArgs, WrongSumArgs,
 };
 use rialto_machine::play::{Answer, Player, span};
 use rialto_protocol::court::COMPENSATION_BPS;
@@ -94,6 +94,9 @@ async fn a_lie_ends_at_its_very_step_and_the_liar_pays() {
     let place = Place::new().await;
     assert!(place.court.is_known_code().await.unwrap());
     assert_eq!(place.court.rules(), RULES);
+    for fuel in [0, 1, 999_999_999, 1_000_000_000, 863_399_999_999_999, 900_000_000_000_000, u64::MAX] {
+        assert_eq!(RULES.allowance(fuel), place.court.allowance(fuel).await.unwrap(), "{fuel}");
+    }
     println!("created: market {} gas, court and judges {}", place.deployed.market_gas, place.deployed.court_gas);
     // The fuel limit, not the run, says how many levels there are.
     type Of = fn(u64) -> u64;
@@ -468,4 +471,19 @@ async fn an_error_explains_itself() {
     let Err(SendError::Rejected(error)) = place.send_court("stranger", unknown).await else { panic!() };
     assert!(matches!(error.court(), Some(CourtError::NoGame(_))));
     assert!(error.to_string().starts_with("[J-005] there is no game 0x"), "{error}");
+}
+
+#[test]
+fn what_is_traced_in_time_follows_from_speed_and_clocks() {
+    let rules = CourtRules { base_seconds: 60, move_seconds: 10, fuel_per_second: 1_000_000, ..RULES };
+    // Half as fast as the clock runs: the 60 seconds at the start have to make up for it, and only whole ones count.
+    assert_eq!(rules.most_fuel(500_000), 59_500_000);
+    // Faster than it: only the longest allowance ends it.
+    assert_eq!(rules.most_fuel(2_000_000), 10 * 86_400 * 2_000_000);
+    assert_eq!(rules.most_fuel(0), 0);
+    for speed in [1, 77, 499_999, 999_999, 1_000_001, 1 << 40] {
+        let most = rules.most_fuel(speed);
+        let fits = |fuel: u64| u128::from(fuel) <= u128::from(rules.allowance(fuel)) * u128::from(speed);
+        assert!(fits(most) && !fits(most + 1), "{speed}: {most}");
+    }
 }
