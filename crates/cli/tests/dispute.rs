@@ -16,8 +16,11 @@ use rialto_client::{GameTale, History, Replay};
 use rialto_devchain::{Devchain, Server, serve};
 use rialto_machine::{TaskLimits, input::TaskInput};
 use rialto_protocol::{
-    B256, Bytes, pricing,
-    receipt::{Halted, SumTree, inputs_root, task_seed},
+    B256, Bytes,
+    court::COMPENSATION_BPS,
+    fault::FaultProof,
+    pricing,
+    receipt::{Halted, SumNode, SumTree, inputs_root, task_seed},
     types::{Deal, Order, Receipt, struct_hash},
     wire::Signed,
 };
@@ -94,6 +97,8 @@ struct World {
 struct Job {
     id: String,
     deal: Deal,
+    order: Order,
+    ends: Vec<Halted>,
     replay: Replay,
     claimed: Halted,
 }
@@ -178,7 +183,7 @@ impl World {
         let tree = SumTree::new(results.iter().map(|end| (end.hash(), end.fuel_used(FUEL)))).root();
         let fee = pricing::order_fee(&deal, tree.fuel, 2).unwrap();
         let receipt = Receipt { order: struct_hash(&order), root: tree.hash, fuel: tree.fuel, fee };
-        let claimed = results[1];
+        let (claimed, ends, signed) = (results[1], results.clone(), order.clone());
         let evidence = Evidence {
             chain_id: self.chain.chain_id(),
             market: self.chain.market(),
@@ -220,7 +225,7 @@ impl World {
         std::fs::write(folder.join("tasks.bin"), postcard::to_stdvec(&tasks).unwrap()).unwrap();
         std::fs::write(folder.join("report.bin"), postcard::to_stdvec(&report).unwrap()).unwrap();
         let replay = replays[1].clone();
-        Job { id: job.to_string(), deal, replay, claimed }
+        Job { id: job.to_string(), deal, order: signed, ends, replay, claimed }
     }
 
     async fn game(&self, id: &Value) -> GameTale {
@@ -346,4 +351,28 @@ async fn a_game_ends_by_time_and_a_right_result_is_accused_only_by_force() {
     assert_eq!((&ended["open"], &ended["standing"]), (&json!(false), &json!("ended by time, won by the accuser")));
     assert_eq!(world.fails(&["dispute", "timeout", name]), (1, "C-DSP-012".into()));
     assert_eq!(world.fails(&["dispute", "accuse", &job.id, "1", "--yes"]), (1, "C-DSP-005".into()), "the deal is over");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_receipt_that_was_convicted_without_a_game_is_listed() {
+    let world = World::new().await;
+    let Job { deal, order, ends, .. } = world.job(0xabc3).await;
+    let tree = SumTree::over(&ends, FUEL).root();
+    let receipt = Receipt { order: struct_hash(&order), root: tree.hash, fuel: tree.fuel + 1, fee: 0 };
+    let signature = chain::signed(&world.chain, "provider", &receipt);
+    let proof = FaultProof::find(SumNode { fuel: receipt.fuel, ..tree }, &ends, FUEL).unwrap();
+    let hash = struct_hash(&receipt);
+    let call = CourtCall::convict(rialto_chain::Signed { deal: deal.clone(), order, receipt, signature }, proof);
+    let sender = world.chain.sender_in_memory(chain::key("requester")).await.unwrap();
+    sender.send("convict", MarketCall::Court { court: deal.court, call }).await.unwrap();
+    sender.stop().await;
+    let listed = world.ok(&["dispute"]);
+    let one = &listed["convictions"][0];
+    assert_eq!((&one["receipt"], &one["fault"], &listed["games"]), (&json!(hash), &json!("sum"), &json!([])));
+    assert_eq!(one["to_requester"], json!(pricing::share(deal.collateral, COMPENSATION_BPS).unwrap() as u64));
+    let mut human = std::process::Command::new(env!("CARGO_BIN_EXE_rialto"));
+    human.arg("--home").arg(world.home.0.path()).args(world.args(&["dispute"]));
+    let text = String::from_utf8(human.output().unwrap().stdout).unwrap();
+    println!("{text}");
+    assert!(text.contains("without a game") && text.contains("fuel that does not add up"), "{text}");
 }
