@@ -289,7 +289,7 @@ async fn told(
     let hosted = crate::jobs::host_of(place).await?.runs().await?.is_some();
     let next = match hosted {
         true => "the background process answers while it runs; ".to_owned(),
-        false => String::new(),
+        false => "`rialto jobs` starts a background process that answers; ".to_owned(),
     };
     let text = format!(
         "{}\n  game {game}: the provider has {} to answer\n  {next}rialto dispute show {:.10} shows it, rialto dispute move {:.10} answers",

@@ -54,6 +54,7 @@ pub fn show(host: &Host, status: &JobStatus, format: Output) -> Result<u8> {
 fn status_of(provider: &ProviderReport) -> String {
     match &provider.status {
         ProviderStatus::Settled => "settled".into(),
+        ProviderStatus::Cheated if provider.wrong.is_empty() => "signed fuel that does not add up".into(),
         ProviderStatus::Cheated => format!("cheated on {} tasks", provider.wrong.len()),
         ProviderStatus::Dropped { code } => format!("dropped [{code}]"),
         ProviderStatus::Unsettled => "not redeemed yet".into(),

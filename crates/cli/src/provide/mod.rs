@@ -266,7 +266,7 @@ impl Seller {
             asks.court = court.address();
         }
         limits.task_pages = limits.task_pages.min(u32::try_from(memory_bytes / PAGE_BYTES).unwrap_or(u32::MAX));
-        teller.opening(place, &node, &asks, memory_bytes);
+        teller.opening(place, &node, &asks, &limits, memory_bytes);
         let config = ProviderConfig {
             asks,
             limits,

@@ -3,7 +3,7 @@
 use std::io::{IsTerminal, Write};
 
 use rialto_net::Node;
-use rialto_provider::{AskConfig, ProviderEvent, Report};
+use rialto_provider::{AskConfig, Limits, ProviderEvent, Report};
 use serde_json::{Value, json};
 
 use super::Place;
@@ -61,10 +61,11 @@ impl Teller {
         self.say(&shown, json!({ "event": "warning", "code": code, "detail": text }));
     }
 
-    pub fn opening(&mut self, place: &Place, node: &Node, asks: &AskConfig, memory_bytes: u64) {
+    pub fn opening(&mut self, place: &Place, node: &Node, asks: &AskConfig, limits: &Limits, memory_bytes: u64) {
         let addr = node.addr();
+        let task_fuel = limits.task_fuel.min(limits.traced_fuel);
         let text = format!(
-            "{}\n  account   {}\n  market    {} on chain {}\n  folder    {}\n  endpoint  {}{}\n  sells     {} cores at {} per second each, {} MiB of memory\n  price     {}, {} per task",
+            "{}\n  account   {}\n  market    {} on chain {}\n  folder    {}\n  endpoint  {}{}\n  sells     {} cores at {} per second each, {} MiB of memory, tasks of up to {}\n  price     {}, {} per task",
             self.paint.bold("selling compute"),
             place.signer.address(),
             place.chain.market(),
@@ -75,6 +76,7 @@ impl Teller {
             asks.cores,
             print::fuel(asks.fuel_per_second.into()),
             memory_bytes >> 20,
+            print::fuel(task_fuel.into()),
             super::price(asks.price),
             print::money(asks.task_fee),
         );
@@ -90,6 +92,7 @@ impl Teller {
             "cores": asks.cores,
             "fuel_per_second": asks.fuel_per_second,
             "memory_bytes": memory_bytes,
+            "task_fuel": task_fuel,
         });
         self.say(&text, value);
     }

@@ -30,14 +30,24 @@ pub(super) type Traces = Searches<TraceKey, Traced>;
 impl Core {
     /// Whether a deal waits for the court: an accusation is wanted, or a game under way.
     pub(super) fn disputes(&self, deal: &OpenDeal) -> bool {
-        let wanted = || self.convictable(deal).is_some() || self.accusable(deal).is_some();
-        deal.closed.is_none() && (wanted() || self.our_games(deal).next().is_some())
+        deal.closed.is_none() && (self.wants_court(deal) || self.our_games(deal).next().is_some())
     }
 
-    pub(super) fn our_games<'a>(
-        &self,
-        deal: &'a OpenDeal,
-    ) -> impl Iterator<Item = (&'a B256, &'a GameStory)> + use<'a> {
+    /// Whether something is to be said in court, now or when the other side has answered: then somebody has to be here. Games that
+    /// were begun by hand are known from the chain like all others.
+    pub fn plays(&self) -> bool {
+        let lost = |game: &GameStory| game.view.accusers_turn && self.now >= game.view.deadline;
+        self.state.deals.values().any(|deal| {
+            let goes_on = self.our_games(deal).any(|(_, game)| !lost(game));
+            goes_on || deal.closed.is_none() && self.wants_court(deal)
+        })
+    }
+
+    fn wants_court(&self, deal: &OpenDeal) -> bool {
+        self.convictable(deal).is_some() || self.accusable(deal).is_some()
+    }
+
+    fn our_games<'a>(&self, deal: &'a OpenDeal) -> impl Iterator<Item = (&'a B256, &'a GameStory)> + use<'a> {
         let me = self.config.requester;
         deal.chain.open_games().filter(move |(_, game)| game.view.game.accuser == me)
     }

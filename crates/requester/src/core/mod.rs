@@ -272,13 +272,6 @@ impl Core {
             && self.state.deals.values().all(journal::OpenDeal::over)
     }
 
-    /// Whether a deal waits for its court, or a bond lies in a game: somebody has to be here when it is this side's turn. Games that
-    /// were begun by hand are known from the chain like all others.
-    pub fn plays(&self) -> bool {
-        let open = |deal: &journal::OpenDeal| self.disputes(deal) || self.our_games(deal).next().is_some();
-        self.state.deals.values().any(open)
-    }
-
     /// What a job would cost with the offers known now. Spends nothing.
     pub fn quote(&self, now: u64, spec: &JobSpec) -> Result<Plan, NoMatch> {
         self.explain(now, &self.need_of(spec), buying::distinct(spec))
