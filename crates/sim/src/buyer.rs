@@ -369,6 +369,7 @@ impl World {
             Effect::Tell { job, event } => {
                 match &event {
                     JobEvent::Cheater { .. } => self.count("cheater"),
+                    JobEvent::Misstated { .. } => self.count("misstated receipt"),
                     JobEvent::Note { code, .. } if code == "R-CASE-001" => self.count("honest late notice"),
                     JobEvent::Note { code, .. } if code == "R-CASE-002" => self.count("honest demand"),
                     JobEvent::Note { code, .. } if code == "R-CASE-003" => self.count("wrong claim"),

@@ -28,12 +28,23 @@ pub enum Temper {
     Sleeps,
     /// Honest, and stops taking work in the middle.
     Drains,
+    /// Its results are right, its receipts say twice the fuel.
+    Overbills,
 }
 
 impl Temper {
     /// Whether its results are right and its promises kept: it must never lose money.
     pub fn honest(self) -> bool {
-        !matches!(self, Self::Lies(_) | Self::Silent | Self::Slow | Self::Sleeps | Self::Withholds | Self::Promises)
+        !matches!(
+            self,
+            Self::Lies(_)
+                | Self::Silent
+                | Self::Slow
+                | Self::Sleeps
+                | Self::Withholds
+                | Self::Promises
+                | Self::Overbills
+        )
     }
 
     /// Whether it signs wrong results.
@@ -191,7 +202,7 @@ impl Options {
 
 impl SellerOptions {
     fn draw(random: &mut Random) -> Self {
-        let temper = match random.within(0..=22) {
+        let temper = match random.within(0..=24) {
             0 | 1 => Temper::Lies(Lie::Output(random.within(1..=4))),
             2 => Temper::Lies(Lie::Fuel(random.within(1..=4))),
             3 => Temper::Silent,
@@ -202,6 +213,7 @@ impl SellerOptions {
             9 => Temper::Drains,
             20 | 21 => Temper::Withholds,
             22 => Temper::Promises,
+            23 | 24 => Temper::Overbills,
             _ => Temper::Honest,
         };
         Self {

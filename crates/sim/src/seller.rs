@@ -304,7 +304,10 @@ impl World {
         self.carry(session, Side::Buyer, bytes);
     }
 
-    fn deliver(&mut self, index: usize, session: u64, deal: B256, receipt: Receipt) {
+    fn deliver(&mut self, index: usize, session: u64, deal: B256, mut receipt: Receipt) {
+        if self.options.sellers[index].temper == Temper::Overbills {
+            receipt.fuel *= 2;
+        }
         if matches!(self.options.sellers[index].temper, Temper::Silent | Temper::Withholds | Temper::Promises) {
             return;
         }
@@ -389,6 +392,8 @@ impl World {
         let refuses = match self.options.sellers[index].temper {
             Temper::Withholds => matches!(call, Call::Reveal { .. }),
             Temper::Promises => matches!(call, Call::Reveal { .. } | Call::Answer { .. } | Call::Claim { .. }),
+            // What it would show on chain is not what it signed.
+            Temper::Overbills => matches!(call, Call::Answer { .. } | Call::Claim { .. }),
             _ => false,
         };
         if refuses {

@@ -198,10 +198,15 @@ impl World {
         rule(bonds <= claimed + 2 * bond, || {
             format!("{bonds} in bonds went to the seller of {id}, which claimed {claimed}")
         })?;
-        let withholds = self.sellers.iter().position(|s| s.account == deal.provider);
-        let withholds = withholds.is_some_and(|seller| self.options.sellers[seller].temper == Temper::Withholds);
+        let seller = self.sellers.iter().position(|s| s.account == deal.provider);
+        let temper = seller.map(|seller| self.options.sellers[seller].temper);
         let paid = self.chain.market.deal_state(id).paid;
-        rule(!withholds || paid == 0, || format!("{paid} was paid in {id} for work that nobody has seen"))
+        rule(temper != Some(Temper::Withholds) || paid == 0, || {
+            format!("{paid} was paid in {id} for work that nobody has seen")
+        })?;
+        rule(temper != Some(Temper::Overbills) || paid == 0, || {
+            format!("{paid} was paid in {id} for receipts that do not add up")
+        })
     }
 
     fn liars(&self) -> usize {

@@ -432,7 +432,10 @@ impl Core {
         {
             let proof = verify::fault_proof(&known.order, &receipt.value, &results);
             self.reject_receipt(id, order, fault);
-            return proof.map_or((), |proof| self.found_misstated(Misstated { order, receipt, proof }));
+            if let Some(proof) = proof {
+                self.found_misstated(Misstated { order, receipt, proof });
+            }
+            return;
         }
         // Outputs that equal stored ones need not travel again.
         let batch = &self.state.jobs[&known.job].batches[known.batch as usize];

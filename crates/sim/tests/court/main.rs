@@ -12,6 +12,7 @@ use rialto_chain::{
 };
 use rialto_machine::play::{Answer, Player, span};
 use rialto_protocol::court::COMPENSATION_BPS;
+use rialto_protocol::fault::FaultProof;
 use rialto_protocol::pricing;
 use rialto_protocol::receipt::{SumNode, SumTree};
 use rialto_protocol::types::{Deal, Move, struct_hash};
@@ -349,6 +350,8 @@ async fn wrong_totals_and_fuels_need_no_game() {
     let inner =
         WrongSumArgs { node: children[0], children: [leaf(0), leaf(1)], siblings: vec![children[1]], ..wrong.clone() };
     let call = |args: WrongSumArgs| CourtCall::WrongSum(Box::new(args));
+    let found = FaultProof::find(node, &work.ends, 100_000_000).unwrap();
+    assert_eq!(CourtCall::convict(wrong.signed.clone(), found), call(wrong.clone()), "as a requester finds it");
     assert_eq!(place.refused("stranger", call(inner)).await, "M-032", "the sums above it must be right");
     let honest = sign_receipt(&place, deal.clone(), work.order(&deal), right);
     let right = WrongSumArgs { signed: honest, node: right, ..wrong.clone() };
@@ -375,6 +378,8 @@ async fn wrong_totals_and_fuels_need_no_game() {
         }))
     };
     assert_eq!(place.refused("stranger", args(0)).await, "J-012");
+    let found = FaultProof::find(tree.root(), &work.ends, 100_000_000).unwrap();
+    assert_eq!(CourtCall::convict(signed.clone(), found), args(TASK), "as a requester finds it");
     let mined = place.send_court("stranger", args(TASK)).await.unwrap();
     println!("wrongFuel: {} gas", mined.gas_used);
     convicted(&place, &mut watch, &deal, &before, Fault::Fuel).await;
