@@ -6,7 +6,7 @@ use rialto_chain::AccuseArgs;
 use rialto_machine::{Lowered, TaskLimits, Tracer, canonicalise, input::Halves, lower, play::Player, start_parts};
 use rialto_protocol::{
     Address, B256,
-    receipt::{Halted, SumTree, inputs_proof, task_seed},
+    receipt::{Halted, SumTree, inputs_proof},
     types::{Deal, struct_hash},
     wire::Signed,
 };
@@ -63,12 +63,7 @@ impl Replay {
         let order = &signed.order.order.value;
         let no_task = || ReplayError::NoTask { tasks: content.tasks.len(), task: signed.task };
         let task = content.tasks.get(signed.task as usize).ok_or_else(no_task)?;
-        let limits = TaskLimits {
-            seed: task_seed(order.seed, signed.index()),
-            fuel: order.fuelLimit,
-            out: order.outLimit,
-            pages: order.maxPages,
-        };
+        let limits = TaskLimits::of(order, signed.index());
         let replay = Self::new(&content.program, task.to_vec(), content.shared.clone(), limits)?;
         if replay.program.parts.root() != order.program {
             return Err(ReplayError::Changed { what: "program" });

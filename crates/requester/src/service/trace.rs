@@ -10,10 +10,7 @@ use rialto_machine::{
     play::Player,
     start_parts,
 };
-use rialto_protocol::{
-    B256,
-    receipt::{inputs_proof, task_seed},
-};
+use rialto_protocol::{B256, receipt::inputs_proof};
 
 use super::{
     error::RequesterError,
@@ -94,17 +91,11 @@ impl Library {
             let roots = input_roots(&tasks, Half::of(&shared));
             let program = Arc::new(lower(&canonicalise(&wasm).map_err(rialto_exec::ExecError::from)?.module));
             let halves = Arc::new(Halves::new(input.into(), shared.into()));
-            let limits = TaskLimits {
-                seed: task_seed(order.seed, task),
-                fuel: order.fuelLimit,
-                out: order.outLimit,
-                pages: order.maxPages,
-            };
             Ok(Traceable {
                 parts: start_parts(&program, &halves),
                 input: roots[task as usize],
                 input_proof: inputs_proof(&roots, task),
-                player: Player::new(program, halves, limits),
+                player: Player::new(program, halves, TaskLimits::of(&order, task)),
             })
         })
         .await
