@@ -68,6 +68,28 @@ fn where_this_machine_may_not_or_cannot_check_another_provider_does() {
 }
 
 #[test]
+fn what_another_provider_was_to_repeat_is_not_paid_if_the_work_ends_before_one_did() {
+    for manner in [Manner::Cheats(1), Manner::Honest] {
+        let mut world = World::new(&[manner, Manner::Promises]);
+        let mut job = spec(12, audit(1_000_000));
+        job.constraints.run_locally = false;
+        world.feed(Event::Submit(job));
+        (0..60).for_each(|_| world.step());
+        let delivered = |world: &World| {
+            let orders = world.core.state().orders.values();
+            orders.filter(|order| order.status == OrderStatus::Delivered).count()
+        };
+        assert!(delivered(&world) > 0, "it waits for who repeats it");
+        world.feed(Event::Cancel(JobId(7)));
+        let summary = world.run(3_200).clone();
+        assert_eq!(summary.outcome, Err(JobError::Cancelled));
+        assert!(delivered(&world) > 0, "nobody said that it is wrong");
+        assert_eq!((summary.requester_paid, summary.progress.verified), (0, 0));
+        assert!(summary.tasks.iter().all(Option::is_none), "nor is it told as a result");
+    }
+}
+
+#[test]
 fn one_provider_alone_is_not_enough_where_another_has_to_check() {
     let mut world = World::new(&[Manner::Honest]);
     let mut job = spec(12, audit(400_000));
