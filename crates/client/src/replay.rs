@@ -5,7 +5,7 @@ use std::sync::Arc;
 use rialto_chain::AccuseArgs;
 use rialto_machine::{Lowered, TaskLimits, Tracer, canonicalise, input::Halves, lower, play::Player, start_parts};
 use rialto_protocol::{
-    Address, B256,
+    Address, B256, Bytes,
     receipt::{Halted, SumTree, inputs_proof},
     types::{Deal, struct_hash},
     wire::Signed,
@@ -50,7 +50,12 @@ impl Replay {
     ///
     /// # Errors
     /// `M-GATE-…`.
-    pub fn new(wasm: &[u8], task: Vec<u8>, shared: Vec<u8>, limits: TaskLimits) -> Result<Self, ReplayError> {
+    pub fn new(
+        wasm: &[u8],
+        task: impl Into<Bytes>,
+        shared: impl Into<Bytes>,
+        limits: TaskLimits,
+    ) -> Result<Self, ReplayError> {
         let program = Arc::new(lower(&canonicalise(wasm)?.module));
         Ok(Self { program, input: Arc::new(Halves::new(task.into(), shared.into())), limits })
     }
@@ -64,7 +69,7 @@ impl Replay {
         let no_task = || ReplayError::NoTask { tasks: content.tasks.len(), task: signed.task };
         let task = content.tasks.get(signed.task as usize).ok_or_else(no_task)?;
         let limits = TaskLimits::of(order, signed.index());
-        let replay = Self::new(&content.program, task.to_vec(), content.shared.clone(), limits)?;
+        let replay = Self::new(&content.program, task.clone(), content.shared.clone(), limits)?;
         if replay.program.parts.root() != order.program {
             return Err(ReplayError::Changed { what: "program" });
         }

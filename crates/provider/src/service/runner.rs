@@ -9,7 +9,7 @@ use std::{
 };
 
 use alloy_primitives::{B256, Bytes};
-use rialto_exec::{AttemptError, CancelFlag, Engine, Limits as RunLimits, Outcome, Program, SharedData};
+use rialto_exec::{AttemptError, CancelFlag, Engine, Limits as RunLimits, Outcome, Program, SharedData, map_file};
 use rialto_machine::{
     TaskLimits, canonicalise,
     input::{Half, HalfHasher, Halves, MAX_HALF_BYTES, input_roots},
@@ -229,11 +229,11 @@ impl Runner {
         let program = self.blob(work, work.program, self.limits.program_bytes).await.map_err(|error| failed(&error))?;
         let wasm = program.read().await.map_err(|error| failed(&error))?;
         let shared = match work.shared {
-            None => Default::default(),
+            None => bytes::Bytes::new(),
             Some(reference) => {
                 let blob =
                     self.blob(work, reference, self.limits.shared_bytes).await.map_err(|error| failed(&error))?;
-                blob.read().await.map_err(|error| failed(&error))?.into()
+                map_file(blob.path()).map_err(|error| failed(&error))?
             }
         };
         let (journal, hash) = (self.journal.clone(), work.hash);
@@ -244,7 +244,7 @@ impl Runner {
             let canonical = canonicalise(&wasm).map_err(|error| Refusal::Program(error.to_string()))?;
             let player = Player::new(
                 Arc::new(lower(&canonical.module)),
-                Arc::new(Halves::new(input.to_vec().into(), shared)),
+                Arc::new(Halves::new(input.clone().into(), shared.into())),
                 TaskLimits::of(&order, task),
             );
             // A cheat for demonstrations stands by what it said.
