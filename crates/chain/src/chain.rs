@@ -350,7 +350,7 @@ impl Chain {
         &self.link
     }
 
-    async fn read<C: SolCall>(&self, call: C) -> Result<C::Return, ChainError> {
+    pub(crate) async fn read<C: SolCall>(&self, call: C) -> Result<C::Return, ChainError> {
         read(&self.link, self.market, call).await
     }
 }

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `rpc` | one endpoint, in process or over HTTP: timeouts, retries, bounds |
 //! | `chain` | [`Chain`]: a market's state, signatures (ERC-1271 too), permits |
+//! | `asks` | [`AskStanding`]: what a market says of an ask |
 //! | `court` | [`Court`]: a court's rules and games |
 //! | `call`, `court_call` | [`MarketCall`], [`CourtCall`]: what can be sent |
 //! | `sender`, `worker`, `flight`, `journal`, `tx` | [`Sender`]: intents persisted before broadcast, watched until final |
@@ -13,6 +14,7 @@
 //! | `deploy` | [`deploy()`]: the committed artifacts onto a chain |
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod asks;
 mod call;
 mod chain;
 mod clock;
@@ -38,6 +40,7 @@ mod worker;
 pub mod bindings;
 
 pub use alloy_signer_local::PrivateKeySigner;
+pub use asks::AskStanding;
 pub use bindings::{CaseKind, CaseOutcome, CaseStatus, DealState, DealStatus, Ending, Fault, Verdict};
 pub use call::{MarketCall, OpenArgs, RevealArgs};
 pub use chain::{CaseState, Chain, ChainConfig, Head, Windows};

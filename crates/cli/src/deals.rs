@@ -1,6 +1,6 @@
 //! `rialto deals`: this account's deals on both sides, by what the chain says; their money, for book-keeping; and closing those whose time is up.
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Result, anyhow, ensure};
 use clap::{Args, Subcommand};
 use rialto_chain::{CaseKind, Ending, MarketCall};
 use rialto_client::{DealPhase, DealStory, History, OpenCase};
@@ -13,14 +13,13 @@ use crate::{
     errand::{self, Errand},
     exit,
     export::{Export, export},
+    named::{MIN_ID, Unnamed, by_id},
     place::PlaceArgs,
     print::{Paint, either, either_of, money, short, span, table, time},
 };
 
 /// Most deals shown to people; all of them in JSON.
 const MAX_ROWS: usize = 50;
-/// Fewest characters of an id that name a deal.
-const MIN_ID: usize = 4;
 /// Transactions that a deal's end may take: one for each open case, and one to close. A deal has fewer open cases.
 const MAX_STEPS: usize = 64;
 
@@ -277,20 +276,13 @@ struct Listed<'a> {
 
 /// A deal by its id or the beginning of it; anybody's.
 fn find(history: &History, named: &str) -> Result<DealStory> {
-    let digits = named.strip_prefix("0x").unwrap_or(named).to_ascii_lowercase();
-    ensure!(
-        digits.len() >= MIN_ID && digits.chars().all(|c| c.is_ascii_hexdigit()),
-        "[C-DEAL-001] {named} is no deal: an id in hex, or its first {MIN_ID} digits"
-    );
-    let mut fits: Vec<_> =
-        history.deals().into_iter().filter(|deal| format!("{:x}", deal.id).starts_with(&digits)).collect();
-    match fits.len() {
-        1 => Ok(fits.remove(0)),
-        0 => bail!(
+    by_id(history.deals(), |deal| deal.id, named).map_err(|why| match why {
+        Unnamed::NoId => anyhow!("[C-DEAL-001] {named} is no deal: an id in hex, or its first {MIN_ID} digits"),
+        Unnamed::Nothing => anyhow!(
             "[C-DEAL-002] there is no deal {named} on this market: `rialto deals list --all` lists this account's"
         ),
-        n => bail!("[C-DEAL-003] {n} deals begin with {named}: write more of the id"),
-    }
+        Unnamed::Many(n) => anyhow!("[C-DEAL-003] {n} deals begin with {named}: write more of the id"),
+    })
 }
 
 fn show(errand: &Errand, history: &History, deal: &DealStory, format: Output) {

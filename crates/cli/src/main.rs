@@ -17,6 +17,7 @@ mod exit;
 mod export;
 mod jobs;
 mod market;
+mod named;
 mod place;
 mod plot;
 mod print;

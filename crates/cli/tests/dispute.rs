@@ -4,6 +4,7 @@
 #[path = "../../chain/tests/support/mod.rs"]
 mod chain;
 mod home;
+mod world;
 
 use std::{
     collections::BTreeSet,
@@ -11,9 +12,8 @@ use std::{
 };
 
 use home::Home;
-use rialto_chain::{Chain, CourtCall, Courts, DealStatus, Deployed, MarketCall, MarketEvent};
+use rialto_chain::{CourtCall, Courts, DealStatus, MarketCall, MarketEvent};
 use rialto_client::{GameTale, History, Replay};
-use rialto_devchain::{Devchain, Server, serve};
 use rialto_machine::{TaskLimits, input::TaskInput};
 use rialto_protocol::{
     B256, Bytes,
@@ -26,6 +26,7 @@ use rialto_protocol::{
 };
 use rialto_requester::{Evidence, JobId, JobReport, OrderEvidence};
 use serde_json::{Value, json};
+use world::World;
 
 const FUEL: u64 = 10_000;
 const SEED: u64 = 3;
@@ -82,17 +83,6 @@ fn a_program_is_traced_and_its_steps_are_shown_and_proven() {
     assert_eq!(home.fails(&["dispute"]), (3, "C-MKT-001".into()));
 }
 
-/// A chain over HTTP, and a home with the requester's key.
-struct World {
-    dev: Devchain,
-    chain: Chain,
-    deployed: Deployed,
-    home: Home,
-    pass: String,
-    place: Vec<String>,
-    _server: Server,
-}
-
 /// A job of two tasks, of which the provider says something else about the second.
 struct Job {
     id: String,
@@ -104,35 +94,6 @@ struct Job {
 }
 
 impl World {
-    async fn new() -> Self {
-        let (dev, deployed, chain) = chain::market(10_000_000).await;
-        let server = serve(dev.clone(), (std::net::Ipv4Addr::LOCALHOST, 0).into()).await.unwrap();
-        let home = Home::new();
-        let pass = home.secret("pass", "correct horse\n");
-        let key = home.secret("key", &format!("{:x}", chain::key("requester").to_bytes()));
-        home.ok(&["wallet", "import", "--key-file", &key, "--passphrase-file", &pass]);
-        let place = vec![server.url(), deployed.market.to_string()];
-        Self { dev, chain, deployed, home, pass, place, _server: server }
-    }
-
-    fn args<'a>(&'a self, more: &[&'a str]) -> Vec<&'a str> {
-        let place = ["--rpc", &self.place[0], "--market", &self.place[1], "--passphrase-file", &self.pass];
-        [&place[..], more].concat()
-    }
-
-    fn ok(&self, more: &[&str]) -> Value {
-        self.home.ok(&self.args(more))
-    }
-
-    fn fails(&self, more: &[&str]) -> (i32, String) {
-        self.home.fails(&self.args(more))
-    }
-
-    fn pass_time(&self, seconds: u64) {
-        chain::control(&self.dev, "evm_increaseTime", json!([seconds]));
-        chain::control(&self.dev, "evm_mine", json!([]));
-    }
-
     async fn open(&self, salt: u64) -> Deal {
         let ask = rialto_protocol::types::Ask { court: self.deployed.court, ..chain::ask(&self.chain, salt).await };
         let signature = chain::signed(&self.chain, "provider", &ask);

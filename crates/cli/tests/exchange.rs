@@ -8,6 +8,7 @@ mod chain;
 mod home;
 #[path = "../../chain/tests/tls/mod.rs"]
 mod tls;
+mod world;
 
 use std::{
     io::{BufRead, BufReader},
@@ -17,13 +18,14 @@ use std::{
 };
 
 use home::{Home, kill};
-use rialto_chain::{Chain, DealStatus, MarketCall};
-use rialto_devchain::{Devchain, Server, serve};
+use rialto_chain::{DealStatus, MarketCall};
+use rialto_devchain::serve;
 use rialto_protocol::{
     B256, pricing,
     types::{Order, Receipt, struct_hash},
 };
 use serde_json::{Value, json};
+use world::World;
 
 #[test]
 fn the_order_book_and_the_price_of_fuel() {
@@ -119,47 +121,6 @@ fn the_order_book_and_the_price_of_fuel() {
     assert!(Command::new("kill").args(["-INT", &watch.id().to_string()]).status().unwrap().success());
     seen.for_each(drop);
     assert_eq!(watch.wait().unwrap().code(), Some(130));
-}
-
-/// A chain over HTTP, and a home with the requester's key.
-struct World {
-    dev: Devchain,
-    chain: Chain,
-    home: Home,
-    pass: String,
-    place: Vec<String>,
-    _server: Server,
-}
-
-impl World {
-    async fn new() -> Self {
-        let (dev, deployed, chain) = chain::market(10_000_000).await;
-        let server = serve(dev.clone(), (std::net::Ipv4Addr::LOCALHOST, 0).into()).await.unwrap();
-        let home = Home::new();
-        let pass = home.secret("pass", "correct horse\n");
-        let key = home.secret("key", &format!("{:x}", chain::key("requester").to_bytes()));
-        home.ok(&["wallet", "import", "--key-file", &key, "--passphrase-file", &pass]);
-        let place = vec![server.url(), deployed.market.to_string()];
-        Self { dev, chain, home, pass, place, _server: server }
-    }
-
-    fn args<'a>(&'a self, more: &[&'a str]) -> Vec<&'a str> {
-        let place = ["--rpc", &self.place[0], "--market", &self.place[1], "--passphrase-file", &self.pass];
-        [&place[..], more].concat()
-    }
-
-    fn ok(&self, more: &[&str]) -> Value {
-        self.home.ok(&self.args(more))
-    }
-
-    fn fails(&self, more: &[&str]) -> (i32, String) {
-        self.home.fails(&self.args(more))
-    }
-
-    fn pass_time(&self, seconds: u64) {
-        chain::control(&self.dev, "evm_increaseTime", json!([seconds]));
-        chain::control(&self.dev, "evm_mine", json!([]));
-    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

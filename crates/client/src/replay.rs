@@ -5,8 +5,8 @@ use std::sync::Arc;
 use rialto_chain::AccuseArgs;
 use rialto_machine::{Lowered, TaskLimits, Tracer, canonicalise, input::Halves, lower, play::Player, start_parts};
 use rialto_protocol::{
-    Address, B256,
-    receipt::{Halted, SumTree, inputs_proof, task_seed},
+    Address, B256, Bytes,
+    receipt::{Halted, SumTree, inputs_proof},
     types::{Deal, struct_hash},
     wire::Signed,
 };
@@ -50,7 +50,12 @@ impl Replay {
     ///
     /// # Errors
     /// `M-GATE-…`.
-    pub fn new(wasm: &[u8], task: Vec<u8>, shared: Vec<u8>, limits: TaskLimits) -> Result<Self, ReplayError> {
+    pub fn new(
+        wasm: &[u8],
+        task: impl Into<Bytes>,
+        shared: impl Into<Bytes>,
+        limits: TaskLimits,
+    ) -> Result<Self, ReplayError> {
         let program = Arc::new(lower(&canonicalise(wasm)?.module));
         Ok(Self { program, input: Arc::new(Halves::new(task.into(), shared.into())), limits })
     }
@@ -63,13 +68,8 @@ impl Replay {
         let order = &signed.order.order.value;
         let no_task = || ReplayError::NoTask { tasks: content.tasks.len(), task: signed.task };
         let task = content.tasks.get(signed.task as usize).ok_or_else(no_task)?;
-        let limits = TaskLimits {
-            seed: task_seed(order.seed, signed.index()),
-            fuel: order.fuelLimit,
-            out: order.outLimit,
-            pages: order.maxPages,
-        };
-        let replay = Self::new(&content.program, task.to_vec(), content.shared.clone(), limits)?;
+        let limits = TaskLimits::of(order, signed.index());
+        let replay = Self::new(&content.program, task.clone(), content.shared.clone(), limits)?;
         if replay.program.parts.root() != order.program {
             return Err(ReplayError::Changed { what: "program" });
         }

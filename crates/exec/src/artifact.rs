@@ -1,4 +1,4 @@
-//! Compiled code to bytes and back, under a seal. The only module of Rialto with `unsafe`: exactly one call.
+//! Compiled code to bytes and back, under a seal. The only `unsafe` here is one call.
 //!
 //! # Why it is sound
 //! `Module::deserialize` runs machine code that it is handed, so it may only be handed bytes that

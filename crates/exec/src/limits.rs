@@ -5,6 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use rialto_machine::TaskLimits;
+use rialto_protocol::types::Order;
+
 /// Bytes in a WebAssembly page.
 pub const PAGE_BYTES: u64 = 64 << 10;
 
@@ -43,6 +46,18 @@ pub struct Limits {
     pub out_bytes: u64,
     /// Memory pages. Growing beyond them, or beyond the program's own maximum, returns -1.
     pub max_pages: u32,
+}
+
+impl Limits {
+    /// Of every task of an order.
+    pub fn of(order: &Order) -> Self {
+        Self { fuel: order.fuelLimit, out_bytes: order.outLimit, max_pages: order.maxPages }
+    }
+
+    /// Of one task, to trace it.
+    pub fn with_seed(&self, seed: u64) -> TaskLimits {
+        TaskLimits { seed, fuel: self.fuel, out: self.out_bytes, pages: self.max_pages }
+    }
 }
 
 /// Stops running attempts; clones share one flag.

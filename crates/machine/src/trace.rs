@@ -7,7 +7,8 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use alloy_primitives::B256;
-use rialto_protocol::receipt::{Halted, Status};
+use rialto_protocol::receipt::{Halted, Status, task_seed};
+use rialto_protocol::types::Order;
 
 use crate::CANON_VERSION;
 use crate::input::Halves;
@@ -28,6 +29,14 @@ pub struct TaskLimits {
     pub out: u64,
     /// Pages of memory.
     pub pages: u32,
+}
+
+impl TaskLimits {
+    /// Of a task of an order, the first is 0.
+    pub fn of(order: &Order, task: u32) -> Self {
+        let Order { seed, fuelLimit: fuel, outLimit: out, maxPages: pages, .. } = *order;
+        Self { seed: task_seed(seed, task), fuel, out, pages }
+    }
 }
 
 /// Bytes of memory that are marked together when one is written, as a shift.

@@ -2,7 +2,7 @@
 
 use rialto_protocol::{B256, model::DealStatus, receipt::task_seed, types::Deal};
 use rialto_provider::core::What;
-use rialto_requester::core::{Phase, Policy, State, journal::Check};
+use rialto_requester::core::{Phase, Policy, State};
 
 use crate::{
     check::Broken,
@@ -227,14 +227,11 @@ impl World {
             for order in accepted.filter_map(|order| state.orders.get(order)) {
                 worth += order.receipt.as_ref().map_or(0, |receipt| receipt.value.fee);
                 let job = &state.jobs[&order.job];
-                let (spec, batch) = (&job.spec, &job.batches[order.batch as usize]);
-                let first = batch.first as usize;
+                let (spec, first) = (&job.spec, job.batches[order.batch as usize].first as usize);
                 let inputs = &spec.inputs[first..first + order.order.tasks as usize];
                 let right = compute::run_order(inputs, order.order.seed);
                 let same = right.iter().map(|(halted, _)| halted).eq(&order.results);
-                // Another provider was to repeat it, and the work was over before one did.
-                let unchecked = batch.check == Check::Repeat && !job.runs();
-                rule(same || unchecked || !self.can_tell(spec.policy), || {
+                rule(same || !self.can_tell(spec.policy), || {
                     format!("buyer {index} accepts wrong results in deal {id}, order {}", order.order.seq)
                 })?;
             }

@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use futures::StreamExt;
 use rialto_chain::{CourtEvent, Courts, MarketEvent};
 use rialto_machine::{TaskLimits, canonicalise, input::Halves, lower, play::Player};
-use rialto_protocol::{B256, receipt::task_seed};
+use rialto_protocol::B256;
 use rialto_requester::{Dispute, JobReport};
 use serde_json::{Value, json};
 
@@ -87,13 +87,7 @@ async fn instruction(report: &JobReport, dispute: &Dispute, picture: &Picture, p
     tokio::task::spawn_blocking(move || {
         let program = Arc::new(lower(&canonicalise(RAYTRACE)?.module));
         let input = Arc::new(Halves::new(input.into(), Default::default()));
-        let limits = TaskLimits {
-            seed: task_seed(order.seed, task),
-            fuel: order.fuelLimit,
-            out: order.outLimit,
-            pages: order.maxPages,
-        };
-        let mut player = Player::new(program, input, limits);
+        let mut player = Player::new(program, input, TaskLimits::of(&order, task));
         let next = player.at(position).next();
         Ok(next.map_or("halted".to_owned(), |(pc, instruction)| format!("{pc}: {instruction}")))
     })

@@ -6,18 +6,21 @@ mod tell;
 
 use std::collections::BTreeSet;
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Result, anyhow};
 use clap::{Args, Subcommand};
 use rialto_chain::{Courts, SendError, Sender};
 use rialto_client::{GameTale, History};
 use rialto_protocol::Address;
 
-use crate::{args::Output, errand::Errand, exit, place::PlaceArgs};
+use crate::{
+    args::Output,
+    errand::Errand,
+    exit,
+    named::{MIN_ID, Unnamed, by_id},
+    place::PlaceArgs,
+};
 
 pub use accuse::AccuseCommand;
-
-/// Fewest characters of an id that name a game.
-const MIN_ID: usize = 4;
 
 /// `rialto dispute`
 #[derive(Debug, Args)]
@@ -95,20 +98,13 @@ pub async fn dispute(args: &DisputeCommand, place: &PlaceArgs, format: Output) -
 
 /// A game by its id or the beginning of it.
 fn find(history: &History, named: &str) -> Result<GameTale> {
-    let digits = named.strip_prefix("0x").unwrap_or(named).to_ascii_lowercase();
-    ensure!(
-        digits.len() >= MIN_ID && digits.chars().all(|c| c.is_ascii_hexdigit()),
-        "[C-DSP-001] {named} is no game: an id in hex, or its first {MIN_ID} digits"
-    );
-    let mut fits: Vec<_> =
-        history.games().into_iter().filter(|game| format!("{:x}", game.id).starts_with(&digits)).collect();
-    match fits.len() {
-        1 => Ok(fits.remove(0)),
-        0 => bail!(
+    by_id(history.games(), |game| game.id, named).map_err(|why| match why {
+        Unnamed::NoId => anyhow!("[C-DSP-001] {named} is no game: an id in hex, or its first {MIN_ID} digits"),
+        Unnamed::Nothing => anyhow!(
             "[C-DSP-002] there is no game {named} here: `rialto dispute list --all` lists the market's own court's"
         ),
-        n => bail!("[C-DSP-003] {n} games begin with {named}: write more of the id"),
-    }
+        Unnamed::Many(n) => anyhow!("[C-DSP-003] {n} games begin with {named}: write more of the id"),
+    })
 }
 
 /// The account's own sender; another command of it may have it.

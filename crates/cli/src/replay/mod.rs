@@ -9,7 +9,7 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use rialto_chain::Court;
 use rialto_client::{JobFolder, Replay, SignedTask, signed_tasks};
-use rialto_machine::{TaskLimits, play};
+use rialto_machine::play;
 use rialto_protocol::{
     Address, B256,
     receipt::{Halted, Status},
@@ -90,8 +90,7 @@ async fn of_program(args: &ReplayCommand) -> Result<Subject> {
     let path = Path::new(&args.what);
     let wasm = read_program(path)?;
     let (task, shared) = crate::run::inputs(path, &args.given).await?;
-    let limits = crate::run::limits(&args.given)?;
-    let limits = TaskLimits { seed: 0, fuel: limits.fuel, out: limits.out_bytes, pages: limits.max_pages };
+    let limits = crate::run::limits(&args.given)?.with_seed(0);
     let replay = tokio::task::spawn_blocking(move || Replay::new(&wasm, task, shared.unwrap_or_default(), limits));
     let replay = replay.await?.with_context(|| refused(path))?;
     Ok(Subject { replay, name: args.what.clone(), signed: Vec::new(), market: None })

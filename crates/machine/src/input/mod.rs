@@ -173,9 +173,7 @@ pub struct Half {
 impl Half {
     /// Of these bytes; of none at all if a job shares nothing. Panics beyond [`MAX_HALF_BYTES`].
     pub fn of(bytes: &[u8]) -> Self {
-        let mut hasher = HalfHasher::default();
-        hasher.update(bytes);
-        hasher.finish()
+        Self { root: roots(HALF_DEPTH, &[bytes])[0], bytes: bytes.len() as u64 }
     }
 }
 
@@ -204,7 +202,7 @@ pub fn inlen(task_bytes: u64, shared_bytes: u64) -> i64 {
     (task_bytes & 0xffff_ffff | shared_bytes << 32) as i64
 }
 
-/// Both halves in memory, for tracing a task.
+/// Both halves, for tracing a task.
 #[derive(Clone, Debug)]
 pub struct Halves {
     bytes: [Bytes; 2],
@@ -223,6 +221,11 @@ impl Halves {
         node(self.halves[0].root, self.halves[1].root)
     }
 
+    /// The half that all tasks share.
+    pub fn shared(&self) -> Half {
+        self.halves[1]
+    }
+
     /// inputRoot.
     pub fn root(&self) -> B256 {
         input_root(self.halves[0], self.halves[1])
@@ -239,7 +242,7 @@ impl Halves {
         leaf_of(&self.bytes[half], at as usize).0
     }
 
-    /// Siblings of a leaf in the tree over both, from the bottom up. Panics from leaf 2^27 on. Memory: twice the half.
+    /// Siblings of a leaf in the tree over both, from the bottom up. Panics from leaf 2^27 on. Takes the time of [`open`].
     pub fn siblings(&self, index: u32) -> Vec<B256> {
         let (half, at) = split(index);
         let mut siblings = open(&self.bytes[half], at).expect("the leaf is in the half").siblings;

@@ -1,12 +1,18 @@
 //! The keccak tree over a half: fixed depth, raw 32-byte leaves, zeros past the end.
 
+use std::ops::Range;
+
 use alloy_primitives::B256;
 use rialto_protocol::receipt::node;
+use rialto_protocol::tree::{join, roots};
 
 use super::{HALF_DEPTH, Half, InputError};
 use crate::tree::zero;
 
 const DEPTH: usize = HALF_DEPTH as usize;
+/// Depth of the blocks of which a half is opened: 128 KiB.
+const BLOCK_DEPTH: usize = 12;
+const BLOCK_BYTES: usize = 32 << BLOCK_DEPTH;
 
 /// Computes the root of a half from its bytes in order, in constant memory.
 #[derive(Clone, Debug, Default)]
@@ -83,21 +89,31 @@ pub struct Opening {
     pub siblings: Vec<B256>,
 }
 
-/// Opens leaf `index` of a half. Memory: twice the half.
+/// Opens leaf `index` of a half. Takes the time of hashing it, and memory for one block and the blocks' roots.
 pub fn open(bytes: &[u8], index: u64) -> Result<Opening, InputError> {
     if index >> HALF_DEPTH != 0 || bytes.len() as u64 > super::MAX_HALF_BYTES {
         return Err(InputError::NoSuchLeaf { index });
     }
-    let mut level: Vec<B256> = bytes.chunks(32).map(B256::right_padding_from).collect();
-    let mut at = index as usize;
-    let leaf = level.get(at).copied().unwrap_or_default();
-    let mut siblings = Vec::with_capacity(DEPTH);
-    for level_zero in (0..DEPTH).map(zero) {
-        siblings.push(level.get(at ^ 1).copied().unwrap_or(level_zero));
-        level = level.chunks(2).map(|pair| node(pair[0], pair.get(1).copied().unwrap_or(level_zero))).collect();
-        at >>= 1;
-    }
+    let (block, at) = (index as usize >> BLOCK_DEPTH, index as usize & ((1 << BLOCK_DEPTH) - 1));
+    let blocks: Vec<&[u8]> = bytes.chunks(BLOCK_BYTES).collect();
+    let leaves: Vec<B256> =
+        blocks.get(block).map_or_else(Vec::new, |block| block.chunks(32).map(B256::right_padding_from).collect());
+    let leaf = leaves.get(at).copied().unwrap_or_default();
+    let mut siblings = climb(leaves, at, 0..BLOCK_DEPTH);
+    siblings.extend(climb(roots(BLOCK_DEPTH as u32, &blocks), block, BLOCK_DEPTH..DEPTH));
     Ok(Opening { leaf, siblings })
+}
+
+/// Siblings on the way up from node `at` of a level, one for each height.
+fn climb(mut level: Vec<B256>, mut at: usize, heights: Range<usize>) -> Vec<B256> {
+    let up = heights.map(|height| {
+        let or_zero = |node: Option<&B256>| node.copied().unwrap_or_else(|| zero(height));
+        let sibling = or_zero(level.get(at ^ 1));
+        level = join(level.chunks(2).map(|pair| (pair[0], or_zero(pair.get(1)))));
+        at >>= 1;
+        sibling
+    });
+    up.collect()
 }
 
 /// Whether an opening shows leaf `index` of the half with this root.
@@ -139,6 +155,21 @@ mod tests {
     fn empty_is_the_zero_tree() {
         assert_eq!(root(b""), zero(DEPTH));
         assert_eq!(root(&[0; 100]), zero(DEPTH));
+    }
+
+    #[test]
+    fn a_half_of_many_blocks_opens_everywhere() {
+        let bytes: Vec<u8> = (0..3 * BLOCK_BYTES + 77).map(|i| ((i * i) >> 3) as u8).collect();
+        let (root, leaves) = (root(&bytes), bytes.len().div_ceil(32) as u64);
+        assert_eq!(root, naive(&bytes));
+        let block = 1 << BLOCK_DEPTH;
+        for index in [0, block - 1, block, 2 * block + 5, leaves - 1, leaves, 5 * block, (1 << HALF_DEPTH) - 1] {
+            let opening = open(&bytes, index).unwrap();
+            let start = (index as usize * 32).min(bytes.len());
+            assert_eq!(opening.leaf, B256::right_padding_from(&bytes[start..bytes.len().min(start + 32)]));
+            assert!(verify_opening(root, index, &opening), "leaf {index}");
+        }
+        assert_eq!(open(&bytes, 1 << HALF_DEPTH), Err(InputError::NoSuchLeaf { index: 1 << HALF_DEPTH }));
     }
 
     proptest! {

@@ -153,7 +153,7 @@ impl Provider {
         let accounts = futures::try_join!(chain.account(account), chain.ask_counter(account))?;
         let sender = chain.sender(config.signer.clone(), &config.data_dir.join("sender.redb")).await?;
         let seal = Seal { signer: config.signer, domain: chain.domain().clone() };
-        let check = asks::ChainCheck { chain: chain.clone(), clock: clock.clone(), domain: chain.domain().clone() };
+        let check = asks::ChainCheck { chain: chain.clone(), clock: clock.clone() };
         let topic = ask_topic(chain.chain_id(), chain.market());
         let (publisher, _) = node.asks(topic, config.bootstrap, Arc::new(check))?;
 

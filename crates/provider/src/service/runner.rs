@@ -9,9 +9,9 @@ use std::{
 };
 
 use alloy_primitives::{B256, Bytes};
-use rialto_exec::{AttemptError, CancelFlag, Engine, Limits as TaskLimits, Outcome, Program, SharedData};
+use rialto_exec::{AttemptError, CancelFlag, Engine, Limits as RunLimits, Outcome, Program, SharedData, map_file};
 use rialto_machine::{
-    canonicalise,
+    TaskLimits, canonicalise,
     input::{Half, HalfHasher, Halves, MAX_HALF_BYTES, input_roots},
     lower,
     play::Player,
@@ -20,7 +20,7 @@ use rialto_net::{Blob, NetError, Node};
 use rialto_protocol::{
     court::{Answer, GameView},
     receipt::{inputs_root, task_seed},
-    types::{Order, struct_hash},
+    types::struct_hash,
     wire::{BlobRef, MAX_INLINE_BYTES, Payload, PeerAddr},
 };
 use tokio::sync::Semaphore;
@@ -154,7 +154,7 @@ impl Runner {
                 }
             };
             let Loaded { program, shared, inputs } = &loaded;
-            let limits = task_limits(&order);
+            let limits = RunLimits::of(&order);
             let mut outcomes =
                 engine.run_batch(program, inputs, shared, &limits, order.seed, &cancel, &progress).map_err(attempt)?;
             if let Some(fault) = fault {
@@ -194,7 +194,7 @@ impl Runner {
         let (engine, order) = (self.engine.clone(), work.order.clone());
         let outcome = compute(move || {
             let input = loaded.inputs.get(task as usize).ok_or_else(|| Refusal::Attempt("no such task".into()))?;
-            let (limits, seed) = (task_limits(&order), task_seed(order.seed, task));
+            let (limits, seed) = (RunLimits::of(&order), task_seed(order.seed, task));
             engine.run(&loaded.program, input, &loaded.shared, &limits, seed).map_err(attempt)
         })
         .await?;
@@ -229,11 +229,11 @@ impl Runner {
         let program = self.blob(work, work.program, self.limits.program_bytes).await.map_err(|error| failed(&error))?;
         let wasm = program.read().await.map_err(|error| failed(&error))?;
         let shared = match work.shared {
-            None => Default::default(),
+            None => bytes::Bytes::new(),
             Some(reference) => {
                 let blob =
                     self.blob(work, reference, self.limits.shared_bytes).await.map_err(|error| failed(&error))?;
-                blob.read().await.map_err(|error| failed(&error))?.into()
+                map_file(blob.path()).map_err(|error| failed(&error))?
             }
         };
         let (journal, hash) = (self.journal.clone(), work.hash);
@@ -244,13 +244,8 @@ impl Runner {
             let canonical = canonicalise(&wasm).map_err(|error| Refusal::Program(error.to_string()))?;
             let player = Player::new(
                 Arc::new(lower(&canonical.module)),
-                Arc::new(Halves::new(input.to_vec().into(), shared)),
-                rialto_machine::TaskLimits {
-                    seed: task_seed(order.seed, task),
-                    fuel: order.fuelLimit,
-                    out: order.outLimit,
-                    pages: order.maxPages,
-                },
+                Arc::new(Halves::new(input.clone().into(), shared.into())),
+                TaskLimits::of(&order, task),
             );
             // A cheat for demonstrations stands by what it said.
             Ok(match results.halted.get(task as usize) {
@@ -375,10 +370,6 @@ fn remember<K: Hash + Eq + Copy, V>(map: &Mutex<HashMap<K, V>>, most: usize, key
         any.map(|key| map.remove(&key));
     }
     map.insert(key, value);
-}
-
-fn task_limits(order: &Order) -> TaskLimits {
-    TaskLimits { fuel: order.fuelLimit, out_bytes: order.outLimit, max_pages: order.maxPages }
 }
 
 fn attempt(error: AttemptError) -> Refusal {

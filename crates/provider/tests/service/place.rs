@@ -115,7 +115,7 @@ impl Place {
     /// What an honest machine makes of an order.
     pub fn run(&self, order: &Order, words: &[&str]) -> Vec<Outcome> {
         let program = self.engine.prepare(PROGRAM).unwrap();
-        let limits = Limits { fuel: order.fuelLimit, out_bytes: order.outLimit, max_pages: order.maxPages };
+        let limits = Limits::of(order);
         let inputs: Vec<_> = encoded(words).into_iter().map(|bytes| bytes.0).collect();
         let shared = SharedData::none();
         self.engine.run_batch(&program, &inputs, &shared, &limits, order.seed, &CancelFlag::new(), &|_| ()).unwrap()

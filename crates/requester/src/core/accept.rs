@@ -313,7 +313,8 @@ impl Core {
         self.vouch(id, true);
     }
 
-    /// What was accepted from a cheater on its word and a sample is run again, by somebody else.
+    /// What was accepted from a cheater on its word and a sample is run again, by somebody else. A job that is done stays done:
+    /// nobody works for it any more, and its results may be in use. That they are doubtful is told.
     fn doubt(&mut self, id: B256, job: JobId) {
         let ours = |order: &&B256| {
             let known = &self.state.orders[*order];
@@ -321,6 +322,17 @@ impl Core {
             known.job == job && known.status == OrderStatus::Accepted && !confirmed
         };
         let doubtful: Vec<_> = self.state.deals[&id].orders.iter().filter(ours).copied().collect();
+        if self.state.jobs[&job].is_done() {
+            let tasks: u32 = doubtful.iter().map(|order| self.state.orders[order].order.tasks).sum();
+            if tasks > 0 {
+                let provider = self.state.deals[&id].provider();
+                let text = format!(
+                    "{provider} was caught when the job was done: {tasks} of its tasks had been accepted on its word and a sample"
+                );
+                self.note(job, "R-VER-011", text);
+            }
+            return;
+        }
         for order in doubtful {
             self.record(Record::Doubted { order });
         }

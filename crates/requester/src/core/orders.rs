@@ -269,10 +269,9 @@ impl Core {
     }
 }
 
-/// Providers that have to agree on a batch.
+/// Providers that have to agree on a batch, also once the work is over and nobody is asked any more.
 pub(super) fn required(job: &Job, batch: &Batch) -> u32 {
-    // After the work is over nobody is asked any more.
-    job.spec.policy.replicas() + u32::from(batch.check == Check::Repeat && job.runs())
+    job.spec.policy.replicas() + u32::from(batch.check == Check::Repeat)
 }
 
 /// What makes two deals one owner's: account and endpoint.

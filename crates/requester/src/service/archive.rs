@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
+use rialto_exec::map_file;
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
@@ -77,9 +78,9 @@ pub fn report(folder: &Path) -> Result<Option<JobReport>, RequesterError> {
 #[derive(Clone, Debug)]
 pub struct JobContent {
     /// The program.
-    pub program: Vec<u8>,
-    /// The half of the input that all tasks share; may be empty.
-    pub shared: Vec<u8>,
+    pub program: Bytes,
+    /// The half of the input that all tasks share; may be empty. It is read from disk when it is looked at.
+    pub shared: Bytes,
     /// Every task's own half.
     pub tasks: Vec<Bytes>,
 }
@@ -89,7 +90,7 @@ pub struct JobContent {
 /// # Errors
 /// `R-SVC-003`.
 pub fn content(folder: &Path) -> Result<Option<JobContent>, RequesterError> {
-    let bytes = |name: &str| match std::fs::read(folder.join(name)) {
+    let bytes = |name: &str| match map_file(&folder.join(name)) {
         Ok(bytes) => Ok(Some(bytes)),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(RequesterError::file(&folder.join(name))(error)),

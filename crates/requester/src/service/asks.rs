@@ -2,16 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use alloy_sol_types::Eip712Domain;
 use futures::future::BoxFuture;
-use rialto_chain::{Chain, ChainError, Clock};
+use rialto_chain::{AskStanding, Chain, ChainError, Clock};
 use rialto_net::{AskCheck, AskStream, Verdict};
-use rialto_protocol::{
-    Address,
-    pricing::{BPS, share},
-    types::{Ask, digest},
-    wire::Signed,
-};
+use rialto_protocol::{Address, types::Ask, wire::Signed};
 use tokio::sync::mpsc;
 
 use super::driver::Input;
@@ -24,13 +18,12 @@ const MAX_KNOWN_COURTS: usize = 256;
 pub struct ChainCheck {
     chain: Chain,
     clock: Clock,
-    domain: Eip712Domain,
 }
 
 impl ChainCheck {
     /// For the market of a chain's client. `clock` is told by the caller what the chain says.
     pub fn new(chain: Chain, clock: Clock) -> Self {
-        Self { domain: chain.domain().clone(), chain, clock }
+        Self { chain, clock }
     }
 }
 
@@ -40,31 +33,14 @@ impl AskCheck for ChainCheck {
     }
 
     fn check<'a>(&'a self, ask: &'a Signed<Ask>) -> BoxFuture<'a, Verdict> {
-        Box::pin(self.judge(ask))
-    }
-}
-
-impl ChainCheck {
-    async fn judge(&self, signed: &Signed<Ask>) -> Verdict {
-        let ask = &signed.value;
-        if ask.from >= ask.to || ask.minBudget > ask.maxBudget || ask.latePenaltyBps > BPS {
-            return Verdict::Bad("terms that the market refuses".into());
-        }
-        let Some(needed) = share(ask.minBudget, ask.collateralBps) else {
-            return Verdict::Bad("collateral beyond 128 bits".into());
-        };
-        let digest = digest(ask, &self.domain);
-        match self.chain.is_valid_signature(ask.provider, digest, &signed.signature).await {
-            Ok(true) => {}
-            Ok(false) => return Verdict::Bad("not signed by its provider".into()),
-            Err(error) => return Verdict::Unknown(error.to_string()),
-        }
-        match futures::try_join!(self.chain.account(ask.provider), self.chain.ask_counter(ask.provider)) {
-            Ok((_, counter)) if counter != ask.counter => Verdict::Stale(format!("its counter is {counter}")),
-            Ok((balance, _)) if balance < needed => Verdict::Stale(format!("{balance} of {needed} deposited")),
-            Ok(_) => Verdict::Good,
-            Err(error) => Verdict::Unknown(error.to_string()),
-        }
+        Box::pin(async {
+            match self.chain.judge_ask(ask).await {
+                Ok(AskStanding::Good) => Verdict::Good,
+                Ok(AskStanding::Stale(why)) => Verdict::Stale(why),
+                Ok(AskStanding::Bad(why)) => Verdict::Bad(why),
+                Err(error) => Verdict::Unknown(error.to_string()),
+            }
+        })
     }
 }
 

@@ -3,17 +3,15 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
+use rialto_exec::map_file;
 use rialto_machine::{
     TaskLimits, canonicalise,
-    input::{Half, Halves, input_roots},
+    input::{Halves, input_roots},
     lower,
     play::Player,
     start_parts,
 };
-use rialto_protocol::{
-    B256,
-    receipt::{inputs_proof, task_seed},
-};
+use rialto_protocol::{B256, receipt::inputs_proof};
 
 use super::{
     error::RequesterError,
@@ -84,27 +82,21 @@ impl Library {
         };
         let wasm = shelf.program.read().await?;
         let shared: Bytes = match &shelf.shared {
-            Some(blob) => blob.read().await?,
+            Some(blob) => map_file(blob.path()).map_err(RequesterError::file(blob.path()))?,
             None => Bytes::new(),
         };
         let (order, task, first) = (trace.order.clone(), trace.task, trace.first as usize);
         let tasks: Vec<Bytes> = shelf.tasks.iter().skip(first).take(order.tasks as usize).cloned().collect();
         let input = tasks.get(task as usize).cloned().ok_or(RequesterError::NoJob)?;
         blocking(move || {
-            let roots = input_roots(&tasks, Half::of(&shared));
             let program = Arc::new(lower(&canonicalise(&wasm).map_err(rialto_exec::ExecError::from)?.module));
             let halves = Arc::new(Halves::new(input.into(), shared.into()));
-            let limits = TaskLimits {
-                seed: task_seed(order.seed, task),
-                fuel: order.fuelLimit,
-                out: order.outLimit,
-                pages: order.maxPages,
-            };
+            let roots = input_roots(&tasks, halves.shared());
             Ok(Traceable {
                 parts: start_parts(&program, &halves),
                 input: roots[task as usize],
                 input_proof: inputs_proof(&roots, task),
-                player: Player::new(program, halves, limits),
+                player: Player::new(program, halves, TaskLimits::of(&order, task)),
             })
         })
         .await

@@ -220,8 +220,7 @@ fn play() -> String {
         dueBy: START + 600,
         ..Order::default()
     };
-    let limits =
-        |task| TaskLimits { seed: task_seed(order.seed, task), fuel: order.fuelLimit, out: order.outLimit, pages: 1 };
+    let limits = |task| TaskLimits::of(&order, task);
     let player = |task: u32| Player::new(program.clone(), inputs[task as usize].clone(), limits(task));
     let ended = |task: u32| {
         let mut tracer = Tracer::new(program.clone(), inputs[task as usize].clone(), limits(task));

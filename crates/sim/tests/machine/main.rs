@@ -41,7 +41,7 @@ impl Bench {
     }
 
     fn task_limits(&self) -> TaskLimits {
-        TaskLimits { seed: SEED, fuel: self.limits.fuel, out: self.limits.out_bytes, pages: self.limits.max_pages }
+        self.limits.with_seed(SEED)
     }
 
     fn tracer(&self, program: &Arc<Lowered>) -> Tracer {

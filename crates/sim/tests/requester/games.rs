@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use rialto_chain::{AccuseArgs, MarketCall, Signed};
-use rialto_machine::{canonicalise, input::Halves, input::TaskInput, lower, start_parts};
+use rialto_machine::{canonicalise, input::Halves, input::SharedInput, input::TaskInput, lower, start_parts};
 use rialto_protocol::{
     B256,
     court::COMPENSATION_BPS,
@@ -15,6 +15,12 @@ use rialto_provider::{Fault, ProviderEvent};
 use rialto_requester::{Job, JobEvent, Policy, ProviderStatus};
 
 use crate::place::{DEPOSIT, Place, SQUARE, key, soon, squares};
+
+/// What all tasks of a job share: a MiB, or as many as `RIALTO_SHARED_MIB` says.
+fn shared() -> Vec<u8> {
+    let mib: usize = std::env::var("RIALTO_SHARED_MIB").map_or(1, |mib| mib.parse().unwrap());
+    SharedInput { files: vec![("large.bin".into(), vec![7; mib << 20])] }.encode().unwrap()
+}
 
 /// As long as a game may take.
 fn patient(config: &mut rialto_requester::RequesterConfig) {
@@ -66,7 +72,9 @@ async fn a_cheater_is_convicted_though_both_sides_die_in_the_middle() {
 async fn an_honest_provider_wins_and_is_paid_for_it() {
     let place = Place::in_court(&[None]).await;
     let requester = place.requester(|config| config.patience.idle = 100_000).await;
-    let handle = soon(requester.submit(Job { policy: Policy::Trust, ..squares(6) })).await.unwrap();
+    let shared = shared();
+    let job = Job { policy: Policy::Trust, shared: Some(shared.clone().into()), ..squares(6) };
+    let handle = soon(requester.submit(job)).await.unwrap();
     let report = soon(handle.wait()).await.unwrap();
     let (deal, order) = (&report.evidence.deals[0], &report.evidence.orders[0]);
     let receipt = order.receipt.clone().unwrap();
@@ -79,7 +87,7 @@ async fn an_honest_provider_wins_and_is_paid_for_it() {
     soon(funder.send("mint", MarketCall::Mint { to, amount: 100_000_000 })).await.unwrap();
     let stdin = 0u64.to_le_bytes().to_vec();
     let task = TaskInput { stdin, ..TaskInput::default() }.encode().unwrap();
-    let input = Halves::new(task.into(), Default::default());
+    let input = Halves::new(task.into(), shared.into());
     let program = Arc::new(lower(&canonicalise(SQUARE).unwrap().module));
     let (inputs, limit) = (&report.evidence.inputs, order.order.value.fuelLimit);
     assert_eq!(input.root(), inputs[0]);

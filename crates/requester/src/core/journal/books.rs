@@ -287,6 +287,11 @@ impl Job {
         self.phase == Phase::Running
     }
 
+    /// Whether it ended with all its results.
+    pub fn is_done(&self) -> bool {
+        matches!(self.phase, Phase::Settling { outcome: Ok(()), .. } | Phase::Reported { outcome: Ok(()), .. })
+    }
+
     /// Tasks that are in a settled batch.
     pub fn verified(&self) -> u64 {
         let open: u64 = self.open_batches.iter().map(|i| u64::from(self.batches[*i as usize].count)).sum();

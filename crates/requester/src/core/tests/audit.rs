@@ -68,6 +68,65 @@ fn where_this_machine_may_not_or_cannot_check_another_provider_does() {
 }
 
 #[test]
+fn what_another_provider_was_to_repeat_is_not_paid_if_the_work_ends_before_one_did() {
+    for manner in [Manner::Cheats(1), Manner::Honest] {
+        let mut world = World::new(&[manner, Manner::Promises]);
+        let mut job = spec(12, audit(1_000_000));
+        job.constraints.run_locally = false;
+        world.feed(Event::Submit(job));
+        (0..60).for_each(|_| world.step());
+        let delivered = |world: &World| {
+            let orders = world.core.state().orders.values();
+            orders.filter(|order| order.status == OrderStatus::Delivered).count()
+        };
+        assert!(delivered(&world) > 0, "it waits for who repeats it");
+        world.feed(Event::Cancel(JobId(7)));
+        let summary = world.run(3_200).clone();
+        assert_eq!(summary.outcome, Err(JobError::Cancelled));
+        assert!(delivered(&world) > 0, "nobody said that it is wrong");
+        assert_eq!((summary.requester_paid, summary.progress.verified), (0, 0));
+        assert!(summary.tasks.iter().all(Option::is_none), "nor is it told as a result");
+    }
+}
+
+#[test]
+fn who_is_caught_when_the_job_is_done_takes_nothing_out_of_it() {
+    let mut world = World::new(&[Manner::Honest, Manner::Honest, Manner::Honest]);
+    let mut job = spec(200, audit(500_000));
+    job.constraints.run_locally = false;
+    world.feed(Event::Submit(job));
+    let believed = |world: &World| {
+        let state = world.core.state();
+        let of = |order: &&journal::OurOrder| world.market[&order.order.deal].provider == address(1);
+        let alone = |order: &&journal::OurOrder| state.jobs[&order.job].batches[order.batch as usize].orders.len() == 1;
+        let accepted = state.orders.values().filter(|order| order.status == OrderStatus::Accepted);
+        accepted.filter(of).any(|order| alone(&order))
+    };
+    while !believed(&world) {
+        world.step();
+    }
+    // From now on it cheats, takes long, and nothing reaches it: others do its work, and the job is done without it.
+    let until = world.now + 200;
+    let cheater = world.actors.get_mut(&address(1)).unwrap();
+    (cheater.manner, cheater.busy_until) = (Manner::Cheats(1), until);
+    let placed = cheater.seen;
+    while world.actors[&address(1)].seen == placed {
+        world.step();
+    }
+    world.actors.get_mut(&address(1)).unwrap().up = false;
+    while world.core.state().jobs[&JobId(7)].runs() {
+        world.step();
+    }
+    assert!(world.core.state().jobs[&JobId(7)].is_done() && world.cheaters().is_empty() && world.now < until);
+    while world.now < until + 100 {
+        world.step();
+    }
+    assert_eq!(world.cheaters(), BTreeSet::from([address(1)]), "its late results show it");
+    assert!(world.core.summary(JobId(7)).tasks.iter().all(Option::is_some));
+    assert!(world.told.iter().any(|event| matches!(event, JobEvent::Note { code, .. } if code == "R-VER-011")));
+}
+
+#[test]
 fn one_provider_alone_is_not_enough_where_another_has_to_check() {
     let mut world = World::new(&[Manner::Honest]);
     let mut job = spec(12, audit(400_000));

@@ -1,0 +1,42 @@
+//! What the chain says of an ask that somebody gossips.
+
+use rialto_protocol::{
+    pricing::{BPS, share},
+    types::{Ask, digest},
+    wire::Signed,
+};
+
+use crate::{bindings::IMarket, chain::Chain, error::ChainError};
+
+/// Whether an ask can be bought from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AskStanding {
+    /// Signed by its provider, who has the deposit for it.
+    Good,
+    /// Not good now: counter moved on, deposit too small or not seen yet.
+    Stale(String),
+    /// Never was good: wrong signature, terms that the market refuses.
+    Bad(String),
+}
+
+impl Chain {
+    /// Judges an ask: terms, signature, counter, deposit.
+    pub async fn judge_ask(&self, signed: &Signed<Ask>) -> Result<AskStanding, ChainError> {
+        let ask = &signed.value;
+        if ask.from >= ask.to || ask.minBudget > ask.maxBudget || ask.latePenaltyBps > BPS {
+            return Ok(AskStanding::Bad("terms that the market refuses".into()));
+        }
+        let Some(needed) = share(ask.minBudget, ask.collateralBps) else {
+            return Ok(AskStanding::Bad("collateral beyond 128 bits".into()));
+        };
+        if !self.is_valid_signature(ask.provider, digest(ask, self.domain()), &signed.signature).await? {
+            return Ok(AskStanding::Bad("not signed by its provider".into()));
+        }
+        let account = self.read(IMarket::accountCall { owner: ask.provider }).await?;
+        Ok(match account.balance {
+            _ if account.counter != ask.counter => AskStanding::Stale(format!("its counter is {}", account.counter)),
+            balance if balance < needed => AskStanding::Stale(format!("{balance} of {needed} deposited")),
+            _ => AskStanding::Good,
+        })
+    }
+}

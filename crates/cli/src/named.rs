@@ -1,0 +1,30 @@
+//! Things that are named by their id, or by its beginning.
+
+use rialto_protocol::B256;
+
+/// Fewest characters of an id that name something.
+pub const MIN_ID: usize = 4;
+
+/// Why nothing is named so.
+pub enum Unnamed {
+    /// It is no beginning of an id, or too short.
+    NoId,
+    /// No id begins so.
+    Nothing,
+    /// So many begin so.
+    Many(usize),
+}
+
+/// The one whose id begins so.
+pub fn by_id<T>(all: Vec<T>, id: impl Fn(&T) -> B256, named: &str) -> Result<T, Unnamed> {
+    let digits = named.strip_prefix("0x").unwrap_or(named).to_ascii_lowercase();
+    if digits.len() < MIN_ID || !digits.chars().all(|c| c.is_ascii_hexdigit()) {
+        return Err(Unnamed::NoId);
+    }
+    let mut fits: Vec<T> = all.into_iter().filter(|one| format!("{:x}", id(one)).starts_with(&digits)).collect();
+    match fits.pop() {
+        Some(one) if fits.is_empty() => Ok(one),
+        Some(_) => Err(Unnamed::Many(fits.len() + 1)),
+        None => Err(Unnamed::Nothing),
+    }
+}
