@@ -23,6 +23,7 @@ use super::{
     asks,
     error::ProviderError,
     facts,
+    fault::{Deed, Fault},
     journal::{Journal, blocking},
     meter::{Footprint, Meter},
     report::{Gas, Report},
@@ -350,10 +351,27 @@ impl Driver {
                 let journal = self.journal.clone();
                 blocking(move || journal.append(&records)).await?;
             } else {
-                self.perform(effect);
+                match self.runner.fault {
+                    None => self.perform(effect),
+                    Some(fault) => self.cheat(fault, effect),
+                }
             }
         }
         Ok(())
+    }
+
+    /// A cheat for demonstrations does some things and omits others.
+    fn cheat(&mut self, fault: Fault, effect: Effect) {
+        match fault.deed(effect) {
+            Deed::Done(effect) => self.perform(effect),
+            Deed::Pretended(event) => {
+                let inputs = self.inputs.clone();
+                self.beside(async move {
+                    let _ = inputs.send(Input::Event(event)).await;
+                });
+            }
+            Deed::Omitted => {}
+        }
     }
 
     fn perform(&mut self, effect: Effect) {

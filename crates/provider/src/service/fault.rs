@@ -1,10 +1,12 @@
-//! Lying, for demonstrations and tests: results that are consistent in themselves and wrong.
+//! Cheating, for demonstrations and tests: results that are consistent in themselves and wrong, and promises that are not kept.
 
 use rialto_exec::Outcome;
 use rialto_protocol::{Bytes, receipt::output_hash};
 
-/// Corrupts the results of some tasks after they ran. Which ones depends on the order's number and the task's
-/// index alone; running a task again to check it is honest.
+use crate::core::{Call, Effect, Event};
+
+/// How a provider cheats. Which tasks are falsified depends on the order's number and the task's index alone; running a task
+/// again to check it is honest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
     /// Every so many tasks, the last byte of the output is another one.
@@ -17,11 +19,41 @@ pub enum Fault {
         /// 1: all tasks.
         every: u32,
     },
+    /// It runs and claims what it ran, and shows the results to nobody: neither its requester nor the chain.
+    Withhold,
+    /// It promises every order at once, without looking at it, and runs none.
+    Promise,
+}
+
+/// What becomes of something that the core wants done.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Deed {
+    /// It is done.
+    Done(Effect),
+    /// It is not, and the core is told that it was.
+    Pretended(Event),
+    /// It is not, and the core waits for ever.
+    Omitted,
 }
 
 impl Fault {
+    /// What a cheat makes of an effect.
+    pub(crate) fn deed(self, effect: Effect) -> Deed {
+        match (self, effect) {
+            (Self::Withhold, Effect::SendReceipt { .. } | Effect::Transact { call: Call::Reveal { .. }, .. })
+            | (Self::Promise, Effect::Run(_)) => Deed::Omitted,
+            (Self::Promise, Effect::Fetch(work)) => {
+                Deed::Pretended(Event::Fetched { order: work.hash, result: Ok(()) })
+            }
+            (_, effect) => Deed::Done(effect),
+        }
+    }
+
     fn hits(self, seq: u64, task: u32) -> bool {
-        let (Self::CorruptOutput { every } | Self::OverstateFuel { every }) = self;
+        let every = match self {
+            Self::CorruptOutput { every } | Self::OverstateFuel { every } => every,
+            Self::Withhold | Self::Promise => return false,
+        };
         seq.wrapping_add(task.into()).is_multiple_of(every.max(1).into())
     }
 
@@ -50,6 +82,7 @@ impl Fault {
                 let used = halted.fuel_used(fuel_limit).saturating_mul(2).min(fuel_limit);
                 halted.fuel_left = i64::try_from(fuel_limit - used).unwrap_or(i64::MAX);
             }
+            Self::Withhold | Self::Promise => {}
         }
     }
 }

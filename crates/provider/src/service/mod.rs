@@ -10,7 +10,7 @@
 //! | `report` | everything an owner asks about |
 //! | `facts` | chain events as facts, calls as transactions |
 //! | `asks` | publishing, and judging the asks of others |
-//! | [`Fault`] | lying, for demonstrations |
+//! | [`Fault`] | cheating, for demonstrations |
 
 mod asks;
 mod driver;
@@ -79,7 +79,7 @@ pub struct ProviderConfig {
     pub announce: bool,
     /// Block of the market's creation: where its events begin.
     pub first_block: u64,
-    /// Corrupts results. For demonstrations and tests only.
+    /// How it cheats. For demonstrations and tests only.
     pub fault: Option<Fault>,
 }
 
