@@ -93,6 +93,7 @@ mod tests {
     use rialto_protocol::{
         B256,
         receipt::{Halted, Status},
+        types::Receipt,
     };
 
     #[test]
@@ -120,5 +121,17 @@ mod tests {
         Fault::OverstateFuel { every: 1 }.apply(9, 100, &mut one);
         assert_eq!(one[0].halted.fuel_used(100), 60);
         assert_eq!(one[0].output, honest.output);
+    }
+
+    #[test]
+    fn cheats_omit_what_they_cheat_about_and_do_the_rest() {
+        let hangup = Effect::Hangup { session: 1 };
+        let receipt = Receipt { order: B256::ZERO, root: B256::ZERO, fuel: 1, fee: 1 };
+        let shown = Effect::SendReceipt { session: 1, deal: B256::ZERO, receipt };
+        for fault in [Fault::Withhold, Fault::Promise, Fault::CorruptOutput { every: 1 }] {
+            assert_eq!(fault.deed(hangup.clone()), Deed::Done(hangup.clone()));
+            let deed = fault.deed(shown.clone());
+            assert_eq!(deed == Deed::Omitted, fault == Fault::Withhold);
+        }
     }
 }
