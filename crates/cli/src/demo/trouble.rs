@@ -8,6 +8,7 @@ use futures::StreamExt;
 use rialto_chain::{CaseKind, CaseOutcome, Ending, LogMeta, MarketEvent};
 use rialto_protocol::{
     Address, B256,
+    model::COMPENSATION_BPS,
     pricing::share,
     types::{Deal, Receipt, struct_hash},
 };
@@ -34,9 +35,6 @@ const LOOK: Duration = Duration::from_millis(200);
 const LIMIT: Duration = Duration::from_secs(240);
 /// Both sides take times of the chain so much later; and a second for blocks of the same second.
 const SKEW_SECONDS: u64 = 3;
-/// Share of the collateral that the requester gets of a provider that showed nothing (`Market.COMPENSATION_BPS`).
-const COMPENSATION_BPS: u32 = 7000;
-
 /// Calls that only the provider makes; the requester makes all others here.
 const THEIRS: [&str; 2] = ["claim", "redeem"];
 

@@ -3,7 +3,7 @@
 use rialto_exec::Outcome;
 use rialto_protocol::{Bytes, receipt::output_hash};
 
-use crate::core::{Call, Effect, Event};
+use crate::core::{Call, Effect};
 
 /// How a provider cheats. Which tasks are falsified depends on the order's number and the task's index alone; running a task
 /// again to check it is honest.
@@ -25,27 +25,15 @@ pub enum Fault {
     Promise,
 }
 
-/// What becomes of something that the core wants done.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Deed {
-    /// It is done.
-    Done(Effect),
-    /// It is not, and the core is told that it was.
-    Pretended(Event),
-    /// It is not, and the core waits for ever.
-    Omitted,
-}
-
 impl Fault {
-    /// What a cheat makes of an effect.
-    pub(crate) fn deed(self, effect: Effect) -> Deed {
-        match (self, effect) {
-            (Self::Withhold, Effect::SendReceipt { .. } | Effect::Transact { call: Call::Reveal { .. }, .. })
-            | (Self::Promise, Effect::Run(_)) => Deed::Omitted,
-            (Self::Promise, Effect::Fetch(work)) => {
-                Deed::Pretended(Event::Fetched { order: work.hash, result: Ok(()) })
+    /// Whether a cheat leaves undone what its core wants.
+    pub(crate) fn omits(self, effect: &Effect) -> bool {
+        match self {
+            Self::Withhold => {
+                matches!(effect, Effect::SendReceipt { .. } | Effect::Transact { call: Call::Reveal { .. }, .. })
             }
-            (_, effect) => Deed::Done(effect),
+            Self::Promise => matches!(effect, Effect::Fetch(_) | Effect::Run(_)),
+            Self::CorruptOutput { .. } | Self::OverstateFuel { .. } => false,
         }
     }
 
@@ -129,9 +117,8 @@ mod tests {
         let receipt = Receipt { order: B256::ZERO, root: B256::ZERO, fuel: 1, fee: 1 };
         let shown = Effect::SendReceipt { session: 1, deal: B256::ZERO, receipt };
         for fault in [Fault::Withhold, Fault::Promise, Fault::CorruptOutput { every: 1 }] {
-            assert_eq!(fault.deed(hangup.clone()), Deed::Done(hangup.clone()));
-            let deed = fault.deed(shown.clone());
-            assert_eq!(deed == Deed::Omitted, fault == Fault::Withhold);
+            assert!(!fault.omits(&hangup));
+            assert_eq!(fault.omits(&shown), fault == Fault::Withhold);
         }
     }
 }
