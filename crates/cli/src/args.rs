@@ -87,16 +87,17 @@ pub enum Command {
 Examples:
   rialto demo
   rialto demo --providers 6 --cheaters 2
+  rialto demo --cheat withhold
   rialto demo --output json
   rialto demo --keep          # stays up and prints how to connect")]
 pub struct Demo {
     /// Providers on the market.
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=32))]
     pub providers: u32,
-    /// How many of them cheat on some tasks.
+    /// How many of them cheat.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(0..=32))]
     pub cheaters: u32,
-    /// What a cheater does: it falsifies the output of some tiles, or overstates their fuel.
+    /// What a cheater does.
     #[arg(long, value_enum, default_value_t = Cheat::Output)]
     pub cheat: Cheat,
     /// How tiles are checked: trust, replicas=N, audit=RATE or adaptive=FLOOR (docs/verification.md).
@@ -119,10 +120,16 @@ pub struct Demo {
 /// What a cheater of the demo does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Cheat {
-    /// Another byte in the output of some tiles.
+    /// It falsifies the output of some tiles: the court finds the wrong step.
     Output,
-    /// Twice the fuel of some tiles.
+    /// It states twice the fuel of some tiles: the court finds the wrong step.
     Fuel,
+    /// It claims its fee on chain and shows the results to nobody: they are demanded there.
+    Withhold,
+    /// It promises tiles for a time and delivers none: it is called late on chain.
+    Late,
+    /// It vanishes for good after some tiles: its deal ends by time alone.
+    Crash,
 }
 
 /// `rialto run`

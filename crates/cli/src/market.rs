@@ -17,7 +17,7 @@ use rialto_devchain::{Devchain, Server, serve};
 use rialto_exec::Engine;
 use rialto_net::{NetConfig, Node};
 use rialto_protocol::{Address, U256, keccak256, wire::PeerAddr};
-use rialto_provider::{AskConfig, Fault, Price, Provider, ProviderConfig};
+use rialto_provider::{AskConfig, Fault, Money, Price, Provider, ProviderConfig};
 use rialto_requester::{Patience, Requester, RequesterConfig};
 use serde::{Deserialize, Serialize};
 
@@ -29,7 +29,7 @@ const GAS_MONEY_WEI: u128 = 1_000 * 10u128.pow(18);
 const CHALLENGE_SECONDS: u64 = 120;
 const ANSWER_SECONDS: u64 = 120;
 const GRACE_SECONDS: u64 = 60;
-/// Bond of a late notice or demand: 0.1 tUSD.
+/// Bond of a late notice or demand, where nobody wants another: 0.1 tUSD.
 const CASE_BOND: u128 = 100_000;
 /// The embedded court: bonds that a test account can pay, and turns that a person can wait for.
 const COURT: CourtRules = CourtRules {
@@ -46,6 +46,9 @@ const HEARTBEAT_SECONDS: u64 = 1;
 /// Most memory of tasks of one node, bytes: many nodes share this machine.
 const NODE_MEMORY_BYTES: u64 = 1 << 30;
 
+/// Longest that an endpoint takes to close.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
+
 /// Most providers of a standing market: so many accounts have gas money from the first block on.
 pub const MAX_PROVIDERS: u32 = 64;
 
@@ -56,18 +59,56 @@ pub struct ProviderPlan {
     pub price: Price,
     /// Base units per task.
     pub task_fee: u128,
+    /// What it risks, and when it wants its money.
+    pub money: Money,
     /// How it cheats, if it does.
     pub fault: Option<Fault>,
 }
 
-/// A running provider and what belongs to it.
+impl ProviderPlan {
+    /// One that does as it says.
+    pub fn honest(price: Price, task_fee: u128) -> Self {
+        Self { price, task_fee, money: Money::default(), fault: None }
+    }
+}
+
+/// A provider and what belongs to it.
 pub struct LocalProvider {
     /// Account.
     pub address: Address,
     /// Its endpoint.
     pub peer: PeerAddr,
-    service: Provider,
-    node: Node,
+    /// Its service and endpoint, while it runs.
+    running: Option<(Provider, Node)>,
+}
+
+impl LocalProvider {
+    /// Ends it. It does not come back.
+    async fn stop(&mut self) {
+        if let Some((service, node)) = self.running.take() {
+            service.stop().await;
+            close(&node).await;
+        }
+    }
+}
+
+/// Closes an endpoint. A peer that vanished is not waited for.
+async fn close(node: &Node) {
+    let _ = tokio::time::timeout(CLOSE_TIMEOUT, node.close()).await;
+}
+
+/// What may differ from market to market.
+pub struct Setting {
+    /// How long the requester waits for what.
+    pub patience: Patience,
+    /// Bond of a late notice or demand, base units.
+    pub case_bond: u128,
+}
+
+impl Default for Setting {
+    fn default() -> Self {
+        Self { patience: Patience::default(), case_bond: CASE_BOND }
+    }
 }
 
 /// Where the nodes keep their data: a temporary folder is removed when this is dropped.
@@ -124,15 +165,15 @@ pub struct LocalMarket {
 impl LocalMarket {
     /// Brings everything up. `fuel_per_second` is what one core of this machine was measured to do.
     pub async fn start(folder: Folder, plans: &[ProviderPlan], fuel_per_second: u64) -> Result<Self> {
-        Self::start_patient(folder, plans, fuel_per_second, Patience::default()).await
+        Self::start_with(folder, plans, fuel_per_second, Setting::default()).await
     }
 
-    /// The same with a requester that waits longer, or keeps deals between jobs.
-    pub async fn start_patient(
+    /// The same with some things set.
+    pub async fn start_with(
         folder: Folder,
         plans: &[ProviderPlan],
         fuel_per_second: u64,
-        patience: Patience,
+        Setting { patience, case_bond }: Setting,
     ) -> Result<Self> {
         let names: Vec<String> = (1..=plans.len()).map(|n| format!("provider-{n}")).collect();
         let admin = local_key("admin");
@@ -142,7 +183,7 @@ impl LocalMarket {
 
         let devchain = open_chain(folder.path(), &accounts)?;
         let rpc = local_rpc(devchain.clone());
-        let deployed = deploy_contracts(&rpc, &admin).await?;
+        let deployed = deploy_contracts(&rpc, &admin, case_bond).await?;
         let chain = connect(&rpc, deployed.market).await?;
         fund(&chain, admin, &accounts[1..]).await.context("the accounts were not funded")?;
 
@@ -177,6 +218,21 @@ impl LocalMarket {
         Ok(serve(self.devchain.clone(), (std::net::Ipv4Addr::LOCALHOST, 0).into()).await?)
     }
 
+    /// Lets the chain's time run ahead; everybody's clock follows it.
+    pub fn let_pass(&self, seconds: u64) -> Result<()> {
+        let control = |method, params| self.devchain.handle(method, params).map_err(|e| anyhow::anyhow!(e.message));
+        control("evm_increaseTime", serde_json::json!([seconds]))?;
+        control("evm_mine", serde_json::json!([]))?;
+        Ok(())
+    }
+
+    /// A provider goes down and does not come back.
+    pub async fn shut_down(&mut self, provider: Address) {
+        for gone in self.providers.iter_mut().filter(|local| local.address == provider) {
+            gone.stop().await;
+        }
+    }
+
     /// Where the nodes keep their data.
     pub fn folder(&self) -> &Path {
         self.folder.path()
@@ -194,13 +250,10 @@ impl LocalMarket {
     }
 
     /// Ends everything in order: requester, providers, endpoints.
-    pub async fn stop(self) {
+    pub async fn stop(mut self) {
         self.requester.stop().await;
-        self.requester_node.close().await;
-        for provider in self.providers {
-            provider.service.stop().await;
-            provider.node.close().await;
-        }
+        close(&self.requester_node).await;
+        futures::future::join_all(self.providers.iter_mut().map(LocalProvider::stop)).await;
     }
 }
 
@@ -257,7 +310,7 @@ impl Standing {
                 let (token_gas, market_gas, court_gas) = (0, 0, 0);
                 Deployed { token, market, block, token_gas, market_gas, court, step_unit, float_unit, court_gas }
             }
-            None => deploy_contracts(&rpc, &admin).await?,
+            None => deploy_contracts(&rpc, &admin, CASE_BOND).await?,
         };
         let Deployed { token, market, block, court, step_unit, float_unit, .. } = deployed;
         let now = Deployment { token, market, block, court, step_unit, float_unit, port: server.addr().port() };
@@ -281,9 +334,8 @@ impl Standing {
 
     /// Ends it in order.
     pub async fn stop(self) {
-        for provider in self.providers {
-            provider.service.stop().await;
-            provider.node.close().await;
+        for mut provider in self.providers {
+            provider.stop().await;
         }
         self.server.shutdown().await;
     }
@@ -309,13 +361,13 @@ fn open_chain(folder: &Path, accounts: &[Address]) -> Result<Devchain> {
     .context("the embedded chain did not start")
 }
 
-async fn deploy_contracts(rpc: &Rpc, admin: &PrivateKeySigner) -> Result<Deployed> {
+async fn deploy_contracts(rpc: &Rpc, admin: &PrivateKeySigner, case_bond: u128) -> Result<Deployed> {
     let params = DeployParams {
         token: None,
         challenge_window: CHALLENGE_SECONDS,
         answer_window: ANSWER_SECONDS,
         grace: GRACE_SECONDS,
-        case_bond: CASE_BOND,
+        case_bond,
         court: COURT,
     };
     deploy(rpc, admin.clone(), params).await.context("the contracts were not deployed")
@@ -350,12 +402,13 @@ async fn start_provider(
         bootstrap,
         announce: true,
         first_block: deployed.block,
+        money: plan.money.clone(),
         fault: plan.fault,
         ..ProviderConfig::new(home, signer)
     };
     let chain = connect(rpc, deployed.market).await?;
     let service = Provider::start(config, chain, node.clone(), node_engine(home)?).await?;
-    Ok(LocalProvider { address, peer: node.addr(), service, node })
+    Ok(LocalProvider { address, peer: node.addr(), running: Some((service, node)) })
 }
 
 /// Cores of this machine, which all local nodes share.

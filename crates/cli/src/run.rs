@@ -53,9 +53,8 @@ pub async fn run(args: &Run, format: Output) -> Result<u8> {
         n => Policy::Replicate { n },
     });
     let providers = if policy.samples() { 2 } else { policy.replicas() };
-    let plans: Vec<_> = (0..providers)
-        .map(|n| ProviderPlan { price: Price::Constant(PRICE + u128::from(n)), task_fee: TASK_FEE, fault: None })
-        .collect();
+    let plans: Vec<_> =
+        (0..providers).map(|n| ProviderPlan::honest(Price::Constant(PRICE + u128::from(n)), TASK_FEE)).collect();
     let market = LocalMarket::start(Folder::new(None)?, &plans, FUEL_PER_SECOND).await?;
     let job = Job {
         shared: shared.map(Into::into),

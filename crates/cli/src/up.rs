@@ -91,11 +91,7 @@ pub async fn up(args: &Up, place: &PlaceArgs, format: Output) -> Result<u8> {
     let fuel_per_second =
         tokio::task::spawn_blocking(move || crate::provide::machine::speed(&engine, cores, &cache)).await??;
     let plans: Vec<ProviderPlan> = (0..args.providers)
-        .map(|n| ProviderPlan {
-            price: Price::Constant(PRICE + PRICE_STEP * u128::from(n)),
-            task_fee: TASK_FEE,
-            fault: None,
-        })
+        .map(|n| ProviderPlan::honest(Price::Constant(PRICE + PRICE_STEP * u128::from(n)), TASK_FEE))
         .collect();
     let standing = Standing::start(&home.local(), &plans, fuel_per_second).await?;
     let facts = LocalFacts {

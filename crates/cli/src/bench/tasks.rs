@@ -15,7 +15,7 @@ use serde_json::json;
 use super::usage;
 use crate::{
     args::Output,
-    market::{Folder, LocalMarket, ProviderPlan},
+    market::{Folder, LocalMarket, ProviderPlan, Setting},
     print_json,
 };
 
@@ -154,9 +154,10 @@ pub async fn measure(args: &Tasks) -> Result<Measured> {
 
 /// A market of equal providers.
 pub async fn market(providers: u32, patience: Patience) -> Result<LocalMarket> {
-    let plan = |n| ProviderPlan { price: Price::Constant(PRICE + u128::from(n)), task_fee: TASK_FEE, fault: None };
+    let plan = |n| ProviderPlan::honest(Price::Constant(PRICE + u128::from(n)), TASK_FEE);
     let plans: Vec<_> = (0..providers).map(plan).collect();
-    LocalMarket::start_patient(Folder::new(None)?, &plans, FUEL_PER_SECOND, patience).await
+    let setting = Setting { patience, ..Setting::default() };
+    LocalMarket::start_with(Folder::new(None)?, &plans, FUEL_PER_SECOND, setting).await
 }
 
 /// A job of tiny tasks: task `i` squares `i`.

@@ -1,9 +1,11 @@
 //! `rialto demo`: a market on this machine renders a picture, and a cheater is caught.
 
+mod cheat;
 mod court;
 mod picture;
 mod report;
 mod story;
+mod trouble;
 
 use std::{
     path::Path,
@@ -14,12 +16,12 @@ use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
 use rialto_exec::{CancelFlag, Engine, Limits, SharedData};
 use rialto_machine::{input::TaskInput, output};
-use rialto_protocol::receipt::task_seed;
-use rialto_provider::{Fault, Price};
-use rialto_requester::{Job, JobEvent, JobReport, Patience, Policy};
+use rialto_protocol::{Address, B256, receipt::task_seed};
+use rialto_provider::{Money, Price};
+use rialto_requester::{Job, JobEvent, JobReport, Policy};
 
 use crate::{
-    args::{Cheat, Demo, Output},
+    args::{Demo, Output},
     market::{self, Folder, LocalMarket, ProviderPlan},
     print_json,
 };
@@ -38,8 +40,6 @@ const TILE: u32 = 80;
 const REPLICAS: u32 = 2;
 /// How tiles are checked where the user says nothing.
 pub const DEFAULT_POLICY: Policy = Policy::Replicate { n: REPLICAS };
-/// Of a cheater's tasks, one in so many is falsified.
-const CHEAT_EVERY: u32 = 5;
 /// A task may use so many times the fuel of the tile that was measured.
 const FUEL_MARGIN: u64 = 10;
 /// Output limit of a task, bytes: a tile and its framing.
@@ -50,10 +50,10 @@ const MAX_PAGES: u32 = 256;
 const BUDGET: u128 = 100_000_000;
 /// Time for the whole job.
 const DEADLINE: Duration = Duration::from_secs(900);
-/// Longest wait for a game before the court, seconds.
-const GAME_SECONDS: u64 = 480;
 /// Longest wait for the last deals to close on chain after all work is done.
 const CLOSING_TIMEOUT: Duration = Duration::from_secs(600);
+/// Longest that a provider which is going to vanish is given to redeem what it was just paid.
+const LAST_REDEMPTION: Duration = Duration::from_secs(2);
 
 /// What one core of this machine does, measured on one tile.
 struct Measured {
@@ -79,15 +79,19 @@ pub async fn demo(args: &Demo, format: Output) -> Result<(u8, Option<LocalMarket
 
     let home = folder.path().to_owned();
     let measured = tokio::task::spawn_blocking(move || measure(&home, picture)).await??;
-    let patience = Patience { settle: GAME_SECONDS, ..Patience::default() };
-    let market = LocalMarket::start_patient(folder, &plans(args), measured.fuel_per_second, patience).await?;
+    let setting = args.cheat.setting();
+    let mut market = LocalMarket::start_with(folder, &plans(args), measured.fuel_per_second, setting).await?;
     story.market_is_up(&market, &measured, started.elapsed());
 
     let job = job(picture, args, measured.fuel)?;
     let handle = market.requester.submit(job).await.context("the job was refused")?;
-    let mut events = handle.events();
+    let (mut events, mut doomed) = (handle.events(), cheat::Doomed::new(args, &market));
     while let Some(event) = events.next().await {
         story.tell(&market, &event);
+        while let Some((provider, deal)) = doomed.next(&event) {
+            let redeemed = vanish(&mut market, provider, deal).await?;
+            story.vanished(&market, provider, redeemed);
+        }
         if let JobEvent::Settling { .. } = event {
             story.settling();
         }
@@ -96,6 +100,11 @@ pub async fn demo(args: &Demo, format: Output) -> Result<(u8, Option<LocalMarket
         .await
         .context("the deals did not close in time")?
         .context("the job's report is lost")?;
+    let mut troubles = Vec::new();
+    if args.cheat.is_silence() {
+        story.waiting();
+        troubles = trouble::follow(&market, &story, args.cheat, &report).await?;
+    }
     story.work_is_over();
 
     let rgb = assemble(&report, &picture)?;
@@ -104,10 +113,10 @@ pub async fn demo(args: &Demo, format: Output) -> Result<(u8, Option<LocalMarket
     let honest = tokio::task::spawn_blocking(move || honest_run(&engine, picture)).await??;
     let checks = report::Checks {
         picture_is_honest: honest == rgb,
-        balances_reconciled: report::reconcile(&market, &report).await?,
+        balances_reconciled: report::reconcile(&market, &report, &troubles).await?,
     };
     let cases = court::cases(&market, &report, &picture).await?;
-    let ending = report::Ending::new(args, &market, &report, &cases, checks, started.elapsed());
+    let ending = report::Ending::new(args, &market, &report, &cases, &troubles, checks, started.elapsed());
     match format {
         Output::Human => ending.print(),
         Output::Json => print_json(&ending.json()),
@@ -127,14 +136,26 @@ fn plans(args: &Demo) -> Vec<ProviderPlan> {
         .map(|n| {
             let base = 120_000 + 15_000 * u128::from((n * 7) % args.providers);
             let price = if n == 0 { Price::Declining { start: base * 2, end: base } } else { Price::Constant(base) };
-            let cheats = (1..=args.cheaters).contains(&n);
-            let fault = cheats.then_some(match args.cheat {
-                Cheat::Output => Fault::CorruptOutput { every: CHEAT_EVERY },
-                Cheat::Fuel => Fault::OverstateFuel { every: CHEAT_EVERY },
-            });
-            ProviderPlan { price, task_fee: 20 + u128::from(n), fault }
+            let cheats = cheat::cheats(args, n);
+            let fault = args.cheat.fault().filter(|_| cheats);
+            let money = if cheats { args.cheat.money() } else { Money::default() };
+            ProviderPlan { price, task_fee: 20 + u128::from(n), money, fault }
         })
         .collect()
+}
+
+/// A provider vanishes for good, once it has redeemed what it was just paid in a deal. Returns how much that was.
+async fn vanish(market: &mut LocalMarket, provider: Address, deal: Option<B256>) -> Result<u128> {
+    let (since, mut paid) = (Instant::now(), 0);
+    while let Some(deal) = deal
+        && paid == 0
+        && since.elapsed() < LAST_REDEMPTION
+    {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        paid = market.chain.deal_state(deal).await?.paid;
+    }
+    market.shut_down(provider).await;
+    Ok(paid)
 }
 
 /// One task's own input, encoded.

@@ -202,6 +202,29 @@ impl Story {
         }
     }
 
+    pub fn vanished(&self, market: &LocalMarket, provider: Address, redeemed: u128) {
+        self.line(&format!(
+            "  {} vanishes for good; it had redeemed {}",
+            self.paint.bad(&name(market, provider)),
+            print::money(redeemed)
+        ));
+    }
+
+    /// The work is done, and some deals have to wait for the chain's time.
+    pub fn waiting(&self) {
+        self.bar.finish_and_clear();
+        self.heading("On chain, without the other side's help");
+    }
+
+    pub fn time_passes(&self, seconds: u64) {
+        self.line(&self.paint.dim(&format!("  {} pass (the chain's time is moved on)", print::span(seconds))));
+    }
+
+    pub fn on_chain(&self, text: &str, gas: Option<u64>) {
+        let gas = gas.map_or(String::new(), |gas| self.paint.dim(&format!("  ({} gas)", print::count(gas))));
+        self.line(&format!("  {text}{gas}"));
+    }
+
     pub fn settling(&self) {
         self.bar.finish_and_clear();
         self.heading("Settlement");

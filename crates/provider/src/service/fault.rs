@@ -1,10 +1,12 @@
-//! Lying, for demonstrations and tests: results that are consistent in themselves and wrong.
+//! Cheating, for demonstrations and tests: results that are consistent in themselves and wrong, and promises that are not kept.
 
 use rialto_exec::Outcome;
 use rialto_protocol::{Bytes, receipt::output_hash, types::Receipt};
 
-/// Corrupts the results of some tasks after they ran. Which ones depends on the order's number and the task's
-/// index alone; running a task again to check it is honest.
+use crate::core::{Call, Effect};
+
+/// How a provider cheats. Which tasks are falsified depends on the order's number and the task's index alone; running a task
+/// again to check it is honest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
     /// Every so many tasks, the last byte of the output is another one.
@@ -19,16 +21,30 @@ pub enum Fault {
     },
     /// Results are right, and every receipt's total is more than they add up to.
     OverstateTotal,
+    /// It runs and claims what it ran, and shows the results to nobody: neither its requester nor the chain.
+    Withhold,
+    /// It promises every order at once, without looking at it, and runs none.
+    Promise,
 }
 
 impl Fault {
-    fn hits(self, seq: u64, task: u32) -> bool {
+    /// Whether a cheat leaves undone what its core wants.
+    pub(crate) fn omits(self, effect: &Effect) -> bool {
         match self {
-            Self::CorruptOutput { every } | Self::OverstateFuel { every } => {
-                seq.wrapping_add(task.into()).is_multiple_of(every.max(1).into())
+            Self::Withhold => {
+                matches!(effect, Effect::SendReceipt { .. } | Effect::Transact { call: Call::Reveal { .. }, .. })
             }
-            Self::OverstateTotal => false,
+            Self::Promise => matches!(effect, Effect::Fetch(_) | Effect::Run(_)),
+            Self::CorruptOutput { .. } | Self::OverstateFuel { .. } | Self::OverstateTotal => false,
         }
+    }
+
+    fn hits(self, seq: u64, task: u32) -> bool {
+        let every = match self {
+            Self::CorruptOutput { every } | Self::OverstateFuel { every } => every,
+            Self::OverstateTotal | Self::Withhold | Self::Promise => return false,
+        };
+        seq.wrapping_add(task.into()).is_multiple_of(every.max(1).into())
     }
 
     /// Falsifies a receipt before it is signed.
@@ -63,7 +79,7 @@ impl Fault {
                 let used = halted.fuel_used(fuel_limit).saturating_mul(2).min(fuel_limit);
                 halted.fuel_left = i64::try_from(fuel_limit - used).unwrap_or(i64::MAX);
             }
-            Self::OverstateTotal => {}
+            Self::OverstateTotal | Self::Withhold | Self::Promise => {}
         }
     }
 }
@@ -74,6 +90,7 @@ mod tests {
     use rialto_protocol::{
         B256,
         receipt::{Halted, Status},
+        types::Receipt,
     };
 
     #[test]
@@ -101,5 +118,16 @@ mod tests {
         Fault::OverstateFuel { every: 1 }.apply(9, 100, &mut one);
         assert_eq!(one[0].halted.fuel_used(100), 60);
         assert_eq!(one[0].output, honest.output);
+    }
+
+    #[test]
+    fn cheats_omit_what_they_cheat_about_and_do_the_rest() {
+        let hangup = Effect::Hangup { session: 1 };
+        let receipt = Receipt { order: B256::ZERO, root: B256::ZERO, fuel: 1, fee: 1 };
+        let shown = Effect::SendReceipt { session: 1, deal: B256::ZERO, receipt };
+        for fault in [Fault::Withhold, Fault::Promise, Fault::CorruptOutput { every: 1 }] {
+            assert!(!fault.omits(&hangup));
+            assert_eq!(fault.omits(&shown), fault == Fault::Withhold);
+        }
     }
 }

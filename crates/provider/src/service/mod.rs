@@ -11,7 +11,7 @@
 //! | `kept` | what is kept for games, read while the provider does not run |
 //! | `facts` | chain events as facts, calls as transactions |
 //! | `asks` | publishing, and judging the asks of others |
-//! | [`Fault`] | lying, for demonstrations |
+//! | [`Fault`] | cheating, for demonstrations |
 
 mod asks;
 mod driver;
@@ -82,7 +82,7 @@ pub struct ProviderConfig {
     pub announce: bool,
     /// Block of the market's creation: where its events begin.
     pub first_block: u64,
-    /// Corrupts results. For demonstrations and tests only.
+    /// How it cheats. For demonstrations and tests only.
     pub fault: Option<Fault>,
 }
 

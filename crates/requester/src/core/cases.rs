@@ -18,7 +18,7 @@ use super::{
     Call, Core, JobId,
     facts::{Case, CaseId, CaseKind},
     journal::{Action, Misstated, OpenDeal, OrderStatus, OurOrder, Standing},
-    verify,
+    rest, session, verify,
 };
 
 /// For clocks of other nodes: time-outs on chain are taken so much later, seconds.
@@ -55,12 +55,47 @@ impl Core {
         }
     }
 
-    /// Whether a deal is not to be closed now: a late notice or an accusation is wanted or under way, and a closing voucher or a
-    /// release would end the deal without it.
+    /// Whether a deal is not to be closed now: a late notice or an accusation is wanted or under way, or may be soon, and a
+    /// closing voucher or a release would end the deal without it.
     pub(super) fn quarrels(&self, id: B256) -> bool {
         let deal = &self.state.deals[&id];
         let late = || deal.chain.any_open(&[CaseKind::Late]) || self.late_order(id, deal, 0).is_some();
-        deal.closed.is_none() && (late() || self.disputes(deal))
+        deal.closed.is_none() && (late() || self.kept_to_its_word(deal) || self.disputes(deal))
+    }
+
+    /// Whether a silent provider is kept to its word in a deal.
+    pub(super) fn kept_to_its_word(&self, deal: &OpenDeal) -> bool {
+        deal.unfinished().any(|order| self.is_promised(deal, &self.state.orders[order]))
+    }
+
+    /// Whether a provider that fell silent has still time for an order that it promised. It is not told to leave it, though others
+    /// do the work by now, so that it pays the penalty if it never comes back; who comes back is let off ([`Core::come_back`]).
+    /// Only where the penalty is worth the bond of calling it late.
+    pub(super) fn is_promised(&self, deal: &OpenDeal, order: &OurOrder) -> bool {
+        let silent = matches!(&deal.standing, Standing::Dropped { code } if rest::is_silence(code));
+        let Some(ack) = order.ack.as_ref().filter(|_| silent && order.awaited()) else { return false };
+        let due = ack.value.dueBy.max(order.order.dueBy);
+        let closes = deal.terms.expiry.saturating_add(self.config.grace_seconds);
+        let claim = CaseId { kind: CaseKind::Claim, subject: ack.value.order, task: 0 };
+        self.now < due
+            && due.saturating_add(2 * CLOCK_SKEW_SECONDS) < closes
+            && deal.closing.is_none()
+            && deal.closed.is_none()
+            && deal.terms.latePenalty >= self.config.case_bond.max(1)
+            && late_notices(deal) < MAX_LATE_NOTICES
+            && !deal.chain.cases.contains_key(&claim)
+    }
+
+    /// The work is over, and a silent provider still owes what it promised.
+    pub(super) fn tell_promise(&mut self, id: B256) {
+        let deal = &self.state.deals[&id];
+        let promised = deal.unfinished().map(|order| &self.state.orders[order]).filter(|o| self.is_promised(deal, o));
+        let Some(due) = promised.map(|order| order.order.dueBy).max() else { return };
+        let text = format!(
+            "{} fell silent and still owes what it promised: if it stays so, it is called late from second {due} on",
+            deal.provider()
+        );
+        self.note(deal.job, "R-CASE-006", text);
     }
 
     /// Everything that is worth a transaction now.
@@ -116,9 +151,8 @@ impl Core {
         {
             return None;
         }
-        let known = |action: &Action| matches!(action, Action::Late { .. });
         let bond = self.config.case_bond;
-        let unreachable = !self.links.get(&id).is_some_and(super::session::Link::up);
+        let unreachable = !self.links.get(&id).is_some_and(session::Link::up);
         let early = self.now.saturating_add(self.config.answer_seconds) < closes;
         let locked = deal.terms.budget.saturating_sub(deal.chain.paid);
         let worth = deal.terms.latePenalty >= bond.max(1) || unreachable && early && locked > bond;
@@ -126,13 +160,12 @@ impl Core {
             return None;
         }
         let late = *deal.unfinished().find(|hash| self.is_late(deal, &self.state.orders[*hash], skew))?;
-        let tried = deal.actions.keys().filter(|action| known(action)).count();
         let again = deal.actions.get(&Action::Late { order: late });
         match again {
             Some(tries) => {
                 (*tries < MAX_CASE_TRIES && !deal.chain.cases.contains_key(&late_case(late))).then_some(late)
             }
-            None => (tried < MAX_LATE_NOTICES).then_some(late),
+            None => (late_notices(deal) < MAX_LATE_NOTICES).then_some(late),
         }
     }
 
@@ -388,6 +421,11 @@ impl Core {
 
 /// Longest pause before a transaction that was refused is tried again, seconds.
 const MAX_RETRY_SECONDS: u64 = 1800;
+
+/// Late notices of a deal, sent or to be sent.
+fn late_notices(deal: &OpenDeal) -> usize {
+    deal.actions.keys().filter(|action| matches!(action, Action::Late { .. })).count()
+}
 
 fn late_case(order: B256) -> CaseId {
     CaseId { kind: CaseKind::Late, subject: order, task: 0 }

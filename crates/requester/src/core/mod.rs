@@ -406,6 +406,7 @@ impl Core {
             let close = !self.keeps(deal);
             self.vouch(deal, close);
             self.weigh_orders_of(deal);
+            self.tell_promise(deal);
         }
         self.tell(id, JobEvent::Settling { outcome });
     }

@@ -259,10 +259,11 @@ impl Core {
         }
     }
 
+    /// Of what is overdue, or promised by a provider that fell silent, only a receipt lets it off.
     pub(super) fn cancel_order(&mut self, order: B256) {
         let known = &self.state.orders[&order];
-        if known.awaited() && !self.overdue(known) {
-            let deal = known.order.deal;
+        let deal = known.order.deal;
+        if known.awaited() && !self.overdue(known) && !self.is_promised(&self.state.deals[&deal], known) {
             self.record(Record::Cancelled { order });
             self.send(deal, Outgoing::Cancel { order });
         }

@@ -175,12 +175,15 @@ impl Core {
         let job = &self.state.jobs[&id];
         let Phase::Settling { at, .. } = job.phase else { return };
         let opening = job.openings.iter().position(|opening| opening.pending);
-        // A provider that cannot be reached does not redeem either: its deal is seen to after the report.
+        // A provider that cannot be reached, or is kept to its word, does not redeem either: its deal is seen to after the report.
         let awaited = |deal: &B256| {
             let gone = |link: &Link| !link.up() && self.now >= link.heard.saturating_add(GONE_SECONDS);
             let known = &self.state.deals[deal];
             let served = known.job != id || self.keeps(*deal) && known.done == known.orders.len() as u64;
-            known.closed.is_none() && !served && !self.links.get(deal).is_some_and(gone)
+            known.closed.is_none()
+                && !served
+                && !self.links.get(deal).is_some_and(gone)
+                && !self.kept_to_its_word(known)
         };
         let closed = opening.is_none() && !job.deals.iter().any(awaited);
         if closed || self.now >= at.saturating_add(self.config.patience.settle) {

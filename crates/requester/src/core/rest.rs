@@ -3,7 +3,7 @@
 
 use rialto_protocol::{Address, B256};
 
-use super::{Core, JobError, JobId, Record, journal::Standing, matching::Why};
+use super::{Core, JobError, JobEvent, JobId, Record, journal::Standing, matching::Why};
 
 /// First pause before a provider is asked again; doubles every time, seconds.
 const REST_SECONDS: u64 = 30;
@@ -28,6 +28,11 @@ const DEAL_REFUSALS: &[&str] = &["P-ADM-011", "P-ADM-013", "P-ADM-016"];
 /// The provider is stopping: it comes back with a new offer, if at all.
 pub(super) const DRAINING: &str = "P-ADM-013";
 
+/// Why a deal was dropped: orders are unanswered, and there is no sign of life.
+pub(super) const SILENT: &str = "R-DEAL-001";
+/// … or there is no session.
+pub(super) const UNREACHABLE: &str = "R-DEAL-002";
+
 /// Until when a provider is left alone.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Rest {
@@ -41,6 +46,11 @@ impl Rest {
         self.until = now.saturating_add(pause);
         self.times += 1;
     }
+}
+
+/// Whether a deal that was dropped for this had fallen silent.
+pub(super) fn is_silence(code: &str) -> bool {
+    matches!(code, SILENT | UNREACHABLE)
 }
 
 /// Whether a refusal ends the deal's use.
@@ -94,6 +104,25 @@ impl Core {
                 self.come_back(deal);
             }
         }
+    }
+
+    /// A dropped deal gets orders again. What others did meanwhile it need not do.
+    pub(super) fn come_back(&mut self, id: B256) {
+        let deal = &self.state.deals[&id];
+        let (provider, job) = (deal.provider(), deal.job);
+        if let Some(link) = self.links.get_mut(&id) {
+            (link.refusals, link.heard) = (0, self.now);
+        }
+        self.record(Record::Revived { deal: id });
+        self.tell(job, JobEvent::ProviderBack { provider, deal: id });
+        let done = |order: &&B256| {
+            let order = &self.state.orders[*order];
+            let job = self.state.jobs.get(&order.job);
+            job.is_none_or(|job| !job.runs() || job.batches[order.batch as usize].settled)
+        };
+        let done: Vec<_> = self.state.deals[&id].unfinished().filter(done).copied().collect();
+        done.into_iter().for_each(|order| self.cancel_order(order));
+        self.vouch(id, false);
     }
 
     /// The deadline passed with work left: why that is, as far as it is known.

@@ -149,9 +149,9 @@ impl Core {
         };
         if self.now >= link.heard.saturating_add(self.config.patience.stall.max(slow)) {
             let (code, why) = if link.up() {
-                ("R-DEAL-001", "no sign of life while orders are unanswered")
+                (rest::SILENT, "no sign of life while orders are unanswered")
             } else {
-                ("R-DEAL-002", "cannot be reached")
+                (rest::UNREACHABLE, "cannot be reached")
             };
             self.drop_deal(id, code, why.into());
         }
@@ -176,17 +176,6 @@ impl Core {
         if passing && deal.drops < MAX_DROPS && deal.closing.is_none() && deal.closed.is_none() {
             self.come_back(id);
         }
-    }
-
-    /// A dropped deal gets orders again.
-    pub(super) fn come_back(&mut self, id: B256) {
-        let deal = &self.state.deals[&id];
-        let (provider, job) = (deal.provider(), deal.job);
-        if let Some(link) = self.links.get_mut(&id) {
-            (link.refusals, link.heard) = (0, self.now);
-        }
-        self.record(Record::Revived { deal: id });
-        self.tell(job, JobEvent::ProviderBack { provider, deal: id });
     }
 
     pub(super) fn connected(&mut self, id: B256) {

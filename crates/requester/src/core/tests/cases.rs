@@ -168,3 +168,62 @@ fn what_is_heard_of_a_deal_before_its_opening_is_not_lost() {
     until(&mut world, 60, |world| !world.core.state().deals.is_empty());
     assert_eq!(world.core.state().deals[&deal].closed, Some(0));
 }
+
+/// Two providers do a job whose third has promised orders and fallen silent. They are so busy that this is noticed before they
+/// could take its orders as stragglers.
+fn left_in_the_lurch() -> (World, B256) {
+    let mut world = World::new(&[Manner::Promises, Manner::Slow(10), Manner::Slow(10)]);
+    world.late_penalty = 1_000;
+    let mut job = spec(48, Policy::Replicate { n: 2 });
+    job.constraints.run_locally = false;
+    world.feed(Event::Submit(job));
+    world.run(400);
+    assert_eq!(world.summary.as_ref().unwrap().outcome, Ok(()));
+    let deals = &world.core.state().deals;
+    let (id, deal) = deals.iter().find(|(_, deal)| deal.provider() == address(1)).unwrap();
+    let id = *id;
+    assert!(matches!(&deal.standing, Standing::Dropped { code } if code == "R-DEAL-001"));
+    let others = deals.values().filter(|deal| deal.provider() != address(1));
+    assert_eq!(others.filter(|deal| deal.closed.is_some()).count(), 2, "the others are paid and gone");
+    (world, id)
+}
+
+#[test]
+fn a_silent_provider_is_kept_to_its_word_though_others_did_the_work() {
+    let (mut world, deal) = left_in_the_lurch();
+    assert!(world.now < START + 400, "long before the order is due");
+    assert!(world.told.iter().any(|event| matches!(event, JobEvent::Note { code, .. } if code == "R-CASE-006")));
+    let known = &world.core.state().deals[&deal];
+    assert!(known.closing.is_none() && known.unfinished().all(|order| !world.core.state().orders[order].cancelled));
+    until(&mut world, 3_100, |world| !world.cases.is_empty());
+    let (_, Call::Late { order, ack, .. }) = world.cases[0].clone() else { panic!("{:?}", world.cases) };
+    assert!(world.now >= ack.value.dueBy && ack.value.dueBy == START + 3_000);
+    let order = struct_hash(&order);
+    world.says(deal, What::LateNoticed { order, seq: 0, deadline: world.now + 100 });
+    until(&mut world, 200, |world| world.cases.len() == 2);
+    let case = CaseId { kind: CaseKind::Late, subject: order, task: 0 };
+    assert!(matches!(&world.cases[1].1, Call::Settle { case: settled, .. } if *settled == case));
+}
+
+#[test]
+fn a_silent_provider_that_comes_back_is_let_off() {
+    let (mut world, deal) = left_in_the_lurch();
+    world.feed(Event::Disconnected { deal, why: "reset".into() });
+    until(&mut world, 60, |world| world.core.state().deals[&deal].closing.is_some());
+    let known = &world.core.state().deals[&deal];
+    assert!(known.orders.iter().all(|order| world.core.state().orders[order].cancelled));
+    until(&mut world, 6_000, |world| world.core.idle());
+    assert!(world.cases.is_empty(), "it is not called late");
+    assert!(matches!(world.closed.get(&deal), Some(0)));
+    assert!(world.now > START + 3_000, "it ends by time alone");
+}
+
+#[test]
+fn a_promise_whose_penalty_is_not_worth_the_bond_is_let_go() {
+    let mut world = World::new(&[Manner::Promises, Manner::Honest, Manner::Honest]);
+    world.late_penalty = 24;
+    world.feed(Event::Submit(spec(24, Policy::Replicate { n: 2 })));
+    world.run(400);
+    let deal = world.core.state().deals.values().find(|deal| deal.provider() == address(1)).unwrap();
+    assert!(deal.closing.is_some());
+}
