@@ -94,8 +94,8 @@ fn run(home: &Home, file: &str, results: &Path, tasks: u64) -> (Value, Peaks) {
 }
 
 fn at_most(peaks: &Peaks, name: &str, mib: u64) {
-    let peak = peaks.get(name).copied().unwrap_or_default();
-    assert!(peak <= mib * MIB, "{name} took {} MiB, at most {mib} are expected", peak / MIB);
+    let peak = peaks[name] / MIB;
+    assert!(peak <= mib, "{name} took {peak} MiB, at most {mib} are expected");
 }
 
 #[test]

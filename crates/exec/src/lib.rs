@@ -30,4 +30,4 @@ pub use error::{AttemptError, ExecError};
 pub use limits::{CancelFlag, Config, Limits, PAGE_BYTES};
 pub use program::Program;
 pub use run::Outcome;
-pub use shared::SharedData;
+pub use shared::{SharedData, SharedFiles};

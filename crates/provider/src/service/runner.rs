@@ -9,7 +9,7 @@ use std::{
 };
 
 use alloy_primitives::{B256, Bytes};
-use rialto_exec::{AttemptError, CancelFlag, Engine, Limits as TaskLimits, Program, SharedData};
+use rialto_exec::{AttemptError, CancelFlag, Engine, Limits as TaskLimits, Program, SharedData, SharedFiles};
 use rialto_machine::{
     canonicalise,
     input::{Half, HalfHasher, Halves, MAX_HALF_BYTES, input_roots},
@@ -55,6 +55,7 @@ pub(crate) struct Runner {
     pins: Mutex<HashMap<B256, HashMap<BlobRef, Blob>>>,
     programs: Mutex<HashMap<BlobRef, Arc<Program>>>,
     shared_halves: Mutex<HashMap<BlobRef, Half>>,
+    shared_files: SharedFiles,
     ready: Mutex<Ready>,
     compiles: Semaphore,
     reruns: Semaphore,
@@ -121,6 +122,7 @@ impl Runner {
             pins: Mutex::default(),
             programs: Mutex::default(),
             shared_halves: Mutex::default(),
+            shared_files: SharedFiles::default(),
             ready: Mutex::default(),
             compiles: Semaphore::new(MAX_COMPILES),
             reruns: Semaphore::new(MAX_RERUNS),
@@ -327,7 +329,7 @@ impl Runner {
         let Some(reference) = work.shared else { return Ok((SharedData::none(), Half::of(&[]))) };
         let limit = self.limits.shared_bytes.min(MAX_HALF_BYTES);
         let blob = self.blob(work, reference, limit).await.map_err(|error| refused(&error))?;
-        let data = SharedData::file(blob.path()).map_err(|error| refused(&error))?;
+        let data = self.shared_files.open(blob.path()).map_err(|error| refused(&error))?;
         let known = lock(&self.shared_halves).get(&reference).copied();
         let half = match known {
             Some(half) => half,
