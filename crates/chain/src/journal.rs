@@ -13,6 +13,8 @@ use crate::error::SendError;
 
 /// Finished intents kept, so that a repeated intent finds its old outcome; the oldest go first.
 const KEEP_FINISHED: usize = 4096;
+/// Pages kept in memory, bytes.
+const CACHE_BYTES: usize = 4 << 20;
 
 const META: TableDefinition<&str, &[u8]> = TableDefinition::new("meta");
 const INTENTS: TableDefinition<&str, &[u8]> = TableDefinition::new("intents");
@@ -110,7 +112,7 @@ impl Journal {
         let path = path.map(Path::to_path_buf);
         blocking(move || {
             let db = match path {
-                Some(path) => Database::create(path),
+                Some(path) => Database::builder().set_cache_size(CACHE_BYTES).create(path),
                 None => Database::builder().create_with_backend(redb::backends::InMemoryBackend::new()),
             };
             let journal = Journal(Arc::new(Open { db: db.map_err(broken)?, closed: watch::Sender::new(()) }));

@@ -70,4 +70,7 @@ pub enum AttemptError {
     /// Anything else wasmtime reports that is not a trap of the program.
     #[error("[X-RUN-010] engine: {0}")]
     Engine(String),
+    /// Whoever took the outcomes could not keep one.
+    #[error("[X-RUN-011] cannot keep a task's output: {0}")]
+    Output(String),
 }

@@ -18,6 +18,11 @@ const MODULE: &str = "rialto";
 const LARGEST_MEMORY_BYTES: u64 = 1 << 32;
 /// Bytes reserved for a task's output before it writes any.
 const OUTPUT_RESERVE_BYTES: u64 = 4 << 10;
+/// An output of so many bytes gets room for all it may have, at once: what is not written takes no memory, and doubling
+/// on and on would leave holes of every size behind.
+const OUTPUT_LARGE_BYTES: usize = 1 << 20;
+/// Most of such room, bytes.
+const OUTPUT_ROOM_BYTES: u64 = 256 << 20;
 
 /// Why the host ended a run.
 #[derive(Debug)]
@@ -125,12 +130,20 @@ impl Host {
             bytes.copy_from_slice(&word.to_le_bytes());
         }
         leaf[n as usize..].fill(0);
-        if self.output.try_reserve(32).is_err() {
+        if self.output.capacity() - self.output.len() < 32 && !self.make_room() {
             return self.end(Stop::Attempt(AttemptError::OutOfMemory("for the task's output".into())));
         }
         self.output.extend_from_slice(&leaf[..n as usize]);
         self.out_hash = chain_output(self.out_hash, &leaf);
         Ok(())
+    }
+
+    /// Room for more output.
+    fn make_room(&mut self) -> bool {
+        let len = self.output.len();
+        let rest = (self.out_limit - len as u64).min(OUTPUT_ROOM_BYTES) as usize;
+        let all = len >= OUTPUT_LARGE_BYTES && self.output.try_reserve_exact(rest.max(32)).is_ok();
+        all || self.output.try_reserve(32).is_ok()
     }
 
     /// Ends the run. The error only unwinds the program; what counts is `stop`.

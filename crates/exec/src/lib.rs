@@ -32,4 +32,4 @@ pub use limits::{CancelFlag, Config, Limits, PAGE_BYTES};
 pub use map::map_file;
 pub use program::Program;
 pub use run::Outcome;
-pub use shared::SharedData;
+pub use shared::{SharedData, SharedFiles};

@@ -65,13 +65,14 @@ impl Engine {
         self.run_each(program, inputs, shared, limits, order_seed, cancel, &|task, outcome| {
             outcomes.lock().unwrap_or_else(PoisonError::into_inner)[task as usize] = Some(outcome);
             progress(done.fetch_add(1, Ordering::Relaxed) + 1);
+            Ok(())
         })?;
         let outcomes = outcomes.into_inner().unwrap_or_else(PoisonError::into_inner);
         Ok(outcomes.into_iter().map(|outcome| outcome.expect("every task of the batch ended")).collect())
     }
 
     /// Like [`Engine::run_batch`], but hands every outcome to `done` at once, in any order and from several
-    /// threads, so that a caller need not hold all outputs.
+    /// threads, so that a caller need not hold all outputs. If it can't take one, that ends the others.
     #[allow(clippy::too_many_arguments)]
     pub fn run_each(
         &self,
@@ -81,7 +82,7 @@ impl Engine {
         limits: &Limits,
         order_seed: u64,
         cancel: &CancelFlag,
-        done: &(dyn Fn(u32, Outcome) + Sync),
+        done: &(dyn Fn(u32, Outcome) -> Result<(), AttemptError> + Sync),
     ) -> Result<(), AttemptError> {
         assert!(inputs.len() <= MAX_ORDER_TASKS as usize, "more tasks than an order can have");
         let tasks = inputs.len() as u32;
@@ -96,13 +97,11 @@ impl Engine {
                     return;
                 }
                 let (input, seed) = (inputs[task as usize].clone(), task_seed(order_seed, task));
-                match self.inner().run_in_slot(program, input, shared, limits, seed, &watch) {
-                    Ok(outcome) => done(task, outcome),
-                    Err(error) => {
-                        failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
-                        failed.cancel();
-                        return;
-                    }
+                let ended = self.inner().run_in_slot(program, input, shared, limits, seed, &watch);
+                if let Err(error) = ended.and_then(|outcome| done(task, outcome)) {
+                    failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+                    failed.cancel();
+                    return;
                 }
             }
         };

@@ -1,9 +1,10 @@
 //! The shared half of a job's input: read one 32-byte leaf at a time by every task of the job.
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
-use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use bytes::Bytes;
 
@@ -63,6 +64,26 @@ impl SharedData {
     }
 }
 
+/// Files that are shared inputs of running orders: all tasks that read the same one share its cache.
+#[derive(Debug, Default)]
+pub struct SharedFiles(Mutex<HashMap<PathBuf, Weak<PagedFile>>>);
+
+impl SharedFiles {
+    /// Like [`SharedData::file`].
+    pub fn open(&self, path: &Path) -> std::io::Result<SharedData> {
+        let mut files = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        files.retain(|_, file| file.strong_count() > 0);
+        if let Some(file) = files.get(path).and_then(Weak::upgrade) {
+            return Ok(SharedData(Source::File(file)));
+        }
+        let data = SharedData::file(path)?;
+        if let Source::File(file) = &data.0 {
+            files.insert(path.to_owned(), Arc::downgrade(file));
+        }
+        Ok(data)
+    }
+}
+
 /// A file behind a direct-mapped cache: page p can only be in slot p mod slots, so that nothing has to
 /// be evicted, and each slot has a lock of its own.
 #[derive(Debug)]
@@ -82,9 +103,11 @@ impl PagedFile {
             return Ok(page.clone());
         }
         let start = number * FILE_PAGE_BYTES;
-        let mut page = vec![0; FILE_PAGE_BYTES.min(self.bytes - start) as usize];
-        self.file.read_exact_at(&mut page, start)?;
-        let page = Page::from(page);
+        let size = FILE_PAGE_BYTES.min(self.bytes - start) as usize;
+        // The room of the page that was here, unless a task still reads it.
+        let old = slot.take().map(|(_, page)| page).filter(|page| page.len() == size && Arc::strong_count(page) == 1);
+        let mut page = old.unwrap_or_else(|| std::iter::repeat_n(0, size).collect());
+        self.file.read_exact_at(Arc::get_mut(&mut page).expect("the only handle"), start)?;
         *slot = Some((number, page.clone()));
         Ok(page)
     }
@@ -171,8 +194,24 @@ mod tests {
         for _ in 0..2 {
             let mut reader = SharedReader::new(data.clone());
             assert_eq!(reader.leaf(0).unwrap().0, [1; 32]);
+            let page = &reader.recent.as_ref().unwrap().1.clone();
             assert_eq!(reader.leaf(beyond).unwrap(), ([0; 32], Read::File));
+            assert_eq!(page[..], [1; FILE_PAGE_BYTES as usize], "still read: not replaced in its room");
         }
+    }
+
+    #[test]
+    fn readers_of_a_file_share_its_pages_and_their_room() {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(&[3; 64]).unwrap();
+        let files = SharedFiles::default();
+        let (one, other) = (files.open(file.path()).unwrap(), files.open(file.path()).unwrap());
+        assert_eq!(SharedReader::new(one.clone()).leaf(0).unwrap(), ([3; 32], Read::File));
+        file.as_file().set_len(0).unwrap();
+        let mut reader = SharedReader::new(other);
+        assert_eq!(reader.leaf(0).unwrap().0, [3; 32], "read by the first");
+        drop((one, reader));
+        assert_eq!(files.open(file.path()).unwrap().len(), 0, "nobody used it any more");
     }
 
     #[test]

@@ -45,10 +45,42 @@ impl Blob {
         self.0.path()
     }
 
+    /// `size` bytes of the content, from `offset` on. Not checked against the hash: that takes all of it.
+    pub async fn read_part(&self, offset: u64, size: usize) -> Result<Bytes, NetError> {
+        let blob = self.clone();
+        blocking(move || blob.0.read_part(offset, size)).await
+    }
+
     /// The content, checked against the hash once more; at most [`crate::limits::MAX_READ_BYTES`].
     pub async fn read(&self) -> Result<Bytes, NetError> {
         let blob = self.clone();
         blocking(move || blob.0.read()).await
+    }
+}
+
+/// A blob that is written here piece by piece; room in the store is taken as it grows. Dropping it throws it away, as
+/// does the next start after a crash. All methods block.
+pub struct Draft(store::Draft);
+
+impl Draft {
+    /// Bytes written.
+    pub fn written(&self) -> u64 {
+        self.0.written()
+    }
+
+    /// Writes what comes next. After an error the draft is good for nothing.
+    pub fn append(&mut self, bytes: &[u8]) -> Result<(), NetError> {
+        self.0.append(bytes)
+    }
+
+    /// `size` of the bytes written, from `offset` on.
+    pub fn read(&self, offset: u64, size: usize) -> Result<Bytes, NetError> {
+        self.0.read(offset, size)
+    }
+
+    /// Makes the whole blob of it, synced.
+    pub fn finish(self) -> Result<Blob, NetError> {
+        Ok(Blob(Arc::new(self.0.finish()?)))
     }
 }
 
@@ -106,6 +138,11 @@ impl Blobs {
             store.put(&mut file, size)
         })
         .await
+    }
+
+    /// Begins a blob of unknown size. Blocks.
+    pub fn draft(&self) -> Result<Draft, NetError> {
+        self.store.draft(0).map(Draft)
     }
 
     /// Lets a peer fetch a blob that is here. Lasts until `revoke`, `remove` or the end of the process.

@@ -3,10 +3,13 @@
 //! A whole blob appears under its name only by renaming a finished, synced, checked file. All sizes
 //! are counted before bytes are written, so the folder never exceeds its limit.
 
+mod draft;
+
 use std::{
     collections::{BTreeSet, HashMap},
     fs::{self, File, OpenOptions},
     io::{self, Read, Write},
+    os::unix::fs::FileExt,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -18,6 +21,8 @@ use crate::{
     error::NetError,
     limits::{CHUNK_BYTES, MAX_GRANTS, MAX_READ_BYTES},
 };
+
+pub(crate) use draft::Draft;
 
 /// Blobs on disk and who may fetch them.
 #[derive(Debug)]
@@ -46,7 +51,7 @@ struct State {
 enum Name {
     Whole(B256),
     Partial(B256, B256),
-    /// Being written by `put`.
+    /// Being written here.
     Draft(u64),
 }
 
@@ -190,24 +195,13 @@ impl Store {
 
     /// Copies exactly `size` bytes into the store.
     pub(crate) fn put(self: &Arc<Self>, source: &mut dyn Read, size: u64) -> Result<BlobRef, NetError> {
-        let draft = {
-            let mut state = self.lock();
-            self.make_room(&mut state, size)?;
-            state.clock += 1;
-            let draft = Name::Draft(state.clock);
-            state.insert(draft, size, 1);
-            Pin {
-                store: self.clone(),
-                name: draft,
-                blob: BlobRef { hash: [0; 32], size },
-                path: draft.path(&self.folder),
-            }
-        };
-        let written = write_draft(&draft.path, source, size);
-        self.lock().files.entry(draft.name).and_modify(|entry| entry.doomed = written.is_err());
-        let blob = BlobRef { hash: written?, size };
-        self.finish(draft, blob)?;
-        Ok(blob)
+        let mut draft = self.draft(size)?;
+        // One byte more tells whether the source still grows.
+        let copied = copy(&mut source.take(size.saturating_add(1)), &mut draft)?;
+        if copied != size {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "the file changed while it was read").into());
+        }
+        Ok(draft.finish()?.blob())
     }
 
     /// Turns a checked, synced file into the whole blob.
@@ -376,6 +370,11 @@ impl Pin {
         &self.path
     }
 
+    /// A part of the content. Not checked: that takes all of it.
+    pub(crate) fn read_part(&self, offset: u64, size: usize) -> Result<Bytes, NetError> {
+        read_at(&File::open(&self.path)?, offset, size)
+    }
+
     pub(crate) fn read(&self) -> Result<Bytes, NetError> {
         let BlobRef { hash, size } = self.blob;
         if size > MAX_READ_BYTES {
@@ -421,17 +420,10 @@ fn partial(text: &str) -> Option<Name> {
     Some(Name::Partial(from_hex(hash)?, from_hex(peer)?))
 }
 
-fn write_draft(path: &Path, source: &mut dyn Read, size: u64) -> Result<[u8; 32], NetError> {
-    let mut file = OpenOptions::new().write(true).create_new(true).open(path)?;
-    let mut hasher = blake3::Hasher::new();
-    let mut both = Both(&mut file, &mut hasher);
-    // One byte more tells whether the source still grows.
-    let copied = copy(&mut source.take(size.saturating_add(1)), &mut both)?;
-    if copied != size {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, "the file changed while it was read").into());
-    }
-    file.sync_data()?;
-    Ok(*hasher.finalize().as_bytes())
+fn read_at(file: &File, offset: u64, size: usize) -> Result<Bytes, NetError> {
+    let mut bytes = vec![0; size];
+    file.read_exact_at(&mut bytes, offset)?;
+    Ok(bytes.into())
 }
 
 /// Copies piece by piece; returns the number of bytes.
@@ -448,19 +440,5 @@ fn copy(source: &mut dyn Read, target: &mut dyn Write) -> io::Result<u64> {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }
-    }
-}
-
-struct Both<'a>(&'a mut File, &'a mut blake3::Hasher);
-
-impl Write for Both<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let written = self.0.write(bytes)?;
-        self.1.update(&bytes[..written]);
-        Ok(written)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.0.flush()
     }
 }

@@ -133,6 +133,36 @@ async fn many_at_once_and_the_same_at_once() {
 }
 
 #[tokio::test]
+async fn written_piece_by_piece_within_the_limit() {
+    let limits = Limits { blob_store_bytes: 3000, ..Limits::default() };
+    let home = Home::with(1, limits.clone()).await;
+    let blobs = home.blobs();
+    let cached = blobs.put_bytes(noise(1000, 1)).await.unwrap();
+    let content = noise(2500, 2);
+    let mut draft = blobs.draft().unwrap();
+    for piece in content.chunks(700) {
+        draft.append(piece).unwrap();
+    }
+    assert!(blobs.get(cached).is_none(), "made room as it grew");
+    assert_eq!((draft.written(), blobs.used_bytes()), (2500, 2500));
+    assert_eq!(draft.read(100, 50).unwrap(), content[100..150]);
+    let mut thrown_away = blobs.draft().unwrap();
+    thrown_away.append(&[1; 500]).unwrap();
+    assert!(matches!(thrown_away.append(&[1]), Err(NetError::BlobStoreFull { .. })));
+    drop(thrown_away);
+    let blob = draft.finish().unwrap();
+    assert_eq!((blob.reference(), blobs.used_bytes()), (reference(&content), 2500));
+    assert_eq!(blob.read_part(2000, 500).await.unwrap(), content[2000..]);
+    assert!(blob.read_part(2001, 500).await.is_err(), "past its end");
+    drop(blob);
+    // A crash in the middle of another leaves nothing.
+    std::mem::forget(blobs.draft().unwrap());
+    let home = home.restart(limits).await;
+    assert_eq!(home.blobs().read(reference(&content)).await.unwrap(), content);
+    assert_eq!(fs::read_dir(home.folder.path().join("blobs/draft")).unwrap().count(), 0);
+}
+
+#[tokio::test]
 async fn what_is_cached_makes_room_and_what_is_needed_stays() {
     let limits = Limits { blob_store_bytes: 3000, ..Limits::default() };
     let home = Home::with(1, limits.clone()).await;

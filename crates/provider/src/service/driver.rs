@@ -538,8 +538,9 @@ async fn transact(runner: &Runner, sender: &Sender, intent: &str, call: Call) ->
         Err(Some(reveal)) => {
             let (journal, order) = (runner.journal.clone(), reveal.receipt.order);
             let Ok(results) = blocking(move || journal.results(order)).await else { return Outcome::Reverted };
-            let Ok(outputs) = runner.outputs(&results).await else { return Outcome::Reverted };
-            let Some(call) = reveal.with(&results, &outputs) else { return Outcome::Reverted };
+            let Some((offset, size)) = reveal.shown(&results) else { return Outcome::Reverted };
+            let Ok(output) = runner.output(&results, offset, size).await else { return Outcome::Reverted };
+            let Some(call) = reveal.with(&results, output) else { return Outcome::Reverted };
             call
         }
     };

@@ -110,20 +110,21 @@ pub(crate) struct Reveal {
 }
 
 impl Reveal {
-    /// With what the journal holds; `outputs` are all tasks' outputs, concatenated. `None` if they don't fit the order.
-    pub fn with(self, results: &Results, outputs: &[u8]) -> Option<MarketCall> {
+    /// Where its output is among all tasks' outputs: offset and size. What is too large for the chain is not shown.
+    pub fn shown(&self, results: &Results) -> Option<(u64, usize)> {
+        let (before, from) = results.halted.split_at_checked(self.task as usize)?;
+        let size = from.first()?.out_len;
+        let shown = if size > MAX_REVEAL_BYTES { 0 } else { usize::try_from(size).ok()? };
+        Some((before.iter().map(|halted| halted.out_len).sum(), shown))
+    }
+
+    /// With what the journal holds, and the output that is shown. `None` if they don't fit the order.
+    pub fn with(self, results: &Results, output: Bytes) -> Option<MarketCall> {
         let Self { deal, order, receipt, task } = self;
         let limit = order.fuelLimit;
         let halted = *results.halted.get(task as usize)?;
         let tree = SumTree::over(&results.halted, limit);
         let proof = tree.proof(task)?;
-        let before: u64 = results.halted.iter().take(task as usize).map(|halted| halted.out_len).sum();
-        let output = if halted.out_len > MAX_REVEAL_BYTES {
-            Bytes::new()
-        } else {
-            let from = usize::try_from(before).ok()?;
-            Bytes::copy_from_slice(outputs.get(from..from + halted.out_len as usize)?)
-        };
         let fuel = halted.fuel_used(limit);
         Some(MarketCall::Reveal(Box::new(RevealArgs { deal, order, receipt, task, fuel, halted, proof, output })))
     }
@@ -191,13 +192,15 @@ mod tests {
         };
         let root = SumTree::new(results.halted.iter().map(|h| (h.hash(), 9))).root();
         let reveal = |task| Reveal { deal: deal.clone(), order: order.clone(), receipt: receipt.clone(), task };
-        for (task, output) in [(1, b"bcd".as_slice()), (2, b"")] {
-            let Some(MarketCall::Reveal(args)) = reveal(task).with(&results, b"aabcd") else { panic!() };
-            assert_eq!((args.output.as_ref(), args.fuel), (output, 9));
+        for (task, shown) in [(0, (0, 2)), (1, (2, 3)), (2, (5, 0))] {
+            assert_eq!(reveal(task).shown(&results), Some(shown));
+            let Some(MarketCall::Reveal(args)) = reveal(task).with(&results, Bytes::from_static(b"x")) else {
+                panic!()
+            };
+            assert_eq!((args.output.as_ref(), args.fuel), (b"x".as_slice(), 9));
             let proof: Vec<SumNode> = args.proof;
             assert!(verify_leaf(root, 3, task, args.halted.hash(), args.fuel, &proof));
         }
-        assert!(reveal(3).with(&results, b"aabcd").is_none());
-        assert!(reveal(1).with(&results, b"aab").is_none());
+        assert!(reveal(3).shown(&results).is_none() && reveal(3).with(&results, Bytes::new()).is_none());
     }
 }

@@ -54,12 +54,10 @@ impl Fault {
         }
     }
 
-    /// Falsifies an order's outcomes.
-    pub(crate) fn apply(self, seq: u64, fuel_limit: u64, outcomes: &mut [Outcome]) {
-        for (task, outcome) in (0..).zip(outcomes) {
-            if self.hits(seq, task) {
-                self.falsify(fuel_limit, outcome);
-            }
+    /// Falsifies the outcome of an order's task, if it is one of those.
+    pub(crate) fn apply(self, seq: u64, task: u32, fuel_limit: u64, outcome: &mut Outcome) {
+        if self.hits(seq, task) {
+            self.falsify(fuel_limit, outcome);
         }
     }
 
@@ -109,15 +107,16 @@ mod tests {
             memory_bytes: 0,
         };
         let mut all = vec![honest.clone(); 7];
-        Fault::CorruptOutput { every: 3 }.apply(1, 100, &mut all);
+        for (task, outcome) in (0..).zip(&mut all) {
+            Fault::CorruptOutput { every: 3 }.apply(1, task, 100, outcome);
+        }
         let wrong: Vec<_> = (0..7).filter(|i| all[*i] != honest).collect();
         assert_eq!(wrong, [2, 5]);
         assert_eq!(all[2].halted.out_hash, output_hash(&all[2].output));
         assert_ne!(all[2].halted.out_hash, B256::ZERO);
-        let mut one = vec![honest.clone()];
-        Fault::OverstateFuel { every: 1 }.apply(9, 100, &mut one);
-        assert_eq!(one[0].halted.fuel_used(100), 60);
-        assert_eq!(one[0].output, honest.output);
+        let mut one = honest.clone();
+        Fault::OverstateFuel { every: 1 }.apply(9, 0, 100, &mut one);
+        assert_eq!((one.halted.fuel_used(100), one.output), (60, honest.output));
     }
 
     #[test]

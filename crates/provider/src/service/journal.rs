@@ -13,6 +13,8 @@ use crate::core::{OrderRow, Record, Results, journal::Key};
 
 /// Rows of this version. Another version's journal is not read.
 const ROWS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("provider-rows-1");
+/// Pages kept in memory, bytes: rows are written often and read seldom.
+const CACHE_BYTES: usize = 16 << 20;
 /// Whose journal it is.
 const OWNER: TableDefinition<'_, &str, &str> = TableDefinition::new("owner");
 
@@ -32,7 +34,7 @@ impl Journal {
 
     /// Opens the journal of `owner`, or begins it.
     pub fn open(path: &Path, owner: &str) -> Result<Self, ProviderError> {
-        let db = Database::create(path).map_err(broken)?;
+        let db = Database::builder().set_cache_size(CACHE_BYTES).create(path).map_err(broken)?;
         let write = db.begin_write().map_err(broken)?;
         {
             write.open_table(ROWS).map_err(broken)?;
@@ -50,7 +52,7 @@ impl Journal {
 
     /// A journal that nobody has open.
     pub fn look(path: &Path) -> Result<Self, ProviderError> {
-        Ok(Self(Arc::new(Database::open(path).map_err(broken)?)))
+        Ok(Self(Arc::new(Database::builder().set_cache_size(CACHE_BYTES).open(path).map_err(broken)?)))
     }
 
     /// Writes all of it, or nothing.

@@ -5,6 +5,7 @@
 //! | `driver` | the one task that owns the core |
 //! | `session` | reading and writing one session |
 //! | `runner` | fetching, checking, running |
+//! | `outputs` | an order's outputs while it runs |
 //! | `journal` | rows on disk |
 //! | `meter` | how busy the cores are, and what the process takes |
 //! | `report` | everything an owner asks about |
@@ -21,6 +22,7 @@ mod fault;
 mod journal;
 mod kept;
 mod meter;
+mod outputs;
 mod report;
 mod runner;
 mod session;

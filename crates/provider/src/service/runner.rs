@@ -9,7 +9,7 @@ use std::{
 };
 
 use alloy_primitives::{B256, Bytes};
-use rialto_exec::{AttemptError, CancelFlag, Engine, Limits as RunLimits, Outcome, Program, SharedData, map_file};
+use rialto_exec::{AttemptError, CancelFlag, Engine, Limits as RunLimits, Program, SharedData, SharedFiles};
 use rialto_machine::{
     TaskLimits, canonicalise,
     input::{Half, HalfHasher, Halves, MAX_HALF_BYTES, input_roots},
@@ -21,11 +21,11 @@ use rialto_protocol::{
     court::{Answer, GameView},
     receipt::{inputs_root, task_seed},
     types::struct_hash,
-    wire::{BlobRef, MAX_INLINE_BYTES, Payload, PeerAddr},
+    wire::{BlobRef, Payload, PeerAddr},
 };
 use tokio::sync::Semaphore;
 
-use super::{Fault, journal::Journal, journal::blocking};
+use super::{Fault, journal::Journal, journal::blocking, outputs::Outputs};
 use crate::core::{Limits, Refusal, Results, Work};
 
 /// Programs and shared inputs whose roots are remembered, each.
@@ -55,6 +55,7 @@ pub(crate) struct Runner {
     pins: Mutex<HashMap<B256, HashMap<BlobRef, Blob>>>,
     programs: Mutex<HashMap<BlobRef, Arc<Program>>>,
     shared_halves: Mutex<HashMap<BlobRef, Half>>,
+    shared_files: SharedFiles,
     ready: Mutex<Ready>,
     compiles: Semaphore,
     reruns: Semaphore,
@@ -121,6 +122,7 @@ impl Runner {
             pins: Mutex::default(),
             programs: Mutex::default(),
             shared_halves: Mutex::default(),
+            shared_files: SharedFiles::default(),
             ready: Mutex::default(),
             compiles: Semaphore::new(MAX_COMPILES),
             reruns: Semaphore::new(MAX_RERUNS),
@@ -144,43 +146,33 @@ impl Runner {
     ) -> Result<Results, Refusal> {
         let loaded = self.load(work).await?;
         let (engine, order, fault) = (self.engine.clone(), work.order.clone(), self.fault);
-        let outcomes = compute(move || {
-            let told = Mutex::new(Instant::now());
-            let progress = |done| {
-                let mut last = lock(&told);
-                if last.elapsed() >= PROGRESS_INTERVAL {
-                    *last = Instant::now();
-                    progress(done);
+        let outputs = Mutex::new(Outputs::new(self.node.blobs().clone(), loaded.inputs.len()));
+        let (results, blob) = compute(move || {
+            let told = Mutex::new((0, Instant::now()));
+            let done = |task, mut outcome| {
+                if let Some(fault) = fault {
+                    fault.apply(order.seq, task, order.fuelLimit, &mut outcome);
                 }
+                lock(&outputs).put(task, outcome).map_err(|error| AttemptError::Output(error.to_string()))?;
+                let mut told = lock(&told);
+                told.0 += 1;
+                if told.1.elapsed() >= PROGRESS_INTERVAL {
+                    told.1 = Instant::now();
+                    progress(told.0);
+                }
+                Ok(())
             };
             let Loaded { program, shared, inputs } = &loaded;
             let limits = RunLimits::of(&order);
-            let mut outcomes =
-                engine.run_batch(program, inputs, shared, &limits, order.seed, &cancel, &progress).map_err(attempt)?;
-            if let Some(fault) = fault {
-                fault.apply(order.seq, order.fuelLimit, &mut outcomes);
-            }
-            Ok(outcomes)
+            engine.run_each(program, inputs, shared, &limits, order.seed, &cancel, &done).map_err(attempt)?;
+            let outputs = outputs.into_inner().unwrap_or_else(PoisonError::into_inner).finish();
+            outputs.map_err(|error| attempt(AttemptError::Output(error.to_string())))
         })
         .await?;
-        self.results(work, outcomes).await
-    }
-
-    async fn results(&self, work: &Work, outcomes: Vec<Outcome>) -> Result<Results, Refusal> {
-        let halted = outcomes.iter().map(|outcome| outcome.halted).collect();
-        let mut outputs = Vec::with_capacity(outcomes.iter().map(|outcome| outcome.output.len()).sum());
-        for outcome in outcomes {
-            outputs.extend_from_slice(&outcome.output);
+        if let Some(blob) = blob {
+            self.hold(work.order.deal, blob);
         }
-        let outputs = if outputs.len() <= MAX_INLINE_BYTES {
-            Payload::Inline(outputs.into())
-        } else {
-            let stored =
-                self.node.blobs().put_bytes(outputs).await.map_err(|error| Refusal::Attempt(error.to_string()))?;
-            self.pin(work.order.deal, stored);
-            Payload::Blob(stored)
-        };
-        Ok(Results { halted, outputs })
+        Ok(results)
     }
 
     /// Runs one task again, honestly, and compares it with what was delivered.
@@ -256,19 +248,30 @@ impl Runner {
         .await
     }
 
-    /// All outputs of an order, concatenated.
-    pub async fn outputs(&self, results: &Results) -> Result<Bytes, NetError> {
+    /// A part of an order's outputs.
+    pub async fn output(&self, results: &Results, offset: u64, size: usize) -> Result<Bytes, NetError> {
         match &results.outputs {
-            Payload::Inline(bytes) => Ok(bytes.clone()),
-            Payload::Blob(blob) => self.node.blobs().read(*blob).await.map(Bytes::from),
+            Payload::Inline(bytes) => {
+                let from = usize::try_from(offset).unwrap_or(usize::MAX);
+                Ok(bytes.get(from..from.saturating_add(size)).map(Bytes::copy_from_slice).unwrap_or_default())
+            }
+            Payload::Blob(reference) => {
+                let missing = NetError::BlobMissing(B256::from(reference.hash));
+                let blob = self.node.blobs().get(*reference).ok_or(missing)?;
+                Ok(blob.read_part(offset, size).await?.into())
+            }
         }
     }
 
     /// Keeps a blob on disk until its deal is released.
     pub fn pin(&self, deal: B256, blob: BlobRef) {
         if let Some(held) = self.node.blobs().get(blob) {
-            lock(&self.pins).entry(deal).or_default().insert(blob, held);
+            self.hold(deal, held);
         }
+    }
+
+    fn hold(&self, deal: B256, blob: Blob) {
+        lock(&self.pins).entry(deal).or_default().insert(blob.reference(), blob);
     }
 
     /// The deal is over: its blobs may go, and its peer has no access any more.
@@ -321,7 +324,7 @@ impl Runner {
         let Some(reference) = work.shared else { return Ok((SharedData::none(), Half::of(&[]))) };
         let limit = self.limits.shared_bytes.min(MAX_HALF_BYTES);
         let blob = self.blob(work, reference, limit).await.map_err(|error| refused(&error))?;
-        let data = SharedData::file(blob.path()).map_err(|error| refused(&error))?;
+        let data = self.shared_files.open(blob.path()).map_err(|error| refused(&error))?;
         let known = lock(&self.shared_halves).get(&reference).copied();
         let half = match known {
             Some(half) => half,
@@ -358,7 +361,7 @@ impl Runner {
                 self.node.blobs().fetch(&peer, reference, limit).await?
             }
         };
-        lock(&self.pins).entry(work.order.deal).or_default().insert(reference, blob.clone());
+        self.hold(work.order.deal, blob.clone());
         Ok(blob)
     }
 }

@@ -10,6 +10,8 @@ use crate::core::{Record, State};
 
 /// Records of this version. Another version's journal is not read.
 const RECORDS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("requester-records-3");
+/// Pages kept in memory, bytes: records are written often and read at the start.
+const CACHE_BYTES: usize = 16 << 20;
 /// Whose journal it is.
 const OWNER: TableDefinition<'_, &str, &str> = TableDefinition::new("owner");
 /// Where providers said on chain that they are found, by account: what is heard before the core's cursor is not heard again.
@@ -34,7 +36,7 @@ fn unreadable(error: postcard::Error) -> RequesterError {
 impl Journal {
     /// Opens the journal of `owner`, or begins it.
     pub fn open(path: &Path, owner: &str) -> Result<Self, RequesterError> {
-        let db = Database::create(path).map_err(broken)?;
+        let db = Database::builder().set_cache_size(CACHE_BYTES).create(path).map_err(broken)?;
         let write = db.begin_write().map_err(broken)?;
         {
             write.open_table(RECORDS).map_err(broken)?;
