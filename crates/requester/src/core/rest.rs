@@ -3,7 +3,12 @@
 
 use rialto_protocol::{Address, B256};
 
-use super::{Core, JobError, JobEvent, JobId, Record, journal::Standing, matching::Why};
+use super::{
+    Core, JobError, JobEvent, JobId, Record,
+    journal::Standing,
+    matching::Why,
+    reach::{SILENT, UNREACHABLE},
+};
 
 /// First pause before a provider is asked again; doubles every time, seconds.
 const REST_SECONDS: u64 = 30;
@@ -27,11 +32,6 @@ const FINAL_REFUSALS: &[&str] = &[
 const DEAL_REFUSALS: &[&str] = &["P-ADM-011", "P-ADM-013", "P-ADM-016"];
 /// The provider is stopping: it comes back with a new offer, if at all.
 pub(super) const DRAINING: &str = "P-ADM-013";
-
-/// Why a deal was dropped: orders are unanswered, and there is no sign of life.
-pub(super) const SILENT: &str = "R-DEAL-001";
-/// … or there is no session.
-pub(super) const UNREACHABLE: &str = "R-DEAL-002";
 
 /// Until when a provider is left alone.
 #[derive(Clone, Copy, Debug, Default)]
@@ -73,7 +73,14 @@ impl Core {
 
     /// Providers that are not to be asked now.
     pub(super) fn resting(&self) -> impl Iterator<Item = (Address, Why)> + '_ {
-        self.resting.iter().filter(|(_, rest)| self.now < rest.until).map(|(provider, _)| (*provider, Why::Draining))
+        let resting = self.resting.iter().filter(|(_, rest)| self.now < rest.until);
+        let resting = resting.map(|(provider, _)| (*provider, Why::Draining));
+        // Money that is locked with somebody who is not there helps nobody. At another endpoint it may be there.
+        let missed = self.state.deals.iter().filter(|(id, deal)| {
+            let dropped = matches!(&deal.standing, Standing::Dropped { code } if code == UNREACHABLE);
+            dropped && deal.closed.is_none() && self.lost(**id) && self.book.is_only_at(deal.provider(), deal.peer())
+        });
+        resting.chain(missed.map(|(_, deal)| (deal.provider(), Why::Unreachable)))
     }
 
     /// Whether a deal is of no more use: its provider wants no more of it, and everything in it is settled.
@@ -143,8 +150,8 @@ impl Core {
         }
         let job = &self.state.jobs[&id];
         let left = u64::from(job.spec.tasks()) - job.verified();
-        let until = job.spec.constraints.deadline;
-        let text = format!("{left} tasks have nobody to run them; waiting for providers until second {until}: {why}");
+        let seconds = job.spec.constraints.deadline.saturating_sub(self.now);
+        let text = format!("{left} tasks have nobody to run them; waiting {seconds} s at most for providers: {why}");
         self.note(id, "R-JOB-024", text);
     }
 }

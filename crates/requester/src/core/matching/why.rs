@@ -43,6 +43,8 @@ pub enum Why {
     NotNeeded,
     /// Its deals are judged by a court of unknown code.
     Court { court: Address },
+    /// A deal that is open with it gets no answer.
+    Unreachable,
 }
 
 impl Why {
@@ -65,6 +67,7 @@ impl Why {
             Self::NotNeeded => "R-MAT-014",
             Self::Draining => "R-MAT-015",
             Self::Court { .. } => "R-MAT-016",
+            Self::Unreachable => "R-MAT-017",
         }
     }
 
@@ -100,6 +103,7 @@ impl fmt::Display for Why {
             Self::Cheated => write!(f, "gave a wrong result to this job, or to one before"),
             Self::Unreliable => write!(f, "stalled, refused or broke the protocol in this job"),
             Self::Draining => write!(f, "is stopping and takes no new orders for now"),
+            Self::Unreachable => write!(f, "cannot be reached now: it is dialled again every few seconds"),
             Self::OpenFailed { reason } => write!(f, "the market refused the deal: {reason}"),
             Self::SameOwner => write!(f, "same owner as another offer"),
             Self::NotNeeded => write!(f, "not needed: others do it for less"),
