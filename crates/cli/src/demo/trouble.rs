@@ -8,7 +8,7 @@ use futures::StreamExt;
 use rialto_chain::{CaseKind, CaseOutcome, Ending, LogMeta, MarketEvent};
 use rialto_protocol::{
     Address, B256,
-    model::COMPENSATION_BPS,
+    court::COMPENSATION_BPS,
     pricing::share,
     types::{Deal, Receipt, struct_hash},
 };

@@ -9,7 +9,7 @@ use std::{
 };
 
 use alloy_primitives::{B256, Bytes};
-use rialto_exec::{AttemptError, CancelFlag, Engine, Limits as RunLimits, Program, SharedData, SharedFiles};
+use rialto_exec::{AttemptError, CancelFlag, Engine, Limits as RunLimits, Program, SharedData, SharedFiles, map_file};
 use rialto_machine::{
     TaskLimits, canonicalise,
     input::{Half, HalfHasher, Halves, MAX_HALF_BYTES, input_roots},
