@@ -5,11 +5,7 @@ use rialto_protocol::{
     wire::{MAX_PEER_ADDRS, PeerAddr},
 };
 
-use super::{
-    Core,
-    journal::{Job, OpenDeal},
-    session::LinkState,
-};
+use super::{Core, journal::Job, session::LinkState};
 
 /// Longest wait between two attempts to connect, seconds.
 const MAX_BACKOFF_SECONDS: u64 = 30;
@@ -24,8 +20,9 @@ const TOLD_FAILURES: u32 = 2;
 
 impl Core {
     /// Where a deal's provider may be: where it was last heard of, and where it was when the deal was opened. Hearsay alone would
-    /// not do: whoever passes an ask on could send us elsewhere.
-    pub(crate) fn whereabouts(&self, deal: &OpenDeal) -> PeerAddr {
+    /// not do: whoever passes an ask on could send us elsewhere. Of two relays they take turns.
+    pub(crate) fn whereabouts(&self, id: B256) -> PeerAddr {
+        let deal = &self.state.deals[&id];
         let known = deal.peer();
         let Some(mut addr) = self.book.peer(deal.provider(), known.endpoint).cloned() else { return known.clone() };
         let heard = std::mem::take(&mut addr.direct);
@@ -35,7 +32,10 @@ impl Core {
                 addr.direct.push(at);
             }
         }
-        addr.relay = addr.relay.or_else(|| known.relay.clone());
+        let in_vain = self.links.get(&id).map_or(0, |link| link.failures);
+        if known.relay.is_some() && (addr.relay.is_none() || in_vain % 2 == 1) {
+            addr.relay.clone_from(&known.relay);
+        }
         addr
     }
 

@@ -107,7 +107,7 @@ impl Core {
             match link.state {
                 LinkState::Down { retry_at } if now >= retry_at && self.started => {
                     link.state = LinkState::Connecting { since: now };
-                    let peer = self.whereabouts(&self.state.deals[&id]);
+                    let peer = self.whereabouts(id);
                     self.effects.push(Effect::Connect { deal: id, peer });
                 }
                 LinkState::Connecting { since } | LinkState::Greeting { since }

@@ -312,7 +312,7 @@ impl Driver {
             }
             Effect::Store { deal, order, results, outputs } => {
                 let Some(known) = self.core.state().deals.get(&deal) else { return Ok(()) };
-                let (job, peer, library) = (known.job, self.core.whereabouts(known), self.library.clone());
+                let (job, peer, library) = (known.job, self.core.whereabouts(deal), self.library.clone());
                 self.answer(async move {
                     let storing = async { library.store(job, order, &peer, results, outputs).await };
                     let result: Stored = storing.await;

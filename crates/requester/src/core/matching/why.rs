@@ -80,6 +80,7 @@ impl Why {
             Self::TooShort { .. } => Some("split the job"),
             Self::TooSlow { .. } => Some("move the deadline, or lower the fuel limit"),
             Self::Budget { .. } => Some("raise the budget, or lower the fuel limit"),
+            Self::Unreachable => Some("wait until it can be reached, or for another provider"),
             _ => None,
         }
     }

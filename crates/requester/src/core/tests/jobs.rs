@@ -431,7 +431,7 @@ fn a_provider_is_dialled_where_it_is_now_and_where_it_was() {
     while world.core.state().deals.is_empty() {
         world.step();
     }
-    let dialled = |world: &World| world.core.whereabouts(world.core.state().deals.values().next().unwrap()).direct;
+    let dialled = |world: &World| world.core.whereabouts(*world.core.state().deals.keys().next().unwrap()).direct;
     assert_eq!(dialled(&world), ports(1..=1));
     heard(&mut world, ports(2..=3));
     assert_eq!(dialled(&world), [ports(2..=3), ports(1..=1)].concat());
@@ -443,9 +443,9 @@ fn a_provider_is_dialled_where_it_is_now_and_where_it_was() {
 #[test]
 fn a_provider_that_is_back_is_found_within_seconds_while_work_waits() {
     let mut world = World::new(&[Manner::Dies(1)]);
-    let mut spec = spec(600, Policy::Trust);
-    (spec.constraints.run_locally, spec.constraints.min_providers) = (false, 1);
-    world.feed(Event::Submit(spec));
+    let mut job = spec(600, Policy::Trust);
+    (job.constraints.run_locally, job.constraints.min_providers) = (false, 1);
+    world.feed(Event::Submit(job));
     let dropped = |world: &World| has(world, |event| matches!(event, JobEvent::ProviderDropped { .. }));
     while !dropped(&world) {
         world.step();
@@ -454,6 +454,9 @@ fn a_provider_that_is_back_is_found_within_seconds_while_work_waits() {
     let link = *world.core.links.values().next().unwrap();
     let crate::core::session::LinkState::Down { retry_at } = link.state else { panic!("{link:?}") };
     assert!(link.failures > 5 && retry_at <= world.now + 4, "{link:?} at {}", world.now);
+    // Meanwhile nobody locks more money with it.
+    let why = world.core.quote(world.now, &JobSpec { id: JobId(8), ..spec(4, Policy::Trust) }).unwrap_err();
+    assert!(why.to_string().contains("(R-MAT-017)"), "{why}");
     // It is there again, says so, and is back before the next attempt would have been due.
     world.actors.get_mut(&address(1)).unwrap().manner = Manner::Honest;
     world.feed(Event::Heard(offer(1, 1_001_000)));
