@@ -372,7 +372,8 @@ fn node_engine(home: &Path) -> Result<Engine> {
 
 async fn bind(name: &str, home: &Path) -> Result<Node> {
     let secret = keccak256(format!("rialto embedded endpoint {name}")).0;
-    Node::bind(NetConfig::loopback(secret, home.join("blobs"))).await.with_context(|| format!("endpoint of {name}"))
+    let config = NetConfig { port_file: Some(home.join("port")), ..NetConfig::loopback(secret, home.join("blobs")) };
+    Node::bind(config).await.with_context(|| format!("endpoint of {name}"))
 }
 
 async fn connect(rpc: &Rpc, market: Address) -> Result<Chain> {

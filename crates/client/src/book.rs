@@ -89,6 +89,7 @@ impl Book {
         let node = Node::bind(NetConfig {
             secret: *PrivateKeySigner::random().to_bytes(),
             bind,
+            port_file: None,
             relay: market.relay.clone(),
             external: Vec::new(),
             blob_dir: scratch.to_owned(),

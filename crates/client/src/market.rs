@@ -277,6 +277,7 @@ impl MarketConfig {
         Ok(NetConfig {
             secret: endpoint_secret(folder)?,
             bind: self.listens(),
+            port_file: Some(folder.join("port")),
             relay: self.relay.clone(),
             external: self.external.clone(),
             blob_dir: folder.join("blobs"),

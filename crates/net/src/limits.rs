@@ -11,6 +11,10 @@ pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 pub const FIRST_MESSAGE_TIMEOUT: Duration = Duration::from_secs(10);
 /// A connection without a packet for this long is dead; keep-alives (every 5 s, by iroh) prevent it while the peer lives.
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+/// The same for sessions, where work waits and coming back costs one round trip: three keep-alives missed.
+pub const SESSION_IDLE_TIMEOUT: Duration = Duration::from_secs(6);
+/// Pause after which a session's dialler sends a keep-alive.
+pub const SESSION_KEEP_ALIVE: Duration = Duration::from_secs(2);
 /// Longest wait for a peer to take the last bytes of a session or blob: a full window over a slow line.
 pub const LINGER_TIMEOUT: Duration = Duration::from_secs(30);
 /// A peer that takes nothing, or sends nothing of a blob, for this long is alive but stuck; longer than any honest pause.

@@ -5,14 +5,15 @@ use std::{
     net::{Ipv4Addr, SocketAddr},
     path::PathBuf,
     sync::Arc,
+    time::Duration,
 };
 
 use iroh::{
     Endpoint, RelayMode, SecretKey,
     dns::DnsResolver,
     endpoint::{
-        Connection, IdleTimeout, Incoming, NetReportConfig, PortmapperConfig, QuicTransportConfig, RecvStream,
-        SendStream, VarInt, presets,
+        ConnectOptions, Connection, IdleTimeout, Incoming, NetReportConfig, PortmapperConfig, QuicTransportConfig,
+        QuicTransportConfigBuilder, RecvStream, SendStream, VarInt, presets,
     },
 };
 use rialto_protocol::{B256, wire::PeerAddr};
@@ -29,7 +30,7 @@ use crate::{
     error::{CloseCode, CloseReason, NetError},
     limits::{
         CONNECT_TIMEOUT, FIRST_MESSAGE_TIMEOUT, IDLE_TIMEOUT, Limits, MAX_HANDSHAKES, MAX_WAITING_SESSIONS,
-        NET_VERSION, WINDOW_BYTES,
+        NET_VERSION, SESSION_IDLE_TIMEOUT, SESSION_KEEP_ALIVE, WINDOW_BYTES,
     },
     session::{ProviderSession, RequesterSession, Session},
     slots::Slots,
@@ -63,6 +64,9 @@ pub struct NetConfig {
     pub secret: [u8; 32],
     /// Where to listen. Loopback keeps all traffic on this machine.
     pub bind: SocketAddr,
+    /// Keeps the port between starts: where `bind` leaves it free, the last one is tried first, so that peers find the node
+    /// where it was.
+    pub port_file: Option<PathBuf>,
     /// Home relay for peers behind NATs. `None`: direct addresses only.
     pub relay: Option<String>,
     /// Addresses to tell others besides those found, such as a forwarded port.
@@ -79,6 +83,7 @@ impl NetConfig {
         Self {
             secret,
             bind: (Ipv4Addr::LOCALHOST, 0).into(),
+            port_file: None,
             relay: None,
             external: vec![],
             blob_dir: blob_dir.into(),
@@ -119,9 +124,18 @@ impl Dialer {
     pub(crate) async fn dial(&self, peer: &PeerAddr, purpose: Purpose) -> Result<Connection, NetError> {
         let failed = |reason: String| NetError::Connect { peer: peer.endpoint, reason };
         let target = self.reach.dialable(peer)?;
-        match timeout(CONNECT_TIMEOUT, self.endpoint.connect(target, &purpose.alpn())).await {
-            Ok(Ok(connection)) => Ok(connection),
-            Ok(Err(error)) => Err(failed(format!("{error:#}"))),
+        let mut options = ConnectOptions::new();
+        if purpose == Purpose::Session {
+            // The shorter of both sides' timeouts counts.
+            let watchful = transport(SESSION_IDLE_TIMEOUT).keep_alive_interval(SESSION_KEEP_ALIVE);
+            options = options.with_transport_config(watchful.build());
+        }
+        let connected = async {
+            let connecting = self.endpoint.connect_with_opts(target, &purpose.alpn(), options).await;
+            connecting.map_err(|error| format!("{error:#}"))?.await.map_err(|error| format!("{error:#}"))
+        };
+        match timeout(CONNECT_TIMEOUT, connected).await {
+            Ok(outcome) => outcome.map_err(failed),
             Err(_) => Err(failed(format!("no answer in {} s", CONNECT_TIMEOUT.as_secs()))),
         }
     }
@@ -178,7 +192,7 @@ impl Node {
     }
 
     /// Waits until peers anywhere can reach this node: with a relay, until it answered; at most so long. Whether it can.
-    pub async fn online(&self, patience: std::time::Duration) -> bool {
+    pub async fn online(&self, patience: Duration) -> bool {
         !self.0.has_relay || timeout(patience, self.0.dialer.endpoint.online()).await.is_ok()
     }
 
@@ -231,20 +245,39 @@ impl Node {
     }
 }
 
+/// Binds where the node was last, if that is wanted and possible.
 async fn bind(config: &NetConfig) -> Result<Endpoint, NetError> {
-    let failed = |reason: String| NetError::Bind { addr: config.bind, reason };
+    let file = config.port_file.as_ref().filter(|_| config.bind.port() == 0);
+    let Some(file) = file else { return bind_at(config, config.bind).await };
+    // Whatever the file says, a wrong port is one that can't be bound.
+    let last = std::fs::read_to_string(file).ok().and_then(|text| text.trim().parse().ok()).unwrap_or(0);
+    let endpoint = match bind_at(config, (config.bind.ip(), last).into()).await {
+        Err(_) if last != 0 => bind_at(config, config.bind).await,
+        bound => bound,
+    }?;
+    let port = endpoint.bound_sockets().first().map_or(0, SocketAddr::port);
+    if port != last
+        && let Err(error) = std::fs::write(file, format!("{port}\n"))
+    {
+        tracing::warn!(file = %file.display(), %error, "the port is not remembered");
+    }
+    Ok(endpoint)
+}
+
+async fn bind_at(config: &NetConfig, addr: SocketAddr) -> Result<Endpoint, NetError> {
+    let failed = |reason: String| NetError::Bind { addr, reason };
     // A relay without QUIC address discovery can only be found by HTTP; without a relay nobody is asked anything.
     let mut probes = NetReportConfig::minimal();
     probes.https_probes = config.relay.is_some();
     let mut builder = Endpoint::builder(presets::Minimal)
         .secret_key(SecretKey::from_bytes(&config.secret))
         .alpns(Purpose::ALL.map(Purpose::alpn).to_vec())
-        .transport_config(transport())
+        .transport_config(transport(IDLE_TIMEOUT).build())
         .portmapper_config(PortmapperConfig::Disabled)
         .net_report_config(probes)
         .clear_address_lookup()
         .clear_ip_transports()
-        .bind_addr(config.bind)
+        .bind_addr(addr)
         .map_err(|e| failed(format!("{e:#}")))?;
     builder = match &config.relay {
         Some(url) => builder.relay_mode(RelayMode::custom([address::relay_url(url)?])),
@@ -261,8 +294,8 @@ async fn bind(config: &NetConfig) -> Result<Endpoint, NetError> {
 }
 
 /// One stream per connection, opened by the dialler; bounded windows; no datagrams.
-fn transport() -> QuicTransportConfig {
-    let idle = IdleTimeout::try_from(IDLE_TIMEOUT).expect("a constant far below 2^62 ms");
+fn transport(idle: Duration) -> QuicTransportConfigBuilder {
+    let idle = IdleTimeout::try_from(idle).expect("a constant far below 2^62 ms");
     QuicTransportConfig::builder()
         .max_concurrent_bidi_streams(VarInt::from_u32(1))
         .max_concurrent_uni_streams(VarInt::from_u32(0))
@@ -271,7 +304,6 @@ fn transport() -> QuicTransportConfig {
         .send_window(u64::from(WINDOW_BYTES))
         .datagram_receive_buffer_size(None)
         .max_idle_timeout(Some(idle))
-        .build()
 }
 
 /// Opens the one stream of an outgoing connection.

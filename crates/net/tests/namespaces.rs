@@ -60,6 +60,7 @@ fn role() {
         let config = NetConfig {
             secret: [if role == "provider" { 7 } else { 8 }; 32],
             bind: (Ipv4Addr::UNSPECIFIED, 0).into(),
+            port_file: None,
             relay: Some(spaces::relay_url()),
             external: vec![],
             blob_dir: home,

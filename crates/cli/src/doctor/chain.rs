@@ -226,6 +226,7 @@ async fn bound(market: &MarketConfig) -> Result<(Node, bool)> {
     let node = Node::bind(NetConfig {
         secret: *PrivateKeySigner::random().to_bytes(),
         bind: market.listens(),
+        port_file: None,
         relay: market.relay.clone(),
         external: Vec::new(),
         blob_dir: scratch.path().to_owned(),

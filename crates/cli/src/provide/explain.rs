@@ -58,6 +58,7 @@ async fn facts(market: &MarketConfig, chain: &Chain, account: Address) -> Result
     let node = Node::bind(NetConfig {
         secret: *PrivateKeySigner::random().to_bytes(),
         bind,
+        port_file: None,
         relay: market.relay.clone(),
         external: market.external.clone(),
         blob_dir: scratch.path().to_owned(),

@@ -1,11 +1,11 @@
 //! Deal sessions.
 
-use rialto_net::{CloseCode, CloseReason, Limits, NetError, ProviderSession, RequesterSession};
+use rialto_net::{CloseCode, CloseReason, Limits, NetConfig, NetError, Node, ProviderSession, RequesterSession};
 use rialto_protocol::{
     Address, B256, Bytes,
     receipt::{Halted, Status},
     types::{Deal, Receipt},
-    wire::{MAX_INLINE_BYTES, Message, Payload, Signed, ToProvider, ToRequester, WIRE_VERSION},
+    wire::{MAX_INLINE_BYTES, Message, Payload, PeerAddr, Signed, ToProvider, ToRequester, WIRE_VERSION},
 };
 
 use crate::{Home, within};
@@ -68,6 +68,44 @@ async fn refused(requester: &Home, provider: &Home) -> CloseReason {
     let _ = session.send(&hello(1)).await;
     assert_eq!(within(session.recv()).await, None);
     session.reason().unwrap()
+}
+
+/// Waits until the port of a node that was closed can be bound.
+async fn free(there: &PeerAddr) {
+    while std::net::UdpSocket::bind(there.direct[0]).is_err() {
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+}
+
+/// A requester that knows where a provider was finds it after a restart, unless somebody else took the port.
+#[tokio::test]
+async fn a_node_comes_back_where_it_was() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = || NetConfig {
+        port_file: Some(folder.path().join("port")),
+        ..NetConfig::loopback([2; 32], folder.path().join("blobs"))
+    };
+    let node = Node::bind(config()).await.unwrap();
+    let there = node.addr();
+    node.close().await;
+    drop(node);
+    within(free(&there)).await;
+    let node = Node::bind(config()).await.unwrap();
+    assert_eq!(node.addr(), there);
+    let requester = Home::new(1).await;
+    let mut session = within(requester.connect(&there)).await.unwrap();
+    session.send(&hello(1)).await.unwrap();
+    node.close().await;
+    drop(node);
+    within(free(&there)).await;
+    let squatter = std::net::UdpSocket::bind(there.direct[0]).unwrap();
+    let node = Node::bind(config()).await.unwrap();
+    let elsewhere = node.addr();
+    assert_ne!(elsewhere, there);
+    node.close().await;
+    drop(squatter);
+    std::fs::write(folder.path().join("port"), "no port").unwrap();
+    Node::bind(config()).await.unwrap().close().await;
 }
 
 #[tokio::test]

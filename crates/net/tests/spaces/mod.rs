@@ -1,5 +1,5 @@
-//! Two network namespaces that can't reach each other, and one between them that forwards nothing: a relay's place. Shared by
-//! the tests of this crate and of the command.
+//! Two network namespaces that can't reach each other, and ones between them that forward nothing: a relay's place, a chain's.
+//! Shared by the tests of this crate and of the command.
 #![allow(dead_code, reason = "every test uses its part")]
 
 use std::{
@@ -31,6 +31,25 @@ pub struct Spaces {
     pub left: Namespace,
     pub right: Namespace,
     middle: Namespace,
+    cables: [Cable; 2],
+}
+
+/// A place that both sides reach, at an address each, and through which they do not reach each other.
+pub struct Between {
+    pub space: Namespace,
+    cables: [Cable; 2],
+}
+
+impl Between {
+    /// Its addresses for the left and for the right.
+    pub const ADDRS: [&str; 2] = ["10.77.3.1", "10.77.4.1"];
+}
+
+/// A side's line to everything.
+#[derive(Clone, Copy, Debug)]
+pub enum Side {
+    Left,
+    Right,
 }
 
 impl Spaces {
@@ -38,11 +57,29 @@ impl Spaces {
     pub fn new(number: u8) -> Option<Self> {
         let new = |name: &str| Namespace::new(&format!("{name}{number}"));
         let (middle, left, right) = (new("middle")?, new("left")?, new("right")?);
-        let wired = middle.cable(&left, 2 * number, (RELAY_ADDR, LEFT_ADDR))
-            && middle.cable(&right, 2 * number + 1, ("10.77.2.1", "10.77.2.2"))
-            && left.route_through(RELAY_ADDR)
-            && right.route_through("10.77.2.1");
-        wired.then_some(Self { left, right, middle })
+        let cables = [
+            middle.cable(&left, 4 * number, (RELAY_ADDR, LEFT_ADDR))?,
+            middle.cable(&right, 4 * number + 1, ("10.77.2.1", "10.77.2.2"))?,
+        ];
+        let routed = left.route_through(RELAY_ADDR) && right.route_through("10.77.2.1");
+        routed.then_some(Self { left, right, middle, cables })
+    }
+
+    /// One more place between both sides.
+    pub fn between(&self, number: u8) -> Option<Between> {
+        let space = Namespace::new(&format!("between{number}"))?;
+        let [left, right] = Between::ADDRS;
+        let cables = [
+            space.cable(&self.left, 4 * number + 2, (left, "10.77.3.2"))?,
+            space.cable(&self.right, 4 * number + 3, (right, "10.77.4.2"))?,
+        ];
+        Some(Between { space, cables })
+    }
+
+    /// Cuts or mends a side's cables to the middle and to a place between.
+    pub fn line(&self, side: Side, between: &Between, up: bool) {
+        let at = side as usize;
+        assert!(self.cables[at].set(up) && between.cables[at].set(up));
     }
 
     /// Runs a relay in the middle.
@@ -53,6 +90,18 @@ impl Spaces {
         let mut serve = self.middle.command(binary);
         serve.arg("--config-path").arg(&config).stderr(Stdio::null()).stdout(Stdio::null());
         Running(serve.spawn().unwrap())
+    }
+}
+
+/// A cable, held at its near end: the far one keeps its routes while it is cut.
+struct Cable {
+    space: String,
+    near: String,
+}
+
+impl Cable {
+    fn set(&self, up: bool) -> bool {
+        ip(&["-n", &self.space, "link", "set", &self.near, if up { "up" } else { "down" }])
     }
 }
 
@@ -68,14 +117,16 @@ impl Namespace {
     }
 
     /// A cable to another one. `ends`: addresses here and there.
-    fn cable(&self, other: &Self, number: u8, ends: (&str, &str)) -> bool {
+    fn cable(&self, other: &Self, number: u8, ends: (&str, &str)) -> Option<Cable> {
         let (near, far) =
             (format!("rl{}n{number}", std::process::id() % 9999), format!("rl{}f{number}", std::process::id() % 9999));
-        ip(&["link", "add", &near, "netns", &self.0, "type", "veth", "peer", "name", &far, "netns", &other.0])
-            && [(&self.0, &near, ends.0), (&other.0, &far, ends.1)].iter().all(|(space, link, addr)| {
-                ip(&["-n", space, "addr", "add", &format!("{addr}/24"), "dev", link])
-                    && ip(&["-n", space, "link", "set", link, "up"])
-            })
+        let wired =
+            ip(&["link", "add", &near, "netns", &self.0, "type", "veth", "peer", "name", &far, "netns", &other.0])
+                && [(&self.0, &near, ends.0), (&other.0, &far, ends.1)].iter().all(|(space, link, addr)| {
+                    ip(&["-n", space, "addr", "add", &format!("{addr}/24"), "dev", link])
+                        && ip(&["-n", space, "link", "set", link, "up"])
+                });
+        wired.then(|| Cable { space: self.0.clone(), near })
     }
 
     fn route_through(&self, gateway: &str) -> bool {

@@ -135,6 +135,17 @@ impl Book {
         self.offers.values().map(Arc::as_ref)
     }
 
+    /// Where an endpoint of a provider was heard of last.
+    pub fn peer(&self, provider: Address, endpoint: B256) -> Option<&PeerAddr> {
+        let there = self.of_provider(provider).filter(|offer| offer.peer.endpoint == endpoint);
+        there.max_by_key(|offer| age(offer)).map(|offer| &offer.peer)
+    }
+
+    /// Whether everything that a provider offers is offered from there.
+    pub(super) fn is_only_at(&self, provider: Address, peer: &PeerAddr) -> bool {
+        self.of_provider(provider).all(|offer| offer.peer.endpoint == peer.endpoint)
+    }
+
     /// Every offer that passes, cheapest first.
     pub(super) fn ascending<'a>(&'a self, now: u64, need: &'a Need) -> Ascending<'a> {
         self.index.ascending(now, need)

@@ -94,8 +94,8 @@ impl Core {
             return self.transact(open_intent(id, attempt), call);
         }
         let first = job.deals.is_empty();
-        let need = if first { self.first_need(job) } else { self.more_need(id, job) };
-        let Some(need) = need else {
+        let lacks = self.lacks(id);
+        let Some((need, distinct)) = lacks else {
             self.stranded.remove(&id);
             self.stranded_why.remove(&id);
             return;
@@ -107,7 +107,6 @@ impl Core {
         let openings = self.state.jobs[&id].openings.len();
         let patience = if first { self.config.patience.asks } else { self.config.patience.stranded };
         let waited = self.now >= since.saturating_add(patience);
-        let distinct = if first { distinct(&self.state.jobs[&id].spec) } else { 1 };
         self.book.turn(self.now);
         let enough = |plan: Plan| plan.deals.len() >= need.min_providers.min(need.max_providers) as usize;
         // The index decides whether it is time; reasons are looked for when they are told.
@@ -122,6 +121,15 @@ impl Core {
         if !first {
             self.run_stranded(id);
         }
+    }
+
+    /// What a job lacks, and from how many distinct providers; none if its deals can do all that is left.
+    pub(super) fn lacks(&self, id: JobId) -> Option<(Need, u32)> {
+        let job = &self.state.jobs[&id];
+        if job.deals.is_empty() {
+            return self.first_need(job).map(|need| (need, distinct(&job.spec)));
+        }
+        self.more_need(id, job).map(|need| (need, 1))
     }
 
     /// Before anything is bought: deals that earlier jobs left open.

@@ -40,6 +40,7 @@ pub mod matching;
 mod orders;
 mod payment;
 pub mod policy;
+mod reach;
 mod report;
 mod rest;
 mod session;
@@ -149,7 +150,7 @@ struct Storing {
 
 /// One requester. Feed it every event with a time that never goes back (it holds the larger), and
 /// perform the effects in order.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Core {
     config: Config,
     domain: Eip712Domain,
@@ -276,6 +277,23 @@ impl Core {
         self.explain(now, &self.need_of(spec), buying::distinct(spec))
     }
 
+    /// Which deals would be opened now to take a job up again: none if it needs no more of them. Spends nothing.
+    pub fn quote_resumed(
+        &self,
+        now: u64,
+        id: JobId,
+        deadline: u64,
+        budget: Option<u128>,
+    ) -> Result<Result<Option<Plan>, NoMatch>, JobError> {
+        self.resumable(id)?;
+        // A core is plain data: what would be is asked of a copy.
+        let mut then = self.clone();
+        then.now = then.now.max(now);
+        then.resume(id, deadline, budget);
+        then.inherit(id);
+        Ok(then.lacks(id).map(|(need, distinct)| then.explain(then.now, &need, distinct)).transpose())
+    }
+
     /// What a job would cost, and find, under each of these policies. Spends nothing.
     pub fn quotes(&self, now: u64, spec: &JobSpec, policies: &[Policy], cheated: &[u64]) -> Vec<PolicyQuote> {
         let quote = |policy: &Policy| {
@@ -294,6 +312,7 @@ impl Core {
     }
 
     fn heard(&mut self, offer: Offer) {
+        self.look_again(offer.provider());
         if !self.book.insert(self.now, offer.clone()) {
             return;
         }

@@ -90,8 +90,19 @@ impl Core {
             budget: job.spec.constraints.budget,
             deals: job.deals.len() as u32,
             progress: self.progress(id),
-            waits: self.stranded_why.get(&id).cloned(),
+            waits: self.stranded_why.get(&id).cloned().or_else(|| self.missed(id)),
         })
+    }
+
+    /// That nobody of a job is there, if that is so.
+    fn missed(&self, id: JobId) -> Option<String> {
+        let open = |deal: &B256| {
+            let deal = &self.state.deals[deal];
+            deal.closing.is_none() && deal.closed.is_none()
+        };
+        let open: Vec<_> = self.own_deals(id).into_iter().filter(open).collect();
+        let missed = self.state.jobs[&id].runs() && !open.is_empty() && open.iter().all(|deal| self.lost(*deal));
+        missed.then(|| "none of its providers can be reached: they are dialled again every few seconds".into())
     }
 
     /// Tasks of an open batch that some provider is through with.

@@ -3,7 +3,7 @@
 
 use rialto_protocol::{Address, B256};
 
-use super::{Core, JobError, JobId, Record, journal::Standing, matching::Why};
+use super::{Core, JobError, JobId, Record, journal::Standing, matching::Why, reach::UNREACHABLE};
 
 /// First pause before a provider is asked again; doubles every time, seconds.
 const REST_SECONDS: u64 = 30;
@@ -54,7 +54,14 @@ impl Core {
 
     /// Providers that are not to be asked now.
     pub(super) fn resting(&self) -> impl Iterator<Item = (Address, Why)> + '_ {
-        self.resting.iter().filter(|(_, rest)| self.now < rest.until).map(|(provider, _)| (*provider, Why::Draining))
+        let resting = self.resting.iter().filter(|(_, rest)| self.now < rest.until);
+        let resting = resting.map(|(provider, _)| (*provider, Why::Draining));
+        // Money that is locked with somebody who is not there helps nobody. At another endpoint it may be there.
+        let missed = self.state.deals.iter().filter(|(id, deal)| {
+            let dropped = matches!(&deal.standing, Standing::Dropped { code } if code == UNREACHABLE);
+            dropped && deal.closed.is_none() && self.lost(**id) && self.book.is_only_at(deal.provider(), deal.peer())
+        });
+        resting.chain(missed.map(|(_, deal)| (deal.provider(), Why::Unreachable)))
     }
 
     /// Whether a deal is of no more use: its provider wants no more of it, and everything in it is settled.
@@ -105,8 +112,8 @@ impl Core {
         }
         let job = &self.state.jobs[&id];
         let left = u64::from(job.spec.tasks()) - job.verified();
-        let until = job.spec.constraints.deadline;
-        let text = format!("{left} tasks have nobody to run them; waiting for providers until second {until}: {why}");
+        let seconds = job.spec.constraints.deadline.saturating_sub(self.now);
+        let text = format!("{left} tasks have nobody to run them; waiting {seconds} s at most for providers: {why}");
         self.note(id, "R-JOB-024", text);
     }
 }

@@ -12,14 +12,13 @@ use rialto_protocol::{
 use super::{
     Core, Effect, JobEvent, Outgoing, Record, Stored, Storing,
     journal::{OrderStatus, Standing},
+    reach::UNREACHABLE,
     rest,
     verify::{self, ReceiptFault},
 };
 
 /// Slowest fetching of a job's program and shared input that a provider is not given up for, bytes a second: fetching and hashing.
 const LEAST_BYTES_PER_SECOND: u64 = 4 << 20;
-/// Longest wait between two attempts to connect, seconds.
-const MAX_BACKOFF_SECONDS: u64 = 30;
 /// Refusals in a row after which a deal gets no more orders.
 const MAX_REFUSALS: u32 = 6;
 /// A deal that was dropped so often does not come back.
@@ -35,6 +34,8 @@ pub(super) struct Link {
     pub state: LinkState,
     /// Failed attempts in a row.
     pub failures: u32,
+    /// Whether its job has heard of this outage.
+    pub told: bool,
     /// Last sign that work goes on, or the last time there was none to do.
     pub heard: u64,
     /// Refusals in a row.
@@ -61,6 +62,7 @@ impl Link {
         Self {
             state: LinkState::Down { retry_at: now },
             failures: 0,
+            told: false,
             heard: now,
             refusals: 0,
             pause_until: 0,
@@ -105,13 +107,13 @@ impl Core {
             match link.state {
                 LinkState::Down { retry_at } if now >= retry_at && self.started => {
                     link.state = LinkState::Connecting { since: now };
-                    let peer = self.state.deals[&id].peer().clone();
+                    let peer = self.whereabouts(id);
                     self.effects.push(Effect::Connect { deal: id, peer });
                 }
                 LinkState::Connecting { since } | LinkState::Greeting { since }
                     if now >= since.saturating_add(patience) =>
                 {
-                    self.hang_up(id);
+                    self.hang_up(id, "no answer in time");
                 }
                 _ => {}
             }
@@ -127,7 +129,7 @@ impl Core {
         if !deal.works() {
             return;
         }
-        let lost = link.failures > 0 && !link.up();
+        let lost = self.lost(id);
         let busy =
             awaited > 0 || lost || matches!(link.state, LinkState::Connecting { .. } | LinkState::Greeting { .. });
         if !busy {
@@ -151,7 +153,7 @@ impl Core {
             let (code, why) = if link.up() {
                 ("R-DEAL-001", "no sign of life while orders are unanswered")
             } else {
-                ("R-DEAL-002", "cannot be reached")
+                (UNREACHABLE, "cannot be reached")
             };
             self.drop_deal(id, code, why.into());
         }
@@ -199,7 +201,9 @@ impl Core {
         self.effects.push(Effect::Send { deal: id, message: Outgoing::Hello(deal.terms.clone()) });
     }
 
-    pub(super) fn disconnected(&mut self, id: B256, _why: String) {
+    pub(super) fn disconnected(&mut self, id: B256, why: String) {
+        self.tell_lost(id, why);
+        let backoff = self.backoff(id);
         let Some(link) = self.links.get_mut(&id) else { return };
         if matches!(link.state, LinkState::Down { .. }) {
             return;
@@ -207,9 +211,8 @@ impl Core {
         if link.up() {
             link.heard = self.now;
         }
-        let wait = (1u64 << link.failures.min(6)).min(MAX_BACKOFF_SECONDS);
         link.failures = link.failures.saturating_add(1);
-        link.state = LinkState::Down { retry_at: self.now.saturating_add(wait) };
+        link.state = LinkState::Down { retry_at: self.now.saturating_add(backoff) };
         link.release_asked = None;
         self.checks.retain(|_, check| check.deal != id);
         // Outputs that were on their way come again with the receipt.
@@ -217,9 +220,9 @@ impl Core {
         self.storing.retain(|order, _| state.orders.get(order).is_some_and(|order| order.order.deal != id));
     }
 
-    fn hang_up(&mut self, id: B256) {
+    fn hang_up(&mut self, id: B256, why: &str) {
         self.effects.push(Effect::Hangup { deal: id });
-        self.disconnected(id, String::new());
+        self.disconnected(id, why.into());
     }
 
     pub(super) fn message(&mut self, id: B256, message: ToRequester, vouched: Option<bool>) {
@@ -240,7 +243,7 @@ impl Core {
             Signature::Invalid => {
                 let fault = ReceiptFault::Signature;
                 self.drop_deal(id, fault.code(), fault.to_string());
-                return self.hang_up(id);
+                return self.hang_up(id, "it broke the rules");
             }
         }
         match message {
@@ -296,10 +299,10 @@ impl Core {
         if version != WIRE_VERSION {
             let why = format!("speaks wire version {version}, not {WIRE_VERSION}");
             self.drop_deal(id, "R-DEAL-003", why);
-            return self.hang_up(id);
+            return self.hang_up(id, "it broke the rules");
         }
         link.state = LinkState::Up;
-        link.failures = 0;
+        (link.failures, link.told) = (0, false);
         link.heard = self.now;
         self.revive(id);
         let deal = &self.state.deals[&id];
@@ -457,7 +460,7 @@ impl Core {
             Stored::Missing { why } => {
                 // The receipt comes again with the next session.
                 self.note(self.state.deals[&deal].job, "R-DEAL-004", format!("outputs could not be fetched: {why}"));
-                self.hang_up(deal);
+                self.hang_up(deal, "its outputs have to be sent again");
             }
         }
     }

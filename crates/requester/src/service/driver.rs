@@ -28,8 +28,8 @@ use super::{
     session::{MAX_OUTBOUND_MESSAGES, Seal, Session},
 };
 use crate::core::{
-    Core, Effect, Event, History, JobEvent, JobId, JobPhase, JobSpec, JobStatus, NoMatch, Offer, Outgoing, Phase, Plan,
-    Policy, PolicyQuote, Record, Source, Stored, Summary, TaskResult,
+    Core, Effect, Event, History, JobError, JobEvent, JobId, JobPhase, JobSpec, JobStatus, NoMatch, Offer, Outgoing,
+    Phase, Plan, Policy, PolicyQuote, Record, Source, Stored, Summary, TaskResult,
 };
 
 /// Things that wait for the driver; whoever brings more waits.
@@ -57,6 +57,8 @@ pub(crate) enum Input {
     Quote { spec: JobSpec, answer: oneshot::Sender<Result<Plan, NoMatch>> },
     /// … under several policies.
     Quotes { spec: JobSpec, policies: Vec<Policy>, cheated: Vec<u64>, answer: oneshot::Sender<Vec<PolicyQuote>> },
+    /// Somebody asks which deals a job would open if it were taken up again.
+    QuoteResumed { job: JobId, within: Duration, budget: Option<u128>, answer: oneshot::Sender<Requoted> },
     /// Somebody wants to know what is remembered of providers.
     History(oneshot::Sender<Vec<(Address, History)>>),
     /// Somebody wants to see the order book.
@@ -73,6 +75,9 @@ pub(crate) enum Input {
     /// A job that the core knows no more, or that has ended, is to be removed with all its files.
     Remove { job: JobId, answer: oneshot::Sender<bool> },
 }
+
+/// What a job would open if it were taken up again, if it needs anything; or why that can't be.
+pub(crate) type Requoted = Result<Result<Option<Plan>, NoMatch>, JobError>;
 
 pub(crate) struct Driver {
     pub core: Core,
@@ -213,6 +218,11 @@ impl Driver {
             Input::Quotes { spec, policies, cheated, answer } => {
                 let _ = answer.send(self.core.quotes(self.clock.now(), &spec, &policies, &cheated));
             }
+            Input::QuoteResumed { job, within, budget, answer } => {
+                let now = self.clock.now();
+                let deadline = now.saturating_add(within.as_secs());
+                let _ = answer.send(self.core.quote_resumed(now, job, deadline, budget));
+            }
             Input::History(answer) => {
                 let history = self.core.state().history.iter();
                 let _ = answer.send(history.map(|(provider, history)| (*provider, *history)).collect());
@@ -297,7 +307,7 @@ impl Driver {
             }
             Effect::Store { deal, order, results, outputs } => {
                 let Some(known) = self.core.state().deals.get(&deal) else { return Ok(()) };
-                let (job, peer, library) = (known.job, known.peer().clone(), self.library.clone());
+                let (job, peer, library) = (known.job, self.core.whereabouts(deal), self.library.clone());
                 self.answer(async move {
                     let storing = async { library.store(job, order, &peer, results, outputs).await };
                     let result: Stored = storing.await;

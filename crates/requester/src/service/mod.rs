@@ -333,6 +333,18 @@ impl Requester {
         Ok(JobHandle { id, inputs: self.inputs.clone(), feed })
     }
 
+    /// Which deals [`Requester::resume`] would open now: none if those that are open can do what is left. Spends nothing.
+    pub async fn quote_resumed(
+        &self,
+        id: JobId,
+        within: Duration,
+        budget: Option<u128>,
+    ) -> Result<Result<Option<Plan>, NoMatch>, RequesterError> {
+        let (answer, answered) = oneshot::channel();
+        self.tell(Input::QuoteResumed { job: id, within, budget, answer }).await?;
+        Ok(answered.await.map_err(|_| RequesterError::Stopped)??)
+    }
+
     /// Removes an ended job's report, outputs and inputs from disk. Returns whether it was not running.
     pub async fn remove(&self, id: JobId) -> Result<bool, RequesterError> {
         let (answer, answered) = oneshot::channel();

@@ -64,7 +64,7 @@ impl Session {
         }
         let (sender, receiver) = session.split();
         tokio::select! {
-            () = self.read(receiver) => "ended by the provider".into(),
+            why = self.read(receiver) => why,
             ended = self.write(sender, outbound) => match ended {
                 Ok(()) => "ended".into(),
                 Err(error) => error.to_string(),
@@ -77,7 +77,8 @@ impl Session {
         self.inputs.send(input).await.map_err(|_| ())
     }
 
-    async fn read(&self, mut receiver: SessionReceiver<ToRequester>) {
+    /// Until the session ends; returns why.
+    async fn read(&self, mut receiver: SessionReceiver<ToRequester>) -> String {
         let (mut second, mut taken) = (Instant::now(), 0);
         while let Some(message) = receiver.recv().await {
             if second.elapsed() >= Duration::from_secs(1) {
@@ -88,9 +89,10 @@ impl Session {
                 tokio::time::sleep(Duration::from_secs(1).saturating_sub(second.elapsed())).await;
             }
             if self.tell(Event::Message { deal: self.deal, message }).await.is_err() {
-                return;
+                return "stopped".into();
             }
         }
+        receiver.reason().map_or_else(|| "ended".into(), |why| why.to_string())
     }
 
     async fn write(

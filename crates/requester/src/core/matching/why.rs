@@ -41,6 +41,8 @@ pub enum Why {
     SameOwner,
     /// Fits, but others do the job for less.
     NotNeeded,
+    /// A deal that is open with it gets no answer.
+    Unreachable,
 }
 
 impl Why {
@@ -62,6 +64,7 @@ impl Why {
             Self::SameOwner => "R-MAT-013",
             Self::NotNeeded => "R-MAT-014",
             Self::Draining => "R-MAT-015",
+            Self::Unreachable => "R-MAT-016",
         }
     }
 
@@ -74,6 +77,7 @@ impl Why {
             Self::TooShort { .. } => Some("split the job"),
             Self::TooSlow { .. } => Some("move the deadline, or lower the fuel limit"),
             Self::Budget { .. } => Some("raise the budget, or lower the fuel limit"),
+            Self::Unreachable => Some("wait until it can be reached, or for another provider"),
             _ => None,
         }
     }
@@ -97,6 +101,7 @@ impl fmt::Display for Why {
             Self::Cheated => write!(f, "gave a wrong result to this job, or to one before"),
             Self::Unreliable => write!(f, "stalled, refused or broke the protocol in this job"),
             Self::Draining => write!(f, "is stopping and takes no new orders for now"),
+            Self::Unreachable => write!(f, "cannot be reached now: it is dialled again every few seconds"),
             Self::OpenFailed { reason } => write!(f, "the market refused the deal: {reason}"),
             Self::SameOwner => write!(f, "same owner as another offer"),
             Self::NotNeeded => write!(f, "not needed: others do it for less"),

@@ -414,3 +414,55 @@ fn old_jobs_are_forgotten() {
     assert_eq!(*world.core.state(), State::default());
     world.crash();
 }
+
+#[test]
+fn a_provider_is_dialled_where_it_is_now_and_where_it_was() {
+    let mut world = World::new(&[Manner::Honest]);
+    let ports = |ports: std::ops::RangeInclusive<u16>| -> Vec<_> {
+        ports.map(|port| std::net::SocketAddr::from(([127, 0, 0, 1], port))).collect()
+    };
+    let heard = |world: &mut World, direct: Vec<std::net::SocketAddr>| {
+        let mut offer = offer(1, 1_001_000);
+        offer.peer.direct = direct;
+        world.feed(Event::Heard(offer));
+    };
+    heard(&mut world, ports(1..=1));
+    world.feed(Event::Submit(spec(60, Policy::Trust)));
+    while world.core.state().deals.is_empty() {
+        world.step();
+    }
+    let dialled = |world: &World| world.core.whereabouts(*world.core.state().deals.keys().next().unwrap()).direct;
+    assert_eq!(dialled(&world), ports(1..=1));
+    heard(&mut world, ports(2..=3));
+    assert_eq!(dialled(&world), [ports(2..=3), ports(1..=1)].concat());
+    heard(&mut world, ports(2..=9));
+    let both = [ports(2..=5), ports(1..=1), ports(6..=8)].concat();
+    assert_eq!(dialled(&world), both, "no more than are allowed, and not hearsay alone");
+}
+
+#[test]
+fn a_provider_that_is_back_is_found_within_seconds_while_work_waits() {
+    let mut world = World::new(&[Manner::Dies(1)]);
+    let mut job = spec(600, Policy::Trust);
+    (job.constraints.run_locally, job.constraints.min_providers) = (false, 1);
+    world.feed(Event::Submit(job));
+    let dropped = |world: &World| has(world, |event| matches!(event, JobEvent::ProviderDropped { .. }));
+    while !dropped(&world) {
+        world.step();
+    }
+    (0..200).for_each(|_| world.step());
+    let link = *world.core.links.values().next().unwrap();
+    let crate::core::session::LinkState::Down { retry_at } = link.state else { panic!("{link:?}") };
+    assert!(link.failures > 5 && retry_at <= world.now + 4, "{link:?} at {}", world.now);
+    // Meanwhile nobody locks more money with it.
+    let why = world.core.quote(world.now, &JobSpec { id: JobId(8), ..spec(4, Policy::Trust) }).unwrap_err();
+    assert!(why.to_string().contains("(R-MAT-016)"), "{why}");
+    // It is there again, says so, and is back before the next attempt would have been due.
+    world.actors.get_mut(&address(1)).unwrap().manner = Manner::Honest;
+    world.feed(Event::Heard(offer(1, 1_001_000)));
+    let until = world.now + 1;
+    while world.now < until || world.mail.iter().any(|(due, _)| *due <= world.now) {
+        world.step();
+    }
+    assert!(has(&world, |event| matches!(event, JobEvent::ProviderBack { .. })));
+}
