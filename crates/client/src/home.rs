@@ -58,6 +58,15 @@ impl Home {
         self.0.join("requester").join(role(chain_id, market, account))
     }
 
+    /// The folder of a requester on a market of whose chain nothing is known but what the folder's name says; `None` if there
+    /// is none, or several.
+    pub fn known_requester(&self, market: Address, account: Address) -> Option<PathBuf> {
+        let ending = role(0, market, account).split_off(1);
+        let entries = std::fs::read_dir(self.0.join("requester")).ok()?.flatten().map(|entry| entry.path());
+        let mut fits = entries.filter(|path| path.to_string_lossy().ends_with(&ending));
+        fits.next().filter(|_| fits.next().is_none())
+    }
+
     /// A provider's folder on a market.
     pub fn provider(&self, chain_id: u64, market: Address, account: Address) -> PathBuf {
         self.0.join("provider").join(role(chain_id, market, account))

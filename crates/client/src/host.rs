@@ -113,6 +113,15 @@ pub(crate) enum Request {
         /// Another budget.
         budget: Option<u128>,
     },
+    /// What taking a job up again would buy.
+    QuoteResumed {
+        /// Which.
+        job: JobId,
+        /// Seconds.
+        within: u64,
+        /// Another budget.
+        budget: Option<u128>,
+    },
     /// Remove an ended job and its files: whether it had ended.
     Remove(JobId),
     /// What is held against providers.
@@ -343,6 +352,10 @@ impl Desk {
                 let handle = requester.resume(job, Duration::from_secs(within), budget).await?;
                 self.clone().keep_story(handle);
                 answers.send(&job).await
+            }
+            Request::QuoteResumed { job, within, budget } => {
+                let within = Duration::from_secs(within);
+                answers.send(&quote::resumption(&self.buyer, job, within, budget).await?).await
             }
             Request::Remove(job) => answers.send(&requester.remove(job).await?).await,
             Request::History => answers.send(&requester.history().await?).await,

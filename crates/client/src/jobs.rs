@@ -16,7 +16,7 @@ use crate::{
     home::Home,
     host::{HostError, Request, Told, has_report, story},
     job::JobFile,
-    quote::Quote,
+    quote::{Quote, Resumption},
 };
 
 /// A process that is being killed lets go of its socket within so long.
@@ -97,6 +97,14 @@ impl Host {
     /// What the host refuses, in its words.
     pub async fn resume(&self, job: JobId, within: u64, budget: Option<u128>) -> Result<(), HostError> {
         self.ask::<JobId>(&Request::Resume { job, within, budget }).await.map(drop)
+    }
+
+    /// What that would buy. Nothing is spent.
+    ///
+    /// # Errors
+    /// What the host refuses, in its words.
+    pub async fn quote_resumed(&self, job: JobId, within: u64, budget: Option<u128>) -> Result<Resumption, HostError> {
+        self.ask(&Request::QuoteResumed { job, within, budget }).await
     }
 
     /// Removes an ended job and its files; `false` if it has not ended.

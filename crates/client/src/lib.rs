@@ -62,6 +62,6 @@ pub use ledger::{Movement, What};
 pub use market::{
     LOCAL_REQUESTER, LocalFacts, MarketChoice, MarketConfig, MarketError, TEMPLATE as CONFIG_TEMPLATE, local_key,
 };
-pub use quote::{Chosen, LeftOut, Opening, PolicyPrice, Quote, Trial};
+pub use quote::{Chosen, LeftOut, Opening, PolicyPrice, Quote, Resumption, Trial};
 pub use replay::{Replay, ReplayError, SignedTask, signed_tasks};
 pub use wallet::{Passphrase, Wallet, WalletError, read_key};

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use rialto_chain::{MarketCall, OpenArgs, SendError};
 use rialto_exec::SharedData;
 use rialto_protocol::{Address, pricing::share};
-use rialto_requester::{Content, Job, NoMatch, Plan, Policy, PolicyQuote, RequesterError};
+use rialto_requester::{Content, Job, JobId, NoMatch, Plan, Policy, PolicyQuote, RequesterError};
 use serde::{Deserialize, Serialize};
 use tokio::time::sleep;
 
@@ -100,6 +100,25 @@ pub struct Opening {
     pub max_price: Option<u128>,
 }
 
+/// What taking up a job again would buy.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Resumption {
+    /// Tasks that are left.
+    pub left: u64,
+    /// Who would be chosen; nobody if the deals that are open can do what is left.
+    pub chosen: Vec<Chosen>,
+    /// Expected cost of what the chosen do, base units.
+    pub cost: Option<u128>,
+    /// Money that would be locked besides what is, base units.
+    pub locked: Option<u128>,
+    /// Why nobody is found.
+    pub no_match: Option<String>,
+    /// The budget, what was paid before included, base units.
+    pub budget: u128,
+    /// What would be sent, if anything.
+    pub opening: Option<Opening>,
+}
+
 /// What a job would cost.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Quote {
@@ -156,15 +175,6 @@ pub(crate) async fn quote(buyer: &Buyer, file: &JobFile, mut job: Job) -> Result
     let excluded = own.plan.as_ref().map_or_else(NoMatch::excluded, |plan| &plan.excluded);
     let left_out = excluded.iter().map(|left| LeftOut { provider: left.provider, why: left.why.to_string() }).collect();
     let plan = own.plan.as_ref().ok();
-    let chosen = plan.map_or(&[][..], |plan| &plan.deals).iter().map(|deal| Chosen {
-        provider: deal.offer.ask.value.provider,
-        price: deal.price,
-        task_fee: deal.offer.ask.value.taskFee,
-        budget: deal.budget,
-        collateral: share(deal.budget, deal.offer.ask.value.collateralBps).unwrap_or(u128::MAX),
-        seconds: deal.seconds,
-        share: deal.share,
-    });
     let price_of = |quote: &PolicyQuote| PolicyPrice {
         policy: quote.policy.to_string(),
         chosen: quote.policy == file.verify,
@@ -173,15 +183,11 @@ pub(crate) async fn quote(buyer: &Buyer, file: &JobFile, mut job: Job) -> Result
         why: quote.plan.as_ref().err().map(ToString::to_string),
         unseen: quote.detection.iter().map(|(count, found)| (*count, 1_000_000 - found)).collect(),
     };
-    let opening = match plan {
-        Some(plan) if !plan.deals.is_empty() => Some(opening(buyer, plan, file.max_price).await?),
-        _ => None,
-    };
     Ok(Quote {
-        opening,
+        opening: opening(buyer, plan, file.max_price).await?,
         tasks,
         trial,
-        chosen: chosen.collect(),
+        chosen: chosen(plan),
         left_out,
         cost: own.price.map(|price| price.pay),
         locked: plan.map(|plan| plan.locked),
@@ -192,8 +198,46 @@ pub(crate) async fn quote(buyer: &Buyer, file: &JobFile, mut job: Job) -> Result
     })
 }
 
-/// What opening a plan's deals would take now.
-async fn opening(buyer: &Buyer, plan: &Plan, max_price: Option<u128>) -> Result<Opening, HostError> {
+/// What taking a job up again would buy, until `within` from now.
+pub(crate) async fn resumption(
+    buyer: &Buyer,
+    job: JobId,
+    within: Duration,
+    budget: Option<u128>,
+) -> Result<Resumption, HostError> {
+    let (file, status) = (buyer.file(job).await?, buyer.requester.status(job).await?);
+    heard(buyer, file.least.unwrap_or(1) as usize).await?;
+    let (plan, no_match) = match buyer.requester.quote_resumed(job, within, budget).await? {
+        Ok(plan) => (plan, None),
+        Err(why) => (None, Some(why.to_string())),
+    };
+    Ok(Resumption {
+        left: status.progress.tasks.saturating_sub(status.progress.verified),
+        chosen: chosen(plan.as_ref()),
+        cost: plan.as_ref().map(|plan| plan.cost),
+        locked: plan.as_ref().map(|plan| plan.locked),
+        no_match,
+        budget: budget.unwrap_or(file.budget),
+        opening: opening(buyer, plan.as_ref(), file.max_price).await?,
+    })
+}
+
+fn chosen(plan: Option<&Plan>) -> Vec<Chosen> {
+    let chosen = plan.map_or(&[][..], |plan| &plan.deals).iter().map(|deal| Chosen {
+        provider: deal.offer.ask.value.provider,
+        price: deal.price,
+        task_fee: deal.offer.ask.value.taskFee,
+        budget: deal.budget,
+        collateral: share(deal.budget, deal.offer.ask.value.collateralBps).unwrap_or(u128::MAX),
+        seconds: deal.seconds,
+        share: deal.share,
+    });
+    chosen.collect()
+}
+
+/// What opening a plan's deals would take now, if it has any.
+async fn opening(buyer: &Buyer, plan: Option<&Plan>, max_price: Option<u128>) -> Result<Option<Opening>, HostError> {
+    let Some(plan) = plan.filter(|plan| !plan.deals.is_empty()) else { return Ok(None) };
     let args = (0..).zip(&plan.deals).map(|(salt, deal)| OpenArgs {
         ask: deal.offer.ask.value.clone(),
         signature: deal.offer.ask.signature.clone(),
@@ -210,7 +254,7 @@ async fn opening(buyer: &Buyer, plan: &Plan, max_price: Option<u128>) -> Result<
         Ok(gas) => (Some(gas), None),
         Err(why) => (None, Some(why.to_string())),
     };
-    Ok(Opening { account, gas, refused, gas_price_wei, gas_money_wei, max_price })
+    Ok(Some(Opening { account, gas, refused, gas_price_wei, gas_money_wei, max_price }))
 }
 
 /// Waits until offers are there, and no more come.

@@ -42,13 +42,28 @@ pub async fn host(place: &PlaceArgs) -> Result<u8> {
 
 /// Which host is meant, whether it runs or not.
 pub async fn place_of(place: &PlaceArgs) -> Result<(Host, MarketConfig)> {
-    let market = place.market()?;
-    let chain_id = match &market.local {
-        Some(local) => local.chain_id,
-        None => market.connect().await?.chain_id(),
-    };
+    let (home, market) = (place.home()?, place.market()?);
     let account = place.whose(&market)?;
-    Ok((Host::new(place.home()?.requester(chain_id, market.market, account)), market))
+    let connected = match &market.local {
+        Some(local) => Ok(local.chain_id),
+        None => market.connect().await.map(|chain| chain.chain_id()),
+    };
+    match connected {
+        Ok(chain_id) => Ok((Host::new(home.requester(chain_id, market.market, account)), market)),
+        Err(why) => {
+            // One that runs knows its jobs without the chain, too.
+            let Some(host) = home.known_requester(market.market, account).map(Host::new) else {
+                return Err(why.into());
+            };
+            if host.runs().await?.is_none() {
+                return Err(why.into());
+            }
+            eprintln!(
+                "rialto: {why}\nrialto: this is what the background process knows; it goes on when the market is back"
+            );
+            Ok((host, market))
+        }
+    }
 }
 
 /// A host that runs. The passphrase, if it was asked for, restarts it should it be killed.

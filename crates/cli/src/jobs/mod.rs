@@ -35,6 +35,7 @@ Examples:
   rialto jobs show 3f2a                # an id's beginning, or a name, will do
   rialto jobs logs -f 3f2a
   rialto jobs cancel pricing
+  rialto jobs resume pricing --explain     # what that would open and lock; sends nothing
   rialto jobs resume pricing --deadline '2 h' --budget 10
   rialto jobs results pricing")]
 pub struct JobsCommand {
@@ -79,6 +80,9 @@ pub enum JobsWhat {
         /// Return once it is taken up.
         #[arg(long)]
         detach: bool,
+        /// Say which deals would be opened, whose money that locks and what it costs; send nothing.
+        #[arg(long)]
+        explain: bool,
     },
     /// Write a job's results where its file says, or elsewhere.
     Results {
@@ -165,8 +169,11 @@ pub async fn jobs(args: &JobsCommand, place: &PlaceArgs, format: Output) -> Resu
             either(format, &text, || json!({ "job": status.id.to_string(), "cancelled": true }));
             Ok(exit::OK)
         }
-        JobsWhat::Resume { job, deadline, budget, detach } => {
+        JobsWhat::Resume { job, deadline, budget, detach, explain } => {
             let status = find(&host, job).await?;
+            if *explain {
+                return quote::explain_resumed(&host, status.id, *deadline, *budget, format).await;
+            }
             host.resume(status.id, *deadline, *budget).await?;
             if *detach {
                 let text = format!("{} goes on", status.id);

@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 use rialto_client::{Chosen, Host, Opening, PolicyPrice, Quote, job::JobFile};
+use rialto_requester::JobId;
 use serde::Serialize;
 
 use crate::{
@@ -15,6 +16,7 @@ struct Dry<'a> {
     quote: &'a Quote,
 }
 
+/// What would be sent, whatever for.
 #[derive(Serialize)]
 struct Explained<'a> {
     opening: &'a Option<Opening>,
@@ -23,6 +25,8 @@ struct Explained<'a> {
     cost: Option<u128>,
     budget: u128,
     no_match: &'a Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    left: Option<u64>,
     sent: bool,
 }
 
@@ -49,26 +53,52 @@ pub async fn explain(host: &Host, file: &JobFile, format: Output) -> Result<u8> 
         cost: quote.cost,
         budget: quote.budget,
         no_match: &quote.no_match,
+        left: None,
         sent: false,
     };
-    either_of(format, || plan(&quote), &shown);
-    let refused = quote.opening.as_ref().is_some_and(|opening| opening.refused.is_some());
-    Ok(match (quote.no_match, refused) {
-        (Some(_), _) => exit::NO_MARKET,
-        (None, true) => exit::NO_MONEY,
-        (None, false) => exit::OK,
-    })
+    Ok(show(&shown, format))
 }
 
-fn plan(quote: &Quote) -> String {
-    let Some(opening) = &quote.opening else {
-        return format!("nothing would be sent: {}", quote.no_match.as_deref().unwrap_or("no provider is needed"));
+/// The same for a job that is to be taken up again.
+pub async fn explain_resumed(host: &Host, id: JobId, within: u64, budget: Option<u128>, format: Output) -> Result<u8> {
+    if format == Output::Human {
+        eprintln!("listening for offers …");
+    }
+    let again = host.quote_resumed(id, within, budget).await?;
+    let shown = Explained {
+        opening: &again.opening,
+        deals: &again.chosen,
+        locked: again.locked,
+        cost: again.cost,
+        budget: again.budget,
+        no_match: &again.no_match,
+        left: Some(again.left),
+        sent: false,
     };
-    let deals = quote.chosen.len();
-    let mut out =
-        vec![format!("would send one transaction, by {}:\n  open {deals} deals, all or none", opening.account)];
+    Ok(show(&shown, format))
+}
+
+fn show(shown: &Explained<'_>, format: Output) -> u8 {
+    either_of(format, || plan(shown), shown);
+    match (shown.no_match, shown.opening) {
+        (Some(_), _) => exit::NO_MARKET,
+        (None, Some(opening)) if opening.refused.is_some() => exit::NO_MONEY,
+        _ => exit::OK,
+    }
+}
+
+fn plan(shown: &Explained<'_>) -> String {
+    let left = shown.left.map(|left| format!("{} tasks are left; what is verified and paid stays so", count(left)));
+    let mut out: Vec<String> = left.into_iter().collect();
+    let Some(opening) = shown.opening else {
+        let why = shown.no_match.as_deref().unwrap_or("no provider is needed besides those with open deals");
+        out.push(format!("nothing would be sent: {why}"));
+        return out.join("\n");
+    };
+    let deals = shown.deals.len();
+    out.push(format!("would send one transaction, by {}:\n  open {deals} deals, all or none", opening.account));
     let most = opening.max_price.map_or_else(String::new, |most| format!(", at most {}", money(most)));
-    out.extend(quote.chosen.iter().map(|deal| {
+    out.extend(shown.deals.iter().map(|deal| {
         format!(
             "    with {} for {}: {} of your money locked, {} of its own; {} per Tfuel{most}, {} per task",
             deal.provider,
@@ -93,8 +123,8 @@ fn plan(quote: &Quote) -> String {
     });
     out.push(format!(
         "then nothing per task: vouchers are signed as results are accepted, about {} in all, never more than {}",
-        quote.cost.map_or_else(|| "nothing".into(), money),
-        money(quote.budget)
+        shown.cost.map_or_else(|| "nothing".into(), money),
+        money(shown.budget)
     ));
     out.push(
         "each provider closes its deal with the last voucher, and pays the gas; what was not earned comes back".into(),
