@@ -17,6 +17,10 @@ use serde_json::Value;
 
 const TINY: &[u8] = include_bytes!("../../../examples/tiny/tiny.wasm");
 const MIB: u64 = 1 << 20;
+/// How often a market is listened to until all its providers are heard.
+const LISTENS: u32 = 20;
+/// One of so many words of an output is looked at: their hashes were compared before.
+const STRIDE: usize = 61;
 /// How often processes are looked at. The kernel keeps their peaks: only the last moments of a process can be missed.
 const LOOK: Duration = Duration::from_millis(50);
 
@@ -115,9 +119,11 @@ fn large_outputs() {
         let output = std::fs::read(results.join(name)).unwrap();
         assert_eq!(output.len() as u64, mib * MIB);
         let right = |(word, at): (&[u8], u64)| word == (task << 32 | at).to_le_bytes();
-        assert!(output.chunks_exact(8).zip(0..).all(right), "task {task}");
+        assert!(output.chunks_exact(8).zip(0..).step_by(STRIDE).all(right), "task {task}");
     }
-    at_most(&peaks, "up", 150 + 4 * mib);
+    // A task's output for each core is in memory, never an order's.
+    at_most(&peaks, "up", 160 + 4 * mib);
+    at_most(&peaks, "host", 150 + 4 * mib);
 }
 
 #[test]
@@ -180,7 +186,9 @@ fn many_tasks() {
     let home = Home::new();
     home.ok(&["up", "--detach", "--providers", "2"]);
     let (_, peaks) = squares(&home, tasks, 2, 2);
-    at_most(&peaks, "up", 400);
+    at_most(&peaks, "up", 300);
+    // Names, inputs and results of all tasks are in the requester's memory, about 2.5 KB each.
+    at_most(&peaks, "host", 150 + tasks * 4 / 1024);
 }
 
 #[test]
@@ -188,7 +196,11 @@ fn many_providers() {
     let ((providers, tasks), _alone) = size((50, 20_000), (8, 800));
     let home = Home::new();
     home.ok(&["up", "--detach", "--providers", &providers.to_string()]);
+    // A busy machine may need a while until all are heard.
+    let heard = || home.ok(&["market"])["asks"].as_array().map_or(0, Vec::len);
+    let all = (0..LISTENS).any(|_| heard() >= providers as usize);
+    assert!(all, "{} of {providers} providers are heard", heard());
     let (done, peaks) = squares(&home, tasks, 2, providers);
     assert_eq!(done["providers"].as_array().map(Vec::len), Some(providers as usize), "{done}");
-    at_most(&peaks, "up", 400);
+    at_most(&peaks, "up", 150 + 10 * providers);
 }

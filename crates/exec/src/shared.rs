@@ -194,7 +194,7 @@ mod tests {
         for _ in 0..2 {
             let mut reader = SharedReader::new(data.clone());
             assert_eq!(reader.leaf(0).unwrap().0, [1; 32]);
-            let page = &reader.recent.as_ref().unwrap().1.clone();
+            let page = reader.recent.as_ref().unwrap().1.clone();
             assert_eq!(reader.leaf(beyond).unwrap(), ([0; 32], Read::File));
             assert_eq!(page[..], [1; FILE_PAGE_BYTES as usize], "still read: not replaced in its room");
         }
