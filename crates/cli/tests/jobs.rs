@@ -1,6 +1,9 @@
 //! Jobs as users have them: `run job.toml`, `jobs`, evidence; with real processes that are killed in the middle.
 #![allow(clippy::unwrap_used)]
 
+#[path = "../../devchain/tests/anvil/mod.rs"]
+mod anvil;
+mod ground;
 mod home;
 
 use std::{
@@ -9,6 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use ground::{Ground, balance};
 use home::{Home, kill};
 use serde_json::Value;
 
@@ -61,6 +65,25 @@ fn a_job_is_quoted_bought_and_proven() {
     let file = pricing(&home, "sweep", 2_000, 6, "budget = 5\nverify = { replicas = 2 }");
     assert_eq!(home.fails(&["run", &file]), (3, "C-MKT-001".into()), "no market yet");
     home.ok(&["up", "--detach", "--providers", "2"]);
+    quoted_bought_and_proven(&home);
+    home.ok(&["jobs", "stop"]);
+}
+
+#[test]
+fn a_job_is_quoted_bought_and_proven_on_anvil() {
+    let Some(binary) = anvil::find() else { return };
+    let home = Home::new();
+    let ground = Ground::on_anvil(&binary, &home, 2);
+    let before = balance(&home);
+    quoted_bought_and_proven(&home);
+    home.ok(&["jobs", "stop"]);
+    let earned: u128 = ground.providers.iter().map(|provider| balance(provider) - before).sum();
+    assert_eq!(earned, before - balance(&home), "what left one account came to the others");
+}
+
+/// On whatever market the home is configured for.
+fn quoted_bought_and_proven(home: &Home) {
+    let file = pricing(home, "sweep", 2_000, 6, "budget = 5\nverify = { replicas = 2 }");
     let before = home.ok(&["wallet", "balance"]);
 
     let quote = &home.ok(&["run", &file, "--dry-run"])["quote"];
@@ -104,7 +127,16 @@ fn a_job_is_quoted_bought_and_proven() {
     assert_eq!(std::fs::read_to_string(elsewhere.join("results.csv")).unwrap(), table, "same seed, same results");
     home.ok(&["jobs", "remove", again["job"].as_str().unwrap()]);
     assert_eq!(home.ok(&["jobs"])["jobs"].as_array().unwrap().len(), 1);
-    home.ok(&["jobs", "stop"]);
+
+    // Every deal is over, and what the deals paid is what the account lacks.
+    assert_eq!(home.ok(&["deals"])["deals"], serde_json::json!([]));
+    let deals = home.ok(&["deals", "list", "--all"]);
+    let deals = deals["deals"].as_array().unwrap();
+    let over = |deal: &Value| deal["ended"] == "redeemed" || deal["ended"] == "released";
+    assert!(deals.len() >= 4 && deals.iter().all(over), "{deals:?}");
+    let paid: u64 = deals.iter().map(|deal| deal["paid"].as_u64().unwrap()).sum();
+    let had: u128 = before["market"].as_str().unwrap().parse().unwrap();
+    assert!(paid > 0 && had - balance(home) == u128::from(paid), "{deals:?}");
 }
 
 #[test]
@@ -139,6 +171,7 @@ fn a_cancelled_job_goes_on_where_it_was() {
     let job = started["job"].as_str().unwrap();
     wait_for("some tasks", || verified(&home, job) > 2);
     assert_eq!(home.fails(&["jobs", "results", job]), (1, "C-JOB-014".into()));
+    assert_eq!(home.fails(&["jobs", "resume", job, "--explain"]), (2, "R-JOB-006".into()), "it runs");
     assert_eq!(home.fails(&["jobs", "remove", job]), (1, "C-JOB-010".into()));
     home.ok(&["jobs", "cancel", job]);
     wait_for("its end", || home.ok(&["jobs", "show", job])["phase"] == "ended");
@@ -146,6 +179,14 @@ fn a_cancelled_job_goes_on_where_it_was() {
     assert!(status["standing"].as_str().unwrap().contains("R-JOB-023"), "{status}");
     let kept = status["verified"].as_u64().unwrap();
     assert!((1..24).contains(&kept), "{status}");
+    let before = home.ok(&["wallet", "balance"]);
+    let explained = home.ok(&["jobs", "resume", job, "--explain"]);
+    assert!(explained["sent"] == false && explained["opening"]["gas"].as_u64().unwrap() > 21_000, "{explained}");
+    assert_eq!((&explained["left"], &explained["no_match"]), (&(24 - kept).into(), &Value::Null), "{explained}");
+    assert!(explained["deals"][0]["budget"].as_u64().unwrap() > 0, "{explained}");
+    assert_eq!(home.run(&["jobs", "resume", job, "--explain", "--budget", "0.0001"]).status.code(), Some(3));
+    assert_eq!(home.ok(&["jobs", "show", job])["phase"], "ended", "nothing was sent");
+    assert_eq!(home.ok(&["wallet", "balance"]), before);
     let done = home.ok(&["jobs", "resume", job]);
     assert_eq!((&done["done"], &done["verified"]), (&Value::Bool(true), &24.into()));
     assert!(home.run(&["jobs", "logs", job]).stdout.len() > 100);
@@ -165,11 +206,14 @@ fn a_killed_host_and_a_killed_market_lose_nothing() {
     let after_kill = verified(&home, job);
     assert!(after_kill > 2, "a command brings the host back, which remembers");
     wait_for("more tasks", || verified(&home, job) > after_kill);
-    // Chain and providers at once.
+    // Chain and providers at once. They come back where they were, so that nobody has to look for them.
+    let ports = || ["1", "2"].map(|n| std::fs::read(home.0.path().join(format!("local/provider-{n}/port"))).unwrap());
+    let before_kill = ports();
     kill(&up["up"]["pid"]);
     sleep(Duration::from_millis(500));
     let again = home.ok(&["up", "--detach", "--providers", "2"]);
     assert_eq!(again["up"]["market"], up["up"]["market"]);
+    assert_eq!(ports(), before_kill);
     home.run(&["jobs", "logs", "-f", job]);
     let status = home.ok(&["jobs", "show", job]);
     assert_eq!((&status["done"], &status["verified"]), (&Value::Bool(true), &32.into()), "{status}");

@@ -8,6 +8,9 @@ use std::{
 
 use serde_json::Value;
 
+/// File of the passphrase that every command of a home gets, if there is one.
+const PASSPHRASE: &str = "passphrase.of-all";
+
 pub struct Home(pub tempfile::TempDir);
 
 impl Home {
@@ -16,9 +19,22 @@ impl Home {
     }
 
     pub fn run(&self, args: &[&str]) -> Output {
+        self.command(args).stdin(std::process::Stdio::null()).output().unwrap()
+    }
+
+    pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_rialto"));
         command.args(["--output", "json", "--home"]).arg(self.0.path()).args(args);
-        command.stdin(std::process::Stdio::null()).output().unwrap()
+        let passphrase = self.0.path().join(PASSPHRASE);
+        if passphrase.exists() {
+            command.arg("--passphrase-file").arg(passphrase);
+        }
+        command
+    }
+
+    /// From now on every command opens the wallet with this.
+    pub fn locked(&self, passphrase: &str) {
+        self.secret(PASSPHRASE, &format!("{passphrase}\n"));
     }
 
     pub fn ok(&self, args: &[&str]) -> Value {
