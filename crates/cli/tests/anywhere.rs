@@ -31,7 +31,7 @@ const DEPOSIT: u128 = 1_000_000_000;
 /// Gas money of each account, wei.
 const GAS_MONEY: U256 = U256::from_limbs([10_000_000_000_000_000_000, 0, 0, 0]);
 const TASKS: u64 = 50;
-/// Deal with whom, and what for.
+/// Whose accounts there are.
 const NAMES: [&str; 3] = ["admin", "provider", "requester"];
 
 fn key(name: &str) -> PrivateKeySigner {
@@ -118,7 +118,7 @@ fn wait_for(what: &str, mut there: impl FnMut() -> bool) {
     }
 }
 
-/// Tasks of about a second each, for one provider and nobody else.
+/// Tasks of a moment each, for one provider and nobody else.
 fn job(home: &Home) -> String {
     let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/pricing/pricing.wasm");
     let text = format!(
