@@ -2,6 +2,17 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+/// The standard library's would end in a panic where nobody reads any more (`rialto … | head`).
+macro_rules! print {
+    ($($text:tt)*) => { $crate::print::say(format_args!($($text)*)) };
+}
+
+/// See [`print!`].
+macro_rules! println {
+    () => { print!("\n") };
+    ($($text:tt)*) => { print!("{}\n", format_args!($($text)*)) };
+}
+
 mod args;
 mod bench;
 mod board;

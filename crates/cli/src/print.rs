@@ -1,6 +1,10 @@
 //! How numbers, names and tables look to people.
 
-use std::io::{IsTerminal, Write};
+use std::{
+    fmt::Arguments,
+    io::{IsTerminal, Write},
+    sync::atomic::{AtomicBool, Ordering::Relaxed},
+};
 
 use rialto_client::settings::TOKEN_DECIMALS;
 use rialto_protocol::{Address, B256};
@@ -8,6 +12,21 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::args::Output;
+
+/// Nobody reads standard output any more.
+static UNHEARD: AtomicBool = AtomicBool::new(false);
+
+/// What this crate's `print!` and `println!` do. A closed pipe is nobody's fault.
+pub fn say(text: Arguments<'_>) {
+    if std::io::stdout().write_fmt(text).is_err() {
+        UNHEARD.store(true, Relaxed);
+    }
+}
+
+/// Whether nobody reads any more: what goes on only to be read may end.
+pub fn unheard() -> bool {
+    UNHEARD.load(Relaxed)
+}
 
 /// Prints text for people, or one line of JSON; a closed pipe is nobody's fault.
 pub fn either(format: Output, text: &str, json: impl FnOnce() -> Value) {

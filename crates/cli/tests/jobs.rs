@@ -8,6 +8,7 @@ mod home;
 
 use std::{
     path::{Path, PathBuf},
+    process::Stdio,
     thread::sleep,
     time::{Duration, Instant},
 };
@@ -190,6 +191,11 @@ fn a_cancelled_job_goes_on_where_it_was() {
     let done = home.ok(&["jobs", "resume", job]);
     assert_eq!((&done["done"], &done["verified"]), (&Value::Bool(true), &24.into()));
     assert!(home.run(&["jobs", "logs", job]).stdout.len() > 100);
+    // Nobody has to read to the end.
+    let mut logs = home.command(&["jobs", "logs", job]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(logs.stdout.take());
+    let unread = logs.wait_with_output().unwrap();
+    assert_eq!((unread.status.code(), String::from_utf8_lossy(&unread.stderr).as_ref()), (Some(0), ""));
     home.ok(&["jobs", "stop"]);
 }
 

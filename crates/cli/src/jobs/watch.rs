@@ -18,7 +18,7 @@ use crate::{
     jobs::{host, show},
     market,
     place::PlaceArgs,
-    print::{Paint, count, money, short},
+    print::{self, Paint, count, money, short},
 };
 
 /// How often news are looked for.
@@ -259,7 +259,7 @@ pub async fn logs(
             print!("{:>6} s", told.at.saturating_sub(began));
             teller.tell(&told.event);
         }
-        if ended || !follow_it {
+        if ended || !follow_it || print::unheard() {
             break;
         }
         tokio::select! {

@@ -92,8 +92,9 @@ impl Core {
         let promised = deal.unfinished().map(|order| &self.state.orders[order]).filter(|o| self.is_promised(deal, o));
         let Some(due) = promised.map(|order| order.order.dueBy).max() else { return };
         let text = format!(
-            "{} fell silent and still owes what it promised: if it stays so, it is called late from second {due} on",
-            deal.provider()
+            "{} fell silent and still owes what it promised: if it stays so, it is called late in {} s",
+            deal.provider(),
+            due.saturating_sub(self.now)
         );
         self.note(deal.job, "R-CASE-006", text);
     }
@@ -308,9 +309,9 @@ impl Core {
         }
         let fee = claim.receipt.as_ref().map_or(0, |receipt| receipt.fee);
         let text = format!(
-            "{} claims {fee} on chain for results that were found wrong; no court can be asked, so it is paid from second {} on",
+            "{} claims {fee} on chain for results that were found wrong; no court can be asked, so it is paid in {} s",
             deal.provider(),
-            claim.deadline
+            claim.deadline.saturating_sub(self.now)
         );
         self.note(deal.job, "R-CASE-003", text);
     }
