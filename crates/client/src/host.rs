@@ -323,9 +323,13 @@ impl Desk {
             Ok(jobs) => jobs.iter().any(|job| job.phase != JobPhase::Ended),
             Err(_) => return false,
         };
-        // A game outlasts its job, and may have been begun by hand: who does not answer in time has lost it.
-        let plays = self.buyer.requester.plays().await.unwrap_or(true);
-        if busy || plays || self.callers.load(Ordering::SeqCst) > 0 {
+        // A game outlasts its job, and may have been begun by hand: who does not answer in time has lost it. And what was ordered
+        // may be claimed by a provider that waited until nobody looks.
+        let needed = self.buyer.requester.is_needed().await.unwrap_or(true);
+        if !self.buyer.folder().exists() {
+            return true;
+        }
+        if busy || needed || self.callers.load(Ordering::SeqCst) > 0 {
             self.touch();
         }
         self.last.lock().unwrap_or_else(std::sync::PoisonError::into_inner).elapsed() > IDLE

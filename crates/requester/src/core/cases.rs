@@ -121,6 +121,16 @@ impl Core {
         wanted
     }
 
+    /// Whether an order that is not settled can still be claimed, or called late: somebody who only seems to be gone may claim it
+    /// when nobody is here to demand it. Ends by time alone.
+    pub fn is_exposed(&self) -> bool {
+        let windows = self.config.grace_seconds.saturating_add(self.config.challenge_seconds);
+        self.state.deals.values().any(|deal| {
+            let over = deal.terms.expiry.saturating_add(windows).saturating_add(2 * CLOCK_SKEW_SECONDS);
+            deal.closed.is_none() && self.now < over && deal.unfinished().next().is_some()
+        })
+    }
+
     /// Whether anyone can end the deal by time.
     pub(super) fn over(&self, deal: &OpenDeal) -> bool {
         self.now >= deal.terms.expiry.saturating_add(self.config.grace_seconds).saturating_add(CLOCK_SKEW_SECONDS)

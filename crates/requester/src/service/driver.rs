@@ -64,7 +64,7 @@ pub(crate) enum Input {
     /// Somebody wants to see the order book.
     Offers(oneshot::Sender<Vec<Offer>>),
     /// Somebody wants to know whether a game is played.
-    Plays(oneshot::Sender<bool>),
+    Needed(oneshot::Sender<bool>),
     /// Somebody wants to know the jobs that the core knows.
     Jobs(oneshot::Sender<Vec<JobStatus>>),
     /// A job that ended without all its results is to go on.
@@ -232,8 +232,8 @@ impl Driver {
             Input::Offers(answer) => {
                 let _ = answer.send(self.core.book().offers().cloned().collect());
             }
-            Input::Plays(answer) => {
-                let _ = answer.send(self.core.plays());
+            Input::Needed(answer) => {
+                let _ = answer.send(self.core.plays() || self.core.is_exposed());
             }
             Input::Jobs(answer) => {
                 let jobs = self.core.state().jobs.keys();

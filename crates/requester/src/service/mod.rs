@@ -260,10 +260,11 @@ impl Requester {
         answered.await.map_err(|_| RequesterError::Stopped)
     }
 
-    /// Whether a receipt is being taken to court, or a game of this account is open: then somebody has to stay, whoever began it.
-    pub async fn plays(&self) -> Result<bool, RequesterError> {
+    /// Whether somebody has to stay though no job runs: a receipt is being taken to court, a game of this account is open, whoever
+    /// began it, or an order that is not settled can still be claimed.
+    pub async fn is_needed(&self) -> Result<bool, RequesterError> {
         let (answer, answered) = oneshot::channel();
-        self.tell(Input::Plays(answer)).await?;
+        self.tell(Input::Needed(answer)).await?;
         answered.await.map_err(|_| RequesterError::Stopped)
     }
 

@@ -192,6 +192,7 @@ fn left_in_the_lurch() -> (World, B256) {
 fn a_silent_provider_is_kept_to_its_word_though_others_did_the_work() {
     let (mut world, deal) = left_in_the_lurch();
     assert!(world.now < START + 400, "long before the order is due");
+    assert!(world.core.is_exposed(), "the job is over, but it may still claim");
     assert!(world.told.iter().any(|event| matches!(event, JobEvent::Note { code, .. } if code == "R-CASE-006")));
     let known = &world.core.state().deals[&deal];
     assert!(known.closing.is_none() && known.unfinished().all(|order| !world.core.state().orders[order].cancelled));
@@ -216,6 +217,7 @@ fn a_silent_provider_that_comes_back_is_let_off() {
     assert!(world.cases.is_empty(), "it is not called late");
     assert!(matches!(world.closed.get(&deal), Some(0)));
     assert!(world.now > START + 3_000, "it ends by time alone");
+    assert!(!world.core.is_exposed());
 }
 
 #[test]
