@@ -19,6 +19,8 @@ use crate::tune;
 const MAX_ARTIFACT_BYTES: u64 = 512 << 20;
 /// Most that all artifacts may take, bytes; the ones unused for longest go first.
 const MAX_CACHE_BYTES: u64 = 1 << 30;
+/// Most artifacts: whoever keeps one looks at them all.
+pub(crate) const MAX_ARTIFACTS: usize = 4096;
 /// Name of the key's file.
 const KEY: &str = "key";
 
@@ -89,10 +91,12 @@ impl Cache {
         }
         files.sort();
         let mut total: u64 = files.iter().map(|(_, _, bytes)| bytes).sum();
+        let mut left = files.len();
         for (_, path, size) in files {
-            if total + bytes <= MAX_CACHE_BYTES {
+            if total + bytes <= MAX_CACHE_BYTES && left < MAX_ARTIFACTS {
                 break;
             }
+            left -= 1;
             let _ = fs::remove_file(path);
             total -= size;
         }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use wasmtime::Module;
 
 use super::*;
-use crate::cache::Cache;
+use crate::cache::{Cache, MAX_ARTIFACTS};
 
 fn engine() -> wasmtime::Engine {
     wasmtime::Engine::default()
@@ -38,6 +38,18 @@ fn a_stored_program_is_found_by_every_process_of_this_user() {
     let again = Cache::open(dir.path(), &engine).unwrap();
     assert!(again.load(&engine, root(1)).unwrap().get_export("f").is_some());
     assert!(again.load(&engine, root(2)).is_none());
+}
+
+#[test]
+fn many_small_programs_make_way() {
+    let (dir, engine) = (tempfile::tempdir().unwrap(), engine());
+    let cache = Cache::open(dir.path(), &engine).unwrap();
+    for n in 0..MAX_ARTIFACTS + 10 {
+        fs::write(dir.path().join(n.to_string()), "").unwrap();
+    }
+    cache.store(root(1), &compile(&engine, "(module (func (export \"f\")))"));
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), MAX_ARTIFACTS + 1, "the key is among them");
+    assert!(cache.load(&engine, root(1)).is_some());
 }
 
 #[test]
