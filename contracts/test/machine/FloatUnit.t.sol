@@ -184,6 +184,13 @@ contract FloatUnitTest {
         vm.assertFalse(trap, what);
     }
 
+    /// Their first 63 bits are those of a number in the middle between two: only what is left of them says that they lie above it.
+    function test_rootsJustAboveTheMiddle() public view {
+        gives(10, true, 0x4009ed2affd21f09, 0, 0x3ffccdb729afc7e9);
+        gives(10, true, 0x3ff22554fca16474, 0, 0x3ff10a06eb47abb7);
+        gives(10, true, 0x3ff654bae1c50cee, 0, 0x3ff2e6fad8466bb3);
+    }
+
     /// Sums, products, least and greatest don't depend on the order, a difference is a sum, and of two numbers one is not greater.
     function test_order(bool wide, uint64 a, uint64 b, uint8 shape) public view {
         uint64 minus = wide ? 1 << 63 : 1 << 31;

@@ -103,6 +103,19 @@ contract StepUnitTest is StepUnitFixture {
         integerIs(WIDE | 27, 0x8000_0000, 0, ONES << 31);
     }
 
+    function test_zerosOfEveryLength() public {
+        for (uint8 bit = 0; bit < 64; ++bit) {
+            uint64 one = uint64(1) << bit;
+            integerIs(WIDE | 7, one, 0, 63 - bit);
+            integerIs(WIDE | 7, one | (one - 1), 0, 63 - bit);
+            integerIs(WIDE | 8, one, 0, bit);
+            integerIs(WIDE | 8, ONES << bit, 0, bit);
+            if (bit >= 32) continue;
+            integerIs(7, one | (one - 1), 0, 31 - bit);
+            integerIs(8, one, 0, bit);
+        }
+    }
+
     function test_integersThatTrap() public {
         setSlot(1, 1 << 63);
         setSlot(2, 1 << 31);
