@@ -475,6 +475,20 @@ contract StepUnitTest is StepUnitFixture {
         }
     }
 
+    /// Of the last leaf what lies behind its bytes is cleared, whatever it was.
+    function test_outputOfEveryLength() public {
+        for (uint16 slot = 4; slot < 8; ++slot) {
+            setSlot(slot, ONES);
+        }
+        for (uint64 count = 1; count <= 32; ++count) {
+            setSlot(8, count);
+            (r.outHash, r.outLen, r.outLimit) = (bytes32(0), 0, 32);
+            goes(3, 23, 0, 0, 4, 0, 0);
+            bytes32 leaf = bytes32(type(uint256).max << (256 - 8 * count));
+            vm.assertTrue(r.outHash == keccak256(abi.encode(bytes32(0), leaf)), "behind the bytes are zeros");
+        }
+    }
+
     function test_exit() public {
         setSlot(1, 3 << 32 | 42);
         (r.outHash, r.outLen) = (keccak256("output"), 35);
