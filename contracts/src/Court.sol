@@ -3,14 +3,12 @@ pragma solidity 0.8.36;
 
 import { EIP712 } from "./EIP712.sol";
 import { Halted, HaltedLib } from "./Halted.sol";
-import { Accusation, Fault, GameState, ICourt, Rules, SumFault, Verdict } from "./interfaces/ICourt.sol";
-import { IERC20 } from "./interfaces/IERC20.sol";
+import { Challenge, Fault, GameState, ICourt, Rules, Stage, SumFault, Verdict } from "./interfaces/ICourt.sol";
 import { Case, CaseKind, CaseStatus, DealStatus, IMarket } from "./interfaces/IMarket.sol";
 import { IStepUnit, Task } from "./interfaces/IStepUnit.sol";
 import { Pricing } from "./Pricing.sol";
 import { Signatures } from "./Signatures.sol";
 import { SumNode, SumTree } from "./SumTree.sol";
-import { Tokens } from "./Tokens.sol";
 import { Deal } from "./types/Deal.sol";
 import { Game } from "./types/Game.sol";
 import { Move } from "./types/Move.sol";
@@ -21,7 +19,6 @@ import { Receipt } from "./types/Receipt.sol";
 /// @notice `interfaces/ICourt.sol` is the specification; comments here only say why.
 contract Court is ICourt, EIP712 {
     using HaltedLib for Halted;
-    using Tokens for IERC20;
 
     // ─────────────────────────────────────────── constants ────────────────────────────────────────────
 
@@ -32,7 +29,7 @@ contract Court is ICourt, EIP712 {
     /// Most time that a side has at the start.
     uint32 public constant MAX_ALLOWANCE = 10 days;
     /// Most that `moveSeconds` can be: with the rest, a hold stays within the market's 30 days.
-    uint32 public constant MAX_MOVE_SECONDS = 12 hours;
+    uint32 public constant MAX_MOVE_SECONDS = 8 hours;
     /// After the last possible deadline the deal is held for so long.
     uint64 public constant SETTLE_SECONDS = 1 days;
     /// Share of a losing accuser's bond that the provider gets; the rest is burned.
@@ -41,11 +38,12 @@ contract Court is ICourt, EIP712 {
     address public constant BURNED = 0x000000000000000000000000000000000000dEaD;
     /// Most tasks in one order, as in the market.
     uint32 private constant MAX_ORDER_TASKS = 1 << 16;
+    /// Levels of a receipt's tree that one answer opens: 16 nodes.
+    uint8 private constant UNFOLD_LEVELS = 4;
 
     // ─────────────────────────────────────────── immutables ───────────────────────────────────────────
 
     IMarket private immutable MARKET;
-    IERC20 private immutable TOKEN;
     IStepUnit private immutable JUDGE;
     uint128 private immutable BASE_BOND;
     uint128 private immutable BOND_PER_TFUEL;
@@ -57,6 +55,10 @@ contract Court is ICourt, EIP712 {
 
     /// Two slots per game, freed when it ends: the segment's hash, and the rest.
     mapping(bytes32 id => GameState) private games;
+    /// When the tasks that a provider has been given to trace are traced, one after the other.
+    mapping(address provider => uint256 time) private busyUntil;
+    /// @inheritdoc ICourt
+    mapping(address owner => mapping(address delegate => uint64 time)) public delegateUntil;
 
     // ────────────────────────────────────────── constructor ───────────────────────────────────────────
 
@@ -66,103 +68,167 @@ contract Court is ICourt, EIP712 {
         }
         MARKET = market_;
         JUDGE = stepUnit_;
-        TOKEN = IERC20(market_.token());
         BASE_BOND = rules_.baseBond;
         BOND_PER_TFUEL = rules_.bondPerTfuel;
         BASE_SECONDS = rules_.baseSeconds;
         MOVE_SECONDS = rules_.moveSeconds;
         FUEL_PER_SECOND = rules_.fuelPerSecond;
-        // Bonds come back through accounts of the market.
-        TOKEN.allow(address(market_));
     }
 
     // ───────────────────────────────────────────── games ──────────────────────────────────────────────
 
     /// @inheritdoc ICourt
-    function accuse(
-        Deal calldata deal,
-        Order calldata order,
-        Receipt calldata receipt,
-        bytes calldata signature,
-        Accusation calldata it
-    ) external returns (bytes32 id) {
+    function accuse(Deal calldata deal, Order calldata order, Receipt calldata receipt, bytes calldata signature)
+        external
+        returns (bytes32 id)
+    {
         Game memory game;
         (game.deal, game.receipt) = check(deal, order, receipt, signature);
-        game.task = it.task;
+        game.order = receipt.order;
         game.accuser = msg.sender;
         game.provider = deal.provider;
+        game.providerKey = deal.providerKey;
         game.bond = bondFor(order.fuelLimit);
         game.openedAt = uint64(block.timestamp);
         id = game.hashNew();
-        if (games[id].level != 0) revert GameExists(id);
-        checkLeaf(order, receipt, it.task, it.halted, it.fuel, it.proof);
-        if (it.states[PARTS - 1] == it.halted) revert NoDispute(it.halted);
+        if (games[id].stage != Stage.None) revert GameExists(id);
 
-        (bytes32 first, uint8 level) = start(order, it);
-        bytes32[17] memory segment = join(first, it.states);
+        uint8 height = uint8(SumTree.depth(order.tasks));
         uint32 time = allowance(order.fuelLimit);
         games[id] = GameState({
-            segment: keccak256(abi.encode(segment)),
+            segment: hashOf(SumNode(receipt.root, receipt.fuel)),
             position: 0,
             since: uint40(block.timestamp),
             accuserSeconds: time,
-            providerSeconds: time,
-            level: level,
+            providerSeconds: MOVE_SECONDS,
+            stage: Stage.Unfold,
+            level: height,
+            task: 0,
             accusersTurn: false
         });
-        emit Accused(id, game.deal, game.provider, game, receipt.order, level, uint64(block.timestamp) + time, segment);
-        uint64 longest = 2 * time + (uint64(level) + 1) * MOVE_SECONDS + SETTLE_SECONDS;
+        emit Accused(id, game.deal, game.provider, game, receipt, order.tasks, uint64(block.timestamp) + MOVE_SECONDS);
+        // Two turns to open each four levels of the receipt's tree, then the longest run that there can be.
+        uint64 turns = 2 * ((uint64(height) + UNFOLD_LEVELS - 1) / UNFOLD_LEVELS) + MAX_LEVEL + 3;
+        uint64 longest = uint64(time) + MAX_ALLOWANCE + turns * MOVE_SECONDS + SETTLE_SECONDS;
         MARKET.hold(deal, id, uint64(block.timestamp) + longest);
-        TOKEN.pull(msg.sender, game.bond);
+        MARKET.take(msg.sender, game.bond);
+    }
+
+    /// @inheritdoc ICourt
+    function unfold(Game calldata game, Order calldata order, SumNode[] memory nodes) external {
+        (bytes32 id, GameState memory state) = load(game, Stage.Unfold);
+        uint32 left = secondsLeft(state);
+        ordered(game, order);
+        uint8 levels = state.level < UNFOLD_LEVELS ? state.level : UNFOLD_LEVELS;
+        if (nodes.length != uint256(1) << levels) revert IMarket.NotInReceipt(state.task);
+        bytes32 node = state.segment;
+        state.level -= levels;
+        state.segment = keccak256(abi.encode(nodes));
+        state.stage = Stage.Pick;
+        turn(state, left);
+        games[id] = state;
+        // Before the nodes are folded in place.
+        emit Unfolded(id, state.task, state.level, endOfTurn(state), nodes);
+        if (state.level == 0) hashLeaves(order, state.task << levels, nodes);
+        if (hashOf(SumTree.fold(nodes)) != node) revert IMarket.NotInReceipt(state.task);
+    }
+
+    /// @inheritdoc ICourt
+    function pick(Game calldata game, SumNode[] calldata nodes, uint32 index) external {
+        (bytes32 id, GameState memory state) = load(game, Stage.Pick);
+        uint32 left = picks(game, state, nodes, index);
+        if (state.level == 0) revert WrongLevel(state.level);
+        state.task = state.task * uint32(nodes.length) + index;
+        state.segment = hashOf(nodes[index]);
+        state.stage = Stage.Unfold;
+        turn(state, left);
+        games[id] = state;
+        emit Picked(id, state.task, state.level, endOfTurn(state));
+    }
+
+    /// @inheritdoc ICourt
+    function challenge(
+        Game calldata game,
+        Order calldata order,
+        SumNode[] calldata nodes,
+        uint32 index,
+        Challenge calldata it
+    ) external {
+        (bytes32 id, GameState memory state) = load(game, Stage.Pick);
+        uint32 left = picks(game, state, nodes, index);
+        if (state.level != 0) revert WrongLevel(state.level);
+        ordered(game, order);
+        state.task = state.task * uint32(nodes.length) + index;
+        if (state.task >= order.tasks) revert IMarket.NoSuchTask(state.task, order.tasks);
+        if (it.states[PARTS - 1] == nodes[index].hash) revert NoDispute(nodes[index].hash);
+
+        bytes32 first;
+        (first, state.level) = start(order, state.task, it);
+        bytes32[17] memory segment = join(first, it.states);
+        state.segment = keccak256(abi.encode(segment));
+        state.stage = Stage.Run;
+        turn(state, left);
+        state.providerSeconds = queue(game.provider, order.fuelLimit);
+        games[id] = state;
+        emit Challenged(id, state.task, nodes[index].hash, state.level, endOfTurn(state), segment);
+    }
+
+    /// @inheritdoc ICourt
+    function delegate(address to, uint64 time) external {
+        delegateUntil[msg.sender][to] = time;
+        emit Delegated(msg.sender, to, time);
     }
 
     /// @inheritdoc ICourt
     function move(
         Game calldata game,
-        uint32 pick,
+        uint32 part,
         bytes32[17] calldata segment,
         bytes32[16] calldata states,
         bytes calldata signature
     ) external {
-        (bytes32 id, GameState memory state) = load(game);
+        (bytes32 id, GameState memory state) = load(game, Stage.Run);
         uint32 left = secondsLeft(state);
-        checkSegment(state, segment, pick);
+        checkSegment(state, segment, part);
         if (state.level == 1) revert WrongLevel(state.level);
-        if (states[PARTS - 1] == segment[pick + 1]) revert EndsAgree(segment[pick + 1]);
-        bytes32[17] memory answer = join(segment[pick], states);
-        Move memory signed = Move(id, state.level, pick, state.segment, keccak256(abi.encode(answer)));
-        authorise(state.accusersTurn ? game.accuser : game.provider, signed, signature);
+        if (states[PARTS - 1] == segment[part + 1]) revert EndsAgree(segment[part + 1]);
+        bytes32[17] memory answer = join(segment[part], states);
+        Move memory signed = Move(id, state.level, part, state.segment, keccak256(abi.encode(answer)));
+        if (state.accusersTurn) authorise(game.accuser, game.accuser, signed, signature);
+        else authorise(game.provider, game.providerKey, signed, signature);
 
         --state.level;
-        state.position += pick * span(state.level);
+        state.position += part * span(state.level);
         state.segment = signed.to;
         turn(state, left);
         games[id] = state;
-        emit Moved(id, pick, state.position, state.level, state.accusersTurn, endOfTurn(state), answer);
+        emit Moved(id, part, state.position, state.level, state.accusersTurn, endOfTurn(state), answer);
     }
 
     /// @inheritdoc ICourt
     function step(
         Deal calldata deal,
         Game calldata game,
-        uint32 pick,
+        uint32 part,
         bytes32[17] calldata segment,
         bytes calldata proof
     ) external {
-        (bytes32 id, GameState memory state) = load(game);
+        (bytes32 id, GameState memory state) = load(game, Stage.Run);
         secondsLeft(state);
-        checkSegment(state, segment, pick);
+        checkSegment(state, segment, part);
         if (state.level != 1) revert WrongLevel(state.level);
-        bytes32 next = JUDGE.step(segment[pick], proof);
-        if (next == segment[pick + 1]) revert StepIsRight(next);
+        bytes32 next = JUDGE.step(segment[part], proof);
+        if (next == segment[part + 1]) revert StepIsRight(next);
 
-        emit Stepped(id, state.position + pick, segment[pick], segment[pick + 1], next);
+        emit Stepped(id, state.position + part, segment[part], segment[part + 1], next);
         end(deal, game, id, Verdict.Step, state.accusersTurn);
     }
 
     /// @inheritdoc ICourt
     function timeout(Deal calldata deal, Game calldata game) external {
-        (bytes32 id, GameState memory state) = load(game);
+        bytes32 id = game.hash();
+        GameState memory state = games[id];
+        if (state.stage == Stage.None) revert NoGame(id);
         uint64 until = endOfTurn(state);
         if (block.timestamp < until) revert IMarket.TooEarly(uint64(block.timestamp), until);
         end(deal, game, id, Verdict.Timeout, !state.accusersTurn);
@@ -188,7 +254,8 @@ contract Court is ICourt, EIP712 {
             revert IMarket.NotInReceipt(it.place);
         }
         uint256 height = depth - levels;
-        bool inPadding = uint256(it.place) << height >= order.tasks && it.node.fuel != 0;
+        bool inPadding = uint256(it.place) << height >= order.tasks
+            && (it.node.fuel != 0 || it.node.hash != SumTree.emptyHash(height));
         if (!inPadding) {
             bool adds = uint256(it.left.fuel) + it.right.fuel == it.node.fuel;
             if (height == 0 || adds || SumTree.parentHash(it.left, it.right) != it.node.hash) revert SumIsRight();
@@ -247,9 +314,7 @@ contract Court is ICourt, EIP712 {
 
     /// @inheritdoc ICourt
     function allowance(uint64 fuelLimit) public view returns (uint32) {
-        uint256 time = uint256(BASE_SECONDS) + fuelLimit / FUEL_PER_SECOND;
-        if (time < MOVE_SECONDS) return MOVE_SECONDS;
-        return time < MAX_ALLOWANCE ? uint32(time) : MAX_ALLOWANCE;
+        return clamp(tracing(fuelLimit));
     }
 
     /// @inheritdoc ICourt
@@ -272,16 +337,59 @@ contract Court is ICourt, EIP712 {
         if (receipt.order != orderHash) revert IMarket.WrongOrder(orderHash, receipt.order);
         receiptHash = receipt.hash();
         if (MARKET.assertedReceipt(orderHash) == receiptHash) return (id, receiptHash);
-        verify(deal.provider, keccak256(abi.encodePacked(hex"1901", MARKET.domainSeparator(), receiptHash)), signature);
+        verify(
+            deal.providerKey, keccak256(abi.encodePacked(hex"1901", MARKET.domainSeparator(), receiptHash)), signature
+        );
     }
 
-    /// The caller is this side, or has its signature.
-    function authorise(address side, Move memory it, bytes calldata signature) private view {
-        if (msg.sender != side) verify(side, digestOf(it.hashNew()), signature);
+    /// The caller is this side or its delegate, or has a signature of its key.
+    function authorise(address side, address key, Move memory it, bytes calldata signature) private view {
+        if (!acts(side)) verify(key, digestOf(it.hashNew()), signature);
     }
 
-    function verify(address signer, bytes32 digest, bytes calldata signature) private view {
-        if (!Signatures.isValid(signer, digest, signature)) revert IMarket.InvalidSignature(signer, digest);
+    /// Whether the caller may act for an account.
+    function acts(address side) private view returns (bool) {
+        return msg.sender == side || block.timestamp < delegateUntil[side][msg.sender];
+    }
+
+    function verify(address signer, bytes32 digest, bytes calldata signature) private pure {
+        if (!Signatures.isByKey(signer, digest, signature)) revert IMarket.InvalidSignature(signer, digest);
+    }
+
+    /// The order is the game's.
+    function ordered(Game calldata game, Order calldata order) private pure {
+        bytes32 orderHash = order.hash();
+        if (orderHash != game.order) revert IMarket.WrongOrder(game.order, orderHash);
+    }
+
+    /// The accuser picks one of the nodes that the provider has shown, in time. Returns what time it has left.
+    function picks(Game calldata game, GameState memory state, SumNode[] calldata nodes, uint32 index)
+        private
+        view
+        returns (uint32 left)
+    {
+        left = secondsLeft(state);
+        if (!acts(game.accuser)) revert IMarket.Unauthorized(msg.sender, game.accuser);
+        bytes32 given = keccak256(abi.encode(nodes));
+        if (given != state.segment) revert WrongSegment(state.segment, given);
+        if (index >= nodes.length) revert NoSuchPart(index);
+    }
+
+    /// Of leaves, `hash` is H(halted) until here. Nothing is padded by anything but empty nodes.
+    function hashLeaves(Order calldata order, uint32 first, SumNode[] memory leaves) private pure {
+        for (uint256 i = 0; i < leaves.length; ++i) {
+            SumNode memory it = leaves[i];
+            if (first + i >= order.tasks) {
+                if (it.hash != 0 || it.fuel != 0) revert IMarket.NotInReceipt(uint32(first + i));
+                continue;
+            }
+            if (it.fuel > order.fuelLimit) revert IMarket.NotInReceipt(uint32(first + i));
+            leaves[i] = SumTree.leaf(it.hash, uint64(it.fuel));
+        }
+    }
+
+    function hashOf(SumNode memory node) private pure returns (bytes32) {
+        return keccak256(abi.encode(node));
     }
 
     function checkLeaf(
@@ -299,14 +407,18 @@ contract Court is ICourt, EIP712 {
     }
 
     /// First state of the accused task, and how many levels its run takes.
-    function start(Order calldata order, Accusation calldata it) private view returns (bytes32 state, uint8 level) {
-        checkInput(order, it);
+    function start(Order calldata order, uint32 task, Challenge calldata it)
+        private
+        view
+        returns (bytes32 state, uint8 level)
+    {
+        checkInput(order, task, it);
         uint64 steps;
         (state, steps) = JUDGE.start(
             Task({
                 program: order.program,
                 input: it.input,
-                seed: uint64(bytes8(keccak256(abi.encodePacked(order.seed, it.task)))),
+                seed: uint64(bytes8(keccak256(abi.encodePacked(order.seed, task)))),
                 fuelLimit: order.fuelLimit,
                 outLimit: order.outLimit,
                 maxPages: order.maxPages
@@ -320,27 +432,28 @@ contract Court is ICourt, EIP712 {
 
     /// As `inputs_root` in `crates/protocol/src/receipt.rs`. The tree's height is fixed by the tasks, so a node can't pass for
     /// a leaf.
-    function checkInput(Order calldata order, Accusation calldata it) private pure {
+    function checkInput(Order calldata order, uint32 task, Challenge calldata it) private pure {
         bytes32 node = it.input;
         bytes32[] calldata siblings = it.inputProof;
-        if (siblings.length != SumTree.depth(order.tasks)) revert NotInOrder(it.task);
+        if (siblings.length != SumTree.depth(order.tasks)) revert NotInOrder(task);
         for (uint256 level = 0; level < siblings.length; ++level) {
-            bool left = (it.task >> level) & 1 == 0;
+            bool left = (task >> level) & 1 == 0;
             node = left ? keccak256(abi.encode(node, siblings[level])) : keccak256(abi.encode(siblings[level], node));
         }
-        if (node != order.inputs) revert NotInOrder(it.task);
+        if (node != order.inputs) revert NotInOrder(task);
     }
 
-    function load(Game calldata game) private view returns (bytes32 id, GameState memory state) {
+    function load(Game calldata game, Stage stage) private view returns (bytes32 id, GameState memory state) {
         id = game.hash();
         state = games[id];
-        if (state.level == 0) revert NoGame(id);
+        if (state.stage == Stage.None) revert NoGame(id);
+        if (state.stage != stage) revert WrongStage(state.stage);
     }
 
-    function checkSegment(GameState memory state, bytes32[17] calldata segment, uint32 pick) private pure {
+    function checkSegment(GameState memory state, bytes32[17] calldata segment, uint32 part) private pure {
         bytes32 given = keccak256(abi.encode(segment));
         if (given != state.segment) revert WrongSegment(state.segment, given);
-        if (pick >= PARTS) revert NoSuchPart(pick);
+        if (part >= PARTS) revert NoSuchPart(part);
     }
 
     /// Steps of a segment of this level.
@@ -374,6 +487,23 @@ contract Court is ICourt, EIP712 {
         state.since = uint40(block.timestamp);
     }
 
+    /// Time to trace a task of this fuel limit, seconds.
+    function tracing(uint64 fuelLimit) private view returns (uint256) {
+        return uint256(BASE_SECONDS) + fuelLimit / FUEL_PER_SECOND;
+    }
+
+    function clamp(uint256 time) private view returns (uint32) {
+        if (time < MOVE_SECONDS) return MOVE_SECONDS;
+        return time < MAX_ALLOWANCE ? uint32(time) : MAX_ALLOWANCE;
+    }
+
+    /// Time for one more task that this provider is given to trace: it begins when it is through with those before.
+    function queue(address provider, uint64 fuelLimit) private returns (uint32) {
+        uint256 begin = busyUntil[provider] > block.timestamp ? busyUntil[provider] : block.timestamp;
+        busyUntil[provider] = begin + tracing(fuelLimit);
+        return clamp(begin + tracing(fuelLimit) - block.timestamp);
+    }
+
     /// What the side to move has left, more than nothing.
     function secondsLeft(GameState memory state) private view returns (uint32) {
         uint64 until = endOfTurn(state);
@@ -392,7 +522,7 @@ contract Court is ICourt, EIP712 {
         uint128 toAccuser = accuserWon ? game.bond : 0;
         uint128 burned = game.bond - toAccuser - toProvider;
         emit Ended(id, verdict, accuserWon, accuserWon && open, toAccuser, toProvider, burned);
-        if (open && accuserWon) MARKET.slash(deal);
+        if (open && accuserWon) MARKET.slash(deal, game.accuser);
         // A hold that nobody ended in time may have lapsed.
         else if (open && MARKET.caseState(dealId, CaseKind.Hold, id, 0).status == CaseStatus.Open) MARKET.lift(deal, id);
         pay(game.accuser, toAccuser);
@@ -401,11 +531,11 @@ contract Court is ICourt, EIP712 {
     }
 
     function pay(address owner, uint128 amount) private {
-        if (amount != 0) MARKET.deposit(owner, amount);
+        if (amount != 0) MARKET.give(owner, amount);
     }
 
     function convict(Deal calldata deal, bytes32 id, bytes32 receiptHash, Fault fault) private {
         emit Convicted(id, receiptHash, deal.provider, fault);
-        MARKET.slash(deal);
+        MARKET.slash(deal, msg.sender);
     }
 }

@@ -4,7 +4,7 @@ pragma solidity 0.8.36;
 /// EIP-712 domain that says what it is (EIP-5267) and stays right when the chain forks.
 abstract contract EIP712 {
     string private constant NAME = "Rialto";
-    string private constant VERSION = "1";
+    string private constant VERSION = "2";
     bytes32 private constant DOMAIN_TYPEHASH =
         keccak256("EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)");
 

@@ -21,6 +21,7 @@ import { SumNode, SumTree } from "./SumTree.sol";
 import { Tokens } from "./Tokens.sol";
 import { Ack } from "./types/Ack.sol";
 import { Ask } from "./types/Ask.sol";
+import { Cancel } from "./types/Cancel.sol";
 import { Deal } from "./types/Deal.sol";
 import { Order } from "./types/Order.sol";
 import { Receipt } from "./types/Receipt.sol";
@@ -39,8 +40,12 @@ contract Market is IMarket, EIP712 {
     uint64 public constant MAX_HOLD = 30 days;
     /// Longest challenge window, answer window and grace: they are added to times without overflow.
     uint64 public constant MAX_WINDOW = 365 days;
-    /// Share of its collateral that a guilty provider's requester gets; the rest is burned.
+    /// Longest time from a deal's `openedAt` to the block that opens it, seconds.
+    uint64 public constant OPENING_TOLERANCE = 600;
+    /// Share of its collateral that a guilty provider loses to others; the rest is burned.
     uint32 public constant COMPENSATION_BPS = 7000;
+    /// Part of that share which goes to whoever convicted it, if that was not the deal's requester.
+    uint32 public constant BOUNTY_BPS = 2000;
     /// Holds burned money.
     address public constant BURNED = 0x000000000000000000000000000000000000dEaD;
     /// Most tasks in one order.
@@ -70,6 +75,8 @@ contract Market is IMarket, EIP712 {
     struct Account {
         uint128 balance;
         uint64 counter;
+        /// Deals of this provider that are open.
+        uint32 open;
         /// Set with the first credit, so that the slot of an emptied account is not dear to fill again.
         bool kept;
     }
@@ -77,8 +84,8 @@ contract Market is IMarket, EIP712 {
     mapping(address owner => Account) private accounts;
     mapping(bytes32 deal => DealState) private deals;
     mapping(bytes32 caseId => Case) private cases;
-    /// Whole words, of which 32 bits are used: cheaper to count in.
-    mapping(bytes32 ask => uint256) private uses;
+    /// @inheritdoc IMarket
+    mapping(address owner => mapping(address spender => uint128 amount)) public allowance;
     /// @inheritdoc IMarket
     mapping(bytes32 order => bytes32 receipt) public assertedReceipt;
 
@@ -88,6 +95,10 @@ contract Market is IMarket, EIP712 {
         if (challengeWindow_ > MAX_WINDOW) revert WindowTooLong(challengeWindow_, MAX_WINDOW);
         if (answerWindow_ > MAX_WINDOW) revert WindowTooLong(answerWindow_, MAX_WINDOW);
         if (grace_ > MAX_WINDOW) revert WindowTooLong(grace_, MAX_WINDOW);
+        if (answerWindow_ == 0 || answerWindow_ > challengeWindow_ || answerWindow_ > grace_) {
+            revert AnswerWindowOutOfRange(answerWindow_, challengeWindow_, grace_);
+        }
+        if (address(token_).code.length == 0) revert NoToken(address(token_));
         TOKEN = token_;
         challengeWindow = challengeWindow_;
         answerWindow = answerWindow_;
@@ -120,24 +131,43 @@ contract Market is IMarket, EIP712 {
         TOKEN.push(to, amount);
     }
 
+    /// @inheritdoc IMarket
+    function allow(address spender, uint128 amount) external {
+        allowance[msg.sender][spender] = amount;
+        emit Allowed(msg.sender, spender, amount);
+    }
+
+    /// @inheritdoc IMarket
+    function take(address owner, uint128 amount) external {
+        uint128 left = allowance[owner][msg.sender];
+        if (left < amount) revert AllowanceTooLow(owner, msg.sender, left, amount);
+        if (left != type(uint128).max) allowance[owner][msg.sender] = left - amount;
+        transfer(owner, msg.sender, amount);
+    }
+
+    /// @inheritdoc IMarket
+    function give(address to, uint128 amount) external {
+        transfer(msg.sender, to, amount);
+    }
+
     // ─────────────────────────────────────────── requesters ───────────────────────────────────────────
 
     /// @inheritdoc IMarket
     function open(Ask calldata ask, bytes calldata signature, Terms calldata terms) external returns (bytes32 id) {
         bytes32 askHash = ask.hash();
-        verify(ask.provider, askHash, signature);
-        uint64 counter = accounts[ask.provider].counter;
-        if (ask.counter != counter) revert AskCancelled(counter, ask.counter);
+        bytes32 digest = digestOf(askHash);
+        if (!Signatures.isByAccount(ask.provider, digest, signature)) revert InvalidSignature(ask.provider, digest);
+        Account storage seller = accounts[ask.provider];
+        if (ask.counter != seller.counter) revert AskCancelled(seller.counter, ask.counter);
+        if (seller.open >= ask.capacity) revert ProviderFull(seller.open, ask.capacity);
         Deal memory deal = termsOf(ask, askHash, terms);
         id = deal.hashNew();
         if (deals[id].status != DealStatus.None) revert DealExists(id);
-        uint256 used = uses[askHash];
-        if (used >= ask.capacity) revert AskExhausted(askHash, ask.capacity);
 
-        uses[askHash] = used + 1;
         deals[id].status = DealStatus.Open;
         debit(msg.sender, deal.budget);
         debit(deal.provider, deal.collateral);
+        ++seller.open;
         emit DealOpened(id, msg.sender, deal.provider, deal);
     }
 
@@ -146,7 +176,7 @@ contract Market is IMarket, EIP712 {
         (bytes32 id, DealState memory state) = load(deal);
         only(deal.requester);
         if (release.deal != id) revert WrongDeal(id, release.deal);
-        verify(deal.provider, release.hash(), signature);
+        verify(deal.providerKey, release.hash(), signature);
 
         pay(deal, state, release.amount);
         emit Redeemed(id, state.paid, state.orders);
@@ -163,7 +193,7 @@ contract Market is IMarket, EIP712 {
         from(ack.dueBy);
         bytes32 asserted = assertedReceipt[orderHash];
         if (asserted != 0) revert ReceiptAsserted(asserted);
-        verify(deal.provider, ack.hash(), signature);
+        verify(deal.providerKey, ack.hash(), signature);
 
         ++state.lates;
         deals[id] = state;
@@ -182,12 +212,12 @@ contract Market is IMarket, EIP712 {
     ) external {
         (bytes32 id, DealState memory state) = load(deal);
         only(deal.requester);
-        challengeable(deal, state);
+        until(deal.expiry + grace + (state.claims == 0 ? 0 : challengeWindow));
         bytes32 orderHash = unsettled(id, state, order);
         if (task >= order.tasks) revert NoSuchTask(task, order.tasks);
         if (receipt.order != orderHash) revert WrongOrder(orderHash, receipt.order);
         bytes32 receiptHash = receipt.hash();
-        if (assertedReceipt[orderHash] != receiptHash) verify(deal.provider, receiptHash, signature);
+        if (assertedReceipt[orderHash] != receiptHash) verify(deal.providerKey, receiptHash, signature);
 
         ++state.holds;
         deals[id] = state;
@@ -218,10 +248,10 @@ contract Market is IMarket, EIP712 {
         // Anyone else could raise the watermark with a voucher that the provider never took.
         only(deal.provider);
         if (voucher.deal != id) revert WrongDeal(id, voucher.deal);
-        verify(deal.requester, voucher.hash(), signature);
+        verify(deal.requesterKey, voucher.hash(), signature);
 
         pay(deal, state, voucher.amount);
-        if (voucher.orders > state.orders) state.orders = voucher.orders;
+        if (voucher.orders > state.orders) state.orders = narrow(voucher.orders);
         emit Redeemed(id, state.paid, state.orders);
         if (voucher.close) end(deal, id, state, Ending.Redeemed);
         else deals[id] = state;
@@ -235,7 +265,7 @@ contract Market is IMarket, EIP712 {
         only(deal.provider);
         until(deal.expiry + grace);
         bytes32 orderHash = unsettled(id, state, order);
-        verify(deal.requester, orderHash, signature);
+        verify(deal.requesterKey, orderHash, signature);
 
         assertReceipt(deal, order, orderHash, receipt);
         ++state.claims;
@@ -245,17 +275,23 @@ contract Market is IMarket, EIP712 {
     }
 
     /// @inheritdoc IMarket
-    function answer(Deal calldata deal, Order calldata order, Receipt calldata receipt) external {
+    function answer(Deal calldata deal, Order calldata order, Receipt calldata receipt, bytes calldata signature)
+        external
+    {
         (bytes32 id, DealState memory state) = load(deal);
-        only(deal.provider);
         bytes32 orderHash = order.hash();
-        uint128 bond = stopCase(id, CaseKind.Late, orderHash, 0);
-
+        if (msg.sender != deal.provider) verify(deal.providerKey, receipt.hash(), signature);
         assertReceipt(deal, order, orderHash, receipt);
-        --state.lates;
-        deals[id] = state;
-        credit(deal.provider, bond);
+        stopLate(deal, id, state, orderHash);
         emit Answered(id, orderHash, receipt);
+    }
+
+    /// @inheritdoc IMarket
+    function excuse(Deal calldata deal, Cancel calldata cancel, bytes calldata signature) external {
+        (bytes32 id, DealState memory state) = load(deal);
+        verify(deal.requesterKey, cancel.hash(), signature);
+        stopLate(deal, id, state, cancel.order);
+        emit Excused(id, cancel.order);
     }
 
     /// @inheritdoc IMarket
@@ -270,7 +306,6 @@ contract Market is IMarket, EIP712 {
         bytes calldata output
     ) external {
         (bytes32 id, DealState memory state) = load(deal);
-        only(deal.provider);
         uint128 bond = stopCase(id, CaseKind.Demand, receipt.hash(), task);
         checkLeaf(order, receipt, task, fuel, halted, proof);
         checkOutput(halted, output);
@@ -278,7 +313,11 @@ contract Market is IMarket, EIP712 {
         --state.holds;
         deals[id] = state;
         credit(deal.provider, bond);
-        emit Revealed(id, receipt.hash(), task, fuel, halted, output);
+        // What has come to light can be taken to court before its claim is paid.
+        Case storage claimed = cases[caseId(id, CaseKind.Claim, receipt.order, 0)];
+        uint64 later = uint64(block.timestamp) + challengeWindow;
+        if (claimed.status == CaseStatus.Open && claimed.deadline < later) claimed.deadline = uint40(later);
+        emit Revealed(id, receipt.hash(), task, fuel, halted, proof, output);
     }
 
     // ───────────────────────────────────────────── anyone ─────────────────────────────────────────────
@@ -348,7 +387,8 @@ contract Market is IMarket, EIP712 {
     function hold(Deal calldata deal, bytes32 game, uint64 deadline) external {
         (bytes32 id, DealState memory state) = load(deal);
         only(deal.court);
-        challengeable(deal, state);
+        // Until every claim that is challenged at the last moment has been shown, and its new window is over.
+        until(deal.expiry + grace + (state.claims == 0 ? 0 : 2 * challengeWindow + answerWindow));
         uint64 time = uint64(block.timestamp);
         if (deadline <= time || deadline > time + MAX_HOLD) revert HoldOutOfRange(deadline, time + 1, time + MAX_HOLD);
 
@@ -370,10 +410,14 @@ contract Market is IMarket, EIP712 {
     }
 
     /// @inheritdoc IMarket
-    function slash(Deal calldata deal) external {
+    function slash(Deal calldata deal, address convictor) external {
         (bytes32 id, DealState memory state) = load(deal);
         only(deal.court);
+        if (convictor == deal.requester) return end(deal, id, state, Ending.Slashed);
+        // The bounty is a part of what the requester gets otherwise: it burns no less, whoever convicts.
+        uint128 bounty = Pricing.share(deal.collateral, BOUNTY_BPS);
         end(deal, id, state, Ending.Slashed);
+        transfer(deal.requester, convictor, bounty);
     }
 
     // ───────────────────────────────────────────── views ──────────────────────────────────────────────
@@ -384,18 +428,14 @@ contract Market is IMarket, EIP712 {
     }
 
     /// @inheritdoc IMarket
-    function account(address owner) external view returns (uint128 balance, uint64 counter) {
-        return (accounts[owner].balance, accounts[owner].counter);
+    function account(address owner) external view returns (uint128 balance, uint64 counter, uint32 dealsOpen) {
+        Account storage it = accounts[owner];
+        return (it.balance, it.counter, it.open);
     }
 
     /// @inheritdoc IMarket
     function dealState(bytes32 deal) external view returns (DealState memory) {
         return deals[deal];
-    }
-
-    /// @inheritdoc IMarket
-    function askUsed(bytes32 ask) external view returns (uint32) {
-        return uint32(uses[ask]);
     }
 
     /// @inheritdoc IMarket
@@ -427,7 +467,7 @@ contract Market is IMarket, EIP712 {
 
     function verify(address signer, bytes32 structHash, bytes calldata signature) private view {
         bytes32 digest = digestOf(structHash);
-        if (!Signatures.isValid(signer, digest, signature)) revert InvalidSignature(signer, digest);
+        if (!Signatures.isByKey(signer, digest, signature)) revert InvalidSignature(signer, digest);
     }
 
     /// An open deal's id and state.
@@ -435,11 +475,6 @@ contract Market is IMarket, EIP712 {
         id = deal.hash();
         state = deals[id];
         if (state.status != DealStatus.Open) revert DealNotOpen(id, state.status);
-    }
-
-    /// Every claim can be challenged in the whole of its window, even one made just before `expiry + grace`.
-    function challengeable(Deal calldata deal, DealState memory state) private view {
-        until(deal.expiry + grace + (state.claims == 0 ? 0 : challengeWindow));
     }
 
     /// Hash of an order of this deal that is not below its watermark.
@@ -477,28 +512,36 @@ contract Market is IMarket, EIP712 {
         if (outHash != halted.outHash) revert WrongOutput(outHash, halted.outHash);
     }
 
-    /// Terms of a deal opened now by the caller.
+    /// Terms of a deal that the caller opens: a function of ask and terms alone, so that its id is known before.
     function termsOf(Ask calldata ask, bytes32 askHash, Terms calldata terms) private view returns (Deal memory deal) {
-        uint64 time = uint64(block.timestamp);
+        uint64 time = terms.openedAt;
+        uint64 now_ = uint64(block.timestamp);
+        if (time > now_ || time + OPENING_TOLERANCE < now_) {
+            revert OpeningOutOfRange(time, now_ - OPENING_TOLERANCE, now_);
+        }
+        if (ask.key == address(0) || terms.key == address(0)) revert NoKey();
+        uint64 expiry = time + terms.duration;
         uint128 price = Pricing.priceAt(ask, time);
         if (price > terms.maxPrice) revert PriceTooHigh(price, terms.maxPrice);
         if (terms.budget < ask.minBudget || terms.budget > ask.maxBudget) {
             revert BudgetOutOfRange(terms.budget, ask.minBudget, ask.maxBudget);
         }
-        if (terms.duration == 0 || terms.duration > ask.maxSeconds) {
+        if (expiry <= now_ || terms.duration > ask.maxSeconds) {
             revert DurationOutOfRange(terms.duration, ask.maxSeconds);
         }
         if (ask.latePenaltyBps > Pricing.BPS) revert PenaltyTooHigh(ask.latePenaltyBps);
         deal.ask = askHash;
         deal.requester = msg.sender;
         deal.provider = ask.provider;
+        deal.requesterKey = terms.key;
+        deal.providerKey = ask.key;
         deal.budget = terms.budget;
         deal.collateral = Pricing.share(terms.budget, ask.collateralBps);
         deal.price = price;
         deal.taskFee = ask.taskFee;
         deal.latePenalty = Pricing.share(deal.collateral, ask.latePenaltyBps);
         deal.openedAt = time;
-        deal.expiry = time + terms.duration;
+        deal.expiry = expiry;
         deal.court = ask.court;
         deal.salt = terms.salt;
     }
@@ -516,12 +559,23 @@ contract Market is IMarket, EIP712 {
         accounts[owner].balance = balance - amount;
     }
 
+    function transfer(address owner, address to, uint128 amount) private {
+        debit(owner, amount);
+        credit(to, amount);
+        emit Transferred(owner, to, amount);
+    }
+
     /// Raises `state.paid` to `total`, at most to the budget, and credits the provider. The caller stores `state`.
     function pay(Deal calldata deal, DealState memory state, uint256 total) private {
         uint128 paid = total < deal.budget ? uint128(total) : deal.budget;
         if (paid <= state.paid) return;
         credit(deal.provider, paid - state.paid);
         state.paid = paid;
+    }
+
+    /// More orders than that can't be signed in any time.
+    function narrow(uint64 orders) private pure returns (uint48) {
+        return orders < type(uint48).max ? uint48(orders) : type(uint48).max;
     }
 
     /// Returns everything in the deal and leaves a tombstone.
@@ -538,9 +592,9 @@ contract Market is IMarket, EIP712 {
         uint128 toProvider = deal.collateral - penalty - burned;
 
         state.status = DealStatus.Closed;
-        state.claims = state.lates = state.holds = 0;
+        (state.claims, state.lates, state.holds) = (0, 0, 0);
         deals[id] = state;
-        --uses[deal.ask];
+        --accounts[deal.provider].open;
         credit(deal.requester, toRequester);
         credit(deal.provider, toProvider);
         if (burned != 0) credit(BURNED, burned);
@@ -590,6 +644,14 @@ contract Market is IMarket, EIP712 {
         Case memory it = endCase(id, kind, subject, task);
         until(it.deadline);
         return it.amount;
+    }
+
+    /// Ends a late notice that was answered in time. The provider gets its bond.
+    function stopLate(Deal calldata deal, bytes32 id, DealState memory state, bytes32 orderHash) private {
+        uint128 bond = stopCase(id, CaseKind.Late, orderHash, 0);
+        --state.lates;
+        deals[id] = state;
+        credit(deal.provider, bond);
     }
 
     /// Records, once and for all, which receipt the provider stands by for this order.

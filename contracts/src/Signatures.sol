@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity 0.8.36;
 
-/// ECDSA and ERC-1271 signatures.
+/// ECDSA signatures of keys; for accounts, ERC-1271 as well.
 library Signatures {
     /// Most gas that a contract wallet may use to check a signature.
     uint256 internal constant GAS_LIMIT = 200_000;
@@ -10,9 +10,14 @@ library Signatures {
     /// `isValidSignature(bytes32,bytes)`: selector and the answer that means yes.
     bytes4 private constant ERC1271 = 0x1626ba7e;
 
-    /// Whether `signer` signed `digest`: with a key (r ‖ s ‖ v, low s, v 27 or 28), or as a contract.
-    function isValid(address signer, bytes32 digest, bytes calldata signature) internal view returns (bool) {
-        return recover(digest, signature) == signer && signer != address(0) || accepts(signer, digest, signature);
+    /// Whether the key `signer` signed `digest` (r ‖ s ‖ v, low s, v 27 or 28). What is signed so stays signed.
+    function isByKey(address signer, bytes32 digest, bytes calldata signature) internal pure returns (bool) {
+        return recover(digest, signature) == signer && signer != address(0);
+    }
+
+    /// Whether the account `signer` signed `digest`: with a key, or as a contract, which may say otherwise tomorrow.
+    function isByAccount(address signer, bytes32 digest, bytes calldata signature) internal view returns (bool) {
+        return isByKey(signer, digest, signature) || accepts(signer, digest, signature);
     }
 
     /// Who signed; zero if malformed or malleable.

@@ -15,25 +15,48 @@ library SumTree {
         return SumNode(keccak256(abi.encodePacked(uint8(0), halted, uint128(fuel))), fuel);
     }
 
-    /// Whether `siblings` (bottom up) lead from task `index` of `tasks` to `root`, with no fuel in padding.
+    /// Whether `siblings` (bottom up) lead from task `index` of `tasks` to `root`, with nothing but empty nodes in padding.
     function verify(SumNode memory root, uint32 tasks, uint32 index, SumNode memory node, SumNode[] calldata siblings)
         internal
         pure
         returns (bool)
     {
         if (index >= tasks || siblings.length != depth(tasks)) return false;
+        SumNode memory empty;
         for (uint256 level = 0; level < siblings.length; ++level) {
             SumNode calldata sibling = siblings[level];
             uint256 place = uint256(index) >> level;
             // The first leaf below the sibling: from `tasks` on there is only padding.
-            if (sibling.fuel != 0 && ((place ^ 1) << level) >= tasks) return false;
+            bool padding = ((place ^ 1) << level) >= tasks;
+            if (padding && (sibling.hash != empty.hash || sibling.fuel != 0)) return false;
             if (node.fuel > type(uint128).max - sibling.fuel) return false;
             node.hash = place & 1 == 0
                 ? keccak256(abi.encodePacked(uint8(1), node.hash, node.fuel, sibling.hash, sibling.fuel))
                 : keccak256(abi.encodePacked(uint8(1), sibling.hash, sibling.fuel, node.hash, node.fuel));
             node.fuel += sibling.fuel;
+            empty.hash = parentHash(empty, empty);
         }
         return node.hash == root.hash && node.fuel == root.fuel;
+    }
+
+    /// The node over 2^n nodes. Works in place.
+    function fold(SumNode[] memory nodes) internal pure returns (SumNode memory) {
+        for (uint256 width = nodes.length; width > 1; width /= 2) {
+            for (uint256 i = 0; i < width; i += 2) {
+                (SumNode memory l, SumNode memory r) = (nodes[i], nodes[i + 1]);
+                nodes[i / 2] = SumNode(parentHash(l, r), l.fuel + r.fuel);
+            }
+        }
+        return nodes[0];
+    }
+
+    /// Hash of a node at this height over padding alone; its fuel is 0.
+    function emptyHash(uint256 height) internal pure returns (bytes32) {
+        SumNode memory empty;
+        for (uint256 level = 0; level < height; ++level) {
+            empty.hash = parentHash(empty, empty);
+        }
+        return empty.hash;
     }
 
     /// Whether `siblings` (bottom up) lead from a node at `place` of its level to `root`, all sums above it being right.

@@ -21,11 +21,6 @@ library Tokens {
         move(token, abi.encodeCall(IERC20.transfer, (to, amount)), amount);
     }
 
-    /// Lets `spender` take whatever is held.
-    function allow(IERC20 token, address spender) internal {
-        move(token, abi.encodeCall(IERC20.approve, (spender, type(uint256).max)), 0);
-    }
-
     function move(IERC20 token, bytes memory call, uint128 amount) private {
         (bool ok, bytes memory result) = address(token).call(call);
         if (!ok || (result.length != 0 && abi.decode(result, (uint256)) != 1)) revert IMarket.TransferFailed(amount);

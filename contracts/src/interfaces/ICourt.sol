@@ -14,7 +14,7 @@ struct Rules {
     uint128 baseBond;
     /// And per Tfuel of the order's fuel limit: pays the other side's tracing.
     uint128 bondPerTfuel;
-    /// Each side's time at the start, seconds.
+    /// Time for one task that was challenged alone,, seconds.
     uint32 baseSeconds;
     /// Each side has at least so long for every move, seconds.
     uint32 moveSeconds;
@@ -22,15 +22,8 @@ struct Rules {
     uint64 fuelPerSecond;
 }
 
-/// An accuser's first move: which leaf of the receipt is wrong, what the task started from, and what came after that.
-struct Accusation {
-    uint32 task;
-    /// The leaf's fuel.
-    uint64 fuel;
-    /// The leaf's H(halted): the provider's word.
-    bytes32 halted;
-    /// The leaf's siblings in the receipt's tree, from the bottom up.
-    SumNode[] proof;
+/// An accuser's word on a task: what it started from, and what came after that.
+struct Challenge {
     /// The task's inputRoot.
     bytes32 input;
     /// Its siblings in the tree under `order.inputs`, from the bottom up.
@@ -53,19 +46,35 @@ struct SumFault {
     SumNode[] siblings;
 }
 
-/// Where a game stands; level 0 if there is none (any more).
+/// What a game waits for.
+enum Stage {
+    /// There is no such game (any more).
+    None,
+    /// Provider: open up to four levels of the receipt's tree below the node in dispute.
+    Unfold,
+    /// Accuser: say which of the nodes is wrong; of a leaf, how its task really went.
+    Pick,
+    /// Both by turns: narrow down the run of one task.
+    Run
+}
+
+/// Where a game stands.
 struct GameState {
-    /// Hash of the 17 state hashes of the segment in dispute: keccak of their concatenation.
+    /// keccak of what is in dispute. Unfold: the node. Pick: the list of nodes. Run: the segment's 17 state hashes.
     bytes32 segment;
-    /// Steps before the segment.
+    /// Run: steps before the segment.
     uint64 position;
     /// Begin of the turn, unix seconds.
     uint40 since;
     /// Seconds that each side has left.
     uint32 accuserSeconds;
     uint32 providerSeconds;
-    /// The segment spans 16^level steps, 16^(level − 1) between two of its hashes.
+    Stage stage;
+    /// Unfold, Pick: height of the node, or nodes, over the leaves. Run: the segment spans 16^level steps, 16^(level − 1)
+    /// between two of its hashes.
     uint8 level;
+    /// Unfold: the node's place among those of its height. Pick: that of the node over the nodes. Run: the task.
+    uint32 task;
     /// Whether the accuser is to move; else the provider.
     bool accusersTurn;
 }
@@ -103,12 +112,23 @@ enum Fault {
 /// order may be below the deal's watermark: what was paid can still be wrong. Anyone may accuse.
 ///
 /// ## A game
+/// It begins at the receipt: an accuser needs nothing but what the provider has signed or asserted on chain, whether or not
+/// anything was delivered. What the receipt's root stands for the provider has to show, or it loses by time.
+///
+///     accuse     this receipt is wrong
+///     unfold     the provider: the nodes up to four levels below the node in dispute. Of leaves it shows H(halted) and fuel
+///     pick       the accuser: this node is wrong; then the provider unfolds it
+///     challenge  the accuser, when the nodes are leaves: this task ended otherwise, and here is the begin of how it went
+///
+/// A receipt whose tree does not add up, that has fuel or anything else in its padding, more fuel in a leaf than the order
+/// allows, or another height than its tasks need, can't be unfolded. A leaf whose fuel is not what its H(halted) used is shown
+/// by `wrongFuel`, at any time.
+///
 /// The run of a task is a chain of states, s(0) computed here from the order, padded by its last state to 16^level steps, the
 /// smallest even level from 2 to 14 that spans the steps which `IStepUnit.start` names.
 /// Accuser and provider agree on s(0) and differ on the last one. A *segment* is 17 state hashes at equal distances; the first
-/// is agreed, the last is disputed by the side whose turn it is.
+/// is agreed, the last is disputed by the side whose turn it is. The first segment is the accuser's, over the whole run.
 ///
-///     accuse   the accuser's segment over the whole run; its last hash is not the provider's
 ///     move     pick one sixteenth of the other's segment whose begin you agree with and whose end you don't, and give your
 ///              own segment over it: the same begin, another end. Then it is the other side's turn; one level less
 ///     step     at level 1, when two neighbours are one step apart: prove the step from one; the next hash is another
@@ -117,39 +137,45 @@ enum Fault {
 /// begin and a wrong end has a first wrong hash. Who does not is left with a step that does not follow, or with no time.
 /// A side that disputes a right hash has no step to prove and loses by time. As the level is even, the last segment is the
 /// provider's: an accuser who is right ends a game that is played to its end by a step, whenever it likes.
-/// `step` decides by the proof alone, so it needs no signature and can't be misused: a proof of the contrary is refused.
+/// `step` and `unfold` decide by the proof alone, so they need no signature and can't be misused.
 ///
 /// ## Who moves
-/// Moves are made by the side's account or by anyone with its signature over `Move` (EIP-712 in this court's own domain; ERC-1271
-/// as in the market). `step` and `timeout` by anyone. A signed move fits one state of one game: game, level and the hash of
-/// the segment that it answers are in it.
+/// Moves of a run are made by the side's account, by its delegate, or by anyone with its signature over `Move` (EIP-712 in this
+/// court's own domain; by the provider's key of the deal, or the accuser's account if that is a key). `pick` and `challenge`
+/// by the accuser or its delegate. `unfold`, `step` and `timeout` by anyone. A signed move fits one state of one game: game,
+/// level and the hash of the segment that it answers are in it.
+/// A *delegate* is an account that may move for another until a time that the other has set (`delegate`). It can do nothing
+/// else: a watchtower needs no more.
 ///
 /// ## Clocks
-/// Each side starts with `allowance(fuelLimit)` = `baseSeconds` + fuelLimit / `fuelPerSecond` seconds, at most
-/// `MAX_ALLOWANCE`. A turn uses up the time of the side to move. When a turn begins, its side has at least
-/// `moveSeconds`: no move of the other side can come too late to be answered. Windows are half-open: a move counts
-/// before the deadline, `timeout` from it on. A game lasts at most 2 · allowance + (levels + 1) · moveSeconds, and so long the
-/// market holds the deal, plus `SETTLE_SECONDS` in which somebody has to end a game that ran out.
+/// The accuser starts with `allowance(fuelLimit)` = `baseSeconds` + fuelLimit / `fuelPerSecond` seconds, at least
+/// `moveSeconds`, at most `MAX_ALLOWANCE`. The provider has `moveSeconds` for each `unfold`. When a task is challenged, it
+/// gets the time to trace it, and before that the time that it was given for all tasks challenged before: games against one
+/// provider queue, and no number of them takes away the time for each; but `MAX_ALLOWANCE` is the most.
+/// A turn uses up the time of the side to move. When a turn begins, its side has at least `moveSeconds`: no move of the other
+/// side can come too late to be answered. Windows are half-open: a move counts before the deadline, `timeout` from it on.
+/// As long as a game can last the market holds the deal, plus `SETTLE_SECONDS` in which somebody has to end a game that ran out.
 ///
 /// ## Money
-/// The accuser locks `bondFor(fuelLimit)` of the market's token, which it must have approved for the court.
+/// The accuser's bond, `bondFor(fuelLimit)`, is taken from its account in the market, which must have allowed it to the court.
 ///
 /// | loser | the bond | the deal's collateral |
 /// |---|---|---|
 /// | accuser | 70 % to the provider, rest burned | stays, hold lifted |
 /// | provider | back to the accuser | `Market.slash`: 70 % to the requester, rest burned, and the rest of the budget back |
 ///
-/// All of it ends in accounts of the market, where its owner can withdraw it: nobody has to be able to receive tokens for a game
-/// to end. At least 30 % of the loser's stake is burned, rounded up, so one who plays both sides loses. The stake of a
-/// provider is what collateral it has in the deal; nobody but the requester is paid from it.
+/// An accuser that is not the requester gets a bounty out of the 70 %: a fifth of the whole collateral. So strangers have a
+/// reason to check, and who convicts itself loses as much as ever.
+/// All of it stays in accounts of the market, and the court holds no tokens: nobody has to be able to receive any for a game
+/// to end. At least 30 % of the loser's stake is burned, rounded up, so one who plays both sides loses.
 /// One lost game ends the deal, and with it every claim and receipt in it. What the winner said is not thereby right: it is
 /// neither paid nor recorded. If the deal has closed meanwhile, a guilty provider loses nothing here and the bond goes back.
-/// At every moment: token.balanceOf(court) >= Σ bonds of running games, with equality but for tokens sent here.
+/// At every moment: market.account(court).balance >= Σ bonds of running games, with equality but for what others give it.
 ///
 /// ## Concurrent games
 /// Each has its own bond, clocks and hold. Games over one receipt, or one task, by the same or other accusers, run side by side
-/// and know nothing of each other: no accuser can spoil another's game by losing its own. A game goes on when its deal has
-/// been closed; what is left to win is the bond.
+/// and know nothing of each other but the queue of the provider's time: no accuser can spoil another's game by losing its own.
+/// A game goes on when its deal has been closed; what is left to win is the bond.
 ///
 /// ## Trust and warnings
 /// @dev Warning: a provider must see the chain at least every `moveSeconds`, and be able to trace every task that it signed
@@ -158,29 +184,38 @@ enum Fault {
 /// @dev Warning: an accuser's own answer has to be right as well. One that only knows that the receipt is wrong loses.
 /// @dev Warning: a program that was not made by the rules may have no first state that can be shown, or never halt. Nobody can
 /// accuse over it, or nobody has to be right. Providers lower programs themselves and sign nothing else.
-/// @dev Warning: a receipt whose tree has another height than its tasks need has no leaves that can be shown. The remedy is
-/// `Market.demand`.
-/// @dev Warning: a deal counts at most 2^16 − 1 open demands and holds. To fill them takes as many bonds at once.
 interface ICourt {
     // ───────────────────────────────────────────── events ─────────────────────────────────────────────
     // The logs alone rebuild every game.
 
-    /// A game began. Court += game.bond, from the accuser. It is the provider's turn, until `deadline`.
+    /// A game began. Court's account += game.bond, accuser's −= it. The provider has to unfold the root of `receipt`, over so many
+    /// `tasks`, until `deadline`.
     event Accused(
         bytes32 indexed id,
         bytes32 indexed deal,
         address indexed provider,
         Game game,
-        bytes32 order,
-        uint8 level,
-        uint64 deadline,
-        bytes32[17] segment
+        Receipt receipt,
+        uint32 tasks,
+        uint64 deadline
     );
+    /// The node at `place` was opened: `nodes` are those below it, `height` levels over the leaves. At height 0 the hash of each
+    /// is H(halted). The accuser is to pick one until `deadline`.
+    event Unfolded(bytes32 indexed id, uint32 place, uint8 height, uint64 deadline, SumNode[] nodes);
+    /// The accuser says that the node at `place` is wrong. The provider has to unfold it until `deadline`.
+    event Picked(bytes32 indexed id, uint32 place, uint8 height, uint64 deadline);
+    /// The accuser says that `task` did not end as `halted`, the provider's word; `segment` is its own over the whole run of 16^level
+    /// steps. The provider is to move until `deadline`.
+    event Challenged(
+        bytes32 indexed id, uint32 task, bytes32 halted, uint8 level, uint64 deadline, bytes32[17] segment
+    );
+    /// `to` may move for `owner` before `time`.
+    event Delegated(address indexed owner, address indexed to, uint64 time);
     /// A segment was answered by another. `position`, `level`: of the new one. Until `deadline` the accuser, or else the provider,
     /// is to move.
     event Moved(
         bytes32 indexed id,
-        uint32 pick,
+        uint32 part,
         uint64 position,
         uint8 level,
         bool accusersTurn,
@@ -189,7 +224,7 @@ interface ICourt {
     );
     /// The step at `position` was judged: from `state` follows `next`, and not `claimed`. An `Ended` comes with it.
     event Stepped(bytes32 indexed id, uint64 position, bytes32 state, bytes32 claimed, bytes32 next);
-    /// A game ended. Court −= all three, which went to accounts of accuser, provider and 0x…dEaD in the market.
+    /// A game ended. Court's account −= all three, which went to those of accuser, provider and 0x…dEaD.
     /// `slashed`: the deal ended with it.
     event Ended(
         bytes32 indexed id,
@@ -205,7 +240,7 @@ interface ICourt {
 
     // ───────────────────────────────────────────── errors ─────────────────────────────────────────────
     // And those of IMarket that it uses: WrongDeal, WrongOrder, TasksOutOfRange, InvalidSignature, NotInReceipt, TooEarly,
-    // TooLate, TransferFailed.
+    // TooLate, Unauthorized, NoSuchTask, AllowanceTooLow, InsufficientBalance.
 
     /// `moveSeconds` or `fuelPerSecond` given to the constructor is zero or too large.
     error RulesOutOfRange();
@@ -219,11 +254,13 @@ interface ICourt {
     error NoGame(bytes32 game);
     /// The segment is not the one in dispute.
     error WrongSegment(bytes32 expected, bytes32 given);
-    /// There are 16 parts to pick from.
-    error NoSuchPart(uint32 pick);
+    /// There is no such part or node to pick from.
+    error NoSuchPart(uint32 part);
+    /// The game waits for something else.
+    error WrongStage(Stage stage);
     /// The new segment ends as the old one: nothing is in dispute.
     error EndsAgree(bytes32 state);
-    /// `move` at level 1 (then `step` is due), or `step` above it.
+    /// `move` at level 1 (then `step` is due), or `step` above it; `pick` of a leaf, or `challenge` of no leaf.
     error WrongLevel(uint8 level);
     /// The step is as the other side said.
     error StepIsRight(bytes32 next);
@@ -234,33 +271,47 @@ interface ICourt {
 
     // ───────────────────────────────────────────── games ──────────────────────────────────────────────
 
-    /// Anyone, with a bond, while the market lets the deal be held: the receipt is wrong about one task. `signature` is the
-    /// provider's over the receipt, in the market's domain; not looked at if the provider asserted the receipt on chain.
-    /// Returns the game's id.
-    function accuse(
-        Deal calldata deal,
-        Order calldata order,
-        Receipt calldata receipt,
-        bytes calldata signature,
-        Accusation calldata accusation
-    ) external returns (bytes32 id);
+    /// Anyone, with a bond, while the market lets the deal be held: the receipt is wrong. `signature` is the provider's key's over
+    /// the receipt, in the market's domain; not looked at if the provider asserted the receipt on chain. Returns the game's id.
+    function accuse(Deal calldata deal, Order calldata order, Receipt calldata receipt, bytes calldata signature)
+        external
+        returns (bytes32 id);
 
-    /// The side whose turn it is, before its deadline, above level 1: answers `segment` at part `pick` by its own: begin and end of
-    /// the part are segment[pick] and segment[pick + 1]; the new segment is the same begin and `states`, whose last must not
-    /// be the same end. `signature`: over `Move`, if the caller is not that side.
+    /// Anyone, before the provider's deadline: the 2^min(4, height) nodes below the node in dispute, from the left. Of leaves,
+    /// `hash` is H(halted); those over padding are empty.
+    function unfold(Game calldata game, Order calldata order, SumNode[] memory nodes) external;
+
+    /// The accuser, before its deadline, above the leaves: nodes[index] is wrong.
+    function pick(Game calldata game, SumNode[] calldata nodes, uint32 index) external;
+
+    /// The accuser, before its deadline, at the leaves: nodes[index] is wrong. `it.states` must not end as it does.
+    function challenge(
+        Game calldata game,
+        Order calldata order,
+        SumNode[] calldata nodes,
+        uint32 index,
+        Challenge calldata it
+    ) external;
+
+    /// Lets `to` move for the caller before `time`, unix seconds; a time that has passed ends it.
+    function delegate(address to, uint64 time) external;
+
+    /// The side whose turn it is, before its deadline, above level 1: answers `segment` at `part` by its own: begin and end of
+    /// the part are segment[part] and segment[part + 1]; the new segment is the same begin and `states`, whose last must not
+    /// be the same end. `signature`: over `Move`, if the caller is not that side or its delegate.
     function move(
         Game calldata game,
-        uint32 pick,
+        uint32 part,
         bytes32[17] calldata segment,
         bytes32[16] calldata states,
         bytes calldata signature
     ) external;
 
-    /// Anyone, before the deadline, at level 1: from segment[pick] does not follow segment[pick + 1]. Who gave the segment loses.
+    /// Anyone, before the deadline, at level 1: from segment[part] does not follow segment[part + 1]. Who gave the segment loses.
     function step(
         Deal calldata deal,
         Game calldata game,
-        uint32 pick,
+        uint32 part,
         bytes32[17] calldata segment,
         bytes calldata proof
     ) external;
@@ -307,7 +358,9 @@ interface ICourt {
     function deadline(bytes32 id) external view returns (uint64);
     /// Bond of an accusation over an order with this fuel limit, base units.
     function bondFor(uint64 fuelLimit) external view returns (uint128);
-    /// Each side's time at the start over an order with this fuel limit, seconds.
+    /// Until when `to` may move for `owner`, unix seconds.
+    function delegateUntil(address owner, address to) external view returns (uint64);
+    /// Time for one task of this fuel limit, if no other is waiting, seconds.
     function allowance(uint64 fuelLimit) external view returns (uint32);
     /// EIP-712 domain separator.
     function domainSeparator() external view returns (bytes32);

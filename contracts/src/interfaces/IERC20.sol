@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity 0.8.36;
 
-/// What the market and the court use of the token: ERC-20 and EIP-2612.
+/// What the market uses of the token: ERC-20 and EIP-2612.
 interface IERC20 {
     function balanceOf(address owner) external view returns (uint256);
     function approve(address spender, uint256 amount) external returns (bool);

@@ -5,6 +5,7 @@ import { Halted } from "../Halted.sol";
 import { SumNode } from "../SumTree.sol";
 import { Ack } from "../types/Ack.sol";
 import { Ask } from "../types/Ask.sol";
+import { Cancel } from "../types/Cancel.sol";
 import { Deal } from "../types/Deal.sol";
 import { Order } from "../types/Order.sol";
 import { Receipt } from "../types/Receipt.sol";
@@ -13,13 +14,18 @@ import { Voucher } from "../types/Voucher.sol";
 
 /// What a requester asks of an ask when it opens a deal.
 struct Terms {
+    /// Signs the requester's orders, cancellations and vouchers.
+    address key;
     /// Most the provider can be paid, base units.
     uint128 budget;
-    /// Length of the deal, seconds, at least 1.
+    /// When the deal begins: at most `OPENING_TOLERANCE` before the block that opens it, never after it. Price and expiry
+    /// follow from this, not from the block, so that the deal's id is known before. Unix seconds.
+    uint64 openedAt;
+    /// Length of the deal, seconds; it must end after the block that opens it.
     uint32 duration;
     /// Highest price the requester takes, base units per Tfuel.
     uint128 maxPrice;
-    /// Chosen by the requester; makes two otherwise equal deals of one block differ.
+    /// Chosen by the requester; makes two otherwise equal deals differ.
     uint64 salt;
 }
 
@@ -36,13 +42,13 @@ struct DealState {
     /// Paid to the provider so far, base units, at most the budget.
     uint128 paid;
     /// Watermark: orders with `seq < orders` are settled and can't be claimed, called late or demanded.
-    uint64 orders;
+    uint48 orders;
     /// Open claims.
     uint16 claims;
     /// Open late notices.
     uint16 lates;
     /// Open demands and open holds of the court. While there is one, no claim and no late notice is settled.
-    uint16 holds;
+    uint32 holds;
 }
 
 /// How a deal ended.
@@ -130,11 +136,12 @@ enum CaseOutcome {
 /// | Expired | anyone, from `expiry + grace`, no open case | collateral | rest of the budget | |
 /// | Late | anyone, `settle` of an unanswered late notice | collateral − latePenalty | rest of the budget + latePenalty | |
 /// | Withheld | anyone, `settle` of an unanswered demand | | rest of the budget + 70 % of the collateral | 30 % of the collateral |
-/// | Slashed | the deal's court, any time | | rest of the budget + 70 % of the collateral | 30 % of the collateral |
+/// | Slashed | the deal's court, any time | | rest of the budget + 70 % of the collateral, less the bounty | 30 % of the collateral |
 ///
 /// "Owed" is what the signed amount exceeds `paid` by, and never more than the budget has left. The 70 % are rounded down,
 /// so at least 30 % of all that a guilty provider loses is burned: a provider that plays its own requester and convicts
-/// itself loses that much for nothing, and a conviction takes nothing that backs another deal.
+/// itself loses that much for nothing, and a conviction takes nothing that backs another deal. Whoever convicts a provider
+/// without being the deal's requester gets a bounty of 20 % of the collateral out of those 70 %.
 ///
 /// ## Cases
 /// Opened while the deal is open; at most one of each (kind, subject, task), ever. Windows are half-open: the provider can
@@ -143,28 +150,31 @@ enum CaseOutcome {
 /// | case | opened by, when | stops it | settled from the deadline on |
 /// |---|---|---|---|
 /// | Claim | provider, before `expiry + grace`, on an order with `seq >= orders` | | fee is paid (no more than the budget has left) |
-/// | Late | requester with a bond, from `ack.dueBy` and before `expiry + grace` | `answer` | bond back, deal ends: Late |
+/// | Late | requester with a bond, from `ack.dueBy` and before `expiry + grace` | `answer`, `excuse` | bond back, deal ends: Late |
 /// | Demand | requester with a bond, see below | `reveal` | bond back, deal ends: Withheld |
 /// | Hold | the deal's court, see below | `lift` | nothing, the hold is over |
 ///
 /// A case whose order has fallen below the watermark, or whose deal has closed by another way, is void: from then on
 /// `settle` gives the bond back, whatever the deadline. A hold does not depend on the watermark.
-/// Demands and holds may come before `expiry + grace`, and as long as a claim is open until `challengeWindow` later, so
-/// that every claim can be challenged in the whole of its window. While a demand or hold is open no claim and no late
-/// notice can be settled (`DealBusy`): a guilty provider can't be paid or let go meanwhile. An unanswered late notice waits
-/// for open claims, so that work done before is paid.
+/// Demands and holds may come before `expiry + grace`. While a claim is open demands may come until `challengeWindow` later,
+/// and holds until 2 `challengeWindow` + `answerWindow` later: every claim can be demanded in the whole of its window, and
+/// after each `reveal` of its receipt it stays open for a `challengeWindow`, in which what was shown can be taken to court.
+/// While a demand or hold is open no claim and no late notice can be settled (`DealBusy`): a guilty provider can't be paid or
+/// let go meanwhile. An unanswered late notice waits for open claims, so that work done before is paid.
 /// Deadlines: Claim `challengeWindow`, Late and Demand `answerWindow`, Hold as the court says but at most `MAX_HOLD`.
 /// Hence every open deal can be ended by anyone, by time alone, at the latest at
-/// `expiry + grace + challengeWindow + max(answerWindow, MAX_HOLD)`: settle the demands and holds, then the claims, then
-/// the late notices; then, if it is still open, `expire`.
+/// `expiry + grace + 2 challengeWindow + answerWindow + MAX_HOLD`: settle the demands and holds, then the claims, then the late
+/// notices; then, if it is still open, `expire`.
+/// The constructor takes no `answerWindow` that is zero or longer than `challengeWindow` or `grace`.
 ///
 /// ## Limits
 /// `MAX_ORDER_TASKS` 2^16 tasks an order; `MAX_REVEAL_BYTES` 8192 bytes of revealed output; `MAX_ANNOUNCEMENT_BYTES` 1024;
 /// `MAX_HOLD` 30 days; `MAX_WINDOW` 365 days for each window given to the constructor; `SIGNATURE_GAS` 200,000.
 ///
 /// ## Signatures
-/// EIP-712 under the domain that `eip712Domain` states. 65 bytes r ‖ s ‖ v with low s and v 27 or 28; or, when that does not
-/// fit the signer, ERC-1271 with at most `SIGNATURE_GAS` gas.
+/// EIP-712 under the domain that `eip712Domain` states. 65 bytes r ‖ s ‖ v with low s and v 27 or 28. Asks are signed by the
+/// provider's account, which may be a contract (ERC-1271, with at most `SIGNATURE_GAS` gas). Everything in a deal is signed by
+/// the two keys that are pinned when it opens: nobody can take back what such a key has signed.
 ///
 /// ## Trust and warnings
 /// @dev Warning: the token is trusted to be a plain stablecoin: no fee on transfer, no rebasing, no hooks that lie about
@@ -185,7 +195,12 @@ enum CaseOutcome {
 /// @dev Warning: what was not redeemed or claimed when a deal ends is lost, also when it ends as Late, Withheld or Slashed.
 /// @dev Warning: an ask is open to everybody. Who opens a deal of the smallest budget ties up its collateral and one place
 /// of the ask's capacity until `expiry + grace`; `minBudget`, `maxSeconds` and `capacity` bound the harm.
-/// @dev Warning: an ERC-1271 signer can change its mind. What it signed is worth what its code says when it is used.
+/// @dev Warning: an account that is a contract can take its asks back by its word; what it opened stays open.
+/// @dev Warning: who holds a deal's key can sign for its side until the deal has closed.
+/// @dev Warning: an allowance lets its spender move that much of an account. Give one only to contracts that you know, such as
+/// the deal's court for bonds.
+/// @dev Warning: a deal counts at most 2^16 - 1 open claims and as many late notices, both of its own sides, and 2^32 - 1 demands
+/// and holds, which cost a bond each.
 /// @dev Warning: a closing voucher and a release end a deal whatever cases are open. Sign none while you want a judgement.
 /// @dev Warning: a task's output longer than `MAX_REVEAL_BYTES` is only revealed as its hash and length.
 interface IMarket {
@@ -196,15 +211,19 @@ interface IMarket {
     event Deposited(address indexed account, address indexed from, uint128 amount);
     /// `account` −= amount.
     event Withdrawn(address indexed account, address indexed to, uint128 amount);
+    /// `spender` may take up to `amount` from the account of `owner`.
+    event Allowed(address indexed owner, address indexed spender, uint128 amount);
+    /// Account of `from` −= amount, account of `to` += amount.
+    event Transferred(address indexed from, address indexed to, uint128 amount);
     /// Where a provider can be reached; encoding as in docs/protocol.md. Anyone can say anything here.
     event Announced(address indexed provider, bytes endpoint);
     /// Every ask of `provider` with another counter is dead.
     event AsksCancelled(address indexed provider, uint64 counter);
-    /// Requester's account −= budget, provider's account −= collateral; the ask's uses += 1.
+    /// Requester's account −= budget, provider's account −= collateral; the provider's open deals += 1.
     event DealOpened(bytes32 indexed id, address indexed requester, address indexed provider, Deal deal);
     /// Provider's account += new `paid` − old `paid`. Both are the new values.
     event Redeemed(bytes32 indexed deal, uint128 paid, uint64 orders);
-    /// Requester's account += toRequester, provider's += toProvider, 0x…dEaD's += burned; the ask's uses −= 1.
+    /// Requester's account += toRequester, provider's += toProvider, 0x…dEaD's += burned; the provider's open deals −= 1.
     /// What the last signature still owed was moved by the `Redeemed` before it. `paid` is the final value.
     event DealClosed(
         bytes32 indexed deal, Ending ending, uint128 paid, uint128 toRequester, uint128 toProvider, uint128 burned
@@ -215,13 +234,22 @@ interface IMarket {
     event LateNoticed(bytes32 indexed deal, bytes32 indexed order, uint64 seq, uint64 deadline, uint128 bond);
     /// The late notice was answered. Provider's account += its bond.
     event Answered(bytes32 indexed deal, bytes32 indexed order, Receipt receipt);
+    /// The late notice was void: the order was cancelled. Provider's account += its bond.
+    event Excused(bytes32 indexed deal, bytes32 indexed order);
     /// A demand was opened. Requester's account −= bond.
     event Demanded(
         bytes32 indexed deal, bytes32 indexed receipt, uint32 task, uint64 seq, uint64 deadline, uint128 bond
     );
-    /// The demand was answered. Provider's account += its bond. `output` is empty if longer than `MAX_REVEAL_BYTES`.
+    /// The demand was answered. Provider's account += its bond. `proof`: the leaf's siblings from the bottom up. `output` is empty
+    /// if longer than `MAX_REVEAL_BYTES`. An open claim of this receipt stays open for `challengeWindow` from here at least.
     event Revealed(
-        bytes32 indexed deal, bytes32 indexed receipt, uint32 task, uint64 fuel, Halted halted, bytes output
+        bytes32 indexed deal,
+        bytes32 indexed receipt,
+        uint32 task,
+        uint64 fuel,
+        Halted halted,
+        SumNode[] proof,
+        bytes output
     );
     /// A hold was opened.
     event Held(bytes32 indexed deal, bytes32 indexed game, uint64 deadline);
@@ -237,7 +265,7 @@ interface IMarket {
 
     /// The caller is not the one who may do this.
     error Unauthorized(address caller, address required);
-    /// Neither an ECDSA nor an ERC-1271 signature of `signer` over `digest`.
+    /// Not a signature of `signer` over `digest`: of a key ECDSA; of an ask's account ERC-1271 as well.
     error InvalidSignature(address signer, bytes32 digest);
     /// The account has too little.
     error InsufficientBalance(address account, uint128 balance, uint128 needed);
@@ -245,6 +273,12 @@ interface IMarket {
     error TransferFailed(uint128 amount);
     /// A window given to the constructor is longer than `MAX_WINDOW`.
     error WindowTooLong(uint64 window, uint64 max);
+    /// The answer window given to the constructor is zero, or longer than one of the others.
+    error AnswerWindowOutOfRange(uint64 answerWindow, uint64 challengeWindow, uint64 grace);
+    /// There is no contract where the token should be.
+    error NoToken(address token);
+    /// The owner allowed less.
+    error AllowanceTooLow(address owner, address spender, uint128 left, uint128 needed);
     /// A counter only rises.
     error CounterNotRaised(uint64 current, uint64 given);
     /// An announcement has at most `MAX_ANNOUNCEMENT_BYTES`.
@@ -253,11 +287,15 @@ interface IMarket {
     error AskCancelled(uint64 current, uint64 given);
     /// Outside `[from, to)`.
     error AskNotValidNow(uint64 time, uint64 from, uint64 to);
-    /// As many deals are open under this ask as it allows.
-    error AskExhausted(bytes32 ask, uint32 capacity);
+    /// The provider has as many deals open as this ask allows.
+    error ProviderFull(uint32 open, uint32 capacity);
+    /// The deal's time is not within [min, max].
+    error OpeningOutOfRange(uint64 openedAt, uint64 min, uint64 max);
+    /// A side has no key to sign with.
+    error NoKey();
     /// Outside `[minBudget, maxBudget]`.
     error BudgetOutOfRange(uint128 budget, uint128 min, uint128 max);
-    /// Outside `[1, maxSeconds]`.
+    /// Over before it begins, or longer than `maxSeconds`.
     error DurationOutOfRange(uint32 duration, uint32 max);
     /// The curve is above the requester's limit at this moment.
     error PriceTooHigh(uint128 price, uint128 maxPrice);
@@ -265,7 +303,7 @@ interface IMarket {
     error PenaltyTooHigh(uint32 latePenaltyBps);
     /// A product does not fit 128 bits.
     error AmountOverflow();
-    /// The same requester opened the same deal in the same block: use another salt.
+    /// The same requester opened the same deal before: use another salt.
     error DealExists(bytes32 deal);
     /// Never opened (None: are the supplied terms exactly those of `DealOpened`?) or over (Closed).
     error DealNotOpen(bytes32 deal, DealStatus status);
@@ -296,7 +334,7 @@ interface IMarket {
     /// After the window `[…, until)`.
     error TooLate(uint64 time, uint64 until);
     /// Open cases of the deal stand in the way.
-    error DealBusy(uint16 claims, uint16 lates, uint16 holds);
+    error DealBusy(uint16 claims, uint16 lates, uint32 holds);
     /// A hold ends in the future, and within `MAX_HOLD`.
     error HoldOutOfRange(uint64 deadline, uint64 min, uint64 max);
     /// The leaf is not in the receipt's tree, or padding in the proof carries fuel.
@@ -320,6 +358,16 @@ interface IMarket {
     /// Moves `amount` from the caller's account to `to`, as tokens. Nothing can stop it.
     function withdraw(address to, uint128 amount) external;
 
+    /// Lets `spender` take up to `amount` from the caller's account; replaces what was allowed before. The highest amount there
+    /// is stays for ever.
+    function allow(address spender, uint128 amount) external;
+
+    /// Moves `amount` from the account of `owner`, which must have allowed it, to the caller's.
+    function take(address owner, uint128 amount) external;
+
+    /// Moves `amount` from the caller's account to that of `to`.
+    function give(address to, uint128 amount) external;
+
     // ──────────────────────────────────────────── providers ───────────────────────────────────────────
 
     /// Emits where the caller can be reached, at most `MAX_ANNOUNCEMENT_BYTES`.
@@ -337,12 +385,18 @@ interface IMarket {
     function claim(Deal calldata deal, Order calldata order, bytes calldata signature, Receipt calldata receipt)
         external;
 
-    /// Provider, before the late notice's deadline. Asserts the receipt and gets the bond.
-    function answer(Deal calldata deal, Order calldata order, Receipt calldata receipt) external;
+    /// Anyone, before the late notice's deadline: asserts the receipt. `signature`: of the provider's key over the receipt; not
+    /// looked at if the provider calls. The provider gets the bond.
+    function answer(Deal calldata deal, Order calldata order, Receipt calldata receipt, bytes calldata signature)
+        external;
 
-    /// Provider, before the demand's deadline. Shows task `task` of `receipt`: that (`halted`, `fuel`) is its leaf
-    /// (`proof`: siblings from the bottom up; those over padding alone carry no fuel), that `fuel` is what `halted` used of
-    /// the order's limit, and the whole output if it has at most `MAX_REVEAL_BYTES` (else `output` is empty). Gets the bond.
+    /// Anyone, before the late notice's deadline: the order was cancelled, as the requester's key has signed. The provider gets
+    /// the bond.
+    function excuse(Deal calldata deal, Cancel calldata cancel, bytes calldata signature) external;
+
+    /// Anyone, before the demand's deadline. Shows task `task` of `receipt`: that (`halted`, `fuel`) is its leaf (`proof`:
+    /// siblings from the bottom up; those over padding alone are empty), that `fuel` is what `halted` used of the order's
+    /// limit, and the whole output if it has at most `MAX_REVEAL_BYTES` (else `output` is empty). The provider gets the bond.
     function reveal(
         Deal calldata deal,
         Order calldata order,
@@ -390,14 +444,15 @@ interface IMarket {
 
     // ──────────────────────────────────────────── the court ───────────────────────────────────────────
 
-    /// The deal's court. A dispute named `game` is going on, until `deadline` at most; same window as `demand`.
+    /// The deal's court. A dispute named `game` is going on, until `deadline` at most. Before `expiry + grace`, or with an open
+    /// claim in the deal until 2 `challengeWindow` + `answerWindow` later.
     function hold(Deal calldata deal, bytes32 game, uint64 deadline) external;
 
     /// The deal's court. Ends a hold: the provider was not found guilty in this game.
     function lift(Deal calldata deal, bytes32 game) external;
 
-    /// The deal's court, while the deal is open. The provider is guilty: the deal ends: Slashed.
-    function slash(Deal calldata deal) external;
+    /// The deal's court, while the deal is open. The provider is guilty, as `convictor` has shown: the deal ends: Slashed.
+    function slash(Deal calldata deal, address convictor) external;
 
     // ───────────────────────────────────────────── views ──────────────────────────────────────────────
 
@@ -411,12 +466,12 @@ interface IMarket {
     function grace() external view returns (uint64);
     /// Bond of a late notice or demand, base units.
     function caseBond() external view returns (uint128);
-    /// Balance in base units and ask counter of an account.
-    function account(address owner) external view returns (uint128 balance, uint64 counter);
+    /// Balance in base units, ask counter and number of open deals (as their provider) of an account.
+    function account(address owner) external view returns (uint128 balance, uint64 counter, uint32 dealsOpen);
+    /// What `spender` may still take from the account of `owner`, base units.
+    function allowance(address owner, address spender) external view returns (uint128);
     /// State of a deal.
     function dealState(bytes32 deal) external view returns (DealState memory);
-    /// Deals open under an ask (by struct hash).
-    function askUsed(bytes32 ask) external view returns (uint32);
     /// State of a case.
     function caseState(bytes32 deal, CaseKind kind, bytes32 subject, uint32 task) external view returns (Case memory);
     /// Hash of the receipt that the provider asserted on chain for an order (by struct hash); zero if none.

@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity 0.8.36;
 
-import { hashWords } from "./hashWords.sol";
+import { Limits } from "./Limits.sol";
 
 /// Provider-signed offer. Valid in the half-open window `[from, to)`, in which the price runs linearly
 /// from `priceStart` to `priceEnd`. Lives off chain, gossiped.
 struct Ask {
-    /// Account that sells, is paid and locks collateral.
+    /// Account that sells, is paid and locks collateral. It signs the ask: with a key, or as a contract.
     address provider;
+    /// Key that signs acks, receipts, releases and moves in every deal under this ask. No contract: it can't change its mind.
+    address key;
     /// Public key of the provider's QUIC endpoint.
     bytes32 endpoint;
     /// Base units per Tfuel at `from`.
@@ -30,36 +32,47 @@ struct Ask {
     uint32 latePenaltyBps;
     /// Longest deal, seconds.
     uint32 maxSeconds;
-    /// Most deals open under this ask at once.
+    /// Most deals of the provider, under whatever ask, that may be open once this one has opened.
     uint32 capacity;
     /// Tasks that run at once.
     uint32 cores;
     /// Measured fuel per second of one core. A statement, not enforced.
     uint64 fuelPerSecond;
-    /// Most linear memory per task, bytes.
-    uint64 maxMemory;
+    /// What runs: a short name, zero-padded on the right, such as "wasm/3".
+    bytes32 runtime;
+    /// Hash of the provider's list of attributes (docs/protocol.md); zero: an empty list.
+    bytes32 attributes;
     /// Contract that judges disputes of deals under this ask; zero for none.
     address court;
     /// Must equal the provider's counter on chain; raising that cancels every ask at once.
     uint64 counter;
     /// Makes the ask's hash unique.
     uint64 salt;
+    /// The largest orders that are accepted.
+    Limits limits;
 }
 
 bytes32 constant ASK_TYPEHASH = keccak256(
-    "Ask(address provider,bytes32 endpoint,uint128 priceStart,uint128 priceEnd,uint64 from,uint64 to,"
+    "Ask(address provider,address key,bytes32 endpoint,uint128 priceStart,uint128 priceEnd,uint64 from,uint64 to,"
     "uint128 taskFee,uint128 minBudget,uint128 maxBudget,uint32 collateralBps,uint32 latePenaltyBps,"
-    "uint32 maxSeconds,uint32 capacity,uint32 cores,uint64 fuelPerSecond,uint64 maxMemory,address court,"
-    "uint64 counter,uint64 salt)"
+    "uint32 maxSeconds,uint32 capacity,uint32 cores,uint64 fuelPerSecond,bytes32 runtime,bytes32 attributes,"
+    "address court,uint64 counter,uint64 salt,Limits limits)"
+    "Limits(uint32 tasks,uint32 orders,uint64 taskFuel,uint64 taskMemory,uint64 taskOutput,uint64 orderOutput,"
+    "uint64 program,uint64 inputs,uint64 shared,uint128 credit)"
 );
 
 using { hash } for Ask global;
 
 /// EIP-712 struct hash.
-function hash(Ask calldata ask) pure returns (bytes32) {
-    uint256 offset;
+function hash(Ask calldata ask) pure returns (bytes32 result) {
+    bytes32 typehash = ASK_TYPEHASH;
+    bytes32 limits = ask.limits.hash();
+    // All but the last field are one word.
     assembly ("memory-safe") {
-        offset := ask
+        let free := mload(0x40)
+        mstore(free, typehash)
+        calldatacopy(add(free, 32), ask, mul(21, 32))
+        mstore(add(free, mul(22, 32)), limits)
+        result := keccak256(free, mul(23, 32))
     }
-    return hashWords(ASK_TYPEHASH, offset, 19);
 }

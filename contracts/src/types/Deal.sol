@@ -9,6 +9,10 @@ struct Deal {
     bytes32 ask;
     address requester;
     address provider;
+    /// Signs orders, cancellations and vouchers.
+    address requesterKey;
+    /// Signs acks, receipts, releases and moves.
+    address providerKey;
     /// Most the provider can be paid, base units.
     uint128 budget;
     /// Provider's money locked from open to close, base units.
@@ -19,7 +23,7 @@ struct Deal {
     uint128 taskFee;
     /// Base units, at most `collateral`.
     uint128 latePenalty;
-    /// Block timestamp of the opening transaction, unix seconds.
+    /// Chosen by the requester within the market's tolerance, so that the id is known before the transaction. Unix seconds.
     uint64 openedAt;
     /// Unix seconds.
     uint64 expiry;
@@ -30,8 +34,8 @@ struct Deal {
 }
 
 bytes32 constant DEAL_TYPEHASH = keccak256(
-    "Deal(bytes32 ask,address requester,address provider,uint128 budget,uint128 collateral,uint128 price,"
-    "uint128 taskFee,uint128 latePenalty,uint64 openedAt,uint64 expiry,address court,uint64 salt)"
+    "Deal(bytes32 ask,address requester,address provider,address requesterKey,address providerKey,uint128 budget,"
+    "uint128 collateral,uint128 price,uint128 taskFee,uint128 latePenalty,uint64 openedAt,uint64 expiry,address court,uint64 salt)"
 );
 
 using { hash, hashNew } for Deal global;
@@ -42,7 +46,7 @@ function hash(Deal calldata deal) pure returns (bytes32) {
     assembly ("memory-safe") {
         offset := deal
     }
-    return hashWords(DEAL_TYPEHASH, offset, 12);
+    return hashWords(DEAL_TYPEHASH, offset, 14);
 }
 
 /// The same of a deal that is just being opened.

@@ -3,18 +3,20 @@ pragma solidity 0.8.36;
 
 import { hashWords } from "./hashWords.sol";
 
-/// One dispute over one task. Not signed: the game's id is this struct's hash.
+/// One dispute over one receipt. Not signed: the game's id is this struct's hash.
 struct Game {
     /// Deal id.
     bytes32 deal;
+    /// Struct hash of the order.
+    bytes32 order;
     /// Struct hash of the receipt.
     bytes32 receipt;
-    /// The disputed task.
-    uint32 task;
     /// Says that the receipt is wrong. Gets its bond back, or loses it.
     address accuser;
-    /// Signed the receipt.
+    /// The deal's provider.
     address provider;
+    /// The key that signed the receipt, and can sign moves.
+    address providerKey;
     /// The accuser's money in the court, base units.
     uint128 bond;
     /// Block timestamp of the accusation, unix seconds.
@@ -22,7 +24,8 @@ struct Game {
 }
 
 bytes32 constant GAME_TYPEHASH = keccak256(
-    "Game(bytes32 deal,bytes32 receipt,uint32 task,address accuser,address provider,uint128 bond,uint64 openedAt)"
+    "Game(bytes32 deal,bytes32 order,bytes32 receipt,address accuser,address provider,address providerKey,"
+    "uint128 bond,uint64 openedAt)"
 );
 
 using { hash, hashNew } for Game global;
@@ -33,7 +36,7 @@ function hash(Game calldata game) pure returns (bytes32) {
     assembly ("memory-safe") {
         offset := game
     }
-    return hashWords(GAME_TYPEHASH, offset, 7);
+    return hashWords(GAME_TYPEHASH, offset, 8);
 }
 
 /// The same of a game that is just being opened.

@@ -170,7 +170,7 @@ fn a_lie_is_found_at_its_very_step() {
                     assert_ne!(next, whole[pick as usize + 1]);
                     break position + u64::from(pick) + 1;
                 }
-                Answer::Nothing => panic!("an honest side always has an answer to a lie"),
+                _ => panic!("an honest side always has an answer to a lie"),
             }
         };
         assert_eq!(found, from, "of {steps} steps");

@@ -2,10 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use alloy_primitives::{Address, B256};
+use alloy_primitives::{Address, B256, Bytes};
 use serde::{Deserialize, Serialize};
 
-use crate::{fault::Fault, types::Game};
+use crate::{
+    fault::Fault,
+    receipt::SumNode,
+    types::{Game, Receipt},
+};
 
 /// State hashes of a segment: its begin, and the ends of its sixteen parts.
 pub type Segment = [B256; PARTS + 1];
@@ -17,25 +21,106 @@ pub const COMPENSATION_BPS: u32 = 7_000;
 /// Pause before a task that could not be traced is tried again, seconds.
 const RETRY_SECONDS: u64 = 15;
 
-/// What one side does about a segment.
+/// Part of a guilty provider's collateral that whoever convicts it gets out of the other side's share, if it is a stranger to
+/// the deal, in 1/10_000 (`IMarket.slash`).
+pub const BOUNTY_BPS: u32 = 2_000;
+
+/// What one side does when it is its turn.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Answer {
-    /// Its part `pick` begins right and ends wrong; these are the right states after each sixteenth of that part.
+    /// Provider: the nodes below the one in dispute.
+    Unfold {
+        /// From the left; of leaves, H(halted) and fuel.
+        nodes: Vec<SumNode>,
+    },
+    /// Accuser: this node is wrong.
+    Pick {
+        /// Index among the nodes shown.
+        index: u32,
+    },
+    /// Accuser: this task ended otherwise.
+    Challenge(Box<Challenge>),
+    /// Part `pick` of the segment begins right and ends wrong; these are the right states after each sixteenth of that part.
     Move {
         /// 0 to 15.
         pick: u32,
         /// State hashes; the last is the part's end.
         states: Box<[B256; PARTS]>,
     },
-    /// Its step `pick` is wrong, and this proves what follows.
+    /// Step `pick` of the segment is wrong, and this proves what follows.
     Step {
         /// 0 to 15.
         pick: u32,
         /// For `StepUnit.step`.
         proof: Vec<u8>,
     },
-    /// Everything in it is right, or it does not even begin right: nothing to be won here.
+    /// Everything is right, or it does not even begin right: nothing to be won here.
     Nothing,
+}
+
+/// An accuser's word on one task of a receipt (`ICourt.Challenge`).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Challenge {
+    /// Index among the leaves shown.
+    pub index: u32,
+    /// The task's inputRoot.
+    pub input: B256,
+    /// Its siblings under the order's inputs from the bottom up.
+    pub input_proof: Vec<B256>,
+    /// What program's and input's root are hashes of.
+    pub parts: Bytes,
+    /// State hashes after each sixteenth of the padded run; the last is H(halted).
+    pub states: Box<[B256; PARTS]>,
+}
+
+/// What is in dispute.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Question {
+    /// What a node of the receipt's tree stands for; the provider is to unfold it.
+    Node {
+        /// Levels over the leaves.
+        height: u8,
+        /// Among the nodes of this height, from the left.
+        place: u32,
+    },
+    /// Which of these nodes is wrong; the accuser is to say.
+    Nodes {
+        /// Levels over the leaves. At 0 each hash is H(halted).
+        height: u8,
+        /// Of the node over them.
+        place: u32,
+        /// From the left.
+        nodes: Vec<SumNode>,
+    },
+    /// The run of a task.
+    Run {
+        /// Index in the order.
+        task: u32,
+        /// How it ended, by the provider's word: H(halted).
+        halted: B256,
+        /// The segment spans 16^level steps.
+        level: u8,
+        /// Steps before it.
+        position: u64,
+        /// State hashes.
+        segment: Box<Segment>,
+    },
+}
+
+impl Question {
+    /// Falls with every turn of a game, so that it names the turn.
+    pub fn turn(&self) -> u8 {
+        match self {
+            Self::Node { height, .. } => 100 + 2 * (*height).clamp(1, 32),
+            Self::Nodes { height, .. } => 101 + 2 * (*height).min(32),
+            Self::Run { level, .. } => *level,
+        }
+    }
+
+    /// The task that the game has come down to.
+    pub fn task(&self) -> Option<u32> {
+        if let Self::Run { task, .. } = self { Some(*task) } else { None }
+    }
 }
 
 /// Where a game stands, as its court's events tell.
@@ -43,24 +128,34 @@ pub enum Answer {
 pub struct GameView {
     /// The game; its struct hash is its id.
     pub game: Game,
-    /// Struct hash of the order.
-    pub order: B256,
-    /// The segment spans 16^level steps.
-    pub level: u8,
-    /// Steps before it.
-    pub position: u64,
+    /// The receipt that is said to be wrong.
+    pub receipt: Receipt,
+    /// Tasks of its order.
+    pub tasks: u32,
+    /// What is in dispute now.
+    pub question: Question,
     /// Whether the accuser is to move; else the provider.
     pub accusers_turn: bool,
     /// End of that turn, unix seconds.
     pub deadline: u64,
-    /// The segment in dispute.
-    pub segment: Box<Segment>,
 }
 
 impl GameView {
+    /// A game that has just begun.
+    pub fn begun(game: Game, receipt: Receipt, tasks: u32, deadline: u64) -> Self {
+        let height = tasks.max(1).next_power_of_two().ilog2() as u8;
+        let question = Question::Node { height, place: 0 };
+        Self { game, receipt, tasks, question, accusers_turn: false, deadline }
+    }
+
     /// Whether it is this account's turn.
     pub fn turn_of(&self, account: Address) -> bool {
         account == if self.accusers_turn { self.game.accuser } else { self.game.provider }
+    }
+
+    /// Names the turn within the game: falls with every one.
+    pub fn turn(&self) -> u8 {
+        self.question.turn()
     }
 }
 
@@ -70,6 +165,12 @@ impl GameView {
 pub enum GameNews {
     /// It began.
     Accused(Box<GameView>),
+    /// The node in dispute was unfolded.
+    Unfolded { game: B256, place: u32, height: u8, deadline: u64, nodes: Vec<SumNode> },
+    /// One of the nodes was picked.
+    Picked { game: B256, place: u32, height: u8, deadline: u64 },
+    /// A task was challenged.
+    Challenged { game: B256, task: u32, halted: B256, level: u8, deadline: u64, segment: Box<Segment> },
     /// A segment was answered.
     Moved { game: B256, level: u8, position: u64, accusers_turn: bool, deadline: u64, segment: Box<Segment> },
     /// A step was judged; the end comes with it.
@@ -128,7 +229,12 @@ impl GameNews {
     pub fn game(&self) -> Option<B256> {
         match self {
             Self::Accused(_) | Self::Convicted { .. } => None,
-            Self::Moved { game, .. } | Self::Stepped { game, .. } | Self::Ended { game, .. } => Some(*game),
+            Self::Unfolded { game, .. }
+            | Self::Picked { game, .. }
+            | Self::Challenged { game, .. }
+            | Self::Moved { game, .. }
+            | Self::Stepped { game, .. }
+            | Self::Ended { game, .. } => Some(*game),
         }
     }
 }
@@ -139,19 +245,37 @@ impl GameStory {
         Self { view, moves: 0, step: None, end: None }
     }
 
+    /// The next turn, unless it is known already.
+    fn turn_to(&mut self, question: Question, accusers_turn: bool, deadline: u64) -> bool {
+        if question.turn() >= self.view.turn() {
+            return false;
+        }
+        (self.view.question, self.view.accusers_turn, self.view.deadline) = (question, accusers_turn, deadline);
+        self.moves += 1;
+        true
+    }
+
     /// Adds what happened. Returns whether that is news: the same may be told several times, and levels only go down.
     pub fn learn(&mut self, news: &GameNews) -> bool {
         match news {
             GameNews::Accused(_) | GameNews::Convicted { .. } => false,
+            GameNews::Unfolded { place, height, deadline, nodes, .. } => {
+                let question = Question::Nodes { height: *height, place: *place, nodes: nodes.clone() };
+                self.turn_to(question, true, *deadline)
+            }
+            GameNews::Picked { place, height, deadline, .. } => {
+                self.turn_to(Question::Node { height: *height, place: *place }, false, *deadline)
+            }
+            GameNews::Challenged { task, halted, level, deadline, segment, .. } => {
+                let (task, halted, level, segment) = (*task, *halted, *level, segment.clone());
+                let question = Question::Run { task, halted, level, position: 0, segment };
+                self.turn_to(question, false, *deadline)
+            }
             GameNews::Moved { level, position, accusers_turn, deadline, segment, .. } => {
-                if *level >= self.view.level {
-                    return false;
-                }
-                (self.view.level, self.view.position) = (*level, *position);
-                (self.view.accusers_turn, self.view.deadline) = (*accusers_turn, *deadline);
-                self.view.segment = segment.clone();
-                self.moves += 1;
-                true
+                let Question::Run { task, halted, .. } = self.view.question else { return false };
+                let (level, position, segment) = (*level, *position, segment.clone());
+                let question = Question::Run { task, halted, level, position, segment };
+                self.turn_to(question, *accusers_turn, *deadline)
             }
             GameNews::Stepped { position, state, claimed, next, .. } => {
                 let step = JudgedStep { position: *position, state: *state, claimed: *claimed, next: *next };

@@ -188,6 +188,9 @@ impl SumNode {
 /// Merkle-sum tree over an order's tasks, padded with [`SumNode::EMPTY`] to a power of two.
 #[derive(Clone, Debug)]
 pub struct SumTree {
+    /// H(halted) and fuel of every task, padded with [`SumNode::EMPTY`]: what a court is shown of leaves.
+    ends: Vec<SumNode>,
+    /// From the leaves up.
     levels: Vec<Vec<SumNode>>,
 }
 
@@ -201,6 +204,9 @@ impl SumTree {
         let leaf = |(hash, (_, fuel)): (B256, &(B256, u64))| SumNode { hash, fuel: (*fuel).into() };
         let mut level: Vec<_> = keccak_many(&bytes).into_iter().zip(&tasks).map(leaf).collect();
         level.resize(level.len().next_power_of_two(), SumNode::EMPTY);
+        let ends = tasks.iter().map(|(halted, fuel)| SumNode { hash: *halted, fuel: (*fuel).into() });
+        let mut ends: Vec<_> = ends.collect();
+        ends.resize(level.len(), SumNode::EMPTY);
         let mut levels = vec![level];
         while let Some(level) = levels.last().filter(|level| level.len() > 1) {
             let bytes: Vec<_> = level.chunks(2).map(|pair| SumNode::parent_bytes(pair[0], pair[1])).collect();
@@ -209,7 +215,7 @@ impl SumTree {
             let parents = keccak_many(&bytes).into_iter().zip(level.chunks(2)).map(parent).collect();
             levels.push(parents);
         }
-        Self { levels }
+        Self { ends, levels }
     }
 
     /// The tree over the results of an order's tasks. Panics as [`SumTree::new`].
@@ -251,10 +257,30 @@ impl SumTree {
         Some(above.map(|(up, nodes)| nodes[(place as usize >> up) ^ 1]).collect())
     }
 
+    /// What a court wants to see below a node: the nodes [`unfolded`] levels below it, from the left; of leaves, H(halted) and
+    /// fuel. `None` if there is no such node.
+    pub fn unfold(&self, height: u32, place: u32) -> Option<Vec<SumNode>> {
+        self.node(height, place)?;
+        let levels = unfolded(height);
+        let below = if height == levels { &self.ends } else { self.levels.get((height - levels) as usize)? };
+        below.get((place as usize) << levels..((place as usize) + 1) << levels).map(<[_]>::to_vec)
+    }
+
+    /// The first of the nodes that another side has unfolded below a node which is not as here.
+    pub fn first_difference(&self, height: u32, place: u32, nodes: &[SumNode]) -> Option<u32> {
+        let ours = self.unfold(height, place)?;
+        ours.iter().zip(nodes).position(|(ours, theirs)| ours != theirs).map(|index| index as u32)
+    }
+
     /// Siblings of leaf `index` from the bottom up; `None` if there is no such leaf.
     pub fn proof(&self, index: u32) -> Option<Vec<SumNode>> {
         self.siblings(0, index)
     }
+}
+
+/// How many levels one answer in court opens below a node at this height: at most four, 16 nodes (`ICourt.unfold`).
+pub const fn unfolded(height: u32) -> u32 {
+    if height < 4 { height } else { 4 }
 }
 
 /// Whether `siblings` lead from the leaf at `index` to `root` in a tree over `tasks` tasks.
@@ -264,15 +290,18 @@ pub fn verify_leaf(root: SumNode, tasks: u32, index: u32, halted: B256, fuel: u6
     }
     let mut at = index;
     let mut here = SumNode::leaf(halted, fuel);
+    let mut empty = SumNode::EMPTY;
     for (level, sibling) in siblings.iter().enumerate() {
-        // The first leaf below the sibling: from `tasks` on there is only padding, which has no fuel.
-        if sibling.fuel != 0 && u64::from(at ^ 1) << level >= u64::from(tasks) {
+        // The first leaf below the sibling: from `tasks` on there is only padding.
+        if u64::from(at ^ 1) << level >= u64::from(tasks) && *sibling != empty {
             return false;
         }
         let joined = if at & 1 == 0 { SumNode::parent(here, *sibling) } else { SumNode::parent(*sibling, here) };
         let Some(joined) = joined else { return false };
         here = joined;
         at /= 2;
+        let Some(above) = SumNode::parent(empty, empty) else { return false };
+        empty = above;
     }
     here == root
 }

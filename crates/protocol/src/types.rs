@@ -5,12 +5,40 @@ use alloy_primitives::{Address, B256};
 use alloy_sol_types::{Eip712Domain, SolStruct, eip712_domain, sol};
 
 sol! {
+    /// The largest orders that a provider accepts. Whatever is within them it must not refuse for its size.
+    #[derive(Debug, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+    struct Limits {
+        /// Most tasks of an order.
+        uint32 tasks;
+        /// Most unfinished orders of a deal.
+        uint32 orders;
+        /// Highest fuel limit of a task.
+        uint64 taskFuel;
+        /// Most linear memory of a task, bytes.
+        uint64 taskMemory;
+        /// Highest output limit of a task, bytes.
+        uint64 taskOutput;
+        /// Highest output limit of all tasks of an order together, bytes.
+        uint64 orderOutput;
+        /// Largest program, bytes.
+        uint64 program;
+        /// Largest inputs of an order's tasks together, bytes.
+        uint64 inputs;
+        /// Largest input that the tasks of an order share, bytes.
+        uint64 shared;
+        /// Most unpaid work of a deal: delivered and unpaid, and the most that accepted orders can cost. Base units.
+        uint128 credit;
+    }
+
     /// Provider-signed offer. Valid in the half-open window `[from, to)`, in which the price runs
     /// linearly from `priceStart` to `priceEnd`. Lives off chain, gossiped.
     #[derive(Debug, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
     struct Ask {
-        /// Account that sells, is paid and locks collateral.
+        /// Account that sells, is paid and locks collateral. It signs the ask: with a key, or as a contract.
         address provider;
+        /// Key that signs acks, receipts, releases and moves in every deal under this ask. No contract: it can't change
+        /// its mind.
+        address key;
         /// Public key of the provider's QUIC endpoint.
         bytes32 endpoint;
         /// Base units per Tfuel at `from`.
@@ -33,20 +61,24 @@ sol! {
         uint32 latePenaltyBps;
         /// Longest deal, seconds.
         uint32 maxSeconds;
-        /// Most deals open under this ask at once.
+        /// Most deals of the provider, under whatever ask, that may be open once this one has opened.
         uint32 capacity;
         /// Tasks that run at once.
         uint32 cores;
         /// Measured fuel per second of one core. A statement, not enforced.
         uint64 fuelPerSecond;
-        /// Most linear memory per task, bytes.
-        uint64 maxMemory;
+        /// What runs: a short name, zero-padded on the right ([`runtime`]).
+        bytes32 runtime;
+        /// Hash of the provider's list of attributes (docs/protocol.md); zero: an empty list.
+        bytes32 attributes;
         /// Contract that judges disputes of deals under this ask; zero for none.
         address court;
         /// Must equal the provider's counter on chain; raising that cancels every ask at once.
         uint64 counter;
         /// Makes the ask's hash unique.
         uint64 salt;
+        /// The largest orders that are accepted.
+        Limits limits;
     }
 
     /// Terms fixed when a deal opens. The deal's id is this struct's hash.
@@ -56,6 +88,10 @@ sol! {
         bytes32 ask;
         address requester;
         address provider;
+        /// Signs orders, cancellations and vouchers.
+        address requesterKey;
+        /// Signs acks, receipts, releases and moves.
+        address providerKey;
         /// Most the provider can be paid, base units.
         uint128 budget;
         /// Provider's money locked from open to close, base units.
@@ -66,7 +102,8 @@ sol! {
         uint128 taskFee;
         /// Base units, at most `collateral`.
         uint128 latePenalty;
-        /// Block timestamp of the opening transaction, unix seconds.
+        /// Chosen by the requester within the market's tolerance, so that the id is known before the transaction. Unix
+        /// seconds.
         uint64 openedAt;
         /// Unix seconds.
         uint64 expiry;
@@ -123,6 +160,13 @@ sol! {
         uint128 fee;
     }
 
+    /// Requester-signed: the order need not be done. It can't be called late any more.
+    #[derive(Debug, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+    struct Cancel {
+        /// Struct hash of the order.
+        bytes32 order;
+    }
+
     /// Requester-signed cumulative payment for a deal.
     #[derive(Debug, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
     struct Voucher {
@@ -145,19 +189,21 @@ sol! {
         uint128 amount;
     }
 
-    /// One dispute over one task. Not signed: the game's id is this struct's hash.
+    /// One dispute over one receipt. Not signed: the game's id is this struct's hash.
     #[derive(Debug, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
     struct Game {
         /// Deal id.
         bytes32 deal;
+        /// Struct hash of the order.
+        bytes32 order;
         /// Struct hash of the receipt.
         bytes32 receipt;
-        /// The disputed task.
-        uint32 task;
         /// Says that the receipt is wrong. Gets its bond back, or loses it.
         address accuser;
-        /// Signed the receipt.
+        /// The deal's provider.
         address provider;
+        /// The key that signed the receipt, and can sign moves.
+        address providerKey;
         /// The accuser's money in the court, base units.
         uint128 bond;
         /// Block timestamp of the accusation, unix seconds.
@@ -181,11 +227,24 @@ sol! {
     }
 }
 
+/// The runtime that this build sells and buys: WebAssembly of machine version 3.
+pub const WASM_3: B256 = runtime("wasm/3");
+
+/// An ask's runtime by name; at most 32 bytes of it count.
+pub const fn runtime(name: &str) -> B256 {
+    let (name, mut bytes, mut at) = (name.as_bytes(), [0; 32], 0);
+    while at < name.len() && at < bytes.len() {
+        bytes[at] = name[at];
+        at += 1;
+    }
+    B256::new(bytes)
+}
+
 /// EIP-712 domain of a market: name "Rialto", version "1", chain id and market address.
 pub fn domain(chain_id: u64, market: Address) -> Eip712Domain {
     eip712_domain! {
         name: "Rialto",
-        version: "1",
+        version: "2",
         chain_id: chain_id,
         verifying_contract: market,
     }

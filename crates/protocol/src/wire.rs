@@ -6,11 +6,11 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{
     receipt::{Halted, MAX_ORDER_TASKS},
-    types::{Ack, Ask, Deal, Order, Receipt, Release, Voucher},
+    types::{Ack, Ask, Cancel, Deal, Order, Receipt, Release, Voucher},
 };
 
 /// Version of everything in this module. Nodes of different versions do not talk.
-pub const WIRE_VERSION: u16 = 1;
+pub const WIRE_VERSION: u16 = 2;
 /// Largest session message: 16 MiB (a receipt of 2^16 tasks is about 6 MiB).
 pub const MAX_MESSAGE_BYTES: usize = 16 << 20;
 /// Largest gossip message: one ask with its signature and addresses.
@@ -104,11 +104,8 @@ pub enum ToProvider {
         /// H(halted) the requester takes for right.
         expected: B256,
     },
-    /// The requester no longer needs an order that has not been answered.
-    Cancel {
-        /// Struct hash of the order.
-        order: B256,
-    },
+    /// An order is not wanted any more. The signature is the provider's proof that it need not answer a late notice.
+    Cancel(Signed<Cancel>),
     /// Asks for consent to close at this amount; answered with `ToRequester::Release`.
     AskRelease {
         /// Cumulative, base units.
@@ -263,7 +260,8 @@ impl Message for ToProvider {
                 inputs.check()
             }
             Self::Voucher(voucher) => voucher.check(),
-            Self::Hello { .. } | Self::Reject { .. } | Self::Cancel { .. } | Self::AskRelease { .. } => Ok(()),
+            Self::Cancel(cancel) => cancel.check(),
+            Self::Hello { .. } | Self::Reject { .. } | Self::AskRelease { .. } => Ok(()),
         }
     }
 }
@@ -299,7 +297,7 @@ mod tests {
         let long = ToRequester::Refuse { order: None, code: "P-ADM-001".into(), detail: "x".repeat(513) };
         assert_eq!(long.encode(), Err(WireError::OverLimit { field: "detail", limit: 512 }));
         assert!(matches!(AskGossip::decode(&vec![0; MAX_GOSSIP_BYTES + 1]), Err(WireError::TooLong { .. })));
-        let fine = ToProvider::Cancel { order: B256::repeat_byte(7) };
+        let fine = ToProvider::Reject { order: B256::repeat_byte(7), task: 1, expected: B256::ZERO };
         let mut bytes = fine.encode().unwrap();
         assert_eq!(ToProvider::decode(&bytes).unwrap(), fine);
         bytes.push(0);

@@ -3,13 +3,13 @@
 use alloy_primitives::{Address, B256};
 
 use super::{
-    DealStatus, MAX_HOLD, MAX_REVEAL_BYTES, Market, ModelError, Reveal,
+    DealStatus, MAX_HOLD, MAX_REVEAL_BYTES, Market, ModelError, Params, Reveal,
     deals::{Ending, only},
 };
 use crate::{
     pricing,
     receipt::{MAX_ORDER_TASKS, SumNode, output_hash, verify_leaf},
-    types::{Ack, Deal, Order, Receipt, struct_hash},
+    types::{Ack, Cancel, Deal, Order, Receipt, struct_hash},
 };
 
 /// What a case is about.
@@ -72,7 +72,7 @@ impl Market {
         only(sender, deal.provider)?;
         before(now, deal.expiry + self.params.grace)?;
         let subject = self.unsettled_order(id, order)?;
-        self.check_signature(order, signature, deal.requester)?;
+        self.check_signature(order, signature, deal.requesterKey)?;
         self.assert_receipt(deal, order, subject, receipt)?;
         let deadline = now + self.params.challenge_window;
         self.open_case(id, CaseKind::Claim, subject, 0, deadline, order.seq, receipt.fee)
@@ -98,7 +98,7 @@ impl Market {
         if !self.asserted(subject).is_zero() {
             return Err(ModelError::ReceiptAsserted);
         }
-        self.check_signature(ack, signature, deal.provider)?;
+        self.check_signature(ack, signature, deal.providerKey)?;
         let bond = self.params.case_bond;
         self.debit(deal.requester, bond)?;
         self.open_case(id, CaseKind::Late, subject, 0, now + self.params.answer_window, order.seq, bond)
@@ -111,12 +111,28 @@ impl Market {
         deal: &Deal,
         order: &Order,
         receipt: &Receipt,
+        signature: &[u8],
     ) -> Result<(), ModelError> {
         let id = self.open_deal(deal)?;
-        only(sender, deal.provider)?;
         let subject = struct_hash(order);
-        let bond = self.stop_case(now, id, CaseKind::Late, subject, 0)?;
+        if sender != deal.provider {
+            self.check_signature(receipt, signature, deal.providerKey)?;
+        }
         self.assert_receipt(deal, order, subject, receipt)?;
+        let bond = self.stop_case(now, id, CaseKind::Late, subject, 0)?;
+        self.credit(deal.provider, bond)
+    }
+
+    pub(super) fn excuse(
+        &mut self,
+        now: u64,
+        deal: &Deal,
+        cancel: &Cancel,
+        signature: &[u8],
+    ) -> Result<(), ModelError> {
+        let id = self.open_deal(deal)?;
+        self.check_signature(cancel, signature, deal.requesterKey)?;
+        let bond = self.stop_case(now, id, CaseKind::Late, cancel.order, 0)?;
         self.credit(deal.provider, bond)
     }
 
@@ -133,7 +149,8 @@ impl Market {
     ) -> Result<(), ModelError> {
         let id = self.open_deal(deal)?;
         only(sender, deal.requester)?;
-        before(now, self.challenges_until(id, deal))?;
+        let extra = if self.deal_state(id).claims > 0 { self.params.challenge_window } else { 0 };
+        before(now, deal.expiry + self.params.grace + extra)?;
         let order_hash = self.unsettled_order(id, order)?;
         if task >= order.tasks {
             return Err(ModelError::NoSuchTask);
@@ -143,7 +160,7 @@ impl Market {
         }
         let subject = struct_hash(receipt);
         if self.asserted(order_hash) != subject {
-            self.check_signature(receipt, signature, deal.provider)?;
+            self.check_signature(receipt, signature, deal.providerKey)?;
         }
         let bond = self.params.case_bond;
         self.debit(deal.requester, bond)?;
@@ -153,14 +170,12 @@ impl Market {
     pub(super) fn reveal(
         &mut self,
         now: u64,
-        sender: Address,
         deal: &Deal,
         order: &Order,
         receipt: &Receipt,
         reveal: &Reveal,
     ) -> Result<(), ModelError> {
         let id = self.open_deal(deal)?;
-        only(sender, deal.provider)?;
         let bond = self.stop_case(now, id, CaseKind::Demand, struct_hash(receipt), reveal.task)?;
         if receipt.order != struct_hash(order) {
             return Err(ModelError::WrongOrder);
@@ -178,6 +193,12 @@ impl Market {
         }
         if shown == reveal.halted.out_len && output_hash(&reveal.output) != reveal.halted.out_hash {
             return Err(ModelError::WrongOutput);
+        }
+        // What has come to light can be taken to court before its claim is paid.
+        let later = now + self.params.challenge_window;
+        let claim = self.cases.get_mut(&(id, CaseKind::Claim, receipt.order, 0));
+        if let Some(claim) = claim.filter(|claim| claim.status == CaseStatus::Open) {
+            claim.deadline = claim.deadline.max(later);
         }
         self.credit(deal.provider, bond)
     }
@@ -233,7 +254,9 @@ impl Market {
     ) -> Result<(), ModelError> {
         let id = self.open_deal(deal)?;
         only(sender, deal.court)?;
-        before(now, self.challenges_until(id, deal))?;
+        let Params { challenge_window, answer_window, .. } = self.params;
+        let extra = if self.deal_state(id).claims > 0 { 2 * challenge_window + answer_window } else { 0 };
+        before(now, deal.expiry + self.params.grace + extra)?;
         if until <= now || until > now + MAX_HOLD {
             return Err(ModelError::HoldOutOfRange);
         }
@@ -246,12 +269,6 @@ impl Market {
         self.running(id, CaseKind::Hold, game, 0)?;
         self.end_case(id, CaseKind::Hold, game, 0);
         Ok(())
-    }
-
-    /// End of the window for demands and holds.
-    fn challenges_until(&self, id: B256, deal: &Deal) -> u64 {
-        let extra = if self.deal_state(id).claims > 0 { self.params.challenge_window } else { 0 };
-        deal.expiry + self.params.grace + extra
     }
 
     /// Hash of an order of this deal at or above the watermark.
@@ -310,7 +327,7 @@ impl Market {
             return Err(ModelError::CaseExists);
         }
         self.cases.insert((id, kind, subject, task), Case { status: CaseStatus::Open, deadline, seq, amount });
-        *self.state(id).open_cases(kind) += 1;
+        self.state(id).count_case(kind, true);
         Ok(())
     }
 
@@ -333,7 +350,7 @@ impl Market {
         }
         let state = self.state(id);
         if state.status == DealStatus::Open {
-            *state.open_cases(kind) -= 1;
+            state.count_case(kind, false);
         }
     }
 }

@@ -3,9 +3,9 @@
 use alloy_primitives::{Address, B256};
 use alloy_sol_types::SolStruct;
 
-use super::{BURNED, Market, ModelError, cases::CaseKind};
+use super::{BURNED, MAX_WATERMARK, Market, ModelError, OPENING_TOLERANCE, cases::CaseKind};
 use crate::{
-    court::COMPENSATION_BPS,
+    court::{BOUNTY_BPS, COMPENSATION_BPS},
     pricing,
     signing::signed_by,
     types::{Ask, Deal, Release, Voucher, struct_hash},
@@ -37,16 +37,18 @@ pub struct DealState {
     /// Open late notices.
     pub lates: u16,
     /// Open demands and holds.
-    pub holds: u16,
+    pub holds: u32,
 }
 
 impl DealState {
-    /// The count that a kind of case is counted in.
-    pub(super) fn open_cases(&mut self, kind: CaseKind) -> &mut u16 {
+    /// One case more, or one less.
+    pub(super) fn count_case(&mut self, kind: CaseKind, more: bool) {
+        let step = |count: u32| if more { count + 1 } else { count - 1 };
+        let narrow = |count: u16| step(count.into()) as u16;
         match kind {
-            CaseKind::Claim => &mut self.claims,
-            CaseKind::Late => &mut self.lates,
-            CaseKind::Demand | CaseKind::Hold => &mut self.holds,
+            CaseKind::Claim => self.claims = narrow(self.claims),
+            CaseKind::Late => self.lates = narrow(self.lates),
+            CaseKind::Demand | CaseKind::Hold => self.holds = step(self.holds),
         }
     }
 }
@@ -54,13 +56,17 @@ impl DealState {
 /// What a requester asks of an ask when it opens a deal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Terms {
+    /// Signs the requester's orders, cancellations and vouchers.
+    pub key: Address,
     /// Most the provider can be paid, base units.
     pub budget: u128,
-    /// Seconds, at least 1.
+    /// When the deal begins, unix seconds: not after the block that opens it, at most [`OPENING_TOLERANCE`] before.
+    pub opened_at: u64,
+    /// Seconds from then on; the deal must end after the block that opens it.
     pub duration: u32,
     /// Highest price taken, base units per Tfuel.
     pub max_price: u128,
-    /// Makes equal deals of one block differ.
+    /// Makes equal deals differ.
     pub salt: u64,
 }
 
@@ -75,9 +81,12 @@ pub(super) enum Ending {
 }
 
 impl Market {
-    /// The deal that `ask` gives at `now`, unless they don't match.
-    pub fn deal_terms(now: u64, requester: Address, ask: &Ask, terms: &Terms) -> Result<Deal, ModelError> {
-        let price = pricing::price_at(ask, now).ok_or(ModelError::AskNotValidNow)?;
+    /// The deal that `ask` and `terms` give, unless they don't match. It does not depend on the block that opens it.
+    pub fn deal_terms(requester: Address, ask: &Ask, terms: &Terms) -> Result<Deal, ModelError> {
+        if ask.key.is_zero() || terms.key.is_zero() {
+            return Err(ModelError::NoKey);
+        }
+        let price = pricing::price_at(ask, terms.opened_at).ok_or(ModelError::AskNotValidNow)?;
         if price > terms.max_price {
             return Err(ModelError::PriceTooHigh);
         }
@@ -96,13 +105,15 @@ impl Market {
             ask: struct_hash(ask),
             requester,
             provider: ask.provider,
+            requesterKey: terms.key,
+            providerKey: ask.key,
             budget: terms.budget,
             collateral,
             price,
             taskFee: ask.taskFee,
             latePenalty: share(collateral, ask.latePenaltyBps)?,
-            openedAt: now,
-            expiry: now + u64::from(terms.duration),
+            openedAt: terms.opened_at,
+            expiry: terms.opened_at.saturating_add(terms.duration.into()),
             court: ask.court,
             salt: terms.salt,
         })
@@ -117,19 +128,25 @@ impl Market {
         terms: &Terms,
     ) -> Result<(), ModelError> {
         self.check_signature(ask, signature, ask.provider)?;
-        if ask.counter != self.account(ask.provider).counter {
+        let provider = self.account(ask.provider);
+        if ask.counter != provider.counter {
             return Err(ModelError::AskCancelled);
         }
-        let deal = Self::deal_terms(now, sender, ask, terms)?;
+        if provider.open >= ask.capacity {
+            return Err(ModelError::ProviderFull);
+        }
+        if terms.opened_at > now || terms.opened_at.saturating_add(OPENING_TOLERANCE) < now {
+            return Err(ModelError::OpeningOutOfRange);
+        }
+        let deal = Self::deal_terms(sender, ask, terms)?;
+        if deal.expiry <= now {
+            return Err(ModelError::DurationOutOfRange);
+        }
         let id = struct_hash(&deal);
         if self.deals.contains_key(&id) {
             return Err(ModelError::DealExists);
         }
-        let used = self.uses.entry(deal.ask).or_default();
-        if *used >= ask.capacity {
-            return Err(ModelError::AskExhausted);
-        }
-        *used += 1;
+        self.accounts.entry(ask.provider).or_default().open += 1;
         self.debit(sender, deal.budget)?;
         self.debit(deal.provider, deal.collateral)?;
         self.deals.insert(id, (DealState { status: DealStatus::Open, ..DealState::default() }, deal));
@@ -148,10 +165,10 @@ impl Market {
         if voucher.deal != id {
             return Err(ModelError::WrongDeal);
         }
-        self.check_signature(voucher, signature, deal.requester)?;
+        self.check_signature(voucher, signature, deal.requesterKey)?;
         self.pay_up_to(id, deal, voucher.amount)?;
         let state = self.state(id);
-        state.orders = state.orders.max(voucher.orders);
+        state.orders = state.orders.max(voucher.orders.min(MAX_WATERMARK));
         if voucher.close { self.end(id, deal, Ending::Clean) } else { Ok(()) }
     }
 
@@ -167,7 +184,7 @@ impl Market {
         if release.deal != id {
             return Err(ModelError::WrongDeal);
         }
-        self.check_signature(release, signature, deal.provider)?;
+        self.check_signature(release, signature, deal.providerKey)?;
         self.pay_up_to(id, deal, release.amount)?;
         self.end(id, deal, Ending::Clean)
     }
@@ -184,10 +201,15 @@ impl Market {
         self.end(id, deal, Ending::Clean)
     }
 
-    pub(super) fn slash(&mut self, sender: Address, deal: &Deal) -> Result<(), ModelError> {
+    pub(super) fn slash(&mut self, sender: Address, deal: &Deal, convictor: Address) -> Result<(), ModelError> {
         let id = self.open_deal(deal)?;
         only(sender, deal.court)?;
-        self.end(id, deal, Ending::Guilty)
+        self.end(id, deal, Ending::Guilty)?;
+        if convictor == deal.requester {
+            return Ok(());
+        }
+        let bounty = pricing::share(deal.collateral, BOUNTY_BPS).ok_or(ModelError::AmountOverflow)?;
+        self.transfer(deal.requester, convictor, bounty)
     }
 
     /// Raises `paid` to a signed cumulative amount, within the budget; an older amount changes nothing.
@@ -221,7 +243,7 @@ impl Market {
         self.credit(deal.requester, rest + compensation)?;
         self.credit(deal.provider, provider)?;
         self.credit(BURNED, burned)?;
-        *self.uses.entry(deal.ask).or_default() -= 1;
+        self.accounts.entry(deal.provider).or_default().open -= 1;
         Ok(())
     }
 

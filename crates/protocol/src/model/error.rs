@@ -20,8 +20,14 @@ pub enum ModelError {
     AskCancelled,
     #[error("the ask is not valid at this time: use a current one")]
     AskNotValidNow,
-    #[error("the ask is used up: choose another, or wait until one of its deals closes")]
-    AskExhausted,
+    #[error("the provider has as many deals open as this ask allows: choose another, or wait until one closes")]
+    ProviderFull,
+    #[error("the deal would begin in the future, or too long ago: sign the terms again")]
+    OpeningOutOfRange,
+    #[error("a side has no key to sign with")]
+    NoKey,
+    #[error("the owner has not allowed so much: allow it first")]
+    AllowanceTooLow,
     #[error("the budget is outside what the ask allows")]
     BudgetOutOfRange,
     #[error("the duration is outside what the ask allows")]

@@ -19,7 +19,7 @@ pub use error::ModelError;
 
 use crate::{
     receipt::{Halted, SumNode},
-    types::{Ack, Ask, Deal, Order, Receipt, Release, Voucher},
+    types::{Ack, Ask, Cancel, Deal, Order, Receipt, Release, Voucher},
 };
 
 /// Account of burned money: it has no key.
@@ -30,6 +30,10 @@ pub const MAX_ANNOUNCEMENT_BYTES: usize = 1_024;
 pub const MAX_REVEAL_BYTES: u64 = 8_192;
 /// Longest hold of a court, seconds.
 pub const MAX_HOLD: u64 = 30 * 86_400;
+/// Longest time from a deal's `openedAt` to the block that opens it, seconds.
+pub const OPENING_TOLERANCE: u64 = 600;
+/// The highest watermark there is: `IMarket.DealState.orders` has 48 bits.
+pub const MAX_WATERMARK: u64 = (1 << 48) - 1;
 
 /// Fixed at deployment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +55,8 @@ pub struct Account {
     pub balance: u128,
     /// Asks with another counter are dead.
     pub counter: u64,
+    /// Deals of this provider that are open.
+    pub open: u32,
 }
 
 /// Everything a caller can ask of the market. Field meanings: `IMarket.sol`.
@@ -66,14 +72,18 @@ pub enum Call {
     Close { deal: Deal, release: Release, signature: Bytes },
     Claim { deal: Deal, order: Order, signature: Bytes, receipt: Receipt },
     Late { deal: Deal, order: Order, ack: Ack, signature: Bytes },
-    Answer { deal: Deal, order: Order, receipt: Receipt },
+    Answer { deal: Deal, order: Order, receipt: Receipt, signature: Bytes },
+    Excuse { deal: Deal, cancel: Cancel, signature: Bytes },
     Demand { deal: Deal, order: Order, receipt: Receipt, signature: Bytes, task: u32 },
     Reveal { deal: Deal, order: Order, receipt: Receipt, reveal: Reveal },
     Settle { deal: Deal, kind: CaseKind, subject: B256, task: u32 },
     Expire { deal: Deal },
     Hold { deal: Deal, game: B256, until: u64 },
     Lift { deal: Deal, game: B256 },
-    Slash { deal: Deal },
+    Slash { deal: Deal, convictor: Address },
+    Allow { spender: Address, amount: u128 },
+    Take { owner: Address, amount: u128 },
+    Give { to: Address, amount: u128 },
 }
 
 /// What a provider shows of one task.
@@ -99,7 +109,7 @@ pub struct Market {
     tokens: BTreeMap<Address, u128>,
     accounts: BTreeMap<Address, Account>,
     deals: BTreeMap<B256, (DealState, Deal)>,
-    uses: BTreeMap<B256, u32>,
+    allowances: BTreeMap<(Address, Address), u128>,
     cases: BTreeMap<(B256, CaseKind, B256, u32), Case>,
     asserted: BTreeMap<B256, B256>,
 }
@@ -113,7 +123,7 @@ impl Market {
             tokens,
             accounts: BTreeMap::new(),
             deals: BTreeMap::new(),
-            uses: BTreeMap::new(),
+            allowances: BTreeMap::new(),
             cases: BTreeMap::new(),
             asserted: BTreeMap::new(),
         }
@@ -148,16 +158,32 @@ impl Market {
             Call::Close { deal, release, signature } => self.close(sender, deal, release, signature),
             Call::Claim { deal, order, signature, receipt } => self.claim(now, sender, deal, order, signature, receipt),
             Call::Late { deal, order, ack, signature } => self.late(now, sender, deal, order, ack, signature),
-            Call::Answer { deal, order, receipt } => self.answer(now, sender, deal, order, receipt),
+            Call::Answer { deal, order, receipt, signature } => {
+                self.answer(now, sender, deal, order, receipt, signature)
+            }
+            Call::Excuse { deal, cancel, signature } => self.excuse(now, deal, cancel, signature),
             Call::Demand { deal, order, receipt, signature, task } => {
                 self.demand(now, sender, deal, order, receipt, signature, *task)
             }
-            Call::Reveal { deal, order, receipt, reveal } => self.reveal(now, sender, deal, order, receipt, reveal),
+            Call::Reveal { deal, order, receipt, reveal } => self.reveal(now, deal, order, receipt, reveal),
             Call::Settle { deal, kind, subject, task } => self.settle(now, deal, *kind, *subject, *task),
             Call::Expire { deal } => self.expire(now, deal),
             Call::Hold { deal, game, until } => self.hold(now, sender, deal, *game, *until),
             Call::Lift { deal, game } => self.lift(sender, deal, *game),
-            Call::Slash { deal } => self.slash(sender, deal),
+            Call::Slash { deal, convictor } => self.slash(sender, deal, *convictor),
+            Call::Allow { spender, amount } => {
+                self.allowances.insert((sender, *spender), *amount);
+                Ok(())
+            }
+            Call::Take { owner, amount } => {
+                let allowed = self.allowances.entry((*owner, sender)).or_default();
+                let left = allowed.checked_sub(*amount).ok_or(ModelError::AllowanceTooLow)?;
+                if *allowed != u128::MAX {
+                    *allowed = left;
+                }
+                self.transfer(*owner, sender, *amount)
+            }
+            Call::Give { to, amount } => self.transfer(sender, *to, *amount),
         }
     }
 
@@ -176,9 +202,9 @@ impl Market {
         self.deals.get(&id).map(|(state, _)| *state).unwrap_or_default()
     }
 
-    /// Deals open under an ask.
-    pub fn ask_used(&self, ask: B256) -> u32 {
-        self.uses.get(&ask).copied().unwrap_or_default()
+    /// What `spender` may still take from `owner`, base units.
+    pub fn allowance(&self, owner: Address, spender: Address) -> u128 {
+        self.allowances.get(&(owner, spender)).copied().unwrap_or_default()
     }
 
     /// State of a case.
@@ -219,6 +245,11 @@ impl Market {
         self.debit(sender, amount)?;
         *self.tokens.entry(to).or_default() += amount;
         Ok(())
+    }
+
+    fn transfer(&mut self, from: Address, to: Address, amount: u128) -> Result<(), ModelError> {
+        self.debit(from, amount)?;
+        self.credit(to, amount)
     }
 
     fn credit(&mut self, account: Address, amount: u128) -> Result<(), ModelError> {
