@@ -7,7 +7,7 @@ use rialto_protocol::{
     court::{Answer, GameEnd, GameNews, GameView},
     receipt::SumNode,
     types::{Ask, Cancel, Deal, Game, Order, struct_hash},
-    wire::{BlobRef, Payload, Signed, ToProvider},
+    wire::{BlobRef, Signed, ToProvider},
 };
 use rialto_provider::core::{
     Call, CaseKind, Core, Effect, Event, Outcome, OrderState, Refusal, Verdict, What, Worth,
@@ -77,7 +77,8 @@ fn challenged(world: &mut World, deal: &Deal, order: B256, task: u32, by: u64, d
 
 fn unfolded(world: &mut World, deal: B256, id: B256, turn: u8) {
     let nodes = vec![SumNode::EMPTY; 16];
-    world.feed(Event::Played { game: id, turn, result: Ok(Answer::Unfold { nodes: nodes.clone() }) });
+    let effects = world.feed(Event::Played { game: id, turn, result: Ok(Answer::Unfold { nodes: nodes.clone() }) });
+    all_mined(world, &effects);
     let deadline = world.now + 600;
     world.says(deal, What::Game(GameNews::Unfolded { game: id, place: 0, height: 0, deadline, nodes }));
 }
@@ -89,7 +90,17 @@ fn challenge(world: &mut World, deal: B256, id: B256, task: u32, deadline: u64) 
 
 fn moved(world: &mut World, id: B256, turn: u8) -> Vec<Effect> {
     let states = Box::new([B256::repeat_byte(7); 16]);
-    world.feed(Event::Played { game: id, turn, result: Ok(Answer::Move { pick: 0, states }) })
+    let effects = world.feed(Event::Played { game: id, turn, result: Ok(Answer::Move { pick: 0, states }) });
+    all_mined(world, &effects);
+    effects
+}
+
+fn all_mined(world: &mut World, effects: &[Effect]) {
+    for effect in effects {
+        if let Effect::Transact { intent, .. } = effect {
+            world.mined(intent);
+        }
+    }
 }
 
 #[test]
@@ -709,5 +720,4 @@ fn status_says_what_can_be_lost() {
     world.fetched(waiting);
     assert!(matches!(world.core.order(waiting).unwrap().state, OrderState::Accepted { .. }));
     assert_eq!(at_risk(&world), 5 * TASK_FEE);
-    let _ = Payload::Inline(Bytes::new());
 }

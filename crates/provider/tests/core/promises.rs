@@ -261,25 +261,30 @@ fn what_cannot_be_done_at_the_limit_before_the_deal_ends_is_not_promised() {
     config.limits.expected_fuel_bps = 1;
     let mut world = World::with(config);
     let (deal, session) = world.deal(1);
-    // 4,000 s at the limit and half of the speed, in a deal of 4,000 s; expected is next to nothing.
-    let long = Order { fuelLimit: TFUEL * 10, tasks: 60, ..world.order(&deal, 0, 1) };
-    let mut cheap = deal.clone();
-    (cheap.price, cheap.salt) = (1, 9);
+    // Each takes 1,280 s at the limit and half of the speed, in a deal of 4,000 s; expected is next to nothing.
+    let cheap = rialto_protocol::types::Deal { price: 1, salt: 9, ..deal };
     world.says(struct_hash(&cheap), What::Opened(Box::new(cheap.clone())));
     world.hello(session, &cheap);
-    let long = Order { deal: struct_hash(&cheap), tasks: 190, ..long };
-    let offer = world.offer(Order { tasks: 64, fuelLimit: TFUEL * 10, ..long.clone() });
-    assert!(codes(&world.say(session, offer.clone())).is_empty());
-    let hash = struct_hash(&Order { tasks: 64, fuelLimit: TFUEL * 10, ..long.clone() });
-    world.fetched(hash);
-    let ack = world.core.order(hash).unwrap().state.ack().unwrap().clone();
-    assert!(ack.dueBy >= world.now + 64 * 20, "{} s", ack.dueBy - world.now);
-    // The second has to wait for the first, the third would come too late.
-    let second = Order { seq: 1, tasks: 64, fuelLimit: TFUEL * 10, ..long.clone() };
-    let offer = world.offer(second.clone());
-    assert!(codes(&world.say(session, offer)).is_empty());
-    world.fetched(struct_hash(&second));
-    let third = Order { seq: 2, tasks: 64, fuelLimit: TFUEL * 10, ..long };
-    let offer = world.offer(third);
-    assert_eq!(codes(&world.say(session, offer)), ["P-ADM-010"]);
+    for seq in 0..4 {
+        let order = Order { tasks: 64, fuelLimit: TFUEL * 10, ..world.order(&cheap, seq, 1) };
+        let hash = struct_hash(&order);
+        let offer = world.offer(order);
+        let refused = codes(&world.say(session, offer));
+        if seq == 3 {
+            return assert_eq!(refused, ["P-ADM-010"]);
+        }
+        assert!(refused.is_empty());
+        world.fetched(hash);
+        let ack = world.core.order(hash).unwrap().state.ack().unwrap();
+        assert!(ack.dueBy >= world.now + (seq + 1) * 1_280, "{} s", ack.dueBy - world.now);
+    }
+}
+
+/// The tests above would see it.
+#[test]
+#[should_panic(expected = "a promise was broken")]
+fn a_machine_that_is_slower_than_that_breaks_promises() {
+    let offer = Offered { deal: 0, tasks: 30, tenths: 100, pages: 16, due: 5, pause: 0 };
+    let offers = vec![Offered { due: 400, ..offer }; 3];
+    promises_are_kept(config_with(1, None), TFUEL / 5, &offers, None);
 }
