@@ -9,7 +9,7 @@ use crate::{
     types::{Deal, Order},
 };
 
-/// A provider redeems its best voucher at least so often while there is something to redeem, seconds.
+/// A provider redeems a deal's vouchers no more often than that, cases and the deal's end aside, seconds.
 pub const REDEEM_SECONDS: u64 = 3_600;
 
 /// What a requester lacks to take a wrong claim of a deal to court.
@@ -40,8 +40,8 @@ pub const fn provider_loss(credit: u128, budget: u128) -> u128 {
     if credit < budget { credit } else { budget }
 }
 
-/// Redemptions that a provider may pay the gas of in a deal of so many seconds, cases aside: one an hour, and one at the end. Each
-/// case opened against it makes one more; it pays for itself by its bond.
+/// Most redemptions that a provider pays the gas of in a deal of so many seconds: one an hour, and one at the end. Each case that is
+/// opened against it makes one more.
 pub const fn redemptions(seconds: u64) -> u64 {
     seconds.div_ceil(REDEEM_SECONDS).saturating_add(1)
 }
