@@ -8,6 +8,7 @@
 
 use rialto_protocol::{
     Address, B256, Bytes,
+    bounds::{Lack, order_cost, requester_loss},
     court::COMPENSATION_BPS,
     pricing::{order_fee, share},
     receipt::SumNode,
@@ -21,7 +22,7 @@ use super::{
     cases::CLOCK_SKEW_SECONDS,
     facts::{Case, CaseId, CaseKind},
     journal::{Batch, Denied, Misstated, OpenDeal, OrderStatus, OurOrder, Standing},
-    verify::{self, worst_fee},
+    verify,
 };
 
 /// What is to be thought of a receipt that stands on chain.
@@ -59,9 +60,11 @@ pub struct Exposure {
     pub signed: u128,
     /// What open claims ask beyond that. Unless they are right, it is paid only if nobody is here to say so.
     pub claimed: u128,
+    /// What keeps this requester from taking a wrong claim to court, if anything does. Whether its account holds the bond is
+    /// not looked at.
+    pub lack: Option<Lack>,
     /// The most that this deal can cost in all, whatever its provider does, as long as this requester sees the chain within the
-    /// market's windows: what was signed for, where a court judges and this machine may run the tasks; else also the most that
-    /// every order can cost that can still be claimed.
+    /// market's windows ([`requester_loss`]).
     pub most: u128,
 }
 
@@ -308,13 +311,14 @@ impl Core {
     fn exposure(&self, id: B256, deal: &OpenDeal) -> Exposure {
         let budget = deal.terms.budget;
         let signed = deal.voucher.as_ref().map_or(0, |voucher| voucher.amount).max(deal.chain.paid);
-        let judged = self.is_judged(deal) && deal.offer.known_court;
         let unsettled = deal.orders.iter().skip(usize::try_from(deal.chain.orders).unwrap_or(usize::MAX));
-        let open = unsettled
-            .filter_map(|order| self.state.orders.get(order))
-            .filter(|order| !judged || !self.may_run_here(order));
-        let worst = open.map(|order| worst_fee(&deal.terms, order.order.fuelLimit, order.order.tasks));
-        let most = worst.fold(signed, u128::saturating_add).min(budget);
+        let unsettled = unsettled.filter_map(|order| self.state.orders.get(order));
+        let judged = self.is_judged(deal) && deal.offer.known_court;
+        let runs = unsettled.clone().all(|order| self.can_run_here(order));
+        let lack = if !judged { Some(Lack::Court) } else { (!runs).then_some(Lack::Runs) };
+        // A cancelled order can be claimed as well, and one that a voucher pays for until that is redeemed.
+        let worst = unsettled.map(|order| order_cost(&deal.terms, &order.order)).fold(0, u128::saturating_add);
+        let most = requester_loss(budget, signed, worst, lack);
         let claims = asserted(deal).filter(|asserted| asserted.claimed && asserted.case.seq >= deal.chain.orders);
         let asked = claims.map(|asserted| asserted.receipt.fee).fold(0, u128::saturating_add);
         Exposure {
@@ -323,6 +327,7 @@ impl Core {
             locked: budget.saturating_sub(deal.chain.paid),
             signed,
             claimed: asked.min(budget.saturating_sub(signed)),
+            lack,
             most,
         }
     }

@@ -459,15 +459,17 @@ impl Core {
                 JobEvent::StepJudged { game: *game, position: *position, claimed: *claimed, right: *next }
             }
             GameNews::Ended { game, verdict } => {
-                if let Some(view) = deal.chain.games.get(game).map(|story| &story.view) {
-                    let (order, task) = (view.game.order, view.question.task());
-                    self.effects.extend(task.map(|task| Effect::ForgetTrace { order, task }));
+                if let Some(order) = deal.chain.games.get(game).map(|story| story.view.game.order) {
+                    let mut traced = Vec::new();
                     self.traces.keep(|key| match key {
-                        TraceKey::Open { order: other, task: at } => {
-                            *other != order || task.is_some_and(|task| task != *at)
+                        TraceKey::Open { order: other, task } if *other == order => {
+                            traced.push(*task);
+                            false
                         }
                         TraceKey::Answer { game: other, .. } => other != game,
+                        TraceKey::Open { .. } => true,
                     });
+                    self.effects.extend(traced.into_iter().map(|task| Effect::ForgetTrace { order, task }));
                 }
                 JobEvent::GameEnded { provider, game: *game, won: verdict.accuser_won, end: *verdict }
             }
