@@ -57,7 +57,7 @@ use session::Seal;
 pub use error::ProviderError;
 pub use evidence::Evidence;
 pub use fault::Fault;
-pub use kept::{KeptTask, kept_task};
+pub use kept::{KeptTask, kept_results, kept_task};
 pub use meter::{Footprint, Usage};
 pub use report::{Gas, Report, stored};
 
