@@ -9,9 +9,7 @@ use rialto_protocol::{
     types::{Ask, Cancel, Deal, Game, Order, struct_hash},
     wire::{BlobRef, Signed, ToProvider},
 };
-use rialto_provider::core::{
-    Call, CaseKind, Core, Effect, Event, Outcome, OrderState, Refusal, Verdict, What, Worth,
-};
+use rialto_provider::core::{Call, CaseKind, Core, Effect, Event, OrderState, Outcome, Refusal, Verdict, What, Worth};
 
 use crate::world::*;
 
@@ -571,9 +569,8 @@ fn asks_are_forgotten_when_no_deal_can_come_of_them() {
         world.wait(300);
         world.wait(300);
     }
-    let known = |core: &Core| {
-        core.rows().iter().filter(|r| matches!(r, rialto_provider::core::Record::Ask(..))).count()
-    };
+    let known =
+        |core: &Core| core.rows().iter().filter(|r| matches!(r, rialto_provider::core::Record::Ask(..))).count();
     assert!((2..12).contains(&known(&world.core)), "{}", known(&world.core));
 }
 

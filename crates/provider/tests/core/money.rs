@@ -81,7 +81,8 @@ fn a_closing_voucher_is_redeemed_at_once() {
     world.wait(3_599);
     assert!(world.core.deal(id).is_some());
     world.wait(1);
-    let kept = |row: &Record| matches!(row, Record::Market(_) | Record::Ask(..) | Record::Day(..) | Record::Refusals(_));
+    let kept =
+        |row: &Record| matches!(row, Record::Market(_) | Record::Ask(..) | Record::Day(..) | Record::Refusals(_));
     assert!(world.core.deal(id).is_none() && world.core.rows().iter().all(kept), "all but the asks and the books");
 }
 

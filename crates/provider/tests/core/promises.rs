@@ -63,7 +63,8 @@ impl Machine {
             // Whatever waits takes a free core, if its memory fits.
             while self.tasks.len() < self.cores {
                 let used: u64 = self.tasks.iter().map(|(hash, _)| u64::from(self.order(*hash).maxPages) << 16).sum();
-                let fits = |hash: &B256| used.saturating_add(u64::from(self.order(*hash).maxPages) << 16) <= self.memory;
+                let fits =
+                    |hash: &B256| used.saturating_add(u64::from(self.order(*hash).maxPages) << 16) <= self.memory;
                 let waiting = self.orders.iter().find(|(hash, (waiting, _))| *waiting > 0 && fits(hash));
                 let Some(hash) = waiting.map(|(hash, _)| *hash) else { break };
                 self.orders.get_mut(&hash).unwrap().0 -= 1;
@@ -146,8 +147,14 @@ fn offered() -> impl Strategy<Value = Offered> {
     let tenths = prop_oneof![3 => 1..30u64, 1 => 1..600u64];
     let pages = prop_oneof![4 => Just(16u32), 1 => 1..64u32];
     let pause = prop_oneof![3 => Just(0u64), 1 => 0..60u64];
-    (0..3usize, tasks, tenths, pages, 5..900u64, pause)
-        .prop_map(|(deal, tasks, tenths, pages, due, pause)| Offered { deal, tasks, tenths, pages, due, pause })
+    (0..3usize, tasks, tenths, pages, 5..900u64, pause).prop_map(|(deal, tasks, tenths, pages, due, pause)| Offered {
+        deal,
+        tasks,
+        tenths,
+        pages,
+        due,
+        pause,
+    })
 }
 
 fn config_with(cores: u32, memory_pages: Option<u32>) -> Config {
@@ -169,11 +176,7 @@ fn promises_are_kept(config: Config, speed: u64, offers: &[Offered], crash: Opti
     let mut machine = Machine::new(config, speed);
     let mut deals = Vec::new();
     for salt in 0..3 {
-        let deal = rialto_protocol::types::Deal {
-            budget: 1_000_000_000,
-            price: 1,
-            ..machine.world.deal_terms(salt)
-        };
+        let deal = rialto_protocol::types::Deal { budget: 1_000_000_000, price: 1, ..machine.world.deal_terms(salt) };
         machine.world.says(struct_hash(&deal), What::Opened(Box::new(deal.clone())));
         let session = machine.world.connect(0x55 + salt as u8);
         machine.world.hello(session, &deal);

@@ -492,7 +492,7 @@ fn names(effects: &[Effect]) -> Vec<String> {
 
 #[test]
 fn survives_any_life() {
-    let config = ProptestConfig { cases: 20, max_shrink_iters: 0, failure_persistence: None, ..Default::default() };
+    let config = ProptestConfig { cases: 20, max_shrink_iters: 100, failure_persistence: None, ..Default::default() };
     let seen = RefCell::new(BTreeSet::new());
     let lives = proptest::collection::vec(step(), 1..250);
     let lived =

@@ -132,7 +132,10 @@ impl World {
                 for record in self.rows() {
                     if let Record::Order(_, order) = record {
                         let settled = order.order.value.seq < row.watermark();
-                        assert!(order.order.value.deal != deal || settled || !order.owed(), "a release that can be late");
+                        assert!(
+                            order.order.value.deal != deal || settled || !order.owed(),
+                            "a release that can be late"
+                        );
                     }
                 }
             }
