@@ -617,7 +617,7 @@ fn orders_that_come_to_nothing_do_not_cost_cores_without_end() {
         fetched += 1;
         world.feed(Event::Fetched { order: work.hash, result: Err(Refusal::Program("garbage".into())) });
     }
-    let spent = u64::from(world.config.limits.free_preparing_seconds)
+    let spent = world.config.limits.free_preparing_seconds
         + (world.now - begun) * u64::from(world.config.limits.preparing_bps) / 10_000;
     assert!(fetched * 8 <= spent + 8 && fetched * 9 >= spent, "{fetched} programs of 8 s each in {spent} s");
     // Nobody else has less for it, and who pays can go on.
