@@ -13,6 +13,6 @@ pub use core::{
     Verdict, Worth, worth,
 };
 pub use service::{
-    Fault, Footprint, Gas, KeptTask, Provider, ProviderConfig, ProviderError, Report, Usage, kept_results, kept_task,
-    stored as stored_status,
+    Evidence, Fault, Footprint, Gas, KeptTask, Provider, ProviderConfig, ProviderError, Report, Usage, kept_results,
+    kept_task, stored as stored_status,
 };
