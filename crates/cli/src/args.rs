@@ -89,6 +89,7 @@ Examples:
   rialto demo --providers 6 --cheaters 2
   rialto demo --cheat withhold
   rialto demo --cheat claim
+  rialto demo --cheat grief
   rialto demo --output json
   rialto demo --keep          # stays up and prints how to connect")]
 pub struct Demo {
@@ -133,6 +134,9 @@ pub enum Cheat {
     Late,
     /// It vanishes for good after some tiles: its deal ends by time alone.
     Crash,
+    /// This time the requester is the cheat: it cancels and calls late, rejects right results, and accuses an honest provider
+    /// many times at once.
+    Grief,
 }
 
 /// `rialto run`

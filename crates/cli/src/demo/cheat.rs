@@ -41,7 +41,7 @@ impl Cheat {
             Self::Withhold => Some(Fault::Withhold),
             Self::Claim => Some(Fault::Invent),
             Self::Late => Some(Fault::Promise),
-            Self::Crash => None,
+            Self::Crash | Self::Grief => None,
         }
     }
 
@@ -52,7 +52,7 @@ impl Cheat {
                 Money { tx_worth: 0, claim_after_seconds: CLAIM_SECONDS, ..Money::default() }
             }
             Self::Crash => Money { tx_worth: 0, redeem_at: 1, ..Money::default() },
-            Self::Output | Self::Fuel | Self::Late => Money::default(),
+            Self::Output | Self::Fuel | Self::Late | Self::Grief => Money::default(),
         }
     }
 
@@ -66,7 +66,7 @@ impl Cheat {
         match self {
             // Who vanished can't answer: with the usual bond it is not worth calling it late, and its deal expires.
             Self::Crash => Setting { patience, ..Setting::default() },
-            _ => Setting { patience, case_bond: CASE_BOND },
+            _ => Setting { patience, case_bond: CASE_BOND, ..Setting::default() },
         }
     }
 }

@@ -2,7 +2,7 @@
 //! chain's time is let pass, and what happens is read from the chain.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     time::{Duration, Instant},
 };
 
@@ -39,7 +39,7 @@ const LIMIT: Duration = Duration::from_secs(240);
 /// Both sides take times of the chain so much later; and a second for blocks of the same second.
 const SKEW_SECONDS: u64 = 3;
 /// Calls that only the provider makes; the requester makes all others here.
-const THEIRS: [&str; 4] = ["claim", "redeem", "unfold", "reveal"];
+const THEIRS: [&str; 5] = ["claim", "redeem", "unfold", "reveal", "defend"];
 
 /// A deal that ended otherwise than by consent.
 pub struct Trouble {
@@ -69,7 +69,8 @@ struct Course<'a> {
     /// Receipts that were claimed, and those of them that were demanded.
     claimed: Vec<Receipt>,
     demanded: Vec<B256>,
-    game: Option<Turn>,
+    /// Games that go on.
+    games: BTreeMap<B256, Turn>,
     /// Turns of all games.
     turns: u32,
     end: Option<(Ending, u128)>,
@@ -77,7 +78,6 @@ struct Course<'a> {
 
 /// Where a game stands.
 struct Turn {
-    id: B256,
     /// Whether the accuser is to move; else the provider.
     accusers: bool,
     deadline: u64,
@@ -137,7 +137,7 @@ impl<'a> Course<'a> {
             cases: Vec::new(),
             claimed: Vec::new(),
             demanded: Vec::new(),
-            game: None,
+            games: BTreeMap::new(),
             turns: 0,
             end: None,
         }
@@ -147,8 +147,7 @@ impl<'a> Course<'a> {
     fn hears(&self, event: &MarketEvent) -> bool {
         match event {
             MarketEvent::Court { event, .. } => {
-                let ours = event.game().is_some() && event.game() == self.game.as_ref().map(|game| game.id);
-                ours || event.deal() == Some(self.id)
+                event.game().is_some_and(|game| self.games.contains_key(&game)) || event.deal() == Some(self.id)
             }
             _ => event.deal() == Some(self.id),
         }
@@ -157,7 +156,7 @@ impl<'a> Course<'a> {
     /// A turn of the game, and who is next.
     fn turn(&mut self, id: B256, accusers: bool, deadline: u64) {
         self.turns += 1;
-        self.game = Some(Turn { id, accusers, deadline });
+        self.games.insert(id, Turn { accusers, deadline });
     }
 
     /// Takes in what the court says; returns what was called.
@@ -183,10 +182,10 @@ impl<'a> Course<'a> {
             }
             CourtEvent::Moved(moved) => {
                 self.turn(moved.id, moved.accusers_turn, moved.deadline);
-                Some("move")
+                Some(if moved.accusers_turn { "defend" } else { "move" })
             }
             CourtEvent::Ended(end) => {
-                self.game = None;
+                self.games.remove(&end.id);
                 Some(if matches!(end.verdict, Verdict::Step) { "step" } else { "timeout" })
             }
             CourtEvent::Convicted { .. } => Some("convict"),
@@ -196,7 +195,7 @@ impl<'a> Course<'a> {
 
     /// Whether the deal is open, or a bond lies in a case of it.
     fn unfinished(&self) -> bool {
-        self.end.is_none() || !self.cases.is_empty() || self.game.is_some()
+        self.end.is_none() || !self.cases.is_empty() || !self.games.is_empty()
     }
 
     /// Takes in what the chain says.
@@ -256,12 +255,11 @@ impl<'a> Course<'a> {
     fn moments(&self, market: &LocalMarket, claims_at: u64, now: u64) -> Vec<(u64, bool)> {
         let windows = market.chain.windows();
         // In a game somebody always has something to do.
-        if let Some(game) = &self.game {
-            let mut moments = vec![(now, true)];
-            if !game.accusers {
-                moments.push((game.deadline + SKEW_SECONDS, true));
-            }
-            return moments;
+        if !self.games.is_empty() {
+            let theirs = self.games.values().filter(|game| !game.accusers);
+            return std::iter::once((now, true))
+                .chain(theirs.map(|game| (game.deadline + SKEW_SECONDS, true)))
+                .collect();
         }
         let case = |(kind, about, deadline): &(CaseKind, B256, u64)| match kind {
             // The requester computes the tiles itself, and accuses.

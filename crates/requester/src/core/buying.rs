@@ -228,12 +228,17 @@ impl Core {
     /// Tasks that no deal can take, and the first batch of them if it is one.
     fn unplaceable(&self, id: JobId) -> Option<(u64, Option<u32>)> {
         let job = &self.state.jobs[&id];
+        let own = self.own_deals(id);
+        // What is delivered and not paid uses up credit, and stays so while nothing is under way that could verify it.
+        let moves =
+            own.iter().any(|deal| self.awaited_orders(*deal) > 0) || self.judging.iter().any(|(job, _)| *job == id);
         let takes = |batch: Option<u32>, count: u32| {
-            self.own_deals(id).iter().any(|deal| {
+            own.iter().any(|deal| {
                 let one = worst_fee(&self.state.deals[deal].terms, job.spec.fuel_limit, count);
                 let batch_of = batch.and_then(|batch| job.batches.get(batch as usize));
                 let accepts = batch_of.is_none_or(|of| self.accepts(job, *deal, of.first, of.count));
-                self.could_take(*deal, batch) && accepts && self.spare_at_best(*deal) >= one
+                let credit = moves || self.credit_left(*deal) >= one;
+                self.could_take(*deal, batch) && accepts && credit && self.spare_at_best(*deal) >= one
             })
         };
         let mut stuck =

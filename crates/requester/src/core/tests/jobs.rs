@@ -309,7 +309,7 @@ fn who_has_much_to_fetch_is_waited_for() {
     let silent_for = |carried_bytes: u64| {
         let mut world = World::new(&[Manner::Silent, Manner::Silent]);
         let mut job = spec(2, Policy::Trust);
-        job.carried_bytes = carried_bytes;
+        job.shared_bytes = carried_bytes;
         job.constraints.run_locally = false;
         job.constraints.min_providers = 2;
         world.feed(Event::Submit(job));
