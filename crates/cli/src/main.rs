@@ -13,6 +13,11 @@ macro_rules! println {
     ($($text:tt)*) => { print!("{}\n", format_args!($($text)*)) };
 }
 
+/// See [`print!`]: what providers and programs said passes through it.
+macro_rules! eprintln {
+    ($($text:tt)*) => { $crate::print::say_aside(format_args!("{}\n", format_args!($($text)*))) };
+}
+
 mod args;
 mod bench;
 mod board;
@@ -39,7 +44,7 @@ mod shell;
 mod up;
 mod wallet;
 
-use std::{io::Write, process::ExitCode, str::FromStr};
+use std::{process::ExitCode, str::FromStr};
 
 use anyhow::{Context, Result};
 use args::{Cli, Command, Output};
@@ -48,7 +53,10 @@ use market::LocalMarket;
 use tracing_subscriber::{filter::Targets, layer::SubscriberExt, util::SubscriberInitExt};
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(told) => return refuse(&told),
+    };
     let is_run = matches!(&cli.command, Command::Run(args) if !jobs::is_job(args));
     let outcome = logging(&cli.log).and_then(|()| {
         let runtime = runtime()?;
@@ -57,12 +65,25 @@ fn main() -> ExitCode {
         runtime.shutdown_timeout(market::STOP_TIMEOUT);
         outcome
     });
+    let outcome = outcome.and_then(|code| print::finish().map(|()| code));
     match outcome {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
             complain(&cli, &error);
             ExitCode::from(if is_run { exit::RUN_FAILED } else { exit::for_error(&error) })
         }
+    }
+}
+
+/// Help, a version, or what is wrong with the command line.
+fn refuse(told: &clap::Error) -> ExitCode {
+    let code = u8::try_from(told.exit_code()).unwrap_or(exit::USAGE);
+    match told.print() {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe && !told.use_stderr() => {
+            eprintln!("error: [C-OUT-001] standard output could not be written\n  because: {error}");
+            ExitCode::from(exit::FAILED)
+        }
+        _ => ExitCode::from(code),
     }
 }
 
@@ -122,7 +143,7 @@ async fn dispatch(cli: &Cli) -> Result<(u8, Option<LocalMarket>)> {
 }
 
 fn logging(filter: &str) -> Result<()> {
-    let targets = Targets::from_str(filter).with_context(|| format!("--log {filter}: not a log filter"))?;
+    let targets = Targets::from_str(filter).with_context(|| format!("[C-CFG-007] --log {filter}: not a log filter, such as `info` or `rialto_net=debug`"))?;
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(true);
     tracing_subscriber::registry().with(lines).with(targets).init();
     Ok(())
@@ -142,7 +163,7 @@ fn complain(cli: &Cli, error: &anyhow::Error) {
     }
 }
 
-/// One JSON object on stdout; a closed pipe is nobody's fault.
+/// One JSON object on stdout.
 fn print_json(value: &serde_json::Value) {
-    let _ = writeln!(std::io::stdout(), "{value:#}");
+    print::json_on_lines(value);
 }
