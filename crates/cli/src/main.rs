@@ -75,9 +75,20 @@ fn main() -> ExitCode {
     }
 }
 
+/// Whether JSON was asked for, on a command line that could not be read otherwise.
+fn wants_json(args: impl Iterator<Item = std::ffi::OsString>) -> bool {
+    let args: Vec<_> = args.take_while(|arg| arg != "--").collect();
+    args.iter().any(|arg| arg == "--output=json") || args.windows(2).any(|two| two[0] == "--output" && two[1] == "json")
+}
+
 /// Help, a version, or what is wrong with the command line.
 fn refuse(told: &clap::Error) -> ExitCode {
     let code = u8::try_from(told.exit_code()).unwrap_or(exit::USAGE);
+    if told.use_stderr() && wants_json(std::env::args_os().skip(1)) {
+        let text = told.to_string();
+        print_json(&serde_json::json!({ "error": text.trim(), "code": "C-ARG-001", "causes": [text.trim()] }));
+        return ExitCode::from(code);
+    }
     match told.print() {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe && !told.use_stderr() => {
             eprintln!("error: [C-OUT-001] standard output could not be written\n  because: {error}");
@@ -133,7 +144,7 @@ async fn dispatch(cli: &Cli) -> Result<(u8, Option<LocalMarket>)> {
         Command::Replay(args) => Ok((replay::replay(args, &cli.place, cli.output).await?, None)),
         Command::Deploy(args) => Ok((deploy::deploy(args, &cli.place, cli.output).await?, None)),
         Command::Doctor(args) => Ok((doctor::doctor(args, &cli.place, cli.output).await?, None)),
-        Command::Completions(args) => Ok((shell::completions(args)?, None)),
+        Command::Completions(args) => Ok((shell::completions(args, cli.output)?, None)),
         Command::Man(args) => Ok((shell::man(args, cli.output)?, None)),
         Command::Config(args) => Ok((config::config(args, &cli.place, cli.output)?, None)),
         Command::Provide(_) | Command::Up(_) | Command::Host(_) | Command::Jobs(_) => {

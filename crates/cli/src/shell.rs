@@ -39,10 +39,13 @@ pub struct Man {
 }
 
 /// Prints completions.
-pub fn completions(args: &Completions) -> Result<u8> {
+pub fn completions(args: &Completions, format: Output) -> Result<u8> {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut Cli::command(), "rialto", &mut script);
-    print::raw(&script);
+    match format {
+        Output::Human => print::raw(&script),
+        Output::Json => print::json(&json!({ "completions": String::from_utf8_lossy(&script) })),
+    }
     Ok(exit::OK)
 }
 
@@ -53,7 +56,10 @@ pub fn man(args: &Man, format: Output) -> Result<u8> {
     let Some(folder) = &args.dir else {
         let mut text = Vec::new();
         clap_mangen::Man::new(all).render(&mut text).context("the page was not written")?;
-        print::raw(&text);
+        match format {
+            Output::Human => print::raw(&text),
+            Output::Json => print::json(&json!({ "page": String::from_utf8_lossy(&text) })),
+        }
         return Ok(exit::OK);
     };
     let failed = || format!("[C-HOM-001] {}", folder.display());

@@ -31,6 +31,8 @@ struct Header {
     name: String,
     /// The job file: a later run of the same one replaces what an earlier one wrote.
     source: Option<PathBuf>,
+    /// What it says: so does one that says the same.
+    says: String,
     /// Who submits it.
     process: u32,
 }
@@ -172,6 +174,7 @@ impl Claim {
             job: job.unwrap_or_default().to_owned(),
             name: file.name.clone(),
             source: file.source.clone(),
+            says: file.fingerprint(),
             process: std::process::id(),
         };
         let before = std::fs::read(folder.join(RECORD)).ok();
@@ -277,11 +280,7 @@ fn allowed(
     if submitting && Path::new(&format!("/proc/{}", header.process)).exists() {
         return Err(foreign(folder, format!("is where the job `{}` will write, which is being submitted now", header.name)));
     }
-    let same = match (&header.source, &file.source) {
-        (Some(theirs), Some(ours)) => theirs == ours,
-        (None, None) => header.name == file.name,
-        _ => false,
-    };
+    let same = (file.source.is_some() && header.source == file.source) || header.says == file.fingerprint();
     if !header.job.is_empty() && runs(&header.job) {
         let id = &header.job;
         return Err(foreign(folder, format!("is where job {id} (`{}`) will write, which has not ended", header.name)));
@@ -356,6 +355,12 @@ mod tests {
         claim.name("111").unwrap();
         assert!(look(&two, None, false).contains("holds the results of job 111 (`one`)"), "{}", look(&two, None, false));
         assert_eq!((look(&two, None, true), look(&one, None, false)), ("ok".into(), "ok".into()));
+        std::fs::copy(tree.path().join("one.toml"), tree.path().join("copy")).unwrap();
+        let copy = JobFile::read(&tree.path().join("copy"), None).unwrap();
+        assert_eq!(look(&copy, None, false), "ok", "it says the same");
+        std::os::unix::fs::symlink("one.toml", tree.path().join("link.toml")).unwrap();
+        let link = JobFile::read(&tree.path().join("../").join(tree.path().file_name().unwrap()).join("link.toml"), None);
+        assert_eq!(link.unwrap().source, one.source);
         write(&claim, &["a", "b", "bundle.json"]);
         assert_eq!((look(&one, Some("111"), false), look(&one, None, false)), ("ok".into(), "ok".into()));
         assert!(look(&one, Some("222"), false).contains("job 111"), "an older run's results go elsewhere");

@@ -165,7 +165,15 @@ impl JobFile {
             Self::from_settings(&settings, &Place::new(whole.parent().unwrap_or(Path::new("/")), home))
         };
         let file = read().map_err(|why| JobFileError::In { file: path.display().to_string(), why: Box::new(why) })?;
-        Ok(Self { source: Some(whole), ..file })
+        // One file by whatever way it is named.
+        Ok(Self { source: Some(std::fs::canonicalize(&whole).unwrap_or(whole)), ..file })
+    }
+
+    /// What it says, in short: two files that say the same have the same.
+    pub(super) fn fingerprint(&self) -> String {
+        let same = Self { source: None, notes: Vec::new(), ..self.clone() };
+        let said = serde_json::to_vec(&same).unwrap_or_default();
+        rialto_protocol::keccak256(said).to_string()
     }
 
     /// Reads the text of a job file that is none on disk.
@@ -321,6 +329,23 @@ impl JobFile {
     /// # Errors
     /// `C-JOB-…`.
     pub fn job(&self, shared: &Path) -> Result<Job, JobFileError> {
+        let count = self.readable()?;
+        let tasks = (0..count).map(|task| self.input(&self.tasks.row(task))).collect::<Result<Vec<_>, _>>()?;
+        self.job_of(tasks, shared)
+    }
+
+    /// The same for a quote, which looks at the first task only: the others are there, and empty.
+    ///
+    /// # Errors
+    /// `C-JOB-…`.
+    pub(crate) fn sample(&self, shared: &Path) -> Result<Job, JobFileError> {
+        let mut tasks = vec![Bytes::new(); self.readable()? as usize];
+        tasks[0] = self.input(&self.tasks.row(0))?;
+        self.job_of(tasks, shared)
+    }
+
+    /// How many tasks there are, if all that they need can be read.
+    fn readable(&self) -> Result<u32, JobFileError> {
         let count = self.check()?;
         let mut bytes = 0u64;
         let files = if let Source::Files { files, .. } = &self.tasks { files.as_slice() } else { &[] };
@@ -335,7 +360,10 @@ impl JobFile {
         if !self.program.is_file() {
             return Err(JobFileError::File { path: self.program.display().to_string(), why: "no such file".into() });
         }
-        let tasks = (0..count).map(|task| self.input(&self.tasks.row(task))).collect::<Result<Vec<_>, _>>()?;
+        Ok(count)
+    }
+
+    fn job_of(&self, tasks: Vec<Bytes>, shared: &Path) -> Result<Job, JobFileError> {
         let base = Job::new(self.program.clone(), tasks);
         let replicas = self.verify.replicas();
         Ok(Job {
