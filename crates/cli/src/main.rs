@@ -65,7 +65,14 @@ fn main() -> ExitCode {
         runtime.shutdown_timeout(market::STOP_TIMEOUT);
         outcome
     });
-    let outcome = outcome.and_then(|code| print::finish().map(|()| code));
+    let outcome = match (outcome, print::finish()) {
+        (outcome, Ok(())) => outcome,
+        (_, Err(lost)) => {
+            // Not where it can't be written.
+            eprintln!("error: {lost}\n  because: {}", lost.root_cause());
+            return ExitCode::from(if is_run { exit::RUN_FAILED } else { exit::FAILED });
+        }
+    };
     match outcome {
         Ok(code) => ExitCode::from(code),
         Err(error) => {

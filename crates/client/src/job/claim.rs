@@ -13,8 +13,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     JobFile, JobFileError,
-    names::{BUNDLE, RECORD, STREAM, TABLE},
-    results::{Results, Stdout},
+    names::{BUNDLE, RECORD, STREAM, TABLE, err_of},
+    results::Stdout,
 };
 
 /// Format of the record.
@@ -147,11 +147,14 @@ impl Claim {
             Stdout::Stream => look(STREAM),
             Stdout::Table => look(TABLE),
             Stdout::None => Ok(()),
-            Stdout::Files => (0..file.tasks.count()?).try_for_each(|task| {
-                let name = file.results.name_of(&file.tasks.row(task))?;
-                look(&name)?;
-                look(&Results::err_of(&name))
-            }),
+            Stdout::Files => {
+                let names = file.results.names(&file.tasks)?;
+                (0..file.tasks.count()?).try_for_each(|task| {
+                    let name = names.name_of(task)?;
+                    look(&name)?;
+                    look(&err_of(&name))
+                })
+            }
         }
     }
 

@@ -22,8 +22,8 @@ use super::{
     inputs::Gathered,
     pattern::metadata,
     results::{Results, Stdout},
-    tasks::{Feed, Read, Row, Source},
-    template::fill,
+    tasks::{Feed, Read, Source},
+    template::Template,
 };
 use crate::settings::{BYTES, DURATION, FUEL, Section, Settings};
 
@@ -278,49 +278,15 @@ impl JobFile {
         })
     }
 
-    /// How many tasks it has, with every template tried and every name compared.
+    /// How many tasks it has, with every template read and every name compared.
     ///
     /// # Errors
     /// `C-JOB-003` to `C-JOB-006`.
     pub fn check(&self) -> Result<u32, JobFileError> {
         let count = self.tasks.count()?;
-        self.results.plan(&self.tasks)?;
-        let first = self.tasks.row(0);
-        for template in self.args.iter().chain(self.env.values()).chain(&self.stdin) {
-            fill(template, &first.vars)?;
-        }
+        Call::new(self)?;
+        self.results.names(&self.tasks)?.plan()?;
         Ok(count)
-    }
-
-    /// A task's own input, encoded.
-    fn input(&self, row: &Row) -> Result<Bytes, JobFileError> {
-        let program =
-            self.program.file_stem().map_or_else(|| "program".into(), |stem| stem.to_string_lossy().into_owned());
-        let mut argv = vec![program.into_bytes()];
-        for arg in &self.args {
-            argv.push(fill(arg, &row.vars)?.into_bytes());
-        }
-        let mut env = Vec::new();
-        for (name, value) in &self.env {
-            env.push((name.clone().into_bytes(), fill(value, &row.vars)?.into_bytes()));
-        }
-        let mut input = TaskInput { argv, env, ..TaskInput::default() };
-        if let Some(stdin) = &self.stdin {
-            input.stdin = fill(stdin, &row.vars)?.into_bytes();
-        }
-        if let (Some(path), Source::Files { feed, .. }) = (&row.file, &self.tasks) {
-            own(path)?;
-            let bytes = std::fs::read(path).map_err(JobFileError::file(path))?;
-            match feed {
-                Feed::Stdin => input.stdin = bytes,
-                Feed::File => {
-                    let name = path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
-                    input.files.push((name, bytes));
-                }
-            }
-        }
-        let what = || format!("task {}", row.vars[0].1);
-        Ok(input.encode().map_err(|why| JobFileError::Input { what: what(), why })?.into())
     }
 
     /// The job it stands for. Files that all tasks share are written, as they travel, to `shared`, which must live until
@@ -330,7 +296,8 @@ impl JobFile {
     /// `C-JOB-…`.
     pub fn job(&self, shared: &Path) -> Result<Job, JobFileError> {
         let count = self.readable()?;
-        let tasks = (0..count).map(|task| self.input(&self.tasks.row(task))).collect::<Result<Vec<_>, _>>()?;
+        let call = Call::new(self)?;
+        let tasks = (0..count).map(|task| call.input(&self.tasks, task)).collect::<Result<Vec<_>, _>>()?;
         self.job_of(tasks, shared)
     }
 
@@ -340,7 +307,7 @@ impl JobFile {
     /// `C-JOB-…`.
     pub(crate) fn sample(&self, shared: &Path) -> Result<Job, JobFileError> {
         let mut tasks = vec![Bytes::new(); self.readable()? as usize];
-        tasks[0] = self.input(&self.tasks.row(0))?;
+        tasks[0] = Call::new(self)?.input(&self.tasks, 0)?;
         self.job_of(tasks, shared)
     }
 
@@ -398,6 +365,55 @@ impl JobFile {
         debug_assert!(len <= MAX_HALF_BYTES);
         file.set_len(len).map_err(JobFileError::file(to))?;
         Ok(Some(Content::File(to.to_owned())))
+    }
+}
+
+/// How tasks are called: templates that were read once.
+struct Call {
+    program: Vec<u8>,
+    args: Vec<Template>,
+    env: Vec<(Vec<u8>, Template)>,
+    stdin: Option<Template>,
+}
+
+impl Call {
+    fn new(job: &JobFile) -> Result<Self, JobFileError> {
+        let names = job.tasks.names();
+        let template = |text: &String| Template::new(text, &names);
+        let program = job.program.file_stem();
+        Ok(Self {
+            program: program.map_or_else(|| "program".into(), |stem| stem.to_string_lossy().into_owned()).into_bytes(),
+            args: job.args.iter().map(template).collect::<Result<_, _>>()?,
+            env: job
+                .env
+                .iter()
+                .map(|(name, value)| Ok((name.clone().into_bytes(), template(value)?)))
+                .collect::<Result<_, JobFileError>>()?,
+            stdin: job.stdin.as_ref().map(template).transpose()?,
+        })
+    }
+
+    /// A task's own input, encoded.
+    fn input(&self, source: &Source, task: u32) -> Result<Bytes, JobFileError> {
+        let filled = |template: &Template| template.fill(source, task).into_bytes();
+        let mut input = TaskInput {
+            argv: std::iter::once(self.program.clone()).chain(self.args.iter().map(filled)).collect(),
+            env: self.env.iter().map(|(name, value)| (name.clone(), filled(value))).collect(),
+            stdin: self.stdin.as_ref().map(filled).unwrap_or_default(),
+            ..TaskInput::default()
+        };
+        if let Some((path, feed)) = source.file(task) {
+            own(path)?;
+            let bytes = std::fs::read(path).map_err(JobFileError::file(path))?;
+            match feed {
+                Feed::Stdin => input.stdin = bytes,
+                Feed::File => {
+                    let name = path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+                    input.files.push((name, bytes));
+                }
+            }
+        }
+        Ok(input.encode().map_err(|why| JobFileError::Input { what: format!("task {task}"), why })?.into())
     }
 }
 

@@ -15,7 +15,7 @@ pub use file::{JobFile, Place, TEMPLATE};
 pub use inputs::Gathered;
 pub(crate) use results::ending;
 pub use results::{Stdout, Written, write_results};
-pub use tasks::{Feed, Row, Source};
+pub use tasks::{Feed, Source};
 
 use std::path::Path;
 

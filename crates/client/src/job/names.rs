@@ -8,9 +8,9 @@ use std::{
 use rialto_machine::input::{MAX_COMPONENT_BYTES, normalise};
 
 use super::{
-    JobFileError, Row, Source,
+    JobFileError, Source,
     results::{Results, Stdout},
-    template::fill,
+    template::Template,
 };
 
 /// The evidence, beside the results.
@@ -46,10 +46,35 @@ fn above(path: &str) -> impl Iterator<Item = &str> {
     path.match_indices('/').map(|(at, _)| &path[..at])
 }
 
+/// The names of a job's results.
+pub(super) struct Names<'a> {
+    source: &'a Source,
+    stdout: Stdout,
+    name: Template,
+    files: Template,
+}
+
 impl Results {
+    /// Their names, for the tasks of a job.
+    ///
+    /// # Errors
+    /// `C-JOB-004`.
+    pub(super) fn names<'a>(&self, source: &'a Source) -> Result<Names<'a>, JobFileError> {
+        let names = source.names();
+        let template = |text: &str| Template::new(text, &names);
+        Ok(Names { source, stdout: self.stdout, name: template(&self.name)?, files: template(&self.files)? })
+    }
+}
+
+/// File of a task's standard error, by that of its standard output.
+pub(super) fn err_of(name: &str) -> String {
+    format!("{name}{ERR}")
+}
+
+impl Names<'_> {
     /// File of a task's standard output.
-    pub(super) fn name_of(&self, row: &Row) -> Result<String, JobFileError> {
-        let name = fill(&self.name, &row.vars)?;
+    pub fn name_of(&self, task: u32) -> Result<String, JobFileError> {
+        let name = self.name.fill(self.source, task);
         let last = name.rsplit('/').next().unwrap_or(&name);
         if last.len() + ERR.len() > MAX_COMPONENT_BYTES {
             let (begin, most): (String, _) = (last.chars().take(20).collect(), MAX_COMPONENT_BYTES - ERR.len());
@@ -60,31 +85,24 @@ impl Results {
         }
         let path = within(&name)?;
         if path.is_empty() || last.is_empty() {
-            return Err(JobFileError::Value(format!("output.name: task {} has the empty name `{name}`", row.vars[0].1)));
+            return Err(JobFileError::Value(format!("output.name: task {task} has the empty name `{name}`")));
         }
         Ok(path)
     }
 
-    /// File of its standard error.
-    pub(super) fn err_of(name: &str) -> String {
-        format!("{name}{ERR}")
-    }
-
     /// Folder of the files that it creates.
-    pub(super) fn folder_of(&self, row: &Row) -> Result<String, JobFileError> {
-        within(&fill(&self.files, &row.vars)?)
+    pub fn folder_of(&self, task: u32) -> Result<String, JobFileError> {
+        within(&self.files.fill(self.source, task))
     }
 
     /// Fills in the names of all tasks: they have to differ, from each other and from ours, and none is file and folder.
-    pub(super) fn plan(&self, source: &Source) -> Result<Taken, JobFileError> {
+    pub fn plan(&self) -> Result<Taken, JobFileError> {
         let mut taken = Taken::default();
         let mut firsts: HashMap<u64, u32> = HashMap::new();
         // Names that the standard error of another task's file would have, if there is one called so.
         let mut errs: Vec<(u64, u32, String, bool)> = Vec::new();
-        let count = source.count()?;
-        for task in 0..count {
-            let row = source.row(task);
-            let folder = self.folder_of(&row)?;
+        for task in 0..self.source.count()? {
+            let folder = self.folder_of(task)?;
             for path in above(&folder).chain([folder.as_str()]).filter(|path| !path.is_empty()) {
                 if ours(path) {
                     return Err(reserved(path));
@@ -95,7 +113,7 @@ impl Results {
             if self.stdout != Stdout::Files {
                 continue;
             }
-            let path = self.name_of(&row)?;
+            let path = self.name_of(task)?;
             if ours(&path) {
                 return Err(reserved(&path));
             }
@@ -114,7 +132,7 @@ impl Results {
         }
         let both = firsts.iter().filter(|(path, _)| taken.folders.contains(path));
         if let Some(task) = both.map(|(_, task)| *task).min() {
-            return Err(JobFileError::FileAndFolder { task, path: self.name_of(&source.row(task))? });
+            return Err(JobFileError::FileAndFolder { task, path: self.name_of(task)? });
         }
         taken.files = firsts.into_keys().collect();
         Ok(taken)
@@ -191,6 +209,10 @@ mod tests {
         Results { folder: "/nowhere".into(), stdout, name: name.into(), files: files.into() }
     }
 
+    fn plan(results: &Results, source: &Source) -> Result<Taken, JobFileError> {
+        results.names(source)?.plan()
+    }
+
     fn items(items: &[&str]) -> Source {
         Source::List(items.iter().map(|item| (*item).to_owned()).collect())
     }
@@ -219,7 +241,7 @@ mod tests {
             ("{item}.out", "../{task}", &["a"], "`..`"),
         ];
         for (name, files, list, why) in table {
-            let refused = results(name, files, Stdout::Files).plan(&items(list)).unwrap_err().to_string();
+            let refused = plan(&results(name, files, Stdout::Files), &items(list)).unwrap_err().to_string();
             assert!(refused.contains(why), "{name} {files} {list:?}: {refused}");
         }
         let fine: &[(&str, &str, &[&str])] = &[
@@ -230,14 +252,14 @@ mod tests {
             ("{item}", "{task}", &["x/y", "x/z"]),
         ];
         for (name, files, list) in fine {
-            results(name, files, Stdout::Files).plan(&items(list)).unwrap();
+            plan(&results(name, files, Stdout::Files), &items(list)).unwrap();
         }
-        results("same", ".", Stdout::Table).plan(&items(&["a", "b"])).unwrap();
+        plan(&results("same", ".", Stdout::Table), &items(&["a", "b"])).unwrap();
     }
 
     #[test]
     fn what_a_task_creates_finds_a_place() {
-        let mut taken = results("{task}.out", ".", Stdout::Files).plan(&items(&["a", "b", "c"])).unwrap();
+        let mut taken = plan(&results("{task}.out", ".", Stdout::Files), &items(&["a", "b", "c"])).unwrap();
         let long = "y".repeat(255);
         let shorter = format!("{}.2", "y".repeat(253));
         let table = [

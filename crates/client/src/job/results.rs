@@ -12,9 +12,9 @@ use rialto_requester::{JobReport, TaskOutcome};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    JobFile, JobFileError, Row,
+    JobFile, JobFileError, Source,
     claim::{Claim, Record},
-    names::{BUNDLE, STREAM, TABLE, Taken, within},
+    names::{BUNDLE, Names, STREAM, TABLE, Taken, err_of, within},
 };
 use crate::{
     bundle,
@@ -97,12 +97,15 @@ fn write(
 ) -> Result<Written, JobFileError> {
     let claim = Claim::take(job, Some(id), force, |_| false)?;
     let folder = &job.results.folder;
+    let names = job.results.names(&job.tasks)?;
     let mut writer = Writer {
         results: &job.results,
+        tasks: &job.tasks,
         fuel: job.fuel,
         written: Written { folder: folder.clone(), bundle: folder.join(BUNDLE), ..Written::default() },
         record: claim.clear()?,
-        taken: job.results.plan(&job.tasks)?,
+        taken: names.plan()?,
+        names,
         force,
     };
     writer.evidence(evidence)?;
@@ -113,8 +116,7 @@ fn write(
         Stdout::Files | Stdout::None => None,
     };
     if let (Stdout::Table, Some(one)) = (job.results.stdout, &mut one) {
-        let first = job.tasks.row(0);
-        let names: Vec<&str> = first.vars.iter().map(|(name, _)| name.as_str()).collect();
+        let names = job.tasks.names();
         let columns = COLUMNS.map(|column| free_column(column, &names));
         let head: Vec<&str> = names.iter().copied().chain(columns.iter().map(String::as_str)).collect();
         one.append(&mut writer.written, csv_record(&head).as_bytes())?;
@@ -122,7 +124,7 @@ fn write(
     for task in 0..count {
         match tasks.get(task as usize).and_then(Option::as_ref) {
             None => writer.written.missing += 1,
-            Some(outcome) => writer.task(task, &job.tasks.row(task), outcome, one.as_mut())?,
+            Some(outcome) => writer.task(task, outcome, one.as_mut())?,
         }
         written_one(task);
     }
@@ -149,6 +151,8 @@ fn free_column(column: &str, names: &[&str]) -> String {
 
 struct Writer<'a> {
     results: &'a Results,
+    tasks: &'a Source,
+    names: Names<'a>,
     fuel: u64,
     written: Written,
     record: Record,
@@ -183,13 +187,7 @@ impl Writer<'_> {
         self.record.end(BUNDLE)
     }
 
-    fn task(
-        &mut self,
-        task: u32,
-        row: &Row,
-        outcome: &TaskOutcome,
-        one: Option<&mut Open>,
-    ) -> Result<(), JobFileError> {
+    fn task(&mut self, task: u32, outcome: &TaskOutcome, one: Option<&mut Open>) -> Result<(), JobFileError> {
         let unpacked = match outcome.output.read() {
             Ok(stream) => output::parse(&stream).map_err(|why| why.to_string()),
             Err(why) => Err(format!("{}: {why}", outcome.output.path.display())),
@@ -215,20 +213,21 @@ impl Writer<'_> {
                     outcome.halted.exit_code.to_string(),
                     outcome.halted.fuel_used(self.fuel).to_string(),
                 ];
-                let values = row.vars.iter().map(|(_, value)| value.as_str());
+                let values = self.tasks.values(task);
+                let values = values.iter().map(String::as_str);
                 let cells: Vec<&str> = values.chain(end.iter().map(String::as_str)).chain([text.trim_end()]).collect();
                 one.append(&mut self.written, csv_record(&cells).as_bytes())?;
             }
             (Stdout::Files, _) => {
-                let name = self.results.name_of(row)?;
+                let name = self.names.name_of(task)?;
                 self.put(task, &name, &stdout)?;
                 if !stderr.is_empty() {
-                    self.put(task, &Results::err_of(&name), &stderr)?;
+                    self.put(task, &err_of(&name), &stderr)?;
                 }
             }
             _ => {}
         }
-        let folder = self.results.folder_of(row)?;
+        let folder = self.names.folder_of(task)?;
         for (path, bytes) in files {
             let wanted = match folder.as_str() {
                 "" => within(&path)?,

@@ -1,6 +1,9 @@
 //! What a job's tasks are: one, a range, a list, a file each, or every combination of some parameters.
 
-use std::path::{Path, PathBuf};
+use std::{
+    fmt::Write,
+    path::{Path, PathBuf},
+};
 
 use rialto_requester::MAX_JOB_TASKS;
 use serde::{Deserialize, Serialize};
@@ -47,15 +50,6 @@ pub enum Feed {
     Stdin,
     /// As the input file `/{file}`.
     File,
-}
-
-/// One task: what its templates are filled in with.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Row {
-    /// Names and values; `task` is the number.
-    pub vars: Vec<(String, String)>,
-    /// Its own file.
-    pub file: Option<PathBuf>,
 }
 
 /// Names that templates have anyway.
@@ -118,7 +112,7 @@ impl Source {
                         Value::Array(items) => scalars(&label, items)?,
                         Value::String(text) => match range(text) {
                             Some(range) => {
-                                (0..range.count()?).map(|task| range.row(task).vars.swap_remove(1).1).collect()
+                                (0..range.count()?).map(|task| range.values(task).swap_remove(1)).collect()
                             }
                             None => return Err(value(format!("{label} = \"{text}\": a list, or {RANGE_FORM}"))),
                         },
@@ -162,35 +156,61 @@ impl Source {
         }
     }
 
-    /// A task. Beyond the last there are no values.
-    pub fn row(&self, task: u32) -> Row {
+    /// Names that templates may hold, the number of the task first.
+    pub fn names(&self) -> Vec<&str> {
+        let own = match self {
+            Self::One => Vec::new(),
+            Self::Range { .. } => vec!["n"],
+            Self::List(_) => vec!["item"],
+            Self::Files { .. } => vec!["file", "stem"],
+            Self::Matrix(axes) => axes.iter().map(|(name, _)| name.as_str()).collect(),
+        };
+        RESERVED.iter().copied().chain(own).collect()
+    }
+
+    /// Writes a task's value for the name at a place. Beyond the last task there are none.
+    pub(super) fn put(&self, task: u32, place: usize, out: &mut String) {
         let at = task as usize;
-        let mut row = Row { vars: vec![("task".to_owned(), task.to_string())], file: None };
-        let mut put = |name: &str, value: String| row.vars.push((name.to_owned(), value));
+        let Some(own) = place.checked_sub(RESERVED.len()) else {
+            // Writing to a string does not fail.
+            let _ = write!(out, "{task}");
+            return;
+        };
         match self {
             Self::One => {}
             Self::Range { from, step, .. } => {
-                put("n", (i128::from(*from) + i128::from(*step) * i128::from(task)).to_string());
+                let _ = write!(out, "{}", i128::from(*from) + i128::from(*step) * i128::from(task));
             }
-            Self::List(items) => put("item", items.get(at).cloned().unwrap_or_default()),
+            Self::List(items) => out.push_str(items.get(at).map_or("", String::as_str)),
             Self::Files { files, .. } => {
-                let path = files.get(at).map(PathBuf::as_path).unwrap_or(Path::new(""));
-                let part = |part: Option<&std::ffi::OsStr>| {
-                    part.map_or_else(String::new, |name| name.to_string_lossy().into_owned())
-                };
-                put("file", part(path.file_name()));
-                put("stem", part(path.file_stem()));
-                row.file = Some(path.to_owned());
+                let path = files.get(at).map_or(Path::new(""), PathBuf::as_path);
+                let part = if own == 0 { path.file_name() } else { path.file_stem() };
+                out.push_str(&part.map(std::ffi::OsStr::to_string_lossy).unwrap_or_default());
             }
             Self::Matrix(axes) => {
-                let mut below: usize = axes.iter().map(|(_, values)| values.len()).product();
-                for (name, values) in axes {
-                    below /= values.len().max(1);
-                    put(name, values.get(at / below.max(1) % values.len().max(1)).cloned().unwrap_or_default());
-                }
+                let below: usize = axes.iter().skip(own + 1).map(|(_, values)| values.len()).product();
+                let value = axes.get(own).and_then(|(_, values)| values.get(at / below.max(1) % values.len().max(1)));
+                out.push_str(value.map_or("", String::as_str));
             }
         }
-        row
+    }
+
+    /// A task's values, in the order of the names.
+    pub fn values(&self, task: u32) -> Vec<String> {
+        let value = |place| {
+            let mut value = String::new();
+            self.put(task, place, &mut value);
+            value
+        };
+        (0..self.names().len()).map(value).collect()
+    }
+
+    /// A task's own file.
+    pub(super) fn file(&self, task: u32) -> Option<(&Path, Feed)> {
+        match self {
+            Self::Files { files, feed } => files.get(task as usize).map(|path| (path.as_path(), *feed)),
+            _ => None,
+        }
     }
 }
 
@@ -248,15 +268,14 @@ pub(super) fn scalars(label: &str, items: &[Value]) -> Result<Vec<String>, JobFi
 mod tests {
     use super::*;
 
-    fn rows(text: &str) -> Result<Vec<Row>, JobFileError> {
+    fn rows(text: &str) -> Result<Vec<Vec<String>>, JobFileError> {
         let settings = Settings::parse(text, super::super::file::SHAPE).unwrap();
         let source = Source::read(&settings, &Place::new(Path::new("/nowhere"), None))?.source;
-        Ok((0..source.count()?).map(|task| source.row(task)).collect())
+        Ok((0..source.count()?).map(|task| source.values(task)).collect())
     }
 
     fn values(text: &str) -> Vec<Vec<String>> {
-        let plain = |row: Row| row.vars.into_iter().map(|(_, value)| value).collect();
-        rows(text).unwrap().into_iter().map(plain).collect()
+        rows(text).unwrap()
     }
 
     #[test]
@@ -297,13 +316,13 @@ mod tests {
         let Read { source, notes } = Source::read(&settings, &Place::new(folder.path(), None)).unwrap();
         assert_eq!(notes.len(), 1, "{notes:?}");
         assert!(matches!(source, Source::Files { feed: Feed::File, .. }));
-        let seen = |source: &Source| -> Vec<(String, String)> {
-            (0..source.count().unwrap()).map(|task| source.row(task).vars.swap_remove(1)).collect()
+        let seen = |source: &Source| -> Vec<String> {
+            (0..source.count().unwrap()).map(|task| source.values(task).swap_remove(1)).collect()
         };
-        let all = ["a.txt", "b.txt", "c.dat"].map(|name| ("file".to_owned(), name.to_owned()));
-        assert_eq!(seen(&source), all);
-        assert_eq!(source.row(1).vars[2], ("stem".into(), "b".into()));
-        assert_eq!(source.row(1).file.as_deref(), Some(folder.path().join("b.txt").as_path()));
+        let all = ["a.txt", "b.txt", "c.dat"];
+        assert_eq!((seen(&source), source.names()), (all.map(String::from).to_vec(), vec!["task", "file", "stem"]));
+        assert_eq!(source.values(1)[2], "b");
+        assert_eq!(source.file(1), Some((folder.path().join("b.txt").as_path(), Feed::File)));
         // The world moves on; the list does not.
         touch("0.txt");
         std::fs::remove_file(folder.path().join("b.txt")).unwrap();
@@ -340,11 +359,11 @@ mod tests {
     }
 
     #[test]
-    fn every_row_is_found_by_its_number() {
+    fn every_task_is_found_by_its_number() {
         let row = |text: &str, task: u32| {
             let settings = Settings::parse(text, super::super::file::SHAPE).unwrap();
             let source = Source::read(&settings, &Place::new(Path::new("/"), None)).unwrap().source;
-            source.row(task).vars.into_iter().skip(1).map(|(_, value)| value).collect::<Vec<_>>()
+            source.values(task).split_off(1)
         };
         assert_eq!(row("[tasks]\nrange = \"0..1000000\"", 999_999), ["999999"]);
         let last = "[tasks]\nrange = \"9223372036854775800..=9223372036854775806 step 3\"";
