@@ -33,5 +33,5 @@ pub use core::{
 };
 pub use service::{
     ChainCheck, Content, Evidence, Job, JobContent, JobEvents, JobHandle, JobReport, OrderEvidence, Output, Requester,
-    RequesterConfig, RequesterError, TaskOutcome, read_content, read_report,
+    RequesterConfig, RequesterError, TaskOutcome, read_content, read_report, read_status,
 };

@@ -620,6 +620,22 @@ fn orders_that_come_to_nothing_do_not_cost_cores_without_end() {
     let spent = world.config.limits.free_preparing_seconds
         + (world.now - begun) * u64::from(world.config.limits.preparing_bps) / 10_000;
     assert!(fetched * 8 <= spent + 8 && fetched * 9 >= spent, "{fetched} programs of 8 s each in {spent} s");
+    // The same program in many orders at once is counted once if it is one, and each time if it is none.
+    let (third, of_third) = world.deal(3);
+    let program = BlobRef { hash: [9; 32], size: 60_000_000 };
+    let mut placed = Vec::new();
+    for seq in 0..6 {
+        let ToProvider::Order { order, shared, inputs, .. } = world.offer(world.order(&third, seq, 1)) else {
+            panic!()
+        };
+        placed.push(struct_hash(&order.value));
+        assert!(codes(&world.say(of_third, ToProvider::Order { order, program, shared, inputs })).is_empty());
+    }
+    for order in placed {
+        world.feed(Event::Fetched { order, result: Err(Refusal::Program("garbage".into())) });
+    }
+    let offer = world.offer(world.order(&third, 6, 1));
+    assert_eq!(codes(&world.say(of_third, offer)), ["P-ADM-019"]);
     // Nobody else has less for it, and who pays can go on.
     let offer = world.offer(world.order(&other, 0, 1));
     assert!(codes(&world.say(of_other, offer)).is_empty());

@@ -120,7 +120,8 @@ impl Core {
         if self.seek_at.get(&id).is_some_and(|at| self.now < *at) {
             return;
         }
-        let since = if first { job.submitted } else { *self.stranded.entry(id).or_insert(self.now) };
+        // From when somebody looks: after a restart the offers have to be heard anew, whenever the job was submitted.
+        let since = *self.stranded.entry(id).or_insert(self.now);
         let openings = self.state.jobs[&id].openings.len();
         let patience = if first { self.config.patience.asks } else { self.config.patience.stranded };
         let waited = self.now >= since.saturating_add(patience);
@@ -468,12 +469,18 @@ impl Core {
             _ => None,
         });
         if first {
-            why.excluded().iter().for_each(|excluded| self.tell(id, JobEvent::Excluded(excluded.clone())));
             let error = match refused {
-                Some(reason) => JobError::Open(reason),
-                None => JobError::NoMatch(why.to_string()),
+                Some(reason) => Some(JobError::Open(reason)),
+                None => (!why.may_pass()).then(|| JobError::NoMatch(why.to_string())),
             };
-            return self.end(id, Err(error));
+            if error.is_some() || !self.stranded_why.contains_key(&id) {
+                why.excluded().iter().for_each(|excluded| self.tell(id, JobEvent::Excluded(excluded.clone())));
+            }
+            return match error {
+                Some(error) => self.end(id, Err(error)),
+                // Others may come, or come back, and prices fall: there is time until the deadline.
+                None => self.wait_for_providers(id, why.to_string()),
+            };
         }
         // Results under way may still free a provider, or settle the batch.
         let job = &self.state.jobs[&id];

@@ -56,7 +56,7 @@ use journal::{Journal, blocking};
 use library::{Known, Library};
 use session::Seal;
 
-pub use archive::{JobContent, content as read_content, report as read_report};
+pub use archive::{JobContent, content as read_content, report as read_report, status as read_status};
 pub use asks::ChainCheck;
 pub use error::RequesterError;
 use job::Feed;
