@@ -5,6 +5,7 @@
 //! Signatures are of plain keys only (no ERC-1271), and the token is the plain one `IMarket.sol` trusts.
 
 mod cases;
+pub mod court;
 mod deals;
 mod error;
 
@@ -175,14 +176,7 @@ impl Market {
                 self.allowances.insert((sender, *spender), *amount);
                 Ok(())
             }
-            Call::Take { owner, amount } => {
-                let allowed = self.allowances.entry((*owner, sender)).or_default();
-                let left = allowed.checked_sub(*amount).ok_or(ModelError::AllowanceTooLow)?;
-                if *allowed != u128::MAX {
-                    *allowed = left;
-                }
-                self.transfer(*owner, sender, *amount)
-            }
+            Call::Take { owner, amount } => self.take(sender, *owner, *amount),
             Call::Give { to, amount } => self.transfer(sender, *to, *amount),
         }
     }
@@ -245,6 +239,15 @@ impl Market {
         self.debit(sender, amount)?;
         *self.tokens.entry(to).or_default() += amount;
         Ok(())
+    }
+
+    fn take(&mut self, sender: Address, owner: Address, amount: u128) -> Result<(), ModelError> {
+        let allowed = self.allowances.entry((owner, sender)).or_default();
+        let left = allowed.checked_sub(amount).ok_or(ModelError::AllowanceTooLow)?;
+        if *allowed != u128::MAX {
+            *allowed = left;
+        }
+        self.transfer(owner, sender, amount)
     }
 
     fn transfer(&mut self, from: Address, to: Address, amount: u128) -> Result<(), ModelError> {
