@@ -31,6 +31,21 @@ function fieldsOf(name) {
   return [...body.matchAll(/^ {4}(\w+) (\w+);$/gm)].map(([, type, field]) => ({ type, field }));
 }
 
+/** A field whose type is no word of the language is another struct. */
+const isStruct = (type) => /^[A-Z]/.test(type);
+
+/** EIP-712 `encodeType`: the struct itself, then those that it uses by name (no two levels of them here). */
+function encodeType(name) {
+  const one = (it) => `${it}(${fieldsOf(it).map(({ type, field }) => `${type} ${field}`).join(",")})`;
+  const used = fieldsOf(name).map(({ type }) => type).filter(isStruct).sort();
+  return [name, ...new Set(used)].map(one).join("");
+}
+
+function hashStruct(name, value) {
+  const words = fieldsOf(name).map(({ type, field }) => (isStruct(type) ? hashStruct(type, value[field]) : word(type, value[field])));
+  return keccak(keccak(text(encodeType(name))), ...words);
+}
+
 function word(type, value) {
   if (type === "bool") return int(value ? 1 : 0, 32);
   if (type === "bytes32") return bytes(value);
@@ -40,7 +55,7 @@ function word(type, value) {
 function eip712() {
   const domain = {
     name: "Rialto",
-    version: "1",
+    version: "2",
     chainId: "8453",
     verifyingContract: address("market"),
   };
@@ -51,22 +66,25 @@ function eip712() {
     int(domain.chainId, 32),
     word("address", domain.verifyingContract),
   );
+  const sample = (name, round, path = name) => {
+    const value = {};
+    for (const { type, field } of fieldsOf(name)) {
+      const at = `${path}.${field}`;
+      const bits = type.startsWith("uint") ? Number(type.slice(4)) : 256;
+      if (isStruct(type)) value[field] = sample(type, round, at);
+      else if (type === "bool") value[field] = round !== "zero";
+      else if (round === "zero") value[field] = type === "bytes32" ? `0x${"0".repeat(64)}` : type === "address" ? `0x${"0".repeat(40)}` : "0";
+      else if (round === "ones") value[field] = type === "bytes32" ? `0x${"f".repeat(64)}` : type === "address" ? `0x${"f".repeat(40)}` : String(max(bits));
+      else value[field] = type === "bytes32" ? some(at) : type === "address" ? address(at) : String(BigInt(some(at)) & max(bits));
+    }
+    return value;
+  };
   const vectors = [];
-  for (const name of ["Ask", "Deal", "Order", "Ack", "Receipt", "Voucher", "Release", "Game", "Move"]) {
-    const fields = fieldsOf(name);
-    const typehash = keccak(text(`${name}(${fields.map(({ type, field }) => `${type} ${field}`).join(",")})`));
+  for (const name of ["Ask", "Limits", "Deal", "Order", "Ack", "Receipt", "Voucher", "Release", "Cancel", "Game", "Move"]) {
     // All different, all zero, all ones: whatever is swapped, cut or extended with a sign shows.
     for (const round of ["different", "zero", "ones"]) {
-      const value = {};
-      for (const { type, field } of fields) {
-        const seed = some(`${name}.${field}`);
-        const bits = type.startsWith("uint") ? Number(type.slice(4)) : 256;
-        if (type === "bool") value[field] = round !== "zero";
-        else if (round === "zero") value[field] = type === "bytes32" ? `0x${"0".repeat(64)}` : type === "address" ? `0x${"0".repeat(40)}` : "0";
-        else if (round === "ones") value[field] = type === "bytes32" ? `0x${"f".repeat(64)}` : type === "address" ? `0x${"f".repeat(40)}` : String(max(bits));
-        else value[field] = type === "bytes32" ? seed : type === "address" ? address(`${name}.${field}`) : String(BigInt(seed) & max(bits));
-      }
-      const structHash = keccak(typehash, ...fields.map(({ type, field }) => word(type, value[field])));
+      const value = sample(name, round);
+      const structHash = hashStruct(name, value);
       vectors.push({ type: name, value, structHash, digest: keccak("0x1901", separator, structHash) });
     }
   }
@@ -168,7 +186,7 @@ function receipt() {
 
   const tasksOf = (count) =>
     Array.from({ length: count }, (_, i) => ({ halted: some(`task ${i}`), fuel: i === 0 ? max(64) : BigInt(i) * 1_000_000_007n }));
-  const trees = [1, 2, 3, 4, 5, 8, 13].map((count) => {
+  const trees = [1, 2, 3, 4, 5, 8, 13, 16, 17].map((count) => {
     const tasks = tasksOf(count);
     const levels = levelsOf(tasks.map(leafOf));
     return {
@@ -188,6 +206,7 @@ function receipt() {
   const low = levelsOf(five.slice(0, 2).map(leafOf));
   const high = [...low, [low[1][0], empty], [join2(low[1][0], empty)]];
   const fat = levelsOf(five.map(leafOf), { hash: empty.hash, fuel: 1n });
+  const odd = levelsOf(five.map(leafOf), { hash: some("padding"), fuel: 0n });
   const refused = [
     { why: "another halted state", ...good, halted: some("other") },
     { why: "another fuel", ...good, fuel: String(five[2].fuel + 1n) },
@@ -212,6 +231,19 @@ function receipt() {
       // The hashes and sums are right, but leaves 5 to 7 are nobody's tasks.
       why: "padding with fuel", ...good, index: "4", halted: five[4].halted, fuel: String(five[4].fuel),
       root: plain(fat.at(-1)[0]), siblings: proofOf(fat, 4).map(plain),
+    },
+    {
+      // No fuel, but not nothing either: leaf 5 is the sibling.
+      why: "a padding leaf with a hash", ...good, index: "4", halted: five[4].halted, fuel: String(five[4].fuel),
+      root: plain(odd.at(-1)[0]), siblings: proofOf(odd, 4).map(plain),
+    },
+    {
+      // Leaf 5 is empty, the node over leaves 6 and 7 is not.
+      why: "a padding node with a hash", ...good, index: "4", halted: five[4].halted, fuel: String(five[4].fuel),
+      ...(([leaf, node, left]) => {
+        const right = join2(join2(leafOf(five[4]), leaf), node);
+        return { root: plain(join2(left, right)), siblings: [leaf, node, left].map(plain) };
+      })([empty, { hash: some("padding"), fuel: 0n }, proofOf(levels, 4)[2]]),
     },
   ];
   return { outputs, halted, trees, refused };
