@@ -23,7 +23,8 @@ impl Chain {
     /// Judges an ask: terms, signature, counter, deposit.
     pub async fn judge_ask(&self, signed: &Signed<Ask>) -> Result<AskStanding, ChainError> {
         let ask = &signed.value;
-        if ask.from >= ask.to || ask.minBudget > ask.maxBudget || ask.latePenaltyBps > BPS {
+        let sold = !ask.key.is_zero() && ask.from < ask.to && ask.minBudget <= ask.maxBudget;
+        if !sold || ask.latePenaltyBps > BPS {
             return Ok(AskStanding::Bad("terms that the market refuses".into()));
         }
         let Some(needed) = share(ask.minBudget, ask.collateralBps) else {

@@ -8,8 +8,22 @@ use alloy_sol_types::sol;
 sol! {
     #![sol(all_derives)]
 
+    struct Limits {
+        uint32 tasks;
+        uint32 orders;
+        uint64 taskFuel;
+        uint64 taskMemory;
+        uint64 taskOutput;
+        uint64 orderOutput;
+        uint64 program;
+        uint64 inputs;
+        uint64 shared;
+        uint128 credit;
+    }
+
     struct Ask {
         address provider;
+        address key;
         bytes32 endpoint;
         uint128 priceStart;
         uint128 priceEnd;
@@ -24,16 +38,20 @@ sol! {
         uint32 capacity;
         uint32 cores;
         uint64 fuelPerSecond;
-        uint64 maxMemory;
+        bytes32 runtime;
+        bytes32 attributes;
         address court;
         uint64 counter;
         uint64 salt;
+        Limits limits;
     }
 
     struct Deal {
         bytes32 ask;
         address requester;
         address provider;
+        address requesterKey;
+        address providerKey;
         uint128 budget;
         uint128 collateral;
         uint128 price;
@@ -70,6 +88,10 @@ sol! {
         uint128 fee;
     }
 
+    struct Cancel {
+        bytes32 order;
+    }
+
     struct Voucher {
         bytes32 deal;
         uint128 amount;
@@ -97,7 +119,9 @@ sol! {
     }
 
     struct Terms {
+        address key;
         uint128 budget;
+        uint64 openedAt;
         uint32 duration;
         uint128 maxPrice;
         uint64 salt;
@@ -112,10 +136,10 @@ sol! {
     struct DealState {
         DealStatus status;
         uint128 paid;
-        uint64 orders;
+        uint48 orders;
         uint16 claims;
         uint16 lates;
-        uint16 holds;
+        uint32 holds;
     }
 
     enum Ending {
@@ -156,10 +180,11 @@ sol! {
 
     struct Game {
         bytes32 deal;
+        bytes32 order;
         bytes32 receipt;
-        uint32 task;
         address accuser;
         address provider;
+        address providerKey;
         uint128 bond;
         uint64 openedAt;
     }
@@ -172,11 +197,7 @@ sol! {
         uint64 fuelPerSecond;
     }
 
-    struct Accusation {
-        uint32 task;
-        uint64 fuel;
-        bytes32 halted;
-        SumNode[] proof;
+    struct Challenge {
         bytes32 input;
         bytes32[] inputProof;
         bytes parts;
@@ -191,13 +212,22 @@ sol! {
         SumNode[] siblings;
     }
 
+    enum Stage {
+        None,
+        Unfold,
+        Pick,
+        Run
+    }
+
     struct GameState {
         bytes32 segment;
         uint64 position;
         uint40 since;
         uint32 accuserSeconds;
         uint32 providerSeconds;
+        Stage stage;
         uint8 level;
+        uint32 task;
         bool accusersTurn;
     }
 
@@ -223,6 +253,8 @@ sol! {
     interface IMarket {
         event Deposited(address indexed account, address indexed from, uint128 amount);
         event Withdrawn(address indexed account, address indexed to, uint128 amount);
+        event Allowed(address indexed owner, address indexed spender, uint128 amount);
+        event Transferred(address indexed from, address indexed to, uint128 amount);
         event Announced(address indexed provider, bytes endpoint);
         event AsksCancelled(address indexed provider, uint64 counter);
         event DealOpened(bytes32 indexed id, address indexed requester, address indexed provider, Deal deal);
@@ -233,10 +265,19 @@ sol! {
         event Claimed(bytes32 indexed deal, bytes32 indexed order, uint64 seq, uint64 deadline, Receipt receipt);
         event LateNoticed(bytes32 indexed deal, bytes32 indexed order, uint64 seq, uint64 deadline, uint128 bond);
         event Answered(bytes32 indexed deal, bytes32 indexed order, Receipt receipt);
+        event Excused(bytes32 indexed deal, bytes32 indexed order);
         event Demanded(
             bytes32 indexed deal, bytes32 indexed receipt, uint32 task, uint64 seq, uint64 deadline, uint128 bond
         );
-        event Revealed(bytes32 indexed deal, bytes32 indexed receipt, uint32 task, uint64 fuel, Halted halted, bytes output);
+        event Revealed(
+            bytes32 indexed deal,
+            bytes32 indexed receipt,
+            uint32 task,
+            uint64 fuel,
+            Halted halted,
+            SumNode[] proof,
+            bytes output
+        );
         event Held(bytes32 indexed deal, bytes32 indexed game, uint64 deadline);
         event Lifted(bytes32 indexed deal, bytes32 indexed game);
         event CaseSettled(
@@ -248,11 +289,16 @@ sol! {
         error InsufficientBalance(address account, uint128 balance, uint128 needed);
         error TransferFailed(uint128 amount);
         error WindowTooLong(uint64 window, uint64 max);
+        error AnswerWindowOutOfRange(uint64 answerWindow, uint64 challengeWindow, uint64 grace);
+        error NoToken(address token);
+        error AllowanceTooLow(address owner, address spender, uint128 left, uint128 needed);
         error CounterNotRaised(uint64 current, uint64 given);
         error AnnouncementTooLong(uint256 length);
         error AskCancelled(uint64 current, uint64 given);
         error AskNotValidNow(uint64 time, uint64 from, uint64 to);
-        error AskExhausted(bytes32 ask, uint32 capacity);
+        error ProviderFull(uint32 open, uint32 capacity);
+        error OpeningOutOfRange(uint64 openedAt, uint64 min, uint64 max);
+        error NoKey();
         error BudgetOutOfRange(uint128 budget, uint128 min, uint128 max);
         error DurationOutOfRange(uint32 duration, uint32 max);
         error PriceTooHigh(uint128 price, uint128 maxPrice);
@@ -273,7 +319,7 @@ sol! {
         error CaseNotOpen(CaseKind kind, bytes32 subject, uint32 task, CaseStatus status);
         error TooEarly(uint64 time, uint64 from);
         error TooLate(uint64 time, uint64 until);
-        error DealBusy(uint16 claims, uint16 lates, uint16 holds);
+        error DealBusy(uint16 claims, uint16 lates, uint32 holds);
         error HoldOutOfRange(uint64 deadline, uint64 min, uint64 max);
         error NotInReceipt(uint32 task);
         error WrongFuel(uint64 fuel, uint64 expected);
@@ -283,11 +329,15 @@ sol! {
         function deposit(address owner, uint128 amount) external;
         function depositWithPermit(address owner, uint128 amount, uint256 deadline, uint8 v, bytes32 r, bytes32 s) external;
         function withdraw(address to, uint128 amount) external;
+        function allow(address spender, uint128 amount) external;
+        function take(address owner, uint128 amount) external;
+        function give(address to, uint128 amount) external;
         function announce(bytes endpoint) external;
         function cancelAsks(uint64 counter) external;
         function redeem(Deal deal, Voucher voucher, bytes signature) external;
         function claim(Deal deal, Order order, bytes signature, Receipt receipt) external;
-        function answer(Deal deal, Order order, Receipt receipt) external;
+        function answer(Deal deal, Order order, Receipt receipt, bytes signature) external;
+        function excuse(Deal deal, Cancel cancel, bytes signature) external;
         function reveal(
             Deal deal,
             Order order,
@@ -313,15 +363,15 @@ sol! {
         function multicall(bytes[] calls) external returns (bytes[] results);
         function hold(Deal deal, bytes32 game, uint64 deadline) external;
         function lift(Deal deal, bytes32 game) external;
-        function slash(Deal deal) external;
+        function slash(Deal deal, address convictor) external;
         function token() external view returns (address);
         function challengeWindow() external view returns (uint64);
         function answerWindow() external view returns (uint64);
         function grace() external view returns (uint64);
         function caseBond() external view returns (uint128);
-        function account(address owner) external view returns (uint128 balance, uint64 counter);
+        function account(address owner) external view returns (uint128 balance, uint64 counter, uint32 dealsOpen);
+        function allowance(address owner, address spender) external view returns (uint128);
         function dealState(bytes32 deal) external view returns (DealState);
-        function askUsed(bytes32 ask) external view returns (uint32);
         function caseState(bytes32 deal, CaseKind kind, bytes32 subject, uint32 task) external view returns (Case);
         function assertedReceipt(bytes32 order) external view returns (bytes32);
         function domainSeparator() external view returns (bytes32);
@@ -333,14 +383,19 @@ sol! {
             bytes32 indexed deal,
             address indexed provider,
             Game game,
-            bytes32 order,
-            uint8 level,
-            uint64 deadline,
-            bytes32[17] segment
+            Receipt receipt,
+            uint32 tasks,
+            uint64 deadline
         );
+        event Unfolded(bytes32 indexed id, uint32 place, uint8 height, uint64 deadline, SumNode[] nodes);
+        event Picked(bytes32 indexed id, uint32 place, uint8 height, uint64 deadline);
+        event Challenged(
+            bytes32 indexed id, uint32 task, bytes32 halted, uint8 level, uint64 deadline, bytes32[17] segment
+        );
+        event Delegated(address indexed owner, address indexed to, uint64 time);
         event Moved(
             bytes32 indexed id,
-            uint32 pick,
+            uint32 part,
             uint64 position,
             uint8 level,
             bool accusersTurn,
@@ -365,28 +420,33 @@ sol! {
         error GameExists(bytes32 game);
         error NoGame(bytes32 game);
         error WrongSegment(bytes32 expected, bytes32 given);
-        error NoSuchPart(uint32 pick);
+        error NoSuchPart(uint32 part);
+        error WrongStage(Stage stage);
         error EndsAgree(bytes32 state);
         error WrongLevel(uint8 level);
         error StepIsRight(bytes32 next);
         error SumIsRight();
         error FuelIsRight(uint64 fuel);
 
-        function accuse(
-            Deal deal,
+        function accuse(Deal deal, Order order, Receipt receipt, bytes signature) external returns (bytes32 id);
+        function unfold(Game game, Order order, SumNode[] nodes) external;
+        function pick(Game game, SumNode[] nodes, uint32 index) external;
+        function challenge(
+            Game game,
             Order order,
-            Receipt receipt,
-            bytes signature,
-            Accusation accusation
-        ) external returns (bytes32 id);
+            SumNode[] nodes,
+            uint32 index,
+            Challenge it
+        ) external;
+        function delegate(address to, uint64 time) external;
         function move(
             Game game,
-            uint32 pick,
+            uint32 part,
             bytes32[17] segment,
             bytes32[16] states,
             bytes signature
         ) external;
-        function step(Deal deal, Game game, uint32 pick, bytes32[17] segment, bytes proof) external;
+        function step(Deal deal, Game game, uint32 part, bytes32[17] segment, bytes proof) external;
         function timeout(Deal deal, Game game) external;
         function wrongSum(
             Deal deal,
@@ -411,6 +471,7 @@ sol! {
         function gameState(bytes32 id) external view returns (GameState);
         function deadline(bytes32 id) external view returns (uint64);
         function bondFor(uint64 fuelLimit) external view returns (uint128);
+        function delegateUntil(address owner, address to) external view returns (uint64);
         function allowance(uint64 fuelLimit) external view returns (uint32);
         function domainSeparator() external view returns (bytes32);
     }

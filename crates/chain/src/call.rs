@@ -2,10 +2,11 @@
 
 use alloy_primitives::{Address, B256, Bytes, U256};
 use alloy_sol_types::SolCall;
+use rialto_protocol::model::Terms;
 use rialto_protocol::receipt::{Halted, SumNode};
-use rialto_protocol::types::{Ack, Ask, Deal, Order, Receipt, Release, Voucher};
+use rialto_protocol::types::{Ack, Ask, Cancel, Deal, Order, Receipt, Release, Voucher};
 
-use crate::bindings::{self, CaseKind, IMarket, IToken};
+use crate::bindings::{CaseKind, IMarket, IToken};
 use crate::court_call::{CourtCall, nodes};
 use crate::error::SendError;
 use crate::journal::RawCall;
@@ -17,14 +18,8 @@ pub struct OpenArgs {
     pub ask: Ask,
     /// The provider's signature over it.
     pub signature: Bytes,
-    /// Most the provider can be paid, base units.
-    pub budget: u128,
-    /// Length of the deal, seconds.
-    pub duration: u32,
-    /// Highest price accepted, base units per Tfuel.
-    pub max_price: u128,
-    /// Makes two otherwise equal deals of one block differ.
-    pub salt: u64,
+    /// What the requester asks of it. The deal's id follows from ask, terms and sender (`Market::deal_terms`).
+    pub terms: Terms,
 }
 
 /// A transaction on the market, its token, or a court of it. `IMarket.sol` says what each does.
@@ -51,6 +46,20 @@ pub enum MarketCall {
     /// From the sender's account to `to`, as tokens.
     Withdraw {
         /// Receiver.
+        to: Address,
+        /// Base units.
+        amount: u128,
+    },
+    /// Lets `spender` take up to `amount` from the sender's account; `u128::MAX` stays for ever. A court takes bonds so.
+    Allow {
+        /// A contract that the sender trusts with so much.
+        spender: Address,
+        /// Base units.
+        amount: u128,
+    },
+    /// From the sender's account to that of `to`.
+    Give {
+        /// Account credited.
         to: Address,
         /// Base units.
         amount: u128,
@@ -104,7 +113,7 @@ pub enum MarketCall {
         /// The provider's signature over the ack.
         signature: Bytes,
     },
-    /// Provider answers a late notice with its receipt.
+    /// Anyone answers a late notice with the provider's receipt.
     Answer {
         /// The deal's terms.
         deal: Deal,
@@ -112,6 +121,17 @@ pub enum MarketCall {
         order: Order,
         /// The result.
         receipt: Receipt,
+        /// The provider key's signature over it; not looked at if the sender is the provider.
+        signature: Bytes,
+    },
+    /// Anyone stops a late notice about an order that the requester has cancelled.
+    Excuse {
+        /// The deal's terms.
+        deal: Deal,
+        /// The requester's word.
+        cancel: Cancel,
+        /// The requester key's signature over it.
+        signature: Bytes,
     },
     /// Requester demands to see a task's end.
     Demand {
@@ -126,7 +146,7 @@ pub enum MarketCall {
         /// Which task.
         task: u32,
     },
-    /// Provider answers a demand.
+    /// Anyone answers a demand.
     Reveal(Box<RevealArgs>),
     /// Anyone ends a case whose time is up.
     Settle {
@@ -210,10 +230,7 @@ impl MarketCall {
             MarketCall::Approve { amount } => {
                 on(token, IToken::approveCall { spender: market, amount: U256::from(*amount) }.abi_encode())
             }
-            MarketCall::Court { court, call } => {
-                let (to, data) = call.target(*court, token);
-                on(to, data)
-            }
+            MarketCall::Court { court, call } => on(*court, call.data()),
             MarketCall::Mint { to, amount } => {
                 on(token, IToken::mintCall { to: *to, amount: U256::from(*amount) }.abi_encode())
             }
@@ -243,6 +260,10 @@ impl MarketCall {
             }
             .abi_encode(),
             MarketCall::Withdraw { to, amount } => IMarket::withdrawCall { to: *to, amount: *amount }.abi_encode(),
+            MarketCall::Allow { spender, amount } => {
+                IMarket::allowCall { spender: *spender, amount: *amount }.abi_encode()
+            }
+            MarketCall::Give { to, amount } => IMarket::giveCall { to: *to, amount: *amount }.abi_encode(),
             MarketCall::Announce(endpoint) => IMarket::announceCall { endpoint: endpoint.clone() }.abi_encode(),
             MarketCall::CancelAsks { counter } => IMarket::cancelAsksCall { counter: *counter }.abi_encode(),
             MarketCall::Open(opens) => match opens.as_slice() {
@@ -271,8 +292,16 @@ impl MarketCall {
                 signature: signature.clone(),
             }
             .abi_encode(),
-            MarketCall::Answer { deal, order, receipt } => {
-                IMarket::answerCall { deal: deal.into(), order: order.into(), receipt: receipt.into() }.abi_encode()
+            MarketCall::Answer { deal, order, receipt, signature } => IMarket::answerCall {
+                deal: deal.into(),
+                order: order.into(),
+                receipt: receipt.into(),
+                signature: signature.clone(),
+            }
+            .abi_encode(),
+            MarketCall::Excuse { deal, cancel, signature } => {
+                IMarket::excuseCall { deal: deal.into(), cancel: cancel.into(), signature: signature.clone() }
+                    .abi_encode()
             }
             MarketCall::Demand { deal, order, receipt, signature, task } => IMarket::demandCall {
                 deal: deal.into(),
@@ -301,17 +330,8 @@ impl MarketCall {
 
 impl OpenArgs {
     fn data(&self) -> Vec<u8> {
-        IMarket::openCall {
-            ask: (&self.ask).into(),
-            signature: self.signature.clone(),
-            terms: bindings::Terms {
-                budget: self.budget,
-                duration: self.duration,
-                maxPrice: self.max_price,
-                salt: self.salt,
-            },
-        }
-        .abi_encode()
+        IMarket::openCall { ask: (&self.ask).into(), signature: self.signature.clone(), terms: (&self.terms).into() }
+            .abi_encode()
     }
 }
 

@@ -10,7 +10,7 @@ use alloy_signer_local::PrivateKeySigner;
 use alloy_sol_types::{Eip712Domain, SolCall, SolStruct, sol};
 use rialto_protocol::{signing, types};
 
-use crate::bindings::{CaseKind, CaseStatus, DealState, IMarket, IToken, IWallet};
+use crate::bindings::{CaseKind, CaseStatus, DealStatus, IMarket, IToken, IWallet};
 use crate::call::MarketCall;
 use crate::court::Court;
 use crate::error::{ChainError, SendError};
@@ -71,6 +71,23 @@ pub struct Windows {
     pub grace: u64,
     /// Bond of a late notice or demand, base units.
     pub case_bond: u128,
+}
+
+/// What changes while a deal is open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DealState {
+    /// None, open or closed.
+    pub status: DealStatus,
+    /// Paid to the provider so far, base units.
+    pub paid: u128,
+    /// Watermark: orders below are settled.
+    pub orders: u64,
+    /// Open claims.
+    pub claims: u16,
+    /// Open late notices.
+    pub lates: u16,
+    /// Open demands and holds.
+    pub holds: u32,
 }
 
 /// State of a case.
@@ -195,14 +212,21 @@ impl Chain {
         Ok(self.read(IMarket::accountCall { owner: provider }).await?.counter)
     }
 
-    /// Deals open under an ask, by the ask's struct hash.
-    pub async fn ask_used(&self, ask: B256) -> Result<u32, ChainError> {
-        self.read(IMarket::askUsedCall { ask }).await
+    /// Deals of a provider that are open, under whatever ask.
+    pub async fn deals_open(&self, provider: Address) -> Result<u32, ChainError> {
+        Ok(self.read(IMarket::accountCall { owner: provider }).await?.dealsOpen)
+    }
+
+    /// What `spender` may still take from the market account of `owner`, base units.
+    pub async fn allowance(&self, owner: Address, spender: Address) -> Result<u128, ChainError> {
+        self.read(IMarket::allowanceCall { owner, spender }).await
     }
 
     /// State of a deal.
     pub async fn deal_state(&self, deal: B256) -> Result<DealState, ChainError> {
-        self.read(IMarket::dealStateCall { deal }).await
+        let state = self.read(IMarket::dealStateCall { deal }).await?;
+        let (claims, lates, holds) = (state.claims, state.lates, state.holds);
+        Ok(DealState { status: state.status, paid: state.paid, orders: state.orders.to(), claims, lates, holds })
     }
 
     /// State of a case.
@@ -242,7 +266,8 @@ impl Chain {
         self.link.endpoint.gas_price().await
     }
 
-    /// Whether `signer` signed `digest`: by its key, or, where it is a contract, as it says itself (ERC-1271).
+    /// Whether `signer` signed `digest`: by its key, or, where it is a contract, as it says itself (ERC-1271). Only asks are signed
+    /// by accounts; everything in a deal is signed by its keys, and checked without the chain.
     pub async fn is_valid_signature(
         &self,
         signer: Address,

@@ -6,7 +6,7 @@ use alloy_sol_types::{Panic, Revert, SolError, SolInterface};
 pub use crate::bindings::ICourt::ICourtErrors as CourtError;
 pub use crate::bindings::IMarket::IMarketErrors as MarketError;
 pub use crate::bindings::IStepUnit::IStepUnitErrors as StepUnitError;
-use crate::bindings::{CaseStatus, DealStatus};
+use crate::bindings::{CaseStatus, DealStatus, Stage};
 
 /// Longest revert text of a foreign contract that is repeated.
 const MAX_REASON_CHARS: usize = 200;
@@ -66,7 +66,7 @@ impl ContractError {
             Some(E::AnnouncementTooLong(_)) => "M-006",
             Some(E::AskCancelled(_)) => "M-007",
             Some(E::AskNotValidNow(_)) => "M-008",
-            Some(E::AskExhausted(_)) => "M-009",
+            Some(E::ProviderFull(_)) => "M-009",
             Some(E::BudgetOutOfRange(_)) => "M-010",
             Some(E::DurationOutOfRange(_)) => "M-011",
             Some(E::PriceTooHigh(_)) => "M-012",
@@ -94,6 +94,11 @@ impl ContractError {
             Some(E::WrongOutput(_)) => "M-034",
             Some(E::WrongOutputLength(_)) => "M-035",
             Some(E::WindowTooLong(_)) => "M-036",
+            Some(E::AnswerWindowOutOfRange(_)) => "M-037",
+            Some(E::NoToken(_)) => "M-038",
+            Some(E::AllowanceTooLow(_)) => "M-039",
+            Some(E::OpeningOutOfRange(_)) => "M-040",
+            Some(E::NoKey(_)) => "M-041",
         }
     }
 
@@ -113,6 +118,7 @@ impl ContractError {
             (Some(E::StepIsRight(_)), _) => "J-010",
             (Some(E::SumIsRight(_)), _) => "J-011",
             (Some(E::FuelIsRight(_)), _) => "J-012",
+            (Some(E::WrongStage(_)), _) => "J-015",
             (None, Some(StepUnitError::WrongParts(_))) => "J-013",
             (None, Some(StepUnitError::WrongProof(_))) => "J-014",
         }
@@ -176,7 +182,10 @@ fn market_message(error: &MarketError) -> String {
         E::AskNotValidNow(e) => {
             format!("the ask is valid from {} until {}, now is {}: pick another ask", e.from, e.to, e.time)
         }
-        E::AskExhausted(e) => format!("all {} deals of this ask are taken: pick another ask", e.capacity),
+        E::ProviderFull(e) => format!(
+            "the provider has {} deals open, and this ask allows {}: pick another ask, or wait until one closes",
+            e.open, e.capacity
+        ),
         E::BudgetOutOfRange(e) => {
             format!("the budget {} is outside the ask's {} to {}: change the budget", e.budget, e.min, e.max)
         }
@@ -231,6 +240,20 @@ fn market_message(error: &MarketError) -> String {
         E::WindowTooLong(e) => {
             format!("a window of {} s is above the limit of {} s: choose a shorter one", e.window, e.max)
         }
+        E::AnswerWindowOutOfRange(e) => format!(
+            "an answer window of {} s is not within 1 s and both the challenge window ({} s) and the grace ({} s)",
+            e.answerWindow, e.challengeWindow, e.grace
+        ),
+        E::NoToken(e) => format!("there is no contract at {}: a market needs a token that exists", e.token),
+        E::AllowanceTooLow(e) => format!(
+            "{} may take {} base units from the market account of {}, {} are needed: allow it more",
+            e.spender, e.left, e.owner, e.needed
+        ),
+        E::OpeningOutOfRange(e) => format!(
+            "the deal's terms begin at {}, outside {} to {}: sign new terms, and look at this machine's clock",
+            e.openedAt, e.min, e.max
+        ),
+        E::NoKey(_) => "ask and terms must each name a key that signs: set it".into(),
     }
 }
 
@@ -238,7 +261,7 @@ fn court_message(error: &CourtError) -> String {
     use CourtError as E;
     match error {
         E::RulesOutOfRange(_) => {
-            "a court needs 1 to 43200 seconds for a move and some fuel per second: change the rules".into()
+            "a court needs 1 to 28800 seconds for a move and some fuel per second: change the rules".into()
         }
         E::NotInOrder(e) => format!("the input is not that of task {} in the order: check input and proof", e.task),
         E::NoDispute(e) => format!("both sides say that the task ended as {}: there is nothing to accuse", e.halted),
@@ -247,11 +270,18 @@ fn court_message(error: &CourtError) -> String {
         E::WrongSegment(e) => {
             format!("the segment in dispute hashes to {}, not to {}: somebody moved, read again", e.expected, e.given)
         }
-        E::NoSuchPart(e) => format!("a segment has 16 parts, there is no part {}", e.pick),
+        E::NoSuchPart(e) => format!("there is no part or node {} to pick: segments have 16 parts", e.part),
+        E::WrongStage(e) => match e.stage {
+            Stage::Unfold => "the game waits for the provider to open a node of its receipt (unfold)".into(),
+            Stage::Pick => "the game waits for the accuser to pick a node or to challenge a task".into(),
+            Stage::Run => "the game is about the run of one task: move, or step at level 1".into(),
+            _ => "there is no such game (any more)".into(),
+        },
         E::EndsAgree(e) => format!("both sides say {} at the part's end: pick a part whose end is disputed", e.state),
         E::WrongLevel(e) => match e.level {
+            0 => "the nodes are the receipt's leaves: challenge the task that is wrong".into(),
             1 => "the segment is down to single steps: prove the wrong one (step)".into(),
-            level => format!("the segment is at level {level}, steps are judged at level 1: make a move"),
+            level => format!("the dispute is at level {level}: steps are judged at level 1, tasks challenged at 0"),
         },
         E::StepIsRight(e) => {
             format!("from this state follows {}, as the other side said: another step is wrong", e.next)

@@ -1,6 +1,8 @@
 //! The signed structs exist twice: in `rialto_protocol` (hashing, signing) and in the bindings
 //! (calls, events). A struct literal without `..` on both sides keeps the fields equal.
 
+use rialto_protocol::court::Challenge;
+use rialto_protocol::model::Terms;
 use rialto_protocol::receipt::{Halted, Status, SumNode};
 use rialto_protocol::types as protocol;
 
@@ -22,19 +24,57 @@ macro_rules! same {
 }
 
 same! {
-    Ask {
-        provider, endpoint, priceStart, priceEnd, from, to, taskFee, minBudget, maxBudget, collateralBps,
-        latePenaltyBps, maxSeconds, capacity, cores, fuelPerSecond, maxMemory, court, counter, salt,
-    }
+    Limits { tasks, orders, taskFuel, taskMemory, taskOutput, orderOutput, program, inputs, shared, credit }
     Deal {
-        ask, requester, provider, budget, collateral, price, taskFee, latePenalty, openedAt, expiry, court, salt,
+        ask, requester, provider, requesterKey, providerKey, budget, collateral, price, taskFee, latePenalty, openedAt,
+        expiry, court, salt,
     }
     Order { deal, seq, program, inputs, tasks, fuelLimit, outLimit, maxPages, seed, dueBy }
     Ack { order, dueBy }
     Receipt { order, root, fuel, fee }
+    Cancel { order }
     Voucher { deal, amount, orders, close }
     Release { deal, amount }
-    Game { deal, receipt, task, accuser, provider, bond, openedAt }
+    Game { deal, order, receipt, accuser, provider, providerKey, bond, openedAt }
+}
+
+/// An ask has its limits in it, which exist twice themselves.
+macro_rules! ask {
+    ($from:ident -> $to:ident { $($field:ident),* $(,)? }) => {
+        impl From<&$from::Ask> for $to::Ask {
+            fn from(value: &$from::Ask) -> Self {
+                $to::Ask { limits: (&value.limits).into(), $($field: value.$field),* }
+            }
+        }
+    };
+    ({ $($field:ident),* $(,)? }) => {
+        ask!(protocol -> bindings { $($field),* });
+        ask!(bindings -> protocol { $($field),* });
+    };
+}
+
+ask!({
+    provider, key, endpoint, priceStart, priceEnd, from, to, taskFee, minBudget, maxBudget, collateralBps,
+    latePenaltyBps, maxSeconds, capacity, cores, fuelPerSecond, runtime, attributes, court, counter, salt,
+});
+
+impl From<&Terms> for bindings::Terms {
+    fn from(terms: &Terms) -> Self {
+        let Terms { key, budget, opened_at, duration, max_price, salt } = *terms;
+        Self { key, budget, openedAt: opened_at, duration, maxPrice: max_price, salt }
+    }
+}
+
+impl From<&bindings::SumNode> for SumNode {
+    fn from(node: &bindings::SumNode) -> Self {
+        Self { hash: node.hash, fuel: node.fuel }
+    }
+}
+
+impl From<&Challenge> for bindings::Challenge {
+    fn from(it: &Challenge) -> Self {
+        Self { input: it.input, inputProof: it.input_proof.clone(), parts: it.parts.clone(), states: *it.states }
+    }
 }
 
 impl From<&SumNode> for bindings::SumNode {

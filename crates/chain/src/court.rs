@@ -2,13 +2,12 @@
 
 use std::sync::Arc;
 
-use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
+use alloy_primitives::{Address, B256, Bytes, keccak256};
 use alloy_sol_types::{Eip712Domain, SolCall, sol};
-use rialto_protocol::types;
+use rialto_protocol::{court::Segment, types};
 
-use crate::bindings::{ICourt, IStepUnit, IToken};
+use crate::bindings::{ICourt, IMarket, IStepUnit, Stage};
 use crate::chain::{Chain, read};
-use crate::court_call::Segment;
 use crate::deploy::is_ours;
 use crate::error::ChainError;
 use crate::link::Link;
@@ -30,9 +29,9 @@ pub struct CourtRules {
     pub base_bond: u128,
     /// And per Tfuel of the order's fuel limit, base units.
     pub bond_per_tfuel: u128,
-    /// Each side's time at the start, seconds.
+    /// Time for one task that was challenged alone, seconds.
     pub base_seconds: u32,
-    /// Each side has at least so long for every move, seconds; 1 to 43,200.
+    /// Each side has at least so long for every move, seconds; 1 to 28,800.
     pub move_seconds: u32,
     /// Fuel that a tracer is expected to trace in a second; at least 1. The order's fuel limit over this is added to `base_seconds`.
     pub fuel_per_second: u64,
@@ -40,20 +39,20 @@ pub struct CourtRules {
 
 impl Default for CourtRules {
     /// For a public chain and a token of six decimals that is worth a dollar: a bond of 5 pays the gas of a dozen moves on a
-    /// rollup, and a provider that looks at the chain every hour misses nothing.
+    /// rollup, and a side that misses the chain for six hours, as a rollup's sequencer may, loses nothing.
     fn default() -> Self {
         Self {
             base_bond: 5_000_000,
             bond_per_tfuel: 2_000_000,
             base_seconds: 600,
-            move_seconds: 3_600,
+            move_seconds: 21_600,
             fuel_per_second: 20_000_000,
         }
     }
 }
 
 impl CourtRules {
-    /// Each side's time at the start over an order with this fuel limit, seconds, as the contract computes it.
+    /// Time for one task of this fuel limit, if no other is waiting, seconds, as the contract computes it.
     pub fn allowance(&self, fuel_limit: u64) -> u32 {
         let tracing = fuel_limit / self.fuel_per_second.max(1);
         let time = u32::try_from(tracing.saturating_add(self.base_seconds.into())).unwrap_or(u32::MAX);
@@ -73,15 +72,30 @@ impl CourtRules {
     }
 }
 
+/// What a game waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GameStage {
+    /// The provider opens a node of the receipt's tree.
+    Unfold,
+    /// The accuser picks one of the nodes, or challenges a task.
+    Pick,
+    /// Both by turns narrow down the run of a task.
+    Run,
+}
+
 /// Where a game stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GameStanding {
-    /// [`segment_hash`] of the segment in dispute.
+    /// What the game waits for.
+    pub stage: GameStage,
+    /// Hash of what is in dispute: the node, the list of nodes, or the segment ([`segment_hash`]).
     pub segment: B256,
-    /// Steps before it.
+    /// Run: steps before the segment.
     pub position: u64,
-    /// It spans 16^level steps.
+    /// Unfold, Pick: levels over the leaves. Run: the segment spans 16^level steps.
     pub level: u8,
+    /// Unfold: the node's place among those of its height. Pick: that of the node over the nodes. Run: the task.
+    pub task: u32,
     /// Whether the accuser is to move; else the provider.
     pub accusers_turn: bool,
     /// Begin of the turn, unix seconds.
@@ -104,7 +118,7 @@ impl GameStanding {
 pub struct Court {
     link: Arc<Link>,
     address: Address,
-    token: Address,
+    market: Address,
     step_unit: Address,
     rules: CourtRules,
     domain: Eip712Domain,
@@ -133,12 +147,17 @@ impl Court {
             fuel_per_second: rules.fuelPerSecond,
         };
         let domain = types::domain(link.chain_id, address);
-        Ok(Court { link, address, token: chain.token(), step_unit, rules, domain })
+        Ok(Court { link, address, market, step_unit, rules, domain })
     }
 
     /// The court's address.
     pub fn address(&self) -> Address {
         self.address
+    }
+
+    /// The market whose deals it judges.
+    pub fn market(&self) -> Address {
+        self.market
     }
 
     /// The judge of its single steps.
@@ -177,10 +196,18 @@ impl Court {
     /// Where a game stands; `None` if there is none (any more).
     pub async fn game(&self, id: B256) -> Result<Option<GameStanding>, ChainError> {
         let state = self.read(ICourt::gameStateCall { id }).await?;
-        Ok((state.level != 0).then(|| GameStanding {
+        let stage = match state.stage {
+            Stage::Unfold => GameStage::Unfold,
+            Stage::Pick => GameStage::Pick,
+            Stage::Run => GameStage::Run,
+            _ => return Ok(None),
+        };
+        Ok(Some(GameStanding {
+            stage,
             segment: state.segment,
             position: state.position,
             level: state.level,
+            task: state.task,
             accusers_turn: state.accusersTurn,
             since: state.since.to(),
             accuser_seconds: state.accuserSeconds,
@@ -199,14 +226,19 @@ impl Court {
         self.read(ICourt::bondForCall { fuelLimit: fuel_limit }).await
     }
 
-    /// Each side's time at the start over an order with this fuel limit, seconds.
+    /// Time for one task of this fuel limit, if no other is waiting, seconds.
     pub async fn allowance(&self, fuel_limit: u64) -> Result<u32, ChainError> {
         self.read(ICourt::allowanceCall { fuelLimit: fuel_limit }).await
     }
 
-    /// Tokens of `owner` that the court may take, base units.
-    pub async fn approved(&self, owner: Address) -> Result<U256, ChainError> {
-        read(&self.link, self.token, IToken::allowanceCall { owner, spender: self.address }).await
+    /// What the court may still take from the market account of `owner`, base units: bonds of accusations.
+    pub async fn allowed(&self, owner: Address) -> Result<u128, ChainError> {
+        read(&self.link, self.market, IMarket::allowanceCall { owner, spender: self.address }).await
+    }
+
+    /// Until when `to` may move for `owner`, unix seconds; 0 if never.
+    pub async fn delegate_until(&self, owner: Address, to: Address) -> Result<u64, ChainError> {
+        self.read(ICourt::delegateUntilCall { owner, to }).await
     }
 
     async fn read<C: SolCall>(&self, call: C) -> Result<C::Return, ChainError> {

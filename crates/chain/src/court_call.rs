@@ -1,25 +1,51 @@
 //! What can be sent to a court, in the protocol's own types. `ICourt.sol` says what each does.
 
-use alloy_primitives::{Address, B256, Bytes, U256};
+use alloy_primitives::{Address, B256, Bytes};
 use alloy_sol_types::SolCall;
+use rialto_protocol::court::{Challenge, Segment};
 use rialto_protocol::receipt::{Halted, SumNode};
 use rialto_protocol::types::{Deal, Game, Order, Receipt};
 
-use crate::bindings::{self, ICourt, IToken};
-
-/// State hashes of a segment: its begin, and the ends of its sixteen parts.
-pub type Segment = [B256; 17];
+use crate::bindings::{self, ICourt};
 
 /// A transaction on a court. Sent as [`MarketCall::Court`](crate::MarketCall::Court).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CourtCall {
-    /// Lets the court take tokens of the sender: an accusation's bond. [`Sender::accuse`](crate::Sender::accuse) does it.
-    Approve {
-        /// Base units.
-        amount: u128,
+    /// Says that a receipt is wrong; the sender's bond is taken from its account in the market, which must have allowed it to the
+    /// court. [`Sender::accuse`](crate::Sender::accuse) sees to that.
+    Accuse {
+        /// What is wrong.
+        signed: Box<Signed>,
     },
-    /// Accuses a receipt of being wrong about one task; the sender's bond is locked.
-    Accuse(Box<AccuseArgs>),
+    /// Provider, or anyone: opens the node in dispute.
+    Unfold {
+        /// The game.
+        game: Box<Game>,
+        /// The order that it is about.
+        order: Box<Order>,
+        /// The nodes below it, from the left; of leaves, H(halted) and fuel.
+        nodes: Vec<SumNode>,
+    },
+    /// Accuser: one of the nodes is wrong.
+    Pick {
+        /// The game.
+        game: Box<Game>,
+        /// The nodes that were shown.
+        nodes: Vec<SumNode>,
+        /// Which of them.
+        index: u32,
+    },
+    /// Accuser: one of the leaves is wrong, as its task ended otherwise.
+    Challenge {
+        /// The game.
+        game: Box<Game>,
+        /// The order that it is about.
+        order: Box<Order>,
+        /// The leaves that were shown.
+        nodes: Vec<SumNode>,
+        /// Which of them, and how its task went.
+        challenge: Box<Challenge>,
+    },
     /// Answers a segment, above level 1.
     Move(Box<MoveArgs>),
     /// Ends a game at level 1: a step of the segment is wrong.
@@ -35,6 +61,13 @@ pub enum CourtCall {
     WrongSum(Box<WrongSumArgs>),
     /// Ends a deal whose receipt counts a task's fuel wrong.
     WrongFuel(Box<WrongFuelArgs>),
+    /// Lets another account move for the sender, in games alone.
+    Delegate {
+        /// Who may.
+        to: Address,
+        /// Before this time, unix seconds; a time that has passed ends it.
+        until: u64,
+    },
 }
 
 /// A receipt, and what binds its provider to it.
@@ -48,29 +81,6 @@ pub struct Signed {
     pub receipt: Receipt,
     /// The provider's signature over it, in the market's domain; may be empty if the provider asserted it on chain.
     pub signature: Bytes,
-}
-
-/// An accuser's first move.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AccuseArgs {
-    /// What is wrong.
-    pub signed: Signed,
-    /// About which task.
-    pub task: u32,
-    /// The leaf's fuel.
-    pub fuel: u64,
-    /// The leaf's H(halted).
-    pub halted: B256,
-    /// The leaf's siblings from the bottom up.
-    pub proof: Vec<SumNode>,
-    /// The task's inputRoot.
-    pub input: B256,
-    /// Its siblings under `order.inputs` from the bottom up.
-    pub input_proof: Vec<B256>,
-    /// What the program's and the input's root are hashes of.
-    pub parts: Bytes,
-    /// The accuser's state hashes after each sixteenth of the padded run.
-    pub states: [B256; 16],
 }
 
 /// One side's answer to a segment.
@@ -134,17 +144,28 @@ pub struct WrongFuelArgs {
 }
 
 impl CourtCall {
-    /// Target and data of the transaction.
-    pub(crate) fn target(&self, court: Address, token: Address) -> (Address, Vec<u8>) {
-        let data = match self {
-            CourtCall::Approve { amount } => {
-                let call = IToken::approveCall { spender: court, amount: U256::from(*amount) };
-                return (token, call.abi_encode());
+    /// Data of the transaction.
+    pub(crate) fn data(&self) -> Vec<u8> {
+        match self {
+            CourtCall::Accuse { signed } => signed.accusation(),
+            CourtCall::Unfold { game, order, nodes: shown } => {
+                ICourt::unfoldCall { game: (&**game).into(), order: (&**order).into(), nodes: nodes(shown) }
+                    .abi_encode()
             }
-            CourtCall::Accuse(args) => args.data(),
+            CourtCall::Pick { game, nodes: shown, index } => {
+                ICourt::pickCall { game: (&**game).into(), nodes: nodes(shown), index: *index }.abi_encode()
+            }
+            CourtCall::Challenge { game, order, nodes: shown, challenge } => ICourt::challengeCall {
+                game: (&**game).into(),
+                order: (&**order).into(),
+                nodes: nodes(shown),
+                index: challenge.index,
+                it: (&**challenge).into(),
+            }
+            .abi_encode(),
             CourtCall::Move(args) => ICourt::moveCall {
                 game: (&args.game).into(),
-                pick: args.pick,
+                part: args.pick,
                 segment: args.segment,
                 states: args.states,
                 signature: args.signature.clone(),
@@ -153,7 +174,7 @@ impl CourtCall {
             CourtCall::Step(args) => ICourt::stepCall {
                 deal: (&args.deal).into(),
                 game: (&args.game).into(),
-                pick: args.pick,
+                part: args.pick,
                 segment: args.segment,
                 proof: args.proof.clone(),
             }
@@ -163,31 +184,16 @@ impl CourtCall {
             }
             CourtCall::WrongSum(args) => args.data(),
             CourtCall::WrongFuel(args) => args.data(),
-        };
-        (court, data)
+            CourtCall::Delegate { to, until } => ICourt::delegateCall { to: *to, time: *until }.abi_encode(),
+        }
     }
 }
 
-impl AccuseArgs {
-    fn data(&self) -> Vec<u8> {
-        let Signed { deal, order, receipt, signature } = &self.signed;
-        ICourt::accuseCall {
-            deal: deal.into(),
-            order: order.into(),
-            receipt: receipt.into(),
-            signature: signature.clone(),
-            accusation: bindings::Accusation {
-                task: self.task,
-                fuel: self.fuel,
-                halted: self.halted,
-                proof: nodes(&self.proof),
-                input: self.input,
-                inputProof: self.input_proof.clone(),
-                parts: self.parts.clone(),
-                states: self.states,
-            },
-        }
-        .abi_encode()
+impl Signed {
+    fn accusation(&self) -> Vec<u8> {
+        let Signed { deal, order, receipt, signature } = self;
+        let (deal, order, receipt) = (deal.into(), order.into(), receipt.into());
+        ICourt::accuseCall { deal, order, receipt, signature: signature.clone() }.abi_encode()
     }
 }
 

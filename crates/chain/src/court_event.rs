@@ -2,15 +2,18 @@
 
 use alloy_primitives::{Address, B256, Log};
 use alloy_sol_types::SolEventInterface;
-use rialto_protocol::types::{Game, struct_hash};
+use rialto_protocol::court::{PARTS, Segment};
+use rialto_protocol::receipt::{MAX_ORDER_TASKS, SumNode};
+use rialto_protocol::types::{Game, Receipt, struct_hash};
 
 use crate::bindings::{Fault, ICourt::ICourtEvents as Raw, Verdict};
-use crate::court_call::Segment;
 
-/// A game begins at this level at most.
-pub const MAX_LEVEL: u8 = 14;
-/// Parts of a segment.
-pub const PARTS: u32 = 16;
+/// A run begins at this level at most.
+const MAX_LEVEL: u8 = 14;
+/// Most levels of a receipt's tree over its leaves.
+const MAX_HEIGHT: u8 = MAX_ORDER_TASKS.ilog2() as u8;
+/// Most levels that one answer opens.
+const UNFOLD_LEVELS: u8 = 4;
 
 /// An event of a court: its word, no more. It counts for a deal that names this very court ([`Deal::court`]), and a game's later
 /// events for a game that the same court began. Values that no court can say are not decoded.
@@ -18,8 +21,34 @@ pub const PARTS: u32 = 16;
 /// [`Deal::court`]: rialto_protocol::types::Deal
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CourtEvent {
-    /// A game began; it is the provider's turn.
+    /// A game began; the provider is to open the receipt's root.
     Accused(Box<Accused>),
+    /// The node in dispute was opened; the accuser is to pick.
+    Unfolded {
+        /// Game id.
+        id: B256,
+        /// The node's place among those of its height, from the left.
+        place: u32,
+        /// Levels of `nodes` over the leaves. At 0 each hash is H(halted).
+        height: u8,
+        /// End of the accuser's turn, unix seconds.
+        deadline: u64,
+        /// What is below the node, from the left; at most 16.
+        nodes: Vec<SumNode>,
+    },
+    /// One of the nodes was picked; the provider is to open it.
+    Picked {
+        /// Game id.
+        id: B256,
+        /// The node's place among those of its height, from the left.
+        place: u32,
+        /// Its levels over the leaves.
+        height: u8,
+        /// End of the provider's turn, unix seconds.
+        deadline: u64,
+    },
+    /// A task was challenged; the provider is to move.
+    Challenged(Box<Challenged>),
     /// A segment was answered by another.
     Moved(Box<Moved>),
     /// A step was judged; an `Ended` comes with it.
@@ -48,6 +77,15 @@ pub enum CourtEvent {
         /// What was wrong.
         fault: Fault,
     },
+    /// An account lets another move for it, in all of its games.
+    Delegated {
+        /// Whose games.
+        owner: Address,
+        /// Who may move.
+        to: Address,
+        /// Before this time, unix seconds.
+        until: u64,
+    },
 }
 
 /// How a game began.
@@ -57,9 +95,24 @@ pub struct Accused {
     pub id: B256,
     /// The game.
     pub game: Game,
-    /// Struct hash of the order.
-    pub order: B256,
-    /// The segment spans 16^level steps; even, 2 to 14.
+    /// The receipt that is said to be wrong; `game.receipt` is its struct hash, `game.order` its order's.
+    pub receipt: Receipt,
+    /// Tasks of the order; 1 to 2^16.
+    pub tasks: u32,
+    /// End of the provider's turn, unix seconds.
+    pub deadline: u64,
+}
+
+/// How the run of a task came into dispute.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Challenged {
+    /// Game id.
+    pub id: B256,
+    /// Index in the order.
+    pub task: u32,
+    /// How it ended, by the provider's word: H(halted).
+    pub halted: B256,
+    /// The segment spans 16^level steps, the whole run; even, 2 to 14.
     pub level: u8,
     /// End of the provider's turn, unix seconds.
     pub deadline: u64,
@@ -110,17 +163,40 @@ impl CourtEvent {
     pub fn decode(log: &Log) -> Option<CourtEvent> {
         Some(match Raw::decode_raw_log(log.topics(), &log.data.data).ok()? {
             Raw::Accused(e) => {
-                let game = Game::from(&e.game);
+                let (game, receipt) = (Game::from(&e.game), Receipt::from(&e.receipt));
                 let told = e.deal == game.deal && e.provider == game.provider && e.id == struct_hash(&game);
-                if !told || !(2..=MAX_LEVEL).contains(&e.level) || !e.level.is_multiple_of(2) {
+                let meant = game.receipt == struct_hash(&receipt) && game.order == receipt.order;
+                if !told || !meant || !(1..=MAX_ORDER_TASKS).contains(&e.tasks) {
                     return None;
                 }
-                let (id, order, level) = (e.id, e.order, e.level);
-                CourtEvent::Accused(Box::new(Accused {
-                    id,
-                    game,
-                    order,
-                    level,
+                let (id, tasks, deadline) = (e.id, e.tasks, e.deadline);
+                CourtEvent::Accused(Box::new(Accused { id, game, receipt, tasks, deadline }))
+            }
+            Raw::Unfolded(e) => {
+                let levels = e.nodes.len().checked_ilog2()? as u8;
+                let whole = e.nodes.len().is_power_of_two() && (e.height == 0 || levels == UNFOLD_LEVELS);
+                if !whole || levels > UNFOLD_LEVELS || !is_place(e.place, e.height.checked_add(levels)?) {
+                    return None;
+                }
+                let nodes = e.nodes.iter().map(SumNode::from).collect();
+                CourtEvent::Unfolded { id: e.id, place: e.place, height: e.height, deadline: e.deadline, nodes }
+            }
+            Raw::Picked(e) => {
+                // Above the leaves, and below the root.
+                if !(1..=MAX_HEIGHT - UNFOLD_LEVELS).contains(&e.height) || !is_place(e.place, e.height) {
+                    return None;
+                }
+                CourtEvent::Picked { id: e.id, place: e.place, height: e.height, deadline: e.deadline }
+            }
+            Raw::Challenged(e) => {
+                if e.task >= MAX_ORDER_TASKS || !(2..=MAX_LEVEL).contains(&e.level) || !e.level.is_multiple_of(2) {
+                    return None;
+                }
+                CourtEvent::Challenged(Box::new(Challenged {
+                    id: e.id,
+                    task: e.task,
+                    halted: e.halted,
+                    level: e.level,
                     deadline: e.deadline,
                     segment: e.segment,
                 }))
@@ -128,12 +204,12 @@ impl CourtEvent {
             Raw::Moved(e) => {
                 let end = 1u64.checked_shl(4 * u32::from(e.level)).and_then(|span| e.position.checked_add(span));
                 let fits = end.is_some_and(|end| end <= 1 << (4 * MAX_LEVEL));
-                if e.pick >= PARTS || !(1..MAX_LEVEL).contains(&e.level) || !fits {
+                if e.part >= PARTS as u32 || !(1..MAX_LEVEL).contains(&e.level) || !fits {
                     return None;
                 }
                 CourtEvent::Moved(Box::new(Moved {
                     id: e.id,
-                    pick: e.pick,
+                    pick: e.part,
                     position: e.position,
                     level: e.level,
                     accusers_turn: e.accusersTurn,
@@ -156,6 +232,7 @@ impl CourtEvent {
             Raw::Convicted(e) => {
                 CourtEvent::Convicted { deal: e.deal, receipt: e.receipt, provider: e.provider, fault: e.fault }
             }
+            Raw::Delegated(e) => CourtEvent::Delegated { owner: e.owner, to: e.to, until: e.time },
         })
     }
 
@@ -164,7 +241,13 @@ impl CourtEvent {
         match self {
             CourtEvent::Accused(accused) => Some(accused.game.deal),
             CourtEvent::Convicted { deal, .. } => Some(*deal),
-            CourtEvent::Moved(_) | CourtEvent::Stepped { .. } | CourtEvent::Ended(_) => None,
+            CourtEvent::Unfolded { .. }
+            | CourtEvent::Picked { .. }
+            | CourtEvent::Challenged(_)
+            | CourtEvent::Moved(_)
+            | CourtEvent::Stepped { .. }
+            | CourtEvent::Ended(_)
+            | CourtEvent::Delegated { .. } => None,
         }
     }
 
@@ -172,11 +255,20 @@ impl CourtEvent {
     pub fn game(&self) -> Option<B256> {
         match self {
             CourtEvent::Accused(accused) => Some(accused.id),
+            CourtEvent::Challenged(challenged) => Some(challenged.id),
             CourtEvent::Moved(moved) => Some(moved.id),
-            CourtEvent::Stepped { id, .. } | CourtEvent::Ended(GameEnd { id, .. }) => Some(*id),
-            CourtEvent::Convicted { .. } => None,
+            CourtEvent::Unfolded { id, .. }
+            | CourtEvent::Picked { id, .. }
+            | CourtEvent::Stepped { id, .. }
+            | CourtEvent::Ended(GameEnd { id, .. }) => Some(*id),
+            CourtEvent::Convicted { .. } | CourtEvent::Delegated { .. } => None,
         }
     }
+}
+
+/// Whether there can be so many nodes at this height of a receipt's tree.
+fn is_place(place: u32, height: u8) -> bool {
+    height <= MAX_HEIGHT && u64::from(place) < 1 << (MAX_HEIGHT - height)
 }
 
 #[cfg(test)]
@@ -184,7 +276,7 @@ mod tests {
     use alloy_sol_types::SolEvent;
 
     use super::*;
-    use crate::bindings::ICourt;
+    use crate::bindings::{self, ICourt};
 
     fn log(event: &impl SolEvent) -> Log {
         Log { address: Address::ZERO, data: event.encode_log_data() }
@@ -192,30 +284,80 @@ mod tests {
 
     #[test]
     fn what_no_court_can_say_is_not_heard() {
-        let game = Game { task: 3, bond: 7, deal: B256::repeat_byte(1), ..Game::default() };
+        let receipt = Receipt { order: B256::repeat_byte(2), fuel: 3, ..Receipt::default() };
+        let (deal, order, hash) = (B256::repeat_byte(1), receipt.order, struct_hash(&receipt));
+        let game = Game { deal, order, receipt: hash, bond: 7, ..Game::default() };
         let accused = ICourt::Accused {
             id: struct_hash(&game),
             deal: game.deal,
             provider: game.provider,
             game: (&game).into(),
-            order: B256::ZERO,
-            level: 14,
+            receipt: (&receipt).into(),
+            tasks: 1 << 16,
             deadline: 5,
-            segment: [B256::ZERO; 17],
         };
         let Some(CourtEvent::Accused(heard)) = CourtEvent::decode(&log(&accused)) else { panic!() };
-        assert_eq!((heard.game, heard.level), (game, 14));
+        assert_eq!((heard.game, heard.receipt.clone(), heard.tasks), (game.clone(), receipt, 1 << 16));
         let no = |event: ICourt::Accused| assert_eq!(CourtEvent::decode(&log(&event)), None);
         no(ICourt::Accused { id: B256::ZERO, ..accused.clone() });
         no(ICourt::Accused { deal: B256::ZERO, ..accused.clone() });
         no(ICourt::Accused { provider: Address::repeat_byte(1), ..accused.clone() });
+        let mut other = heard.receipt.clone();
+        other.fuel += 1;
+        no(ICourt::Accused { receipt: (&other).into(), ..accused.clone() });
+        let elsewhere = Game { order: B256::ZERO, ..game };
+        no(ICourt::Accused { id: struct_hash(&elsewhere), game: (&elsewhere).into(), ..accused.clone() });
+        for tasks in [0, (1 << 16) + 1] {
+            no(ICourt::Accused { tasks, ..accused.clone() });
+        }
+    }
+
+    #[test]
+    fn only_nodes_that_a_tree_can_have_are_heard() {
+        let unfolded = |place, height, nodes| ICourt::Unfolded {
+            id: B256::repeat_byte(1),
+            place,
+            height,
+            deadline: 5,
+            nodes: vec![bindings::SumNode { hash: B256::ZERO, fuel: 1 }; nodes],
+        };
+        let heard = |event: &ICourt::Unfolded| CourtEvent::decode(&log(event)).is_some();
+        for (place, height, nodes) in [(0, 12, 16), ((1 << 12) - 1, 0, 16), (0, 0, 1), ((1 << 15) - 1, 0, 2)] {
+            assert!(heard(&unfolded(place, height, nodes)), "{place} {height} {nodes}");
+        }
+        let bad =
+            [(1, 12, 16), (0, 13, 16), (0, 1, 8), (0, 0, 0), (0, 0, 3), (0, 0, 32), (1 << 12, 0, 16), (0, 255, 16)];
+        for (place, height, nodes) in bad {
+            assert!(!heard(&unfolded(place, height, nodes)), "{place} {height} {nodes}");
+        }
+        let picked = |place, height| ICourt::Picked { id: B256::ZERO, place, height, deadline: 5 };
+        let heard = |event: &ICourt::Picked| CourtEvent::decode(&log(event)).is_some();
+        assert!(heard(&picked(15, 12)) && heard(&picked((1 << 15) - 1, 1)));
+        for (place, height) in [(16, 12), (0, 13), (0, 0), (1 << 15, 1), (0, 255)] {
+            assert!(!heard(&picked(place, height)), "{place} {height}");
+        }
+    }
+
+    #[test]
+    fn only_segments_that_a_run_can_have_are_heard() {
+        let challenged = ICourt::Challenged {
+            id: B256::ZERO,
+            task: (1 << 16) - 1,
+            halted: B256::ZERO,
+            level: 14,
+            deadline: 5,
+            segment: [B256::ZERO; 17],
+        };
+        assert!(CourtEvent::decode(&log(&challenged)).is_some());
+        let no = |event: ICourt::Challenged| assert_eq!(CourtEvent::decode(&log(&event)), None);
+        no(ICourt::Challenged { task: 1 << 16, ..challenged.clone() });
         for level in [0, 1, 3, 16, 255] {
-            no(ICourt::Accused { level, ..accused.clone() });
+            no(ICourt::Challenged { level, ..challenged.clone() });
         }
 
         let moved = ICourt::Moved {
             id: B256::ZERO,
-            pick: 15,
+            part: 15,
             position: (1 << 56) - 16,
             level: 1,
             accusersTurn: true,
@@ -224,7 +366,7 @@ mod tests {
         };
         assert!(CourtEvent::decode(&log(&moved)).is_some());
         let no = |event: ICourt::Moved| assert_eq!(CourtEvent::decode(&log(&event)), None);
-        no(ICourt::Moved { pick: 16, ..moved.clone() });
+        no(ICourt::Moved { part: 16, ..moved.clone() });
         no(ICourt::Moved { level: 2, ..moved.clone() });
         no(ICourt::Moved { position: u64::MAX, ..moved.clone() });
         for level in [0, 14, 16, 255] {

@@ -180,6 +180,19 @@ pub enum SendError {
     /// A batch runs inside the market: calls of the token or plain transfers can't be part of it.
     #[error("[S-013] only calls of the market can be batched: send the token call or transfer on its own")]
     NotBatchable,
+    /// The accuser's account in the market can't pay the bond of an accusation; nothing was sent.
+    #[error(
+        "[S-014] an accusation takes a bond of {bond} base units, the market account of {account} holds {balance}: \
+         deposit {} more", .bond.saturating_sub(*.balance)
+    )]
+    BondMissing {
+        /// The accuser.
+        account: Address,
+        /// What its account in the market holds, base units.
+        balance: u128,
+        /// What is needed, base units.
+        bond: u128,
+    },
 }
 
 impl From<ChainError> for SendError {

@@ -2,11 +2,14 @@
 
 use alloy_primitives::{Address, B256, Bytes, Log};
 use alloy_sol_types::SolEventInterface;
-use rialto_protocol::receipt::Halted;
+use rialto_protocol::receipt::{Halted, SumNode};
 use rialto_protocol::types::{Deal, Receipt};
 
 use crate::bindings::{CaseKind, CaseOutcome, Ending, IMarket::IMarketEvents as Raw};
 use crate::court_event::CourtEvent;
+
+/// Most siblings of a leaf: an order has at most 2^16 tasks.
+const MAX_DEPTH: usize = 16;
 
 /// Where a log stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -29,6 +32,10 @@ pub enum MarketEvent {
     Deposited { account: Address, from: Address, amount: u128 },
     /// `account` −= amount.
     Withdrawn { account: Address, to: Address, amount: u128 },
+    /// `spender` may take up to `amount` from the account of `owner`.
+    Allowed { owner: Address, spender: Address, amount: u128 },
+    /// Account of `from` −= amount, account of `to` += amount.
+    Transferred { from: Address, to: Address, amount: u128 },
     /// Where a provider can be reached. Anyone can say anything here.
     Announced { provider: Address, endpoint: Bytes },
     /// Every ask of the provider with another counter is dead.
@@ -45,10 +52,12 @@ pub enum MarketEvent {
     LateNoticed { deal: B256, order: B256, seq: u64, deadline: u64, bond: u128 },
     /// A late notice was answered.
     Answered { deal: B256, order: B256, receipt: Receipt },
+    /// A late notice was void: the order was cancelled.
+    Excused { deal: B256, order: B256 },
     /// A demand was opened; `receipt` is the receipt's struct hash.
     Demanded { deal: B256, receipt: B256, task: u32, seq: u64, deadline: u64, bond: u128 },
-    /// A demand was answered; `output` is empty if above the contract's bound.
-    Revealed { deal: B256, receipt: B256, task: u32, fuel: u64, halted: Halted, output: Bytes },
+    /// A demand was answered. `proof`: the leaf's siblings from the bottom up; `output` is empty if above the contract's bound.
+    Revealed { deal: B256, receipt: B256, task: u32, fuel: u64, halted: Halted, proof: Vec<SumNode>, output: Bytes },
     /// The court holds the deal.
     Held { deal: B256, game: B256, deadline: u64 },
     /// The court let go.
@@ -78,6 +87,8 @@ impl MarketEvent {
         Some(match raw {
             Raw::Deposited(e) => MarketEvent::Deposited { account: e.account, from: e.from, amount: e.amount },
             Raw::Withdrawn(e) => MarketEvent::Withdrawn { account: e.account, to: e.to, amount: e.amount },
+            Raw::Allowed(e) => MarketEvent::Allowed { owner: e.owner, spender: e.spender, amount: e.amount },
+            Raw::Transferred(e) => MarketEvent::Transferred { from: e.from, to: e.to, amount: e.amount },
             Raw::Announced(e) => MarketEvent::Announced { provider: e.provider, endpoint: e.endpoint },
             Raw::AsksCancelled(e) => MarketEvent::AsksCancelled { provider: e.provider, counter: e.counter },
             Raw::DealOpened(e) => MarketEvent::DealOpened { id: e.id, deal: (&e.deal).into() },
@@ -105,6 +116,7 @@ impl MarketEvent {
                 bond: e.bond,
             },
             Raw::Answered(e) => MarketEvent::Answered { deal: e.deal, order: e.order, receipt: (&e.receipt).into() },
+            Raw::Excused(e) => MarketEvent::Excused { deal: e.deal, order: e.order },
             Raw::Demanded(e) => MarketEvent::Demanded {
                 deal: e.deal,
                 receipt: e.receipt,
@@ -113,12 +125,14 @@ impl MarketEvent {
                 deadline: e.deadline,
                 bond: e.bond,
             },
+            Raw::Revealed(e) if e.proof.len() > MAX_DEPTH => return None,
             Raw::Revealed(e) => MarketEvent::Revealed {
                 deal: e.deal,
                 receipt: e.receipt,
                 task: e.task,
                 fuel: e.fuel,
                 halted: (&e.halted).into(),
+                proof: e.proof.iter().map(SumNode::from).collect(),
                 output: e.output,
             },
             Raw::Held(e) => MarketEvent::Held { deal: e.deal, game: e.game, deadline: e.deadline },
@@ -143,6 +157,7 @@ impl MarketEvent {
             | MarketEvent::Claimed { deal, .. }
             | MarketEvent::LateNoticed { deal, .. }
             | MarketEvent::Answered { deal, .. }
+            | MarketEvent::Excused { deal, .. }
             | MarketEvent::Demanded { deal, .. }
             | MarketEvent::Revealed { deal, .. }
             | MarketEvent::Held { deal, .. }
@@ -150,6 +165,8 @@ impl MarketEvent {
             | MarketEvent::CaseSettled { deal, .. } => Some(*deal),
             MarketEvent::Deposited { .. }
             | MarketEvent::Withdrawn { .. }
+            | MarketEvent::Allowed { .. }
+            | MarketEvent::Transferred { .. }
             | MarketEvent::Announced { .. }
             | MarketEvent::AsksCancelled { .. } => None,
             MarketEvent::Court { event, .. } => event.deal(),

@@ -3,13 +3,13 @@
 use std::collections::HashMap;
 
 use alloy_primitives::{Address, B256};
-use rialto_protocol::court::{self, Answer, GameNews, GameView};
+use rialto_protocol::court::{self, Answer, GameNews, GameView, Question};
 use rialto_protocol::fault::{Fault, FaultProof};
-use rialto_protocol::types::Deal;
+use rialto_protocol::types::{Deal, Order};
 
 use crate::bindings::{self, Verdict};
 use crate::court_call::{CourtCall, MoveArgs, Signed, StepArgs, WrongFuelArgs, WrongSumArgs};
-use crate::court_event::{Accused, CourtEvent, GameEnd, Moved};
+use crate::court_event::{Accused, Challenged, CourtEvent, GameEnd, Moved};
 use crate::event::MarketEvent;
 
 /// Knows which court each deal names, and which deal each game is about.
@@ -43,24 +43,35 @@ impl Games {
         if self.courts.get(&deal) != Some(court) {
             return None;
         }
+        let news = news(event)?;
         self.deals.extend(event.game().map(|game| (game, deal)));
-        Some((deal, news(event)))
+        Some((deal, news))
     }
 }
 
-fn news(event: &CourtEvent) -> GameNews {
-    match event {
+fn news(event: &CourtEvent) -> Option<GameNews> {
+    Some(match event {
+        CourtEvent::Delegated { .. } => return None,
         CourtEvent::Accused(accused) => {
-            let Accused { game, order, level, deadline, segment, .. } = &**accused;
-            GameNews::Accused(Box::new(GameView {
-                game: game.clone(),
-                order: *order,
+            let Accused { game, receipt, tasks, deadline, .. } = &**accused;
+            GameNews::Accused(Box::new(GameView::begun(game.clone(), receipt.clone(), *tasks, *deadline)))
+        }
+        CourtEvent::Unfolded { id, place, height, deadline, nodes } => {
+            GameNews::Unfolded { game: *id, place: *place, height: *height, deadline: *deadline, nodes: nodes.clone() }
+        }
+        CourtEvent::Picked { id, place, height, deadline } => {
+            GameNews::Picked { game: *id, place: *place, height: *height, deadline: *deadline }
+        }
+        CourtEvent::Challenged(challenged) => {
+            let Challenged { id, task, halted, level, deadline, segment } = &**challenged;
+            GameNews::Challenged {
+                game: *id,
+                task: *task,
+                halted: *halted,
                 level: *level,
-                position: 0,
-                accusers_turn: false,
                 deadline: *deadline,
                 segment: Box::new(*segment),
-            }))
+            }
         }
         CourtEvent::Moved(moved) => {
             let Moved { id, position, level, accusers_turn, deadline, segment, .. } = &**moved;
@@ -93,25 +104,36 @@ fn news(event: &CourtEvent) -> GameNews {
             let fault = if *fault == bindings::Fault::Sum { Fault::Sum } else { Fault::Fuel };
             GameNews::Convicted { receipt: *receipt, fault }
         }
-    }
+    })
 }
 
 impl CourtCall {
-    /// Sends an answer of the side whose turn it is; `None` if it is none.
-    pub fn answer(deal: Deal, view: &GameView, answer: Answer) -> Option<CourtCall> {
-        let (game, segment) = (view.game.clone(), *view.segment);
-        Some(match answer {
-            Answer::Move { pick, states } => CourtCall::Move(Box::new(MoveArgs {
+    /// Sends an answer of the side whose turn it is, about an order of this deal; `None` if it is none, or does not answer the
+    /// question that the game has come down to.
+    pub fn answer(deal: Deal, order: Order, view: &GameView, answer: Answer) -> Option<CourtCall> {
+        let game = view.game.clone();
+        let order = Box::new(order);
+        Some(match (answer, &view.question) {
+            (Answer::Unfold { nodes }, Question::Node { .. }) => {
+                CourtCall::Unfold { game: Box::new(game), order, nodes }
+            }
+            (Answer::Pick { index }, Question::Nodes { nodes, .. }) => {
+                CourtCall::Pick { game: Box::new(game), nodes: nodes.clone(), index }
+            }
+            (Answer::Challenge(challenge), Question::Nodes { nodes, .. }) => {
+                CourtCall::Challenge { game: Box::new(game), order, nodes: nodes.clone(), challenge }
+            }
+            (Answer::Move { pick, states }, Question::Run { segment, .. }) => CourtCall::Move(Box::new(MoveArgs {
                 game,
                 pick,
-                segment,
+                segment: **segment,
                 states: *states,
                 signature: Default::default(),
             })),
-            Answer::Step { pick, proof } => {
-                CourtCall::Step(Box::new(StepArgs { deal, game, pick, segment, proof: proof.into() }))
+            (Answer::Step { pick, proof }, Question::Run { segment, .. }) => {
+                CourtCall::Step(Box::new(StepArgs { deal, game, pick, segment: **segment, proof: proof.into() }))
             }
-            Answer::Nothing => return None,
+            _ => return None,
         })
     }
 

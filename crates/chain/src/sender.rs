@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use alloy_primitives::{Address, U256};
+use alloy_primitives::Address;
 use alloy_signer_local::PrivateKeySigner;
 use tokio::sync::{Mutex, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
@@ -13,7 +13,7 @@ use crate::call::MarketCall;
 use crate::chain::Chain;
 use crate::contract_error::MarketError;
 use crate::court::Court;
-use crate::court_call::{AccuseArgs, CourtCall};
+use crate::court_call::{CourtCall, Signed};
 use crate::error::SendError;
 use crate::journal::{Journal, Mined, Owner, RawCall};
 use crate::link::Link;
@@ -32,7 +32,7 @@ const MAX_CALL_BYTES: usize = 120 * 1024;
 pub struct Sender {
     chain: Chain,
     tx: TxSender,
-    /// Held from an approval to the accusation that uses it up.
+    /// Held while an accusation sees to its allowance: one is enough for all.
     accusing: Arc<Mutex<()>>,
 }
 
@@ -60,31 +60,32 @@ impl Sender {
         self.tx.send(intent.into(), call.raw(self.chain.market(), self.chain.token())?).await
     }
 
-    /// Accuses, and does what that needs first: what of the bond the sender does not hold as tokens comes from its account in the
-    /// market, and the court is allowed to take the bond. `intent` stands for the accusation alone; the other two are harmless to
-    /// repeat. Accusations of one sender come one after another. The caller has made sure of the court's code
-    /// ([`Court::is_known_code`]): it is given money.
-    pub async fn accuse(&self, intent: impl Into<String>, court: &Court, args: AccuseArgs) -> Result<Mined, SendError> {
+    /// Accuses, and does what that needs first: the court is allowed to take bonds from the sender's account in the market, once and
+    /// for all. What the account lacks of the bond, [`SendError::BondMissing`] says; then nothing was sent. `intent` stands for the
+    /// accusation alone; to allow is harmless to repeat. The caller has made sure of the court's code
+    /// ([`Court::is_known_code`]): it may take money.
+    pub async fn accuse(&self, intent: impl Into<String>, court: &Court, signed: Signed) -> Result<Mined, SendError> {
         let intent = intent.into();
         let _one = self.accusing.lock().await;
-        let fuel_limit = args.signed.order.fuelLimit;
-        let call = MarketCall::Court { court: court.address(), call: CourtCall::Accuse(Box::new(args)) };
-        match self.send(intent.clone(), call.clone()).await {
-            Err(SendError::Rejected(error)) if matches!(error.market(), Some(MarketError::TransferFailed(_))) => {}
+        let fuel_limit = signed.order.fuelLimit;
+        let call = CourtCall::Accuse { signed: Box::new(signed) };
+        let call = MarketCall::Court { court: court.address(), call };
+        let refused = match self.send(intent.clone(), call.clone()).await {
+            Err(SendError::Rejected(error)) => error,
             outcome => return outcome,
+        };
+        if !matches!(refused.market(), Some(MarketError::AllowanceTooLow(_) | MarketError::InsufficientBalance(_))) {
+            return Err(SendError::Rejected(refused));
         }
         let account = self.account();
-        let (bond, block) = futures::try_join!(court.bond_for(fuel_limit), self.chain.head())?;
+        let (bond, balance, head) =
+            futures::try_join!(court.bond_for(fuel_limit), self.chain.account(account), self.chain.head())?;
+        if balance < bond {
+            return Err(SendError::BondMissing { account, balance, bond });
+        }
         // A new name each time: that it was done once, before, is not enough.
-        let step = |step: &str| format!("{intent}-{step}-{}", block.number);
-        let held: u128 = self.chain.token_balance(account).await?.saturating_to();
-        if held < bond {
-            self.send(step("bond"), MarketCall::Withdraw { to: account, amount: bond - held }).await?;
-        }
-        if court.approved(account).await? < U256::from(bond) {
-            let approve = CourtCall::Approve { amount: bond };
-            self.send(step("approve"), MarketCall::Court { court: court.address(), call: approve }).await?;
-        }
+        let allow = MarketCall::Allow { spender: court.address(), amount: u128::MAX };
+        self.send(format!("{intent}-allow-{}", head.number), allow).await?;
         self.send(intent, call).await
     }
 

@@ -115,6 +115,8 @@ fn signed_structs_equal_the_protocol() {
     assert_eq!(bindings::Order::eip712_encode_type(), protocol::Order::eip712_encode_type());
     assert_eq!(bindings::Ack::eip712_encode_type(), protocol::Ack::eip712_encode_type());
     assert_eq!(bindings::Receipt::eip712_encode_type(), protocol::Receipt::eip712_encode_type());
+    assert_eq!(bindings::Limits::eip712_encode_type(), protocol::Limits::eip712_encode_type());
+    assert_eq!(bindings::Cancel::eip712_encode_type(), protocol::Cancel::eip712_encode_type());
     assert_eq!(bindings::Voucher::eip712_encode_type(), protocol::Voucher::eip712_encode_type());
     assert_eq!(bindings::Release::eip712_encode_type(), protocol::Release::eip712_encode_type());
     assert_eq!(bindings::Game::eip712_encode_type(), protocol::Game::eip712_encode_type());

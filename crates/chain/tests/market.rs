@@ -8,6 +8,7 @@ use futures::StreamExt;
 use rialto_chain::{
     Chain, ChainError, DealStatus, Ending, MarketCall, MarketError, MarketEvent, Mined, Rpc, SendError,
 };
+use rialto_protocol::model::Market;
 use rialto_protocol::types::{Deal, Voucher};
 use serde_json::json;
 use support::*;
@@ -31,14 +32,16 @@ async fn whole_life(chain: &Chain) {
     let sells = chain.sender_in_memory(provider.clone()).await.unwrap();
 
     let opens = vec![open(chain, 400, 1).await, open(chain, 200, 2).await];
+    let foretold = Market::deal_terms(requester.address(), &opens[0].ask, &opens[0].terms).unwrap();
     let mined = soon(buys.send("open", MarketCall::Open(opens))).await.unwrap();
     let deals = opened(&mined);
     assert_eq!(deals.len(), 2);
     let (id, deal) = deals[0].clone();
     assert_eq!(deal_id(&deal), id);
+    assert_eq!(deal, foretold, "known before the transaction");
     assert_eq!(chain.account(requester.address()).await.unwrap(), 1000 - 600);
     assert_eq!(chain.account(provider.address()).await.unwrap(), 1000 - 300);
-    assert_eq!(chain.ask_used(deal.ask).await.unwrap(), 2);
+    assert_eq!(chain.deals_open(deal.provider).await.unwrap(), 2);
     assert_eq!(chain.deal_state(id).await.unwrap().status, DealStatus::Open);
 
     let voucher = Voucher { deal: id, amount: 123, orders: 5, close: true };
@@ -126,6 +129,18 @@ async fn reads_say_what_the_chain_says() {
     let mined = soon(sender.send("batch", batch)).await.unwrap();
     assert_eq!(events(&mined).len(), 2);
     assert_eq!(chain.token_balance(Address::repeat_byte(9)).await.unwrap(), U256::from(50));
+    let other = Address::repeat_byte(8);
+    let gift = MarketCall::Batch(vec![
+        MarketCall::Give { to: other, amount: 30 },
+        MarketCall::Allow { spender: other, amount: 7 },
+    ]);
+    let mined = soon(sender.send("gift", gift)).await.unwrap();
+    let told = [
+        MarketEvent::Transferred { from: provider, to: other, amount: 30 },
+        MarketEvent::Allowed { owner: provider, spender: other, amount: 7 },
+    ];
+    assert_eq!(events(&mined), told);
+    assert_eq!((chain.account(other).await.unwrap(), chain.allowance(provider, other).await.unwrap()), (30, 7));
     let mixed = MarketCall::Batch(vec![MarketCall::Approve { amount: 1 }]);
     assert_eq!(soon(sender.send("mixed", mixed)).await.unwrap_err(), SendError::NotBatchable);
 }
@@ -151,7 +166,7 @@ async fn a_refused_call_costs_nothing_and_explains_itself() {
     assert_eq!(error.code(), "M-002");
 
     let mut cheap = open(&chain, 100, 1).await;
-    cheap.max_price = 999;
+    cheap.terms.max_price = 999;
     let error = refused(soon(sender.send("3", MarketCall::Open(vec![cheap.clone()]))).await.unwrap_err());
     assert_eq!(error.code(), "M-012");
     // Inside a multicall the reason comes through too.

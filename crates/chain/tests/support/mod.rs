@@ -10,10 +10,10 @@ use alloy_signer::SignerSync;
 use alloy_sol_types::SolStruct;
 use rialto_chain::{
     Chain, ChainConfig, CourtRules, DeployParams, Deployed, LocalRpc, MarketCall, OpenArgs, PrivateKeySigner, Rpc,
-    RpcFault, deploy,
+    RpcFault, Terms, deploy,
 };
 use rialto_devchain::{Config, Devchain};
-use rialto_protocol::types::{Ask, Deal, digest, struct_hash};
+use rialto_protocol::types::{Ask, Deal, Limits, WASM_3, digest, struct_hash};
 use serde_json::{Value, json};
 
 /// Longest that a test waits for anything: a hang fails, slowness does not.
@@ -138,6 +138,7 @@ pub async fn ask(chain: &Chain, salt: u64) -> Ask {
     let now = chain.now().await.unwrap();
     Ask {
         provider: key("provider").address(),
+        key: key("provider").address(),
         endpoint: B256::repeat_byte(7),
         priceStart: 1000,
         priceEnd: 1000,
@@ -152,10 +153,12 @@ pub async fn ask(chain: &Chain, salt: u64) -> Ask {
         capacity: 100,
         cores: 1,
         fuelPerSecond: 1_000_000_000,
-        maxMemory: 1 << 30,
+        runtime: WASM_3,
+        attributes: B256::ZERO,
         court: Address::ZERO,
         counter: 0,
         salt,
+        limits: Limits { tasks: 1000, taskFuel: 1 << 40, ..Limits::default() },
     }
 }
 
@@ -167,7 +170,9 @@ pub fn signed<T: SolStruct>(chain: &Chain, name: &str, value: &T) -> Bytes {
 pub async fn open(chain: &Chain, budget: u128, salt: u64) -> OpenArgs {
     let ask = ask(chain, 1).await;
     let signature = signed(chain, "provider", &ask);
-    OpenArgs { ask, signature, budget, duration: 3600, max_price: 1000, salt }
+    let opened_at = chain.now().await.unwrap();
+    let key = key("requester").address();
+    OpenArgs { ask, signature, terms: Terms { key, budget, opened_at, duration: 3600, max_price: 1000, salt } }
 }
 
 pub fn deal_id(deal: &Deal) -> B256 {
