@@ -309,6 +309,7 @@ mod tests {
         let endpoint = B256::repeat_byte(provider);
         let value = Ask {
             provider: Address::repeat_byte(provider),
+            key: Address::repeat_byte(provider),
             endpoint,
             priceStart: 1,
             priceEnd: 1,
@@ -323,10 +324,10 @@ mod tests {
             capacity: 1,
             cores: 1,
             fuelPerSecond: 1,
-            maxMemory: 1,
             court: Address::ZERO,
             counter: 0,
             salt,
+            ..Ask::default()
         };
         let peer = PeerAddr { endpoint, direct: vec![], relay: None };
         AskGossip { ask: Signed { value, signature: Bytes::from(vec![0; 65]) }, peer }

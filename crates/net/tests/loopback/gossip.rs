@@ -12,7 +12,7 @@ use futures::future::{BoxFuture, ready};
 use rialto_net::{AskCheck, AskPublisher, AskStream, Limits, NetError, Verdict};
 use rialto_protocol::{
     Address, B256, Bytes,
-    types::{Ask, ask_topic},
+    types::{self, Ask, WASM_3, ask_topic},
     wire::{AskGossip, PeerAddr, Signed},
 };
 
@@ -71,6 +71,7 @@ impl AskCheck for Gullible {
 pub fn ask(peer: PeerAddr, provider: u8, salt: u64, truth: u8) -> AskGossip {
     let value = Ask {
         provider: Address::repeat_byte(provider),
+        key: Address::repeat_byte(provider),
         endpoint: peer.endpoint,
         priceStart: 100,
         priceEnd: 50,
@@ -85,10 +86,12 @@ pub fn ask(peer: PeerAddr, provider: u8, salt: u64, truth: u8) -> AskGossip {
         capacity: 4,
         cores: 2,
         fuelPerSecond: 1 << 30,
-        maxMemory: 1 << 30,
+        runtime: WASM_3,
+        attributes: B256::ZERO,
         court: Address::ZERO,
         counter: 0,
         salt,
+        limits: types::Limits { tasks: 1 << 16, taskFuel: 1 << 40, ..types::Limits::default() },
     };
     AskGossip { ask: Signed { value, signature: Bytes::from(vec![truth; 65]) }, peer }
 }

@@ -15,6 +15,8 @@ pub fn hello(version: u16) -> ToProvider {
         ask: B256::repeat_byte(1),
         requester: Address::repeat_byte(2),
         provider: Address::repeat_byte(3),
+        requesterKey: Address::repeat_byte(4),
+        providerKey: Address::repeat_byte(5),
         budget: u128::MAX,
         collateral: 1,
         price: 1,

@@ -1,21 +1,16 @@
 //! Which orders are accepted. Every reason not to has a code.
+//!
+//! An order within the limits of the deal's ask, in time and affordable is accepted; what else is said passes: the queue is full, the
+//! deal took more preparing than it paid for, this provider stops.
 
 use alloy_primitives::B256;
 use rialto_protocol::{
     pricing::{BPS, order_fee},
-    types::{Deal, Order, struct_hash},
+    types::{Ack, Deal, Limits, Order, struct_hash},
     wire::{BlobRef, Payload, Signed},
 };
 
-use super::{
-    Core, DealRow, OnChain, OrderRow, OrderState, Record, Refusal, Verdict,
-    session::{Handled, Signature},
-};
-
-/// An order is due at the latest so long before its deal expires, so that a receipt can still be claimed.
-const EXPIRY_MARGIN_SECONDS: u64 = 30;
-/// Seconds that go by around the running itself: fetching, compiling, sending.
-const OVERHEAD_SECONDS: u64 = 1;
+use super::{Core, DealRow, OrderRow, OrderState, Record, Refusal, Verdict, promise::OVERHEAD_SECONDS};
 
 /// An order as it came.
 #[derive(Clone, Copy, Debug)]
@@ -27,61 +22,54 @@ pub(super) struct Offer<'a> {
 }
 
 impl Core {
-    pub(super) fn order_offered(
-        &mut self,
-        session: u64,
-        deal: B256,
-        offer: Offer<'_>,
-        vouched: Option<bool>,
-    ) -> Handled {
+    pub(super) fn order_offered(&mut self, session: u64, deal: B256, offer: Offer<'_>) {
         let hash = struct_hash(&offer.order.value);
-        let Some(row) = self.deals.get(&deal).filter(|row| is_open(row) && offer.order.value.deal == deal) else {
-            self.refuse(session, Some(deal), Some(hash), Refusal::UnknownDeal);
-            return Handled::Done;
-        };
+        if !self.deals.get(&deal).is_some_and(|row| self.serves(row) && offer.order.value.deal == deal) {
+            return self.refuse(session, Some(deal), Some(hash), Refusal::UnknownDeal);
+        }
         if self.orders.contains_key(&hash) {
-            self.order_again(session, deal, hash);
-            return Handled::Done;
+            return self.order_again(session, deal, hash);
         }
-        let requester = row.deal.requester;
-        match self.check(session, requester, offer.order, vouched) {
-            Signature::Asked => return Handled::Waits,
-            Signature::Invalid => self.refuse(session, Some(deal), Some(hash), Refusal::BadSignature),
-            Signature::Valid => self.order_signed(session, deal, hash, offer),
+        if self.signed(session, deal, Some(hash), offer.order, Refusal::BadSignature) {
+            self.order_signed(session, deal, hash, offer);
         }
-        Handled::Done
+    }
+
+    /// Whether orders of the deal can be promised: it is open, and the key that signs promises is ours.
+    fn serves(&self, row: &DealRow) -> bool {
+        row.chain().open && row.deal.providerKey == self.config.key
     }
 
     /// The same order again is the same order.
     fn order_again(&mut self, session: u64, deal: B256, hash: B256) {
         if !self.sessions.get(&session).is_some_and(|known| self.speaks_for(known.peer, deal)) {
-            return self.refuse(session, Some(deal), Some(hash), Refusal::BadSignature);
+            return self.refuse_unsigned(session, deal, Some(hash), Refusal::BadSignature);
         }
-        if let Some(OrderState::Cancelled { ack }) = self.orders.get(&hash).map(|row| &row.state) {
-            let ack = ack.clone();
-            if let Err(why) = self.admit_again(deal, hash) {
-                return self.refuse(session, Some(deal), Some(hash), why);
+        if let Some(OrderState::Cancelled { .. }) = self.orders.get(&hash).map(|row| &row.state) {
+            match self.admit_again(deal, hash) {
+                Ok(ack) => self.set_state(hash, OrderState::Accepted { ack }),
+                Err(why) => return self.refuse(session, Some(deal), Some(hash), why),
             }
-            self.set_state(hash, OrderState::Accepted { ack });
         }
         self.resend(session, hash);
     }
 
     /// A cancelled order is wanted after all: what its place and credit were given to meanwhile counts.
-    fn admit_again(&self, deal: B256, hash: B256) -> Result<(), Refusal> {
+    fn admit_again(&self, deal: B256, hash: B256) -> Result<Ack, Refusal> {
         let (row, order) = (self.deals.get(&deal), self.orders.get(&hash));
         let (row, order) = (row.ok_or(Refusal::UnknownDeal)?, &order.ok_or(Refusal::UnknownDeal)?.order.value);
         if order.seq < row.watermark() {
             return Err(Refusal::WrongSeq { got: order.seq, expected: row.next_seq });
         }
         self.takes_orders(row)?;
-        self.room(deal)?;
-        self.in_time(&row.deal, order)?;
-        self.affordable(deal, row, order)
+        self.room(deal, row)?;
+        self.in_time(&row.deal, hash, order)?;
+        self.affordable(deal, row, order)?;
+        Ok(Ack { order: hash, dueBy: self.promise(&row.deal, hash, order)? })
     }
 
     fn order_signed(&mut self, session: u64, deal: B256, hash: B256, offer: Offer<'_>) {
-        let verdict = self.admit(deal, &offer);
+        let verdict = self.admit(deal, hash, &offer);
         let seq = offer.order.value.seq;
         if let Some(row) = self.deals.get(&deal)
             && row.next_seq == seq
@@ -96,31 +84,28 @@ impl Core {
         if let Err(why) = verdict {
             return self.refuse(session, Some(deal), Some(hash), why);
         }
-        let row = OrderRow {
-            order: offer.order.clone(),
-            program: offer.program,
-            shared: offer.shared,
-            state: OrderState::Fetching { since: self.now },
-            rejected: Default::default(),
-        };
+        self.take_preparing(deal, &offer);
+        let row = OrderRow::new(offer.order.clone(), offer.program, offer.shared, self.now);
         self.insert_order(hash, row);
         self.changed.orders.insert(hash);
         self.changed.more.push(Record::Inputs(hash, offer.inputs.clone()));
         self.fetch(hash);
     }
 
-    /// Everything that can be judged before anything is fetched.
-    fn admit(&self, deal: B256, offer: &Offer<'_>) -> Result<(), Refusal> {
+    /// Everything that can be judged before anything is fetched. Sizes are judged by the limits of the ask that the deal was opened
+    /// under: what was not in it is no reason to refuse once money is locked.
+    fn admit(&self, deal: B256, hash: B256, offer: &Offer<'_>) -> Result<(), Refusal> {
         let row = self.deals.get(&deal).ok_or(Refusal::UnknownDeal)?;
         self.takes_orders(row)?;
         let order = &offer.order.value;
         self.free_seq(deal, row, order.seq)?;
-        self.within_limits(order)?;
-        self.traceable(&row.deal, order)?;
-        self.within_sizes(offer)?;
-        self.room(deal)?;
-        self.in_time(&row.deal, order)?;
-        self.affordable(deal, row, order)
+        within_limits(&row.limits, order)?;
+        within_sizes(&row.limits, offer)?;
+        self.room(deal, row)?;
+        self.in_time(&row.deal, hash, order)?;
+        self.affordable(deal, row, order)?;
+        self.promise(&row.deal, hash, order)?;
+        self.preparable(deal, row)
     }
 
     fn takes_orders(&self, row: &DealRow) -> Result<(), Refusal> {
@@ -133,10 +118,10 @@ impl Core {
         Ok(())
     }
 
-    fn room(&self, deal: B256) -> Result<(), Refusal> {
+    fn room(&self, deal: B256, row: &DealRow) -> Result<(), Refusal> {
         let waiting = self.unfinished.len();
         let of_deal = self.unfinished.iter().filter(|hash| self.deal_of(**hash) == Some(deal)).count();
-        if waiting >= self.config.limits.queue_orders || of_deal >= self.config.limits.deal_orders {
+        if waiting >= self.config.limits.queue_orders || of_deal >= row.limits.orders as usize {
             return Err(Refusal::QueueFull { waiting });
         }
         Ok(())
@@ -150,66 +135,16 @@ impl Core {
         Ok(())
     }
 
-    fn within_limits(&self, order: &Order) -> Result<(), Refusal> {
-        let limits = &self.config.limits;
-        if order.tasks == 0 || order.tasks > limits.order_tasks {
-            return Err(Refusal::TaskCount { tasks: order.tasks, limit: limits.order_tasks });
-        }
-        if order.fuelLimit == 0 || order.fuelLimit > limits.task_fuel {
-            return Err(Refusal::FuelLimit { fuel: order.fuelLimit, limit: limits.task_fuel });
-        }
-        if order.maxPages > limits.task_pages {
-            return Err(Refusal::MemoryLimit { pages: order.maxPages, limit: limits.task_pages });
-        }
-        if order.outLimit > limits.task_out_bytes {
-            return Err(Refusal::OutputLimit { bytes: order.outLimit, limit: limits.task_out_bytes });
-        }
-        let (bytes, limit) = (order.outLimit.saturating_mul(order.tasks.into()), limits.order_out_bytes);
-        if bytes > limit {
-            return Err(Refusal::OutputLimit { bytes, limit });
-        }
-        Ok(())
-    }
-
-    /// Whether a game about any of its tasks could be played in time. Who can't loses one that it should have won.
-    fn traceable(&self, deal: &Deal, order: &Order) -> Result<(), Refusal> {
-        let limit = self.config.limits.traced_fuel;
-        if !deal.court.is_zero() && order.fuelLimit > limit {
-            return Err(Refusal::Untraceable { fuel: order.fuelLimit, limit });
-        }
-        Ok(())
-    }
-
-    fn within_sizes(&self, offer: &Offer<'_>) -> Result<(), Refusal> {
-        let limits = &self.config.limits;
-        let inputs = match offer.inputs {
-            Payload::Inline(bytes) => bytes.len() as u64,
-            Payload::Blob(blob) => blob.size,
-        };
-        let shared = offer.shared.map_or(0, |blob| blob.size);
-        for (what, bytes, limit) in [
-            ("program", offer.program.size, limits.program_bytes),
-            ("inputs", inputs, limits.input_bytes),
-            ("shared input", shared, limits.shared_bytes),
-        ] {
-            if bytes > limit {
-                return Err(Refusal::TooLarge { what: what.into(), bytes, limit });
-            }
-        }
-        Ok(())
-    }
-
-    /// Whether it can be done by `dueBy`, with all that waits before it.
-    pub(super) fn in_time(&self, deal: &Deal, order: &Order) -> Result<(), Refusal> {
-        let last = deal.expiry.saturating_sub(EXPIRY_MARGIN_SECONDS);
-        if order.dueBy > last {
+    /// Whether it can probably be done by `dueBy`, with all that waits before it.
+    pub(super) fn in_time(&self, deal: &Deal, hash: B256, order: &Order) -> Result<(), Refusal> {
+        if order.dueBy > self.last_due(deal) {
             return Err(Refusal::DealExpires { seconds_left: deal.expiry.saturating_sub(self.now) });
         }
         let before: u128 = self
             .unfinished
             .iter()
-            .filter_map(|hash| self.orders.get(hash))
-            .filter(|row| row.order.value != *order)
+            .filter(|other| **other != hash)
+            .filter_map(|other| self.orders.get(other))
             .map(|row| self.expected_fuel(&row.order.value))
             .sum();
         let speed = u128::from(self.config.asks.fuel_per_second).max(1);
@@ -240,7 +175,7 @@ impl Core {
         if cost > left {
             return Err(Refusal::OverBudget { cost, left });
         }
-        let window = self.config.money.credit_window;
+        let window = row.limits.credit;
         let exposed = self.unpaid(row).saturating_add(reserved);
         if exposed.saturating_add(cost) > window {
             return Err(Refusal::CreditWindow { cost, exposed, window });
@@ -260,7 +195,7 @@ impl Core {
 
     /// Delivered and not paid, base units.
     pub(super) fn unpaid(&self, row: &DealRow) -> u128 {
-        row.earned.saturating_sub(row.voucher_amount().max(OnChain::of(&row.facts).paid))
+        row.earned.saturating_sub(row.voucher_amount().max(row.chain().paid))
     }
 
     pub(super) fn deal_of(&self, order: B256) -> Option<B256> {
@@ -269,13 +204,48 @@ impl Core {
 }
 
 /// Fee if every task burns its whole limit.
-fn worst_fee(deal: &Deal, order: &Order) -> u128 {
+pub(super) fn worst_fee(deal: &Deal, order: &Order) -> u128 {
     let fuel = u128::from(order.fuelLimit) * u128::from(order.tasks);
     order_fee(deal, fuel, order.tasks).unwrap_or(u128::MAX)
 }
 
-fn is_open(row: &DealRow) -> bool {
-    OnChain::of(&row.facts).open
+fn within_limits(limits: &Limits, order: &Order) -> Result<(), Refusal> {
+    if order.tasks == 0 || order.tasks > limits.tasks {
+        return Err(Refusal::TaskCount { tasks: order.tasks, limit: limits.tasks });
+    }
+    if order.fuelLimit == 0 || order.fuelLimit > limits.taskFuel {
+        return Err(Refusal::FuelLimit { fuel: order.fuelLimit, limit: limits.taskFuel });
+    }
+    if u64::from(order.maxPages) << 16 > limits.taskMemory {
+        let limit = u32::try_from(limits.taskMemory >> 16).unwrap_or(u32::MAX);
+        return Err(Refusal::MemoryLimit { pages: order.maxPages, limit });
+    }
+    if order.outLimit > limits.taskOutput {
+        return Err(Refusal::OutputLimit { bytes: order.outLimit, limit: limits.taskOutput });
+    }
+    let (bytes, limit) = (order.outLimit.saturating_mul(order.tasks.into()), limits.orderOutput);
+    if bytes > limit {
+        return Err(Refusal::OutputLimit { bytes, limit });
+    }
+    Ok(())
+}
+
+fn within_sizes(limits: &Limits, offer: &Offer<'_>) -> Result<(), Refusal> {
+    let inputs = match offer.inputs {
+        Payload::Inline(bytes) => bytes.len() as u64,
+        Payload::Blob(blob) => blob.size,
+    };
+    let shared = offer.shared.map_or(0, |blob| blob.size);
+    for (what, bytes, limit) in [
+        ("program", offer.program.size, limits.program),
+        ("inputs", inputs, limits.inputs),
+        ("shared input", shared, limits.shared),
+    ] {
+        if bytes > limit {
+            return Err(Refusal::TooLarge { what: what.into(), bytes, limit });
+        }
+    }
+    Ok(())
 }
 
 /// Whether the deal is on its way out.

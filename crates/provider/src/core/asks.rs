@@ -1,11 +1,13 @@
 //! Offering: one ask at a time, signed again before it ends and whenever it no longer tells the truth.
 
+use alloy_primitives::{Address, B256};
 use rialto_protocol::{
+    model::OPENING_TOLERANCE,
     pricing::{BPS, price_at},
-    types::Ask,
+    types::{Ask, Limits, WASM_3, struct_hash},
 };
 
-use super::{Core, Effect, Offer, OnChain, ProviderEvent, Silence, auction::Curve};
+use super::{AskRow, Core, Effect, Offer, ProviderEvent, Record, Silence, auction::Curve};
 
 /// An ask begins so long before it is signed, for chains whose clock is behind.
 const SKEW_SECONDS: u64 = 30;
@@ -13,6 +15,9 @@ const SKEW_SECONDS: u64 = 30;
 const SALT: u64 = 0;
 /// A new ask is signed when this share of the old one's validity is left.
 const RENEW_AT_LAST: u64 = 4;
+/// An ask's limits are remembered so long after the last block in which a deal can be opened under it: for a chain that is
+/// heard late.
+const REMEMBER_SECONDS: u64 = 3600;
 
 impl Core {
     pub(super) fn account_changed(&mut self, account: u128, counter: u64) {
@@ -36,15 +41,14 @@ impl Core {
             }
             Some(Silence::Draining | Silence::Full { .. }) => return,
         }
-        let (room, affordable) =
-            (self.config.asks.capacity.saturating_sub(self.open_deals()), self.affordable_budget());
+        let affordable = self.affordable_budget();
         let (now, again) = (self.now, self.config.asks.republish_seconds);
         let fresh = self.market.ask.as_ref().is_some_and(|ask| {
             let renew = ask.to.saturating_sub(ask.from) / RENEW_AT_LAST;
             now.saturating_add(renew) < ask.to && ask.maxBudget <= affordable && self.still_ours(ask, affordable)
         });
         if !fresh {
-            self.sign_again(room, affordable);
+            self.sign_again(affordable);
         } else if self.published_at.is_none_or(|at| now >= at.saturating_add(again)) {
             self.publish();
         }
@@ -79,7 +83,7 @@ impl Core {
     }
 
     fn open_deals(&self) -> u32 {
-        self.deals.values().filter(|row| OnChain::of(&row.facts).open).count() as u32
+        self.deals.values().filter(|row| row.chain().open).count() as u32
     }
 
     /// Whether an ask of the journal says what today's configuration says.
@@ -90,14 +94,13 @@ impl Core {
             && (ask.taskFee, ask.minBudget, ask.collateralBps) == (asks.task_fee, asks.min_budget, asks.collateral_bps)
             && (ask.latePenaltyBps, ask.maxSeconds, ask.court)
                 == (asks.late_penalty_bps, asks.max_deal_seconds, asks.court)
-            && (ask.cores, ask.fuelPerSecond, ask.maxMemory) == (asks.cores, asks.fuel_per_second, self.max_memory())
-            && (ask.provider, ask.endpoint) == (self.config.provider, self.config.endpoint)
+            && (ask.cores, ask.fuelPerSecond, ask.capacity) == (asks.cores, asks.fuel_per_second, asks.capacity)
+            && (ask.provider, ask.key, ask.endpoint)
+                == (self.config.provider, self.config.key, self.config.endpoint)
+            && (ask.runtime, ask.attributes) == (WASM_3, B256::ZERO)
+            && ask.limits == self.config.ask_limits(asks.court)
             // Much more can be backed than is offered.
             && limit / 2 <= ask.maxBudget
-    }
-
-    fn max_memory(&self) -> u64 {
-        u64::from(self.config.limits.task_pages) << 16
     }
 
     /// The largest budget whose collateral the account holds.
@@ -108,9 +111,8 @@ impl Core {
         }
     }
 
-    /// Earlier asks stay valid until they end, so for a while more deals than `capacity` can come; a
-    /// deal is only room in a queue, and admission decides on the work.
-    fn sign_again(&mut self, room: u32, affordable: u128) {
+    /// Earlier asks stay valid until they end; `capacity` counts the deals under all of them.
+    fn sign_again(&mut self, affordable: u128) {
         let asks = &self.config.asks;
         self.market.asks += 1;
         self.signed_at = Some(self.now);
@@ -121,6 +123,7 @@ impl Core {
         let Curve { start, end, to } = asks.price.curve(self.market.idle_since, from, self.now, to);
         let ask = Ask {
             provider: self.config.provider,
+            key: self.config.key,
             endpoint: self.config.endpoint,
             priceStart: start,
             priceEnd: end,
@@ -132,18 +135,48 @@ impl Core {
             collateralBps: asks.collateral_bps,
             latePenaltyBps: asks.late_penalty_bps,
             maxSeconds: asks.max_deal_seconds,
-            capacity: room,
+            capacity: asks.capacity,
             cores: asks.cores,
             fuelPerSecond: asks.fuel_per_second,
-            maxMemory: self.max_memory(),
+            runtime: WASM_3,
+            attributes: B256::ZERO,
             court: asks.court,
             counter: self.market.counter,
             salt: SALT,
+            limits: self.config.ask_limits(asks.court),
         };
+        let capacity = asks.capacity;
+        self.remember_ask(&ask);
         self.market.ask = Some(ask);
         self.changed.market = true;
-        self.tell(ProviderEvent::AskPublished { price_start: start, price_end: end, capacity: room, to });
+        self.tell(ProviderEvent::AskPublished { price_start: start, price_end: end, capacity, to });
         self.publish();
+    }
+
+    /// Deals name their ask by hash; what it promised must still be known when one is opened.
+    fn remember_ask(&mut self, ask: &Ask) {
+        let (hash, row) = (struct_hash(ask), AskRow { limits: ask.limits.clone(), to: ask.to });
+        self.changed.more.push(Record::Ask(hash, row.clone()));
+        self.asks.insert(hash, row);
+    }
+
+    /// The limits of an ask that a deal was opened under; today's if it is not known any more.
+    pub(super) fn limits_of(&self, ask: B256, court: Address) -> Limits {
+        self.asks.get(&ask).map_or_else(|| self.config.ask_limits(court), |row| row.limits.clone())
+    }
+
+    /// Forgets asks under which no deal can appear any more. Not soon after a start: then the chain tells of times gone by.
+    pub(super) fn forget_old_asks(&mut self) {
+        if self.now < self.started_at.saturating_add(REMEMBER_SECONDS) {
+            return;
+        }
+        let now = self.now;
+        let over = |row: &AskRow| now >= row.to.saturating_add(OPENING_TOLERANCE + REMEMBER_SECONDS);
+        let old: Vec<_> = self.asks.iter().filter(|(_, row)| over(row)).map(|(hash, _)| *hash).collect();
+        for hash in old {
+            self.asks.remove(&hash);
+            self.changed.more.push(Record::ForgetAsk(hash));
+        }
     }
 
     fn publish(&mut self) {

@@ -75,9 +75,8 @@ impl Core {
 
     /// Half of the cores run, or orders wait.
     fn busy(&self) -> bool {
-        let running: u32 = self.running.values().sum();
         let waits = |hash| matches!(self.orders.get(hash).map(|row| &row.state), Some(OrderState::Accepted { .. }));
-        running.saturating_mul(2) >= self.config.asks.cores.max(1)
+        self.taken_cores().saturating_mul(2) >= self.config.asks.cores.max(1)
             || self.unfinished.iter().any(|hash| !self.running.contains_key(hash) && waits(hash))
     }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Core, OnChain, Record, Refusal};
+use super::{Core, Record, Refusal};
 use alloy_primitives::B256;
 
 /// Seconds of a day (UTC, as the chain counts).
@@ -186,7 +186,7 @@ impl Core {
     /// same events are told again.
     pub(super) fn book(&mut self, id: B256) {
         let Some(row) = self.deals.get(&id) else { return };
-        let (chain, booked, heard) = (OnChain::of(&row.facts), row.booked, self.heard && self.now >= row.quiet_until);
+        let (chain, booked, heard) = (row.chain(), row.booked, self.heard && self.now >= row.quiet_until);
         let mut new = booked;
         new.opened |= chain.open || chain.closed;
         if chain.paid > booked.paid || heard {

@@ -1,76 +1,24 @@
-//! Quarrels: results said to be wrong, late notices, demands.
+//! Quarrels: late notices, demands, and what to do about claims.
 
 use alloy_primitives::B256;
 use rialto_protocol::types::struct_hash;
 
 use super::{
-    Call, CaseId, CaseKind, Core, DealRow, OnChain, OrderState, ProviderEvent, Verdict, chain::CLOCK_SKEW_SECONDS,
-    facts::Case, record::Action,
+    Call, CaseId, CaseKind, Core, DealRow, OnChain, OrderState, chain::CLOCK_SKEW_SECONDS, facts::Case, record::Action,
 };
 
-/// Most tasks of one deal that are run again because the requester rejected them.
-const MAX_DEAL_RERUNS: usize = 16;
-
 impl Core {
-    /// The requester found a result wrong. Find out whether it is: run the task again.
-    pub(super) fn rejected(&mut self, deal: B256, hash: B256, task: u32) {
-        let Some(row) = self.orders.get(&hash).filter(|row| row.order.value.deal == deal) else { return };
-        let delivered = matches!(row.state, OrderState::Done { .. });
-        let known = row.rejected.get(&task).is_some_and(|verdict| *verdict != Verdict::Clean);
-        if !delivered || known || task >= row.order.value.tasks {
-            return;
-        }
-        let reruns: usize = self.orders_of(deal).filter_map(|h| self.orders.get(&h)).map(|r| r.rejected.len()).sum();
-        if reruns >= MAX_DEAL_RERUNS {
-            return;
-        }
-        self.set_rejected(hash, task, Verdict::Pending);
-        self.judge_deal(deal);
-        self.rerun(hash, task);
-    }
-
-    pub(super) fn reran(&mut self, hash: B256, task: u32, same: Option<bool>) {
-        let Some(row) = self.orders.get(&hash) else { return };
-        if row.rejected.get(&task) != Some(&Verdict::Pending) {
-            return;
-        }
-        let verdict = match same {
-            Some(true) => Verdict::Reproduced,
-            Some(false) => Verdict::Differs,
-            None => Verdict::Clean,
+    /// Orders we are called late on are run first, those included that a closing voucher gave up. Not those that the requester
+    /// cancelled with its signature, nor those that our voucher settles: a transaction stops the notice.
+    pub(super) fn hurry(&mut self, id: B256) {
+        let Some(row) = self.deals.get(&id) else { return };
+        let late = |(case, state): &(&CaseId, &Case)| {
+            case.kind == CaseKind::Late && self.now < state.deadline && state.seq >= row.watermark()
         };
-        let deal = row.order.value.deal;
-        self.set_rejected(hash, task, verdict);
-        self.judge_deal(deal);
-        self.tell(ProviderEvent::Rejected { deal, order: hash, task, verdict });
-        self.decide_held(deal);
-    }
-
-    /// One wrong result decides; then one that is not known yet.
-    fn judge_deal(&mut self, deal: B256) {
-        let all: Vec<_> = self
-            .orders_of(deal)
-            .filter_map(|hash| self.orders.get(&hash))
-            .flat_map(|row| row.rejected.values().copied())
-            .collect();
-        let verdict = [Verdict::Differs, Verdict::Pending, Verdict::Reproduced]
-            .into_iter()
-            .find(|verdict| all.contains(verdict))
-            .unwrap_or_default();
-        if let Some(row) = self.deal_mut(deal) {
-            row.verdict = verdict;
-        }
-    }
-
-    /// Orders we are called late on are run first, cancelled ones included: only a receipt answers.
-    pub(super) fn hurry(&mut self, chain: &OnChain) {
-        let now = self.now;
-        for (case, state) in &chain.cases {
-            if case.kind != CaseKind::Late || now >= state.deadline {
-                continue;
-            }
-            let order = case.subject;
-            match self.orders.get(&order).map(|row| row.state.clone()) {
+        let called: Vec<_> = row.chain().cases.iter().filter(late).map(|(case, _)| case.subject).collect();
+        for order in called {
+            let Some(row) = self.orders.get(&order).filter(|row| row.cancel.is_none()) else { continue };
+            match Some(row.state.clone()) {
                 Some(OrderState::Cancelled { ack } | OrderState::Failed { ack, .. }) => {
                     self.set_state(order, OrderState::Accepted { ack });
                     self.urgent.insert(order);
@@ -97,16 +45,19 @@ impl Core {
         state: &Case,
     ) -> Option<(Action, Call)> {
         let deal = Box::new(row.deal.clone());
-        if self.now >= state.deadline.saturating_add(CLOCK_SKEW_SECONDS) {
+        if self.now >= self.settles_at(case, state).saturating_add(CLOCK_SKEW_SECONDS) {
             let call = Call::Settle { deal, case };
             return self.worth_settling(row, chain, case, state).then_some((Action::Settle { case }, call));
         }
         let hash = match case.kind {
             CaseKind::Late => case.subject,
-            CaseKind::Demand => self.orders_of(id).find(|hash| self.receipt_hash(*hash) == Some(case.subject))?,
+            CaseKind::Demand => self.order_of_receipt(id, case.subject)?,
             CaseKind::Claim | CaseKind::Hold => return None,
         };
         let order = self.orders.get(&hash)?;
+        if let (CaseKind::Late, None, Some(cancel)) = (case.kind, order.state.receipt(), &order.cancel) {
+            return Some((Action::Excuse { case }, Call::Excuse { deal, cancel: cancel.clone() }));
+        }
         let receipt = order.state.receipt()?.clone();
         let order = Box::new(order.order.value.clone());
         Some(if case.kind == CaseKind::Late {
@@ -116,6 +67,20 @@ impl Core {
         })
     }
 
+    /// A claim stays open for a challenge window after every reveal of its receipt.
+    fn settles_at(&self, case: CaseId, state: &Case) -> u64 {
+        let revealed = self.orders.get(&case.subject).map_or(0, |row| row.revealed_at);
+        match (case.kind, revealed) {
+            (CaseKind::Claim, 1..) => state.deadline.max(revealed.saturating_add(self.config.challenge_seconds)),
+            _ => state.deadline,
+        }
+    }
+
+    /// The order of a receipt, by the receipt's hash.
+    pub(super) fn order_of_receipt(&self, id: B256, receipt: B256) -> Option<B256> {
+        self.orders_of(id).find(|hash| self.receipt_hash(*hash) == Some(receipt))
+    }
+
     /// Claims pay us; what else stands in the way of a claim or of the deal's end is cleared, but never
     /// a demand that would find us guilty.
     fn worth_settling(&self, row: &DealRow, chain: &OnChain, case: CaseId, state: &Case) -> bool {
@@ -123,7 +88,8 @@ impl Core {
         match case.kind {
             CaseKind::Hold => true,
             CaseKind::Demand => void,
-            CaseKind::Claim => !chain.any_case(&[CaseKind::Demand, CaseKind::Hold]),
+            // What a claim pays, a voucher that is redeemed later does not pay again.
+            CaseKind::Claim => !chain.any_case(&[CaseKind::Demand, CaseKind::Hold]) && self.voucher_is_home(row),
             CaseKind::Late => {
                 (void || self.over(row)) && !chain.any_case(&[CaseKind::Demand, CaseKind::Hold, CaseKind::Claim])
             }

@@ -9,7 +9,7 @@ use rialto_protocol::{
 
 use super::{
     Call, CaseId, CaseKind, Core, DealRow, Effect, Fact, LogId, OnChain, OrderState, Outcome, ProviderEvent, Record,
-    Tx, TxState, Verdict, What, facts, record::Action,
+    Tx, TxState, Verdict, What, record::Action,
 };
 
 /// Reverts in a row of one transaction after which a person is told.
@@ -18,6 +18,10 @@ const MAX_QUIET_REVERTS: u32 = 4;
 const RETRY_SECONDS: u64 = 5;
 /// Longest such pause.
 const MAX_RETRY_SECONDS: u64 = 1800;
+/// Longest such pause of a transaction that has a deadline.
+const MAX_URGENT_RETRY_SECONDS: u64 = 60;
+/// A voucher whose redemption reverted so often is not waited for any more; it is still tried.
+const MAX_REDEEM_REVERTS: u32 = 3;
 /// After a restart, the chain is heard for so long before anything new is sent about a deal whose
 /// latest events are being told again.
 const RESTART_QUIET_SECONDS: u64 = 5;
@@ -45,12 +49,12 @@ impl Core {
     fn take_back(&mut self, at: LogId) {
         let quiet_until = self.now.saturating_add(self.config.money.reorg_quiet_seconds);
         let touched: Vec<_> =
-            self.deals.iter_mut().filter_map(|(id, row)| facts::remove(&mut row.facts, at).then_some(*id)).collect();
+            self.deals.iter_mut().filter_map(|(id, row)| row.facts.remove(|known| *known == at).then_some(*id)).collect();
         for id in touched {
             if let Some(row) = self.deal_mut(id) {
                 row.reorgs += 1;
                 row.quiet_until = quiet_until;
-                if !OnChain::of(&row.facts).closed {
+                if !row.chain().closed {
                     row.closed_at = None;
                 }
             }
@@ -61,11 +65,9 @@ impl Core {
     pub(super) fn forget_facts_from(&mut self, block: u64) {
         let quiet_until = self.now.saturating_add(RESTART_QUIET_SECONDS);
         for (id, row) in &mut self.deals {
-            let before = row.facts.len();
-            row.facts.retain(|fact| fact.at.block < block);
-            if row.facts.len() != before {
+            if row.facts.remove(|at| at.block >= block) {
                 row.quiet_until = row.quiet_until.max(quiet_until);
-                if !OnChain::of(&row.facts).closed {
+                if !row.chain().closed {
                     row.closed_at = None;
                 }
                 self.changed.deals.insert(*id);
@@ -76,45 +78,66 @@ impl Core {
     fn learn_fact(&mut self, fact: Fact) {
         let (id, now) = (fact.deal, self.now);
         if let What::Opened(deal) = &fact.what {
-            if deal.provider != self.config.provider || struct_hash(&**deal) != id {
+            let keyless = deal.requesterKey.is_zero() || deal.providerKey.is_zero();
+            if deal.provider != self.config.provider || keyless || struct_hash(&**deal) != id {
                 return;
             }
-            self.deals.entry(id).or_insert_with(|| DealRow::new((**deal).clone()));
+            let limits = self.limits_of(deal.ask, deal.court);
+            self.deals.entry(id).or_insert_with(|| DealRow::new((**deal).clone(), limits));
         }
         let Some(row) = self.deals.get_mut(&id) else { return };
-        let before = OnChain::of(&row.facts);
+        let standing = |row: &DealRow| (row.chain().open, row.chain().closed, row.chain().paid);
+        let (was_open, was_closed, was_paid) = standing(row);
         let what = fact.what.clone();
-        if !facts::add(&mut row.facts, fact) {
+        if !row.facts.add(fact) {
             return;
         }
         self.changed.deals.insert(id);
-        let (chain, earned) = (OnChain::of(&row.facts), row.earned);
-        if chain.closed && row.closed_at.is_none() {
+        let ((open, closed, paid), earned) = (standing(row), row.earned);
+        if closed && row.closed_at.is_none() {
             row.closed_at = Some(now);
         }
-        let (requester, peer) = (row.deal.requester, row.endpoint);
-        let (budget, price) = (row.deal.budget, row.deal.price);
-        if chain.open && !before.open {
+        if paid > row.redeemed {
+            (row.redeemed, row.redeemed_at) = (paid, now);
+        }
+        let (requester, budget, price) = (row.deal.requester, row.deal.budget, row.deal.price);
+        if open && !was_open {
             self.tell(ProviderEvent::DealOpened { deal: id, requester, budget, price });
             self.restart_auction();
             self.welcome_early(id);
         }
-        if chain.paid > before.paid {
-            self.tell(ProviderEvent::Redeemed { deal: id, paid: chain.paid });
+        if paid > was_paid {
+            self.tell(ProviderEvent::Redeemed { deal: id, paid });
         }
         match what {
             What::CaseOpened { case, .. } if !matches!(case.kind, CaseKind::Claim | CaseKind::Hold) => {
                 self.tell(ProviderEvent::CaseOpened { deal: id, case });
             }
+            What::CaseEnded { case, .. } if case.kind == CaseKind::Demand => self.revealed(id, case.subject),
             What::Game(news) => self.tell_game(id, &news),
             _ => {}
         }
-        if chain.closed && !before.closed {
+        if closed && !was_closed {
             self.abandon_unfinished(id);
-            let lost = earned.saturating_sub(chain.paid);
-            self.effects.push(Effect::Release { deal: id, peer });
-            self.tell(ProviderEvent::DealClosed { deal: id, paid: chain.paid, lost });
+            self.release_if_over(id);
+            let lost = earned.saturating_sub(paid);
+            self.tell(ProviderEvent::DealClosed { deal: id, paid, lost });
         }
+    }
+
+    /// A receipt's task was revealed: the claim of its order stays open.
+    fn revealed(&mut self, id: B256, receipt: B256) {
+        let Some(order) = self.order_of_receipt(id, receipt) else { return };
+        if let Some(row) = self.orders.get_mut(&order) {
+            row.revealed_at = self.now;
+            self.changed.orders.insert(order);
+        }
+    }
+
+    /// Lets go of what a closed deal kept on disk, unless a game goes on.
+    pub(super) fn release_if_over(&mut self, id: B256) {
+        let Some(row) = self.deals.get(&id).filter(|row| row.chain().closed && !self.plays(row)) else { return };
+        self.effects.push(Effect::Release { deal: id, peer: row.endpoint });
     }
 
     pub(super) fn forget_closed_deals(&mut self) {
@@ -122,7 +145,7 @@ impl Core {
         let over = |row: &DealRow| {
             let closed = row.closed_at.is_some_and(|at| now >= at.saturating_add(keep));
             let never_was = row.facts.is_empty() && now >= row.deal.expiry.saturating_add(keep);
-            (closed || never_was) && row.txs.values().all(|tx| tx.state != TxState::Sent)
+            (closed || never_was) && !self.plays(row) && row.txs.values().all(|tx| tx.state != TxState::Sent)
         };
         let old: Vec<_> = self.deals.iter().filter(|(_, row)| over(row)).map(|(id, _)| *id).collect();
         for id in old {
@@ -131,6 +154,7 @@ impl Core {
             }
             self.deals.remove(&id);
             self.served.remove(&id);
+            self.taken.forget(id);
             self.changed.deals.remove(&id);
             self.changed.more.push(Record::ForgetDeal(id));
         }
@@ -139,15 +163,11 @@ impl Core {
     /// Sends for the transactions that are wanted now and not under way.
     pub(super) fn transact(&mut self, id: B256) {
         self.book(id);
-        let Some(row) = self.deals.get(&id) else { return };
-        let chain = OnChain::of(&row.facts);
-        if chain.open {
-            self.hurry(&chain);
-            self.defend(&chain);
-            self.schedule();
+        if self.deals.get(&id).is_some_and(|row| row.chain().open) {
+            self.hurry(id);
         }
         let Some(row) = self.deals.get(&id) else { return };
-        let wanted = if chain.open { self.wanted(id, row, &chain) } else { Vec::new() };
+        let wanted = self.wanted(id, row);
         if row.txs.keys().any(|action| !wanted.iter().any(|(w, _)| w == action))
             && let Some(row) = self.deals.get_mut(&id)
         {
@@ -162,17 +182,13 @@ impl Core {
         }
     }
 
-    /// Whether nothing is to be sent about a deal, now or when the chain has been heard.
+    /// Whether nothing is to be sent about a deal, now or when the chain has been heard, and no game about it goes on: who stopped
+    /// then would lose it.
     pub(super) fn at_rest(&self, id: B256, row: &DealRow) -> bool {
-        let chain = OnChain::of(&row.facts);
         let mined = |action: &Action| row.txs.get(action).is_some_and(|tx| tx.state == TxState::Mined);
-        let heard = chain.closed || self.now >= row.quiet_until;
+        let heard = row.chain().closed || self.now >= row.quiet_until;
         let sending = row.txs.values().any(|tx| tx.state == TxState::Sent);
-        let playing = chain.open_games().any(|(id, game)| self.owes(*id, game));
-        heard
-            && !sending
-            && !playing
-            && (!chain.open || self.wanted(id, row, &chain).iter().all(|(action, _)| mined(action)))
+        heard && !sending && !self.plays(row) && self.wanted(id, row).iter().all(|(action, _)| mined(action))
     }
 
     fn send_for(&mut self, id: B256, action: Action, call: Call) {
@@ -205,9 +221,9 @@ impl Core {
     pub(super) fn transacted(&mut self, intent: &str, outcome: Outcome) {
         let (now, mut spent) = (self.now, None);
         for (id, row) in &mut self.deals {
-            let Some(tx) = row.txs.values_mut().find(|tx| tx.intent == intent && tx.state == TxState::Sent) else {
-                continue;
-            };
+            let sent = |(_, tx): &(&Action, &mut Tx)| tx.intent == intent && tx.state == TxState::Sent;
+            let Some((action, tx)) = row.txs.iter_mut().find(sent) else { continue };
+            let longest = if urgent(action) { MAX_URGENT_RETRY_SECONDS } else { MAX_RETRY_SECONDS };
             self.changed.deals.insert(*id);
             tx.state = match outcome {
                 Outcome::Mined { fee_wei } => {
@@ -222,7 +238,7 @@ impl Core {
                         self.effects.push(Effect::Tell(told));
                     }
                     let pause = RETRY_SECONDS << tx.reverted.min(10);
-                    TxState::Retry(now.saturating_add(pause.min(MAX_RETRY_SECONDS)))
+                    TxState::Retry(now.saturating_add(pause.min(longest)))
                 }
             };
             break;
@@ -235,33 +251,65 @@ impl Core {
         }
     }
 
-    /// Everything that is worth a transaction now.
-    fn wanted(&self, id: B256, row: &DealRow, chain: &OnChain) -> Vec<(Action, Call)> {
-        let deal = || Box::new(row.deal.clone());
-        let money = &self.config.money;
-        if let Some(voucher) = row.voucher.clone().filter(|voucher| voucher.value.close) {
-            return vec![(redeem(&voucher.value), Call::Redeem { deal: deal(), voucher })];
+    /// Everything that is worth a transaction now. Each thing that is due is due: none waits for another that may not succeed.
+    fn wanted(&self, id: B256, row: &DealRow) -> Vec<(Action, Call)> {
+        let chain = row.chain();
+        let mut wanted = self.wanted_in_games(row, chain);
+        if !chain.open {
+            return wanted;
         }
-        let mut wanted = self.wanted_in_cases(id, row, chain);
-        wanted.extend(self.wanted_in_games(row, chain));
+        let deal = || Box::new(row.deal.clone());
+        wanted.extend(self.wanted_in_cases(id, row, chain));
         let claims = self.claimable(id, row, chain);
-        let unredeemed = row.voucher_amount().saturating_sub(chain.paid);
-        let soon = unredeemed >= money.redeem_at || self.ending(row) || self.draining || !claims.is_empty();
-        if let Some(voucher) = row.voucher.clone().filter(|_| unredeemed > self.worth.redeem) {
-            if soon {
-                wanted.push((redeem(&voucher.value), Call::Redeem { deal: deal(), voucher }));
-            }
-        } else {
-            // A claim raises what was paid, and the voucher pays only the rest: redeem first.
-            for (hash, order, receipt) in claims {
-                let call = Call::Claim { deal: deal(), order: Box::new(order), receipt };
-                wanted.push((Action::Claim { order: hash }, call));
-            }
-            if self.over(row) && chain.cases.is_empty() {
-                wanted.push((Action::Expire, Call::Expire { deal: deal() }));
-            }
+        if let Some(voucher) = row.voucher.clone().filter(|voucher| self.redeemable(row, &voucher.value, !claims.is_empty()))
+        {
+            wanted.push((redeem(&voucher.value), Call::Redeem { deal: deal(), voucher }));
+        }
+        for (hash, order, receipt) in claims {
+            let call = Call::Claim { deal: deal(), order: Box::new(order), receipt };
+            wanted.push((Action::Claim { order: hash }, call));
+        }
+        if self.over(row) && chain.cases.is_empty() && self.voucher_is_home(row) {
+            wanted.push((Action::Expire, Call::Expire { deal: deal() }));
         }
         wanted
+    }
+
+    /// Whether a voucher is to become money now: when it ends the deal, when anything is opened against the deal, when it is worth
+    /// much more than its gas, at intervals, and before the deal ends.
+    fn redeemable(&self, row: &DealRow, voucher: &Voucher, claims: bool) -> bool {
+        let (chain, money, cost) = (row.chain(), &self.config.money, self.worth.redeem);
+        if voucher.close {
+            return true;
+        }
+        let quarrels = |kind| matches!(kind, CaseKind::Late | CaseKind::Demand);
+        // What is below the watermark on chain can't be called late or demanded.
+        let voids = |seq: u64| seq >= chain.orders && seq < voucher.orders;
+        if chain.cases.iter().any(|(case, state)| quarrels(case.kind) && voids(state.seq)) {
+            return true;
+        }
+        let unredeemed = voucher.amount.saturating_sub(chain.paid);
+        if unredeemed <= cost {
+            return false;
+        }
+        let pressed = chain.cases.keys().any(|case| case.kind != CaseKind::Claim) || chain.open_games().next().is_some();
+        let since = row.deal.openedAt.max(row.redeemed_at);
+        let rested = self.now >= since.saturating_add(money.redeem_pause_seconds);
+        let large = unredeemed >= cost.saturating_mul(money.redeem_times.into());
+        pressed
+            || claims
+            || rested && large
+            || self.now >= since.saturating_add(money.redeem_every_seconds)
+            || unredeemed >= money.redeem_at
+            || self.ending(row)
+            || self.draining
+    }
+
+    /// Whether nothing of the best voucher is lost if the deal ends or a claim is paid first; or it can't be helped.
+    pub(super) fn voucher_is_home(&self, row: &DealRow) -> bool {
+        let Some(voucher) = &row.voucher else { return true };
+        let unredeemed = voucher.value.amount.saturating_sub(row.chain().paid);
+        !voucher.value.close && unredeemed <= self.worth.redeem || redeem_fails(row)
     }
 
     /// Whether the deal is so near its end that vouchers must become money.
@@ -282,15 +330,19 @@ impl Core {
         let money = &self.config.money;
         let closes = row.deal.expiry.saturating_add(self.config.grace_seconds);
         let too_late = self.now.saturating_add(CLOCK_SKEW_SECONDS) >= closes;
-        if too_late || matches!(row.verdict, Verdict::Differs | Verdict::Pending) {
+        // A rejection that is not looked into yet can't hold a claim up to the end: what was signed can be accused anyway.
+        let unclear = row.verdict == Verdict::Pending && self.now < row.deal.expiry;
+        if too_late || unclear || row.verdict == Verdict::Differs {
             return Vec::new();
         }
+        let (vouched, settled) =
+            if redeem_fails(row) { (0, 0) } else { (row.voucher_amount(), row.watermark()) };
         let fee_of = |hash: &B256| self.orders.get(hash).and_then(|o| o.state.receipt()).map_or(0, |r| r.fee);
         let open_claims = chain.cases.keys().filter(|case| case.kind == CaseKind::Claim);
         let claimed: u128 = open_claims.map(|case| fee_of(&case.subject)).sum();
-        let mut left = self.unpaid(row).saturating_sub(claimed);
+        let mut left = row.earned.saturating_sub(vouched.max(chain.paid)).saturating_sub(claimed);
         let mut claims = Vec::new();
-        for (_, hash) in self.by_deal.range((id, row.watermark().max(chain.orders))..=(id, u64::MAX)) {
+        for (_, hash) in self.by_deal.range((id, settled.max(chain.orders))..=(id, u64::MAX)) {
             let Some(order) = self.orders.get(hash) else { continue };
             let OrderState::Done { receipt, at, .. } = &order.state else { continue };
             let due = row.verdict == Verdict::Reproduced
@@ -302,6 +354,24 @@ impl Core {
             }
         }
         claims
+    }
+}
+
+/// Whether redeeming the best voucher was tried in vain.
+fn redeem_fails(row: &DealRow) -> bool {
+    let action = row.voucher.as_ref().map(|voucher| redeem(&voucher.value));
+    action.and_then(|action| row.txs.get(&action)).is_some_and(|tx| tx.reverted >= MAX_REDEEM_REVERTS)
+}
+
+/// Whether an action is of no use after a deadline that the other side has set.
+fn urgent(action: &Action) -> bool {
+    match action {
+        Action::Answer { .. } | Action::Excuse { .. } | Action::Reveal { .. } | Action::Play { .. } => true,
+        Action::Redeem { .. }
+        | Action::Claim { .. }
+        | Action::Settle { .. }
+        | Action::Timeout { .. }
+        | Action::Expire => false,
     }
 }
 
@@ -317,9 +387,10 @@ fn intent(deal: B256, action: &Action, reorgs: u32, reverted: u32) -> String {
         Action::Redeem { amount, orders, close: true } => format!("redeem-{deal}-{amount}-{orders}-close"),
         Action::Claim { order } => format!("claim-{deal}-{order}"),
         Action::Answer { case } => format!("answer-{deal}-{}", case_name(case)),
+        Action::Excuse { case } => format!("excuse-{deal}-{}", case_name(case)),
         Action::Reveal { case } => format!("reveal-{deal}-{}", case_name(case)),
         Action::Settle { case } => format!("settle-{deal}-{}", case_name(case)),
-        Action::Play { game, level } => format!("play-{deal}-{game}-{level}"),
+        Action::Play { game, turn } => format!("play-{deal}-{game}-{turn}"),
         Action::Timeout { game } => format!("timeout-{deal}-{game}"),
         Action::Expire => format!("expire-{deal}"),
     };

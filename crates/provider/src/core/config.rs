@@ -1,6 +1,8 @@
 //! What a provider offers and how much it risks. Money in base units, time in seconds.
 
 use alloy_primitives::{Address, B256};
+use rialto_machine::{input::MAX_HALF_BYTES, limits::MAX_FUEL, limits::MAX_MEMORY_PAGES};
+use rialto_protocol::{receipt::MAX_ORDER_TASKS, types};
 use serde::{Deserialize, Serialize};
 
 /// How the price of an ask moves within its validity.
@@ -95,9 +97,18 @@ pub struct Limits {
     pub deal_orders: usize,
     /// Most sessions at once.
     pub sessions: usize,
+    /// Memory that tasks can have at the same time, all together, bytes; `u64::MAX`: enough for every core.
+    pub memory_bytes: u64,
     /// Share of its fuel limit that a task of a program never run here is expected to use,
-    /// 1/10_000. Only for judging whether `dueBy` can be reached.
+    /// 1/10_000. Only for judging whether the order's `dueBy` can be reached.
     pub expected_fuel_bps: u32,
+    /// Share of the measured speed that a promise counts on, 1/10_000. The rest is for what takes time without asking: programs
+    /// that are slower than the measured ones, a restart, games.
+    pub promised_speed_bps: u32,
+    /// Core time that each deal may take for fetching, checking and compiling before it has paid anything.
+    pub free_preparing_seconds: u64,
+    /// And so much of a core while it is open, 1/10_000. What its vouchers pay for comes on top.
+    pub preparing_bps: u32,
     /// An order whose inputs have not arrived after so long is forgotten.
     pub fetch_seconds: u64,
 }
@@ -110,8 +121,14 @@ pub struct Money {
     /// What a transaction costs, in base units, until the price of gas is known ([`Event::Worth`](super::Event::Worth)):
     /// a smaller sum is not worth redeeming or claiming.
     pub tx_worth: u128,
-    /// Redeem in the middle of a deal once so much is unredeemed. `u128::MAX`: only at the end.
+    /// Redeem in the middle of a deal once so much is unredeemed, whatever else is said here. `u128::MAX`: never for that.
     pub redeem_at: u128,
+    /// Redeem once what is unredeemed is worth so many times what redeeming costs.
+    pub redeem_times: u32,
+    /// But so long after the deal's begin and after the last redemption, so that a short deal has one.
+    pub redeem_pause_seconds: u64,
+    /// Redeem so long after that whatever is worth more than redeeming costs.
+    pub redeem_every_seconds: u64,
     /// Vouchers are redeemed so long before a deal expires (at most a quarter of its length).
     pub redeem_margin_seconds: u64,
     /// An order delivered and unpaid for so long is claimed on chain.
@@ -127,6 +144,8 @@ pub struct Money {
 pub struct Config {
     /// The account that sells.
     pub provider: Address,
+    /// Address of the key that signs acks, receipts, releases and moves. The service's is the account's own.
+    pub key: Address,
     /// Public key of its endpoint.
     pub endpoint: B256,
     /// Chain of the market.
@@ -135,12 +154,34 @@ pub struct Config {
     pub market: Address,
     /// From `expiry + grace` on, a deal can be expired (the market's window).
     pub grace_seconds: u64,
+    /// From a claim, and from a reveal of its receipt, to the claim's deadline (the market's window).
+    pub challenge_seconds: u64,
     /// What is offered.
     pub asks: AskConfig,
     /// What is accepted.
     pub limits: Limits,
     /// What is risked.
     pub money: Money,
+}
+
+impl Config {
+    /// The limits of an ask that names this court: everything that admission judges an order's size by.
+    pub fn ask_limits(&self, court: Address) -> types::Limits {
+        let limits = &self.limits;
+        let fuel = if court.is_zero() { limits.task_fuel } else { limits.task_fuel.min(limits.traced_fuel) };
+        types::Limits {
+            tasks: limits.order_tasks.min(MAX_ORDER_TASKS),
+            orders: u32::try_from(limits.deal_orders).unwrap_or(u32::MAX),
+            taskFuel: fuel.min(MAX_FUEL.unsigned_abs()),
+            taskMemory: u64::from(limits.task_pages.min(MAX_MEMORY_PAGES)) << 16,
+            taskOutput: limits.task_out_bytes,
+            orderOutput: limits.order_out_bytes,
+            program: limits.program_bytes,
+            inputs: limits.input_bytes,
+            shared: limits.shared_bytes.min(MAX_HALF_BYTES),
+            credit: self.money.credit_window,
+        }
+    }
 }
 
 impl Default for AskConfig {
@@ -178,7 +219,11 @@ impl Default for Limits {
             queue_orders: 256,
             deal_orders: 32,
             sessions: 1024,
+            memory_bytes: u64::MAX,
             expected_fuel_bps: 1_000,
+            promised_speed_bps: 5_000,
+            free_preparing_seconds: 120,
+            preparing_bps: 500,
             fetch_seconds: 300,
         }
     }
@@ -190,6 +235,9 @@ impl Default for Money {
             credit_window: 100_000_000,
             tx_worth: 1_000,
             redeem_at: u128::MAX,
+            redeem_times: 100,
+            redeem_pause_seconds: 3600,
+            redeem_every_seconds: 24 * 3600,
             redeem_margin_seconds: 3600,
             claim_after_seconds: 900,
             reorg_quiet_seconds: 60,

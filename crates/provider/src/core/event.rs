@@ -1,9 +1,9 @@
 //! What goes into a core and what comes out.
 
-use alloy_primitives::{Address, B256, Bytes};
+use alloy_primitives::{Address, B256};
 use rialto_protocol::{
     court::{Answer, GameView},
-    types::{Ask, Deal, Game, Order, Receipt, Voucher},
+    types::{Ask, Cancel, Deal, Game, Order, Receipt, Voucher},
     wire::{BlobRef, Signed, ToProvider, ToRequester},
 };
 use serde::{Deserialize, Serialize};
@@ -65,13 +65,6 @@ pub enum Event {
         /// Session.
         session: u64,
     },
-    /// Answer to [`Effect::CheckSignature`].
-    SignatureChecked {
-        /// As asked.
-        check: u64,
-        /// Whether the signer says it is its own.
-        valid: bool,
-    },
     /// Answer to [`Effect::Fetch`].
     Fetched {
         /// Order.
@@ -106,9 +99,9 @@ pub enum Event {
     Played {
         /// Game.
         game: B256,
-        /// Level of the segment that it answers.
-        level: u8,
-        /// The answer; `Nothing`: the segment is right. Or why this host could not tell.
+        /// The turn ([`GameView::turn`]).
+        turn: u8,
+        /// The answer; `Nothing`: we are in the wrong. Or why this host could not tell.
         result: Result<Answer, Refusal>,
     },
     /// Answer to [`Effect::Transact`].
@@ -169,41 +162,40 @@ pub enum Effect {
         /// Session.
         session: u64,
     },
-    /// Ask a contract wallet.
-    CheckSignature {
-        /// Names the question.
-        check: u64,
-        /// Wallet.
-        signer: Address,
-        /// EIP-712 digest.
-        digest: B256,
-        /// Signature.
-        signature: Bytes,
-    },
     /// Sign and gossip an ask.
     Publish(Ask),
     /// Fetch program, shared input and inputs, check them against the order, prepare the program.
     Fetch(Work),
     /// Run all tasks.
     Run(Work),
-    /// Run one task again, without any fault, and compare with the journal's result.
+    /// Run one task again, without any fault, and compare with the journal's result. There is one at a time.
     Rerun {
         /// Order.
         work: Work,
         /// Task.
         task: u32,
     },
-    /// Find the answer to a segment: trace the task.
+    /// Stop that: it will be asked for again when there is time.
+    StopRerun {
+        /// Order.
+        order: B256,
+        /// Task.
+        task: u32,
+    },
+    /// Find our turn in a game: a node of the receipt's tree from the journal's results, or the answer to a segment by tracing the
+    /// task. Of those that wait, the one with the earliest deadline comes first.
     Play {
         /// Order.
         work: Work,
         /// Where the game stands.
         view: Box<GameView>,
     },
-    /// The game is over: what was kept for it may go.
-    ForgetGame {
-        /// Game.
-        game: B256,
+    /// No game is about this task any more: what was kept of its trace may go.
+    ForgetTrace {
+        /// Order.
+        order: B256,
+        /// Task.
+        task: u32,
     },
     /// Stop fetching or running an order; its answer is not needed.
     Stop {
@@ -271,6 +263,13 @@ pub enum Call {
         /// Ours.
         receipt: Receipt,
     },
+    /// Stop a late notice about a cancelled order.
+    Excuse {
+        /// Terms.
+        deal: Box<Deal>,
+        /// With the requester's signature.
+        cancel: Signed<Cancel>,
+    },
     /// Reveal a task. The shell adds its end, proof and output from the journal.
     Reveal {
         /// Terms.
@@ -282,10 +281,12 @@ pub enum Call {
         /// Index.
         task: u32,
     },
-    /// Answer a segment in a game.
+    /// Take our turn in a game.
     Play {
         /// Terms.
         deal: Box<Deal>,
+        /// The order that it is about.
+        order: Box<Order>,
         /// Where the game stands.
         view: Box<GameView>,
         /// Ours.
@@ -425,18 +426,18 @@ pub enum ProviderEvent {
         game: B256,
         /// Order.
         order: B256,
-        /// Task.
-        task: u32,
         /// Until then we must have answered, unix seconds.
         until: u64,
     },
-    /// A segment was answered, by either side.
+    /// Either side took its turn.
     GameMoved {
         /// Game.
         game: B256,
-        /// Level of the segment in dispute now.
-        level: u8,
-        /// Until then it is to be answered, unix seconds.
+        /// The turn that comes now; falls with every one.
+        turn: u8,
+        /// The task that is in dispute, once the game has come down to one.
+        task: Option<u32>,
+        /// Until then that turn is to be taken, unix seconds.
         until: u64,
     },
     /// A game is over.

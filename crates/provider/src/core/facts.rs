@@ -1,7 +1,10 @@
 //! What the chain said about a deal, and what follows from it. Facts are kept as they came, so that
 //! one which a reorg takes back is simply taken out again.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Deref,
+};
 
 use alloy_primitives::B256;
 use rialto_protocol::court::{GameNews, GameStory};
@@ -123,38 +126,39 @@ impl OnChain {
     /// What the facts amount to.
     pub fn of(facts: &[Fact]) -> Self {
         let mut state = Self::default();
-        for fact in facts {
-            match &fact.what {
-                What::Opened(_) => state.open = true,
-                What::Redeemed { paid, orders } => (state.paid, state.orders) = (*paid, *orders),
-                What::Closed { paid } => (state.closed, state.paid) = (true, *paid),
-                What::CaseOpened { case, seq, deadline } => {
-                    state.cases.insert(*case, Case { seq: *seq, deadline: *deadline });
-                    if case.kind == CaseKind::Claim {
-                        state.claimed.insert(case.subject);
-                    }
-                }
-                What::Game(GameNews::Accused(view)) => {
-                    state.games.insert(struct_hash(&view.game), GameStory::new((**view).clone()));
-                }
-                What::Game(news) => {
-                    if let Some(game) = news.game().and_then(|game| state.games.get_mut(&game)) {
-                        game.learn(news);
-                    }
-                }
-                What::CaseEnded { case, paid } => {
-                    state.cases.remove(case);
-                    state.paid = state.paid.saturating_add(*paid);
-                }
-            }
-        }
-        state.open &= !state.closed;
+        facts.iter().for_each(|fact| state.learn(fact));
         state
     }
 
-    /// Games that are being played.
+    fn learn(&mut self, fact: &Fact) {
+        match &fact.what {
+            What::Opened(_) => self.open = !self.closed,
+            What::Redeemed { paid, orders } => (self.paid, self.orders) = (*paid, *orders),
+            What::Closed { paid } => (self.open, self.closed, self.paid) = (false, true, *paid),
+            What::CaseOpened { case, seq, deadline } => {
+                self.cases.insert(*case, Case { seq: *seq, deadline: *deadline });
+                if case.kind == CaseKind::Claim {
+                    self.claimed.insert(case.subject);
+                }
+            }
+            What::Game(GameNews::Accused(view)) => {
+                self.games.insert(struct_hash(&view.game), GameStory::new((**view).clone()));
+            }
+            What::Game(news) => {
+                if let Some(game) = news.game().and_then(|game| self.games.get_mut(&game)) {
+                    game.learn(news);
+                }
+            }
+            What::CaseEnded { case, paid } => {
+                self.cases.remove(case);
+                self.paid = self.paid.saturating_add(*paid);
+            }
+        }
+    }
+
+    /// Games that are being played: to their end, also when the deal has closed meanwhile.
     pub fn open_games(&self) -> impl Iterator<Item = (&B256, &GameStory)> {
-        self.games.iter().filter(|(_, game)| self.open && game.end.is_none())
+        self.games.iter().filter(|(_, game)| game.end.is_none())
     }
 
     /// Whether a case of one of these kinds is open.
@@ -163,20 +167,65 @@ impl OnChain {
     }
 }
 
-/// Adds a fact in its place; `false` if it is there already.
-pub fn add(facts: &mut Vec<Fact>, fact: Fact) -> bool {
-    match facts.binary_search_by_key(&fact.at, |known| known.at) {
-        Ok(_) => false,
-        Err(at) => {
-            facts.insert(at, fact);
-            true
+/// The facts of a deal in the order of the chain, and what they amount to.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "Vec<Fact>", into = "Vec<Fact>")]
+pub struct Facts {
+    all: Vec<Fact>,
+    chain: OnChain,
+}
+
+impl Facts {
+    /// The deal as the chain has it.
+    pub fn chain(&self) -> &OnChain {
+        &self.chain
+    }
+
+    /// Adds a fact in its place; `false` if it is there already.
+    pub(super) fn add(&mut self, fact: Fact) -> bool {
+        match self.all.binary_search_by_key(&fact.at, |known| known.at) {
+            Ok(_) => return false,
+            Err(at) if at == self.all.len() => {
+                self.chain.learn(&fact);
+                self.all.push(fact);
+            }
+            Err(at) => {
+                self.all.insert(at, fact);
+                self.chain = OnChain::of(&self.all);
+            }
         }
+        true
+    }
+
+    /// Takes facts back; `false` if there were none of these.
+    pub(super) fn remove(&mut self, gone: impl Fn(&LogId) -> bool) -> bool {
+        let before = self.all.len();
+        self.all.retain(|fact| !gone(&fact.at));
+        let changed = self.all.len() != before;
+        if changed {
+            self.chain = OnChain::of(&self.all);
+        }
+        changed
     }
 }
 
-/// Takes a fact back; `false` if it was not there.
-pub fn remove(facts: &mut Vec<Fact>, at: LogId) -> bool {
-    let before = facts.len();
-    facts.retain(|fact| fact.at != at);
-    facts.len() != before
+impl Deref for Facts {
+    type Target = [Fact];
+
+    fn deref(&self) -> &[Fact] {
+        &self.all
+    }
+}
+
+impl From<Vec<Fact>> for Facts {
+    fn from(all: Vec<Fact>) -> Self {
+        let chain = OnChain::of(&all);
+        Self { all, chain }
+    }
+}
+
+impl From<Facts> for Vec<Fact> {
+    fn from(facts: Facts) -> Self {
+        facts.all
+    }
 }

@@ -9,7 +9,7 @@ use super::record::Record;
 pub struct Key(Vec<u8>);
 
 /// Keys below this hold the rows a core is restored from; above are inputs and results.
-const FIRST_BULK_KIND: u8 = 3;
+const FIRST_BULK_KIND: u8 = 4;
 
 impl Key {
     fn new(kind: u8, name: B256) -> Self {
@@ -36,6 +36,10 @@ impl Key {
         Self::new(2, hash)
     }
 
+    fn ask(hash: B256) -> Self {
+        Self::new(3, hash)
+    }
+
     /// Where an order's inputs are.
     pub fn inputs(order: B256) -> Self {
         Self::new(FIRST_BULK_KIND, order)
@@ -43,7 +47,7 @@ impl Key {
 
     /// Where an order's results are.
     pub fn results(order: B256) -> Self {
-        Self::new(4, order)
+        Self::new(FIRST_BULK_KIND + 1, order)
     }
 
     /// First key that [`Core::restore`](super::Core::restore) doesn't need.
@@ -68,6 +72,8 @@ impl Record {
         let value = || Some(postcard::to_stdvec(self).expect("rows are plain data; writing to memory cannot fail"));
         match self {
             Self::Market(_) => vec![(Key::new(0, B256::ZERO), value())],
+            Self::Ask(hash, _) => vec![(Key::ask(*hash), value())],
+            Self::ForgetAsk(hash) => vec![(Key::ask(*hash), None)],
             Self::Deal(id, _) => vec![(Key::deal(*id), value())],
             Self::Order(hash, _) => vec![(Key::order(*hash), value())],
             Self::Inputs(hash, _) => vec![(Key::inputs(*hash), value())],

@@ -19,9 +19,12 @@
 //! | [`worth`] | what a transaction costs |
 //! | `session` | hello, resuming, who speaks for the requester |
 //! | `admission` | which orders are accepted |
-//! | `orders` | fetching, the run queue, receipts |
+//! | `preparing` | what a deal may take without paying |
+//! | `promise` | until when orders are promised, and which runs next |
+//! | `orders` | fetching, cancelling, receipts |
 //! | `payment` | vouchers, credit, closing |
-//! | `cases` | rejected results, late notices, demands |
+//! | `reruns` | results said to be wrong |
+//! | `cases` | late notices, demands, claims |
 //! | `games` | defending receipts before the court |
 //! | `chain` | facts in, transactions out |
 
@@ -38,8 +41,11 @@ mod games;
 pub mod journal;
 mod orders;
 mod payment;
+mod preparing;
+mod promise;
 pub mod record;
 pub mod refusal;
+mod reruns;
 mod session;
 pub mod worth;
 
@@ -56,13 +62,10 @@ use serde::{Deserialize, Serialize};
 pub use books::{Counts, Ledger, Sums};
 pub use config::{AskConfig, Config, Limits, Money, Price};
 pub use event::{Call, Effect, Event, Outcome, ProviderEvent, Work};
-pub use facts::{CaseId, CaseKind, Fact, LogId, OnChain, What};
-pub use record::{DealRow, MarketRow, OrderRow, OrderState, Record, Results, Tx, TxState, Verdict};
+pub use facts::{CaseId, CaseKind, Fact, Facts, LogId, OnChain, What};
+pub use record::{AskRow, DealRow, MarketRow, OrderRow, OrderState, Record, Results, Tx, TxState, Verdict};
 pub use refusal::Refusal;
 pub use worth::Worth;
-
-/// Most signatures of contract wallets being checked at once.
-const MAX_CHECKS: usize = 64;
 
 /// One provider. Feed it every event with a time that never goes back (it holds the larger), and
 /// perform the effects in order.
@@ -74,6 +77,7 @@ pub struct Core {
 
     // Rows.
     market: MarketRow,
+    asks: BTreeMap<B256, AskRow>,
     deals: BTreeMap<B256, DealRow>,
     orders: BTreeMap<B256, OrderRow>,
     books: books::Books,
@@ -81,9 +85,12 @@ pub struct Core {
     // Derived from rows.
     by_deal: BTreeMap<(B256, u64), B256>,
     unfinished: BTreeSet<B256>,
+    /// Rejected tasks that are to be run again.
+    pending: BTreeSet<reruns::TaskId>,
 
     // Lost in a crash.
     started: bool,
+    started_at: u64,
     /// The chain said something since the start.
     heard: bool,
     worth: Worth,
@@ -93,11 +100,12 @@ pub struct Core {
     published_at: Option<u64>,
     signed_at: Option<u64>,
     sessions: BTreeMap<u64, session::Session>,
-    /// Session by question to a wallet.
-    checks: BTreeMap<u64, u64>,
-    next_check: u64,
+    taken: preparing::Taken,
     fetching: BTreeSet<B256>,
-    running: BTreeMap<B256, u32>,
+    running: BTreeMap<B256, promise::Running>,
+    /// The rejected task that is being run again, and the last one that was.
+    rerunning: Option<reruns::TaskId>,
+    rerun_last: Option<reruns::TaskId>,
     urgent: BTreeSet<B256>,
     retries: BTreeMap<B256, u32>,
     served: BTreeMap<B256, u64>,
@@ -215,6 +223,8 @@ pub struct DealStatus {
     pub voucher: u128,
     /// Paid on chain, base units.
     pub paid: u128,
+    /// The most that can be lost in it, base units: unpaid work, and what accepted orders can cost; the ask's credit bounds it.
+    pub at_risk: u128,
     /// What re-running rejected tasks showed.
     pub verdict: Verdict,
 }
@@ -228,12 +238,15 @@ impl Core {
             config,
             now: 0,
             market: MarketRow::default(),
+            asks: BTreeMap::new(),
             deals: BTreeMap::new(),
             orders: BTreeMap::new(),
             books: books::Books::default(),
             by_deal: BTreeMap::new(),
             unfinished: BTreeSet::new(),
+            pending: BTreeSet::new(),
             started: false,
+            started_at: 0,
             heard: false,
             draining: false,
             account: 0,
@@ -241,10 +254,11 @@ impl Core {
             published_at: None,
             signed_at: None,
             sessions: BTreeMap::new(),
-            checks: BTreeMap::new(),
-            next_check: 0,
+            taken: preparing::Taken::default(),
             fetching: BTreeSet::new(),
             running: BTreeMap::new(),
+            rerunning: None,
+            rerun_last: None,
             urgent: BTreeSet::new(),
             retries: BTreeMap::new(),
             served: BTreeMap::new(),
@@ -257,12 +271,14 @@ impl Core {
         for record in records {
             match record {
                 Record::Market(row) => core.market = row,
+                Record::Ask(hash, row) => drop(core.asks.insert(hash, row)),
                 Record::Deal(id, row) => drop(core.deals.insert(id, *row)),
                 Record::Order(hash, row) => core.insert_order(hash, *row),
                 Record::Day(day, sums) => drop(core.books.days.insert(day, *sums)),
                 Record::Refusals(counts) => core.books.counts = *counts,
                 Record::Inputs(..)
                 | Record::Results(..)
+                | Record::ForgetAsk(_)
                 | Record::ForgetDeal(_)
                 | Record::ForgetOrder(_)
                 | Record::ForgetDay(_) => {}
@@ -282,12 +298,11 @@ impl Core {
             Event::Connected { session, peer } => self.connected(session, peer),
             Event::Message { session, message } => self.message(session, *message),
             Event::Disconnected { session } => self.disconnected(session),
-            Event::SignatureChecked { check, valid } => self.signature_checked(check, valid),
             Event::Fetched { order, result } => self.fetched(order, result),
             Event::Progress { order, done } => self.progress(order, done),
             Event::Ran { order, result } => self.ran(order, result),
             Event::Reran { order, task, same } => self.reran(order, task, same),
-            Event::Played { game, level, result } => self.played(game, level, result),
+            Event::Played { game, turn, result } => self.played(game, turn, result),
             Event::Transacted { intent, outcome } => self.transacted(&intent, outcome),
             Event::Worth(worth) => self.worth = worth,
             Event::Busy { core_millis } => self.note(|sums| sums.core_millis += core_millis),
@@ -296,10 +311,12 @@ impl Core {
         if self.started {
             self.note_idleness();
             self.offer();
-            self.schedule();
             for deal in self.changed.deals.clone() {
                 self.transact(deal);
             }
+            self.defend();
+            self.tend_reruns();
+            self.schedule();
         }
         self.finish()
     }
@@ -321,19 +338,30 @@ impl Core {
 
     /// Cores that run tasks now.
     pub fn busy_cores(&self) -> u32 {
-        self.running.values().sum::<u32>().min(self.config.asks.cores)
+        self.taken_cores().min(self.config.asks.cores)
     }
 
-    /// Deals that were not seen closed.
+    /// Deals that were not seen closed, and those about which a game goes on.
     pub fn live_deals(&self) -> impl Iterator<Item = (B256, &Deal)> {
-        self.deals.iter().filter(|(_, row)| row.closed_at.is_none()).map(|(id, row)| (*id, &row.deal))
+        let live = |row: &DealRow| row.closed_at.is_none() || self.plays(row);
+        self.deals.iter().filter(move |(_, row)| live(row)).map(|(id, row)| (*id, &row.deal))
+    }
+
+    /// Orders of a deal whose receipts we may have to defend, by their place in it.
+    pub fn delivered(&self, deal: B256) -> Vec<B256> {
+        let done = |hash: &B256| self.orders.get(hash).is_some_and(|row| row.state.receipt().is_some());
+        self.orders_of(deal).filter(done).collect()
+    }
+
+    /// Orders whose blobs must stay on disk.
+    pub fn kept_orders(&self) -> impl Iterator<Item = (B256, &OrderRow)> {
+        let kept = |row: &OrderRow| self.deals.get(&row.order.value.deal).is_some_and(|d| !d.chain().closed || self.plays(d));
+        self.orders.iter().filter(move |(_, row)| kept(row)).map(|(hash, row)| (*hash, row))
     }
 
     /// Every game known, and the deal that it is about.
     pub fn games(&self) -> Vec<(B256, B256)> {
-        let of = |(id, row): (&B256, &DealRow)| {
-            OnChain::of(&row.facts).games.into_keys().map(|game| (game, *id)).collect::<Vec<_>>()
-        };
+        let of = |(id, row): (&B256, &DealRow)| row.chain().games.keys().map(|game| (*game, *id)).collect::<Vec<_>>();
         self.deals.iter().flat_map(of).collect()
     }
 
@@ -350,6 +378,7 @@ impl Core {
     /// Every row, as the journal should hold it.
     pub fn rows(&self) -> Vec<Record> {
         let mut rows = vec![Record::Market(self.market.clone())];
+        rows.extend(self.asks.iter().map(|(hash, row)| Record::Ask(*hash, row.clone())));
         rows.extend(self.deals.iter().map(|(id, row)| Record::Deal(*id, Box::new(row.clone()))));
         rows.extend(self.orders.iter().map(|(hash, row)| Record::Order(*hash, Box::new(row.clone()))));
         rows.extend(self.books.days.iter().map(|(day, sums)| Record::Day(*day, Box::new(*sums))));
@@ -387,7 +416,8 @@ impl Core {
     }
 
     fn deal_status(&self, id: B256, row: &DealRow) -> DealStatus {
-        let chain = OnChain::of(&row.facts);
+        let chain = row.chain();
+        let exposed = self.unpaid(row).saturating_add(self.reserved(id));
         let mut status = DealStatus {
             deal: row.deal.clone(),
             open: chain.open,
@@ -399,6 +429,7 @@ impl Core {
             earned: row.earned,
             voucher: row.voucher_amount(),
             paid: chain.paid,
+            at_risk: if chain.open { exposed.min(row.limits.credit) } else { 0 },
             verdict: row.verdict,
         };
         for order in self.orders_of(id).filter_map(|hash| self.orders.get(&hash)) {
@@ -427,6 +458,8 @@ impl Core {
         if row.state.unfinished() {
             self.unfinished.insert(hash);
         }
+        let pending = row.rejected.iter().filter(|(_, verdict)| **verdict == Verdict::Pending);
+        self.pending.extend(pending.map(|(task, _)| (hash, *task)));
         self.orders.insert(hash, row);
     }
 
@@ -451,6 +484,7 @@ impl Core {
         self.urgent.remove(&hash);
         self.retries.remove(&hash);
         self.stop(hash);
+        self.forget_reruns(hash);
         self.changed.orders.remove(&hash);
         self.changed
             .more
@@ -510,20 +544,10 @@ impl Core {
     }
 
     fn start(&mut self, from_block: u64, counter: u64, account: u128) {
-        self.started = true;
+        (self.started, self.started_at) = (true, self.now);
         self.heard = false;
         self.forget_facts_from(from_block);
         self.account_changed(account, counter);
-        let rejected: Vec<_> = self
-            .orders
-            .iter()
-            .flat_map(|(hash, row)| {
-                row.rejected.iter().filter(|(_, v)| **v == Verdict::Pending).map(|(task, _)| (*hash, *task))
-            })
-            .collect();
-        for (order, task) in rejected {
-            self.rerun(order, task);
-        }
         self.resend_transactions();
     }
 
@@ -531,6 +555,7 @@ impl Core {
         self.drop_stale_sessions();
         self.drop_stale_fetches();
         self.forget_closed_deals();
+        self.forget_old_asks();
         if self.started {
             for deal in self.deals.keys().copied().collect::<Vec<_>>() {
                 self.transact(deal);

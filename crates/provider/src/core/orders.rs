@@ -1,14 +1,14 @@
-//! From an admitted order to its receipt: fetch, ack, wait, run, deliver.
+//! From an admitted order to its receipt: fetch, ack, run, deliver. `promise` says when.
 
 use alloy_primitives::{B256, Bytes};
 use rialto_protocol::{
     pricing::order_fee,
     receipt::SumTree,
-    types::{Ack, Order, Receipt},
+    types::{Ack, Cancel, Order, Receipt},
     wire::{Signed, ToRequester},
 };
 
-use super::{Core, Effect, OrderState, ProviderEvent, Record, Refusal, Results, Verdict, Work};
+use super::{Core, Effect, OrderState, ProviderEvent, Record, Refusal, Results, Work};
 
 /// An accepted order that this host could not run is tried so many times more.
 const MAX_RUN_RETRIES: u32 = 1;
@@ -54,11 +54,12 @@ impl Core {
         let order = row.order.value.clone();
         let Some(terms) = self.deals.get(&order.deal).map(|row| row.deal.clone()) else { return };
         // Fetching took time: look again before promising anything.
-        if let Err(why) = result.and_then(|()| self.in_time(&terms, &order)) {
-            return self.give_up(hash, why);
-        }
-        // The whole time until the requester needs it: promising less would only risk the penalty.
-        let ack = Ack { order: hash, dueBy: order.dueBy };
+        let in_time = result.and_then(|()| self.in_time(&terms, hash, &order));
+        let due_by = match in_time.and_then(|()| self.promise(&terms, hash, &order)) {
+            Ok(due_by) => due_by,
+            Err(why) => return self.give_up(hash, why),
+        };
+        let ack = Ack { order: hash, dueBy: due_by };
         self.set_state(hash, OrderState::Accepted { ack: ack.clone() });
         if let Some(session) = self.session_of(order.deal) {
             self.send_ack(session, ack);
@@ -94,36 +95,6 @@ impl Core {
         }
     }
 
-    /// Starts waiting orders while cores are free.
-    pub(super) fn schedule(&mut self) {
-        let cores = self.config.asks.cores.max(1);
-        while self.running.values().sum::<u32>() < cores {
-            let Some(hash) = self.next() else { return };
-            let Some(work) = self.work(hash) else { return };
-            self.turns += 1;
-            self.served.insert(work.order.deal, self.turns);
-            self.running.insert(hash, work.order.tasks.min(cores));
-            self.effects.push(Effect::Run(work));
-        }
-    }
-
-    /// The order to run next: one we were called late on, then of deals that pay, then the deal that
-    /// waited longest, then by number.
-    fn next(&self) -> Option<B256> {
-        let window = self.config.money.credit_window;
-        self.unfinished
-            .iter()
-            .filter(|hash| !self.running.contains_key(*hash))
-            .filter_map(|hash| self.orders.get(hash).map(|row| (hash, row)))
-            .filter(|(_, row)| matches!(row.state, OrderState::Accepted { .. }))
-            .min_by_key(|(hash, row)| {
-                let Order { deal, seq, .. } = row.order.value;
-                let owes = self.deals.get(&deal).is_some_and(|row| self.unpaid(row) > window / 2);
-                (!self.urgent.contains(*hash), owes, self.served.get(&deal).copied().unwrap_or(0), seq, **hash)
-            })
-            .map(|(hash, _)| *hash)
-    }
-
     pub(super) fn stop(&mut self, hash: B256) {
         let fetching = self.fetching.remove(&hash);
         let running = self.running.remove(&hash).is_some();
@@ -133,9 +104,8 @@ impl Core {
     }
 
     pub(super) fn progress(&mut self, hash: B256, done: u32) {
-        if !self.running.contains_key(&hash) {
-            return;
-        }
+        let Some(running) = self.running.get_mut(&hash) else { return };
+        running.done = running.done.max(done.min(running.tasks));
         if let Some(session) = self.deal_of(hash).and_then(|deal| self.session_of(deal)) {
             self.send(session, ToRequester::Progress { order: hash, done });
         }
@@ -210,33 +180,26 @@ impl Core {
         seen.fuel = seen.fuel.saturating_add(fuel);
     }
 
-    /// An order is not wanted any more; nothing is owed for it. One that was acked is kept: the requester could still call it
-    /// late on chain, and then it is run after all.
-    pub(super) fn cancelled(&mut self, deal: B256, hash: B256) {
-        let Some(row) = self.orders.get(&hash).filter(|row| row.order.value.deal == deal) else { return };
-        match &row.state {
-            OrderState::Fetching { .. } => self.forget_order(hash),
-            OrderState::Accepted { ack } if !self.urgent.contains(&hash) => {
-                let ack = ack.clone();
-                self.stop(hash);
-                self.set_state(hash, OrderState::Cancelled { ack });
-            }
-            _ => {}
+    /// An order is not wanted any more, signed: nothing is owed for it, and it can't be called late. Without the signature it could,
+    /// so nothing else stops work.
+    pub(super) fn cancel_offered(&mut self, session: u64, deal: B256, cancel: &Signed<Cancel>) {
+        let hash = cancel.value.order;
+        if self.signed(session, deal, Some(hash), cancel, Refusal::BadSignature) {
+            self.cancelled(deal, cancel);
         }
     }
 
-    /// A delivered task's result is said to be wrong: run it again.
-    pub(super) fn rerun(&mut self, hash: B256, task: u32) {
-        if let Some(work) = self.work(hash) {
-            self.effects.push(Effect::Rerun { work, task });
-        }
-    }
-
-    /// What re-running showed is remembered with the order.
-    pub(super) fn set_rejected(&mut self, hash: B256, task: u32, verdict: Verdict) {
-        if let Some(row) = self.orders.get_mut(&hash) {
-            row.rejected.insert(task, verdict);
-            self.changed.orders.insert(hash);
-        }
+    fn cancelled(&mut self, deal: B256, cancel: &Signed<Cancel>) {
+        let hash = cancel.value.order;
+        let Some(row) = self.orders.get_mut(&hash).filter(|row| row.order.value.deal == deal) else { return };
+        let ack = match &row.state {
+            OrderState::Fetching { .. } => return self.forget_order(hash),
+            OrderState::Done { .. } => return,
+            OrderState::Accepted { ack } | OrderState::Cancelled { ack } | OrderState::Failed { ack, .. } => ack.clone(),
+        };
+        row.cancel = Some(cancel.clone());
+        self.stop(hash);
+        self.set_state(hash, OrderState::Cancelled { ack });
+        self.changed.deals.insert(deal);
     }
 }

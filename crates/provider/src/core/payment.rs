@@ -6,10 +6,7 @@ use rialto_protocol::{
     wire::{Signed, ToRequester},
 };
 
-use super::{
-    Core, DealRow, OnChain, OrderState, ProviderEvent, Refusal, Verdict,
-    session::{Handled, Signature},
-};
+use super::{Core, DealRow, OrderState, ProviderEvent, Refusal, Verdict};
 
 /// What to do with a voucher.
 enum Judged {
@@ -21,39 +18,23 @@ enum Judged {
 }
 
 impl Core {
-    pub(super) fn voucher_offered(
-        &mut self,
-        session: u64,
-        deal: B256,
-        voucher: &Signed<Voucher>,
-        vouched: Option<bool>,
-    ) -> Handled {
-        let Some(row) = self.deals.get(&deal).filter(|row| OnChain::of(&row.facts).open) else {
-            self.refuse(session, Some(deal), None, Refusal::UnknownDeal);
-            return Handled::Done;
+    pub(super) fn voucher_offered(&mut self, session: u64, deal: B256, voucher: &Signed<Voucher>) {
+        let Some(row) = self.deals.get(&deal).filter(|row| row.chain().open) else {
+            return self.refuse(session, Some(deal), None, Refusal::UnknownDeal);
         };
         if voucher.value.deal != deal {
-            self.refuse(session, Some(deal), None, Refusal::VoucherSignature);
-            return Handled::Done;
+            return self.refuse_unsigned(session, deal, None, Refusal::VoucherSignature);
         }
         match self.judge(row, deal, &voucher.value) {
-            Ok(Judged::Old) => return Handled::Done,
-            Err(why) => {
-                self.refuse(session, Some(deal), None, why);
-                return Handled::Done;
-            }
-            Ok(Judged::Take | Judged::Hold) => {}
-        }
-        let requester = row.deal.requester;
-        match self.check(session, requester, voucher, vouched) {
-            Signature::Asked => return Handled::Waits,
-            Signature::Invalid => self.refuse(session, Some(deal), None, Refusal::VoucherSignature),
-            Signature::Valid => {
-                self.bind(session, deal);
-                self.take_or_hold(deal, voucher);
+            Ok(Judged::Old) => {}
+            Err(why) => self.refuse(session, Some(deal), None, why),
+            Ok(Judged::Take | Judged::Hold) => {
+                if self.signed(session, deal, None, voucher, Refusal::VoucherSignature) {
+                    self.bind(session, deal);
+                    self.take_or_hold(deal, voucher);
+                }
             }
         }
-        Handled::Done
     }
 
     /// A signed voucher that was judged worth having.
@@ -165,7 +146,7 @@ impl Core {
 
     pub(super) fn release_asked(&mut self, session: u64, deal: B256, amount: u128) {
         let Some(row) = self.deals.get(&deal) else { return };
-        let chain = OnChain::of(&row.facts);
+        let (chain, watermark) = (row.chain(), row.watermark());
         if !chain.open {
             return self.refuse(session, Some(deal), None, Refusal::UnknownDeal);
         }
@@ -174,6 +155,12 @@ impl Core {
         let amount = amount.max(row.released.unwrap_or(0));
         if amount < owed || amount > row.deal.budget {
             return self.refuse(session, Some(deal), None, Refusal::ReleaseUnderpays { amount, owed });
+        }
+        // Who has a release can wait with closing, and call us late before. Below our voucher's watermark that is void.
+        let promised = |hash: &B256| self.orders.get(hash).is_some_and(|row| row.owed() && row.order.value.seq >= watermark);
+        let owed = self.orders_of(deal).find(promised);
+        if let Some(order) = owed {
+            return self.refuse(session, Some(deal), None, Refusal::ReleaseOwes { order });
         }
         self.abandon_unfinished(deal);
         if let Some(row) = self.deal_mut(deal) {

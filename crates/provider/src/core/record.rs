@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use alloy_primitives::B256;
 use rialto_protocol::{
     receipt::Halted,
-    types::{Ack, Ask, Deal, Order, Receipt, Voucher},
+    types::{Ack, Ask, Cancel, Deal, Limits, Order, Receipt, Voucher},
     wire::{BlobRef, Payload, Signed},
 };
 use serde::{Deserialize, Serialize};
@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     books::{Booked, Counts, Sums},
     event::Call,
-    facts::{CaseId, Fact},
+    facts::{CaseId, Facts, OnChain},
     refusal::Refusal,
 };
 
@@ -34,13 +34,24 @@ pub struct MarketRow {
     pub idle_since: Option<u64>,
 }
 
+/// An ask that was signed, for as long as a deal can be opened under it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AskRow {
+    /// What it says about the size of orders.
+    pub limits: Limits,
+    /// End of its window, unix seconds.
+    pub to: u64,
+}
+
 /// One deal.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DealRow {
     /// Terms.
     pub deal: Deal,
+    /// Those of the ask that it was opened under: no order within them is refused for its size.
+    pub limits: Limits,
     /// What the chain said of it, oldest first.
-    pub facts: Vec<Fact>,
+    pub facts: Facts,
     /// Endpoint that last proved to speak for the requester.
     pub endpoint: Option<B256>,
     /// One above the highest sequence number ever seen signed.
@@ -57,6 +68,10 @@ pub struct DealRow {
     pub earned: u128,
     /// Fees of delivered orders below the best voucher's watermark.
     pub settled: u128,
+    /// Most that was ever seen redeemed or paid on chain, base units.
+    pub redeemed: u128,
+    /// When that was, unix seconds.
+    pub redeemed_at: u64,
     /// Transactions sent for, not yet visible in the facts.
     pub txs: BTreeMap<Action, Tx>,
     /// Times a reorg took an event of this deal back.
@@ -96,6 +111,10 @@ pub struct OrderRow {
     pub state: OrderState,
     /// Rejected tasks and what re-running them showed.
     pub rejected: BTreeMap<u32, Verdict>,
+    /// The requester's word that it need not be done: what a late notice is answered with.
+    pub cancel: Option<Signed<Cancel>>,
+    /// When a task of it was last revealed on chain: its claim stays open for a challenge window from then. Unix seconds.
+    pub revealed_at: u64,
 }
 
 /// Where an order stands.
@@ -120,7 +139,8 @@ pub enum OrderState {
         /// Unix seconds.
         at: u64,
     },
-    /// Acked, then cancelled by the requester. Run after all if it calls us late on chain.
+    /// Acked, then cancelled by the requester, or given up by its closing voucher. Without a signed cancellation it is run after
+    /// all if the requester calls it late on chain.
     Cancelled {
         /// Our promise.
         ack: Ack,
@@ -156,6 +176,11 @@ pub enum Action {
         /// Case.
         case: CaseId,
     },
+    /// Stop a late notice with the requester's cancellation.
+    Excuse {
+        /// Case.
+        case: CaseId,
+    },
     /// Answer a demand.
     Reveal {
         /// Case.
@@ -166,12 +191,12 @@ pub enum Action {
         /// Case.
         case: CaseId,
     },
-    /// Answer a segment in a game.
+    /// Take our turn in a game.
     Play {
         /// Game.
         game: B256,
-        /// Level of the segment that it answers.
-        level: u8,
+        /// The turn ([`GameView::turn`](rialto_protocol::court::GameView::turn)).
+        turn: u8,
     },
     /// End a game whose turn ran out.
     Timeout {
@@ -211,6 +236,10 @@ pub enum TxState {
 pub enum Record {
     /// The provider.
     Market(MarketRow),
+    /// A signed ask, by struct hash.
+    Ask(B256, AskRow),
+    /// No deal can be opened under that ask any more.
+    ForgetAsk(B256),
     /// A deal, by id.
     Deal(B256, Box<DealRow>),
     /// An order, by struct hash.
@@ -240,6 +269,21 @@ pub struct Results {
     pub outputs: Payload,
 }
 
+impl OrderRow {
+    /// An order that was just admitted.
+    pub fn new(order: Signed<Order>, program: BlobRef, shared: Option<BlobRef>, now: u64) -> Self {
+        let state = OrderState::Fetching { since: now };
+        Self { order, program, shared, state, rejected: BTreeMap::new(), cancel: None, revealed_at: 0 }
+    }
+
+    /// Whether the requester could call it late on chain and we would have to work: promised, not done, and no word of the
+    /// requester that it need not be.
+    pub fn owed(&self) -> bool {
+        let undone = !matches!(self.state, OrderState::Fetching { .. } | OrderState::Done { .. });
+        undone && self.cancel.is_none()
+    }
+}
+
 impl OrderState {
     /// The promise, once given.
     pub fn ack(&self) -> Option<&Ack> {
@@ -267,10 +311,11 @@ impl OrderState {
 
 impl DealRow {
     /// A deal that the chain just showed.
-    pub fn new(deal: Deal) -> Self {
+    pub fn new(deal: Deal, limits: Limits) -> Self {
         Self {
             deal,
-            facts: Vec::new(),
+            limits,
+            facts: Facts::default(),
             endpoint: None,
             next_seq: 0,
             voucher: None,
@@ -279,12 +324,19 @@ impl DealRow {
             verdict: Verdict::Clean,
             earned: 0,
             settled: 0,
+            redeemed: 0,
+            redeemed_at: 0,
             txs: BTreeMap::new(),
             reorgs: 0,
             quiet_until: 0,
             closed_at: None,
             booked: Booked::default(),
         }
+    }
+
+    /// The deal as the chain has it.
+    pub fn chain(&self) -> &OnChain {
+        self.facts.chain()
     }
 
     /// Amount of the best voucher.

@@ -1,5 +1,6 @@
 //! Why something was not accepted. Every code is stable and goes over the wire.
 
+use alloy_primitives::B256;
 use serde::{Deserialize, Serialize};
 
 /// A coded reason, told to the requester and to the provider's owner alike.
@@ -8,8 +9,8 @@ pub enum Refusal {
     /// No open deal with this provider under that id.
     #[error("[P-ADM-001] no open deal of this provider has that id")]
     UnknownDeal,
-    /// The requester of the deal did not sign this.
-    #[error("[P-ADM-002] not signed by the deal's requester")]
+    /// Not signed by the requester's key of the deal.
+    #[error("[P-ADM-002] not signed by the deal's requester key")]
     BadSignature,
     /// Not a sequence number that is free and next.
     #[error("[P-ADM-003] sequence number {got}, expected {expected}")]
@@ -122,11 +123,11 @@ pub enum Refusal {
     /// A message before `Hello`, or about another deal.
     #[error("[P-SES-002] say hello for this deal first")]
     NoHello,
-    /// Too many signatures of contract wallets are being checked for this session.
-    #[error("[P-SES-003] too many checks under way for this session: wait for answers")]
+    /// More signatures than are checked for one deal in a second.
+    #[error("[P-SES-003] too many signed messages for this deal: wait a second")]
     Busy,
-    /// The voucher is not signed by the requester.
-    #[error("[P-PAY-001] voucher not signed by the deal's requester")]
+    /// The voucher is not signed by the requester's key of the deal.
+    #[error("[P-PAY-001] voucher not signed by the deal's requester key")]
     VoucherSignature,
     /// Over the budget.
     #[error("[P-PAY-002] voucher of {amount} is over the budget of {budget}")]
@@ -164,15 +165,29 @@ pub enum Refusal {
         /// Owed.
         owed: u128,
     },
-    /// A game about a task of it could not be played in time.
+    /// A release while something promised is neither done nor cancelled: it could still be called late.
     #[error(
-        "[P-ADM-018] fuel limit {fuel}; at most {limit} can be traced here in the time that the deal's court gives each side"
+        "[P-PAY-007] release refused: order {order} was accepted and is neither done nor cancelled with the requester's signature"
     )]
-    Untraceable {
-        /// Sent.
-        fuel: u64,
-        /// Limit.
-        limit: u64,
+    ReleaseOwes {
+        /// Struct hash of the order.
+        order: B256,
+    },
+    /// More rejections than the deal has paid for. Not sent: counted.
+    #[error("[P-PAY-008] task not run again: rejected tasks would cost {cost}, and the deal has paid {paid}")]
+    RerunUnpaid {
+        /// Running them again, the dearest one for free, base units.
+        cost: u128,
+        /// By voucher, base units.
+        paid: u128,
+    },
+    /// The deal has taken more preparing than it has paid for.
+    #[error(
+        "[P-ADM-019] fetching, checking and compiling for this deal took more than it has paid for: wait {seconds} s, or pay"
+    )]
+    Preparing {
+        /// Until the next order is looked at.
+        seconds: u64,
     },
 }
 

@@ -1,28 +1,28 @@
 //! Sessions: hello, resuming after a drop, and who speaks for the requester.
 //!
 //! Deals are public, so anyone can say hello for one. An endpoint speaks for the requester once it has
-//! brought something new that the requester signed (what is known already may have been seen on chain);
+//! brought something new that the requester's key signed (what is known already may have been seen on chain);
 //! receipts go to that endpoint alone.
+//!
+//! What strangers can take: `sessions` connections in all and eight a deal; of each session a few wrong signatures, then it
+//! ends; of each deal so many checks of signatures a second (`preparing`).
 
-use std::collections::VecDeque;
-
-use alloy_primitives::{Address, B256};
+use alloy_primitives::B256;
 use alloy_sol_types::SolStruct;
 use rialto_protocol::{
     signing,
-    types::{Deal, digest, struct_hash},
+    types::{Deal, struct_hash},
     wire::{Signed, ToProvider, ToRequester, WIRE_VERSION},
 };
 
-use super::{Core, Effect, MAX_CHECKS, OnChain, OrderState, Refusal, admission::Offer};
+use super::{Core, Effect, OrderState, Refusal, admission::Offer};
 
 /// A hello may come so long before its deal is seen on chain.
 const HELLO_WAIT_SECONDS: u64 = 60;
 /// Most sessions that say hello for one deal: the requester's, its next one, and a few strangers'.
 const MAX_DEAL_SESSIONS: usize = 8;
-
-/// Most messages of a session that wait while a wallet is asked about an earlier one.
-const MAX_BACKLOG: usize = 8;
+/// A session that has brought so many things that nobody signed ends.
+const MAX_UNSIGNED: u32 = 16;
 
 /// One connection.
 #[derive(Clone, Debug)]
@@ -30,10 +30,8 @@ pub(super) struct Session {
     pub peer: B256,
     pub since: u64,
     pub hello: Hello,
-    /// The check its first message waits for.
-    pub check: Option<u64>,
-    /// Messages in order; not empty only while a check is under way.
-    pub backlog: VecDeque<ToProvider>,
+    /// Things that it brought and the requester had not signed.
+    pub unsigned: u32,
 }
 
 /// How far a session's introduction is.
@@ -45,102 +43,74 @@ pub(super) enum Hello {
     Welcomed(B256),
 }
 
-/// What is known of a signature.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Signature {
-    Valid,
-    Invalid,
-    /// The wallet is being asked.
-    Asked,
-}
-
-/// What became of a message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Handled {
-    Done,
-    /// It has to come again once the wallet has answered.
-    Waits,
-}
-
 impl Core {
     pub(super) fn connected(&mut self, session: u64, peer: B256) {
         if self.sessions.len() >= self.config.limits.sessions {
             self.effects.push(Effect::Hangup { session });
             return;
         }
-        let since = self.now;
-        let fresh = Session { peer, since, hello: Hello::Nothing, check: None, backlog: VecDeque::new() };
-        self.sessions.insert(session, fresh);
+        self.sessions.insert(session, Session { peer, since: self.now, hello: Hello::Nothing, unsigned: 0 });
     }
 
     pub(super) fn disconnected(&mut self, session: u64) {
-        if let Some(check) = self.sessions.remove(&session).and_then(|known| known.check) {
-            self.checks.remove(&check);
-        }
+        self.sessions.remove(&session);
     }
 
     pub(super) fn message(&mut self, session: u64, message: ToProvider) {
-        let Some(known) = self.sessions.get_mut(&session) else { return };
-        if known.check.is_some() {
-            if known.backlog.len() < MAX_BACKLOG {
-                known.backlog.push_back(message);
-            } else {
-                self.refuse(session, None, order_in(&message), Refusal::Busy);
-            }
-            return;
-        }
-        if self.dispatch(session, &message, None) == Handled::Waits
-            && let Some(known) = self.sessions.get_mut(&session)
-        {
-            known.backlog.push_front(message);
-        }
-    }
-
-    pub(super) fn signature_checked(&mut self, check: u64, valid: bool) {
-        let Some(session) = self.checks.remove(&check) else { return };
-        let mut vouched = Some(valid);
-        while let Some(known) = self.sessions.get_mut(&session) {
-            if vouched.is_some() {
-                known.check = None;
-            }
-            let Some(message) = known.backlog.pop_front() else { return };
-            if self.dispatch(session, &message, vouched.take()) == Handled::Waits {
-                if let Some(known) = self.sessions.get_mut(&session) {
-                    known.backlog.push_front(message);
-                }
-                return;
-            }
-        }
-    }
-
-    /// `vouched`: what the requester's wallet said about the signature in it.
-    fn dispatch(&mut self, session: u64, message: &ToProvider, vouched: Option<bool>) -> Handled {
-        let Some(known) = self.sessions.get(&session) else { return Handled::Done };
+        let Some(known) = self.sessions.get(&session) else { return };
         let (peer, hello) = (known.peer, known.hello);
-        if let ToProvider::Hello { version, deal } = message {
-            self.hello(session, *version, deal);
-            return Handled::Done;
+        if let ToProvider::Hello { version, deal } = &message {
+            return self.hello(session, *version, deal);
         }
         let Hello::Welcomed(deal) = hello else {
-            self.refuse(session, None, order_in(message), Refusal::NoHello);
-            return Handled::Done;
+            return self.refuse(session, None, order_in(&message), Refusal::NoHello);
         };
         let ours = self.speaks_for(peer, deal);
-        match message {
+        match &message {
             ToProvider::Hello { .. } => {}
             ToProvider::Order { order, program, shared, inputs } => {
                 let offer = Offer { order, program: *program, shared: *shared, inputs };
-                return self.order_offered(session, deal, offer, vouched);
+                self.order_offered(session, deal, offer);
             }
-            ToProvider::Voucher(voucher) => return self.voucher_offered(session, deal, voucher, vouched),
+            ToProvider::Voucher(voucher) => self.voucher_offered(session, deal, voucher),
+            ToProvider::Cancel(cancel) => self.cancel_offered(session, deal, cancel),
             ToProvider::Reject { order, task, .. } if ours => self.rejected(deal, *order, *task),
-            ToProvider::Cancel { order } if ours => self.cancelled(deal, *order),
             ToProvider::AskRelease { amount } if ours => self.release_asked(session, deal, *amount),
-            ToProvider::Reject { .. } | ToProvider::Cancel { .. } | ToProvider::AskRelease { .. } => {
-                self.refuse(session, Some(deal), None, Refusal::BadSignature);
+            ToProvider::Reject { .. } | ToProvider::AskRelease { .. } => {
+                self.refuse_unsigned(session, deal, None, Refusal::BadSignature);
             }
         }
-        Handled::Done
+    }
+
+    /// Whether the requester's key of the deal signed this; refuses if not.
+    pub(super) fn signed<T: SolStruct>(
+        &mut self,
+        session: u64,
+        deal: B256,
+        order: Option<B256>,
+        signed: &Signed<T>,
+        otherwise: Refusal,
+    ) -> bool {
+        let Some(key) = self.deals.get(&deal).map(|row| row.deal.requesterKey) else { return false };
+        if let Err(why) = self.may_check(deal) {
+            self.refuse(session, Some(deal), order, why);
+            return false;
+        }
+        let valid = signing::signed_by(&signed.value, &self.domain, &signed.signature, key);
+        if !valid {
+            self.refuse_unsigned(session, deal, order, otherwise);
+        }
+        valid
+    }
+
+    /// Refuses what the requester did not sign; a session that goes on like that ends.
+    pub(super) fn refuse_unsigned(&mut self, session: u64, deal: B256, order: Option<B256>, why: Refusal) {
+        self.refuse(session, Some(deal), order, why);
+        let Some(known) = self.sessions.get_mut(&session) else { return };
+        known.unsigned += 1;
+        if known.unsigned >= MAX_UNSIGNED {
+            self.hang_up(session);
+        }
     }
 
     fn hello(&mut self, session: u64, version: u16, deal: &Deal) {
@@ -150,12 +120,12 @@ impl Core {
             return self.hang_up(session);
         }
         let row = self.deals.get(&id);
-        let gone = row.is_some_and(|row| OnChain::of(&row.facts).closed);
+        let gone = row.is_some_and(|row| row.chain().closed);
         if gone || deal.provider != self.config.provider {
             self.refuse(session, Some(id), None, Refusal::UnknownDeal);
             return self.hang_up(session);
         }
-        let open = row.is_some_and(|row| OnChain::of(&row.facts).open);
+        let open = row.is_some_and(|row| row.chain().open);
         let hello = if open { Hello::Welcomed(id) } else { Hello::Early(id) };
         if let Some(known) = self.sessions.get_mut(&session) {
             known.hello = hello;
@@ -266,36 +236,6 @@ impl Core {
         let endpoint = self.deals.get(&deal)?.endpoint?;
         let ours = |s: &Session| s.peer == endpoint && s.hello == Hello::Welcomed(deal);
         self.sessions.iter().rev().find(|(_, s)| ours(s)).map(|(id, _)| *id)
-    }
-
-    /// Checks a signature of the deal's requester; a contract wallet is asked first.
-    pub(super) fn check<T: SolStruct>(
-        &mut self,
-        session: u64,
-        signer: Address,
-        signed: &Signed<T>,
-        vouched: Option<bool>,
-    ) -> Signature {
-        match vouched {
-            Some(true) => return Signature::Valid,
-            Some(false) => return Signature::Invalid,
-            None if signing::signed_by(&signed.value, &self.domain, &signed.signature, signer) => {
-                return Signature::Valid;
-            }
-            None => {}
-        }
-        if self.checks.len() >= MAX_CHECKS {
-            return Signature::Invalid;
-        }
-        let check = self.next_check;
-        self.next_check += 1;
-        self.checks.insert(check, session);
-        if let Some(known) = self.sessions.get_mut(&session) {
-            known.check = Some(check);
-        }
-        let (digest, signature) = (digest(&signed.value, &self.domain), signed.signature.clone());
-        self.effects.push(Effect::CheckSignature { check, signer, digest, signature });
-        Signature::Asked
     }
 }
 
