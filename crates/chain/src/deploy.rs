@@ -102,6 +102,11 @@ pub async fn deploy_by(
     deployed
 }
 
+/// EIP-155 id of the chain at an endpoint.
+pub async fn chain_id(at: &ChainConfig) -> Result<u64, ChainError> {
+    Ok(Link::connect(at).await?.chain_id)
+}
+
 /// What deploying would cost `account` now. Sends nothing.
 pub async fn quote_deployment(
     at: &ChainConfig,

@@ -49,7 +49,7 @@ pub use contract_error::{ContractError, CourtError, MarketError, StepUnitError};
 pub use court::{Court, CourtRules, GameStage, GameStanding, segment_hash};
 pub use court_call::{CourtCall, MoveArgs, Signed, StepArgs, WrongFuelArgs, WrongSumArgs};
 pub use court_event::{Accused, Challenged, CourtEvent, GameEnd, Moved};
-pub use deploy::{DeployParams, DeployQuote, Deployed, deploy, deploy_by, quote_deployment};
+pub use deploy::{DeployParams, DeployQuote, Deployed, chain_id, deploy, deploy_by, quote_deployment};
 pub use error::{ChainError, RpcFault, SendError};
 pub use event::{LogMeta, MarketEvent};
 pub use follow::{Courts, EventBatch, EventStream};

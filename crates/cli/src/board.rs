@@ -212,7 +212,7 @@ fn row(one: &Listed, now: u64, paint: Paint) -> Vec<String> {
         format!("{} %", f64::from(ask.collateralBps) / 100.0),
         span(ask.maxSeconds.into()),
         format!("{} × {}/s", ask.cores, fuel(ask.fuelPerSecond.into())),
-        format!("{} MiB", ask.maxMemory >> 20),
+        format!("{} MiB", ask.limits.taskMemory >> 20),
         span(ask.to.saturating_sub(now)),
         if one.owner == ask.provider { "itself".to_owned() } else { short(one.owner) },
     ]

@@ -4,7 +4,10 @@ use anyhow::{Result, anyhow, ensure};
 use clap::{Args, Subcommand};
 use rialto_chain::{CaseKind, Ending, MarketCall};
 use rialto_client::{DealPhase, DealStory, History, OpenCase};
-use rialto_protocol::Address;
+use rialto_protocol::{
+    Address,
+    bounds::{self, Lack},
+};
 use serde::Serialize;
 use serde_json::json;
 
@@ -73,7 +76,7 @@ pub async fn deals(args: &DealsCommand, place: &PlaceArgs, format: Output) -> Re
     match args.what.as_ref().unwrap_or(&What::List { all: false }) {
         What::List { all } => list(&errand, &history, *all, format),
         What::Export(args) => export(args, &errand, history, format).await?,
-        What::Show { deal } => show(&errand, &history, &find(&history, deal)?, format),
+        What::Show { deal } => show(&errand, place, &history, &find(&history, deal)?, format),
         What::Close { deal, explain } => {
             let deal = find(&history, deal)?;
             close(errand, history, deal, *explain, format).await?;
@@ -99,7 +102,22 @@ struct Shown<'a> {
     burned: Option<u128>,
     opened_by: rialto_protocol::B256,
     closed_by: Option<rialto_protocol::B256>,
+    most_lost: MostLost,
     what_to_do: String,
+}
+
+/// The most that honest sides can lose in a deal, base units.
+#[derive(Serialize)]
+struct MostLost {
+    /// Work that is delivered and unpaid; only the deal's own provider knows the credit window of its ask.
+    provider: Option<u128>,
+    /// And the gas of so many transactions.
+    provider_redemptions: u64,
+    requester_vouchers_redeemed: u128,
+    /// Vouchers and all.
+    requester: u128,
+    /// Of it, what can be lost although no voucher was signed for it.
+    requester_unproven: u128,
 }
 
 #[derive(Serialize)]
@@ -115,11 +133,21 @@ struct Eye {
     account: Address,
     now: u64,
     grace: u64,
+    /// What this home's provider lets a deal owe, base units.
+    credit: Option<u128>,
 }
 
 impl Eye {
     fn new(errand: &Errand, history: &History) -> Self {
-        Self { account: errand.account, now: history.time(), grace: errand.chain.windows().grace }
+        let (account, now, grace) = (errand.account, history.time(), errand.chain.windows().grace);
+        Self { account, now, grace, credit: None }
+    }
+
+    /// With what the account's own provider.toml says, of deals that it sells in.
+    fn selling(mut self, place: &PlaceArgs, deal: &DealStory) -> Self {
+        let sells = deal.deal.provider == self.account;
+        self.credit = sells.then(|| crate::provide::credit(place)).flatten();
+        self
     }
 
     fn role(&self, deal: &DealStory) -> &'static str {
@@ -188,8 +216,42 @@ impl Eye {
             burned: deal.end.map(|end| end.burned),
             opened_by: deal.opened_by,
             closed_by: deal.end.map(|end| end.tx),
+            most_lost: self.most_lost(deal),
             what_to_do: self.what_to_do(deal),
         }
+    }
+
+    /// The most that each side can lose, if it is honest (docs/threat-model.md).
+    fn most_lost(&self, deal: &DealStory) -> MostLost {
+        let terms = &deal.deal;
+        let lack = terms.court.is_zero().then_some(Lack::Court);
+        MostLost {
+            provider: self.credit.map(|credit| bounds::provider_loss(credit, terms.budget)),
+            provider_redemptions: bounds::redemptions(terms.expiry.saturating_sub(terms.openedAt)),
+            requester_vouchers_redeemed: deal.paid,
+            requester: bounds::requester_loss(terms.budget, terms.budget, 0, None),
+            requester_unproven: bounds::requester_loss(terms.budget, 0, terms.budget, lack),
+        }
+    }
+
+    fn risk(&self, deal: &DealStory) -> String {
+        let most = self.most_lost(deal);
+        let provider = most.provider.map_or_else(
+            || "the credit window of its ask, and no more than the budget".into(),
+            money,
+        );
+        let requester = match most.requester_unproven {
+            0 => format!(
+                "the vouchers that it signs, {} of them redeemed so far, and no more than {}",
+                money(most.requester_vouchers_redeemed),
+                money(most.requester)
+            ),
+            _ => format!("what it orders, up to the budget of {}, as no court judges", money(most.requester)),
+        };
+        format!(
+            "at most: the provider {provider}, and gas of {} redemptions; the requester {requester}",
+            most.provider_redemptions
+        )
     }
 
     fn state(&self, deal: &DealStory) -> String {
@@ -285,8 +347,8 @@ fn find(history: &History, named: &str) -> Result<DealStory> {
     })
 }
 
-fn show(errand: &Errand, history: &History, deal: &DealStory, format: Output) {
-    let eye = Eye::new(errand, history);
+fn show(errand: &Errand, place: &PlaceArgs, history: &History, deal: &DealStory, format: Output) {
+    let eye = Eye::new(errand, history).selling(place, deal);
     either_of(format, || sheet(&eye, deal), &eye.shown(deal));
 }
 
@@ -300,6 +362,7 @@ fn sheet(eye: &Eye, deal: &DealStory) -> String {
     row("price", format!("{} per Tfuel, {} per task", money(terms.price), money(terms.taskFee)));
     row("budget", format!("{}, {} of it paid for {} orders", money(terms.budget), money(deal.paid), deal.orders));
     row("collateral", format!("{}; late costs {}", money(terms.collateral), money(terms.latePenalty)));
+    row("at risk", eye.risk(deal));
     row("court", if terms.court.is_zero() { "none".into() } else { terms.court.to_string() });
     row("opened", format!("{} UTC by {}", time(terms.openedAt), deal.opened_by));
     row("expires", format!("{} UTC, and can be closed {} later", time(terms.expiry), span(eye.grace)));

@@ -2,7 +2,9 @@
 
 use anyhow::{Result, bail, ensure};
 use clap::Args;
-use rialto_chain::{CourtError, CourtRules, DeployParams, Deployed, MarketError, PrivateKeySigner, Rpc, SendError};
+use rialto_chain::{
+    ChainError, CourtError, CourtRules, DeployParams, Deployed, MarketError, PrivateKeySigner, Rpc, SendError,
+};
 use rialto_client::{MarketConfig, settings::TOKEN_DECIMALS};
 use rialto_protocol::Address;
 use serde_json::json;
@@ -13,6 +15,7 @@ use crate::{
     market::CHAIN_ID,
     place::PlaceArgs,
     print::{Paint, coins, either, money},
+    windows::{Kind, Short, Windows},
 };
 
 /// Longest name of a deployment.
@@ -35,21 +38,30 @@ pub struct Deploy {
     /// Deploy a token that anybody may mint, for trying. Only on chain 31337.
     #[arg(long, conflicts_with = "token")]
     pub test_token: bool,
-    /// From a claim until it is paid unless disputed.
-    #[arg(long, value_name = "TIME", default_value = "1 d", value_parser = crate::args::seconds)]
-    pub challenge: u64,
-    /// To answer a late notice or a demand.
-    #[arg(long, value_name = "TIME", default_value = "6 h", value_parser = crate::args::seconds)]
-    pub answer: u64,
-    /// After a deal's expiry, in which the provider can still redeem and claim.
-    #[arg(long, value_name = "TIME", default_value = "6 h", value_parser = crate::args::seconds)]
-    pub grace: u64,
+    /// What kind of chain it is, which says how long windows should be (default: by the chain's id; one that is not known is taken
+    /// for a rollup).
+    #[arg(long, value_name = "KIND", value_enum)]
+    pub kind: Option<Kind>,
+    /// From a claim until it is paid unless disputed (default: 3 d on a rollup, 2 d on layer 1, 30 min on a test chain).
+    #[arg(long, value_name = "TIME", value_parser = crate::args::seconds)]
+    pub challenge: Option<u64>,
+    /// To answer a late notice or a demand (default: 2 d on a rollup, 1 d on layer 1, 10 min on a test chain; no longer than
+    /// --challenge and --grace).
+    #[arg(long, value_name = "TIME", value_parser = crate::args::seconds)]
+    pub answer: Option<u64>,
+    /// After a deal's expiry, in which the provider can still redeem and claim (default: 2 d on a rollup, 1 d on layer 1, 10 min on a
+    /// test chain).
+    #[arg(long, value_name = "TIME", value_parser = crate::args::seconds)]
+    pub grace: Option<u64>,
     /// Bond of a late notice or demand, tokens: should cover the gas of answering one.
     #[arg(long, value_name = "AMOUNT", default_value = "1", value_parser = crate::args::amount)]
     pub bond: u128,
-    /// The court's time for a move of a dispute, at least.
-    #[arg(long, value_name = "TIME", default_value = "1 h", value_parser = crate::args::seconds)]
-    pub court_move: u64,
+    /// The court's time for a turn of a dispute, at least; at most 8 h (default: 8 h on a rollup, 6 h on layer 1, 5 min on a test chain).
+    #[arg(long, value_name = "TIME", value_parser = crate::args::seconds)]
+    pub court_move: Option<u64>,
+    /// Take turns that are shorter than the chain may be out of reach.
+    #[arg(long)]
+    pub short_turns: bool,
     /// Each side's time in a dispute besides what tracing takes.
     #[arg(long, value_name = "TIME", default_value = "10 min", value_parser = crate::args::seconds)]
     pub court_base: u64,
@@ -68,19 +80,23 @@ pub struct Deploy {
 }
 
 impl Deploy {
-    fn params(&self) -> DeployParams {
+    fn params(&self, kind: Kind) -> DeployParams {
+        let usual = kind.windows();
+        let (challenge, grace) = (self.challenge.unwrap_or(usual.challenge), self.grace.unwrap_or(usual.grace));
+        // The contract takes no longer one.
+        let answer = self.answer.unwrap_or(usual.answer.min(challenge).min(grace));
         DeployParams {
             token: self.token,
-            challenge_window: self.challenge,
-            answer_window: self.answer,
-            grace: self.grace,
+            challenge_window: challenge,
+            answer_window: answer,
+            grace,
             case_bond: self.bond,
             court: CourtRules {
                 base_bond: self.court_bond,
                 bond_per_tfuel: self.court_bond_per_tfuel,
                 // Above 2^32 − 1 s the contract says no, too.
                 base_seconds: u32::try_from(self.court_base).unwrap_or(u32::MAX),
-                move_seconds: u32::try_from(self.court_move).unwrap_or(u32::MAX),
+                move_seconds: u32::try_from(self.court_move.unwrap_or(usual.turn)).unwrap_or(u32::MAX),
                 ..CourtRules::default()
             },
         }
@@ -97,7 +113,12 @@ pub async fn deploy(args: &Deploy, place: &PlaceArgs, format: Output) -> Result<
     );
     let on = place.chain()?;
     let account = place.whose(&on)?;
-    let quote = rialto_chain::quote_deployment(&on.chain(), account, args.params()).await?;
+    let kind = match args.kind {
+        Some(kind) => kind,
+        None => Kind::of(rialto_chain::chain_id(&on.chain()).await?),
+    };
+    let params = args.params(kind);
+    let quote = rialto_chain::quote_deployment(&on.chain(), account, params).await.map_err(flagged)?;
     ensure!(
         args.token.is_some() || quote.chain_id == CHAIN_ID,
         "[C-DPL-002] --test-token on chain {}: anybody could mint it; name a token with --token",
@@ -110,81 +131,108 @@ pub async fn deploy(args: &Deploy, place: &PlaceArgs, format: Output) -> Result<
             args.token.unwrap_or_default()
         );
     }
+    let windows = Windows::of(&params);
+    let short_turn = windows.short_turn(kind);
+    let short: Vec<Short> = windows.short(kind).into_iter().chain(short_turn.clone().filter(|_| args.short_turns)).collect();
+    for short in &short {
+        eprintln!("warning: [{}] {}", short.code, short.text);
+    }
+    if let Some(Short { code, text }) = short_turn.filter(|_| !args.short_turns) {
+        bail!("[{code}] {text}; a court is for ever: --court-move, or --short-turns if that is meant");
+    }
     if args.explain {
-        explain(args, account, &quote, format);
+        explain(args, kind, &params, &short, account, &quote, format);
         return Ok(exit::OK);
     }
     let signer = place.signer(&on).await?;
     if format == Output::Human {
-        let (windows, chain) = (windows(args), quote.chain_id);
-        eprintln!("deploying to chain {chain} by {account}: {windows}\nkilled in the middle, the same command goes on");
+        let (told, chain) = (told_windows(&params), quote.chain_id);
+        eprintln!("deploying to chain {chain} by {account}: {told}\nkilled in the middle, the same command goes on");
     }
     let journal = errand::journal(place, quote.chain_id, account)?;
-    let deployed = send(args, &on, signer, &journal).await?;
+    let deployed = send(args, params, &on, signer, &journal).await?;
     told(&on, place, quote.chain_id, &deployed, format);
     Ok(exit::OK)
 }
 
 async fn send(
     args: &Deploy,
+    params: DeployParams,
     on: &MarketConfig,
     signer: PrivateKeySigner,
     journal: &std::path::Path,
 ) -> Result<Deployed> {
-    match rialto_chain::deploy_by(&on.chain(), signer, args.params(), journal, &args.name).await {
+    match rialto_chain::deploy_by(&on.chain(), signer, params, journal, &args.name).await {
         Err(SendError::IntentConflict(_)) => bail!(
             "[C-DPL-004] this wallet deployed another market as \"{0}\" here: give the same parameters to go on with it, or --name for another one",
             args.name
         ),
-        Err(SendError::Rejected(error)) if matches!(error.market(), Some(MarketError::WindowTooLong(_))) => {
-            bail!("{error}: --challenge, --answer, --grace")
-        }
-        Err(SendError::Rejected(error)) if matches!(error.court(), Some(CourtError::RulesOutOfRange(_))) => {
-            bail!("{error}: --court-move")
-        }
+        Err(SendError::Rejected(error)) => Err(flagged(ChainError::Contract(error))),
         other => Ok(other?),
     }
 }
 
-fn windows(args: &Deploy) -> String {
+/// With the flags that a refusal is about.
+fn flagged(error: ChainError) -> anyhow::Error {
+    let ChainError::Contract(refused) = &error else { return error.into() };
+    match (refused.market(), refused.court()) {
+        (Some(MarketError::WindowTooLong(_) | MarketError::AnswerWindowOutOfRange(_)), _) => {
+            anyhow::anyhow!("{error}: --challenge, --answer, --grace")
+        }
+        (_, Some(CourtError::RulesOutOfRange(_))) => anyhow::anyhow!("{error}: --court-move"),
+        _ => error.into(),
+    }
+}
+
+fn told_windows(params: &DeployParams) -> String {
     use crate::print::span;
     format!(
         "claims are paid after {}, notices and demands answered within {}, {} of grace, bond {}",
-        span(args.challenge),
-        span(args.answer),
-        span(args.grace),
-        money(args.bond)
+        span(params.challenge_window),
+        span(params.answer_window),
+        span(params.grace),
+        money(params.case_bond)
     )
 }
 
-fn turns(args: &Deploy) -> String {
+fn turns(rules: &CourtRules) -> String {
     use crate::print::span;
     format!(
-        "{} for a move, {} besides tracing, bond {} and {} per Tfuel",
-        span(args.court_move),
-        span(args.court_base),
-        money(args.court_bond),
-        money(args.court_bond_per_tfuel)
+        "{} for a turn, {} besides tracing, bond {} and {} per Tfuel",
+        span(rules.move_seconds.into()),
+        span(rules.base_seconds.into()),
+        money(rules.base_bond),
+        money(rules.bond_per_tfuel)
     )
 }
 
-fn explain(args: &Deploy, account: Address, quote: &rialto_chain::DeployQuote, format: Output) {
-    let market = format!("create the market: {}", windows(args));
-    let court = format!("create its court, in three parts: {}", turns(args));
+fn explain(
+    args: &Deploy,
+    kind: Kind,
+    params: &DeployParams,
+    short: &[Short],
+    account: Address,
+    quote: &rialto_chain::DeployQuote,
+    format: Output,
+) {
+    let market = format!("create the market: {}", told_windows(params));
+    let court = format!("create its court, in three parts: {}", turns(&params.court));
     let mut plans = Vec::new();
     plans.extend(quote.token_gas.map(|gas| ("create a test token that anybody may mint", Some(gas))));
     plans.push((market.as_str(), Some(quote.market_gas)));
     plans.push((court.as_str(), Some(quote.court_gas)));
     let to = format!(
-        "to chain {} by {account}, which has {} coins of gas money",
+        "to chain {} ({}) by {account}, which has {} coins of gas money",
         quote.chain_id,
+        kind.name(),
         coins(quote.balance_wei.saturating_to())
     );
     let value = json!({
         "chain_id": quote.chain_id, "account": account, "token": args.token, "balance_wei": quote.balance_wei.to_string(),
-        "challenge_seconds": args.challenge, "answer_seconds": args.answer, "grace_seconds": args.grace, "bond": args.bond.to_string(),
-        "court_move_seconds": args.court_move, "court_base_seconds": args.court_base, "court_bond": args.court_bond.to_string(),
-        "court_bond_per_tfuel": args.court_bond_per_tfuel.to_string(),
+        "kind": kind, "short": short, "challenge_seconds": params.challenge_window, "answer_seconds": params.answer_window,
+        "grace_seconds": params.grace, "bond": params.case_bond.to_string(), "court_move_seconds": params.court.move_seconds,
+        "court_base_seconds": params.court.base_seconds, "court_bond": params.court.base_bond.to_string(),
+        "court_bond_per_tfuel": params.court.bond_per_tfuel.to_string(),
     });
     errand::explain(&to, value, &plans, quote.gas_price_wei, format);
 }

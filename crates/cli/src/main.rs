@@ -38,6 +38,7 @@ mod run;
 mod shell;
 mod up;
 mod wallet;
+mod windows;
 
 use std::{io::Write, process::ExitCode, str::FromStr};
 

@@ -27,7 +27,7 @@ pub const CHAIN_ID: u64 = 31_337;
 const GAS_MONEY_WEI: u128 = 1_000 * 10u128.pow(18);
 /// Windows of the embedded market, seconds: long enough for a person to watch, short enough to wait for.
 const CHALLENGE_SECONDS: u64 = 120;
-const ANSWER_SECONDS: u64 = 120;
+const ANSWER_SECONDS: u64 = 60;
 const GRACE_SECONDS: u64 = 60;
 /// Bond of a late notice or demand, where nobody wants another: 0.1 tUSD.
 const CASE_BOND: u128 = 100_000;
@@ -240,7 +240,7 @@ impl LocalMarket {
 
     /// Everything that the market holds is somebody's: tokens in the contract equal all accounts, while no deal is open.
     pub async fn reconciles(&self) -> Result<bool> {
-        let mut owners = vec![self.requester_address, rialto_protocol::model::BURNED];
+        let mut owners = vec![self.requester_address, rialto_protocol::model::BURNED, self.deployed.court];
         owners.extend(self.providers.iter().map(|provider| provider.address));
         let mut accounts = U256::ZERO;
         for owner in owners {
@@ -316,6 +316,11 @@ impl Standing {
         let now = Deployment { token, market, block, court, step_unit, float_unit, port: server.addr().port() };
         write_private(&file, &serde_json::to_vec_pretty(&now)?)?;
         let chain = connect(&rpc, market).await?;
+        anyhow::ensure!(
+            chain.is_known_code().await? && chain.is_known_court(court).await?,
+            "[C-UP-005] the market in {} is an older version's: `rialto down --wipe` begins anew",
+            folder.display()
+        );
         // Each account once: the intent's name says which.
         let sender = chain.sender(admin.clone(), &folder.join("admin.redb")).await?;
         for account in &accounts[1..=plans.len() + 1] {

@@ -256,7 +256,7 @@ async fn bank(home: &Path) {
         token: None,
         challenge_window: 600,
         answer_window: 600,
-        grace: 60,
+        grace: 600,
         case_bond: 1000,
         court: rialto_chain::CourtRules::default(),
     };

@@ -17,7 +17,7 @@ use rialto_client::{GameTale, History, Replay};
 use rialto_machine::{TaskLimits, input::TaskInput};
 use rialto_protocol::{
     B256, Bytes,
-    court::COMPENSATION_BPS,
+    court::{Answer, COMPENSATION_BPS, Question},
     fault::FaultProof,
     pricing,
     receipt::{Halted, SumNode, SumTree, inputs_root, task_seed},
@@ -97,7 +97,9 @@ impl World {
     async fn open(&self, salt: u64) -> Deal {
         let ask = rialto_protocol::types::Ask { court: self.deployed.court, ..chain::ask(&self.chain, salt).await };
         let signature = chain::signed(&self.chain, "provider", &ask);
-        let terms = rialto_chain::OpenArgs { ask, signature, budget: 100_000, duration: 3600, max_price: 1000, salt };
+        let (key, opened_at) = (chain::key("requester").address(), self.chain.now().await.unwrap());
+        let terms = rialto_chain::Terms { key, budget: 100_000, opened_at, duration: 3600, max_price: 1000, salt };
+        let terms = rialto_chain::OpenArgs { ask, signature, terms };
         let sender = self.chain.sender_in_memory(chain::key("requester")).await.unwrap();
         let opened = sender.send("open", MarketCall::Open(vec![terms])).await.unwrap();
         let deal = opened.logs.iter().find_map(|log| match MarketEvent::decode(log) {
@@ -229,7 +231,7 @@ async fn a_wrong_result_is_accused_and_the_game_is_played_by_hand() {
     let explained = world.ok(&["dispute", "accuse", id, "1", "--explain"]);
     assert_eq!(
         (&explained["sent"], explained["transactions"].as_array().unwrap().len()),
-        (&json!(false), 3),
+        (&json!(false), 2),
         "{explained}"
     );
     assert!(world.game_count().await == 0, "nothing was sent");
@@ -256,10 +258,16 @@ async fn a_wrong_result_is_accused_and_the_game_is_played_by_hand() {
             world.ok(&["dispute", "move", name]);
             continue;
         }
-        let answer = liar.answer(view.position, view.level, &view.segment);
-        let call = CourtCall::answer(tale.deal.clone(), view, answer).unwrap();
+        let answer = match &view.question {
+            Question::Run { position, level, segment, .. } => liar.answer(*position, *level, segment),
+            Question::Node { height, place } => {
+                Answer::Unfold { nodes: SumTree::over(&job.ends, FUEL).unfold((*height).into(), *place).unwrap() }
+            }
+            Question::Nodes { .. } => panic!("not the provider's turn"),
+        };
+        let call = CourtCall::answer(tale.deal.clone(), job.order.clone(), view, answer).unwrap();
         let call = MarketCall::Court { court: tale.court, call };
-        provider.send(format!("move-{}", view.level), call).await.unwrap();
+        provider.send(format!("move-{}", view.turn()), call).await.unwrap();
     }
     let listed = &world.ok(&["dispute"])["games"][0];
     assert_eq!(
@@ -268,7 +276,10 @@ async fn a_wrong_result_is_accused_and_the_game_is_played_by_hand() {
     );
     let shown = world.ok(&["dispute", "show", name]);
     let played = shown["played"].as_array().unwrap();
-    assert_eq!(played.len() as u64, 2 + shown["moves"].as_u64().unwrap(), "accusation, moves, step: {shown}");
+    assert_eq!(played.len() as u64, 2 + shown["moves"].as_u64().unwrap(), "accusation, turns, step: {shown}");
+    let kinds: Vec<_> = played.iter().map(|row| row["what"].as_str().unwrap()).collect();
+    assert_eq!(kinds[..3], ["accuse", "unfold", "challenge"], "one group of leaves: nothing to pick");
+    assert_eq!((&shown["task"], &shown["tasks"]), (&json!(1), &json!(2)));
     assert!(played.iter().all(|row| row["gas"].as_u64().unwrap() > 21_000));
     assert_eq!(shown["step"]["claimed"], json!(job.claimed.hash()), "the lie was about the end");
     assert_eq!(shown["step"]["next"], wrong["halted"]);

@@ -7,6 +7,7 @@ mod anvil;
 mod spaces;
 
 use std::{
+    collections::BTreeSet,
     io::{BufRead, BufReader},
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
@@ -15,13 +16,13 @@ use std::{
 };
 
 use bytes::Bytes;
-use rialto_chain::{Chain, ChainConfig, DeployParams, MarketCall, PrivateKeySigner, Rpc, deploy};
-use rialto_client::{Replay, signed_tasks};
+use rialto_chain::{Chain, ChainConfig, CourtCall, Courts, DeployParams, MarketCall, PrivateKeySigner, Rpc, deploy};
+use rialto_client::{History, Replay, signed_tasks};
 use rialto_devchain::{Devchain, Server, serve};
 use rialto_exec::Engine;
 use rialto_machine::{TaskLimits, input::TaskInput};
 use rialto_net::{NetConfig, Node};
-use rialto_protocol::{Address, U256, keccak256, receipt::task_seed};
+use rialto_protocol::{Address, U256, court::Answer, keccak256, receipt::task_seed};
 use rialto_requester::{Job, Policy, Requester, RequesterConfig};
 use serde_json::Value;
 
@@ -322,16 +323,21 @@ async fn a_provider_that_was_stopped_answers_an_accusation_by_hand() {
     provider.signal("-KILL");
     drop(provider);
     let accuser = world.chain.sender_in_memory(key("admin")).await.unwrap();
-    let bond = MarketCall::Withdraw { to: key("admin").address(), amount: DEPOSIT };
-    accuser.send("bond", bond).await.unwrap();
-    accuser.accuse("accuse", &court, signed.accusation(&replay, lie).unwrap()).await.unwrap();
+    accuser.accuse("accuse", &court, signed.accusation().unwrap()).await.unwrap();
 
     let (_, games) = world.dispute(&["list"]);
     let game = games["games"][0]["id"].as_str().unwrap();
     assert_eq!((&games["games"][0]["role"], &games["games"][0]["open"]), (&"provider".into(), &true.into()), "{games}");
     let (ok, moved) = world.dispute(&["move", game]);
-    assert!(ok && moved["open"] == true, "{moved}");
+    assert!(ok && moved["open"] == true && moved["did"].as_str().unwrap().starts_with("open "), "{moved}");
     assert!(moved["standing"].as_str().unwrap().starts_with("the accuser's turn"), "{moved}");
+    let courts = Courts { known: BTreeSet::from([signed.deal.court]), ..Courts::default() };
+    let tale = History::read_with(&world.chain, 0, courts, |_| ()).await.unwrap().games().remove(0);
+    let challenge = Answer::Challenge(Box::new(signed.challenge(&replay, 0, lie).unwrap()));
+    let call = CourtCall::answer(tale.deal.clone(), order.clone(), &tale.story.view, challenge).unwrap();
+    accuser.send("challenge", MarketCall::Court { court: tale.court, call }).await.unwrap();
+    let (ok, moved) = world.dispute(&["move", game]);
+    assert!(ok && moved["did"].as_str().unwrap().starts_with("dispute part 0"), "{moved}");
     let (ok, refused) = world.dispute(&["move", game]);
     assert!(!ok && refused["code"] == "C-DSP-013", "{refused}");
     accuser.stop().await;

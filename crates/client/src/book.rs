@@ -49,7 +49,7 @@ pub struct Listed {
     pub peer: PeerAddr,
     /// Base units per Tfuel now; none outside its validity.
     pub price: Option<u128>,
-    /// Deals open under it.
+    /// Deals of its provider that are open, under whatever ask: the ask's capacity is for all of them.
     pub used: u32,
     /// The provider's free money in the market, base units: what collateral comes from.
     pub deposit: u128,
@@ -141,7 +141,7 @@ impl Book {
             async move {
                 let ask = gossip.ask.value;
                 let name = struct_hash(&ask);
-                let (used, deposit) = futures::try_join!(self.chain.ask_used(name), self.chain.account(ask.provider))?;
+                let (used, deposit) = futures::try_join!(self.chain.deals_open(ask.provider), self.chain.account(ask.provider))?;
                 Ok::<_, BookError>(Listed {
                     name,
                     price: price_at(&ask, now),

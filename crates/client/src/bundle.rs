@@ -19,8 +19,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::home::{HomeError, write_private};
 
-/// Format.
-const VERSION: u32 = 1;
+/// Format: 2 since protocol 2, whose deals name their keys.
+const VERSION: u32 = 2;
 /// Largest bundle, bytes.
 const MAX_BUNDLE_BYTES: u64 = 1 << 30;
 /// Most faults that a check lists.
@@ -29,7 +29,7 @@ const MAX_FAULTS: usize = 1000;
 /// A job's evidence.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Bundle {
-    /// Format, 1.
+    /// Format, 2.
     pub version: u32,
     /// The job.
     pub job: String,
@@ -100,8 +100,8 @@ pub struct Checked {
     pub receipts: usize,
     /// Vouchers.
     pub vouchers: usize,
-    /// Signatures that only a contract wallet on chain could confirm, or that are wrong.
-    pub unconfirmed: usize,
+    /// Signatures that are not by the key that the deal names.
+    pub wrong_signatures: usize,
     /// Tasks with a verified result.
     pub tasks: usize,
     /// … of which at least one provider signed exactly it.
@@ -178,8 +178,8 @@ impl Bundle {
                 continue;
             };
             found.orders += 1;
-            if !signed_by(order, &domain, &given.order.signature, deal.requester) {
-                found.unconfirmed += 1;
+            if !signed_by(order, &domain, &given.order.signature, deal.requesterKey) {
+                found.wrong_signatures += 1;
             }
             let tasks = first..first.saturating_add(order.tasks as usize);
             if order.program != self.evidence.program {
@@ -194,8 +194,8 @@ impl Bundle {
                 if ack.value.order != name {
                     found.fault("C-BND-015", format!("an ack beside order {name} is of another order"));
                 }
-                if !signed_by(&ack.value, &domain, &ack.signature, deal.provider) {
-                    found.unconfirmed += 1;
+                if !signed_by(&ack.value, &domain, &ack.signature, deal.providerKey) {
+                    found.wrong_signatures += 1;
                 }
             }
             let Some(receipt) = &given.receipt else { continue };
@@ -204,8 +204,8 @@ impl Bundle {
                 found.fault("C-BND-016", format!("a receipt beside order {name} is of another order"));
                 continue;
             }
-            if !signed_by(&receipt.value, &domain, &receipt.signature, deal.provider) {
-                found.unconfirmed += 1;
+            if !signed_by(&receipt.value, &domain, &receipt.signature, deal.providerKey) {
+                found.wrong_signatures += 1;
             }
             // A receipt that contradicts itself is evidence against whoever signed it, and proves no result.
             if let Err(why) = check_receipt(deal, order, &receipt.value, &given.results) {
@@ -249,8 +249,8 @@ impl Bundle {
             if voucher.value.amount > deal.budget {
                 found.fault("C-BND-019", format!("the voucher of deal {} is over its budget", voucher.value.deal));
             }
-            if !signed_by(&voucher.value, &domain, &voucher.signature, deal.requester) {
-                found.unconfirmed += 1;
+            if !signed_by(&voucher.value, &domain, &voucher.signature, deal.requesterKey) {
+                found.wrong_signatures += 1;
             }
             found.paid = found.paid.saturating_add(voucher.value.amount);
         }
@@ -268,9 +268,9 @@ impl Checked {
         }
     }
 
-    /// Whether nothing is wrong with the bundle, and every signature is confirmed.
+    /// Whether nothing is wrong with the bundle, and every signature is right.
     pub fn holds(&self) -> bool {
-        self.faults.is_empty() && self.unconfirmed == 0
+        self.faults.is_empty() && self.wrong_signatures == 0
     }
 }
 
@@ -310,8 +310,11 @@ mod tests {
         }
         for (n, results) in [(1u8, vec![halted(60), halted(70)]), (2, vec![halted(60), halted(71)])] {
             let deal = Deal {
-                requester: key(9).address(),
-                provider: key(n).address(),
+                // Accounts may be contracts: what is signed is signed by the keys.
+                requester: Address::repeat_byte(0x99),
+                provider: Address::repeat_byte(n),
+                requesterKey: key(9).address(),
+                providerKey: key(n).address(),
                 budget: 1_000_000,
                 price: 1_000_000_000_000,
                 taskFee: 5,
@@ -357,7 +360,7 @@ mod tests {
         assert!(found.holds(), "{found:?}");
         assert_eq!((found.orders, found.receipts, found.signed, found.replicated), (2, 2, 2, 1));
         assert_eq!(found.contradictions.len(), 1);
-        assert_eq!((found.contradictions[0].provider, found.contradictions[0].task), (key(2).address(), 1));
+        assert_eq!((found.contradictions[0].provider, found.contradictions[0].task), (Address::repeat_byte(2), 1));
         assert!(found.owed > 0 && found.paid > found.owed);
     }
 
@@ -368,7 +371,7 @@ mod tests {
             change(&mut bundle);
             let found = bundle.check();
             assert!(!found.holds());
-            (found.faults.first().map(|fault| fault.code), found.unconfirmed)
+            (found.faults.first().map(|fault| fault.code), found.wrong_signatures)
         };
         assert_eq!(broken(|b| b.evidence.orders[0].results[0].fuel_left = 1), (Some("C-BND-017"), 0));
         assert_eq!(broken(|b| b.evidence.inputs[1] = B256::ZERO), (Some("C-BND-014"), 0));

@@ -5,10 +5,12 @@ use std::collections::BTreeMap;
 use rialto_chain::{CourtEvent, Games, LogMeta, MarketEvent};
 use rialto_protocol::{
     Address, B256,
-    court::{GameNews, GameStory, GameView},
+    court::{GameNews, GameStory, GameView, Question},
     fault::Fault,
     types::Deal,
 };
+
+use serde::Serialize;
 
 use crate::history::{DealEnd, History};
 
@@ -27,8 +29,6 @@ pub struct GameTale {
     pub story: GameStory,
     /// What was done in it, in order.
     pub moves: Vec<GameMove>,
-    /// The level it began at.
-    pub first_level: u8,
 }
 
 /// Something that was done in a game.
@@ -36,11 +36,9 @@ pub struct GameTale {
 pub struct GameMove {
     /// What.
     pub kind: Played,
-    /// Level of the segment that came of it, or that the step is of.
-    pub level: u8,
-    /// Steps before it.
-    pub position: u64,
-    /// Which sixteenth of the segment before was disputed.
+    /// What came of it, or, where the game ended, what was in dispute.
+    pub place: Place,
+    /// Of a run: which sixteenth of the segment before was disputed.
     pub pick: Option<u32>,
     /// Transaction.
     pub tx: B256,
@@ -50,11 +48,52 @@ pub struct GameMove {
     pub deadline: Option<u64>,
 }
 
+/// What a game is about at a moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case", tag = "about")]
+pub enum Place {
+    /// A node of the receipt's tree, or the nodes below it.
+    Tree {
+        /// Levels over the leaves.
+        height: u8,
+        /// The node's place among those of its height, or of the node over the nodes, from the left.
+        place: u32,
+    },
+    /// A segment of a task's run.
+    Run {
+        /// Index in the order.
+        task: u32,
+        /// The segment spans 16^level steps; 0: a single step.
+        level: u8,
+        /// Steps before it.
+        position: u64,
+    },
+}
+
+impl Place {
+    fn of(question: &Question) -> Self {
+        match question {
+            Question::Node { height, place } | Question::Nodes { height, place, .. } => {
+                Self::Tree { height: *height, place: *place }
+            }
+            Question::Run { task, level, position, .. } => {
+                Self::Run { task: *task, level: *level, position: *position }
+            }
+        }
+    }
+}
+
 /// Kinds of things that are done in a game.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Played {
-    /// The accuser's first segment.
+    /// The accusation of the receipt.
     Accusation,
+    /// The provider opened a node of the receipt's tree; anybody may have sent it.
+    Unfolded,
+    /// The accuser picked one of its nodes.
+    Picked,
+    /// The accuser challenged a task: its first segment, over the whole run.
+    Challenge,
     /// A segment of the accuser.
     ByAccuser,
     /// A segment of the provider.
@@ -71,6 +110,11 @@ impl GameTale {
         self.story.end.is_none()
     }
 
+    /// What it is about now, or was at its end.
+    pub fn place(&self) -> Place {
+        Place::of(&self.story.view.question)
+    }
+
     /// Whose turn it is, if it goes on.
     pub fn turn(&self) -> Option<Address> {
         let game = &self.story.view.game;
@@ -80,8 +124,7 @@ impl GameTale {
     fn new(court: Address, deal: Deal, view: GameView, meta: &LogMeta) -> Self {
         let first = GameMove {
             kind: Played::Accusation,
-            level: view.level,
-            position: 0,
+            place: Place::of(&view.question),
             pick: None,
             tx: meta.tx,
             block: meta.block,
@@ -92,7 +135,6 @@ impl GameTale {
             court,
             deal,
             deal_end: None,
-            first_level: view.level,
             story: GameStory::new(view),
             moves: vec![first],
         }
@@ -103,18 +145,27 @@ impl GameTale {
             return;
         }
         let (tx, block) = (meta.tx, meta.block);
-        let (kind, level, position, deadline) = match news {
+        let mut place = Place::of(&self.story.view.question);
+        let (kind, deadline) = match news {
             GameNews::Accused(_) | GameNews::Convicted { .. } => return,
-            GameNews::Moved { level, position, accusers_turn, deadline, .. } => {
+            GameNews::Unfolded { deadline, .. } => (Played::Unfolded, Some(*deadline)),
+            GameNews::Picked { deadline, .. } => (Played::Picked, Some(*deadline)),
+            GameNews::Challenged { deadline, .. } => (Played::Challenge, Some(*deadline)),
+            GameNews::Moved { accusers_turn, deadline, .. } => {
                 let kind = if *accusers_turn { Played::ByProvider } else { Played::ByAccuser };
-                (kind, *level, *position, Some(*deadline))
+                (kind, Some(*deadline))
             }
-            GameNews::Stepped { position, .. } => (Played::Step, 0, *position, None),
+            GameNews::Stepped { position: at, .. } => {
+                if let Place::Run { level, position, .. } = &mut place {
+                    (*level, *position) = (0, *at);
+                }
+                (Played::Step, None)
+            }
             // A step is there already.
             GameNews::Ended { verdict, .. } if verdict.by_step => return,
-            GameNews::Ended { .. } => (Played::Timeout, self.story.view.level, self.story.view.position, None),
+            GameNews::Ended { .. } => (Played::Timeout, None),
         };
-        self.moves.push(GameMove { kind, level, position, pick, tx, block, deadline });
+        self.moves.push(GameMove { kind, place, pick, tx, block, deadline });
     }
 }
 

@@ -40,6 +40,10 @@ pub enum What {
     Deposit,
     /// Tokens went out.
     Withdrawal,
+    /// It came from another account: what a court gives back of a bond, a provider's share of an accuser's, a bounty.
+    Received,
+    /// It went to another account: to a court as the bond of an accusation, to whoever convicted a provider.
+    Given,
     /// A deal was opened: a requester's budget is bound.
     Budget,
     /// A deal was opened: a provider's collateral is bound.
@@ -62,6 +66,8 @@ impl What {
         match self {
             What::Deposit => "deposit",
             What::Withdrawal => "withdrawal",
+            What::Received => "received",
+            What::Given => "given",
             What::Budget => "budget",
             What::Collateral => "collateral",
             What::Payment => "payment",
@@ -98,7 +104,8 @@ struct Ledger {
 }
 
 impl History {
-    /// Every movement of an account's money, the oldest first. Bonds of games are the court's, not the market's: not among them.
+    /// Every movement of an account's money, the oldest first. The bond of an accusation is given to the court's account, and what
+    /// comes back is received from it.
     ///
     /// # Errors
     /// `C-HIS-003` if the events don't add up: some are missing.
@@ -129,6 +136,14 @@ impl Ledger {
             MarketEvent::Withdrawn { account, to, amount } if *account == me => {
                 return self.enter(meta, What::Withdrawal, None, Some(*to), minus(*amount)?, 0);
             }
+            MarketEvent::Transferred { from, to, amount } if from != to => {
+                if *from == me {
+                    return self.enter(meta, What::Given, None, Some(*to), minus(*amount)?, 0);
+                }
+                if *to == me {
+                    return self.enter(meta, What::Received, None, Some(*from), plus(*amount)?, 0);
+                }
+            }
             _ => {}
         }
         let Some((id, known)) = known else { return Some(()) };
@@ -137,7 +152,7 @@ impl Ledger {
         let sides = [(deal.requester, deal.provider, true), (deal.provider, deal.requester, false)];
         let paid = known.paid;
         let bond = match *event {
-            MarketEvent::Answered { order, .. } => known.take(CaseKind::Late, order, 0)?,
+            MarketEvent::Answered { order, .. } | MarketEvent::Excused { order, .. } => known.take(CaseKind::Late, order, 0)?,
             MarketEvent::Revealed { receipt, task, .. } => known.take(CaseKind::Demand, receipt, task)?,
             MarketEvent::CaseSettled { kind, subject, task, .. } => known.take(kind, subject, task).unwrap_or(0),
             _ => 0,
@@ -169,7 +184,7 @@ impl Ledger {
                 MarketEvent::LateNoticed { bond, .. } | MarketEvent::Demanded { bond, .. } if requests => {
                     (What::Bond, minus(*bond)?, plus(*bond)?)
                 }
-                MarketEvent::Answered { .. } | MarketEvent::Revealed { .. } => match requests {
+                MarketEvent::Answered { .. } | MarketEvent::Excused { .. } | MarketEvent::Revealed { .. } => match requests {
                     true => (What::BondPaid, 0, minus(bond)?),
                     false => (What::BondPaid, plus(bond)?, 0),
                 },
@@ -257,6 +272,27 @@ mod tests {
             },
             MarketEvent::Withdrawn { account: ME, to: OTHER, amount: 7 },
         ]
+    }
+
+    #[test]
+    fn what_goes_from_account_to_account_is_in_both_books() {
+        let court = Address::repeat_byte(9);
+        let excused = B256::repeat_byte(7);
+        let mut events = story(72, 40);
+        let notice = MarketEvent::LateNoticed { deal: DEAL, order: excused, seq: 3, deadline: 9, bond: 5 };
+        events.splice(10..10, [notice, MarketEvent::Excused { deal: DEAL, order: excused }]);
+        events.extend([
+            MarketEvent::Transferred { from: ME, to: court, amount: 20 },
+            MarketEvent::Transferred { from: court, to: OTHER, amount: 14 },
+            MarketEvent::Transferred { from: ME, to: ME, amount: 3 },
+            MarketEvent::Transferred { from: court, to: Address::ZERO, amount: 6 },
+        ]);
+        let (mine, balance, locked) = ends(events.clone(), ME);
+        assert_eq!(mine.last(), Some(&(What::Given, -20, 0)));
+        assert_eq!((balance, locked), (160 - 5 - 20, 0));
+        let (theirs, balance, _) = ends(events, OTHER);
+        assert_eq!(theirs.last(), Some(&(What::Received, 14, 0)));
+        assert_eq!(balance, 93 + 5 + 14);
     }
 
     fn ends(events: Vec<MarketEvent>, account: Address) -> (Vec<(What, i128, i128)>, u128, u128) {

@@ -53,7 +53,7 @@ mod wallet;
 
 pub use book::{Book, BookError, Listed};
 pub use bundle::{Bundle, BundleError, Checked, Contradiction, Fault};
-pub use games::{Conviction, GameMove, GameTale, Played};
+pub use games::{Conviction, GameMove, GameTale, Place, Played};
 pub use history::{DealEnd, DealPhase, DealStory, History, HistoryError, OpenCase, PricePoint, price_index};
 pub use home::{Home, HomeError, private_dir, write_private};
 pub use host::{Buyer, HostError, Told};

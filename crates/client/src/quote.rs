@@ -1,10 +1,17 @@
 //! Quotes: what a job would cost, what a cheat would risk, who would be chosen and why not the others. Nothing is spent.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
-use rialto_chain::{MarketCall, OpenArgs, SendError};
+use rialto_chain::{MarketCall, OpenArgs, SendError, Terms};
 use rialto_exec::SharedData;
-use rialto_protocol::{Address, pricing::share};
+use rialto_protocol::{
+    Address,
+    bounds::{Lack, requester_loss},
+    pricing::share,
+};
 use rialto_requester::{Content, Job, JobId, NoMatch, Plan, Policy, PolicyQuote, RequesterError};
 use serde::{Deserialize, Serialize};
 use tokio::time::sleep;
@@ -72,6 +79,12 @@ pub struct Chosen {
     pub seconds: u32,
     /// Task runs expected to land there.
     pub share: u64,
+    /// The deal's court; zero for none.
+    pub court: Address,
+    /// What is missing to take a wrong claim to court, if anything is.
+    pub lack: Option<Lack>,
+    /// The most that can be lost in the deal besides the vouchers for what is accepted, base units (docs/threat-model.md).
+    pub unproven: u128,
 }
 
 /// An offer that would not be taken.
@@ -175,6 +188,7 @@ pub(crate) async fn quote(buyer: &Buyer, file: &JobFile, mut job: Job) -> Result
     let excluded = own.plan.as_ref().map_or_else(NoMatch::excluded, |plan| &plan.excluded);
     let left_out = excluded.iter().map(|left| LeftOut { provider: left.provider, why: left.why.to_string() }).collect();
     let plan = own.plan.as_ref().ok();
+    let means = Means { runs: job.run_locally, fuel_limit: job.limits.fuel };
     let price_of = |quote: &PolicyQuote| PolicyPrice {
         policy: quote.policy.to_string(),
         chosen: quote.policy == file.verify,
@@ -187,7 +201,7 @@ pub(crate) async fn quote(buyer: &Buyer, file: &JobFile, mut job: Job) -> Result
         opening: opening(buyer, plan, file.max_price).await?,
         tasks,
         trial,
-        chosen: chosen(plan),
+        chosen: chosen(buyer, plan, means).await?,
         left_out,
         cost: own.price.map(|price| price.pay),
         locked: plan.map(|plan| plan.locked),
@@ -211,9 +225,10 @@ pub(crate) async fn resumption(
         Ok(plan) => (plan, None),
         Err(why) => (None, Some(why.to_string())),
     };
+    let means = Means { runs: file.run_here, fuel_limit: file.limits.fuel };
     Ok(Resumption {
         left: status.progress.tasks.saturating_sub(status.progress.verified),
-        chosen: chosen(plan.as_ref()),
+        chosen: chosen(buyer, plan.as_ref(), means).await?,
         cost: plan.as_ref().map(|plan| plan.cost),
         locked: plan.as_ref().map(|plan| plan.locked),
         no_match,
@@ -222,31 +237,75 @@ pub(crate) async fn resumption(
     })
 }
 
-fn chosen(plan: Option<&Plan>) -> Vec<Chosen> {
-    let chosen = plan.map_or(&[][..], |plan| &plan.deals).iter().map(|deal| Chosen {
-        provider: deal.offer.ask.value.provider,
-        price: deal.price,
-        task_fee: deal.offer.ask.value.taskFee,
-        budget: deal.budget,
-        collateral: share(deal.budget, deal.offer.ask.value.collateralBps).unwrap_or(u128::MAX),
-        seconds: deal.seconds,
-        share: deal.share,
-    });
-    chosen.collect()
+/// What a requester has to take a claim to court.
+#[derive(Clone, Copy)]
+struct Means {
+    /// Whether it runs tasks itself.
+    runs: bool,
+    /// Of each task.
+    fuel_limit: u64,
+}
+
+/// Who would be chosen, and what can be lost there. The bonds of accusations come out of what is free once the deals are open.
+async fn chosen(buyer: &Buyer, plan: Option<&Plan>, means: Means) -> Result<Vec<Chosen>, HostError> {
+    let Some(plan) = plan else { return Ok(Vec::new()) };
+    let mut free =
+        buyer.chain.account(buyer.account()).await.map_err(SendError::from)?.saturating_sub(plan.locked);
+    let mut bonds: BTreeMap<Address, u128> = BTreeMap::new();
+    let mut chosen = Vec::new();
+    for deal in &plan.deals {
+        let ask = &deal.offer.ask.value;
+        let lack = if ask.court.is_zero() {
+            Some(Lack::Court)
+        } else if !means.runs {
+            Some(Lack::Runs)
+        } else {
+            let bond = match bonds.get(&ask.court) {
+                Some(bond) => *bond,
+                None => {
+                    let court = buyer.chain.court(ask.court).await.map_err(SendError::from)?;
+                    court.bond_for(means.fuel_limit).await.map_err(SendError::from)?
+                }
+            };
+            bonds.insert(ask.court, bond);
+            let left = free.checked_sub(bond);
+            free = left.unwrap_or(free);
+            left.is_none().then_some(Lack::Bond)
+        };
+        chosen.push(Chosen {
+            provider: ask.provider,
+            price: deal.price,
+            task_fee: ask.taskFee,
+            budget: deal.budget,
+            collateral: share(deal.budget, ask.collateralBps).unwrap_or(u128::MAX),
+            seconds: deal.seconds,
+            share: deal.share,
+            court: ask.court,
+            lack,
+            // Whatever is ordered there may be claimed, up to the budget.
+            unproven: requester_loss(deal.budget, 0, deal.budget, lack),
+        });
+    }
+    Ok(chosen)
 }
 
 /// What opening a plan's deals would take now, if it has any.
 async fn opening(buyer: &Buyer, plan: Option<&Plan>, max_price: Option<u128>) -> Result<Option<Opening>, HostError> {
     let Some(plan) = plan.filter(|plan| !plan.deals.is_empty()) else { return Ok(None) };
+    let (chain, account) = (&buyer.chain, buyer.account());
+    let opened_at = chain.now().await.map_err(SendError::from)?;
     let args = (0..).zip(&plan.deals).map(|(salt, deal)| OpenArgs {
         ask: deal.offer.ask.value.clone(),
         signature: deal.offer.ask.signature.clone(),
-        budget: deal.budget,
-        duration: deal.seconds,
-        max_price: max_price.unwrap_or(u128::MAX),
-        salt,
+        terms: Terms {
+            key: account,
+            budget: deal.budget,
+            opened_at,
+            duration: deal.seconds,
+            max_price: max_price.unwrap_or(u128::MAX),
+            salt,
+        },
     });
-    let (chain, account) = (&buyer.chain, buyer.account());
     let estimate = chain.estimate(account, &MarketCall::Open(args.collect())).await;
     let gas_price_wei = chain.gas_price().await.map_err(SendError::from)?;
     let gas_money_wei = chain.native_balance(account).await.map_err(SendError::from)?.saturating_to();

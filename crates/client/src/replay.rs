@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use rialto_chain::AccuseArgs;
 use rialto_machine::{Lowered, TaskLimits, Tracer, canonicalise, input::Halves, lower, play::Player, start_parts};
 use rialto_protocol::{
     Address, B256, Bytes,
-    receipt::{Halted, SumTree, inputs_proof},
+    court::{Challenge, PARTS},
+    receipt::{Halted, inputs_proof},
     types::{Deal, struct_hash},
     wire::Signed,
 };
@@ -130,22 +130,23 @@ impl SignedTask {
         self.order.results.get(self.index() as usize)
     }
 
-    /// What accusing it takes, with the accuser's first segment; `None` if the provider signed nothing.
-    pub fn accusation(&self, replay: &Replay, states: [B256; 16]) -> Option<AccuseArgs> {
-        let (order, index) = (&self.order.order.value, self.index());
+    /// The receipt, and what binds its provider to it: all that an accusation takes. `None` if the provider signed nothing.
+    pub fn accusation(&self) -> Option<rialto_chain::Signed> {
         let Signed { value: receipt, signature } = self.order.receipt.clone()?;
-        let halted = *self.halted()?;
-        let leaves = self.order.results.iter().map(|halted| (halted.hash(), halted.fuel_used(order.fuelLimit)));
-        Some(AccuseArgs {
-            signed: rialto_chain::Signed { deal: self.deal.clone(), order: order.clone(), receipt, signature },
-            task: index,
-            fuel: halted.fuel_used(order.fuelLimit),
-            halted: halted.hash(),
-            proof: SumTree::new(leaves).proof(index)?,
-            input: *self.inputs.get(index as usize)?,
-            input_proof: inputs_proof(&self.inputs, index),
+        let (deal, order) = (self.deal.clone(), self.order.order.value.clone());
+        Some(rialto_chain::Signed { deal, order, receipt, signature })
+    }
+
+    /// The accuser's word on the task, with its states after each sixteenth of the run; `index` is the task's among the leaves that
+    /// the provider has shown.
+    pub fn challenge(&self, replay: &Replay, index: u32, states: [B256; PARTS]) -> Option<Challenge> {
+        let place = self.index();
+        Some(Challenge {
+            index,
+            input: *self.inputs.get(place as usize)?,
+            input_proof: inputs_proof(&self.inputs, place),
             parts: start_parts(&replay.program, &replay.input).into(),
-            states,
+            states: Box::new(states),
         })
     }
 }

@@ -39,8 +39,21 @@ impl Engine {
         limits: &Limits,
         seed: u64,
     ) -> Result<Outcome, AttemptError> {
+        self.run_until(program, task_input, shared, limits, seed, &CancelFlag::new())
+    }
+
+    /// Runs one task, unless it is cancelled before its end.
+    pub fn run_until(
+        &self,
+        program: &Program,
+        task_input: &[u8],
+        shared: &SharedData,
+        limits: &Limits,
+        seed: u64,
+        cancel: &CancelFlag,
+    ) -> Result<Outcome, AttemptError> {
         let task = Bytes::copy_from_slice(task_input);
-        let watch = Watch { cancel: Default::default(), max_wall: self.inner().config.max_wall };
+        let watch = Watch { cancel: [cancel.clone(), CancelFlag::new()], max_wall: self.inner().config.max_wall };
         std::thread::scope(|scope| {
             let run = || self.inner().run_in_slot(program, task, shared, limits, seed, &watch);
             spawn(scope, run)?.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))

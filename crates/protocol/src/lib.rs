@@ -11,11 +11,13 @@
 //! | [`receipt`] | what a halted task is, and the Merkle-sum tree over an order's tasks |
 //! | [`tree`], [`lanes`] | keccak trees over task inputs, and many hashes at once |
 //! | [`court`], [`fault`] | games as both sides see them, and what shows a receipt to be wrong without one |
+//! | [`bounds`] | the most that an honest side can lose in a deal |
 //! | [`model`] | the market itself: oracle of the bytecode and of the simulator, prediction for clients |
 //! | [`wire`] | messages of a deal session and of gossip, with bounded decoding |
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod bounds;
 pub mod court;
 pub mod fault;
 pub mod lanes;

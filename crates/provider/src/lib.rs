@@ -13,6 +13,7 @@ pub use core::{
     Verdict, Worth, worth,
 };
 pub use service::{
-    Fault, Footprint, Gas, KeptTask, Provider, ProviderConfig, ProviderError, Report, Usage, kept_task,
+    Evidence, Fault, Footprint, Gas, KeptTask, Provider, ProviderConfig, ProviderError, Report, Usage, kept_results,
+    kept_task,
     stored as stored_status,
 };

@@ -10,7 +10,7 @@ use anyhow::{Result, ensure};
 use clap::Args;
 use rialto_protocol::{
     Address, B256,
-    types::Ask,
+    types::{Ask, Limits, WASM_3},
     wire::{PeerAddr, Signed},
 };
 use rialto_requester::core::{
@@ -223,6 +223,7 @@ fn offer(n: u64, random: &mut Random) -> Offer {
     let from = NOW - random.below(length);
     let ask = Ask {
         provider: Address::from_word(id),
+        key: Address::from_word(id),
         endpoint: id,
         priceStart: start,
         priceEnd: end,
@@ -238,10 +239,23 @@ fn offer(n: u64, random: &mut Random) -> Offer {
         capacity: 8,
         cores: 1 << random.below(7),
         fuelPerSecond: 300_000_000 + random.below(1_200_000_000),
-        maxMemory: if random.below(500) == 0 { 64 * GIB } else { GIB << random.below(5) },
+        runtime: WASM_3,
+        attributes: B256::ZERO,
         court: Address::ZERO,
         counter: 0,
         salt: n % ASKS_PER_PROVIDER,
+        limits: Limits {
+            tasks: 1 << 16,
+            orders: 64,
+            taskFuel: 1 << 50,
+            taskMemory: if random.below(500) == 0 { 64 * GIB } else { GIB << random.below(5) },
+            taskOutput: 1 << 40,
+            orderOutput: 1 << 40,
+            program: 1 << 30,
+            inputs: 1 << 40,
+            shared: 1 << 40,
+            credit: 1_000_000_000_000,
+        },
     };
     let peer = PeerAddr { endpoint: id, direct: vec![([127, 0, 0, 1], 7_000).into()], relay: None };
     Offer { ask: Signed { value: ask, signature: vec![0; 65].into() }, peer, deposit: 1 << 40, known_court: true }

@@ -2,9 +2,9 @@
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
-use rialto_chain::{AccuseArgs, Court, CourtCall, CourtEvent, DealStatus, MarketCall, Mined, SendError};
+use rialto_chain::{Court, CourtCall, CourtEvent, DealStatus, MarketCall, Mined, SendError};
 use rialto_client::{History, Replay, SignedTask, signed_tasks};
-use rialto_protocol::{Address, B256, U256, receipt::Halted};
+use rialto_protocol::{Address, B256, receipt::Halted};
 use serde_json::json;
 
 use super::sender;
@@ -12,8 +12,8 @@ use crate::{
     args::Output,
     errand::{self, Errand},
     place::PlaceArgs,
-    print::{either, money, span},
-    replay::{alike, bar, ended_job, ending, task_of, traced},
+    print::{bare, either, money, span},
+    replay::{alike, ended_job, ending, task_of, traced},
 };
 
 /// An accusation that reverted, because something came in between, is tried again so often.
@@ -27,8 +27,8 @@ Examples:
   rialto dispute accuse 3f2a 7                # asks before it sends
   rialto dispute accuse pricing 0 --provider 0x7099… --yes
 
-An accusation locks a bond. Who accuses a right result loses it; who accuses a wrong one has to answer every move in time, or
-loses it, too.")]
+An accusation is of a whole receipt, and locks a bond; the provider has to open it, down to the task that is wrong. Who accuses a
+right receipt loses the bond; who accuses a wrong one has to answer every turn in time, or loses it, too.")]
 pub struct AccuseCommand {
     /// An ended job: its id, the beginning of it, or its name.
     job: String,
@@ -43,7 +43,7 @@ pub struct AccuseCommand {
     /// Do not ask.
     #[arg(long, short)]
     yes: bool,
-    /// Accuse although tracing gives what was signed. The accuser has to say something wrong, and loses its bond.
+    /// Accuse although tracing gives what was signed. The accuser has nothing to show, and loses its bond.
     #[arg(long)]
     force: bool,
 }
@@ -97,7 +97,7 @@ pub(super) async fn accuse(
     let games = history.games();
     let ours = |game: &&rialto_client::GameTale| {
         let view = &game.story.view;
-        view.order == signed.order_hash() && view.game.task == signed.index() && view.game.accuser == errand.account
+        view.game.order == signed.order_hash() && view.game.accuser == errand.account
     };
     if let Some(game) = games.iter().find(ours) {
         bail!("[C-DSP-011] {} accused it already: rialto dispute show {}", errand.account, game.id);
@@ -117,9 +117,9 @@ pub(super) async fn accuse(
         deal.court
     );
     let money_needed = Bond::look(errand, &court, signed.order.order.value.fuelLimit).await?;
-    let call = first_move(&charge).await?;
+    let accusation = signed.accusation().context("[C-DSP-004] the receipt is not whole")?;
     if args.explain {
-        return explain(errand, &court, &charge, &money_needed, call, format).await;
+        return explain(errand, &court, &charge, &money_needed, accusation, format).await;
     }
     if format == Output::Human {
         println!("{}", charge.told());
@@ -128,13 +128,13 @@ pub(super) async fn accuse(
         eprintln!("warning: the result is right, and the bond of {} will be lost", money(money_needed.bond));
     }
     let question = format!(
-        "Accuse {} before the court {} and lock a bond of {}? Every move has to be answered in time.",
+        "Accuse {} before the court {} and lock a bond of {}? Every turn has to be answered in time.",
         signed.provider(),
         court.address(),
         money(money_needed.bond)
     );
     errand::confirm(&question, args.yes)?;
-    let mined = send(errand, &court, &charge, call).await?;
+    let mined = send(errand, &court, &charge, accusation).await?;
     told(errand, place, &court, &charge, &mined, format).await
 }
 
@@ -171,47 +171,31 @@ async fn charge(errand: &Errand, place: &PlaceArgs, args: &AccuseCommand) -> Res
     found.with_context(|| format!("[C-DSP-004] there is no signed result{whose} of task {} in that job", args.task))
 }
 
-/// The accuser's segment over the whole run. One that accuses a right result says that the run ends otherwise.
-async fn first_move(charge: &Charge) -> Result<AccuseArgs> {
-    let (replay, wrong, ours) = (charge.replay.clone(), charge.is_wrong(), charge.ours);
-    let states = tokio::task::spawn_blocking(move || {
-        let bar = bar(None, "looking for the first segment");
-        let player = replay.player();
-        let mut player = if wrong { player } else { player.claiming(&Halted { digest: ours.digest ^ 1, ..ours }) };
-        let states = player.open();
-        bar.finish_and_clear();
-        states
-    })
-    .await?;
-    charge.signed.accusation(&charge.replay, states).context("[C-DSP-004] the receipt is not whole")
-}
-
 /// What the bond takes.
 struct Bond {
     bond: u128,
-    /// To be taken out of the account in the market first.
-    withdraw: u128,
-    /// Whether the court has to be allowed to take it.
-    approve: bool,
+    /// Whether the court has to be allowed to take bonds first.
+    allow: bool,
+    /// Time of the accuser, seconds.
     allowance: u32,
+    /// Least time of a turn, seconds.
+    turn: u32,
 }
 
 impl Bond {
     async fn look(errand: &Errand, court: &Court, fuel_limit: u64) -> Result<Self> {
         let (chain, account) = (&errand.chain, errand.account);
-        let bond = court.bond_for(fuel_limit).await?;
-        let tokens: u128 = chain.token_balance(account).await?.saturating_to();
-        let inside = chain.account(account).await?;
+        let (bond, inside) = (court.bond_for(fuel_limit).await?, chain.account(account).await?);
         ensure!(
-            tokens.saturating_add(inside) >= bond,
-            "[C-DSP-009] an accusation needs a bond of {}; {account} has {} in the market and {} in the wallet",
+            inside >= bond,
+            "[C-DSP-009] an accusation needs a bond of {}; {account} has {} in the market: `rialto wallet deposit {}`",
             money(bond),
             money(inside),
-            money(tokens)
+            bare(bond - inside)
         );
-        let approve = court.approved(account).await? < U256::from(bond);
+        let allow = court.allowed(account).await? < bond;
         let allowance = court.allowance(fuel_limit).await?;
-        Ok(Self { bond, withdraw: bond.saturating_sub(tokens), approve, allowance })
+        Ok(Self { bond, allow, allowance, turn: court.rules().move_seconds })
     }
 }
 
@@ -220,29 +204,25 @@ async fn explain(
     court: &Court,
     charge: &Charge,
     needed: &Bond,
-    call: AccuseArgs,
+    accusation: rialto_chain::Signed,
     format: Output,
 ) -> Result<()> {
     let mut plans = Vec::new();
-    if needed.withdraw > 0 {
-        let call = MarketCall::Withdraw { to: errand.account, amount: needed.withdraw };
-        plans.push((format!("take {} out of the market, for the bond", money(needed.withdraw)), Some(call)));
-    }
-    if needed.approve {
-        let call = CourtCall::Approve { amount: needed.bond };
-        let call = MarketCall::Court { court: court.address(), call };
-        plans.push((format!("let the court take {}", money(needed.bond)), Some(call)));
+    if needed.allow {
+        let call = MarketCall::Allow { spender: court.address(), amount: u128::MAX };
+        plans.push((format!("let the court {} take bonds from this account in the market", court.address()), Some(call)));
     }
     let ready = plans.is_empty();
-    let call = MarketCall::Court { court: court.address(), call: CourtCall::Accuse(Box::new(call)) };
+    let call = MarketCall::Court { court: court.address(), call: CourtCall::Accuse { signed: Box::new(accusation) } };
     plans.push((
         format!(
-            "accuse {} about task {} and lock a bond of {}: it comes back if the game is won, with 70 % of the collateral of {} for the requester; each side has {} and every move to answer",
+            "accuse the receipt of {} because of task {}, and lock a bond of {}: it comes back if the game is won, with 70 % of the collateral of {} for the requester; this side has {} in all, and at least {} for every turn",
             charge.signed.provider(),
             charge.signed.task,
             money(needed.bond),
             money(charge.signed.deal.collateral),
-            span(needed.allowance.into())
+            span(needed.allowance.into()),
+            span(needed.turn.into())
         ),
         ready.then_some(call),
     ));
@@ -252,13 +232,13 @@ async fn explain(
     errand.explain(&plans, format).await
 }
 
-async fn send(errand: &Errand, court: &Court, charge: &Charge, call: AccuseArgs) -> Result<Mined> {
+async fn send(errand: &Errand, court: &Court, charge: &Charge, accusation: rialto_chain::Signed) -> Result<Mined> {
     let sender = sender(errand).await?;
-    let name = format!("accuse-{:x}-{}", charge.signed.order_hash(), charge.signed.index());
+    let name = format!("accuse-{:x}", charge.signed.order_hash());
     let mut attempt = 0;
     let mined = loop {
         attempt += 1;
-        match sender.accuse(format!("{name}-{attempt}"), court, call.clone()).await {
+        match sender.accuse(format!("{name}-{attempt}"), court, accusation.clone()).await {
             Err(SendError::Reverted { .. }) if attempt < MAX_REVERTS => {}
             outcome => break outcome.with_context(|| format!("could not accuse {}", charge.signed.provider()))?,
         }
@@ -285,14 +265,14 @@ async fn told(
 ) -> Result<()> {
     let (game, deadline) = game_of(court.address(), mined).context("the accusation began no game")?;
     let left = deadline.saturating_sub(errand.chain.now().await?);
-    // A requester that runs and knows the order plays by itself; two answers to one segment do no harm.
+    // A requester that runs and knows the order plays by itself; two answers to one turn do no harm.
     let hosted = crate::jobs::host_of(place).await?.runs().await?.is_some();
     let next = match hosted {
         true => "the background process answers while it runs; ".to_owned(),
         false => "`rialto jobs` starts a background process that answers; ".to_owned(),
     };
     let text = format!(
-        "{}\n  game {game}: the provider has {} to answer\n  {next}rialto dispute show {:.10} shows it, rialto dispute move {:.10} answers",
+        "{}\n  game {game}: the provider has {} to open its receipt\n  {next}rialto dispute show {:.10} shows it, rialto dispute move {:.10} answers",
         errand::told(mined),
         span(left),
         game.to_string(),

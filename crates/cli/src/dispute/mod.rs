@@ -57,8 +57,8 @@ enum What {
     },
     /// Accuse a provider of a wrong result. The task is traced here first.
     Accuse(AccuseCommand),
-    /// Answer in a game in which it is this account's turn, as accuser or as a provider that does not run. The answer is found by
-    /// tracing.
+    /// Answer in a game in which it is this account's turn, as accuser or as a provider that does not run: open or pick nodes of the
+    /// receipt, challenge a task, narrow its run down, prove a step. The answer is found by tracing.
     Move(Turn),
     /// End a game in which a turn's time ran out. Anybody may.
     Timeout(Turn),

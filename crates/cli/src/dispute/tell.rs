@@ -3,9 +3,15 @@
 use std::collections::BTreeMap;
 
 use anyhow::Result;
-use rialto_client::{Conviction, GameMove, GameTale, History, Played};
+use rialto_client::{Conviction, GameMove, GameTale, History, Place, Played};
 use rialto_machine::play::span as steps_of;
-use rialto_protocol::{Address, B256, court::COMPENSATION_BPS, fault::Fault, pricing::share, types::Deal};
+use rialto_protocol::{
+    Address, B256,
+    court::{COMPENSATION_BPS, Question},
+    fault::Fault,
+    pricing::share,
+    types::Deal,
+};
 use serde::Serialize;
 
 use crate::{
@@ -24,14 +30,17 @@ pub(super) struct Shown {
     court: Address,
     deal: B256,
     order: B256,
-    task: u32,
+    receipt: B256,
+    tasks: u32,
+    /// The task that it has come down to.
+    task: Option<u32>,
+    stage: &'static str,
+    place: Place,
     requester: Address,
     provider: Address,
     accuser: Address,
     role: &'static str,
     open: bool,
-    level: u8,
-    position: u64,
     turn: Option<Address>,
     deadline: Option<u64>,
     moves: u32,
@@ -82,10 +91,9 @@ struct Whole {
 struct Row {
     what: &'static str,
     by: Option<Address>,
-    level: u8,
-    position: u64,
-    /// Steps between two hashes.
-    every: u64,
+    place: Place,
+    /// Of a run: steps between two hashes.
+    every: Option<u64>,
     pick: Option<u32>,
     tx: B256,
     block: u64,
@@ -119,15 +127,17 @@ fn shown(tale: &GameTale, account: Address) -> Shown {
         id: tale.id,
         court: tale.court,
         deal: view.game.deal,
-        order: view.order,
-        task: view.game.task,
+        order: view.game.order,
+        receipt: view.game.receipt,
+        tasks: view.tasks,
+        task: view.question.task(),
+        stage: stage(&view.question),
+        place: tale.place(),
         requester: tale.deal.requester,
         provider: view.game.provider,
         accuser: view.game.accuser,
         role: role(tale, account),
         open: tale.is_open(),
-        level: view.level,
-        position: view.position,
         turn: tale.turn(),
         deadline: tale.is_open().then_some(view.deadline),
         moves: tale.story.moves,
@@ -135,6 +145,24 @@ fn shown(tale: &GameTale, account: Address) -> Shown {
         collateral: tale.deal.collateral,
         ended: ended(tale),
         winner: winner(tale),
+    }
+}
+
+/// What a game waits for, or did at its end.
+fn stage(question: &Question) -> &'static str {
+    match question {
+        Question::Node { .. } => "unfold",
+        Question::Nodes { .. } => "pick",
+        Question::Run { .. } => "run",
+    }
+}
+
+/// What is in dispute, for people.
+fn about(place: Place) -> String {
+    match place {
+        Place::Tree { height: 0, .. } => "leaves".into(),
+        Place::Tree { height, .. } => format!("2^{height} tasks"),
+        Place::Run { level, .. } => format!("16^{level} steps"),
     }
 }
 
@@ -224,15 +252,15 @@ fn rows(tales: &[GameTale], account: Address, now: u64) -> String {
             role(tale, account).into(),
             short(view.game.provider),
             short(view.game.accuser),
-            format!("16^{}", view.level),
+            about(tale.place()),
             tale.story.moves.to_string(),
             money(view.game.bond),
             standing(tale, now),
         ]
     };
     let all: Vec<_> = tales.iter().take(MAX_ROWS).map(row).collect();
-    let head = ["game", "as", "provider", "accuser", "steps", "moves", "bond", "state"];
-    let mut text = table(&head, &[1, 7], &all);
+    let head = ["game", "as", "provider", "accuser", "about", "turns", "bond", "state"];
+    let mut text = table(&head, &[1, 4, 7], &all);
     if tales.len() > MAX_ROWS {
         text.push_str(&format!("\n  … and {} more (--output json shows all)", tales.len() - MAX_ROWS));
     }
@@ -247,17 +275,20 @@ fn row(tale: &GameTale, played: &GameMove, gas: Option<u64>) -> Row {
     let game = &tale.story.view.game;
     let (what, by) = match played.kind {
         Played::Accusation => ("accuse", Some(game.accuser)),
+        Played::Unfolded => ("unfold", None),
+        Played::Picked => ("pick", Some(game.accuser)),
+        Played::Challenge => ("challenge", Some(game.accuser)),
         Played::ByAccuser => ("move", Some(game.accuser)),
         Played::ByProvider => ("move", Some(game.provider)),
         Played::Step => ("step", None),
         Played::Timeout => ("timeout", None),
     };
-    let every = match played.kind {
-        Played::Step => 1,
-        _ => steps_of(played.level.saturating_sub(1)),
+    let GameMove { place, pick, tx, block, .. } = *played;
+    let every = match place {
+        Place::Run { level, .. } => Some(steps_of(level.saturating_sub(1))),
+        Place::Tree { .. } => None,
     };
-    let GameMove { level, position, pick, tx, block, .. } = *played;
-    Row { what, by, level, position, every, pick, tx, block, gas }
+    Row { what, by, place, every, pick, tx, block, gas }
 }
 
 /// Shows a game.
@@ -284,17 +315,29 @@ pub(super) async fn show(errand: &Errand, history: &History, tale: &GameTale, fo
     Ok(())
 }
 
+/// Where in the receipt, for people.
+fn place_of(place: Place) -> String {
+    match place {
+        Place::Tree { height: 0, place } => format!("leaves, group {}", count(place.into())),
+        Place::Tree { height, place } => format!("height {height}, node {}", count(place.into())),
+        Place::Run { position, .. } => format!("from step {}", count(position)),
+    }
+}
+
 fn sheet(tale: &GameTale, whole: &Whole, now: u64) -> String {
     let (paint, view) = (Paint::for_stdout(), &tale.story.view);
     let mut out = vec![format!("{} {}", paint.bold("game"), tale.id)];
     let mut line = |name: &str, text: String| out.push(format!("  {name:<11} {text}"));
     line("state", standing(tale, now));
-    line("about", format!("task {} of order {}", view.game.task, view.order));
+    line("about", match view.question.task() {
+        Some(task) => format!("task {task} of the {} of order {}", count(view.tasks.into()), view.game.order),
+        None => format!("one of the {} tasks of order {}", count(view.tasks.into()), view.game.order),
+    });
     line("deal", format!("{} of requester {}", view.game.deal, tale.deal.requester));
     line("provider", view.game.provider.to_string());
     line("accuser", format!("{} with a bond of {}", view.game.accuser, money(view.game.bond)));
     line("court", tale.court.to_string());
-    line("began", format!("{} UTC, over 16^{} steps", time(view.game.openedAt), tale.first_level));
+    line("began", format!("{} UTC, about receipt {}", time(view.game.openedAt), view.game.receipt));
     if tale.is_open() {
         line("turn until", format!("{} UTC", time(view.deadline)));
     }
@@ -306,14 +349,14 @@ fn sheet(tale: &GameTale, whole: &Whole, now: u64) -> String {
                 row.what.into(),
                 row.by.map_or("anyone".into(), short),
                 row.pick.map_or("–".into(), |pick| pick.to_string()),
-                count(row.position),
-                count(row.every),
+                place_of(row.place),
+                row.every.map_or("–".into(), count),
                 row.gas.map_or("?".into(), count),
                 row.tx.to_string(),
             ]
         })
         .collect();
-    out.push(table(&["what", "by", "pick", "from step", "every", "gas", "transaction"], &[1, 6], &rows));
+    out.push(table(&["what", "by", "pick", "where", "every", "gas", "transaction"], &[1, 3, 6], &rows));
     let mut line = |name: &str, text: String| out.push(format!("  {name:<11} {text}"));
     line("gas", format!("{} in all", count(whole.gas)));
     if let Some(step) = &tale.story.step {

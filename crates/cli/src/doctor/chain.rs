@@ -12,6 +12,7 @@ use crate::{
     exit,
     place::PlaceArgs,
     print::{coins, count, money, span},
+    windows::{Kind, Windows},
 };
 
 /// Seconds by which the chain may be ahead of this clock: what providers and requesters bear, and what they hardly do.
@@ -52,6 +53,7 @@ pub async fn checks(place: &PlaceArgs) -> Vec<Check> {
             for check in [
                 code(&chain).await,
                 court(&market, &chain).await,
+                windows(&market, &chain).await,
                 clock(&chain).await,
                 account(place, &market, &chain).await,
             ] {
@@ -111,6 +113,38 @@ async fn court(market: &MarketConfig, chain: &Chain) -> Result<Check> {
             "C-DOC-014",
             "the court's code is not the one that this version knows",
             "name no such court in an ask, and open no deal that does: it could take what is locked there",
+        ),
+    })
+}
+
+/// Windows against what such a chain keeps its users waiting for.
+async fn windows(market: &MarketConfig, chain: &Chain) -> Result<Check> {
+    const NAME: &str = "windows";
+    let (kind, set) = (Kind::of(chain.chain_id()), chain.windows());
+    let usual = kind.windows();
+    let turn = match market.court {
+        Some(court) => chain.court(court).await?.rules().move_seconds.into(),
+        None => usual.turn,
+    };
+    let windows = Windows { challenge: set.challenge, answer: set.answer, grace: set.grace, turn };
+    let short: Vec<String> =
+        windows.short_turn(kind).into_iter().chain(windows.short(kind)).map(|short| short.text).collect();
+    Ok(match short.is_empty() {
+        true => Check::ok(
+            NAME,
+            format!(
+                "for a {}: {} for a turn in court, {} to answer, {} to challenge a claim",
+                kind.name(),
+                span(turn),
+                span(set.answer),
+                span(set.challenge)
+            ),
+        ),
+        false => Check::warning(
+            NAME,
+            "C-DOC-016",
+            short.join("; "),
+            "use a market with longer windows, or bear it: be connected by more than one way, with a watchtower",
         ),
     })
 }

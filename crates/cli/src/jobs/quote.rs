@@ -1,5 +1,7 @@
 //! `rialto run job.toml --dry-run`
 
+use std::collections::BTreeSet;
+
 use anyhow::Result;
 use rialto_client::{Chosen, Host, Opening, PolicyPrice, Quote, job::JobFile};
 use rialto_requester::JobId;
@@ -121,6 +123,7 @@ fn plan(shown: &Explained<'_>) -> String {
             )
         }
     });
+    out.push(format!("  {}", risk(shown.deals, shown.cost)));
     out.push(format!(
         "then nothing per task: vouchers are signed as results are accepted, about {} in all, never more than {}",
         shown.cost.map_or_else(|| "nothing".into(), money),
@@ -176,6 +179,7 @@ fn text(quote: &Quote) -> String {
             })
             .collect();
         out.push(table(&["provider", "per Tfuel", "per task", "task runs", "locked"], &[], &rows));
+        out.push(format!("  {}", risk(&quote.chosen, quote.cost)));
     }
     if !quote.left_out.is_empty() {
         out.push(format!("\n{}", paint.bold("Left out")));
@@ -193,6 +197,24 @@ fn text(quote: &Quote) -> String {
         }
     });
     out.join("\n")
+}
+
+/// The most that can be lost, whatever the providers do (docs/threat-model.md).
+fn risk(deals: &[Chosen], cost: Option<u128>) -> String {
+    let vouchers = format!(
+        "you can lose at most the vouchers for results that are accepted, about {}",
+        cost.map_or_else(|| "nothing".into(), money)
+    );
+    let unproven = deals.iter().fold(0u128, |sum, deal| sum.saturating_add(deal.unproven));
+    let lacks: BTreeSet<String> = deals.iter().filter_map(|deal| deal.lack).map(|lack| lack.to_string()).collect();
+    match unproven {
+        0 => format!("{vouchers}, and gas: whatever else is claimed is run here and taken to court"),
+        _ => format!(
+            "{vouchers}; and what is claimed besides, {} at most with them, because {}",
+            money(unproven),
+            lacks.into_iter().collect::<Vec<_>>().join("; ")
+        ),
+    }
 }
 
 /// Just the code of why something can't be done.

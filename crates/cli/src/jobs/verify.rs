@@ -92,11 +92,8 @@ fn text(bundle: &Bundle, found: &Checked, program: Option<bool>, holds: bool) ->
             lie.verified
         )));
     }
-    if found.unconfirmed > 0 {
-        out.push(paint.bad(&format!(
-            "  {} signatures are not those of plain keys: wrong, or a contract wallet's, which only the chain can confirm",
-            found.unconfirmed
-        )));
+    if found.wrong_signatures > 0 {
+        out.push(paint.bad(&format!("  {} signatures are not by the keys that the deals name", found.wrong_signatures)));
     }
     out.extend(
         found.faults.iter().take(MAX_LISTED).map(|fault| paint.bad(&format!("  [{}] {}", fault.code, fault.text))),

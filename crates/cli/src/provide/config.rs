@@ -34,7 +34,7 @@ const KEYS: &[Section] = &[
             "deal_orders",
         ],
     ),
-    ("money", &["credit", "coin", "tx_worth", "redeem_at", "redeem_hours", "claim_minutes"]),
+    ("money", &["credit", "coin", "tx_worth", "redeem_at", "redeem_times", "redeem_every_hours", "redeem_hours", "claim_minutes"]),
 ];
 
 /// A price configuration. What the machine has is filled in later.
@@ -107,6 +107,11 @@ impl Selling {
         set(&mut money.credit_window, file.amount("money", "credit")?);
         set(&mut money.tx_worth, file.amount("money", "tx_worth")?);
         set(&mut money.redeem_at, file.amount("money", "redeem_at")?);
+        set(&mut money.redeem_times, file.small("money", "redeem_times", u32::MAX)?);
+        set(
+            &mut money.redeem_every_seconds,
+            file.number("money", "redeem_every_hours", 1, 24 * 365)?.map(|hours| hours * 3600),
+        );
         set(&mut money.redeem_margin_seconds, file.number("money", "redeem_hours", 0, 24 * 365)?.map(|h| h * 3600));
         set(&mut money.claim_after_seconds, file.number("money", "claim_minutes", 1, 60 * 24 * 30)?.map(|m| m * 60));
         Ok(Self {

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use rialto_chain::{Chain, MarketCall, PrivateKeySigner};
 use rialto_client::MarketConfig;
 use rialto_net::{NetConfig, Node};
-use rialto_protocol::{Address, pricing::share, wire::PeerAddr};
+use rialto_protocol::{Address, bounds, pricing::share, wire::PeerAddr};
 use rialto_provider::{AskConfig, worth};
 use serde_json::json;
 
@@ -38,13 +38,15 @@ pub async fn explain(market: &MarketConfig, account: Address, selling: &Selling,
     let asks = &selling.asks;
     let [least, most] =
         [asks.min_budget, asks.max_budget].map(|budget| share(budget, asks.collateral_bps).unwrap_or(u128::MAX));
-    let text = text(&facts, asks, [least, most], court, market, chain.chain_id());
+    let lost = bounds::provider_loss(selling.money.credit_window, asks.max_budget);
+    let text = text(&facts, asks, [least, most], lost, court, market, chain.chain_id());
     either(format, &text, || {
         json!({
             "account": facts.account, "market": market.market, "chain_id": chain.chain_id(), "sent": false,
             "announce": { "endpoint": facts.peer, "gas": facts.announce_gas },
             "gas_price_wei": facts.gas_price_wei.to_string(), "gas_wei": facts.gas_money_wei.to_string(),
             "deposit": facts.deposit.to_string(), "collateral": { "smallest": least.to_string(), "largest": most.to_string() },
+            "most_lost": { "deal": lost.to_string(), "redemptions": bounds::redemptions(asks.max_deal_seconds.into()) },
             "court": court, "capacity": asks.capacity, "redeem_gas": worth::REDEEM_GAS, "claim_gas": worth::CLAIM_GAS,
         })
     });
@@ -83,6 +85,7 @@ fn text(
     facts: &Facts,
     asks: &AskConfig,
     [least, most]: [u128; 2],
+    lost: u128,
     court: Address,
     market: &MarketConfig,
     chain_id: u64,
@@ -129,11 +132,21 @@ fn text(
             }
         ),
     ];
+    out.push("what an honest provider can lose, whatever others do, is in each deal at most".into());
+    out.push(format!(
+        "  {} of work that is delivered and unpaid (the credit window), and the gas of {} redemptions in the longest deal",
+        money(lost),
+        bounds::redemptions(asks.max_deal_seconds.into())
+    ));
+    out.push("  never its collateral, nor a penalty: it answers, reveals and defends itself while it runs".into());
     if backed == 0 {
         out.push("  [P-OFR-003] that backs no deal: nothing would be offered; `rialto wallet deposit`".into());
     }
     out.push("may send later, only where it is worth its gas:".into());
-    out.push(format!("  one redemption a deal, when it ends ({})", cost(worth::REDEEM_GAS)));
+    out.push(format!(
+        "  redemptions: when a deal ends, when something is opened against it, and when much is unredeemed ({})",
+        cost(worth::REDEEM_GAS)
+    ));
     out.push(format!("  a claim for an order that is not paid ({})", cost(worth::CLAIM_GAS)));
     out.push("nothing was sent".into());
     out.join("\n")

@@ -213,6 +213,12 @@ fn init(home: &Home, file: &Path, format: Output) -> Result<u8> {
     Ok(0)
 }
 
+/// What this home's provider lets a deal owe, base units; none where its configuration can't be read.
+pub fn credit(place: &PlaceArgs) -> Option<u128> {
+    let file = place.home().ok()?.path().join("provider.toml");
+    Some(Selling::read(&file).ok()?.money.credit_window)
+}
+
 /// The court that asks name, if any. It can take the collateral: only one that this version knows gets that power.
 async fn court(chain: &Chain, named: Option<Address>) -> Result<Option<Court>> {
     let Some(address) = named.filter(|address| !address.is_zero()) else { return Ok(None) };

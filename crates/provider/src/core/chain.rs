@@ -48,8 +48,11 @@ impl Core {
 
     fn take_back(&mut self, at: LogId) {
         let quiet_until = self.now.saturating_add(self.config.money.reorg_quiet_seconds);
-        let touched: Vec<_> =
-            self.deals.iter_mut().filter_map(|(id, row)| row.facts.remove(|known| *known == at).then_some(*id)).collect();
+        let touched: Vec<_> = self
+            .deals
+            .iter_mut()
+            .filter_map(|(id, row)| row.facts.remove(|known| *known == at).then_some(*id))
+            .collect();
         for id in touched {
             if let Some(row) = self.deal_mut(id) {
                 row.reorgs += 1;
@@ -261,7 +264,8 @@ impl Core {
         let deal = || Box::new(row.deal.clone());
         wanted.extend(self.wanted_in_cases(id, row, chain));
         let claims = self.claimable(id, row, chain);
-        if let Some(voucher) = row.voucher.clone().filter(|voucher| self.redeemable(row, &voucher.value, !claims.is_empty()))
+        if let Some(voucher) =
+            row.voucher.clone().filter(|voucher| self.redeemable(row, &voucher.value, !claims.is_empty()))
         {
             wanted.push((redeem(&voucher.value), Call::Redeem { deal: deal(), voucher }));
         }
@@ -292,7 +296,8 @@ impl Core {
         if unredeemed <= cost {
             return false;
         }
-        let pressed = chain.cases.keys().any(|case| case.kind != CaseKind::Claim) || chain.open_games().next().is_some();
+        let pressed =
+            chain.cases.keys().any(|case| case.kind != CaseKind::Claim) || chain.open_games().next().is_some();
         let since = row.deal.openedAt.max(row.redeemed_at);
         let rested = self.now >= since.saturating_add(money.redeem_pause_seconds);
         let large = unredeemed >= cost.saturating_mul(money.redeem_times.into());
@@ -335,8 +340,7 @@ impl Core {
         if too_late || unclear || row.verdict == Verdict::Differs {
             return Vec::new();
         }
-        let (vouched, settled) =
-            if redeem_fails(row) { (0, 0) } else { (row.voucher_amount(), row.watermark()) };
+        let (vouched, settled) = if redeem_fails(row) { (0, 0) } else { (row.voucher_amount(), row.watermark()) };
         let fee_of = |hash: &B256| self.orders.get(hash).and_then(|o| o.state.receipt()).map_or(0, |r| r.fee);
         let open_claims = chain.cases.keys().filter(|case| case.kind == CaseKind::Claim);
         let claimed: u128 = open_claims.map(|case| fee_of(&case.subject)).sum();

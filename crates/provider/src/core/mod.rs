@@ -355,7 +355,8 @@ impl Core {
 
     /// Orders whose blobs must stay on disk.
     pub fn kept_orders(&self) -> impl Iterator<Item = (B256, &OrderRow)> {
-        let kept = |row: &OrderRow| self.deals.get(&row.order.value.deal).is_some_and(|d| !d.chain().closed || self.plays(d));
+        let kept =
+            |row: &OrderRow| self.deals.get(&row.order.value.deal).is_some_and(|d| !d.chain().closed || self.plays(d));
         self.orders.iter().filter(move |(_, row)| kept(row)).map(|(hash, row)| (*hash, row))
     }
 

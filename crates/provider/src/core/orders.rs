@@ -195,7 +195,9 @@ impl Core {
         let ack = match &row.state {
             OrderState::Fetching { .. } => return self.forget_order(hash),
             OrderState::Done { .. } => return,
-            OrderState::Accepted { ack } | OrderState::Cancelled { ack } | OrderState::Failed { ack, .. } => ack.clone(),
+            OrderState::Accepted { ack } | OrderState::Cancelled { ack } | OrderState::Failed { ack, .. } => {
+                ack.clone()
+            }
         };
         row.cancel = Some(cancel.clone());
         self.stop(hash);

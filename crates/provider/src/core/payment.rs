@@ -157,7 +157,8 @@ impl Core {
             return self.refuse(session, Some(deal), None, Refusal::ReleaseUnderpays { amount, owed });
         }
         // Who has a release can wait with closing, and call us late before. Below our voucher's watermark that is void.
-        let promised = |hash: &B256| self.orders.get(hash).is_some_and(|row| row.owed() && row.order.value.seq >= watermark);
+        let promised =
+            |hash: &B256| self.orders.get(hash).is_some_and(|row| row.owed() && row.order.value.seq >= watermark);
         let owed = self.orders_of(deal).find(promised);
         if let Some(order) = owed {
             return self.refuse(session, Some(deal), None, Refusal::ReleaseOwes { order });

@@ -72,7 +72,8 @@ impl Core {
 
     /// Cores that running orders take; more than there are when the last one started took what was left.
     pub(super) fn taken_cores(&self) -> u32 {
-        let taken = |hash: &B256| self.orders.get(hash).map(|row| &row.order.value).map(|order| self.taken_by(hash, order));
+        let taken =
+            |hash: &B256| self.orders.get(hash).map(|row| &row.order.value).map(|order| self.taken_by(hash, order));
         self.running.keys().filter_map(taken).sum()
     }
 

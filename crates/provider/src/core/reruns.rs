@@ -61,7 +61,8 @@ impl Core {
             return;
         }
         // By turns, so that no deal's rejections keep another's from being looked at.
-        let open = |hash: &B256| self.deal_of(*hash).and_then(|id| self.deals.get(&id)).is_some_and(|row| row.chain().open);
+        let open =
+            |hash: &B256| self.deal_of(*hash).and_then(|id| self.deals.get(&id)).is_some_and(|row| row.chain().open);
         let later = |(hash, task): &&TaskId| self.rerun_last.is_none_or(|last| (*hash, *task) > last);
         let mut known = self.pending.iter().filter(|(hash, _)| open(hash));
         let next = known.clone().find(later).or_else(|| known.next()).copied();

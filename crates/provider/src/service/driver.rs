@@ -12,6 +12,11 @@ use futures::StreamExt;
 use rialto_chain::{Chain, Clock, Courts, EventBatch, Games, MarketEvent, Sender};
 use rialto_exec::CancelFlag;
 use rialto_net::{AskPublisher, ProviderSession};
+use rialto_protocol::{
+    court::{Answer, GameView},
+    types::struct_hash,
+    wire::Payload,
+};
 use tokio::{
     sync::{broadcast, mpsc, oneshot},
     task::AbortHandle,
@@ -28,8 +33,9 @@ use super::{
     report::{Gas, Report},
     runner::{Runner, lock},
     session::{self, MAX_OUTBOUND_MESSAGES, Outbound, Seal},
+    traces::Asked,
 };
-use crate::core::{Call, Core, Effect, Event, Outcome, ProviderEvent, Refusal, Status, Work, Worth};
+use crate::core::{Call, Core, Effect, Event, Outcome, ProviderEvent, Refusal, Work, Worth};
 
 /// Things that wait for the driver; whoever brings more waits.
 pub(crate) const MAX_INPUTS: usize = 1024;
@@ -59,9 +65,7 @@ pub(crate) enum Input {
     /// Gas, as the chain has it.
     Gas(Gas),
     /// Somebody asks.
-    Status(oneshot::Sender<Status>),
-    /// Somebody asks for everything.
-    Report(oneshot::Sender<Report>),
+    Look(Box<dyn FnOnce(&mut Driver) + Send>),
     /// Somebody waits until everything accepted is done.
     Drain(oneshot::Sender<()>),
 }
@@ -85,6 +89,8 @@ pub(crate) struct Driver {
     pub games: Games,
     pub next_session: u64,
     pub jobs: HashMap<B256, Job>,
+    /// The rejected task that is being run again.
+    pub rerun: Option<((B256, u32), Job)>,
     pub drained: Vec<oneshot::Sender<()>>,
     pub coin: Option<u128>,
     pub gas: Option<Gas>,
@@ -155,6 +161,7 @@ impl Driver {
             self.games.add_deal(id, deal);
             courts.known.extend((!deal.court.is_zero()).then_some(deal.court));
         }
+        self.pin_kept();
         self.core.games().into_iter().for_each(|(game, deal)| self.games.add_game(game, deal));
         let (mut events, inputs) = (self.chain.events_with(from_block, courts), self.inputs.clone());
         self.beside(async move {
@@ -168,12 +175,38 @@ impl Driver {
         Ok(())
     }
 
+    /// What open deals need stays on disk: without it nothing could be revealed, run again or traced.
+    fn pin_kept(&self) {
+        let kept: Vec<_> = self.core.kept_orders().map(|(hash, row)| (hash, row.clone())).collect();
+        let (runner, journal) = (self.runner.clone(), self.journal.clone());
+        self.beside(blocking(move || {
+            for (hash, row) in kept {
+                let mut blobs = vec![row.program];
+                blobs.extend(row.shared);
+                let done = row.state.receipt().is_some();
+                let payloads =
+                    [Some(journal.inputs(hash)?), if done { Some(journal.results(hash)?.outputs) } else { None }];
+                blobs.extend(payloads.into_iter().flatten().filter_map(|payload| match payload {
+                    Payload::Blob(blob) => Some(blob),
+                    Payload::Inline(_) => None,
+                }));
+                blobs.into_iter().for_each(|blob| runner.pin(row.order.value.deal, blob));
+            }
+            Ok(())
+        }));
+    }
+
     async fn take(&mut self, input: Input) -> Result<(), ProviderError> {
         match input {
             Input::Event(Event::Disconnected { session }) => self.gone(session).await,
             Input::Event(event) => {
                 if let Event::Fetched { order, .. } | Event::Ran { order, .. } = &event {
                     self.jobs.remove(order);
+                }
+                if let Event::Reran { order, task, .. } = &event
+                    && self.rerun.as_ref().is_some_and(|(known, _)| *known == (*order, *task))
+                {
+                    self.rerun = None;
                 }
                 self.feed(event).await
             }
@@ -185,15 +218,11 @@ impl Driver {
                 let counter = self.chain.ask_counter(self.core.config().provider).await?;
                 self.start((account, counter)).await
             }
-            Input::Status(waiting) => {
-                let _ = waiting.send(self.core.status());
+            Input::Look(ask) => {
+                ask(self);
                 Ok(())
             }
             Input::Gas(gas) => self.gas_seen(gas).await,
-            Input::Report(waiting) => {
-                let _ = waiting.send(self.report());
-                Ok(())
-            }
             Input::Drain(waiting) => {
                 self.drained.push(waiting);
                 self.feed(Event::Drain).await
@@ -287,7 +316,7 @@ impl Driver {
         u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
-    fn report(&mut self) -> Report {
+    pub fn report(&mut self) -> Report {
         let now = self.millis();
         self.meter.note(now, self.core.busy_cores());
         let footprint = Footprint::now();
@@ -379,9 +408,6 @@ impl Driver {
                     self.forget_peer(open.peer);
                 }
             }
-            Effect::CheckSignature { check, signer, digest, signature } => {
-                self.ask_wallet(check, signer, digest, signature.to_vec());
-            }
             Effect::Publish(ask) => {
                 let (node, publisher, seal) = (self.runner.node.clone(), self.publisher.clone(), self.seal.clone());
                 self.beside(asks::publish(ask, node, publisher, seal));
@@ -389,8 +415,9 @@ impl Driver {
             Effect::Fetch(work) => self.fetch(work),
             Effect::Run(work) => self.run_order(work),
             Effect::Rerun { work, task } => self.rerun(work, task),
+            Effect::StopRerun { order, task } => drop(self.rerun.take_if(|(known, _)| *known == (order, task))),
             Effect::Play { work, view } => self.play(work, *view),
-            Effect::ForgetGame { game } => self.runner.forget_game(game),
+            Effect::ForgetTrace { order, task } => self.runner.traces.forget((order, task)),
             Effect::Stop { order } => drop(self.jobs.remove(&order)),
             Effect::Transact { intent, call } => self.transact(intent, call),
             Effect::Release { deal, peer } => self.runner.release(deal, peer),
@@ -409,17 +436,6 @@ impl Driver {
         {
             self.forget_peer(open.peer);
         }
-    }
-
-    fn ask_wallet(&self, check: u64, signer: Address, digest: B256, signature: Vec<u8>) {
-        let (chain, inputs) = (self.chain.clone(), self.inputs.clone());
-        self.beside(async move {
-            let valid = chain.is_valid_signature(signer, digest, &signature).await.unwrap_or_else(|error| {
-                tracing::warn!(%signer, %error, "wallet not asked");
-                false
-            });
-            let _ = inputs.send(Input::Event(Event::SignatureChecked { check, valid })).await;
-        });
     }
 
     fn fetch(&mut self, work: Work) {
@@ -460,10 +476,12 @@ impl Driver {
         });
     }
 
-    fn rerun(&self, work: Work, task: u32) {
+    fn rerun(&mut self, work: Work, task: u32) {
         let (runner, inputs) = (self.runner.clone(), self.inputs.clone());
-        let order = work.hash;
-        let running = self.beside(async move { runner.rerun(&work, task).await });
+        let (order, cancel) = (work.hash, CancelFlag::new());
+        let flag = cancel.clone();
+        let running = self.beside(async move { runner.rerun(&work, task, flag).await });
+        self.rerun = Some(((order, task), Job { cancel: cancel.clone(), task: running.abort_handle() }));
         self.beside(async move {
             let same = match running.await {
                 Ok(Some(Ok(same))) => Some(same),
@@ -472,30 +490,30 @@ impl Driver {
                     None
                 }
                 Ok(None) => return,
+                Err(error) if error.is_cancelled() => return,
                 Err(error) => {
                     tracing::warn!(%order, task, %error, "rejected task not run again");
                     None
                 }
             };
-            let _ = inputs.send(Input::Event(Event::Reran { order, task, same })).await;
+            if !cancel.is_cancelled() {
+                let _ = inputs.send(Input::Event(Event::Reran { order, task, same })).await;
+            }
         });
     }
 
-    fn play(&self, work: Work, view: rialto_protocol::court::GameView) {
+    fn play(&self, work: Work, view: GameView) {
         let (runner, inputs) = (self.runner.clone(), self.inputs.clone());
-        let (game, level) = (rialto_protocol::types::struct_hash(&view.game), view.level);
-        let playing = self.beside(async move { runner.play(&work, &view).await });
-        self.beside(async move {
-            let result = match playing.await {
-                Ok(Some(result)) => result,
-                Ok(None) => return,
-                Err(error) => Err(Refusal::Attempt(error.to_string())),
-            };
-            if let Err(why) = &result {
-                tracing::error!(%game, level, %why, "no answer found in a game");
-            }
-            let _ = inputs.send(Input::Event(Event::Played { game, level, result })).await;
-        });
+        let Some(task) = view.question.task() else {
+            self.beside(async move {
+                let result = runner.unfold(&work, &view).await;
+                played(&inputs, &view, result).await;
+            });
+            return;
+        };
+        if runner.traces.ask(task, Asked { work, view }) {
+            self.beside(trace(runner, inputs));
+        }
     }
 
     fn transact(&self, intent: String, call: Call) {
@@ -526,9 +544,38 @@ impl Driver {
 fn moves_account(event: &MarketEvent, me: Address) -> bool {
     match event {
         MarketEvent::Deposited { account, .. } | MarketEvent::Withdrawn { account, .. } => *account == me,
+        MarketEvent::Transferred { from, to, .. } => *from == me || *to == me,
         MarketEvent::AsksCancelled { provider, .. } => *provider == me,
         _ => false,
     }
+}
+
+/// Answers segments as long as there are some that nobody else answers.
+async fn trace(runner: Arc<Runner>, inputs: mpsc::Sender<Input>) {
+    while let Some((task, asked)) = runner.traces.take() {
+        let answers = runner.answer(task, &asked).await;
+        runner.traces.done(task);
+        match answers {
+            Ok(answers) => {
+                for (asked, answer) in asked.iter().zip(answers) {
+                    played(&inputs, &asked.view, Ok(answer)).await;
+                }
+            }
+            Err(why) => {
+                for asked in &asked {
+                    played(&inputs, &asked.view, Err(why.clone())).await;
+                }
+            }
+        }
+    }
+}
+
+async fn played(inputs: &mpsc::Sender<Input>, view: &GameView, result: Result<Answer, Refusal>) {
+    let (game, turn) = (struct_hash(&view.game), view.turn());
+    if let Err(why) = &result {
+        tracing::error!(%game, turn, %why, "no answer found in a game");
+    }
+    let _ = inputs.send(Input::Event(Event::Played { game, turn, result })).await;
 }
 
 async fn transact(runner: &Runner, sender: &Sender, intent: &str, call: Call) -> Outcome {

@@ -39,7 +39,7 @@ pub(crate) fn fact(meta: &LogMeta, event: &MarketEvent, games: &mut Games) -> Op
             opened(CaseKind::Demand, *receipt, *task, *seq, *deadline)
         }
         MarketEvent::Held { game, deadline, .. } => opened(CaseKind::Hold, *game, 0, 0, *deadline),
-        MarketEvent::Answered { order, .. } => ended(CaseKind::Late, *order, 0, 0),
+        MarketEvent::Answered { order, .. } | MarketEvent::Excused { order, .. } => ended(CaseKind::Late, *order, 0, 0),
         MarketEvent::Revealed { receipt, task, .. } => ended(CaseKind::Demand, *receipt, *task, 0),
         MarketEvent::Lifted { game, .. } => ended(CaseKind::Hold, *game, 0, 0),
         MarketEvent::CaseSettled { subject, kind, task, outcome, amount, .. } => {
@@ -48,6 +48,8 @@ pub(crate) fn fact(meta: &LogMeta, event: &MarketEvent, games: &mut Games) -> Op
         }
         MarketEvent::Deposited { .. }
         | MarketEvent::Withdrawn { .. }
+        | MarketEvent::Allowed { .. }
+        | MarketEvent::Transferred { .. }
         | MarketEvent::Announced { .. }
         | MarketEvent::AsksCancelled { .. }
         | MarketEvent::Court { .. } => return None,
@@ -83,14 +85,20 @@ pub(crate) fn market_call(call: Call) -> Result<MarketCall, Option<Box<Reveal>>>
         Call::Claim { deal, order, receipt } => {
             MarketCall::Claim { deal: *deal, order: order.value, signature: order.signature, receipt }
         }
-        Call::Answer { deal, order, receipt } => MarketCall::Answer { deal: *deal, order: *order, receipt },
+        // We are the provider: it needs no signature.
+        Call::Answer { deal, order, receipt } => {
+            MarketCall::Answer { deal: *deal, order: *order, receipt, signature: Bytes::new() }
+        }
+        Call::Excuse { deal, cancel } => {
+            MarketCall::Excuse { deal: *deal, cancel: cancel.value, signature: cancel.signature }
+        }
         Call::Settle { deal, case: CaseId { kind, subject, task } } => {
             MarketCall::Settle { deal: *deal, kind: chain_case(kind), subject, task }
         }
         Call::Expire { deal } => MarketCall::Expire { deal: *deal },
-        Call::Play { deal, view, answer } => {
+        Call::Play { deal, order, view, answer } => {
             let court = deal.court;
-            MarketCall::Court { court, call: CourtCall::answer(*deal, &view, *answer).ok_or(None)? }
+            MarketCall::Court { court, call: CourtCall::answer(*deal, *order, &view, *answer).ok_or(None)? }
         }
         Call::Timeout { deal, game } => {
             MarketCall::Court { court: deal.court, call: CourtCall::Timeout { deal, game } }
@@ -148,7 +156,7 @@ pub(crate) fn outcome_of(error: &SendError) -> Outcome {
 mod tests {
     use super::*;
     use rialto_protocol::{
-        Address, B256,
+        B256,
         receipt::{Halted, Status, SumNode, verify_leaf},
         wire::Payload,
     };
@@ -159,20 +167,7 @@ mod tests {
 
     #[test]
     fn a_reveal_shows_the_right_task() {
-        let deal = Deal {
-            ask: B256::ZERO,
-            requester: Address::ZERO,
-            provider: Address::ZERO,
-            budget: 0,
-            collateral: 0,
-            price: 0,
-            taskFee: 0,
-            latePenalty: 0,
-            openedAt: 0,
-            expiry: 0,
-            court: Address::ZERO,
-            salt: 0,
-        };
+        let deal = Deal::default();
         let order = Order {
             deal: B256::ZERO,
             seq: 0,

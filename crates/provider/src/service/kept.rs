@@ -6,6 +6,7 @@ use rialto_machine::input::Half;
 use rialto_net::NetError;
 use rialto_protocol::{
     B256,
+    receipt::Halted,
     types::Order,
     wire::{BlobRef, Payload},
 };
@@ -23,6 +24,21 @@ pub struct KeptTask {
     pub input: Vec<u8>,
     /// The half that all tasks share.
     pub shared: Vec<u8>,
+}
+
+/// An order in a stopped provider's folder, and how each of its tasks ended by what it signed; `None` if it keeps no such order, or
+/// signed no receipt for it. Locked while the provider runs.
+pub fn kept_results(data_dir: &Path, hash: B256) -> Result<Option<(Order, Vec<Halted>)>, ProviderError> {
+    let path = data_dir.join("journal.redb");
+    if !path.exists() {
+        return Ok(None);
+    }
+    let journal = Journal::look(&path)?;
+    let Some(row) = journal.order(hash)? else { return Ok(None) };
+    match journal.results(hash) {
+        Ok(results) => Ok(Some((row.order.value, results.halted))),
+        Err(_) => Ok(None),
+    }
 }
 
 /// A task of an order in a stopped provider's folders; `None` if it keeps no such order. Locked while the provider runs: it answers

@@ -5,10 +5,12 @@
 //! | `driver` | the one task that owns the core |
 //! | `session` | reading and writing one session |
 //! | `runner` | fetching, checking, running |
+//! | `traces` | tracing tasks for games |
 //! | `outputs` | an order's outputs while it runs |
 //! | `journal` | rows on disk |
 //! | `meter` | how busy the cores are, and what the process takes |
 //! | `report` | everything an owner asks about |
+//! | `evidence` | what shows what was agreed and done of an order |
 //! | `kept` | what is kept for games, read while the provider does not run |
 //! | `facts` | chain events as facts, calls as transactions |
 //! | `asks` | publishing, and judging the asks of others |
@@ -17,6 +19,7 @@
 mod asks;
 mod driver;
 mod error;
+mod evidence;
 mod facts;
 mod fault;
 mod journal;
@@ -26,6 +29,7 @@ mod outputs;
 mod report;
 mod runner;
 mod session;
+mod traces;
 
 use std::{
     collections::HashMap,
@@ -51,8 +55,9 @@ use runner::{Runner, lock};
 use session::Seal;
 
 pub use error::ProviderError;
+pub use evidence::Evidence;
 pub use fault::Fault;
-pub use kept::{KeptTask, kept_task};
+pub use kept::{KeptTask, kept_results, kept_task};
 pub use meter::{Footprint, Usage};
 pub use report::{Gas, Report, stored};
 
@@ -130,14 +135,17 @@ impl Provider {
     ) -> Result<Self, ProviderError> {
         let account = config.signer.address();
         tokio::fs::create_dir_all(&config.data_dir).await?;
+        let cores = config.asks.cores;
         let core_config = Config {
             provider: account,
+            key: account,
             endpoint: node.id(),
             chain_id: chain.chain_id(),
             market: chain.market(),
             grace_seconds: chain.windows().grace,
+            challenge_seconds: chain.windows().challenge,
             asks: config.asks,
-            limits: config.limits.clone(),
+            limits: config.limits,
             money: config.money,
         };
         let owner = format!("provider {account} on chain {} market {}", chain.chain_id(), chain.market());
@@ -163,7 +171,7 @@ impl Provider {
         let (events, first_watcher) = broadcast::channel(MAX_WATCHED_EVENTS);
         let (cancel, tasks) = (CancellationToken::new(), TaskTracker::new());
         let watch = journal.watch();
-        let runner = Runner::new(node.clone(), engine, journal.clone(), config.limits, config.fault);
+        let runner = Runner::new(node.clone(), engine, journal.clone(), cores, config.fault);
         let driver = Driver {
             core,
             clock,
@@ -182,6 +190,7 @@ impl Provider {
             games: Games::default(),
             next_session: 0,
             jobs: HashMap::new(),
+            rerun: None,
             drained: Vec::new(),
             coin: config.coin,
             gas: None,
@@ -225,16 +234,12 @@ impl Provider {
 
     /// What it is doing.
     pub async fn status(&self) -> Result<Status, ProviderError> {
-        let (answer, answered) = oneshot::channel();
-        self.inputs.send(Input::Status(answer)).await.map_err(|_| ProviderError::Stopped)?;
-        answered.await.map_err(|_| ProviderError::Stopped)
+        self.look(|driver| driver.core.status()).await
     }
 
     /// Everything an owner asks about.
     pub async fn report(&self) -> Result<Report, ProviderError> {
-        let (answer, answered) = oneshot::channel();
-        self.inputs.send(Input::Report(answer)).await.map_err(|_| ProviderError::Stopped)?;
-        answered.await.map_err(|_| ProviderError::Stopped)
+        self.look(Driver::report).await
     }
 
     /// Takes no new work, and returns once what was accepted is done and no transaction is under way. Sessions

@@ -67,10 +67,12 @@ pub fn stored(data_dir: &Path, now: u64) -> Result<Option<Status>, ProviderError
     // Only rows are looked at: none of this matters.
     let config = Config {
         provider: Address::ZERO,
+        key: Address::ZERO,
         endpoint: B256::ZERO,
         chain_id: 0,
         market: Address::ZERO,
         grace_seconds: 0,
+        challenge_seconds: 0,
         asks: AskConfig::default(),
         limits: Limits::default(),
         money: Money::default(),

@@ -18,25 +18,24 @@ use rialto_machine::{
 };
 use rialto_net::{Blob, NetError, Node};
 use rialto_protocol::{
-    court::{Answer, GameView},
-    receipt::{inputs_root, task_seed},
-    types::struct_hash,
+    court::{Answer, GameView, Question},
+    receipt::{SumTree, inputs_root, task_seed},
     wire::{BlobRef, Payload, PeerAddr},
 };
 use tokio::sync::Semaphore;
 
-use super::{Fault, journal::Journal, journal::blocking, outputs::Outputs};
-use crate::core::{Limits, Refusal, Results, Work};
+use super::{
+    Fault,
+    journal::{Journal, blocking},
+    outputs::Outputs,
+    traces::Traces,
+};
+use crate::core::{Refusal, Results, Work};
 
 /// Programs and shared inputs whose roots are remembered, each.
 const MAX_REMEMBERED: usize = 256;
-/// Tasks being traced that are kept between the moves of a game: each takes three times its memory. More games than that start
-/// over with every move.
-const MAX_PLAYERS: usize = 4;
 /// Programs compiled at once: it takes a core and much memory.
 const MAX_COMPILES: usize = 2;
-/// Rejected tasks run again at once.
-const MAX_RERUNS: usize = 1;
 /// Checked inputs that wait in memory for their turn to run, bytes; beyond it they are read and checked again.
 const MAX_READY_BYTES: usize = 64 << 20;
 /// Progress is told no more often.
@@ -47,7 +46,6 @@ pub(crate) struct Runner {
     pub node: Node,
     pub engine: Engine,
     pub journal: Journal,
-    pub limits: Limits,
     pub fault: Option<Fault>,
     /// Where connected peers are.
     pub peers: Mutex<HashMap<B256, PeerAddr>>,
@@ -58,9 +56,8 @@ pub(crate) struct Runner {
     shared_files: SharedFiles,
     ready: Mutex<Ready>,
     compiles: Semaphore,
-    reruns: Semaphore,
-    /// Tasks being traced, by game.
-    players: Mutex<HashMap<B256, Arc<Mutex<Player>>>>,
+    /// Tasks being traced for games.
+    pub traces: Traces,
 }
 
 /// Inputs that were checked against their order, by order. Checking costs more than a tiny task itself: 27 hashes each.
@@ -111,12 +108,11 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 }
 
 impl Runner {
-    pub fn new(node: Node, engine: Engine, journal: Journal, limits: Limits, fault: Option<Fault>) -> Self {
+    pub fn new(node: Node, engine: Engine, journal: Journal, cores: u32, fault: Option<Fault>) -> Self {
         Self {
             node,
             engine,
             journal,
-            limits,
             fault,
             peers: Mutex::default(),
             pins: Mutex::default(),
@@ -125,8 +121,7 @@ impl Runner {
             shared_files: SharedFiles::default(),
             ready: Mutex::default(),
             compiles: Semaphore::new(MAX_COMPILES),
-            reruns: Semaphore::new(MAX_RERUNS),
-            players: Mutex::default(),
+            traces: Traces::new(cores),
         }
     }
 
@@ -176,8 +171,7 @@ impl Runner {
     }
 
     /// Runs one task again, honestly, and compares it with what was delivered.
-    pub async fn rerun(&self, work: &Work, task: u32) -> Result<bool, Refusal> {
-        let _turn = self.reruns.acquire().await.map_err(|error| Refusal::Attempt(error.to_string()))?;
+    pub async fn rerun(&self, work: &Work, task: u32, cancel: CancelFlag) -> Result<bool, Refusal> {
         let loaded = self.load(work).await?;
         let (journal, hash) = (self.journal.clone(), work.hash);
         let before =
@@ -187,44 +181,35 @@ impl Runner {
         let outcome = compute(move || {
             let input = loaded.inputs.get(task as usize).ok_or_else(|| Refusal::Attempt("no such task".into()))?;
             let (limits, seed) = (RunLimits::of(&order), task_seed(order.seed, task));
-            engine.run(&loaded.program, input, &loaded.shared, &limits, seed).map_err(attempt)
+            engine.run_until(&loaded.program, input, &loaded.shared, &limits, seed, &cancel).map_err(attempt)
         })
         .await?;
         Ok(before == Some(outcome.halted.hash()))
     }
 
-    /// The answer to a segment of a game about one of the order's tasks.
-    pub async fn play(&self, work: &Work, view: &GameView) -> Result<Answer, Refusal> {
-        let _turn = self.reruns.acquire().await.map_err(|error| Refusal::Attempt(error.to_string()))?;
-        let game = struct_hash(&view.game);
-        let known = lock(&self.players).get(&game).cloned();
-        let player = match known {
-            Some(player) => player,
-            None => {
-                let player = Arc::new(Mutex::new(self.player(work, view.game.task).await?));
-                remember(&self.players, MAX_PLAYERS, game, player.clone());
-                player
-            }
-        };
-        let view = view.clone();
-        compute(move || Ok(lock(&player).answer(view.position, view.level, &view.segment))).await
+    /// What stands below a node of a receipt's tree; `Nothing` if the receipt is not of the results that we have.
+    pub async fn unfold(&self, work: &Work, view: &GameView) -> Result<Answer, Refusal> {
+        let Question::Node { height, place } = view.question else { return Ok(Answer::Nothing) };
+        let (journal, hash, limit) = (self.journal.clone(), work.hash, work.order.fuelLimit);
+        let results = blocking(move || journal.results(hash)).await;
+        let results = results.map_err(|error| Refusal::Attempt(error.to_string()))?;
+        compute(move || {
+            let tree = SumTree::over(&results.halted, limit);
+            Ok(tree.unfold(height.into(), place).map_or(Answer::Nothing, |nodes| Answer::Unfold { nodes }))
+        })
+        .await
     }
 
-    /// What was kept for a game may go.
-    pub fn forget_game(&self, game: B256) {
-        lock(&self.players).remove(&game);
-    }
-
-    async fn player(&self, work: &Work, task: u32) -> Result<Player, Refusal> {
+    /// A task that can be looked at anywhere in its run.
+    pub async fn player(&self, work: &Work, task: u32) -> Result<Player, Refusal> {
         let loaded = self.load(work).await?;
         let failed = |error: &dyn std::fmt::Display| Refusal::Attempt(error.to_string());
-        let program = self.blob(work, work.program, self.limits.program_bytes).await.map_err(|error| failed(&error))?;
+        let program = self.blob(work, work.program).await.map_err(|error| failed(&error))?;
         let wasm = program.read().await.map_err(|error| failed(&error))?;
         let shared = match work.shared {
             None => bytes::Bytes::new(),
             Some(reference) => {
-                let blob =
-                    self.blob(work, reference, self.limits.shared_bytes).await.map_err(|error| failed(&error))?;
+                let blob = self.blob(work, reference).await.map_err(|error| failed(&error))?;
                 map_file(blob.path()).map_err(|error| failed(&error))?
             }
         };
@@ -306,7 +291,7 @@ impl Runner {
 
     async fn program(&self, work: &Work) -> Result<Arc<Program>, Refusal> {
         let refused = |error: &dyn std::fmt::Display| Refusal::Program(error.to_string());
-        let blob = self.blob(work, work.program, self.limits.program_bytes).await.map_err(|error| refused(&error))?;
+        let blob = self.blob(work, work.program).await.map_err(|error| refused(&error))?;
         if let Some(known) = lock(&self.programs).get(&work.program) {
             return Ok(known.clone());
         }
@@ -322,8 +307,10 @@ impl Runner {
     async fn shared(&self, work: &Work) -> Result<(SharedData, Half), Refusal> {
         let refused = |error: &dyn std::fmt::Display| Refusal::Inputs(error.to_string());
         let Some(reference) = work.shared else { return Ok((SharedData::none(), Half::of(&[]))) };
-        let limit = self.limits.shared_bytes.min(MAX_HALF_BYTES);
-        let blob = self.blob(work, reference, limit).await.map_err(|error| refused(&error))?;
+        if reference.size > MAX_HALF_BYTES {
+            return Err(Refusal::Inputs("too large".into()));
+        }
+        let blob = self.blob(work, reference).await.map_err(|error| refused(&error))?;
         let data = self.shared_files.open(blob.path()).map_err(|error| refused(&error))?;
         let known = lock(&self.shared_halves).get(&reference).copied();
         let half = match known {
@@ -344,21 +331,21 @@ impl Runner {
         match blocking(move || journal.inputs(hash)).await.map_err(|error| refused(&error))? {
             Payload::Inline(bytes) => Ok(bytes),
             Payload::Blob(reference) => {
-                let blob = self.blob(work, reference, self.limits.input_bytes).await;
+                let blob = self.blob(work, reference).await;
                 let bytes = blob.map_err(|error| refused(&error))?.read().await.map_err(|error| refused(&error))?;
                 Ok(bytes.into())
             }
         }
     }
 
-    /// A blob of an order: from here, or from the requester.
-    async fn blob(&self, work: &Work, reference: BlobRef, limit: u64) -> Result<Blob, NetError> {
+    /// A blob of an order: from here, or from the requester. Its size was judged when the order was admitted.
+    async fn blob(&self, work: &Work, reference: BlobRef) -> Result<Blob, NetError> {
         let blob = match self.node.blobs().get(reference) {
             Some(here) => here,
             None => {
                 let peer = work.peer.and_then(|peer| lock(&self.peers).get(&peer).cloned());
                 let peer = peer.ok_or(NetError::BlobMissing(B256::from(reference.hash)))?;
-                self.node.blobs().fetch(&peer, reference, limit).await?
+                self.node.blobs().fetch(&peer, reference, reference.size).await?
             }
         };
         self.hold(work.order.deal, blob.clone());
@@ -415,7 +402,9 @@ fn half_of(path: &Path) -> std::io::Result<Half> {
 }
 
 /// Runs work that takes a core off the async threads.
-async fn compute<T: Send + 'static>(work: impl FnOnce() -> Result<T, Refusal> + Send + 'static) -> Result<T, Refusal> {
+pub(super) async fn compute<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Refusal> + Send + 'static,
+) -> Result<T, Refusal> {
     tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(Refusal::Attempt(error.to_string())))
 }
 

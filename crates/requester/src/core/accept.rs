@@ -25,7 +25,7 @@ impl Core {
     /// Compares what a batch has, and does what follows.
     pub(super) fn weigh(&mut self, id: JobId, index: u32) {
         let Some(job) = self.state.jobs.get(&id) else { return };
-        let batch = &job.batches[index as usize];
+        let Some(batch) = job.batches.get(index as usize).filter(|batch| !batch.split) else { return };
         let votes: Vec<_> = batch
             .orders
             .iter()
@@ -295,7 +295,7 @@ impl Core {
     }
 
     /// Who signed what is wrong is dealt with no more, and nothing of it is believed that nobody confirms.
-    fn shun(&mut self, id: B256) {
+    pub(super) fn shun(&mut self, id: B256) {
         let (job, provider) = (self.state.deals[&id].job, self.state.deals[&id].provider());
         self.record(Record::Barred { job, provider, why: Why::Cheated });
         self.book.forget(provider);

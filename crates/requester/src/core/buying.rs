@@ -1,23 +1,29 @@
 //! Opening deals: at the start, and again when providers fall away. All deals of one attempt open in one
 //! transaction; where the market refuses that, each is tried by itself to find out which one it is.
+//!
+//! What a deal will be, its id included, is known and recorded before the transaction. So whatever becomes of that, a deal that
+//! the chain says is open is recognised, and used or closed.
 
 use std::collections::BTreeMap;
 
 use rialto_protocol::{
     B256,
+    model::{self, Market, ModelError},
     receipt::task_seed,
-    types::{Deal, struct_hash},
 };
 
 use super::{
-    Call, Core, Effect, Fact, JobError, JobEvent, JobId, JobSpec, Plan, Policy, Record, Terms, Transacted, TxNote, Why,
+    Call, Core, Effect, JobError, JobEvent, JobId, JobSpec, Plan, Policy, Record, Terms, Transacted, TxNote, Why,
+    book::Offer,
     journal::{Job, OrderStatus, Phase, Standing},
-    matching::{self, Need, NoMatch},
+    matching::{self, Load, Need, NoMatch},
     verify::worst_fee,
 };
 
 /// Most attempts to open deals for one job: a market that keeps refusing is not asked for ever.
 const MAX_OPENINGS: usize = 64;
+/// For a chain's clock that lags: an opening is given up so long after no block could take it by ours, seconds.
+const LATE_SECONDS: u64 = 60;
 
 /// What a whole job needs, with nothing bought yet.
 pub(super) fn need_of(spec: &JobSpec) -> Need {
@@ -28,6 +34,8 @@ pub(super) fn need_of(spec: &JobSpec) -> Need {
         expected_fuel: constraints.expected_fuel.map(|fuel| fuel.clamp(1, spec.fuel_limit.max(1))),
         fuel_limit: spec.fuel_limit,
         max_pages: spec.max_pages,
+        out_limit: spec.out_limit,
+        load: Load { tasks: 1, inputs: spec.largest_input(), program: spec.program_bytes, shared: spec.shared_bytes },
         budget: constraints.budget,
         max_price: constraints.max_price,
         deadline: constraints.deadline,
@@ -52,6 +60,14 @@ fn at_least(distinct: u32, need: &Need, find: impl FnOnce(&Need) -> Result<Plan,
         return Err(NoMatch::TooFew { needed: distinct, found, excluded: plan.excluded });
     }
     Ok(plan)
+}
+
+/// What is wanted of an offer.
+struct Wish {
+    budget: u128,
+    seconds: u32,
+    max_price: u128,
+    salt: u64,
 }
 
 fn open_intent(job: JobId, attempt: usize) -> String {
@@ -174,13 +190,7 @@ impl Core {
     /// One more provider, if there is work that no deal can take.
     fn more_need(&self, id: JobId, job: &Job) -> Option<Need> {
         let (tasks, batch) = self.unplaceable(id)?;
-        let locked = |deal: &&B256| {
-            let deal = &self.state.deals[*deal];
-            deal.closed.unwrap_or(deal.terms.budget).saturating_sub(deal.earned_before)
-        };
-        let own = self.own_deals(id);
-        let locked = own.iter().map(|deal| locked(&deal)).fold(0, u128::saturating_add);
-
+        let locked = self.locked(id);
         let mut excluded: BTreeMap<_, _> = job.barred.clone();
         excluded.extend(self.known_cheaters());
         excluded.extend(self.resting());
@@ -196,7 +206,12 @@ impl Core {
                 excluded.entry(deal.provider()).or_insert(Why::SameOwner);
             }
         }
-        let need = need_of(&job.spec);
+        let mut need = need_of(&job.spec);
+        if let Some(batch) = batch.and_then(|batch| job.batches.get(batch as usize)) {
+            // It can't be made smaller any more.
+            need.load.tasks = batch.count;
+            need.load.inputs = job.spec.carried_inputs(batch.first, batch.count);
+        }
         let working = self.own_deals(id).iter().filter(|deal| self.state.deals[*deal].works()).count() as u32;
         Some(Need {
             tasks,
@@ -216,7 +231,9 @@ impl Core {
         let takes = |batch: Option<u32>, count: u32| {
             self.own_deals(id).iter().any(|deal| {
                 let one = worst_fee(&self.state.deals[deal].terms, job.spec.fuel_limit, count);
-                self.could_take(*deal, batch) && self.spare_at_best(*deal) >= one
+                let batch_of = batch.and_then(|batch| job.batches.get(batch as usize));
+                let accepts = batch_of.is_none_or(|of| self.accepts(job, *deal, of.first, of.count));
+                self.could_take(*deal, batch) && accepts && self.spare_at_best(*deal) >= one
             })
         };
         let mut stuck =
@@ -245,18 +262,40 @@ impl Core {
         let job = &self.state.jobs[&id];
         let seed = task_seed(id.0, job.openings.len() as u32);
         let max_price = job.spec.constraints.max_price;
-        let terms = (0..).zip(plan.deals).map(|(index, deal)| Terms {
-            offer: deal.offer,
-            budget: deal.budget,
-            seconds: deal.seconds,
-            max_price,
-            salt: task_seed(seed, index),
+        let wanted = (0..).zip(plan.deals).map(|(index, deal)| {
+            let wish = Wish { budget: deal.budget, seconds: deal.seconds, max_price, salt: task_seed(seed, index) };
+            (deal.offer, wish)
         });
-        let terms = terms.collect();
-        self.try_open(id, terms);
+        self.try_open(id, wanted.collect());
     }
 
-    fn try_open(&mut self, id: JobId, terms: Vec<Terms>) {
+    /// What is opened now from an offer.
+    fn terms(&self, offer: Offer, wish: &Wish) -> Result<Terms, (Offer, ModelError)> {
+        let terms = model::Terms {
+            key: self.config.key,
+            budget: wish.budget,
+            opened_at: matching::opening_time(&offer.ask.value, self.now),
+            duration: wish.seconds,
+            max_price: wish.max_price,
+            salt: wish.salt,
+        };
+        match Market::deal_terms(self.config.requester, &offer.ask.value, &terms) {
+            Ok(deal) => Ok(Terms { offer, max_price: wish.max_price, deal }),
+            Err(why) => Err((offer, why)),
+        }
+    }
+
+    fn try_open(&mut self, id: JobId, wanted: Vec<(Offer, Wish)>) {
+        let mut terms = Vec::with_capacity(wanted.len());
+        for (offer, wish) in wanted {
+            match self.terms(offer, &wish) {
+                Ok(found) => terms.push(found),
+                Err((offer, why)) => self.bar(id, &offer, why.to_string()),
+            }
+        }
+        if terms.is_empty() {
+            return;
+        }
         let attempt = self.state.jobs[&id].openings.len();
         self.record(Record::Opening { job: id, terms: terms.clone() });
         self.transact(open_intent(id, attempt), Call::Open(terms));
@@ -276,51 +315,68 @@ impl Core {
     }
 
     pub(super) fn transacted(&mut self, intent: String, outcome: Transacted) {
-        if let Transacted::Unsent { .. } = outcome {
+        if let Transacted::Unsent { reason } = outcome {
+            if let Some((id, attempt)) = self.opening_named(&intent, true)
+                && self.comes_too_late(id, attempt, LATE_SECONDS)
+            {
+                return self.opened_too_late(id, attempt, &reason);
+            }
             let retry_at = self.now.saturating_add(self.config.patience.transaction);
             if let Some(sent) = self.sent.get_mut(&intent) {
                 *sent = Some(retry_at);
             }
             return;
         }
-        let attempt = self.state.jobs.iter().find_map(|(id, job)| {
-            let pending = job.openings.iter().enumerate().filter(|(_, opening)| opening.pending);
-            pending.map(|(attempt, _)| attempt).find(|attempt| open_intent(*id, *attempt) == intent).map(|a| (*id, a))
-        });
-        match (attempt, outcome) {
-            (Some((id, attempt)), Transacted::Mined { tx, opened }) => self.opened(id, attempt, tx, opened),
+        match (self.opening_named(&intent, false), outcome) {
+            (Some((id, attempt)), Transacted::Mined { tx, opened }) => self.opened(id, attempt, tx, &opened),
             (Some((id, attempt)), Transacted::Reverted { code, reason }) => {
                 self.open_failed(id, attempt, format!("{reason} ({code})"));
             }
             (None, Transacted::Reverted { code, reason }) => self.action_failed(&intent, &code, &reason),
-            (None, Transacted::Mined { .. } | Transacted::Unsent { .. }) => {}
-            (Some(_), Transacted::Unsent { .. }) => {}
+            (None, Transacted::Mined { .. }) | (_, Transacted::Unsent { .. }) => {}
         }
     }
 
-    fn opened(&mut self, id: JobId, attempt: usize, tx: TxNote, opened: Vec<Deal>) {
-        let terms = &self.state.jobs[&id].openings[attempt].terms;
-        let index_of = |deal: &Deal| {
-            let index = terms.iter().position(|terms| {
-                terms.salt == deal.salt && terms.offer.name() == deal.ask && deal.provider == terms.offer.provider()
-            });
-            index.filter(|_| deal.requester == self.config.requester).map(|index| index as u32)
-        };
-        let fresh = |deal: &Deal| !self.state.deals.contains_key(&struct_hash(deal));
-        let mut deals: BTreeMap<u32, Deal> = BTreeMap::new();
-        for deal in opened.into_iter().filter(fresh) {
-            if let Some(index) = index_of(&deal) {
-                deals.entry(index).or_insert(deal);
-            }
-        }
-        if deals.is_empty() {
+    /// The opening whose transaction has this name.
+    fn opening_named(&self, intent: &str, pending: bool) -> Option<(JobId, usize)> {
+        self.state.jobs.iter().find_map(|(id, job)| {
+            let known = job.openings.iter().enumerate().filter(|(_, opening)| opening.pending || !pending);
+            known.map(|(attempt, _)| attempt).find(|attempt| open_intent(*id, *attempt) == intent).map(|a| (*id, a))
+        })
+    }
+
+    /// What a transaction opened, as its sender saw it.
+    fn opened(&mut self, id: JobId, attempt: usize, tx: TxNote, opened: &[B256]) {
+        let Some(opening) = self.state.jobs.get(&id).and_then(|job| job.openings.get(attempt)) else { return };
+        let pending = opening.pending;
+        let ours: Vec<_> = (0..).zip(&opening.terms).map(|(index, terms)| (index, terms.id())).collect();
+        let ours: Vec<_> = ours.into_iter().filter(|(_, deal)| opened.contains(deal)).collect();
+        if ours.is_empty() {
             return self.open_failed(id, attempt, "the transaction opened no deal".into());
         }
-        let deals: Vec<_> = deals.into_iter().collect();
-        let gas = tx.gas.unwrap_or(0) / deals.len() as u64;
-        self.record(Record::Opened { job: id, attempt: attempt as u32, deals: deals.clone(), tx: tx.clone() });
-        for (_, deal) in deals {
-            let id_of_deal = struct_hash(&deal);
+        let fresh = ours.iter().filter(|(_, deal)| !self.state.deals.contains_key(deal));
+        let fresh: Vec<_> = fresh.map(|(index, _)| *index).collect();
+        if pending || !fresh.is_empty() {
+            self.begin(id, attempt as u32, fresh, tx);
+        }
+    }
+
+    /// The chain says that a deal of ours is open.
+    pub(super) fn found_open(&mut self, deal: B256, tx: TxNote) {
+        if let Some((job, attempt, index)) = self.state.opening_of(deal) {
+            self.begin(job, attempt, vec![index], tx);
+        }
+    }
+
+    /// Deals are open: they are used, or closed where nobody needs them any more.
+    fn begin(&mut self, id: JobId, attempt: u32, deals: Vec<u32>, tx: TxNote) {
+        let opening = self.state.jobs.get(&id).and_then(|job| job.openings.get(attempt as usize));
+        let terms = |index: &u32| Some(opening?.terms.get(*index as usize)?.deal.clone());
+        let terms: Vec<_> = deals.iter().filter_map(terms).collect();
+        let gas = tx.gas.unwrap_or(0) / u64::from(tx.deals.max(1));
+        self.record(Record::Opened { job: id, attempt, deals, tx: tx.clone() });
+        for deal in terms {
+            let id_of_deal = rialto_protocol::types::struct_hash(&deal);
             let event = JobEvent::DealOpened {
                 provider: deal.provider,
                 deal: id_of_deal,
@@ -331,10 +387,9 @@ impl Core {
                 gas,
             };
             self.tell(id, event);
-            let early = self.early.take(id_of_deal).into_iter().map(|what| Fact { deal: id_of_deal, what });
-            self.learn(early.collect(), None);
-            if !self.state.jobs[&id].runs() {
-                // Cancelled while the transaction was under way.
+            // Cancelled while the transaction was under way, or others were opened instead.
+            let job = &self.state.jobs[&id];
+            if !job.runs() || self.locked(id) > job.spec.constraints.budget {
                 self.vouch(id_of_deal, true);
             }
         }
@@ -343,27 +398,61 @@ impl Core {
         self.tend_sessions();
     }
 
+    /// What of a job's money is in its deals, base units.
+    fn locked(&self, id: JobId) -> u128 {
+        let own = self.own_deals(id);
+        let deals = own.iter().filter_map(|deal| self.state.deals.get(deal));
+        let locked = deals.map(|deal| deal.closed.unwrap_or(deal.terms.budget).saturating_sub(deal.earned_before));
+        locked.fold(0, u128::saturating_add)
+    }
+
+    /// Whether no block opens these deals any more, so many seconds after that was so by our clock.
+    fn comes_too_late(&self, id: JobId, attempt: usize, seconds: u64) -> bool {
+        let opening = self.state.jobs.get(&id).and_then(|job| job.openings.get(attempt));
+        opening.is_some_and(|opening| {
+            opening.terms.iter().any(|terms| self.now >= terms.opens_until().saturating_add(seconds))
+        })
+    }
+
+    /// Nobody is to blame: others, or the same, are opened anew under another name.
+    fn opened_too_late(&mut self, id: JobId, attempt: usize, reason: &str) {
+        self.record(Record::OpenFailed { job: id, attempt: attempt as u32 });
+        self.seek_at.remove(&id);
+        self.note(id, "R-JOB-025", format!("deals were not opened in time, it is tried anew: {reason}"));
+    }
+
     fn open_failed(&mut self, id: JobId, attempt: usize, reason: String) {
-        let terms = self.state.jobs[&id].openings[attempt].terms.clone();
+        let Some(opening) = self.state.jobs.get(&id).and_then(|job| job.openings.get(attempt)) else { return };
+        if !opening.pending {
+            return;
+        }
+        if self.comes_too_late(id, attempt, 0) {
+            return self.opened_too_late(id, attempt, &reason);
+        }
+        let terms = opening.terms.clone();
         self.record(Record::OpenFailed { job: id, attempt: attempt as u32 });
         if !self.state.jobs[&id].runs() {
             return;
         }
         match terms.as_slice() {
-            [only] => {
-                let (provider, ask) = (only.offer.provider(), only.offer.name());
-                let why = Why::OpenFailed { reason };
-                self.record(Record::Barred { job: id, provider, why: why.clone() });
-                self.tell(id, JobEvent::Excluded(matching::Excluded { provider, ask, why }));
-            }
+            [only] => self.bar(id, &only.offer, reason),
             _ => {
                 self.note(id, "R-JOB-022", format!("deals did not open together, trying one by one: {reason}"));
                 let seed = task_seed(id.0 ^ u64::MAX, attempt as u32);
                 for (index, terms) in (0..).zip(terms) {
-                    self.try_open(id, vec![Terms { salt: task_seed(seed, index), ..terms }]);
+                    let (budget, seconds, max_price) = (terms.deal.budget, terms.seconds(), terms.max_price);
+                    let wish = Wish { budget, seconds, max_price, salt: task_seed(seed, index) };
+                    self.try_open(id, vec![(terms.offer, wish)]);
                 }
             }
         }
+    }
+
+    /// An offer that can't be opened.
+    fn bar(&mut self, id: JobId, offer: &Offer, reason: String) {
+        let (provider, ask, why) = (offer.provider(), offer.name(), Why::OpenFailed { reason });
+        self.record(Record::Barred { job: id, provider, why: why.clone() });
+        self.tell(id, JobEvent::Excluded(matching::Excluded { provider, ask, why }));
     }
 
     fn no_match(&mut self, id: JobId, why: NoMatch, first: bool) {

@@ -1,24 +1,24 @@
-//! Trouble on chain, from the buyer's side: what a claim is worth, when an order is called late, when a task is
-//! demanded, and what has to be settled before a deal can end. From what is known follows which transactions are
-//! wanted now; each is an intent that is persisted before it is sent, under a name that is never used twice.
+//! Trouble on chain, from the buyer's side: when an order is called late, when a task is demanded, and what has to be settled
+//! before a deal can end. From what is known follows which transactions are wanted now; each is an intent that is persisted
+//! before it is sent, under a name that is never used twice.
 //!
 //! What each can cost is bounded. A late notice or a demand that the provider answers costs its bond: at most
-//! [`MAX_LATE_NOTICES`] bonds a deal for the one, and never more bonds than the claim at stake for the other. A wrong claim
-//! costs what it claims where no court is asked ([`Core::accuse`]): never more than the order's worst fee, which
-//! was set aside when the order was made.
+//! [`MAX_LATE_NOTICES`] bonds a deal for the one, and never more bonds than are at stake in the deal ([`Core::stake`]) for the
+//! other. A wrong claim costs what it claims only where no court is asked: never more than the order's worst fee, which was set
+//! aside when the order was made.
 
 use rialto_protocol::{
-    B256, Bytes,
+    B256,
     receipt::task_seed,
     types::{Receipt, struct_hash},
-    wire::Signed,
 };
 
 use super::{
-    Call, Core, JobId,
+    Call, Core,
+    claims::Verdict,
     facts::{Case, CaseId, CaseKind},
-    journal::{Action, Misstated, OpenDeal, OrderStatus, OurOrder, Standing},
-    rest, session, verify,
+    journal::{Action, OpenDeal, OurOrder, Standing},
+    rest, session,
 };
 
 /// For clocks of other nodes: time-outs on chain are taken so much later, seconds.
@@ -30,25 +30,10 @@ const MAX_DEMANDS: usize = 4;
 /// A late notice or demand that was refused so often is not tried again: the chain knows more than we do.
 const MAX_CASE_TRIES: u32 = 4;
 
-/// What is to be thought of a claim.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Verdict {
-    /// A voucher pays for the order; once it is redeemed the claim is void. Until then it pays what is owed anyway.
-    Paid,
-    /// The claim asserts what was delivered and found right: the chain pays what a voucher would have.
-    Right,
-    /// It asserts what was delivered, and nobody has checked that yet.
-    Unknown,
-    /// It asserts what was found wrong.
-    Wrong,
-    /// What it asserts was never delivered: no results, no outputs, or other ones.
-    Withheld,
-}
-
 impl Core {
     /// Sends what is wanted now for a deal that is open, or in which a bond of ours still lies.
     pub(super) fn tend_cases(&mut self, id: B256) {
-        self.answer_claims(id);
+        self.look_into_claims(id);
         let in_court = self.wanted_in_games(id);
         for action in self.wanted_actions(id).into_iter().chain(in_court) {
             self.act(id, action);
@@ -60,7 +45,7 @@ impl Core {
     pub(super) fn quarrels(&self, id: B256) -> bool {
         let deal = &self.state.deals[&id];
         let late = || deal.chain.any_open(&[CaseKind::Late]) || self.late_order(id, deal, 0).is_some();
-        deal.closed.is_none() && (late() || self.kept_to_its_word(deal) || self.disputes(deal))
+        deal.closed.is_none() && (late() || self.kept_to_its_word(deal) || self.disputes(deal) || self.finds_out(deal))
     }
 
     /// Whether a silent provider is kept to its word in a deal.
@@ -75,7 +60,7 @@ impl Core {
         let silent = matches!(&deal.standing, Standing::Dropped { code } if rest::is_silence(code));
         let Some(ack) = order.ack.as_ref().filter(|_| silent && order.awaited()) else { return false };
         let due = ack.value.dueBy.max(order.order.dueBy);
-        let closes = deal.terms.expiry.saturating_add(self.config.grace_seconds);
+        let closes = self.closes(deal);
         let claim = CaseId { kind: CaseKind::Claim, subject: ack.value.order, task: 0 };
         self.now < due
             && due.saturating_add(2 * CLOCK_SKEW_SECONDS) < closes
@@ -121,23 +106,13 @@ impl Core {
         wanted
     }
 
-    /// Whether an order that is not settled can still be claimed, or called late: somebody who only seems to be gone may claim it
-    /// when nobody is here to demand it. Ends by time alone.
-    pub fn is_exposed(&self) -> bool {
-        let windows = self.config.grace_seconds.saturating_add(self.config.challenge_seconds);
-        self.state.deals.values().any(|deal| {
-            let over = deal.terms.expiry.saturating_add(windows).saturating_add(2 * CLOCK_SKEW_SECONDS);
-            deal.closed.is_none() && self.now < over && deal.unfinished().next().is_some()
-        })
-    }
-
     /// Whether anyone can end the deal by time.
     pub(super) fn over(&self, deal: &OpenDeal) -> bool {
-        self.now >= deal.terms.expiry.saturating_add(self.config.grace_seconds).saturating_add(CLOCK_SKEW_SECONDS)
+        self.now >= self.closes(deal).saturating_add(CLOCK_SKEW_SECONDS)
     }
 
     /// Our bonds come back and unanswered cases judge the provider as soon as the chain allows; claims and holds are
-    /// settled only when they stand in the way of the deal's end.
+    /// settled only when they stand in the way of the deal's end, and no claim that is still to be taken to court.
     fn worth_settling(&self, deal: &OpenDeal, case: &CaseId, state: &Case) -> bool {
         let over = deal.closed.is_some();
         let moot = case.kind != CaseKind::Hold && (over || state.seq < deal.chain.orders);
@@ -146,7 +121,10 @@ impl Core {
         match case.kind {
             CaseKind::Demand => moot || due,
             CaseKind::Late => moot || due && !held && !deal.chain.any_open(&[CaseKind::Claim]),
-            CaseKind::Claim => !over && (moot || due && !held) && self.over(deal),
+            CaseKind::Claim => {
+                let judged = || self.disputes(deal) || self.finds_out(deal);
+                !over && self.over(deal) && (moot || due && !held && !judged())
+            }
             CaseKind::Hold => !over && due && self.over(deal),
         }
     }
@@ -154,7 +132,7 @@ impl Core {
     /// An order to be called late: promised, due, still wanted, and not answered by anything. Only where the penalty is
     /// worth the bond, or the provider is out of reach and the rest of the budget comes free earlier than by expiry.
     fn late_order(&self, id: B256, deal: &OpenDeal, skew: u64) -> Option<B256> {
-        let closes = deal.terms.expiry.saturating_add(self.config.grace_seconds);
+        let closes = self.closes(deal);
         if deal.standing == Standing::Faulty
             || self.now.saturating_add(CLOCK_SKEW_SECONDS) >= closes
             || deal.closing.is_some()
@@ -200,17 +178,20 @@ impl Core {
         promised.is_some_and(|due| self.now >= due)
     }
 
-    /// Tasks of withheld work to be demanded, one at a time for each claim. In the first half of a claim's window the work
-    /// may still come over the network: a provider whose messages got lost is no thief.
+    /// Tasks of claimed work to be demanded, one at a time for each claim, where this machine can't find out what is right, or
+    /// there is no court to be told: who can't show what it claims is judged by that alone.
     fn demands(&self, deal: &OpenDeal) -> Vec<Action> {
+        if self.now.saturating_add(CLOCK_SKEW_SECONDS) >= self.demands_until(deal) || self.in_court(deal) {
+            return Vec::new();
+        }
         let claims = deal.chain.open_cases().filter(|(case, _)| case.kind == CaseKind::Claim);
         let wanted = claims.filter_map(|(case, state)| {
             let order = self.state.orders.get(&case.subject)?;
             let receipt = state.receipt.as_ref()?;
-            let half = state.deadline.saturating_sub(self.config.challenge_seconds / 2);
-            let open = state.seq >= deal.chain.orders && self.now >= half && self.now < state.deadline;
-            (open && self.verdict(deal, order, state) == Verdict::Withheld)
-                .then(|| self.demand(deal, order, receipt))?
+            let delivered = order.receipt.as_ref().is_some_and(|delivered| delivered.value == *receipt);
+            let helpless = !self.can_run_here(order) || !self.is_judged(deal);
+            let doubtful = matches!(self.verdict(deal, order, state.seq, receipt), Verdict::Unknown | Verdict::Wrong);
+            (doubtful && helpless && !delivered).then(|| self.demand(deal, order, receipt))?
         });
         wanted.collect()
     }
@@ -218,7 +199,7 @@ impl Core {
     fn demand(&self, deal: &OpenDeal, order: &OurOrder, receipt: &Receipt) -> Option<Action> {
         let hash = struct_hash(&order.order);
         let subject = struct_hash(receipt);
-        let mut made = 0;
+        let made = deal.actions.keys().filter(|action| matches!(action, Action::Demand { .. })).count() as u128;
         for nth in 0..MAX_DEMANDS.min(order.order.tasks as usize) {
             let action = Action::Demand { order: hash, task: self.secret_task(order, nth as u32) };
             let Action::Demand { task, .. } = action else { return None };
@@ -226,12 +207,12 @@ impl Core {
             match (case, deal.actions.get(&action)) {
                 // Under way: one at a time.
                 (Some(case), _) if case.open => return None,
-                (Some(_), _) => made += 1,
-                (None, Some(tries)) if *tries >= MAX_CASE_TRIES => made += 1,
+                (Some(_), _) => {}
+                (None, Some(tries)) if *tries >= MAX_CASE_TRIES => {}
                 (None, Some(_)) => return Some(action),
                 (None, None) => {
                     let bonds = self.config.case_bond.saturating_mul(made + 1);
-                    return (bonds <= receipt.fee).then_some(action);
+                    return (bonds <= self.stake(deal)).then_some(action);
                 }
             }
         }
@@ -243,87 +224,6 @@ impl Core {
         let secret = self.state.jobs.get(&order.job).map_or(0, |job| job.spec.id.0);
         let start = task_seed(secret ^ order.order.seed, order.order.seq as u32) % u64::from(order.order.tasks.max(1));
         (start as u32 + nth) % order.order.tasks.max(1)
-    }
-
-    fn verdict(&self, deal: &OpenDeal, order: &OurOrder, claim: &Case) -> Verdict {
-        if deal.voucher.as_ref().is_some_and(|voucher| voucher.orders > claim.seq)
-            && order.status == OrderStatus::Accepted
-        {
-            return Verdict::Paid;
-        }
-        let asserted = claim.receipt.as_ref();
-        let delivered = order.receipt.as_ref().map(|receipt| &receipt.value);
-        if delivered.is_none() || delivered != asserted || order.results.is_empty() {
-            return Verdict::Withheld;
-        }
-        match order.status {
-            OrderStatus::Accepted => Verdict::Right,
-            OrderStatus::Wrong => Verdict::Wrong,
-            OrderStatus::Delivered | OrderStatus::Discarded => Verdict::Unknown,
-            OrderStatus::Open | OrderStatus::Refused => Verdict::Withheld,
-        }
-    }
-
-    /// A claim that asserts another receipt than was delivered may contradict what was.
-    pub(super) fn look_into_claim(&mut self, order: B256, receipt: Receipt) {
-        let Some(known) = self.state.orders.get(&order) else { return };
-        if self.state.deals[&known.order.deal].misstated.is_some() {
-            return;
-        }
-        if let Some(proof) = verify::fault_proof(&known.order, &receipt, &known.results) {
-            // It stands on chain: no signature is needed.
-            let receipt = Signed { value: receipt, signature: Bytes::new() };
-            self.found_misstated(Misstated { order, receipt, proof });
-        }
-    }
-
-    /// Looks at every open claim: what can be found out here is found out in time, what is wrong is accused.
-    fn answer_claims(&mut self, id: B256) {
-        let deal = &self.state.deals[&id];
-        if deal.closed.is_some() {
-            return;
-        }
-        let claims = deal.chain.open_cases().filter(|(case, _)| case.kind == CaseKind::Claim);
-        let claims: Vec<_> = claims.map(|(case, state)| (case.subject, state.clone())).collect();
-        for (hash, claim) in claims {
-            let (Some(order), deal) = (self.state.orders.get(&hash), &self.state.deals[&id]) else { continue };
-            let verdict = self.verdict(deal, order, &claim);
-            let (job, batch) = (order.job, order.batch);
-            match verdict {
-                Verdict::Paid | Verdict::Right | Verdict::Withheld => {}
-                Verdict::Unknown if self.now >= claim.deadline.saturating_sub(self.config.challenge_seconds / 2) => {
-                    self.judge_claimed(job, batch);
-                }
-                Verdict::Unknown => {}
-                Verdict::Wrong => self.accuse(id, hash, &claim),
-            }
-        }
-    }
-
-    /// Claimed, and not verified yet: if this machine may run it, it does so now.
-    fn judge_claimed(&mut self, job: JobId, batch: u32) {
-        let Some(known) = self.state.jobs.get(&job) else { return };
-        let of = &known.batches[batch as usize];
-        if known.spec.constraints.run_locally && !of.unjudgeable && of.verdicts.len() < of.count as usize {
-            let all: Vec<u32> = (0..of.count).collect();
-            self.judge(job, batch, &all);
-        }
-    }
-
-    /// The provider claims money for what was found wrong. While the deal is in court the claim waits. Where no court is asked
-    /// it is paid in the end; that is told, and bounded by the order's worst fee.
-    fn accuse(&mut self, id: B256, order: B256, claim: &Case) {
-        let deal = &self.state.deals[&id];
-        if self.disputes(deal) || !self.told_wrong_claims.insert(order) {
-            return;
-        }
-        let fee = claim.receipt.as_ref().map_or(0, |receipt| receipt.fee);
-        let text = format!(
-            "{} claims {fee} on chain for results that were found wrong; no court can be asked, so it is paid in {} s",
-            deal.provider(),
-            claim.deadline.saturating_sub(self.now)
-        );
-        self.note(deal.job, "R-CASE-003", text);
     }
 
     /// Persists the intent, if it is new, and sends it, if it is due.
@@ -348,7 +248,7 @@ impl Core {
             }
             Action::Demand { order, task } => {
                 let text = format!(
-                    "{provider} claims order {order} without having delivered it: task {task} demanded on chain, bond {bond}"
+                    "{provider} claims order {order}, which can't be checked here: task {task} demanded on chain, bond {bond}"
                 );
                 self.note(job, "R-CASE-002", text);
             }
@@ -371,7 +271,7 @@ impl Core {
             Action::Expire => Call::Expire { deal },
             Action::Settle { case } => Call::Settle { deal, case },
             Action::Accuse { .. } | Action::Play { .. } | Action::Timeout { .. } | Action::Convict { .. } => {
-                return self.court_call(known, action);
+                return self.court_call(id, known, action);
             }
             Action::Late { order } => {
                 let order = self.state.orders.get(&order)?;
@@ -394,9 +294,11 @@ impl Core {
         });
         let Some((id, action, tries)) = found else { return };
         self.record(super::Record::ActionFailed { deal: id, action });
-        self.give_up_accusing(id, action);
+        self.tell_given_up(id, action);
         self.sent.remove(intent_name);
-        let pause = (self.config.patience.transaction << tries.min(9)).min(MAX_RETRY_SECONDS);
+        // While money can be taken by waiting, none of it is spent on long pauses.
+        let longest = MAX_RETRY_SECONDS.min(self.config.answer_seconds.min(self.config.challenge_seconds) / 8).max(1);
+        let pause = (self.config.patience.transaction << tries.min(9)).min(longest);
         self.sent.insert(intent(id, &action, tries + 1), Some(self.now.saturating_add(pause)));
         if tries == 0 {
             let job = self.state.deals[&id].job;
@@ -458,10 +360,11 @@ pub(super) fn intent(deal: B256, action: &Action, tries: u32) -> String {
             };
             format!("{verb}-{deal}-{kind}-{}-{}", case.subject, case.task)
         }
-        Action::Accuse { order, task } => format!("{verb}-{deal}-{order}-{task}"),
-        Action::Play { game, level } => format!("{verb}-{deal}-{game}-{level}"),
+        Action::Accuse { order, receipt } | Action::Convict { order, receipt } => {
+            format!("{verb}-{deal}-{order}-{receipt}")
+        }
+        Action::Play { game, turn } => format!("{verb}-{deal}-{game}-{turn}"),
         Action::Timeout { game } => format!("{verb}-{deal}-{game}"),
-        Action::Convict { order } => format!("{verb}-{deal}-{order}"),
     };
     if tries == 0 { name } else { format!("{name}-{tries}") }
 }

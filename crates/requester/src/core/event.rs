@@ -4,8 +4,8 @@ use rialto_protocol::{
     Address, B256, Bytes,
     court::{Answer, GameView, PARTS, Segment},
     fault::FaultProof,
-    receipt::{Halted, SumNode},
-    types::{Ack, Deal, Game, Order, Receipt, Release, Voucher},
+    receipt::Halted,
+    types::{Ack, Cancel, Deal, Game, Order, Receipt, Release, Voucher},
     wire::{Payload, PeerAddr, Signed, ToRequester},
 };
 
@@ -41,8 +41,6 @@ pub enum Event {
     Disconnected { deal: B256, why: String },
     /// The provider of a deal sent something.
     Message { deal: B256, message: ToRequester },
-    /// Answer to [`Effect::CheckSignature`].
-    SignatureChecked { check: u64, valid: bool },
     /// Answer to [`Effect::Store`].
     Stored { order: B256, result: Stored },
     /// Answer to [`Effect::RunLocally`]: the end of every task asked for, or why this host could not.
@@ -51,8 +49,8 @@ pub enum Event {
     Traced { key: TraceKey, result: Result<Traced, String> },
     /// Answer to [`Effect::Transact`].
     Transacted { intent: String, outcome: Transacted },
-    /// The chain moved: events of our deals that are final now (and of deals that this account opened and the core may
-    /// not know yet), in order; and a final block up to which everything was told, where its hash is known.
+    /// The chain moved: events of deals that this account opened, their openings included, that are final now, in order; and a
+    /// final block up to which everything was told, where its hash is known.
     Chain { facts: Vec<Fact>, cursor: Option<Cursor> },
 }
 
@@ -72,8 +70,8 @@ pub enum Stored {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[allow(missing_docs)] // each variant says what its fields are
 pub enum Transacted {
-    /// Mined and final; with the deals it opened.
-    Mined { tx: TxNote, opened: Vec<Deal> },
+    /// Mined and final; with the ids of the deals it opened.
+    Mined { tx: TxNote, opened: Vec<B256> },
     /// The market refuses it.
     Reverted { code: String, reason: String },
     /// Not known to be mined; the same intent is tried again.
@@ -92,8 +90,6 @@ pub enum Effect {
     Hangup { deal: B256 },
     /// Send on a deal's session. The shell signs.
     Send { deal: B256, message: Outgoing },
-    /// Ask a contract wallet.
-    CheckSignature { check: u64, signer: Address, digest: B256, signature: Bytes },
     /// Get an order's outputs to disk while checking them against its results ([`super::verify::OutputCheck`]).
     Store { deal: B256, order: B256, results: Vec<Halted>, outputs: Payload },
     /// Run tasks of a batch on this machine. Outputs of those that end otherwise than is stored already are kept.
@@ -137,8 +133,8 @@ pub enum Outgoing {
     Voucher(Voucher),
     /// A result was wrong.
     Reject { order: B256, task: u32, expected: B256 },
-    /// An order is not needed any more.
-    Cancel { order: B256 },
+    /// An order is not needed any more, and will not be called late.
+    Cancel(Cancel),
     /// A wish to close.
     AskRelease { amount: u128 },
 }
@@ -161,8 +157,8 @@ pub enum Call {
     Settle { deal: Deal, case: CaseId },
     /// Accuse a receipt before the deal's court.
     Accuse(Box<Accusation>),
-    /// Answer a segment in a game.
-    Play { deal: Deal, view: Box<GameView>, answer: Box<Answer> },
+    /// Make the next turn of a game, which is over a receipt of this order.
+    Play { deal: Deal, order: Box<Order>, view: Box<GameView>, answer: Box<Answer> },
     /// End a game whose turn ran out.
     Timeout { deal: Deal, game: Box<Game> },
     /// Show the deal's court that a receipt contradicts itself.
@@ -173,10 +169,10 @@ pub enum Call {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[allow(missing_docs)] // each variant says what its fields are
 pub enum TraceKey {
-    /// The first segment of an accusation, about a task of an order.
+    /// What shows how a task of an order went: the first segment of a challenge.
     Open { order: B256, task: u32 },
-    /// The answer to a game's segment of this level.
-    Answer { game: B256, level: u8 },
+    /// The answer to the segment of this turn of a game.
+    Answer { game: B256, turn: u8 },
 }
 
 /// A task to be traced.
@@ -199,13 +195,13 @@ pub struct Trace {
 /// What tracing a task found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Traced {
-    /// An accuser's first segment, and what shows where the task begins.
+    /// How the task went, and what shows where it begins.
     First(Box<FirstSegment>),
     /// An answer; `Nothing`: the segment is right.
     Answer(Answer),
 }
 
-/// An accuser's first move, as far as it comes from the task.
+/// What an accuser says of a task, as far as it comes from the task.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FirstSegment {
     /// The task's inputRoot.
@@ -225,16 +221,8 @@ pub struct Accusation {
     pub deal: Deal,
     /// Order.
     pub order: Order,
-    /// The provider's receipt.
+    /// The provider's receipt; its signature is empty if it asserted it on chain.
     pub receipt: Signed<Receipt>,
-    /// Index of the wrong task.
-    pub task: u32,
-    /// How it ended, by the receipt.
-    pub halted: Halted,
-    /// The leaf's siblings from the bottom up.
-    pub proof: Vec<SumNode>,
-    /// What tracing found.
-    pub first: FirstSegment,
 }
 
 /// A receipt that a court finds wrong without a game.

@@ -7,7 +7,7 @@ use rialto_protocol::{
     B256,
     court::{GameNews, GameStory},
     fault::Fault,
-    receipt::Halted,
+    receipt::{Halted, SumNode},
     types::{Receipt, struct_hash},
 };
 use serde::{Deserialize, Serialize};
@@ -37,6 +37,8 @@ pub struct Fact {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[allow(missing_docs)] // each variant says what its fields are
 pub enum What {
+    /// This account opened it.
+    Opened { tx: TxNote },
     /// A voucher was redeemed: the new values.
     Redeemed { paid: u128, orders: u64 },
     /// The deal is over.
@@ -49,8 +51,8 @@ pub enum What {
     Answered { order: B256, receipt: Receipt },
     /// We demanded to see a task's end; `receipt` is the receipt's struct hash.
     Demanded { receipt: B256, task: u32, seq: u64, deadline: u64 },
-    /// The provider showed it.
-    Revealed { receipt: B256, task: u32, halted: Halted },
+    /// The provider showed it. A claim of this receipt can't be settled before `until`, unix seconds.
+    Revealed { receipt: B256, task: u32, halted: Halted, until: u64 },
     /// The deal's court is at work.
     Held { game: B256, deadline: u64 },
     /// The deal's court said something about a game.
@@ -109,8 +111,21 @@ pub struct OnChain {
     pub cases: BTreeMap<CaseId, Case>,
     /// Games of the deal's court, by id.
     pub games: BTreeMap<B256, GameStory>,
+    /// What the provider has shown of receipts in these games: together, what leads from every leaf shown to the root.
+    pub shown: BTreeMap<B256, Vec<Shown>>,
     /// What was wrong with a receipt by which that court ended the deal without a game.
     pub convicted: Option<Fault>,
+}
+
+/// Nodes of a receipt's tree that were shown in a game.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Shown {
+    /// Levels over the leaves.
+    pub height: u8,
+    /// Of the node over them.
+    pub place: u32,
+    /// From the left; of leaves, H(halted) and fuel.
+    pub nodes: Vec<SumNode>,
 }
 
 impl OnChain {
@@ -118,6 +133,7 @@ impl OnChain {
     pub fn learn(&mut self, what: &What) -> bool {
         let case = |kind, subject, task| CaseId { kind, subject, task };
         match what {
+            What::Opened { .. } => false,
             What::Redeemed { paid, orders } => {
                 let news = *paid > self.paid || *orders > self.orders;
                 (self.paid, self.orders) = (self.paid.max(*paid), self.orders.max(*orders));
@@ -143,9 +159,16 @@ impl OnChain {
             What::Answered { order, receipt } => self.end(case(CaseKind::Late, *order, 0), |case| {
                 case.receipt = Some(receipt.clone());
             }),
-            What::Revealed { receipt, task, halted } => self.end(case(CaseKind::Demand, *receipt, *task), |case| {
-                case.revealed = Some(*halted);
-            }),
+            What::Revealed { receipt, task, halted, until } => {
+                let news = self.end(case(CaseKind::Demand, *receipt, *task), |case| case.revealed = Some(*halted));
+                let claims = self.cases.iter_mut().filter(|(id, case)| id.kind == CaseKind::Claim && case.open);
+                for (_, claim) in claims.filter(|_| news) {
+                    if claim.receipt.as_ref().is_some_and(|asserted| struct_hash(asserted) == *receipt) {
+                        claim.deadline = claim.deadline.max(*until);
+                    }
+                }
+                news
+            }
             What::Game(GameNews::Accused(view)) => {
                 let id = struct_hash(&view.game);
                 let news = !self.games.contains_key(&id);
@@ -156,7 +179,13 @@ impl OnChain {
             }
             What::Game(GameNews::Convicted { fault, .. }) => self.convicted.replace(*fault) != Some(*fault),
             What::Game(news) => {
-                news.game().and_then(|game| self.games.get_mut(&game)).is_some_and(|game| game.learn(news))
+                let Some(id) = news.game() else { return false };
+                let learned = self.games.get_mut(&id).is_some_and(|game| game.learn(news));
+                if let (true, GameNews::Unfolded { place, height, nodes, .. }) = (learned, news) {
+                    let shown = Shown { height: *height, place: *place, nodes: nodes.clone() };
+                    self.shown.entry(id).or_default().push(shown);
+                }
+                learned
             }
             What::Ended { case, paid } => {
                 let news = self.end(*case, |_| {});
@@ -196,31 +225,5 @@ impl OnChain {
     /// Whether a case of one of these kinds is under way.
     pub fn any_open(&self, kinds: &[CaseKind]) -> bool {
         self.open_cases().any(|(case, _)| kinds.contains(&case.kind))
-    }
-}
-
-/// Final facts about deals that the core does not know yet: of an opening whose outcome it has not heard.
-#[derive(Clone, Debug, Default)]
-pub struct Early(BTreeMap<B256, Vec<What>>);
-
-/// Most deals whose facts wait for an opening's outcome; more are no openings of ours.
-const MAX_EARLY_DEALS: usize = 1024;
-
-impl Early {
-    /// Keeps a fact for later.
-    pub fn keep(&mut self, fact: Fact) {
-        if self.0.len() < MAX_EARLY_DEALS || self.0.contains_key(&fact.deal) {
-            self.0.entry(fact.deal).or_default().push(fact.what);
-        }
-    }
-
-    /// What is known of a deal that is known from now on.
-    pub fn take(&mut self, deal: B256) -> Vec<What> {
-        self.0.remove(&deal).unwrap_or_default()
-    }
-
-    /// Nobody waits any more.
-    pub fn clear(&mut self) {
-        self.0.clear();
     }
 }

@@ -1,36 +1,71 @@
 //! Taking wrong receipts to court: accusing, and playing the games that follow (`docs/court.md`).
 //!
-//! A deal whose provider signed a wrong result stays open until the court has spoken, for a closed one has no collateral left to lose.
-//! A receipt that contradicts itself is shown to the court as it is ([`Action::Convict`]). For anything else there is a game:
-//! first the task is traced here: only what this machine itself finds wrong is accused. What tracing found is lost in a crash, and
-//! found again. Every game ends by time alone, and so does the wait.
+//! A deal whose provider signed or asserted a wrong receipt stays open until the court has spoken, for a closed one has no
+//! collateral left to lose. A receipt that contradicts itself is shown to the court as it is ([`Action::Convict`]). For anything
+//! else there is a game. Only what this machine itself finds wrong is accused: it traced a task, or ran all of them. The game
+//! leads from the receipt's root to one task, and through its run to one step. What tracing found is lost in a crash, and found
+//! again. Every game ends by time alone, and so does the wait. A game goes on after its deal has closed: the bond is at stake.
 
 use rialto_protocol::{
-    B256,
-    court::{Answer, COMPENSATION_BPS, GameNews, GameStory, Searches},
+    B256, Bytes,
+    court::{
+        Answer, BOUNTY_BPS, COMPENSATION_BPS, Challenge, GameNews, GameStory, GameView, Question, Searches, Segment,
+    },
+    fault::FaultProof,
     pricing::share,
-    receipt::SumTree,
-    types::struct_hash,
+    receipt::{Halted, SumNode, SumTree, unfolded, verify_leaf},
+    types::{Receipt, struct_hash},
+    wire::Signed,
 };
 
 use super::{
     Call, Core, Effect, JobEvent, Record,
     cases::CLOCK_SKEW_SECONDS,
+    claims::reveals,
     event::{Accusation, Conviction, Trace, TraceKey, Traced},
+    facts::{CaseKind, Shown},
     job::Dispute,
-    journal::{Action, OpenDeal, Standing},
+    journal::{Action, Batch, Denied, Misstated, OpenDeal, OrderStatus},
 };
 
-/// An accusation or conviction that was refused so often is not made.
+/// An accusation or conviction that was refused so often is not made, unless something is being claimed: then it is tried as long
+/// as the market allows.
 const MAX_ACCUSATIONS: u32 = 3;
 
 /// What was found by tracing.
 pub(super) type Traces = Searches<TraceKey, Traced>;
 
+/// A receipt to be accused, and what this machine knows to be wrong with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Charge {
+    order: B256,
+    /// Struct hash.
+    receipt: B256,
+    /// This task of it; none: all tasks were run here, and the tree is another.
+    task: Option<u32>,
+    /// Whether that task was not traced yet.
+    unproven: bool,
+}
+
+/// What to say in a turn of a game.
+enum Turn {
+    /// Nothing can be said (yet).
+    Wait,
+    /// This.
+    Say(Answer),
+    /// The leaf of a task has other fuel than its end used: that needs no game.
+    Fuel { task: u32, fuel: u64, halted: Halted },
+}
+
 impl Core {
     /// Whether a deal waits for the court: an accusation is wanted, or a game under way.
     pub(super) fn disputes(&self, deal: &OpenDeal) -> bool {
-        deal.closed.is_none() && (self.wants_court(deal) || self.our_games(deal).next().is_some())
+        deal.closed.is_none() && (self.wants_court(deal) || self.in_court(deal))
+    }
+
+    /// Whether a game that this account began is under way.
+    pub(super) fn in_court(&self, deal: &OpenDeal) -> bool {
+        self.our_games(deal).next().is_some()
     }
 
     /// Whether something is to be said in court, now or when the other side has answered: then somebody has to be here. Games that
@@ -39,12 +74,12 @@ impl Core {
         let lost = |game: &GameStory| game.view.accusers_turn && self.now >= game.view.deadline;
         self.state.deals.values().any(|deal| {
             let goes_on = self.our_games(deal).any(|(_, game)| !lost(game));
-            goes_on || deal.closed.is_none() && self.wants_court(deal)
+            goes_on || deal.closed.is_none() && (self.wants_court(deal) || self.finds_out(deal))
         })
     }
 
     fn wants_court(&self, deal: &OpenDeal) -> bool {
-        self.convictable(deal).is_some() || self.accusable(deal).is_some()
+        self.convictable(deal).is_some() || self.charge(deal).is_some()
     }
 
     fn our_games<'a>(&self, deal: &'a OpenDeal) -> impl Iterator<Item = (&'a B256, &'a GameStory)> + use<'a> {
@@ -54,163 +89,315 @@ impl Core {
 
     /// Whether there is a court to be asked about what a deal's provider signed, and it is worth it.
     fn worth_a_case(&self, deal: &OpenDeal) -> bool {
-        let compensation = share(deal.terms.collateral, COMPENSATION_BPS).unwrap_or(0);
-        let worth = self.config.dispute_from.is_some_and(|least| compensation >= least.max(1));
-        worth && deal.standing == Standing::Faulty && !deal.terms.court.is_zero() && !deal.undisputed
+        let worth = self.config.dispute_from.is_some_and(|least| self.stake(deal) >= least.max(1));
+        worth && deal.closed.is_none() && self.is_judged(deal)
     }
 
     /// Whether an action is new, or was not refused too often.
     fn worth_trying(deal: &OpenDeal, action: Action) -> bool {
-        deal.actions.get(&action).is_none_or(|tries| *tries < MAX_ACCUSATIONS)
+        let claimed = deal.chain.any_open(&[CaseKind::Claim]);
+        deal.actions.get(&action).is_none_or(|tries| claimed || *tries < MAX_ACCUSATIONS)
     }
 
-    /// The order whose receipt contradicts itself, if the court is to be shown: that takes neither tracing nor a bond.
-    fn convictable(&self, deal: &OpenDeal) -> Option<B256> {
-        let order = deal.misstated.as_ref().filter(|_| self.worth_a_case(deal))?.order;
-        (deal.closed.is_none() && Self::worth_trying(deal, Action::Convict { order })).then_some(order)
+    /// The receipt that contradicts itself, if the court is to be shown: that takes neither tracing nor a bond.
+    fn convictable<'a>(&self, deal: &'a OpenDeal) -> Option<&'a Misstated> {
+        if deal.misstated.is_empty() || !self.worth_a_case(deal) {
+            return None;
+        }
+        deal.misstated.iter().find(|misstated| Self::worth_trying(deal, conviction(misstated)))
     }
 
-    /// The first wrong task of a provider, if the court is to be asked about it: order, and index within it.
-    fn accusable(&self, deal: &OpenDeal) -> Option<(B256, u32)> {
-        let constraints = &self.state.jobs.get(&deal.job)?.spec.constraints;
-        let asked = deal.chain.games.values().any(|game| game.view.game.accuser == self.config.requester);
-        if !self.worth_a_case(deal)
-            || asked
-            || !constraints.run_locally
-            || self.now.saturating_add(CLOCK_SKEW_SECONDS) >= deal.terms.expiry
+    /// What is to be accused next in a deal, if the court is to be asked and no game of ours is under way: one conviction ends the
+    /// deal. What is claimed comes first, then what is traced soonest.
+    fn charge(&self, deal: &OpenDeal) -> Option<Charge> {
+        let suspect = !deal.denied.is_empty() || !deal.wrong.is_empty();
+        if !suspect
+            || !self.worth_a_case(deal)
+            || self.in_court(deal)
+            || self.now.saturating_add(CLOCK_SKEW_SECONDS) >= self.disputes_until(deal)
         {
             return None;
         }
-        let (order, task) = self.wrong_task(deal)?;
-        Self::worth_trying(deal, Action::Accuse { order, task }).then_some((order, task))
+        let tried = |charge: &Charge| {
+            let us = |game: &GameView| game.game.accuser == self.config.requester;
+            let action = Action::Accuse { order: charge.order, receipt: charge.receipt };
+            deal.chain.games.values().any(|story| us(&story.view) && story.view.game.receipt == charge.receipt)
+                || !Self::worth_trying(deal, action)
+        };
+        self.charges(deal).find(|charge| !tried(charge))
     }
 
-    /// The wrong task of a delivered order that is to be accused: the one that was, or else the shortest, which is traced
-    /// soonest. Order, and index within it.
-    fn wrong_task(&self, deal: &OpenDeal) -> Option<(B256, u32)> {
-        let accused = deal.actions.keys().find_map(|action| match action {
-            Action::Accuse { order, task } => Some((*order, *task)),
-            _ => None,
+    fn charges<'a>(&'a self, deal: &'a OpenDeal) -> impl Iterator<Item = Charge> + 'a {
+        let denied = deal.denied.iter().map(|(receipt, denied)| Charge {
+            order: denied.order,
+            receipt: *receipt,
+            task: denied.task,
+            unproven: false,
         });
-        accused.or_else(|| {
-            let signed = |name: &B256| {
-                let order = &self.state.orders[name];
-                order.receipt.is_some() && !order.results.is_empty()
-            };
-            let wrong = deal.wrong.iter().filter_map(|wrong| {
-                let (order, task) = self.state.wrong_order(deal, wrong).filter(|(order, _)| signed(order))?;
-                Some((wrong.right.fuel_left, (order, task)))
-            });
-            wrong.max_by_key(|(fuel_left, _)| *fuel_left).map(|(_, found)| found)
-        })
+        denied.chain(self.wrong_task(deal))
+    }
+
+    /// The wrong task of a delivered receipt that is traced soonest.
+    fn wrong_task(&self, deal: &OpenDeal) -> Option<Charge> {
+        let wrong = deal.wrong.iter().filter_map(|wrong| {
+            let (name, task) = self.state.wrong_order(deal, wrong)?;
+            let order =
+                self.state.orders.get(&name).filter(|order| self.may_run_here(order) && !order.results.is_empty())?;
+            let receipt = struct_hash(&order.receipt.as_ref()?.value);
+            let charge = Charge { order: name, receipt, task: Some(task), unproven: true };
+            (!deal.confirmed.contains(&(name, task))).then_some((wrong.right.fuel_left, charge))
+        });
+        wrong.max_by_key(|(fuel_left, _)| *fuel_left).map(|(_, found)| found)
     }
 
     /// What the court asks of us now; what has to be found out first is asked for.
     pub(super) fn wanted_in_games(&mut self, id: B256) -> Vec<Action> {
+        let mut wanted = Vec::new();
         let deal = &self.state.deals[&id];
-        let (mut wanted, mut traces) = (Vec::new(), Vec::new());
-        if let Some(order) = self.convictable(deal) {
-            wanted.push(Action::Convict { order });
-        } else if let Some((order, task)) = self.accusable(deal).filter(|_| deal.closed.is_none()) {
-            let key = TraceKey::Open { order, task };
-            if self.traces.found(&key).is_some() {
-                wanted.push(Action::Accuse { order, task });
-            } else if self.traces.due(&key, self.now) {
-                traces.extend(self.trace(key, order, task, None));
+        if let Some(misstated) = self.convictable(deal) {
+            wanted.push(conviction(misstated));
+        } else if let Some(charge) = self.charge(deal) {
+            let Charge { order, receipt, task, unproven } = charge;
+            let traced = |task| self.traces.found(&TraceKey::Open { order, task }).is_some();
+            match task.filter(|task| unproven && !traced(*task)) {
+                Some(task) => self.trace_task(order, task),
+                None => wanted.push(Action::Accuse { order, receipt }),
             }
         }
-        for (game, story) in self.our_games(deal) {
-            let view = &story.view;
+        let games: Vec<_> =
+            self.our_games(&self.state.deals[&id]).map(|(game, story)| (*game, story.view.clone())).collect();
+        for (game, view) in games {
             if self.now >= view.deadline.saturating_add(CLOCK_SKEW_SECONDS) {
-                wanted.extend((!view.accusers_turn).then_some(Action::Timeout { game: *game }));
+                wanted.extend((!view.accusers_turn).then_some(Action::Timeout { game }));
                 continue;
             }
             if !view.accusers_turn {
                 continue;
             }
-            let key = TraceKey::Answer { game: *game, level: view.level };
-            match self.traces.found(&key) {
-                Some(Traced::Answer(Answer::Nothing)) => {}
-                Some(_) => wanted.push(Action::Play { game: *game, level: view.level }),
-                None if self.traces.due(&key, self.now) => {
-                    let segment = Some((view.level, view.position, view.segment.clone()));
-                    traces.extend(self.trace(key, view.order, view.game.task, segment));
-                }
-                None => {}
+            match self.turn(id, game, &view) {
+                Turn::Wait => self.find_answer(id, game, &view),
+                Turn::Say(_) => wanted.push(Action::Play { game, turn: view.turn() }),
+                Turn::Fuel { task, fuel, halted } => self.found_wrong_fuel(id, game, &view, task, fuel, halted),
             }
-        }
-        for trace in traces {
-            self.traces.ask(trace.key);
-            self.effects.push(Effect::Trace(Box::new(trace)));
         }
         wanted
     }
 
-    fn trace(
-        &self,
-        key: TraceKey,
-        order: B256,
-        task: u32,
-        segment: Option<(u8, u64, Box<rialto_protocol::court::Segment>)>,
-    ) -> Option<Trace> {
-        let known = self.state.orders.get(&order)?;
-        let first = self.state.first_task(known)?;
-        Some(Trace { key, job: known.job, order: known.order.clone(), first, task, segment })
+    /// What is to be said in this turn of ours, from what is known.
+    fn turn(&self, id: B256, game: B256, view: &GameView) -> Turn {
+        match &view.question {
+            Question::Node { .. } => Turn::Wait,
+            Question::Run { .. } => match self.traces.found(&TraceKey::Answer { game, turn: view.turn() }) {
+                Some(Traced::Answer(answer)) if *answer != Answer::Nothing => Turn::Say(answer.clone()),
+                _ => Turn::Wait,
+            },
+            Question::Nodes { height: 0, place, nodes } => {
+                let Some(leaf) = self.wrong_leaf(id, view, *place, nodes) else { return Turn::Wait };
+                if let Some((fuel, halted)) = leaf.wrong_fuel {
+                    return Turn::Fuel { task: leaf.task, fuel, halted };
+                }
+                let key = TraceKey::Open { order: view.game.order, task: leaf.task };
+                let Some(Traced::First(first)) = self.traces.found(&key) else { return Turn::Wait };
+                let shown = nodes.get(leaf.index as usize).map(|node| node.hash);
+                if shown == first.states.last().copied() {
+                    return Turn::Wait;
+                }
+                Turn::Say(Answer::Challenge(Box::new(Challenge {
+                    index: leaf.index,
+                    input: first.input,
+                    input_proof: first.input_proof.clone(),
+                    parts: first.parts.clone(),
+                    states: first.states.clone(),
+                })))
+            }
+            Question::Nodes { height, place, nodes } => match self.wrong_node(id, view, *height, *place, nodes) {
+                Some(index) => Turn::Say(Answer::Pick { index }),
+                None => Turn::Wait,
+            },
+        }
+    }
+
+    /// A turn of ours in which nothing can be said yet: what is missing is found out.
+    fn find_answer(&mut self, id: B256, game: B256, view: &GameView) {
+        let order = view.game.order;
+        match &view.question {
+            Question::Node { .. } => {}
+            Question::Run { task, level, position, segment, .. } => {
+                let key = TraceKey::Answer { game, turn: view.turn() };
+                self.trace(key, order, *task, Some((*level, *position, segment.clone())));
+            }
+            Question::Nodes { height: 0, place, nodes } => match self.wrong_leaf(id, view, *place, nodes) {
+                Some(leaf) => self.trace_task(order, leaf.task),
+                None => self.run_all(order),
+            },
+            Question::Nodes { .. } => self.run_all(order),
+        }
+    }
+
+    /// A task of a game's receipt that is known to be wrong.
+    fn known_wrong(&self, id: B256, view: &GameView) -> Option<u32> {
+        let deal = self.state.deals.get(&id)?;
+        let order = self.state.orders.get(&view.game.order)?;
+        let denied = deal.denied.get(&view.game.receipt).and_then(|denied| denied.task);
+        denied.or_else(|| {
+            let delivered = order.receipt.as_ref().is_some_and(|receipt| receipt.value == view.receipt);
+            let wrong = deal.wrong.iter().filter_map(|wrong| self.state.wrong_order(deal, wrong));
+            let mut wrong =
+                wrong.filter(|(name, task)| *name == view.game.order && !deal.confirmed.contains(&(*name, *task)));
+            // The one that was traced before, if any was.
+            let traced = |task: u32| self.traces.found(&TraceKey::Open { order: view.game.order, task }).is_some();
+            let first = wrong.clone().find(|(_, task)| traced(*task)).or_else(|| wrong.next());
+            first.filter(|_| delivered).map(|(_, task)| task)
+        })
+    }
+
+    /// Every task's end and the tree over them, if this machine has run the whole order.
+    fn own_tree(&self, view: &GameView) -> Option<(Vec<Halted>, SumTree)> {
+        let order = self.state.orders.get(&view.game.order)?;
+        let own = self.batch_of(order).and_then(Batch::own_results)?;
+        let tree = SumTree::over(&own, order.order.fuelLimit);
+        Some((own, tree))
+    }
+
+    /// Which of the nodes that the provider showed is wrong: over the task that is known to be, or the first that is not as here.
+    fn wrong_node(&self, id: B256, view: &GameView, height: u8, place: u32, nodes: &[SumNode]) -> Option<u32> {
+        let levels = nodes.len().checked_ilog2()?;
+        if let Some(task) = self.known_wrong(id, view) {
+            let index = task.checked_shr(height.into())?.checked_sub(place.checked_shl(levels)?)?;
+            return ((index as usize) < nodes.len()).then_some(index);
+        }
+        let (_, tree) = self.own_tree(view)?;
+        tree.first_difference(u32::from(height) + levels, place, nodes)
+    }
+
+    /// The same of leaves. One whose task ended otherwise comes before one that only has other fuel than its end used.
+    fn wrong_leaf(&self, id: B256, view: &GameView, place: u32, nodes: &[SumNode]) -> Option<WrongLeaf> {
+        let first = place.checked_mul(nodes.len() as u32)?;
+        if self.known_wrong(id, view).is_some() {
+            let index = self.wrong_node(id, view, 0, place, nodes)?;
+            return Some(WrongLeaf { index, task: first.checked_add(index)?, wrong_fuel: None });
+        }
+        let (own, tree) = self.own_tree(view)?;
+        let levels = nodes.len().checked_ilog2()?;
+        debug_assert_eq!(levels, unfolded(levels));
+        let ours = tree.unfold(levels, place)?;
+        let differ = || (0u32..).zip(ours.iter().zip(nodes)).filter(|(_, (ours, theirs))| ours != theirs);
+        let ends = differ().find(|(_, (ours, theirs))| ours.hash != theirs.hash);
+        let (index, (ours, theirs)) = ends.or_else(|| differ().next())?;
+        let task = first.checked_add(index)?;
+        let halted = *own.get(task as usize)?;
+        let wrong_fuel = if ours.hash == theirs.hash { Some((u64::try_from(theirs.fuel).ok()?, halted)) } else { None };
+        Some(WrongLeaf { index, task, wrong_fuel })
+    }
+
+    /// The game has shown a leaf with other fuel than its end used: what was shown on the way is the proof.
+    fn found_wrong_fuel(&mut self, id: B256, game: B256, view: &GameView, task: u32, fuel: u64, halted: Halted) {
+        let Some(deal) = self.state.deals.get(&id) else { return };
+        let known = deal.misstated.iter().any(|misstated| misstated.receipt.value == view.receipt);
+        let shown = deal.chain.shown.get(&game).map(Vec::as_slice).unwrap_or_default();
+        let Some(proof) = siblings(shown, view.tasks, task).filter(|_| !known && deal.closed.is_none()) else { return };
+        let root = SumNode { hash: view.receipt.root, fuel: view.receipt.fuel };
+        if verify_leaf(root, view.tasks, task, halted.hash(), fuel, &proof) {
+            let receipt = Signed { value: view.receipt.clone(), signature: self.signature_of(&view.receipt) };
+            let proof = FaultProof::Fuel { task, fuel, halted, proof };
+            self.found_misstated(Misstated { order: view.game.order, receipt, proof });
+        }
+    }
+
+    /// The provider's signature over a receipt that it delivered; empty for one that stands on chain.
+    fn signature_of(&self, receipt: &Receipt) -> Bytes {
+        let delivered = self.state.orders.get(&receipt.order).and_then(|order| order.receipt.as_ref());
+        delivered.filter(|delivered| delivered.value == *receipt).map(|it| it.signature.clone()).unwrap_or_default()
+    }
+
+    /// Traces a task for a challenge, unless that is known or under way.
+    pub(super) fn trace_task(&mut self, order: B256, task: u32) {
+        self.trace(TraceKey::Open { order, task }, order, task, None);
+    }
+
+    fn trace(&mut self, key: TraceKey, order: B256, task: u32, segment: Option<(u8, u64, Box<Segment>)>) {
+        if !self.traces.due(&key, self.now) {
+            return;
+        }
+        let Some(known) = self.state.orders.get(&order).filter(|known| self.may_run_here(known)) else { return };
+        let Some(first) = self.state.first_task(known).filter(|_| task < known.order.tasks) else { return };
+        let trace = Trace { key, job: known.job, order: known.order.clone(), first, task, segment };
+        self.traces.ask(key);
+        self.effects.push(Effect::Trace(Box::new(trace)));
     }
 
     pub(super) fn traced(&mut self, key: TraceKey, result: Result<Traced, String>) {
         if !self.traces.asked(&key) {
             return;
         }
-        if let (TraceKey::Open { order, task }, Ok(Traced::First(first))) = (key, &result) {
-            let known = &self.state.orders[&order];
-            let theirs = known.results.get(task as usize).map(|halted| halted.hash());
-            if theirs == first.states.last().copied() {
-                let (deal, job) = (known.order.deal, known.job);
-                self.record(Record::Undisputed { deal });
-                let text = format!("tracing task {task} of order {order} gives what the provider signed: not accused");
-                return self.note(job, "R-GAME-001", text);
-            }
-        }
         if let Err(why) = &result {
-            let job = self.state.deals.values().find(|deal| self.disputes(deal)).map(|deal| deal.job);
+            let job =
+                self.state.deals.values().find(|deal| self.disputes(deal) || self.finds_out(deal)).map(|deal| deal.job);
             if let Some(job) = job {
                 self.note(job, "R-GAME-002", format!("a task could not be traced, and is tried again: {why}"));
             }
         }
-        self.traces.answer(&key, self.now, result.ok());
+        self.traces.answer(&key, self.now, result.as_ref().ok().cloned());
+        if let (TraceKey::Open { order, task }, Ok(Traced::First(first))) = (key, &result)
+            && let Some(end) = first.states.last()
+        {
+            self.traced_to(order, task, *end);
+        }
+    }
+
+    /// This machine knows how a task ends: what the provider said of it is that, or wrong.
+    fn traced_to(&mut self, order: B256, task: u32, end: B256) {
+        let Some(known) = self.state.orders.get(&order) else { return };
+        let (id, job) = (known.order.deal, known.job);
+        let Some(deal) = self.state.deals.get(&id) else { return };
+        let delivered = known.results.get(task as usize).filter(|_| known.status == OrderStatus::Wrong);
+        if delivered.is_some_and(|theirs| theirs.hash() == end) && !deal.confirmed.contains(&(order, task)) {
+            self.record(Record::Confirmed { deal: id, order, task });
+            let text = format!("tracing task {task} of order {order} gives what the provider signed: not accused");
+            return self.note(job, "R-GAME-001", text);
+        }
+        let claims =
+            deal.chain.cases.values().filter_map(|case| case.receipt.as_ref()).filter(|said| said.order == order);
+        let wrong = claims.into_iter().find(|receipt| {
+            let shown = |(at, halted): (u32, Halted)| at == task && halted.hash() != end;
+            let receipt = struct_hash(*receipt);
+            !deal.denied.contains_key(&receipt) && reveals(deal, receipt).any(shown)
+        });
+        if let Some(receipt) = wrong.cloned() {
+            self.found_false(Denied { order, receipt, task: Some(task) });
+        }
     }
 
     /// The call of an action in court, from what is known.
-    pub(super) fn court_call(&self, deal: &OpenDeal, action: Action) -> Option<Call> {
+    pub(super) fn court_call(&self, id: B256, deal: &OpenDeal, action: Action) -> Option<Call> {
         let terms = deal.terms.clone();
         Some(match action {
-            Action::Accuse { order: name, task } => {
+            Action::Accuse { order: name, receipt } => {
                 let order = self.state.orders.get(&name)?;
-                let Traced::First(first) = self.traces.found(&TraceKey::Open { order: name, task })? else {
-                    return None;
+                let delivered = order.receipt.as_ref().filter(|delivered| struct_hash(&delivered.value) == receipt);
+                let denied = || {
+                    let value = deal.denied.get(&receipt)?.receipt.clone();
+                    Some(Signed { value, signature: Bytes::new() })
                 };
-                let limit = order.order.fuelLimit;
-                let leaves = order.results.iter().map(|halted| (halted.hash(), halted.fuel_used(limit)));
-                Call::Accuse(Box::new(Accusation {
+                let receipt = delivered.cloned().or_else(denied)?;
+                Call::Accuse(Box::new(Accusation { deal: terms, order: order.order.clone(), receipt }))
+            }
+            Action::Play { game, turn } => {
+                let view = deal.chain.games.get(&game).map(|story| &story.view).filter(|view| view.turn() == turn)?;
+                let order = self.state.orders.get(&view.game.order)?.order.clone();
+                let Turn::Say(answer) = self.turn(id, game, view) else { return None };
+                Call::Play {
                     deal: terms,
-                    order: order.order.clone(),
-                    receipt: order.receipt.clone()?,
-                    task,
-                    halted: *order.results.get(task as usize)?,
-                    proof: SumTree::new(leaves).proof(task)?,
-                    first: (**first).clone(),
-                }))
+                    order: Box::new(order),
+                    view: Box::new(view.clone()),
+                    answer: Box::new(answer),
+                }
             }
-            Action::Play { game, level } => {
-                let view = &deal.chain.games.get(&game)?.view;
-                let Traced::Answer(answer) = self.traces.found(&TraceKey::Answer { game, level })? else {
-                    return None;
-                };
-                Call::Play { deal: terms, view: Box::new(view.clone()), answer: Box::new(answer.clone()) }
-            }
-            Action::Convict { order } => {
-                let misstated = deal.misstated.as_ref().filter(|misstated| misstated.order == order)?;
+            Action::Convict { order, receipt } => {
+                let misstated = deal
+                    .misstated
+                    .iter()
+                    .find(|misstated| misstated.order == order && struct_hash(&misstated.receipt.value) == receipt)?;
                 Call::Convict(Box::new(Conviction {
                     deal: terms,
                     order: self.state.orders.get(&order)?.order.clone(),
@@ -226,36 +413,44 @@ impl Core {
         })
     }
 
-    /// An accusation that can't be made: the deal goes its way without it.
-    pub(super) fn give_up_accusing(&mut self, id: B256, action: Action) {
-        let deal = &self.state.deals[&id];
-        let spent = deal.actions.get(&action).is_some_and(|tries| *tries >= MAX_ACCUSATIONS);
-        if matches!(action, Action::Accuse { .. } | Action::Convict { .. }) && spent && !deal.undisputed {
+    /// An accusation that can't be made: the deal goes its way without it, unless something is claimed.
+    pub(super) fn tell_given_up(&mut self, id: B256, action: Action) {
+        let Some(deal) = self.state.deals.get(&id) else { return };
+        let spent = deal.actions.get(&action) == Some(&MAX_ACCUSATIONS);
+        if matches!(action, Action::Accuse { .. } | Action::Convict { .. }) && spent {
             let (job, provider) = (deal.job, deal.provider());
-            self.record(Record::Undisputed { deal: id });
-            self.note(
-                job,
-                "R-GAME-003",
-                format!("{provider} could not be accused; it is not paid, and keeps its collateral"),
-            );
+            let text = if deal.chain.any_open(&[CaseKind::Claim]) {
+                format!("{provider} could not be accused so far; it is tried as long as the market allows")
+            } else {
+                format!("{provider} could not be accused; it is not paid, and keeps its collateral")
+            };
+            self.note(job, "R-GAME-003", text);
         }
     }
 
     pub(super) fn tell_game(&mut self, id: B256, news: &GameNews) {
-        let deal = &self.state.deals[&id];
+        let Some(deal) = self.state.deals.get(&id) else { return };
         let (job, provider) = (deal.job, deal.provider());
+        let first_of = |order: &B256| self.state.orders.get(order).and_then(|order| self.state.first_task(order));
         let event = match news {
-            GameNews::Accused(view) => {
-                let order = self.state.orders.get(&view.order);
-                let first = order.and_then(|order| self.state.first_task(order)).unwrap_or_default();
-                JobEvent::Accused {
-                    provider,
-                    deal: id,
-                    game: struct_hash(&view.game),
-                    task: first + view.game.task,
-                    level: view.level,
-                    bond: view.game.bond,
-                }
+            GameNews::Accused(view) => JobEvent::Accused {
+                provider,
+                deal: id,
+                game: struct_hash(&view.game),
+                first: first_of(&view.game.order).unwrap_or_default(),
+                count: view.tasks,
+                bond: view.game.bond,
+            },
+            GameNews::Unfolded { game, height, .. } => {
+                JobEvent::TreeNarrowed { game: *game, height: *height, ours: false }
+            }
+            GameNews::Picked { game, height, .. } => {
+                JobEvent::TreeNarrowed { game: *game, height: *height, ours: true }
+            }
+            GameNews::Challenged { game, task, level, .. } => {
+                let order = deal.chain.games.get(game).map(|story| story.view.game.order);
+                let first = order.and_then(|order| first_of(&order)).unwrap_or_default();
+                JobEvent::TaskChallenged { game: *game, task: first.saturating_add(*task), level: *level }
             }
             GameNews::Moved { game, level, position, accusers_turn, .. } => {
                 JobEvent::GameMoved { game: *game, level: *level, position: *position, ours: !accusers_turn }
@@ -264,13 +459,17 @@ impl Core {
                 JobEvent::StepJudged { game: *game, position: *position, claimed: *claimed, right: *next }
             }
             GameNews::Ended { game, verdict } => {
-                if let Some(story) = deal.chain.games.get(game) {
-                    let (order, task) = (story.view.order, story.view.game.task);
-                    self.effects.push(Effect::ForgetTrace { order, task });
+                if let Some(order) = deal.chain.games.get(game).map(|story| story.view.game.order) {
+                    let mut traced = Vec::new();
                     self.traces.keep(|key| match key {
-                        TraceKey::Open { order: other, task: at } => (*other, *at) != (order, task),
+                        TraceKey::Open { order: other, task } if *other == order => {
+                            traced.push(*task);
+                            false
+                        }
                         TraceKey::Answer { game: other, .. } => other != game,
+                        TraceKey::Open { .. } => true,
                     });
+                    self.effects.extend(traced.into_iter().map(|task| Effect::ForgetTrace { order, task }));
                 }
                 JobEvent::GameEnded { provider, game: *game, won: verdict.accuser_won, end: *verdict }
             }
@@ -284,28 +483,78 @@ impl Core {
 
     /// Every game about a deal, for a report.
     pub(super) fn dispute_reports(&self, id: B256) -> Vec<Dispute> {
-        let deal = &self.state.deals[&id];
+        let Some(deal) = self.state.deals.get(&id) else { return Vec::new() };
         let report = |(game, story): (&B256, &GameStory)| {
-            let order = self.state.orders.get(&story.view.order);
-            let first = order.and_then(|order| self.state.first_task(order)).unwrap_or_default();
+            let view = &story.view;
+            let first = self.state.orders.get(&view.game.order).and_then(|order| self.state.first_task(order));
             let slashed = story.end.is_some_and(|end| end.slashed);
-            let collateral = if slashed { deal.terms.collateral } else { 0 };
-            let compensation = share(collateral, COMPENSATION_BPS).unwrap_or(0);
+            let part = |bps| if slashed { share(deal.terms.collateral, bps).unwrap_or(0) } else { 0 };
+            let stranger = view.game.accuser != deal.terms.requester;
             Dispute {
                 game: *game,
                 deal: id,
                 court: deal.terms.court,
                 provider: deal.provider(),
-                accuser: story.view.game.accuser,
-                task: first + story.view.game.task,
+                accuser: view.game.accuser,
+                task: view.question.task().map(|task| first.unwrap_or_default().saturating_add(task)),
                 moves: story.moves,
-                bond: story.view.game.bond,
+                bond: view.game.bond,
                 step: story.step,
                 end: story.end,
-                compensation,
-                burned: collateral - compensation,
+                compensation: part(COMPENSATION_BPS).saturating_sub(if stranger { part(BOUNTY_BPS) } else { 0 }),
+                burned: if slashed { deal.terms.collateral.saturating_sub(part(COMPENSATION_BPS)) } else { 0 },
             }
         };
         deal.chain.games.iter().map(report).collect()
     }
+}
+
+/// A leaf of a receipt's tree that is wrong.
+struct WrongLeaf {
+    /// Among those shown.
+    index: u32,
+    /// Index in the order.
+    task: u32,
+    /// The leaf's fuel and the task's end, if it is only the fuel.
+    wrong_fuel: Option<(u64, Halted)>,
+}
+
+fn conviction(misstated: &Misstated) -> Action {
+    Action::Convict { order: misstated.order, receipt: struct_hash(&misstated.receipt.value) }
+}
+
+/// A leaf's siblings from the bottom up, from what was shown on the way to it.
+fn siblings(shown: &[Shown], tasks: u32, task: u32) -> Option<Vec<SumNode>> {
+    let depth = tasks.max(1).next_power_of_two().ilog2();
+    let mut found = Vec::new();
+    let mut height = 0u32;
+    while height < depth {
+        let levels = |it: &Shown| it.nodes.len().checked_ilog2();
+        let over = |it: &&Shown| {
+            let up = levels(it).map(|levels| height + levels);
+            u32::from(it.height) == height && up.and_then(|up| task.checked_shr(up)).unwrap_or(0) == it.place
+        };
+        let opened = shown.iter().find(over)?;
+        // Of leaves, H(halted) and fuel were shown; padding is empty.
+        let first = opened.place.checked_mul(opened.nodes.len() as u32)?;
+        let leaf = |(at, node): (u32, &SumNode)| -> Option<SumNode> {
+            let padding = first.checked_add(at)? >= tasks;
+            if height > 0 || padding {
+                Some(*node)
+            } else {
+                Some(SumNode::leaf(node.hash, u64::try_from(node.fuel).ok()?))
+            }
+        };
+        let mut level: Vec<SumNode> = (0..).zip(&opened.nodes).map(leaf).collect::<Option<_>>()?;
+        let mut at = (task.checked_shr(height)?.checked_sub(first)?) as usize;
+        let levels = levels(opened).filter(|levels| *levels > 0)?;
+        for _ in 0..levels {
+            found.push(*level.get(at ^ 1)?);
+            level =
+                level.chunks(2).map(|pair| SumNode::parent(*pair.first()?, *pair.get(1)?)).collect::<Option<_>>()?;
+            at /= 2;
+        }
+        height += levels;
+    }
+    Some(found)
 }

@@ -38,6 +38,14 @@ impl fmt::Display for JobId {
     }
 }
 
+/// Most bytes that the length of an input takes in a message, and that of a list of them.
+const MAX_LENGTH_BYTES: u64 = 5;
+
+/// An input with its length.
+fn carried(bytes: u32) -> u64 {
+    u64::from(bytes) + MAX_LENGTH_BYTES
+}
+
 /// How results are checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Policy {
@@ -106,8 +114,12 @@ pub struct JobSpec {
     pub program: B256,
     /// inputRoot of every task.
     pub inputs: Vec<B256>,
-    /// Program and shared input, which a provider fetches before it can answer its first order, bytes.
-    pub carried_bytes: u64,
+    /// The program as its user gave it, bytes.
+    pub program_bytes: u64,
+    /// The input that all tasks share, bytes.
+    pub shared_bytes: u64,
+    /// Every task's own input, bytes.
+    pub input_bytes: Vec<u32>,
     /// Fuel limit of each task.
     pub fuel_limit: u64,
     /// Output limit of each task, bytes.
@@ -130,10 +142,26 @@ impl JobSpec {
         self.inputs.len() as u32
     }
 
+    /// What a provider fetches before it can answer its first order, bytes.
+    pub fn carried_bytes(&self) -> u64 {
+        self.program_bytes.saturating_add(self.shared_bytes)
+    }
+
+    /// What an order of these tasks carries as their own inputs, bytes: no less than a provider counts.
+    pub fn carried_inputs(&self, first: u32, count: u32) -> u64 {
+        let tasks = self.input_bytes.iter().skip(first as usize).take(count as usize);
+        tasks.map(|bytes| carried(*bytes)).fold(MAX_LENGTH_BYTES, u64::saturating_add)
+    }
+
+    /// The same of the task with the largest.
+    pub fn largest_input(&self) -> u64 {
+        self.input_bytes.iter().map(|bytes| carried(*bytes)).max().unwrap_or(0).saturating_add(MAX_LENGTH_BYTES)
+    }
+
     /// Checks the bounds that the core relies on.
     pub fn check(&self) -> Result<(), JobError> {
         let replicas = self.policy.replicas();
-        if self.inputs.is_empty() || self.inputs.len() > MAX_JOB_TASKS {
+        if self.inputs.is_empty() || self.inputs.len() > MAX_JOB_TASKS || self.inputs.len() != self.input_bytes.len() {
             return Err(JobError::Tasks { tasks: self.inputs.len(), most: MAX_JOB_TASKS });
         }
         if replicas == 0 || replicas > MAX_REPLICAS {
@@ -247,14 +275,22 @@ pub enum JobEvent {
     ProviderBack { provider: Address, deal: B256 },
     /// A voucher was signed: `amount` is all that the provider has earned in this deal.
     Paid { provider: Address, deal: B256, amount: u128, closing: bool },
-    /// A provider was accused before the deal's court.
-    Accused { provider: Address, deal: B256, game: B256, task: u32, level: u8, bond: u128 },
+    /// A provider was accused before the deal's court: its receipt for `count` tasks from `first` on is wrong.
+    Accused { provider: Address, deal: B256, game: B256, first: u32, count: u32, bond: u128 },
+    /// A turn over the receipt's tree: the provider showed nodes so many levels over the leaves, or (`ours`) one of them was
+    /// picked.
+    TreeNarrowed { game: B256, height: u8, ours: bool },
+    /// How a task went was challenged; its run spans 16^level steps.
+    TaskChallenged { game: B256, task: u32, level: u8 },
     /// A move in a game: what is in dispute begins at step `position` and spans 16^level steps.
     GameMoved { game: B256, level: u8, position: u64, ours: bool },
     /// The court judged a step: what the loser said that follows, and what does.
     StepJudged { game: B256, position: u64, claimed: B256, right: B256 },
     /// A game is over.
     GameEnded { provider: Address, game: B256, won: bool, end: GameEnd },
+    /// A provider asserts a receipt on chain, for `claimed` base units, that is wrong by what this machine found; by a run of all
+    /// its tasks here `right` would be due.
+    FalseReceipt { provider: Address, deal: B256, order: B256, claimed: u128, right: Option<u128> },
     /// A provider gave a receipt whose fuel does not add up: told without running anything.
     Misstated { provider: Address, deal: B256, order: B256, fault: Fault },
     /// The court found a receipt wrong without a game: of the collateral so much came to us, base units.
@@ -459,8 +495,8 @@ pub struct Dispute {
     pub provider: Address,
     /// Who says that it is wrong.
     pub accuser: Address,
-    /// Task of the job.
-    pub task: u32,
+    /// Task of the job that it came down to, if it did.
+    pub task: Option<u32>,
     /// Moves made, the accusation not counted.
     pub moves: u32,
     /// The accuser's bond, base units.

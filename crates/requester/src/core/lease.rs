@@ -8,14 +8,12 @@ use super::{
     Core, JobId, Record,
     book::Offer,
     journal::{OpenDeal, Phase},
-    matching::working_seconds,
+    matching::{suits, working_seconds},
     verify::worst_fee,
 };
 
 /// A deal that has less time than this left for work is not taken over, seconds.
 const MIN_WORK_SECONDS: u64 = 60;
-/// Bytes of a WebAssembly page.
-const PAGE_BYTES: u64 = 1 << 16;
 
 impl Core {
     /// Deals that a job holds now; it may have had others that serve a later job by now.
@@ -58,7 +56,8 @@ impl Core {
             let suits = deal.done == deal.orders.len() as u64
                 && deal.terms.price <= constraints.max_price
                 && deal.terms.collateral >= collateral
-                && ask.value.maxMemory >= u64::from(job.spec.max_pages) * PAGE_BYTES
+                && suits(&ask.value, &need).is_ok()
+                && ask.value.limits.credit >= worst_fee(&deal.terms, job.spec.fuel_limit, 1)
                 && !need.excluded.contains_key(&deal.provider())
                 && (need.any_court || deal.offer.known_court)
                 && !job.barred.contains_key(&deal.provider())

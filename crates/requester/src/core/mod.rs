@@ -20,7 +20,8 @@
 //! | `rest` | providers that take no work now, and when they are asked again |
 //! | `session` | hello, resuming, messages in, who is silent |
 //! | [`facts`] | what the chain said about deals |
-//! | `cases` | claims, late notices, demands, and what to do about them |
+//! | `cases` | late notices, demands, and which transactions are wanted |
+//! | `claims` | whether what a provider asserts on chain is right, and what is at stake |
 //! | `games` | taking wrong receipts to court |
 //! | `accept` | comparing, judging, catching cheaters, accepting |
 //! | `payment` | vouchers, closing, releases, expiry |
@@ -30,6 +31,7 @@ mod accept;
 pub mod book;
 mod buying;
 mod cases;
+mod claims;
 pub mod event;
 pub mod facts;
 mod games;
@@ -54,6 +56,7 @@ use alloy_sol_types::Eip712Domain;
 use rialto_protocol::{Address, B256, receipt::Halted, types::domain, wire::Signed};
 
 pub use book::{Book, Offer};
+pub use claims::Exposure;
 pub use event::{
     Accusation, Call, Conviction, Effect, Event, FirstSegment, LocalRun, Outgoing, Stored, Trace, TraceKey, Traced,
     Transacted,
@@ -72,6 +75,8 @@ pub use policy::{BadPolicy, History, Price, detection_probability, price_of};
 pub struct Config {
     /// The account that buys.
     pub requester: Address,
+    /// Signs its orders, cancellations and vouchers.
+    pub key: Address,
     /// Chain of the market.
     pub chain_id: u64,
     /// The market.
@@ -84,7 +89,8 @@ pub struct Config {
     pub answer_seconds: u64,
     /// Bond of a late notice or demand, base units.
     pub case_bond: u128,
-    /// Least compensation for which the court is asked when a provider signed a wrong result, base units; none: never.
+    /// The court is asked about a wrong receipt where at least so much is at stake in its deal, base units; none: never. An
+    /// accusation costs gas: its bond comes back.
     pub dispute_from: Option<u128>,
     /// How long to wait for what.
     pub patience: Patience,
@@ -162,8 +168,6 @@ pub struct Core {
     started: bool,
     book: Book,
     links: BTreeMap<B256, session::Link>,
-    checks: BTreeMap<u64, session::Check>,
-    next_check: u64,
     storing: BTreeMap<B256, Storing>,
     judging: BTreeSet<(JobId, u32)>,
     /// Those of `judging` that are checks of a sample, no conflicts.
@@ -176,8 +180,8 @@ pub struct Core {
     napping: BTreeMap<B256, rest::Rest>,
     progress: BTreeMap<B256, u32>,
     told: BTreeMap<JobId, Progress>,
-    told_wrong_claims: BTreeSet<B256>,
-    early: facts::Early,
+    told_claims: BTreeSet<B256>,
+    reruns: BTreeMap<(JobId, u32), rest::Rest>,
     traces: games::Traces,
 
     // Of the event being handled.
@@ -203,8 +207,6 @@ impl Core {
             started: false,
             book: Book::default(),
             links: BTreeMap::new(),
-            checks: BTreeMap::new(),
-            next_check: 0,
             storing: BTreeMap::new(),
             judging: BTreeSet::new(),
             auditing: BTreeSet::new(),
@@ -216,8 +218,8 @@ impl Core {
             napping: BTreeMap::new(),
             progress: BTreeMap::new(),
             told: BTreeMap::new(),
-            told_wrong_claims: BTreeSet::new(),
-            early: facts::Early::default(),
+            told_claims: BTreeSet::new(),
+            reruns: BTreeMap::new(),
             traces: games::Traces::default(),
             dirty,
             records: Vec::new(),
@@ -238,8 +240,7 @@ impl Core {
             Event::Forgive(provider) => self.record(Record::Forgiven { provider }),
             Event::Connected { deal } => self.connected(deal),
             Event::Disconnected { deal, why } => self.disconnected(deal, why),
-            Event::Message { deal, message } => self.message(deal, message, None),
-            Event::SignatureChecked { check, valid } => self.signature_checked(check, valid),
+            Event::Message { deal, message } => self.message(deal, message),
             Event::Stored { order, result } => self.stored(order, result),
             Event::RanLocally { job, batch, result } => self.ran_locally(job, batch, result),
             Event::Traced { key, result } => self.traced(key, result),

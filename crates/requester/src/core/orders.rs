@@ -4,22 +4,20 @@
 use rialto_protocol::{
     Address, B256,
     receipt::inputs_root,
-    types::{Order, struct_hash},
+    types::{Cancel, Limits, Order, struct_hash},
 };
 
 use super::{
     Core, JobEvent, JobId, Outgoing, Record,
-    journal::{Batch, Check, Job, OrderStatus},
+    journal::{Batch, Check, Job, OpenDeal, OrderStatus},
     matching::{speed, working_seconds},
     verify::worst_fee,
 };
 
 /// Unanswered orders per deal: one runs while the next waits, so that no provider is idle.
 const MAX_AWAITED_ORDERS: usize = 2;
-/// Most tasks of an order (providers refuse 4097).
+/// Most tasks of an order, whatever its provider accepts.
 const MAX_BATCH_TASKS: u64 = 1024;
-/// Most bytes that an order's outputs may have, all limits together (providers refuse more than 4 GiB by default).
-const MAX_BATCH_OUT_BYTES: u64 = 4 << 30;
 /// Tasks of a batch that this machine runs because nobody else is left.
 pub(super) const LOCAL_BATCH_TASKS: u32 = 8;
 /// An order should run about this long, seconds: long enough to be worth a message, short enough to lose.
@@ -42,7 +40,8 @@ impl Core {
         loop {
             let mut any = false;
             for deal in &deals {
-                if self.ready(*deal) && self.awaited_orders(*deal) < MAX_AWAITED_ORDERS {
+                let most = MAX_AWAITED_ORDERS.min(limits(&self.state.deals[deal]).orders as usize);
+                if self.ready(*deal) && self.awaited_orders(*deal) < most {
                     any |= self.order_next(id, *deal);
                 }
             }
@@ -107,9 +106,38 @@ impl Core {
     fn may_run(&self, job: &Job, index: u32, deal: B256) -> bool {
         let batch = &job.batches[index as usize];
         let cap = self.links.get(&deal).map_or(u32::MAX, |link| link.batch_cap);
+        let worst = worst_fee(&self.state.deals[&deal].terms, job.spec.fuel_limit, batch.count);
         self.could_take(deal, Some(index))
             && (batch.count <= cap || batch.count == 1)
-            && self.spare(deal) >= worst_fee(&self.state.deals[&deal].terms, job.spec.fuel_limit, batch.count)
+            && self.accepts(job, deal, batch.first, batch.count)
+            && self.spare(deal) >= worst
+            && self.credit_left(deal) >= worst
+    }
+
+    /// Whether an order of these tasks is within everything that the deal's ask limits orders by.
+    pub(super) fn accepts(&self, job: &Job, deal: B256, first: u32, count: u32) -> bool {
+        let deal = &self.state.deals[&deal];
+        let limits = limits(deal);
+        count <= limits.tasks
+            && job.spec.out_limit.saturating_mul(count.into()) <= limits.orderOutput
+            && job.spec.carried_inputs(first, count) <= limits.inputs
+            && worst_fee(&deal.terms, job.spec.fuel_limit, count) <= limits.credit
+    }
+
+    /// What a deal's provider still gives credit for, base units: it counts what is delivered and not paid, and the most that
+    /// its unfinished orders can cost.
+    fn credit_left(&self, deal: B256) -> u128 {
+        let deal = &self.state.deals[&deal];
+        let (watermark, paid) = deal.voucher.as_ref().map_or((0, 0), |voucher| (voucher.orders, voucher.amount));
+        let first = deal.done.min(watermark);
+        let later = deal.orders.iter().skip(first as usize).map(|order| &self.state.orders[order]);
+        let later = later.map(|order| match &order.receipt {
+            Some(receipt) => receipt.value.fee,
+            None if order.awaited() => worst_fee(&deal.terms, order.order.fuelLimit, order.order.tasks),
+            None => 0,
+        });
+        let all = later.fold(self.fees_below(deal, first), u128::saturating_add);
+        limits(deal).credit.saturating_sub(all.saturating_sub(paid.max(deal.chain.paid)))
     }
 
     /// Whether the deal works and its owner has no part in the batch yet.
@@ -183,15 +211,29 @@ impl Core {
         // Whole rounds over the cores.
         let size = if size > cores { size - size % cores } else { size };
         let cap = self.links.get(&deal).map_or(u64::MAX, |link| link.batch_cap.into());
-        let cap = cap.min((MAX_BATCH_OUT_BYTES / job.spec.out_limit.max(1)).max(1));
-        let spare = self.spare(deal);
-        let (mut fits, mut over) = (0, size.min(cap).min(left) as u32 + 1);
-        while over - fits > 1 {
-            let middle = fits + (over - fits) / 2;
-            let paid_for = worst_fee(&terms.terms, job.spec.fuel_limit, middle) <= spare;
-            (fits, over) = if paid_for { (middle, over) } else { (fits, middle) };
+        let (spare, credit) = (self.spare(deal), self.credit_left(deal));
+        // Whoever is to repeat it has to accept it as well.
+        let repeated = job.spec.policy.replicas() > 1 || job.spec.policy.samples() && !job.spec.constraints.run_locally;
+        let others = job.deals.iter().filter(|other| repeated && self.state.deals[*other].works());
+        let takers: Vec<_> = others.copied().filter(|other| *other != deal).chain([deal]).collect();
+        // One order runs while the next waits: each gets half of the credit, where that is enough for a task.
+        let half = |taker: &B256| {
+            let taker = &self.state.deals[taker];
+            (limits(taker).credit / 2).max(worst_fee(&taker.terms, job.spec.fuel_limit, 1))
+        };
+        let fits = |count: u32| {
+            let worst = |taker: &B256| worst_fee(&self.state.deals[taker].terms, job.spec.fuel_limit, count);
+            worst(&deal) <= spare.min(credit)
+                && takers
+                    .iter()
+                    .all(|taker| worst(taker) <= half(taker) && self.accepts(job, *taker, job.next_task, count))
+        };
+        let (mut most, mut over) = (0, size.min(cap).min(left) as u32 + 1);
+        while over - most > 1 {
+            let middle = most + (over - most) / 2;
+            (most, over) = if fits(middle) { (middle, over) } else { (most, middle) };
         }
-        fits
+        most
     }
 
     /// A late batch that this idle provider can run as well; the first result wins.
@@ -262,10 +304,25 @@ impl Core {
     /// Of what is overdue, or promised by a provider that fell silent, only a receipt lets it off.
     pub(super) fn cancel_order(&mut self, order: B256) {
         let known = &self.state.orders[&order];
+        let deal = &self.state.deals[&known.order.deal];
+        if !self.overdue(known) && !self.is_promised(deal, known) {
+            self.let_off(order);
+        }
+    }
+
+    /// Lets a deal's provider off whatever it has not delivered.
+    pub(super) fn let_off_all(&mut self, deal: B256) {
+        let unfinished: Vec<_> = self.state.deals[&deal].unfinished().copied().collect();
+        unfinished.into_iter().for_each(|order| self.let_off(order));
+    }
+
+    /// What was cancelled is never called late: the provider has that in writing.
+    fn let_off(&mut self, order: B256) {
+        let known = &self.state.orders[&order];
         let deal = known.order.deal;
-        if known.awaited() && !self.overdue(known) && !self.is_promised(&self.state.deals[&deal], known) {
+        if known.awaited() {
             self.record(Record::Cancelled { order });
-            self.send(deal, Outgoing::Cancel { order });
+            self.send(deal, Outgoing::Cancel(Cancel { order }));
         }
     }
 }
@@ -275,7 +332,12 @@ pub(super) fn required(job: &Job, batch: &Batch) -> u32 {
     job.spec.policy.replicas() + u32::from(batch.check == Check::Repeat)
 }
 
+/// What a deal's provider accepts, by the ask that it was opened from.
+fn limits(deal: &OpenDeal) -> &Limits {
+    &deal.offer.ask.value.limits
+}
+
 /// What makes two deals one owner's: account and endpoint.
-fn owners(deal: &super::journal::OpenDeal) -> (Address, B256) {
+fn owners(deal: &OpenDeal) -> (Address, B256) {
     (deal.provider(), deal.offer.ask.value.endpoint)
 }

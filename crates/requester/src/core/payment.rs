@@ -27,6 +27,10 @@ impl Core {
         }
         // While an order is called late, or a receipt is in court, the deal stays open.
         let close = (close && !self.quarrels(id)) || deal.closing.is_some();
+        if close {
+            self.let_off_all(id);
+        }
+        let deal = &self.state.deals[&id];
         let orders = if close { deal.orders.len() as u64 } else { deal.done };
         let before = deal.voucher.clone();
         let least = before.as_ref().map_or(0, |voucher| voucher.orders);
@@ -47,7 +51,7 @@ impl Core {
     }
 
     /// Accepted fees of the orders with `seq < orders`.
-    fn fees_below(&self, deal: &OpenDeal, orders: u64) -> u128 {
+    pub(super) fn fees_below(&self, deal: &OpenDeal, orders: u64) -> u128 {
         let fee = |order: &B256| self.state.orders[order].accepted_fee();
         let of = |from: u64, to: u64| deal.orders[from as usize..to as usize].iter().map(fee).sum::<u128>();
         if orders < deal.done { deal.done_fees - of(orders, deal.done) } else { deal.done_fees + of(deal.done, orders) }
@@ -100,22 +104,18 @@ impl Core {
 
     /// What the chain said, finally.
     pub(super) fn chain_said(&mut self, facts: Vec<Fact>, cursor: Option<Cursor>) {
-        let opening = self.state.jobs.values().any(|job| job.openings.iter().any(|opening| opening.pending));
         let mut news = Vec::new();
         for fact in facts {
-            if self.state.deals.contains_key(&fact.deal) {
-                news.push(fact);
-            } else if opening {
-                self.early.keep(fact);
+            // A deal's opening comes before all else about it.
+            match fact.what {
+                What::Opened { tx } if !self.state.deals.contains_key(&fact.deal) => self.found_open(fact.deal, tx),
+                _ if self.state.deals.contains_key(&fact.deal) => news.push(fact),
+                _ => {}
             }
         }
-        if !opening {
-            self.early.clear();
-        }
-        // What may be about a deal that is just being opened is heard again after a restart.
         let known = self.state.cursor.map_or(0, |cursor| cursor.block);
         let due = |block| !news.is_empty() || block >= known.saturating_add(CURSOR_BLOCKS);
-        let cursor = cursor.filter(|cursor| !opening && cursor.block > known && due(cursor.block));
+        let cursor = cursor.filter(|cursor| cursor.block > known && due(cursor.block));
         self.learn(news, cursor);
     }
 
@@ -144,7 +144,7 @@ impl Core {
                         "R-CASE-005",
                         format!("{provider} claims {} on chain for order {order}", receipt.fee),
                     );
-                    self.look_into_claim(order, receipt);
+                    self.compare_claim(order, &receipt);
                 }
                 What::Revealed { receipt, task, .. } => self.revealed(deal, receipt, task),
                 What::Game(news) => self.tell_game(deal, &news),
@@ -161,7 +161,6 @@ impl Core {
             self.effects.push(Effect::Hangup { deal: id });
         }
         self.effects.push(Effect::Release { deal: id });
-        self.checks.retain(|_, check| !check.of(id));
         for order in &self.state.deals[&id].orders {
             self.storing.remove(order);
             self.progress.remove(order);

@@ -41,7 +41,12 @@ pub(super) struct Rest {
 }
 
 impl Rest {
-    fn again(&mut self, now: u64) {
+    /// Whether it is time to ask again.
+    pub(super) fn is_over(&self, now: u64) -> bool {
+        now >= self.until
+    }
+
+    pub(super) fn again(&mut self, now: u64) {
         let pause = (REST_SECONDS << self.times.min(8)).min(MAX_REST_SECONDS);
         self.until = now.saturating_add(pause);
         self.times += 1;

@@ -2,10 +2,10 @@
 
 use alloy_sol_types::SolStruct;
 use rialto_protocol::{
-    Address, B256,
+    B256,
     receipt::Halted,
     signing,
-    types::{Ack, Receipt, digest},
+    types::{Ack, Cancel, Receipt},
     wire::{Payload, Signed, ToRequester, WIRE_VERSION},
 };
 
@@ -23,8 +23,6 @@ const LEAST_BYTES_PER_SECOND: u64 = 4 << 20;
 const MAX_REFUSALS: u32 = 6;
 /// A deal that was dropped so often does not come back.
 const MAX_DROPS: u32 = 3;
-/// Most signatures of contract wallets being asked about at once.
-const MAX_CHECKS: usize = 64;
 /// Refusals that a smaller order cures.
 const SIZE_REFUSALS: &[&str] = &["P-ADM-004", "P-ADM-005", "P-ADM-006", "P-ADM-010", "P-ADM-017"];
 
@@ -74,26 +72,6 @@ impl Link {
     pub(super) fn up(&self) -> bool {
         self.state == LinkState::Up
     }
-}
-
-/// A message that waits for a contract wallet's word on its signature.
-#[derive(Clone, Debug)]
-pub(super) struct Check {
-    deal: B256,
-    message: ToRequester,
-}
-
-impl Check {
-    pub(super) fn of(&self, deal: B256) -> bool {
-        self.deal == deal
-    }
-}
-
-/// What is known of a signature.
-enum Signature {
-    Valid,
-    Invalid,
-    Asked,
 }
 
 impl Core {
@@ -146,7 +124,7 @@ impl Core {
             self.expected_seconds(&id, job, 1).saturating_mul(2)
         } else {
             // It may be fetching large inputs.
-            let fetching = job.spec.carried_bytes / LEAST_BYTES_PER_SECOND;
+            let fetching = job.spec.carried_bytes() / LEAST_BYTES_PER_SECOND;
             self.config.patience.stall.saturating_mul(2).saturating_add(fetching)
         };
         if self.now >= link.heard.saturating_add(self.config.patience.stall.max(slow)) {
@@ -203,7 +181,6 @@ impl Core {
         link.failures = link.failures.saturating_add(1);
         link.state = LinkState::Down { retry_at: self.now.saturating_add(backoff) };
         link.release_asked = None;
-        self.checks.retain(|_, check| check.deal != id);
         // Outputs that were on their way come again with the receipt.
         let state = &self.state;
         self.storing.retain(|order, _| state.orders.get(order).is_some_and(|order| order.order.deal != id));
@@ -214,26 +191,21 @@ impl Core {
         self.disconnected(id, why.into());
     }
 
-    pub(super) fn message(&mut self, id: B256, message: ToRequester, vouched: Option<bool>) {
+    pub(super) fn message(&mut self, id: B256, message: ToRequester) {
         let Some(deal) = self.state.deals.get(&id) else { return };
         if deal.closed.is_some() || !self.links.contains_key(&id) {
             return;
         }
-        let provider = deal.provider();
-        let signature = match &message {
-            ToRequester::Ack(ack) => self.check(id, provider, ack, &message, vouched),
-            ToRequester::Receipt { receipt, .. } => self.check(id, provider, receipt, &message, vouched),
-            ToRequester::Release(release) => self.check(id, provider, release, &message, vouched),
-            _ => Signature::Valid,
+        let valid = match &message {
+            ToRequester::Ack(ack) => self.signed(id, ack),
+            ToRequester::Receipt { receipt, .. } => self.signed(id, receipt),
+            ToRequester::Release(release) => self.signed(id, release),
+            _ => true,
         };
-        match signature {
-            Signature::Valid => {}
-            Signature::Asked => return,
-            Signature::Invalid => {
-                let fault = ReceiptFault::Signature;
-                self.drop_deal(id, fault.code(), fault.to_string());
-                return self.hang_up(id, "it broke the rules");
-            }
+        if !valid {
+            let fault = ReceiptFault::Signature;
+            self.drop_deal(id, fault.code(), fault.to_string());
+            return self.hang_up(id, "it broke the rules");
         }
         match message {
             ToRequester::Welcome { version, next_seq, paid } => self.welcomed(id, version, next_seq, paid),
@@ -245,38 +217,10 @@ impl Core {
         }
     }
 
-    /// Checks the signature of the deal's provider; a contract wallet is asked, then `message` comes again.
-    fn check<T: SolStruct>(
-        &mut self,
-        deal: B256,
-        signer: Address,
-        signed: &Signed<T>,
-        message: &ToRequester,
-        vouched: Option<bool>,
-    ) -> Signature {
-        match vouched {
-            Some(true) => return Signature::Valid,
-            Some(false) => return Signature::Invalid,
-            None if signing::signed_by(&signed.value, &self.domain, &signed.signature, signer) => {
-                return Signature::Valid;
-            }
-            None => {}
-        }
-        if self.checks.len() < MAX_CHECKS && self.checks.values().all(|check| check.deal != deal) {
-            let check = self.next_check;
-            self.next_check += 1;
-            self.checks.insert(check, Check { deal, message: message.clone() });
-            let (digest, signature) = (digest(&signed.value, &self.domain), signed.signature.clone());
-            self.effects.push(Effect::CheckSignature { check, signer, digest, signature });
-        }
-        // One question at a time: what was dropped here comes again when the order is resent.
-        Signature::Asked
-    }
-
-    pub(super) fn signature_checked(&mut self, check: u64, valid: bool) {
-        if let Some(Check { deal, message }) = self.checks.remove(&check) {
-            self.message(deal, message, Some(valid));
-        }
+    /// Whether the key that the provider pinned for the deal signed it.
+    fn signed<T: SolStruct>(&self, deal: B256, signed: &Signed<T>) -> bool {
+        let key = self.state.deals.get(&deal).map(|deal| deal.terms.providerKey);
+        key.is_some_and(|key| signing::signed_by(&signed.value, &self.domain, &signed.signature, key))
     }
 
     /// Resends what the provider lacks. It resends what we lack by itself.
@@ -307,7 +251,7 @@ impl Core {
                 resend.push(Outgoing::Order { job: known.job, first, order: known.order.clone() });
             }
             if known.cancelled {
-                resend.push(Outgoing::Cancel { order: *order });
+                resend.push(Outgoing::Cancel(Cancel { order: *order }));
             }
         }
         let faulty = deal.standing == Standing::Faulty;

@@ -4,15 +4,15 @@ use std::{collections::BTreeSet, time::Duration};
 
 use futures::StreamExt;
 use rialto_chain::{
-    AccuseArgs, CaseKind as ChainCase, CaseOutcome, Chain, ChainError, CourtCall, Courts, Ending, EventBatch, Games,
-    LogMeta, MarketCall, MarketEvent, Mined, OpenArgs, SendError, Sender,
+    CaseKind as ChainCase, CaseOutcome, Chain, ChainError, CourtCall, Courts, Ending, EventBatch, Games, LogMeta,
+    MarketCall, MarketEvent, Mined, OpenArgs, SendError, Sender,
 };
-use rialto_protocol::{Address, B256, Bytes, types::Deal, wire::PeerAddr};
+use rialto_protocol::{Address, B256, Bytes, model, wire::PeerAddr};
 use tokio::sync::mpsc;
 
 use super::driver::Input;
 use crate::core::{
-    Accusation, Call, CaseId, CaseKind, Conviction, Cursor, Event, Fact, FirstSegment, Terms, Transacted, TxNote, What,
+    Accusation, Call, CaseId, CaseKind, Conviction, Cursor, Event, Fact, Terms, Transacted, TxNote, What,
 };
 
 /// Without events the core is told a cursor after so many blocks.
@@ -52,17 +52,13 @@ pub(crate) async fn transact(chain: Chain, sender: Sender, intent: String, call:
 
 /// Accuses: before a court whose code is known, because it is given money.
 async fn accuse(chain: &Chain, sender: &Sender, intent: &str, accusation: Accusation) -> Result<Mined, SendError> {
-    let Accusation { deal, order, receipt, task, halted, proof, first } = accusation;
+    let Accusation { deal, order, receipt } = accusation;
     if !chain.is_known_court(deal.court).await? {
         return Err(ChainError::NoCourt { court: deal.court, chain_id: chain.chain_id() }.into());
     }
     let court = chain.court(deal.court).await?;
-    let fuel = halted.fuel_used(order.fuelLimit);
     let signed = rialto_chain::Signed { deal, order, receipt: receipt.value, signature: receipt.signature };
-    let FirstSegment { input, input_proof, parts, states } = first;
-    let halted = halted.hash();
-    let args = AccuseArgs { signed, task, fuel, halted, proof, input, input_proof, parts, states: *states };
-    sender.accuse(intent, &court, args).await
+    sender.accuse(intent, &court, signed).await
 }
 
 fn note(kind: &str, tx: B256, gas: Option<u64>, deals: u32) -> TxNote {
@@ -90,9 +86,9 @@ fn market_call(call: Call) -> MarketCall {
             };
             MarketCall::Settle { deal, kind, subject, task }
         }
-        Call::Play { deal, view, answer } => {
+        Call::Play { deal, order, view, answer } => {
             let court = deal.court;
-            let call = CourtCall::answer(deal, &view, *answer).expect("the core sends answers that say something");
+            let call = CourtCall::answer(deal, *order, &view, *answer).expect("the core answers what is asked");
             MarketCall::Court { court, call }
         }
         Call::Timeout { deal, game } => {
@@ -109,15 +105,17 @@ fn market_call(call: Call) -> MarketCall {
 }
 
 fn open_args(terms: Terms) -> OpenArgs {
-    let Terms { offer, budget, seconds, max_price, salt } = terms;
-    let (ask, signature) = (offer.ask.value, offer.ask.signature);
-    OpenArgs { ask, signature, budget, duration: seconds, max_price, salt }
+    let (duration, max_price) = (terms.seconds(), terms.max_price);
+    let Terms { offer, deal, .. } = terms;
+    let (key, budget, opened_at, salt) = (deal.requesterKey, deal.budget, deal.openedAt, deal.salt);
+    let terms = model::Terms { key, budget, opened_at, duration, max_price, salt };
+    OpenArgs { ask: offer.ask.value, signature: offer.ask.signature, terms }
 }
 
 /// Deals that a transaction opened.
-fn opened(mined: &Mined) -> Vec<Deal> {
+fn opened(mined: &Mined) -> Vec<B256> {
     let deal = |log| match MarketEvent::decode(log) {
-        Some(MarketEvent::DealOpened { deal, .. }) => Some(deal),
+        Some(MarketEvent::DealOpened { id, .. }) => Some(id),
         _ => None,
     };
     mined.logs.iter().filter_map(deal).collect()
@@ -207,22 +205,32 @@ impl Follow {
         let last = (batch.head + 1).saturating_sub(self.chain.confirmations().max(1)).min(batch.through);
         let announced = announced(&batch).collect();
         let mut facts = Vec::new();
-        for (meta, event) in pending.take(batch.added, &batch.removed, last) {
-            if let MarketEvent::DealOpened { id, deal } = &event
+        let done = pending.take(batch.added, &batch.removed, last);
+        let opened_in = |tx: B256| {
+            let opens = |(meta, event): &&(LogMeta, MarketEvent)| {
+                meta.tx == tx && matches!(event, MarketEvent::DealOpened { .. })
+            };
+            done.iter().filter(opens).count() as u32
+        };
+        // No earlier than the block of any event here.
+        let revealed_until = batch.time.saturating_add(self.chain.windows().challenge);
+        for (meta, event) in &done {
+            if let MarketEvent::DealOpened { id, deal } = event
                 && deal.requester == self.account
             {
                 self.deals.insert(*id);
                 self.games.add_deal(*id, deal);
                 self.courts.known.extend((!deal.court.is_zero()).then_some(deal.court));
             }
-            let game = self.games.news(&event).map(|(deal, news)| Fact { deal, what: What::Game(news) });
-            let Some(mut fact) = game.or_else(|| fact(&meta, &event)).filter(|fact| self.deals.contains(&fact.deal))
-            else {
-                continue;
-            };
-            if let What::Closed { tx, .. } = &mut fact.what {
+            let game = self.games.news(event).map(|(deal, news)| Fact { deal, what: What::Game(news) });
+            let known = game.or_else(|| fact(meta, event, revealed_until));
+            let Some(mut fact) = known.filter(|fact| self.deals.contains(&fact.deal)) else { continue };
+            if let What::Closed { tx, .. } | What::Opened { tx } = &mut fact.what {
                 // For the report only: an endpoint that does not answer leaves it open.
                 tx.gas = self.chain.gas_used(tx.tx).await.ok().flatten();
+            }
+            if let What::Opened { tx } = &mut fact.what {
+                tx.deals = opened_in(tx.tx);
             }
             facts.push(fact);
         }
@@ -259,7 +267,7 @@ impl Pending {
 }
 
 /// What an event says about a deal; `None` if nothing that a requester needs.
-fn fact(meta: &LogMeta, event: &MarketEvent) -> Option<Fact> {
+fn fact(meta: &LogMeta, event: &MarketEvent, revealed_until: u64) -> Option<Fact> {
     let ended = |kind, subject, task, paid| What::Ended { case: CaseId { kind, subject, task }, paid };
     let what = match event {
         MarketEvent::Redeemed { paid, orders, .. } => What::Redeemed { paid: *paid, orders: *orders },
@@ -283,8 +291,10 @@ fn fact(meta: &LogMeta, event: &MarketEvent) -> Option<Fact> {
             What::Demanded { receipt: *receipt, task: *task, seq: *seq, deadline: *deadline }
         }
         MarketEvent::Revealed { receipt, task, halted, .. } => {
-            What::Revealed { receipt: *receipt, task: *task, halted: *halted }
+            What::Revealed { receipt: *receipt, task: *task, halted: *halted, until: revealed_until }
         }
+        MarketEvent::Excused { order, .. } => ended(CaseKind::Late, *order, 0, 0),
+        MarketEvent::DealOpened { .. } => What::Opened { tx: note("open", meta.tx, None, 1) },
         MarketEvent::Held { game, deadline, .. } => What::Held { game: *game, deadline: *deadline },
         MarketEvent::Lifted { game, .. } => ended(CaseKind::Hold, *game, 0, 0),
         MarketEvent::CaseSettled { subject, kind, task, outcome, amount, .. } => {
@@ -298,9 +308,10 @@ fn fact(meta: &LogMeta, event: &MarketEvent) -> Option<Fact> {
             let paid = if *outcome == CaseOutcome::Paid { *amount } else { 0 };
             ended(kind, *subject, *task, paid)
         }
-        MarketEvent::DealOpened { .. }
-        | MarketEvent::Deposited { .. }
+        MarketEvent::Deposited { .. }
         | MarketEvent::Withdrawn { .. }
+        | MarketEvent::Allowed { .. }
+        | MarketEvent::Transferred { .. }
         | MarketEvent::Announced { .. }
         | MarketEvent::AsksCancelled { .. }
         | MarketEvent::Court { .. } => return None,
@@ -336,7 +347,7 @@ mod tests {
         assert!(pending.take(vec![closed(10, 1), closed(10, 2)], &[], 8).is_empty());
         assert!(pending.take(vec![], &[closed(10, 2)], 9).is_empty());
         let done = pending.take(vec![], &[], 10);
-        let facts: Vec<_> = done.iter().filter_map(|(meta, event)| fact(meta, event)).collect();
+        let facts: Vec<_> = done.iter().filter_map(|(meta, event)| fact(meta, event, 0)).collect();
         assert!(
             matches!(&facts[..], [Fact { deal, what: What::Closed { paid: 5, .. } }] if *deal == B256::repeat_byte(1))
         );

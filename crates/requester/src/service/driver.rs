@@ -282,6 +282,7 @@ impl Driver {
                 for record in &records {
                     if let Record::Forgotten { job } = record {
                         self.feeds.remove(job);
+                        self.library.close(*job);
                         self.library.drop_inputs(*job).await;
                     }
                 }
@@ -300,16 +301,6 @@ impl Driver {
             Effect::Connect { deal, peer } => self.connect(deal, peer),
             Effect::Hangup { deal } => drop(self.sessions.remove(&deal)),
             Effect::Send { deal, message } => self.post(deal, message),
-            Effect::CheckSignature { check, signer, digest, signature } => {
-                let chain = self.chain.clone();
-                self.answer(async move {
-                    let valid = chain.is_valid_signature(signer, digest, &signature).await.unwrap_or_else(|error| {
-                        tracing::warn!(%signer, %error, "wallet not asked");
-                        false
-                    });
-                    Event::SignatureChecked { check, valid }
-                });
-            }
             Effect::Store { deal, order, results, outputs } => {
                 let Some(known) = self.core.state().deals.get(&deal) else { return Ok(()) };
                 let (job, peer, library) = (known.job, self.core.whereabouts(deal), self.library.clone());

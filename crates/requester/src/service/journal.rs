@@ -9,7 +9,7 @@ use super::error::RequesterError;
 use crate::core::{Record, State};
 
 /// Records of this version. Another version's journal is not read.
-const RECORDS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("requester-records-3");
+const RECORDS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("requester-records-4");
 /// Pages kept in memory, bytes: records are written often and read at the start.
 const CACHE_BYTES: usize = 16 << 20;
 /// Whose journal it is.

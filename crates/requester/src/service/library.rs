@@ -79,14 +79,19 @@ pub(crate) struct Carried {
 pub(crate) struct Known {
     pub program: B256,
     pub inputs: Vec<B256>,
-    /// Of program and shared input.
-    pub carried_bytes: u64,
+    pub program_bytes: u64,
+    pub shared_bytes: u64,
 }
 
 impl Known {
-    /// Of a job whose bytes don't matter yet.
-    pub fn unread(tasks: usize) -> Self {
-        Self { program: B256::ZERO, inputs: vec![B256::ZERO; tasks], carried_bytes: 0 }
+    /// Of a job whose bytes don't matter yet, only how many they are. What can't be looked at is told when it is taken in.
+    pub fn unread(job: &Job) -> Self {
+        Self {
+            program: B256::ZERO,
+            inputs: vec![B256::ZERO; job.tasks.len()],
+            program_bytes: size(&job.program),
+            shared_bytes: job.shared.as_ref().map_or(0, size),
+        }
     }
 }
 
@@ -139,8 +144,8 @@ impl Library {
         .await?;
         self.load(id).await?;
         let shelf = self.shelf(id)?;
-        let shared = shelf.shared.as_ref().map_or(0, |blob| blob.reference().size);
-        Ok(Known { program, inputs, carried_bytes: shelf.program.reference().size.saturating_add(shared) })
+        let shared_bytes = shelf.shared.as_ref().map_or(0, |blob| blob.reference().size);
+        Ok(Known { program, inputs, program_bytes: shelf.program.reference().size, shared_bytes })
     }
 
     /// What was kept beside a job when it was submitted.
@@ -216,6 +221,15 @@ impl Library {
         lock(&self.jobs).get(&job).cloned().ok_or(RequesterError::NoJob)
     }
 
+    /// The same, from disk where the job was reported already: what is claimed on chain, and games, may come later.
+    pub(super) async fn shelf_or_load(&self, job: JobId) -> Result<Arc<Shelf>, RequesterError> {
+        if let Ok(shelf) = self.shelf(job) {
+            return Ok(shelf);
+        }
+        self.load(job).await?;
+        self.shelf(job)
+    }
+
     /// What an order of tasks `first .. first + count` carries. The deal's provider may fetch it.
     pub async fn work(
         &self,
@@ -225,9 +239,9 @@ impl Library {
         deal: B256,
         peer: B256,
     ) -> Result<Carried, RequesterError> {
-        let shelf = self.shelf(job)?;
-        let tasks = &shelf.tasks[first as usize..][..count as usize];
-        let tasks: Vec<_> = tasks.iter().cloned().map(rialto_protocol::Bytes).collect();
+        let shelf = self.shelf_or_load(job).await?;
+        let tasks = shelf.tasks.iter().skip(first as usize).take(count as usize);
+        let tasks: Vec<_> = tasks.cloned().map(rialto_protocol::Bytes).collect();
         let bytes = postcard::to_stdvec(&tasks).map_err(|error| RequesterError::Journal(error.to_string()))?;
         let inputs = if bytes.len() <= MAX_INLINE_BYTES {
             Payload::Inline(bytes.into())
@@ -301,7 +315,7 @@ impl Library {
         limits: Limits,
         tasks: Vec<LocalRun>,
     ) -> Result<Vec<(u32, Halted)>, RequesterError> {
-        let shelf = self.shelf(job)?;
+        let shelf = self.shelf_or_load(job).await?;
         let prepare = || async {
             let (engine, wasm) = (self.engine.clone(), shelf.program.read().await?);
             blocking(move || Ok(engine.prepare(&wasm)?)).await
@@ -314,8 +328,9 @@ impl Library {
         // The engine runs as many at a time as it has cores.
         let runs = tasks.into_iter().map(|LocalRun { index, task, seed, stored }| {
             let (engine, program, shared) = (self.engine.clone(), program.clone(), shared.clone());
-            let (input, path) = (shelf.tasks[task as usize].clone(), self.local_output(job, task));
+            let (input, path) = (shelf.tasks.get(task as usize).cloned(), self.local_output(job, task));
             blocking(move || {
+                let input = input.ok_or(RequesterError::NoJob)?;
                 let outcome = engine.run(&program, &input, &shared, &limits, seed)?;
                 if stored != Some(outcome.halted) {
                     write(&path, |file| file.write_all(&outcome.output))?;
@@ -324,6 +339,13 @@ impl Library {
             })
         });
         futures::future::try_join_all(runs).await
+    }
+}
+
+fn size(content: &Content) -> u64 {
+    match content {
+        Content::Bytes(bytes) => bytes.len() as u64,
+        Content::File(path) => std::fs::metadata(path).map_or(0, |data| data.len()),
     }
 }
 

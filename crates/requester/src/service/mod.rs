@@ -80,7 +80,8 @@ pub struct RequesterConfig {
     pub bootstrap: Vec<PeerAddr>,
     /// Block of the market's creation: where its events begin.
     pub first_block: u64,
-    /// Least compensation for which the court is asked when a provider signed a wrong result, base units; none: never.
+    /// The court is asked about a wrong receipt where at least so much is at stake in its deal, base units: what is claimed
+    /// without being owed, and our part of the collateral. None: never. An accusation costs gas: its bond comes back.
     pub dispute_from: Option<u128>,
 }
 
@@ -124,6 +125,7 @@ impl Requester {
         tokio::fs::create_dir_all(&data).await.map_err(RequesterError::file(&data))?;
         let core_config = Config {
             requester: account,
+            key: account,
             chain_id: chain.chain_id(),
             market: chain.market(),
             grace_seconds: chain.windows().grace,
@@ -217,7 +219,7 @@ impl Requester {
 
     /// What a job would cost with the offers known now, and why the others are left out. Spends nothing.
     pub async fn quote(&self, job: &Job) -> Result<Result<Plan, NoMatch>, RequesterError> {
-        let known = Known::unread(job.tasks.len());
+        let known = Known::unread(job);
         let spec = self.spec(JobId(0), job, known);
         spec.check()?;
         let (answer, answered) = oneshot::channel();
@@ -232,7 +234,7 @@ impl Requester {
         policies: Vec<Policy>,
         cheated: Vec<u64>,
     ) -> Result<Vec<PolicyQuote>, RequesterError> {
-        let known = Known::unread(job.tasks.len());
+        let known = Known::unread(job);
         let spec = self.spec(JobId(0), job, known);
         spec.check()?;
         let (answer, answered) = oneshot::channel();
@@ -380,7 +382,7 @@ impl Requester {
 
     async fn prepare(&self, id: JobId, job: &Job) -> Result<JobSpec, RequesterError> {
         // The cheap bounds first.
-        let nothing = Known::unread(job.tasks.len());
+        let nothing = Known::unread(job);
         self.spec(id, job, nothing).check()?;
         let known = self.library.take(id, job).await?;
         Ok(self.spec(id, job, known))
@@ -392,7 +394,9 @@ impl Requester {
             name: job.name.clone(),
             program: known.program,
             inputs: known.inputs,
-            carried_bytes: known.carried_bytes,
+            program_bytes: known.program_bytes,
+            shared_bytes: known.shared_bytes,
+            input_bytes: job.tasks.iter().map(|task| u32::try_from(task.len()).unwrap_or(u32::MAX)).collect(),
             fuel_limit: job.limits.fuel,
             out_limit: job.limits.out_bytes,
             max_pages: job.limits.max_pages,

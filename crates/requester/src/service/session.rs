@@ -24,7 +24,7 @@ pub(crate) const MAX_OUTBOUND_MESSAGES: usize = 256;
 /// Messages taken from one session per second: checking a signature takes about 0.1 ms.
 const MAX_MESSAGES_PER_SECOND: u32 = 512;
 
-/// Our key, for our own structs.
+/// The key of our deals, for our own structs.
 #[derive(Clone)]
 pub(crate) struct Seal {
     pub signer: PrivateKeySigner,
@@ -117,7 +117,7 @@ impl Session {
             }
             Outgoing::Voucher(voucher) => ToProvider::Voucher(self.seal.sign(voucher)?),
             Outgoing::Reject { order, task, expected } => ToProvider::Reject { order, task, expected },
-            Outgoing::Cancel { order } => ToProvider::Cancel { order },
+            Outgoing::Cancel(cancel) => ToProvider::Cancel(self.seal.sign(cancel)?),
             Outgoing::AskRelease { amount } => ToProvider::AskRelease { amount },
         })
     }

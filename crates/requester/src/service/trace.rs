@@ -55,6 +55,7 @@ impl Library {
             Ok(match trace.segment {
                 Some((level, position, segment)) => Traced::Answer(traceable.player.answer(position, level, &segment)),
                 None => {
+                    // How the task went, for a challenge.
                     let states = Box::new(traceable.player.open());
                     let Traceable { parts, input, input_proof, .. } = &*traceable;
                     let (input, input_proof) = (*input, input_proof.clone());
@@ -72,14 +73,7 @@ impl Library {
     }
 
     async fn traceable(&self, trace: &Trace) -> Result<Traceable, RequesterError> {
-        let shelf = match self.shelf(trace.job) {
-            Ok(shelf) => shelf,
-            // A game may outlast its job's report.
-            Err(_) => {
-                self.load(trace.job).await?;
-                self.shelf(trace.job)?
-            }
-        };
+        let shelf = self.shelf_or_load(trace.job).await?;
         let wasm = shelf.program.read().await?;
         let shared: Bytes = match &shelf.shared {
             Some(blob) => map_file(blob.path()).map_err(RequesterError::file(blob.path()))?,
@@ -94,7 +88,7 @@ impl Library {
             let roots = input_roots(&tasks, halves.shared());
             Ok(Traceable {
                 parts: start_parts(&program, &halves),
-                input: roots[task as usize],
+                input: *roots.get(task as usize).ok_or(RequesterError::NoJob)?,
                 input_proof: inputs_proof(&roots, task),
                 player: Player::new(program, halves, TaskLimits::of(&order, task)),
             })

@@ -6,7 +6,7 @@ use rialto_protocol::{
     Address, B256,
     court::GameStory,
     fault::FaultProof,
-    receipt::Halted,
+    receipt::{Halted, SumNode, SumTree},
     types::{Ack, Deal, Order, Receipt, Release, Voucher},
     wire::{PeerAddr, Signed},
 };
@@ -63,6 +63,10 @@ pub struct Batch {
     pub check: Check,
     /// Whether it is verified.
     pub settled: bool,
+    /// Whether it became two smaller ones.
+    pub split: bool,
+    /// What a receipt for all of it has to say, once this machine has run all of it: the root of its tree, and all fuel.
+    pub root: Option<SumNode>,
 }
 
 /// A job and its progress.
@@ -123,6 +127,17 @@ pub struct Misstated {
     pub proof: FaultProof,
 }
 
+/// A receipt that a provider asserts on chain, and that is wrong by what this machine found.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Denied {
+    /// Struct hash of the order.
+    pub order: B256,
+    /// The receipt. As it stands on chain, no signature is needed.
+    pub receipt: Receipt,
+    /// The task that was traced and is wrong; none: all tasks were run here, and have another root.
+    pub task: Option<u32>,
+}
+
 /// A deal of ours.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OpenDeal {
@@ -160,10 +175,12 @@ pub struct OpenDeal {
     pub drops: u32,
     /// Results it signed that were wrong.
     pub wrong: Vec<WrongTask>,
-    /// The first receipt it gave that contradicts itself in a way that a court is shown.
-    pub misstated: Option<Misstated>,
-    /// The court is not (any more) asked about any of it.
-    pub undisputed: bool,
+    /// Receipts it gave that contradict themselves in a way that a court is shown.
+    pub misstated: Vec<Misstated>,
+    /// Receipts, by struct hash, that it asserts on chain and that are wrong.
+    pub denied: BTreeMap<B256, Denied>,
+    /// Tasks (order, index within it) that it was suspected of, and that this machine traced to the same end.
+    pub confirmed: BTreeSet<(B256, u32)>,
 }
 
 impl OpenDeal {
@@ -279,6 +296,16 @@ impl Batch {
             _ => Vec::new(),
         }
     }
+
+    /// Every task's end, if this machine has run all of them.
+    pub fn own_results(&self) -> Option<Vec<Halted>> {
+        let all: Option<Vec<_>> = (0..self.count).map(|task| self.verdicts.get(&task).copied()).collect();
+        all.filter(|all| !all.is_empty())
+    }
+
+    pub(super) fn own_root(&self, fuel_limit: u64) -> Option<SumNode> {
+        Some(SumTree::over(&self.own_results()?, fuel_limit).root())
+    }
 }
 
 impl Job {
@@ -322,14 +349,19 @@ impl Job {
             extra: 0,
             check: Check::Undrawn,
             settled: false,
+            split: false,
+            root: None,
         });
     }
 
+    /// Orders of the batch that was too large stay what they are: one that was refused can still be claimed.
     pub(super) fn split(&mut self, index: u32) {
         let batch = &mut self.batches[index as usize];
         let (first, count) = (batch.first, batch.count);
-        batch.count = count.div_ceil(2);
-        let kept = batch.count;
-        self.add_batch(first + kept, count - kept);
+        batch.split = true;
+        self.open_batches.remove(&index);
+        let half = count.div_ceil(2);
+        self.add_batch(first, half);
+        self.add_batch(first + half, count - half);
     }
 }

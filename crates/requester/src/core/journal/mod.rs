@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rialto_protocol::{
     Address, B256,
+    model::OPENING_TOLERANCE,
     receipt::Halted,
     types::{Ack, Deal, Order, Receipt, Release, Voucher, struct_hash},
     wire::Signed,
@@ -17,7 +18,7 @@ use serde::{Deserialize, Serialize};
 
 mod books;
 
-pub use books::{Batch, Check, Job, Misstated, OpenDeal, OrderStatus, OurOrder, Phase, Standing};
+pub use books::{Batch, Check, Denied, Job, Misstated, OpenDeal, OrderStatus, OurOrder, Phase, Standing};
 
 use super::{
     book::Offer,
@@ -35,11 +36,11 @@ pub enum Record {
     Submitted { at: u64, spec: JobSpec },
     /// Deals are to be opened, in one transaction.
     Opening { job: JobId, terms: Vec<Terms> },
-    /// The transaction opened these deals (with the index of their terms).
-    Opened { job: JobId, attempt: u32, deals: Vec<(u32, Deal)>, tx: TxNote },
+    /// These of the deals (by the index of their terms) are open, in this transaction; none: the transaction is known now.
+    Opened { job: JobId, attempt: u32, deals: Vec<u32>, tx: TxNote },
     /// A deal that outlived its job serves another one.
     TakenOver { job: JobId, deal: B256 },
-    /// The transaction was refused.
+    /// The transaction was refused, or comes too late. If it opened the deals after all, the chain will say so.
     OpenFailed { job: JobId, attempt: u32 },
     /// A provider is not to be used for a job any more.
     Barred { job: JobId, provider: Address, why: Why },
@@ -93,8 +94,8 @@ pub enum Record {
     Acting { deal: B256, action: Action },
     /// It was refused, or mined and reverted: the next try has another name.
     ActionFailed { deal: B256, action: Action },
-    /// The court is not (any more) asked about a deal's wrong results.
-    Undisputed { deal: B256 },
+    /// Tracing a task on this machine gives what the provider said of it: it is not accused about that.
+    Confirmed { deal: B256, order: B256, task: u32 },
     /// What the chain said, finally; and up to which block everything is known.
     Heard { facts: Vec<Fact>, cursor: Option<Cursor> },
     /// The job's work is over; payments are left.
@@ -109,21 +110,36 @@ pub enum Record {
     Snapshot(Box<State>),
     /// A provider gave a receipt that contradicts itself in a way that a court is shown.
     Misstated(Box<Misstated>),
+    /// A provider asserts a receipt on chain that is not what this machine found.
+    Denied(Box<Denied>),
 }
 
-/// What `open` is called with for one deal.
+/// What is opened.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Terms {
     /// The offer.
     pub offer: Offer,
-    /// Budget to lock, base units.
-    pub budget: u128,
-    /// Length, seconds.
-    pub seconds: u32,
     /// Highest price, base units per Tfuel.
     pub max_price: u128,
-    /// Makes the deal's id unique.
-    pub salt: u64,
+    /// The deal that it gives. Nothing of it depends on the block that opens it.
+    pub deal: Deal,
+}
+
+impl Terms {
+    /// The deal's id.
+    pub fn id(&self) -> B256 {
+        struct_hash(&self.deal)
+    }
+
+    /// Length of the deal, seconds.
+    pub fn seconds(&self) -> u32 {
+        u32::try_from(self.deal.expiry.saturating_sub(self.deal.openedAt)).unwrap_or(u32::MAX)
+    }
+
+    /// After this time no block opens it any more, unix seconds.
+    pub fn opens_until(&self) -> u64 {
+        self.deal.openedAt.saturating_add(OPENING_TOLERANCE)
+    }
 }
 
 /// A transaction about a deal. Which call it is follows from what is known of the deal.
@@ -140,14 +156,14 @@ pub enum Action {
     Demand { order: B256, task: u32 },
     /// End a case whose time is up.
     Settle { case: CaseId },
-    /// Accuse the receipt of an order about a task of it.
-    Accuse { order: B256, task: u32 },
-    /// Answer a game's segment of this level.
-    Play { game: B256, level: u8 },
+    /// Accuse a receipt (by its struct hash) of an order.
+    Accuse { order: B256, receipt: B256 },
+    /// Answer this turn of a game.
+    Play { game: B256, turn: u8 },
     /// End a game whose turn ran out.
     Timeout { game: B256 },
     /// Show the court that a receipt of this order contradicts itself.
-    Convict { order: B256 },
+    Convict { order: B256, receipt: B256 },
 }
 
 impl Action {
@@ -176,6 +192,9 @@ pub struct Opening {
     pub pending: bool,
 }
 
+/// Where a deal was, or may have been, opened: job, attempt, index of its terms.
+pub type Opened = (JobId, u32, u32);
+
 /// All durable state.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct State {
@@ -197,6 +216,16 @@ impl State {
         let mut state = Self::default();
         records.into_iter().for_each(|record| state.apply(record));
         state
+    }
+
+    /// The opening of a deal of ours that is not known to be open.
+    pub fn opening_of(&self, deal: B256) -> Option<Opened> {
+        self.jobs.iter().find_map(|(id, job)| {
+            (0..).zip(&job.openings).find_map(|(attempt, opening)| {
+                let index = opening.terms.iter().position(|terms| terms.id() == deal)?;
+                Some((*id, attempt, index as u32))
+            })
+        })
     }
 
     /// First task of the job that an order runs; none where the job is forgotten.
@@ -252,11 +281,14 @@ impl State {
                 self.lost(*order);
             }
             Record::Judged { job, batch, results } => {
-                let batch = &mut self.job(*job).batches[*batch as usize];
+                let job = self.job(*job);
+                let fuel_limit = job.spec.fuel_limit;
+                let batch = &mut job.batches[*batch as usize];
                 match results {
                     Some(results) => batch.verdicts.extend(results.iter().copied()),
                     None => batch.unjudgeable = true,
                 }
+                batch.root = batch.own_root(fuel_limit);
             }
             Record::Drawn { job, batch, check } => self.job(*job).batches[*batch as usize].check = check.clone(),
             Record::Passed { order, tasks } => {
@@ -288,7 +320,12 @@ impl State {
             }
             Record::Misstated(misstated) => {
                 let deal = self.order(misstated.order).order.deal;
-                self.deal(deal).misstated.get_or_insert_with(|| (**misstated).clone());
+                self.deal(deal).misstated.push((**misstated).clone());
+                self.caught(deal);
+            }
+            Record::Denied(denied) => {
+                let deal = self.order(denied.order).order.deal;
+                self.deal(deal).denied.insert(struct_hash(&denied.receipt), (**denied).clone());
                 self.caught(deal);
             }
             Record::Dropped { deal, code } => {
@@ -313,7 +350,7 @@ impl State {
             Record::Released { release } => self.deal(release.value.deal).release = Some(release.clone()),
             Record::Acting { deal, action } => drop(self.deal(*deal).actions.insert(*action, 0)),
             Record::ActionFailed { deal, action } => *self.deal(*deal).actions.entry(*action).or_default() += 1,
-            Record::Undisputed { deal } => self.deal(*deal).undisputed = true,
+            Record::Confirmed { deal, order, task } => drop(self.deal(*deal).confirmed.insert((*order, *task))),
             Record::Heard { facts, cursor } => {
                 facts.iter().for_each(|fact| self.heard(fact));
                 self.cursor = cursor.or(self.cursor);
@@ -373,19 +410,23 @@ impl State {
         self.jobs.insert(spec.id, job);
     }
 
-    fn opened(&mut self, id: JobId, attempt: u32, deals: &[(u32, Deal)], tx: &TxNote) {
+    fn opened(&mut self, id: JobId, attempt: u32, deals: &[u32], tx: &TxNote) {
         let job = self.job(id);
         let opening = &mut job.openings[attempt as usize];
         opening.pending = false;
-        let offers: Vec<_> = deals.iter().map(|(index, _)| opening.terms[*index as usize].offer.clone()).collect();
-        job.deals.extend(deals.iter().map(|(_, deal)| struct_hash(deal)));
-        job.transactions.push(tx.clone());
-        for ((_, terms), offer) in deals.iter().zip(offers) {
+        let opened: Vec<_> = deals.iter().map(|index| opening.terms[*index as usize].clone()).collect();
+        job.deals.extend(opened.iter().map(Terms::id));
+        match job.transactions.iter_mut().find(|known| known.tx == tx.tx) {
+            Some(known) => known.gas = known.gas.or(tx.gas),
+            None => job.transactions.push(tx.clone()),
+        }
+        for terms in opened {
+            let id_of_deal = terms.id();
             let deal = OpenDeal {
-                terms: terms.clone(),
+                terms: terms.deal,
                 job: id,
                 earned_before: 0,
-                offer,
+                offer: terms.offer,
                 orders: Vec::new(),
                 done: 0,
                 done_fees: 0,
@@ -399,10 +440,11 @@ impl State {
                 standing: Standing::Active,
                 drops: 0,
                 wrong: Vec::new(),
-                misstated: None,
-                undisputed: false,
+                misstated: Vec::new(),
+                denied: BTreeMap::new(),
+                confirmed: BTreeSet::new(),
             };
-            self.deals.insert(struct_hash(terms), deal);
+            self.deals.insert(id_of_deal, deal);
         }
     }
 

@@ -13,13 +13,13 @@ use std::{
 
 use rialto_protocol::{
     Address,
-    pricing::{fee, price_at, travelled},
+    pricing::{fee, travelled},
     types::Ask,
 };
 
 use super::{
     Need,
-    screen::{Candidate, PAGE_BYTES, Rank, rank, screen, speed},
+    screen::{Candidate, OPENING_LAG_SECONDS, PAGE_BYTES, Rank, opening_price, rank, screen, speed},
 };
 use crate::core::book::{Key, Offer};
 
@@ -43,7 +43,7 @@ type Place = (u64, Key);
 pub(in crate::core) struct Index {
     /// By the place from which on offers are on this page; the first also has what lies before.
     pages: BTreeMap<Place, Page>,
-    /// The latest time told, unix seconds.
+    /// When a deal begins that is opened at the latest time told, unix seconds.
     now: u64,
     /// Where making bounds anew goes on.
     next: Option<Place>,
@@ -116,6 +116,7 @@ impl Index {
 
     /// Time goes on: floors of prices that move are made anew when they are due, some each second.
     pub(in crate::core) fn turn(&mut self, now: u64) {
+        let now = now.saturating_sub(OPENING_LAG_SECONDS);
         if now <= self.now {
             return;
         }
@@ -169,7 +170,8 @@ struct Best {
     min_budget: u128,
     collateral_bps: u32,
     max_seconds: u32,
-    max_memory: u64,
+    task_memory: u64,
+    task_fuel: u64,
     fuel_per_second: u64,
     speed: u64,
     key: Key,
@@ -188,7 +190,8 @@ impl Best {
             min_budget: u128::MAX,
             collateral_bps: 0,
             max_seconds: 0,
-            max_memory: 0,
+            task_memory: 0,
+            task_fuel: 0,
             fuel_per_second: 0,
             speed: 0,
             key: (Address::repeat_byte(0xff), u64::MAX),
@@ -209,7 +212,8 @@ impl Best {
         self.min_budget = self.min_budget.min(ask.minBudget);
         self.collateral_bps = self.collateral_bps.max(ask.collateralBps);
         self.max_seconds = self.max_seconds.max(ask.maxSeconds);
-        self.max_memory = self.max_memory.max(ask.maxMemory);
+        self.task_memory = self.task_memory.max(ask.limits.taskMemory);
+        self.task_fuel = self.task_fuel.max(ask.limits.taskFuel);
         self.fuel_per_second = self.fuel_per_second.max(ask.fuelPerSecond);
         self.speed = self.speed.max(speed(offer));
         self.key = self.key.min(offer.key());
@@ -221,18 +225,19 @@ impl Best {
         let time = need.deadline.saturating_sub(now).min(self.max_seconds.into());
         let hopeless = now < self.from
             || now >= self.to
-            || self.max_memory < u64::from(need.max_pages) * PAGE_BYTES
+            || self.task_memory < u64::from(need.max_pages) * PAGE_BYTES
+            || self.task_fuel < need.fuel_limit
             || self.collateral_bps < need.min_collateral_bps
             || self.min_budget > need.budget
             || slowest > time;
-        let price = self.price_from(now);
+        let price = self.price_from(now.saturating_sub(OPENING_LAG_SECONDS));
         if hopeless || price > need.max_price {
             return None;
         }
         Some(rank(fee(price, self.task_fee, need.fuel().into(), 1)?, self.speed, self.key))
     }
 
-    /// No price is lower at `now`.
+    /// No price is lower for a deal that begins at `now`, or with its ask.
     fn price_from(&self, now: u64) -> u128 {
         let ((left, right), window) = (self.floor, self.window);
         if now < window.since || now >= window.until || left.max(right) == u128::MAX {
@@ -299,7 +304,7 @@ impl<'a> Ascending<'a> {
         let fuel = self.need.fuel().into();
         for offer in &page.offers {
             let ask = &offer.ask.value;
-            let price = price_at(ask, self.now).filter(|price| *price <= self.need.max_price);
+            let price = opening_price(ask, self.now).filter(|price| *price <= self.need.max_price);
             if let Some(unit) = price.and_then(|price| fee(price, ask.taskFee, fuel, 1)) {
                 self.offers.push(Ranked { rank: rank(unit, speed(offer), offer.key()), item: offer });
             }

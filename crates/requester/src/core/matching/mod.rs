@@ -24,9 +24,10 @@ use rialto_protocol::Address;
 
 use super::book::{Book, Offer};
 use choose::{Left, settle};
+pub(super) use screen::suits;
 use screen::{Candidate, screen};
-pub use screen::{speed, working_seconds};
-pub use why::{Excluded, NoMatch, Why};
+pub use screen::{opening_time, speed, working_seconds};
+pub use why::{Excluded, Limit, NoMatch, Why};
 
 /// A task of unknown fuel is assumed to use this part of its limit.
 pub(super) const UNKNOWN_FUEL_PART: u64 = 10;
@@ -45,6 +46,10 @@ pub struct Need {
     pub fuel_limit: u64,
     /// Memory limit of one task, pages.
     pub max_pages: u32,
+    /// Output limit of one task, bytes.
+    pub out_limit: u64,
+    /// What an order carries.
+    pub load: Load,
     /// Most that may be locked in new deals, base units.
     pub budget: u128,
     /// Highest price, base units per Tfuel.
@@ -61,6 +66,19 @@ pub struct Need {
     pub any_court: bool,
     /// Providers not to use, and why.
     pub excluded: BTreeMap<Address, Why>,
+}
+
+/// The smallest order that is of use: what it carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Load {
+    /// Tasks.
+    pub tasks: u32,
+    /// Their own inputs, bytes.
+    pub inputs: u64,
+    /// Program, bytes.
+    pub program: u64,
+    /// Shared input, bytes.
+    pub shared: u64,
 }
 
 impl Need {

@@ -1,9 +1,15 @@
 //! Constraints: whether an offer can do a job's tasks, one by itself, and in which order offers are taken.
 
-use rialto_protocol::pricing::{fee, price_at, share};
+use rialto_protocol::{
+    pricing::{fee, price_at, share},
+    types::{Ask, WASM_3},
+};
 
-use super::{Need, Why};
+use super::{Limit, Need, Why};
 use crate::core::book::{Key, Offer};
+
+/// A deal opens so long before it is asked for, seconds: not in the future of a chain whose clock lags behind ours.
+pub(in crate::core) const OPENING_LAG_SECONDS: u64 = 30;
 
 /// At most so much of a deal's end, seconds, is kept for settling: providers want to redeem an hour before expiry.
 pub const MAX_TAIL_SECONDS: u64 = 5400;
@@ -56,6 +62,56 @@ pub fn speed(offer: &Offer) -> u64 {
     ask.fuelPerSecond.saturating_mul(ask.cores.max(1).into()).max(1)
 }
 
+/// When a deal begins that is opened at `now`, unix seconds: price and end follow from it.
+pub fn opening_time(ask: &Ask, now: u64) -> u64 {
+    now.saturating_sub(OPENING_LAG_SECONDS).max(ask.from)
+}
+
+/// Price of a deal that is opened at `now`, base units per Tfuel; none where it can't be.
+pub(super) fn opening_price(ask: &Ask, now: u64) -> Option<u128> {
+    price_at(ask, now).and(price_at(ask, opening_time(ask, now)))
+}
+
+/// Whether a provider accepts what a job needs, by everything that its ask says. What is within it must not be refused for its
+/// size.
+pub(in crate::core) fn suits(ask: &Ask, need: &Need) -> Result<(), Why> {
+    if ask.runtime != WASM_3 {
+        return Err(Why::Runtime { runtime: ask.runtime });
+    }
+    if ask.key.is_zero() {
+        return Err(Why::NoKey);
+    }
+    let (limits, load) = (&ask.limits, &need.load);
+    let bytes = u64::from(need.max_pages) * PAGE_BYTES;
+    if limits.taskMemory < bytes {
+        return Err(Why::Memory { bytes: limits.taskMemory, needed: bytes });
+    }
+    let outputs = need.out_limit.saturating_mul(load.tasks.into());
+    for (limit, offered, needed) in [
+        (Limit::Fuel, limits.taskFuel, need.fuel_limit),
+        (Limit::Output, limits.taskOutput, need.out_limit),
+        (Limit::OrderOutput, limits.orderOutput, outputs),
+        (Limit::Program, limits.program, load.program),
+        (Limit::Inputs, limits.inputs, load.inputs),
+        (Limit::Shared, limits.shared, load.shared),
+        (Limit::Tasks, limits.tasks.into(), load.tasks.into()),
+        (Limit::Orders, limits.orders.into(), 1),
+    ] {
+        if offered < needed {
+            return Err(Why::Limit { limit, offered: offered.into(), needed: needed.into() });
+        }
+    }
+    Ok(())
+}
+
+/// Whether a provider gives credit for the smallest order that is of use, which can cost so much at its price.
+fn credits(ask: &Ask, price: u128, need: &Need) -> Result<(), Why> {
+    let fuel = u128::from(need.fuel_limit) * u128::from(need.load.tasks);
+    let needed = fee(price, ask.taskFee, fuel, need.load.tasks).unwrap_or(u128::MAX);
+    let offered = ask.limits.credit;
+    if offered < needed { Err(Why::Limit { limit: Limit::Credit, offered, needed }) } else { Ok(()) }
+}
+
 /// Whether an offer passes every constraint.
 pub(in crate::core) fn screen<'a>(now: u64, offer: &'a Offer, need: &Need) -> Result<Candidate<'a>, Why> {
     let ask = &offer.ask.value;
@@ -65,14 +121,12 @@ pub(in crate::core) fn screen<'a>(now: u64, offer: &'a Offer, need: &Need) -> Re
     if !offer.known_court && !need.any_court {
         return Err(Why::Court { court: ask.court });
     }
-    let price = price_at(ask, now).ok_or(Why::Window { from: ask.from, to: ask.to })?;
+    let price = opening_price(ask, now).ok_or(Why::Window { from: ask.from, to: ask.to })?;
     if price > need.max_price {
         return Err(Why::Price { price, max: need.max_price });
     }
-    let bytes = u64::from(need.max_pages) * PAGE_BYTES;
-    if ask.maxMemory < bytes {
-        return Err(Why::Memory { bytes: ask.maxMemory, needed: bytes });
-    }
+    suits(ask, need)?;
+    credits(ask, price, need)?;
     if ask.collateralBps < need.min_collateral_bps {
         return Err(Why::Collateral { bps: ask.collateralBps, needed: need.min_collateral_bps });
     }
@@ -81,8 +135,9 @@ pub(in crate::core) fn screen<'a>(now: u64, offer: &'a Offer, need: &Need) -> Re
     if one_task > left {
         return Err(Why::TooSlow { seconds: one_task, left });
     }
-    let seconds = u32::try_from(length_for(left)).unwrap_or(u32::MAX).min(ask.maxSeconds);
-    let usable = left.min(working_seconds(seconds.into()));
+    let lag = now.saturating_sub(opening_time(ask, now));
+    let seconds = u32::try_from(length_for(left.saturating_add(lag))).unwrap_or(u32::MAX).min(ask.maxSeconds);
+    let usable = left.min(working_seconds(seconds.into()).saturating_sub(lag));
     if one_task > usable || usable == 0 {
         return Err(Why::TooShort { seconds: ask.maxSeconds.into(), needed: one_task.max(1) });
     }

@@ -45,6 +45,80 @@ pub enum Why {
     Court { court: Address },
     /// A deal that is open with it gets no answer.
     Unreachable,
+    /// It runs something else.
+    Runtime { runtime: B256 },
+    /// It names no key to sign with.
+    NoKey,
+    /// What it accepts in one order is too small for the job.
+    Limit { limit: Limit, offered: u128, needed: u128 },
+}
+
+/// What an ask limits an order by (`Ask.limits`), besides memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Limit {
+    /// Fuel of a task.
+    Fuel,
+    /// Output of a task, bytes.
+    Output,
+    /// Output of an order, bytes.
+    OrderOutput,
+    /// Program, bytes.
+    Program,
+    /// Inputs of an order, bytes.
+    Inputs,
+    /// Shared input, bytes.
+    Shared,
+    /// Tasks of an order.
+    Tasks,
+    /// Unfinished orders of a deal.
+    Orders,
+    /// Unpaid work of a deal, base units.
+    Credit,
+}
+
+impl Limit {
+    /// Stable code.
+    fn code(self) -> &'static str {
+        match self {
+            Self::Fuel => "R-MAT-020",
+            Self::Output => "R-MAT-021",
+            Self::OrderOutput => "R-MAT-022",
+            Self::Program => "R-MAT-023",
+            Self::Inputs => "R-MAT-024",
+            Self::Shared => "R-MAT-025",
+            Self::Tasks => "R-MAT-026",
+            Self::Orders => "R-MAT-027",
+            Self::Credit => "R-MAT-028",
+        }
+    }
+
+    fn advice(self) -> Option<&'static str> {
+        match self {
+            Self::Fuel => Some("lower the fuel limit"),
+            Self::Output | Self::OrderOutput => Some("lower the output limit"),
+            Self::Program => Some("make the program smaller"),
+            Self::Inputs => Some("make the tasks' inputs smaller"),
+            Self::Shared => Some("make the shared input smaller"),
+            Self::Tasks | Self::Orders => None,
+            Self::Credit => Some("lower the fuel limit"),
+        }
+    }
+}
+
+impl fmt::Display for Limit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Fuel => "fuel of a task",
+            Self::Output => "bytes of output of a task",
+            Self::OrderOutput => "bytes of output of an order",
+            Self::Program => "bytes of program",
+            Self::Inputs => "bytes of an order's inputs",
+            Self::Shared => "bytes of shared input",
+            Self::Tasks => "tasks of an order",
+            Self::Orders => "unfinished orders",
+            Self::Credit => "unpaid base units",
+        })
+    }
 }
 
 impl Why {
@@ -68,6 +142,9 @@ impl Why {
             Self::Draining => "R-MAT-015",
             Self::Court { .. } => "R-MAT-016",
             Self::Unreachable => "R-MAT-017",
+            Self::Runtime { .. } => "R-MAT-018",
+            Self::NoKey => "R-MAT-019",
+            Self::Limit { limit, .. } => limit.code(),
         }
     }
 
@@ -81,6 +158,7 @@ impl Why {
             Self::TooSlow { .. } => Some("move the deadline, or lower the fuel limit"),
             Self::Budget { .. } => Some("raise the budget, or lower the fuel limit"),
             Self::Unreachable => Some("wait until it can be reached, or for another provider"),
+            Self::Limit { limit, .. } => limit.advice(),
             _ => None,
         }
     }
@@ -108,6 +186,12 @@ impl fmt::Display for Why {
             Self::OpenFailed { reason } => write!(f, "the market refused the deal: {reason}"),
             Self::SameOwner => write!(f, "same owner as another offer"),
             Self::NotNeeded => write!(f, "not needed: others do it for less"),
+            Self::Runtime { runtime } => {
+                let name = runtime.iter().take_while(|byte| **byte != 0).map(|byte| char::from(*byte));
+                write!(f, "runs {}, not wasm/3", name.flat_map(char::escape_default).collect::<String>())
+            }
+            Self::NoKey => write!(f, "its offer names no key to sign receipts with"),
+            Self::Limit { limit, offered, needed } => write!(f, "takes {offered} {limit} at most, {needed} needed"),
             Self::Court { court } => write!(f, "its deals are judged by {court}, which is no court of known code"),
         }
     }
