@@ -82,6 +82,11 @@ impl Trace {
         Self { lies_from: from, end, ..self }
     }
 
+    /// Whether this is how it ends.
+    pub fn ends_as(&self, halted: &Halted) -> bool {
+        self.end == halted.hash()
+    }
+
     /// Steps until it has halted.
     fn steps(&self) -> u64 {
         1 + u64::from(keccak256([self.input.as_slice(), b"steps"].concat())[0]) % (MOST_STEPS - 1)
@@ -116,9 +121,7 @@ impl Trace {
         let wrong = |pick: &u64| self.hash_at(position + (pick + 1) * part) != segment[*pick as usize + 1];
         match (0..PARTS as u64).find(wrong) {
             None => Answer::Nothing,
-            Some(pick) if level == 1 => {
-                Answer::Step { pick: pick as u32, proof: self.prove(position + pick) }
-            }
+            Some(pick) if level == 1 => Answer::Step { pick: pick as u32, proof: self.prove(position + pick) },
             Some(pick) => {
                 let states = Box::new(self.dissect(position + pick * part, level - 1));
                 Answer::Move { pick: pick as u32, states }

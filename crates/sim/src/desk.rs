@@ -97,7 +97,10 @@ impl Desk {
             Question::Nodes { .. } => None,
             Question::Run { task, level, position, segment, .. } => {
                 let inputs = self.inputs(order, view.receipt.order)?;
-                let trace = Trace::of(order, *task, *inputs.get(*task as usize)?);
+                let (right, said) =
+                    (Trace::of(order, *task, *inputs.get(*task as usize)?), results.halted.get(*task as usize)?);
+                // Who signed another end stands by it.
+                let trace = if right.ends_as(said) { right } else { right.lying(1, said.hash()) };
                 Some(trace.answer(*position, *level, segment))
             }
         }

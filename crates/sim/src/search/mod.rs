@@ -114,7 +114,11 @@ pub fn feature(what: impl Hash) -> u64 {
 }
 
 /// Plays a sequence to its end.
-pub fn replay<A: Arena>(plays: &[Play<A::Move>], weakness: Option<A::Weakness>, story: bool) -> (A, Result<(), Broken>) {
+pub fn replay<A: Arena>(
+    plays: &[Play<A::Move>],
+    weakness: Option<A::Weakness>,
+    story: bool,
+) -> (A, Result<(), Broken>) {
     let mut arena = A::new(weakness, story);
     let outcome = plays.iter().try_for_each(|play| arena.play(play)).and_then(|()| arena.finish());
     (arena, outcome)

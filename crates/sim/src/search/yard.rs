@@ -29,13 +29,8 @@ pub const BEGIN: u64 = 1_800_000_000;
 /// The market's windows.
 pub const PARAMS: Params = Params { challenge_window: 600, answer_window: 300, grace: 600, case_bond: 25 };
 /// What the court is built with. A task at the usual limit has 320 seconds.
-pub const RULES: Rules = Rules {
-    base_bond: 400,
-    bond_per_tfuel: 50_000,
-    base_seconds: 120,
-    move_seconds: 60,
-    fuel_per_second: 20_000_000,
-};
+pub const RULES: Rules =
+    Rules { base_bond: 400, bond_per_tfuel: 50_000, base_seconds: 120, move_seconds: 60, fuel_per_second: 20_000_000 };
 /// Deposit of everybody, base units.
 pub const DEPOSIT: u128 = 1_000_000;
 

@@ -7,7 +7,7 @@ use rialto_protocol::{
     Address, B256, Bytes,
     court::{Answer, Challenge, GameNews, GameStory, Question},
     keccak256,
-    model::{Call, DealStatus, Market, Terms, court::CourtCall},
+    model::{Call, DealStatus, Terms, court::CourtCall},
     receipt::{Halted, SumTree, inputs_proof, inputs_root},
     types::{Ack, Cancel, Deal, Order, Receipt, Release, Voucher, struct_hash},
     wire::{BlobRef, Payload, Signed, ToProvider, ToRequester, WIRE_VERSION},
@@ -57,6 +57,16 @@ pub enum Move {
     Timeout { game: u8 },
     Lag { seconds: u8 },
     Restart,
+    Break,
+    Repair,
+}
+
+/// A deal that was opened.
+#[derive(Clone, Debug)]
+pub(super) struct Opened {
+    pub id: B256,
+    pub deal: Deal,
+    pub who: usize,
 }
 
 /// An order that was sent, and what came of it.
@@ -77,6 +87,7 @@ pub(super) struct Placed {
 /// A game that a foe began.
 #[derive(Clone, Debug)]
 struct Played {
+    id: B256,
     deal: B256,
     story: GameStory,
     who: usize,
@@ -85,8 +96,8 @@ struct Played {
 /// The buyers.
 #[derive(Clone, Debug)]
 pub struct Foe {
-    /// Deals, and whose they are; oldest first.
-    pub deals: Vec<(Deal, usize)>,
+    /// Oldest first.
+    pub(super) deals: Vec<Opened>,
     pub(super) orders: Vec<Placed>,
     vouchers: Vec<Signed<Voucher>>,
     releases: BTreeMap<B256, Signed<Release>>,
@@ -188,15 +199,24 @@ impl Foe {
             What::CaseEnded { case, .. } => self.cases.retain(|(deal, known, _)| (*deal, *known) != (fact.deal, *case)),
             What::Game(GameNews::Accused(view)) => {
                 let who = (0..ACCOUNTS).find(|who| account(*who) == view.game.accuser).unwrap_or(0);
-                self.games.push(Played { deal: fact.deal, story: GameStory::new((**view).clone()), who });
+                self.games.push(Played {
+                    id: struct_hash(&view.game),
+                    deal: fact.deal,
+                    story: GameStory::new((**view).clone()),
+                    who,
+                });
             }
             What::Game(news) => {
-                let of = |game: &&mut Played| Some(struct_hash(&game.story.view.game)) == news.game();
+                let of = |game: &&mut Played| Some(game.id) == news.game();
                 if let Some(game) = self.games.iter_mut().find(of) {
                     game.story.learn(news);
                 }
             }
-            What::Opened(_) | What::Redeemed { .. } | What::Closed { .. } => {}
+            What::Opened(deal) => {
+                let who = (0..BUYERS).find(|who| account(*who) == deal.requester).unwrap_or(0);
+                self.deals.push(Opened { id: fact.deal, deal: (**deal).clone(), who });
+            }
+            What::Redeemed { .. } | What::Closed { .. } => {}
         }
     }
 
@@ -210,11 +230,11 @@ impl Foe {
     }
 
     fn deal(&self, back: u8) -> Option<(Deal, usize)> {
-        newest(&self.deals, back).cloned()
+        newest(&self.deals, back).map(|known| (known.deal.clone(), known.who))
     }
 
     fn terms(&self, id: B256) -> Option<(Deal, usize)> {
-        self.deals.iter().find(|(deal, _)| struct_hash(deal) == id).cloned()
+        self.deals.iter().find(|known| known.id == id).map(|known| (known.deal.clone(), known.who))
     }
 
     fn task(&self, receipt: &Receipt) -> Option<&Placed> {
@@ -329,6 +349,14 @@ impl Street {
                 Ok(())
             }
             Move::Restart => self.restart(),
+            Move::Break => {
+                (self.shop.broken, self.shop.failed) = (true, true);
+                Ok(())
+            }
+            Move::Repair => {
+                self.shop.broken = false;
+                Ok(())
+            }
             _ => match self.on_chain(what) {
                 Some(calls) => calls.into_iter().try_for_each(|(who, act)| self.call(account(who), &act).map(drop)),
                 None => Ok(()),
@@ -380,7 +408,8 @@ impl Street {
                 let ((deal, _), receipt) = (foe.terms(placed.order.deal)?, placed.receipt.clone()?);
                 let accuse = |more: usize| {
                     let (order, signature) = (placed.order.clone(), receipt.signature.clone());
-                    let call = CourtCall::Accuse { deal: deal.clone(), order, receipt: receipt.value.clone(), signature };
+                    let call =
+                        CourtCall::Accuse { deal: deal.clone(), order, receipt: receipt.value.clone(), signature };
                     ((usize::from(who) + more) % ACCOUNTS, Act::Court(call))
                 };
                 Some((0..=usize::from(times) % ACCOUNTS).map(accuse).collect())
@@ -419,12 +448,8 @@ impl Street {
             max_price: ask.value.priceStart,
             salt: self.foe.salt,
         };
-        let deal = Market::deal_terms(account(who), &ask.value, &terms);
         let call = Call::Open { ask: ask.value, signature: ask.signature, terms };
-        if let (Some(_), Ok(deal)) = (self.call(account(who), &Act::Market(call))?, deal) {
-            self.foe.deals.push((deal, who));
-        }
-        Ok(())
+        self.call(account(who), &Act::Market(call)).map(drop)
     }
 
     fn place_order(&mut self, deal: &Deal, what: &Move) -> Result<(), Broken> {
@@ -551,8 +576,8 @@ impl Street {
     }
 
     /// Whether a deal is not over.
-    pub(super) fn is_open(&self, deal: &Deal) -> bool {
-        self.yard.ledger.market.deal_state(struct_hash(deal)).status == DealStatus::Open
+    pub(super) fn is_open(&self, deal: B256) -> bool {
+        self.yard.ledger.market.deal_state(deal).status == DealStatus::Open
     }
 }
 
@@ -562,8 +587,10 @@ impl Move {
         let byte = |random: &mut Random| random.bits() as u8;
         // Small numbers mean what is newest and most usual.
         let small = |random: &mut Random| random.pick(&[0, 0, 0, 1, 1, 2, 3]);
-        match random.within(0..=36) {
-            0..=2 => Self::Open { who: byte(random), budget: small(random), seconds: small(random), back: small(random) },
+        match random.within(0..=38) {
+            0..=2 => {
+                Self::Open { who: byte(random), budget: small(random), seconds: small(random), back: small(random) }
+            }
             3..=7 => Self::Order {
                 deal: small(random),
                 tasks: byte(random),
@@ -597,7 +624,9 @@ impl Move {
             33 => Self::PressAll { how: byte(random) },
             34 => Self::Timeout { game: small(random) },
             35 => Self::Lag { seconds: random.pick(&[0, 1, 5, 20]) },
-            _ => Self::Restart,
+            36 => Self::Restart,
+            37 => Self::Break,
+            _ => Self::Repair,
         }
     }
 
@@ -618,9 +647,8 @@ pub(super) fn openings() -> Vec<Vec<Play<Move>>> {
     let now = |what: Move| Play { when: When::Now, what };
     let later = |seconds: u16, what: Move| Play { when: When::Later(seconds), what };
     let open = now(Move::Open { who: 0, budget: 0, seconds: 0, back: 0 });
-    let order = |tasks: u8| {
-        later(5, Move::Order { deal: 0, tasks, fuel: 0, due: 0, seq: 0, starve: false, slow: false })
-    };
+    let order =
+        |tasks: u8| later(5, Move::Order { deal: 0, tasks, fuel: 0, due: 0, seq: 0, starve: false, slow: false });
     let paid = later(60, Move::Voucher { deal: 0, pay: 0, upto: 0, close: false });
     let closed = later(60, Move::Voucher { deal: 0, pay: 0, upto: 0, close: true });
     let accused = later(60, Move::Accuse { order: 0, who: 0, times: 0 });
@@ -638,6 +666,7 @@ pub(super) fn openings() -> Vec<Vec<Play<Move>>> {
 
 /// All identities of orders, for counting.
 pub(super) fn distinct_tasks(orders: &[Placed]) -> usize {
-    let tasks: BTreeSet<_> = orders.iter().flat_map(|placed| (0..placed.order.tasks).map(|task| (placed.hash, task))).collect();
+    let tasks: BTreeSet<_> =
+        orders.iter().flat_map(|placed| (0..placed.order.tasks).map(|task| (placed.hash, task))).collect();
     tasks.len()
 }

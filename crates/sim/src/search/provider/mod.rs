@@ -9,7 +9,7 @@ pub mod shop;
 
 use std::collections::BTreeSet;
 
-use rialto_protocol::types::struct_hash;
+use rialto_protocol::{model::Params, types::struct_hash};
 use rialto_provider::core::{Event, LogId, What};
 
 use self::{
@@ -28,9 +28,9 @@ use crate::{
 };
 
 /// The core is told the time so often while a strategist moves, seconds.
-const TICK: u64 = 5;
+const TICK: u64 = 10;
 /// And when nobody does any more.
-const SLOW_TICK: u64 = 20;
+const SLOW_TICK: u64 = 60;
 /// No strategist waits for longer than that in all, seconds.
 const LONGEST: u64 = 3 * 3600;
 /// Everything has to end so long after the last deal's last window, seconds: a game that was begun in it is lost by time.
@@ -97,7 +97,8 @@ impl Street {
 
     /// Lets time pass.
     fn advance(&mut self, until: u64) -> Result<(), Broken> {
-        while let Some(at) = [self.shop.next(), Some(self.next_tick)].into_iter().flatten().min().filter(|at| *at <= until)
+        while let Some(at) =
+            [self.shop.next(), Some(self.next_tick)].into_iter().flatten().min().filter(|at| *at <= until)
         {
             self.yard.now = self.yard.now.max(at);
             match self.shop.take_due(self.yard.now) {
@@ -131,6 +132,7 @@ impl Street {
         for fact in &facts {
             self.note_danger(&fact.what);
             self.foe.learn(fact);
+            self.check_fact(&fact.what)?;
         }
         self.shop.hear_later(self.yard.now, facts);
         self.check_now()?;
@@ -140,8 +142,8 @@ impl Street {
     /// Moments that matter, from now on.
     fn moments(&self) -> Vec<u64> {
         let mut moments = self.foe.moments();
-        let PARAMS { challenge_window, answer_window, grace, .. } = PARAMS;
-        for (deal, _) in &self.foe.deals {
+        let Params { challenge_window, answer_window, grace, .. } = PARAMS;
+        for deal in self.foe.deals.iter().map(|known| &known.deal) {
             let end = deal.expiry + grace;
             moments.extend([deal.expiry, end, end + challenge_window, end + 2 * challenge_window + answer_window]);
         }
@@ -195,14 +197,16 @@ impl Arena for Street {
     fn play(&mut self, play: &Play<Move>) -> Result<(), Broken> {
         let at = self.time_of(play.when);
         self.advance(at)?;
-        self.make(&play.what)
+        self.make(&play.what)?;
+        self.look_around();
+        Ok(())
     }
 
     fn finish(&mut self) -> Result<(), Broken> {
         self.yard.tell(|| "the foes stop".into());
         self.tick = SLOW_TICK;
-        let PARAMS { challenge_window, answer_window, grace, .. } = PARAMS;
-        let last = self.foe.deals.iter().map(|(deal, _)| deal.expiry).max().unwrap_or(self.yard.now);
+        let Params { challenge_window, answer_window, grace, .. } = PARAMS;
+        let last = self.foe.deals.iter().map(|known| known.deal.expiry).max().unwrap_or(self.yard.now);
         let horizon = last.max(self.yard.now) + grace + 2 * challenge_window + answer_window + PATIENCE;
         while !self.at_rest() {
             if self.yard.now > horizon {
@@ -240,6 +244,40 @@ impl Arena for Street {
 }
 
 impl Street {
+    /// How things stand, roughly: what was never seen before is worth to go on from.
+    fn look_around(&mut self) {
+        let few = |number: u64| number.min(3);
+        self.books.look_at_what_is_owed(self.yard.now);
+        let deals: Vec<_> = self.foe.deals.iter().map(|known| known.id).collect();
+        for id in deals {
+            let state = self.yard.ledger.market.deal_state(id);
+            let cases = (few(state.claims.into()), few(state.lates.into()), few(state.holds.into()));
+            let row = self.shop.core.deal(id);
+            let ours = row.map(|row| {
+                let unredeemed = row.voucher_amount() > row.chain().paid;
+                (
+                    row.verdict as u8,
+                    row.closing(),
+                    row.released.is_some(),
+                    unredeemed,
+                    row.earned > row.voucher_amount(),
+                )
+            });
+            self.saw((state.status as u8, cases, ours));
+        }
+        let states: Vec<_> = self
+            .foe
+            .orders
+            .iter()
+            .filter_map(|placed| self.shop.core.order(placed.hash))
+            .map(|row| (std::mem::discriminant(&row.state), row.cancel.is_some(), row.rejected.len().min(2)))
+            .collect();
+        states.into_iter().for_each(|state| self.saw(state));
+        let games: Vec<_> = self.yard.ledger.court.games().map(|(_, game)| (game.stage, game.level)).collect();
+        self.saw(("games", games.len().min(10)));
+        games.into_iter().for_each(|game| self.saw(game));
+    }
+
     /// What a fact says of how near to a loss the provider was.
     fn note_danger(&mut self, what: &What) {
         match what {

@@ -12,7 +12,7 @@ use rialto_protocol::{
     B256, bounds,
     court::GameNews,
     pricing,
-    types::{Order, Receipt, struct_hash},
+    types::{Order, Receipt},
 };
 use rialto_provider::core::What;
 
@@ -76,9 +76,17 @@ impl Books {
     /// It was: the less time was left, the nearer was a loss.
     pub(super) fn paid_off(&mut self, now: u64, subject: B256, task: u32) {
         if let Some(deadline) = self.owed.remove(&(subject, task)) {
-            let left = deadline.saturating_sub(now);
-            self.danger = self.danger.max(1_000 - left.min(1_000));
+            // From the deadline on it is ended by time, and was no danger any more.
+            if let Some(left) = deadline.checked_sub(now).filter(|left| *left > 0) {
+                self.danger = self.danger.max(1_000 - left.min(1_000));
+            }
         }
+    }
+
+    /// What has to be answered and was not: the less time is left, the nearer is a loss.
+    pub(super) fn look_at_what_is_owed(&mut self, now: u64) {
+        let left = self.owed.values().filter_map(|deadline| deadline.checked_sub(now)).filter(|left| *left > 0).min();
+        self.danger = self.danger.max(left.map_or(0, |left| 1_000 - left.min(1_000)));
     }
 
     fn delivered_in(&self, deal: B256) -> u128 {
@@ -96,27 +104,37 @@ impl Street {
         let market = &self.yard.ledger.market;
         let mut has = market.account(self.shop.account).balance;
         let mut paid = 0;
-        for (deal, _) in &self.foe.deals {
-            paid += market.deal_state(struct_hash(deal)).paid;
-            has += if self.is_open(deal) { deal.collateral } else { 0 };
+        for known in &self.foe.deals {
+            paid += market.deal_state(known.id).paid;
+            has += if self.is_open(known.id) { known.deal.collateral } else { 0 };
         }
         (has, paid)
+    }
+
+    /// What the chain must never say.
+    pub(super) fn check_fact(&self, what: &What) -> Result<(), Broken> {
+        match what {
+            What::Game(GameNews::Ended { game, verdict }) => {
+                rule(!verdict.accuser_won, || format!("game {game} over a right receipt was won by the accuser"))
+            }
+            What::Game(GameNews::Convicted { .. }) => Err("a right receipt was shown to be wrong".into()),
+            _ => Ok(()),
+        }
     }
 
     /// What must hold after every block.
     pub(super) fn check_now(&mut self) -> Result<(), Broken> {
         let (has, paid) = self.wealth();
-        rule(has >= DEPOSIT + paid, || {
+        // A provider whose machine fails pays the penalty that its ask names, and no more.
+        let closed = self.foe.deals.iter().filter(|known| !self.is_open(known.id));
+        let penalties: u128 = closed.map(|known| known.deal.latePenalty).sum();
+        let penalties = if self.shop.failed { penalties } else { 0 };
+        rule(has + penalties >= DEPOSIT + paid, || {
             format!("the provider has {has}, and had {DEPOSIT} and was paid {paid}: collateral was taken")
         })?;
-        let newest = self.shop.heard_last();
-        if let Some(What::Game(GameNews::Ended { game, verdict })) = newest {
-            rule(!verdict.accuser_won, || format!("game {game} over a right receipt was won by the accuser"))?;
-        }
-        for (deal, _) in &self.foe.deals {
-            let id = struct_hash(deal);
-            let (delivered, paid) =
-                (self.books.delivered_in(id), self.yard.ledger.market.deal_state(id).paid);
+        for known in &self.foe.deals {
+            let id = known.id;
+            let (delivered, paid) = (self.books.delivered_in(id), self.yard.ledger.market.deal_state(id).paid);
             let exposed = delivered.saturating_sub(paid).min(CREDIT) * 800 / CREDIT;
             self.books.danger = self.books.danger.max(exposed as u64);
         }
@@ -125,12 +143,12 @@ impl Street {
 
     /// Whether nothing goes on any more.
     pub(super) fn at_rest(&self) -> bool {
-        let open = self.foe.deals.iter().any(|(deal, _)| self.is_open(deal));
+        let open = self.foe.deals.iter().any(|known| self.is_open(known.id));
         !open && !self.foe.game_runs() && self.shop.quiet()
     }
 
     pub(super) fn unfinished(&self) -> Broken {
-        let open = self.foe.deals.iter().filter(|(deal, _)| self.is_open(deal)).count();
+        let open = self.foe.deals.iter().filter(|known| self.is_open(known.id)).count();
         let games = self.foe.game_runs();
         let quiet = self.shop.quiet();
         format!("it does not come to an end: {open} deals are open, games run: {games}, the shop is at rest: {quiet}")
@@ -139,8 +157,8 @@ impl Street {
     /// What must hold in the end.
     pub(super) fn verdict(&mut self) -> Result<(), Broken> {
         self.check_now()?;
-        for (deal, _) in &self.foe.deals {
-            let id = struct_hash(deal);
+        for known in &self.foe.deals {
+            let (id, deal) = (known.id, &known.deal);
             let (delivered, paid) = (self.books.delivered_in(id), self.yard.ledger.market.deal_state(id).paid);
             let orders = self.foe.orders.iter().filter(|placed| placed.order.deal == id).count() as u128;
             let crumbs = TX_WORTH * (orders + 1);
@@ -152,7 +170,9 @@ impl Street {
             let dearest = PRICE * u128::from(crate::compute::FUEL_LIMIT) / task;
             // A restart, or a game that came between, begins a re-run anew.
             let again = dearest * (1 + self.books.foe_calls as u128 + u128::from(self.books.messages_in));
-            rule(rerun <= paid + dearest + again, || format!("re-running rejected tasks took {rerun}, paid were {paid}"))?;
+            rule(rerun <= paid + dearest + again, || {
+                format!("re-running rejected tasks took {rerun}, paid were {paid}")
+            })?;
         }
         self.costs_are_bounded()
     }

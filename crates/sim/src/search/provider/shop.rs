@@ -12,7 +12,8 @@ use rialto_protocol::{
     wire::{Payload, ToProvider, ToRequester},
 };
 use rialto_provider::core::{
-    AskConfig, Call, Config, Core, Effect, Event, Fact, Limits, Money, OrderState, Outcome, Price, ProviderEvent, Refusal, Work,
+    AskConfig, Call, Config, Core, Effect, Event, Fact, Limits, Money, OrderState, Outcome, Price, ProviderEvent,
+    Refusal, Work,
 };
 
 use super::{Street, Weakness};
@@ -97,6 +98,9 @@ pub struct Shop {
     head: u64,
     /// Everything ever said, for restarts.
     said: Vec<Fact>,
+    /// Whether its machine can't run tasks now, and whether that ever was so.
+    pub(super) broken: bool,
+    pub(super) failed: bool,
     /// Orders that a weakened shop gave up.
     abandoned: BTreeSet<B256>,
 }
@@ -165,6 +169,8 @@ impl Shop {
             place: Place::default(),
             head: 0,
             said: Vec::new(),
+            broken: false,
+            failed: false,
             abandoned: BTreeSet::new(),
         }
     }
@@ -189,11 +195,6 @@ impl Shop {
         self.said.extend(facts.iter().cloned());
         let head = self.said.last().map_or(self.head, |fact| fact.at.block);
         self.later(now + self.lag, Due::Heard(facts, head));
-    }
-
-    /// The newest that was said on chain.
-    pub(super) fn heard_last(&self) -> Option<&rialto_provider::core::What> {
-        self.said.last().map(|fact| &fact.what)
     }
 
     /// Whether nothing is under way.
@@ -330,9 +331,7 @@ impl Street {
                 self.begin_next();
             }
             Effect::StopRerun { order, task } => {
-                let this = |wanted: &Wanted| {
-                    matches!(wanted, Wanted::Rerun { work, task: t, asked: true } if work.hash == order && *t == task)
-                };
+                let this = |wanted: &Wanted| matches!(wanted, Wanted::Rerun { work, task: t, asked: true } if work.hash == order && *t == task);
                 self.shop.place.waiting.retain(|wanted| !this(wanted));
                 if self.shop.place.busy.as_ref().is_some_and(this) && !self.weak(Weakness::RejectionsFirst) {
                     self.shop.place.busy = None;
@@ -389,6 +388,9 @@ impl Street {
 
     fn ran(&mut self, hash: B256) -> Result<(), Broken> {
         let Some(order) = self.shop.core.order(hash).map(|row| row.order.value.clone()) else { return Ok(()) };
+        if self.shop.broken {
+            return self.feed(Event::Ran { order: hash, result: Err(Refusal::Attempt("no memory".into())) });
+        }
         let Some(inputs) = self.shop.desk.inputs(&order, hash) else { return Ok(()) };
         let outcomes = compute::run_order(&inputs, &order);
         let outputs: Vec<u8> = outcomes.iter().flat_map(|(_, output)| output.iter().copied()).collect();
@@ -449,7 +451,10 @@ impl Street {
     /// Whether a weakened shop gives a release that it should not give: it leaves the work.
     pub(super) fn releases_easily(&mut self, deal: B256, amount: u128) -> bool {
         let Some(row) = self.shop.core.deal(deal).filter(|row| row.chain().open) else { return false };
-        if !self.weak(Weakness::EasyRelease) || amount < row.earned.max(row.voucher_amount()) || amount > row.deal.budget {
+        if !self.weak(Weakness::EasyRelease)
+            || amount < row.earned.max(row.voucher_amount())
+            || amount > row.deal.budget
+        {
             return false;
         }
         let of_deal = |order: &&B256| self.shop.core.order(**order).is_some_and(|row| row.order.value.deal == deal);
