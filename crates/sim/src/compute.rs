@@ -16,10 +16,10 @@ pub const FUEL_LIMIT: u64 = 4_000_000_000;
 pub const OUT_LIMIT: u64 = 4096;
 /// Bytes of a simulated task's input: its own root.
 pub const INPUT_BYTES: usize = 32;
-/// Most steps of a run: games over it begin at level 2.
-pub const MOST_STEPS: u64 = 1 << 8;
+/// Most steps of a run: games over it begin at level 4.
+pub const MOST_STEPS: u64 = 1 << 12;
 /// Level that a game over a run begins at.
-pub const LEVEL: u8 = 2;
+pub const LEVEL: u8 = 4;
 
 /// A task's end and its output.
 pub type Outcome = (Halted, Vec<u8>);
@@ -89,7 +89,7 @@ impl Trace {
 
     /// Steps until it has halted.
     fn steps(&self) -> u64 {
-        1 + u64::from(keccak256([self.input.as_slice(), b"steps"].concat())[0]) % (MOST_STEPS - 1)
+        1 + u64::from(u16::from_be_bytes([self.input[0], self.input[1]])) % (MOST_STEPS - 1)
     }
 
     /// Hash of the state after so many steps.
@@ -209,10 +209,15 @@ mod tests {
             let join = |first: B256, states: [B256; PARTS]| -> Segment {
                 std::array::from_fn(|at| if at == 0 { first } else { states[at - 1] })
             };
-            let segment = join(right.hash_at(0), right.open());
-            let Answer::Move { pick, states } = wrong.answer(0, LEVEL, &segment) else { panic!("{seed}") };
-            let position = u64::from(pick) * span(LEVEL - 1);
-            let segment = join(segment[pick as usize], *states);
+            let mut segment = join(right.hash_at(0), right.open());
+            let (mut position, mut level) = (0, LEVEL);
+            while level > 1 {
+                let side = if level % 2 == 0 { &wrong } else { &right };
+                let Answer::Move { pick, states } = side.answer(position, level, &segment) else { panic!("{seed}") };
+                level -= 1;
+                position += u64::from(pick) * span(level);
+                segment = join(segment[pick as usize], *states);
+            }
             let Answer::Step { pick, proof } = right.answer(position, 1, &segment) else { panic!("{seed}") };
             let next = Machine.step(segment[pick as usize], &proof);
             assert_eq!(next, Some(right.hash_at(position + u64::from(pick) + 1)));

@@ -36,10 +36,8 @@ pub struct Books {
     /// Messages to the provider, and from it.
     pub(super) messages_in: u64,
     pub(super) messages_out: u64,
-    /// Seconds of running, tracing, and running again.
-    pub(super) run_seconds: u64,
+    /// Seconds of tracing.
     pub(super) traced_seconds: u64,
-    rerun_seconds: u64,
     /// What running rejected tasks again would have cost, by deal.
     rerun: BTreeMap<B256, u128>,
     /// What the provider has to answer until when: cases by subject and task, games by id.
@@ -61,8 +59,7 @@ impl Books {
         self.reverted += u64::from(by_provider && !mined);
     }
 
-    pub(super) fn reran(&mut self, order: &Order, seconds: u64) {
-        self.rerun_seconds += seconds;
+    pub(super) fn reran(&mut self, order: &Order) {
         let cost = pricing::fee(PRICE, 0, order.fuelLimit.into(), 1).unwrap_or(u128::MAX);
         let sum = self.rerun.entry(order.deal).or_default();
         *sum = sum.saturating_add(cost);
@@ -193,7 +190,7 @@ impl Street {
         })?;
         // A task is traced once and looked at at every turn; a restart, or too many tasks at once, begins anew.
         let tasks = distinct_tasks(&foe.orders) as u64;
-        let most = 90 * (tasks + 6 * games) + 64;
+        let most = 90 * (tasks + 3 * games) + 64;
         rule(books.traced_seconds <= most, || {
             format!("{} s of tracing for {games} games over {tasks} tasks", books.traced_seconds)
         })

@@ -5,9 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use alloy_signer_local::PrivateKeySigner;
 use rialto_protocol::{
-    Address, B256,
-    court::Question,
-    keccak256,
+    Address, B256, keccak256,
     types::{Ask, Order, struct_hash},
     wire::{Payload, ToProvider, ToRequester},
 };
@@ -32,8 +30,8 @@ pub const CORES: u32 = 2;
 const FUEL_PER_SECOND: u64 = 500_000_000;
 /// Fuel that is traced in a second: a quarter of the court's allowance for a task at the limit.
 const TRACED_PER_SECOND: u64 = 50_000_000;
-/// Tasks whose trace is kept between turns.
-const MAX_TRACES: usize = 4;
+/// Tasks whose trace is kept between turns: as many as there is room for if each may take a gigabyte.
+const MAX_TRACES: usize = 2;
 /// Most unpaid work of a deal, base units: five tasks at the limit.
 pub const CREDIT: u128 = 20_000;
 /// What a transaction costs, base units.
@@ -56,22 +54,34 @@ pub(super) enum Due {
     Known { intent: String, outcome: Outcome },
     /// The chain is heard.
     Heard(Vec<Fact>, u64),
-    /// The place where tasks are traced and run again is free.
+    /// Something was looked up, or run again.
+    Done(Box<Wanted>),
+    /// The place where tasks are traced is free.
     Free,
 }
 
-/// What the place is wanted for.
+/// A turn of a game, or a task that is run again.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Wanted {
+pub(super) enum Wanted {
     Play { work: Box<Work>, view: Box<rialto_protocol::court::GameView> },
     Rerun { work: Box<Work>, task: u32, asked: bool },
 }
 
-/// The one place in which tasks are traced for games, and run again.
+impl Wanted {
+    /// The task that has to be gone through for it.
+    fn task(&self) -> (B256, Option<u32>) {
+        match self {
+            Self::Play { work, view } => (work.hash, view.question.task()),
+            Self::Rerun { work, task, .. } => (work.hash, Some(*task)),
+        }
+    }
+}
+
+/// One core that traces tasks for games: the earliest deadline first, all turns over a task in one go.
 #[derive(Clone, Debug, Default)]
 struct Place {
     waiting: Vec<Wanted>,
-    busy: Option<Wanted>,
+    busy: Vec<Wanted>,
     /// Traces that are kept, oldest first.
     traces: Vec<(B256, u32)>,
 }
@@ -199,7 +209,7 @@ impl Shop {
 
     /// Whether nothing is under way.
     pub(super) fn quiet(&self) -> bool {
-        self.queue.is_empty() && self.place.busy.is_none() && self.place.waiting.is_empty() && self.core.idle()
+        self.queue.is_empty() && self.place.waiting.is_empty() && self.core.idle()
     }
 }
 
@@ -257,6 +267,7 @@ impl Street {
                 self.feed(Event::Chain { removed: Vec::new(), added: facts, head })?;
                 if moved { self.look_at_account() } else { Ok(()) }
             }
+            Due::Done(wanted) => self.done(*wanted),
             Due::Free => self.place_is_free(),
         }
     }
@@ -321,29 +332,39 @@ impl Street {
                 let slow = if self.foe.is_slow(work.hash) { 2 } else { 1 };
                 let wide = u64::from(CORES.min(work.order.tasks));
                 let seconds = 1 + slow * fuel / FUEL_PER_SECOND / wide;
-                self.books.run_seconds += seconds;
                 if !self.shop.abandoned.contains(&work.hash) {
                     self.shop.later(now + seconds, Due::Ran { order: work.hash, job });
                 }
             }
             Effect::Rerun { work, task } => {
-                self.shop.place.waiting.push(Wanted::Rerun { work: Box::new(work), task, asked: true });
-                self.begin_next();
+                let wanted = Wanted::Rerun { work: Box::new(work), task, asked: true };
+                if self.weak(Weakness::RejectionsFirst) {
+                    self.shop.place.waiting.push(wanted);
+                    self.begin_next();
+                } else {
+                    let seconds = self.seconds(&wanted);
+                    self.shop.later(now + seconds, Due::Done(Box::new(wanted)));
+                }
             }
             Effect::StopRerun { order, task } => {
-                let this = |wanted: &Wanted| matches!(wanted, Wanted::Rerun { work, task: t, asked: true } if work.hash == order && *t == task);
-                self.shop.place.waiting.retain(|wanted| !this(wanted));
-                if self.shop.place.busy.as_ref().is_some_and(this) && !self.weak(Weakness::RejectionsFirst) {
-                    self.shop.place.busy = None;
-                    self.shop.queue.retain(|_, due| !matches!(due, Due::Free));
-                    self.begin_next();
-                }
+                let this = |due: &Due| match due {
+                    Due::Done(wanted) => matches!(&**wanted, Wanted::Rerun { work, task: other, .. }
+                        if work.hash == order && *other == task),
+                    _ => false,
+                };
+                self.shop.queue.retain(|_, due| !this(due));
             }
             Effect::Play { work, view } => {
                 let closed = self.shop.core.deal(view.game.deal).is_some_and(|row| row.chain().closed);
-                if !(closed && self.weak(Weakness::StopsWhenClosed)) {
-                    self.shop.place.waiting.push(Wanted::Play { work: Box::new(work), view });
+                if closed && self.weak(Weakness::StopsWhenClosed) {
+                    return Ok(());
+                }
+                let wanted = Wanted::Play { work: Box::new(work), view };
+                if wanted.task().1.is_some() || self.weak(Weakness::RejectionsFirst) {
+                    self.shop.place.waiting.push(wanted);
                     self.begin_next();
+                } else {
+                    self.shop.later(now + 1, Due::Done(Box::new(wanted)));
                 }
             }
             Effect::ForgetTrace { order, task } => self.shop.place.traces.retain(|known| *known != (order, task)),
@@ -480,61 +501,74 @@ impl Street {
         }
     }
 
-    /// What waits is begun: the earliest deadline first, and games before anything else.
+    /// How long something takes, seconds.
+    fn seconds(&mut self, wanted: &Wanted) -> u64 {
+        match (wanted, wanted.task()) {
+            (Wanted::Rerun { work, task, .. }, _) => {
+                let seconds = 1 + self.shop.desk.fuel(&work.order, work.hash, *task) / FUEL_PER_SECOND;
+                self.books.reran(&work.order);
+                seconds
+            }
+            (Wanted::Play { work, .. }, (order, Some(task))) => {
+                let traces = &mut self.shop.place.traces;
+                let kept = traces.contains(&(order, task));
+                traces.retain(|other| *other != (order, task));
+                traces.push((order, task));
+                if traces.len() > MAX_TRACES {
+                    traces.remove(0);
+                }
+                let trace = self.shop.desk.fuel(&work.order, work.hash, task) / TRACED_PER_SECOND;
+                let seconds = 1 + if kept { 0 } else { trace };
+                self.books.traced_seconds += seconds;
+                seconds
+            }
+            (Wanted::Play { .. }, (_, None)) => 1,
+        }
+    }
+
+    /// What waits is begun, if the place is free.
     fn begin_next(&mut self) {
         let fifo = self.weak(Weakness::RejectionsFirst);
         let place = &mut self.shop.place;
-        if place.busy.is_some() || place.waiting.is_empty() {
+        if !place.busy.is_empty() || place.waiting.is_empty() {
             return;
         }
-        let order = |wanted: &Wanted| match wanted {
+        let deadline = |wanted: &Wanted| match wanted {
             Wanted::Rerun { .. } => u64::MAX,
             Wanted::Play { view, .. } => view.deadline,
         };
-        let first = (0..place.waiting.len()).min_by_key(|at| if fifo { 0 } else { order(&place.waiting[*at]) });
-        let wanted = place.waiting.remove(first.unwrap_or(0));
-        let seconds = match &wanted {
-            Wanted::Rerun { work, task, .. } => {
-                1 + self.shop.desk.fuel(&work.order, work.hash, *task) / FUEL_PER_SECOND
-            }
-            Wanted::Play { work, view } => match view.question {
-                Question::Run { task, .. } => {
-                    let known = (work.hash, task);
-                    let kept = place.traces.contains(&known);
-                    place.traces.retain(|other| *other != known);
-                    place.traces.push(known);
-                    if place.traces.len() > MAX_TRACES {
-                        place.traces.remove(0);
-                    }
-                    if kept { 1 } else { 1 + self.shop.desk.fuel(&work.order, work.hash, task) / TRACED_PER_SECOND }
-                }
-                _ => 1,
-            },
-        };
-        match &wanted {
-            Wanted::Rerun { work, .. } => self.books.reran(&work.order, seconds),
-            Wanted::Play { .. } => self.books.traced_seconds += seconds,
-        }
-        self.shop.place.busy = Some(wanted);
-        let at = self.yard.now + seconds;
+        let first = (0..place.waiting.len()).min_by_key(|at| if fifo { 0 } else { deadline(&place.waiting[*at]) });
+        let task = place.waiting[first.unwrap_or(0)].task();
+        let all = std::mem::take(&mut place.waiting).into_iter();
+        let together = |wanted: &Wanted| wanted.task() == task && task.1.is_some() && !fifo;
+        let (now, later): (Vec<_>, Vec<_>) =
+            all.enumerate().partition(|(at, wanted)| Some(*at) == first || together(wanted));
+        place.waiting = later.into_iter().map(|(_, wanted)| wanted).collect();
+        place.busy = now.into_iter().map(|(_, wanted)| wanted).collect();
+        let wanted = place.busy[0].clone();
+        let at = self.yard.now + self.seconds(&wanted);
         self.shop.later(at, Due::Free);
     }
 
     fn place_is_free(&mut self) -> Result<(), Broken> {
-        let Some(done) = self.shop.place.busy.take() else { return Ok(()) };
-        let event = match done {
+        let done = std::mem::take(&mut self.shop.place.busy);
+        self.begin_next();
+        done.into_iter().try_for_each(|wanted| self.done(wanted))
+    }
+
+    fn done(&mut self, wanted: Wanted) -> Result<(), Broken> {
+        match wanted {
             Wanted::Rerun { work, task, asked: true } => {
-                Some(Event::Reran { order: work.hash, task, same: self.same(&work.order, work.hash, task) })
+                let same = self.same(&work.order, work.hash, task);
+                self.feed(Event::Reran { order: work.hash, task, same })
             }
-            Wanted::Rerun { .. } => None,
+            Wanted::Rerun { .. } => Ok(()),
             Wanted::Play { work, view } => {
                 let answer = self.shop.desk.answer(&work.order, &view);
                 let result = answer.ok_or_else(|| Refusal::Attempt("nothing is known of it".into()));
-                Some(Event::Played { game: struct_hash(&view.game), turn: view.turn(), result })
+                self.feed(Event::Played { game: struct_hash(&view.game), turn: view.turn(), result })
             }
-        };
-        self.begin_next();
-        event.map_or(Ok(()), |event| self.feed(event))
+        }
     }
 
     fn same(&self, order: &Order, hash: B256, task: u32) -> Option<bool> {
