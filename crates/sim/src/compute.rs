@@ -205,7 +205,7 @@ mod tests {
             let input = keccak256(seed.to_be_bytes());
             let order = Order { seed, fuelLimit: FUEL_LIMIT, inputs: inputs_root(&[input]), ..Order::default() };
             let right = Trace::of(&order, 0, input);
-            let wrong = right.lying(seed * 7 % right.steps(), B256::repeat_byte(9));
+            let wrong = right.lying(1 + seed * 97 % right.steps(), B256::repeat_byte(9));
             let join = |first: B256, states: [B256; PARTS]| -> Segment {
                 std::array::from_fn(|at| if at == 0 { first } else { states[at - 1] })
             };

@@ -13,6 +13,7 @@
 //! | [`scope`] | small worlds, every interleaving |
 
 pub mod provider;
+pub mod requester;
 pub mod yard;
 
 use std::collections::BTreeSet;

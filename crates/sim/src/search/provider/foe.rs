@@ -170,6 +170,11 @@ impl Foe {
         self.games.iter().any(|game| game.story.end.is_none())
     }
 
+    /// Whether the chain waits for somebody.
+    pub(super) fn is_at_law(&self) -> bool {
+        self.game_runs() || !self.cases.is_empty()
+    }
+
     /// What the provider said.
     pub(super) fn hear(&mut self, session: u64, message: ToRequester) {
         if !self.sessions.values().any(|known| *known == session) {

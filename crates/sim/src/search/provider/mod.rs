@@ -104,7 +104,9 @@ impl Street {
             match self.shop.take_due(self.yard.now) {
                 Some(due) => self.shop_happens(due)?,
                 None => {
-                    self.next_tick = self.yard.now + self.tick;
+                    // Who has something to answer looks often; nobody waits for anything else.
+                    let tick = if self.foe.is_at_law() { TICK } else { self.tick };
+                    self.next_tick = self.yard.now + tick;
                     self.feed(Event::Tick)?;
                 }
             }
@@ -205,6 +207,7 @@ impl Arena for Street {
     fn finish(&mut self) -> Result<(), Broken> {
         self.yard.tell(|| "the foes stop".into());
         self.tick = SLOW_TICK;
+        self.next_tick = self.next_tick.min(self.yard.now + TICK);
         let Params { challenge_window, answer_window, grace, .. } = PARAMS;
         let last = self.foe.deals.iter().map(|known| known.deal.expiry).max().unwrap_or(self.yard.now);
         let horizon = last.max(self.yard.now) + grace + 2 * challenge_window + answer_window + PATIENCE;
@@ -212,7 +215,7 @@ impl Arena for Street {
             if self.yard.now > horizon {
                 return Err(self.unfinished());
             }
-            let next = self.yard.now + SLOW_TICK;
+            let next = self.yard.now + TICK;
             self.advance(next)?;
         }
         self.verdict()
