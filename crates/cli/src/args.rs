@@ -88,6 +88,8 @@ Examples:
   rialto demo
   rialto demo --providers 6 --cheaters 2
   rialto demo --cheat withhold
+  rialto demo --cheat claim
+  rialto demo --cheat grief
   rialto demo --output json
   rialto demo --keep          # stays up and prints how to connect")]
 pub struct Demo {
@@ -126,10 +128,15 @@ pub enum Cheat {
     Fuel,
     /// It claims its fee on chain and shows the results to nobody: they are demanded there.
     Withhold,
+    /// It claims the highest fee for tiles that it never computed: the court finds the wrong step.
+    Claim,
     /// It promises tiles for a time and delivers none: it is called late on chain.
     Late,
     /// It vanishes for good after some tiles: its deal ends by time alone.
     Crash,
+    /// This time the requester is the cheat: it cancels and calls late, rejects right results, and accuses an honest provider
+    /// many times at once.
+    Grief,
 }
 
 /// `rialto run`

@@ -236,10 +236,8 @@ impl Eye {
 
     fn risk(&self, deal: &DealStory) -> String {
         let most = self.most_lost(deal);
-        let provider = most.provider.map_or_else(
-            || "the credit window of its ask, and no more than the budget".into(),
-            money,
-        );
+        let provider =
+            most.provider.map_or_else(|| "the credit window of its ask, and no more than the budget".into(), money);
         let requester = match most.requester_unproven {
             0 => format!(
                 "the vouchers that it signs, {} of them redeemed so far, and no more than {}",

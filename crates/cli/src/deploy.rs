@@ -133,7 +133,8 @@ pub async fn deploy(args: &Deploy, place: &PlaceArgs, format: Output) -> Result<
     }
     let windows = Windows::of(&params);
     let short_turn = windows.short_turn(kind);
-    let short: Vec<Short> = windows.short(kind).into_iter().chain(short_turn.clone().filter(|_| args.short_turns)).collect();
+    let short: Vec<Short> =
+        windows.short(kind).into_iter().chain(short_turn.clone().filter(|_| args.short_turns)).collect();
     for short in &short {
         eprintln!("warning: [{}] {}", short.code, short.text);
     }

@@ -103,11 +103,13 @@ pub struct Setting {
     pub patience: Patience,
     /// Bond of a late notice or demand, base units.
     pub case_bond: u128,
+    /// Accounts beside the requester's and the providers', by name: each has gas money and the same deposit.
+    pub guests: Vec<String>,
 }
 
 impl Default for Setting {
     fn default() -> Self {
-        Self { patience: Patience::default(), case_bond: CASE_BOND }
+        Self { patience: Patience::default(), case_bond: CASE_BOND, guests: Vec::new() }
     }
 }
 
@@ -156,6 +158,8 @@ pub struct LocalMarket {
     pub engine: Engine,
     /// The providers, as planned.
     pub providers: Vec<LocalProvider>,
+    /// Accounts that belong to no node.
+    guests: Vec<Address>,
     requester_node: Node,
     devchain: Devchain,
     // Last: nodes let go of their files before the folder is removed.
@@ -173,13 +177,13 @@ impl LocalMarket {
         folder: Folder,
         plans: &[ProviderPlan],
         fuel_per_second: u64,
-        Setting { patience, case_bond }: Setting,
+        Setting { patience, case_bond, guests }: Setting,
     ) -> Result<Self> {
         let names: Vec<String> = (1..=plans.len()).map(|n| format!("provider-{n}")).collect();
         let admin = local_key("admin");
         let requester_key = local_key(LOCAL_REQUESTER);
         let mut accounts = vec![admin.address(), requester_key.address()];
-        accounts.extend(names.iter().map(|name| local_key(name).address()));
+        accounts.extend(names.iter().chain(&guests).map(|name| local_key(name).address()));
 
         let devchain = open_chain(folder.path(), &accounts)?;
         let rpc = local_rpc(devchain.clone());
@@ -210,7 +214,19 @@ impl LocalMarket {
             .await
             .context("the requester did not start")?;
         let requester_address = requester_key.address();
-        Ok(Self { chain, deployed, requester_address, requester, engine, providers, requester_node, devchain, folder })
+        let guests = guests.iter().map(|name| local_key(name).address()).collect();
+        Ok(Self {
+            chain,
+            deployed,
+            requester_address,
+            requester,
+            engine,
+            providers,
+            guests,
+            requester_node,
+            devchain,
+            folder,
+        })
     }
 
     /// Opens the embedded chain to other programs on this machine.
@@ -242,6 +258,7 @@ impl LocalMarket {
     pub async fn reconciles(&self) -> Result<bool> {
         let mut owners = vec![self.requester_address, rialto_protocol::model::BURNED, self.deployed.court];
         owners.extend(self.providers.iter().map(|provider| provider.address));
+        owners.extend(&self.guests);
         let mut accounts = U256::ZERO;
         for owner in owners {
             accounts += U256::from(self.chain.account(owner).await?);
@@ -428,7 +445,7 @@ fn node_engine(home: &Path) -> Result<Engine> {
     Ok(Engine::new(config)?)
 }
 
-async fn bind(name: &str, home: &Path) -> Result<Node> {
+pub async fn bind(name: &str, home: &Path) -> Result<Node> {
     let secret = keccak256(format!("rialto embedded endpoint {name}")).0;
     let config = NetConfig { port_file: Some(home.join("port")), ..NetConfig::loopback(secret, home.join("blobs")) };
     Node::bind(config).await.with_context(|| format!("endpoint of {name}"))

@@ -177,13 +177,9 @@ mod tests {
 
     #[test]
     fn chains_have_kinds() {
-        assert_eq!([1, 31_337, 10, 8_453, 42_161, 987_654].map(Kind::of), [
-            Kind::LayerOne,
-            Kind::Test,
-            Kind::Rollup,
-            Kind::Rollup,
-            Kind::Rollup,
-            Kind::Rollup
-        ]);
+        assert_eq!(
+            [1, 31_337, 10, 8_453, 42_161, 987_654].map(Kind::of),
+            [Kind::LayerOne, Kind::Test, Kind::Rollup, Kind::Rollup, Kind::Rollup, Kind::Rollup]
+        );
     }
 }

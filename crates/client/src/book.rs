@@ -141,7 +141,8 @@ impl Book {
             async move {
                 let ask = gossip.ask.value;
                 let name = struct_hash(&ask);
-                let (used, deposit) = futures::try_join!(self.chain.deals_open(ask.provider), self.chain.account(ask.provider))?;
+                let (used, deposit) =
+                    futures::try_join!(self.chain.deals_open(ask.provider), self.chain.account(ask.provider))?;
                 Ok::<_, BookError>(Listed {
                     name,
                     price: price_at(&ask, now),

@@ -277,7 +277,9 @@ impl DealStory {
             MarketEvent::Held { game, deadline, .. } => open(CaseKind::Hold, game, 0, deadline),
             MarketEvent::Lifted { game, .. } => self.ended(CaseKind::Hold, game, 0),
             // An answered notice or demand ends with the answer.
-            MarketEvent::Answered { order, .. } | MarketEvent::Excused { order, .. } => self.ended(CaseKind::Late, order, 0),
+            MarketEvent::Answered { order, .. } | MarketEvent::Excused { order, .. } => {
+                self.ended(CaseKind::Late, order, 0)
+            }
             MarketEvent::Revealed { receipt, task, .. } => self.ended(CaseKind::Demand, receipt, task),
             MarketEvent::CaseSettled { subject, kind, task, .. } => self.ended(kind, subject, task),
             MarketEvent::DealClosed { ending, paid, to_requester, to_provider, burned, .. } => {

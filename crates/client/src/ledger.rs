@@ -152,7 +152,9 @@ impl Ledger {
         let sides = [(deal.requester, deal.provider, true), (deal.provider, deal.requester, false)];
         let paid = known.paid;
         let bond = match *event {
-            MarketEvent::Answered { order, .. } | MarketEvent::Excused { order, .. } => known.take(CaseKind::Late, order, 0)?,
+            MarketEvent::Answered { order, .. } | MarketEvent::Excused { order, .. } => {
+                known.take(CaseKind::Late, order, 0)?
+            }
             MarketEvent::Revealed { receipt, task, .. } => known.take(CaseKind::Demand, receipt, task)?,
             MarketEvent::CaseSettled { kind, subject, task, .. } => known.take(kind, subject, task).unwrap_or(0),
             _ => 0,
@@ -184,10 +186,12 @@ impl Ledger {
                 MarketEvent::LateNoticed { bond, .. } | MarketEvent::Demanded { bond, .. } if requests => {
                     (What::Bond, minus(*bond)?, plus(*bond)?)
                 }
-                MarketEvent::Answered { .. } | MarketEvent::Excused { .. } | MarketEvent::Revealed { .. } => match requests {
-                    true => (What::BondPaid, 0, minus(bond)?),
-                    false => (What::BondPaid, plus(bond)?, 0),
-                },
+                MarketEvent::Answered { .. } | MarketEvent::Excused { .. } | MarketEvent::Revealed { .. } => {
+                    match requests {
+                        true => (What::BondPaid, 0, minus(bond)?),
+                        false => (What::BondPaid, plus(bond)?, 0),
+                    }
+                }
                 MarketEvent::CaseSettled { .. } if requests => (What::BondBack, plus(bond)?, minus(bond)?),
                 MarketEvent::DealClosed { to_requester, .. } if requests => {
                     (What::Closed, plus(*to_requester)?, minus(deal.budget.checked_sub(known.paid)?)?)

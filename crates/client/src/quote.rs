@@ -225,7 +225,7 @@ pub(crate) async fn resumption(
         Ok(plan) => (plan, None),
         Err(why) => (None, Some(why.to_string())),
     };
-    let means = Means { runs: file.run_here, fuel_limit: file.limits.fuel };
+    let means = Means { runs: file.run_here, fuel_limit: file.fuel };
     Ok(Resumption {
         left: status.progress.tasks.saturating_sub(status.progress.verified),
         chosen: chosen(buyer, plan.as_ref(), means).await?,
@@ -249,8 +249,7 @@ struct Means {
 /// Who would be chosen, and what can be lost there. The bonds of accusations come out of what is free once the deals are open.
 async fn chosen(buyer: &Buyer, plan: Option<&Plan>, means: Means) -> Result<Vec<Chosen>, HostError> {
     let Some(plan) = plan else { return Ok(Vec::new()) };
-    let mut free =
-        buyer.chain.account(buyer.account()).await.map_err(SendError::from)?.saturating_sub(plan.locked);
+    let mut free = buyer.chain.account(buyer.account()).await.map_err(SendError::from)?.saturating_sub(plan.locked);
     let mut bonds: BTreeMap<Address, u128> = BTreeMap::new();
     let mut chosen = Vec::new();
     for deal in &plan.deals {

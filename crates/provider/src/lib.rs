@@ -14,6 +14,5 @@ pub use core::{
 };
 pub use service::{
     Evidence, Fault, Footprint, Gas, KeptTask, Provider, ProviderConfig, ProviderError, Report, Usage, kept_results,
-    kept_task,
-    stored as stored_status,
+    kept_task, stored as stored_status,
 };

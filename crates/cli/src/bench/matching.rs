@@ -15,7 +15,7 @@ use rialto_protocol::{
 };
 use rialto_requester::core::{
     Book, Offer, Why,
-    matching::{Need, plan, scan},
+    matching::{Load, Need, plan, scan},
 };
 use serde_json::{Value, json};
 
@@ -171,6 +171,8 @@ fn shapes(book: &Book) -> Vec<(&'static str, Need)> {
         expected_fuel: Some(1_000_000_000),
         fuel_limit: 4_000_000_000,
         max_pages: 1 << 10,
+        out_limit: 1 << 20,
+        load: Load { tasks: 1, inputs: 1 << 10, program: 1 << 20, shared: 0 },
         budget: u128::MAX / 4,
         max_price: u128::MAX,
         deadline: NOW + 3_600,

@@ -28,9 +28,9 @@ const REPORT_SECONDS: u64 = 8;
 const CRASH_PARTS: u64 = 3;
 
 impl Cheat {
-    /// Whether it is about what a provider does not do: no game decides it, but the chain's time.
+    /// Whether it comes out on chain after the work is done by others, some of it by time alone.
     pub fn is_silence(self) -> bool {
-        matches!(self, Self::Withhold | Self::Late | Self::Crash)
+        matches!(self, Self::Withhold | Self::Claim | Self::Late | Self::Crash)
     }
 
     /// How its node misbehaves. Who vanishes is honest until then.
@@ -39,17 +39,20 @@ impl Cheat {
             Self::Output => Some(Fault::CorruptOutput { every: LIE_EVERY }),
             Self::Fuel => Some(Fault::OverstateFuel { every: LIE_EVERY }),
             Self::Withhold => Some(Fault::Withhold),
+            Self::Claim => Some(Fault::Invent),
             Self::Late => Some(Fault::Promise),
-            Self::Crash => None,
+            Self::Crash | Self::Grief => None,
         }
     }
 
     /// When it wants its money.
     pub fn money(self) -> Money {
         match self {
-            Self::Withhold => Money { tx_worth: 0, claim_after_seconds: CLAIM_SECONDS, ..Money::default() },
+            Self::Withhold | Self::Claim => {
+                Money { tx_worth: 0, claim_after_seconds: CLAIM_SECONDS, ..Money::default() }
+            }
             Self::Crash => Money { tx_worth: 0, redeem_at: 1, ..Money::default() },
-            Self::Output | Self::Fuel | Self::Late => Money::default(),
+            Self::Output | Self::Fuel | Self::Late | Self::Grief => Money::default(),
         }
     }
 
@@ -63,7 +66,7 @@ impl Cheat {
         match self {
             // Who vanished can't answer: with the usual bond it is not worth calling it late, and its deal expires.
             Self::Crash => Setting { patience, ..Setting::default() },
-            _ => Setting { patience, case_bond: CASE_BOND },
+            _ => Setting { patience, case_bond: CASE_BOND, ..Setting::default() },
         }
     }
 }

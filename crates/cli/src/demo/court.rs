@@ -76,14 +76,15 @@ async fn gas(market: &LocalMarket, dispute: &Dispute) -> Result<(Option<u64>, u6
 
 /// The instruction at a step of a tile's run.
 async fn instruction(report: &JobReport, dispute: &Dispute, picture: &Picture, position: u64) -> Result<String> {
+    let disputed = dispute.task.context("no task was disputed")?;
     let evidence = report.evidence.orders.iter().find(|order| {
         let tasks = order.first..order.first + order.order.value.tasks;
-        order.order.value.deal == dispute.deal && tasks.contains(&dispute.task)
+        order.order.value.deal == dispute.deal && tasks.contains(&disputed)
     });
     let order = &evidence.context("the disputed order is not in the evidence")?;
     let (first, order) = (order.first, order.order.value.clone());
-    let input = task_input(picture, dispute.task)?;
-    let task = dispute.task - first;
+    let input = task_input(picture, disputed)?;
+    let task = disputed - first;
     tokio::task::spawn_blocking(move || {
         let program = Arc::new(lower(&canonicalise(RAYTRACE)?.module));
         let input = Arc::new(Halves::new(input.into(), Default::default()));
@@ -106,12 +107,13 @@ impl Case {
     pub fn print(&self, paint: &Paint, provider: &str) {
         println!("\n{}", paint.bold("The case"));
         let Dispute { task, moves, compensation, burned, bond, .. } = &self.dispute;
-        println!("  requester against {provider}, about tile {task}: won by the {}", self.winner());
+        let about = task.map_or_else(|| "a receipt".to_owned(), |task| format!("tile {task}"));
+        println!("  requester against {provider}, about {about}: won by the {}", self.winner());
         if let (Some(instruction), Some(step)) = (&self.instruction, &self.dispute.step) {
             println!("  decided by       step {}, instruction {instruction}", print::count(step.position));
         }
         println!(
-            "  gas              {} in all, for the accusation, {moves} moves and the step{}",
+            "  gas              {} in all, for the accusation, {moves} turns and the step{}",
             print::count(self.gas_total),
             self.step_gas.map_or(String::new(), |gas| format!(" ({} of it)", print::count(gas)))
         );

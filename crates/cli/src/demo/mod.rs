@@ -2,6 +2,7 @@
 
 mod cheat;
 mod court;
+mod grief;
 mod picture;
 mod report;
 mod story;
@@ -21,7 +22,7 @@ use rialto_provider::{Money, Price};
 use rialto_requester::{Job, JobEvent, JobReport, Policy};
 
 use crate::{
-    args::{Demo, Output},
+    args::{Cheat, Demo, Output},
     market::{self, Folder, LocalMarket, ProviderPlan},
     print_json,
 };
@@ -63,6 +64,9 @@ struct Measured {
 
 /// Runs the demo; exit code 0 only if everything is as it should be. Returns the market if it is to stay up.
 pub async fn demo(args: &Demo, format: Output) -> Result<(u8, Option<LocalMarket>)> {
+    if args.cheat == Cheat::Grief {
+        return Ok((grief::grief(args, format).await?, None));
+    }
     let needed = args.policy.replicas();
     ensure!(
         args.providers >= args.cheaters + needed,

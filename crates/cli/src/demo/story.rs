@@ -135,14 +135,38 @@ impl Story {
                 };
                 self.line(&format!("  {}  {how}{gas}", who(provider)));
             }
-            JobEvent::Accused { provider, task, level, bond, .. } => {
+            JobEvent::FalseReceipt { provider, claimed, right, .. } => {
+                let right = right.map_or_else(|| "not that".to_owned(), print::money);
+                self.line(&format!(
+                    "  {} {} asserts a receipt for {} that is wrong; right is {right}",
+                    self.paint.bad("caught cheating:"),
+                    who(provider),
+                    print::money(*claimed)
+                ));
+            }
+            JobEvent::Accused { provider, first, count, bond, .. } => {
                 self.heading("In court");
                 self.line(&format!(
-                    "  the requester accuses {} of tile {task}: bond {}, at most 16^{level} steps in dispute",
+                    "  the requester accuses {} of its receipt for {}: bond {}",
                     who(provider),
+                    tiles(*first, *count),
                     print::money(*bond)
                 ));
             }
+            JobEvent::TreeNarrowed { height, ours, .. } => {
+                let nodes = match height {
+                    0 => "single tiles".to_owned(),
+                    height => format!("groups of {} tiles", 1u64 << height.min(&63)),
+                };
+                let text = match ours {
+                    true => "  requester says which of them is wrong".to_owned(),
+                    false => format!("  provider  shows what its receipt stands for: {nodes}"),
+                };
+                self.line(&self.paint.dim(&text));
+            }
+            JobEvent::TaskChallenged { task, level, .. } => self.line(&format!(
+                "  the requester says that tile {task} ended otherwise: at most 16^{level} steps in dispute"
+            )),
             JobEvent::GameMoved { level, position, ours, .. } => self.line(&self.paint.dim(&format!(
                 "  {:<9} narrows it to {} steps, from step {} on",
                 if *ours { "requester" } else { "provider" },
@@ -233,6 +257,14 @@ impl Story {
     pub fn work_is_over(&self) {
         self.bar.finish_and_clear();
         self.line(&self.paint.dim("  comparing with what one honest machine computes …"));
+    }
+}
+
+/// "tile 3", or "tiles 3 to 9".
+fn tiles(first: u32, count: u32) -> String {
+    match count {
+        0 | 1 => format!("tile {first}"),
+        _ => format!("tiles {first} to {}", first.saturating_add(count - 1)),
     }
 }
 

@@ -1,11 +1,14 @@
 //! What time decides when a provider withholds, promises or vanishes. The requester does by itself what is to be done; here the
 //! chain's time is let pass, and what happens is read from the chain.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context, Result, ensure};
 use futures::StreamExt;
-use rialto_chain::{CaseKind, CaseOutcome, Ending, LogMeta, MarketEvent};
+use rialto_chain::{CaseKind, CaseOutcome, CourtEvent, Courts, Ending, LogMeta, MarketEvent, Verdict};
 use rialto_protocol::{
     Address, B256,
     court::COMPENSATION_BPS,
@@ -36,7 +39,7 @@ const LIMIT: Duration = Duration::from_secs(240);
 /// Both sides take times of the chain so much later; and a second for blocks of the same second.
 const SKEW_SECONDS: u64 = 3;
 /// Calls that only the provider makes; the requester makes all others here.
-const THEIRS: [&str; 2] = ["claim", "redeem"];
+const THEIRS: [&str; 5] = ["claim", "redeem", "unfold", "reveal", "defend"];
 
 /// A deal that ended otherwise than by consent.
 pub struct Trouble {
@@ -47,6 +50,8 @@ pub struct Trouble {
     pub ending: Ending,
     /// Transactions, in order: what was called, and its gas.
     pub calls: Vec<(&'static str, u64)>,
+    /// Turns of a game before the court.
+    pub turns: u32,
     /// What the provider was paid in all, base units.
     pub paid: u128,
 }
@@ -64,13 +69,25 @@ struct Course<'a> {
     /// Receipts that were claimed, and those of them that were demanded.
     claimed: Vec<Receipt>,
     demanded: Vec<B256>,
+    /// Games that go on.
+    games: BTreeMap<B256, Turn>,
+    /// Turns of all games.
+    turns: u32,
     end: Option<(Ending, u128)>,
+}
+
+/// Where a game stands.
+struct Turn {
+    /// Whether the accuser is to move; else the provider.
+    accusers: bool,
+    deadline: u64,
 }
 
 /// Lets time pass until every deal of the job is over and all bonds are back.
 pub async fn follow(market: &LocalMarket, story: &Story, kind: Cheat, report: &JobReport) -> Result<Vec<Trouble>> {
     let mut courses: Vec<_> = report.evidence.deals.iter().map(|deal| Course::new(kind, deal, report)).collect();
-    let mut events = market.chain.events(market.deployed.block);
+    let courts = Courts { known: BTreeSet::from([market.deployed.court]), parties: BTreeSet::new() };
+    let mut events = market.chain.events_with(market.deployed.block, courts);
     let (began, mut quiet, mut now) = (Instant::now(), Instant::now(), market.chain.now().await?);
     let claims_at = now + CLAIM_SECONDS;
     while courses.iter().any(Course::unfinished) {
@@ -79,7 +96,7 @@ pub async fn follow(market: &LocalMarket, story: &Story, kind: Cheat, report: &J
             let batch = batch.context("the chain's events ended")?;
             now = now.max(batch.time);
             for (meta, event) in &batch.added {
-                let Some(course) = courses.iter_mut().find(|course| event.deal() == Some(course.id)) else { continue };
+                let Some(course) = courses.iter_mut().find(|course| course.hears(event)) else { continue };
                 course.learn(meta, event);
                 quiet = Instant::now();
                 if let Some(text) = course.tell(&name(market, course.deal.provider), event) {
@@ -88,7 +105,7 @@ pub async fn follow(market: &LocalMarket, story: &Story, kind: Cheat, report: &J
             }
         }
         let open = || courses.iter().filter(|course| course.unfinished());
-        let moments = || open().flat_map(|course| course.moments(market, claims_at));
+        let moments = || open().flat_map(|course| course.moments(market, claims_at, now));
         let due = moments().any(|(then, sure)| sure && then <= now);
         if quiet.elapsed() < if due { PATIENCE } else { QUIET } {
             continue;
@@ -120,13 +137,65 @@ impl<'a> Course<'a> {
             cases: Vec::new(),
             claimed: Vec::new(),
             demanded: Vec::new(),
+            games: BTreeMap::new(),
+            turns: 0,
             end: None,
+        }
+    }
+
+    /// Whether an event is about this deal, or the game over it.
+    fn hears(&self, event: &MarketEvent) -> bool {
+        match event {
+            MarketEvent::Court { event, .. } => {
+                event.game().is_some_and(|game| self.games.contains_key(&game)) || event.deal() == Some(self.id)
+            }
+            _ => event.deal() == Some(self.id),
+        }
+    }
+
+    /// A turn of the game, and who is next.
+    fn turn(&mut self, id: B256, accusers: bool, deadline: u64) {
+        self.turns += 1;
+        self.games.insert(id, Turn { accusers, deadline });
+    }
+
+    /// Takes in what the court says; returns what was called.
+    fn learn_of_game(&mut self, event: &CourtEvent) -> Option<&'static str> {
+        match event {
+            CourtEvent::Accused(accused) => {
+                self.turn(accused.id, false, accused.deadline);
+                Some("accuse")
+            }
+            CourtEvent::Unfolded { id, deadline, .. } => {
+                self.turn(*id, true, *deadline);
+                Some("unfold")
+            }
+            CourtEvent::Picked { id, deadline, .. } => {
+                self.turn(*id, false, *deadline);
+                Some("pick")
+            }
+            CourtEvent::Challenged(challenged) => {
+                let order = self.claimed.first().map(|receipt| receipt.order);
+                self.task = order.and_then(|order| self.tiles(order)).map(|(first, _)| first + challenged.task);
+                self.turn(challenged.id, false, challenged.deadline);
+                Some("challenge")
+            }
+            CourtEvent::Moved(moved) => {
+                self.turn(moved.id, moved.accusers_turn, moved.deadline);
+                Some(if moved.accusers_turn { "defend" } else { "move" })
+            }
+            CourtEvent::Ended(end) => {
+                self.games.remove(&end.id);
+                Some(if matches!(end.verdict, Verdict::Step) { "step" } else { "timeout" })
+            }
+            CourtEvent::Convicted { .. } => Some("convict"),
+            CourtEvent::Stepped { .. } | CourtEvent::Delegated { .. } => None,
         }
     }
 
     /// Whether the deal is open, or a bond lies in a case of it.
     fn unfinished(&self) -> bool {
-        self.end.is_none() || !self.cases.is_empty()
+        self.end.is_none() || !self.cases.is_empty() || !self.games.is_empty()
     }
 
     /// Takes in what the chain says.
@@ -159,6 +228,10 @@ impl<'a> Course<'a> {
                 self.cases.retain(|(kind, ..)| *kind != CaseKind::Claim);
                 if *ending == Ending::Expired { "expire" } else { "close" }
             }
+            MarketEvent::Court { event, .. } => match self.learn_of_game(event) {
+                Some(call) => call,
+                None => return,
+            },
             _ => return,
         };
         if self.calls.last().is_none_or(|(_, tx)| *tx != meta.tx) {
@@ -179,9 +252,18 @@ impl<'a> Course<'a> {
     }
 
     /// Times at which somebody has something to do, and whether that is sure.
-    fn moments(&self, market: &LocalMarket, claims_at: u64) -> Vec<(u64, bool)> {
+    fn moments(&self, market: &LocalMarket, claims_at: u64, now: u64) -> Vec<(u64, bool)> {
         let windows = market.chain.windows();
+        // In a game somebody always has something to do.
+        if !self.games.is_empty() {
+            let theirs = self.games.values().filter(|game| !game.accusers);
+            return std::iter::once((now, true))
+                .chain(theirs.map(|game| (game.deadline + SKEW_SECONDS, true)))
+                .collect();
+        }
         let case = |(kind, about, deadline): &(CaseKind, B256, u64)| match kind {
+            // The requester computes the tiles itself, and accuses.
+            CaseKind::Claim if self.kind == Cheat::Claim => Some((now, true)),
             CaseKind::Claim => {
                 let receipt = self.claimed.iter().find(|receipt| receipt.order == *about).map(struct_hash);
                 let demanded = receipt.is_some_and(|receipt| self.demanded.contains(&receipt));
@@ -196,7 +278,7 @@ impl<'a> Course<'a> {
         let owed = self.orders.iter().filter(|order| order.receipt.is_none()).filter_map(|order| order.ack.as_ref());
         let mut moments = vec![(self.deal.expiry + windows.grace + SKEW_SECONDS, true)];
         match self.kind {
-            Cheat::Withhold => moments.push((claims_at + SKEW_SECONDS, true)),
+            Cheat::Withhold | Cheat::Claim => moments.push((claims_at + SKEW_SECONDS, true)),
             // It would cost more than it brings.
             _ if self.deal.latePenalty < windows.case_bond => {}
             // Who vanished before it promised anything can't be late.
@@ -215,7 +297,11 @@ impl<'a> Course<'a> {
         let money = print::money;
         Some(match event {
             MarketEvent::Claimed { order, receipt, .. } => {
-                format!("{who} claims {} for {}, which it has shown to nobody", money(receipt.fee), tiles(*order))
+                let what = match self.kind {
+                    Cheat::Claim => "which it never computed: it says that they ran out of fuel",
+                    _ => "which it has shown to nobody",
+                };
+                format!("{who} claims {} for {}, {what}", money(receipt.fee), tiles(*order))
             }
             MarketEvent::Demanded { receipt, task, bond, .. } => {
                 let tile = self.tile(*receipt, *task).unwrap_or(*task);
@@ -234,6 +320,10 @@ impl<'a> Course<'a> {
                         "{who} shows nothing: guilty; {penalty} of its collateral to the requester, {} burned",
                         money(*burned)
                     ),
+                    Ending::Slashed => format!(
+                        "{who} is guilty; {penalty} of its collateral to the requester, {} burned",
+                        money(*burned)
+                    ),
                     Ending::Late => format!("{who} does not answer: a penalty of {penalty} to the requester"),
                     Ending::Expired => format!("the deal with {who} has expired"),
                     _ => return None,
@@ -244,7 +334,42 @@ impl<'a> Course<'a> {
                     money(*paid)
                 )
             }
+            MarketEvent::Court { event, .. } => return self.tell_game(who, event),
             _ => return None,
+        })
+    }
+
+    /// What a person should know of a game.
+    fn tell_game(&self, who: &str, event: &CourtEvent) -> Option<String> {
+        let steps = |level: u8| print::count(1u64.checked_shl(4 * u32::from(level)).unwrap_or(u64::MAX));
+        Some(match event {
+            CourtEvent::Accused(accused) => {
+                let tasks = accused.tasks;
+                let bond = print::money(accused.game.bond);
+                format!(
+                    "the requester has computed them itself and accuses {who} of its receipt for {tasks}: bond {bond}"
+                )
+            }
+            CourtEvent::Unfolded { nodes, .. } => {
+                format!("{who} has to show what its receipt stands for: {} ends of tiles", nodes.len())
+            }
+            CourtEvent::Picked { .. } => "the requester says which of them is wrong".to_owned(),
+            CourtEvent::Challenged(challenged) => {
+                let tile = self.task.unwrap_or(challenged.task);
+                format!(
+                    "the requester says that tile {tile} ended otherwise: at most {} steps",
+                    steps(challenged.level)
+                )
+            }
+            CourtEvent::Moved(moved) => {
+                let side = if moved.accusers_turn { who } else { "the requester" };
+                format!("{side} narrows it to {} steps", steps(moved.level))
+            }
+            CourtEvent::Stepped { position, .. } => {
+                format!("the contract takes step {} itself: {who} is wrong about it", print::count(*position))
+            }
+            CourtEvent::Ended(end) => format!("the bond comes back: {}", print::money(end.to_accuser)),
+            CourtEvent::Convicted { .. } | CourtEvent::Delegated { .. } => return None,
         })
     }
 
@@ -258,7 +383,8 @@ impl<'a> Course<'a> {
         for (call, tx) in self.calls {
             calls.push((call, market.chain.gas_used(tx).await?.context("a transaction is not known")?));
         }
-        Ok(Some(Trouble { kind: self.kind, deal: self.deal, task: self.task, ending, calls, paid }))
+        let turns = self.turns;
+        Ok(Some(Trouble { kind: self.kind, deal: self.deal, task: self.task, ending, calls, turns, paid }))
     }
 }
 
@@ -266,7 +392,7 @@ impl<'a> Course<'a> {
 fn penalty(deal: &Deal, ending: Ending) -> (u128, u128) {
     match ending {
         Ending::Late => (deal.latePenalty, 0),
-        Ending::Withheld => {
+        Ending::Withheld | Ending::Slashed => {
             let compensation = share(deal.collateral, COMPENSATION_BPS).unwrap_or(0);
             (compensation, deal.collateral - compensation)
         }
@@ -289,6 +415,7 @@ impl Trouble {
     pub fn is_settled(&self, earned: u128) -> bool {
         match self.kind {
             Cheat::Withhold => self.ending == Ending::Withheld && self.paid == 0,
+            Cheat::Claim => self.ending == Ending::Slashed && self.paid == 0,
             Cheat::Late => self.ending == Ending::Late && self.paid == 0,
             // It keeps what it redeemed.
             _ => matches!(self.ending, Ending::Late | Ending::Expired) && self.paid <= earned,
@@ -300,6 +427,7 @@ impl Trouble {
         match (self.kind, self.ending) {
             (Cheat::Crash, _) | (_, Ending::Expired) => "gone",
             (_, Ending::Withheld) => "withheld",
+            (_, Ending::Slashed) => "guilty",
             _ => "late",
         }
     }
@@ -311,6 +439,7 @@ impl Trouble {
     fn kind(&self) -> &'static str {
         match self.kind {
             Cheat::Withhold => "withhold",
+            Cheat::Claim => "claim",
             Cheat::Late => "late",
             _ => "crash",
         }
@@ -325,6 +454,7 @@ impl Trouble {
         let about = self.task.map_or(String::new(), |tile| format!(", about tile {tile}"));
         let end = match self.ending {
             Ending::Withheld => "nothing was shown: guilty",
+            Ending::Slashed => "its receipt was made up: guilty",
             Ending::Late => "no answer: late",
             _ => "nobody was left to answer: ended by time alone",
         };
@@ -362,7 +492,7 @@ impl Trouble {
             "task": self.task,
             "kind": self.kind(),
             "provider": self.provider(),
-            "moves": 0,
+            "moves": self.turns,
             "position": null,
             "instruction": null,
             "claimed": null,

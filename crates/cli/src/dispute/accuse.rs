@@ -51,7 +51,6 @@ pub struct AccuseCommand {
 /// What is accused, and what tracing found.
 struct Charge {
     signed: SignedTask,
-    replay: Replay,
     theirs: Halted,
     ours: Halted,
     steps: u64,
@@ -161,7 +160,7 @@ async fn charge(errand: &Errand, place: &PlaceArgs, args: &AccuseCommand) -> Res
                 (replay, ours, steps)
             }
         };
-        let charge = Charge { signed, replay, theirs, ours, steps };
+        let charge = Charge { signed, theirs, ours, steps };
         if charge.is_wrong() {
             return Ok(charge);
         }
@@ -210,7 +209,10 @@ async fn explain(
     let mut plans = Vec::new();
     if needed.allow {
         let call = MarketCall::Allow { spender: court.address(), amount: u128::MAX };
-        plans.push((format!("let the court {} take bonds from this account in the market", court.address()), Some(call)));
+        plans.push((
+            format!("let the court {} take bonds from this account in the market", court.address()),
+            Some(call),
+        ));
     }
     let ready = plans.is_empty();
     let call = MarketCall::Court { court: court.address(), call: CourtCall::Accuse { signed: Box::new(accusation) } };

@@ -83,7 +83,8 @@ pub(super) async fn answer(
     };
     let (turn, call) = (view.turn(), CourtCall::answer(tale.deal.clone(), order, view, found));
     let call = MarketCall::Court { court: tale.court, call: call.ok_or_else(|| nothing(&tale))? };
-    send(errand, history, &tale, Doing { did, intent: format!("move-{:x}-{turn}", tale.id), call, explain }, format).await
+    send(errand, history, &tale, Doing { did, intent: format!("move-{:x}-{turn}", tale.id), call, explain }, format)
+        .await
 }
 
 /// Why there is no answer.

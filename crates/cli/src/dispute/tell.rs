@@ -329,10 +329,13 @@ fn sheet(tale: &GameTale, whole: &Whole, now: u64) -> String {
     let mut out = vec![format!("{} {}", paint.bold("game"), tale.id)];
     let mut line = |name: &str, text: String| out.push(format!("  {name:<11} {text}"));
     line("state", standing(tale, now));
-    line("about", match view.question.task() {
-        Some(task) => format!("task {task} of the {} of order {}", count(view.tasks.into()), view.game.order),
-        None => format!("one of the {} tasks of order {}", count(view.tasks.into()), view.game.order),
-    });
+    line(
+        "about",
+        match view.question.task() {
+            Some(task) => format!("task {task} of the {} of order {}", count(view.tasks.into()), view.game.order),
+            None => format!("one of the {} tasks of order {}", count(view.tasks.into()), view.game.order),
+        },
+    );
     line("deal", format!("{} of requester {}", view.game.deal, tale.deal.requester));
     line("provider", view.game.provider.to_string());
     line("accuser", format!("{} with a bond of {}", view.game.accuser, money(view.game.bond)));

@@ -93,7 +93,9 @@ fn text(bundle: &Bundle, found: &Checked, program: Option<bool>, holds: bool) ->
         )));
     }
     if found.wrong_signatures > 0 {
-        out.push(paint.bad(&format!("  {} signatures are not by the keys that the deals name", found.wrong_signatures)));
+        out.push(
+            paint.bad(&format!("  {} signatures are not by the keys that the deals name", found.wrong_signatures)),
+        );
     }
     out.extend(
         found.faults.iter().take(MAX_LISTED).map(|fault| paint.bad(&format!("  [{}] {}", fault.code, fault.text))),

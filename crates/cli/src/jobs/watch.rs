@@ -77,8 +77,23 @@ impl Teller {
             JobEvent::DealClosed { provider, paid, .. } => {
                 format!("  {} redeemed {}", short(*provider), money(*paid))
             }
-            JobEvent::Accused { provider, task, bond, .. } => {
-                format!("  {} accused in court of task {task}, bond {}", short(*provider), money(*bond))
+            JobEvent::FalseReceipt { provider, claimed, .. } => format!(
+                "  {} claims {} on chain for what this machine found wrong",
+                self.paint.bad(&short(*provider)),
+                money(*claimed)
+            ),
+            JobEvent::TreeNarrowed { height, ours, .. } => self.paint.dim(&format!(
+                "  {}, {}",
+                if *ours { "this side says which is wrong" } else { "the provider opens its receipt" },
+                if *height == 0 { "single tasks".to_owned() } else { format!("groups of 2^{height} tasks") }
+            )),
+            JobEvent::TaskChallenged { task, .. } => format!("  this side says that task {task} ended otherwise"),
+            JobEvent::Accused { provider, first, count: tasks, bond, .. } => {
+                let tasks = match tasks {
+                    0 | 1 => format!("task {first}"),
+                    _ => format!("tasks {first} to {}", first.saturating_add(tasks - 1)),
+                };
+                format!("  {} accused in court over {tasks}, bond {}", short(*provider), money(*bond))
             }
             JobEvent::GameMoved { level, position, ours, .. } => self.paint.dim(&format!(
                 "  {} the dispute to {} steps from step {}",

@@ -34,7 +34,19 @@ const KEYS: &[Section] = &[
             "deal_orders",
         ],
     ),
-    ("money", &["credit", "coin", "tx_worth", "redeem_at", "redeem_times", "redeem_every_hours", "redeem_hours", "claim_minutes"]),
+    (
+        "money",
+        &[
+            "credit",
+            "coin",
+            "tx_worth",
+            "redeem_at",
+            "redeem_times",
+            "redeem_every_hours",
+            "redeem_hours",
+            "claim_minutes",
+        ],
+    ),
 ];
 
 /// A price configuration. What the machine has is filled in later.

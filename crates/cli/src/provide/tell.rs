@@ -197,12 +197,16 @@ fn sentence(event: &ProviderEvent) -> String {
             format!("deal {}: {} arrived on chain", id(deal), print::money(*paid))
         }
         ProviderEvent::CaseOpened { deal, case } => format!("deal {}: a case was opened: {:?}", id(deal), case.kind),
-        ProviderEvent::Accused { deal, game, task, until, .. } => format!(
-            "deal {}: accused in court of task {task} (game {}): answering until second {until}",
+        ProviderEvent::Accused { deal, game, order, until } => format!(
+            "deal {}: accused in court of the receipt for order {} (game {}): answering until second {until}",
             id(deal),
+            id(order),
             id(game)
         ),
-        ProviderEvent::GameMoved { game, level, .. } => format!("game {}: narrowed to level {level}", id(game)),
+        ProviderEvent::GameMoved { game, task: Some(task), turn, .. } => {
+            format!("game {}: about task {task}, turn {turn}", id(game))
+        }
+        ProviderEvent::GameMoved { game, task: None, .. } => format!("game {}: about the receipt's tree", id(game)),
         ProviderEvent::GameEnded { deal, game, won: true, received, .. } => {
             format!("deal {}: game {} won, {} received", id(deal), id(game), print::money(*received))
         }

@@ -1,9 +1,14 @@
 //! Cheating, for demonstrations and tests: results that are consistent in themselves and wrong, and promises that are not kept.
 
 use rialto_exec::Outcome;
-use rialto_protocol::{Bytes, receipt::output_hash, types::Receipt};
+use rialto_protocol::{
+    B256, Bytes,
+    receipt::{Halted, Status, output_hash},
+    types::Receipt,
+    wire::Payload,
+};
 
-use crate::core::{Call, Effect};
+use crate::core::{Call, Effect, Results};
 
 /// How a provider cheats. Which tasks are falsified depends on the order's number and the task's index alone; running a task
 /// again to check it is honest.
@@ -25,6 +30,9 @@ pub enum Fault {
     Withhold,
     /// It promises every order at once, without looking at it, and runs none.
     Promise,
+    /// It runs nothing, says that every task ran out of fuel, which is the dearest that there is, and claims that on chain. It
+    /// delivers nothing.
+    Invent,
 }
 
 impl Fault {
@@ -35,6 +43,7 @@ impl Fault {
                 matches!(effect, Effect::SendReceipt { .. } | Effect::Transact { call: Call::Reveal { .. }, .. })
             }
             Self::Promise => matches!(effect, Effect::Fetch(_) | Effect::Run(_)),
+            Self::Invent => matches!(effect, Effect::SendReceipt { .. }),
             Self::CorruptOutput { .. } | Self::OverstateFuel { .. } | Self::OverstateTotal => false,
         }
     }
@@ -42,7 +51,7 @@ impl Fault {
     fn hits(self, seq: u64, task: u32) -> bool {
         let every = match self {
             Self::CorruptOutput { every } | Self::OverstateFuel { every } => every,
-            Self::OverstateTotal | Self::Withhold | Self::Promise => return false,
+            Self::OverstateTotal | Self::Withhold | Self::Promise | Self::Invent => return false,
         };
         seq.wrapping_add(task.into()).is_multiple_of(every.max(1).into())
     }
@@ -61,6 +70,14 @@ impl Fault {
         }
     }
 
+    /// What it says of tasks that it never ran.
+    pub(crate) fn invented(self, tasks: u32) -> Option<Results> {
+        let halted =
+            Halted { status: Status::Trap, exit_code: 0, out_hash: B256::ZERO, out_len: 0, fuel_left: -1, digest: 0 };
+        (self == Self::Invent)
+            .then(|| Results { halted: vec![halted; tasks as usize], outputs: Payload::Inline(Bytes::new()) })
+    }
+
     fn falsify(self, fuel_limit: u64, outcome: &mut Outcome) {
         let halted = &mut outcome.halted;
         match self {
@@ -77,7 +94,7 @@ impl Fault {
                 let used = halted.fuel_used(fuel_limit).saturating_mul(2).min(fuel_limit);
                 halted.fuel_left = i64::try_from(fuel_limit - used).unwrap_or(i64::MAX);
             }
-            Self::OverstateTotal | Self::Withhold | Self::Promise => {}
+            Self::OverstateTotal | Self::Withhold | Self::Promise | Self::Invent => {}
         }
     }
 }
@@ -85,11 +102,6 @@ impl Fault {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rialto_protocol::{
-        B256,
-        receipt::{Halted, Status},
-        types::Receipt,
-    };
 
     #[test]
     fn lies_are_consistent_and_deterministic() {
@@ -124,9 +136,12 @@ mod tests {
         let hangup = Effect::Hangup { session: 1 };
         let receipt = Receipt { order: B256::ZERO, root: B256::ZERO, fuel: 1, fee: 1 };
         let shown = Effect::SendReceipt { session: 1, deal: B256::ZERO, receipt };
-        for fault in [Fault::Withhold, Fault::Promise, Fault::CorruptOutput { every: 1 }] {
+        for fault in [Fault::Withhold, Fault::Promise, Fault::Invent, Fault::CorruptOutput { every: 1 }] {
             assert!(!fault.omits(&hangup));
-            assert_eq!(fault.omits(&shown), fault == Fault::Withhold);
+            assert_eq!(fault.omits(&shown), matches!(fault, Fault::Withhold | Fault::Invent));
+            assert_eq!(fault.invented(3).is_some(), fault == Fault::Invent);
         }
+        let invented = Fault::Invent.invented(3).map(|results| results.halted).unwrap_or_default();
+        assert!(invented.len() == 3 && invented.iter().all(|halted| halted.fuel_used(100) == 100));
     }
 }

@@ -139,6 +139,9 @@ impl Runner {
         cancel: CancelFlag,
         progress: impl Fn(u32) + Send + Sync + 'static,
     ) -> Result<Results, Refusal> {
+        if let Some(results) = self.fault.and_then(|fault| fault.invented(work.order.tasks)) {
+            return Ok(results);
+        }
         let loaded = self.load(work).await?;
         let (engine, order, fault) = (self.engine.clone(), work.order.clone(), self.fault);
         let outputs = Mutex::new(Outputs::new(self.node.blobs().clone(), loaded.inputs.len()));
