@@ -250,8 +250,13 @@ impl Foe {
         self.sessions.clear();
     }
 
-    pub(super) fn game_runs(&self) -> bool {
+    fn game_runs(&self) -> bool {
         self.games.iter().any(|game| game.story.end.is_none())
+    }
+
+    /// Whether a game runs in which this account has a bond.
+    pub(super) fn is_played_by(&self, account: Address) -> bool {
+        self.games.iter().any(|game| game.story.end.is_none() && game.story.view.game.accuser == account)
     }
 
     pub(super) fn games(&self) -> usize {

@@ -22,7 +22,7 @@ use super::Alley;
 use crate::{
     check::Broken,
     compute,
-    search::yard::{DEPOSIT, PARAMS},
+    search::yard::{BEGIN, DEPOSIT, PARAMS},
 };
 
 /// What was done, and how near to a loss that came.
@@ -114,12 +114,12 @@ impl Alley {
     /// Whether nothing goes on any more.
     pub(super) fn at_rest(&self) -> bool {
         let open = self.foe.deals.iter().any(|known| self.is_open(known.id));
-        !open && !self.foe.game_runs() && self.house.quiet()
+        !open && !self.foe.is_played_by(self.house.account) && self.house.quiet()
     }
 
     pub(super) fn unfinished(&self) -> Broken {
         let open = self.foe.deals.iter().filter(|known| self.is_open(known.id)).count();
-        let (games, quiet) = (self.foe.game_runs(), self.house.quiet());
+        let (games, quiet) = (self.foe.is_played_by(self.house.account), self.house.quiet());
         format!("it does not come to an end: {open} deals are open, games run: {games}, the house is at rest: {quiet}")
     }
 
@@ -162,7 +162,9 @@ impl Alley {
         })?;
         let most = 8 + 2 * books.foe_calls + 2 * orders;
         rule(books.reverted <= most, || format!("{} of the requester's transactions reverted", books.reverted))?;
-        let most = 32 + 8 * books.messages_in + 16 * deals + 16 * orders;
+        // Who does not answer is asked again every so often.
+        let asked = deals * (self.yard.now - BEGIN) / 10;
+        let most = 32 + 8 * books.messages_in + 16 * orders + asked;
         rule(books.messages_out <= most, || format!("{} messages for {}", books.messages_out, books.messages_in))?;
         let most = 16 + 8 * orders * 2 + 16 * books.foe_calls;
         rule(self.house.was_weary || books.tasks_run <= most, || {
