@@ -38,3 +38,32 @@ fn provider() {
 fn requester() {
     search::<requester::Alley>(&requester::Weakness::ALL);
 }
+
+use rialto_sim::search::scope::{Small, explore};
+
+fn small<A: Small>() {
+    let depth = number("RIALTO_SEARCH_DEPTH").unwrap_or(2) as usize;
+    let begin = std::time::Instant::now();
+    match explore::<A>(None, depth, u64::MAX) {
+        Ok(seen) => println!("{seen:?} {:?}", begin.elapsed()),
+        Err(found) => {
+            for play in &found.plays {
+                println!("{play:?}");
+            }
+            for line in rialto_sim::search::replay::<A>(&found.plays, None, true).0.story() {
+                println!("{line}");
+            }
+            panic!("{} after {} {:?}", found.broken, found.states, begin.elapsed());
+        }
+    }
+}
+
+#[test]
+fn small_provider() {
+    small::<provider::Street>();
+}
+
+#[test]
+fn small_requester() {
+    small::<requester::Alley>();
+}

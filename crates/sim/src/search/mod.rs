@@ -14,6 +14,7 @@
 
 pub mod provider;
 pub mod requester;
+pub mod scope;
 pub mod yard;
 
 use std::collections::BTreeSet;

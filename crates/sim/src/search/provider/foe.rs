@@ -55,6 +55,7 @@ pub enum Move {
     Press { game: u8, how: u8 },
     PressAll { how: u8 },
     Timeout { game: u8 },
+    Wait,
     Lag { seconds: u8 },
     Restart,
     Break,
@@ -349,6 +350,7 @@ impl Street {
                     None => Ok(()),
                 }
             }
+            Move::Wait => Ok(()),
             Move::Lag { seconds } => {
                 self.shop.lag = u64::from(seconds % 21);
                 Ok(())
@@ -592,7 +594,7 @@ impl Move {
         let byte = |random: &mut Random| random.bits() as u8;
         // Small numbers mean what is newest and most usual.
         let small = |random: &mut Random| random.pick(&[0, 0, 0, 1, 1, 2, 3]);
-        match random.within(0..=38) {
+        match random.within(0..=40) {
             0..=2 => {
                 Self::Open { who: byte(random), budget: small(random), seconds: small(random), back: small(random) }
             }
@@ -631,7 +633,8 @@ impl Move {
             35 => Self::Lag { seconds: random.pick(&[0, 1, 5, 20]) },
             36 => Self::Restart,
             37 => Self::Break,
-            _ => Self::Repair,
+            38 => Self::Repair,
+            _ => Self::Wait,
         }
     }
 
@@ -674,4 +677,61 @@ pub(super) fn distinct_tasks(orders: &[Placed]) -> usize {
     let tasks: BTreeSet<_> =
         orders.iter().flat_map(|placed| (0..placed.order.tasks).map(|task| (placed.hash, task))).collect();
     tasks.len()
+}
+
+/// Every move of a small world: one deal, two orders of two tasks, one accuser, and time at its edges.
+pub(super) fn choices(street: &Street) -> Vec<Play<Move>> {
+    let foe = &street.foe;
+    let mut all = Vec::new();
+    let mut now = |what: Move| all.push(Play { when: When::Now, what });
+    if foe.orders.len() < 2 {
+        now(Move::Order { deal: 0, tasks: 0, fuel: 0, due: 0, seq: 0, starve: false, slow: true });
+    }
+    for order in 0..foe.orders.len() as u8 {
+        now(Move::Late { order });
+        now(Move::Demand { order, task: 0 });
+        now(Move::Accuse { order, who: 2, times: 0 });
+        now(Move::Cancel { order, signed: true });
+        now(Move::Cancel { order, signed: false });
+        now(Move::Reject { order, task: 0, times: 1 });
+    }
+    for (pay, upto, close) in [(0, 0, false), (0, 0, true), (2, 2, false), (1, 2, true)] {
+        now(Move::Voucher { deal: 0, pay, upto, close });
+    }
+    now(Move::AskRelease { deal: 0, amount: 1 });
+    now(Move::Close { deal: 0 });
+    now(Move::Settle { which: 0 });
+    now(Move::Expire { deal: 0 });
+    if foe.game_runs() {
+        for how in [0, 1] {
+            now(Move::Press { game: 0, how });
+        }
+        now(Move::Timeout { game: 0 });
+    }
+    for (which, shift) in [(0, -1), (0, 0), (0, 1), (1, 0)] {
+        all.push(Play { when: When::Edge { which, shift }, what: Move::Wait });
+    }
+    all.push(Play { when: When::Later(20), what: Move::Wait });
+    all
+}
+
+/// Where small worlds begin: an order is on its way, promised, delivered; and paid, with another one promised.
+pub(super) fn roots() -> Vec<Vec<Play<Move>>> {
+    let order = Move::Order { deal: 0, tasks: 0, fuel: 0, due: 0, seq: 0, starve: false, slow: true };
+    let open = Play { when: When::Now, what: Move::Open { who: 0, budget: 0, seconds: 2, back: 0 } };
+    let ordered = Play { when: When::Later(5), what: order };
+    let later = |seconds, what| Play { when: When::Later(seconds), what };
+    let promised = vec![open, ordered.clone(), later(2, Move::Wait)];
+    let mut delivered = promised.clone();
+    delivered.push(later(40, Move::Wait));
+    let mut again = delivered.clone();
+    again.extend([later(0, Move::Voucher { deal: 0, pay: 0, upto: 0, close: false }), ordered, later(2, Move::Wait)]);
+    vec![promised, delivered, again]
+}
+
+impl Foe {
+    /// What it knows and can make use of.
+    pub(super) fn knowledge(&self) -> impl std::fmt::Debug + '_ {
+        (&self.deals, &self.orders, &self.vouchers, &self.releases, self.sessions.len(), &self.games, &self.cases)
+    }
 }

@@ -8,6 +8,7 @@ pub mod oracle;
 pub mod shop;
 
 use std::collections::BTreeSet;
+use std::fmt::Write;
 
 use rialto_protocol::{model::Params, types::struct_hash};
 use rialto_provider::core::{Event, LogId, What};
@@ -19,6 +20,7 @@ use self::{
 };
 use super::{
     Arena, Play, When, feature,
+    scope::{Print, Small},
     yard::{BEGIN, PARAMS, Yard},
 };
 use crate::{
@@ -243,6 +245,24 @@ impl Arena for Street {
 
     fn openings() -> Vec<Vec<Play<Move>>> {
         foe::openings()
+    }
+}
+
+impl Small for Street {
+    fn choices(&self) -> Vec<Play<Move>> {
+        foe::choices(self)
+    }
+
+    fn fingerprint(&self) -> u64 {
+        let mut print = Print::default();
+        let known = (self.yard.now, &self.yard.ledger, &self.shop.core, self.shop.under_way(), self.foe.knowledge());
+        // Writing to a hash does not fail.
+        let _ = write!(print, "{known:?}");
+        print.value()
+    }
+
+    fn roots() -> Vec<Vec<Play<Move>>> {
+        foe::roots()
     }
 }
 

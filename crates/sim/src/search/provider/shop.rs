@@ -207,6 +207,12 @@ impl Shop {
         self.later(now + self.lag, Due::Heard(facts, head));
     }
 
+    /// What happens next, whatever its number.
+    pub(super) fn under_way(&self) -> impl std::fmt::Debug + '_ {
+        let queue: Vec<_> = self.queue.iter().map(|((at, _), due)| (at, due)).collect();
+        (queue, &self.place, self.jobs.keys().collect::<Vec<_>>(), self.lag)
+    }
+
     /// Whether nothing is under way.
     pub(super) fn quiet(&self) -> bool {
         self.queue.is_empty() && self.place.waiting.is_empty() && self.core.idle()

@@ -55,6 +55,7 @@ pub enum Move {
     Play { game: u8, how: u8 },
     Timeout { game: u8 },
     Accuse { order: u8, who: u8 },
+    Wait,
     Lag { seconds: u8 },
     Restart,
     Weary { on: bool },
@@ -465,6 +466,7 @@ impl Alley {
                     false => Ok(()),
                 }
             }
+            Move::Wait => Ok(()),
             Move::Lag { seconds } => {
                 self.house.lag = u64::from(seconds % 21);
                 Ok(())
@@ -613,7 +615,7 @@ impl Move {
     pub fn draw(random: &mut Random) -> Self {
         let byte = |random: &mut Random| random.bits() as u8;
         let small = |random: &mut Random| random.pick(&[0, 0, 0, 1, 1, 2, 3]);
-        match random.within(0..=36) {
+        match random.within(0..=38) {
             0..=1 => Self::Offer { who: byte(random), cheap: random.percent(30) },
             2..=3 => Self::Job { how: random.pick(&[0, 0, 0, 1, 2]) },
             4..=7 => Self::Manner {
@@ -638,6 +640,7 @@ impl Move {
             33 => Self::Accuse { order: small(random), who: byte(random) },
             34 => Self::Lag { seconds: random.pick(&[0, 1, 5, 20]) },
             35 => Self::Restart,
+            36 => Self::Wait,
             _ => Self::Weary { on: random.percent(60) },
         }
     }
@@ -678,4 +681,55 @@ pub(super) fn openings() -> Vec<Vec<Play<Move>>> {
         then(begun([0, 0]), Move::Claim { order: 0, how: 1 }),
         then(begun([0, 8]), Move::Claim { order: 0, how: 2 }),
     ]
+}
+
+/// Every move of a small world: one seller, a job of four tasks, one puppet, and time at its edges.
+pub(super) fn choices(alley: &Alley) -> Vec<Play<Move>> {
+    let foe = &alley.foe;
+    let mut all = Vec::new();
+    let mut now = |what: Move| all.push(Play { when: When::Now, what });
+    for order in 0..foe.orders.len().min(2) as u8 {
+        for how in [0, 1, 2, 4, 5] {
+            now(Move::Claim { order, how });
+        }
+        now(Move::Deliver { order, how: 0 });
+        now(Move::Deliver { order, how: 2 });
+        now(Move::Answer { order, how: 1 });
+        now(Move::Accuse { order, who: 4 });
+    }
+    now(Move::Redeem { deal: 0, which: 0 });
+    now(Move::Redeem { deal: 0, which: 1 });
+    now(Move::Release { deal: 0, amount: 1 });
+    now(Move::Settle { which: 0 });
+    now(Move::Expire { deal: 0 });
+    if foe.game_runs() {
+        now(Move::Play { game: 0, how: 0 });
+        now(Move::Timeout { game: 0 });
+    }
+    for (which, shift) in [(0, -1), (0, 0), (0, 1), (1, 0)] {
+        all.push(Play { when: When::Edge { which, shift }, what: Move::Wait });
+    }
+    all.push(Play { when: When::Later(20), what: Move::Wait });
+    all
+}
+
+/// Where small worlds begin: orders are promised; or delivered and paid.
+pub(super) fn roots() -> Vec<Vec<Play<Move>>> {
+    let now = |what: Move| Play { when: When::Now, what };
+    let begun = |delivers| {
+        vec![
+            now(Move::Offer { who: 0, cheap: false }),
+            now(Move::Manner { who: 0, calls: true, acks: true, delivers }),
+            now(Move::Job { how: 0 }),
+            Play { when: When::Later(60), what: Move::Wait },
+        ]
+    };
+    vec![begun(8), begun(0)]
+}
+
+impl Foe {
+    /// What it knows and can make use of.
+    pub(super) fn knowledge(&self) -> impl std::fmt::Debug + '_ {
+        (&self.deals, &self.orders, &self.vouchers, &self.sessions, &self.manners, &self.games, &self.cases)
+    }
 }

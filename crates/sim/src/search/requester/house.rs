@@ -131,6 +131,12 @@ impl House {
         self.later(at, Due::Core(Box::new(event)));
     }
 
+    /// What happens next, whatever its number.
+    pub(super) fn under_way(&self) -> impl std::fmt::Debug + '_ {
+        let queue: Vec<_> = self.queue.iter().map(|((at, _), due)| (at, due)).collect();
+        (queue, self.lag, self.weary)
+    }
+
     pub(super) fn quiet(&self) -> bool {
         self.queue.is_empty() && self.core.idle()
     }

@@ -8,6 +8,7 @@ pub mod house;
 pub mod oracle;
 
 use std::collections::BTreeSet;
+use std::fmt::Write;
 
 use rialto_protocol::{
     Address, B256,
@@ -23,6 +24,7 @@ use self::{
 };
 use super::{
     Arena, Play, When, feature,
+    scope::{Print, Small},
     yard::{BEGIN, PARAMS, Yard},
 };
 use crate::{
@@ -125,6 +127,11 @@ impl Alley {
             for (deal, order, deadline) in claims {
                 self.yard.ledger.market.forget_new_deadline(deal, order, deadline);
             }
+        }
+        if let [Act::Market(Call::Reveal { receipt, reveal, .. })] = acts
+            && !self.is_right(receipt.order, reveal.task, &reveal.halted)
+        {
+            self.books.showed_wrong(receipt.order);
         }
         self.books.called(who == "requester", true);
         self.yard.conserved()?;
@@ -261,6 +268,24 @@ impl Arena for Alley {
 
     fn openings() -> Vec<Vec<Play<Move>>> {
         foe::openings()
+    }
+}
+
+impl Small for Alley {
+    fn choices(&self) -> Vec<Play<Move>> {
+        foe::choices(self)
+    }
+
+    fn fingerprint(&self) -> u64 {
+        let mut print = Print::default();
+        let known = (self.yard.now, &self.yard.ledger, &self.house.core, self.house.under_way(), self.foe.knowledge());
+        // Writing to a hash does not fail.
+        let _ = write!(print, "{known:?}");
+        print.value()
+    }
+
+    fn roots() -> Vec<Vec<Play<Move>>> {
+        foe::roots()
     }
 }
 

@@ -6,14 +6,14 @@
 //! - What it does in transactions, work and messages is bounded by what others did.
 //! - When the foes stop, everything ends by time.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rialto_protocol::{
-    B256,
+    B256, bounds,
     court::GameNews,
     model::{CaseKind as Kind, CaseStatus},
     pricing,
-    receipt::{SumNode, SumTree},
+    receipt::{Halted, SumNode, SumTree},
     types::{Order, Voucher, struct_hash},
 };
 use rialto_provider::core::{CaseKind, What};
@@ -38,6 +38,8 @@ pub struct Books {
     pub(super) messages_out: u64,
     pub(super) traces: u64,
     tasks_run: u64,
+    /// Orders of which a wrong result was shown on chain.
+    shown_wrong: BTreeSet<B256>,
     /// How near a loss was; more is nearer.
     pub(super) danger: u64,
 }
@@ -65,6 +67,10 @@ impl Books {
         self.reverted += u64::from(by_requester && !mined);
     }
 
+    pub(super) fn showed_wrong(&mut self, order: B256) {
+        self.shown_wrong.insert(order);
+    }
+
     pub(super) fn ran(&mut self, tasks: u64) {
         self.tasks_run += tasks;
     }
@@ -81,6 +87,13 @@ impl Alley {
         let results: Vec<_> =
             compute::run_order(&ordered.inputs, &ordered.order).into_iter().map(|(halted, _)| halted).collect();
         Some(SumTree::over(&results, ordered.order.fuelLimit).root())
+    }
+
+    /// Whether a task of an order ends so.
+    pub(super) fn is_right(&self, hash: B256, task: u32, halted: &Halted) -> bool {
+        let ordered = self.foe.orders.iter().find(|it| it.hash == hash);
+        let results = ordered.map(|it| compute::run_order(&it.inputs, &it.order));
+        results.and_then(|results| results.get(task as usize).map(|(right, _)| right == halted)).unwrap_or(true)
     }
 
     /// What the chain must never say.
@@ -131,16 +144,25 @@ impl Alley {
             let paid = market.deal_state(known.id).paid;
             paid_in_all += paid;
             let (vouched, settled) = self.books.vouchers.get(&known.id).copied().unwrap_or_default();
-            let of_deal = self.books.orders.values().filter(|order| order.deal == known.id && order.seq >= settled);
-            let right: u128 = of_deal
-                .filter_map(|order| {
-                    let root = self.right(struct_hash(order))?;
-                    pricing::order_fee(&known.deal, root.fuel, order.tasks)
-                })
-                .sum();
-            rule(paid <= vouched + right, || {
+            let of_deal = self.books.orders.values().filter(|order| order.deal == known.id);
+            let right = |order: &Order| {
+                let root = self.right(struct_hash(order))?;
+                pricing::order_fee(&known.deal, root.fuel, order.tasks)
+            };
+            let (below, above): (Vec<_>, Vec<_>) = of_deal.partition(|order| order.seq < settled);
+            let sum = |orders: Vec<&Order>| orders.into_iter().filter_map(right).sum::<u128>();
+            // Until the voucher is redeemed, what it settles can be claimed as well; but it is not paid twice.
+            let due = vouched.max(sum(below)) + sum(above);
+            // Who can't run its tasks risks what its orders can cost, but for those of which something wrong came to light.
+            let dark =
+                |order: &&Order| order.deal == known.id && !self.books.shown_wrong.contains(&struct_hash(*order));
+            let orders =
+                self.books.orders.values().filter(dark).map(|order| bounds::order_cost(&known.deal, order)).sum();
+            let lack = self.house.was_weary.then_some(bounds::Lack::Runs);
+            let most = bounds::requester_loss(known.deal.budget, due, orders, lack);
+            rule(paid <= most, || {
                 format!(
-                    "{paid} were paid in a deal, where {vouched} were signed for, and what else is right costs {right}"
+                    "{paid} were paid in a deal, where {vouched} were signed for, and {due} are due at most"
                 )
             })?;
         }
