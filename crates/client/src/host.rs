@@ -216,7 +216,7 @@ impl Buyer {
     pub async fn quote(&self, file: &JobFile) -> Result<Quote, HostError> {
         let shared = Incoming::new(&self.folder);
         let (path, copy) = (shared.0.clone(), file.clone());
-        let job = blocking(move || copy.job(&path)).await??;
+        let job = blocking(move || copy.sample(&path)).await??;
         quote::quote(self, file, job).await
     }
 

@@ -195,6 +195,14 @@ impl JobFolder {
         Ok(rialto_requester::read_report(&self.path)?)
     }
 
+    /// How it stood when it ended.
+    ///
+    /// # Errors
+    /// `R-SVC-003`.
+    pub fn status(&self) -> Result<Option<JobStatus>, HostError> {
+        Ok(rialto_requester::read_status(&self.path)?)
+    }
+
     /// Its story from the beginning.
     pub fn follow(&self) -> Follow {
         Follow { path: story(&self.path), at: 0 }

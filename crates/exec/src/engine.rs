@@ -76,6 +76,11 @@ impl Engine {
         Ok(program)
     }
 
+    /// What this host lends.
+    pub fn config(&self) -> &Config {
+        &self.0.config
+    }
+
     /// The root an order names this program by, without compiling it.
     pub fn root(wasm: &[u8]) -> Result<B256, ExecError> {
         Ok(canonicalise(wasm)?.program_root)

@@ -20,18 +20,19 @@ pub struct Config {
     pub cores: usize,
     /// Memory of all running tasks together, bytes; also the most that one task may be promised.
     pub max_memory_bytes: u64,
-    /// Safety stop: wall time of one task.
+    /// Safety stop: wall time of one task. Fuel bounds every run; a provider must be able to burn all that it promises to
+    /// within this.
     pub max_wall: Duration,
 }
 
 impl Config {
-    /// All cores, 1 GiB for tasks, ten minutes a task.
+    /// All cores, 1 GiB for tasks, a day a task.
     pub fn new(cache_dir: impl Into<PathBuf>) -> Self {
         Self {
             cache_dir: cache_dir.into(),
             cores: std::thread::available_parallelism().map_or(1, usize::from),
             max_memory_bytes: 1 << 30,
-            max_wall: Duration::from_secs(600),
+            max_wall: Duration::from_secs(24 * 3600),
         }
     }
 }

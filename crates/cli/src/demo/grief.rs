@@ -40,13 +40,13 @@ use crate::{
     print::{self, Paint},
     print_json,
 };
-use rialto_provider::Price;
+use rialto_provider::{Money, Price};
 
 /// The griefer's account, by name.
 const GRIEFER: &str = "griefer";
 /// Accounts that accuse for it.
 const PUPPETS: usize = 8;
-/// Tiles of each of its orders.
+/// Tiles of its first order.
 const TILES: u32 = 2;
 /// Rejections of right results.
 const REJECTIONS: u32 = 100;
@@ -96,6 +96,7 @@ struct Griefer<'a> {
     outbox: SessionSender<ToProvider>,
     inbox: SessionReceiver<ToRequester>,
     program: BlobRef,
+    /// Inputs of all tiles of the picture.
     tiles: Vec<Bytes>,
     fuel_limit: u64,
     seen: Vec<MarketEvent>,
@@ -114,14 +115,16 @@ pub async fn grief(args: &Demo, format: Output) -> Result<u8> {
     let Measured { fuel, fuel_per_second } = tokio::task::spawn_blocking(move || measure(&home, picture)).await??;
     let puppets: Vec<String> = (1..=PUPPETS).map(|n| format!("puppet-{n}")).collect();
     let guests = std::iter::once(GRIEFER.to_owned()).chain(puppets.iter().cloned()).collect();
-    let plan = ProviderPlan::honest(Price::Constant(150_000), 20);
+    // Two tiles cost less than a transaction anywhere else; here every base unit is to be seen.
+    let money = Money { tx_worth: 0, ..Money::default() };
+    let plan = ProviderPlan { money, ..ProviderPlan::honest(Price::Constant(150_000), 20) };
     let setting = Setting { guests, ..Setting::default() };
     let market = LocalMarket::start_with(folder, &[plan], fuel_per_second, setting).await?;
     let home = market.folder().join(GRIEFER);
     let mut griefer = Griefer::arrive(&market, &home, picture, fuel.saturating_mul(FUEL_MARGIN)).await?;
 
     teller.heading("Business as usual");
-    let first = griefer.order(0).await?;
+    let first = griefer.order(0, TILES as usize).await?;
     let (ack, receipt, nodes) = griefer.delivered(&first).await?;
     let fee = receipt.value.fee;
     let voucher = Voucher { deal: griefer.id(), amount: fee, orders: 1, close: false };
@@ -131,7 +134,7 @@ pub async fn grief(args: &Demo, format: Output) -> Result<u8> {
     drop(ack);
 
     teller.heading("It cancels an order and calls it late: the vouchers would be lost with the deal");
-    let second = griefer.order(1).await?;
+    let second = griefer.order(1, griefer.tiles.len()).await?;
     let ack = griefer.acked(&second).await?;
     let cancel = griefer.sign(Cancel { order: struct_hash(&second.value) })?;
     let unsigned = Signed { value: cancel.value.clone(), signature: Bytes::new() };
@@ -228,7 +231,9 @@ impl<'a> Griefer<'a> {
         let session = node.connect(&offer.peer).await?;
         let (mut outbox, inbox) = session.split();
         outbox.send(&ToProvider::Hello { version: WIRE_VERSION, deal: deal.clone() }).await?;
-        let tiles = (0..TILES).map(|tile| Ok(Bytes::from(task_input(&picture, tile)?))).collect::<Result<Vec<_>>>()?;
+        let tiles = (0..picture.tiles())
+            .map(|tile| Ok(Bytes::from(task_input(&picture, tile)?)))
+            .collect::<Result<Vec<_>>>()?;
         let mut griefer = Griefer {
             market,
             signer,
@@ -274,23 +279,23 @@ impl<'a> Griefer<'a> {
         tokio::time::timeout(PATIENCE, heard).await.context("the provider says nothing")?
     }
 
-    /// Sends an order.
-    async fn order(&mut self, seq: u64) -> Result<Signed<Order>> {
+    /// Sends an order of the first so many tiles.
+    async fn order(&mut self, seq: u64, tiles: usize) -> Result<Signed<Order>> {
+        let tiles = self.tiles.get(..tiles).context("the picture has fewer tiles")?;
         let order = Order {
             deal: self.id(),
             seq,
             program: lower(&canonicalise(RAYTRACE)?.module).parts.root(),
-            inputs: inputs_root(&input_roots(&self.tiles, Half::of(&[]))),
-            tasks: TILES,
+            inputs: inputs_root(&input_roots(tiles, Half::of(&[]))),
+            tasks: tiles.len() as u32,
             fuelLimit: self.fuel_limit,
             outLimit: OUT_LIMIT,
             maxPages: MAX_PAGES,
             seed: 0,
             dueBy: self.market.chain.now().await? + ORDER_SECONDS,
         };
-        let order = self.sign(order)?;
-        let inputs = Payload::Inline(postcard::to_stdvec(&self.tiles)?.into());
-        let (program, shared) = (self.program, None);
+        let inputs = Payload::Inline(postcard::to_stdvec(&tiles)?.into());
+        let (order, program, shared) = (self.sign(order)?, self.program, None);
         self.say(&ToProvider::Order { order: order.clone(), program, shared, inputs }).await?;
         Ok(order)
     }
@@ -424,7 +429,7 @@ impl<'a> Griefer<'a> {
     /// Every puppet says of the first tile that it went otherwise: with states that it made up.
     async fn challenge(&self, puppets: &[String], order: &Order, games: &[Game], nodes: &[SumNode]) -> Result<()> {
         let program = lower(&canonicalise(RAYTRACE)?.module);
-        let roots = input_roots(&self.tiles, Half::of(&[]));
+        let roots = input_roots(&self.tiles[..TILES as usize], Half::of(&[]));
         let halves = Halves::new(self.tiles[0].clone(), Bytes::new());
         let parts: Bytes = start_parts(&program, &halves).into();
         let keys: BTreeMap<Address, PrivateKeySigner> =

@@ -96,7 +96,7 @@ pub(super) async fn accuse(
     let games = history.games();
     let ours = |game: &&rialto_client::GameTale| {
         let view = &game.story.view;
-        view.game.order == signed.order_hash() && view.game.accuser == errand.account
+        game.is_open() && view.game.order == signed.order_hash() && view.game.accuser == errand.account
     };
     if let Some(game) = games.iter().find(ours) {
         bail!("[C-DSP-011] {} accused it already: rialto dispute show {}", errand.account, game.id);

@@ -21,17 +21,16 @@ pub struct Teller {
     drawn: bool,
 }
 
-/// Prints a line in either form; a closed pipe is nobody's fault.
+/// Prints a line in either form.
 pub fn line(format: Output, text: &str, value: Value) {
     print_either(format, text, || value.to_string());
 }
 
 fn print_either(format: Output, text: &str, json: impl FnOnce() -> String) {
-    let out = match format {
-        Output::Human => text.to_owned(),
-        Output::Json => json(),
-    };
-    let _ = writeln!(std::io::stdout(), "{out}");
+    match format {
+        Output::Human => print::say(format_args!("{text}\n")),
+        Output::Json => print::raw(format!("{}\n", rialto_client::escape::json(&json())).as_bytes()),
+    }
 }
 
 impl Teller {

@@ -363,8 +363,9 @@ impl Core {
 
 /// Whether redeeming the best voucher was tried in vain.
 fn redeem_fails(row: &DealRow) -> bool {
-    let action = row.voucher.as_ref().map(|voucher| redeem(&voucher.value));
-    action.and_then(|action| row.txs.get(&action)).is_some_and(|tx| tx.reverted >= MAX_REDEEM_REVERTS)
+    let Some(Signed { value: voucher, .. }) = &row.voucher else { return false };
+    let useful = voucher.close || voucher.amount > row.chain().paid;
+    useful && row.txs.get(&redeem(voucher)).is_some_and(|tx| tx.reverted >= MAX_REDEEM_REVERTS)
 }
 
 /// Whether an action is of no use after a deadline that the other side has set.

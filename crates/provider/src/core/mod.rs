@@ -270,7 +270,7 @@ impl Core {
         };
         for record in records {
             match record {
-                Record::Market(row) => core.market = row,
+                Record::Market(row) => core.market = *row,
                 Record::Ask(hash, row) => drop(core.asks.insert(hash, row)),
                 Record::Deal(id, row) => drop(core.deals.insert(id, *row)),
                 Record::Order(hash, row) => core.insert_order(hash, *row),
@@ -378,7 +378,7 @@ impl Core {
 
     /// Every row, as the journal should hold it.
     pub fn rows(&self) -> Vec<Record> {
-        let mut rows = vec![Record::Market(self.market.clone())];
+        let mut rows = vec![Record::Market(Box::new(self.market.clone()))];
         rows.extend(self.asks.iter().map(|(hash, row)| Record::Ask(*hash, row.clone())));
         rows.extend(self.deals.iter().map(|(id, row)| Record::Deal(*id, Box::new(row.clone()))));
         rows.extend(self.orders.iter().map(|(hash, row)| Record::Order(*hash, Box::new(row.clone()))));
@@ -522,7 +522,7 @@ impl Core {
         let changed = std::mem::take(&mut self.changed);
         let mut records = Vec::new();
         if changed.market {
-            records.push(Record::Market(self.market.clone()));
+            records.push(Record::Market(Box::new(self.market.clone())));
         }
         for id in changed.deals {
             if let Some(row) = self.deals.get(&id) {

@@ -53,6 +53,9 @@ impl Core {
         let OrderState::Fetching { .. } = row.state else { return };
         let order = row.order.value.clone();
         let Some(terms) = self.deals.get(&order.deal).map(|row| row.deal.clone()) else { return };
+        if result.is_err() {
+            self.prepared_in_vain(hash);
+        }
         // Fetching took time: look again before promising anything.
         let in_time = result.and_then(|()| self.in_time(&terms, hash, &order));
         let due_by = match in_time.and_then(|()| self.promise(&terms, hash, &order)) {
@@ -193,7 +196,10 @@ impl Core {
         let hash = cancel.value.order;
         let Some(row) = self.orders.get_mut(&hash).filter(|row| row.order.value.deal == deal) else { return };
         let ack = match &row.state {
-            OrderState::Fetching { .. } => return self.forget_order(hash),
+            OrderState::Fetching { .. } => {
+                self.prepared_in_vain(hash);
+                return self.forget_order(hash);
+            }
             OrderState::Done { .. } => return,
             OrderState::Accepted { ack } | OrderState::Cancelled { ack } | OrderState::Failed { ack, .. } => {
                 ack.clone()

@@ -22,8 +22,9 @@ const CHECKED_BYTES: u64 = 100_000;
 const CHECKED_TASKS: u64 = 50;
 /// Programs and shared inputs of a deal that are remembered as known.
 const MAX_KNOWN: usize = 64;
-/// Signatures that are checked for a deal in a second: each takes about 0.1 ms, so this is a twentieth of a core.
-const MAX_CHECKS: u32 = 512;
+/// Signatures that are checked for a deal in a second: each takes about 0.1 ms, so this is a tenth of a core. A session is read
+/// half as fast.
+const MAX_CHECKS: u32 = 1_024;
 
 /// What deals took.
 #[derive(Clone, Debug, Default)]
@@ -71,7 +72,7 @@ impl Core {
         }
     }
 
-    /// Counts the preparing of an order that was admitted.
+    /// Counts the preparing of an order that was admitted. A program or a shared input that several orders have is prepared once.
     pub(super) fn take_preparing(&mut self, deal: B256, offer: &Offer<'_>) {
         let taken = self.taken.0.entry(deal).or_default();
         let inputs = match offer.inputs {
@@ -79,18 +80,29 @@ impl Core {
             Payload::Blob(blob) => blob.size,
         };
         let mut millis = inputs / CHECKED_BYTES + u64::from(offer.order.value.tasks) / CHECKED_TASKS;
-        let parts = [(Some(offer.program), COMPILED_BYTES), (offer.shared, CHECKED_BYTES)];
-        for (blob, bytes) in parts.into_iter().filter_map(|(blob, bytes)| Some((blob?, bytes))) {
+        for (blob, cost) in parts(offer.program, offer.shared) {
             if taken.known.contains(&blob) {
                 continue;
             }
-            millis = millis.saturating_add(blob.size / bytes);
+            millis = millis.saturating_add(cost);
             if taken.known.len() >= MAX_KNOWN {
                 taken.known.pop_first();
             }
             taken.known.insert(blob);
         }
         taken.millis = taken.millis.saturating_add(millis);
+    }
+
+    /// What was prepared came to nothing: it is not remembered here, and each such order costs its whole again.
+    pub(super) fn prepared_in_vain(&mut self, hash: B256) {
+        let Some(row) = self.orders.get(&hash) else { return };
+        let (deal, parts) = (row.order.value.deal, parts(row.program, row.shared));
+        let Some(taken) = self.taken.0.get_mut(&deal) else { return };
+        for (blob, cost) in parts {
+            if !taken.known.remove(&blob) {
+                taken.millis = taken.millis.saturating_add(cost);
+            }
+        }
     }
 
     /// Whether another signature may be checked for a deal in this second.
@@ -105,4 +117,10 @@ impl Core {
         taken.checks.1 += 1;
         Ok(())
     }
+}
+
+/// Program and shared input of an order, and what preparing them takes, milliseconds.
+fn parts(program: BlobRef, shared: Option<BlobRef>) -> impl Iterator<Item = (BlobRef, u64)> {
+    let shared = shared.map(|blob| (blob, blob.size / CHECKED_BYTES));
+    [Some((program, program.size / COMPILED_BYTES)), shared].into_iter().flatten()
 }

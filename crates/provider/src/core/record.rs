@@ -235,7 +235,7 @@ pub enum TxState {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Record {
     /// The provider.
-    Market(MarketRow),
+    Market(Box<MarketRow>),
     /// A signed ask, by struct hash.
     Ask(B256, AskRow),
     /// No deal can be opened under that ask any more.

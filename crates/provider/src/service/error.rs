@@ -12,6 +12,11 @@ pub enum ProviderError {
     /// The journal belongs to another provider or market.
     #[error("[P-SVC-002] the data folder belongs to {0}: use one folder per provider and market")]
     ForeignJournal(String),
+    /// The journal was written by another version.
+    #[error(
+        "[P-SVC-008] the journal was written by another version ({0}): run that one, drain, and begin a new folder"
+    )]
+    OtherVersion(String),
     /// The data folder cannot be used.
     #[error("[P-SVC-003] data folder: {0}")]
     Folder(#[from] std::io::Error),

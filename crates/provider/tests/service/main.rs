@@ -1,6 +1,7 @@
 //! The service on a real (embedded) chain, network and engine; the requester is written out by hand.
 #![allow(clippy::unwrap_used)]
 
+mod games;
 mod place;
 
 use std::time::Duration;
@@ -47,6 +48,26 @@ async fn sells_work_and_is_paid_with_two_transactions() {
     assert_eq!((state.status, state.paid), (DealStatus::Closed, receipt.fee));
     soon(provider.drain()).await.unwrap();
     assert!(soon(provider.status()).await.unwrap().draining);
+    soon(provider.stop()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn evidence_is_enough_to_defend_an_order() {
+    let place = Place::new().await;
+    let provider = place.provider(|_| {}).await;
+    let mut requester = Requester::new(&place).await;
+    requester.open(&place, 1_000_000).await;
+    requester.hello().await;
+    let order = requester.order(&place, 0, &["one", "two"]).await;
+    let (receipt, results, outputs) = requester.signed_receipt(&order).await;
+    let id = struct_hash(&requester.deal);
+    assert_eq!(provider.delivered(id).await.unwrap(), [struct_hash(&order)]);
+    let evidence = provider.evidence(struct_hash(&order)).await.unwrap().unwrap();
+    assert_eq!((&evidence.deal, &evidence.order.value), (&requester.deal, &order));
+    assert_eq!((evidence.receipt, evidence.ack), (Some(receipt), requester.ack.clone()));
+    let kept = evidence.results.unwrap();
+    assert_eq!((kept.halted, kept.outputs), (results, rialto_protocol::wire::Payload::Inline(outputs.into())));
+    assert!(provider.evidence(id).await.unwrap().is_none(), "no order of that name");
     soon(provider.stop()).await;
 }
 

@@ -2,19 +2,28 @@
 
 use std::{future::Future, path::Path, sync::Arc, time::Duration};
 
-use alloy_primitives::{B256, Bytes, U256, keccak256};
+use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
 use alloy_signer::SignerSync;
 use alloy_sol_types::SolStruct;
 use futures::future::BoxFuture;
 use rialto_chain::{
-    Chain, ChainConfig, DeployParams, MarketCall, MarketEvent, OpenArgs, PrivateKeySigner, Rpc, RpcFault, deploy,
+    Chain, ChainConfig, Courts, DeployParams, EventStream, MarketCall, MarketEvent, OpenArgs, PrivateKeySigner, Rpc,
+    RpcFault, Terms, deploy,
 };
 use rialto_devchain::{Config, Devchain};
 use rialto_exec::{CancelFlag, Engine, Limits, Outcome, SharedData};
-use rialto_machine::input::{Half, TaskInput, input_root};
+use rialto_machine::{
+    TaskLimits, canonicalise,
+    input::{Half, Halves, TaskInput, input_root},
+    lower,
+    play::Player,
+    start_parts,
+};
 use rialto_net::{AskCheck, NetConfig, Node, RequesterSession, Verdict};
 use rialto_protocol::{
-    receipt::{Halted, inputs_root},
+    court::Challenge,
+    model::Market,
+    receipt::{Halted, inputs_proof, inputs_root},
     types::{Ack, Ask, Deal, Order, Receipt, Voucher, ask_topic, digest, struct_hash},
     wire::{BlobRef, Payload, Signed, ToProvider, ToRequester, WIRE_VERSION},
 };
@@ -37,6 +46,7 @@ fn key(name: &str) -> PrivateKeySigner {
 
 pub struct Place {
     pub chain: Chain,
+    pub court: Address,
     dev: Devchain,
     folder: tempfile::TempDir,
     node: Node,
@@ -78,7 +88,7 @@ impl Place {
         let chain = soon(Chain::connect(ChainConfig::new(rpc, deployed.market))).await.unwrap();
         for name in ["provider", "requester"] {
             let sender = chain.sender_in_memory(key(name)).await.unwrap();
-            let amount = 10_000_000;
+            let amount = 100_000_000;
             soon(sender.send("mint", MarketCall::Mint { to: key(name).address(), amount })).await.unwrap();
             let permit = chain.permit(&key(name), amount, u64::MAX).await.unwrap();
             soon(sender.send("deposit", permit)).await.unwrap();
@@ -88,7 +98,7 @@ impl Place {
         let mut config = rialto_exec::Config::new(folder.path().join("cache"));
         config.cores = 2;
         let engine = Engine::new(config).unwrap();
-        Self { chain, dev, folder, node, engine }
+        Self { chain, court: deployed.court, dev, folder, node, engine }
     }
 
     /// The provider; each call is a new life of the same one.
@@ -100,6 +110,28 @@ impl Place {
         config.money.tx_worth = 1;
         change(&mut config);
         soon(Provider::start(config, self.chain.clone(), self.node.clone(), self.engine.clone())).await.unwrap()
+    }
+
+    /// What the chain says from its beginning, court included.
+    pub fn events(&self) -> EventStream {
+        self.chain.events_with(0, Courts { known: [self.court].into(), parties: Default::default() })
+    }
+
+    /// A task, to be traced.
+    pub fn player(&self, order: &Order, words: &[&str], task: u32) -> Player {
+        let halves = Halves::new(encoded(words)[task as usize].clone(), Bytes::new());
+        let program = Arc::new(lower(&canonicalise(PROGRAM).unwrap().module));
+        Player::new(program, Arc::new(halves), TaskLimits::of(order, task))
+    }
+
+    /// What an accuser says about a task.
+    pub fn challenge(&self, words: &[&str], task: u32, states: [B256; 16]) -> Challenge {
+        let inputs = encoded(words);
+        let roots: Vec<_> = inputs.iter().map(|task| input_root(Half::of(task), Half::of(&[]))).collect();
+        let halves = Halves::new(inputs[task as usize].clone(), Bytes::new());
+        let parts = start_parts(&lower(&canonicalise(PROGRAM).unwrap().module), &halves).into();
+        let (input, input_proof) = (roots[task as usize], inputs_proof(&roots, task));
+        Challenge { index: task, input, input_proof, parts, states: Box::new(states) }
     }
 
     /// The chain's clock jumps.
@@ -148,21 +180,7 @@ impl Requester {
         let session = soon(node.connect(&offer.peer)).await.unwrap();
         let program = node.blobs().put_bytes(PROGRAM).await.unwrap();
         node.blobs().allow(offer.peer.endpoint, program).unwrap();
-        let deal = Deal {
-            ask: struct_hash(&offer.ask.value),
-            requester: key("requester").address(),
-            provider: offer.ask.value.provider,
-            budget: 0,
-            collateral: 0,
-            price: 0,
-            taskFee: 0,
-            latePenalty: 0,
-            openedAt: 0,
-            expiry: 0,
-            court: Default::default(),
-            salt: 0,
-        };
-        Self { node, chain: place.chain.clone(), session, deal, ack: None, program }
+        Self { node, chain: place.chain.clone(), session, deal: Deal::default(), ack: None, program }
     }
 
     /// Opens a deal under the newest ask.
@@ -172,7 +190,11 @@ impl Requester {
         let offer = asks.live().pop().unwrap();
         let sender = self.chain.sender_in_memory(key("requester")).await.unwrap();
         let (ask, signature) = (offer.ask.value, offer.ask.signature);
-        let open = OpenArgs { ask, signature, budget, duration: 3600, max_price: u128::MAX, salt: 1 };
+        let opened_at = self.chain.now().await.unwrap();
+        let terms =
+            Terms { key: key("orders").address(), budget, opened_at, duration: 3600, max_price: u128::MAX, salt: 1 };
+        let expected = Market::deal_terms(key("requester").address(), &ask, &terms).unwrap();
+        let open = OpenArgs { ask, signature, terms };
         let mined = soon(sender.send("open", MarketCall::Open(vec![open]))).await.unwrap();
         self.deal = mined
             .logs
@@ -182,6 +204,7 @@ impl Requester {
                 _ => None,
             })
             .unwrap();
+        assert_eq!(self.deal, expected, "known before the transaction");
     }
 
     pub async fn connect(&mut self, place: &Place) {
@@ -201,8 +224,9 @@ impl Requester {
         }
     }
 
-    fn sign<T: SolStruct>(&self, value: T) -> Signed<T> {
-        let signature = key("requester").sign_hash_sync(&digest(&value, self.chain.domain())).unwrap();
+    /// With the key that the terms named, which has no account.
+    pub fn sign<T: SolStruct>(&self, value: T) -> Signed<T> {
+        let signature = key("orders").sign_hash_sync(&digest(&value, self.chain.domain())).unwrap();
         Signed { value, signature: Bytes::from(signature.as_bytes().to_vec()) }
     }
 
@@ -247,6 +271,17 @@ impl Requester {
         let sender = self.chain.sender_in_memory(key("requester")).await.unwrap();
         soon(sender.send(intent, call)).await.unwrap();
         soon(sender.stop()).await;
+    }
+
+    /// The provider's promise.
+    pub async fn acked(&mut self, order: &Order) -> Signed<Ack> {
+        loop {
+            match soon(self.session.recv()).await.unwrap() {
+                ToRequester::Ack(ack) if ack.value.order == struct_hash(order) => return ack,
+                ToRequester::Progress { .. } => {}
+                other => panic!("{other:?}"),
+            }
+        }
     }
 
     /// The receipt of an order, its results and outputs.

@@ -181,7 +181,7 @@ impl Core {
     /// Tasks of claimed work to be demanded, one at a time for each claim, where this machine can't find out what is right, or
     /// there is no court to be told: who can't show what it claims is judged by that alone.
     fn demands(&self, deal: &OpenDeal) -> Vec<Action> {
-        if self.now.saturating_add(CLOCK_SKEW_SECONDS) >= self.demands_until(deal) || self.in_court(deal) {
+        if self.now.saturating_add(CLOCK_SKEW_SECONDS) >= self.demands_until(deal) || self.goes_to_court(deal) {
             return Vec::new();
         }
         let claims = deal.chain.open_cases().filter(|(case, _)| case.kind == CaseKind::Claim);

@@ -20,7 +20,7 @@ use rialto_protocol::{
 
 use super::{
     Call, Core, Effect, JobEvent, Record,
-    cases::CLOCK_SKEW_SECONDS,
+    cases::{CLOCK_SKEW_SECONDS, intent},
     claims::reveals,
     event::{Accusation, Conviction, Trace, TraceKey, Traced},
     facts::{CaseKind, Shown},
@@ -66,6 +66,13 @@ impl Core {
     /// Whether a game that this account began is under way.
     pub(super) fn in_court(&self, deal: &OpenDeal) -> bool {
         self.our_games(deal).next().is_some()
+    }
+
+    /// Whether a deal is in court, or will be, as far as that can be known.
+    pub(super) fn goes_to_court(&self, deal: &OpenDeal) -> bool {
+        let court = |action: &Action| matches!(action, Action::Accuse { .. } | Action::Convict { .. });
+        let refused = deal.actions.iter().any(|(action, tries)| court(action) && *tries >= MAX_ACCUSATIONS);
+        self.in_court(deal) || !refused && self.wants_court(deal)
     }
 
     /// Whether something is to be said in court, now or when the other side has answered: then somebody has to be here. Games that
@@ -124,7 +131,14 @@ impl Core {
             deal.chain.games.values().any(|story| us(&story.view) && story.view.game.receipt == charge.receipt)
                 || !Self::worth_trying(deal, action)
         };
-        self.charges(deal).find(|charge| !tried(charge))
+        // The one that is under way, or else the one that was refused least often.
+        let open = self.charges(deal).filter(|charge| !tried(charge));
+        open.min_by_key(|charge| {
+            let action = Action::Accuse { order: charge.order, receipt: charge.receipt };
+            let tries = deal.actions.get(&action).copied();
+            let name = intent(struct_hash(&deal.terms), &action, tries.unwrap_or(0));
+            (!matches!(self.sent.get(&name), Some(None)), tries.unwrap_or(0), tries.is_none())
+        })
     }
 
     fn charges<'a>(&'a self, deal: &'a OpenDeal) -> impl Iterator<Item = Charge> + 'a {

@@ -126,7 +126,7 @@ impl Core {
 
     /// What a deal's provider still gives credit for, base units: it counts what is delivered and not paid, and the most that
     /// its unfinished orders can cost.
-    fn credit_left(&self, deal: B256) -> u128 {
+    pub(super) fn credit_left(&self, deal: B256) -> u128 {
         let deal = &self.state.deals[&deal];
         let (watermark, paid) = deal.voucher.as_ref().map_or((0, 0), |voucher| (voucher.orders, voucher.amount));
         let first = deal.done.min(watermark);
@@ -233,7 +233,23 @@ impl Core {
             let middle = most + (over - most) / 2;
             (most, over) = if fits(middle) { (middle, over) } else { (most, middle) };
         }
-        most
+        if repeated && !self.leaves_room(job, &takers, most) { 0 } else { most }
+    }
+
+    /// Whether everybody's credit is enough for one more batch of so many tasks with all its repetitions, besides what is still to
+    /// be repeated of others: else each could end up waiting for another.
+    fn leaves_room(&self, job: &Job, takers: &[B256], count: u32) -> bool {
+        let batches = if job.spec.policy.samples() { 2 } else { u128::from(job.spec.policy.replicas()) };
+        if (takers.len() as u128) < batches {
+            return true;
+        }
+        let missing = job.open_batches.iter().map(|batch| u128::from(self.missing(job, *batch))).sum::<u128>();
+        let room = takers.iter().map(|taker| {
+            let worst = worst_fee(&self.state.deals[taker].terms, job.spec.fuel_limit, count);
+            (self.credit_left(*taker) / worst.max(1)).min(batches + missing)
+        });
+        let room: Vec<_> = room.filter(|room| *room > 0).collect();
+        room.len() as u128 >= batches && room.iter().sum::<u128>() >= batches + missing
     }
 
     /// A late batch that this idle provider can run as well; the first result wins.

@@ -239,7 +239,11 @@ impl Core {
         link.heard = self.now;
         self.revive(id);
         let deal = &self.state.deals[&id];
-        let mut resend = Vec::new();
+        let faulty = deal.standing == Standing::Faulty;
+        // The voucher first: what it pays for is credit for the orders after it.
+        let voucher = deal.voucher.clone().filter(|voucher| voucher.close || voucher.amount > paid);
+        let mut resend: Vec<_> = voucher.into_iter().map(Outgoing::Voucher).collect();
+        let rejects = faulty && !resend.is_empty();
         for order in &deal.orders {
             let known = &self.state.orders[order];
             if known.status != OrderStatus::Open {
@@ -254,12 +258,8 @@ impl Core {
                 resend.push(Outgoing::Cancel(Cancel { order: *order }));
             }
         }
-        let faulty = deal.standing == Standing::Faulty;
-        if let Some(voucher) = deal.voucher.clone().filter(|voucher| voucher.close || voucher.amount > paid) {
-            if faulty {
-                self.send_rejections(id);
-            }
-            resend.push(Outgoing::Voucher(voucher));
+        if rejects {
+            self.send_rejections(id);
         }
         resend.into_iter().for_each(|message| self.send(id, message));
     }

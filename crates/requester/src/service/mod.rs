@@ -48,7 +48,7 @@ use tokio_util::{
 };
 
 use crate::core::{
-    Config, Constraints, Core, Event, History, JobId, JobPhase, JobSpec, JobStatus, NoMatch, Offer, Patience, Plan,
+    Config, Constraints, Core, Event, Exposure, History, JobId, JobPhase, JobSpec, JobStatus, NoMatch, Offer, Patience, Plan,
     Policy, PolicyQuote,
 };
 use driver::{Driver, Input, MAX_INPUTS};
@@ -56,7 +56,7 @@ use journal::{Journal, blocking};
 use library::{Known, Library};
 use session::Seal;
 
-pub use archive::{JobContent, content as read_content, report as read_report};
+pub use archive::{JobContent, content as read_content, report as read_report, status as read_status};
 pub use asks::ChainCheck;
 pub use error::RequesterError;
 use job::Feed;
@@ -267,6 +267,13 @@ impl Requester {
     pub async fn is_needed(&self) -> Result<bool, RequesterError> {
         let (answer, answered) = oneshot::channel();
         self.tell(Input::Needed(answer)).await?;
+        answered.await.map_err(|_| RequesterError::Stopped)
+    }
+
+    /// The most that can be lost in each deal that is open.
+    pub async fn exposures(&self) -> Result<Vec<Exposure>, RequesterError> {
+        let (answer, answered) = oneshot::channel();
+        self.tell(Input::Exposures(answer)).await?;
         answered.await.map_err(|_| RequesterError::Stopped)
     }
 
