@@ -167,6 +167,13 @@ impl Core {
                 None => wanted.push(Action::Accuse { order, receipt }),
             }
         }
+        // A stranger's game holds the deal as well, and nobody else may end it when a turn has run out: who accuses may be the
+        // accused's own puppet.
+        let ours = |view: &GameView| view.game.accuser == self.config.requester;
+        let late = |view: &GameView| self.now >= view.deadline.saturating_add(CLOCK_SKEW_SECONDS);
+        let strangers = self.state.deals[&id].chain.open_games().filter(|(_, story)| !ours(&story.view));
+        let left = strangers.filter(|(_, story)| self.state.deals[&id].closed.is_none() && late(&story.view));
+        wanted.extend(left.map(|(game, _)| Action::Timeout { game: *game }));
         let games: Vec<_> =
             self.our_games(&self.state.deals[&id]).map(|(game, story)| (*game, story.view.clone())).collect();
         for (game, view) in games {
