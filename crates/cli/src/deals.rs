@@ -119,6 +119,8 @@ struct MostLost {
     requester_vouchers_signed: Option<u128>,
     /// Vouchers and all.
     requester: u128,
+    /// Why it can't be taken to court, if so.
+    lack: Option<Lack>,
     /// Of it, what can be lost although no voucher was signed for it.
     requester_unproven: u128,
 }
@@ -236,7 +238,10 @@ impl Eye {
     /// The most that each side can lose, if it is honest (docs/threat-model.md).
     fn most_lost(&self, deal: &DealStory) -> MostLost {
         let terms = &deal.deal;
-        let lack = terms.court.is_zero().then_some(Lack::Court);
+        let lack = match &self.exposure {
+            Some(known) => known.lack,
+            None => terms.court.is_zero().then_some(Lack::Court),
+        };
         MostLost {
             provider: self.credit.map(|credit| bounds::provider_loss(credit, terms.budget)),
             provider_redemptions: bounds::redemptions(terms.expiry.saturating_sub(terms.openedAt)),
@@ -246,6 +251,7 @@ impl Eye {
                 Some(known) => known.most,
                 None => bounds::requester_loss(terms.budget, terms.budget, 0, None),
             },
+            lack,
             requester_unproven: match &self.exposure {
                 Some(known) => known.most.saturating_sub(known.signed),
                 None => bounds::requester_loss(terms.budget, 0, terms.budget, lack),
@@ -262,9 +268,10 @@ impl Eye {
                 format!("the vouchers that it signed: {}", money(most.requester))
             }
             unproven if most.requester_vouchers_signed.is_some() => format!(
-                "{}: {} of it in orders that it could not show to be wrong",
+                "{}: {} of it without a voucher, because {}",
                 money(most.requester),
-                money(unproven)
+                money(unproven),
+                most.lack.unwrap_or(Lack::Court)
             ),
             0 => format!(
                 "the vouchers that it signs, {} of them redeemed so far, and no more than {}",
