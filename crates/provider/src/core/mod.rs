@@ -69,7 +69,7 @@ pub use worth::Worth;
 
 /// One provider. Feed it every event with a time that never goes back (it holds the larger), and
 /// perform the effects in order.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Core {
     config: Config,
     domain: Eip712Domain,
@@ -119,7 +119,7 @@ pub struct Core {
 }
 
 /// Rows to be written, and deals to be looked at, at the end of an event.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Changed {
     market: bool,
     books: bool,

@@ -153,7 +153,14 @@ fn convicted(world: &mut World) {
     let accusation = accusations(world).pop().unwrap();
     let deal = struct_hash(&accusation.deal);
     let game = *world.core.state().deals[&deal].chain.games.keys().next().unwrap();
-    let verdict = GameEnd { by_step: true, accuser_won: true, slashed: true, to_accuser: 5, to_provider: 0, burned: 0 };
+    let verdict = GameEnd {
+        verdict: rialto_protocol::court::Verdict::Step,
+        accuser_won: true,
+        slashed: true,
+        to_accuser: 5,
+        to_provider: 0,
+        burned: 0,
+    };
     world.says(deal, What::Game(GameNews::Ended { game, verdict }));
     world.says(deal, What::Closed { paid: 0, tx: tx("settle") });
     (0..5).for_each(|_| world.step());
@@ -347,8 +354,14 @@ fn two_false_claims_in_a_deal_take_one_bond_and_the_second_follows_only_if_the_f
     (0..50).for_each(|_| world.step());
     assert_eq!(accusations(&world).len(), 1);
     let game = *world.core.state().deals[&deal].chain.games.keys().next().unwrap();
-    let verdict =
-        GameEnd { by_step: true, accuser_won: false, slashed: false, to_accuser: 0, to_provider: 4, burned: 1 };
+    let verdict = GameEnd {
+        verdict: rialto_protocol::court::Verdict::Step,
+        accuser_won: false,
+        slashed: false,
+        to_accuser: 0,
+        to_provider: 4,
+        burned: 1,
+    };
     world.says(deal, What::Game(GameNews::Ended { game, verdict }));
     (0..10).for_each(|_| world.step());
     let accused: BTreeSet<_> = accusations(&world).iter().map(|it| struct_hash(&it.receipt.value)).collect();
