@@ -138,7 +138,7 @@ async fn an_honest_provider_wins_and_is_paid_for_it() {
     };
     watch(&place.chain, place.deployed.block, deal, answered).await;
     // The accuser has nothing true to say.
-    place.wait(20_000);
+    place.wait(30_000);
     let bond = soon(court.bond_for(limit)).await.unwrap();
     loop {
         if let ProviderEvent::GameEnded { won, received, lost, .. } = soon(watching.recv()).await.unwrap() {
