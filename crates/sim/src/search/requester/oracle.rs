@@ -161,9 +161,7 @@ impl Alley {
             let lack = self.house.was_weary.then_some(bounds::Lack::Runs);
             let most = bounds::requester_loss(known.deal.budget, due, orders, lack);
             rule(paid <= most, || {
-                format!(
-                    "{paid} were paid in a deal, where {vouched} were signed for, and {due} are due at most"
-                )
+                format!("{paid} were paid in a deal, where {vouched} were signed for, and {due} are due at most")
             })?;
         }
         let bonds = PARAMS.case_bond * (2 + 4 * self.foe.orders.len() as u128);
