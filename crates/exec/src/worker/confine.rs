@@ -47,10 +47,7 @@ pub(super) fn probe(confined: Confined) -> Vec<Protection> {
         Ok(()) => (true, with.to_owned()),
         Err(why) => (false, why),
     };
-    let (landlock, why) = match confined.landlock {
-        Ok(how) => (true, how),
-        Err(why) => (false, why),
-    };
+    let (Ok(why) | Err(why)) = confined.landlock;
     let denied = |works: bool, what: &str| {
         if works {
             (false, format!("{what} works; landlock: {why}"))
@@ -64,14 +61,22 @@ pub(super) fn probe(confined: Confined) -> Vec<Protection> {
     let filtered = said(confined.filter, "seccomp");
     let found = [
         (true, String::from("started for one program")),
-        said(confined.memory, "RLIMIT_DATA"),
+        said(confined.memory.and_then(|()| refused_memory()), "RLIMIT_DATA, tried"),
         said(confined.cpu, "RLIMIT_CPU"),
         denied(files, "opening a file"),
         denied(udp || tcp, "a socket"),
         filtered,
     ];
-    let _ = landlock;
     PROTECTIONS.iter().zip(found).map(|(name, (holds, why))| Protection { name, holds, why }).collect()
+}
+
+/// More memory than the limit can't be had.
+fn refused_memory() -> Result<(), String> {
+    let more = super::MEMORY_BYTES as usize + (1 << 20);
+    match Vec::<u8>::new().try_reserve_exact(more) {
+        Ok(()) => Err("RLIMIT_DATA is set, and more memory can be had all the same".into()),
+        Err(_) => Ok(()),
+    }
 }
 
 #[cfg(target_os = "linux")]
