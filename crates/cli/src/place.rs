@@ -80,7 +80,7 @@ impl PlaceArgs {
     /// From the file, or typed.
     pub fn passphrase(&self, prompt: &str) -> Result<Passphrase> {
         if let Some(file) = &self.passphrase_file {
-            return Ok(Passphrase::from_file(file)?);
+            return Ok(Passphrase::from_file(&resolved(file)?)?);
         }
         if !std::io::stdin().is_terminal() {
             bail!("[W-011] nobody is there to type the passphrase: pass --passphrase-file FILE");
