@@ -161,7 +161,9 @@ async fn dispatch(cli: &Cli) -> Result<(u8, Option<LocalMarket>)> {
 }
 
 fn logging(filter: &str) -> Result<()> {
-    let targets = Targets::from_str(filter).with_context(|| format!("[C-CFG-007] --log {filter}: not a log filter, such as `info` or `rialto_net=debug`"))?;
+    let targets = Targets::from_str(filter).with_context(|| {
+        format!("[C-CFG-007] --log {filter}: not a log filter, such as `info` or `rialto_net=debug`")
+    })?;
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(true);
     tracing_subscriber::registry().with(lines).with(targets).init();
     Ok(())

@@ -140,10 +140,11 @@ mod tests {
     #[test]
     fn an_empty_variable_is_none() {
         let home = |flag: Option<&str>, set: &[(&str, &str)]| {
-            let variable = |name: &str| {
-                set.iter().find(|(known, _)| *known == name).map(|(_, value)| OsString::from(value))
-            };
-            chosen(flag.map(Path::new), variable).map(|path| path.display().to_string()).unwrap_or_else(|why| why.to_string())
+            let variable =
+                |name: &str| set.iter().find(|(known, _)| *known == name).map(|(_, value)| OsString::from(value));
+            chosen(flag.map(Path::new), variable)
+                .map(|path| path.display().to_string())
+                .unwrap_or_else(|why| why.to_string())
         };
         let own = ("HOME", "/home/me");
         let share = "/home/me/.local/share/rialto";
@@ -156,7 +157,9 @@ mod tests {
         assert_eq!(home(None, &[own, ("RIALTO_HOME", "~/r")]), "/home/me/r");
         assert_eq!(home(Some("/flag"), &[own, ("RIALTO_HOME", "/r")]), "/flag");
         assert_eq!(home(Some("~"), &[own]), "/home/me");
-        for nowhere in [home(None, &[]), home(None, &[("HOME", "")]), home(None, &[("HOME", "me")]), home(Some(""), &[own])] {
+        for nowhere in
+            [home(None, &[]), home(None, &[("HOME", "")]), home(None, &[("HOME", "me")]), home(Some(""), &[own])]
+        {
             assert!(nowhere.starts_with("[C-HOM-002]"), "{nowhere}");
         }
     }
