@@ -128,6 +128,7 @@ pub fn resolved(path: &Path) -> Result<PathBuf> {
 fn expanded(path: &Path, home: Option<&Path>) -> Result<PathBuf> {
     match (path.strip_prefix("~"), home) {
         (Err(_), _) => Ok(path.to_owned()),
+        (Ok(rest), Some(home)) if rest.as_os_str().is_empty() => Ok(home.to_owned()),
         (Ok(rest), Some(home)) => Ok(home.join(rest)),
         (Ok(_), None) => bail!("[C-HOM-002] nobody says where `~` is: HOME is not set"),
     }
