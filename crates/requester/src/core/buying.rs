@@ -276,7 +276,7 @@ impl Core {
     }
 
     /// What is opened now from an offer.
-    fn terms(&self, offer: Offer, wish: &Wish) -> Result<Terms, (Offer, ModelError)> {
+    fn terms(&self, offer: &Offer, wish: &Wish) -> Result<Terms, ModelError> {
         let terms = model::Terms {
             key: self.config.key,
             budget: wish.budget,
@@ -285,18 +285,16 @@ impl Core {
             max_price: wish.max_price,
             salt: wish.salt,
         };
-        match Market::deal_terms(self.config.requester, &offer.ask.value, &terms) {
-            Ok(deal) => Ok(Terms { offer, max_price: wish.max_price, deal }),
-            Err(why) => Err((offer, why)),
-        }
+        let deal = Market::deal_terms(self.config.requester, &offer.ask.value, &terms)?;
+        Ok(Terms { offer: offer.clone(), max_price: wish.max_price, deal })
     }
 
     fn try_open(&mut self, id: JobId, wanted: Vec<(Offer, Wish)>) {
         let mut terms = Vec::with_capacity(wanted.len());
         for (offer, wish) in wanted {
-            match self.terms(offer, &wish) {
+            match self.terms(&offer, &wish) {
                 Ok(found) => terms.push(found),
-                Err((offer, why)) => self.bar(id, &offer, why.to_string()),
+                Err(why) => self.bar(id, &offer, why.to_string()),
             }
         }
         if terms.is_empty() {

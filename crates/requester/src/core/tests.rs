@@ -224,6 +224,8 @@ pub struct World {
     pub can_trace: bool,
     /// Tasks run on this machine.
     pub own_runs: usize,
+    /// Whatever was sent to providers.
+    pub sent: Vec<Outgoing>,
 }
 
 pub fn config() -> Config {
@@ -271,6 +273,7 @@ impl World {
             traces: Vec::new(),
             can_trace: false,
             own_runs: 0,
+            sent: Vec::new(),
         };
         world.feed(Event::Started);
         for (n, manner) in (1..).zip(manners) {
@@ -544,6 +547,7 @@ impl World {
         if !actor.up {
             return;
         }
+        self.sent.push(message.clone());
         match message {
             Outgoing::Hello(terms) => {
                 assert_eq!(struct_hash(&terms), deal);

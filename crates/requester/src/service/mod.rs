@@ -274,7 +274,15 @@ impl Requester {
     pub async fn exposures(&self) -> Result<Vec<Exposure>, RequesterError> {
         let (answer, answered) = oneshot::channel();
         self.tell(Input::Exposures(answer)).await?;
-        answered.await.map_err(|_| RequesterError::Stopped)
+        let mut exposures = answered.await.map_err(|_| RequesterError::Stopped)?;
+        let account = self.chain.account(self.account).await?;
+        for exposure in exposures.iter_mut().filter(|exposure| exposure.lack.is_none()) {
+            let court = self.chain.court(exposure.court).await?;
+            if court.bond_for(exposure.fuel_limit).await? > account {
+                *exposure = exposure.lacks_bond();
+            }
+        }
+        Ok(exposures)
     }
 
     /// Every job, running or ended, of this process or any before it on the same folder; the newest first.

@@ -239,3 +239,46 @@ fn a_promise_whose_penalty_is_not_worth_the_bond_is_let_go() {
     let deal = world.core.state().deals.values().find(|deal| deal.provider() == address(1)).unwrap();
     assert!(deal.closing.is_some());
 }
+
+#[test]
+fn before_a_deal_is_closed_or_released_whatever_is_unfinished_is_let_off_in_writing() {
+    // Two orders are promised and late, and late notices are not worth their bond: the deal is closed in the end.
+    let mut world = World::new(&[Manner::Promises]);
+    let mut job = spec(12, Policy::Trust);
+    (job.constraints.run_locally, job.constraints.deadline) = (false, START + 60);
+    world.feed(Event::Submit(job));
+    until(&mut world, 300, |world| world.sent.iter().any(|sent| matches!(sent, Outgoing::AskRelease { .. })));
+    let (deal, _) = first_deal(&world);
+    let position = |test: &dyn Fn(&Outgoing) -> bool| world.sent.iter().position(test).unwrap();
+    let closed = position(&|sent| matches!(sent, Outgoing::Voucher(voucher) if voucher.close));
+    let asked = position(&|sent| matches!(sent, Outgoing::AskRelease { .. }));
+    let orders = &world.core.state().deals[&deal].orders;
+    assert!(orders.len() > 1);
+    for order in orders {
+        let cancelled = position(&|sent| *sent == Outgoing::Cancel(Cancel { order: *order }));
+        assert!(cancelled < closed && closed < asked);
+    }
+    assert!(world.now > START + 60);
+    (0..200).for_each(|_| world.step());
+    assert!(world.cases.is_empty(), "what was cancelled is not called late");
+}
+
+#[test]
+fn a_promise_for_later_than_the_order_is_due_is_taken_and_called_late_only_then() {
+    let mut world = World::with(&[Manner::Silent], penalised);
+    let mut job = spec(12, Policy::Trust);
+    (job.constraints.run_locally, job.constraints.deadline) = (false, START + 60);
+    world.feed(Event::Submit(job));
+    until(&mut world, 60, |world| !world.core.state().orders.is_empty());
+    let (name, order) = world.core.state().orders.iter().next().unwrap();
+    let (name, deal, due) = (*name, order.order.deal, order.order.dueBy);
+    let ack = sign(1, Ack { order: name, dueBy: due + 70 });
+    world.feed(Event::Message { deal, message: ToRequester::Ack(ack.clone()) });
+    assert_eq!(world.core.state().orders[&name].ack, Some(ack));
+    while world.now < due + 70 {
+        world.step();
+        assert!(world.cases.is_empty(), "at {} of {}", world.now, due + 70);
+    }
+    until(&mut world, 10, |world| !world.cases.is_empty());
+    assert!(matches!(&world.cases[0].1, Call::Late { order, .. } if struct_hash(order) == name));
+}
