@@ -54,6 +54,7 @@ use market::LocalMarket;
 use tracing_subscriber::{filter::Targets, layer::SubscriberExt, util::SubscriberInitExt};
 
 fn main() -> ExitCode {
+    rialto_exec::worker::main_if_worker(std::env::args_os());
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(told) => return refuse(&told),

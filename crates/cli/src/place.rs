@@ -80,7 +80,7 @@ impl PlaceArgs {
     /// From the file, or typed.
     pub fn passphrase(&self, prompt: &str) -> Result<Passphrase> {
         if let Some(file) = &self.passphrase_file {
-            return Ok(Passphrase::from_file(file)?);
+            return Ok(Passphrase::from_file(&resolved(file)?)?);
         }
         if !std::io::stdin().is_terminal() {
             bail!("[W-011] nobody is there to type the passphrase: pass --passphrase-file FILE");
@@ -128,6 +128,7 @@ pub fn resolved(path: &Path) -> Result<PathBuf> {
 fn expanded(path: &Path, home: Option<&Path>) -> Result<PathBuf> {
     match (path.strip_prefix("~"), home) {
         (Err(_), _) => Ok(path.to_owned()),
+        (Ok(rest), Some(home)) if rest.as_os_str().is_empty() => Ok(home.to_owned()),
         (Ok(rest), Some(home)) => Ok(home.join(rest)),
         (Ok(_), None) => bail!("[C-HOM-002] nobody says where `~` is: HOME is not set"),
     }

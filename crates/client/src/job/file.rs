@@ -270,7 +270,7 @@ impl JobFile {
             out_bytes: measure("limits", "output", BYTES)?.unwrap_or(OUT_BYTES),
             verify: verify(settings.get("", "verify"))?,
             max_price: settings.amount("", "max_price")?,
-            budget: settings.amount("", "budget")?.ok_or_else(|| need("budget", "5"))?,
+            budget: settings.amount("", "budget")?.filter(|budget| *budget > 0).ok_or_else(|| need("budget", "5"))?,
             within,
             least: settings.small("providers", "least", 1000)?,
             most: settings.small("providers", "most", 1000)?.unwrap_or(16),
@@ -502,6 +502,7 @@ mod tests {
         let refused = |text: &str| parse(text).unwrap_err().to_string();
         assert!(refused("budget = 1").contains("program is needed"));
         assert!(refused("program = \"p\"").contains("budget is needed"));
+        assert!(refused("program = \"p\"\nbudget = 0.0").contains("budget is needed"));
         assert!(refused(&format!("{LEAST}verifi = 1")).contains("did you mean `verify`"));
         assert!(refused(&format!("{LEAST}verify = {{ replicas = 0 }}")).contains(VERIFY));
         assert!(refused(&format!("{LEAST}verify = {{ replicas = 2, audit = 1 }}")).contains(VERIFY));

@@ -76,6 +76,8 @@ pub trait Arena: Sized {
     fn story(&self) -> Vec<String>;
     /// Any move.
     fn draw(random: &mut Random) -> Self::Move;
+    /// Something that can be done as things stand.
+    fn suggest(&self, random: &mut Random) -> Play<Self::Move>;
     /// A move like this one.
     fn vary(it: &Self::Move, random: &mut Random) -> Self::Move;
     /// Beginnings of honest trade, which the strategist may take for granted.
@@ -147,7 +149,7 @@ impl<A: Arena> Search<A> {
         for _ in 0..tries {
             let plays = self.next();
             self.tried += 1;
-            let (arena, outcome) = replay::<A>(&plays, self.weakness, false);
+            let (plays, arena, outcome) = self.go_on(plays);
             if let Err(broken) = outcome {
                 return Err(Box::new(self.shrink(plays, broken)));
             }
@@ -166,6 +168,23 @@ impl<A: Arena> Search<A> {
         Ok(Seen { tried: self.tried, features: self.seen.len(), corpus: self.corpus.len(), danger: self.danger })
     }
 
+    /// Plays a sequence to its end; half of the time by way of a few moves more that can be made there.
+    fn go_on(&mut self, mut plays: Vec<Play<A::Move>>) -> (Vec<Play<A::Move>>, A, Result<(), Broken>) {
+        let mut arena = A::new(self.weakness, false);
+        let mut outcome = plays.iter().try_for_each(|play| arena.play(play));
+        let more = if self.random.percent(50) { self.random.within(1..=10) } else { 0 };
+        for _ in 0..more {
+            if outcome.is_err() || plays.len() >= MAX_MOVES {
+                break;
+            }
+            let play = arena.suggest(&mut self.random);
+            outcome = arena.play(&play);
+            plays.push(play);
+        }
+        let outcome = outcome.and_then(|()| arena.finish());
+        (plays, arena, outcome)
+    }
+
     fn next(&mut self) -> Vec<Play<A::Move>> {
         let random = &mut self.random;
         let mut plays = if self.corpus.is_empty() || random.percent(15) {
@@ -178,7 +197,7 @@ impl<A: Arena> Search<A> {
             let worse = if self.corpus[one].1 >= self.corpus[other].1 { one } else { other };
             self.corpus[if random.percent(70) { worse } else { one }].0.clone()
         };
-        for _ in 0..random.within(1..=6) {
+        for _ in 0..random.within(0..=5) {
             self.change(&mut plays);
         }
         plays.truncate(MAX_MOVES);

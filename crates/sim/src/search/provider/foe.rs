@@ -474,7 +474,7 @@ impl Street {
             (0..tasks).map(|task| keccak256([id.as_slice(), &seq.to_be_bytes(), &[task as u8]].concat())).collect();
         let fuel_limit = [FUEL_LIMIT, 300_000_000, FUEL_LIMIT / 2, FUEL_LIMIT + 1][usize::from(fuel) % 4];
         let due_by = match due % 4 {
-            0 => self.yard.now + 120,
+            0 => self.yard.now + 200,
             1 => self.yard.now + 15,
             2 => self.yard.now + 600,
             _ => deal.expiry - 31,
@@ -657,17 +657,18 @@ pub(super) fn openings() -> Vec<Vec<Play<Move>>> {
     let open = now(Move::Open { who: 0, budget: 0, seconds: 0, back: 0 });
     let order =
         |tasks: u8| later(5, Move::Order { deal: 0, tasks, fuel: 0, due: 0, seq: 0, starve: false, slow: false });
-    let paid = later(60, Move::Voucher { deal: 0, pay: 0, upto: 0, close: false });
-    let closed = later(60, Move::Voucher { deal: 0, pay: 0, upto: 0, close: true });
-    let accused = later(60, Move::Accuse { order: 0, who: 0, times: 0 });
+    let paid = later(150, Move::Voucher { deal: 0, pay: 0, upto: 0, close: false });
+    let closed = later(150, Move::Voucher { deal: 0, pay: 0, upto: 0, close: true });
+    let accused = later(150, Move::Accuse { order: 0, who: 0, times: 0 });
+    let often = |order| now(Move::Accuse { order, who: 0, times: 7 });
     vec![
         vec![open.clone()],
         vec![open.clone(), order(0)],
         vec![open.clone(), order(0), paid.clone()],
         vec![open.clone(), order(0), paid.clone(), order(1)],
-        vec![open.clone(), order(1), order(1), paid.clone()],
+        vec![open.clone(), order(1), paid.clone(), order(1), paid.clone(), order(1), paid.clone()],
         vec![open.clone(), order(1), accused.clone()],
-        vec![open.clone(), order(1), order(1), accused],
+        vec![open.clone(), order(1), paid, order(1), accused, often(1), often(0)],
         vec![open, order(0), closed],
     ]
 }
@@ -723,7 +724,7 @@ pub(super) fn roots() -> Vec<Vec<Play<Move>>> {
     let later = |seconds, what| Play { when: When::Later(seconds), what };
     let promised = vec![open, ordered.clone(), later(2, Move::Wait)];
     let mut delivered = promised.clone();
-    delivered.push(later(40, Move::Wait));
+    delivered.push(later(200, Move::Wait));
     let mut again = delivered.clone();
     again.extend([later(0, Move::Voucher { deal: 0, pay: 0, upto: 0, close: false }), ordered, later(2, Move::Wait)]);
     vec![promised, delivered, again]

@@ -239,6 +239,14 @@ impl Arena for Street {
         Move::draw(random)
     }
 
+    fn suggest(&self, random: &mut Random) -> Play<Move> {
+        if random.percent(20) {
+            return Play { when: When::Now, what: Move::draw(random) };
+        }
+        let mut choices = foe::choices(self);
+        choices.swap_remove(random.index(choices.len()))
+    }
+
     fn vary(it: &Move, random: &mut Random) -> Move {
         it.vary(random)
     }

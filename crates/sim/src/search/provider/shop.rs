@@ -26,8 +26,8 @@ use crate::{
 
 /// Cores that are sold.
 pub const CORES: u32 = 2;
-/// Fuel that one of them runs in a second, as measured.
-const FUEL_PER_SECOND: u64 = 500_000_000;
+/// Fuel that one of them runs in a second, as measured: two deals' orders at their limits take longer than an answer window.
+const FUEL_PER_SECOND: u64 = 60_000_000;
 /// Fuel that is traced in a second: a quarter of the court's allowance for a task at the limit.
 const TRACED_PER_SECOND: u64 = 50_000_000;
 /// Tasks whose trace is kept between turns: as many as there is room for if each may take a gigabyte.

@@ -340,8 +340,8 @@ impl Alley {
     fn transact(&mut self, intent: String, call: Call) -> Result<(), Broken> {
         let now = self.yard.now;
         if self.withheld(&call) {
-            let outcome = Transacted::Unsent { reason: "not now".into() };
-            self.house.later(now + 30, Due::Core(Box::new(Event::Transacted { intent, outcome })));
+            let outcome = Transacted::Reverted { code: "M-000".into(), reason: "not now".into() };
+            self.house.later(now + 1, Due::Core(Box::new(Event::Transacted { intent, outcome })));
             return Ok(());
         }
         let Some(acts) = purse::acts(call) else { return Err(format!("{intent} says nothing")) };
