@@ -189,10 +189,10 @@ fn attacks_on_providers() -> Vec<(ProviderWeakness, Vec<Play<Buys>>)> {
 /// The same against requesters.
 fn attacks_on_requesters() -> Vec<(RequesterWeakness, Vec<Play<Sells>>)> {
     use RequesterWeakness as Weak;
-    let begun = |delivers, how| {
+    let begun = |acks, delivers| {
         let mut plays: Vec<_> = (0..2).map(|who| now(Sells::Offer { who, cheap: false })).collect();
-        plays.extend((0..2).map(|who| now(Sells::Manner { who, calls: true, acks: true, delivers })));
-        plays.push(now(Sells::Job { how }));
+        plays.extend((0..2).map(|who| now(Sells::Manner { who, calls: true, acks, delivers })));
+        plays.push(now(Sells::Job { how: 0 }));
         plays.push(later(60, Sells::Wait));
         plays
     };
@@ -204,20 +204,16 @@ fn attacks_on_requesters() -> Vec<(RequesterWeakness, Vec<Play<Sells>>)> {
         plays
     };
     let end = || vec![wait(), wait()].into_iter().chain(settle()).collect::<Vec<_>>();
-    let reveal = |seconds| [later(seconds, Sells::Reveal { which: 0 }), now(Sells::Reveal { which: 0 })];
+    // The demand comes at once, and is answered in its last second: then the claim's own window is over.
     let mut weary = vec![now(Sells::Weary { on: true })];
-    weary.extend(begun(8, 3));
-    weary.extend([claim(0, 2), claim(1, 3)]);
-    weary.extend(reveal(300));
-    weary.extend(reveal(296));
-    weary.extend([later(10, Sells::Wait)]);
-    weary.extend(settle());
+    weary.extend(begun(true, 8));
+    weary.extend([claim(0, 2), later(301, Sells::Reveal { which: 0 }), now(Sells::Settle { which: 0 })]);
     vec![
-        (Weak::ClaimsUnjudged, with(with(begun(8, 0), vec![claim(0, 1)]), end())),
-        (Weak::PaidIsPaid, with(with(begun(0, 0), vec![claim(0, 1), claim(1, 1)]), end())),
+        (Weak::ClaimsUnjudged, with(with(begun(true, 8), vec![claim(0, 1)]), end())),
+        (Weak::PaidIsPaid, with(with(begun(true, 0), vec![claim(0, 1), claim(1, 1)]), end())),
         (
             Weak::AccusesUntilExpiry,
-            with(with(begun(8, 0), (0..5).map(|_| wait()).chain([claim(0, 1), claim(1, 1)]).collect()), end()),
+            with(begun(false, 8), (0..5).map(|_| wait()).chain([claim(0, 1), claim(1, 1)]).chain(end()).collect()),
         ),
         (Weak::RevealIsNoNews, weary),
     ]
