@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity 0.8.36;
 
-import { IERC20 } from "../src/interfaces/IERC20.sol";
 import { IMarket } from "../src/interfaces/IMarket.sol";
-import { Market } from "../src/Market.sol";
 import { TestToken } from "../src/test-token/TestToken.sol";
 import { Fixture } from "./base/Fixture.sol";
 import {
@@ -119,37 +117,44 @@ contract AccountsTest is Fixture {
         vm.assertEq(market.grace(), GRACE, "grace");
         vm.assertEq(market.caseBond(), BOND, "caseBond");
         uint64 max = 365 days;
-        IERC20 any = IERC20(address(token));
-        new Market(any, max, max, max, 0);
+        address any = address(token);
+        this.deploy(any, max, max, max, 0);
         bytes memory tooLong = abi.encodeWithSelector(IMarket.WindowTooLong.selector, max + 1, max);
         vm.expectRevert(tooLong);
-        new Market(any, max + 1, 1, 1, 0);
+        this.deploy(any, max + 1, 1, 1, 0);
         vm.expectRevert(tooLong);
-        new Market(any, max, max + 1, max, 0);
+        this.deploy(any, max, max + 1, max, 0);
         vm.expectRevert(tooLong);
-        new Market(any, 1, 1, max + 1, 0);
+        this.deploy(any, 1, 1, max + 1, 0);
+    }
+
+    function deploy(address token_, uint64 challenge, uint64 answering, uint64 grace, uint128 bond)
+        external
+        returns (IMarket)
+    {
+        return deployMarket(token_, challenge, answering, grace, bond);
     }
 
     /// An answer is due within every other window, and takes more than no time.
     function test_answerWindowRange() public {
-        IERC20 any = IERC20(address(token));
+        address any = address(token);
         uint64[3][3] memory wrong = [[uint64(10), 0, 10], [uint64(9), 10, 10], [uint64(10), 10, 9]];
         for (uint256 i = 0; i < 3; ++i) {
             (uint64 challenge, uint64 answering, uint64 grace) = (wrong[i][0], wrong[i][1], wrong[i][2]);
             vm.expectRevert(
                 abi.encodeWithSelector(IMarket.AnswerWindowOutOfRange.selector, answering, challenge, grace)
             );
-            new Market(any, challenge, answering, grace, 0);
+            this.deploy(any, challenge, answering, grace, 0);
         }
-        new Market(any, 10, 10, 10, 0);
-        new Market(any, 1, 1, 1, 0);
+        this.deploy(any, 10, 10, 10, 0);
+        this.deploy(any, 1, 1, 1, 0);
     }
 
     function test_tokenIsAContract() public {
         vm.expectRevert(abi.encodeWithSelector(IMarket.NoToken.selector, stranger));
-        new Market(IERC20(stranger), 1, 1, 1, 0);
+        this.deploy(stranger, 1, 1, 1, 0);
         vm.expectRevert(abi.encodeWithSelector(IMarket.NoToken.selector, address(0)));
-        new Market(IERC20(address(0)), 1, 1, 1, 0);
+        this.deploy(address(0), 1, 1, 1, 0);
     }
 
     // ── allow, take, give ──

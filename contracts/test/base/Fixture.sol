@@ -75,8 +75,11 @@ abstract contract Fixture {
         bytes memory init = abi.encodePacked(code, abi.encode(token_, challenge, answering, grace, bond));
         assembly ("memory-safe") {
             deployed := create(0, add(init, 32), mload(init))
+            if iszero(deployed) {
+                returndatacopy(0, 0, returndatasize())
+                revert(0, returndatasize())
+            }
         }
-        require(address(deployed) != address(0), "artifact does not deploy");
     }
 
     /// Gives `owner` tokens in its account.

@@ -1,10 +1,6 @@
 //! `rialto market`: what is on offer now, and what was paid over time.
 
-use std::{
-    collections::BTreeMap,
-    io::IsTerminal,
-    time::Duration,
-};
+use std::{collections::BTreeMap, io::IsTerminal, time::Duration};
 
 use anyhow::Result;
 use clap::Args;

@@ -157,7 +157,11 @@ pub fn read_program(path: &std::path::Path) -> Result<Vec<u8>> {
         .with_context(|| format!("[C-CHK-002] cannot read the program {}: check the path", path.display()))?;
     ensure!(about.is_file(), "[C-CHK-002] {} is not a file", path.display());
     let length = about.len();
-    ensure!(length <= MAX_PROGRAM_BYTES, "[C-CHK-002] {} has {length} bytes, more than any program may", path.display());
+    ensure!(
+        length <= MAX_PROGRAM_BYTES,
+        "[C-CHK-002] {} has {length} bytes, more than any program may",
+        path.display()
+    );
     std::fs::read(path).with_context(|| format!("[C-CHK-002] cannot read the program {}", path.display()))
 }
 

@@ -54,6 +54,7 @@ use market::LocalMarket;
 use tracing_subscriber::{filter::Targets, layer::SubscriberExt, util::SubscriberInitExt};
 
 fn main() -> ExitCode {
+    rialto_exec::worker::main_if_worker(std::env::args_os());
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(told) => return refuse(&told),
@@ -162,7 +163,9 @@ async fn dispatch(cli: &Cli) -> Result<(u8, Option<LocalMarket>)> {
 }
 
 fn logging(filter: &str) -> Result<()> {
-    let targets = Targets::from_str(filter).with_context(|| format!("[C-CFG-007] --log {filter}: not a log filter, such as `info` or `rialto_net=debug`"))?;
+    let targets = Targets::from_str(filter).with_context(|| {
+        format!("[C-CFG-007] --log {filter}: not a log filter, such as `info` or `rialto_net=debug`")
+    })?;
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(true);
     tracing_subscriber::registry().with(lines).with(targets).init();
     Ok(())

@@ -80,7 +80,7 @@ impl PlaceArgs {
     /// From the file, or typed.
     pub fn passphrase(&self, prompt: &str) -> Result<Passphrase> {
         if let Some(file) = &self.passphrase_file {
-            return Ok(Passphrase::from_file(file)?);
+            return Ok(Passphrase::from_file(&resolved(file)?)?);
         }
         if !std::io::stdin().is_terminal() {
             bail!("[W-011] nobody is there to type the passphrase: pass --passphrase-file FILE");
@@ -128,6 +128,7 @@ pub fn resolved(path: &Path) -> Result<PathBuf> {
 fn expanded(path: &Path, home: Option<&Path>) -> Result<PathBuf> {
     match (path.strip_prefix("~"), home) {
         (Err(_), _) => Ok(path.to_owned()),
+        (Ok(rest), Some(home)) if rest.as_os_str().is_empty() => Ok(home.to_owned()),
         (Ok(rest), Some(home)) => Ok(home.join(rest)),
         (Ok(_), None) => bail!("[C-HOM-002] nobody says where `~` is: HOME is not set"),
     }
@@ -140,10 +141,11 @@ mod tests {
     #[test]
     fn an_empty_variable_is_none() {
         let home = |flag: Option<&str>, set: &[(&str, &str)]| {
-            let variable = |name: &str| {
-                set.iter().find(|(known, _)| *known == name).map(|(_, value)| OsString::from(value))
-            };
-            chosen(flag.map(Path::new), variable).map(|path| path.display().to_string()).unwrap_or_else(|why| why.to_string())
+            let variable =
+                |name: &str| set.iter().find(|(known, _)| *known == name).map(|(_, value)| OsString::from(value));
+            chosen(flag.map(Path::new), variable)
+                .map(|path| path.display().to_string())
+                .unwrap_or_else(|why| why.to_string())
         };
         let own = ("HOME", "/home/me");
         let share = "/home/me/.local/share/rialto";
@@ -156,7 +158,9 @@ mod tests {
         assert_eq!(home(None, &[own, ("RIALTO_HOME", "~/r")]), "/home/me/r");
         assert_eq!(home(Some("/flag"), &[own, ("RIALTO_HOME", "/r")]), "/flag");
         assert_eq!(home(Some("~"), &[own]), "/home/me");
-        for nowhere in [home(None, &[]), home(None, &[("HOME", "")]), home(None, &[("HOME", "me")]), home(Some(""), &[own])] {
+        for nowhere in
+            [home(None, &[]), home(None, &[("HOME", "")]), home(None, &[("HOME", "me")]), home(Some(""), &[own])]
+        {
             assert!(nowhere.starts_with("[C-HOM-002]"), "{nowhere}");
         }
     }

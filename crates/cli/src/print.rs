@@ -358,7 +358,8 @@ mod tests {
 
     #[test]
     fn colours_are_for_who_wants_them() {
-        let plain = |no_color: Option<&str>, term: Option<&str>| colourless(no_color.map(OsStr::new), term.map(OsStr::new));
+        let plain =
+            |no_color: Option<&str>, term: Option<&str>| colourless(no_color.map(OsStr::new), term.map(OsStr::new));
         assert!(plain(Some("1"), Some("xterm")) && plain(None, Some("dumb")));
         assert!(!plain(Some(""), Some("xterm")) && !plain(None, None));
     }

@@ -50,7 +50,9 @@ const DEADLINE: Duration = Duration::from_secs(3_600);
 /// Runs the program and returns its exit code.
 pub async fn run(args: &Run, format: Output) -> Result<u8> {
     if args.dry_run || args.explain || args.detach || args.to.is_some() || args.strict {
-        bail!("[C-JOB-003] --dry-run, --explain, --detach, --to and --strict are for job files: `rialto job init` writes one");
+        bail!(
+            "[C-JOB-003] --dry-run, --explain, --detach, --to and --strict are for job files: `rialto job init` writes one"
+        );
     }
     ensure!(!args.force || args.files.is_some(), "[C-JOB-003] --force is for job files, and beside --files");
     let program = args.program.clone();
@@ -191,7 +193,8 @@ fn write_files(args: &Run, outputs: &Outputs) -> Result<()> {
 
 /// A path at which nothing is yet: this one, or one beside it. What somebody put there stays.
 fn free(wanted: &Path) -> PathBuf {
-    let part = |part: Option<&std::ffi::OsStr>| part.map(|part| part.to_string_lossy().into_owned()).unwrap_or_default();
+    let part =
+        |part: Option<&std::ffi::OsStr>| part.map(|part| part.to_string_lossy().into_owned()).unwrap_or_default();
     let (stem, extension) = (part(wanted.file_stem()), part(wanted.extension()));
     let dot = if extension.is_empty() { "" } else { "." };
     let beside = (1u32..).map(|n| wanted.with_file_name(format!("{stem}.{n}{dot}{extension}")));

@@ -85,8 +85,14 @@ fn what_was_submitted_is_what_comes_back_and_goes_where_it_belongs() {
     // What can't be written is told before it is paid for.
     let paid = spent(&home);
     for (at, output) in [
-        "folder = \"one.toml\"", "folder = \"/proc/x\"", "folder = \"one.toml/x\"", "name = \"bundle.json\"", "name = \"same\"",
-        "name = \"{item}\"", "name = \"{item}/x\"\nfiles = \"a/x\"", "files = \"../{task}\"",
+        "folder = \"one.toml\"",
+        "folder = \"/proc/x\"",
+        "folder = \"one.toml/x\"",
+        "name = \"bundle.json\"",
+        "name = \"same\"",
+        "name = \"{item}\"",
+        "name = \"{item}/x\"\nfiles = \"a/x\"",
+        "files = \"../{task}\"",
     ]
     .into_iter()
     .enumerate()
@@ -131,7 +137,10 @@ fn what_was_submitted_is_what_comes_back_and_goes_where_it_belongs() {
     for what in ["cancel", "remove", "results", "resume"] {
         for named in ["", " ", "surroundings", &id[..3], "*"] {
             let (exit, code) = home.fails(&["jobs", what, named]);
-            assert!(exit == 2 && ["C-JOB-011", "C-JOB-012"].contains(&code.as_str()), "{what} {named:?}: {exit} {code}");
+            assert!(
+                exit == 2 && ["C-JOB-011", "C-JOB-012"].contains(&code.as_str()),
+                "{what} {named:?}: {exit} {code}"
+            );
         }
     }
     assert_eq!(home.ok(&["jobs"])["jobs"].as_array().unwrap().len(), jobs);
@@ -160,8 +169,15 @@ fn pipes_devices_and_full_disks() {
     // Success is said only when the bytes are out.
     let full = || Stdio::from(File::options().write(true).open("/dev/full").unwrap());
     for args in [
-        &["completions", "bash"][..], &["man"], &["wallet", "list"], &["--help"], &["--version"],
-        &["wallet", "list", "--output", "json"], &["check", &guest("crash.wasm")], &["run", "--help"], &["man", "--output", "json"],
+        &["completions", "bash"][..],
+        &["man"],
+        &["wallet", "list"],
+        &["--help"],
+        &["--version"],
+        &["wallet", "list", "--output", "json"],
+        &["check", &guest("crash.wasm")],
+        &["run", "--help"],
+        &["man", "--output", "json"],
     ] {
         let lost = rialto(args).stdout(full()).stderr(Stdio::piped()).output().unwrap();
         let told = String::from_utf8_lossy(&lost.stderr).into_owned();

@@ -78,7 +78,8 @@ fn is_formula(text: &str) -> bool {
     let starts = ['=', '+', '-', '@', '\t', '\r', '＝', '＋', '－', '＠'];
     let number = |text: &str| {
         let digits = text.trim_start_matches(['+', '-']);
-        text.len() - digits.len() <= 1 && digits.starts_with(|c: char| c.is_ascii_digit() || c == '.')
+        text.len() - digits.len() <= 1
+            && digits.starts_with(|c: char| c.is_ascii_digit() || c == '.')
             && digits.parse::<f64>().is_ok()
     };
     text.starts_with(starts) && text.chars().count() > 1 && !number(text)

@@ -124,6 +124,8 @@ pub(crate) enum Request {
     },
     /// Remove an ended job and its files: whether it had ended.
     Remove(JobId),
+    /// What can be lost in the deals that are open.
+    Exposures,
     /// What is held against providers.
     History,
     /// Forget it.
@@ -364,6 +366,7 @@ impl Desk {
                 answers.send(&quote::resumption(&self.buyer, job, within, budget).await?).await
             }
             Request::Remove(job) => answers.send(&requester.remove(job).await?).await,
+            Request::Exposures => answers.send(&requester.exposures().await?).await,
             Request::History => answers.send(&requester.history().await?).await,
             Request::Forgive(provider) => {
                 requester.forgive(provider).await?;

@@ -7,7 +7,7 @@ use std::{
 };
 
 use rialto_protocol::Address;
-use rialto_requester::{History, JobContent, JobId, JobReport, JobStatus};
+use rialto_requester::{Exposure, History, JobContent, JobId, JobReport, JobStatus};
 use serde::de::DeserializeOwned;
 use tokio::time::sleep;
 
@@ -113,6 +113,14 @@ impl Host {
     /// What the host refuses, in its words.
     pub async fn remove(&self, job: JobId) -> Result<bool, HostError> {
         self.ask(&Request::Remove(job)).await
+    }
+
+    /// The most that can be lost in each deal of the host that is open.
+    ///
+    /// # Errors
+    /// `C-HST-001`, `C-CTL-…`.
+    pub async fn exposures(&self) -> Result<Vec<Exposure>, HostError> {
+        self.ask(&Request::Exposures).await
     }
 
     /// What is remembered of providers.

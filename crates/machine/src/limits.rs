@@ -20,8 +20,8 @@ pub const MAX_NESTING: u32 = 16_384;
 pub const MAX_FUNCTION_WORK: Work = Work { steps: 6 << 20, alive: 8 << 20, moves: 2 << 20, chains: u64::MAX };
 /// Most work of a module without any code.
 pub const MAX_WORK: Work = Work { steps: 256 << 10, alive: 2 << 20, moves: 256 << 10, chains: u64::MAX };
-/// Most work of a module besides, for each byte of its code section. Real programs have up to 8, 2 and 0.4 for each.
-pub const MAX_WORK_PER_BYTE: Work = Work { steps: 16, alive: 8, moves: 2, chains: 0 };
+/// Most work of a module besides, for each byte of its code section. Real programs have up to 10, 2 and 0.4 for each.
+pub const MAX_WORK_PER_BYTE: Work = Work { steps: 20, alive: 8, moves: 2, chains: 0 };
 /// Most branches of one function, times its parameters and locals: looking at it takes time by it.
 pub const MAX_BRANCHES_BY_LOCALS: u64 = 1 << 27;
 /// Most globals of M', the injected ones included: what the globals tree of depth 8 holds, four to a leaf.

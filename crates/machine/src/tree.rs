@@ -108,7 +108,7 @@ pub(crate) fn sparse_root(depth: u32, ranges: &[(usize, usize)], leaf: impl Fn(u
         }
         nodes = Vec::with_capacity(pairs.len());
         for some in pairs.chunks(SIDE_BY_SIDE) {
-            let joined = join(some.iter().map(|(_, pair)| *pair).collect::<Vec<_>>().into_iter());
+            let joined = join(some.iter().map(|(_, pair)| *pair));
             nodes.extend(some.iter().map(|(at, _)| *at).zip(joined));
         }
     }

@@ -17,9 +17,11 @@ const CROWD: u64 = 128;
 /// Steps of a function besides its operators'.
 const FUNCTION_STEPS: u64 = 32;
 /// Steps of a call through the table, and of `memory.copy` and `memory.fill`, besides one: checks, and fuel for the length.
-const LONG_STEPS: u64 = 32;
+const LONG_STEPS: u64 = 96;
 /// Steps of a direct call besides one.
 const CALL_STEPS: u64 = 8;
+/// Steps of each operand that a call takes or leaves, besides one: it has to be where the callee looks for it.
+const CALL_OPERAND_STEPS: u64 = 3;
 /// Steps of a place where control can part or meet: fuel is charged there.
 const EDGE_STEPS: u64 = 32;
 /// The same where some loop makes no call: fuel is then refilled on the spot.
@@ -141,10 +143,12 @@ impl Flow {
     /// leaves `below` operands on the stack in all.
     pub fn operator(&mut self, operator: &Operator<'_>, arity: (u32, u32), block: (u32, u32), below: u32) {
         let (params, results) = block;
-        self.steps += 1 + u64::from(arity.0) + u64::from(arity.1);
+        let operands = u64::from(arity.0) + u64::from(arity.1);
+        self.steps += 1 + operands;
         self.steps += match operator {
-            Operator::Call { .. } => CALL_STEPS,
-            Operator::CallIndirect { .. } | Operator::MemoryCopy { .. } | Operator::MemoryFill { .. } => LONG_STEPS,
+            Operator::Call { .. } => CALL_STEPS + CALL_OPERAND_STEPS * operands,
+            Operator::CallIndirect { .. } => LONG_STEPS + CALL_OPERAND_STEPS * operands,
+            Operator::MemoryCopy { .. } | Operator::MemoryFill { .. } => LONG_STEPS,
             _ => 0,
         };
         let event = match operator {

@@ -153,6 +153,9 @@ pub fn turn(deal: Deal, order: Order, view: &GameView, answer: Answer) -> Option
         (Question::Nodes { nodes, .. }, Answer::Challenge(challenge)) => {
             CourtCall::Challenge { game, order, nodes: nodes.clone(), challenge: *challenge }
         }
+        (Question::Nodes { nodes, .. }, Answer::Contradict { index, halted }) => {
+            CourtCall::Contradict { deal, game, order, nodes: nodes.clone(), index, halted }
+        }
         (Question::Run { segment, .. }, Answer::Move { pick, states }) => {
             CourtCall::Move { game, part: pick, segment: segment.clone(), states, signature: Bytes::new() }
         }

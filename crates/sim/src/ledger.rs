@@ -55,6 +55,7 @@ impl Act {
                 CourtCall::Unfold { .. } => "unfold",
                 CourtCall::Pick { .. } => "pick",
                 CourtCall::Challenge { .. } => "challenge",
+                CourtCall::Contradict { .. } => "contradict",
                 CourtCall::Delegate { .. } => "delegate",
                 CourtCall::Move { .. } => "move",
                 CourtCall::Step { .. } => "step",

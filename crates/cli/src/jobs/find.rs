@@ -75,7 +75,9 @@ pub fn choose(jobs: &[(JobId, &str)], named: &str, what: Use) -> Result<usize> {
     match all.as_slice() {
         [one] => Ok(*one),
         [newest, ..] if what == Use::Look && by_id.is_empty() => Ok(*newest),
-        [] if !begins.is_empty() => bail!("[C-JOB-012] no job is called {said}; of an id at least {MIN_ID} digits are needed"),
+        [] if !begins.is_empty() => {
+            bail!("[C-JOB-012] no job is called {said}; of an id at least {MIN_ID} digits are needed")
+        }
         [] => bail!("[C-JOB-012] there is no job {said}: `rialto jobs` lists them"),
         several => {
             let ids: Vec<String> = several.iter().take(MAX_LISTED).map(|at| jobs[*at].0.to_string()).collect();

@@ -61,7 +61,9 @@ pub fn offline(home: &Home, why: &anyhow::Error, format: Output) -> Result<u8> {
 
 /// Says why less is known than usual.
 pub fn aside(why: &anyhow::Error) {
-    eprintln!("rialto: {why:#}\nrialto: these are the jobs of this home that ended; `rialto jobs results` has their results");
+    eprintln!(
+        "rialto: {why:#}\nrialto: these are the jobs of this home that ended; `rialto jobs results` has their results"
+    );
 }
 
 /// All jobs.

@@ -28,6 +28,7 @@ use crate::{
     print::either,
 };
 
+pub use find::folder as folder_of;
 pub use given::is_job;
 pub use host::{HostArgs, host, log_of, tail};
 pub use init::{JobCommand, job};

@@ -51,7 +51,9 @@ fn warn(quote: &Quote) -> u8 {
     let (what, code) = match trial.ending.as_str() {
         "finished" => return exit::OK,
         "failed" => (format!("ended with exit code {}", trial.exit_code), exit::OK),
-        "out of fuel" => ("ran out of fuel: raise limits.fuel, for a task that runs out is paid for, too".into(), exit::FAILED),
+        "out of fuel" => {
+            ("ran out of fuel: raise limits.fuel, for a task that runs out is paid for, too".into(), exit::FAILED)
+        }
         _ => ("trapped: `rialto check PROGRAM --run` shows more".into(), exit::FAILED),
     };
     eprintln!("rialto: warning: the first task, run here, {what}");

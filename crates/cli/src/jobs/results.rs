@@ -71,12 +71,8 @@ pub async fn results(args: &ResultsArgs, place: &PlaceArgs, format: Output) -> R
     file.check()?;
     Claim::look(&file, Some(&id.to_string()), args.force, runs(&home))?;
     let written = write(file, &report, args.force).await?;
-    let text = format!(
-        "{} files, {} bytes in {}, and the evidence",
-        written.files,
-        written.bytes,
-        written.folder.display()
-    );
+    let text =
+        format!("{} files, {} bytes in {}, and the evidence", written.files, written.bytes, written.folder.display());
     notes(&written);
     either(
         format,

@@ -214,7 +214,8 @@ impl Claim {
         let before = self.before.as_deref().unwrap_or_default();
         let files = before.iter().position(|byte| *byte == b'\n').map_or(&[][..], |at| &before[at + 1..]);
         let head = head(&self.header);
-        replace(&path, |file| file.write_all(&head).and_then(|()| file.write_all(files))).map_err(JobFileError::file(&path))
+        replace(&path, |file| file.write_all(&head).and_then(|()| file.write_all(files)))
+            .map_err(JobFileError::file(&path))
     }
 
     /// Removes what the folder's owners wrote and nobody changed since, and begins the record anew.
@@ -281,7 +282,10 @@ fn allowed(
     }
     let submitting = header.job.is_empty() && header.process != std::process::id();
     if submitting && Path::new(&format!("/proc/{}", header.process)).exists() {
-        return Err(foreign(folder, format!("is where the job `{}` will write, which is being submitted now", header.name)));
+        return Err(foreign(
+            folder,
+            format!("is where the job `{}` will write, which is being submitted now", header.name),
+        ));
     }
     let same = (file.source.is_some() && header.source == file.source) || header.says == file.fingerprint();
     if !header.job.is_empty() && runs(&header.job) {
@@ -356,13 +360,18 @@ mod tests {
         let mut claim = Claim::take(&one, None, false, none).unwrap();
         assert_eq!(look(&two, None, false), "ok", "whoever only submitted, and does not any more, has no claim");
         claim.name("111").unwrap();
-        assert!(look(&two, None, false).contains("holds the results of job 111 (`one`)"), "{}", look(&two, None, false));
+        assert!(
+            look(&two, None, false).contains("holds the results of job 111 (`one`)"),
+            "{}",
+            look(&two, None, false)
+        );
         assert_eq!((look(&two, None, true), look(&one, None, false)), ("ok".into(), "ok".into()));
         std::fs::copy(tree.path().join("one.toml"), tree.path().join("copy")).unwrap();
         let copy = JobFile::read(&tree.path().join("copy"), None).unwrap();
         assert_eq!(look(&copy, None, false), "ok", "it says the same");
         std::os::unix::fs::symlink("one.toml", tree.path().join("link.toml")).unwrap();
-        let link = JobFile::read(&tree.path().join("../").join(tree.path().file_name().unwrap()).join("link.toml"), None);
+        let link =
+            JobFile::read(&tree.path().join("../").join(tree.path().file_name().unwrap()).join("link.toml"), None);
         assert_eq!(link.unwrap().source, one.source);
         write(&claim, &["a", "b", "bundle.json"]);
         assert_eq!((look(&one, Some("111"), false), look(&one, None, false)), ("ok".into(), "ok".into()));
@@ -382,7 +391,11 @@ mod tests {
     fn what_somebody_put_there_stays() {
         let none = |_: &str| false;
         for (name, stdout) in [
-            ("a", "files"), ("b.err", "files"), ("bundle.json", "files"), ("bundle.json", "none"), ("stdout.txt", "stream"),
+            ("a", "files"),
+            ("b.err", "files"),
+            ("bundle.json", "files"),
+            ("bundle.json", "none"),
+            ("stdout.txt", "stream"),
             ("results.csv", "table"),
         ] {
             let tree = tempfile::tempdir().unwrap();
@@ -401,7 +414,8 @@ mod tests {
         std::fs::write(claim.folder.join("notes.md"), "mine").unwrap();
         std::fs::write(claim.folder.join("b"), "changed").unwrap();
         write(&claim, &["c"]);
-        let mut left: Vec<_> = std::fs::read_dir(&claim.folder).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        let mut left: Vec<_> =
+            std::fs::read_dir(&claim.folder).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         left.sort();
         assert_eq!(left, [".rialto-results", "b", "c", "notes.md"]);
     }

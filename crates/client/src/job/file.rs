@@ -75,7 +75,9 @@ impl<'a> Place<'a> {
         let Some(rest) = text.strip_prefix('~') else { return Ok((self.base, text)) };
         match (rest.strip_prefix('/').or((rest.is_empty()).then_some("")), self.home) {
             (Some(rest), Some(home)) => Ok((home, rest.trim_start_matches('/'))),
-            (Some(_), None) => Err(JobFileError::Value(format!("`{text}`: nobody says where `~` is: write the whole path"))),
+            (Some(_), None) => {
+                Err(JobFileError::Value(format!("`{text}`: nobody says where `~` is: write the whole path")))
+            }
             (None, _) => Err(JobFileError::Value(format!(
                 "`{text}`: only your own `~/…` is known; if it is a name, write `./{text}`"
             ))),
@@ -157,7 +159,8 @@ impl JobFile {
         let read = || {
             let about = metadata(&whole)?;
             if !about.is_file() || about.len() > MAX_FILE_BYTES {
-                let why = if about.is_file() { "it is too large: put long lists into files" } else { "it is not a file" };
+                let why =
+                    if about.is_file() { "it is too large: put long lists into files" } else { "it is not a file" };
                 return Err(JobFileError::File { path: path.display().to_string(), why: why.into() });
             }
             let text = std::fs::read_to_string(&whole).map_err(JobFileError::file(path))?;
@@ -267,7 +270,7 @@ impl JobFile {
             out_bytes: measure("limits", "output", BYTES)?.unwrap_or(OUT_BYTES),
             verify: verify(settings.get("", "verify"))?,
             max_price: settings.amount("", "max_price")?,
-            budget: settings.amount("", "budget")?.ok_or_else(|| need("budget", "5"))?,
+            budget: settings.amount("", "budget")?.filter(|budget| *budget > 0).ok_or_else(|| need("budget", "5"))?,
             within,
             least: settings.small("providers", "least", 1000)?,
             most: settings.small("providers", "most", 1000)?.unwrap_or(16),
@@ -499,6 +502,7 @@ mod tests {
         let refused = |text: &str| parse(text).unwrap_err().to_string();
         assert!(refused("budget = 1").contains("program is needed"));
         assert!(refused("program = \"p\"").contains("budget is needed"));
+        assert!(refused("program = \"p\"\nbudget = 0.0").contains("budget is needed"));
         assert!(refused(&format!("{LEAST}verifi = 1")).contains("did you mean `verify`"));
         assert!(refused(&format!("{LEAST}verify = {{ replicas = 0 }}")).contains(VERIFY));
         assert!(refused(&format!("{LEAST}verify = {{ replicas = 2, audit = 1 }}")).contains(VERIFY));
@@ -519,8 +523,16 @@ mod tests {
     fn a_tilde_is_home_and_everything_else_is_a_name() {
         let place = Place::new(Path::new("/base"), Some(Path::new("/home/me")));
         let table = [
-            ("~", "/home/me"), ("~/", "/home/me"), ("~/x/y", "/home/me/x/y"), ("~//x", "/home/me/x"), ("./~", "/base/./~"),
-            ("x/~/y", "/base/x/~/y"), ("/~/x", "/~/x"), ("x", "/base/x"), ("../x", "/base/../x"), ("x~", "/base/x~"),
+            ("~", "/home/me"),
+            ("~/", "/home/me"),
+            ("~/x/y", "/home/me/x/y"),
+            ("~//x", "/home/me/x"),
+            ("./~", "/base/./~"),
+            ("x/~/y", "/base/x/~/y"),
+            ("/~/x", "/~/x"),
+            ("x", "/base/x"),
+            ("../x", "/base/../x"),
+            ("x~", "/base/x~"),
         ];
         for (text, path) in table {
             assert_eq!(place.path(text).unwrap(), Path::new(path), "{text}");

@@ -45,13 +45,7 @@ impl Gathered {
         self.files.iter().map(|(_, _, size)| size).fold(0, |sum, size| sum.saturating_add(*size))
     }
 
-    fn collect(
-        &mut self,
-        name: &str,
-        path: &Path,
-        root: &Path,
-        above: &mut Vec<PathBuf>,
-    ) -> Result<(), JobFileError> {
+    fn collect(&mut self, name: &str, path: &Path, root: &Path, above: &mut Vec<PathBuf>) -> Result<(), JobFileError> {
         let about = metadata(path)?;
         let whole = inside(path, root)?;
         if self.files.len() + self.folders.len() >= MAX_FILES {

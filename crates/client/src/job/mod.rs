@@ -9,8 +9,8 @@ mod results;
 mod tasks;
 mod template;
 
-pub use claim::Claim;
 pub use crate::escape::csv_record;
+pub use claim::Claim;
 pub use file::{JobFile, Place, TEMPLATE};
 pub use inputs::Gathered;
 pub(crate) use results::ending;

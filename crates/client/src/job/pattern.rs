@@ -88,8 +88,7 @@ impl Found {
                 &own
             }
         };
-        let mut entries =
-            entries.collect::<std::io::Result<Vec<_>>>().map_err(JobFileError::file(folder))?;
+        let mut entries = entries.collect::<std::io::Result<Vec<_>>>().map_err(JobFileError::file(folder))?;
         entries.sort_by_key(std::fs::DirEntry::file_name);
         let all_below = *part == "**";
         if all_below {
@@ -108,7 +107,9 @@ impl Found {
             let folder = about.is_dir() || (about.is_symlink() && path.is_dir());
             match (all_below, folder) {
                 // Links among all folders below may lead around in a circle.
-                (true, true) if about.is_symlink() => self.notes.push(format!("{} is a link to a folder", path.display())),
+                (true, true) if about.is_symlink() => {
+                    self.notes.push(format!("{} is a link to a folder", path.display()))
+                }
                 (true, true) => self.walk(&path, parts, Some(root), depth + 1)?,
                 (true, false) if rest.is_empty() => self.candidate(&path, Some(root))?,
                 (true, false) => {}
@@ -180,11 +181,7 @@ pub(super) fn kind(what: FileType) -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::{
-        ffi::OsStrExt,
-        fs::symlink,
-        net::UnixListener,
-    };
+    use std::os::unix::{ffi::OsStrExt, fs::symlink, net::UnixListener};
 
     use super::*;
 
@@ -209,7 +206,14 @@ mod tests {
     #[test]
     fn a_pattern_means_what_a_shell_means() {
         let tree = [
-            "in/a.txt", "in/b.txt", "in/.hidden.txt", "in/c.dat", "in/x/d.txt", "in/x/y/e.txt", "in/n[1].txt", "in/n1.txt",
+            "in/a.txt",
+            "in/b.txt",
+            "in/.hidden.txt",
+            "in/c.dat",
+            "in/x/d.txt",
+            "in/x/y/e.txt",
+            "in/n[1].txt",
+            "in/n1.txt",
         ];
         let tree = folder(&tree);
         let table: &[(&str, &[&str])] = &[

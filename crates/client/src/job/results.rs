@@ -423,8 +423,18 @@ mod tests {
         let file = job(folder.path(), "files = \".\"");
         let done = written(&file, "1", &tasks).unwrap();
         let names = [
-            "0.2.out", "0.out", "1.out", "2.out", "bundle.0.json", "bundle.1.json", "bundle.json", "report.1.txt",
-            "report.2.txt/x", "report.txt", "results.0.csv", "results.1.csv",
+            "0.2.out",
+            "0.out",
+            "1.out",
+            "2.out",
+            "bundle.0.json",
+            "bundle.1.json",
+            "bundle.json",
+            "report.1.txt",
+            "report.2.txt/x",
+            "report.txt",
+            "results.0.csv",
+            "results.1.csv",
         ];
         assert_eq!(all(&results), names);
         assert_eq!((done.files, done.notes.len(), done.missing), (11, 7, 0), "{:?}", done.notes);

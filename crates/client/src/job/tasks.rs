@@ -111,9 +111,7 @@ impl Source {
                     let values = match values {
                         Value::Array(items) => scalars(&label, items)?,
                         Value::String(text) => match range(text) {
-                            Some(range) => {
-                                (0..range.count()?).map(|task| range.values(task).swap_remove(1)).collect()
-                            }
+                            Some(range) => (0..range.count()?).map(|task| range.values(task).swap_remove(1)).collect(),
                             None => return Err(value(format!("{label} = \"{text}\": a list, or {RANGE_FORM}"))),
                         },
                         _ => return Err(value(format!("{label}: a list of values is needed"))),

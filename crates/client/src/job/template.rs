@@ -46,7 +46,9 @@ impl Template {
                 Some((name, form)) => match form.strip_prefix('0').and_then(|width| width.parse().ok()) {
                     Some(width) if width <= MAX_WIDTH => (name, width),
                     _ => {
-                        return Err(wrong(format!("{{{name}:{form}}} is no form: {{{name}:04}} has at least four digits")));
+                        return Err(wrong(format!(
+                            "{{{name}:{form}}} is no form: {{{name}:04}} has at least four digits"
+                        )));
                     }
                 },
             };

@@ -24,7 +24,7 @@ const MAX_REFUSALS: u32 = 6;
 /// A deal that was dropped so often does not come back.
 const MAX_DROPS: u32 = 3;
 /// Refusals that a smaller order cures.
-const SIZE_REFUSALS: &[&str] = &["P-ADM-004", "P-ADM-005", "P-ADM-006", "P-ADM-010", "P-ADM-017"];
+const SIZE_REFUSALS: &[&str] = &["P-ADM-004", "P-ADM-005", "P-ADM-006", "P-ADM-010", "P-ADM-011", "P-ADM-017"];
 
 /// The session of a deal, and what is known of its provider's mood.
 #[derive(Clone, Copy, Debug)]
@@ -327,7 +327,7 @@ impl Core {
             self.split_if_unwanted(job, batch);
         }
         let refusals = self.links.get(&id).map_or(0, |link| link.refusals);
-        let is_final = rest::is_final(&code);
+        let is_final = rest::is_final(&code, tasks);
         if is_final {
             self.refused_for_good(id, &code);
         }

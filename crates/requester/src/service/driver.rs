@@ -28,8 +28,8 @@ use super::{
     session::{MAX_OUTBOUND_MESSAGES, Seal, Session},
 };
 use crate::core::{
-    Core, Effect, Event, Exposure, History, JobError, JobEvent, JobId, JobPhase, JobSpec, JobStatus, NoMatch, Offer, Outgoing,
-    Phase, Plan, Policy, PolicyQuote, Record, Source, Stored, Summary, TaskResult,
+    Core, Effect, Event, Exposure, History, JobError, JobEvent, JobId, JobPhase, JobSpec, JobStatus, NoMatch, Offer,
+    Outgoing, Phase, Plan, Policy, PolicyQuote, Record, Source, Stored, Summary, TaskResult,
 };
 
 /// Things that wait for the driver; whoever brings more waits.

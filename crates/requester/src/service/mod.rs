@@ -48,8 +48,8 @@ use tokio_util::{
 };
 
 use crate::core::{
-    Config, Constraints, Core, Event, Exposure, History, JobId, JobPhase, JobSpec, JobStatus, NoMatch, Offer, Patience, Plan,
-    Policy, PolicyQuote,
+    Config, Constraints, Core, Event, Exposure, History, JobId, JobPhase, JobSpec, JobStatus, NoMatch, Offer, Patience,
+    Plan, Policy, PolicyQuote,
 };
 use driver::{Driver, Input, MAX_INPUTS};
 use journal::{Journal, blocking};

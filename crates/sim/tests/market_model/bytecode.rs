@@ -272,6 +272,15 @@ fn encode_court(call: &CourtCall) -> Vec<u8> {
             it: (&challenge).into(),
         }
         .abi_encode(),
+        CourtCall::Contradict { deal, game, order, nodes: shown, index, halted } => ICourt::contradictCall {
+            deal: (&deal).into(),
+            game: (&game).into(),
+            order: (&order).into(),
+            nodes: nodes(&shown),
+            index,
+            halted: (&halted).into(),
+        }
+        .abi_encode(),
         CourtCall::Delegate { to, until } => ICourt::delegateCall { to, time: until }.abi_encode(),
         CourtCall::Move { game, part, segment, states, signature } => {
             ICourt::moveCall { game: (&game).into(), part, segment: *segment, states: *states, signature }.abi_encode()

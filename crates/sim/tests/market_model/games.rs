@@ -637,7 +637,7 @@ impl Courts {
             self.games.push(Played { story: GameStory::new((**view).clone()), signed, accuser, lies });
         }
         if let GameNews::Ended { verdict, .. } = &news {
-            let how = if verdict.by_step { "by a step" } else { "by time" };
+            let how = if verdict.verdict == rialto_protocol::court::Verdict::Step { "by a step" } else { "by time" };
             *self.seen.entry(how.into()).or_default() += 1;
         }
         let of = |game: &&mut Played| Some(struct_hash(&game.story.view.game)) == news.game();

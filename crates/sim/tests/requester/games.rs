@@ -73,7 +73,7 @@ async fn a_cheater_is_convicted_though_both_sides_die_in_the_middle() {
     assert_eq!(report.outcome, Ok(()));
     let [dispute] = report.disputes.as_slice() else { panic!("{:?}", report.disputes) };
     let end = dispute.end.unwrap();
-    assert!(end.accuser_won && end.slashed && end.by_step, "{dispute:?}");
+    assert!(end.accuser_won && end.slashed && end.verdict == rialto_protocol::court::Verdict::Step, "{dispute:?}");
     assert_eq!((dispute.provider, end.to_accuser, end.burned), (cheater, dispute.bond, 0));
     assert!(dispute.step.is_some());
     let deal = report.evidence.deals.iter().find(|deal| deal.provider == cheater).unwrap();
@@ -138,7 +138,7 @@ async fn an_honest_provider_wins_and_is_paid_for_it() {
     };
     watch(&place.chain, place.deployed.block, deal, answered).await;
     // The accuser has nothing true to say.
-    place.wait(20_000);
+    place.wait(30_000);
     let bond = soon(court.bond_for(limit)).await.unwrap();
     loop {
         if let ProviderEvent::GameEnded { won, received, lost, .. } = soon(watching.recv()).await.unwrap() {

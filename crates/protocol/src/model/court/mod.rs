@@ -10,16 +10,16 @@ use alloy_primitives::{Address, B256, Bytes};
 use alloy_sol_types::Eip712Domain;
 
 use shown::{
-    check, check_input, check_segment, convicting, fold, hash_leaves, hash_of_node, hash_of_nodes, hash_of_segment,
-    height_of, join, ordered, seconds_left, span, verify,
+    check, check_input, check_nodes, check_segment, convicting, fold, hash_leaves, hash_of_node, hash_of_nodes,
+    hash_of_segment, height_of, join, ordered, seconds_left, span, verify,
 };
 
 use super::{CaseKind, CaseStatus, DealStatus, MAX_HOLD, Market, ModelError};
 use crate::{
-    court::{COMPENSATION_BPS, Challenge, GameEnd, GameNews, GameView, PARTS, Segment},
+    court::{COMPENSATION_BPS, Challenge, GameEnd, GameNews, GameView, PARTS, Segment, Verdict},
     fault::FaultProof,
     pricing,
-    receipt::{SumNode, task_seed, unfolded},
+    receipt::{Halted, SumNode, task_seed, unfolded},
     types::{Deal, Game, Move, Order, Receipt, digest, struct_hash},
 };
 
@@ -127,6 +127,7 @@ pub enum CourtCall {
     Unfold { game: Game, order: Order, nodes: Vec<SumNode> },
     Pick { game: Game, nodes: Vec<SumNode>, index: u32 },
     Challenge { game: Game, order: Order, nodes: Vec<SumNode>, challenge: Challenge },
+    Contradict { deal: Deal, game: Game, order: Order, nodes: Vec<SumNode>, index: u32, halted: Halted },
     Delegate { to: Address, until: u64 },
     Move { game: Game, part: u32, segment: Box<Segment>, states: Box<[B256; PARTS]>, signature: Bytes },
     Step { deal: Deal, game: Game, part: u32, segment: Box<Segment>, proof: Bytes },
@@ -255,6 +256,9 @@ impl Court {
             CourtCall::Challenge { game, order, nodes, challenge } => {
                 self.challenge(judge, now, sender, game, order, nodes, challenge)
             }
+            CourtCall::Contradict { deal, game, order, nodes, index, halted } => {
+                self.contradict(market, now, deal, game, order, nodes, *index, halted)
+            }
             CourtCall::Delegate { to, until } => {
                 self.delegates.insert((sender, *to), *until);
                 Ok(Vec::new())
@@ -271,7 +275,7 @@ impl Court {
                 if now < state.deadline() {
                     return Err(ModelError::TooEarly.into());
                 }
-                let end = self.end(market, deal, game, false, !state.accusers_turn)?;
+                let end = self.end(market, deal, game, Verdict::Timeout, !state.accusers_turn)?;
                 Ok(vec![(game.deal, GameNews::Ended { game: id, verdict: end })])
             }
             CourtCall::Convict { deal, order, receipt, signature, proof } => {
@@ -425,6 +429,36 @@ impl Court {
     }
 
     #[allow(clippy::too_many_arguments)]
+    fn contradict(
+        &mut self,
+        market: &mut Market,
+        now: u64,
+        deal: &Deal,
+        game: &Game,
+        order: &Order,
+        nodes: &[SumNode],
+        index: u32,
+        halted: &Halted,
+    ) -> Result<Said, CourtError> {
+        let (id, state) = self.load(game, Stage::Pick)?;
+        seconds_left(&state, now)?;
+        check_nodes(&state, nodes, index)?;
+        if state.level != 0 {
+            return Err(CourtError::WrongLevel);
+        }
+        ordered(game, order)?;
+        let leaf = nodes[index as usize];
+        if halted.hash() != leaf.hash {
+            return Err(ModelError::NotInReceipt.into());
+        }
+        if leaf.fuel == u128::from(halted.fuel_used(order.fuelLimit)) {
+            return Err(CourtError::FuelIsRight);
+        }
+        let end = self.end(market, deal, game, Verdict::Fuel, true)?;
+        Ok(vec![(game.deal, GameNews::Ended { game: id, verdict: end })])
+    }
+
+    #[allow(clippy::too_many_arguments)]
     fn answer(
         &mut self,
         now: u64,
@@ -488,7 +522,7 @@ impl Court {
             return Err(CourtError::StepIsRight);
         }
         let position = state.position + u64::from(part);
-        let end = self.end(market, deal, game, true, state.accusers_turn)?;
+        let end = self.end(market, deal, game, Verdict::Step, state.accusers_turn)?;
         Ok(vec![
             (game.deal, GameNews::Stepped { game: id, position, state: begin, claimed, next }),
             (game.deal, GameNews::Ended { game: id, verdict: end }),
@@ -500,7 +534,7 @@ impl Court {
         market: &mut Market,
         deal: &Deal,
         game: &Game,
-        by_step: bool,
+        verdict: Verdict,
         accuser_won: bool,
     ) -> Result<GameEnd, CourtError> {
         let (deal_id, id) = (struct_hash(deal), struct_hash(game));
@@ -520,7 +554,7 @@ impl Court {
         for (owner, amount) in [(game.accuser, to_accuser), (game.provider, to_provider), (super::BURNED, burned)] {
             market.transfer(self.address, owner, amount)?;
         }
-        Ok(GameEnd { by_step, accuser_won, slashed: accuser_won && open, to_accuser, to_provider, burned })
+        Ok(GameEnd { verdict, accuser_won, slashed: accuser_won && open, to_accuser, to_provider, burned })
     }
 
     fn load(&self, game: &Game, stage: Stage) -> Result<(B256, GameState), CourtError> {
@@ -548,12 +582,7 @@ impl Court {
         if !self.acts(now, game.accuser, sender) {
             return Err(ModelError::Unauthorized.into());
         }
-        if hash_of_nodes(nodes) != state.segment {
-            return Err(CourtError::WrongSegment);
-        }
-        if index as usize >= nodes.len() {
-            return Err(CourtError::NoSuchPart);
-        }
+        check_nodes(state, nodes, index)?;
         Ok(left)
     }
 
@@ -572,7 +601,9 @@ impl Court {
     /// Time for one more task that this provider is given to trace, behind those before, seconds.
     fn queue(&mut self, now: u64, provider: Address, fuel_limit: u64) -> u32 {
         let busy = self.busy_until.entry(provider).or_default();
-        *busy = (*busy).max(now).saturating_add(self.rules.tracing(fuel_limit));
+        // No longer than it was given: else one task of a fuel limit beyond reason would slow down all games to come.
+        let most = now.saturating_add(MAX_ALLOWANCE.into());
+        *busy = (*busy).max(now).saturating_add(self.rules.tracing(fuel_limit)).min(most);
         self.rules.clamp(*busy - now)
     }
 }

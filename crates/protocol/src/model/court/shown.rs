@@ -73,6 +73,14 @@ pub(super) fn ordered(game: &Game, order: &Order) -> Result<(), CourtError> {
     if struct_hash(order) == game.order { Ok(()) } else { Err(ModelError::WrongOrder.into()) }
 }
 
+/// The nodes are those that were shown, and there is such a one.
+pub(super) fn check_nodes(state: &GameState, nodes: &[SumNode], index: u32) -> Result<(), CourtError> {
+    if hash_of_nodes(nodes) != state.segment {
+        return Err(CourtError::WrongSegment);
+    }
+    if index as usize >= nodes.len() { Err(CourtError::NoSuchPart) } else { Ok(()) }
+}
+
 pub(super) fn check_segment(state: &GameState, segment: &Segment, part: u32) -> Result<(), CourtError> {
     if hash_of_segment(segment) != state.segment {
         return Err(CourtError::WrongSegment);

@@ -122,7 +122,7 @@ fn a_provider_whose_deposit_is_small_gets_a_small_budget() {
 
 #[test]
 fn unknown_fuel_excludes_nobody_for_being_slow() {
-    let unknown = Need { expected_fuel: None, fuel_limit: 1 << 50, budget: u128::MAX / 2, ..need(1_000_000, 1) };
+    let unknown = Need { expected_fuel: None, fuel_limit: 1 << 43, budget: u128::MAX / 2, ..need(1_000_000, 1) };
     let mut offer = offer(1, 1_000);
     offer.ask.value.maxBudget = u128::MAX;
     offer.deposit = u128::MAX;

@@ -153,7 +153,14 @@ fn convicted(world: &mut World) {
     let accusation = accusations(world).pop().unwrap();
     let deal = struct_hash(&accusation.deal);
     let game = *world.core.state().deals[&deal].chain.games.keys().next().unwrap();
-    let verdict = GameEnd { by_step: true, accuser_won: true, slashed: true, to_accuser: 5, to_provider: 0, burned: 0 };
+    let verdict = GameEnd {
+        verdict: rialto_protocol::court::Verdict::Step,
+        accuser_won: true,
+        slashed: true,
+        to_accuser: 5,
+        to_provider: 0,
+        burned: 0,
+    };
     world.says(deal, What::Game(GameNews::Ended { game, verdict }));
     world.says(deal, What::Closed { paid: 0, tx: tx("settle") });
     (0..5).for_each(|_| world.step());
@@ -237,12 +244,13 @@ fn an_inflated_claim_of_accepted_and_vouched_work_is_accused_until_the_voucher_i
 }
 
 #[test]
-fn a_right_claim_of_what_was_never_delivered_is_left_alone() {
+fn a_right_claim_of_what_was_never_delivered_is_demanded_and_not_accused() {
     let (mut world, order) = promised(true);
     let receipt = receipt_of(&world, order, &world.truth(order));
     claim(&mut world, &receipt);
     (0..300).for_each(|_| world.step());
-    assert!(world.cases.iter().all(|(_, call)| !matches!(call, Call::Accuse(_) | Call::Demand { .. })));
+    assert!(world.cases.iter().all(|(_, call)| !matches!(call, Call::Accuse(_))));
+    assert!(world.cases.iter().any(|(_, call)| matches!(call, Call::Demand { .. })), "it has to be shown");
     assert_eq!(false_receipts(&world), 0);
     assert!(world.own_runs > 0);
 }
@@ -347,8 +355,14 @@ fn two_false_claims_in_a_deal_take_one_bond_and_the_second_follows_only_if_the_f
     (0..50).for_each(|_| world.step());
     assert_eq!(accusations(&world).len(), 1);
     let game = *world.core.state().deals[&deal].chain.games.keys().next().unwrap();
-    let verdict =
-        GameEnd { by_step: true, accuser_won: false, slashed: false, to_accuser: 0, to_provider: 4, burned: 1 };
+    let verdict = GameEnd {
+        verdict: rialto_protocol::court::Verdict::Step,
+        accuser_won: false,
+        slashed: false,
+        to_accuser: 0,
+        to_provider: 4,
+        burned: 1,
+    };
     world.says(deal, What::Game(GameNews::Ended { game, verdict }));
     (0..10).for_each(|_| world.step());
     let accused: BTreeSet<_> = accusations(&world).iter().map(|it| struct_hash(&it.receipt.value)).collect();
@@ -392,7 +406,7 @@ fn padding_that_is_not_empty_can_not_be_unfolded_and_loses_by_time() {
 }
 
 #[test]
-fn a_leaf_with_the_right_end_and_other_fuel_is_shown_to_the_court_by_what_the_game_showed() {
+fn a_leaf_with_the_right_end_and_other_fuel_ends_the_game_that_showed_it() {
     let (mut world, order) = accepted(Policy::Trust);
     let truth = world.truth(order);
     // Two such lies: their total does not tell where.
@@ -416,17 +430,17 @@ fn a_leaf_with_the_right_end_and_other_fuel_is_shown_to_the_court_by_what_the_ga
         until(&mut world, 20, |world| world.cases.len() > seen);
         match world.cases[seen].1.clone() {
             Call::Play { answer, .. } => {
-                let Answer::Pick { index } = *answer else { panic!("{answer:?}") };
+                let index = match *answer {
+                    Answer::Pick { index } => index,
+                    Answer::Contradict { index, halted } => {
+                        let task = place as usize * nodes.len() + index as usize;
+                        assert_eq!((task, height, halted), (5, 0, truth[5]));
+                        return;
+                    }
+                    other => panic!("{other:?}"),
+                };
                 place = place * nodes.len() as u32 + index;
                 world.says(deal, What::Game(GameNews::Picked { game: id, place, height, deadline }));
-            }
-            Call::Convict(conviction) => {
-                let FaultProof::Fuel { task, fuel, halted, proof } = &conviction.proof else { panic!() };
-                assert_eq!((*task, *fuel, *halted), (5, leaves[5].1, truth[5]));
-                assert_eq!(conviction.receipt.value, receipt);
-                let (tasks, root) = (truth.len() as u32, tree.root());
-                assert!(rialto_protocol::receipt::verify_leaf(root, tasks, 5, halted.hash(), *fuel, proof));
-                return;
             }
             other => panic!("{other:?}"),
         }

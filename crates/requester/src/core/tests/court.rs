@@ -139,7 +139,14 @@ fn a_game_that_was_begun_by_hand_is_played_on() {
     (0..20).for_each(|_| world.step());
     assert!(world.core.plays() && !world.core.idle());
     let (to_accuser, to_provider, burned) = (5, 0, 0);
-    let verdict = GameEnd { by_step: true, accuser_won: true, slashed: false, to_accuser, to_provider, burned };
+    let verdict = GameEnd {
+        verdict: rialto_protocol::court::Verdict::Step,
+        accuser_won: true,
+        slashed: false,
+        to_accuser,
+        to_provider,
+        burned,
+    };
     world.says(deal, What::Game(GameNews::Ended { game: id, verdict }));
     until(&mut world, 20, |world| !world.core.plays());
     assert!(world.core.idle());

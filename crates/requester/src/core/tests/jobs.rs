@@ -296,7 +296,10 @@ fn only_what_waiting_cannot_mend_ends_a_job_early() {
         (NoMatch::TooFew { needed: 1, found: 0, excluded: excluded(price()) }, true),
         (NoMatch::TooFew { needed: 1, found: 0, excluded: excluded(Why::Draining) }, true),
         (NoMatch::TooFew { needed: 1, found: 0, excluded: excluded(Why::Unreachable) }, true),
-        (NoMatch::TooFew { needed: 2, found: 1, excluded: [excluded(budget()), excluded(Why::Draining)].concat() }, true),
+        (
+            NoMatch::TooFew { needed: 2, found: 1, excluded: [excluded(budget()), excluded(Why::Draining)].concat() },
+            true,
+        ),
         (NoMatch::TooSlow { capacity: 1, needed: 2, excluded: Vec::new() }, true),
         (NoMatch::TooFew { needed: 1, found: 0, excluded: excluded(budget()) }, false),
         (NoMatch::TooSlow { capacity: 1, needed: 2, excluded: excluded(budget()) }, false),
