@@ -26,8 +26,8 @@ use crate::{
 pub const COURT: Address = Address::repeat_byte(0xcc);
 /// Unix seconds at which every run begins.
 pub const BEGIN: u64 = 1_800_000_000;
-/// The market's windows.
-pub const PARAMS: Params = Params { challenge_window: 600, answer_window: 300, grace: 600, case_bond: 25 };
+/// The market's windows: a claim has no longer than an answer takes, which is the least that a market can be built with.
+pub const PARAMS: Params = Params { challenge_window: 300, answer_window: 300, grace: 600, case_bond: 25 };
 /// What the court is built with. A task at the usual limit has 320 seconds.
 pub const RULES: Rules =
     Rules { base_bond: 400, bond_per_tfuel: 50_000, base_seconds: 120, move_seconds: 60, fuel_per_second: 20_000_000 };

@@ -255,6 +255,16 @@ impl Foe {
         self.games.iter().any(|game| game.story.end.is_none())
     }
 
+    /// Whether a game was begun by this account.
+    pub(super) fn is_game_of(&self, game: B256, account: Address) -> bool {
+        self.games.iter().any(|known| known.id == game && known.story.view.game.accuser == account)
+    }
+
+    /// A receipt that was said, by its struct hash.
+    pub(super) fn receipt(&self, hash: B256) -> Option<&Receipt> {
+        self.under(hash).map(|(_, said)| &said.receipt)
+    }
+
     /// Whether a game runs in which this account has a bond.
     pub(super) fn is_played_by(&self, account: Address) -> bool {
         self.games.iter().any(|game| game.story.end.is_none() && game.story.view.game.accuser == account)
@@ -579,7 +589,7 @@ impl Alley {
             latePenaltyBps: 2_000,
             maxSeconds: 7_200,
             capacity: 9,
-            cores: 4,
+            cores: 1,
             fuelPerSecond: 500_000_000,
             runtime: WASM_3,
             court: COURT,
@@ -617,7 +627,7 @@ impl Move {
         let small = |random: &mut Random| random.pick(&[0, 0, 0, 1, 1, 2, 3]);
         match random.within(0..=38) {
             0..=1 => Self::Offer { who: byte(random), cheap: random.percent(30) },
-            2..=3 => Self::Job { how: random.pick(&[0, 0, 0, 1, 2]) },
+            2..=3 => Self::Job { how: random.pick(&[0, 0, 0, 1, 2, 3]) },
             4..=7 => Self::Manner {
                 who: byte(random),
                 calls: random.percent(85),

@@ -31,8 +31,8 @@ const PROGRAM: B256 = B256::repeat_byte(0x50);
 const FUEL_PER_SECOND: u64 = 2_000_000_000;
 /// Fuel that it traces in a second.
 const TRACED_PER_SECOND: u64 = 50_000_000;
-/// Tasks of a job.
-const TASKS: u32 = 4;
+/// Tasks of a job, and of a larger one, whose orders have several.
+const TASKS: [u32; 2] = [4, 16];
 
 /// Something that is going to happen in the house.
 #[derive(Clone, Debug)]
@@ -206,15 +206,16 @@ impl Alley {
             return Ok(());
         }
         house.jobs += 1;
+        let tasks = TASKS[usize::from(how) / 3 % 2];
         let id = JobId(house.jobs);
         let spec = JobSpec {
             id,
             name: String::new(),
             program: PROGRAM,
-            inputs: (0..TASKS).map(|task| input(id, task)).collect(),
+            inputs: (0..tasks).map(|task| input(id, task)).collect(),
             program_bytes: 1_000,
             shared_bytes: 0,
-            input_bytes: vec![INPUT_BYTES as u32; TASKS as usize],
+            input_bytes: vec![INPUT_BYTES as u32; tasks as usize],
             fuel_limit: FUEL_LIMIT,
             out_limit: OUT_LIMIT,
             max_pages: 16,
@@ -223,7 +224,7 @@ impl Alley {
             policy: [Policy::Audit { rate_ppm: 1_000_000 }, Policy::Replicate { n: 2 }, Policy::Trust]
                 [usize::from(how) % 3],
             constraints: Constraints {
-                budget: 100_000,
+                budget: 200_000,
                 max_price: 10_000_000,
                 deadline: self.yard.now + 900,
                 min_collateral_bps: 0,

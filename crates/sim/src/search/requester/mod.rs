@@ -137,8 +137,8 @@ impl Alley {
         self.yard.conserved()?;
         let facts = self.yard.facts(&all);
         for fact in &facts {
+            self.check_fact(fact)?;
             self.foe.learn(fact);
-            self.check_fact(&fact.what)?;
         }
         self.house.hear_later(self.yard.now, self.yard.block, &all);
         Ok(Some(all))

@@ -16,7 +16,7 @@ use rialto_protocol::{
     receipt::{Halted, SumNode, SumTree},
     types::{Order, Voucher, struct_hash},
 };
-use rialto_provider::core::{CaseKind, What};
+use rialto_provider::core::{CaseKind, Fact, What};
 
 use super::Alley;
 use crate::{
@@ -96,14 +96,23 @@ impl Alley {
         results.and_then(|results| results.get(task as usize).map(|(right, _)| right == halted)).unwrap_or(true)
     }
 
-    /// What the chain must never say.
-    pub(super) fn check_fact(&self, what: &What) -> Result<(), Broken> {
-        let What::Game(GameNews::Ended { game, verdict }) = what else { return Ok(()) };
-        let ours =
-            self.house.core.state().deals.values().any(|deal| {
-                deal.chain.games.get(game).is_some_and(|story| story.view.game.accuser == self.house.account)
-            });
-        rule(!ours || verdict.accuser_won, || format!("an honest accusation, {game}, was lost"))
+    /// What the chain must never say: that an honest accusation is lost, or that a claim is paid that is wrong, where that could
+    /// be known.
+    pub(super) fn check_fact(&self, fact: &Fact) -> Result<(), Broken> {
+        match &fact.what {
+            What::CaseEnded { case, paid } if case.kind == CaseKind::Claim && *paid > 0 => {
+                let dark = self.house.was_weary && !self.books.shown_wrong.contains(&case.subject);
+                let asserted = self.yard.ledger.market.asserted(case.subject);
+                let said = self.foe.receipt(asserted).map(|receipt| SumNode { hash: receipt.root, fuel: receipt.fuel });
+                let wrong = said != self.right(case.subject);
+                rule(dark || !wrong, || format!("a wrong claim, of order {}, was paid {paid}", case.subject))
+            }
+            What::Game(GameNews::Ended { game, verdict }) => {
+                let ours = self.foe.is_game_of(*game, self.house.account);
+                rule(!ours || verdict.accuser_won, || format!("an honest accusation, {game}, was lost"))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// A wrong claim that nobody holds up is the nearer to a loss, the less time it has.
