@@ -13,6 +13,6 @@ pub use core::{
     Verdict, Worth, worth,
 };
 pub use service::{
-    Evidence, Fault, Footprint, Gas, KeptTask, Provider, ProviderConfig, ProviderError, Report, Usage, kept_results,
+    Done, Dossier, DossierError, Evidence, Fault, Footprint, Found, Gas, Inspector, KeptTask, Part, Provider, ProviderConfig, ProviderError, Report, Usage, kept_results,
     kept_task, stored as stored_status,
 };
