@@ -12,7 +12,8 @@ pub use core::{
     AskConfig, Counts, DealStatus, Ledger, Limits, Money, Offer, Price, ProviderEvent, Refusal, Silence, Status, Sums,
     Verdict, Worth, worth,
 };
+pub use core::tower::TowerEvent;
 pub use service::{
-    Done, Dossier, DossierError, Evidence, Fault, Footprint, Found, Gas, Inspector, KeptTask, Part, Provider, ProviderConfig, ProviderError, Report, Usage, kept_results,
+    AppointmentError, AppointmentFile, Done, Dossier, DossierError, Evidence, Fault, Footprint, Found, Gas, Inspector, KeptTask, Part, Prospect, Standing, TowerConfig, Watchtower, Provider, ProviderConfig, ProviderError, Report, Usage, kept_results,
     kept_task, stored as stored_status,
 };

@@ -269,8 +269,8 @@ pub struct Inspector {
 pub enum Found {
     /// Everything fits.
     Whole,
-    /// The receipt contradicts its own results, which a court can be shown.
-    Contradiction(Box<FaultProof>),
+    /// The receipt contradicts its own results: a court is shown that, or, where there is nothing, the receipt can't be unfolded before it.
+    Contradiction(Option<Box<FaultProof>>),
 }
 
 impl Inspector {
@@ -403,9 +403,12 @@ fn results_found(deal: &Deal, order: &Order, done: &Done) -> Result<Found, Dossi
         return Err(DossierError::Results("there are more or fewer than the order has tasks"));
     }
     let signed = SumNode { hash: receipt.value.root, fuel: receipt.value.fuel };
-    if SumTree::over(results, order.fuelLimit).root() != signed {
+    let right = SumTree::over(results, order.fuelLimit).root();
+    if right != signed {
         return match FaultProof::find(signed, results, order.fuelLimit) {
-            Some(proof) => Ok(Found::Contradiction(Box::new(proof))),
+            Some(proof) => Ok(Found::Contradiction(Some(Box::new(proof)))),
+            // One hash stands for one sum.
+            None if right.hash == signed.hash => Ok(Found::Contradiction(None)),
             None => Err(DossierError::Results("their root or their fuel is another")),
         };
     }

@@ -16,6 +16,7 @@
 //! | `kept` | what is kept for games, read while the provider does not run |
 //! | `facts` | chain events as facts, calls as transactions |
 //! | `asks` | publishing, and judging the asks of others |
+//! | `tower` | a watchtower, for providers that sleep |
 //! | [`Fault`] | cheating, for demonstrations |
 
 mod asks;
@@ -33,6 +34,7 @@ mod outputs;
 mod report;
 mod runner;
 mod session;
+mod tower;
 mod traces;
 
 use std::{
@@ -65,6 +67,7 @@ pub use fault::Fault;
 pub use kept::{KeptTask, kept_results, kept_task};
 pub use meter::{Footprint, Usage};
 pub use report::{Gas, Report, stored};
+pub use tower::{AppointmentError, AppointmentFile, Prospect, Standing, TowerConfig, Watchtower};
 
 /// Events kept for a slow watcher; older ones are lost to it.
 const MAX_WATCHED_EVENTS: usize = 4096;
