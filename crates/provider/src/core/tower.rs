@@ -474,12 +474,15 @@ impl Tower {
 
     /// Whether a deal has closed and no game about it goes on: its dossiers are not needed.
     pub fn is_over(&self, deal: B256) -> bool {
-        self.deals.get(&deal).is_some_and(|row| row.facts.chain().closed && row.facts.chain().open_games().next().is_none())
+        self.deals
+            .get(&deal)
+            .is_some_and(|row| row.facts.chain().closed && row.facts.chain().open_games().next().is_none())
     }
 
     /// Whether nothing is to be done, or looked into, before the chain says more.
     pub fn idle(&self) -> bool {
-        let auditing = self.rules.audits && self.held.values().any(|known| known.audit == Audit::Asked || self.audits(known));
+        let auditing =
+            self.rules.audits && self.held.values().any(|known| known.audit == Audit::Asked || self.audits(known));
         self.caught_up && !auditing && self.due().is_empty() && !self.any_game()
     }
 
@@ -574,7 +577,9 @@ impl Tower {
                     Some(deal) if accusing && verdict.slashed => reward(deal, me),
                     _ => 0,
                 };
-                let shared = |story: &GameStory| story.view.game.order == view.game.order && story.view.question.task() == view.question.task();
+                let shared = |story: &GameStory| {
+                    story.view.game.order == view.game.order && story.view.question.task() == view.question.task()
+                };
                 let last = !row.facts.chain().open_games().any(|(_, story)| shared(story));
                 let won = verdict.accuser_won == accusing;
                 let received = if accusing { verdict.to_accuser } else { verdict.to_provider };
@@ -588,7 +593,8 @@ impl Tower {
                 }
             }
             GameNews::Convicted { receipt, fault } => {
-                let ours = |order: &B256| self.held.get(order).is_some_and(|known| known.held.receipt == Some(*receipt));
+                let ours =
+                    |order: &B256| self.held.get(order).is_some_and(|known| known.held.receipt == Some(*receipt));
                 if row.orders.iter().any(ours) {
                     self.tell(TowerEvent::Convicted { deal: id, receipt: *receipt, fault: *fault });
                 }
@@ -706,7 +712,8 @@ impl Tower {
             let patience = if accusing { 0 } else { TIMEOUT_PATIENCE_SECONDS };
             let at = view.deadline.saturating_add(CLOCK_SKEW_SECONDS + patience);
             let deed = Deed::Timeout { deal: Box::new(row.deal.clone()?), game: Box::new(view.game.clone()) };
-            let due = Due { duty: Duty::Timeout { game }, deal: id, order, deadline: at, shared: false, deed: Some(deed) };
+            let due =
+                Due { duty: Duty::Timeout { game }, deal: id, order, deadline: at, shared: false, deed: Some(deed) };
             return (self.now >= at).then_some(due);
         }
         if self.now >= view.deadline {
@@ -754,7 +761,11 @@ impl Tower {
             let now = self.now;
             let first = !self.seen.contains_key(&duty);
             let since = *self.seen.entry(duty.clone()).or_insert(now);
-            let wait = if shared { deadline.saturating_sub(since).saturating_mul(self.rules.after.min(WHOLE)) / WHOLE } else { 0 };
+            let wait = if shared {
+                deadline.saturating_sub(since).saturating_mul(self.rules.after.min(WHOLE)) / WHOLE
+            } else {
+                0
+            };
             // At the very end it would come too late.
             let acts_at = since.saturating_add(wait).min(deadline.saturating_sub(CLOCK_SKEW_SECONDS).max(since));
             if first && shared {
@@ -776,7 +787,8 @@ impl Tower {
             {
                 let provider = view.game.provider;
                 let court = self.deals.get(&deal).and_then(|row| row.deal.as_ref()).map(|deal| deal.court);
-                let why = format!("[P-TWR-003] game {game}: a move of {provider} is due, and this tower may not make it");
+                let why =
+                    format!("[P-TWR-003] game {game}: a move of {provider} is due, and this tower may not make it");
                 self.tell(TowerEvent::Unauthorised { provider, court: court.unwrap_or_default(), why });
             }
         }
@@ -833,7 +845,11 @@ impl Tower {
                 RETRY_SECONDS << tries.reverted.min(4)
             }
         };
-        tries.state = Try::Again(now.saturating_add(if matches!(outcome, Outcome::Mined { .. }) { pause } else { pause.min(MAX_RETRY_SECONDS) }));
+        tries.state = Try::Again(now.saturating_add(if matches!(outcome, Outcome::Mined { .. }) {
+            pause
+        } else {
+            pause.min(MAX_RETRY_SECONDS)
+        }));
         if let Outcome::Mined { .. } = outcome {
             return self.tell(TowerEvent::Acted { what, deal, order });
         }

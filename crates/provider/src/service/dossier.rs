@@ -169,8 +169,7 @@ impl Dossier {
     /// `P-DOS-001`, `P-DOS-002`.
     pub fn read(path: &Path) -> Result<Self, DossierError> {
         let bytes = read_bounded(path, MAX_DOSSIER_BYTES)?;
-        let dossier: Self =
-            serde_json::from_slice(&bytes).map_err(|why| DossierError::Malformed(why.to_string()))?;
+        let dossier: Self = serde_json::from_slice(&bytes).map_err(|why| DossierError::Malformed(why.to_string()))?;
         match dossier.version {
             VERSION => Ok(dossier),
             other => Err(DossierError::Malformed(format!("version {other}; this program knows {VERSION}"))),
@@ -331,8 +330,7 @@ impl Inspector {
             None => {
                 let wasm = done.program.load(path)?;
                 let root = Engine::root(&wasm);
-                let root =
-                    root.map_err(|why| DossierError::Root { what: "program", why: why.to_string() })?;
+                let root = root.map_err(|why| DossierError::Root { what: "program", why: why.to_string() })?;
                 keep(&mut self.programs, done.program.hash, root);
                 root
             }
@@ -370,7 +368,11 @@ impl Inspector {
         let wrong = |why: String| DossierError::Part { what, hash: part.hash, why };
         let about = std::fs::metadata(&path).map_err(|why| wrong(why.to_string()))?;
         if !about.is_file() || about.len() != part.size || part.size > most {
-            return Err(wrong(format!("{} bytes are needed, {} are there, {most} are the most", part.size, about.len())));
+            return Err(wrong(format!(
+                "{} bytes are needed, {} are there, {most} are the most",
+                part.size,
+                about.len()
+            )));
         }
         if self.whole.contains(&path) {
             return Ok(());
@@ -469,7 +471,11 @@ pub(crate) fn write_part(
     let new = folder.join("new");
     let made = || {
         std::fs::create_dir_all(&folder)?;
-        let mut out = Hashing { file: std::io::BufWriter::new(std::fs::File::create(&new)?), hasher: blake3::Hasher::new(), size: 0 };
+        let mut out = Hashing {
+            file: std::io::BufWriter::new(std::fs::File::create(&new)?),
+            hasher: blake3::Hasher::new(),
+            size: 0,
+        };
         write(&mut out)?;
         let Hashing { file, hasher, size } = out;
         file.into_inner().map_err(std::io::IntoInnerError::into_error)?.sync_all()?;

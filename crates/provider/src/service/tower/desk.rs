@@ -88,7 +88,8 @@ impl AppointmentFile {
             return Err(failed("it is no appointment".into()));
         }
         let bytes = std::fs::read(path).map_err(|why| failed(why.to_string()))?;
-        let file: Self = serde_json::from_slice(&bytes).map_err(|why| failed(format!("it is no appointment: {why}")))?;
+        let file: Self =
+            serde_json::from_slice(&bytes).map_err(|why| failed(format!("it is no appointment: {why}")))?;
         if file.version != VERSION {
             return Err(failed(format!("version {}; this program knows {VERSION}", file.version)));
         }
@@ -96,7 +97,8 @@ impl AppointmentFile {
         if !signed_by(&file.appointment, &domain(file.chain_id, file.market), &file.signature, tower) {
             return Err(AppointmentError::Signature { tower });
         }
-        let name = path.file_name().and_then(|name| name.to_str()).and_then(|name| name.strip_suffix(".appointment.json"));
+        let name =
+            path.file_name().and_then(|name| name.to_str()).and_then(|name| name.strip_suffix(".appointment.json"));
         let dossier = name.map(|name| path.with_file_name(format!("{name}{ENDING}")));
         if let Some(dossier) = dossier.and_then(|path| Dossier::read(&path).ok()) {
             let receipt = dossier.done.as_ref().map(|done| struct_hash(&done.receipt.value));
@@ -214,7 +216,9 @@ impl Desk {
 
     fn check(&self, path: &Path) -> Result<Slip, DossierError> {
         if lock(&self.slips).len() >= MAX_DOSSIERS {
-            return Err(DossierError::Malformed(format!("{MAX_DOSSIERS} are held already, the most that a tower takes")));
+            return Err(DossierError::Malformed(format!(
+                "{MAX_DOSSIERS} are held already, the most that a tower takes"
+            )));
         }
         let dossier = Dossier::read(path)?;
         let found = lock(&self.inspector).check(&dossier, path)?;
@@ -254,7 +258,9 @@ impl Desk {
     /// Keeps what an audit found.
     pub fn audited(&self, order: B256, right: bool) -> Result<(), DossierError> {
         let slip = lock(&self.slips).get(&order).cloned();
-        let Some((slip, receipt)) = slip.and_then(|slip| slip.receipt.map(|receipt| (slip, receipt))) else { return Ok(()) };
+        let Some((slip, receipt)) = slip.and_then(|slip| slip.receipt.map(|receipt| (slip, receipt))) else {
+            return Ok(());
+        };
         let bytes = serde_json::to_vec(&AuditedFile { receipt, right }).unwrap_or_default();
         write_whole(&beside(&slip.path, ".audited.json"), &bytes)
     }

@@ -12,21 +12,17 @@
 mod desk;
 mod work;
 
-use std::{
-    collections::BTreeSet,
-    path::PathBuf,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeSet, path::PathBuf, sync::Arc, time::Duration};
 
 use alloy_primitives::{Address, B256, Bytes};
 use futures::StreamExt;
 use rialto_chain::{
-    Chain, Clock, CourtCall, Courts, EventBatch, Games, MarketCall, PrivateKeySigner, RevealArgs, SendError, Sender, Signed,
+    Chain, Clock, CourtCall, Courts, EventBatch, Games, MarketCall, PrivateKeySigner, RevealArgs, SendError, Sender,
+    Signed,
 };
 use rialto_exec::Engine;
 use rialto_protocol::{
-    court::{Answer, Question},
+    court::Answer,
     fault::FaultProof,
     receipt::{SumNode, SumTree},
     types::{Appointment, Deal, struct_hash},
@@ -73,8 +69,10 @@ const APPOINTMENT_STEP_SECONDS: u64 = 3600;
 pub struct TowerConfig {
     /// Folder of its sender's journal; one per account and market.
     pub data_dir: PathBuf,
-    /// Key of its account.
-    pub signer: PrivateKeySigner,
+    /// Its account.
+    pub account: Address,
+    /// The account's key; one that only looks needs none.
+    pub signer: Option<PrivateKeySigner>,
     /// Folders of dossiers.
     pub folders: Vec<PathBuf>,
     /// Whether it defends.
@@ -123,6 +121,7 @@ pub struct Watchtower {
     cancel: CancellationToken,
     tasks: TaskTracker,
     works: Arc<Works>,
+    account: Address,
     sender: Sender,
     _stop_on_drop: DropGuard,
 }
@@ -177,8 +176,15 @@ impl Watchtower {
         engine: Engine,
     ) -> Result<(Self, mpsc::UnboundedReceiver<TowerEvent>), ProviderError> {
         tokio::fs::create_dir_all(&config.data_dir).await?;
-        let account = config.signer.address();
-        let sender = chain.sender(config.signer.clone(), &config.data_dir.join("sender.redb")).await?;
+        let account = config.account;
+        let (signer, sender) = match config.signer {
+            Some(signer) => (signer.clone(), chain.sender(signer, &config.data_dir.join("sender.redb")).await?),
+            // It signs and sends nothing.
+            None => {
+                let nobody = PrivateKeySigner::random();
+                (nobody.clone(), chain.sender_in_memory(nobody).await?)
+            }
+        };
         let clock = Clock::default();
         clock.chain_says(chain.now().await?);
         let windows = chain.windows();
@@ -198,7 +204,7 @@ impl Watchtower {
         let driver = Driver {
             core: Tower::new(rules.clone()),
             rules,
-            seal: Seal { signer: config.signer, domain: chain.domain().clone() },
+            seal: Seal { signer, domain: chain.domain().clone() },
             chain,
             clock,
             sender: sender.clone(),
@@ -226,7 +232,7 @@ impl Watchtower {
             driver.run(queue).await;
         });
         let _stop_on_drop = cancel.clone().drop_guard();
-        Ok((Self { asks: inputs, cancel, tasks, works, sender, _stop_on_drop }, told))
+        Ok((Self { asks: inputs, cancel, tasks, works, account, sender, _stop_on_drop }, told))
     }
 
     /// What stands about it; `None` if it has stopped.
@@ -241,7 +247,7 @@ impl Watchtower {
     /// # Errors
     /// `P-DOS-…`, `P-SVC-004`.
     pub async fn prospect(&self, chain: &Chain, order: B256) -> Result<Prospect, ProviderError> {
-        let (dossier, account) = (self.works.desk.dossier(order)?.0, self.sender.account());
+        let (dossier, account) = (self.works.desk.dossier(order)?.0, self.account);
         let bond = match contradiction(&dossier) {
             Some(_) => 0,
             None => chain.court(dossier.deal.court).await?.bond_for(dossier.order.value.fuelLimit).await?,
@@ -311,7 +317,12 @@ impl Driver {
             Input::Leaves(leaves) => self.leaves_known(leaves),
             Input::Ask(answer) => {
                 let held = self.works.desk.slips().len();
-                let idle = self.looked && !self.looking && self.core.idle();
+                let waits = |slip: &Slip| {
+                    let known = self.core.knows(struct_hash(&slip.deal));
+                    self.rules.defends && known && !self.appointed.contains_key(&slip.order)
+                };
+                let unsigned = self.works.desk.slips().iter().any(waits);
+                let idle = self.looked && !self.looking && self.core.idle() && !unsigned;
                 let _ = answer.send(Standing { held, idle, wrong: self.core.found_wrong() });
             }
         }
@@ -431,7 +442,8 @@ impl Driver {
         self.from_block = Some(from_block);
         self.feed(TowerInput::Started { from_block });
         let courts = Courts { known: self.courts.clone(), parties: BTreeSet::new() };
-        let (mut events, inputs, stream) = (self.chain.events_with(from_block, courts), self.inputs.clone(), self.stream);
+        let (mut events, inputs, stream) =
+            (self.chain.events_with(from_block, courts), self.inputs.clone(), self.stream);
         let following = self.beside(async move {
             while let Some(batch) = events.next().await {
                 if inputs.send(Input::Chain(stream, batch)).await.is_err() {
@@ -448,7 +460,8 @@ impl Driver {
         if !self.rules.defends {
             return;
         }
-        let pairs: BTreeSet<(Address, Address)> = self.works.desk.slips().iter().map(|slip| (slip.deal.court, slip.deal.provider)).collect();
+        let pairs: BTreeSet<(Address, Address)> =
+            self.works.desk.slips().iter().map(|slip| (slip.deal.court, slip.deal.provider)).collect();
         let pairs: Vec<_> = pairs.into_iter().filter(|(court, _)| self.courts.contains(court)).collect();
         let (chain, inputs, me) = (self.chain.clone(), self.inputs.clone(), self.rules.account);
         self.beside(async move {
@@ -501,7 +514,8 @@ impl Driver {
             };
             let until = Some(last.min(leave)).filter(|until| *until > now && slip.receipt.is_some());
             let known = self.appointed.get(&slip.order).copied();
-            let better = until.is_some_and(|until| known.is_none_or(|known| until >= known.saturating_add(APPOINTMENT_STEP_SECONDS)));
+            let better = until
+                .is_some_and(|until| known.is_none_or(|known| until >= known.saturating_add(APPOINTMENT_STEP_SECONDS)));
             if known.is_some() && !better {
                 continue;
             }
@@ -554,7 +568,8 @@ impl Driver {
     }
 
     fn act(&self, intent: String, deed: Deed) {
-        let (works, sender, chain, inputs) = (self.works.clone(), self.sender.clone(), self.chain.clone(), self.inputs.clone());
+        let (works, sender, chain, inputs) =
+            (self.works.clone(), self.sender.clone(), self.chain.clone(), self.inputs.clone());
         let name = intent.clone();
         let acting = self.beside(async move { act(&works, &sender, &chain, &name, deed).await });
         self.beside(async move {
@@ -598,13 +613,23 @@ fn contradiction(dossier: &Dossier) -> Option<FaultProof> {
 }
 
 /// Sends one; what it cost, or how it ended and why.
-async fn act(works: &Works, sender: &Sender, chain: &Chain, intent: &str, deed: Deed) -> Result<u128, (Outcome, String)> {
+async fn act(
+    works: &Works,
+    sender: &Sender,
+    chain: &Chain,
+    intent: &str,
+    deed: Deed,
+) -> Result<u128, (Outcome, String)> {
     let sent = match deed {
         Deed::Timeout { deal, game } => {
             let call = MarketCall::Court { court: deal.court, call: CourtCall::Timeout { deal, game } };
             sender.send(intent, call).await
         }
-        Deed::Answer { order } | Deed::Excuse { order } | Deed::Reveal { order, .. } | Deed::Play { order, .. } | Deed::Accuse { order } => {
+        Deed::Answer { order }
+        | Deed::Excuse { order }
+        | Deed::Reveal { order, .. }
+        | Deed::Play { order, .. }
+        | Deed::Accuse { order } => {
             let desk = works.desk.clone();
             let read = move || desk.dossier(order).map_err(|why| Refusal::Attempt(why.to_string()));
             let unsent = |why: String| (Outcome::Unsent, why);
@@ -640,7 +665,8 @@ fn call_of(deed: Deed, dossier: Dossier, path: &std::path::Path) -> Result<Marke
             MarketCall::Answer { deal, order, receipt, signature }
         }
         Deed::Reveal { task, .. } => {
-            let output: Bytes = done.output(task, path).map_err(|why| why.to_string())?.ok_or("there is no such task")?;
+            let output: Bytes =
+                done.output(task, path).map_err(|why| why.to_string())?.ok_or("there is no such task")?;
             let halted = *done.results.get(task as usize).ok_or("there is no such task")?;
             let proof = SumTree::over(&done.results, order.fuelLimit).proof(task).ok_or("there is no such task")?;
             let fuel = halted.fuel_used(order.fuelLimit);

@@ -55,7 +55,11 @@ struct Traceable {
     inputs: Vec<B256>,
 }
 
-fn loaded(dossier: &Dossier, done: &Done, path: &Path) -> Result<(Vec<u8>, bytes::Bytes, Half, Vec<bytes::Bytes>), Refusal> {
+fn loaded(
+    dossier: &Dossier,
+    done: &Done,
+    path: &Path,
+) -> Result<(Vec<u8>, bytes::Bytes, Half, Vec<bytes::Bytes>), Refusal> {
     let order = &dossier.order.value;
     let read = |part: Part| part.load(path).map_err(failed);
     let shared = done.shared.map(|part| part.map(path)).transpose().map_err(failed)?.unwrap_or_default();
@@ -139,7 +143,13 @@ impl Works {
                     let states = Box::new(player.open());
                     let input = *inputs.get(task as usize).ok_or_else(|| failed("no such task"))?;
                     let input_proof = inputs_proof(&inputs, task);
-                    Ok(Answer::Challenge(Box::new(Challenge { index, input, input_proof, parts: parts.into(), states })))
+                    Ok(Answer::Challenge(Box::new(Challenge {
+                        index,
+                        input,
+                        input_proof,
+                        parts: parts.into(),
+                        states,
+                    })))
                 })
                 .await
             }
