@@ -8,4 +8,5 @@ mod money;
 mod orders;
 mod random;
 mod sessions;
+mod tower;
 mod world;
