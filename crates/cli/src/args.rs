@@ -71,6 +71,8 @@ pub enum Command {
     Provide(Box<crate::provide::Provide>),
     /// Ask this home's providers: earnings, deals, refusals; or stop one.
     Provider(crate::provide::ProviderCommand),
+    /// Defend the receipts of providers that sleep, or check those of strangers and accuse wrong ones.
+    Watch(crate::watch::Watch),
     /// Measure how fast this machine is at it.
     Bench(crate::bench::Bench),
     /// Look whether everything that commands need works here, and say what to do about what doesn't.

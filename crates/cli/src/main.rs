@@ -43,6 +43,7 @@ mod run;
 mod shell;
 mod up;
 mod wallet;
+mod watch;
 mod windows;
 
 use std::{process::ExitCode, str::FromStr};
@@ -116,6 +117,7 @@ async fn interruptible(cli: &Cli) -> Result<u8> {
     // What holds money or keeps others waiting ends in order: it minds its signals itself.
     match &cli.command {
         Command::Provide(args) => return provide::provide(args, &cli.place, cli.output).await,
+        Command::Watch(args) => return watch::watch(args, &cli.place, cli.output).await,
         Command::Up(args) => return up::up(args, &cli.place, cli.output).await,
         Command::Host(_) => return jobs::host(&cli.place).await,
         Command::Run(args) if jobs::is_job(args) => return jobs::run(args, &cli.place, cli.output).await,
@@ -156,7 +158,7 @@ async fn dispatch(cli: &Cli) -> Result<(u8, Option<LocalMarket>)> {
         Command::Completions(args) => Ok((shell::completions(args, cli.output)?, None)),
         Command::Man(args) => Ok((shell::man(args, cli.output)?, None)),
         Command::Config(args) => Ok((config::config(args, &cli.place, cli.output)?, None)),
-        Command::Provide(_) | Command::Up(_) | Command::Host(_) | Command::Jobs(_) => {
+        Command::Provide(_) | Command::Watch(_) | Command::Up(_) | Command::Host(_) | Command::Jobs(_) => {
             unreachable!("they mind their signals themselves")
         }
     }

@@ -71,6 +71,11 @@ impl Home {
     pub fn provider(&self, chain_id: u64, market: Address, account: Address) -> PathBuf {
         self.0.join("provider").join(role(chain_id, market, account))
     }
+
+    /// A watchtower's folder on a market.
+    pub fn tower(&self, chain_id: u64, market: Address, account: Address) -> PathBuf {
+        self.0.join("tower").join(role(chain_id, market, account))
+    }
 }
 
 fn role(chain_id: u64, market: Address, account: Address) -> String {

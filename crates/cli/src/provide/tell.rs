@@ -103,6 +103,7 @@ impl Teller {
             ProviderEvent::LowBalance { .. }
             | ProviderEvent::LowGas { .. }
             | ProviderEvent::TransactionFails { .. }
+            | ProviderEvent::DossierFails { .. }
             | ProviderEvent::Refused { .. } => self.paint.bad(&text),
             _ => text,
         };
@@ -220,6 +221,10 @@ fn sentence(event: &ProviderEvent) -> String {
         ProviderEvent::DealClosed { deal, paid, lost } => {
             format!("deal {} closed: {} paid, {} lost", id(deal), print::money(*paid), print::money(*lost))
         }
+        ProviderEvent::DossierFails { order, why } => match order {
+            Some(order) => format!("the dossier of order {order} could not be written, and is tried again: {why}"),
+            None => format!("dossiers of deals that are over could not be removed: {why}"),
+        },
         ProviderEvent::TransactionFails { deal, intent } => {
             format!("[P-GAS-002] deal {}: the transaction {intent} keeps failing: see the log (--log info)", id(deal))
         }

@@ -27,6 +27,7 @@
 //! | `cases` | late notices, demands, claims |
 //! | `games` | defending receipts before the court |
 //! | `chain` | facts in, transactions out |
+//! | [`tower`] | a core of its own: defending others' receipts, and accusing |
 
 mod admission;
 mod asks;
@@ -47,6 +48,7 @@ pub mod record;
 pub mod refusal;
 mod reruns;
 mod session;
+pub mod tower;
 pub mod worth;
 
 use std::collections::{BTreeMap, BTreeSet};
