@@ -14,8 +14,8 @@ use std::{
 use bytes::Bytes;
 use home::Home;
 use rialto_chain::{
-    Chain, ChainConfig, CourtCall, CourtRules, Courts, DealStatus, DeployParams, Deployed, MarketCall, PrivateKeySigner,
-    Rpc, Sender, deploy,
+    Chain, ChainConfig, CourtCall, CourtRules, Courts, DealStatus, DeployParams, Deployed, MarketCall,
+    PrivateKeySigner, Rpc, Sender, deploy,
 };
 use rialto_client::{GameTale, History, Replay, SignedTask, signed_tasks};
 use rialto_devchain::{Devchain, Server, serve};
@@ -153,9 +153,8 @@ impl World {
         let file = home.secret("key", &format!("{:x}", key(name).to_bytes()));
         home.ok(&["wallet", "import", "--key-file", &file]);
         let (rpc, Deployed { market, court, block, .. }) = (&self.rpc, &self.deployed);
-        let text = format!(
-            "[market]\nrpc = \"{rpc}\"\naddress = \"{market}\"\ncourt = \"{court}\"\nfirst_block = {block}\n"
-        );
+        let text =
+            format!("[market]\nrpc = \"{rpc}\"\naddress = \"{market}\"\ncourt = \"{court}\"\nfirst_block = {block}\n");
         std::fs::write(home.0.path().join("config.toml"), text).unwrap();
         home
     }
@@ -267,7 +266,10 @@ async fn a_provider_that_is_killed_for_good_in_a_game_wins_through_its_tower() {
     let tower_account = key("tower").address().to_string();
     let leave = ["dispute", "delegate", &tower_account, "--until", "30d"];
     assert_eq!(seller.ok(&[&leave[..], &["--explain"]].concat())["sent"], false);
-    assert_eq!(seller.fails(&["dispute", "delegate", &key("provider").address().to_string(), "--revoke"]).1, "C-DSP-021");
+    assert_eq!(
+        seller.fails(&["dispute", "delegate", &key("provider").address().to_string(), "--revoke"]).1,
+        "C-DSP-021"
+    );
     let given = seller.ok(&leave);
     assert!(given["until"].as_u64().unwrap() > 29 * 86_400, "{given}");
 
@@ -279,7 +281,12 @@ async fn a_provider_that_is_killed_for_good_in_a_game_wins_through_its_tower() {
     provider.killed();
     let before = world.account("provider").await;
     let order = &signed.order.order.value;
-    let limits = TaskLimits { seed: task_seed(order.seed, 0), fuel: order.fuelLimit, out: order.outLimit, pages: order.maxPages };
+    let limits = TaskLimits {
+        seed: task_seed(order.seed, 0),
+        fuel: order.fuelLimit,
+        out: order.outLimit,
+        pages: order.maxPages,
+    };
     let replay = Replay::new(TINY, input(0).to_vec(), Vec::new(), limits).unwrap();
     let lie = |n: u8| std::array::from_fn(|part| keccak256([n, part as u8]));
     let play = async |tale: &GameTale, answer, name: &str| {
@@ -364,20 +371,29 @@ async fn a_tower_alone_answers_a_late_notice_and_a_demand_without_leave_and_take
     assert_eq!(keeper.fails(&["watch"]), (2, "C-WCH-001".into()));
     let name = dossier.file_name().unwrap().to_owned();
     let cases: Vec<(&str, PathBuf)> = vec![
-        ("P-DOS-002", broken(&world, "no json", &dossier, |it, at| {
-            *it = Value::Null;
-            std::fs::write(at.join(&name), "{").unwrap();
-        })),
+        (
+            "P-DOS-002",
+            broken(&world, "no json", &dossier, |it, at| {
+                *it = Value::Null;
+                std::fs::write(at.join(&name), "{").unwrap();
+            }),
+        ),
         ("P-DOS-003", broken(&world, "foreign", &dossier, |it, _| it["chain_id"] = json!(1))),
-        ("P-DOS-004", broken(&world, "unsigned", &dossier, |it, _| {
-            it["done"]["receipt"]["signature"] = it["order"]["signature"].clone();
-        })),
+        (
+            "P-DOS-004",
+            broken(&world, "unsigned", &dossier, |it, _| {
+                it["done"]["receipt"]["signature"] = it["order"]["signature"].clone();
+            }),
+        ),
         ("P-DOS-004", broken(&world, "other terms", &dossier, |it, _| it["deal"]["salt"] = json!(0))),
         ("P-DOS-005", broken(&world, "other end", &dossier, |it, _| it["done"]["results"][1]["exit_code"] = json!(7))),
         ("P-DOS-006", broken(&world, "no part", &dossier, |_, at| std::fs::remove_dir_all(at.join("parts")).unwrap())),
-        ("P-DOS-007", broken(&world, "other program", &dossier, |it, _| {
-            it["done"]["program"] = it["done"]["inputs"].clone();
-        })),
+        (
+            "P-DOS-007",
+            broken(&world, "other program", &dossier, |it, _| {
+                it["done"]["program"] = it["done"]["inputs"].clone();
+            }),
+        ),
         ("P-DOS-008", broken(&world, "nothing done", &dossier, |it, _| it["done"] = Value::Null)),
     ];
     for (code, folder) in cases {
@@ -470,7 +486,10 @@ async fn a_stranger_audits_a_liar_and_gets_the_bounty_to_the_base_unit() {
     let compensation = share(signed.deal.collateral, COMPENSATION_BPS).unwrap() - bounty;
     let rest = signed.deal.budget - state.paid;
     assert_eq!(world.account("requester").await, requester + compensation + rest);
-    assert!(world.game().await.story.end.is_some_and(|end| end.by_step), "it was played to a step");
+    assert!(
+        world.game().await.story.end.is_some_and(|end| end.verdict == rialto_protocol::court::Verdict::Step),
+        "it was played to a step"
+    );
     let _: B256 = signed.order_hash();
     liar.stop().await;
     node.close().await;
