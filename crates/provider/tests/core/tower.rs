@@ -195,8 +195,14 @@ fn an_accuser_whose_time_is_up_is_timed_out_after_the_provider_could_have() {
     assert_eq!(world.taken(), []);
     world.at(1_332);
     assert!(matches!(&world.taken()[..], [Deed::Timeout { .. }]));
-    let verdict =
-        GameEnd { by_step: false, accuser_won: false, slashed: false, to_accuser: 0, to_provider: 7, burned: 3 };
+    let verdict = GameEnd {
+        verdict: rialto_protocol::court::Verdict::Timeout,
+        accuser_won: false,
+        slashed: false,
+        to_accuser: 0,
+        to_provider: 7,
+        burned: 3,
+    };
     world.learn(What::Game(GameNews::Ended { game, verdict }));
     let last = world.told.last().unwrap();
     assert!(matches!(last, TowerEvent::GameEnded { won: true, received: 7, bounty: 0, .. }), "{last:?}");
@@ -229,7 +235,14 @@ fn an_audit_accuses_what_is_wrong_once_and_plays_at_once() {
     assert!(matches!(&world.taken()[..], [Deed::Play { answer: Answer::Pick { index: 1 }, .. }]));
     world.learn(What::Game(GameNews::Ended {
         game,
-        verdict: GameEnd { by_step: true, accuser_won: true, slashed: true, to_accuser: 10, to_provider: 0, burned: 0 },
+        verdict: GameEnd {
+            verdict: rialto_protocol::court::Verdict::Step,
+            accuser_won: true,
+            slashed: true,
+            to_accuser: 10,
+            to_provider: 0,
+            burned: 0,
+        },
     }));
     world.learn(What::Closed { paid: 0 });
     let bounty = share(deal().collateral, BOUNTY_BPS).unwrap();
