@@ -44,7 +44,10 @@ pub fn folder(home: &Home, named: &str) -> Result<JobFolder> {
         let Some(id) = folder.id() else { continue };
         let name = match folder.status() {
             Ok(Some(status)) => status.name,
-            _ => folder.file().map(|file| file.name).unwrap_or_default(),
+            _ => {
+                let submitted = folder.file().map(|file| file.name);
+                submitted.or_else(|| Some(folder.report().ok()??.name)).unwrap_or_default()
+            }
         };
         folders.push((folder, id, name));
     }
