@@ -1,15 +1,16 @@
 #!/usr/bin/env node
-// Mutation testing of what judges: one operator, comparison or constant of StepUnit, FloatUnit or Integers is changed at a time, and the
-// tests of test/machine must notice. Works on copies in a temporary folder; this tree stays as it is.
+// Mutation testing of what judges and of what holds the money: one operator, comparison or constant of a source is changed at a time, and
+// the tests must notice: those of test/machine for StepUnit, FloatUnit and Integers; those of test/*.t.sol and test/court for Market, Court
+// and what they are made of. Works on copies in a temporary folder; this tree stays as it is.
 //
-//   node scripts/mutants.mjs [--file StepUnit] [--line L] [--sample N] [--seed S] [--skip N] [--list]
+//   node scripts/mutants.mjs [--group machine|money] [--file StepUnit] [--jobs N] [--line L] [--sample N] [--seed S] [--skip N] [--list]
 //
 // A sample is drawn by its seed; `--skip` draws on from there. Prints each mutant with what became of it: killed (and by which test),
 // SURVIVED, known (it survives, and scripts/survivors.txt says why it may), same (the compiler makes the same of it), invalid (does not
-// compile). Fails if one survives that is not known. A mutant takes seconds, all of them about an hour.
+// compile). Fails if one survives that is not known. A mutant takes seconds.
 import { execFile, execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { cpSync, mkdtempSync, readFileSync, readdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { availableParallelism, tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -18,13 +19,24 @@ import { Worker, isMainThread, parentPort } from "node:worker_threads";
 
 const run = promisify(execFile);
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
-const FILES = ["StepUnit", "FloatUnit", "Integers"];
-const SOURCES = [...FILES.map((it) => `src/${it}.sol`), "src/interfaces/IStepUnit.sol"];
-/** Which bytecode a file's mutants are in, and which tests look at it. */
-const UNITS = { StepUnit: ["StepUnit", "StepUnit"], Integers: ["StepUnit", "StepUnit"], FloatUnit: ["FloatUnit", "FloatUnit|StepUnit"] };
-/** Cases of a fuzzed test: few at first, more for what survives them. */
-const RUNS = [64, 1000];
-const MINUTES = 5;
+const GROUPS = { machine: ["StepUnit", "FloatUnit", "Integers"], money: ["Market", "Court", "SumTree", "Signatures", "Pricing"] };
+const FILES = Object.values(GROUPS).flat();
+const MARKETS = "Accounts|Attacks|Bonds|Claim|Clocks|Court|Delegates|Demand|Faults|Games|Late|Logs|Open|Payment|Signatures";
+/** Which bytecodes a file's mutants are in, and which tests look at them with how many cases of a fuzzed one: few at first, more for what
+ *  survives them. */
+const machine = (tests) => [[tests, 64], [tests, 1000]];
+const money = [[MARKETS, 8], [`${MARKETS}|Trees`, 64]];
+const UNITS = {
+  StepUnit: [["StepUnit"], machine("StepUnit")],
+  Integers: [["StepUnit"], machine("StepUnit")],
+  FloatUnit: [["FloatUnit"], machine("FloatUnit|StepUnit")],
+  Market: [["Market"], money],
+  Court: [["Court"], money],
+  SumTree: [["Market", "Court"], money],
+  Signatures: [["Market", "Court"], money],
+  Pricing: [["Market", "Court"], money],
+};
+const MINUTES = 10;
 
 // ─────────────────────────────────────────────── mutants ────────────────────────────────────────────────
 
@@ -130,6 +142,7 @@ async function compiler() {
     };
     const input = Object.entries(sources).map(([path, content]) => [path, { content }]);
     const output = JSON.parse(solc.compile(JSON.stringify({ language: "Solidity", sources: Object.fromEntries(input), settings })));
+    // What does not fit on the stack only without via-IR does not compile either.
     return `0x${output.contracts?.[`src/${name}.sol`]?.[name]?.evm.bytecode.object ?? ""}`;
   };
 }
@@ -175,21 +188,25 @@ class Bench {
   }
 
   async judge(sources, mutant, seed) {
-    const [name, only] = UNITS[mutant.file];
+    const [names, stages] = UNITS[mutant.file];
     const path = `src/${mutant.file}.sol`;
-    const bytecode = await this.compile({ ...sources, [path]: mutated(sources[path], mutant) }, name);
-    if (bytecode === "0x") return ["invalid"];
-    // The optimiser tells that nothing has changed.
-    if (bytecode === this.original[name]) return ["same"];
-    this.put(name, bytecode);
+    const changed = [];
+    for (const name of names) {
+      const bytecode = await this.compile({ ...sources, [path]: mutated(sources[path], mutant) }, name);
+      if (bytecode === "0x") return ["invalid"];
+      // The optimiser tells that nothing has changed.
+      if (bytecode !== this.original[name]) changed.push([name, bytecode]);
+    }
+    if (changed.length === 0) return ["same"];
+    for (const [name, bytecode] of changed) this.put(name, bytecode);
     try {
-      for (const runs of RUNS) {
+      for (const [only, runs] of stages) {
         const test = await this.test(only, runs, seed);
         if (test) return ["killed", test];
       }
       return ["SURVIVED"];
     } finally {
-      this.put(name, this.original[name]);
+      for (const [name] of changed) this.put(name, this.original[name]);
     }
   }
 }
@@ -203,8 +220,9 @@ function shuffled(mutants, seed) {
 async function main() {
   const option = (name) => (process.argv.includes(name) ? process.argv[process.argv.indexOf(name) + 1] : undefined);
   const [file, line, seed] = [option("--file"), option("--line"), option("--seed") ?? "1"];
-  const sources = Object.fromEntries(SOURCES.map((path) => [path, readFileSync(join(root, path), "utf8")]));
-  let mutants = FILES.filter((it) => !file || file.replace(/.*\/|\.sol$/g, "") === it)
+  const paths = readdirSync(join(root, "src"), { recursive: true }).filter((it) => it.endsWith(".sol")).map((it) => `src/${it}`);
+  const sources = Object.fromEntries(paths.map((path) => [path, readFileSync(join(root, path), "utf8")]));
+  let mutants = (GROUPS[option("--group")] ?? FILES).filter((it) => !file || file.replace(/.*\/|\.sol$/g, "") === it)
     .flatMap((it) => mutantsOf(it, sources[`src/${it}.sol`]))
     .filter((it) => !line || it.line === Number(line));
   const known = new Map();
@@ -222,7 +240,8 @@ async function main() {
   }
 
   const compile = await compiler();
-  const original = Object.fromEntries(["StepUnit", "FloatUnit"].map((name) => [name, compile(sources, name)]));
+  const names = [...new Set(mutants.flatMap((it) => UNITS[it.file][0]))];
+  const original = Object.fromEntries(names.map((name) => [name, compile(sources, name)]));
   const temporary = mkdtempSync(join(tmpdir(), "rialto-mutants-"));
   for (const signal of ["SIGINT", "SIGTERM"]) {
     process.once(signal, () => {
@@ -234,7 +253,11 @@ async function main() {
   const tally = {};
   try {
     const first = join(temporary, "0");
-    const unwanted = /^(node_modules|test\/(court|invariants)|test\/[A-Z]\w+\.t\.sol)$/;
+    // Neither gas nor long searches are what mutants are about.
+    const judges = mutants.every((it) => GROUPS.machine.includes(it.file));
+    const unwanted = judges
+      ? /^(node_modules|out|cache|test\/(court|invariants)|test\/[A-Z]\w+\.t\.sol)$/
+      : /^(node_modules|out|cache|test\/(invariants|machine)|test\/(Gas|Vectors)\.t\.sol|test\/court\/Court(Gas|Invariants)\.t\.sol|test\/court\/CourtHandler\.sol)$/;
     cpSync(root, first, { recursive: true, filter: (path) => !unwanted.test(path.slice(root.length + 1)) });
     symlinkSync(join(root, "node_modules"), join(first, "node_modules"));
     const env = { ...process.env, FOUNDRY_DENY: "never" };
@@ -242,13 +265,14 @@ async function main() {
     // Each test asks for the compiler's version, and for nothing else of it: that need not start it.
     const version = execFileSync(join(root, "solc-wrapper"), ["--version"], { encoding: "utf8" });
     writeFileSync(join(first, "solc-wrapper"), `#!/bin/sh\ncat <<'END'\n${version}END\n`);
-    for (let i = 0; i < Math.min(availableParallelism(), mutants.length); ++i) {
+    for (let i = 0; i < Math.min(Number(option("--jobs") ?? availableParallelism()), mutants.length); ++i) {
       const folder = join(temporary, String(i));
       if (i > 0) cpSync(first, folder, { recursive: true, verbatimSymlinks: true });
       benches.push(new Bench(folder, original));
       for (const name of Object.keys(original)) benches[i].put(name, original[name]);
     }
-    const fails = await benches[0].test(".*Unit", RUNS[0], 1);
+    const [only, runs] = UNITS[mutants[0].file][1][0];
+    const fails = await benches[0].test(only, runs, 1);
     if (fails) throw new Error(`${fails} fails without a mutant`);
     const queue = [...mutants];
     await Promise.all(

@@ -165,12 +165,32 @@ contract Court is ICourt, EIP712 {
         bytes32 first;
         (first, state.level) = start(order, state.task, it);
         bytes32[17] memory segment = join(first, it.states);
-        state.segment = keccak256(abi.encode(segment));
+        state.segment = hashOf(segment);
         state.stage = Stage.Run;
         turn(state, left);
         state.providerSeconds = queue(game.provider, order.fuelLimit);
         games[id] = state;
         emit Challenged(id, state.task, nodes[index].hash, state.level, endOfTurn(state), segment);
+    }
+
+    /// @inheritdoc ICourt
+    function contradict(
+        Deal calldata deal,
+        Game calldata game,
+        Order calldata order,
+        SumNode[] calldata nodes,
+        uint32 index,
+        Halted calldata halted
+    ) external {
+        (bytes32 id, GameState memory state) = load(game, Stage.Pick);
+        secondsLeft(state);
+        checkNodes(state, nodes, index);
+        if (state.level != 0) revert WrongLevel(state.level);
+        ordered(game, order);
+        if (halted.hash() != nodes[index].hash) revert IMarket.NotInReceipt(state.task * uint32(nodes.length) + index);
+        uint64 used = halted.fuelUsed(order.fuelLimit);
+        if (nodes[index].fuel == used) revert FuelIsRight(used);
+        end(deal, game, id, Verdict.Fuel, true);
     }
 
     /// @inheritdoc ICourt
@@ -193,13 +213,17 @@ contract Court is ICourt, EIP712 {
         if (state.level == 1) revert WrongLevel(state.level);
         if (states[PARTS - 1] == segment[part + 1]) revert EndsAgree(segment[part + 1]);
         bytes32[17] memory answer = join(segment[part], states);
-        Move memory signed = Move(id, state.level, part, state.segment, keccak256(abi.encode(answer)));
-        if (state.accusersTurn) authorise(game.accuser, game.accuser, signed, signature);
-        else authorise(game.provider, game.providerKey, signed, signature);
+        bytes32 to = hashOf(answer);
+        if (!acts(state.accusersTurn ? game.accuser : game.provider)) {
+            Move memory signed = Move(id, state.level, part, state.segment, to);
+            address key = state.accusersTurn ? game.accuser : game.providerKey;
+            bytes32 digest = digestOf(signed.hashNew());
+            if (!Signatures.isByKey(key, digest, signature)) revert IMarket.InvalidSignature(key, digest);
+        }
 
         --state.level;
         state.position += part * span(state.level);
-        state.segment = signed.to;
+        state.segment = to;
         turn(state, left);
         games[id] = state;
         emit Moved(id, part, state.position, state.level, state.accusersTurn, endOfTurn(state), answer);
@@ -336,24 +360,16 @@ contract Court is ICourt, EIP712 {
         bytes32 orderHash = order.hash();
         if (receipt.order != orderHash) revert IMarket.WrongOrder(orderHash, receipt.order);
         receiptHash = receipt.hash();
-        if (MARKET.assertedReceipt(orderHash) == receiptHash) return (id, receiptHash);
-        verify(
-            deal.providerKey, keccak256(abi.encodePacked(hex"1901", MARKET.domainSeparator(), receiptHash)), signature
-        );
-    }
-
-    /// The caller is this side or its delegate, or has a signature of its key.
-    function authorise(address side, address key, Move memory it, bytes calldata signature) private view {
-        if (!acts(side)) verify(key, digestOf(it.hashNew()), signature);
+        bytes32 digest = digestUnder(MARKET.domainSeparator(), receiptHash);
+        if (Signatures.isByKey(deal.providerKey, digest, signature)) return (id, receiptHash);
+        if (MARKET.assertedReceipt(orderHash) != receiptHash) {
+            revert IMarket.InvalidSignature(deal.providerKey, digest);
+        }
     }
 
     /// Whether the caller may act for an account.
     function acts(address side) private view returns (bool) {
         return msg.sender == side || block.timestamp < delegateUntil[side][msg.sender];
-    }
-
-    function verify(address signer, bytes32 digest, bytes calldata signature) private pure {
-        if (!Signatures.isByKey(signer, digest, signature)) revert IMarket.InvalidSignature(signer, digest);
     }
 
     /// The order is the game's.
@@ -370,6 +386,10 @@ contract Court is ICourt, EIP712 {
     {
         left = secondsLeft(state);
         if (!acts(game.accuser)) revert IMarket.Unauthorized(msg.sender, game.accuser);
+        checkNodes(state, nodes, index);
+    }
+
+    function checkNodes(GameState memory state, SumNode[] calldata nodes, uint32 index) private pure {
         bytes32 given = keccak256(abi.encode(nodes));
         if (given != state.segment) revert WrongSegment(state.segment, given);
         if (index >= nodes.length) revert NoSuchPart(index);
@@ -451,7 +471,12 @@ contract Court is ICourt, EIP712 {
     }
 
     function checkSegment(GameState memory state, bytes32[17] calldata segment, uint32 part) private pure {
-        bytes32 given = keccak256(abi.encode(segment));
+        bytes32 given;
+        assembly ("memory-safe") {
+            let free := mload(0x40)
+            calldatacopy(free, segment, 544)
+            given := keccak256(free, 544)
+        }
         if (given != state.segment) revert WrongSegment(state.segment, given);
         if (part >= PARTS) revert NoSuchPart(part);
     }
@@ -462,9 +487,15 @@ contract Court is ICourt, EIP712 {
     }
 
     function join(bytes32 first, bytes32[16] calldata others) private pure returns (bytes32[17] memory segment) {
-        segment[0] = first;
-        for (uint256 i = 0; i < PARTS; ++i) {
-            segment[i + 1] = others[i];
+        assembly ("memory-safe") {
+            mstore(segment, first)
+            calldatacopy(add(segment, 32), others, 512)
+        }
+    }
+
+    function hashOf(bytes32[17] memory segment) private pure returns (bytes32 hash) {
+        assembly ("memory-safe") {
+            hash := keccak256(segment, 544)
         }
     }
 
@@ -499,9 +530,13 @@ contract Court is ICourt, EIP712 {
 
     /// Time for one more task that this provider is given to trace: it begins when it is through with those before.
     function queue(address provider, uint64 fuelLimit) private returns (uint32) {
-        uint256 begin = busyUntil[provider] > block.timestamp ? busyUntil[provider] : block.timestamp;
-        busyUntil[provider] = begin + tracing(fuelLimit);
-        return clamp(begin + tracing(fuelLimit) - block.timestamp);
+        uint256 until = busyUntil[provider] > block.timestamp ? busyUntil[provider] : block.timestamp;
+        until += tracing(fuelLimit);
+        // No longer than it was given: else one task of a fuel limit beyond reason would slow down all games to come.
+        uint256 most = block.timestamp + MAX_ALLOWANCE;
+        if (until > most) until = most;
+        busyUntil[provider] = until;
+        return clamp(until - block.timestamp);
     }
 
     /// What the side to move has left, more than nothing.

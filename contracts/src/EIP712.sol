@@ -35,7 +35,18 @@ abstract contract EIP712 {
 
     /// What is signed for a struct hash.
     function digestOf(bytes32 structHash) internal view returns (bytes32) {
-        return keccak256(abi.encodePacked(hex"1901", domainSeparator(), structHash));
+        return digestUnder(domainSeparator(), structHash);
+    }
+
+    /// What is signed for a struct hash in a domain: keccak(0x1901 ‖ separator ‖ hash).
+    function digestUnder(bytes32 separator, bytes32 structHash) internal pure returns (bytes32 digest) {
+        assembly ("memory-safe") {
+            let free := mload(0x40)
+            mstore(free, shl(240, 0x1901))
+            mstore(add(free, 2), separator)
+            mstore(add(free, 34), structHash)
+            digest := keccak256(free, 66)
+        }
     }
 
     function buildSeparator() private view returns (bytes32) {

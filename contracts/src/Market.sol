@@ -167,7 +167,10 @@ contract Market is IMarket, EIP712 {
         deals[id].status = DealStatus.Open;
         debit(msg.sender, deal.budget);
         debit(deal.provider, deal.collateral);
-        ++seller.open;
+        unchecked {
+            // Below the ask's capacity.
+            ++seller.open;
+        }
         emit DealOpened(id, msg.sender, deal.provider, deal);
     }
 
@@ -178,9 +181,9 @@ contract Market is IMarket, EIP712 {
         if (release.deal != id) revert WrongDeal(id, release.deal);
         verify(deal.providerKey, release.hash(), signature);
 
-        pay(deal, state, release.amount);
+        uint128 owed = pay(deal, state, release.amount);
         emit Redeemed(id, state.paid, state.orders);
-        end(deal, id, state, Ending.Released);
+        end(deal, id, state, Ending.Released, owed);
     }
 
     /// @inheritdoc IMarket
@@ -250,11 +253,12 @@ contract Market is IMarket, EIP712 {
         if (voucher.deal != id) revert WrongDeal(id, voucher.deal);
         verify(deal.requesterKey, voucher.hash(), signature);
 
-        pay(deal, state, voucher.amount);
+        uint128 owed = pay(deal, state, voucher.amount);
         if (voucher.orders > state.orders) state.orders = narrow(voucher.orders);
         emit Redeemed(id, state.paid, state.orders);
-        if (voucher.close) end(deal, id, state, Ending.Redeemed);
-        else deals[id] = state;
+        if (voucher.close) return end(deal, id, state, Ending.Redeemed, owed);
+        deals[id] = state;
+        credit(deal.provider, owed);
     }
 
     /// @inheritdoc IMarket
@@ -313,10 +317,7 @@ contract Market is IMarket, EIP712 {
         --state.holds;
         deals[id] = state;
         credit(deal.provider, bond);
-        // What has come to light can be taken to court before its claim is paid.
-        Case storage claimed = cases[caseId(id, CaseKind.Claim, receipt.order, 0)];
-        uint64 later = uint64(block.timestamp) + challengeWindow;
-        if (claimed.status == CaseStatus.Open && claimed.deadline < later) claimed.deadline = uint40(later);
+        prolongClaim(id, receipt.order);
         emit Revealed(id, receipt.hash(), task, fuel, halted, proof, output);
     }
 
@@ -346,14 +347,14 @@ contract Market is IMarket, EIP712 {
             deals[id] = state;
             refund(deal, id, kind, subject, task, it.amount);
         } else if (kind == CaseKind.Claim) {
-            uint128 before = state.paid;
-            pay(deal, state, uint256(before) + it.amount);
+            uint128 owed = pay(deal, state, uint256(state.paid) + it.amount);
             deals[id] = state;
-            emit CaseSettled(id, subject, kind, task, CaseOutcome.Paid, state.paid - before);
+            credit(deal.provider, owed);
+            emit CaseSettled(id, subject, kind, task, CaseOutcome.Paid, owed);
         } else {
             credit(deal.requester, it.amount);
             emit CaseSettled(id, subject, kind, task, CaseOutcome.Defaulted, it.amount);
-            end(deal, id, state, kind == CaseKind.Late ? Ending.Late : Ending.Withheld);
+            end(deal, id, state, kind == CaseKind.Late ? Ending.Late : Ending.Withheld, 0);
         }
     }
 
@@ -364,7 +365,7 @@ contract Market is IMarket, EIP712 {
         if (state.claims != 0 || state.lates != 0 || state.holds != 0) {
             revert DealBusy(state.claims, state.lates, state.holds);
         }
-        end(deal, id, state, Ending.Expired);
+        end(deal, id, state, Ending.Expired, 0);
     }
 
     /// @inheritdoc IMarket
@@ -413,10 +414,10 @@ contract Market is IMarket, EIP712 {
     function slash(Deal calldata deal, address convictor) external {
         (bytes32 id, DealState memory state) = load(deal);
         only(deal.court);
-        if (convictor == deal.requester) return end(deal, id, state, Ending.Slashed);
+        if (convictor == deal.requester) return end(deal, id, state, Ending.Slashed, 0);
         // The bounty is a part of what the requester gets otherwise: it burns no less, whoever convicts.
         uint128 bounty = Pricing.share(deal.collateral, BOUNTY_BPS);
-        end(deal, id, state, Ending.Slashed);
+        end(deal, id, state, Ending.Slashed, 0);
         transfer(deal.requester, convictor, bounty);
     }
 
@@ -565,11 +566,11 @@ contract Market is IMarket, EIP712 {
         emit Transferred(owner, to, amount);
     }
 
-    /// Raises `state.paid` to `total`, at most to the budget, and credits the provider. The caller stores `state`.
-    function pay(Deal calldata deal, DealState memory state, uint256 total) private {
+    /// Raises `state.paid` to `total`, at most to the budget. The caller stores `state` and credits the provider.
+    function pay(Deal calldata deal, DealState memory state, uint256 total) private pure returns (uint128 owed) {
         uint128 paid = total < deal.budget ? uint128(total) : deal.budget;
-        if (paid <= state.paid) return;
-        credit(deal.provider, paid - state.paid);
+        if (paid <= state.paid) return 0;
+        owed = paid - state.paid;
         state.paid = paid;
     }
 
@@ -578,8 +579,8 @@ contract Market is IMarket, EIP712 {
         return orders < type(uint48).max ? uint48(orders) : type(uint48).max;
     }
 
-    /// Returns everything in the deal and leaves a tombstone.
-    function end(Deal calldata deal, bytes32 id, DealState memory state, Ending ending) private {
+    /// Returns everything in the deal and leaves a tombstone. `owed`: what the provider is paid besides.
+    function end(Deal calldata deal, bytes32 id, DealState memory state, Ending ending, uint128 owed) private {
         uint128 penalty = 0;
         uint128 burned = 0;
         if (ending == Ending.Late) {
@@ -594,9 +595,13 @@ contract Market is IMarket, EIP712 {
         state.status = DealStatus.Closed;
         (state.claims, state.lates, state.holds) = (0, 0, 0);
         deals[id] = state;
-        --accounts[deal.provider].open;
         credit(deal.requester, toRequester);
-        credit(deal.provider, toProvider);
+        Account storage seller = accounts[deal.provider];
+        uint128 balance = seller.balance + owed + toProvider;
+        unchecked {
+            // It was counted when it opened.
+            (seller.balance, seller.open, seller.kept) = (balance, seller.open - 1, true);
+        }
         if (burned != 0) credit(BURNED, burned);
         emit DealClosed(id, ending, state.paid, toRequester, toProvider, burned);
     }
@@ -652,6 +657,13 @@ contract Market is IMarket, EIP712 {
         --state.lates;
         deals[id] = state;
         credit(deal.provider, bond);
+    }
+
+    /// What has come to light can be taken to court before its claim, if there is one, is paid.
+    function prolongClaim(bytes32 id, bytes32 orderHash) private {
+        Case storage it = cases[caseId(id, CaseKind.Claim, orderHash, 0)];
+        uint64 deadline = uint64(block.timestamp) + challengeWindow;
+        if (it.status == CaseStatus.Open && it.deadline < deadline) it.deadline = uint40(deadline);
     }
 
     /// Records, once and for all, which receipt the provider stands by for this order.

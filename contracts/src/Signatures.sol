@@ -11,7 +11,7 @@ library Signatures {
     bytes4 private constant ERC1271 = 0x1626ba7e;
 
     /// Whether the key `signer` signed `digest` (r ‖ s ‖ v, low s, v 27 or 28). What is signed so stays signed.
-    function isByKey(address signer, bytes32 digest, bytes calldata signature) internal pure returns (bool) {
+    function isByKey(address signer, bytes32 digest, bytes calldata signature) internal view returns (bool) {
         return recover(digest, signature) == signer && signer != address(0);
     }
 
@@ -21,13 +21,24 @@ library Signatures {
     }
 
     /// Who signed; zero if malformed or malleable.
-    function recover(bytes32 digest, bytes calldata signature) private pure returns (address) {
+    function recover(bytes32 digest, bytes calldata signature) private view returns (address signer) {
         if (signature.length != 65) return address(0);
-        bytes32 r = bytes32(signature[:32]);
-        bytes32 s = bytes32(signature[32:64]);
         uint8 v = uint8(signature[64]);
-        if (uint256(s) > MAX_S || (v != 27 && v != 28)) return address(0);
-        return ecrecover(digest, v, r, s);
+        uint256 s;
+        assembly ("memory-safe") {
+            s := calldataload(add(signature.offset, 32))
+        }
+        if (s > MAX_S || (v != 27 && v != 28)) return address(0);
+        // `ecrecover`, without a copy of the signature. Its answer is a word, or nothing if nobody can be recovered.
+        assembly ("memory-safe") {
+            let request := mload(0x40)
+            mstore(request, digest)
+            mstore(add(request, 32), v)
+            calldatacopy(add(request, 64), signature.offset, 64)
+            mstore(0, 0)
+            pop(staticcall(gas(), 1, request, 128, 0, 32))
+            signer := mload(0)
+        }
     }
 
     /// Whether the contract at `signer` says yes. However much it returns, one word of it is read.

@@ -1,12 +1,18 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity 0.8.36;
 
-import { IERC20 } from "../src/interfaces/IERC20.sol";
 import { IMarket } from "../src/interfaces/IMarket.sol";
-import { Market } from "../src/Market.sol";
 import { TestToken } from "../src/test-token/TestToken.sol";
 import { Fixture } from "./base/Fixture.sol";
-import { CallingToken, FeeToken, HugeToken, RefusingToken, SilentToken } from "./base/Tokens.sol";
+import {
+    CallingToken,
+    FeeToken,
+    HugeToken,
+    RefusingToken,
+    SilentToken,
+    Spender,
+    TellingToken
+} from "./base/Tokens.sol";
 import { vm } from "./base/Vm.sol";
 
 /// deposit, depositWithPermit, withdraw, announce, cancelAsks, the constructor.
@@ -96,9 +102,10 @@ contract AccountsTest is Fixture {
         emit IMarket.AsksCancelled(provider, 5);
         vm.prank(provider);
         market.cancelAsks(5);
-        (uint128 amount, uint64 counter) = market.account(provider);
+        (uint128 amount, uint64 counter, uint32 count) = market.account(provider);
         vm.assertEq(counter, 5, "counter");
         vm.assertEq(amount, WEALTH, "balance beside it");
+        vm.assertEq(count, 0, "open deals beside it");
         refuse(provider, abi.encodeWithSelector(IMarket.CounterNotRaised.selector, 5, 5));
         market.cancelAsks(5);
     }
@@ -110,15 +117,143 @@ contract AccountsTest is Fixture {
         vm.assertEq(market.grace(), GRACE, "grace");
         vm.assertEq(market.caseBond(), BOND, "caseBond");
         uint64 max = 365 days;
-        IERC20 any = IERC20(address(token));
-        new Market(any, max, max, max, 0);
+        address any = address(token);
+        this.deploy(any, max, max, max, 0);
         bytes memory tooLong = abi.encodeWithSelector(IMarket.WindowTooLong.selector, max + 1, max);
         vm.expectRevert(tooLong);
-        new Market(any, max + 1, 0, 0, 0);
+        this.deploy(any, max + 1, 1, 1, 0);
         vm.expectRevert(tooLong);
-        new Market(any, 0, max + 1, 0, 0);
+        this.deploy(any, max, max + 1, max, 0);
         vm.expectRevert(tooLong);
-        new Market(any, 0, 0, max + 1, 0);
+        this.deploy(any, 1, 1, max + 1, 0);
+    }
+
+    function deploy(address token_, uint64 challenge, uint64 answering, uint64 grace, uint128 bond)
+        external
+        returns (IMarket)
+    {
+        return deployMarket(token_, challenge, answering, grace, bond);
+    }
+
+    /// An answer is due within every other window, and takes more than no time.
+    function test_answerWindowRange() public {
+        address any = address(token);
+        uint64[3][3] memory wrong = [[uint64(10), 0, 10], [uint64(9), 10, 10], [uint64(10), 10, 9]];
+        for (uint256 i = 0; i < 3; ++i) {
+            (uint64 challenge, uint64 answering, uint64 grace) = (wrong[i][0], wrong[i][1], wrong[i][2]);
+            vm.expectRevert(
+                abi.encodeWithSelector(IMarket.AnswerWindowOutOfRange.selector, answering, challenge, grace)
+            );
+            this.deploy(any, challenge, answering, grace, 0);
+        }
+        this.deploy(any, 10, 10, 10, 0);
+        this.deploy(any, 1, 1, 1, 0);
+    }
+
+    function test_tokenIsAContract() public {
+        vm.expectRevert(abi.encodeWithSelector(IMarket.NoToken.selector, stranger));
+        this.deploy(stranger, 1, 1, 1, 0);
+        vm.expectRevert(abi.encodeWithSelector(IMarket.NoToken.selector, address(0)));
+        this.deploy(address(0), 1, 1, 1, 0);
+    }
+
+    // ── allow, take, give ──
+
+    function test_giveMovesBetweenAccounts() public {
+        vm.expectEmit(address(market));
+        emit IMarket.Transferred(requester, stranger, AMOUNT);
+        vm.prank(requester);
+        market.give(stranger, AMOUNT);
+        checkBalances(WEALTH - AMOUNT, WEALTH, 0);
+        vm.assertEq(balance(stranger), AMOUNT, "account");
+        vm.assertEq(token.balanceOf(address(market)), 2 * WEALTH, "no token moved");
+        refuse(stranger, abi.encodeWithSelector(IMarket.InsufficientBalance.selector, stranger, AMOUNT, AMOUNT + 1));
+        market.give(requester, AMOUNT + 1);
+        // To itself: nothing is made of it.
+        vm.prank(stranger);
+        market.give(stranger, AMOUNT);
+        vm.assertEq(balance(stranger), AMOUNT, "account");
+    }
+
+    function test_takeWhatWasAllowed() public {
+        vm.expectEmit(address(market));
+        emit IMarket.Allowed(requester, stranger, AMOUNT);
+        vm.prank(requester);
+        market.allow(stranger, AMOUNT);
+        vm.assertEq(market.allowance(requester, stranger), AMOUNT, "allowed");
+        vm.expectEmit(address(market));
+        emit IMarket.Transferred(requester, stranger, 30e6);
+        vm.prank(stranger);
+        market.take(requester, 30e6);
+        vm.assertEq(market.allowance(requester, stranger), AMOUNT - 30e6, "left");
+        vm.assertEq(balance(stranger), 30e6, "account");
+        refuse(
+            stranger,
+            abi.encodeWithSelector(
+                IMarket.AllowanceTooLow.selector, requester, stranger, AMOUNT - 30e6, AMOUNT - 30e6 + 1
+            )
+        );
+        market.take(requester, AMOUNT - 30e6 + 1);
+        vm.prank(stranger);
+        market.take(requester, AMOUNT - 30e6);
+        checkBalances(WEALTH - AMOUNT, WEALTH, 0);
+        refuse(stranger, abi.encodeWithSelector(IMarket.AllowanceTooLow.selector, requester, stranger, 0, 1));
+        market.take(requester, 1);
+    }
+
+    /// What is allowed replaces what was; the highest amount stays, one less does not.
+    function test_allowanceForEver() public {
+        vm.prank(requester);
+        market.allow(stranger, AMOUNT);
+        vm.prank(requester);
+        market.allow(stranger, type(uint128).max);
+        vm.prank(stranger);
+        market.take(requester, AMOUNT);
+        vm.assertEq(market.allowance(requester, stranger), type(uint128).max, "as it was");
+        vm.prank(requester);
+        market.allow(stranger, type(uint128).max - 1);
+        vm.prank(stranger);
+        market.take(requester, AMOUNT);
+        vm.assertEq(market.allowance(requester, stranger), type(uint128).max - 1 - AMOUNT, "less");
+        vm.prank(requester);
+        market.allow(stranger, 0);
+        refuse(stranger, abi.encodeWithSelector(IMarket.AllowanceTooLow.selector, requester, stranger, 0, 1));
+        market.take(requester, 1);
+    }
+
+    /// An allowance is one spender's, of one owner's account, and makes no money.
+    function test_takeIsTheSpenders() public {
+        vm.prank(requester);
+        market.allow(stranger, type(uint128).max);
+        refuse(provider, abi.encodeWithSelector(IMarket.AllowanceTooLow.selector, requester, provider, 0, 1));
+        market.take(requester, 1);
+        refuse(stranger, abi.encodeWithSelector(IMarket.AllowanceTooLow.selector, provider, stranger, 0, 1));
+        market.take(provider, 1);
+        // The other way round.
+        refuse(requester, abi.encodeWithSelector(IMarket.AllowanceTooLow.selector, stranger, requester, 0, 1));
+        market.take(stranger, 1);
+        refuse(stranger, abi.encodeWithSelector(IMarket.InsufficientBalance.selector, requester, WEALTH, WEALTH + 1));
+        market.take(requester, WEALTH + 1);
+        // Nothing needs no allowance, and moves nothing.
+        vm.prank(provider);
+        market.take(requester, 0);
+        checkBalances(WEALTH, WEALTH, 0);
+    }
+
+    /// Money cannot be spent twice within one transaction.
+    function test_multicallSpendsOnce() public {
+        bytes[] memory calls = new bytes[](2);
+        calls[0] = abi.encodeCall(IMarket.give, (stranger, WEALTH));
+        calls[1] = abi.encodeCall(IMarket.withdraw, (requester, 1));
+        refuse(requester, abi.encodeWithSelector(IMarket.InsufficientBalance.selector, requester, 0, 1));
+        market.multicall(calls);
+        // Nested, it is still the caller who calls.
+        bytes[] memory outer = new bytes[](1);
+        calls[1] = abi.encodeCall(IMarket.give, (stranger, 0));
+        outer[0] = abi.encodeCall(IMarket.multicall, (calls));
+        vm.prank(requester);
+        market.multicall(outer);
+        vm.assertEq(balance(stranger), WEALTH, "account");
     }
 
     // ── tokens that are not the plain stablecoin that the market trusts ──
@@ -161,6 +296,25 @@ contract AccountsTest is Fixture {
         calling.arm(IMarket(address(0)), 0);
         market.deposit(stranger, AMOUNT);
         vm.assertEq(balance(stranger), AMOUNT, "account");
+    }
+
+    /// A deposit that is withdrawn while it is being paid is no deposit; one that is given away meanwhile is paid all the same.
+    function test_spendingInsideADeposit() public {
+        use(address(new TellingToken()));
+        fund(requester, WEALTH);
+        Spender spender = new Spender(market);
+        TellingToken(address(token)).tell(address(spender));
+        token.mint(address(spender), AMOUNT);
+        vm.expectRevert(abi.encodeWithSelector(IMarket.TransferFailed.selector, AMOUNT));
+        spender.run(AMOUNT, abi.encodeCall(IMarket.withdraw, (address(spender), AMOUNT)));
+        spender.run(AMOUNT, abi.encodeCall(IMarket.give, (stranger, AMOUNT)));
+        vm.assertEq(balance(stranger), AMOUNT, "account");
+        vm.assertEq(token.balanceOf(address(market)), WEALTH + AMOUNT, "paid");
+        // What is not there can't be spent, not even for a moment.
+        token.mint(address(spender), AMOUNT - 1);
+        try spender.run(AMOUNT, abi.encodeCall(IMarket.give, (stranger, AMOUNT))) {
+            revert("deposited");
+        } catch { }
     }
 
     /// All money fits 128 bits, so no sum of amounts can overflow.

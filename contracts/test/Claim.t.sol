@@ -132,7 +132,7 @@ contract ClaimTest is Fixture {
     function test_orderIsSignedByTheRequester() public {
         Order memory order = anOrder(0);
         bytes memory signature = byProvider(h(order));
-        refuse(provider, abi.encodeWithSelector(IMarket.InvalidSignature.selector, requester, digest(h(order))));
+        refuse(provider, abi.encodeWithSelector(IMarket.InvalidSignature.selector, requesterKey, digest(h(order))));
         market.claim(deal, order, signature, aReceipt(order));
     }
 

@@ -1,7 +1,16 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity 0.8.36;
 
-import { CaseKind, CaseOutcome, CaseStatus, DealStatus, Ending, IMarket, Terms } from "../src/interfaces/IMarket.sol";
+import {
+    CaseKind,
+    CaseOutcome,
+    CaseStatus,
+    DealStatus,
+    Ending,
+    DealState,
+    IMarket,
+    Terms
+} from "../src/interfaces/IMarket.sol";
 import { Ask } from "../src/types/Ask.sol";
 import { Deal } from "../src/types/Deal.sol";
 import { Fixture } from "./base/Fixture.sol";
@@ -23,7 +32,7 @@ contract CourtTest is Fixture {
         vm.expectEmit(address(market));
         emit IMarket.DealClosed(h(deal), Ending.Slashed, FEE, BUDGET - FEE + 350e6, 0, 150e6);
         vm.prank(court);
-        market.slash(deal);
+        market.slash(deal, requester);
         checkBalances(WEALTH - FEE + 350e6, WEALTH + FEE - COLLATERAL, 150e6);
         checkState(deal, DealStatus.Closed, FEE, 1);
         checkAllFree();
@@ -34,7 +43,7 @@ contract CourtTest is Fixture {
         Ask memory ask = anAsk();
         Terms memory terms = someTerms();
         terms.budget = uint128(ask.minBudget + budget % (ask.maxBudget - ask.minBudget));
-        bytes memory signature = byProvider(h(ask));
+        bytes memory signature = bySeller(ask);
         vm.prank(requester);
         market.open(ask, signature, terms);
         Deal memory other = aDeal();
@@ -43,7 +52,7 @@ contract CourtTest is Fixture {
         other.latePenalty = other.collateral / 5;
         uint256 had = uint256(balance(requester)) + balance(provider) + other.budget + other.collateral;
         vm.prank(court);
-        market.slash(other);
+        market.slash(other, requester);
         vm.assertGe(uint256(balance(DEAD)) * 10, uint256(other.collateral) * 3, "burned");
         vm.assertLe(uint256(balance(requester)) + balance(provider), had - balance(DEAD), "both together only lose");
     }
@@ -53,7 +62,7 @@ contract CourtTest is Fixture {
         for (uint256 i = 0; i < 3; ++i) {
             bytes memory reason = abi.encodeWithSelector(IMarket.Unauthorized.selector, others[i], court);
             refuse(others[i], reason);
-            market.slash(deal);
+            market.slash(deal, requester);
             refuse(others[i], reason);
             market.hold(deal, GAME, START + 1);
             refuse(others[i], reason);
@@ -66,25 +75,25 @@ contract CourtTest is Fixture {
         Deal memory repointed = aDeal();
         repointed.court = stranger;
         refuse(stranger, abi.encodeWithSelector(IMarket.DealNotOpen.selector, h(repointed), DealStatus.None));
-        market.slash(repointed);
+        market.slash(repointed, requester);
     }
 
     function test_noCourtNoSlash() public {
         Ask memory ask = anAsk();
         ask.court = address(0);
-        bytes memory signature = byProvider(h(ask));
+        bytes memory signature = bySeller(ask);
         vm.prank(requester);
         market.open(ask, signature, someTerms());
         Deal memory other = aDeal();
         (other.ask, other.court) = (h(ask), address(0));
         refuse(court, abi.encodeWithSelector(IMarket.Unauthorized.selector, court, address(0)));
-        market.slash(other);
+        market.slash(other, requester);
     }
 
     function test_slashAfterClose() public {
         redeem(deal, aVoucher(0, 0, true));
         refuse(court, abi.encodeWithSelector(IMarket.DealNotOpen.selector, h(deal), DealStatus.Closed));
-        market.slash(deal);
+        market.slash(deal, requester);
     }
 
     function test_slashVoidsOtherCases() public {
@@ -92,7 +101,7 @@ contract CourtTest is Fixture {
         vm.warp(START + 600);
         late(deal, anOrder(1), anAck(anOrder(1)));
         vm.prank(court);
-        market.slash(deal);
+        market.slash(deal, requester);
         market.settle(deal, CaseKind.Claim, h(anOrder(0)), 0);
         market.settle(deal, CaseKind.Late, h(anOrder(1)), 0);
         checkBalances(WEALTH + 350e6, WEALTH - COLLATERAL, 150e6);
@@ -163,13 +172,96 @@ contract CourtTest is Fixture {
         hold(end + 1);
     }
 
+    /// While a claim is open, a game can begin in the whole of the longest window that this claim can have.
+    function test_holdWindowWithClaims() public {
+        uint64 end = deal.expiry + GRACE;
+        vm.warp(end - 1);
+        claim(deal, anOrder(0), aReceipt(anOrder(0)));
+        end += 2 * CHALLENGE + ANSWER;
+        vm.warp(end);
+        refuse(court, abi.encodeWithSelector(IMarket.TooLate.selector, end, end));
+        market.hold(deal, GAME, end + 1);
+        vm.warp(end - 1);
+        hold(end + 1);
+        checkCounts(deal, 1, 0, 1);
+    }
+
+    /// There is no end of holds to the counter: 2^16 of them are no wall.
+    function test_manyHolds() public {
+        DealState memory state = market.dealState(h(deal));
+        state.holds = type(uint16).max;
+        vm.assertEq(state.holds, 65535, "fits");
+        bytes32 slot = keccak256(abi.encode(h(deal), uint256(1)));
+        uint256 word = uint256(vm.load(address(market), slot));
+        vm.store(address(market), slot, bytes32(word | uint256(65535) << 216));
+        checkCounts(deal, 0, 0, 65535);
+        hold(START + 1);
+        checkCounts(deal, 0, 0, 65536);
+    }
+
+    // ── the bounty ──
+
+    /// A stranger that convicts gets a fifth of the collateral out of the requester's part; the fire gets no less.
+    function test_bounty() public {
+        vm.expectEmit(address(market));
+        emit IMarket.DealClosed(h(deal), Ending.Slashed, 0, BUDGET + 350e6, 0, 150e6);
+        vm.expectEmit(address(market));
+        emit IMarket.Transferred(requester, stranger, 100e6);
+        vm.prank(court);
+        market.slash(deal, stranger);
+        checkBalances(WEALTH + 250e6, WEALTH - COLLATERAL, 150e6);
+        vm.assertEq(balance(stranger), 100e6, "bounty");
+        checkAllFree();
+    }
+
+    /// The requester's account need not have anything: the bounty is out of what it has just got.
+    function test_bountyOfAnEmptyRequester() public {
+        vm.prank(requester);
+        market.withdraw(requester, WEALTH - BUDGET);
+        redeem(deal, aVoucher(BUDGET, 1, false));
+        vm.prank(court);
+        market.slash(deal, stranger);
+        checkBalances(250e6, WEALTH - COLLATERAL + BUDGET, 150e6);
+    }
+
+    /// A provider that convicts itself saves the bounty, and loses four fifths.
+    function test_bountyToTheProvider() public {
+        vm.prank(court);
+        market.slash(deal, provider);
+        checkBalances(WEALTH + 250e6, WEALTH - COLLATERAL + 100e6, 150e6);
+    }
+
+    /// Rounded: whatever the collateral, the bounty is at most the compensation.
+    function test_bountyOfSmallCollaterals(uint64 budget, address convictor) public {
+        vm.assume(convictor != DEAD && convictor != requester && convictor != provider);
+        Ask memory ask = anAsk();
+        (ask.minBudget, ask.collateralBps) = (0, 1);
+        Terms memory terms = someTerms();
+        terms.budget = budget % 200_000;
+        vm.prank(requester);
+        market.withdraw(requester, WEALTH - BUDGET - terms.budget);
+        bytes memory signature = bySeller(ask);
+        vm.prank(requester);
+        bytes32 id = market.open(ask, signature, terms);
+        Deal memory other = aDeal();
+        (other.ask, other.budget, other.collateral) = (h(ask), terms.budget, terms.budget / 10_000);
+        other.latePenalty = other.collateral * 2000 / 10_000;
+        vm.assertEq(id, h(other), "deal");
+        vm.prank(court);
+        market.slash(other, convictor);
+        vm.assertEq(balance(convictor), other.collateral / 5, "bounty");
+        vm.assertGe(uint256(balance(DEAD)) * 10, uint256(other.collateral) * 3, "burned");
+        uint256 sum = uint256(balance(DEAD)) + balance(requester) + balance(convictor);
+        vm.assertEq(sum, uint256(other.budget) + other.collateral, "all of it");
+    }
+
     function test_holdStopsExpiry() public {
         hold(START + MAX_HOLD);
         vm.warp(deal.expiry + GRACE);
         vm.expectRevert(abi.encodeWithSelector(IMarket.DealBusy.selector, 0, 0, 1));
         market.expire(deal);
         vm.prank(court);
-        market.slash(deal);
+        market.slash(deal, requester);
         market.settle(deal, CaseKind.Hold, GAME, 0);
         checkBalances(WEALTH + 350e6, WEALTH - COLLATERAL, 150e6);
     }

@@ -49,7 +49,7 @@ contract DemandTest is Fixture {
         demand(deal, order, receipt, 1);
         vm.warp(START + ANSWER - 1);
         vm.expectEmit(address(market));
-        emit IMarket.Revealed(h(deal), h(receipt), 0, 4e12, aHalted(0), output(0));
+        emit IMarket.Revealed(h(deal), h(receipt), 0, 4e12, aHalted(0), siblings(aLeaf(1)), output(0));
         reveal(deal, order, receipt, 0);
         reveal(deal, order, receipt, 1);
         checkCounts(deal, 0, 0, 0);
@@ -65,10 +65,14 @@ contract DemandTest is Fixture {
 
     // ── what reveal refuses ──
 
-    function test_revealIsForTheProvider() public {
+    /// Anyone can show it, a watchtower or the requester itself; the provider gets the bond.
+    function test_anyoneReveals() public {
         demand(deal, anOrder(0), aReceipt(anOrder(0)), 0);
-        refuse(stranger, abi.encodeWithSelector(IMarket.Unauthorized.selector, stranger, provider));
+        vm.prank(stranger);
         revealTask0(aHalted(0), aLeaf(1), output(0));
+        checkBalances(WEALTH - BUDGET - BOND, WEALTH - COLLATERAL + BOND, 0);
+        vm.assertEq(balance(stranger), 0, "not whoever sent it");
+        checkCounts(deal, 0, 0, 0);
     }
 
     function test_revealWithoutDemand() public {
@@ -209,7 +213,7 @@ contract DemandTest is Fixture {
     function test_receiptIsSignedByTheProvider() public {
         Receipt memory receipt = aReceipt(anOrder(0));
         bytes memory signature = byRequester(h(receipt));
-        refuse(requester, abi.encodeWithSelector(IMarket.InvalidSignature.selector, provider, digest(h(receipt))));
+        refuse(requester, abi.encodeWithSelector(IMarket.InvalidSignature.selector, providerKey, digest(h(receipt))));
         market.demand(deal, anOrder(0), receipt, signature, 0);
     }
 
@@ -219,7 +223,7 @@ contract DemandTest is Fixture {
         claim(deal, order, aReceipt(order));
         Receipt memory other = aReceipt(order);
         other.root = bytes32(uint256(1));
-        refuse(requester, abi.encodeWithSelector(IMarket.InvalidSignature.selector, provider, digest(h(other))));
+        refuse(requester, abi.encodeWithSelector(IMarket.InvalidSignature.selector, providerKey, digest(h(other))));
         market.demand(deal, order, other, "", 0);
         vm.prank(requester);
         market.demand(deal, order, aReceipt(order), "", 0);
@@ -314,6 +318,101 @@ contract DemandTest is Fixture {
         vm.warp(START + CHALLENGE);
         market.settle(deal, CaseKind.Claim, h(order), 0);
         checkState(deal, DealStatus.Open, FEE, 0);
+    }
+
+    /// What came to light late in a claim's window can be taken to court for a whole window more.
+    function test_revealExtendsTheClaim() public {
+        Order memory order = anOrder(0);
+        claim(deal, order, aReceipt(order));
+        claim(deal, anOrder(1), aReceipt(anOrder(1)));
+        vm.warp(START + CHALLENGE - 1);
+        demand(deal, order, aReceipt(order), 0);
+        uint64 revealed = START + CHALLENGE - 1 + ANSWER - 1;
+        vm.warp(revealed);
+        reveal(deal, order, aReceipt(order), 0);
+        for (uint64 i = 0; i < 2; ++i) {
+            vm.warp(revealed + i * (CHALLENGE - 1));
+            vm.expectRevert(abi.encodeWithSelector(IMarket.TooEarly.selector, block.timestamp, revealed + CHALLENGE));
+            market.settle(deal, CaseKind.Claim, h(order), 0);
+        }
+        // The claim of another order is as it was.
+        market.settle(deal, CaseKind.Claim, h(anOrder(1)), 0);
+        vm.warp(revealed + CHALLENGE);
+        market.settle(deal, CaseKind.Claim, h(order), 0);
+        checkState(deal, DealStatus.Open, 2 * FEE, 0);
+    }
+
+    /// A claim that is younger than the reveal keeps its window, to the second.
+    function test_revealNeverShortensAClaim() public {
+        Order memory order = anOrder(0);
+        demand(deal, order, aReceipt(order), 0);
+        claim(deal, order, aReceipt(order));
+        reveal(deal, order, aReceipt(order), 0);
+        vm.assertEq(market.caseState(h(deal), CaseKind.Claim, h(order), 0).deadline, START + CHALLENGE, "as it was");
+        demand(deal, order, aReceipt(order), 1);
+        vm.warp(START + 1);
+        reveal(deal, order, aReceipt(order), 1);
+        vm.assertEq(market.caseState(h(deal), CaseKind.Claim, h(order), 0).deadline, START + 1 + CHALLENGE, "later");
+    }
+
+    /// A claim that has been paid is not opened again, nor is one made where there is none.
+    function test_revealOpensNoClaim() public {
+        Order memory order = anOrder(0);
+        Receipt memory receipt = aReceipt(order);
+        demand(deal, order, receipt, 0);
+        reveal(deal, order, receipt, 0);
+        checkCase(deal, CaseKind.Claim, h(order), 0, CaseStatus.None);
+        vm.assertEq(market.caseState(h(deal), CaseKind.Claim, h(order), 0).deadline, 0, "none");
+        claim(deal, order, receipt);
+        vm.warp(START + CHALLENGE);
+        market.settle(deal, CaseKind.Claim, h(order), 0);
+        demand(deal, order, receipt, 1);
+        reveal(deal, order, receipt, 1);
+        checkCase(deal, CaseKind.Claim, h(order), 0, CaseStatus.Ended);
+        checkCounts(deal, 0, 0, 0);
+    }
+
+    /// The longest that a claim can be drawn out: demanded and shown at the last moment of everything.
+    function test_claimIsPaidInTheEnd() public {
+        Order memory order = anOrder(0);
+        uint64 last = deal.expiry + GRACE;
+        vm.warp(last - 1);
+        claim(deal, order, aReceipt(order));
+        vm.warp(last + CHALLENGE - 1);
+        demand(deal, order, aReceipt(order), 0);
+        vm.warp(last + CHALLENGE + ANSWER - 2);
+        reveal(deal, order, aReceipt(order), 0);
+        refuseDemand(
+            order,
+            aReceipt(order),
+            1,
+            abi.encodeWithSelector(IMarket.TooLate.selector, block.timestamp, last + CHALLENGE)
+        );
+        vm.expectRevert(abi.encodeWithSelector(IMarket.DealBusy.selector, 1, 0, 0));
+        market.expire(deal);
+        vm.warp(last + 2 * CHALLENGE + ANSWER - 2);
+        market.settle(deal, CaseKind.Claim, h(order), 0);
+        market.expire(deal);
+        checkBalances(WEALTH - FEE - BOND, WEALTH + FEE + BOND, 0);
+        checkAllFree();
+    }
+
+    /// Padding is empty, or nothing can be shown.
+    function test_paddingIsEmpty() public {
+        Order memory order = anOrder(0);
+        order.tasks = 3;
+        SumNode[3] memory padding = [SumNode(0, 0), SumNode(keccak256("padding"), 0), SumNode(0, 1)];
+        for (uint256 i = 0; i < 3; ++i) {
+            uint256 clean = vm.snapshotState();
+            SumNode[] memory proof = new SumNode[](2);
+            (proof[0], proof[1]) = (padding[i], join(aLeaf(0), aLeaf(1)));
+            SumNode memory root = join(proof[1], join(aLeaf(0), padding[i]));
+            Receipt memory receipt = Receipt(h(order), root.hash, root.fuel, 0);
+            demand(deal, order, receipt, 2);
+            if (i != 0) vm.expectRevert(abi.encodeWithSelector(IMarket.NotInReceipt.selector, 2));
+            market.reveal(deal, order, receipt, 2, 4e12, aHalted(0), proof, output(0));
+            vm.revertToState(clean);
+        }
     }
 
     function test_demandBelowTheWatermarkIsVoid() public {

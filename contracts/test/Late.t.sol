@@ -3,6 +3,7 @@ pragma solidity 0.8.36;
 
 import { CaseKind, CaseOutcome, CaseStatus, DealStatus, Ending, IMarket } from "../src/interfaces/IMarket.sol";
 import { Ack } from "../src/types/Ack.sol";
+import { Cancel } from "../src/types/Cancel.sol";
 import { Deal } from "../src/types/Deal.sol";
 import { Order } from "../src/types/Order.sol";
 import { Receipt } from "../src/types/Receipt.sol";
@@ -61,7 +62,7 @@ contract LateTest is Fixture {
         late(deal, order, anAck(order));
         vm.warp(DUE + ANSWER);
         refuse(provider, abi.encodeWithSelector(IMarket.TooLate.selector, DUE + ANSWER, DUE + ANSWER));
-        market.answer(deal, order, aReceipt(order));
+        market.answer(deal, order, aReceipt(order), "");
     }
 
     function test_answerWithoutNotice() public {
@@ -69,14 +70,27 @@ contract LateTest is Fixture {
         refuse(
             provider, abi.encodeWithSelector(IMarket.CaseNotOpen.selector, CaseKind.Late, h(order), 0, CaseStatus.None)
         );
-        market.answer(deal, order, aReceipt(order));
+        market.answer(deal, order, aReceipt(order), "");
     }
 
-    function test_answerIsForTheProvider() public {
+    function test_answerNeedsTheProvidersWord() public {
         Order memory order = anOrder(0);
         late(deal, order, anAck(order));
-        refuse(stranger, abi.encodeWithSelector(IMarket.Unauthorized.selector, stranger, provider));
-        market.answer(deal, order, aReceipt(order));
+        Receipt memory receipt = aReceipt(order);
+        bytes memory reason = abi.encodeWithSelector(IMarket.InvalidSignature.selector, providerKey, digest(h(receipt)));
+        bytes[4] memory wrong =
+            [bytes(""), byRequester(h(receipt)), sign(PROVIDER, h(receipt)), byProvider(h(aReceipt(anOrder(1))))];
+        for (uint256 i = 0; i < 4; ++i) {
+            refuse(i == 0 ? requester : stranger, reason);
+            market.answer(deal, order, receipt, wrong[i]);
+        }
+        bytes memory right = byProvider(h(receipt));
+        vm.prank(stranger);
+        market.answer(deal, order, receipt, right);
+        // It is the provider who gets the bond.
+        checkBalances(WEALTH - BUDGET - BOND, WEALTH - COLLATERAL + BOND, 0);
+        vm.assertEq(balance(stranger), 0, "not whoever sent it");
+        vm.assertEq(market.assertedReceipt(h(order)), h(receipt), "asserted receipt");
     }
 
     function test_answerNeedsAProperReceipt() public {
@@ -85,11 +99,11 @@ contract LateTest is Fixture {
         Receipt memory receipt = aReceipt(order);
         receipt.fee += 1;
         refuse(provider, abi.encodeWithSelector(IMarket.WrongFee.selector, FEE + 1, FEE));
-        market.answer(deal, order, receipt);
+        market.answer(deal, order, receipt, "");
         receipt = aReceipt(order);
         receipt.order = bytes32(uint256(1));
         refuse(provider, abi.encodeWithSelector(IMarket.WrongOrder.selector, h(order), receipt.order));
-        market.answer(deal, order, receipt);
+        market.answer(deal, order, receipt, "");
     }
 
     /// What was claimed cannot be answered with something else.
@@ -100,7 +114,7 @@ contract LateTest is Fixture {
         Receipt memory other = aReceipt(order);
         other.root = bytes32(uint256(1));
         refuse(provider, abi.encodeWithSelector(IMarket.ReceiptConflict.selector, h(aReceipt(order)), h(other)));
-        market.answer(deal, order, other);
+        market.answer(deal, order, other, "");
         answer(deal, order, aReceipt(order));
     }
 
@@ -132,7 +146,7 @@ contract LateTest is Fixture {
         Order memory order = anOrder(0);
         Ack memory ack = anAck(order);
         bytes memory signature = byRequester(h(ack));
-        refuse(requester, abi.encodeWithSelector(IMarket.InvalidSignature.selector, provider, digest(h(ack))));
+        refuse(requester, abi.encodeWithSelector(IMarket.InvalidSignature.selector, providerKey, digest(h(ack))));
         market.late(deal, order, ack, signature);
     }
 
@@ -228,6 +242,87 @@ contract LateTest is Fixture {
         settle(anOrder(1));
         checkBalances(WEALTH + LATE_PENALTY, WEALTH - LATE_PENALTY, 0);
         checkAllFree();
+    }
+
+    // ── cancelled ──
+
+    function test_excuseStopsTheNotice() public {
+        Order memory order = anOrder(0);
+        Cancel memory cancel = Cancel(h(order));
+        late(deal, order, anAck(order));
+        vm.warp(DUE + ANSWER - 1);
+        bytes memory signature = byRequester(h(cancel));
+        vm.expectEmit(address(market));
+        emit IMarket.Excused(h(deal), h(order));
+        vm.prank(stranger);
+        market.excuse(deal, cancel, signature);
+        checkCounts(deal, 0, 0, 0);
+        checkBalances(WEALTH - BUDGET - BOND, WEALTH - COLLATERAL + BOND, 0);
+        vm.assertEq(market.assertedReceipt(h(order)), bytes32(0), "nothing is asserted");
+        // Once and for all.
+        refuseLate(order, abi.encodeWithSelector(IMarket.CaseExists.selector, CaseKind.Late, h(order), 0));
+        refuse(
+            stranger, abi.encodeWithSelector(IMarket.CaseNotOpen.selector, CaseKind.Late, h(order), 0, CaseStatus.Ended)
+        );
+        market.excuse(deal, cancel, signature);
+    }
+
+    function test_excuseNeedsTheRequestersWord() public {
+        Order memory order = anOrder(0);
+        Cancel memory cancel = Cancel(h(order));
+        late(deal, order, anAck(order));
+        bytes memory reason = abi.encodeWithSelector(IMarket.InvalidSignature.selector, requesterKey, digest(h(cancel)));
+        bytes[5] memory wrong = [
+            bytes(""),
+            byProvider(h(cancel)),
+            sign(REQUESTER, h(cancel)),
+            byRequester(h(Cancel(h(anOrder(1))))),
+            byRequester(h(order))
+        ];
+        for (uint256 i = 0; i < 5; ++i) {
+            refuse(provider, reason);
+            market.excuse(deal, cancel, wrong[i]);
+        }
+        // Nor does the requester's own call do without.
+        refuse(requester, reason);
+        market.excuse(deal, cancel, "");
+    }
+
+    function test_excuseWindow() public {
+        Order memory order = anOrder(0);
+        Cancel memory cancel = Cancel(h(order));
+        late(deal, order, anAck(order));
+        bytes memory signature = byRequester(h(cancel));
+        vm.warp(DUE + ANSWER);
+        refuse(provider, abi.encodeWithSelector(IMarket.TooLate.selector, DUE + ANSWER, DUE + ANSWER));
+        market.excuse(deal, cancel, signature);
+    }
+
+    /// A cancellation of one order excuses that order, in the deal that it belongs to.
+    function test_excuseOfAnotherOrder() public {
+        late(deal, anOrder(0), anAck(anOrder(0)));
+        Cancel memory cancel = Cancel(h(anOrder(1)));
+        bytes memory signature = byRequester(h(cancel));
+        bytes memory none =
+            abi.encodeWithSelector(IMarket.CaseNotOpen.selector, CaseKind.Late, h(anOrder(1)), 0, CaseStatus.None);
+        refuse(provider, none);
+        market.excuse(deal, cancel, signature);
+        // No notice, nothing to excuse: the bond of another is safe.
+        redeem(deal, aVoucher(0, 0, true));
+        refuse(provider, abi.encodeWithSelector(IMarket.DealNotOpen.selector, h(deal), DealStatus.Closed));
+        market.excuse(deal, cancel, signature);
+    }
+
+    /// Claims are counted beside late notices, and the counts don't touch each other.
+    function test_excuseLeavesOthersOpen() public {
+        late(deal, anOrder(0), anAck(anOrder(0)));
+        late(deal, anOrder(1), anAck(anOrder(1)));
+        Cancel memory cancel = Cancel(h(anOrder(0)));
+        market.excuse(deal, cancel, byRequester(h(cancel)));
+        checkCounts(deal, 0, 1, 0);
+        vm.warp(DUE + ANSWER);
+        settle(anOrder(1));
+        checkState(deal, DealStatus.Closed, 0, 0);
     }
 
     function settle(Order memory order) private {

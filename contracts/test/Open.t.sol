@@ -10,7 +10,7 @@ import { vm } from "./base/Vm.sol";
 /// open, and every way in which it must fail: one mutation each, exactly the expected error.
 contract OpenTest is Fixture {
     function test_openLocksBothSides() public {
-        bytes memory signature = byProvider(h(anAsk()));
+        bytes memory signature = bySeller(anAsk());
         Deal memory deal = aDeal();
         vm.expectEmit(address(market));
         emit IMarket.DealOpened(h(deal), requester, provider, deal);
@@ -20,16 +20,16 @@ contract OpenTest is Fixture {
         checkBalances(WEALTH - BUDGET, WEALTH - COLLATERAL, 0);
         checkState(deal, DealStatus.Open, 0, 0);
         checkCounts(deal, 0, 0, 0);
-        vm.assertEq(market.askUsed(deal.ask), 1, "uses of the ask");
+        vm.assertEq(openDealsOf(provider), 1, "open deals");
     }
 
     function test_severalInOneTransaction() public {
         Ask memory ask = anAsk();
         Terms memory terms = someTerms();
         bytes[] memory calls = new bytes[](2);
-        calls[0] = abi.encodeCall(IMarket.open, (ask, byProvider(h(ask)), terms));
+        calls[0] = abi.encodeCall(IMarket.open, (ask, bySeller(ask), terms));
         terms.salt = 2;
-        calls[1] = abi.encodeCall(IMarket.open, (ask, byProvider(h(ask)), terms));
+        calls[1] = abi.encodeCall(IMarket.open, (ask, bySeller(ask), terms));
         vm.prank(requester);
         bytes[] memory results = market.multicall(calls);
         vm.assertEq(abi.decode(results[0], (bytes32)), h(aDeal()), "first id");
@@ -42,14 +42,14 @@ contract OpenTest is Fixture {
         calls[1] = abi.encodeCall(IMarket.cancelAsks, (1));
         refuse(requester, abi.encodeWithSelector(IMarket.CounterNotRaised.selector, 1, 1));
         market.multicall(calls);
-        (, uint64 counter) = market.account(requester);
+        (, uint64 counter,) = market.account(requester);
         vm.assertEq(counter, 0, "all or nothing");
     }
 
     /// A provider that buys from itself moves its own money.
     function test_ownAsk() public {
         Ask memory ask = anAsk();
-        bytes memory signature = byProvider(h(ask));
+        bytes memory signature = bySeller(ask);
         vm.prank(provider);
         market.open(ask, signature, someTerms());
         checkBalances(WEALTH, WEALTH - BUDGET - COLLATERAL, 0);
@@ -64,11 +64,13 @@ contract OpenTest is Fixture {
 
     /// Nothing in an ask can be changed after it was signed.
     function test_signatureCoversEveryField() public {
-        bytes memory signature = byProvider(h(anAsk()));
-        for (uint256 field = 1; field < 19; ++field) {
+        bytes memory signature = bySeller(anAsk());
+        for (uint256 field = 1; field < 31; ++field) {
             Ask memory ask = anAsk();
             assembly ("memory-safe") {
                 let slot := add(ask, mul(field, 32))
+                // The last field is the place of the limits.
+                if gt(field, 20) { slot := add(mload(add(ask, 672)), mul(sub(field, 21), 32)) }
                 mstore(slot, xor(mload(slot), 1))
             }
             refuse(requester, abi.encodeWithSelector(IMarket.InvalidSignature.selector, provider, digest(h(ask))));
@@ -127,7 +129,10 @@ contract OpenTest is Fixture {
         Terms memory terms = someTerms();
         terms.maxPrice = 4e6 - 1;
         refuseTerms(terms, abi.encodeWithSelector(IMarket.PriceTooHigh.selector, 4e6, 4e6 - 1));
+        // It is the price of the moment that the terms name, not that of the block.
         vm.warp(START + 1);
+        refuseTerms(terms, abi.encodeWithSelector(IMarket.PriceTooHigh.selector, 4e6, 4e6 - 1));
+        terms.openedAt = START + 1;
         accept(anAsk(), terms);
     }
 
@@ -148,7 +153,7 @@ contract OpenTest is Fixture {
         ask.maxBudget = type(uint128).max;
         Terms memory terms = someTerms();
         terms.budget = type(uint128).max;
-        bytes memory signature = byProvider(h(ask));
+        bytes memory signature = bySeller(ask);
         refuse(requester, abi.encodeWithSelector(IMarket.AmountOverflow.selector));
         market.open(ask, signature, terms);
     }
@@ -160,10 +165,120 @@ contract OpenTest is Fixture {
         for (terms.salt = 1; terms.salt < 3; ++terms.salt) {
             accept(ask, terms);
         }
-        refuseTerms(terms, abi.encodeWithSelector(IMarket.AskExhausted.selector, h(ask), 3));
+        refuseTerms(terms, abi.encodeWithSelector(IMarket.ProviderFull.selector, 3, 3));
         redeem(deal, aVoucher(0, 0, true));
-        vm.assertEq(market.askUsed(h(ask)), 2, "a closed deal frees its place");
+        vm.assertEq(openDealsOf(provider), 2, "a closed deal frees its place");
         accept(ask, terms);
+    }
+
+    /// Capacity is the account's, however many asks it signs; each ask says how full it may be.
+    function test_capacityCountsDealsOfOtherAsks() public {
+        Ask memory other = anAsk();
+        (other.salt, other.capacity) = (2, 2);
+        accept(other, someTerms());
+        open();
+        refuseAsk(other, abi.encodeWithSelector(IMarket.ProviderFull.selector, 2, 2));
+        other.capacity = 0;
+        refuseAsk(other, abi.encodeWithSelector(IMarket.ProviderFull.selector, 2, 0));
+        Terms memory terms = someTerms();
+        terms.salt = 3;
+        accept(anAsk(), terms);
+        vm.assertEq(openDealsOf(provider), 3, "open deals");
+        // Those that it buys don't count.
+        vm.assertEq(openDealsOf(requester), 0, "the requester sells nothing");
+    }
+
+    // ── the moment that the terms name ──
+
+    function test_openingTolerance() public {
+        Ask memory ask = anAsk();
+        (ask.from, ask.to) = (0, type(uint64).max);
+        (ask.priceStart, ask.priceEnd, ask.capacity) = (4e6, 4e6, 10);
+        Terms memory terms = someTerms();
+        uint64[5] memory refused = [START - 601, START + 1, START + 600, 0, type(uint64).max];
+        for (uint256 i = 0; i < 5; ++i) {
+            terms.openedAt = refused[i];
+            refuseBoth(
+                ask, terms, abi.encodeWithSelector(IMarket.OpeningOutOfRange.selector, refused[i], START - 600, START)
+            );
+        }
+        uint64[4] memory accepted = [START - 600, START - 599, START - 1, START];
+        for (uint64 i = 0; i < 4; ++i) {
+            (terms.openedAt, terms.salt) = (accepted[i], i);
+            accept(ask, terms);
+        }
+    }
+
+    /// Price, expiry and id follow from ask and terms alone, whichever block it gets into.
+    function test_idIsKnownBefore() public {
+        bytes32 id = h(aDeal());
+        uint256 clean = vm.snapshotState();
+        uint64[3] memory blocks = [START, START + 1, START + 600];
+        for (uint256 i = 0; i < 3; ++i) {
+            vm.warp(blocks[i]);
+            open();
+            checkState(aDeal(), DealStatus.Open, 0, 0);
+            vm.assertEq(h(aDeal()), id, "the same id");
+            vm.revertToState(clean);
+        }
+        vm.warp(START + 601);
+        refuseTerms(
+            someTerms(), abi.encodeWithSelector(IMarket.OpeningOutOfRange.selector, START, START + 1, START + 601)
+        );
+    }
+
+    /// An ask has to be valid at the moment that the terms name.
+    function test_askWindowAtTheNamedMoment() public {
+        Ask memory ask = anAsk();
+        (ask.from, ask.to) = (START, START + 1);
+        ask.priceStart = 4e6;
+        Terms memory terms = someTerms();
+        vm.warp(START + 600);
+        terms.openedAt = START + 1;
+        refuseBoth(ask, terms, abi.encodeWithSelector(IMarket.AskNotValidNow.selector, START + 1, START, START + 1));
+        terms.openedAt = START;
+        accept(ask, terms);
+    }
+
+    /// A deal that is over before it is open, by a second.
+    function test_dealEndsAfterTheBlock() public {
+        Terms memory terms = someTerms();
+        terms.duration = 600;
+        vm.warp(START + 600);
+        refuseTerms(terms, abi.encodeWithSelector(IMarket.DurationOutOfRange.selector, 600, 7 days));
+        terms.duration = 601;
+        accept(anAsk(), terms);
+    }
+
+    /// The longest duration there is: nothing overflows, and the deal ends.
+    function test_longestDuration() public {
+        Ask memory ask = anAsk();
+        ask.maxSeconds = type(uint32).max;
+        Terms memory terms = someTerms();
+        terms.duration = type(uint32).max;
+        accept(ask, terms);
+        Deal memory deal = aDeal();
+        (deal.ask, deal.expiry) = (h(ask), START + type(uint32).max);
+        vm.warp(deal.expiry + GRACE);
+        market.expire(deal);
+        checkAllFree();
+    }
+
+    function test_bothSidesNeedAKey() public {
+        Terms memory terms = someTerms();
+        terms.key = address(0);
+        refuseTerms(terms, abi.encodeWithSelector(IMarket.NoKey.selector));
+        Ask memory ask = anAsk();
+        ask.key = address(0);
+        refuseAsk(ask, abi.encodeWithSelector(IMarket.NoKey.selector));
+    }
+
+    /// The key of the deal signs in it, and the account's signs the ask: neither can do what the other does.
+    function test_askIsSignedByTheAccount() public {
+        Ask memory ask = anAsk();
+        bytes memory wrong = byProvider(h(ask));
+        refuse(requester, abi.encodeWithSelector(IMarket.InvalidSignature.selector, provider, digest(h(ask))));
+        market.open(ask, wrong, someTerms());
     }
 
     function test_sameDealTwice() public {
@@ -196,19 +311,25 @@ contract OpenTest is Fixture {
     }
 
     function accept(Ask memory ask, Terms memory terms) private {
-        bytes memory signature = byProvider(h(ask));
+        bytes memory signature = bySeller(ask);
         vm.prank(requester);
         market.open(ask, signature, terms);
     }
 
     function refuseAsk(Ask memory ask, bytes memory reason) private {
-        bytes memory signature = byProvider(h(ask));
+        bytes memory signature = bySeller(ask);
         refuse(requester, reason);
         market.open(ask, signature, someTerms());
     }
 
+    function refuseBoth(Ask memory ask, Terms memory terms, bytes memory reason) private {
+        bytes memory signature = bySeller(ask);
+        refuse(requester, reason);
+        market.open(ask, signature, terms);
+    }
+
     function refuseTerms(Terms memory terms, bytes memory reason) private {
-        bytes memory signature = byProvider(h(anAsk()));
+        bytes memory signature = bySeller(anAsk());
         refuse(requester, reason);
         market.open(anAsk(), signature, terms);
     }

@@ -7,8 +7,10 @@ import { Pricing } from "../src/Pricing.sol";
 import { SumNode, SumTree } from "../src/SumTree.sol";
 import { Ack } from "../src/types/Ack.sol";
 import { Ask } from "../src/types/Ask.sol";
+import { Cancel } from "../src/types/Cancel.sol";
 import { Deal } from "../src/types/Deal.sol";
 import { Game } from "../src/types/Game.sol";
+import { Limits } from "../src/types/Limits.sol";
 import { Move } from "../src/types/Move.sol";
 import { Order } from "../src/types/Order.sol";
 import { Receipt } from "../src/types/Receipt.sol";
@@ -24,6 +26,15 @@ contract Sources {
     }
 
     function dealHash(Deal calldata it) external pure returns (bytes32) {
+        vm.assertEq(it.hash(), it.hashNew(), "calldata and memory");
+        return it.hash();
+    }
+
+    function limitsHash(Limits calldata it) external pure returns (bytes32) {
+        return it.hash();
+    }
+
+    function cancelHash(Cancel calldata it) external pure returns (bytes32) {
         return it.hash();
     }
 
@@ -115,12 +126,14 @@ contract VectorsTest is Fixture {
             bytes32 signed = keccak256(bytes.concat(hex"1901", separator, structHash));
             vm.assertEq(signed, b32(string.concat(vector, ".digest")), vector);
         }
-        vm.assertEq(count, 27, "three of each of nine structs");
+        vm.assertEq(count, 33, "three of each of eleven structs");
     }
 
     function hashOf(string memory value, string memory name) private view returns (bytes32) {
         bytes32 kind = keccak256(bytes(name));
         if (kind == keccak256("Ask")) return sources.askHash(parseAsk(value));
+        if (kind == keccak256("Limits")) return sources.limitsHash(parseLimits(value));
+        if (kind == keccak256("Cancel")) return sources.cancelHash(Cancel(b32(value, ".order")));
         if (kind == keccak256("Deal")) return sources.dealHash(parseDeal(value));
         if (kind == keccak256("Order")) return sources.orderHash(parseOrder(value));
         if (kind == keccak256("Ack")) return sources.ackHash(Ack(b32(value, ".order"), uint64(num(value, ".dueBy"))));
@@ -155,16 +168,18 @@ contract VectorsTest is Fixture {
 
     function parseGame(string memory value) private view returns (Game memory game) {
         game.deal = b32(value, ".deal");
+        game.order = b32(value, ".order");
         game.receipt = b32(value, ".receipt");
-        game.task = uint32(num(value, ".task"));
         game.accuser = addressAt(value, ".accuser");
         game.provider = addressAt(value, ".provider");
+        game.providerKey = addressAt(value, ".providerKey");
         game.bond = uint128(num(value, ".bond"));
         game.openedAt = uint64(num(value, ".openedAt"));
     }
 
     function parseAsk(string memory value) private view returns (Ask memory ask) {
         ask.provider = addressAt(value, ".provider");
+        ask.key = addressAt(value, ".key");
         ask.endpoint = b32(value, ".endpoint");
         ask.priceStart = uint128(num(value, ".priceStart"));
         ask.priceEnd = uint128(num(value, ".priceEnd"));
@@ -179,16 +194,33 @@ contract VectorsTest is Fixture {
         ask.capacity = uint32(num(value, ".capacity"));
         ask.cores = uint32(num(value, ".cores"));
         ask.fuelPerSecond = uint64(num(value, ".fuelPerSecond"));
-        ask.maxMemory = uint64(num(value, ".maxMemory"));
+        ask.runtime = b32(value, ".runtime");
+        ask.attributes = b32(value, ".attributes");
         ask.court = addressAt(value, ".court");
         ask.counter = uint64(num(value, ".counter"));
         ask.salt = uint64(num(value, ".salt"));
+        ask.limits = parseLimits(string.concat(value, ".limits"));
+    }
+
+    function parseLimits(string memory value) private view returns (Limits memory limits) {
+        limits.tasks = uint32(num(value, ".tasks"));
+        limits.orders = uint32(num(value, ".orders"));
+        limits.taskFuel = uint64(num(value, ".taskFuel"));
+        limits.taskMemory = uint64(num(value, ".taskMemory"));
+        limits.taskOutput = uint64(num(value, ".taskOutput"));
+        limits.orderOutput = uint64(num(value, ".orderOutput"));
+        limits.program = uint64(num(value, ".program"));
+        limits.inputs = uint64(num(value, ".inputs"));
+        limits.shared = uint64(num(value, ".shared"));
+        limits.credit = uint128(num(value, ".credit"));
     }
 
     function parseDeal(string memory value) private view returns (Deal memory deal) {
         deal.ask = b32(value, ".ask");
         deal.requester = addressAt(value, ".requester");
         deal.provider = addressAt(value, ".provider");
+        deal.requesterKey = addressAt(value, ".requesterKey");
+        deal.providerKey = addressAt(value, ".providerKey");
         deal.budget = uint128(num(value, ".budget"));
         deal.collateral = uint128(num(value, ".collateral"));
         deal.price = uint128(num(value, ".price"));
@@ -320,7 +352,7 @@ contract VectorsTest is Fixture {
                 vm.assertTrue(yes, task);
             }
         }
-        vm.assertEq(count, 7, "vectors");
+        vm.assertEq(count, 9, "vectors");
     }
 
     function test_refusedProofs() public {
@@ -338,7 +370,7 @@ contract VectorsTest is Fixture {
             );
             vm.assertFalse(yes, text(it, ".why"));
         }
-        vm.assertEq(count, 14, "vectors");
+        vm.assertEq(count, 16, "vectors");
     }
 
     // ── reading ──

@@ -14,7 +14,7 @@ struct Rules {
     uint128 baseBond;
     /// And per Tfuel of the order's fuel limit: pays the other side's tracing.
     uint128 bondPerTfuel;
-    /// Time for one task that was challenged alone,, seconds.
+    /// Time for one task that was challenged alone, seconds.
     uint32 baseSeconds;
     /// Each side has at least so long for every move, seconds.
     uint32 moveSeconds;
@@ -84,7 +84,9 @@ enum Verdict {
     /// A step was judged: what the other side had said about it was wrong.
     Step,
     /// One side let its time run out.
-    Timeout
+    Timeout,
+    /// A leaf was shown to contradict itself: its fuel is not what its halted state used.
+    Fuel
 }
 
 /// What was wrong with a receipt that needed no game.
@@ -119,10 +121,11 @@ enum Fault {
 ///     unfold     the provider: the nodes up to four levels below the node in dispute. Of leaves it shows H(halted) and fuel
 ///     pick       the accuser: this node is wrong; then the provider unfolds it
 ///     challenge  the accuser, when the nodes are leaves: this task ended otherwise, and here is the begin of how it went
+///     contradict anyone, when the nodes are leaves: this task ended so, but with another fuel. The provider has lost
 ///
 /// A receipt whose tree does not add up, that has fuel or anything else in its padding, more fuel in a leaf than the order
-/// allows, or another height than its tasks need, can't be unfolded. A leaf whose fuel is not what its H(halted) used is shown
-/// by `wrongFuel`, at any time.
+/// allows, or another height than its tasks need, can't be unfolded. So a wrong receipt has a leaf that is wrong: in how its
+/// task ended (`challenge`), or in the fuel alone (`contradict`; without a game, `wrongFuel`).
 ///
 /// The run of a task is a chain of states, s(0) computed here from the order, padded by its last state to 16^level steps, the
 /// smallest even level from 2 to 14 that spans the steps which `IStepUnit.start` names.
@@ -137,13 +140,13 @@ enum Fault {
 /// begin and a wrong end has a first wrong hash. Who does not is left with a step that does not follow, or with no time.
 /// A side that disputes a right hash has no step to prove and loses by time. As the level is even, the last segment is the
 /// provider's: an accuser who is right ends a game that is played to its end by a step, whenever it likes.
-/// `step` and `unfold` decide by the proof alone, so they need no signature and can't be misused.
+/// `step`, `unfold` and `contradict` decide by the proof alone, so they need no signature and can't be misused.
 ///
 /// ## Who moves
 /// Moves of a run are made by the side's account, by its delegate, or by anyone with its signature over `Move` (EIP-712 in this
 /// court's own domain; by the provider's key of the deal, or the accuser's account if that is a key). `pick` and `challenge`
-/// by the accuser or its delegate. `unfold`, `step` and `timeout` by anyone. A signed move fits one state of one game: game,
-/// level and the hash of the segment that it answers are in it.
+/// by the accuser or its delegate. `unfold`, `contradict`, `step` and `timeout` by anyone. A signed move fits one state of one
+/// game: game, level and the hash of the segment that it answers are in it.
 /// A *delegate* is an account that may move for another until a time that the other has set (`delegate`). It can do nothing
 /// else: a watchtower needs no more.
 ///
@@ -165,7 +168,8 @@ enum Fault {
 /// | provider | back to the accuser | `Market.slash`: 70 % to the requester, rest burned, and the rest of the budget back |
 ///
 /// An accuser that is not the requester gets a bounty out of the 70 %: a fifth of the whole collateral. So strangers have a
-/// reason to check, and who convicts itself loses as much as ever.
+/// reason to check. A guilty provider that is quick enough to convict itself, by a stranger of its own, saves this fifth and
+/// loses the other four.
 /// All of it stays in accounts of the market, and the court holds no tokens: nobody has to be able to receive any for a game
 /// to end. At least 30 % of the loser's stake is burned, rounded up, so one who plays both sides loses.
 /// One lost game ends the deal, and with it every claim and receipt in it. What the winner said is not thereby right: it is
@@ -291,6 +295,17 @@ interface ICourt {
         SumNode[] calldata nodes,
         uint32 index,
         Challenge calldata it
+    ) external;
+
+    /// Anyone, before the accuser's deadline, at the leaves: `halted` is how nodes[index] says that its task ended, and it used
+    /// another fuel than nodes[index] says. The provider loses.
+    function contradict(
+        Deal calldata deal,
+        Game calldata game,
+        Order calldata order,
+        SumNode[] calldata nodes,
+        uint32 index,
+        Halted calldata halted
     ) external;
 
     /// Lets `to` move for the caller before `time`, unix seconds; a time that has passed ends it.

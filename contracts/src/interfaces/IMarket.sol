@@ -195,6 +195,10 @@ enum CaseOutcome {
 /// @dev Warning: what was not redeemed or claimed when a deal ends is lost, also when it ends as Late, Withheld or Slashed.
 /// @dev Warning: an ask is open to everybody. Who opens a deal of the smallest budget ties up its collateral and one place
 /// of the ask's capacity until `expiry + grace`; `minBudget`, `maxSeconds` and `capacity` bound the harm.
+/// @dev Warning: the requester chooses the moment within the last `OPENING_TOLERANCE` whose price it takes, and can open a deal
+/// so long after its ask was last valid. Only `cancelAsks` ends an ask at once.
+/// @dev Warning: who shows a fault of a receipt (`ICourt.wrongSum`, `wrongFuel`) can be overtaken by somebody who copies it, and
+/// then gets the bounty. Nobody can overtake a game.
 /// @dev Warning: an account that is a contract can take its asks back by its word; what it opened stays open.
 /// @dev Warning: who holds a deal's key can sign for its side until the deal has closed.
 /// @dev Warning: an allowance lets its spender move that much of an account. Give one only to contracts that you know, such as

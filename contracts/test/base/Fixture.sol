@@ -9,7 +9,9 @@ import { SumNode } from "../../src/SumTree.sol";
 import { TestToken } from "../../src/test-token/TestToken.sol";
 import { Ack, ACK_TYPEHASH } from "../../src/types/Ack.sol";
 import { Ask, ASK_TYPEHASH } from "../../src/types/Ask.sol";
+import { Cancel, CANCEL_TYPEHASH } from "../../src/types/Cancel.sol";
 import { Deal, DEAL_TYPEHASH } from "../../src/types/Deal.sol";
+import { LIMITS_TYPEHASH } from "../../src/types/Limits.sol";
 import { Order, ORDER_TYPEHASH } from "../../src/types/Order.sol";
 import { Receipt, RECEIPT_TYPEHASH } from "../../src/types/Receipt.sol";
 import { Release, RELEASE_TYPEHASH } from "../../src/types/Release.sol";
@@ -36,12 +38,18 @@ abstract contract Fixture {
     uint64 constant FUEL = 10e12;
     address constant DEAD = 0x000000000000000000000000000000000000dEaD;
 
-    uint256 constant PROVIDER_KEY = 0xA11CE;
-    uint256 constant REQUESTER_KEY = 0xB0B;
+    /// Accounts. What is signed in a deal is signed by other keys than theirs, so that every test tells the two apart.
+    uint256 constant PROVIDER = 0xA11CE;
+    uint256 constant REQUESTER = 0xB0B;
     uint256 constant STRANGER_KEY = 0x57A;
-    address immutable provider = vm.addr(PROVIDER_KEY);
-    address immutable requester = vm.addr(REQUESTER_KEY);
+    address immutable provider = vm.addr(PROVIDER);
+    address immutable requester = vm.addr(REQUESTER);
     address immutable stranger = vm.addr(STRANGER_KEY);
+    /// The deals' keys.
+    uint256 constant PROVIDER_KEY = 0x516A;
+    uint256 constant REQUESTER_KEY = 0x516B;
+    address immutable providerKey = vm.addr(PROVIDER_KEY);
+    address immutable requesterKey = vm.addr(REQUESTER_KEY);
     /// Stands where a court would.
     address court = address(0xC0427);
 
@@ -67,8 +75,11 @@ abstract contract Fixture {
         bytes memory init = abi.encodePacked(code, abi.encode(token_, challenge, answering, grace, bond));
         assembly ("memory-safe") {
             deployed := create(0, add(init, 32), mload(init))
+            if iszero(deployed) {
+                returndatacopy(0, 0, returndatasize())
+                revert(0, returndatasize())
+            }
         }
-        require(address(deployed) != address(0), "artifact does not deploy");
     }
 
     /// Gives `owner` tokens in its account.
@@ -82,6 +93,7 @@ abstract contract Fixture {
 
     function anAsk() internal view returns (Ask memory ask) {
         ask.provider = provider;
+        ask.key = providerKey;
         ask.endpoint = keccak256("endpoint");
         ask.priceStart = 6e6;
         ask.priceEnd = 2e6;
@@ -96,13 +108,19 @@ abstract contract Fixture {
         ask.capacity = 3;
         ask.cores = 16;
         ask.fuelPerSecond = 1e9;
-        ask.maxMemory = 1 << 30;
+        ask.runtime = "wasm/3";
         ask.court = court;
         ask.salt = 0x5a17;
+        ask.limits.tasks = 100;
+        ask.limits.taskFuel = FUEL;
+        ask.limits.credit = BUDGET;
     }
 
-    function someTerms() internal pure returns (Terms memory) {
-        return Terms({ budget: BUDGET, duration: DURATION, maxPrice: 4e6, salt: 0xdea1 });
+    function someTerms() internal view returns (Terms memory) {
+        return
+            Terms({
+                key: requesterKey, budget: BUDGET, openedAt: START, duration: DURATION, maxPrice: 4e6, salt: 0xdea1
+            });
     }
 
     /// Price in the middle of the curve: 4e6 per Tfuel.
@@ -111,6 +129,8 @@ abstract contract Fixture {
             ask: h(anAsk()),
             requester: requester,
             provider: provider,
+            requesterKey: requesterKey,
+            providerKey: providerKey,
             budget: BUDGET,
             collateral: COLLATERAL,
             price: 4e6,
@@ -152,7 +172,7 @@ abstract contract Fixture {
 
     // ── what the tasks of an order came to: task 0 used 4 Tfuel, task 1 used 6 Tfuel ──
 
-    function output(uint32 task) internal pure returns (bytes memory) {
+    function output(uint32 task) internal pure virtual returns (bytes memory) {
         return task == 0 ? bytes("forty characters of output, or some more") : bytes("");
     }
 
@@ -190,10 +210,54 @@ abstract contract Fixture {
         proof[0] = node;
     }
 
+    // ── receipts' trees ──
+
+    function heightOf(uint32 tasks) internal pure returns (uint8 height) {
+        while (uint256(1) << height < tasks) ++height;
+    }
+
+    /// The tree over these ends: from the leaves up.
+    function treeOf(Order memory order, SumNode[] memory ends) internal pure returns (SumNode[][] memory levels) {
+        levels = new SumNode[][](heightOf(order.tasks) + 1);
+        levels[0] = new SumNode[](ends.length);
+        for (uint256 i = 0; i < order.tasks; ++i) {
+            levels[0][i] = leaf(ends[i].hash, uint64(ends[i].fuel));
+        }
+        for (uint256 level = 1; level < levels.length; ++level) {
+            levels[level] = new SumNode[](ends.length >> level);
+            for (uint256 i = 0; i < levels[level].length; ++i) {
+                levels[level][i] = join(levels[level - 1][2 * i], levels[level - 1][2 * i + 1]);
+            }
+        }
+    }
+
+    /// Siblings of a leaf, from the bottom up.
+    function proofOf(Order memory order, SumNode[] memory ends, uint32 task)
+        internal
+        pure
+        returns (SumNode[] memory proof)
+    {
+        SumNode[][] memory levels = treeOf(order, ends);
+        proof = new SumNode[](levels.length - 1);
+        for (uint256 up = 0; up < proof.length; ++up) {
+            proof[up] = levels[up][(task >> up) ^ 1];
+        }
+    }
+
+    function copyOf(SumNode[] memory nodes) internal pure returns (SumNode[] memory) {
+        return abi.decode(abi.encode(nodes), (SumNode[]));
+    }
+
     // ── struct hashes, said again: the sources hash calldata ──
 
     function h(Ask memory it) internal pure returns (bytes32) {
-        return keccak256(abi.encode(ASK_TYPEHASH, it));
+        bytes memory words = abi.encode(it);
+        // All but the ten words of the limits, which are the last.
+        uint256 length = words.length - 10 * 32;
+        assembly ("memory-safe") {
+            mstore(words, length)
+        }
+        return keccak256(bytes.concat(ASK_TYPEHASH, words, keccak256(abi.encode(LIMITS_TYPEHASH, it.limits))));
     }
 
     function h(Deal memory it) internal pure returns (bytes32) {
@@ -218,6 +282,10 @@ abstract contract Fixture {
 
     function h(Release memory it) internal pure returns (bytes32) {
         return keccak256(abi.encode(RELEASE_TYPEHASH, it));
+    }
+
+    function h(Cancel memory it) internal pure returns (bytes32) {
+        return keccak256(abi.encode(CANCEL_TYPEHASH, it));
     }
 
     function h(Halted memory it) internal pure returns (bytes32) {
@@ -245,6 +313,11 @@ abstract contract Fixture {
         return bytes.concat(r, s, bytes1(v));
     }
 
+    /// The account's signature of an ask.
+    function bySeller(Ask memory ask) internal view returns (bytes memory) {
+        return sign(PROVIDER, h(ask));
+    }
+
     function byProvider(bytes32 structHash) internal view returns (bytes memory) {
         return sign(PROVIDER_KEY, structHash);
     }
@@ -256,7 +329,7 @@ abstract contract Fixture {
     // ── the parties' moves ──
 
     function open() internal returns (Deal memory deal) {
-        bytes memory signature = byProvider(h(anAsk()));
+        bytes memory signature = bySeller(anAsk());
         vm.prank(requester);
         market.open(anAsk(), signature, someTerms());
         return aDeal();
@@ -288,7 +361,7 @@ abstract contract Fixture {
 
     function answer(Deal memory deal, Order memory order, Receipt memory receipt) internal {
         vm.prank(provider);
-        market.answer(deal, order, receipt);
+        market.answer(deal, order, receipt, "");
     }
 
     function demand(Deal memory deal, Order memory order, Receipt memory receipt, uint32 task) internal {
@@ -307,7 +380,7 @@ abstract contract Fixture {
     // ── looking ──
 
     function balance(address owner) internal view returns (uint128 amount) {
-        (amount,) = market.account(owner);
+        (amount,,) = market.account(owner);
     }
 
     function checkBalances(uint128 ofRequester, uint128 ofProvider, uint128 burned) internal view {
@@ -329,7 +402,12 @@ abstract contract Fixture {
         vm.assertEq(state.orders, orders, "deal watermark");
     }
 
-    function checkCounts(Deal memory deal, uint16 claims, uint16 lates, uint16 holds) internal view {
+    /// Deals of this provider that are open.
+    function openDealsOf(address owner) internal view returns (uint32 count) {
+        (,, count) = market.account(owner);
+    }
+
+    function checkCounts(Deal memory deal, uint16 claims, uint16 lates, uint32 holds) internal view {
         DealState memory state = market.dealState(h(deal));
         vm.assertEq(state.claims, claims, "open claims");
         vm.assertEq(state.lates, lates, "open late notices");

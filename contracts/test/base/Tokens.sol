@@ -77,3 +77,66 @@ contract CallingToken is OddToken {
         return true;
     }
 }
+
+/// Its issuer can stop an account from sending and from getting anything.
+contract FreezingToken is OddToken {
+    mapping(address owner => bool) private frozen;
+
+    error Frozen();
+
+    function freeze(address owner) external {
+        frozen[owner] = true;
+    }
+
+    function transfer(address to, uint256 amount) external returns (bool) {
+        if (frozen[msg.sender] || frozen[to]) revert Frozen();
+        move(msg.sender, to, amount);
+        return true;
+    }
+
+    function transferFrom(address from, address to, uint256 amount) external returns (bool) {
+        if (frozen[from] || frozen[to]) revert Frozen();
+        move(from, to, amount);
+        return true;
+    }
+}
+
+/// Tells one who sends before it moves anything.
+contract TellingToken is OddToken {
+    address private teller;
+
+    function tell(address owner) external {
+        teller = owner;
+    }
+
+    function transfer(address to, uint256 amount) external returns (bool) {
+        move(msg.sender, to, amount);
+        return true;
+    }
+
+    function transferFrom(address from, address to, uint256 amount) external returns (bool) {
+        if (from == teller) Spender(from).told();
+        move(from, to, amount);
+        return true;
+    }
+}
+
+/// Spends what it was credited for before it has paid.
+contract Spender {
+    IMarket private immutable MARKET;
+    bytes private spend;
+
+    constructor(IMarket market) {
+        MARKET = market;
+    }
+
+    function run(uint128 amount, bytes calldata spend_) external {
+        spend = spend_;
+        MARKET.deposit(address(this), amount);
+    }
+
+    function told() external {
+        (bool ok,) = address(MARKET).call(spend);
+        require(ok, "spending failed");
+    }
+}

@@ -23,6 +23,8 @@ interface Vm {
     function chainId(uint256 id) external;
     function prank(address sender) external;
     function assume(bool condition) external pure;
+    function store(address target, bytes32 slot, bytes32 value) external;
+    function load(address target, bytes32 slot) external view returns (bytes32);
     function etch(address target, bytes calldata code) external;
     function expectRevert(bytes calldata reason) external;
     function expectEmit(address emitter) external;
@@ -58,3 +60,23 @@ interface Vm {
 }
 
 Vm constant vm = Vm(0x7109709ECfa91a80626fF3989D68f67F5b1DD12D);
+
+/// Whether it is the shipped bytecode that is tested: only its gas and size are written down and have bars.
+function shipped() view returns (bool) {
+    return vm.envOr("RIALTO_ARTIFACT", false) && !vm.envOr("RIALTO_ANY_GAS", false);
+}
+
+/// Writes a number to `snapshots/`.
+function note(string memory group, string memory name, uint256 value) {
+    if (shipped()) vm.snapshotValue(group, name, value);
+}
+
+/// Writes down the gas of the last call, and returns it.
+function noteGas(string memory group, string memory name) returns (uint256) {
+    return shipped() ? vm.snapshotGasLastCall(group, name) : vm.lastCallGas().gasTotalUsed;
+}
+
+/// Gas or bytes must not be more than that.
+function bar(uint256 amount, uint256 most, string memory what) view {
+    if (shipped()) vm.assertLe(amount, most, what);
+}

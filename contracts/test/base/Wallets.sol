@@ -29,6 +29,25 @@ contract KeyWallet {
     }
 }
 
+/// Wallet of one key that can stop agreeing, and does what its owner says.
+contract FlipWallet {
+    address private immutable OWNER;
+    bool private off;
+
+    constructor(address owner) {
+        OWNER = owner;
+    }
+
+    function flip() external {
+        off = !off;
+    }
+
+    function isValidSignature(bytes32 digest, bytes calldata signature) external view returns (bytes4) {
+        address signer = ecrecover(digest, uint8(signature[64]), bytes32(signature[:32]), bytes32(signature[32:64]));
+        return signer == OWNER && !off ? this.isValidSignature.selector : bytes4(0xffffffff);
+    }
+}
+
 /// No wallet at all.
 contract NoWallet { }
 
@@ -68,7 +87,7 @@ contract EnteringWallet {
     }
 
     function isValidSignature(bytes32, bytes calldata) external returns (bytes4) {
-        (uint128 balance,) = MARKET.account(address(this));
+        (uint128 balance,,) = MARKET.account(address(this));
         MARKET.withdraw(address(this), balance);
         return this.isValidSignature.selector;
     }

@@ -25,31 +25,15 @@ contract BondsTest is CourtFixture {
         vm.assertEq(theCourt.bondFor(1e6), BASE_BOND + 1, "one unit");
     }
 
-    function test_bondEdges() public {
-        Match memory it = prepare(0, Lie.State, 5, Lie.Honest, 0);
-        bytes memory signature = byProvider(h(it.receipt));
-        uint256 all = token.balanceOf(stranger);
-        vm.prank(stranger);
-        token.transfer(provider, all - GAME_BOND + 1);
-        refuse(stranger, abi.encodeWithSelector(IMarket.TransferFailed.selector, GAME_BOND));
-        theCourt.accuse(it.deal, it.order, it.receipt, signature, it.accusation);
-        checkCounts(it.deal, 0, 0, 0);
-        vm.prank(provider);
-        token.transfer(stranger, 1);
-        accuse(it, stranger);
-        vm.assertEq(token.balanceOf(stranger), 0, "exactly the bond");
-        vm.assertEq(bonds(), GAME_BOND, "bond is locked");
-    }
-
     /// Whatever the bond, at least 30 % of it is burned and nothing stays in the court.
     function test_losingAccuserBurnsAtLeast30Percent(uint64 base) public {
         theCourt = deployCourt(Rules(uint128(base), 0, BASE_SECONDS, MOVE_SECONDS, FUEL_PER_SECOND));
         court = address(theCourt);
         open();
         purse(requester);
-        token.mint(requester, base);
+        fund(requester, base);
         Match memory it = prepare(0, Lie.Honest, 0, Lie.State, 5);
-        accuse(it, requester);
+        begin(it, requester);
         moveOn(it);
         (uint128 had, uint128 burned) = (balance(provider), balance(DEAD));
         timeoutOf(it);
@@ -63,8 +47,10 @@ contract BondsTest is CourtFixture {
         theCourt = deployCourt(Rules(0, 0, BASE_SECONDS, MOVE_SECONDS, FUEL_PER_SECOND));
         court = address(theCourt);
         open();
+        vm.prank(requester);
+        market.allow(address(theCourt), 0);
         Match memory it = prepare(0, Lie.State, 5, Lie.Honest, 0);
-        accuse(it, requester);
+        begin(it, requester);
         vm.expectEmit(address(theCourt));
         emit ICourt.Ended(it.id, Verdict.Timeout, true, true, 0, 0, 0);
         timeoutOf(it);
@@ -75,21 +61,21 @@ contract BondsTest is CourtFixture {
     /// A provider that accuses itself and loses as the accuser pays the fire.
     function test_puppetAccuserLoses() public {
         Match memory it = prepare(0, Lie.Honest, 0, Lie.Noise, 1);
-        uint256 had = wealth(stranger) + wealth(provider);
-        accuse(it, stranger);
+        uint256 had = uint256(balance(stranger)) + balance(provider);
+        begin(it, stranger);
         moveOn(it);
         timeoutOf(it);
-        vm.assertEq(wealth(stranger) + wealth(provider), had - 9e6, "30 % of the bond is gone");
+        vm.assertEq(uint256(balance(stranger)) + balance(provider), had - 9e6, "30 % of the bond is gone");
         checkState(it.deal, DealStatus.Open, 0, 0);
     }
 
     /// Provider, requester and accuser in one hand: a conviction costs 30 % of the collateral.
     function test_puppetsAllThree() public {
         Match memory it = prepare(0, Lie.State, 3, Lie.Honest, 0);
-        uint256 had = wealth(stranger) + wealth(provider) + wealth(requester) + BUDGET + COLLATERAL;
-        accuse(it, stranger);
+        uint256 had = uint256(balance(stranger)) + balance(provider) + balance(requester) + BUDGET + COLLATERAL;
+        begin(it, stranger);
         timeoutOf(it);
-        uint256 have = wealth(stranger) + wealth(provider) + wealth(requester);
+        uint256 have = uint256(balance(stranger)) + balance(provider) + balance(requester);
         vm.assertEq(have, had - 150e6, "30 % of the collateral is gone");
     }
 
@@ -98,18 +84,18 @@ contract BondsTest is CourtFixture {
     function test_puppetsCantShield() public {
         Match memory puppets = prepare(0, Lie.State, 5, Lie.Noise, 1);
         Match memory real = prepare(0, Lie.State, 5, Lie.Honest, 0);
-        accuse(puppets, stranger);
-        accuse(real, requester);
+        begin(puppets, stranger);
+        begin(real, requester);
         moveOn(puppets);
         moveOn(real);
         vm.warp(START + MOVE_SECONDS);
-        while (theCourt.gameState(real.id).level > 1) moveOn(real);
+        while (stateOf(real).level > 1) moveOn(real);
         // The puppet gives up: the receipt stands against it, and against it alone.
         timeoutOf(puppets);
         checkState(real.deal, DealStatus.Open, 0, 0);
         checkCounts(real.deal, 0, 0, 1);
         // The requester had to move meanwhile; its own clock was as long.
-        vm.assertEq(theCourt.gameState(puppets.id).level, 0, "the puppet's game is over");
+        checkOver(puppets);
     }
 
     // ── several at once ──
@@ -121,9 +107,9 @@ contract BondsTest is CourtFixture {
         Match memory right = prepare(0, Lie.State, 5, Lie.Honest, 0);
         Match memory wrong = prepare(0, Lie.State, 5, Lie.Noise, 1);
         Match memory alsoRight = prepare(0, Lie.State, 5, Lie.Honest, 0);
-        accuse(right, requester);
-        accuse(wrong, stranger);
-        accuse(alsoRight, third);
+        begin(right, requester);
+        begin(wrong, stranger);
+        begin(alsoRight, third);
         vm.assertEq(bonds(), 3 * GAME_BOND, "three bonds");
         checkCounts(right.deal, 0, 0, 3);
 
@@ -141,37 +127,37 @@ contract BondsTest is CourtFixture {
 
         stepOn(right);
         checkState(right.deal, DealStatus.Closed, 0, 0);
-        checkBalances(WEALTH + 350e6 + GAME_BOND, WEALTH - COLLATERAL, 150e6);
+        checkBalances(RICH + 350e6, WEALTH - COLLATERAL, 150e6);
         vm.assertEq(bonds(), 2 * GAME_BOND, "two bonds");
 
         // The deal is over; what is left are the bonds.
         vm.expectEmit(address(theCourt));
         emit ICourt.Ended(alsoRight.id, Verdict.Step, true, false, GAME_BOND, 0, 0);
         stepOn(alsoRight);
-        vm.assertEq(balance(third), GAME_BOND, "the other accuser's bond is back");
+        vm.assertEq(balance(third), PURSE, "the other accuser's bond is back");
         vm.warp(until);
         theCourt.timeout(wrong.deal, wrong.game);
         vm.assertEq(bonds(), 0, "no bonds");
         vm.assertEq(balance(provider), had + 21e6, "won against the one who was wrong");
         vm.assertEq(balance(DEAD), 150e6 + 9e6, "burned");
-        vm.assertEq(balance(requester), WEALTH + 350e6 + GAME_BOND, "the requester is paid once");
+        vm.assertEq(balance(requester), RICH + 350e6, "the requester is paid once");
     }
 
     function moveAllOf(Match memory it) private {
-        while (theCourt.gameState(it.id).level > 1) moveOn(it);
+        while (stateOf(it).level > 1) moveOn(it);
     }
 
     /// A lost game kills every claim of the deal.
     function test_oneLostGameKillsTheReceipt() public {
         Match memory it = prepare(0, Lie.State, 5, Lie.Honest, 0);
         claim(it.deal, it.order, it.receipt);
-        accuse(it, requester);
+        begin(it, requester);
         vm.warp(START + CHALLENGE);
         vm.expectRevert(abi.encodeWithSelector(IMarket.DealBusy.selector, 1, 0, 1));
         market.settle(it.deal, CaseKind.Claim, h(it.order), 0);
         timeoutOf(it);
         market.settle(it.deal, CaseKind.Claim, h(it.order), 0);
-        checkBalances(WEALTH + GAME_BOND + 350e6, WEALTH - COLLATERAL, 150e6);
+        checkBalances(RICH + 350e6, WEALTH - COLLATERAL, 150e6);
         market.settle(it.deal, CaseKind.Hold, it.id, 0);
         checkNoBonds();
     }
@@ -180,7 +166,7 @@ contract BondsTest is CourtFixture {
     function test_aWonGameLetsTheClaimGoOn() public {
         Match memory it = prepare(0, Lie.Honest, 0, Lie.State, 5);
         claim(it.deal, it.order, it.receipt);
-        accuse(it, requester);
+        begin(it, requester);
         moveOn(it);
         timeoutOf(it);
         market.settle(it.deal, CaseKind.Claim, h(it.order), 0);
@@ -192,8 +178,8 @@ contract BondsTest is CourtFixture {
     function test_dealClosedBeforeTheVerdict() public {
         Match memory guilty = prepare(0, Lie.State, 5, Lie.Honest, 0);
         Match memory innocent = prepare(1, Lie.Honest, 0, Lie.State, 5);
-        accuse(guilty, requester);
-        accuse(innocent, stranger);
+        begin(guilty, requester);
+        begin(innocent, stranger);
         moveOn(innocent);
         redeem(guilty.deal, aVoucher(0, 0, true));
         vm.warp(theCourt.deadline(guilty.id));
@@ -201,14 +187,14 @@ contract BondsTest is CourtFixture {
         emit ICourt.Ended(guilty.id, Verdict.Timeout, true, false, GAME_BOND, 0, 0);
         theCourt.timeout(guilty.deal, guilty.game);
         timeoutOf(innocent);
-        checkBalances(WEALTH + GAME_BOND, WEALTH + 21e6, 9e6);
+        checkBalances(RICH, WEALTH + 21e6, 9e6);
         vm.assertEq(bonds(), 0, "no bonds");
     }
 
     /// Nobody ended the game in time, and the hold lapsed: the game can still be ended.
     function test_holdLapsedBeforeTheVerdict() public {
         Match memory it = prepare(0, Lie.Honest, 0, Lie.State, 5);
-        accuse(it, requester);
+        begin(it, requester);
         moveOn(it);
         uint64 lapse = market.caseState(it.game.deal, CaseKind.Hold, it.id, 0).deadline;
         vm.warp(lapse - 1);
@@ -217,14 +203,14 @@ contract BondsTest is CourtFixture {
         vm.warp(lapse);
         market.settle(it.deal, CaseKind.Hold, it.id, 0);
         theCourt.timeout(it.deal, it.game);
-        checkBalances(WEALTH - BUDGET, WEALTH - COLLATERAL + 21e6, 9e6);
+        checkBalances(RICH - BUDGET - GAME_BOND, WEALTH - COLLATERAL + 21e6, 9e6);
         checkState(it.deal, DealStatus.Open, 0, 0);
     }
 
     /// The logs say where every unit of a bond went.
     function test_endedSaysWhereTheBondWent() public {
         Match memory it = prepare(0, Lie.Honest, 0, Lie.State, 5);
-        accuse(it, requester);
+        begin(it, requester);
         moveOn(it);
         vm.warp(theCourt.deadline(it.id));
         vm.expectEmit(address(theCourt));
@@ -232,14 +218,9 @@ contract BondsTest is CourtFixture {
         vm.expectEmit(address(market));
         emit IMarket.Lifted(it.game.deal, it.id);
         vm.expectEmit(address(market));
-        emit IMarket.Deposited(provider, address(theCourt), 21e6);
+        emit IMarket.Transferred(address(theCourt), provider, 21e6);
         vm.expectEmit(address(market));
-        emit IMarket.Deposited(DEAD, address(theCourt), 9e6);
+        emit IMarket.Transferred(address(theCourt), DEAD, 9e6);
         theCourt.timeout(it.deal, it.game);
-    }
-
-    /// All that an owner has, in its account and its purse.
-    function wealth(address owner) private view returns (uint256) {
-        return balance(owner) + token.balanceOf(owner);
     }
 }

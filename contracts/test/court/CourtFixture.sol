@@ -2,9 +2,7 @@
 pragma solidity 0.8.36;
 
 import { Court } from "../../src/Court.sol";
-import { Halted } from "../../src/Halted.sol";
-import { Accusation, GameState, ICourt, Rules } from "../../src/interfaces/ICourt.sol";
-import { IMarket } from "../../src/interfaces/IMarket.sol";
+import { Challenge, GameState, ICourt, Rules, Stage } from "../../src/interfaces/ICourt.sol";
 import { IStepUnit, Task } from "../../src/interfaces/IStepUnit.sol";
 import { SumNode } from "../../src/SumTree.sol";
 import { Deal } from "../../src/types/Deal.sol";
@@ -13,12 +11,12 @@ import { Move, MOVE_TYPEHASH } from "../../src/types/Move.sol";
 import { Order } from "../../src/types/Order.sol";
 import { Receipt } from "../../src/types/Receipt.sol";
 import { Fixture } from "../base/Fixture.sol";
-import { Vm, vm } from "../base/Vm.sol";
+import { vm } from "../base/Vm.sol";
 import { Lie, Toy, ToyLib, ToyState, Trace, Traces } from "./Toy.sol";
 
 /// A market with a court whose machine is a toy, and both sides as players.
 ///
-/// An order has two tasks. The provider's receipt is what its trace of each says; the accuser has a trace of its own.
+/// The provider's receipt is what its traces of the tasks say; the accuser has a trace of its own of one of them.
 abstract contract CourtFixture is Fixture {
     using Traces for Trace;
 
@@ -31,13 +29,19 @@ abstract contract CourtFixture is Fixture {
     uint64 constant FUEL_PER_SECOND = 1e10;
     uint32 constant ALLOWANCE = 4600;
     uint64 constant END = 40;
+    /// Of a run of `FUEL` steps.
     uint8 constant LEVELS = 12;
     uint128 constant PURSE = 1000e6;
+    /// What the requester has when its deal is not open.
+    uint128 constant RICH = WEALTH + PURSE;
 
     ICourt theCourt;
     IStepUnit machine;
     uint64 end = END;
     uint64 fuelLimit = FUEL;
+    uint8 runLevels = LEVELS;
+    /// What a real program's parts have besides.
+    bytes padding;
 
     function setUp() public virtual override {
         super.setUp();
@@ -48,11 +52,11 @@ abstract contract CourtFixture is Fixture {
         purse(stranger);
     }
 
-    /// Tokens that the court may take as bonds.
+    /// Money of which the court may take bonds.
     function purse(address owner) internal {
-        token.mint(owner, PURSE);
+        fund(owner, PURSE);
         vm.prank(owner);
-        token.approve(address(theCourt), type(uint256).max);
+        market.allow(address(theCourt), type(uint128).max);
     }
 
     function deployCourt(Rules memory rules) internal returns (ICourt deployed) {
@@ -71,18 +75,40 @@ abstract contract CourtFixture is Fixture {
     // ── what is judged ──
 
     function parts() internal view returns (bytes memory) {
-        return abi.encode(end);
+        return bytes.concat(abi.encode(end), padding);
     }
 
     function inputOf(uint32 task) internal pure returns (bytes32) {
         return keccak256(abi.encode("input", task));
     }
 
-    function judged(uint64 seq) internal view returns (Order memory order) {
+    function judged(uint64 seq) internal view returns (Order memory) {
+        return judged(seq, 2);
+    }
+
+    function judged(uint64 seq, uint32 tasks) internal view returns (Order memory order) {
         order = anOrder(seq);
+        order.tasks = tasks;
         order.program = keccak256(parts());
         order.fuelLimit = fuelLimit;
-        order.inputs = keccak256(abi.encode(inputOf(0), inputOf(1)));
+        (order.inputs,) = inputTree(tasks, 0);
+    }
+
+    /// Root over the input roots of so many tasks, and the siblings of one of them.
+    function inputTree(uint32 tasks, uint32 task) internal pure returns (bytes32 root, bytes32[] memory proof) {
+        uint8 height = heightOf(tasks);
+        bytes32[] memory level = new bytes32[](uint256(1) << height);
+        for (uint32 i = 0; i < tasks; ++i) {
+            level[i] = inputOf(i);
+        }
+        proof = new bytes32[](height);
+        for (uint256 up = 0; up < height; ++up) {
+            proof[up] = level[(task >> up) ^ 1];
+            for (uint256 i = 0; i < level.length >> (up + 1); ++i) {
+                level[i] = keccak256(abi.encode(level[2 * i], level[2 * i + 1]));
+            }
+        }
+        root = level[0];
     }
 
     function taskOf(Order memory order, uint32 task) internal pure returns (Task memory) {
@@ -99,20 +125,49 @@ abstract contract CourtFixture is Fixture {
         return traceOf(order, task, Lie.Honest, 0);
     }
 
-    function leafOf(Trace memory trace) internal view returns (SumNode memory) {
-        int64 left = trace.halted.fuelLeft;
-        return leaf(h(trace.halted), uint64(int64(fuelLimit) - left));
+    // ── receipts ──
+
+    /// H(halted) and fuel, as a side says that the task ended.
+    function endOf(Trace memory trace) internal view returns (SumNode memory) {
+        return SumNode(h(trace.halted), uint64(int64(fuelLimit) - trace.halted.fuelLeft));
     }
 
-    /// The receipt of a provider that says this of the two tasks.
-    function receiptOf(Order memory order, Trace memory first, Trace memory second)
+    function leafOf(Trace memory trace) internal view returns (SumNode memory) {
+        SumNode memory it = endOf(trace);
+        return leaf(it.hash, uint64(it.fuel));
+    }
+
+    /// The ends of all tasks of an order, padded with nothing to a power of two: honest ones, but for `task`.
+    function endsOf(Order memory order, uint32 task, Trace memory trace) internal view returns (SumNode[] memory ends) {
+        ends = new SumNode[](uint256(1) << heightOf(order.tasks));
+        for (uint32 i = 0; i < order.tasks; ++i) {
+            ends[i] = endOf(i == task ? trace : honest(order, i));
+        }
+    }
+
+    function receiptOver(Order memory order, SumNode[] memory ends) internal pure returns (Receipt memory) {
+        SumNode[][] memory levels = treeOf(order, ends);
+        SumNode memory root = levels[levels.length - 1][0];
+        return Receipt(h(order), root.hash, root.fuel, feeOf(order, root.fuel));
+    }
+
+    function feeOf(Order memory order, uint128 fuel) internal pure returns (uint128) {
+        return uint128(uint256(4e6) * fuel / 1e12) + order.tasks * 1e6;
+    }
+
+    /// What a side shows below a node: the nodes up to four levels further down; of leaves, the ends.
+    function below(Order memory order, SumNode[] memory ends, uint8 height, uint32 place)
         internal
-        view
-        returns (Receipt memory)
+        pure
+        returns (SumNode[] memory nodes)
     {
-        SumNode memory root = join(leafOf(first), leafOf(second));
-        uint128 fee = uint128(uint256(4e6) * root.fuel / 1e12) + 2e6;
-        return Receipt(h(order), root.hash, root.fuel, fee);
+        uint8 levels = height < 4 ? height : 4;
+        SumNode[][] memory tree = treeOf(order, ends);
+        SumNode[] memory level = levels == height ? ends : tree[height - levels];
+        nodes = new SumNode[](uint256(1) << levels);
+        for (uint256 i = 0; i < nodes.length; ++i) {
+            nodes[i] = level[(uint256(place) << levels) + i];
+        }
     }
 
     // ── moves ──
@@ -124,58 +179,88 @@ abstract contract CourtFixture is Fixture {
         Receipt receipt;
         Game game;
         bytes32 id;
+        /// The task of which the sides say different things, and what they say.
+        uint32 task;
         Trace accusers;
         Trace providers;
+        /// The ends of all tasks, as they say.
+        SumNode[] accusersEnds;
+        SumNode[] providersEnds;
+        /// What was unfolded last.
+        SumNode[] nodes;
         bytes32[17] segment;
-        Accusation accusation;
     }
 
-    /// A deal with a receipt in which the provider says this of task 0, and an accusation ready to be sent.
+    /// A deal with a receipt in which the provider says this of task 0 of 2, and an accuser who says that.
     function prepare(uint64 seq, Lie providersLie, uint64 providersAt, Lie accusersLie, uint64 accusersAt)
         internal
         view
-        returns (Match memory it)
+        returns (Match memory)
     {
+        return prepare(judged(seq), 0, providersLie, providersAt, accusersLie, accusersAt);
+    }
+
+    function prepare(
+        Order memory order,
+        uint32 task,
+        Lie providersLie,
+        uint64 providersAt,
+        Lie accusersLie,
+        uint64 accusersAt
+    ) internal view returns (Match memory it) {
         it.deal = aDeal();
-        it.order = judged(seq);
-        it.providers = traceOf(it.order, 0, providersLie, providersAt);
-        it.accusers = traceOf(it.order, 0, accusersLie, accusersAt);
-        Trace memory other = honest(it.order, 1);
-        it.receipt = receiptOf(it.order, it.providers, other);
-        it.accusation.task = 0;
-        it.accusation.fuel = uint64(leafOf(it.providers).fuel);
-        it.accusation.halted = h(it.providers.halted);
-        it.accusation.proof = siblings(leafOf(other));
-        it.accusation.input = inputOf(0);
-        it.accusation.inputProof = new bytes32[](1);
-        it.accusation.inputProof[0] = inputOf(1);
-        it.accusation.parts = parts();
-        it.accusation.states = it.accusers.statesOf(0, 16 ** (LEVELS - 1));
+        it.order = order;
+        it.task = task;
+        it.providers = traceOf(order, task, providersLie, providersAt);
+        it.accusers = traceOf(order, task, accusersLie, accusersAt);
+        it.providersEnds = endsOf(order, task, it.providers);
+        it.accusersEnds = copyOf(it.providersEnds);
+        it.accusersEnds[task] = endOf(it.accusers);
+        it.receipt = receiptOver(order, it.providersEnds);
+    }
+
+    /// The game that an accusation now begins.
+    function gameOf(Match memory it, address accuser) internal view returns (Game memory) {
+        return Game({
+            deal: h(it.deal),
+            order: h(it.order),
+            receipt: h(it.receipt),
+            accuser: accuser,
+            provider: it.deal.provider,
+            providerKey: it.deal.providerKey,
+            bond: theCourt.bondFor(it.order.fuelLimit),
+            openedAt: uint64(block.timestamp)
+        });
     }
 
     function accuse(Match memory it, address accuser) internal {
         bytes memory signature = byProvider(h(it.receipt));
+        it.game = gameOf(it, accuser);
         vm.prank(accuser);
-        it.id = theCourt.accuse(it.deal, it.order, it.receipt, signature, it.accusation);
-        accused();
-        it.game = Game({
-            deal: h(it.deal),
-            receipt: h(it.receipt),
-            task: it.accusation.task,
-            accuser: accuser,
-            provider: it.deal.provider,
-            bond: theCourt.bondFor(it.order.fuelLimit),
-            openedAt: uint64(block.timestamp)
-        });
+        it.id = theCourt.accuse(it.deal, it.order, it.receipt, signature);
+        played("accuse");
         vm.assertEq(it.id, h(it.game), "game id");
-        setSegment(it, it.accusers.hashAt(0), it.accusation.states);
     }
 
-    /// Right after the call.
-    function accused() internal virtual { }
+    /// Accuses, and plays on to the task's run.
+    function begin(Match memory it, address accuser) internal {
+        accuse(it, accuser);
+        playToRun(it);
+    }
+
+    /// Right after a call.
+    function played(string memory what) internal virtual { }
+
+    function stateOf(Match memory it) internal view returns (GameState memory) {
+        return theCourt.gameState(it.id);
+    }
+
+    function isOver(Match memory it) internal view returns (bool) {
+        return stateOf(it).stage == Stage.None;
+    }
 
     function accuserToMove(Match memory it) internal view returns (bool) {
-        return theCourt.gameState(it.id).accusersTurn;
+        return stateOf(it).accusersTurn;
     }
 
     function setSegment(Match memory it, bytes32 first, bytes32[16] memory states) internal pure {
@@ -185,9 +270,54 @@ abstract contract CourtFixture is Fixture {
         }
     }
 
+    /// Unfolds the node in dispute, as the provider's tree has it. Anyone can.
+    function unfoldOn(Match memory it) internal {
+        GameState memory state = stateOf(it);
+        it.nodes = below(it.order, it.providersEnds, state.level, state.task);
+        vm.prank(it.game.provider);
+        theCourt.unfold(it.game, it.order, it.nodes);
+        played("unfold");
+    }
+
+    /// The first of the nodes shown that is not as the accuser has it; their number if there is none.
+    function differenceOf(Match memory it) internal view returns (uint32 index) {
+        GameState memory state = stateOf(it);
+        uint8 height = state.level;
+        while (uint256(1) << (height - state.level) < it.nodes.length) ++height;
+        SumNode[] memory ours = below(it.order, it.accusersEnds, height, state.task);
+        while (index < ours.length && h(ours[index]) == h(it.nodes[index])) ++index;
+    }
+
+    function challengeOf(Match memory it) internal view returns (Challenge memory it_) {
+        it_.input = inputOf(it.task);
+        (, it_.inputProof) = inputTree(it.order.tasks, it.task);
+        it_.parts = parts();
+        it_.states = it.accusers.statesOf(0, 16 ** (runLevels - 1));
+    }
+
+    /// The accuser picks the node that is wrong, or challenges the leaf.
+    function pickOn(Match memory it) internal {
+        GameState memory state = stateOf(it);
+        uint32 index = differenceOf(it);
+        if (state.level != 0) {
+            vm.prank(it.game.accuser);
+            theCourt.pick(it.game, it.nodes, index);
+            return played("pick");
+        }
+        Challenge memory challenge = challengeOf(it);
+        vm.prank(it.game.accuser);
+        theCourt.challenge(it.game, it.order, it.nodes, index, challenge);
+        played("challenge");
+        setSegment(it, it.accusers.hashAt(0), challenge.states);
+    }
+
+    function playToRun(Match memory it) internal {
+        while (stateOf(it).stage != Stage.Run) moveOn(it);
+    }
+
     /// The part that a side with this trace disputes first.
     function pickOf(Match memory it, Trace memory trace) internal view returns (uint32 pick) {
-        GameState memory state = theCourt.gameState(it.id);
+        GameState memory state = stateOf(it);
         uint256 part = 16 ** (state.level - 1);
         while (pick < 15 && trace.hashAt(state.position + (pick + 1) * part) == it.segment[pick + 1]) ++pick;
     }
@@ -198,47 +328,54 @@ abstract contract CourtFixture is Fixture {
         view
         returns (uint32 pick, bytes32[16] memory states)
     {
-        GameState memory state = theCourt.gameState(it.id);
+        GameState memory state = stateOf(it);
         uint256 part = 16 ** (state.level - 1);
         pick = pickOf(it, trace);
         states = trace.statesOf(state.position + pick * part, part / 16);
     }
 
     function turnsTrace(Match memory it) internal view returns (Trace memory) {
-        return theCourt.gameState(it.id).accusersTurn ? it.accusers : it.providers;
+        return accuserToMove(it) ? it.accusers : it.providers;
     }
 
-    /// The side whose turn it is moves as its trace says.
+    /// The side whose turn it is does what its tree and its trace say.
     function moveOn(Match memory it) internal {
-        bool accusers = theCourt.gameState(it.id).accusersTurn;
+        Stage stage = stateOf(it).stage;
+        if (stage == Stage.Unfold) return unfoldOn(it);
+        if (stage == Stage.Pick) return pickOn(it);
+        bool accusers = accuserToMove(it);
         (uint32 pick, bytes32[16] memory states) = answerOf(it, turnsTrace(it));
         vm.prank(accusers ? it.game.accuser : it.game.provider);
         theCourt.move(it.game, pick, it.segment, states, "");
+        played("move");
         setSegment(it, it.segment[pick], states);
     }
 
     function playToLastLevel(Match memory it) internal {
-        while (theCourt.gameState(it.id).level > 1) moveOn(it);
+        playToRun(it);
+        while (stateOf(it).level > 1) moveOn(it);
     }
 
     /// Proves the step that the side to move disputes. Sent by a stranger: nobody has to be anybody.
     function stepOn(Match memory it) internal {
-        GameState memory state = theCourt.gameState(it.id);
+        GameState memory state = stateOf(it);
         uint32 pick = pickOf(it, turnsTrace(it));
         bytes memory proof = turnsTrace(it).proof(state.position + pick);
         vm.prank(stranger);
         theCourt.step(it.deal, it.game, pick, it.segment, proof);
+        played("step");
     }
 
     function timeoutOf(Match memory it) internal {
         vm.warp(theCourt.deadline(it.id));
         theCourt.timeout(it.deal, it.game);
+        played("timeout");
     }
 
     /// What a side signs so that others can send its move.
     function moveOf(Match memory it, uint32 pick, bytes32[16] memory states) internal view returns (Move memory) {
         bytes memory to = abi.encode(it.segment[pick], states);
-        return Move(it.id, theCourt.gameState(it.id).level, pick, keccak256(abi.encode(it.segment)), keccak256(to));
+        return Move(it.id, stateOf(it).level, pick, keccak256(abi.encode(it.segment)), keccak256(to));
     }
 
     // ── looking ──
@@ -257,18 +394,24 @@ abstract contract CourtFixture is Fixture {
         return bytes.concat(r, s, bytes1(v));
     }
 
+    function h(SumNode memory it) internal pure returns (bytes32) {
+        return keccak256(abi.encode(it));
+    }
+
+    /// All that the court has.
     function bonds() internal view returns (uint256) {
-        return token.balanceOf(address(theCourt));
+        return balance(address(theCourt));
     }
 
     function checkOver(Match memory it) internal view {
         GameState memory state = theCourt.gameState(it.id);
-        vm.assertEq(state.level, 0, "game is over");
+        vm.assertEq(uint8(state.stage), 0, "game is over");
         vm.assertEq(state.segment, bytes32(0), "slot is free");
+        vm.assertEq(keccak256(abi.encode(state)), keccak256(new bytes(9 * 32)), "all of it");
         vm.assertEq(theCourt.deadline(it.id), 0, "no deadline");
     }
 
-    /// Nothing is in the court, and all of the market's money is in accounts.
+    /// The court has nothing, and all of the market's money is in accounts.
     function checkNoBonds() internal view {
         vm.assertEq(bonds(), 0, "no bonds");
         checkAllFree();

@@ -25,11 +25,16 @@ contract CourtInvariantsTest {
     }
 
     function targetSelectors() public view returns (FuzzSelector[] memory targets) {
-        bytes4[7] memory moves = [
+        bytes4[12] memory moves = [
             CourtHandler.pass.selector,
             CourtHandler.accuseSome.selector,
             CourtHandler.timeoutSome.selector,
-            CourtHandler.closeSome.selector,
+            CourtHandler.redeemSome.selector,
+            CourtHandler.settleHold.selector,
+            CourtHandler.claimSome.selector,
+            CourtHandler.lateSome.selector,
+            CourtHandler.demandSome.selector,
+            CourtHandler.stopSome.selector,
             CourtHandler.settleSome.selector,
             CourtHandler.playSome.selector,
             CourtHandler.playOn.selector

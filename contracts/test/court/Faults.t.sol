@@ -97,7 +97,9 @@ contract FaultsTest is CourtFixture {
         vm.expectEmit(address(market));
         emit IMarket.DealClosed(h(deal), Ending.Slashed, 0, BUDGET + 350e6, 0, 150e6);
         convict(receipt, faultAt(levels, level, place));
-        checkBalances(WEALTH + 350e6, WEALTH - COLLATERAL, 150e6);
+        // It was a stranger who showed it: a fifth of the collateral is its bounty.
+        checkBalances(RICH + 250e6, WEALTH - COLLATERAL, 150e6);
+        vm.assertEq(balance(stranger), PURSE + 100e6, "bounty");
         checkNoBonds();
     }
 
@@ -141,6 +143,34 @@ contract FaultsTest is CourtFixture {
             checkState(deal, DealStatus.Closed, 0, 0);
             vm.revertToState(id);
         }
+    }
+
+    /// Padding without fuel, but not empty either.
+    function test_hashInPadding() public {
+        for (uint256 level = 0; level < 2; ++level) {
+            uint256 id = vm.snapshotState();
+            uint256 place = level == 0 ? 7 : 3;
+            SumNode[][] memory levels = tree();
+            levels[level][place].hash = keccak256("padding");
+            for (uint256 above = level + 1; above < 4; ++above) {
+                grow(levels, above);
+            }
+            SumFault memory it = faultAt(levels, level, place);
+            (it.left, it.right) = (SumNode(0, 0), SumNode(0, 0));
+            convict(receiptOver(levels), it);
+            checkState(deal, DealStatus.Closed, 0, 0);
+            vm.revertToState(id);
+        }
+    }
+
+    /// By the requester itself: no bounty.
+    function test_requesterConvicts() public {
+        SumNode[][] memory levels = treeWith(1, 1, 1);
+        Receipt memory receipt = receiptOver(levels);
+        bytes memory signature = byProvider(h(receipt));
+        vm.prank(requester);
+        theCourt.wrongSum(deal, order, receipt, signature, faultAt(levels, 1, 1));
+        checkBalances(RICH + 350e6, WEALTH - COLLATERAL, 150e6);
     }
 
     /// No node of an honest receipt can be accused.
@@ -195,7 +225,7 @@ contract FaultsTest is CourtFixture {
         Receipt memory receipt = receiptOver(levels);
         SumFault memory it = faultAt(levels, 1, 1);
         bytes memory signature = byRequester(h(receipt));
-        refuse(stranger, abi.encodeWithSelector(IMarket.InvalidSignature.selector, provider, digest(h(receipt))));
+        refuse(stranger, abi.encodeWithSelector(IMarket.InvalidSignature.selector, providerKey, digest(h(receipt))));
         theCourt.wrongSum(deal, order, receipt, signature, it);
         signature = byProvider(h(receipt));
         redeem(deal, aVoucher(0, 0, true));

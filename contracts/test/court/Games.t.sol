@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity 0.8.36;
 
-import { ICourt, GameState, Verdict } from "../../src/interfaces/ICourt.sol";
-import { DealStatus, IMarket } from "../../src/interfaces/IMarket.sol";
+import { Halted } from "../../src/Halted.sol";
+import { GameState, ICourt, Verdict } from "../../src/interfaces/ICourt.sol";
+import { CaseKind, DealStatus, IMarket } from "../../src/interfaces/IMarket.sol";
 import { IStepUnit } from "../../src/interfaces/IStepUnit.sol";
 import { Move } from "../../src/types/Move.sol";
 import { vm } from "../base/Vm.sol";
@@ -26,11 +27,11 @@ contract GamesTest is CourtFixture {
         Lie lie = Lie(1 + kind % 5);
         since = 1 + since % (lie == Lie.Early ? END : END + 1);
         Match memory it = prepare(0, lie, since, Lie.Honest, 0);
-        accuse(it, requester);
+        begin(it, requester);
         playToLastLevel(it);
         uint64 wrong = it.providers.wrongFrom;
         // The step before the first wrong state.
-        GameState memory state = theCourt.gameState(it.id);
+        GameState memory state = stateOf(it);
         vm.assertTrue(state.accusersTurn, "the accuser has the last word");
         vm.assertEq(state.position + pickOf(it, it.accusers), wrong - 1, "the disputed step");
         vm.expectEmit(address(theCourt));
@@ -42,7 +43,7 @@ contract GamesTest is CourtFixture {
         stepOn(it);
         checkOver(it);
         checkState(it.deal, DealStatus.Closed, 0, 0);
-        checkBalances(WEALTH + GAME_BOND + 350e6, WEALTH - COLLATERAL, 150e6);
+        checkBalances(RICH + 350e6, WEALTH - COLLATERAL, 150e6);
         checkNoBonds();
     }
 
@@ -51,21 +52,21 @@ contract GamesTest is CourtFixture {
         Lie lie = Lie(1 + kind % 5);
         since = 1 + since % (lie == Lie.Early ? END : END + 1);
         Match memory it = prepare(0, Lie.Honest, 0, lie, since);
-        accuse(it, requester);
+        begin(it, requester);
         playToLastLevel(it);
         refuseTheStep(it);
         timeoutOf(it);
         checkOver(it);
         checkState(it.deal, DealStatus.Open, 0, 0);
         checkCounts(it.deal, 0, 0, 0);
-        checkBalances(WEALTH - BUDGET, WEALTH - COLLATERAL + 21e6, 9e6);
+        checkBalances(RICH - BUDGET - GAME_BOND, WEALTH - COLLATERAL + 21e6, 9e6);
         vm.assertEq(bonds(), 0, "no bonds");
     }
 
     /// The side to move has nothing to prove: whatever part it picks, the step is as the other said, or its own proof is of
     /// another state.
     function refuseTheStep(Match memory it) private {
-        GameState memory state = theCourt.gameState(it.id);
+        GameState memory state = stateOf(it);
         Trace memory right = state.accusersTurn ? it.providers : it.accusers;
         for (uint32 pick = 0; pick < 16; ++pick) {
             bytes memory proof = right.proof(state.position + pick);
@@ -78,7 +79,7 @@ contract GamesTest is CourtFixture {
     function test_longRun() public {
         end = 5000;
         Match memory it = prepare(0, Lie.State, 4321, Lie.Honest, 0);
-        accuse(it, requester);
+        begin(it, requester);
         playToLastLevel(it);
         stepOrTimeout(it);
         checkState(it.deal, DealStatus.Closed, 0, 0);
@@ -87,7 +88,7 @@ contract GamesTest is CourtFixture {
     /// The winner's own answer is nowhere: two liars, and the one who keeps playing wins, but nobody is paid for work.
     function test_twoLiars() public {
         Match memory it = prepare(0, Lie.State, 7, Lie.State, 9);
-        accuse(it, stranger);
+        begin(it, stranger);
         playToLastLevel(it);
         stepOrTimeout(it);
         checkState(it.deal, DealStatus.Closed, 0, 0);
@@ -96,7 +97,7 @@ contract GamesTest is CourtFixture {
 
     function stepOrTimeout(Match memory it) private {
         Trace memory trace = turnsTrace(it);
-        GameState memory state = theCourt.gameState(it.id);
+        GameState memory state = stateOf(it);
         uint32 pick = pickOf(it, trace);
         try theCourt.step(it.deal, it.game, pick, it.segment, trace.proof(state.position + pick)) { }
         catch {
@@ -106,57 +107,34 @@ contract GamesTest is CourtFixture {
 
     // ── accusations that are refused ──
 
-    function test_accusationNeedsTheReceiptsLeaf() public {
-        Match memory it = prepare(0, Lie.State, 5, Lie.Honest, 0);
-        ++it.accusation.fuel;
-        refuseAccusation(it, abi.encodeWithSelector(IMarket.NotInReceipt.selector, 0));
-        --it.accusation.fuel;
-        it.accusation.halted = keccak256("other");
-        refuseAccusation(it, abi.encodeWithSelector(IMarket.NotInReceipt.selector, 0));
-        it = prepare(0, Lie.State, 5, Lie.Honest, 0);
-        it.accusation.task = 1;
-        refuseAccusation(it, abi.encodeWithSelector(IMarket.NotInReceipt.selector, 1));
-        it.accusation.task = 2;
-        refuseAccusation(it, abi.encodeWithSelector(IMarket.NotInReceipt.selector, 2));
-    }
-
-    function test_accusationNeedsTheOrdersInput() public {
-        Match memory it = prepare(0, Lie.State, 5, Lie.Honest, 0);
-        bytes memory reason = abi.encodeWithSelector(ICourt.NotInOrder.selector, 0);
-        it.accusation.input = inputOf(1);
-        refuseAccusation(it, reason);
-        it.accusation.input = inputOf(0);
-        it.accusation.inputProof[0] = inputOf(2);
-        refuseAccusation(it, reason);
-        // The node above as a leaf.
-        it.accusation.input = it.order.inputs;
-        it.accusation.inputProof = new bytes32[](0);
-        refuseAccusation(it, reason);
-    }
-
-    function test_accusationNeedsTheProgram() public {
-        Match memory it = prepare(0, Lie.State, 5, Lie.Honest, 0);
-        it.accusation.parts = abi.encode(END + 1);
-        refuseAccusation(
-            it, abi.encodeWithSelector(IStepUnit.WrongParts.selector, it.order.program, keccak256(it.accusation.parts))
-        );
-    }
-
-    function test_accusationNeedsADispute() public {
-        Match memory it = prepare(0, Lie.State, 5, Lie.State, 5);
-        refuseAccusation(it, abi.encodeWithSelector(ICourt.NoDispute.selector, it.accusation.halted));
-    }
-
     function test_accusationNeedsTheProvidersWord() public {
         Match memory it = prepare(0, Lie.State, 5, Lie.Honest, 0);
-        bytes memory signature = byRequester(h(it.receipt));
-        refuse(requester, abi.encodeWithSelector(IMarket.InvalidSignature.selector, provider, digest(h(it.receipt))));
-        theCourt.accuse(it.deal, it.order, it.receipt, signature, it.accusation);
-
+        bytes[3] memory wrong = [bytes(""), byRequester(h(it.receipt)), sign(PROVIDER, h(it.receipt))];
+        for (uint256 i = 0; i < 3; ++i) {
+            refuse(
+                requester, abi.encodeWithSelector(IMarket.InvalidSignature.selector, providerKey, digest(h(it.receipt)))
+            );
+            theCourt.accuse(it.deal, it.order, it.receipt, wrong[i]);
+        }
         // Asserted on chain: no signature needed.
         claim(it.deal, it.order, it.receipt);
         vm.prank(stranger);
-        theCourt.accuse(it.deal, it.order, it.receipt, "", it.accusation);
+        theCourt.accuse(it.deal, it.order, it.receipt, "");
+        // But of that receipt alone.
+        it.receipt.root = keccak256("other");
+        refuse(requester, abi.encodeWithSelector(IMarket.InvalidSignature.selector, providerKey, digest(h(it.receipt))));
+        theCourt.accuse(it.deal, it.order, it.receipt, "");
+    }
+
+    /// What the provider answered a late notice with is its word as well.
+    function test_accusationOfAnAnswer() public {
+        Match memory it = prepare(0, Lie.State, 5, Lie.Honest, 0);
+        vm.warp(START + 600);
+        late(it.deal, it.order, anAck(it.order));
+        answer(it.deal, it.order, it.receipt);
+        vm.prank(stranger);
+        theCourt.accuse(it.deal, it.order, it.receipt, "");
+        checkCounts(it.deal, 0, 0, 1);
     }
 
     function test_accusationNeedsTheDealsOrder() public {
@@ -193,26 +171,74 @@ contract GamesTest is CourtFixture {
         accuse(it, requester);
     }
 
+    /// A claim made at the last moment, demanded at the last moment, shown at the last moment: there is a whole window to accuse
+    /// it, and nobody can settle it or let the deal expire before that is over.
+    function test_accusationWindowWithAClaim() public {
+        Match memory it = prepare(0, Lie.State, 5, Lie.Honest, 0);
+        uint64 last = it.deal.expiry + GRACE;
+        vm.warp(last - 1);
+        claim(it.deal, it.order, it.receipt);
+        vm.warp(last + CHALLENGE - 1);
+        demand(it.deal, it.order, it.receipt, 0);
+        vm.warp(last + CHALLENGE + ANSWER - 2);
+        showTask0(it);
+        uint64 ripe = last + 2 * CHALLENGE + ANSWER - 2;
+        vm.warp(ripe - 1);
+        vm.expectRevert(abi.encodeWithSelector(IMarket.TooEarly.selector, ripe - 1, ripe));
+        market.settle(it.deal, CaseKind.Claim, h(it.order), 0);
+        vm.expectRevert(abi.encodeWithSelector(IMarket.DealBusy.selector, 1, 0, 0));
+        market.expire(it.deal);
+        accuse(it, requester);
+        vm.warp(ripe);
+        vm.expectRevert(abi.encodeWithSelector(IMarket.DealBusy.selector, 1, 0, 1));
+        market.settle(it.deal, CaseKind.Claim, h(it.order), 0);
+        timeoutOf(it);
+        checkState(it.deal, DealStatus.Closed, 0, 0);
+    }
+
+    function showTask0(Match memory it) private {
+        Halted memory halted = it.providers.halted;
+        uint64 fuel = uint64(it.providersEnds[0].fuel);
+        // The toy has no output.
+        market.reveal(it.deal, it.order, it.receipt, 0, fuel, halted, proofOf(it.order, it.providersEnds, 0), "");
+    }
+
     function test_accusationNeedsABond() public {
         Match memory it = prepare(0, Lie.State, 5, Lie.Honest, 0);
         vm.prank(requester);
-        token.approve(address(theCourt), GAME_BOND - 1);
-        refuseAccusation(it, abi.encodeWithSelector(IMarket.TransferFailed.selector, GAME_BOND));
+        market.allow(address(theCourt), GAME_BOND - 1);
+        refuseAccusation(
+            it,
+            abi.encodeWithSelector(
+                IMarket.AllowanceTooLow.selector, requester, address(theCourt), GAME_BOND - 1, GAME_BOND
+            )
+        );
         vm.prank(requester);
-        token.approve(address(theCourt), GAME_BOND);
+        market.allow(address(theCourt), GAME_BOND);
+        uint128 had = balance(requester);
+        vm.prank(requester);
+        market.give(stranger, had - GAME_BOND + 1);
+        refuseAccusation(
+            it, abi.encodeWithSelector(IMarket.InsufficientBalance.selector, requester, GAME_BOND - 1, GAME_BOND)
+        );
+        vm.prank(stranger);
+        market.give(requester, 1);
         accuse(it, requester);
         vm.assertEq(bonds(), GAME_BOND, "bond is locked");
+        vm.assertEq(balance(requester), 0, "exactly the bond");
     }
 
     function test_onceABlock() public {
         Match memory it = prepare(0, Lie.State, 5, Lie.Honest, 0);
         accuse(it, requester);
         refuseAccusation(it, abi.encodeWithSelector(ICourt.GameExists.selector, it.id));
+        // Another accuser's game is another.
+        accuse(it, stranger);
         bytes32 first = it.id;
         vm.warp(START + 1);
         accuse(it, requester);
         vm.assertTrue(it.id != first, "another game");
-        checkCounts(it.deal, 0, 0, 2);
+        checkCounts(it.deal, 0, 0, 3);
     }
 
     /// What was settled by a voucher can still be wrong.
@@ -221,20 +247,31 @@ contract GamesTest is CourtFixture {
         redeem(it.deal, aVoucher(FEE, 1, false));
         accuse(it, requester);
         timeoutOf(it);
-        checkBalances(WEALTH + GAME_BOND - FEE + 350e6, WEALTH + FEE - COLLATERAL, 150e6);
+        checkBalances(RICH - FEE + 350e6, WEALTH + FEE - COLLATERAL, 150e6);
+    }
+
+    /// The logs say all that is needed to play.
+    function test_accusedSaysEverything() public {
+        Match memory it = prepare(judged(0, 300), 17, Lie.State, 5, Lie.Honest, 0);
+        it.game = gameOf(it, requester);
+        bytes memory signature = byProvider(h(it.receipt));
+        vm.expectEmit(address(theCourt));
+        emit ICourt.Accused(h(it.game), h(it.deal), provider, it.game, it.receipt, 300, START + MOVE_SECONDS);
+        vm.prank(requester);
+        theCourt.accuse(it.deal, it.order, it.receipt, signature);
     }
 
     function refuseAccusation(Match memory it, bytes memory reason) private {
         bytes memory signature = byProvider(h(it.receipt));
         refuse(requester, reason);
-        theCourt.accuse(it.deal, it.order, it.receipt, signature, it.accusation);
+        theCourt.accuse(it.deal, it.order, it.receipt, signature);
     }
 
     // ── moves that are refused ──
 
     function test_movesThatAreRefused() public {
         Match memory it = prepare(0, Lie.State, 5, Lie.Honest, 0);
-        accuse(it, requester);
+        begin(it, requester);
         (uint32 pick, bytes32[16] memory states) = answerOf(it, it.providers);
 
         bytes32[17] memory other = copyOf(it.segment);
@@ -266,14 +303,14 @@ contract GamesTest is CourtFixture {
 
     function test_stepsThatAreRefused() public {
         Match memory it = prepare(0, Lie.State, 5, Lie.Honest, 0);
-        accuse(it, requester);
+        begin(it, requester);
         playToLastLevel(it);
-        GameState memory state = theCourt.gameState(it.id);
+        GameState memory state = stateOf(it);
         uint32 pick = pickOf(it, turnsTrace(it));
         bytes memory proof = turnsTrace(it).proof(state.position + pick);
 
         refuse(provider, abi.encodeWithSelector(ICourt.WrongLevel.selector, 1));
-        theCourt.move(it.game, pick, it.segment, it.accusation.states, "");
+        theCourt.move(it.game, pick, it.segment, it.accusers.statesOf(0, 1), "");
         vm.expectRevert(abi.encodeWithSelector(ICourt.NoSuchPart.selector, 16));
         theCourt.step(it.deal, it.game, 16, it.segment, proof);
         bytes memory otherProof = turnsTrace(it).proof(state.position + pick + 1);
@@ -304,11 +341,11 @@ contract GamesTest is CourtFixture {
 
     function test_anyoneSendsASignedMove() public {
         Match memory it = prepare(0, Lie.State, 5, Lie.Honest, 0);
-        accuse(it, requester);
-        for (bool accusers = false; theCourt.gameState(it.id).level > 1; accusers = !accusers) {
+        begin(it, requester);
+        for (bool accusers = false; stateOf(it).level > 1; accusers = !accusers) {
             (uint32 pick, bytes32[16] memory states) = answerOf(it, turnsTrace(it));
             Move memory signed = moveOf(it, pick, states);
-            bytes memory signature = signMove(accusers ? REQUESTER_KEY : PROVIDER_KEY, signed);
+            bytes memory signature = signMove(accusers ? REQUESTER : PROVIDER_KEY, signed);
             vm.prank(stranger);
             theCourt.move(it.game, pick, it.segment, states, signature);
             setSegment(it, it.segment[pick], states);
@@ -317,12 +354,13 @@ contract GamesTest is CourtFixture {
 
     function test_aMoveNeedsItsSide() public {
         Match memory it = prepare(0, Lie.State, 5, Lie.Honest, 0);
-        accuse(it, requester);
+        begin(it, requester);
         (uint32 pick, bytes32[16] memory states) = answerOf(it, it.providers);
         Move memory right = moveOf(it, pick, states);
         // The other side, a stranger, and signatures of something else.
         refuseMove(it, requester, pick, states, "");
-        refuseMove(it, stranger, pick, states, signMove(REQUESTER_KEY, right));
+        refuseMove(it, stranger, pick, states, signMove(REQUESTER, right));
+        refuseMove(it, stranger, pick, states, signMove(PROVIDER, right));
         for (uint256 i = 0; i < 5; ++i) {
             Move memory wrong = moveOf(it, pick, states);
             if (i == 0) wrong.game = keccak256("other");
@@ -341,7 +379,7 @@ contract GamesTest is CourtFixture {
     /// A signature can't be used again: the segment has changed.
     function test_aSignedMoveFitsOnce() public {
         Match memory it = prepare(0, Lie.State, 5, Lie.Honest, 0);
-        accuse(it, requester);
+        begin(it, requester);
         (uint32 pick, bytes32[16] memory states) = answerOf(it, it.providers);
         bytes memory signature = signMove(PROVIDER_KEY, moveOf(it, pick, states));
         bytes32[17] memory old = copyOf(it.segment);
@@ -351,18 +389,19 @@ contract GamesTest is CourtFixture {
         theCourt.move(it.game, pick, old, states, signature);
     }
 
-    function test_walletAsSide() public {
+    /// A contract accuses and moves by its own calls; no signature stands for it, whatever it says of one.
+    function test_walletAsAccuser() public {
         address wallet = address(new KeyWallet(requester));
         purse(wallet);
         Match memory it = prepare(0, Lie.State, 5, Lie.Honest, 0);
-        accuse(it, wallet);
+        begin(it, wallet);
         moveOn(it);
         (uint32 pick, bytes32[16] memory states) = answerOf(it, it.accusers);
-        bytes memory signature = signMove(REQUESTER_KEY, moveOf(it, pick, states));
-        bytes memory forged = signMove(STRANGER_KEY, moveOf(it, pick, states));
-        refuseMove(it, stranger, pick, states, forged);
-        vm.prank(stranger);
-        theCourt.move(it.game, pick, it.segment, states, signature);
+        refuseMove(it, stranger, pick, states, signMove(REQUESTER, moveOf(it, pick, states)));
+        playToLastLevel(it);
+        stepOn(it);
+        checkOver(it);
+        vm.assertEq(balance(wallet), PURSE + 100e6, "bond and bounty");
     }
 
     function copyOf(bytes32[17] memory segment) private pure returns (bytes32[17] memory) {
@@ -374,7 +413,7 @@ contract GamesTest is CourtFixture {
     {
         bytes32 signed = h(moveOf(it, pick, states));
         signed = keccak256(bytes.concat(hex"1901", theCourt.domainSeparator(), signed));
-        address side = theCourt.gameState(it.id).accusersTurn ? it.game.accuser : it.game.provider;
+        address side = accuserToMove(it) ? it.game.accuser : it.game.providerKey;
         refuse(sender, abi.encodeWithSelector(IMarket.InvalidSignature.selector, side, signed));
         theCourt.move(it.game, pick, it.segment, states, signature);
     }

@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity 0.8.36;
 
+import { Halted } from "../../src/Halted.sol";
 import { Case, CaseKind, CaseStatus, DealState, DealStatus, IMarket, Terms } from "../../src/interfaces/IMarket.sol";
+import { SumNode } from "../../src/SumTree.sol";
 import { Ack } from "../../src/types/Ack.sol";
 import { Ask } from "../../src/types/Ask.sol";
+import { Cancel } from "../../src/types/Cancel.sol";
 import { Deal } from "../../src/types/Deal.sol";
 import { Order } from "../../src/types/Order.sol";
 import { Receipt } from "../../src/types/Receipt.sol";
@@ -11,9 +14,13 @@ import { Release } from "../../src/types/Release.sol";
 import { Voucher } from "../../src/types/Voucher.sol";
 import { Fixture } from "../base/Fixture.sol";
 import { vm } from "../base/Vm.sol";
+import { FlipWallet } from "../base/Wallets.sol";
 
 /// Makes any move that the specification allows, in any order, for two providers and two requesters. A move whose
 /// precondition holds must not revert (`fail_on_revert`): the preconditions below are the specification once more.
+///
+/// One provider and one requester are contracts that change their minds. Orders have 1, 2, 3 and 5 tasks; one in three receipts
+/// is made up, and can't be shown.
 contract Handler is Fixture {
     struct OpenedCase {
         uint256 deal;
@@ -21,15 +28,23 @@ contract Handler is Fixture {
         bytes32 subject;
         uint32 task;
         uint64 seq;
+        /// Which receipt it is about.
+        uint256 version;
     }
 
     uint256 constant MAX_DEALS = 8;
     uint64 constant SEQS = 4;
     uint64 constant MAX_HOLD = 30 days;
+    /// Two providers, two requesters, a stranger, and whoever may take what is allowed.
+    uint256 constant ACTORS = 6;
 
-    /// Two providers, two requesters.
-    uint256[4] keys = [PROVIDER_KEY, PROVIDER_KEY + 1, REQUESTER_KEY, REQUESTER_KEY + 1];
-    address[4] actors;
+    /// Of the accounts, or of the contracts' owners.
+    uint256[4] accountKeys = [PROVIDER, PROVIDER + 1, REQUESTER, REQUESTER + 1];
+    /// What each signs with in its deals.
+    uint256[4] keys = [PROVIDER_KEY, PROVIDER_KEY + 100, REQUESTER_KEY, REQUESTER_KEY + 100];
+    address[ACTORS] actors;
+    /// Whether a contract says yes.
+    bool[4] agrees = [true, true, true, true];
     Deal[] public deals;
     OpenedCase[] public cases;
     uint64 time = START;
@@ -38,13 +53,14 @@ contract Handler is Fixture {
 
     function setUp() public override {
         super.setUp();
-        for (uint256 i = 0; i < 4; ++i) {
-            actors[i] = vm.addr(keys[i]);
-        }
+        (actors[0], actors[2], actors[4]) = (provider, requester, stranger);
+        actors[1] = address(new FlipWallet(vm.addr(accountKeys[1])));
+        actors[3] = address(new FlipWallet(vm.addr(accountKeys[3])));
+        actors[5] = address(0x5BE);
         fund(actors[1], WEALTH);
         fund(actors[3], WEALTH);
-        openDeal(0, 500e6, 1 days);
-        openDeal(3, 900e6, 2 hours);
+        openDeal(0, 500e6, 1 days, 0);
+        openDeal(3, 900e6, 2 hours, 600);
     }
 
     // ───────────────────────────────────────────── moves ──────────────────────────────────────────────
@@ -57,34 +73,73 @@ contract Handler is Fixture {
         if (edge > time) vm.warp(time = edge);
     }
 
-    function moveMoney(uint256 actor, uint128 amount) external {
-        address owner = actors[actor % 4];
-        if (actor % 8 < 4) return fund(owner, amount % WEALTH);
+    function moveMoney(uint256 seed, uint128 amount) external {
+        address owner = actors[seed % ACTORS];
+        address other = actors[seed / 8 % ACTORS];
+        uint256 way = seed / 64 % 5;
+        if (way == 0) return fund(owner, amount % WEALTH);
         amount %= balance(owner) / 4 + 1;
-        vm.prank(owner);
-        market.withdraw(owner, amount);
+        uint256 others = balancesBut(owner, other);
+        uint256 pair = uint256(balance(owner)) + (other == owner ? 0 : balance(other));
+        if (way == 1) {
+            vm.prank(owner);
+            market.withdraw(other, amount);
+            vm.assertEq(balance(owner) + (other == owner ? 0 : balance(other)), pair - amount, "withdrawn");
+        } else if (way == 2) {
+            vm.prank(owner);
+            market.give(other, amount);
+            vm.assertEq(balance(owner) + (other == owner ? 0 : balance(other)), pair, "given");
+        } else if (way == 3) {
+            vm.prank(owner);
+            market.allow(other, seed % 7 == 0 ? type(uint128).max : amount);
+        } else {
+            uint128 left = market.allowance(owner, other);
+            if (amount > left) amount = left;
+            vm.prank(other);
+            market.take(owner, amount);
+            bool forEver = left == type(uint128).max;
+            vm.assertEq(market.allowance(owner, other), forEver ? left : left - amount, "allowance");
+        }
+        vm.assertEq(balancesBut(owner, other), others, "others' accounts");
     }
 
-    function openDeal(uint256 seed, uint128 budget, uint32 duration) public {
+    /// A contract changes its mind about everything that it ever signed.
+    function flip(uint256 seed) external {
+        uint256 who = seed % 2 == 0 ? 1 : 3;
+        FlipWallet(actors[who]).flip();
+        agrees[who] = !agrees[who];
+    }
+
+    function openDeal(uint256 seed, uint128 budget, uint32 duration, uint64 ago) public {
         if (deals.length == MAX_DEALS) return;
         uint256 seller = seed % 2;
+        uint256 buyer = 2 + seed / 2 % 2;
         Ask memory ask = askOf(seller);
         Terms memory terms = Terms({
+            key: vm.addr(keys[buyer]),
             budget: ask.minBudget + budget % 1000e6,
-            duration: 1 + duration % 2 days,
+            openedAt: time - ago % 601,
+            duration: 601 + duration % 2 days,
             maxPrice: type(uint128).max,
             salt: uint64(deals.length)
         });
-        address buyer = actors[2 + seed / 2 % 2];
-        if (balance(buyer) < terms.budget || balance(actors[seller]) < terms.budget / 2) return;
-        if (market.askUsed(h(ask)) == ask.capacity) return;
-        bytes memory signature = sign(keys[seller], h(ask));
+        if (balance(actors[buyer]) < terms.budget || balance(actors[seller]) < terms.budget / 2) return;
+        if (openDealsOf(actors[seller]) == ask.capacity) return;
+        bytes memory signature = sign(accountKeys[seller], h(ask));
+        if (!agrees[seller]) {
+            refuse(
+                actors[buyer], abi.encodeWithSelector(IMarket.InvalidSignature.selector, actors[seller], digest(h(ask)))
+            );
+            market.open(ask, signature, terms);
+            return;
+        }
         Deal memory deal = aDeal();
-        (deal.ask, deal.requester, deal.provider) = (h(ask), buyer, actors[seller]);
+        (deal.ask, deal.requester, deal.provider) = (h(ask), actors[buyer], actors[seller]);
+        (deal.requesterKey, deal.providerKey) = (terms.key, ask.key);
         (deal.budget, deal.collateral, deal.latePenalty) =
         (terms.budget, terms.budget / 2, (terms.budget / 2) * 2000 / 10_000);
-        (deal.openedAt, deal.expiry, deal.salt) = (time, time + terms.duration, terms.salt);
-        vm.prank(buyer);
+        (deal.openedAt, deal.expiry, deal.salt) = (terms.openedAt, terms.openedAt + terms.duration, terms.salt);
+        vm.prank(actors[buyer]);
         vm.assertEq(market.open(ask, signature, terms), h(deal), "deal as predicted");
         deals.push(deal);
     }
@@ -93,7 +148,7 @@ contract Handler is Fixture {
         (Deal memory deal, bool found) = openedDeal(seed);
         if (!found) return;
         Voucher memory voucher = Voucher(h(deal), amount % (deal.budget * 2), orders % (SEQS + 1), last % 16 == 0);
-        bytes memory signature = sign(keyOf(deal.requester), h(voucher));
+        bytes memory signature = sign(requestersKey(deal), h(voucher));
         uint256 others = balancesOfOthers(deal);
         vm.prank(deal.provider);
         market.redeem(deal, voucher, signature);
@@ -104,7 +159,7 @@ contract Handler is Fixture {
         (Deal memory deal, bool found) = openedDeal(seed);
         if (!found || seed % 16 != 0) return;
         Release memory release = Release(h(deal), amount % (deal.budget * 2));
-        bytes memory signature = sign(keyOf(deal.provider), h(release));
+        bytes memory signature = sign(providersKey(deal), h(release));
         uint256 others = balancesOfOthers(deal);
         vm.prank(deal.requester);
         market.close(deal, release, signature);
@@ -116,10 +171,11 @@ contract Handler is Fixture {
         if (!found || time >= deal.expiry + GRACE) return;
         Order memory order = orderOf(deal, seq % SEQS);
         if (order.seq < stateOf(deal).orders || statusOf(deal, CaseKind.Claim, h(order), 0) != CaseStatus.None) return;
-        bytes memory signature = sign(keyOf(deal.requester), h(order));
+        bytes memory signature = sign(requestersKey(deal), h(order));
+        (uint256 version, Receipt memory receipt) = assertable(order, seed / 256);
         vm.prank(deal.provider);
-        market.claim(deal, order, signature, aReceipt(order));
-        remember(CaseKind.Claim, h(order), 0, order.seq);
+        market.claim(deal, order, signature, receipt);
+        remember(CaseKind.Claim, h(order), 0, order.seq, version);
     }
 
     function lateSome(uint256 seed, uint64 seq) external {
@@ -129,36 +185,40 @@ contract Handler is Fixture {
         if (order.seq < stateOf(deal).orders || statusOf(deal, CaseKind.Late, h(order), 0) != CaseStatus.None) return;
         if (market.assertedReceipt(h(order)) != 0) return;
         Ack memory ack = Ack(h(order), time);
-        bytes memory signature = sign(keyOf(deal.provider), h(ack));
+        bytes memory signature = sign(providersKey(deal), h(ack));
         vm.prank(deal.requester);
         market.late(deal, order, ack, signature);
-        remember(CaseKind.Late, h(order), 0, order.seq);
+        remember(CaseKind.Late, h(order), 0, order.seq, 0);
     }
 
     function demandSome(uint256 seed, uint64 seq, uint32 task) external {
         (Deal memory deal, bool found) = openedDeal(seed);
-        if (!found || !challengeable(deal) || balance(deal.requester) < BOND) return;
+        uint64 end = deal.expiry + GRACE + (found && stateOf(deal).claims != 0 ? CHALLENGE : 0);
+        if (!found || time >= end || balance(deal.requester) < BOND) return;
         Order memory order = orderOf(deal, seq % SEQS);
-        Receipt memory receipt = aReceipt(order);
-        task %= 2;
+        uint256 version = seed / 256 % 3;
+        Receipt memory receipt = receiptOf(order, version);
+        task %= order.tasks;
         if (order.seq < stateOf(deal).orders) return;
         if (statusOf(deal, CaseKind.Demand, h(receipt), task) != CaseStatus.None) return;
-        bytes memory signature = sign(keyOf(deal.provider), h(receipt));
+        bytes memory signature = sign(providersKey(deal), h(receipt));
+        if (market.assertedReceipt(h(order)) == h(receipt)) signature = "";
         vm.prank(deal.requester);
         market.demand(deal, order, receipt, signature, task);
-        remember(CaseKind.Demand, h(receipt), task, order.seq);
+        remember(CaseKind.Demand, h(receipt), task, order.seq, version);
     }
 
     function holdSome(uint256 seed, uint64 length) external {
         (Deal memory deal, bool found) = openedDeal(seed);
-        if (!found || !challengeable(deal)) return;
+        uint64 more = found && stateOf(deal).claims != 0 ? 2 * CHALLENGE + ANSWER : 0;
+        if (!found || time >= deal.expiry + GRACE + more) return;
         bytes32 game = bytes32(cases.length);
         vm.prank(court);
         market.hold(deal, game, time + 1 + length % (length % 8 == 0 ? MAX_HOLD : 1 hours));
-        remember(CaseKind.Hold, game, 0, 0);
+        remember(CaseKind.Hold, game, 0, 0, 0);
     }
 
-    /// answer, reveal, lift: the move that ends an open case before its deadline.
+    /// answer, excuse, reveal, lift: the move that ends an open case before its deadline, by the provider or by a stranger.
     function stopSome(uint256 seed) external {
         (OpenedCase memory it, Deal memory deal, bool found) = openedCase(seed, false);
         if (!found || stateOf(deal).status != DealStatus.Open) return;
@@ -169,20 +229,94 @@ contract Handler is Fixture {
         }
         if (time >= state.deadline || it.kind == CaseKind.Claim) return;
         Order memory order = orderOf(deal, it.seq);
-        Receipt memory receipt = aReceipt(order);
+        address sender = seed / 16 % 2 == 0 ? deal.provider : stranger;
         uint128 had = balance(deal.provider);
-        vm.prank(deal.provider);
-        if (it.kind == CaseKind.Late) market.answer(deal, order, receipt);
-        else revealTask(deal, order, receipt, it.task);
+        uint256 others = balancesBut(deal.provider, deal.provider);
+        if (it.kind == CaseKind.Demand) {
+            if (!showTask(deal, order, it, sender)) return;
+        } else if (seed / 32 % 2 == 0) {
+            (, Receipt memory receipt) = assertable(order, seed / 256);
+            bytes memory signature = sender == stranger ? sign(providersKey(deal), h(receipt)) : bytes("");
+            vm.prank(sender);
+            market.answer(deal, order, receipt, signature);
+        } else {
+            bytes memory signature = sign(requestersKey(deal), h(Cancel(h(order))));
+            vm.prank(sender);
+            market.excuse(deal, Cancel(h(order)), signature);
+        }
         vm.assertEq(balance(deal.provider), had + BOND, "bond goes to the one who answered");
+        vm.assertEq(balancesBut(deal.provider, deal.provider), others, "others' accounts");
+    }
+
+    /// What a reveal brings to light stays in reach of the court for a whole window; what was made up can't be shown.
+    function showTask(Deal memory deal, Order memory order, OpenedCase memory it, address sender)
+        private
+        returns (bool)
+    {
+        bytes memory call = abi.encodeCall(
+            IMarket.reveal,
+            (
+                deal,
+                order,
+                receiptOf(order, it.version),
+                it.task,
+                uint64(fuelOf(it.task)),
+                haltedOf(it.task),
+                proofOf(order, endsOf(order), it.task),
+                output(it.task)
+            )
+        );
+        if (it.version != 0) {
+            vm.prank(sender);
+            (bool ok,) = address(market).call(call);
+            vm.assertFalse(ok, "a made-up receipt was shown");
+            return false;
+        }
+        bytes[] memory calls = new bytes[](2);
+        calls[0] = call;
+        calls[1] = abi.encodeCall(IMarket.settle, (deal, CaseKind.Claim, h(order), 0));
+        bool claimed = statusOf(deal, CaseKind.Claim, h(order), 0) == CaseStatus.Open;
+        if (claimed && order.seq >= stateOf(deal).orders) {
+            vm.prank(sender);
+            try market.multicall(calls) {
+                revert("shown and settled at once");
+            } catch { }
+        }
+        assembly ("memory-safe") {
+            mstore(calls, 1)
+        }
+        vm.prank(sender);
+        market.multicall(calls);
+        Case memory claim_ = market.caseState(h(deal), CaseKind.Claim, h(order), 0);
+        if (claimed) vm.assertGe(claim_.deadline, time + CHALLENGE, "a whole window");
+        return true;
     }
 
     function settleSome(uint256 seed) external {
         (OpenedCase memory it, Deal memory deal, bool found) = openedCase(seed, true);
         if (!found) return;
-        uint256 others = balancesOfOthers(deal);
+        uint128[ACTORS] memory had = allBalances();
+        vm.prank(stranger);
         market.settle(deal, it.kind, it.subject, it.task);
-        vm.assertEq(balancesOfOthers(deal), others, "others' accounts");
+        checkNobodyHasLess(had);
+    }
+
+    /// Several things in one transaction, as one who is stopped from nothing: redeem, then claim, then withdraw.
+    function severalAtOnce(uint256 seed, uint128 amount, uint64 seq) external {
+        (Deal memory deal, bool found) = openedDeal(seed);
+        if (!found || time >= deal.expiry + GRACE) return;
+        Voucher memory voucher = Voucher(h(deal), amount % deal.budget, 1, false);
+        Order memory order = orderOf(deal, 1 + seq % (SEQS - 1));
+        if (order.seq < stateOf(deal).orders || statusOf(deal, CaseKind.Claim, h(order), 0) != CaseStatus.None) return;
+        (uint256 version, Receipt memory receipt) = assertable(order, seed / 256);
+        bytes[] memory calls = new bytes[](4);
+        calls[0] = abi.encodeCall(IMarket.redeem, (deal, voucher, sign(requestersKey(deal), h(voucher))));
+        calls[1] = abi.encodeCall(IMarket.claim, (deal, order, sign(requestersKey(deal), h(order)), receipt));
+        calls[2] = abi.encodeCall(IMarket.withdraw, (deal.provider, balance(deal.provider) / 8));
+        calls[3] = abi.encodeCall(IMarket.give, (deal.provider, balance(deal.provider) / 8));
+        vm.prank(deal.provider);
+        market.multicall(calls);
+        remember(CaseKind.Claim, h(order), 0, order.seq, version);
     }
 
     function expireSome(uint256 seed) external {
@@ -192,8 +326,11 @@ contract Handler is Fixture {
             if (state.status != DealStatus.Open || state.claims + state.lates + state.holds != 0) continue;
             if (time < deal.expiry + GRACE) continue;
             uint128 had = balance(deal.provider);
+            uint128[ACTORS] memory all = allBalances();
+            vm.prank(stranger);
             market.expire(deal);
             vm.assertEq(balance(deal.provider), had + deal.collateral, "whole collateral comes back");
+            checkNobodyHasLess(all);
             return;
         }
     }
@@ -201,12 +338,18 @@ contract Handler is Fixture {
     function slashSome(uint256 seed) external {
         (Deal memory deal, bool found) = openedDeal(seed);
         if (!found || seed % 16 != 0) return;
-        (uint128 had, uint128 burned, uint256 others) = (balance(deal.provider), balance(DEAD), balancesOfOthers(deal));
+        address convictor = actors[seed / 16 % ACTORS];
+        uint128[ACTORS] memory had = allBalances();
+        (uint128 hadProvider, uint128 burned) = (balance(deal.provider), balance(DEAD));
+        (uint128 hadConvictor, uint128 paid) = (balance(convictor), stateOf(deal).paid);
         vm.prank(court);
-        market.slash(deal);
-        vm.assertEq(balance(deal.provider), had, "a guilty provider gets nothing");
+        market.slash(deal, convictor);
+        checkNobodyHasLess(had);
+        uint128 bounty = convictor == deal.requester ? 0 : deal.collateral / 5;
+        if (convictor != deal.provider) vm.assertEq(balance(deal.provider), hadProvider, "the guilty get nothing");
+        if (bounty != 0) vm.assertEq(balance(convictor), hadConvictor + bounty, "bounty");
         vm.assertGe(uint256(balance(DEAD) - burned) * 10, uint256(deal.collateral) * 3, "30 % burned");
-        vm.assertEq(balancesOfOthers(deal), others, "others' accounts");
+        vm.assertEq(stateOf(deal).paid, paid, "nothing is paid");
     }
 
     // ───────────────────────────────────────────── checks ─────────────────────────────────────────────
@@ -214,7 +357,7 @@ contract Handler is Fixture {
     /// Token balance = Σ accounts + Σ open deals (budget − paid + collateral) + Σ bonds of open cases.
     function checkConservation() external view {
         uint256 sum = balance(DEAD);
-        for (uint256 i = 0; i < 4; ++i) {
+        for (uint256 i = 0; i < ACTORS; ++i) {
             sum += balance(actors[i]);
         }
         for (uint256 i = 0; i < deals.length; ++i) {
@@ -239,25 +382,25 @@ contract Handler is Fixture {
         }
     }
 
-    /// The counts in a deal are the numbers of its open cases, the uses of an ask those of its open deals.
+    /// The counts in a deal are the numbers of its open cases, that in an account the number of its open deals.
     function checkCounts() external view {
-        uint16[3][MAX_DEALS] memory counts;
+        uint32[3][MAX_DEALS] memory counts;
         for (uint256 i = 0; i < cases.length; ++i) {
             if (caseAt(i).status != CaseStatus.Open) continue;
             counts[cases[i].deal][cases[i].kind == CaseKind.Hold ? 2 : uint8(cases[i].kind)] += 1;
         }
-        uint32[2] memory used;
+        uint32[2] memory running;
         for (uint256 i = 0; i < deals.length; ++i) {
             DealState memory state = stateOf(deals[i]);
             vm.assertTrue(state.status != DealStatus.None, "a deal is never forgotten");
-            if (state.status == DealStatus.Open) used[deals[i].provider == actors[0] ? 0 : 1] += 1;
-            else counts[i] = [uint16(0), 0, 0];
+            if (state.status == DealStatus.Open) running[deals[i].provider == actors[0] ? 0 : 1] += 1;
+            else counts[i] = [uint32(0), 0, 0];
             vm.assertEq(state.claims, counts[i][0], "claims");
             vm.assertEq(state.lates, counts[i][1], "late notices");
             vm.assertEq(state.holds, counts[i][2], "holds");
         }
-        vm.assertEq(market.askUsed(h(askOf(0))), used[0], "uses of the first ask");
-        vm.assertEq(market.askUsed(h(askOf(1))), used[1], "uses of the second ask");
+        vm.assertEq(openDealsOf(actors[0]), running[0], "open deals of the first provider");
+        vm.assertEq(openDealsOf(actors[1]), running[1], "open deals of the second provider");
     }
 
     /// Nothing is stuck: when the last deadline has passed, a stranger ends all cases and deals, and everybody withdraws
@@ -265,7 +408,7 @@ contract Handler is Fixture {
     function checkExit() external {
         uint64 last = time;
         for (uint256 i = 0; i < deals.length; ++i) {
-            uint64 end = deals[i].expiry + GRACE + CHALLENGE + MAX_HOLD;
+            uint64 end = deals[i].expiry + GRACE + 2 * CHALLENGE + ANSWER + MAX_HOLD;
             if (end > last) last = end;
         }
         vm.warp(time = last);
@@ -279,12 +422,66 @@ contract Handler is Fixture {
         for (uint256 i = 0; i < deals.length; ++i) {
             if (stateOf(deals[i]).status == DealStatus.Open) market.expire(deals[i]);
         }
-        for (uint256 i = 0; i < 4; ++i) {
+        for (uint256 i = 0; i < ACTORS; ++i) {
             uint128 all = balance(actors[i]);
             vm.prank(actors[i]);
             market.withdraw(actors[i], all);
         }
         vm.assertEq(token.balanceOf(address(market)), balance(DEAD), "only burned money is left");
+    }
+
+    // ───────────────────────────────────────── what was worked ────────────────────────────────────────
+
+    function haltedOf(uint32 task) private pure returns (Halted memory halted) {
+        halted = aHalted(task % 2);
+        halted.exitCode = task;
+    }
+
+    function output(uint32 task) internal pure override returns (bytes memory) {
+        return super.output(task % 2);
+    }
+
+    function fuelOf(uint32 task) private pure returns (uint128) {
+        return task % 2 == 0 ? 4e12 : 6e12;
+    }
+
+    function endsOf(Order memory order) private pure returns (SumNode[] memory ends) {
+        ends = new SumNode[](uint256(1) << heightOf(order.tasks));
+        for (uint32 i = 0; i < order.tasks; ++i) {
+            ends[i] = SumNode(h(haltedOf(i)), fuelOf(i));
+        }
+    }
+
+    /// The right one; or a root that stands for nothing; or a total that is not the sum.
+    function receiptOf(Order memory order, uint256 version) private pure returns (Receipt memory receipt) {
+        SumNode[][] memory tree = treeOf(order, endsOf(order));
+        SumNode memory root = tree[tree.length - 1][0];
+        if (version == 1) root.hash = keccak256(abi.encode("made up", order));
+        if (version == 2) root.fuel -= 1e12;
+        uint128 fee = uint128(uint256(4e6) * root.fuel / 1e12) + order.tasks * 1e6;
+        return Receipt(h(order), root.hash, root.fuel, fee);
+    }
+
+    /// The receipt that the provider has asserted for this order, or else some version of it.
+    function assertable(Order memory order, uint256 seed)
+        private
+        view
+        returns (uint256 version, Receipt memory receipt)
+    {
+        bytes32 asserted = market.assertedReceipt(h(order));
+        for (version = 0; version < 3; ++version) {
+            receipt = receiptOf(order, version);
+            if (h(receipt) == asserted) return (version, receipt);
+        }
+        version = seed % 3;
+        receipt = receiptOf(order, version);
+    }
+
+    function orderOf(Deal memory deal, uint64 seq) private pure returns (Order memory order) {
+        order.deal = h(deal);
+        order.seq = seq;
+        order.tasks = [uint32(1), 2, 3, 5][seq % 4];
+        order.fuelLimit = FUEL;
     }
 
     // ───────────────────────────────────────────── helpers ────────────────────────────────────────────
@@ -297,16 +494,6 @@ contract Handler is Fixture {
         if (it.kind == CaseKind.Claim) return state.holds == 0;
         if (it.kind == CaseKind.Late) return state.holds == 0 && state.claims == 0;
         return true;
-    }
-
-    function challengeable(Deal memory deal) private view returns (bool) {
-        return time < deal.expiry + GRACE + (stateOf(deal).claims == 0 ? 0 : CHALLENGE);
-    }
-
-    function revealTask(Deal memory deal, Order memory order, Receipt memory receipt, uint32 task) private {
-        market.reveal(
-            deal, order, receipt, task, uint64(aLeaf(task).fuel), aHalted(task), siblings(aLeaf(1 - task)), output(task)
-        );
     }
 
     uint256 private chosen;
@@ -333,28 +520,24 @@ contract Handler is Fixture {
         }
     }
 
-    function remember(CaseKind kind, bytes32 subject, uint32 task, uint64 seq) private {
-        cases.push(OpenedCase(chosen, kind, subject, task, seq));
+    function remember(CaseKind kind, bytes32 subject, uint32 task, uint64 seq, uint256 version) private {
+        cases.push(OpenedCase(chosen, kind, subject, task, seq, version));
     }
 
-    function keyOf(address owner) private view returns (uint256) {
-        for (uint256 i = 0; i < 4; ++i) {
-            if (actors[i] == owner) return keys[i];
-        }
-        revert("no such actor");
+    function providersKey(Deal memory deal) private view returns (uint256) {
+        return keys[deal.provider == actors[0] ? 0 : 1];
+    }
+
+    function requestersKey(Deal memory deal) private view returns (uint256) {
+        return keys[deal.requester == actors[2] ? 2 : 3];
     }
 
     function askOf(uint256 seller) private view returns (Ask memory ask) {
         ask = anAsk();
-        ask.provider = actors[seller];
+        (ask.provider, ask.key) = (actors[seller], vm.addr(keys[seller]));
         (ask.from, ask.to) = (0, type(uint64).max);
         (ask.priceStart, ask.priceEnd) = (4e6, 4e6);
         ask.capacity = 3;
-    }
-
-    function orderOf(Deal memory deal, uint64 seq) private view returns (Order memory order) {
-        order = anOrder(seq);
-        order.deal = h(deal);
     }
 
     function stateOf(Deal memory deal) private view returns (DealState memory) {
@@ -369,10 +552,27 @@ contract Handler is Fixture {
         return market.caseState(h(deals[cases[i].deal]), cases[i].kind, cases[i].subject, cases[i].task);
     }
 
+    function allBalances() private view returns (uint128[ACTORS] memory all) {
+        for (uint256 i = 0; i < ACTORS; ++i) {
+            all[i] = balance(actors[i]);
+        }
+    }
+
+    /// A stranger's call lowers nobody's account.
+    function checkNobodyHasLess(uint128[ACTORS] memory had) private view {
+        for (uint256 i = 0; i < ACTORS; ++i) {
+            vm.assertGe(balance(actors[i]), had[i], "a stranger's call lowers nobody's account");
+        }
+    }
+
     /// Everybody's accounts but those of the deal's parties and the burned money.
-    function balancesOfOthers(Deal memory deal) private view returns (uint256 sum) {
-        for (uint256 i = 0; i < 4; ++i) {
-            if (actors[i] != deal.requester && actors[i] != deal.provider) sum += balance(actors[i]);
+    function balancesOfOthers(Deal memory deal) private view returns (uint256) {
+        return balancesBut(deal.requester, deal.provider);
+    }
+
+    function balancesBut(address one, address other) private view returns (uint256 sum) {
+        for (uint256 i = 0; i < ACTORS; ++i) {
+            if (actors[i] != one && actors[i] != other) sum += balance(actors[i]);
         }
     }
 }

@@ -24,10 +24,12 @@ contract InvariantsTest {
     }
 
     function targetSelectors() public view returns (FuzzSelector[] memory targets) {
-        bytes4[13] memory moves = [
+        bytes4[15] memory moves = [
             Handler.pass.selector,
             Handler.moveMoney.selector,
             Handler.openDeal.selector,
+            Handler.flip.selector,
+            Handler.severalAtOnce.selector,
             Handler.redeemSome.selector,
             Handler.closeSome.selector,
             Handler.claimSome.selector,

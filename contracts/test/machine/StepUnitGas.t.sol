@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity 0.8.36;
 
-import { vm } from "../base/Vm.sol";
+import { note, vm } from "../base/Vm.sol";
 import { StepUnitFixture } from "./StepUnitFixture.sol";
 
 /// Execution gas of the dearest step of each kind, every operand in a leaf of its own: code of 2^17 instructions, 64 MiB of
@@ -32,7 +32,7 @@ contract StepUnitGasTest is StepUnitFixture {
     }
 
     function record(string memory name, uint256 gas) private {
-        vm.snapshotValue(GROUP, name, gas);
+        note(GROUP, name, gas);
         vm.assertLe(gas, 35_000, name);
     }
 
@@ -97,7 +97,7 @@ contract StepUnitGasTest is StepUnitFixture {
         (r.codeDepth, r.memoryDepth, r.pages) = (28, 27, 65_536);
         setSlot(A, ADDRESS);
         uint256 gas = gasOf(18, 3, 0, A, B, 0);
-        vm.snapshotValue(GROUP, "store, straddling, deepest trees", gas);
+        note(GROUP, "store, straddling, deepest trees", gas);
         vm.assertLe(gas, 40_000, "deepest trees");
     }
 
@@ -111,12 +111,12 @@ contract StepUnitGasTest is StepUnitFixture {
             tokens += data[i] == 0 ? 1 : 4;
         }
         gas = 21_000 + max(4 * tokens + gas, 10 * tokens);
-        vm.snapshotValue(GROUP, "store, straddling, whole transaction", gas);
+        note(GROUP, "store, straddling, whole transaction", gas);
         vm.assertLe(gas, 200_000, "whole transaction");
     }
 
     function test_size() public {
-        vm.snapshotValue("Size", "StepUnit", address(unit).code.length);
+        note("Size", "StepUnit", address(unit).code.length);
         vm.assertLe(address(unit).code.length, 24_575, "EIP-170");
     }
 }

@@ -2,7 +2,7 @@
 pragma solidity 0.8.36;
 
 import { IStepUnit, Task } from "../../src/interfaces/IStepUnit.sol";
-import { vm } from "../base/Vm.sol";
+import { note, vm } from "../base/Vm.sol";
 import { StepUnitFixture } from "./StepUnitFixture.sol";
 
 /// The first state of a task.
@@ -46,7 +46,7 @@ contract StepUnitStartTest is StepUnitFixture {
 
     function test_start() public {
         (bytes32 state, uint64 steps) = unit.start(task, parts());
-        vm.snapshotValue("StepUnit", "start", vm.lastCallGas().gasTotalUsed);
+        note("StepUnit", "start", vm.lastCallGas().gasTotalUsed);
         vm.assertEq(steps, (1_000_000 + 8192) * 5, "steps");
         vm.assertEq(state, begin(), "the first state");
         next("and it steps");

@@ -233,7 +233,8 @@ sol! {
 
     enum Verdict {
         Step,
-        Timeout
+        Timeout,
+        Fuel
     }
 
     enum Fault {
@@ -430,6 +431,14 @@ sol! {
 
         function accuse(Deal deal, Order order, Receipt receipt, bytes signature) external returns (bytes32 id);
         function unfold(Game game, Order order, SumNode[] nodes) external;
+        function contradict(
+            Deal deal,
+            Game game,
+            Order order,
+            SumNode[] nodes,
+            uint32 index,
+            Halted halted
+        ) external;
         function pick(Game game, SumNode[] nodes, uint32 index) external;
         function challenge(
             Game game,

@@ -46,6 +46,21 @@ pub enum CourtCall {
         /// Which of them, and how its task went.
         challenge: Box<Challenge>,
     },
+    /// Ends a game at a leaf whose task ended so, but used another fuel.
+    Contradict {
+        /// The deal's terms.
+        deal: Box<Deal>,
+        /// The game.
+        game: Box<Game>,
+        /// The order that it is about.
+        order: Box<Order>,
+        /// The leaves that were shown.
+        nodes: Vec<SumNode>,
+        /// Which of them.
+        index: u32,
+        /// How its task ended.
+        halted: Halted,
+    },
     /// Answers a segment, above level 1.
     Move(Box<MoveArgs>),
     /// Ends a game at level 1: a step of the segment is wrong.
@@ -161,6 +176,15 @@ impl CourtCall {
                 nodes: nodes(shown),
                 index: challenge.index,
                 it: (&**challenge).into(),
+            }
+            .abi_encode(),
+            CourtCall::Contradict { deal, game, order, nodes: shown, index, halted } => ICourt::contradictCall {
+                deal: (&**deal).into(),
+                game: (&**game).into(),
+                order: (&**order).into(),
+                nodes: nodes(shown),
+                index: *index,
+                halted: halted.into(),
             }
             .abi_encode(),
             CourtCall::Move(args) => ICourt::moveCall {

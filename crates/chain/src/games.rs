@@ -91,7 +91,11 @@ fn news(event: &CourtEvent) -> Option<GameNews> {
             GameNews::Ended {
                 game: *id,
                 verdict: court::GameEnd {
-                    by_step: *verdict == Verdict::Step,
+                    verdict: match verdict {
+                        Verdict::Fuel => court::Verdict::Fuel,
+                        Verdict::Timeout => court::Verdict::Timeout,
+                        _ => court::Verdict::Step,
+                    },
                     accuser_won: *accuser_won,
                     slashed: *slashed,
                     to_accuser: *to_accuser,
@@ -123,6 +127,14 @@ impl CourtCall {
             (Answer::Challenge(challenge), Question::Nodes { nodes, .. }) => {
                 CourtCall::Challenge { game: Box::new(game), order, nodes: nodes.clone(), challenge }
             }
+            (Answer::Contradict { index, halted }, Question::Nodes { nodes, .. }) => CourtCall::Contradict {
+                deal: Box::new(deal),
+                game: Box::new(game),
+                order,
+                nodes: nodes.clone(),
+                index,
+                halted,
+            },
             (Answer::Move { pick, states }, Question::Run { segment, .. }) => CourtCall::Move(Box::new(MoveArgs {
                 game,
                 pick,

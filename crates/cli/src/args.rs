@@ -71,6 +71,8 @@ pub enum Command {
     Provide(Box<crate::provide::Provide>),
     /// Ask this home's providers: earnings, deals, refusals; or stop one.
     Provider(crate::provide::ProviderCommand),
+    /// Defend the receipts of providers that sleep, or check those of strangers and accuse wrong ones.
+    Watch(crate::watch::Watch),
     /// Measure how fast this machine is at it.
     Bench(crate::bench::Bench),
     /// Look whether everything that commands need works here, and say what to do about what doesn't.
@@ -140,7 +142,7 @@ pub enum Cheat {
 }
 
 /// `rialto run`
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 #[command(after_help = "\
 Examples:
   rialto run hello.wasm
@@ -149,10 +151,12 @@ Examples:
   rialto run job.toml --dry-run          # what it would cost, and what a cheat would risk
   rialto run job.toml --explain          # which deals would be opened, and what that sends and locks
   rialto run job.toml                    # on the market of `rialto up`, or any other; Ctrl-C leaves it running
+  rialto run job.toml --strict           # … and exit code 1 if any task failed
 
 Exit code of a program: the program's own. 124: it ran out of fuel; 126: it trapped; 125: the market could not run it.")]
 pub struct Run {
-    /// A WebAssembly program for WASI preview 1 (clang, Zig, Rust: wasm32-wasi, wasm32-wasip1), or a job file (job.toml).
+    /// A WebAssembly program for WASI preview 1 (clang, Zig, Rust: wasm32-wasi, wasm32-wasip1), or a job file (job.toml;
+    /// `-` is standard input).
     pub program: PathBuf,
     /// Of a job: tell what it would cost, under every way of checking, and spend nothing.
     #[arg(long)]
@@ -166,17 +170,23 @@ pub struct Run {
     /// Of a job: write results here, whatever its file says.
     #[arg(long, value_name = "DIR")]
     pub to: Option<PathBuf>,
+    /// Of a job: replace what others wrote into the results' folder.
+    #[arg(long)]
+    pub force: bool,
+    /// Of a job: end with exit code 1 if a task trapped, ran out of fuel or ended with an exit code.
+    #[arg(long, conflicts_with_all = ["dry_run", "explain", "detach"])]
+    pub strict: bool,
     /// What the program is given.
     #[command(flatten)]
     pub given: Given,
     /// Folder for files that the program creates (default: they are only listed).
     #[arg(long, value_name = "DIR")]
     pub files: Option<PathBuf>,
-    /// On how many distinct providers the task runs; results are compared.
-    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=8))]
-    pub replicas: u32,
+    /// On how many distinct providers the task runs; results are compared (default: 2, or as the job file says).
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=8))]
+    pub replicas: Option<u32>,
     /// How results are checked, instead of by replicas: trust, replicas=N, audit=RATE or adaptive=FLOOR. The market has to
-    /// do it all, so a sample is checked by a second provider.
+    /// do it all, so a sample is checked by a second provider. Of a job: whatever its file says.
     #[arg(long, value_name = "POLICY", conflicts_with = "replicas")]
     pub policy: Option<rialto_requester::Policy>,
 }
@@ -193,12 +203,20 @@ pub struct Given {
     /// Input file or folder the program sees as `/NAME`, read-only.
     #[arg(long, value_name = "NAME=PATH", value_parser = key_value)]
     pub input: Vec<(String, String)>,
-    /// Fuel limit (about one per wasm instruction).
-    #[arg(long, value_name = "FUEL", default_value_t = 100_000_000_000)]
-    pub fuel: u64,
-    /// Memory limit, MiB.
-    #[arg(long, value_name = "MIB", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(1..=1024))]
-    pub memory: u32,
+    /// Fuel limit of a task (about one per wasm instruction), such as 20G (default: 100G, or as the job file says).
+    #[arg(long, value_name = "FUEL", value_parser = fuel)]
+    pub fuel: Option<u64>,
+    /// Memory limit of a task, MiB, or with a unit (default: 1024, or as the job file says).
+    #[arg(long, value_name = "MIB", value_parser = memory)]
+    pub memory: Option<u64>,
+}
+
+impl Run {
+    /// How results are checked, if that was said.
+    pub fn checked(&self) -> Option<rialto_requester::Policy> {
+        use rialto_requester::Policy;
+        self.policy.or(self.replicas.map(|n| if n == 1 { Policy::Trust } else { Policy::Replicate { n } }))
+    }
 }
 
 impl Given {
@@ -238,6 +256,30 @@ pub fn seconds(text: &str) -> Result<u64, String> {
 pub fn amount(text: &str) -> Result<u128, String> {
     rialto_client::settings::base_units(text).map_err(str::to_owned)
 }
+
+/// An amount of fuel such as `20G`.
+fn fuel(text: &str) -> Result<u64, String> {
+    use rialto_client::settings::{FUEL, measure};
+    let fuel = measure(text, FUEL).filter(|fuel| (1..=i64::MAX as u64).contains(fuel));
+    fuel.ok_or_else(|| format!("{} is needed", FUEL.needed))
+}
+
+/// Memory in bytes; a bare number counts MiB.
+fn memory(text: &str) -> Result<u64, String> {
+    use rialto_client::settings::{BYTES, measure};
+    let bytes = match text.trim().parse::<u64>() {
+        Ok(mib) => mib.checked_mul(1 << 20),
+        Err(_) => measure(text, BYTES),
+    };
+    match bytes {
+        Some(bytes) if (1..=MAX_MEMORY_BYTES).contains(&bytes) => Ok(bytes),
+        Some(_) => Err("from 1 byte to 4 GiB".into()),
+        None => Err(format!("a number of MiB, or {} is needed", BYTES.needed)),
+    }
+}
+
+/// Most memory that a program can have, bytes.
+const MAX_MEMORY_BYTES: u64 = 4 << 30;
 
 fn key_value(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {

@@ -1,10 +1,6 @@
 //! `rialto market`: what is on offer now, and what was paid over time.
 
-use std::{
-    collections::BTreeMap,
-    io::{IsTerminal, Write},
-    time::Duration,
-};
+use std::{collections::BTreeMap, io::IsTerminal, time::Duration};
 
 use anyhow::Result;
 use clap::Args;
@@ -141,12 +137,11 @@ pub async fn market(args: &Market, place: &PlaceArgs, format: Output) -> Result<
 
 /// Whether anybody listens still.
 fn show(shown: &Shown<'_>, again: bool, format: Output) -> Result<bool> {
-    let text = match format {
-        Output::Json => serde_json::to_string(shown)?,
-        Output::Human if again && std::io::stdout().is_terminal() => format!("{HOME}{}", text(shown)),
-        Output::Human => text(shown),
-    };
-    Ok(writeln!(std::io::stdout(), "{text}").is_ok())
+    if again && format == Output::Human && std::io::stdout().is_terminal() {
+        crate::print::raw(HOME.as_bytes());
+    }
+    crate::print::either_of(format, || text(shown), shown);
+    Ok(!crate::print::unheard())
 }
 
 fn text(shown: &Shown<'_>) -> String {

@@ -153,11 +153,16 @@ const MAX_PROGRAM_BYTES: u64 = 256 << 20;
 
 /// Reads a program, refusing what is no file or absurdly large before reading it.
 pub fn read_program(path: &std::path::Path) -> Result<Vec<u8>> {
-    let length = std::fs::metadata(path)
-        .with_context(|| format!("cannot read the program {}: check the path", path.display()))?
-        .len();
-    anyhow::ensure!(length <= MAX_PROGRAM_BYTES, "{} has {length} bytes, more than any program may", path.display());
-    std::fs::read(path).with_context(|| format!("cannot read the program {}", path.display()))
+    let about = std::fs::metadata(path)
+        .with_context(|| format!("[C-CHK-002] cannot read the program {}: check the path", path.display()))?;
+    ensure!(about.is_file(), "[C-CHK-002] {} is not a file", path.display());
+    let length = about.len();
+    ensure!(
+        length <= MAX_PROGRAM_BYTES,
+        "[C-CHK-002] {} has {length} bytes, more than any program may",
+        path.display()
+    );
+    std::fs::read(path).with_context(|| format!("[C-CHK-002] cannot read the program {}", path.display()))
 }
 
 /// First line of the error when the gate says no.

@@ -8,6 +8,7 @@ use rialto_protocol::{
     Address,
     bounds::{self, Lack},
 };
+use rialto_requester::Exposure;
 use serde::Serialize;
 use serde_json::json;
 
@@ -76,7 +77,7 @@ pub async fn deals(args: &DealsCommand, place: &PlaceArgs, format: Output) -> Re
     match args.what.as_ref().unwrap_or(&What::List { all: false }) {
         What::List { all } => list(&errand, &history, *all, format),
         What::Export(args) => export(args, &errand, history, format).await?,
-        What::Show { deal } => show(&errand, place, &history, &find(&history, deal)?, format),
+        What::Show { deal } => show(&errand, place, &history, &find(&history, deal)?, format).await?,
         What::Close { deal, explain } => {
             let deal = find(&history, deal)?;
             close(errand, history, deal, *explain, format).await?;
@@ -114,8 +115,12 @@ struct MostLost {
     /// And the gas of so many transactions.
     provider_redemptions: u64,
     requester_vouchers_redeemed: u128,
+    /// Only the deal's own requester knows, while it runs.
+    requester_vouchers_signed: Option<u128>,
     /// Vouchers and all.
     requester: u128,
+    /// Why it can't be taken to court, if so.
+    lack: Option<Lack>,
     /// Of it, what can be lost although no voucher was signed for it.
     requester_unproven: u128,
 }
@@ -135,19 +140,28 @@ struct Eye {
     grace: u64,
     /// What this home's provider lets a deal owe, base units.
     credit: Option<u128>,
+    /// What the running requester of this account knows of the deal.
+    exposure: Option<Exposure>,
 }
 
 impl Eye {
     fn new(errand: &Errand, history: &History) -> Self {
         let (account, now, grace) = (errand.account, history.time(), errand.chain.windows().grace);
-        Self { account, now, grace, credit: None }
+        Self { account, now, grace, credit: None, exposure: None }
     }
 
-    /// With what the account's own provider.toml says, of deals that it sells in.
-    fn selling(mut self, place: &PlaceArgs, deal: &DealStory) -> Self {
-        let sells = deal.deal.provider == self.account;
-        self.credit = sells.then(|| crate::provide::credit(place)).flatten();
-        self
+    /// With what this home knows of the account's own part in a deal: provider.toml, and the requester, if it runs.
+    async fn at_home(mut self, place: &PlaceArgs, deal: &DealStory) -> Result<Self> {
+        if deal.deal.provider == self.account {
+            self.credit = crate::provide::credit(place);
+        }
+        if deal.deal.requester == self.account && deal.end.is_none() {
+            let host = crate::jobs::host_of(place).await?;
+            if host.runs().await?.is_some() {
+                self.exposure = host.exposures().await?.into_iter().find(|one| one.deal == deal.id);
+            }
+        }
+        Ok(self)
     }
 
     fn role(&self, deal: &DealStory) -> &'static str {
@@ -224,13 +238,24 @@ impl Eye {
     /// The most that each side can lose, if it is honest (docs/threat-model.md).
     fn most_lost(&self, deal: &DealStory) -> MostLost {
         let terms = &deal.deal;
-        let lack = terms.court.is_zero().then_some(Lack::Court);
+        let lack = match &self.exposure {
+            Some(known) => known.lack,
+            None => terms.court.is_zero().then_some(Lack::Court),
+        };
         MostLost {
             provider: self.credit.map(|credit| bounds::provider_loss(credit, terms.budget)),
             provider_redemptions: bounds::redemptions(terms.expiry.saturating_sub(terms.openedAt)),
             requester_vouchers_redeemed: deal.paid,
-            requester: bounds::requester_loss(terms.budget, terms.budget, 0, None),
-            requester_unproven: bounds::requester_loss(terms.budget, 0, terms.budget, lack),
+            requester_vouchers_signed: self.exposure.as_ref().map(|known| known.signed),
+            requester: match &self.exposure {
+                Some(known) => known.most,
+                None => bounds::requester_loss(terms.budget, terms.budget, 0, None),
+            },
+            lack,
+            requester_unproven: match &self.exposure {
+                Some(known) => known.most.saturating_sub(known.signed),
+                None => bounds::requester_loss(terms.budget, 0, terms.budget, lack),
+            },
         }
     }
 
@@ -239,6 +264,15 @@ impl Eye {
         let provider =
             most.provider.map_or_else(|| "the credit window of its ask, and no more than the budget".into(), money);
         let requester = match most.requester_unproven {
+            0 if most.requester_vouchers_signed.is_some() => {
+                format!("the vouchers that it signed: {}", money(most.requester))
+            }
+            unproven if most.requester_vouchers_signed.is_some() => format!(
+                "{}: {} of it without a voucher, because {}",
+                money(most.requester),
+                money(unproven),
+                most.lack.unwrap_or(Lack::Court)
+            ),
             0 => format!(
                 "the vouchers that it signs, {} of them redeemed so far, and no more than {}",
                 money(most.requester_vouchers_redeemed),
@@ -345,9 +379,10 @@ fn find(history: &History, named: &str) -> Result<DealStory> {
     })
 }
 
-fn show(errand: &Errand, place: &PlaceArgs, history: &History, deal: &DealStory, format: Output) {
-    let eye = Eye::new(errand, history).selling(place, deal);
+async fn show(errand: &Errand, place: &PlaceArgs, history: &History, deal: &DealStory, format: Output) -> Result<()> {
+    let eye = Eye::new(errand, history).at_home(place, deal).await?;
     either_of(format, || sheet(&eye, deal), &eye.shown(deal));
+    Ok(())
 }
 
 fn sheet(eye: &Eye, deal: &DealStory) -> String {

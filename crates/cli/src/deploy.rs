@@ -181,7 +181,7 @@ fn flagged(error: ChainError) -> anyhow::Error {
             anyhow::anyhow!("{error}: --challenge, --answer, --grace")
         }
         (_, Some(CourtError::RulesOutOfRange(_))) => anyhow::anyhow!("{error}: --court-move"),
-        _ => error.into(),
+        _ => refused.clone().into(),
     }
 }
 

@@ -13,6 +13,11 @@ macro_rules! println {
     ($($text:tt)*) => { print!("{}\n", format_args!($($text)*)) };
 }
 
+/// See [`print!`]: what providers and programs said passes through it.
+macro_rules! eprintln {
+    ($($text:tt)*) => { $crate::print::say_aside(format_args!("{}\n", format_args!($($text)*))) };
+}
+
 mod args;
 mod bench;
 mod board;
@@ -38,9 +43,10 @@ mod run;
 mod shell;
 mod up;
 mod wallet;
+mod watch;
 mod windows;
 
-use std::{io::Write, process::ExitCode, str::FromStr};
+use std::{process::ExitCode, str::FromStr};
 
 use anyhow::{Context, Result};
 use args::{Cli, Command, Output};
@@ -49,7 +55,11 @@ use market::LocalMarket;
 use tracing_subscriber::{filter::Targets, layer::SubscriberExt, util::SubscriberInitExt};
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    rialto_exec::worker::main_if_worker(std::env::args_os());
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(told) => return refuse(&told),
+    };
     let is_run = matches!(&cli.command, Command::Run(args) if !jobs::is_job(args));
     let outcome = logging(&cli.log).and_then(|()| {
         let runtime = runtime()?;
@@ -58,12 +68,43 @@ fn main() -> ExitCode {
         runtime.shutdown_timeout(market::STOP_TIMEOUT);
         outcome
     });
+    let outcome = match (outcome, print::finish()) {
+        (outcome, Ok(())) => outcome,
+        (_, Err(lost)) => {
+            // Not where it can't be written.
+            eprintln!("error: {lost}\n  because: {}", lost.root_cause());
+            return ExitCode::from(if is_run { exit::RUN_FAILED } else { exit::FAILED });
+        }
+    };
     match outcome {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
             complain(&cli, &error);
             ExitCode::from(if is_run { exit::RUN_FAILED } else { exit::for_error(&error) })
         }
+    }
+}
+
+/// Whether JSON was asked for, on a command line that could not be read otherwise.
+fn wants_json(args: impl Iterator<Item = std::ffi::OsString>) -> bool {
+    let args: Vec<_> = args.take_while(|arg| arg != "--").collect();
+    args.iter().any(|arg| arg == "--output=json") || args.windows(2).any(|two| two[0] == "--output" && two[1] == "json")
+}
+
+/// Help, a version, or what is wrong with the command line.
+fn refuse(told: &clap::Error) -> ExitCode {
+    let code = u8::try_from(told.exit_code()).unwrap_or(exit::USAGE);
+    if told.use_stderr() && wants_json(std::env::args_os().skip(1)) {
+        let text = told.to_string();
+        print_json(&serde_json::json!({ "error": text.trim(), "code": "C-ARG-001", "causes": [text.trim()] }));
+        return ExitCode::from(code);
+    }
+    match told.print() {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe && !told.use_stderr() => {
+            eprintln!("error: [C-OUT-001] standard output could not be written\n  because: {error}");
+            ExitCode::from(exit::FAILED)
+        }
+        _ => ExitCode::from(code),
     }
 }
 
@@ -76,6 +117,7 @@ async fn interruptible(cli: &Cli) -> Result<u8> {
     // What holds money or keeps others waiting ends in order: it minds its signals itself.
     match &cli.command {
         Command::Provide(args) => return provide::provide(args, &cli.place, cli.output).await,
+        Command::Watch(args) => return watch::watch(args, &cli.place, cli.output).await,
         Command::Up(args) => return up::up(args, &cli.place, cli.output).await,
         Command::Host(_) => return jobs::host(&cli.place).await,
         Command::Run(args) if jobs::is_job(args) => return jobs::run(args, &cli.place, cli.output).await,
@@ -113,17 +155,19 @@ async fn dispatch(cli: &Cli) -> Result<(u8, Option<LocalMarket>)> {
         Command::Replay(args) => Ok((replay::replay(args, &cli.place, cli.output).await?, None)),
         Command::Deploy(args) => Ok((deploy::deploy(args, &cli.place, cli.output).await?, None)),
         Command::Doctor(args) => Ok((doctor::doctor(args, &cli.place, cli.output).await?, None)),
-        Command::Completions(args) => Ok((shell::completions(args)?, None)),
+        Command::Completions(args) => Ok((shell::completions(args, cli.output)?, None)),
         Command::Man(args) => Ok((shell::man(args, cli.output)?, None)),
         Command::Config(args) => Ok((config::config(args, &cli.place, cli.output)?, None)),
-        Command::Provide(_) | Command::Up(_) | Command::Host(_) | Command::Jobs(_) => {
+        Command::Provide(_) | Command::Watch(_) | Command::Up(_) | Command::Host(_) | Command::Jobs(_) => {
             unreachable!("they mind their signals themselves")
         }
     }
 }
 
 fn logging(filter: &str) -> Result<()> {
-    let targets = Targets::from_str(filter).with_context(|| format!("--log {filter}: not a log filter"))?;
+    let targets = Targets::from_str(filter).with_context(|| {
+        format!("[C-CFG-007] --log {filter}: not a log filter, such as `info` or `rialto_net=debug`")
+    })?;
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(true);
     tracing_subscriber::registry().with(lines).with(targets).init();
     Ok(())
@@ -143,7 +187,7 @@ fn complain(cli: &Cli, error: &anyhow::Error) {
     }
 }
 
-/// One JSON object on stdout; a closed pipe is nobody's fault.
+/// One JSON object on stdout.
 fn print_json(value: &serde_json::Value) {
-    let _ = writeln!(std::io::stdout(), "{value:#}");
+    print::json_on_lines(value);
 }

@@ -127,9 +127,14 @@ impl Folder {
         match given {
             None => Ok(Self::Temporary(tempfile::Builder::new().prefix("rialto-").tempdir()?)),
             Some(path) => {
-                std::fs::create_dir_all(path).with_context(|| format!("cannot create {}", path.display()))?;
+                std::fs::create_dir_all(path)
+                    .with_context(|| format!("[C-HOM-001] cannot create {}", path.display()))?;
                 let empty = std::fs::read_dir(path)?.next().is_none();
-                anyhow::ensure!(empty, "{} is not empty: every market starts in a folder of its own", path.display());
+                anyhow::ensure!(
+                    empty,
+                    "[C-DEM-002] {} is not empty: every market starts in a folder of its own",
+                    path.display()
+                );
                 Ok(Self::Kept(path.to_owned()))
             }
         }

@@ -1,8 +1,12 @@
 //! Where a command works: home folder, market, account. The only place that reads the environment for it.
 
-use std::{io::IsTerminal, path::PathBuf};
+use std::{
+    ffi::OsString,
+    io::IsTerminal,
+    path::{Path, PathBuf},
+};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 use rialto_chain::PrivateKeySigner;
 use rialto_client::{Home, MarketChoice, MarketConfig, Passphrase, Wallet};
@@ -32,13 +36,7 @@ pub struct PlaceArgs {
 impl PlaceArgs {
     /// The home folder; nothing is made.
     pub fn home(&self) -> Result<Home> {
-        let named = self.home.clone().or_else(|| std::env::var_os("RIALTO_HOME").map(PathBuf::from));
-        let data = || std::env::var_os("XDG_DATA_HOME").map(PathBuf::from);
-        let own = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".local/share"));
-        let folder = match named {
-            Some(folder) => folder,
-            None => data().or_else(own).context("[C-HOM-002] no home folder: pass --home DIR")?.join("rialto"),
-        };
+        let folder = chosen(self.home.as_deref(), |name| std::env::var_os(name))?;
         // Background processes get it, too, wherever they run.
         Ok(Home::new(std::path::absolute(folder)?))
     }
@@ -82,7 +80,7 @@ impl PlaceArgs {
     /// From the file, or typed.
     pub fn passphrase(&self, prompt: &str) -> Result<Passphrase> {
         if let Some(file) = &self.passphrase_file {
-            return Ok(Passphrase::from_file(file)?);
+            return Ok(Passphrase::from_file(&resolved(file)?)?);
         }
         if !std::io::stdin().is_terminal() {
             bail!("[W-011] nobody is there to type the passphrase: pass --passphrase-file FILE");
@@ -100,5 +98,70 @@ impl PlaceArgs {
             bail!("[W-012] the two differ: nothing was kept");
         }
         Ok(Passphrase::new(&first)?)
+    }
+}
+
+/// The home folder: as it was said, or where the desktop's rules put data. An empty variable is none, and so is a relative one
+/// where an absolute one has to be.
+fn chosen(flag: Option<&Path>, variable: impl Fn(&str) -> Option<OsString>) -> Result<PathBuf> {
+    let set = |name| variable(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let absolute = |name| set(name).filter(|path| path.is_absolute());
+    let home = absolute("HOME");
+    if let Some(named) = flag.map(Path::to_path_buf).or_else(|| set("RIALTO_HOME")) {
+        ensure!(!named.as_os_str().is_empty(), "[C-HOM-002] --home is empty");
+        return expanded(&named, home.as_deref());
+    }
+    let data = absolute("XDG_DATA_HOME").or_else(|| home.map(|home| home.join(".local/share")));
+    Ok(data.context("[C-HOM-002] no home folder: pass --home DIR")?.join("rialto"))
+}
+
+/// The user's own folder: what `~` is.
+pub fn user_home() -> Option<PathBuf> {
+    std::env::var_os("HOME").map(PathBuf::from).filter(|home| home.is_absolute())
+}
+
+/// A path as it was written, where no shell has replaced `~`: `--to=~/x`.
+pub fn resolved(path: &Path) -> Result<PathBuf> {
+    expanded(path, user_home().as_deref())
+}
+
+fn expanded(path: &Path, home: Option<&Path>) -> Result<PathBuf> {
+    match (path.strip_prefix("~"), home) {
+        (Err(_), _) => Ok(path.to_owned()),
+        (Ok(rest), Some(home)) if rest.as_os_str().is_empty() => Ok(home.to_owned()),
+        (Ok(rest), Some(home)) => Ok(home.join(rest)),
+        (Ok(_), None) => bail!("[C-HOM-002] nobody says where `~` is: HOME is not set"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_variable_is_none() {
+        let home = |flag: Option<&str>, set: &[(&str, &str)]| {
+            let variable =
+                |name: &str| set.iter().find(|(known, _)| *known == name).map(|(_, value)| OsString::from(value));
+            chosen(flag.map(Path::new), variable)
+                .map(|path| path.display().to_string())
+                .unwrap_or_else(|why| why.to_string())
+        };
+        let own = ("HOME", "/home/me");
+        let share = "/home/me/.local/share/rialto";
+        assert_eq!(home(None, &[own]), share);
+        assert_eq!(home(None, &[own, ("XDG_DATA_HOME", "/data")]), "/data/rialto");
+        assert_eq!(home(None, &[own, ("XDG_DATA_HOME", "")]), share);
+        assert_eq!(home(None, &[own, ("XDG_DATA_HOME", "data")]), share, "relative: to be ignored, says the rule");
+        assert_eq!(home(None, &[own, ("RIALTO_HOME", "")]), share);
+        assert_eq!(home(None, &[own, ("RIALTO_HOME", "here")]), "here");
+        assert_eq!(home(None, &[own, ("RIALTO_HOME", "~/r")]), "/home/me/r");
+        assert_eq!(home(Some("/flag"), &[own, ("RIALTO_HOME", "/r")]), "/flag");
+        assert_eq!(home(Some("~"), &[own]), "/home/me");
+        for nowhere in
+            [home(None, &[]), home(None, &[("HOME", "")]), home(None, &[("HOME", "me")]), home(Some(""), &[own])]
+        {
+            assert!(nowhere.starts_with("[C-HOM-002]"), "{nowhere}");
+        }
     }
 }

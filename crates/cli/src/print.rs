@@ -1,12 +1,18 @@
 //! How numbers, names and tables look to people.
 
 use std::{
+    borrow::Cow,
+    ffi::OsStr,
     fmt::Arguments,
     io::{IsTerminal, Write},
-    sync::atomic::{AtomicBool, Ordering::Relaxed},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
 };
 
-use rialto_client::settings::TOKEN_DECIMALS;
+use anyhow::{Context, Result};
+use rialto_client::{escape, settings::TOKEN_DECIMALS};
 use rialto_protocol::{Address, B256};
 use serde::Serialize;
 use serde_json::Value;
@@ -16,11 +22,97 @@ use crate::args::Output;
 /// Nobody reads standard output any more.
 static UNHEARD: AtomicBool = AtomicBool::new(false);
 
-/// What this crate's `print!` and `println!` do. A closed pipe is nobody's fault.
-pub fn say(text: Arguments<'_>) {
-    if std::io::stdout().write_fmt(text).is_err() {
-        UNHEARD.store(true, Relaxed);
+/// Why something was not written to standard output.
+static LOST: Mutex<Option<std::io::Error>> = Mutex::new(None);
+/// What [`Paint`] writes between `ESC [` and the end; nothing else of the kind reaches a terminal.
+const CODES: [&str; 5] = ["0m", "1m", "2m", "31m", "32m"];
+
+/// Writes bytes as they are. A closed pipe is nobody's fault; anything else is told by [`finish`].
+pub fn raw(bytes: &[u8]) {
+    note(std::io::stdout().write_all(bytes));
+}
+
+fn note(outcome: std::io::Result<()>) {
+    match outcome {
+        Ok(()) => {}
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => UNHEARD.store(true, Relaxed),
+        Err(error) => {
+            UNHEARD.store(true, Relaxed);
+            LOST.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+        }
     }
+}
+
+/// Whether all that was said is out: only then a command may say that all went well.
+///
+/// # Errors
+/// `C-OUT-001`.
+pub fn finish() -> Result<()> {
+    note(std::io::stdout().flush());
+    match LOST.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        None => Ok(()),
+        Some(error) => Err(error).context("[C-OUT-001] standard output could not be written"),
+    }
+}
+
+/// Text for a terminal: our colours, and whatever else acts written out.
+fn shown(text: &str) -> Cow<'_, str> {
+    if !text.contains('\x1b') {
+        return escape::visible(text);
+    }
+    let mut out = String::with_capacity(text.len());
+    for (at, part) in text.split("\x1b[").enumerate() {
+        let code = CODES.iter().find(|code| at > 0 && part.starts_with(**code));
+        match code {
+            Some(code) => {
+                out.push_str("\x1b[");
+                out.push_str(code);
+            }
+            None if at > 0 => out.push_str("\\u{1b}["),
+            None => {}
+        }
+        out.push_str(&escape::visible(&part[code.map_or(0, |code| code.len())..]));
+    }
+    Cow::Owned(out)
+}
+
+/// What this crate's `print!` and `println!` do.
+pub fn say(text: Arguments<'_>) {
+    raw(shown(&text.to_string()).as_bytes());
+}
+
+/// What this crate's `eprintln!` does.
+pub fn say_aside(text: Arguments<'_>) {
+    // Nowhere is left to tell it.
+    let _ = std::io::stderr().write_all(shown(&text.to_string()).as_bytes());
+}
+
+/// What a program put out: bytes as they are, unless a terminal would act on them.
+pub fn output_of_program(bytes: &[u8]) {
+    match std::io::stdout().is_terminal() {
+        true => say(format_args!("{}", String::from_utf8_lossy(bytes))),
+        false => raw(bytes),
+    }
+}
+
+/// The same for its standard error.
+pub fn errors_of_program(bytes: &[u8]) {
+    match std::io::stderr().is_terminal() {
+        true => say_aside(format_args!("{}", String::from_utf8_lossy(bytes))),
+        false => drop(std::io::stderr().write_all(bytes)),
+    }
+}
+
+/// JSON on a line of its own, such as every reader reads alike. Not through `Value`: money may need more than 64 bits.
+pub fn json(data: &impl Serialize) {
+    let text = serde_json::to_string(data).expect("plain data, its keys are texts");
+    raw(format!("{}\n", escape::json(&text)).as_bytes());
+}
+
+/// The same on many lines.
+pub fn json_on_lines(data: &impl Serialize) {
+    let text = serde_json::to_string_pretty(data).expect("plain data, its keys are texts");
+    raw(format!("{}\n", escape::json(&text)).as_bytes());
 }
 
 /// Whether nobody reads any more: what goes on only to be read may end.
@@ -28,22 +120,30 @@ pub fn unheard() -> bool {
     UNHEARD.load(Relaxed)
 }
 
-/// Prints text for people, or one line of JSON; a closed pipe is nobody's fault.
-pub fn either(format: Output, text: &str, json: impl FnOnce() -> Value) {
-    let out = match format {
-        Output::Human => text.to_owned(),
-        Output::Json => json().to_string(),
-    };
-    let _ = writeln!(std::io::stdout(), "{out}");
+/// Prints text for people, or one line of JSON.
+pub fn either(format: Output, text: &str, data: impl FnOnce() -> Value) {
+    match format {
+        Output::Human => say(format_args!("{text}\n")),
+        Output::Json => json(&data()),
+    }
 }
 
 /// The same for data whose money may need more than 64 bits, which `Value` does not hold.
 pub fn either_of(format: Output, text: impl FnOnce() -> String, data: &impl Serialize) {
-    let out = match format {
-        Output::Human => text(),
-        Output::Json => serde_json::to_string(data).expect("plain data, its keys are texts"),
-    };
-    let _ = writeln!(std::io::stdout(), "{out}");
+    match format {
+        Output::Human => say(format_args!("{}\n", text())),
+        Output::Json => json(data),
+    }
+}
+
+/// Whether the environment asks for text without colours: `NO_COLOR`, or a terminal that knows none.
+fn colourless(no_color: Option<&OsStr>, term: Option<&OsStr>) -> bool {
+    no_color.is_some_and(|value| !value.is_empty()) || term.is_some_and(|term| term == "dumb")
+}
+
+/// Whether the terminal can move its cursor: without, there are no bars.
+pub fn has_bars() -> bool {
+    std::env::var_os("TERM").is_none_or(|term| term != "dumb")
 }
 
 /// Colours, where stdout is a terminal that wants them.
@@ -55,7 +155,8 @@ pub struct Paint {
 impl Paint {
     /// Colours only on a terminal.
     pub fn for_stdout() -> Self {
-        Self { on: std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none() }
+        let plain = colourless(std::env::var_os("NO_COLOR").as_deref(), std::env::var_os("TERM").as_deref());
+        Self { on: std::io::stdout().is_terminal() && !plain }
     }
 
     fn wrap(self, code: &str, text: &str) -> String {
@@ -233,6 +334,34 @@ mod tests {
         assert_eq!(time(951_868_800), "2000-03-01 00:00");
         assert_eq!(time(1_795_968_780), "2026-11-29 16:13");
         assert_eq!(instant(1_795_968_785), "2026-11-29T16:13:05Z");
+    }
+
+    #[test]
+    fn only_our_colours_reach_a_terminal() {
+        let paint = Paint { on: true };
+        for painted in [paint.bold("x"), paint.good("ä"), paint.bad("x\ty\nz"), paint.dim("")] {
+            assert_eq!(shown(&painted), painted);
+        }
+        let table = [
+            ("\x1b[2Jgone", "\\u{1b}[2Jgone"),
+            ("\x1b[1;31mx\x1b[0m", "\\u{1b}[1;31mx\x1b[0m"),
+            ("\x1b]0;t\x07", "\\u{1b}]0;t\\u{7}"),
+            ("\x1b[1m\x1b[6n", "\x1b[1m\\u{1b}[6n"),
+            ("\x1b", "\\u{1b}"),
+            ("a\rb", "a\\u{d}b"),
+            ("\u{202e}x", "\\u{202e}x"),
+        ];
+        for (text, seen) in table {
+            assert_eq!(shown(text), seen);
+        }
+    }
+
+    #[test]
+    fn colours_are_for_who_wants_them() {
+        let plain =
+            |no_color: Option<&str>, term: Option<&str>| colourless(no_color.map(OsStr::new), term.map(OsStr::new));
+        assert!(plain(Some("1"), Some("xterm")) && plain(None, Some("dumb")));
+        assert!(!plain(Some(""), Some("xterm")) && !plain(None, None));
     }
 
     #[test]

@@ -1,15 +1,16 @@
 //! `rialto run`: one's own program as a task on a market that is brought up for it.
 
 use std::{
-    io::{IsTerminal, Read, Write},
-    path::Path,
+    io::{Cursor, IsTerminal, Read},
+    path::{Path, PathBuf},
     time::Duration,
 };
 
 use anyhow::{Context, Result, bail, ensure};
+use rialto_client::{escape, job::Gathered};
 use rialto_exec::{Limits, PAGE_BYTES};
 use rialto_machine::{
-    input::{SharedInput, TaskInput},
+    input::TaskInput,
     output::{self, Outputs},
 };
 use rialto_protocol::receipt::{Halted, Status};
@@ -37,21 +38,28 @@ const TASK_FEE: u128 = 10;
 const PRICE: u128 = 120_000;
 /// What a local provider says it does per second and core; nothing depends on it with one task.
 const FUEL_PER_SECOND: u64 = 500_000_000;
+/// Fuel limit where nothing is said.
+const FUEL_LIMIT: u64 = 100_000_000_000;
+/// Memory limit where nothing is said, bytes.
+const MEMORY_BYTES: u64 = 1 << 30;
+/// Replicas where nothing is said.
+const REPLICAS: u32 = 2;
 /// Time for the task.
 const DEADLINE: Duration = Duration::from_secs(3_600);
 
 /// Runs the program and returns its exit code.
 pub async fn run(args: &Run, format: Output) -> Result<u8> {
-    if args.dry_run || args.explain || args.detach || args.to.is_some() {
-        bail!("[C-JOB-003] --dry-run, --explain, --detach and --to are for job files: `rialto job init` writes one");
+    if args.dry_run || args.explain || args.detach || args.to.is_some() || args.strict {
+        bail!(
+            "[C-JOB-003] --dry-run, --explain, --detach, --to and --strict are for job files: `rialto job init` writes one"
+        );
     }
-    let wasm = read_program(&args.program)?;
+    ensure!(!args.force || args.files.is_some(), "[C-JOB-003] --force is for job files, and beside --files");
+    let program = args.program.clone();
+    let wasm = tokio::task::spawn_blocking(move || read_program(&program)).await??;
     rialto_machine::canonicalise(&wasm).with_context(|| refused(&args.program))?;
     let (task, shared) = inputs(&args.program, &args.given).await?;
-    let policy = args.policy.unwrap_or(match args.replicas {
-        1 => Policy::Trust,
-        n => Policy::Replicate { n },
-    });
+    let policy = args.checked().unwrap_or(Policy::Replicate { n: REPLICAS });
     let providers = if policy.samples() { 2 } else { policy.replicas() };
     let plans: Vec<_> =
         (0..providers).map(|n| ProviderPlan::honest(Price::Constant(PRICE + u128::from(n)), TASK_FEE)).collect();
@@ -87,7 +95,8 @@ pub async fn run(args: &Run, format: Output) -> Result<u8> {
 
 /// The task's own input, encoded, and the shared half, if there are input files.
 pub async fn inputs(program: &Path, given: &Given) -> Result<(Vec<u8>, Option<Vec<u8>>)> {
-    let shared = shared_input(&given.input)?;
+    let named = given.input.clone();
+    let shared = tokio::task::spawn_blocking(move || shared_input(&named)).await??;
     let task = TaskInput {
         argv: std::iter::once(program_name(program))
             .chain(given.args.iter().cloned())
@@ -102,8 +111,9 @@ pub async fn inputs(program: &Path, given: &Given) -> Result<(Vec<u8>, Option<Ve
 
 /// What a task may use.
 pub fn limits(given: &Given) -> Result<Limits> {
-    let pages = u64::from(given.memory) * (1 << 20) / PAGE_BYTES;
-    Ok(Limits { fuel: given.fuel, out_bytes: OUT_LIMIT, max_pages: u32::try_from(pages)? })
+    let pages = given.memory.unwrap_or(MEMORY_BYTES).div_ceil(PAGE_BYTES);
+    let max_pages = u32::try_from(pages)?.min(rialto_machine::limits::MAX_MEMORY_PAGES);
+    Ok(Limits { fuel: given.fuel.unwrap_or(FUEL_LIMIT), out_bytes: OUT_LIMIT, max_pages })
 }
 
 fn deliver(args: &Run, format: Output, report: &JobReport) -> Result<u8> {
@@ -115,19 +125,19 @@ fn deliver(args: &Run, format: Output, report: &JobReport) -> Result<u8> {
         output::parse(&result.output.read().context("the output is lost")?).context("the output is malformed")?;
     let halted = result.halted;
     if format == Output::Human {
-        std::io::stdout().write_all(&outputs.stdout)?;
-        std::io::stderr().write_all(&outputs.stderr)?;
+        print::output_of_program(&outputs.stdout);
+        print::errors_of_program(&outputs.stderr);
     }
     write_files(args, &outputs)?;
-    let fuel = halted.fuel_used(args.given.fuel);
+    let fuel = halted.fuel_used(args.given.fuel.unwrap_or(FUEL_LIMIT));
     let cost = report.requester_paid;
     match format {
         Output::Json => print_json(&json!({
             "exit_code": halted.exit_code,
             "status": if halted.status == Status::Finished { "finished" } else { "trap" },
             "out_of_fuel": out_of_fuel(&halted),
-            "stdout": String::from_utf8_lossy(&outputs.stdout),
-            "stderr": String::from_utf8_lossy(&outputs.stderr),
+            "stdout": escape::bytes_as_text(&outputs.stdout),
+            "stderr": escape::bytes_as_text(&outputs.stderr),
             "files": outputs.files.iter().map(|(path, bytes)| json!({ "path": path, "bytes": bytes.len() })).collect::<Vec<_>>(),
             "out_hash": halted.out_hash,
             "fuel": fuel,
@@ -169,13 +179,26 @@ fn write_files(args: &Run, outputs: &Outputs) -> Result<()> {
             continue;
         };
         let path = rialto_machine::input::normalise(path).context("the program named a file badly")?;
-        let target = folder.join(path);
-        if let Some(parent) = target.parent() {
-            std::fs::create_dir_all(parent).with_context(|| format!("cannot create {}", parent.display()))?;
+        let wanted = crate::place::resolved(folder)?.join(path);
+        let target = if args.force { wanted.clone() } else { free(&wanted) };
+        if target != wanted {
+            eprintln!("rialto: {} is there already: the new one is {}", wanted.display(), target.display());
         }
-        std::fs::write(&target, bytes).with_context(|| format!("cannot write {}", target.display()))?;
+        let failed = || format!("[C-RUN-001] {} can't be written", target.display());
+        let made = target.parent().map_or(Ok(()), std::fs::create_dir_all);
+        made.and_then(|()| std::fs::write(&target, bytes)).with_context(failed)?;
     }
     Ok(())
+}
+
+/// A path at which nothing is yet: this one, or one beside it. What somebody put there stays.
+fn free(wanted: &Path) -> PathBuf {
+    let part =
+        |part: Option<&std::ffi::OsStr>| part.map(|part| part.to_string_lossy().into_owned()).unwrap_or_default();
+    let (stem, extension) = (part(wanted.file_stem()), part(wanted.extension()));
+    let dot = if extension.is_empty() { "" } else { "." };
+    let beside = (1u32..).map(|n| wanted.with_file_name(format!("{stem}.{n}{dot}{extension}")));
+    std::iter::once(wanted.to_path_buf()).chain(beside).find(|path| path.symlink_metadata().is_err()).expect("endless")
 }
 
 /// Everything on stdin, unless that is a terminal.
@@ -183,10 +206,11 @@ fn stdin() -> Result<Vec<u8>> {
     let stdin = std::io::stdin();
     let mut bytes = Vec::new();
     if !stdin.is_terminal() {
-        stdin.lock().take(MAX_STDIN_BYTES + 1).read_to_end(&mut bytes).context("cannot read stdin")?;
+        let read = stdin.lock().take(MAX_STDIN_BYTES + 1).read_to_end(&mut bytes);
+        read.context("[C-RUN-002] standard input can't be read")?;
         ensure!(
             bytes.len() as u64 <= MAX_STDIN_BYTES,
-            "stdin has more than {MAX_STDIN_BYTES} bytes: pass a file with --input NAME=PATH instead"
+            "[C-RUN-002] standard input has more than {MAX_STDIN_BYTES} bytes: pass a file with --input NAME=PATH instead"
         );
     }
     Ok(bytes)
@@ -201,28 +225,17 @@ fn shared_input(inputs: &[(String, String)]) -> Result<Option<Vec<u8>>> {
     if inputs.is_empty() {
         return Ok(None);
     }
-    let mut files = Vec::new();
-    let mut total = 0;
+    let mut found = Gathered::default();
     for (name, path) in inputs {
-        collect(name, Path::new(path), &mut files, &mut total)?;
+        found.add(name, &crate::place::resolved(Path::new(path))?)?;
     }
-    Ok(Some(SharedInput { files }.encode().context("the input files can't be encoded")?))
-}
-
-fn collect(name: &str, path: &Path, files: &mut Vec<(String, Vec<u8>)>, total: &mut u64) -> Result<()> {
-    let about =
-        std::fs::metadata(path).with_context(|| format!("cannot read the input {}: check the path", path.display()))?;
-    if about.is_dir() {
-        let mut entries = std::fs::read_dir(path)?.collect::<std::io::Result<Vec<_>>>()?;
-        entries.sort_by_key(std::fs::DirEntry::file_name);
-        for entry in entries {
-            let child = format!("{name}/{}", entry.file_name().to_string_lossy());
-            collect(&child, &entry.path(), files, total)?;
-        }
-        return Ok(());
-    }
-    *total += about.len();
-    ensure!(*total <= MAX_INPUT_BYTES, "the input files have more than {MAX_INPUT_BYTES} bytes together");
-    files.push((name.to_owned(), std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?));
-    Ok(())
+    ensure!(
+        found.bytes() <= MAX_INPUT_BYTES,
+        "[C-RUN-003] the input files have more than {MAX_INPUT_BYTES} bytes together: a job file takes more"
+    );
+    let mut encoded = Cursor::new(Vec::new());
+    let len = found.encode(&mut encoded, &PathBuf::from("the inputs"))?;
+    let mut encoded = encoded.into_inner();
+    encoded.resize(usize::try_from(len)?, 0);
+    Ok(Some(encoded))
 }

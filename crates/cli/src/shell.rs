@@ -1,9 +1,6 @@
 //! What a shell and `man` want to know: completions and manual pages, made from the flags themselves.
 
-use std::{
-    io::Write,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use clap::{Args, CommandFactory};
@@ -13,7 +10,7 @@ use serde_json::json;
 use crate::{
     args::{Cli, Output},
     exit,
-    print::either,
+    print::{self, either},
 };
 
 /// `rialto completions`
@@ -41,11 +38,14 @@ pub struct Man {
     pub dir: Option<PathBuf>,
 }
 
-/// Prints completions; a closed pipe is nobody's fault.
-pub fn completions(args: &Completions) -> Result<u8> {
+/// Prints completions.
+pub fn completions(args: &Completions, format: Output) -> Result<u8> {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut Cli::command(), "rialto", &mut script);
-    let _ = std::io::stdout().write_all(&script);
+    match format {
+        Output::Human => print::raw(&script),
+        Output::Json => print::json(&json!({ "completions": String::from_utf8_lossy(&script) })),
+    }
     Ok(exit::OK)
 }
 
@@ -56,7 +56,10 @@ pub fn man(args: &Man, format: Output) -> Result<u8> {
     let Some(folder) = &args.dir else {
         let mut text = Vec::new();
         clap_mangen::Man::new(all).render(&mut text).context("the page was not written")?;
-        let _ = std::io::stdout().write_all(&text);
+        match format {
+            Output::Human => print::raw(&text),
+            Output::Json => print::json(&json!({ "page": String::from_utf8_lossy(&text) })),
+        }
         return Ok(exit::OK);
     };
     let failed = || format!("[C-HOM-001] {}", folder.display());

@@ -3,7 +3,7 @@
 
 use std::{
     os::unix::process::CommandExt,
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::{Command, Stdio},
     time::Duration,
 };
@@ -150,15 +150,17 @@ fn announce(facts: &LocalFacts, account: u128, providers: u32, format: Output) {
 /// Starts it as a process of its own and waits until it answers.
 async fn detach(args: &Up, home: &Home, format: Output) -> Result<u8> {
     let log = home.local().join("up.log");
-    let out = std::fs::File::create(&log).with_context(|| format!("[C-HOM-001] {}", log.display()))?;
+    let (out, said) = crate::jobs::log_of(&log)?;
+    // What goes wrong is told on its standard error, in words.
     let mut child = Command::new(std::env::current_exe()?)
-        .args(["--output", "json", "--home"])
+        .arg("--home")
         .arg(home.path())
         .args(["up", "--providers", &args.providers.to_string()])
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(out)
-        // Ctrl-C on this terminal is not for it.
+        // Ctrl-C on this terminal is not for it, and it keeps no folder busy: a disk can be unmounted.
+        .current_dir("/")
         .process_group(0)
         .spawn()?;
     let patience = Instant::now() + PATIENCE;
@@ -170,17 +172,11 @@ async fn detach(args: &Up, home: &Home, format: Output) -> Result<u8> {
             return Ok(exit::OK);
         }
         if let Some(ended) = child.try_wait()? {
-            bail!("[C-UP-002] it did not start ({ended}):\n{}", tail(&log));
+            bail!("[C-UP-002] it did not start ({ended}):\n{}", crate::jobs::tail(&log, said, LOG_LINES));
         }
         ensure!(Instant::now() < patience, "[C-UP-002] it does not answer: see {}", log.display());
         tokio::time::sleep(PAUSE).await;
     }
-}
-
-fn tail(log: &Path) -> String {
-    let text = std::fs::read_to_string(log).unwrap_or_default();
-    let lines: Vec<&str> = text.lines().collect();
-    lines[lines.len().saturating_sub(LOG_LINES)..].join("\n")
 }
 
 /// Ends the local market.

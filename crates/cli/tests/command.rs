@@ -106,7 +106,7 @@ fn bad_input_is_refused_with_what_to_do() {
         (&["run", junk.to_str().unwrap()], 125, "M-GATE-001"),
         (&["check", junk.to_str().unwrap()], 1, "not a WebAssembly module"),
         (&["run", junk.to_str().unwrap(), "--env", "novalue"], 2, "NAME=VALUE"),
-        (&["demo", "--providers", "2", "--cheaters", "1"], 1, "--providers 3"),
+        (&["demo", "--providers", "2", "--cheaters", "1"], 2, "--providers 3"),
         (&["dmeo"], 2, "demo"),
     ];
     for (args, code, hint) in cases {

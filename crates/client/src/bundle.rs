@@ -12,7 +12,7 @@ use rialto_protocol::{
     types::{Deal, domain, struct_hash},
 };
 use rialto_requester::{
-    Evidence, JobReport,
+    Evidence, JobReport, TaskOutcome,
     core::verify::{ReceiptFault, check_receipt},
 };
 use serde::{Deserialize, Serialize};
@@ -39,6 +39,30 @@ pub struct Bundle {
     pub evidence: Evidence,
     /// The verified end of every task.
     pub tasks: Vec<Option<Halted>>,
+}
+
+/// A bundle of a report, which may have millions of tasks: written as it is read.
+#[derive(Serialize)]
+struct Report<'a> {
+    version: u32,
+    job: String,
+    name: &'a str,
+    evidence: &'a Evidence,
+    #[serde(serialize_with = "ends")]
+    tasks: &'a [Option<TaskOutcome>],
+}
+
+fn ends<S: serde::Serializer>(tasks: &[Option<TaskOutcome>], to: S) -> Result<S::Ok, S::Error> {
+    to.collect_seq(tasks.iter().map(|task| task.as_ref().map(|task| task.halted)))
+}
+
+/// Writes a report's bundle: what [`Bundle::of`] is, as JSON.
+pub(crate) fn write_of(report: &JobReport, to: &mut std::fs::File) -> std::io::Result<()> {
+    let JobReport { job, name, evidence, tasks, .. } = report;
+    let bundle = Report { version: VERSION, job: job.to_string(), name, evidence, tasks };
+    let mut to = std::io::BufWriter::new(to);
+    serde_json::to_writer(&mut to, &bundle)?;
+    std::io::Write::flush(&mut to)
 }
 
 /// Why a bundle can't be read.

@@ -19,8 +19,8 @@ use tokio::{
     sync::Semaphore,
 };
 
-/// Longest question, bytes.
-const MAX_REQUEST_BYTES: u64 = 4 << 20;
+/// Longest question, bytes: a job of a million tasks with a text each.
+const MAX_REQUEST_BYTES: u64 = 256 << 20;
 /// Longest answer, bytes: a report with thousands of deals.
 const MAX_ANSWER_BYTES: u64 = 64 << 20;
 /// The socket in a folder.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use rialto_chain::{CourtEvent, Games, LogMeta, MarketEvent};
 use rialto_protocol::{
     Address, B256,
-    court::{GameNews, GameStory, GameView, Question},
+    court::{GameNews, GameStory, GameView, Question, Verdict},
     fault::Fault,
     types::Deal,
 };
@@ -162,7 +162,7 @@ impl GameTale {
                 (Played::Step, None)
             }
             // A step is there already.
-            GameNews::Ended { verdict, .. } if verdict.by_step => return,
+            GameNews::Ended { verdict, .. } if verdict.verdict == Verdict::Step => return,
             GameNews::Ended { .. } => (Played::Timeout, None),
         };
         self.moves.push(GameMove { kind, place, pick, tx, block, deadline });

@@ -71,6 +71,11 @@ impl Home {
     pub fn provider(&self, chain_id: u64, market: Address, account: Address) -> PathBuf {
         self.0.join("provider").join(role(chain_id, market, account))
     }
+
+    /// A watchtower's folder on a market.
+    pub fn tower(&self, chain_id: u64, market: Address, account: Address) -> PathBuf {
+        self.0.join("tower").join(role(chain_id, market, account))
+    }
 }
 
 fn role(chain_id: u64, market: Address, account: Address) -> String {
@@ -91,15 +96,22 @@ pub fn private_dir(path: &Path) -> Result<(), HomeError> {
 /// # Errors
 /// `C-HOM-001`.
 pub fn write_private(path: &Path, bytes: &[u8]) -> Result<(), HomeError> {
-    let write = || {
-        let new = path.with_extension("new");
-        let mut options = std::fs::OpenOptions::new();
-        let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&new)?;
-        std::io::Write::write_all(&mut file, bytes)?;
-        file.sync_all()?;
-        std::fs::rename(&new, path)
-    };
-    write().map_err(|why: std::io::Error| HomeError::new(path, why))
+    write_private_with(path, |file| std::io::Write::write_all(file, bytes)).map_err(|why| HomeError::new(path, why))
+}
+
+/// The same, for what is written piece by piece.
+pub(crate) fn write_private_with(
+    path: &Path,
+    write: impl FnOnce(&mut std::fs::File) -> std::io::Result<()>,
+) -> std::io::Result<()> {
+    let new = path.with_extension("new");
+    let mut options = std::fs::OpenOptions::new();
+    let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&new)?;
+    let written = write(&mut file).and_then(|()| file.sync_all()).and_then(|()| std::fs::rename(&new, path));
+    if written.is_err() {
+        let _ = std::fs::remove_file(&new);
+    }
+    written
 }
 
 /// An endpoint's own key: made once, kept in the folder of its requester or provider. It holds no money; it is what others

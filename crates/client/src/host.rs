@@ -124,6 +124,8 @@ pub(crate) enum Request {
     },
     /// Remove an ended job and its files: whether it had ended.
     Remove(JobId),
+    /// What can be lost in the deals that are open.
+    Exposures,
     /// What is held against providers.
     History,
     /// Forget it.
@@ -216,7 +218,7 @@ impl Buyer {
     pub async fn quote(&self, file: &JobFile) -> Result<Quote, HostError> {
         let shared = Incoming::new(&self.folder);
         let (path, copy) = (shared.0.clone(), file.clone());
-        let job = blocking(move || copy.job(&path)).await??;
+        let job = blocking(move || copy.sample(&path)).await??;
         quote::quote(self, file, job).await
     }
 
@@ -364,6 +366,7 @@ impl Desk {
                 answers.send(&quote::resumption(&self.buyer, job, within, budget).await?).await
             }
             Request::Remove(job) => answers.send(&requester.remove(job).await?).await,
+            Request::Exposures => answers.send(&requester.exposures().await?).await,
             Request::History => answers.send(&requester.history().await?).await,
             Request::Forgive(provider) => {
                 requester.forgive(provider).await?;

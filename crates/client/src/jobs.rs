@@ -7,7 +7,7 @@ use std::{
 };
 
 use rialto_protocol::Address;
-use rialto_requester::{History, JobContent, JobId, JobReport, JobStatus};
+use rialto_requester::{Exposure, History, JobContent, JobId, JobReport, JobStatus};
 use serde::de::DeserializeOwned;
 use tokio::time::sleep;
 
@@ -115,6 +115,14 @@ impl Host {
         self.ask(&Request::Remove(job)).await
     }
 
+    /// The most that can be lost in each deal of the host that is open.
+    ///
+    /// # Errors
+    /// `C-HST-001`, `C-CTL-…`.
+    pub async fn exposures(&self) -> Result<Vec<Exposure>, HostError> {
+        self.ask(&Request::Exposures).await
+    }
+
     /// What is remembered of providers.
     ///
     /// # Errors
@@ -193,6 +201,14 @@ impl JobFolder {
     /// `R-SVC-003`.
     pub fn report(&self) -> Result<Option<JobReport>, HostError> {
         Ok(rialto_requester::read_report(&self.path)?)
+    }
+
+    /// How it stood when it ended.
+    ///
+    /// # Errors
+    /// `R-SVC-003`.
+    pub fn status(&self) -> Result<Option<JobStatus>, HostError> {
+        Ok(rialto_requester::read_status(&self.path)?)
     }
 
     /// Its story from the beginning.

@@ -13,7 +13,7 @@
 //! let key = market.local_signer().ok_or("not the local market: open a key with `Wallet`")?;
 //! let buyer = Buyer::start(&home, &market, key).await?;
 //!
-//! let file = job::JobFile::read(Path::new("job.toml"))?;
+//! let file = job::JobFile::read(Path::new("job.toml"), None)?;
 //! let quote = buyer.quote(&file).await?;
 //! println!("{} tasks, about {:?} base units", quote.tasks, quote.cost);
 //!
@@ -23,10 +23,8 @@
 //!     println!("{event:?}");
 //! }
 //! let report = handle.wait().await?;
-//! job::write_results(&file, &report.tasks, |_task| {})?;
-//! let bundle = Bundle::of(&report);
-//! bundle.write(Path::new("bundle.json"))?;
-//! assert!(bundle.check().holds());
+//! let written = job::write_results(&file, &report, false, |_task| {})?;
+//! assert!(Bundle::read(&written.bundle)?.check().holds());
 //! buyer.stop().await;
 //! # Ok(()) }
 //! ```
@@ -38,6 +36,7 @@
 mod book;
 mod bundle;
 pub mod control;
+pub mod escape;
 mod games;
 mod history;
 mod home;

@@ -124,7 +124,16 @@ impl Settings {
     /// `C-CFG-003` if it is something else.
     pub fn number(&self, section: &str, key: &str, least: u64, most: u64) -> Result<Option<u64>, SettingsError> {
         let Some(value) = self.get(section, key) else { return Ok(None) };
-        match value.as_integer().and_then(|number| u64::try_from(number).ok()) {
+        let whole = match value {
+            Value::Integer(number) => u64::try_from(*number).ok(),
+            Value::Float(_) | Value::String(_) => {
+                let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+                let number = decimal(text.trim()).filter(|(_, rest)| rest.is_empty());
+                number.and_then(|(number, _)| number.times(1)).and_then(|number| u64::try_from(number).ok())
+            }
+            _ => None,
+        };
+        match whole {
             Some(number) if (least..=most).contains(&number) => Ok(Some(number)),
             _ => Err(wrong(section, key, value, &format!("a whole number from {least} to {most} is needed"))),
         }
@@ -187,10 +196,19 @@ impl Settings {
     /// `C-CFG-003` if it is something else.
     pub fn share(&self, section: &str, key: &str, most: f64, scale: u32) -> Result<Option<u32>, SettingsError> {
         let Some(value) = self.get(section, key) else { return Ok(None) };
-        let number = value.as_float().or(value.as_integer().map(|number| number as f64));
+        let percent = |text: &str| match text.trim().strip_suffix('%') {
+            Some(percent) => percent.trim().parse::<f64>().ok().map(|percent| percent / 100.0),
+            None => text.trim().parse().ok(),
+        };
+        let number = match value {
+            Value::String(text) => percent(text),
+            value => value.as_float().or(value.as_integer().map(|number| number as f64)),
+        };
         match number {
             Some(number) if (0.0..=most).contains(&number) => Ok(Some((number * f64::from(scale)).round() as u32)),
-            _ => Err(wrong(section, key, value, &format!("a share from 0 to {most} is needed, such as 0.2"))),
+            _ => {
+                Err(wrong(section, key, value, &format!("a share from 0 to {most} is needed, such as 0.2 or \"20 %\"")))
+            }
         }
     }
 }
@@ -200,44 +218,124 @@ impl Settings {
 pub struct Units {
     /// What to tell who writes something else.
     pub needed: &'static str,
-    /// Names and sizes.
-    pub units: &'static [(&'static str, u64)],
+    /// Names, whatever their case, and sizes.
+    pub units: &'static [(&'static [&'static str], u64)],
+    /// Whether several may follow each other: `1h30m`.
+    pub sums: bool,
 }
 
 /// Seconds.
 pub const DURATION: Units = Units {
-    needed: "a time such as \"90 s\", \"30 min\", \"2 h\" or \"1 d\"",
-    units: &[("s", 1), ("min", 60), ("m", 60), ("h", 3600), ("d", 86_400)],
+    needed: "a time such as \"90 s\", \"30 min\", \"1h30m\" or \"1 day\"",
+    units: &[
+        (&["s", "sec", "secs", "second", "seconds"], 1),
+        (&["m", "min", "mins", "minute", "minutes"], 60),
+        (&["h", "hr", "hrs", "hour", "hours"], 3600),
+        (&["d", "day", "days"], 86_400),
+        (&["w", "week", "weeks"], 604_800),
+    ],
+    sums: true,
 };
-/// Bytes.
+/// Bytes. A bare letter is what it is in `ulimit`, Docker and Java: a power of two.
 pub const BYTES: Units = Units {
-    needed: "a size such as \"64 KiB\", \"256 MiB\" or \"1 GiB\"",
-    units: &[("B", 1), ("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30), ("kB", 1_000), ("MB", 1_000_000)],
+    needed: "a size such as \"64 KiB\", \"256 MiB\" or \"1 GB\"",
+    units: &[
+        (&["B", "byte", "bytes"], 1),
+        (&["K", "Ki", "KiB"], 1 << 10),
+        (&["M", "Mi", "MiB"], 1 << 20),
+        (&["G", "Gi", "GiB"], 1 << 30),
+        (&["T", "Ti", "TiB"], 1 << 40),
+        (&["KB"], 1_000),
+        (&["MB"], 1_000_000),
+        (&["GB"], 1_000_000_000),
+        (&["TB"], 1_000_000_000_000),
+    ],
+    sums: false,
 };
 /// Fuel.
 pub const FUEL: Units = Units {
     needed: "an amount of fuel such as \"500 Mfuel\", \"20 Gfuel\" or \"1.5 Tfuel\"",
-    units: &[("fuel", 1), ("Mfuel", 1_000_000), ("Gfuel", 1_000_000_000), ("Tfuel", 1_000_000_000_000)],
+    units: &[
+        (&["fuel"], 1),
+        (&["K", "Kfuel"], 1_000),
+        (&["M", "Mfuel"], 1_000_000),
+        (&["G", "Gfuel"], 1_000_000_000),
+        (&["T", "Tfuel"], 1_000_000_000_000),
+        (&["P", "Pfuel"], 1_000_000_000_000_000),
+    ],
+    sums: false,
 };
 
 /// Reads a number with one of these units, exact or not at all.
 pub fn measure(text: &str, units: Units) -> Option<u64> {
-    let text = text.trim();
+    let mut rest = text.trim();
+    let mut sum = 0u64;
+    let mut parts = 0;
+    while !rest.is_empty() || parts == 0 {
+        let (number, after) = decimal(rest)?;
+        let after = after.trim_start();
+        let end = after.find(|c: char| !c.is_alphabetic()).unwrap_or(after.len());
+        let (unit, next) = after.split_at(end);
+        let named = |names: &[&str]| names.iter().any(|name| name.eq_ignore_ascii_case(unit));
+        let size = match unit {
+            // A bare number stands alone.
+            "" if parts == 0 && next.is_empty() => 1,
+            unit => units.units.iter().find(|(names, _)| !unit.is_empty() && named(names))?.1,
+        };
+        sum = sum.checked_add(number.times(size.into()).and_then(|exact| u64::try_from(exact).ok())?)?;
+        parts += 1;
+        rest = next.trim_start();
+        if !rest.is_empty() && !units.sums {
+            return None;
+        }
+    }
+    Some(sum)
+}
+
+/// A decimal number, exact: `digits / 10^places`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Decimal {
+    digits: u128,
+    places: i32,
+}
+
+impl Decimal {
+    /// A multiple, if it is whole.
+    fn times(self, size: u128) -> Option<u128> {
+        let exact = self.digits.checked_mul(size)?;
+        let scale = 10u128.checked_pow(self.places.unsigned_abs());
+        match (self.places <= 0, scale) {
+            _ if exact == 0 => Some(0),
+            (true, scale) => exact.checked_mul(scale?),
+            (false, scale) => scale.filter(|scale| exact % scale == 0).map(|scale| exact / scale),
+        }
+    }
+}
+
+/// A number as people write it, without a sign: `12`, `1_000`, `.5`, `1.5e3`; and what follows it.
+fn decimal(text: &str) -> Option<(Decimal, &str)> {
     let end = text.find(|c: char| !c.is_ascii_digit() && c != '.' && c != '_').unwrap_or(text.len());
-    let (number, unit) = (text[..end].replace('_', ""), text[end..].trim());
-    let size = match unit {
-        "" => 1,
-        unit => units.units.iter().find(|(name, _)| *name == unit)?.1,
-    };
-    let (whole, part) = number.split_once('.').unwrap_or((&number, ""));
-    if part.len() > 12 || (whole.is_empty() && part.is_empty()) {
+    let (number, mut rest) = text.split_at(end);
+    let (whole, part) = number.split_once('.').unwrap_or((number, ""));
+    let part = part.replace('_', "");
+    let all = format!("{}{part}", whole.replace('_', ""));
+    if number.starts_with('_') || all.is_empty() || !all.chars().all(|c| c.is_ascii_digit()) {
         return None;
     }
-    let whole: u128 = if whole.is_empty() { 0 } else { whole.parse().ok()? };
-    let scale = 10u128.pow(part.len() as u32);
-    let part: u128 = if part.is_empty() { 0 } else { part.parse().ok()? };
-    let exact = whole.checked_mul(scale)?.checked_add(part)?.checked_mul(size.into())?;
-    (exact % scale == 0).then(|| u64::try_from(exact / scale).ok()).flatten()
+    // Zeros at the end say nothing, and may be many.
+    let zeros = part.len() - part.trim_end_matches('0').len();
+    let mut places = (part.len() - zeros) as i32;
+    let digits = all[..all.len() - zeros].trim_start_matches('0');
+    let digits = if digits.is_empty() { 0 } else { digits.parse().ok()? };
+    if let Some(power) = rest.strip_prefix(['e', 'E']) {
+        let sign = usize::from(power.starts_with(['+', '-']));
+        let end = power[sign..].find(|c: char| !c.is_ascii_digit()).map_or(power.len(), |at| at + sign);
+        if end > sign {
+            places = places.checked_sub(power[..end].parse::<i32>().ok()?)?;
+            rest = &power[end..];
+        }
+    }
+    Some((Decimal { digits, places }, rest))
 }
 
 fn wrong(section: &str, key: &str, value: impl std::fmt::Display, needed: &str) -> SettingsError {
@@ -250,16 +348,15 @@ fn wrong(section: &str, key: &str, value: impl std::fmt::Display, needed: &str) 
 /// # Errors
 /// What is wrong with it.
 pub fn base_units(text: &str) -> Result<u128, &'static str> {
-    let (whole, part) = text.trim().split_once('.').unwrap_or((text.trim(), ""));
-    let digits = |text: &str| text.chars().all(|c| c.is_ascii_digit());
-    if whole.is_empty() || !digits(whole) || !digits(part) {
+    let text = text.trim();
+    let Some((amount, "")) = decimal(text.strip_prefix('+').unwrap_or(text)) else {
         return Err("not an amount, such as 0.25");
+    };
+    match amount.times(10u128.pow(TOKEN_DECIMALS)) {
+        Some(units) => Ok(units),
+        None if amount.places > TOKEN_DECIMALS as i32 => Err("more than six decimals"),
+        None => Err("too large"),
     }
-    if part.len() > TOKEN_DECIMALS as usize {
-        return Err("more than six decimals");
-    }
-    let amount = format!("{whole}{part:0<width$}", width = TOKEN_DECIMALS as usize);
-    amount.parse().map_err(|_| "too large")
 }
 
 /// Refuses a key that does not exist, and says which one may have been meant.
@@ -340,13 +437,89 @@ mod tests {
     }
 
     #[test]
-    fn numbers_have_units() {
-        assert_eq!(measure("256 MiB", BYTES), Some(256 << 20));
-        assert_eq!(measure("1.5Tfuel", FUEL), Some(1_500_000_000_000));
-        assert_eq!(measure("1_000", FUEL), Some(1_000));
-        assert_eq!(measure("2 h", DURATION), Some(7_200));
-        for wrong in ["", "h", "2 weeks", "-1 s", "0.1", "1.2.3 s", "99999999999999999999 d"] {
+    fn numbers_and_units_are_what_people_write() {
+        let times = [
+            ("90", 90),
+            ("90s", 90),
+            ("90 sec", 90),
+            ("90 Seconds", 90),
+            ("30 min", 1_800),
+            ("5m", 300),
+            ("1 hour", 3_600),
+            ("2 h", 7_200),
+            ("1.5 h", 5_400),
+            ("1h30m", 5_400),
+            ("1 h 30 min", 5_400),
+            ("2 days", 172_800),
+            ("1 W", 604_800),
+            ("1d12h", 129_600),
+            ("0 s", 0),
+            ("1e3 s", 1_000),
+            (".5 min", 30),
+        ];
+        for (text, seconds) in times {
+            assert_eq!(measure(text, DURATION), Some(seconds), "{text}");
+        }
+        let sizes = [
+            ("256 MiB", 256 << 20),
+            ("256 mib", 256 << 20),
+            ("256M", 256 << 20),
+            ("256Mi", 256 << 20),
+            ("256 MB", 256_000_000),
+            ("1 GB", 1_000_000_000),
+            ("1 G", 1 << 30),
+            ("1 TB", 1_000_000_000_000),
+            ("1 KB", 1_000),
+            ("1 kB", 1_000),
+            ("4k", 4_096),
+            ("0.5 MiB", 1 << 19),
+            ("268435456", 1 << 28),
+            ("12 bytes", 12),
+            ("1_024 B", 1_024),
+        ];
+        for (text, bytes) in sizes {
+            assert_eq!(measure(text, BYTES), Some(bytes), "{text}");
+        }
+        let fuels = [
+            ("1e12", 1_000_000_000_000),
+            ("20G", 20_000_000_000),
+            ("20 gfuel", 20_000_000_000),
+            ("1.5Tfuel", 1_500_000_000_000),
+            ("1_000", 1_000),
+            ("500 Mfuel", 500_000_000),
+            ("2k", 2_000),
+            ("1.5e3", 1_500),
+            ("3E+2 fuel", 300),
+            ("2 Pfuel", 2_000_000_000_000_000),
+        ];
+        for (text, fuel) in fuels {
+            assert_eq!(measure(text, FUEL), Some(fuel), "{text}");
+        }
+        for wrong in [
+            "",
+            "h",
+            "2 fortnights",
+            "-1 s",
+            "0.1",
+            "1.2.3 s",
+            "99999999999999999999 d",
+            "1h30",
+            "1 h x",
+            "1,5 h",
+            "_1 s",
+            ".",
+            "e3",
+            "1e99 s",
+            "1e-3",
+            "0x10",
+            "1 s s",
+            "nan",
+            "inf",
+        ] {
             assert_eq!(measure(wrong, DURATION), None, "{wrong}");
+        }
+        for wrong in ["1 MiB 2 KiB", "1 XB", "1.3 B", "1 min"] {
+            assert_eq!(measure(wrong, BYTES), None, "{wrong}");
         }
         let any = Settings::parse("[env]\nA = 1\nB = \"x\"", &[("env", &["*"])]).unwrap();
         assert_eq!(any.texts("env").unwrap()["A"], "1");
@@ -358,7 +531,19 @@ mod tests {
         assert_eq!(base_units("0.1"), Ok(100_000));
         assert_eq!(base_units("12"), Ok(12_000_000));
         assert_eq!(base_units("0.000001"), Ok(1));
-        for wrong in ["", "-1", "1e3", ".5", "0.0000001", "x", "999999999999999999999999999999999999999"] {
+        let written = [
+            (".5", 500_000),
+            ("1e3", 1_000_000_000),
+            ("1e-3", 1_000),
+            ("1_000", 1_000_000_000),
+            ("0.1000000000", 100_000),
+        ];
+        for (text, units) in written {
+            assert_eq!(base_units(text), Ok(units), "{text}");
+        }
+        for wrong in
+            ["", "-1", "0.0000001", "1e-7", "x", "1e40", "nan", "1,5", "5 $", "999999999999999999999999999999999999999"]
+        {
             assert!(base_units(wrong).is_err(), "{wrong}");
         }
         let settings = Settings::parse("name = \"7\"\n[price]\nfuel = 0.3\nfloor = \"0.000007\"", SHAPE).unwrap();
@@ -367,6 +552,10 @@ mod tests {
         assert_eq!(settings.share("price", "fuel", 1.0, 1_000_000).unwrap(), Some(300_000));
         assert_eq!(settings.parsed::<u64>("", "name", "a number").unwrap(), Some(7));
         assert_eq!(settings.list::<String>("", "name", "texts").unwrap(), Some(vec!["7".to_owned()]));
+        let loose = Settings::parse("[price]\nfuel = \"4\"\nfloor = 4.0\n[money]\ncredit = \"20 %\"", SHAPE).unwrap();
+        assert_eq!(loose.number("price", "fuel", 0, 9).unwrap(), Some(4));
+        assert_eq!(loose.number("price", "floor", 0, 9).unwrap(), Some(4));
+        assert_eq!(loose.share("money", "credit", 1.0, 10_000).unwrap(), Some(2_000));
         assert!(settings.number("price", "fuel", 0, 9).unwrap_err().to_string().starts_with("[C-CFG-003] price.fuel"));
         assert!(settings.text("price", "fuel").is_err());
         assert_eq!(settings.amount("money", "credit").unwrap(), None);

@@ -6,13 +6,14 @@ use std::hash::{Hash, Hasher};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use alloy_primitives::B256;
 use wasmtime::{Engine, Module};
 
 use crate::ExecError;
 use crate::artifact::{self, SealKey};
+use crate::compile::About;
 use crate::tune;
 
 /// Largest artifact that is kept or read, bytes.
@@ -21,6 +22,10 @@ const MAX_ARTIFACT_BYTES: u64 = 512 << 20;
 const MAX_CACHE_BYTES: u64 = 1 << 30;
 /// Most artifacts: whoever keeps one looks at them all.
 pub(crate) const MAX_ARTIFACTS: usize = 4096;
+/// Largest verdict, bytes.
+const MAX_VERDICT_BYTES: u64 = 16 << 10;
+/// How long a program that workers died of isn't tried again.
+const FORGET_DEATHS: Duration = Duration::from_secs(24 * 60 * 60);
 /// Name of the key's file.
 const KEY: &str = "key";
 
@@ -30,6 +35,44 @@ pub(crate) struct Cache {
     key: SealKey,
     /// Hash of `tune`'s and wasmtime's versions, the target and the configuration.
     compatibility: blake3::Hash,
+    /// Which build of this program judges: what the gate takes and says may change with each.
+    build: Vec<u8>,
+}
+
+/// What is known of a module.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// It is a program, and was compiled.
+    Program(About),
+    /// The gate refused it.
+    Refused(String),
+    /// The compiler did.
+    Failed(String),
+    /// Workers died of it.
+    Died(String),
+}
+
+impl Verdict {
+    fn encode(&self) -> Vec<u8> {
+        match self {
+            Self::Program(about) => [&b"p"[..], &about.encode()].concat(),
+            Self::Refused(why) => [b"r", why.as_bytes()].concat(),
+            Self::Failed(why) => [b"f", why.as_bytes()].concat(),
+            Self::Died(why) => [b"d", why.as_bytes()].concat(),
+        }
+    }
+
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        let (tag, rest) = bytes.split_first()?;
+        let text = || String::from_utf8(rest.to_vec()).ok();
+        match tag {
+            b'p' => Some(Self::Program(About::decode(rest.try_into().ok()?))),
+            b'r' => text().map(Self::Refused),
+            b'f' => text().map(Self::Failed),
+            b'd' => text().map(Self::Died),
+            _ => None,
+        }
+    }
 }
 
 impl Cache {
@@ -43,7 +86,7 @@ impl Cache {
         let key = open().map_err(|source| ExecError::Cache { path: dir.to_owned(), source })?;
         let mut hasher = Blake3(blake3::Hasher::new());
         (tune::VERSION, engine.precompile_compatibility_hash()).hash(&mut hasher);
-        Ok(Self { dir: dir.to_owned(), key, compatibility: hasher.0.finalize() })
+        Ok(Self { dir: dir.to_owned(), key, compatibility: hasher.0.finalize(), build: build() })
     }
 
     /// Looks a program up.
@@ -62,22 +105,54 @@ impl Cache {
         module
     }
 
-    /// Keeps a program. Failures cost time later, nothing else.
-    pub(crate) fn store(&self, root: B256, module: &Module) {
+    /// Keeps a program's code, which a compiler of ours has just made, and loads it. Failures to keep it cost time later,
+    /// nothing else. `None` if wasmtime doesn't take it.
+    pub(crate) fn store(&self, engine: &Engine, root: B256, code: &[u8]) -> Option<Module> {
         let entry = self.entry(root);
-        let Some(sealed) = artifact::seal(module, &self.key, &entry) else { return };
+        let sealed = artifact::seal(code, &self.key, &entry);
+        self.write(&entry, &sealed);
+        artifact::open(engine, &self.key, &entry, &sealed)
+    }
+
+    /// What is known of a module by the hash of its bytes. A worker's death is forgotten after a day: it may have been this host's
+    /// fault.
+    pub(crate) fn verdict(&self, wasm: &blake3::Hash) -> Option<Verdict> {
+        let entry = self.verdict_entry(wasm);
+        let path = self.path(&entry);
+        let file = File::open(&path).ok()?;
+        let mut sealed = Vec::new();
+        (&file).take(MAX_VERDICT_BYTES).read_to_end(&mut sealed).ok()?;
+        let verdict = artifact::unseal(&self.key, &entry, &sealed).and_then(Verdict::decode);
+        let age = file.metadata().and_then(|about| about.modified()).ok()?.elapsed().unwrap_or_default();
+        if verdict.is_none() || matches!(verdict, Some(Verdict::Died(_))) && age > FORGET_DEATHS {
+            let _ = fs::remove_file(&path);
+            return None;
+        }
+        if !matches!(verdict, Some(Verdict::Died(_))) {
+            let _ = file.set_modified(SystemTime::now());
+        }
+        verdict
+    }
+
+    /// Keeps a verdict, so that neither another order nor a restart begins again.
+    pub(crate) fn judge(&self, wasm: &blake3::Hash, verdict: &Verdict) {
+        let entry = self.verdict_entry(wasm);
+        self.write(&entry, &artifact::seal(&verdict.encode(), &self.key, &entry));
+    }
+
+    fn write(&self, entry: &blake3::Hash, sealed: &[u8]) {
         if sealed.len() as u64 > MAX_ARTIFACT_BYTES {
             return;
         }
         let write = || -> io::Result<()> {
             self.make_room(sealed.len() as u64)?;
             let mut file = tempfile::NamedTempFile::new_in(&self.dir)?;
-            file.write_all(&sealed)?;
-            file.persist(self.path(&entry))?;
+            file.write_all(sealed)?;
+            file.persist(self.path(entry))?;
             Ok(())
         };
         if let Err(error) = write() {
-            tracing::warn!(%error, program = %root, "[X-CCH-003] cannot keep the compiled program");
+            tracing::warn!(%error, "[X-CCH-003] cannot keep the compiled program");
         }
     }
 
@@ -110,9 +185,26 @@ impl Cache {
         hasher.finalize()
     }
 
+    /// Other than any program's, also if a module's hash were chosen to be a root. Another build may judge otherwise.
+    fn verdict_entry(&self, wasm: &blake3::Hash) -> blake3::Hash {
+        let mut hasher = blake3::Hasher::new_derive_key("rialto exec verdict");
+        hasher.update(self.compatibility.as_bytes());
+        hasher.update(&self.build);
+        hasher.update(wasm.as_bytes());
+        hasher.finalize()
+    }
+
     fn path(&self, entry: &blake3::Hash) -> PathBuf {
         self.dir.join(entry.to_hex().as_str())
     }
+}
+
+/// Length and age of the running binary.
+fn build() -> Vec<u8> {
+    let Ok(about) = std::env::current_exe().and_then(fs::metadata) else { return Vec::new() };
+    let modified = about.modified().ok().and_then(|at| at.duration_since(SystemTime::UNIX_EPOCH).ok());
+    let modified = modified.map_or(0, |at| at.as_nanos());
+    [&about.len().to_be_bytes()[..], &modified.to_be_bytes(), &rialto_machine::CANON_VERSION.to_be_bytes()].concat()
 }
 
 /// The folder must be ours and writable by nobody else.

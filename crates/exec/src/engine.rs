@@ -6,14 +6,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use alloy_primitives::B256;
 use rialto_machine::{Canonical, canonicalise, limits::MAX_TABLE_ENTRIES};
 use wasmtime::{
-    Enabled, InstanceAllocationStrategy, Linker, Module, OptLevel, PoolingAllocationConfig, Strategy, WasmFeatures,
+    Enabled, InstanceAllocationStrategy, Linker, OptLevel, PoolingAllocationConfig, Strategy, WasmFeatures,
 };
 
-use crate::cache::Cache;
+use crate::cache::{Cache, Verdict};
+use crate::compile::{About, Compiled, Compilers};
 use crate::host::{self, Host};
 use crate::slots::Slots;
-use crate::tune::{self, tune};
-use crate::{Config, ExecError, PAGE_BYTES, Program};
+use crate::tune;
+use crate::underway::Underway;
+use crate::worker::{self, Workers};
+use crate::{CancelFlag, Config, ExecError, PAGE_BYTES, Program};
 
 /// Native stack of a running program: eight times what the injected limit lets its frames hold, so
 /// that the injected limit always strikes first.
@@ -38,8 +41,9 @@ pub(crate) struct Inner {
     linker: Linker<Host>,
     cache: Cache,
     prepared: Mutex<VecDeque<(blake3::Hash, Arc<Program>)>>,
-    /// Held while compiling: one compilation at a time, and nobody compiles what another just did.
-    compiling: Mutex<()>,
+    /// Modules that somebody prepares.
+    underway: Underway,
+    workers: Workers,
     pub(crate) slots: Slots,
     pub(crate) config: Config,
 }
@@ -55,21 +59,29 @@ impl Engine {
         host::link(&mut linker).map_err(refused)?;
         let cache = Cache::open(&config.cache_dir, &wasmtime)?;
         let slots = Slots::new(config.cores, config.max_memory_bytes);
-        let (prepared, compiling) = Default::default();
-        Ok(Self(Arc::new(Inner { wasmtime, linker, cache, prepared, compiling, slots, config })))
+        let workers = Workers::new(config.workers);
+        let (prepared, underway) = Default::default();
+        Ok(Self(Arc::new(Inner { wasmtime, linker, cache, prepared, underway, workers, slots, config })))
     }
 
     /// Checks, canonicalises and compiles a program, or takes it from a cache. Seconds for a large new program.
     pub fn prepare(&self, wasm: &[u8]) -> Result<Arc<Program>, ExecError> {
+        self.prepare_unless(wasm, &CancelFlag::new())
+    }
+
+    /// Like [`Engine::prepare`], until `cancel` is raised: then it returns within milliseconds, and the worker is killed. What is
+    /// compiled in this process, because its binary has no workers, can't be stopped.
+    pub fn prepare_unless(&self, wasm: &[u8], cancel: &CancelFlag) -> Result<Arc<Program>, ExecError> {
         let name = blake3::hash(wasm);
         if let Some(program) = self.prepared(&name) {
             return Ok(program);
         }
-        let _one_at_a_time = self.0.compiling.lock().unwrap_or_else(PoisonError::into_inner);
+        // Nobody compiles what another just does; whoever brings something else isn't held up by it.
+        let _alone = self.0.underway.enter(name, cancel)?;
         if let Some(program) = self.prepared(&name) {
             return Ok(program);
         }
-        let program = Arc::new(self.prepare_canonical(&canonicalise(wasm)?)?);
+        let program = Arc::new(self.judged(&name, wasm, cancel)?);
         let mut prepared = self.lock_prepared();
         prepared.push_front((name, program.clone()));
         prepared.truncate(MAX_PREPARED);
@@ -81,25 +93,67 @@ impl Engine {
         &self.0.config
     }
 
+    /// By what is known of it, or else by compiling it.
+    fn judged(&self, name: &blake3::Hash, wasm: &[u8], cancel: &CancelFlag) -> Result<Program, ExecError> {
+        let Inner { wasmtime, linker, cache, workers, .. } = &*self.0;
+        match cache.verdict(name) {
+            Some(Verdict::Program(about)) => {
+                if let Some(module) = cache.load(wasmtime, about.root) {
+                    return Program::link(about, &module, linker);
+                }
+            }
+            Some(Verdict::Refused(why)) => return Err(ExecError::Refused(why)),
+            Some(Verdict::Failed(why)) => return Err(ExecError::Compile(why)),
+            Some(Verdict::Died(why)) => return Err(ExecError::Worker(why)),
+            None => {}
+        }
+        let turn = workers.turn(cancel)?;
+        worker::warn_if_not_installed();
+        if !worker::is_installed() {
+            return self.prepare_canonical(&canonicalise(wasm)?);
+        }
+        let compiled = worker::compile(wasm, cancel);
+        drop(turn);
+        let verdict = match &compiled {
+            Ok(compiled) => Verdict::Program(compiled.about),
+            Err(ExecError::Refused(why)) => Verdict::Refused(why.clone()),
+            Err(ExecError::Compile(why)) => Verdict::Failed(why.clone()),
+            Err(ExecError::Worker(why)) => Verdict::Died(why.clone()),
+            Err(_) => return compiled.and_then(|compiled| self.load(compiled)),
+        };
+        cache.judge(name, &verdict);
+        compiled.and_then(|compiled| self.load(compiled))
+    }
+
+    /// Takes over what a compiler has just made.
+    pub(crate) fn load(&self, Compiled { about, code }: Compiled) -> Result<Program, ExecError> {
+        let Inner { wasmtime, linker, cache, .. } = &*self.0;
+        let module = cache.store(wasmtime, about.root, &code);
+        let module = module.ok_or_else(|| ExecError::Compile("the compiled program can't be loaded".into()))?;
+        Program::link(about, &module, linker)
+    }
+
     /// The root an order names this program by, without compiling it.
     pub fn root(wasm: &[u8]) -> Result<B256, ExecError> {
         Ok(canonicalise(wasm)?.program_root)
     }
 
-    /// Compiles M' or takes it from the disk.
+    /// Compiles M' in this process, or takes it from the disk.
     pub(crate) fn prepare_canonical(&self, canonical: &Canonical) -> Result<Program, ExecError> {
         let Inner { wasmtime, linker, cache, .. } = &*self.0;
-        let module = match cache.load(wasmtime, canonical.program_root) {
-            Some(module) => module,
+        let about = About::of(canonical);
+        match cache.load(wasmtime, about.root) {
+            Some(module) => Program::link(about, &module, linker),
             None => {
-                let tuned = tune(&canonical.module)?;
-                let module =
-                    Module::from_binary(wasmtime, &tuned).map_err(|error| ExecError::Compile(format!("{error:#}")))?;
-                cache.store(canonical.program_root, &module);
-                module
+                let code = Compilers::new()?.compile_canonical(canonical)?;
+                self.load(Compiled { about, code })
             }
-        };
-        Program::link(canonical, &module, linker)
+        }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn wasmtime(&self) -> &wasmtime::Engine {
+        &self.0.wasmtime
     }
 
     pub(crate) fn inner(&self) -> &Inner {

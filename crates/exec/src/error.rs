@@ -11,12 +11,24 @@ pub enum ExecError {
     /// The program was refused by the gate.
     #[error("[X-PRG-001] {0}")]
     Gate(#[from] rialto_machine::GateError),
+    /// The program was refused by the gate, in a worker or before: what it said.
+    #[error("[X-PRG-001] {0}")]
+    Refused(String),
     /// The canonical module has not the shape that every canonical module has.
     #[error("[X-PRG-002] not a canonical program: {0}")]
     NotCanonical(String),
     /// The compiler refused the program.
     #[error("[X-PRG-003] the program does not compile: {0}")]
     Compile(String),
+    /// Workers died of the program: it would take more memory or time than it may, or the compiler has a defect.
+    #[error("[X-PRG-004] compiling the program ended the process that did it: {0}")]
+    Worker(String),
+    /// The caller cancelled it.
+    #[error("[X-PRG-005] preparing the program was cancelled")]
+    Cancelled,
+    /// This host can't start a process to compile in; it may later.
+    #[error("[X-PRG-006] cannot start a process to compile in: {0}")]
+    Start(std::io::Error),
     /// The cache folder cannot be used.
     #[error("[X-CCH-001] the cache folder {path}: {source}")]
     Cache {

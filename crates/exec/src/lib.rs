@@ -2,7 +2,7 @@
 //! limits that are part of the result (fuel, output, pages) and limits that never are (wall time, this host's memory).
 //!
 //! ```text
-//! Engine::prepare(wasm) ─ canonicalise ─▶ M' ─ disk cache, or tune and Cranelift ─▶ Program
+//! Engine::prepare(wasm) ─ disk cache, or in a worker: canonicalise ─▶ M' ─ tune and Cranelift ─▶ Program
 //! Engine::run*(Program, inputs, Limits) ─▶ Outcome { halted, output }      the same on every host
 //!                                       └▶ AttemptError                    this host's trouble: never a result
 //! ```
@@ -13,6 +13,7 @@
 
 mod artifact;
 mod cache;
+mod compile;
 mod engine;
 mod error;
 mod host;
@@ -25,6 +26,8 @@ mod slots;
 #[cfg(test)]
 mod tests;
 mod tune;
+mod underway;
+pub mod worker;
 
 pub use engine::Engine;
 pub use error::{AttemptError, ExecError};

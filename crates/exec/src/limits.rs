@@ -23,14 +23,18 @@ pub struct Config {
     /// Safety stop: wall time of one task. Fuel bounds every run; a provider must be able to burn all that it promises to
     /// within this.
     pub max_wall: Duration,
+    /// Programs that are compiled at the same time, each in a worker.
+    pub workers: usize,
 }
 
 impl Config {
-    /// All cores, 1 GiB for tasks, a day a task.
+    /// All cores, 1 GiB for tasks, a day a task, half as many workers as cores.
     pub fn new(cache_dir: impl Into<PathBuf>) -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Self {
             cache_dir: cache_dir.into(),
-            cores: std::thread::available_parallelism().map_or(1, usize::from),
+            cores,
+            workers: cores.div_ceil(2).max(2),
             max_memory_bytes: 1 << 30,
             max_wall: Duration::from_secs(24 * 3600),
         }

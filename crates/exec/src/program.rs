@@ -1,10 +1,10 @@
 //! A compiled program and the exports that the host touches.
 
 use alloy_primitives::B256;
-use rialto_machine::Canonical;
 use wasmtime::{ExternType, InstancePre, Linker, Module, ModuleExport, ValType};
 
 use crate::ExecError;
+use crate::compile::About;
 use crate::host::Host;
 
 /// A program that is ready to run; made by [`crate::Engine::prepare`].
@@ -25,7 +25,7 @@ pub(crate) struct Exports {
 }
 
 impl Program {
-    pub(crate) fn link(canonical: &Canonical, module: &Module, linker: &Linker<Host>) -> Result<Self, ExecError> {
+    pub(crate) fn link(about: About, module: &Module, linker: &Linker<Host>) -> Result<Self, ExecError> {
         let exports = Exports {
             run: export(module, "run", |ty| {
                 ty.func().is_some_and(|func| func.params().len() == 0 && func.results().len() == 0)
@@ -35,7 +35,7 @@ impl Program {
             digest: export(module, "digest", is_i64_variable)?,
         };
         let linked = linker.instantiate_pre(module).map_err(|error| ExecError::NotCanonical(error.to_string()))?;
-        let Canonical { program_root: root, min_pages, max_pages, .. } = *canonical;
+        let About { root, min_pages, max_pages } = about;
         Ok(Self { root, min_pages, max_pages, linked, exports })
     }
 

@@ -10,12 +10,17 @@
 
 use std::collections::BTreeSet;
 
-use wasmparser::{FuncToValidate, FuncValidatorAllocations, FunctionBody, Operator, ValType, ValidatorResources};
+use wasmparser::{
+    FuncToValidate, FuncValidatorAllocations, FunctionBody, ModuleArity, Operator, ValType, ValidatorResources,
+};
 
 use crate::cost;
 use crate::error::GateError;
 use crate::gate::{Place, reject};
-use crate::limits::{CALL_SLOTS, MAX_BODY_BYTES, MAX_FRAME_SLOTS, MAX_NESTING};
+use crate::limits::{
+    CALL_SLOTS, MAX_BODY_BYTES, MAX_BRANCHES_BY_LOCALS, MAX_FRAME_SLOTS, MAX_FUNCTION_WORK, MAX_NESTING,
+};
+use crate::work::{Flow, Work};
 
 /// A function's body, read and found good.
 pub(crate) struct Body<'a> {
@@ -33,6 +38,7 @@ pub(crate) struct Body<'a> {
     pub has_bulk: bool,
     /// Some loop makes no call: its code must be tight.
     pub has_tight_loop: bool,
+    pub work: Work,
 }
 
 /// A block's cost, charged before the operator at `at`.
@@ -50,10 +56,11 @@ impl Charge {
     }
 }
 
-/// Reads one body. `import_costs`: extra fuel for calling each imported function.
+/// Reads one body of a function with so many results. `import_costs`: extra fuel for calling each imported function.
 pub(crate) fn read<'a>(
     func: FuncToValidate<ValidatorResources>,
     code: FunctionBody<'a>,
+    results: usize,
     import_costs: &[u64],
     allocs: &mut FuncValidatorAllocations,
 ) -> Result<Body<'a>, GateError> {
@@ -87,13 +94,26 @@ pub(crate) fn read<'a>(
         calls_indirectly: false,
         has_bulk: false,
         has_tight_loop: false,
+        work: Work::default(),
     };
     let mut meter = Meter::new(reader.original_position());
+    let mut flow = Flow::new(results as u32);
     let mut height = 0;
     while !reader.eof() {
         let at = reader.original_position();
         let op = reject(reader.read(), place)?;
+        let arity = op.operator_arity(&validator).unwrap_or_default();
+        let block = match op {
+            Operator::Block { blockty } | Operator::Loop { blockty } | Operator::If { blockty } => {
+                validator.block_type_arity(blockty).unwrap_or_default()
+            }
+            _ => (0, 0),
+        };
         reject(validator.op(at, &op), place)?;
+        flow.operator(&op, arity, block, validator.operand_stack_height());
+        if flow.steps > MAX_FUNCTION_WORK.steps {
+            return Err(place.too_much_work("steps", flow.steps, MAX_FUNCTION_WORK.steps, None));
+        }
         height = height.max(validator.operand_stack_height());
         if validator.control_stack_height() > MAX_NESTING {
             return Err(place.too_large("nested blocks", validator.control_stack_height().into(), MAX_NESTING.into()));
@@ -119,7 +139,21 @@ pub(crate) fn read<'a>(
     }
     body.frame = frame + CALL_SLOTS;
     body.has_tight_loop = meter.tight_loop;
+    let size = flow.size(slots);
+    if size > MAX_BRANCHES_BY_LOCALS / 64 {
+        return Err(place.too_much_work(
+            "branches times locals",
+            size.saturating_mul(64),
+            MAX_BRANCHES_BY_LOCALS,
+            None,
+        ));
+    }
+    body.work = flow.work(slots, body.has_tight_loop);
+    if let Some((what, found, limit)) = body.work.beyond(MAX_FUNCTION_WORK) {
+        return Err(place.too_much_work(what, found, limit, None));
+    }
     (body.entry, body.charges) = meter.finish();
+    body.work.chains += (body.charges.len() as u64).pow(2);
     Ok(body)
 }
 

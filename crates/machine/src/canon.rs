@@ -17,6 +17,7 @@ use crate::error::GateError;
 use crate::gate::{self, Const, Global, Module, Place};
 use crate::limits::*;
 use crate::lower::lower;
+use crate::work::Work;
 use crate::{calls, wasi};
 
 /// Version of all rules that make M' from a module; part of the program's root.
@@ -42,6 +43,10 @@ pub struct Canonical {
     pub min_pages: u32,
     /// Most pages that it can grow to.
     pub max_pages: u32,
+    /// What compiling it takes.
+    pub work: Work,
+    /// Bytes of the code section that it was made of.
+    pub code_bytes: u64,
 }
 
 /// Checks a module and makes M' of it. The same bytes always give the same M'.
@@ -59,7 +64,7 @@ pub fn canonicalise(wasm: &[u8]) -> Result<Canonical, GateError> {
     let max_pages = max_pages.unwrap_or(MAX_MEMORY_PAGES).min(MAX_MEMORY_PAGES);
     let module = linked.encode(entry, min_pages, max_pages);
     let program_root = lower(&module).parts.root();
-    Ok(Canonical { module, program_root, min_pages, max_pages })
+    Ok(Canonical { module, program_root, min_pages, max_pages, work: guest.work, code_bytes: guest.code_bytes })
 }
 
 /// The function to run: `_start`, of type () → ().

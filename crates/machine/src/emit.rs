@@ -6,7 +6,7 @@
 //! it stays in a register: charging is `prepaid -= cost; if prepaid < 0 { refill }`. The two are added up when the run finishes or exits
 //! and when fuel runs out, so the global is then exact to the unit; a trap of another kind forfeits what was prepaid.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use wasm_encoder::{BlockType, Function, Instruction, TypeSection, ValType};
 use wasmparser::{FuncType, Operator};
@@ -42,6 +42,14 @@ pub(crate) struct Callee {
 pub(crate) struct Types {
     indices: BTreeMap<(Vec<ValType>, Vec<ValType>), u32>,
     pub section: TypeSection,
+}
+
+/// What types of the guest became, as types of blocks and of functions called through the table: types may be long, and code that
+/// names them short.
+#[derive(Default)]
+struct Known {
+    blocks: HashMap<u32, BlockType>,
+    indirect: HashMap<u32, u32>,
 }
 
 impl Types {
@@ -91,6 +99,7 @@ pub(crate) fn function(body: &Body<'_>, ty: &FuncType, shape: Shape, map: &Mappi
         params,
         added,
         depth: 0,
+        known: Known::default(),
         out: Emitted::new(locals.runs),
     };
     let mut charges = body.charges.iter().peekable();
@@ -217,6 +226,7 @@ struct Writer<'a> {
     added: u32,
     /// Blocks open, the function not counted.
     depth: u32,
+    known: Known,
 }
 
 impl Writer<'_> {
@@ -227,7 +237,8 @@ impl Writer<'_> {
             _ => {}
         }
         let map = self.map;
-        let mut block = |ty: &u32| types.block(&map.types[*ty as usize]);
+        let blocks = &mut self.known.blocks;
+        let mut block = |ty: &u32| *blocks.entry(*ty).or_insert_with(|| types.block(&map.types[*ty as usize]));
         let local = |index: &u32| index + if *index < self.params { 0 } else { self.added };
         let instruction = match op {
             Operator::Call { function_index } => {
@@ -235,7 +246,8 @@ impl Writer<'_> {
                 return self.call(Instruction::Call(callee.index), callee.shape);
             }
             Operator::CallIndirect { type_index, .. } => {
-                let type_index = types.function(&map.types[*type_index as usize], Shape::INDIRECT);
+                let function = || types.function(&map.types[*type_index as usize], Shape::INDIRECT);
+                let type_index = *self.known.indirect.entry(*type_index).or_insert_with(function);
                 self.out.put(&[Instruction::LocalSet(self.scratch)]);
                 return self.call(Instruction::CallIndirect { type_index, table_index: 0 }, Shape::INDIRECT);
             }

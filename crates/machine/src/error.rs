@@ -77,6 +77,29 @@ pub enum GateError {
         /// "memory" or "table".
         of: &'static str,
     },
+    /// Compiling it would take too long or too much memory.
+    #[error(
+        "[M-GATE-009] {}: compilers take time and memory by them. Build with optimisation (-O2), or split the function",
+        match for_code {
+            None => format!("{place} has {found} {what}; the machine takes at most {limit} in one"),
+            Some(bytes) => format!(
+                "the module has {found} {what}, most of them in {place}; the machine takes at most {limit} with {bytes} bytes \
+                 of code"
+            ),
+        }
+    )]
+    TooMuchWork {
+        /// The function that has most of it.
+        place: String,
+        /// What is counted.
+        what: &'static str,
+        /// How much there is; a lower bound if counting stopped early.
+        found: u64,
+        /// How much there may be.
+        limit: u64,
+        /// Of the whole module: bytes of its code, by which it is limited.
+        for_code: Option<u64>,
+    },
 }
 
 impl GateError {
@@ -91,6 +114,7 @@ impl GateError {
             Self::WrongSignature { .. } => "M-GATE-006",
             Self::NoEntry { .. } => "M-GATE-007",
             Self::SegmentOutside { .. } => "M-GATE-008",
+            Self::TooMuchWork { .. } => "M-GATE-009",
         }
     }
 }

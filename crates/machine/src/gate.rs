@@ -15,6 +15,7 @@ use wasmparser::{
 use crate::body::{self, Body};
 use crate::error::GateError;
 use crate::limits::*;
+use crate::work::Work;
 
 /// A module that passed the gate.
 #[derive(Default)]
@@ -34,6 +35,10 @@ pub(crate) struct Module<'a> {
     pub elements: Vec<(u32, Vec<u32>)>,
     /// Offset in memory and bytes.
     pub data: Vec<(u32, &'a [u8])>,
+    /// Of all its functions.
+    pub work: Work,
+    /// Bytes of its code section.
+    pub code_bytes: u64,
 }
 
 /// An imported function.
@@ -107,6 +112,10 @@ impl Place {
         GateError::TooLarge { place: self.text(), what, found, limit }
     }
 
+    pub fn too_much_work(self, what: &'static str, found: u64, limit: u64, for_code: Option<u64>) -> GateError {
+        GateError::TooMuchWork { place: self.text(), what, found, limit, for_code }
+    }
+
     fn feature(self, (feature, fix): (&'static str, &'static str)) -> GateError {
         GateError::Feature { place: self.text(), feature, fix }
     }
@@ -117,8 +126,10 @@ impl Place {
 }
 
 fn named(mut error: GateError, wasm: &[u8]) -> GateError {
-    if let GateError::Invalid { place, .. } | GateError::Feature { place, .. } | GateError::TooLarge { place, .. } =
-        &mut error
+    if let GateError::Invalid { place, .. }
+    | GateError::Feature { place, .. }
+    | GateError::TooLarge { place, .. }
+    | GateError::TooMuchWork { place, .. } = &mut error
         && let Some(index) = place.strip_prefix(FUNCTION_MARK).and_then(|index| index.parse().ok())
     {
         *place = function_name(wasm, index);
@@ -235,8 +246,11 @@ impl<'a> Gate<'a> {
             match reject(self.validator.payload(&payload), place)? {
                 ValidPayload::Func(func, code) => {
                     let ty = self.types_of_funcs[self.module.funcs.len()];
-                    let body = body::read(func, code, &self.import_costs, &mut self.allocs)?;
+                    let results = self.module.types[ty as usize].results().len();
+                    let body = body::read(func, code, results, &self.import_costs, &mut self.allocs)?;
+                    self.module.work += body.work;
                     self.module.funcs.push((ty, body));
+                    self.bound_work()?;
                 }
                 _ => self.take(payload, place)?,
             }
@@ -264,6 +278,17 @@ impl<'a> Gate<'a> {
             }
             _ => Ok(()),
         }
+    }
+
+    /// The functions read so far together make no more work than the whole module may.
+    fn bound_work(&self) -> Result<(), GateError> {
+        let Module { work, code_bytes, funcs, imports, .. } = &self.module;
+        let Some((what, found, limit)) = work.beyond(MAX_WORK.and(*code_bytes, MAX_WORK_PER_BYTE)) else {
+            return Ok(());
+        };
+        // Name the function that has most of it.
+        let most = funcs.iter().enumerate().max_by_key(|(_, (_, body))| body.work.sum(what)).map_or(0, |(at, _)| at);
+        Err(Place::Function((imports.len() + most) as u32).too_much_work(what, found, limit, Some(*code_bytes)))
     }
 
     fn take(&mut self, payload: Payload<'a>, place: Place) -> Result<(), GateError> {
@@ -323,6 +348,7 @@ impl<'a> Gate<'a> {
                 }
             }
             Payload::StartSection { func, .. } => module.start = Some(func),
+            Payload::CodeSectionStart { size, .. } => module.code_bytes = size.into(),
             Payload::ElementSection(section) => {
                 for (index, element) in section.into_iter().enumerate() {
                     let element = self.element(index, reject(element, place)?, place)?;

@@ -69,6 +69,7 @@ pub mod step;
 mod trace;
 mod tree;
 mod wasi;
+mod work;
 
 pub use canon::{CANON_VERSION, Canonical, canonicalise};
 pub use error::GateError;
@@ -76,3 +77,4 @@ pub use lower::{Lowered, lower};
 pub use prove::{WrongProof, judge};
 pub use step::Registers;
 pub use trace::{Snapshot, TaskLimits, Tracer, start_parts};
+pub use work::Work;

@@ -1,5 +1,7 @@
 //! Bounds of what the machine takes. They are part of the rules that [`crate::CANON_VERSION`] names.
 
+use crate::work::Work;
+
 /// Most bytes of a module: compile time and memory of a host grow with them.
 pub const MAX_MODULE_BYTES: usize = 32 << 20;
 /// Most functions, imports included.
@@ -8,12 +10,20 @@ pub const MAX_FUNCTIONS: u32 = 100_000;
 pub const MAX_TYPES: u32 = 20_000;
 /// Most parameters, and most results, of a function type: engines take 1,000, and M' adds two and one.
 pub const MAX_ARITY: usize = 998;
-/// Most bytes of one function's body: compilers take more than linear time.
+/// Most bytes of one function's body.
 pub const MAX_BODY_BYTES: usize = 2 << 20;
 /// Most slots of one function's frame: parameters, locals and operands.
 pub const MAX_FRAME_SLOTS: u32 = 1 << 14;
 /// Deepest nesting of blocks.
 pub const MAX_NESTING: u32 = 16_384;
+/// Most work of one function: what a compiler holds at a time.
+pub const MAX_FUNCTION_WORK: Work = Work { steps: 6 << 20, alive: 8 << 20, moves: 2 << 20, chains: u64::MAX };
+/// Most work of a module without any code.
+pub const MAX_WORK: Work = Work { steps: 256 << 10, alive: 2 << 20, moves: 256 << 10, chains: u64::MAX };
+/// Most work of a module besides, for each byte of its code section. Real programs have up to 10, 2 and 0.4 for each.
+pub const MAX_WORK_PER_BYTE: Work = Work { steps: 20, alive: 8, moves: 2, chains: 0 };
+/// Most branches of one function, times its parameters and locals: looking at it takes time by it.
+pub const MAX_BRANCHES_BY_LOCALS: u64 = 1 << 27;
 /// Most globals of M', the injected ones included: what the globals tree of depth 8 holds, four to a leaf.
 pub const MAX_GLOBALS: u32 = 4 << 8;
 /// Most entries of the table.

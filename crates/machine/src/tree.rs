@@ -90,6 +90,31 @@ impl Tree {
     }
 }
 
+/// The root over leaves in ranges (first, past the last), sorted and apart; all others are zero. Unlike a [`Tree`] it takes
+/// memory by the leaves there are, wherever they are.
+pub(crate) fn sparse_root(depth: u32, ranges: &[(usize, usize)], leaf: impl Fn(usize) -> B256) -> B256 {
+    let leaves = ranges.iter().flat_map(|(first, end)| *first..*end);
+    let mut nodes: Vec<(usize, B256)> = leaves.map(|at| (at, leaf(at))).collect();
+    for height in 0..depth as usize {
+        let mut pairs = Vec::with_capacity(nodes.len());
+        let mut rest = nodes.iter().peekable();
+        while let Some((at, node)) = rest.next() {
+            let pair = match rest.next_if(|(next, _)| at % 2 == 0 && *next == at + 1) {
+                Some((_, right)) => (*node, *right),
+                None if at % 2 == 0 => (*node, zero(height)),
+                None => (zero(height), *node),
+            };
+            pairs.push((at / 2, pair));
+        }
+        nodes = Vec::with_capacity(pairs.len());
+        for some in pairs.chunks(SIDE_BY_SIDE) {
+            let joined = join(some.iter().map(|(_, pair)| *pair));
+            nodes.extend(some.iter().map(|(at, _)| *at).zip(joined));
+        }
+    }
+    nodes.first().map_or_else(|| zero(depth as usize), |(_, root)| *root)
+}
+
 /// The root that a leaf with these siblings leads to.
 pub(crate) fn fold(leaf: B256, index: u32, siblings: impl IntoIterator<Item = B256>) -> B256 {
     let mut at = index;
@@ -124,6 +149,8 @@ mod tests {
                     level = level.chunks(2).map(|pair| node(pair[0], pair[1])).collect();
                 }
                 prop_assert_eq!(tree.root(|at| leaves[at]), level[0]);
+                let used: Vec<_> = (0..count).filter(|at| leaves[*at] != B256::ZERO).map(|at| (at, at + 1)).collect();
+                prop_assert_eq!(sparse_root(depth, &used, |at| leaves[at]), level[0]);
                 for at in 0..count {
                     let siblings = tree.siblings(at, |at| leaves[at]);
                     prop_assert_eq!(fold(leaves[at], at as u32, siblings), level[0]);

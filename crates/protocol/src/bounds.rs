@@ -53,7 +53,7 @@ pub fn order_cost(deal: &Deal, order: &Order) -> u128 {
 }
 
 /// A requester's most. `vouchers`: what it signed in all (the highest voucher's amount). `orders`: [`order_cost`] of those orders
-/// that no voucher settles and that it did not cancel, together. Without a lack only the vouchers can be lost; bonds come back.
+/// that no redeemed voucher settles, cancelled ones included, together: they can be claimed. Without a lack only the vouchers can be lost; bonds come back.
 pub fn requester_loss(budget: u128, vouchers: u128, orders: u128, lack: Option<Lack>) -> u128 {
     let unproven = if lack.is_some() { orders } else { 0 };
     vouchers.saturating_add(unproven).min(budget)

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     fault::Fault,
-    receipt::SumNode,
+    receipt::{Halted, SumNode},
     types::{Game, Receipt},
 };
 
@@ -40,6 +40,13 @@ pub enum Answer {
     },
     /// Accuser: this task ended otherwise.
     Challenge(Box<Challenge>),
+    /// Anybody: this task ended so, but used another fuel than the leaf says. The provider has lost.
+    Contradict {
+        /// Index among the leaves shown.
+        index: u32,
+        /// How it ended.
+        halted: Halted,
+    },
     /// Part `pick` of the segment begins right and ends wrong; these are the right states after each sixteenth of that part.
     Move {
         /// 0 to 15.
@@ -181,11 +188,23 @@ pub enum GameNews {
     Convicted { receipt: B256, fault: Fault },
 }
 
+/// What a game ended by (`ICourt.Verdict`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// A step was judged.
+    Step,
+    /// Somebody's time ran out.
+    Timeout,
+    /// A leaf says another fuel than its task used.
+    Fuel,
+}
+
 /// How a game ended, and where the bond went, base units.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GameEnd {
-    /// By a step; else because somebody's time ran out.
-    pub by_step: bool,
+    /// By what.
+    pub verdict: Verdict,
     /// Who won: the accuser, or else the provider.
     pub accuser_won: bool,
     /// Whether the deal ended with it, and its collateral.

@@ -164,7 +164,12 @@ impl SumNode {
     /// when the fuels overflow.
     pub fn parent(left: Self, right: Self) -> Option<Self> {
         let fuel = left.fuel.checked_add(right.fuel)?;
-        Some(Self { hash: keccak256(Self::parent_bytes(left, right)), fuel })
+        Some(Self { hash: Self::parent_hash(left, right), fuel })
+    }
+
+    /// The hash of a parent, whether or not the fuels can be added.
+    pub fn parent_hash(left: Self, right: Self) -> B256 {
+        keccak256(Self::parent_bytes(left, right))
     }
 
     /// Where `siblings` lead from a node at `place` of its level; `None` when the fuels overflow.

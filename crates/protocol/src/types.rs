@@ -189,6 +189,20 @@ sol! {
         uint128 amount;
     }
 
+    /// A watchtower's word to a provider: it defends this receipt until then. Only ever shown off chain; the signature is the
+    /// tower's account key's.
+    #[derive(Debug, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+    struct Appointment {
+        /// Deal id.
+        bytes32 deal;
+        /// Struct hash of the receipt.
+        bytes32 receipt;
+        /// The tower's account.
+        address tower;
+        /// It answers what is opened before this time, unix seconds.
+        uint64 until;
+    }
+
     /// One dispute over one receipt. Not signed: the game's id is this struct's hash.
     #[derive(Debug, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
     struct Game {

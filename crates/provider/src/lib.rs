@@ -8,11 +8,13 @@
 pub mod core;
 mod service;
 
+pub use core::tower::TowerEvent;
 pub use core::{
     AskConfig, Counts, DealStatus, Ledger, Limits, Money, Offer, Price, ProviderEvent, Refusal, Silence, Status, Sums,
     Verdict, Worth, worth,
 };
 pub use service::{
-    Evidence, Fault, Footprint, Gas, KeptTask, Provider, ProviderConfig, ProviderError, Report, Usage, kept_results,
-    kept_task, stored as stored_status,
+    AppointmentError, AppointmentFile, Done, Dossier, DossierError, Evidence, Fault, Footprint, Found, Gas, Inspector,
+    KeptTask, Part, Prospect, Provider, ProviderConfig, ProviderError, Report, Standing, TowerConfig, Usage,
+    Watchtower, kept_results, kept_task, stored as stored_status,
 };

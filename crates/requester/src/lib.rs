@@ -27,11 +27,11 @@ pub mod core;
 pub mod service;
 
 pub use core::{
-    BadPolicy, Checks, Dispute, Excluded, History, JobError, JobEvent, JobId, JobPhase, JobStatus, MAX_JOB_TASKS,
-    NoMatch, Outcome, Patience, Plan, Policy, PolicyQuote, Price, Progress, ProviderReport, ProviderStatus, TxNote,
-    Why, WrongTask, detection_probability, price_of,
+    BadPolicy, Checks, Dispute, Excluded, Exposure, History, JobError, JobEvent, JobId, JobPhase, JobStatus,
+    MAX_JOB_TASKS, NoMatch, Outcome, Patience, Plan, Policy, PolicyQuote, Price, Progress, ProviderReport,
+    ProviderStatus, TxNote, Why, WrongTask, detection_probability, price_of,
 };
 pub use service::{
     ChainCheck, Content, Evidence, Job, JobContent, JobEvents, JobHandle, JobReport, OrderEvidence, Output, Requester,
-    RequesterConfig, RequesterError, TaskOutcome, read_content, read_report,
+    RequesterConfig, RequesterError, TaskOutcome, read_content, read_report, read_status,
 };

@@ -9,7 +9,7 @@ use std::{
 use alloy_signer_local::PrivateKeySigner;
 use rialto_protocol::{
     Address, B256, Bytes, keccak256,
-    model::{Call as MarketCall, Terms as OpenTerms},
+    model::{Call as MarketCall, court::CourtCall},
     pricing::share,
     receipt::Halted,
     signing::signed_by,
@@ -18,15 +18,17 @@ use rialto_protocol::{
 };
 use rialto_provider::core::LogId;
 use rialto_requester::core::{
-    Call, CaseKind, Config, Constraints, Core, Cursor, Effect, Event, Fact, JobEvent, JobId, JobSpec, Offer, Outgoing,
-    Patience, Record, State, Stored, Summary, Transacted, TxNote, verify::OutputCheck,
+    Config, Constraints, Core, Cursor, Effect, Event, Fact, JobEvent, JobId, JobSpec, Offer, Outgoing, Patience,
+    Record, State, Stored, Summary, Transacted, TxNote, verify::OutputCheck,
 };
 
 use crate::{
     chain::{Block, Ending, Who},
     compute::{self, FUEL_LIMIT, INPUT_BYTES, OUT_LIMIT},
+    ledger::Act,
     network::Side,
     options::{BuyerOptions, Manner, Options},
+    purse,
     world::{CHAIN_ID, Happening, MARKET, World, key},
 };
 
@@ -80,13 +82,14 @@ impl Buyer {
         let key = key("buyer", index);
         let config = Config {
             requester: key.address(),
+            key: key.address(),
             chain_id: CHAIN_ID,
             market: MARKET,
             grace_seconds: options.params.grace,
             challenge_seconds: options.params.challenge_window,
             answer_seconds: options.params.answer_window,
             case_bond: options.params.case_bond,
-            dispute_from: None,
+            dispute_from: options.court.then_some(1),
             patience: Patience { idle: own.idle, ..Patience::default() },
         };
         Self {
@@ -185,7 +188,9 @@ impl World {
             name: String::new(),
             program: PROGRAM,
             inputs: (0..wish.tasks).map(|task| input(id, task)).collect(),
-            carried_bytes: 0,
+            program_bytes: 1_000,
+            shared_bytes: 0,
+            input_bytes: vec![INPUT_BYTES as u32; wish.tasks as usize],
             fuel_limit: FUEL_LIMIT,
             out_limit: OUT_LIMIT,
             max_pages: 16,
@@ -213,7 +218,7 @@ impl World {
     pub(crate) fn ask_heard(&mut self, index: usize, bytes: &[u8]) {
         let Ok(gossip) = AskGossip::decode(bytes) else { return self.hold(Err("an ask can't be read".into())) };
         let ask = &gossip.ask.value;
-        let account = self.chain.market.account(ask.provider);
+        let account = self.chain.ledger.market.account(ask.provider);
         let backed = share(ask.minBudget, ask.collateralBps).is_some_and(|needed| account.balance >= needed);
         let signed = signed_by(ask, &self.domain, &gossip.ask.signature, ask.provider);
         if signed && backed && account.counter == ask.counter {
@@ -304,10 +309,6 @@ impl World {
                 }
             }
             Effect::Send { deal, message } => self.buyer_sends(index, deal, message),
-            Effect::CheckSignature { check, .. } => {
-                let event = Event::SignatureChecked { check, valid: false };
-                self.schedule.after(50, Happening::Buyer { buyer: index, life, event });
-            }
             Effect::Store { deal, order, results, outputs } => {
                 let storing = Box::new(Storing { deal, order, results, outputs });
                 let wait = self.latency();
@@ -325,46 +326,22 @@ impl World {
                 self.schedule.after(wait, Happening::Buyer { buyer: index, life, event });
             }
             Effect::Transact { intent, call } => {
-                let calls = match *call {
-                    Call::Open(terms) => terms
-                        .into_iter()
-                        .map(|terms| MarketCall::Open {
-                            ask: terms.offer.ask.value,
-                            signature: terms.offer.ask.signature,
-                            terms: OpenTerms {
-                                budget: terms.budget,
-                                duration: terms.seconds,
-                                max_price: terms.max_price,
-                                salt: terms.salt,
-                            },
-                        })
-                        .collect(),
-                    Call::Close { deal, release } => {
-                        vec![MarketCall::Close { deal, release: release.value, signature: release.signature }]
-                    }
-                    Call::Accuse(_) | Call::Play { .. } | Call::Timeout { .. } | Call::Convict(_) => {
-                        unreachable!("no deal here names a court")
-                    }
-                    Call::Expire { deal } => vec![MarketCall::Expire { deal }],
-                    Call::Late { deal, order, ack } => {
-                        vec![MarketCall::Late { deal, order, ack: ack.value, signature: ack.signature }]
-                    }
-                    Call::Demand { deal, order, receipt, task } => {
-                        vec![MarketCall::Demand { deal, order, receipt, signature: Bytes::new(), task }]
-                    }
-                    Call::Settle { deal, case } => {
-                        let kind = match case.kind {
-                            CaseKind::Claim => rialto_protocol::model::CaseKind::Claim,
-                            CaseKind::Late => rialto_protocol::model::CaseKind::Late,
-                            CaseKind::Demand => rialto_protocol::model::CaseKind::Demand,
-                            CaseKind::Hold => rialto_protocol::model::CaseKind::Hold,
-                        };
-                        vec![MarketCall::Settle { deal, kind, subject: case.subject, task: case.task }]
-                    }
+                let Some(calls) = purse::acts(*call) else {
+                    return self.hold(Err(format!("buyer {index} sends {intent}, which says nothing")));
                 };
                 self.transact(Who::Buyer(index), intent, calls);
             }
-            Effect::Trace(_) | Effect::ForgetTrace { .. } => unreachable!("no deal here names a court"),
+            Effect::Trace(trace) => {
+                self.count("trace");
+                let inputs: Vec<B256> =
+                    (trace.first..trace.first + trace.order.tasks).map(|task| input(trace.job, task)).collect();
+                let can = self.options.buyers[index].can_run;
+                let found = purse::traced(&trace, &inputs).filter(|_| can);
+                let result = found.ok_or_else(|| "no room".to_string());
+                let event = Event::Traced { key: trace.key, result };
+                self.schedule.after(2_000, Happening::Buyer { buyer: index, life, event });
+            }
+            Effect::ForgetTrace { .. } => {}
             Effect::Release { .. } => {}
             Effect::Tell { job, event } => {
                 match &event {
@@ -409,7 +386,7 @@ impl World {
             }
             Outgoing::Voucher(voucher) => return self.pay(index, deal, voucher, rule),
             Outgoing::Reject { order, task, expected } => ToProvider::Reject { order, task, expected },
-            Outgoing::Cancel { order } => ToProvider::Cancel { order },
+            Outgoing::Cancel(cancel) => ToProvider::Cancel(self.seal(key, cancel)),
             // Who wants to quarrel keeps the deal open.
             Outgoing::AskRelease { .. } if self.options.buyers[index].manner == Manner::Harasses => return,
             Outgoing::AskRelease { amount } => ToProvider::AskRelease { amount },
@@ -450,7 +427,7 @@ impl World {
                 let reach = |seller: &usize| {
                     self.sellers[*seller].core.is_some() && !self.network.apart.contains(&(index, *seller))
                 };
-                seller.filter(reach).and_then(|seller| self.sellers[seller].blobs.get(&blob).cloned())
+                seller.filter(reach).and_then(|seller| self.sellers[seller].desk.blobs.get(&blob).cloned())
             }
         };
         let result = match bytes {
@@ -476,21 +453,26 @@ impl World {
                 let Some(order) = order_of(ack.value.order) else { return };
                 let (ack, signature) = (ack.value.clone(), ack.signature.clone());
                 let due = (ack.dueBy.saturating_sub(crate::schedule::BEGINNING) + 20) * 1000;
-                let call = Box::new(MarketCall::Late { deal: terms, order, ack, signature });
+                let call = Box::new(Act::Market(MarketCall::Late { deal: terms, order, ack, signature }));
                 self.schedule.at(due, Happening::Quarrel { buyer: index, call });
             }
             ToRequester::Receipt { receipt, results, .. } if self.random.percent(30) => {
                 let Some(order) = order_of(receipt.value.order) else { return };
                 let (receipt, signature) = (receipt.value.clone(), receipt.signature.clone());
                 let (task, wait) = (self.random.index(results.len()) as u32, self.random.within(0..=60_000));
-                let call = Box::new(MarketCall::Demand { deal: terms, order, receipt, signature, task });
+                let call = if !terms.court.is_zero() && self.random.percent(40) {
+                    Act::Court(CourtCall::Accuse { deal: terms, order, receipt, signature })
+                } else {
+                    Act::Market(MarketCall::Demand { deal: terms, order, receipt, signature, task })
+                };
+                let call = Box::new(call);
                 self.schedule.after(wait, Happening::Quarrel { buyer: index, call });
             }
             _ => {}
         }
     }
 
-    pub(crate) fn quarrel(&mut self, index: usize, call: MarketCall) {
+    pub(crate) fn quarrel(&mut self, index: usize, call: Act) {
         self.buyers[index].quarrels += 1;
         let intent = format!("quarrel-{}", self.buyers[index].quarrels);
         self.transact(Who::Buyer(index), intent, vec![call]);

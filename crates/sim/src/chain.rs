@@ -1,4 +1,4 @@
-//! A chain around the reference model: blocks, a mempool, reorgs, and for every key a sender that keeps its
+//! A chain around the reference models of both contracts: blocks, a mempool, reorgs, and for every key a sender that keeps its
 //! intents, as `rialto_chain` does it.
 
 use std::{
@@ -6,15 +6,14 @@ use std::{
     sync::Arc,
 };
 
-use rialto_protocol::{
-    Address, B256, keccak256,
-    model::{Call, DealStatus, Market},
-    types::{Deal, struct_hash},
-};
-use rialto_provider::core::{CaseId, CaseKind, Fact, LogId, What};
+use rialto_protocol::{Address, B256, keccak256};
+use rialto_provider::core::{Fact, LogId, What};
 use rialto_requester::core as requester;
 
-use crate::schedule::Millis;
+use crate::{
+    ledger::{Act, Ledger, Said},
+    schedule::Millis,
+};
 
 /// Blocks that a reorg can take back at most.
 pub const MAX_REORG_BLOCKS: usize = 4;
@@ -74,8 +73,8 @@ pub type Ending = Result<Mined, (String, String)>;
 pub struct Mined {
     /// Its hash.
     pub tx: B256,
-    /// Deals it opened.
-    pub opened: Vec<Deal>,
+    /// Ids of the deals it opened.
+    pub opened: Vec<B256>,
 }
 
 /// The outcome of an intent, for whoever waits for it.
@@ -99,14 +98,14 @@ pub struct Tx {
     /// Idempotency key.
     pub intent: String,
     /// Calls.
-    pub calls: Vec<Call>,
+    pub calls: Vec<Act>,
     /// When it reaches whoever makes blocks.
     pub ready_at: Millis,
 }
 
 #[derive(Debug)]
 struct Sent {
-    calls: Vec<Call>,
+    calls: Vec<Act>,
     /// Block and outcome; the outcome counts once it is final.
     mined: Option<(u64, Ending)>,
     last: bool,
@@ -117,13 +116,13 @@ struct Sent {
 #[derive(Debug)]
 pub struct Chain {
     /// The state after the newest block.
-    pub market: Market,
+    pub ledger: Ledger,
     /// All blocks.
     pub blocks: Vec<Arc<Block>>,
     confirmations: u64,
     /// Highest block that was ever final.
     last: u64,
-    undo: VecDeque<Market>,
+    undo: VecDeque<Ledger>,
     mempool: Vec<Tx>,
     journal: BTreeMap<(Who, String), Sent>,
     deferred: Vec<Tx>,
@@ -132,10 +131,10 @@ pub struct Chain {
 
 impl Chain {
     /// A chain whose first block is empty.
-    pub fn new(market: Market, confirmations: u64, time: u64) -> Self {
+    pub fn new(ledger: Ledger, confirmations: u64, time: u64) -> Self {
         let first = Block { number: 0, hash: keccak256(b"first"), time, logs: Vec::new(), txs: Vec::new() };
         Self {
-            market,
+            ledger,
             blocks: vec![Arc::new(first)],
             confirmations,
             last: 0,
@@ -166,7 +165,7 @@ impl Chain {
             known.awaited = true;
             return None;
         }
-        if let Err(refused) = apply(&mut self.market.clone(), self.head().time, &tx) {
+        if let Err(refused) = apply(&mut self.ledger.clone(), self.head().time, &tx) {
             if self.busy(tx.who) {
                 self.deferred.push(tx);
                 return None;
@@ -193,7 +192,7 @@ impl Chain {
     pub fn mine(&mut self, now: Millis, time: u64) -> Vec<Answer> {
         let number = self.head().number + 1;
         let hash = keccak256([number.to_be_bytes(), self.forks.to_be_bytes()].concat());
-        self.undo.push_back(self.market.clone());
+        self.undo.push_back(self.ledger.clone());
         if self.undo.len() > MAX_REORG_BLOCKS {
             self.undo.pop_front();
         }
@@ -212,13 +211,10 @@ impl Chain {
         let mut logs: Vec<Log> = Vec::new();
         for tx in &txs {
             let name = keccak256(format!("{:?}{}", tx.who, tx.intent));
-            let ending = apply(&mut self.market, time, tx).map(|said| {
-                let opened = said.iter().filter_map(|(_, what, ..)| match what {
-                    What::Opened(deal) => Some((**deal).clone()),
-                    _ => None,
-                });
-                let mined = Mined { tx: name, opened: opened.collect() };
-                for (deal, what, kind, mut heard) in said {
+            let ending = apply(&mut self.ledger, time, tx).map(|said| {
+                let opened = said.iter().filter(|(said, _)| matches!(said.what, What::Opened(_)));
+                let mined = Mined { tx: name, opened: opened.map(|(said, _)| said.deal).collect() };
+                for (Said { deal, what, mut heard }, kind) in said {
                     let at = LogId { block: number, index: logs.len() as u64, hash };
                     if let Some(requester::What::Closed { tx, .. }) = &mut heard {
                         tx.tx = name;
@@ -260,8 +256,8 @@ impl Chain {
             if self.head().number <= self.last {
                 return;
             }
-            let Some(market) = self.undo.pop_back() else { return };
-            self.market = market;
+            let Some(ledger) = self.undo.pop_back() else { return };
+            self.ledger = ledger;
             self.forks += 1;
             let Some(block) = self.blocks.pop() else { return };
             let mut txs = block.txs.clone();
@@ -296,118 +292,14 @@ impl Chain {
     }
 }
 
-type Said = (B256, What, &'static str, Option<requester::What>);
-
-/// All calls of a transaction, or none; what the market says about them.
-fn apply(market: &mut Market, time: u64, tx: &Tx) -> Result<Vec<Said>, (String, String)> {
-    let mut next = market.clone();
-    let mut said = Vec::new();
-    for call in &tx.calls {
-        let before = next.clone();
-        let refused = |error| (format!("{error:?}"), format!("{error}"));
-        next.apply(time, tx.sender, call).map_err(refused)?;
-        events(&before, &next, time, tx.sender, call, &mut said);
+/// All calls of a transaction, or none; what the contracts say about each, and its kind.
+fn apply(ledger: &mut Ledger, time: u64, tx: &Tx) -> Result<Vec<(Said, &'static str)>, (String, String)> {
+    let mut next = ledger.clone();
+    let mut all = Vec::new();
+    for act in &tx.calls {
+        let said = next.apply(time, tx.sender, act)?;
+        all.extend(said.into_iter().map(|said| (said, act.kind())));
     }
-    *market = next;
-    Ok(said)
-}
-
-/// The events of a call, from what it changed.
-fn events(before: &Market, after: &Market, time: u64, sender: Address, call: &Call, said: &mut Vec<Said>) {
-    use requester::What as Heard;
-    let opened = |id: B256, kind: CaseKind, subject: B256, task: u32| {
-        let case = after.case(id, model_kind(kind), subject, task);
-        (What::CaseOpened { case: CaseId { kind, subject, task }, seq: case.seq, deadline: case.deadline }, case)
-    };
-    let ended = |kind, subject, task, paid| What::CaseEnded { case: CaseId { kind, subject, task }, paid };
-    let (deal, what, kind) = match call {
-        Call::Open { ask, terms, .. } => {
-            let Ok(deal) = Market::deal_terms(time, sender, ask, terms) else { return };
-            said.push((struct_hash(&deal), What::Opened(Box::new(deal)), "open", None));
-            return;
-        }
-        Call::Redeem { deal, .. } => {
-            let state = after.deal_state(struct_hash(deal));
-            let heard = Heard::Redeemed { paid: state.paid, orders: state.orders };
-            (deal, Some((What::Redeemed { paid: state.paid, orders: state.orders }, heard)), "redeem")
-        }
-        Call::Close { deal, .. } => (deal, None, "close"),
-        Call::Expire { deal } => (deal, None, "expire"),
-        Call::Claim { deal, order, receipt, .. } => {
-            let order = struct_hash(order);
-            let (what, case) = opened(struct_hash(deal), CaseKind::Claim, order, 0);
-            let receipt = receipt.clone();
-            (deal, Some((what, Heard::Claimed { order, seq: case.seq, deadline: case.deadline, receipt })), "claim")
-        }
-        Call::Late { deal, order, .. } => {
-            let order = struct_hash(order);
-            let (what, case) = opened(struct_hash(deal), CaseKind::Late, order, 0);
-            (deal, Some((what, Heard::LateNoticed { order, seq: case.seq, deadline: case.deadline })), "late")
-        }
-        Call::Demand { deal, receipt, task, .. } => {
-            let (receipt, task) = (struct_hash(receipt), *task);
-            let (what, case) = opened(struct_hash(deal), CaseKind::Demand, receipt, task);
-            (deal, Some((what, Heard::Demanded { receipt, task, seq: case.seq, deadline: case.deadline })), "demand")
-        }
-        Call::Answer { deal, order, receipt } => {
-            let (order, receipt) = (struct_hash(order), receipt.clone());
-            (deal, Some((ended(CaseKind::Late, order, 0, 0), Heard::Answered { order, receipt })), "answer")
-        }
-        Call::Reveal { deal, receipt, reveal, .. } => {
-            let (receipt, task, halted) = (struct_hash(receipt), reveal.task, reveal.halted);
-            let heard = Heard::Revealed { receipt, task, halted };
-            (deal, Some((ended(CaseKind::Demand, receipt, task, 0), heard)), "reveal")
-        }
-        Call::Settle { deal, kind, subject, task } => {
-            let id = struct_hash(deal);
-            let paid = after.deal_state(id).paid - before.deal_state(id).paid;
-            let kind = core_kind(*kind);
-            let case = requester::CaseId { kind: buyers_kind(kind), subject: *subject, task: *task };
-            (deal, Some((ended(kind, *subject, *task, paid), Heard::Ended { case, paid })), "settle")
-        }
-        Call::Deposit { .. }
-        | Call::Withdraw { .. }
-        | Call::Announce { .. }
-        | Call::CancelAsks { .. }
-        | Call::Hold { .. }
-        | Call::Lift { .. }
-        | Call::Slash { .. } => return,
-    };
-    let id = struct_hash(deal);
-    said.extend(what.map(|(what, heard)| (id, what, kind, Some(heard))));
-    let (was, is) = (before.deal_state(id), after.deal_state(id));
-    if was.status == DealStatus::Open && is.status == DealStatus::Closed {
-        let tx = requester::TxNote { kind: kind.into(), tx: B256::ZERO, gas: None, deals: 1 };
-        said.push((id, What::Closed { paid: is.paid }, kind, Some(Heard::Closed { paid: is.paid, tx })));
-    }
-}
-
-fn buyers_kind(kind: CaseKind) -> requester::CaseKind {
-    match kind {
-        CaseKind::Claim => requester::CaseKind::Claim,
-        CaseKind::Late => requester::CaseKind::Late,
-        CaseKind::Demand => requester::CaseKind::Demand,
-        CaseKind::Hold => requester::CaseKind::Hold,
-    }
-}
-
-/// A kind of case in the model's words.
-pub fn model_kind(kind: CaseKind) -> rialto_protocol::model::CaseKind {
-    use rialto_protocol::model::CaseKind as Model;
-    match kind {
-        CaseKind::Claim => Model::Claim,
-        CaseKind::Late => Model::Late,
-        CaseKind::Demand => Model::Demand,
-        CaseKind::Hold => Model::Hold,
-    }
-}
-
-fn core_kind(kind: rialto_protocol::model::CaseKind) -> CaseKind {
-    use rialto_protocol::model::CaseKind as Model;
-    match kind {
-        Model::Claim => CaseKind::Claim,
-        Model::Late => CaseKind::Late,
-        Model::Demand => CaseKind::Demand,
-        Model::Hold => CaseKind::Hold,
-    }
+    *ledger = next;
+    Ok(all)
 }

@@ -9,22 +9,29 @@
 //! |---|---|
 //! | [`options`] | what a run is like |
 //! | [`random`], [`schedule`] | chance and time |
-//! | [`chain`] | blocks around the reference model, senders with intents, reorgs |
+//! | [`ledger`] | both contracts, by the reference model, and what they say in the words of either core |
+//! | [`chain`] | blocks around them, senders with intents, reorgs |
 //! | [`network`] | sessions, and how they break |
-//! | [`compute`] | the program that all tasks run, and lies about it |
-//! | [`seller`], [`buyer`] | the cores with their disks: the services' translation, in a few lines |
+//! | [`compute`] | the program that all tasks run, its steps, and lies about it |
+//! | [`desk`], [`purse`] | what the services translate, in a few lines |
+//! | [`seller`], [`buyer`] | the cores with their disks |
 //! | [`world`] | what happens when, faults included |
 //! | [`check`], [`verdict`] | what must never happen, and what must be true in the end |
+//! | [`mod@search`] | one honest side against a strategist: the search for counterexamples to docs/threat-model.md |
 #![forbid(unsafe_code)]
 
 pub mod buyer;
 pub mod chain;
 pub mod check;
 pub mod compute;
+pub mod desk;
+pub mod ledger;
 pub mod network;
 pub mod options;
+pub mod purse;
 pub mod random;
 pub mod schedule;
+pub mod search;
 pub mod seller;
 pub mod verdict;
 pub mod world;

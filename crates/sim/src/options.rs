@@ -153,6 +153,8 @@ pub struct Faults {
 pub struct Options {
     /// The market's windows.
     pub params: Params,
+    /// Whether deals are judged by a court.
+    pub court: bool,
     /// Time between blocks.
     pub block: Millis,
     /// Blocks after which something is final.
@@ -175,12 +177,13 @@ impl Options {
         let buyers = random.within(1..=2);
         Self {
             params: Params {
-                // The buyer learns of a claim when it is final, and looks into it in the second half of this.
-                challenge_window: random.within(240..=600),
-                answer_window: random.within(240..=600),
-                grace: random.within(240..=600),
+                // The buyer learns of a claim when it is final, and looks into it at once.
+                challenge_window: random.within(400..=800),
+                answer_window: random.within(240..=400),
+                grace: random.within(400..=800),
                 case_bond: 25,
             },
+            court: random.percent(60),
             block: random.pick(&[1000, 2000, 5000, 12_000]),
             confirmations: random.within(1..=3),
             latency: random.pick(&[5, 100, 1500]),

@@ -5,22 +5,20 @@ use std::{collections::BTreeMap, sync::Arc};
 use alloy_signer_local::PrivateKeySigner;
 use rialto_protocol::{
     Address, B256, Bytes, keccak256,
-    model::{Call as MarketCall, MAX_REVEAL_BYTES, Reveal},
-    receipt::{SumTree, inputs_root},
-    types::{Order, Receipt, struct_hash},
+    types::{Receipt, struct_hash},
     wire::{AskGossip, BlobRef, Message, Payload, PeerAddr, ToProvider, ToRequester},
 };
 use rialto_provider::core::{
-    AskConfig, Call, Config, Core, Effect, Event, Limits, Money, Outcome, Price, ProviderEvent, Record, Refusal,
-    Results, What, Work, journal::Key,
+    AskConfig, Call, Config, Core, Effect, Event, Limits, Money, Outcome, Price, ProviderEvent, Refusal, What, Work,
 };
 
 use crate::{
-    chain::{Block, Ending, Who, model_kind},
-    compute::{self, INPUT_BYTES},
+    chain::{Block, Ending, Who},
+    compute,
+    desk::{Desk, results},
     network::Side,
     options::{Options, SellerOptions, Temper},
-    world::{CHAIN_ID, Happening, MARKET, World, key},
+    world::{CHAIN_ID, COURT, Happening, MARKET, World, key},
 };
 
 /// Blocks that are heard again after a restart, as the service does it (it takes more).
@@ -42,11 +40,10 @@ pub struct Seller {
     pub life: u32,
     /// Most that was ever earned, by deal.
     pub earned: BTreeMap<B256, u128>,
-    /// Outputs that travel as blobs. On disk.
-    pub blobs: BTreeMap<BlobRef, Bytes>,
+    /// Its disk.
+    pub desk: Desk,
     key: PrivateKeySigner,
     config: Config,
-    disk: BTreeMap<Key, Vec<u8>>,
     told: Vec<Arc<Block>>,
     from: u64,
     /// What is being fetched or run.
@@ -62,16 +59,19 @@ impl Seller {
         let endpoint = keccak256(format!("endpoint of seller {index}"));
         let config = Config {
             provider: key.address(),
+            key: key.address(),
             endpoint,
             chain_id: CHAIN_ID,
             market: MARKET,
             grace_seconds: options.params.grace,
+            challenge_seconds: options.params.challenge_window,
             asks: AskConfig {
                 price: Price::Constant(own.price),
                 task_fee: own.task_fee,
                 cores: own.cores,
                 fuel_per_second: FUEL_PER_SECOND,
                 late_penalty_bps: 5_000,
+                court: if options.court { COURT } else { Address::ZERO },
                 republish_seconds: 60,
                 ..AskConfig::default()
             },
@@ -96,10 +96,9 @@ impl Seller {
             core: None,
             life: 0,
             earned: BTreeMap::new(),
-            blobs: BTreeMap::new(),
+            desk: Desk::default(),
             key,
             config,
-            disk: BTreeMap::new(),
             told: Vec::new(),
             from: 0,
             jobs: BTreeMap::new(),
@@ -112,30 +111,6 @@ impl Seller {
     pub fn crash(&mut self) -> bool {
         self.jobs.clear();
         self.core.take().is_some()
-    }
-
-    fn read(&self, key: &Key) -> Option<Record> {
-        self.disk.get(key).map(|bytes| Record::read(bytes).expect("what was written can be read"))
-    }
-
-    fn results(&self, order: B256) -> Option<Results> {
-        match self.read(&Key::results(order)) {
-            Some(Record::Results(_, results)) => Some(results),
-            _ => None,
-        }
-    }
-
-    fn inputs(&self, order: &Order, hash: B256) -> Option<Vec<B256>> {
-        let Some(Record::Inputs(_, Payload::Inline(bytes))) = self.read(&Key::inputs(hash)) else { return None };
-        let inputs: Vec<_> = bytes.chunks_exact(INPUT_BYTES).map(B256::from_slice).collect();
-        (inputs.len() == order.tasks as usize && inputs_root(&inputs) == order.inputs).then_some(inputs)
-    }
-
-    fn outputs(&self, results: &Results) -> Option<Bytes> {
-        match &results.outputs {
-            Payload::Inline(bytes) => Some(bytes.clone()),
-            Payload::Blob(blob) => self.blobs.get(blob).cloned(),
-        }
     }
 
     fn begin(&mut self, order: B256) -> u64 {
@@ -156,11 +131,10 @@ pub fn transacted(intent: String, ending: &Ending) -> Event {
 impl World {
     /// Starts or restarts a seller from its disk.
     pub(crate) fn start_seller(&mut self, index: usize) {
-        let balance = self.chain.market.account(self.sellers[index].account).balance;
+        let balance = self.chain.ledger.market.account(self.sellers[index].account).balance;
         let seller = &mut self.sellers[index];
         seller.life += 1;
-        let rows = seller.disk.range(..Key::bulk()).map(|(_, bytes)| Record::read(bytes).expect("it was written so"));
-        let core = Core::restore(seller.config.clone(), rows);
+        let core = Core::restore(seller.config.clone(), seller.desk.rows());
         seller.from = core.cursor().saturating_sub(REHEARD_BLOCKS);
         seller.told.clear();
         seller.core = Some(core);
@@ -179,7 +153,7 @@ impl World {
     }
 
     pub(crate) fn read_account(&mut self, index: usize) {
-        let account = self.chain.market.account(self.sellers[index].account);
+        let account = self.chain.ledger.market.account(self.sellers[index].account);
         self.feed_seller(index, Event::Account { account: account.balance, counter: account.counter });
     }
 
@@ -225,21 +199,14 @@ impl World {
         let life = self.sellers[index].life;
         match effect {
             Effect::Persist(records) => {
-                for (key, value) in records.iter().flat_map(Record::writes) {
-                    self.history.add(value.as_deref().unwrap_or_default());
-                    match value {
-                        Some(value) => drop(self.sellers[index].disk.insert(key, value)),
-                        None => drop(self.sellers[index].disk.remove(&key)),
-                    }
+                for record in &records {
+                    let written = self.sellers[index].desk.write(record);
+                    self.history.add(&written);
                 }
             }
             Effect::Send { session, message } => self.seller_sends(index, session, message),
             Effect::SendReceipt { session, deal, receipt } => self.deliver(index, session, deal, receipt),
             Effect::Hangup { session } => self.leave(session, Side::Seller),
-            Effect::CheckSignature { check, .. } => {
-                let event = Event::SignatureChecked { check, valid: false };
-                self.schedule.after(50, Happening::Seller { seller: index, life, event });
-            }
             Effect::Publish(ask) => {
                 let seller = &self.sellers[index];
                 let peer = PeerAddr { endpoint: seller.endpoint, direct: Vec::new(), relay: None };
@@ -259,16 +226,22 @@ impl World {
             }
             Effect::Run(work) => self.run_order(index, &work),
             Effect::Rerun { work, task } => {
-                let seller = &self.sellers[index];
-                let (inputs, before) = (seller.inputs(&work.order, work.hash), seller.results(work.hash));
+                let desk = &self.sellers[index].desk;
+                let (inputs, before) = (desk.inputs(&work.order, work.hash), desk.results(work.hash));
                 let same = inputs.zip(before).and_then(|(inputs, before)| {
-                    let right = compute::run_order(&inputs, work.order.seed);
+                    let right = compute::run_order(&inputs, &work.order);
                     Some(right.get(task as usize)?.0 == *before.halted.get(task as usize)?)
                 });
                 let event = Event::Reran { order: work.hash, task, same };
                 self.schedule.after(2_000, Happening::Seller { seller: index, life, event });
             }
-            Effect::Play { .. } | Effect::ForgetGame { .. } => unreachable!("no deal here names a court"),
+            Effect::Play { work, view } => {
+                let answer = self.sellers[index].desk.answer(&work.order, &view);
+                let result = answer.ok_or_else(|| Refusal::Attempt("nothing is known of it".into()));
+                let event = Event::Played { game: struct_hash(&view.game), turn: view.turn(), result };
+                self.schedule.after(2_000, Happening::Seller { seller: index, life, event });
+            }
+            Effect::StopRerun { .. } | Effect::ForgetTrace { .. } => {}
             Effect::Stop { order } => drop(self.sellers[index].jobs.remove(&order)),
             Effect::Transact { intent, call } => self.seller_transacts(index, intent, call),
             Effect::Release { .. } => {}
@@ -311,7 +284,7 @@ impl World {
         if matches!(self.options.sellers[index].temper, Temper::Silent | Temper::Withholds | Temper::Promises) {
             return;
         }
-        let Some(results) = self.sellers[index].results(receipt.order) else {
+        let Some(results) = self.sellers[index].desk.results(receipt.order) else {
             return self.hold(Err(format!("seller {index} delivers {} without results on disk", receipt.order)));
         };
         let rule = self.signed.receipt(deal, &receipt);
@@ -328,7 +301,7 @@ impl World {
         let reach = |buyer: usize| self.buyers[buyer].core.is_some() && !self.network.apart.contains(&(buyer, index));
         let result = if !buyer.is_some_and(reach) {
             Err(Refusal::Program("its sender can't be reached".into()))
-        } else if self.sellers[index].inputs(&work.order, work.hash).is_none() {
+        } else if self.sellers[index].desk.inputs(&work.order, work.hash).is_none() {
             Err(Refusal::Inputs("not what was signed".into()))
         } else {
             Ok(())
@@ -349,10 +322,10 @@ impl World {
     fn run_order(&mut self, index: usize, work: &Work) {
         let (life, hash, order) = (self.sellers[index].life, work.hash, &work.order);
         let job = self.sellers[index].begin(hash);
-        let Some(inputs) = self.sellers[index].inputs(order, hash) else {
+        let Some(inputs) = self.sellers[index].desk.inputs(order, hash) else {
             return self.hold(Err(format!("seller {index} runs {hash} without inputs on disk")));
         };
-        let mut outcomes = compute::run_order(&inputs, order.seed);
+        let mut outcomes = compute::run_order(&inputs, order);
         let fuel: u64 = outcomes.iter().map(|(halted, _)| halted.fuel_used(order.fuelLimit)).sum();
         let options = &self.options.sellers[index];
         let mut wait = 50 + fuel * 1000 / FUEL_PER_SECOND / u64::from(options.cores);
@@ -366,7 +339,7 @@ impl World {
         } else {
             let outputs: Vec<u8> = outcomes.iter().flat_map(|(_, output)| output.iter().copied()).collect();
             let outputs = self.put(index, outputs.into());
-            Ok(Results { halted: outcomes.into_iter().map(|(halted, _)| halted).collect(), outputs })
+            Ok(results(&outcomes, outputs))
         };
         let half = Event::Progress { order: hash, done: order.tasks / 2 };
         self.schedule.after(wait / 2, Happening::Work { seller: index, life, order: hash, job, event: half });
@@ -379,7 +352,7 @@ impl World {
             return Payload::Inline(bytes);
         }
         let blob = BlobRef { hash: keccak256(&bytes).0, size: bytes.len() as u64 };
-        self.sellers[index].blobs.insert(blob, bytes);
+        self.sellers[index].desk.blobs.insert(blob, bytes);
         Payload::Blob(blob)
     }
 
@@ -390,8 +363,10 @@ impl World {
             return self.schedule.after(1_000, Happening::Seller { seller: index, life, event });
         }
         let refuses = match self.options.sellers[index].temper {
-            Temper::Withholds => matches!(call, Call::Reveal { .. }),
-            Temper::Promises => matches!(call, Call::Reveal { .. } | Call::Answer { .. } | Call::Claim { .. }),
+            Temper::Withholds => matches!(call, Call::Reveal { .. } | Call::Play { .. }),
+            Temper::Promises => {
+                matches!(call, Call::Reveal { .. } | Call::Answer { .. } | Call::Claim { .. } | Call::Play { .. })
+            }
             // What it would show on chain is not what it signed.
             Temper::Overbills => matches!(call, Call::Answer { .. } | Call::Claim { .. }),
             _ => false,
@@ -404,41 +379,9 @@ impl World {
             let rule = self.signed.receipt(struct_hash(&**deal), receipt);
             self.hold(rule);
         }
-        let call = match call {
-            Call::Play { .. } | Call::Timeout { .. } => unreachable!("no deal here names a court"),
-            Call::Redeem { deal, voucher } => {
-                MarketCall::Redeem { deal: *deal, voucher: voucher.value, signature: voucher.signature }
-            }
-            Call::Claim { deal, order, receipt } => {
-                MarketCall::Claim { deal: *deal, order: order.value, signature: order.signature, receipt }
-            }
-            Call::Answer { deal, order, receipt } => MarketCall::Answer { deal: *deal, order: *order, receipt },
-            Call::Settle { deal, case } => {
-                MarketCall::Settle { deal: *deal, kind: model_kind(case.kind), subject: case.subject, task: case.task }
-            }
-            Call::Expire { deal } => MarketCall::Expire { deal: *deal },
-            Call::Reveal { deal, order, receipt, task } => {
-                let Some(reveal) = self.sellers[index].reveal(&order, &receipt, task) else {
-                    return self.hold(Err(format!("seller {index} can't reveal task {task} of {}", receipt.order)));
-                };
-                MarketCall::Reveal { deal: *deal, order: *order, receipt, reveal }
-            }
+        let Some(act) = self.sellers[index].desk.act(call) else {
+            return self.hold(Err(format!("seller {index} lacks what belongs to {intent}")));
         };
-        self.transact(Who::Seller(index), intent, vec![call]);
-    }
-}
-
-impl Seller {
-    fn reveal(&self, order: &Order, receipt: &Receipt, task: u32) -> Option<Reveal> {
-        let results = self.results(receipt.order)?;
-        let outputs = self.outputs(&results)?;
-        let at = task as usize;
-        let halted = *results.halted.get(at)?;
-        let limit = order.fuelLimit;
-        let proof = SumTree::new(results.halted.iter().map(|h| (h.hash(), h.fuel_used(limit)))).proof(task)?;
-        let from = results.halted[..at].iter().map(|h| h.out_len as usize).sum::<usize>();
-        let shown = if halted.out_len > MAX_REVEAL_BYTES { 0 } else { halted.out_len as usize };
-        let output = Bytes::copy_from_slice(outputs.get(from..from + shown)?);
-        Some(Reveal { task, fuel: halted.fuel_used(limit), halted, proof, output })
+        self.transact(Who::Seller(index), intent, vec![act]);
     }
 }

@@ -19,8 +19,8 @@ impl World {
     /// Money is conserved.
     pub(crate) fn money_is_conserved(&self) -> Result<(), Broken> {
         let nodes = self.sellers.iter().map(|s| s.account).chain(self.buyers.iter().map(|b| b.account));
-        let outside: u128 = nodes.clone().map(|account| self.chain.market.tokens(account)).sum();
-        let (owed, total) = (self.chain.market.owed(), DEPOSIT * nodes.count() as u128);
+        let outside: u128 = nodes.clone().map(|account| self.chain.ledger.market.tokens(account)).sum();
+        let (owed, total) = (self.chain.ledger.market.owed(), DEPOSIT * nodes.count() as u128);
         rule(outside + owed == total, || format!("{outside} outside and {owed} in the market are not {total}"))
     }
 
@@ -69,7 +69,7 @@ impl World {
 
     /// Deals that somebody still has to end.
     fn unended(&self) -> impl Iterator<Item = (B256, &Deal)> {
-        let open = |id| self.chain.market.deal_state(id).status == DealStatus::Open;
+        let open = |id| self.chain.ledger.market.deal_state(id).status == DealStatus::Open;
         self.deals().filter(move |(id, deal)| open(*id) && !self.nobodys(deal))
     }
 
@@ -81,7 +81,12 @@ impl World {
             seller.core.as_ref().is_some_and(|core| sleeps(index) || core.idle())
         };
         let sellers = self.sellers.iter().enumerate().all(idle);
-        buyers && sellers && self.all_reported() && self.unended().next().is_none()
+        buyers && sellers && self.all_reported() && self.unended().next().is_none() && !self.plays()
+    }
+
+    /// Whether a game goes on that somebody is there to end.
+    fn plays(&self) -> bool {
+        self.chain.ledger.court.games().next().is_some()
     }
 
     /// What is left when it should not be.
@@ -125,7 +130,7 @@ impl World {
     }
 
     fn judge_deal(&self, id: B256, deal: &Deal) -> Result<(), Broken> {
-        let (paid, delivered) = (self.chain.market.deal_state(id).paid, self.signed.delivered(id));
+        let (paid, delivered) = (self.chain.ledger.market.deal_state(id).paid, self.signed.delivered(id));
         rule(paid <= deal.budget, || format!("deal {id} paid {paid} of a budget of {}", deal.budget))?;
         rule(paid <= delivered, || format!("deal {id} paid {paid}, but only {delivered} was ever delivered"))?;
         let Some(index) = self.sellers.iter().position(|seller| seller.account == deal.provider) else {
@@ -149,11 +154,11 @@ impl World {
     fn judge_accounts(&self) -> Result<(), Broken> {
         let paid = |of: &dyn Fn(&Deal) -> bool| -> u128 {
             let deals = self.deals().filter(|(_, deal)| of(deal));
-            deals.map(|(id, _)| self.chain.market.deal_state(id).paid).sum()
+            deals.map(|(id, _)| self.chain.ledger.market.deal_state(id).paid).sum()
         };
         for (index, seller) in self.sellers.iter().enumerate() {
             let (has, paid) =
-                (self.chain.market.account(seller.account).balance, paid(&|d| d.provider == seller.account));
+                (self.chain.ledger.market.account(seller.account).balance, paid(&|d| d.provider == seller.account));
             let honest = self.options.sellers[index].temper.honest();
             rule(!honest || has >= DEPOSIT + paid, || {
                 format!("honest seller {index} was paid {paid}, but has {has}: its collateral was taken")
@@ -161,7 +166,7 @@ impl World {
         }
         for (index, buyer) in self.buyers.iter().enumerate() {
             let (has, paid) =
-                (self.chain.market.account(buyer.account).balance, paid(&|d| d.requester == buyer.account));
+                (self.chain.ledger.market.account(buyer.account).balance, paid(&|d| d.requester == buyer.account));
             let honest = self.options.buyers[index].manner == Manner::Honest;
             let bonds = self.bonds_given(|deal| deal.requester == buyer.account);
             rule(!honest || has + paid + bonds >= DEPOSIT, || {
@@ -174,7 +179,7 @@ impl World {
     /// Bonds that went to sellers because they answered.
     fn bonds_given(&self, of: impl Fn(&Deal) -> bool) -> u128 {
         let logs = self.chain.blocks.iter().flat_map(|block| &block.logs);
-        let answered = logs.filter(|log| matches!(log.kind, "answer" | "reveal")).map(|log| log.fact.deal);
+        let answered = logs.filter(|log| matches!(log.kind, "answer" | "reveal" | "excuse")).map(|log| log.fact.deal);
         let deals: std::collections::BTreeMap<_, _> = self.deals().collect();
         let ours = answered.filter(|id| deals.get(id).is_some_and(|deal| of(deal))).count();
         ours as u128 * self.options.params.case_bond
@@ -200,8 +205,10 @@ impl World {
         })?;
         let seller = self.sellers.iter().position(|s| s.account == deal.provider);
         let temper = seller.map(|seller| self.options.sellers[seller].temper);
-        let paid = self.chain.market.deal_state(id).paid;
-        rule(temper != Some(Temper::Withholds) || paid == 0, || {
+        let paid = self.chain.ledger.market.deal_state(id).paid;
+        // Before a court, who can run the tasks pays for what is right, seen or not.
+        let sees = !deal.court.is_zero() && self.options.buyers[buyer].can_run;
+        rule(temper != Some(Temper::Withholds) || paid == 0 || sees, || {
             format!("{paid} was paid in {id} for work that nobody has seen")
         })?;
         rule(temper != Some(Temper::Overbills) || paid == 0, || {
@@ -229,7 +236,7 @@ impl World {
                 let job = &state.jobs[&order.job];
                 let (spec, first) = (&job.spec, job.batches[order.batch as usize].first as usize);
                 let inputs = &spec.inputs[first..first + order.order.tasks as usize];
-                let right = compute::run_order(inputs, order.order.seed);
+                let right = compute::run_order(inputs, &order.order);
                 let same = right.iter().map(|(halted, _)| halted).eq(&order.results);
                 rule(same || !self.can_tell(spec.policy), || {
                     format!("buyer {index} accepts wrong results in deal {id}, order {}", order.order.seq)

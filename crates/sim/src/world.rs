@@ -7,7 +7,10 @@ use alloy_signer_local::PrivateKeySigner;
 use alloy_sol_types::{Eip712Domain, SolStruct};
 use rialto_protocol::{
     Address, B256, Bytes, keccak256,
-    model::{Call, Market},
+    model::{
+        Call, Market,
+        court::{Court, Rules},
+    },
     types::{digest, domain},
     wire::{Message, Signed as Sealed},
 };
@@ -18,6 +21,7 @@ use crate::{
     buyer::Buyer,
     chain::{Answer, Chain, Tx, Who},
     check::{Broken, History, Signed},
+    ledger::{Act, Ledger},
     network::{Network, Side},
     options::Options,
     random::Random,
@@ -29,8 +33,13 @@ use crate::{
 pub const CHAIN_ID: u64 = 31_337;
 /// Every simulated market.
 pub const MARKET: Address = Address::repeat_byte(0x77);
+/// The court of every simulated market that has one.
+pub const COURT: Address = Address::repeat_byte(0xcc);
 /// Deposit of every node, base units.
 pub const DEPOSIT: u128 = 1_000_000_000;
+/// What that court is built with: a node that crashes, and hears of the chain late, answers in time.
+const RULES: Rules =
+    Rules { base_bond: 500, bond_per_tfuel: 50_000, base_seconds: 300, move_seconds: 240, fuel_per_second: 50_000_000 };
 /// A run that has not ended so long after its last job's deadline never ends: deals are half as long again as jobs, and
 /// the longest pause before a transaction is tried again is half an hour.
 const PATIENCE: Millis = 4 * 3600 * 1000;
@@ -64,7 +73,7 @@ pub enum Happening {
     Submit { buyer: usize, job: usize },
     Cancel { buyer: usize, job: usize },
     Vanish { buyer: usize },
-    Quarrel { buyer: usize, call: Box<Call> },
+    Quarrel { buyer: usize, call: Box<Act> },
 }
 
 /// Everything.
@@ -119,8 +128,11 @@ impl World {
         for account in accounts {
             let deposit = Call::Deposit { account, amount: DEPOSIT };
             market.apply(BEGINNING, account, &deposit).expect("everybody holds what is deposited");
+            let allow = Call::Allow { spender: COURT, amount: u128::MAX };
+            market.apply(BEGINNING, account, &allow).expect("anybody can allow anything");
         }
-        let chain = Chain::new(market, options.confirmations, BEGINNING);
+        let court = Court::new(COURT, RULES, rialto_protocol::types::domain(CHAIN_ID, COURT));
+        let chain = Chain::new(Ledger { market, court }, options.confirmations, BEGINNING);
         let mut world = Self {
             options,
             schedule: Schedule::default(),
@@ -384,7 +396,7 @@ impl World {
     }
 
     /// Sends a transaction of a node.
-    pub fn transact(&mut self, who: Who, intent: String, calls: Vec<Call>) {
+    pub fn transact(&mut self, who: Who, intent: String, calls: Vec<Act>) {
         let sender = match who {
             Who::Seller(i) => self.sellers[i].account,
             Who::Buyer(i) => self.buyers[i].account,

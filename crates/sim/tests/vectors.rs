@@ -7,7 +7,9 @@ use alloy_sol_types::{Eip712Domain, SolStruct};
 use rialto_protocol::{
     B256, pricing,
     receipt::{Halted, Status, SumNode, SumTree, output_hash, verify_leaf},
-    types::{Ack, Ask, Deal, Game, Move, Order, Receipt, Release, Voucher, digest, domain, struct_hash},
+    types::{
+        Ack, Ask, Cancel, Deal, Game, Limits, Move, Order, Receipt, Release, Voucher, digest, domain, struct_hash,
+    },
 };
 use serde_json::Value;
 
@@ -30,6 +32,21 @@ fn check<T: SolStruct>(value: &T, domain: &Eip712Domain, vector: &Value) {
     assert_eq!(digest(value, domain), get::<B256>(vector, "digest"), "{vector}");
 }
 
+fn limits(v: &Value) -> Limits {
+    Limits {
+        tasks: get(v, "tasks"),
+        orders: get(v, "orders"),
+        taskFuel: get(v, "taskFuel"),
+        taskMemory: get(v, "taskMemory"),
+        taskOutput: get(v, "taskOutput"),
+        orderOutput: get(v, "orderOutput"),
+        program: get(v, "program"),
+        inputs: get(v, "inputs"),
+        shared: get(v, "shared"),
+        credit: get(v, "credit"),
+    }
+}
+
 #[test]
 fn structs_hash_alike() {
     let file = vectors("eip712.json");
@@ -44,6 +61,7 @@ fn structs_hash_alike() {
             "Ask" => check(
                 &Ask {
                     provider: get(v, "provider"),
+                    key: get(v, "key"),
                     endpoint: get(v, "endpoint"),
                     priceStart: get(v, "priceStart"),
                     priceEnd: get(v, "priceEnd"),
@@ -58,19 +76,25 @@ fn structs_hash_alike() {
                     capacity: get(v, "capacity"),
                     cores: get(v, "cores"),
                     fuelPerSecond: get(v, "fuelPerSecond"),
-                    maxMemory: get(v, "maxMemory"),
+                    runtime: get(v, "runtime"),
+                    attributes: get(v, "attributes"),
                     court: get(v, "court"),
                     counter: get(v, "counter"),
                     salt: get(v, "salt"),
+                    limits: limits(&v["limits"]),
                 },
                 &domain,
                 vector,
             ),
+            "Limits" => check(&limits(v), &domain, vector),
+            "Cancel" => check(&Cancel { order: get(v, "order") }, &domain, vector),
             "Deal" => check(
                 &Deal {
                     ask: get(v, "ask"),
                     requester: get(v, "requester"),
                     provider: get(v, "provider"),
+                    requesterKey: get(v, "requesterKey"),
+                    providerKey: get(v, "providerKey"),
                     budget: get(v, "budget"),
                     collateral: get(v, "collateral"),
                     price: get(v, "price"),
@@ -120,10 +144,11 @@ fn structs_hash_alike() {
             "Game" => check(
                 &Game {
                     deal: get(v, "deal"),
+                    order: get(v, "order"),
                     receipt: get(v, "receipt"),
-                    task: get(v, "task"),
                     accuser: get(v, "accuser"),
                     provider: get(v, "provider"),
+                    providerKey: get(v, "providerKey"),
                     bond: get(v, "bond"),
                     openedAt: get(v, "openedAt"),
                 },
@@ -144,7 +169,7 @@ fn structs_hash_alike() {
             other => panic!("unknown struct {other}"),
         }
     }
-    assert_eq!(seen.len(), 9, "every signed struct has vectors");
+    assert_eq!(seen.len(), 11, "every signed struct has vectors");
     assert!(seen.values().all(|count| *count >= 2), "{seen:?}");
 }
 

@@ -114,7 +114,7 @@ pub async fn run(args: &Tasks, format: Output) -> Result<()> {
 pub async fn measure(args: &Tasks) -> Result<Measured> {
     let needed = args.policy.replicas();
     let providers = args.providers.unwrap_or(needed);
-    ensure!(providers >= needed, "this policy needs {needed} providers: use --providers {needed} or more");
+    ensure!(providers >= needed, "[C-BCH-001] this policy needs {needed} providers: use --providers {needed} or more");
     let market = market(providers, Patience::default()).await?;
     let (started, cpu) = (Instant::now(), usage::cpu());
     let job = Job { policy: args.policy, ..job(args.tasks, providers)? };

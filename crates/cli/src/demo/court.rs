@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use futures::StreamExt;
 use rialto_chain::{CourtEvent, Courts, MarketEvent};
 use rialto_machine::{TaskLimits, canonicalise, input::Halves, lower, play::Player};
-use rialto_protocol::B256;
+use rialto_protocol::{B256, court::Verdict};
 use rialto_requester::{Dispute, JobReport};
 use serde_json::{Value, json};
 
@@ -131,8 +131,11 @@ impl Case {
             "game": dispute.game,
             "task": dispute.task,
             "kind": match dispute.end {
-                Some(end) if end.by_step => "step",
-                Some(_) => "timeout",
+                Some(end) => match end.verdict {
+                    Verdict::Step => "step",
+                    Verdict::Timeout => "timeout",
+                    Verdict::Fuel => "fuel",
+                },
                 None => "open",
             },
             "provider": dispute.provider,

@@ -70,7 +70,7 @@ pub async fn demo(args: &Demo, format: Output) -> Result<(u8, Option<LocalMarket
     let needed = args.policy.replicas();
     ensure!(
         args.providers >= args.cheaters + needed,
-        "{} providers with {} cheaters leave fewer than {needed} honest ones: use --providers {} or more",
+        "[C-DEM-001] {} providers with {} cheaters leave fewer than {needed} honest ones: use --providers {} or more",
         args.providers,
         args.cheaters,
         args.cheaters + needed

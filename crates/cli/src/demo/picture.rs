@@ -68,9 +68,11 @@ impl Picture {
     /// Writes RGB bytes as a PNG.
     pub fn write_png(&self, rgb: &[u8], path: &Path) -> Result<()> {
         if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-            std::fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
+            std::fs::create_dir_all(folder)
+                .with_context(|| format!("[C-DEM-003] cannot create {}", folder.display()))?;
         }
-        let file = std::fs::File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
+        let file =
+            std::fs::File::create(path).with_context(|| format!("[C-DEM-003] cannot write {}", path.display()))?;
         let mut encoder = png::Encoder::new(BufWriter::new(file), self.width, self.height);
         encoder.set_color(png::ColorType::Rgb);
         encoder.set_depth(png::BitDepth::Eight);

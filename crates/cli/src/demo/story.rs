@@ -3,7 +3,7 @@
 use std::{cell::Cell, time::Duration};
 
 use indicatif::{ProgressBar, ProgressStyle};
-use rialto_protocol::Address;
+use rialto_protocol::{Address, court::Verdict};
 use rialto_requester::{JobEvent, WrongTask};
 
 use super::{Measured, REPLICAS, picture::Picture};
@@ -179,7 +179,7 @@ impl Story {
                 self.line(&format!("      right    {}", self.paint.good(&right.to_string())));
             }
             JobEvent::GameEnded { provider, won, end, .. } => {
-                let verdict = match (won, end.by_step) {
+                let verdict = match (won, end.verdict != Verdict::Timeout) {
                     (true, true) => self.paint.bad("guilty"),
                     (true, false) => self.paint.bad("guilty, by silence"),
                     (false, _) => self.paint.good("innocent"),

@@ -186,7 +186,11 @@ impl<'a> Course<'a> {
             }
             CourtEvent::Ended(end) => {
                 self.games.remove(&end.id);
-                Some(if matches!(end.verdict, Verdict::Step) { "step" } else { "timeout" })
+                Some(match end.verdict {
+                    Verdict::Step => "step",
+                    Verdict::Fuel => "contradict",
+                    _ => "timeout",
+                })
             }
             CourtEvent::Convicted { .. } => Some("convict"),
             CourtEvent::Stepped { .. } | CourtEvent::Delegated { .. } => None,

@@ -2,6 +2,7 @@
 
 mod accuse;
 mod answer;
+mod delegate;
 mod tell;
 
 use std::collections::BTreeSet;
@@ -33,6 +34,7 @@ Examples:
   rialto dispute accuse 3f2a 7
   rialto dispute move 0x3f2a                # this account's answer, found by tracing
   rialto dispute timeout 0x3f2a
+  rialto dispute delegate 0x70997970C51812dc3A010C7d01b50e0d17dc79C8 --until 30d    # a watchtower moves for this account
 
 Requesters and providers that run play by themselves; these commands are for those that don't, and for looking. A game's id
 can be its beginning. docs/court.md says how a game goes.")]
@@ -62,6 +64,9 @@ enum What {
     Move(Turn),
     /// End a game in which a turn's time ran out. Anybody may.
     Timeout(Turn),
+    /// Let another account, such as a watchtower, move in this account's games until a date, or take that back. It can do nothing
+    /// else with it.
+    Delegate(delegate::DelegateCommand),
 }
 
 /// A game, and whether something is done in it.
@@ -77,6 +82,10 @@ pub struct Turn {
 /// Runs one of them.
 pub async fn dispute(args: &DisputeCommand, place: &PlaceArgs, format: Output) -> Result<u8> {
     let errand = Errand::new(place).await?;
+    if let Some(What::Delegate(args)) = &args.what {
+        delegate::delegate(&errand, args, format).await?;
+        return Ok(exit::OK);
+    }
     let own = errand.market.court;
     let courts = Courts { known: own.into_iter().collect::<BTreeSet<Address>>(), ..Courts::of(errand.account) };
     let history = crate::board::past_with(&errand.chain, errand.market.first_block, courts, format).await?;
@@ -84,6 +93,8 @@ pub async fn dispute(args: &DisputeCommand, place: &PlaceArgs, format: Output) -
         What::List { all } => tell::list(&errand, &history, *all, format),
         What::Show { game } => tell::show(&errand, &history, &find(&history, game)?, format).await?,
         What::Accuse(args) => accuse::accuse(&errand, place, &history, args, format).await?,
+        // Needs no history.
+        What::Delegate(_) => {}
         What::Move(turn) => {
             let tale = find(&history, &turn.game)?;
             answer::answer(&errand, place, history, tale, turn.explain, format).await?;

@@ -7,7 +7,7 @@ use rialto_client::{Conviction, GameMove, GameTale, History, Place, Played};
 use rialto_machine::play::span as steps_of;
 use rialto_protocol::{
     Address, B256,
-    court::{COMPENSATION_BPS, Question},
+    court::{COMPENSATION_BPS, Question, Verdict},
     fault::Fault,
     pricing::share,
     types::Deal,
@@ -114,7 +114,11 @@ fn role(tale: &GameTale, account: Address) -> &'static str {
 }
 
 fn ended(tale: &GameTale) -> Option<&'static str> {
-    tale.story.end.map(|end| if end.by_step { "by a step" } else { "by time" })
+    tale.story.end.map(|end| match end.verdict {
+        Verdict::Step => "by a step",
+        Verdict::Timeout => "by time",
+        Verdict::Fuel => "by a leaf that contradicts itself",
+    })
 }
 
 fn winner(tale: &GameTale) -> Option<&'static str> {

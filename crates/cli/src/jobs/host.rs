@@ -2,6 +2,7 @@
 
 use std::{
     fs::File,
+    io::{Read, Seek, SeekFrom},
     os::unix::process::CommandExt,
     path::Path,
     process::{Command, Stdio},
@@ -26,6 +27,8 @@ const BETWEEN: Duration = Duration::from_millis(500);
 const LOG_LINES: usize = 6;
 /// Its log, in its folder.
 const LOG: &str = "host.log";
+/// Bytes of a log at which the next process begins another; the one before is kept.
+const MAX_LOG_BYTES: u64 = 8 << 20;
 
 /// `rialto host`: for other commands.
 #[derive(Debug, Args)]
@@ -96,7 +99,7 @@ pub async fn start(host: &Host, place: &PlaceArgs, secret: Option<&Passphrase>) 
 
 async fn launch(host: &Host, place: &PlaceArgs, secret: Option<&Passphrase>) -> Result<()> {
     let log = host.folder().join(LOG);
-    let out = File::create(&log).with_context(|| format!("[C-HOM-001] {}", log.display()))?;
+    let (out, said) = log_of(&log)?;
     let mut command = Command::new(std::env::current_exe()?);
     command.arg("--home").arg(place.home()?.path()).args(["--log", "warn,iroh=off"]);
     // The local market's facts are in the home folder; a URL given here was on a command line before.
@@ -113,8 +116,9 @@ async fn launch(host: &Host, place: &PlaceArgs, secret: Option<&Passphrase>) -> 
         command.args(["--passphrase-file", "/dev/stdin"]);
     }
     let stdin = if secret.is_some() { Stdio::piped() } else { Stdio::null() };
-    // Ctrl-C on this terminal is not for it.
-    let mut child = command.arg("host").stdin(stdin).stdout(Stdio::null()).stderr(out).process_group(0).spawn()?;
+    // Ctrl-C on this terminal is not for it, and it keeps no folder busy: a disk can be unmounted.
+    command.current_dir("/").process_group(0);
+    let mut child = command.arg("host").stdin(stdin).stdout(Stdio::null()).stderr(out).spawn()?;
     if let (Some(secret), Some(stdin)) = (secret, child.stdin.take()) {
         // One that has ended already says why in its log.
         let _ = secret.hand_over(stdin);
@@ -129,15 +133,57 @@ async fn launch(host: &Host, place: &PlaceArgs, secret: Option<&Passphrase>) -> 
             if host.runs().await?.is_some() {
                 return Ok(());
             }
-            bail!("the background process did not start: {}", tail(&log));
+            bail!("the background process did not start: {}", tail(&log, said, LOG_LINES));
         }
         ensure!(Instant::now() < patience, "[C-HST-001] the background process does not answer: see {}", log.display());
         sleep(PAUSE).await;
     }
 }
 
-fn tail(log: &Path) -> String {
-    let text = std::fs::read_to_string(log).unwrap_or_default();
-    let lines: Vec<&str> = text.lines().map(|line| line.trim_start_matches("error: ")).collect();
-    lines[lines.len().saturating_sub(LOG_LINES)..].join("\n")
+/// A log to go on with, and how much is in it already. A large one is put aside first.
+pub fn log_of(path: &Path) -> Result<(File, u64)> {
+    let failed = || format!("[C-HOM-001] {}", path.display());
+    if path.metadata().is_ok_and(|about| about.len() > MAX_LOG_BYTES) {
+        std::fs::rename(path, path.with_extension("log.1")).with_context(failed)?;
+    }
+    let log = File::options().create(true).append(true).open(path).with_context(failed)?;
+    let said = log.metadata().with_context(failed)?.len();
+    Ok((log, said))
+}
+
+/// The last lines of a log after so many bytes.
+pub fn tail(log: &Path, said: u64, lines: usize) -> String {
+    let read = || {
+        let mut file = File::open(log)?;
+        file.seek(SeekFrom::Start(said))?;
+        let mut bytes = Vec::new();
+        file.take(MAX_LOG_BYTES).read_to_end(&mut bytes)?;
+        std::io::Result::Ok(String::from_utf8_lossy(&bytes).into_owned())
+    };
+    let text = read().unwrap_or_default();
+    let all: Vec<&str> = text.lines().map(|line| line.trim_start_matches("error: ")).collect();
+    all[all.len().saturating_sub(lines)..].join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    #[test]
+    fn a_log_goes_on_and_does_not_grow_for_ever() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(LOG);
+        let (mut first, said) = log_of(&path).unwrap();
+        assert_eq!(said, 0);
+        first.write_all(b"error: old\n").unwrap();
+        let (mut second, said) = log_of(&path).unwrap();
+        second.write_all(b"error: one\nerror: two\nthree\n").unwrap();
+        assert_eq!(tail(&path, said, 2), "two\nthree");
+        assert_eq!(tail(&path, 0, 9), "old\none\ntwo\nthree");
+        second.set_len(MAX_LOG_BYTES + 1).unwrap();
+        let (_, said) = log_of(&path).unwrap();
+        assert_eq!((said, folder.path().join("host.log.1").exists()), (0, true));
+    }
 }

@@ -1,13 +1,14 @@
 //! Jobs and providers in lists.
 
 use anyhow::Result;
-use rialto_client::Host;
+use rialto_client::{Home, Host};
 use rialto_requester::{JobPhase, JobStatus};
 use serde_json::json;
 
 use crate::{
     args::Output,
     exit,
+    jobs::find,
     print::{Paint, count, either, money, table},
 };
 
@@ -47,9 +48,31 @@ pub fn json_of(job: &JobStatus) -> serde_json::Value {
     })
 }
 
+/// What is known without the market: the jobs that ended.
+pub fn offline(home: &Home, why: &anyhow::Error, format: Output) -> Result<u8> {
+    let jobs: Vec<JobStatus> = find::ended(home).into_iter().map(|(_, status)| status).collect();
+    if jobs.is_empty() {
+        return Err(anyhow::anyhow!("{why:#}"));
+    }
+    aside(why);
+    show(&jobs, format);
+    Ok(exit::OK)
+}
+
+/// Says why less is known than usual.
+pub fn aside(why: &anyhow::Error) {
+    eprintln!(
+        "rialto: {why:#}\nrialto: these are the jobs of this home that ended; `rialto jobs results` has their results"
+    );
+}
+
 /// All jobs.
 pub async fn list(host: &Host, format: Output) -> Result<u8> {
-    let jobs = host.jobs().await?;
+    show(&host.jobs().await?, format);
+    Ok(exit::OK)
+}
+
+fn show(jobs: &[JobStatus], format: Output) {
     let paint = Paint::for_stdout();
     let row = |job: &JobStatus| {
         let standing = standing(job);
@@ -74,7 +97,6 @@ pub async fn list(host: &Host, format: Output) -> Result<u8> {
         table(&head, &[1, 4, 5], &jobs.iter().map(row).collect::<Vec<_>>())
     };
     either(format, &text, || json!({ "jobs": jobs.iter().map(json_of).collect::<Vec<_>>() }));
-    Ok(exit::OK)
 }
 
 /// What is remembered of providers.

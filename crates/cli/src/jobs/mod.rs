@@ -1,29 +1,36 @@
 //! Jobs that live on: `rialto run job.toml`, `rialto jobs …`, `rialto job init`, and the background process that works for them.
 
+mod find;
+mod given;
 mod host;
 mod init;
 mod list;
 mod quote;
+mod results;
 mod show;
 mod verify;
 mod watch;
 
-use std::path::Path;
-
 use anyhow::{Result, bail};
 use clap::{Args, Subcommand};
-use rialto_client::{Host, JobFolder, job::JobFile};
-use rialto_requester::{JobId, JobStatus};
+use find::Use;
+use rialto_client::{
+    Host, Passphrase,
+    job::{Claim, JobFile},
+};
+use rialto_requester::JobId;
 use serde_json::json;
 
 use crate::{
     args::{Output, Run},
-    exit,
+    exit, market,
     place::PlaceArgs,
-    print::{either, money},
+    print::either,
 };
 
-pub use host::{HostArgs, host};
+pub use find::folder as folder_of;
+pub use given::is_job;
+pub use host::{HostArgs, host, log_of, tail};
 pub use init::{JobCommand, job};
 pub use verify::{VerifyBundle, verify_bundle};
 
@@ -32,7 +39,7 @@ pub use verify::{VerifyBundle, verify_bundle};
 #[command(after_help = "\
 Examples:
   rialto jobs                          # all of them
-  rialto jobs show 3f2a                # an id's beginning, or a name, will do
+  rialto jobs show 3f2a                # four digits of an id, or a name, will do
   rialto jobs logs -f 3f2a
   rialto jobs cancel pricing
   rialto jobs resume pricing --explain     # what that would open and lock; sends nothing
@@ -81,17 +88,17 @@ pub enum JobsWhat {
         #[arg(long)]
         detach: bool,
         /// Say which deals would be opened, whose money that locks and what it costs; send nothing.
-        #[arg(long)]
+        #[arg(long, conflicts_with = "detach")]
         explain: bool,
+        /// Replace what others wrote into the results' folder.
+        #[arg(long)]
+        force: bool,
+        /// End with exit code 1 if a task trapped, ran out of fuel or ended with an exit code.
+        #[arg(long, conflicts_with_all = ["detach", "explain"])]
+        strict: bool,
     },
-    /// Write a job's results where its file says, or elsewhere.
-    Results {
-        /// Its id, the beginning of it, or its name.
-        job: String,
-        /// Another folder.
-        #[arg(long, value_name = "DIR")]
-        to: Option<std::path::PathBuf>,
-    },
+    /// Write a job's results and its evidence where its file says, or elsewhere.
+    Results(results::ResultsArgs),
     /// Remove an ended job with its outputs and evidence.
     Remove {
         /// Its id, the beginning of it, or its name.
@@ -108,39 +115,84 @@ pub enum JobsWhat {
     Stop,
 }
 
-/// Whether `rialto run` was given a job file.
-pub fn is_job(args: &Run) -> bool {
-    args.program.extension().is_some_and(|extension| extension == "toml")
+/// A job that is under way, to be watched.
+struct UnderWay {
+    host: Host,
+    secret: Option<Passphrase>,
+    id: JobId,
 }
 
 /// `rialto run job.toml`
 pub async fn run(args: &Run, place: &PlaceArgs, format: Output) -> Result<u8> {
-    let alone = args.given.is_nothing() && args.files.is_none();
-    if !alone || args.policy.is_some() {
-        bail!("[C-JOB-003] a job file says it all: write arguments, inputs and policy into {}", args.program.display());
+    let begun = tokio::select! {
+        begun = begin(args, place, format) => begun?,
+        () = market::interrupted() => {
+            eprintln!("\ninterrupted: `rialto jobs` tells whether the job was taken");
+            return Ok(exit::INTERRUPTED);
+        }
+    };
+    match begun {
+        Ok(UnderWay { host, secret, id }) => {
+            let wishes = watch::Wishes { force: args.force, strict: args.strict };
+            watch::until_end(&host, secret, place, id, wishes, format).await
+        }
+        Err(code) => Ok(code),
     }
-    let mut file = JobFile::read(&args.program)?;
-    if let Some(to) = &args.to {
-        file.results.folder = std::path::absolute(to)?;
+}
+
+/// Reads, checks, submits; or does what else was asked for, which ends with an exit code.
+async fn begin(args: &Run, place: &PlaceArgs, format: Output) -> Result<Result<UnderWay, u8>> {
+    let (home, only_tell) = (place.home()?, args.dry_run || args.explain);
+    // What is wrong with it is told before anything is started. Its inputs may be many, and slow to read.
+    let given = args.clone();
+    let (file, tasks, folder) = blocking(move || {
+        let file = given::read(&given)?;
+        let tasks = file.check()?;
+        let folder = Claim::look(&file, None, given.force, results::runs(&home));
+        anyhow::Ok((file, tasks, folder))
+    })
+    .await?;
+    file.notes.iter().for_each(|note| eprintln!("rialto: left out: {note}"));
+    match folder {
+        Err(why) if only_tell => eprintln!("rialto: it would be refused: {why}"),
+        other => other?,
     }
-    // What is wrong with it is told before anything is started.
-    let tasks = file.rows()?.len();
     let (host, secret) = host::running(place).await?;
     if args.dry_run {
-        return quote::dry_run(&host, &file, format).await;
+        return Ok(Err(quote::dry_run(&host, &file, format).await?));
     }
     if args.explain {
-        return quote::explain(&host, &file, format).await;
+        return Ok(Err(quote::explain(&host, &file, format).await?));
     }
-    let id = host.submit(&file).await?;
+    let id = submit(&host, &file, args.force, place).await?;
     if args.detach {
         let text = format!(
             "job {id} of {tasks} tasks is under way\n  rialto jobs logs -f {id}    what happens\n  rialto jobs results {id}    its results, once it has ended"
         );
         either(format, &text, || json!({ "job": id.to_string(), "tasks": tasks, "detached": true }));
-        return Ok(exit::OK);
+        return Ok(Err(exit::OK));
     }
-    watch::until_end(&host, secret, place, id, format).await
+    Ok(Ok(UnderWay { host, secret, id }))
+}
+
+/// Submits a job once its results have a place.
+async fn submit(host: &Host, file: &JobFile, force: bool, place: &PlaceArgs) -> Result<JobId> {
+    let (copy, home) = (file.clone(), place.home()?);
+    let mut claim = blocking(move || Ok(Claim::take(&copy, None, force, results::runs(&home))?)).await?;
+    match host.submit(file).await {
+        Ok(id) => {
+            claim.name(&id.to_string())?;
+            Ok(id)
+        }
+        Err(why) => {
+            claim.release();
+            Err(why.into())
+        }
+    }
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    tokio::task::spawn_blocking(work).await?
 }
 
 /// `rialto jobs …`
@@ -151,16 +203,30 @@ pub async fn jobs(args: &JobsCommand, place: &PlaceArgs, format: Output) -> Resu
         either(format, if was { "stopped" } else { "none runs" }, || json!({ "stopped": was }));
         return Ok(exit::OK);
     }
-    let (host, secret) = host::running(place).await?;
+    if let JobsWhat::Results(args) = what {
+        return results::results(args, place, format).await;
+    }
+    let (host, secret) = match host::running(place).await {
+        Ok(running) => running,
+        // What ended is written down here: for that no market is needed.
+        Err(why) => match what {
+            JobsWhat::List => return list::offline(&place.home()?, &why, format),
+            JobsWhat::Show { job } => return show::offline(&place.home()?, job, &why, format),
+            _ => return Err(why),
+        },
+    };
     match what {
         JobsWhat::List => list::list(&host, format).await,
-        JobsWhat::Show { job } => show::show(&host, &find(&host, job).await?, format),
+        JobsWhat::Show { job } => {
+            let status = find::job(&host, job, Use::Look).await?;
+            show::show(&host.job(status.id), &status, format)
+        }
         JobsWhat::Logs { job, follow } => {
-            let status = find(&host, job).await?;
+            let status = find::job(&host, job, Use::Look).await?;
             watch::logs(&host, secret, place, status.id, *follow, format).await
         }
         JobsWhat::Cancel { job } => {
-            let status = find(&host, job).await?;
+            let status = find::job(&host, job, Use::Act).await?;
             host.cancel(status.id).await?;
             let text = format!(
                 "{} is being ended: what was accepted is paid; `rialto jobs resume` takes it up again",
@@ -169,8 +235,8 @@ pub async fn jobs(args: &JobsCommand, place: &PlaceArgs, format: Output) -> Resu
             either(format, &text, || json!({ "job": status.id.to_string(), "cancelled": true }));
             Ok(exit::OK)
         }
-        JobsWhat::Resume { job, deadline, budget, detach, explain } => {
-            let status = find(&host, job).await?;
+        JobsWhat::Resume { job, deadline, budget, detach, explain, force, strict } => {
+            let status = find::job(&host, job, Use::Act).await?;
             if *explain {
                 return quote::explain_resumed(&host, status.id, *deadline, *budget, format).await;
             }
@@ -180,14 +246,11 @@ pub async fn jobs(args: &JobsCommand, place: &PlaceArgs, format: Output) -> Resu
                 either(format, &text, || json!({ "job": status.id.to_string(), "resumed": true }));
                 return Ok(exit::OK);
             }
-            watch::until_end(&host, secret, place, status.id, format).await
-        }
-        JobsWhat::Results { job, to } => {
-            let status = find(&host, job).await?;
-            results(&host.job(status.id), status.id, to.as_deref(), format).await
+            let wishes = watch::Wishes { force: *force, strict: *strict };
+            watch::until_end(&host, secret, place, status.id, wishes, format).await
         }
         JobsWhat::Remove { job } => {
-            let status = find(&host, job).await?;
+            let status = find::job(&host, job, Use::Act).await?;
             if !host.remove(status.id).await? {
                 bail!("[C-JOB-010] {} has not ended: `rialto jobs cancel {}` ends it", status.id, status.id);
             }
@@ -200,49 +263,11 @@ pub async fn jobs(args: &JobsCommand, place: &PlaceArgs, format: Output) -> Resu
             either(format, &format!("{provider} may be used again"), || json!({ "forgiven": provider }));
             Ok(exit::OK)
         }
-        JobsWhat::Stop => unreachable!("handled above"),
+        JobsWhat::Results(_) | JobsWhat::Stop => unreachable!("handled above"),
     }
 }
 
 /// The host of the account that is meant, whether it runs or not.
 pub async fn host_of(place: &PlaceArgs) -> Result<Host> {
     Ok(host::place_of(place).await?.0)
-}
-
-/// A job by its id, the beginning of it, or its name.
-async fn find(host: &Host, named: &str) -> Result<JobStatus> {
-    let jobs = host.jobs().await?;
-    if let Some(exact) = named.parse::<JobId>().ok().and_then(|id| jobs.iter().find(|job| job.id == id)) {
-        return Ok(exact.clone());
-    }
-    let fits: Vec<_> = jobs.iter().filter(|job| job.id.to_string().starts_with(named)).collect();
-    match fits.as_slice() {
-        [one] => return Ok((*one).clone()),
-        [] => {}
-        several => bail!("[C-JOB-011] {} jobs begin with {named}: write more of the id", several.len()),
-    }
-    // Of several with one name the newest: that is how they are sorted.
-    match jobs.into_iter().find(|job| job.name == named) {
-        Some(job) => Ok(job),
-        None => bail!("[C-JOB-012] there is no job {named}: `rialto jobs` lists them"),
-    }
-}
-
-/// Writes results, with a bar on a terminal.
-async fn results(folder: &JobFolder, id: JobId, to: Option<&Path>, format: Output) -> Result<u8> {
-    let Some(mut file) = folder.file() else { bail!("[C-JOB-013] {id} was not submitted from a job file") };
-    if let Some(to) = to {
-        file.results.folder = std::path::absolute(to)?;
-    }
-    let Some(report) = folder.report()? else {
-        bail!("[C-JOB-014] {id} has not ended: `rialto jobs logs -f {id}` shows how far it is")
-    };
-    let written = watch::write(file, &report).await?;
-    let text = format!("{} files, {} bytes in {}", written.files, written.bytes, written.folder.display());
-    either(
-        format,
-        &text,
-        || json!({ "job": id.to_string(), "results": written, "paid": money(report.requester_paid) }),
-    );
-    Ok(if written.missing > 0 { exit::FAILED } else { exit::OK })
 }

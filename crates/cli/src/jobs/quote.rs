@@ -39,7 +39,25 @@ pub async fn dry_run(host: &Host, file: &JobFile, format: Output) -> Result<u8> 
     }
     let quote = host.quote(file).await?;
     either_of(format, || text(&quote), &Dry { quote: &quote });
-    Ok(if quote.no_match.is_some() { exit::NO_MARKET } else { exit::OK })
+    Ok(match (quote.no_match.is_some(), warn(&quote)) {
+        (true, _) => exit::NO_MARKET,
+        (false, code) => code,
+    })
+}
+
+/// Says that the task which was run here did not end well: the others may not, either, and are paid all the same.
+fn warn(quote: &Quote) -> u8 {
+    let trial = &quote.trial;
+    let (what, code) = match trial.ending.as_str() {
+        "finished" => return exit::OK,
+        "failed" => (format!("ended with exit code {}", trial.exit_code), exit::OK),
+        "out of fuel" => {
+            ("ran out of fuel: raise limits.fuel, for a task that runs out is paid for, too".into(), exit::FAILED)
+        }
+        _ => ("trapped: `rialto check PROGRAM --run` shows more".into(), exit::FAILED),
+    };
+    eprintln!("rialto: warning: the first task, run here, {what}");
+    code
 }
 
 /// What a job would send, and whose money that moves. Nothing is sent.
@@ -58,7 +76,11 @@ pub async fn explain(host: &Host, file: &JobFile, format: Output) -> Result<u8> 
         left: None,
         sent: false,
     };
-    Ok(show(&shown, format))
+    let warned = warn(&quote);
+    Ok(match show(&shown, format) {
+        exit::OK => warned,
+        code => code,
+    })
 }
 
 /// The same for a job that is to be taken up again.

@@ -3,20 +3,32 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use rialto_client::{Host, job::Written};
+use rialto_client::{Home, JobFolder, job::Written};
 use rialto_requester::{JobReport, JobStatus, ProviderReport, ProviderStatus};
 use serde_json::{Value, json};
 
 use crate::{
     args::Output,
     exit,
-    jobs::list::{json_of, standing},
+    jobs::{
+        find,
+        list::{aside, json_of, standing},
+    },
     print::{Paint, count, either, fuel, money, short, table},
 };
 
+/// A job that ended, as it was written down: without the market.
+pub fn offline(home: &Home, named: &str, why: &anyhow::Error, format: Output) -> Result<u8> {
+    let known = find::ended(home);
+    let jobs: Vec<_> = known.iter().map(|(_, status)| (status.id, status.name.as_str())).collect();
+    // Whether it is a job that did not end, nobody can say now.
+    let Ok(at) = find::choose(&jobs, named, find::Use::Look) else { return Err(anyhow::anyhow!("{why:#}")) };
+    aside(why);
+    show(&known[at].0, &known[at].1, format)
+}
+
 /// One job.
-pub fn show(host: &Host, status: &JobStatus, format: Output) -> Result<u8> {
-    let folder = host.job(status.id);
+pub fn show(folder: &JobFolder, status: &JobStatus, format: Output) -> Result<u8> {
     let report = folder.report()?;
     let mut text = format!(
         "job {}  {}\n  {}\n  {} of {} tasks verified, {} paid for; {} retries, {} fail-overs\n  spent {} of a budget of {}\n  checked by {}",
@@ -131,7 +143,7 @@ pub fn json_of_report(report: &JobReport) -> Value {
 }
 
 /// The report at the end of `run` or `resume`.
-pub fn ending(report: &JobReport, written: &Written, bundle: &std::path::Path, took: Duration, format: Output) {
+pub fn ending(report: &JobReport, written: &Written, took: Duration, format: Output) {
     let paint = Paint::for_stdout();
     let outcome = match &report.outcome {
         Ok(()) => paint.good(&format!("all {} tasks verified", count(report.progress.tasks))),
@@ -153,7 +165,7 @@ pub fn ending(report: &JobReport, written: &Written, bundle: &std::path::Path, t
         count(report.progress.failovers),
         written.folder.display(),
         count(written.files),
-        bundle.display(),
+        written.bundle.display(),
     );
     either(format, &text, || {
         let mut all = json_of_report(report);
@@ -165,7 +177,7 @@ pub fn ending(report: &JobReport, written: &Written, bundle: &std::path::Path, t
             all["code"] = json!(exit::code_of(&why.to_string()));
         }
         all["results"] = json!(written);
-        all["bundle"] = json!(bundle);
+        all["bundle"] = json!(written.bundle);
         all["seconds"] = json!(took.as_secs_f64());
         all
     });

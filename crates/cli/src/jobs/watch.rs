@@ -3,11 +3,8 @@
 use std::time::Duration;
 
 use anyhow::{Result, bail};
-use indicatif::{ProgressBar, ProgressStyle};
-use rialto_client::{
-    Bundle, Host, Passphrase,
-    job::{JobFile, Written, write_results},
-};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use rialto_client::{Host, Passphrase};
 use rialto_requester::{JobEvent, JobId, JobReport, Progress};
 use serde_json::json;
 use tokio::time::{Instant, sleep};
@@ -15,7 +12,7 @@ use tokio::time::{Instant, sleep};
 use crate::{
     args::Output,
     exit,
-    jobs::{host, show},
+    jobs::{host, results, show},
     market,
     place::PlaceArgs,
     print::{self, Paint, count, money, short},
@@ -25,10 +22,28 @@ use crate::{
 const PAUSE: Duration = Duration::from_millis(60);
 /// How often the host is asked whether it is there.
 const PULSE: Duration = Duration::from_secs(2);
-/// The evidence, beside the results.
-const BUNDLE: &str = "bundle.json";
 /// Wrong tasks that are listed one by one.
 const MAX_LISTED: usize = 5;
+
+/// A bar, where there is a terminal that can show one.
+pub fn bar(length: u64, template: &str) -> ProgressBar {
+    let bar = ProgressBar::new(length);
+    let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+    bar.set_style(style.progress_chars("━━╌"));
+    if !print::has_bars() {
+        bar.set_draw_target(ProgressDrawTarget::hidden());
+    }
+    bar
+}
+
+/// What is wanted at a job's end.
+#[derive(Clone, Copy, Debug)]
+pub struct Wishes {
+    /// Replace what others wrote into the results' folder.
+    pub force: bool,
+    /// A task that failed is a failure.
+    pub strict: bool,
+}
 
 /// Prints what happens.
 struct Teller {
@@ -39,9 +54,7 @@ struct Teller {
 
 impl Teller {
     fn new(format: Output) -> Self {
-        let bar = ProgressBar::new(1);
-        let style = ProgressStyle::with_template("  {bar:40.green/black.dim} {msg}  {elapsed}");
-        bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("━━╌"));
+        let bar = bar(1, "  {bar:40.green/black.dim} {msg}  {elapsed}");
         Self { format, paint: Paint::for_stdout(), bar }
     }
 
@@ -189,6 +202,7 @@ pub async fn until_end(
     secret: Option<Passphrase>,
     place: &PlaceArgs,
     id: JobId,
+    wishes: Wishes,
     format: Output,
 ) -> Result<u8> {
     let start = Instant::now();
@@ -205,12 +219,11 @@ pub async fn until_end(
     };
     teller.bar.finish_and_clear();
     let Some(file) = host.job(id).file() else { bail!("[C-JOB-013] {id} was not submitted from a job file") };
-    let bundle = file.results.folder.join(BUNDLE);
-    let written = write(file, &report).await?;
-    Bundle::of(&report).write(&bundle)?;
-    show::ending(&report, &written, &bundle, start.elapsed(), format);
+    let written = results::deliver(file, &report, id, wishes.force).await?;
+    results::notes(&written);
+    show::ending(&report, &written, start.elapsed(), format);
     Ok(match &report.outcome {
-        Ok(()) => exit::OK,
+        Ok(()) => results::code(&written, wishes.strict),
         Err(why) => exit::for_error(&anyhow::anyhow!(why.to_string())),
     })
 }
@@ -231,19 +244,6 @@ async fn follow(keeper: &mut Keeper<'_>, teller: &Teller, id: JobId) -> Result<J
     }
 }
 
-/// Writes results beside the async world, with a bar where there are many.
-pub async fn write(file: JobFile, report: &JobReport) -> Result<Written> {
-    let bar = ProgressBar::new(report.tasks.len() as u64);
-    let style = ProgressStyle::with_template("  {bar:40.green/black.dim} {pos} of {len} results written");
-    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("━━╌"));
-    let (tasks, shown) = (report.tasks.clone(), bar.clone());
-    let written =
-        tokio::task::spawn_blocking(move || write_results(&file, &tasks, |task| shown.set_position(task.into())))
-            .await?;
-    bar.finish_and_clear();
-    Ok(written?)
-}
-
 /// What happened in a job.
 pub async fn logs(
     host: &Host,
@@ -257,14 +257,14 @@ pub async fn logs(
     let mut story = folder.follow();
     let mut keeper = Keeper { host, secret, place, next: Instant::now() + PULSE };
     let teller = Teller::new(Output::Human);
-    teller.bar.set_draw_target(indicatif::ProgressDrawTarget::hidden());
+    teller.bar.set_draw_target(ProgressDrawTarget::hidden());
     let (mut last, mut started) = (None, None);
     loop {
         let ended = folder.ended();
         for told in story.news() {
             let began = *started.get_or_insert(told.at);
             if format == Output::Json {
-                println!("{}", json!({ "at": told.at, "event": told.event }));
+                print::json(&json!({ "at": told.at, "event": told.event }));
                 continue;
             }
             if let JobEvent::Progress(progress) = told.event {

@@ -1,6 +1,6 @@
 //! `provider.toml`: what is sold, at what price, and what is risked.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 use rialto_client::settings::{Section, Settings, TOKEN_DECIMALS};
@@ -18,7 +18,7 @@ const KEYS: &[Section] = &[
         "deal",
         &["min_budget", "max_budget", "collateral", "late_penalty", "max_hours", "capacity", "court", "ask_minutes"],
     ),
-    ("machine", &["cores", "memory_mib", "fuel_per_second", "disk_gib"]),
+    ("machine", &["cores", "memory_mib", "fuel_per_second", "disk_gib", "watchtower"]),
     (
         "limits",
         &[
@@ -70,6 +70,8 @@ pub struct Selling {
     pub fuel_per_second: Option<u64>,
     /// Blob store, bytes.
     pub disk_bytes: Option<u64>,
+    /// Folder of dossiers for a watchtower, from the home folder.
+    pub watchtower: Option<PathBuf>,
 }
 
 impl Selling {
@@ -132,6 +134,7 @@ impl Selling {
             memory_bytes: file.number("machine", "memory_mib", 64, 1 << 24)?.map(|mib| mib << 20),
             fuel_per_second: file.number("machine", "fuel_per_second", 1, 1 << 50)?,
             court: court(&file)?,
+            watchtower: file.text("machine", "watchtower")?.map(PathBuf::from),
             disk_bytes: file.number("machine", "disk_gib", 1, 1 << 20)?.map(|gib| gib << 30),
             asks,
             limits,

@@ -74,6 +74,9 @@ pub struct Provide {
     /// Address to listen on (default: config.toml). Behind a NAT any port will do: see --relay.
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub bind: Option<SocketAddr>,
+    /// Write dossiers of everything that is signed into this folder, for a watchtower (`rialto watch`).
+    #[arg(long, value_name = "DIR")]
+    pub watchtower: Option<PathBuf>,
     /// A relay through which requesters reach this provider when they can't directly, such as https://relay.example.org.
     #[arg(long, value_name = "URL")]
     pub relay: Option<String>,
@@ -279,6 +282,7 @@ impl Seller {
             money: selling.money,
             coin: selling.coin,
             announce: true,
+            watchtower: args.watchtower.clone().or(selling.watchtower.map(|folder| place.home.path().join(folder))),
             first_block: place.market.first_block,
             ..ProviderConfig::new(&place.folder, place.signer.clone())
         };

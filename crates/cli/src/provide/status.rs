@@ -1,7 +1,6 @@
 //! `rialto provider status`: from the running provider, or from what a stopped one left.
 
 use std::{
-    io::Write,
     path::{Path, PathBuf},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -90,7 +89,7 @@ pub async fn show(folder: &Path, format: Output) -> Result<()> {
             Output::Human => Paper::default().running(folder, &answer),
             Output::Json => serde_json::to_string(&shown)?,
         };
-        print(&text);
+        print(&text, format);
         return Ok(());
     }
     let path = folder.to_owned();
@@ -101,13 +100,15 @@ pub async fn show(folder: &Path, format: Output) -> Result<()> {
         Output::Human => Paper::default().stopped(folder, &status, now),
         Output::Json => serde_json::to_string(&shown)?,
     };
-    print(&text);
+    print(&text, format);
     Ok(())
 }
 
-/// A closed pipe is nobody's fault.
-fn print(text: &str) {
-    let _ = writeln!(std::io::stdout(), "{text}");
+fn print(text: &str, format: Output) {
+    match format {
+        Output::Human => print::say(format_args!("{text}\n")),
+        Output::Json => print::raw(format!("{}\n", rialto_client::escape::json(text)).as_bytes()),
+    }
 }
 
 /// Lines for people.

@@ -21,17 +21,16 @@ pub struct Teller {
     drawn: bool,
 }
 
-/// Prints a line in either form; a closed pipe is nobody's fault.
+/// Prints a line in either form.
 pub fn line(format: Output, text: &str, value: Value) {
     print_either(format, text, || value.to_string());
 }
 
 fn print_either(format: Output, text: &str, json: impl FnOnce() -> String) {
-    let out = match format {
-        Output::Human => text.to_owned(),
-        Output::Json => json(),
-    };
-    let _ = writeln!(std::io::stdout(), "{out}");
+    match format {
+        Output::Human => print::say(format_args!("{text}\n")),
+        Output::Json => print::raw(format!("{}\n", rialto_client::escape::json(&json())).as_bytes()),
+    }
 }
 
 impl Teller {
@@ -104,6 +103,7 @@ impl Teller {
             ProviderEvent::LowBalance { .. }
             | ProviderEvent::LowGas { .. }
             | ProviderEvent::TransactionFails { .. }
+            | ProviderEvent::DossierFails { .. }
             | ProviderEvent::Refused { .. } => self.paint.bad(&text),
             _ => text,
         };
@@ -221,6 +221,10 @@ fn sentence(event: &ProviderEvent) -> String {
         ProviderEvent::DealClosed { deal, paid, lost } => {
             format!("deal {} closed: {} paid, {} lost", id(deal), print::money(*paid), print::money(*lost))
         }
+        ProviderEvent::DossierFails { order, why } => match order {
+            Some(order) => format!("the dossier of order {order} could not be written, and is tried again: {why}"),
+            None => format!("dossiers of deals that are over could not be removed: {why}"),
+        },
         ProviderEvent::TransactionFails { deal, intent } => {
             format!("[P-GAS-002] deal {}: the transaction {intent} keeps failing: see the log (--log info)", id(deal))
         }

@@ -111,16 +111,7 @@ async fn of_job(args: &ReplayCommand, place: &PlaceArgs) -> Result<Subject> {
 
 /// An ended job of this home, by its id, the beginning of it, or its name.
 pub fn ended_job(place: &PlaceArgs, named: &str) -> Result<(JobFolder, JobReport)> {
-    let all = JobFolder::all(&place.home()?);
-    let id = |folder: &JobFolder| folder.id().map(|id| id.to_string()).unwrap_or_default();
-    let mut fits: Vec<_> = all.iter().filter(|folder| id(folder).starts_with(named)).cloned().collect();
-    ensure!(fits.len() <= 1, "[C-JOB-011] {} jobs begin with {named}: write more of the id", fits.len());
-    if fits.is_empty() {
-        let named = |folder: &&JobFolder| matches!(folder.report(), Ok(Some(report)) if report.name == named);
-        let written = |folder: &&JobFolder| std::fs::metadata(folder.path()).and_then(|about| about.modified()).ok();
-        fits.extend(all.iter().filter(named).max_by_key(written).cloned());
-    }
-    let Some(folder) = fits.pop() else { bail!("[C-JOB-012] there is no job {named}: `rialto jobs` lists them") };
+    let folder = crate::jobs::folder_of(&place.home()?, named)?;
     let Some(report) = folder.report()? else {
         bail!("[C-JOB-014] {named} has not ended: `rialto jobs logs -f {named}` shows how far it is")
     };

@@ -1,14 +1,21 @@
 //! Job files: what a user writes (`job.toml`), the tasks it stands for, and the job that a requester takes.
 
+mod claim;
 mod file;
+mod inputs;
+mod names;
+mod pattern;
 mod results;
 mod tasks;
 mod template;
 
-pub use file::{JobFile, TEMPLATE};
+pub use crate::escape::csv_record;
+pub use claim::Claim;
+pub use file::{JobFile, Place, TEMPLATE};
+pub use inputs::Gathered;
 pub(crate) use results::ending;
-pub use results::{Written, csv_record, write_results};
-pub use tasks::{Feed, Row, Source};
+pub use results::{Stdout, Written, write_results};
+pub use tasks::{Feed, Source};
 
 use std::path::Path;
 
@@ -67,6 +74,24 @@ pub enum JobFileError {
         second: u32,
         /// What both would write.
         path: String,
+    },
+    /// A name that would have to be a file and a folder.
+    #[error(
+        "[C-JOB-006] `{path}` would be a file of task {task}, and a folder of another file: change output.name or output.files"
+    )]
+    FileAndFolder {
+        /// Whose file.
+        task: u32,
+        /// The name.
+        path: String,
+    },
+    /// What lies in the results' folder is not this job's.
+    #[error("[C-JOB-015] {path} {why}: write elsewhere with --to DIR, or replace it with --force")]
+    Foreign {
+        /// What.
+        path: String,
+        /// Whose it is.
+        why: String,
     },
     /// An input can't be encoded.
     #[error("[C-JOB-007] {what}: {why}")]

@@ -1,15 +1,22 @@
 //! What a job's tasks are: one, a range, a list, a file each, or every combination of some parameters.
 
-use std::path::{Path, PathBuf};
+use std::{
+    fmt::Write,
+    path::{Path, PathBuf},
+};
 
 use rialto_requester::MAX_JOB_TASKS;
 use serde::{Deserialize, Serialize};
 use toml::Value;
 
-use super::JobFileError;
+use super::{
+    JobFileError,
+    file::Place,
+    pattern::{Found, kind, metadata, refused},
+};
 use crate::settings::Settings;
 
-/// Where tasks come from.
+/// Where tasks come from. It stands for itself: what was submitted stays what it was, whatever becomes of files and patterns.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Source {
     /// A single task.
@@ -25,11 +32,11 @@ pub enum Source {
     },
     /// Texts, `{item}`.
     List(Vec<String>),
-    /// Files that match a pattern: `{file}` is the name, `{stem}` the name without its extension.
+    /// Files: `{file}` is the name, `{stem}` the name without its extension.
     Files {
-        /// Absolute.
-        pattern: String,
-        /// What the task sees of it.
+        /// Absolute, and UTF-8.
+        files: Vec<PathBuf>,
+        /// What the task sees of its file.
         feed: Feed,
     },
     /// Every combination of the values of these names, the last name's changing fastest.
@@ -45,35 +52,36 @@ pub enum Feed {
     File,
 }
 
-/// One task: what its templates are filled in with.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Row {
-    /// Names and values; `task` is the number, as wide as the largest.
-    pub vars: Vec<(String, String)>,
-    /// Its own file.
-    pub file: Option<PathBuf>,
-}
-
 /// Names that templates have anyway.
 const RESERVED: &[&str] = &["task"];
+/// Largest file of a list, bytes.
+const MAX_LIST_BYTES: u64 = 256 << 20;
+
+/// Tasks as a job file asks for them, and what to tell about that.
+pub(super) struct Read {
+    pub source: Source,
+    pub notes: Vec<String>,
+}
 
 impl Source {
-    /// Reads `[tasks]`; patterns start at `base`.
-    pub(super) fn read(settings: &Settings, base: &Path) -> Result<Self, JobFileError> {
+    /// Reads `[tasks]`; paths and patterns start at `place`. What a pattern means is found here, once.
+    pub(super) fn read(settings: &Settings, place: &Place<'_>) -> Result<Read, JobFileError> {
+        let plain = |source| Ok(Read { source, notes: Vec::new() });
         let kinds = ["range", "list", "files", "matrix"];
         let given: Vec<&str> = kinds.into_iter().filter(|kind| settings.get("tasks", kind).is_some()).collect();
         let kind = match given.as_slice() {
-            [] => return Ok(Self::One),
+            [] => return plain(Self::One),
             [kind] => *kind,
             more => return Err(value(format!("tasks: {} exclude each other", more.join(" and ")))),
         };
         let what = settings.get("tasks", kind).expect("found above");
         match (kind, what) {
             ("range", Value::String(text)) => {
-                range(text).ok_or_else(|| value(format!("tasks.range = \"{text}\": {RANGE_FORM}")))
+                plain(range(text).ok_or_else(|| value(format!("tasks.range = \"{text}\": {RANGE_FORM}")))?)
             }
-            ("list", Value::Array(items)) => Ok(Self::List(scalars("tasks.list", items)?)),
-            ("files", Value::String(pattern)) => {
+            ("list", Value::Array(items)) => plain(Self::List(scalars("tasks.list", items)?)),
+            ("list", Value::String(file)) => plain(Self::List(lines(&place.path(file)?)?)),
+            ("files", Value::String(_) | Value::Array(_)) => {
                 let feed = match settings.text("tasks", "feed")? {
                     None | Some("stdin") => Feed::Stdin,
                     Some("file") => Feed::File,
@@ -81,104 +89,154 @@ impl Source {
                         return Err(value(format!("tasks.feed = \"{other}\": \"stdin\" or \"file\" is needed")));
                     }
                 };
-                let pattern = base.join(pattern).to_string_lossy().into_owned();
-                Ok(Self::Files { pattern, feed })
+                let patterns = match what {
+                    Value::Array(items) => scalars("tasks.files", items)?,
+                    text => text.as_str().map(str::to_owned).into_iter().collect(),
+                };
+                let mut found = Found::default();
+                for pattern in &patterns {
+                    let (base, pattern) = place.base_of(pattern)?;
+                    found.add(base, pattern)?;
+                }
+                let Found { files, notes } = found.finish();
+                Ok(Read { source: Self::Files { files, feed }, notes })
             }
             ("matrix", Value::Table(table)) => {
                 let axis = |(name, values): (&String, &Value)| {
                     let label = format!("tasks.matrix.{name}");
                     let good = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
-                    if RESERVED.contains(&name.as_str()) || !name.chars().all(good) {
+                    if name.is_empty() || RESERVED.contains(&name.as_str()) || !name.chars().all(good) {
                         return Err(value(format!("{label}: another name is needed, of letters and digits")));
                     }
                     let values = match values {
                         Value::Array(items) => scalars(&label, items)?,
                         Value::String(text) => match range(text) {
-                            Some(range) => range
-                                .rows()?
-                                .into_iter()
-                                .map(|row| row.vars.into_iter().nth(1).unwrap_or_default().1)
-                                .collect(),
+                            Some(range) => (0..range.count()?).map(|task| range.values(task).swap_remove(1)).collect(),
                             None => return Err(value(format!("{label} = \"{text}\": a list, or {RANGE_FORM}"))),
                         },
                         _ => return Err(value(format!("{label}: a list of values is needed"))),
                     };
                     Ok((name.clone(), values))
                 };
-                Ok(Self::Matrix(table.iter().map(axis).collect::<Result<_, _>>()?))
+                plain(Self::Matrix(table.iter().map(axis).collect::<Result<_, _>>()?))
             }
             ("range", _) => Err(value(format!("tasks.range: {RANGE_FORM}"))),
-            ("list", _) => Err(value("tasks.list: a list of texts or numbers is needed".into())),
-            ("files", _) => Err(value("tasks.files: a pattern such as \"texts/*.txt\" is needed".into())),
+            ("list", _) => Err(value("tasks.list: a list of texts or numbers is needed, or the file of one".into())),
+            ("files", _) => Err(value("tasks.files: a pattern such as \"texts/*.txt\" is needed, or a list".into())),
             _ => Err(value("tasks.matrix is a section: write [tasks.matrix]".into())),
         }
     }
 
-    /// Every task in order.
+    /// How many tasks there are.
     ///
     /// # Errors
-    /// `C-JOB-002`, `C-JOB-005`: no task, or too many.
-    pub fn rows(&self) -> Result<Vec<Row>, JobFileError> {
-        let one = |name: &str, value: String| vec![(name.to_owned(), value)];
-        let rows: Vec<Named> = match self {
-            Self::One => vec![(Vec::new(), None)],
+    /// `C-JOB-005`: none, or too many.
+    pub fn count(&self) -> Result<u32, JobFileError> {
+        let count = match self {
+            Self::One => 1,
             Self::Range { from, to, step } => {
                 let count = (i128::from(*to) - i128::from(*from)) / i128::from(*step) + 1;
-                bounded(usize::try_from(count).unwrap_or(usize::MAX))?;
-                let mut numbers = Vec::with_capacity(count as usize);
-                let mut next = Some(*from);
-                while let Some(n) = next.filter(|n| n <= to) {
-                    numbers.push((one("n", n.to_string()), None));
-                    next = n.checked_add(*step);
-                }
-                numbers
+                usize::try_from(count).unwrap_or(usize::MAX)
             }
-            Self::List(items) => {
-                bounded(items.len())?;
-                items.iter().map(|item| (one("item", item.clone()), None)).collect()
-            }
-            Self::Files { pattern, .. } => files(pattern)?,
+            Self::List(items) => items.len(),
+            Self::Files { files, .. } => files.len(),
             Self::Matrix(axes) => {
                 let count = axes.iter().try_fold(1usize, |count, (_, values)| count.checked_mul(values.len()));
-                bounded(count.unwrap_or(usize::MAX))?;
-                let mut all = vec![Vec::new()];
-                for (name, values) in axes {
-                    let with = |row: Vec<(String, String)>| {
-                        values.iter().map(move |value| {
-                            let mut row = row.clone();
-                            row.push((name.clone(), value.clone()));
-                            row
-                        })
-                    };
-                    all = all.into_iter().flat_map(with).collect();
-                }
-                all.into_iter().map(|vars| (vars, None)).collect()
+                count.unwrap_or(usize::MAX)
             }
         };
-        bounded(rows.len())?;
-        let width = rows.len().saturating_sub(1).to_string().len();
-        let number = |(task, (mut vars, file)): (usize, (Vec<_>, _))| {
-            vars.insert(0, ("task".to_owned(), format!("{task:0width$}")));
-            Row { vars, file }
-        };
-        Ok(rows.into_iter().enumerate().map(number).collect())
+        match count {
+            0 => Err(JobFileError::Tasks("the job has no task".into())),
+            n if n > MAX_JOB_TASKS => Err(JobFileError::Tasks(format!(
+                "a job has at most {MAX_JOB_TASKS} tasks: split it, or let a task do more"
+            ))),
+            n => Ok(n as u32),
+        }
     }
+
+    /// Names that templates may hold, the number of the task first.
+    pub fn names(&self) -> Vec<&str> {
+        let own = match self {
+            Self::One => Vec::new(),
+            Self::Range { .. } => vec!["n"],
+            Self::List(_) => vec!["item"],
+            Self::Files { .. } => vec!["file", "stem"],
+            Self::Matrix(axes) => axes.iter().map(|(name, _)| name.as_str()).collect(),
+        };
+        RESERVED.iter().copied().chain(own).collect()
+    }
+
+    /// Writes a task's value for the name at a place. Beyond the last task there are none.
+    pub(super) fn put(&self, task: u32, place: usize, out: &mut String) {
+        let at = task as usize;
+        let Some(own) = place.checked_sub(RESERVED.len()) else {
+            // Writing to a string does not fail.
+            let _ = write!(out, "{task}");
+            return;
+        };
+        match self {
+            Self::One => {}
+            Self::Range { from, step, .. } => {
+                let _ = write!(out, "{}", i128::from(*from) + i128::from(*step) * i128::from(task));
+            }
+            Self::List(items) => out.push_str(items.get(at).map_or("", String::as_str)),
+            Self::Files { files, .. } => {
+                let path = files.get(at).map_or(Path::new(""), PathBuf::as_path);
+                let part = if own == 0 { path.file_name() } else { path.file_stem() };
+                out.push_str(&part.map(std::ffi::OsStr::to_string_lossy).unwrap_or_default());
+            }
+            Self::Matrix(axes) => {
+                let below: usize = axes.iter().skip(own + 1).map(|(_, values)| values.len()).product();
+                let value = axes.get(own).and_then(|(_, values)| values.get(at / below.max(1) % values.len().max(1)));
+                out.push_str(value.map_or("", String::as_str));
+            }
+        }
+    }
+
+    /// A task's values, in the order of the names.
+    pub fn values(&self, task: u32) -> Vec<String> {
+        let value = |place| {
+            let mut value = String::new();
+            self.put(task, place, &mut value);
+            value
+        };
+        (0..self.names().len()).map(value).collect()
+    }
+
+    /// A task's own file.
+    pub(super) fn file(&self, task: u32) -> Option<(&Path, Feed)> {
+        match self {
+            Self::Files { files, feed } => files.get(task as usize).map(|path| (path.as_path(), *feed)),
+            _ => None,
+        }
+    }
+}
+
+/// The items in a file, one a line.
+fn lines(path: &Path) -> Result<Vec<String>, JobFileError> {
+    let about = metadata(path)?;
+    if !about.is_file() {
+        return Err(refused(path, format!("it is {}, not a file", kind(about.file_type()))));
+    }
+    if about.len() > MAX_LIST_BYTES {
+        return Err(refused(path, format!("a list has at most {MAX_LIST_BYTES} bytes")));
+    }
+    let text = std::fs::read_to_string(path).map_err(JobFileError::file(path))?;
+    let text = text.strip_prefix('\u{feff}').unwrap_or(&text).trim_end_matches(['\n', '\r']);
+    if text.is_empty() {
+        return Ok(Vec::new());
+    }
+    let line = |(at, line): (usize, &str)| match line.is_empty() {
+        true => Err(refused(path, format!("line {} is empty: a line is a task", at + 1))),
+        false => Ok(line.to_owned()),
+    };
+    text.lines().enumerate().map(line).collect()
 }
 
 const RANGE_FORM: &str = "a range such as \"0..100\" (without 100), \"1..=12\" or \"0..=90 step 10\" is needed";
 
 fn value(text: String) -> JobFileError {
     JobFileError::Value(text)
-}
-
-fn bounded(count: usize) -> Result<(), JobFileError> {
-    match count {
-        0 => Err(JobFileError::Tasks("the job has no task".into())),
-        n if n > MAX_JOB_TASKS => Err(JobFileError::Tasks(format!(
-            "a job has at most {MAX_JOB_TASKS} tasks: split it, or let a task do more"
-        ))),
-        _ => Ok(()),
-    }
 }
 
 fn range(text: &str) -> Option<Source> {
@@ -204,43 +262,18 @@ pub(super) fn scalars(label: &str, items: &[Value]) -> Result<Vec<String>, JobFi
     items.iter().map(text).collect()
 }
 
-type Named = (Vec<(String, String)>, Option<PathBuf>);
-
-fn files(pattern: &str) -> Result<Vec<Named>, JobFileError> {
-    let bad = |why: &dyn std::fmt::Display| JobFileError::Tasks(format!("tasks.files = \"{pattern}\": {why}"));
-    let mut found = Vec::new();
-    for path in glob::glob(pattern).map_err(|why| bad(&why))? {
-        let path = path.map_err(|why| bad(&why))?;
-        if path.is_file() {
-            found.push(path);
-            bounded(found.len())?;
-        }
-    }
-    if found.is_empty() {
-        return Err(bad(&"no file matches"));
-    }
-    found.sort();
-    let named = |path: PathBuf| {
-        let part =
-            |part: Option<&std::ffi::OsStr>| part.map_or_else(String::new, |name| name.to_string_lossy().into_owned());
-        let vars = vec![("file".to_owned(), part(path.file_name())), ("stem".to_owned(), part(path.file_stem()))];
-        (vars, Some(path))
-    };
-    Ok(found.into_iter().map(named).collect())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn rows(text: &str) -> Result<Vec<Row>, JobFileError> {
+    fn rows(text: &str) -> Result<Vec<Vec<String>>, JobFileError> {
         let settings = Settings::parse(text, super::super::file::SHAPE).unwrap();
-        Source::read(&settings, Path::new("/nowhere"))?.rows()
+        let source = Source::read(&settings, &Place::new(Path::new("/nowhere"), None))?.source;
+        Ok((0..source.count()?).map(|task| source.values(task)).collect())
     }
 
     fn values(text: &str) -> Vec<Vec<String>> {
-        let plain = |row: Row| row.vars.into_iter().map(|(_, value)| value).collect();
-        rows(text).unwrap().into_iter().map(plain).collect()
+        rows(text).unwrap()
     }
 
     #[test]
@@ -248,7 +281,7 @@ mod tests {
         assert_eq!(values(""), [["0"]]);
         assert_eq!(values("[tasks]\nrange = \"8..=10\""), [["0", "8"], ["1", "9"], ["2", "10"]]);
         assert_eq!(values("[tasks]\nrange = \"0..30 step 10\""), [["0", "0"], ["1", "10"], ["2", "20"]]);
-        assert_eq!(values("[tasks]\nrange = \"0..11\"")[3], ["03", "3"]);
+        assert_eq!(values("[tasks]\nrange = \"0..11\"")[8], ["8", "8"]);
         assert_eq!(values("[tasks]\nlist = [\"a\", 2, 0.5]"), [["0", "a"], ["1", "2"], ["2", "0.5"]]);
         let matrix = "[tasks.matrix]\nspot = [90, 100]\nvol = \"1..=2\"";
         assert_eq!(values(matrix), [["0", "90", "1"], ["1", "90", "2"], ["2", "100", "1"], ["3", "100", "2"]]);
@@ -271,19 +304,69 @@ mod tests {
     }
 
     #[test]
-    fn files_come_in_order() {
+    fn files_are_a_list_from_the_start() {
         let folder = tempfile::tempdir().unwrap();
-        for name in ["b.txt", "a.txt", "c.dat"] {
-            std::fs::write(folder.path().join(name), name).unwrap();
-        }
+        let touch = |name: &str| std::fs::write(folder.path().join(name), name).unwrap();
+        ["b.txt", "a.txt", "c.dat"].into_iter().for_each(touch);
         std::fs::create_dir(folder.path().join("d.txt")).unwrap();
-        let settings =
-            Settings::parse("[tasks]\nfiles = \"*.txt\"\nfeed = \"file\"", super::super::file::SHAPE).unwrap();
-        let source = Source::read(&settings, folder.path()).unwrap();
-        let found = source.rows().unwrap();
-        assert_eq!(found.len(), 2);
-        assert_eq!(found[0].vars[1..], [("file".into(), "a.txt".into()), ("stem".into(), "a".into())]);
-        assert_eq!(found[1].file.as_deref(), Some(folder.path().join("b.txt").as_path()));
+        let text = "[tasks]\nfiles = [\"*.txt\", \"c.dat\", \"a*\"]\nfeed = \"file\"";
+        let settings = Settings::parse(text, super::super::file::SHAPE).unwrap();
+        let Read { source, notes } = Source::read(&settings, &Place::new(folder.path(), None)).unwrap();
+        assert_eq!(notes.len(), 1, "{notes:?}");
         assert!(matches!(source, Source::Files { feed: Feed::File, .. }));
+        let seen = |source: &Source| -> Vec<String> {
+            (0..source.count().unwrap()).map(|task| source.values(task).swap_remove(1)).collect()
+        };
+        let all = ["a.txt", "b.txt", "c.dat"];
+        assert_eq!((seen(&source), source.names()), (all.map(String::from).to_vec(), vec!["task", "file", "stem"]));
+        assert_eq!(source.values(1)[2], "b");
+        assert_eq!(source.file(1), Some((folder.path().join("b.txt").as_path(), Feed::File)));
+        // The world moves on; the list does not.
+        touch("0.txt");
+        std::fs::remove_file(folder.path().join("b.txt")).unwrap();
+        let kept: Source = serde_json::from_str(&serde_json::to_string(&source).unwrap()).unwrap();
+        assert_eq!(seen(&kept), all);
+    }
+
+    #[test]
+    fn a_list_may_lie_in_a_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let list = |bytes: &[u8]| {
+            std::fs::write(folder.path().join("items.txt"), bytes).unwrap();
+            let settings = Settings::parse("[tasks]\nlist = \"items.txt\"", super::super::file::SHAPE).unwrap();
+            match Source::read(&settings, &Place::new(folder.path(), None)).map(|read| read.source) {
+                Ok(Source::List(items)) => Ok(items),
+                Ok(other) => panic!("{other:?}"),
+                Err(why) => Err(why.to_string()),
+            }
+        };
+        let table: &[(&[u8], &[&str])] = &[
+            (b"a\nb\n", &["a", "b"]),
+            (b"a\nb", &["a", "b"]),
+            (b"a\r\nb\r\n", &["a", "b"]),
+            (b"\xef\xbb\xbfa\n", &["a"]),
+            (b" a b \n#c\n\n\n", &[" a b ", "#c"]),
+            ("ä\n".as_bytes(), &["ä"]),
+            (b"", &[]),
+        ];
+        for (bytes, items) in table {
+            assert_eq!(list(bytes).unwrap(), *items);
+        }
+        assert!(list(b"a\n\nb").unwrap_err().contains("line 2 is empty"));
+        assert!(list(b"\xff").unwrap_err().starts_with("[C-JOB-002]"));
+    }
+
+    #[test]
+    fn every_task_is_found_by_its_number() {
+        let row = |text: &str, task: u32| {
+            let settings = Settings::parse(text, super::super::file::SHAPE).unwrap();
+            let source = Source::read(&settings, &Place::new(Path::new("/"), None)).unwrap().source;
+            source.values(task).split_off(1)
+        };
+        assert_eq!(row("[tasks]\nrange = \"0..1000000\"", 999_999), ["999999"]);
+        let last = "[tasks]\nrange = \"9223372036854775800..=9223372036854775806 step 3\"";
+        assert_eq!(row(last, 2), ["9223372036854775806"]);
+        let cube = "[tasks.matrix]\na = \"0..100\"\nb = \"0..100\"\nc = \"0..100\"";
+        assert_eq!(row(cube, 123_456), ["12", "34", "56"]);
     }
 }

@@ -4,8 +4,6 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use wasmtime::Module;
-
 use super::*;
 use crate::cache::{Cache, MAX_ARTIFACTS};
 
@@ -13,8 +11,8 @@ fn engine() -> wasmtime::Engine {
     wasmtime::Engine::default()
 }
 
-fn compile(engine: &wasmtime::Engine, text: &str) -> Module {
-    Module::new(engine, wat::parse_str(text).unwrap()).unwrap()
+fn compile(engine: &wasmtime::Engine, text: &str) -> Vec<u8> {
+    engine.precompile_module(&wat::parse_str(text).unwrap()).unwrap()
 }
 
 /// The only artifact in a folder.
@@ -34,7 +32,7 @@ fn a_stored_program_is_found_by_every_process_of_this_user() {
     let (dir, engine) = (tempfile::tempdir().unwrap(), engine());
     let cache = Cache::open(dir.path(), &engine).unwrap();
     assert!(cache.load(&engine, root(1)).is_none());
-    cache.store(root(1), &compile(&engine, "(module (func (export \"f\")))"));
+    cache.store(&engine, root(1), &compile(&engine, "(module (func (export \"f\")))"));
     let again = Cache::open(dir.path(), &engine).unwrap();
     assert!(again.load(&engine, root(1)).unwrap().get_export("f").is_some());
     assert!(again.load(&engine, root(2)).is_none());
@@ -47,7 +45,7 @@ fn many_small_programs_make_way() {
     for n in 0..MAX_ARTIFACTS + 10 {
         fs::write(dir.path().join(n.to_string()), "").unwrap();
     }
-    cache.store(root(1), &compile(&engine, "(module (func (export \"f\")))"));
+    cache.store(&engine, root(1), &compile(&engine, "(module (func (export \"f\")))"));
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), MAX_ARTIFACTS + 1, "the key is among them");
     assert!(cache.load(&engine, root(1)).is_some());
 }
@@ -57,7 +55,7 @@ fn damage_anywhere_is_noticed_and_removed() {
     let (dir, engine) = (tempfile::tempdir().unwrap(), engine());
     let cache = Cache::open(dir.path(), &engine).unwrap();
     let module = compile(&engine, "(module (func (export \"f\") (result i32) i32.const 5))");
-    cache.store(root(1), &module);
+    cache.store(&engine, root(1), &module);
     let good = fs::read(artifact(dir.path())).unwrap();
     let cut = |len| good[..len].to_vec();
     let flipped = |at: usize| {
@@ -68,7 +66,7 @@ fn damage_anywhere_is_noticed_and_removed() {
     let longer = [good.as_slice(), &[0]].concat();
     for bad in [cut(0), cut(31), cut(32), cut(good.len() - 1), flipped(0), flipped(40), flipped(good.len() - 1), longer]
     {
-        cache.store(root(1), &module);
+        cache.store(&engine, root(1), &module);
         let path = artifact(dir.path());
         fs::write(&path, bad).unwrap();
         assert!(cache.load(&engine, root(1)).is_none());
@@ -80,10 +78,10 @@ fn damage_anywhere_is_noticed_and_removed() {
 fn a_program_under_another_programs_name_is_refused() {
     let (dir, engine) = (tempfile::tempdir().unwrap(), engine());
     let cache = Cache::open(dir.path(), &engine).unwrap();
-    cache.store(root(1), &compile(&engine, "(module)"));
+    cache.store(&engine, root(1), &compile(&engine, "(module)"));
     let one = artifact(dir.path());
     fs::remove_file(&one).unwrap();
-    cache.store(root(2), &compile(&engine, "(module (func (export \"f\")))"));
+    cache.store(&engine, root(2), &compile(&engine, "(module (func (export \"f\")))"));
     fs::rename(artifact(dir.path()), &one).unwrap();
     assert!(cache.load(&engine, root(1)).is_none());
 }
@@ -91,7 +89,7 @@ fn a_program_under_another_programs_name_is_refused() {
 #[test]
 fn artifacts_of_another_key_or_configuration_are_not_used() {
     let (dir, engine) = (tempfile::tempdir().unwrap(), engine());
-    let store = || Cache::open(dir.path(), &engine).unwrap().store(root(1), &compile(&engine, "(module)"));
+    let store = || Cache::open(dir.path(), &engine).unwrap().store(&engine, root(1), &compile(&engine, "(module)"));
     store();
     let other = wasmtime::Engine::new(wasmtime::Config::new().epoch_interruption(true)).unwrap();
     assert!(Cache::open(dir.path(), &other).unwrap().load(&other, root(1)).is_none());

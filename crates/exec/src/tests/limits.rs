@@ -118,8 +118,14 @@ fn modules_of_another_shape_are_refused() {
     let bench = Bench::new();
     let refuse = |text: &str| {
         let module = wat::parse_str(text).unwrap();
-        let canonical =
-            Canonical { program_root: alloy_primitives::keccak256(&module), module, min_pages: 0, max_pages: 0 };
+        let canonical = Canonical {
+            program_root: alloy_primitives::keccak256(&module),
+            module,
+            min_pages: 0,
+            max_pages: 0,
+            work: Default::default(),
+            code_bytes: 0,
+        };
         bench.engine.prepare_canonical(&canonical).unwrap_err().to_string()
     };
     let globals = r#"(memory 1) (func) (global (export "fuel") (mut i64) (i64.const 0)) (global (export "seed") (mut i64) (i64.const 0))

@@ -1,6 +1,7 @@
 //! Hand-written modules of the shape of M', each made for one question; `tests/guests.rs` has real programs.
 
 mod cache;
+mod compile;
 mod contract;
 mod limits;
 mod pool;
@@ -67,7 +68,14 @@ fn canonical(run: &str) -> Canonical {
             (data (i32.const 100) "data"))"#
     );
     let module = wat::parse_str(text).unwrap();
-    Canonical { program_root: alloy_primitives::keccak256(&module), module, min_pages: 1, max_pages: 32 }
+    Canonical {
+        program_root: alloy_primitives::keccak256(&module),
+        module,
+        min_pages: 1,
+        max_pages: 32,
+        work: Default::default(),
+        code_bytes: 0,
+    }
 }
 
 /// The first eight bytes of the output.

@@ -294,6 +294,17 @@ mod tests {
     }
 
     #[test]
+    fn a_folder_needs_no_file() {
+        let plan = Plan::with_folders(&[("a/x".into(), 1)], &["a".into(), "b/c".into()]).unwrap();
+        let names: Vec<u64> = (0..5).map(|node| word(&plan.head, 3 + node, 0) >> 48).collect();
+        assert_eq!((word(&plan.head, 0, 1), names), (5, vec![1, 1, 1, 2, 1]), "root, a, b, a/x, b/c");
+        assert_eq!(word(&plan.head, 7, 3), 0, "nothing is in it");
+        assert_eq!(Plan::with_folders(&[("a".into(), 1)], &[]).unwrap(), Plan::new(&[("a".into(), 1)]).unwrap());
+        let refused = Plan::with_folders(&[("a".into(), 1)], &["a/b".into()]);
+        assert!(matches!(refused, Err(InputError::FileAsFolder { .. })));
+    }
+
+    #[test]
     fn what_cannot_be_said_is_refused() {
         let with = |change: fn(&mut TaskInput)| {
             let mut input = task();

@@ -67,14 +67,23 @@ impl TaskHead<'_> {
 impl Plan {
     /// Plans a shared half of files with these paths and sizes (in bytes).
     pub fn new(files: &[(String, u64)]) -> Result<Self, InputError> {
-        Self::with_head(&TaskHead::default(), files)
+        Self::with_folders(files, &[])
+    }
+
+    /// The same, with folders that need not have a file in them.
+    pub fn with_folders(files: &[(String, u64)], folders: &[String]) -> Result<Self, InputError> {
+        Self::with_all(&TaskHead::default(), files, folders)
     }
 
     pub(super) fn with_head(head: &TaskHead<'_>, files: &[(String, u64)]) -> Result<Self, InputError> {
-        if head.is_empty() && files.is_empty() {
+        Self::with_all(head, files, &[])
+    }
+
+    fn with_all(head: &TaskHead<'_>, files: &[(String, u64)], folders: &[String]) -> Result<Self, InputError> {
+        if head.is_empty() && files.is_empty() && folders.is_empty() {
             return Ok(Self { head: Vec::new(), files: Vec::new(), len: 0 });
         }
-        let root = Folder::of(files)?;
+        let root = Folder::of(files, folders)?;
         let nodes = flatten(&root)?;
         let names: u64 = nodes.iter().map(|node| node.name.len() as u64).sum();
         let names_at = (NODES_AT + 32 * nodes.len()) as u64;
@@ -153,8 +162,8 @@ enum Entry<'a> {
 }
 
 impl<'a> Folder<'a> {
-    fn of(files: &'a [(String, u64)]) -> Result<Self, InputError> {
-        if files.len() > MAX_NODES {
+    fn of(files: &'a [(String, u64)], folders: &[String]) -> Result<Self, InputError> {
+        if files.len() + folders.len() > MAX_NODES {
             return Err(InputError::TooManyFiles);
         }
         let mut root = Self::default();
@@ -172,6 +181,16 @@ impl<'a> Folder<'a> {
                 }
                 let entry = folder.entries.entry(part.to_owned()).or_insert_with(|| Entry::Folder(Self::default()));
                 match entry {
+                    Entry::Folder(inner) => folder = inner,
+                    Entry::File { path, .. } => return Err(InputError::FileAsFolder { path: (*path).to_owned() }),
+                }
+            }
+        }
+        for path in folders {
+            let path = normalise(path)?;
+            let mut folder = &mut root;
+            for part in path.split('/') {
+                match folder.entries.entry(part.to_owned()).or_insert_with(|| Entry::Folder(Self::default())) {
                     Entry::Folder(inner) => folder = inner,
                     Entry::File { path, .. } => return Err(InputError::FileAsFolder { path: (*path).to_owned() }),
                 }

@@ -14,7 +14,7 @@ use wasmparser::{
 };
 
 use crate::ir::{Entry, GLOBALS_DEPTH, Instruction, MEMORY_DEPTHS, ProgramParts, op};
-use crate::tree::{self, Tree, leaf_of};
+use crate::tree::{self, Tree};
 use function::{Callee, Code};
 
 /// A module of which only what lowering needs is read. Its bytes are M', so whatever is wrong with them is a mistake of this crate:
@@ -95,7 +95,10 @@ pub fn lower(module: &[u8]) -> Lowered {
     let data: Vec<_> = module.data.iter().map(|(offset, bytes)| (*offset, bytes.to_vec())).collect();
     let leaves = code.len().div_ceil(2);
     let code_tree = Tree::over(tree::depth_for(leaves as u64), leaves, |at| code_leaf(&code, at));
-    let table_tree = Tree::over(tree::depth_for(table.len() as u64), table.len(), |at| table_leaf(&table, at));
+    // A table may have a million entries in fifty bytes: those that nothing is put in are zero without being hashed.
+    let filled = |(offset, functions): &(u32, Vec<u32>)| (*offset as usize, *offset as usize + functions.len());
+    let mut table_tree = Tree::new(tree::depth_for(table.len() as u64));
+    table_tree.update(&apart(module.elements.iter().map(filled).collect()), |at| table_leaf(&table, at));
     let memory_depth = u32::from(*MEMORY_DEPTHS.start()) + tree::depth_for(module.max_pages.into());
     let parts = ProgramParts {
         code: code_tree.root(|at| code_leaf(&code, at)),
@@ -138,22 +141,56 @@ pub(crate) fn globals_tree(globals: &[u64]) -> Tree {
 }
 
 fn memory_root(depth: u32, data: &[(u32, Vec<u8>)]) -> B256 {
-    let end = data.iter().map(|(offset, bytes)| *offset as usize + bytes.len()).max().unwrap_or(0);
-    let mut image = vec![0; end];
-    for (offset, bytes) in data {
-        image[*offset as usize..][..bytes.len()].copy_from_slice(bytes);
+    let image = Image::new(data);
+    tree::sparse_root(depth, &image.ranges, |at| image.leaf(at))
+}
+
+/// What memory begins with, but for the zeros: data may lie anywhere in 4 GiB.
+struct Image {
+    /// Ranges of leaves that hold data, sorted and apart.
+    ranges: Vec<(usize, usize)>,
+    /// Where each range begins in `bytes`.
+    starts: Vec<usize>,
+    bytes: Vec<u8>,
+}
+
+impl Image {
+    fn new(data: &[(u32, Vec<u8>)]) -> Self {
+        let ranges = data_leaves(data);
+        let mut end = 0;
+        let mut starts = Vec::with_capacity(ranges.len());
+        for (first, past) in &ranges {
+            starts.push(end);
+            end += (past - first) * 32;
+        }
+        let mut image = Self { ranges, starts, bytes: vec![0; end] };
+        for (offset, bytes) in data.iter().filter(|(_, bytes)| !bytes.is_empty()) {
+            let start = image.place(*offset as usize / 32) + *offset as usize % 32;
+            image.bytes[start..][..bytes.len()].copy_from_slice(bytes);
+        }
+        image
     }
-    let leaf = |at: usize| leaf_of(&image, at);
-    let mut tree = Tree::new(depth);
-    tree.update(&data_leaves(data), leaf);
-    tree.root(leaf)
+
+    /// Where a leaf begins in `bytes`.
+    fn place(&self, leaf: usize) -> usize {
+        let range = self.ranges.partition_point(|(first, _)| *first <= leaf) - 1;
+        self.starts[range] + (leaf - self.ranges[range].0) * 32
+    }
+
+    fn leaf(&self, at: usize) -> B256 {
+        B256::from_slice(&self.bytes[self.place(at)..][..32])
+    }
 }
 
 /// Ranges of memory leaves that hold data, sorted and apart.
 pub(crate) fn data_leaves(data: &[(u32, Vec<u8>)]) -> Vec<(usize, usize)> {
     let leaves =
         |(offset, bytes): &(u32, Vec<u8>)| (*offset as usize / 32, (*offset as usize + bytes.len()).div_ceil(32));
-    let mut ranges: Vec<_> = data.iter().filter(|(_, bytes)| !bytes.is_empty()).map(leaves).collect();
+    apart(data.iter().filter(|(_, bytes)| !bytes.is_empty()).map(leaves).collect())
+}
+
+/// Ranges in order, those that touch each other as one.
+fn apart(mut ranges: Vec<(usize, usize)>) -> Vec<(usize, usize)> {
     ranges.sort_unstable();
     let mut apart: Vec<(usize, usize)> = Vec::new();
     for (first, end) in ranges {

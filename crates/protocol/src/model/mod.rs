@@ -5,6 +5,7 @@
 //! Signatures are of plain keys only (no ERC-1271), and the token is the plain one `IMarket.sol` trusts.
 
 mod cases;
+pub mod court;
 mod deals;
 mod error;
 
@@ -175,15 +176,16 @@ impl Market {
                 self.allowances.insert((sender, *spender), *amount);
                 Ok(())
             }
-            Call::Take { owner, amount } => {
-                let allowed = self.allowances.entry((*owner, sender)).or_default();
-                let left = allowed.checked_sub(*amount).ok_or(ModelError::AllowanceTooLow)?;
-                if *allowed != u128::MAX {
-                    *allowed = left;
-                }
-                self.transfer(*owner, sender, *amount)
-            }
+            Call::Take { owner, amount } => self.take(sender, *owner, *amount),
             Call::Give { to, amount } => self.transfer(sender, *to, *amount),
+        }
+    }
+
+    /// Takes back what a reveal has given to a claim, for tests that have to find out what would happen without.
+    #[doc(hidden)]
+    pub fn forget_new_deadline(&mut self, deal: B256, order: B256, deadline: u64) {
+        if let Some(claim) = self.cases.get_mut(&(deal, CaseKind::Claim, order, 0)) {
+            claim.deadline = claim.deadline.min(deadline);
         }
     }
 
@@ -245,6 +247,15 @@ impl Market {
         self.debit(sender, amount)?;
         *self.tokens.entry(to).or_default() += amount;
         Ok(())
+    }
+
+    fn take(&mut self, sender: Address, owner: Address, amount: u128) -> Result<(), ModelError> {
+        let allowed = self.allowances.entry((owner, sender)).or_default();
+        let left = allowed.checked_sub(amount).ok_or(ModelError::AllowanceTooLow)?;
+        if *allowed != u128::MAX {
+            *allowed = left;
+        }
+        self.transfer(owner, sender, amount)
     }
 
     fn transfer(&mut self, from: Address, to: Address, amount: u128) -> Result<(), ModelError> {

@@ -480,6 +480,13 @@ pub enum ProviderEvent {
         /// What is comfortable, wei.
         wanted_wei: u128,
     },
+    /// What a watchtower needs could not be written; it is tried again.
+    DossierFails {
+        /// Order; none: the folder of those of deals that are over.
+        order: Option<B256>,
+        /// Why.
+        why: String,
+    },
     /// A transaction keeps failing; a person should look.
     TransactionFails {
         /// Deal id.

@@ -27,6 +27,7 @@
 //! | `cases` | late notices, demands, claims |
 //! | `games` | defending receipts before the court |
 //! | `chain` | facts in, transactions out |
+//! | [`tower`] | a core of its own: defending others' receipts, and accusing |
 
 mod admission;
 mod asks;
@@ -47,6 +48,7 @@ pub mod record;
 pub mod refusal;
 mod reruns;
 mod session;
+pub mod tower;
 pub mod worth;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -69,7 +71,7 @@ pub use worth::Worth;
 
 /// One provider. Feed it every event with a time that never goes back (it holds the larger), and
 /// perform the effects in order.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Core {
     config: Config,
     domain: Eip712Domain,
@@ -119,7 +121,7 @@ pub struct Core {
 }
 
 /// Rows to be written, and deals to be looked at, at the end of an event.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Changed {
     market: bool,
     books: bool,

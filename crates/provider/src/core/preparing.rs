@@ -27,10 +27,10 @@ const MAX_KNOWN: usize = 64;
 const MAX_CHECKS: u32 = 1_024;
 
 /// What deals took.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Taken(BTreeMap<B256, Deal>);
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Deal {
     millis: u64,
     known: BTreeSet<BlobRef>,

@@ -2,7 +2,7 @@
 //! the chain or work: those run beside it and come back as events.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{BTreeSet, HashMap, VecDeque},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -28,6 +28,7 @@ use super::{
     asks,
     error::ProviderError,
     facts,
+    handover::{Handover, Writer},
     journal::{Journal, blocking},
     meter::{Footprint, Meter},
     report::{Gas, Report},
@@ -35,7 +36,7 @@ use super::{
     session::{self, MAX_OUTBOUND_MESSAGES, Outbound, Seal},
     traces::Asked,
 };
-use crate::core::{Call, Core, Effect, Event, Outcome, ProviderEvent, Refusal, Work, Worth};
+use crate::core::{Call, Core, Effect, Event, Outcome, ProviderEvent, Record, Refusal, Work, Worth};
 
 /// Things that wait for the driver; whoever brings more waits.
 pub(crate) const MAX_INPUTS: usize = 1024;
@@ -79,6 +80,8 @@ pub(crate) struct Driver {
     pub runner: Arc<Runner>,
     pub publisher: AskPublisher,
     pub seal: Seal,
+    /// Where dossiers are written for a watchtower.
+    pub handover: Option<Handover>,
     pub first_block: u64,
     pub inputs: mpsc::Sender<Input>,
     pub events: broadcast::Sender<ProviderEvent>,
@@ -124,6 +127,7 @@ impl Driver {
     /// Runs until cancelled, or until the journal can't be written.
     pub async fn run(mut self, mut inputs: mpsc::Receiver<Input>, accounts: (u128, u64)) -> Result<(), ProviderError> {
         self.start(accounts).await?;
+        self.hand_over();
         let mut ticks = interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
         let mut count = 0u32;
@@ -173,6 +177,40 @@ impl Driver {
             let _ = inputs.send(Input::ChainBroke).await;
         });
         Ok(())
+    }
+
+    /// Writes for a watchtower what is missing, and from now on what changes.
+    fn hand_over(&self) {
+        let Some(handover) = &self.handover else { return };
+        let mut kept = BTreeSet::new();
+        for (hash, row) in self.core.kept_orders() {
+            let id = row.order.value.deal;
+            let Some(deal) = self.core.deal(id) else { continue };
+            kept.insert(id);
+            handover.order(hash, row, &deal.deal);
+        }
+        let writer = Writer {
+            journal: self.journal.clone(),
+            blobs: self.runner.node.blobs().clone(),
+            seal: self.seal.clone(),
+            fault: self.runner.fault,
+            chain_id: self.chain.chain_id(),
+            market: self.chain.market(),
+            provider: self.core.config().provider,
+            events: self.events.clone(),
+        };
+        self.beside(handover.clone().work(Arc::new(writer), kept));
+    }
+
+    fn note_for_tower(&self, records: &[Record]) {
+        let Some(handover) = &self.handover else { return };
+        for record in records {
+            if let Record::Order(hash, row) = record
+                && let Some(deal) = self.core.deal(row.order.value.deal)
+            {
+                handover.order(*hash, row, &deal.deal);
+            }
+        }
     }
 
     /// What open deals need stays on disk: without it nothing could be revealed, run again or traced.
@@ -377,7 +415,8 @@ impl Driver {
         for effect in self.core.handle(self.clock.now(), event) {
             if let Effect::Persist(records) = effect {
                 let journal = self.journal.clone();
-                blocking(move || journal.append(&records)).await?;
+                let records = blocking(move || journal.append(&records).map(|()| records)).await?;
+                self.note_for_tower(&records);
             } else {
                 match self.runner.fault {
                     Some(fault) if fault.omits(&effect) => self.pretend(effect),
@@ -420,7 +459,10 @@ impl Driver {
             Effect::ForgetTrace { order, task } => self.runner.traces.forget((order, task)),
             Effect::Stop { order } => drop(self.jobs.remove(&order)),
             Effect::Transact { intent, call } => self.transact(intent, call),
-            Effect::Release { deal, peer } => self.runner.release(deal, peer),
+            Effect::Release { deal, peer } => {
+                self.handover.iter().for_each(|handover| handover.over(deal));
+                self.runner.release(deal, peer);
+            }
             Effect::Tell(event) => {
                 tracing::info!(?event, "provider");
                 let _ = self.events.send(event);

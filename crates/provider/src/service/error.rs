@@ -29,6 +29,9 @@ pub enum ProviderError {
     /// The network.
     #[error("[P-SVC-006] {0}")]
     Net(#[from] NetError),
+    /// A dossier.
+    #[error(transparent)]
+    Dossier(#[from] super::dossier::DossierError),
     /// The service has ended.
     #[error("[P-SVC-007] the provider has stopped")]
     Stopped,

@@ -10,18 +10,23 @@
 //! | `journal` | rows on disk |
 //! | `meter` | how busy the cores are, and what the process takes |
 //! | `report` | everything an owner asks about |
+//! | [`Dossier`] | all that defends one receipt, on disk |
+//! | `handover` | writing dossiers for a watchtower |
 //! | `evidence` | what shows what was agreed and done of an order |
 //! | `kept` | what is kept for games, read while the provider does not run |
 //! | `facts` | chain events as facts, calls as transactions |
 //! | `asks` | publishing, and judging the asks of others |
+//! | `tower` | a watchtower, for providers that sleep |
 //! | [`Fault`] | cheating, for demonstrations |
 
 mod asks;
+mod dossier;
 mod driver;
 mod error;
 mod evidence;
 mod facts;
 mod fault;
+mod handover;
 mod journal;
 mod kept;
 mod meter;
@@ -29,6 +34,7 @@ mod outputs;
 mod report;
 mod runner;
 mod session;
+mod tower;
 mod traces;
 
 use std::{
@@ -54,12 +60,14 @@ use driver::{Driver, Input, MAX_INPUTS};
 use runner::{Runner, lock};
 use session::Seal;
 
+pub use dossier::{Done, Dossier, DossierError, Found, Inspector, Part};
 pub use error::ProviderError;
 pub use evidence::Evidence;
 pub use fault::Fault;
 pub use kept::{KeptTask, kept_results, kept_task};
 pub use meter::{Footprint, Usage};
 pub use report::{Gas, Report, stored};
+pub use tower::{AppointmentError, AppointmentFile, Prospect, Standing, TowerConfig, Watchtower};
 
 /// Events kept for a slow watcher; older ones are lost to it.
 const MAX_WATCHED_EVENTS: usize = 4096;
@@ -89,6 +97,8 @@ pub struct ProviderConfig {
     pub announce: bool,
     /// Block of the market's creation: where its events begin.
     pub first_block: u64,
+    /// Where dossiers of everything signed are written, for a watchtower.
+    pub watchtower: Option<PathBuf>,
     /// How it cheats. For demonstrations and tests only.
     pub fault: Option<Fault>,
 }
@@ -106,6 +116,7 @@ impl ProviderConfig {
             bootstrap: Vec::new(),
             announce: false,
             first_block: 0,
+            watchtower: None,
             fault: None,
         }
     }
@@ -182,6 +193,7 @@ impl Provider {
             runner: Arc::new(runner),
             publisher,
             seal,
+            handover: config.watchtower.map(handover::Handover::new),
             first_block: config.first_block,
             inputs: inputs.clone(),
             events: events.clone(),

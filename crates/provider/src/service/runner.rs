@@ -392,7 +392,7 @@ pub(super) fn checked_inputs(
 }
 
 /// A shared input on disk, in constant memory.
-fn half_of(path: &Path) -> std::io::Result<Half> {
+pub(super) fn half_of(path: &Path) -> std::io::Result<Half> {
     let mut file = std::fs::File::open(path)?;
     let mut hasher = HalfHasher::default();
     let mut piece = vec![0; 256 << 10];

@@ -137,12 +137,25 @@ impl Runner {
     /// Answers all these segments about one task, in their order.
     pub async fn answer(&self, task: TaskId, asked: &[Asked]) -> Result<Vec<Answer>, Refusal> {
         let Some(work) = asked.first().map(|asked| &asked.work) else { return Ok(Vec::new()) };
-        let kept = match self.traces.known(task) {
+        self.traces.answer(task, asked, self.player(work, task.1)).await
+    }
+}
+
+impl Traces {
+    /// Answers all these segments about one task, in their order; `player` is made if the task is not kept.
+    pub async fn answer(
+        &self,
+        task: TaskId,
+        asked: &[Asked],
+        player: impl Future<Output = Result<Player, Refusal>>,
+    ) -> Result<Vec<Answer>, Refusal> {
+        let Some(work) = asked.first().map(|asked| &asked.work) else { return Ok(Vec::new()) };
+        let kept = match self.known(task) {
             Some(kept) => kept,
             None => {
-                let room = self.traces.make_room(work.order.maxPages).await;
-                let trace = Trace { player: self.player(work, task.1).await?, known: BTreeMap::new() };
-                self.traces.keep(task, Arc::new(Mutex::new(trace)), room)
+                let room = self.make_room(work.order.maxPages).await;
+                let trace = Trace { player: player.await?, known: BTreeMap::new() };
+                self.keep(task, Arc::new(Mutex::new(trace)), room)
             }
         };
         let views: Vec<_> = asked.iter().map(|asked| asked.view.clone()).collect();

@@ -463,7 +463,7 @@ fn a_game_is_played_on_after_its_deal_has_closed() {
     world.says(id, turn(5, true, deadline));
     // Another game was lost, and the deal is over.
     let end = |accuser_won, slashed| GameEnd {
-        by_step: false,
+        verdict: rialto_protocol::court::Verdict::Timeout,
         accuser_won,
         slashed,
         to_accuser: 5,

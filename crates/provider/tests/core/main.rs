@@ -10,4 +10,5 @@ mod orders;
 mod promises;
 mod random;
 mod sessions;
+mod tower;
 mod world;

@@ -120,7 +120,8 @@ impl Core {
         if self.seek_at.get(&id).is_some_and(|at| self.now < *at) {
             return;
         }
-        let since = if first { job.submitted } else { *self.stranded.entry(id).or_insert(self.now) };
+        // From when somebody looks: after a restart the offers have to be heard anew, whenever the job was submitted.
+        let since = *self.stranded.entry(id).or_insert(self.now);
         let openings = self.state.jobs[&id].openings.len();
         let patience = if first { self.config.patience.asks } else { self.config.patience.stranded };
         let waited = self.now >= since.saturating_add(patience);
@@ -228,12 +229,17 @@ impl Core {
     /// Tasks that no deal can take, and the first batch of them if it is one.
     fn unplaceable(&self, id: JobId) -> Option<(u64, Option<u32>)> {
         let job = &self.state.jobs[&id];
+        let own = self.own_deals(id);
+        // What is delivered and not paid uses up credit, and stays so while nothing is under way that could verify it.
+        let moves =
+            own.iter().any(|deal| self.awaited_orders(*deal) > 0) || self.judging.iter().any(|(job, _)| *job == id);
         let takes = |batch: Option<u32>, count: u32| {
-            self.own_deals(id).iter().any(|deal| {
+            own.iter().any(|deal| {
                 let one = worst_fee(&self.state.deals[deal].terms, job.spec.fuel_limit, count);
                 let batch_of = batch.and_then(|batch| job.batches.get(batch as usize));
                 let accepts = batch_of.is_none_or(|of| self.accepts(job, *deal, of.first, of.count));
-                self.could_take(*deal, batch) && accepts && self.spare_at_best(*deal) >= one
+                let credit = moves || self.credit_left(*deal) >= one;
+                self.could_take(*deal, batch) && accepts && credit && self.spare_at_best(*deal) >= one
             })
         };
         let mut stuck =
@@ -270,7 +276,7 @@ impl Core {
     }
 
     /// What is opened now from an offer.
-    fn terms(&self, offer: Offer, wish: &Wish) -> Result<Terms, (Offer, ModelError)> {
+    fn terms(&self, offer: &Offer, wish: &Wish) -> Result<Terms, ModelError> {
         let terms = model::Terms {
             key: self.config.key,
             budget: wish.budget,
@@ -279,18 +285,16 @@ impl Core {
             max_price: wish.max_price,
             salt: wish.salt,
         };
-        match Market::deal_terms(self.config.requester, &offer.ask.value, &terms) {
-            Ok(deal) => Ok(Terms { offer, max_price: wish.max_price, deal }),
-            Err(why) => Err((offer, why)),
-        }
+        let deal = Market::deal_terms(self.config.requester, &offer.ask.value, &terms)?;
+        Ok(Terms { offer: offer.clone(), max_price: wish.max_price, deal })
     }
 
     fn try_open(&mut self, id: JobId, wanted: Vec<(Offer, Wish)>) {
         let mut terms = Vec::with_capacity(wanted.len());
         for (offer, wish) in wanted {
-            match self.terms(offer, &wish) {
+            match self.terms(&offer, &wish) {
                 Ok(found) => terms.push(found),
-                Err((offer, why)) => self.bar(id, &offer, why.to_string()),
+                Err(why) => self.bar(id, &offer, why.to_string()),
             }
         }
         if terms.is_empty() {
@@ -463,12 +467,18 @@ impl Core {
             _ => None,
         });
         if first {
-            why.excluded().iter().for_each(|excluded| self.tell(id, JobEvent::Excluded(excluded.clone())));
             let error = match refused {
-                Some(reason) => JobError::Open(reason),
-                None => JobError::NoMatch(why.to_string()),
+                Some(reason) => Some(JobError::Open(reason)),
+                None => (!why.may_pass()).then(|| JobError::NoMatch(why.to_string())),
             };
-            return self.end(id, Err(error));
+            if error.is_some() || !self.stranded_why.contains_key(&id) {
+                why.excluded().iter().for_each(|excluded| self.tell(id, JobEvent::Excluded(excluded.clone())));
+            }
+            return match error {
+                Some(error) => self.end(id, Err(error)),
+                // Others may come, or come back, and prices fall: there is time until the deadline.
+                None => self.wait_for_providers(id, why.to_string()),
+            };
         }
         // Results under way may still free a provider, or settle the batch.
         let job = &self.state.jobs[&id];

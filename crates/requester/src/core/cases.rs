@@ -179,9 +179,10 @@ impl Core {
     }
 
     /// Tasks of claimed work to be demanded, one at a time for each claim, where this machine can't find out what is right, or
-    /// there is no court to be told: who can't show what it claims is judged by that alone.
+    /// there is no court to be told: who can't show what it claims is judged by that alone. What is claimed rightly and was
+    /// not delivered is demanded as well: nobody is paid for results that it shows to nobody.
     fn demands(&self, deal: &OpenDeal) -> Vec<Action> {
-        if self.now.saturating_add(CLOCK_SKEW_SECONDS) >= self.demands_until(deal) || self.in_court(deal) {
+        if self.now.saturating_add(CLOCK_SKEW_SECONDS) >= self.demands_until(deal) || self.goes_to_court(deal) {
             return Vec::new();
         }
         let claims = deal.chain.open_cases().filter(|(case, _)| case.kind == CaseKind::Claim);
@@ -190,8 +191,16 @@ impl Core {
             let receipt = state.receipt.as_ref()?;
             let delivered = order.receipt.as_ref().is_some_and(|delivered| delivered.value == *receipt);
             let helpless = !self.can_run_here(order) || !self.is_judged(deal);
-            let doubtful = matches!(self.verdict(deal, order, state.seq, receipt), Verdict::Unknown | Verdict::Wrong);
-            (doubtful && helpless && !delivered).then(|| self.demand(deal, order, receipt))?
+            let wanted = match self.verdict(deal, order, state.seq, receipt) {
+                Verdict::Unknown | Verdict::Wrong => helpless,
+                // Right, and kept from us: in the first half of the claim's window it may still come over the network.
+                Verdict::Right => {
+                    let half = state.deadline.saturating_sub(self.config.challenge_seconds / 2);
+                    self.now >= half && self.now < state.deadline
+                }
+                Verdict::Void => false,
+            };
+            (wanted && !delivered).then(|| self.demand(deal, order, receipt))?
         });
         wanted.collect()
     }

@@ -54,18 +54,34 @@ pub struct Exposure {
     pub deal: B256,
     /// Who sells.
     pub provider: Address,
+    /// Who judges; zero for nobody.
+    pub court: Address,
+    /// Most that the provider can be paid.
+    pub budget: u128,
     /// What is locked in it, and was not paid.
     pub locked: u128,
     /// What was signed for by vouchers.
     pub signed: u128,
     /// What open claims ask beyond that. Unless they are right, it is paid only if nobody is here to say so.
     pub claimed: u128,
-    /// What keeps this requester from taking a wrong claim to court, if anything does. Whether its account holds the bond is
-    /// not looked at.
+    /// The most that every order can cost that can still be claimed.
+    pub claimable: u128,
+    /// The highest fuel limit of those orders: the bond of an accusation follows from it.
+    pub fuel_limit: u64,
+    /// What keeps this requester from taking a wrong claim to court, if anything does. The core does not know whether its
+    /// account holds the bond; [`Exposure::lacks_bond`].
     pub lack: Option<Lack>,
     /// The most that this deal can cost in all, whatever its provider does, as long as this requester sees the chain within the
     /// market's windows ([`requester_loss`]).
     pub most: u128,
+}
+
+impl Exposure {
+    /// The same where the account does not hold the bond.
+    pub fn lacks_bond(self) -> Self {
+        let lack = self.lack.or((self.claimable > 0).then_some(Lack::Bond));
+        Self { lack, most: requester_loss(self.budget, self.signed, self.claimable, lack), ..self }
+    }
 }
 
 /// Every receipt of a deal that stands on chain, once.
@@ -316,6 +332,7 @@ impl Core {
         let judged = self.is_judged(deal) && deal.offer.known_court;
         let runs = unsettled.clone().all(|order| self.can_run_here(order));
         let lack = if !judged { Some(Lack::Court) } else { (!runs).then_some(Lack::Runs) };
+        let fuel_limit = unsettled.clone().map(|order| order.order.fuelLimit);
         // A cancelled order can be claimed as well, and one that a voucher pays for until that is redeemed.
         let worst = unsettled.map(|order| order_cost(&deal.terms, &order.order)).fold(0, u128::saturating_add);
         let most = requester_loss(budget, signed, worst, lack);
@@ -324,6 +341,10 @@ impl Core {
         Exposure {
             deal: id,
             provider: deal.provider(),
+            court: deal.terms.court,
+            budget,
+            claimable: worst,
+            fuel_limit: fuel_limit.max().unwrap_or(0),
             locked: budget.saturating_sub(deal.chain.paid),
             signed,
             claimed: asked.min(budget.saturating_sub(signed)),

@@ -19,6 +19,7 @@ use super::{
 /// Something that happened outside.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[allow(missing_docs)] // each variant says what its fields are
+#[allow(clippy::large_enum_variant)] // few are there at a time, and each is looked at once
 pub enum Event {
     /// The shell runs: first event after [`Core::restore`](super::Core::restore). What was under way is taken up again.
     Started,

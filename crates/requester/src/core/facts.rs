@@ -7,7 +7,7 @@ use rialto_protocol::{
     B256,
     court::{GameNews, GameStory},
     fault::Fault,
-    receipt::{Halted, SumNode},
+    receipt::Halted,
     types::{Receipt, struct_hash},
 };
 use serde::{Deserialize, Serialize};
@@ -111,21 +111,8 @@ pub struct OnChain {
     pub cases: BTreeMap<CaseId, Case>,
     /// Games of the deal's court, by id.
     pub games: BTreeMap<B256, GameStory>,
-    /// What the provider has shown of receipts in these games: together, what leads from every leaf shown to the root.
-    pub shown: BTreeMap<B256, Vec<Shown>>,
     /// What was wrong with a receipt by which that court ended the deal without a game.
     pub convicted: Option<Fault>,
-}
-
-/// Nodes of a receipt's tree that were shown in a game.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Shown {
-    /// Levels over the leaves.
-    pub height: u8,
-    /// Of the node over them.
-    pub place: u32,
-    /// From the left; of leaves, H(halted) and fuel.
-    pub nodes: Vec<SumNode>,
 }
 
 impl OnChain {
@@ -179,13 +166,7 @@ impl OnChain {
             }
             What::Game(GameNews::Convicted { fault, .. }) => self.convicted.replace(*fault) != Some(*fault),
             What::Game(news) => {
-                let Some(id) = news.game() else { return false };
-                let learned = self.games.get_mut(&id).is_some_and(|game| game.learn(news));
-                if let (true, GameNews::Unfolded { place, height, nodes, .. }) = (learned, news) {
-                    let shown = Shown { height: *height, place: *place, nodes: nodes.clone() };
-                    self.shown.entry(id).or_default().push(shown);
-                }
-                learned
+                news.game().and_then(|game| self.games.get_mut(&game)).is_some_and(|game| game.learn(news))
             }
             What::Ended { case, paid } => {
                 let news = self.end(*case, |_| {});

@@ -11,19 +11,18 @@ use rialto_protocol::{
     court::{
         Answer, BOUNTY_BPS, COMPENSATION_BPS, Challenge, GameNews, GameStory, GameView, Question, Searches, Segment,
     },
-    fault::FaultProof,
     pricing::share,
-    receipt::{Halted, SumNode, SumTree, unfolded, verify_leaf},
-    types::{Receipt, struct_hash},
+    receipt::{Halted, SumNode, SumTree, unfolded},
+    types::struct_hash,
     wire::Signed,
 };
 
 use super::{
     Call, Core, Effect, JobEvent, Record,
-    cases::CLOCK_SKEW_SECONDS,
+    cases::{CLOCK_SKEW_SECONDS, intent},
     claims::reveals,
     event::{Accusation, Conviction, Trace, TraceKey, Traced},
-    facts::{CaseKind, Shown},
+    facts::CaseKind,
     job::Dispute,
     journal::{Action, Batch, Denied, Misstated, OpenDeal, OrderStatus},
 };
@@ -47,16 +46,6 @@ struct Charge {
     unproven: bool,
 }
 
-/// What to say in a turn of a game.
-enum Turn {
-    /// Nothing can be said (yet).
-    Wait,
-    /// This.
-    Say(Answer),
-    /// The leaf of a task has other fuel than its end used: that needs no game.
-    Fuel { task: u32, fuel: u64, halted: Halted },
-}
-
 impl Core {
     /// Whether a deal waits for the court: an accusation is wanted, or a game under way.
     pub(super) fn disputes(&self, deal: &OpenDeal) -> bool {
@@ -66,6 +55,13 @@ impl Core {
     /// Whether a game that this account began is under way.
     pub(super) fn in_court(&self, deal: &OpenDeal) -> bool {
         self.our_games(deal).next().is_some()
+    }
+
+    /// Whether a deal is in court, or will be, as far as that can be known.
+    pub(super) fn goes_to_court(&self, deal: &OpenDeal) -> bool {
+        let court = |action: &Action| matches!(action, Action::Accuse { .. } | Action::Convict { .. });
+        let refused = deal.actions.iter().any(|(action, tries)| court(action) && *tries >= MAX_ACCUSATIONS);
+        self.in_court(deal) || !refused && self.wants_court(deal)
     }
 
     /// Whether something is to be said in court, now or when the other side has answered: then somebody has to be here. Games that
@@ -124,7 +120,14 @@ impl Core {
             deal.chain.games.values().any(|story| us(&story.view) && story.view.game.receipt == charge.receipt)
                 || !Self::worth_trying(deal, action)
         };
-        self.charges(deal).find(|charge| !tried(charge))
+        // The one that is under way, or else the one that was refused least often.
+        let open = self.charges(deal).filter(|charge| !tried(charge));
+        open.min_by_key(|charge| {
+            let action = Action::Accuse { order: charge.order, receipt: charge.receipt };
+            let tries = deal.actions.get(&action).copied();
+            let name = intent(struct_hash(&deal.terms), &action, tries.unwrap_or(0));
+            (!matches!(self.sent.get(&name), Some(None)), tries.unwrap_or(0), tries.is_none())
+        })
     }
 
     fn charges<'a>(&'a self, deal: &'a OpenDeal) -> impl Iterator<Item = Charge> + 'a {
@@ -164,6 +167,13 @@ impl Core {
                 None => wanted.push(Action::Accuse { order, receipt }),
             }
         }
+        // A stranger's game holds the deal as well, and nobody else may end it when a turn has run out: who accuses may be the
+        // accused's own puppet.
+        let ours = |view: &GameView| view.game.accuser == self.config.requester;
+        let late = |view: &GameView| self.now >= view.deadline.saturating_add(CLOCK_SKEW_SECONDS);
+        let strangers = self.state.deals[&id].chain.open_games().filter(|(_, story)| !ours(&story.view));
+        let left = strangers.filter(|(_, story)| self.state.deals[&id].closed.is_none() && late(&story.view));
+        wanted.extend(left.map(|(game, _)| Action::Timeout { game: *game }));
         let games: Vec<_> =
             self.our_games(&self.state.deals[&id]).map(|(game, story)| (*game, story.view.clone())).collect();
         for (game, view) in games {
@@ -175,34 +185,33 @@ impl Core {
                 continue;
             }
             match self.turn(id, game, &view) {
-                Turn::Wait => self.find_answer(id, game, &view),
-                Turn::Say(_) => wanted.push(Action::Play { game, turn: view.turn() }),
-                Turn::Fuel { task, fuel, halted } => self.found_wrong_fuel(id, game, &view, task, fuel, halted),
+                None => self.find_answer(id, game, &view),
+                Some(_) => wanted.push(Action::Play { game, turn: view.turn() }),
             }
         }
         wanted
     }
 
     /// What is to be said in this turn of ours, from what is known.
-    fn turn(&self, id: B256, game: B256, view: &GameView) -> Turn {
+    fn turn(&self, id: B256, game: B256, view: &GameView) -> Option<Answer> {
         match &view.question {
-            Question::Node { .. } => Turn::Wait,
+            Question::Node { .. } => None,
             Question::Run { .. } => match self.traces.found(&TraceKey::Answer { game, turn: view.turn() }) {
-                Some(Traced::Answer(answer)) if *answer != Answer::Nothing => Turn::Say(answer.clone()),
-                _ => Turn::Wait,
+                Some(Traced::Answer(answer)) if *answer != Answer::Nothing => Some(answer.clone()),
+                _ => None,
             },
             Question::Nodes { height: 0, place, nodes } => {
-                let Some(leaf) = self.wrong_leaf(id, view, *place, nodes) else { return Turn::Wait };
-                if let Some((fuel, halted)) = leaf.wrong_fuel {
-                    return Turn::Fuel { task: leaf.task, fuel, halted };
+                let Some(leaf) = self.wrong_leaf(id, view, *place, nodes) else { return None };
+                if let Some(halted) = leaf.wrong_fuel {
+                    return Some(Answer::Contradict { index: leaf.index, halted });
                 }
                 let key = TraceKey::Open { order: view.game.order, task: leaf.task };
-                let Some(Traced::First(first)) = self.traces.found(&key) else { return Turn::Wait };
+                let Some(Traced::First(first)) = self.traces.found(&key) else { return None };
                 let shown = nodes.get(leaf.index as usize).map(|node| node.hash);
                 if shown == first.states.last().copied() {
-                    return Turn::Wait;
+                    return None;
                 }
-                Turn::Say(Answer::Challenge(Box::new(Challenge {
+                Some(Answer::Challenge(Box::new(Challenge {
                     index: leaf.index,
                     input: first.input,
                     input_proof: first.input_proof.clone(),
@@ -211,8 +220,8 @@ impl Core {
                 })))
             }
             Question::Nodes { height, place, nodes } => match self.wrong_node(id, view, *height, *place, nodes) {
-                Some(index) => Turn::Say(Answer::Pick { index }),
-                None => Turn::Wait,
+                Some(index) => Some(Answer::Pick { index }),
+                None => None,
             },
         }
     }
@@ -270,7 +279,7 @@ impl Core {
         tree.first_difference(u32::from(height) + levels, place, nodes)
     }
 
-    /// The same of leaves. One whose task ended otherwise comes before one that only has other fuel than its end used.
+    /// The same of leaves. One that only has other fuel than its end used comes first: that ends the game at once.
     fn wrong_leaf(&self, id: B256, view: &GameView, place: u32, nodes: &[SumNode]) -> Option<WrongLeaf> {
         let first = place.checked_mul(nodes.len() as u32)?;
         if self.known_wrong(id, view).is_some() {
@@ -282,32 +291,12 @@ impl Core {
         debug_assert_eq!(levels, unfolded(levels));
         let ours = tree.unfold(levels, place)?;
         let differ = || (0u32..).zip(ours.iter().zip(nodes)).filter(|(_, (ours, theirs))| ours != theirs);
-        let ends = differ().find(|(_, (ours, theirs))| ours.hash != theirs.hash);
-        let (index, (ours, theirs)) = ends.or_else(|| differ().next())?;
+        let fuels = differ().find(|(_, (ours, theirs))| ours.hash == theirs.hash);
+        let (index, (ours, theirs)) = fuels.or_else(|| differ().next())?;
         let task = first.checked_add(index)?;
         let halted = *own.get(task as usize)?;
-        let wrong_fuel = if ours.hash == theirs.hash { Some((u64::try_from(theirs.fuel).ok()?, halted)) } else { None };
+        let wrong_fuel = (ours.hash == theirs.hash).then_some(halted);
         Some(WrongLeaf { index, task, wrong_fuel })
-    }
-
-    /// The game has shown a leaf with other fuel than its end used: what was shown on the way is the proof.
-    fn found_wrong_fuel(&mut self, id: B256, game: B256, view: &GameView, task: u32, fuel: u64, halted: Halted) {
-        let Some(deal) = self.state.deals.get(&id) else { return };
-        let known = deal.misstated.iter().any(|misstated| misstated.receipt.value == view.receipt);
-        let shown = deal.chain.shown.get(&game).map(Vec::as_slice).unwrap_or_default();
-        let Some(proof) = siblings(shown, view.tasks, task).filter(|_| !known && deal.closed.is_none()) else { return };
-        let root = SumNode { hash: view.receipt.root, fuel: view.receipt.fuel };
-        if verify_leaf(root, view.tasks, task, halted.hash(), fuel, &proof) {
-            let receipt = Signed { value: view.receipt.clone(), signature: self.signature_of(&view.receipt) };
-            let proof = FaultProof::Fuel { task, fuel, halted, proof };
-            self.found_misstated(Misstated { order: view.game.order, receipt, proof });
-        }
-    }
-
-    /// The provider's signature over a receipt that it delivered; empty for one that stands on chain.
-    fn signature_of(&self, receipt: &Receipt) -> Bytes {
-        let delivered = self.state.orders.get(&receipt.order).and_then(|order| order.receipt.as_ref());
-        delivered.filter(|delivered| delivered.value == *receipt).map(|it| it.signature.clone()).unwrap_or_default()
     }
 
     /// Traces a task for a challenge, unless that is known or under way.
@@ -385,7 +374,7 @@ impl Core {
             Action::Play { game, turn } => {
                 let view = deal.chain.games.get(&game).map(|story| &story.view).filter(|view| view.turn() == turn)?;
                 let order = self.state.orders.get(&view.game.order)?.order.clone();
-                let Turn::Say(answer) = self.turn(id, game, view) else { return None };
+                let Some(answer) = self.turn(id, game, view) else { return None };
                 Call::Play {
                     deal: terms,
                     order: Box::new(order),
@@ -516,45 +505,9 @@ struct WrongLeaf {
     /// Index in the order.
     task: u32,
     /// The leaf's fuel and the task's end, if it is only the fuel.
-    wrong_fuel: Option<(u64, Halted)>,
+    wrong_fuel: Option<Halted>,
 }
 
 fn conviction(misstated: &Misstated) -> Action {
     Action::Convict { order: misstated.order, receipt: struct_hash(&misstated.receipt.value) }
-}
-
-/// A leaf's siblings from the bottom up, from what was shown on the way to it.
-fn siblings(shown: &[Shown], tasks: u32, task: u32) -> Option<Vec<SumNode>> {
-    let depth = tasks.max(1).next_power_of_two().ilog2();
-    let mut found = Vec::new();
-    let mut height = 0u32;
-    while height < depth {
-        let levels = |it: &Shown| it.nodes.len().checked_ilog2();
-        let over = |it: &&Shown| {
-            let up = levels(it).map(|levels| height + levels);
-            u32::from(it.height) == height && up.and_then(|up| task.checked_shr(up)).unwrap_or(0) == it.place
-        };
-        let opened = shown.iter().find(over)?;
-        // Of leaves, H(halted) and fuel were shown; padding is empty.
-        let first = opened.place.checked_mul(opened.nodes.len() as u32)?;
-        let leaf = |(at, node): (u32, &SumNode)| -> Option<SumNode> {
-            let padding = first.checked_add(at)? >= tasks;
-            if height > 0 || padding {
-                Some(*node)
-            } else {
-                Some(SumNode::leaf(node.hash, u64::try_from(node.fuel).ok()?))
-            }
-        };
-        let mut level: Vec<SumNode> = (0..).zip(&opened.nodes).map(leaf).collect::<Option<_>>()?;
-        let mut at = (task.checked_shr(height)?.checked_sub(first)?) as usize;
-        let levels = levels(opened).filter(|levels| *levels > 0)?;
-        for _ in 0..levels {
-            found.push(*level.get(at ^ 1)?);
-            level =
-                level.chunks(2).map(|pair| SumNode::parent(*pair.first()?, *pair.get(1)?)).collect::<Option<_>>()?;
-            at /= 2;
-        }
-        height += levels;
-    }
-    Some(found)
 }

@@ -10,7 +10,7 @@ use rialto_protocol::{
 use super::{
     Core, JobEvent, JobId, Outgoing, Record,
     journal::{Batch, Check, Job, OpenDeal, OrderStatus},
-    matching::{speed, working_seconds},
+    matching::{promise_seconds, speed, working_seconds},
     verify::worst_fee,
 };
 
@@ -112,6 +112,20 @@ impl Core {
             && self.accepts(job, deal, batch.first, batch.count)
             && self.spare(deal) >= worst
             && self.credit_left(deal) >= worst
+            && self.can_promise(job, deal, batch.count)
+    }
+
+    /// Whether a deal lasts long enough for its provider to promise so many tasks, besides what it has promised, even if each
+    /// burns its whole limit.
+    fn can_promise(&self, job: &Job, deal: B256, tasks: u32) -> bool {
+        let deal = &self.state.deals[&deal];
+        let open = deal.unfinished().filter_map(|order| self.state.orders.get(order)).filter(|order| order.awaited());
+        let (mut fuel, mut longest) = (u128::from(job.spec.fuel_limit) * u128::from(tasks), job.spec.fuel_limit);
+        for order in open {
+            fuel = fuel.saturating_add(u128::from(order.order.fuelLimit) * u128::from(order.order.tasks));
+            longest = longest.max(order.order.fuelLimit);
+        }
+        self.now.saturating_add(promise_seconds(&deal.offer.ask.value, fuel, longest)) <= deal.terms.expiry
     }
 
     /// Whether an order of these tasks is within everything that the deal's ask limits orders by.
@@ -126,7 +140,7 @@ impl Core {
 
     /// What a deal's provider still gives credit for, base units: it counts what is delivered and not paid, and the most that
     /// its unfinished orders can cost.
-    fn credit_left(&self, deal: B256) -> u128 {
+    pub(super) fn credit_left(&self, deal: B256) -> u128 {
         let deal = &self.state.deals[&deal];
         let (watermark, paid) = deal.voucher.as_ref().map_or((0, 0), |voucher| (voucher.orders, voucher.amount));
         let first = deal.done.min(watermark);
@@ -152,8 +166,11 @@ impl Core {
             order.status != OrderStatus::Refused && (other.0 == provider || other.1 == endpoint)
         };
         let orders = batch.map(|batch| &job.batches[batch as usize].orders);
+        let limit = job.spec.fuel_limit;
+        let promise = promise_seconds(&deal.offer.ask.value, limit.into(), limit);
         deal.works()
             && self.now < self.last_due(deal_id)
+            && self.now.saturating_add(promise) <= deal.terms.expiry
             && !orders.is_some_and(|orders| orders.iter().any(|o| part_in(&o)))
     }
 
@@ -224,6 +241,7 @@ impl Core {
         let fits = |count: u32| {
             let worst = |taker: &B256| worst_fee(&self.state.deals[taker].terms, job.spec.fuel_limit, count);
             worst(&deal) <= spare.min(credit)
+                && self.can_promise(job, deal, count)
                 && takers
                     .iter()
                     .all(|taker| worst(taker) <= half(taker) && self.accepts(job, *taker, job.next_task, count))
@@ -233,7 +251,23 @@ impl Core {
             let middle = most + (over - most) / 2;
             (most, over) = if fits(middle) { (middle, over) } else { (most, middle) };
         }
-        most
+        if repeated && !self.leaves_room(job, &takers, most) { 0 } else { most }
+    }
+
+    /// Whether everybody's credit is enough for one more batch of so many tasks with all its repetitions, besides what is still to
+    /// be repeated of others: else each could end up waiting for another.
+    fn leaves_room(&self, job: &Job, takers: &[B256], count: u32) -> bool {
+        let batches = if job.spec.policy.samples() { 2 } else { u128::from(job.spec.policy.replicas()) };
+        if (takers.len() as u128) < batches {
+            return true;
+        }
+        let missing = job.open_batches.iter().map(|batch| u128::from(self.missing(job, *batch))).sum::<u128>();
+        let room = takers.iter().map(|taker| {
+            let worst = worst_fee(&self.state.deals[taker].terms, job.spec.fuel_limit, count);
+            (self.credit_left(*taker) / worst.max(1)).min(batches + missing)
+        });
+        let room: Vec<_> = room.filter(|room| *room > 0).collect();
+        room.len() as u128 >= batches && room.iter().sum::<u128>() >= batches + missing
     }
 
     /// A late batch that this idle provider can run as well; the first result wins.

@@ -5,7 +5,7 @@ use rialto_protocol::{B256, receipt::Halted};
 use super::{
     Checks, Core, JobError, JobEvent, JobId, JobPhase, JobStatus, Outcome, Policy, Progress, ProviderReport,
     ProviderStatus, Source, Summary, TaskResult,
-    journal::{Batch, Check, OpenDeal, OrderStatus, Phase, Standing},
+    journal::{Batch, Check, Job, OpenDeal, OrderStatus, Phase, Standing},
     policy::{PPM, batch_detection, detection_probability},
 };
 
@@ -70,13 +70,25 @@ impl Core {
         }
     }
 
+    /// How a job ended, with the counts of now: what was under way at its deadline may have been verified since.
+    fn outcome(&self, job: &Job, outcome: &Outcome) -> Outcome {
+        let (verified, tasks) = (job.verified(), u64::from(job.spec.tasks()));
+        match outcome {
+            Err(JobError::Deadline { .. }) => Err(JobError::Deadline { verified, tasks }),
+            Err(JobError::Stranded { why, .. }) => {
+                Err(JobError::Stranded { left: tasks.saturating_sub(verified), why: why.clone() })
+            }
+            other => other.clone(),
+        }
+    }
+
     /// A job in short; `None` if there is no such job (any more).
     pub fn job_status(&self, id: JobId) -> Option<JobStatus> {
         let job = self.state.jobs.get(&id)?;
         let (phase, outcome, ended) = match &job.phase {
             Phase::Running => (JobPhase::Running, None, None),
-            Phase::Settling { at, outcome } => (JobPhase::Settling, Some(outcome.clone()), Some(*at)),
-            Phase::Reported { at, outcome } => (JobPhase::Ended, Some(outcome.clone()), Some(*at)),
+            Phase::Settling { at, outcome } => (JobPhase::Settling, Some(self.outcome(job, outcome)), Some(*at)),
+            Phase::Reported { at, outcome } => (JobPhase::Ended, Some(self.outcome(job, outcome)), Some(*at)),
         };
         Some(JobStatus {
             id,
@@ -123,7 +135,7 @@ impl Core {
         let job = &self.state.jobs[&id];
         let outcome: Outcome = match &job.phase {
             Phase::Running => Ok(()),
-            Phase::Settling { outcome, .. } | Phase::Reported { outcome, .. } => outcome.clone(),
+            Phase::Settling { outcome, .. } | Phase::Reported { outcome, .. } => self.outcome(job, outcome),
         };
         let mut tasks = vec![None; job.spec.inputs.len()];
         for (index, batch) in (0..).zip(&job.batches) {

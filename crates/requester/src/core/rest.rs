@@ -30,6 +30,10 @@ const FINAL_REFUSALS: &[&str] = &[
 ];
 /// … of which a new deal cures these: the old one ends too soon or is being settled, or the provider was stopping.
 const DEAL_REFUSALS: &[&str] = &["P-ADM-011", "P-ADM-013", "P-ADM-016"];
+/// The deal expires too soon for such an order; for a smaller one it may not.
+const TOO_LATE: &str = "P-ADM-011";
+/// A deal that is refused so soon after it was opened is no different from the next one, seconds.
+const FRESH_SECONDS: u64 = 120;
 /// The provider is stopping: it comes back with a new offer, if at all.
 pub(super) const DRAINING: &str = "P-ADM-013";
 
@@ -58,8 +62,13 @@ pub(super) fn is_silence(code: &str) -> bool {
     matches!(code, SILENT | UNREACHABLE)
 }
 
-/// Whether a refusal ends the deal's use.
-pub(super) fn is_final(code: &str) -> bool {
+/// Whether a refusal of an order of so many tasks ends the deal's use.
+pub(super) fn is_final(code: &str, tasks: u32) -> bool {
+    FINAL_REFUSALS.contains(&code) && (code != TOO_LATE || tasks <= 1)
+}
+
+/// Whether a deal was dropped for a refusal that no waiting cures.
+fn is_over(code: &str) -> bool {
     FINAL_REFUSALS.contains(&code)
 }
 
@@ -68,10 +77,11 @@ impl Core {
     pub(super) fn refused_for_good(&mut self, id: B256, code: &str) {
         let deal = &self.state.deals[&id];
         let (job, provider) = (deal.job, deal.provider());
+        let fresh = self.now < deal.terms.openedAt.saturating_add(FRESH_SECONDS);
         if code == DRAINING {
             self.resting.entry(provider).or_default().again(self.now);
             self.book.forget(provider);
-        } else if !DEAL_REFUSALS.contains(&code) && self.state.jobs.contains_key(&job) {
+        } else if self.state.jobs.contains_key(&job) && (!DEAL_REFUSALS.contains(&code) || code == TOO_LATE && fresh) {
             self.record(Record::Barred { job, provider, why: Why::Unreliable });
         }
     }
@@ -91,7 +101,7 @@ impl Core {
     /// Whether a deal is of no more use: its provider wants no more of it, and everything in it is settled.
     pub(super) fn useless(&self, id: B256) -> bool {
         let deal = &self.state.deals[&id];
-        let refused = matches!(&deal.standing, Standing::Dropped { code } if is_final(code));
+        let refused = matches!(&deal.standing, Standing::Dropped { code } if is_over(code));
         refused && deal.done == deal.orders.len() as u64
     }
 
@@ -100,7 +110,7 @@ impl Core {
         for deal in self.own_deals(id) {
             let known = &self.state.deals[&deal];
             let busy =
-                matches!(&known.standing, Standing::Dropped { code } if code.starts_with("P-") && !is_final(code));
+                matches!(&known.standing, Standing::Dropped { code } if code.starts_with("P-") && !is_over(code));
             if !busy || known.closing.is_some() || known.closed.is_some() {
                 continue;
             }

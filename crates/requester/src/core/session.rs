@@ -24,7 +24,7 @@ const MAX_REFUSALS: u32 = 6;
 /// A deal that was dropped so often does not come back.
 const MAX_DROPS: u32 = 3;
 /// Refusals that a smaller order cures.
-const SIZE_REFUSALS: &[&str] = &["P-ADM-004", "P-ADM-005", "P-ADM-006", "P-ADM-010", "P-ADM-017"];
+const SIZE_REFUSALS: &[&str] = &["P-ADM-004", "P-ADM-005", "P-ADM-006", "P-ADM-010", "P-ADM-011", "P-ADM-017"];
 
 /// The session of a deal, and what is known of its provider's mood.
 #[derive(Clone, Copy, Debug)]
@@ -239,7 +239,11 @@ impl Core {
         link.heard = self.now;
         self.revive(id);
         let deal = &self.state.deals[&id];
-        let mut resend = Vec::new();
+        let faulty = deal.standing == Standing::Faulty;
+        // The voucher first: what it pays for is credit for the orders after it.
+        let voucher = deal.voucher.clone().filter(|voucher| voucher.close || voucher.amount > paid);
+        let mut resend: Vec<_> = voucher.into_iter().map(Outgoing::Voucher).collect();
+        let rejects = faulty && !resend.is_empty();
         for order in &deal.orders {
             let known = &self.state.orders[order];
             if known.status != OrderStatus::Open {
@@ -254,12 +258,8 @@ impl Core {
                 resend.push(Outgoing::Cancel(Cancel { order: *order }));
             }
         }
-        let faulty = deal.standing == Standing::Faulty;
-        if let Some(voucher) = deal.voucher.clone().filter(|voucher| voucher.close || voucher.amount > paid) {
-            if faulty {
-                self.send_rejections(id);
-            }
-            resend.push(Outgoing::Voucher(voucher));
+        if rejects {
+            self.send_rejections(id);
         }
         resend.into_iter().for_each(|message| self.send(id, message));
     }
@@ -327,7 +327,7 @@ impl Core {
             self.split_if_unwanted(job, batch);
         }
         let refusals = self.links.get(&id).map_or(0, |link| link.refusals);
-        let is_final = rest::is_final(&code);
+        let is_final = rest::is_final(&code, tasks);
         if is_final {
             self.refused_for_good(id, &code);
         }

@@ -3,9 +3,11 @@
 mod audit;
 mod cases;
 mod chaos;
+mod claims;
 mod court;
 mod jobs;
 mod leases;
+mod openings;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,9 +16,9 @@ use alloy_signer_local::PrivateKeySigner;
 use alloy_sol_types::SolStruct;
 use rialto_protocol::{
     Address, B256, Bytes, keccak256,
-    pricing::{order_fee, price_at, share},
+    pricing::{order_fee, share},
     receipt::{Halted, Status, SumTree, output_hash, task_seed},
-    types::{Ack, Ask, Deal, Order, Receipt, Release, digest, domain, struct_hash},
+    types::{Ack, Ask, Cancel, Deal, Limits, Order, Receipt, Release, WASM_3, digest, domain, struct_hash},
     wire::{Payload, PeerAddr, Signed, ToRequester, WIRE_VERSION},
 };
 
@@ -30,6 +32,20 @@ pub const REQUESTER: Address = Address::repeat_byte(0xaa);
 pub const FUEL_LIMIT: u64 = 4_000_000_000;
 pub const START: u64 = 1_000;
 const GRACE: u64 = 100;
+
+/// What every provider of these tests accepts, where nothing else is said.
+pub const LIMITS: Limits = Limits {
+    tasks: 4096,
+    orders: 4,
+    taskFuel: 1 << 60,
+    taskMemory: 1 << 32,
+    taskOutput: 1 << 30,
+    orderOutput: 4 << 30,
+    program: 64 << 20,
+    inputs: 1 << 30,
+    shared: 1 << 40,
+    credit: 1_000_000_000,
+};
 
 pub fn key(n: u8) -> PrivateKeySigner {
     PrivateKeySigner::from_bytes(&B256::repeat_byte(n)).unwrap()
@@ -48,6 +64,7 @@ fn sign<T: SolStruct>(n: u8, value: T) -> Signed<T> {
 pub fn offer(n: u8, price: u128) -> Offer {
     let ask = Ask {
         provider: address(n),
+        key: address(n),
         endpoint: B256::repeat_byte(n),
         priceStart: price,
         priceEnd: price,
@@ -62,13 +79,20 @@ pub fn offer(n: u8, price: u128) -> Offer {
         capacity: 10,
         cores: 2,
         fuelPerSecond: 1_000_000_000,
-        maxMemory: 1 << 32,
+        runtime: WASM_3,
+        attributes: B256::ZERO,
         court: Address::ZERO,
         counter: 0,
         salt: 1,
+        limits: LIMITS,
     };
     let peer = PeerAddr { endpoint: ask.endpoint, direct: Vec::new(), relay: None };
     Offer { ask: sign(n, ask), peer, deposit: 1_000_000_000_000, known_court: true }
+}
+
+/// Deals are judged by a court.
+pub fn before_court(offer: &mut Offer) {
+    offer.ask.value.court = Address::repeat_byte(0xcc);
 }
 
 pub fn spec(tasks: u32, policy: Policy) -> JobSpec {
@@ -77,7 +101,9 @@ pub fn spec(tasks: u32, policy: Policy) -> JobSpec {
         name: "a job".into(),
         program: B256::repeat_byte(0x50),
         inputs: (0..tasks).map(|task| keccak256(task.to_be_bytes())).collect(),
-        carried_bytes: 0,
+        program_bytes: 1_000,
+        shared_bytes: 0,
+        input_bytes: vec![100; tasks as usize],
         fuel_limit: FUEL_LIMIT,
         out_limit: 4096,
         max_pages: 16,
@@ -161,6 +187,8 @@ pub struct Actor {
     busy_until: u64,
     seen: usize,
     pub rejected: Vec<(B256, u32)>,
+    /// Orders taken: the most each can cost; its fee, and from when on that is owed.
+    ledger: BTreeMap<B256, (u128, Option<(u64, u128)>)>,
 }
 
 /// Everything around a core.
@@ -178,7 +206,7 @@ pub struct World {
     pub refuse_open: BTreeSet<Address>,
     pub opens: u32,
     /// Outcomes by intent, as the sender's journal keeps them.
-    mined: BTreeMap<String, Vec<Deal>>,
+    mined: BTreeMap<String, Vec<B256>>,
     pub can_run: bool,
     /// Late notices, demands and settlements sent.
     pub cases: Vec<(String, Call)>,
@@ -188,19 +216,22 @@ pub struct World {
     pub closes: Vec<String>,
     /// So many of them the market refuses.
     pub refuse_close: usize,
-    /// Of every deal.
-    pub late_penalty: u128,
-    /// The court of every deal.
-    pub court: Address,
+    /// What is special in every offer.
+    pub change: fn(&mut Offer),
     /// What was to be traced.
     pub traces: Vec<Trace>,
+    /// Whether it is, by this machine.
+    pub can_trace: bool,
     /// Tasks run on this machine.
     pub own_runs: usize,
+    /// Whatever was sent to providers.
+    pub sent: Vec<Outgoing>,
 }
 
 pub fn config() -> Config {
     Config {
         requester: REQUESTER,
+        key: REQUESTER,
         chain_id: CHAIN,
         market: MARKET,
         grace_seconds: GRACE,
@@ -215,6 +246,11 @@ pub fn config() -> Config {
 impl World {
     /// Providers 1, 2, 3 … with these manners and rising prices.
     pub fn new(manners: &[Manner]) -> Self {
+        Self::with(manners, |_| ())
+    }
+
+    /// The same, with something special in every offer.
+    pub fn with(manners: &[Manner], change: fn(&mut Offer)) -> Self {
         let mut world = Self {
             core: Core::restore(config(), []),
             now: START,
@@ -233,10 +269,11 @@ impl World {
             refuse_cases: false,
             closes: Vec::new(),
             refuse_close: 0,
-            late_penalty: 0,
-            court: Address::ZERO,
+            change,
             traces: Vec::new(),
+            can_trace: false,
             own_runs: 0,
+            sent: Vec::new(),
         };
         world.feed(Event::Started);
         for (n, manner) in (1..).zip(manners) {
@@ -257,9 +294,17 @@ impl World {
             busy_until: 0,
             seen: 0,
             rejected: Vec::new(),
+            ledger: BTreeMap::new(),
         };
         self.actors.insert(address(n), actor);
-        self.feed(Event::Heard(offer(n, 1_000_000 + u128::from(n) * 1_000)));
+        self.hear(n);
+    }
+
+    /// The offer of a provider is heard.
+    pub fn hear(&mut self, n: u8) {
+        let mut offer = offer(n, 1_000_000 + u128::from(n) * 1_000);
+        (self.change)(&mut offer);
+        self.feed(Event::Heard(offer));
     }
 
     pub fn feed(&mut self, event: Event) {
@@ -312,7 +357,7 @@ impl World {
         self.actors.values_mut().for_each(|actor| actor.up = false);
         self.feed(Event::Started);
         for n in self.actors.values().map(|actor| actor.n).collect::<Vec<_>>() {
-            self.feed(Event::Heard(offer(n, 1_000_000 + u128::from(n) * 1_000)));
+            self.hear(n);
         }
     }
 
@@ -332,7 +377,6 @@ impl World {
             }
             Effect::Hangup { deal } => self.actors.get_mut(&self.market[&deal].provider).unwrap().up = false,
             Effect::Send { deal, message } => self.receive(deal, message),
-            Effect::CheckSignature { check, .. } => self.post(0, Event::SignatureChecked { check, valid: false }),
             Effect::Store { order, results, outputs, .. } => {
                 let Payload::Inline(bytes) = outputs else { panic!("these providers send inline") };
                 let mut check = verify::OutputCheck::new(&results);
@@ -354,9 +398,34 @@ impl World {
             Effect::Tell { event, .. } => self.told.push(event),
             Effect::Finished(summary) => self.summary = Some(*summary),
             Effect::Release { .. } => {}
-            Effect::Trace(trace) => self.traces.push(*trace),
+            Effect::Trace(trace) => self.trace(*trace),
             Effect::ForgetTrace { .. } => {}
         }
+    }
+
+    fn trace(&mut self, trace: Trace) {
+        if self.can_trace {
+            let result = match &trace.segment {
+                Some(_) => Traced::Answer(rialto_protocol::court::Answer::Step { pick: 3, proof: vec![1] }),
+                None => {
+                    let mut states = Box::new([B256::repeat_byte(1); 16]);
+                    states[15] = self.truth(struct_hash(&trace.order))[trace.task as usize].hash();
+                    let (input, input_proof, parts) = (B256::ZERO, Vec::new(), Bytes::new());
+                    Traced::First(Box::new(FirstSegment { input, input_proof, parts, states }))
+                }
+            };
+            self.post(1, Event::Traced { key: trace.key, result: Ok(result) });
+        }
+        self.traces.push(trace);
+    }
+
+    /// How an order's tasks end.
+    pub fn truth(&self, order: B256) -> Vec<Halted> {
+        let known = &self.core.state().orders[&order];
+        let job = &self.core.state().jobs[&known.job];
+        let first = job.batches[known.batch as usize].first as usize;
+        let inputs = job.spec.inputs[first..].iter().take(known.order.tasks as usize);
+        (0..).zip(inputs).map(|(task, input)| run(*input, task_seed(known.order.seed, task)).1).collect()
     }
 
     fn post(&mut self, delay: u64, event: Event) {
@@ -376,9 +445,9 @@ impl World {
                     let outcome = Transacted::Reverted { code: "C-1".into(), reason: "no capacity".into() };
                     return self.post(0, Event::Transacted { intent, outcome });
                 } else {
-                    let opened: Vec<_> = terms.iter().map(|terms| self.deal(terms)).collect();
+                    terms.iter().for_each(|terms| self.open(terms));
+                    let opened: Vec<_> = terms.iter().map(Terms::id).collect();
                     self.opens += 1;
-                    self.market.extend(opened.iter().map(|deal| (struct_hash(deal), deal.clone())));
                     self.mined.insert(intent.clone(), opened.clone());
                     opened
                 };
@@ -423,23 +492,38 @@ impl World {
         }
     }
 
-    fn deal(&self, terms: &Terms) -> Deal {
-        let ask = &terms.offer.ask.value;
-        assert!(terms.budget >= ask.minBudget && terms.budget <= ask.maxBudget && terms.seconds <= ask.maxSeconds);
-        Deal {
-            ask: struct_hash(ask),
-            requester: REQUESTER,
-            provider: ask.provider,
-            budget: terms.budget,
-            collateral: share(terms.budget, ask.collateralBps).unwrap(),
-            price: price_at(ask, self.now).unwrap(),
-            taskFee: ask.taskFee,
-            latePenalty: self.late_penalty,
-            openedAt: self.now,
-            expiry: self.now + u64::from(terms.seconds),
-            court: self.court,
-            salt: terms.salt,
-        }
+    /// As the market does it.
+    fn open(&mut self, terms: &Terms) {
+        let (ask, deal) = (&terms.offer.ask.value, &terms.deal);
+        assert!(deal.budget >= ask.minBudget && deal.budget <= ask.maxBudget && terms.seconds() <= ask.maxSeconds);
+        assert!(deal.openedAt <= self.now && self.now <= terms.opens_until() && self.now < deal.expiry);
+        assert_eq!((deal.requester, deal.requesterKey), (REQUESTER, config().key));
+        assert!(deal.price <= terms.max_price);
+        self.market.insert(terms.id(), deal.clone());
+    }
+
+    /// What the ask says is kept, and so is its credit: nothing is ever refused for its size.
+    fn check_limits(&mut self, deal: B256, spec: &JobSpec, first: u32, order: &Order) {
+        let terms = &self.market[&deal];
+        let limits = self.core.state().deals[&deal].offer.ask.value.limits.clone();
+        assert!(order.tasks <= limits.tasks && order.fuelLimit <= limits.taskFuel);
+        assert!(u64::from(order.maxPages) << 16 <= limits.taskMemory && order.outLimit <= limits.taskOutput);
+        assert!(order.outLimit * u64::from(order.tasks) <= limits.orderOutput);
+        let inputs =
+            spec.input_bytes[first as usize..][..order.tasks as usize].iter().map(|bytes| u64::from(*bytes) + 1);
+        assert!(inputs.sum::<u64>() <= limits.inputs);
+        assert!(spec.program_bytes <= limits.program && spec.shared_bytes <= limits.shared);
+        let cost = verify::worst_fee(terms, order.fuelLimit, order.tasks);
+        let actor = self.actors.get_mut(&terms.provider).unwrap();
+        actor.ledger.insert(struct_hash(order), (cost, None));
+        let of_deal = |name: &B256| actor.orders.get(name).is_some_and(|(order, _)| order.deal == deal);
+        let rows = || actor.ledger.iter().filter(|(name, _)| of_deal(name)).map(|(_, row)| row);
+        let (owed, open): (Vec<_>, Vec<_>) = rows().partition(|(_, done)| done.is_some_and(|(at, _)| at <= self.now));
+        assert!(open.len() <= limits.orders as usize, "{} unfinished orders", open.len());
+        let owed: u128 = owed.iter().filter_map(|(_, done)| done.map(|(_, fee)| fee)).sum();
+        let unpaid = owed.saturating_sub(actor.paid.get(&deal).copied().unwrap_or(0));
+        let open: u128 = open.iter().map(|(worst, _)| worst).sum();
+        assert!(unpaid + open <= limits.credit, "{unpaid} unpaid and {open} open, of {} credit", limits.credit);
     }
 
     fn close(&mut self, deal: B256, paid: u128, kind: &str) {
@@ -463,10 +547,17 @@ impl World {
         if !actor.up {
             return;
         }
+        self.sent.push(message.clone());
         match message {
             Outgoing::Hello(terms) => {
                 assert_eq!(struct_hash(&terms), deal);
                 let of_deal = |order: &B256| actor.orders.get(order).is_some_and(|(order, _)| order.deal == deal);
+                for (order, _) in actor.receipts.iter().filter(|(order, _)| of_deal(order)) {
+                    // It does not wait to be through with them.
+                    if let Some((_, Some((at, _)))) = actor.ledger.get_mut(order) {
+                        *at = (*at).min(self.now);
+                    }
+                }
                 let receipts: Vec<_> =
                     actor.receipts.iter().filter(|(o, _)| of_deal(o)).map(|(_, r)| r.clone()).collect();
                 let welcome = ToRequester::Welcome {
@@ -488,8 +579,12 @@ impl World {
                 }
             }
             Outgoing::Reject { order, task, .. } => actor.rejected.push((order, task)),
-            Outgoing::Cancel { order } => {
+            Outgoing::Cancel(Cancel { order }) => {
                 actor.orders.remove(&order);
+                // What is delivered already is owed all the same.
+                if actor.ledger.get(&order).is_some_and(|(_, done)| done.is_none_or(|(at, _)| at > self.now)) {
+                    actor.ledger.remove(&order);
+                }
             }
             Outgoing::AskRelease { amount } => {
                 if actor.manner == Manner::Releases {
@@ -511,6 +606,13 @@ impl World {
         actor.orders.insert(name, (order.clone(), first));
         actor.seen += 1;
         let n = actor.n;
+        self.check_limits(deal, &spec, first, &order);
+        let actor = self.actors.get_mut(&terms.provider).unwrap();
+        if matches!(&actor.manner, Manner::Refuses(_))
+            || matches!(actor.manner, Manner::Small(most) if order.tasks > most)
+        {
+            actor.ledger.remove(&name);
+        }
         match actor.manner.clone() {
             Manner::Silent => return,
             Manner::Promises => {
@@ -536,6 +638,9 @@ impl World {
         actor.busy_until = begin + u64::from(order.tasks).div_ceil(2) + slow;
         let delay = actor.busy_until - self.now;
         let receipt = receipt(n, &actor.manner, &terms, &order, first, &spec);
+        if let (ToRequester::Receipt { receipt, .. }, Some(entry)) = (&receipt, actor.ledger.get_mut(&name)) {
+            entry.1 = Some((actor.busy_until, receipt.value.fee));
+        }
         actor.receipts.insert(name, receipt.clone());
         self.reply(deal, 0, ToRequester::Ack(sign(n, Ack { order: name, dueBy: order.dueBy })));
         self.reply(deal, delay, receipt);
@@ -586,7 +691,7 @@ impl World {
         let summary = self.summary.as_ref().unwrap();
         let state = self.core.state();
         let job = &state.jobs[&summary.job];
-        for batch in &job.batches {
+        for batch in job.batches.iter().filter(|batch| !batch.split) {
             for index in 0..batch.count {
                 let task = (batch.first + index) as usize;
                 let right = run(job.spec.inputs[task], task_seed(job.spec.batch_seed(batch.first), index)).1;

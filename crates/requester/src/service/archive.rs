@@ -102,7 +102,10 @@ pub fn content(folder: &Path) -> Result<Option<JobContent>, RequesterError> {
 }
 
 /// A job's status, if it has ended.
-pub(crate) fn status(folder: &Path) -> Result<Option<JobStatus>, RequesterError> {
+///
+/// # Errors
+/// `R-SVC-003`.
+pub fn status(folder: &Path) -> Result<Option<JobStatus>, RequesterError> {
     get(&folder.join(STATUS))
 }
 

@@ -28,8 +28,8 @@ use super::{
     session::{MAX_OUTBOUND_MESSAGES, Seal, Session},
 };
 use crate::core::{
-    Core, Effect, Event, History, JobError, JobEvent, JobId, JobPhase, JobSpec, JobStatus, NoMatch, Offer, Outgoing,
-    Phase, Plan, Policy, PolicyQuote, Record, Source, Stored, Summary, TaskResult,
+    Core, Effect, Event, Exposure, History, JobError, JobEvent, JobId, JobPhase, JobSpec, JobStatus, NoMatch, Offer,
+    Outgoing, Phase, Plan, Policy, PolicyQuote, Record, Source, Stored, Summary, TaskResult,
 };
 
 /// Things that wait for the driver; whoever brings more waits.
@@ -65,6 +65,8 @@ pub(crate) enum Input {
     Offers(oneshot::Sender<Vec<Offer>>),
     /// Somebody wants to know whether a game is played.
     Needed(oneshot::Sender<bool>),
+    /// Somebody wants to know what can be lost.
+    Exposures(oneshot::Sender<Vec<Exposure>>),
     /// Somebody wants to know the jobs that the core knows.
     Jobs(oneshot::Sender<Vec<JobStatus>>),
     /// A job that ended without all its results is to go on.
@@ -234,6 +236,9 @@ impl Driver {
             }
             Input::Needed(answer) => {
                 let _ = answer.send(self.core.plays() || self.core.is_exposed());
+            }
+            Input::Exposures(answer) => {
+                let _ = answer.send(self.core.exposures());
             }
             Input::Jobs(answer) => {
                 let jobs = self.core.state().jobs.keys();

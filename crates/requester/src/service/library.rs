@@ -32,7 +32,7 @@ use crate::core::{JobError, JobId, LocalRun, Stored, verify::OutputCheck};
 /// Largest program, bytes.
 const MAX_PROGRAM_BYTES: u64 = 64 << 20;
 /// Largest memo, bytes.
-const MAX_MEMO_BYTES: u64 = 4 << 20;
+const MAX_MEMO_BYTES: u64 = 256 << 20;
 /// File of a job's memo.
 const MEMO: &str = "memo.bin";
 /// Files of a job's program, of what its tasks share, and of its tasks' own inputs.

@@ -48,15 +48,15 @@ use tokio_util::{
 };
 
 use crate::core::{
-    Config, Constraints, Core, Event, History, JobId, JobPhase, JobSpec, JobStatus, NoMatch, Offer, Patience, Plan,
-    Policy, PolicyQuote,
+    Config, Constraints, Core, Event, Exposure, History, JobId, JobPhase, JobSpec, JobStatus, NoMatch, Offer, Patience,
+    Plan, Policy, PolicyQuote,
 };
 use driver::{Driver, Input, MAX_INPUTS};
 use journal::{Journal, blocking};
 use library::{Known, Library};
 use session::Seal;
 
-pub use archive::{JobContent, content as read_content, report as read_report};
+pub use archive::{JobContent, content as read_content, report as read_report, status as read_status};
 pub use asks::ChainCheck;
 pub use error::RequesterError;
 use job::Feed;
@@ -268,6 +268,21 @@ impl Requester {
         let (answer, answered) = oneshot::channel();
         self.tell(Input::Needed(answer)).await?;
         answered.await.map_err(|_| RequesterError::Stopped)
+    }
+
+    /// The most that can be lost in each deal that is open.
+    pub async fn exposures(&self) -> Result<Vec<Exposure>, RequesterError> {
+        let (answer, answered) = oneshot::channel();
+        self.tell(Input::Exposures(answer)).await?;
+        let mut exposures = answered.await.map_err(|_| RequesterError::Stopped)?;
+        let account = self.chain.account(self.account).await?;
+        for exposure in exposures.iter_mut().filter(|exposure| exposure.lack.is_none()) {
+            let court = self.chain.court(exposure.court).await?;
+            if court.bond_for(exposure.fuel_limit).await? > account {
+                *exposure = exposure.lacks_bond();
+            }
+        }
+        Ok(exposures)
     }
 
     /// Every job, running or ended, of this process or any before it on the same folder; the newest first.

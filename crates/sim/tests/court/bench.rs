@@ -10,16 +10,17 @@ use alloy_signer::SignerSync;
 use alloy_sol_types::{Eip712Domain, SolStruct};
 use futures::StreamExt;
 use rialto_chain::{
-    AccuseArgs, Chain, ChainConfig, Court, CourtCall, CourtEvent, CourtRules, Courts, DeployParams, Deployed,
-    EventStream, GameEnd, MarketCall, MarketEvent, Mined, MoveArgs, OpenArgs, PrivateKeySigner, Rpc, RpcFault, Segment,
-    SendError, Sender, Signed, StepArgs, deploy, segment_hash,
+    Chain, ChainConfig, Court, CourtCall, CourtEvent, CourtRules, Courts, DeployParams, Deployed, EventStream, GameEnd,
+    MarketCall, MarketEvent, Mined, MoveArgs, OpenArgs, PrivateKeySigner, Rpc, RpcFault, Segment, SendError, Sender,
+    Signed, StepArgs, Terms, deploy, segment_hash,
 };
 use rialto_devchain::{Clock, Config, Devchain};
 use rialto_machine::input::{Halves, SharedInput, TaskInput};
 use rialto_machine::play::{Answer, Player, span};
 use rialto_machine::{Lowered, TaskLimits, Tracer, canonicalise, lower, start_parts};
-use rialto_protocol::receipt::{Halted, SumNode, SumTree, inputs_root, node, task_seed};
-use rialto_protocol::types::{Ask, Deal, Game, Move, Order, Receipt, digest, struct_hash};
+use rialto_protocol::court::Challenge;
+use rialto_protocol::receipt::{Halted, SumNode, SumTree, inputs_proof, inputs_root, task_seed};
+use rialto_protocol::types::{Ask, Deal, Game, Limits, Move, Order, Receipt, WASM_3, digest, struct_hash};
 use rialto_protocol::{Address, B256, Bytes, U256, keccak256};
 use serde_json::json;
 
@@ -150,14 +151,15 @@ impl Place {
         self.chain.account(rialto_protocol::model::BURNED).await.unwrap()
     }
 
-    /// Every token in the market is somebody's, and the court holds none, once no deal is open and no game runs.
+    /// Every token in the market is somebody's, and the court has none, once no deal is open and no game runs.
     pub async fn reconciles(&self) -> bool {
-        let mut sum = self.burned().await;
+        let court = self.chain.account(self.court.address()).await.unwrap();
+        let mut sum = self.burned().await + court;
         for name in NAMES {
             sum += self.account(name).await;
         }
         let market = self.chain.token_balance(self.deployed.market).await.unwrap();
-        U256::from(sum) == market && self.chain.token_balance(self.court.address()).await.unwrap().is_zero()
+        U256::from(sum) == market && court == 0
     }
 
     /// A deal of the requester with the provider whose ask names the court.
@@ -165,6 +167,7 @@ impl Place {
         let now = self.chain.now().await.unwrap();
         let ask = Ask {
             provider: address("provider"),
+            key: address("provider"),
             endpoint: B256::repeat_byte(7),
             priceStart: 1_000_000,
             priceEnd: 1_000_000,
@@ -179,13 +182,17 @@ impl Place {
             capacity: 100,
             cores: 1,
             fuelPerSecond: 1_000_000_000,
-            maxMemory: 1 << 30,
+            runtime: WASM_3,
+            attributes: B256::ZERO,
             court: self.court.address(),
             counter: 0,
             salt,
+            limits: Limits::default(),
         };
         let signature = signed("provider", &ask, self.chain.domain());
-        let open = OpenArgs { ask, signature, budget: BUDGET, duration: 86_400, max_price: 1_000_000, salt };
+        let key = address("requester");
+        let terms = Terms { key, budget: BUDGET, opened_at: now, duration: 86_400, max_price: 1_000_000, salt };
+        let open = OpenArgs { ask, signature, terms };
         let mined = self.send("requester", MarketCall::Open(vec![open])).await.unwrap();
         let deal = mined.logs.iter().find_map(|log| match MarketEvent::decode(log) {
             Some(MarketEvent::DealOpened { deal, .. }) => Some(deal),
@@ -268,21 +275,15 @@ impl Work {
         sign_receipt(place, deal, order, SumTree::new(leaves.iter().copied()).root())
     }
 
-    /// The accusation of the task in dispute, by these states.
-    pub fn accusation(&self, signed: &Signed, leaves: &[(B256, u64)], states: [B256; 16]) -> AccuseArgs {
-        let (halted, fuel) = leaves[TASK as usize];
+    /// The challenge of the task in dispute, by these states.
+    pub fn challenge(&self, states: [B256; 16]) -> Challenge {
         let roots: Vec<B256> = self.inputs.iter().map(|input| input.root()).collect();
-        AccuseArgs {
-            signed: signed.clone(),
-            task: TASK,
-            fuel,
-            halted,
-            proof: SumTree::new(leaves.iter().copied()).proof(TASK).unwrap(),
+        Challenge {
+            index: TASK,
             input: roots[TASK as usize],
-            // Task 1 of three: its neighbour, then the pair of the third and the padding.
-            input_proof: vec![roots[0], node(roots[2], B256::ZERO)],
+            input_proof: inputs_proof(&roots, TASK),
             parts: start_parts(&self.program, &self.inputs[TASK as usize]).into(),
-            states,
+            states: Box::new(states),
         }
     }
 }
@@ -342,6 +343,8 @@ impl Side for Liar {
 pub struct Watched {
     pub id: B256,
     pub game: Game,
+    /// What the provider has shown of the receipt.
+    pub nodes: Vec<SumNode>,
     pub level: u8,
     pub position: u64,
     pub accusers_turn: bool,
@@ -398,14 +401,22 @@ impl Watch {
                     *game = Some(Watched {
                         id: begun.id,
                         game: begun.game.clone(),
-                        level: begun.level,
+                        nodes: Vec::new(),
+                        level: 0,
                         position: 0,
                         accusers_turn: false,
                         deadline: begun.deadline,
-                        segment: begun.segment,
+                        segment: [B256::ZERO; 17],
                         stepped: None,
                         end: None,
                     });
+                }
+                (CourtEvent::Unfolded { id, deadline, nodes, .. }, Some(game)) if *id == game.id => {
+                    (game.nodes, game.deadline, game.accusers_turn) = (nodes.clone(), *deadline, true);
+                }
+                (CourtEvent::Challenged(it), Some(game)) if it.id == game.id => {
+                    (game.level, game.segment, game.deadline) = (it.level, it.segment, it.deadline);
+                    game.accusers_turn = false;
                 }
                 (CourtEvent::Moved(moved), Some(game)) if moved.id == game.id => {
                     game.position = moved.position;
@@ -426,6 +437,18 @@ impl Watch {
 }
 
 impl Watched {
+    /// The provider shows what is below its receipt's root: these leaves.
+    pub fn unfold(&self, order: &Order, leaves: &[(B256, u64)]) -> CourtCall {
+        let nodes = SumTree::new(leaves.iter().copied()).unfold(2, 0).unwrap();
+        CourtCall::Unfold { game: Box::new(self.game.clone()), order: Box::new(order.clone()), nodes }
+    }
+
+    /// The accuser says how the task in dispute went.
+    pub fn challenge(&self, order: &Order, challenge: Challenge) -> CourtCall {
+        let (game, order, nodes) = (Box::new(self.game.clone()), Box::new(order.clone()), self.nodes.clone());
+        CourtCall::Challenge { game, order, nodes, challenge: Box::new(challenge) }
+    }
+
     /// The side's move as a call by its own account.
     pub fn call(&self, pick: u32, states: &[B256; 16]) -> MoveArgs {
         let states = *states;
@@ -473,6 +496,26 @@ impl Gas {
     }
 }
 
+/// Accuses a receipt over these leaves, has it unfolded, and challenges the task in dispute by these states.
+pub async fn accuse(
+    place: &Place,
+    work: &Work,
+    signed: Signed,
+    leaves: &[(B256, u64)],
+    states: [B256; 16],
+    name: &str,
+    gas: &mut Gas,
+) {
+    let order = signed.order.clone();
+    gas.note("accuse", &soon(place.sender("accuser").accuse(name, &place.court, signed)).await.unwrap());
+    let mut watch = Watch::new(place);
+    let game = watch.game(place).await;
+    gas.note("unfold", &place.send_court("provider", game.unfold(&order, leaves)).await.unwrap());
+    let game = watch.game(place).await;
+    let call = game.challenge(&order, work.challenge(states));
+    gas.note("challenge", &place.send_court("accuser", call).await.unwrap());
+}
+
 /// Plays until nobody whose turn it is has an answer, or the game ends.
 pub async fn play(
     place: &Place,
@@ -505,7 +548,7 @@ pub async fn play(
                 println!("  proof of the step: {} bytes", proof.len());
                 gas.note("step", &place.send_court(name, game.step(deal, pick, proof)).await.unwrap());
             }
-            Answer::Nothing => return game,
+            _ => return game,
         }
     }
 }

@@ -7,11 +7,11 @@ mod bench;
 use alloy_sol_types::{SolCall, sol};
 use bench::*;
 use rialto_chain::{
-    AccuseArgs, CourtCall, CourtError, CourtEvent, CourtRules, DealStatus, Fault, MoveArgs, SendError, Verdict,
+    CourtCall, CourtError, CourtEvent, CourtRules, DealStatus, Fault, MarketCall, MoveArgs, SendError, Signed, Verdict,
     WrongFuelArgs, WrongSumArgs,
 };
 use rialto_machine::play::{Answer, Player, span};
-use rialto_protocol::court::COMPENSATION_BPS;
+use rialto_protocol::court::{BOUNTY_BPS, COMPENSATION_BPS, Challenge};
 use rialto_protocol::fault::FaultProof;
 use rialto_protocol::pricing;
 use rialto_protocol::receipt::{SumNode, SumTree};
@@ -72,6 +72,11 @@ impl Purse {
     }
 }
 
+/// What a stranger gets of a collateral that it has taken.
+fn bounty(collateral: u128) -> i128 {
+    pricing::share(collateral, BOUNTY_BPS).unwrap() as i128
+}
+
 fn share(amount: u128) -> i128 {
     pricing::share(amount, COMPENSATION_BPS).unwrap() as i128
 }
@@ -82,11 +87,7 @@ async fn accused(place: &Place, work: &Work, from: u64, salt: u64, gas: &mut Gas
     let (mut honest, mut liar) = (work.player(), Liar { player: work.player(), from });
     let leaves = lies(work, &mut liar);
     let signed = work.receipt(place, deal.clone(), &leaves);
-    let accusation = work.accusation(&signed, &leaves, honest.open());
-    gas.note(
-        "accuse",
-        &soon(place.sender("accuser").accuse(format!("accuse {salt}"), &place.court, accusation)).await.unwrap(),
-    );
+    accuse(place, work, signed, &leaves, honest.open(), &format!("accuse {salt}"), gas).await;
     (deal, liar, honest)
 }
 
@@ -130,7 +131,9 @@ async fn a_lie_ends_at_its_very_step_and_the_liar_pays() {
 
         let burned = deal.collateral as i128 - share(deal.collateral);
         assert!(burned * 10 >= deal.collateral as i128 * 3);
-        assert_eq!(before.since(&place).await, [share(deal.collateral), -(deal.collateral as i128), 0, burned]);
+        let bounty = bounty(deal.collateral);
+        let requester = share(deal.collateral) - bounty;
+        assert_eq!(before.since(&place).await, [requester, -(deal.collateral as i128), bounty, burned]);
         assert_eq!(place.chain.deal_state(struct_hash(&deal)).await.unwrap().status, DealStatus::Closed);
         assert!(place.reconciles().await);
     }
@@ -148,8 +151,7 @@ async fn a_false_accuser_loses_its_bond() {
     let signed = work.receipt(&place, deal.clone(), &leaves);
     let level = liar.player.level();
     let states = liar.dissect(0, level);
-    let accusation = work.accusation(&signed, &leaves, states);
-    gas.note("accuse", &soon(place.sender("accuser").accuse("a lie", &place.court, accusation)).await.unwrap());
+    accuse(&place, &work, signed, &leaves, states, "a lie", &mut gas).await;
     let mut honest = work.player();
     let game = play(&place, &mut watch, &deal, &mut liar, &mut honest, &mut gas).await;
     assert_eq!((game.level, game.accusers_turn, game.end), (1, true, None));
@@ -201,8 +203,9 @@ async fn windows_close_to_the_second() {
     let end = watch.game(&place).await.end.unwrap();
     assert_eq!((end.verdict, end.accuser_won, end.slashed), (Verdict::Timeout, true, true));
     let [requester, provider, accuser, burned] = before.since(&place).await;
-    assert_eq!(requester, BUDGET as i128 + share(deal.collateral));
-    assert_eq!((provider, accuser), (0, game.game.bond as i128));
+    let bounty = bounty(deal.collateral);
+    assert_eq!(requester, BUDGET as i128 + share(deal.collateral) - bounty);
+    assert_eq!((provider, accuser), (0, game.game.bond as i128 + bounty));
     assert_eq!(burned, deal.collateral as i128 - share(deal.collateral));
     assert_eq!(place.refused("stranger", game.timeout(&deal)).await, "J-005");
 
@@ -211,10 +214,12 @@ async fn windows_close_to_the_second() {
     let game = watch.game(&place).await;
     let Answer::Move { pick, states } = liar.answer(0, game.level, &game.segment) else { panic!() };
     place.at(game.deadline - 1);
+    let left = place.court.game(game.id).await.unwrap().unwrap().accuser_seconds;
+    assert!(left <= RULES.base_seconds && left > RULES.base_seconds - 10, "{left}");
     place.send_court("provider", CourtCall::Move(Box::new(game.call(pick, &states)))).await.unwrap();
     let game = watch.game(&place).await;
     assert!(game.accusers_turn);
-    assert_eq!(game.deadline, place.chain.now().await.unwrap() + u64::from(RULES.base_seconds), "untouched so far");
+    assert_eq!(game.deadline, place.chain.now().await.unwrap() + u64::from(left), "untouched meanwhile");
     let Answer::Move { pick, states } = honest.answer(game.position, game.level, &game.segment) else { panic!() };
     let reply = CourtCall::Move(Box::new(game.call(pick, &states)));
     place.at(game.deadline - 1);
@@ -289,35 +294,21 @@ async fn what_no_accusation_is_refused() {
     let deal = place.deal(1).await;
     let (mut honest, mut liar) = (work.player(), Liar { player: work.player(), from: 99 });
     let leaves = lies(&work, &mut liar);
-    let receipt = work.receipt(&place, deal.clone(), &leaves);
-    let right = work.accusation(&receipt, &leaves, honest.open());
-    let approve = CourtCall::Approve { amount: DEPOSIT };
-    let accuse = |args: &AccuseArgs| CourtCall::Accuse(Box::new(args.clone()));
-    assert_eq!(place.refused("accuser", accuse(&right)).await, "M-004", "no bond");
-    place.send_court("accuser", approve).await.unwrap();
-    place
-        .send("accuser", rialto_chain::MarketCall::Withdraw { to: address("accuser"), amount: DEPOSIT / 2 })
-        .await
-        .unwrap();
+    let right = work.receipt(&place, deal.clone(), &leaves);
+    let order = right.order.clone();
+    let accuse = |signed: &Signed| CourtCall::Accuse { signed: Box::new(signed.clone()) };
+    assert_eq!(place.refused("accuser", accuse(&right)).await, "M-039", "no bond may be taken");
+    let allow = MarketCall::Allow { spender: place.court.address(), amount: u128::MAX };
+    place.send("accuser", allow).await.unwrap();
     assert!(place.possible("accuser", &accuse(&right)).await);
-    let refused = async |change: &dyn Fn(&mut AccuseArgs)| {
-        let mut args = right.clone();
-        change(&mut args);
-        place.refused("accuser", accuse(&args)).await
+    let refused = async |change: &dyn Fn(&mut Signed)| {
+        let mut signed = right.clone();
+        change(&mut signed);
+        place.refused("accuser", accuse(&signed)).await
     };
-    assert_eq!(refused(&|args| args.states[15] = args.halted).await, "J-003");
-    assert_eq!(refused(&|args| args.halted = B256::ZERO).await, "M-032");
-    assert_eq!(refused(&|args| args.fuel += 1).await, "M-032");
-    assert_eq!(refused(&|args| args.task = 2).await, "M-032");
-    assert_eq!(refused(&|args| args.input = B256::ZERO).await, "J-002");
-    assert_eq!(refused(&|args| args.input_proof.truncate(1)).await, "J-002");
-    assert_eq!(refused(&|args| args.signed.signature = Bytes::new()).await, "M-002");
-    assert_eq!(refused(&|args| args.signed.order.seq += 1).await, "M-018");
-    for at in [0, 150, 151, 190, 446] {
-        let mut parts = right.parts.to_vec();
-        parts[at] ^= 1;
-        assert_eq!(refused(&|args| args.parts = parts.clone().into()).await, "J-013", "byte {at}");
-    }
+    assert_eq!(refused(&|signed| signed.signature = Bytes::new()).await, "M-002");
+    assert_eq!(refused(&|signed| signed.receipt.root = B256::ZERO).await, "M-002");
+    assert_eq!(refused(&|signed| signed.order.seq += 1).await, "M-018");
     let call = place.in_court(accuse(&right));
     let first = place.send("accuser", call.clone()).await.unwrap();
     // A game's name is what it is about, by whom and when: in the next second it is another, with a bond of its own.
@@ -329,6 +320,46 @@ async fn what_no_accusation_is_refused() {
     let games: Vec<_> = watch.all(&place).await.iter().filter_map(|(_, event)| event.game()).collect();
     assert_eq!(games.len(), 2);
     assert_eq!(place.chain.deal_state(struct_hash(&deal)).await.unwrap().holds, 2);
+
+    // What was signed is shown, or nothing.
+    let game = watch.game(&place).await;
+    let mut wrong = leaves.clone();
+    wrong[0].1 += 1;
+    assert_eq!(place.refused("provider", game.unfold(&order, &wrong)).await, "M-032");
+    let other = rialto_protocol::types::Order { seq: 7, ..order.clone() };
+    assert_eq!(place.refused("provider", game.unfold(&other, &leaves)).await, "M-018");
+    let early = game.challenge(&order, work.challenge(honest.open()));
+    assert_eq!(place.refused("accuser", early).await, "J-015", "nothing to pick from yet");
+    place.send_court("stranger", game.unfold(&order, &leaves)).await.unwrap();
+
+    // And what is challenged is another end, of the task that was ordered.
+    let game = watch.game(&place).await;
+    let right = work.challenge(honest.open());
+    let refused = async |change: &dyn Fn(&mut Challenge)| {
+        let mut challenge = right.clone();
+        change(&mut challenge);
+        place.refused("accuser", game.challenge(&order, challenge)).await
+    };
+    assert!(place.possible("accuser", &game.challenge(&order, right.clone())).await);
+    assert_eq!(place.refused("stranger", game.challenge(&order, right.clone())).await, "M-001");
+    assert_eq!(refused(&|it| it.states[15] = leaves[TASK as usize].0).await, "J-003");
+    assert_eq!(refused(&|it| it.index = 4).await, "J-007");
+    assert_eq!(refused(&|it| it.index = 3).await, "M-021", "padding is no task");
+    assert_eq!(refused(&|it| it.input = B256::ZERO).await, "J-002");
+    assert_eq!(refused(&|it| it.input_proof.truncate(1)).await, "J-002");
+    for at in [0, 150, 151, 190, 446] {
+        let mut parts = right.parts.to_vec();
+        parts[at] ^= 1;
+        assert_eq!(refused(&|it| it.parts = parts.clone().into()).await, "J-013", "byte {at}");
+    }
+    let pick = CourtCall::Pick { game: Box::new(game.game.clone()), nodes: game.nodes.clone(), index: TASK };
+    assert_eq!(place.refused("accuser", pick).await, "J-009", "leaves are challenged");
+    // A delegate may, until its time has passed.
+    let until = place.chain.now().await.unwrap() + 30;
+    place.send_court("accuser", CourtCall::Delegate { to: address("stranger"), until }).await.unwrap();
+    assert!(place.possible("stranger", &game.challenge(&order, right.clone())).await);
+    place.at(until);
+    assert_eq!(place.refused("stranger", game.challenge(&order, right.clone())).await, "M-001");
 }
 
 #[tokio::test]
@@ -393,6 +424,8 @@ async fn convicted(place: &Place, watch: &mut Watch, deal: &Deal, before: &Purse
     assert_eq!((provider, found), (deal.provider, fault));
     let lost = deal.collateral as i128;
     let [requester, provider, accuser, burned] = before.since(place).await;
+    // A stranger has shown it.
+    let requester = requester + bounty(deal.collateral);
     assert_eq!((requester, burned), (BUDGET as i128 + share(deal.collateral), lost - share(deal.collateral)));
     assert_eq!((provider, accuser), (0, 0));
 }
@@ -449,13 +482,14 @@ async fn only_courts_of_ones_own_deals_are_heard() {
     let of = |name: &str| rialto_chain::Courts::of(address(name));
     assert_eq!(heard(rialto_chain::Courts::default()).await, 0);
     assert_eq!(heard(of("accuser")).await, 0, "no party of a deal");
-    assert_eq!(heard(of("requester")).await, 1);
-    assert_eq!(heard(of("provider")).await, 1);
+    // Accused, unfolded, challenged.
+    assert_eq!(heard(of("requester")).await, 3);
+    assert_eq!(heard(of("provider")).await, 3);
     let known = rialto_chain::Courts { known: [deal.court].into(), ..Default::default() };
-    assert_eq!(heard(known).await, 1);
+    assert_eq!(heard(known).await, 3);
     // Far in the past, where blocks are read by the range.
     place.control("anvil_mine", json!([300]));
-    assert_eq!(heard(of("provider")).await, 1);
+    assert_eq!(heard(of("provider")).await, 3);
 
     let error = place.chain.court(address("stranger")).await.err().unwrap();
     assert!(error.to_string().starts_with("[C-012]"), "{error}");
@@ -471,7 +505,7 @@ async fn an_error_explains_itself() {
     let game = watch.game(&place).await;
     let mut unknown = game.timeout(&deal);
     if let CourtCall::Timeout { game, .. } = &mut unknown {
-        game.task = 9;
+        game.openedAt += 9;
     }
     let Err(SendError::Rejected(error)) = place.send_court("stranger", unknown).await else { panic!() };
     assert!(matches!(error.court(), Some(CourtError::NoGame(_))));

@@ -15,7 +15,7 @@ use rialto_machine::ir::{alu, op};
 use rialto_machine::play::{Answer, PARTS, Player, span};
 use rialto_machine::{Lowered, TaskLimits, Tracer, canonicalise, lower, start_parts};
 use rialto_protocol::pricing::order_fee;
-use rialto_protocol::receipt::{Halted, SumTree, inputs_root, task_seed};
+use rialto_protocol::receipt::{Halted, SumNode, SumTree, inputs_proof, inputs_root, task_seed};
 use rialto_protocol::types::{Ask, Deal, Game, Order, Receipt, digest, domain, struct_hash};
 
 use crate::evm::{Judge, Task};
@@ -32,11 +32,7 @@ sol! {
         bytes32 hash;
         uint128 fuel;
     }
-    struct Accusation {
-        uint32 task;
-        uint64 fuel;
-        bytes32 halted;
-        Node[] proof;
+    struct Challenge {
         bytes32 input;
         bytes32[] inputProof;
         bytes parts;
@@ -67,7 +63,15 @@ fn tuple<T: SolStruct>() -> String {
     let text = T::eip712_root_type();
     let fields = text.split_once('(').unwrap().1.trim_end_matches(')');
     let types: Vec<&str> = fields.split(',').map(|field| field.split_once(' ').unwrap().0).collect();
-    format!("({})", types.join(",")).replace("Node", "(bytes32,uint128)")
+    let limits = "(uint32,uint32,uint64,uint64,uint64,uint64,uint64,uint64,uint64,uint128)";
+    format!("({})", types.join(",")).replace("Limits", limits)
+}
+
+/// Nodes of a receipt's tree as an argument.
+const NODES: &str = "(bytes32,uint128)[]";
+
+fn nodes(nodes: &[SumNode]) -> Vec<Node> {
+    nodes.iter().map(|node| Node { hash: node.hash, fuel: node.fuel }).collect()
 }
 
 /// A call of a function of this name and these types.
@@ -133,6 +137,7 @@ impl Stage {
         let requester = Address::repeat_byte(0x11);
         let ask = Ask {
             provider: provider.address(),
+            key: provider.address(),
             priceStart: 4 * MILLION,
             priceEnd: 4 * MILLION,
             from: START,
@@ -150,6 +155,8 @@ impl Stage {
             ask: struct_hash(&ask),
             requester,
             provider: provider.address(),
+            requesterKey: requester,
+            providerKey: provider.address(),
             budget,
             collateral: budget / 2,
             price: ask.priceStart,
@@ -161,17 +168,21 @@ impl Stage {
         let mut stage = Self { judge, market, court, provider, requester, deal };
         for owner in [requester, stage.provider.address()] {
             stage.send(owner, token, call("mint", &["address", "uint256"], &(owner, U256::from(500 * MILLION))));
-            for spender in [market, court] {
-                stage.send(owner, token, call("approve", &["address", "uint256"], &(spender, U256::MAX)));
-            }
+            stage.send(owner, token, call("approve", &["address", "uint256"], &(market, U256::MAX)));
             stage.send(owner, market, call("deposit", &["address", "uint128"], &(owner, 200 * MILLION)));
+            stage.send(owner, market, call("allow", &["address", "uint128"], &(court, u128::MAX)));
         }
         let signature = stage.sign(&ask);
-        let terms = Terms { budget, duration: 86_400, maxPrice: ask.priceStart, salt: 0 };
+        let (key, duration, price) = (requester, 86_400, ask.priceStart);
+        let terms = Terms { key, budget, openedAt: START, duration, maxPrice: price, salt: 0 };
         let (id, _) = stage.send(
             requester,
             market,
-            call("open", &[&tuple::<Ask>(), "bytes", "(uint128,uint32,uint128,uint64)"], &(ask, signature, terms)),
+            call(
+                "open",
+                &[&tuple::<Ask>(), "bytes", "(address,uint128,uint64,uint32,uint128,uint64)"],
+                &(ask, signature, terms),
+            ),
         );
         assert_eq!(id.as_ref(), struct_hash(&stage.deal).as_slice());
         stage
@@ -191,7 +202,7 @@ impl Stage {
     fn money(&mut self, owner: Address) -> u128 {
         let (answer, _) =
             self.judge.evm.call(owner, self.market, call("account", &["address"], &(owner,)), false).unwrap();
-        <(u128, u64)>::abi_decode(&answer).unwrap().0
+        <(u128, u64, u32)>::abi_decode_params(&answer).unwrap().0
     }
 }
 
@@ -244,7 +255,6 @@ fn play() -> String {
     let mut receipt = Receipt { order: struct_hash(&order), root: tree.root().hash, fuel: tree.root().fuel, fee: 0 };
     receipt.fee = order_fee(&stage.deal, receipt.fuel, 2).unwrap();
     let signature = stage.sign(&receipt);
-    let proof = tree.proof(TASK).unwrap();
     let parts = start_parts(&program, &inputs[TASK as usize]);
     assert_eq!(parts.len(), 447);
     let first = honest.hash_at(0);
@@ -278,34 +288,52 @@ fn play() -> String {
         span(level),
     );
 
-    let accusation = Accusation {
-        task: TASK,
-        fuel: wrong.fuel_used(order.fuelLimit),
-        halted: wrong.hash(),
-        proof: proof.iter().map(|node| Node { hash: node.hash, fuel: node.fuel }).collect(),
-        input: roots[TASK as usize],
-        inputProof: vec![roots[0]],
-        parts: parts.into(),
-        states,
-    };
     let (accuser, court) = (stage.requester, stage.court);
     let data = call(
         "accuse",
-        &[&tuple::<Deal>(), &tuple::<Order>(), &tuple::<Receipt>(), "bytes", &tuple::<Accusation>()],
-        &(stage.deal.clone(), order, receipt.clone(), signature, accusation),
+        &[&tuple::<Deal>(), &tuple::<Order>(), &tuple::<Receipt>(), "bytes"],
+        &(stage.deal.clone(), order.clone(), receipt.clone(), signature),
     );
     let (id, mut gas) = stage.send(accuser, court, data);
     let game = Game {
         deal: struct_hash(&stage.deal),
+        order: struct_hash(&order),
         receipt: struct_hash(&receipt),
-        task: TASK,
         accuser,
         provider: stage.provider.address(),
+        providerKey: stage.provider.address(),
         bond: 20 * MILLION,
         openedAt: START,
     };
     assert_eq!(id.as_ref(), struct_hash(&game).as_slice());
     let _ = writeln!(text, "| the game | `{}` |\n", struct_hash(&game));
+    let _ = writeln!(
+        text,
+        "The accuser names the receipt, the provider shows what stands under its root, and the accuser says how the second of these \
+         leaves really went:\n\n| call | by | shows | gas |\n|---|---|---|---|\n\
+         | `accuse` | accuser | the receipt, whose root is `{}` | {gas} |",
+        receipt.root
+    );
+    let shown = nodes(&tree.unfold(1, 0).unwrap());
+    let types = [&tuple::<Game>(), &tuple::<Order>(), NODES];
+    stage.judge.evm.now += 60;
+    let data = call("unfold", &types, &(game.clone(), order.clone(), shown.clone()));
+    let (_, used) = stage.send(stage.provider.address(), court, data);
+    let leaf = |leaf: &Node| format!("`{}`, {} fuel", leaf.hash, leaf.fuel);
+    let _ = writeln!(text, "| `unfold` | provider | {}; {} | {used} |", leaf(&shown[0]), leaf(&shown[1]));
+    gas += used;
+    stage.judge.evm.now += 60;
+    let challenge =
+        Challenge { input: roots[TASK as usize], inputProof: inputs_proof(&roots, TASK), parts: parts.into(), states };
+    let types = [&tuple::<Game>(), &tuple::<Order>(), NODES, "uint32", "(bytes32,bytes32[],bytes,bytes32[16])"];
+    let data = call("challenge", &types, &(game.clone(), order, shown, TASK, challenge));
+    let (_, used) = stage.send(accuser, court, data);
+    let _ = writeln!(
+        text,
+        "| `challenge` | accuser | that it ended as `{}`, and how it got there | {used} |\n",
+        right.hash()
+    );
+    gas += used;
     text +=
         "| call | by | pick | segment from step | every | hash of the segment | gas |\n|---|---|---|---|---|---|---|\n";
     let mut row = |name: &str, by: &str, pick: Option<u32>, position: u64, level: u8, segment: B256, gas: u64| {
@@ -317,7 +345,7 @@ fn play() -> String {
     };
     let mut segment = joined(first, &states);
     let mut position = 0;
-    row("accuse", "accuser", None, position, level, keccak256(segment.abi_encode()), gas);
+    row("challenge", "accuser", None, position, level, keccak256(segment.abi_encode()), used);
     let mut providers_turn = true;
     let (pick, proof) = loop {
         let (name, side, pick);
@@ -329,7 +357,7 @@ fn play() -> String {
             match honest.answer(position, level, &segment) {
                 Answer::Move { pick: part, states: mine } => (pick, states) = (part, *mine),
                 Answer::Step { pick, proof } => break (pick, proof),
-                Answer::Nothing => panic!("who is right has an answer"),
+                _ => panic!("who is right has an answer"),
             }
         }
         stage.judge.evm.now += 60;

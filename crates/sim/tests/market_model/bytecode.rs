@@ -6,9 +6,16 @@ use alloy_primitives::{Address, B256, Bytes, TxKind, U256, hex};
 use alloy_signer::SignerSync;
 use alloy_signer_local::PrivateKeySigner;
 use alloy_sol_types::{SolCall, SolInterface, SolValue};
-use rialto_chain::bindings::{self as abi, IMarket, IToken};
+use rialto_chain::bindings::{self as abi, ICourt, IMarket, IStepUnit, IToken};
 use rialto_devchain::{Clock, Config, Devchain};
-use rialto_protocol::model::{Call, CaseKind, Params};
+use rialto_protocol::{
+    fault::FaultProof,
+    model::{
+        Call, CaseKind, Params,
+        court::{CourtCall, Rules},
+    },
+    receipt::SumNode,
+};
 use serde_json::{Value, json};
 
 const CHAIN_ID: u64 = 31_337;
@@ -20,19 +27,20 @@ pub const GENESIS: u64 = 1_800_000_000;
 pub struct Bytecode {
     chain: Devchain,
     pub market: Address,
+    pub court: Address,
     token: Address,
     keys: Vec<PrivateKeySigner>,
     nonces: Vec<u64>,
 }
 
 impl Bytecode {
-    /// Deploys token and market, and gives every key `tokens`, all of them approved.
-    pub fn new(keys: Vec<PrivateKeySigner>, params: Params, tokens: u128) -> Self {
+    /// Deploys token, market and court, and gives every key `tokens`, all of them approved.
+    pub fn new(keys: Vec<PrivateKeySigner>, params: Params, rules: Rules, tokens: u128) -> Self {
         let accounts = keys.iter().map(|key| (key.address(), U256::from(10).pow(U256::from(24)))).collect();
         let config = Config { chain_id: CHAIN_ID, accounts, clock: Clock::Manual(GENESIS), ..Config::default() };
         let chain = Devchain::open(config).unwrap();
         let nonces = vec![0; keys.len()];
-        let mut this = Self { chain, market: Address::ZERO, token: Address::ZERO, keys, nonces };
+        let mut this = Self { chain, market: Address::ZERO, court: Address::ZERO, token: Address::ZERO, keys, nonces };
         let bytecode = |text: &str| {
             let artifact: Value = serde_json::from_str(text).unwrap();
             hex::decode(artifact["bytecode"].as_str().unwrap()).unwrap()
@@ -41,6 +49,14 @@ impl Bytecode {
         let arguments = (this.token, params.challenge_window, params.answer_window, params.grace, params.case_bond);
         let market = bytecode(include_str!("../../../../contracts/artifacts/Market.json"));
         this.market = this.deploy([market, arguments.abi_encode_params()].concat());
+        let artifact = |name: &str| {
+            let path = format!("{}/../../contracts/artifacts/{name}.json", env!("CARGO_MANIFEST_DIR"));
+            bytecode(&std::fs::read_to_string(path).unwrap())
+        };
+        let floats = this.deploy(artifact("FloatUnit"));
+        let unit = this.deploy([artifact("StepUnit"), (floats,).abi_encode_params()].concat());
+        let court = (this.market, unit, abi_rules(rules)).abi_encode_params();
+        this.court = this.deploy([artifact("Court"), court].concat());
         for actor in 0..this.keys.len() {
             let to = this.keys[actor].address();
             let value = U256::from(tokens);
@@ -65,6 +81,17 @@ impl Bytecode {
     pub fn execute(&mut self, now: u64, sender: usize, call: &Call) -> Result<(), String> {
         self.rpc("evm_setNextBlockTimestamp", json!([now]));
         self.send(sender, self.market, encode(call))
+    }
+
+    /// The same, of the court.
+    pub fn execute_in_court(&mut self, now: u64, sender: usize, call: &CourtCall) -> Result<(), String> {
+        self.rpc("evm_setNextBlockTimestamp", json!([now]));
+        self.send(sender, self.court, encode_court(call))
+    }
+
+    /// Calls a view of the court.
+    pub fn read_court<C: SolCall>(&self, call: C) -> C::Return {
+        self.view(self.court, call)
     }
 
     /// Calls a view of the market.
@@ -101,9 +128,11 @@ impl Bytecode {
             json!([{ "from": from, "to": to, "data": Bytes::from(data), "gas": format!("{GAS_LIMIT:#x}") }, "latest"]);
         let fault = self.chain.handle("eth_call", request).expect_err("it failed a moment ago");
         let data = hex::decode(fault.data.unwrap().as_str().unwrap()).unwrap();
-        let error = IMarket::IMarketErrors::abi_decode_validate(&data)
+        let name = IMarket::IMarketErrors::abi_decode_validate(&data)
+            .map(|error| format!("{error:?}"))
+            .or_else(|_| ICourt::ICourtErrors::abi_decode_validate(&data).map(|error| format!("{error:?}")))
+            .or_else(|_| IStepUnit::IStepUnitErrors::abi_decode_validate(&data).map(|error| format!("{error:?}")))
             .unwrap_or_else(|_| panic!("revert {}", hex::encode(&data)));
-        let name = format!("{error:?}");
         Err(name.split('(').next().unwrap_or_default().to_owned())
     }
 
@@ -111,7 +140,7 @@ impl Bytecode {
         let transaction = TxEip1559 {
             chain_id: CHAIN_ID,
             nonce: self.nonces[sender],
-            gas_limit: if to.is_create() { 12_000_000 } else { GAS_LIMIT },
+            gas_limit: if to.is_create() { 16_000_000 } else { GAS_LIMIT },
             max_fee_per_gas: 100_000_000_000,
             max_priority_fee_per_gas: 1,
             to,
@@ -151,17 +180,9 @@ fn encode(call: &Call) -> Vec<u8> {
         Call::Withdraw { to, amount } => IMarket::withdrawCall { to, amount }.abi_encode(),
         Call::Announce { endpoint } => IMarket::announceCall { endpoint }.abi_encode(),
         Call::CancelAsks { counter } => IMarket::cancelAsksCall { counter }.abi_encode(),
-        Call::Open { ask, signature, terms } => IMarket::openCall {
-            ask: (&ask).into(),
-            signature,
-            terms: abi::Terms {
-                budget: terms.budget,
-                duration: terms.duration,
-                maxPrice: terms.max_price,
-                salt: terms.salt,
-            },
+        Call::Open { ask, signature, terms } => {
+            IMarket::openCall { ask: (&ask).into(), signature, terms: (&terms).into() }.abi_encode()
         }
-        .abi_encode(),
         Call::Redeem { deal, voucher, signature } => {
             IMarket::redeemCall { deal: (&deal).into(), voucher: (&voucher).into(), signature }.abi_encode()
         }
@@ -176,9 +197,12 @@ fn encode(call: &Call) -> Vec<u8> {
             IMarket::lateCall { deal: (&deal).into(), order: (&order).into(), ack: (&ack).into(), signature }
                 .abi_encode()
         }
-        Call::Answer { deal, order, receipt } => {
-            IMarket::answerCall { deal: (&deal).into(), order: (&order).into(), receipt: (&receipt).into() }
+        Call::Answer { deal, order, receipt, signature } => {
+            IMarket::answerCall { deal: (&deal).into(), order: (&order).into(), receipt: (&receipt).into(), signature }
                 .abi_encode()
+        }
+        Call::Excuse { deal, cancel, signature } => {
+            IMarket::excuseCall { deal: (&deal).into(), cancel: (&cancel).into(), signature }.abi_encode()
         }
         Call::Demand { deal, order, receipt, signature, task } => IMarket::demandCall {
             deal: (&deal).into(),
@@ -194,15 +218,8 @@ fn encode(call: &Call) -> Vec<u8> {
             receipt: (&receipt).into(),
             task: reveal.task,
             fuel: reveal.fuel,
-            halted: abi::Halted {
-                status: reveal.halted.status as u8,
-                exitCode: reveal.halted.exit_code,
-                outHash: reveal.halted.out_hash,
-                outLen: reveal.halted.out_len,
-                fuelLeft: reveal.halted.fuel_left,
-                digest: reveal.halted.digest,
-            },
-            proof: reveal.proof.iter().map(|n| abi::SumNode { hash: n.hash, fuel: n.fuel }).collect(),
+            halted: (&reveal.halted).into(),
+            proof: reveal.proof.iter().map(Into::into).collect(),
             output: reveal.output,
         }
         .abi_encode(),
@@ -214,6 +231,95 @@ fn encode(call: &Call) -> Vec<u8> {
             IMarket::holdCall { deal: (&deal).into(), game, deadline: until }.abi_encode()
         }
         Call::Lift { deal, game } => IMarket::liftCall { deal: (&deal).into(), game }.abi_encode(),
-        Call::Slash { deal } => IMarket::slashCall { deal: (&deal).into() }.abi_encode(),
+        Call::Slash { deal, convictor } => IMarket::slashCall { deal: (&deal).into(), convictor }.abi_encode(),
+        Call::Allow { spender, amount } => IMarket::allowCall { spender, amount }.abi_encode(),
+        Call::Take { owner, amount } => IMarket::takeCall { owner, amount }.abi_encode(),
+        Call::Give { to, amount } => IMarket::giveCall { to, amount }.abi_encode(),
+    }
+}
+
+fn abi_rules(rules: Rules) -> abi::Rules {
+    abi::Rules {
+        baseBond: rules.base_bond,
+        bondPerTfuel: rules.bond_per_tfuel,
+        baseSeconds: rules.base_seconds,
+        moveSeconds: rules.move_seconds,
+        fuelPerSecond: rules.fuel_per_second,
+    }
+}
+
+fn nodes(nodes: &[SumNode]) -> Vec<abi::SumNode> {
+    nodes.iter().map(Into::into).collect()
+}
+
+fn encode_court(call: &CourtCall) -> Vec<u8> {
+    match call.clone() {
+        CourtCall::Accuse { deal, order, receipt, signature } => {
+            ICourt::accuseCall { deal: (&deal).into(), order: (&order).into(), receipt: (&receipt).into(), signature }
+                .abi_encode()
+        }
+        CourtCall::Unfold { game, order, nodes: shown } => {
+            ICourt::unfoldCall { game: (&game).into(), order: (&order).into(), nodes: nodes(&shown) }.abi_encode()
+        }
+        CourtCall::Pick { game, nodes: shown, index } => {
+            ICourt::pickCall { game: (&game).into(), nodes: nodes(&shown), index }.abi_encode()
+        }
+        CourtCall::Challenge { game, order, nodes: shown, challenge } => ICourt::challengeCall {
+            game: (&game).into(),
+            order: (&order).into(),
+            nodes: nodes(&shown),
+            index: challenge.index,
+            it: (&challenge).into(),
+        }
+        .abi_encode(),
+        CourtCall::Contradict { deal, game, order, nodes: shown, index, halted } => ICourt::contradictCall {
+            deal: (&deal).into(),
+            game: (&game).into(),
+            order: (&order).into(),
+            nodes: nodes(&shown),
+            index,
+            halted: (&halted).into(),
+        }
+        .abi_encode(),
+        CourtCall::Delegate { to, until } => ICourt::delegateCall { to, time: until }.abi_encode(),
+        CourtCall::Move { game, part, segment, states, signature } => {
+            ICourt::moveCall { game: (&game).into(), part, segment: *segment, states: *states, signature }.abi_encode()
+        }
+        CourtCall::Step { deal, game, part, segment, proof } => {
+            ICourt::stepCall { deal: (&deal).into(), game: (&game).into(), part, segment: *segment, proof }.abi_encode()
+        }
+        CourtCall::Timeout { deal, game } => {
+            ICourt::timeoutCall { deal: (&deal).into(), game: (&game).into() }.abi_encode()
+        }
+        CourtCall::Convict { deal, order, receipt, signature, proof } => {
+            let (deal, order, receipt) = ((&deal).into(), (&order).into(), (&receipt).into());
+            match proof {
+                FaultProof::Sum { node, children: [left, right], place, siblings } => ICourt::wrongSumCall {
+                    deal,
+                    order,
+                    receipt,
+                    signature,
+                    fault: abi::SumFault {
+                        node: (&node).into(),
+                        left: (&left).into(),
+                        right: (&right).into(),
+                        place,
+                        siblings: nodes(&siblings),
+                    },
+                }
+                .abi_encode(),
+                FaultProof::Fuel { task, fuel, halted, proof } => ICourt::wrongFuelCall {
+                    deal,
+                    order,
+                    receipt,
+                    signature,
+                    task,
+                    fuel,
+                    halted: (&halted).into(),
+                    proof: nodes(&proof),
+                }
+                .abi_encode(),
+            }
+        }
     }
 }

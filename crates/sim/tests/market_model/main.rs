@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod bytecode;
+mod games;
 mod moves;
 
 use std::collections::BTreeMap;
@@ -16,7 +17,7 @@ use moves::{ACTORS, Choice, Coverage, Table};
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner};
 use rialto_chain::bindings::IMarket;
 use rialto_protocol::{
-    model::{BURNED, Call, CaseStatus, DealStatus, Market, Params},
+    model::{BURNED, Call, CaseStatus, DealStatus, Market, Params, court::Rules},
     types::{domain, struct_hash},
 };
 
@@ -24,7 +25,9 @@ use rialto_protocol::{
 const STEPS: usize = 90;
 /// Tokens of every actor, base units.
 const TOKENS: u128 = 20_000;
-const PARAMS: Params = Params { challenge_window: 100, answer_window: 60, grace: 50, case_bond: 25 };
+const PARAMS: Params = Params { challenge_window: 100, answer_window: 40, grace: 50, case_bond: 25 };
+const RULES: Rules =
+    Rules { base_bond: 101, bond_per_tfuel: 5_000_000, base_seconds: 90, move_seconds: 40, fuel_per_second: 1_000_000 };
 
 fn keys() -> Vec<PrivateKeySigner> {
     (0..ACTORS as u8).map(|n| PrivateKeySigner::from_bytes(&keccak256([n])).unwrap()).collect()
@@ -39,7 +42,7 @@ struct Pair {
 
 impl Pair {
     fn new() -> Self {
-        let real = Bytecode::new(keys(), PARAMS, TOKENS);
+        let real = Bytecode::new(keys(), PARAMS, RULES, TOKENS);
         let domain = domain(real.chain_id(), real.market);
         let tokens: BTreeMap<_, _> = keys().iter().map(|key| (key.address(), TOKENS)).collect();
         let model = Market::new(PARAMS, domain.clone(), tokens);
@@ -59,7 +62,7 @@ impl Pair {
             return Err(format!("at {now}, actor {sender}: model {expected:?}, bytecode {got:?}, call {call:#?}"));
         }
         if let (Ok(()), Call::Open { ask, terms, .. }) = (&got, call) {
-            self.table.deals.push(Market::deal_terms(now, self.table.address(sender), ask, terms).unwrap());
+            self.table.deals.push(Market::deal_terms(self.table.address(sender), ask, terms).unwrap());
         }
         Ok(got)
     }
@@ -74,8 +77,8 @@ impl Pair {
             let (model, real) = (self.model.account(owner), self.real.read(IMarket::accountCall { owner }));
             same(
                 "account",
-                format!("{:?}", (model.balance, model.counter)),
-                format!("{:?}", (real.balance, real.counter)),
+                format!("{:?}", (model.balance, model.counter, model.open)),
+                format!("{:?}", (real.balance, real.counter, real.dealsOpen)),
             )?;
             same("tokens", self.model.tokens(owner).to_string(), self.real.tokens(owner).to_string())?;
         }
@@ -87,9 +90,10 @@ impl Pair {
             let real = (real.status as u8, real.paid, real.orders, real.claims, real.lates, real.holds);
             same("deal", format!("{model:?}"), format!("{real:?}"))?;
         }
-        for ask in self.table.asks.iter().map(struct_hash) {
-            let real = self.real.read(IMarket::askUsedCall { ask });
-            same("uses of an ask", self.model.ask_used(ask).to_string(), real.to_string())?;
+        for (owner, spender) in (0..ACTORS).flat_map(|owner| (0..ACTORS).map(move |spender| (owner, spender))) {
+            let (owner, spender) = (self.table.address(owner), self.table.address(spender));
+            let real: u128 = self.real.read(IMarket::allowanceCall { owner, spender });
+            same("allowance", self.model.allowance(owner, spender).to_string(), real.to_string())?;
         }
         for order in self.table.orders.iter().map(struct_hash) {
             let real: B256 = self.real.read(IMarket::assertedReceiptCall { order });
@@ -112,7 +116,7 @@ impl Pair {
 
     /// Whatever has happened: past all deadlines, anyone can end everything, and nothing stays locked.
     fn everybody_gets_out(&mut self) -> Result<(), String> {
-        let longest = PARAMS.grace + PARAMS.challenge_window + PARAMS.answer_window;
+        let longest = PARAMS.grace + 2 * PARAMS.challenge_window + PARAMS.answer_window;
         let mut now = self.real.now();
         let ends = self.table.deals.iter().map(|deal| deal.expiry + longest);
         let holds = self.table.cases.iter().map(|(at, kind, subject, task)| {
@@ -181,7 +185,7 @@ fn model_and_bytecode_agree() {
     println!("{:#?}", coverage.0);
     for call in [
         "Deposit", "Withdraw", "Open", "Redeem", "Close", "Claim", "Late", "Answer", "Demand", "Settle", "Expire",
-        "Hold",
+        "Hold", "Allow", "Take", "Give", "Excuse", "Reveal", "Slash", "Lift",
     ] {
         assert!(coverage.0.contains_key(call), "no {call} went through: the moves are too weak");
     }

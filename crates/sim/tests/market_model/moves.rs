@@ -8,10 +8,12 @@ use alloy_signer_local::PrivateKeySigner;
 use alloy_sol_types::{Eip712Domain, SolStruct};
 use proptest::prelude::*;
 use rialto_protocol::{
-    model::{Call, CaseKind, DealStatus, MAX_REVEAL_BYTES, Market, Params, Reveal, Terms},
+    model::{
+        Call, CaseKind, CaseStatus, DealStatus, MAX_REVEAL_BYTES, Market, OPENING_TOLERANCE, Params, Reveal, Terms,
+    },
     pricing,
     receipt::{Halted, Status, SumTree, output_hash},
-    types::{Ack, Ask, Deal, Order, Receipt, Release, Voucher, digest, struct_hash},
+    types::{Ack, Ask, Cancel, Deal, Limits, Order, Receipt, Release, Voucher, WASM_3, digest, struct_hash},
 };
 
 /// Raw material of one move; what it becomes depends on what there is.
@@ -30,11 +32,12 @@ pub fn choices(steps: usize) -> impl Strategy<Value = Vec<Choice>> {
     proptest::collection::vec(one, steps)
 }
 
-/// Two requesters, two providers, one court.
-pub const ACTORS: usize = 5;
-const REQUESTERS: [usize; 2] = [0, 1];
-const PROVIDERS: [usize; 2] = [2, 3];
+/// Two requesters, two providers, a court, and a stranger.
+pub const ACTORS: usize = 6;
+pub const REQUESTERS: [usize; 2] = [0, 1];
+pub const PROVIDERS: [usize; 2] = [2, 3];
 const COURT: usize = 4;
+pub const STRANGER: usize = 5;
 /// One move in this many is spoilt.
 const SPOIL_ONE_IN: u8 = 4;
 
@@ -44,6 +47,8 @@ type Task = (Halted, u64, Bytes);
 /// What the two sides have signed so far, all of it remembered.
 pub struct Table {
     pub keys: Vec<PrivateKeySigner>,
+    /// The keys that each actor pins in its deals.
+    pub pinned: Vec<PrivateKeySigner>,
     pub domain: Eip712Domain,
     pub params: Params,
     pub asks: Vec<Ask>,
@@ -51,6 +56,8 @@ pub struct Table {
     pub orders: Vec<Order>,
     pub receipts: Vec<(Receipt, Vec<Task>)>,
     pub acks: Vec<Ack>,
+    /// Whom somebody has allowed to take from an account: owner and spender.
+    allowed: Vec<(usize, usize)>,
     /// Every case that was ever tried: deal, kind, subject, task.
     pub cases: Vec<(usize, CaseKind, B256, u32)>,
     serial: u64,
@@ -58,8 +65,10 @@ pub struct Table {
 
 impl Table {
     pub fn new(keys: Vec<PrivateKeySigner>, domain: Eip712Domain, params: Params) -> Self {
+        let pinned = (0..keys.len() as u8).map(|n| PrivateKeySigner::from_bytes(&keccak256([n, 1])).unwrap()).collect();
         Self {
             keys,
+            pinned,
             domain,
             params,
             asks: Vec::new(),
@@ -67,6 +76,7 @@ impl Table {
             orders: Vec::new(),
             receipts: Vec::new(),
             acks: Vec::new(),
+            allowed: Vec::new(),
             cases: Vec::new(),
             serial: 0,
         }
@@ -76,8 +86,9 @@ impl Table {
         self.keys[actor].address()
     }
 
-    fn sign<T: SolStruct>(&self, value: &T, signer: Address) -> Bytes {
-        let key = self.keys.iter().find(|key| key.address() == signer).unwrap_or(&self.keys[0]);
+    pub fn sign<T: SolStruct>(&self, value: &T, signer: Address) -> Bytes {
+        let mut keys = self.keys.iter().chain(&self.pinned);
+        let key = keys.find(|key| key.address() == signer).unwrap_or(&self.keys[0]);
         key.sign_hash_sync(&digest(value, &self.domain)).unwrap().as_bytes().to_vec().into()
     }
 
@@ -139,9 +150,10 @@ impl Table {
             8..16 => {
                 (pick % ACTORS, Call::Withdraw { to: self.address(usize::from(value) % ACTORS), amount: small % 3_000 })
             }
-            16..19 => (pick % ACTORS, Call::Announce { endpoint: vec![7; usize::from(value) % 1200].into() }),
-            19..21 => (PROVIDERS[pick % 2], Call::CancelAsks { counter: u64::from(value % 3) }),
-            21..60 => self.open(now, pick, value, op % 3 == 0),
+            16..18 => (pick % ACTORS, Call::Announce { endpoint: vec![7; usize::from(value) % 1200].into() }),
+            18..24 => self.between_accounts(pick, value),
+            24..26 => (PROVIDERS[pick % 2], Call::CancelAsks { counter: u64::from(value % 3) }),
+            26..60 => self.open(now, pick, value, op % 3 == 0),
             _ if self.deals.is_empty() => self.open(now, pick, value, false),
             _ => {
                 let open = |at: &usize| market.deal_state(struct_hash(&self.deals[*at])).status == DealStatus::Open;
@@ -169,19 +181,19 @@ impl Table {
                 let amount = (state.paid + u128::from(value) * 3).min(deal.budget + 5);
                 let orders = state.orders + u64::from(pick % 5 == 0);
                 let voucher = Voucher { deal: id, amount, orders, close: pick % 9 == 0 };
-                let signature = self.sign(&voucher, deal.requester);
+                let signature = self.sign(&voucher, deal.requesterKey);
                 (provider, Call::Redeem { deal, voucher, signature })
             }
             100..108 => {
                 let release = Release { deal: id, amount: u128::from(value) * 9 };
-                let signature = self.sign(&release, deal.provider);
+                let signature = self.sign(&release, deal.providerKey);
                 (requester, Call::Close { deal, release, signature })
             }
             108..140 => {
                 let order = self.order(now, at, pick, value);
                 let receipt = self.receipt(&deal, &order, value);
                 self.cases.push((at, CaseKind::Claim, struct_hash(&order), 0));
-                let signature = self.sign(&order, deal.requester);
+                let signature = self.sign(&order, deal.requesterKey);
                 (provider, Call::Claim { deal, order, signature, receipt })
             }
             140..165 => {
@@ -189,7 +201,7 @@ impl Table {
                 let ack = Ack { order: struct_hash(&order), dueBy: now + u64::from(value % 4 == 0) * 20 };
                 self.acks.push(ack.clone());
                 self.cases.push((at, CaseKind::Late, ack.order, 0));
-                let signature = self.sign(&ack, deal.provider);
+                let signature = self.sign(&ack, deal.providerKey);
                 (requester, Call::Late { deal, order, ack, signature })
             }
             165..185 => {
@@ -197,11 +209,11 @@ impl Table {
                 let receipt = self.receipt(&deal, &order, value);
                 let task = u32::from(value) % order.tasks.max(1);
                 self.cases.push((at, CaseKind::Demand, struct_hash(&receipt), task));
-                let signature = self.sign(&receipt, deal.provider);
+                let signature = self.sign(&receipt, deal.providerKey);
                 (requester, Call::Demand { deal, order, receipt, signature, task })
             }
-            185..205 => self.answer(provider, deal, at, pick, value),
-            205..235 => {
+            185..199 => self.answer(provider, deal, at, pick, value),
+            205..231 => {
                 let Some((at, kind, subject, task)) =
                     self.cases.iter().rev().nth(pick % self.cases.len().clamp(1, 4)).copied()
                 else {
@@ -209,14 +221,27 @@ impl Table {
                 };
                 (pick % ACTORS, Call::Settle { deal: self.deals[at].clone(), kind, subject, task })
             }
-            235..243 => (pick % ACTORS, Call::Expire { deal }),
-            243..248 => {
+            231..235 => (pick % ACTORS, Call::Expire { deal }),
+            235..236 => {
+                let order = self.order(now, at, pick, value);
+                let cancel = Cancel { order: struct_hash(&order) };
+                let signature = self.sign(&cancel, deal.requesterKey);
+                (pick % ACTORS, Call::Excuse { deal, cancel, signature })
+            }
+            236..248 => {
                 let game = B256::with_last_byte((pick % 3) as u8);
                 self.cases.push((at, CaseKind::Hold, game, 0));
-                (COURT, Call::Hold { deal, game, until: now + u64::from(value % 90) })
+                (COURT, Call::Hold { deal, game, until: now + u64::from(value % 190) })
             }
-            248..254 => (COURT, Call::Lift { deal, game: B256::with_last_byte((pick % 3) as u8) }),
-            _ => (COURT, Call::Slash { deal }),
+            199..205 | 248..254 => {
+                let held = self.cases.iter().rev().find(|(at, kind, game, _)| {
+                    let deal = struct_hash(&self.deals[*at]);
+                    *kind == CaseKind::Hold && market.case(deal, *kind, *game, 0).status == CaseStatus::Open
+                });
+                let (at, _, game, _) = held.copied().unwrap_or((at, CaseKind::Hold, B256::ZERO, 0));
+                (COURT, Call::Lift { deal: self.deals[at].clone(), game })
+            }
+            _ => (COURT, Call::Slash { convictor: self.address(pick % ACTORS), deal }),
         }
     }
 
@@ -227,8 +252,18 @@ impl Table {
             match kind {
                 CaseKind::Late => {
                     if let Some(order) = self.orders.iter().find(|order| struct_hash(*order) == subject).cloned() {
+                        if value.is_multiple_of(4) {
+                            let cancel = Cancel { order: subject };
+                            let signature = self.sign(&cancel, deal.requesterKey);
+                            return (pick % ACTORS, Call::Excuse { deal, cancel, signature });
+                        }
                         let receipt = self.receipt(&deal, &order, value);
-                        return (provider, Call::Answer { deal, order, receipt });
+                        let (sender, signature) = if value.is_multiple_of(3) {
+                            (provider, Bytes::new())
+                        } else {
+                            (pick % ACTORS, self.sign(&receipt, deal.providerKey))
+                        };
+                        return (sender, Call::Answer { deal, order, receipt, signature });
                     }
                 }
                 CaseKind::Demand => {
@@ -236,7 +271,8 @@ impl Table {
                     if let Some((receipt, tasks)) = found {
                         let order = self.orders.iter().find(|order| struct_hash(*order) == receipt.order).cloned();
                         if let Some(order) = order {
-                            return (provider, Call::Reveal { deal, order, receipt, reveal: reveal(&tasks, task) });
+                            let sender = if value.is_multiple_of(3) { pick % ACTORS } else { provider };
+                            return (sender, Call::Reveal { deal, order, receipt, reveal: reveal(&tasks, task) });
                         }
                     }
                 }
@@ -250,9 +286,11 @@ impl Table {
         let stale = self.asks.last().is_none_or(|ask| now >= ask.to);
         if fresh || (stale && !pick.is_multiple_of(8)) {
             let provider = self.address(PROVIDERS[pick % 2]);
+            let key = self.pinned_key(PROVIDERS[pick % 2], value);
             let salt = self.serial();
             self.asks.push(Ask {
                 provider,
+                key,
                 endpoint: B256::with_last_byte(1),
                 priceStart: u128::from(value) * 1_000,
                 priceEnd: u128::from(value / 2) * 1_000,
@@ -267,21 +305,60 @@ impl Table {
                 capacity: 1 + u32::from(value % 3),
                 cores: 1,
                 fuelPerSecond: 1,
-                maxMemory: 1,
+                runtime: WASM_3,
+                attributes: B256::ZERO,
                 court: if value.is_multiple_of(4) { Address::ZERO } else { self.address(COURT) },
                 counter: 0,
                 salt,
+                limits: Limits { tasks: 5, credit: value.into(), ..Limits::default() },
             });
         }
         let ask = self.asks[self.asks.len() - 1 - (pick / 3) % self.asks.len().min(2)].clone();
         let signature = self.sign(&ask, ask.provider);
+        // Mostly now; also as long ago as is allowed, and a second more, and in the future.
+        let opened_at = match value % 16 {
+            0 => now + 1,
+            1 => now - OPENING_TOLERANCE,
+            2 => now - OPENING_TOLERANCE - 1,
+            3 => now - u64::from(value % 40),
+            _ => now,
+        };
         let terms = Terms {
+            key: self.pinned_key(REQUESTERS[pick % 2], value / 3),
+            opened_at,
             budget: 10 + u128::from(value) % 1_500,
             duration: 1 + u32::from(value % 300),
             max_price: ask.priceStart,
             salt: self.serial(),
         };
         (REQUESTERS[pick % 2], Call::Open { ask, signature, terms })
+    }
+
+    /// Mostly a key of its own, now and then the account's, or none.
+    fn pinned_key(&self, actor: usize, value: u16) -> Address {
+        match value % 32 {
+            0 => Address::ZERO,
+            1..4 => self.address(actor),
+            _ => self.pinned[actor].address(),
+        }
+    }
+
+    /// Allowances, and money that moves from account to account.
+    fn between_accounts(&mut self, pick: usize, value: u16) -> (usize, Call) {
+        let (from, to) = (pick % ACTORS, (pick / 7) % ACTORS);
+        let amount = u128::from(value) % 900;
+        match value % 3 {
+            0 => {
+                let amount = if value.is_multiple_of(9) { u128::MAX } else { amount };
+                self.allowed.push((from, to));
+                (from, Call::Allow { spender: self.address(to), amount })
+            }
+            1 => {
+                let (owner, spender) = self.allowed.last().copied().unwrap_or((from, to));
+                (spender, Call::Take { owner: self.address(owner), amount: amount / 4 })
+            }
+            _ => (from, Call::Give { to: self.address(to), amount }),
+        }
     }
 
     /// A known order of the deal, or a new one.
@@ -351,8 +428,9 @@ impl Table {
         }
         let wrong = |signature: &mut Bytes| {
             let mut bytes = signature.to_vec();
+            bytes.resize(65, 0);
             match how % 5 {
-                0 => bytes[64] -= 27,
+                0 => bytes[64] = bytes[64].wrapping_sub(27),
                 1 => bytes.truncate(64),
                 2 => bytes[3] ^= 1,
                 3 => bytes = self.keys[COURT].sign_hash_sync(&B256::ZERO).unwrap().as_bytes().to_vec(),
@@ -362,7 +440,7 @@ impl Table {
         };
         let n = how / 4;
         match &mut call {
-            Call::Open { ask, signature, terms } => match n % 8 {
+            Call::Open { ask, signature, terms } => match n % 11 {
                 0 => wrong(signature),
                 1 => terms.budget = ask.minBudget - 1,
                 2 => terms.budget = ask.maxBudget + 1,
@@ -370,6 +448,9 @@ impl Table {
                 4 => terms.duration = 0,
                 5 => terms.max_price = terms.max_price.saturating_sub(u128::from(choice.value) * 600),
                 6 => ask.priceStart += 1,
+                7 => terms.opened_at += 1,
+                8 => terms.opened_at -= OPENING_TOLERANCE + 1,
+                9 => terms.key = Address::ZERO,
                 _ => {
                     ask.latePenaltyBps = 10_001;
                     *signature = self.sign(ask, ask.provider);
@@ -399,10 +480,16 @@ impl Table {
                 1 => ack.order = B256::ZERO,
                 _ => ack.dueBy += 1,
             },
-            Call::Answer { receipt, .. } => match n % 2 {
+            Call::Answer { receipt, signature, .. } => match n % 3 {
                 0 => receipt.fee += 1,
+                1 => wrong(signature),
                 _ => receipt.root = B256::ZERO,
             },
+            Call::Excuse { cancel, signature, .. } => match n % 2 {
+                0 => cancel.order = B256::ZERO,
+                _ => wrong(signature),
+            },
+            Call::Allow { amount, .. } | Call::Take { amount, .. } | Call::Give { amount, .. } => *amount = 1 << 100,
             Call::Demand { order, signature, task, receipt, .. } => match n % 4 {
                 0 => wrong(signature),
                 1 => *task = order.tasks,
@@ -423,7 +510,7 @@ impl Table {
             },
             Call::Hold { until, .. } => *until += 31 * 86_400,
             Call::Withdraw { amount, .. } | Call::Deposit { amount, .. } => *amount = 1 << 100,
-            Call::Expire { deal } | Call::Slash { deal } | Call::Lift { deal, .. } => deal.salt += 1 << 32,
+            Call::Expire { deal } | Call::Slash { deal, .. } | Call::Lift { deal, .. } => deal.salt += 1 << 32,
             Call::Announce { .. } | Call::CancelAsks { .. } => {}
         }
         (sender, call)

@@ -2,14 +2,15 @@
 
 use std::sync::Arc;
 
-use rialto_chain::{AccuseArgs, MarketCall, Signed};
+use futures::StreamExt;
+use rialto_chain::{Chain, CourtCall, Courts, Games, MarketCall, Signed};
 use rialto_machine::{canonicalise, input::Halves, input::SharedInput, input::TaskInput, lower, start_parts};
 use rialto_protocol::{
-    B256,
-    court::COMPENSATION_BPS,
+    court::{Answer, COMPENSATION_BPS, Challenge, GameNews, GameStory, Question},
     keccak256,
     pricing::share,
-    receipt::{SumTree, inputs_proof},
+    receipt::inputs_proof,
+    types::{Deal, struct_hash},
 };
 use rialto_provider::{Fault, ProviderEvent};
 use rialto_requester::{Job, JobEvent, Policy, ProviderStatus};
@@ -20,6 +21,27 @@ use crate::place::{DEPOSIT, Place, SQUARE, key, soon, squares};
 fn shared() -> Vec<u8> {
     let mib: usize = std::env::var("RIALTO_SHARED_MIB").map_or(1, |mib| mib.parse().unwrap());
     SharedInput { files: vec![("large.bin".into(), vec![7; mib << 20])] }.encode().unwrap()
+}
+
+/// The game about a deal, once it has come so far.
+async fn watch(chain: &Chain, from: u64, deal: &Deal, far: impl Fn(&GameStory) -> bool) -> GameStory {
+    let courts = Courts { known: [deal.court].into(), ..Courts::default() };
+    let (mut games, mut story) = (Games::default(), None::<GameStory>);
+    games.add_deal(struct_hash(deal), deal);
+    let mut events = chain.events_with(from, courts);
+    loop {
+        let batch = soon(events.next()).await.unwrap();
+        for (_, event) in &batch.added {
+            match (games.news(event), &mut story) {
+                (Some((_, GameNews::Accused(view))), story) => *story = Some(GameStory::new(*view)),
+                (Some((_, news)), Some(story)) => drop(story.learn(&news)),
+                _ => {}
+            }
+        }
+        if let Some(story) = story.as_ref().filter(|story| far(story)) {
+            return story.clone();
+        }
+    }
 }
 
 /// As long as a game may take.
@@ -51,7 +73,7 @@ async fn a_cheater_is_convicted_though_both_sides_die_in_the_middle() {
     assert_eq!(report.outcome, Ok(()));
     let [dispute] = report.disputes.as_slice() else { panic!("{:?}", report.disputes) };
     let end = dispute.end.unwrap();
-    assert!(end.accuser_won && end.slashed && end.by_step, "{dispute:?}");
+    assert!(end.accuser_won && end.slashed && end.verdict == rialto_protocol::court::Verdict::Step, "{dispute:?}");
     assert_eq!((dispute.provider, end.to_accuser, end.burned), (cheater, dispute.bond, 0));
     assert!(dispute.step.is_some());
     let deal = report.evidence.deals.iter().find(|deal| deal.provider == cheater).unwrap();
@@ -82,46 +104,41 @@ async fn an_honest_provider_wins_and_is_paid_for_it() {
     // Somebody says that the first task ended otherwise.
     let accuser = place.chain.sender_in_memory(key("stranger")).await.unwrap();
     let funder = place.chain.sender_in_memory(key("deployer")).await.unwrap();
-    let (to, wei) = (key("stranger").address(), 10u128.pow(18));
+    let (to, wei, amount) = (key("stranger").address(), 10u128.pow(18), 100_000_000);
     soon(funder.send("gas", MarketCall::TransferNative { to, wei })).await.unwrap();
-    soon(funder.send("mint", MarketCall::Mint { to, amount: 100_000_000 })).await.unwrap();
+    soon(funder.send("mint", MarketCall::Mint { to, amount })).await.unwrap();
+    let permit = place.chain.permit(&key("stranger"), amount, u64::MAX).await.unwrap();
+    soon(accuser.send("deposit", permit)).await.unwrap();
     let stdin = 0u64.to_le_bytes().to_vec();
     let task = TaskInput { stdin, ..TaskInput::default() }.encode().unwrap();
     let input = Halves::new(task.into(), shared.into());
     let program = Arc::new(lower(&canonicalise(SQUARE).unwrap().module));
     let (inputs, limit) = (&report.evidence.inputs, order.order.value.fuelLimit);
     assert_eq!(input.root(), inputs[0]);
-    let leaves = order.results.iter().map(|halted| (halted.hash(), halted.fuel_used(limit)));
     let court = soon(place.chain.court(deal.court)).await.unwrap();
-    let args = AccuseArgs {
-        signed: Signed {
-            deal: deal.clone(),
-            order: order.order.value.clone(),
-            receipt: receipt.value,
-            signature: receipt.signature,
-        },
-        task: 0,
-        fuel: order.results[0].fuel_used(limit),
-        halted: order.results[0].hash(),
-        proof: SumTree::new(leaves).proof(0).unwrap(),
-        input: inputs[0],
-        input_proof: inputs_proof(&inputs[..order.order.value.tasks as usize], 0),
-        parts: start_parts(&program, &input).into(),
-        states: std::array::from_fn(|at| keccak256([at as u8])),
-    };
+    let (order, receipt, signature) = (order.order.value.clone(), receipt.value, receipt.signature);
+    let signed = Signed { deal: deal.clone(), order: order.clone(), receipt, signature };
     let mut watching = place.sellers[0].service.events();
-    soon(accuser.accuse("accuse", &court, args)).await.unwrap();
-    let game: B256 = loop {
-        match soon(watching.recv()).await.unwrap() {
-            ProviderEvent::GameMoved { game, .. } => break game,
-            ProviderEvent::GameEnded { .. } => panic!("ended without an answer"),
-            _ => {}
-        }
+    soon(accuser.accuse("accuse", &court, signed)).await.unwrap();
+    // The provider shows the leaves; one of them is challenged.
+    let unfolded = |story: &GameStory| matches!(story.view.question, Question::Nodes { height: 0, .. });
+    let view = watch(&place.chain, place.deployed.block, deal, unfolded).await.view;
+    let challenge = Challenge {
+        index: 0,
+        input: inputs[0],
+        input_proof: inputs_proof(&inputs[..order.tasks as usize], 0),
+        parts: start_parts(&program, &input).into(),
+        states: Box::new(std::array::from_fn(|at| keccak256([at as u8]))),
     };
-    let standing = soon(court.game(game)).await.unwrap().unwrap();
-    assert!(standing.accusers_turn, "the provider has answered");
+    let answer = Answer::Challenge(Box::new(challenge));
+    let call = CourtCall::answer(deal.clone(), order, &view, answer).unwrap();
+    soon(accuser.send("challenge", MarketCall::Court { court: deal.court, call })).await.unwrap();
+    let answered = |story: &GameStory| {
+        story.view.accusers_turn && matches!(story.view.question, Question::Run { level, .. } if level % 2 == 1)
+    };
+    watch(&place.chain, place.deployed.block, deal, answered).await;
     // The accuser has nothing true to say.
-    place.wait(20_000);
+    place.wait(30_000);
     let bond = soon(court.bond_for(limit)).await.unwrap();
     loop {
         if let ProviderEvent::GameEnded { won, received, lost, .. } = soon(watching.recv()).await.unwrap() {
@@ -199,5 +216,42 @@ async fn an_offer_before_a_court_of_unknown_code_is_left_out_unless_nothing_is_c
     assert_eq!(plan.deals.len(), 1);
     assert_eq!(quote(Policy::Trust).await.deals.len(), 2);
     soon(requester.stop()).await;
+    place.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_never_computed_is_claimed_and_taken_to_court_by_what_stands_on_chain() {
+    let place = Place::in_court_with(&[Some(Fault::Invent)], |config| config.money.claim_after_seconds = 2).await;
+    let cheat = place.sellers[0].address;
+    let requester = place.requester(patient).await;
+    let job = Job { policy: Policy::Trust, min_providers: 1, max_providers: 1, ..squares(40) };
+    let handle = soon(requester.submit(job)).await.unwrap();
+    let mut events = handle.events();
+    let (mut claimed, mut challenged) = (None, false);
+    while let Some(event) = soon(events.next()).await {
+        match event {
+            JobEvent::FalseReceipt { provider, claimed: asked, right, .. } => {
+                assert_eq!(provider, cheat);
+                assert!(right.unwrap() < asked, "{right:?} of {asked}");
+                claimed = Some(asked);
+            }
+            JobEvent::TaskChallenged { .. } => challenged = true,
+            JobEvent::GameEnded { won, .. } => assert!(won),
+            _ => {}
+        }
+    }
+    assert!(claimed.is_some() && challenged);
+    let report = soon(handle.wait()).await.unwrap();
+    let [dispute] = report.disputes.as_slice() else { panic!("{:?}", report.disputes) };
+    let end = dispute.end.unwrap();
+    assert!(end.accuser_won && end.slashed, "{dispute:?}");
+    assert_eq!((report.requester_paid, end.to_accuser), (0, dispute.bond));
+    let deal = &report.evidence.deals[0];
+    assert_eq!(soon(place.chain.account(cheat)).await.unwrap(), DEPOSIT - deal.collateral);
+    let buyer = soon(place.chain.account(key("buyer").address())).await.unwrap();
+    assert_eq!(buyer, DEPOSIT + share(deal.collateral, COMPENSATION_BPS).unwrap());
+    assert!(soon(requester.exposures()).await.unwrap().is_empty());
+    soon(requester.stop()).await;
+    assert!(place.reconciles().await);
     place.stop().await;
 }

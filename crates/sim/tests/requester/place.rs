@@ -56,6 +56,11 @@ impl Place {
         Self::make(faults, true, |_| ()).await
     }
 
+    /// The same, with other settings of its providers.
+    pub async fn in_court_with(faults: &[Option<Fault>], change: impl Fn(&mut ProviderConfig)) -> Self {
+        Self::make(faults, true, change).await
+    }
+
     pub async fn with(faults: &[Option<Fault>], change: impl Fn(&mut ProviderConfig)) -> Self {
         Self::make(faults, false, change).await
     }

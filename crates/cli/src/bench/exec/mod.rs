@@ -87,7 +87,7 @@ pub fn run(args: &Exec, output: Output) -> Result<()> {
     let known = |name: &String| KERNELS.iter().any(|(kernel, ..)| kernel == name);
     if let Some(unknown) = args.only.iter().find(|name| !known(name)) {
         let names: Vec<_> = KERNELS.iter().map(|(name, ..)| *name).collect();
-        bail!("there is no kernel {unknown}: choose from {}", names.join(", "));
+        bail!("[C-BCH-001] there is no kernel {unknown}: choose from {}", names.join(", "));
     }
     let scratch = tempfile::tempdir().context("cannot make a temporary folder")?;
     let bench = Bench::new(scratch.path())?;

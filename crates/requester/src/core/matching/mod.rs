@@ -26,7 +26,7 @@ use super::book::{Book, Offer};
 use choose::{Left, settle};
 pub(super) use screen::suits;
 use screen::{Candidate, screen};
-pub use screen::{opening_time, speed, working_seconds};
+pub use screen::{opening_time, promise_seconds, speed, working_seconds};
 pub use why::{Excluded, Limit, NoMatch, Why};
 
 /// A task of unknown fuel is assumed to use this part of its limit.

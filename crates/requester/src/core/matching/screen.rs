@@ -56,6 +56,20 @@ fn length_for(work: u64) -> u64 {
     work.saturating_add((work / 2 + 60).min(MAX_TAIL_SECONDS))
 }
 
+/// Part of its speed, one of so many, at which a provider promises work that burns its whole fuel limit.
+const PROMISED_SPEED_PART: u64 = 2;
+/// Seconds of a deal besides that: a provider adds some to every promise, and wants to claim before the deal expires.
+const PROMISE_MARGIN_SECONDS: u64 = 120;
+
+/// How long before its deal expires a provider can still promise orders that burn so much at most, of tasks that burn no more
+/// than `longest` each, seconds.
+pub fn promise_seconds(ask: &Ask, fuel: u128, longest: u64) -> u64 {
+    let speed = (ask.fuelPerSecond / PROMISED_SPEED_PART).max(1);
+    let running = fuel.div_ceil(u128::from(speed) * u128::from(ask.cores.max(1)));
+    let seconds = running.saturating_add(longest.div_ceil(speed).into());
+    u64::try_from(seconds).unwrap_or(u64::MAX).saturating_add(PROMISE_MARGIN_SECONDS)
+}
+
 /// Fuel per second of all cores.
 pub fn speed(offer: &Offer) -> u64 {
     let ask = &offer.ask.value;
@@ -136,10 +150,17 @@ pub(in crate::core) fn screen<'a>(now: u64, offer: &'a Offer, need: &Need) -> Re
         return Err(Why::TooSlow { seconds: one_task, left });
     }
     let lag = now.saturating_sub(opening_time(ask, now));
-    let seconds = u32::try_from(length_for(left.saturating_add(lag))).unwrap_or(u32::MAX).min(ask.maxSeconds);
-    let usable = left.min(working_seconds(seconds.into()).saturating_sub(lag));
+    // Until the end of its work it has to be able to promise the smallest order.
+    let work = left.saturating_add(lag);
+    let fuel = u128::from(need.fuel_limit) * u128::from(need.load.tasks);
+    let promise = promise_seconds(ask, fuel, need.fuel_limit);
+    let length = length_for(work).max(work.saturating_add(promise));
+    let seconds = u32::try_from(length).unwrap_or(u32::MAX).min(ask.maxSeconds);
+    let length = u64::from(seconds);
+    let usable = left.min(working_seconds(length).min(length.saturating_sub(promise)).saturating_sub(lag));
     if one_task > usable || usable == 0 {
-        return Err(Why::TooShort { seconds: ask.maxSeconds.into(), needed: one_task.max(1) });
+        let needed = one_task.max(1).saturating_add(lag).saturating_add(promise);
+        return Err(Why::TooShort { seconds: ask.maxSeconds.into(), needed });
     }
     let over = |_| Why::Price { price, max: need.max_price };
     let unit = fee(price, ask.taskFee, need.fuel().into(), 1).ok_or(()).map_err(over)?;

@@ -13,6 +13,8 @@ fn need(tasks: u64, replicas: u32) -> Need {
         expected_fuel: Some(1_000_000_000),
         fuel_limit: 2_000_000_000,
         max_pages: 16,
+        out_limit: 4096,
+        load: Load { tasks: 1, inputs: 100, program: 1_000, shared: 0 },
         budget: 100_000_000,
         max_price: 10_000_000,
         deadline: START + 1_000,
@@ -63,11 +65,26 @@ type Change = fn(&mut Offer, &mut Need);
 
 #[test]
 fn every_constraint_names_itself() {
-    let cases: [(&str, Change); 11] = [
+    let cases: [(&str, Change); 22] = [
         ("R-MAT-001", |offer, _| offer.ask.value.to = START),
         ("R-MAT-016", |offer, _| offer.known_court = false),
         ("R-MAT-002", |_, need| need.max_price = 999),
-        ("R-MAT-003", |offer, _| offer.ask.value.maxMemory = 16 * PAGE_BYTES - 1),
+        ("R-MAT-003", |offer, _| offer.ask.value.limits.taskMemory = 16 * PAGE_BYTES - 1),
+        ("R-MAT-018", |offer, _| offer.ask.value.runtime = rialto_protocol::types::runtime("wasm/4")),
+        ("R-MAT-019", |offer, _| offer.ask.value.key = Address::ZERO),
+        ("R-MAT-020", |offer, _| offer.ask.value.limits.taskFuel = 1_999_999_999),
+        ("R-MAT-021", |offer, _| offer.ask.value.limits.taskOutput = 4095),
+        ("R-MAT-022", |offer, need| {
+            offer.ask.value.limits.orderOutput = 3 * 4096 - 1;
+            need.load.tasks = 3;
+        }),
+        ("R-MAT-023", |offer, _| offer.ask.value.limits.program = 999),
+        ("R-MAT-024", |offer, _| offer.ask.value.limits.inputs = 99),
+        ("R-MAT-025", |offer, need| (offer.ask.value.limits.shared, need.load.shared) = (7, 8)),
+        ("R-MAT-026", |offer, need| (offer.ask.value.limits.tasks, need.load.tasks) = (7, 8)),
+        ("R-MAT-027", |offer, _| offer.ask.value.limits.orders = 0),
+        // A task costs 2 for its fuel and 1 task fee at most.
+        ("R-MAT-028", |offer, need| (offer.ask.value.limits.credit, need.load.tasks) = (8, 3)),
         ("R-MAT-004", |_, need| need.min_collateral_bps = 1_001),
         ("R-MAT-005", |offer, need| {
             offer.ask.value.maxSeconds = 10;
@@ -105,7 +122,7 @@ fn a_provider_whose_deposit_is_small_gets_a_small_budget() {
 
 #[test]
 fn unknown_fuel_excludes_nobody_for_being_slow() {
-    let unknown = Need { expected_fuel: None, fuel_limit: 1 << 50, budget: u128::MAX / 2, ..need(1_000_000, 1) };
+    let unknown = Need { expected_fuel: None, fuel_limit: 1 << 43, budget: u128::MAX / 2, ..need(1_000_000, 1) };
     let mut offer = offer(1, 1_000);
     offer.ask.value.maxBudget = u128::MAX;
     offer.deposit = u128::MAX;
@@ -130,7 +147,10 @@ fn any_offer() -> impl Strategy<Value = Offer> {
             let ask = &mut offer.ask.value;
             (ask.priceStart, ask.priceEnd) = (start, if level { start } else { end });
             (ask.from, ask.to, ask.taskFee) = (from, to, task_fee);
-            (ask.cores, ask.fuelPerSecond, ask.maxMemory) = (cores, speed * 300_000_000, memory << 20);
+            (ask.cores, ask.fuelPerSecond, ask.limits.taskMemory) = (cores, speed * 300_000_000, memory << 20);
+            if salt == 4 {
+                (ask.limits.taskFuel, ask.limits.credit) = (1_000_000_000_000, 2_000_000);
+            }
             (ask.maxSeconds, ask.collateralBps, ask.minBudget) = (max_seconds, collateral * 1_000, min_budget * 1_000);
             (ask.salt, ask.counter, ask.endpoint) = (salt, counter, B256::repeat_byte(endpoint));
             offer.peer.endpoint = ask.endpoint;
@@ -159,6 +179,8 @@ fn any_need() -> impl Strategy<Value = Need> {
             expected_fuel,
             fuel_limit,
             max_pages,
+            out_limit: 4096,
+            load: Load { tasks: 1, inputs: 100, program: 1_000, shared: 0 },
             budget,
             max_price,
             deadline,

@@ -237,6 +237,17 @@ impl NoMatch {
 }
 
 impl NoMatch {
+    /// Whether waiting may help: new offers, cheaper ones. What the budget does not allow stays so.
+    pub(crate) fn may_pass(&self) -> bool {
+        match self {
+            Self::NoAsks => true,
+            Self::TooDear { .. } => false,
+            Self::TooFew { excluded, .. } | Self::TooSlow { excluded, .. } => {
+                excluded.is_empty() || excluded.iter().any(|left| !matches!(left.why, Why::Budget { .. }))
+            }
+        }
+    }
+
     /// The same with reasons.
     pub(super) fn because(self, excluded: Vec<Excluded>) -> Self {
         match self {

@@ -131,10 +131,11 @@ fn one_provider_alone_is_not_enough_where_another_has_to_check() {
     let mut world = World::new(&[Manner::Honest]);
     let mut job = spec(12, audit(400_000));
     job.constraints.run_locally = false;
+    job.constraints.deadline = world.now + 200;
     world.feed(Event::Submit(job));
     let outcome = world.run(300).outcome.clone();
     assert!(
-        matches!(&outcome, Err(JobError::NoMatch(why)) if why.contains("2 distinct providers needed")),
+        matches!(&outcome, Err(JobError::Stranded { why, .. }) if why.contains("2 distinct providers needed")),
         "{outcome:?}"
     );
 }

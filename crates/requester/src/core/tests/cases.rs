@@ -3,6 +3,11 @@
 use super::*;
 use crate::core::{CaseId, CaseKind, Cursor};
 
+/// Who is late pays all of the collateral.
+fn penalised(offer: &mut Offer) {
+    offer.ask.value.latePenaltyBps = 10_000;
+}
+
 pub fn until(world: &mut World, seconds: u64, test: impl Fn(&World) -> bool) {
     let end = world.now + seconds;
     while !test(world) {
@@ -22,7 +27,11 @@ pub fn first_deal(world: &World) -> (B256, Deal) {
 
 /// A provider that never answers has acked an order, and claims it all the same.
 fn claimed(fee: u128) -> (World, B256, Receipt) {
-    let mut world = World::new(&[Manner::Promises]);
+    claimed_of(fee, |_| ())
+}
+
+fn claimed_of(fee: u128, change: fn(&mut Offer)) -> (World, B256, Receipt) {
+    let mut world = World::with(&[Manner::Promises], change);
     let mut job = spec(12, Policy::Trust);
     job.constraints.run_locally = false;
     world.feed(Event::Submit(job));
@@ -36,11 +45,12 @@ fn claimed(fee: u128) -> (World, B256, Receipt) {
 }
 
 #[test]
-fn a_claim_of_withheld_work_is_answered_with_demands_that_cost_no_more_than_it() {
+fn a_claim_of_withheld_work_is_answered_with_demands_that_cost_no_more_than_what_is_at_stake() {
+    // At stake: the claim, and 70 % of the collateral.
     let (mut world, deal, receipt) = claimed(60);
-    let began = world.now;
-    until(&mut world, 300, |world| !world.cases.is_empty());
-    assert!(world.now >= began + 100, "half of the window is for the network");
+    let stake = receipt.fee + share(world.market[&deal].collateral, 7_000).unwrap();
+    assert!(stake >= 25 * 3, "{stake}");
+    until(&mut world, 5, |world| !world.cases.is_empty());
     let (_, Call::Demand { receipt: of, task, .. }) = world.cases[0].clone() else { panic!("{:?}", world.cases) };
     assert_eq!(of, receipt);
     let demanded = struct_hash(&receipt);
@@ -49,12 +59,12 @@ fn a_claim_of_withheld_work_is_answered_with_demands_that_cost_no_more_than_it()
     world.step();
     world.crash();
     let halted = run(B256::ZERO, 0).1;
-    world.says(deal, What::Revealed { receipt: demanded, task, halted });
+    world.says(deal, What::Revealed { receipt: demanded, task, halted, until: 0 });
     until(&mut world, 60, |world| world.cases.len() == 2);
     let (_, Call::Demand { task: second, .. }) = world.cases[1].clone() else { panic!("{:?}", world.cases) };
     assert_ne!(second, task);
     world.says(deal, What::Demanded { receipt: demanded, task: second, seq: 0, deadline: world.now + 50 });
-    // The third bond would be more than the claim: none is demanded. The second is not answered: that ends the deal.
+    // The second is not answered: that ends the deal.
     until(&mut world, 100, |world| world.cases.len() == 3);
     let case = CaseId { kind: CaseKind::Demand, subject: demanded, task: second };
     assert!(matches!(&world.cases[2].1, Call::Settle { case: settled, .. } if *settled == case));
@@ -69,19 +79,21 @@ fn a_claim_of_withheld_work_is_answered_with_demands_that_cost_no_more_than_it()
 }
 
 #[test]
-fn a_small_claim_is_not_worth_a_bond() {
-    let (mut world, deal, _) = claimed(24);
+fn where_less_than_a_bond_is_at_stake_nothing_is_demanded() {
+    let (mut world, deal, _) = claimed_of(24, |offer| offer.ask.value.collateralBps = 0);
     (0..250).for_each(|_| world.step());
     assert!(world.cases.is_empty());
     assert!(world.told.iter().any(|event| matches!(event, JobEvent::Note { code, .. } if code == "R-CASE-005")));
     assert!(world.core.state().deals[&deal].closed.is_none());
+    let (mut world, _, _) = claimed_of(25, |offer| offer.ask.value.collateralBps = 0);
+    (0..250).for_each(|_| world.step());
+    assert_eq!(intents(&world), ["demand"]);
 }
 
 #[test]
 fn a_promise_that_is_broken_is_called_late_and_keeps_the_deal_open_until_that_is_settled() {
     for answered in [false, true] {
-        let mut world = World::new(&[Manner::Promises]);
-        world.late_penalty = 1_000;
+        let mut world = World::with(&[Manner::Promises], penalised);
         let mut job = spec(12, Policy::Trust);
         (job.constraints.run_locally, job.constraints.deadline) = (false, START + 60);
         world.feed(Event::Submit(job));
@@ -134,7 +146,7 @@ fn a_release_that_the_market_refuses_is_tried_again_under_another_name() {
 }
 
 #[test]
-fn facts_are_known_once_and_the_cursor_waits_for_openings() {
+fn facts_are_known_once_and_the_cursor_waits_for_nothing() {
     let mut world = World::new(&[Manner::Honest]);
     let cursor = |block| Some(Cursor { block, hash: B256::repeat_byte(1) });
     world.feed(Event::Chain { facts: vec![], cursor: cursor(300) });
@@ -144,7 +156,7 @@ fn facts_are_known_once_and_the_cursor_waits_for_openings() {
     world.feed(Event::Submit(spec(4, Policy::Trust)));
     until(&mut world, 60, |world| world.core.state().jobs[&JobId(7)].openings.iter().any(|opening| opening.pending));
     world.feed(Event::Chain { facts: vec![], cursor: cursor(1_000) });
-    assert_eq!(world.core.state().cursor, cursor(300), "what is being opened may have events already");
+    assert_eq!(world.core.state().cursor, cursor(1_000), "a deal is recognised by its id when it is heard of");
     until(&mut world, 60, |world| !world.core.state().deals.is_empty());
     let (deal, _) = first_deal(&world);
     let redeemed = Fact { deal, what: What::Redeemed { paid: 5, orders: 1 } };
@@ -157,23 +169,22 @@ fn facts_are_known_once_and_the_cursor_waits_for_openings() {
 }
 
 #[test]
-fn what_is_heard_of_a_deal_before_its_opening_is_not_lost() {
+fn what_is_heard_of_a_deal_with_its_opening_is_not_lost() {
     let mut world = World::new(&[Manner::Honest]);
     world.feed(Event::Submit(spec(4, Policy::Trust)));
     until(&mut world, 60, |world| world.core.state().jobs[&JobId(7)].openings.iter().any(|opening| opening.pending));
     let deal = *world.market.keys().next().expect("it is on chain already");
-    let tx = TxNote { kind: "expire".into(), tx: B256::ZERO, gas: None, deals: 1 };
-    let closed = Fact { deal, what: What::Closed { paid: 0, tx } };
-    world.feed(Event::Chain { facts: vec![closed], cursor: None });
-    until(&mut world, 60, |world| !world.core.state().deals.is_empty());
+    let tx = |kind: &str| TxNote { kind: kind.into(), tx: keccak256(kind), gas: None, deals: 1 };
+    let facts = [What::Opened { tx: tx("open") }, What::Closed { paid: 0, tx: tx("expire") }];
+    let facts = facts.into_iter().map(|what| Fact { deal, what }).collect();
+    world.feed(Event::Chain { facts, cursor: None });
     assert_eq!(world.core.state().deals[&deal].closed, Some(0));
 }
 
 /// Two providers do a job whose third has promised orders and fallen silent. They are so busy that this is noticed before they
 /// could take its orders as stragglers.
 fn left_in_the_lurch() -> (World, B256) {
-    let mut world = World::new(&[Manner::Promises, Manner::Slow(10), Manner::Slow(10)]);
-    world.late_penalty = 1_000;
+    let mut world = World::with(&[Manner::Promises, Manner::Slow(10), Manner::Slow(10)], penalised);
     let mut job = spec(48, Policy::Replicate { n: 2 });
     job.constraints.run_locally = false;
     world.feed(Event::Submit(job));
@@ -223,9 +234,51 @@ fn a_silent_provider_that_comes_back_is_let_off() {
 #[test]
 fn a_promise_whose_penalty_is_not_worth_the_bond_is_let_go() {
     let mut world = World::new(&[Manner::Promises, Manner::Honest, Manner::Honest]);
-    world.late_penalty = 24;
     world.feed(Event::Submit(spec(24, Policy::Replicate { n: 2 })));
     world.run(400);
     let deal = world.core.state().deals.values().find(|deal| deal.provider() == address(1)).unwrap();
     assert!(deal.closing.is_some());
+}
+
+#[test]
+fn before_a_deal_is_closed_or_released_whatever_is_unfinished_is_let_off_in_writing() {
+    // Two orders are promised and late, and late notices are not worth their bond: the deal is closed in the end.
+    let mut world = World::new(&[Manner::Promises]);
+    let mut job = spec(12, Policy::Trust);
+    (job.constraints.run_locally, job.constraints.deadline) = (false, START + 60);
+    world.feed(Event::Submit(job));
+    until(&mut world, 300, |world| world.sent.iter().any(|sent| matches!(sent, Outgoing::AskRelease { .. })));
+    let (deal, _) = first_deal(&world);
+    let position = |test: &dyn Fn(&Outgoing) -> bool| world.sent.iter().position(test).unwrap();
+    let closed = position(&|sent| matches!(sent, Outgoing::Voucher(voucher) if voucher.close));
+    let asked = position(&|sent| matches!(sent, Outgoing::AskRelease { .. }));
+    let orders = &world.core.state().deals[&deal].orders;
+    assert!(orders.len() > 1);
+    for order in orders {
+        let cancelled = position(&|sent| *sent == Outgoing::Cancel(Cancel { order: *order }));
+        assert!(cancelled < closed && closed < asked);
+    }
+    assert!(world.now > START + 60);
+    (0..200).for_each(|_| world.step());
+    assert!(world.cases.is_empty(), "what was cancelled is not called late");
+}
+
+#[test]
+fn a_promise_for_later_than_the_order_is_due_is_taken_and_called_late_only_then() {
+    let mut world = World::with(&[Manner::Silent], penalised);
+    let mut job = spec(12, Policy::Trust);
+    (job.constraints.run_locally, job.constraints.deadline) = (false, START + 60);
+    world.feed(Event::Submit(job));
+    until(&mut world, 60, |world| !world.core.state().orders.is_empty());
+    let (name, order) = world.core.state().orders.iter().next().unwrap();
+    let (name, deal, due) = (*name, order.order.deal, order.order.dueBy);
+    let ack = sign(1, Ack { order: name, dueBy: due + 70 });
+    world.feed(Event::Message { deal, message: ToRequester::Ack(ack.clone()) });
+    assert_eq!(world.core.state().orders[&name].ack, Some(ack));
+    while world.now < due + 70 {
+        world.step();
+        assert!(world.cases.is_empty(), "at {} of {}", world.now, due + 70);
+    }
+    until(&mut world, 10, |world| !world.cases.is_empty());
+    assert!(matches!(&world.cases[0].1, Call::Late { order, .. } if struct_hash(order) == name));
 }

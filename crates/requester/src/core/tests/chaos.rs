@@ -117,7 +117,6 @@ impl World {
             batch: n.into(),
             result: Ok(vec![(u32::MAX, run(B256::ZERO, 1).1)]),
         });
-        self.feed(Event::SignatureChecked { check: what.into(), valid: true });
         self.feed(Event::Transacted {
             intent: "open-0-0".into(),
             outcome: Transacted::Unsent { reason: String::new() },

@@ -12,9 +12,7 @@ use super::{
 };
 
 fn in_court(manners: &[Manner]) -> World {
-    let mut world = World::new(manners);
-    world.court = Address::repeat_byte(0xcc);
-    world
+    World::with(manners, before_court)
 }
 
 fn status(summary: &Summary) -> ProviderStatus {
@@ -59,10 +57,9 @@ fn a_total_that_does_not_add_up_is_shown_to_the_court_once_and_ends_the_deal() {
 #[test]
 fn where_no_court_is_named_or_it_refuses_the_deal_ends_unpaid() {
     for refused in [false, true] {
-        let mut world = World::new(&[Manner::Inflates, Manner::Honest, Manner::Honest]);
-        if refused {
-            (world.court, world.refuse_cases) = (Address::repeat_byte(0xcc), true);
-        }
+        let special = if refused { before_court } else { |_: &mut Offer| () };
+        let mut world = World::with(&[Manner::Inflates, Manner::Honest, Manner::Honest], special);
+        world.refuse_cases = refused;
         world.feed(Event::Submit(spec(24, Policy::Replicate { n: 2 })));
         let summary = world.run(2_000).clone();
         assert_eq!(summary.outcome, Ok(()));
@@ -111,42 +108,46 @@ fn a_game_that_was_begun_by_hand_is_played_on() {
     let (hash, receipt) = (*hash, struct_hash(&order.receipt.as_ref().unwrap().value));
     assert!(!world.core.plays());
     // Another command of this account accuses: the core hears it from the chain alone.
-    let game =
-        Game { deal, receipt, task: 0, accuser: REQUESTER, provider: terms.provider, bond: 5, openedAt: world.now };
+    let tasks = world.core.state().orders[&hash].order.tasks;
+    let value = world.core.state().orders[&hash].receipt.clone().unwrap().value;
+    let provider = terms.provider;
+    let game = Game { deal, order: hash, receipt, accuser: REQUESTER, provider, bond: 5, ..Game::default() };
     let id = struct_hash(&game);
     let segment = Box::new([B256::ZERO; 17]);
-    let view = GameView {
-        game,
-        order: hash,
-        level: 2,
-        position: 0,
-        accusers_turn: false,
-        deadline: world.now + 500,
-        segment: segment.clone(),
-    };
-    world.says(deal, What::Game(GameNews::Accused(Box::new(view))));
+    world.says(deal, What::Game(GameNews::Accused(Box::new(GameView::begun(game, value, tasks, world.now + 500)))));
     until(&mut world, 20, |world| world.core.plays());
     assert!(world.traces.is_empty(), "it is the provider's turn");
     let deadline = world.now + 500;
-    world.says(
-        deal,
-        What::Game(GameNews::Moved { game: id, level: 1, position: 16, accusers_turn: true, deadline, segment }),
-    );
+    let news = [
+        GameNews::Challenged { game: id, task: 0, halted: B256::ZERO, level: 2, deadline, segment: segment.clone() },
+        GameNews::Moved { game: id, level: 1, position: 16, accusers_turn: true, deadline, segment },
+    ];
+    news.into_iter().for_each(|news| world.says(deal, What::Game(news)));
     until(&mut world, 20, |world| !world.traces.is_empty());
     let trace = world.traces.remove(0);
-    assert_eq!((trace.task, trace.key), (0, TraceKey::Answer { game: id, level: 1 }));
+    assert_eq!((trace.task, trace.key), (0, TraceKey::Answer { game: id, turn: 1 }));
     let answer = Answer::Step { pick: 3, proof: vec![1] };
     world.feed(Event::Traced { key: trace.key, result: Ok(Traced::Answer(answer.clone())) });
     until(&mut world, 20, |world| !world.cases.is_empty());
     let (_, Call::Play { answer: sent, .. }) = world.cases[0].clone() else { panic!("{:?}", world.cases) };
     assert_eq!(*sent, answer);
-    // The job is over, and its report given; the game is not.
+    // The job is over, and its report given; the game is not. Nor is it when the deal is over: the bond is at stake.
     world.run(1_000);
     assert!(world.core.plays() && world.core.state().deals[&deal].closing.is_none());
-    let (to_accuser, to_provider, burned) = (5, 0, 0);
-    let verdict = GameEnd { by_step: true, accuser_won: true, slashed: true, to_accuser, to_provider, burned };
-    world.says(deal, What::Game(GameNews::Ended { game: id, verdict }));
-    let tx = TxNote { kind: "settle".into(), tx: B256::ZERO, gas: None, deals: 1 };
+    let tx = TxNote { kind: "redeem".into(), tx: B256::ZERO, gas: None, deals: 1 };
     world.says(deal, What::Closed { paid: 0, tx });
+    (0..20).for_each(|_| world.step());
+    assert!(world.core.plays() && !world.core.idle());
+    let (to_accuser, to_provider, burned) = (5, 0, 0);
+    let verdict = GameEnd {
+        verdict: rialto_protocol::court::Verdict::Step,
+        accuser_won: true,
+        slashed: false,
+        to_accuser,
+        to_provider,
+        burned,
+    };
+    world.says(deal, What::Game(GameNews::Ended { game: id, verdict }));
     until(&mut world, 20, |world| !world.core.plays());
+    assert!(world.core.idle());
 }

@@ -268,16 +268,46 @@ fn no_match_says_which_constraint_to_change() {
     let mut world = World::new(&[Manner::Honest, Manner::Honest]);
     let mut job = spec(4, Policy::Replicate { n: 3 });
     job.constraints.max_price = 1_001_000;
+    job.constraints.deadline = world.now + 60;
     world.feed(Event::Submit(job));
     let outcome = world.run(100).outcome.clone();
-    let Err(JobError::NoMatch(text)) = outcome else { panic!("{outcome:?}") };
+    let Err(JobError::Stranded { why: text, left: 4 }) = outcome else { panic!("{outcome:?}") };
     assert!(text.contains("3 distinct providers needed, 1 fit; raise the maximum price (R-MAT-002)"), "{text}");
     assert!(has(&world, |event| matches!(event, JobEvent::Excluded(e) if e.why.code() == "R-MAT-002")));
     assert_eq!(world.opens, 0);
 
     let mut world = World::new(&[]);
-    world.feed(Event::Submit(spec(4, Policy::Trust)));
+    let mut job = spec(4, Policy::Trust);
+    job.constraints.deadline = world.now + 60;
+    let deadline = job.constraints.deadline;
+    world.feed(Event::Submit(job));
     assert!(world.run(100).outcome.as_ref().unwrap_err().to_string().contains("R-JOB-010"));
+    assert!(world.now >= deadline, "not before its deadline");
+}
+
+#[test]
+fn only_what_waiting_cannot_mend_ends_a_job_early() {
+    let excluded = |why: Why| vec![Excluded { provider: address(1), ask: B256::ZERO, why }];
+    let budget = || Why::Budget { needed: 2, available: 1 };
+    let price = || Why::Price { price: 2, max: 1 };
+    let table = [
+        (NoMatch::NoAsks, true),
+        (NoMatch::TooFew { needed: 1, found: 0, excluded: Vec::new() }, true),
+        (NoMatch::TooFew { needed: 1, found: 0, excluded: excluded(price()) }, true),
+        (NoMatch::TooFew { needed: 1, found: 0, excluded: excluded(Why::Draining) }, true),
+        (NoMatch::TooFew { needed: 1, found: 0, excluded: excluded(Why::Unreachable) }, true),
+        (
+            NoMatch::TooFew { needed: 2, found: 1, excluded: [excluded(budget()), excluded(Why::Draining)].concat() },
+            true,
+        ),
+        (NoMatch::TooSlow { capacity: 1, needed: 2, excluded: Vec::new() }, true),
+        (NoMatch::TooFew { needed: 1, found: 0, excluded: excluded(budget()) }, false),
+        (NoMatch::TooSlow { capacity: 1, needed: 2, excluded: excluded(budget()) }, false),
+        (NoMatch::TooDear { cost: 2, budget: 1, excluded: Vec::new() }, false),
+    ];
+    for (why, may_pass) in table {
+        assert_eq!(why.may_pass(), may_pass, "{why:?}");
+    }
 }
 
 #[test]
@@ -309,7 +339,7 @@ fn who_has_much_to_fetch_is_waited_for() {
     let silent_for = |carried_bytes: u64| {
         let mut world = World::new(&[Manner::Silent, Manner::Silent]);
         let mut job = spec(2, Policy::Trust);
-        job.carried_bytes = carried_bytes;
+        job.shared_bytes = carried_bytes;
         job.constraints.run_locally = false;
         job.constraints.min_providers = 2;
         world.feed(Event::Submit(job));

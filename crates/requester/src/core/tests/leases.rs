@@ -59,8 +59,9 @@ fn what_does_not_suit_is_not_taken_over_and_who_was_caught_is_not_kept() {
     world.summary = None;
     let mut dear = job(&world, 2, 4);
     dear.constraints.max_price = 1_000_500;
+    dear.constraints.deadline = world.now + 60;
     world.feed(Event::Submit(dear));
-    assert!(matches!(world.run(100).outcome, Err(JobError::NoMatch(_))));
+    assert!(matches!(world.run(100).outcome, Err(JobError::Stranded { left: 4, .. })));
     world.summary = None;
     let mut poor = job(&world, 3, 4);
     poor.constraints.budget = 30_000;

@@ -1,0 +1,261 @@
+//! Both contracts: what calls do to them, and what they say about it in the words of either core.
+
+use rialto_protocol::{
+    Address, B256,
+    court::GameNews,
+    model::{
+        Call, CaseKind as Kind, DealStatus, Market,
+        court::{Court, CourtCall, CourtError},
+    },
+    types::struct_hash,
+};
+use rialto_provider::core::{self as provider, CaseId, CaseKind};
+use rialto_requester::core as requester;
+
+use crate::compute::Machine;
+
+/// A call of one of the contracts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Act {
+    /// Of the market.
+    Market(Call),
+    /// Of its court.
+    Court(CourtCall),
+}
+
+impl Act {
+    /// What kind of transaction it makes.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Market(call) => match call {
+                Call::Deposit { .. } => "deposit",
+                Call::Withdraw { .. } => "withdraw",
+                Call::Announce { .. } => "announce",
+                Call::CancelAsks { .. } => "cancel asks",
+                Call::Open { .. } => "open",
+                Call::Redeem { .. } => "redeem",
+                Call::Close { .. } => "close",
+                Call::Claim { .. } => "claim",
+                Call::Late { .. } => "late",
+                Call::Answer { .. } => "answer",
+                Call::Excuse { .. } => "excuse",
+                Call::Demand { .. } => "demand",
+                Call::Reveal { .. } => "reveal",
+                Call::Settle { .. } => "settle",
+                Call::Expire { .. } => "expire",
+                Call::Hold { .. } => "hold",
+                Call::Lift { .. } => "lift",
+                Call::Slash { .. } => "slash",
+                Call::Allow { .. } => "allow",
+                Call::Take { .. } => "take",
+                Call::Give { .. } => "give",
+            },
+            Self::Court(call) => match call {
+                CourtCall::Accuse { .. } => "accuse",
+                CourtCall::Unfold { .. } => "unfold",
+                CourtCall::Pick { .. } => "pick",
+                CourtCall::Challenge { .. } => "challenge",
+                CourtCall::Contradict { .. } => "contradict",
+                CourtCall::Delegate { .. } => "delegate",
+                CourtCall::Move { .. } => "move",
+                CourtCall::Step { .. } => "step",
+                CourtCall::Timeout { .. } => "timeout",
+                CourtCall::Convict { .. } => "convict",
+            },
+        }
+    }
+}
+
+/// An event of a deal.
+#[derive(Clone, Debug)]
+pub struct Said {
+    /// Deal id.
+    pub deal: B256,
+    /// In the words of the provider's core, which has one for everything.
+    pub what: provider::What,
+    /// The same in the words of the requester's, where it needs to know it.
+    pub heard: Option<requester::What>,
+}
+
+/// The market and its court.
+#[derive(Clone, Debug)]
+pub struct Ledger {
+    /// The market.
+    pub market: Market,
+    /// The one court that its deals name, if any.
+    pub court: Court,
+}
+
+impl Ledger {
+    /// Applies a call at `now` (unix seconds), or refuses it with a code and a reason, changing nothing.
+    pub fn apply(&mut self, now: u64, sender: Address, act: &Act) -> Result<Vec<Said>, (String, String)> {
+        let before = self.market.clone();
+        let refused = |error: CourtError| match error {
+            CourtError::Market(error) => (format!("{error:?}"), format!("{error}")),
+            error => (format!("{error:?}"), format!("{error}")),
+        };
+        let mut said = Vec::new();
+        match act {
+            Act::Market(call) => {
+                self.market.apply(now, sender, call).map_err(|error| refused(error.into()))?;
+                self.market_says(&before, sender, call, &mut said);
+            }
+            Act::Court(call) => {
+                let news = self.court.apply(&mut self.market, &Machine, now, sender, call).map_err(refused)?;
+                for (deal, news) in news {
+                    let (begun, ended) = (news_begun(&news), matches!(news, GameNews::Ended { .. }));
+                    let game = begun.or(news.game());
+                    let heard = Some(requester::What::Game(news.clone()));
+                    said.push(Said { deal, what: provider::What::Game(news), heard });
+                    let Some(game) = game else { continue };
+                    if begun.is_some() {
+                        let deadline = self.market.case(deal, Kind::Hold, game, 0).deadline;
+                        let heard = Some(requester::What::Held { game, deadline });
+                        said.push(Said { deal, what: opened(CaseKind::Hold, game, 0, 0, deadline), heard });
+                    }
+                    let case = |market: &Market| market.case(deal, Kind::Hold, game, 0).status;
+                    if ended && case(&before) != case(&self.market) {
+                        said.push(case_ended(deal, Kind::Hold, game, 0, 0));
+                    }
+                }
+            }
+        }
+        self.closings(&before, act, &mut said);
+        Ok(said)
+    }
+
+    /// Deals that have closed.
+    fn closings(&self, before: &Market, act: &Act, said: &mut Vec<Said>) {
+        let deal = match act {
+            Act::Market(
+                Call::Redeem { deal, .. }
+                | Call::Close { deal, .. }
+                | Call::Settle { deal, .. }
+                | Call::Expire { deal }
+                | Call::Slash { deal, .. },
+            )
+            | Act::Court(
+                CourtCall::Step { deal, .. } | CourtCall::Timeout { deal, .. } | CourtCall::Convict { deal, .. },
+            ) => struct_hash(deal),
+            _ => return,
+        };
+        let (was, is) = (before.deal_state(deal), self.market.deal_state(deal));
+        if was.status == DealStatus::Open && is.status == DealStatus::Closed {
+            let tx = requester::TxNote { kind: act.kind().into(), tx: B256::ZERO, gas: None, deals: 1 };
+            let heard = Some(requester::What::Closed { paid: is.paid, tx });
+            said.push(Said { deal, what: provider::What::Closed { paid: is.paid }, heard });
+        }
+    }
+
+    /// The events of a market's call, from what it changed.
+    fn market_says(&self, before: &Market, sender: Address, call: &Call, said: &mut Vec<Said>) {
+        use requester::What as Heard;
+        let market = &self.market;
+        let case = |deal: B256, kind, subject, task| {
+            let case = market.case(deal, kind, subject, task);
+            (core_kind(kind), case.seq, case.deadline)
+        };
+        let one = match call {
+            Call::Open { ask, terms, .. } => {
+                let Ok(deal) = Market::deal_terms(sender, ask, terms) else { return };
+                Said { deal: struct_hash(&deal), what: provider::What::Opened(Box::new(deal)), heard: None }
+            }
+            Call::Redeem { deal, .. } => {
+                let deal = struct_hash(deal);
+                let state = market.deal_state(deal);
+                let (paid, orders) = (state.paid, state.orders);
+                let heard = Some(Heard::Redeemed { paid, orders });
+                Said { deal, what: provider::What::Redeemed { paid, orders }, heard }
+            }
+            Call::Claim { deal, order, receipt, .. } => {
+                let (deal, order, receipt) = (struct_hash(deal), struct_hash(order), receipt.clone());
+                let (kind, seq, deadline) = case(deal, Kind::Claim, order, 0);
+                let heard = Some(Heard::Claimed { order, seq, deadline, receipt });
+                Said { deal, what: opened(kind, order, 0, seq, deadline), heard }
+            }
+            Call::Late { deal, order, .. } => {
+                let (deal, order) = (struct_hash(deal), struct_hash(order));
+                let (kind, seq, deadline) = case(deal, Kind::Late, order, 0);
+                let heard = Some(Heard::LateNoticed { order, seq, deadline });
+                Said { deal, what: opened(kind, order, 0, seq, deadline), heard }
+            }
+            Call::Demand { deal, receipt, task, .. } => {
+                let (deal, receipt, task) = (struct_hash(deal), struct_hash(receipt), *task);
+                let (kind, seq, deadline) = case(deal, Kind::Demand, receipt, task);
+                let heard = Some(Heard::Demanded { receipt, task, seq, deadline });
+                Said { deal, what: opened(kind, receipt, task, seq, deadline), heard }
+            }
+            Call::Answer { deal, order, receipt, .. } => {
+                let heard = Some(Heard::Answered { order: struct_hash(order), receipt: receipt.clone() });
+                Said { heard, ..case_ended(struct_hash(deal), Kind::Late, struct_hash(order), 0, 0) }
+            }
+            Call::Excuse { deal, cancel, .. } => case_ended(struct_hash(deal), Kind::Late, cancel.order, 0, 0),
+            Call::Reveal { deal, receipt, reveal, .. } => {
+                let (deal, task, halted) = (struct_hash(deal), reveal.task, reveal.halted);
+                let until = market.case(deal, Kind::Claim, receipt.order, 0).deadline;
+                let receipt = struct_hash(receipt);
+                let heard = Some(Heard::Revealed { receipt, task, halted, until });
+                Said { heard, ..case_ended(deal, Kind::Demand, receipt, task, 0) }
+            }
+            Call::Settle { deal, kind, subject, task } => {
+                let deal = struct_hash(deal);
+                let paid = market.deal_state(deal).paid - before.deal_state(deal).paid;
+                case_ended(deal, *kind, *subject, *task, paid)
+            }
+            _ => return,
+        };
+        said.push(one);
+    }
+}
+
+fn news_begun(news: &GameNews) -> Option<B256> {
+    if let GameNews::Accused(view) = news { Some(struct_hash(&view.game)) } else { None }
+}
+
+fn opened(kind: CaseKind, subject: B256, task: u32, seq: u64, deadline: u64) -> provider::What {
+    provider::What::CaseOpened { case: CaseId { kind, subject, task }, seq, deadline }
+}
+
+fn case_ended(deal: B256, kind: Kind, subject: B256, task: u32, paid: u128) -> Said {
+    let what = provider::What::CaseEnded { case: CaseId { kind: core_kind(kind), subject, task }, paid };
+    let case = requester::CaseId { kind: buyers_kind(kind), subject, task };
+    Said { deal, what, heard: Some(requester::What::Ended { case, paid }) }
+}
+
+fn buyers_kind(kind: Kind) -> requester::CaseKind {
+    match kind {
+        Kind::Claim => requester::CaseKind::Claim,
+        Kind::Late => requester::CaseKind::Late,
+        Kind::Demand => requester::CaseKind::Demand,
+        Kind::Hold => requester::CaseKind::Hold,
+    }
+}
+
+fn core_kind(kind: Kind) -> CaseKind {
+    match kind {
+        Kind::Claim => CaseKind::Claim,
+        Kind::Late => CaseKind::Late,
+        Kind::Demand => CaseKind::Demand,
+        Kind::Hold => CaseKind::Hold,
+    }
+}
+
+/// A kind of case in the model's words.
+pub fn model_kind(kind: CaseKind) -> Kind {
+    match kind {
+        CaseKind::Claim => Kind::Claim,
+        CaseKind::Late => Kind::Late,
+        CaseKind::Demand => Kind::Demand,
+        CaseKind::Hold => Kind::Hold,
+    }
+}
+
+/// The same, of the requester's core.
+pub fn model_kind_of(kind: requester::CaseKind) -> Kind {
+    match kind {
+        requester::CaseKind::Claim => Kind::Claim,
+        requester::CaseKind::Late => Kind::Late,
+        requester::CaseKind::Demand => Kind::Demand,
+        requester::CaseKind::Hold => Kind::Hold,
+    }
+}

@@ -1,0 +1,77 @@
+//! What a requester's shell does for its core, without time: calls as transactions, and what tracing its own tasks finds.
+
+use rialto_protocol::{
+    B256, Bytes,
+    model::{Call as MarketCall, Terms, court::CourtCall},
+    receipt::inputs_proof,
+};
+use rialto_requester::core::{Call, Conviction, FirstSegment, Trace as Question, Traced};
+
+use crate::{
+    compute::{self, Trace},
+    desk::turn,
+    ledger::{Act, model_kind_of},
+};
+
+/// A call of the core as the calls of one transaction; none if it says nothing.
+pub fn acts(call: Call) -> Option<Vec<Act>> {
+    let market = |call| Some(vec![Act::Market(call)]);
+    let court = |call| Some(vec![Act::Court(call)]);
+    match call {
+        Call::Open(terms) => {
+            let open = |it: rialto_requester::core::Terms| {
+                let terms = Terms {
+                    key: it.deal.requesterKey,
+                    budget: it.deal.budget,
+                    opened_at: it.deal.openedAt,
+                    duration: it.seconds(),
+                    max_price: it.max_price,
+                    salt: it.deal.salt,
+                };
+                let (ask, signature) = (it.offer.ask.value, it.offer.ask.signature);
+                Act::Market(MarketCall::Open { ask, signature, terms })
+            };
+            Some(terms.into_iter().map(open).collect())
+        }
+        Call::Close { deal, release } => {
+            market(MarketCall::Close { deal, release: release.value, signature: release.signature })
+        }
+        Call::Expire { deal } => market(MarketCall::Expire { deal }),
+        Call::Late { deal, order, ack } => {
+            market(MarketCall::Late { deal, order, ack: ack.value, signature: ack.signature })
+        }
+        // The provider asserted the receipt on chain: its signature is not looked at.
+        Call::Demand { deal, order, receipt, task } => {
+            market(MarketCall::Demand { deal, order, receipt, signature: Bytes::new(), task })
+        }
+        Call::Settle { deal, case } => {
+            let kind = model_kind_of(case.kind);
+            market(MarketCall::Settle { deal, kind, subject: case.subject, task: case.task })
+        }
+        Call::Accuse(accusation) => {
+            let (receipt, signature) = (accusation.receipt.value, accusation.receipt.signature);
+            court(CourtCall::Accuse { deal: accusation.deal, order: accusation.order, receipt, signature })
+        }
+        Call::Play { deal, order, view, answer } => court(turn(deal, *order, &view, *answer)?),
+        Call::Timeout { deal, game } => court(CourtCall::Timeout { deal, game: *game }),
+        Call::Convict(conviction) => {
+            let Conviction { deal, order, receipt, proof } = *conviction;
+            court(CourtCall::Convict { deal, order, receipt: receipt.value, signature: receipt.signature, proof })
+        }
+    }
+}
+
+/// What tracing a task finds; `inputs` are those of its order.
+pub fn traced(question: &Question, inputs: &[B256]) -> Option<Traced> {
+    let input = *inputs.get(question.task as usize)?;
+    let trace = Trace::of(&question.order, question.task, input);
+    Some(match &question.segment {
+        Some((level, position, segment)) => Traced::Answer(trace.answer(*position, *level, segment)),
+        None => Traced::First(Box::new(FirstSegment {
+            input,
+            input_proof: inputs_proof(inputs, question.task),
+            parts: compute::parts(input),
+            states: Box::new(trace.open()),
+        })),
+    })
+}

@@ -1,0 +1,745 @@
+//! Sellers that mean no good: several accounts with money, their keys, everything that they were sent, and all that they can make of
+//! it. What each does by itself ([`Manner`]) can be changed at any time; everything else is a move. Indices count from the newest.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use alloy_signer_local::PrivateKeySigner;
+use rialto_protocol::{
+    Address, B256, Bytes,
+    court::{Answer, GameNews, GameStory, Question},
+    keccak256,
+    model::{Call, DealStatus, MAX_REVEAL_BYTES, Reveal, court::CourtCall},
+    pricing,
+    receipt::{Halted, Status, SumNode, unfolded},
+    types::{Ack, Ask, Deal, Limits, Order, Receipt, Release, Voucher, WASM_3, struct_hash},
+    wire::{AskGossip, BlobRef, Payload, PeerAddr, Signed, ToRequester, WIRE_VERSION},
+};
+use rialto_provider::core::{self as provider, CaseId, CaseKind, What};
+use rialto_requester::core::{Event, JobId, Offer, Outgoing};
+
+use super::{Alley, Opened, house::input};
+use crate::{
+    check::Broken,
+    compute::{self, FUEL_LIMIT, OUT_LIMIT, Trace},
+    desk::turn,
+    ledger::{Act, model_kind},
+    random::Random,
+    search::{
+        Play, When,
+        yard::{COURT, key, sign},
+    },
+};
+
+/// Accounts: the first three sell, all of them accuse.
+const ACCOUNTS: usize = 5;
+const SELLERS: usize = 3;
+
+/// What a foe can do. Numbers are taken modulo what there is to choose from.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[allow(missing_docs)] // named as in the protocol
+pub enum Move {
+    Offer { who: u8, cheap: bool },
+    Job { how: u8 },
+    Manner { who: u8, calls: bool, acks: bool, delivers: u8 },
+    Ack { order: u8, due: u8 },
+    Deliver { order: u8, how: u8 },
+    Refuse { order: u8, code: u8 },
+    Release { deal: u8, amount: u8 },
+    Hangup { deal: u8 },
+    Redeem { deal: u8, which: u8 },
+    Claim { order: u8, how: u8 },
+    Answer { order: u8, how: u8 },
+    Reveal { which: u8 },
+    Settle { which: u8 },
+    Expire { deal: u8 },
+    Play { game: u8, how: u8 },
+    Timeout { game: u8 },
+    Accuse { order: u8, who: u8 },
+    Wait,
+    Lag { seconds: u8 },
+    Restart,
+    Weary { on: bool },
+}
+
+/// What a seller does without being told.
+#[derive(Clone, Copy, Debug)]
+struct Manner {
+    calls: bool,
+    acks: bool,
+    delivers: u8,
+}
+
+/// A receipt, whatever it says, and what stands under it.
+#[derive(Clone, Debug)]
+struct Said {
+    receipt: Receipt,
+    halted: Vec<Halted>,
+    outputs: Vec<u8>,
+    /// H(halted) and fuel of every leaf, padding included.
+    ends: Vec<SumNode>,
+}
+
+/// An order that was sent.
+#[derive(Clone, Debug)]
+pub(super) struct Ordered {
+    pub order: Order,
+    pub hash: B256,
+    signature: Bytes,
+    pub(super) inputs: Vec<B256>,
+    ack: Option<Signed<Ack>>,
+    /// What was said of it, by how.
+    said: BTreeMap<u8, Said>,
+}
+
+impl Ordered {
+    /// Its deal.
+    pub fn deal(&self) -> B256 {
+        self.order.deal
+    }
+}
+
+#[derive(Clone, Debug)]
+struct Played {
+    id: B256,
+    deal: B256,
+    story: GameStory,
+}
+
+/// The sellers.
+#[derive(Clone, Debug)]
+pub struct Foe {
+    pub(super) deals: Vec<Opened>,
+    pub(super) orders: Vec<Ordered>,
+    vouchers: Vec<Signed<Voucher>>,
+    sessions: BTreeSet<B256>,
+    manners: [Manner; SELLERS],
+    games: Vec<Played>,
+    cases: Vec<(B256, CaseId, u64)>,
+    salt: u64,
+    stopped: bool,
+}
+
+fn name(who: usize) -> String {
+    format!("seller {who}")
+}
+
+fn account(who: usize) -> Address {
+    key(&name(who)).address()
+}
+
+fn signer(who: usize) -> PrivateKeySigner {
+    key(&name(who))
+}
+
+/// The newest but `back`.
+fn newest<T>(all: &[T], back: u8) -> Option<&T> {
+    if all.is_empty() { None } else { all.get(all.len() - 1 - usize::from(back) % all.len()) }
+}
+
+/// A task that ran out of fuel: the dearest end that there is.
+fn dead() -> Halted {
+    Halted { status: Status::Trap, exit_code: 0, out_hash: B256::ZERO, out_len: 0, fuel_left: -1, digest: 0 }
+}
+
+/// A receipt of an order, right or wrong in one of the ways that there are.
+fn said(deal: &Deal, order: &Order, hash: B256, inputs: &[B256], how: u8) -> Said {
+    let outcomes = compute::run_order(inputs, order);
+    let mut halted: Vec<_> = outcomes.iter().map(|(halted, _)| *halted).collect();
+    let mut outputs: Vec<u8> = outcomes.iter().flat_map(|(_, output)| output.iter().copied()).collect();
+    match how % 8 {
+        1 => (halted, outputs) = (vec![dead(); inputs.len()], Vec::new()),
+        2 => halted[0].exit_code += 1,
+        3 => {
+            let last = halted.len() - 1;
+            halted[last] = Halted { fuel_left: halted[last].fuel_left.min(1), ..halted[last] };
+        }
+        _ => {}
+    }
+    let mut ends: Vec<_> =
+        halted.iter().map(|end| SumNode { hash: end.hash(), fuel: end.fuel_used(order.fuelLimit).into() }).collect();
+    ends.resize(ends.len().next_power_of_two(), SumNode::EMPTY);
+    let mut more = 0;
+    match how % 8 {
+        4 => ends[0].fuel = order.fuelLimit.into(),
+        5 => more = u128::from(order.fuelLimit),
+        6 => {
+            *ends.last_mut().expect("an order has tasks") = SumNode { hash: B256::repeat_byte(3), fuel: 1_000_000_000 }
+        }
+        _ => {}
+    }
+    let root = level(&ends, ends.len().ilog2())[0];
+    let most = u128::from(order.fuelLimit) * u128::from(order.tasks);
+    let fuel = (root.fuel + more).min(most);
+    let fee = pricing::order_fee(deal, fuel, order.tasks).unwrap_or(0);
+    Said { receipt: Receipt { order: hash, root: root.hash, fuel, fee }, halted, outputs, ends }
+}
+
+/// The nodes of a receipt's tree at this height.
+fn level(ends: &[SumNode], height: u32) -> Vec<SumNode> {
+    let leaf = |end: &SumNode| if *end == SumNode::EMPTY { *end } else { SumNode::leaf(end.hash, end.fuel as u64) };
+    let mut nodes: Vec<_> = ends.iter().map(leaf).collect();
+    for _ in 0..height {
+        nodes = nodes.chunks(2).filter_map(|pair| SumNode::parent(pair[0], pair[1])).collect();
+    }
+    nodes
+}
+
+impl Said {
+    fn unfold(&self, height: u8, place: u32) -> Option<Vec<SumNode>> {
+        let levels = unfolded(height.into());
+        let below = u32::from(height) - levels;
+        let all = if below == 0 { self.ends.clone() } else { level(&self.ends, below) };
+        let first = (place << levels) as usize;
+        all.get(first..first + (1 << levels)).map(<[_]>::to_vec)
+    }
+
+    /// A task as it can be shown, if what the receipt says of it can be.
+    fn reveal(&self, task: u32) -> Option<Reveal> {
+        let at = task as usize;
+        let halted = *self.halted.get(at)?;
+        let siblings = (0..self.ends.len().ilog2()).map(|height| {
+            let nodes = level(&self.ends, height);
+            nodes[(at >> height) ^ 1]
+        });
+        let from: usize = self.halted[..at].iter().map(|halted| halted.out_len as usize).sum();
+        let shown = if halted.out_len > MAX_REVEAL_BYTES { 0 } else { halted.out_len as usize };
+        let output = self.outputs.get(from..from + shown)?.to_vec().into();
+        let fuel = self.ends.get(at)?.fuel as u64;
+        Some(Reveal { task, fuel, halted, proof: siblings.collect(), output })
+    }
+}
+
+impl Foe {
+    pub(super) fn new() -> Self {
+        Self {
+            deals: Vec::new(),
+            orders: Vec::new(),
+            vouchers: Vec::new(),
+            sessions: BTreeSet::new(),
+            manners: [Manner { calls: true, acks: true, delivers: 0 }; SELLERS],
+            games: Vec::new(),
+            cases: Vec::new(),
+            salt: 0,
+            stopped: false,
+        }
+    }
+
+    /// Everybody's account.
+    pub fn accounts(&self) -> impl Iterator<Item = Address> + use<> {
+        (0..ACCOUNTS).map(account)
+    }
+
+    /// Nobody answers any more.
+    pub(super) fn stop(&mut self) {
+        self.stopped = true;
+    }
+
+    pub(super) fn takes_calls(&self, deal: B256) -> bool {
+        let known = self.deals.iter().find(|known| known.id == deal);
+        !self.stopped && known.is_some_and(|known| self.manners[known.who].calls)
+    }
+
+    pub(super) fn connected(&mut self, deal: B256) {
+        self.sessions.insert(deal);
+    }
+
+    pub(super) fn hung_up(&mut self, deal: B256) {
+        self.sessions.remove(&deal);
+    }
+
+    pub(super) fn sessions_end(&mut self) {
+        self.sessions.clear();
+    }
+
+    fn game_runs(&self) -> bool {
+        self.games.iter().any(|game| game.story.end.is_none())
+    }
+
+    /// Whether a game was begun by this account.
+    pub(super) fn is_game_of(&self, game: B256, account: Address) -> bool {
+        self.games.iter().any(|known| known.id == game && known.story.view.game.accuser == account)
+    }
+
+    /// A receipt that was said, by its struct hash.
+    pub(super) fn receipt(&self, hash: B256) -> Option<&Receipt> {
+        self.under(hash).map(|(_, said)| &said.receipt)
+    }
+
+    /// Whether a game runs in which this account has a bond.
+    pub(super) fn is_played_by(&self, account: Address) -> bool {
+        self.games.iter().any(|game| game.story.end.is_none() && game.story.view.game.accuser == account)
+    }
+
+    pub(super) fn games(&self) -> usize {
+        self.games.len()
+    }
+
+    /// Whether the chain waits for somebody.
+    pub(super) fn is_at_law(&self) -> bool {
+        self.game_runs() || !self.cases.is_empty()
+    }
+
+    /// Open cases, and until when.
+    pub(super) fn cases(&self) -> &[(B256, CaseId, u64)] {
+        &self.cases
+    }
+
+    /// What the chain said.
+    pub(super) fn learn(&mut self, fact: &provider::Fact) {
+        match &fact.what {
+            What::Opened(deal) => {
+                if let Some(who) = (0..SELLERS).find(|who| account(*who) == deal.provider) {
+                    self.deals.push(Opened::new(deal, who));
+                }
+            }
+            What::CaseOpened { case, deadline, .. } => self.cases.push((fact.deal, *case, *deadline)),
+            What::CaseEnded { case, .. } => self.cases.retain(|(deal, known, _)| (*deal, *known) != (fact.deal, *case)),
+            What::Closed { .. } => {
+                let bonded = |kind| matches!(kind, CaseKind::Late | CaseKind::Demand);
+                self.cases.retain(|(deal, case, _)| *deal != fact.deal || bonded(case.kind));
+            }
+            What::Game(GameNews::Accused(view)) => {
+                let id = struct_hash(&view.game);
+                self.games.push(Played { id, deal: fact.deal, story: GameStory::new((**view).clone()) });
+            }
+            What::Game(news) => {
+                if let Some(game) = self.games.iter_mut().find(|game| Some(game.id) == news.game()) {
+                    game.story.learn(news);
+                }
+            }
+            What::Redeemed { .. } => {}
+        }
+    }
+
+    pub(super) fn moments(&self) -> Vec<u64> {
+        let mut moments: Vec<u64> = self.cases.iter().map(|(.., deadline)| *deadline).collect();
+        moments.extend(self.games.iter().filter(|game| game.story.end.is_none()).map(|game| game.story.view.deadline));
+        moments.extend(self.orders.iter().filter_map(|it| it.ack.as_ref()).map(|ack| ack.value.dueBy));
+        moments
+    }
+
+    fn known(&self, deal: B256) -> Option<&Opened> {
+        self.deals.iter().find(|known| known.id == deal)
+    }
+
+    /// What was said of an order before in this way, or is now.
+    fn say(&mut self, hash: B256, how: u8) -> Option<Said> {
+        let known =
+            self.deals.iter().find(|known| self.orders.iter().any(|it| it.hash == hash && it.deal() == known.id));
+        let deal = known?.deal.clone();
+        let ordered = self.orders.iter_mut().find(|it| it.hash == hash)?;
+        let how = how % 8;
+        if !ordered.said.contains_key(&how) {
+            let new = said(&deal, &ordered.order, hash, &ordered.inputs, how);
+            ordered.said.insert(how, new);
+        }
+        ordered.said.get(&how).cloned()
+    }
+
+    /// Whatever is known under a receipt.
+    fn under(&self, receipt: B256) -> Option<(&Ordered, &Said)> {
+        let all = self.orders.iter().flat_map(|it| it.said.values().map(move |said| (it, said)));
+        all.into_iter().find(|(_, said)| struct_hash(&said.receipt) == receipt)
+    }
+
+    /// The accused's turn in a game.
+    fn turn_in(&self, game: &Played, how: u8) -> Option<CourtCall> {
+        let known = self.known(game.deal)?;
+        let view = &game.story.view;
+        let (ordered, said) = self.under(view.game.receipt)?;
+        if view.accusers_turn {
+            return None;
+        }
+        let answer = match &view.question {
+            Question::Node { height, place } => Answer::Unfold { nodes: said.unfold(*height, *place)? },
+            Question::Run { task, level, position, segment, .. } => {
+                let right = Trace::of(&ordered.order, *task, *ordered.inputs.get(*task as usize)?);
+                let lying = right.lying(u64::from(how) * 16 + 1, said.halted.get(*task as usize)?.hash());
+                match lying.answer(*position, *level, segment) {
+                    Answer::Nothing if *level > 1 => {
+                        let states = Box::new(std::array::from_fn(|at| keccak256([how, at as u8])));
+                        Answer::Move { pick: u32::from(how) % 16, states }
+                    }
+                    answer => answer,
+                }
+            }
+            Question::Nodes { .. } => return None,
+        };
+        turn(known.deal.clone(), ordered.order.clone(), view, answer)
+    }
+}
+
+impl Alley {
+    /// What the requester sends.
+    pub(super) fn foe_hears(&mut self, deal: B256, message: Outgoing, key: &PrivateKeySigner) -> Result<(), Broken> {
+        let Some(known) = self.foe.known(deal).cloned() else { return Ok(()) };
+        let manner = self.foe.manners[known.who];
+        match message {
+            Outgoing::Hello(_) => {
+                let next_seq = self.foe.orders.iter().filter(|it| it.deal() == deal).count() as u64;
+                let paid =
+                    self.foe.vouchers.iter().rev().find(|it| it.value.deal == deal).map_or(0, |it| it.value.amount);
+                self.tell_later(deal, ToRequester::Welcome { version: WIRE_VERSION, next_seq, paid })
+            }
+            Outgoing::Order { job, first, order } => {
+                let hash = struct_hash(&order);
+                let inputs: Vec<B256> = (first..first + order.tasks).map(|task| input(JobId(job.0), task)).collect();
+                let signature = sign(key, order.clone()).signature;
+                if !self.foe.orders.iter().any(|it| it.hash == hash) {
+                    let said = BTreeMap::new();
+                    self.foe.orders.push(Ordered { order: order.clone(), hash, signature, inputs, ack: None, said });
+                }
+                if manner.acks {
+                    self.acknowledge(hash, 0)?;
+                }
+                if manner.delivers < 8 {
+                    self.deliver(hash, manner.delivers)?;
+                }
+                Ok(())
+            }
+            Outgoing::Voucher(voucher) => {
+                self.foe.vouchers.push(sign(key, voucher));
+                Ok(())
+            }
+            Outgoing::Reject { .. } | Outgoing::Cancel(_) | Outgoing::AskRelease { .. } => Ok(()),
+        }
+    }
+
+    /// A message of a seller arrives a second later, if there is a session by then.
+    fn tell_later(&mut self, deal: B256, message: ToRequester) -> Result<(), Broken> {
+        if self.foe.sessions.contains(&deal) && !self.foe.stopped {
+            self.books.messages_in += 1;
+            self.house.hear_message(self.yard.now + 1, Event::Message { deal, message });
+        }
+        Ok(())
+    }
+
+    fn acknowledge(&mut self, hash: B256, due: u8) -> Result<(), Broken> {
+        let now = self.yard.now;
+        let Some(at) = self.foe.orders.iter().position(|it| it.hash == hash) else { return Ok(()) };
+        let deal = self.foe.orders[at].deal();
+        let Some(who) = self.foe.known(deal).map(|known| known.who) else { return Ok(()) };
+        let due_by = [self.foe.orders[at].order.dueBy, now, now + 60, u64::MAX][usize::from(due) % 4];
+        let ack = sign(&signer(who), Ack { order: hash, dueBy: due_by });
+        self.foe.orders[at].ack = Some(ack.clone());
+        self.tell_later(deal, ToRequester::Ack(ack))
+    }
+
+    fn deliver(&mut self, hash: B256, how: u8) -> Result<(), Broken> {
+        let Some(said) = self.foe.say(hash, how) else { return Ok(()) };
+        let Some(ordered) = self.foe.orders.iter().find(|it| it.hash == hash) else { return Ok(()) };
+        let deal = ordered.deal();
+        let Some(who) = self.foe.known(deal).map(|known| known.who) else { return Ok(()) };
+        let receipt = sign(&signer(who), said.receipt);
+        let outputs = match how % 8 {
+            7 => Payload::Blob(BlobRef { hash: [7; 32], size: said.outputs.len() as u64 }),
+            _ => Payload::Inline(said.outputs.into()),
+        };
+        self.tell_later(deal, ToRequester::Receipt { receipt, results: said.halted, outputs })
+    }
+
+    /// Makes a move, if it can be made.
+    pub(super) fn make(&mut self, what: &Move) -> Result<(), Broken> {
+        self.yard.tell(|| format!("foe: {what:?}"));
+        match *what {
+            Move::Offer { who, cheap } => self.offer(who, cheap),
+            Move::Job { how } => self.submit(how),
+            Move::Manner { who, calls, acks, delivers } => {
+                self.foe.manners[usize::from(who) % SELLERS] = Manner { calls, acks, delivers: delivers % 12 };
+                Ok(())
+            }
+            Move::Ack { order, due } => match newest(&self.foe.orders, order).map(|it| it.hash) {
+                Some(hash) => self.acknowledge(hash, due),
+                None => Ok(()),
+            },
+            Move::Deliver { order, how } => match newest(&self.foe.orders, order).map(|it| it.hash) {
+                Some(hash) => self.deliver(hash, how),
+                None => Ok(()),
+            },
+            Move::Refuse { order, code } => {
+                let Some((deal, hash)) = newest(&self.foe.orders, order).map(|it| (it.deal(), it.hash)) else {
+                    return Ok(());
+                };
+                let code = ["P-ADM-011", "P-ADM-001", "P-SES-002", "P-RUN-001"][usize::from(code) % 4].to_string();
+                self.tell_later(deal, ToRequester::Refuse { order: Some(hash), code, detail: String::new() })
+            }
+            Move::Release { deal, amount } => {
+                let Some(known) = newest(&self.foe.deals, deal).cloned() else { return Ok(()) };
+                let amount = [0, known.deal.budget, 1_000][usize::from(amount) % 3];
+                let release = sign(&signer(known.who), Release { deal: known.id, amount });
+                self.tell_later(known.id, ToRequester::Release(release))
+            }
+            Move::Hangup { deal } => {
+                let Some(id) = newest(&self.foe.deals, deal).map(|known| known.id) else { return Ok(()) };
+                match self.foe.sessions.remove(&id) {
+                    true => self.feed(Event::Disconnected { deal: id, why: "lost".into() }),
+                    false => Ok(()),
+                }
+            }
+            Move::Wait => Ok(()),
+            Move::Lag { seconds } => {
+                self.house.lag = u64::from(seconds % 21);
+                Ok(())
+            }
+            Move::Restart => self.restart(),
+            Move::Weary { on } => {
+                self.house.weary = on;
+                self.house.was_weary |= on;
+                Ok(())
+            }
+            _ => match self.on_chain(what) {
+                Some((who, act)) => self.call(account(who), &[act]).map(drop),
+                None => Ok(()),
+            },
+        }
+    }
+
+    /// Moves that are calls, and by whom.
+    fn on_chain(&mut self, what: &Move) -> Option<(usize, Act)> {
+        let market = |who: usize, call: Call| Some((who, Act::Market(call)));
+        match *what {
+            Move::Redeem { deal, which } => {
+                let known = newest(&self.foe.deals, deal)?;
+                let of: Vec<_> = self.foe.vouchers.iter().filter(|it| it.value.deal == known.id).collect();
+                let voucher = (*newest(&of, which)?).clone();
+                let call =
+                    Call::Redeem { deal: known.deal.clone(), voucher: voucher.value, signature: voucher.signature };
+                market(known.who, call)
+            }
+            Move::Claim { order, how } => {
+                let ordered = newest(&self.foe.orders, order)?;
+                let (hash, order, signature) = (ordered.hash, ordered.order.clone(), ordered.signature.clone());
+                let known = self.foe.known(order.deal)?.clone();
+                let said = self.foe.say(hash, how)?;
+                market(known.who, Call::Claim { deal: known.deal, order, signature, receipt: said.receipt })
+            }
+            Move::Answer { order, how } => {
+                let ordered = newest(&self.foe.orders, order)?;
+                let (hash, order) = (ordered.hash, ordered.order.clone());
+                let known = self.foe.known(order.deal)?.clone();
+                let receipt = self.foe.say(hash, how)?.receipt;
+                market(known.who, Call::Answer { deal: known.deal, order, receipt, signature: Bytes::new() })
+            }
+            Move::Reveal { which } => {
+                let demands: Vec<_> =
+                    self.foe.cases.iter().filter(|(_, case, _)| case.kind == CaseKind::Demand).collect();
+                let (deal, case, _) = newest(&demands, which)?;
+                let known = self.foe.known(*deal)?;
+                let (ordered, said) = self.foe.under(case.subject)?;
+                let reveal = said.reveal(case.task)?;
+                let (order, receipt) = (ordered.order.clone(), said.receipt.clone());
+                market(known.who, Call::Reveal { deal: known.deal.clone(), order, receipt, reveal })
+            }
+            Move::Settle { which } => {
+                let (deal, case, _) = newest(&self.foe.cases, which)?;
+                let known = self.foe.known(*deal)?;
+                let (kind, subject, task) = (model_kind(case.kind), case.subject, case.task);
+                market(known.who, Call::Settle { deal: known.deal.clone(), kind, subject, task })
+            }
+            Move::Expire { deal } => {
+                let known = newest(&self.foe.deals, deal)?;
+                market(known.who, Call::Expire { deal: known.deal.clone() })
+            }
+            Move::Play { game, how } => {
+                let running: Vec<_> = self.foe.games.iter().filter(|game| game.story.end.is_none()).collect();
+                let game = newest(&running, game)?;
+                let who = self.foe.known(game.deal)?.who;
+                Some((who, Act::Court(self.foe.turn_in(game, how)?)))
+            }
+            Move::Timeout { game } => {
+                let running: Vec<_> = self.foe.games.iter().filter(|game| game.story.end.is_none()).collect();
+                let game = newest(&running, game)?;
+                let known = self.foe.known(game.deal)?;
+                let call = CourtCall::Timeout { deal: known.deal.clone(), game: game.story.view.game.clone() };
+                Some((known.who, Act::Court(call)))
+            }
+            Move::Accuse { order, who } => {
+                let ordered = newest(&self.foe.orders, order)?;
+                let known = self.foe.known(ordered.deal())?;
+                let said = ordered.said.values().next()?;
+                let signed = sign(&signer(known.who), said.receipt.clone());
+                let call = CourtCall::Accuse {
+                    deal: known.deal.clone(),
+                    order: ordered.order.clone(),
+                    receipt: signed.value,
+                    signature: signed.signature,
+                };
+                Some((usize::from(who) % ACCOUNTS, Act::Court(call)))
+            }
+            _ => None,
+        }
+    }
+
+    fn offer(&mut self, who: u8, cheap: bool) -> Result<(), Broken> {
+        let who = usize::from(who) % SELLERS;
+        self.foe.salt += 1;
+        let now = self.yard.now;
+        let price = if cheap { 500_000 } else { 1_000_000 };
+        let ask = Ask {
+            provider: account(who),
+            key: account(who),
+            endpoint: keccak256(name(who)),
+            priceStart: price,
+            priceEnd: price,
+            from: now.saturating_sub(30),
+            to: now + 3_600,
+            minBudget: 1,
+            maxBudget: 1_000_000,
+            collateralBps: 3_000,
+            latePenaltyBps: 2_000,
+            maxSeconds: 7_200,
+            capacity: 9,
+            cores: 1,
+            fuelPerSecond: 500_000_000,
+            runtime: WASM_3,
+            court: COURT,
+            salt: self.foe.salt,
+            limits: Limits {
+                tasks: 2,
+                orders: 4,
+                taskFuel: FUEL_LIMIT,
+                taskMemory: 1 << 30,
+                taskOutput: OUT_LIMIT,
+                orderOutput: 1 << 20,
+                program: 1 << 20,
+                inputs: 1 << 20,
+                shared: 1 << 20,
+                credit: 1_000_000,
+            },
+            ..Ask::default()
+        };
+        let peer = PeerAddr { endpoint: ask.endpoint, direct: Vec::new(), relay: None };
+        let gossip = AskGossip { ask: sign(&signer(who), ask), peer };
+        let deposit = self.yard.ledger.market.account(account(who)).balance;
+        self.feed(Event::Heard(Offer::new(gossip, deposit, true)))
+    }
+
+    /// Whether a deal is not over.
+    pub(super) fn is_open(&self, deal: B256) -> bool {
+        self.yard.ledger.market.deal_state(deal).status == DealStatus::Open
+    }
+}
+
+impl Move {
+    /// Any move.
+    pub fn draw(random: &mut Random) -> Self {
+        let byte = |random: &mut Random| random.bits() as u8;
+        let small = |random: &mut Random| random.pick(&[0, 0, 0, 1, 1, 2, 3]);
+        match random.within(0..=38) {
+            0..=1 => Self::Offer { who: byte(random), cheap: random.percent(30) },
+            2..=3 => Self::Job { how: random.pick(&[0, 0, 0, 1, 2, 3]) },
+            4..=7 => Self::Manner {
+                who: byte(random),
+                calls: random.percent(85),
+                acks: random.percent(80),
+                delivers: random.pick(&[0, 1, 2, 3, 4, 5, 6, 7, 8, 8, 8]),
+            },
+            8..=9 => Self::Ack { order: small(random), due: byte(random) },
+            10..=12 => Self::Deliver { order: small(random), how: byte(random) },
+            13 => Self::Refuse { order: small(random), code: byte(random) },
+            14 => Self::Release { deal: small(random), amount: byte(random) },
+            15 => Self::Hangup { deal: small(random) },
+            16..=17 => Self::Redeem { deal: small(random), which: small(random) },
+            18..=22 => Self::Claim { order: small(random), how: byte(random) },
+            23 => Self::Answer { order: small(random), how: byte(random) },
+            24..=25 => Self::Reveal { which: small(random) },
+            26..=28 => Self::Settle { which: small(random) },
+            29 => Self::Expire { deal: small(random) },
+            30..=31 => Self::Play { game: small(random), how: byte(random) },
+            32 => Self::Timeout { game: small(random) },
+            33 => Self::Accuse { order: small(random), who: byte(random) },
+            34 => Self::Lag { seconds: random.pick(&[0, 1, 5, 20]) },
+            35 => Self::Restart,
+            36 => Self::Wait,
+            _ => Self::Weary { on: random.percent(60) },
+        }
+    }
+
+    /// The same with something else about it.
+    pub fn vary(&self, random: &mut Random) -> Self {
+        for _ in 0..40 {
+            let other = Self::draw(random);
+            if std::mem::discriminant(&other) == std::mem::discriminant(self) {
+                return other;
+            }
+        }
+        self.clone()
+    }
+}
+
+/// Honest trade up to some point.
+pub(super) fn openings() -> Vec<Vec<Play<Move>>> {
+    let now = |what: Move| Play { when: When::Now, what };
+    let later = |seconds: u16, what: Move| Play { when: When::Later(seconds), what };
+    let offers = || (0..2).map(|who| now(Move::Offer { who, cheap: false }));
+    let job = |how| now(Move::Job { how });
+    let manner = |who, delivers| now(Move::Manner { who, calls: true, acks: true, delivers });
+    let begun = |manners: [u8; 2]| {
+        let manners = (0..).zip(manners).map(|(who, delivers)| manner(who, delivers));
+        offers().chain(manners).chain([job(0)]).collect::<Vec<_>>()
+    };
+    let then = |mut plays: Vec<Play<Move>>, what: Move| {
+        plays.push(later(60, what));
+        plays
+    };
+    vec![
+        begun([0, 0]),
+        begun([0, 8]),
+        begun([8, 8]),
+        begun([2, 0]),
+        then(begun([8, 8]), Move::Claim { order: 0, how: 1 }),
+        then(begun([0, 0]), Move::Claim { order: 0, how: 1 }),
+        then(begun([0, 8]), Move::Claim { order: 0, how: 2 }),
+    ]
+}
+
+/// Every move of a small world: one seller, a job of four tasks, one puppet, and time at its edges.
+pub(super) fn choices(alley: &Alley) -> Vec<Play<Move>> {
+    let foe = &alley.foe;
+    let mut all = Vec::new();
+    let mut now = |what: Move| all.push(Play { when: When::Now, what });
+    for order in 0..foe.orders.len().min(2) as u8 {
+        for how in [0, 1, 2, 4, 5] {
+            now(Move::Claim { order, how });
+        }
+        now(Move::Deliver { order, how: 0 });
+        now(Move::Deliver { order, how: 2 });
+        now(Move::Answer { order, how: 1 });
+        now(Move::Accuse { order, who: 4 });
+    }
+    now(Move::Redeem { deal: 0, which: 0 });
+    now(Move::Redeem { deal: 0, which: 1 });
+    now(Move::Release { deal: 0, amount: 1 });
+    now(Move::Settle { which: 0 });
+    now(Move::Expire { deal: 0 });
+    if foe.game_runs() {
+        now(Move::Play { game: 0, how: 0 });
+        now(Move::Timeout { game: 0 });
+    }
+    for (which, shift) in [(0, -1), (0, 0), (0, 1), (1, 0)] {
+        all.push(Play { when: When::Edge { which, shift }, what: Move::Wait });
+    }
+    all.push(Play { when: When::Later(20), what: Move::Wait });
+    all
+}
+
+/// Where small worlds begin: orders are promised; or delivered and paid.
+pub(super) fn roots() -> Vec<Vec<Play<Move>>> {
+    let now = |what: Move| Play { when: When::Now, what };
+    let begun = |delivers| {
+        vec![
+            now(Move::Offer { who: 0, cheap: false }),
+            now(Move::Manner { who: 0, calls: true, acks: true, delivers }),
+            now(Move::Job { how: 0 }),
+            Play { when: When::Later(60), what: Move::Wait },
+        ]
+    };
+    vec![begun(8), begun(0)]
+}
+
+impl Foe {
+    /// What it knows and can make use of.
+    pub(super) fn knowledge(&self) -> impl std::fmt::Debug + '_ {
+        (&self.deals, &self.orders, &self.vouchers, &self.sessions, &self.manners, &self.games, &self.cases)
+    }
+}

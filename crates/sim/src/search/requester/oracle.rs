@@ -1,0 +1,205 @@
+//! What must hold of an honest requester that can run its tasks, seen from outside.
+//!
+//! - Of each deal no more is paid than its vouchers say, and, for orders that they don't settle, what right results cost.
+//! - It loses no bond but those of late notices and demands that were answered, which are few; no accusation of its own is lost.
+//! - Money is conserved, and everybody's comes home.
+//! - What it does in transactions, work and messages is bounded by what others did.
+//! - When the foes stop, everything ends by time.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use rialto_protocol::{
+    B256, bounds,
+    court::GameNews,
+    model::{CaseKind as Kind, CaseStatus},
+    pricing,
+    receipt::{Halted, SumNode, SumTree},
+    types::{Order, Voucher, struct_hash},
+};
+use rialto_provider::core::{CaseKind, Fact, What};
+
+use super::Alley;
+use crate::{
+    check::Broken,
+    compute,
+    search::yard::{BEGIN, DEPOSIT, PARAMS},
+};
+
+/// What was done, and how near to a loss that came.
+#[derive(Clone, Debug, Default)]
+pub struct Books {
+    /// The best voucher of each deal: amount and watermark.
+    vouchers: BTreeMap<B256, (u128, u64)>,
+    orders: BTreeMap<B256, Order>,
+    house_calls: u64,
+    foe_calls: u64,
+    reverted: u64,
+    pub(super) messages_in: u64,
+    pub(super) messages_out: u64,
+    pub(super) traces: u64,
+    tasks_run: u64,
+    /// Orders of which a wrong result was shown on chain.
+    shown_wrong: BTreeSet<B256>,
+    /// How near a loss was; more is nearer.
+    pub(super) danger: u64,
+}
+
+impl Books {
+    pub(super) fn vouched(&mut self, voucher: &Voucher) {
+        let best = self.vouchers.entry(voucher.deal).or_default();
+        *best = (best.0.max(voucher.amount), best.1.max(voucher.orders));
+    }
+
+    pub(super) fn ordered(&mut self, order: &Order) {
+        self.orders.insert(struct_hash(order), order.clone());
+    }
+
+    /// Whether a voucher settles this order of a deal.
+    pub(super) fn voucher_covers(&self, deal: B256, seq: u64) -> bool {
+        self.vouchers.get(&deal).is_some_and(|(_, orders)| seq < *orders)
+    }
+
+    pub(super) fn called(&mut self, by_requester: bool, mined: bool) {
+        match by_requester {
+            true => self.house_calls += 1,
+            false => self.foe_calls += 1,
+        }
+        self.reverted += u64::from(by_requester && !mined);
+    }
+
+    pub(super) fn showed_wrong(&mut self, order: B256) {
+        self.shown_wrong.insert(order);
+    }
+
+    pub(super) fn ran(&mut self, tasks: u64) {
+        self.tasks_run += tasks;
+    }
+}
+
+fn rule(holds: bool, broken: impl FnOnce() -> Broken) -> Result<(), Broken> {
+    if holds { Ok(()) } else { Err(broken()) }
+}
+
+impl Alley {
+    /// The root that a right receipt of an order has.
+    fn right(&self, hash: B256) -> Option<SumNode> {
+        let ordered = self.foe.orders.iter().find(|it| it.hash == hash)?;
+        let results: Vec<_> =
+            compute::run_order(&ordered.inputs, &ordered.order).into_iter().map(|(halted, _)| halted).collect();
+        Some(SumTree::over(&results, ordered.order.fuelLimit).root())
+    }
+
+    /// Whether a task of an order ends so.
+    pub(super) fn is_right(&self, hash: B256, task: u32, halted: &Halted) -> bool {
+        let ordered = self.foe.orders.iter().find(|it| it.hash == hash);
+        let results = ordered.map(|it| compute::run_order(&it.inputs, &it.order));
+        results.and_then(|results| results.get(task as usize).map(|(right, _)| right == halted)).unwrap_or(true)
+    }
+
+    /// What the chain must never say: that an honest accusation is lost, or that a claim is paid that is wrong, where that could
+    /// be known.
+    pub(super) fn check_fact(&self, fact: &Fact) -> Result<(), Broken> {
+        match &fact.what {
+            What::CaseEnded { case, paid } if case.kind == CaseKind::Claim && *paid > 0 => {
+                let dark = self.house.was_weary && !self.books.shown_wrong.contains(&case.subject);
+                let asserted = self.yard.ledger.market.asserted(case.subject);
+                let said = self.foe.receipt(asserted).map(|receipt| SumNode { hash: receipt.root, fuel: receipt.fuel });
+                let wrong = said != self.right(case.subject);
+                rule(dark || !wrong, || format!("a wrong claim, of order {}, was paid {paid}", case.subject))
+            }
+            What::Game(GameNews::Ended { game, verdict }) => {
+                let ours = self.foe.is_game_of(*game, self.house.account);
+                rule(!ours || verdict.accuser_won, || format!("an honest accusation, {game}, was lost"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// A wrong claim that nobody holds up is the nearer to a loss, the less time it has.
+    pub(super) fn look_at_danger(&mut self) {
+        let market = &self.yard.ledger.market;
+        let mut danger = 0;
+        for (deal, case, _) in self.foe.cases().iter().filter(|(_, case, _)| case.kind == CaseKind::Claim) {
+            let state = market.deal_state(*deal);
+            let known = market.case(*deal, Kind::Claim, case.subject, 0);
+            let Some(right) = self.right(case.subject) else { continue };
+            let Some(deal) = self.foe.deals.iter().find(|it| it.id == *deal) else { continue };
+            let tasks = self.foe.orders.iter().find(|it| it.hash == case.subject).map_or(1, |it| it.order.tasks);
+            let fee = pricing::order_fee(&deal.deal, right.fuel, tasks).unwrap_or(0);
+            if known.status == CaseStatus::Open && known.amount > fee && state.holds == 0 {
+                danger = danger.max(1_000 - known.deadline.saturating_sub(self.yard.now).min(900));
+            }
+        }
+        self.books.danger = self.books.danger.max(danger);
+    }
+
+    /// Whether nothing goes on any more.
+    pub(super) fn at_rest(&self) -> bool {
+        let open = self.foe.deals.iter().any(|known| self.is_open(known.id));
+        !open && !self.foe.is_played_by(self.house.account) && self.house.quiet()
+    }
+
+    pub(super) fn unfinished(&self) -> Broken {
+        let open = self.foe.deals.iter().filter(|known| self.is_open(known.id)).count();
+        let (games, quiet) = (self.foe.is_played_by(self.house.account), self.house.quiet());
+        format!("it does not come to an end: {open} deals are open, games run: {games}, the house is at rest: {quiet}")
+    }
+
+    /// What must hold in the end.
+    pub(super) fn verdict(&mut self) -> Result<(), Broken> {
+        let market = &self.yard.ledger.market;
+        let mut paid_in_all = 0;
+        for known in &self.foe.deals {
+            let paid = market.deal_state(known.id).paid;
+            paid_in_all += paid;
+            let (vouched, settled) = self.books.vouchers.get(&known.id).copied().unwrap_or_default();
+            let of_deal = self.books.orders.values().filter(|order| order.deal == known.id);
+            let right = |order: &Order| {
+                let root = self.right(struct_hash(order))?;
+                pricing::order_fee(&known.deal, root.fuel, order.tasks)
+            };
+            let (below, above): (Vec<_>, Vec<_>) = of_deal.partition(|order| order.seq < settled);
+            let sum = |orders: Vec<&Order>| orders.into_iter().filter_map(right).sum::<u128>();
+            // Until the voucher is redeemed, what it settles can be claimed as well; but it is not paid twice.
+            let due = vouched.max(sum(below)) + sum(above);
+            // Who can't run its tasks risks what its orders can cost, but for those of which something wrong came to light.
+            let dark =
+                |order: &&Order| order.deal == known.id && !self.books.shown_wrong.contains(&struct_hash(*order));
+            let orders =
+                self.books.orders.values().filter(dark).map(|order| bounds::order_cost(&known.deal, order)).sum();
+            let lack = self.house.was_weary.then_some(bounds::Lack::Runs);
+            let most = bounds::requester_loss(known.deal.budget, due, orders, lack);
+            rule(paid <= most, || {
+                format!("{paid} were paid in a deal, where {vouched} were signed for, and {due} are due at most")
+            })?;
+        }
+        let bonds = PARAMS.case_bond * (2 + 4 * self.foe.orders.len() as u128);
+        let has = market.account(self.house.account).balance;
+        rule(has + paid_in_all + bonds >= DEPOSIT, || {
+            format!("the requester has {has} of {DEPOSIT}, and paid {paid_in_all}: more than {bonds} in bonds is gone")
+        })?;
+        self.costs_are_bounded()
+    }
+
+    fn costs_are_bounded(&self) -> Result<(), Broken> {
+        let (books, foe) = (&self.books, &self.foe);
+        let (deals, orders, games) = (foe.deals.len() as u64, foe.orders.len() as u64, foe.games() as u64);
+        // A deal: opened and closed. An order: late, demands, an accusation, and their settlements. A game: its turns and its end.
+        let most = 4 * deals + 12 * orders + 10 * games + 2 * books.foe_calls + 8;
+        rule(books.house_calls <= most, || {
+            format!("the requester sent {} transactions, where {most} are enough", books.house_calls)
+        })?;
+        let most = 8 + 2 * books.foe_calls + 2 * orders;
+        rule(books.reverted <= most, || format!("{} of the requester's transactions reverted", books.reverted))?;
+        // Who does not answer is asked again every so often.
+        let asked = deals * (self.yard.now - BEGIN) / 10;
+        let most = 32 + 8 * books.messages_in + 16 * orders + asked;
+        rule(books.messages_out <= most, || format!("{} messages for {}", books.messages_out, books.messages_in))?;
+        let most = 16 + 8 * orders * 2 + 16 * books.foe_calls;
+        rule(self.house.was_weary || books.tasks_run <= most, || {
+            format!("{} tasks were run here for {orders} orders", books.tasks_run)
+        })?;
+        let most = 8 + 12 * games + 8 * orders;
+        rule(books.traces <= most, || format!("{} traces for {games} games over {orders} orders", books.traces))
+    }
+}
