@@ -5,8 +5,9 @@
 //! the speed, and the market's answer window after a late notice, are for what nobody can promise away: slower programs, a
 //! restart that begins running orders again, and the cores that games take.
 //!
-//! The bound is that of any list scheduling: all fuel over all cores, and the longest task once more for the end, when cores run
-//! empty. As every promise lies after everything promised before, running the earliest promise first keeps all of them. So
+//! Two bounds hold, and the lower one counts. All fuel over all cores, and the longest task once more for the end, when cores run
+//! empty, as for any list of tasks. And one order after the other, each in rounds of as many tasks as run at a time; this one alone
+//! where the memory of some order does not let all cores run, as others' cores are idle before its tasks begin. As every promise lies after everything promised before, running the earliest promise first keeps all of them. So
 //! orders are picked by fairness as long as the others' promises leave time for it, and by their promises when they don't.
 
 use alloy_primitives::B256;
@@ -25,8 +26,6 @@ pub(super) const OVERHEAD_SECONDS: u64 = 1;
 const PROMISE_SLACK_SECONDS: u64 = 60;
 /// Time is short when a promise has less than this to spare.
 const SHORT_SECONDS: u64 = 30;
-/// Orders whose memory does not let all cores run are counted so many times: their tasks don't fit each other like cores do.
-const WIDE_TIMES: u128 = 2;
 
 /// An order that runs.
 #[derive(Clone, Copy, Debug)]
@@ -40,8 +39,12 @@ pub(super) struct Running {
 /// Work at its limits.
 #[derive(Clone, Copy, Debug, Default)]
 struct Load {
-    /// Fuel, times the cores that each task keeps from others.
+    /// Of all tasks.
     fuel: u128,
+    /// Of one task of each round, when one order comes after the other.
+    rounds: u128,
+    /// Whether some order's memory does not let all cores run.
+    wide: bool,
     /// The highest fuel limit of a task.
     longest: u64,
     orders: u64,
@@ -61,8 +64,12 @@ impl Core {
 
     /// Cores that an order takes while so many of its tasks are not done.
     fn cores_of(&self, order: &Order, left: u32) -> u32 {
-        let each = self.task_cores(order);
-        left.min(self.cores() / each) * each
+        left.min(self.at_once(order)) * self.task_cores(order)
+    }
+
+    /// Tasks of an order that can run at a time.
+    fn at_once(&self, order: &Order) -> u32 {
+        self.cores() / self.task_cores(order)
     }
 
     /// Tasks of an order that are not known to be done.
@@ -82,9 +89,10 @@ impl Core {
     }
 
     fn add(&self, load: &mut Load, order: &Order, tasks: u32) {
-        let each = self.task_cores(order);
-        let times = if each > 1 { u128::from(each) * WIDE_TIMES } else { 1 };
-        load.fuel = load.fuel.saturating_add(u128::from(order.fuelLimit) * u128::from(tasks) * times);
+        let (fuel, at_once) = (u128::from(order.fuelLimit), self.at_once(order));
+        load.fuel = load.fuel.saturating_add(fuel * u128::from(tasks));
+        load.rounds = load.rounds.saturating_add(fuel * u128::from(tasks.div_ceil(at_once)));
+        load.wide |= at_once < self.cores();
         load.longest = load.longest.max(order.fuelLimit);
         load.orders += 1;
     }
@@ -94,10 +102,10 @@ impl Core {
         let asks = &self.config.asks;
         let share = self.config.limits.promised_speed_bps;
         let speed = (u128::from(asks.fuel_per_second) * u128::from(share) / u128::from(BPS)).max(1);
-        let running = load.fuel.div_ceil(speed * u128::from(self.cores()));
-        let end = u128::from(load.longest).div_ceil(speed);
+        let listed = load.fuel.div_ceil(u128::from(self.cores())).saturating_add(load.longest.into());
+        let fuel = if load.wide { load.rounds } else { load.rounds.min(listed) };
         let overhead = load.orders.saturating_mul(OVERHEAD_SECONDS);
-        u64::try_from(running.saturating_add(end)).unwrap_or(u64::MAX).saturating_add(overhead)
+        u64::try_from(fuel.div_ceil(speed)).unwrap_or(u64::MAX).saturating_add(overhead)
     }
 
     /// Latest time that an order of the deal can be due.
@@ -174,6 +182,11 @@ impl Core {
     }
 
     fn has_cores(&self, order: &Order) -> bool {
+        let orders = self.running.keys().filter_map(|hash| Some((hash, &self.orders.get(hash)?.order.value)));
+        // Whoever has tasks that wait would have to share the next core and memory.
+        if orders.clone().any(|(hash, order)| self.left(hash, order) > self.at_once(order)) {
+            return false;
+        }
         let (taken, cores, each) = (self.taken_cores(), self.cores(), self.task_cores(order));
         let traced = u32::try_from(self.traced_tasks()).unwrap_or(u32::MAX).min(cores);
         let open = if traced > 0 && !self.time_is_short() { cores - traced } else { cores };
