@@ -3,7 +3,7 @@
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 use rialto_chain::{Court, CourtCall, CourtEvent, DealStatus, MarketCall, Mined, SendError};
-use rialto_client::{History, Replay, SignedTask, signed_tasks};
+use rialto_client::{History, SignedTask, signed_tasks};
 use rialto_protocol::{Address, B256, receipt::Halted};
 use serde_json::json;
 
@@ -148,16 +148,16 @@ async fn charge(errand: &Errand, place: &PlaceArgs, args: &AccuseCommand) -> Res
     let mut all = signed_tasks(&report, args.task)?;
     all.retain(|one| one.halted().is_some() && args.provider.is_none_or(|provider| provider == one.provider()));
     let mut found: Option<Charge> = None;
-    let mut known: Vec<(SignedTask, Replay, Halted, u64)> = Vec::new();
+    let mut known: Vec<(SignedTask, Halted, u64)> = Vec::new();
     for signed in all {
         let Some(theirs) = signed.halted().copied() else { continue };
-        let (replay, ours, steps) = match known.iter().find(|(other, ..)| alike(other, &signed)) {
-            Some((_, replay, ours, steps)) => (replay.clone(), *ours, *steps),
+        let (ours, steps) = match known.iter().find(|(other, ..)| alike(other, &signed)) {
+            Some((_, ours, steps)) => (*ours, *steps),
             None => {
                 let replay = task_of(&folder, &signed).await?;
                 let (steps, ours) = traced(&replay, Some(theirs.fuel_used(replay.limits.fuel))).await?;
-                known.push((signed.clone(), replay.clone(), ours, steps));
-                (replay, ours, steps)
+                known.push((signed.clone(), ours, steps));
+                (ours, steps)
             }
         };
         let charge = Charge { signed, theirs, ours, steps };

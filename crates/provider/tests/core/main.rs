@@ -8,5 +8,4 @@ mod money;
 mod orders;
 mod random;
 mod sessions;
-mod tower;
 mod world;

@@ -34,7 +34,8 @@ struct World {
 
 impl World {
     fn new(audits: bool) -> Self {
-        let rules = TowerRules { account: ME, defends: !audits, audits, looks_only: false, after: 50, grace_seconds: 100 };
+        let rules =
+            TowerRules { account: ME, defends: !audits, audits, looks_only: false, after: 50, grace_seconds: 100 };
         let (tower, told, deeds, plays) = (Tower::new(rules), Vec::new(), Vec::new(), Vec::new());
         let mut world = Self { tower, now: 1_000, index: 0, told, deeds, plays, audits: 0 };
         let held = Held { deal: deal(), order: ORDER, receipt: Some(RECEIPT), cancelled: false, audited: None };
@@ -75,7 +76,8 @@ impl World {
 
     fn accused(&mut self, accuser: Address, deadline: u64) -> B256 {
         let deal = struct_hash(&deal());
-        let game = Game { deal, order: ORDER, receipt: RECEIPT, accuser, provider: PROVIDER, bond: 10, ..Game::default() };
+        let game =
+            Game { deal, order: ORDER, receipt: RECEIPT, accuser, provider: PROVIDER, bond: 10, ..Game::default() };
         let id = struct_hash(&game);
         self.learn(What::Game(GameNews::Accused(Box::new(GameView::begun(game, Receipt::default(), 2, deadline)))));
         id
@@ -106,10 +108,14 @@ fn the_provider_has_its_part_of_the_time() {
     world.learn(What::CaseEnded { case: CaseId { kind: CaseKind::Late, subject: ORDER, task: 0 }, paid: 0 });
     world.at(1_600);
     assert_eq!(world.taken(), []);
-    let acts: Vec<_> = world.told.iter().filter_map(|event| match event {
-        TowerEvent::Threatened { what, acts_at, .. } => Some((*what, *acts_at)),
-        _ => None,
-    }).collect();
+    let acts: Vec<_> = world
+        .told
+        .iter()
+        .filter_map(|event| match event {
+            TowerEvent::Threatened { what, acts_at, .. } => Some((*what, *acts_at)),
+            _ => None,
+        })
+        .collect();
     assert_eq!(acts, [("answer", 1_500), ("reveal", 1_200)]);
 }
 
@@ -142,7 +148,8 @@ fn a_failed_transaction_is_sent_again_and_one_that_a_reorg_took_back_too() {
     let (second, _) = world.deeds[2].clone();
     assert_ne!(second, first);
     world.feed(TowerInput::Acted { intent: second.clone(), outcome: Outcome::Mined { fee_wei: 1 }, why: None });
-    let ended = world.learn(What::CaseEnded { case: CaseId { kind: CaseKind::Late, subject: ORDER, task: 0 }, paid: 0 });
+    let ended =
+        world.learn(What::CaseEnded { case: CaseId { kind: CaseKind::Late, subject: ORDER, task: 0 }, paid: 0 });
     world.at(1_700);
     assert_eq!(world.deeds.len(), 3);
     assert!(world.tower.idle());
