@@ -460,10 +460,16 @@ async fn a_stranger_audits_a_liar_and_gets_the_bounty_to_the_base_unit() {
     config.first_block = world.deployed.block;
     config.fault = Some(Fault::CorruptOutput { every: 2 });
     config.watchtower = Some(world.dossiers());
-    let liar = Provider::start(config, world.chain.clone(), node.clone(), engine).await.unwrap();
+    let liar = Provider::start(config.clone(), world.chain.clone(), node.clone(), engine.clone()).await.unwrap();
     let report = world.buy().await;
     let signed = signed_tasks(&report, 0).unwrap().remove(0);
-    world.dossier(&signed);
+    let written = std::fs::read(world.dossier(&signed)).unwrap();
+    // What is missing is written at the next start.
+    liar.stop().await;
+    std::fs::remove_dir_all(world.dossiers()).unwrap();
+    let liar = Provider::start(config, world.chain.clone(), node.clone(), engine).await.unwrap();
+    let dossier = world.dossier(&signed);
+    assert!(std::fs::read(&dossier).unwrap() == written);
 
     let folder = world.dossiers();
     let audit = ["watch", "--audit", folder.to_str().unwrap()];
@@ -500,6 +506,14 @@ async fn a_stranger_audits_a_liar_and_gets_the_bounty_to_the_base_unit() {
     let rest = signed.deal.budget - state.paid;
     assert_eq!(world.account("requester").await, requester + compensation + rest);
     assert!(world.game().await.story.end.is_some_and(|end| end.by_step), "it was played to a step");
+    // The deal is over: its dossiers go.
+    for _ in 0..300 {
+        if !dossier.parent().unwrap().exists() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert!(!dossier.parent().unwrap().exists());
     liar.stop().await;
     node.close().await;
 }
