@@ -10,5 +10,4 @@ mod orders;
 mod promises;
 mod random;
 mod sessions;
-mod tower;
 mod world;

@@ -1,7 +1,7 @@
 //! A tower's files: dossiers that are looked through again and again, and what is written beside them.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     path::{Path, PathBuf},
     sync::Mutex,
     time::SystemTime,
@@ -146,6 +146,8 @@ pub(super) struct Desk {
     inspector: Mutex<Inspector>,
     stamps: Mutex<HashMap<PathBuf, (Stamp, Option<B256>)>>,
     slips: Mutex<BTreeMap<B256, Slip>>,
+    /// Files and folders that something is amiss with that may pass: they are looked at again, and told of once.
+    amiss: Mutex<HashSet<PathBuf>>,
     /// Whether receipts that contradict themselves are wanted.
     audits: bool,
 }
@@ -165,6 +167,7 @@ impl Desk {
             inspector: Mutex::new(Inspector::new(chain_id, market)),
             stamps: Mutex::default(),
             slips: Mutex::default(),
+            amiss: Mutex::default(),
             audits,
         }
     }
@@ -180,7 +183,11 @@ impl Desk {
                         files(&deal.path(), &mut there);
                     }
                 }
-                Err(why) => look.refused.push((folder.clone(), DossierError::file(folder)(why))),
+                Err(why) => {
+                    if lock(&self.amiss).insert(folder.clone()) {
+                        look.refused.push((folder.clone(), DossierError::file(folder)(why)));
+                    }
+                }
             }
         }
         let known = lock(&self.stamps).clone();
@@ -200,9 +207,17 @@ impl Desk {
             }
             let order = match self.check(&path) {
                 Ok(slip) => {
+                    lock(&self.amiss).remove(&path);
                     lock(&self.slips).insert(slip.order, slip.clone());
                     look.held.push(slip.clone());
                     Some(slip.order)
+                }
+                // Its parts may still be under way.
+                Err(why @ (DossierError::File { .. } | DossierError::Part { .. })) => {
+                    if lock(&self.amiss).insert(path.clone()) {
+                        look.refused.push((path, why));
+                    }
+                    continue;
                 }
                 Err(why) => {
                     look.refused.push((path.clone(), why));
@@ -212,6 +227,12 @@ impl Desk {
             lock(&self.stamps).insert(path, (stamp, order));
         }
         look
+    }
+
+    /// One that could not be taken now: the next look brings it again.
+    pub fn again(&self, slip: &Slip) {
+        lock(&self.stamps).remove(&slip.path);
+        lock(&self.slips).remove(&slip.order);
     }
 
     fn check(&self, path: &Path) -> Result<Slip, DossierError> {

@@ -407,7 +407,15 @@ impl Driver {
         if deal.court.is_zero() || self.courts.contains(&deal.court) {
             return true;
         }
-        let known = !self.strange.contains(&deal.court) && self.chain.is_known_court(deal.court).await.unwrap_or(false);
+        let known = match self.chain.is_known_court(deal.court).await {
+            _ if self.strange.contains(&deal.court) => false,
+            Ok(known) => known,
+            Err(error) => {
+                tracing::warn!(%error, court = %deal.court, "court not looked at");
+                self.works.desk.again(slip);
+                return false;
+            }
+        };
         if !known {
             self.strange.insert(deal.court);
             let path = slip.path.display().to_string();
