@@ -40,7 +40,7 @@ impl Home {
     pub fn ok(&self, args: &[&str]) -> Value {
         let output = self.run(args);
         let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-        assert!(output.status.success(), "{args:?}: {stdout}{stderr}");
+        assert!(output.status.success(), "{args:?}: {}: {stdout}{stderr}", output.status);
         serde_json::from_str(&stdout).unwrap()
     }
 
