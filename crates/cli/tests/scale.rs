@@ -115,8 +115,7 @@ fn large_outputs() {
     let (file, results) = job(&home, "pour", &program, &more);
     let (_, peaks) = run(&home, &file, &results, tasks);
     for task in 0..tasks {
-        let name = format!("{task:0width$}.out", width = (tasks - 1).to_string().len());
-        let output = std::fs::read(results.join(name)).unwrap();
+        let output = std::fs::read(results.join(format!("{task}.out"))).unwrap();
         assert_eq!(output.len() as u64, mib * MIB);
         let right = |(word, at): (&[u8], u64)| word == (task << 32 | at).to_le_bytes();
         assert!(output.chunks_exact(8).zip(0..).step_by(STRIDE).all(right), "task {task}");
@@ -169,10 +168,9 @@ fn squares(home: &Home, tasks: u64, replicas: u64, providers: u64) -> (Value, Pe
     let (file, results) = job(home, "squares", TINY, &more);
     let done = run(home, &file, &results, tasks);
     let squares = std::fs::read(results.join("stdout.txt")).unwrap();
-    let width = (tasks - 1).to_string().len();
     let expected = (0..tasks).flat_map(|task| {
-        let mut text = [0; 8];
-        text[..width].copy_from_slice(format!("{task:0width$}").as_bytes());
+        let (number, mut text) = (task.to_string(), [0; 8]);
+        text[..number.len()].copy_from_slice(number.as_bytes());
         let number = u64::from_le_bytes(text);
         number.wrapping_mul(number).to_le_bytes()
     });

@@ -505,7 +505,10 @@ async fn a_stranger_audits_a_liar_and_gets_the_bounty_to_the_base_unit() {
     let compensation = share(signed.deal.collateral, COMPENSATION_BPS).unwrap() - bounty;
     let rest = signed.deal.budget - state.paid;
     assert_eq!(world.account("requester").await, requester + compensation + rest);
-    assert!(world.game().await.story.end.is_some_and(|end| end.verdict == rialto_protocol::court::Verdict::Step), "it was played to a step");
+    assert!(
+        world.game().await.story.end.is_some_and(|end| end.verdict == rialto_protocol::court::Verdict::Step),
+        "it was played to a step"
+    );
     // The deal is over: its dossiers go.
     for _ in 0..300 {
         if !dossier.parent().unwrap().exists() {

@@ -3,7 +3,6 @@
 use rialto_protocol::{
     bounds::Lack,
     court::{Answer, GameEnd, GameNews, GameView, Question},
-    fault::FaultProof,
     receipt::{SumNode, unfolded},
     types::Game,
 };
