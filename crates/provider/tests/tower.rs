@@ -1,5 +1,7 @@
 //! A watchtower's core: what it does, and when.
 
+#![allow(clippy::unwrap_used)]
+
 use rialto_protocol::{
     Address, B256,
     court::{Answer, BOUNTY_BPS, GameEnd, GameNews, GameView, PARTS, Question},

@@ -323,7 +323,7 @@ impl World {
                 let result = if can { Ok(ran) } else { Err("no room".to_string()) };
                 let event = Event::RanLocally { job, batch, result };
                 let wait = 50 + fuel * 1000 / OWN_FUEL_PER_SECOND;
-                self.schedule.after(wait, Happening::Buyer { buyer: index, life, event });
+                self.schedule.after(wait, Happening::Buyer { buyer: index, life, event: Box::new(event) });
             }
             Effect::Transact { intent, call } => {
                 let Some(calls) = purse::acts(*call) else {
@@ -339,7 +339,7 @@ impl World {
                 let found = purse::traced(&trace, &inputs).filter(|_| can);
                 let result = found.ok_or_else(|| "no room".to_string());
                 let event = Event::Traced { key: trace.key, result };
-                self.schedule.after(2_000, Happening::Buyer { buyer: index, life, event });
+                self.schedule.after(2_000, Happening::Buyer { buyer: index, life, event: Box::new(event) });
             }
             Effect::ForgetTrace { .. } => {}
             Effect::Release { .. } => {}

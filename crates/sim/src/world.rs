@@ -62,7 +62,7 @@ pub enum Happening {
     ReadAccount { seller: usize, life: u32 },
     Seller { seller: usize, life: u32, event: provider::Event },
     Work { seller: usize, life: u32, order: B256, job: u64, event: provider::Event },
-    Buyer { buyer: usize, life: u32, event: requester::Event },
+    Buyer { buyer: usize, life: u32, event: Box<requester::Event> },
     Fetch { seller: usize, life: u32, work: provider::Work, job: u64 },
     Store { buyer: usize, life: u32, storing: Box<crate::buyer::Storing> },
     Gossip { buyer: usize, ask: Vec<u8> },
@@ -235,7 +235,7 @@ impl World {
                 self.fetched(seller, &work, job);
             }
             Happening::Buyer { buyer, life, event } if self.lives(Who::Buyer(buyer), life) => {
-                self.feed_buyer(buyer, event);
+                self.feed_buyer(buyer, *event);
             }
             Happening::Store { buyer, life, storing } if self.lives(Who::Buyer(buyer), life) => {
                 self.store(buyer, *storing);
@@ -421,7 +421,7 @@ impl World {
                 }
                 Who::Buyer(buyer) => {
                     let event = crate::buyer::transacted(intent, ending);
-                    Happening::Buyer { buyer, life, event }
+                    Happening::Buyer { buyer, life, event: Box::new(event) }
                 }
             };
             self.schedule.after(wait, what);

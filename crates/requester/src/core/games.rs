@@ -201,7 +201,7 @@ impl Core {
                 _ => None,
             },
             Question::Nodes { height: 0, place, nodes } => {
-                let Some(leaf) = self.wrong_leaf(id, view, *place, nodes) else { return None };
+                let leaf = self.wrong_leaf(id, view, *place, nodes)?;
                 if let Some(halted) = leaf.wrong_fuel {
                     return Some(Answer::Contradict { index: leaf.index, halted });
                 }
@@ -219,10 +219,9 @@ impl Core {
                     states: first.states.clone(),
                 })))
             }
-            Question::Nodes { height, place, nodes } => match self.wrong_node(id, view, *height, *place, nodes) {
-                Some(index) => Some(Answer::Pick { index }),
-                None => None,
-            },
+            Question::Nodes { height, place, nodes } => {
+                self.wrong_node(id, view, *height, *place, nodes).map(|index| Answer::Pick { index })
+            }
         }
     }
 
@@ -374,7 +373,7 @@ impl Core {
             Action::Play { game, turn } => {
                 let view = deal.chain.games.get(&game).map(|story| &story.view).filter(|view| view.turn() == turn)?;
                 let order = self.state.orders.get(&view.game.order)?.order.clone();
-                let Some(answer) = self.turn(id, game, view) else { return None };
+                let answer = self.turn(id, game, view)?;
                 Call::Play {
                     deal: terms,
                     order: Box::new(order),
