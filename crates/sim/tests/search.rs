@@ -219,7 +219,10 @@ fn attacks_on_requesters() -> Vec<(RequesterWeakness, Vec<Play<Sells>>)> {
     ]
 }
 
-fn breaks<A: Arena>(attacks: Vec<(A::Weakness, Vec<Play<A::Move>>)>) {
+/// What was left out of a core, and the moves that take advantage of it.
+type Attacks<A> = Vec<(<A as Arena>::Weakness, Vec<Play<<A as Arena>::Move>>)>;
+
+fn breaks<A: Arena>(attacks: Attacks<A>) {
     let mut faults = Vec::new();
     for (weakness, plays) in attacks {
         match replay::<A>(&plays, Some(weakness), false).1 {
