@@ -206,9 +206,7 @@ impl World {
         let seller = self.sellers.iter().position(|s| s.account == deal.provider);
         let temper = seller.map(|seller| self.options.sellers[seller].temper);
         let paid = self.chain.ledger.market.deal_state(id).paid;
-        // Before a court, who can run the tasks pays for what is right, seen or not.
-        let sees = !deal.court.is_zero() && self.options.buyers[buyer].can_run;
-        rule(temper != Some(Temper::Withholds) || paid == 0 || sees, || {
+        rule(temper != Some(Temper::Withholds) || paid == 0, || {
             format!("{paid} was paid in {id} for work that nobody has seen")
         })?;
         rule(temper != Some(Temper::Overbills) || paid == 0, || {

@@ -17,17 +17,8 @@ const MAX_REST_SECONDS: u64 = 600;
 /// A job that waits looks for providers after so many seconds, and whenever an offer is heard.
 const SEEK_SECONDS: u64 = 5;
 /// Refusals that no waiting cures: the provider takes no (such) orders in this deal.
-const FINAL_REFUSALS: &[&str] = &[
-    "P-ADM-001",
-    "P-ADM-002",
-    "P-ADM-007",
-    "P-ADM-008",
-    "P-ADM-009",
-    "P-ADM-011",
-    "P-ADM-013",
-    "P-ADM-016",
-    "P-ADM-018",
-];
+const FINAL_REFUSALS: &[&str] =
+    &["P-ADM-001", "P-ADM-002", "P-ADM-007", "P-ADM-008", "P-ADM-009", "P-ADM-011", "P-ADM-013", "P-ADM-016"];
 /// … of which a new deal cures these: the old one ends too soon or is being settled, or the provider was stopping.
 const DEAL_REFUSALS: &[&str] = &["P-ADM-011", "P-ADM-013", "P-ADM-016"];
 /// The deal expires too soon for such an order; for a smaller one it may not.

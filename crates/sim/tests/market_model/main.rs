@@ -7,6 +7,7 @@
 mod bytecode;
 mod games;
 mod moves;
+mod work;
 
 use std::collections::BTreeMap;
 
