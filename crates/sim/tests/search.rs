@@ -216,13 +216,17 @@ fn attacks_on_requesters() -> Vec<(RequesterWeakness, Vec<Play<Sells>>)> {
     let mut weary = vec![now(Sells::Weary { on: true })];
     weary.extend(begun(true, 8));
     weary.extend([claim(0, 2), later(301, Sells::Reveal { which: 0 }), now(Sells::Settle { which: 0 })]);
+    // As the search found it: the first game keeps the deal from ending, and the claim comes when the deal has expired.
+    let edge = |which, shift| Play { when: When::Edge { which, shift }, what: Sells::Wait };
+    let mut in_grace: Vec<_> = (0..2).map(|who| now(Sells::Offer { who, cheap: false })).collect();
+    in_grace.push(now(Sells::Manner { who: 0, calls: true, acks: true, delivers: 1 }));
+    in_grace.push(now(Sells::Job { how: 0 }));
+    in_grace.push(later(120, Sells::Play { game: 0, how: 192 }));
+    in_grace.extend([edge(1, 0), edge(0, 1), claim(0, 2)]);
     vec![
         (Weak::ClaimsUnjudged, with(with(begun(true, 8), vec![claim(0, 1)]), end())),
         (Weak::PaidIsPaid, with(with(begun(true, 0), vec![claim(0, 1), claim(1, 1)]), end())),
-        (
-            Weak::AccusesUntilExpiry,
-            with(begun(false, 8), (0..5).map(|_| wait()).chain([claim(0, 1), claim(1, 1)]).chain(end()).collect()),
-        ),
+        (Weak::AccusesUntilExpiry, in_grace),
         (Weak::RevealIsNoNews, weary),
     ]
 }
