@@ -21,18 +21,7 @@ pub(super) const FUEL: u64 = 10_000_000;
 pub(super) const SEED: u64 = 7;
 
 /// How long 27 takes to come to 1 (docs/court.md's program).
-pub(super) const PROGRAM: &str = r#"(module
-    (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
-    (memory (export "memory") 1)
-    (func (export "_start") (local $n i64) (local $turns i32)
-        (local.set $n (i64.const 27))
-        (loop $again
-            (local.set $n (if (result i64) (i64.eqz (i64.and (local.get $n) (i64.const 1)))
-                (then (i64.shr_u (local.get $n) (i64.const 1)))
-                (else (i64.add (i64.mul (local.get $n) (i64.const 3)) (i64.const 1)))))
-            (local.set $turns (i32.add (local.get $turns) (i32.const 1)))
-            (br_if $again (i64.ne (local.get $n) (i64.const 1))))
-        (call $exit (local.get $turns))))"#;
+pub(super) const PROGRAM: &str = include_str!("../machine/turns.wat");
 
 /// The program, its inputs and how each task ends: what who has run it knows. And the model's judge.
 pub(super) struct Work {
