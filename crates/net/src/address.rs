@@ -1,4 +1,4 @@
-//! Between the protocol's addresses and iroh's.
+//! Conversions between the protocol's addresses and iroh's.
 
 use std::net::SocketAddr;
 
@@ -10,15 +10,16 @@ use rialto_protocol::{
 
 use crate::error::NetError;
 
-/// Which outside addresses this node may send packets to.
+/// Addresses outside this process to which the node may send packets.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Reach {
-    /// Nothing beyond this machine: the node is bound to loopback and has no relay.
+    /// Only this machine: the node is bound to loopback and has no relay.
     pub(crate) loopback_only: bool,
 }
 
 impl Reach {
-    /// What to dial, or why not. A hint from a stranger never makes a loopback node send outside.
+    /// Returns the addresses of a peer that this node may dial. A hint from a stranger never makes
+    /// a loopback node send packets to another machine.
     pub(crate) fn dialable(self, peer: &PeerAddr) -> Result<EndpointAddr, NetError> {
         peer.check()?;
         let id = endpoint_id(peer.endpoint)
@@ -45,7 +46,7 @@ pub(crate) fn relay_url(url: &str) -> Result<RelayUrl, NetError> {
     url.parse().map_err(|error| NetError::Address(format!("relay {url}: {error}")))
 }
 
-/// Where the peer of a connection is right now, best path first.
+/// Returns the current addresses of a connection's peer, best path first.
 pub(crate) fn of_connection(connection: &Connection) -> PeerAddr {
     let paths = connection.paths();
     let mut found: Vec<(bool, TransportAddr)> =
@@ -58,7 +59,8 @@ pub(crate) fn of_connection(connection: &Connection) -> PeerAddr {
     addr
 }
 
-/// An own address for others. `fixed` are addresses that the operator vouches for.
+/// Returns this node's address for others. The operator guarantees the addresses in `fixed`, so
+/// they come first.
 pub(crate) fn of_endpoint(own: EndpointAddr, fixed: &[SocketAddr]) -> PeerAddr {
     let mut addr = PeerAddr { endpoint: B256::from(*own.id.as_bytes()), direct: vec![], relay: None };
     let fixed = fixed.iter().map(|a| TransportAddr::Ip(*a));

@@ -1,114 +1,115 @@
-//! What can go wrong, with stable codes, and why a connection ended.
+//! Errors of the network, with stable codes, and reasons why a connection ended.
 
 use std::{fmt, io};
 
 use iroh::endpoint::{Connection, ConnectionError, VarInt};
 use rialto_protocol::{B256, wire::WireError};
 
-/// Failure of the network layer.
+/// Failure of a network operation.
 #[derive(Debug, thiserror::Error)]
 pub enum NetError {
     /// The endpoint could not be bound.
     #[error("[N-NODE-001] cannot bind {addr}: {reason}")]
     Bind {
-        /// Where.
+        /// Address that was asked for.
         addr: std::net::SocketAddr,
-        /// Why.
+        /// Cause, for people.
         reason: String,
     },
-    /// A configured or received address makes no sense.
+    /// A configured or received address is invalid, or may not be dialled from here.
     #[error("[N-NODE-002] bad address: {0}")]
     Address(String),
-    /// No connection to a peer.
+    /// A peer could not be reached.
     #[error("[N-NODE-003] cannot connect to {peer}: {reason}")]
     Connect {
-        /// Endpoint.
+        /// Public key of the peer's endpoint.
         peer: B256,
-        /// Why.
+        /// Cause, for people.
         reason: String,
     },
     /// The node was closed.
     #[error("[N-NODE-004] the node is closed")]
     NodeClosed,
-    /// An own limit is reached.
+    /// A limit of this node is reached.
     #[error("[N-NODE-005] limit reached: {0}")]
     Limit(&'static str),
     /// A session or transfer ended.
     #[error("[N-SES-001] {0}")]
     Closed(CloseReason),
-    /// A message broke its bounds or could not be read.
+    /// A message exceeded its bounds or could not be decoded.
     #[error("[N-SES-002] {0}")]
     Wire(#[from] WireError),
     /// The peer took nothing off the wire for too long.
     #[error("[N-SES-003] the peer is stuck")]
     Stalled,
-    /// An ask was not accepted by our own checks.
+    /// The node's own checks refused an ask that it was to publish.
     #[error("[N-ASK-001] ask refused: {0}")]
     AskRefused(String),
-    /// A blob is larger than asked for or allowed.
+    /// A blob is larger than the caller allows.
     #[error("[N-BLB-001] blob of {size} bytes is over the limit of {limit}")]
     BlobTooLarge {
-        /// Bytes.
+        /// Size of the blob, bytes.
         size: u64,
-        /// Bytes.
+        /// Largest size, bytes.
         limit: u64,
     },
-    /// The peer does not have the blob, or does not serve it to us: it does not say which.
+    /// The peer does not have the blob or does not serve it to this node. It does not say which, so
+    /// that nobody can probe for content.
     #[error("[N-BLB-002] the peer does not serve the blob {0}")]
     BlobDenied(B256),
     /// The peer had no room for another transfer, several times in a row.
     #[error("[N-BLB-003] the peer is busy")]
     BlobBusy,
-    /// The content is not what the hash or size said.
+    /// The content does not match the hash or the size.
     #[error("[N-BLB-004] the peer sent something else than the blob {0}")]
     BlobWrong(B256),
-    /// The transfer was cut; what came is kept, and the next fetch goes on from there.
+    /// The transfer was cut. The received bytes are kept, and the next fetch continues after them.
     #[error("[N-BLB-005] transfer cut after {received} of {size} bytes: {reason}")]
     BlobCut {
-        /// Bytes on disk.
+        /// Bytes that are on disk.
         received: u64,
-        /// Bytes.
+        /// Size of the blob, bytes.
         size: u64,
-        /// Why.
+        /// Cause, for people.
         reason: String,
     },
-    /// The store has no room, even without everything that is only cached.
+    /// The store has no room, even after the whole cache is deleted.
     #[error("[N-BLB-006] blob store is full: {needed} more bytes needed, limit {limit}")]
     BlobStoreFull {
-        /// Bytes.
+        /// Bytes that would not fit.
         needed: u64,
-        /// Bytes.
+        /// Limit of the store, bytes.
         limit: u64,
     },
-    /// Not in our store.
+    /// This node's store does not have the blob.
     #[error("[N-BLB-007] blob {0} is not here")]
     BlobMissing(B256),
-    /// The disk.
+    /// A file operation of the store failed.
     #[error("[N-BLB-008] blob store: {0}")]
     BlobIo(#[from] io::Error),
 }
 
-/// Why we end a connection, as its QUIC application error code.
+/// Reason for which this node ends a connection, sent as the QUIC application error code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u32)]
 pub enum CloseCode {
-    /// Nothing is left to say.
+    /// All is sent.
     Done = 0,
     /// A limit on sessions, peers or transfers is reached; try later.
     Busy = 1,
-    /// A message could not be read or was over a bound.
+    /// A message could not be decoded or exceeded a bound.
     BadMessage = 2,
-    /// No first message in time, or nothing taken off the wire.
+    /// The peer sent no first message in time, or stopped receiving.
     Timeout = 3,
-    /// Gossip on a market that this node does not follow.
+    /// The gossip is about a market that this node does not follow.
     UnknownTopic = 4,
     /// The peer's gossip used up its budget.
     OverBudget = 5,
-    /// A newer connection of the same peer took this one's place.
+    /// A newer connection of the same peer replaced this one.
     Replaced = 6,
-    /// The node goes down.
+    /// The node is shutting down.
     Shutdown = 7,
-    /// The blob is not here, or not for this peer.
+    /// The blob is missing, or this peer may not fetch it.
     Denied = 8,
 }
 
@@ -149,18 +150,19 @@ impl CloseCode {
     }
 }
 
-/// Why a session ended.
+/// Reason why a session ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CloseReason {
     /// The peer finished: it will send no more.
     Finished,
     /// The peer closed with one of our codes.
     ByPeer(CloseCode),
-    /// We closed.
+    /// This side closed the session.
     ByUs,
-    /// The peer's message could not be read.
+    /// The peer's message could not be decoded.
     BadMessage(WireError),
-    /// Nothing came from the peer for [`crate::limits::IDLE_TIMEOUT`].
+    /// No packet came from the peer for [`crate::limits::IDLE_TIMEOUT`], or for
+    /// [`crate::limits::SESSION_IDLE_TIMEOUT`] in a session.
     TimedOut,
     /// Anything else: the peer's process or the path is gone.
     Lost(String),

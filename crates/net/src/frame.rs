@@ -1,7 +1,8 @@
-//! Length-prefixed frames on a QUIC stream: 4 bytes big-endian length, then the bytes.
+//! Length-prefixed frames on a QUIC stream: the length in 4 bytes, big-endian, then the bytes.
 //!
-//! Reading and writing keep their progress in `self`, so a cancelled future (as in `select!`) loses
-//! and tears nothing. Memory follows what has arrived, not what a length claims.
+//! Reader and writer keep their progress in `self`, so a cancelled future (as in `select!`) neither
+//! loses nor tears a frame. Memory grows with the bytes that arrive, not with the length that a
+//! peer claims.
 
 use bytes::{Buf, Bytes, BytesMut};
 use iroh::endpoint::{ReadError, RecvStream, SendStream, WriteError};
@@ -11,10 +12,10 @@ use tokio::time::timeout;
 use crate::limits::STALL_TIMEOUT;
 
 const PREFIX_BYTES: usize = 4;
-/// Most memory taken on the word of a length alone, 64 KiB.
+/// Most memory that is reserved because of a claimed length alone, 64 KiB.
 const MAX_TRUSTED_BYTES: usize = 64 << 10;
 
-/// Why no frame came.
+/// Reason why no frame could be read.
 #[derive(Debug)]
 pub(crate) enum FrameError {
     /// The frame is over its limit.
@@ -25,7 +26,7 @@ pub(crate) enum FrameError {
     Torn,
 }
 
-/// Reads frames.
+/// Reads frames from a stream.
 pub(crate) struct FrameReader {
     stream: RecvStream,
     partial: BytesMut,
@@ -36,7 +37,7 @@ impl FrameReader {
         Self { stream, partial: BytesMut::new() }
     }
 
-    /// Next frame of at most `limit` bytes; `None` after the last. Cancel safe.
+    /// Returns the next frame, of at most `limit` bytes; `None` after the last one. Cancel safe.
     pub(crate) async fn next(&mut self, limit: usize) -> Result<Option<Bytes>, FrameError> {
         loop {
             let wanted = match self.partial.first_chunk::<PREFIX_BYTES>() {
@@ -68,16 +69,16 @@ impl FrameReader {
     }
 }
 
-/// Why a frame could not be written.
+/// Reason why a frame could not be written.
 #[derive(Debug)]
 pub(crate) enum SendError {
     /// The stream or connection broke.
     Write(WriteError),
-    /// The peer took nothing for [`STALL_TIMEOUT`].
+    /// The peer received nothing for [`STALL_TIMEOUT`].
     Stalled,
 }
 
-/// Writes frames.
+/// Writes frames to a stream.
 pub(crate) struct FrameWriter {
     stream: SendStream,
     pending: BytesMut,
@@ -88,8 +89,8 @@ impl FrameWriter {
         Self { stream, pending: BytesMut::new() }
     }
 
-    /// Writes one frame, after what a cancelled call left behind. If this call is cancelled, the
-    /// frame still goes out whole, before the next one or on `flush`.
+    /// Writes one frame, after the rest of any cancelled call. If this call is cancelled, the frame
+    /// is still sent whole, before the next one or by `flush`.
     pub(crate) async fn send(&mut self, bytes: &[u8]) -> Result<(), SendError> {
         self.flush().await?;
         let length = u32::try_from(bytes.len()).expect("messages are bounded far below 4 GiB");
@@ -99,7 +100,7 @@ impl FrameWriter {
         self.flush().await
     }
 
-    /// Writes what is left of earlier frames.
+    /// Writes the rest of earlier frames.
     pub(crate) async fn flush(&mut self) -> Result<(), SendError> {
         while !self.pending.is_empty() {
             let written = timeout(STALL_TIMEOUT, self.stream.write(&self.pending))
@@ -111,9 +112,9 @@ impl FrameWriter {
         Ok(())
     }
 
-    /// Says that no frame follows.
+    /// Tells the peer that no frame follows.
     pub(crate) fn finish(&mut self) {
-        // Fails only on a stream that is closed already.
+        // This only fails on a stream that is already closed.
         let _ = self.stream.finish();
     }
 

@@ -4,15 +4,15 @@
 //!
 //! | module | ALPN | knows |
 //! |---|---|---|
-//! | [`node`] | | the QUIC endpoint: binding, dialling, handing connections out |
+//! | [`node`] | | the QUIC endpoint: binding, dialling, dispatching connections |
 //! | [`session`] | `rialto/session/1` | typed messages of a deal |
-//! | [`asks`] | `rialto/asks/1` | the book of asks that every node keeps, replicated by flooding what was checked |
-//! | [`blobs`] | `rialto/blobs/1` | content by BLAKE3 hash, served only to whom it was allowed |
-//! | [`limits`] | | every bound |
-//! | [`error`] | | every failure, with its code |
+//! | [`asks`] | `rialto/asks/1` | every node's own order book, replicated by flooding checked asks |
+//! | [`blobs`] | `rialto/blobs/1` | content by BLAKE3 hash, served only to permitted peers |
+//! | [`limits`] | | all bounds |
+//! | [`error`] | | all errors, with their codes |
 //!
-//! A node bound to loopback without a relay sends nothing beyond the machine: no discovery, no DNS,
-//! no relay, no port mapping, and no dialling of other addresses whoever names them.
+//! A node that is bound to loopback and has no relay sends no packet to another machine: it uses no
+//! discovery, DNS, relay or port mapping, and it dials no other address, even if a peer names one.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 

@@ -1,4 +1,4 @@
-//! The node: one QUIC endpoint that dials, accepts, and hands every connection to its purpose.
+//! The node: one QUIC endpoint that dials, accepts, and dispatches every connection by its purpose.
 
 use std::{
     fmt,
@@ -36,7 +36,7 @@ use crate::{
     slots::Slots,
 };
 
-/// What a connection is for: its ALPN without the version.
+/// Purpose of a connection. It decides the ALPN.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Purpose {
     Session,
@@ -57,28 +57,28 @@ impl Purpose {
     }
 }
 
-/// How a node is set up.
+/// Settings of a node.
 #[derive(Clone)]
 pub struct NetConfig {
     /// Secret key of the endpoint; the public key is the node's id.
     pub secret: [u8; 32],
-    /// Where to listen. Loopback keeps all traffic on this machine.
+    /// Address to listen on. Loopback keeps all traffic on this machine.
     pub bind: SocketAddr,
-    /// Keeps the port between starts: where `bind` leaves it free, the last one is tried first, so that peers find the node
-    /// where it was.
+    /// File that keeps the port between starts. If `bind` leaves the port free, the node tries its
+    /// last port first, so that peers find it at its old address.
     pub port_file: Option<PathBuf>,
-    /// Home relay for peers behind NATs. `None`: direct addresses only.
+    /// URL of the home relay, for peers behind NATs. `None`: direct addresses only.
     pub relay: Option<String>,
-    /// Addresses to tell others besides those found, such as a forwarded port.
+    /// Addresses to publish besides those that the node finds itself, such as a forwarded port.
     pub external: Vec<SocketAddr>,
     /// Folder of the blob store.
     pub blob_dir: PathBuf,
-    /// Bounds.
+    /// Bounds that the operator chose.
     pub limits: Limits,
 }
 
 impl NetConfig {
-    /// A node on loopback with a free port and default limits.
+    /// Returns the settings of a node on loopback, with a free port and default limits.
     pub fn loopback(secret: [u8; 32], blob_dir: impl Into<PathBuf>) -> Self {
         Self {
             secret,
@@ -92,7 +92,8 @@ impl NetConfig {
     }
 }
 
-/// A node of the network. Clones share it; it closes with `close`, or when the last clone is dropped.
+/// A node of the network. Clones share one endpoint; it closes with `close`, or when the last clone
+/// is dropped.
 #[derive(Clone)]
 pub struct Node(Arc<Inner>);
 
@@ -126,7 +127,8 @@ impl Dialer {
         let target = self.reach.dialable(peer)?;
         let mut options = ConnectOptions::new();
         if purpose == Purpose::Session {
-            // The shorter of both sides' timeouts counts.
+            // QUIC uses the shorter timeout of the two sides, so it is enough that the dialler sets
+            // it.
             let watchful = transport(SESSION_IDLE_TIMEOUT).keep_alive_interval(SESSION_KEEP_ALIVE);
             options = options.with_transport_config(watchful.build());
         }
@@ -148,7 +150,12 @@ impl fmt::Debug for Node {
 }
 
 impl Node {
-    /// Binds the endpoint, opens the blob store and starts to accept.
+    /// Binds the endpoint, opens the blob store and starts to accept connections.
+    ///
+    /// # Errors
+    /// [`NetError::Bind`] if the address can't be bound, [`NetError::Address`] if the relay's URL
+    /// is wrong, [`NetError::BlobIo`] or [`NetError::BlobStoreFull`] if the store can't be opened
+    /// within its limit.
     pub async fn bind(config: NetConfig) -> Result<Self, NetError> {
         let cancel = CancellationToken::new();
         let blobs_store = Blobs::open_store(config.blob_dir.clone(), config.limits.blob_store_bytes).await?;
@@ -186,18 +193,24 @@ impl Node {
         self.0.dialer.id()
     }
 
-    /// How others reach this node now.
+    /// Returns the addresses at which others can reach this node now.
     pub fn addr(&self) -> PeerAddr {
         address::of_endpoint(self.0.dialer.endpoint.addr(), &self.0.external)
     }
 
-    /// Waits until peers anywhere can reach this node: with a relay, until it answered; at most so long. Whether it can.
+    /// Waits until peers anywhere can reach this node, which with a relay means until the relay
+    /// answers. Waits for at most `patience`; returns whether peers can reach it.
     pub async fn online(&self, patience: Duration) -> bool {
         !self.0.has_relay || timeout(patience, self.0.dialer.endpoint.online()).await.is_ok()
     }
 
-    /// Opens a session to a provider. Takes at most [`CONNECT_TIMEOUT`]. The provider sees it with the
-    /// first message, which must follow within [`FIRST_MESSAGE_TIMEOUT`].
+    /// Opens a session to a provider, within [`CONNECT_TIMEOUT`]. The provider sees the session
+    /// when the first message arrives, which must happen within [`FIRST_MESSAGE_TIMEOUT`].
+    ///
+    /// # Errors
+    /// [`NetError::Connect`] if the provider does not answer, [`NetError::Address`] if no address
+    /// of it may be dialled, [`NetError::Limit`] if too many sessions are open,
+    /// [`NetError::NodeClosed`] after `close`.
     pub async fn connect(&self, provider: &PeerAddr) -> Result<RequesterSession, NetError> {
         if self.0.cancel.is_cancelled() {
             return Err(NetError::NodeClosed);
@@ -208,14 +221,19 @@ impl Node {
         Ok(Session::new(connection, streams, slot))
     }
 
-    /// Next session that a requester opened; its first message has come already. `None` once the node
-    /// is closed. Nobody calling this means that requesters are told to come back later.
+    /// Returns the next session that a requester opened, after its first message has arrived;
+    /// `None` once the node is closed. While nobody calls this, further requesters are told to come
+    /// back later.
     pub async fn accept(&self) -> Option<ProviderSession> {
         self.0.incoming.lock().await.recv().await
     }
 
-    /// Joins the gossip of a market's asks (`types::ask_topic`). `check` judges every ask before it is
-    /// kept or passed on. Joining a topic again returns the same book and ignores the new check.
+    /// Joins the gossip of a market's asks (`types::ask_topic`). `check` judges every ask before it
+    /// is kept or forwarded. Joining a topic again returns the same book and ignores the new check.
+    ///
+    /// # Errors
+    /// [`NetError::Limit`] if the node has joined too many topics, [`NetError::NodeClosed`] after
+    /// `close`.
     pub fn asks(
         &self,
         topic: B256,
@@ -225,31 +243,31 @@ impl Node {
         self.0.topics.join(topic, bootstrap, check)
     }
 
-    /// Tells every topic about a peer, for example from an announcement on chain.
+    /// Adds a peer as a gossip candidate to every topic, for example from an announcement on chain.
     pub fn add_bootstrap(&self, peer: PeerAddr) {
         self.0.topics.add_candidate(&peer);
     }
 
-    /// The blob store.
+    /// Returns the blob store of this node.
     pub fn blobs(&self) -> &Blobs {
         &self.0.blobs
     }
 
-    /// Ends every connection and waits until the peers know or can't be reached.
+    /// Ends every connection, and waits until the peers know it or can't be reached.
     pub async fn close(&self) {
         self.0.cancel.cancel();
         if let Some(accepting) = self.0.accepting.lock().await.take() {
-            // It only fails if the runtime is going down.
+            // Joining the task only fails if the runtime is shutting down.
             let _ = accepting.await;
         }
     }
 }
 
-/// Binds where the node was last, if that is wanted and possible.
+/// Binds the endpoint, at its last port if the settings want that and the port is free.
 async fn bind(config: &NetConfig) -> Result<Endpoint, NetError> {
     let file = config.port_file.as_ref().filter(|_| config.bind.port() == 0);
     let Some(file) = file else { return bind_at(config, config.bind).await };
-    // Whatever the file says, a wrong port is one that can't be bound.
+    // The file may hold anything. A wrong port can't be bound, and then any free port is taken.
     let last = std::fs::read_to_string(file).ok().and_then(|text| text.trim().parse().ok()).unwrap_or(0);
     let endpoint = match bind_at(config, (config.bind.ip(), last).into()).await {
         Err(_) if last != 0 => bind_at(config, config.bind).await,
@@ -266,7 +284,8 @@ async fn bind(config: &NetConfig) -> Result<Endpoint, NetError> {
 
 async fn bind_at(config: &NetConfig, addr: SocketAddr) -> Result<Endpoint, NetError> {
     let failed = |reason: String| NetError::Bind { addr, reason };
-    // A relay without QUIC address discovery can only be found by HTTP; without a relay nobody is asked anything.
+    // A relay without QUIC address discovery can only be found by HTTP. Without a relay no probe
+    // may leave this machine.
     let mut probes = NetReportConfig::minimal();
     probes.https_probes = config.relay.is_some();
     let mut builder = Endpoint::builder(presets::Minimal)
@@ -293,7 +312,8 @@ async fn bind_at(config: &NetConfig, addr: SocketAddr) -> Result<Endpoint, NetEr
     builder.bind().await.map_err(|e| failed(format!("{e:#}")))
 }
 
-/// One stream per connection, opened by the dialler; bounded windows; no datagrams.
+/// Returns a transport with one stream per connection, opened by the dialler, bounded windows and
+/// no datagrams.
 fn transport(idle: Duration) -> QuicTransportConfigBuilder {
     let idle = IdleTimeout::try_from(idle).expect("a constant far below 2^62 ms");
     QuicTransportConfig::builder()
@@ -311,7 +331,7 @@ pub(crate) async fn open_stream(connection: &Connection) -> Result<(SendStream, 
     connection.open_bi().await.map_err(|error| NetError::Closed(CloseReason::of(&error)))
 }
 
-/// Takes the one stream of an incoming connection; `None` if the peer is too slow or gone.
+/// Accepts the one stream of an incoming connection; `None` if the peer is too slow or gone.
 pub(crate) async fn accept_stream(connection: &Connection) -> Option<(SendStream, RecvStream)> {
     match timeout(FIRST_MESSAGE_TIMEOUT, connection.accept_bi()).await {
         Ok(Ok(streams)) => Some(streams),
@@ -323,7 +343,7 @@ pub(crate) async fn accept_stream(connection: &Connection) -> Option<(SendStream
     }
 }
 
-/// Takes incoming connections to where they belong.
+/// Accepts connections and dispatches them by their purpose.
 struct Acceptor {
     sessions: Slots,
     waiting: mpsc::Sender<ProviderSession>,
@@ -380,6 +400,8 @@ impl Acceptor {
             return CloseCode::Busy.close(&connection);
         };
         let Some(streams) = accept_stream(&connection).await else { return };
+        // A session is handed out with its first message, so that a silent stranger takes a slot
+        // for seconds only and never reaches the provider.
         let mut session = ProviderSession::new(connection, streams, slot);
         match timeout(FIRST_MESSAGE_TIMEOUT, session.receive_first()).await {
             Ok(Ok(())) => {}

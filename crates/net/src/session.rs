@@ -1,7 +1,7 @@
 //! Deal sessions: one QUIC connection with one stream, on which each side sends framed messages.
 //!
-//! A session has no memory: after a drop the caller connects again and the protocol above
-//! (`Hello`, `Welcome`) finds out what is missing.
+//! A session keeps no state between connections: after a lost connection the caller connects again,
+//! and the messages `Hello` and `Welcome` find out what is missing.
 
 use std::{fmt, marker::PhantomData};
 
@@ -21,12 +21,13 @@ use crate::{
     slots::Slot,
 };
 
-/// A session as the requester holds it.
+/// The requester's side of a session.
 pub type RequesterSession = Session<ToProvider, ToRequester>;
-/// A session as the provider holds it.
+/// The provider's side of a session.
 pub type ProviderSession = Session<ToRequester, ToProvider>;
 
-/// One connection of a deal: sends `Out`, receives `In`. Dropping it finishes what was sent, then closes.
+/// One connection of a deal, which sends `Out` and receives `In`. Dropping it first delivers the
+/// messages that were sent, then closes.
 pub struct Session<Out, In> {
     sender: SessionSender<Out>,
     receiver: SessionReceiver<In>,
@@ -54,12 +55,12 @@ impl<Out: Message, In: Message> Session<Out, In> {
         }
     }
 
-    /// Public key of the peer's endpoint, proven by the handshake.
+    /// Returns the public key of the peer's endpoint, which the handshake has proven.
     pub fn peer(&self) -> B256 {
         self.sender.peer()
     }
 
-    /// Where the peer is right now: enough to fetch a blob from it.
+    /// Returns the peer's current address, which is enough to fetch a blob from it.
     pub fn peer_addr(&self) -> PeerAddr {
         self.sender.peer_addr()
     }
@@ -84,17 +85,17 @@ impl<Out: Message, In: Message> Session<Out, In> {
         self.sender.closed().await
     }
 
-    /// Both directions apart, for two tasks. The session ends when both are dropped.
+    /// Splits the session into its two directions, for two tasks. It ends when both are dropped.
     pub fn split(self) -> (SessionSender<Out>, SessionReceiver<In>) {
         (self.sender, self.receiver)
     }
 
-    /// Ends the session at once; what is on the way may be lost.
+    /// Ends the session at once. Messages in flight may be lost.
     pub fn abort(self, code: CloseCode) {
         code.close(&self.sender.link.connection);
     }
 
-    /// Waits for the peer's first message, so that silent or hostile strangers never reach the node.
+    /// Waits for the peer's first message, so that silent strangers never reach the node's owner.
     pub(crate) async fn receive_first(&mut self) -> Result<(), CloseReason> {
         self.receiver.first = self.receiver.recv().await;
         match &self.receiver.first {
@@ -104,7 +105,7 @@ impl<Out: Message, In: Message> Session<Out, In> {
     }
 }
 
-/// What both halves keep alive: the connection and its place under the session limits.
+/// Connection and its place under the session limits. Both halves keep it alive.
 #[derive(Clone)]
 struct Link {
     connection: Connection,
@@ -114,14 +115,19 @@ struct Link {
 /// Sending half of a session.
 pub struct SessionSender<Out> {
     link: Link,
-    /// `None` only while being dropped.
+    /// `None` only while the sender is being dropped.
     writer: Option<FrameWriter>,
     types: PhantomData<fn(Out)>,
 }
 
 impl<Out: Message> SessionSender<Out> {
-    /// Sends one message; waits while the peer is slow, at most [`crate::limits::STALL_TIMEOUT`] without
-    /// progress. Cancel safe in that frames are never torn: a cancelled message goes out with the next.
+    /// Sends one message. Waits while the peer is slow, at most [`crate::limits::STALL_TIMEOUT`]
+    /// without progress. A cancelled call never tears a frame: its message is sent before the next
+    /// one.
+    ///
+    /// # Errors
+    /// [`NetError::Wire`] if the message exceeds its bounds, [`NetError::Closed`] if the session is
+    /// over, [`NetError::Stalled`] if the peer stopped receiving; the session then ends.
     pub async fn send(&mut self, message: &Out) -> Result<(), NetError> {
         let bytes = message.encode()?;
         let writer = self.writer.as_mut().expect("taken only by drop");
@@ -139,31 +145,31 @@ impl<Out: Message> SessionSender<Out> {
 }
 
 impl<Out> SessionSender<Out> {
-    /// Public key of the peer's endpoint.
+    /// Returns the public key of the peer's endpoint.
     pub fn peer(&self) -> B256 {
         B256::from(*self.link.connection.remote_id().as_bytes())
     }
 
-    /// Where the peer is right now.
+    /// Returns the peer's current address.
     pub fn peer_addr(&self) -> PeerAddr {
         address::of_connection(&self.link.connection)
     }
 
-    /// Completes when the connection is gone, with the reason.
+    /// Waits until the connection is gone and returns the reason.
     pub async fn closed(&self) -> CloseReason {
         CloseReason::of(&self.link.connection.closed().await)
     }
 }
 
 impl<Out> Drop for SessionSender<Out> {
-    /// Lets what was sent arrive before the connection goes.
+    /// Delivers sent messages before the connection closes.
     fn drop(&mut self) {
         let Some(mut writer) = self.writer.take() else { return };
         writer.finish();
         let link = self.link.clone();
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             runtime.spawn(async move {
-                // Either way the connection may go now.
+                // Delivered or not, the connection may close now.
                 let _ = timeout(LINGER_TIMEOUT, writer.stream().stopped()).await;
                 drop(link);
             });
@@ -175,17 +181,17 @@ impl<Out> Drop for SessionSender<Out> {
 pub struct SessionReceiver<In> {
     link: Link,
     reader: FrameReader,
-    /// Received before the session was handed out.
+    /// First message, received before the session was handed out.
     first: Option<In>,
-    /// Bytes of the next message: small until the first one has come.
+    /// Largest next message, bytes: small until the first one has arrived.
     limit: usize,
     reason: Option<CloseReason>,
     types: PhantomData<fn() -> In>,
 }
 
 impl<In: Message> SessionReceiver<In> {
-    /// Next message; `None` when the session is over (see [`Self::reason`]). Cancel safe. A message
-    /// that breaks the rules ends the session.
+    /// Returns the next message; `None` when the session is over (see [`Self::reason`]). Cancel
+    /// safe. A message that can't be decoded ends the session.
     pub async fn recv(&mut self) -> Option<In> {
         if let Some(first) = self.first.take() {
             return Some(first);
@@ -221,7 +227,7 @@ impl<In: Message> SessionReceiver<In> {
         }
     }
 
-    /// Why `recv` returned `None`.
+    /// Returns the reason why `recv` returned `None`.
     pub fn reason(&self) -> Option<CloseReason> {
         self.reason.clone()
     }

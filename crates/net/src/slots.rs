@@ -1,4 +1,4 @@
-//! Counted places: so many in total, so many for one peer.
+//! Counted slots, limited in total and per peer.
 
 use std::{
     collections::HashMap,
@@ -21,7 +21,7 @@ struct Taken {
     by_peer: HashMap<B256, usize>,
 }
 
-/// A taken place, freed when the last clone is dropped.
+/// A slot in use. It is freed when the last clone is dropped.
 #[derive(Clone)]
 pub(crate) struct Slot(#[expect(dead_code, reason = "held for its drop")] Arc<Guard>);
 
@@ -35,7 +35,7 @@ impl Slots {
         Self { taken: Arc::default(), total, per_peer }
     }
 
-    /// A place for this peer, unless a limit is reached.
+    /// Returns a slot for this peer, unless a limit is reached.
     pub(crate) fn take(&self, peer: B256) -> Option<Slot> {
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
         if taken.total >= self.total || taken.by_peer.get(&peer).is_some_and(|n| *n >= self.per_peer) {

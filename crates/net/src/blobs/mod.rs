@@ -1,5 +1,5 @@
-//! Blobs by BLAKE3 hash: kept on disk, served only to the peers they were allowed to, fetched as a
-//! stream that never is whole in memory. Why not iroh-blobs: `docs/adr/0002-blobs.md`.
+//! Blobs by BLAKE3 hash: kept on disk, served only to permitted peers, and fetched as a stream that
+//! is never whole in memory. `docs/adr/0002-blobs.md` says why this is not iroh-blobs.
 
 mod store;
 mod transfer;
@@ -30,55 +30,64 @@ use crate::{
 pub use store::path;
 use store::{Pin, Store};
 
-/// A blob on disk. While a handle lives, the file stays.
+/// Handle of a blob on disk. The file stays while the handle lives.
 #[derive(Clone, Debug)]
 pub struct Blob(Arc<Pin>);
 
 impl Blob {
-    /// Hash and size.
+    /// Returns hash and size.
     pub fn reference(&self) -> BlobRef {
         self.0.blob()
     }
 
-    /// The file. Read only: others may use the same one.
+    /// Returns the file's path. Only read it: other handles may use the same file.
     pub fn path(&self) -> &Path {
         self.0.path()
     }
 
-    /// `size` bytes of the content, from `offset` on. Not checked against the hash: that takes all of it.
+    /// Returns `size` bytes of the content, from `offset` on. They are not checked against the
+    /// hash, because that needs the whole content.
     pub async fn read_part(&self, offset: u64, size: usize) -> Result<Bytes, NetError> {
         let blob = self.clone();
         blocking(move || blob.0.read_part(offset, size)).await
     }
 
-    /// The content, checked against the hash once more; at most [`crate::limits::MAX_READ_BYTES`].
+    /// Returns the content, checked against the hash once more.
+    ///
+    /// # Errors
+    /// [`NetError::BlobTooLarge`] above [`crate::limits::MAX_READ_BYTES`],
+    /// [`NetError::BlobMissing`] if the file on disk is damaged.
     pub async fn read(&self) -> Result<Bytes, NetError> {
         let blob = self.clone();
         blocking(move || blob.0.read()).await
     }
 }
 
-/// A blob that is written here piece by piece; room in the store is taken as it grows. Dropping it throws it away, as
-/// does the next start after a crash. All methods block.
+/// A blob that this node writes piece by piece. It takes room in the store as it grows. Dropping it
+/// deletes it, and so does the next start after a crash. All methods block.
 pub struct Draft(store::Draft);
 
 impl Draft {
-    /// Bytes written.
+    /// Returns the number of bytes written.
     pub fn written(&self) -> u64 {
         self.0.written()
     }
 
-    /// Writes what comes next. After an error the draft is good for nothing.
+    /// Appends bytes. After an error the draft can't be used any more.
+    ///
+    /// # Errors
+    /// [`NetError::BlobStoreFull`] if the store has no room, [`NetError::BlobIo`] if the disk
+    /// fails.
     pub fn append(&mut self, bytes: &[u8]) -> Result<(), NetError> {
         self.0.append(bytes)
     }
 
-    /// `size` of the bytes written, from `offset` on.
+    /// Returns `size` of the written bytes, from `offset` on.
     pub fn read(&self, offset: u64, size: usize) -> Result<Bytes, NetError> {
         self.0.read(offset, size)
     }
 
-    /// Makes the whole blob of it, synced.
+    /// Syncs the draft to disk and makes it a blob of the store.
     pub fn finish(self) -> Result<Blob, NetError> {
         Ok(Blob(Arc::new(self.0.finish()?)))
     }
@@ -86,8 +95,8 @@ impl Draft {
 
 /// The blob store of a node. Clones share it.
 ///
-/// What is neither allowed to a peer nor held by a [`Blob`] is cache: it stays until room is needed,
-/// then the longest unused goes first.
+/// A blob that no peer is permitted to fetch and no [`Blob`] holds is cache: it stays until the
+/// store needs room, and then the least recently used one is deleted first.
 #[derive(Clone)]
 pub struct Blobs {
     store: Arc<Store>,
@@ -116,7 +125,7 @@ impl Blobs {
         Server::new(self.store.clone())
     }
 
-    /// Stores bytes.
+    /// Stores bytes, unless the store has them already.
     pub async fn put_bytes(&self, bytes: impl Into<Bytes>) -> Result<BlobRef, NetError> {
         let (store, bytes) = (self.store.clone(), bytes.into());
         blocking(move || {
@@ -145,45 +154,64 @@ impl Blobs {
         self.store.draft(0).map(Draft)
     }
 
-    /// Lets a peer fetch a blob that is here. Lasts until `revoke`, `remove` or the end of the process.
+    /// Permits a peer to fetch a blob that is in the store, until `revoke`, `remove` or the end of
+    /// the process.
+    ///
+    /// # Errors
+    /// [`NetError::BlobMissing`] if the store does not have it, [`NetError::Limit`] if too many
+    /// permissions exist.
     pub fn allow(&self, peer: B256, blob: BlobRef) -> Result<(), NetError> {
         self.store.allow(peer, blob)
     }
 
-    /// Takes back what `allow` gave. A transfer that has begun goes on.
+    /// Withdraws a permission that `allow` gave. A transfer that has begun continues.
     pub fn revoke(&self, peer: B256, blob: BlobRef) {
         self.store.revoke(peer, blob);
     }
 
-    /// Forgets a blob: nobody can fetch it any more, and its file goes when the last handle is dropped.
+    /// Removes a blob: nobody can fetch it any more, and its file is deleted when the last handle
+    /// is dropped.
     pub fn remove(&self, blob: BlobRef) {
         self.store.remove(blob);
     }
 
-    /// A blob that is here.
+    /// Returns a handle of a blob, if the store has it.
     pub fn get(&self, blob: BlobRef) -> Option<Blob> {
         self.store.get(blob).map(|pin| Blob(Arc::new(pin)))
     }
 
-    /// Content of a blob that is here, at most [`crate::limits::MAX_READ_BYTES`]. For large ones use `get` and the path.
+    /// Returns the content of a blob, at most [`crate::limits::MAX_READ_BYTES`]. For a larger one
+    /// use `get` and its path.
+    ///
+    /// # Errors
+    /// [`NetError::BlobMissing`] if the store does not have it, [`NetError::BlobTooLarge`] above
+    /// the limit.
     pub async fn read(&self, blob: BlobRef) -> Result<Bytes, NetError> {
         self.get(blob).ok_or(NetError::BlobMissing(B256::from(blob.hash)))?.read().await
     }
 
-    /// Bytes on disk, unfinished downloads included.
+    /// Returns the bytes on disk, with unfinished downloads.
     pub fn used_bytes(&self) -> u64 {
         self.store.used_bytes()
     }
 
-    /// Brings a blob here from a peer, unless it is here already. Refuses more than `max_bytes` before
-    /// anything is sent. What a cut transfer brought is kept, and the next call goes on from there;
-    /// wrong content is thrown away. Dropping the future stops the transfer.
+    /// Fetches a blob from a peer, unless the store has it already. The bytes of a cut transfer are
+    /// kept, and the next call continues after them; wrong content is deleted. Dropping the future
+    /// stops the transfer.
+    ///
+    /// # Errors
+    /// [`NetError::BlobTooLarge`] above `max_bytes`, before anything is sent.
+    /// [`NetError::BlobDenied`] and [`NetError::BlobBusy`] as the peer says,
+    /// [`NetError::BlobWrong`] if its content has another hash, [`NetError::BlobCut`] if the
+    /// connection breaks or is too slow, [`NetError::Connect`] if there is none,
+    /// [`NetError::BlobStoreFull`] if this store has no room.
     pub async fn fetch(&self, peer: &PeerAddr, blob: BlobRef, max_bytes: u64) -> Result<Blob, NetError> {
         if blob.size > max_bytes {
             return Err(NetError::BlobTooLarge { size: blob.size, limit: max_bytes });
         }
-        // One transfer of a blob from a peer at a time; those who waited find it here. Other peers'
-        // transfers of it run beside, so that a slow peer holds up nobody else.
+        // One transfer of a blob from a peer at a time; a caller that waited finds the blob in the
+        // store. Transfers of the same blob from other peers run in parallel, so that a slow peer
+        // delays no caller that asks another peer.
         let flight = self.flights.enter((B256::from(blob.hash), peer.endpoint)).await?;
         if let Some(found) = self.get(blob) {
             return Ok(found);
@@ -196,7 +224,7 @@ impl Blobs {
     }
 }
 
-/// Runs disk work off the async threads.
+/// Runs disk work on a blocking thread.
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, NetError> + Send + 'static,
 ) -> Result<T, NetError> {
@@ -207,7 +235,7 @@ async fn blocking<T: Send + 'static>(
     }
 }
 
-/// So many turns at once for each key; a lane is there only while somebody is in it.
+/// A limit on concurrent turns for each key. A lane exists only while it has a turn.
 #[derive(Clone)]
 struct Lanes<K: Copy + Eq + Hash> {
     width: usize,
@@ -231,7 +259,7 @@ impl<K: Copy + Eq + Hash> Lanes<K> {
             let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
             open.entry(key).or_insert_with(|| Arc::new(Semaphore::new(self.width))).clone()
         };
-        // Made before waiting, so that a cancelled wait cleans up too.
+        // Created before waiting, so that a cancelled wait removes an empty lane, too.
         let mut turn = Turn { lanes: self.clone(), key, permit: None };
         turn.permit = Some(lane.acquire_owned().await.map_err(|_| NetError::NodeClosed)?);
         Ok(turn)

@@ -1,6 +1,7 @@
-//! The folder of blobs: `<hash>` for whole ones, `partial/<hash>-<peer>` for unfinished ones.
+//! The folder of blobs: `<hash>` is a whole blob, `partial/<hash>-<peer>` an unfinished download
+//! and `draft/<number>` a blob that this node is writing.
 //!
-//! A whole blob appears under its name only by renaming a finished, synced, checked file. All sizes
+//! A whole blob gets its name only when a finished, synced and checked file is renamed. All sizes
 //! are counted before bytes are written, so the folder never exceeds its limit.
 
 mod draft;
@@ -24,7 +25,7 @@ use crate::{
 
 pub(crate) use draft::Draft;
 
-/// Blobs on disk and who may fetch them.
+/// Blobs on disk, and the peers that may fetch them.
 #[derive(Debug)]
 pub(crate) struct Store {
     folder: PathBuf,
@@ -37,12 +38,12 @@ struct State {
     files: HashMap<Name, Entry>,
     /// Sum of the entries' sizes.
     used: u64,
-    /// Peers by blob.
+    /// Peers that may fetch a blob, by blob.
     grants: HashMap<B256, BTreeSet<B256>>,
     /// Number of blobs allowed to each peer.
     grants_of: HashMap<B256, usize>,
     granted: usize,
-    /// Ticks at each use, for finding the longest unused.
+    /// Advances at each use, to find the least recently used file.
     clock: u64,
 }
 
@@ -51,16 +52,16 @@ struct State {
 enum Name {
     Whole(B256),
     Partial(B256, B256),
-    /// Being written here.
+    /// A blob that this node is writing.
     Draft(u64),
 }
 
 #[derive(Debug)]
 struct Entry {
-    /// Bytes counted: the final size while a file is growing.
+    /// Bytes counted against the limit: the final size while a file is growing.
     size: u64,
     pins: usize,
-    /// To be deleted with the last pin.
+    /// Whether to delete the file with its last pin.
     doomed: bool,
     used_at: u64,
 }
@@ -75,7 +76,7 @@ impl Name {
     }
 }
 
-/// Where a whole blob lies in a folder of blobs, if it is there.
+/// Returns the path that a whole blob has in a folder of blobs, whether or not it exists.
 pub fn path(folder: &Path, blob: BlobRef) -> PathBuf {
     Name::Whole(B256::from(blob.hash)).path(folder)
 }
@@ -112,7 +113,8 @@ impl State {
         Some(entry)
     }
 
-    /// What may be deleted to make room: the longest unused file that nobody holds or is allowed.
+    /// Returns the file to delete next if room is needed: the least recently used one that no
+    /// handle holds and no peer may fetch.
     fn expendable(&self) -> Option<Name> {
         let free = |name: &Name| !matches!(name, Name::Whole(hash) if self.grants.contains_key(hash));
         let cached = self.files.iter().filter(|(name, entry)| entry.pins == 0 && free(name));
@@ -137,7 +139,7 @@ impl State {
 }
 
 impl Store {
-    /// Opens a folder, with what an earlier process left there as cache.
+    /// Opens a folder. Files of an earlier process become cache.
     pub(crate) fn open(folder: PathBuf, limit: u64) -> Result<Self, NetError> {
         let drafts = folder.join("draft");
         match fs::remove_dir_all(&drafts) {
@@ -196,7 +198,7 @@ impl Store {
     /// Copies exactly `size` bytes into the store.
     pub(crate) fn put(self: &Arc<Self>, source: &mut dyn Read, size: u64) -> Result<BlobRef, NetError> {
         let mut draft = self.draft(size)?;
-        // One byte more tells whether the source still grows.
+        // Reading one byte more detects that the source has grown.
         let copied = copy(&mut source.take(size.saturating_add(1)), &mut draft)?;
         if copied != size {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "the file changed while it was read").into());
@@ -223,7 +225,7 @@ impl Store {
         Ok(Pin { store: self.clone(), name, blob, path })
     }
 
-    /// A whole blob, held.
+    /// Returns a pin on a whole blob, if the store has it.
     pub(crate) fn get(self: &Arc<Self>, blob: BlobRef) -> Option<Pin> {
         let name = Name::Whole(B256::from(blob.hash));
         let mut state = self.lock();
@@ -261,12 +263,12 @@ impl Store {
         }
     }
 
-    /// Whether anything at all may be fetched by this peer.
+    /// Returns whether this peer may fetch anything at all.
     pub(crate) fn knows(&self, peer: B256) -> bool {
         self.lock().grants_of.contains_key(&peer)
     }
 
-    /// The blob, held, if this peer may have it.
+    /// Returns a pin on the blob, if this peer may fetch it.
     pub(crate) fn get_for(self: &Arc<Self>, peer: B256, blob: BlobRef) -> Option<Pin> {
         let allowed = self.lock().grants.get(&B256::from(blob.hash)).is_some_and(|peers| peers.contains(&peer));
         if allowed { self.get(blob) } else { None }
@@ -284,7 +286,7 @@ impl Store {
         }
     }
 
-    /// Opens the unfinished file of a blob from a peer, with its final size set aside.
+    /// Opens the unfinished file of a blob from a peer and reserves room for its final size.
     pub(crate) fn partial(self: &Arc<Self>, peer: B256, blob: BlobRef) -> Result<Partial, NetError> {
         let name = Name::Partial(B256::from(blob.hash), peer);
         let path = name.path(&self.folder);
@@ -304,14 +306,15 @@ impl Store {
         if kept > blob.size {
             file.set_len(0)?;
         }
-        // Only the stream decides what is right, so what is kept is read again, not believed.
+        // The kept bytes are hashed again and not trusted, because only the hash of the whole
+        // content decides whether they are right.
         let mut hasher = blake3::Hasher::new();
         let received = copy(&mut file, &mut hasher)?;
         Ok(Partial { pin, file, hasher, received })
     }
 }
 
-/// An unfinished download. Dropping it keeps what came, as cache.
+/// An unfinished download. Dropping it keeps the received bytes as cache.
 pub(crate) struct Partial {
     pin: Pin,
     file: File,
@@ -320,12 +323,15 @@ pub(crate) struct Partial {
 }
 
 impl Partial {
-    /// Bytes on disk.
+    /// Returns the number of bytes on disk.
     pub(crate) fn received(&self) -> u64 {
         self.received
     }
 
-    /// Appends what came next.
+    /// Appends received bytes.
+    ///
+    /// # Panics
+    /// If the bytes exceed the blob's size: the caller must bound its reads.
     pub(crate) fn append(&mut self, bytes: &[u8]) -> Result<(), NetError> {
         assert!(self.received + bytes.len() as u64 <= self.pin.blob.size, "the caller bounds what it takes");
         self.file.write_all(bytes)?;
@@ -334,7 +340,7 @@ impl Partial {
         Ok(())
     }
 
-    /// Makes the whole blob of it, or throws it away if it is wrong.
+    /// Makes it a whole blob, or deletes it if its hash is wrong.
     pub(crate) fn finish(self) -> Result<Pin, NetError> {
         let blob = self.pin.blob;
         if self.received != blob.size || *self.hasher.finalize().as_bytes() != blob.hash {
@@ -346,13 +352,13 @@ impl Partial {
         store.finish(self.pin, blob)
     }
 
-    /// Throws away what came.
+    /// Deletes the received bytes.
     pub(crate) fn discard(self) {
         self.pin.store.lock().files.entry(self.pin.name).and_modify(|entry| entry.doomed = true);
     }
 }
 
-/// Holds a file of the store.
+/// Keeps a file of the store from being deleted.
 #[derive(Debug)]
 pub(crate) struct Pin {
     store: Arc<Store>,
@@ -370,7 +376,7 @@ impl Pin {
         &self.path
     }
 
-    /// A part of the content. Not checked: that takes all of it.
+    /// Returns a part of the content. It is not checked, because that needs the whole content.
     pub(crate) fn read_part(&self, offset: u64, size: usize) -> Result<Bytes, NetError> {
         read_at(&File::open(&self.path)?, offset, size)
     }
@@ -383,7 +389,7 @@ impl Pin {
         let mut bytes = Vec::with_capacity(size as usize);
         File::open(&self.path)?.take(size + 1).read_to_end(&mut bytes)?;
         if bytes.len() as u64 != size || *blake3::hash(&bytes).as_bytes() != hash {
-            // The disk changed under us; better no blob than a wrong one.
+            // The file was damaged on disk. No blob is better than a wrong one.
             self.store.remove(self.blob);
             return Err(NetError::BlobMissing(B256::from(hash)));
         }
@@ -394,7 +400,7 @@ impl Pin {
 impl Drop for Pin {
     fn drop(&mut self) {
         let mut state = self.store.lock();
-        // A file that was renamed is no longer counted under this name.
+        // A renamed file is no longer counted under this name.
         let Some(entry) = state.files.get_mut(&self.name) else { return };
         entry.pins -= 1;
         if entry.pins > 0 {
@@ -426,7 +432,7 @@ fn read_at(file: &File, offset: u64, size: usize) -> Result<Bytes, NetError> {
     Ok(bytes.into())
 }
 
-/// Copies piece by piece; returns the number of bytes.
+/// Copies piece by piece and returns the number of bytes.
 fn copy(source: &mut dyn Read, target: &mut dyn Write) -> io::Result<u64> {
     let mut buffer = vec![0; CHUNK_BYTES];
     let mut total = 0;

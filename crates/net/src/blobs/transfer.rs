@@ -1,5 +1,5 @@
-//! Moving blobs: the client names hash, size and offset; the server answers with the bytes from there
-//! on, or closes with a code. The client believes nothing: it bounds, counts and hashes.
+//! Blob transfers: the client sends hash, size and offset; the server answers with the bytes from
+//! the offset on, or closes with a code. The client trusts no byte: it bounds, counts and hashes.
 
 use std::{io::SeekFrom, sync::Arc, time::Duration};
 
@@ -29,7 +29,7 @@ use crate::{
     slots::Slots,
 };
 
-/// hash (32) ‖ size (8, big-endian) ‖ offset (8, big-endian)
+/// Bytes of a request: hash (32) ‖ size (8, big-endian) ‖ offset (8, big-endian).
 const REQUEST_BYTES: usize = 48;
 
 fn encode_request(blob: BlobRef, offset: u64) -> [u8; REQUEST_BYTES] {
@@ -48,12 +48,12 @@ fn decode_request(bytes: &[u8; REQUEST_BYTES]) -> Option<(BlobRef, u64)> {
     (offset <= blob.size).then_some((blob, offset))
 }
 
-/// The right to transfer: the only download of this blob from this peer, one of few from this peer, one
-/// of many in all.
+/// Permission to download: the only download of this blob from this peer, one of a few from this
+/// peer, one of many in all.
 pub(super) type Turns = Arc<(Turn<(B256, B256)>, Turn<B256>, Turn<()>)>;
 
-/// Fetches a blob, being patient with a busy peer and starting over once if what an earlier cut left
-/// behind turns out to be wrong.
+/// Fetches a blob. Retries a busy peer, and starts once more from zero if the bytes that an earlier
+/// cut transfer left turn out to be wrong.
 pub(super) async fn fetch(
     store: &Arc<Store>,
     dialer: &Dialer,
@@ -84,13 +84,13 @@ pub(super) async fn fetch(
     }
 }
 
-/// Longest time for this many bytes.
+/// Returns the longest acceptable time for the transfer of this many bytes.
 fn patience(bytes: u64) -> Duration {
     STALL_TIMEOUT + Duration::from_secs(bytes / MIN_BLOB_BYTES_PER_SECOND)
 }
 
-/// A download in progress. It moves into the disk threads whole, so that even if the caller goes away,
-/// nobody else touches the file before the last write is done.
+/// A download in progress. It moves into the blocking threads as a whole. So if the caller is
+/// cancelled, no other download touches the file before the last write is done.
 struct Download {
     partial: Partial,
     _turns: Turns,
@@ -108,7 +108,7 @@ impl Download {
             Ok(Err(other)) => return Err(self.cut(blob, &CloseReason::Lost(other.to_string()))),
             Err(_) => return Err(NetError::Stalled),
         }
-        // Fails only on a stream that is closed already.
+        // This only fails on a stream that is already closed.
         let _ = send.finish();
         loop {
             let left = blob.size - self.partial.received();
@@ -153,7 +153,8 @@ impl Download {
     }
 }
 
-/// Collects about a chunk, and one byte more than `left` if the peer sends it. True at the end of the stream.
+/// Reads up to a chunk, or one byte more than `left` if the peer sends that much. The flag is true
+/// at the end of the stream.
 async fn next_piece(recv: &mut RecvStream, left: u64) -> Result<(BytesMut, bool), CloseReason> {
     let most = usize::try_from(left.saturating_add(1)).unwrap_or(usize::MAX).min(CHUNK_BYTES);
     let mut piece = BytesMut::with_capacity(most);
@@ -161,7 +162,7 @@ async fn next_piece(recv: &mut RecvStream, left: u64) -> Result<(BytesMut, bool)
         match timeout(STALL_TIMEOUT, recv.read_chunk(most - piece.len())).await {
             Ok(Ok(Some(bytes))) => piece.extend_from_slice(&bytes),
             Ok(Ok(None)) => return Ok((piece, true)),
-            // What came so far is kept first; the error comes again with the next piece.
+            // The received bytes are kept first; the error occurs again with the next piece.
             _ if !piece.is_empty() => return Ok((piece, false)),
             Ok(Err(ReadError::ConnectionLost(lost))) => return Err(CloseReason::of(&lost)),
             Ok(Err(other)) => return Err(CloseReason::Lost(other.to_string())),
@@ -171,7 +172,7 @@ async fn next_piece(recv: &mut RecvStream, left: u64) -> Result<(BytesMut, bool)
     Ok((piece, false))
 }
 
-/// Serves blobs to those who may have them.
+/// Serves blobs to the peers that may fetch them.
 #[derive(Clone)]
 pub(crate) struct Server {
     store: Arc<Store>,
@@ -183,10 +184,10 @@ impl Server {
         Self { store, slots: Slots::new(MAX_SERVES, MAX_SERVES_PER_PEER) }
     }
 
-    /// Answers the one request of a connection.
+    /// Answers the single request of a connection.
     pub(crate) async fn serve(&self, connection: Connection) {
         let peer = B256::from(*connection.remote_id().as_bytes());
-        // Strangers cost a handshake and no more.
+        // A stranger costs a handshake and no more.
         if !self.store.knows(peer) {
             return CloseCode::Denied.close(&connection);
         }
@@ -208,7 +209,7 @@ impl Server {
             tracing::debug!(%peer, blob = %B256::from(blob.hash), error, "blob not served to the end");
             return CloseCode::Timeout.close(&connection);
         }
-        // Either the peer has everything, or it is gone: nothing more to do for it.
+        // The peer has either received everything or is gone.
         let _ = timeout(LINGER_TIMEOUT, connection.closed()).await;
     }
 }

@@ -1,8 +1,8 @@
-//! Blobs that are written here, piece by piece: how large they get, and their hash, is known at the end.
+//! Blobs that this node writes piece by piece. Their size and hash are known only at the end.
 
 use super::{Arc, BlobRef, Bytes, File, Name, NetError, OpenOptions, Pin, Store, Write, io, read_at};
 
-/// A blob being written. Dropping it throws it away, as does the next start after a crash.
+/// A blob being written. Dropping it deletes it, and so does the next start after a crash.
 pub(crate) struct Draft {
     pin: Pin,
     file: File,
@@ -11,7 +11,7 @@ pub(crate) struct Draft {
 }
 
 impl Store {
-    /// Begins a blob, with room for `size` bytes set aside.
+    /// Begins a blob and reserves room for `size` bytes.
     pub(crate) fn draft(self: &Arc<Self>, size: u64) -> Result<Draft, NetError> {
         let pin = {
             let mut state = self.lock();
@@ -19,7 +19,7 @@ impl Store {
             state.clock += 1;
             let name = Name::Draft(state.clock);
             state.insert(name, size, 1);
-            // Only `finish` makes more of it.
+            // Doomed until `finish` renames it, so that a dropped draft leaves no file.
             state.files.entry(name).and_modify(|entry| entry.doomed = true);
             Pin { store: self.clone(), name, blob: BlobRef { hash: [0; 32], size }, path: name.path(&self.folder) }
         };
@@ -39,12 +39,12 @@ impl Store {
 }
 
 impl Draft {
-    /// Bytes written.
+    /// Returns the number of bytes written.
     pub(crate) fn written(&self) -> u64 {
         self.written
     }
 
-    /// Writes what comes next. After an error the draft is good for nothing.
+    /// Appends bytes. After an error the draft can't be used any more.
     pub(crate) fn append(&mut self, bytes: &[u8]) -> Result<(), NetError> {
         let size = self.written + bytes.len() as u64;
         self.pin.store.grow(self.pin.name, size)?;
@@ -54,12 +54,12 @@ impl Draft {
         Ok(())
     }
 
-    /// A part of what was written.
+    /// Returns a part of the written bytes.
     pub(crate) fn read(&self, offset: u64, size: usize) -> Result<Bytes, NetError> {
         read_at(&self.file, offset, size)
     }
 
-    /// Makes the whole blob of it.
+    /// Syncs the draft to disk and makes it a whole blob.
     pub(crate) fn finish(self) -> Result<Pin, NetError> {
         self.file.sync_data()?;
         let store = self.pin.store.clone();
