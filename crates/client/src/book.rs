@@ -6,13 +6,13 @@ use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
 use futures::{StreamExt, TryStreamExt};
 use rialto_chain::{Chain, ChainError, Clock, PrivateKeySigner};
 use rialto_net::{AskStream, NetConfig, NetError, Node};
+use rialto_party::ChainCheck;
 use rialto_protocol::{
     Address, B256,
     pricing::price_at,
     types::{Ask, ask_topic, struct_hash},
     wire::PeerAddr,
 };
-use rialto_requester::ChainCheck;
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep};
 

@@ -32,6 +32,6 @@ pub use core::{
     ProviderStatus, TxNote, Why, WrongTask, detection_probability, price_of,
 };
 pub use service::{
-    ChainCheck, Content, Evidence, Job, JobContent, JobEvents, JobHandle, JobReport, OrderEvidence, Output, Requester,
+    Content, Evidence, Job, JobContent, JobEvents, JobHandle, JobReport, OrderEvidence, Output, Requester,
     RequesterConfig, RequesterError, TaskOutcome, read_content, read_report, read_status,
 };

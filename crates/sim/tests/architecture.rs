@@ -14,6 +14,7 @@ const LEVELS: &[(&str, u8)] = &[
     ("rialto-chain", 1),
     ("rialto-net", 1),
     ("rialto-exec", 2),
+    ("rialto-party", 2),
     ("rialto-provider", 3),
     ("rialto-requester", 3),
     ("rialto-client", 4),
@@ -144,7 +145,7 @@ fn cores_are_pure() {
 #[test]
 fn only_the_shell_prints_and_reads_the_environment() {
     let mut faults = Vec::new();
-    for krate in ["protocol", "machine", "chain", "net", "exec", "provider", "requester", "devchain"] {
+    for krate in ["protocol", "machine", "chain", "net", "exec", "party", "provider", "requester", "devchain"] {
         for path in rust_sources(&format!("crates/{krate}/src")) {
             let code = code(&path);
             for word in ["println!", "eprintln!", "env::var", "env::args"].iter().filter(|word| code.contains(**word)) {

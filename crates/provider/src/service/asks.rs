@@ -1,37 +1,8 @@
-//! Gossip of asks: publishing ours, and judging those that pass through.
+//! Gossip of our asks.
 
-use futures::future::BoxFuture;
-use rialto_chain::{AskStanding, Chain, Clock};
-use rialto_net::{AskCheck, AskPublisher, Node, Verdict};
-use rialto_protocol::{
-    types::Ask,
-    wire::{AskGossip, Signed},
-};
-
-use super::session::Seal;
-
-/// Judges asks by what the chain says.
-pub(crate) struct ChainCheck {
-    pub chain: Chain,
-    pub clock: Clock,
-}
-
-impl AskCheck for ChainCheck {
-    fn now(&self) -> u64 {
-        self.clock.now()
-    }
-
-    fn check<'a>(&'a self, ask: &'a Signed<Ask>) -> BoxFuture<'a, Verdict> {
-        Box::pin(async {
-            match self.chain.judge_ask(ask).await {
-                Ok(AskStanding::Good) => Verdict::Good,
-                Ok(AskStanding::Stale(why)) => Verdict::Stale(why),
-                Ok(AskStanding::Bad(why)) => Verdict::Bad(why),
-                Err(error) => Verdict::Unknown(error.to_string()),
-            }
-        })
-    }
-}
+use rialto_net::{AskPublisher, Node};
+use rialto_party::Seal;
+use rialto_protocol::{types::Ask, wire::AskGossip};
 
 /// Signs and gossips an ask.
 pub(crate) async fn publish(ask: Ask, node: Node, publisher: AskPublisher, seal: Seal) {

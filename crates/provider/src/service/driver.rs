@@ -12,6 +12,7 @@ use futures::StreamExt;
 use rialto_chain::{Chain, Clock, Courts, EventBatch, Games, MarketEvent, Sender};
 use rialto_exec::CancelFlag;
 use rialto_net::{AskPublisher, ProviderSession};
+use rialto_party::{MAX_OUTBOUND_MESSAGES, Seal, Wallet};
 use rialto_protocol::{
     court::{Answer, GameView},
     types::struct_hash,
@@ -33,13 +34,11 @@ use super::{
     meter::{Footprint, Meter},
     report::{Gas, Report},
     runner::{Runner, lock},
-    session::{self, MAX_OUTBOUND_MESSAGES, Outbound, Seal},
+    session::{self, Outbound},
     traces::Asked,
 };
 use crate::core::{Call, Core, Effect, Event, Outcome, ProviderEvent, Record, Refusal, Work, Worth};
 
-/// Things that wait for the driver; whoever brings more waits.
-pub(crate) const MAX_INPUTS: usize = 1024;
 /// How often the core is told the time.
 const TICK: Duration = Duration::from_secs(1);
 /// The account is looked at again after so many ticks, even if no event says that it changed.
@@ -75,6 +74,7 @@ pub(crate) struct Driver {
     pub core: Core,
     pub clock: Clock,
     pub chain: Chain,
+    pub wallet: Wallet,
     pub sender: Sender,
     pub journal: Journal,
     pub runner: Arc<Runner>,
@@ -387,9 +387,9 @@ impl Driver {
     }
 
     fn look_at_gas(&self) {
-        let (chain, inputs, me) = (self.chain.clone(), self.inputs.clone(), self.core.config().provider);
+        let (wallet, inputs) = (self.wallet.clone(), self.inputs.clone());
         self.beside(async move {
-            match futures::try_join!(chain.gas_price(), chain.native_balance(me)) {
+            match wallet.gas().await {
                 Ok((price, balance)) => {
                     let _ = inputs.send(Input::Gas(Gas::new(price, balance.saturating_to()))).await;
                 }
@@ -399,9 +399,9 @@ impl Driver {
     }
 
     fn look_at_account(&self) {
-        let (chain, inputs, me) = (self.chain.clone(), self.inputs.clone(), self.core.config().provider);
+        let (wallet, inputs) = (self.wallet.clone(), self.inputs.clone());
         self.beside(async move {
-            match futures::try_join!(chain.account(me), chain.ask_counter(me)) {
+            match wallet.standing().await {
                 Ok((account, counter)) => {
                     let _ = inputs.send(Input::Event(Event::Account { account, counter })).await;
                 }

@@ -2,6 +2,7 @@
 
 use rialto_chain::{ChainError, SendError};
 use rialto_net::NetError;
+use rialto_party::{JournalError, SealError};
 
 /// Failure of the service.
 #[derive(Debug, thiserror::Error)]
@@ -35,4 +36,20 @@ pub enum ProviderError {
     /// The service has ended.
     #[error("[P-SVC-007] the provider has stopped")]
     Stopped,
+}
+
+impl From<SealError> for ProviderError {
+    fn from(error: SealError) -> Self {
+        Self::Chain(ChainError::Signer(error.to_string()))
+    }
+}
+
+impl From<JournalError> for ProviderError {
+    fn from(error: JournalError) -> Self {
+        match error {
+            JournalError::Broken(why) => Self::Journal(why),
+            JournalError::Foreign(owner) => Self::ForeignJournal(owner),
+            JournalError::OtherVersion(table) => Self::OtherVersion(table),
+        }
+    }
 }

@@ -11,6 +11,7 @@ use std::{
 };
 
 use alloy_primitives::{Address, B256};
+use rialto_party::Seal;
 use rialto_protocol::{
     model::MAX_REVEAL_BYTES,
     types::Deal,
@@ -24,7 +25,6 @@ use super::{
     error::ProviderError,
     journal::{Journal, blocking},
     runner::lock,
-    session::Seal,
 };
 use crate::core::{OrderRow, ProviderEvent, Results};
 
@@ -167,7 +167,8 @@ impl Writer {
     fn write(&self, folder: &Path, hash: B256, row: &OrderRow, deal: Deal) -> Result<(), DossierError> {
         let failed = |why: ProviderError| DossierError::Malformed(why.to_string());
         let mut dossier = Dossier::new(self.chain_id, self.market, deal, row.order.clone());
-        dossier.ack = row.state.ack().cloned().map(|ack| self.seal.sign(ack)).transpose().map_err(failed)?;
+        dossier.ack =
+            row.state.ack().cloned().map(|ack| self.seal.sign(ack)).transpose().map_err(|why| failed(why.into()))?;
         dossier.cancel = row.cancel.clone();
         let place = Dossier::path(folder, row.order.value.deal, hash);
         let there = Dossier::read(&place).ok();
@@ -175,7 +176,7 @@ impl Writer {
             if let Some(fault) = self.fault {
                 fault.apply_to_receipt(&mut receipt);
             }
-            let receipt = self.seal.sign(receipt).map_err(failed)?;
+            let receipt = self.seal.sign(receipt).map_err(|why| failed(why.into()))?;
             dossier.done = match there.as_ref().and_then(|there| there.done.clone()) {
                 Some(done) if done.receipt == receipt => Some(done),
                 _ => {

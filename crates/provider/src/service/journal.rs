@@ -1,85 +1,61 @@
 //! The journal on disk: one redb table, the newest value of a key counts, every batch is atomic and synced.
 
-use std::{
-    path::Path,
-    sync::{Arc, Weak},
-};
+use std::{path::Path, sync::Weak};
 
 use alloy_primitives::B256;
-use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition, TableHandle};
+use redb::{Database, TableDefinition, TableHandle};
+use rialto_party::{JournalError, JournalFile};
 
 use super::error::ProviderError;
 use crate::core::{OrderRow, Record, Results, journal::Key};
 
 /// Rows of this version. Another version's journal is not opened: its open deals would be forgotten.
 const ROWS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("provider-rows-2");
-/// What tables of rows are called in every version.
-const ROWS_OF_ANY: &str = "provider-rows-";
-/// Pages kept in memory, bytes: rows are written often and read seldom.
-const CACHE_BYTES: usize = 16 << 20;
-/// Whose journal it is.
-const OWNER: TableDefinition<'_, &str, &str> = TableDefinition::new("owner");
 
 /// The journal. Clones share it. Blocking.
 #[derive(Clone)]
-pub(crate) struct Journal(Arc<Database>);
+pub(crate) struct Journal(JournalFile);
 
-fn broken(error: impl Into<redb::Error>) -> ProviderError {
-    ProviderError::Journal(error.into().to_string())
+fn broken(error: impl Into<JournalError>) -> ProviderError {
+    error.into().into()
 }
 
 impl Journal {
     /// Tells whether anybody still has the journal open.
     pub fn watch(&self) -> Weak<Database> {
-        Arc::downgrade(&self.0)
+        self.0.watch()
     }
 
     /// Opens the journal of `owner`, or begins it.
     pub fn open(path: &Path, owner: &str) -> Result<Self, ProviderError> {
-        let db = Database::builder().set_cache_size(CACHE_BYTES).create(path).map_err(broken)?;
-        let write = db.begin_write().map_err(broken)?;
-        let tables: Vec<_> = write.list_tables().map_err(broken)?.map(|table| table.name().to_string()).collect();
-        let other = |name: &&String| name.starts_with(ROWS_OF_ANY) && *name != ROWS.name();
-        if let Some(name) = tables.iter().find(other) {
-            return Err(ProviderError::OtherVersion(name.clone()));
-        }
-        {
-            write.open_table(ROWS).map_err(broken)?;
-            let mut table = write.open_table(OWNER).map_err(broken)?;
-            let known = table.get("owner").map_err(broken)?.map(|value| value.value().to_string());
-            match known {
-                Some(known) if known != owner => return Err(ProviderError::ForeignJournal(known)),
-                Some(_) => {}
-                None => drop(table.insert("owner", owner).map_err(broken)?),
-            }
-        }
-        write.commit().map_err(broken)?;
-        Ok(Self(Arc::new(db)))
+        let file = JournalFile::open(path, owner, ROWS.name())?;
+        file.write(|write| Ok(drop(write.open_table(ROWS)?)))?;
+        Ok(Self(file))
     }
 
     /// A journal that nobody has open.
     pub fn look(path: &Path) -> Result<Self, ProviderError> {
-        Ok(Self(Arc::new(Database::builder().set_cache_size(CACHE_BYTES).open(path).map_err(broken)?)))
+        Ok(Self(JournalFile::look(path)?))
     }
 
     /// Writes all of it, or nothing.
     pub fn append(&self, records: &[Record]) -> Result<(), ProviderError> {
-        let write = self.0.begin_write().map_err(broken)?;
-        {
-            let mut table = write.open_table(ROWS).map_err(broken)?;
+        self.0.write(|write| {
+            let mut table = write.open_table(ROWS)?;
             for (key, value) in records.iter().flat_map(Record::writes) {
                 match value {
-                    Some(value) => drop(table.insert(key.as_bytes(), value.as_slice()).map_err(broken)?),
-                    None => drop(table.remove(key.as_bytes()).map_err(broken)?),
+                    Some(value) => drop(table.insert(key.as_bytes(), value.as_slice())?),
+                    None => drop(table.remove(key.as_bytes())?),
                 }
             }
-        }
-        write.commit().map_err(broken)
+            Ok(())
+        })?;
+        Ok(())
     }
 
     /// Every row that a core is restored from.
     pub fn load(&self) -> Result<Vec<Record>, ProviderError> {
-        let read = self.0.begin_read().map_err(broken)?;
+        let read = self.0.read()?;
         let table = read.open_table(ROWS).map_err(broken)?;
         let end = Key::bulk();
         let rows = table.range::<&[u8]>(..end.as_bytes()).map_err(broken)?;
@@ -115,7 +91,7 @@ impl Journal {
     }
 
     fn get(&self, key: &Key) -> Result<Option<Record>, ProviderError> {
-        let read = self.0.begin_read().map_err(broken)?;
+        let read = self.0.read()?;
         let table = read.open_table(ROWS).map_err(broken)?;
         let Some(value) = table.get(key.as_bytes()).map_err(broken)? else { return Ok(None) };
         Record::read(value.value()).map(Some).map_err(|error| ProviderError::Journal(error.to_string()))

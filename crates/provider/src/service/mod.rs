@@ -15,7 +15,7 @@
 //! | `evidence` | what shows what was agreed and done of an order |
 //! | `kept` | what is kept for games, read while the provider does not run |
 //! | `facts` | chain events as facts, calls as transactions |
-//! | `asks` | publishing, and judging the asks of others |
+//! | `asks` | publishing our asks |
 //! | `tower` | a watchtower, for providers that sleep |
 //! | [`Fault`] | cheating, for demonstrations |
 
@@ -48,6 +48,7 @@ use alloy_primitives::{Address, Bytes};
 use rialto_chain::{Chain, Clock, Games, MarketCall, PrivateKeySigner, Sender};
 use rialto_exec::Engine;
 use rialto_net::Node;
+use rialto_party::{ChainCheck, MAX_INPUTS, Seal, Wallet};
 use rialto_protocol::{keccak256, pricing::BPS, types::ask_topic, wire::PeerAddr};
 use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio_util::{
@@ -56,9 +57,8 @@ use tokio_util::{
 };
 
 use crate::core::{AskConfig, Config, Core, Limits, Money, ProviderEvent, Status};
-use driver::{Driver, Input, MAX_INPUTS};
+use driver::{Driver, Input};
 use runner::{Runner, lock};
-use session::Seal;
 
 pub use dossier::{Done, Dossier, DossierError, Found, Inspector, Part};
 pub use error::ProviderError;
@@ -172,10 +172,11 @@ impl Provider {
 
         let clock = Clock::default();
         clock.chain_says(chain.now().await?);
-        let accounts = futures::try_join!(chain.account(account), chain.ask_counter(account))?;
+        let wallet = Wallet::new(chain.clone(), account);
+        let accounts = wallet.standing().await?;
         let sender = chain.sender(config.signer.clone(), &config.data_dir.join("sender.redb")).await?;
-        let seal = Seal { signer: config.signer, domain: chain.domain().clone() };
-        let check = asks::ChainCheck { chain: chain.clone(), clock: clock.clone() };
+        let seal = Seal::new(config.signer, chain.domain().clone());
+        let check = ChainCheck::new(chain.clone(), clock.clone());
         let topic = ask_topic(chain.chain_id(), chain.market());
         let (publisher, _) = node.asks(topic, config.bootstrap, Arc::new(check))?;
 
@@ -188,6 +189,7 @@ impl Provider {
             core,
             clock,
             chain,
+            wallet,
             sender: sender.clone(),
             journal,
             runner: Arc::new(runner),

@@ -1,28 +1,18 @@
 //! One session: reads what comes, writes what goes out, ends when either can't go on.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::sync::Arc;
 
-use alloy_primitives::{B256, Bytes};
-use alloy_signer::SignerSync;
-use alloy_sol_types::{Eip712Domain, SolStruct};
-use rialto_chain::PrivateKeySigner;
+use alloy_primitives::B256;
 use rialto_net::{ProviderSession, SessionReceiver, SessionSender};
+use rialto_party::{Paced, Seal};
 use rialto_protocol::{
-    types::{Receipt, digest},
-    wire::{Payload, Signed, ToProvider, ToRequester},
+    types::Receipt,
+    wire::{Payload, ToProvider, ToRequester},
 };
 use tokio::sync::mpsc;
 
 use super::{driver::Input, error::ProviderError, journal::blocking, runner::Runner};
 use crate::core::Event;
-
-/// Messages that wait for a slow requester; then the session ends, and it can come back for them.
-pub(crate) const MAX_OUTBOUND_MESSAGES: usize = 256;
-/// Messages taken from one session per second: checking a signature takes about 0.1 ms.
-const MAX_MESSAGES_PER_SECOND: u32 = 512;
 
 /// Something to be sent.
 pub(crate) enum Outbound {
@@ -37,30 +27,13 @@ pub(crate) enum Outbound {
     },
 }
 
-/// Our key, for our own structs.
-#[derive(Clone)]
-pub(crate) struct Seal {
-    pub signer: PrivateKeySigner,
-    pub domain: Eip712Domain,
-}
-
-impl Seal {
-    /// Signs.
-    pub fn sign<T: SolStruct>(&self, value: T) -> Result<Signed<T>, ProviderError> {
-        let signature = self
-            .signer
-            .sign_hash_sync(&digest(&value, &self.domain))
-            .map_err(|error| ProviderError::Chain(rialto_chain::ChainError::Signer(error.to_string())))?;
-        Ok(Signed { value, signature: Bytes::from(signature.as_bytes().to_vec()) })
-    }
-
-    fn seal(&self, message: ToRequester) -> Result<ToRequester, ProviderError> {
-        Ok(match message {
-            ToRequester::Ack(ack) => ToRequester::Ack(self.sign(ack.value)?),
-            ToRequester::Release(release) => ToRequester::Release(self.sign(release.value)?),
-            other => other,
-        })
-    }
+/// Signs what of a message is ours.
+fn signed(seal: &Seal, message: ToRequester) -> Result<ToRequester, ProviderError> {
+    Ok(match message {
+        ToRequester::Ack(ack) => ToRequester::Ack(seal.sign(ack.value)?),
+        ToRequester::Release(release) => ToRequester::Release(seal.sign(release.value)?),
+        other => other,
+    })
 }
 
 /// Serves a session until it ends.
@@ -84,16 +57,9 @@ pub(crate) async fn serve(
     }
 }
 
-async fn read(id: u64, mut receiver: SessionReceiver<ToProvider>, inputs: mpsc::Sender<Input>) {
-    let (mut second, mut taken) = (Instant::now(), 0);
+async fn read(id: u64, receiver: SessionReceiver<ToProvider>, inputs: mpsc::Sender<Input>) {
+    let mut receiver = Paced::new(receiver);
     while let Some(message) = receiver.recv().await {
-        if second.elapsed() >= Duration::from_secs(1) {
-            (second, taken) = (Instant::now(), 0);
-        }
-        taken += 1;
-        if taken > MAX_MESSAGES_PER_SECOND {
-            tokio::time::sleep(Duration::from_secs(1).saturating_sub(second.elapsed())).await;
-        }
         let message = Box::new(message);
         if inputs.send(Input::Event(Event::Message { session: id, message })).await.is_err() {
             return;
@@ -110,7 +76,7 @@ async fn write(
 ) -> Result<(), ProviderError> {
     while let Some(next) = outbound.recv().await {
         let message = match next {
-            Outbound::Message(message) => seal.seal(message)?,
+            Outbound::Message(message) => signed(&seal, message)?,
             Outbound::Receipt { deal, receipt } => full_receipt(peer, deal, receipt, &runner, &seal).await?,
         };
         sender.send(&message).await?;

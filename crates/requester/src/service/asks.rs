@@ -1,11 +1,10 @@
-//! Gossip of asks: judging those that pass through, and those we may buy from.
+//! Asks that we may buy from.
 
 use std::collections::BTreeSet;
 
-use futures::future::BoxFuture;
-use rialto_chain::{AskStanding, Chain, ChainError, Clock};
-use rialto_net::{AskCheck, AskStream, Verdict};
-use rialto_protocol::{Address, types::Ask, wire::Signed};
+use rialto_chain::{Chain, ChainError};
+use rialto_net::AskStream;
+use rialto_protocol::Address;
 use tokio::sync::mpsc;
 
 use super::driver::Input;
@@ -13,36 +12,6 @@ use crate::core::{Event, Offer};
 
 /// Most courts that are remembered; more are looked at every time.
 const MAX_KNOWN_COURTS: usize = 256;
-
-/// Judges asks by what the chain says: signature, counter, deposit.
-pub struct ChainCheck {
-    chain: Chain,
-    clock: Clock,
-}
-
-impl ChainCheck {
-    /// For the market of a chain's client. `clock` is told by the caller what the chain says.
-    pub fn new(chain: Chain, clock: Clock) -> Self {
-        Self { chain, clock }
-    }
-}
-
-impl AskCheck for ChainCheck {
-    fn now(&self) -> u64 {
-        self.clock.now()
-    }
-
-    fn check<'a>(&'a self, ask: &'a Signed<Ask>) -> BoxFuture<'a, Verdict> {
-        Box::pin(async {
-            match self.chain.judge_ask(ask).await {
-                Ok(AskStanding::Good) => Verdict::Good,
-                Ok(AskStanding::Stale(why)) => Verdict::Stale(why),
-                Ok(AskStanding::Bad(why)) => Verdict::Bad(why),
-                Err(error) => Verdict::Unknown(error.to_string()),
-            }
-        })
-    }
-}
 
 /// Brings good asks to the driver, with what their providers hold and whether their courts are known.
 pub(crate) async fn listen(mut asks: AskStream, chain: Chain, inputs: mpsc::Sender<Input>) {

@@ -7,6 +7,7 @@ use alloy_sol_types::SolStruct;
 use rialto_chain::{Chain, Clock, Courts, Games, Sender};
 use rialto_exec::Limits;
 use rialto_net::Node;
+use rialto_party::{MAX_OUTBOUND_MESSAGES, Seal};
 use rialto_protocol::{
     Address, B256,
     types::Voucher,
@@ -25,15 +26,13 @@ use super::{
     job::{Evidence, Feed, JobReport, OrderEvidence, Output, TaskOutcome},
     journal::{Journal, blocking},
     library::Library,
-    session::{MAX_OUTBOUND_MESSAGES, Seal, Session},
+    session::Session,
 };
 use crate::core::{
     Core, Effect, Event, Exposure, History, JobError, JobEvent, JobId, JobPhase, JobSpec, JobStatus, NoMatch, Offer,
     Outgoing, Phase, Plan, Policy, PolicyQuote, Record, Source, Stored, Summary, TaskResult,
 };
 
-/// Things that wait for the driver; whoever brings more waits.
-pub(crate) const MAX_INPUTS: usize = 1024;
 /// Events of a job kept for a slow watcher; older ones are lost to it.
 pub(crate) const MAX_WATCHED_EVENTS: usize = 16_384;
 /// How often the core is told the time.
@@ -465,7 +464,7 @@ impl Driver {
 
     /// The signature that was given before: signing is deterministic.
     fn sign<T: SolStruct + Clone>(&self, value: &T) -> Result<Signed<T>, RequesterError> {
-        self.seal.sign(value.clone())
+        Ok(self.seal.sign(value.clone())?)
     }
 
     /// Starts a task whose result is an event.

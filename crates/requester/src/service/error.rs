@@ -3,6 +3,7 @@
 use rialto_chain::{ChainError, SendError};
 use rialto_exec::{AttemptError, ExecError};
 use rialto_net::NetError;
+use rialto_party::{JournalError, SealError};
 
 use crate::core::JobError;
 
@@ -15,6 +16,12 @@ pub enum RequesterError {
     /// The journal was written by another account, or for another market.
     #[error("[R-SVC-002] the journal belongs to {0}: use one data folder per account and market")]
     ForeignJournal(String),
+    /// The journal was written by another version.
+    #[error(
+        "[R-SVC-010] the journal was written by another version ({0}): let that one end its jobs, \
+         then begin a new folder"
+    )]
+    OtherVersion(String),
     /// A file can't be read or written.
     #[error("[R-SVC-003] {path}: {source}")]
     File {
@@ -85,5 +92,21 @@ impl RequesterError {
     pub(crate) fn file(path: &std::path::Path) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.display().to_string();
         move |source| Self::File { path, source }
+    }
+}
+
+impl From<SealError> for RequesterError {
+    fn from(error: SealError) -> Self {
+        Self::Signer(error.to_string())
+    }
+}
+
+impl From<JournalError> for RequesterError {
+    fn from(error: JournalError) -> Self {
+        match error {
+            JournalError::Broken(why) => Self::Journal(why),
+            JournalError::Foreign(owner) => Self::ForeignJournal(owner),
+            JournalError::OtherVersion(table) => Self::OtherVersion(table),
+        }
     }
 }

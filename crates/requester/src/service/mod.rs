@@ -8,7 +8,7 @@
 //! | `library` | programs, inputs and outputs; running tasks here |
 //! | `journal` | records on disk |
 //! | `chain` | calls as transactions, ends of deals |
-//! | `asks` | judging asks, and hearing them |
+//! | `asks` | asks that we may buy from |
 //! | `job` | what a user hands in, follows and gets back |
 //! | `archive` | ended jobs on disk |
 //!
@@ -40,6 +40,7 @@ use std::{
 use rialto_chain::{Chain, Clock, PrivateKeySigner, SendError, Sender};
 use rialto_exec::Engine;
 use rialto_net::Node;
+use rialto_party::{ChainCheck, MAX_INPUTS, Seal, Wallet};
 use rialto_protocol::{Address, types::ask_topic, wire::PeerAddr};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::{
@@ -51,13 +52,11 @@ use crate::core::{
     Config, Constraints, Core, Event, Exposure, History, JobId, JobPhase, JobSpec, JobStatus, NoMatch, Offer, Patience,
     Plan, Policy, PolicyQuote,
 };
-use driver::{Driver, Input, MAX_INPUTS};
+use driver::{Driver, Input};
 use journal::{Journal, blocking};
 use library::{Known, Library};
-use session::Seal;
 
 pub use archive::{JobContent, content as read_content, report as read_report, status as read_status};
-pub use asks::ChainCheck;
 pub use error::RequesterError;
 use job::Feed;
 pub use job::{Content, Evidence, Job, JobEvents, JobHandle, JobReport, OrderEvidence, Output, TaskOutcome};
@@ -102,6 +101,7 @@ impl RequesterConfig {
 /// A running requester. It stops when dropped; jobs go on with the next start on the same folder.
 pub struct Requester {
     account: Address,
+    wallet: Wallet,
     chain: Chain,
     clock: Clock,
     sender: Sender,
@@ -162,7 +162,7 @@ impl Requester {
             node,
             journal,
             library: library.clone(),
-            seal: Seal { signer: config.signer, domain: chain.domain().clone() },
+            seal: Seal::new(config.signer, chain.domain().clone()),
             first_block: config.first_block,
             inputs: inputs.clone(),
             cancel: cancel.clone(),
@@ -176,6 +176,7 @@ impl Requester {
         tasks.spawn(async move { stop.run_until_cancelled(listening).await });
         Ok(Self {
             account,
+            wallet: Wallet::new(chain.clone(), account),
             chain,
             clock,
             sender,
@@ -199,7 +200,7 @@ impl Requester {
 
     /// Submits a job: its program is checked, its bytes are kept, and offers are sought.
     pub async fn submit(&self, job: Job) -> Result<JobHandle, RequesterError> {
-        let account = self.chain.account(self.account).await?;
+        let account = self.wallet.money().await?;
         if account < job.budget {
             return Err(RequesterError::Account { account, budget: job.budget });
         }
@@ -275,7 +276,7 @@ impl Requester {
         let (answer, answered) = oneshot::channel();
         self.tell(Input::Exposures(answer)).await?;
         let mut exposures = answered.await.map_err(|_| RequesterError::Stopped)?;
-        let account = self.chain.account(self.account).await?;
+        let account = self.wallet.money().await?;
         for exposure in exposures.iter_mut().filter(|exposure| exposure.lack.is_none()) {
             let court = self.chain.court(exposure.court).await?;
             if court.bond_for(exposure.fuel_limit).await? > account {

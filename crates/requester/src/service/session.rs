@@ -1,44 +1,17 @@
 //! One session of a deal: connects, reads what comes, signs and writes what goes out.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::sync::Arc;
 
-use alloy_signer::SignerSync;
-use alloy_sol_types::{Eip712Domain, SolStruct};
-use rialto_chain::PrivateKeySigner;
 use rialto_net::{Node, SessionReceiver, SessionSender};
+use rialto_party::{Paced, Seal};
 use rialto_protocol::{
-    B256, Bytes,
-    types::digest,
-    wire::{PeerAddr, Signed, ToProvider, ToRequester, WIRE_VERSION},
+    B256,
+    wire::{PeerAddr, ToProvider, ToRequester, WIRE_VERSION},
 };
 use tokio::sync::mpsc;
 
 use super::{driver::Input, error::RequesterError, library::Library};
 use crate::core::{Event, Outgoing};
-
-/// Messages that wait for a slow provider; then the session ends, and the next one resends.
-pub(crate) const MAX_OUTBOUND_MESSAGES: usize = 256;
-/// Messages taken from one session per second: checking a signature takes about 0.1 ms.
-const MAX_MESSAGES_PER_SECOND: u32 = 512;
-
-/// The key of our deals, for our own structs.
-#[derive(Clone)]
-pub(crate) struct Seal {
-    pub signer: PrivateKeySigner,
-    pub domain: Eip712Domain,
-}
-
-impl Seal {
-    /// Signs. The same value gives the same signature.
-    pub fn sign<T: SolStruct>(&self, value: T) -> Result<Signed<T>, RequesterError> {
-        let signature = self.signer.sign_hash_sync(&digest(&value, &self.domain));
-        let signature = signature.map_err(|error| RequesterError::Signer(error.to_string()))?;
-        Ok(Signed { value, signature: Bytes::from(signature.as_bytes().to_vec()) })
-    }
-}
 
 /// A session from dialling to its end.
 pub(crate) struct Session {
@@ -78,16 +51,9 @@ impl Session {
     }
 
     /// Until the session ends; returns why.
-    async fn read(&self, mut receiver: SessionReceiver<ToRequester>) -> String {
-        let (mut second, mut taken) = (Instant::now(), 0);
+    async fn read(&self, receiver: SessionReceiver<ToRequester>) -> String {
+        let mut receiver = Paced::new(receiver);
         while let Some(message) = receiver.recv().await {
-            if second.elapsed() >= Duration::from_secs(1) {
-                (second, taken) = (Instant::now(), 0);
-            }
-            taken += 1;
-            if taken > MAX_MESSAGES_PER_SECOND {
-                tokio::time::sleep(Duration::from_secs(1).saturating_sub(second.elapsed())).await;
-            }
             if self.tell(Event::Message { deal: self.deal, message }).await.is_err() {
                 return "stopped".into();
             }

@@ -21,6 +21,7 @@ use rialto_chain::{
     Signed,
 };
 use rialto_exec::Engine;
+use rialto_party::Seal;
 use rialto_protocol::{
     court::Answer,
     fault::FaultProof,
@@ -46,7 +47,6 @@ use super::{
     error::ProviderError,
     facts,
     journal::blocking,
-    session::Seal,
 };
 use crate::core::{
     Outcome, Refusal,
@@ -204,7 +204,7 @@ impl Watchtower {
         let driver = Driver {
             core: Tower::new(rules.clone()),
             rules,
-            seal: Seal { signer, domain: chain.domain().clone() },
+            seal: Seal::new(signer, chain.domain().clone()),
             chain,
             clock,
             sender: sender.clone(),
