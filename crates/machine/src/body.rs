@@ -1,12 +1,14 @@
-//! What one pass over a function learns: whether it is valid and allowed, where fuel is charged and how
-//! much, how many stack slots it needs, and whom it calls.
+//! One pass over a function. It finds out whether the function is valid and allowed, where it
+//! charges how much fuel, how many stack slots it needs, and which functions it calls.
 //!
 //! # Metering
-//! A body is cut into blocks that control enters at the top only, and each charges its whole cost when it is entered:
-//! at the start of the function, of a loop's body and of both arms of an `if`; where branches meet (the end of a `block` that
-//! something branches to, and of every `if`); and behind a `br_if`. A call doesn't cut a block: what follows
-//! it is paid for in advance, and so is the first block of the function called, wherever that can be told (see `calls`). So a
-//! trap anywhere, in a callee too, leaves the fuel less the blocks entered (and less what was prepaid: see `emit`).
+//! A body is cut into blocks that control enters only at the top. Each block charges its whole cost
+//! when it is entered. A block starts at the start of the function, of a loop's body and of both
+//! arms of an `if`; where branches meet (at the end of a `block` that some branch targets, and of
+//! every `if`); and after a `br_if`. A call doesn't cut a block: the operators after it are paid
+//! for in advance. So is the first block of the callee, if the callee is known (see `calls`). After
+//! a trap anywhere, also in a callee, the fuel left is therefore the limit less the blocks entered,
+//! and less the prepaid fuel (see `emit`).
 
 use std::collections::BTreeSet;
 
@@ -22,21 +24,22 @@ use crate::limits::{
 };
 use crate::work::{Flow, Work};
 
-/// A function's body, read and found good.
+/// A function's body that passed the gate.
 pub(crate) struct Body<'a> {
     pub code: FunctionBody<'a>,
     pub locals: Vec<(u32, ValType)>,
-    /// Slots of parameters, locals and operands, and what a call takes besides.
+    /// Slots of parameters, locals and operands, and the overhead of a call.
     pub frame: u32,
-    /// The first block, if anything is in it.
+    /// Charge of the first block, if that costs anything.
     pub entry: Option<Charge>,
-    /// Where fuel is charged besides, by position in the module.
+    /// Charges of the other blocks, by position in the module.
     pub charges: Vec<Charge>,
-    /// Functions called directly.
+    /// Functions that it calls directly.
     pub callees: BTreeSet<u32>,
     pub calls_indirectly: bool,
     pub has_bulk: bool,
-    /// Some loop makes no call: its code must be tight.
+    /// Whether some loop makes no call. A call in such a loop, even an unlikely one, costs it
+    /// registers.
     pub has_tight_loop: bool,
     pub work: Work,
 }
@@ -46,7 +49,7 @@ pub(crate) struct Body<'a> {
 pub(crate) struct Charge {
     pub at: usize,
     pub cost: u64,
-    /// Functions called directly in this block, once for each call.
+    /// Functions that this block calls directly, once for each call.
     pub callees: Vec<u32>,
 }
 
@@ -56,7 +59,8 @@ impl Charge {
     }
 }
 
-/// Reads one body of a function with so many results. `import_costs`: extra fuel for calling each imported function.
+/// Reads and checks the body of a function that has `results` results. `import_costs` is the extra
+/// fuel for calling each imported function.
 pub(crate) fn read<'a>(
     func: FuncToValidate<ValidatorResources>,
     code: FunctionBody<'a>,
@@ -139,6 +143,7 @@ pub(crate) fn read<'a>(
     }
     body.frame = frame + CALL_SLOTS;
     body.has_tight_loop = meter.tight_loop;
+    // Bounded before `flow.work`, whose own time grows with this product.
     let size = flow.size(slots);
     if size > MAX_BRANCHES_BY_LOCALS / 64 {
         return Err(place.too_much_work(
@@ -160,7 +165,7 @@ pub(crate) fn read<'a>(
 /// Cuts a body into blocks.
 struct Meter {
     charges: Vec<Charge>,
-    /// The block being read is the last one; false where control can't come.
+    /// Whether control can reach the position being read; its block is then the last one.
     live: bool,
     frames: Vec<Frame>,
     tight_loop: bool,
@@ -168,7 +173,8 @@ struct Meter {
 
 struct Frame {
     kind: Kind,
-    /// Control can reach the frame's end: something branches there or an arm runs into it.
+    /// Whether control can jump to the frame's end: a branch targets it, or the first arm of an
+    /// `if` falls through.
     joined: bool,
     calls: bool,
 }
@@ -177,7 +183,7 @@ struct Frame {
 enum Kind {
     Block,
     Loop,
-    /// An `if`; whether it could be entered, and so can its `else` or its end.
+    /// An `if`, with whether control can reach it, and thus its `else` or its end.
     If(bool),
 }
 
@@ -246,7 +252,7 @@ impl Meter {
             outer.calls |= frame.calls;
         }
         match frame.kind {
-            // Control came in at the top and leaves at the bottom: the same block goes on.
+            // Control entered at the top and leaves at the bottom, so the same block continues.
             Kind::Block if !frame.joined => {}
             Kind::Loop => {}
             Kind::Block => self.cut(true, next),
@@ -269,7 +275,8 @@ impl Meter {
         }
     }
 
-    /// The first block and the others; none that costs nothing.
+    /// Returns the charge of the first block and those of the others, without blocks that cost
+    /// nothing.
     fn finish(self) -> (Option<Charge>, Vec<Charge>) {
         let mut charges = self.charges.into_iter();
         let entry = charges.next().filter(|charge| charge.cost > 0);

@@ -1,18 +1,21 @@
-//! How functions of M' are called: which take fuel with them, which are counted against the stack limit, and whose first block
-//! the caller pays for.
+//! Calling conventions of the functions of M': which functions take fuel, which count against the
+//! stack limit, and for which the caller pays the first block.
 //!
 //! # Stack
-//! A *counted* function takes the stack left as a parameter, pays for its own frame when it is entered (`stack -= frame`, TRAP if
-//! negative) and hands what is left to those that it calls: nothing needs to be given back. A function needn't be counted if it is
-//! *shallow*: it makes no indirect and no recursive call, nor does anything below it, and it and the deepest chain of
-//! calls below it take at most [`SHALLOW_SLOTS`]. So at any time the slots in use are at most those paid for, plus a frame that was
-//! just entered, plus one shallow chain; [`crate::limits::STACK_BUDGET_SLOTS`] leaves room for these.
+//! A *counted* function takes the remaining stack as a parameter, pays for its own frame when it is
+//! entered (`stack -= frame`, TRAP if negative) and passes the rest to the functions that it calls.
+//! Nothing needs to be returned. A function need not be counted if it is *shallow*: neither it nor
+//! any function below it makes an indirect or recursive call, and it takes at most
+//! [`SHALLOW_SLOTS`] together with the deepest chain of calls below it. At any time the slots in
+//! use are therefore at most those paid for, plus a frame that was just entered, plus one shallow
+//! chain; [`crate::limits::STACK_BUDGET_SLOTS`] leaves room for these.
 //!
 //! # Fuel
-//! A function that charges takes what is prepaid as a parameter and returns what it left of it: it stays in a register
-//! across calls. The first block of a function that is only ever called directly is charged by its callers, with their block;
-//! a function that has no other block and calls none that charges neither takes nor returns fuel. Functions in
-//! the table all take both parameters, because callers can't know whom they call.
+//! A function that charges takes the prepaid fuel as a parameter and returns the rest, so that the
+//! fuel stays in a register across calls. If a function is only called directly, its callers charge
+//! its first block with their own. A function that has no other block and calls none that charges
+//! neither takes nor returns fuel. All functions in the table take both parameters, because their
+//! callers can't know which function they call.
 
 use std::collections::BTreeSet;
 
@@ -20,37 +23,38 @@ use crate::body::{Body, Charge};
 use crate::gate::Module;
 use crate::limits::SHALLOW_SLOTS;
 
-/// How a function is called.
+/// Calling convention of one function.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Shape {
-    /// Slots of the deepest chain of calls that starts with it, if it is shallow.
+    /// Slots of the deepest chain of calls that starts with this function, if it is shallow.
     pub depth: Option<u32>,
-    /// It takes what is prepaid and returns what is left of it.
+    /// Whether it takes the prepaid fuel and returns the rest.
     pub fuel: bool,
-    /// It takes the stack left.
+    /// Whether it takes the remaining stack.
     pub stack: bool,
-    /// What its callers pay for its first block; none if it pays itself.
+    /// Fuel that its callers pay for its first block; `None` if it pays itself.
     pub entry: Option<u64>,
-    /// It ends the run: fuel must be exact when it is called.
+    /// Whether it ends the run. The fuel global must then be exact when it is called.
     pub ends: bool,
 }
 
 impl Shape {
-    /// Most general: what a call through the table takes.
+    /// The most general convention, which calls through the table use.
     pub const INDIRECT: Self = Self { depth: None, fuel: true, stack: true, entry: None, ends: false };
 
-    /// A function of the host.
+    /// Returns the convention of a host function.
     pub fn host(name: &str) -> Self {
         Self { depth: Some(0), ends: name == "exit", ..Self::default() }
     }
 }
 
-/// Cost of a block with the first blocks of the functions that it calls.
+/// Returns the cost of a block, with the first blocks of the functions that it calls.
 pub(crate) fn cost(charge: &Charge, shape: impl Fn(u32) -> Shape) -> u64 {
     charge.cost + charge.callees.iter().map(|callee| shape(*callee).entry.unwrap_or(0)).sum::<u64>()
 }
 
-/// The shape of each function of a module, imports included, whose shapes are given. `in_table`: functions that the table holds.
+/// Returns the shape of each function of a module. `imports` are the shapes of its imports,
+/// `in_table` the functions that its table holds.
 pub(crate) fn shapes(module: &Module<'_>, imports: &[Shape], in_table: &BTreeSet<u32>) -> Vec<Shape> {
     let first = imports.len();
     let mut callers: Vec<Vec<u32>> = vec![Vec::new(); first + module.funcs.len()];
@@ -68,7 +72,7 @@ pub(crate) fn shapes(module: &Module<'_>, imports: &[Shape], in_table: &BTreeSet
         let fuel = charges || ends || in_table || body.calls_indirectly;
         shapes.push(Shape { depth, fuel, stack: in_table || depth.is_none(), entry, ends: false });
     }
-    // Who calls one that charges takes fuel for it.
+    // A caller of a function that takes fuel needs fuel to pass.
     let mut charging: Vec<usize> = (0..shapes.len()).filter(|at| shapes[*at].fuel).collect();
     while let Some(at) = charging.pop() {
         for caller in callers[at].iter().map(|caller| *caller as usize) {
@@ -80,21 +84,25 @@ pub(crate) fn shapes(module: &Module<'_>, imports: &[Shape], in_table: &BTreeSet
     shapes
 }
 
-/// What a function's first block costs, if its callers can pay for it: it calls no function of the module itself.
+/// Returns the cost of a function's first block, if its callers can pay for it. They can't if the
+/// block calls a function of the module, because the cost would then depend on that function's
+/// shape.
 fn first_block(body: &Body<'_>, imports: &[Shape]) -> Option<u64> {
     let Some(entry) = &body.entry else { return Some(0) };
     let calls_own = entry.callees.iter().any(|callee| *callee as usize >= imports.len());
     (!calls_own).then(|| cost(entry, |callee| imports[callee as usize]))
 }
 
-/// For each function defined in a module: the slots of the deepest chain of calls that starts with it, if it is shallow.
+/// Returns, for each function that a module defines, the slots of the deepest chain of calls that
+/// starts with it, if it is shallow.
 fn depths(module: &Module<'_>, imports: &[Shape], callers: &[Vec<u32>]) -> Vec<Option<u32>> {
     let first = imports.len();
     let mut open = vec![0; callers.len()];
     for (open, (_, body)) in open[first..].iter_mut().zip(&module.funcs) {
         *open = body.callees.len();
     }
-    // Callees before callers; what lies on a cycle, or calls into one, never has all its callees done.
+    // Callees come before callers. A function on a cycle, or one that calls into a cycle, never has
+    // all its callees done and so keeps `None`.
     let mut depth: Vec<_> = imports.iter().map(|import| import.depth).collect();
     depth.resize(callers.len(), None);
     let mut done: Vec<usize> = (0..open.len()).filter(|at| open[*at] == 0).collect();

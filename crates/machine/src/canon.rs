@@ -1,4 +1,4 @@
-//! Puts M' together: the program, the WASI functions that it uses, `run`, and the system globals.
+//! Assembles M' from the program, the WASI functions that it uses, `run`, and the system globals.
 
 use std::collections::BTreeSet;
 
@@ -20,10 +20,10 @@ use crate::lower::lower;
 use crate::work::Work;
 use crate::{calls, wasi};
 
-/// Version of all rules that make M' from a module; part of the program's root.
+/// Version of all rules that make M' from a module. It is part of the program's root.
 pub const CANON_VERSION: u16 = 3;
 
-/// The system globals, first in M', in this order.
+/// The system globals. They are the first globals of M', in this order.
 static SYSTEM: [(&str, Global); 4] = [
     ("fuel", Global::i64(0)),
     ("stackLeft", Global::i64(STACK_BUDGET_SLOTS as i64)),
@@ -32,24 +32,29 @@ static SYSTEM: [(&str, Global); 4] = [
 ];
 const SEED: u32 = 3;
 
-/// A program ready to run.
+/// A program that is ready to run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Canonical {
-    /// M': the module that engines run.
+    /// M', the module that engines run.
     pub module: Vec<u8>,
-    /// What an order names: the root over M' lowered ([`crate::ir::ProgramParts::root`]).
+    /// Root over the lowered M' ([`crate::ir::ProgramParts::root`]), by which orders name the
+    /// program.
     pub program_root: B256,
     /// Pages of memory that the program starts with.
     pub min_pages: u32,
-    /// Most pages that it can grow to.
+    /// Most pages of memory that it can grow to.
     pub max_pages: u32,
-    /// What compiling it takes.
+    /// Work that it takes to compile the module.
     pub work: Work,
-    /// Bytes of the code section that it was made of.
+    /// Bytes of the code section of the module that it was made from.
     pub code_bytes: u64,
 }
 
-/// Checks a module and makes M' of it. The same bytes always give the same M'.
+/// Checks a module and returns M'. The same bytes always give the same M'.
+///
+/// # Errors
+/// The first [`GateError`] that the gate finds; [`GateError::NoEntry`] if the module has no
+/// `_start`.
 pub fn canonicalise(wasm: &[u8]) -> Result<Canonical, GateError> {
     let guest = gate::read(wasm, |_| 0)?;
     let entry = entry(&guest)?;
@@ -67,7 +72,7 @@ pub fn canonicalise(wasm: &[u8]) -> Result<Canonical, GateError> {
     Ok(Canonical { module, program_root, min_pages, max_pages, work: guest.work, code_bytes: guest.code_bytes })
 }
 
-/// The function to run: `_start`, of type () → ().
+/// Returns the index of the function to run: `_start`, of type () → ().
 fn entry(guest: &Module<'_>) -> Result<u32, GateError> {
     let no_entry = |detail, fix| Err(GateError::NoEntry { detail, fix });
     let Some((ExternalKind::Func, index)) = guest.exports.get("_start") else {
@@ -94,11 +99,11 @@ fn entry(guest: &Module<'_>) -> Result<u32, GateError> {
     }
 }
 
-/// The modules of M' and where their indices go.
+/// The modules that become M', and the mapping of their indices.
 struct Linked<'a> {
     guest: &'a Module<'a>,
     guest_map: Mapping<'a>,
-    /// The polyfill and which of its functions are used; none if the program imports nothing.
+    /// The WASI polyfill, unless the program imports nothing.
     wasi: Option<Wasi>,
     globals: Vec<&'a Global>,
 }
@@ -127,7 +132,8 @@ impl<'a> Linked<'a> {
         let resolved = guest.imports.iter().map(resolve).collect::<Result<Vec<_>, _>>()?;
         let used = reachable(module, resolved.iter().copied());
 
-        // Function indices of M': host imports, the program's functions, the polyfill's, `refill`, `run`.
+        // The function indices of M' are, in this order: host imports, the program's functions, the
+        // polyfill's, `refill`, `run`.
         let hosts = used.range(..module.imports.len() as u32).count() as u32;
         let refill = used.len() as u32 + guest.funcs.len() as u32;
         let host_shapes: Vec<_> = module.imports.iter().map(|import| Shape::host(import.name)).collect();
@@ -216,7 +222,8 @@ impl<'a> Linked<'a> {
         out.finish()
     }
 
-    /// `run`: the polyfill's start, the module's start function, `_start`, the polyfill's end.
+    /// Returns `run`, which calls the polyfill's start, the module's start function, `_start`, and
+    /// the polyfill's end.
     fn run(&self, entry: u32) -> Emitted {
         let polyfill = |name| {
             let Wasi { map, .. } = self.wasi.as_ref()?;
@@ -273,15 +280,15 @@ impl<'a> Linked<'a> {
     }
 }
 
-/// Appends the program's globals. Where each goes.
+/// Appends the program's globals and returns their new indices.
 fn place_guest<'a>(guest: &'a Module<'a>, globals: &mut Vec<&'a Global>) -> Vec<u32> {
     let first = globals.len() as u32;
     globals.extend(&guest.globals);
     (first..globals.len() as u32).collect()
 }
 
-/// Appends the polyfill's globals. `seed` is the system's; the linker's stack pointer (its only i32) is
-/// left out: the polyfill uses no stack in memory.
+/// Appends the polyfill's globals and returns their new indices. `seed` is a system global. The
+/// linker's stack pointer (the only i32) is left out, because the polyfill uses no stack in memory.
 fn place_wasi(module: &'static Module<'static>, globals: &mut Vec<&Global>) -> Vec<u32> {
     let seed = module.exports.get("seed").map(|(_, index)| *index);
     let place = |(index, global): (u32, &'static Global)| match global.ty {
@@ -295,7 +302,7 @@ fn place_wasi(module: &'static Module<'static>, globals: &mut Vec<&Global>) -> V
     (0..).zip(&module.globals).map(place).collect()
 }
 
-/// Branch hints: advice on layout that never changes what a module means.
+/// Returns branch hints. They advise engines on layout and never change the meaning of a module.
 fn hints(first: u32, code: &[Emitted]) -> BranchHints {
     let mut section = BranchHints::new();
     for (function, emitted) in (first..).zip(code).filter(|(_, emitted)| !emitted.unlikely.is_empty()) {
@@ -322,8 +329,8 @@ fn push_functions(
     }
 }
 
-/// Functions of the polyfill that the program needs: those that it imports, what runs before and
-/// after it, and whatever these call.
+/// Returns the functions of the polyfill that the program needs: its imports, the functions that
+/// run before and after it, and all their callees.
 fn reachable(module: &Module<'_>, roots: impl Iterator<Item = u32>) -> BTreeSet<u32> {
     let always = [wasi::INIT, wasi::FLUSH].map(|name| wasi::function(name).expect("the committed polyfill exports it"));
     let mut used = BTreeSet::new();

@@ -1,25 +1,26 @@
-//! What an operator costs in fuel.
+//! Fuel costs of operators.
 //!
-//! One per operator; more for what takes longer than an addition on every engine. Markers that compile to
-//! nothing (`block`, `loop`, `end`, `nop`) are free: every cycle runs through a branch or a call, and those cost.
+//! An operator costs one fuel, or more if it takes longer than an addition on every engine. Markers
+//! that compile to nothing (`block`, `loop`, `end`, `nop`) are free. No program can run for free,
+//! because every cycle contains a branch or a call.
 
 use wasmparser::Operator;
 
-/// A direct call; also what entering the run costs.
+/// A direct call, and the entry into a run.
 pub const CALL: u64 = 4;
-/// A call through the table: bounds, null and type checks.
+/// A call through the table, with its checks of bounds, null and type.
 const CALL_INDIRECT: u64 = 8;
-/// `memory.grow`.
+/// `memory.grow`, for any number of pages.
 const GROW: u64 = 256;
 /// Reading a leaf of the input from the host.
 const IN32: u64 = 32;
-/// Handing a leaf of the output to the host, which hashes it: a keccak permutation.
+/// Passing a leaf of the output to the host, which hashes it with one keccak permutation.
 const OUT32: u64 = 512;
 
-/// Bytes that `memory.copy` and `memory.fill` move for one fuel, rounded up.
+/// Bytes that `memory.copy` and `memory.fill` move for one fuel; the fuel is rounded up.
 pub const BULK_BYTES_PER_FUEL: i64 = 8;
 
-/// Fuel of calling an imported host function, on top of [`CALL`].
+/// Returns the fuel for calling an imported host function, on top of [`CALL`].
 pub fn import(name: &str) -> u64 {
     match name {
         "in32" => IN32,
@@ -28,7 +29,8 @@ pub fn import(name: &str) -> u64 {
     }
 }
 
-/// Fuel of one operator. `memory.copy` and `memory.fill` add their length when they run.
+/// Returns the fuel of one operator. `memory.copy` and `memory.fill` charge for their length when
+/// they run.
 pub fn of(op: &Operator<'_>) -> u64 {
     use Operator::*;
     match op {

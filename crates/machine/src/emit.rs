@@ -1,10 +1,12 @@
-//! Rewrites a function for M': new indices, charges at the blocks' tops, fuel and stack handed through calls.
-//! All other operators are copied byte for byte.
+//! Rewrites a function for M': it gets new indices, charges at the tops of its blocks, and passes
+//! fuel and stack through calls. All other operators are copied byte for byte.
 //!
 //! # Fuel
-//! The global `fuel` is what is left, less up to [`PREPAID_FUEL`] that is prepaid and travels through parameters and results, so that
-//! it stays in a register: charging is `prepaid -= cost; if prepaid < 0 { refill }`. The two are added up when the run finishes or exits
-//! and when fuel runs out, so the global is then exact to the unit; a trap of another kind forfeits what was prepaid.
+//! The global `fuel` holds the remaining fuel, less up to [`PREPAID_FUEL`] that is prepaid. The
+//! prepaid fuel travels through parameters and results, so that it stays in a register: a charge is
+//! `prepaid -= cost; if prepaid < 0 { refill }`. The two are added up when the run finishes or
+//! exits, and when fuel runs out, so the global is then exact to the unit. A trap of another kind
+//! forfeits the prepaid fuel.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -16,36 +18,37 @@ use crate::calls::{self, Shape};
 use crate::cost;
 use crate::limits::PREPAID_FUEL;
 
-/// Global of M': fuel left; negative once it ran out.
+/// Global of M' that holds the remaining fuel; negative after it ran out.
 pub(crate) const FUEL: u32 = 0;
-/// Global of M': what the stack budget is; negative once it was exceeded.
+/// Global of M' that holds the stack budget, in slots; negative after it was exceeded.
 pub(crate) const STACK_LEFT: u32 = 1;
 
-/// Where a module's indices go in M'.
+/// Mapping of a module's indices to those of M'.
 pub(crate) struct Mapping<'a> {
     pub types: &'a [FuncType],
     pub globals: Vec<u32>,
     pub funcs: Vec<Callee>,
-    /// Function of M' that prepays again: see [`refill`].
+    /// Function of M' that prepays fuel (see [`refill`]).
     pub refill: u32,
 }
 
-/// A function of M' as a callee.
+/// A function of M' that code can call.
 #[derive(Clone, Copy)]
 pub(crate) struct Callee {
     pub index: u32,
     pub shape: Shape,
 }
 
-/// The types of M', each once.
+/// The type section of M'. Every type is in it once.
 #[derive(Default)]
 pub(crate) struct Types {
     indices: BTreeMap<(Vec<ValType>, Vec<ValType>), u32>,
     pub section: TypeSection,
 }
 
-/// What types of the guest became, as types of blocks and of functions called through the table: types may be long, and code that
-/// names them short.
+/// Cache of the guest's types, as types of blocks and of functions in the table. A type may be
+/// long, and code that names it short, so looking each up again could take a time far above the
+/// size of the code.
 #[derive(Default)]
 struct Known {
     blocks: HashMap<u32, BlockType>,
@@ -61,7 +64,7 @@ impl Types {
         })
     }
 
-    /// A guest's type, as a block's.
+    /// Returns a guest's type as the type of a block.
     fn block(&mut self, ty: &FuncType) -> BlockType {
         match (ty.params(), ty.results()) {
             ([], []) => BlockType::Empty,
@@ -70,7 +73,7 @@ impl Types {
         }
     }
 
-    /// The type of a function of M'.
+    /// Returns the index of a function's type in M', with the parameters that its shape adds.
     pub fn function(&mut self, ty: &FuncType, shape: Shape) -> u32 {
         let (mut params, mut results) = (encoded(ty.params()), encoded(ty.results()));
         params.extend([shape.fuel, shape.stack].into_iter().filter(|taken| *taken).map(|_| ValType::I64));
@@ -83,7 +86,7 @@ fn encoded(types: &[wasmparser::ValType]) -> Vec<ValType> {
     types.iter().copied().map(val_type).collect()
 }
 
-/// Rewrites one body of a function of this type and shape.
+/// Rewrites the body of a function that has this type and shape.
 pub(crate) fn function(body: &Body<'_>, ty: &FuncType, shape: Shape, map: &Mapping<'_>, types: &mut Types) -> Emitted {
     let params = ty.params().len() as u32;
     let fuel = shape.fuel.then_some(params);
@@ -109,7 +112,8 @@ pub(crate) fn function(body: &Body<'_>, ty: &FuncType, shape: Shape, map: &Mappi
     if shape.depth.is_none() {
         writer.count(body.frame.into());
     }
-    // All ways out of the body lead to the end of this block: the function's label is now its label.
+    // Every exit of the body leads to the end of this block, behind which the fuel is returned: the
+    // label of the function becomes the label of the block.
     if fuel.is_some() {
         let whole = types.block(&FuncType::new([], ty.results().iter().copied()));
         writer.out.put(&[Instruction::Block(whole)]);
@@ -131,7 +135,8 @@ pub(crate) fn function(body: &Body<'_>, ty: &FuncType, shape: Shape, map: &Mappi
     writer.out
 }
 
-/// The function that prepays: takes what is prepaid, which is negative, and returns what is prepaid then.
+/// Returns the function that prepays fuel. It takes the prepaid fuel, which is negative, and
+/// returns the new prepaid fuel.
 pub(crate) fn refill() -> Emitted {
     let mut out = Emitted::new(vec![(1, ValType::I64)]);
     out.refill(0, 1);
@@ -139,7 +144,8 @@ pub(crate) fn refill() -> Emitted {
     out
 }
 
-/// A function of M' and where in it are the `if`s that are hardly ever taken, for the engine to lay them out of the way.
+/// A function of M', with the positions of its `if`s that are hardly ever taken. Engines can move
+/// their code out of the way.
 pub(crate) struct Emitted {
     pub function: Function,
     pub unlikely: Vec<u32>,
@@ -156,15 +162,17 @@ impl Emitted {
         }
     }
 
-    /// `fuel -= cost; if fuel < 0 { trap }`, all in the global.
+    /// Emits `fuel -= cost; if fuel < 0 { trap }` on the global.
     pub fn charge(&mut self, cost: u64) {
         self.put(&[Instruction::GlobalGet(FUEL), Instruction::I64Const(cost as i64), Instruction::I64Sub]);
         self.set_fuel();
     }
 
-    /// `total = fuel + prepaid; prepaid = max(min(total, PREPAID_FUEL), 0); fuel = total - prepaid; if fuel < 0 { trap }`.
+    /// Emits `total = fuel + prepaid; prepaid = max(min(total, PREPAID_FUEL), 0); fuel = total -
+    /// prepaid; if fuel < 0 { trap }`.
     ///
-    /// The check comes last: compilers take what follows an `if` for likely, though it is inside an unlikely one.
+    /// The check comes last, because compilers take the code after an `if` for likely, even inside
+    /// an unlikely `if`.
     fn refill(&mut self, prepaid: u32, total: u32) {
         let (least, most) = (Instruction::I64Const(0), Instruction::I64Const(PREPAID_FUEL));
         let (get_prepaid, get_total) = (Instruction::LocalGet(prepaid), Instruction::LocalGet(total));
@@ -176,7 +184,8 @@ impl Emitted {
         self.set_fuel();
     }
 
-    /// `fuel = …; if fuel < 0 { trap }`. Engines may know this sequence (`rialto-exec` does).
+    /// Emits `fuel = …; if fuel < 0 { trap }`. Engines may recognise this sequence (`rialto-exec`
+    /// does).
     fn set_fuel(&mut self) {
         self.put(&[Instruction::GlobalSet(FUEL)]);
         self.put(&[Instruction::GlobalGet(FUEL), Instruction::I64Const(0), Instruction::I64LtS]);
@@ -190,7 +199,7 @@ impl Emitted {
     }
 }
 
-/// A function's locals and those added to them.
+/// A function's locals, and those that the rewriting adds.
 struct Locals {
     runs: Vec<(u32, ValType)>,
     next: u32,
@@ -212,19 +221,20 @@ impl Locals {
 
 struct Writer<'a> {
     out: Emitted,
-    /// Local (a parameter) for what is prepaid.
+    /// Local (a parameter) that holds the prepaid fuel.
     fuel: Option<u32>,
-    /// Local (a parameter) for the stack left.
+    /// Local (a parameter) that holds the remaining stack.
     stack: Option<u32>,
-    /// Local for refilling on the spot, without a call.
+    /// Local for refilling inline, without a call.
     total: Option<u32>,
-    /// Local for what lies on top of the operand stack, an i32.
+    /// Local for the top of the operand stack, an i32.
     scratch: u32,
     map: &'a Mapping<'a>,
-    /// The guest's parameters; behind them are the added ones, which shifts its locals.
+    /// Number of the guest's parameters. The added ones come after them and shift the guest's
+    /// locals.
     params: u32,
     added: u32,
-    /// Blocks open, the function not counted.
+    /// Number of open blocks, without the function itself.
     depth: u32,
     known: Known,
 }
@@ -271,12 +281,12 @@ impl Writer<'_> {
         self.out.put(&[instruction]);
     }
 
-    /// Local for what is prepaid.
+    /// Returns the local that holds the prepaid fuel.
     fn fuel(&self) -> u32 {
         self.fuel.expect("a function that charges takes fuel")
     }
 
-    /// Charges a block.
+    /// Emits the charge of a block.
     fn charge(&mut self, charge: &Charge) {
         let cost = calls::cost(charge, |callee| self.map.funcs[callee as usize].shape);
         let fuel = self.fuel();
@@ -284,7 +294,8 @@ impl Writer<'_> {
         self.store_fuel(fuel);
     }
 
-    /// Charges for the length on top of the operand stack: one fuel for each eight bytes, rounded up.
+    /// Emits a charge for the length on top of the operand stack: one fuel for eight bytes, rounded
+    /// up.
     fn charge_length(&mut self) {
         let fuel = self.fuel();
         let round_up = cost::BULK_BYTES_PER_FUEL - 1;
@@ -297,8 +308,9 @@ impl Writer<'_> {
         self.out.put(&[Instruction::LocalGet(self.scratch)]);
     }
 
-    /// Stores what is prepaid, from the top of the operand stack; refills if it is negative: on the spot where a loop makes no
-    /// calls, because a call would cost it registers.
+    /// Emits code that stores the prepaid fuel from the top of the operand stack and refills it if
+    /// it is negative. If some loop makes no calls, refilling is inline, because a call would cost
+    /// the loop registers.
     fn store_fuel(&mut self, fuel: u32) {
         self.out.put(&[Instruction::LocalTee(fuel), Instruction::I64Const(0), Instruction::I64LtS]);
         self.out.unlikely_if();
@@ -312,7 +324,7 @@ impl Writer<'_> {
         self.out.put(&[Instruction::End]);
     }
 
-    /// A call; for one through the table the index is in `scratch`.
+    /// Emits a call. For a call through the table, the index is in `scratch`.
     fn call(&mut self, call: Instruction<'_>, callee: Shape) {
         if callee.ends {
             self.give_back();
@@ -321,7 +333,8 @@ impl Writer<'_> {
             self.out.put(&[Instruction::LocalGet(self.fuel())]);
         }
         if callee.stack {
-            // A caller that isn't counted calls only shallow functions, which don't look at it.
+            // A caller that isn't counted only calls shallow functions, which ignore this
+            // parameter.
             self.out.put(&[self.stack.map_or(Instruction::I64Const(0), Instruction::LocalGet)]);
         }
         if matches!(call, Instruction::CallIndirect { .. }) {
@@ -333,14 +346,14 @@ impl Writer<'_> {
         }
     }
 
-    /// Adds what is prepaid to the fuel global.
+    /// Emits code that adds the prepaid fuel to the global.
     fn give_back(&mut self) {
         let fuel = self.fuel();
         self.out.put(&[Instruction::GlobalGet(FUEL), Instruction::LocalGet(fuel), Instruction::I64Add]);
         self.out.put(&[Instruction::I64Const(0), Instruction::LocalSet(fuel), Instruction::GlobalSet(FUEL)]);
     }
 
-    /// `stack -= frame; if stack < 0 { stackLeft = stack; trap }`.
+    /// Emits `stack -= frame; if stack < 0 { stackLeft = stack; trap }`.
     fn count(&mut self, frame: i64) {
         let stack = self.stack.expect("a counted function takes the stack left");
         self.out.put(&[Instruction::LocalGet(stack), Instruction::I64Const(frame), Instruction::I64Sub]);
@@ -351,7 +364,7 @@ impl Writer<'_> {
     }
 }
 
-/// The gate lets only the four number types through.
+/// Converts a number type. The gate accepts no other types.
 pub(crate) fn val_type(ty: wasmparser::ValType) -> ValType {
     match ty {
         wasmparser::ValType::I32 => ValType::I32,

@@ -1,44 +1,44 @@
-//! Why the gate refuses a module.
+//! Reasons for which the gate refuses a module.
 
 use thiserror::Error;
 
-/// Why a module is not accepted. Every variant has a stable code, shown first in its message.
+/// Reason for which a module is refused. Every variant has a stable code, which begins its message.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum GateError {
     /// The bytes are not a core WebAssembly module.
     #[error("[M-GATE-001] not a WebAssembly module: {detail}")]
     NotAModule {
-        /// What was found instead, or where reading stopped.
+        /// Format that was found instead, or the position at which reading stopped.
         detail: String,
     },
     /// The module doesn't pass WebAssembly's own validation.
     #[error("[M-GATE-002] {place} is not valid WebAssembly: {detail}")]
     Invalid {
-        /// The function or section.
+        /// Function or section at fault.
         place: String,
         /// The validator's message.
         detail: String,
     },
-    /// The module uses a part of WebAssembly that the machine leaves out.
+    /// The module uses a part of WebAssembly that the machine does not support.
     #[error("[M-GATE-003] {place} uses {feature}, which this machine doesn't run: {fix}")]
     Feature {
-        /// The function or section.
+        /// Function or section at fault.
         place: String,
-        /// The feature's name.
+        /// Name of the feature.
         feature: &'static str,
-        /// What to do about it.
+        /// Remedy.
         fix: &'static str,
     },
     /// Something is larger than the machine's bounds.
     #[error("[M-GATE-004] {place} has {found} {what}; the machine takes at most {limit}")]
     TooLarge {
-        /// The function or section.
+        /// Function or section at fault.
         place: String,
-        /// What is counted, with its unit.
+        /// Name of the counted things, with their unit.
         what: &'static str,
-        /// How much there is; a lower bound if counting stopped early.
+        /// Amount found; a lower bound if counting stopped early.
         found: u64,
-        /// How much there may be.
+        /// Largest accepted amount.
         limit: u64,
     },
     /// An import that isn't a function of WASI preview 1.
@@ -48,10 +48,10 @@ pub enum GateError {
         module: String,
         /// Field name of the import.
         name: String,
-        /// What to do about it.
+        /// Remedy.
         fix: &'static str,
     },
-    /// A WASI import with a signature that WASI doesn't give it.
+    /// A WASI import has another signature than in WASI.
     #[error(
         "[M-GATE-006] the module imports WASI's `{name}` with a wrong signature; rebuild it with a current wasi-libc"
     )]
@@ -59,15 +59,15 @@ pub enum GateError {
         /// Name of the WASI function.
         name: String,
     },
-    /// No entry point.
+    /// The module has no entry point.
     #[error("[M-GATE-007] {detail}: {fix}")]
     NoEntry {
         /// What is missing.
         detail: &'static str,
-        /// What to do about it.
+        /// Remedy.
         fix: &'static str,
     },
-    /// A data or element segment that doesn't fit into the initial memory or table.
+    /// A data or element segment doesn't fit into the initial memory or table.
     #[error("[M-GATE-008] {kind} segment {index} lies outside the initial {of}")]
     SegmentOutside {
         /// "data" or "element".
@@ -77,7 +77,7 @@ pub enum GateError {
         /// "memory" or "table".
         of: &'static str,
     },
-    /// Compiling it would take too long or too much memory.
+    /// Compiling the module would take too long or too much memory.
     #[error(
         "[M-GATE-009] {}: compilers take time and memory by them. Build with optimisation (-O2), or split the function",
         match for_code {
@@ -89,21 +89,22 @@ pub enum GateError {
         }
     )]
     TooMuchWork {
-        /// The function that has most of it.
+        /// Function that has the largest share.
         place: String,
-        /// What is counted.
+        /// Name of the counted things.
         what: &'static str,
-        /// How much there is; a lower bound if counting stopped early.
+        /// Amount found; a lower bound if counting stopped early.
         found: u64,
-        /// How much there may be.
+        /// Largest accepted amount.
         limit: u64,
-        /// Of the whole module: bytes of its code, by which it is limited.
+        /// Bytes of the module's code, if the limit is that of the whole module; it grows with
+        /// them.
         for_code: Option<u64>,
     },
 }
 
 impl GateError {
-    /// The stable code, such as `M-GATE-003`.
+    /// Returns the stable code, such as `M-GATE-003`.
     pub fn code(&self) -> &'static str {
         match self {
             Self::NotAModule { .. } => "M-GATE-001",

@@ -1,4 +1,5 @@
-//! What one step touches, for people: every slot, global, byte of memory, entry and leaf that it reads or writes, before and after.
+//! A description of one step, for people: every slot, global, byte of memory, entry and leaf that
+//! it reads or writes, with its values before and after.
 
 use std::convert::Infallible;
 
@@ -6,80 +7,81 @@ use crate::ir::{Entry, Instruction};
 use crate::step::{self, Flow, Registers, World};
 use crate::trace::{Arrays, Tracer};
 
-/// A step that was taken.
+/// One executed step.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Step {
-    /// The instruction.
+    /// Executed instruction.
     pub instruction: Instruction,
-    /// What it began with; `pc` is where the instruction lies.
+    /// Registers before the step; `pc` is the position of the instruction.
     pub before: Registers,
-    /// What it left.
+    /// Registers after the step.
     pub after: Registers,
-    /// What it touched, in that order, everything once.
+    /// Places that it touched, each once, in the order of the first touch.
     pub touches: Vec<Touch>,
 }
 
-/// Something that a step read or wrote.
+/// A place that a step read or wrote.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Touch {
-    /// What.
+    /// Touched place.
     pub what: Place,
-    /// What was there.
+    /// Value before the step.
     pub before: Value,
-    /// What is there now; the same if it was only read.
+    /// Value after the step; the same if it was only read.
     pub after: Value,
 }
 
-/// Where something is.
+/// A place in the state of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
-    /// A slot of the stack, counted from the stack's first.
+    /// A slot of the stack, counted from the first slot of the stack.
     Slot(u32),
-    /// A global.
+    /// A global, by index in M'.
     Global(u32),
     /// Bytes of memory from this address on.
     Memory(u64),
-    /// Pages of memory.
+    /// Size of the memory.
     Pages,
     /// An entry of the table.
     Table(u32),
     /// A leaf of the input.
     Input(u32),
-    /// The output from this byte on.
+    /// The output, from this byte on.
     Output(u64),
-    /// The innermost open call: where it returns to.
+    /// The innermost open call.
     Call,
 }
 
-/// What is somewhere.
+/// The value of a place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Value {
-    /// Nothing, yet or any more.
+    /// Nothing: the place does not exist yet, or no longer.
     Nothing,
-    /// A slot's or a global's 64 bits; a number of pages.
+    /// The 64 bits of a slot or global, or a number of pages.
     Word(u64),
-    /// Bytes.
+    /// Bytes of memory, input or output.
     Bytes(Vec<u8>),
-    /// A function in the table: the number of its type, and where it begins.
+    /// A function in the table: the number of its type and the position of its first instruction.
     Entry(Entry),
-    /// Where a call returns to.
+    /// Return address of a call.
     Return {
-        /// Instruction.
+        /// Instruction to return to.
         pc: u32,
-        /// Slot of the frame's first.
+        /// First slot of the caller's frame.
         fp: u32,
     },
 }
 
 impl Touch {
-    /// Whether it is another than before.
+    /// Returns whether the value changed.
     pub fn changed(&self) -> bool {
         self.before != self.after
     }
 }
 
 impl Tracer {
-    /// Takes one step, and tells what it touched; none once the run has ended: a halted state is followed by itself.
+    /// Takes one step and describes it. Returns `None` after the run has ended, because a halted
+    /// state is followed by itself.
     pub fn explain(&mut self) -> Option<Step> {
         let Some((_, instruction)) = self.next() else {
             self.count_step();
@@ -100,13 +102,14 @@ impl Tracer {
         Some(Step { instruction, before, after, touches })
     }
 
-    /// Fuel that is left now, as the program counts it: what is prepaid is gone already. Negative once it ran out.
+    /// Returns the fuel left, as the global counts it, that is without the prepaid fuel. Negative
+    /// after it ran out.
     pub fn fuel_left(&self) -> i64 {
         self.arrays.globals[0] as i64
     }
 }
 
-/// What was appended to the output: the bytes are in the first slots that were read.
+/// Returns the bytes appended to the output. They are in the first slots that the step read.
 fn written(touches: &[Touch], before: &Registers, after: &Registers) -> Touch {
     let word = |touch: &Touch| match touch.before {
         Value::Word(word) => word.to_le_bytes(),
@@ -117,7 +120,7 @@ fn written(touches: &[Touch], before: &Registers, after: &Registers) -> Touch {
     Touch { what: Place::Output(before.out_len), before: Value::Nothing, after: Value::Bytes(bytes) }
 }
 
-/// Takes a step on the arrays, and writes down what it touches.
+/// Passes a step on to the arrays and records the places that it touches.
 struct Noting<'a> {
     arrays: &'a mut Arrays,
     pages: u32,

@@ -1,13 +1,16 @@
-//! The machine's floats: IEEE 754 binary32 and binary64, round to nearest even, NaN results canonical. Total.
+//! The machine's floats: IEEE 754 binary32 and binary64, round to nearest even, canonical NaN
+//! results. Every operation is total.
 //!
-//! [`compute`] is what `contracts/src/FloatUnit.sol` is, function by function; keep them so. [`native`] is the same by the processor's
-//! floats, for speed. Tests hold both together (`crates/machine/tests/float.rs`).
+//! [`compute`] mirrors `contracts/src/FloatUnit.sol`, function by function; keep them alike.
+//! [`native`] computes the same with the processor's floats, for speed. Tests hold both equal
+//! (`crates/machine/tests/float.rs`).
 //!
-//! A finite value is ±m·2^e. Every operation makes an exact m, or one whose lowest bit says that something is missing
-//! (sticky), and rounds once. No m has more than 127 bits, no e more than 13: nothing overflows.
+//! A finite value is ±m·2^e. Every operation computes an exact m, or one whose lowest bit says that
+//! bits below it are missing (sticky), and rounds once. No m has more than 127 bits and no e more
+//! than 13, so nothing overflows.
 
-/// Operations. The format (`wide`: binary64, else binary32) is that of the result, except of comparisons and of conversions
-/// to integers, where it is that of the operand. Any other number is a trap.
+/// Operations. The format (`wide`: binary64, else binary32) is that of the result. For comparisons
+/// and conversions to integers it is that of the operand. Any other number is a trap.
 pub mod fp {
     #![allow(missing_docs)] // named as in WebAssembly
     pub const EQ: u8 = 0;
@@ -34,11 +37,11 @@ pub mod fp {
     /// From the other format: f32.demote_f64, or wide f64.promote_f32.
     pub const RESIZE: u8 = 27;
 
-    /// How many there are.
+    /// Number of operations.
     pub const COUNT: u8 = 28;
 }
 
-/// Bits of a format: of its significand with the hidden one, and of its exponent.
+/// Bits of a format: those of its significand, with the hidden bit, and those of its exponent.
 #[derive(Clone, Copy)]
 struct Format {
     precision: u32,
@@ -48,8 +51,8 @@ struct Format {
 const NARROW: Format = Format { precision: 24, exponent: 8 };
 const WIDE: Format = Format { precision: 53, exponent: 11 };
 
-/// The result of an operation ([`fp`]) on the low bits of `a` and `b` that its operands have; none: a trap, also if there is no such
-/// operation. Integers only.
+/// Returns the result of an operation ([`fp`]) on the low bits of `a` and `b`, as many as its
+/// operands have. `None` is a trap, also for an unknown operation. Uses integers only.
 pub fn compute(op: u8, wide: bool, a: u64, b: u64) -> Option<u64> {
     let format = if wide { WIDE } else { NARROW };
     let (a, b) = (u128::from(a), u128::from(b));
@@ -71,10 +74,11 @@ pub fn compute(op: u8, wide: bool, a: u64, b: u64) -> Option<u64> {
     Some(value as u64)
 }
 
-// ─────────────────────────────────────────────── formats ────────────────────────────────────────────────
+// ─────────────────────────────────────────────── formats
+// ────────────────────────────────────────────────
 
 impl Format {
-    /// All ones in the exponent.
+    /// Infinity: an exponent of ones only.
     fn infinity(self) -> u128 {
         ((1 << self.exponent) - 1) << (self.precision - 1)
     }
@@ -87,7 +91,7 @@ impl Format {
         1 << (self.precision + self.exponent - 1)
     }
 
-    /// The sign, and the rest.
+    /// Splits off the sign.
     fn split(self, bits: u128) -> (bool, u128) {
         let bit = self.sign_bit();
         (bits & bit != 0, bits & (bit - 1))
@@ -102,7 +106,7 @@ impl Format {
         3 - (1 << (self.exponent - 1)) - self.precision as i32
     }
 
-    /// m and e of a finite magnitude.
+    /// Returns m and e of a finite magnitude.
     fn unpack(self, magnitude: u128) -> (u128, i32) {
         let field = (magnitude >> (self.precision - 1)) as i32;
         let hidden = 1 << (self.precision - 1);
@@ -110,20 +114,22 @@ impl Format {
         if field == 0 { (m, self.least()) } else { (m | hidden, self.least() + field - 1) }
     }
 
-    /// The nearest to ±m·2^e, ties to even.
+    /// Returns the float nearest to ±m·2^e, ties to even.
     fn round(self, negative: bool, m: u128, e: i32) -> u128 {
         if m == 0 {
             return self.sign(negative, 0);
         }
         let lowest = (e + bit_length(m) - self.precision as i32).max(self.least());
         let kept = shift_half_even(m, lowest - e);
-        // A carry out of the significand raises the exponent by itself; a hidden one counts as one more of it.
+        // The hidden bit adds one to the exponent field, and so does a carry out of the
+        // significand.
         let magnitude = (((lowest - self.least()) as u128) << (self.precision - 1)) + kept;
         self.sign(negative, magnitude.min(self.infinity()))
     }
 }
 
-// ────────────────────────────────────────────── functions ───────────────────────────────────────────────
+// ────────────────────────────────────────────── functions
+// ───────────────────────────────────────────────
 
 fn compare(op: u8, format: Format, a: u128, b: u128) -> bool {
     let ((na, ma), (nb, mb)) = (format.split(a), format.split(b));
@@ -167,14 +173,14 @@ fn add(format: Format, a: u128, b: u128) -> u128 {
         return format.sign(nb, mb);
     }
     let both_negative = na && nb;
-    // Of two magnitudes the greater has the greater exponent.
+    // The greater magnitude has an exponent at least as great.
     if ma < mb {
         (na, ma, nb, mb) = (nb, mb, na, ma);
     }
     let (mut h, eh) = format.unpack(ma);
     let (mut l, mut e) = format.unpack(mb);
     if eh - e > 64 {
-        // Far below the last bit: sticky.
+        // The smaller operand is far below the last bit, so only its sticky bit counts.
         h <<= 64;
         l = (l != 0).into();
         e = eh - 64;
@@ -182,7 +188,7 @@ fn add(format: Format, a: u128, b: u128) -> u128 {
         h <<= eh - e;
     }
     let m = if na == nb { h + l } else { h - l };
-    // An exact zero is −0 only of two of them.
+    // An exact zero is −0 only if both operands are negative.
     format.round(if m == 0 { both_negative } else { na }, m, e)
 }
 
@@ -212,7 +218,7 @@ fn div(format: Format, a: u128, b: u128) -> u128 {
         return format.sign(na != nb, 0);
     }
     let ((x, ex), (y, ey)) = (format.unpack(ma), format.unpack(mb));
-    // At least 127 − 53 bits of quotient.
+    // The quotient has at least 127 − 53 bits.
     let shift = 127 - bit_length(x);
     let x = x << shift;
     format.round(na != nb, (x / y) | u128::from(!x.is_multiple_of(y)), ex - ey - shift)
@@ -230,7 +236,7 @@ fn sqrt(format: Format, a: u128) -> u128 {
         return magnitude;
     }
     let (m, e) = format.unpack(magnitude);
-    // 125 or 126 bits, so that the exponent is even: a root of 63.
+    // m gets 125 or 126 bits, whichever makes the exponent even, so the root has 63 bits.
     let mut shift = 126 - bit_length(m);
     shift -= (e - shift) & 1;
     let m = m << shift;
@@ -260,14 +266,14 @@ fn integral(op: u8, format: Format, a: u128) -> u128 {
     format.round(negative, m, 0)
 }
 
-/// `kind`: bit 0 unsigned, bit 1 64 bits.
+/// Converts to an integer. `kind`: bit 0 is set if it is unsigned, bit 1 if it has 64 bits.
 fn to_int(kind: u8, saturating: bool, format: Format, a: u128) -> Option<u128> {
     let (negative, magnitude) = format.split(a);
     if magnitude > format.infinity() {
         return saturating.then_some(0);
     }
     let (m, e) = format.unpack(magnitude);
-    // Infinity has the greatest exponent.
+    // Infinity has the greatest exponent, so it is out of range like other large values.
     let mut m = if e >= 0 { m << e.min(64) } else { m >> (-e).min(64) };
     let bits = if kind & 2 == 0 { 32 } else { 64 };
     let most = match (kind & 1 == 0, negative) {
@@ -285,7 +291,7 @@ fn to_int(kind: u8, saturating: bool, format: Format, a: u128) -> Option<u128> {
     Some(if negative { m.wrapping_neg() } else { m } & ((1 << bits) - 1))
 }
 
-/// `kind` as in [`to_int`].
+/// Converts from an integer; `kind` as in [`to_int`].
 fn from_int(kind: u8, format: Format, a: u128) -> u128 {
     let bits = if kind & 2 == 0 { 32 } else { 64 };
     let a = a & ((1 << bits) - 1);
@@ -305,9 +311,10 @@ fn resize(from: Format, to: Format, a: u128) -> u128 {
     to.round(negative, m, e)
 }
 
-// ─────────────────────────────────────────────── integers ───────────────────────────────────────────────
+// ─────────────────────────────────────────────── integers
+// ───────────────────────────────────────────────
 
-/// m·2^−shift to the nearest integer, ties to even. A negative shift is exact.
+/// Returns m·2^−shift, rounded to the nearest integer, ties to even. A negative shift is exact.
 fn shift_half_even(m: u128, shift: i32) -> u128 {
     if shift <= 0 {
         return m << -shift;
@@ -325,36 +332,38 @@ fn bit_length(m: u128) -> i32 {
     (u128::BITS - m.leading_zeros()) as i32
 }
 
-/// ⌊√n⌋ of n with 125 or 126 bits, by Newton from above: each turn doubles the bits that are right.
+/// Returns ⌊√n⌋ of an n with 125 or 126 bits, by Newton's method from above: each iteration doubles
+/// the number of right bits.
 fn root_of(n: u128) -> u128 {
     let mut root = 1 << 63;
     for _ in 0..7 {
         root = (root + n / root) >> 1;
     }
-    // It may stand one above.
+    // The iteration may end one above the root.
     if root * root > n { root - 1 } else { root }
 }
 
-// ─────────────────────────────────────────── the processor's own ────────────────────────────────────────
+// ─────────────────────────────────────────── the processor's own
+// ────────────────────────────────────────
 
-/// The same as [`compute`], by the processor's floats.
+/// Returns the same as [`compute`], by the processor's floats.
 #[inline]
 pub fn native(op: u8, wide: bool, a: u64, b: u64) -> Option<u64> {
     if wide { native64(op, a, b, a) } else { native32(op, a as u32, b as u32, a) }
 }
 
-/// The value between the bounds, both excluded, without its fraction; NaN is not between.
+/// Returns the value without its fraction if it is strictly between the bounds; NaN never is.
 fn whole_between(low: f64, value: f64, high: f64) -> Option<f64> {
     (low < value && value < high).then(|| value.trunc())
 }
 
 macro_rules! native {
     ($name:ident, $float:ty, $bits:ty, $nan:literal, $resized:expr) => {
-        /// `whole`: the operand of conversions that isn't of this format.
+        /// `whole` is the operand of a conversion from another format.
         #[inline]
         fn $name(op: u8, a: $bits, b: $bits, whole: u64) -> Option<u64> {
             let (x, y) = (<$float>::from_bits(a), <$float>::from_bits(b));
-            // −2^63 is itself in range, and the next below it is far out.
+            // −2^63 itself is in range; this is the next lower binary64.
             let below_i64 = -9_223_372_036_854_777_856.0;
             let value: $float = match op {
                 fp::EQ => return Some((x == y).into()),
@@ -366,7 +375,7 @@ macro_rules! native {
                 fp::MUL => x * y,
                 fp::DIV => x / y,
                 fp::MIN | fp::MAX if x.is_nan() || y.is_nan() => <$float>::NAN,
-                // Of zeros, −0 is the less.
+                // Of two zeros, −0 is the lesser.
                 fp::MIN if x == y => <$float>::from_bits(a | b),
                 fp::MAX if x == y => <$float>::from_bits(a & b),
                 fp::MIN => x.min(y),
@@ -398,7 +407,7 @@ macro_rules! native {
 native!(native32, f32, u32, 0x7fc0_0000, |bits| f64::from_bits(bits) as f32);
 native!(native64, f64, u64, 0x7ff8_0000_0000_0000, |bits| f64::from(f32::from_bits(bits as u32)));
 
-/// Name of an operation, for people.
+/// Returns the name of an operation, for people.
 pub fn name(op: u8) -> &'static str {
     const NAMES: [&str; 28] = [
         "eq",

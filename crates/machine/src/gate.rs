@@ -1,8 +1,9 @@
-//! The gate: reads a module, checks that it is valid, allowed and within bounds.
+//! The gate reads a module and checks that it is valid, allowed and within bounds.
 //!
-//! Taken is what Rust, C and Zig emit for `wasm32-wasip1`: the MVP, mutable globals, sign extension,
-//! saturating float-to-int, multi-value, `memory.copy` and `memory.fill`, and the long form of `call_indirect`'s
-//! table index. All else is refused with the feature's name, the function and what to do.
+//! It accepts the features that Rust, C and Zig use for `wasm32-wasip1`: the MVP, mutable globals,
+//! sign extension, saturating float-to-int, multi-value, `memory.copy` and `memory.fill`, and the
+//! long form of `call_indirect`'s table index. Its refusals name the feature, the function and a
+//! remedy.
 
 use std::collections::BTreeMap;
 
@@ -31,11 +32,11 @@ pub(crate) struct Module<'a> {
     pub globals: Vec<Global>,
     pub exports: BTreeMap<&'a str, (ExternalKind, u32)>,
     pub start: Option<u32>,
-    /// Offset in the table and functions.
+    /// Offset in the table, and functions.
     pub elements: Vec<(u32, Vec<u32>)>,
-    /// Offset in memory and bytes.
+    /// Offset in memory, and bytes.
     pub data: Vec<(u32, &'a [u8])>,
-    /// Of all its functions.
+    /// Sum over all functions.
     pub work: Work,
     /// Bytes of its code section.
     pub code_bytes: u64,
@@ -48,14 +49,14 @@ pub(crate) struct Import<'a> {
     pub ty: u32,
 }
 
-/// A global with its constant.
+/// A global with its initial value.
 pub(crate) struct Global {
     pub ty: ValType,
     pub mutable: bool,
     pub init: Const,
 }
 
-/// A constant expression; floats as bits.
+/// A constant expression. Floats are stored as bits.
 #[derive(Clone, Copy)]
 pub(crate) enum Const {
     I32(i32),
@@ -64,13 +65,14 @@ pub(crate) enum Const {
     F64(u64),
 }
 
-/// Reads and checks a module; `import_cost` tells the extra fuel of calling an import by its name.
+/// Reads and checks a module. `import_cost` returns the extra fuel for calling an import of that
+/// name.
 pub(crate) fn read<'a>(wasm: &'a [u8], import_cost: fn(&str) -> u64) -> Result<Module<'a>, GateError> {
     check_header(wasm)?;
     Gate::new(wasm, import_cost).run().map_err(|error| named(error, wasm))
 }
 
-/// Name of a function of `wasm` for a message: from its name section, else its index.
+/// Returns the name of a function of `wasm` for a message: from the name section, or its index.
 pub(crate) fn function_name(wasm: &[u8], index: u32) -> String {
     let mut found = None;
     for payload in Parser::new(0).parse_all(wasm).flatten() {
@@ -88,7 +90,7 @@ pub(crate) fn function_name(wasm: &[u8], index: u32) -> String {
     }
 }
 
-/// Where in a module something is.
+/// A place in a module, for messages.
 #[derive(Clone, Copy)]
 pub(crate) enum Place {
     Module,
@@ -96,7 +98,8 @@ pub(crate) enum Place {
     Function(u32),
 }
 
-/// Stands for a function's name until [`named`] looks it up: the name section comes last.
+/// Placeholder of a function's name until [`named`] looks it up, because the name section comes
+/// last.
 const FUNCTION_MARK: &str = "\0function ";
 
 impl Place {
@@ -137,7 +140,7 @@ fn named(mut error: GateError, wasm: &[u8]) -> GateError {
     error
 }
 
-/// Turns a reader's or validator's refusal into a coded one.
+/// Converts an error of the reader or the validator into one with a code.
 pub(crate) fn reject<T>(result: wasmparser::Result<T>, place: Place) -> Result<T, GateError> {
     result.map_err(|error| match error.missing_wasm_feature() {
         Some(missing) => place.feature(explain(missing)),
@@ -162,7 +165,7 @@ const BULK: (&str, &str) = (
     "build for one thread (no -pthread, no shared memory) and without a bundler that compresses data segments",
 );
 
-/// Name and remedy of a feature that is missing.
+/// Returns name and remedy of an unsupported feature.
 fn explain(missing: WasmFeatures) -> (&'static str, &'static str) {
     let table: [(WasmFeatures, (&str, &str)); 14] = [
         (
@@ -258,7 +261,7 @@ impl<'a> Gate<'a> {
         Ok(self.module)
     }
 
-    /// Counts first: nothing is read before it is known to be small enough.
+    /// Checks the counts of a section, before anything of it is read.
     fn bound(&self, payload: &Payload<'a>) -> Result<(), GateError> {
         fn count<T>(section: &SectionLimited<'_, T>) -> u64 {
             section.count().into()
@@ -280,13 +283,13 @@ impl<'a> Gate<'a> {
         }
     }
 
-    /// The functions read so far together make no more work than the whole module may.
+    /// Checks that the functions read so far do not exceed the work that the whole module may have.
     fn bound_work(&self) -> Result<(), GateError> {
         let Module { work, code_bytes, funcs, imports, .. } = &self.module;
         let Some((what, found, limit)) = work.beyond(MAX_WORK.and(*code_bytes, MAX_WORK_PER_BYTE)) else {
             return Ok(());
         };
-        // Name the function that has most of it.
+        // The message names the function that has the largest share.
         let most = funcs.iter().enumerate().max_by_key(|(_, (_, body))| body.work.sum(what)).map_or(0, |(at, _)| at);
         Err(Place::Function((imports.len() + most) as u32).too_much_work(what, found, limit, Some(*code_bytes)))
     }
@@ -396,8 +399,8 @@ fn invalid(place: Place, error: &wasmparser::Error) -> GateError {
     GateError::Invalid { place: place.text(), detail: error.to_string() }
 }
 
-/// The validator has seen to it that constant expressions are one constant: no imported globals, no
-/// extended constants, no references.
+/// Returns the constant of an expression. The validator has made sure that it is a single constant,
+/// not an imported global, an extended constant or a reference.
 fn constant(expr: &ConstExpr<'_>, place: Place) -> Result<Const, GateError> {
     match reject(expr.get_operators_reader().read(), place)? {
         Operator::I32Const { value } => Ok(Const::I32(value)),

@@ -1,5 +1,5 @@
-//! The register machine that canonical modules are lowered to: its instructions and what a program of it is
-//! (`docs/machine.md` is the specification).
+//! The register machine to which canonical modules are lowered: its instructions and programs.
+//! `docs/machine.md` is the specification.
 
 use alloy_primitives::{B256, keccak256};
 
@@ -34,10 +34,10 @@ pub mod op {
     pub const OUT32: u8 = 23;
     pub const EXIT: u8 = 24;
 
-    /// All that mean something besides [`TRAP`].
+    /// All defined codes besides [`TRAP`].
     pub const ALL: std::ops::RangeInclusive<u8> = ALU..=EXIT;
 
-    /// Name for people.
+    /// Returns the name of an operation, for people.
     pub fn name(op: u8) -> &'static str {
         const NAMES: [&str; 25] = [
             "trap", "alu", "alui", "fp", "copy", "const", "select", "jmp", "jz", "jnz", "jtab", "call", "calli", "ret",
@@ -47,7 +47,7 @@ pub mod op {
     }
 }
 
-/// Integer functions, the low seven bits of `aux` of [`op::ALU`] and [`op::ALU_IMM`].
+/// Integer functions: the low seven bits of `aux` of [`op::ALU`] and [`op::ALU_IMM`].
 pub mod alu {
     #![allow(missing_docs)] // named as in WebAssembly
     pub const EQZ: u8 = 0;
@@ -79,10 +79,10 @@ pub mod alu {
     pub const EXT16: u8 = 26;
     pub const EXT32: u8 = 27;
 
-    /// How many there are.
+    /// Number of functions.
     pub const COUNT: u8 = 28;
 
-    /// Names, by code.
+    /// Names of the functions, by code.
     pub const NAMES: [&str; COUNT as usize] = [
         "eqz", "eq", "ne", "lt_s", "lt_u", "le_s", "le_u", "clz", "ctz", "popcnt", "add", "sub", "mul", "div_s",
         "div_u", "rem_s", "rem_u", "and", "or", "xor", "shl", "shr_s", "shr_u", "rotl", "rotr", "ext8", "ext16",
@@ -90,32 +90,33 @@ pub mod alu {
     ];
 }
 
-/// In `aux` of an integer or float function: 64 bits, else 32.
+/// Bit of `aux` that makes an integer or float function one of 64 bits instead of 32.
 pub const WIDE: u8 = 0x80;
 
-/// Kinds of [`op::LOAD`]: bytes, and whether and to how many bits the value's sign is extended.
+/// Kinds of [`op::LOAD`]: number of bytes, and number of bits to which the sign is extended, or 0.
 pub const LOADS: [(u8, u8); 9] = [(1, 0), (2, 0), (4, 0), (8, 0), (1, 32), (2, 32), (1, 64), (2, 64), (4, 64)];
-/// Kinds of [`op::STORE`]: bytes.
+/// Kinds of [`op::STORE`]: number of bytes.
 pub const STORES: [u8; 4] = [1, 2, 4, 8];
 
 /// Depth of the tree over the stack: 2^20 slots, four to a leaf.
 pub const STACK_DEPTH: u8 = 18;
-/// Depth of the tree over the globals: 1,024, four to a leaf.
+/// Depth of the tree over the globals: 1,024 of them, four to a leaf.
 pub const GLOBALS_DEPTH: u8 = 8;
-/// Depth of the tree over the input: both halves.
+/// Depth of the tree over the input, that is over both halves.
 pub const INPUT_DEPTH: u8 = 27;
-/// Least and most depth of the tree over memory: 64 KiB, 4 GiB.
+/// Least and greatest depth of the tree over memory: 64 KiB and 4 GiB.
 pub const MEMORY_DEPTHS: std::ops::RangeInclusive<u8> = 11..=27;
-/// Most depth of the tree over code: 2^28 instructions, two to a leaf.
+/// Greatest depth of the tree over code: 2^28 instructions, two to a leaf.
 pub const MAX_CODE_DEPTH: u8 = 27;
-/// Most depth of the tree over the table, an entry to a leaf.
+/// Greatest depth of the tree over the table: 2^20 entries, one to a leaf.
 pub const MAX_TABLE_DEPTH: u8 = 20;
-/// Deepest tree that a step looks into.
+/// Greatest depth of a tree that a step reads.
 pub const MAX_DEPTH: u32 = 28;
-/// Calls that can be open.
+/// Most calls that can be open.
 pub const MAX_CALL_DEPTH: u32 = 1 << 20;
 
-/// One instruction: 16 bytes, big-endian in this order; two to a leaf of the code tree.
+/// One instruction. It is encoded in 16 bytes, big-endian and in this order, two to a leaf of the
+/// code tree.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[allow(missing_docs)] // operands: see `docs/machine.md`
 pub struct Instruction {
@@ -128,7 +129,7 @@ pub struct Instruction {
 }
 
 impl Instruction {
-    /// The 16 bytes.
+    /// Returns the encoding in 16 bytes.
     pub fn encode(self) -> [u8; 16] {
         let mut bytes = [0; 16];
         bytes[0] = self.op;
@@ -140,7 +141,10 @@ impl Instruction {
         bytes
     }
 
-    /// From 16 bytes. Panics if there are others.
+    /// Decodes 16 bytes.
+    ///
+    /// # Panics
+    /// If there are fewer than 16 bytes.
     pub fn decode(bytes: &[u8]) -> Self {
         let short = |at: usize| u16::from_be_bytes([bytes[at], bytes[at + 1]]);
         Self {
@@ -155,7 +159,7 @@ impl Instruction {
 }
 
 impl std::fmt::Display for Instruction {
-    /// For people: `alu.add.64 s3 = s1, s2`.
+    /// Writes the instruction for people, such as `add.64 s3 = s1, s2`.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { op, aux, d, a, b, imm } = *self;
         let name = op::name(op);
@@ -192,17 +196,17 @@ impl std::fmt::Display for Instruction {
     }
 }
 
-/// An entry of the table: what a call through it needs.
+/// An entry of the table, as calls through it need it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Entry {
     /// Number of the function's type, from 1; 0 if the entry is null.
     pub ty: u32,
-    /// Where the function begins.
+    /// First instruction of the function.
     pub pc: u32,
 }
 
 impl Entry {
-    /// Leaf of the table tree: type u32 ‖ pc u32 ‖ zeros.
+    /// Returns the leaf of the table tree: type u32 ‖ pc u32 ‖ zeros.
     pub fn leaf(self) -> B256 {
         let mut leaf = B256::ZERO;
         leaf[..4].copy_from_slice(&self.ty.to_be_bytes());
@@ -211,7 +215,7 @@ impl Entry {
     }
 }
 
-/// What a programRoot is the hash of.
+/// Preimage of a `programRoot`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ProgramParts {
     /// Root of the tree over code.
@@ -222,11 +226,11 @@ pub struct ProgramParts {
     pub memory: B256,
     /// Root of the tree over the globals before the first step, `fuel` and `seed` zero.
     pub globals: B256,
-    /// First instruction.
+    /// First instruction of a run.
     pub entry: u32,
-    /// Pages of memory at the start, and the most there can be.
+    /// Pages of memory at the start.
     pub pages: u32,
-    /// Most pages.
+    /// Most pages of memory.
     pub max_pages: u32,
     /// Entries of the table.
     pub table_len: u32,
@@ -241,10 +245,11 @@ pub struct ProgramParts {
 }
 
 impl ProgramParts {
-    /// Bytes of the encoding.
+    /// Size of the encoding, bytes.
     pub const BYTES: usize = 4 * 32 + 5 * 4 + 3;
 
-    /// The four roots, the five numbers, the three depths; integers big-endian.
+    /// Returns the encoding: the four roots, the five numbers and the three depths; integers are
+    /// big-endian.
     pub fn encode(&self) -> Vec<u8> {
         let mut bytes = [self.code, self.table, self.memory, self.globals].concat();
         for number in [self.entry, self.pages, self.max_pages, self.table_len, self.steps_per_fuel] {
@@ -254,16 +259,17 @@ impl ProgramParts {
         bytes
     }
 
-    /// programRoot = keccak("rialto-program" ‖ canonVersion u16 ‖ parts).
+    /// Returns programRoot = keccak("rialto-program" ‖ canonVersion u16 ‖ parts).
     pub fn root(&self) -> B256 {
         keccak256([b"rialto-program".as_slice(), &CANON_VERSION.to_be_bytes(), &self.encode()].concat())
     }
 
-    /// A number of steps after which every run with this fuel has halted.
+    /// Returns a number of steps after which every run with this fuel has halted.
     pub fn most_steps(&self, fuel: u64) -> u64 {
         (u128::from(fuel) + FREE_FUEL).saturating_mul(self.steps_per_fuel.into()).min(1 << 56) as u64
     }
 }
 
-/// Counts as fuel in [`ProgramParts::most_steps`]: what a run does before it is charged, and the block that runs out.
+/// Added to the fuel in [`ProgramParts::most_steps`], for the steps before the first charge and in
+/// the block in which fuel runs out.
 const FREE_FUEL: u128 = 1 << 13;

@@ -1,8 +1,8 @@
-//! The output of a task: one byte stream, in which stdout, stderr and created files are records.
+//! The output of a task: one byte stream that contains stdout, stderr and created files as records.
 //!
-//! The polyfill writes the stream in little-endian 64-bit words, four to a leaf. A record is a header
-//! word `kind u8 | id u24 | len u32` (from the low bits up) and what its kind adds; every run of bytes
-//! is padded with zeros to whole words.
+//! The polyfill writes the stream in little-endian 64-bit words, four to a leaf. A record consists
+//! of a header word `kind u8 | id u24 | len u32` (from the low bits up) and the fields of its kind.
+//! Every run of bytes is padded with zeros to whole words.
 //!
 //! | kind | record | after the header |
 //! |---|---|---|
@@ -15,7 +15,8 @@
 //! | 7 | unlink | path (`len` bytes) |
 //! | 8 | file `id` is cut to a size no larger than it has | size word |
 //!
-//! Writing starts at or before a file's end, so that a file is never larger than the stream that made it.
+//! A write starts at or before a file's end, so a file is never larger than the stream that made
+//! it.
 
 use std::collections::BTreeMap;
 
@@ -36,61 +37,65 @@ const RENAME: u8 = 6;
 const UNLINK: u8 = 7;
 const TRUNCATE: u8 = 8;
 
-/// What a task wrote.
+/// Content that a task wrote.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Outputs {
     /// Bytes written to stdout, in order.
     pub stdout: Vec<u8>,
     /// Bytes written to stderr, in order.
     pub stderr: Vec<u8>,
-    /// Files left at the end: normalised relative path and contents, sorted by path.
+    /// Files that exist at the end, as path in normal form and content, sorted by path.
     pub files: Vec<(String, Vec<u8>)>,
-    /// The stream ends inside a record: the run trapped. What came before the cut is here.
+    /// Whether the stream ends inside a record, because the run trapped. The content before the cut
+    /// is kept.
     pub truncated: bool,
 }
 
-/// Why a stream is not the output of the polyfill.
+/// Reason why a stream is not the output of the polyfill.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum OutputError {
-    /// An unknown record kind.
+    /// A record has an unknown kind.
     #[error("[M-OUT-001] the output holds a record of unknown kind {kind} at byte {at}")]
     UnknownRecord {
-        /// The kind byte.
+        /// Kind of the record.
         kind: u8,
         /// Offset of its header in the stream.
         at: usize,
     },
-    /// A path that is not in normal form, not UTF-8, or too long.
+    /// A path is not in normal form, not UTF-8, or too long.
     #[error("[M-OUT-002] the output names a file by a path that is not allowed, at byte {at}")]
     BadPath {
         /// Offset of its record in the stream.
         at: usize,
     },
-    /// A record about a file that is not there.
+    /// A record is about a file that does not exist.
     #[error("[M-OUT-003] the output writes to a file that it never created, at byte {at}")]
     NoSuchFile {
         /// Offset of its record in the stream.
         at: usize,
     },
-    /// A write or cut past the end of a file.
+    /// A write starts, or a file is cut, past the end of the file.
     #[error("[M-OUT-004] the output writes past the end of a file, at byte {at}")]
     PastEnd {
         /// Offset of its record in the stream.
         at: usize,
     },
-    /// More than [`MAX_OUTPUT_FILES`] files.
+    /// The output names more than [`MAX_OUTPUT_FILES`] files.
     #[error("[M-OUT-005] the output names more than {MAX_OUTPUT_FILES} files")]
     TooManyFiles,
-    /// A file where another file's path needs a directory.
+    /// A file's path is a folder of another file's path.
     #[error("[M-OUT-006] the output has both a file and a folder named `{path}`")]
     FileAsFolder {
-        /// The path.
+        /// Path of the file.
         path: String,
     },
 }
 
-/// Unpacks an output stream. Memory is bounded by the stream's length: no record can enlarge what it
-/// stands for.
+/// Unpacks an output stream. The length of the stream bounds the memory, because no record expands
+/// to more than its own bytes.
+///
+/// # Errors
+/// An [`OutputError`] if the polyfill can't have written the stream.
 pub fn parse(stream: &[u8]) -> Result<Outputs, OutputError> {
     let mut parser = Parser { stream, at: 0, outputs: Outputs::default(), tree: Tree::default() };
     while parser.at < stream.len() {
@@ -113,7 +118,7 @@ struct Parser<'a> {
 }
 
 impl<'a> Parser<'a> {
-    /// Reads one record; `None` if the stream ends inside it.
+    /// Reads one record. Returns `None` if the stream ends inside it.
     fn record(&mut self, start: usize) -> Result<Option<()>, OutputError> {
         let Some(header) = self.word() else { return Ok(None) };
         let [kind, id0, id1, id2, rest @ ..] = header.to_le_bytes();
@@ -166,8 +171,8 @@ impl<'a> Parser<'a> {
         Some(u64::from_le_bytes(bytes.try_into().expect("eight bytes were taken")))
     }
 
-    /// The next `len` bytes, or fewer at the stream's end, and whether all were there. Steps over
-    /// the padding.
+    /// Returns the next `len` bytes, or fewer at the stream's end, and whether all were there.
+    /// Skips the padding.
     fn bytes(&mut self, len: usize) -> (&'a [u8], Option<()>) {
         let rest = &self.stream[self.at.min(self.stream.len())..];
         let taken = &rest[..len.min(rest.len())];
@@ -188,7 +193,8 @@ fn checked_path(bytes: &[u8], at: usize) -> Result<String, OutputError> {
     }
 }
 
-/// Files by number (as opened) and by path. A file unlinked or replaced can still be written.
+/// Files by number (as opened) and by path. A file that was unlinked or replaced can still be
+/// written by its number, as on POSIX.
 #[derive(Default)]
 struct Tree {
     contents: Vec<Vec<u8>>,
@@ -247,7 +253,7 @@ impl Tree {
         Ok(())
     }
 
-    /// The files by path; refuses a path that runs through another file, which no folder can hold.
+    /// Returns the files by path. Refuses a path that has another file as a folder.
     fn finish(mut self) -> Result<Vec<(String, Vec<u8>)>, OutputError> {
         for path in self.paths.keys() {
             for (slash, _) in path.match_indices('/') {

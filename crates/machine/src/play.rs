@@ -1,7 +1,8 @@
-//! One side of a dispute: from a segment of the other side, the answer that tells the truth (`docs/court.md`).
+//! One side of a dispute. It computes the truthful answer to a segment of the other side
+//! (`docs/court.md`).
 //!
-//! A segment is 17 state hashes at equal distances over 16^level steps. Who tells the truth agrees with the first and looks for the first
-//! of the others that is wrong.
+//! A segment consists of 17 state hashes at equal distances over 16^level steps. The truthful side
+//! agrees with the first hash and looks for the first wrong one among the others.
 
 use std::sync::Arc;
 
@@ -13,36 +14,38 @@ use crate::input::Halves;
 use crate::lower::Lowered;
 use crate::trace::{Snapshot, TaskLimits, Tracer};
 
-/// Most levels: 16^14 steps.
+/// Highest level: 16^14 steps.
 pub const MAX_LEVEL: u8 = 14;
 
-/// Steps of a segment of this level: 16^level.
+/// Returns the number of steps of a segment of this level, 16^level.
 pub const fn span(level: u8) -> u64 {
     1 << (4 * level)
 }
 
-/// The level a game over a run of at most so many steps begins at: the smallest even one that spans them.
+/// Returns the level at which a game over a run of at most this many steps begins: the smallest
+/// even level that spans them.
 pub fn level_for(steps: u64) -> u8 {
     (2..=MAX_LEVEL).step_by(2).find(|level| span(*level) >= steps).unwrap_or(MAX_LEVEL)
 }
 
-/// A task that can be looked at anywhere in its run. A whole game costs about two runs: what is disputed gets sixteen times
-/// shorter with every move, and a state before it is kept.
+/// A task whose states can be read at any step of its run. A whole game costs about two runs,
+/// because every move makes the disputed part sixteen times shorter, and the player keeps a state
+/// before it.
 pub struct Player {
     program: Arc<Lowered>,
     input: Arc<Halves>,
     limits: TaskLimits,
     tracer: Tracer,
-    /// A state at or before everything that is still in dispute.
+    /// State at or before the part that is still in dispute.
     kept: Snapshot,
-    /// A position from which the run stays as it is, and the state's hash there.
+    /// Position at which the run has halted, and the hash of the state there.
     ended: Option<(u64, B256)>,
-    /// What is said to be the end.
+    /// Hash that the player claims as the end, if not the true one.
     claim: Option<B256>,
 }
 
 impl Player {
-    /// A player for this task.
+    /// Creates a player for this task.
     pub fn new(program: Arc<Lowered>, input: Arc<Halves>, limits: TaskLimits) -> Self {
         let tracer = Tracer::new(program.clone(), input.clone(), limits);
         let mut kept = Snapshot::default();
@@ -50,17 +53,18 @@ impl Player {
         Self { program, input, limits, tracer, kept, ended: None, claim: None }
     }
 
-    /// For demonstrations and tests: a player that says that the run ends so, and tells the truth about everything before.
+    /// Makes the player claim that the run ends with `end`, and tell the truth about everything
+    /// before. For demonstrations and tests.
     pub fn claiming(self, end: &Halted) -> Self {
         Self { claim: Some(end.hash()), ..self }
     }
 
-    /// The level at which a game over this task begins.
+    /// Returns the level at which a game over this task begins.
     pub fn level(&self) -> u8 {
         level_for(self.program.parts.most_steps(self.limits.fuel))
     }
 
-    /// Hash of the state after so many steps.
+    /// Returns the hash of the state after `position` steps.
     pub fn hash_at(&mut self, position: u64) -> B256 {
         if let Some((_, hash)) = self.ended.filter(|(end, _)| *end <= position) {
             return hash;
@@ -75,7 +79,7 @@ impl Player {
         hash
     }
 
-    /// State hashes after each sixteenth of the segment that begins at `position`.
+    /// Returns the state hashes after each sixteenth of the segment that begins at `position`.
     pub fn dissect(&mut self, position: u64, level: u8) -> [B256; PARTS] {
         self.keep(position);
         let part = span(level) / PARTS as u64;
@@ -86,12 +90,12 @@ impl Player {
         states
     }
 
-    /// An accuser's first segment: over the whole run.
+    /// Returns an accuser's first segment, over the whole run.
     pub fn open(&mut self) -> [B256; PARTS] {
         self.dissect(0, self.level())
     }
 
-    /// The answer to a segment of this level that begins at `position`.
+    /// Returns the answer to a segment of this level that begins at `position`.
     pub fn answer(&mut self, position: u64, level: u8, segment: &[B256; PARTS + 1]) -> Answer {
         let part = span(level) / PARTS as u64;
         if self.hash_at(position) != segment[0] {
@@ -113,13 +117,13 @@ impl Player {
         Answer::Nothing
     }
 
-    /// The tracer at this step, to look at.
+    /// Returns the tracer at this step, for reading.
     pub fn at(&mut self, position: u64) -> &mut Tracer {
         self.go(position);
         &mut self.tracer
     }
 
-    /// Goes to a position, and keeps it for what comes after.
+    /// Goes to a position and keeps its state for later.
     fn keep(&mut self, position: u64) {
         if self.ended.is_none_or(|(end, _)| position < end) {
             self.go(position);
@@ -127,7 +131,7 @@ impl Player {
         }
     }
 
-    /// Goes to a position, from where the tracer is, from what is kept, or from the start.
+    /// Goes to a position from the tracer's current one, from the kept state, or from the start.
     fn go(&mut self, position: u64) {
         if self.tracer.steps() > position {
             self.tracer.restore(&self.kept);

@@ -1,4 +1,5 @@
-//! Proofs of single steps: made from a tracer, checked as the contract checks them (`docs/machine.md`, "Proof of a step").
+//! Proofs of single steps. They are made from a tracer and checked in the same way as the contract
+//! does (`docs/machine.md`, "Proof of a step").
 
 use alloy_primitives::{B256, keccak256};
 use rialto_protocol::receipt::{Halted, Status};
@@ -14,7 +15,7 @@ use crate::tree::fold;
 const HALTED: u8 = 0;
 const RUNNING: u8 = 1;
 
-/// Which tree a leaf is of.
+/// Tree that a leaf belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Place {
     Code,
@@ -26,7 +27,7 @@ enum Place {
 }
 
 impl Tracer {
-    /// Takes one step and proves it.
+    /// Takes one step and returns its proof.
     pub fn prove(&mut self) -> Vec<u8> {
         if let Some(halted) = self.halted() {
             let encoded = halted.encode();
@@ -51,7 +52,8 @@ impl Tracer {
     }
 }
 
-/// Takes steps on the arrays, with the trees following each write, and writes down every leaf that is touched.
+/// Takes a step on the arrays, updates the trees at each write, and records every leaf that is
+/// touched.
 struct Recorder<'a> {
     arrays: &'a mut Arrays,
     trees: &'a mut Trees,
@@ -135,7 +137,8 @@ impl World for Recorder<'_> {
     fn store(&mut self, address: u64, size: u8, value: u64) -> Result<(), Self::Error> {
         let (first, last) = Self::leaves(address, size);
         self.touch(Place::Memory, first);
-        // Byte by byte, so that the second leaf is opened in the tree that the first was written to.
+        // The bytes of the first leaf are written first, so that the second leaf is opened in the
+        // tree that contains them.
         for byte in 0..size {
             let address = address + u64::from(byte);
             if address >> 5 == u64::from(first) {
@@ -178,12 +181,16 @@ impl World for Recorder<'_> {
     }
 }
 
-/// The proof does not hash to what the state commits to, or is too short.
+/// The proof does not hash to the state's commitments, or is too short.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("[M-PRF-001] the proof does not belong to this state; make a proof of the step that follows it")]
 pub struct WrongProof;
 
-/// Hash of the state after the one that `state` is the hash of: what `StepUnit.step` returns.
+/// Returns the hash of the state that follows the state with the hash `state`, as `StepUnit.step`
+/// does.
+///
+/// # Errors
+/// [`WrongProof`] if the proof does not belong to the state.
 pub fn judge(state: B256, proof: &[u8]) -> Result<B256, WrongProof> {
     let (kind, body) = proof.split_first().ok_or(WrongProof)?;
     if *kind == HALTED {
@@ -211,7 +218,7 @@ struct Depths {
     table: u32,
 }
 
-/// Takes a step on what a proof shows.
+/// Takes a step on the leaves that a proof shows.
 struct Verifier<'a> {
     rest: &'a [u8],
     roots: Roots,
@@ -248,7 +255,8 @@ impl<'a> Verifier<'a> {
         }
     }
 
-    /// The leaf, proven.
+    /// Returns a leaf after checking it against its root. The leaf that was touched last stays
+    /// open.
     fn leaf(&mut self, place: Place, index: u32) -> Result<B256, WrongProof> {
         if let Some(open) = self.open.as_ref().filter(|open| (open.place, open.index) == (place, index)) {
             return Ok(open.leaf);
@@ -264,7 +272,7 @@ impl<'a> Verifier<'a> {
         Ok(leaf)
     }
 
-    /// Writes the leaf that was touched last.
+    /// Writes the leaf that was touched last and updates its root.
     fn write(&mut self, leaf: B256) {
         let Some(open) = &mut self.open else { return };
         open.leaf = leaf;

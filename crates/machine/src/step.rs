@@ -1,7 +1,9 @@
-//! What one step does. The one definition in Rust of every instruction: the tracer runs it over plain arrays, the prover over
-//! arrays that write down what is touched, the verifier over a proof. `contracts/src/StepUnit.sol` is the same in Solidity.
+//! One step: the only definition in Rust of every instruction. The tracer runs it over plain
+//! arrays, the prover over arrays that record the touched leaves, the verifier over a proof.
+//! `contracts/src/StepUnit.sol` defines the same in Solidity.
 //!
-//! A step is total: whatever the bits of instruction and state, it has a result, and what has no meaning is a TRAP.
+//! A step is total: it has a result for all bits of instruction and state. An undefined instruction
+//! is a TRAP.
 
 use alloy_primitives::{B256, keccak256};
 use rialto_protocol::receipt::{Halted, Status, chain_output};
@@ -10,14 +12,14 @@ use crate::float;
 use crate::ir::{self, Entry, Instruction, LOADS, MAX_CALL_DEPTH, STORES, WIDE, alu, op};
 use crate::limits::{MAX_GLOBALS, STACK_SLOTS};
 
-/// What a step reads and writes at once.
+/// The part of a state that is not in a tree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Registers {
     /// Next instruction.
     pub pc: u32,
-    /// Slot of the current frame's first.
+    /// First slot of the current frame.
     pub fp: u32,
-    /// Calls open.
+    /// Number of open calls.
     pub depth: u32,
     /// Pages of memory.
     pub pages: u32,
@@ -25,7 +27,7 @@ pub struct Registers {
     pub out_len: u64,
     /// Most bytes of output.
     pub out_limit: u64,
-    /// What `inlen` returns.
+    /// Result of `inlen`.
     pub in_len: u64,
     /// Most pages of memory.
     pub max_pages: u32,
@@ -37,56 +39,61 @@ pub struct Registers {
     pub memory_depth: u32,
     /// Depth of the tree over the table.
     pub table_depth: u32,
-    /// canonVersion: steps don't look at it.
+    /// canonVersion. Steps ignore it.
     pub version: u32,
-    /// keccak chain over the output's leaves.
+    /// Keccak chain over the output's leaves.
     pub out_hash: B256,
 }
 
-/// Where steps find everything else. Indices are in range: the step has checked them.
+/// The rest of a state, as a step reads and writes it. The step checks that indices are in range
+/// before it passes them.
 pub trait World {
-    /// Why something can't be told; the tracer knows all.
+    /// Reason why a value is not available. It never occurs in the tracer, which has all values.
     type Error;
-    /// The instruction at `pc`.
+    /// Returns the instruction at `pc`.
     fn instruction(&mut self, pc: u32) -> Result<Instruction, Self::Error>;
-    /// A slot of the stack.
+    /// Returns a slot of the stack.
     fn slot(&mut self, slot: u32) -> Result<u64, Self::Error>;
-    /// Writes it.
+    /// Writes a slot of the stack.
     fn set_slot(&mut self, slot: u32, value: u64) -> Result<(), Self::Error>;
-    /// A global.
+    /// Returns a global.
     fn global(&mut self, index: u32) -> Result<u64, Self::Error>;
-    /// Writes it.
+    /// Writes a global.
     fn set_global(&mut self, index: u32, value: u64) -> Result<(), Self::Error>;
-    /// An entry of the table.
+    /// Returns an entry of the table.
     fn entry(&mut self, index: u32) -> Result<Entry, Self::Error>;
-    /// `size` bytes, little-endian, zero-extended.
+    /// Returns `size` bytes of memory, little-endian, zero-extended.
     fn load(&mut self, address: u64, size: u8) -> Result<u64, Self::Error>;
-    /// Writes the low `size` bytes, little-endian.
+    /// Writes the low `size` bytes to memory, little-endian.
     fn store(&mut self, address: u64, size: u8, value: u64) -> Result<(), Self::Error>;
-    /// More pages of memory, all zero.
+    /// Grows memory to `pages` pages; the new ones are zero.
     fn grow(&mut self, pages: u32);
-    /// A leaf of the input.
+    /// Returns a leaf of the input.
     fn input(&mut self, leaf: u32) -> Result<[u8; 32], Self::Error>;
-    /// A call: where it returns to.
+    /// Opens a call that returns to `pc` and `fp`.
     fn push(&mut self, pc: u32, fp: u32);
-    /// A frame begins here.
+    /// Notes that a frame begins at `fp`.
     fn frame(&mut self, fp: u32);
-    /// Where the innermost call returns to.
+    /// Closes the innermost call and returns the `pc` and `fp` that it returns to.
     fn pop(&mut self) -> Result<(u32, u32), Self::Error>;
 }
 
-/// What came of a step.
+/// Outcome of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Flow {
-    /// It goes on.
+    /// The run continues.
     Next,
-    /// The run is over; the rest of [`Halted`] is in the registers and the globals.
+    /// The run has halted with this status and exit code; the rest of [`Halted`] is in the
+    /// registers and globals.
     Halt(Status, u32),
 }
 
 const TRAP: Flow = Flow::Halt(Status::Trap, 0);
 
-/// One step.
+/// Takes one step.
+///
+/// # Errors
+/// The world's own error, if it can't provide a value.
 #[inline(always)]
 pub fn step<W: World>(r: &mut Registers, w: &mut W) -> Result<Flow, W::Error> {
     if !within(r.pc >> 1, r.code_depth) {
@@ -94,7 +101,7 @@ pub fn step<W: World>(r: &mut Registers, w: &mut W) -> Result<Flow, W::Error> {
     }
     let it = w.instruction(r.pc)?;
     let next = r.pc.wrapping_add(1);
-    // A slot of the frame, or a trap.
+    // Checks a slot of the frame; a slot outside the stack is a trap.
     macro_rules! slot {
         ($offset:expr) => {{
             let slot = u64::from(r.fp) + $offset as u64;
@@ -262,7 +269,7 @@ fn call<W: World>(r: &mut Registers, w: &mut W, offset: u16, pc: u32) -> Flow {
     Flow::Next
 }
 
-/// Whether a leaf is in a tree of this depth.
+/// Returns whether a leaf is in a tree of this depth.
 #[inline(always)]
 fn within(leaf: u32, depth: u32) -> bool {
     depth <= ir::MAX_DEPTH && leaf >> depth == 0
@@ -276,11 +283,12 @@ fn address(base: u64, offset: u64) -> u64 {
 #[inline(always)]
 fn in_memory(r: &Registers, address: u64, size: u8) -> bool {
     let end = address + u64::from(size);
-    // The second only bites where no lowered program leads: pages beyond the tree.
+    // The tree always holds all pages of a lowered program. The other checks keep the step total in
+    // states that no such program reaches.
     end <= u64::from(r.pages) << 16 && r.memory_depth <= ir::MAX_DEPTH && (end - 1) >> 5 >> r.memory_depth == 0
 }
 
-/// The sign of the low `from` bits extended to `to` bits; nothing if `to` is 0.
+/// Extends the sign of the low `from` bits to `to` bits, unless `to` is 0.
 #[inline(always)]
 fn extended(value: u64, from: u8, to: u8) -> u64 {
     if to == 0 {
@@ -290,7 +298,7 @@ fn extended(value: u64, from: u8, to: u8) -> u64 {
     if to == 32 { u64::from(wide as u32) } else { wide as u64 }
 }
 
-/// The integer functions; none: a trap.
+/// Returns the result of an integer function; `None` is a trap.
 #[inline(always)]
 pub(crate) fn integer(aux: u8, a: u64, b: u64) -> Option<u64> {
     if aux & WIDE != 0 { integer64(aux & !WIDE, a, b) } else { integer32(aux, a as u32, b as u32).map(u64::from) }
@@ -339,7 +347,7 @@ macro_rules! integer {
 integer!(integer32, u32, i32);
 integer!(integer64, u64, i64);
 
-/// callHash' = keccak(callHash ‖ retPc u32 ‖ retFp u32).
+/// Returns callHash' = keccak(callHash ‖ retPc u32 ‖ retFp u32).
 pub fn call_hash(before: B256, pc: u32, fp: u32) -> B256 {
     let mut bytes = [0; 40];
     bytes[..32].copy_from_slice(before.as_slice());
@@ -353,24 +361,24 @@ pub fn call_hash(before: B256, pc: u32, fp: u32) -> B256 {
 pub struct Roots {
     /// Chain over the open calls.
     pub calls: B256,
-    /// Memory.
+    /// Root of the tree over memory.
     pub memory: B256,
-    /// Stack.
+    /// Root of the tree over the stack.
     pub stack: B256,
-    /// Globals.
+    /// Root of the tree over the globals.
     pub globals: B256,
-    /// Code.
+    /// Root of the tree over code.
     pub code: B256,
-    /// Table.
+    /// Root of the tree over the table.
     pub table: B256,
-    /// Input: both halves.
+    /// Root of the tree over both halves of the input.
     pub input: B256,
 }
 
-/// Bytes of a running state.
+/// Size of a running state, bytes.
 pub const STATE_BYTES: usize = 320;
 
-/// The ten words of a running state.
+/// Returns the ten words of a running state.
 pub fn encode_state(r: &Registers, roots: &Roots) -> [u8; STATE_BYTES] {
     let mut bytes = [0; STATE_BYTES];
     for (i, number) in [r.pc, r.fp, r.depth, r.pages].into_iter().enumerate() {
@@ -391,7 +399,7 @@ pub fn encode_state(r: &Registers, roots: &Roots) -> [u8; STATE_BYTES] {
     bytes
 }
 
-/// The reverse of [`encode_state`].
+/// Decodes the result of [`encode_state`].
 pub(crate) fn decode_state(bytes: &[u8; STATE_BYTES]) -> (Registers, Roots) {
     let word = |at: usize| B256::from_slice(&bytes[at..at + 32]);
     let long = |at: usize| u64::from_be_bytes(bytes[at..at + 8].try_into().expect("eight bytes"));
@@ -424,12 +432,12 @@ pub(crate) fn decode_state(bytes: &[u8; STATE_BYTES]) -> (Registers, Roots) {
     (registers, roots)
 }
 
-/// H(running) = keccak("rialto-run" ‖ the ten words).
+/// Returns H(running) = keccak("rialto-run" ‖ the ten words).
 pub fn hash_state(state: &[u8; STATE_BYTES]) -> B256 {
     keccak256([b"rialto-run".as_slice(), state].concat())
 }
 
-/// H(halted) and what it is of.
+/// Returns the halted state after these registers. `system` is the system leaf.
 pub(crate) fn halted(r: &Registers, status: Status, exit_code: u32, system: [u64; 4]) -> Halted {
     Halted {
         status,

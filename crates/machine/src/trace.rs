@@ -1,7 +1,8 @@
-//! Runs a task step by step over plain arrays, and hashes its state only where it is asked to.
+//! Runs a task step by step over plain arrays, and hashes its state only on request.
 //!
-//! Trees follow the arrays when a hash is asked for: memory by pages that were written since, the stack and the globals by comparing. So
-//! tracing costs what interpreting costs. Memory: the guest's, as much again for the tree, and as much for a [`Snapshot`], if there is one.
+//! The trees are updated when a hash is requested: for memory from the pages written since, for the
+//! stack and the globals by comparison. Tracing is therefore as fast as interpreting. It takes the
+//! guest's memory, as much again for the tree, and as much for each [`Snapshot`].
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -18,46 +19,47 @@ use crate::lower::{Lowered, data_leaves, words_leaf};
 use crate::step::{self, Flow, Registers, Roots, World, encode_state, hash_state};
 use crate::tree::{Tree, leaf_of};
 
-/// What an order says about a task, besides program and input.
+/// The terms of an order for one task, besides program and input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TaskLimits {
     /// Random seed of the task.
     pub seed: u64,
-    /// Fuel.
+    /// Fuel limit.
     pub fuel: u64,
-    /// Bytes of output.
+    /// Most bytes of output.
     pub out: u64,
-    /// Pages of memory.
+    /// Most pages of memory.
     pub pages: u32,
 }
 
 impl TaskLimits {
-    /// Of a task of an order, the first is 0.
+    /// Returns the limits of a task of an order; the first task is 0.
     pub fn of(order: &Order, task: u32) -> Self {
         let Order { seed, fuelLimit: fuel, outLimit: out, maxPages: pages, .. } = *order;
         Self { seed: task_seed(seed, task), fuel, out, pages }
     }
 }
 
-/// Bytes of memory that are marked together when one is written, as a shift.
+/// Log of the bytes of memory that are marked dirty together.
 const PAGE_SHIFT: usize = 12;
 const PAGE_LEAVES: usize = 1 << (PAGE_SHIFT - 5);
 const SYSTEM_GLOBALS: usize = 4;
 
-/// Everything of a running task but its registers.
+/// The state of a running task, except its registers.
 pub(crate) struct Arrays {
     pub program: Arc<Lowered>,
     pub input: Arc<Halves>,
     pub stack: Vec<u64>,
-    /// Highest frame so far: slots from `top + 2^16` on were never written.
+    /// Start of the highest frame so far. A frame has fewer than 2^16 slots, so those from `top +
+    /// 2^16` on were never written.
     top: u32,
     pub globals: Vec<u64>,
     pub memory: Vec<u8>,
-    /// Pages of memory written since the tree was last brought up to date.
+    /// Pages of memory written since the tree was last updated.
     dirty: Vec<bool>,
-    /// Open calls: where each returns to.
+    /// Open calls, as the `pc` and `fp` that each returns to.
     calls: Vec<(u32, u32)>,
-    /// Calls, from the outermost, whose hash is known.
+    /// Number of calls, from the outermost, whose hash is known.
     hashed: usize,
 }
 
@@ -155,20 +157,20 @@ fn bytes<const N: usize>(memory: &[u8], at: usize) -> [u8; N] {
     memory[at..at + N].try_into().expect("a slice of N bytes")
 }
 
-/// The trees, and what they are of where that has no marks.
+/// The trees over the arrays, with copies of those that have no dirty marks.
 pub(crate) struct Trees {
     memory: Tree,
     stack: Tree,
     globals: Tree,
-    /// Stack and globals as the trees have them.
+    /// Stack and globals at the last update of the trees.
     stack_of: Vec<u64>,
     globals_of: Vec<u64>,
-    /// Hash of the chain over the first i + 1 calls.
+    /// `calls[i]` is the hash of the chain over the first i + 1 calls.
     calls: Vec<B256>,
 }
 
 impl Trees {
-    /// Brings all of them up to date.
+    /// Updates all trees.
     fn update(&mut self, arrays: &mut Arrays) {
         let mut ranges: Vec<(usize, usize)> = Vec::new();
         for (page, dirty) in arrays.dirty.iter_mut().enumerate().filter(|(_, dirty)| **dirty) {
@@ -204,7 +206,7 @@ impl Trees {
         }
     }
 
-    /// Leaf and siblings in the tree over memory.
+    /// Returns a leaf of the tree over memory, with its siblings.
     pub fn open_memory(&self, arrays: &Arrays, leaf: usize) -> (B256, Vec<B256>) {
         let of = |at| leaf_of(&arrays.memory, at);
         (of(leaf), self.memory.siblings(leaf, of))
@@ -220,7 +222,7 @@ impl Trees {
         (of(leaf), self.globals.siblings(leaf, of))
     }
 
-    /// After one leaf was written.
+    /// Updates the tree after one leaf was written.
     pub fn wrote_memory(&mut self, arrays: &Arrays, leaf: usize) {
         self.memory.update(&[(leaf, leaf + 1)], |at| leaf_of(&arrays.memory, at));
     }
@@ -236,13 +238,13 @@ impl Trees {
         self.globals.update(&[(index / 4, index / 4 + 1)], |at| words_leaf(&arrays.globals, at));
     }
 
-    /// callHash before the innermost call.
+    /// Returns callHash before the innermost call.
     pub fn call_before(&self) -> B256 {
         self.calls.len().checked_sub(2).map(|at| self.calls[at]).unwrap_or_default()
     }
 }
 
-/// Brings a tree over words up to date with them.
+/// Updates a tree over words, whose last state is `old`, to `new`.
 fn take_over(tree: &mut Tree, old: &mut Vec<u64>, new: &[u64]) {
     old.resize(old.len().max(new.len()), 0);
     let mut ranges: Vec<(usize, usize)> = Vec::new();
@@ -262,7 +264,7 @@ fn take_over(tree: &mut Tree, old: &mut Vec<u64>, new: &[u64]) {
     tree.update(&ranges, |at| words_leaf(new, at));
 }
 
-/// A task being run.
+/// A task that runs in steps.
 pub struct Tracer {
     pub(crate) r: Registers,
     pub(crate) arrays: Arrays,
@@ -271,7 +273,7 @@ pub struct Tracer {
     steps: u64,
 }
 
-/// A state to go back to.
+/// A state of a run, to which a tracer can return.
 #[derive(Clone, Default)]
 pub struct Snapshot {
     r: Option<Registers>,
@@ -284,7 +286,7 @@ pub struct Snapshot {
 }
 
 impl Tracer {
-    /// A task before its first step.
+    /// Creates a task before its first step.
     pub fn new(program: Arc<Lowered>, input: Arc<Halves>, limits: TaskLimits) -> Self {
         let parts = program.parts;
         let mut globals = program.globals.clone();
@@ -326,28 +328,29 @@ impl Tracer {
         Self { r, arrays, trees, halted: None, steps: 0 }
     }
 
-    /// Steps done.
+    /// Returns the number of steps taken.
     pub fn steps(&self) -> u64 {
         self.steps
     }
 
-    /// How the run ended, once it did.
+    /// Returns how the run ended, if it has.
     pub fn halted(&self) -> Option<&Halted> {
         self.halted.as_ref()
     }
 
-    /// The next instruction; none once the run ended.
+    /// Returns position and content of the next instruction; `None` after the run has ended.
     pub fn next(&self) -> Option<(u32, Instruction)> {
         let pc = self.r.pc;
         self.halted.is_none().then(|| (pc, self.arrays.program.code.get(pc as usize).copied().unwrap_or_default()))
     }
 
-    /// What a step reads and writes at once.
+    /// Returns the registers.
     pub fn registers(&self) -> &Registers {
         &self.r
     }
 
-    /// Goes on until so many steps are done in all; a run that ended stays where it is, and counts on.
+    /// Runs until `until` steps have been taken in all. A run that has ended keeps its state and
+    /// counts on.
     pub fn run(&mut self, until: u64) {
         let mut left = until.saturating_sub(self.steps);
         let mut r = self.r;
@@ -362,7 +365,8 @@ impl Tracer {
         self.steps = self.steps.max(until);
     }
 
-    /// Goes on to the end, at most for so many steps. How many it took, the one that halted included; none if it did not end.
+    /// Runs to the end, but to at most `most` steps in all. Returns the number of steps with the
+    /// one that halted, or `None` if the run has not ended.
     pub fn finish(&mut self, most: u64) -> Option<u64> {
         const CHUNK: u64 = 1 << 20;
         while self.halted.is_none() && self.steps < most {
@@ -390,7 +394,7 @@ impl Tracer {
         self.steps += 1;
     }
 
-    /// Hash of the state.
+    /// Returns the hash of the state.
     pub fn hash(&mut self) -> B256 {
         match &self.halted {
             Some(halted) => halted.hash(),
@@ -398,13 +402,13 @@ impl Tracer {
         }
     }
 
-    /// The ten words of the running state; trees are up to date after it.
+    /// Returns the ten words of the running state, and updates the trees.
     pub(crate) fn state(&mut self) -> [u8; step::STATE_BYTES] {
         self.trees.update(&mut self.arrays);
         encode_state(&self.r, &self.trees.roots(&self.arrays))
     }
 
-    /// Remembers this state.
+    /// Saves this state.
     pub fn save(&self, snapshot: &mut Snapshot) {
         let used = (self.arrays.top as usize + (1 << 16)).min(STACK_SLOTS as usize);
         snapshot.r = Some(self.r);
@@ -417,7 +421,7 @@ impl Tracer {
         snapshot.calls.clone_from(&self.arrays.calls);
     }
 
-    /// Goes back to a state of this run; does nothing if none was saved.
+    /// Returns to a saved state of this run; does nothing if none was saved.
     pub fn restore(&mut self, snapshot: &Snapshot) {
         let Some(r) = snapshot.r else { return };
         let arrays = &mut self.arrays;
@@ -437,12 +441,13 @@ impl Tracer {
     }
 }
 
-/// fuel, stackLeft, digest, seed before the first step.
+/// Returns fuel, stackLeft, digest and seed before the first step.
 fn system_leaf(limits: &TaskLimits) -> [u64; SYSTEM_GLOBALS] {
     [limits.fuel, STACK_BUDGET_SLOTS.into(), 0, limits.seed]
 }
 
-/// What `StepUnit.start` takes to check where a task begins: program ‖ input tree ‖ inLen ‖ siblings of the system leaf.
+/// Returns the `parts` from which `StepUnit.start` computes the first state of a task: program ‖
+/// input tree ‖ inLen ‖ siblings of the system leaf.
 pub fn start_parts(program: &Lowered, input: &Halves) -> Vec<u8> {
     let leaf = |at| words_leaf(&program.globals, at);
     let globals = Tree::over(GLOBALS_DEPTH.into(), program.globals.len().div_ceil(4), leaf);

@@ -1,39 +1,40 @@
-//! A keccak tree of fixed depth over leaves of 32 bytes, updated in part: the nodes of a prefix are kept, everything past it is zero.
-//! The leaves themselves are the owner's: memory, stack and code are their own leaves.
+//! A keccak tree of fixed depth over leaves of 32 bytes, which can be updated in part. It keeps the
+//! nodes of a prefix; everything past that is zero. The owner keeps the leaves, because memory,
+//! stack and code already are leaves.
 
 use alloy_primitives::B256;
 use rialto_protocol::receipt::node;
 use rialto_protocol::tree::join;
 pub(crate) use rialto_protocol::tree::zero;
 
-/// Depth of the least tree with this many leaves.
+/// Returns the depth of the smallest tree with this many leaves.
 pub(crate) fn depth_for(leaves: u64) -> u32 {
     leaves.max(1).next_power_of_two().ilog2()
 }
 
-/// Leaf `index` of some bytes, zeros past the end.
+/// Returns leaf `index` of some bytes, with zeros past the end.
 pub(crate) fn leaf_of(bytes: &[u8], index: usize) -> B256 {
     let start = (index * 32).min(bytes.len());
     B256::right_padding_from(&bytes[start..bytes.len().min(start + 32)])
 }
 
-/// Nodes that are hashed together.
+/// Nodes that are hashed in one call, in parallel lanes.
 const SIDE_BY_SIDE: usize = 1024;
 
-/// The inner nodes.
+/// The inner nodes of a tree.
 #[derive(Clone, Debug)]
 pub(crate) struct Tree {
-    /// `levels[k]`: nodes of height k + 1, from the left; those left out are zero.
+    /// `levels[k]` holds the nodes of height k + 1, from the left; the others are zero.
     levels: Vec<Vec<B256>>,
 }
 
 impl Tree {
-    /// All leaves zero.
+    /// Creates a tree whose leaves are all zero.
     pub fn new(depth: u32) -> Self {
         Self { levels: vec![Vec::new(); depth as usize] }
     }
 
-    /// Over leaves `0..count`.
+    /// Creates a tree over the leaves `0..count`.
     pub fn over(depth: u32, count: usize, leaf: impl Fn(usize) -> B256) -> Self {
         let mut tree = Self::new(depth);
         tree.update(&[(0, count)], leaf);
@@ -47,7 +48,8 @@ impl Tree {
         }
     }
 
-    /// Takes over leaves that may have changed: ranges (first, past the last), sorted and apart.
+    /// Updates the leaves that may have changed, given as ranges (first, past the last), sorted and
+    /// disjoint.
     pub fn update(&mut self, changed: &[(usize, usize)], leaf: impl Fn(usize) -> B256) {
         let mut ranges: Vec<(usize, usize)> = changed.iter().copied().filter(|(first, end)| first < end).collect();
         for height in 0..self.levels.len() {
@@ -75,7 +77,7 @@ impl Tree {
         }
     }
 
-    /// Siblings of a leaf from the bottom up.
+    /// Returns the siblings of a leaf, from the bottom up.
     pub fn siblings(&self, index: usize, leaf: impl Fn(usize) -> B256) -> Vec<B256> {
         let mut at = index;
         let mut siblings = Vec::with_capacity(self.levels.len());
@@ -90,8 +92,9 @@ impl Tree {
     }
 }
 
-/// The root over leaves in ranges (first, past the last), sorted and apart; all others are zero. Unlike a [`Tree`] it takes
-/// memory by the leaves there are, wherever they are.
+/// Returns the root over leaves in ranges (first, past the last), sorted and disjoint; all others
+/// are zero. Unlike a [`Tree`] it takes memory only for the leaves in the ranges, wherever they
+/// are.
 pub(crate) fn sparse_root(depth: u32, ranges: &[(usize, usize)], leaf: impl Fn(usize) -> B256) -> B256 {
     let leaves = ranges.iter().flat_map(|(first, end)| *first..*end);
     let mut nodes: Vec<(usize, B256)> = leaves.map(|at| (at, leaf(at))).collect();
@@ -115,7 +118,7 @@ pub(crate) fn sparse_root(depth: u32, ranges: &[(usize, usize)], leaf: impl Fn(u
     nodes.first().map_or_else(|| zero(depth as usize), |(_, root)| *root)
 }
 
-/// The root that a leaf with these siblings leads to.
+/// Returns the root that follows from a leaf and its siblings.
 pub(crate) fn fold(leaf: B256, index: u32, siblings: impl IntoIterator<Item = B256>) -> B256 {
     let mut at = index;
     siblings.into_iter().fold(leaf, |here, sibling| {

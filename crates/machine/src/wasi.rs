@@ -1,6 +1,6 @@
-//! WASI preview 1, injected into every program that imports it.
+//! WASI preview 1, which is injected into every program that imports it.
 //!
-//! `wasi/polyfill.c` is the source, `wasi/polyfill.wasm` what it compiles to (see `wasi/README.md`). Its functions
+//! `wasi/polyfill.wasm` is compiled from `wasi/polyfill.c` (see `wasi/README.md`). Its functions
 //! are metered like the program's own, read and write the program's memory directly, and keep all
 //! their state in globals that the program can't name.
 
@@ -16,17 +16,17 @@ static POLYFILL: &[u8] = include_bytes!("../wasi/polyfill.wasm");
 
 /// Module name of WASI preview 1's imports.
 pub(crate) const WASI: &str = "wasi_snapshot_preview1";
-/// Exports of the polyfill that aren't WASI functions: run before and after the program.
+/// Exports of the polyfill that are not WASI functions. They run before and after the program.
 pub(crate) const INIT: &str = "rialto_init";
 pub(crate) const FLUSH: &str = "rialto_flush";
 
-/// The polyfill, through the same gate as any program.
+/// Returns the polyfill, read through the same gate as any program.
 pub(crate) fn polyfill() -> &'static Module<'static> {
     static MODULE: OnceLock<Module<'static>> = OnceLock::new();
     MODULE.get_or_init(|| gate::read(POLYFILL, cost::import).expect("the committed polyfill passes the gate"))
 }
 
-/// Function index, in the polyfill, of an exported function.
+/// Returns the index, in the polyfill, of an exported function.
 pub(crate) fn function(name: &str) -> Option<u32> {
     match polyfill().exports.get(name) {
         Some((ExternalKind::Func, index)) => Some(*index),
@@ -34,7 +34,7 @@ pub(crate) fn function(name: &str) -> Option<u32> {
     }
 }
 
-/// Finds the polyfill's function for a program's import.
+/// Returns the polyfill's function for a program's import.
 pub(crate) fn resolve(import: &Import<'_>, ty: &FuncType) -> Result<u32, GateError> {
     let Some(index) = function(import.name).filter(|_| import.module == WASI && !import.name.starts_with("rialto_"))
     else {

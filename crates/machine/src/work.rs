@@ -1,49 +1,54 @@
-//! How much work a function makes for whoever compiles it: see `docs/machine.md`, *Bounds*.
+//! Estimate of the work that a function makes for a compiler: see `docs/machine.md`, *Bounds*.
 //!
-//! A compiler's time and memory follow from three sums, which are taken here from the guest's own body:
-//! operators with what they take and leave; values that are alive where control can part and meet; and values that have to be
-//! moved where it meets, because they come from several places. The latter two are products of locals and branches, so a
-//! few hundred bytes can make millions of them. Which locals are alive is found by going over the body backwards: once for the
-//! tops of the loops, once more for everything.
+//! A compiler's time and memory depend on three sums, which are computed here from the guest's own
+//! body: operators with their operands; values that are alive where control parts or meets; and
+//! values that must be moved where control meets, because they come from several places. The latter
+//! two are products of locals and branches, so a few hundred bytes can make millions of them.
+//! Backward passes over the body find the live locals: one for the tops of the loops, and one for
+//! everything else.
 
 use std::collections::BTreeSet;
 use std::ops::AddAssign;
 
 use wasmparser::Operator;
 
-/// Values at one place that double the price of moving each: moves to one place are put in order against each other.
+/// Number of values at one place at which the price of moving each doubles, because a compiler
+/// orders the moves to one place against each other.
 const CROWD: u64 = 128;
 
-/// Steps of a function besides its operators'.
+/// Steps of a function itself, besides those of its operators.
 const FUNCTION_STEPS: u64 = 32;
-/// Steps of a call through the table, and of `memory.copy` and `memory.fill`, besides one: checks, and fuel for the length.
+/// Additional steps of a call through the table, and of `memory.copy` and `memory.fill`, for checks
+/// and for the charge of the length.
 const LONG_STEPS: u64 = 96;
-/// Steps of a direct call besides one.
+/// Additional steps of a direct call.
 const CALL_STEPS: u64 = 8;
-/// Steps of each operand that a call takes or leaves, besides one: it has to be where the callee looks for it.
+/// Additional steps of each operand that a call takes or leaves, because it must be moved to the
+/// place that the convention demands.
 const CALL_OPERAND_STEPS: u64 = 3;
-/// Steps of a place where control can part or meet: fuel is charged there.
+/// Steps of a place where control can part or meet, for the charge there.
 const EDGE_STEPS: u64 = 32;
-/// The same where some loop makes no call: fuel is then refilled on the spot.
+/// The same in a function in which some loop makes no call: fuel is then refilled inline.
 const TIGHT_EDGE_STEPS: u64 = 96;
 
 /// Sums over a function or a module.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Work {
-    /// Operators, with what each takes and leaves, and declared locals.
+    /// Operators with the operands that they take and leave, and locals.
     pub steps: u64,
-    /// Locals and operands alive, over all places where control can part or meet.
+    /// Live locals and operands, summed over all places where control can part or meet.
     pub alive: u64,
-    /// Locals and operands that come from several places, over all ways to where they meet; more than one for each where
-    /// many come to the same place.
+    /// Locals and operands that come from several places, summed over all paths to the places where
+    /// they meet. Each counts more than one if many come to the same place.
     pub moves: u64,
-    /// For each local, the square of how often it comes from several places; and of how often fuel is charged. Compilers that
-    /// look for the best registers take time by it; others don't, so nothing is refused for it.
+    /// Sum of squares: for each local of the number of places at which it meets, and of the number
+    /// of charges. The time of compilers that search for the best registers grows with it; that of
+    /// others does not, so no limit applies to it.
     pub chains: u64,
 }
 
 impl Work {
-    /// The sums that are limited, by name.
+    /// Returns the sums that have a limit, with their names.
     fn sums(self) -> [(&'static str, u64); 3] {
         [("steps", self.steps), ("values alive at branches", self.alive), ("values that meet at branches", self.moves)]
     }
@@ -52,13 +57,13 @@ impl Work {
         self.sums().into_iter().find(|(known, _)| *known == name).map_or(0, |(_, sum)| sum)
     }
 
-    /// The first sum that is larger than that of `limit`: its name, the sum and the limit.
+    /// Returns the first sum that exceeds that of `limit`, as its name, the sum and the limit.
     pub(crate) fn beyond(self, limit: Self) -> Option<(&'static str, u64, u64)> {
         let pairs = self.sums().into_iter().zip(limit.sums());
         pairs.map(|((name, found), (_, limit))| (name, found, limit)).find(|(_, found, limit)| found > limit)
     }
 
-    /// `self` and for each of `bytes` so much more.
+    /// Returns `self` plus `each` for each of `bytes`.
     pub(crate) fn and(self, bytes: u64, each: Self) -> Self {
         let more = |base: u64, each: u64| base.saturating_add(each.saturating_mul(bytes));
         Self {
@@ -79,18 +84,19 @@ impl AddAssign for Work {
     }
 }
 
-/// What a body does as far as it makes work: where control goes, and which locals are read and written on the way.
+/// The parts of a body that determine its work: control flow, and the locals that it reads and
+/// writes.
 #[derive(Default)]
 pub(crate) struct Flow {
     events: Vec<Event>,
     /// Targets of `br_table`s, by depth.
     targets: Vec<u32>,
-    /// Openers of the blocks that are open, by event.
+    /// Events that opened the blocks that are still open.
     open: Vec<u32>,
     loops: u32,
-    /// Places where control can part or meet.
+    /// Number of places where control can part or meet.
     edges: u64,
-    /// So far, but for locals and edges.
+    /// Steps so far, without those of locals and edges.
     pub steps: u64,
 }
 
@@ -99,7 +105,7 @@ enum Event {
     Get(u32),
     Set(u32),
     Block {
-        /// What a branch to its end takes along.
+        /// Operands that a branch to its end carries.
         arity: u32,
     },
     Loop {
@@ -113,7 +119,7 @@ enum Event {
     Else,
     End {
         opener: u32,
-        /// Operands on the stack then.
+        /// Operands on the stack at that point.
         below: u32,
     },
     Br {
@@ -124,7 +130,7 @@ enum Event {
         depth: u32,
         below: u32,
     },
-    /// A range of `targets`.
+    /// A `br_table`, with its range of `targets`.
     Table {
         first: u32,
         end: u32,
@@ -134,13 +140,13 @@ enum Event {
 }
 
 impl Flow {
-    /// Of a function with so many results.
+    /// Creates the flow of a function with `results` results.
     pub fn new(results: u32) -> Self {
         Self { events: vec![Event::Block { arity: results }], open: vec![0], steps: FUNCTION_STEPS, ..Self::default() }
     }
 
-    /// Takes the next operator, which takes and leaves `arity` operands, opens a block with `block` parameters and results, and
-    /// leaves `below` operands on the stack in all.
+    /// Adds the next operator. It takes and leaves `arity` operands, opens a block with `block`
+    /// parameters and results, and leaves `below` operands on the stack in all.
     pub fn operator(&mut self, operator: &Operator<'_>, arity: (u32, u32), block: (u32, u32), below: u32) {
         let (params, results) = block;
         let operands = u64::from(arity.0) + u64::from(arity.1);
@@ -193,12 +199,13 @@ impl Flow {
         event
     }
 
-    /// Words that finding out takes, in each of two passes.
+    /// Returns the number of words that each backward pass processes.
     pub fn size(&self, locals: u32) -> u64 {
         self.edges * u64::from(locals.div_ceil(64))
     }
 
-    /// The sums of a function with so many parameters and locals; `tight`: some loop makes no call.
+    /// Returns the sums of a function with `locals` parameters and locals. `tight` says that some
+    /// loop makes no call.
     pub fn work(&self, locals: u32, tight: bool) -> Work {
         let words = locals.div_ceil(64) as usize;
         let mut tops = vec![0; self.loops as usize * words];
@@ -211,7 +218,8 @@ impl Flow {
         Work { steps, ..Backward::new(self, words, &mut tops, false).run() }
     }
 
-    /// The first pass misses what is alive at the top of a loop only because control can go back to the top of a loop around it.
+    /// Adds to the top of each loop the locals that are live at the top of the loop around it. The
+    /// first pass misses them, because they are live only through the back edge of the outer loop.
     fn hand_down(&self, words: usize, tops: &mut [u64]) {
         let mut around: Vec<usize> = Vec::new();
         for event in &self.events {
@@ -235,31 +243,32 @@ impl Flow {
     }
 }
 
-/// An open block, seen from its end.
+/// An open block, in a pass that comes from its end.
 struct Block {
-    /// Locals alive at its label.
+    /// Number of locals that are live at its label.
     alive: u64,
-    /// Ways to its label.
+    /// Number of paths to its label.
     ways: u64,
 }
 
-/// Sets of locals that each open block has, in this order: alive at its label, alive at its `else`, assigned in it.
+/// Sets of locals of each open block, in this order: live at its label, live at its `else`,
+/// assigned in it.
 const SETS: usize = 3;
 
 /// One pass over a body, from the end to the start.
 struct Backward<'a> {
     flow: &'a Flow,
-    /// Of one set.
+    /// Words of one set.
     words: usize,
-    /// Locals alive at the top of each loop.
+    /// Locals that are live at the top of each loop.
     tops: &'a mut [u64],
-    /// This is the pass that finds `tops`.
+    /// Whether this is the pass that finds `tops`.
     finds_tops: bool,
     live: Vec<u64>,
     alive: u64,
     open: Vec<Block>,
     sets: Vec<u64>,
-    /// How often each local comes from several places.
+    /// Number of places at which each local meets.
     met: Vec<u32>,
     work: Work,
 }
@@ -353,7 +362,7 @@ impl<'a> Backward<'a> {
         self.open.push(Block { alive, ways: 1 });
     }
 
-    /// Leaves a block by its start.
+    /// Closes a block at its start.
     fn close(&mut self, arity: u32) {
         let (label, assigned, outer) = (self.set(0, 0), self.set(0, 2), self.sets.len().checked_sub(SETS * self.words));
         let outer = outer.filter(|start| *start > 0).map(|start| start - self.words);
@@ -384,7 +393,7 @@ impl<'a> Backward<'a> {
         self.add(label);
     }
 
-    /// One more way to a label.
+    /// Counts one more path to a label.
     fn way(&mut self, depth: u32) {
         let at = self.open.len() - 1 - depth as usize;
         self.open[at].ways += 1;
@@ -398,12 +407,12 @@ impl<'a> Backward<'a> {
         &self.open[self.open.len() - 1 - depth as usize]
     }
 
-    /// Where a set of the block at `depth` begins.
+    /// Returns the start of a set of the block at `depth`.
     fn set(&self, depth: u32, which: usize) -> usize {
         ((self.open.len() - 1 - depth as usize) * SETS + which) * self.words
     }
 
-    /// All of a set is alive.
+    /// Makes all locals of a set live.
     fn add(&mut self, set: usize) {
         for (live, other) in self.live.iter_mut().zip(&self.sets[set..]) {
             *live |= other;

@@ -1,22 +1,26 @@
-//! The input of a task: its own half (argv, environment, stdin, small files) and the half that all
-//! tasks of a job share (files). Both are byte strings whose 32-byte leaves M' reads one at a time.
+//! The input of a task consists of its own half (argv, environment, stdin, small files) and the
+//! half that all tasks of a job share (files). Both are byte strings, and M' reads their 32-byte
+//! leaves one by one.
 //!
-//! All integers little-endian; offsets are in bytes from the start of the half.
+//! All integers are little-endian. Offsets are in bytes from the start of the half.
 //!
 //! ```text
 //! leaf 0      magic "rialto\0\1" u64 ‖ nodes u32 ‖ 0
-//! leaf 1      argc u32 ‖ argv bytes u32 ‖ envc u32 ‖ env bytes u32 ‖ argv offset u32 ‖ env offset u32 ‖ 0      (task half)
-//! leaf 2      stdin offset u64 ‖ stdin bytes u64 ‖ 0                                                           (task half)
-//! leaf 3 + i  node i of the file tree; node 0 is the root, the children of a folder are consecutive
+//! leaf 1      argc u32 ‖ argv bytes u32 ‖ envc u32 ‖ env bytes u32
+//!             ‖ argv offset u32 ‖ env offset u32 ‖ 0                              (task half)
+//! leaf 2      stdin offset u64 ‖ stdin bytes u64 ‖ 0                              (task half)
+//! leaf 3 + i  node i of the file tree; node 0 is the root, the children of a folder are adjacent
 //!             and sorted by name: they are searched by bisection
 //!             name offset u32 ‖ name bytes u16 ‖ kind u8 (1 folder, 2 file) ‖ 0
 //!             parent u32 ‖ 0 u32
-//!             folder: first child u64 ‖ children u64        file: data offset u64 (a leaf's start) ‖ bytes u64
+//!             folder: first child u64 ‖ children u64
+//!             file: data offset u64 (a leaf's start) ‖ bytes u64
 //! then        names ‖ argv ‖ env (each string ends with NUL) ‖ stdin ‖ the files' data
 //! ```
 //!
 //! A half without a single file, argument, variable or byte of stdin is empty: zero bytes.
-//! `inputRoot = keccak(node(taskRoot, sharedRoot) ‖ inLen as u256)`, each half the root of a keccak tree of depth [`HALF_DEPTH`].
+//! `inputRoot = keccak(node(taskRoot, sharedRoot) ‖ inLen as u256)`, where each half's root is that
+//! of a keccak tree of depth [`HALF_DEPTH`].
 
 mod path;
 mod plan;
@@ -39,75 +43,79 @@ pub const HALF_DEPTH: u32 = 26;
 pub const MAX_HALF_BYTES: u64 = 32 << HALF_DEPTH;
 /// Most files and folders of one half: 2^17.
 pub const MAX_NODES: usize = 1 << 17;
-/// Most bytes of argv, and of the environment, with their NULs: 1 MiB, what Linux allows by default
-/// within a factor of two.
+/// Most bytes of argv, and of the environment, with their NULs: 1 MiB. The default limit of Linux
+/// is within a factor of two.
 pub const MAX_ARGS_BYTES: usize = 1 << 20;
 
-/// Why an input can't be encoded.
+/// Reason why an input can't be encoded or opened.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum InputError {
-    /// A path that isn't relative and plain.
+    /// A path has no normal form.
     #[error("[M-IN-001] the input path `{path}` {reason}")]
     BadPath {
-        /// The path as given.
+        /// Path as the caller gave it.
         path: String,
-        /// What is wrong with it.
+        /// Fault of the path.
         reason: &'static str,
     },
-    /// Two files with one path.
+    /// Two files have the same path.
     #[error("[M-IN-002] two input files are named `{path}`")]
     DuplicatePath {
-        /// The path.
+        /// Their path, in normal form.
         path: String,
     },
-    /// A file where another file's path needs a folder.
+    /// A file's path is a folder of another file's path.
     #[error("[M-IN-003] `{path}` is both an input file and a folder of another input file")]
     FileAsFolder {
-        /// The path.
+        /// Path of the file.
         path: String,
     },
-    /// More than [`MAX_NODES`] files and folders.
+    /// There are more than [`MAX_NODES`] files and folders.
     #[error("[M-IN-004] more than {MAX_NODES} input files and folders")]
     TooManyFiles,
-    /// More than [`MAX_HALF_BYTES`].
+    /// A half has more than [`MAX_HALF_BYTES`].
     #[error("[M-IN-005] the input is larger than {MAX_HALF_BYTES} bytes")]
     TooLarge,
     /// argv or the environment is larger than [`MAX_ARGS_BYTES`].
     #[error("[M-IN-006] the arguments or the environment are larger than {MAX_ARGS_BYTES} bytes")]
     ArgsTooLarge,
-    /// An argument or variable that a C string can't hold.
+    /// An argument or variable does not fit into a C string.
     #[error("[M-IN-007] an argument or environment variable holds a NUL, or a variable's name is empty or holds `=`")]
     BadArg,
-    /// A leaf index outside the half.
+    /// A leaf's index is outside the half.
     #[error("[M-IN-008] leaf {index} is outside a half of 2^{HALF_DEPTH} leaves")]
     NoSuchLeaf {
-        /// The index asked for.
+        /// Requested index.
         index: u64,
     },
 }
 
-/// A task's own half.
+/// Content of a task's own half.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TaskInput {
-    /// Arguments, the program's name first.
+    /// Arguments, with the program's name first.
     pub argv: Vec<Vec<u8>>,
-    /// Environment variables: name, value.
+    /// Environment variables, as name and value.
     pub env: Vec<(Vec<u8>, Vec<u8>)>,
     /// Bytes of stdin.
     pub stdin: Vec<u8>,
-    /// Input files: path, contents. They hide shared files of the same path.
+    /// Input files, as path and content. They hide shared files of the same path.
     pub files: Vec<(String, Vec<u8>)>,
 }
 
-/// The half that all tasks of a job share. For files too large to hold in memory use [`Plan`].
+/// Content of the half that all tasks of a job share. For files that are too large for memory, use
+/// [`Plan`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SharedInput {
-    /// Input files: path, contents.
+    /// Input files, as path and content.
     pub files: Vec<(String, Vec<u8>)>,
 }
 
 impl TaskInput {
-    /// Bytes of the task half.
+    /// Returns the bytes of the task half.
+    ///
+    /// # Errors
+    /// Any [`InputError`] but [`InputError::NoSuchLeaf`].
     pub fn encode(&self) -> Result<Vec<u8>, InputError> {
         let argv = c_strings(self.argv.iter().map(|arg| vec![arg.as_slice()]))?;
         if self.env.iter().any(|(name, _)| name.is_empty() || name.contains(&b'=')) {
@@ -126,7 +134,10 @@ impl TaskInput {
 }
 
 impl SharedInput {
-    /// Bytes of the shared half.
+    /// Returns the bytes of the shared half.
+    ///
+    /// # Errors
+    /// An [`InputError`] about paths or sizes.
     pub fn encode(&self) -> Result<Vec<u8>, InputError> {
         encode(&plan::TaskHead::default(), &self.files)
     }
@@ -143,7 +154,7 @@ fn encode(head: &plan::TaskHead<'_>, files: &[(String, Vec<u8>)]) -> Result<Vec<
     Ok(half)
 }
 
-/// NUL-terminated strings, one after the other.
+/// Returns the strings one after the other, each with a NUL at its end.
 fn c_strings<'a>(strings: impl Iterator<Item = Vec<&'a [u8]>>) -> Result<Vec<u8>, InputError> {
     let mut all = Vec::new();
     for parts in strings {
@@ -161,48 +172,55 @@ fn c_strings<'a>(strings: impl Iterator<Item = Vec<&'a [u8]>>) -> Result<Vec<u8>
     Ok(all)
 }
 
-/// What a half is known by.
+/// Root and size of a half.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Half {
     /// Root of its tree.
     pub root: B256,
-    /// Bytes.
+    /// Size, bytes.
     pub bytes: u64,
 }
 
 impl Half {
-    /// Of these bytes; of none at all if a job shares nothing. Panics beyond [`MAX_HALF_BYTES`].
+    /// Computes root and size of these bytes. There are none if a job shares nothing.
+    ///
+    /// # Panics
+    /// If there are more than [`MAX_HALF_BYTES`].
     pub fn of(bytes: &[u8]) -> Self {
         Self { root: roots(HALF_DEPTH, &[bytes])[0], bytes: bytes.len() as u64 }
     }
 }
 
-/// `inputRoot = keccak(node(taskRoot, sharedRoot) ‖ inLen as u256)`. The lengths are part of it, so that a court can check what
-/// the import `inlen` returns.
+/// Returns `inputRoot = keccak(node(taskRoot, sharedRoot) ‖ inLen as u256)`. It contains the
+/// lengths, so that a court can check the result of the import `inlen`.
 pub fn input_root(task: Half, shared: Half) -> B256 {
     node(node(task.root, shared.root), inlen_word(task.bytes, shared.bytes))
 }
 
-/// [`input_root`] of each of many tasks, whose bytes these are, hashed side by side. Panics beyond [`MAX_HALF_BYTES`].
+/// Returns the [`input_root`] of each of many tasks, given by their bytes. They are hashed in
+/// parallel lanes.
+///
+/// # Panics
+/// If a task has more than [`MAX_HALF_BYTES`].
 pub fn input_roots<T: AsRef<[u8]>>(tasks: &[T], shared: Half) -> Vec<B256> {
     let trees = join(roots(HALF_DEPTH, tasks).into_iter().map(|root| (root, shared.root)));
     let lengths = tasks.iter().map(|task| inlen_word(task.as_ref().len() as u64, shared.bytes));
     join(trees.into_iter().zip(lengths))
 }
 
-/// What the import `inlen` returns, as a leaf.
+/// Returns the result of the import `inlen` as a leaf.
 fn inlen_word(task_bytes: u64, shared_bytes: u64) -> B256 {
     let mut word = B256::ZERO;
     word[24..].copy_from_slice(&inlen(task_bytes, shared_bytes).to_be_bytes());
     word
 }
 
-/// What the import `inlen` returns for halves of these many bytes.
+/// Returns the result of the import `inlen` for halves of these sizes, bytes.
 pub fn inlen(task_bytes: u64, shared_bytes: u64) -> i64 {
     (task_bytes & 0xffff_ffff | shared_bytes << 32) as i64
 }
 
-/// Both halves, for tracing a task.
+/// Both halves of an input, for tracing a task.
 #[derive(Clone, Debug)]
 pub struct Halves {
     bytes: [Bytes; 2],
@@ -210,39 +228,43 @@ pub struct Halves {
 }
 
 impl Halves {
-    /// Of these bytes.
+    /// Takes the bytes of both halves and hashes them.
     pub fn new(task: Bytes, shared: Bytes) -> Self {
         let bytes = [task, shared];
         Self { halves: [Half::of(&bytes[0]), Half::of(&bytes[1])], bytes }
     }
 
-    /// Root of the tree over both.
+    /// Returns the root of the tree over both halves.
     pub fn tree(&self) -> B256 {
         node(self.halves[0].root, self.halves[1].root)
     }
 
-    /// The half that all tasks share.
+    /// Returns root and size of the half that all tasks share.
     pub fn shared(&self) -> Half {
         self.halves[1]
     }
 
-    /// inputRoot.
+    /// Returns `inputRoot`.
     pub fn root(&self) -> B256 {
         input_root(self.halves[0], self.halves[1])
     }
 
-    /// What [`inlen`] returns.
+    /// Returns [`inlen`] of both halves.
     pub fn len_word(&self) -> u64 {
         inlen(self.halves[0].bytes, self.halves[1].bytes) as u64
     }
 
-    /// Leaf of the tree over both; zeros past a half's end.
+    /// Returns a leaf of the tree over both halves; zeros past a half's end.
     pub fn leaf(&self, index: u32) -> [u8; 32] {
         let (half, at) = split(index);
         leaf_of(&self.bytes[half], at as usize).0
     }
 
-    /// Siblings of a leaf in the tree over both, from the bottom up. Panics from leaf 2^27 on. Takes the time of [`open`].
+    /// Returns the siblings of a leaf in the tree over both halves, from the bottom up. Takes the
+    /// time of [`open`].
+    ///
+    /// # Panics
+    /// From leaf 2^27 on.
     pub fn siblings(&self, index: u32) -> Vec<B256> {
         let (half, at) = split(index);
         let mut siblings = open(&self.bytes[half], at).expect("the leaf is in the half").siblings;
@@ -251,7 +273,7 @@ impl Halves {
     }
 }
 
-/// Which half a leaf of the tree over both is in, and where.
+/// Returns the half that contains a leaf of the tree over both, and its index there.
 fn split(index: u32) -> (usize, u64) {
     ((index >> HALF_DEPTH) as usize, u64::from(index) & ((1 << HALF_DEPTH) - 1))
 }

@@ -1,4 +1,5 @@
-//! Normal form of paths: relative, `/` between components, no empty, `.` or `..` component.
+//! Normal form of paths: relative, with `/` between components, and no empty, `.` or `..`
+//! component.
 
 use super::InputError;
 
@@ -9,8 +10,12 @@ pub const MAX_COMPONENT_BYTES: usize = 255;
 /// Most components of a path.
 pub const MAX_PATH_DEPTH: usize = 32;
 
-/// Brings a path into normal form: a leading `/` and `.` components go; `..`, control characters, backslashes and
-/// oversized paths are refused, so that a path means the same on every system and never leaves its folder.
+/// Returns the normal form of a path: without a leading `/` and `.` components. A path in normal
+/// form means the same on every system and never leaves its folder.
+///
+/// # Errors
+/// [`InputError::BadPath`] if it is empty or too long, or contains `..`, a control character or a
+/// backslash.
 pub fn normalise(path: &str) -> Result<String, InputError> {
     let bad = |reason| InputError::BadPath { path: path.chars().take(MAX_COMPONENT_BYTES).collect(), reason };
     if path.len() > MAX_PATH_BYTES {

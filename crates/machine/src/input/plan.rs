@@ -1,4 +1,4 @@
-//! Where everything goes in a half: the table of contents, and the offsets of the files' data.
+//! Layout of a half: the table of contents, and the offsets of the files' data.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -9,8 +9,8 @@ const NODES_AT: usize = 3 * 32;
 const FOLDER: u64 = 1;
 const FILE: u64 = 2;
 
-/// The encoding of a half whose files are streamed: [`Plan::head`] first, then each file's bytes at
-/// its offset, zeros between them.
+/// Layout of a half whose files are streamed: first [`Plan::head`], then each file's bytes at its
+/// offset, with zeros in between.
 ///
 /// ```
 /// use rialto_machine::input::{HalfHasher, Plan};
@@ -22,33 +22,34 @@ const FILE: u64 = 2;
 ///     hasher.update(b"12345"); // the bytes of files[file.index], in pieces of any size
 /// }
 /// let shared = hasher.finish();
-/// # assert_eq!(shared, rialto_machine::input::Half::of(
-/// #     &rialto_machine::input::SharedInput { files: vec![("scene.bin".into(), b"12345".to_vec())] }.encode().unwrap()));
+/// # use rialto_machine::input::{Half, SharedInput};
+/// # let files = vec![("scene.bin".into(), b"12345".to_vec())];
+/// # assert_eq!(shared, Half::of(&SharedInput { files }.encode().unwrap()));
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
     /// Everything before the first file's data.
     pub head: Vec<u8>,
-    /// The files in the order of their data.
+    /// Files, in the order of their data.
     pub files: Vec<Placed>,
-    /// Bytes of the whole half.
+    /// Size of the whole half, bytes.
     pub len: u64,
 }
 
 /// A file in a [`Plan`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Placed {
-    /// Which of the files given.
+    /// Index among the files that were given.
     pub index: usize,
-    /// Its path in normal form.
+    /// Path in normal form.
     pub path: String,
-    /// Where its bytes start: a multiple of 32.
+    /// Offset of its bytes, a multiple of 32.
     pub offset: u64,
-    /// Its bytes.
+    /// Size, bytes.
     pub size: u64,
 }
 
-/// What a task half has besides files.
+/// Content of a task half besides files.
 #[derive(Default)]
 pub(super) struct TaskHead<'a> {
     pub argc: u32,
@@ -65,12 +66,15 @@ impl TaskHead<'_> {
 }
 
 impl Plan {
-    /// Plans a shared half of files with these paths and sizes (in bytes).
+    /// Plans a shared half of files with these paths and sizes (bytes).
+    ///
+    /// # Errors
+    /// An [`InputError`] about paths or sizes.
     pub fn new(files: &[(String, u64)]) -> Result<Self, InputError> {
         Self::with_folders(files, &[])
     }
 
-    /// The same, with folders that need not have a file in them.
+    /// Does the same as [`Plan::new`], with folders that may be empty.
     pub fn with_folders(files: &[(String, u64)], folders: &[String]) -> Result<Self, InputError> {
         Self::with_all(&TaskHead::default(), files, folders)
     }
@@ -211,7 +215,7 @@ enum Content {
     File { index: usize, path: String },
 }
 
-/// Breadth first, so that the children of a folder are consecutive.
+/// Lists the nodes breadth first, so that the children of a folder are consecutive.
 fn flatten<'a>(root: &'a Folder<'a>) -> Result<Vec<Node<'a>>, InputError> {
     let mut nodes = vec![Node { name: "", parent: 0, content: Content::Folder { first: 1, count: 0 } }];
     let mut queue = VecDeque::from([(0usize, root)]);

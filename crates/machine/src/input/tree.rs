@@ -1,4 +1,4 @@
-//! The keccak tree over a half: fixed depth, raw 32-byte leaves, zeros past the end.
+//! The keccak tree over a half, with fixed depth, raw 32-byte leaves, and zeros past the end.
 
 use std::ops::Range;
 
@@ -10,22 +10,25 @@ use super::{HALF_DEPTH, Half, InputError};
 use crate::tree::zero;
 
 const DEPTH: usize = HALF_DEPTH as usize;
-/// Depth of the blocks of which a half is opened: 128 KiB.
+/// Depth of the blocks that [`open`] hashes at a time: 128 KiB.
 const BLOCK_DEPTH: usize = 12;
 const BLOCK_BYTES: usize = 32 << BLOCK_DEPTH;
 
 /// Computes the root of a half from its bytes in order, in constant memory.
 #[derive(Clone, Debug, Default)]
 pub struct HalfHasher {
-    /// Complete left subtrees waiting for their right sibling, by depth.
+    /// Complete left subtrees that wait for their right sibling, by depth.
     pending: [Option<B256>; DEPTH + 1],
     leaf: [u8; 32],
-    /// Bytes taken so far.
+    /// Bytes hashed so far.
     len: u64,
 }
 
 impl HalfHasher {
-    /// Appends bytes. Panics beyond [`super::MAX_HALF_BYTES`].
+    /// Appends bytes.
+    ///
+    /// # Panics
+    /// If there are more than [`super::MAX_HALF_BYTES`] in all.
     pub fn update(&mut self, mut bytes: &[u8]) {
         assert!(self.len + bytes.len() as u64 <= super::MAX_HALF_BYTES, "a half holds at most 2 GiB");
         while !bytes.is_empty() {
@@ -40,14 +43,14 @@ impl HalfHasher {
         }
     }
 
-    /// Appends zeros up to `len` bytes in all; does nothing if there are as many.
+    /// Appends zeros up to `len` bytes in all; does nothing if there are already as many.
     pub fn pad_to(&mut self, len: u64) {
         while self.len < len {
             self.update(&[0; 32][..(len - self.len).min(32) as usize]);
         }
     }
 
-    /// The half.
+    /// Returns root and size of the half.
     pub fn finish(self) -> Half {
         Half { bytes: self.len, root: self.root() }
     }
@@ -80,16 +83,20 @@ impl HalfHasher {
     }
 }
 
-/// A leaf of a half with the siblings on its way up.
+/// A leaf of a half, with the siblings on its path to the root.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Opening {
-    /// The leaf's bytes.
+    /// Bytes of the leaf.
     pub leaf: B256,
-    /// Siblings from the leaf's own up.
+    /// Siblings, from the leaf's own upwards.
     pub siblings: Vec<B256>,
 }
 
-/// Opens leaf `index` of a half. Takes the time of hashing it, and memory for one block and the blocks' roots.
+/// Opens leaf `index` of a half. Takes the time of hashing the half, and memory for one block and
+/// the roots of all blocks.
+///
+/// # Errors
+/// [`InputError::NoSuchLeaf`] if the index or the half is too large.
 pub fn open(bytes: &[u8], index: u64) -> Result<Opening, InputError> {
     if index >> HALF_DEPTH != 0 || bytes.len() as u64 > super::MAX_HALF_BYTES {
         return Err(InputError::NoSuchLeaf { index });
@@ -104,7 +111,7 @@ pub fn open(bytes: &[u8], index: u64) -> Result<Opening, InputError> {
     Ok(Opening { leaf, siblings })
 }
 
-/// Siblings on the way up from node `at` of a level, one for each height.
+/// Returns the siblings on the path upwards from node `at` of a level, one for each height.
 fn climb(mut level: Vec<B256>, mut at: usize, heights: Range<usize>) -> Vec<B256> {
     let up = heights.map(|height| {
         let or_zero = |node: Option<&B256>| node.copied().unwrap_or_else(|| zero(height));
@@ -116,7 +123,7 @@ fn climb(mut level: Vec<B256>, mut at: usize, heights: Range<usize>) -> Vec<B256
     up.collect()
 }
 
-/// Whether an opening shows leaf `index` of the half with this root.
+/// Returns whether an opening proves leaf `index` of the half with this root.
 pub fn verify_opening(root: B256, index: u64, opening: &Opening) -> bool {
     let fold = |hash, (level, sibling): (usize, &B256)| {
         if index >> level & 1 == 0 { node(hash, *sibling) } else { node(*sibling, hash) }

@@ -1,23 +1,23 @@
-//! The two helpers that `memory.copy` and `memory.fill` call, as WebAssembly that is lowered like everything else: bounds first, then
-//! eight bytes at a time, then the rest.
+//! The helpers that replace `memory.copy` and `memory.fill`, as WebAssembly that is lowered like
+//! all other code. They check the bounds first, then move eight bytes at a time, then the rest.
 
 use wasm_encoder::{
     BlockType, CodeSection, Function, FunctionSection, Instruction as I, MemArg, MemorySection, MemoryType, Module,
     TypeSection, ValType,
 };
 
-/// Parameters of both: destination, source or byte, length.
+/// Parameters of both helpers: destination, source or byte, length.
 const TO: u32 = 0;
 const FROM: u32 = 1;
 const LEN: u32 = 2;
-/// Locals.
+/// Local of `fill`: the byte, eight times.
 const WORD: u32 = 3;
 
-/// Index of each in [`module`].
+/// Index of each helper in [`module`].
 pub(super) const COPY: usize = 0;
 pub(super) const FILL: usize = 1;
 
-/// A module with both.
+/// Returns a module with both helpers.
 pub(super) fn module() -> Vec<u8> {
     let mut types = TypeSection::new();
     types.ty().function([ValType::I32; 3], []);
@@ -40,19 +40,19 @@ fn put(function: &mut Function, instructions: &[I<'_>]) {
     });
 }
 
-/// TRAP unless `start + LEN` is within memory.
+/// Emits a TRAP unless `start + LEN` is within memory.
 fn check(function: &mut Function, start: u32) {
     put(function, &[I::LocalGet(start), I::I64ExtendI32U, I::LocalGet(LEN), I::I64ExtendI32U, I::I64Add]);
     put(function, &[I::MemorySize(0), I::I64ExtendI32U, I::I64Const(16), I::I64Shl]);
     put(function, &[I::I64GtU, I::If(BlockType::Empty), I::Unreachable, I::End]);
 }
 
-/// `local += by`.
+/// Emits `local += by`.
 fn add(function: &mut Function, local: u32, by: i32) {
     put(function, &[I::LocalGet(local), I::I32Const(by), I::I32Add, I::LocalSet(local)]);
 }
 
-/// `while LEN >= least { body }`.
+/// Emits `while LEN >= least { body }`.
 fn turns(function: &mut Function, least: i32, body: impl Fn(&mut Function)) {
     put(function, &[I::Block(BlockType::Empty), I::Loop(BlockType::Empty)]);
     put(function, &[I::LocalGet(LEN), I::I32Const(least), I::I32LtU, I::BrIf(1)]);
@@ -60,7 +60,7 @@ fn turns(function: &mut Function, least: i32, body: impl Fn(&mut Function)) {
     put(function, &[I::Br(0), I::End, I::End]);
 }
 
-/// One turn of a copy: where in the two ranges, how many bytes, and how they go on.
+/// Emits one iteration of a copy of `bytes` bytes, which advances both positions.
 fn moved(function: &mut Function, bytes: i32, forward: bool) {
     if !forward {
         add(function, TO, -bytes);
@@ -84,7 +84,7 @@ fn copy() -> Function {
     for bytes in [8, 1] {
         turns(&mut function, bytes, |function| moved(function, bytes, true));
     }
-    // Backwards, so that nothing is written over that is still to be read.
+    // Backwards, so that no byte is overwritten before it is read.
     put(&mut function, &[I::Else]);
     for local in [TO, FROM] {
         put(&mut function, &[I::LocalGet(local), I::LocalGet(LEN), I::I32Add, I::LocalSet(local)]);

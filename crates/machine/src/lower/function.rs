@@ -1,4 +1,5 @@
-//! One function's body: operands get the slots of their heights, jumps their targets.
+//! Lowering of one function's body: operands get the slots of their heights, and jumps get their
+//! targets.
 
 use wasmparser::{BlockType, FuncType, FunctionBody, Operator, Parser, Payload};
 
@@ -6,9 +7,9 @@ use super::operators::{Float, float, integer};
 use super::{OWN, bulk, host};
 use crate::ir::{Instruction, WIDE, alu, op};
 
-/// A function as a callee.
+/// A function that code can call.
 pub(super) struct Callee<'a> {
-    /// Its name, if it is the host's.
+    /// Its name, if it is a function of the host.
     pub host: Option<&'a str>,
     pub params: u32,
     pub results: u32,
@@ -16,19 +17,20 @@ pub(super) struct Callee<'a> {
     pub number: u32,
 }
 
-/// A jump's or call's operand that is not known yet.
+/// A call's target whose position is not known yet.
 enum Target {
     Function(u32),
     Helper(usize),
 }
 
-/// All code so far.
+/// The code of all functions lowered so far.
 #[derive(Default)]
 pub(super) struct Code {
     code: Vec<Instruction>,
     calls: Vec<(usize, Target)>,
     helpers: [u32; 2],
-    /// Most instructions of one operator, and of one function's entry.
+    /// Most instructions of one operator, and of one function's entry. They bound the steps for one
+    /// fuel.
     per_operator: u32,
     per_entry: u32,
 }
@@ -81,13 +83,13 @@ impl Code {
         self.per_entry = self.per_entry.max(entry as u32);
     }
 
-    /// A function of the host as one that can be called through the table.
+    /// Appends a function that calls one of the host's, so that the table can hold it.
     pub fn host_stub(&mut self, callee: &Callee<'_>) {
         self.code.push(Instruction { op: host(callee.host.expect(OWN)), ..Default::default() });
         self.code.push(Instruction { op: op::RET, ..Default::default() });
     }
 
-    /// The helpers for bulk memory.
+    /// Appends the helpers for bulk memory.
     pub fn helpers(&mut self) {
         let module = bulk::module();
         let ty = FuncType::new([wasmparser::ValType::I32; 3], []);
@@ -103,7 +105,7 @@ impl Code {
         }
     }
 
-    /// The code, with functions at these places, and how many steps one operator can take.
+    /// Returns the code, with functions at these positions, and the most steps for one fuel.
     pub fn finish(mut self, at: &[u32]) -> (Vec<Instruction>, u32) {
         for (index, target) in self.calls {
             self.code[index].imm = u64::from(match target {
@@ -122,20 +124,20 @@ enum Kind {
     If,
 }
 
-/// A block that is open.
+/// An open block.
 struct Frame {
     kind: Kind,
-    /// Operands below its parameters.
+    /// Number of operands below its parameters.
     height: u32,
     params: u32,
     results: u32,
-    /// It was entered.
+    /// Whether control can enter it.
     entered: bool,
-    /// Jumps to its end.
+    /// Jumps to its end, to be bound.
     exits: Vec<usize>,
     /// The jump around an `if`'s first arm.
     skip: Option<usize>,
-    /// Where a loop begins.
+    /// First instruction of a loop.
     start: u32,
 }
 
@@ -144,7 +146,7 @@ impl Frame {
         Self { kind, height, params, results, entered, exits: Vec::new(), skip: None, start: 0 }
     }
 
-    /// Operands that a branch to it takes along.
+    /// Returns the number of operands that a branch to it carries.
     fn arity(&self) -> u32 {
         if self.kind == Kind::Loop { self.params } else { self.results }
     }
@@ -152,7 +154,7 @@ impl Frame {
 
 struct Lowering<'a> {
     types: &'a [FuncType],
-    /// Of each type, from 1; equal types have one.
+    /// Number of each type, from 1; equal types have one number.
     numbers: &'a [u32],
     callees: &'a [Callee<'a>],
     /// Parameters and locals: the slots below the operands.
@@ -160,7 +162,7 @@ struct Lowering<'a> {
     results: u32,
     height: u32,
     live: bool,
-    /// Instructions before it are jumped over or to: they stay as they are.
+    /// Instructions before this index must not change, because a jump depends on their position.
     fence: usize,
     frames: Vec<Frame>,
     out: &'a mut Code,
@@ -172,12 +174,12 @@ impl Lowering<'_> {
         self.out.code.len() - 1
     }
 
-    /// Slot of the operand at a height.
+    /// Returns the slot of the operand at a height.
     fn slot(&self, height: u32) -> u16 {
         u16::try_from(self.locals + height).expect("frames are bounded")
     }
 
-    /// Slot for one more operand.
+    /// Returns the slot for one more operand.
     fn push(&mut self) -> u16 {
         self.height += 1;
         self.slot(self.height - 1)
@@ -188,7 +190,7 @@ impl Lowering<'_> {
         self.slot(self.height)
     }
 
-    /// The last instruction, if it may still be changed and computes this slot.
+    /// Returns the last instruction, if it may still be changed and computes this slot.
     fn last(&mut self, slot: u16) -> Option<&mut Instruction> {
         let index = self.out.code.len().checked_sub(1).filter(|index| *index >= self.fence)?;
         let last = &mut self.out.code[index];
@@ -209,7 +211,8 @@ impl Lowering<'_> {
         (computes && last.d == slot).then_some(last)
     }
 
-    /// Takes an operand: where it came from, if it was only just copied into its slot.
+    /// Takes an operand and returns its slot. If the last instruction only copied the operand
+    /// there, removes that and returns the slot that it was copied from.
     fn take(&mut self) -> u16 {
         let slot = self.pop();
         match self.last(slot).map(|last| (last.op, last.a)) {
@@ -221,7 +224,7 @@ impl Lowering<'_> {
         }
     }
 
-    /// Takes an operand that was only just made of a constant.
+    /// Takes an operand and returns its value, if the last instruction made it from a constant.
     fn take_constant(&mut self) -> Option<u64> {
         let slot = self.slot(self.height - 1);
         let imm = self.last(slot).filter(|last| last.op == op::CONST)?.imm;
@@ -230,7 +233,7 @@ impl Lowering<'_> {
         Some(imm)
     }
 
-    /// Binds a place that something jumps to.
+    /// Marks the current position as a jump target and returns it.
     fn label(&mut self) -> u32 {
         self.fence = self.out.code.len();
         self.out.len()
@@ -247,7 +250,7 @@ impl Lowering<'_> {
         }
     }
 
-    /// Moves the top `count` operands down to `slot`.
+    /// Emits code that moves the top `count` operands down to `slot`.
     fn carry(&mut self, count: u32, slot: u16) {
         let from = self.slot(self.height - count);
         if from != slot {
@@ -257,7 +260,7 @@ impl Lowering<'_> {
         }
     }
 
-    /// Whether a branch has operands to move.
+    /// Returns whether a branch has operands to move.
     fn carries(&self, depth: u32) -> bool {
         let frame = self.target(depth);
         self.is_function(depth) || (frame.arity() != 0 && self.height - frame.arity() != frame.height)
@@ -271,7 +274,7 @@ impl Lowering<'_> {
         &self.frames[self.frames.len() - 1 - depth as usize]
     }
 
-    /// A jump to a block's label; operands are where they belong.
+    /// Emits a jump to a block's label. The operands are already in their slots.
     fn jump(&mut self, op: u8, condition: u16, depth: u32) {
         let start = self.target(depth).start;
         let jump = self.emit(op, 0, 0, condition, 0, start.into());
@@ -281,7 +284,7 @@ impl Lowering<'_> {
         }
     }
 
-    /// A branch, operands and all.
+    /// Emits a branch with its operands.
     fn branch(&mut self, depth: u32) {
         if self.is_function(depth) {
             return self.leave();
@@ -291,7 +294,7 @@ impl Lowering<'_> {
         self.jump(op::JMP, 0, depth);
     }
 
-    /// Returns from the function.
+    /// Emits a return from the function.
     fn leave(&mut self) {
         self.carry(self.results, 0);
         self.emit(op::RET, 0, 0, 0, 0, 0);
@@ -320,7 +323,8 @@ impl Lowering<'_> {
         if kind == Kind::Loop && self.live {
             frame.start = self.label();
         }
-        // What is before an `if` may not be changed by what is in it: both arms need it.
+        // Code inside an `if` may not change the instructions before it, because both arms need
+        // them.
         self.fence = self.out.code.len();
         self.frames.push(frame);
     }
@@ -372,7 +376,7 @@ impl Lowering<'_> {
         self.emit(op::ALU, aux, d, a, b, 0);
     }
 
-    /// gt and ge: lt and le of the operands exchanged.
+    /// Emits gt or ge, as lt or le with exchanged operands.
     fn swapped(&mut self, aux: u8) {
         let b = self.take();
         let a = self.take();
@@ -407,7 +411,7 @@ impl Lowering<'_> {
         let a = self.take();
         let (d, spare) = (self.slot(self.height), self.slot(self.height + 2));
         self.height += 1;
-        // `spare` is above both operands, which may be read from their slots.
+        // `spare` is above the slots of both operands, which are still to be read.
         self.emit(op::ALU_IMM, alu::AND | wide, spare, b, 0, sign);
         self.emit(op::ALU_IMM, alu::AND | wide, d, a, 0, sign - 1);
         self.emit(op::ALU, alu::OR | wide, d, d, spare, 0);
@@ -595,7 +599,7 @@ impl Lowering<'_> {
             O::I64GtU => self.swapped(alu::LT_U | W),
             O::I64GeS => self.swapped(alu::LE_S | W),
             O::I64GeU => self.swapped(alu::LE_U | W),
-            // The same bits.
+            // These operators do not change the bits of the slot.
             O::I64ExtendI32U
             | O::I32ReinterpretF32
             | O::I64ReinterpretF64

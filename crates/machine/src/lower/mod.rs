@@ -1,5 +1,6 @@
-//! Lowering: the register machine's program and images of M'. One pass over each function, so simple that it can be checked by reading;
-//! `docs/machine.md` says what comes out.
+//! Lowering of M' to a program of the register machine and images of its memory, table and globals.
+//! It makes one pass over each function, simple enough to be checked by reading. `docs/machine.md`
+//! specifies the result.
 
 mod bulk;
 mod function;
@@ -17,14 +18,14 @@ use crate::ir::{Entry, GLOBALS_DEPTH, Instruction, MEMORY_DEPTHS, ProgramParts, 
 use crate::tree::{self, Tree};
 use function::{Callee, Code};
 
-/// A module of which only what lowering needs is read. Its bytes are M', so whatever is wrong with them is a mistake of this crate:
-/// reading panics.
+/// The parts of a module that lowering needs. The module is M', so any fault in it is a defect of
+/// this crate, and reading it panics.
 #[derive(Default)]
 struct Module<'a> {
     types: Vec<FuncType>,
     /// Name and type of imported functions.
     imports: Vec<(&'a str, u32)>,
-    /// Type of each function defined.
+    /// Type of each function that the module defines.
     functions: Vec<u32>,
     bodies: Vec<FunctionBody<'a>>,
     table_len: u32,
@@ -39,7 +40,8 @@ struct Module<'a> {
 
 const OWN: &str = "M' is a valid module";
 
-/// Steps for one fuel that metering may add: a block's charge with its refill, counting the stack, handing both through a call.
+/// Steps for one fuel that metering may add: a block's charge with its refill, counting the stack,
+/// and passing both through a call.
 const METERING_STEPS: u32 = 64;
 /// Steps for one fuel that a helper for bulk memory may add.
 const BULK_STEPS: u32 = 128;
@@ -47,21 +49,25 @@ const BULK_STEPS: u32 = 128;
 /// A lowered program.
 #[derive(Clone, Debug)]
 pub struct Lowered {
-    /// What the root is the hash of.
+    /// Preimage of the root.
     pub parts: ProgramParts,
-    /// Instructions.
+    /// Instructions, by `pc`.
     pub code: Vec<Instruction>,
     /// Entries of the table.
     pub table: Vec<Entry>,
     /// Globals before the first step.
     pub globals: Vec<u64>,
-    /// Offset and bytes of what memory begins with; the rest is zero. Later ones lie over earlier ones.
+    /// Initial content of memory, as offset and bytes; the rest is zero. Later entries overwrite
+    /// earlier ones.
     pub data: Vec<(u32, Vec<u8>)>,
     pub(crate) code_tree: Tree,
     pub(crate) table_tree: Tree,
 }
 
-/// Lowers M'. Panics if `module` is not what [`crate::canonicalise`] made.
+/// Lowers M'.
+///
+/// # Panics
+/// If [`crate::canonicalise`] did not make `module`.
 pub fn lower(module: &[u8]) -> Lowered {
     let module = Module::read(module);
     let mut code = Code::default();
@@ -72,7 +78,7 @@ pub fn lower(module: &[u8]) -> Lowered {
         at.push(code.len());
         code.function(&module.types, &numbers, &callees, *ty, body);
     }
-    // Imports that the table holds.
+    // The table may hold imports, and a call through it needs an instruction to jump to.
     let imports = module.imports.len();
     let in_table = module.elements.iter().flat_map(|(_, functions)| functions).map(|index| *index as usize);
     for index in in_table.filter(|index| *index < imports).collect::<BTreeSet<_>>() {
@@ -95,7 +101,8 @@ pub fn lower(module: &[u8]) -> Lowered {
     let data: Vec<_> = module.data.iter().map(|(offset, bytes)| (*offset, bytes.to_vec())).collect();
     let leaves = code.len().div_ceil(2);
     let code_tree = Tree::over(tree::depth_for(leaves as u64), leaves, |at| code_leaf(&code, at));
-    // A table may have a million entries in fifty bytes: those that nothing is put in are zero without being hashed.
+    // A module of fifty bytes may have a table of a million entries. Entries that no segment fills
+    // are zero and need no hashing.
     let filled = |(offset, functions): &(u32, Vec<u32>)| (*offset as usize, *offset as usize + functions.len());
     let mut table_tree = Tree::new(tree::depth_for(table.len() as u64));
     table_tree.update(&apart(module.elements.iter().map(filled).collect()), |at| table_leaf(&table, at));
@@ -117,7 +124,7 @@ pub fn lower(module: &[u8]) -> Lowered {
     Lowered { parts, code, table, globals: module.globals, data, code_tree, table_tree }
 }
 
-/// Leaf `at` of the code tree: two instructions.
+/// Returns leaf `at` of the code tree, which holds two instructions.
 pub(crate) fn code_leaf(code: &[Instruction], at: usize) -> B256 {
     let half = |at: usize| code.get(at).copied().unwrap_or_default().encode();
     B256::from_slice(&[half(2 * at), half(2 * at + 1)].concat())
@@ -127,7 +134,7 @@ pub(crate) fn table_leaf(table: &[Entry], at: usize) -> B256 {
     table.get(at).map(|entry| entry.leaf()).unwrap_or_default()
 }
 
-/// Leaf `at` of a tree over words: four, big-endian.
+/// Returns leaf `at` of a tree over words, which holds four, big-endian.
 pub(crate) fn words_leaf(words: &[u64], at: usize) -> B256 {
     let mut leaf = B256::ZERO;
     for (bytes, word) in leaf.chunks_exact_mut(8).zip(words.iter().skip(4 * at)) {
@@ -145,11 +152,11 @@ fn memory_root(depth: u32, data: &[(u32, Vec<u8>)]) -> B256 {
     tree::sparse_root(depth, &image.ranges, |at| image.leaf(at))
 }
 
-/// What memory begins with, but for the zeros: data may lie anywhere in 4 GiB.
+/// The initial content of memory without the zeros, because data may lie anywhere in 4 GiB.
 struct Image {
-    /// Ranges of leaves that hold data, sorted and apart.
+    /// Ranges of leaves that hold data, sorted and disjoint.
     ranges: Vec<(usize, usize)>,
-    /// Where each range begins in `bytes`.
+    /// Start of each range in `bytes`.
     starts: Vec<usize>,
     bytes: Vec<u8>,
 }
@@ -171,7 +178,7 @@ impl Image {
         image
     }
 
-    /// Where a leaf begins in `bytes`.
+    /// Returns the start of a leaf in `bytes`.
     fn place(&self, leaf: usize) -> usize {
         let range = self.ranges.partition_point(|(first, _)| *first <= leaf) - 1;
         self.starts[range] + (leaf - self.ranges[range].0) * 32
@@ -182,14 +189,14 @@ impl Image {
     }
 }
 
-/// Ranges of memory leaves that hold data, sorted and apart.
+/// Returns the ranges of memory leaves that hold data, sorted and disjoint.
 pub(crate) fn data_leaves(data: &[(u32, Vec<u8>)]) -> Vec<(usize, usize)> {
     let leaves =
         |(offset, bytes): &(u32, Vec<u8>)| (*offset as usize / 32, (*offset as usize + bytes.len()).div_ceil(32));
     apart(data.iter().filter(|(_, bytes)| !bytes.is_empty()).map(leaves).collect())
 }
 
-/// Ranges in order, those that touch each other as one.
+/// Sorts ranges and merges those that touch each other.
 fn apart(mut ranges: Vec<(usize, usize)>) -> Vec<(usize, usize)> {
     ranges.sort_unstable();
     let mut apart: Vec<(usize, usize)> = Vec::new();
@@ -269,7 +276,7 @@ impl<'a> Module<'a> {
         module
     }
 
-    /// Number of each type, from 1; equal ones have one.
+    /// Returns the number of each type, from 1; equal types have one number.
     fn numbers(&self) -> Vec<u32> {
         let mut known = HashMap::new();
         self.types
@@ -281,7 +288,7 @@ impl<'a> Module<'a> {
             .collect()
     }
 
-    /// Each function as it is called, by index.
+    /// Returns each function as a callee, by index.
     fn callees(&self, numbers: &[u32]) -> Vec<Callee<'a>> {
         let imported = self.imports.iter().map(|(name, ty)| (Some(*name), *ty));
         let own = self.functions.iter().map(|ty| (None, *ty));
@@ -294,7 +301,7 @@ impl<'a> Module<'a> {
     }
 }
 
-/// Bits of a constant.
+/// Returns the bits of a constant.
 fn constant(expr: &ConstExpr<'_>) -> u64 {
     match expr.get_operators_reader().read().expect(OWN) {
         Operator::I32Const { value } => u64::from(value as u32),
@@ -305,7 +312,7 @@ fn constant(expr: &ConstExpr<'_>) -> u64 {
     }
 }
 
-/// The operation of a host function, by its name.
+/// Returns the operation of the host function of this name.
 fn host(name: &str) -> u8 {
     match name {
         "inlen" => op::INLEN,

@@ -1,10 +1,10 @@
-//! Which function of the register machine a WebAssembly operator is.
+//! Mapping of WebAssembly operators to functions of the register machine.
 
 use wasmparser::Operator;
 
 use crate::ir::{WIDE, alu};
 
-/// Integer functions of two operands that are so in WebAssembly.
+/// Returns the integer function of an operator that has two operands, unless it needs a rewrite.
 pub(super) fn integer(operator: &Operator<'_>) -> Option<u8> {
     use Operator::*;
     let (function, wide) = match operator {
@@ -55,15 +55,15 @@ pub(super) fn integer(operator: &Operator<'_>) -> Option<u8> {
     Some(function | wide)
 }
 
-/// How a float function takes its operands.
+/// A float function, with the order in which it takes its operands.
 pub(super) enum Float {
     One(u8),
     Two(u8),
-    /// gt and ge: lt and le of the operands exchanged.
+    /// gt or ge, as lt or le with exchanged operands.
     Swapped(u8),
 }
 
-/// Float functions.
+/// Returns the float function of an operator.
 pub(super) fn float(operator: &Operator<'_>) -> Option<Float> {
     use Float::*;
     use Operator::*;
