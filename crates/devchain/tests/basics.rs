@@ -93,7 +93,7 @@ fn an_estimate_is_enough_and_nearly_the_least() {
     mined(&chain, &signed(transaction(0, None, 0, &deploying(STORE_LENGTH)), &owner));
     let target = owner.address().create(0);
     mined(&chain, &signed(transaction(1, Some(target), 0, &[1]), &owner));
-    // Clearing the slot earns a refund, so less gas is used than is needed.
+    // Clearing the slot earns a refund, so the call needs more gas than it uses in the end.
     let estimate = number(&ask(&chain, "eth_estimateGas", json!([{ "from": owner.address(), "to": target }])));
     let with = |gas: u64| chain.handle("eth_call", json!([{ "to": target, "gas": format!("0x{gas:x}") }])).is_ok();
     assert!(with(estimate) && !with(estimate * 98 / 100), "{estimate}");

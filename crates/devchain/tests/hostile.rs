@@ -1,4 +1,4 @@
-//! Whatever is asked, the chain answers, and stays a chain.
+//! The chain answers every request and stays consistent.
 #![allow(clippy::unwrap_used)]
 
 mod support;
@@ -60,7 +60,7 @@ fn counter() -> String {
     account(0).address().create(0).to_string()
 }
 
-/// Values that some parameter might take, or might choke on.
+/// Values that some parameter may accept or mishandle.
 fn leaf() -> impl Strategy<Value = Value> {
     prop_oneof![
         Just(Value::Null),
@@ -146,7 +146,8 @@ fn young() -> Devchain {
     chain
 }
 
-/// The blocks are linked, findable by hash and number, and their times do not fall.
+/// Asserts that the blocks are linked, can be found by hash and number, and have times that do not
+/// decrease.
 fn assert_whole(chain: &Devchain) {
     let head = number(&ask(chain, "eth_blockNumber", json!([])));
     let mut parent: Option<Value> = None;
@@ -181,7 +182,7 @@ proptest! {
     }
 }
 
-/// What a client may do that makes blocks or takes them back.
+/// An action of a client that adds or removes blocks.
 #[derive(Clone, Debug)]
 enum Step {
     Bump(u8),
@@ -205,7 +206,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// Balance and counter, as they are at a block.
+/// Returns balance and counter at a block.
 fn glance(chain: &Devchain, block: &Value) -> (Value, Value) {
     let at = json!({ "blockHash": block });
     let balance = ask(chain, "eth_getBalance", json!([account(2).address(), at]));
@@ -215,7 +216,8 @@ fn glance(chain: &Devchain, block: &Value) -> (Value, Value) {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
-    /// As long as a block is part of the chain, the state at it is what it was when it was the newest.
+    /// While a block is part of the chain, the state at it stays what it was when the block was the
+    /// newest.
     #[test]
     fn history_holds_through_reorgs(steps in prop::collection::vec(step(), 1..40)) {
         let chain = young();
@@ -230,7 +232,7 @@ proptest! {
                 }
                 Step::Mine(count) => drop(ask(&chain, "anvil_mine", json!([count]))),
                 Step::Give(wei) => {
-                    // Outside of blocks: belongs to the next one.
+                    // A change outside of blocks belongs to the next block.
                     ask(&chain, "anvil_setBalance", json!([account(2).address(), wei + 10u64.pow(18)]));
                     ask(&chain, "evm_mine", json!([]));
                 }
@@ -238,7 +240,8 @@ proptest! {
                     let head = ask(&chain, "eth_getBlockByNumber", json!(["latest", false]));
                     let again: Vec<Value> = head["transactions"].as_array().unwrap().iter().filter(|_| keep && depth > 0)
                         .map(|hash| json!([ask(&chain, "eth_getRawTransactionByHash", json!([hash])), depth - 1])).collect();
-                    // A kept transaction may have lost its predecessor: that is an error, not a broken chain.
+                    // A kept transaction may have lost its predecessor: that is an error, not a
+                    // broken chain.
                     let _ = chain.handle("anvil_reorg", json!([depth, again]));
                 }
                 Step::RollBack(depth) => drop(chain.handle("anvil_rollback", json!([depth]))),
@@ -313,7 +316,7 @@ fn queues_are_bounded() {
     }
     let full = chain.handle("eth_sendRawTransaction", json!([signed(transaction(1027, to, 0, &[]), &account(1))]));
     assert_eq!(full.unwrap_err().message, "txpool is full");
-    // A block's gas bounds what it takes; the rest waits for the next ones.
+    // A block's gas limit bounds its transactions; the others wait for the next blocks.
     ask(&chain, "evm_mine", json!([]));
     let block = ask(&chain, "eth_getBlockByNumber", json!(["latest", false]));
     let taken = block["transactions"].as_array().unwrap().len();

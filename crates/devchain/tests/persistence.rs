@@ -1,4 +1,4 @@
-//! What outlives the process: everything up to the newest block, however the process ended.
+//! Persistence: everything up to the newest block survives any end of the process.
 #![allow(clippy::unwrap_used)]
 
 mod support;
@@ -17,7 +17,7 @@ fn open_in(folder: &Path) -> Devchain {
     Devchain::open(Config { path: Some(folder.to_owned()), ..config() }).unwrap()
 }
 
-/// Everything there is to know about the chain's blocks and the counter.
+/// Returns all blocks of the chain and the counter.
 fn picture(chain: &Devchain) -> Vec<Value> {
     let counter = account(0).address().create(0);
     let mut picture = Vec::new();
@@ -52,7 +52,7 @@ fn a_reopened_chain_is_the_same_chain_and_continues() {
 
     let chain = open_in(folder.path());
     assert_eq!(before, picture(&chain));
-    // Time goes on from where it was, and so do nonces, state and history.
+    // Time continues from its last value, and so do nonces, state and history.
     ask(&chain, "evm_mine", json!([]));
     let block = ask(&chain, "eth_getBlockByNumber", json!(["latest", false]));
     assert_eq!(number(&block["timestamp"]), START + 3600);
@@ -60,7 +60,7 @@ fn a_reopened_chain_is_the_same_chain_and_continues() {
     mined(&chain, &signed(transaction(5, Some(counter), 0, &[1]), &account(0)));
     assert_eq!(number(&ask(&chain, "eth_call", json!([{ "to": counter }]))), 5);
     assert_eq!(number(&ask(&chain, "eth_call", json!([{ "to": counter }, "0x3"]))), 2);
-    // A reorg reaches behind the restart.
+    // A reorg can go back to blocks from before the restart.
     ask(&chain, "anvil_reorg", json!([6, []]));
     assert_eq!(number(&ask(&chain, "eth_call", json!([{ "to": counter }]))), 1);
     let after = picture(&chain);
@@ -70,7 +70,7 @@ fn a_reopened_chain_is_the_same_chain_and_continues() {
 
 #[test]
 fn a_file_copied_from_under_a_running_chain_is_a_whole_chain() {
-    // What the disk holds at any moment is what a power cut would leave.
+    // The content of the disk at any moment is what a power cut would leave.
     let folder = tempfile::tempdir().unwrap();
     let chain = open_in(folder.path());
     work(&chain);
@@ -100,10 +100,10 @@ fn a_damaged_file_is_an_error() {
     assert!(Devchain::open(Config { path: Some(folder.path().to_owned()), ..config() }).is_err());
 }
 
-/// Set in the process that is going to be killed: the folder of its chain.
+/// Environment variable of the process that is killed: the folder of its chain.
 const VICTIM: &str = "RIALTO_DEVCHAIN_VICTIM";
 
-/// Not a test of its own: the body of the process that `a_killed_process…` kills.
+/// The body of the process that `a_killed_process…` kills; not a test by itself.
 #[test]
 #[ignore = "runs only as a child process"]
 fn victim() {
@@ -138,7 +138,7 @@ fn a_killed_process_loses_nothing_that_it_confirmed() {
     let value = number(&ask(&chain, "eth_call", json!([{ "to": counter }])));
     let nonce = number(&ask(&chain, "eth_getTransactionCount", json!([account(0).address()])));
     assert!(value >= confirmed, "{value} of {confirmed} confirmed");
-    // One transaction per block: state, head and nonce are of the same moment.
+    // There is one transaction per block, so state, head and nonce must be of the same moment.
     assert_eq!((head, nonce), (value + 1, value + 1));
     assert_eq!(ask(&chain, "eth_getLogs", json!([{ "fromBlock": "0x0" }])).as_array().unwrap().len() as u64, value);
     mined(&chain, &signed(transaction(nonce, Some(counter), 0, &[1]), &account(0)));

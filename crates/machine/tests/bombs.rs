@@ -1,4 +1,5 @@
-//! Modules that are made to be expensive are refused by what compilers pay for, and real programs are not.
+//! The gate refuses modules that are made to be expensive, by the sums that compilers' costs depend
+//! on, and accepts real programs.
 #![allow(clippy::unwrap_used)]
 
 #[path = "bombs/make.rs"]
@@ -11,7 +12,7 @@ use rialto_machine::{GateError, canonicalise, lower};
 #[test]
 fn every_kind_of_bomb_is_refused_with_the_function_the_count_and_the_limit() {
     for (kind, most, make) in KINDS {
-        // Far beyond, too; what is large already would only take long to make.
+        // Sizes far above are tried, too, unless making such a module would take too long.
         for size in [most + 1, if most < 2000 { most * 8 } else { most + 1 }] {
             let error = canonicalise(&make(size)).map(|_| ()).expect_err(kind);
             match &error {
@@ -26,7 +27,8 @@ fn every_kind_of_bomb_is_refused_with_the_function_the_count_and_the_limit() {
     }
 }
 
-/// Nothing is made on the way that is larger than the sums say, and the sums are what the code's bytes allow.
+/// No intermediate result is larger than the sums allow, and the sums are within the limits for the
+/// code's bytes.
 #[test]
 fn what_is_just_accepted_makes_no_more_than_its_bytes_allow() {
     for (kind, most, make) in KINDS {
@@ -35,7 +37,7 @@ fn what_is_just_accepted_makes_no_more_than_its_bytes_allow() {
         assert!(work.steps <= MAX_WORK.steps + MAX_WORK_PER_BYTE.steps * bytes, "{kind}");
         assert!(work.alive <= MAX_WORK.alive + MAX_WORK_PER_BYTE.alive * bytes, "{kind}");
         assert!(work.moves <= MAX_WORK.moves + MAX_WORK_PER_BYTE.moves * bytes, "{kind}");
-        // What is made of it: M' and its instructions.
+        // Sizes of M' and of its instructions.
         let module = canonical.module.len() as u64;
         let instructions = lower(&canonical.module).code.len() as u64;
         println!("{kind}: {bytes} bytes, {work:?}, M' {module} bytes, {instructions} instructions");
@@ -47,8 +49,9 @@ fn what_is_just_accepted_makes_no_more_than_its_bytes_allow() {
 
 #[test]
 fn what_lies_anywhere_costs_by_what_there_is() {
-    // 4 GiB of memory with a byte at its end, a table of a million entries, data all over: each would have taken
-    // gigabytes, or seconds, of a hundred bytes.
+    // 4 GiB of memory with a byte at its end, a table of a million entries, and scattered data:
+    // without sparse trees each of these would take gigabytes or seconds for a module of a hundred
+    // bytes.
     for wasm in [plain(0, 1 << 16, 1, 0), plain(1 << 20, 1, 0, 0), plain(1, 1 << 16, 1000, 4_000_000)] {
         let canonical = canonicalise(&wasm).unwrap();
         assert_eq!(canonical.module.len() as u64 / (wasm.len() as u64 + 1000), 0);
@@ -87,17 +90,20 @@ fn sums_are_what_the_rules_say() {
         canonicalise(&wat::parse_str(text).unwrap()).unwrap().work
     };
     let nothing = work("");
-    // `if`: its two ways, the end of the arm, and the function's; local 0 is alive on three of them, and meets at the end.
+    // `if` has four edges: its two paths, the end of the arm, and the end of the function.
+    // Local 1 is alive on three of them, and meets at the end.
     let one = work("(if (i32.wrap_i64 (local.get 0)) (then (local.set 1 (i64.const 1)))) (drop (local.get 1))");
     assert_eq!((one.alive, one.moves), (3, 2), "{one:?} {nothing:?}");
-    // Not assigned in between: nothing meets.
+    // No live local is assigned in between, so nothing meets.
     let none = work("(if (i32.wrap_i64 (local.get 0)) (then (local.set 2 (i64.const 1)))) (drop (local.get 1))");
     assert_eq!((none.alive, none.moves), (3, 0));
-    // Alive at the top of the outer loop, so also in the inner one, which it is reached from.
+    // A local that is live at the top of the outer loop is live in the inner loop, too, because the
+    // inner loop branches to the outer one.
     let nested = work(
         "(loop (local.set 2 (local.get 1)) (loop (br_if 1 (i32.wrap_i64 (local.get 0))) (br_if 0 (i32.wrap_i64 (local.get 0)))))",
     );
     assert_eq!(nested.moves, 0, "{nested:?}");
-    // tops 2 and 2 (locals 0 and 1 each), ways to the tops 2 and 2, past the branches 2 and 0, ends 0.
+    // Tops 2 and 2 (locals 0 and 1 each), branches to the tops 2 and 2, after the branches 2 and 0,
+    // ends 0.
     assert_eq!(nested.alive, 10, "{nested:?}");
 }

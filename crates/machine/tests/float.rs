@@ -1,5 +1,5 @@
-//! The machine's floats against each other, the processor, an independent implementation (`rustc_apfloat`) and the vectors
-//! that the contract is tested with.
+//! The machine's two implementations of floats, compared with each other, with an independent
+//! implementation (`rustc_apfloat`) and with the contract's test vectors.
 #![allow(clippy::unwrap_used)]
 
 use std::path::Path;
@@ -13,7 +13,8 @@ use rustc_apfloat::{
 /// Random cases of every operation in every format; more by RIALTO_FLOAT_CASES.
 const DEFAULT_CASES: u64 = 20_000;
 
-/// The soft and the hard one agree, and are what is expected.
+/// Asserts that the software result and the processor's result agree with each other and with
+/// `expected`.
 fn check(op: u8, wide: bool, a: u64, b: u64, expected: Option<Option<u64>>) {
     let soft = compute(op, wide, a, b);
     assert_eq!(soft, native(op, wide, a, b), "operation {op} wide: {wide} {a:#x} {b:#x}: soft and native");
@@ -32,7 +33,8 @@ fn check_both(op: u8, wide: bool, a: u64, b: u64) {
     );
 }
 
-/// By `rustc_apfloat`; none: it has no such operation. `F` is the format, `G` the other one.
+/// Returns the result of `rustc_apfloat`; `None` if it has no such operation. `F` is the format,
+/// `G` the other format.
 fn independent<F: Float, G: Float + FloatConvert<F>>(op: u8, a: u64, b: u64) -> Option<Option<u64>> {
     let mask = u64::MAX >> (64 - F::BITS);
     let [x, y] = [a, b].map(|bits| F::from_bits((bits & mask).into()));
@@ -43,7 +45,7 @@ fn independent<F: Float, G: Float + FloatConvert<F>>(op: u8, a: u64, b: u64) -> 
     let to_int = |kind: u8| {
         let width = if kind & 2 == 0 { 32 } else { 64 };
         let mut exact = false;
-        // A sign extends: what is kept is what the type has.
+        // The sign is extended, and the mask keeps the bits of the type.
         let (value, status) = if kind & 1 == 0 {
             let it = x.to_i128_r(width, Round::TowardZero, &mut exact);
             (it.value as u64, it.status)
@@ -86,8 +88,9 @@ fn independent<F: Float, G: Float + FloatConvert<F>>(op: u8, a: u64, b: u64) -> 
     }))
 }
 
-/// Values of a format around every boundary: each exponent (of the wide one: each near an end, near zero and near a
-/// conversion's range) with the significands at both ends and in the middle.
+/// Returns values of a format around every boundary: each exponent (in the wide format, those near
+/// an end, near zero and near the range of a conversion) with significands at both ends and in the
+/// middle.
 fn boundaries(wide: bool) -> Vec<u64> {
     let (fraction, exponents): (u32, Vec<u64>) = if wide {
         let far = (1..=16).map(|i| 1023 - 8 * i).chain((1..=16).map(|i| 1023 + 8 * i));
@@ -140,7 +143,8 @@ fn boundaries_of_two_operands() {
     for wide in [false, true] {
         let values = boundaries(wide);
         for op in fp::EQ..=fp::MAX {
-            // Each value with a few of the others, other ones each time; and with itself, its neighbours and its negation.
+            // Each value is paired with a few others, different ones each time, and with itself,
+            // its neighbours and its negation.
             for (i, &a) in values.iter().enumerate() {
                 for j in 0..12 {
                     check_both(op, wide, a, values[(i * 37 + j * 307 + usize::from(op)) % values.len()]);
@@ -164,7 +168,8 @@ impl Random {
         z ^ z >> 31
     }
 
-    /// Bits of a float: all random, near 1, or with few ones or zeros in the significand; now and then a boundary.
+    /// Returns bits of a float: fully random, near 1, with few ones or zeros in the significand, or
+    /// sometimes a boundary value.
     fn float(&mut self, wide: bool, boundaries: &[u64]) -> u64 {
         let (fraction, bias) = if wide { (52, 1023) } else { (23, 127) };
         let random = self.next() & u64::MAX >> (if wide { 0 } else { 32 });
@@ -211,7 +216,7 @@ fn random_cases() {
     }
 }
 
-/// What lies above a narrow operand is not looked at, and narrow results are zero-extended.
+/// The bits above a narrow operand are ignored, and narrow results are zero-extended.
 #[test]
 fn high_bits_of_narrow_operands_count_for_nothing() {
     let above = 0xdead_beef_u64 << 32;
@@ -239,7 +244,7 @@ fn unknown_operations_trap() {
     }
 }
 
-/// The 13,072 cases that the contract is tested with (`contracts/README.md` says how they lie in the file).
+/// The 13,072 cases of the contract's own tests (`contracts/README.md` describes the file).
 #[test]
 fn vectors() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../contracts/vectors/float.json");

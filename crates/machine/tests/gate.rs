@@ -1,4 +1,4 @@
-//! What the gate refuses, and that it says so well; what it takes makes a valid M'.
+//! The gate's refusals with their messages, and the validity of M' for the modules that it accepts.
 #![allow(clippy::unwrap_used)]
 
 mod host;
@@ -137,7 +137,8 @@ fn sizes_are_bounded() {
     assert!(canonicalise(&wat::parse_str(format!("(module {globals} (func (export \"_start\")))")).unwrap()).is_ok());
 }
 
-/// M' uses no more than the features that it needs, imports only the machine's functions, and exports what hosts expect.
+/// Asserts that M' uses only the features that it needs, imports only the machine's functions, and
+/// exports the items that hosts expect.
 fn check_canonical(module: &[u8]) {
     let features = WasmFeatures::WASM1
         | WasmFeatures::SIGN_EXTENSION

@@ -1,4 +1,4 @@
-//! Programs of C and Rust, unchanged, on M'.
+//! Unchanged programs in C and Rust, run as M'.
 #![allow(clippy::unwrap_used)]
 
 mod host;

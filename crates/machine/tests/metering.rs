@@ -1,4 +1,4 @@
-//! Fuel and stack: exact, the same at every limit, and never less than the work.
+//! Metering of fuel and stack is exact, the same at every limit, and never less than the work.
 #![allow(clippy::unwrap_used)]
 
 mod host;
@@ -7,7 +7,7 @@ use host::{PLENTY, Run, config, run_module, run_wat};
 use rialto_machine::canonicalise;
 use wasmtime::{Engine, Module};
 
-/// What entering `run` costs with one call in it.
+/// Fuel for entering `run`, which makes one call.
 const ENTRY: i64 = 4;
 /// Most fuel that a trap forfeits.
 const PREPAID: i64 = rialto_machine::limits::PREPAID_FUEL;
@@ -40,7 +40,7 @@ fn costs_are_as_documented() {
         ("(if (i32.const 1) (then (drop (i32.const 1))) (else nop))", 5),
         ("(if (i32.const 0) (then (drop (i32.const 1))) (else (drop (i32.const 2)) (drop (i32.const 2))))", 6),
         ("(if (i32.const 0) (then (drop (i32.const 1))))", 2),
-        // a taken br_if skips what is behind it
+        // a taken br_if skips the operators after it
         ("(block (br_if 0 (i32.const 1)) (drop (i32.const 1))) (drop (i32.const 1))", 4),
         ("(block (br_if 0 (i32.const 0)) (drop (i32.const 1))) (drop (i32.const 1))", 6),
         ("(block (block (br_table 0 1 (i32.const 1))) (drop (i32.const 1)))", 2),
@@ -61,14 +61,14 @@ fn loops_cost_each_turn() {
     };
     for turns in [1, 2, 1000, 50_000] {
         assert_eq!(used(&text(turns, "")), (ENTRY + 2 + 5 * i64::from(turns), Some(0)));
-        // with a call in it, the loop doesn't prepay: it costs the same, and the call on top
+        // with a call in it, the loop refills by a call, too: it costs the same, plus the call
         assert_eq!(used(&text(turns, "(call $f)")), (ENTRY + 2 + 9 * i64::from(turns), Some(0)));
     }
 }
 
 #[test]
 fn a_trap_leaves_the_blocks_entered_paid() {
-    // A first block is paid for exactly; behind it, what is prepaid is forfeited.
+    // The first block is charged exactly; a trap in a later block forfeits the prepaid fuel.
     for (body, cost, prepaid) in [
         ("(drop (i32.const 1)) unreachable (drop (i32.const 1))", 3, 0),
         ("(drop (i32.load (i32.const 65533))) (drop (i32.const 1))", 5, 0),
@@ -78,12 +78,12 @@ fn a_trap_leaves_the_blocks_entered_paid() {
             7,
             PREPAID,
         ),
-        // charged before it is found to be out of bounds
+        // the length is charged before the bounds are checked
         ("(memory.fill (i32.const 0) (i32.const 1) (i32.const 80000))", 4 + 10_000, PREPAID),
     ] {
         assert_eq!(used(&start(body)), (ENTRY + cost + prepaid, None), "{body}");
     }
-    // in a callee: what follows the call in the caller's block is paid in advance
+    // trap in a callee: the rest of the caller's block is paid in advance
     let callee = "(module (func $f unreachable) (func (export \"_start\") (call $f) (drop (i32.const 1))))";
     assert_eq!(used(callee), (ENTRY + 4 + 2 + 1 + PREPAID, None));
 }
@@ -112,7 +112,8 @@ fn a_trap_in_a_tight_loop_forfeits_what_was_prepaid_and_no_more() {
     assert_eq!(used(&start(body)), (cost, exit));
 }
 
-/// Loops tight and not, calls, tables, bulk memory, output, early returns with values.
+/// A program with loops with and without calls, tables, bulk memory, output, and early returns with
+/// values.
 const VARIED: &str = r#"(module
   (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
   (memory 1) (table 3 funcref) (elem (i32.const 0) $double $square $write)

@@ -1,5 +1,5 @@
-//! What metering costs: CPU time of M' against the plain module, both on wasmtime. Not a test of anything:
-//! `cargo test -p rialto-machine --test overhead -- --ignored --nocapture`
+//! Cost of metering: CPU time of M' against that of the plain module, both on wasmtime. It asserts
+//! nothing: `cargo test -p rialto-machine --test overhead -- --ignored --nocapture`
 #![allow(clippy::unwrap_used)]
 
 mod host;
@@ -11,7 +11,7 @@ use wasmtime::{Engine, Module, Store};
 
 const ROUNDS: usize = 7;
 
-/// CPU time of this thread: other load on the machine matters less.
+/// Returns the CPU time of this thread, which depends less on other load than the clock does.
 fn cpu_time() -> Duration {
     let stat = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
     Duration::from_nanos(stat.split(' ').next().unwrap().parse().unwrap())

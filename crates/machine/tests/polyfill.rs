@@ -1,4 +1,5 @@
-//! The committed polyfill is what its sources compile to, as far as can be told without a C compiler.
+//! The committed polyfill belongs to its sources, as far as a test can find out without a C
+//! compiler.
 #![allow(clippy::unwrap_used)]
 
 use wasmparser::{Operator, Parser, Payload, Validator, WasmFeatures};
@@ -9,7 +10,7 @@ fn file(name: &str) -> Vec<u8> {
     std::fs::read(format!("{}/wasi/{name}", env!("CARGO_MANIFEST_DIR"))).unwrap()
 }
 
-/// POSIX `cksum`.
+/// Returns the checksum of POSIX `cksum`.
 fn cksum(bytes: &[u8]) -> u32 {
     let length = bytes.len().to_le_bytes();
     let significant = length.len() - length.iter().rev().take_while(|byte| **byte == 0).count();

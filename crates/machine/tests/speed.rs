@@ -1,5 +1,5 @@
-//! How fast lowering and tracing are. Prints and asserts nothing about time:
-//! `cargo test --release -p rialto-machine --test speed -- --ignored --nocapture`.
+//! Speed of lowering and tracing. It prints times and asserts nothing about them: `cargo test
+//! --release -p rialto-machine --test speed -- --ignored --nocapture`.
 #![allow(clippy::unwrap_used)]
 
 use std::fmt::Write;

@@ -1,4 +1,4 @@
-//! Every step of small programs, proven and judged; games over them.
+//! Every step of small programs is proven and judged; games are played over them.
 #![allow(clippy::unwrap_used)]
 
 mod host;
@@ -21,7 +21,8 @@ fn input() -> Arc<Halves> {
 
 const LIMITS: TaskLimits = TaskLimits { seed: 5, fuel: 100_000, out: 1 << 20, pages: 8 };
 
-/// Something of everything: calls, a table, floats, memory across leaves, growth, branches with values, bulk memory, globals.
+/// A program that uses calls, a table, floats, memory across leaves, growth, branches with values,
+/// bulk memory and globals.
 const MIXED: &str = r#"(module
     (type $two (func (param i32 i32) (result i32)))
     (memory 1 4) (table 4 funcref) (elem (i32.const 1) $sum $less)
@@ -78,7 +79,7 @@ fn every_step_is_proven_and_judged_right() {
             let proof = tracer.prove();
             state = judge(before, &proof).unwrap();
             steps += 1;
-            // No byte of it can be changed.
+            // A proof with any changed byte is refused; this tries one byte per step.
             let at = (steps * 7919) % proof.len();
             let mut wrong = proof.clone();
             wrong[at] ^= 1;
@@ -116,7 +117,7 @@ fn going_back_gives_the_same_states() {
     }
 }
 
-/// A side that is wrong about every state from step `from` on.
+/// A side that gives a wrong hash for every state from step `from` on.
 struct Liar {
     player: Player,
     from: u64,
@@ -132,7 +133,7 @@ impl Liar {
         std::array::from_fn(|part| self.hash_at(position + (part as u64 + 1) * span(level - 1)))
     }
 
-    /// Disputes the first state that it would have otherwise.
+    /// Disputes the first state about which it disagrees.
     fn answer(&mut self, position: u64, level: u8, segment: &[B256; PARTS + 1]) -> Option<(u32, [B256; PARTS])> {
         let part = span(level - 1);
         let pick =
@@ -152,7 +153,8 @@ fn a_lie_is_found_at_its_very_step() {
         let mut position = 0;
         let mut segment = [[honest.hash_at(0)].as_slice(), &honest.open()].concat();
         let found = loop {
-            // The liar answers the honest side's segment; the last one, at level 1, is the liar's.
+            // The liar answers the honest side's segment; the last segment, at level 1, is the
+            // liar's.
             let whole: [B256; PARTS + 1] = segment.clone().try_into().unwrap();
             let (pick, states) = liar.answer(position, level, &whole).unwrap();
             level -= 1;

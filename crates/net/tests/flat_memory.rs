@@ -1,5 +1,5 @@
-//! A large blob crosses two nodes without ever being whole in memory. Alone in its process, because
-//! it measures the process.
+//! A large blob moves between two nodes without ever being whole in memory. The test is alone in
+//! its process, because it measures the memory of the process.
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used)]
 
@@ -7,10 +7,10 @@ use std::{fs::File, io::Write, time::Duration};
 
 use rialto_net::{NetConfig, Node};
 
-/// Bytes of the blob, in MiB; more by RIALTO_TEST_BLOB_MIB.
+/// Size of the blob, MiB; RIALTO_TEST_BLOB_MIB overrides it.
 const DEFAULT_MIB: usize = 32;
 
-/// Most memory that the process ever used, bytes.
+/// Returns the peak memory of the process, bytes.
 fn peak_bytes() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find(|l| l.starts_with("VmHWM:")).unwrap();

@@ -1,7 +1,9 @@
-//! A provider that nobody can reach, a requester elsewhere, a relay of one's own in the middle: three network namespaces with
-//! a process each. The relay's host forwards nothing, so the only way from one side to the other is the relay.
+//! An unreachable provider, a requester on another network, and a relay between them: three network
+//! namespaces with a process each. The relay's host forwards no packets, so the two sides can meet
+//! only through the relay.
 //!
-//! Needs root, `ip` and an `iroh-relay` (`cargo xtask relay` builds one); skipped with the reason where one is missing.
+//! Needs root, `ip` and an `iroh-relay` (`cargo xtask relay` builds one). If one of these is
+//! missing, the test is skipped and prints why.
 #![allow(clippy::unwrap_used)]
 
 mod spaces;
@@ -20,9 +22,9 @@ use rialto_protocol::{
     wire::{BlobRef, PeerAddr, ToProvider, ToRequester, WIRE_VERSION},
 };
 
-/// Bounds every wait.
+/// Bound of every wait.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// Bytes of the blob that goes through the relay.
+/// Size of the blob that goes through the relay, bytes.
 const BLOB_BYTES: usize = 4 << 20;
 
 #[test]
@@ -50,7 +52,7 @@ fn a_provider_that_nobody_can_reach_serves_through_a_relay() {
     assert_eq!(spaces::said(&mut requester, "session and blob: "), "done");
 }
 
-/// What the children run.
+/// The body of the child processes.
 #[test]
 fn role() {
     let Ok(role) = std::env::var("RIALTO_NS_ROLE") else { return };

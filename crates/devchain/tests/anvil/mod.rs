@@ -1,4 +1,5 @@
-//! Anvil, where there is one: npm's package of the contracts, PATH, or `RIALTO_ANVIL`.
+//! An anvil process, if anvil is installed: in the contracts' npm packages, in PATH, or at
+//! `RIALTO_ANVIL`.
 #![allow(clippy::unwrap_used)]
 
 use std::{
@@ -17,7 +18,7 @@ pub struct Process {
     pub addr: SocketAddr,
 }
 
-/// Where anvil is, if it is anywhere; says so if not.
+/// Returns the path of anvil; prints a message if there is none.
 pub fn find() -> Option<PathBuf> {
     let named = std::env::var_os("RIALTO_ANVIL").map(PathBuf::from);
     // The crate that includes this file lies beside ours.

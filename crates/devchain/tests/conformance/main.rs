@@ -1,5 +1,5 @@
-//! One table of scenarios, run against the devchain in process, over HTTP, and against anvil where there is
-//! one; the answers must be the same once normalised.
+//! One table of scenarios, run against the devchain in process, over HTTP, and against anvil if it
+//! is installed. The normalised answers must be the same.
 #![allow(clippy::unwrap_used)]
 
 #[path = "../support/mod.rs"]
@@ -38,7 +38,7 @@ fn run(scenario: &Scenario, target: &dyn Target) -> Vec<Value> {
     transcript
 }
 
-/// Replaces `"$name"` by what an earlier step saved.
+/// Replaces `"$name"` by the value that an earlier step saved.
 fn fill(params: &Value, saved: &BTreeMap<&str, Value>) -> Value {
     match params {
         Value::String(text) => match text.strip_prefix('$') {
@@ -51,7 +51,7 @@ fn fill(params: &Value, saved: &BTreeMap<&str, Value>) -> Value {
     }
 }
 
-/// Compares a transcript with what the table expects, and with another target's transcript.
+/// Compares a transcript with the expectations of the table and with another target's transcript.
 fn faults(scenario: &Scenario, target: &dyn Target, ours: Option<&[Value]>) -> Vec<String> {
     let transcript = run(scenario, target);
     let mut faults = Vec::new();
@@ -84,7 +84,7 @@ fn same(step: &Step, ours: &Value, theirs: &Value) -> bool {
     }
 }
 
-/// The differing leaves of two answers.
+/// Returns the leaves in which two answers differ.
 fn differences(left: &Value, right: &Value, left_name: &str, right_name: &str) -> String {
     match (left, right) {
         (Value::Object(lefts), Value::Object(rights)) => {
@@ -118,8 +118,8 @@ fn in_process() {
     check(|| Box::new(InProcess(support::open())), false);
 }
 
-/// Answers as recorded when they agreed with anvil 1.7.1. After a change on purpose, record them anew:
-/// `RIALTO_RECORD=1 cargo test -p rialto-devchain --test conformance`.
+/// The answers are as recorded when they agreed with anvil 1.7.1. After an intended change, record
+/// them again: `RIALTO_RECORD=1 cargo test -p rialto-devchain --test conformance`.
 #[test]
 fn as_recorded() {
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/conformance/transcript.json");

@@ -1,4 +1,5 @@
-//! Makes answers of different chains comparable: what must differ is named or dropped, all else stays.
+//! Makes answers of different chains comparable: fields that must differ are renamed or dropped,
+//! all others stay.
 
 use std::collections::BTreeMap;
 
@@ -9,8 +10,8 @@ use crate::{scenarios::Step, targets::Fault};
 
 /// Fields that hold a block's or transaction's hash: named by order of appearance.
 const HASHES: &[&str] = &["hash", "blockHash", "parentHash", "transactionHash", "transactions"];
-/// Fields that say nothing about behaviour: roots of different tries, sizes, randomness, block times that
-/// follow a running clock, and anvil's blob price on receipts of transactions without blobs.
+/// Fields that do not depend on behaviour: roots of different tries, sizes, randomness, block times
+/// from a running clock, and anvil's blob price on receipts of transactions without blobs.
 const DROPPED: &[&str] = &[
     "stateRoot",
     "mixHash",
@@ -23,7 +24,7 @@ const DROPPED: &[&str] = &[
     "parentBeaconBlockRoot",
     "blobGasPrice",
 ];
-/// What an error message says, whatever else it says; words in one row say the same.
+/// Phrases that identify an error; the phrases in one row mean the same.
 const MESSAGES: &[&[&str]] = &[
     &["nonce too low"],
     &["insufficient funds"],
@@ -41,7 +42,7 @@ const MESSAGES: &[&[&str]] = &[
     &["decode", "empty transaction data"],
 ];
 
-/// Longest string that is shown as it is.
+/// Longest string that is shown in full.
 const LONG: usize = 200;
 
 #[derive(Default)]
@@ -83,7 +84,7 @@ impl Normaliser {
                 let next = self.hashes.len();
                 json!(format!("hash {}", self.hashes.entry(text).or_insert(next)))
             }
-            // Long ones, which are mostly blooms, would drown the transcript.
+            // Long strings, mostly blooms, would make the transcript unreadable.
             Value::String(text) if text.len() > LONG => {
                 json!(format!("{} characters, {}", text.len(), keccak256(text)))
             }

@@ -1,4 +1,4 @@
-//! The table.
+//! The table of scenarios.
 
 use alloy_consensus::TxEip1559;
 use alloy_primitives::{Address, B256, U256, hex, keccak256};
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::support::*;
 
-/// One request and what it is expected to answer.
+/// One request and its expected answer.
 pub struct Step {
     pub method: &'static str,
     pub params: Value,
@@ -14,9 +14,9 @@ pub struct Step {
     pub expected: Option<Value>,
     /// Saves the part of the answer under this pointer for later steps, as `"$name"`.
     pub save: Option<(&'static str, &'static str)>,
-    /// Why anvil answers differently, and why that is right.
+    /// Reason why anvil answers differently, and why the devchain's answer is right.
     pub differs: Option<&'static str>,
-    /// Whether anvil may also answer the same: it races with itself.
+    /// Whether anvil may also give the devchain's answer, because its own answer depends on timing.
     pub races: bool,
     pub ignore: bool,
     pub only: Option<&'static str>,
@@ -50,13 +50,13 @@ impl Step {
         Self { races: true, ..self.differs(why) }
     }
 
-    /// Only whether it succeeds, or with which code it fails, matters.
+    /// Compares only success or the code of the failure.
     fn ignore(mut self) -> Self {
         self.ignore = true;
         self
     }
 
-    /// Only the value under this pointer matters, and all of it.
+    /// Compares only the value under this pointer.
     fn only(mut self, pointer: &'static str) -> Self {
         self.only = Some(pointer);
         self
@@ -67,7 +67,7 @@ impl Step {
         self
     }
 
-    /// A quantity that anvil may answer a little differently.
+    /// Allows anvil's quantity to differ by some percent.
     fn within_percent(mut self, percent: u64) -> Self {
         self.within_percent = Some(percent);
         self
@@ -381,7 +381,7 @@ fn waiting() -> Vec<Step> {
     ]
 }
 
-/// What waits for its predecessor is mined right after it.
+/// A transaction that waits for its predecessor is mined right after it.
 fn gaps() -> Vec<Step> {
     let to = Some(Address::repeat_byte(7));
     vec![

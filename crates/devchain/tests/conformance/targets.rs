@@ -1,4 +1,4 @@
-//! What the suite runs against: the devchain in process, the devchain over HTTP, and anvil.
+//! The targets of the suite: the devchain in process, the devchain over HTTP, and anvil.
 
 use std::{
     io::{Read, Write},
@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::{anvil, support};
 
-/// How often, and with which pauses, anvil is asked whether it has mined a transaction.
+/// Number of polls, and pause between them, until anvil has mined a transaction.
 const MAX_POLLS: u32 = 500;
 const POLL_PAUSE: Duration = Duration::from_millis(10);
 
@@ -22,7 +22,7 @@ pub type Fault = (i64, String, Value);
 pub trait Target {
     fn name(&self) -> &'static str;
     fn request(&self, method: &str, params: Value) -> Result<Value, Fault>;
-    /// Waits until a transaction is in a block, where that is not so at once.
+    /// Waits until a transaction is in a block, if the target does not mine at once.
     fn settle(&self, _hash: &Value) {}
 }
 
@@ -83,7 +83,7 @@ impl Anvil {
         Self { process }
     }
 
-    /// Anvil learns the fees of a block a while after it has mined it, and leaves out what it does not know yet.
+    /// Anvil computes the fees of a block some time after mining it, and omits them until then.
     fn fee_history(&self, params: Value) -> Result<Value, Fault> {
         let number = |value: &Value| u64::from_str_radix(value.as_str()?.strip_prefix("0x")?, 16).ok();
         let newest =
@@ -114,7 +114,7 @@ impl Target for Anvil {
 
     fn settle(&self, hash: &Value) {
         for _ in 0..MAX_POLLS {
-            // The receipt is there before the pool has let go of the transaction.
+            // Anvil has the receipt before the transaction has left the pool.
             let receipt = self.request("eth_getTransactionReceipt", json!([hash])).unwrap();
             let transaction = self.request("eth_getTransactionByHash", json!([hash])).unwrap();
             if !receipt.is_null() && !transaction["blockNumber"].is_null() {

@@ -1,4 +1,4 @@
-//! What the devchain's tests share: accounts, signed transactions, small contracts.
+//! Shared parts of the devchain's tests: accounts, signed transactions, small contracts.
 #![allow(dead_code, reason = "each test file uses its part")]
 
 use alloy_consensus::{SignableTransaction, TxEip1559, TxEip2930, TxEnvelope, TxLegacy};
@@ -33,7 +33,7 @@ pub fn open() -> Devchain {
     Devchain::open(config()).unwrap()
 }
 
-/// A transaction to be signed; fees suit a young chain.
+/// Returns an unsigned transaction, with fees that are high enough for a young chain.
 pub fn transaction(nonce: u64, to: Option<Address>, value: u64, input: &[u8]) -> TxEip1559 {
     TxEip1559 {
         chain_id: CHAIN_ID,
@@ -71,7 +71,7 @@ where
     transaction.into_signed(signature).into()
 }
 
-/// The signed bytes, as `eth_sendRawTransaction` takes them.
+/// Returns the signed bytes, as `eth_sendRawTransaction` takes them.
 pub fn raw(transaction: &TxEnvelope) -> String {
     hex::encode_prefixed(transaction.encoded_2718())
 }
@@ -120,7 +120,7 @@ pub const ECHO_REVERT: &[u8] = &hex!("365f5f37365ffd");
 pub const ENVIRONMENT: &[u8] = &hex!("425f524360205248604052466060523a6080523360a05260c05ff3");
 /// Returns the hash of the block before.
 pub const PARENT_HASH: &[u8] = &hex!("60014303405f5260205ff3");
-/// Runs until its gas is gone.
+/// Loops until its gas is used up.
 pub const ENDLESS: &[u8] = &hex!("5b600056");
 /// Stores the length of its input in slot 0: clearing the slot earns a refund.
 pub const STORE_LENGTH: &[u8] = &hex!("365f5500");

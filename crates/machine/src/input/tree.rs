@@ -139,7 +139,7 @@ mod tests {
 
     use super::*;
 
-    /// The definition: hash every level, padded with zero subtrees.
+    /// Computes the root by definition: hashes every level, padded with zero subtrees.
     fn naive(bytes: &[u8]) -> B256 {
         let mut level: Vec<B256> = bytes.chunks(32).map(B256::right_padding_from).collect();
         for level_zero in (0..DEPTH).map(zero) {

@@ -1,4 +1,4 @@
-//! Modules that are small and valid, and made to be expensive to compile. Their `_start` does nothing.
+//! Small, valid modules that are expensive to compile. Their `_start` does nothing.
 
 use wasm_encoder::{
     BlockType, CodeSection, ConstExpr, DataSection, ExportKind, ExportSection, Function, FunctionSection,
@@ -6,13 +6,14 @@ use wasm_encoder::{
 };
 
 const NOTHING: BlockType = BlockType::Empty;
-/// Type of as many parameters and results as [`wide`] says.
+/// Index of the type with as many parameters and results as [`wide`] says.
 const WIDE: u32 = 1;
 
-/// A kind of bomb: its name, the largest size that is accepted, and what makes one of a size.
+/// A kind of bomb: its name, its largest accepted size, and a function that makes one of a size.
 pub type Kind = (&'static str, u32, fn(u32) -> Vec<u8>);
 
-/// All kinds. What grows with the size is named; the rest is what makes it worse.
+/// All kinds. Each name begins with the part that grows with the size; the rest of the name makes
+/// that part more expensive.
 pub const KINDS: [Kind; 21] = [
     ("loops around 100 locals", 779, |n| one(100, |f| nest(f, 100, n))),
     ("locals in 100 loops", 356, |n| one(n, |f| nest(f, n, 100))),
@@ -37,7 +38,7 @@ pub const KINDS: [Kind; 21] = [
     ("unreachable calls with 900 parameters", 691, |n| one(1, |f| dead(f, n))),
 ];
 
-/// A module with one function besides `_start`, which has so many i64 locals.
+/// Returns a module with one function besides `_start`, which has `locals` i64 locals.
 fn one(locals: u32, body: impl FnOnce(&mut Function)) -> Vec<u8> {
     let mut function = Function::new([(locals, ValType::I64)]);
     body(&mut function);
@@ -83,8 +84,8 @@ fn finish(
     module.finish()
 }
 
-/// A module without code worth the name: entries of its table, pages of memory, and pieces of data `gap` bytes apart, the last
-/// at the end of memory.
+/// Returns a module with almost no code, but with a table of `entries`, `pages` of memory, and
+/// `pieces` of data that are `gap` bytes apart; the last one is at the end of memory.
 pub fn plain(entries: u64, pages: u64, pieces: u64, gap: u64) -> Vec<u8> {
     let mut types = TypeSection::new();
     types.ty().function([], []);
@@ -108,7 +109,7 @@ fn put(function: &mut Function, instructions: &[I<'_>]) {
     });
 }
 
-/// Every local is one more.
+/// Emits code that adds one to every local.
 fn count_up(f: &mut Function, locals: u32) {
     for local in 0..locals {
         put(f, &[I::LocalGet(local), I::I64Const(1), I::I64Add, I::LocalSet(local)]);

@@ -1,4 +1,4 @@
-//! The smallest host: four functions on wasmtime.
+//! A minimal host: four functions on wasmtime.
 #![allow(dead_code)]
 
 use std::sync::Arc;
@@ -9,13 +9,13 @@ use rialto_machine::{Canonical, TaskLimits, Tracer, canonicalise, lower};
 use rialto_protocol::receipt::{Halted, Status, output_hash};
 use wasmtime::{Caller, Config, Engine, Error, Linker, Module, Store, Val};
 
-/// Enough fuel for every test that isn't about running out.
+/// Enough fuel for every test that should not run out of it.
 pub const PLENTY: i64 = 20_000_000_000;
 const SEED: u64 = 7;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Run {
-    /// Exit code; none if it trapped.
+    /// Exit code; `None` if the run trapped.
     pub exit: Option<i32>,
     pub fuel_left: i64,
     pub stack_left: i64,
@@ -61,7 +61,8 @@ pub fn config() -> Config {
     config
 }
 
-/// Runs M' on a thread with a stack that outlasts the injected limit, and step by step: both must end alike.
+/// Runs M' on a thread whose stack is large enough for the injected limit, and step by step. Both
+/// runs must end alike.
 pub fn run(program: &Canonical, task: &TaskInput, shared: &SharedInput, fuel: i64) -> Run {
     let (module, task, shared) = (program.module.clone(), task.encode().unwrap(), shared.encode().unwrap());
     let traced = trace(program, &task, &shared, fuel);
@@ -71,7 +72,7 @@ pub fn run(program: &Canonical, task: &TaskInput, shared: &SharedInput, fuel: i6
     run
 }
 
-/// How the run ends, step by step.
+/// Returns how the run ends in steps.
 fn trace(program: &Canonical, task: &[u8], shared: &[u8], fuel: i64) -> Halted {
     let lowered = Arc::new(lower(&program.module));
     assert_eq!(lowered.parts.root(), program.program_root);

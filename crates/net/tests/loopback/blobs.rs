@@ -64,7 +64,7 @@ async fn from_a_file_and_back_over_the_path_of_a_session() {
     assert_eq!(blob, reference(&noise(1 << 20, 2)));
     fs::write(&file, b"changed").unwrap();
     from.blobs().allow(to.id(), blob).unwrap();
-    // A provider knows a requester only by its session.
+    // A provider learns a requester's endpoint only from its session.
     let mut session = within(from.connect(&to.addr())).await.unwrap();
     session.send(&crate::sessions::hello(1)).await.unwrap();
     let accepted = within(to.accept()).await.unwrap();
@@ -155,7 +155,7 @@ async fn written_piece_by_piece_within_the_limit() {
     assert_eq!(blob.read_part(2000, 500).await.unwrap(), content[2000..]);
     assert!(blob.read_part(2001, 500).await.is_err(), "past its end");
     drop(blob);
-    // A crash in the middle of another leaves nothing.
+    // A crash while another draft is written leaves no file.
     std::mem::forget(blobs.draft().unwrap());
     let home = home.restart(limits).await;
     assert_eq!(home.blobs().read(reference(&content)).await.unwrap(), content);
@@ -185,7 +185,7 @@ async fn what_is_cached_makes_room_and_what_is_needed_stays() {
     drop(handle);
     assert!(!whole_path(&home, held).exists());
     assert_eq!(blobs.used_bytes(), 2000);
-    // After a restart everything is cache; a smaller limit is kept to.
+    // After a restart all blobs are cache, and the store shrinks to a smaller limit.
     let home = home.restart(Limits { blob_store_bytes: 1500, ..limits }).await;
     assert_eq!(home.blobs().used_bytes(), 1000);
 }
@@ -207,7 +207,8 @@ async fn goes_on_where_it_was_cut() {
     from.blobs().allow(to.id(), blob).unwrap();
     let partial = partial_path(&to, blob, from.id());
     fs::write(&partial, &content[..700_000]).unwrap();
-    // The server's copy is damaged before the cut: only who resumes there gets the right blob.
+    // The server's copy is damaged before the cut, so only a client that resumes gets the right
+    // blob.
     let mut damaged = content.clone();
     damaged[..700_000].fill(0);
     fs::write(whole_path(&from, blob), &damaged).unwrap();
@@ -231,8 +232,8 @@ async fn a_wrong_beginning_is_thrown_away_and_fetched_again() {
     }
 }
 
-/// A server with the right ALPN that answers every request with these bytes, then ends the stream or
-/// the connection.
+/// A server with the right ALPN that answers every request with these bytes, then ends the stream
+/// or the connection.
 async fn liar(seed: u8, answer: Vec<u8>, cut: bool) -> PeerAddr {
     let endpoint = Endpoint::builder(presets::Minimal)
         .secret_key(SecretKey::from_bytes(&[seed; 32]))
@@ -254,7 +255,7 @@ async fn liar(seed: u8, answer: Vec<u8>, cut: bool) -> PeerAddr {
             let mut request = [0; 48];
             recv.read_exact(&mut request).await.unwrap();
             let offset = u64::from_be_bytes(request[40..].try_into().unwrap()) as usize;
-            // The client may hang up as soon as it knows.
+            // The client may hang up as soon as it finds the content wrong.
             let _ = send.write_all(&answer[offset..]).await;
             if cut {
                 let _ = send.stopped().await;

@@ -24,11 +24,11 @@ pub fn topic() -> B256 {
     ask_topic(31337, Address::repeat_byte(0x42))
 }
 
-/// The first byte of the signature is the truth: 0 good, 1 stale, 2 bad, 3 unknown.
+/// A check whose verdict is the first byte of the signature: 0 good, 1 stale, 2 bad, 3 unknown.
 pub struct Checker {
     now: AtomicU64,
     asked: AtomicUsize,
-    /// What was stale or unknown is good by now.
+    /// Whether asks that were stale or unknown are good now.
     caught_up: AtomicBool,
 }
 
@@ -55,7 +55,7 @@ impl AskCheck for Checker {
     }
 }
 
-/// Takes everything, at a time of its own: how a node that forwards bad asks would behave.
+/// A check that accepts everything, with its own time, as a node that forwards bad asks would.
 struct Gullible(u64);
 
 impl AskCheck for Gullible {
@@ -114,7 +114,7 @@ async fn member(seed: u8, bootstrap: Vec<PeerAddr>) -> Member {
     member_with(seed, bootstrap, Limits::default()).await
 }
 
-/// A member that publishes whatever the others must refuse.
+/// Returns a member that publishes asks that the others must refuse.
 async fn forwarder_of_bad(seed: u8, bootstrap: Vec<PeerAddr>, now: u64) -> (Home, AskPublisher) {
     let home = Home::new(seed).await;
     let (publisher, _) = home.asks(topic(), bootstrap, Arc::new(Gullible(now))).unwrap();
@@ -165,10 +165,10 @@ async fn a_late_joiner_learns_what_is_there() {
         seen.push(next(&mut late).await);
     }
     assert_eq!(salts(&seen), (0..200).collect());
-    // A second reader of the same node starts from the beginning too.
+    // A second reader of the same node starts from the beginning, too.
     let (_, mut again) = late.home.asks(topic(), vec![], Checker::new()).unwrap();
     assert!(within(again.next()).await.is_some());
-    // Asks are the address book: it may dial their providers beside its bootstrap.
+    // A node takes addresses from asks, so it may dial their providers besides its bootstrap peers.
     until(|| late.publisher.peers() == 2).await;
 }
 
@@ -251,7 +251,7 @@ async fn expired_asks_are_gone_for_everyone() {
     let mut late = member(2, vec![a.home.addr()]).await;
     assert_eq!(next(&mut late).await.ask.value.salt, 2, "not passed on any more");
     drop(late);
-    // A node whose chain is ahead takes it for stale.
+    // A node whose chain is ahead judges the ask as stale.
     let mut ahead = member(3, vec![]).await;
     ahead.checker.now.store(NOW + 1000, Ordering::Relaxed);
     a.checker.now.store(NOW, Ordering::Relaxed);
@@ -270,7 +270,7 @@ async fn a_peer_gets_no_more_than_its_rate() {
         fast.publisher.publish(ask(fast.home.addr(), salt as u8, salt, 0)).await.unwrap();
     }
     until(|| slow.stream.live().len() == 10).await;
-    // Another peer has its own budget, and proves that the node is alive while the first one waits.
+    // Another peer has its own budget. It proves that the node works while the first peer waits.
     let other = member(3, vec![slow.home.addr()]).await;
     other.publisher.publish(ask(other.home.addr(), 200, 1000, 0)).await.unwrap();
     until(|| salts(&slow.stream.live()).contains(&1000)).await;
@@ -280,7 +280,7 @@ async fn a_peer_gets_no_more_than_its_rate() {
 
 #[tokio::test]
 async fn bad_asks_use_up_the_budget_and_the_peer_is_cut_off() {
-    // Three bad asks are over this budget.
+    // Three bad asks exceed this budget.
     let limits = Limits { gossip_burst: 600, gossip_per_second: 0, ..Limits::default() };
     let honest = member_with(1, vec![], limits).await;
     let (liar, publisher) = forwarder_of_bad(3, vec![honest.home.addr()], NOW).await;
@@ -335,7 +335,7 @@ async fn a_restarted_provider_corrects_its_address() {
     assert_ne!(new.peer, old.peer, "another port");
     publisher.publish(new.clone()).await.unwrap();
     assert_eq!(next(&mut reader).await, new);
-    // Nobody else is believed about it.
+    // An address from another peer is not believed.
     let (liar, publisher) = forwarder_of_bad(3, vec![reader.home.addr()], NOW).await;
     let mut lie = new.clone();
     lie.peer.direct = liar.addr().direct;

@@ -1,5 +1,5 @@
-//! A raw QUIC client with the right ALPN and the wrong manners. The node must neither panic nor be
-//! held up, and must go on serving the honest.
+//! A raw QUIC client that breaks the protocol. The node must neither panic nor block, and must keep
+//! serving honest peers.
 
 use iroh::{
     Endpoint, EndpointAddr, EndpointId, RelayMode, SecretKey,
@@ -65,14 +65,15 @@ async fn garbage_on_sessions() {
     let mut trailing = valid.clone();
     trailing.push(0);
     assert_eq!(provoke(&stranger, &node, alpn, &[0xff; 64]).await, bad, "a frame of 4 GiB");
-    // The claim alone is enough: the node does not wait for what follows.
+    // The claimed length alone ends the connection; the node does not wait for the bytes.
     let claim = |bytes: u32| bytes.to_be_bytes();
     assert_eq!(provoke(&stranger, &node, alpn, &claim((4 << 10) + 1)).await, bad, "first frame over 4 KiB");
     assert_ne!(provoke(&stranger, &node, alpn, &claim(4 << 10)).await, bad, "cut, but not too long");
     assert_eq!(provoke(&stranger, &node, alpn, &framed(&[])).await, bad, "empty frame");
     assert_eq!(provoke(&stranger, &node, alpn, &framed(&[200; 100])).await, bad, "not a message");
     assert_eq!(provoke(&stranger, &node, alpn, &framed(&trailing)).await, bad, "bytes left over");
-    // Cut within a frame, and nothing at all: no code is owed, but an end.
+    // A cut within a frame, or no byte at all, needs no particular code, but the connection must
+    // end.
     provoke(&stranger, &node, alpn, &framed(&valid)[..20]).await;
     provoke(&stranger, &node, alpn, &[]).await;
     still_serves(&node).await;
@@ -129,7 +130,8 @@ async fn garbage_on_gossip() {
     assert_eq!(provoke(&stranger, &node, alpn, &[1, 2, 3]).await, CloseCode::BadMessage as u64);
     let oversize = with_topic(&framed(&vec![0; 3 << 10]));
     assert_eq!(provoke(&stranger, &node, alpn, &oversize).await, CloseCode::BadMessage as u64);
-    // 4096 tokens at 256 for each piece of garbage, and some regained on the way.
+    // The burst is 4096 tokens, each piece of garbage costs 256, and the peer regains a few
+    // meanwhile.
     let flood = with_topic(&framed(&[7; 40]).repeat(40));
     assert_eq!(provoke(&stranger, &node, alpn, &flood).await, CloseCode::OverBudget as u64);
     assert_eq!(provoke(&stranger, &node, alpn, &with_topic(&[])).await, CloseCode::OverBudget as u64, "still in debt");

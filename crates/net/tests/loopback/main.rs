@@ -1,4 +1,4 @@
-//! Two to five nodes on loopback, and strangers who break the rules.
+//! Tests with two to five nodes on loopback, and strangers that break the rules.
 #![allow(clippy::unwrap_used)]
 
 mod blobs;
@@ -11,14 +11,14 @@ use std::{future::Future, sync::Arc, time::Duration};
 use rialto_net::{Limits, NetConfig, Node};
 use tempfile::TempDir;
 
-/// Bounds every wait; generous, so that a slow machine is not a failure.
+/// Bound of every wait. It is generous, so that a slow machine does not fail the test.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 async fn within<T>(work: impl Future<Output = T>) -> T {
     tokio::time::timeout(PATIENCE, work).await.expect("took too long")
 }
 
-/// Asks again until the answer is yes.
+/// Polls until `ready` returns true.
 async fn until(mut ready: impl FnMut() -> bool) {
     within(async {
         while !ready() {
@@ -50,7 +50,7 @@ impl Home {
         Self { node: Node::bind(config).await.unwrap(), folder, seed }
     }
 
-    /// The same node after a crash and a restart: same key and folder, another port.
+    /// Restarts the node as after a crash: same key and folder, another port.
     async fn restart(self, limits: Limits) -> Self {
         self.node.close().await;
         Self::open(self.seed, limits, self.folder.clone()).await

@@ -34,7 +34,7 @@ fn welcome(next_seq: u64) -> ToRequester {
     ToRequester::Welcome { version: WIRE_VERSION, next_seq, paid: 5 }
 }
 
-/// A receipt of this many tasks with a mebibyte of output.
+/// Returns a receipt of this many tasks with a mebibyte of output.
 fn receipt(tasks: usize) -> ToRequester {
     let halted = Halted {
         status: Status::Finished,
@@ -60,7 +60,8 @@ async fn session(requester: &Home, provider: &Home) -> (RequesterSession, Provid
     (left, right)
 }
 
-/// A session that the provider is expected to refuse; the refusal may come at any step.
+/// Opens a session that the provider must refuse, and returns the reason. The refusal may come at
+/// any step.
 async fn refused(requester: &Home, provider: &Home) -> CloseReason {
     let mut session = match within(requester.connect(&provider.addr())).await {
         Ok(session) => session,
@@ -79,7 +80,8 @@ async fn free(there: &PeerAddr) {
     }
 }
 
-/// A requester that knows where a provider was finds it after a restart, unless somebody else took the port.
+/// A requester that knows a provider's address finds it after a restart, unless another process
+/// took the port.
 #[tokio::test]
 async fn a_node_comes_back_where_it_was() {
     let folder = tempfile::tempdir().unwrap();
@@ -156,7 +158,7 @@ async fn what_was_sent_arrives_although_the_sender_is_gone() {
     assert_eq!(within(left.recv()).await, Some(refusal));
     assert_eq!(within(left.recv()).await, Some(receipt(1)));
     assert_eq!(within(left.recv()).await, None);
-    // Whoever goes on sending is told.
+    // A side that keeps sending gets an error.
     within(async { while left.send(&hello(1)).await.is_ok() {} }).await;
 }
 
@@ -233,7 +235,7 @@ async fn limits_refuse_and_recover() {
     drop(first);
     within(async {
         loop {
-            // The place is free once both sides are done with the old session.
+            // The slot is free when both sides have dropped the old session.
             let Ok(mut again) = one.connect(&provider.addr()).await else { continue };
             let _ = again.send(&hello(2)).await;
             tokio::select! {

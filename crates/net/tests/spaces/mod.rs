@@ -1,5 +1,5 @@
-//! Two network namespaces that can't reach each other, and ones between them that forward nothing: a relay's place, a chain's.
-//! Shared by the tests of this crate and of the command.
+//! Two network namespaces that can't reach each other, with namespaces between them that forward
+//! nothing, for a relay and a chain. The tests of this crate and of the command share them.
 #![allow(dead_code, reason = "every test uses its part")]
 
 use std::{
@@ -10,23 +10,24 @@ use std::{
     time::Duration,
 };
 
-/// Where the relay listens, on both of its sides.
+/// Port of the relay, on both of its sides.
 const RELAY_PORT: u16 = 3340;
 const LEFT_ADDR: &str = "10.77.1.2";
 const RELAY_ADDR: &str = "10.77.1.1";
 
-/// The relay's URL, from either side.
+/// Returns the relay's URL, which is the same on either side.
 pub fn relay_url() -> String {
     format!("http://{RELAY_ADDR}:{RELAY_PORT}")
 }
 
-/// Whether the left side answers at all: a host that could be reached would refuse at once.
+/// Returns whether packets reach the left side: a reachable host would refuse the connection at
+/// once.
 pub fn reaches_the_left() -> bool {
     let direct = SocketAddr::new(LEFT_ADDR.parse().unwrap(), 9);
     matches!(TcpStream::connect_timeout(&direct, Duration::from_secs(2)), Err(e) if e.kind() == std::io::ErrorKind::ConnectionRefused)
 }
 
-/// Left, right, and the middle.
+/// The namespaces left, right and middle.
 pub struct Spaces {
     pub left: Namespace,
     pub right: Namespace,
@@ -34,7 +35,8 @@ pub struct Spaces {
     cables: [Cable; 2],
 }
 
-/// A place that both sides reach, at an address each, and through which they do not reach each other.
+/// A namespace that both sides can reach, at one address each, and that forwards nothing between
+/// them.
 pub struct Between {
     pub space: Namespace,
     cables: [Cable; 2],
@@ -45,7 +47,7 @@ impl Between {
     pub const ADDRS: [&str; 2] = ["10.77.3.1", "10.77.4.1"];
 }
 
-/// A side's line to everything.
+/// Side whose cables are cut or mended.
 #[derive(Clone, Copy, Debug)]
 pub enum Side {
     Left,
@@ -53,7 +55,8 @@ pub enum Side {
 }
 
 impl Spaces {
-    /// `number` keeps two tests of one process apart. `None`: not possible here.
+    /// Creates the namespaces; `None` if that is not possible here. `number` separates two tests of
+    /// one process.
     pub fn new(number: u8) -> Option<Self> {
         let new = |name: &str| Namespace::new(&format!("{name}{number}"));
         let (middle, left, right) = (new("middle")?, new("left")?, new("right")?);
@@ -65,7 +68,7 @@ impl Spaces {
         routed.then_some(Self { left, right, middle, cables })
     }
 
-    /// One more place between both sides.
+    /// Adds a namespace between both sides.
     pub fn between(&self, number: u8) -> Option<Between> {
         let space = Namespace::new(&format!("between{number}"))?;
         let [left, right] = Between::ADDRS;
@@ -76,13 +79,13 @@ impl Spaces {
         Some(Between { space, cables })
     }
 
-    /// Cuts or mends a side's cables to the middle and to a place between.
+    /// Cuts or mends a side's cables to the middle and to another namespace between.
     pub fn line(&self, side: Side, between: &Between, up: bool) {
         let at = side as usize;
         assert!(self.cables[at].set(up) && between.cables[at].set(up));
     }
 
-    /// Runs a relay in the middle.
+    /// Runs a relay in the middle namespace.
     pub fn relay(&self, binary: &Path, folder: &Path) -> Running {
         let config = folder.join("relay.toml");
         std::fs::write(&config, format!("http_bind_addr = \"0.0.0.0:{RELAY_PORT}\"\nenable_metrics = false\n"))
@@ -93,7 +96,7 @@ impl Spaces {
     }
 }
 
-/// A cable, held at its near end: the far one keeps its routes while it is cut.
+/// A cable, which is cut at its near end, so that the far end keeps its routes.
 struct Cable {
     space: String,
     near: String,
@@ -105,7 +108,7 @@ impl Cable {
     }
 }
 
-/// A namespace that goes with its processes.
+/// A namespace, which disappears with its processes.
 pub struct Namespace(String);
 
 impl Namespace {
@@ -116,7 +119,7 @@ impl Namespace {
         ip(&["-n", &made.0, "link", "set", "lo", "up"]).then_some(made)
     }
 
-    /// A cable to another one. `ends`: addresses here and there.
+    /// Connects a cable to another namespace. `ends` are the addresses here and there.
     fn cable(&self, other: &Self, number: u8, ends: (&str, &str)) -> Option<Cable> {
         let (near, far) =
             (format!("rl{}n{number}", std::process::id() % 9999), format!("rl{}f{number}", std::process::id() % 9999));
@@ -146,7 +149,7 @@ impl Drop for Namespace {
     }
 }
 
-/// A child that ends with the test.
+/// A child process that ends with the test.
 pub struct Running(pub Child);
 
 impl Drop for Running {
@@ -172,7 +175,7 @@ pub fn relay_binary() -> Option<PathBuf> {
         .find(|file| file.exists())
 }
 
-/// Reads a child's lines until one begins so.
+/// Reads a child's lines until one begins with `begins`, and returns it.
 pub fn said(child: &mut Running, begins: &str) -> String {
     let out = child.0.stdout.as_mut().unwrap();
     let mut line = String::new();
