@@ -1,4 +1,4 @@
-//! Blocks: what is stored of them, how one is assembled, and how clients see them.
+//! Blocks: their stored form, their assembly, and their form for clients.
 
 use alloy_consensus::{
     EMPTY_OMMER_ROOT_HASH, EMPTY_ROOT_HASH, Eip658Value, Header, Receipt, ReceiptEnvelope, ReceiptWithBloom,
@@ -30,8 +30,8 @@ impl Head {
         self.header.base_fee_per_gas.unwrap_or_default()
     }
 
-    /// EIP-1559: what the next block charges, from how full this one is. The first block after genesis
-    /// charges what was configured.
+    /// Returns the base fee of the next block, by EIP-1559 from the gas that this block used. The
+    /// first block after genesis has the configured base fee.
     pub fn next_base_fee(&self) -> u64 {
         let header = &self.header;
         if header.number == 0 {
@@ -40,7 +40,7 @@ impl Head {
         calc_next_block_base_fee(header.gas_used, header.gas_limit, self.base_fee(), BaseFeeParams::ethereum())
     }
 
-    /// The environment in which this block ran.
+    /// Returns the environment in which this block ran.
     pub fn env(&self) -> BlockEnv {
         block_env(&self.header)
     }
@@ -56,7 +56,7 @@ impl Head {
     }
 }
 
-/// A transaction in a block, with what it did.
+/// A transaction in a block, with its effects.
 #[derive(Clone, Debug, RlpEncodable, RlpDecodable)]
 #[rlp(trailing)]
 pub(crate) struct Included {
@@ -81,7 +81,7 @@ fn block_env(header: &Header) -> BlockEnv {
     }
 }
 
-/// A block in the making.
+/// A block that is being assembled.
 pub(crate) struct Draft {
     header: Header,
     parent_state: B256,
@@ -94,8 +94,8 @@ impl Draft {
         Self { header: empty_header(0, timestamp, gas_limit, base_fee), parent_state: B256::ZERO, body: Vec::new() }
     }
 
-    /// Begins the block after `parent`. `forks` makes its randomness, and with it its hash, differ from
-    /// that of every block which stood here before.
+    /// Begins the block after `parent`. `forks` makes its randomness, and thus its hash, differ
+    /// from those of all earlier blocks with this number.
     pub fn after(parent: &Head, timestamp: u64, gas_limit: u64, base_fee: u64, forks: u64) -> Self {
         let mut header = empty_header(parent.header.number + 1, timestamp, gas_limit, base_fee);
         header.parent_hash = parent.hash;
@@ -111,7 +111,7 @@ impl Draft {
         self.header.gas_limit - self.header.gas_used
     }
 
-    /// Adds a transaction that ran.
+    /// Adds a transaction that was executed.
     pub fn push(&mut self, transaction: Recovered<TxEnvelope>, result: ExecutionResult) {
         let (transaction, sender) = transaction.into_parts();
         let gas_used = result.tx_gas_used();
@@ -120,7 +120,7 @@ impl Draft {
         let receipt = Receipt {
             status: Eip658Value::Eip658(result.is_success()),
             cumulative_gas_used: self.header.gas_used,
-            // What failed left no trace.
+            // A failed transaction emits no logs.
             logs: if result.is_success() { result.into_logs() } else { Vec::new() },
         };
         let receipt = envelope(transaction.tx_type(), receipt.with_bloom());
@@ -128,10 +128,10 @@ impl Draft {
         self.body.push(Included { transaction, sender, receipt, gas_used, created: created.flatten() });
     }
 
-    /// Closes the block.
+    /// Completes the block and returns it.
     ///
-    /// Nobody proves state against this chain, so the state root is no trie's root: it commits to the
-    /// parent's root and to everything that this block wrote.
+    /// Nobody proves state against this chain, so the state root is not the root of a trie. It
+    /// commits to the parent's root and to all writes of this block.
     pub fn seal(mut self, changes: &Changes) -> (Head, Vec<Included>) {
         let written = keccak256(alloy_rlp::encode(&changes.writes));
         self.header.state_root = keccak256([self.parent_state.as_slice(), written.as_slice()].concat());
@@ -174,7 +174,7 @@ fn envelope<T>(kind: TxType, receipt: ReceiptWithBloom<Receipt<T>>) -> ReceiptEn
     }
 }
 
-/// Transaction `position` of a block, as clients see it.
+/// Returns transaction `position` of a block in its form for clients.
 pub(crate) fn rpc_transaction(head: &Head, position: u64, included: Included) -> rpc::Transaction {
     let info = TransactionInfo {
         hash: Some(*included.transaction.tx_hash()),
@@ -187,8 +187,8 @@ pub(crate) fn rpc_transaction(head: &Head, position: u64, included: Included) ->
     rpc::Transaction::from_transaction(Recovered::new_unchecked(included.transaction, included.sender), info)
 }
 
-/// Receipt of transaction `position` of a block, as clients see it. Receipts number their logs within the
-/// block, hence the whole body.
+/// Returns the receipt of transaction `position` of a block in its form for clients. It takes the
+/// whole body, because receipts number their logs within the block.
 pub(crate) fn rpc_receipt(head: &Head, body: &[Included], position: usize) -> Option<rpc::TransactionReceipt> {
     let included = body.get(position)?;
     let transaction = &included.transaction;
@@ -215,7 +215,7 @@ pub(crate) fn rpc_receipt(head: &Head, body: &[Included], position: usize) -> Op
     })
 }
 
-/// Logs of a block's transactions whose position is `wanted`, as clients see them.
+/// Returns the logs of a block's transactions at `wanted` positions, in their form for clients.
 pub(crate) fn rpc_logs(head: &Head, body: &[Included], wanted: impl Fn(usize) -> bool) -> Vec<rpc::Log> {
     let mut index = 0;
     let mut logs = Vec::new();

@@ -1,4 +1,4 @@
-//! The chain itself: its head, how blocks join it, and how it goes back.
+//! The chain: its head, adding blocks, and removing them.
 
 use std::{collections::BTreeMap, path::PathBuf};
 
@@ -23,29 +23,31 @@ use crate::{
     time::{Clock, Time},
 };
 
-/// Snapshots kept at a time; the oldest makes room for a new one.
+/// Most snapshots at a time; a new one replaces the oldest.
 const MAX_SNAPSHOTS: usize = 1024;
 /// Blocks behind the head that count as safe and as finalized: one and two epochs.
 const SAFE_DEPTH_BLOCKS: u64 = 32;
 const FINALIZED_DEPTH_BLOCKS: u64 = 64;
 
-/// How a chain begins and behaves.
+/// Settings of a chain.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// Chain id, in signatures and in the CHAINID opcode.
     pub chain_id: u64,
-    /// Accounts of the first block with their balances, wei. Ignored when the data folder has a chain.
+    /// Accounts of the first block with their balances, wei. Ignored if the data folder has a
+    /// chain.
     pub accounts: Vec<(Address, U256)>,
-    /// Data folder; nothing outlives the process without one.
+    /// Data folder. Without one, nothing survives the process.
     pub path: Option<PathBuf>,
-    /// Where block time comes from.
+    /// Source of block time.
     pub clock: Clock,
     /// Gas limit of every block.
     pub gas_limit: u64,
     /// Base fee of the first block, wei per gas. Later ones follow EIP-1559.
     pub base_fee: u64,
-    /// If set, a request that finds the newest block this many seconds old first makes an empty one, so
-    /// that chain time moves although nobody sends transactions. Needs no thread: an unwatched chain rests.
+    /// If set, a request that finds the newest block this many seconds old first makes an empty
+    /// block, so that time passes on chain although nobody sends transactions. It needs no thread:
+    /// a chain without requests does nothing.
     pub heartbeat_secs: Option<u64>,
 }
 
@@ -89,7 +91,7 @@ pub(crate) struct Chain {
     config: Config,
 }
 
-/// State and environment that a question is asked in.
+/// State and environment for a query.
 pub(crate) struct Scene<'a> {
     pub view: View<'a>,
     pub env: BlockEnv,
@@ -134,13 +136,13 @@ impl Chain {
         self.next_base_fee.unwrap_or_else(|| self.head.next_base_fee())
     }
 
-    /// The block that would come next if it were made now.
+    /// Returns the next block as it would be if it were made now.
     pub fn draft(&self) -> Draft {
         let time = self.time.next_block(self.head.header.timestamp);
         Draft::after(&self.head, time, self.config.gas_limit, self.next_base_fee(), self.meta.forks)
     }
 
-    /// Number of the block that a tag names; `None` for the pending one.
+    /// Returns the number of the block that a tag names; `None` for the pending one.
     pub fn number_of(&self, tag: BlockNumberOrTag) -> Option<u64> {
         let head = self.meta.head;
         match tag {
@@ -153,8 +155,8 @@ impl Chain {
         }
     }
 
-    /// The stored block that `id` names. The outer option is empty for the pending block, the inner one
-    /// for a block that does not exist.
+    /// Returns the stored block that `id` names. The outer option is empty for the pending block,
+    /// the inner one for a block that does not exist.
     pub fn find(&self, snapshot: &Snapshot, id: BlockId) -> Result<Option<Option<Head>>, Error> {
         let number = match id {
             BlockId::Hash(hash) => snapshot.number(&hash.block_hash)?,
@@ -169,7 +171,7 @@ impl Chain {
         }))
     }
 
-    /// State and environment at the block that `id` names.
+    /// Returns state and environment at the block that `id` names.
     pub fn scene<'a>(&self, snapshot: &'a Snapshot, id: BlockId) -> Result<Scene<'a>, RpcError> {
         let Some(found) = self.find(snapshot, id)? else {
             return Ok(Scene { view: View::latest(snapshot), env: self.draft().env() });
@@ -184,7 +186,7 @@ impl Chain {
         Ok(Scene { view: View::past(snapshot, head.journal_end, self.meta.journal_end)?, env: head.env() })
     }
 
-    /// Takes a signed transaction and, when automining, makes its block.
+    /// Accepts a signed transaction and, if automining is on, mines its block.
     pub fn submit(&mut self, transaction: Recovered<TxEnvelope>) -> Result<B256, RpcError> {
         let hash = *transaction.tx_hash();
         let snapshot = self.store.snapshot()?;
@@ -193,7 +195,7 @@ impl Chain {
         if !self.automine {
             return Ok(hash);
         }
-        // One block per transaction, for it and for those that waited for it.
+        // The transaction, and each one that waited for it, gets a block of its own.
         while let Some(next) = self.ready()?.into_iter().next() {
             for (rejected, reason) in self.mine(vec![next])? {
                 if *rejected.tx_hash() == hash {
@@ -204,7 +206,7 @@ impl Chain {
         Ok(hash)
     }
 
-    /// Checks what can be known of a transaction before its turn comes.
+    /// Checks everything about a transaction that does not depend on earlier waiting transactions.
     fn admit(&self, snapshot: &Snapshot, transaction: &Recovered<TxEnvelope>) -> Result<(), RpcError> {
         if transaction.is_eip4844() {
             return Err(RpcError::rejected("transaction type not supported: this chain carries no blobs"));
@@ -229,7 +231,7 @@ impl Chain {
         Ok(())
     }
 
-    /// Waiting transactions that the next block may include, in order.
+    /// Returns the waiting transactions that the next block may include, in order.
     pub fn ready(&self) -> Result<Vec<Recovered<TxEnvelope>>, Error> {
         let snapshot = self.store.snapshot()?;
         let view = View::latest(&snapshot);
@@ -240,8 +242,8 @@ impl Chain {
         Ok(self.pool.ready(&nonces, self.next_base_fee()))
     }
 
-    /// Makes the next block from those of `candidates` that fit, in order, and returns those that are
-    /// invalid where they stand; these leave the pool too.
+    /// Makes the next block from the `candidates` that fit, in order. Returns the candidates that
+    /// are invalid at their position; they leave the pool, too.
     pub fn mine(&mut self, candidates: Vec<Recovered<TxEnvelope>>) -> Result<Vec<Rejected>, Error> {
         let snapshot = self.store.snapshot()?;
         let mut draft = self.draft();
@@ -319,8 +321,8 @@ impl Chain {
         self.store.put_meta(&self.meta)
     }
 
-    /// Removes the newest `depth` blocks, with everything that happened since. Their transactions become
-    /// unknown. Waiting transactions stay.
+    /// Removes the newest `depth` blocks, with everything that happened since. Their transactions
+    /// become unknown. Waiting transactions stay.
     pub fn roll_back(&mut self, depth: u64) -> Result<(), RpcError> {
         let target = self.meta.head.checked_sub(depth).ok_or_else(|| {
             RpcError::invalid_params(format!(
@@ -352,7 +354,8 @@ impl Chain {
         Ok(())
     }
 
-    /// Remembers this point. Lives as long as the process and until the chain goes back behind it.
+    /// Saves this point and returns its id. It exists until the process ends or the chain goes back
+    /// behind it.
     pub fn mark(&mut self) -> u64 {
         if self.snapshots.len() >= MAX_SNAPSHOTS {
             self.snapshots.pop_first();
@@ -364,8 +367,8 @@ impl Chain {
         id
     }
 
-    /// Returns to a remembered point, time included, and forgets it and those after it. False if there is
-    /// no such point.
+    /// Returns to a saved point, with its time, and deletes it and all later ones. Returns false if
+    /// there is no such point.
     pub fn return_to_mark(&mut self, id: u64) -> Result<bool, RpcError> {
         let Some(mark) = self.snapshots.get(&id) else { return Ok(false) };
         let (head, journal_end, time) = (mark.head.clone(), mark.journal_end, mark.time.clone());
@@ -389,7 +392,7 @@ fn genesis(store: &Store, config: &Config, timestamp: u64) -> Result<(Meta, Head
     Ok((meta, head))
 }
 
-/// Failures of the machine that are not the transaction's fault.
+/// Converts a failure of the virtual machine that is not the transaction's fault.
 pub(crate) fn machine_error(error: execute::Refusal) -> Error {
     match error {
         EVMError::Database(error) => error,

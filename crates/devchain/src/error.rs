@@ -1,6 +1,6 @@
-//! What can go wrong below JSON-RPC, with stable codes.
+//! Errors below JSON-RPC, with stable codes.
 
-/// Why the chain could not be opened, or could not read or write what it stores.
+/// Reason why the chain could not be opened, or could not read or write its data.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The store under the data folder failed.
@@ -9,9 +9,9 @@ pub enum Error {
     /// The data folder, or the listening socket, could not be used.
     #[error("[DEV-002] {what}: {source}")]
     Io {
-        /// What was attempted.
+        /// Operation that failed.
         what: &'static str,
-        /// What the system said.
+        /// The system's error.
         source: std::io::Error,
     },
     /// The folder holds another chain.
@@ -19,7 +19,7 @@ pub enum Error {
     OtherChain {
         /// Chain id in the folder.
         found: u64,
-        /// Chain id asked for.
+        /// Requested chain id.
         wanted: u64,
     },
     /// The folder was written in another format.
@@ -33,7 +33,7 @@ pub enum Error {
     /// A stored record is missing or does not decode.
     #[error("[DEV-005] stored {what} is missing or damaged")]
     Damaged {
-        /// Which kind of record.
+        /// Kind of the record.
         what: &'static str,
     },
     /// The virtual machine refused an environment that this crate built.
@@ -41,7 +41,7 @@ pub enum Error {
     Machine(String),
 }
 
-/// redb splits its errors by operation; callers here care only that the store failed.
+/// redb has an error type per operation. The callers here only need to know that the store failed.
 macro_rules! from_redb {
     ($($kind:ident),+) => {$(
         impl From<redb::$kind> for Error {

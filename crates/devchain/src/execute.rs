@@ -1,4 +1,4 @@
-//! Running transactions and calls in the virtual machine.
+//! Execution of transactions and calls in the virtual machine.
 
 use alloy_consensus::{Transaction as _, TxEnvelope, Typed2718, transaction::Recovered};
 use alloy_primitives::{Address, Bytes, TxKind, U256};
@@ -16,15 +16,15 @@ use revm::{
 
 use crate::{error::Error, state::View};
 
-/// The one hard fork of this chain; the contracts are compiled for it.
+/// The only hard fork of this chain. The contracts are compiled for it.
 const SPEC: SpecId = SpecId::PRAGUE;
 
-/// What a run ends in when it does not run at all.
+/// Reason why a transaction or call was not executed at all.
 pub(crate) type Refusal = EVMError<Error, InvalidTransaction>;
 
 pub(crate) type Evm<'a> = MainnetEvm<MainnetContext<View<'a>>>;
 
-/// A machine for transactions.
+/// Returns a virtual machine for transactions.
 pub(crate) fn machine(view: View<'_>, block: BlockEnv, chain_id: u64) -> Evm<'_> {
     Context::mainnet()
         .with_db(view)
@@ -36,7 +36,7 @@ pub(crate) fn machine(view: View<'_>, block: BlockEnv, chain_id: u64) -> Evm<'_>
         .build_mainnet()
 }
 
-/// A machine for questions: the caller may be a contract, and its nonce does not matter.
+/// Returns a virtual machine for calls. The caller may be a contract, and its nonce is ignored.
 fn oracle(view: View<'_>, block: BlockEnv, chain_id: u64) -> Evm<'_> {
     let mut machine = machine(view, block, chain_id);
     machine.ctx.cfg.disable_nonce_check = true;
@@ -44,7 +44,7 @@ fn oracle(view: View<'_>, block: BlockEnv, chain_id: u64) -> Evm<'_> {
     machine
 }
 
-/// A signed transaction in the machine's terms.
+/// Converts a signed transaction to the virtual machine's form.
 pub(crate) fn transaction_env(transaction: &Recovered<TxEnvelope>) -> TxEnv {
     TxEnv {
         tx_type: transaction.ty(),
@@ -70,7 +70,7 @@ pub(crate) fn transaction_env(transaction: &Recovered<TxEnvelope>) -> TxEnv {
     }
 }
 
-/// Checks everything about a transaction that does not depend on its sender's account or on fees.
+/// Checks everything about a transaction that depends neither on its sender's account nor on fees.
 pub(crate) fn check(view: View<'_>, mut block: BlockEnv, chain_id: u64, transaction: &TxEnv) -> Result<(), Refusal> {
     block.basefee = 0;
     let mut machine = machine(view, block, chain_id);
@@ -80,16 +80,16 @@ pub(crate) fn check(view: View<'_>, mut block: BlockEnv, chain_id: u64, transact
     Ok(())
 }
 
-/// A call: a transaction that nobody signed.
+/// A call, which is a transaction without a signature.
 #[derive(Clone, Debug)]
 pub(crate) struct Call {
     pub env: TxEnv,
-    /// Whether the caller said what it pays. If not, the block's base fee is taken for zero.
+    /// Whether the caller named a gas price. If not, the call runs with a base fee of zero.
     pub priced: bool,
 }
 
 impl Call {
-    /// Reads a request. `gas_cap` bounds the gas that an answer may cost.
+    /// Converts a request. `gas_cap` bounds the gas that an answer may use.
     pub fn new(request: TransactionRequest, gas_cap: u64, chain_id: u64) -> Result<Self, &'static str> {
         if let (Some(input), Some(data)) = (&request.input.input, &request.input.data)
             && input != data
@@ -125,7 +125,7 @@ impl Call {
         Ok(Self { env, priced: gas_price > 0 })
     }
 
-    /// Runs the call and forgets what it changed.
+    /// Runs the call and discards its changes.
     pub fn run(&self, view: View<'_>, mut block: BlockEnv, chain_id: u64) -> Result<ExecutionResult, Refusal> {
         if !self.priced {
             block.basefee = 0;
@@ -139,7 +139,7 @@ impl Call {
         call
     }
 
-    /// Gas that the caller can pay for with `balance`.
+    /// Returns the gas that the caller can pay for with `balance`.
     pub fn affordable_gas(&self, balance: U256) -> u64 {
         if !self.priced {
             return u64::MAX;
@@ -153,7 +153,7 @@ impl Call {
     }
 }
 
-/// The text in an `Error(string)` revert, if that is what these bytes are.
+/// Returns the text of an `Error(string)` revert, if the bytes are one.
 pub(crate) fn revert_reason(output: &Bytes) -> Option<String> {
     const ERROR_STRING: [u8; 4] = [0x08, 0xc3, 0x79, 0xa0];
     let words = output.strip_prefix(&ERROR_STRING)?;

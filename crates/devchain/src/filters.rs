@@ -1,4 +1,5 @@
-//! Filters that clients poll: what happened since they last asked, including what un-happened.
+//! Filters that clients poll. A filter returns the changes since the last poll, including those
+//! that a reorg reverted.
 
 use std::collections::BTreeMap;
 
@@ -7,19 +8,20 @@ use alloy_rpc_types_eth::{BlockNumberOrTag, Filter, FilterBlockOption, Log};
 
 use crate::block::{Head, Included, rpc_logs};
 
-/// Filters at a time; the one unused for longest makes room for a new one.
+/// Most filters at a time; a new one replaces the least recently used.
 const MAX_FILTERS: usize = 256;
-/// Entries that a filter keeps for a client that does not poll. Beyond it the filter is removed: the
-/// client learns "filter not found" and starts over, instead of silently missing entries.
+/// Most entries that a filter keeps for a client that does not poll. A filter with more is removed,
+/// so that the client gets "filter not found" and starts over, instead of missing entries
+/// unnoticed.
 const MAX_PENDING_ENTRIES: usize = 16_384;
 
-/// What a filter watches, with what it has not told yet.
+/// Subject of a filter, with the entries that it has not returned yet.
 enum Watch {
     Blocks(Vec<B256>),
     Logs { filter: Box<Filter>, pending: Vec<Log> },
 }
 
-/// What a filter tells when polled.
+/// Entries that a poll returns.
 pub(crate) enum Told {
     Blocks(Vec<B256>),
     Logs(Vec<Log>),
@@ -28,7 +30,7 @@ pub(crate) enum Told {
 #[derive(Default)]
 pub(crate) struct Filters {
     watches: BTreeMap<u64, (u64, Watch)>,
-    /// Counts uses, to know which filter went unused for longest.
+    /// Counts uses, to find the least recently used filter.
     uses: u64,
     last_id: u64,
 }
@@ -58,7 +60,7 @@ impl Filters {
         self.watches.remove(&id).is_some()
     }
 
-    /// What happened since the last poll.
+    /// Returns the entries since the last poll, if the filter exists.
     pub fn poll(&mut self, id: u64) -> Option<Told> {
         self.uses += 1;
         let (used, watch) = self.watches.get_mut(&id)?;
@@ -69,7 +71,7 @@ impl Filters {
         })
     }
 
-    /// The log filter with this id.
+    /// Returns the log filter with this id.
     pub fn log_filter(&self, id: u64) -> Option<&Filter> {
         match &self.watches.get(&id)?.1 {
             Watch::Logs { filter, .. } => Some(filter),
@@ -81,13 +83,13 @@ impl Filters {
         self.watches.is_empty()
     }
 
-    /// A block joined the chain.
+    /// Adds the entries of a block that joined the chain.
     pub fn added(&mut self, head: &Head, body: &[Included]) {
         let logs = rpc_logs(head, body, |_| true);
         self.tell(head, &logs, true);
     }
 
-    /// A block left the chain: its logs are told again, last first, as removed.
+    /// Adds the logs of a block that left the chain again, last first, as removed.
     pub fn removed(&mut self, head: &Head, body: &[Included]) {
         let mut logs = rpc_logs(head, body, |_| true);
         logs.iter_mut().for_each(|log| log.removed = true);
@@ -113,12 +115,12 @@ impl Filters {
     }
 }
 
-/// Whether the filter's address and topics match.
+/// Returns whether the filter's address and topics match a log.
 pub(crate) fn matches(filter: &Filter, log: &Log) -> bool {
     filter.matches_address(log.address()) && filter.matches_topics(log.topics())
 }
 
-/// Whether the filter's explicit block bounds include `number`.
+/// Returns whether the filter's explicit block bounds include `number`.
 fn covers(filter: &Filter, number: u64) -> bool {
     let FilterBlockOption::Range { from_block, to_block } = filter.block_option else { return true };
     let explicit = |bound: Option<BlockNumberOrTag>| bound.and_then(|bound| bound.as_number());

@@ -33,26 +33,29 @@ pub struct Server {
 }
 
 impl Server {
-    /// Where the endpoint listens.
+    /// Returns the address of the endpoint.
     pub fn addr(&self) -> SocketAddr {
         self.addr
     }
 
-    /// The endpoint's URL.
+    /// Returns the URL of the endpoint.
     pub fn url(&self) -> String {
         format!("http://{}", self.addr)
     }
 
-    /// Stops listening and waits until the requests under way are answered.
+    /// Stops listening and waits until the current requests are answered.
     pub async fn shutdown(mut self) {
         self.stop.take();
-        // An error here means that the task panicked or was cancelled: either way it has stopped.
+        // An error means that the task panicked or was cancelled, so it has stopped in any case.
         let _ = (&mut self.task).await;
     }
 }
 
-/// Serves a chain at `addr`; port 0 takes any free port. Only loopback addresses are served, since whoever
-/// reaches the endpoint controls the chain.
+/// Serves a chain at `addr`; port 0 takes any free port. Only loopback addresses are accepted,
+/// because every client of the endpoint controls the chain.
+///
+/// # Errors
+/// [`Error::Io`] if the address is not on loopback or can't be bound.
 pub async fn serve(chain: Devchain, addr: SocketAddr) -> Result<Server, Error> {
     let io = |source| Error::Io { what: "the chain's endpoint cannot listen", source };
     if !addr.ip().is_loopback() {
@@ -65,7 +68,7 @@ pub async fn serve(chain: Devchain, addr: SocketAddr) -> Result<Server, Error> {
         Router::new().route("/", post(answer_body)).layer(DefaultBodyLimit::max(MAX_BODY_BYTES)).with_state(chain);
     let task = tokio::spawn(async move {
         let until = async {
-            // Resolves when told to stop, or when the server is dropped.
+            // Resolves on `shutdown`, or when the server is dropped.
             let _ = stopped.await;
         };
         if let Err(error) = axum::serve(listener, app).with_graceful_shutdown(until).await {
@@ -75,8 +78,9 @@ pub async fn serve(chain: Devchain, addr: SocketAddr) -> Result<Server, Error> {
     Ok(Server { addr, stop: Some(stop), task })
 }
 
-/// A page in some browser must not reach the chain: requests name JSON as their type, which a foreign page
-/// cannot do unasked, and a loopback host, which a rebound name is not.
+/// Returns whether a request comes from a local client and not from a web page in a browser. It
+/// must have the content type JSON, which a foreign page cannot set without a preflight request,
+/// and a loopback host, which a rebound DNS name is not.
 fn is_local(headers: &HeaderMap) -> bool {
     let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok()).unwrap_or_default();
     let host = text(HOST).parse::<Authority>();
@@ -89,7 +93,8 @@ async fn answer_body(State(chain): State<Devchain>, headers: HeaderMap, body: By
     if !is_local(&headers) {
         return (StatusCode::FORBIDDEN, "only application/json for a loopback host is answered").into_response();
     }
-    // Answers take the chain's lock and run the virtual machine: not on the threads that serve sockets.
+    // An answer takes the chain's lock and runs the virtual machine, so it must not block the
+    // threads that serve sockets.
     match tokio::task::spawn_blocking(move || answer(&chain, &body)).await {
         Ok(Some(answer)) => ([(CONTENT_TYPE, "application/json")], answer.to_string()).into_response(),
         Ok(None) => StatusCode::NO_CONTENT.into_response(),
@@ -97,7 +102,7 @@ async fn answer_body(State(chain): State<Devchain>, headers: HeaderMap, body: By
     }
 }
 
-/// Answers a body: one request or a batch. Nothing is answered to notifications.
+/// Returns the answer to a body of one request or a batch; `None` if it has only notifications.
 fn answer(chain: &Devchain, body: &[u8]) -> Option<Value> {
     match serde_json::from_slice(body) {
         Err(_) => Some(failure(Value::Null, RpcError::parse())),

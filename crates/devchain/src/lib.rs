@@ -1,5 +1,5 @@
-//! In-process EVM chain over revm with Ethereum JSON-RPC: the settlement layer when no chain is
-//! configured, and the chain that tests can move through time, roll back and reorganise.
+//! An EVM chain in the process, over revm, with Ethereum JSON-RPC. It settles the market if no
+//! chain is configured, and tests can move it through time, roll it back and reorganise it.
 //!
 //! ```
 //! use rialto_devchain::{Config, Devchain};
@@ -10,9 +10,9 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! Hard fork: prague. Every transaction becomes a block at once (unless `evm_setAutomine` says otherwise).
-//! With a data folder every block is one database transaction, so the chain survives any crash at a block
-//! boundary. See the crate's README for the methods and for what differs from anvil.
+//! The hard fork is prague. Every transaction becomes a block at once, unless `evm_setAutomine` is
+//! off. In a data folder every block is one database transaction, so after any crash the chain is
+//! at a block boundary. The crate's README lists the methods and the differences from anvil.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod block;
@@ -35,7 +35,7 @@ pub use http::{Server, serve};
 pub use rpc::RpcError;
 pub use time::Clock;
 
-/// A chain. Clones share it; requests are answered one at a time.
+/// A chain. Clones share it. It answers one request at a time.
 #[derive(Clone)]
 pub struct Devchain {
     chain: Arc<Mutex<chain::Chain>>,
@@ -43,14 +43,23 @@ pub struct Devchain {
 
 impl Devchain {
     /// Opens the chain in the configured data folder, or begins a new one.
+    ///
+    /// # Errors
+    /// [`Error::OtherChain`] or [`Error::OtherFormat`] if the folder belongs to another chain or
+    /// version, [`Error::Damaged`] if its data is incomplete, [`Error::Store`] or [`Error::Io`] if
+    /// the disk fails.
     pub fn open(config: Config) -> Result<Self, Error> {
         Ok(Self { chain: Arc::new(Mutex::new(chain::Chain::open(config)?)) })
     }
 
-    /// Answers one JSON-RPC request. Blocks for as long as the request runs (milliseconds; a call runs at
-    /// most one block's worth of gas).
+    /// Answers one JSON-RPC request. Blocks while the request runs, which takes milliseconds: a
+    /// call uses at most the gas of one block.
+    ///
+    /// # Errors
+    /// The error object that a JSON-RPC client gets.
     pub fn handle(&self, method: &str, params: serde_json::Value) -> Result<serde_json::Value, RpcError> {
-        // A panic while answering leaves nothing half-done: what is stored is written last, in one piece.
+        // A panic during an answer leaves no partial state, because an answer writes to the store
+        // last and in one transaction. So a poisoned lock can be used.
         let mut chain = self.chain.lock().unwrap_or_else(PoisonError::into_inner);
         rpc::answer(&mut chain, method, params)
     }

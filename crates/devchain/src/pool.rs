@@ -1,16 +1,16 @@
-//! Transactions that wait for a block.
+//! The pool of transactions that wait for a block.
 
 use std::collections::{BTreeMap, HashMap};
 
 use alloy_consensus::{Transaction as _, TxEnvelope, transaction::Recovered};
 use alloy_primitives::{Address, B256};
 
-/// Most transactions that wait at a time.
+/// Most waiting transactions at a time.
 const MAX_WAITING: usize = 1024;
-/// A replacement must offer at least this much more of both fees, percent.
+/// Least increase of both fees that a replacement must offer, percent.
 const REPLACEMENT_BUMP_PERCENT: u128 = 10;
 
-/// Why the pool takes no (further) transaction.
+/// Reason why the pool refuses a transaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Unfit {
     #[error("already known")]
@@ -26,8 +26,8 @@ struct Waiting {
     arrival: u64,
 }
 
-/// Waiting transactions by sender and nonce. Not persisted: what never reached a block is forgotten
-/// with the process, as every node does.
+/// Waiting transactions by sender and nonce. They are not persisted, as in other nodes: a
+/// transaction that is in no block is lost with the process.
 #[derive(Default)]
 pub(crate) struct Pool {
     by_sender: BTreeMap<Address, BTreeMap<u64, Waiting>>,
@@ -36,7 +36,7 @@ pub(crate) struct Pool {
 }
 
 impl Pool {
-    /// Takes a transaction, in place of the one with the same sender and nonce if it pays enough more.
+    /// Adds a transaction. It replaces one with the same sender and nonce if it pays enough more.
     pub fn add(&mut self, transaction: Recovered<TxEnvelope>) -> Result<(), Unfit> {
         let (hash, sender, nonce) = (*transaction.tx_hash(), transaction.signer(), transaction.nonce());
         if self.by_hash.contains_key(&hash) {
@@ -72,7 +72,8 @@ impl Pool {
         true
     }
 
-    /// Forgets what can no longer be included now that `sender`'s next nonce is `nonce`.
+    /// Removes the transactions of `sender` below `nonce`, its next nonce, because no block can
+    /// include them.
     pub fn forget_below(&mut self, sender: Address, nonce: u64) {
         let Some(queue) = self.by_sender.get_mut(&sender) else { return };
         let kept = queue.split_off(&nonce);
@@ -88,7 +89,7 @@ impl Pool {
         self.by_sender.keys().copied().collect()
     }
 
-    /// The nonce after the unbroken run of waiting transactions that starts at `nonce`.
+    /// Returns the nonce after the gapless run of waiting transactions that starts at `nonce`.
     pub fn nonce_after(&self, sender: Address, mut nonce: u64) -> u64 {
         if let Some(queue) = self.by_sender.get(&sender) {
             while queue.contains_key(&nonce) {
@@ -98,8 +99,9 @@ impl Pool {
         nonce
     }
 
-    /// Everything that a block may include, in order: of the senders' next transactions always the one
-    /// with the best tip, and the older one of equals. `nonces` gives every sender's next nonce.
+    /// Returns all transactions that a block may include, in order. Among the senders' next
+    /// transactions, the one with the highest tip comes first; of equal tips, the older one.
+    /// `nonces` has every sender's next nonce.
     pub fn ready(&self, nonces: &BTreeMap<Address, u64>, base_fee: u64) -> Vec<Recovered<TxEnvelope>> {
         let mut next = nonces.clone();
         let mut ready = Vec::new();

@@ -1,7 +1,7 @@
-//! The state of accounts: a flat map that the virtual machine reads, and the changes it makes.
+//! The state of accounts: a flat map that the virtual machine reads, and the changes that it makes.
 //!
-//! Keys of 20 bytes are accounts, keys of 52 bytes are storage slots (account ‖ slot). An empty value
-//! means that the account does not exist, or that the slot is zero.
+//! Keys of 20 bytes are accounts, keys of 52 bytes are storage slots (account ‖ slot). An empty
+//! value means that the account does not exist, or that the slot is zero.
 
 use std::collections::BTreeMap;
 
@@ -38,7 +38,7 @@ impl Account {
     }
 }
 
-/// A key and the value that stands, or stood, under it.
+/// A key with its present or former value.
 #[derive(Clone, Debug, PartialEq, Eq, RlpEncodable, RlpDecodable)]
 pub(crate) struct Entry {
     pub key: Bytes,
@@ -55,17 +55,17 @@ fn slot_key(address: Address, slot: U256) -> [u8; 52] {
 /// The state at one block.
 pub(crate) struct View<'a> {
     store: &'a Snapshot,
-    /// Values that stood then and were replaced since; empty at the newest block.
+    /// Values at that block that were replaced since; empty for the newest block.
     past: BTreeMap<Bytes, Bytes>,
 }
 
 impl<'a> View<'a> {
-    /// The newest state.
+    /// Returns the newest state.
     pub fn latest(store: &'a Snapshot) -> Self {
         Self { store, past: BTreeMap::new() }
     }
 
-    /// The state as it stood before journal records `since..until` (`until` is the journal's end).
+    /// Returns the state before the journal records `since..until` (`until` is the journal's end).
     pub fn past(store: &'a Snapshot, since: u64, until: u64) -> Result<Self, Error> {
         let mut past = BTreeMap::new();
         for record in (since..until).rev() {
@@ -127,7 +127,7 @@ impl Database for View<'_> {
     }
 }
 
-/// Changes of the state, with what they replace.
+/// Changes of the state, with the values that they replace.
 #[derive(Debug, Default)]
 pub(crate) struct Changes {
     pub writes: Vec<Entry>,
@@ -136,14 +136,14 @@ pub(crate) struct Changes {
 }
 
 impl Changes {
-    /// What a run of the virtual machine on top of `view` changed, in key order.
+    /// Returns the changes of a run of the virtual machine on top of `view`, in key order.
     pub fn of_run(state: EvmState, view: &View<'_>) -> Result<Self, Error> {
         let mut changes = Self::default();
         let mut touched: Vec<_> = state.into_iter().filter(|(_, account)| account.is_touched()).collect();
         touched.sort_unstable_by_key(|(address, _)| *address);
         for (address, account) in touched {
-            // Since Cancun an account destroys itself only in the transaction that made it, so it has no
-            // stored slots to clear.
+            // Since Cancun an account can destroy itself only in the transaction that created it,
+            // so it has no stored slots to clear.
             let gone = account.is_selfdestructed();
             let info = if gone { AccountInfo::default() } else { account.info };
             if let Some(code) = info.code.as_ref().filter(|code| !code.is_empty()) {
@@ -170,7 +170,7 @@ impl Changes {
     }
 
     pub fn set_code(&mut self, view: &View<'_>, hash: B256, code: Bytes) -> Result<(), Error> {
-        // Code is never removed, so what is stored once stays right, whatever the chain does.
+        // Code is stored by its hash and never removed, so a rollback or reorg can't make it wrong.
         if !view.store.has_code(&hash)? {
             self.code.push((hash, code));
         }

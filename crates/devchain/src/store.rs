@@ -1,8 +1,8 @@
-//! What the chain keeps: one redb database, in a file or in memory, written one block at a time.
+//! The chain's data: one redb database, in a file or in memory, written one block at a time.
 //!
-//! The state is a flat map from key to value (see [`crate::state`]). Every change of it appends one
-//! record of prior values to the journal, so that going back (reorgs, snapshots) and looking back
-//! (calls at old blocks) are the same thing: prior values, newest first.
+//! The state is a flat map from key to value (see [`crate::state`]). Every change appends one
+//! record of prior values to the journal. Reorgs and snapshots apply these records, newest first,
+//! and calls at old blocks read them.
 
 use std::path::Path;
 
@@ -19,10 +19,10 @@ use crate::{
     state::{Changes, Entry},
 };
 
-/// Version of the layout below; a folder of another version is refused.
+/// Version of the layout below. A folder of another version is refused.
 const FORMAT: u64 = 1;
-/// Journal records kept: how far back calls, snapshots and reorgs reach. A record is about 1 KB.
-/// Unit tests see the end of it sooner.
+/// Number of journal records that are kept. It bounds how far back calls, snapshots and reorgs
+/// reach. A record has about 1 KB. Unit tests use a small bound, to reach it.
 pub(crate) const MAX_JOURNAL_RECORDS: u64 = if cfg!(test) { 64 } else { 16_384 };
 /// Name of the database in the data folder.
 const FILE_NAME: &str = "devchain.redb";
@@ -41,7 +41,7 @@ const JOURNAL: TableDefinition<u64, &[u8]> = TableDefinition::new("journal");
 /// The only row of the meta table.
 const META_ROW: u64 = 0;
 
-/// Counters that outlive the process.
+/// Persistent counters.
 #[derive(Clone, Debug, RlpEncodable, RlpDecodable)]
 pub(crate) struct Meta {
     format: u64,
@@ -51,8 +51,8 @@ pub(crate) struct Meta {
     /// Journal records are numbered `journal_start..journal_end`.
     pub journal_start: u64,
     pub journal_end: u64,
-    /// How often the chain went back; part of every block's randomness, so that a replaced block
-    /// never has the hash of the one it replaces.
+    /// Number of times that the chain went back. It is part of every block's randomness, so that a
+    /// new block never has the hash of the block that it replaces.
     pub forks: u64,
     /// Seconds between the clock and block time (two's complement).
     pub time_offset: u64,
@@ -94,7 +94,7 @@ impl Store {
         Ok(Self { db })
     }
 
-    /// The counters, or nothing if the database is new.
+    /// Returns the counters; `None` if the database is new.
     pub fn meta(&self, chain_id: u64) -> Result<Option<Meta>, Error> {
         let table = self.db.begin_read()?.open_table(META)?;
         let Some(meta) = read::<_, Meta>(&table, META_ROW, "meta")? else { return Ok(None) };
@@ -107,7 +107,7 @@ impl Store {
         Ok(Some(meta))
     }
 
-    /// A consistent view of everything stored.
+    /// Returns a consistent view of all data.
     pub fn snapshot(&self) -> Result<Snapshot, Error> {
         let txn = self.db.begin_read()?;
         Ok(Snapshot {
@@ -121,7 +121,7 @@ impl Store {
         })
     }
 
-    /// Stores counters alone.
+    /// Stores the counters.
     pub fn put_meta(&self, meta: &Meta) -> Result<(), Error> {
         let txn = self.db.begin_write()?;
         write_meta(&txn, meta)?;
@@ -203,7 +203,7 @@ impl Store {
     }
 }
 
-/// A consistent view of the store; cheap to make, and never blocks a writer.
+/// A consistent view of the store. It is cheap to create and never blocks a writer.
 pub(crate) struct Snapshot {
     heads: ReadOnlyTable<u64, &'static [u8]>,
     bodies: ReadOnlyTable<u64, &'static [u8]>,
@@ -223,17 +223,17 @@ impl Snapshot {
         read(&self.bodies, number, "block")?.ok_or(Error::Damaged { what: "block" })
     }
 
-    /// Number of the block with this hash.
+    /// Returns the number of the block with this hash.
     pub fn number(&self, hash: &B256) -> Result<Option<u64>, Error> {
         Ok(self.numbers.get(&hash.0)?.map(|found| found.value()))
     }
 
-    /// Block and position of the transaction with this hash.
+    /// Returns block and position of the transaction with this hash.
     pub fn position(&self, hash: &B256) -> Result<Option<(u64, u64)>, Error> {
         Ok(self.transactions.get(&hash.0)?.map(|found| found.value()))
     }
 
-    /// Newest value under `key`; empty when there is none.
+    /// Returns the newest value of `key`; empty if there is none.
     pub fn state(&self, key: &[u8]) -> Result<Vec<u8>, Error> {
         Ok(self.state.get(key)?.map(|found| found.value().to_vec()).unwrap_or_default())
     }
@@ -247,7 +247,7 @@ impl Snapshot {
         Ok(self.code.get(&hash.0)?.is_some())
     }
 
-    /// Values that journal record `record` replaced.
+    /// Returns the values that journal record `record` replaced.
     pub fn priors(&self, record: u64) -> Result<Vec<Entry>, Error> {
         read(&self.journal, record, "journal")?.ok_or(Error::Damaged { what: "journal" })
     }
@@ -300,7 +300,7 @@ fn decode<T: Decodable>(mut bytes: &[u8], what: &'static str) -> Result<T, Error
     T::decode(&mut bytes).map_err(|_| Error::Damaged { what })
 }
 
-/// Encodes through the same codec that the store reads with.
+/// Encodes a value with the codec that the store decodes with.
 pub(crate) fn encoded(value: &impl Encodable) -> Bytes {
     alloy_rlp::encode(value).into()
 }

@@ -1,12 +1,12 @@
-//! Block time: where it comes from and how tests move it.
+//! Block time: its source, and the ways in which tests move it.
 
-/// Where the chain's time comes from.
+/// Source of the chain's time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Clock {
     /// The system's clock.
     System,
-    /// A clock that stands at this time (Unix seconds) and moves only when told to
-    /// (`evm_increaseTime`, `evm_setNextBlockTimestamp`).
+    /// A clock that stands at this time (Unix seconds) and moves only by `evm_increaseTime` and
+    /// `evm_setNextBlockTimestamp`.
     Manual(u64),
 }
 
@@ -23,8 +23,8 @@ impl Clock {
     }
 }
 
-/// The rules for the next block's timestamp. Block time never goes back; blocks of the same second share
-/// it (as on rollups), so that a standing clock stands and a busy chain does not run ahead of its clock.
+/// Rules for the next block's timestamp. Block time never goes back. Blocks of the same second have
+/// the same time, as on rollups, so that a busy chain does not run ahead of its clock.
 #[derive(Clone, Debug)]
 pub(crate) struct Time {
     clock: Clock,
@@ -41,7 +41,7 @@ impl Time {
         Self { clock, offset, next: None, interval: None }
     }
 
-    /// Time that a block after one of time `parent` gets if it is made now.
+    /// Returns the time of a block that is made now, after one of time `parent`.
     pub fn next_block(&self, parent: u64) -> u64 {
         let time = match (self.next, self.interval) {
             (Some(next), _) => next,
@@ -51,12 +51,13 @@ impl Time {
         time.max(parent)
     }
 
-    /// Makes the chain's time `time` now.
+    /// Sets the chain's current time.
     pub fn set(&mut self, time: u64) {
         self.offset = i64::try_from(i128::from(time) - i128::from(self.clock.now())).unwrap_or(i64::MAX);
     }
 
-    /// Notes that a block of time `time` was made: a time set for it keeps running from there.
+    /// Notes that a block of time `time` was made. If its time was set explicitly, the clock
+    /// continues from there.
     pub fn made_block(&mut self, time: u64) {
         if self.next.take().is_some() {
             self.set(time);

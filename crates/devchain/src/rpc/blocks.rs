@@ -1,4 +1,4 @@
-//! Questions about blocks.
+//! Queries about blocks.
 
 use alloy_eips::{BlockId, BlockNumberOrTag};
 use alloy_primitives::{B256, U64};
@@ -17,7 +17,8 @@ use crate::{
     store::Snapshot,
 };
 
-/// The block that the first parameter names: a hash or a number, by the method's name.
+/// Returns the block that the first parameter names, as hash or number according to the method's
+/// name.
 pub(super) fn id(method: &str, p: &mut Params) -> Result<BlockId, RpcError> {
     if method.contains("Hash") {
         return Ok(BlockId::from(p.take::<B256>(0, "block hash")?));
@@ -25,7 +26,7 @@ pub(super) fn id(method: &str, p: &mut Params) -> Result<BlockId, RpcError> {
     Ok(p.take::<BlockNumberOrTag>(0, "block number")?.into())
 }
 
-/// A stored block, or the pending one with what would be in it.
+/// Returns a stored block, or the pending block, which is empty.
 pub(super) fn find(chain: &Chain, snapshot: &Snapshot, id: BlockId) -> Result<Option<(Head, Vec<Included>)>, Error> {
     match chain.find(snapshot, id)? {
         Some(None) => Ok(None),

@@ -1,4 +1,4 @@
-//! Calls, and how much gas they need.
+//! Calls, and estimates of their gas.
 
 use alloy_eips::BlockId;
 use alloy_primitives::U64;
@@ -17,11 +17,13 @@ use crate::{
     store::Snapshot,
 };
 
-/// An estimate may exceed the least sufficient gas by this share, percent: the price of a shorter search.
+/// An estimate may exceed the least sufficient gas by this share, percent. It makes the search
+/// shorter.
 const ESTIMATE_SLACK_PERCENT: u64 = 1;
 /// Gas of a plain transfer.
 const TRANSFER_GAS: u64 = 21_000;
-/// Gas that a call with value hands its callee for free, so that a run needs more at first than it uses.
+/// Gas that a call with value gives its callee for free. A run therefore needs more at first than
+/// it uses.
 const CALL_STIPEND: u64 = 2_300;
 
 /// Runs a call at a block.
@@ -96,8 +98,8 @@ pub(super) fn estimate_gas(chain: &Chain, p: &mut Params) -> Answer {
             Err(refusal) => Err(refused(refusal)),
         }
     };
-    // `low` never suffices, `high` always does. What was spent before refunds, plus what calls hold back
-    // (1/64 each), is nearly always enough and bounds the search at once.
+    // `low` never suffices, `high` always does. The gas spent before refunds, plus the share that
+    // calls retain (1/64 each), is nearly always enough and bounds the search at once.
     let (mut low, mut high) = (used - 1, most);
     let guess = spent.saturating_add(CALL_STIPEND).saturating_mul(64) / 63;
     let mut middle = guess.min(high);
@@ -107,13 +109,13 @@ pub(super) fn estimate_gas(chain: &Chain, p: &mut Params) -> Answer {
         } else {
             low = middle;
         }
-        // Most runs need little more than they use, so search from below.
+        // Most runs need little more gas than they use, so the search goes upwards from `low`.
         middle = (low + (high - low) / 2).min(low.saturating_mul(2));
     }
     json(U64::from(high))
 }
 
-/// Whether a transaction was refused only for its low gas limit.
+/// Returns whether a transaction was refused only because of its low gas limit.
 fn needs_gas(reason: &revm::context_interface::result::InvalidTransaction) -> bool {
     use revm::context_interface::result::InvalidTransaction as I;
     matches!(reason, I::CallGasCostMoreThanGasLimit { .. } | I::GasFloorMoreThanGasLimit { .. })

@@ -1,4 +1,4 @@
-//! Test controls, named as anvil names them: time, mining, snapshots, reorgs, and the state itself.
+//! Test controls with anvil's names: time, mining, snapshots, reorgs, and state.
 
 use std::collections::BTreeMap;
 
@@ -59,7 +59,7 @@ pub(super) fn answer(chain: &mut Chain, method: &str, p: &mut Params) -> Answer 
     }
 }
 
-/// A JSON number, or a string of hex or decimal digits.
+/// Reads a JSON number, or a string of hex or decimal digits.
 fn number(value: &Value) -> Option<U256> {
     match value {
         Value::Number(number) => number.as_u64().map(U256::from),
@@ -167,9 +167,10 @@ fn take_depth(p: &mut Params) -> Result<Option<u64>, RpcError> {
 
 /// `anvil_reorg(depth, [[raw transaction, block index], …])`, or the same as one object.
 ///
-/// The newest `depth` blocks are replaced by as many new ones, which hold exactly the given transactions:
-/// index 0 is the lowest new block. All others of the old blocks become unknown, as if never sent.
-/// Transactions that are invalid on the new branch are left out, and the error names the first of them.
+/// Replaces the newest `depth` blocks by as many new ones, which contain exactly the given
+/// transactions; index 0 is the lowest new block. All other transactions of the old blocks become
+/// unknown, as if never sent. Transactions that are invalid on the new branch are left out, and the
+/// error names the first one.
 fn reorg(chain: &mut Chain, p: &mut Params) -> Answer {
     let first = p.take::<Value>(0, "depth")?;
     let (depth, pairs) = match first {

@@ -1,4 +1,4 @@
-//! Errors as clients see them.
+//! Errors in their form for clients.
 
 use alloy_primitives::{Bytes, U256};
 use revm::context_interface::result::InvalidTransaction;
@@ -12,7 +12,7 @@ use crate::{error::Error, execute::revert_reason};
 pub struct RpcError {
     /// Error code: JSON-RPC's own, EIP-1474's, or 3 for a revert.
     pub code: i64,
-    /// What went wrong.
+    /// Message, for people.
     pub message: String,
     /// For a revert, the returned bytes in hex.
     pub data: Option<Value>,
@@ -39,7 +39,7 @@ impl RpcError {
         Self::new(-32602, message)
     }
 
-    /// A question that cannot be answered.
+    /// A query that cannot be answered.
     pub(crate) fn server(message: impl Into<String>) -> Self {
         Self::new(-32000, message)
     }
@@ -58,7 +58,7 @@ impl RpcError {
         Self::server("header not found")
     }
 
-    /// A transaction that can never be included as things stand, in the words that clients know.
+    /// A transaction that no block can include at present, in the wording that clients recognise.
     pub(crate) fn invalid_transaction(reason: &InvalidTransaction) -> Self {
         use InvalidTransaction as I;
         Self::rejected(match reason {

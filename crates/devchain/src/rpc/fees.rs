@@ -1,4 +1,4 @@
-//! What gas costs.
+//! Gas prices.
 
 use alloy_consensus::Transaction as _;
 use alloy_eips::BlockNumberOrTag;
@@ -15,7 +15,8 @@ use crate::{
     error::Error,
 };
 
-/// Tip that this chain suggests, wei per gas. Nobody competes for its blocks.
+/// Suggested tip, wei per gas. It is constant, because nobody competes for space in this chain's
+/// blocks.
 const SUGGESTED_TIP: u64 = 1_000_000_000;
 /// Most blocks that one fee history covers.
 const MAX_HISTORY_BLOCKS: u64 = 1024;
@@ -77,7 +78,7 @@ fn check(percentiles: &[f64]) -> Result<(), RpcError> {
     Ok(())
 }
 
-/// Tips at the given percentiles of the block's gas.
+/// Returns the tips at the given percentiles of the block's gas.
 fn block_rewards(head: &Head, body: &[Included], percentiles: &[f64]) -> Vec<u128> {
     let tip = |included: &Included| included.transaction.effective_tip_per_gas(head.base_fee()).unwrap_or_default();
     let mut tips: Vec<(u128, u64)> = body.iter().map(|included| (tip(included), included.gas_used)).collect();

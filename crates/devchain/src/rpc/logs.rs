@@ -1,4 +1,4 @@
-//! Logs, by query and by filter.
+//! Queries and filters of logs.
 
 use alloy_primitives::U64;
 use alloy_rpc_types_eth::{BlockNumberOrTag, Filter, FilterBlockOption, Log};

@@ -1,4 +1,4 @@
-//! Ethereum JSON-RPC: which method asks for what.
+//! Ethereum JSON-RPC: dispatch of methods.
 
 mod blocks;
 mod calls;

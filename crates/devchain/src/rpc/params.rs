@@ -31,7 +31,7 @@ impl Params {
     }
 }
 
-/// An answer as JSON.
+/// Converts an answer to JSON.
 pub(crate) fn json(answer: impl Serialize) -> Result<Value, RpcError> {
     serde_json::to_value(answer).map_err(|error| RpcError::new(-32603, format!("the answer does not encode: {error}")))
 }

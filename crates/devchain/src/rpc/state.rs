@@ -1,4 +1,4 @@
-//! Questions about accounts.
+//! Queries about accounts.
 
 use alloy_eips::{BlockId, BlockNumberOrTag};
 use alloy_primitives::{Address, B256, U64, U256};
@@ -9,7 +9,7 @@ use super::{
 };
 use crate::chain::Chain;
 
-/// The block to answer for; the newest one if none is named.
+/// Returns the block that a parameter names; the newest one by default.
 pub(super) fn at(p: &mut Params, index: usize) -> Result<BlockId, RpcError> {
     Ok(p.optional(index, "block")?.unwrap_or_default())
 }

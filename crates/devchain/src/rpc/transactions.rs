@@ -1,4 +1,4 @@
-//! Sending transactions and asking about them.
+//! Sending and looking up transactions.
 
 use alloy_consensus::{
     TxEnvelope,
@@ -19,10 +19,10 @@ use crate::{
     error::Error,
 };
 
-/// Longest signed transaction, bytes. The same bound as other nodes'.
+/// Longest signed transaction, bytes. Other nodes have the same bound.
 const MAX_TRANSACTION_BYTES: usize = 128 * 1024;
 
-/// Reads a signed transaction and finds out who signed it.
+/// Decodes a signed transaction and recovers its signer.
 pub(super) fn decode(raw: &Bytes) -> Result<Recovered<TxEnvelope>, RpcError> {
     if raw.len() > MAX_TRANSACTION_BYTES {
         let message = format!("oversized data: transaction size {}, limit {MAX_TRANSACTION_BYTES}", raw.len());
@@ -45,7 +45,8 @@ pub(super) fn send_raw(chain: &mut Chain, p: &mut Params) -> Answer {
     json(chain.submit(transaction)?)
 }
 
-/// The block, all its transactions, and which of them has this hash.
+/// Returns the block that contains the transaction with this hash, all its transactions, and the
+/// position.
 fn find(chain: &Chain, hash: &B256) -> Result<Option<(Head, Vec<Included>, usize)>, Error> {
     let snapshot = chain.store.snapshot()?;
     let Some((number, position)) = snapshot.position(hash)? else { return Ok(None) };
