@@ -3,9 +3,10 @@
 
 use clap::ValueEnum;
 use rialto_chain::DeployParams;
+use rialto_local_market::CHAIN_ID;
 use serde::Serialize;
 
-use crate::{market::CHAIN_ID, print::span};
+use crate::ui::span;
 
 const MINUTE: u64 = 60;
 const HOUR: u64 = 3_600;

@@ -35,32 +35,35 @@
 
 mod book;
 mod bundle;
+mod buyer;
 pub mod control;
+mod error;
 pub mod escape;
 mod games;
 mod history;
 mod home;
 pub mod host;
 pub mod job;
-mod jobs;
 mod ledger;
 mod market;
-mod quote;
 mod replay;
 pub mod settings;
 mod wallet;
 
 pub use book::{Book, BookError, Listed};
 pub use bundle::{Bundle, BundleError, Checked, Contradiction, Fault};
+pub use buyer::{
+    Buyer,
+    quote::{Chosen, LeftOut, Opening, PolicyPrice, Quote, Resumption, Trial},
+};
+pub use error::HostError;
 pub use games::{Conviction, GameMove, GameTale, Place, Played};
 pub use history::{DealEnd, DealPhase, DealStory, History, HistoryError, OpenCase, PricePoint, price_index};
 pub use home::{Home, HomeError, private_dir, write_private};
-pub use host::{Buyer, HostError, Told};
-pub use jobs::{Follow, Host, JobFolder};
+pub use host::{Follow, Host, JobFolder, Told};
 pub use ledger::{Movement, What};
 pub use market::{
     LOCAL_REQUESTER, LocalFacts, MarketChoice, MarketConfig, MarketError, TEMPLATE as CONFIG_TEMPLATE, local_key,
 };
-pub use quote::{Chosen, LeftOut, Opening, PolicyPrice, Quote, Resumption, Trial};
 pub use replay::{Replay, ReplayError, SignedTask, signed_tasks};
 pub use wallet::{Passphrase, Wallet, WalletError, read_key};

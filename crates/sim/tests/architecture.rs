@@ -18,9 +18,10 @@ const LEVELS: &[(&str, u8)] = &[
     ("rialto-provider", 3),
     ("rialto-requester", 3),
     ("rialto-client", 4),
-    ("rialto", 5),
+    ("rialto-local-market", 5),
+    ("rialto", 6),
 ];
-/// The embedded chain imports nothing of ours; only the shell wires it, and tests use it.
+/// The embedded chain imports nothing of ours; the local market wires it, and tests use it.
 const DEVCHAIN: &str = "rialto-devchain";
 /// End-to-end tests import everything; nothing imports them.
 const SIM: &str = "rialto-sim";
@@ -60,7 +61,7 @@ fn arrows_point_down() {
             let for_tests = dependency["kind"] == "dev";
             let allowed = match target {
                 SIM => false,
-                DEVCHAIN => for_tests || name == "rialto",
+                DEVCHAIN => for_tests || name == "rialto-local-market",
                 _ => match (levels.get(name), levels.get(target)) {
                     (Some(from), Some(to)) => from > to,
                     _ => false,

@@ -1,0 +1,63 @@
+//! `rialto jobs show`
+
+use anyhow::Result;
+use rialto_client::{Home, JobFolder};
+use rialto_requester::JobStatus;
+use serde_json::json;
+
+use super::list::aside;
+use crate::{
+    exit,
+    job::{
+        find,
+        report::{checks, json_of_report, providers},
+        standing::{json_of, standing},
+    },
+    ui::{Output, count, either, money},
+};
+
+/// A job that ended, as it was written down: without the market.
+pub fn offline(home: &Home, named: &str, why: &anyhow::Error, format: Output) -> Result<u8> {
+    let known = find::ended(home);
+    let jobs: Vec<_> = known.iter().map(|(_, status)| (status.id, status.name.as_str())).collect();
+    // Whether it is a job that did not end, nobody can say now.
+    let Ok(at) = find::choose(&jobs, named, find::Use::Look) else { return Err(anyhow::anyhow!("{why:#}")) };
+    aside(why);
+    show(&known[at].0, &known[at].1, format)
+}
+
+/// One job.
+pub fn show(folder: &JobFolder, status: &JobStatus, format: Output) -> Result<u8> {
+    let report = folder.report()?;
+    let mut text = format!(
+        "job {}  {}\n  {}\n  {} of {} tasks verified, {} paid for; {} retries, {} fail-overs\n  spent {} of a budget of {}\n  checked by {}",
+        status.id,
+        status.name,
+        standing(status),
+        count(status.progress.verified),
+        count(status.progress.tasks),
+        count(status.progress.paid),
+        count(status.progress.retries),
+        count(status.progress.failovers),
+        money(status.progress.spent),
+        money(status.budget),
+        status.policy,
+    );
+    if let Some(why) = &status.waits {
+        text.push_str(&format!("\n  waits: {why}"));
+    }
+    if let Some(report) = &report {
+        text.push_str(&format!("\n\n{}", providers(report)));
+        text.push_str(&format!("\n{}", checks(report)));
+    }
+    text.push_str(&format!("\n  folder {}", folder.path().display()));
+    either(format, &text, || {
+        let mut all = json_of(status);
+        if let Some(report) = &report {
+            all["report"] = json_of_report(report);
+        }
+        all["folder"] = json!(folder.path());
+        all
+    });
+    Ok(exit::OK)
+}

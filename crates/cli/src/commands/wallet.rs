@@ -1,0 +1,222 @@
+//! `rialto wallet`: accounts, their keys, and their money.
+
+use std::{
+    path::PathBuf,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use anyhow::{Result, bail, ensure};
+use clap::{Args, Subcommand};
+use rialto_chain::{MarketCall, PrivateKeySigner};
+use rialto_client::settings::base_units;
+use rialto_protocol::Address;
+use serde_json::json;
+
+use crate::{
+    env::PlaceArgs,
+    exit,
+    transact::{self, Account},
+    ui::{Output, Paint, coins, either, money},
+};
+
+/// A permit to deposit is good for so long, seconds.
+const PERMIT_SECONDS: u64 = 3600;
+
+/// `rialto wallet`
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  rialto wallet create
+  rialto wallet import --key-file key.hex        # then remove key.hex
+  rialto wallet balance
+  rialto wallet deposit 25
+  rialto wallet withdraw all --to 0x7099…
+  rialto wallet withdraw 10 --explain            # says what would be sent, sends nothing
+
+Keys are kept as Web3 Secret Storage files (version 3) in the home folder's wallet/, which other wallets read, too.")]
+pub struct WalletCommand {
+    /// What to do.
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// Make a new account.
+    Create,
+    /// Keep the key of an account that exists.
+    Import {
+        /// File with the private key in hex, readable by you alone.
+        #[arg(long, value_name = "FILE")]
+        key_file: PathBuf,
+    },
+    /// All accounts of this wallet.
+    List,
+    /// What the account has: in the market, as tokens, and gas money.
+    Balance,
+    /// Move tokens into the account in the market: what deals are paid and backed from.
+    Deposit(Move),
+    /// Take tokens out of the market.
+    Withdraw {
+        /// How much.
+        #[command(flatten)]
+        what: Move,
+        /// Who gets them (default: the account itself).
+        #[arg(long, value_name = "ADDRESS")]
+        to: Option<Address>,
+    },
+}
+
+#[derive(Debug, Args)]
+struct Move {
+    /// Tokens, such as 12.5, or `all`.
+    amount: String,
+    /// Say what would be sent and what it costs; send nothing.
+    #[arg(long)]
+    explain: bool,
+}
+
+/// Runs one of them.
+pub async fn wallet(args: &WalletCommand, place: &PlaceArgs, format: Output) -> Result<u8> {
+    match &args.what {
+        What::Create => add(place, PrivateKeySigner::random(), format).await?,
+        What::Import { key_file } => add(place, rialto_client::read_key(key_file)?, format).await?,
+        What::List => list(place, format)?,
+        What::Balance => balance(place, format).await?,
+        What::Deposit(what) => deposit(Account::new(place).await?, what, format).await?,
+        What::Withdraw { what, to } => withdraw(Account::new(place).await?, what, *to, format).await?,
+    }
+    Ok(exit::OK)
+}
+
+async fn add(place: &PlaceArgs, key: PrivateKeySigner, format: Output) -> Result<()> {
+    let wallet = place.wallet()?;
+    let passphrase = place.new_passphrase()?;
+    let (account, path) = tokio::task::spawn_blocking(move || {
+        let account = wallet.add(&key, &passphrase)?;
+        Ok::<_, anyhow::Error>((account, wallet.path(account)))
+    })
+    .await??;
+    let text =
+        format!("{account}\n  kept in {}: keep a copy, and the passphrase; nobody can restore either", path.display());
+    either(format, &text, || json!({ "account": account, "keystore": path }));
+    Ok(())
+}
+
+fn list(place: &PlaceArgs, format: Output) -> Result<()> {
+    let accounts = place.wallet()?.accounts()?;
+    let lines: Vec<String> = accounts.iter().map(ToString::to_string).collect();
+    let text = if lines.is_empty() { "no accounts: `rialto wallet create` makes one".into() } else { lines.join("\n") };
+    either(format, &text, || json!({ "accounts": accounts }));
+    Ok(())
+}
+
+async fn balance(place: &PlaceArgs, format: Output) -> Result<()> {
+    let market = place.market()?;
+    let account = place.whose(&market)?;
+    let chain = market.connect().await?;
+    let inside = chain.account(account).await?;
+    let tokens: u128 = chain.token_balance(account).await?.saturating_to();
+    let gas: u128 = chain.native_balance(account).await?.saturating_to();
+    let text = format!(
+        "{}\n  in the market  {}\n  in the wallet  {}\n  gas money      {}",
+        Paint::for_stdout().bold(&account.to_string()),
+        money(inside),
+        money(tokens),
+        coins(gas),
+    );
+    either(
+        format,
+        &text,
+        || json!({ "account": account, "market": inside.to_string(), "tokens": tokens.to_string(), "gas_wei": gas.to_string() }),
+    );
+    Ok(())
+}
+
+async fn deposit(account: Account, what: &Move, format: Output) -> Result<()> {
+    let has: u128 = account.chain.token_balance(account.address).await?.saturating_to();
+    let amount = amount(&what.amount, has)?;
+    ensure!(
+        amount <= has,
+        "[W-013] {} holds {} outside the market: less than {}",
+        account.address,
+        money(has),
+        money(amount)
+    );
+    let plan = format!("deposit {} from {} into its account in the market, by permit", money(amount), account.address);
+    if what.explain {
+        // A permit can't be made without the key: what it needs is checked above.
+        return account.explain(&[(plan, None)], format).await;
+    }
+    let signer = account.signer().await?;
+    let call = account.chain.permit(&signer, amount, account.chain.now().await? + PERMIT_SECONDS).await?;
+    moved(account, signer, "deposit", call, &plan, amount, format).await
+}
+
+async fn withdraw(account: Account, what: &Move, to: Option<Address>, format: Output) -> Result<()> {
+    let has = account.chain.account(account.address).await?;
+    let amount = amount(&what.amount, has)?;
+    let to = to.unwrap_or(account.address);
+    ensure!(
+        amount <= has,
+        "[W-013] {} has {} in the market that is not locked in deals: less than {}",
+        account.address,
+        money(has),
+        money(amount)
+    );
+    let plan = format!("withdraw {} of {} from the market to {to}", money(amount), account.address);
+    let call = MarketCall::Withdraw { to, amount };
+    if what.explain {
+        return account.explain(&[(plan, Some(call))], format).await;
+    }
+    let signer = account.signer().await?;
+    moved(account, signer, "withdraw", call, &plan, amount, format).await
+}
+
+/// Moves money, and tells what became of it.
+async fn moved(
+    account: Account,
+    signer: PrivateKeySigner,
+    name: &str,
+    call: MarketCall,
+    plan: &str,
+    amount: u128,
+    format: Output,
+) -> Result<()> {
+    let at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
+    let sender = account.sender(signer).await?;
+    let mined = transact::send(&sender, format!("{name}-{at}"), call, plan, format).await?;
+    sender.stop().await;
+    let now = account.chain.account(account.address).await?;
+    let text = format!("{}\n  in the market now {}", transact::told(&mined), money(now));
+    either(
+        format,
+        &text,
+        || json!({ "done": name, "amount": amount.to_string(), "transaction": mined.tx, "block": mined.block, "gas_used": mined.gas_used, "fee_wei": mined.fee_wei.to_string(), "market": now.to_string() }),
+    );
+    Ok(())
+}
+
+fn amount(text: &str, all: u128) -> Result<u128> {
+    let amount = match text {
+        "all" => all,
+        text => match base_units(text) {
+            Ok(amount) => amount,
+            Err(why) => bail!("[C-CFG-006] {text}: {why}"),
+        },
+    };
+    ensure!(amount > 0, "[C-CFG-006] {text}: nothing to move");
+    Ok(amount)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn amounts_are_tokens() {
+        assert_eq!(amount("1.5", 0).unwrap(), 1_500_000);
+        assert_eq!(amount("all", 7).unwrap(), 7);
+        assert!(amount("all", 0).is_err() && amount("-1", 9).is_err());
+    }
+}
