@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
     process::Command,
 };
@@ -155,6 +155,198 @@ fn only_the_shell_prints_and_reads_the_environment() {
         }
     }
     assert!(faults.is_empty(), "{faults:#?}");
+}
+
+/// Modules that may know each other, and why.
+const CIRCLES: &[(&str, &[&str], &str)] = &[
+    (
+        "chain",
+        &["chain", "court", "deploy", "flight", "follow", "link", "sender", "tx", "worker"],
+        "one link, many views",
+    ),
+    ("devchain", &["block", "state", "store"], "a store keeps blocks and state, which read it"),
+    ("devchain", &["chain", "rpc"], "the chain answers requests about itself"),
+    (
+        "exec",
+        &["cache", "compile", "engine", "program", "worker"],
+        "an engine compiles in workers, which run an engine",
+    ),
+    ("machine", &["canon", "ir", "lower"], "a root names the version of the rules by which it was made"),
+    ("machine", &["body", "gate"], "the gate walks bodies and refuses with its own error"),
+    ("net", &["asks", "blobs", "node"], "a node has both, and both have a node"),
+    ("protocol", &["receipt", "tree"], "a receipt is a tree of leaves"),
+    ("sim", &["buyer", "network", "seller", "world"], "a simulated world and those who live in it"),
+];
+
+/// Paths below `crate::` that a text names: a module, and what is below it.
+fn named(code: &str) -> Vec<Vec<String>> {
+    let mut found = Vec::new();
+    for (at, prefix) in code.match_indices("crate::") {
+        let before = code[..at].chars().next_back();
+        if before.is_none_or(|c| !c.is_alphanumeric() && c != '_' && c != ':' && c != '$') {
+            paths(&code[at + prefix.len()..], &[], &mut found);
+        }
+    }
+    found
+}
+
+/// Reads `a::b` or `{a, b::{c, d}}`, and returns what follows it.
+fn paths<'a>(text: &'a str, before: &[String], found: &mut Vec<Vec<String>>) -> &'a str {
+    let text = text.trim_start();
+    if let Some(mut rest) = text.strip_prefix('{') {
+        loop {
+            rest = rest.trim_start_matches([' ', '\n', ',']);
+            if rest.is_empty() || rest.starts_with('}') {
+                return rest.get(1..).unwrap_or_default();
+            }
+            let after = paths(rest, before, found);
+            rest =
+                if after.len() == rest.len() { &rest[rest.chars().next().map_or(0, char::len_utf8)..] } else { after };
+        }
+    }
+    let end = text.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(text.len());
+    if end == 0 {
+        return text;
+    }
+    let path = [before, &[text[..end].to_owned()]].concat();
+    match text[end..].strip_prefix("::") {
+        Some(rest) => paths(rest, &path, found),
+        None => {
+            found.push(path);
+            &text[end..]
+        }
+    }
+}
+
+/// Paths that a file names, with `super::` resolved. `place`: the file's own module.
+fn imports(code: &str, place: &[String]) -> Vec<Vec<String>> {
+    let mut found = named(code);
+    for (at, _) in code.match_indices("super::") {
+        if code[..at].ends_with("super::") || code[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_') {
+            continue;
+        }
+        let (mut rest, mut up) = (&code[at..], 0);
+        while let Some(after) = rest.strip_prefix("super::") {
+            (rest, up) = (after, up + 1);
+        }
+        if up <= place.len() {
+            paths(rest, &place[..place.len() - up], &mut found);
+        }
+    }
+    found
+}
+
+/// The module that a file of a crate is.
+fn module(source: &Path, file: &Path) -> Vec<String> {
+    let path = file.strip_prefix(source).unwrap().with_extension("");
+    let mut parts: Vec<String> = path.iter().map(|part| part.to_str().unwrap().to_owned()).collect();
+    if matches!(parts.last().map(String::as_str), Some("mod" | "lib" | "main")) {
+        parts.pop();
+    }
+    parts
+}
+
+/// Groups of modules that reach each other.
+fn circles(arrows: &BTreeMap<String, BTreeSet<String>>) -> Vec<BTreeSet<String>> {
+    let reach = |from: &String| {
+        let (mut seen, mut next) = (BTreeSet::new(), vec![from.clone()]);
+        while let Some(at) = next.pop() {
+            next.extend(arrows.get(&at).into_iter().flatten().filter(|to| seen.insert((*to).clone())).cloned());
+        }
+        seen
+    };
+    let all: BTreeMap<&String, BTreeSet<String>> = arrows.keys().map(|module| (module, reach(module))).collect();
+    let mut found = BTreeSet::new();
+    for (module, seen) in &all {
+        let circle: BTreeSet<String> =
+            seen.iter().filter(|other| all.get(*other).is_some_and(|back| back.contains(*module))).cloned().collect();
+        if circle.len() > 1 {
+            found.insert(circle);
+        }
+    }
+    found.into_iter().collect()
+}
+
+#[test]
+fn modules_of_a_crate_know_each_other_one_way() {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(root().join("crates")).unwrap() {
+        let folder = entry.unwrap().path();
+        let (krate, source) = (folder.file_name().unwrap().to_str().unwrap().to_owned(), folder.join("src"));
+        let files = rust_sources(&format!("crates/{krate}/src"));
+        let shown: BTreeMap<String, String> = reexports(&source);
+        let mut arrows: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        for file in files.iter().filter(|file| !file.components().any(|part| part.as_os_str() == "tests")) {
+            let place = module(&source, file);
+            let Some(top) = place.first() else { continue };
+            let known = imports(&code(file), &place).into_iter().filter_map(|path| path.into_iter().next());
+            // A name that the crate's root shows comes from a module, too.
+            let known = known.map(|name| shown.get(&name).cloned().unwrap_or(name));
+            arrows.entry(top.clone()).or_default().extend(known.filter(|name| name != top));
+        }
+        found.extend(circles(&arrows).into_iter().map(|circle| (krate.clone(), circle)));
+    }
+    let excused =
+        |circle: &BTreeSet<String>, modules: &[&str]| circle.iter().all(|one| modules.contains(&one.as_str()));
+    let faults: Vec<_> = found
+        .iter()
+        .filter(|(krate, circle)| !CIRCLES.iter().any(|(of, modules, _)| of == krate && excused(circle, modules)))
+        .collect();
+    assert!(faults.is_empty(), "modules that import each other: {faults:#?}");
+    for (krate, modules, why) in CIRCLES {
+        let held = found.iter().any(|(of, circle)| of == krate && excused(circle, modules));
+        assert!(held, "{krate} has no such circle any more ({why}): remove it from CIRCLES");
+    }
+}
+
+/// Names that a crate's root passes on, and the module of each.
+fn reexports(source: &Path) -> BTreeMap<String, String> {
+    let Ok(text) = std::fs::read_to_string(source.join("lib.rs")) else { return BTreeMap::new() };
+    let mut found = Vec::new();
+    for (at, prefix) in text.match_indices("\npub use ") {
+        paths(&text[at + prefix.len()..], &[], &mut found);
+    }
+    found
+        .into_iter()
+        .filter(|path| path.len() > 1)
+        .map(|path| (path[path.len() - 1].clone(), path[0].clone()))
+        .collect()
+}
+
+#[test]
+fn no_command_knows_another() {
+    let source = root().join("crates/cli/src");
+    let commands = source.join("commands");
+    let mut faults = Vec::new();
+    for file in rust_sources("crates/cli/src") {
+        let place = module(&source, &file);
+        let own = file.strip_prefix(&commands).ok().and(place.get(1));
+        for path in imports(&code(&file), &place) {
+            let [first, command, ..] = path.as_slice() else { continue };
+            // The parent knows all of them; the program knows the parent.
+            let allowed =
+                first != "commands" || own == Some(command) || place.is_empty() || place.len() == 1 && own.is_none();
+            if !allowed {
+                faults.push(format!("{}: {}", file.display(), path.join("::")));
+            }
+        }
+    }
+    assert!(faults.is_empty(), "{faults:#?}");
+}
+
+#[test]
+fn imports_are_read() {
+    let text = "use crate::{a::{self, b}, c}; fn f() { super::super::d::e(); crate::g::h() } use super::k;";
+    let place = ["x".to_owned(), "y".to_owned()];
+    let found: BTreeSet<String> = imports(text, &place).iter().map(|path| path.join("::")).collect();
+    let expected = ["a::self", "a::b", "c", "d::e", "g::h", "x::k"].map(str::to_owned);
+    assert_eq!(found, BTreeSet::from(expected));
+    let arrows = [("a", "b"), ("b", "c"), ("c", "b"), ("d", "a")];
+    let mut map: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for (from, to) in arrows {
+        map.entry(from.into()).or_default().insert(to.into());
+    }
+    assert_eq!(circles(&map), [BTreeSet::from(["b".to_owned(), "c".to_owned()])]);
 }
 
 #[test]
