@@ -1,4 +1,4 @@
-//! What the chain says of an ask that somebody gossips.
+//! Checks of a gossiped ask against the chain.
 
 use rialto_protocol::{
     pricing::{BPS, share},
@@ -8,19 +8,23 @@ use rialto_protocol::{
 
 use crate::{bindings::IMarket, chain::Chain, error::ChainError};
 
-/// Whether an ask can be bought from.
+/// Judgement of an ask.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AskStanding {
-    /// Signed by its provider, who has the deposit for it.
+    /// The ask is signed by its provider, which has the deposit for it.
     Good,
-    /// Not good now: counter moved on, deposit too small or not seen yet.
+    /// The ask is not good now: its counter is outdated, or the deposit is too small or not seen
+    /// yet.
     Stale(String),
-    /// Never was good: wrong signature, terms that the market refuses.
+    /// The ask never was good: its signature is wrong, or the market refuses its terms.
     Bad(String),
 }
 
 impl Chain {
-    /// Judges an ask: terms, signature, counter, deposit.
+    /// Judges an ask by its terms, signature, counter and deposit.
+    ///
+    /// # Errors
+    /// A [`ChainError`] if the endpoint fails.
     pub async fn judge_ask(&self, signed: &Signed<Ask>) -> Result<AskStanding, ChainError> {
         let ask = &signed.value;
         let sold = !ask.key.is_zero() && ask.from < ask.to && ask.minBudget <= ask.maxBudget;

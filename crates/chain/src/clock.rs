@@ -1,4 +1,5 @@
-//! The time that both sides of the market go by: this machine's clock, or the chain's where that is ahead.
+//! The time that both sides of the market use: this machine's clock, or the chain's if that is
+//! ahead.
 
 use std::{
     sync::{
@@ -8,7 +9,7 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-/// Unix seconds. Clones share what the chain said.
+/// A clock in Unix seconds. Clones share the lead of the chain.
 #[derive(Clone, Debug, Default)]
 pub struct Clock {
     /// Seconds by which the chain is ahead of this machine.
@@ -16,12 +17,13 @@ pub struct Clock {
 }
 
 impl Clock {
-    /// Now.
+    /// Returns the current time, Unix seconds.
     pub fn now(&self) -> u64 {
         machine().saturating_add(self.ahead.load(Ordering::Relaxed))
     }
 
-    /// The chain's newest block says so. A chain that is behind just has no news.
+    /// Notes the time of the chain's newest block. A time in the past has no effect, because a
+    /// chain may have had no block for a while.
     pub fn chain_says(&self, time: u64) {
         self.ahead.fetch_max(time.saturating_sub(machine()), Ordering::Relaxed);
     }

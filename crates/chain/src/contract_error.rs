@@ -1,4 +1,4 @@
-//! Why a contract said no, as a stable code and a sentence that says what to do.
+//! Errors of contracts, as a stable code and a sentence that says what to do.
 
 use alloy_primitives::{Bytes, hex};
 use alloy_sol_types::{Panic, Revert, SolError, SolInterface};
@@ -8,7 +8,7 @@ pub use crate::bindings::IMarket::IMarketErrors as MarketError;
 pub use crate::bindings::IStepUnit::IStepUnitErrors as StepUnitError;
 use crate::bindings::{CaseStatus, DealStatus, Stage};
 
-/// Longest revert text of a foreign contract that is repeated.
+/// Longest revert text of a foreign contract that a message repeats.
 const MAX_REASON_CHARS: usize = 200;
 /// Most revert data kept.
 const MAX_DATA_BYTES: usize = 4096;
@@ -28,32 +28,34 @@ impl std::fmt::Display for ContractError {
 }
 
 impl ContractError {
-    /// From revert data.
+    /// Creates an error from revert data.
     pub fn decode(data: &[u8]) -> ContractError {
         ContractError { data: Bytes::copy_from_slice(&data[..data.len().min(MAX_DATA_BYTES)]) }
     }
 
-    /// The revert data.
+    /// Returns the revert data.
     pub fn data(&self) -> &Bytes {
         &self.data
     }
 
-    /// The market's typed error; `None` if another contract (such as the token) reverted.
+    /// Returns the market's typed error; `None` if another contract (such as the token) reverted.
     pub fn market(&self) -> Option<MarketError> {
         MarketError::abi_decode_validate(&self.data).ok()
     }
 
-    /// A court's typed error. Courts revert with [`ContractError::market`]'s and [`ContractError::step_unit`]'s, too.
+    /// Returns a court's typed error. Courts also revert with errors of [`ContractError::market`]
+    /// and [`ContractError::step_unit`].
     pub fn court(&self) -> Option<CourtError> {
         CourtError::abi_decode_validate(&self.data).ok()
     }
 
-    /// The typed error of a court's judge of steps.
+    /// Returns the typed error of a court's judge of steps.
     pub fn step_unit(&self) -> Option<StepUnitError> {
         StepUnitError::abi_decode_validate(&self.data).ok()
     }
 
-    /// Stable code: `M-…` for the market's own errors, `J-…` for a court's and its judge's, `M-000` for everything else.
+    /// Returns the stable code: `M-…` for the market's own errors, `J-…` for those of a court and
+    /// its judge, `M-000` for all others.
     pub fn code(&self) -> &'static str {
         use MarketError as E;
         match self.market() {
@@ -124,7 +126,7 @@ impl ContractError {
         }
     }
 
-    /// What happened and what to do.
+    /// Returns a sentence that says what happened and what to do.
     pub fn message(&self) -> String {
         match (self.market(), self.court(), self.step_unit()) {
             (Some(error), ..) => market_message(&error),

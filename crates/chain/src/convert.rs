@@ -1,5 +1,6 @@
-//! The signed structs exist twice: in `rialto_protocol` (hashing, signing) and in the bindings
-//! (calls, events). A struct literal without `..` on both sides keeps the fields equal.
+//! Conversions between the two versions of the signed structs: those of `rialto_protocol` (hashing,
+//! signing) and those of the bindings (calls, events). Struct literals without `..` on both sides
+//! keep the fields equal.
 
 use rialto_protocol::court::Challenge;
 use rialto_protocol::model::Terms;
@@ -38,7 +39,7 @@ same! {
     Game { deal, order, receipt, accuser, provider, providerKey, bond, openedAt }
 }
 
-/// An ask has its limits in it, which exist twice themselves.
+/// The limits in an ask need a conversion of their own.
 macro_rules! ask {
     ($from:ident -> $to:ident { $($field:ident),* $(,)? }) => {
         impl From<&$from::Ask> for $to::Ask {

@@ -1,4 +1,5 @@
-//! Deploys the committed artifacts: the market, its court with the judges of steps, and for the embedded chain its test token.
+//! Deployment of the committed artifacts: the market, its court with the judges of steps, and, for
+//! the embedded chain, its test token.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -18,47 +19,47 @@ use crate::link::{Link, reverted};
 use crate::rpc::Rpc;
 use crate::sender::TxSender;
 
-/// What was deployed.
+/// Result of a deployment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Deployed {
-    /// The market's token.
+    /// Token of the market.
     pub token: Address,
-    /// The market.
+    /// Address of the market.
     pub market: Address,
-    /// Block that holds the market's creation: where its events begin.
+    /// Block of the market's creation, in which its events begin.
     pub block: u64,
-    /// Gas of the token's creation; 0 if it was there before.
+    /// Gas of the token's creation; 0 if the token existed before.
     pub token_gas: u64,
     /// Gas of the market's creation.
     pub market_gas: u64,
-    /// The court that asks and deals of this market should name.
+    /// Court that asks and deals of this market should name.
     pub court: Address,
     /// The court's judge of single steps.
     pub step_unit: Address,
-    /// Its judge of floats.
+    /// The court's judge of floats.
     pub float_unit: Address,
-    /// Gas of the three's creation.
+    /// Gas of the creation of court and judges.
     pub court_gas: u64,
 }
 
-/// What to deploy.
+/// Parameters of a deployment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DeployParams {
-    /// An existing token; `None` deploys the mintable test token.
+    /// Existing token; `None` deploys the test token, which anyone may mint.
     pub token: Option<Address>,
-    /// From a claim to its deadline, seconds.
+    /// Time from a claim to its deadline, seconds.
     pub challenge_window: u64,
-    /// From a late notice or demand to its deadline, seconds.
+    /// Time from a late notice or demand to its deadline, seconds.
     pub answer_window: u64,
-    /// After a deal's expiry, in which the provider can still claim, seconds.
+    /// Time after a deal's expiry in which the provider can still claim, seconds.
     pub grace: u64,
     /// Bond of a late notice or demand, base units.
     pub case_bond: u128,
-    /// What the court is built with.
+    /// Parameters of the court.
     pub court: CourtRules,
 }
 
-/// What a deployment would send, and from what purse.
+/// Estimated cost of a deployment, and the balance that pays for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeployQuote {
     /// EIP-155 chain id.
@@ -67,27 +68,34 @@ pub struct DeployQuote {
     pub token_gas: Option<u64>,
     /// Gas of the market's creation.
     pub market_gas: u64,
-    /// About the gas of the creation of court and judges: from their size and what the market's takes, as the court can't be tried
-    /// before there is a market.
+    /// Estimated gas of the creation of court and judges. It follows from their size and the
+    /// market's gas, because the court can't be simulated before the market exists.
     pub court_gas: u64,
-    /// Wei per gas, now.
+    /// Current gas price, wei per gas.
     pub gas_price_wei: u128,
     /// Gas money of the account, wei.
     pub balance_wei: U256,
-    /// Decimals of the token that exists; `None` for the test token.
+    /// Decimals of the existing token; `None` for the test token.
     pub decimals: Option<u8>,
 }
 
-/// Deploys a market with its court, and its token where none is given, from the artifacts this crate was built with. For set-up of an
-/// embedded chain and tests: it forgets everything when it ends.
+/// Deploys a market with its court, and its token if none is given, from the artifacts that this
+/// crate was built with. It keeps no journal, so use it for embedded chains and tests only.
+///
+/// # Errors
+/// A [`SendError`] if a transaction fails; earlier ones may have been mined.
 pub async fn deploy(rpc: &Rpc, signer: PrivateKeySigner, params: DeployParams) -> Result<Deployed, SendError> {
     let link = Arc::new(Link::connect(&ChainConfig::new(rpc.clone(), Address::ZERO)).await?);
     send(&TxSender::start(link, signer, None).await?, "", params).await
 }
 
-/// Like [`deploy`], by a journal of the account's transactions: stopped in the middle, the same call goes on, and what is
-/// deployed already under this name is only told again. Another call under the same name is refused ([`SendError::IntentConflict`]).
-/// Of `at` the market's address is not looked at.
+/// Does the same as [`deploy`], with a journal of the account's transactions. After an interruption
+/// the same call continues, and if the deployment of this name is complete, it returns the same
+/// addresses. The market's address in `at` is ignored.
+///
+/// # Errors
+/// [`SendError::IntentConflict`] if the name belongs to a deployment with other parameters; any
+/// other [`SendError`] if a transaction fails.
 pub async fn deploy_by(
     at: &ChainConfig,
     signer: PrivateKeySigner,
@@ -102,12 +110,16 @@ pub async fn deploy_by(
     deployed
 }
 
-/// EIP-155 id of the chain at an endpoint.
+/// Returns the EIP-155 id of the chain at an endpoint.
 pub async fn chain_id(at: &ChainConfig) -> Result<u64, ChainError> {
     Ok(Link::connect(at).await?.chain_id)
 }
 
-/// What deploying would cost `account` now. Sends nothing.
+/// Returns what a deployment would cost `account` now. Sends nothing.
+///
+/// # Errors
+/// [`ChainError::NoToken`] if the given token does not exist, [`ChainError::Contract`] if a
+/// creation would revert.
 pub async fn quote_deployment(
     at: &ChainConfig,
     account: Address,
@@ -147,9 +159,10 @@ pub async fn quote_deployment(
     })
 }
 
-/// For an estimate: creation code of a contract that makes another one first, and puts its address into the creation code of the
-/// market, at `argument`. A market refuses a token without code, and the test token is not there yet. Costs what the market's own
-/// creation does, and some 40,000 gas.
+/// Returns creation code for an estimate: it first creates a contract, then puts that address into
+/// the creation code of the market, at `argument`. This is needed because a market refuses a token
+/// without code, and the test token does not exist yet. It costs the market's own creation and some
+/// 40,000 gas.
 fn with_a_token(market: &[u8], argument: usize) -> Vec<u8> {
     let three = |number: usize| [(number >> 16) as u8, (number >> 8) as u8, number as u8];
     let ([l0, l1, l2], [a0, a1, a2]) = (three(market.len()), three(argument));
@@ -161,7 +174,7 @@ fn with_a_token(market: &[u8], argument: usize) -> Vec<u8> {
         0x62, l0, l1, l2, 0x60, 48, 0x5f, 0x39, 0x62, a0, a1, a2, 0x52,
         // create(0, 0, length)
         0x62, l0, l1, l2, 0x5f, 0x5f, 0xf0,
-        // Refused: revert with its reason. Else return nothing.
+        // If the creation failed, revert with its reason; else return nothing.
         0x80, 0x60, 44, 0x57, 0x3d, 0x5f, 0x5f, 0x3e, 0x3d, 0x5f, 0xfd, 0x5b, 0x5f, 0x5f, 0xf3,
     ];
     [&head[..], market].concat()
@@ -204,7 +217,7 @@ const STEP_UNIT: &str = include_str!("../../../contracts/artifacts/StepUnit.json
 const MARKET: &str = include_str!("../../../contracts/artifacts/Market.json");
 const TEST_TOKEN: &str = include_str!("../../../contracts/artifacts/TestToken.json");
 
-/// Code of a contract that this crate was built with.
+/// Code of a contract, as this crate was built with it.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Artifact<'a> {
@@ -248,7 +261,8 @@ fn court_code(market: Address, step_unit: Address, rules: CourtRules) -> Result<
     Ok(data)
 }
 
-/// Whether code on chain is what this crate was built with: byte for byte, but for its immutables.
+/// Comparisons of code on chain with the artifacts of this crate: byte for byte, except for
+/// immutables.
 pub(crate) mod is_ours {
     use super::{COURT, FLOAT_UNIT, MARKET, STEP_UNIT, artifact, same_but_for_immutables};
     use crate::error::ChainError;
@@ -274,7 +288,8 @@ pub(crate) mod is_ours {
     }
 }
 
-/// The compiler leaves 32 zero bytes behind a PUSH32 where an immutable's value comes.
+/// Returns whether two codes are equal except for immutables. The compiler leaves 32 zero bytes
+/// after a PUSH32 for an immutable's value.
 fn same_but_for_immutables(ours: &[u8], theirs: &[u8]) -> bool {
     const PUSH32: u8 = 0x7f;
     let is_hole = |at: usize| ours[at] == PUSH32 && ours.get(at + 1..at + 33).is_some_and(|hole| hole == [0; 32]);

@@ -1,6 +1,6 @@
-//! The few Ethereum JSON-RPC answers the client reads, and the calls that give them.
+//! The Ethereum JSON-RPC methods that the client uses, with their answers.
 //!
-//! Only the fields in use are decoded, so chains with transaction types of their own read well.
+//! Only the fields in use are decoded, so chains with their own transaction types are readable.
 
 use alloy_primitives::{Address, B256, Bytes, Log, LogData, U64, U128, U256};
 use serde::Deserialize;
@@ -25,11 +25,11 @@ impl Header {
     pub(crate) fn number(&self) -> u64 {
         self.number.to()
     }
-    /// Unix seconds.
+    /// Time of the block, Unix seconds.
     pub(crate) fn timestamp(&self) -> u64 {
         self.timestamp.to()
     }
-    /// Wei per gas; zero on chains without one.
+    /// Base fee, wei per gas; zero on chains without one.
     pub(crate) fn base_fee(&self) -> u128 {
         self.base_fee_per_gas.map(|fee| fee.to()).unwrap_or_default()
     }
@@ -41,7 +41,7 @@ pub(crate) struct FullBlock {
     pub(crate) transactions: Vec<SentBy>,
 }
 
-/// Who sent a transaction, with which nonce.
+/// Sender and nonce of a transaction.
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct SentBy {
     pub(crate) hash: B256,
@@ -59,7 +59,7 @@ pub(crate) struct TxReceipt {
     gas_used: U128,
     #[serde(default)]
     effective_gas_price: U128,
-    /// Some rollups charge for data beside gas.
+    /// Fee for data, which some rollups charge besides gas.
     #[serde(default)]
     l1_fee: U128,
     pub(crate) contract_address: Option<Address>,
@@ -83,7 +83,7 @@ impl TxReceipt {
     }
 }
 
-/// A log as JSON-RPC gives it.
+/// A log, as JSON-RPC returns it.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct RpcLog {
@@ -110,15 +110,15 @@ impl RpcLog {
     }
 }
 
-/// A call to simulate: eth_call and eth_estimateGas.
+/// A call to simulate, by eth_call or eth_estimateGas.
 #[derive(Clone, Debug)]
 pub(crate) struct CallRequest {
     pub(crate) from: Option<Address>,
-    /// `None` creates a contract.
+    /// Called contract; `None` creates a contract.
     pub(crate) to: Option<Address>,
     pub(crate) data: Bytes,
     pub(crate) value: U256,
-    /// `None` leaves the limit to the node.
+    /// Gas limit; `None` leaves it to the node.
     pub(crate) gas: Option<u64>,
 }
 
@@ -127,12 +127,12 @@ impl CallRequest {
         CallRequest { from: None, to: Some(to), data: data.into(), value: U256::ZERO, gas: None }
     }
 
-    /// What `account` would send.
+    /// Creates the request of a call that `account` would send.
     pub(crate) fn by(account: Address, call: &RawCall) -> CallRequest {
         CallRequest { from: Some(account), to: call.to, data: call.data.clone(), value: call.value, gas: None }
     }
 
-    /// Gas that a transaction with this data costs before it runs (EIP-2028).
+    /// Returns the gas that a transaction with this data costs before it runs (EIP-2028).
     pub(crate) fn intrinsic_gas(&self) -> u64 {
         21_000 + self.data.iter().map(|byte| if *byte == 0 { 4 } else { 16 }).sum::<u64>()
     }
@@ -155,7 +155,7 @@ impl CallRequest {
     }
 }
 
-/// A block by number, as JSON-RPC wants it.
+/// Encodes a block's number for JSON-RPC.
 fn at(number: u64) -> Value {
     json!(U64::from(number))
 }
@@ -193,7 +193,8 @@ impl Endpoint {
         self.call("eth_getCode", json!([account, "latest"])).await
     }
 
-    /// Transactions mined from `account`; with `pending`, those that wait in the mempool too.
+    /// Returns the number of mined transactions of `account`; with `pending`, those in the mempool
+    /// count, too.
     pub(crate) async fn nonce(&self, account: Address, pending: bool) -> Result<u64, ChainError> {
         let block = if pending { "pending" } else { "latest" };
         Ok(self.call::<U64>("eth_getTransactionCount", json!([account, block])).await?.to())
@@ -220,12 +221,13 @@ impl Endpoint {
         self.call("eth_sendRawTransaction", json!([raw])).await
     }
 
-    /// Logs of these contracts in blocks `from..=to`.
+    /// Returns the logs of these contracts in blocks `from..=to`.
     pub(crate) async fn logs(&self, of: &[Address], from: u64, to: u64) -> Result<Vec<RpcLog>, ChainError> {
         self.call("eth_getLogs", json!([{ "address": of, "fromBlock": at(from), "toBlock": at(to) }])).await
     }
 
-    /// Logs of these contracts in exactly this block; an error if the node does not know it.
+    /// Returns the logs of these contracts in exactly this block; fails if the node does not know
+    /// it.
     pub(crate) async fn logs_of(&self, of: &[Address], block: B256) -> Result<Vec<RpcLog>, ChainError> {
         self.call("eth_getLogs", json!([{ "address": of, "blockHash": block }])).await
     }

@@ -1,4 +1,4 @@
-//! One open transaction: what became of it.
+//! One open transaction, and its fate on chain.
 
 use alloy_primitives::Address;
 use tokio::time::Instant;
@@ -8,14 +8,14 @@ use crate::eth::{Header, TxReceipt};
 use crate::journal::Record;
 use crate::link::Link;
 
-/// Blocks searched per look for who used a nonce.
+/// Most blocks that one poll searches for the user of a nonce.
 const MAX_SEARCH_BLOCKS: u64 = 64;
 
 /// A persisted intent that is not final.
 pub(crate) struct Flight {
     pub(crate) intent: String,
     pub(crate) record: Record,
-    /// When the last attempt was first broadcast by this process.
+    /// Time of this process's first broadcast of the last attempt.
     pub(crate) sent_at: Instant,
     polls_since_broadcast: u32,
     /// Last block searched for the user of the nonce.
@@ -23,11 +23,11 @@ pub(crate) struct Flight {
     seen_mined: bool,
 }
 
-/// What one look at the chain says.
+/// Fate of a transaction at one poll.
 pub(crate) enum Fate {
-    /// Mined, and deep enough.
+    /// Mined, deep enough to be final.
     Final(TxReceipt),
-    /// Mined, not deep enough.
+    /// Mined, but not deep enough.
     Mined,
     /// Not mined, and its nonce is free.
     Pending,
@@ -49,13 +49,14 @@ impl Flight {
         }
     }
 
-    /// From the journal: whether it was ever broadcast is unknown, so the first look does it.
+    /// Creates a flight from the journal. It is unknown whether it was ever broadcast, so the first
+    /// poll broadcasts it.
     pub(crate) fn resumed(intent: String, record: Record) -> Flight {
         Flight { polls_since_broadcast: u32::MAX, ..Flight::new(intent, record) }
     }
 
-    /// Sends the newest attempt. A refusal changes nothing: the same transaction may be known, mined, or come through
-    /// another way; only the chain decides.
+    /// Broadcasts the newest attempt. A refusal changes nothing, because the transaction may be
+    /// known, mined, or sent by another route; only the chain decides.
     pub(crate) async fn broadcast(&self, link: &Link) {
         let attempt = self.record.last();
         match link.endpoint.send_raw(&attempt.raw).await {
@@ -66,14 +67,15 @@ impl Flight {
         }
     }
 
-    /// Whether it is time to broadcast again.
+    /// Returns whether it is time to broadcast again.
     pub(crate) fn due_again(&mut self, every_polls: u32) -> bool {
         let due = self.polls_since_broadcast >= every_polls;
         self.polls_since_broadcast = if due { 0 } else { self.polls_since_broadcast + 1 };
         due
     }
 
-    /// Looks at the chain whose newest block is `head` and where `used` nonces of `account` are used.
+    /// Finds out the fate on a chain whose newest block is `head` and on which `account` has used
+    /// `used` nonces.
     pub(crate) async fn fate(
         &mut self,
         link: &Link,
@@ -98,7 +100,7 @@ impl Flight {
         self.search(link, account, head).await
     }
 
-    /// Finds the transaction that used the nonce, among final blocks only.
+    /// Searches final blocks for the transaction that used the nonce.
     async fn search(&mut self, link: &Link, account: Address, head: &Header) -> Result<Fate, ChainError> {
         let last_final = (head.number() + 1).saturating_sub(link.confirmations);
         let to = last_final.min(self.searched + MAX_SEARCH_BLOCKS);
@@ -110,13 +112,14 @@ impl Flight {
                 Some(tx) if self.record.attempts.iter().all(|attempt| attempt.tx != tx.hash) => {
                     return Ok(Fate::Displaced);
                 }
-                // Ours: its receipt will come.
+                // It is our own transaction, whose receipt will follow.
                 Some(_) => return Ok(Fate::Unclear),
                 None => self.searched = number,
             }
         }
         if to == last_final {
-            // Not there: the endpoint told of the nonce and of the blocks at different moments. Look again from the start.
+            // Not found: the endpoint gave the nonce and the blocks at different moments. Search
+            // again from the start.
             self.searched = self.record.after_block;
         }
         Ok(Fate::Unclear)

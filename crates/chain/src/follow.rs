@@ -1,7 +1,8 @@
-//! The market's and its courts' events as the chain tells them now: what a reorg takes back is taken back here.
+//! The canonical events of the market and its courts. Events that a reorg removes are removed here,
+//! too.
 //!
-//! alloy's `watch_canonical_logs_from` was weighed and not taken: it ends at the first failed request,
-//! never notices a chain that became shorter, and asks twice per block for the whole of history.
+//! This does not use alloy's `watch_canonical_logs_from`: it ends at the first failed request, does
+//! not notice a chain that became shorter, and needs two requests per block of the whole history.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -15,55 +16,59 @@ use crate::eth::{Header, RpcLog};
 use crate::event::{LogMeta, MarketEvent};
 use crate::link::Link;
 
-/// Blocks below the head that are remembered; a deeper reorg ends the stream.
+/// Remembered blocks below the head. A deeper reorg ends the stream.
 const MAX_REORG_BLOCKS: usize = 128;
-/// Most blocks asked for in one eth_getLogs on old history: a limit of many public endpoints.
+/// Most blocks of one eth_getLogs on old history: a limit of many public endpoints.
 const MAX_RANGE_BLOCKS: u64 = 2_000;
 /// Most blocks read one by one between two batches.
 const MAX_STEP_BLOCKS: u64 = 64;
 /// Blocks fetched at the same time.
 const FETCHES_IN_FLIGHT: usize = 8;
-/// Questions answered by a head below ours before it counts as a shorter chain rather than a lagging backend.
+/// Polls answered by a head below ours before it counts as a shorter chain and not as a lagging
+/// backend.
 const LAG_PATIENCE_POLLS: u32 = 20;
-/// Most courts heard by one stream. Parties choose their deals' courts themselves, so nobody else can make them more.
+/// Most courts that one stream follows. Parties choose the courts of their deals themselves, so
+/// nobody else can add to them.
 const MAX_COURTS: usize = 128;
 /// Longest pause after failures.
 const MAX_PAUSE: Duration = Duration::from_secs(15);
 
-/// Batches of events, for ever. It ends only when a reorg reaches below everything it remembers
-/// (128 blocks): rebuild the state from the chain then, and start again.
+/// An endless stream of batches of events. It ends only if a reorg is deeper than the 128 blocks
+/// that it remembers. The caller must then rebuild its state from the chain and start a new stream.
 pub type EventStream = BoxStream<'static, EventBatch>;
 
-/// Which courts a stream hears besides the market.
+/// Courts that a stream follows besides the market.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Courts {
-    /// Heard from the stream's first block on: one's own, and those of the deals that were open before it.
+    /// Courts to follow from the stream's first block on: the own one, and those of the deals that
+    /// were open before.
     pub known: BTreeSet<Address>,
-    /// Whose deals name courts that are heard, too, each from the first such deal's `DealOpened` on. Requesters or providers.
+    /// Requesters or providers. The courts of their deals are followed, too, each from the
+    /// `DealOpened` of the first such deal on.
     pub parties: BTreeSet<Address>,
 }
 
 impl Courts {
-    /// Nothing known yet, deals of this account.
+    /// Follows the courts of this account's deals.
     pub fn of(party: Address) -> Courts {
         Courts { known: BTreeSet::new(), parties: BTreeSet::from([party]) }
     }
 }
 
-/// What changed since the batch before. First undo `removed` (newest first), then apply `added` (oldest first).
-/// Also sent when nothing happened but a block, and for every piece of the past that is read.
+/// Changes since the batch before. First undo `removed` (newest first), then apply `added` (oldest
+/// first). A batch is also sent for a new block without events, and for every range of old history.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct EventBatch {
-    /// Events of blocks that are canonical now.
+    /// Events of blocks that are now canonical.
     pub added: Vec<(LogMeta, MarketEvent)>,
-    /// Events added before whose blocks are canonical no more.
+    /// Events added before, whose blocks are no longer canonical.
     pub removed: Vec<(LogMeta, MarketEvent)>,
     /// Number of the newest block.
     pub head: u64,
-    /// Time of the newest block, unix seconds.
+    /// Time of the newest block, Unix seconds.
     pub time: u64,
-    /// Every event up to this block has been delivered; below `head` while catching up. To resume later, start at
-    /// a block that is final and not above this.
+    /// Block up to which every event has been delivered; below `head` while catching up. To resume
+    /// later, start at a final block that is not above it.
     pub through: u64,
 }
 
@@ -82,24 +87,24 @@ pub(crate) struct Follower {
     next: u64,
     /// Newest delivered blocks, without gaps.
     tail: VecDeque<Seen>,
-    /// Whether blocks were delivered that `tail` does not hold.
+    /// Whether blocks were delivered that are no longer in `tail`.
     forgot: bool,
-    /// Blocks to ask for at once in old history; shrinks when an endpoint refuses.
+    /// Blocks per request on old history. It shrinks when an endpoint refuses.
     range: u64,
-    /// Polls in a row answered by a head below ours.
+    /// Number of consecutive polls answered by a head below ours.
     behind_polls: u32,
-    /// Collected for the next batch.
+    /// Next batch, being collected.
     batch: EventBatch,
-    /// Newest block and first one not delivered, as the last batch said.
+    /// Newest block, and first one not delivered, of the last batch.
     reported: Option<(u64, B256, u64)>,
     pause: Duration,
 }
 
-/// Why a step stopped.
+/// Reason why a step stopped.
 enum Trouble {
-    /// Try again later.
+    /// The step can be tried again later.
     Later(ChainError),
-    /// History below everything remembered was rewritten.
+    /// The chain rewrote blocks below the remembered ones.
     TooDeep,
 }
 
@@ -131,7 +136,7 @@ impl Follower {
             .boxed()
     }
 
-    /// The next batch; `None` when history broke.
+    /// Returns the next batch; `None` if a reorg was too deep.
     async fn advance(&mut self) -> Option<EventBatch> {
         loop {
             let before = self.next;
@@ -170,7 +175,7 @@ impl Follower {
         self.tail.back().map(|seen| seen.hash).unwrap_or_default()
     }
 
-    /// One look at the chain. Whatever it collects stays in `batch`, also when it fails half-way.
+    /// Polls the chain once. The collected events stay in `batch`, even if it fails in the middle.
     async fn step(&mut self) -> Result<(), Trouble> {
         let head = self.link.endpoint.latest().await?;
         if !self.rewind(&head).await? {
@@ -185,7 +190,8 @@ impl Follower {
         if self.next < settled { self.read_range(settled).await } else { self.read_blocks(head.number()).await }
     }
 
-    /// Takes back blocks that are canonical no more. False if the endpoint seems to lag: wait.
+    /// Removes blocks that are no longer canonical. Returns false if the endpoint seems to lag and
+    /// should be polled again.
     async fn rewind(&mut self, head: &Header) -> Result<bool, Trouble> {
         let Some(tip) = self.tail.back().map(|seen| seen.number) else { return Ok(true) };
         if tip > head.number() {
@@ -218,7 +224,7 @@ impl Follower {
         }
     }
 
-    /// Old history, below any reorg: many blocks at once.
+    /// Reads old history, below any reorg, many blocks at once.
     async fn read_range(&mut self, settled: u64) -> Result<(), Trouble> {
         let to = settled.min(self.next + self.range - 1);
         match self.link.endpoint.logs(&self.addresses(), self.next, to).await {
@@ -241,7 +247,7 @@ impl Follower {
         }
     }
 
-    /// Blocks near the head: each with its logs by hash, so that the two belong together.
+    /// Reads blocks near the head, each with its logs by hash, so that both are of the same fork.
     async fn read_blocks(&mut self, head: u64) -> Result<(), Trouble> {
         let (link, addresses) = (self.link.clone(), self.addresses());
         let (endpoint, addresses) = (&link.endpoint, addresses.as_slice());
@@ -255,7 +261,7 @@ impl Follower {
             .buffered(FETCHES_IN_FLIGHT);
         while let Some((header, logs)) = blocks.try_next().await? {
             if self.tail.back().is_some_and(|tip| tip.hash != header.parent_hash) {
-                // A reorg while reading: the next step rewinds.
+                // There was a reorg in between; the next step rewinds.
                 break;
             }
             let events = self.events(logs);
@@ -273,14 +279,15 @@ impl Follower {
         Ok(())
     }
 
-    /// Whom to ask about.
+    /// Returns the contracts whose logs are requested.
     fn addresses(&self) -> Vec<Address> {
         std::iter::once(self.market)
             .chain(self.courts.known.iter().copied().filter(|court| *court != self.market))
             .collect()
     }
 
-    /// Whether deals of ours name courts that were not asked about: then what was read lacks them, and is to be read again.
+    /// Adds the courts of new deals of the parties. Returns whether there were any: the logs just
+    /// read then lack their events and must be read again.
     fn learn(&mut self, events: &[(LogMeta, MarketEvent)]) -> bool {
         let before = self.courts.known.len();
         for (_, event) in events {

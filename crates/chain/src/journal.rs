@@ -1,5 +1,5 @@
-//! What a key's sender must not forget: every intent with its nonce and each signed transaction,
-//! written before it is broadcast, and its outcome once final.
+//! Journal of a key's sender: every intent with its nonce and its signed transactions, written
+//! before they are broadcast, and its outcome when it is final.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -11,42 +11,44 @@ use tokio::sync::watch;
 
 use crate::error::SendError;
 
-/// Finished intents kept, so that a repeated intent finds its old outcome; the oldest go first.
+/// Finished intents that are kept, so that a repeated intent finds its outcome. The oldest are
+/// removed first.
 const KEEP_FINISHED: usize = 4096;
-/// Pages kept in memory, bytes.
+/// Page cache, bytes.
 const CACHE_BYTES: usize = 4 << 20;
 
 const META: TableDefinition<&str, &[u8]> = TableDefinition::new("meta");
 const INTENTS: TableDefinition<&str, &[u8]> = TableDefinition::new("intents");
 const OWNER: &str = "owner";
 
-/// Key and chain that a journal serves.
+/// Key and chain that a journal belongs to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Owner {
     pub(crate) account: Address,
     pub(crate) chain_id: u64,
-    /// Hash of block 0: a devchain started anew is another chain.
+    /// Hash of block 0, which distinguishes a devchain from an earlier one with the same id.
     pub(crate) genesis: B256,
 }
 
 /// One contract call or creation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct RawCall {
-    /// `None` creates a contract.
+    /// Called contract; `None` creates a contract.
     pub(crate) to: Option<Address>,
     pub(crate) data: Bytes,
     pub(crate) value: U256,
 }
 
-/// One signed transaction for an intent. Attempts with the same nonce replace each other: at most one is ever mined.
+/// One signed transaction for an intent. Attempts with the same nonce replace each other, so at
+/// most one of them is mined.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Attempt {
     pub(crate) tx: B256,
-    /// Signed, as broadcast.
+    /// Signed transaction, as it is broadcast.
     pub(crate) raw: Bytes,
-    /// Wei per gas.
+    /// Highest fee, wei per gas.
     pub(crate) max_fee: u128,
-    /// Wei per gas.
+    /// Highest tip, wei per gas.
     pub(crate) tip: u128,
 }
 
@@ -55,26 +57,26 @@ pub(crate) struct Attempt {
 pub struct Mined {
     /// Transaction hash.
     pub tx: B256,
-    /// Block that holds it.
+    /// Block that contains it.
     pub block: u64,
     /// Gas used.
     pub gas_used: u64,
-    /// What it cost, wei.
+    /// Fee, wei.
     pub fee_wei: u128,
-    /// Contract created, if the transaction creates one.
+    /// Created contract, if the transaction created one.
     pub created: Option<Address>,
     /// Logs of every contract, in order.
     pub logs: Vec<alloy_primitives::Log>,
 }
 
-/// How an intent ended.
+/// Outcome of an intent.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Outcome {
     Mined(Mined),
     Reverted { tx: B256, block: u64, data: Option<Bytes> },
 }
 
-/// All that is known of one intent.
+/// Record of one intent.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Record {
     /// Order of acceptance.
@@ -82,32 +84,33 @@ pub(crate) struct Record {
     pub(crate) call: RawCall,
     pub(crate) gas_limit: u64,
     pub(crate) nonce: u64,
-    /// Newest block when the nonce was chosen: the nonce is not used up to there.
+    /// Newest block when the nonce was chosen. No block up to it has used the nonce.
     pub(crate) after_block: u64,
-    /// At least one; the last is the one to rebroadcast.
+    /// Attempts, at least one. The last one is rebroadcast.
     pub(crate) attempts: Vec<Attempt>,
     pub(crate) outcome: Option<Outcome>,
 }
 
 impl Record {
-    /// The attempt that replaces all before it.
+    /// Returns the newest attempt, which replaces all earlier ones.
     pub(crate) fn last(&self) -> &Attempt {
         self.attempts.last().expect("a record is created with its first attempt")
     }
 }
 
-/// The journal of one key. Opening it twice fails: one sender per key.
+/// The journal of one key. It can be opened only once at a time, so a key has only one sender.
 #[derive(Clone)]
 pub(crate) struct Journal(Arc<Open>);
 
-/// Fields are dropped in this order: whoever watches `closed` hears of it when the file is free again.
+/// Fields are dropped in this order, so a watcher of `closed` is notified when the file is free
+/// again.
 struct Open {
     db: Database,
     closed: watch::Sender<()>,
 }
 
 impl Journal {
-    /// Opens or creates the journal at `path`; `None` keeps it in memory.
+    /// Opens or creates the journal at `path`; without one, keeps it in memory.
     pub(crate) async fn open(path: Option<&Path>, owner: Owner) -> Result<Journal, SendError> {
         let path = path.map(Path::to_path_buf);
         blocking(move || {
@@ -122,7 +125,7 @@ impl Journal {
         .await
     }
 
-    /// Ends, with an error, when the journal is closed and its file free.
+    /// Returns a receiver that fails when the journal is closed and its file is free.
     pub(crate) fn watch(&self) -> watch::Receiver<()> {
         self.0.closed.subscribe()
     }
@@ -149,7 +152,7 @@ impl Journal {
         write.commit().map_err(broken)
     }
 
-    /// Every intent, in order of acceptance.
+    /// Returns all intents, in order of acceptance.
     pub(crate) async fn all(&self) -> Result<Vec<(String, Record)>, SendError> {
         let open = self.0.clone();
         blocking(move || {
@@ -166,7 +169,7 @@ impl Journal {
         .await
     }
 
-    /// What is known of an intent.
+    /// Returns the record of an intent.
     pub(crate) async fn get(&self, intent: &str) -> Result<Option<Record>, SendError> {
         let (open, intent) = (self.0.clone(), intent.to_owned());
         blocking(move || {
@@ -178,7 +181,7 @@ impl Journal {
         .await
     }
 
-    /// Writes a record; durable when this returns.
+    /// Writes a record, which is durable when this returns.
     pub(crate) async fn put(&self, intent: &str, record: &Record) -> Result<(), SendError> {
         let (open, intent, bytes) = (self.0.clone(), intent.to_owned(), encode(record)?);
         blocking(move || {
@@ -189,7 +192,7 @@ impl Journal {
         .await
     }
 
-    /// Forgets the oldest finished intents beyond the limit.
+    /// Removes the oldest finished intents beyond the limit.
     pub(crate) async fn prune(&self) -> Result<(), SendError> {
         let mut finished = self.all().await?;
         finished.retain(|(_, record)| record.outcome.is_some());

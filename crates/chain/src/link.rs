@@ -1,4 +1,4 @@
-//! A checked connection to a chain, and the limits that every user of it keeps.
+//! A checked connection to a chain, with the limits that all its users keep.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::rpc::Endpoint;
 pub(crate) struct Link {
     pub(crate) endpoint: Endpoint,
     pub(crate) chain_id: u64,
-    /// Hash of block 0; zero where the node does not keep it.
+    /// Hash of block 0; zero if the node does not keep it.
     pub(crate) genesis: B256,
     pub(crate) confirmations: u64,
     pub(crate) poll: Duration,
@@ -40,13 +40,13 @@ impl Link {
         })
     }
 
-    /// eth_call at the newest block; a revert becomes [`ChainError::Contract`].
+    /// Performs an eth_call at the newest block. A revert becomes [`ChainError::Contract`].
     pub(crate) async fn eth_call(&self, call: &CallRequest) -> Result<Bytes, ChainError> {
         self.endpoint.eth_call(call, None).await.map_err(reverted)
     }
 }
 
-/// Turns an execution revert into the contract's own error.
+/// Converts an execution revert to the contract's own error.
 pub(crate) fn reverted(error: ChainError) -> ChainError {
     match &error {
         ChainError::Refused { fault, .. } => match fault.revert_data() {

@@ -1,5 +1,5 @@
-//! One JSON-RPC endpoint, in process or over HTTP: every call has a timeout, a bounded number of
-//! retries with backoff, a bounded answer, and a bounded number of calls beside it.
+//! One JSON-RPC endpoint, in process or over HTTP. Every call has a timeout, a bounded number of
+//! retries with backoff, and a bounded answer; the number of concurrent calls is bounded, too.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,36 +13,38 @@ use url::Url;
 
 use crate::error::{ChainError, RpcFault};
 
-/// Calls in flight at once on one endpoint: public endpoints throttle beyond about this.
+/// Most concurrent calls of one endpoint. Public endpoints throttle clients with more.
 const MAX_CALLS_IN_FLIGHT: usize = 32;
-/// Attempts of one call: four retries span about three seconds, enough for a failover.
+/// Attempts of one call. Four retries take about three seconds, enough for a failover.
 const MAX_ATTEMPTS: u32 = 5;
-/// Pause before the first retry; doubles each time.
+/// Backoff before the first retry; it doubles each time.
 const FIRST_BACKOFF: Duration = Duration::from_millis(100);
-/// Longest pause between retries.
+/// Longest backoff.
 const MAX_BACKOFF: Duration = Duration::from_secs(2);
 /// Longest wait for one answer.
 const CALL_TIMEOUT: Duration = Duration::from_secs(20);
 /// Longest wait for a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// Largest answer read: a full block with receipts stays well below.
+/// Largest answer, far above a full block with receipts.
 const MAX_RESPONSE_BYTES: usize = 32 * 1024 * 1024;
-/// Longest text of a foreign error that is repeated to the user.
+/// Longest text of a foreign error that a message repeats.
 const MAX_FOREIGN_TEXT_BYTES: usize = 300;
 
-/// An in-process chain: `(method, params) → result`. It may block; it runs off the async threads.
+/// An in-process chain: `(method, params) → result`. It may block, because it runs on a blocking
+/// thread.
 pub type LocalRpc = Arc<dyn Fn(&str, Value) -> Result<Value, RpcFault> + Send + Sync>;
 
-/// Where the chain is reached.
+/// Endpoint of a chain.
 #[derive(Clone)]
 pub enum Rpc {
-    /// Ethereum JSON-RPC over `http://` or `https://`. Certificates are checked against the system's roots.
+    /// Ethereum JSON-RPC over `http://` or `https://`, with the system's root certificates.
     Http(Url),
-    /// The same over `https://`, where only these root certificates are trusted: those of one's own authority.
+    /// Ethereum JSON-RPC over `https://`, where only the given root certificates are trusted, such
+    /// as those of a private authority.
     Private {
-        /// The endpoint.
+        /// URL of the endpoint.
         url: Url,
-        /// Certificates in PEM.
+        /// Root certificates, PEM.
         roots: Arc<[u8]>,
     },
     /// A chain inside this process.
@@ -52,7 +54,7 @@ pub enum Rpc {
 impl std::fmt::Debug for Rpc {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            // Paths and queries of provider URLs hold API keys.
+            // Paths and queries of providers' URLs may contain API keys.
             Rpc::Http(url) | Rpc::Private { url, .. } => write!(f, "Http({})", url.origin().ascii_serialization()),
             Rpc::Local(_) => write!(f, "Local"),
         }
@@ -60,7 +62,7 @@ impl std::fmt::Debug for Rpc {
 }
 
 impl Rpc {
-    /// How often it is reasonable to ask for news here.
+    /// Returns a reasonable interval for polls of this endpoint.
     pub(crate) fn default_poll(&self) -> Duration {
         match self {
             Rpc::Local(_) => Duration::from_millis(25),
@@ -93,13 +95,13 @@ enum Wire {
     Local(LocalRpc),
 }
 
-/// Why one attempt gave no result.
+/// Reason why one attempt gave no result.
 enum Miss {
     /// The node answered with an error.
     Fault(RpcFault),
-    /// No answer, or one that a retry may better.
+    /// There was no answer, or a retry may give a better one.
     Transient(String),
-    /// An answer that no retry will better.
+    /// The answer is unusable, and a retry would give the same.
     Broken(String),
 }
 
@@ -117,7 +119,7 @@ impl Endpoint {
         })
     }
 
-    /// Calls `method`; retries what a retry may better.
+    /// Calls `method`, with retries if they may help.
     pub(crate) async fn call<R: DeserializeOwned>(&self, method: &str, params: Value) -> Result<R, ChainError> {
         let mut backoff = FIRST_BACKOFF;
         let mut attempts = 0;
@@ -182,7 +184,7 @@ async fn http(client: &reqwest::Client, url: &Url, id: u64, method: &str, params
     }
 
     let request = json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params });
-    // `without_url`: the URL may hold an API key.
+    // `without_url`, because the URL may contain an API key.
     let transient = |e: reqwest::Error| Miss::Transient(chain_of(&e.without_url()));
     let mut response = client.post(url.clone()).json(&request).send().await.map_err(transient)?;
     let status = response.status();
@@ -210,7 +212,8 @@ async fn http(client: &reqwest::Client, url: &Url, id: u64, method: &str, params
 }
 
 impl RpcFault {
-    /// Rate limits and a backend's inner troubles pass; everything else is the node's answer.
+    /// Returns whether a retry may help. Rate limits and internal errors of a backend pass; every
+    /// other error is the node's answer.
     fn is_transient(&self) -> bool {
         if self.data.is_some() || self.code == 3 {
             return false;
@@ -219,11 +222,11 @@ impl RpcFault {
         matches!(self.code, 429 | -32005 | -32603) || text.contains("rate limit") || text.contains("too many requests")
     }
 
-    /// Revert data, where the fault is an execution revert; empty data if the revert carried none.
+    /// Returns the revert data, if the fault is an execution revert; empty if the revert had none.
     pub(crate) fn revert_data(&self) -> Option<alloy_primitives::Bytes> {
         let hex = match &self.data {
             Some(Value::String(hex)) => Some(hex.as_str()),
-            // Some nodes wrap it: {"data": "0x…"}.
+            // Some nodes wrap the data: {"data": "0x…"}.
             Some(Value::Object(map)) => map.get("data").and_then(Value::as_str),
             _ => None,
         };
@@ -233,19 +236,21 @@ impl RpcFault {
     }
 }
 
-/// `roots`: certificates in PEM, the only ones trusted; `None` trusts the system's.
+/// Creates an HTTP client. It trusts only the certificates in `roots` (PEM); `None` trusts the
+/// system's.
 fn http_client(url: &Url, roots: Option<&[u8]>) -> Result<reqwest::Client, ChainError> {
     if !matches!(url.scheme(), "http" | "https") {
         return Err(ChainError::BadEndpoint(format!("scheme {} is not http or https", url.scheme())));
     }
-    // reqwest asks for a process-wide TLS provider; where the process has one already, that one serves.
+    // reqwest needs a process-wide TLS provider. If the process already has one, that one is used.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let mut client = reqwest::Client::builder()
         .redirect(reqwest::redirect::Policy::none())
         .connect_timeout(CONNECT_TIMEOUT)
         .timeout(CALL_TIMEOUT);
     client = match roots {
-        // No certificate is ever checked: don't read the system's, which a bare container lacks.
+        // Without TLS no certificate is checked, so the system's are not read; a bare container has
+        // none.
         None if url.scheme() == "http" => client.tls_certs_only([]),
         None => client,
         Some(pem) => client.tls_certs_only(certificates(pem)?),
@@ -261,7 +266,7 @@ fn certificates(pem: &[u8]) -> Result<Vec<reqwest::Certificate>, ChainError> {
     Ok(found)
 }
 
-/// An error with its sources, bounded.
+/// Returns an error's text with its sources, bounded.
 fn chain_of(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();

@@ -1,4 +1,4 @@
-//! Making a transaction: will it succeed, what gas, what fee, and the signature.
+//! Creation of a transaction: simulation, gas, fees and signature.
 
 use alloy_consensus::{SignableTransaction, TxEip1559, TxEnvelope};
 use alloy_eips::eip2718::Encodable2718;
@@ -12,13 +12,13 @@ use crate::eth::CallRequest;
 use crate::journal::{Attempt, RawCall};
 use crate::link::{Link, reverted};
 
-/// Gas added to an estimate, in percent: another transaction may warm or cool a slot in between.
+/// Gas added to an estimate, percent: a transaction in between may warm or cool a slot.
 const GAS_MARGIN_PERCENT: u64 = 20;
 /// Gas of the cheapest transaction.
 const MIN_GAS: u64 = 21_000;
-/// Tip where the node does not suggest one, wei.
+/// Tip if the node does not suggest one, wei.
 const FALLBACK_TIP_WEI: u128 = 1_000_000_000;
-/// Nodes take a replacement only if both fees rise by a tenth; an eighth is safe.
+/// Each replacement raises both fees by this fraction, an eighth. Nodes require a tenth.
 const BUMP_DIVISOR: u128 = 8;
 
 /// EIP-1559 fees, wei per gas.
@@ -29,7 +29,7 @@ pub(crate) struct Fees {
 }
 
 impl Fees {
-    /// What is needed now: room for the base fee to double.
+    /// Returns the fees that are needed now, with room for the base fee to double.
     pub(crate) async fn now(link: &Link) -> Result<Fees, SendError> {
         let (head, tip) = futures::join!(link.endpoint.latest(), link.endpoint.tip());
         let tip = match tip {
@@ -44,7 +44,7 @@ impl Fees {
         Ok(Fees { max_fee: base.saturating_mul(2).saturating_add(tip).min(cap), tip })
     }
 
-    /// Fees that replace `old` in every mempool; `None` if that is above the cap.
+    /// Returns fees that replace `old` in every mempool; `None` if they are above the cap.
     pub(crate) fn bumped(self, old: &Attempt, cap: u128) -> Option<Fees> {
         let raised = |fee: u128| fee.saturating_add(fee / BUMP_DIVISOR).saturating_add(1);
         let max_fee = self.max_fee.max(raised(old.max_fee));
@@ -53,7 +53,7 @@ impl Fees {
     }
 }
 
-/// Gas limit for a call that would succeed now; otherwise why it would not.
+/// Returns the gas limit of a call. Fails with the reason if the call would not succeed now.
 pub(crate) async fn gas_limit(link: &Link, from: Address, call: &RawCall) -> Result<u64, SendError> {
     let request = CallRequest::by(from, call);
     let fault = match link.endpoint.estimate_gas(&request).await {
@@ -63,7 +63,7 @@ pub(crate) async fn gas_limit(link: &Link, from: Address, call: &RawCall) -> Res
     };
     if let Some(data) = fault.revert_data() {
         if data.is_empty() {
-            // Some nodes keep the reason for eth_call.
+            // Some nodes give the reason only to eth_call.
             link.eth_call(&request).await?;
         }
         return Err(SendError::Rejected(ContractError::decode(&data)));
@@ -78,7 +78,7 @@ pub(crate) async fn gas_limit(link: &Link, from: Address, call: &RawCall) -> Res
     Err(reverted(ChainError::Refused { method: "eth_estimateGas".into(), fault }).into())
 }
 
-/// Whether the account can pay for the worst case.
+/// Checks that the account can pay for the worst case.
 pub(crate) async fn check_funds(
     link: &Link,
     account: Address,
