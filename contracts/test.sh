@@ -19,8 +19,8 @@ step "format"
 "$forge" fmt --check src test
 
 step "lines"
-lines=$(wc -l < src/Market.sol)
-echo "src/Market.sol: $lines lines"
+lines=$(wc -l < src/market/Market.sol)
+echo "src/market/Market.sol: $lines lines"
 if ((lines > MAX_MARKET_LINES)); then
   echo "more than $MAX_MARKET_LINES" >&2
   exit 1
@@ -33,7 +33,7 @@ step "artifacts and sizes"
 node scripts/artifacts.mjs --check
 
 step "tests of the committed bytecode, with gas snapshots"
-RIALTO_ARTIFACT=true FORGE_SNAPSHOT_CHECK=true "$forge" test
+FOUNDRY_PROFILE=artifact RIALTO_ARTIFACT=true FORGE_SNAPSHOT_CHECK=true "$forge" test
 
 if [[ -n "${RIALTO_MUTANTS:-}" ]]; then
   step "mutants"

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity 0.8.36;
 
-import { IMarket } from "../src/interfaces/IMarket.sol";
+import { IMarket } from "../src/market/IMarket.sol";
 import { TestToken } from "../src/test-token/TestToken.sol";
 import { Fixture } from "./base/Fixture.sol";
 import {
@@ -80,7 +80,12 @@ contract AccountsTest is Fixture {
     }
 
     function test_withdrawEverythingAndNotMore() public {
-        refuse(requester, abi.encodeWithSelector(IMarket.InsufficientBalance.selector, requester, WEALTH, WEALTH + 1));
+        refuse(
+            requester,
+            abi.encodeWithSelector(
+                IMarket.InsufficientBalance.selector, requester, WEALTH, WEALTH + 1
+            )
+        );
         market.withdraw(requester, WEALTH + 1);
         vm.prank(requester);
         market.withdraw(requester, WEALTH);
@@ -140,9 +145,12 @@ contract AccountsTest is Fixture {
         address any = address(token);
         uint64[3][3] memory wrong = [[uint64(10), 0, 10], [uint64(9), 10, 10], [uint64(10), 10, 9]];
         for (uint256 i = 0; i < 3; ++i) {
-            (uint64 challenge, uint64 answering, uint64 grace) = (wrong[i][0], wrong[i][1], wrong[i][2]);
+            (uint64 challenge, uint64 answering, uint64 grace) =
+                (wrong[i][0], wrong[i][1], wrong[i][2]);
             vm.expectRevert(
-                abi.encodeWithSelector(IMarket.AnswerWindowOutOfRange.selector, answering, challenge, grace)
+                abi.encodeWithSelector(
+                    IMarket.AnswerWindowOutOfRange.selector, answering, challenge, grace
+                )
             );
             this.deploy(any, challenge, answering, grace, 0);
         }
@@ -167,7 +175,12 @@ contract AccountsTest is Fixture {
         checkBalances(WEALTH - AMOUNT, WEALTH, 0);
         vm.assertEq(balance(stranger), AMOUNT, "account");
         vm.assertEq(token.balanceOf(address(market)), 2 * WEALTH, "no token moved");
-        refuse(stranger, abi.encodeWithSelector(IMarket.InsufficientBalance.selector, stranger, AMOUNT, AMOUNT + 1));
+        refuse(
+            stranger,
+            abi.encodeWithSelector(
+                IMarket.InsufficientBalance.selector, stranger, AMOUNT, AMOUNT + 1
+            )
+        );
         market.give(requester, AMOUNT + 1);
         // To itself: nothing is made of it.
         vm.prank(stranger);
@@ -190,14 +203,21 @@ contract AccountsTest is Fixture {
         refuse(
             stranger,
             abi.encodeWithSelector(
-                IMarket.AllowanceTooLow.selector, requester, stranger, AMOUNT - 30e6, AMOUNT - 30e6 + 1
+                IMarket.AllowanceTooLow.selector,
+                requester,
+                stranger,
+                AMOUNT - 30e6,
+                AMOUNT - 30e6 + 1
             )
         );
         market.take(requester, AMOUNT - 30e6 + 1);
         vm.prank(stranger);
         market.take(requester, AMOUNT - 30e6);
         checkBalances(WEALTH - AMOUNT, WEALTH, 0);
-        refuse(stranger, abi.encodeWithSelector(IMarket.AllowanceTooLow.selector, requester, stranger, 0, 1));
+        refuse(
+            stranger,
+            abi.encodeWithSelector(IMarket.AllowanceTooLow.selector, requester, stranger, 0, 1)
+        );
         market.take(requester, 1);
     }
 
@@ -217,7 +237,10 @@ contract AccountsTest is Fixture {
         vm.assertEq(market.allowance(requester, stranger), type(uint128).max - 1 - AMOUNT, "less");
         vm.prank(requester);
         market.allow(stranger, 0);
-        refuse(stranger, abi.encodeWithSelector(IMarket.AllowanceTooLow.selector, requester, stranger, 0, 1));
+        refuse(
+            stranger,
+            abi.encodeWithSelector(IMarket.AllowanceTooLow.selector, requester, stranger, 0, 1)
+        );
         market.take(requester, 1);
     }
 
@@ -225,14 +248,28 @@ contract AccountsTest is Fixture {
     function test_takeIsTheSpenders() public {
         vm.prank(requester);
         market.allow(stranger, type(uint128).max);
-        refuse(provider, abi.encodeWithSelector(IMarket.AllowanceTooLow.selector, requester, provider, 0, 1));
+        refuse(
+            provider,
+            abi.encodeWithSelector(IMarket.AllowanceTooLow.selector, requester, provider, 0, 1)
+        );
         market.take(requester, 1);
-        refuse(stranger, abi.encodeWithSelector(IMarket.AllowanceTooLow.selector, provider, stranger, 0, 1));
+        refuse(
+            stranger,
+            abi.encodeWithSelector(IMarket.AllowanceTooLow.selector, provider, stranger, 0, 1)
+        );
         market.take(provider, 1);
         // The other way round.
-        refuse(requester, abi.encodeWithSelector(IMarket.AllowanceTooLow.selector, stranger, requester, 0, 1));
+        refuse(
+            requester,
+            abi.encodeWithSelector(IMarket.AllowanceTooLow.selector, stranger, requester, 0, 1)
+        );
         market.take(stranger, 1);
-        refuse(stranger, abi.encodeWithSelector(IMarket.InsufficientBalance.selector, requester, WEALTH, WEALTH + 1));
+        refuse(
+            stranger,
+            abi.encodeWithSelector(
+                IMarket.InsufficientBalance.selector, requester, WEALTH, WEALTH + 1
+            )
+        );
         market.take(requester, WEALTH + 1);
         // Nothing needs no allowance, and moves nothing.
         vm.prank(provider);
@@ -245,7 +282,9 @@ contract AccountsTest is Fixture {
         bytes[] memory calls = new bytes[](2);
         calls[0] = abi.encodeCall(IMarket.give, (stranger, WEALTH));
         calls[1] = abi.encodeCall(IMarket.withdraw, (requester, 1));
-        refuse(requester, abi.encodeWithSelector(IMarket.InsufficientBalance.selector, requester, 0, 1));
+        refuse(
+            requester, abi.encodeWithSelector(IMarket.InsufficientBalance.selector, requester, 0, 1)
+        );
         market.multicall(calls);
         // Nested, it is still the caller who calls.
         bytes[] memory outer = new bytes[](1);
@@ -298,7 +337,8 @@ contract AccountsTest is Fixture {
         vm.assertEq(balance(stranger), AMOUNT, "account");
     }
 
-    /// A deposit that is withdrawn while it is being paid is no deposit; one that is given away meanwhile is paid all the same.
+    /// A deposit that is withdrawn while it is being paid is no deposit; one that is given away
+    /// meanwhile is paid all the same.
     function test_spendingInsideADeposit() public {
         use(address(new TellingToken()));
         fund(requester, WEALTH);
@@ -333,10 +373,18 @@ contract AccountsTest is Fixture {
     }
 
     /// The stranger lets the market take `amount`.
-    function permit(uint256 amount, uint256 deadline) private view returns (uint8 v, bytes32 r, bytes32 s) {
-        bytes32 typehash =
-            keccak256("Permit(address owner,address spender,uint256 value,uint256 nonce,uint256 deadline)");
-        bytes32 structHash = keccak256(abi.encode(typehash, stranger, address(market), amount, 0, deadline));
-        return vm.sign(STRANGER_KEY, keccak256(bytes.concat(hex"1901", token.DOMAIN_SEPARATOR(), structHash)));
+    function permit(uint256 amount, uint256 deadline)
+        private
+        view
+        returns (uint8 v, bytes32 r, bytes32 s)
+    {
+        bytes32 typehash = keccak256(
+            "Permit(address owner,address spender,uint256 value,uint256 nonce,uint256 deadline)"
+        );
+        bytes32 structHash =
+            keccak256(abi.encode(typehash, stranger, address(market), amount, 0, deadline));
+        return vm.sign(
+            STRANGER_KEY, keccak256(bytes.concat(hex"1901", token.DOMAIN_SEPARATOR(), structHash))
+        );
     }
 }

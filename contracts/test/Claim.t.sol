@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity 0.8.36;
 
-import { CaseKind, CaseOutcome, CaseStatus, DealStatus, IMarket } from "../src/interfaces/IMarket.sol";
+import { CaseKind, CaseOutcome, CaseStatus, DealStatus, IMarket } from "../src/market/IMarket.sol";
 import { Deal } from "../src/types/Deal.sol";
 import { Order } from "../src/types/Order.sol";
 import { Receipt } from "../src/types/Receipt.sol";
@@ -28,7 +28,12 @@ contract ClaimTest is Fixture {
         vm.assertEq(market.assertedReceipt(h(order)), h(receipt), "asserted receipt");
 
         vm.warp(START + CHALLENGE - 1);
-        refuse(stranger, abi.encodeWithSelector(IMarket.TooEarly.selector, START + CHALLENGE - 1, START + CHALLENGE));
+        refuse(
+            stranger,
+            abi.encodeWithSelector(
+                IMarket.TooEarly.selector, START + CHALLENGE - 1, START + CHALLENGE
+            )
+        );
         market.settle(deal, CaseKind.Claim, h(order), 0);
         vm.warp(START + CHALLENGE);
         vm.expectEmit(address(market));
@@ -42,13 +47,16 @@ contract ClaimTest is Fixture {
     function test_anOrderIsClaimedOnce() public {
         Order memory order = anOrder(0);
         claim(deal, order, aReceipt(order));
-        bytes memory exists = abi.encodeWithSelector(IMarket.CaseExists.selector, CaseKind.Claim, h(order), 0);
+        bytes memory exists =
+            abi.encodeWithSelector(IMarket.CaseExists.selector, CaseKind.Claim, h(order), 0);
         refuseClaim(order, aReceipt(order), exists);
         vm.warp(START + CHALLENGE);
         settle(order);
         refuseClaim(order, aReceipt(order), exists);
         vm.expectRevert(
-            abi.encodeWithSelector(IMarket.CaseNotOpen.selector, CaseKind.Claim, h(order), 0, CaseStatus.Ended)
+            abi.encodeWithSelector(
+                IMarket.CaseNotOpen.selector, CaseKind.Claim, h(order), 0, CaseStatus.Ended
+            )
         );
         settle(order);
     }
@@ -59,7 +67,11 @@ contract ClaimTest is Fixture {
         claim(deal, order, receipt);
         Receipt memory other = aReceipt(order);
         other.root = bytes32(uint256(1));
-        refuseClaim(order, other, abi.encodeWithSelector(IMarket.ReceiptConflict.selector, h(receipt), h(other)));
+        refuseClaim(
+            order,
+            other,
+            abi.encodeWithSelector(IMarket.ReceiptConflict.selector, h(receipt), h(other))
+        );
     }
 
     function test_claimsPayAtMostTheBudget() public {
@@ -97,7 +109,11 @@ contract ClaimTest is Fixture {
 
     function test_watermarkBlocksClaims() public {
         redeem(deal, aVoucher(FEE, 2, false));
-        refuseClaim(anOrder(1), aReceipt(anOrder(1)), abi.encodeWithSelector(IMarket.OrderSettled.selector, 1, 2));
+        refuseClaim(
+            anOrder(1),
+            aReceipt(anOrder(1)),
+            abi.encodeWithSelector(IMarket.OrderSettled.selector, 1, 2)
+        );
         claim(deal, anOrder(2), aReceipt(anOrder(2)));
     }
 
@@ -116,7 +132,9 @@ contract ClaimTest is Fixture {
         refuseClaim(
             anOrder(0),
             aReceipt(anOrder(0)),
-            abi.encodeWithSelector(IMarket.TooLate.selector, deal.expiry + GRACE, deal.expiry + GRACE)
+            abi.encodeWithSelector(
+                IMarket.TooLate.selector, deal.expiry + GRACE, deal.expiry + GRACE
+            )
         );
         vm.warp(deal.expiry + GRACE - 1);
         claim(deal, anOrder(0), aReceipt(anOrder(0)));
@@ -125,29 +143,46 @@ contract ClaimTest is Fixture {
     function test_claimIsForTheProvider() public {
         Order memory order = anOrder(0);
         bytes memory signature = byRequester(h(order));
-        refuse(requester, abi.encodeWithSelector(IMarket.Unauthorized.selector, requester, provider));
+        refuse(
+            requester, abi.encodeWithSelector(IMarket.Unauthorized.selector, requester, provider)
+        );
         market.claim(deal, order, signature, aReceipt(order));
     }
 
     function test_orderIsSignedByTheRequester() public {
         Order memory order = anOrder(0);
         bytes memory signature = byProvider(h(order));
-        refuse(provider, abi.encodeWithSelector(IMarket.InvalidSignature.selector, requesterKey, digest(h(order))));
+        refuse(
+            provider,
+            abi.encodeWithSelector(
+                IMarket.InvalidSignature.selector, requesterKey, digest(h(order))
+            )
+        );
         market.claim(deal, order, signature, aReceipt(order));
     }
 
     function test_orderOfAnotherDeal() public {
         Order memory order = anOrder(0);
         order.deal = bytes32(uint256(1));
-        refuseClaim(order, aReceipt(order), abi.encodeWithSelector(IMarket.WrongDeal.selector, h(deal), order.deal));
+        refuseClaim(
+            order,
+            aReceipt(order),
+            abi.encodeWithSelector(IMarket.WrongDeal.selector, h(deal), order.deal)
+        );
     }
 
     function test_orderHasTasks() public {
         Order memory order = anOrder(0);
         order.tasks = 0;
-        refuseClaim(order, aReceipt(order), abi.encodeWithSelector(IMarket.TasksOutOfRange.selector, 0));
+        refuseClaim(
+            order, aReceipt(order), abi.encodeWithSelector(IMarket.TasksOutOfRange.selector, 0)
+        );
         order.tasks = (1 << 16) + 1;
-        refuseClaim(order, aReceipt(order), abi.encodeWithSelector(IMarket.TasksOutOfRange.selector, (1 << 16) + 1));
+        refuseClaim(
+            order,
+            aReceipt(order),
+            abi.encodeWithSelector(IMarket.TasksOutOfRange.selector, (1 << 16) + 1)
+        );
         order.tasks = 1 << 16;
         Receipt memory receipt = aReceipt(order);
         receipt.fee = 40e6 + 65536e6;
@@ -157,7 +192,11 @@ contract ClaimTest is Fixture {
     function test_receiptOfAnotherOrder() public {
         Order memory order = anOrder(0);
         Receipt memory receipt = aReceipt(anOrder(1));
-        refuseClaim(order, receipt, abi.encodeWithSelector(IMarket.WrongOrder.selector, h(order), receipt.order));
+        refuseClaim(
+            order,
+            receipt,
+            abi.encodeWithSelector(IMarket.WrongOrder.selector, h(order), receipt.order)
+        );
     }
 
     function test_fuelWithinTheLimits() public {
@@ -166,7 +205,9 @@ contract ClaimTest is Fixture {
         receipt.fuel = 2 * uint128(FUEL) + 1;
         receipt.fee = 82e6;
         refuseClaim(
-            order, receipt, abi.encodeWithSelector(IMarket.FuelTooHigh.selector, receipt.fuel, 2 * uint128(FUEL))
+            order,
+            receipt,
+            abi.encodeWithSelector(IMarket.FuelTooHigh.selector, receipt.fuel, 2 * uint128(FUEL))
         );
         receipt.fuel -= 1;
         claim(deal, order, receipt);
@@ -177,7 +218,9 @@ contract ClaimTest is Fixture {
         for (uint128 i = 0; i < 2; ++i) {
             Receipt memory receipt = aReceipt(order);
             receipt.fee = FEE - 1 + 2 * i;
-            refuseClaim(order, receipt, abi.encodeWithSelector(IMarket.WrongFee.selector, receipt.fee, FEE));
+            refuseClaim(
+                order, receipt, abi.encodeWithSelector(IMarket.WrongFee.selector, receipt.fee, FEE)
+            );
         }
     }
 
@@ -193,7 +236,9 @@ contract ClaimTest is Fixture {
     function test_settleOfNothing() public {
         refuse(
             stranger,
-            abi.encodeWithSelector(IMarket.CaseNotOpen.selector, CaseKind.Claim, h(anOrder(0)), 0, CaseStatus.None)
+            abi.encodeWithSelector(
+                IMarket.CaseNotOpen.selector, CaseKind.Claim, h(anOrder(0)), 0, CaseStatus.None
+            )
         );
         market.settle(deal, CaseKind.Claim, h(anOrder(0)), 0);
     }

@@ -10,7 +10,7 @@ import {
     DealState,
     IMarket,
     Terms
-} from "../src/interfaces/IMarket.sol";
+} from "../src/market/IMarket.sol";
 import { Ask } from "../src/types/Ask.sol";
 import { Deal } from "../src/types/Deal.sol";
 import { Fixture } from "./base/Fixture.sol";
@@ -50,17 +50,23 @@ contract CourtTest is Fixture {
         other.budget = terms.budget;
         other.collateral = terms.budget / 2;
         other.latePenalty = other.collateral / 5;
-        uint256 had = uint256(balance(requester)) + balance(provider) + other.budget + other.collateral;
+        uint256 had =
+            uint256(balance(requester)) + balance(provider) + other.budget + other.collateral;
         vm.prank(court);
         market.slash(other, requester);
         vm.assertGe(uint256(balance(DEAD)) * 10, uint256(other.collateral) * 3, "burned");
-        vm.assertLe(uint256(balance(requester)) + balance(provider), had - balance(DEAD), "both together only lose");
+        vm.assertLe(
+            uint256(balance(requester)) + balance(provider),
+            had - balance(DEAD),
+            "both together only lose"
+        );
     }
 
     function test_onlyTheDealsCourt() public {
         address[3] memory others = [requester, provider, stranger];
         for (uint256 i = 0; i < 3; ++i) {
-            bytes memory reason = abi.encodeWithSelector(IMarket.Unauthorized.selector, others[i], court);
+            bytes memory reason =
+                abi.encodeWithSelector(IMarket.Unauthorized.selector, others[i], court);
             refuse(others[i], reason);
             market.slash(deal, requester);
             refuse(others[i], reason);
@@ -74,7 +80,10 @@ contract CourtTest is Fixture {
     function test_courtIsPinned() public {
         Deal memory repointed = aDeal();
         repointed.court = stranger;
-        refuse(stranger, abi.encodeWithSelector(IMarket.DealNotOpen.selector, h(repointed), DealStatus.None));
+        refuse(
+            stranger,
+            abi.encodeWithSelector(IMarket.DealNotOpen.selector, h(repointed), DealStatus.None)
+        );
         market.slash(repointed, requester);
     }
 
@@ -92,7 +101,9 @@ contract CourtTest is Fixture {
 
     function test_slashAfterClose() public {
         redeem(deal, aVoucher(0, 0, true));
-        refuse(court, abi.encodeWithSelector(IMarket.DealNotOpen.selector, h(deal), DealStatus.Closed));
+        refuse(
+            court, abi.encodeWithSelector(IMarket.DealNotOpen.selector, h(deal), DealStatus.Closed)
+        );
         market.slash(deal, requester);
     }
 
@@ -138,7 +149,12 @@ contract CourtTest is Fixture {
         vm.prank(stranger);
         market.settle(deal, CaseKind.Hold, GAME, 0);
         checkCounts(deal, 0, 0, 0);
-        refuse(court, abi.encodeWithSelector(IMarket.CaseNotOpen.selector, CaseKind.Hold, GAME, 0, CaseStatus.Ended));
+        refuse(
+            court,
+            abi.encodeWithSelector(
+                IMarket.CaseNotOpen.selector, CaseKind.Hold, GAME, 0, CaseStatus.Ended
+            )
+        );
         market.lift(deal, GAME);
     }
 
@@ -151,11 +167,18 @@ contract CourtTest is Fixture {
     }
 
     function test_holdRange() public {
-        refuse(court, abi.encodeWithSelector(IMarket.HoldOutOfRange.selector, START, START + 1, START + MAX_HOLD));
+        refuse(
+            court,
+            abi.encodeWithSelector(
+                IMarket.HoldOutOfRange.selector, START, START + 1, START + MAX_HOLD
+            )
+        );
         market.hold(deal, GAME, START);
         refuse(
             court,
-            abi.encodeWithSelector(IMarket.HoldOutOfRange.selector, START + MAX_HOLD + 1, START + 1, START + MAX_HOLD)
+            abi.encodeWithSelector(
+                IMarket.HoldOutOfRange.selector, START + MAX_HOLD + 1, START + 1, START + MAX_HOLD
+            )
         );
         market.hold(deal, GAME, START + MAX_HOLD + 1);
         hold(START + 1);
@@ -172,7 +195,8 @@ contract CourtTest is Fixture {
         hold(end + 1);
     }
 
-    /// While a claim is open, a game can begin in the whole of the longest window that this claim can have.
+    /// While a claim is open, a game can begin in the whole of the longest window that this claim
+    /// can have.
     function test_holdWindowWithClaims() public {
         uint64 end = deal.expiry + GRACE;
         vm.warp(end - 1);
@@ -186,12 +210,15 @@ contract CourtTest is Fixture {
         checkCounts(deal, 1, 0, 1);
     }
 
-    /// There is no end of holds to the counter: 2^16 of them are no wall.
+    /// The place of `Market.deals` in storage.
+    uint256 constant DEALS_SLOT = 2;
+
+    /// The counter has room for more than 2^16 holds.
     function test_manyHolds() public {
         DealState memory state = market.dealState(h(deal));
-        state.holds = type(uint16).max;
-        vm.assertEq(state.holds, 65535, "fits");
-        bytes32 slot = keccak256(abi.encode(h(deal), uint256(1)));
+        state.challenges = type(uint16).max;
+        vm.assertEq(state.challenges, 65535, "fits");
+        bytes32 slot = keccak256(abi.encode(h(deal), DEALS_SLOT));
         uint256 word = uint256(vm.load(address(market), slot));
         vm.store(address(market), slot, bytes32(word | uint256(65535) << 216));
         checkCounts(deal, 0, 0, 65535);
@@ -201,7 +228,8 @@ contract CourtTest is Fixture {
 
     // ── the bounty ──
 
-    /// A stranger that convicts gets a fifth of the collateral out of the requester's part; the fire gets no less.
+    /// A stranger that convicts gets a fifth of the collateral out of the requester's part; the
+    /// fire gets no less.
     function test_bounty() public {
         vm.expectEmit(address(market));
         emit IMarket.DealClosed(h(deal), Ending.Slashed, 0, BUDGET + 350e6, 0, 150e6);

@@ -1,9 +1,16 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity 0.8.36;
 
-import { Halted } from "../src/Halted.sol";
-import { CaseKind, CaseOutcome, CaseStatus, DealStatus, Ending, IMarket } from "../src/interfaces/IMarket.sol";
-import { SumNode } from "../src/SumTree.sol";
+import { Halted } from "../src/types/Halted.sol";
+import {
+    CaseKind,
+    CaseOutcome,
+    CaseStatus,
+    DealStatus,
+    Ending,
+    IMarket
+} from "../src/market/IMarket.sol";
+import { SumNode } from "../src/shared/SumTree.sol";
 import { Deal } from "../src/types/Deal.sol";
 import { Order } from "../src/types/Order.sol";
 import { Receipt } from "../src/types/Receipt.sol";
@@ -30,11 +37,16 @@ contract DemandTest is Fixture {
         checkBalances(WEALTH - BUDGET - BOND, WEALTH - COLLATERAL, 0);
 
         vm.warp(START + ANSWER - 1);
-        refuse(stranger, abi.encodeWithSelector(IMarket.TooEarly.selector, START + ANSWER - 1, START + ANSWER));
+        refuse(
+            stranger,
+            abi.encodeWithSelector(IMarket.TooEarly.selector, START + ANSWER - 1, START + ANSWER)
+        );
         market.settle(deal, CaseKind.Demand, h(receipt), 1);
         vm.warp(START + ANSWER);
         vm.expectEmit(address(market));
-        emit IMarket.CaseSettled(h(deal), h(receipt), CaseKind.Demand, 1, CaseOutcome.Defaulted, BOND);
+        emit IMarket.CaseSettled(
+            h(deal), h(receipt), CaseKind.Demand, 1, CaseOutcome.Defaulted, BOND
+        );
         vm.expectEmit(address(market));
         emit IMarket.DealClosed(h(deal), Ending.Withheld, 0, BUDGET + COMPENSATION, 0, BURN);
         settle(receipt, 1);
@@ -49,7 +61,9 @@ contract DemandTest is Fixture {
         demand(deal, order, receipt, 1);
         vm.warp(START + ANSWER - 1);
         vm.expectEmit(address(market));
-        emit IMarket.Revealed(h(deal), h(receipt), 0, 4e12, aHalted(0), siblings(aLeaf(1)), output(0));
+        emit IMarket.Revealed(
+            h(deal), h(receipt), 0, 4e12, aHalted(0), siblings(aLeaf(1)), output(0)
+        );
         reveal(deal, order, receipt, 0);
         reveal(deal, order, receipt, 1);
         checkCounts(deal, 0, 0, 0);
@@ -59,7 +73,10 @@ contract DemandTest is Fixture {
     function test_revealWindow() public {
         demand(deal, anOrder(0), aReceipt(anOrder(0)), 0);
         vm.warp(START + ANSWER);
-        refuse(provider, abi.encodeWithSelector(IMarket.TooLate.selector, START + ANSWER, START + ANSWER));
+        refuse(
+            provider,
+            abi.encodeWithSelector(IMarket.TooLate.selector, START + ANSWER, START + ANSWER)
+        );
         revealTask0(aHalted(0), aLeaf(1), output(0));
     }
 
@@ -78,7 +95,10 @@ contract DemandTest is Fixture {
     function test_revealWithoutDemand() public {
         bytes32 receipt = h(aReceipt(anOrder(0)));
         refuse(
-            provider, abi.encodeWithSelector(IMarket.CaseNotOpen.selector, CaseKind.Demand, receipt, 0, CaseStatus.None)
+            provider,
+            abi.encodeWithSelector(
+                IMarket.CaseNotOpen.selector, CaseKind.Demand, receipt, 0, CaseStatus.None
+            )
         );
         revealTask0(aHalted(0), aLeaf(1), output(0));
     }
@@ -86,7 +106,10 @@ contract DemandTest is Fixture {
     function test_revealOfAnotherOrder() public {
         Receipt memory receipt = aReceipt(anOrder(0));
         demand(deal, anOrder(0), receipt, 0);
-        refuse(provider, abi.encodeWithSelector(IMarket.WrongOrder.selector, h(anOrder(1)), receipt.order));
+        refuse(
+            provider,
+            abi.encodeWithSelector(IMarket.WrongOrder.selector, h(anOrder(1)), receipt.order)
+        );
         market.reveal(deal, anOrder(1), receipt, 0, 4e12, aHalted(0), siblings(aLeaf(1)), output(0));
     }
 
@@ -108,7 +131,9 @@ contract DemandTest is Fixture {
         Order memory order = anOrder(0);
         demand(deal, order, aReceipt(order), 1);
         refuse(provider, abi.encodeWithSelector(IMarket.NotInReceipt.selector, 1));
-        market.reveal(deal, order, aReceipt(order), 1, 4e12, aHalted(0), siblings(aLeaf(1)), output(0));
+        market.reveal(
+            deal, order, aReceipt(order), 1, 4e12, aHalted(0), siblings(aLeaf(1)), output(0)
+        );
     }
 
     function test_fuelIsWhatTheTaskUsed() public {
@@ -150,14 +175,21 @@ contract DemandTest is Fixture {
         assembly ("memory-safe") {
             mstore(part, sub(whole, 1))
         }
-        refuse(provider, abi.encodeWithSelector(IMarket.WrongOutputLength.selector, whole - 1, whole));
+        refuse(
+            provider, abi.encodeWithSelector(IMarket.WrongOutputLength.selector, whole - 1, whole)
+        );
         revealTask0(aHalted(0), aLeaf(1), part);
         bytes memory other = output(0);
         other[whole - 1] = "!";
         bytes32 hash = keccak256(
-            bytes.concat(keccak256(bytes.concat(bytes32(0), "forty characters of output, or s")), bytes32("ome mor!"))
+            bytes.concat(
+                keccak256(bytes.concat(bytes32(0), "forty characters of output, or s")),
+                bytes32("ome mor!")
+            )
         );
-        refuse(provider, abi.encodeWithSelector(IMarket.WrongOutput.selector, hash, aHalted(0).outHash));
+        refuse(
+            provider, abi.encodeWithSelector(IMarket.WrongOutput.selector, hash, aHalted(0).outHash)
+        );
         revealTask0(aHalted(0), aLeaf(1), other);
     }
 
@@ -176,7 +208,9 @@ contract DemandTest is Fixture {
             Receipt memory receipt = Receipt(h(order), leaf(h(halted), 0).hash, 0, 1e6);
             demand(deal, order, receipt, 0);
             if (i == 1) {
-                refuse(provider, abi.encodeWithSelector(IMarket.WrongOutputLength.selector, 8192, 8193));
+                refuse(
+                    provider, abi.encodeWithSelector(IMarket.WrongOutputLength.selector, 8192, 8193)
+                );
                 market.reveal(deal, order, receipt, 0, 0, halted, new SumNode[](0), out);
                 out = "";
             }
@@ -190,14 +224,18 @@ contract DemandTest is Fixture {
         Receipt memory receipt = aReceipt(order);
         demand(deal, order, receipt, 0);
         reveal(deal, order, receipt, 0);
-        bytes memory ended =
-            abi.encodeWithSelector(IMarket.CaseNotOpen.selector, CaseKind.Demand, h(receipt), 0, CaseStatus.Ended);
+        bytes memory ended = abi.encodeWithSelector(
+            IMarket.CaseNotOpen.selector, CaseKind.Demand, h(receipt), 0, CaseStatus.Ended
+        );
         refuse(provider, ended);
         revealTask0(aHalted(0), aLeaf(1), output(0));
         refuse(stranger, ended);
         market.settle(deal, CaseKind.Demand, h(receipt), 0);
         refuseDemand(
-            order, receipt, 0, abi.encodeWithSelector(IMarket.CaseExists.selector, CaseKind.Demand, h(receipt), 0)
+            order,
+            receipt,
+            0,
+            abi.encodeWithSelector(IMarket.CaseExists.selector, CaseKind.Demand, h(receipt), 0)
         );
     }
 
@@ -213,7 +251,12 @@ contract DemandTest is Fixture {
     function test_receiptIsSignedByTheProvider() public {
         Receipt memory receipt = aReceipt(anOrder(0));
         bytes memory signature = byRequester(h(receipt));
-        refuse(requester, abi.encodeWithSelector(IMarket.InvalidSignature.selector, providerKey, digest(h(receipt))));
+        refuse(
+            requester,
+            abi.encodeWithSelector(
+                IMarket.InvalidSignature.selector, providerKey, digest(h(receipt))
+            )
+        );
         market.demand(deal, anOrder(0), receipt, signature, 0);
     }
 
@@ -223,7 +266,10 @@ contract DemandTest is Fixture {
         claim(deal, order, aReceipt(order));
         Receipt memory other = aReceipt(order);
         other.root = bytes32(uint256(1));
-        refuse(requester, abi.encodeWithSelector(IMarket.InvalidSignature.selector, providerKey, digest(h(other))));
+        refuse(
+            requester,
+            abi.encodeWithSelector(IMarket.InvalidSignature.selector, providerKey, digest(h(other)))
+        );
         market.demand(deal, order, other, "", 0);
         vm.prank(requester);
         market.demand(deal, order, aReceipt(order), "", 0);
@@ -231,25 +277,40 @@ contract DemandTest is Fixture {
 
     function test_taskInTheOrder() public {
         Order memory order = anOrder(0);
-        refuseDemand(order, aReceipt(order), 2, abi.encodeWithSelector(IMarket.NoSuchTask.selector, 2, 2));
+        refuseDemand(
+            order, aReceipt(order), 2, abi.encodeWithSelector(IMarket.NoSuchTask.selector, 2, 2)
+        );
     }
 
     function test_orderOfAnotherDeal() public {
         Order memory order = anOrder(0);
         order.deal = bytes32(uint256(1));
-        refuseDemand(order, aReceipt(order), 0, abi.encodeWithSelector(IMarket.WrongDeal.selector, h(deal), order.deal));
+        refuseDemand(
+            order,
+            aReceipt(order),
+            0,
+            abi.encodeWithSelector(IMarket.WrongDeal.selector, h(deal), order.deal)
+        );
     }
 
     function test_receiptOfAnotherOrder() public {
         Receipt memory receipt = aReceipt(anOrder(1));
         refuseDemand(
-            anOrder(0), receipt, 0, abi.encodeWithSelector(IMarket.WrongOrder.selector, h(anOrder(0)), receipt.order)
+            anOrder(0),
+            receipt,
+            0,
+            abi.encodeWithSelector(IMarket.WrongOrder.selector, h(anOrder(0)), receipt.order)
         );
     }
 
     function test_settledOrderIsNotShown() public {
         redeem(deal, aVoucher(FEE, 1, false));
-        refuseDemand(anOrder(0), aReceipt(anOrder(0)), 0, abi.encodeWithSelector(IMarket.OrderSettled.selector, 0, 1));
+        refuseDemand(
+            anOrder(0),
+            aReceipt(anOrder(0)),
+            0,
+            abi.encodeWithSelector(IMarket.OrderSettled.selector, 0, 1)
+        );
     }
 
     function test_bondIsNeeded() public {
@@ -266,7 +327,12 @@ contract DemandTest is Fixture {
     function test_demandWindowWithoutClaims() public {
         uint64 end = deal.expiry + GRACE;
         vm.warp(end);
-        refuseDemand(anOrder(0), aReceipt(anOrder(0)), 0, abi.encodeWithSelector(IMarket.TooLate.selector, end, end));
+        refuseDemand(
+            anOrder(0),
+            aReceipt(anOrder(0)),
+            0,
+            abi.encodeWithSelector(IMarket.TooLate.selector, end, end)
+        );
         vm.warp(end - 1);
         demand(deal, anOrder(0), aReceipt(anOrder(0)), 0);
     }
@@ -277,7 +343,12 @@ contract DemandTest is Fixture {
         vm.warp(deal.expiry + GRACE - 1);
         claim(deal, anOrder(0), aReceipt(anOrder(0)));
         vm.warp(end);
-        refuseDemand(anOrder(0), aReceipt(anOrder(0)), 0, abi.encodeWithSelector(IMarket.TooLate.selector, end, end));
+        refuseDemand(
+            anOrder(0),
+            aReceipt(anOrder(0)),
+            0,
+            abi.encodeWithSelector(IMarket.TooLate.selector, end, end)
+        );
         vm.warp(end - 1);
         demand(deal, anOrder(0), aReceipt(anOrder(0)), 0);
     }
@@ -332,7 +403,11 @@ contract DemandTest is Fixture {
         reveal(deal, order, aReceipt(order), 0);
         for (uint64 i = 0; i < 2; ++i) {
             vm.warp(revealed + i * (CHALLENGE - 1));
-            vm.expectRevert(abi.encodeWithSelector(IMarket.TooEarly.selector, block.timestamp, revealed + CHALLENGE));
+            vm.expectRevert(
+                abi.encodeWithSelector(
+                    IMarket.TooEarly.selector, block.timestamp, revealed + CHALLENGE
+                )
+            );
             market.settle(deal, CaseKind.Claim, h(order), 0);
         }
         // The claim of another order is as it was.
@@ -348,11 +423,19 @@ contract DemandTest is Fixture {
         demand(deal, order, aReceipt(order), 0);
         claim(deal, order, aReceipt(order));
         reveal(deal, order, aReceipt(order), 0);
-        vm.assertEq(market.caseState(h(deal), CaseKind.Claim, h(order), 0).deadline, START + CHALLENGE, "as it was");
+        vm.assertEq(
+            market.caseState(h(deal), CaseKind.Claim, h(order), 0).deadline,
+            START + CHALLENGE,
+            "as it was"
+        );
         demand(deal, order, aReceipt(order), 1);
         vm.warp(START + 1);
         reveal(deal, order, aReceipt(order), 1);
-        vm.assertEq(market.caseState(h(deal), CaseKind.Claim, h(order), 0).deadline, START + 1 + CHALLENGE, "later");
+        vm.assertEq(
+            market.caseState(h(deal), CaseKind.Claim, h(order), 0).deadline,
+            START + 1 + CHALLENGE,
+            "later"
+        );
     }
 
     /// A claim that has been paid is not opened again, nor is one made where there is none.
@@ -372,7 +455,8 @@ contract DemandTest is Fixture {
         checkCounts(deal, 0, 0, 0);
     }
 
-    /// The longest that a claim can be drawn out: demanded and shown at the last moment of everything.
+    /// The longest that a claim can be drawn out: demanded and shown at the last moment of
+    /// everything.
     function test_claimIsPaidInTheEnd() public {
         Order memory order = anOrder(0);
         uint64 last = deal.expiry + GRACE;
@@ -415,6 +499,26 @@ contract DemandTest is Fixture {
         }
     }
 
+    /// The same of padding higher up: of five tasks the last has an empty node beside its parent.
+    function test_paddingHigherUpIsEmpty() public {
+        Order memory order = anOrder(0);
+        order.tasks = 5;
+        SumNode memory pair = join(aLeaf(0), aLeaf(1));
+        SumNode memory empty = join(SumNode(0, 0), SumNode(0, 0));
+        SumNode[3] memory padding = [empty, pair, SumNode(empty.hash, 1)];
+        for (uint256 i = 0; i < 3; ++i) {
+            uint256 clean = vm.snapshotState();
+            SumNode[] memory proof = new SumNode[](3);
+            (proof[0], proof[1], proof[2]) = (SumNode(0, 0), padding[i], join(pair, pair));
+            SumNode memory root = join(proof[2], join(join(aLeaf(0), proof[0]), padding[i]));
+            Receipt memory receipt = Receipt(h(order), root.hash, root.fuel, 0);
+            demand(deal, order, receipt, 4);
+            if (i != 0) vm.expectRevert(abi.encodeWithSelector(IMarket.NotInReceipt.selector, 4));
+            market.reveal(deal, order, receipt, 4, 4e12, aHalted(0), proof, output(0));
+            vm.revertToState(clean);
+        }
+    }
+
     function test_demandBelowTheWatermarkIsVoid() public {
         Receipt memory receipt = aReceipt(anOrder(0));
         demand(deal, anOrder(0), receipt, 0);
@@ -444,7 +548,12 @@ contract DemandTest is Fixture {
         market.reveal(deal, order, aReceipt(order), 0, 4e12, halted, siblings(sibling), out);
     }
 
-    function refuseDemand(Order memory order, Receipt memory receipt, uint32 task, bytes memory reason) private {
+    function refuseDemand(
+        Order memory order,
+        Receipt memory receipt,
+        uint32 task,
+        bytes memory reason
+    ) private {
         bytes memory signature = byProvider(h(receipt));
         refuse(requester, reason);
         market.demand(deal, order, receipt, signature, task);

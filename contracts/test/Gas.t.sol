@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity 0.8.36;
 
-import { CaseKind, IMarket, Terms } from "../src/interfaces/IMarket.sol";
+import { CaseKind, IMarket, Terms } from "../src/market/IMarket.sol";
 import { Ask } from "../src/types/Ask.sol";
 import { Cancel } from "../src/types/Cancel.sol";
 import { Deal } from "../src/types/Deal.sol";
@@ -12,8 +12,9 @@ import { Voucher } from "../src/types/Voucher.sol";
 import { Fixture } from "./base/Fixture.sol";
 import { bar, note, noteGas, vm } from "./base/Vm.sol";
 
-/// Gas of whole transactions: base fee, calldata (with the floor of EIP-7623), execution, refunds. `snapshots/Market.json`
-/// holds the numbers; run with `RIALTO_ARTIFACT=true` so that they are those of the shipped bytecode.
+/// Gas of whole transactions: base fee, calldata (with the floor of EIP-7623), execution, refunds.
+/// `snapshots/Market.json` holds the numbers; run with `RIALTO_ARTIFACT=true` so that they are
+/// those of the shipped bytecode.
 ///
 /// Each call is a transaction of its own.
 /// forge-config: default.isolate = true

@@ -1,7 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity 0.8.36;
 
-import { CaseKind, CaseOutcome, CaseStatus, DealStatus, Ending, IMarket } from "../src/interfaces/IMarket.sol";
+import {
+    CaseKind,
+    CaseOutcome,
+    CaseStatus,
+    DealStatus,
+    Ending,
+    IMarket
+} from "../src/market/IMarket.sol";
 import { Ack } from "../src/types/Ack.sol";
 import { Cancel } from "../src/types/Cancel.sol";
 import { Deal } from "../src/types/Deal.sol";
@@ -30,13 +37,18 @@ contract LateTest is Fixture {
         checkBalances(WEALTH - BUDGET - BOND, WEALTH - COLLATERAL, 0);
 
         vm.warp(DUE + ANSWER - 1);
-        refuse(stranger, abi.encodeWithSelector(IMarket.TooEarly.selector, DUE + ANSWER - 1, DUE + ANSWER));
+        refuse(
+            stranger,
+            abi.encodeWithSelector(IMarket.TooEarly.selector, DUE + ANSWER - 1, DUE + ANSWER)
+        );
         market.settle(deal, CaseKind.Late, h(order), 0);
         vm.warp(DUE + ANSWER);
         vm.expectEmit(address(market));
         emit IMarket.CaseSettled(h(deal), h(order), CaseKind.Late, 0, CaseOutcome.Defaulted, BOND);
         vm.expectEmit(address(market));
-        emit IMarket.DealClosed(h(deal), Ending.Late, 0, BUDGET + LATE_PENALTY, COLLATERAL - LATE_PENALTY, 0);
+        emit IMarket.DealClosed(
+            h(deal), Ending.Late, 0, BUDGET + LATE_PENALTY, COLLATERAL - LATE_PENALTY, 0
+        );
         settle(order);
         checkBalances(WEALTH + LATE_PENALTY, WEALTH - LATE_PENALTY, 0);
         checkAllFree();
@@ -54,21 +66,28 @@ contract LateTest is Fixture {
         vm.assertEq(market.assertedReceipt(h(order)), h(aReceipt(order)), "asserted receipt");
         // The receipt that was shown can be claimed; the order is not late any more.
         claim(deal, order, aReceipt(order));
-        refuseLate(order, abi.encodeWithSelector(IMarket.ReceiptAsserted.selector, h(aReceipt(order))));
+        refuseLate(
+            order, abi.encodeWithSelector(IMarket.ReceiptAsserted.selector, h(aReceipt(order)))
+        );
     }
 
     function test_answerWindow() public {
         Order memory order = anOrder(0);
         late(deal, order, anAck(order));
         vm.warp(DUE + ANSWER);
-        refuse(provider, abi.encodeWithSelector(IMarket.TooLate.selector, DUE + ANSWER, DUE + ANSWER));
+        refuse(
+            provider, abi.encodeWithSelector(IMarket.TooLate.selector, DUE + ANSWER, DUE + ANSWER)
+        );
         market.answer(deal, order, aReceipt(order), "");
     }
 
     function test_answerWithoutNotice() public {
         Order memory order = anOrder(0);
         refuse(
-            provider, abi.encodeWithSelector(IMarket.CaseNotOpen.selector, CaseKind.Late, h(order), 0, CaseStatus.None)
+            provider,
+            abi.encodeWithSelector(
+                IMarket.CaseNotOpen.selector, CaseKind.Late, h(order), 0, CaseStatus.None
+            )
         );
         market.answer(deal, order, aReceipt(order), "");
     }
@@ -77,9 +96,15 @@ contract LateTest is Fixture {
         Order memory order = anOrder(0);
         late(deal, order, anAck(order));
         Receipt memory receipt = aReceipt(order);
-        bytes memory reason = abi.encodeWithSelector(IMarket.InvalidSignature.selector, providerKey, digest(h(receipt)));
-        bytes[4] memory wrong =
-            [bytes(""), byRequester(h(receipt)), sign(PROVIDER, h(receipt)), byProvider(h(aReceipt(anOrder(1))))];
+        bytes memory reason = abi.encodeWithSelector(
+            IMarket.InvalidSignature.selector, providerKey, digest(h(receipt))
+        );
+        bytes[4] memory wrong = [
+            bytes(""),
+            byRequester(h(receipt)),
+            sign(PROVIDER, h(receipt)),
+            byProvider(h(aReceipt(anOrder(1))))
+        ];
         for (uint256 i = 0; i < 4; ++i) {
             refuse(i == 0 ? requester : stranger, reason);
             market.answer(deal, order, receipt, wrong[i]);
@@ -102,7 +127,9 @@ contract LateTest is Fixture {
         market.answer(deal, order, receipt, "");
         receipt = aReceipt(order);
         receipt.order = bytes32(uint256(1));
-        refuse(provider, abi.encodeWithSelector(IMarket.WrongOrder.selector, h(order), receipt.order));
+        refuse(
+            provider, abi.encodeWithSelector(IMarket.WrongOrder.selector, h(order), receipt.order)
+        );
         market.answer(deal, order, receipt, "");
     }
 
@@ -113,7 +140,10 @@ contract LateTest is Fixture {
         claim(deal, order, aReceipt(order));
         Receipt memory other = aReceipt(order);
         other.root = bytes32(uint256(1));
-        refuse(provider, abi.encodeWithSelector(IMarket.ReceiptConflict.selector, h(aReceipt(order)), h(other)));
+        refuse(
+            provider,
+            abi.encodeWithSelector(IMarket.ReceiptConflict.selector, h(aReceipt(order)), h(other))
+        );
         market.answer(deal, order, other, "");
         answer(deal, order, aReceipt(order));
     }
@@ -146,7 +176,10 @@ contract LateTest is Fixture {
         Order memory order = anOrder(0);
         Ack memory ack = anAck(order);
         bytes memory signature = byRequester(h(ack));
-        refuse(requester, abi.encodeWithSelector(IMarket.InvalidSignature.selector, providerKey, digest(h(ack))));
+        refuse(
+            requester,
+            abi.encodeWithSelector(IMarket.InvalidSignature.selector, providerKey, digest(h(ack)))
+        );
         market.late(deal, order, ack, signature);
     }
 
@@ -172,24 +205,34 @@ contract LateTest is Fixture {
     function test_claimedOrderIsNotLate() public {
         Order memory order = anOrder(0);
         claim(deal, order, aReceipt(order));
-        refuseLate(order, abi.encodeWithSelector(IMarket.ReceiptAsserted.selector, h(aReceipt(order))));
+        refuseLate(
+            order, abi.encodeWithSelector(IMarket.ReceiptAsserted.selector, h(aReceipt(order)))
+        );
     }
 
     function test_oneNoticePerOrder() public {
         Order memory order = anOrder(0);
         late(deal, order, anAck(order));
-        refuseLate(order, abi.encodeWithSelector(IMarket.CaseExists.selector, CaseKind.Late, h(order), 0));
+        refuseLate(
+            order, abi.encodeWithSelector(IMarket.CaseExists.selector, CaseKind.Late, h(order), 0)
+        );
     }
 
     function test_bondIsNeeded() public {
         vm.prank(requester);
         market.withdraw(requester, WEALTH - BUDGET - BOND + 1);
-        refuseLate(anOrder(0), abi.encodeWithSelector(IMarket.InsufficientBalance.selector, requester, BOND - 1, BOND));
+        refuseLate(
+            anOrder(0),
+            abi.encodeWithSelector(IMarket.InsufficientBalance.selector, requester, BOND - 1, BOND)
+        );
     }
 
     function test_lateInAClosedDeal() public {
         redeem(deal, aVoucher(0, 0, true));
-        refuseLate(anOrder(0), abi.encodeWithSelector(IMarket.DealNotOpen.selector, h(deal), DealStatus.Closed));
+        refuseLate(
+            anOrder(0),
+            abi.encodeWithSelector(IMarket.DealNotOpen.selector, h(deal), DealStatus.Closed)
+        );
     }
 
     /// The requester signed that the order is settled: the notice is moot and its bond goes back.
@@ -260,9 +303,14 @@ contract LateTest is Fixture {
         checkBalances(WEALTH - BUDGET - BOND, WEALTH - COLLATERAL + BOND, 0);
         vm.assertEq(market.assertedReceipt(h(order)), bytes32(0), "nothing is asserted");
         // Once and for all.
-        refuseLate(order, abi.encodeWithSelector(IMarket.CaseExists.selector, CaseKind.Late, h(order), 0));
+        refuseLate(
+            order, abi.encodeWithSelector(IMarket.CaseExists.selector, CaseKind.Late, h(order), 0)
+        );
         refuse(
-            stranger, abi.encodeWithSelector(IMarket.CaseNotOpen.selector, CaseKind.Late, h(order), 0, CaseStatus.Ended)
+            stranger,
+            abi.encodeWithSelector(
+                IMarket.CaseNotOpen.selector, CaseKind.Late, h(order), 0, CaseStatus.Ended
+            )
         );
         market.excuse(deal, cancel, signature);
     }
@@ -271,7 +319,9 @@ contract LateTest is Fixture {
         Order memory order = anOrder(0);
         Cancel memory cancel = Cancel(h(order));
         late(deal, order, anAck(order));
-        bytes memory reason = abi.encodeWithSelector(IMarket.InvalidSignature.selector, requesterKey, digest(h(cancel)));
+        bytes memory reason = abi.encodeWithSelector(
+            IMarket.InvalidSignature.selector, requesterKey, digest(h(cancel))
+        );
         bytes[5] memory wrong = [
             bytes(""),
             byProvider(h(cancel)),
@@ -294,7 +344,9 @@ contract LateTest is Fixture {
         late(deal, order, anAck(order));
         bytes memory signature = byRequester(h(cancel));
         vm.warp(DUE + ANSWER);
-        refuse(provider, abi.encodeWithSelector(IMarket.TooLate.selector, DUE + ANSWER, DUE + ANSWER));
+        refuse(
+            provider, abi.encodeWithSelector(IMarket.TooLate.selector, DUE + ANSWER, DUE + ANSWER)
+        );
         market.excuse(deal, cancel, signature);
     }
 
@@ -303,13 +355,17 @@ contract LateTest is Fixture {
         late(deal, anOrder(0), anAck(anOrder(0)));
         Cancel memory cancel = Cancel(h(anOrder(1)));
         bytes memory signature = byRequester(h(cancel));
-        bytes memory none =
-            abi.encodeWithSelector(IMarket.CaseNotOpen.selector, CaseKind.Late, h(anOrder(1)), 0, CaseStatus.None);
+        bytes memory none = abi.encodeWithSelector(
+            IMarket.CaseNotOpen.selector, CaseKind.Late, h(anOrder(1)), 0, CaseStatus.None
+        );
         refuse(provider, none);
         market.excuse(deal, cancel, signature);
         // No notice, nothing to excuse: the bond of another is safe.
         redeem(deal, aVoucher(0, 0, true));
-        refuse(provider, abi.encodeWithSelector(IMarket.DealNotOpen.selector, h(deal), DealStatus.Closed));
+        refuse(
+            provider,
+            abi.encodeWithSelector(IMarket.DealNotOpen.selector, h(deal), DealStatus.Closed)
+        );
         market.excuse(deal, cancel, signature);
     }
 

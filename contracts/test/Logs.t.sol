@@ -10,7 +10,7 @@ import {
     DealStatus,
     Ending,
     IMarket
-} from "../src/interfaces/IMarket.sol";
+} from "../src/market/IMarket.sol";
 import { Cancel } from "../src/types/Cancel.sol";
 import { Deal } from "../src/types/Deal.sol";
 import { Order } from "../src/types/Order.sol";
@@ -41,7 +41,8 @@ contract LogsTest is Fixture {
             redeem(deal, aVoucher(10e6, 1, false));
             vm.prank(provider);
             market.cancelAsks(1);
-            // A paid claim, an answered, a cancelled and an unanswered late notice, an answered demand.
+            // A paid claim, an answered, a cancelled and an unanswered late notice, an answered
+            // demand.
             Order memory order = anOrder(1);
             claim(deal, order, aReceipt(order));
             vm.warp(START + 600);
@@ -110,9 +111,12 @@ contract LogsTest is Fixture {
         } else if (topic == IMarket.Withdrawn.selector) {
             balances[owner] -= abi.decode(log.data, (uint128));
         } else if (topic == IMarket.Allowed.selector) {
-            allowances[owner][address(uint160(uint256(log.topics[2])))] = abi.decode(log.data, (uint128));
+            allowances[owner][address(uint160(uint256(log.topics[2])))] =
+                abi.decode(log.data, (uint128));
         } else if (topic == IMarket.Transferred.selector) {
-            transferred(owner, address(uint160(uint256(log.topics[2]))), abi.decode(log.data, (uint128)));
+            transferred(
+                owner, address(uint160(uint256(log.topics[2]))), abi.decode(log.data, (uint128))
+            );
         } else if (topic == IMarket.AsksCancelled.selector) {
             counters[owner] = abi.decode(log.data, (uint64));
         } else if (topic == IMarket.DealOpened.selector) {
@@ -133,7 +137,8 @@ contract LogsTest is Fixture {
             balances[deal.provider] += toProvider;
             balances[DEAD] += burned;
             used[deal.provider] -= 1;
-            (state.status, state.claims, state.lates, state.holds) = (DealStatus.Closed, 0, 0, 0);
+            (state.status, state.claims, state.lates, state.challenges) =
+            (DealStatus.Closed, 0, 0, 0);
         } else if (topic == IMarket.Claimed.selector) {
             state.claims += 1;
         } else if (topic == IMarket.LateNoticed.selector) {
@@ -148,15 +153,15 @@ contract LogsTest is Fixture {
             (uint32 task,,, uint128 bond) = abi.decode(log.data, (uint32, uint64, uint64, uint128));
             balances[deal.requester] -= bond;
             bonds[keccak256(abi.encode(log.topics[2], task))] = bond;
-            state.holds += 1;
+            state.challenges += 1;
         } else if (topic == IMarket.Revealed.selector) {
             uint32 task = abi.decode(log.data, (uint32));
             balances[deal.provider] += bonds[keccak256(abi.encode(log.topics[2], task))];
-            state.holds -= 1;
+            state.challenges -= 1;
         } else if (topic == IMarket.Held.selector) {
-            state.holds += 1;
+            state.challenges += 1;
         } else if (topic == IMarket.Lifted.selector) {
-            state.holds -= 1;
+            state.challenges -= 1;
         } else {
             vm.assertEq(topic, IMarket.CaseSettled.selector, "no other log");
             settled(log, deal, state);
@@ -180,7 +185,7 @@ contract LogsTest is Fixture {
         if (state.status == DealStatus.Closed) return;
         if (kind == CaseKind.Claim) state.claims -= 1;
         else if (kind == CaseKind.Late) state.lates -= 1;
-        else state.holds -= 1;
+        else state.challenges -= 1;
     }
 
     function compare(Deal memory deal) private view {
@@ -193,7 +198,9 @@ contract LogsTest is Fixture {
         }
         bytes32 id = h(deal);
         vm.assertEq(h(terms[id]), id, "terms");
-        vm.assertEq(keccak256(abi.encode(states[id])), keccak256(abi.encode(market.dealState(id))), "state");
+        vm.assertEq(
+            keccak256(abi.encode(states[id])), keccak256(abi.encode(market.dealState(id))), "state"
+        );
         vm.assertEq(allowances[requester][stranger], 50, "allowance");
     }
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity 0.8.36;
 
-import { DealStatus, IMarket, Terms } from "../src/interfaces/IMarket.sol";
+import { DealStatus, IMarket, Terms } from "../src/market/IMarket.sol";
 import { Ask } from "../src/types/Ask.sol";
 import { Deal } from "../src/types/Deal.sol";
 import { Fixture } from "./base/Fixture.sol";
@@ -58,7 +58,10 @@ contract OpenTest is Fixture {
     function test_signature() public {
         Ask memory ask = anAsk();
         bytes memory wrong = byRequester(h(ask));
-        refuse(requester, abi.encodeWithSelector(IMarket.InvalidSignature.selector, provider, digest(h(ask))));
+        refuse(
+            requester,
+            abi.encodeWithSelector(IMarket.InvalidSignature.selector, provider, digest(h(ask)))
+        );
         market.open(ask, wrong, someTerms());
     }
 
@@ -70,10 +73,15 @@ contract OpenTest is Fixture {
             assembly ("memory-safe") {
                 let slot := add(ask, mul(field, 32))
                 // The last field is the place of the limits.
-                if gt(field, 20) { slot := add(mload(add(ask, 672)), mul(sub(field, 21), 32)) }
+                if gt(field, 20) {
+                    slot := add(mload(add(ask, 672)), mul(sub(field, 21), 32))
+                }
                 mstore(slot, xor(mload(slot), 1))
             }
-            refuse(requester, abi.encodeWithSelector(IMarket.InvalidSignature.selector, provider, digest(h(ask))));
+            refuse(
+                requester,
+                abi.encodeWithSelector(IMarket.InvalidSignature.selector, provider, digest(h(ask)))
+            );
             market.open(ask, signature, someTerms());
         }
     }
@@ -93,7 +101,10 @@ contract OpenTest is Fixture {
         Ask memory ask = anAsk();
         for (uint64 i = 0; i < 2; ++i) {
             (ask.from, ask.to) = i == 0 ? (START + 1, START + 2) : (START - 1, START);
-            refuseAsk(ask, abi.encodeWithSelector(IMarket.AskNotValidNow.selector, START, ask.from, ask.to));
+            refuseAsk(
+                ask,
+                abi.encodeWithSelector(IMarket.AskNotValidNow.selector, START, ask.from, ask.to)
+            );
         }
         (ask.from, ask.to) = (START, START + 1);
         ask.priceStart = 4e6;
@@ -104,9 +115,15 @@ contract OpenTest is Fixture {
         Ask memory ask = anAsk();
         Terms memory terms = someTerms();
         terms.budget = ask.minBudget - 1;
-        refuseTerms(terms, abi.encodeWithSelector(IMarket.BudgetOutOfRange.selector, terms.budget, 1e6, 5000e6));
+        refuseTerms(
+            terms,
+            abi.encodeWithSelector(IMarket.BudgetOutOfRange.selector, terms.budget, 1e6, 5000e6)
+        );
         terms.budget = ask.maxBudget + 1;
-        refuseTerms(terms, abi.encodeWithSelector(IMarket.BudgetOutOfRange.selector, terms.budget, 1e6, 5000e6));
+        refuseTerms(
+            terms,
+            abi.encodeWithSelector(IMarket.BudgetOutOfRange.selector, terms.budget, 1e6, 5000e6)
+        );
         terms.budget = ask.minBudget;
         accept(ask, terms);
         terms.budget = ask.maxBudget;
@@ -118,7 +135,9 @@ contract OpenTest is Fixture {
         terms.duration = 0;
         refuseTerms(terms, abi.encodeWithSelector(IMarket.DurationOutOfRange.selector, 0, 7 days));
         terms.duration = 7 days + 1;
-        refuseTerms(terms, abi.encodeWithSelector(IMarket.DurationOutOfRange.selector, 7 days + 1, 7 days));
+        refuseTerms(
+            terms, abi.encodeWithSelector(IMarket.DurationOutOfRange.selector, 7 days + 1, 7 days)
+        );
         terms.duration = 1;
         accept(anAsk(), terms);
         terms.duration = 7 days;
@@ -199,7 +218,11 @@ contract OpenTest is Fixture {
         for (uint256 i = 0; i < 5; ++i) {
             terms.openedAt = refused[i];
             refuseBoth(
-                ask, terms, abi.encodeWithSelector(IMarket.OpeningOutOfRange.selector, refused[i], START - 600, START)
+                ask,
+                terms,
+                abi.encodeWithSelector(
+                    IMarket.OpeningOutOfRange.selector, refused[i], START - 600, START
+                )
             );
         }
         uint64[4] memory accepted = [START - 600, START - 599, START - 1, START];
@@ -223,7 +246,10 @@ contract OpenTest is Fixture {
         }
         vm.warp(START + 601);
         refuseTerms(
-            someTerms(), abi.encodeWithSelector(IMarket.OpeningOutOfRange.selector, START, START + 1, START + 601)
+            someTerms(),
+            abi.encodeWithSelector(
+                IMarket.OpeningOutOfRange.selector, START, START + 1, START + 601
+            )
         );
     }
 
@@ -235,7 +261,11 @@ contract OpenTest is Fixture {
         Terms memory terms = someTerms();
         vm.warp(START + 600);
         terms.openedAt = START + 1;
-        refuseBoth(ask, terms, abi.encodeWithSelector(IMarket.AskNotValidNow.selector, START + 1, START, START + 1));
+        refuseBoth(
+            ask,
+            terms,
+            abi.encodeWithSelector(IMarket.AskNotValidNow.selector, START + 1, START, START + 1)
+        );
         terms.openedAt = START;
         accept(ask, terms);
     }
@@ -273,11 +303,15 @@ contract OpenTest is Fixture {
         refuseAsk(ask, abi.encodeWithSelector(IMarket.NoKey.selector));
     }
 
-    /// The key of the deal signs in it, and the account's signs the ask: neither can do what the other does.
+    /// The key of the deal signs in it, and the account's signs the ask: neither can do what the
+    /// other does.
     function test_askIsSignedByTheAccount() public {
         Ask memory ask = anAsk();
         bytes memory wrong = byProvider(h(ask));
-        refuse(requester, abi.encodeWithSelector(IMarket.InvalidSignature.selector, provider, digest(h(ask))));
+        refuse(
+            requester,
+            abi.encodeWithSelector(IMarket.InvalidSignature.selector, provider, digest(h(ask)))
+        );
         market.open(ask, wrong, someTerms());
     }
 
@@ -286,7 +320,8 @@ contract OpenTest is Fixture {
         refuseTerms(someTerms(), abi.encodeWithSelector(IMarket.DealExists.selector, h(aDeal())));
     }
 
-    /// A closed deal leaves a tombstone: its id is never used again, its vouchers can't be replayed.
+    /// A closed deal leaves a tombstone: its id is never used again, its vouchers can't be
+    /// replayed.
     function test_closedDealIsNotReopened() public {
         Deal memory deal = open();
         redeem(deal, aVoucher(FEE, 1, true));
@@ -297,7 +332,10 @@ contract OpenTest is Fixture {
         vm.prank(requester);
         market.withdraw(requester, WEALTH - BUDGET + 1);
         refuseTerms(
-            someTerms(), abi.encodeWithSelector(IMarket.InsufficientBalance.selector, requester, BUDGET - 1, BUDGET)
+            someTerms(),
+            abi.encodeWithSelector(
+                IMarket.InsufficientBalance.selector, requester, BUDGET - 1, BUDGET
+            )
         );
     }
 
@@ -306,7 +344,9 @@ contract OpenTest is Fixture {
         market.withdraw(provider, WEALTH - COLLATERAL + 1);
         refuseTerms(
             someTerms(),
-            abi.encodeWithSelector(IMarket.InsufficientBalance.selector, provider, COLLATERAL - 1, COLLATERAL)
+            abi.encodeWithSelector(
+                IMarket.InsufficientBalance.selector, provider, COLLATERAL - 1, COLLATERAL
+            )
         );
     }
 

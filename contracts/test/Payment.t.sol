@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity 0.8.36;
 
-import { DealStatus, Ending, IMarket } from "../src/interfaces/IMarket.sol";
+import { DealStatus, Ending, IMarket } from "../src/market/IMarket.sol";
 import { Deal } from "../src/types/Deal.sol";
 import { Order } from "../src/types/Order.sol";
+import { Receipt } from "../src/types/Receipt.sol";
 import { Release } from "../src/types/Release.sol";
 import { Voucher } from "../src/types/Voucher.sol";
 import { Fixture } from "./base/Fixture.sol";
@@ -65,7 +66,9 @@ contract PaymentTest is Fixture {
     function test_redeemIsForTheProvider() public {
         Voucher memory voucher = aVoucher(0, type(uint64).max, false);
         bytes memory signature = byRequester(h(voucher));
-        refuse(requester, abi.encodeWithSelector(IMarket.Unauthorized.selector, requester, provider));
+        refuse(
+            requester, abi.encodeWithSelector(IMarket.Unauthorized.selector, requester, provider)
+        );
         market.redeem(deal, voucher, signature);
     }
 
@@ -80,16 +83,25 @@ contract PaymentTest is Fixture {
     function test_voucherSignedByTheProvider() public {
         Voucher memory voucher = aVoucher(FEE, 1, true);
         bytes memory signature = byProvider(h(voucher));
-        refuse(provider, abi.encodeWithSelector(IMarket.InvalidSignature.selector, requesterKey, digest(h(voucher))));
+        refuse(
+            provider,
+            abi.encodeWithSelector(
+                IMarket.InvalidSignature.selector, requesterKey, digest(h(voucher))
+            )
+        );
         market.redeem(deal, voucher, signature);
     }
 
     function test_voucherFieldsAreSigned() public {
         bytes memory signature = byRequester(h(aVoucher(FEE, 1, false)));
-        Voucher[3] memory changed = [aVoucher(FEE + 1, 1, false), aVoucher(FEE, 2, false), aVoucher(FEE, 1, true)];
+        Voucher[3] memory changed =
+            [aVoucher(FEE + 1, 1, false), aVoucher(FEE, 2, false), aVoucher(FEE, 1, true)];
         for (uint256 i = 0; i < 3; ++i) {
             refuse(
-                provider, abi.encodeWithSelector(IMarket.InvalidSignature.selector, requesterKey, digest(h(changed[i])))
+                provider,
+                abi.encodeWithSelector(
+                    IMarket.InvalidSignature.selector, requesterKey, digest(h(changed[i]))
+                )
             );
             market.redeem(deal, changed[i], signature);
         }
@@ -104,7 +116,10 @@ contract PaymentTest is Fixture {
                 let slot := add(changed, mul(field, 32))
                 mstore(slot, xor(mload(slot), 1))
             }
-            refuse(provider, abi.encodeWithSelector(IMarket.DealNotOpen.selector, h(changed), DealStatus.None));
+            refuse(
+                provider,
+                abi.encodeWithSelector(IMarket.DealNotOpen.selector, h(changed), DealStatus.None)
+            );
             market.redeem(changed, aVoucher(FEE, 1, true), signature);
         }
     }
@@ -112,8 +127,32 @@ contract PaymentTest is Fixture {
     function test_redeemAfterClose() public {
         redeem(deal, aVoucher(FEE, 1, true));
         bytes memory signature = byRequester(h(aVoucher(FEE, 1, true)));
-        refuse(provider, abi.encodeWithSelector(IMarket.DealNotOpen.selector, h(deal), DealStatus.Closed));
+        refuse(
+            provider,
+            abi.encodeWithSelector(IMarket.DealNotOpen.selector, h(deal), DealStatus.Closed)
+        );
         market.redeem(deal, aVoucher(FEE, 1, true), signature);
+    }
+
+    /// The watermark stops at 2^48 − 1, whatever a voucher says, and never falls.
+    function test_highestWatermark() public {
+        uint48 highest = type(uint48).max;
+        uint64[3] memory orders = [uint64(highest) - 1, uint64(highest) + 1, 1];
+        uint48[3] memory expected = [highest - 1, highest, highest];
+        for (uint256 i = 0; i < 3; ++i) {
+            vm.expectEmit(address(market));
+            emit IMarket.Redeemed(h(deal), FEE, expected[i]);
+            redeem(deal, aVoucher(FEE, orders[i], false));
+            checkState(deal, DealStatus.Open, FEE, expected[i]);
+        }
+        Order memory order = anOrder(highest - 1);
+        bytes memory signature = byRequester(h(order));
+        Receipt memory receipt = aReceipt(order);
+        refuse(
+            provider,
+            abi.encodeWithSelector(IMarket.OrderSettled.selector, order.seq, uint64(highest))
+        );
+        market.claim(deal, order, signature, receipt);
     }
 
     // ── close ──
@@ -150,7 +189,12 @@ contract PaymentTest is Fixture {
     function test_releaseSignedByTheRequester() public {
         Release memory release = Release(h(deal), 0);
         bytes memory signature = byRequester(h(release));
-        refuse(requester, abi.encodeWithSelector(IMarket.InvalidSignature.selector, providerKey, digest(h(release))));
+        refuse(
+            requester,
+            abi.encodeWithSelector(
+                IMarket.InvalidSignature.selector, providerKey, digest(h(release))
+            )
+        );
         market.close(deal, release, signature);
     }
 
@@ -164,7 +208,10 @@ contract PaymentTest is Fixture {
     function test_closeAfterClose() public {
         close(deal, Release(h(deal), 0));
         bytes memory signature = byProvider(h(Release(h(deal), 0)));
-        refuse(requester, abi.encodeWithSelector(IMarket.DealNotOpen.selector, h(deal), DealStatus.Closed));
+        refuse(
+            requester,
+            abi.encodeWithSelector(IMarket.DealNotOpen.selector, h(deal), DealStatus.Closed)
+        );
         market.close(deal, Release(h(deal), 0), signature);
     }
 
@@ -182,7 +229,10 @@ contract PaymentTest is Fixture {
         vm.prank(stranger);
         market.expire(deal);
         checkBalances(WEALTH - FEE, WEALTH + FEE, 0);
-        refuse(stranger, abi.encodeWithSelector(IMarket.DealNotOpen.selector, h(deal), DealStatus.Closed));
+        refuse(
+            stranger,
+            abi.encodeWithSelector(IMarket.DealNotOpen.selector, h(deal), DealStatus.Closed)
+        );
         market.expire(deal);
     }
 

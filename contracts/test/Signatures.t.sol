@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity 0.8.36;
 
-import { CaseKind, CaseStatus, IMarket, Terms } from "../src/interfaces/IMarket.sol";
+import { CaseKind, CaseStatus, IMarket, Terms } from "../src/market/IMarket.sol";
 import { Ask } from "../src/types/Ask.sol";
 import { Cancel } from "../src/types/Cancel.sol";
 import { Deal } from "../src/types/Deal.sol";
@@ -67,10 +67,16 @@ contract SignaturesTest is Fixture {
     function test_zeroAddressSignsNothing() public {
         Ask memory ask = anAsk();
         ask.provider = address(0);
-        refuse(requester, abi.encodeWithSelector(IMarket.InvalidSignature.selector, address(0), digest(h(ask))));
+        refuse(
+            requester,
+            abi.encodeWithSelector(IMarket.InvalidSignature.selector, address(0), digest(h(ask)))
+        );
         market.open(ask, new bytes(65), someTerms());
         bytes memory noPoint = bytes.concat(bytes32(ORDER), bytes32(uint256(1)), bytes1(uint8(27)));
-        refuse(requester, abi.encodeWithSelector(IMarket.InvalidSignature.selector, address(0), digest(h(ask))));
+        refuse(
+            requester,
+            abi.encodeWithSelector(IMarket.InvalidSignature.selector, address(0), digest(h(ask)))
+        );
         market.open(ask, noPoint, someTerms());
     }
 
@@ -100,10 +106,12 @@ contract SignaturesTest is Fixture {
         refuseWallet(address(wallet));
     }
 
-    /// A plain contract, one that burns all gas, one that answers as much as it can pay for: each is a no, not a trap.
+    /// A plain contract, one that burns all gas, one that answers as much as it can pay for: each
+    /// is a no, not a trap.
     function test_hostileWallets() public {
-        address[3] memory wallets =
-            [address(new NoWallet()), address(new BurningWallet()), address(new HugeAnswerWallet())];
+        address[3] memory wallets = [
+            address(new NoWallet()), address(new BurningWallet()), address(new HugeAnswerWallet())
+        ];
         for (uint256 i = 0; i < 3; ++i) {
             uint256 gas = gasleft();
             refuseWallet(wallets[i]);
@@ -111,10 +119,14 @@ contract SignaturesTest is Fixture {
         }
     }
 
-    /// With no key's signature to look at, nothing lies where the answer is read that could complete a short one.
+    /// With no key's signature to look at, nothing lies where the answer is read that could
+    /// complete a short one.
     function test_shortYesIsNo() public {
         Ask memory ask = anAskOf(address(new ShortAnswerWallet()));
-        refuse(requester, abi.encodeWithSelector(IMarket.InvalidSignature.selector, ask.provider, digest(h(ask))));
+        refuse(
+            requester,
+            abi.encodeWithSelector(IMarket.InvalidSignature.selector, ask.provider, digest(h(ask)))
+        );
         market.open(ask, "", someTerms());
     }
 
@@ -153,10 +165,14 @@ contract SignaturesTest is Fixture {
         vm.assertEq(verifyingContract, address(market), "verifying contract");
         vm.assertEq(salt, bytes32(0), "salt");
         vm.assertEq(extensions.length, 0, "extensions");
-        bytes32 typehash =
-            keccak256("EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)");
-        bytes32 separator =
-            keccak256(abi.encode(typehash, keccak256("Rialto"), keccak256("2"), block.chainid, address(market)));
+        bytes32 typehash = keccak256(
+            "EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"
+        );
+        bytes32 separator = keccak256(
+            abi.encode(
+                typehash, keccak256("Rialto"), keccak256("2"), block.chainid, address(market)
+            )
+        );
         vm.assertEq(market.domainSeparator(), separator, "separator");
     }
 
@@ -165,7 +181,10 @@ contract SignaturesTest is Fixture {
         bytes32 here = market.domainSeparator();
         vm.chainId(777);
         vm.assertTrue(market.domainSeparator() != here, "separator");
-        refuse(requester, abi.encodeWithSelector(IMarket.InvalidSignature.selector, provider, digest(h(anAsk()))));
+        refuse(
+            requester,
+            abi.encodeWithSelector(IMarket.InvalidSignature.selector, provider, digest(h(anAsk())))
+        );
         market.open(anAsk(), signature, someTerms());
         open();
     }
@@ -181,8 +200,8 @@ contract SignaturesTest is Fixture {
 
     // ── keys pinned when a deal opens ──
 
-    /// Both accounts are contracts that sign, and then say no to everything. What was promised in the deal is not theirs to
-    /// take back: each side gets all that the other's key has signed.
+    /// Both accounts are contracts that sign, and then say no to everything. What was promised in
+    /// the deal is not theirs to take back: each side gets all that the other's key has signed.
     function test_walletsThatTakeBackTheirWord() public {
         FlipWallet seller = new FlipWallet(provider);
         FlipWallet buyer = new FlipWallet(requester);
@@ -206,7 +225,10 @@ contract SignaturesTest is Fixture {
         Terms memory terms = someTerms();
         terms.salt = 2;
         refuse(
-            address(buyer), abi.encodeWithSelector(IMarket.InvalidSignature.selector, address(seller), digest(h(ask)))
+            address(buyer),
+            abi.encodeWithSelector(
+                IMarket.InvalidSignature.selector, address(seller), digest(h(ask))
+            )
         );
         market.open(ask, signature, terms);
 
@@ -229,7 +251,9 @@ contract SignaturesTest is Fixture {
         word = byRequester(h(voucher));
         vm.prank(address(seller));
         market.redeem(deal, voucher, word);
-        vm.assertEq(balance(address(seller)), WEALTH - COLLATERAL + 100e6 + 2 * BOND, "paid by the voucher");
+        vm.assertEq(
+            balance(address(seller)), WEALTH - COLLATERAL + 100e6 + 2 * BOND, "paid by the voucher"
+        );
         Release memory release = Release(h(deal), 200e6);
         word = byProvider(h(release));
         vm.prank(address(buyer));
@@ -237,7 +261,8 @@ contract SignaturesTest is Fixture {
         vm.assertEq(balance(address(seller)), WEALTH + 200e6 + 2 * BOND, "paid by the release");
     }
 
-    /// In a deal the account's own signature is nobody's, whether it is a key or a contract that says yes to it.
+    /// In a deal the account's own signature is nobody's, whether it is a key or a contract that
+    /// says yes to it.
     function test_accountsSignNothingInADeal() public {
         KeyWallet wallet = new KeyWallet(requester);
         fund(address(wallet), WEALTH);
@@ -325,14 +350,19 @@ contract SignaturesTest is Fixture {
         late(other, twin, anAck(twin));
         word = byRequester(h(Cancel(h(order))));
         vm.expectRevert(
-            abi.encodeWithSelector(IMarket.CaseNotOpen.selector, CaseKind.Late, h(order), 0, CaseStatus.None)
+            abi.encodeWithSelector(
+                IMarket.CaseNotOpen.selector, CaseKind.Late, h(order), 0, CaseStatus.None
+            )
         );
         market.excuse(other, Cancel(h(order)), word);
         market.excuse(aDeal(), Cancel(h(order)), word);
     }
 
     function refuseKey(address sender, address key, bytes32 structHash) private {
-        refuse(sender, abi.encodeWithSelector(IMarket.InvalidSignature.selector, key, digest(structHash)));
+        refuse(
+            sender,
+            abi.encodeWithSelector(IMarket.InvalidSignature.selector, key, digest(structHash))
+        );
     }
 
     function anAskOf(address owner) private view returns (Ask memory ask) {
@@ -352,12 +382,18 @@ contract SignaturesTest is Fixture {
     function refuseWallet(address wallet) private {
         Ask memory ask = anAskOf(wallet);
         bytes memory signature = bySeller(ask);
-        refuse(requester, abi.encodeWithSelector(IMarket.InvalidSignature.selector, wallet, digest(h(ask))));
+        refuse(
+            requester,
+            abi.encodeWithSelector(IMarket.InvalidSignature.selector, wallet, digest(h(ask)))
+        );
         market.open(ask, signature, someTerms());
     }
 
     function refuseOpen(bytes memory signature) private {
-        refuse(requester, abi.encodeWithSelector(IMarket.InvalidSignature.selector, provider, digest(h(anAsk()))));
+        refuse(
+            requester,
+            abi.encodeWithSelector(IMarket.InvalidSignature.selector, provider, digest(h(anAsk())))
+        );
         market.open(anAsk(), signature, someTerms());
     }
 

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity 0.8.36;
 
-import { Halted, HaltedLib } from "../src/Halted.sol";
-import { IMarket } from "../src/interfaces/IMarket.sol";
-import { Pricing } from "../src/Pricing.sol";
-import { SumNode, SumTree } from "../src/SumTree.sol";
+import { Halted, HaltedLib } from "../src/types/Halted.sol";
+import { IMarket } from "../src/market/IMarket.sol";
+import { Pricing } from "../src/shared/Pricing.sol";
+import { SumNode, SumTree } from "../src/shared/SumTree.sol";
 import { Ack } from "../src/types/Ack.sol";
 import { Ask } from "../src/types/Ask.sol";
 import { Cancel } from "../src/types/Cancel.sol";
@@ -72,7 +72,11 @@ contract Sources {
         return Pricing.priceAt(ask, time);
     }
 
-    function fee(uint128 price, uint128 taskFee, uint128 fuel, uint32 tasks) external pure returns (uint128) {
+    function fee(uint128 price, uint128 taskFee, uint128 fuel, uint32 tasks)
+        external
+        pure
+        returns (uint128)
+    {
         return Pricing.fee(price, taskFee, fuel, tasks);
     }
 
@@ -104,7 +108,8 @@ contract Sources {
     }
 }
 
-/// vectors/*.json, which the Rust crates check too. The sources' results must be those in the files.
+/// vectors/*.json, which the Rust crates check too. The sources' results must be those in the
+/// files.
 contract VectorsTest is Fixture {
     Sources sources = new Sources();
     string json;
@@ -136,18 +141,28 @@ contract VectorsTest is Fixture {
         if (kind == keccak256("Cancel")) return sources.cancelHash(Cancel(b32(value, ".order")));
         if (kind == keccak256("Deal")) return sources.dealHash(parseDeal(value));
         if (kind == keccak256("Order")) return sources.orderHash(parseOrder(value));
-        if (kind == keccak256("Ack")) return sources.ackHash(Ack(b32(value, ".order"), uint64(num(value, ".dueBy"))));
+        if (kind == keccak256("Ack")) {
+            return sources.ackHash(Ack(b32(value, ".order"), uint64(num(value, ".dueBy"))));
+        }
         if (kind == keccak256("Receipt")) {
             return sources.receiptHash(
                 Receipt(
-                    b32(value, ".order"), b32(value, ".root"), uint128(num(value, ".fuel")), uint128(num(value, ".fee"))
+                    b32(value, ".order"),
+                    b32(value, ".root"),
+                    uint128(num(value, ".fuel")),
+                    uint128(num(value, ".fee"))
                 )
             );
         }
         if (kind == keccak256("Voucher")) {
             bool last = vm.parseJsonBool(json, string.concat(value, ".close"));
             return sources.voucherHash(
-                Voucher(b32(value, ".deal"), uint128(num(value, ".amount")), uint64(num(value, ".orders")), last)
+                Voucher(
+                    b32(value, ".deal"),
+                    uint128(num(value, ".amount")),
+                    uint64(num(value, ".orders")),
+                    last
+                )
             );
         }
         if (kind == keccak256("Game")) return sources.gameHash(parseGame(value));
@@ -260,7 +275,9 @@ contract VectorsTest is Fixture {
             if (has(it, ".result")) {
                 vm.assertEq(sources.priceAt(ask, time), num(it, ".result"), it);
             } else {
-                vm.expectRevert(abi.encodeWithSelector(IMarket.AskNotValidNow.selector, time, ask.from, ask.to));
+                vm.expectRevert(
+                    abi.encodeWithSelector(IMarket.AskNotValidNow.selector, time, ask.from, ask.to)
+                );
                 sources.priceAt(ask, time);
             }
         }
@@ -272,7 +289,8 @@ contract VectorsTest is Fixture {
         uint256 count = 0;
         for (; vm.keyExistsJson(json, item("fee", count)); ++count) {
             string memory it = item("fee", count);
-            (uint128 price, uint128 taskFee) = (uint128(num(it, ".price")), uint128(num(it, ".taskFee")));
+            (uint128 price, uint128 taskFee) =
+                (uint128(num(it, ".price")), uint128(num(it, ".taskFee")));
             (uint128 fuel, uint32 tasks) = (uint128(num(it, ".fuel")), uint32(num(it, ".tasks")));
             if (has(it, ".result")) {
                 vm.assertEq(sources.fee(price, taskFee, fuel, tasks), num(it, ".result"), it);
@@ -327,7 +345,9 @@ contract VectorsTest is Fixture {
                 digest: uint64(num(it, ".digest"))
             });
             vm.assertEq(sources.haltedHash(halted), b32(it, ".hash"), it);
-            vm.assertEq(sources.fuelUsed(halted, uint64(num(it, ".fuelLimit"))), num(it, ".fuelUsed"), it);
+            vm.assertEq(
+                sources.fuelUsed(halted, uint64(num(it, ".fuelLimit"))), num(it, ".fuelUsed"), it
+            );
         }
         vm.assertEq(count, 5, "vectors");
     }
@@ -392,7 +412,11 @@ contract VectorsTest is Fixture {
         return item("", list, i);
     }
 
-    function item(string memory path, string memory list, uint256 i) private pure returns (string memory) {
+    function item(string memory path, string memory list, uint256 i)
+        private
+        pure
+        returns (string memory)
+    {
         return string.concat(path, ".", list, "[", vm.toString(i), "]");
     }
 

@@ -2,17 +2,20 @@
 pragma solidity 0.8.36;
 
 /// @title Play money for the embedded chain
-/// @notice ERC-20 with EIP-2612 permit that anyone can mint. Worth nothing; never use it where money matters.
+/// @notice ERC-20 with EIP-2612 permit that anyone can mint. Worth nothing; never use it where
+/// money matters.
 contract TestToken {
     string public constant name = "Rialto Test Dollar";
     string public constant symbol = "rUSD";
     string public constant version = "1";
     uint8 public constant decimals = 6;
 
-    bytes32 private constant DOMAIN_TYPEHASH =
-        keccak256("EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)");
-    bytes32 private constant PERMIT_TYPEHASH =
-        keccak256("Permit(address owner,address spender,uint256 value,uint256 nonce,uint256 deadline)");
+    bytes32 private constant DOMAIN_TYPEHASH = keccak256(
+        "EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"
+    );
+    bytes32 private constant PERMIT_TYPEHASH = keccak256(
+        "Permit(address owner,address spender,uint256 value,uint256 nonce,uint256 deadline)"
+    );
 
     uint256 public totalSupply;
     mapping(address owner => uint256) public balanceOf;
@@ -55,11 +58,19 @@ contract TestToken {
     }
 
     /// EIP-2612, valid up to and including `deadline`.
-    function permit(address owner, address spender, uint256 value, uint256 deadline, uint8 v, bytes32 r, bytes32 s)
-        external
-    {
+    function permit(
+        address owner,
+        address spender,
+        uint256 value,
+        uint256 deadline,
+        uint8 v,
+        bytes32 r,
+        bytes32 s
+    ) external {
         if (block.timestamp > deadline) revert PermitExpired(block.timestamp, deadline);
-        bytes32 structHash = keccak256(abi.encode(PERMIT_TYPEHASH, owner, spender, value, nonces[owner]++, deadline));
+        bytes32 structHash = keccak256(
+            abi.encode(PERMIT_TYPEHASH, owner, spender, value, nonces[owner]++, deadline)
+        );
         bytes32 digest = keccak256(abi.encodePacked(hex"1901", DOMAIN_SEPARATOR(), structHash));
         address recovered = ecrecover(digest, v, r, s);
         if (recovered == address(0) || recovered != owner) revert InvalidPermit(recovered, owner);
@@ -70,7 +81,13 @@ contract TestToken {
     /// EIP-712 domain separator: name, version "1", chain id, this address.
     function DOMAIN_SEPARATOR() public view returns (bytes32) {
         return keccak256(
-            abi.encode(DOMAIN_TYPEHASH, keccak256(bytes(name)), keccak256(bytes(version)), block.chainid, address(this))
+            abi.encode(
+                DOMAIN_TYPEHASH,
+                keccak256(bytes(name)),
+                keccak256(bytes(version)),
+                block.chainid,
+                address(this)
+            )
         );
     }
 

@@ -3,12 +3,14 @@ pragma solidity 0.8.36;
 
 import { Limits } from "./Limits.sol";
 
-/// Provider-signed offer. Valid in the half-open window `[from, to)`, in which the price runs linearly
-/// from `priceStart` to `priceEnd`. Lives off chain, gossiped.
+/// Provider-signed offer. Valid in the half-open window `[from, to)`, in which the price runs
+/// linearly from `priceStart` to `priceEnd`. Lives off chain, gossiped.
 struct Ask {
-    /// Account that sells, is paid and locks collateral. It signs the ask: with a key, or as a contract.
+    /// Account that sells, is paid and locks collateral. It signs the ask: with a key, or as a
+    /// contract.
     address provider;
-    /// Key that signs acks, receipts, releases and moves in every deal under this ask. No contract: it can't change its mind.
+    /// Key that signs acks, receipts, releases and moves in every deal under this ask. No contract:
+    /// it can't change its mind.
     address key;
     /// Public key of the provider's QUIC endpoint.
     bytes32 endpoint;
@@ -53,12 +55,13 @@ struct Ask {
 }
 
 bytes32 constant ASK_TYPEHASH = keccak256(
-    "Ask(address provider,address key,bytes32 endpoint,uint128 priceStart,uint128 priceEnd,uint64 from,uint64 to,"
-    "uint128 taskFee,uint128 minBudget,uint128 maxBudget,uint32 collateralBps,uint32 latePenaltyBps,"
-    "uint32 maxSeconds,uint32 capacity,uint32 cores,uint64 fuelPerSecond,bytes32 runtime,bytes32 attributes,"
-    "address court,uint64 counter,uint64 salt,Limits limits)"
-    "Limits(uint32 tasks,uint32 orders,uint64 taskFuel,uint64 taskMemory,uint64 taskOutput,uint64 orderOutput,"
-    "uint64 program,uint64 inputs,uint64 shared,uint128 credit)"
+    "Ask(address provider,address key,bytes32 endpoint,uint128 priceStart,uint128 priceEnd,"
+    "uint64 from,uint64 to,uint128 taskFee,uint128 minBudget,uint128 maxBudget,"
+    "uint32 collateralBps,uint32 latePenaltyBps,uint32 maxSeconds,uint32 capacity,uint32 cores,"
+    "uint64 fuelPerSecond,bytes32 runtime,bytes32 attributes,address court,uint64 counter,"
+    "uint64 salt,Limits limits)"
+    "Limits(uint32 tasks,uint32 orders,uint64 taskFuel,uint64 taskMemory,uint64 taskOutput,"
+    "uint64 orderOutput,uint64 program,uint64 inputs,uint64 shared,uint128 credit)"
 );
 
 using { hash } for Ask global;

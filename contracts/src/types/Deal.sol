@@ -23,7 +23,8 @@ struct Deal {
     uint128 taskFee;
     /// Base units, at most `collateral`.
     uint128 latePenalty;
-    /// Chosen by the requester within the market's tolerance, so that the id is known before the transaction. Unix seconds.
+    /// Chosen by the requester within the market's tolerance, so that the id is known before the
+    /// transaction. Unix seconds.
     uint64 openedAt;
     /// Unix seconds.
     uint64 expiry;
@@ -34,8 +35,9 @@ struct Deal {
 }
 
 bytes32 constant DEAL_TYPEHASH = keccak256(
-    "Deal(bytes32 ask,address requester,address provider,address requesterKey,address providerKey,uint128 budget,"
-    "uint128 collateral,uint128 price,uint128 taskFee,uint128 latePenalty,uint64 openedAt,uint64 expiry,address court,uint64 salt)"
+    "Deal(bytes32 ask,address requester,address provider,address requesterKey,"
+    "address providerKey,uint128 budget,uint128 collateral,uint128 price,uint128 taskFee,"
+    "uint128 latePenalty,uint64 openedAt,uint64 expiry,address court,uint64 salt)"
 );
 
 using { hash, hashNew } for Deal global;

@@ -24,8 +24,8 @@ struct Game {
 }
 
 bytes32 constant GAME_TYPEHASH = keccak256(
-    "Game(bytes32 deal,bytes32 order,bytes32 receipt,address accuser,address provider,address providerKey,"
-    "uint128 bond,uint64 openedAt)"
+    "Game(bytes32 deal,bytes32 order,bytes32 receipt,address accuser,address provider,"
+    "address providerKey,uint128 bond,uint64 openedAt)"
 );
 
 using { hash, hashNew } for Game global;

@@ -3,7 +3,8 @@ pragma solidity 0.8.36;
 
 import { hashWords } from "./hashWords.sol";
 
-/// The largest orders that a provider accepts. Whatever is within them it must not refuse for its size.
+/// The largest orders that a provider accepts. Whatever is within them it must not refuse for its
+/// size.
 struct Limits {
     /// Most tasks of an order.
     uint32 tasks;
@@ -23,13 +24,14 @@ struct Limits {
     uint64 inputs;
     /// Largest input that the tasks of an order share, bytes.
     uint64 shared;
-    /// Most unpaid work of a deal: delivered and unpaid, and the most that accepted orders can cost. Base units.
+    /// Most unpaid work of a deal: delivered and unpaid, and the most that accepted orders can
+    /// cost. Base units.
     uint128 credit;
 }
 
 bytes32 constant LIMITS_TYPEHASH = keccak256(
-    "Limits(uint32 tasks,uint32 orders,uint64 taskFuel,uint64 taskMemory,uint64 taskOutput,uint64 orderOutput,"
-    "uint64 program,uint64 inputs,uint64 shared,uint128 credit)"
+    "Limits(uint32 tasks,uint32 orders,uint64 taskFuel,uint64 taskMemory,uint64 taskOutput,"
+    "uint64 orderOutput,uint64 program,uint64 inputs,uint64 shared,uint128 credit)"
 );
 
 using { hash } for Limits global;

@@ -3,7 +3,8 @@ pragma solidity 0.8.36;
 
 import { hashWords } from "./hashWords.sol";
 
-/// One side's move in a game, signed so that anybody can send it. The only struct whose domain is the court, not the market.
+/// One side's move in a game, signed so that anybody can send it. The only struct whose domain is
+/// the court, not the market.
 struct Move {
     /// Game id.
     bytes32 game;
@@ -17,7 +18,8 @@ struct Move {
     bytes32 to;
 }
 
-bytes32 constant MOVE_TYPEHASH = keccak256("Move(bytes32 game,uint32 level,uint32 pick,bytes32 from,bytes32 to)");
+bytes32 constant MOVE_TYPEHASH =
+    keccak256("Move(bytes32 game,uint32 level,uint32 pick,bytes32 from,bytes32 to)");
 
 using { hash, hashNew } for Move global;
 

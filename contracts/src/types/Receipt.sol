@@ -15,7 +15,8 @@ struct Receipt {
     uint128 fee;
 }
 
-bytes32 constant RECEIPT_TYPEHASH = keccak256("Receipt(bytes32 order,bytes32 root,uint128 fuel,uint128 fee)");
+bytes32 constant RECEIPT_TYPEHASH =
+    keccak256("Receipt(bytes32 order,bytes32 root,uint128 fuel,uint128 fee)");
 
 using { hash } for Receipt global;
 

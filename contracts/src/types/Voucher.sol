@@ -15,7 +15,8 @@ struct Voucher {
     bool close;
 }
 
-bytes32 constant VOUCHER_TYPEHASH = keccak256("Voucher(bytes32 deal,uint128 amount,uint64 orders,bool close)");
+bytes32 constant VOUCHER_TYPEHASH =
+    keccak256("Voucher(bytes32 deal,uint128 amount,uint64 orders,bool close)");
 
 using { hash } for Voucher global;
 

@@ -1,11 +1,19 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity 0.8.36;
 
-import { Halted } from "../../src/Halted.sol";
-import { Case, CaseKind, CaseStatus, DealState, DealStatus, IMarket, Terms } from "../../src/interfaces/IMarket.sol";
-import { Market } from "../../src/Market.sol";
-import { IERC20 } from "../../src/interfaces/IERC20.sol";
-import { SumNode } from "../../src/SumTree.sol";
+import { Halted } from "../../src/types/Halted.sol";
+import {
+    Case,
+    CaseKind,
+    CaseStatus,
+    DealState,
+    DealStatus,
+    IMarket,
+    Terms
+} from "../../src/market/IMarket.sol";
+import { Market } from "../../src/market/Market.sol";
+import { IERC20 } from "../../src/market/IERC20.sol";
+import { SumNode } from "../../src/shared/SumTree.sol";
 import { TestToken } from "../../src/test-token/TestToken.sol";
 import { Ack, ACK_TYPEHASH } from "../../src/types/Ack.sol";
 import { Ask, ASK_TYPEHASH } from "../../src/types/Ask.sol";
@@ -20,7 +28,8 @@ import { vm } from "./Vm.sol";
 
 /// A market with a provider and a requester that both have money, and everything they sign.
 ///
-/// The market is built from source, or, with `RIALTO_ARTIFACT=true`, from the committed bytecode that is shipped.
+/// The market is built from source, or, with `RIALTO_ARTIFACT=true`, from the committed bytecode
+/// that is shipped.
 abstract contract Fixture {
     bool public IS_TEST = true;
 
@@ -38,7 +47,8 @@ abstract contract Fixture {
     uint64 constant FUEL = 10e12;
     address constant DEAD = 0x000000000000000000000000000000000000dEaD;
 
-    /// Accounts. What is signed in a deal is signed by other keys than theirs, so that every test tells the two apart.
+    /// Accounts. What is signed in a deal is signed by other keys than theirs, so that every test
+    /// tells the two apart.
     uint256 constant PROVIDER = 0xA11CE;
     uint256 constant REQUESTER = 0xB0B;
     uint256 constant STRANGER_KEY = 0x57A;
@@ -64,15 +74,19 @@ abstract contract Fixture {
         fund(provider, WEALTH);
     }
 
-    function deployMarket(address token_, uint64 challenge, uint64 answering, uint64 grace, uint128 bond)
-        internal
-        returns (IMarket deployed)
-    {
+    function deployMarket(
+        address token_,
+        uint64 challenge,
+        uint64 answering,
+        uint64 grace,
+        uint128 bond
+    ) internal returns (IMarket deployed) {
         if (!vm.envOr("RIALTO_ARTIFACT", false)) {
             return new Market(IERC20(token_), challenge, answering, grace, bond);
         }
         bytes memory code = vm.parseJsonBytes(vm.readFile("artifacts/Market.json"), ".bytecode");
-        bytes memory init = abi.encodePacked(code, abi.encode(token_, challenge, answering, grace, bond));
+        bytes memory init =
+            abi.encodePacked(code, abi.encode(token_, challenge, answering, grace, bond));
         assembly ("memory-safe") {
             deployed := create(0, add(init, 32), mload(init))
             if iszero(deployed) {
@@ -117,10 +131,14 @@ abstract contract Fixture {
     }
 
     function someTerms() internal view returns (Terms memory) {
-        return
-            Terms({
-                key: requesterKey, budget: BUDGET, openedAt: START, duration: DURATION, maxPrice: 4e6, salt: 0xdea1
-            });
+        return Terms({
+            key: requesterKey,
+            budget: BUDGET,
+            openedAt: START,
+            duration: DURATION,
+            maxPrice: 4e6,
+            salt: 0xdea1
+        });
     }
 
     /// Price in the middle of the curve: 4e6 per Tfuel.
@@ -166,7 +184,11 @@ abstract contract Fixture {
         return Receipt({ order: h(order), root: root.hash, fuel: root.fuel, fee: FEE });
     }
 
-    function aVoucher(uint128 amount, uint64 orders, bool last) internal view returns (Voucher memory) {
+    function aVoucher(uint128 amount, uint64 orders, bool last)
+        internal
+        view
+        returns (Voucher memory)
+    {
         return Voucher({ deal: h(aDeal()), amount: amount, orders: orders, close: last });
     }
 
@@ -185,7 +207,9 @@ abstract contract Fixture {
             assembly ("memory-safe") {
                 word := mload(add(add(out, 32), i))
             }
-            if (out.length - i < 32) word &= bytes32(type(uint256).max << (8 * (32 - (out.length - i))));
+            if (out.length - i < 32) {
+                word &= bytes32(type(uint256).max << (8 * (32 - (out.length - i))));
+            }
             halted.outHash = keccak256(bytes.concat(halted.outHash, word));
         }
         halted.fuelLeft = task == 0 ? int64(6e12) : int64(4e12);
@@ -201,7 +225,8 @@ abstract contract Fixture {
 
     function join(SumNode memory l, SumNode memory r) internal pure returns (SumNode memory) {
         return SumNode(
-            keccak256(bytes.concat(bytes1(0x01), l.hash, bytes16(l.fuel), r.hash, bytes16(r.fuel))), l.fuel + r.fuel
+            keccak256(bytes.concat(bytes1(0x01), l.hash, bytes16(l.fuel), r.hash, bytes16(r.fuel))),
+            l.fuel + r.fuel
         );
     }
 
@@ -217,7 +242,11 @@ abstract contract Fixture {
     }
 
     /// The tree over these ends: from the leaves up.
-    function treeOf(Order memory order, SumNode[] memory ends) internal pure returns (SumNode[][] memory levels) {
+    function treeOf(Order memory order, SumNode[] memory ends)
+        internal
+        pure
+        returns (SumNode[][] memory levels)
+    {
         levels = new SumNode[][](heightOf(order.tasks) + 1);
         levels[0] = new SumNode[](ends.length);
         for (uint256 i = 0; i < order.tasks; ++i) {
@@ -257,7 +286,9 @@ abstract contract Fixture {
         assembly ("memory-safe") {
             mstore(words, length)
         }
-        return keccak256(bytes.concat(ASK_TYPEHASH, words, keccak256(abi.encode(LIMITS_TYPEHASH, it.limits))));
+        return keccak256(
+            bytes.concat(ASK_TYPEHASH, words, keccak256(abi.encode(LIMITS_TYPEHASH, it.limits)))
+        );
     }
 
     function h(Deal memory it) internal pure returns (bytes32) {
@@ -364,16 +395,27 @@ abstract contract Fixture {
         market.answer(deal, order, receipt, "");
     }
 
-    function demand(Deal memory deal, Order memory order, Receipt memory receipt, uint32 task) internal {
+    function demand(Deal memory deal, Order memory order, Receipt memory receipt, uint32 task)
+        internal
+    {
         bytes memory signature = byProvider(h(receipt));
         vm.prank(requester);
         market.demand(deal, order, receipt, signature, task);
     }
 
-    function reveal(Deal memory deal, Order memory order, Receipt memory receipt, uint32 task) internal {
+    function reveal(Deal memory deal, Order memory order, Receipt memory receipt, uint32 task)
+        internal
+    {
         vm.prank(provider);
         market.reveal(
-            deal, order, receipt, task, uint64(aLeaf(task).fuel), aHalted(task), siblings(aLeaf(1 - task)), output(task)
+            deal,
+            order,
+            receipt,
+            task,
+            uint64(aLeaf(task).fuel),
+            aHalted(task),
+            siblings(aLeaf(1 - task)),
+            output(task)
         );
     }
 
@@ -391,11 +433,15 @@ abstract contract Fixture {
 
     /// All locked money is back in accounts.
     function checkAllFree() internal view {
-        uint256 sum = uint256(balance(requester)) + balance(provider) + balance(DEAD) + balance(stranger);
+        uint256 sum =
+            uint256(balance(requester)) + balance(provider) + balance(DEAD) + balance(stranger);
         vm.assertEq(sum, token.balanceOf(address(market)), "conservation");
     }
 
-    function checkState(Deal memory deal, DealStatus status, uint128 paid, uint64 orders) internal view {
+    function checkState(Deal memory deal, DealStatus status, uint128 paid, uint64 orders)
+        internal
+        view
+    {
         DealState memory state = market.dealState(h(deal));
         vm.assertEq(uint8(state.status), uint8(status), "deal status");
         vm.assertEq(state.paid, paid, "deal paid");
@@ -407,14 +453,23 @@ abstract contract Fixture {
         (,, count) = market.account(owner);
     }
 
-    function checkCounts(Deal memory deal, uint16 claims, uint16 lates, uint32 holds) internal view {
+    function checkCounts(Deal memory deal, uint16 claims, uint16 lates, uint32 holds)
+        internal
+        view
+    {
         DealState memory state = market.dealState(h(deal));
         vm.assertEq(state.claims, claims, "open claims");
         vm.assertEq(state.lates, lates, "open late notices");
-        vm.assertEq(state.holds, holds, "open holds");
+        vm.assertEq(state.challenges, holds, "open challenges");
     }
 
-    function checkCase(Deal memory deal, CaseKind kind, bytes32 subject, uint32 task, CaseStatus status) internal view {
+    function checkCase(
+        Deal memory deal,
+        CaseKind kind,
+        bytes32 subject,
+        uint32 task,
+        CaseStatus status
+    ) internal view {
         Case memory it = market.caseState(h(deal), kind, subject, task);
         vm.assertEq(uint8(it.status), uint8(status), "case status");
     }

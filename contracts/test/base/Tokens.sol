@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity 0.8.36;
 
-import { IMarket } from "../../src/interfaces/IMarket.sol";
+import { IMarket } from "../../src/market/IMarket.sol";
 
-/// Tokens with the habits that the market must survive. `mint`, `approve`, `balanceOf` as in `TestToken`.
+/// Tokens with the habits that the market must survive. `mint`, `approve`, `balanceOf` as in
+/// `TestToken`.
 abstract contract OddToken {
     mapping(address owner => uint256) public balanceOf;
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity 0.8.36;
 
-import { IMarket } from "../../src/interfaces/IMarket.sol";
+import { IMarket } from "../../src/market/IMarket.sol";
 
 /// ERC-1271 wallet of one key.
 contract KeyWallet {
@@ -17,8 +17,14 @@ contract KeyWallet {
         padding = bytes_;
     }
 
-    function isValidSignature(bytes32 digest, bytes calldata signature) external view returns (bytes4) {
-        address signer = ecrecover(digest, uint8(signature[64]), bytes32(signature[:32]), bytes32(signature[32:64]));
+    function isValidSignature(bytes32 digest, bytes calldata signature)
+        external
+        view
+        returns (bytes4)
+    {
+        address signer = ecrecover(
+            digest, uint8(signature[64]), bytes32(signature[:32]), bytes32(signature[32:64])
+        );
         bytes4 answer = signer == OWNER ? this.isValidSignature.selector : bytes4(0xffffffff);
         uint256 size = 32 + padding;
         assembly ("memory-safe") {
@@ -42,8 +48,14 @@ contract FlipWallet {
         off = !off;
     }
 
-    function isValidSignature(bytes32 digest, bytes calldata signature) external view returns (bytes4) {
-        address signer = ecrecover(digest, uint8(signature[64]), bytes32(signature[:32]), bytes32(signature[32:64]));
+    function isValidSignature(bytes32 digest, bytes calldata signature)
+        external
+        view
+        returns (bytes4)
+    {
+        address signer = ecrecover(
+            digest, uint8(signature[64]), bytes32(signature[:32]), bytes32(signature[32:64])
+        );
         return signer == OWNER && !off ? this.isValidSignature.selector : bytes4(0xffffffff);
     }
 }

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity 0.8.36;
 
-import { Halted } from "../../src/Halted.sol";
-import { GameState, ICourt, Rules, Stage, SumFault, Verdict } from "../../src/interfaces/ICourt.sol";
-import { Case, CaseKind, CaseStatus, DealStatus, IMarket } from "../../src/interfaces/IMarket.sol";
-import { SumNode } from "../../src/SumTree.sol";
+import { Halted } from "../../src/types/Halted.sol";
+import { GameState, ICourt, Rules, Stage, SumFault, Verdict } from "../../src/court/ICourt.sol";
+import { Case, CaseKind, CaseStatus, DealStatus, IMarket } from "../../src/market/IMarket.sol";
+import { SumNode } from "../../src/shared/SumTree.sol";
 import { TestToken } from "../../src/test-token/TestToken.sol";
 import { Cancel } from "../../src/types/Cancel.sol";
 import { Deal } from "../../src/types/Deal.sol";
@@ -17,7 +17,8 @@ import { vm } from "../base/Vm.sol";
 import { CourtFixture } from "./CourtFixture.sol";
 import { Lie, Trace, Traces } from "./Toy.sol";
 
-/// What an adversary could take under protocol 1 (F1, F2, F5, A1 and their kin), and what one would try next: each shown to fail.
+/// What an adversary could take under protocol 1 (F1, F2, F5, A1 and their kin), and what one would
+/// try next: each shown to fail.
 contract AttacksTest is CourtFixture {
     using Traces for Trace;
 
@@ -35,8 +36,9 @@ contract AttacksTest is CourtFixture {
         return (receiptOver(order, ends), halted, ends);
     }
 
-    /// F1. A claim of an order that was never delivered, its worst fee, each demand answered by a made-up leaf. Nothing came over
-    /// the network, so there is no signature: what stands on chain is enough, and the provider loses all.
+    /// F1. A claim of an order that was never delivered, its worst fee, each demand answered by a
+    /// made-up leaf. Nothing came over the network, so there is no signature: what stands on chain
+    /// is enough, and the provider loses all.
     function test_madeUpClaimLoses() public {
         Deal memory deal = open();
         Match memory it = prepare(0, Lie.Honest, 0, Lie.Honest, 0);
@@ -53,7 +55,8 @@ contract AttacksTest is CourtFixture {
         vm.prank(requester);
         it.id = theCourt.accuse(deal, it.order, it.receipt, "");
         vm.warp(block.timestamp + 10);
-        // The provider can unfold what it made up, and then it has to show a run that ends like that.
+        // The provider can unfold what it made up, and then it has to show a run that ends like
+        // that.
         unfoldOn(it);
         pickOn(it);
         vm.assertEq(uint8(stateOf(it).stage), uint8(Stage.Run), "it has to show a run");
@@ -83,7 +86,8 @@ contract AttacksTest is CourtFixture {
         vm.assertEq(balance(stranger), PURSE + 100e6, "a stranger is paid for it");
     }
 
-    /// F5. A demand made in the claim's window, answered after it: reveal and settle in one transaction.
+    /// F5. A demand made in the claim's window, answered after it: reveal and settle in one
+    /// transaction.
     function test_revealAndSettleAtOnce() public {
         Deal memory deal = open();
         Match memory it = prepare(0, Lie.State, 5, Lie.Honest, 0);
@@ -107,16 +111,24 @@ contract AttacksTest is CourtFixture {
             )
         );
         calls[1] = abi.encodeCall(IMarket.settle, (deal, CaseKind.Claim, h(it.order), 0));
-        refuse(provider, abi.encodeWithSelector(IMarket.TooEarly.selector, revealed, revealed + CHALLENGE));
+        refuse(
+            provider,
+            abi.encodeWithSelector(IMarket.TooEarly.selector, revealed, revealed + CHALLENGE)
+        );
         market.multicall(calls);
         // Nor with what ends a deal without waiting.
         calls[1] = abi.encodeCall(IMarket.expire, (deal));
-        refuse(provider, abi.encodeWithSelector(IMarket.TooEarly.selector, revealed, deal.expiry + GRACE));
+        refuse(
+            provider,
+            abi.encodeWithSelector(IMarket.TooEarly.selector, revealed, deal.expiry + GRACE)
+        );
         market.multicall(calls);
         calls[1] = calls[0];
         refuse(
             provider,
-            abi.encodeWithSelector(IMarket.CaseNotOpen.selector, CaseKind.Demand, h(it.receipt), 0, CaseStatus.Ended)
+            abi.encodeWithSelector(
+                IMarket.CaseNotOpen.selector, CaseKind.Demand, h(it.receipt), 0, CaseStatus.Ended
+            )
         );
         market.multicall(calls);
 
@@ -132,8 +144,9 @@ contract AttacksTest is CourtFixture {
 
     // ── many games at once ──
 
-    /// F2. Forty games in one block over one honest receipt. The provider can trace one task in the time that the court gives for
-    /// one, and no faster: it answers all of them, and wins forty bonds.
+    /// F2. Forty games in one block over one honest receipt. The provider can trace one task in the
+    /// time that the court gives for one, and no faster: it answers all of them, and wins forty
+    /// bonds.
     function test_manyGames() public {
         open();
         uint256 games = 40;
@@ -144,7 +157,9 @@ contract AttacksTest is CourtFixture {
             purse(accuser);
             all[i] = abi.decode(abi.encode(it), (Match));
             begin(all[i], accuser);
-            vm.assertEq(theCourt.deadline(all[i].id), START + (i + 1) * ALLOWANCE, "a clock of its own");
+            vm.assertEq(
+                theCourt.deadline(all[i].id), START + (i + 1) * ALLOWANCE, "a clock of its own"
+            );
         }
         uint128 had = balance(provider);
         for (uint256 i = 0; i < games; ++i) {
@@ -179,8 +194,9 @@ contract AttacksTest is CourtFixture {
 
     // ── late notices ──
 
-    /// A1. Vouchers in the provider's drawer, one acked order late. It has the whole answer window to redeem, and then the notice
-    /// takes the penalty and no more; an order that was cancelled by signature is not late at all.
+    /// A1. Vouchers in the provider's drawer, one acked order late. It has the whole answer window
+    /// to redeem, and then the notice takes the penalty and no more; an order that was cancelled by
+    /// signature is not late at all.
     function test_lateTakesNoVoucher() public {
         Deal memory deal = open();
         Order memory order = anOrder(7);
@@ -198,7 +214,8 @@ contract AttacksTest is CourtFixture {
         Cancel memory cancel = Cancel(h(order));
         calls[0] = abi.encodeCall(IMarket.excuse, (deal, cancel, byRequester(h(cancel))));
         calls[1] = abi.encodeCall(
-            IMarket.redeem, (deal, aVoucher(900e6, 5, false), byRequester(h(aVoucher(900e6, 5, false))))
+            IMarket.redeem,
+            (deal, aVoucher(900e6, 5, false), byRequester(h(aVoucher(900e6, 5, false))))
         );
         vm.prank(provider);
         market.multicall(calls);
@@ -208,8 +225,9 @@ contract AttacksTest is CourtFixture {
 
     // ── puppets ──
 
-    /// Nothing that a puppet does first stands in the way of an accuser who is right: not its games, won or lost, over the same
-    /// receipt in the same block, not their holds, not its place in the queue.
+    /// Nothing that a puppet does first stands in the way of an accuser who is right: not its
+    /// games, won or lost, over the same receipt in the same block, not their holds, not its place
+    /// in the queue.
     function test_puppetsBlockNobody() public {
         open();
         Match memory real = prepare(0, Lie.State, 5, Lie.Honest, 0);
@@ -233,7 +251,8 @@ contract AttacksTest is CourtFixture {
         checkState(real.deal, DealStatus.Closed, 0, 0);
     }
 
-    /// Provider, requester and accuser in one hand, each way to convict: less than before, by the fire.
+    /// Provider, requester and accuser in one hand, each way to convict: less than before, by the
+    /// fire.
     function test_bountyIsNoProfit() public {
         uint256 clean = vm.snapshotState();
         for (uint256 way = 0; way < 3; ++way) {
@@ -259,7 +278,9 @@ contract AttacksTest is CourtFixture {
                 SumNode[] memory proof = proofOf(it.order, it.providersEnds, 0);
                 uint64 fuel = uint64(it.providersEnds[0].fuel);
                 vm.prank(stranger);
-                theCourt.wrongFuel(deal, it.order, it.receipt, word, 0, fuel, it.providers.halted, proof);
+                theCourt.wrongFuel(
+                    deal, it.order, it.receipt, word, 0, fuel, it.providers.halted, proof
+                );
             }
             vm.assertEq(balance(stranger), PURSE + 100e6, "bounty");
             vm.assertEq(had - together(), 150e6, "30 % of the collateral is gone");
@@ -271,8 +292,8 @@ contract AttacksTest is CourtFixture {
         return uint256(balance(stranger)) + balance(provider) + balance(requester);
     }
 
-    /// A guilty provider that convicts itself first, by a puppet, saves the bounty of a fifth; the requester gets the rest of the
-    /// budget and half of the collateral all the same.
+    /// A guilty provider that convicts itself first, by a puppet, saves the bounty of a fifth; the
+    /// requester gets the rest of the budget and half of the collateral all the same.
     function test_selfConvictionStillCosts() public {
         open();
         Match memory real = prepare(0, Lie.State, 5, Lie.Honest, 0);
@@ -280,15 +301,19 @@ contract AttacksTest is CourtFixture {
         accuse(real, requester);
         accuse(puppets, stranger);
         timeoutOf(puppets);
-        vm.assertEq(balance(stranger) + balance(provider), PURSE + WEALTH - COLLATERAL + 100e6, "four fifths are lost");
+        vm.assertEq(
+            balance(stranger) + balance(provider),
+            PURSE + WEALTH - COLLATERAL + 100e6,
+            "four fifths are lost"
+        );
         theCourt.timeout(real.deal, real.game);
         checkBalances(RICH + 250e6, WEALTH - COLLATERAL, 150e6);
     }
 
     // ── third parties ──
 
-    /// Whatever a stranger sends, with whatever of the deal's signatures it has seen, nobody's account gets less by it, but what
-    /// the two sides have agreed to lose by their own doing.
+    /// Whatever a stranger sends, with whatever of the deal's signatures it has seen, nobody's
+    /// account gets less by it, but what the two sides have agreed to lose by their own doing.
     function test_strangersLowerNobody() public {
         Deal memory deal = open();
         Match memory it = prepare(0, Lie.Honest, 0, Lie.State, 5);
@@ -311,16 +336,28 @@ contract AttacksTest is CourtFixture {
         market.late(deal, it.order, anAck(it.order), ackWord);
         refuse(stranger, abi.encodeWithSelector(IMarket.Unauthorized.selector, stranger, requester));
         market.demand(deal, it.order, it.receipt, receiptWord, 0);
-        refuse(stranger, abi.encodeWithSelector(IMarket.Unauthorized.selector, stranger, address(theCourt)));
+        refuse(
+            stranger,
+            abi.encodeWithSelector(IMarket.Unauthorized.selector, stranger, address(theCourt))
+        );
         market.slash(deal, stranger);
-        refuse(stranger, abi.encodeWithSelector(IMarket.Unauthorized.selector, stranger, address(theCourt)));
+        refuse(
+            stranger,
+            abi.encodeWithSelector(IMarket.Unauthorized.selector, stranger, address(theCourt))
+        );
         market.hold(deal, "game", START + 1000);
-        refuse(stranger, abi.encodeWithSelector(IMarket.Unauthorized.selector, stranger, address(theCourt)));
+        refuse(
+            stranger,
+            abi.encodeWithSelector(IMarket.Unauthorized.selector, stranger, address(theCourt))
+        );
         market.lift(deal, "game");
         // Through multicall it is a stranger still, and no account is the market's.
         bytes[] memory calls = new bytes[](1);
         calls[0] = abi.encodeCall(IMarket.take, (requester, 1));
-        refuse(stranger, abi.encodeWithSelector(IMarket.AllowanceTooLow.selector, requester, stranger, 0, 1));
+        refuse(
+            stranger,
+            abi.encodeWithSelector(IMarket.AllowanceTooLow.selector, requester, stranger, 0, 1)
+        );
         market.multicall(calls);
         // The court takes bonds from its caller alone, though others have allowed it too.
         (uint128 ofRequester, uint128 ofProvider) = (balance(requester), balance(provider));
@@ -337,7 +374,9 @@ contract AttacksTest is CourtFixture {
         FreezingToken freezing = new FreezingToken();
         token = TestToken(address(freezing));
         market = deployMarket(address(token), CHALLENGE, ANSWER, GRACE, BOND);
-        theCourt = deployCourt(Rules(BASE_BOND, BOND_PER_TFUEL, BASE_SECONDS, MOVE_SECONDS, FUEL_PER_SECOND));
+        theCourt = deployCourt(
+            Rules(BASE_BOND, BOND_PER_TFUEL, BASE_SECONDS, MOVE_SECONDS, FUEL_PER_SECOND)
+        );
         court = address(theCourt);
         fund(provider, WEALTH);
         fund(requester, WEALTH);

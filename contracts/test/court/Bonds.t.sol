@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity 0.8.36;
 
-import { Halted } from "../../src/Halted.sol";
-import { ICourt, Rules, Verdict } from "../../src/interfaces/ICourt.sol";
-import { CaseKind, DealStatus, IMarket } from "../../src/interfaces/IMarket.sol";
+import { Halted } from "../../src/types/Halted.sol";
+import { ICourt, Rules, Verdict } from "../../src/court/ICourt.sol";
+import { CaseKind, DealStatus, IMarket } from "../../src/market/IMarket.sol";
 import { Receipt } from "../../src/types/Receipt.sol";
 import { vm } from "../base/Vm.sol";
 import { CourtFixture } from "./CourtFixture.sol";
@@ -65,22 +65,25 @@ contract BondsTest is CourtFixture {
         begin(it, stranger);
         moveOn(it);
         timeoutOf(it);
-        vm.assertEq(uint256(balance(stranger)) + balance(provider), had - 9e6, "30 % of the bond is gone");
+        vm.assertEq(
+            uint256(balance(stranger)) + balance(provider), had - 9e6, "30 % of the bond is gone"
+        );
         checkState(it.deal, DealStatus.Open, 0, 0);
     }
 
     /// Provider, requester and accuser in one hand: a conviction costs 30 % of the collateral.
     function test_puppetsAllThree() public {
         Match memory it = prepare(0, Lie.State, 3, Lie.Honest, 0);
-        uint256 had = uint256(balance(stranger)) + balance(provider) + balance(requester) + BUDGET + COLLATERAL;
+        uint256 had = uint256(balance(stranger)) + balance(provider) + balance(requester) + BUDGET
+            + COLLATERAL;
         begin(it, stranger);
         timeoutOf(it);
         uint256 have = uint256(balance(stranger)) + balance(provider) + balance(requester);
         vm.assertEq(have, had - 150e6, "30 % of the collateral is gone");
     }
 
-    /// A provider that is about to be convicted can't save its collateral by convicting itself first, nor by winning against its
-    /// puppet.
+    /// A provider that is about to be convicted can't save its collateral by convicting itself
+    /// first, nor by winning against its puppet.
     function test_puppetsCantShield() public {
         Match memory puppets = prepare(0, Lie.State, 5, Lie.Noise, 1);
         Match memory real = prepare(0, Lie.State, 5, Lie.Honest, 0);

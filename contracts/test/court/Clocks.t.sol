@@ -1,16 +1,17 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity 0.8.36;
 
-import { Challenge, GameState, ICourt, Rules, Stage, Verdict } from "../../src/interfaces/ICourt.sol";
-import { CaseKind, DealStatus, IMarket } from "../../src/interfaces/IMarket.sol";
+import { Challenge, GameState, ICourt, Rules, Stage, Verdict } from "../../src/court/ICourt.sol";
+import { CaseKind, DealStatus, IMarket } from "../../src/market/IMarket.sol";
 import { Ask } from "../../src/types/Ask.sol";
 import { Deal } from "../../src/types/Deal.sol";
-import { SumNode } from "../../src/SumTree.sol";
+import { SumNode } from "../../src/shared/SumTree.sol";
 import { vm } from "../base/Vm.sol";
 import { CourtFixture } from "./CourtFixture.sol";
 import { Lie, Trace, Traces } from "./Toy.sol";
 
-/// Allowances, deadlines at −1, 0, +1, the time of a last-second move, the queue of a provider's time, and how long a deal is held.
+/// Allowances, deadlines at −1, 0, +1, the time of a last-second move, the queue of a provider's
+/// time, and how long a deal is held.
 contract ClocksTest is CourtFixture {
     using Traces for Trace;
 
@@ -46,7 +47,8 @@ contract ClocksTest is CourtFixture {
 
     function test_rules() public {
         bytes memory reason = abi.encodeWithSelector(ICourt.RulesOutOfRange.selector);
-        Rules[3] memory wrong = [Rules(0, 0, 0, 0, 1), Rules(0, 0, 0, 8 hours + 1, 1), Rules(0, 0, 0, 8 hours, 0)];
+        Rules[3] memory wrong =
+            [Rules(0, 0, 0, 0, 1), Rules(0, 0, 0, 8 hours + 1, 1), Rules(0, 0, 0, 8 hours, 0)];
         for (uint256 i = 0; i < 3; ++i) {
             try this.deploy(wrong[i]) {
                 revert("deployed");
@@ -67,8 +69,8 @@ contract ClocksTest is CourtFixture {
 
     // ── windows ──
 
-    /// Down the tree: the last second counts, the deadline does not. The provider has a move's time for each unfolding, the accuser
-    /// its allowance for all of its turns.
+    /// Down the tree: the last second counts, the deadline does not. The provider has a move's time
+    /// for each unfolding, the accuser its allowance for all of its turns.
     function test_treeWindows() public {
         Match memory game = prepare(judged(0, 17), 3, Lie.State, 5, Lie.Honest, 0);
         accuse(game, requester);
@@ -77,7 +79,9 @@ contract ClocksTest is CourtFixture {
             vm.assertEq(theCourt.deadline(game.id), until, "deadline");
             for (uint64 late = 0; late < 2; ++late) {
                 vm.warp(until + late);
-                refuseTreeMove(game, abi.encodeWithSelector(IMarket.TooLate.selector, until + late, until));
+                refuseTreeMove(
+                    game, abi.encodeWithSelector(IMarket.TooLate.selector, until + late, until)
+                );
             }
             vm.warp(until - 1);
             vm.expectRevert(abi.encodeWithSelector(IMarket.TooEarly.selector, until - 1, until));
@@ -85,7 +89,8 @@ contract ClocksTest is CourtFixture {
             moveOn(game);
             until = until - 1 + (turn == 0 || turn == 3 ? ALLOWANCE : MOVE_SECONDS);
         }
-        // The accuser has used up all of its time but a second, and now the provider has the time to trace.
+        // The accuser has used up all of its time but a second, and now the provider has the time
+        // to trace.
         vm.assertEq(stateOf(game).accuserSeconds, 1, "accuser");
         vm.assertEq(theCourt.deadline(game.id), until, "deadline");
     }
@@ -106,7 +111,8 @@ contract ClocksTest is CourtFixture {
         }
     }
 
-    /// The provider's first turn in a run, then the accuser's: the last second counts, the deadline does not.
+    /// The provider's first turn in a run, then the accuser's: the last second counts, the deadline
+    /// does not.
     function test_moveWindow() public {
         Match memory game = started();
         uint64 until = START + ALLOWANCE;
@@ -114,7 +120,9 @@ contract ClocksTest is CourtFixture {
             vm.assertEq(theCourt.deadline(game.id), until, "deadline");
             for (uint64 late = 0; late < 2; ++late) {
                 vm.warp(until + late);
-                refuseMove(game, abi.encodeWithSelector(IMarket.TooLate.selector, until + late, until));
+                refuseMove(
+                    game, abi.encodeWithSelector(IMarket.TooLate.selector, until + late, until)
+                );
             }
             vm.warp(until - 1);
             vm.expectRevert(abi.encodeWithSelector(IMarket.TooEarly.selector, until - 1, until));
@@ -151,8 +159,8 @@ contract ClocksTest is CourtFixture {
         checkOver(game);
     }
 
-    /// Whose turn it is loses, in each of the stages: the provider when it is to unfold or to move, the accuser when it is to pick
-    /// or to move.
+    /// Whose turn it is loses, in each of the stages: the provider when it is to unfold or to move,
+    /// the accuser when it is to pick or to move.
     function test_timeoutWindow() public {
         for (uint256 turns = 0; turns < 6; ++turns) {
             uint256 clean = vm.snapshotState();
@@ -169,7 +177,13 @@ contract ClocksTest is CourtFixture {
             bool guilty = turns % 2 == 0;
             vm.expectEmit(address(theCourt));
             emit ICourt.Ended(
-                game.id, Verdict.Timeout, guilty, guilty, guilty ? GAME_BOND : 0, guilty ? 0 : 21e6, guilty ? 0 : 9e6
+                game.id,
+                Verdict.Timeout,
+                guilty,
+                guilty,
+                guilty ? GAME_BOND : 0,
+                guilty ? 0 : 21e6,
+                guilty ? 0 : 9e6
             );
             vm.prank(stranger);
             theCourt.timeout(game.deal, game.game);
@@ -214,8 +228,8 @@ contract ClocksTest is CourtFixture {
         begin(game, accuser);
     }
 
-    /// Each game gets the time of those before it and its own: over one receipt or several, by one accuser or several. What was
-    /// given before stays as it is.
+    /// Each game gets the time of those before it and its own: over one receipt or several, by one
+    /// accuser or several. What was given before stays as it is.
     function test_gamesQueue() public {
         Match memory first = challenged(0, requester);
         Match memory second = challenged(0, stranger);
@@ -261,7 +275,8 @@ contract ClocksTest is CourtFixture {
         vm.assertEq(providersSeconds(challenged(1, requester)), 2 * ALLOWANCE, "the first one's");
     }
 
-    /// Ten days are the most, and no task, whatever its fuel limit, takes more out of the time of later games than it was given.
+    /// Ten days are the most, and no task, whatever its fuel limit, takes more out of the time of
+    /// later games than it was given.
     function test_queueHasAnEnd() public {
         fuelLimit = uint64(10 days) * FUEL_PER_SECOND;
         runLevels = 14;
@@ -272,10 +287,13 @@ contract ClocksTest is CourtFixture {
         vm.warp(START + 2 * ALLOWANCE);
         vm.assertEq(providersSeconds(challenged(2, requester)), 10 days - ALLOWANCE, "behind both");
         vm.warp(START + 1 days);
-        vm.assertEq(providersSeconds(challenged(3, requester)), 9 days + 2 * ALLOWANCE, "behind all three");
+        vm.assertEq(
+            providersSeconds(challenged(3, requester)), 9 days + 2 * ALLOWANCE, "behind all three"
+        );
     }
 
-    /// A court with little base time: each has a move's time at least, and the queue counts what it takes to trace.
+    /// A court with little base time: each has a move's time at least, and the queue counts what it
+    /// takes to trace.
     function test_queueOfShortTasks() public {
         theCourt = deployCourt(Rules(BASE_BOND, 0, 0, 600, 1e11));
         court = address(theCourt);
@@ -284,13 +302,18 @@ contract ClocksTest is CourtFixture {
         purse(stranger);
         uint32[8] memory expected = [uint32(600), 600, 600, 600, 600, 600, 700, 800];
         for (uint64 i = 0; i < 8; ++i) {
-            vm.assertEq(providersSeconds(challenged(i, requester)), expected[i], "100 seconds each, 600 at least");
+            vm.assertEq(
+                providersSeconds(challenged(i, requester)),
+                expected[i],
+                "100 seconds each, 600 at least"
+            );
         }
     }
 
     // ── how long a deal is held ──
 
-    /// However slowly both sides play, and whatever is queued before, the game is over while the market still holds the deal.
+    /// However slowly both sides play, and whatever is queued before, the game is over while the
+    /// market still holds the deal.
     function test_theHoldOutlastsTheSlowestGame() public {
         fuelLimit = uint64(10 days) * FUEL_PER_SECOND;
         runLevels = 14;
@@ -326,16 +349,21 @@ contract ClocksTest is CourtFixture {
         game.receipt.order = h(game.order);
         accuse(game, requester);
         uint64 until = START + 20 days + 25 * 8 hours + 1 days;
-        vm.assertEq(market.caseState(game.game.deal, CaseKind.Hold, game.id, 0).deadline, until, "hold's deadline");
+        vm.assertEq(
+            market.caseState(game.game.deal, CaseKind.Hold, game.id, 0).deadline,
+            until,
+            "hold's deadline"
+        );
         vm.assertLe(until, START + 30 days, "the market's limit");
     }
 
-    /// Levels fit the steps.
+    /// Levels fit the steps, and none is above 14: no judge can name a run that has no game.
     function test_levels() public {
-        fund(requester, 1e12);
-        uint64[6] memory steps = [uint64(1), 256, 257, 65536, 65537, 1 << 56];
-        uint8[6] memory levels = [2, 2, 4, 4, 6, 14];
-        for (uint64 i = 0; i < 6; ++i) {
+        fund(requester, 1e14);
+        uint64[8] memory steps =
+            [uint64(1), 256, 257, 65536, 65537, 1 << 56, (1 << 56) + 1, type(uint64).max];
+        uint8[8] memory levels = [2, 2, 4, 4, 6, 14, 14, 14];
+        for (uint64 i = 0; i < 8; ++i) {
             fuelLimit = steps[i];
             end = 0;
             Match memory game = prepare(i, Lie.State, 1, Lie.Honest, 0);
@@ -346,7 +374,8 @@ contract ClocksTest is CourtFixture {
 
     // ── games that go on when their deal is over ──
 
-    /// All of it is played after the deal was closed: who is right still gets its bond, or the other's.
+    /// All of it is played after the deal was closed: who is right still gets its bond, or the
+    /// other's.
     function test_gamesGoOnAfterTheDeal() public {
         Match memory guilty = prepare(judged(0, 17), 3, Lie.State, 5, Lie.Honest, 0);
         Match memory innocent = prepare(judged(1, 17), 3, Lie.Honest, 0, Lie.State, 5);

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity 0.8.36;
 
-import { Court } from "../../src/Court.sol";
-import { Challenge, GameState, ICourt, Rules, Stage } from "../../src/interfaces/ICourt.sol";
-import { IStepUnit, Task } from "../../src/interfaces/IStepUnit.sol";
-import { SumNode } from "../../src/SumTree.sol";
+import { Court } from "../../src/court/Court.sol";
+import { Challenge, GameState, ICourt, Rules, Stage } from "../../src/court/ICourt.sol";
+import { IStepUnit, Task } from "../../src/machine/IStepUnit.sol";
+import { SumNode } from "../../src/shared/SumTree.sol";
 import { Deal } from "../../src/types/Deal.sol";
 import { Game, GAME_TYPEHASH } from "../../src/types/Game.sol";
 import { Move, MOVE_TYPEHASH } from "../../src/types/Move.sol";
@@ -16,7 +16,8 @@ import { Lie, Toy, ToyLib, ToyState, Trace, Traces } from "./Toy.sol";
 
 /// A market with a court whose machine is a toy, and both sides as players.
 ///
-/// The provider's receipt is what its traces of the tasks say; the accuser has a trace of its own of one of them.
+/// The provider's receipt is what its traces of the tasks say; the accuser has a trace of its own
+/// of one of them.
 abstract contract CourtFixture is Fixture {
     using Traces for Trace;
 
@@ -46,7 +47,9 @@ abstract contract CourtFixture is Fixture {
     function setUp() public virtual override {
         super.setUp();
         machine = new Toy();
-        theCourt = deployCourt(Rules(BASE_BOND, BOND_PER_TFUEL, BASE_SECONDS, MOVE_SECONDS, FUEL_PER_SECOND));
+        theCourt = deployCourt(
+            Rules(BASE_BOND, BOND_PER_TFUEL, BASE_SECONDS, MOVE_SECONDS, FUEL_PER_SECOND)
+        );
         court = address(theCourt);
         purse(requester);
         purse(stranger);
@@ -95,7 +98,11 @@ abstract contract CourtFixture is Fixture {
     }
 
     /// Root over the input roots of so many tasks, and the siblings of one of them.
-    function inputTree(uint32 tasks, uint32 task) internal pure returns (bytes32 root, bytes32[] memory proof) {
+    function inputTree(uint32 tasks, uint32 task)
+        internal
+        pure
+        returns (bytes32 root, bytes32[] memory proof)
+    {
         uint8 height = heightOf(tasks);
         bytes32[] memory level = new bytes32[](uint256(1) << height);
         for (uint32 i = 0; i < tasks; ++i) {
@@ -113,11 +120,22 @@ abstract contract CourtFixture is Fixture {
 
     function taskOf(Order memory order, uint32 task) internal pure returns (Task memory) {
         bytes32 seed = keccak256(abi.encodePacked(order.seed, task));
-        return Task(order.program, inputOf(task), uint64(bytes8(seed)), order.fuelLimit, order.outLimit, order.maxPages);
+        return Task(
+            order.program,
+            inputOf(task),
+            uint64(bytes8(seed)),
+            order.fuelLimit,
+            order.outLimit,
+            order.maxPages
+        );
     }
 
     /// What somebody says of a task who lies like this from step `since` on.
-    function traceOf(Order memory order, uint32 task, Lie lie, uint64 since) internal view returns (Trace memory) {
+    function traceOf(Order memory order, uint32 task, Lie lie, uint64 since)
+        internal
+        view
+        returns (Trace memory)
+    {
         return Traces.make(ToyLib.first(taskOf(order, task), end), lie, since);
     }
 
@@ -137,15 +155,24 @@ abstract contract CourtFixture is Fixture {
         return leaf(it.hash, uint64(it.fuel));
     }
 
-    /// The ends of all tasks of an order, padded with nothing to a power of two: honest ones, but for `task`.
-    function endsOf(Order memory order, uint32 task, Trace memory trace) internal view returns (SumNode[] memory ends) {
+    /// The ends of all tasks of an order, padded with nothing to a power of two: honest ones, but
+    /// for `task`.
+    function endsOf(Order memory order, uint32 task, Trace memory trace)
+        internal
+        view
+        returns (SumNode[] memory ends)
+    {
         ends = new SumNode[](uint256(1) << heightOf(order.tasks));
         for (uint32 i = 0; i < order.tasks; ++i) {
             ends[i] = endOf(i == task ? trace : honest(order, i));
         }
     }
 
-    function receiptOver(Order memory order, SumNode[] memory ends) internal pure returns (Receipt memory) {
+    function receiptOver(Order memory order, SumNode[] memory ends)
+        internal
+        pure
+        returns (Receipt memory)
+    {
         SumNode[][] memory levels = treeOf(order, ends);
         SumNode memory root = levels[levels.length - 1][0];
         return Receipt(h(order), root.hash, root.fuel, feeOf(order, root.fuel));
@@ -155,7 +182,8 @@ abstract contract CourtFixture is Fixture {
         return uint128(uint256(4e6) * fuel / 1e12) + order.tasks * 1e6;
     }
 
-    /// What a side shows below a node: the nodes up to four levels further down; of leaves, the ends.
+    /// What a side shows below a node: the nodes up to four levels further down; of leaves, the
+    /// ends.
     function below(Order memory order, SumNode[] memory ends, uint8 height, uint32 place)
         internal
         pure
@@ -191,12 +219,15 @@ abstract contract CourtFixture is Fixture {
         bytes32[17] segment;
     }
 
-    /// A deal with a receipt in which the provider says this of task 0 of 2, and an accuser who says that.
-    function prepare(uint64 seq, Lie providersLie, uint64 providersAt, Lie accusersLie, uint64 accusersAt)
-        internal
-        view
-        returns (Match memory)
-    {
+    /// A deal with a receipt in which the provider says this of task 0 of 2, and an accuser who
+    /// says that.
+    function prepare(
+        uint64 seq,
+        Lie providersLie,
+        uint64 providersAt,
+        Lie accusersLie,
+        uint64 accusersAt
+    ) internal view returns (Match memory) {
         return prepare(judged(seq), 0, providersLie, providersAt, accusersLie, accusersAt);
     }
 
@@ -279,7 +310,8 @@ abstract contract CourtFixture is Fixture {
         played("unfold");
     }
 
-    /// The first of the nodes shown that is not as the accuser has it; their number if there is none.
+    /// The first of the nodes shown that is not as the accuser has it; their number if there is
+    /// none.
     function differenceOf(Match memory it) internal view returns (uint32 index) {
         GameState memory state = stateOf(it);
         uint8 height = state.level;
@@ -319,7 +351,11 @@ abstract contract CourtFixture is Fixture {
     function pickOf(Match memory it, Trace memory trace) internal view returns (uint32 pick) {
         GameState memory state = stateOf(it);
         uint256 part = 16 ** (state.level - 1);
-        while (pick < 15 && trace.hashAt(state.position + (pick + 1) * part) == it.segment[pick + 1]) ++pick;
+        while (
+            pick < 15 && trace.hashAt(state.position + (pick + 1) * part) == it.segment[pick + 1]
+        ) {
+            ++pick;
+        }
     }
 
     /// What a side with this trace answers.
@@ -356,7 +392,8 @@ abstract contract CourtFixture is Fixture {
         while (stateOf(it).level > 1) moveOn(it);
     }
 
-    /// Proves the step that the side to move disputes. Sent by a stranger: nobody has to be anybody.
+    /// Proves the step that the side to move disputes. Sent by a stranger: nobody has to be
+    /// anybody.
     function stepOn(Match memory it) internal {
         GameState memory state = stateOf(it);
         uint32 pick = pickOf(it, turnsTrace(it));
@@ -373,9 +410,14 @@ abstract contract CourtFixture is Fixture {
     }
 
     /// What a side signs so that others can send its move.
-    function moveOf(Match memory it, uint32 pick, bytes32[16] memory states) internal view returns (Move memory) {
+    function moveOf(Match memory it, uint32 pick, bytes32[16] memory states)
+        internal
+        view
+        returns (Move memory)
+    {
         bytes memory to = abi.encode(it.segment[pick], states);
-        return Move(it.id, stateOf(it).level, pick, keccak256(abi.encode(it.segment)), keccak256(to));
+        return
+            Move(it.id, stateOf(it).level, pick, keccak256(abi.encode(it.segment)), keccak256(to));
     }
 
     // ── looking ──

@@ -1,19 +1,24 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity 0.8.36;
 
-import { Challenge, Rules, SumFault } from "../../src/interfaces/ICourt.sol";
-import { IStepUnit, Task } from "../../src/interfaces/IStepUnit.sol";
+import { Challenge, Rules, SumFault } from "../../src/court/ICourt.sol";
+import { IStepUnit, Task } from "../../src/machine/IStepUnit.sol";
 import { Receipt } from "../../src/types/Receipt.sol";
-import { SumNode } from "../../src/SumTree.sol";
+import { SumNode } from "../../src/shared/SumTree.sol";
 import { bar, note, noteGas, vm } from "../base/Vm.sol";
 import { CourtFixture } from "./CourtFixture.sol";
 import { Lie, Toy, Trace, Traces } from "./Toy.sol";
 
-/// A toy whose start and step take as much gas as the real judge's at the dearest, by `snapshots/StepUnit.json`.
+/// A toy whose start and step take as much gas as the real judge's at the dearest, by
+/// `snapshots/StepUnit.json`.
 contract HeavyToy is IStepUnit {
     IStepUnit private immutable TOY = new Toy();
 
-    function start(Task calldata task, bytes calldata parts) external view returns (bytes32 state, uint64 steps) {
+    function start(Task calldata task, bytes calldata parts)
+        external
+        view
+        returns (bytes32 state, uint64 steps)
+    {
         uint256 until = gasleft() - 5_630;
         (state, steps) = TOY.start(task, parts);
         while (gasleft() > until) { }
@@ -26,9 +31,10 @@ contract HeavyToy is IStepUnit {
     }
 }
 
-/// Gas of whole transactions of the court, as in test/Gas.t.sol; `snapshots/Court.json` has the numbers. The toy machine's
-/// start and step are next to nothing, but for `test_wholeGame`. It is not the first game of the court, whose account has had a
-/// bond before; but the first of the provider.
+/// Gas of whole transactions of the court, as in test/Gas.t.sol; `snapshots/Court.json` has the
+/// numbers. The toy machine's start and step are next to nothing, but for `test_wholeGame`. It is
+/// not the first game of the court, whose account has had a bond before; but the first of the
+/// provider.
 ///
 /// Each call is a transaction of its own.
 /// forge-config: default.isolate = true
@@ -46,11 +52,14 @@ contract CourtGasTest is CourtFixture {
         open();
     }
 
-    /// A run of 2^42 steps of one of two tasks, played to the end by both sides, with as much to read as the real judge asks for:
-    /// 256 bytes that say what the program is, and 3,489 bytes that prove the dearest step in 64 MiB of memory.
+    /// A run of 2^42 steps of one of two tasks, played to the end by both sides, with as much to
+    /// read as the real judge asks for: 256 bytes that say what the program is, and 3,489 bytes
+    /// that prove the dearest step in 64 MiB of memory.
     function test_wholeGame() public {
         machine = new HeavyToy();
-        theCourt = deployCourt(Rules(BASE_BOND, BOND_PER_TFUEL, BASE_SECONDS, MOVE_SECONDS, FUEL_PER_SECOND));
+        theCourt = deployCourt(
+            Rules(BASE_BOND, BOND_PER_TFUEL, BASE_SECONDS, MOVE_SECONDS, FUEL_PER_SECOND)
+        );
         court = address(theCourt);
         fund(address(theCourt), 1);
         purse(requester);
@@ -119,7 +128,8 @@ contract CourtGasTest is CourtFixture {
             theCourt.pick(it.game, rows[row - 1], 0);
             written("pick of 16");
         }
-        Challenge memory challenge = Challenge(inputOf(0), proof, parts(), it.accusers.statesOf(0, 16 ** 11));
+        Challenge memory challenge =
+            Challenge(inputOf(0), proof, parts(), it.accusers.statesOf(0, 16 ** 11));
         vm.prank(requester);
         theCourt.challenge(it.game, it.order, rows[0], 0, challenge);
         written("challenge, 65536 tasks");
@@ -196,7 +206,9 @@ contract CourtGasTest is CourtFixture {
         SumNode memory root = join(leaf(h(it.providers.halted), fuel), other);
         Receipt memory receipt = Receipt(h(it.order), root.hash, root.fuel, 0);
         bytes memory signature = byProvider(h(receipt));
-        theCourt.wrongFuel(it.deal, it.order, receipt, signature, 0, fuel, it.providers.halted, siblings(other));
+        theCourt.wrongFuel(
+            it.deal, it.order, receipt, signature, 0, fuel, it.providers.halted, siblings(other)
+        );
         written("wrongFuel, 2 tasks");
     }
 

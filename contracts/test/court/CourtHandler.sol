@@ -1,9 +1,16 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity 0.8.36;
 
-import { GameState, Stage } from "../../src/interfaces/ICourt.sol";
-import { Case, CaseKind, CaseStatus, DealState, DealStatus, Terms } from "../../src/interfaces/IMarket.sol";
-import { SumNode } from "../../src/SumTree.sol";
+import { GameState, Stage } from "../../src/court/ICourt.sol";
+import {
+    Case,
+    CaseKind,
+    CaseStatus,
+    DealState,
+    DealStatus,
+    Terms
+} from "../../src/market/IMarket.sol";
+import { SumNode } from "../../src/shared/SumTree.sol";
 import { Ack } from "../../src/types/Ack.sol";
 import { Deal } from "../../src/types/Deal.sol";
 import { Order } from "../../src/types/Order.sol";
@@ -14,11 +21,12 @@ import { FlipWallet } from "../base/Wallets.sol";
 import { CourtFixture } from "./CourtFixture.sol";
 import { Lie, Trace, Traces } from "./Toy.sol";
 
-/// Plays any number of games over three deals, in any order, at the edges of every deadline, with claims, late notices and demands
-/// in the same deals. Who tells the truth always has a legal move, and none of them may revert (`fail_on_revert`).
+/// Plays any number of games over three deals, in any order, at the edges of every deadline, with
+/// claims, late notices and demands in the same deals. Who tells the truth always has a legal move,
+/// and none of them may revert (`fail_on_revert`).
 ///
-/// Orders have 1, 2, 3, 5 and 17 tasks. Accusers are the requester, a stranger, and a contract that has changed its mind; a
-/// watchtower moves for all of them and for the provider.
+/// Orders have 1, 2, 3, 5 and 17 tasks. Accusers are the requester, a stranger, and a contract that
+/// has changed its mind; a watchtower moves for all of them and for the provider.
 contract CourtHandler is CourtFixture {
     using Traces for Trace;
 
@@ -38,8 +46,8 @@ contract CourtHandler is CourtFixture {
         uint64 since;
     }
 
-    Deal[] public deals;
-    OpenedCase[] public cases;
+    Deal[] private deals;
+    OpenedCase[] private cases;
     /// `Match`, encoded.
     bytes[] private games;
     address[3] private accusers;
@@ -70,7 +78,7 @@ contract CourtHandler is CourtFixture {
         }
     }
 
-    // ───────────────────────────────────────────── moves ──────────────────────────────────────────────
+    // ─────────────────────────────────────────── moves ───────────────────────────────────────────
 
     /// Small steps, or right to the edge of a deadline: the moment before, at, or after it.
     function pass(uint256 seed, uint64 step) external {
@@ -79,7 +87,9 @@ contract CourtHandler is CourtFixture {
             edge = theCourt.deadline(gameAt(seed / 4 % games.length).id) + step % 3;
             if (edge != 0) --edge;
         }
-        if (seed % 8 == 1 && cases.length != 0) edge = caseAt(seed / 8 % cases.length).deadline + step % 3 - 1;
+        if (seed % 8 == 1 && cases.length != 0) {
+            edge = caseAt(seed / 8 % cases.length).deadline + step % 3 - 1;
+        }
         if (edge > time && edge < START + 10 * DURATION) vm.warp(time = edge);
     }
 
@@ -94,7 +104,8 @@ contract CourtHandler is CourtFixture {
         Lie accusersLie = lie != Lie.Honest && seed % 8 < 6 ? Lie.Honest : Lie(1 + seed / 32 % 5);
         since = 1 + since % end;
         Order memory order = orderOf(deal, uint64(seed / 256 % SEQS));
-        Match memory it = prepare(order, uint32(seed / 4096 % order.tasks), lie, since, accusersLie, since);
+        Match memory it =
+            prepare(order, uint32(seed / 4096 % order.tasks), lie, since, accusersLie, since);
         it.deal = deal;
         if (h(it.accusersEnds[it.task]) == h(it.providersEnds[it.task])) return;
         address accuser = accusers[seed / 512 % 3];
@@ -114,7 +125,8 @@ contract CourtHandler is CourtFixture {
         }
     }
 
-    /// The side to move does what its trees and traces say; or its watchtower does, or for an unfolding anybody.
+    /// The side to move does what its trees and traces say; or its watchtower does, or for an
+    /// unfolding anybody.
     function playSome(uint256 seed) public {
         (Match memory it, uint256 place, bool found) = runningGame(seed);
         if (!found || time >= theCourt.deadline(it.id)) return;
@@ -152,10 +164,12 @@ contract CourtHandler is CourtFixture {
     function cheat(Match memory it, GameState memory state) private {
         for (uint32 part = 0; part < 16; ++part) {
             bytes memory proof = it.accusers.proof(state.position + part);
-            (bool ok,) =
-                address(theCourt).call(abi.encodeCall(theCourt.step, (it.deal, it.game, part, it.segment, proof)));
+            (bool ok,) = address(theCourt)
+                .call(abi.encodeCall(theCourt.step, (it.deal, it.game, part, it.segment, proof)));
             if (!ok) continue;
-            vm.assertTrue(it.providers.wrongFrom != type(uint64).max, "an honest provider was convicted");
+            vm.assertTrue(
+                it.providers.wrongFrom != type(uint64).max, "an honest provider was convicted"
+            );
             return;
         }
     }
@@ -169,7 +183,9 @@ contract CourtHandler is CourtFixture {
         vm.prank(stranger);
         theCourt.timeout(it.deal, it.game);
         uint256 stake = accusersTurn ? GAME_BOND : open_ ? it.deal.collateral : 0;
-        vm.assertGe(uint256(balance(DEAD) - burned) * 10, stake * 3, "30 % of the loser's stake is burned");
+        vm.assertGe(
+            uint256(balance(DEAD) - burned) * 10, stake * 3, "30 % of the loser's stake is burned"
+        );
         checkOver(it);
     }
 
@@ -192,11 +208,17 @@ contract CourtHandler is CourtFixture {
     // ── claims, late notices and demands, in the same deals ──
 
     function claimSome(uint256 seed, uint64 since) external {
-        (Deal memory deal, Order memory order, Receipt memory receipt, OpenedCase memory it) = some(seed, since);
-        if (!isOpen(deal) || time >= deal.expiry + GRACE || order.seq < market.dealState(h(deal)).orders) return;
+        (Deal memory deal, Order memory order, Receipt memory receipt, OpenedCase memory it) =
+            some(seed, since);
+        if (
+            !isOpen(deal) || time >= deal.expiry + GRACE
+                || order.seq < market.dealState(h(deal)).orders
+        ) return;
         bytes32 asserted = market.assertedReceipt(h(order));
         if (asserted != 0 && asserted != h(receipt)) return;
-        if (market.caseState(h(deal), CaseKind.Claim, h(order), 0).status != CaseStatus.None) return;
+        if (market.caseState(h(deal), CaseKind.Claim, h(order), 0).status != CaseStatus.None) {
+            return;
+        }
         claim(deal, order, receipt);
         (it.kind, it.subject, it.task) = (CaseKind.Claim, h(order), 0);
         cases.push(it);
@@ -204,21 +226,32 @@ contract CourtHandler is CourtFixture {
 
     function lateSome(uint256 seed) external {
         (Deal memory deal, Order memory order,, OpenedCase memory it) = some(seed, 0);
-        if (!isOpen(deal) || time >= deal.expiry + GRACE || order.seq < market.dealState(h(deal)).orders) return;
+        if (
+            !isOpen(deal) || time >= deal.expiry + GRACE
+                || order.seq < market.dealState(h(deal)).orders
+        ) return;
         if (market.assertedReceipt(h(order)) != 0 || balance(requester) < BOND) return;
-        if (market.caseState(h(deal), CaseKind.Late, h(order), 0).status != CaseStatus.None) return;
+        if (market.caseState(h(deal), CaseKind.Late, h(order), 0).status != CaseStatus.None) {
+            return;
+        }
         late(deal, order, Ack(h(order), time));
         (it.kind, it.subject, it.task) = (CaseKind.Late, h(order), 0);
         cases.push(it);
     }
 
     function demandSome(uint256 seed, uint64 since) external {
-        (Deal memory deal, Order memory order, Receipt memory receipt, OpenedCase memory it) = some(seed, since);
+        (Deal memory deal, Order memory order, Receipt memory receipt, OpenedCase memory it) =
+            some(seed, since);
         DealState memory state = market.dealState(h(deal));
-        if (!isOpen(deal) || time >= deal.expiry + GRACE + (state.claims != 0 ? CHALLENGE : 0)) return;
+        if (!isOpen(deal) || time >= deal.expiry + GRACE + (state.claims != 0 ? CHALLENGE : 0)) {
+            return;
+        }
         if (order.seq < state.orders || balance(requester) < BOND) return;
         (it.kind, it.subject) = (CaseKind.Demand, h(receipt));
-        if (market.caseState(h(deal), CaseKind.Demand, h(receipt), it.task).status != CaseStatus.None) return;
+        if (
+            market.caseState(h(deal), CaseKind.Demand, h(receipt), it.task).status
+                != CaseStatus.None
+        ) return;
         demand(deal, order, receipt, it.task);
         cases.push(it);
     }
@@ -241,7 +274,9 @@ contract CourtHandler is CourtFixture {
             // Noise is said to have 99 bytes of output, which nobody can show.
             if (it.lie == Lie.Noise) return;
             SumNode[] memory proof = proofOf(order, ends, it.task);
-            market.reveal(deal, order, receipt, it.task, uint64(ends[it.task].fuel), trace.halted, proof, "");
+            market.reveal(
+                deal, order, receipt, it.task, uint64(ends[it.task].fuel), trace.halted, proof, ""
+            );
             Case memory claimed = market.caseState(h(deal), CaseKind.Claim, h(order), 0);
             bool inReach = claimed.status != CaseStatus.Open || claimed.deadline >= time + CHALLENGE;
             vm.assertTrue(inReach, "what was shown stays in reach of the court");
@@ -257,16 +292,17 @@ contract CourtHandler is CourtFixture {
         if (open_.status != CaseStatus.Open) return;
         if (state.status == DealStatus.Open && it.seq >= state.orders) {
             if (time < open_.deadline) return;
-            if (it.kind != CaseKind.Demand && state.holds != 0) return;
+            if (it.kind != CaseKind.Demand && state.challenges != 0) return;
             if (it.kind == CaseKind.Late && state.claims != 0) return;
         }
         vm.prank(stranger);
         market.settle(deal, it.kind, it.subject, it.task);
     }
 
-    // ───────────────────────────────────────────── checks ─────────────────────────────────────────────
+    // ────────────────────────────────────────── checks ───────────────────────────────────────────
 
-    /// The court's account has the bonds of the running games and nothing else; the market has all the rest.
+    /// The court's account has the bonds of the running games and nothing else; the market has all
+    /// the rest.
     function checkMoney() external view {
         uint256 running = 0;
         for (uint256 i = 0; i < games.length; ++i) {
@@ -277,7 +313,9 @@ contract CourtHandler is CourtFixture {
         uint256 sum = accounts();
         for (uint256 i = 0; i < DEALS; ++i) {
             DealState memory state = market.dealState(h(deals[i]));
-            if (state.status == DealStatus.Open) sum += deals[i].budget - state.paid + deals[i].collateral;
+            if (state.status == DealStatus.Open) {
+                sum += deals[i].budget - state.paid + deals[i].collateral;
+            }
         }
         for (uint256 i = 0; i < cases.length; ++i) {
             Case memory it = caseAt(i);
@@ -293,19 +331,26 @@ contract CourtHandler is CourtFixture {
         }
     }
 
-    /// While a game runs in an open deal, its hold is open or lapsed; when it is over, it is not open.
+    /// While a game runs in an open deal, its hold is open or lapsed; when it is over, it is not
+    /// open.
     function checkHolds() external view {
         for (uint256 i = 0; i < games.length; ++i) {
             Match memory it = gameAt(i);
             if (!isOpen(it.deal)) continue;
             Case memory held = market.caseState(h(it.deal), CaseKind.Hold, it.id, 0);
             bool running = theCourt.gameState(it.id).stage != Stage.None;
-            if (!running) vm.assertTrue(held.status == CaseStatus.Ended, "no game, no hold");
-            else vm.assertTrue(held.status == CaseStatus.Open || time >= held.deadline, "a game holds its deal");
+            if (!running) {
+                vm.assertTrue(held.status == CaseStatus.Ended, "no game, no hold");
+            } else {
+                vm.assertTrue(
+                    held.status == CaseStatus.Open || time >= held.deadline, "a game holds its deal"
+                );
+            }
         }
     }
 
-    /// When the last clock has run out a stranger ends every game, case and deal, and no bond is left.
+    /// When the last clock has run out a stranger ends every game, case and deal, and no bond is
+    /// left.
     function checkExit() external {
         vm.warp(START + 40 * DURATION);
         for (uint256 i = 0; i < games.length; ++i) {
@@ -326,7 +371,7 @@ contract CourtHandler is CourtFixture {
         vm.assertEq(token.balanceOf(address(market)), accounts(), "all money is in accounts");
     }
 
-    // ───────────────────────────────────────────── helpers ────────────────────────────────────────────
+    // ────────────────────────────────────────── helpers ──────────────────────────────────────────
 
     function orderOf(Deal memory deal, uint64 seq) private view returns (Order memory order) {
         order = judged(seq, [uint32(1), 2, 3, 5, 17][seq % SEQS]);
@@ -346,7 +391,8 @@ contract CourtHandler is CourtFixture {
         it.task = uint32(seed / 4096 % order.tasks);
         it.lie = Lie(seed / 4 % 6);
         it.since = 1 + since % end;
-        receipt = receiptOver(order, endsOf(order, it.task, traceOf(order, it.task, it.lie, it.since)));
+        receipt =
+            receiptOver(order, endsOf(order, it.task, traceOf(order, it.task, it.lie, it.since)));
     }
 
     function isOpen(Deal memory deal) private view returns (bool) {
@@ -354,7 +400,10 @@ contract CourtHandler is CourtFixture {
     }
 
     function caseAt(uint256 i) private view returns (Case memory) {
-        return market.caseState(h(deals[cases[i].deal]), cases[i].kind, cases[i].subject, cases[i].task);
+        return
+            market.caseState(
+                h(deals[cases[i].deal]), cases[i].kind, cases[i].subject, cases[i].task
+            );
     }
 
     function gameAt(uint256 place) private view returns (Match memory) {
@@ -362,7 +411,11 @@ contract CourtHandler is CourtFixture {
     }
 
     /// The first running one from a random place on.
-    function runningGame(uint256 seed) private view returns (Match memory it, uint256 place, bool found) {
+    function runningGame(uint256 seed)
+        private
+        view
+        returns (Match memory it, uint256 place, bool found)
+    {
         for (uint256 i = 0; i < games.length && !found; ++i) {
             place = (seed % games.length + i) % games.length;
             it = gameAt(place);

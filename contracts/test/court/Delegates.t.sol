@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity 0.8.36;
 
-import { Challenge, ICourt } from "../../src/interfaces/ICourt.sol";
-import { IMarket } from "../../src/interfaces/IMarket.sol";
+import { Challenge, ICourt } from "../../src/court/ICourt.sol";
+import { IMarket } from "../../src/market/IMarket.sol";
 import { vm } from "../base/Vm.sol";
 import { CourtFixture } from "./CourtFixture.sol";
 import { Lie, Trace, Traces } from "./Toy.sol";
@@ -30,7 +30,8 @@ contract DelegatesTest is CourtFixture {
         vm.assertEq(theCourt.delegateUntil(provider, TOWER), 0, "taken back");
     }
 
-    /// The provider's delegate moves without any signature, before its time is over and not from then on.
+    /// The provider's delegate moves without any signature, before its time is over and not from
+    /// then on.
     function test_providersDelegate() public {
         Match memory it = prepare(0, Lie.State, 5, Lie.Honest, 0);
         begin(it, requester);
@@ -89,7 +90,12 @@ contract DelegatesTest is CourtFixture {
         refuse(TOWER, abi.encodeWithSelector(IMarket.Unauthorized.selector, TOWER, stranger));
         theCourt.challenge(it.game, it.order, it.nodes, 0, challenge);
         bytes memory signature = byProvider(h(it.receipt));
-        refuse(TOWER, abi.encodeWithSelector(IMarket.AllowanceTooLow.selector, TOWER, address(theCourt), 0, GAME_BOND));
+        refuse(
+            TOWER,
+            abi.encodeWithSelector(
+                IMarket.AllowanceTooLow.selector, TOWER, address(theCourt), 0, GAME_BOND
+            )
+        );
         theCourt.accuse(it.deal, it.order, it.receipt, signature);
     }
 

@@ -1,17 +1,18 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity 0.8.36;
 
-import { Halted } from "../../src/Halted.sol";
-import { Fault, ICourt, SumFault } from "../../src/interfaces/ICourt.sol";
-import { DealStatus, Ending, IMarket } from "../../src/interfaces/IMarket.sol";
-import { SumNode } from "../../src/SumTree.sol";
+import { Halted } from "../../src/types/Halted.sol";
+import { Fault, ICourt, SumFault } from "../../src/court/ICourt.sol";
+import { DealStatus, Ending, IMarket } from "../../src/market/IMarket.sol";
+import { SumNode } from "../../src/shared/SumTree.sol";
 import { Deal } from "../../src/types/Deal.sol";
 import { Order } from "../../src/types/Order.sol";
 import { Receipt } from "../../src/types/Receipt.sol";
 import { vm } from "../base/Vm.sol";
 import { CourtFixture } from "./CourtFixture.sol";
 
-/// What is wrong with a receipt on its face: sums, padding, and fuel that its own halted state contradicts.
+/// What is wrong with a receipt on its face: sums, padding, and fuel that its own halted state
+/// contradicts.
 contract FaultsTest is CourtFixture {
     Deal deal;
     Order order;
@@ -42,8 +43,13 @@ contract FaultsTest is CourtFixture {
         }
     }
 
-    /// The same tree, but `node`'s fuel is so much more than it should be, and all above follows from that.
-    function treeWith(uint256 level, uint256 place, uint128 more) private pure returns (SumNode[][] memory levels) {
+    /// The same tree, but `node`'s fuel is so much more than it should be, and all above follows
+    /// from that.
+    function treeWith(uint256 level, uint256 place, uint128 more)
+        private
+        pure
+        returns (SumNode[][] memory levels)
+    {
         levels = tree();
         levels[level][place].fuel += more;
         for (uint256 above = level + 1; above < 4; ++above) {
@@ -62,7 +68,9 @@ contract FaultsTest is CourtFixture {
     {
         it.node = levels[level][place];
         it.place = uint32(place);
-        if (level > 0) (it.left, it.right) = (levels[level - 1][2 * place], levels[level - 1][2 * place + 1]);
+        if (level > 0) {
+            (it.left, it.right) = (levels[level - 1][2 * place], levels[level - 1][2 * place + 1]);
+        }
         it.siblings = new SumNode[](3 - level);
         for (uint256 above = level; above < 3; ++above) {
             it.siblings[above - level] = levels[above][(place >> (above - level)) ^ 1];
@@ -87,7 +95,8 @@ contract FaultsTest is CourtFixture {
         place %= uint8(8 >> level);
         SumNode[][] memory levels = treeWith(level, place, 0);
         if (less && levels[level][place].fuel == 0) less = false;
-        levels[level][place].fuel = less ? levels[level][place].fuel - 1 : levels[level][place].fuel + 1;
+        levels[level][place].fuel =
+            less ? levels[level][place].fuel - 1 : levels[level][place].fuel + 1;
         for (uint256 above = level + 1; above < 4; ++above) {
             grow(levels, above);
         }
@@ -208,7 +217,9 @@ contract FaultsTest is CourtFixture {
         levels[2][0].fuel += 1;
         grow(levels, 3);
         receipt = receiptOver(levels);
-        refuseFault(receipt, faultAt(levels, 1, 1), abi.encodeWithSelector(IMarket.NotInReceipt.selector, 1));
+        refuseFault(
+            receipt, faultAt(levels, 1, 1), abi.encodeWithSelector(IMarket.NotInReceipt.selector, 1)
+        );
         convict(receipt, faultAt(levels, 2, 0));
     }
 
@@ -225,11 +236,19 @@ contract FaultsTest is CourtFixture {
         Receipt memory receipt = receiptOver(levels);
         SumFault memory it = faultAt(levels, 1, 1);
         bytes memory signature = byRequester(h(receipt));
-        refuse(stranger, abi.encodeWithSelector(IMarket.InvalidSignature.selector, providerKey, digest(h(receipt))));
+        refuse(
+            stranger,
+            abi.encodeWithSelector(
+                IMarket.InvalidSignature.selector, providerKey, digest(h(receipt))
+            )
+        );
         theCourt.wrongSum(deal, order, receipt, signature, it);
         signature = byProvider(h(receipt));
         redeem(deal, aVoucher(0, 0, true));
-        refuse(stranger, abi.encodeWithSelector(IMarket.DealNotOpen.selector, h(deal), DealStatus.Closed));
+        refuse(
+            stranger,
+            abi.encodeWithSelector(IMarket.DealNotOpen.selector, h(deal), DealStatus.Closed)
+        );
         theCourt.wrongSum(deal, order, receipt, signature, it);
     }
 
@@ -260,7 +279,9 @@ contract FaultsTest is CourtFixture {
                 emit ICourt.Convicted(h(deal), h(receipt), provider, Fault.Fuel);
                 vm.prank(stranger);
             }
-            theCourt.wrongFuel(deal, order, receipt, signature, 1, fuels[i], halted, siblings(aLeaf(0)));
+            theCourt.wrongFuel(
+                deal, order, receipt, signature, 1, fuels[i], halted, siblings(aLeaf(0))
+            );
             checkState(deal, fuels[i] == 1000 ? DealStatus.Open : DealStatus.Closed, 0, 0);
             vm.revertToState(id);
         }

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity 0.8.36;
 
-import { Halted } from "../../src/Halted.sol";
-import { GameState, ICourt, Verdict } from "../../src/interfaces/ICourt.sol";
-import { CaseKind, DealStatus, IMarket } from "../../src/interfaces/IMarket.sol";
-import { IStepUnit } from "../../src/interfaces/IStepUnit.sol";
+import { Halted } from "../../src/types/Halted.sol";
+import { GameState, ICourt, Verdict } from "../../src/court/ICourt.sol";
+import { CaseKind, DealStatus, IMarket } from "../../src/market/IMarket.sol";
+import { IStepUnit } from "../../src/machine/IStepUnit.sol";
 import { Move } from "../../src/types/Move.sol";
 import { vm } from "../base/Vm.sol";
 import { KeyWallet } from "../base/Wallets.sol";
@@ -36,7 +36,11 @@ contract GamesTest is CourtFixture {
         vm.assertEq(state.position + pickOf(it, it.accusers), wrong - 1, "the disputed step");
         vm.expectEmit(address(theCourt));
         emit ICourt.Stepped(
-            it.id, wrong - 1, it.accusers.hashAt(wrong - 1), it.providers.hashAt(wrong), it.accusers.hashAt(wrong)
+            it.id,
+            wrong - 1,
+            it.accusers.hashAt(wrong - 1),
+            it.providers.hashAt(wrong),
+            it.accusers.hashAt(wrong)
         );
         vm.expectEmit(address(theCourt));
         emit ICourt.Ended(it.id, Verdict.Step, true, true, GAME_BOND, 0, 0);
@@ -63,14 +67,16 @@ contract GamesTest is CourtFixture {
         vm.assertEq(bonds(), 0, "no bonds");
     }
 
-    /// The side to move has nothing to prove: whatever part it picks, the step is as the other said, or its own proof is of
-    /// another state.
+    /// The side to move has nothing to prove: whatever part it picks, the step is as the other
+    /// said, or its own proof is of another state.
     function refuseTheStep(Match memory it) private {
         GameState memory state = stateOf(it);
         Trace memory right = state.accusersTurn ? it.providers : it.accusers;
         for (uint32 pick = 0; pick < 16; ++pick) {
             bytes memory proof = right.proof(state.position + pick);
-            vm.expectRevert(abi.encodeWithSelector(ICourt.StepIsRight.selector, it.segment[pick + 1]));
+            vm.expectRevert(
+                abi.encodeWithSelector(ICourt.StepIsRight.selector, it.segment[pick + 1])
+            );
             theCourt.step(it.deal, it.game, pick, it.segment, proof);
         }
     }
@@ -85,7 +91,8 @@ contract GamesTest is CourtFixture {
         checkState(it.deal, DealStatus.Closed, 0, 0);
     }
 
-    /// The winner's own answer is nowhere: two liars, and the one who keeps playing wins, but nobody is paid for work.
+    /// The winner's own answer is nowhere: two liars, and the one who keeps playing wins, but
+    /// nobody is paid for work.
     function test_twoLiars() public {
         Match memory it = prepare(0, Lie.State, 7, Lie.State, 9);
         begin(it, stranger);
@@ -99,7 +106,9 @@ contract GamesTest is CourtFixture {
         Trace memory trace = turnsTrace(it);
         GameState memory state = stateOf(it);
         uint32 pick = pickOf(it, trace);
-        try theCourt.step(it.deal, it.game, pick, it.segment, trace.proof(state.position + pick)) { }
+        try theCourt.step(
+            it.deal, it.game, pick, it.segment, trace.proof(state.position + pick)
+        ) { }
         catch {
             timeoutOf(it);
         }
@@ -109,10 +118,14 @@ contract GamesTest is CourtFixture {
 
     function test_accusationNeedsTheProvidersWord() public {
         Match memory it = prepare(0, Lie.State, 5, Lie.Honest, 0);
-        bytes[3] memory wrong = [bytes(""), byRequester(h(it.receipt)), sign(PROVIDER, h(it.receipt))];
+        bytes[3] memory wrong =
+            [bytes(""), byRequester(h(it.receipt)), sign(PROVIDER, h(it.receipt))];
         for (uint256 i = 0; i < 3; ++i) {
             refuse(
-                requester, abi.encodeWithSelector(IMarket.InvalidSignature.selector, providerKey, digest(h(it.receipt)))
+                requester,
+                abi.encodeWithSelector(
+                    IMarket.InvalidSignature.selector, providerKey, digest(h(it.receipt))
+                )
             );
             theCourt.accuse(it.deal, it.order, it.receipt, wrong[i]);
         }
@@ -122,7 +135,12 @@ contract GamesTest is CourtFixture {
         theCourt.accuse(it.deal, it.order, it.receipt, "");
         // But of that receipt alone.
         it.receipt.root = keccak256("other");
-        refuse(requester, abi.encodeWithSelector(IMarket.InvalidSignature.selector, providerKey, digest(h(it.receipt))));
+        refuse(
+            requester,
+            abi.encodeWithSelector(
+                IMarket.InvalidSignature.selector, providerKey, digest(h(it.receipt))
+            )
+        );
         theCourt.accuse(it.deal, it.order, it.receipt, "");
     }
 
@@ -140,26 +158,37 @@ contract GamesTest is CourtFixture {
     function test_accusationNeedsTheDealsOrder() public {
         Match memory it = prepare(0, Lie.State, 5, Lie.Honest, 0);
         it.deal.salt = 99;
-        refuseAccusation(it, abi.encodeWithSelector(IMarket.WrongDeal.selector, h(it.deal), it.order.deal));
+        refuseAccusation(
+            it, abi.encodeWithSelector(IMarket.WrongDeal.selector, h(it.deal), it.order.deal)
+        );
         it = prepare(0, Lie.State, 5, Lie.Honest, 0);
         it.order.seed = 99;
-        refuseAccusation(it, abi.encodeWithSelector(IMarket.WrongOrder.selector, h(it.order), it.receipt.order));
+        refuseAccusation(
+            it, abi.encodeWithSelector(IMarket.WrongOrder.selector, h(it.order), it.receipt.order)
+        );
         it = prepare(0, Lie.State, 5, Lie.Honest, 0);
         it.order.tasks = 0;
         refuseAccusation(it, abi.encodeWithSelector(IMarket.TasksOutOfRange.selector, 0));
         it.order.tasks = (1 << 16) + 1;
-        refuseAccusation(it, abi.encodeWithSelector(IMarket.TasksOutOfRange.selector, (1 << 16) + 1));
+        refuseAccusation(
+            it, abi.encodeWithSelector(IMarket.TasksOutOfRange.selector, (1 << 16) + 1)
+        );
     }
 
     function test_accusationNeedsAnOpenDealOfThisCourt() public {
         Match memory it = prepare(0, Lie.State, 5, Lie.Honest, 0);
         redeem(it.deal, aVoucher(0, 0, true));
-        refuseAccusation(it, abi.encodeWithSelector(IMarket.DealNotOpen.selector, h(it.deal), DealStatus.Closed));
+        refuseAccusation(
+            it, abi.encodeWithSelector(IMarket.DealNotOpen.selector, h(it.deal), DealStatus.Closed)
+        );
 
         court = stranger;
         Match memory other = prepare(0, Lie.State, 5, Lie.Honest, 0);
         open();
-        refuseAccusation(other, abi.encodeWithSelector(IMarket.Unauthorized.selector, address(theCourt), stranger));
+        refuseAccusation(
+            other,
+            abi.encodeWithSelector(IMarket.Unauthorized.selector, address(theCourt), stranger)
+        );
     }
 
     function test_accusationWindow() public {
@@ -171,8 +200,9 @@ contract GamesTest is CourtFixture {
         accuse(it, requester);
     }
 
-    /// A claim made at the last moment, demanded at the last moment, shown at the last moment: there is a whole window to accuse
-    /// it, and nobody can settle it or let the deal expire before that is over.
+    /// A claim made at the last moment, demanded at the last moment, shown at the last moment:
+    /// there is a whole window to accuse it, and nobody can settle it or let the deal expire before
+    /// that is over.
     function test_accusationWindowWithAClaim() public {
         Match memory it = prepare(0, Lie.State, 5, Lie.Honest, 0);
         uint64 last = it.deal.expiry + GRACE;
@@ -200,7 +230,16 @@ contract GamesTest is CourtFixture {
         Halted memory halted = it.providers.halted;
         uint64 fuel = uint64(it.providersEnds[0].fuel);
         // The toy has no output.
-        market.reveal(it.deal, it.order, it.receipt, 0, fuel, halted, proofOf(it.order, it.providersEnds, 0), "");
+        market.reveal(
+            it.deal,
+            it.order,
+            it.receipt,
+            0,
+            fuel,
+            halted,
+            proofOf(it.order, it.providersEnds, 0),
+            ""
+        );
     }
 
     function test_accusationNeedsABond() public {
@@ -210,7 +249,11 @@ contract GamesTest is CourtFixture {
         refuseAccusation(
             it,
             abi.encodeWithSelector(
-                IMarket.AllowanceTooLow.selector, requester, address(theCourt), GAME_BOND - 1, GAME_BOND
+                IMarket.AllowanceTooLow.selector,
+                requester,
+                address(theCourt),
+                GAME_BOND - 1,
+                GAME_BOND
             )
         );
         vm.prank(requester);
@@ -219,7 +262,10 @@ contract GamesTest is CourtFixture {
         vm.prank(requester);
         market.give(stranger, had - GAME_BOND + 1);
         refuseAccusation(
-            it, abi.encodeWithSelector(IMarket.InsufficientBalance.selector, requester, GAME_BOND - 1, GAME_BOND)
+            it,
+            abi.encodeWithSelector(
+                IMarket.InsufficientBalance.selector, requester, GAME_BOND - 1, GAME_BOND
+            )
         );
         vm.prank(stranger);
         market.give(requester, 1);
@@ -256,7 +302,9 @@ contract GamesTest is CourtFixture {
         it.game = gameOf(it, requester);
         bytes memory signature = byProvider(h(it.receipt));
         vm.expectEmit(address(theCourt));
-        emit ICourt.Accused(h(it.game), h(it.deal), provider, it.game, it.receipt, 300, START + MOVE_SECONDS);
+        emit ICourt.Accused(
+            h(it.game), h(it.deal), provider, it.game, it.receipt, 300, START + MOVE_SECONDS
+        );
         vm.prank(requester);
         theCourt.accuse(it.deal, it.order, it.receipt, signature);
     }
@@ -279,7 +327,9 @@ contract GamesTest is CourtFixture {
         refuse(
             provider,
             abi.encodeWithSelector(
-                ICourt.WrongSegment.selector, keccak256(abi.encode(it.segment)), keccak256(abi.encode(other))
+                ICourt.WrongSegment.selector,
+                keccak256(abi.encode(it.segment)),
+                keccak256(abi.encode(other))
             )
         );
         theCourt.move(it.game, pick, other, states, "");
@@ -320,7 +370,9 @@ contract GamesTest is CourtFixture {
         other[pick + 1] = keccak256("other");
         vm.expectRevert(
             abi.encodeWithSelector(
-                ICourt.WrongSegment.selector, keccak256(abi.encode(it.segment)), keccak256(abi.encode(other))
+                ICourt.WrongSegment.selector,
+                keccak256(abi.encode(it.segment)),
+                keccak256(abi.encode(other))
             )
         );
         theCourt.step(it.deal, it.game, pick, other, proof);
@@ -385,11 +437,14 @@ contract GamesTest is CourtFixture {
         bytes32[17] memory old = copyOf(it.segment);
         theCourt.move(it.game, pick, old, states, signature);
         bytes32 now_ = theCourt.gameState(it.id).segment;
-        vm.expectRevert(abi.encodeWithSelector(ICourt.WrongSegment.selector, now_, keccak256(abi.encode(old))));
+        vm.expectRevert(
+            abi.encodeWithSelector(ICourt.WrongSegment.selector, now_, keccak256(abi.encode(old)))
+        );
         theCourt.move(it.game, pick, old, states, signature);
     }
 
-    /// A contract accuses and moves by its own calls; no signature stands for it, whatever it says of one.
+    /// A contract accuses and moves by its own calls; no signature stands for it, whatever it says
+    /// of one.
     function test_walletAsAccuser() public {
         address wallet = address(new KeyWallet(requester));
         purse(wallet);
@@ -408,9 +463,13 @@ contract GamesTest is CourtFixture {
         return abi.decode(abi.encode(segment), (bytes32[17]));
     }
 
-    function refuseMove(Match memory it, address sender, uint32 pick, bytes32[16] memory states, bytes memory signature)
-        private
-    {
+    function refuseMove(
+        Match memory it,
+        address sender,
+        uint32 pick,
+        bytes32[16] memory states,
+        bytes memory signature
+    ) private {
         bytes32 signed = h(moveOf(it, pick, states));
         signed = keccak256(bytes.concat(hex"1901", theCourt.domainSeparator(), signed));
         address side = accuserToMove(it) ? it.game.accuser : it.game.providerKey;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity 0.8.36;
 
-import { Halted } from "../../src/Halted.sol";
-import { IStepUnit, Task } from "../../src/interfaces/IStepUnit.sol";
+import { Halted } from "../../src/types/Halted.sol";
+import { IStepUnit, Task } from "../../src/machine/IStepUnit.sol";
 
 /// State of the toy machine: a counter and a number that it stirs.
 struct ToyState {
@@ -19,7 +19,9 @@ library ToyLib {
 
     function hash(Halted memory it) internal pure returns (bytes32) {
         return keccak256(
-            abi.encodePacked("rialto-halt", it.status, it.exitCode, it.outHash, it.outLen, it.fuelLeft, it.digest)
+            abi.encodePacked(
+                "rialto-halt", it.status, it.exitCode, it.outHash, it.outLen, it.fuelLeft, it.digest
+            )
         );
     }
 
@@ -41,7 +43,11 @@ library ToyLib {
 
 /// Counts to the number that its program is, and halts. For tests of the court only.
 contract Toy is IStepUnit {
-    function start(Task calldata task, bytes calldata parts) external pure returns (bytes32 state, uint64 steps) {
+    function start(Task calldata task, bytes calldata parts)
+        external
+        pure
+        returns (bytes32 state, uint64 steps)
+    {
         bytes32 given = keccak256(parts);
         if (given != task.program) revert WrongParts(task.program, given);
         return (ToyLib.hash(ToyLib.first(task, abi.decode(parts, (uint64)))), task.fuelLimit);
@@ -88,7 +94,11 @@ struct Trace {
 }
 
 library Traces {
-    function make(ToyState memory first, Lie lie, uint64 since) internal pure returns (Trace memory trace) {
+    function make(ToyState memory first, Lie lie, uint64 since)
+        internal
+        pure
+        returns (Trace memory trace)
+    {
         uint64 end = first.end;
         trace.wrongFrom = since;
         if (lie == Lie.Early) (end, trace.wrongFrom) = (since - 1, since);
@@ -103,7 +113,9 @@ library Traces {
             if (i == since && lie == Lie.State) it.x ^= 1;
             trace.states[i] = it;
             trace.hashes[i] = ToyLib.hash(it);
-            if (lie == Lie.Noise && i >= since) trace.hashes[i] = keccak256(abi.encode("noise", first.x, i));
+            if (lie == Lie.Noise && i >= since) {
+                trace.hashes[i] = keccak256(abi.encode("noise", first.x, i));
+            }
         }
         trace.halted = ToyLib.halt(it);
         if (lie == Lie.Fuel) trace.halted.fuelLeft -= 7;
@@ -131,7 +143,9 @@ library Traces {
 
     /// Proof of the step at `position`.
     function proof(Trace memory trace, uint256 position) internal pure returns (bytes memory) {
-        if (position < trace.states.length) return abi.encode(true, abi.encode(trace.states[position]));
+        if (position < trace.states.length) {
+            return abi.encode(true, abi.encode(trace.states[position]));
+        }
         return abi.encode(false, abi.encode(trace.halted));
     }
 }

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity 0.8.36;
 
-import { Halted } from "../../src/Halted.sol";
-import { Challenge, GameState, ICourt, Stage, Verdict } from "../../src/interfaces/ICourt.sol";
-import { DealStatus, IMarket } from "../../src/interfaces/IMarket.sol";
-import { IStepUnit } from "../../src/interfaces/IStepUnit.sol";
-import { SumNode } from "../../src/SumTree.sol";
+import { Halted } from "../../src/types/Halted.sol";
+import { Challenge, GameState, ICourt, Stage, Verdict } from "../../src/court/ICourt.sol";
+import { DealStatus, IMarket } from "../../src/market/IMarket.sol";
+import { IStepUnit } from "../../src/machine/IStepUnit.sol";
+import { SumNode } from "../../src/shared/SumTree.sol";
 import { Order } from "../../src/types/Order.sol";
 import { Receipt } from "../../src/types/Receipt.sol";
 import { vm } from "../base/Vm.sol";
@@ -52,13 +52,15 @@ contract TreesTest is CourtFixture {
         checkNoBonds();
     }
 
-    /// Only the fuel is wrong, in a tree that adds up: whoever knows how the task ended can say so, and the accuser has won.
+    /// Only the fuel is wrong, in a tree that adds up: whoever knows how the task ended can say so,
+    /// and the accuser has won.
     /// forge-config: default.fuzz.runs = 64
     function test_wrongFuelIsFound(uint256 size, uint32 task, bool less) public {
         Order memory order = judged(0, SIZES[size % 7]);
         task %= order.tasks;
         Match memory it = prepare(order, task, Lie.Honest, 0, Lie.Honest, 0);
-        it.providersEnds[task].fuel = less ? it.providersEnds[task].fuel - 1 : it.providersEnds[task].fuel + 1;
+        it.providersEnds[task].fuel =
+            less ? it.providersEnds[task].fuel - 1 : it.providersEnds[task].fuel + 1;
         it.receipt = receiptOver(order, it.providersEnds);
         accuse(it, stranger);
         toTheLeaves(it);
@@ -79,7 +81,8 @@ contract TreesTest is CourtFixture {
 
     // ── an honest provider can always unfold ──
 
-    /// Wherever the accuser leads it, in padding too, the provider has what is asked for; the accuser ends up with nothing.
+    /// Wherever the accuser leads it, in padding too, the provider has what is asked for; the
+    /// accuser ends up with nothing.
     /// forge-config: default.fuzz.runs = 64
     function test_honestTreeUnfoldsEverywhere(uint256 size, uint256 path) public {
         Order memory order = judged(0, SIZES[size % 7]);
@@ -97,11 +100,16 @@ contract TreesTest is CourtFixture {
             Challenge memory challenge;
             challenge.states[15] = keccak256("another end");
             if (first + i >= order.tasks) {
-                refuse(requester, abi.encodeWithSelector(IMarket.NoSuchTask.selector, first + i, order.tasks));
+                refuse(
+                    requester,
+                    abi.encodeWithSelector(IMarket.NoSuchTask.selector, first + i, order.tasks)
+                );
                 theCourt.challenge(it.game, order, it.nodes, i, challenge);
             } else {
                 Halted memory halted = honest(order, first + i).halted;
-                vm.expectRevert(abi.encodeWithSelector(ICourt.FuelIsRight.selector, it.nodes[i].fuel));
+                vm.expectRevert(
+                    abi.encodeWithSelector(ICourt.FuelIsRight.selector, it.nodes[i].fuel)
+                );
                 theCourt.contradict(it.deal, it.game, order, it.nodes, i, halted);
             }
         }
@@ -171,7 +179,8 @@ contract TreesTest is CourtFixture {
         theCourt.unfold(it.game, it.order, right);
     }
 
-    /// A leaf with more fuel than the order allows adds up, and can't be shown all the same; one with all of it can.
+    /// A leaf with more fuel than the order allows adds up, and can't be shown all the same; one
+    /// with all of it can.
     function test_moreFuelThanTheOrderAllows() public {
         for (uint128 i = 0; i < 2; ++i) {
             uint256 clean = vm.snapshotState();
@@ -201,7 +210,8 @@ contract TreesTest is CourtFixture {
             theCourt.unfold(it.game, it.order, it.providersEnds);
             vm.revertToState(clean);
 
-            // Seventeen: of the sixteen nodes over two leaves, those from the tenth on are over padding.
+            // Seventeen: of the sixteen nodes over two leaves, those from the tenth on are over
+            // padding.
             it = prepare(judged(0, 17), 0, Lie.Honest, 0, Lie.Honest, 0);
             SumNode[] memory nodes = below(it.order, it.providersEnds, 5, 0);
             nodes[12] = dirt[i];
@@ -219,7 +229,8 @@ contract TreesTest is CourtFixture {
         }
     }
 
-    /// A tree over more leaves than the order has tasks, or over fewer: its nodes are no leaves, its leaves no nodes.
+    /// A tree over more leaves than the order has tasks, or over fewer: its nodes are no leaves,
+    /// its leaves no nodes.
     function test_treeOfAnotherHeight() public {
         uint32[2] memory sizes = [uint32(2), 5];
         for (uint256 i = 0; i < 2; ++i) {
@@ -259,7 +270,9 @@ contract TreesTest is CourtFixture {
         for (uint256 width = row.length; width > 1; width /= 2) {
             for (uint256 i = 0; i < width / 2; ++i) {
                 (SumNode memory l, SumNode memory r) = (row[2 * i], row[2 * i + 1]);
-                bytes32 hash = keccak256(bytes.concat(bytes1(0x01), l.hash, bytes16(l.fuel), r.hash, bytes16(r.fuel)));
+                bytes32 hash = keccak256(
+                    bytes.concat(bytes1(0x01), l.hash, bytes16(l.fuel), r.hash, bytes16(r.fuel))
+                );
                 unchecked {
                     row[i] = SumNode(hash, l.fuel + r.fuel);
                 }
@@ -286,7 +299,9 @@ contract TreesTest is CourtFixture {
         } catch (bytes memory reason) {
             // Not in the receipt, or a sum that overflows.
             bytes4 why = bytes4(reason);
-            vm.assertTrue(why == IMarket.NotInReceipt.selector || why == bytes4(0x4e487b71), "reason");
+            vm.assertTrue(
+                why == IMarket.NotInReceipt.selector || why == bytes4(0x4e487b71), "reason"
+            );
         }
         vm.assertEq(keccak256(abi.encode(stateOf(it))), keccak256(abi.encode(before)), "as it was");
     }
@@ -346,7 +361,8 @@ contract TreesTest is CourtFixture {
         Match memory it = prepare(0, Lie.State, 2, Lie.Honest, 0);
         accuse(it, requester);
         Order memory other = judged(1);
-        bytes memory reason = abi.encodeWithSelector(IMarket.WrongOrder.selector, h(it.order), h(other));
+        bytes memory reason =
+            abi.encodeWithSelector(IMarket.WrongOrder.selector, h(it.order), h(other));
         vm.expectRevert(reason);
         theCourt.unfold(it.game, other, it.providersEnds);
         unfoldOn(it);
@@ -357,21 +373,28 @@ contract TreesTest is CourtFixture {
         theCourt.contradict(it.deal, it.game, other, it.nodes, 0, it.accusers.halted);
     }
 
-    /// Nobody picks for the accuser: not the provider, which would pick a right node, nor a stranger, nor the requester.
+    /// Nobody picks for the accuser: not the provider, which would pick a right node, nor a
+    /// stranger, nor the requester.
     function test_picksAreTheAccusers() public {
         Match memory it = prepare(judged(0, 17), 3, Lie.State, 2, Lie.Honest, 0);
         accuse(it, stranger);
         unfoldOn(it);
         address[2] memory others = [provider, requester];
         for (uint256 i = 0; i < 2; ++i) {
-            refuse(others[i], abi.encodeWithSelector(IMarket.Unauthorized.selector, others[i], stranger));
+            refuse(
+                others[i],
+                abi.encodeWithSelector(IMarket.Unauthorized.selector, others[i], stranger)
+            );
             theCourt.pick(it.game, it.nodes, 0);
         }
         pickOn(it);
         unfoldOn(it);
         Challenge memory challenge = challengeOf(it);
         for (uint256 i = 0; i < 2; ++i) {
-            refuse(others[i], abi.encodeWithSelector(IMarket.Unauthorized.selector, others[i], stranger));
+            refuse(
+                others[i],
+                abi.encodeWithSelector(IMarket.Unauthorized.selector, others[i], stranger)
+            );
             theCourt.challenge(it.game, it.order, it.nodes, 1, challenge);
         }
         pickOn(it);
@@ -385,7 +408,9 @@ contract TreesTest is CourtFixture {
         SumNode[] memory other = copyOf(it.nodes);
         other[7].fuel += 1;
         bytes memory wrong = abi.encodeWithSelector(
-            ICourt.WrongSegment.selector, keccak256(abi.encode(it.nodes)), keccak256(abi.encode(other))
+            ICourt.WrongSegment.selector,
+            keccak256(abi.encode(it.nodes)),
+            keccak256(abi.encode(other))
         );
         refuse(requester, wrong);
         theCourt.pick(it.game, other, 1);
@@ -407,7 +432,9 @@ contract TreesTest is CourtFixture {
         other = copyOf(it.nodes);
         other[0].fuel += 1;
         wrong = abi.encodeWithSelector(
-            ICourt.WrongSegment.selector, keccak256(abi.encode(it.nodes)), keccak256(abi.encode(other))
+            ICourt.WrongSegment.selector,
+            keccak256(abi.encode(it.nodes)),
+            keccak256(abi.encode(other))
         );
         refuse(requester, wrong);
         theCourt.challenge(it.game, it.order, other, 1, challenge);
@@ -427,10 +454,13 @@ contract TreesTest is CourtFixture {
 
         Challenge memory wrong = challengeOf(it);
         wrong.states[15] = it.nodes[2].hash;
-        refuseChallenge(it, 2, wrong, abi.encodeWithSelector(ICourt.NoDispute.selector, it.nodes[2].hash));
+        refuseChallenge(
+            it, 2, wrong, abi.encodeWithSelector(ICourt.NoDispute.selector, it.nodes[2].hash)
+        );
         // Padding is nobody's task.
         refuseChallenge(it, 3, right, abi.encodeWithSelector(IMarket.NoSuchTask.selector, 3, 3));
-        // The input of another task, another path, a path that is too short or too long, and a node for a leaf.
+        // The input of another task, another path, a path that is too short or too long, and a node
+        // for a leaf.
         bytes memory input = abi.encodeWithSelector(ICourt.NotInOrder.selector, 2);
         refuseChallenge(it, 1, right, abi.encodeWithSelector(ICourt.NotInOrder.selector, 1));
         wrong = challengeOf(it);
@@ -453,13 +483,20 @@ contract TreesTest is CourtFixture {
             it,
             2,
             wrong,
-            abi.encodeWithSelector(IStepUnit.WrongParts.selector, it.order.program, keccak256(wrong.parts))
+            abi.encodeWithSelector(
+                IStepUnit.WrongParts.selector, it.order.program, keccak256(wrong.parts)
+            )
         );
         vm.prank(requester);
         theCourt.challenge(it.game, it.order, it.nodes, 2, right);
     }
 
-    function refuseChallenge(Match memory it, uint32 index, Challenge memory challenge, bytes memory reason) private {
+    function refuseChallenge(
+        Match memory it,
+        uint32 index,
+        Challenge memory challenge,
+        bytes memory reason
+    ) private {
         refuse(requester, reason);
         theCourt.challenge(it.game, it.order, it.nodes, index, challenge);
     }
@@ -477,7 +514,9 @@ contract TreesTest is CourtFixture {
         vm.expectRevert(abi.encodeWithSelector(IMarket.NotInReceipt.selector, 0));
         theCourt.contradict(it.deal, it.game, it.order, it.nodes, 0, other);
         it.deal.salt += 1;
-        vm.expectRevert(abi.encodeWithSelector(IMarket.WrongDeal.selector, it.game.deal, h(it.deal)));
+        vm.expectRevert(
+            abi.encodeWithSelector(IMarket.WrongDeal.selector, it.game.deal, h(it.deal))
+        );
         theCourt.contradict(it.deal, it.game, it.order, it.nodes, 0, it.accusers.halted);
         it.deal.salt -= 1;
         uint64 until = theCourt.deadline(it.id);
@@ -511,10 +550,14 @@ contract TreesTest is CourtFixture {
         Challenge memory challenge = challengeOf(it);
         setSegment(it, it.accusers.hashAt(0), challenge.states);
         vm.expectEmit(address(theCourt));
-        emit ICourt.Challenged(it.id, 3, h(it.providers.halted), LEVELS, START + 100 + ALLOWANCE, it.segment);
+        emit ICourt.Challenged(
+            it.id, 3, h(it.providers.halted), LEVELS, START + 100 + ALLOWANCE, it.segment
+        );
         pickOn(it);
         GameState memory state = stateOf(it);
-        vm.assertEq(state.accuserSeconds, ALLOWANCE - 20 - 40, "the accuser's time ran in its turns");
+        vm.assertEq(
+            state.accuserSeconds, ALLOWANCE - 20 - 40, "the accuser's time ran in its turns"
+        );
         vm.assertEq(state.position, 0, "from the begin");
     }
 

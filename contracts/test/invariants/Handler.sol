@@ -1,9 +1,17 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity 0.8.36;
 
-import { Halted } from "../../src/Halted.sol";
-import { Case, CaseKind, CaseStatus, DealState, DealStatus, IMarket, Terms } from "../../src/interfaces/IMarket.sol";
-import { SumNode } from "../../src/SumTree.sol";
+import { Halted } from "../../src/types/Halted.sol";
+import {
+    Case,
+    CaseKind,
+    CaseStatus,
+    DealState,
+    DealStatus,
+    IMarket,
+    Terms
+} from "../../src/market/IMarket.sol";
+import { SumNode } from "../../src/shared/SumTree.sol";
 import { Ack } from "../../src/types/Ack.sol";
 import { Ask } from "../../src/types/Ask.sol";
 import { Cancel } from "../../src/types/Cancel.sol";
@@ -14,13 +22,14 @@ import { Release } from "../../src/types/Release.sol";
 import { Voucher } from "../../src/types/Voucher.sol";
 import { Fixture } from "../base/Fixture.sol";
 import { vm } from "../base/Vm.sol";
-import { FlipWallet } from "../base/Wallets.sol";
+import { FlipWallet, NoWallet } from "../base/Wallets.sol";
 
-/// Makes any move that the specification allows, in any order, for two providers and two requesters. A move whose
-/// precondition holds must not revert (`fail_on_revert`): the preconditions below are the specification once more.
+/// Makes any move that the specification allows, in any order, for two providers and two
+/// requesters. A move whose precondition holds must not revert (`fail_on_revert`): the
+/// preconditions below are the specification once more.
 ///
-/// One provider and one requester are contracts that change their minds. Orders have 1, 2, 3 and 5 tasks; one in three receipts
-/// is made up, and can't be shown.
+/// One provider and one requester, or all accounts, are contracts that change their minds. Orders have
+/// 1, 2, 3 and 5 tasks; one in three receipts is made up, and can't be shown.
 contract Handler is Fixture {
     struct OpenedCase {
         uint256 deal;
@@ -38,6 +47,8 @@ contract Handler is Fixture {
     /// Two providers, two requesters, a stranger, and whoever may take what is allowed.
     uint256 constant ACTORS = 6;
 
+    /// Whether all accounts are contracts; else one provider and one requester are.
+    bool private immutable ONLY_CONTRACTS;
     /// Of the accounts, or of the contracts' owners.
     uint256[4] accountKeys = [PROVIDER, PROVIDER + 1, REQUESTER, REQUESTER + 1];
     /// What each signs with in its deals.
@@ -45,11 +56,15 @@ contract Handler is Fixture {
     address[ACTORS] actors;
     /// Whether a contract says yes.
     bool[4] agrees = [true, true, true, true];
-    Deal[] public deals;
-    OpenedCase[] public cases;
+    Deal[] private deals;
+    OpenedCase[] private cases;
     uint64 time = START;
     /// Highest `paid` seen per deal.
     mapping(uint256 deal => uint128) paidBefore;
+
+    constructor(bool onlyContracts) {
+        ONLY_CONTRACTS = onlyContracts;
+    }
 
     function setUp() public override {
         super.setUp();
@@ -57,18 +72,33 @@ contract Handler is Fixture {
         actors[1] = address(new FlipWallet(vm.addr(accountKeys[1])));
         actors[3] = address(new FlipWallet(vm.addr(accountKeys[3])));
         actors[5] = address(0x5BE);
+        if (ONLY_CONTRACTS) {
+            (actors[4], actors[5]) = (address(new NoWallet()), address(new NoWallet()));
+            replace(0);
+            replace(2);
+        }
         fund(actors[1], WEALTH);
         fund(actors[3], WEALTH);
         openDeal(0, 500e6, 1 days, 0);
         openDeal(3, 900e6, 2 hours, 600);
     }
 
-    // ───────────────────────────────────────────── moves ──────────────────────────────────────────────
+    // ─────────────────────────────────────────── moves ───────────────────────────────────────────
+
+    /// A contract of the same owner takes the place of an account that is a key.
+    function replace(uint256 who) private {
+        address key = actors[who];
+        actors[who] = address(new FlipWallet(key));
+        vm.prank(key);
+        market.give(actors[who], WEALTH);
+    }
 
     /// Small steps, or right to the edge of a deadline: the moment before, at, or after it.
     function pass(uint256 seed, uint64 step) external {
         uint64 edge = time + step % 600;
-        if (seed % 3 == 0 && cases.length != 0) edge = caseAt(seed % cases.length).deadline + step % 3 - 1;
+        if (seed % 3 == 0 && cases.length != 0) {
+            edge = caseAt(seed % cases.length).deadline + step % 3 - 1;
+        }
         if (seed % 12 == 1) edge = deals[seed % deals.length].expiry + GRACE + step % 3 - 1;
         if (edge > time) vm.warp(time = edge);
     }
@@ -84,7 +114,9 @@ contract Handler is Fixture {
         if (way == 1) {
             vm.prank(owner);
             market.withdraw(other, amount);
-            vm.assertEq(balance(owner) + (other == owner ? 0 : balance(other)), pair - amount, "withdrawn");
+            vm.assertEq(
+                balance(owner) + (other == owner ? 0 : balance(other)), pair - amount, "withdrawn"
+            );
         } else if (way == 2) {
             vm.prank(owner);
             market.give(other, amount);
@@ -105,7 +137,7 @@ contract Handler is Fixture {
 
     /// A contract changes its mind about everything that it ever signed.
     function flip(uint256 seed) external {
-        uint256 who = seed % 2 == 0 ? 1 : 3;
+        uint256 who = ONLY_CONTRACTS ? seed % 4 : seed % 2 == 0 ? 1 : 3;
         FlipWallet(actors[who]).flip();
         agrees[who] = !agrees[who];
     }
@@ -123,12 +155,17 @@ contract Handler is Fixture {
             maxPrice: type(uint128).max,
             salt: uint64(deals.length)
         });
-        if (balance(actors[buyer]) < terms.budget || balance(actors[seller]) < terms.budget / 2) return;
+        if (balance(actors[buyer]) < terms.budget || balance(actors[seller]) < terms.budget / 2) {
+            return;
+        }
         if (openDealsOf(actors[seller]) == ask.capacity) return;
         bytes memory signature = sign(accountKeys[seller], h(ask));
         if (!agrees[seller]) {
             refuse(
-                actors[buyer], abi.encodeWithSelector(IMarket.InvalidSignature.selector, actors[seller], digest(h(ask)))
+                actors[buyer],
+                abi.encodeWithSelector(
+                    IMarket.InvalidSignature.selector, actors[seller], digest(h(ask))
+                )
             );
             market.open(ask, signature, terms);
             return;
@@ -138,7 +175,8 @@ contract Handler is Fixture {
         (deal.requesterKey, deal.providerKey) = (terms.key, ask.key);
         (deal.budget, deal.collateral, deal.latePenalty) =
         (terms.budget, terms.budget / 2, (terms.budget / 2) * 2000 / 10_000);
-        (deal.openedAt, deal.expiry, deal.salt) = (terms.openedAt, terms.openedAt + terms.duration, terms.salt);
+        (deal.openedAt, deal.expiry, deal.salt) =
+        (terms.openedAt, terms.openedAt + terms.duration, terms.salt);
         vm.prank(actors[buyer]);
         vm.assertEq(market.open(ask, signature, terms), h(deal), "deal as predicted");
         deals.push(deal);
@@ -147,7 +185,8 @@ contract Handler is Fixture {
     function redeemSome(uint256 seed, uint128 amount, uint64 orders, uint8 last) external {
         (Deal memory deal, bool found) = openedDeal(seed);
         if (!found) return;
-        Voucher memory voucher = Voucher(h(deal), amount % (deal.budget * 2), orders % (SEQS + 1), last % 16 == 0);
+        Voucher memory voucher =
+            Voucher(h(deal), amount % (deal.budget * 2), orders % (SEQS + 1), last % 16 == 0);
         bytes memory signature = sign(requestersKey(deal), h(voucher));
         uint256 others = balancesOfOthers(deal);
         vm.prank(deal.provider);
@@ -170,7 +209,10 @@ contract Handler is Fixture {
         (Deal memory deal, bool found) = openedDeal(seed);
         if (!found || time >= deal.expiry + GRACE) return;
         Order memory order = orderOf(deal, seq % SEQS);
-        if (order.seq < stateOf(deal).orders || statusOf(deal, CaseKind.Claim, h(order), 0) != CaseStatus.None) return;
+        if (
+            order.seq < stateOf(deal).orders
+                || statusOf(deal, CaseKind.Claim, h(order), 0) != CaseStatus.None
+        ) return;
         bytes memory signature = sign(requestersKey(deal), h(order));
         (uint256 version, Receipt memory receipt) = assertable(order, seed / 256);
         vm.prank(deal.provider);
@@ -182,7 +224,10 @@ contract Handler is Fixture {
         (Deal memory deal, bool found) = openedDeal(seed);
         if (!found || time >= deal.expiry + GRACE || balance(deal.requester) < BOND) return;
         Order memory order = orderOf(deal, seq % SEQS);
-        if (order.seq < stateOf(deal).orders || statusOf(deal, CaseKind.Late, h(order), 0) != CaseStatus.None) return;
+        if (
+            order.seq < stateOf(deal).orders
+                || statusOf(deal, CaseKind.Late, h(order), 0) != CaseStatus.None
+        ) return;
         if (market.assertedReceipt(h(order)) != 0) return;
         Ack memory ack = Ack(h(order), time);
         bytes memory signature = sign(providersKey(deal), h(ack));
@@ -218,7 +263,8 @@ contract Handler is Fixture {
         remember(CaseKind.Hold, game, 0, 0, 0);
     }
 
-    /// answer, excuse, reveal, lift: the move that ends an open case before its deadline, by the provider or by a stranger.
+    /// answer, excuse, reveal, lift: the move that ends an open case before its deadline, by the
+    /// provider or by a stranger.
     function stopSome(uint256 seed) external {
         (OpenedCase memory it, Deal memory deal, bool found) = openedCase(seed, false);
         if (!found || stateOf(deal).status != DealStatus.Open) return;
@@ -236,7 +282,8 @@ contract Handler is Fixture {
             if (!showTask(deal, order, it, sender)) return;
         } else if (seed / 32 % 2 == 0) {
             (, Receipt memory receipt) = assertable(order, seed / 256);
-            bytes memory signature = sender == stranger ? sign(providersKey(deal), h(receipt)) : bytes("");
+            bytes memory signature =
+                sender == stranger ? sign(providersKey(deal), h(receipt)) : bytes("");
             vm.prank(sender);
             market.answer(deal, order, receipt, signature);
         } else {
@@ -248,7 +295,8 @@ contract Handler is Fixture {
         vm.assertEq(balancesBut(deal.provider, deal.provider), others, "others' accounts");
     }
 
-    /// What a reveal brings to light stays in reach of the court for a whole window; what was made up can't be shown.
+    /// What a reveal brings to light stays in reach of the court for a whole window; what was made
+    /// up can't be shown.
     function showTask(Deal memory deal, Order memory order, OpenedCase memory it, address sender)
         private
         returns (bool)
@@ -301,17 +349,24 @@ contract Handler is Fixture {
         checkNobodyHasLess(had);
     }
 
-    /// Several things in one transaction, as one who is stopped from nothing: redeem, then claim, then withdraw.
+    /// Several things in one transaction, as one who is stopped from nothing: redeem, then claim,
+    /// then withdraw.
     function severalAtOnce(uint256 seed, uint128 amount, uint64 seq) external {
         (Deal memory deal, bool found) = openedDeal(seed);
         if (!found || time >= deal.expiry + GRACE) return;
         Voucher memory voucher = Voucher(h(deal), amount % deal.budget, 1, false);
         Order memory order = orderOf(deal, 1 + seq % (SEQS - 1));
-        if (order.seq < stateOf(deal).orders || statusOf(deal, CaseKind.Claim, h(order), 0) != CaseStatus.None) return;
+        if (
+            order.seq < stateOf(deal).orders
+                || statusOf(deal, CaseKind.Claim, h(order), 0) != CaseStatus.None
+        ) return;
         (uint256 version, Receipt memory receipt) = assertable(order, seed / 256);
         bytes[] memory calls = new bytes[](4);
-        calls[0] = abi.encodeCall(IMarket.redeem, (deal, voucher, sign(requestersKey(deal), h(voucher))));
-        calls[1] = abi.encodeCall(IMarket.claim, (deal, order, sign(requestersKey(deal), h(order)), receipt));
+        calls[0] =
+            abi.encodeCall(IMarket.redeem, (deal, voucher, sign(requestersKey(deal), h(voucher))));
+        calls[1] = abi.encodeCall(
+            IMarket.claim, (deal, order, sign(requestersKey(deal), h(order)), receipt)
+        );
         calls[2] = abi.encodeCall(IMarket.withdraw, (deal.provider, balance(deal.provider) / 8));
         calls[3] = abi.encodeCall(IMarket.give, (deal.provider, balance(deal.provider) / 8));
         vm.prank(deal.provider);
@@ -323,13 +378,18 @@ contract Handler is Fixture {
         for (uint256 i = 0; i < deals.length; ++i) {
             Deal memory deal = deals[(seed % deals.length + i) % deals.length];
             DealState memory state = stateOf(deal);
-            if (state.status != DealStatus.Open || state.claims + state.lates + state.holds != 0) continue;
+            if (
+                state.status != DealStatus.Open
+                    || state.claims + state.lates + state.challenges != 0
+            ) continue;
             if (time < deal.expiry + GRACE) continue;
             uint128 had = balance(deal.provider);
             uint128[ACTORS] memory all = allBalances();
             vm.prank(stranger);
             market.expire(deal);
-            vm.assertEq(balance(deal.provider), had + deal.collateral, "whole collateral comes back");
+            vm.assertEq(
+                balance(deal.provider), had + deal.collateral, "whole collateral comes back"
+            );
             checkNobodyHasLess(all);
             return;
         }
@@ -346,15 +406,20 @@ contract Handler is Fixture {
         market.slash(deal, convictor);
         checkNobodyHasLess(had);
         uint128 bounty = convictor == deal.requester ? 0 : deal.collateral / 5;
-        if (convictor != deal.provider) vm.assertEq(balance(deal.provider), hadProvider, "the guilty get nothing");
+        if (convictor != deal.provider) {
+            vm.assertEq(balance(deal.provider), hadProvider, "the guilty get nothing");
+        }
         if (bounty != 0) vm.assertEq(balance(convictor), hadConvictor + bounty, "bounty");
-        vm.assertGe(uint256(balance(DEAD) - burned) * 10, uint256(deal.collateral) * 3, "30 % burned");
+        vm.assertGe(
+            uint256(balance(DEAD) - burned) * 10, uint256(deal.collateral) * 3, "30 % burned"
+        );
         vm.assertEq(stateOf(deal).paid, paid, "nothing is paid");
     }
 
-    // ───────────────────────────────────────────── checks ─────────────────────────────────────────────
+    // ────────────────────────────────────────── checks ───────────────────────────────────────────
 
-    /// Token balance = Σ accounts + Σ open deals (budget − paid + collateral) + Σ bonds of open cases.
+    /// Token balance = Σ accounts + Σ open deals (budget − paid + collateral) + Σ bonds of open
+    /// cases.
     function checkConservation() external view {
         uint256 sum = balance(DEAD);
         for (uint256 i = 0; i < ACTORS; ++i) {
@@ -362,7 +427,9 @@ contract Handler is Fixture {
         }
         for (uint256 i = 0; i < deals.length; ++i) {
             DealState memory state = stateOf(deals[i]);
-            if (state.status == DealStatus.Open) sum += deals[i].budget - state.paid + deals[i].collateral;
+            if (state.status == DealStatus.Open) {
+                sum += deals[i].budget - state.paid + deals[i].collateral;
+            }
         }
         for (uint256 i = 0; i < cases.length; ++i) {
             Case memory it = caseAt(i);
@@ -382,7 +449,8 @@ contract Handler is Fixture {
         }
     }
 
-    /// The counts in a deal are the numbers of its open cases, that in an account the number of its open deals.
+    /// The counts in a deal are the numbers of its open cases, that in an account the number of its
+    /// open deals.
     function checkCounts() external view {
         uint32[3][MAX_DEALS] memory counts;
         for (uint256 i = 0; i < cases.length; ++i) {
@@ -393,18 +461,21 @@ contract Handler is Fixture {
         for (uint256 i = 0; i < deals.length; ++i) {
             DealState memory state = stateOf(deals[i]);
             vm.assertTrue(state.status != DealStatus.None, "a deal is never forgotten");
-            if (state.status == DealStatus.Open) running[deals[i].provider == actors[0] ? 0 : 1] += 1;
-            else counts[i] = [uint32(0), 0, 0];
+            if (state.status == DealStatus.Open) {
+                running[deals[i].provider == actors[0] ? 0 : 1] += 1;
+            } else {
+                counts[i] = [uint32(0), 0, 0];
+            }
             vm.assertEq(state.claims, counts[i][0], "claims");
             vm.assertEq(state.lates, counts[i][1], "late notices");
-            vm.assertEq(state.holds, counts[i][2], "holds");
+            vm.assertEq(state.challenges, counts[i][2], "challenges");
         }
         vm.assertEq(openDealsOf(actors[0]), running[0], "open deals of the first provider");
         vm.assertEq(openDealsOf(actors[1]), running[1], "open deals of the second provider");
     }
 
-    /// Nothing is stuck: when the last deadline has passed, a stranger ends all cases and deals, and everybody withdraws
-    /// everything.
+    /// Nothing is stuck: when the last deadline has passed, a stranger ends all cases and deals,
+    /// and everybody withdraws everything.
     function checkExit() external {
         uint64 last = time;
         for (uint256 i = 0; i < deals.length; ++i) {
@@ -430,7 +501,7 @@ contract Handler is Fixture {
         vm.assertEq(token.balanceOf(address(market)), balance(DEAD), "only burned money is left");
     }
 
-    // ───────────────────────────────────────── what was worked ────────────────────────────────────────
+    // ────────────────────────────────────── what was worked ──────────────────────────────────────
 
     function haltedOf(uint32 task) private pure returns (Halted memory halted) {
         halted = aHalted(task % 2);
@@ -453,7 +524,11 @@ contract Handler is Fixture {
     }
 
     /// The right one; or a root that stands for nothing; or a total that is not the sum.
-    function receiptOf(Order memory order, uint256 version) private pure returns (Receipt memory receipt) {
+    function receiptOf(Order memory order, uint256 version)
+        private
+        pure
+        returns (Receipt memory receipt)
+    {
         SumNode[][] memory tree = treeOf(order, endsOf(order));
         SumNode memory root = tree[tree.length - 1][0];
         if (version == 1) root.hash = keccak256(abi.encode("made up", order));
@@ -484,15 +559,15 @@ contract Handler is Fixture {
         order.fuelLimit = FUEL;
     }
 
-    // ───────────────────────────────────────────── helpers ────────────────────────────────────────────
+    // ────────────────────────────────────────── helpers ──────────────────────────────────────────
 
     function settleable(OpenedCase memory it, Deal memory deal) private view returns (bool) {
         DealState memory state = stateOf(deal);
         if (state.status == DealStatus.Closed) return true;
         if (it.kind != CaseKind.Hold && it.seq < state.orders) return true;
         if (time < market.caseState(h(deal), it.kind, it.subject, it.task).deadline) return false;
-        if (it.kind == CaseKind.Claim) return state.holds == 0;
-        if (it.kind == CaseKind.Late) return state.holds == 0 && state.claims == 0;
+        if (it.kind == CaseKind.Claim) return state.challenges == 0;
+        if (it.kind == CaseKind.Late) return state.challenges == 0 && state.claims == 0;
         return true;
     }
 
@@ -516,11 +591,14 @@ contract Handler is Fixture {
         for (uint256 i = 0; i < cases.length && !found; ++i) {
             it = cases[(seed % cases.length + i) % cases.length];
             deal = deals[it.deal];
-            found = statusOf(deal, it.kind, it.subject, it.task) == CaseStatus.Open && (!ripe || settleable(it, deal));
+            found = statusOf(deal, it.kind, it.subject, it.task) == CaseStatus.Open
+                && (!ripe || settleable(it, deal));
         }
     }
 
-    function remember(CaseKind kind, bytes32 subject, uint32 task, uint64 seq, uint256 version) private {
+    function remember(CaseKind kind, bytes32 subject, uint32 task, uint64 seq, uint256 version)
+        private
+    {
         cases.push(OpenedCase(chosen, kind, subject, task, seq, version));
     }
 
@@ -544,12 +622,19 @@ contract Handler is Fixture {
         return market.dealState(h(deal));
     }
 
-    function statusOf(Deal memory deal, CaseKind kind, bytes32 subject, uint32 task) private view returns (CaseStatus) {
+    function statusOf(Deal memory deal, CaseKind kind, bytes32 subject, uint32 task)
+        private
+        view
+        returns (CaseStatus)
+    {
         return market.caseState(h(deal), kind, subject, task).status;
     }
 
     function caseAt(uint256 i) private view returns (Case memory) {
-        return market.caseState(h(deals[cases[i].deal]), cases[i].kind, cases[i].subject, cases[i].task);
+        return
+            market.caseState(
+                h(deals[cases[i].deal]), cases[i].kind, cases[i].subject, cases[i].task
+            );
     }
 
     function allBalances() private view returns (uint128[ACTORS] memory all) {

@@ -3,7 +3,8 @@ pragma solidity 0.8.36;
 
 import { Handler } from "./Handler.sol";
 
-/// What holds after any sequence of moves. More: FOUNDRY_INVARIANT_RUNS=1000 FOUNDRY_INVARIANT_DEPTH=200.
+/// What holds after any sequence of moves. More: FOUNDRY_INVARIANT_RUNS=1000
+/// FOUNDRY_INVARIANT_DEPTH=200.
 contract InvariantsTest {
     struct FuzzSelector {
         address addr;
@@ -13,8 +14,12 @@ contract InvariantsTest {
     bool public IS_TEST = true;
     Handler private handler;
 
+    function onlyContracts() internal pure virtual returns (bool) {
+        return false;
+    }
+
     function setUp() public {
-        handler = new Handler();
+        handler = new Handler(onlyContracts());
         handler.setUp();
     }
 
@@ -57,5 +62,12 @@ contract InvariantsTest {
     /// Runs after the last move of every sequence.
     function afterInvariant() public {
         handler.checkExit();
+    }
+}
+
+/// The same where no account is a key.
+contract ContractsInvariantsTest is InvariantsTest {
+    function onlyContracts() internal pure override returns (bool) {
+        return true;
     }
 }

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity 0.8.36;
 
-import { FloatUnit } from "../../src/FloatUnit.sol";
+import { FloatUnit } from "../../src/machine/FloatUnit.sol";
 import { bar, note, vm } from "../base/Vm.sol";
 
-/// vectors/float.json, which was computed by a processor's floats; and the dearest operation. Many random cases
-/// against the same bytecode: crates/sim/tests/machine/float_unit.rs.
+/// vectors/float.json, which was computed by a processor's floats; and the dearest operation. Many
+/// random cases against the same bytecode: crates/sim/tests/machine/float_unit.rs.
 contract FloatUnitTest {
     bool public IS_TEST = true;
     FloatUnit unit;
@@ -37,7 +37,8 @@ contract FloatUnitTest {
 
     function test_vectors() public {
         string memory json = vm.readFile("vectors/float.json");
-        bytes[2] memory values = [vm.parseJsonBytes(json, ".narrow"), vm.parseJsonBytes(json, ".wide")];
+        bytes[2] memory values =
+            [vm.parseJsonBytes(json, ".narrow"), vm.parseJsonBytes(json, ".wide")];
         bytes memory integers = vm.parseJsonBytes(json, ".integers");
         uint256 cases = 0;
         for (uint256 i = 0; i < 56; ++i) {
@@ -45,8 +46,11 @@ contract FloatUnitTest {
             Batch memory it;
             it.op = uint8(vm.parseJsonUint(json, string.concat(place, ".op")));
             it.wide = vm.parseJsonBool(json, string.concat(place, ".wide"));
-            vm.assertEq(uint256(it.op) * 2 + (it.wide ? 1 : 0), i, "every operation in both formats");
-            it.first = it.op >= 23 && it.op < 27 ? integers : values[(it.op == 27) == it.wide ? 0 : 1];
+            vm.assertEq(
+                uint256(it.op) * 2 + (it.wide ? 1 : 0), i, "every operation in both formats"
+            );
+            it.first =
+                it.op >= 23 && it.op < 27 ? integers : values[(it.op == 27) == it.wide ? 0 : 1];
             it.second = it.op < 10 ? values[it.wide ? 1 : 0] : new bytes(8);
             it.results = vm.parseJsonBytes(json, string.concat(place, ".results"));
             it.traps = vm.parseJsonBytes(json, string.concat(place, ".traps"));
@@ -183,14 +187,16 @@ contract FloatUnitTest {
         vm.assertFalse(trap, what);
     }
 
-    /// Their first 63 bits are those of a number in the middle between two: only what is left of them says that they lie above it.
+    /// Their first 63 bits are those of a number in the middle between two: only what is left of
+    /// them says that they lie above it.
     function test_rootsJustAboveTheMiddle() public view {
         gives(10, true, 0x4009ed2affd21f09, 0, 0x3ffccdb729afc7e9);
         gives(10, true, 0x3ff22554fca16474, 0, 0x3ff10a06eb47abb7);
         gives(10, true, 0x3ff654bae1c50cee, 0, 0x3ff2e6fad8466bb3);
     }
 
-    /// Sums, products, least and greatest don't depend on the order, a difference is a sum, and of two numbers one is not greater.
+    /// Sums, products, least and greatest don't depend on the order, a difference is a sum, and of
+    /// two numbers one is not greater.
     function test_order(bool wide, uint64 a, uint64 b, uint8 shape) public view {
         uint64 minus = wide ? 1 << 63 : 1 << 31;
         // Near each other, or anything.

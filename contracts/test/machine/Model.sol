@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity 0.8.36;
 
-import { FloatUnit } from "../../src/FloatUnit.sol";
+import { FloatUnit } from "../../src/machine/FloatUnit.sol";
 
-/// The machine once more, as plainly as Solidity says it: sparse trees in storage, bytes one by one, functions on sized
-/// integers. It writes the proof of the step it takes. For tests only.
+/// The machine once more, as plainly as Solidity says it: sparse trees in storage, bytes one by
+/// one, functions on sized integers. It writes the proof of the step it takes. For tests only.
 abstract contract Model {
     uint256 constant MEMORY = 0;
     uint256 constant STACK = 1;
@@ -67,8 +67,10 @@ abstract contract Model {
     Registers r;
     Frame[] frames;
     FloatUnit floats;
-    /// Nodes by 2^(levels below the root) + index; absent: of an empty subtree. A tree of another depth is another tree.
-    mapping(uint256 tree => mapping(uint256 depth => mapping(uint256 path => bytes32))) private nodes;
+    /// Nodes by 2^(levels below the root) + index; absent: of an empty subtree. A tree of another
+    /// depth is another tree.
+    mapping(uint256 tree => mapping(uint256 depth => mapping(uint256 path => bytes32))) private
+        nodes;
     bytes32[29] zeros;
 
     function makeZeros() internal {
@@ -77,7 +79,7 @@ abstract contract Model {
         }
     }
 
-    // ───────────────────────────────────────────── trees ──────────────────────────────────────────────
+    // ─────────────────────────────────────────── trees ───────────────────────────────────────────
 
     function node(bytes32 left, bytes32 right) internal pure returns (bytes32) {
         return keccak256(abi.encode(left, right));
@@ -115,7 +117,8 @@ abstract contract Model {
         nodes[tree][depthOf(tree)][path] = leaf;
         for (uint256 height = 0; path > 1; ++height) {
             path /= 2;
-            nodes[tree][depthOf(tree)][path] = node(nodeAt(tree, 2 * path, height), nodeAt(tree, 2 * path + 1, height));
+            nodes[tree][depthOf(tree)][path] =
+                node(nodeAt(tree, 2 * path, height), nodeAt(tree, 2 * path + 1, height));
         }
     }
 
@@ -166,15 +169,23 @@ abstract contract Model {
     function setInstruction(uint256 pc, bytes16 it) internal {
         bytes32 leaf = leafAt(CODE, pc / 2);
         (bytes16 even, bytes16 odd) = (bytes16(leaf), bytes16(uint128(uint256(leaf))));
-        setLeaf(CODE, pc / 2, pc % 2 == 0 ? bytes32(bytes.concat(it, odd)) : bytes32(bytes.concat(even, it)));
+        setLeaf(
+            CODE,
+            pc / 2,
+            pc % 2 == 0 ? bytes32(bytes.concat(it, odd)) : bytes32(bytes.concat(even, it))
+        );
     }
 
-    // ───────────────────────────────────────────── state ──────────────────────────────────────────────
+    // ─────────────────────────────────────────── state ───────────────────────────────────────────
 
     function words() internal view returns (bytes memory) {
-        bytes memory first = abi.encodePacked(r.pc, r.fp, r.depth, r.pages, r.outLen, r.outLimit, r.inLen, r.maxPages);
-        bytes memory second = abi.encodePacked(r.tableLen, r.codeDepth, r.memoryDepth, r.tableDepth, r.version);
-        bytes memory third = abi.encodePacked(r.callHash, root(MEMORY), root(STACK), root(GLOBALS), r.outHash);
+        bytes memory first = abi.encodePacked(
+            r.pc, r.fp, r.depth, r.pages, r.outLen, r.outLimit, r.inLen, r.maxPages
+        );
+        bytes memory second =
+            abi.encodePacked(r.tableLen, r.codeDepth, r.memoryDepth, r.tableDepth, r.version);
+        bytes memory third =
+            abi.encodePacked(r.callHash, root(MEMORY), root(STACK), root(GLOBALS), r.outHash);
         return bytes.concat(first, second, third, root(CODE), root(TABLE), root(INPUT));
     }
 
@@ -183,10 +194,12 @@ abstract contract Model {
     }
 
     function halted(Step memory it) internal view returns (bytes memory) {
-        return abi.encodePacked(it.status, it.exitCode, r.outHash, r.outLen, wordAt(GLOBALS, 0), wordAt(GLOBALS, 2));
+        return abi.encodePacked(
+            it.status, it.exitCode, r.outHash, r.outLen, wordAt(GLOBALS, 0), wordAt(GLOBALS, 2)
+        );
     }
 
-    // ────────────────────────────────────────────── step ──────────────────────────────────────────────
+    // ─────────────────────────────────────────── step ────────────────────────────────────────────
 
     /// Takes a step.
     function take() internal returns (Step memory it) {
@@ -292,8 +305,9 @@ abstract contract Model {
             uint64 a = get(it, i.a);
             uint64 b = i.op == 2 ? i.imm : get(it, i.b);
             if (it.over) return;
-            (uint64 value, bool traps) =
-                i.op == 3 ? floats.compute(i.aux % 128, i.aux >= 128, a, b) : integer(i.aux % 128, i.aux >= 128, a, b);
+            (uint64 value, bool traps) = i.op == 3
+                ? floats.compute(i.aux % 128, i.aux >= 128, a, b)
+                : integer(i.aux % 128, i.aux >= 128, a, b);
             if (!trapIf(it, traps)) set(it, i.d, value);
         } else if (i.op == 4) {
             set(it, i.d, get(it, i.a));
@@ -332,7 +346,11 @@ abstract contract Model {
         }
     }
 
-    function reach(Step memory it, uint64 base, uint64 imm, uint256 size) private view returns (uint256 from) {
+    function reach(Step memory it, uint64 base, uint64 imm, uint256 size)
+        private
+        view
+        returns (uint256 from)
+    {
         from = uint256(uint32(base)) + uint32(imm);
         uint256 end = from + size;
         trapIf(it, end > uint256(r.pages) * 65_536 || !inTree(MEMORY, (end - 1) / 32));
@@ -403,21 +421,31 @@ abstract contract Model {
         }
     }
 
-    // ─────────────────────────────────────── integer functions ────────────────────────────────────────
+    // ───────────────────────────────────── integer functions ─────────────────────────────────────
 
-    function integer(uint256 id, bool wide, uint64 a, uint64 b) internal pure returns (uint64 value, bool trap) {
+    function integer(uint256 id, bool wide, uint64 a, uint64 b)
+        internal
+        pure
+        returns (uint64 value, bool trap)
+    {
         if (!wide) (a, b) = (uint32(a), uint32(b));
         int256 x = wide ? int256(int64(a)) : int32(uint32(a));
         int256 y = wide ? int256(int64(b)) : int32(uint32(b));
         if (id >= 13 && id <= 16 && b == 0) return (0, true);
         // The one quotient that its type has not.
-        if (id == 13 && y == -1 && x == (wide ? int256(type(int64).min) : type(int32).min)) return (0, true);
+        if (id == 13 && y == -1 && x == (wide ? int256(type(int64).min) : type(int32).min)) {
+            return (0, true);
+        }
         if (id > 27) return (0, true);
         value = uint64(uint256(result(id, wide ? 64 : 32, a, b, x, y)));
         if (!wide) value = uint32(value);
     }
 
-    function result(uint256 id, uint256 bits, uint64 a, uint64 b, int256 x, int256 y) private pure returns (int256) {
+    function result(uint256 id, uint256 bits, uint64 a, uint64 b, int256 x, int256 y)
+        private
+        pure
+        returns (int256)
+    {
         (int256 ua, int256 ub) = (int256(uint256(a)), int256(uint256(b)));
         bool[7] memory truths = [a == 0, a == b, a != b, x < y, a < b, x <= y, a <= b];
         if (id < 7) return truths[id] ? int256(1) : int256(0);

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity 0.8.36;
 
-import { IStepUnit } from "../../src/interfaces/IStepUnit.sol";
+import { IStepUnit } from "../../src/machine/IStepUnit.sol";
 import { vm } from "../base/Vm.sol";
 import { StepUnitFixture } from "./StepUnitFixture.sol";
 
 /// Every instruction, what traps, proofs, totality.
 contract StepUnitTest is StepUnitFixture {
-    // ──────────────────────────────────────── integers and floats ─────────────────────────────────────
+    // ──────────────────────────────────── integers and floats ────────────────────────────────────
 
     /// Both ways to write a function of two operands.
     function integerIs(uint8 aux, uint64 a, uint64 b, uint64 expected) private {
@@ -162,7 +162,7 @@ contract StepUnitTest is StepUnitFixture {
         vm.assertEq(unit.floatUnit(), address(floats), "what computes them");
     }
 
-    // ───────────────────────────────────────────── moves ──────────────────────────────────────────────
+    // ─────────────────────────────────────────── moves ───────────────────────────────────────────
 
     function test_moves() public {
         setSlot(1, 11);
@@ -207,7 +207,7 @@ contract StepUnitTest is StepUnitFixture {
         traps(5, 0, 1, 0, 0, 0);
     }
 
-    // ───────────────────────────────────────────── jumps ──────────────────────────────────────────────
+    // ─────────────────────────────────────────── jumps ───────────────────────────────────────────
 
     function test_jumps() public {
         setSlot(1, 1 << 32);
@@ -255,12 +255,14 @@ contract StepUnitTest is StepUnitFixture {
         goes(2, 5, 0, 0, 0, 0, 0);
     }
 
-    // ───────────────────────────────────────────── calls ──────────────────────────────────────────────
+    // ─────────────────────────────────────────── calls ───────────────────────────────────────────
 
     function test_calls() public {
         goes(1, 11, 0, 30, 0, 0, 500);
         vm.assertTrue(r.pc == 500 && r.fp == 1030 && r.depth == 1, "call");
-        vm.assertEq(r.callHash, keccak256(abi.encodePacked(uint256(0), uint32(78), uint32(1000))), "chain");
+        vm.assertEq(
+            r.callHash, keccak256(abi.encodePacked(uint256(0), uint32(78), uint32(1000))), "chain"
+        );
         setLeaf(TABLE, 99, bytes32(uint256(7) << 224 | uint256(600) << 192));
         setSlot(2, 99);
         goes(3, 12, 0, 4, 2, 0, 9 << 32 | 7);
@@ -268,7 +270,9 @@ contract StepUnitTest is StepUnitFixture {
         goes(1, 13, 0, 0, 0, 0, 0);
         vm.assertTrue(r.pc == 501 && r.fp == 1030 && r.depth == 1, "ret");
         goes(1, 13, 0, 0, 0, 0, 0);
-        vm.assertTrue(r.pc == 78 && r.fp == 1000 && r.depth == 0 && r.callHash == 0, "ret to the first");
+        vm.assertTrue(
+            r.pc == 78 && r.fp == 1000 && r.depth == 0 && r.callHash == 0, "ret to the first"
+        );
         run(13, 0, 0, 0, 0, 0);
         vm.assertTrue(last.over && last.status == 0 && last.exitCode == 0, "the end");
     }
@@ -309,7 +313,7 @@ contract StepUnitTest is StepUnitFixture {
         }
     }
 
-    // ──────────────────────────────────────────── globals ─────────────────────────────────────────────
+    // ────────────────────────────────────────── globals ──────────────────────────────────────────
 
     function test_globals() public {
         setSlot(1, 55);
@@ -331,7 +335,8 @@ contract StepUnitTest is StepUnitFixture {
         setSlot(1, 17);
         goes(3, 16, 0, 0, 1, 0, 2);
         run(0, 0, 0, 0, 0, 0);
-        bytes memory text = abi.encodePacked(uint8(1), uint32(0), uint256(0), uint64(0), int64(-7), uint64(17));
+        bytes memory text =
+            abi.encodePacked(uint8(1), uint32(0), uint256(0), uint64(0), int64(-7), uint64(17));
         vm.assertEq(last.to, keccak256(bytes.concat("rialto-halt", text)), "halted");
         // The open leaf is the system leaf already.
         r.fp = 2 ** 20;
@@ -339,7 +344,7 @@ contract StepUnitTest is StepUnitFixture {
         vm.assertEq(last.leaves, 2, "shared");
     }
 
-    // ───────────────────────────────────────────── memory ─────────────────────────────────────────────
+    // ────────────────────────────────────────── memory ───────────────────────────────────────────
 
     /// Every kind at every place in a leaf, straddling or not.
     function test_loadsAndStores() public {
@@ -371,7 +376,15 @@ contract StepUnitTest is StepUnitFixture {
         setLeaf(MEMORY, 0, bytes32(hex"80ffffff800000007f"));
         setSlot(1, 0);
         uint64[9] memory from0 = [
-            0x80, 0xff80, 0xffff_ff80, 0x80_ffff_ff80, 0xffff_ff80, 0xffff_ff80, ONES - 0x7f, ONES - 0x7f, ONES - 0x7f
+            0x80,
+            0xff80,
+            0xffff_ff80,
+            0x80_ffff_ff80,
+            0xffff_ff80,
+            0xffff_ff80,
+            ONES - 0x7f,
+            ONES - 0x7f,
+            ONES - 0x7f
         ];
         for (uint8 aux = 0; aux < 9; ++aux) {
             goes(4, 17, aux, 4, 1, 0, 0);
@@ -431,12 +444,16 @@ contract StepUnitTest is StepUnitFixture {
         vm.assertEq(slot(2), 1024, "by nothing");
     }
 
-    // ────────────────────────────────────────────── host ──────────────────────────────────────────────
+    // ─────────────────────────────────────────── host ────────────────────────────────────────────
 
     function test_input() public {
         goes(2, 21, 0, 2, 0, 0, 0);
         vm.assertEq(slot(2), 5 << 32 | 7, "inlen");
-        setLeaf(INPUT, 2 ** 27 - 1, bytes32(hex"0102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f20"));
+        setLeaf(
+            INPUT,
+            2 ** 27 - 1,
+            bytes32(hex"0102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f20")
+        );
         setSlot(0, 1 << 32 | 2 ** 27 - 1);
         goes(5, 22, 0, 2, 0, 0, 0);
         vm.assertEq(slot(2), 0x0807_0605_0403_0201, "first word");
@@ -485,7 +502,9 @@ contract StepUnitTest is StepUnitFixture {
             (r.outHash, r.outLen, r.outLimit) = (bytes32(0), 0, 32);
             goes(3, 23, 0, 0, 4, 0, 0);
             bytes32 leaf = bytes32(type(uint256).max << (256 - 8 * count));
-            vm.assertTrue(r.outHash == keccak256(abi.encode(bytes32(0), leaf)), "behind the bytes are zeros");
+            vm.assertTrue(
+                r.outHash == keccak256(abi.encode(bytes32(0), leaf)), "behind the bytes are zeros"
+            );
         }
     }
 
@@ -494,7 +513,8 @@ contract StepUnitTest is StepUnitFixture {
         (r.outHash, r.outLen) = (keccak256("output"), 35);
         run(24, 0, 0, 1, 0, 0);
         vm.assertTrue(last.over && last.status == 0 && last.exitCode == 42, "exit");
-        bytes memory text = abi.encodePacked(uint8(0), uint32(42), r.outHash, uint64(35), uint64(1234), uint64(99));
+        bytes memory text =
+            abi.encodePacked(uint8(0), uint32(42), r.outHash, uint64(35), uint64(1234), uint64(99));
         vm.assertEq(last.to, keccak256(bytes.concat("rialto-halt", text)), "halted");
     }
 
@@ -505,13 +525,17 @@ contract StepUnitTest is StepUnitFixture {
         }
     }
 
-    // ───────────────────────────────────────────── proofs ─────────────────────────────────────────────
+    // ────────────────────────────────────────── proofs ───────────────────────────────────────────
 
     function test_haltedStaysHalted() public {
         traps(0, 0, 0, 0, 0, 0);
         bytes memory text = halted(last);
         vm.assertEq(unit.step(last.to, bytes.concat(hex"00", text)), last.to, "the same");
-        vm.assertEq(unit.step(last.to, bytes.concat(hex"00", text, hex"77")), last.to, "what follows is not looked at");
+        vm.assertEq(
+            unit.step(last.to, bytes.concat(hex"00", text, hex"77")),
+            last.to,
+            "what follows is not looked at"
+        );
         for (uint256 i = 0; i < 62; ++i) {
             bytes memory other = bytes.concat(hex"00", text);
             other[i] ^= 0x01;
@@ -522,7 +546,8 @@ contract StepUnitTest is StepUnitFixture {
         refuses(last.to, bytes.concat(hex"02", text));
     }
 
-    /// The longest proof: nothing in it can be another, nothing can be missing, and what follows it is not looked at.
+    /// The longest proof: nothing in it can be another, nothing can be missing, and what follows it
+    /// is not looked at.
     function test_everyByteOfTheProofCounts() public {
         setSlot(1, 100);
         setSlot(9, 7);
@@ -578,10 +603,10 @@ contract StepUnitTest is StepUnitFixture {
         vm.assertEq(slot(0), 0, "memory's, not the stack's");
     }
 
-    // ──────────────────────────────────────────── totality ────────────────────────────────────────────
+    // ───────────────────────────────────────── totality ──────────────────────────────────────────
 
-    /// Whatever the bits of instruction, registers and operands are: with a proof that fits there is a next state, and it is the
-    /// model's.
+    /// Whatever the bits of instruction, registers and operands are: with a proof that fits there
+    /// is a next state, and it is the model's.
     function test_total(uint256 seed) public {
         random = seed;
         randomRegisters();

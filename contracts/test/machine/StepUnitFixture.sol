@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity 0.8.36;
 
-import { FloatUnit } from "../../src/FloatUnit.sol";
-import { IStepUnit } from "../../src/interfaces/IStepUnit.sol";
-import { StepUnit } from "../../src/StepUnit.sol";
+import { FloatUnit } from "../../src/machine/FloatUnit.sol";
+import { IStepUnit } from "../../src/machine/IStepUnit.sol";
+import { StepUnit } from "../../src/machine/StepUnit.sol";
 import { vm } from "../base/Vm.sol";
 import { Model } from "./Model.sol";
 
@@ -44,9 +44,14 @@ abstract contract StepUnitFixture is Model {
     }
 
     /// From source, or with RIALTO_ARTIFACT=true from the bytecode that is shipped.
-    function deploy(string memory name, bytes memory code, bytes memory arguments) private returns (address deployed) {
+    function deploy(string memory name, bytes memory code, bytes memory arguments)
+        private
+        returns (address deployed)
+    {
         if (vm.envOr("RIALTO_ARTIFACT", false)) {
-            code = vm.parseJsonBytes(vm.readFile(string.concat("artifacts/", name, ".json")), ".bytecode");
+            code = vm.parseJsonBytes(
+                vm.readFile(string.concat("artifacts/", name, ".json")), ".bytecode"
+            );
         }
         code = bytes.concat(code, arguments);
         assembly ("memory-safe") {
@@ -68,7 +73,10 @@ abstract contract StepUnitFixture is Model {
     }
 
     /// An instruction at pc, and its step.
-    function run(uint8 op, uint8 aux, uint16 d, uint16 a, uint16 b, uint64 imm) internal forgetting {
+    function run(uint8 op, uint8 aux, uint16 d, uint16 a, uint16 b, uint64 imm)
+        internal
+        forgetting
+    {
         setInstruction(r.pc, encode(Instruction(op, aux, d, a, b, imm)));
         next(string.concat("op ", vm.toString(op), " aux ", vm.toString(aux)));
     }
@@ -79,7 +87,9 @@ abstract contract StepUnitFixture is Model {
     }
 
     /// The same, which goes on and whose proof has so many leaves.
-    function goes(uint256 leaves, uint8 op, uint8 aux, uint16 d, uint16 a, uint16 b, uint64 imm) internal {
+    function goes(uint256 leaves, uint8 op, uint8 aux, uint16 d, uint16 a, uint16 b, uint64 imm)
+        internal
+    {
         run(op, aux, d, a, b, imm);
         vm.assertFalse(last.over, "goes on");
         vm.assertEq(last.leaves, leaves, "leaves of the proof");

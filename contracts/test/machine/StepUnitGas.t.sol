@@ -4,8 +4,9 @@ pragma solidity 0.8.36;
 import { note, vm } from "../base/Vm.sol";
 import { StepUnitFixture } from "./StepUnitFixture.sol";
 
-/// Execution gas of the dearest step of each kind, every operand in a leaf of its own: code of 2^17 instructions, 64 MiB of
-/// memory. `snapshots/StepUnit.json` has the numbers, from the shipped bytecode.
+/// Execution gas of the dearest step of each kind, every operand in a leaf of its own: code of 2^17
+/// instructions, 64 MiB of memory. `snapshots/StepUnit.json` has the numbers, from the shipped
+/// bytecode.
 contract StepUnitGasTest is StepUnitFixture {
     string constant GROUP = "StepUnit";
     /// Slots in different leaves.
@@ -16,7 +17,11 @@ contract StepUnitGasTest is StepUnitFixture {
     uint64 constant ADDRESS = 1021;
 
     /// Gas of this instruction's step.
-    function gasOf(uint8 op, uint8 aux, uint16 d, uint16 a, uint16 b, uint64 imm) private forgetting returns (uint256) {
+    function gasOf(uint8 op, uint8 aux, uint16 d, uint16 a, uint16 b, uint64 imm)
+        private
+        forgetting
+        returns (uint256)
+    {
         setInstruction(r.pc, encode(Instruction(op, aux, d, a, b, imm)));
         last = take();
         Step memory it = last;
@@ -27,7 +32,15 @@ contract StepUnitGasTest is StepUnitFixture {
         return gas;
     }
 
-    function snapshot(string memory name, uint8 op, uint8 aux, uint16 d, uint16 a, uint16 b, uint64 imm) private {
+    function snapshot(
+        string memory name,
+        uint8 op,
+        uint8 aux,
+        uint16 d,
+        uint16 a,
+        uint16 b,
+        uint64 imm
+    ) private {
         record(name, gasOf(op, aux, d, a, b, imm));
     }
 

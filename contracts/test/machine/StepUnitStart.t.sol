@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity 0.8.36;
 
-import { IStepUnit, Task } from "../../src/interfaces/IStepUnit.sol";
+import { IStepUnit, Task } from "../../src/machine/IStepUnit.sol";
 import { note, vm } from "../base/Vm.sol";
 import { StepUnitFixture } from "./StepUnitFixture.sol";
 
@@ -17,8 +17,11 @@ contract StepUnitStartTest is StepUnitFixture {
 
     function program() private view returns (bytes memory) {
         bytes memory roots = bytes.concat(root(CODE), root(TABLE), root(MEMORY), root(GLOBALS));
-        bytes memory depths = abi.encodePacked(uint8(r.codeDepth), uint8(r.memoryDepth), uint8(r.tableDepth));
-        return bytes.concat(roots, abi.encodePacked(r.pc, r.pages, r.maxPages, r.tableLen, uint32(5)), depths);
+        bytes memory depths =
+            abi.encodePacked(uint8(r.codeDepth), uint8(r.memoryDepth), uint8(r.tableDepth));
+        return bytes.concat(
+            roots, abi.encodePacked(r.pc, r.pages, r.maxPages, r.tableLen, uint32(5)), depths
+        );
     }
 
     function setUp() public override {
@@ -30,7 +33,8 @@ contract StepUnitStartTest is StepUnitFixture {
         setLeaf(INPUT, 5, keccak256("input"));
         setLeaf(GLOBALS, 1, keccak256("globals"));
         setLeaf(GLOBALS, 0, bytes32(uint256(983_040) << 128));
-        bytes32 programRoot = keccak256(bytes.concat("rialto-program", bytes2(uint16(3)), program()));
+        bytes32 programRoot =
+            keccak256(bytes.concat("rialto-program", bytes2(uint16(3)), program()));
         bytes32 inputRoot = keccak256(abi.encode(root(INPUT), uint256(r.inLen)));
         task = Task(programRoot, inputRoot, SEED, 1_000_000, 777, 2048);
     }
@@ -73,7 +77,8 @@ contract StepUnitStartTest is StepUnitFixture {
         for (uint256 i = 0; i < right.length; ++i) {
             bytes1 was = right[i];
             right[i] ^= 0x40;
-            (bool ok, bytes memory why) = address(unit).staticcall(abi.encodeCall(unit.start, (task, right)));
+            (bool ok, bytes memory why) =
+                address(unit).staticcall(abi.encodeCall(unit.start, (task, right)));
             vm.assertTrue(!ok && bytes4(why) == IStepUnit.WrongParts.selector, "refused");
             right[i] = was;
         }

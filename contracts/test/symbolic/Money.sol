@@ -1,16 +1,18 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity 0.8.36;
 
-import { CaseKind, CaseStatus, DealStatus } from "../../src/interfaces/IMarket.sol";
-import { IERC20 } from "../../src/interfaces/IERC20.sol";
-import { Market } from "../../src/Market.sol";
+import { CaseKind, CaseStatus, DealStatus } from "../../src/market/IMarket.sol";
+import { IERC20 } from "../../src/market/IERC20.sol";
+import { Market } from "../../src/market/Market.sol";
 import { Deal, DEAL_TYPEHASH } from "../../src/types/Deal.sol";
 import { vm } from "../base/Vm.sol";
 
-/// Proven for all inputs by halmos (scripts/prove.sh): whatever a deal's amounts, its state and its parties' accounts, each way to
-/// end it and each case that is settled moves exactly the money that is in it, and a stranger's call lowers nobody's account.
+/// Proven for all inputs by halmos (scripts/prove.sh): whatever a deal's amounts, its state and its
+/// parties' accounts, each way to end it and each case that is settled moves exactly the money that
+/// is in it, and a stranger's call lowers nobody's account.
 ///
-/// States are written to storage as they can be: what has come into the market fits 128 bits, and a deal has paid at most its budget.
+/// States are written to storage as they can be: what has come into the market fits 128 bits, and a
+/// deal has paid at most its budget.
 contract MoneyProofs {
     address private constant REQUESTER = address(0x1001);
     address private constant PROVIDER = address(0x1002);
@@ -46,26 +48,32 @@ contract MoneyProofs {
     }
 
     /// Puts a deal of these amounts there, with one open case of this kind.
-    function put(Amounts memory it, CaseKind kind, uint64 seq, uint48 orders) private returns (Deal memory terms) {
+    function put(Amounts memory it, CaseKind kind, uint64 seq, uint48 orders)
+        private
+        returns (Deal memory terms)
+    {
         vm.assume(it.paid <= it.budget && it.penalty <= it.collateral);
-        uint256 sum = uint256(it.budget) + it.collateral + it.requesters + it.providers + it.strangers;
+        uint256 sum =
+            uint256(it.budget) + it.collateral + it.requesters + it.providers + it.strangers;
         sum += uint256(it.dead) + (kind == CaseKind.Late || kind == CaseKind.Demand ? it.amount : 0);
         vm.assume(sum <= type(uint128).max);
         (deal.budget, deal.collateral, deal.latePenalty) = (it.budget, it.collateral, it.penalty);
         terms = deal;
         bytes32 id = keccak256(abi.encode(DEAL_TYPEHASH, terms));
-        uint256 counts = kind == CaseKind.Claim ? 1 << 184 : kind == CaseKind.Late ? 1 << 200 : 1 << 216;
+        uint256 counts =
+            kind == CaseKind.Claim ? 1 << 184 : kind == CaseKind.Late ? 1 << 200 : 1 << 216;
         if (it.amount == type(uint128).max) counts = 0;
-        uint256 state = uint256(DealStatus.Open) | uint256(it.paid) << 8 | uint256(orders) << 136 | counts;
-        vm.store(address(market), keccak256(abi.encode(id, uint256(1))), bytes32(state));
+        uint256 state =
+            uint256(DealStatus.Open) | uint256(it.paid) << 8 | uint256(orders) << 136 | counts;
+        vm.store(address(market), keccak256(abi.encode(id, uint256(2))), bytes32(state));
         account(REQUESTER, it.requesters, 0);
         account(PROVIDER, it.providers, 1);
         account(STRANGER, it.strangers, 0);
         account(DEAD, it.dead, 0);
         bytes32 key = keccak256(abi.encode(id, kind, SUBJECT, uint32(0)));
-        uint256 opened =
-            uint256(CaseStatus.Open) | uint256(EXPIRY) << 8 | uint256(seq) << 48 | uint256(it.amount) << 112;
-        vm.store(address(market), keccak256(abi.encode(key, uint256(2))), bytes32(opened));
+        uint256 opened = uint256(CaseStatus.Open) | uint256(EXPIRY) << 8 | uint256(seq) << 48
+            | uint256(it.amount) << 112;
+        vm.store(address(market), keccak256(abi.encode(key, uint256(3))), bytes32(opened));
     }
 
     function account(address owner, uint128 amount, uint32 open) private {
@@ -94,7 +102,10 @@ contract MoneyProofs {
         assert(balance(PROVIDER) == it.providers);
         assert(balance(REQUESTER) >= it.requesters && balance(STRANGER) >= it.strangers);
         assert((balance(DEAD) - it.dead) * 10 >= uint256(it.collateral) * 3);
-        assert(market.dealState(keccak256(abi.encode(DEAL_TYPEHASH, terms))).status == DealStatus.Closed);
+        assert(
+            market.dealState(keccak256(abi.encode(DEAL_TYPEHASH, terms))).status
+                == DealStatus.Closed
+        );
     }
 
     function check_expireMovesWhatIsThere(Amounts memory it, uint64 time) external {
@@ -115,7 +126,9 @@ contract MoneyProofs {
     }
 
     /// A claim, by a stranger, below the watermark or not.
-    function check_settleOfAClaim(Amounts memory it, uint64 time, uint64 seq, uint48 orders) external {
+    function check_settleOfAClaim(Amounts memory it, uint64 time, uint64 seq, uint48 orders)
+        external
+    {
         vm.assume(time < 1 << 39 && it.amount < type(uint128).max);
         Deal memory terms = put(it, CaseKind.Claim, seq, orders);
         vm.warp(time);
@@ -127,14 +140,22 @@ contract MoneyProofs {
             assert(balance(PROVIDER) == uint256(it.providers) + owed);
             assert(balance(REQUESTER) == it.requesters && balance(STRANGER) == it.strangers);
             assert(balance(DEAD) == it.dead);
-            assert(market.dealState(keccak256(abi.encode(DEAL_TYPEHASH, terms))).paid == it.paid + owed);
+            assert(
+                market.dealState(keccak256(abi.encode(DEAL_TYPEHASH, terms))).paid == it.paid + owed
+            );
         } catch {
             assert(time < EXPIRY && seq >= orders);
         }
     }
 
     /// A late notice or a demand, by a stranger, below the watermark or not.
-    function check_settleOfANotice(Amounts memory it, bool demanded, uint64 time, uint64 seq, uint48 orders) external {
+    function check_settleOfANotice(
+        Amounts memory it,
+        bool demanded,
+        uint64 time,
+        uint64 seq,
+        uint48 orders
+    ) external {
         vm.assume(time < 1 << 39 && it.amount < type(uint128).max);
         CaseKind kind = demanded ? CaseKind.Demand : CaseKind.Late;
         Deal memory terms = put(it, kind, seq, orders);
@@ -146,25 +167,33 @@ contract MoneyProofs {
             assert(total() == had(it) + it.amount + ended);
             assert(balance(REQUESTER) >= uint256(it.requesters) + it.amount);
             assert(balance(PROVIDER) >= it.providers && balance(STRANGER) == it.strangers);
-            if (demanded && seq >= orders) assert((balance(DEAD) - it.dead) * 10 >= uint256(it.collateral) * 3);
-            else assert(balance(DEAD) == it.dead);
+            if (demanded && seq >= orders) {
+                assert((balance(DEAD) - it.dead) * 10 >= uint256(it.collateral) * 3);
+            } else {
+                assert(balance(DEAD) == it.dead);
+            }
         } catch {
             assert(time < EXPIRY && seq >= orders);
         }
     }
 
     /// give and take move what they say, and no more than was there and allowed.
-    function check_giveAndTake(Amounts memory it, uint128 amount, uint128 allowed, bool taking) external {
+    function check_giveAndTake(Amounts memory it, uint128 amount, uint128 allowed, bool taking)
+        external
+    {
         put(it, CaseKind.Hold, 0, 0);
         vm.prank(REQUESTER);
         market.allow(STRANGER, allowed);
         vm.prank(taking ? STRANGER : REQUESTER);
-        bytes memory call =
-            taking ? abi.encodeCall(market.take, (REQUESTER, amount)) : abi.encodeCall(market.give, (STRANGER, amount));
+        bytes memory call = taking
+            ? abi.encodeCall(market.take, (REQUESTER, amount))
+            : abi.encodeCall(market.give, (STRANGER, amount));
         (bool ok,) = address(market).call(call);
         assert(ok == (amount <= it.requesters && (!taking || amount <= allowed)));
         uint256 moved = ok ? amount : 0;
-        assert(balance(REQUESTER) == it.requesters - moved && balance(STRANGER) == it.strangers + moved);
+        assert(
+            balance(REQUESTER) == it.requesters - moved && balance(STRANGER) == it.strangers + moved
+        );
         assert(balance(PROVIDER) == it.providers && balance(DEAD) == it.dead);
         if (ok && taking && allowed != type(uint128).max) {
             assert(market.allowance(REQUESTER, STRANGER) == allowed - amount);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity 0.8.36;
 
-import { Pricing } from "../../src/Pricing.sol";
+import { Pricing } from "../../src/shared/Pricing.sol";
 import { Ask } from "../../src/types/Ask.sol";
 
 /// Proven for all inputs by halmos (scripts/prove.sh): prices, fees and shares.
@@ -12,7 +12,11 @@ contract PricingProofs {
         return Pricing.priceAt(ask, time);
     }
 
-    function feeOf(uint128 price, uint128 taskFee, uint128 fuel, uint32 tasks) external pure returns (uint128) {
+    function feeOf(uint128 price, uint128 taskFee, uint128 fuel, uint32 tasks)
+        external
+        pure
+        returns (uint128)
+    {
         return Pricing.fee(price, taskFee, fuel, tasks);
     }
 
@@ -21,10 +25,13 @@ contract PricingProofs {
     }
 
     /// Within its window a price is there, and between the two ends; outside there is none.
-    function check_priceIsBetweenItsEnds(uint128 start, uint128 end, uint64 from, uint64 to, uint64 time)
-        external
-        view
-    {
+    function check_priceIsBetweenItsEnds(
+        uint128 start,
+        uint128 end,
+        uint64 from,
+        uint64 to,
+        uint64 time
+    ) external view {
         Ask memory ask;
         (ask.priceStart, ask.priceEnd, ask.from, ask.to) = (start, end, from, to);
         try this.priceOf(ask, time) returns (uint128 price) {
@@ -37,7 +44,10 @@ contract PricingProofs {
     }
 
     /// A fee is ⌊price · fuel / 10^12⌋ + taskFee · tasks if that fits 128 bits, and else refused.
-    function check_feeIsExact(uint128 price, uint128 taskFee, uint128 fuel, uint32 tasks) external view {
+    function check_feeIsExact(uint128 price, uint128 taskFee, uint128 fuel, uint32 tasks)
+        external
+        view
+    {
         uint256 product = uint256(price) * fuel;
         try this.feeOf(price, taskFee, fuel, tasks) returns (uint128 fee) {
             uint256 ofFuel = uint256(fee) - uint256(taskFee) * tasks;
@@ -47,7 +57,8 @@ contract PricingProofs {
         }
     }
 
-    /// A share of at most 10,000 basis points is there and at most the whole; what is left of 7,000 is at least three tenths.
+    /// A share of at most 10,000 basis points is there and at most the whole; what is left of 7,000
+    /// is at least three tenths.
     function check_sharesNeverExceed(uint128 amount, uint32 bps) external view {
         if (bps > 10_000) return;
         uint128 share = this.shareOf(amount, bps);

@@ -1,4 +1,5 @@
-//! Rust side of `contracts/src/interfaces/` (IMarket.sol, ICourt.sol, IStepUnit.sol), which document every item here.
+//! Rust side of the interfaces in `contracts/src/` (IMarket.sol, ICourt.sol, IStepUnit.sol), which
+//! document every item here.
 //! `tests/abi.rs` holds the two equal.
 #![allow(missing_docs)]
 #![allow(clippy::too_many_arguments)] // generated from the ABI

@@ -1,7 +1,7 @@
 //! The machine's floats: IEEE 754 binary32 and binary64, round to nearest even, canonical NaN
 //! results. Every operation is total.
 //!
-//! [`compute`] mirrors `contracts/src/FloatUnit.sol`, function by function; keep them alike.
+//! [`compute`] mirrors `contracts/src/machine/FloatUnit.sol`, function by function; keep them alike.
 //! [`native`] computes the same with the processor's floats, for speed. Tests hold both equal
 //! (`crates/machine/tests/float.rs`).
 //!

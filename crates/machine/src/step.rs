@@ -1,6 +1,6 @@
 //! One step: the only definition in Rust of every instruction. The tracer runs it over plain
 //! arrays, the prover over arrays that record the touched leaves, the verifier over a proof.
-//! `contracts/src/StepUnit.sol` defines the same in Solidity.
+//! `contracts/src/machine/StepUnit.sol` defines the same in Solidity.
 //!
 //! A step is total: it has a result for all bits of instruction and state. An undefined instruction
 //! is a TRAP.

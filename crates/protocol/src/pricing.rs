@@ -1,4 +1,4 @@
-//! Prices and fees, in integers. `contracts/src/Pricing.sol` computes the same numbers.
+//! Prices and fees, in integers. `contracts/src/shared/Pricing.sol` computes the same numbers.
 
 use alloy_primitives::U256;
 

@@ -16,22 +16,29 @@ use rialto_protocol::fault::FaultProof;
 use rialto_protocol::pricing;
 use rialto_protocol::receipt::{SumNode, SumTree};
 use rialto_protocol::types::{Deal, Move, struct_hash};
-use rialto_protocol::{B256, Bytes, keccak256};
+use rialto_protocol::{Address, B256, Bytes, keccak256};
 use serde_json::json;
 
 sol! {
     /// A constant of market and court.
     function COMPENSATION_BPS() external view returns (uint32);
+    /// A constant of the market.
+    function BOUNTY_BPS() external view returns (uint32);
 }
 
 #[tokio::test]
 async fn market_and_court_share_as_the_protocol_says() {
     let place = Place::new().await;
+    let ask = |contract: Address, data: Vec<u8>| -> Bytes {
+        let question = json!({ "to": contract, "data": Bytes::from(data) });
+        serde_json::from_value(place.control("eth_call", json!([question, "latest"]))).unwrap()
+    };
     for contract in [place.deployed.market, place.court.address()] {
-        let question = json!({ "to": contract, "data": Bytes::from(COMPENSATION_BPSCall {}.abi_encode()) });
-        let answer: Bytes = serde_json::from_value(place.control("eth_call", json!([question, "latest"]))).unwrap();
+        let answer = ask(contract, COMPENSATION_BPSCall {}.abi_encode());
         assert_eq!(COMPENSATION_BPSCall::abi_decode_returns(&answer).unwrap(), COMPENSATION_BPS);
     }
+    let answer = ask(place.deployed.market, BOUNTY_BPSCall {}.abi_encode());
+    assert_eq!(BOUNTY_BPSCall::abi_decode_returns(&answer).unwrap(), BOUNTY_BPS);
 }
 
 /// The provider's leaves when it lies about the task in dispute from a step on.

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity 0.8.36;
 
-import { IERC20 } from "./interfaces/IERC20.sol";
-import { IMarket } from "./interfaces/IMarket.sol";
+import { IERC20 } from "./IERC20.sol";
+import { IMarket } from "./IMarket.sol";
 
 /// Moves tokens in and out, also those that return nothing instead of true.
 library Tokens {
-    /// Takes exactly `amount` from `from`, and keeps all that is held within 128 bits. What happens meanwhile (a token that
-    /// calls back) can't be counted twice: the balance must have risen by this amount alone.
+    /// Takes exactly `amount` from `from`, and keeps all that is held within 128 bits. What happens
+    /// meanwhile (a token that calls back) can't be counted twice: the balance must have risen by
+    /// this amount alone.
     function pull(IERC20 token, address from, uint128 amount) internal {
         uint256 before = token.balanceOf(address(this));
         move(token, abi.encodeCall(IERC20.transferFrom, (from, address(this), amount)), amount);
@@ -23,6 +24,8 @@ library Tokens {
 
     function move(IERC20 token, bytes memory call, uint128 amount) private {
         (bool ok, bytes memory result) = address(token).call(call);
-        if (!ok || (result.length != 0 && abi.decode(result, (uint256)) != 1)) revert IMarket.TransferFailed(amount);
+        if (!ok || (result.length != 0 && abi.decode(result, (uint256)) != 1)) {
+            revert IMarket.TransferFailed(amount);
+        }
     }
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity 0.8.36;
 
-import { IMarket } from "./interfaces/IMarket.sol";
-import { Ask } from "./types/Ask.sol";
+import { IMarket } from "../market/IMarket.sol";
+import { Ask } from "../types/Ask.sol";
 
 /// Prices and fees; as in `crates/protocol/src/pricing.rs`.
 library Pricing {
@@ -11,21 +11,30 @@ library Pricing {
     /// Basis points in one.
     uint256 internal constant BPS = 10_000;
 
-    /// Price of an ask at `time` in `[from, to)`, base units per Tfuel. The distance travelled is rounded down: a falling
-    /// price is rounded up, a rising one down.
+    /// Price of an ask at `time` in `[from, to)`, base units per Tfuel. The distance travelled is
+    /// rounded down: a falling price is rounded up, a rising one down.
     function priceAt(Ask calldata ask, uint64 time) internal pure returns (uint128) {
-        if (time < ask.from || time >= ask.to) revert IMarket.AskNotValidNow(time, ask.from, ask.to);
+        if (time < ask.from || time >= ask.to) {
+            revert IMarket.AskNotValidNow(time, ask.from, ask.to);
+        }
         uint256 start = ask.priceStart;
         uint256 end = ask.priceEnd;
         uint256 elapsed = time - ask.from;
         uint256 length = ask.to - ask.from;
         // Between the two 128-bit ends, so it fits.
-        return
-            uint128(end < start ? start - (start - end) * elapsed / length : start + (end - start) * elapsed / length);
+        return uint128(
+            end < start
+                ? start - (start - end) * elapsed / length
+                : start + (end - start) * elapsed / length
+        );
     }
 
     /// ⌊price · fuel / 10^12⌋ + taskFee · tasks, base units.
-    function fee(uint128 price, uint128 taskFee, uint128 fuel, uint32 tasks) internal pure returns (uint128) {
+    function fee(uint128 price, uint128 taskFee, uint128 fuel, uint32 tasks)
+        internal
+        pure
+        returns (uint128)
+    {
         return narrow(uint256(price) * fuel / TFUEL + uint256(taskFee) * tasks);
     }
 

@@ -24,12 +24,17 @@ interface IStepUnit {
     /// The proof does not hash to what the state commits to.
     error WrongProof();
 
-    /// Hash of the first state of a task, and a number of steps after which every run of a program that was made by the
-    /// rules has halted. `parts` is what `task.program` and `task.input` are hashes of; reverts if it is not.
-    function start(Task calldata task, bytes calldata parts) external view returns (bytes32 state, uint64 steps);
+    /// Returns the hash of a task's first state, and a number of steps after which every run of a
+    /// program that was lowered by the rules has halted. Reverts unless `task.program` and
+    /// `task.input` are the hashes of `parts`. Anyone may call it.
+    function start(Task calldata task, bytes calldata parts)
+        external
+        view
+        returns (bytes32 state, uint64 steps);
 
-    /// Hash of the state after the one that `state` is the hash of. A halted state is followed by itself. Total: whatever the
-    /// state and the program's bits, there is a proof for which it does not revert, and all such proofs give the same result.
-    /// Reverts only if the proof does not hash to `state`.
+    /// Returns the hash of the state that follows the one with hash `state`. A halted state is
+    /// followed by itself. Reverts only if the proof does not hash to `state`. It is total:
+    /// whatever the bits of state and program, some proof does not revert, and all such proofs give
+    /// the same result. Anyone may call it.
     function step(bytes32 state, bytes calldata proof) external view returns (bytes32 next);
 }

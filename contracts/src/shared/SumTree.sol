@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity 0.8.36;
 
+import { IMarket } from "../market/IMarket.sol";
+import { Receipt } from "../types/Receipt.sol";
+
 /// A node of a receipt's Merkle-sum tree: its hash and the fuel of all leaves below it.
 struct SumNode {
     bytes32 hash;
@@ -15,12 +18,15 @@ library SumTree {
         return SumNode(keccak256(abi.encodePacked(uint8(0), halted, uint128(fuel))), fuel);
     }
 
-    /// Whether `siblings` (bottom up) lead from task `index` of `tasks` to `root`, with nothing but empty nodes in padding.
-    function verify(SumNode memory root, uint32 tasks, uint32 index, SumNode memory node, SumNode[] calldata siblings)
-        internal
-        pure
-        returns (bool)
-    {
+    /// Whether `siblings` (bottom up) lead from task `index` of `tasks` to `root`, with nothing but
+    /// empty nodes in padding.
+    function verify(
+        SumNode memory root,
+        uint32 tasks,
+        uint32 index,
+        SumNode memory node,
+        SumNode[] calldata siblings
+    ) internal pure returns (bool) {
         if (index >= tasks || siblings.length != depth(tasks)) return false;
         SumNode memory empty;
         for (uint256 level = 0; level < siblings.length; ++level) {
@@ -31,12 +37,32 @@ library SumTree {
             if (padding && (sibling.hash != empty.hash || sibling.fuel != 0)) return false;
             if (node.fuel > type(uint128).max - sibling.fuel) return false;
             node.hash = place & 1 == 0
-                ? keccak256(abi.encodePacked(uint8(1), node.hash, node.fuel, sibling.hash, sibling.fuel))
-                : keccak256(abi.encodePacked(uint8(1), sibling.hash, sibling.fuel, node.hash, node.fuel));
+                ? keccak256(
+                    abi.encodePacked(uint8(1), node.hash, node.fuel, sibling.hash, sibling.fuel)
+                )
+                : keccak256(
+                    abi.encodePacked(uint8(1), sibling.hash, sibling.fuel, node.hash, node.fuel)
+                );
             node.fuel += sibling.fuel;
             empty.hash = parentHash(empty, empty);
         }
         return node.hash == root.hash && node.fuel == root.fuel;
+    }
+
+    /// Reverts unless the receipt says that `task` of `tasks` ended as `halted` (its hash) and used
+    /// `fuel`.
+    function requireLeaf(
+        Receipt calldata receipt,
+        uint32 tasks,
+        uint32 task,
+        bytes32 halted,
+        uint64 fuel,
+        SumNode[] calldata proof
+    ) internal pure {
+        SumNode memory root = SumNode(receipt.root, receipt.fuel);
+        if (!verify(root, tasks, task, leaf(halted, fuel), proof)) {
+            revert IMarket.NotInReceipt(task);
+        }
     }
 
     /// The node over 2^n nodes. Works in place.
@@ -59,17 +85,22 @@ library SumTree {
         return empty.hash;
     }
 
-    /// Whether `siblings` (bottom up) lead from a node at `place` of its level to `root`, all sums above it being right.
-    function leads(SumNode memory root, SumNode memory node, uint32 place, SumNode[] calldata siblings)
-        internal
-        pure
-        returns (bool)
-    {
+    /// Whether `siblings` (bottom up) lead from a node at `place` of its level to `root`, all sums
+    /// above it being right.
+    function leads(
+        SumNode memory root,
+        SumNode memory node,
+        uint32 place,
+        SumNode[] calldata siblings
+    ) internal pure returns (bool) {
         for (uint256 level = 0; level < siblings.length; ++level) {
             SumNode memory sibling = siblings[level];
             if (node.fuel > type(uint128).max - sibling.fuel) return false;
             bool left = (uint256(place) >> level) & 1 == 0;
-            node = SumNode(left ? parentHash(node, sibling) : parentHash(sibling, node), node.fuel + sibling.fuel);
+            node = SumNode(
+                left ? parentHash(node, sibling) : parentHash(sibling, node),
+                node.fuel + sibling.fuel
+            );
         }
         return node.hash == root.hash && node.fuel == root.fuel;
     }

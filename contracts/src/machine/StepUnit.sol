@@ -3,17 +3,18 @@ pragma solidity 0.8.36;
 
 import { FloatUnit } from "./FloatUnit.sol";
 import { Integers } from "./Integers.sol";
-import { IStepUnit, Task } from "./interfaces/IStepUnit.sol";
+import { IStepUnit, Task } from "./IStepUnit.sol";
 
 /// @title Judge of single steps of canonVersion 3
-/// @notice docs/machine.md is the specification; `crates/machine/src/step.rs` is the same in Rust. Stateless, immutable,
-/// without an owner.
+/// @notice docs/machine.md is the specification; `crates/machine/src/step.rs` is the same in Rust.
+/// Stateless, immutable, without an owner.
 ///
-/// A step reads its proof from front to back, each leaf when it is touched, and checks it against the root that the state, or
-/// what the step has written so far, commits to. A halt ends the call at once (`halt` never returns), so what stands after
-/// a check relies on it. Every loop is bounded by a constant: no tree is deeper than 28.
+/// A step reads its proof from front to back, each leaf when it is touched, and checks it against
+/// the root that the state, or what the step has written so far, commits to. A halt ends the call
+/// at once (`halt` never returns), so what stands after a check relies on it. Every loop is bounded
+/// by a constant: no tree is deeper than 28.
 contract StepUnit is IStepUnit {
-    // ────────────────────────────────────────── instructions ──────────────────────────────────────────
+    // ─────────────────────────────────────── instructions ────────────────────────────────────────
 
     uint256 private constant ALU = 1;
     uint256 private constant ALU_IMM = 2;
@@ -49,7 +50,7 @@ contract StepUnit is IStepUnit {
     uint256 private constant LOADS = 9;
     uint256 private constant STORES = 4;
 
-    // ───────────────────────────────────────────── rules ──────────────────────────────────────────────
+    // ─────────────────────────────────────────── rules ───────────────────────────────────────────
 
     uint16 private constant CANON_VERSION = 3;
     uint256 private constant STACK_SLOTS = 1 << 20;
@@ -61,14 +62,16 @@ contract StepUnit is IStepUnit {
     uint256 private constant GLOBALS_DEPTH = 8;
     uint256 private constant INPUT_DEPTH = 27;
     /// Root of an empty stack: Z18.
-    bytes32 private constant EMPTY_STACK = 0x5a2dce0a8a7f68bb74560f8f71837c2c2ebbcbf7fffb42ae1896f13f7c7479a0;
+    bytes32 private constant EMPTY_STACK =
+        0x5a2dce0a8a7f68bb74560f8f71837c2c2ebbcbf7fffb42ae1896f13f7c7479a0;
     /// What `stackLeft` starts with.
     uint256 private constant STACK_BUDGET = 983040;
     /// Counts as fuel in the bound of steps.
     uint256 private constant FREE_FUEL = 1 << 13;
     uint256 private constant MOST_STEPS = 1 << 56;
 
-    /// Bytes of a program, and of what starts a task: the program, the input's tree and length, the system leaf's siblings.
+    /// Bytes of a program, and of what starts a task: the program, the input's tree and length, the
+    /// system leaf's siblings.
     uint256 private constant PROGRAM_BYTES = 151;
     uint256 private constant PARTS_BYTES = PROGRAM_BYTES + 40 + 32 * GLOBALS_DEPTH;
     /// Bytes of what H(halted) is the hash of, without the tag.
@@ -77,7 +80,7 @@ contract StepUnit is IStepUnit {
     uint8 private constant FINISHED = 0;
     uint8 private constant TRAPPED = 1;
 
-    // ──────────────────────────────────────────── machine ─────────────────────────────────────────────
+    // ────────────────────────────────────────── machine ──────────────────────────────────────────
 
     // Trees, by where their root lies in `Machine`, in words.
     uint256 private constant MEMORY = 4;
@@ -116,7 +119,8 @@ contract StepUnit is IStepUnit {
         /// In calldata: the next item, and the end.
         uint256 next;
         uint256 end;
-        /// The open leaf: its tree, 2^depth + index (the path to it), itself, and its siblings in calldata.
+        /// The open leaf: its tree, 2^depth + index (the path to it), itself, and its siblings in
+        /// calldata.
         uint256 tree;
         uint256 path;
         uint256 leaf;
@@ -137,14 +141,20 @@ contract StepUnit is IStepUnit {
         return address(FLOATS);
     }
 
-    // ───────────────────────────────────────────── start ──────────────────────────────────────────────
+    // ─────────────────────────────────────────── start ───────────────────────────────────────────
 
     /// @inheritdoc IStepUnit
-    function start(Task calldata task, bytes calldata parts) external pure returns (bytes32 state, uint64 steps) {
+    function start(Task calldata task, bytes calldata parts)
+        external
+        pure
+        returns (bytes32 state, uint64 steps)
+    {
         unchecked {
             if (parts.length != PARTS_BYTES) revert WrongParts(task.program, keccak256(parts));
             bytes calldata program = parts[:PROGRAM_BYTES];
-            check(task.program, keccak256(abi.encodePacked("rialto-program", CANON_VERSION, program)));
+            check(
+                task.program, keccak256(abi.encodePacked("rialto-program", CANON_VERSION, program))
+            );
             Machine memory m;
             m.inputTree = bytes32(parts[151:]);
             uint256 inLen = uint64(bytes8(parts[183:]));
@@ -159,8 +169,9 @@ contract StepUnit is IStepUnit {
             m.registers = task.outLimit;
             uint256 maxPages = numberAt(program, 136);
             if (task.maxPages < maxPages) maxPages = task.maxPages;
-            m.limits = inLen << 192 | maxPages << 160 | numberAt(program, 140) << 128 | uint256(uint8(program[148]))
-                << 96 | uint256(uint8(program[149])) << 64 | uint256(uint8(program[150])) << 32 | CANON_VERSION;
+            m.limits = inLen << 192 | maxPages << 160 | numberAt(program, 140) << 128
+                | uint256(uint8(program[148])) << 96 | uint256(uint8(program[149])) << 64
+                | uint256(uint8(program[150])) << 32 | CANON_VERSION;
             state = hashOf(m);
             uint256 bound = (task.fuelLimit + FREE_FUEL) * numberAt(program, 144);
             steps = uint64(bound < MOST_STEPS ? bound : MOST_STEPS);
@@ -191,7 +202,7 @@ contract StepUnit is IStepUnit {
         if (given != expected) revert WrongParts(expected, given);
     }
 
-    // ────────────────────────────────────────────── step ──────────────────────────────────────────────
+    // ─────────────────────────────────────────── step ────────────────────────────────────────────
 
     /// @inheritdoc IStepUnit
     function step(bytes32 state, bytes calldata proof) external view returns (bytes32) {
@@ -253,7 +264,8 @@ contract StepUnit is IStepUnit {
     /// H(running).
     function hashOf(Machine memory m) private pure returns (bytes32 hash) {
         m.tag = bytes32(uint256(uint80(bytes10("rialto-run"))));
-        m.registers = m.pc << 224 | m.fp << 192 | m.depth << 160 | m.pages << 128 | m.outLen << 64 | uint64(m.registers);
+        m.registers = m.pc << 224 | m.fp << 192 | m.depth << 160 | m.pages << 128 | m.outLen << 64
+            | uint64(m.registers);
         assembly ("memory-safe") {
             hash := keccak256(add(m, 22), 330)
         }
@@ -293,7 +305,7 @@ contract StepUnit is IStepUnit {
         }
     }
 
-    // ────────────────────────────────────── operands of instructions ──────────────────────────────────
+    // ───────────────────────────────── operands of instructions ──────────────────────────────────
 
     function auxOf(uint256 it) private pure returns (uint256) {
         return uint8(it >> 112);
@@ -315,15 +327,16 @@ contract StepUnit is IStepUnit {
         return uint64(it);
     }
 
-    // ───────────────────────────────────────── groups of instructions ─────────────────────────────────
+    // ────────────────────────────────── groups of instructions ───────────────────────────────────
 
     function compute(Machine memory m, uint256 op, uint256 it) private view {
         unchecked {
             uint256 a = get(m, aOf(it));
             uint256 b = op == ALU_IMM ? immOf(it) : get(m, bOf(it));
             (uint256 id, bool wide) = (auxOf(it) & ~WIDE, auxOf(it) & WIDE != 0);
-            (uint256 result, bool traps) =
-                op == FP ? FLOATS.compute(uint8(id), wide, uint64(a), uint64(b)) : Integers.compute(id, wide, a, b);
+            (uint256 result, bool traps) = op == FP
+                ? FLOATS.compute(uint8(id), wide, uint64(a), uint64(b))
+                : Integers.compute(id, wide, a, b);
             if (traps) trap(m);
             set(m, dOf(it), result);
         }
@@ -408,7 +421,8 @@ contract StepUnit is IStepUnit {
         }
     }
 
-    // The bytes of a load or store are the first of 32 that begin at the address: a window on one leaf, or on two.
+    // The bytes of a load or store are the first of 32 that begin at the address: a window on one
+    // leaf, or on two.
 
     function load(Machine memory m, uint256 it) private pure {
         unchecked {
@@ -419,7 +433,9 @@ contract StepUnit is IStepUnit {
             uint256 depth = reach(m, address_, bits);
             uint256 skipped = 8 * (address_ & 31);
             uint256 window = open(m, MEMORY, depth, address_ >> 5) << skipped;
-            if (skipped + bits > 256) window |= open(m, MEMORY, depth, (address_ >> 5) + 1) >> (256 - skipped);
+            if (skipped + bits > 256) {
+                window |= open(m, MEMORY, depth, (address_ >> 5) + 1) >> (256 - skipped);
+            }
             uint256 value = swap(window >> 192) & ((1 << bits) - 1);
             uint256 to = uint8(SIGNS[aux]);
             set(m, dOf(it), to == 0 ? value : Integers.signed(value, bits) & ((1 << to) - 1));
@@ -436,10 +452,17 @@ contract StepUnit is IStepUnit {
             uint256 depth = reach(m, address_, bits);
             uint256 skipped = 8 * (address_ & 31);
             uint256 mask = ~(type(uint256).max >> bits);
-            write(m, blend(open(m, MEMORY, depth, address_ >> 5), window >> skipped, mask >> skipped));
+            write(
+                m, blend(open(m, MEMORY, depth, address_ >> 5), window >> skipped, mask >> skipped)
+            );
             if (skipped + bits <= 256) return;
             skipped = 256 - skipped;
-            write(m, blend(open(m, MEMORY, depth, (address_ >> 5) + 1), window << skipped, mask << skipped));
+            write(
+                m,
+                blend(
+                    open(m, MEMORY, depth, (address_ >> 5) + 1), window << skipped, mask << skipped
+                )
+            );
         }
     }
 
@@ -450,7 +473,11 @@ contract StepUnit is IStepUnit {
     }
 
     /// Depth of the memory, in which all of these bits are.
-    function reach(Machine memory m, uint256 address_, uint256 bits) private pure returns (uint256 depth) {
+    function reach(Machine memory m, uint256 address_, uint256 bits)
+        private
+        pure
+        returns (uint256 depth)
+    {
         unchecked {
             uint256 last = address_ + bits / 8 - 1;
             depth = uint32(m.limits >> 64);
@@ -505,7 +532,7 @@ contract StepUnit is IStepUnit {
         }
     }
 
-    // ───────────────────────────────────────── bytes and words ────────────────────────────────────────
+    // ────────────────────────────────────── bytes and words ──────────────────────────────────────
 
     /// Eight bytes in the other order. Nothing above them is looked at.
     function swap(uint256 value) private pure returns (uint256) {
@@ -532,7 +559,7 @@ contract StepUnit is IStepUnit {
         return outside & ~mask | inside & mask;
     }
 
-    // ───────────────────────────────────────────── trees ──────────────────────────────────────────────
+    // ─────────────────────────────────────────── trees ───────────────────────────────────────────
 
     /// A slot of the frame.
     function get(Machine memory m, uint256 offset) private pure returns (uint256) {
@@ -560,13 +587,21 @@ contract StepUnit is IStepUnit {
     }
 
     /// A leaf that need not be in the tree.
-    function find(Machine memory m, uint256 tree, uint256 depth, uint256 index) private pure returns (uint256) {
+    function find(Machine memory m, uint256 tree, uint256 depth, uint256 index)
+        private
+        pure
+        returns (uint256)
+    {
         if (!within(index, depth)) trap(m);
         return open(m, tree, depth, index);
     }
 
     /// A leaf of a tree, from the proof unless it is the one that is open.
-    function open(Machine memory m, uint256 tree, uint256 depth, uint256 index) private pure returns (uint256 leaf) {
+    function open(Machine memory m, uint256 tree, uint256 depth, uint256 index)
+        private
+        pure
+        returns (uint256 leaf)
+    {
         unchecked {
             Proof memory proof = m.proof;
             uint256 path = 1 << depth | index;
@@ -600,9 +635,13 @@ contract StepUnit is IStepUnit {
         }
     }
 
-    /// Root of the tree that has a leaf at the end of a path, its siblings in calldata from the bottom up. The path is 1
-    /// for the root; a step down appends 0 or 1.
-    function fold(uint256 leaf, uint256 path, uint256 siblings) private pure returns (bytes32 root) {
+    /// Root of the tree that has a leaf at the end of a path, its siblings in calldata from the
+    /// bottom up. The path is 1 for the root; a step down appends 0 or 1.
+    function fold(uint256 leaf, uint256 path, uint256 siblings)
+        private
+        pure
+        returns (bytes32 root)
+    {
         assembly ("memory-safe") {
             root := leaf
             for { } gt(path, 1) { } {

@@ -2,15 +2,16 @@
 pragma solidity 0.8.36;
 
 /// @title The machine's floats
-/// @notice IEEE 754 binary32 and binary64, round to nearest even, NaN results canonical. Stateless and total.
-/// `crates/machine/src/float.rs` is the same, function by function; keep them so.
+/// @notice IEEE 754 binary32 and binary64, round to nearest even, NaN results canonical. Stateless
+/// and total. `crates/machine/src/float.rs` is the same, function by function; keep them so.
 ///
-/// A finite value is ±m·2^e. Every operation makes an exact m, or one whose lowest bit says that something is missing
-/// (sticky), and rounds once. No m has more than 127 bits, no e more than 13: nothing overflows.
+/// A finite value is ±m·2^e. Every operation makes an exact m, or one whose lowest bit says that
+/// something is missing (sticky), and rounds once. No m has more than 127 bits, no e more than 13:
+/// nothing overflows.
 contract FloatUnit {
-    // ─────────────────────────────────────────── operations ───────────────────────────────────────────
-    // The format (`wide`: binary64, else binary32) is that of the result, except of comparisons and of conversions to integers,
-    // where it is that of the operand.
+    // ──────────────────────────────────────── operations ─────────────────────────────────────────
+    // The format (`wide`: binary64, else binary32) is that of the result, except of comparisons and
+    // of conversions to integers, where it is that of the operand.
 
     uint256 private constant EQ = 0;
     uint256 private constant NE = 1;
@@ -36,12 +37,18 @@ contract FloatUnit {
     /// From the other format: f32.demote_f64, or wide f64.promote_f32.
     uint256 private constant RESIZE = 27;
 
-    /// Bits of a format: of its significand with the hidden one, and of its exponent. Packed: precision ‖ exponent.
+    /// Bits of a format: of its significand with the hidden one, and of its exponent. Packed:
+    /// precision ‖ exponent.
     uint256 private constant NARROW = 24 << 8 | 8;
     uint256 private constant WIDE = 53 << 8 | 11;
 
-    /// The result of `op` on the low bits of `a` and `b` that its operands have; or a trap, also if there is no such operation.
-    function compute(uint8 op, bool wide, uint64 a, uint64 b) external pure returns (uint64 result, bool trap) {
+    /// The result of `op` on the low bits of `a` and `b` that its operands have; or a trap, also if
+    /// there is no such operation.
+    function compute(uint8 op, bool wide, uint64 a, uint64 b)
+        external
+        pure
+        returns (uint64 result, bool trap)
+    {
         unchecked {
             uint256 format = wide ? WIDE : NARROW;
             uint256 value;
@@ -62,7 +69,7 @@ contract FloatUnit {
         }
     }
 
-    // ──────────────────────────────────────────── formats ─────────────────────────────────────────────
+    // ────────────────────────────────────────── formats ──────────────────────────────────────────
 
     function precision(uint256 format) private pure returns (uint256) {
         return format >> 8;
@@ -88,7 +95,11 @@ contract FloatUnit {
     }
 
     /// The sign, and the rest.
-    function split(uint256 format, uint256 bits) private pure returns (bool negative, uint256 magnitude) {
+    function split(uint256 format, uint256 bits)
+        private
+        pure
+        returns (bool negative, uint256 magnitude)
+    {
         unchecked {
             uint256 bit = signBit(format);
             return (bits & bit != 0, bits & (bit - 1));
@@ -118,20 +129,25 @@ contract FloatUnit {
     }
 
     /// The nearest to ±m·2^e, ties to even.
-    function round(uint256 format, bool negative, uint256 m, int256 e) private pure returns (uint256) {
+    function round(uint256 format, bool negative, uint256 m, int256 e)
+        private
+        pure
+        returns (uint256)
+    {
         unchecked {
             if (m == 0) return sign(format, negative, 0);
             int256 lowest = e + int256(bitLength(m)) - int256(precision(format));
             if (lowest < least(format)) lowest = least(format);
             uint256 kept = shiftHalfEven(m, lowest - e);
-            // A carry out of the significand raises the exponent by itself; a hidden one counts as one more of it.
+            // A carry out of the significand raises the exponent by itself; a hidden one counts as
+            // one more of it.
             uint256 magnitude = (uint256(lowest - least(format)) << (precision(format) - 1)) + kept;
             uint256 infinity = infinityOf(format);
             return sign(format, negative, magnitude < infinity ? magnitude : infinity);
         }
     }
 
-    // ─────────────────────────────────────────── functions ────────────────────────────────────────────
+    // ───────────────────────────────────────── functions ─────────────────────────────────────────
 
     function compare(uint256 op, uint256 format, uint256 a, uint256 b) private pure returns (bool) {
         unchecked {
@@ -147,7 +163,11 @@ contract FloatUnit {
         }
     }
 
-    function extreme(uint256 op, uint256 format, uint256 a, uint256 b) private pure returns (uint256) {
+    function extreme(uint256 op, uint256 format, uint256 a, uint256 b)
+        private
+        pure
+        returns (uint256)
+    {
         (bool na, uint256 ma) = split(format, a);
         (bool nb, uint256 mb) = split(format, b);
         if (ma > infinityOf(format) || mb > infinityOf(format)) return nan(format);
@@ -161,7 +181,9 @@ contract FloatUnit {
             (bool na, uint256 ma) = split(format, a);
             (bool nb, uint256 mb) = split(format, b);
             uint256 infinity = infinityOf(format);
-            if (ma > infinity || mb > infinity || (ma == infinity && mb == infinity && na != nb)) return nan(format);
+            if (ma > infinity || mb > infinity || (ma == infinity && mb == infinity && na != nb)) {
+                return nan(format);
+            }
             if (ma == infinity) return sign(format, na, ma);
             if (mb == infinity) return sign(format, nb, mb);
             bool bothNegative = na && nb;
@@ -188,7 +210,10 @@ contract FloatUnit {
             (bool na, uint256 ma) = split(format, a);
             (bool nb, uint256 mb) = split(format, b);
             uint256 infinity = infinityOf(format);
-            if (ma > infinity || mb > infinity || (ma == infinity && mb == 0) || (ma == 0 && mb == infinity)) {
+            if (
+                ma > infinity || mb > infinity || (ma == infinity && mb == 0)
+                    || (ma == 0 && mb == infinity)
+            ) {
                 return nan(format);
             }
             if (ma == infinity || mb == infinity) return sign(format, na != nb, infinity);
@@ -203,7 +228,9 @@ contract FloatUnit {
             (bool na, uint256 ma) = split(format, a);
             (bool nb, uint256 mb) = split(format, b);
             uint256 infinity = infinityOf(format);
-            if (ma > infinity || mb > infinity || (ma == mb && (ma == 0 || ma == infinity))) return nan(format);
+            if (ma > infinity || mb > infinity || (ma == mb && (ma == 0 || ma == infinity))) {
+                return nan(format);
+            }
             if (ma == infinity || mb == 0) return sign(format, na != nb, infinity);
             if (ma == 0 || mb == infinity) return sign(format, na != nb, 0);
             (uint256 x, int256 ex) = unpack(format, ma);
@@ -249,7 +276,11 @@ contract FloatUnit {
     }
 
     /// `kind`: bit 0 unsigned, bit 1 64 bits.
-    function toInt(uint256 kind, bool saturating, uint256 format, uint256 a) private pure returns (uint256, bool trap) {
+    function toInt(uint256 kind, bool saturating, uint256 format, uint256 a)
+        private
+        pure
+        returns (uint256, bool trap)
+    {
         unchecked {
             (bool negative, uint256 magnitude) = split(format, a);
             if (magnitude > infinityOf(format)) return (0, !saturating);
@@ -287,7 +318,7 @@ contract FloatUnit {
         return round(to, negative, m, e);
     }
 
-    // ──────────────────────────────────────────── integers ────────────────────────────────────────────
+    // ───────────────────────────────────────── integers ──────────────────────────────────────────
 
     /// m·2^−shift to the nearest integer, ties to even. A negative shift is exact.
     function shiftHalfEven(uint256 m, int256 shift) private pure returns (uint256 down) {
@@ -312,12 +343,16 @@ contract FloatUnit {
             // Of the four bits that are left: their length from a table.
             length := add(
                 length,
-                byte(shr(length, m), 0x0001020203030303040404040404040400000000000000000000000000000000)
+                byte(
+                    shr(length, m),
+                    0x0001020203030303040404040404040400000000000000000000000000000000
+                )
             )
         }
     }
 
-    /// ⌊√n⌋ of n with 125 or 126 bits, by Newton from above: each turn doubles the bits that are right.
+    /// ⌊√n⌋ of n with 125 or 126 bits, by Newton from above: each turn doubles the bits that are
+    /// right.
     function rootOf(uint256 n) private pure returns (uint256 root) {
         unchecked {
             root = 1 << 63;

@@ -32,8 +32,13 @@ library Integers {
     uint256 private constant EXT16 = 26;
     uint256 private constant EXT32 = 27;
 
-    /// Function `id` of 64 bits (`wide`), else of the low 32 of each operand; or a trap, also if there is no such function.
-    function compute(uint256 id, bool wide, uint256 a, uint256 b) internal pure returns (uint256 result, bool trap) {
+    /// Function `id` of 64 bits (`wide`), else of the low 32 of each operand; or a trap, also if
+    /// there is no such function.
+    function compute(uint256 id, bool wide, uint256 a, uint256 b)
+        internal
+        pure
+        returns (uint256 result, bool trap)
+    {
         unchecked {
             uint256 bits = wide ? 64 : 32;
             uint256 mask = (1 << bits) - 1;
@@ -78,7 +83,11 @@ library Integers {
         }
     }
 
-    function divide(uint256 id, uint256 bits, uint256 a, uint256 b) private pure returns (uint256, bool trap) {
+    function divide(uint256 id, uint256 bits, uint256 a, uint256 b)
+        private
+        pure
+        returns (uint256, bool trap)
+    {
         unchecked {
             if (b == 0) return (0, true);
             if (id == DIV_U) return (a / b, false);

@@ -5,8 +5,9 @@ pragma solidity 0.8.36;
 abstract contract EIP712 {
     string private constant NAME = "Rialto";
     string private constant VERSION = "2";
-    bytes32 private constant DOMAIN_TYPEHASH =
-        keccak256("EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)");
+    bytes32 private constant DOMAIN_TYPEHASH = keccak256(
+        "EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)"
+    );
 
     uint256 private immutable CHAIN_ID = block.chainid;
     bytes32 private immutable SEPARATOR = buildSeparator();
@@ -39,7 +40,11 @@ abstract contract EIP712 {
     }
 
     /// What is signed for a struct hash in a domain: keccak(0x1901 ‖ separator ‖ hash).
-    function digestUnder(bytes32 separator, bytes32 structHash) internal pure returns (bytes32 digest) {
+    function digestUnder(bytes32 separator, bytes32 structHash)
+        internal
+        pure
+        returns (bytes32 digest)
+    {
         assembly ("memory-safe") {
             let free := mload(0x40)
             mstore(free, shl(240, 0x1901))
@@ -51,7 +56,13 @@ abstract contract EIP712 {
 
     function buildSeparator() private view returns (bytes32) {
         return keccak256(
-            abi.encode(DOMAIN_TYPEHASH, keccak256(bytes(NAME)), keccak256(bytes(VERSION)), block.chainid, address(this))
+            abi.encode(
+                DOMAIN_TYPEHASH,
+                keccak256(bytes(NAME)),
+                keccak256(bytes(VERSION)),
+                block.chainid,
+                address(this)
+            )
         );
     }
 }
