@@ -1,40 +1,59 @@
 #!/usr/bin/env node
-// Mutation testing of what judges and of what holds the money: one operator, comparison or constant of a source is changed at a time, and
-// the tests must notice: those of test/machine for StepUnit, FloatUnit and Integers; those of test/*.t.sol and test/court for Market, Court
-// and what they are made of. Works on copies in a temporary folder; this tree stays as it is.
+// Mutation testing of what judges and of what holds the money. One operator, comparison or constant
+// of a source is changed at a time, and some test must fail: those of test/machine for StepUnit,
+// FloatUnit and Integers, those of test/*.t.sol and test/court for market and court. Works on copies
+// in a temporary folder; this tree stays as it is.
 //
-//   node scripts/mutants.mjs [--group machine|money] [--file StepUnit] [--jobs N] [--line L] [--sample N] [--seed S] [--skip N] [--list]
+//   node scripts/mutants.mjs [--group machine|money] [--file Market] [--jobs N] [--line L]
+//                            [--sample N] [--seed S] [--skip N] [--list]
 //
-// A sample is drawn by its seed; `--skip` draws on from there. Prints each mutant with what became of it: killed (and by which test),
-// SURVIVED, known (it survives, and scripts/survivors.txt says why it may), same (the compiler makes the same of it), invalid (does not
-// compile). Fails if one survives that is not known. A mutant takes seconds.
+// The seed draws the sample; `--skip` leaves out those that were drawn before. Prints each mutant with
+// what became of it: killed (and by which test), SURVIVED, known (it survives, and
+// scripts/survivors.txt says why it may), same (the compiler makes the same of it), invalid (does not
+// compile). Fails if one survives that is not known, and if survivors.txt names one that is not there.
 import { execFile, execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { cpSync, mkdtempSync, readFileSync, readdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { availableParallelism, tmpdir } from "node:os";
-import { dirname, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { Worker, isMainThread, parentPort } from "node:worker_threads";
 
 const run = promisify(execFile);
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
-const GROUPS = { machine: ["StepUnit", "FloatUnit", "Integers"], money: ["Market", "Court", "SumTree", "Signatures", "Pricing"] };
+const GROUPS = {
+  machine: ["StepUnit", "FloatUnit", "Integers"],
+  money: [
+    ...["Market", "Accounts", "Tokens", "Court"],
+    ...["Constants", "Halted", "Pricing", "Signatures", "SumTree"],
+  ],
+};
 const FILES = Object.values(GROUPS).flat();
-const MARKETS = "Accounts|Attacks|Bonds|Claim|Clocks|Court|Delegates|Demand|Faults|Games|Late|Logs|Open|Payment|Signatures";
-/** Which bytecodes a file's mutants are in, and which tests look at them with how many cases of a fuzzed one: few at first, more for what
- *  survives them. */
+
+// Stages: which tests look at a mutant, and with how many cases of a fuzzed one. A mutant ends at the
+// first stage that kills it, so each file begins with the tests that most likely do.
+const MARKET_TESTS = "Accounts|Claim|Court|Demand|Late|Logs|Open|Payment|Signatures";
+const COURT_TESTS = "Attacks|Bonds|Clocks|Delegates|Faults|Games";
 const machine = (tests) => [[tests, 64], [tests, 1000]];
-const money = [[MARKETS, 8], [`${MARKETS}|Trees`, 64]];
+const money = (first) => [
+  [first, 4],
+  [`${MARKET_TESTS}|${COURT_TESTS}|Trees`, 64],
+];
+/** Which bytecodes a file's mutants are in, and its stages. */
 const UNITS = {
   StepUnit: [["StepUnit"], machine("StepUnit")],
   Integers: [["StepUnit"], machine("StepUnit")],
   FloatUnit: [["FloatUnit"], machine("FloatUnit|StepUnit")],
-  Market: [["Market"], money],
-  Court: [["Court"], money],
-  SumTree: [["Market", "Court"], money],
-  Signatures: [["Market", "Court"], money],
-  Pricing: [["Market", "Court"], money],
+  Market: [["Market"], money(MARKET_TESTS)],
+  Accounts: [["Market"], money(MARKET_TESTS)],
+  Tokens: [["Market"], money(MARKET_TESTS)],
+  Court: [["Court"], money(COURT_TESTS)],
+  Constants: [["Market", "Court"], money(`${MARKET_TESTS}|Bonds`)],
+  Halted: [["Market", "Court"], money("Demand|Faults")],
+  Pricing: [["Market", "Court"], money(MARKET_TESTS)],
+  Signatures: [["Market", "Court"], money("Signatures|Open|Payment")],
+  SumTree: [["Market", "Court"], money("Demand|Faults|Games|Trees")],
 };
 const MINUTES = 10;
 
@@ -131,25 +150,36 @@ function mutated(source, { at, token, other }) {
 
 // ─────────────────────────────────────────────── compiling ──────────────────────────────────────────────
 
+/** By contract or library: the path of its source. */
+const PATHS = Object.fromEntries(
+  readdirSync(join(root, "src"), { recursive: true })
+    .filter((it) => it.endsWith(".sol"))
+    .map((it) => [basename(it, ".sol"), `src/${it}`]),
+);
+
 async function compiler() {
   const { default: solc } = await import(join(root, "node_modules/solc/index.js"));
-  return (sources, name) => {
+  return (sources, name, optimized) => {
+    const path = PATHS[name];
     const settings = {
       evmVersion: "prague",
-      optimizer: { enabled: true, runs: 200 },
+      optimizer: { enabled: optimized, runs: 200 },
       metadata: { bytecodeHash: "none", appendCBOR: false },
-      outputSelection: { [`src/${name}.sol`]: { [name]: ["evm.bytecode.object"] } },
+      outputSelection: { [path]: { [name]: ["evm.bytecode.object"] } },
     };
-    const input = Object.entries(sources).map(([path, content]) => [path, { content }]);
-    const output = JSON.parse(solc.compile(JSON.stringify({ language: "Solidity", sources: Object.fromEntries(input), settings })));
+    const input = Object.entries(sources).map(([at, content]) => [at, { content }]);
+    const request = { language: "Solidity", sources: Object.fromEntries(input), settings };
+    const output = JSON.parse(solc.compile(JSON.stringify(request)));
     // What does not fit on the stack only without via-IR does not compile either.
-    return `0x${output.contracts?.[`src/${name}.sol`]?.[name]?.evm.bytecode.object ?? ""}`;
+    return `0x${output.contracts?.[path]?.[name]?.evm.bytecode.object ?? ""}`;
   };
 }
 
 if (!isMainThread) {
   const compile = await compiler();
-  parentPort.on("message", ({ sources, name }) => parentPort.postMessage(compile(sources, name)));
+  parentPort.on("message", ({ sources, name, optimized }) => {
+    parentPort.postMessage(compile(sources, name, optimized));
+  });
 }
 
 // ──────────────────────────────────────────────── testing ───────────────────────────────────────────────
@@ -162,8 +192,8 @@ class Bench {
     this.worker = new Worker(fileURLToPath(import.meta.url));
   }
 
-  compile(sources, name) {
-    this.worker.postMessage({ sources, name });
+  compile(sources, name, optimized) {
+    this.worker.postMessage({ sources, name, optimized });
     return new Promise((resolve) => this.worker.once("message", resolve));
   }
 
@@ -174,8 +204,14 @@ class Bench {
   /** The test that fails; none if all pass. */
   async test(only, runs, seed) {
     // Gas and size are not what mutants are about.
-    const args = ["test", "--fail-fast", "--mc", `^(${only})(Start)?Test$`, "--no-match-test", "size|gas", "--fuzz-seed", String(seed)];
-    const env = { ...process.env, RIALTO_ARTIFACT: "true", RIALTO_ANY_GAS: "true", FOUNDRY_FUZZ_RUNS: String(runs), FOUNDRY_DENY: "never" };
+    const args = ["test", "--fail-fast", "--mc", `^(${only})(Start)?Test$`];
+    args.push("--no-match-test", "size|gas", "--fuzz-seed", String(seed));
+    const env = {
+      ...process.env,
+      RIALTO_ARTIFACT: "true",
+      FOUNDRY_FUZZ_RUNS: String(runs),
+      FOUNDRY_DENY: "never",
+    };
     try {
       await run(join(root, "node_modules/.bin/forge"), args, { cwd: this.folder, env, timeout: MINUTES * 60_000, maxBuffer: 1 << 28 });
       return null;
@@ -187,27 +223,29 @@ class Bench {
     }
   }
 
+  /** Without the optimizer a mutant compiles in a fifth of the time. */
   async judge(sources, mutant, seed) {
     const [names, stages] = UNITS[mutant.file];
-    const path = `src/${mutant.file}.sol`;
-    const changed = [];
-    for (const name of names) {
-      const bytecode = await this.compile({ ...sources, [path]: mutated(sources[path], mutant) }, name);
-      if (bytecode === "0x") return ["invalid"];
-      // The optimiser tells that nothing has changed.
-      if (bytecode !== this.original[name]) changed.push([name, bytecode]);
-    }
-    if (changed.length === 0) return ["same"];
-    for (const [name, bytecode] of changed) this.put(name, bytecode);
+    const path = PATHS[mutant.file];
+    const changed = { ...sources, [path]: mutated(sources[path], mutant) };
+    const bytecodes = [];
+    for (const name of names) bytecodes.push([name, await this.compile(changed, name, false)]);
+    if (bytecodes.some(([, bytecode]) => bytecode === "0x")) return ["invalid"];
+    for (const [name, bytecode] of bytecodes) this.put(name, bytecode);
     try {
       for (const [only, runs] of stages) {
         const test = await this.test(only, runs, seed);
         if (test) return ["killed", test];
       }
-      return ["SURVIVED"];
     } finally {
-      for (const [name] of changed) this.put(name, this.original[name]);
+      for (const name of names) this.put(name, this.original[name]);
     }
+    // The optimizer tells that nothing has changed.
+    for (const name of names) {
+      const original = await this.compile(sources, name, true);
+      if ((await this.compile(changed, name, true)) !== original) return ["SURVIVED"];
+    }
+    return ["same"];
   }
 }
 
@@ -220,16 +258,21 @@ function shuffled(mutants, seed) {
 async function main() {
   const option = (name) => (process.argv.includes(name) ? process.argv[process.argv.indexOf(name) + 1] : undefined);
   const [file, line, seed] = [option("--file"), option("--line"), option("--seed") ?? "1"];
-  const paths = readdirSync(join(root, "src"), { recursive: true }).filter((it) => it.endsWith(".sol")).map((it) => `src/${it}`);
-  const sources = Object.fromEntries(paths.map((path) => [path, readFileSync(join(root, path), "utf8")]));
-  let mutants = (GROUPS[option("--group")] ?? FILES).filter((it) => !file || file.replace(/.*\/|\.sol$/g, "") === it)
-    .flatMap((it) => mutantsOf(it, sources[`src/${it}.sol`]))
-    .filter((it) => !line || it.line === Number(line));
+  const sources = Object.fromEntries(
+    Object.values(PATHS).map((path) => [path, readFileSync(join(root, path), "utf8")]),
+  );
   const known = new Map();
   for (const text of readFileSync(join(root, "scripts/survivors.txt"), "utf8").split("\n")) {
     const [key, why] = text.split(" # ");
     if (why) known.set(key.trim(), why);
   }
+  const keys = new Set(FILES.flatMap((it) => mutantsOf(it, sources[PATHS[it]]).map(({ key }) => key)));
+  const stale = [...known.keys()].filter((it) => !keys.has(it)).join("\n");
+  if (stale) throw new Error(`survivors.txt names what is not there:\n${stale}`);
+  let mutants = (GROUPS[option("--group")] ?? FILES)
+    .filter((it) => !file || file.split(",").includes(it))
+    .flatMap((it) => mutantsOf(it, sources[PATHS[it]]))
+    .filter((it) => !line || it.line === Number(line));
   const all = mutants.length;
   const skipped = Number(option("--skip") ?? 0);
   mutants = shuffled(mutants, seed).slice(skipped, skipped + Number(option("--sample") ?? all));
@@ -241,7 +284,7 @@ async function main() {
 
   const compile = await compiler();
   const names = [...new Set(mutants.flatMap((it) => UNITS[it.file][0]))];
-  const original = Object.fromEntries(names.map((name) => [name, compile(sources, name)]));
+  const original = Object.fromEntries(names.map((name) => [name, compile(sources, name, false)]));
   const temporary = mkdtempSync(join(tmpdir(), "rialto-mutants-"));
   for (const signal of ["SIGINT", "SIGTERM"]) {
     process.once(signal, () => {
@@ -257,7 +300,7 @@ async function main() {
     const judges = mutants.every((it) => GROUPS.machine.includes(it.file));
     const unwanted = judges
       ? /^(node_modules|out|cache|test\/(court|invariants)|test\/[A-Z]\w+\.t\.sol)$/
-      : /^(node_modules|out|cache|test\/(invariants|machine)|test\/(Gas|Vectors)\.t\.sol|test\/court\/Court(Gas|Invariants)\.t\.sol|test\/court\/CourtHandler\.sol)$/;
+      : /^(node_modules|out|cache|test\/(invariants|machine|symbolic)|test\/(Gas|Vectors)\.t\.sol|test\/court\/Court(Gas|Invariants)\.t\.sol|test\/court\/CourtHandler\.sol)$/;
     cpSync(root, first, { recursive: true, filter: (path) => !unwanted.test(path.slice(root.length + 1)) });
     symlinkSync(join(root, "node_modules"), join(first, "node_modules"));
     const env = { ...process.env, FOUNDRY_DENY: "never" };
@@ -271,9 +314,10 @@ async function main() {
       benches.push(new Bench(folder, original));
       for (const name of Object.keys(original)) benches[i].put(name, original[name]);
     }
-    const [only, runs] = UNITS[mutants[0].file][1][0];
-    const fails = await benches[0].test(only, runs, 1);
-    if (fails) throw new Error(`${fails} fails without a mutant`);
+    for (const only of new Set(mutants.map((it) => UNITS[it.file][1].at(-1)[0]))) {
+      const fails = await benches[0].test(only, 64, 1);
+      if (fails) throw new Error(`${fails} fails without a mutant`);
+    }
     const queue = [...mutants];
     await Promise.all(
       benches.map(async (bench) => {
