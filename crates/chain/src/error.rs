@@ -193,6 +193,21 @@ pub enum SendError {
         /// What is needed, base units.
         bond: u128,
     },
+    /// The call would leave less in the market account than has to stay there; nothing was sent.
+    #[error(
+        "[S-015] the call takes {takes} base units, and {keeps} have to stay; the market account of {account} holds \
+         {balance}: deposit {} more", .takes.saturating_add(*.keeps).saturating_sub(*.balance)
+    )]
+    KeepsTooLittle {
+        /// Whose account.
+        account: Address,
+        /// What it holds in the market, base units.
+        balance: u128,
+        /// What the call takes, base units.
+        takes: u128,
+        /// What has to stay, base units.
+        keeps: u128,
+    },
 }
 
 impl From<ChainError> for SendError {

@@ -17,7 +17,7 @@ use crate::court_call::{CourtCall, Signed};
 use crate::error::SendError;
 use crate::journal::{Journal, Mined, Owner, RawCall};
 use crate::link::Link;
-use crate::worker::{Command, Worker};
+use crate::worker::{Command, ToSend, Worker};
 
 /// Calls that may wait for one key.
 const MAX_WAITING_CALLS: usize = 256;
@@ -34,6 +34,8 @@ pub struct Sender {
     tx: TxSender,
     /// Held while an accusation sees to its allowance: one is enough for all.
     accusing: Arc<Mutex<()>>,
+    /// Held while a call is under way that has to leave money in the account: the next one sees what it took.
+    spending: Arc<Mutex<()>>,
 }
 
 impl Sender {
@@ -43,7 +45,7 @@ impl Sender {
         journal: Option<&Path>,
     ) -> Result<Sender, SendError> {
         let tx = TxSender::start(chain.link().clone(), signer, journal).await?;
-        Ok(Sender { chain, tx, accusing: Arc::default() })
+        Ok(Sender { chain, tx, accusing: Arc::default(), spending: Arc::default() })
     }
 
     /// The sending account.
@@ -58,6 +60,28 @@ impl Sender {
     /// sent or persisted; its intent stays free. Dropping the future does not stop what was begun.
     pub async fn send(&self, intent: impl Into<String>, call: MarketCall) -> Result<Mined, SendError> {
         self.tx.send(intent.into(), call.raw(self.chain.market(), self.chain.token())?).await
+    }
+
+    /// Sends a call that takes money from the sender's account in the market, unless less than `keeps` would be left of it
+    /// ([`SendError::KeepsTooLittle`]); then nothing was sent. What the account does not hold at all, the market says itself. An
+    /// intent that was sent before is waited for as [`Sender::send`] does: what it took is gone from the account already.
+    pub async fn send_keeping(
+        &self,
+        intent: impl Into<String>,
+        call: MarketCall,
+        takes: u128,
+        keeps: u128,
+    ) -> Result<Mined, SendError> {
+        let intent = intent.into();
+        let _one = self.spending.lock().await;
+        if keeps > 0 && !self.tx.knows(&intent).await? {
+            let account = self.account();
+            let balance = self.chain.account(account).await?;
+            if balance >= takes && balance < takes.saturating_add(keeps) {
+                return Err(SendError::KeepsTooLittle { account, balance, takes, keeps });
+            }
+        }
+        self.send(intent, call).await
     }
 
     /// Accuses, and does what that needs first: the court is allowed to take bonds from the sender's account in the market, once and
@@ -141,11 +165,22 @@ impl TxSender {
         check_size("the intent key", intent.len(), MAX_INTENT_BYTES)?;
         check_size("the call data", call.data.len(), MAX_CALL_BYTES)?;
         let (reply, outcome) = oneshot::channel();
-        self.handle.commands.try_send(Command { intent, call, reply }).map_err(|e| match e {
+        self.tell(Command::Send(ToSend { intent, call, reply }))?;
+        outcome.await.unwrap_or(Err(SendError::Stopped))
+    }
+
+    /// Whether an intent was persisted: sent, or about to be.
+    async fn knows(&self, intent: &str) -> Result<bool, SendError> {
+        let (reply, answer) = oneshot::channel();
+        self.tell(Command::Knows { intent: intent.to_owned(), reply })?;
+        answer.await.unwrap_or(Err(SendError::Stopped))
+    }
+
+    fn tell(&self, command: Command) -> Result<(), SendError> {
+        self.handle.commands.try_send(command).map_err(|e| match e {
             mpsc::error::TrySendError::Full(_) => SendError::Busy { waiting: MAX_WAITING_CALLS },
             mpsc::error::TrySendError::Closed(_) => SendError::Stopped,
-        })?;
-        outcome.await.unwrap_or(Err(SendError::Stopped))
+        })
     }
 }
 

@@ -35,8 +35,16 @@ const KEEP_FINAL: usize = 64;
 
 type Reply = oneshot::Sender<Result<Mined, SendError>>;
 
+/// What a sender asks of its worker.
+pub(crate) enum Command {
+    /// To send a call.
+    Send(ToSend),
+    /// Whether an intent is in the journal.
+    Knows { intent: String, reply: oneshot::Sender<Result<bool, SendError>> },
+}
+
 /// A call to send.
-pub(crate) struct Command {
+pub(crate) struct ToSend {
     pub(crate) intent: String,
     pub(crate) call: RawCall,
     pub(crate) reply: Reply,
@@ -52,7 +60,7 @@ pub(crate) struct Worker {
     /// Who waits for which open intent.
     waiters: BTreeMap<String, Vec<Reply>>,
     /// Calls that would revert now, and why, but may not once what is open is mined.
-    deferred: Vec<(Command, SendError)>,
+    deferred: Vec<(ToSend, SendError)>,
     /// Final transactions by nonce, newest `KEEP_FINAL`.
     finals: BTreeMap<u64, Bytes>,
     next_nonce: u64,
@@ -97,7 +105,11 @@ impl Worker {
         loop {
             tokio::select! {
                 command = self.inbox.recv(), if self.open.len() < MAX_OPEN => match command {
-                    Some(command) => {
+                    Some(Command::Knows { intent, reply }) => {
+                        // Whoever asked may be gone.
+                        let _ = reply.send(self.journal.get(&intent).await.map(|record| record.is_some()));
+                    }
+                    Some(Command::Send(command)) => {
                         self.accept(command).await;
                         poll.reset_immediately();
                     }
@@ -109,7 +121,7 @@ impl Worker {
         }
     }
 
-    async fn accept(&mut self, command: Command) {
+    async fn accept(&mut self, command: ToSend) {
         match self.journal.get(&command.intent).await {
             Err(error) => answer(command.reply, Err(error)),
             Ok(Some(record)) if record.call != command.call => {
@@ -122,8 +134,8 @@ impl Worker {
     }
 
     /// Simulates, signs, persists, broadcasts.
-    async fn launch(&mut self, command: Command) {
-        let Command { intent, call, reply } = command;
+    async fn launch(&mut self, command: ToSend) {
+        let ToSend { intent, call, reply } = command;
         match self.sign_new(&intent, &call).await {
             Ok(record) => {
                 self.waiters.entry(intent.clone()).or_default().push(reply);
@@ -132,7 +144,7 @@ impl Worker {
                 self.open.insert(flight.record.nonce, flight);
             }
             Err(why @ SendError::Rejected(_)) if !self.open.is_empty() && self.deferred.len() < MAX_DEFERRED => {
-                self.deferred.push((Command { intent, call, reply }, why));
+                self.deferred.push((ToSend { intent, call, reply }, why));
             }
             Err(error) => answer(reply, Err(error)),
         }

@@ -227,3 +227,30 @@ async fn a_wrong_address_or_chain_is_named() {
     let wrong = Chain::connect(config(scheme, deployed.market)).await.err().unwrap();
     assert!(matches!(wrong, ChainError::BadEndpoint(_)), "{wrong}");
 }
+
+#[tokio::test]
+async fn what_has_to_stay_in_the_account_is_not_spent() {
+    let (_dev, _, chain) = market(1000).await;
+    let buys = chain.sender_in_memory(key("requester")).await.unwrap();
+    let account = buys.account();
+    let call = |opens| MarketCall::Open(vec![opens]);
+    let first = call(open(&chain, 400, 1).await);
+    let short = soon(buys.send_keeping("first", first.clone(), 400, 601)).await.unwrap_err();
+    assert_eq!(short, SendError::KeepsTooLittle { account, balance: 1000, takes: 400, keeps: 601 });
+    assert!(short.to_string().contains("deposit 1 more"), "{short}");
+    soon(buys.send_keeping("first", first.clone(), 400, 600)).await.unwrap();
+    assert_eq!(chain.account(account).await.unwrap(), 600);
+    soon(buys.send_keeping("first", first, 400, 600)).await.expect("what was sent is not judged again");
+
+    // Of two at a time the second sees what the first took.
+    let (one, other) = (call(open(&chain, 300, 2).await), call(open(&chain, 300, 3).await));
+    let both =
+        tokio::join!(soon(buys.send_keeping("one", one, 300, 200)), soon(buys.send_keeping("other", other, 300, 200)));
+    assert!(both.0.is_ok() != both.1.is_ok(), "{both:?}");
+    assert_eq!(chain.account(account).await.unwrap(), 300);
+    let dear = call(open(&chain, 400, 4).await);
+    match soon(buys.send_keeping("dear", dear, 400, 1)).await.unwrap_err() {
+        SendError::Rejected(error) => assert!(matches!(error.market(), Some(MarketError::InsufficientBalance(_)))),
+        error => panic!("the market says what is not there at all: {error}"),
+    }
+}

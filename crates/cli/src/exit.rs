@@ -32,6 +32,7 @@ const TABLE: &[(&str, u8)] = &[
     ("R-JOB-00", USAGE),
     ("R-JOB-01", NO_MARKET),
     ("R-JOB-021", NO_MARKET),
+    ("R-JOB-026", NO_MONEY),
     ("R-SVC-006", NO_MONEY),
     ("C-HOM-002", USAGE),
     ("C-DEM-001", USAGE),

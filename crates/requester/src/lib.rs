@@ -27,7 +27,7 @@ pub mod core;
 pub mod service;
 
 pub use core::{
-    BadPolicy, Checks, Dispute, Excluded, Exposure, History, JobError, JobEvent, JobId, JobPhase, JobStatus,
+    Accusable, BadPolicy, Checks, Dispute, Excluded, Exposure, History, JobError, JobEvent, JobId, JobPhase, JobStatus,
     MAX_JOB_TASKS, NoMatch, Outcome, Patience, Plan, Policy, PolicyQuote, Price, Progress, ProviderReport,
     ProviderStatus, TxNote, Why, WrongTask, detection_probability, price_of,
 };

@@ -29,7 +29,7 @@ use crate::{
     network::Side,
     options::{BuyerOptions, Manner, Options},
     purse,
-    world::{CHAIN_ID, Happening, MARKET, World, key},
+    world::{CHAIN_ID, Happening, MARKET, RULES, World, key},
 };
 
 /// The program that every job runs.
@@ -326,6 +326,15 @@ impl World {
                 self.schedule.after(wait, Happening::Buyer { buyer: index, life, event: Box::new(event) });
             }
             Effect::Transact { intent, call } => {
+                let account = self.buyers[index].account;
+                let holds = self.chain.ledger.market.account(account).balance;
+                let Some(core) = &self.buyers[index].core else { return };
+                let (takes, keep) = (call.takes(core.config().case_bond), core.accusables());
+                if let Err(outcome) = purse::keeps(holds, takes, purse::bonds(&RULES, &keep)) {
+                    self.count("bonds kept");
+                    let event = Event::Transacted { intent, outcome };
+                    return self.schedule.after(50, Happening::Buyer { buyer: index, life, event: Box::new(event) });
+                }
                 let Some(calls) = purse::acts(*call) else {
                     return self.hold(Err(format!("buyer {index} sends {intent}, which says nothing")));
                 };

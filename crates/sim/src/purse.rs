@@ -2,16 +2,36 @@
 
 use rialto_protocol::{
     B256, Bytes,
-    model::{Call as MarketCall, Terms, court::CourtCall},
+    model::{
+        Call as MarketCall, Terms,
+        court::{CourtCall, Rules},
+    },
     receipt::inputs_proof,
 };
-use rialto_requester::core::{Call, Conviction, FirstSegment, Trace as Question, Traced};
+use rialto_requester::core::{
+    Accusable, Accusables, Call, Conviction, FirstSegment, Trace as Question, Traced, Transacted,
+};
 
 use crate::{
     compute::{self, Trace},
     desk::turn,
     ledger::{Act, model_kind_of},
 };
+
+/// What the bonds of accusations come to, base units.
+pub fn bonds(rules: &Rules, accusables: &Accusables) -> u128 {
+    let bond = |(one, count): (&Accusable, &u32)| {
+        rules.bond_for(one.fuel_limit).unwrap_or(u128::MAX).saturating_mul((*count).into())
+    };
+    accusables.iter().map(bond).fold(0, u128::saturating_add)
+}
+
+/// Whether an account that holds so much can make a call that takes so much, and keep the bonds; what the core is told if not.
+/// What the account does not hold at all, the market says itself.
+pub fn keeps(holds: u128, takes: u128, bonds: u128) -> Result<(), Transacted> {
+    let short = takes > 0 && holds >= takes && holds < takes.saturating_add(bonds);
+    if short { Err(Transacted::Short { holds, takes, bonds }) } else { Ok(()) }
+}
 
 /// A call of the core as the calls of one transaction; none if it says nothing.
 pub fn acts(call: Call) -> Option<Vec<Act>> {

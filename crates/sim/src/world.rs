@@ -38,7 +38,7 @@ pub const COURT: Address = Address::repeat_byte(0xcc);
 /// Deposit of every node, base units.
 pub const DEPOSIT: u128 = 1_000_000_000;
 /// What that court is built with: a node that crashes, and hears of the chain late, answers in time.
-const RULES: Rules =
+pub const RULES: Rules =
     Rules { base_bond: 500, bond_per_tfuel: 50_000, base_seconds: 300, move_seconds: 240, fuel_per_second: 50_000_000 };
 /// A run that has not ended so long after its last job's deadline never ends: deals are half as long again as jobs, and
 /// the longest pause before a transaction is tried again is half an hour.

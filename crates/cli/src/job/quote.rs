@@ -133,7 +133,7 @@ fn plan(shown: &Explained<'_>) -> String {
         )
     }));
     out.push(match (&opening.refused, opening.gas) {
-        (Some(why), _) => format!("  as things are, the market would refuse it: {why}"),
+        (Some(why), _) => format!("  as things are, it would be refused: {why}"),
         (None, gas) => {
             let wei = u128::from(gas.unwrap_or_default()) * opening.gas_price_wei;
             format!(
@@ -144,6 +144,7 @@ fn plan(shown: &Explained<'_>) -> String {
             )
         }
     });
+    out.extend(kept(opening).map(|kept| format!("  {kept}")));
     out.push(format!("  {}", risk(shown.deals, shown.cost)));
     out.push(format!(
         "then nothing per task: vouchers are signed as results are accepted, about {} in all, never more than {}",
@@ -201,6 +202,7 @@ fn text(quote: &Quote) -> String {
             .collect();
         out.push(table(&["provider", "per Tfuel", "per task", "task runs", "locked"], &[], &rows));
         out.push(format!("  {}", risk(&quote.chosen, quote.cost)));
+        out.extend(quote.opening.as_ref().and_then(kept).map(|kept| format!("  {kept}")));
     }
     if !quote.left_out.is_empty() {
         out.push(format!("\n{}", paint.bold("Left out")));
@@ -218,6 +220,14 @@ fn text(quote: &Quote) -> String {
         }
     });
     out.join("\n")
+}
+
+/// What has to stay in the account besides.
+fn kept(opening: &Opening) -> Option<String> {
+    (opening.bonds > 0).then(|| {
+        let bonds = money(opening.bonds);
+        format!("{bonds} stay in the market account meanwhile: the bonds of accusations, should one be necessary")
+    })
 }
 
 /// The most that can be lost, whatever the providers do (docs/threat-model.md).

@@ -1,9 +1,6 @@
 //! Quotes: what a job would cost, what a cheat would risk, who would be chosen and why not the others. Nothing is spent.
 
-use std::{
-    collections::BTreeMap,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use rialto_chain::{MarketCall, OpenArgs, SendError, Terms};
 use rialto_exec::SharedData;
@@ -12,7 +9,7 @@ use rialto_protocol::{
     bounds::{Lack, requester_loss},
     pricing::share,
 };
-use rialto_requester::{Content, Job, JobId, NoMatch, Plan, Policy, PolicyQuote, RequesterError};
+use rialto_requester::{Accusable, Content, Job, JobError, JobId, NoMatch, Plan, Policy, PolicyQuote, RequesterError};
 use serde::{Deserialize, Serialize};
 use tokio::time::sleep;
 
@@ -112,6 +109,8 @@ pub struct Opening {
     pub gas_money_wei: u128,
     /// Highest price that is taken, base units per Tfuel, if the job sets one: prices move until it is sent.
     pub max_price: Option<u128>,
+    /// What would stay in the market account, base units: one bond of an accusation for each deal, those that are open included.
+    pub bonds: u128,
 }
 
 /// What taking up a job again would buy.
@@ -199,10 +198,10 @@ pub(crate) async fn quote(buyer: &Buyer, file: &JobFile, mut job: Job) -> Result
         unseen: quote.detection.iter().map(|(count, found)| (*count, 1_000_000 - found)).collect(),
     };
     Ok(Quote {
-        opening: opening(buyer, plan, file.max_price).await?,
+        opening: opening(buyer, plan, file.max_price, means).await?,
         tasks,
         trial,
-        chosen: chosen(buyer, plan, means).await?,
+        chosen: chosen(plan, means),
         left_out,
         cost: own.price.map(|price| price.pay),
         locked: plan.map(|plan| plan.locked),
@@ -229,12 +228,12 @@ pub(crate) async fn resumption(
     let means = Means { runs: file.run_here, fuel_limit: file.fuel };
     Ok(Resumption {
         left: status.progress.tasks.saturating_sub(status.progress.verified),
-        chosen: chosen(buyer, plan.as_ref(), means).await?,
+        chosen: chosen(plan.as_ref(), means),
         cost: plan.as_ref().map(|plan| plan.cost),
         locked: plan.as_ref().map(|plan| plan.locked),
         no_match,
         budget: budget.unwrap_or(file.budget),
-        opening: opening(buyer, plan.as_ref(), file.max_price).await?,
+        opening: opening(buyer, plan.as_ref(), file.max_price, means).await?,
     })
 }
 
@@ -247,32 +246,17 @@ struct Means {
     fuel_limit: u64,
 }
 
-/// Who would be chosen, and what can be lost there. The bonds of accusations come out of what is free once the deals are open.
-async fn chosen(buyer: &Buyer, plan: Option<&Plan>, means: Means) -> Result<Vec<Chosen>, HostError> {
-    let Some(plan) = plan else { return Ok(Vec::new()) };
-    let mut free = buyer.chain.account(buyer.account()).await.map_err(SendError::from)?.saturating_sub(plan.locked);
-    let mut bonds: BTreeMap<Address, u128> = BTreeMap::new();
-    let mut chosen = Vec::new();
-    for deal in &plan.deals {
+/// Who would be chosen, and what can be lost there. Nothing is opened without the bonds of accusations: they lack nowhere.
+fn chosen(plan: Option<&Plan>, means: Means) -> Vec<Chosen> {
+    let deals = plan.map(|plan| plan.deals.iter()).into_iter().flatten();
+    let chosen = deals.map(|deal| {
         let ask = &deal.offer.ask.value;
-        let lack = if ask.court.is_zero() {
+        let lack = if ask.court.is_zero() || !deal.offer.known_court {
             Some(Lack::Court)
-        } else if !means.runs {
-            Some(Lack::Runs)
         } else {
-            let bond = match bonds.get(&ask.court) {
-                Some(bond) => *bond,
-                None => {
-                    let court = buyer.chain.court(ask.court).await.map_err(SendError::from)?;
-                    court.bond_for(means.fuel_limit).await.map_err(SendError::from)?
-                }
-            };
-            bonds.insert(ask.court, bond);
-            let left = free.checked_sub(bond);
-            free = left.unwrap_or(free);
-            left.is_none().then_some(Lack::Bond)
+            (!means.runs).then_some(Lack::Runs)
         };
-        chosen.push(Chosen {
+        Chosen {
             provider: ask.provider,
             price: deal.price,
             task_fee: ask.taskFee,
@@ -284,13 +268,18 @@ async fn chosen(buyer: &Buyer, plan: Option<&Plan>, means: Means) -> Result<Vec<
             lack,
             // Whatever is ordered there may be claimed, up to the budget.
             unproven: requester_loss(deal.budget, 0, deal.budget, lack),
-        });
-    }
-    Ok(chosen)
+        }
+    });
+    chosen.collect()
 }
 
 /// What opening a plan's deals would take now, if it has any.
-async fn opening(buyer: &Buyer, plan: Option<&Plan>, max_price: Option<u128>) -> Result<Option<Opening>, HostError> {
+async fn opening(
+    buyer: &Buyer,
+    plan: Option<&Plan>,
+    max_price: Option<u128>,
+    means: Means,
+) -> Result<Option<Opening>, HostError> {
     let Some(plan) = plan.filter(|plan| !plan.deals.is_empty()) else { return Ok(None) };
     let (chain, account) = (&buyer.chain, buyer.account());
     let opened_at = chain.now().await.map_err(SendError::from)?;
@@ -309,11 +298,21 @@ async fn opening(buyer: &Buyer, plan: Option<&Plan>, max_price: Option<u128>) ->
     let estimate = chain.estimate(account, &MarketCall::Open(args.collect())).await;
     let gas_price_wei = chain.gas_price().await.map_err(SendError::from)?;
     let gas_money_wei = chain.native_balance(account).await.map_err(SendError::from)?.saturating_to();
+    let accusable = plan.deals.iter().filter_map(|deal| {
+        let court = deal.offer.ask.value.court;
+        let asked = means.runs && !court.is_zero() && deal.offer.known_court;
+        asked.then_some(Accusable { court, fuel_limit: means.fuel_limit })
+    });
+    let bonds = buyer.requester.bonds(accusable).await?;
+    let holds = chain.account(account).await.map_err(SendError::from)?;
     let (gas, refused) = match estimate {
+        Ok(_) if holds < plan.locked.saturating_add(bonds) => {
+            (None, Some(JobError::Bonds { holds, takes: plan.locked, bonds }.to_string()))
+        }
         Ok(gas) => (Some(gas), None),
         Err(why) => (None, Some(why.to_string())),
     };
-    Ok(Some(Opening { account, gas, refused, gas_price_wei, gas_money_wei, max_price }))
+    Ok(Some(Opening { account, gas, refused, gas_price_wei, gas_money_wei, max_price, bonds }))
 }
 
 /// Waits until offers are there, and no more come.

@@ -319,7 +319,18 @@ impl Core {
     }
 
     pub(super) fn transacted(&mut self, intent: String, outcome: Transacted) {
-        if let Transacted::Unsent { reason } = outcome {
+        let unsent = match &outcome {
+            Transacted::Unsent { reason } => Some(reason.clone()),
+            Transacted::Short { holds, takes, bonds } => {
+                let why = JobError::Bonds { holds: *holds, takes: *takes, bonds: *bonds };
+                if self.too_poor(&intent, &why) {
+                    return;
+                }
+                Some(why.to_string())
+            }
+            Transacted::Mined { .. } | Transacted::Reverted { .. } => None,
+        };
+        if let Some(reason) = unsent {
             if let Some((id, attempt)) = self.opening_named(&intent, true)
                 && self.comes_too_late(id, attempt, LATE_SECONDS)
             {
@@ -337,8 +348,23 @@ impl Core {
                 self.open_failed(id, attempt, format!("{reason} ({code})"));
             }
             (None, Transacted::Reverted { code, reason }) => self.action_failed(&intent, &code, &reason),
-            (None, Transacted::Mined { .. }) | (_, Transacted::Unsent { .. }) => {}
+            (None, Transacted::Mined { .. }) | (_, Transacted::Unsent { .. } | Transacted::Short { .. }) => {}
         }
+    }
+
+    /// The account can't keep the bonds of accusations beside what an opening takes. A job that has no deals ends: nothing was
+    /// locked for it. One that has deals waits for money to come back from them. Returns whether the job ended.
+    fn too_poor(&mut self, intent: &str, why: &JobError) -> bool {
+        let Some((id, attempt)) = self.opening_named(intent, true) else { return false };
+        if self.state.jobs[&id].deals.is_empty() {
+            self.record(Record::OpenFailed { job: id, attempt: attempt as u32 });
+            self.end(id, Err(why.clone()));
+            return true;
+        }
+        if self.stranded_why.insert(id, why.to_string()).is_none() {
+            self.note(id, "R-JOB-026", format!("no more deals are opened for now: {why}"));
+        }
+        false
     }
 
     /// The opening whose transaction has this name.

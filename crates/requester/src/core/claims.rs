@@ -68,6 +68,8 @@ pub struct Exposure {
     pub claimable: u128,
     /// The highest fuel limit of those orders: the bond of an accusation follows from it.
     pub fuel_limit: u64,
+    /// Whether an accusation of this requester is before the court: its bond lies there.
+    pub in_court: bool,
     /// What keeps this requester from taking a wrong claim to court, if anything does. The core does not know whether its
     /// account holds the bond; [`Exposure::lacks_bond`].
     pub lack: Option<Lack>,
@@ -345,6 +347,7 @@ impl Core {
             budget,
             claimable: worst,
             fuel_limit: fuel_limit.max().unwrap_or(0),
+            in_court: self.in_court(deal),
             locked: budget.saturating_sub(deal.chain.paid),
             signed,
             claimed: asked.min(budget.saturating_sub(signed)),

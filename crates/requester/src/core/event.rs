@@ -77,6 +77,26 @@ pub enum Transacted {
     Reverted { code: String, reason: String },
     /// Not known to be mined; the same intent is tried again.
     Unsent { reason: String },
+    /// Not sent: the account holds what the call takes, but not the bonds of accusations beside it
+    /// ([`Core::accusables`](super::Core::accusables)).
+    Short { holds: u128, takes: u128, bonds: u128 },
+}
+
+impl Call {
+    /// What it takes from the account in the market, base units. `case_bond`: of a late notice or demand. The bond of an accusation is what the rest is kept for.
+    pub fn takes(&self, case_bond: u128) -> u128 {
+        match self {
+            Self::Open(terms) => terms.iter().map(|terms| terms.deal.budget).fold(0, u128::saturating_add),
+            Self::Late { .. } | Self::Demand { .. } => case_bond,
+            Self::Close { .. }
+            | Self::Expire { .. }
+            | Self::Settle { .. }
+            | Self::Accuse(_)
+            | Self::Play { .. }
+            | Self::Timeout { .. }
+            | Self::Convict(_) => 0,
+        }
+    }
 }
 
 /// Something to be done outside, in order.

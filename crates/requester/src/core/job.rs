@@ -229,6 +229,13 @@ pub enum JobError {
     /// Cancelled by the user.
     #[error("[R-JOB-023] cancelled")]
     Cancelled,
+    /// The account would not hold the bonds of the accusations that its deals may need. Nothing was opened.
+    #[error(
+        "[R-JOB-026] opening deals takes {takes} base units, and {bonds} have to stay for the bonds of accusations; \
+         the market account holds {holds}: deposit {} more, or use fewer providers",
+        .takes.saturating_add(*.bonds).saturating_sub(*.holds)
+    )]
+    Bonds { holds: u128, takes: u128, bonds: u128 },
 }
 
 /// How a job ended.

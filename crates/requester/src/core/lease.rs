@@ -60,6 +60,7 @@ impl Core {
                 && ask.value.limits.credit >= worst_fee(&deal.terms, job.spec.fuel_limit, 1)
                 && !need.excluded.contains_key(&deal.provider())
                 && (need.any_court || deal.offer.known_court)
+                && self.bond_suffices(*deal_id, &job.spec)
                 && !job.barred.contains_key(&deal.provider())
                 && self.work_ends(deal) >= self.now.saturating_add(MIN_WORK_SECONDS)
                 && spare <= left

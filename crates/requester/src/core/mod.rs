@@ -17,6 +17,7 @@
 //! | [`verify`] | receipts, replicas, outputs: pure checks |
 //! | `buying` | opening deals, and more of them when providers fall away |
 //! | `orders` | cutting tasks into batches, and who gets which |
+//! | [`bonds`] | what stays in the account for accusations |
 //! | `rest` | providers that take no work now, and when they are asked again |
 //! | `session` | hello, resuming, messages in, who is silent |
 //! | [`facts`] | what the chain said about deals |
@@ -28,6 +29,7 @@
 //! | `report` | progress and the final report |
 
 mod accept;
+pub mod bonds;
 pub mod book;
 mod buying;
 mod cases;
@@ -55,6 +57,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use alloy_sol_types::Eip712Domain;
 use rialto_protocol::{Address, B256, receipt::Halted, types::domain, wire::Signed};
 
+pub use bonds::{Accusable, Accusables};
 pub use book::{Book, Offer};
 pub use claims::Exposure;
 pub use event::{

@@ -1,6 +1,7 @@
 //! A small world for the core: scripted providers with real keys, a market, a disk, and a clock.
 
 mod audit;
+mod bonds;
 mod cases;
 mod chaos;
 mod claims;

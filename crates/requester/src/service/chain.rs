@@ -12,7 +12,8 @@ use tokio::sync::mpsc;
 
 use super::driver::Input;
 use crate::core::{
-    Accusation, Call, CaseId, CaseKind, Conviction, Cursor, Event, Fact, Terms, Transacted, TxNote, What,
+    Accusable, Accusables, Accusation, Call, CaseId, CaseKind, Conviction, Cursor, Event, Fact, Terms, Transacted,
+    TxNote, What,
 };
 
 /// Without events the core is told a cursor after so many blocks.
@@ -21,7 +22,15 @@ const CURSOR_BLOCKS: u64 = 256;
 const PAUSE: Duration = Duration::from_secs(2);
 
 /// Performs a call of the core.
-pub(crate) async fn transact(chain: Chain, sender: Sender, intent: String, call: Call, inputs: mpsc::Sender<Input>) {
+pub(crate) async fn transact(
+    chain: Chain,
+    sender: Sender,
+    intent: String,
+    call: Call,
+    keep: Accusables,
+    inputs: mpsc::Sender<Input>,
+) {
+    let takes = call.takes(chain.windows().case_bond);
     let (kind, deals) = match &call {
         Call::Open(terms) => ("open", terms.len() as u32),
         Call::Close { .. } => ("close", 1),
@@ -36,6 +45,10 @@ pub(crate) async fn transact(chain: Chain, sender: Sender, intent: String, call:
     };
     let sent = match call {
         Call::Accuse(accusation) => accuse(&chain, &sender, &intent, *accusation).await,
+        call if takes > 0 => match bonds(&chain, &keep).await {
+            Ok(keeps) => sender.send_keeping(intent.clone(), market_call(call), takes, keeps).await,
+            Err(error) => Err(error.into()),
+        },
         call => sender.send(intent.clone(), market_call(call)).await,
     };
     let outcome = match sent {
@@ -48,6 +61,16 @@ pub(crate) async fn transact(chain: Chain, sender: Sender, intent: String, call:
         tracing::warn!(intent, ?outcome, "transaction");
     }
     let _ = inputs.send(Input::Event(Event::Transacted { intent, outcome })).await;
+}
+
+/// The bonds of accusations together, base units.
+pub(crate) async fn bonds(chain: &Chain, accusables: &Accusables) -> Result<u128, ChainError> {
+    let mut all = 0u128;
+    for (Accusable { court, fuel_limit }, count) in accusables {
+        let bond = chain.court(*court).await?.bond_for(*fuel_limit).await?;
+        all = all.saturating_add(bond.saturating_mul((*count).into()));
+    }
+    Ok(all)
 }
 
 /// Accuses: before a court whose code is known, because it is given money.
@@ -131,6 +154,9 @@ fn failed(error: &SendError) -> Transacted {
         | SendError::Stuck { .. }
         | SendError::Stopped
         | SendError::Busy { .. } => Transacted::Unsent { reason: text },
+        SendError::KeepsTooLittle { balance, takes, keeps, .. } => {
+            Transacted::Short { holds: *balance, takes: *takes, bonds: *keeps }
+        }
         _ => {
             let inner = text.trim_start_matches('[');
             let (code, reason) = inner.split_once("] ").unwrap_or(("S-000", inner));

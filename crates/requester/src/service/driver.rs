@@ -29,8 +29,8 @@ use super::{
     session::Session,
 };
 use crate::core::{
-    Core, Effect, Event, Exposure, History, JobError, JobEvent, JobId, JobPhase, JobSpec, JobStatus, NoMatch, Offer,
-    Outgoing, Phase, Plan, Policy, PolicyQuote, Record, Source, Stored, Summary, TaskResult,
+    Accusables, Core, Effect, Event, Exposure, History, JobError, JobEvent, JobId, JobPhase, JobSpec, JobStatus,
+    NoMatch, Offer, Outgoing, Phase, Plan, Policy, PolicyQuote, Record, Source, Stored, Summary, TaskResult,
 };
 
 /// Events of a job kept for a slow watcher; older ones are lost to it.
@@ -66,6 +66,8 @@ pub(crate) enum Input {
     Needed(oneshot::Sender<bool>),
     /// Somebody wants to know what can be lost.
     Exposures(oneshot::Sender<Vec<Exposure>>),
+    /// Somebody wants to know which accusations have to stay affordable.
+    Accusables(oneshot::Sender<Accusables>),
     /// Somebody wants to know the jobs that the core knows.
     Jobs(oneshot::Sender<Vec<JobStatus>>),
     /// A job that ended without all its results is to go on.
@@ -239,6 +241,9 @@ impl Driver {
             Input::Exposures(answer) => {
                 let _ = answer.send(self.core.exposures());
             }
+            Input::Accusables(answer) => {
+                let _ = answer.send(self.core.accusables());
+            }
             Input::Jobs(answer) => {
                 let jobs = self.core.state().jobs.keys();
                 let _ = answer.send(jobs.filter_map(|id| self.core.job_status(*id)).collect());
@@ -326,7 +331,8 @@ impl Driver {
             }
             Effect::Transact { intent, call } => {
                 let chain = self.chain.clone();
-                self.beside(chain::transact(chain, self.sender.clone(), intent, *call, self.inputs.clone()));
+                let keep = self.core.accusables();
+                self.beside(chain::transact(chain, self.sender.clone(), intent, *call, keep, self.inputs.clone()));
             }
             Effect::Trace(trace) => {
                 let (library, key) = (self.library.clone(), trace.key);

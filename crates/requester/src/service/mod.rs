@@ -49,8 +49,8 @@ use tokio_util::{
 };
 
 use crate::core::{
-    Config, Constraints, Core, Event, Exposure, History, JobId, JobPhase, JobSpec, JobStatus, NoMatch, Offer, Patience,
-    Plan, Policy, PolicyQuote,
+    Accusable, Config, Constraints, Core, Event, Exposure, History, JobId, JobPhase, JobSpec, JobStatus, NoMatch,
+    Offer, Patience, Plan, Policy, PolicyQuote,
 };
 use driver::{Driver, Input};
 use journal::{Journal, blocking};
@@ -276,14 +276,28 @@ impl Requester {
         let (answer, answered) = oneshot::channel();
         self.tell(Input::Exposures(answer)).await?;
         let mut exposures = answered.await.map_err(|_| RequesterError::Stopped)?;
-        let account = self.wallet.money().await?;
-        for exposure in exposures.iter_mut().filter(|exposure| exposure.lack.is_none()) {
+        // Each deal needs a bond of its own; where the account does not hold all of them, those that
+        // protect the most come first.
+        let mut free = self.wallet.money().await?;
+        exposures.sort_by_key(|exposure| std::cmp::Reverse(exposure.claimable));
+        for exposure in exposures.iter_mut().filter(|exposure| exposure.lack.is_none() && !exposure.in_court) {
             let court = self.chain.court(exposure.court).await?;
-            if court.bond_for(exposure.fuel_limit).await? > account {
-                *exposure = exposure.lacks_bond();
+            match free.checked_sub(court.bond_for(exposure.fuel_limit).await?) {
+                Some(left) => free = left,
+                None => *exposure = exposure.lacks_bond(),
             }
         }
         Ok(exposures)
+    }
+
+    /// What has to stay in the account for the bonds of accusations, base units: for the deals that are open, and for these
+    /// besides.
+    pub async fn bonds(&self, more: impl IntoIterator<Item = Accusable>) -> Result<u128, RequesterError> {
+        let (answer, answered) = oneshot::channel();
+        self.tell(Input::Accusables(answer)).await?;
+        let mut all = answered.await.map_err(|_| RequesterError::Stopped)?;
+        more.into_iter().for_each(|one| *all.entry(one).or_default() += 1);
+        Ok(chain::bonds(&self.chain, &all).await?)
     }
 
     /// Every job, running or ended, of this process or any before it on the same folder; the newest first.
