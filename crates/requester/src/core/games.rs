@@ -89,9 +89,10 @@ impl Core {
         worth && deal.closed.is_none() && self.is_judged(deal)
     }
 
-    /// Whether an action is new, or was not refused too often.
-    fn worth_trying(deal: &OpenDeal, action: Action) -> bool {
-        let claimed = deal.chain.any_open(&[CaseKind::Claim]);
+    /// Whether an action is new, or was not refused too often. While something is claimed it is tried until the market's time
+    /// for games is over: what is refused for longer is refused for good, and the deal has to end.
+    fn worth_trying(&self, deal: &OpenDeal, action: Action) -> bool {
+        let claimed = deal.chain.any_open(&[CaseKind::Claim]) && self.now < self.disputes_until(deal);
         deal.actions.get(&action).is_none_or(|tries| claimed || *tries < MAX_ACCUSATIONS)
     }
 
@@ -100,7 +101,7 @@ impl Core {
         if deal.misstated.is_empty() || !self.worth_a_case(deal) {
             return None;
         }
-        deal.misstated.iter().find(|misstated| Self::worth_trying(deal, conviction(misstated)))
+        deal.misstated.iter().find(|misstated| self.worth_trying(deal, conviction(misstated)))
     }
 
     /// What is to be accused next in a deal, if the court is to be asked and no game of ours is under way: one conviction ends the
@@ -118,7 +119,7 @@ impl Core {
             let us = |game: &GameView| game.game.accuser == self.config.requester;
             let action = Action::Accuse { order: charge.order, receipt: charge.receipt };
             deal.chain.games.values().any(|story| us(&story.view) && story.view.game.receipt == charge.receipt)
-                || !Self::worth_trying(deal, action)
+                || !self.worth_trying(deal, action)
         };
         // The one that is under way, or else the one that was refused least often.
         let open = self.charges(deal).filter(|charge| !tried(charge));

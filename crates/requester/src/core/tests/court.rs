@@ -71,9 +71,8 @@ fn where_no_court_is_named_or_it_refuses_the_deal_ends_unpaid() {
     }
 }
 
-#[test]
-fn a_claim_of_more_than_was_delivered_needs_no_signature() {
-    let mut world = in_court(&[Manner::Honest]);
+/// More is claimed on chain than was delivered: the deal, and what is asserted.
+fn overclaimed(world: &mut World) -> (B256, Receipt) {
     let mut job = spec(12, Policy::Trust);
     job.constraints.run_locally = false;
     world.feed(Event::Submit(job));
@@ -81,21 +80,48 @@ fn a_claim_of_more_than_was_delivered_needs_no_signature() {
         let order = world.core.state().orders.values().find(|order| order.order.tasks > 1 && order.receipt.is_some());
         order.map(|order| order.receipt.clone().unwrap().value)
     };
-    until(&mut world, 100, |world| delivered(world).is_some());
-    let mut receipt = delivered(&world).unwrap();
-    let (deal, _) = first_deal(&world);
+    until(world, 100, |world| delivered(world).is_some());
+    let mut receipt = delivered(world).unwrap();
+    let (deal, _) = first_deal(world);
     receipt.fuel += 1;
-    let claimed = |receipt: &Receipt, seq| What::Claimed {
-        order: receipt.order,
-        seq,
-        deadline: START + 1_000,
-        receipt: receipt.clone(),
-    };
-    world.says(deal, claimed(&receipt, 0));
+    let deadline = START + 1_000;
+    world.says(deal, What::Claimed { order: receipt.order, seq: 0, deadline, receipt: receipt.clone() });
+    (deal, receipt)
+}
+
+#[test]
+fn a_claim_of_more_than_was_delivered_needs_no_signature() {
+    let mut world = in_court(&[Manner::Honest]);
+    let (_, receipt) = overclaimed(&mut world);
     until(&mut world, 20, |world| !world.cases.is_empty());
     let (_, Call::Convict(conviction)) = world.cases[0].clone() else { panic!("{:?}", world.cases) };
     assert_eq!(conviction.receipt, Signed { value: receipt, signature: Bytes::new() });
     assert_eq!(conviction.proof.fault(), Fault::Sum);
+}
+
+#[test]
+fn a_conviction_that_is_refused_for_good_does_not_keep_the_deal_from_ending() {
+    let mut world = in_court(&[Manner::Releases]);
+    world.refuse_cases = true;
+    let (deal, receipt) = overclaimed(&mut world);
+    let config = world.core.config();
+    let windows = 2 * config.challenge_seconds + config.answer_seconds;
+    let until_then = world.market[&deal].expiry + config.grace_seconds + windows;
+    let settles = |world: &World| {
+        let claim = CaseId { kind: CaseKind::Claim, subject: receipt.order, task: 0 };
+        world.cases.iter().any(|(_, call)| matches!(call, Call::Settle { case, .. } if *case == claim))
+    };
+    let convicts = |world: &World| world.cases.iter().filter(|(_, call)| matches!(call, Call::Convict(_))).count();
+    while world.now + 1 < until_then {
+        world.step();
+        assert!(!settles(&world), "as long as the market allows games, the claim is held against");
+    }
+    assert!(convicts(&world) > 3);
+    (0..60).for_each(|_| world.step());
+    assert!(settles(&world), "then the deal has to end");
+    let tried = convicts(&world);
+    (0..3_600).for_each(|_| world.step());
+    assert_eq!(convicts(&world), tried);
 }
 
 #[test]
