@@ -2,11 +2,12 @@
 
 use alloy_primitives::{Address, B256, Bytes, U256};
 use alloy_sol_types::SolCall;
+use rialto_protocol::case::CaseId;
 use rialto_protocol::model::Terms;
 use rialto_protocol::receipt::{Halted, SumNode};
 use rialto_protocol::types::{Ack, Ask, Cancel, Deal, Order, Receipt, Release, Voucher};
 
-use crate::bindings::{CaseKind, IMarket, IToken};
+use crate::bindings::{IMarket, IToken};
 use crate::court_call::{CourtCall, nodes};
 use crate::error::SendError;
 use crate::journal::RawCall;
@@ -152,12 +153,8 @@ pub enum MarketCall {
     Settle {
         /// The deal's terms.
         deal: Deal,
-        /// Kind of case.
-        kind: CaseKind,
-        /// Order hash (claim, late), receipt hash (demand) or game (hold).
-        subject: B256,
-        /// The task of a demand; 0 otherwise.
-        task: u32,
+        /// Which.
+        case: CaseId,
     },
     /// Anyone ends a deal after expiry and grace.
     Expire {
@@ -312,9 +309,13 @@ impl MarketCall {
             }
             .abi_encode(),
             MarketCall::Reveal(args) => args.data(),
-            MarketCall::Settle { deal, kind, subject, task } => {
-                IMarket::settleCall { deal: deal.into(), kind: *kind, subject: *subject, task: *task }.abi_encode()
+            MarketCall::Settle { deal, case } => IMarket::settleCall {
+                deal: deal.into(),
+                kind: case.kind().into(),
+                subject: case.subject(),
+                task: case.task(),
             }
+            .abi_encode(),
             MarketCall::Expire { deal } => IMarket::expireCall { deal: deal.into() }.abi_encode(),
             MarketCall::Batch(calls) => {
                 multicall(calls.iter().map(MarketCall::market_data).collect::<Result<Vec<_>, _>>()?)

@@ -8,9 +8,9 @@ use alloy_primitives::{Address, B256, Bytes, U256};
 use alloy_signer::SignerSync;
 use alloy_signer_local::PrivateKeySigner;
 use alloy_sol_types::{Eip712Domain, SolCall, SolStruct, sol};
-use rialto_protocol::{signing, types};
+use rialto_protocol::{DealId, OrderId, ReceiptId, case::CaseId, signing, types};
 
-use crate::bindings::{CaseKind, CaseStatus, DealStatus, IMarket, IToken, IWallet};
+use crate::bindings::{CaseStatus, DealStatus, IMarket, IToken, IWallet};
 use crate::call::MarketCall;
 use crate::court::Court;
 use crate::error::{ChainError, SendError};
@@ -223,22 +223,23 @@ impl Chain {
     }
 
     /// State of a deal.
-    pub async fn deal_state(&self, deal: B256) -> Result<DealState, ChainError> {
-        let state = self.read(IMarket::dealStateCall { deal }).await?;
+    pub async fn deal_state(&self, deal: DealId) -> Result<DealState, ChainError> {
+        let state = self.read(IMarket::dealStateCall { deal: deal.into() }).await?;
         let (claims, lates, holds) = (state.claims, state.lates, state.holds);
         Ok(DealState { status: state.status, paid: state.paid, orders: state.orders.to(), claims, lates, holds })
     }
 
     /// State of a case.
-    pub async fn case(&self, deal: B256, kind: CaseKind, subject: B256, task: u32) -> Result<CaseState, ChainError> {
-        let case = self.read(IMarket::caseStateCall { deal, kind, subject, task }).await?;
+    pub async fn case(&self, deal: DealId, case: CaseId) -> Result<CaseState, ChainError> {
+        let (kind, subject, task) = (case.kind().into(), case.subject(), case.task());
+        let case = self.read(IMarket::caseStateCall { deal: deal.into(), kind, subject, task }).await?;
         Ok(CaseState { status: case.status, deadline: case.deadline.to(), seq: case.seq, amount: case.amount })
     }
 
     /// Hash of the receipt that the provider asserted on chain for an order; `None` if none.
-    pub async fn asserted_receipt(&self, order: B256) -> Result<Option<B256>, ChainError> {
-        let hash = self.read(IMarket::assertedReceiptCall { order }).await?;
-        Ok((!hash.is_zero()).then_some(hash))
+    pub async fn asserted_receipt(&self, order: OrderId) -> Result<Option<ReceiptId>, ChainError> {
+        let hash = self.read(IMarket::assertedReceiptCall { order: order.into() }).await?;
+        Ok((!hash.is_zero()).then(|| hash.into()))
     }
 
     /// Tokens held outside the market, base units.

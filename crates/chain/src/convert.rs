@@ -2,6 +2,7 @@
 //! signing) and those of the bindings (calls, events). Struct literals without `..` on both sides
 //! keep the fields equal.
 
+use rialto_protocol::case::CaseKind;
 use rialto_protocol::court::Challenge;
 use rialto_protocol::model::Terms;
 use rialto_protocol::receipt::{Halted, Status, SumNode};
@@ -13,12 +14,12 @@ macro_rules! same {
     ($($name:ident { $($field:ident),* $(,)? })*) => { $(
         impl From<&protocol::$name> for bindings::$name {
             fn from(value: &protocol::$name) -> Self {
-                bindings::$name { $($field: value.$field),* }
+                bindings::$name { $($field: value.$field.into()),* }
             }
         }
         impl From<&bindings::$name> for protocol::$name {
             fn from(value: &bindings::$name) -> Self {
-                protocol::$name { $($field: value.$field),* }
+                protocol::$name { $($field: value.$field.into()),* }
             }
         }
     )* };
@@ -44,7 +45,7 @@ macro_rules! ask {
     ($from:ident -> $to:ident { $($field:ident),* $(,)? }) => {
         impl From<&$from::Ask> for $to::Ask {
             fn from(value: &$from::Ask) -> Self {
-                $to::Ask { limits: (&value.limits).into(), $($field: value.$field),* }
+                $to::Ask { limits: (&value.limits).into(), $($field: value.$field.into()),* }
             }
         }
     };
@@ -58,6 +59,30 @@ ask!({
     provider, key, endpoint, priceStart, priceEnd, from, to, taskFee, minBudget, maxBudget, collateralBps,
     latePenaltyBps, maxSeconds, capacity, cores, fuelPerSecond, runtime, attributes, court, counter, salt,
 });
+
+impl From<CaseKind> for bindings::CaseKind {
+    fn from(kind: CaseKind) -> Self {
+        match kind {
+            CaseKind::Claim => Self::Claim,
+            CaseKind::Late => Self::Late,
+            CaseKind::Demand => Self::Demand,
+            CaseKind::Hold => Self::Hold,
+        }
+    }
+}
+
+impl bindings::CaseKind {
+    /// None of a kind that this build does not know.
+    pub(crate) fn known(self) -> Option<CaseKind> {
+        match self {
+            Self::Claim => Some(CaseKind::Claim),
+            Self::Late => Some(CaseKind::Late),
+            Self::Demand => Some(CaseKind::Demand),
+            Self::Hold => Some(CaseKind::Hold),
+            Self::__Invalid => None,
+        }
+    }
+}
 
 impl From<&Terms> for bindings::Terms {
     fn from(terms: &Terms) -> Self {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use alloy_primitives::{Address, B256, Bytes, keccak256};
 use alloy_sol_types::{Eip712Domain, SolCall, sol};
-use rialto_protocol::{court::Segment, types};
+use rialto_protocol::{GameId, court::Segment, types};
 
 use crate::bindings::{ICourt, IMarket, IStepUnit, Stage};
 use crate::chain::{Chain, read};
@@ -194,8 +194,8 @@ impl Court {
     }
 
     /// Where a game stands; `None` if there is none (any more).
-    pub async fn game(&self, id: B256) -> Result<Option<GameStanding>, ChainError> {
-        let state = self.read(ICourt::gameStateCall { id }).await?;
+    pub async fn game(&self, id: GameId) -> Result<Option<GameStanding>, ChainError> {
+        let state = self.read(ICourt::gameStateCall { id: id.into() }).await?;
         let stage = match state.stage {
             Stage::Unfold => GameStage::Unfold,
             Stage::Pick => GameStage::Pick,
@@ -216,8 +216,8 @@ impl Court {
     }
 
     /// End of the current turn, unix seconds; `None` if there is no such game.
-    pub async fn deadline(&self, id: B256) -> Result<Option<u64>, ChainError> {
-        let deadline = self.read(ICourt::deadlineCall { id }).await?;
+    pub async fn deadline(&self, id: GameId) -> Result<Option<u64>, ChainError> {
+        let deadline = self.read(ICourt::deadlineCall { id: id.into() }).await?;
         Ok((deadline != 0).then_some(deadline))
     }
 

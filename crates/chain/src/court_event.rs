@@ -5,6 +5,7 @@ use alloy_sol_types::SolEventInterface;
 use rialto_protocol::court::{PARTS, Segment};
 use rialto_protocol::receipt::{MAX_ORDER_TASKS, SumNode};
 use rialto_protocol::types::{Game, Receipt, struct_hash};
+use rialto_protocol::{DealId, GameId, ReceiptId};
 
 use crate::bindings::{Fault, ICourt::ICourtEvents as Raw, Verdict};
 
@@ -26,7 +27,7 @@ pub enum CourtEvent {
     /// The node in dispute was opened; the accuser is to pick.
     Unfolded {
         /// Game id.
-        id: B256,
+        id: GameId,
         /// The node's place among those of its height, from the left.
         place: u32,
         /// Levels of `nodes` over the leaves. At 0 each hash is H(halted).
@@ -39,7 +40,7 @@ pub enum CourtEvent {
     /// One of the nodes was picked; the provider is to open it.
     Picked {
         /// Game id.
-        id: B256,
+        id: GameId,
         /// The node's place among those of its height, from the left.
         place: u32,
         /// Its levels over the leaves.
@@ -54,7 +55,7 @@ pub enum CourtEvent {
     /// A step was judged; an `Ended` comes with it.
     Stepped {
         /// Game id.
-        id: B256,
+        id: GameId,
         /// Steps before it.
         position: u64,
         /// State that it begins from.
@@ -69,9 +70,9 @@ pub enum CourtEvent {
     /// A receipt was shown to be wrong without a game; the deal ended with it.
     Convicted {
         /// Deal id.
-        deal: B256,
+        deal: DealId,
         /// Struct hash of the receipt.
-        receipt: B256,
+        receipt: ReceiptId,
         /// Who signed it.
         provider: Address,
         /// What was wrong.
@@ -92,7 +93,7 @@ pub enum CourtEvent {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Accused {
     /// Game id: the struct hash of `game`.
-    pub id: B256,
+    pub id: GameId,
     /// The game.
     pub game: Game,
     /// The receipt that is said to be wrong; `game.receipt` is its struct hash, `game.order` its order's.
@@ -107,7 +108,7 @@ pub struct Accused {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Challenged {
     /// Game id.
-    pub id: B256,
+    pub id: GameId,
     /// Index in the order.
     pub task: u32,
     /// How it ended, by the provider's word: H(halted).
@@ -124,7 +125,7 @@ pub struct Challenged {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Moved {
     /// Game id.
-    pub id: B256,
+    pub id: GameId,
     /// The part of the segment before that was disputed.
     pub pick: u32,
     /// Steps before the new segment.
@@ -143,7 +144,7 @@ pub struct Moved {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GameEnd {
     /// Game id.
-    pub id: B256,
+    pub id: GameId,
     /// By a step, or by time.
     pub verdict: Verdict,
     /// Who won: the accuser, or else the provider.
@@ -164,12 +165,13 @@ impl CourtEvent {
         Some(match Raw::decode_raw_log(log.topics(), &log.data.data).ok()? {
             Raw::Accused(e) => {
                 let (game, receipt) = (Game::from(&e.game), Receipt::from(&e.receipt));
-                let told = e.deal == game.deal && e.provider == game.provider && e.id == struct_hash(&game);
+                let id = struct_hash(&game);
+                let told = (DealId::from(e.deal), e.provider, GameId::from(e.id)) == (game.deal, game.provider, id);
                 let meant = game.receipt == struct_hash(&receipt) && game.order == receipt.order;
                 if !told || !meant || !(1..=MAX_ORDER_TASKS).contains(&e.tasks) {
                     return None;
                 }
-                let (id, tasks, deadline) = (e.id, e.tasks, e.deadline);
+                let (tasks, deadline) = (e.tasks, e.deadline);
                 CourtEvent::Accused(Box::new(Accused { id, game, receipt, tasks, deadline }))
             }
             Raw::Unfolded(e) => {
@@ -179,21 +181,21 @@ impl CourtEvent {
                     return None;
                 }
                 let nodes = e.nodes.iter().map(SumNode::from).collect();
-                CourtEvent::Unfolded { id: e.id, place: e.place, height: e.height, deadline: e.deadline, nodes }
+                CourtEvent::Unfolded { id: e.id.into(), place: e.place, height: e.height, deadline: e.deadline, nodes }
             }
             Raw::Picked(e) => {
                 // Above the leaves, and below the root.
                 if !(1..=MAX_HEIGHT - UNFOLD_LEVELS).contains(&e.height) || !is_place(e.place, e.height) {
                     return None;
                 }
-                CourtEvent::Picked { id: e.id, place: e.place, height: e.height, deadline: e.deadline }
+                CourtEvent::Picked { id: e.id.into(), place: e.place, height: e.height, deadline: e.deadline }
             }
             Raw::Challenged(e) => {
                 if e.task >= MAX_ORDER_TASKS || !(2..=MAX_LEVEL).contains(&e.level) || !e.level.is_multiple_of(2) {
                     return None;
                 }
                 CourtEvent::Challenged(Box::new(Challenged {
-                    id: e.id,
+                    id: e.id.into(),
                     task: e.task,
                     halted: e.halted,
                     level: e.level,
@@ -208,7 +210,7 @@ impl CourtEvent {
                     return None;
                 }
                 CourtEvent::Moved(Box::new(Moved {
-                    id: e.id,
+                    id: e.id.into(),
                     pick: e.part,
                     position: e.position,
                     level: e.level,
@@ -217,11 +219,15 @@ impl CourtEvent {
                     segment: e.segment,
                 }))
             }
-            Raw::Stepped(e) => {
-                CourtEvent::Stepped { id: e.id, position: e.position, state: e.state, claimed: e.claimed, next: e.next }
-            }
+            Raw::Stepped(e) => CourtEvent::Stepped {
+                id: e.id.into(),
+                position: e.position,
+                state: e.state,
+                claimed: e.claimed,
+                next: e.next,
+            },
             Raw::Ended(e) => CourtEvent::Ended(GameEnd {
-                id: e.id,
+                id: e.id.into(),
                 verdict: e.verdict,
                 accuser_won: e.accuserWon,
                 slashed: e.slashed,
@@ -229,15 +235,18 @@ impl CourtEvent {
                 to_provider: e.toProvider,
                 burned: e.burned,
             }),
-            Raw::Convicted(e) => {
-                CourtEvent::Convicted { deal: e.deal, receipt: e.receipt, provider: e.provider, fault: e.fault }
-            }
+            Raw::Convicted(e) => CourtEvent::Convicted {
+                deal: e.deal.into(),
+                receipt: e.receipt.into(),
+                provider: e.provider,
+                fault: e.fault,
+            },
             Raw::Delegated(e) => CourtEvent::Delegated { owner: e.owner, to: e.to, until: e.time },
         })
     }
 
     /// The deal that it says it is about. A game is tied to its deal by its `Accused`.
-    pub fn deal(&self) -> Option<B256> {
+    pub fn deal(&self) -> Option<DealId> {
         match self {
             CourtEvent::Accused(accused) => Some(accused.game.deal),
             CourtEvent::Convicted { deal, .. } => Some(*deal),
@@ -252,7 +261,7 @@ impl CourtEvent {
     }
 
     /// The game that it is about.
-    pub fn game(&self) -> Option<B256> {
+    pub fn game(&self) -> Option<GameId> {
         match self {
             CourtEvent::Accused(accused) => Some(accused.id),
             CourtEvent::Challenged(challenged) => Some(challenged.id),
@@ -277,6 +286,7 @@ mod tests {
 
     use super::*;
     use crate::bindings::{self, ICourt};
+    use rialto_protocol::OrderId;
 
     fn log(event: &impl SolEvent) -> Log {
         Log { address: Address::ZERO, data: event.encode_log_data() }
@@ -284,12 +294,12 @@ mod tests {
 
     #[test]
     fn what_no_court_can_say_is_not_heard() {
-        let receipt = Receipt { order: B256::repeat_byte(2), fuel: 3, ..Receipt::default() };
-        let (deal, order, hash) = (B256::repeat_byte(1), receipt.order, struct_hash(&receipt));
+        let receipt = Receipt { order: OrderId::repeat_byte(2), fuel: 3, ..Receipt::default() };
+        let (deal, order, hash) = (DealId::repeat_byte(1), receipt.order, struct_hash(&receipt));
         let game = Game { deal, order, receipt: hash, bond: 7, ..Game::default() };
         let accused = ICourt::Accused {
-            id: struct_hash(&game),
-            deal: game.deal,
+            id: struct_hash(&game).into(),
+            deal: game.deal.into(),
             provider: game.provider,
             game: (&game).into(),
             receipt: (&receipt).into(),
@@ -305,8 +315,8 @@ mod tests {
         let mut other = heard.receipt.clone();
         other.fuel += 1;
         no(ICourt::Accused { receipt: (&other).into(), ..accused.clone() });
-        let elsewhere = Game { order: B256::ZERO, ..game };
-        no(ICourt::Accused { id: struct_hash(&elsewhere), game: (&elsewhere).into(), ..accused.clone() });
+        let elsewhere = Game { order: OrderId::ZERO, ..game };
+        no(ICourt::Accused { id: struct_hash(&elsewhere).into(), game: (&elsewhere).into(), ..accused.clone() });
         for tasks in [0, (1 << 16) + 1] {
             no(ICourt::Accused { tasks, ..accused.clone() });
         }

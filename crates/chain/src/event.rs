@@ -2,10 +2,12 @@
 
 use alloy_primitives::{Address, B256, Bytes, Log};
 use alloy_sol_types::SolEventInterface;
+use rialto_protocol::case::CaseId;
 use rialto_protocol::receipt::{Halted, SumNode};
 use rialto_protocol::types::{Deal, Receipt};
+use rialto_protocol::{DealId, GameId, OrderId, ReceiptId};
 
-use crate::bindings::{CaseKind, CaseOutcome, Ending, IMarket::IMarketEvents as Raw};
+use crate::bindings::{CaseOutcome, Ending, IMarket::IMarketEvents as Raw};
 use crate::court_event::CourtEvent;
 
 /// Most siblings of a leaf: an order has at most 2^16 tasks.
@@ -41,29 +43,37 @@ pub enum MarketEvent {
     /// Every ask of the provider with another counter is dead.
     AsksCancelled { provider: Address, counter: u64 },
     /// A deal began.
-    DealOpened { id: B256, deal: Deal },
+    DealOpened { id: DealId, deal: Deal },
     /// The deal's new `paid` and watermark.
-    Redeemed { deal: B256, paid: u128, orders: u64 },
+    Redeemed { deal: DealId, paid: u128, orders: u64 },
     /// A deal ended.
-    DealClosed { deal: B256, ending: Ending, paid: u128, to_requester: u128, to_provider: u128, burned: u128 },
+    DealClosed { deal: DealId, ending: Ending, paid: u128, to_requester: u128, to_provider: u128, burned: u128 },
     /// A claim was opened for `receipt.fee`.
-    Claimed { deal: B256, order: B256, seq: u64, deadline: u64, receipt: Receipt },
+    Claimed { deal: DealId, order: OrderId, seq: u64, deadline: u64, receipt: Receipt },
     /// A late notice was opened.
-    LateNoticed { deal: B256, order: B256, seq: u64, deadline: u64, bond: u128 },
+    LateNoticed { deal: DealId, order: OrderId, seq: u64, deadline: u64, bond: u128 },
     /// A late notice was answered.
-    Answered { deal: B256, order: B256, receipt: Receipt },
+    Answered { deal: DealId, order: OrderId, receipt: Receipt },
     /// A late notice was void: the order was cancelled.
-    Excused { deal: B256, order: B256 },
+    Excused { deal: DealId, order: OrderId },
     /// A demand was opened; `receipt` is the receipt's struct hash.
-    Demanded { deal: B256, receipt: B256, task: u32, seq: u64, deadline: u64, bond: u128 },
+    Demanded { deal: DealId, receipt: ReceiptId, task: u32, seq: u64, deadline: u64, bond: u128 },
     /// A demand was answered. `proof`: the leaf's siblings from the bottom up; `output` is empty if above the contract's bound.
-    Revealed { deal: B256, receipt: B256, task: u32, fuel: u64, halted: Halted, proof: Vec<SumNode>, output: Bytes },
+    Revealed {
+        deal: DealId,
+        receipt: ReceiptId,
+        task: u32,
+        fuel: u64,
+        halted: Halted,
+        proof: Vec<SumNode>,
+        output: Bytes,
+    },
     /// The court holds the deal.
-    Held { deal: B256, game: B256, deadline: u64 },
+    Held { deal: DealId, game: GameId, deadline: u64 },
     /// The court let go.
-    Lifted { deal: B256, game: B256 },
+    Lifted { deal: DealId, game: GameId },
     /// A case ended by `settle`.
-    CaseSettled { deal: B256, subject: B256, kind: CaseKind, task: u32, outcome: CaseOutcome, amount: u128 },
+    CaseSettled { deal: DealId, case: CaseId, outcome: CaseOutcome, amount: u128 },
     /// A court said something; who may believe it, [`CourtEvent`] says.
     Court { court: Address, event: CourtEvent },
 }
@@ -91,10 +101,10 @@ impl MarketEvent {
             Raw::Transferred(e) => MarketEvent::Transferred { from: e.from, to: e.to, amount: e.amount },
             Raw::Announced(e) => MarketEvent::Announced { provider: e.provider, endpoint: e.endpoint },
             Raw::AsksCancelled(e) => MarketEvent::AsksCancelled { provider: e.provider, counter: e.counter },
-            Raw::DealOpened(e) => MarketEvent::DealOpened { id: e.id, deal: (&e.deal).into() },
-            Raw::Redeemed(e) => MarketEvent::Redeemed { deal: e.deal, paid: e.paid, orders: e.orders },
+            Raw::DealOpened(e) => MarketEvent::DealOpened { id: e.id.into(), deal: (&e.deal).into() },
+            Raw::Redeemed(e) => MarketEvent::Redeemed { deal: e.deal.into(), paid: e.paid, orders: e.orders },
             Raw::DealClosed(e) => MarketEvent::DealClosed {
-                deal: e.deal,
+                deal: e.deal.into(),
                 ending: e.ending,
                 paid: e.paid,
                 to_requester: e.toRequester,
@@ -102,24 +112,26 @@ impl MarketEvent {
                 burned: e.burned,
             },
             Raw::Claimed(e) => MarketEvent::Claimed {
-                deal: e.deal,
-                order: e.order,
+                deal: e.deal.into(),
+                order: e.order.into(),
                 seq: e.seq,
                 deadline: e.deadline,
                 receipt: (&e.receipt).into(),
             },
             Raw::LateNoticed(e) => MarketEvent::LateNoticed {
-                deal: e.deal,
-                order: e.order,
+                deal: e.deal.into(),
+                order: e.order.into(),
                 seq: e.seq,
                 deadline: e.deadline,
                 bond: e.bond,
             },
-            Raw::Answered(e) => MarketEvent::Answered { deal: e.deal, order: e.order, receipt: (&e.receipt).into() },
-            Raw::Excused(e) => MarketEvent::Excused { deal: e.deal, order: e.order },
+            Raw::Answered(e) => {
+                MarketEvent::Answered { deal: e.deal.into(), order: e.order.into(), receipt: (&e.receipt).into() }
+            }
+            Raw::Excused(e) => MarketEvent::Excused { deal: e.deal.into(), order: e.order.into() },
             Raw::Demanded(e) => MarketEvent::Demanded {
-                deal: e.deal,
-                receipt: e.receipt,
+                deal: e.deal.into(),
+                receipt: e.receipt.into(),
                 task: e.task,
                 seq: e.seq,
                 deadline: e.deadline,
@@ -127,21 +139,19 @@ impl MarketEvent {
             },
             Raw::Revealed(e) if e.proof.len() > MAX_DEPTH => return None,
             Raw::Revealed(e) => MarketEvent::Revealed {
-                deal: e.deal,
-                receipt: e.receipt,
+                deal: e.deal.into(),
+                receipt: e.receipt.into(),
                 task: e.task,
                 fuel: e.fuel,
                 halted: (&e.halted).into(),
                 proof: e.proof.iter().map(SumNode::from).collect(),
                 output: e.output,
             },
-            Raw::Held(e) => MarketEvent::Held { deal: e.deal, game: e.game, deadline: e.deadline },
-            Raw::Lifted(e) => MarketEvent::Lifted { deal: e.deal, game: e.game },
+            Raw::Held(e) => MarketEvent::Held { deal: e.deal.into(), game: e.game.into(), deadline: e.deadline },
+            Raw::Lifted(e) => MarketEvent::Lifted { deal: e.deal.into(), game: e.game.into() },
             Raw::CaseSettled(e) => MarketEvent::CaseSettled {
-                deal: e.deal,
-                subject: e.subject,
-                kind: e.kind,
-                task: e.task,
+                deal: e.deal.into(),
+                case: CaseId::new(e.kind.known()?, e.subject, e.task),
                 outcome: e.outcome,
                 amount: e.amount,
             },
@@ -149,7 +159,7 @@ impl MarketEvent {
     }
 
     /// The deal it is about, if any.
-    pub fn deal(&self) -> Option<B256> {
+    pub fn deal(&self) -> Option<DealId> {
         match self {
             MarketEvent::DealOpened { id, .. } => Some(*id),
             MarketEvent::Redeemed { deal, .. }

@@ -2,10 +2,11 @@
 
 use std::collections::HashMap;
 
-use alloy_primitives::{Address, B256};
+use alloy_primitives::Address;
 use rialto_protocol::court::{self, Answer, GameNews, GameView, Question};
 use rialto_protocol::fault::{Fault, FaultProof};
 use rialto_protocol::types::{Deal, Order};
+use rialto_protocol::{DealId, GameId};
 
 use crate::bindings::{self, Verdict};
 use crate::court_call::{CourtCall, MoveArgs, Signed, StepArgs, WrongFuelArgs, WrongSumArgs};
@@ -15,26 +16,26 @@ use crate::event::MarketEvent;
 /// Knows which court each deal names, and which deal each game is about.
 #[derive(Clone, Debug, Default)]
 pub struct Games {
-    courts: HashMap<B256, Address>,
-    deals: HashMap<B256, B256>,
+    courts: HashMap<DealId, Address>,
+    deals: HashMap<GameId, DealId>,
 }
 
 impl Games {
     /// A deal whose court is believed.
-    pub fn add_deal(&mut self, id: B256, deal: &Deal) {
+    pub fn add_deal(&mut self, id: DealId, deal: &Deal) {
         if !deal.court.is_zero() {
             self.courts.insert(id, deal.court);
         }
     }
 
     /// A game that is known from before.
-    pub fn add_game(&mut self, game: B256, deal: B256) {
+    pub fn add_game(&mut self, game: GameId, deal: DealId) {
         self.deals.insert(game, deal);
     }
 
     /// The deal, and what its court says about one of its games or receipts; `None` if the event is anything else, or of a court that the deal
     /// does not name.
-    pub fn news(&mut self, event: &MarketEvent) -> Option<(B256, GameNews)> {
+    pub fn news(&mut self, event: &MarketEvent) -> Option<(DealId, GameNews)> {
         let MarketEvent::Court { court, event } = event else { return None };
         let deal = match event.deal() {
             Some(deal) => deal,

@@ -41,7 +41,7 @@ pub mod bindings;
 
 pub use alloy_signer_local::PrivateKeySigner;
 pub use asks::AskStanding;
-pub use bindings::{CaseKind, CaseOutcome, CaseStatus, DealStatus, Ending, Fault, Verdict};
+pub use bindings::{CaseOutcome, CaseStatus, DealStatus, Ending, Fault, Verdict};
 pub use call::{MarketCall, OpenArgs, RevealArgs};
 pub use chain::{CaseState, Chain, ChainConfig, DealState, Head, Windows};
 pub use clock::Clock;

@@ -7,6 +7,7 @@ use std::path::Path;
 use alloy_primitives::{hex, keccak256};
 use alloy_sol_types::SolStruct;
 use rialto_chain::bindings::{self, ICourt, IMarket, IStepUnit, IToken};
+use rialto_protocol::eip712::Typed;
 use rialto_protocol::types as protocol;
 use serde_json::Value;
 
@@ -110,14 +111,14 @@ fn token_bindings_equal_the_test_token() {
 
 #[test]
 fn signed_structs_equal_the_protocol() {
-    assert_eq!(bindings::Ask::eip712_encode_type(), protocol::Ask::eip712_encode_type());
-    assert_eq!(bindings::Deal::eip712_encode_type(), protocol::Deal::eip712_encode_type());
-    assert_eq!(bindings::Order::eip712_encode_type(), protocol::Order::eip712_encode_type());
-    assert_eq!(bindings::Ack::eip712_encode_type(), protocol::Ack::eip712_encode_type());
-    assert_eq!(bindings::Receipt::eip712_encode_type(), protocol::Receipt::eip712_encode_type());
-    assert_eq!(bindings::Limits::eip712_encode_type(), protocol::Limits::eip712_encode_type());
-    assert_eq!(bindings::Cancel::eip712_encode_type(), protocol::Cancel::eip712_encode_type());
-    assert_eq!(bindings::Voucher::eip712_encode_type(), protocol::Voucher::eip712_encode_type());
-    assert_eq!(bindings::Release::eip712_encode_type(), protocol::Release::eip712_encode_type());
-    assert_eq!(bindings::Game::eip712_encode_type(), protocol::Game::eip712_encode_type());
+    assert_eq!(<bindings::Ask as SolStruct>::eip712_encode_type(), protocol::Ask::encode_type());
+    assert_eq!(<bindings::Deal as SolStruct>::eip712_encode_type(), protocol::Deal::encode_type());
+    assert_eq!(<bindings::Order as SolStruct>::eip712_encode_type(), protocol::Order::encode_type());
+    assert_eq!(<bindings::Ack as SolStruct>::eip712_encode_type(), protocol::Ack::encode_type());
+    assert_eq!(<bindings::Receipt as SolStruct>::eip712_encode_type(), protocol::Receipt::encode_type());
+    assert_eq!(<bindings::Limits as SolStruct>::eip712_encode_type(), protocol::Limits::encode_type());
+    assert_eq!(<bindings::Cancel as SolStruct>::eip712_encode_type(), protocol::Cancel::encode_type());
+    assert_eq!(<bindings::Voucher as SolStruct>::eip712_encode_type(), protocol::Voucher::encode_type());
+    assert_eq!(<bindings::Release as SolStruct>::eip712_encode_type(), protocol::Release::encode_type());
+    assert_eq!(<bindings::Game as SolStruct>::eip712_encode_type(), protocol::Game::encode_type());
 }

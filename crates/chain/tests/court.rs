@@ -11,6 +11,7 @@ use rialto_chain::{
     Chain, Court, CourtCall, CourtError, CourtEvent, Courts, GameStage, Games, MarketCall, MarketError, MarketEvent,
     OpenArgs, SendError, Sender, Signed,
 };
+use rialto_protocol::GameId;
 use rialto_protocol::court::{Answer, GameNews, GameStory, Question};
 use rialto_protocol::pricing;
 use rialto_protocol::receipt::SumTree;
@@ -96,7 +97,7 @@ fn refused(error: SendError) -> rialto_chain::ContractError {
     }
 }
 
-async fn standing(court: &Court, id: B256) -> (GameStage, u8, u32, bool) {
+async fn standing(court: &Court, id: GameId) -> (GameStage, u8, u32, bool) {
     let at = court.game(id).await.unwrap().unwrap();
     assert_eq!(Some(at.deadline()), court.deadline(id).await.unwrap());
     (at.stage, at.level, at.task, at.accusers_turn)

@@ -3,11 +3,13 @@
 
 mod support;
 
-use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
+use alloy_primitives::{Address, Bytes, U256, keccak256};
 use futures::StreamExt;
 use rialto_chain::{
     Chain, ChainError, DealStatus, Ending, MarketCall, MarketError, MarketEvent, Mined, Rpc, SendError,
 };
+use rialto_protocol::DealId;
+use rialto_protocol::OrderId;
 use rialto_protocol::model::Market;
 use rialto_protocol::types::{Deal, Voucher};
 use serde_json::json;
@@ -17,7 +19,7 @@ fn events(mined: &Mined) -> Vec<MarketEvent> {
     mined.logs.iter().filter_map(MarketEvent::decode).collect()
 }
 
-fn opened(mined: &Mined) -> Vec<(B256, Deal)> {
+fn opened(mined: &Mined) -> Vec<(DealId, Deal)> {
     let found = events(mined).into_iter().filter_map(|event| match event {
         MarketEvent::DealOpened { id, deal } => Some((id, deal)),
         _ => None,
@@ -62,7 +64,7 @@ async fn whole_life(chain: &Chain) {
     let error = soon(sells.send("redeem again", redeem)).await.unwrap_err();
     let SendError::Rejected(error) = error else { panic!("{error}") };
     assert_eq!(error.code(), "M-016");
-    assert!(matches!(error.market(), Some(MarketError::DealNotOpen(e)) if e.deal == id));
+    assert!(matches!(error.market(), Some(MarketError::DealNotOpen(e)) if id == e.deal.into()));
 
     let seen: Vec<_> = history(chain, mined.block).await;
     let ours: Vec<_> = [events(&mined), events(&closed)].concat();
@@ -112,7 +114,7 @@ async fn reads_say_what_the_chain_says() {
     assert!(chain.native_balance(provider).await.unwrap() > U256::ZERO);
     assert!(chain.gas_price().await.unwrap() > 0);
     assert_eq!(chain.ask_counter(provider).await.unwrap(), 0);
-    assert_eq!(chain.asserted_receipt(B256::ZERO).await.unwrap(), None);
+    assert_eq!(chain.asserted_receipt(OrderId::ZERO).await.unwrap(), None);
 
     let sender = chain.sender_in_memory(key("provider")).await.unwrap();
     soon(sender.send("cancel", MarketCall::CancelAsks { counter: 4 })).await.unwrap();
@@ -194,7 +196,7 @@ async fn an_account_without_gas_money_is_told_so() {
 #[tokio::test]
 async fn signatures_of_keys_and_of_contract_wallets() {
     let (dev, _, chain) = market(1000).await;
-    let voucher = Voucher { deal: B256::ZERO, amount: 1, orders: 0, close: false };
+    let voucher = Voucher { deal: DealId::ZERO, amount: 1, orders: 0, close: false };
     let digest = rialto_protocol::types::digest(&voucher, chain.domain());
     let signature = signed(&chain, "requester", &voucher);
     assert!(chain.is_valid_signature(key("requester").address(), digest, &signature).await.unwrap());

@@ -1,6 +1,6 @@
 //! Things that are named by their id, or by its beginning.
 
-use rialto_protocol::B256;
+use std::fmt::LowerHex;
 
 /// Fewest characters of an id that name something.
 pub const MIN_ID: usize = 4;
@@ -16,7 +16,7 @@ pub enum Unnamed {
 }
 
 /// The one whose id begins so.
-pub fn by_id<T>(all: Vec<T>, id: impl Fn(&T) -> B256, named: &str) -> Result<T, Unnamed> {
+pub fn by_id<T, I: LowerHex>(all: Vec<T>, id: impl Fn(&T) -> I, named: &str) -> Result<T, Unnamed> {
     let digits = named.strip_prefix("0x").unwrap_or(named).to_ascii_lowercase();
     if digits.len() < MIN_ID || !digits.chars().all(|c| c.is_ascii_hexdigit()) {
         return Err(Unnamed::NoId);

@@ -8,7 +8,7 @@ use rialto_chain::{Chain, ChainError, Clock, PrivateKeySigner};
 use rialto_net::{AskStream, NetConfig, NetError, Node};
 use rialto_party::ChainCheck;
 use rialto_protocol::{
-    Address, B256,
+    Address, AskId, B256,
     pricing::price_at,
     types::{Ask, ask_topic, struct_hash},
     wire::PeerAddr,
@@ -42,7 +42,7 @@ pub enum BookError {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Listed {
     /// Its struct hash.
-    pub name: B256,
+    pub name: AskId,
     /// The offer.
     pub ask: Ask,
     /// Where the provider is.

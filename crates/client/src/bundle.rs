@@ -6,7 +6,7 @@ use std::{
 };
 
 use rialto_protocol::{
-    Address, B256,
+    Address, B256, DealId,
     receipt::{Halted, inputs_root},
     signing::signed_by,
     types::{Deal, domain, struct_hash},
@@ -185,7 +185,7 @@ impl Bundle {
     pub fn check(&self) -> Checked {
         let mut found = Checked { deals: self.evidence.deals.len(), ..Checked::default() };
         let domain = domain(self.evidence.chain_id, self.evidence.market);
-        let deals: BTreeMap<B256, &Deal> = self.evidence.deals.iter().map(|deal| (struct_hash(deal), deal)).collect();
+        let deals: BTreeMap<DealId, &Deal> = self.evidence.deals.iter().map(|deal| (struct_hash(deal), deal)).collect();
         let requesters: BTreeSet<Address> = self.evidence.deals.iter().map(|deal| deal.requester).collect();
         if requesters.len() > 1 {
             found.fault("C-BND-010", "the deals are of several requesters".into());
@@ -324,7 +324,7 @@ mod tests {
         let domain = domain(chain_id, market);
         let inputs = vec![B256::repeat_byte(1), B256::repeat_byte(2)];
         let mut evidence = Evidence { chain_id, market, program: B256::repeat_byte(3), inputs, ..Evidence::default() };
-        fn sign<T: alloy_sol_types::SolStruct + Clone>(
+        fn sign<T: rialto_protocol::eip712::Typed + Clone>(
             key: &Key,
             value: T,
             domain: &alloy_sol_types::Eip712Domain,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use rialto_chain::{CourtEvent, Games, LogMeta, MarketEvent};
 use rialto_protocol::{
-    Address, B256,
+    Address, B256, DealId, GameId, ReceiptId,
     court::{GameNews, GameStory, GameView, Question, Verdict},
     fault::Fault,
     types::Deal,
@@ -18,7 +18,7 @@ use crate::history::{DealEnd, History};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GameTale {
     /// Its id.
-    pub id: B256,
+    pub id: GameId,
     /// Whose court.
     pub court: Address,
     /// The deal's terms.
@@ -173,11 +173,11 @@ impl GameTale {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Conviction {
     /// The deal's id.
-    pub id: B256,
+    pub id: DealId,
     /// Its terms.
     pub deal: Deal,
     /// Struct hash of the receipt.
-    pub receipt: B256,
+    pub receipt: ReceiptId,
     /// What was wrong with it.
     pub fault: Fault,
     /// Transaction.
@@ -191,7 +191,7 @@ impl History {
     /// are heard.
     pub fn convictions(&self) -> Vec<Conviction> {
         let mut known = Games::default();
-        let mut deals: BTreeMap<B256, &Deal> = BTreeMap::new();
+        let mut deals: BTreeMap<DealId, &Deal> = BTreeMap::new();
         let mut all = Vec::new();
         for (meta, event) in &self.events {
             if let MarketEvent::DealOpened { id, deal } = event {
@@ -212,8 +212,8 @@ impl History {
     /// heard.
     pub fn games(&self) -> Vec<GameTale> {
         let mut known = Games::default();
-        let (mut tales, mut places): (Vec<GameTale>, BTreeMap<B256, usize>) = Default::default();
-        let mut deals: BTreeMap<B256, Deal> = BTreeMap::new();
+        let (mut tales, mut places): (Vec<GameTale>, BTreeMap<GameId, usize>) = Default::default();
+        let mut deals: BTreeMap<DealId, Deal> = BTreeMap::new();
         for (meta, event) in &self.events {
             match event {
                 MarketEvent::DealOpened { id, deal } => {
@@ -243,7 +243,7 @@ impl History {
                 _ => {}
             }
         }
-        let ends: BTreeMap<B256, DealEnd> =
+        let ends: BTreeMap<DealId, DealEnd> =
             self.deals().into_iter().filter_map(|deal| Some((deal.id, deal.end?))).collect();
         for tale in &mut tales {
             tale.deal_end = ends.get(&tale.story.view.game.deal).copied();

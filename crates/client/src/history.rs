@@ -7,8 +7,9 @@ use std::{
 };
 
 use futures::StreamExt;
-use rialto_chain::{CaseKind, Chain, Courts, Ending, EventBatch, EventStream, LogMeta, MarketCall, MarketEvent};
-use rialto_protocol::{Address, B256, types::Deal, wire::PeerAddr};
+use rialto_chain::{Chain, Courts, Ending, EventBatch, EventStream, LogMeta, MarketCall, MarketEvent};
+use rialto_protocol::case::{CaseId, CaseKind};
+use rialto_protocol::{Address, B256, DealId, types::Deal, wire::PeerAddr};
 use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
 
@@ -194,7 +195,7 @@ pub fn price_index(points: &[PricePoint], stretches: usize) -> Vec<(u64, u128)> 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DealStory {
     /// Its id.
-    pub id: B256,
+    pub id: DealId,
     /// Its terms.
     pub deal: Deal,
     /// Transaction that opened it.
@@ -212,12 +213,8 @@ pub struct DealStory {
 /// A case that was opened on chain and has not ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OpenCase {
-    /// Claim, late notice, demand, or a hold of the court.
-    pub kind: CaseKind,
-    /// Order hash (claim, late), receipt hash (demand) or game (hold).
-    pub subject: B256,
-    /// The task of a demand; 0 otherwise.
-    pub task: u32,
+    /// Which.
+    pub case: CaseId,
     /// Unix seconds from which on anyone can settle it.
     pub deadline: u64,
 }
@@ -263,25 +260,25 @@ pub enum DealPhase {
 }
 
 impl DealStory {
-    fn new(id: B256, deal: Deal, meta: &LogMeta) -> Self {
+    fn new(id: DealId, deal: Deal, meta: &LogMeta) -> Self {
         Self { id, deal, opened_by: meta.tx, paid: 0, orders: 0, cases: Vec::new(), end: None }
     }
 
     fn tell(&mut self, meta: &LogMeta, event: &MarketEvent) {
-        let mut open = |kind, subject, task, deadline| self.cases.push(OpenCase { kind, subject, task, deadline });
+        let mut open = |case, deadline| self.cases.push(OpenCase { case, deadline });
         match *event {
             MarketEvent::Redeemed { paid, orders, .. } => (self.paid, self.orders) = (paid, orders),
-            MarketEvent::Claimed { order, deadline, .. } => open(CaseKind::Claim, order, 0, deadline),
-            MarketEvent::LateNoticed { order, deadline, .. } => open(CaseKind::Late, order, 0, deadline),
-            MarketEvent::Demanded { receipt, task, deadline, .. } => open(CaseKind::Demand, receipt, task, deadline),
-            MarketEvent::Held { game, deadline, .. } => open(CaseKind::Hold, game, 0, deadline),
-            MarketEvent::Lifted { game, .. } => self.ended(CaseKind::Hold, game, 0),
+            MarketEvent::Claimed { order, deadline, .. } => open(CaseId::Claim { order }, deadline),
+            MarketEvent::LateNoticed { order, deadline, .. } => open(CaseId::Late { order }, deadline),
+            MarketEvent::Demanded { receipt, task, deadline, .. } => open(CaseId::Demand { receipt, task }, deadline),
+            MarketEvent::Held { game, deadline, .. } => open(CaseId::Hold { game }, deadline),
+            MarketEvent::Lifted { game, .. } => self.ended(CaseId::Hold { game }),
             // An answered notice or demand ends with the answer.
             MarketEvent::Answered { order, .. } | MarketEvent::Excused { order, .. } => {
-                self.ended(CaseKind::Late, order, 0)
+                self.ended(CaseId::Late { order })
             }
-            MarketEvent::Revealed { receipt, task, .. } => self.ended(CaseKind::Demand, receipt, task),
-            MarketEvent::CaseSettled { subject, kind, task, .. } => self.ended(kind, subject, task),
+            MarketEvent::Revealed { receipt, task, .. } => self.ended(CaseId::Demand { receipt, task }),
+            MarketEvent::CaseSettled { case, .. } => self.ended(case),
             MarketEvent::DealClosed { ending, paid, to_requester, to_provider, burned, .. } => {
                 self.paid = paid;
                 self.end = Some(DealEnd { ending, to_requester, to_provider, burned, tx: meta.tx });
@@ -290,8 +287,8 @@ impl DealStory {
         }
     }
 
-    fn ended(&mut self, kind: CaseKind, subject: B256, task: u32) {
-        self.cases.retain(|case| (case.kind, case.subject, case.task) != (kind, subject, task));
+    fn ended(&mut self, ended: CaseId) {
+        self.cases.retain(|open| open.case != ended);
     }
 
     /// Where it is at a time of the chain; `grace` is the market's.
@@ -319,16 +316,11 @@ impl DealStory {
             CaseKind::Hold => 0,
             CaseKind::Demand => 1,
             CaseKind::Claim => 2,
-            _ => 3,
+            CaseKind::Late => 3,
         };
         let due = self.cases.iter().filter(|case| case.deadline <= now || self.end.is_some());
-        match due.min_by_key(|case| rank(case.kind)) {
-            Some(case) => Some(MarketCall::Settle {
-                deal: self.deal.clone(),
-                kind: case.kind,
-                subject: case.subject,
-                task: case.task,
-            }),
+        match due.min_by_key(|open| rank(open.case.kind())) {
+            Some(open) => Some(MarketCall::Settle { deal: self.deal.clone(), case: open.case }),
             None if self.phase(now, grace) == DealPhase::Due => Some(MarketCall::Expire { deal: self.deal.clone() }),
             None => None,
         }
@@ -338,6 +330,7 @@ impl DealStory {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use rialto_protocol::OrderId;
 
     fn meta(block: u64) -> LogMeta {
         LogMeta { block, index: 0, block_hash: B256::ZERO, tx: B256::with_last_byte(block as u8) }
@@ -345,7 +338,7 @@ pub(crate) mod tests {
 
     fn opened(at: u64, price: u128, budget: u128) -> MarketEvent {
         let deal = Deal { openedAt: at, expiry: at + 100, price, budget, ..Deal::default() };
-        MarketEvent::DealOpened { id: B256::with_last_byte(at as u8), deal }
+        MarketEvent::DealOpened { id: DealId::with_last_byte(at as u8), deal }
     }
 
     pub(crate) fn history(events: Vec<MarketEvent>) -> History {
@@ -355,13 +348,13 @@ pub(crate) mod tests {
 
     #[test]
     fn a_deal_is_what_its_events_say() {
-        let id = B256::with_last_byte(10);
-        let subject = B256::repeat_byte(7);
+        let id = DealId::with_last_byte(10);
+        let order = OrderId::repeat_byte(7);
         let receipt = rialto_protocol::types::Receipt::default();
         let mut past = history(vec![
             opened(10, 5, 100),
             MarketEvent::Redeemed { deal: id, paid: 30, orders: 2 },
-            MarketEvent::Claimed { deal: id, order: subject, seq: 2, deadline: 150, receipt },
+            MarketEvent::Claimed { deal: id, order, seq: 2, deadline: 150, receipt },
         ]);
         let deal = past.deals().remove(0);
         assert_eq!((deal.paid, deal.orders, deal.cases.len()), (30, 2, 1));
@@ -374,15 +367,13 @@ pub(crate) mod tests {
         ];
         assert_eq!(phases, expected);
         assert_eq!(deal.next_step(149, 10), None);
-        assert!(matches!(deal.next_step(150, 10), Some(MarketCall::Settle { kind: CaseKind::Claim, .. })));
+        assert!(matches!(deal.next_step(150, 10), Some(MarketCall::Settle { case: CaseId::Claim { .. }, .. })));
 
         past.events.push((
             meta(9),
             MarketEvent::CaseSettled {
                 deal: id,
-                subject,
-                kind: CaseKind::Claim,
-                task: 0,
+                case: CaseId::Claim { order },
                 outcome: rialto_chain::CaseOutcome::Paid,
                 amount: 4,
             },

@@ -3,8 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use rialto_chain::{CaseKind, CaseOutcome, LogMeta, MarketEvent};
-use rialto_protocol::{Address, B256, types::Deal};
+use rialto_chain::{CaseOutcome, LogMeta, MarketEvent};
+use rialto_protocol::case::CaseId;
+use rialto_protocol::{Address, B256, DealId, types::Deal};
 use serde::Serialize;
 
 use crate::history::{History, HistoryError};
@@ -19,7 +20,7 @@ pub struct Movement {
     /// What happened.
     pub what: What,
     /// The deal that it is about.
-    pub deal: Option<B256>,
+    pub deal: Option<DealId>,
     /// Who stands on the other side.
     pub with: Option<Address>,
     /// Change of what is free, base units.
@@ -84,14 +85,14 @@ struct Known<'a> {
     deal: &'a Deal,
     paid: u128,
     /// Bonds of its open cases, by what they are about.
-    bonds: Vec<(CaseKind, B256, u32, u128)>,
+    bonds: Vec<(CaseId, u128)>,
 }
 
 impl Known<'_> {
     /// Takes a case's bond, if there is one.
-    fn take(&mut self, kind: CaseKind, subject: B256, task: u32) -> Option<u128> {
-        let at = self.bonds.iter().position(|(k, s, t, _)| (*k, *s, *t) == (kind, subject, task))?;
-        Some(self.bonds.swap_remove(at).3)
+    fn take(&mut self, case: CaseId) -> Option<u128> {
+        let at = self.bonds.iter().position(|(known, _)| *known == case)?;
+        Some(self.bonds.swap_remove(at).1)
     }
 }
 
@@ -111,7 +112,7 @@ impl History {
     /// `C-HIS-003` if the events don't add up: some are missing.
     pub fn ledger(&self, account: Address) -> Result<Vec<Movement>, HistoryError> {
         let mut ledger = Ledger { account, balance: 0, locked: 0, movements: Vec::new() };
-        let mut deals: BTreeMap<B256, Known<'_>> = BTreeMap::new();
+        let mut deals: BTreeMap<DealId, Known<'_>> = BTreeMap::new();
         for (meta, event) in &self.events {
             if let MarketEvent::DealOpened { id, deal } = event
                 && [deal.requester, deal.provider].contains(&account)
@@ -127,7 +128,7 @@ impl History {
 
 impl Ledger {
     /// `None` if it can't be.
-    fn tell(&mut self, meta: &LogMeta, event: &MarketEvent, known: Option<(B256, &mut Known<'_>)>) -> Option<()> {
+    fn tell(&mut self, meta: &LogMeta, event: &MarketEvent, known: Option<(DealId, &mut Known<'_>)>) -> Option<()> {
         let me = self.account;
         match event {
             MarketEvent::Deposited { account, from, amount } if *account == me => {
@@ -153,16 +154,16 @@ impl Ledger {
         let paid = known.paid;
         let bond = match *event {
             MarketEvent::Answered { order, .. } | MarketEvent::Excused { order, .. } => {
-                known.take(CaseKind::Late, order, 0)?
+                known.take(CaseId::Late { order })?
             }
-            MarketEvent::Revealed { receipt, task, .. } => known.take(CaseKind::Demand, receipt, task)?,
-            MarketEvent::CaseSettled { kind, subject, task, .. } => known.take(kind, subject, task).unwrap_or(0),
+            MarketEvent::Revealed { receipt, task, .. } => known.take(CaseId::Demand { receipt, task })?,
+            MarketEvent::CaseSettled { case, .. } => known.take(case).unwrap_or(0),
             _ => 0,
         };
         match event {
-            MarketEvent::LateNoticed { order, bond, .. } => known.bonds.push((CaseKind::Late, *order, 0, *bond)),
+            MarketEvent::LateNoticed { order, bond, .. } => known.bonds.push((CaseId::Late { order: *order }, *bond)),
             MarketEvent::Demanded { receipt, task, bond, .. } => {
-                known.bonds.push((CaseKind::Demand, *receipt, *task, *bond));
+                known.bonds.push((CaseId::Demand { receipt: *receipt, task: *task }, *bond));
             }
             MarketEvent::Redeemed { paid, .. } => known.paid = *paid,
             MarketEvent::CaseSettled { outcome: CaseOutcome::Paid, amount, .. } => {
@@ -211,7 +212,7 @@ impl Ledger {
         &mut self,
         meta: &LogMeta,
         what: What,
-        deal: Option<B256>,
+        deal: Option<DealId>,
         with: Option<Address>,
         free: i128,
         bound: i128,
@@ -239,22 +240,23 @@ fn minus(amount: u128) -> Option<i128> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rialto_protocol::OrderId;
     use rialto_protocol::types::Receipt;
 
     const ME: Address = Address::repeat_byte(1);
     const OTHER: Address = Address::repeat_byte(2);
-    const DEAL: B256 = B256::repeat_byte(3);
-    const ORDER: B256 = B256::repeat_byte(4);
+    const DEAL: DealId = DealId::repeat_byte(3);
+    const ORDER: OrderId = OrderId::repeat_byte(4);
 
-    fn settled(kind: CaseKind, outcome: CaseOutcome, amount: u128) -> MarketEvent {
-        MarketEvent::CaseSettled { deal: DEAL, subject: ORDER, kind, task: 0, outcome, amount }
+    fn settled(case: CaseId, outcome: CaseOutcome, amount: u128) -> MarketEvent {
+        MarketEvent::CaseSettled { deal: DEAL, case, outcome, amount }
     }
 
     /// A deal in which a claim is paid, one late notice answered, another not: `end` with what each side gets.
     fn story(to_requester: u128, to_provider: u128) -> Vec<MarketEvent> {
         let deal = Deal { requester: ME, provider: OTHER, budget: 100, collateral: 50, ..Deal::default() };
         let late = |order| MarketEvent::LateNoticed { deal: DEAL, order, seq: 0, deadline: 9, bond: 5 };
-        let (receipt, answered) = (Receipt::default(), B256::repeat_byte(5));
+        let (receipt, answered) = (Receipt::default(), OrderId::repeat_byte(5));
         vec![
             MarketEvent::Deposited { account: ME, from: ME, amount: 200 },
             MarketEvent::Deposited { account: OTHER, from: OTHER, amount: 60 },
@@ -264,8 +266,8 @@ mod tests {
             late(answered),
             MarketEvent::Answered { deal: DEAL, order: answered, receipt: receipt.clone() },
             MarketEvent::Claimed { deal: DEAL, order: ORDER, seq: 1, deadline: 9, receipt },
-            settled(CaseKind::Claim, CaseOutcome::Paid, 8),
-            settled(CaseKind::Late, CaseOutcome::Defaulted, 5),
+            settled(CaseId::Claim { order: ORDER }, CaseOutcome::Paid, 8),
+            settled(CaseId::Late { order: ORDER }, CaseOutcome::Defaulted, 5),
             MarketEvent::DealClosed {
                 deal: DEAL,
                 ending: rialto_chain::Ending::Late,
@@ -281,7 +283,7 @@ mod tests {
     #[test]
     fn what_goes_from_account_to_account_is_in_both_books() {
         let court = Address::repeat_byte(9);
-        let excused = B256::repeat_byte(7);
+        let excused = OrderId::repeat_byte(7);
         let mut events = story(72, 40);
         let notice = MarketEvent::LateNoticed { deal: DEAL, order: excused, seq: 3, deadline: 9, bond: 5 };
         events.splice(10..10, [notice, MarketEvent::Excused { deal: DEAL, order: excused }]);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use rialto_machine::{Lowered, TaskLimits, Tracer, canonicalise, input::Halves, lower, play::Player, start_parts};
 use rialto_protocol::{
-    Address, B256, Bytes,
+    Address, B256, Bytes, OrderId,
     court::{Challenge, PARTS},
     receipt::{Halted, inputs_proof},
     types::{Deal, struct_hash},
@@ -120,7 +120,7 @@ impl SignedTask {
     }
 
     /// Struct hash of the order.
-    pub fn order_hash(&self) -> B256 {
+    pub fn order_hash(&self) -> OrderId {
         struct_hash(&self.order.order.value)
     }
 

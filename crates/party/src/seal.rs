@@ -2,9 +2,9 @@
 
 use alloy_primitives::Bytes;
 use alloy_signer::SignerSync;
-use alloy_sol_types::{Eip712Domain, SolStruct};
+use alloy_sol_types::Eip712Domain;
 use rialto_chain::PrivateKeySigner;
-use rialto_protocol::{types::digest, wire::Signed};
+use rialto_protocol::{eip712::Typed, types::digest, wire::Signed};
 
 /// The key of an account and the market that its signatures are for.
 #[derive(Clone)]
@@ -28,7 +28,7 @@ impl Seal {
     ///
     /// # Errors
     /// The key cannot sign.
-    pub fn sign<T: SolStruct>(&self, value: T) -> Result<Signed<T>, SealError> {
+    pub fn sign<T: Typed>(&self, value: T) -> Result<Signed<T>, SealError> {
         let signature = self.signer.sign_hash_sync(&digest(&value, &self.domain));
         let signature = signature.map_err(|error| SealError(error.to_string()))?;
         Ok(Signed { value, signature: Bytes::from(signature.as_bytes().to_vec()) })

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     fault::Fault,
+    ids::{GameId, ReceiptId},
     receipt::{Halted, SumNode},
     types::{Game, Receipt},
 };
@@ -173,19 +174,19 @@ pub enum GameNews {
     /// It began.
     Accused(Box<GameView>),
     /// The node in dispute was unfolded.
-    Unfolded { game: B256, place: u32, height: u8, deadline: u64, nodes: Vec<SumNode> },
+    Unfolded { game: GameId, place: u32, height: u8, deadline: u64, nodes: Vec<SumNode> },
     /// One of the nodes was picked.
-    Picked { game: B256, place: u32, height: u8, deadline: u64 },
+    Picked { game: GameId, place: u32, height: u8, deadline: u64 },
     /// A task was challenged.
-    Challenged { game: B256, task: u32, halted: B256, level: u8, deadline: u64, segment: Box<Segment> },
+    Challenged { game: GameId, task: u32, halted: B256, level: u8, deadline: u64, segment: Box<Segment> },
     /// A segment was answered.
-    Moved { game: B256, level: u8, position: u64, accusers_turn: bool, deadline: u64, segment: Box<Segment> },
+    Moved { game: GameId, level: u8, position: u64, accusers_turn: bool, deadline: u64, segment: Box<Segment> },
     /// A step was judged; the end comes with it.
-    Stepped { game: B256, position: u64, state: B256, claimed: B256, next: B256 },
+    Stepped { game: GameId, position: u64, state: B256, claimed: B256, next: B256 },
     /// It ended.
-    Ended { game: B256, verdict: GameEnd },
+    Ended { game: GameId, verdict: GameEnd },
     /// A receipt was shown to be wrong without a game; the deal ended with it.
-    Convicted { receipt: B256, fault: Fault },
+    Convicted { receipt: ReceiptId, fault: Fault },
 }
 
 /// What a game ended by (`ICourt.Verdict`).
@@ -245,7 +246,7 @@ pub struct GameStory {
 
 impl GameNews {
     /// The game's id; none where it is in the view, or there is no game.
-    pub fn game(&self) -> Option<B256> {
+    pub fn game(&self) -> Option<GameId> {
         match self {
             Self::Accused(_) | Self::Convicted { .. } => None,
             Self::Unfolded { game, .. }

@@ -5,6 +5,9 @@
 //!
 //! | module | knows |
 //! |---|---|
+//! | [`ids`] | names of asks, deals, orders, receipts, games |
+//! | [`case`] | claims, late notices, demands, holds |
+//! | [`eip712`] | how a struct is hashed and signed |
 //! | [`types`] | every signed struct, its EIP-712 hash, and the market's domain |
 //! | [`signing`] | 65-byte signatures: sign, recover, check |
 //! | [`pricing`] | price curves, fees, collateral |
@@ -18,8 +21,11 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod bounds;
+pub mod case;
 pub mod court;
+pub mod eip712;
 pub mod fault;
+pub mod ids;
 pub mod lanes;
 pub mod model;
 pub mod pricing;
@@ -30,3 +36,4 @@ pub mod types;
 pub mod wire;
 
 pub use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
+pub use ids::{AskId, DealId, GameId, OrderId, ReceiptId};

@@ -3,9 +3,9 @@
 //! Contract wallets (ERC-1271) answer for themselves on chain; off chain, ask the chain client.
 
 use alloy_primitives::{Address, B256, Signature};
-use alloy_sol_types::{Eip712Domain, SolStruct};
+use alloy_sol_types::Eip712Domain;
 
-use crate::types::digest;
+use crate::{eip712::Typed, types::digest};
 
 /// Account that made a 65-byte signature over `digest`; `None` if it is malformed or malleable.
 pub fn recover(digest: B256, signature: &[u8]) -> Option<Address> {
@@ -21,6 +21,6 @@ pub fn recover(digest: B256, signature: &[u8]) -> Option<Address> {
 }
 
 /// Whether `signer` signed `value` under `domain` with a plain key.
-pub fn signed_by<T: SolStruct>(value: &T, domain: &Eip712Domain, signature: &[u8], signer: Address) -> bool {
+pub fn signed_by<T: Typed>(value: &T, domain: &Eip712Domain, signature: &[u8], signer: Address) -> bool {
     recover(digest(value, domain), signature) == Some(signer)
 }

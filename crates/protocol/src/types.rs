@@ -2,242 +2,235 @@
 //! structs in Solidity, and shared vectors hold the two together.
 
 use alloy_primitives::{Address, B256};
-use alloy_sol_types::{Eip712Domain, SolStruct, eip712_domain, sol};
+use alloy_sol_types::{Eip712Domain, eip712_domain};
 
-sol! {
+use crate::{
+    eip712::{Typed, typed},
+    ids::{AskId, DealId, GameId, OrderId, ReceiptId},
+};
+
+typed! {
     /// The largest orders that a provider accepts. Whatever is within them it must not refuse for its size.
-    #[derive(Debug, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
-    struct Limits {
+    Limits => B256 {
         /// Most tasks of an order.
-        uint32 tasks;
+        tasks: u32,
         /// Most unfinished orders of a deal.
-        uint32 orders;
+        orders: u32,
         /// Highest fuel limit of a task.
-        uint64 taskFuel;
+        taskFuel: u64,
         /// Most linear memory of a task, bytes.
-        uint64 taskMemory;
+        taskMemory: u64,
         /// Highest output limit of a task, bytes.
-        uint64 taskOutput;
+        taskOutput: u64,
         /// Highest output limit of all tasks of an order together, bytes.
-        uint64 orderOutput;
+        orderOutput: u64,
         /// Largest program, bytes.
-        uint64 program;
+        program: u64,
         /// Largest inputs of an order's tasks together, bytes.
-        uint64 inputs;
+        inputs: u64,
         /// Largest input that the tasks of an order share, bytes.
-        uint64 shared;
+        shared: u64,
         /// Most unpaid work of a deal: delivered and unpaid, and the most that accepted orders can cost. Base units.
-        uint128 credit;
+        credit: u128,
     }
 
     /// Provider-signed offer. Valid in the half-open window `[from, to)`, in which the price runs
     /// linearly from `priceStart` to `priceEnd`. Lives off chain, gossiped.
-    #[derive(Debug, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
-    struct Ask {
+    Ask => AskId {
         /// Account that sells, is paid and locks collateral. It signs the ask: with a key, or as a contract.
-        address provider;
+        provider: Address,
         /// Key that signs acks, receipts, releases and moves in every deal under this ask. No contract: it can't change
         /// its mind.
-        address key;
+        key: Address,
         /// Public key of the provider's QUIC endpoint.
-        bytes32 endpoint;
+        endpoint: B256,
         /// Base units per Tfuel at `from`.
-        uint128 priceStart;
+        priceStart: u128,
         /// Base units per Tfuel at `to`.
-        uint128 priceEnd;
+        priceEnd: u128,
         /// Unix seconds, inclusive.
-        uint64 from;
+        from: u64,
         /// Unix seconds, exclusive.
-        uint64 to;
+        to: u64,
         /// Base units per task, on top of fuel.
-        uint128 taskFee;
+        taskFee: u128,
         /// Smallest budget of a deal, base units.
-        uint128 minBudget;
+        minBudget: u128,
         /// Largest budget of a deal, base units.
-        uint128 maxBudget;
+        maxBudget: u128,
         /// Collateral locked per deal, in 1/10_000 of its budget.
-        uint32 collateralBps;
+        collateralBps: u32,
         /// Penalty for an acked order that is late, in 1/10_000 of the deal's collateral.
-        uint32 latePenaltyBps;
+        latePenaltyBps: u32,
         /// Longest deal, seconds.
-        uint32 maxSeconds;
+        maxSeconds: u32,
         /// Most deals of the provider, under whatever ask, that may be open once this one has opened.
-        uint32 capacity;
+        capacity: u32,
         /// Tasks that run at once.
-        uint32 cores;
+        cores: u32,
         /// Measured fuel per second of one core. A statement, not enforced.
-        uint64 fuelPerSecond;
+        fuelPerSecond: u64,
         /// What runs: a short name, zero-padded on the right ([`runtime`]).
-        bytes32 runtime;
+        runtime: B256,
         /// Hash of the provider's list of attributes (docs/protocol.md); zero: an empty list.
-        bytes32 attributes;
+        attributes: B256,
         /// Contract that judges disputes of deals under this ask; zero for none.
-        address court;
+        court: Address,
         /// Must equal the provider's counter on chain; raising that cancels every ask at once.
-        uint64 counter;
+        counter: u64,
         /// Makes the ask's hash unique.
-        uint64 salt;
+        salt: u64,
         /// The largest orders that are accepted.
-        Limits limits;
+        limits: Limits,
     }
 
     /// Terms fixed when a deal opens. The deal's id is this struct's hash.
-    #[derive(Debug, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
-    struct Deal {
+    Deal => DealId {
         /// Struct hash of the ask.
-        bytes32 ask;
-        address requester;
-        address provider;
+        ask: AskId,
+        requester: Address,
+        provider: Address,
         /// Signs orders, cancellations and vouchers.
-        address requesterKey;
+        requesterKey: Address,
         /// Signs acks, receipts, releases and moves.
-        address providerKey;
+        providerKey: Address,
         /// Most the provider can be paid, base units.
-        uint128 budget;
+        budget: u128,
         /// Provider's money locked from open to close, base units.
-        uint128 collateral;
+        collateral: u128,
         /// Base units per Tfuel.
-        uint128 price;
+        price: u128,
         /// Base units per task.
-        uint128 taskFee;
+        taskFee: u128,
         /// Base units, at most `collateral`.
-        uint128 latePenalty;
+        latePenalty: u128,
         /// Chosen by the requester within the market's tolerance, so that the id is known before the transaction. Unix
         /// seconds.
-        uint64 openedAt;
+        openedAt: u64,
         /// Unix seconds.
-        uint64 expiry;
+        expiry: u64,
         /// The only contract that may slash this deal; zero for none.
-        address court;
+        court: Address,
         /// Chosen by the requester.
-        uint64 salt;
+        salt: u64,
     }
 
     /// Requester-signed batch of tasks sent into a deal.
-    #[derive(Debug, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
-    struct Order {
+    Order => OrderId {
         /// Deal id.
-        bytes32 deal;
+        deal: DealId,
         /// 0, 1, 2 … within the deal, without gaps.
-        uint64 seq;
+        seq: u64,
         /// programRoot (see `rialto_machine`).
-        bytes32 program;
+        program: B256,
         /// Merkle root over the tasks' input roots (`receipt::inputs_root`).
-        bytes32 inputs;
+        inputs: B256,
         /// Number of tasks, ≥ 1.
-        uint32 tasks;
+        tasks: u32,
         /// Fuel limit of each task.
-        uint64 fuelLimit;
+        fuelLimit: u64,
         /// Output limit of each task, bytes.
-        uint64 outLimit;
+        outLimit: u64,
         /// Memory limit of each task, 64 KiB pages.
-        uint32 maxPages;
+        maxPages: u32,
         /// Task i's random seed is derived from this and i (`receipt::task_seed`).
-        uint64 seed;
+        seed: u64,
         /// Latest time the requester can use the receipt, unix seconds.
-        uint64 dueBy;
+        dueBy: u64,
     }
 
     /// Provider-signed acceptance of an order.
-    #[derive(Debug, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
-    struct Ack {
+    Ack => B256 {
         /// Struct hash of the order.
-        bytes32 order;
+        order: OrderId,
         /// The provider owes the receipt by then (unix seconds), or the late penalty.
-        uint64 dueBy;
+        dueBy: u64,
     }
 
     /// Provider-signed result of an order.
-    #[derive(Debug, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
-    struct Receipt {
+    Receipt => ReceiptId {
         /// Struct hash of the order.
-        bytes32 order;
+        order: OrderId,
         /// Root of the Merkle-sum tree over (H(halted), fuel used) of every task.
-        bytes32 root;
+        root: B256,
         /// Sum of the fuel used.
-        uint128 fuel;
+        fuel: u128,
         /// `pricing::fee(deal.price, deal.taskFee, fuel, tasks)`, base units.
-        uint128 fee;
+        fee: u128,
     }
 
     /// Requester-signed: the order need not be done. It can't be called late any more.
-    #[derive(Debug, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
-    struct Cancel {
+    Cancel => B256 {
         /// Struct hash of the order.
-        bytes32 order;
+        order: OrderId,
     }
 
     /// Requester-signed cumulative payment for a deal.
-    #[derive(Debug, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
-    struct Voucher {
+    Voucher => B256 {
         /// Deal id.
-        bytes32 deal;
+        deal: DealId,
         /// All that is owed so far, base units.
-        uint128 amount;
+        amount: u128,
         /// Orders with `seq < orders` are settled by this amount and can't be claimed any more.
-        uint64 orders;
+        orders: u64,
         /// Whether the provider may close the deal with this voucher.
-        bool close;
+        close: bool,
     }
 
     /// Provider-signed consent to close: the requester may close the deal paying this in all.
-    #[derive(Debug, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
-    struct Release {
+    Release => B256 {
         /// Deal id.
-        bytes32 deal;
+        deal: DealId,
         /// All that is owed in the end, base units.
-        uint128 amount;
+        amount: u128,
     }
 
     /// A watchtower's word to a provider: it defends this receipt until then. Only ever shown off chain; the signature is the
     /// tower's account key's.
-    #[derive(Debug, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
-    struct Appointment {
+    Appointment => B256 {
         /// Deal id.
-        bytes32 deal;
+        deal: DealId,
         /// Struct hash of the receipt.
-        bytes32 receipt;
+        receipt: ReceiptId,
         /// The tower's account.
-        address tower;
+        tower: Address,
         /// It answers what is opened before this time, unix seconds.
-        uint64 until;
+        until: u64,
     }
 
     /// One dispute over one receipt. Not signed: the game's id is this struct's hash.
-    #[derive(Debug, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
-    struct Game {
+    Game => GameId {
         /// Deal id.
-        bytes32 deal;
+        deal: DealId,
         /// Struct hash of the order.
-        bytes32 order;
+        order: OrderId,
         /// Struct hash of the receipt.
-        bytes32 receipt;
+        receipt: ReceiptId,
         /// Says that the receipt is wrong. Gets its bond back, or loses it.
-        address accuser;
+        accuser: Address,
         /// The deal's provider.
-        address provider;
+        provider: Address,
         /// The key that signed the receipt, and can sign moves.
-        address providerKey;
+        providerKey: Address,
         /// The accuser's money in the court, base units.
-        uint128 bond;
+        bond: u128,
         /// Block timestamp of the accusation, unix seconds.
-        uint64 openedAt;
+        openedAt: u64,
     }
 
     /// One side's move in a game, signed so that anybody can send it. The only struct that is signed in the court's domain:
     /// `domain` with the court's address instead of the market's.
-    #[derive(Debug, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
-    struct Move {
+    Move => B256 {
         /// Game id.
-        bytes32 game;
+        game: GameId,
         /// Level of the segment that it answers.
-        uint32 level;
+        level: u32,
         /// Which sixteenth of it the side disputes, 0 to 15.
-        uint32 pick;
+        pick: u32,
         /// Hash of the segment that it answers: keccak256 of its 17 state hashes.
-        bytes32 from;
+        from: B256,
         /// Hash of the segment that it puts there.
-        bytes32 to;
+        to: B256,
     }
 }
 
@@ -264,14 +257,14 @@ pub fn domain(chain_id: u64, market: Address) -> Eip712Domain {
     }
 }
 
-/// EIP-712 struct hash: a deal's id, an order's or ask's name. Not bound to a market.
-pub fn struct_hash<T: SolStruct>(value: &T) -> B256 {
-    value.eip712_hash_struct()
+/// EIP-712 struct hash: the name of a deal, an order, an ask. Not bound to a market.
+pub fn struct_hash<T: Typed>(value: &T) -> T::Id {
+    value.hash().into()
 }
 
 /// EIP-712 digest that is signed: bound to chain id and market.
-pub fn digest<T: SolStruct>(value: &T, domain: &Eip712Domain) -> B256 {
-    value.eip712_signing_hash(domain)
+pub fn digest<T: Typed>(value: &T, domain: &Eip712Domain) -> B256 {
+    value.digest(domain)
 }
 
 /// Gossip topic of a market: keccak256("rialto-asks" ‖ chain id (8 bytes, big-endian) ‖ market).

@@ -5,6 +5,7 @@ use alloy_primitives::{B256, Bytes};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{
+    ids::OrderId,
     receipt::{Halted, MAX_ORDER_TASKS},
     types::{Ack, Ask, Cancel, Deal, Order, Receipt, Release, Voucher},
 };
@@ -98,7 +99,7 @@ pub enum ToProvider {
     /// reproduce, take the closing voucher that follows; if it does, claim.
     Reject {
         /// Struct hash of the order.
-        order: B256,
+        order: OrderId,
         /// Task index within the order.
         task: u32,
         /// H(halted) the requester takes for right.
@@ -130,7 +131,7 @@ pub enum ToRequester {
     /// The order, hello or voucher is refused.
     Refuse {
         /// Struct hash of the order; absent if it concerns the deal as a whole.
-        order: Option<B256>,
+        order: Option<OrderId>,
         /// Stable code, such as `P-ADM-003`.
         code: String,
         /// For people, at most [`MAX_DETAIL_BYTES`].
@@ -139,7 +140,7 @@ pub enum ToRequester {
     /// How far an order is.
     Progress {
         /// Struct hash of the order.
-        order: B256,
+        order: OrderId,
         /// Tasks finished.
         done: u32,
     },
@@ -297,7 +298,7 @@ mod tests {
         let long = ToRequester::Refuse { order: None, code: "P-ADM-001".into(), detail: "x".repeat(513) };
         assert_eq!(long.encode(), Err(WireError::OverLimit { field: "detail", limit: 512 }));
         assert!(matches!(AskGossip::decode(&vec![0; MAX_GOSSIP_BYTES + 1]), Err(WireError::TooLong { .. })));
-        let fine = ToProvider::Reject { order: B256::repeat_byte(7), task: 1, expected: B256::ZERO };
+        let fine = ToProvider::Reject { order: OrderId::repeat_byte(7), task: 1, expected: B256::ZERO };
         let mut bytes = fine.encode().unwrap();
         assert_eq!(ToProvider::decode(&bytes).unwrap(), fine);
         bytes.push(0);

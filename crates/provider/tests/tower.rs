@@ -2,19 +2,20 @@
 
 #![allow(clippy::unwrap_used)]
 
+use rialto_protocol::case::CaseId;
 use rialto_protocol::{
-    Address, B256,
+    Address, B256, GameId, OrderId, ReceiptId,
     court::{Answer, BOUNTY_BPS, GameEnd, GameNews, GameView, PARTS, Question},
     pricing::share,
     types::{Deal, Game, Receipt, struct_hash},
 };
 use rialto_provider::core::{
-    CaseId, CaseKind, Fact, LogId, Outcome, What,
+    Fact, LogId, Outcome, What,
     tower::{Deed, Held, Tower, TowerEffect, TowerEvent, TowerInput, TowerRules},
 };
 
-const ORDER: B256 = B256::repeat_byte(1);
-const RECEIPT: B256 = B256::repeat_byte(2);
+const ORDER: OrderId = OrderId::repeat_byte(1);
+const RECEIPT: ReceiptId = ReceiptId::repeat_byte(2);
 const ME: Address = Address::repeat_byte(3);
 const PROVIDER: Address = Address::repeat_byte(4);
 const COURT: Address = Address::repeat_byte(5);
@@ -30,7 +31,7 @@ struct World {
     index: u64,
     told: Vec<TowerEvent>,
     deeds: Vec<(String, Deed)>,
-    plays: Vec<(B256, u8)>,
+    plays: Vec<(GameId, u8)>,
     audits: usize,
 }
 
@@ -72,11 +73,11 @@ impl World {
         self.feed(TowerInput::Tick);
     }
 
-    fn opened(&mut self, kind: CaseKind, subject: B256, task: u32, deadline: u64) -> LogId {
-        self.learn(What::CaseOpened { case: CaseId { kind, subject, task }, seq: 0, deadline })
+    fn opened(&mut self, case: CaseId, deadline: u64) -> LogId {
+        self.learn(What::CaseOpened { case, seq: 0, deadline })
     }
 
-    fn accused(&mut self, accuser: Address, deadline: u64) -> B256 {
+    fn accused(&mut self, accuser: Address, deadline: u64) -> GameId {
         let deal = struct_hash(&deal());
         let game =
             Game { deal, order: ORDER, receipt: RECEIPT, accuser, provider: PROVIDER, bond: 10, ..Game::default() };
@@ -85,7 +86,7 @@ impl World {
         id
     }
 
-    fn challenged(&mut self, game: B256, deadline: u64) {
+    fn challenged(&mut self, game: GameId, deadline: u64) {
         self.learn(What::Game(GameNews::Unfolded { game, place: 0, height: 0, deadline, nodes: Vec::new() }));
         let segment = Box::new([B256::ZERO; PARTS + 1]);
         let news = GameNews::Challenged { game, task: 0, halted: B256::ZERO, level: 4, deadline, segment };
@@ -100,14 +101,14 @@ impl World {
 #[test]
 fn the_provider_has_its_part_of_the_time() {
     let mut world = World::new(false);
-    world.opened(CaseKind::Late, ORDER, 0, 2_000);
-    world.opened(CaseKind::Demand, RECEIPT, 1, 1_400);
+    world.opened(CaseId::Late { order: ORDER }, 2_000);
+    world.opened(CaseId::Demand { receipt: RECEIPT, task: 1 }, 1_400);
     world.at(1_199);
     assert_eq!(world.taken(), []);
     world.at(1_200);
     assert_eq!(world.taken(), [Deed::Reveal { order: ORDER, task: 1 }], "the earlier deadline comes first");
     // The provider answers by itself: nothing is sent.
-    world.learn(What::CaseEnded { case: CaseId { kind: CaseKind::Late, subject: ORDER, task: 0 }, paid: 0 });
+    world.learn(What::CaseEnded { case: CaseId::Late { order: ORDER }, paid: 0 });
     world.at(1_600);
     assert_eq!(world.taken(), []);
     let acts: Vec<_> = world
@@ -124,14 +125,14 @@ fn the_provider_has_its_part_of_the_time() {
 #[test]
 fn what_is_void_foreign_or_too_late_is_not_answered() {
     let mut world = World::new(false);
-    world.opened(CaseKind::Late, B256::repeat_byte(9), 0, 2_000);
-    world.opened(CaseKind::Demand, B256::repeat_byte(9), 0, 2_000);
-    world.opened(CaseKind::Late, ORDER, 0, 1_500);
+    world.opened(CaseId::Late { order: OrderId::repeat_byte(9) }, 2_000);
+    world.opened(CaseId::Demand { receipt: ReceiptId::repeat_byte(9), task: 0 }, 2_000);
+    world.opened(CaseId::Late { order: ORDER }, 1_500);
     world.learn(What::Redeemed { paid: 1, orders: 1 });
     world.at(1_400);
     assert_eq!(world.taken(), [], "below the watermark");
     let mut world = World::new(false);
-    world.opened(CaseKind::Late, ORDER, 0, 1_500);
+    world.opened(CaseId::Late { order: ORDER }, 1_500);
     world.at(1_500);
     assert_eq!(world.taken(), []);
 }
@@ -139,7 +140,7 @@ fn what_is_void_foreign_or_too_late_is_not_answered() {
 #[test]
 fn a_failed_transaction_is_sent_again_and_one_that_a_reorg_took_back_too() {
     let mut world = World::new(false);
-    let at = world.opened(CaseKind::Late, ORDER, 0, 2_000);
+    let at = world.opened(CaseId::Late { order: ORDER }, 2_000);
     world.at(1_500);
     let (first, _) = world.deeds[0].clone();
     world.feed(TowerInput::Acted { intent: first.clone(), outcome: Outcome::Unsent, why: None });
@@ -150,8 +151,7 @@ fn a_failed_transaction_is_sent_again_and_one_that_a_reorg_took_back_too() {
     let (second, _) = world.deeds[2].clone();
     assert_ne!(second, first);
     world.feed(TowerInput::Acted { intent: second.clone(), outcome: Outcome::Mined { fee_wei: 1 }, why: None });
-    let ended =
-        world.learn(What::CaseEnded { case: CaseId { kind: CaseKind::Late, subject: ORDER, task: 0 }, paid: 0 });
+    let ended = world.learn(What::CaseEnded { case: CaseId::Late { order: ORDER }, paid: 0 });
     world.at(1_700);
     assert_eq!(world.deeds.len(), 3);
     assert!(world.tower.idle());
@@ -224,7 +224,7 @@ fn a_wrong_receipt_is_hopeless_to_defend() {
 fn an_audit_accuses_what_is_wrong_once_and_plays_at_once() {
     let mut world = World::new(true);
     assert_eq!(world.audits, 1);
-    world.opened(CaseKind::Late, ORDER, 0, 2_000);
+    world.opened(CaseId::Late { order: ORDER }, 2_000);
     world.at(1_999);
     assert_eq!(world.taken(), [], "it defends nobody");
     world.feed(TowerInput::Audited { order: ORDER, result: Ok(false) });

@@ -8,7 +8,7 @@ use std::{
 
 use alloy_signer_local::PrivateKeySigner;
 use rialto_protocol::{
-    Address, B256, Bytes, keccak256,
+    Address, B256, Bytes, DealId, OrderId, keccak256,
     model::{Call as MarketCall, court::CourtCall},
     pricing::share,
     receipt::Halted,
@@ -50,7 +50,7 @@ pub struct Buyer {
     /// Whether it is gone for good.
     pub vanished: bool,
     /// Orders that were ever accepted, even if found wrong later.
-    pub accepted: BTreeSet<B256>,
+    pub accepted: BTreeSet<OrderId>,
     /// Reports given.
     pub reports: BTreeMap<JobId, Summary>,
     index: usize,
@@ -59,7 +59,7 @@ pub struct Buyer {
     disk: Vec<Vec<u8>>,
     told: Vec<Arc<Block>>,
     /// The session of a deal.
-    sessions: BTreeMap<B256, u64>,
+    sessions: BTreeMap<DealId, u64>,
     /// Where it begins to hear the chain.
     from: u64,
     /// What is not final.
@@ -70,8 +70,8 @@ pub struct Buyer {
 /// Outputs on their way to disk.
 #[derive(Debug)]
 pub struct Storing {
-    deal: B256,
-    order: B256,
+    deal: DealId,
+    order: OrderId,
     results: Vec<Halted>,
     outputs: Payload,
 }
@@ -243,7 +243,7 @@ impl World {
         self.feed_buyer(index, Event::Chain { facts, cursor });
     }
 
-    pub(crate) fn buyer_reads(&mut self, index: usize, deal: B256, session: u64, bytes: &[u8]) {
+    pub(crate) fn buyer_reads(&mut self, index: usize, deal: DealId, session: u64, bytes: &[u8]) {
         if self.buyers[index].sessions.get(&deal) != Some(&session) {
             return;
         }
@@ -258,7 +258,7 @@ impl World {
         }
     }
 
-    pub(crate) fn buyer_lost(&mut self, index: usize, deal: B256, session: u64, why: &str) {
+    pub(crate) fn buyer_lost(&mut self, index: usize, deal: DealId, session: u64, why: &str) {
         let buyer = &mut self.buyers[index];
         if buyer.sessions.get(&deal) == Some(&session) {
             buyer.sessions.remove(&deal);
@@ -374,7 +374,7 @@ impl World {
         }
     }
 
-    fn buyer_sends(&mut self, index: usize, deal: B256, message: Outgoing) {
+    fn buyer_sends(&mut self, index: usize, deal: DealId, message: Outgoing) {
         let key = &self.buyers[index].key;
         let rule = match &message {
             Outgoing::Order { order, .. } => self.signed.order(order),
@@ -406,7 +406,7 @@ impl World {
     }
 
     /// A voucher, as far as the buyer lets it out.
-    fn pay(&mut self, index: usize, deal: B256, voucher: Voucher, rule: Result<(), crate::check::Broken>) {
+    fn pay(&mut self, index: usize, deal: DealId, voucher: Voucher, rule: Result<(), crate::check::Broken>) {
         self.hold(rule);
         let message = ToProvider::Voucher(self.seal(&self.buyers[index].key, voucher));
         let bytes = self.encode(&message);
@@ -418,7 +418,7 @@ impl World {
     }
 
     /// Sends on a deal's session, if there is one.
-    pub(crate) fn post(&mut self, index: usize, deal: B256, bytes: Vec<u8>) {
+    pub(crate) fn post(&mut self, index: usize, deal: DealId, bytes: Vec<u8>) {
         if let Some(session) = self.buyers[index].sessions.get(&deal).copied() {
             self.carry(session, Side::Seller, bytes);
         }
@@ -453,10 +453,10 @@ impl World {
     }
 
     /// A harassing buyer takes to court whatever it can: every promise when it is due, some receipts at once.
-    fn find_quarrel(&mut self, index: usize, deal: B256, message: &ToRequester) {
+    fn find_quarrel(&mut self, index: usize, deal: DealId, message: &ToRequester) {
         let Some(core) = &self.buyers[index].core else { return };
         let Some(terms) = core.state().deals.get(&deal).map(|deal| deal.terms.clone()) else { return };
-        let order_of = |order: B256| core.state().orders.get(&order).map(|known| known.order.clone());
+        let order_of = |order: OrderId| core.state().orders.get(&order).map(|known| known.order.clone());
         match message {
             ToRequester::Ack(ack) => {
                 let Some(order) = order_of(ack.value.order) else { return };

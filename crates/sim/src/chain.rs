@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use rialto_protocol::{Address, B256, keccak256};
+use rialto_protocol::{Address, B256, DealId, keccak256};
 use rialto_provider::core::{Fact, LogId, What};
 use rialto_requester::core as requester;
 
@@ -74,7 +74,7 @@ pub struct Mined {
     /// Its hash.
     pub tx: B256,
     /// Ids of the deals it opened.
-    pub opened: Vec<B256>,
+    pub opened: Vec<DealId>,
 }
 
 /// The outcome of an intent, for whoever waits for it.

@@ -3,19 +3,19 @@
 use std::collections::BTreeMap;
 
 use rialto_protocol::{
-    B256,
+    DealId, OrderId,
     types::{Ack, Order, Receipt, Release, Voucher, struct_hash},
 };
 
 /// Everything ever signed, to see that nothing contradicts it.
 #[derive(Debug, Default)]
 pub struct Signed {
-    orders: BTreeMap<(B256, u64), B256>,
-    vouchers: BTreeMap<B256, Voucher>,
-    acks: BTreeMap<B256, Ack>,
+    orders: BTreeMap<(DealId, u64), OrderId>,
+    vouchers: BTreeMap<DealId, Voucher>,
+    acks: BTreeMap<OrderId, Ack>,
     /// Receipts by order, with the order's deal.
-    receipts: BTreeMap<B256, (B256, Receipt)>,
-    releases: BTreeMap<B256, Release>,
+    receipts: BTreeMap<OrderId, (DealId, Receipt)>,
+    releases: BTreeMap<DealId, Release>,
 }
 
 /// A broken rule.
@@ -54,7 +54,7 @@ impl Signed {
     }
 
     /// A provider signs a receipt of an order of `deal`.
-    pub fn receipt(&mut self, deal: B256, receipt: &Receipt) -> Result<(), Broken> {
+    pub fn receipt(&mut self, deal: DealId, receipt: &Receipt) -> Result<(), Broken> {
         match self.receipts.insert(receipt.order, (deal, receipt.clone())) {
             Some((_, before)) if before != *receipt => {
                 Err(format!("two receipts for one order: {before:?} and {receipt:?}"))
@@ -74,12 +74,12 @@ impl Signed {
     }
 
     /// Fees of everything ever delivered in a deal, each order once.
-    pub fn delivered(&self, deal: B256) -> u128 {
+    pub fn delivered(&self, deal: DealId) -> u128 {
         self.receipts.values().filter(|(of, _)| *of == deal).map(|(_, receipt)| receipt.fee).sum()
     }
 
     /// The best voucher of a deal.
-    pub fn promised(&self, deal: B256) -> u128 {
+    pub fn promised(&self, deal: DealId) -> u128 {
         self.vouchers.get(&deal).map_or(0, |voucher| voucher.amount)
     }
 }

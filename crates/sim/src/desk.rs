@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use rialto_protocol::{
-    B256, Bytes,
+    B256, Bytes, OrderId,
     court::{Answer, GameView, Question},
     model::{Call as MarketCall, MAX_REVEAL_BYTES, Reveal, court::CourtCall},
     receipt::{SumTree, inputs_root},
@@ -14,7 +14,7 @@ use rialto_provider::core::{Call, Record, Results, journal::Key};
 
 use crate::{
     compute::{self, INPUT_BYTES, Trace},
-    ledger::{Act, model_kind},
+    ledger::Act,
 };
 
 /// A disk.
@@ -52,7 +52,7 @@ impl Desk {
     }
 
     /// An order's results.
-    pub fn results(&self, order: B256) -> Option<Results> {
+    pub fn results(&self, order: OrderId) -> Option<Results> {
         match self.read(&Key::results(order)) {
             Some(Record::Results(_, results)) => Some(results),
             _ => None,
@@ -60,7 +60,7 @@ impl Desk {
     }
 
     /// An order's inputs, if they are what was signed.
-    pub fn inputs(&self, order: &Order, hash: B256) -> Option<Vec<B256>> {
+    pub fn inputs(&self, order: &Order, hash: OrderId) -> Option<Vec<B256>> {
         let Some(Record::Inputs(_, Payload::Inline(bytes))) = self.read(&Key::inputs(hash)) else { return None };
         let inputs: Vec<_> = bytes.chunks_exact(INPUT_BYTES).map(B256::from_slice).collect();
         (inputs.len() == order.tasks as usize && inputs_root(&inputs) == order.inputs).then_some(inputs)
@@ -107,7 +107,7 @@ impl Desk {
     }
 
     /// Fuel that a task of an order used: what tracing it takes.
-    pub fn fuel(&self, order: &Order, hash: B256, task: u32) -> u64 {
+    pub fn fuel(&self, order: &Order, hash: OrderId, task: u32) -> u64 {
         let results = self.results(hash);
         let halted = results.and_then(|results| results.halted.get(task as usize).copied());
         halted.map_or(order.fuelLimit, |halted| halted.fuel_used(order.fuelLimit))
@@ -128,9 +128,7 @@ impl Desk {
             Call::Excuse { deal, cancel } => {
                 MarketCall::Excuse { deal: *deal, cancel: cancel.value, signature: cancel.signature }
             }
-            Call::Settle { deal, case } => {
-                MarketCall::Settle { deal: *deal, kind: model_kind(case.kind), subject: case.subject, task: case.task }
-            }
+            Call::Settle { deal, case } => MarketCall::Settle { deal: *deal, case },
             Call::Expire { deal } => MarketCall::Expire { deal: *deal },
             Call::Reveal { deal, order, receipt, task } => {
                 let reveal = self.reveal(&order, &receipt, task)?;

@@ -1,15 +1,16 @@
 //! Both contracts: what calls do to them, and what they say about it in the words of either core.
 
+use rialto_protocol::case::CaseId;
 use rialto_protocol::{
-    Address, B256,
+    Address, B256, DealId, GameId,
     court::GameNews,
     model::{
-        Call, CaseKind as Kind, DealStatus, Market,
+        Call, DealStatus, Market,
         court::{Court, CourtCall, CourtError},
     },
     types::struct_hash,
 };
-use rialto_provider::core::{self as provider, CaseId, CaseKind};
+use rialto_provider::core as provider;
 use rialto_requester::core as requester;
 
 use crate::compute::Machine;
@@ -70,7 +71,7 @@ impl Act {
 #[derive(Clone, Debug)]
 pub struct Said {
     /// Deal id.
-    pub deal: B256,
+    pub deal: DealId,
     /// In the words of the provider's core, which has one for everything.
     pub what: provider::What,
     /// The same in the words of the requester's, where it needs to know it.
@@ -109,13 +110,13 @@ impl Ledger {
                     said.push(Said { deal, what: provider::What::Game(news), heard });
                     let Some(game) = game else { continue };
                     if begun.is_some() {
-                        let deadline = self.market.case(deal, Kind::Hold, game, 0).deadline;
+                        let deadline = self.market.case(deal, CaseId::Hold { game }).deadline;
                         let heard = Some(requester::What::Held { game, deadline });
-                        said.push(Said { deal, what: opened(CaseKind::Hold, game, 0, 0, deadline), heard });
+                        said.push(Said { deal, what: opened(CaseId::Hold { game }, 0, deadline), heard });
                     }
-                    let case = |market: &Market| market.case(deal, Kind::Hold, game, 0).status;
+                    let case = |market: &Market| market.case(deal, CaseId::Hold { game }).status;
                     if ended && case(&before) != case(&self.market) {
-                        said.push(case_ended(deal, Kind::Hold, game, 0, 0));
+                        said.push(case_ended(deal, CaseId::Hold { game }, 0));
                     }
                 }
             }
@@ -151,9 +152,9 @@ impl Ledger {
     fn market_says(&self, before: &Market, sender: Address, call: &Call, said: &mut Vec<Said>) {
         use requester::What as Heard;
         let market = &self.market;
-        let case = |deal: B256, kind, subject, task| {
-            let case = market.case(deal, kind, subject, task);
-            (core_kind(kind), case.seq, case.deadline)
+        let state = |deal: DealId, case| {
+            let state = market.case(deal, case);
+            (state.seq, state.deadline)
         };
         let one = match call {
             Call::Open { ask, terms, .. } => {
@@ -169,38 +170,42 @@ impl Ledger {
             }
             Call::Claim { deal, order, receipt, .. } => {
                 let (deal, order, receipt) = (struct_hash(deal), struct_hash(order), receipt.clone());
-                let (kind, seq, deadline) = case(deal, Kind::Claim, order, 0);
+                let case = CaseId::Claim { order };
+                let (seq, deadline) = state(deal, case);
                 let heard = Some(Heard::Claimed { order, seq, deadline, receipt });
-                Said { deal, what: opened(kind, order, 0, seq, deadline), heard }
+                Said { deal, what: opened(case, seq, deadline), heard }
             }
             Call::Late { deal, order, .. } => {
                 let (deal, order) = (struct_hash(deal), struct_hash(order));
-                let (kind, seq, deadline) = case(deal, Kind::Late, order, 0);
+                let case = CaseId::Late { order };
+                let (seq, deadline) = state(deal, case);
                 let heard = Some(Heard::LateNoticed { order, seq, deadline });
-                Said { deal, what: opened(kind, order, 0, seq, deadline), heard }
+                Said { deal, what: opened(case, seq, deadline), heard }
             }
             Call::Demand { deal, receipt, task, .. } => {
                 let (deal, receipt, task) = (struct_hash(deal), struct_hash(receipt), *task);
-                let (kind, seq, deadline) = case(deal, Kind::Demand, receipt, task);
+                let case = CaseId::Demand { receipt, task };
+                let (seq, deadline) = state(deal, case);
                 let heard = Some(Heard::Demanded { receipt, task, seq, deadline });
-                Said { deal, what: opened(kind, receipt, task, seq, deadline), heard }
+                Said { deal, what: opened(case, seq, deadline), heard }
             }
             Call::Answer { deal, order, receipt, .. } => {
-                let heard = Some(Heard::Answered { order: struct_hash(order), receipt: receipt.clone() });
-                Said { heard, ..case_ended(struct_hash(deal), Kind::Late, struct_hash(order), 0, 0) }
+                let order = struct_hash(order);
+                let heard = Some(Heard::Answered { order, receipt: receipt.clone() });
+                Said { heard, ..case_ended(struct_hash(deal), CaseId::Late { order }, 0) }
             }
-            Call::Excuse { deal, cancel, .. } => case_ended(struct_hash(deal), Kind::Late, cancel.order, 0, 0),
+            Call::Excuse { deal, cancel, .. } => case_ended(struct_hash(deal), CaseId::Late { order: cancel.order }, 0),
             Call::Reveal { deal, receipt, reveal, .. } => {
                 let (deal, task, halted) = (struct_hash(deal), reveal.task, reveal.halted);
-                let until = market.case(deal, Kind::Claim, receipt.order, 0).deadline;
+                let until = market.case(deal, CaseId::Claim { order: receipt.order }).deadline;
                 let receipt = struct_hash(receipt);
                 let heard = Some(Heard::Revealed { receipt, task, halted, until });
-                Said { heard, ..case_ended(deal, Kind::Demand, receipt, task, 0) }
+                Said { heard, ..case_ended(deal, CaseId::Demand { receipt, task }, 0) }
             }
-            Call::Settle { deal, kind, subject, task } => {
+            Call::Settle { deal, case } => {
                 let deal = struct_hash(deal);
                 let paid = market.deal_state(deal).paid - before.deal_state(deal).paid;
-                case_ended(deal, *kind, *subject, *task, paid)
+                case_ended(deal, *case, paid)
             }
             _ => return,
         };
@@ -208,54 +213,15 @@ impl Ledger {
     }
 }
 
-fn news_begun(news: &GameNews) -> Option<B256> {
+fn news_begun(news: &GameNews) -> Option<GameId> {
     if let GameNews::Accused(view) = news { Some(struct_hash(&view.game)) } else { None }
 }
 
-fn opened(kind: CaseKind, subject: B256, task: u32, seq: u64, deadline: u64) -> provider::What {
-    provider::What::CaseOpened { case: CaseId { kind, subject, task }, seq, deadline }
+fn opened(case: CaseId, seq: u64, deadline: u64) -> provider::What {
+    provider::What::CaseOpened { case, seq, deadline }
 }
 
-fn case_ended(deal: B256, kind: Kind, subject: B256, task: u32, paid: u128) -> Said {
-    let what = provider::What::CaseEnded { case: CaseId { kind: core_kind(kind), subject, task }, paid };
-    let case = requester::CaseId { kind: buyers_kind(kind), subject, task };
+fn case_ended(deal: DealId, case: CaseId, paid: u128) -> Said {
+    let what = provider::What::CaseEnded { case, paid };
     Said { deal, what, heard: Some(requester::What::Ended { case, paid }) }
-}
-
-fn buyers_kind(kind: Kind) -> requester::CaseKind {
-    match kind {
-        Kind::Claim => requester::CaseKind::Claim,
-        Kind::Late => requester::CaseKind::Late,
-        Kind::Demand => requester::CaseKind::Demand,
-        Kind::Hold => requester::CaseKind::Hold,
-    }
-}
-
-fn core_kind(kind: Kind) -> CaseKind {
-    match kind {
-        Kind::Claim => CaseKind::Claim,
-        Kind::Late => CaseKind::Late,
-        Kind::Demand => CaseKind::Demand,
-        Kind::Hold => CaseKind::Hold,
-    }
-}
-
-/// A kind of case in the model's words.
-pub fn model_kind(kind: CaseKind) -> Kind {
-    match kind {
-        CaseKind::Claim => Kind::Claim,
-        CaseKind::Late => Kind::Late,
-        CaseKind::Demand => Kind::Demand,
-        CaseKind::Hold => Kind::Hold,
-    }
-}
-
-/// The same, of the requester's core.
-pub fn model_kind_of(kind: requester::CaseKind) -> Kind {
-    match kind {
-        requester::CaseKind::Claim => Kind::Claim,
-        requester::CaseKind::Late => Kind::Late,
-        requester::CaseKind::Demand => Kind::Demand,
-        requester::CaseKind::Hold => Kind::Hold,
-    }
 }

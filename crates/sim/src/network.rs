@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use rialto_protocol::B256;
+use rialto_protocol::DealId;
 use rialto_provider::core as provider;
 use rialto_requester::core as requester;
 
@@ -29,7 +29,7 @@ pub struct Session {
     /// Index.
     pub seller: usize,
     /// The deal it is about.
-    pub deal: B256,
+    pub deal: DealId,
     /// Whether each end still takes what arrives.
     pub hears: [bool; 2],
     /// Whether what is sent still arrives.
@@ -50,7 +50,7 @@ pub struct Network {
 
 impl Network {
     /// A session that is being dialled.
-    pub fn dial(&mut self, buyer: usize, seller: usize, deal: B256) -> u64 {
+    pub fn dial(&mut self, buyer: usize, seller: usize, deal: DealId) -> u64 {
         self.next += 1;
         let session = Session { buyer, seller, deal, hears: [false, false], carries: true, last: [0, 0] };
         self.sessions.insert(self.next, session);

@@ -15,7 +15,7 @@ use rialto_requester::core::{
 use crate::{
     compute::{self, Trace},
     desk::turn,
-    ledger::{Act, model_kind_of},
+    ledger::Act,
 };
 
 /// What the bonds of accusations come to, base units.
@@ -64,10 +64,7 @@ pub fn acts(call: Call) -> Option<Vec<Act>> {
         Call::Demand { deal, order, receipt, task } => {
             market(MarketCall::Demand { deal, order, receipt, signature: Bytes::new(), task })
         }
-        Call::Settle { deal, case } => {
-            let kind = model_kind_of(case.kind);
-            market(MarketCall::Settle { deal, kind, subject: case.subject, task: case.task })
-        }
+        Call::Settle { deal, case } => market(MarketCall::Settle { deal, case }),
         Call::Accuse(accusation) => {
             let (receipt, signature) = (accusation.receipt.value, accusation.receipt.signature);
             court(CourtCall::Accuse { deal: accusation.deal, order: accusation.order, receipt, signature })

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use alloy_signer_local::PrivateKeySigner;
 use rialto_protocol::{
-    Address, B256, Bytes, keccak256,
+    Address, B256, Bytes, DealId, OrderId, keccak256,
     types::{Receipt, struct_hash},
     wire::{AskGossip, BlobRef, Message, Payload, PeerAddr, ToProvider, ToRequester},
 };
@@ -39,7 +39,7 @@ pub struct Seller {
     /// Incarnation.
     pub life: u32,
     /// Most that was ever earned, by deal.
-    pub earned: BTreeMap<B256, u128>,
+    pub earned: BTreeMap<DealId, u128>,
     /// Its disk.
     pub desk: Desk,
     key: PrivateKeySigner,
@@ -47,7 +47,7 @@ pub struct Seller {
     told: Vec<Arc<Block>>,
     from: u64,
     /// What is being fetched or run.
-    jobs: BTreeMap<B256, u64>,
+    jobs: BTreeMap<OrderId, u64>,
     next_job: u64,
     ticks: u64,
 }
@@ -113,7 +113,7 @@ impl Seller {
         self.core.take().is_some()
     }
 
-    fn begin(&mut self, order: B256) -> u64 {
+    fn begin(&mut self, order: OrderId) -> u64 {
         self.next_job += 1;
         self.jobs.insert(order, self.next_job);
         self.next_job
@@ -277,7 +277,7 @@ impl World {
         self.carry(session, Side::Buyer, bytes);
     }
 
-    fn deliver(&mut self, index: usize, session: u64, deal: B256, mut receipt: Receipt) {
+    fn deliver(&mut self, index: usize, session: u64, deal: DealId, mut receipt: Receipt) {
         if self.options.sellers[index].temper == Temper::Overbills {
             receipt.fuel *= 2;
         }
@@ -310,7 +310,7 @@ impl World {
     }
 
     /// Something that was being done is done, unless it was stopped meanwhile.
-    pub(crate) fn worked(&mut self, index: usize, order: B256, job: u64, event: Event) {
+    pub(crate) fn worked(&mut self, index: usize, order: OrderId, job: u64, event: Event) {
         if self.sellers[index].jobs.get(&order) == Some(&job) {
             if !matches!(event, Event::Progress { .. }) {
                 self.sellers[index].jobs.remove(&order);

@@ -1,6 +1,6 @@
 //! What must be true all the time, and what must be true in the end.
 
-use rialto_protocol::{B256, model::DealStatus, receipt::task_seed, types::Deal};
+use rialto_protocol::{DealId, model::DealStatus, receipt::task_seed, types::Deal};
 use rialto_provider::core::What;
 use rialto_requester::core::{Phase, Policy, State};
 
@@ -59,7 +59,7 @@ impl World {
     }
 
     /// Id and terms of every deal that was ever opened, and not taken back by a reorg.
-    fn deals(&self) -> impl Iterator<Item = (B256, &Deal)> {
+    fn deals(&self) -> impl Iterator<Item = (DealId, &Deal)> {
         let logs = self.chain.blocks.iter().flat_map(|block| &block.logs);
         logs.filter_map(|log| match &log.fact.what {
             What::Opened(deal) => Some((log.fact.deal, &**deal)),
@@ -68,7 +68,7 @@ impl World {
     }
 
     /// Deals that somebody still has to end.
-    fn unended(&self) -> impl Iterator<Item = (B256, &Deal)> {
+    fn unended(&self) -> impl Iterator<Item = (DealId, &Deal)> {
         let open = |id| self.chain.ledger.market.deal_state(id).status == DealStatus::Open;
         self.deals().filter(move |(id, deal)| open(*id) && !self.nobodys(deal))
     }
@@ -129,7 +129,7 @@ impl World {
         Ok(())
     }
 
-    fn judge_deal(&self, id: B256, deal: &Deal) -> Result<(), Broken> {
+    fn judge_deal(&self, id: DealId, deal: &Deal) -> Result<(), Broken> {
         let (paid, delivered) = (self.chain.ledger.market.deal_state(id).paid, self.signed.delivered(id));
         rule(paid <= deal.budget, || format!("deal {id} paid {paid} of a budget of {}", deal.budget))?;
         rule(paid <= delivered, || format!("deal {id} paid {paid}, but only {delivered} was ever delivered"))?;
@@ -186,7 +186,7 @@ impl World {
     }
 
     /// What an honest buyer lost to trouble in a deal is bounded, and work that nobody was shown is not paid.
-    fn judge_trouble(&self, id: B256, deal: &Deal) -> Result<(), Broken> {
+    fn judge_trouble(&self, id: DealId, deal: &Deal) -> Result<(), Broken> {
         let Some(buyer) = self.buyers.iter().position(|b| b.account == deal.requester) else { return Ok(()) };
         if self.options.buyers[buyer].manner != Manner::Honest {
             return Ok(());

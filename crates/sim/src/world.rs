@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use alloy_signer::SignerSync;
 use alloy_signer_local::PrivateKeySigner;
-use alloy_sol_types::{Eip712Domain, SolStruct};
+use alloy_sol_types::Eip712Domain;
+use rialto_protocol::eip712::Typed;
 use rialto_protocol::{
-    Address, B256, Bytes, keccak256,
+    Address, Bytes, DealId, OrderId, keccak256,
     model::{
         Call, Market,
         court::{Court, Rules},
@@ -61,7 +62,7 @@ pub enum Happening {
     Hear { who: Who, life: u32 },
     ReadAccount { seller: usize, life: u32 },
     Seller { seller: usize, life: u32, event: provider::Event },
-    Work { seller: usize, life: u32, order: B256, job: u64, event: provider::Event },
+    Work { seller: usize, life: u32, order: OrderId, job: u64, event: provider::Event },
     Buyer { buyer: usize, life: u32, event: Box<requester::Event> },
     Fetch { seller: usize, life: u32, work: provider::Work, job: u64 },
     Store { buyer: usize, life: u32, storing: Box<crate::buyer::Storing> },
@@ -69,7 +70,7 @@ pub enum Happening {
     Dialled { session: u64 },
     Frame { session: u64, to: Side, bytes: Vec<u8> },
     Lost { session: u64, side: Side },
-    Post { buyer: usize, deal: B256, bytes: Vec<u8> },
+    Post { buyer: usize, deal: DealId, bytes: Vec<u8> },
     Submit { buyer: usize, job: usize },
     Cancel { buyer: usize, job: usize },
     Vanish { buyer: usize },
@@ -291,7 +292,7 @@ impl World {
     }
 
     /// Signs for a node.
-    pub fn seal<T: SolStruct>(&self, key: &PrivateKeySigner, value: T) -> Sealed<T> {
+    pub fn seal<T: Typed>(&self, key: &PrivateKeySigner, value: T) -> Sealed<T> {
         let signature = key.sign_hash_sync(&digest(&value, &self.domain)).expect("a key in memory signs");
         Sealed { value, signature: Bytes::from(signature.as_bytes().to_vec()) }
     }

@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
 use alloy_signer::SignerSync;
-use alloy_sol_types::SolStruct;
 use rialto_chain::{
     Chain, ChainConfig, CourtRules, DeployParams, Deployed, LocalRpc, MarketCall, OpenArgs, PrivateKeySigner, Rpc,
     RpcFault, Terms, deploy,
 };
 use rialto_devchain::{Config, Devchain};
+use rialto_protocol::DealId;
+use rialto_protocol::eip712::Typed;
 use rialto_protocol::types::{Ask, Deal, Limits, WASM_3, digest, struct_hash};
 use serde_json::{Value, json};
 
@@ -162,7 +163,7 @@ pub async fn ask(chain: &Chain, salt: u64) -> Ask {
     }
 }
 
-pub fn signed<T: SolStruct>(chain: &Chain, name: &str, value: &T) -> Bytes {
+pub fn signed<T: Typed>(chain: &Chain, name: &str, value: &T) -> Bytes {
     let signature = key(name).sign_hash_sync(&digest(value, chain.domain())).unwrap();
     Bytes::copy_from_slice(&signature.as_bytes())
 }
@@ -175,7 +176,7 @@ pub async fn open(chain: &Chain, budget: u128, salt: u64) -> OpenArgs {
     OpenArgs { ask, signature, terms: Terms { key, budget, opened_at, duration: 3600, max_price: 1000, salt } }
 }
 
-pub fn deal_id(deal: &Deal) -> B256 {
+pub fn deal_id(deal: &Deal) -> DealId {
     struct_hash(deal)
 }
 

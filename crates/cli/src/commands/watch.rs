@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail, ensure};
 use clap::{Args, Subcommand};
 use rialto_chain::Chain;
 use rialto_exec::Engine;
-use rialto_protocol::B256;
+use rialto_protocol::{DealId, OrderId};
 use rialto_provider::{AppointmentFile, TowerConfig, TowerEvent, Watchtower};
 use serde::Serialize;
 use serde_json::json;
@@ -74,8 +74,8 @@ enum What {
 #[derive(Serialize)]
 struct Prospect {
     event: &'static str,
-    deal: B256,
-    order: B256,
+    deal: DealId,
+    order: OrderId,
     provider: rialto_protocol::Address,
     bond: u128,
     balance: u128,
@@ -162,7 +162,7 @@ pub async fn watch(args: &Watch, place: &PlaceArgs, format: Output) -> Result<u8
 struct Report {
     format: Output,
     refused: bool,
-    wrong: Vec<B256>,
+    wrong: Vec<OrderId>,
     /// What keeps it from accusing.
     stuck: Option<String>,
 }

@@ -274,8 +274,8 @@ pub fn short(address: Address) -> String {
 }
 
 /// First digits of a hash.
-pub fn short_hash(hash: B256) -> String {
-    format!("0x{}…", &alloy_primitives::hex::encode(hash)[..12])
+pub fn short_hash(hash: impl Into<B256>) -> String {
+    format!("0x{}…", &alloy_primitives::hex::encode(hash.into())[..12])
 }
 
 /// A table: first column left, the others right unless `left` names them; widths by content.

@@ -4,10 +4,13 @@
 //!
 //! Plain data: no clock, no IO.
 
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::{
+    collections::{BTreeMap, HashMap, HashSet, VecDeque},
+    hash::Hash,
+};
 
 use rialto_protocol::{
-    Address, B256,
+    Address, AskId, B256,
     types::struct_hash,
     wire::{AskGossip, Message},
 };
@@ -30,7 +33,7 @@ pub(crate) enum Origin {
 pub(crate) struct Entry {
     pub(crate) gossip: AskGossip,
     pub(crate) origin: Origin,
-    hash: B256,
+    hash: AskId,
     /// Ticks when last judged good.
     checked: u64,
 }
@@ -60,12 +63,12 @@ pub(crate) enum Sight {
 pub(crate) struct Book {
     capacity: usize,
     log: BTreeMap<Serial, Entry>,
-    by_hash: HashMap<B256, Serial>,
+    by_hash: HashMap<AskId, Serial>,
     by_provider: HashMap<Address, VecDeque<Serial>>,
     /// Asks that were withdrawn, or left the book for a newer one of their provider.
-    retired: Memory,
+    retired: Memory<AskId>,
     /// Asks with signatures that never were good.
-    refused: Memory,
+    refused: Memory<B256>,
     /// Asks with signatures that are being judged.
     judging: HashSet<B256>,
     /// Asks to be judged again later.
@@ -214,14 +217,14 @@ impl Book {
     }
 
     /// Drops an ask that is no longer good. It may come back.
-    pub(crate) fn drop_ask(&mut self, hash: B256) {
+    pub(crate) fn drop_ask(&mut self, hash: AskId) {
         if let Some(serial) = self.by_hash.get(&hash).copied() {
             self.take(serial);
         }
     }
 
     /// Drops an ask for good.
-    pub(crate) fn retire(&mut self, hash: B256) {
+    pub(crate) fn retire(&mut self, hash: AskId) {
         self.drop_ask(hash);
         self.retired.insert(hash);
     }
@@ -268,14 +271,13 @@ fn judgement_key(gossip: &AskGossip) -> B256 {
 }
 
 /// A set that forgets its oldest member when full.
-#[derive(Default)]
-struct Memory {
-    order: VecDeque<B256>,
-    members: HashSet<B256>,
+struct Memory<T> {
+    order: VecDeque<T>,
+    members: HashSet<T>,
 }
 
-impl Memory {
-    fn insert(&mut self, hash: B256) {
+impl<T: Copy + Eq + Hash> Memory<T> {
+    fn insert(&mut self, hash: T) {
         if !self.members.insert(hash) {
             return;
         }
@@ -287,8 +289,14 @@ impl Memory {
         }
     }
 
-    fn contains(&self, hash: B256) -> bool {
+    fn contains(&self, hash: T) -> bool {
         self.members.contains(&hash)
+    }
+}
+
+impl<T> Default for Memory<T> {
+    fn default() -> Self {
+        Self { order: VecDeque::new(), members: HashSet::new() }
     }
 }
 
@@ -408,7 +416,7 @@ mod tests {
         book.retire(struct_hash(&ask(4, 7).ask.value));
         assert_eq!(book.sight(&ask(4, 7), NOW), Sight::Known, "withdrawn for good");
         for number in 0..2 * MAX_REMEMBERED_ASKS as u64 {
-            book.retired.insert(B256::from(rialto_protocol::U256::from(number)));
+            book.retired.insert(B256::from(rialto_protocol::U256::from(number)).into());
         }
         assert_eq!(book.retired.members.len(), MAX_REMEMBERED_ASKS);
     }

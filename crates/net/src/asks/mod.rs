@@ -18,7 +18,7 @@ use std::{
 use futures::future::BoxFuture;
 use iroh::endpoint::Connection;
 use rialto_protocol::{
-    B256,
+    AskId, B256,
     types::Ask,
     wire::{AskGossip, PeerAddr, Signed},
 };
@@ -72,7 +72,7 @@ impl AskPublisher {
     }
 
     /// Stops offering an ask, such as one that was cancelled on chain. Peers drop theirs when they see it on chain.
-    pub fn withdraw(&self, ask_hash: B256) {
+    pub fn withdraw(&self, ask_hash: AskId) {
         self.topic.withdraw(ask_hash);
     }
 

@@ -7,7 +7,7 @@ use std::{
 
 use iroh::endpoint::{Connection, RecvStream, SendStream};
 use rialto_protocol::{
-    B256,
+    AskId, B256,
     types::struct_hash,
     wire::{AskGossip, Message, PeerAddr},
 };
@@ -96,7 +96,7 @@ impl Topic {
         self.book().live(self.check.now()).map(|entry| entry.gossip.clone()).collect()
     }
 
-    pub(super) fn withdraw(&self, ask_hash: B256) {
+    pub(super) fn withdraw(&self, ask_hash: AskId) {
         self.book().retire(ask_hash);
     }
 

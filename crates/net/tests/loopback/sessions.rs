@@ -12,7 +12,7 @@ use crate::{Home, within};
 
 pub fn hello(version: u16) -> ToProvider {
     let deal = Deal {
-        ask: B256::repeat_byte(1),
+        ask: rialto_protocol::AskId::repeat_byte(1),
         requester: Address::repeat_byte(2),
         provider: Address::repeat_byte(3),
         requesterKey: Address::repeat_byte(4),
@@ -44,7 +44,7 @@ fn receipt(tasks: usize) -> ToRequester {
         fuel_left: i64::MIN,
         digest: 0,
     };
-    let receipt = Receipt { order: B256::ZERO, root: B256::ZERO, fuel: 1, fee: 1 };
+    let receipt = Receipt { order: rialto_protocol::OrderId::ZERO, root: B256::ZERO, fuel: 1, fee: 1 };
     ToRequester::Receipt {
         receipt: Signed { value: receipt, signature: Bytes::from(vec![1; 65]) },
         results: vec![halted; tasks],

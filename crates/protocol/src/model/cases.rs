@@ -1,37 +1,18 @@
 //! Cases: what one side starts when the other is silent. Each ends by time alone.
 
-use alloy_primitives::{Address, B256};
+use alloy_primitives::Address;
 
 use super::{
     DealStatus, MAX_HOLD, MAX_REVEAL_BYTES, Market, ModelError, Params, Reveal,
     deals::{Ending, only},
 };
 use crate::{
+    case::{CaseId, CaseKind},
+    ids::{DealId, GameId, OrderId},
     pricing,
     receipt::{MAX_ORDER_TASKS, SumNode, output_hash, verify_leaf},
     types::{Ack, Cancel, Deal, Order, Receipt, struct_hash},
 };
-
-/// What a case is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[repr(u8)]
-pub enum CaseKind {
-    /// Provider: this order's receipt is unpaid.
-    Claim = 0,
-    /// Requester: this acked order is late.
-    Late = 1,
-    /// Requester: show me this task's end.
-    Demand = 2,
-    /// Court: a dispute is going on.
-    Hold = 3,
-}
-
-impl CaseKind {
-    /// Whether opening it takes a bond from the requester.
-    pub fn bonded(self) -> bool {
-        matches!(self, Self::Late | Self::Demand)
-    }
-}
 
 /// None → Open → Ended, for ever.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -47,7 +28,7 @@ pub enum CaseStatus {
 
 /// State of a case.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Case {
+pub struct CaseState {
     /// Where it is.
     pub status: CaseStatus,
     /// From then on anyone can settle it, unix seconds.
@@ -75,7 +56,7 @@ impl Market {
         self.check_signature(order, signature, deal.requesterKey)?;
         self.assert_receipt(deal, order, subject, receipt)?;
         let deadline = now + self.params.challenge_window;
-        self.open_case(id, CaseKind::Claim, subject, 0, deadline, order.seq, receipt.fee)
+        self.open_case(id, CaseId::Claim { order: subject }, deadline, order.seq, receipt.fee)
     }
 
     pub(super) fn late(
@@ -95,13 +76,13 @@ impl Market {
             return Err(ModelError::WrongOrder);
         }
         from(now, ack.dueBy)?;
-        if !self.asserted(subject).is_zero() {
+        if self.asserted(subject).is_some() {
             return Err(ModelError::ReceiptAsserted);
         }
         self.check_signature(ack, signature, deal.providerKey)?;
         let bond = self.params.case_bond;
         self.debit(deal.requester, bond)?;
-        self.open_case(id, CaseKind::Late, subject, 0, now + self.params.answer_window, order.seq, bond)
+        self.open_case(id, CaseId::Late { order: subject }, now + self.params.answer_window, order.seq, bond)
     }
 
     pub(super) fn answer(
@@ -119,7 +100,7 @@ impl Market {
             self.check_signature(receipt, signature, deal.providerKey)?;
         }
         self.assert_receipt(deal, order, subject, receipt)?;
-        let bond = self.stop_case(now, id, CaseKind::Late, subject, 0)?;
+        let bond = self.stop_case(now, id, CaseId::Late { order: subject })?;
         self.credit(deal.provider, bond)
     }
 
@@ -132,7 +113,7 @@ impl Market {
     ) -> Result<(), ModelError> {
         let id = self.open_deal(deal)?;
         self.check_signature(cancel, signature, deal.requesterKey)?;
-        let bond = self.stop_case(now, id, CaseKind::Late, cancel.order, 0)?;
+        let bond = self.stop_case(now, id, CaseId::Late { order: cancel.order })?;
         self.credit(deal.provider, bond)
     }
 
@@ -159,12 +140,12 @@ impl Market {
             return Err(ModelError::WrongOrder);
         }
         let subject = struct_hash(receipt);
-        if self.asserted(order_hash) != subject {
+        if self.asserted(order_hash) != Some(subject) {
             self.check_signature(receipt, signature, deal.providerKey)?;
         }
         let bond = self.params.case_bond;
         self.debit(deal.requester, bond)?;
-        self.open_case(id, CaseKind::Demand, subject, task, now + self.params.answer_window, order.seq, bond)
+        self.open_case(id, CaseId::Demand { receipt: subject, task }, now + self.params.answer_window, order.seq, bond)
     }
 
     pub(super) fn reveal(
@@ -176,7 +157,7 @@ impl Market {
         reveal: &Reveal,
     ) -> Result<(), ModelError> {
         let id = self.open_deal(deal)?;
-        let bond = self.stop_case(now, id, CaseKind::Demand, struct_hash(receipt), reveal.task)?;
+        let bond = self.stop_case(now, id, CaseId::Demand { receipt: struct_hash(receipt), task: reveal.task })?;
         if receipt.order != struct_hash(order) {
             return Err(ModelError::WrongOrder);
         }
@@ -196,23 +177,16 @@ impl Market {
         }
         // What has come to light can be taken to court before its claim is paid.
         let later = now + self.params.challenge_window;
-        let claim = self.cases.get_mut(&(id, CaseKind::Claim, receipt.order, 0));
+        let claim = self.cases.get_mut(&(id, CaseId::Claim { order: receipt.order }));
         if let Some(claim) = claim.filter(|claim| claim.status == CaseStatus::Open) {
             claim.deadline = claim.deadline.max(later);
         }
         self.credit(deal.provider, bond)
     }
 
-    pub(super) fn settle(
-        &mut self,
-        now: u64,
-        deal: &Deal,
-        kind: CaseKind,
-        subject: B256,
-        task: u32,
-    ) -> Result<(), ModelError> {
-        let id = struct_hash(deal);
-        let case = self.running(id, kind, subject, task)?;
+    pub(super) fn settle(&mut self, now: u64, deal: &Deal, which: CaseId) -> Result<(), ModelError> {
+        let (id, kind) = (struct_hash(deal), which.kind());
+        let case = self.running(id, which)?;
         let bond = if kind.bonded() { case.amount } else { 0 };
         let state = self.deal_state(id);
         let moot = state.status == DealStatus::Closed || (kind != CaseKind::Hold && case.seq < state.orders);
@@ -227,7 +201,7 @@ impl Market {
                 return Err(ModelError::DealBusy);
             }
         }
-        self.end_case(id, kind, subject, task);
+        self.end_case(id, which);
         if moot || kind == CaseKind::Hold {
             return self.credit(deal.requester, bond);
         }
@@ -249,7 +223,7 @@ impl Market {
         now: u64,
         sender: Address,
         deal: &Deal,
-        game: B256,
+        game: GameId,
         until: u64,
     ) -> Result<(), ModelError> {
         let id = self.open_deal(deal)?;
@@ -260,19 +234,19 @@ impl Market {
         if until <= now || until > now + MAX_HOLD {
             return Err(ModelError::HoldOutOfRange);
         }
-        self.open_case(id, CaseKind::Hold, game, 0, until, 0, 0)
+        self.open_case(id, CaseId::Hold { game }, until, 0, 0)
     }
 
-    pub(super) fn lift(&mut self, sender: Address, deal: &Deal, game: B256) -> Result<(), ModelError> {
+    pub(super) fn lift(&mut self, sender: Address, deal: &Deal, game: GameId) -> Result<(), ModelError> {
         let id = self.open_deal(deal)?;
         only(sender, deal.court)?;
-        self.running(id, CaseKind::Hold, game, 0)?;
-        self.end_case(id, CaseKind::Hold, game, 0);
+        self.running(id, CaseId::Hold { game })?;
+        self.end_case(id, CaseId::Hold { game });
         Ok(())
     }
 
     /// Hash of an order of this deal at or above the watermark.
-    fn unsettled_order(&self, id: B256, order: &Order) -> Result<B256, ModelError> {
+    fn unsettled_order(&self, id: DealId, order: &Order) -> Result<OrderId, ModelError> {
         if order.deal != id {
             return Err(ModelError::WrongDeal);
         }
@@ -290,7 +264,7 @@ impl Market {
         &mut self,
         deal: &Deal,
         order: &Order,
-        order_hash: B256,
+        order_hash: OrderId,
         receipt: &Receipt,
     ) -> Result<(), ModelError> {
         if receipt.order != order_hash {
@@ -305,52 +279,49 @@ impl Market {
         }
         let hash = struct_hash(receipt);
         match self.asserted(order_hash) {
-            B256::ZERO => self.asserted.insert(order_hash, hash),
-            known if known == hash => None,
-            _ => return Err(ModelError::ReceiptConflict),
+            None => self.asserted.insert(order_hash, hash),
+            Some(known) if known == hash => None,
+            Some(_) => return Err(ModelError::ReceiptConflict),
         };
         Ok(())
     }
 
-    #[allow(clippy::too_many_arguments)]
     fn open_case(
         &mut self,
-        id: B256,
-        kind: CaseKind,
-        subject: B256,
-        task: u32,
+        id: DealId,
+        which: CaseId,
         deadline: u64,
         seq: u64,
         amount: u128,
     ) -> Result<(), ModelError> {
-        if self.case(id, kind, subject, task).status != CaseStatus::None {
+        if self.case(id, which).status != CaseStatus::None {
             return Err(ModelError::CaseExists);
         }
-        self.cases.insert((id, kind, subject, task), Case { status: CaseStatus::Open, deadline, seq, amount });
-        self.state(id).count_case(kind, true);
+        self.cases.insert((id, which), CaseState { status: CaseStatus::Open, deadline, seq, amount });
+        self.state(id).count_case(which.kind(), true);
         Ok(())
     }
 
-    fn running(&self, id: B256, kind: CaseKind, subject: B256, task: u32) -> Result<Case, ModelError> {
-        let case = self.case(id, kind, subject, task);
+    fn running(&self, id: DealId, which: CaseId) -> Result<CaseState, ModelError> {
+        let case = self.case(id, which);
         if case.status == CaseStatus::Open { Ok(case) } else { Err(ModelError::CaseNotOpen) }
     }
 
     /// Ends a case that the provider answers in time; returns the bond.
-    fn stop_case(&mut self, now: u64, id: B256, kind: CaseKind, subject: B256, task: u32) -> Result<u128, ModelError> {
-        let case = self.running(id, kind, subject, task)?;
+    fn stop_case(&mut self, now: u64, id: DealId, which: CaseId) -> Result<u128, ModelError> {
+        let case = self.running(id, which)?;
         before(now, case.deadline)?;
-        self.end_case(id, kind, subject, task);
+        self.end_case(id, which);
         Ok(case.amount)
     }
 
-    fn end_case(&mut self, id: B256, kind: CaseKind, subject: B256, task: u32) {
-        if let Some(case) = self.cases.get_mut(&(id, kind, subject, task)) {
+    fn end_case(&mut self, id: DealId, which: CaseId) {
+        if let Some(case) = self.cases.get_mut(&(id, which)) {
             case.status = CaseStatus::Ended;
         }
         let state = self.state(id);
         if state.status == DealStatus::Open {
-            state.count_case(kind, false);
+            state.count_case(which.kind(), false);
         }
     }
 }

@@ -1,11 +1,13 @@
 //! Deals: opened from an ask, paid by vouchers, ended once.
 
-use alloy_primitives::{Address, B256};
-use alloy_sol_types::SolStruct;
+use alloy_primitives::Address;
 
-use super::{BURNED, MAX_WATERMARK, Market, ModelError, OPENING_TOLERANCE, cases::CaseKind};
+use super::{BURNED, MAX_WATERMARK, Market, ModelError, OPENING_TOLERANCE};
 use crate::{
+    case::CaseKind,
     court::{BOUNTY_BPS, COMPENSATION_BPS},
+    eip712::Typed,
+    ids::DealId,
     pricing,
     signing::signed_by,
     types::{Ask, Deal, Release, Voucher, struct_hash},
@@ -213,13 +215,13 @@ impl Market {
     }
 
     /// Raises `paid` to a signed cumulative amount, within the budget; an older amount changes nothing.
-    fn pay_up_to(&mut self, id: B256, deal: &Deal, amount: u128) -> Result<(), ModelError> {
+    fn pay_up_to(&mut self, id: DealId, deal: &Deal, amount: u128) -> Result<(), ModelError> {
         let paid = self.state(id).paid;
         self.pay(id, deal, amount.saturating_sub(paid)).map(|_| ())
     }
 
     /// Pays the provider as much of `amount` as the budget has left; returns what was paid.
-    pub(super) fn pay(&mut self, id: B256, deal: &Deal, amount: u128) -> Result<u128, ModelError> {
+    pub(super) fn pay(&mut self, id: DealId, deal: &Deal, amount: u128) -> Result<u128, ModelError> {
         let state = self.state(id);
         let amount = amount.min(deal.budget - state.paid);
         state.paid += amount;
@@ -228,7 +230,7 @@ impl Market {
     }
 
     /// Returns everything that is locked in a deal, all at once.
-    pub(super) fn end(&mut self, id: B256, deal: &Deal, ending: Ending) -> Result<(), ModelError> {
+    pub(super) fn end(&mut self, id: DealId, deal: &Deal, ending: Ending) -> Result<(), ModelError> {
         let state = self.state(id);
         state.status = DealStatus::Closed;
         (state.claims, state.lates, state.holds) = (0, 0, 0);
@@ -248,16 +250,16 @@ impl Market {
     }
 
     /// Id of a deal that must be open.
-    pub(super) fn open_deal(&self, deal: &Deal) -> Result<B256, ModelError> {
+    pub(super) fn open_deal(&self, deal: &Deal) -> Result<DealId, ModelError> {
         let id = struct_hash(deal);
         if self.deal_state(id).status == DealStatus::Open { Ok(id) } else { Err(ModelError::DealNotOpen) }
     }
 
-    pub(super) fn state(&mut self, id: B256) -> &mut DealState {
+    pub(super) fn state(&mut self, id: DealId) -> &mut DealState {
         &mut self.deals.get_mut(&id).expect("callers look a deal up before they change it").0
     }
 
-    pub(super) fn check_signature<T: SolStruct>(
+    pub(super) fn check_signature<T: Typed>(
         &self,
         value: &T,
         signature: &[u8],

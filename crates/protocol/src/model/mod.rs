@@ -11,14 +11,17 @@ mod error;
 
 use std::collections::BTreeMap;
 
-use alloy_primitives::{Address, B256, Bytes, address};
+use alloy_primitives::{Address, Bytes, address};
 use alloy_sol_types::Eip712Domain;
 
-pub use cases::{Case, CaseKind, CaseStatus};
+pub use cases::{CaseState, CaseStatus};
 pub use deals::{DealState, DealStatus, Terms};
 pub use error::ModelError;
 
 use crate::{
+    case::CaseId,
+    ids::ReceiptId,
+    ids::{DealId, GameId, OrderId},
     receipt::{Halted, SumNode},
     types::{Ack, Ask, Cancel, Deal, Order, Receipt, Release, Voucher},
 };
@@ -77,10 +80,10 @@ pub enum Call {
     Excuse { deal: Deal, cancel: Cancel, signature: Bytes },
     Demand { deal: Deal, order: Order, receipt: Receipt, signature: Bytes, task: u32 },
     Reveal { deal: Deal, order: Order, receipt: Receipt, reveal: Reveal },
-    Settle { deal: Deal, kind: CaseKind, subject: B256, task: u32 },
+    Settle { deal: Deal, case: CaseId },
     Expire { deal: Deal },
-    Hold { deal: Deal, game: B256, until: u64 },
-    Lift { deal: Deal, game: B256 },
+    Hold { deal: Deal, game: GameId, until: u64 },
+    Lift { deal: Deal, game: GameId },
     Slash { deal: Deal, convictor: Address },
     Allow { spender: Address, amount: u128 },
     Take { owner: Address, amount: u128 },
@@ -109,10 +112,10 @@ pub struct Market {
     domain: Eip712Domain,
     tokens: BTreeMap<Address, u128>,
     accounts: BTreeMap<Address, Account>,
-    deals: BTreeMap<B256, (DealState, Deal)>,
+    deals: BTreeMap<DealId, (DealState, Deal)>,
     allowances: BTreeMap<(Address, Address), u128>,
-    cases: BTreeMap<(B256, CaseKind, B256, u32), Case>,
-    asserted: BTreeMap<B256, B256>,
+    cases: BTreeMap<(DealId, CaseId), CaseState>,
+    asserted: BTreeMap<OrderId, ReceiptId>,
 }
 
 impl Market {
@@ -167,7 +170,7 @@ impl Market {
                 self.demand(now, sender, deal, order, receipt, signature, *task)
             }
             Call::Reveal { deal, order, receipt, reveal } => self.reveal(now, deal, order, receipt, reveal),
-            Call::Settle { deal, kind, subject, task } => self.settle(now, deal, *kind, *subject, *task),
+            Call::Settle { deal, case } => self.settle(now, deal, *case),
             Call::Expire { deal } => self.expire(now, deal),
             Call::Hold { deal, game, until } => self.hold(now, sender, deal, *game, *until),
             Call::Lift { deal, game } => self.lift(sender, deal, *game),
@@ -183,8 +186,8 @@ impl Market {
 
     /// Takes back what a reveal has given to a claim, for tests that have to find out what would happen without.
     #[doc(hidden)]
-    pub fn forget_new_deadline(&mut self, deal: B256, order: B256, deadline: u64) {
-        if let Some(claim) = self.cases.get_mut(&(deal, CaseKind::Claim, order, 0)) {
+    pub fn forget_new_deadline(&mut self, deal: DealId, order: OrderId, deadline: u64) {
+        if let Some(claim) = self.cases.get_mut(&(deal, CaseId::Claim { order })) {
             claim.deadline = claim.deadline.min(deadline);
         }
     }
@@ -200,7 +203,7 @@ impl Market {
     }
 
     /// State of a deal.
-    pub fn deal_state(&self, id: B256) -> DealState {
+    pub fn deal_state(&self, id: DealId) -> DealState {
         self.deals.get(&id).map(|(state, _)| *state).unwrap_or_default()
     }
 
@@ -210,13 +213,13 @@ impl Market {
     }
 
     /// State of a case.
-    pub fn case(&self, deal: B256, kind: CaseKind, subject: B256, task: u32) -> Case {
-        self.cases.get(&(deal, kind, subject, task)).copied().unwrap_or_default()
+    pub fn case(&self, deal: DealId, case: CaseId) -> CaseState {
+        self.cases.get(&(deal, case)).copied().unwrap_or_default()
     }
 
-    /// Receipt that the provider asserted on chain for an order; zero if none.
-    pub fn asserted(&self, order: B256) -> B256 {
-        self.asserted.get(&order).copied().unwrap_or_default()
+    /// Receipt that the provider asserted on chain for an order.
+    pub fn asserted(&self, order: OrderId) -> Option<ReceiptId> {
+        self.asserted.get(&order).copied()
     }
 
     /// Everything the market owes: accounts, open deals, bonds. Equals the tokens it holds.
@@ -231,7 +234,7 @@ impl Market {
         let bonds: u128 = self
             .cases
             .iter()
-            .filter(|((_, kind, _, _), case)| kind.bonded() && case.status == CaseStatus::Open)
+            .filter(|((_, id), case)| id.kind().bonded() && case.status == CaseStatus::Open)
             .map(|(_, case)| case.amount)
             .sum();
         accounts + deals + bonds

@@ -3,8 +3,8 @@
 //! An order within the limits of the deal's ask, in time and affordable is accepted; what else is said passes: the queue is full, the
 //! deal took more preparing than it paid for, this provider stops.
 
-use alloy_primitives::B256;
 use rialto_protocol::{
+    DealId, OrderId,
     pricing::{BPS, order_fee},
     types::{Ack, Deal, Limits, Order, struct_hash},
     wire::{BlobRef, Payload, Signed},
@@ -22,7 +22,7 @@ pub(super) struct Offer<'a> {
 }
 
 impl Core {
-    pub(super) fn order_offered(&mut self, session: u64, deal: B256, offer: Offer<'_>) {
+    pub(super) fn order_offered(&mut self, session: u64, deal: DealId, offer: Offer<'_>) {
         let hash = struct_hash(&offer.order.value);
         if !self.deals.get(&deal).is_some_and(|row| self.serves(row) && offer.order.value.deal == deal) {
             return self.refuse(session, Some(deal), Some(hash), Refusal::UnknownDeal);
@@ -41,7 +41,7 @@ impl Core {
     }
 
     /// The same order again is the same order.
-    fn order_again(&mut self, session: u64, deal: B256, hash: B256) {
+    fn order_again(&mut self, session: u64, deal: DealId, hash: OrderId) {
         if !self.sessions.get(&session).is_some_and(|known| self.speaks_for(known.peer, deal)) {
             return self.refuse_unsigned(session, deal, Some(hash), Refusal::BadSignature);
         }
@@ -55,7 +55,7 @@ impl Core {
     }
 
     /// A cancelled order is wanted after all: what its place and credit were given to meanwhile counts.
-    fn admit_again(&self, deal: B256, hash: B256) -> Result<Ack, Refusal> {
+    fn admit_again(&self, deal: DealId, hash: OrderId) -> Result<Ack, Refusal> {
         let (row, order) = (self.deals.get(&deal), self.orders.get(&hash));
         let (row, order) = (row.ok_or(Refusal::UnknownDeal)?, &order.ok_or(Refusal::UnknownDeal)?.order.value);
         if order.seq < row.watermark() {
@@ -68,7 +68,7 @@ impl Core {
         Ok(Ack { order: hash, dueBy: self.promise(&row.deal, hash, order)? })
     }
 
-    fn order_signed(&mut self, session: u64, deal: B256, hash: B256, offer: Offer<'_>) {
+    fn order_signed(&mut self, session: u64, deal: DealId, hash: OrderId, offer: Offer<'_>) {
         let verdict = self.admit(deal, hash, &offer);
         let seq = offer.order.value.seq;
         if let Some(row) = self.deals.get(&deal)
@@ -94,7 +94,7 @@ impl Core {
 
     /// Everything that can be judged before anything is fetched. Sizes are judged by the limits of the ask that the deal was opened
     /// under: what was not in it is no reason to refuse once money is locked.
-    fn admit(&self, deal: B256, hash: B256, offer: &Offer<'_>) -> Result<(), Refusal> {
+    fn admit(&self, deal: DealId, hash: OrderId, offer: &Offer<'_>) -> Result<(), Refusal> {
         let row = self.deals.get(&deal).ok_or(Refusal::UnknownDeal)?;
         self.takes_orders(row)?;
         let order = &offer.order.value;
@@ -118,7 +118,7 @@ impl Core {
         Ok(())
     }
 
-    fn room(&self, deal: B256, row: &DealRow) -> Result<(), Refusal> {
+    fn room(&self, deal: DealId, row: &DealRow) -> Result<(), Refusal> {
         let waiting = self.unfinished.len();
         let of_deal = self.unfinished.iter().filter(|hash| self.deal_of(**hash) == Some(deal)).count();
         if waiting >= self.config.limits.queue_orders || of_deal >= row.limits.orders as usize {
@@ -127,7 +127,7 @@ impl Core {
         Ok(())
     }
 
-    fn free_seq(&self, deal: B256, row: &DealRow, seq: u64) -> Result<(), Refusal> {
+    fn free_seq(&self, deal: DealId, row: &DealRow, seq: u64) -> Result<(), Refusal> {
         let taken = self.by_deal.contains_key(&(deal, seq));
         if taken || seq < row.watermark() || seq > row.next_seq || seq == u64::MAX {
             return Err(Refusal::WrongSeq { got: seq, expected: row.next_seq });
@@ -136,7 +136,7 @@ impl Core {
     }
 
     /// Whether it can probably be done by `dueBy`, with all that waits before it.
-    pub(super) fn in_time(&self, deal: &Deal, hash: B256, order: &Order) -> Result<(), Refusal> {
+    pub(super) fn in_time(&self, deal: &Deal, hash: OrderId, order: &Order) -> Result<(), Refusal> {
         if order.dueBy > self.last_due(deal) {
             return Err(Refusal::DealExpires { seconds_left: deal.expiry.saturating_sub(self.now) });
         }
@@ -168,7 +168,7 @@ impl Core {
     }
 
     /// Whether the most it can cost fits the budget and the credit window.
-    fn affordable(&self, deal: B256, row: &DealRow, order: &Order) -> Result<(), Refusal> {
+    fn affordable(&self, deal: DealId, row: &DealRow, order: &Order) -> Result<(), Refusal> {
         let cost = worst_fee(&row.deal, order);
         let reserved = self.reserved(deal);
         let left = row.deal.budget.saturating_sub(row.earned).saturating_sub(reserved);
@@ -184,7 +184,7 @@ impl Core {
     }
 
     /// The most that a deal's unfinished orders can cost.
-    pub(super) fn reserved(&self, deal: B256) -> u128 {
+    pub(super) fn reserved(&self, deal: DealId) -> u128 {
         let Some(row) = self.deals.get(&deal) else { return 0 };
         self.unfinished
             .iter()
@@ -198,7 +198,7 @@ impl Core {
         row.earned.saturating_sub(row.voucher_amount().max(row.chain().paid))
     }
 
-    pub(super) fn deal_of(&self, order: B256) -> Option<B256> {
+    pub(super) fn deal_of(&self, order: OrderId) -> Option<DealId> {
         self.orders.get(&order).map(|row| row.order.value.deal)
     }
 }

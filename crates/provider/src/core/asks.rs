@@ -2,6 +2,7 @@
 
 use alloy_primitives::{Address, B256};
 use rialto_protocol::{
+    AskId,
     model::OPENING_TOLERANCE,
     pricing::{BPS, price_at},
     types::{Ask, Limits, WASM_3, struct_hash},
@@ -161,7 +162,7 @@ impl Core {
     }
 
     /// The limits of an ask that a deal was opened under; today's if it is not known any more.
-    pub(super) fn limits_of(&self, ask: B256, court: Address) -> Limits {
+    pub(super) fn limits_of(&self, ask: AskId, court: Address) -> Limits {
         self.asks.get(&ask).map_or_else(|| self.config.ask_limits(court), |row| row.limits.clone())
     }
 

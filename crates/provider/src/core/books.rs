@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::{Core, Record, Refusal};
-use alloy_primitives::B256;
+use rialto_protocol::DealId;
 
 /// Seconds of a day (UTC, as the chain counts).
 pub const DAY_SECONDS: u64 = 86_400;
@@ -184,7 +184,7 @@ impl Core {
 
     /// Brings what the chain says about a deal into the books, each thing once: after a restart and after reorgs the
     /// same events are told again.
-    pub(super) fn book(&mut self, id: B256) {
+    pub(super) fn book(&mut self, id: DealId) {
         let Some(row) = self.deals.get(&id) else { return };
         let (chain, booked, heard) = (row.chain(), row.booked, self.heard && self.now >= row.quiet_until);
         let mut new = booked;

@@ -1,21 +1,20 @@
 //! Quarrels: late notices, demands, and what to do about claims.
 
-use alloy_primitives::B256;
-use rialto_protocol::types::struct_hash;
+use rialto_protocol::case::{CaseId, CaseKind};
+use rialto_protocol::{DealId, OrderId, ReceiptId, types::struct_hash};
 
-use super::{
-    Call, CaseId, CaseKind, Core, DealRow, OnChain, OrderState, chain::CLOCK_SKEW_SECONDS, facts::Case, record::Action,
-};
+use super::{Call, Core, DealRow, OnChain, OrderState, chain::CLOCK_SKEW_SECONDS, facts::Case, record::Action};
 
 impl Core {
     /// Orders we are called late on are run first, those included that a closing voucher gave up. Not those that the requester
     /// cancelled with its signature, nor those that our voucher settles: a transaction stops the notice.
-    pub(super) fn hurry(&mut self, id: B256) {
+    pub(super) fn hurry(&mut self, id: DealId) {
         let Some(row) = self.deals.get(&id) else { return };
-        let late = |(case, state): &(&CaseId, &Case)| {
-            case.kind == CaseKind::Late && self.now < state.deadline && state.seq >= row.watermark()
+        let called = |(case, state): (&CaseId, &Case)| match *case {
+            CaseId::Late { order } if self.now < state.deadline && state.seq >= row.watermark() => Some(order),
+            _ => None,
         };
-        let called: Vec<_> = row.chain().cases.iter().filter(late).map(|(case, _)| case.subject).collect();
+        let called: Vec<_> = row.chain().cases.iter().filter_map(called).collect();
         for order in called {
             let Some(row) = self.orders.get(&order).filter(|row| row.cancel.is_none()) else { continue };
             match Some(row.state.clone()) {
@@ -32,13 +31,13 @@ impl Core {
     }
 
     /// What our own cases, and the other side's, ask of us now.
-    pub(super) fn wanted_in_cases(&self, id: B256, row: &DealRow, chain: &OnChain) -> Vec<(Action, Call)> {
+    pub(super) fn wanted_in_cases(&self, id: DealId, row: &DealRow, chain: &OnChain) -> Vec<(Action, Call)> {
         chain.cases.iter().filter_map(|(case, state)| self.wanted_in_case(id, row, chain, *case, state)).collect()
     }
 
     fn wanted_in_case(
         &self,
-        id: B256,
+        id: DealId,
         row: &DealRow,
         chain: &OnChain,
         case: CaseId,
@@ -49,35 +48,34 @@ impl Core {
             let call = Call::Settle { deal, case };
             return self.worth_settling(row, chain, case, state).then_some((Action::Settle { case }, call));
         }
-        let hash = match case.kind {
-            CaseKind::Late => case.subject,
-            CaseKind::Demand => self.order_of_receipt(id, case.subject)?,
-            CaseKind::Claim | CaseKind::Hold => return None,
+        let (hash, demanded) = match case {
+            CaseId::Late { order } => (order, None),
+            CaseId::Demand { receipt, task } => (self.order_of_receipt(id, receipt)?, Some(task)),
+            CaseId::Claim { .. } | CaseId::Hold { .. } => return None,
         };
         let order = self.orders.get(&hash)?;
-        if let (CaseKind::Late, None, Some(cancel)) = (case.kind, order.state.receipt(), &order.cancel) {
+        if let (None, None, Some(cancel)) = (demanded, order.state.receipt(), &order.cancel) {
             return Some((Action::Excuse { case }, Call::Excuse { deal, cancel: cancel.clone() }));
         }
         let receipt = order.state.receipt()?.clone();
         let order = Box::new(order.order.value.clone());
-        Some(if case.kind == CaseKind::Late {
-            (Action::Answer { case }, Call::Answer { deal, order, receipt })
-        } else {
-            (Action::Reveal { case }, Call::Reveal { deal, order, receipt, task: case.task })
+        Some(match demanded {
+            None => (Action::Answer { case }, Call::Answer { deal, order, receipt }),
+            Some(task) => (Action::Reveal { case }, Call::Reveal { deal, order, receipt, task }),
         })
     }
 
     /// A claim stays open for a challenge window after every reveal of its receipt.
     fn settles_at(&self, case: CaseId, state: &Case) -> u64 {
-        let revealed = self.orders.get(&case.subject).map_or(0, |row| row.revealed_at);
-        match (case.kind, revealed) {
-            (CaseKind::Claim, 1..) => state.deadline.max(revealed.saturating_add(self.config.challenge_seconds)),
-            _ => state.deadline,
+        let CaseId::Claim { order } = case else { return state.deadline };
+        match self.orders.get(&order).map_or(0, |row| row.revealed_at) {
+            0 => state.deadline,
+            revealed => state.deadline.max(revealed.saturating_add(self.config.challenge_seconds)),
         }
     }
 
     /// The order of a receipt, by the receipt's hash.
-    pub(super) fn order_of_receipt(&self, id: B256, receipt: B256) -> Option<B256> {
+    pub(super) fn order_of_receipt(&self, id: DealId, receipt: ReceiptId) -> Option<OrderId> {
         self.orders_of(id).find(|hash| self.receipt_hash(*hash) == Some(receipt))
     }
 
@@ -85,7 +83,7 @@ impl Core {
     /// a demand that would find us guilty.
     fn worth_settling(&self, row: &DealRow, chain: &OnChain, case: CaseId, state: &Case) -> bool {
         let void = state.seq < chain.orders;
-        match case.kind {
+        match case.kind() {
             CaseKind::Hold => true,
             CaseKind::Demand => void,
             // What a claim pays, a voucher that is redeemed later does not pay again.
@@ -96,7 +94,7 @@ impl Core {
         }
     }
 
-    fn receipt_hash(&self, order: B256) -> Option<B256> {
+    fn receipt_hash(&self, order: OrderId) -> Option<ReceiptId> {
         self.orders.get(&order)?.state.receipt().map(struct_hash)
     }
 }

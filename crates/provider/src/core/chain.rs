@@ -1,15 +1,16 @@
 //! The bank and the court: what the chain says comes in as facts, and from the facts follows which
 //! transactions are wanted now.
 
-use alloy_primitives::B256;
+use rialto_protocol::case::{CaseId, CaseKind};
 use rialto_protocol::{
+    DealId, OrderId, ReceiptId,
     types::{Order, Receipt, Voucher, struct_hash},
     wire::Signed,
 };
 
 use super::{
-    Call, CaseId, CaseKind, Core, DealRow, Effect, Fact, LogId, OnChain, OrderState, Outcome, ProviderEvent, Record,
-    Tx, TxState, Verdict, What, record::Action,
+    Call, Core, DealRow, Effect, Fact, LogId, OnChain, OrderState, Outcome, ProviderEvent, Record, Tx, TxState,
+    Verdict, What, record::Action,
 };
 
 /// Reverts in a row of one transaction after which a person is told.
@@ -113,10 +114,10 @@ impl Core {
             self.tell(ProviderEvent::Redeemed { deal: id, paid });
         }
         match what {
-            What::CaseOpened { case, .. } if !matches!(case.kind, CaseKind::Claim | CaseKind::Hold) => {
+            What::CaseOpened { case, .. } if !matches!(case.kind(), CaseKind::Claim | CaseKind::Hold) => {
                 self.tell(ProviderEvent::CaseOpened { deal: id, case });
             }
-            What::CaseEnded { case, .. } if case.kind == CaseKind::Demand => self.revealed(id, case.subject),
+            What::CaseEnded { case: CaseId::Demand { receipt, .. }, .. } => self.revealed(id, receipt),
             What::Game(news) => self.tell_game(id, &news),
             _ => {}
         }
@@ -129,7 +130,7 @@ impl Core {
     }
 
     /// A receipt's task was revealed: the claim of its order stays open.
-    fn revealed(&mut self, id: B256, receipt: B256) {
+    fn revealed(&mut self, id: DealId, receipt: ReceiptId) {
         let Some(order) = self.order_of_receipt(id, receipt) else { return };
         if let Some(row) = self.orders.get_mut(&order) {
             row.revealed_at = self.now;
@@ -138,7 +139,7 @@ impl Core {
     }
 
     /// Lets go of what a closed deal kept on disk, unless a game goes on.
-    pub(super) fn release_if_over(&mut self, id: B256) {
+    pub(super) fn release_if_over(&mut self, id: DealId) {
         let Some(row) = self.deals.get(&id).filter(|row| row.chain().closed && !self.plays(row)) else { return };
         self.effects.push(Effect::Release { deal: id, peer: row.endpoint });
     }
@@ -164,7 +165,7 @@ impl Core {
     }
 
     /// Sends for the transactions that are wanted now and not under way.
-    pub(super) fn transact(&mut self, id: B256) {
+    pub(super) fn transact(&mut self, id: DealId) {
         self.book(id);
         if self.deals.get(&id).is_some_and(|row| row.chain().open) {
             self.hurry(id);
@@ -187,14 +188,14 @@ impl Core {
 
     /// Whether nothing is to be sent about a deal, now or when the chain has been heard, and no game about it goes on: who stopped
     /// then would lose it.
-    pub(super) fn at_rest(&self, id: B256, row: &DealRow) -> bool {
+    pub(super) fn at_rest(&self, id: DealId, row: &DealRow) -> bool {
         let mined = |action: &Action| row.txs.get(action).is_some_and(|tx| tx.state == TxState::Mined);
         let heard = row.chain().closed || self.now >= row.quiet_until;
         let sending = row.txs.values().any(|tx| tx.state == TxState::Sent);
         heard && !sending && !self.plays(row) && self.wanted(id, row).iter().all(|(action, _)| mined(action))
     }
 
-    fn send_for(&mut self, id: B256, action: Action, call: Call) {
+    fn send_for(&mut self, id: DealId, action: Action, call: Call) {
         let now = self.now;
         let Some(row) = self.deals.get_mut(&id) else { return };
         let redeem = |action: &Action| matches!(action, Action::Redeem { .. });
@@ -255,7 +256,7 @@ impl Core {
     }
 
     /// Everything that is worth a transaction now. Each thing that is due is due: none waits for another that may not succeed.
-    fn wanted(&self, id: B256, row: &DealRow) -> Vec<(Action, Call)> {
+    fn wanted(&self, id: DealId, row: &DealRow) -> Vec<(Action, Call)> {
         let chain = row.chain();
         let mut wanted = self.wanted_in_games(row, chain);
         if !chain.open {
@@ -289,7 +290,7 @@ impl Core {
         let quarrels = |kind| matches!(kind, CaseKind::Late | CaseKind::Demand);
         // What is below the watermark on chain can't be called late or demanded.
         let voids = |seq: u64| seq >= chain.orders && seq < voucher.orders;
-        if chain.cases.iter().any(|(case, state)| quarrels(case.kind) && voids(state.seq)) {
+        if chain.cases.iter().any(|(case, state)| quarrels(case.kind()) && voids(state.seq)) {
             return true;
         }
         let unredeemed = voucher.amount.saturating_sub(chain.paid);
@@ -297,7 +298,7 @@ impl Core {
             return false;
         }
         let pressed =
-            chain.cases.keys().any(|case| case.kind != CaseKind::Claim) || chain.open_games().next().is_some();
+            chain.cases.keys().any(|case| case.kind() != CaseKind::Claim) || chain.open_games().next().is_some();
         let since = row.deal.openedAt.max(row.redeemed_at);
         let rested = self.now >= since.saturating_add(money.redeem_pause_seconds);
         let large = unredeemed >= cost.saturating_mul(money.redeem_times.into());
@@ -331,7 +332,7 @@ impl Core {
 
     /// Orders whose fee is to be claimed: delivered, unpaid for long enough, worth it. What a voucher's
     /// amount pays beyond its watermark is not claimed a second time.
-    fn claimable(&self, id: B256, row: &DealRow, chain: &OnChain) -> Vec<(B256, Signed<Order>, Receipt)> {
+    fn claimable(&self, id: DealId, row: &DealRow, chain: &OnChain) -> Vec<(OrderId, Signed<Order>, Receipt)> {
         let money = &self.config.money;
         let closes = row.deal.expiry.saturating_add(self.config.grace_seconds);
         let too_late = self.now.saturating_add(CLOCK_SKEW_SECONDS) >= closes;
@@ -341,9 +342,9 @@ impl Core {
             return Vec::new();
         }
         let (vouched, settled) = if redeem_fails(row) { (0, 0) } else { (row.voucher_amount(), row.watermark()) };
-        let fee_of = |hash: &B256| self.orders.get(hash).and_then(|o| o.state.receipt()).map_or(0, |r| r.fee);
-        let open_claims = chain.cases.keys().filter(|case| case.kind == CaseKind::Claim);
-        let claimed: u128 = open_claims.map(|case| fee_of(&case.subject)).sum();
+        let fee_of = |hash: &OrderId| self.orders.get(hash).and_then(|o| o.state.receipt()).map_or(0, |r| r.fee);
+        let claimed = |case: &CaseId| if let CaseId::Claim { order } = case { fee_of(order) } else { 0 };
+        let claimed: u128 = chain.cases.keys().map(claimed).sum();
         let mut left = row.earned.saturating_sub(vouched.max(chain.paid)).saturating_sub(claimed);
         let mut claims = Vec::new();
         for (_, hash) in self.by_deal.range((id, settled.max(chain.orders))..=(id, u64::MAX)) {
@@ -386,7 +387,7 @@ fn redeem(voucher: &Voucher) -> Action {
 
 /// The same transaction always has the same name; one that reverted, or that a reorg took back, gets
 /// a new one.
-fn intent(deal: B256, action: &Action, reorgs: u32, reverted: u32) -> String {
+fn intent(deal: DealId, action: &Action, reorgs: u32, reverted: u32) -> String {
     let name = match action {
         Action::Redeem { amount, orders, close: false } => format!("redeem-{deal}-{amount}-{orders}"),
         Action::Redeem { amount, orders, close: true } => format!("redeem-{deal}-{amount}-{orders}-close"),
@@ -406,11 +407,11 @@ fn intent(deal: B256, action: &Action, reorgs: u32, reverted: u32) -> String {
 }
 
 fn case_name(case: &CaseId) -> String {
-    let kind = match case.kind {
+    let kind = match case.kind() {
         CaseKind::Claim => "claim",
         CaseKind::Late => "late",
         CaseKind::Demand => "demand",
         CaseKind::Hold => "hold",
     };
-    format!("{kind}-{}-{}", case.subject, case.task)
+    format!("{kind}-{}-{}", case.subject(), case.task())
 }

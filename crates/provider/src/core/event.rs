@@ -1,7 +1,9 @@
 //! What goes into a core and what comes out.
 
 use alloy_primitives::{Address, B256};
+use rialto_protocol::case::CaseId;
 use rialto_protocol::{
+    DealId, GameId, OrderId, ReceiptId,
     court::{Answer, GameView},
     types::{Ask, Cancel, Deal, Game, Order, Receipt, Voucher},
     wire::{BlobRef, Signed, ToProvider, ToRequester},
@@ -9,7 +11,7 @@ use rialto_protocol::{
 use serde::{Deserialize, Serialize};
 
 use super::{
-    facts::{CaseId, Fact, LogId},
+    facts::{Fact, LogId},
     record::{Record, Results, Verdict},
     refusal::Refusal,
     worth::Worth,
@@ -68,28 +70,28 @@ pub enum Event {
     /// Answer to [`Effect::Fetch`].
     Fetched {
         /// Order.
-        order: B256,
+        order: OrderId,
         /// Everything is here and is what was signed; or not.
         result: Result<(), Refusal>,
     },
     /// An order got further.
     Progress {
         /// Order.
-        order: B256,
+        order: OrderId,
         /// Tasks done.
         done: u32,
     },
     /// Answer to [`Effect::Run`].
     Ran {
         /// Order.
-        order: B256,
+        order: OrderId,
         /// One result per task, or why this host could not.
         result: Result<Results, Refusal>,
     },
     /// Answer to [`Effect::Rerun`].
     Reran {
         /// Order.
-        order: B256,
+        order: OrderId,
         /// Task.
         task: u32,
         /// Whether the result came out as before; `None`: could not be run.
@@ -98,7 +100,7 @@ pub enum Event {
     /// Answer to [`Effect::Play`].
     Played {
         /// Game.
-        game: B256,
+        game: GameId,
         /// The turn ([`GameView::turn`]).
         turn: u8,
         /// The answer; `Nothing`: we are in the wrong. Or why this host could not tell.
@@ -153,7 +155,7 @@ pub enum Effect {
         /// Session.
         session: u64,
         /// Deal id.
-        deal: B256,
+        deal: DealId,
         /// Receipt.
         receipt: Receipt,
     },
@@ -178,7 +180,7 @@ pub enum Effect {
     /// Stop that: it will be asked for again when there is time.
     StopRerun {
         /// Order.
-        order: B256,
+        order: OrderId,
         /// Task.
         task: u32,
     },
@@ -193,14 +195,14 @@ pub enum Effect {
     /// No game is about this task any more: what was kept of its trace may go.
     ForgetTrace {
         /// Order.
-        order: B256,
+        order: OrderId,
         /// Task.
         task: u32,
     },
     /// Stop fetching or running an order; its answer is not needed.
     Stop {
         /// Order.
-        order: B256,
+        order: OrderId,
     },
     /// Send a transaction.
     Transact {
@@ -212,7 +214,7 @@ pub enum Effect {
     /// The deal is over: peers lose access to its blobs.
     Release {
         /// Deal id.
-        deal: B256,
+        deal: DealId,
         /// Endpoint that had access.
         peer: Option<B256>,
     },
@@ -224,7 +226,7 @@ pub enum Effect {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Work {
     /// Struct hash.
-    pub hash: B256,
+    pub hash: OrderId,
     /// Order.
     pub order: Order,
     /// Program.
@@ -338,7 +340,7 @@ pub enum ProviderEvent {
     /// A deal was opened with us.
     DealOpened {
         /// Deal id.
-        deal: B256,
+        deal: DealId,
         /// By whom.
         requester: Address,
         /// Base units.
@@ -349,34 +351,34 @@ pub enum ProviderEvent {
     /// An order was accepted.
     OrderAccepted {
         /// Deal id.
-        deal: B256,
+        deal: DealId,
         /// Order.
-        order: B256,
+        order: OrderId,
         /// Tasks.
         tasks: u32,
     },
     /// Something was refused.
     Refused {
         /// Deal id, if known.
-        deal: Option<B256>,
+        deal: Option<DealId>,
         /// Order, if it was one.
-        order: Option<B256>,
+        order: Option<OrderId>,
         /// Why.
         why: Refusal,
     },
     /// An order got further.
     Progress {
         /// Order.
-        order: B256,
+        order: OrderId,
         /// Tasks done.
         done: u32,
     },
     /// All tasks of an order are done and the receipt is out.
     TasksDone {
         /// Deal id.
-        deal: B256,
+        deal: DealId,
         /// Order.
-        order: B256,
+        order: OrderId,
         /// Tasks.
         tasks: u32,
         /// Fuel used.
@@ -387,7 +389,7 @@ pub enum ProviderEvent {
     /// A better voucher came.
     Paid {
         /// Deal id.
-        deal: B256,
+        deal: DealId,
         /// In all, base units.
         amount: u128,
         /// More than before, base units.
@@ -396,9 +398,9 @@ pub enum ProviderEvent {
     /// The requester rejected a task, and we ran it again.
     Rejected {
         /// Deal id.
-        deal: B256,
+        deal: DealId,
         /// Order.
-        order: B256,
+        order: OrderId,
         /// Task.
         task: u32,
         /// What that showed.
@@ -407,32 +409,32 @@ pub enum ProviderEvent {
     /// Money arrived on chain.
     Redeemed {
         /// Deal id.
-        deal: B256,
+        deal: DealId,
         /// In all, base units.
         paid: u128,
     },
     /// A case was opened against or by us.
     CaseOpened {
         /// Deal id.
-        deal: B256,
+        deal: DealId,
         /// Case.
         case: CaseId,
     },
     /// Somebody says before the court that one of our receipts is wrong.
     Accused {
         /// Deal id.
-        deal: B256,
+        deal: DealId,
         /// Game.
-        game: B256,
+        game: GameId,
         /// Order.
-        order: B256,
+        order: OrderId,
         /// Until then we must have answered, unix seconds.
         until: u64,
     },
     /// Either side took its turn.
     GameMoved {
         /// Game.
-        game: B256,
+        game: GameId,
         /// The turn that comes now; falls with every one.
         turn: u8,
         /// The task that is in dispute, once the game has come down to one.
@@ -443,9 +445,9 @@ pub enum ProviderEvent {
     /// A game is over.
     GameEnded {
         /// Deal id.
-        deal: B256,
+        deal: DealId,
         /// Game.
-        game: B256,
+        game: GameId,
         /// Whether we won.
         won: bool,
         /// What we were paid for it, base units.
@@ -456,9 +458,9 @@ pub enum ProviderEvent {
     /// A receipt of ours was shown to be wrong without a game.
     Convicted {
         /// Deal id.
-        deal: B256,
+        deal: DealId,
         /// Struct hash of the receipt.
-        receipt: B256,
+        receipt: ReceiptId,
         /// What was wrong with it.
         fault: rialto_protocol::fault::Fault,
         /// Collateral that we lost, base units.
@@ -467,7 +469,7 @@ pub enum ProviderEvent {
     /// The deal is over.
     DealClosed {
         /// Deal id.
-        deal: B256,
+        deal: DealId,
         /// In all, base units.
         paid: u128,
         /// Delivered and never paid, base units.
@@ -483,14 +485,14 @@ pub enum ProviderEvent {
     /// What a watchtower needs could not be written; it is tried again.
     DossierFails {
         /// Order; none: the folder of those of deals that are over.
-        order: Option<B256>,
+        order: Option<OrderId>,
         /// Why.
         why: String,
     },
     /// A transaction keeps failing; a person should look.
     TransactionFails {
         /// Deal id.
-        deal: B256,
+        deal: DealId,
         /// Its id.
         intent: String,
     },

@@ -7,8 +7,10 @@ use std::{
 };
 
 use alloy_primitives::B256;
+use rialto_protocol::case::{CaseId, CaseKind};
 use rialto_protocol::court::{GameNews, GameStory};
 use rialto_protocol::types::{Deal, struct_hash};
+use rialto_protocol::{DealId, GameId, OrderId};
 use serde::{Deserialize, Serialize};
 
 /// Where an event stands in the chain.
@@ -28,7 +30,7 @@ pub struct Fact {
     /// Where.
     pub at: LogId,
     /// Deal id.
-    pub deal: B256,
+    pub deal: DealId,
     /// What.
     pub what: What,
 }
@@ -70,30 +72,6 @@ pub enum What {
     },
 }
 
-/// What a case is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub enum CaseKind {
-    /// We say that we are owed an order's fee. Subject: order.
-    Claim,
-    /// The requester says that a receipt is late. Subject: order.
-    Late,
-    /// The requester wants a task revealed. Subject: receipt.
-    Demand,
-    /// The court is at work. Subject: its game.
-    Hold,
-}
-
-/// Names a case within its deal.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct CaseId {
-    /// What about.
-    pub kind: CaseKind,
-    /// Struct hash of order or receipt, or a game.
-    pub subject: B256,
-    /// Task of a demand; 0 otherwise.
-    pub task: u32,
-}
-
 /// An open case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Case {
@@ -117,9 +95,9 @@ pub struct OnChain {
     /// Cases under way.
     pub cases: BTreeMap<CaseId, Case>,
     /// Orders ever claimed.
-    pub claimed: BTreeSet<B256>,
+    pub claimed: BTreeSet<OrderId>,
     /// Games of the deal's court, by id.
-    pub games: BTreeMap<B256, GameStory>,
+    pub games: BTreeMap<GameId, GameStory>,
 }
 
 impl OnChain {
@@ -137,8 +115,8 @@ impl OnChain {
             What::Closed { paid } => (self.open, self.closed, self.paid) = (false, true, *paid),
             What::CaseOpened { case, seq, deadline } => {
                 self.cases.insert(*case, Case { seq: *seq, deadline: *deadline });
-                if case.kind == CaseKind::Claim {
-                    self.claimed.insert(case.subject);
+                if let CaseId::Claim { order } = case {
+                    self.claimed.insert(*order);
                 }
             }
             What::Game(GameNews::Accused(view)) => {
@@ -157,13 +135,13 @@ impl OnChain {
     }
 
     /// Games that are being played: to their end, also when the deal has closed meanwhile.
-    pub fn open_games(&self) -> impl Iterator<Item = (&B256, &GameStory)> {
+    pub fn open_games(&self) -> impl Iterator<Item = (&GameId, &GameStory)> {
         self.games.iter().filter(|(_, game)| game.end.is_none())
     }
 
     /// Whether a case of one of these kinds is open.
     pub fn any_case(&self, kinds: &[CaseKind]) -> bool {
-        self.cases.keys().any(|case| kinds.contains(&case.kind))
+        self.cases.keys().any(|case| kinds.contains(&case.kind()))
     }
 }
 

@@ -7,8 +7,8 @@
 
 use std::collections::BTreeSet;
 
-use alloy_primitives::B256;
 use rialto_protocol::{
+    DealId, GameId,
     court::{Answer, GameNews, GameStory, Question, Searches},
     types::struct_hash,
 };
@@ -19,17 +19,17 @@ use super::{
 };
 
 /// Our turns, by game and turn; `Nothing`: we are in the wrong, and have lost.
-pub(super) type Answers = Searches<(B256, u8), Answer>;
+pub(super) type Answers = Searches<(GameId, u8), Answer>;
 
 impl Core {
     /// Whether it is our turn in a game, and there is still something to be said.
-    pub(super) fn owes(&self, id: B256, game: &GameStory) -> bool {
+    pub(super) fn owes(&self, id: GameId, game: &GameStory) -> bool {
         let lost = self.games.found(&(id, game.view.turn())) == Some(&Answer::Nothing);
         !game.view.accusers_turn && self.now < game.view.deadline && !lost
     }
 
     /// Whether a game is not over for us: we can answer, or win by time.
-    fn undecided(&self, id: B256, game: &GameStory) -> bool {
+    fn undecided(&self, id: GameId, game: &GameStory) -> bool {
         game.end.is_none() && (game.view.accusers_turn || self.owes(id, game))
     }
 
@@ -38,13 +38,13 @@ impl Core {
         row.chain().open_games().any(|(id, game)| self.undecided(*id, game))
     }
 
-    fn open_games(&self) -> impl Iterator<Item = (&B256, &GameStory)> {
+    fn open_games(&self) -> impl Iterator<Item = (&GameId, &GameStory)> {
         self.deals.values().flat_map(|row| row.chain().open_games())
     }
 
     /// Has answers found where it is our turn.
     pub(super) fn defend(&mut self) {
-        let due = |(id, game): &(&B256, &GameStory)| {
+        let due = |(id, game): &(&GameId, &GameStory)| {
             self.games.due(&(**id, game.view.turn()), self.now) && self.owes(**id, game)
         };
         let mut views: Vec<_> = self.open_games().filter(due).map(|(id, game)| (*id, game.view.clone())).collect();
@@ -68,7 +68,7 @@ impl Core {
         asked.filter_map(|(_, game)| task_of(game)).collect::<BTreeSet<_>>().len()
     }
 
-    pub(super) fn played(&mut self, game: B256, turn: u8, result: Result<Answer, Refusal>) {
+    pub(super) fn played(&mut self, game: GameId, turn: u8, result: Result<Answer, Refusal>) {
         self.games.answer(&(game, turn), self.now, result.ok());
         let deal = self.deals.iter().find(|(_, row)| row.chain().games.contains_key(&game)).map(|(id, _)| *id);
         self.changed.deals.extend(deal);
@@ -97,7 +97,7 @@ impl Core {
     }
 
     /// Tells what happened, after it was learned.
-    pub(super) fn tell_game(&mut self, deal: B256, news: &GameNews) {
+    pub(super) fn tell_game(&mut self, deal: DealId, news: &GameNews) {
         let Some(row) = self.deals.get(&deal) else { return };
         let collateral = row.deal.collateral;
         let event = match news {
@@ -133,7 +133,7 @@ impl Core {
         self.tell(event);
     }
 
-    fn game_ended(&mut self, deal: B256, game: B256) {
+    fn game_ended(&mut self, deal: DealId, game: GameId) {
         self.games.keep(|(known, _)| *known != game);
         let Some(row) = self.deals.get(&deal) else { return };
         let task = row.chain().games.get(&game).and_then(task_of);

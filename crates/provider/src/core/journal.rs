@@ -3,6 +3,7 @@
 use alloy_primitives::B256;
 
 use super::record::Record;
+use rialto_protocol::{AskId, DealId, OrderId};
 
 /// A row's key: its kind, then what names it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -12,8 +13,8 @@ pub struct Key(Vec<u8>);
 const FIRST_BULK_KIND: u8 = 4;
 
 impl Key {
-    fn new(kind: u8, name: B256) -> Self {
-        let mut bytes = vec![kind];
+    fn new(kind: u8, name: impl Into<B256>) -> Self {
+        let (name, mut bytes): (B256, _) = (name.into(), vec![kind]);
         bytes.extend_from_slice(name.as_slice());
         Self(bytes)
     }
@@ -27,26 +28,26 @@ impl Key {
         Self::new(0, B256::with_last_byte(1))
     }
 
-    fn deal(id: B256) -> Self {
+    fn deal(id: DealId) -> Self {
         Self::new(1, id)
     }
 
     /// Where an order is.
-    pub fn order(hash: B256) -> Self {
+    pub fn order(hash: OrderId) -> Self {
         Self::new(2, hash)
     }
 
-    fn ask(hash: B256) -> Self {
+    fn ask(hash: AskId) -> Self {
         Self::new(3, hash)
     }
 
     /// Where an order's inputs are.
-    pub fn inputs(order: B256) -> Self {
+    pub fn inputs(order: OrderId) -> Self {
         Self::new(FIRST_BULK_KIND, order)
     }
 
     /// Where an order's results are.
-    pub fn results(order: B256) -> Self {
+    pub fn results(order: OrderId) -> Self {
         Self::new(FIRST_BULK_KIND + 1, order)
     }
 

@@ -56,6 +56,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use alloy_primitives::B256;
 use alloy_sol_types::Eip712Domain;
 use rialto_protocol::{
+    AskId, DealId, GameId, OrderId,
     types::{Deal, Order, domain},
     wire::ToRequester,
 };
@@ -64,7 +65,7 @@ use serde::{Deserialize, Serialize};
 pub use books::{Counts, Ledger, Sums};
 pub use config::{AskConfig, Config, Limits, Money, Price};
 pub use event::{Call, Effect, Event, Outcome, ProviderEvent, Work};
-pub use facts::{CaseId, CaseKind, Fact, Facts, LogId, OnChain, What};
+pub use facts::{Fact, Facts, LogId, OnChain, What};
 pub use record::{AskRow, DealRow, MarketRow, OrderRow, OrderState, Record, Results, Tx, TxState, Verdict};
 pub use refusal::Refusal;
 pub use worth::Worth;
@@ -79,14 +80,14 @@ pub struct Core {
 
     // Rows.
     market: MarketRow,
-    asks: BTreeMap<B256, AskRow>,
-    deals: BTreeMap<B256, DealRow>,
-    orders: BTreeMap<B256, OrderRow>,
+    asks: BTreeMap<AskId, AskRow>,
+    deals: BTreeMap<DealId, DealRow>,
+    orders: BTreeMap<OrderId, OrderRow>,
     books: books::Books,
 
     // Derived from rows.
-    by_deal: BTreeMap<(B256, u64), B256>,
-    unfinished: BTreeSet<B256>,
+    by_deal: BTreeMap<(DealId, u64), OrderId>,
+    unfinished: BTreeSet<OrderId>,
     /// Rejected tasks that are to be run again.
     pending: BTreeSet<reruns::TaskId>,
 
@@ -103,14 +104,14 @@ pub struct Core {
     signed_at: Option<u64>,
     sessions: BTreeMap<u64, session::Session>,
     taken: preparing::Taken,
-    fetching: BTreeSet<B256>,
-    running: BTreeMap<B256, promise::Running>,
+    fetching: BTreeSet<OrderId>,
+    running: BTreeMap<OrderId, promise::Running>,
     /// The rejected task that is being run again, and the last one that was.
     rerunning: Option<reruns::TaskId>,
     rerun_last: Option<reruns::TaskId>,
-    urgent: BTreeSet<B256>,
-    retries: BTreeMap<B256, u32>,
-    served: BTreeMap<B256, u64>,
+    urgent: BTreeSet<OrderId>,
+    retries: BTreeMap<OrderId, u32>,
+    served: BTreeMap<DealId, u64>,
     turns: u64,
     fuel_seen: BTreeMap<B256, orders::FuelSeen>,
     games: games::Answers,
@@ -125,8 +126,8 @@ pub struct Core {
 struct Changed {
     market: bool,
     books: bool,
-    deals: BTreeSet<B256>,
-    orders: BTreeSet<B256>,
+    deals: BTreeSet<DealId>,
+    orders: BTreeSet<OrderId>,
     more: Vec<Record>,
 }
 
@@ -158,7 +159,7 @@ pub struct Status {
     /// Cores running tasks, and cores offered.
     pub cores: (u32, u32),
     /// Deals, by id.
-    pub deals: BTreeMap<B256, DealStatus>,
+    pub deals: BTreeMap<DealId, DealStatus>,
 }
 
 /// The ask that is out.
@@ -344,37 +345,37 @@ impl Core {
     }
 
     /// Deals that were not seen closed, and those about which a game goes on.
-    pub fn live_deals(&self) -> impl Iterator<Item = (B256, &Deal)> {
+    pub fn live_deals(&self) -> impl Iterator<Item = (DealId, &Deal)> {
         let live = |row: &DealRow| row.closed_at.is_none() || self.plays(row);
         self.deals.iter().filter(move |(_, row)| live(row)).map(|(id, row)| (*id, &row.deal))
     }
 
     /// Orders of a deal whose receipts we may have to defend, by their place in it.
-    pub fn delivered(&self, deal: B256) -> Vec<B256> {
-        let done = |hash: &B256| self.orders.get(hash).is_some_and(|row| row.state.receipt().is_some());
+    pub fn delivered(&self, deal: DealId) -> Vec<OrderId> {
+        let done = |hash: &OrderId| self.orders.get(hash).is_some_and(|row| row.state.receipt().is_some());
         self.orders_of(deal).filter(done).collect()
     }
 
     /// Orders whose blobs must stay on disk.
-    pub fn kept_orders(&self) -> impl Iterator<Item = (B256, &OrderRow)> {
+    pub fn kept_orders(&self) -> impl Iterator<Item = (OrderId, &OrderRow)> {
         let kept =
             |row: &OrderRow| self.deals.get(&row.order.value.deal).is_some_and(|d| !d.chain().closed || self.plays(d));
         self.orders.iter().filter(move |(_, row)| kept(row)).map(|(hash, row)| (*hash, row))
     }
 
     /// Every game known, and the deal that it is about.
-    pub fn games(&self) -> Vec<(B256, B256)> {
-        let of = |(id, row): (&B256, &DealRow)| row.chain().games.keys().map(|game| (*game, *id)).collect::<Vec<_>>();
+    pub fn games(&self) -> Vec<(GameId, DealId)> {
+        let of = |(id, row): (&DealId, &DealRow)| row.chain().games.keys().map(|game| (*game, *id)).collect::<Vec<_>>();
         self.deals.iter().flat_map(of).collect()
     }
 
     /// A deal's row.
-    pub fn deal(&self, id: B256) -> Option<&DealRow> {
+    pub fn deal(&self, id: DealId) -> Option<&DealRow> {
         self.deals.get(&id)
     }
 
     /// An order's row.
-    pub fn order(&self, hash: B256) -> Option<&OrderRow> {
+    pub fn order(&self, hash: OrderId) -> Option<&OrderRow> {
         self.orders.get(&hash)
     }
 
@@ -418,7 +419,7 @@ impl Core {
         }
     }
 
-    fn deal_status(&self, id: B256, row: &DealRow) -> DealStatus {
+    fn deal_status(&self, id: DealId, row: &DealRow) -> DealStatus {
         let chain = row.chain();
         let exposed = self.unpaid(row).saturating_add(self.reserved(id));
         let mut status = DealStatus {
@@ -451,11 +452,11 @@ impl Core {
     }
 
     /// Orders of a deal, by sequence number.
-    fn orders_of(&self, deal: B256) -> impl Iterator<Item = B256> + '_ {
+    fn orders_of(&self, deal: DealId) -> impl Iterator<Item = OrderId> + '_ {
         self.by_deal.range((deal, 0)..=(deal, u64::MAX)).map(|(_, hash)| *hash)
     }
 
-    fn insert_order(&mut self, hash: B256, row: OrderRow) {
+    fn insert_order(&mut self, hash: OrderId, row: OrderRow) {
         let Order { deal, seq, .. } = row.order.value;
         self.by_deal.insert((deal, seq), hash);
         if row.state.unfinished() {
@@ -467,7 +468,7 @@ impl Core {
     }
 
     /// Changes an order's state, keeping the indices.
-    fn set_state(&mut self, hash: B256, state: OrderState) {
+    fn set_state(&mut self, hash: OrderId, state: OrderState) {
         let Some(row) = self.orders.get_mut(&hash) else { return };
         if state.unfinished() {
             self.unfinished.insert(hash);
@@ -480,7 +481,7 @@ impl Core {
     }
 
     /// Forgets an order entirely.
-    fn forget_order(&mut self, hash: B256) {
+    fn forget_order(&mut self, hash: OrderId) {
         let Some(row) = self.orders.remove(&hash) else { return };
         self.by_deal.remove(&(row.order.value.deal, row.order.value.seq));
         self.unfinished.remove(&hash);
@@ -496,7 +497,7 @@ impl Core {
     }
 
     /// A deal's row, to be changed: it will be written and its transactions looked at.
-    fn deal_mut(&mut self, id: B256) -> Option<&mut DealRow> {
+    fn deal_mut(&mut self, id: DealId) -> Option<&mut DealRow> {
         let row = self.deals.get_mut(&id)?;
         self.changed.deals.insert(id);
         Some(row)
@@ -514,7 +515,7 @@ impl Core {
     }
 
     /// Refuses, on the wire and to the owner.
-    fn refuse(&mut self, session: u64, deal: Option<B256>, order: Option<B256>, why: Refusal) {
+    fn refuse(&mut self, session: u64, deal: Option<DealId>, order: Option<OrderId>, why: Refusal) {
         self.send(session, ToRequester::Refuse { order, code: why.code(), detail: why.detail() });
         self.tell(ProviderEvent::Refused { deal, order, why });
     }

@@ -2,6 +2,7 @@
 
 use alloy_primitives::{B256, Bytes};
 use rialto_protocol::{
+    DealId, OrderId,
     pricing::order_fee,
     receipt::SumTree,
     types::{Ack, Cancel, Order, Receipt},
@@ -30,14 +31,14 @@ impl FuelSeen {
 }
 
 impl Core {
-    pub(super) fn work(&self, hash: B256) -> Option<Work> {
+    pub(super) fn work(&self, hash: OrderId) -> Option<Work> {
         let row = self.orders.get(&hash)?;
         let peer = self.deals.get(&row.order.value.deal).and_then(|deal| deal.endpoint);
         Some(Work { hash, order: row.order.value.clone(), program: row.program, shared: row.shared, peer })
     }
 
     /// Fetches an order's blobs, unless that is under way.
-    pub(super) fn fetch(&mut self, hash: B256) {
+    pub(super) fn fetch(&mut self, hash: OrderId) {
         if let Some(work) = self.work(hash)
             && self.fetching.insert(hash)
         {
@@ -45,7 +46,7 @@ impl Core {
         }
     }
 
-    pub(super) fn fetched(&mut self, hash: B256, result: Result<(), Refusal>) {
+    pub(super) fn fetched(&mut self, hash: OrderId, result: Result<(), Refusal>) {
         if !self.fetching.remove(&hash) {
             return;
         }
@@ -75,7 +76,7 @@ impl Core {
     }
 
     /// Drops an order that was not acked.
-    pub(super) fn give_up(&mut self, hash: B256, why: Refusal) {
+    pub(super) fn give_up(&mut self, hash: OrderId, why: Refusal) {
         let deal = self.deal_of(hash);
         match deal.and_then(|deal| self.session_of(deal)) {
             Some(session) => self.refuse(session, deal, Some(hash), why),
@@ -98,7 +99,7 @@ impl Core {
         }
     }
 
-    pub(super) fn stop(&mut self, hash: B256) {
+    pub(super) fn stop(&mut self, hash: OrderId) {
         let fetching = self.fetching.remove(&hash);
         let running = self.running.remove(&hash).is_some();
         if fetching || running {
@@ -106,7 +107,7 @@ impl Core {
         }
     }
 
-    pub(super) fn progress(&mut self, hash: B256, done: u32) {
+    pub(super) fn progress(&mut self, hash: OrderId, done: u32) {
         let Some(running) = self.running.get_mut(&hash) else { return };
         running.done = running.done.max(done.min(running.tasks));
         if let Some(session) = self.deal_of(hash).and_then(|deal| self.session_of(deal)) {
@@ -115,7 +116,7 @@ impl Core {
         self.tell(ProviderEvent::Progress { order: hash, done });
     }
 
-    pub(super) fn ran(&mut self, hash: B256, result: Result<Results, Refusal>) {
+    pub(super) fn ran(&mut self, hash: OrderId, result: Result<Results, Refusal>) {
         if self.running.remove(&hash).is_none() {
             return;
         }
@@ -129,7 +130,7 @@ impl Core {
         }
     }
 
-    fn deliver(&mut self, hash: B256, order: Order, ack: Ack, results: Results) {
+    fn deliver(&mut self, hash: OrderId, order: Order, ack: Ack, results: Results) {
         let Some(terms) = self.deals.get(&order.deal).map(|row| row.deal.clone()) else { return };
         let root = SumTree::over(&results.halted, order.fuelLimit).root();
         let Some(fee) = order_fee(&terms, root.fuel, order.tasks) else { return };
@@ -159,7 +160,7 @@ impl Core {
         }
     }
 
-    fn could_not_run(&mut self, hash: B256, ack: Ack, why: Refusal) {
+    fn could_not_run(&mut self, hash: OrderId, ack: Ack, why: Refusal) {
         let tries = self.retries.entry(hash).or_default();
         *tries += 1;
         if *tries <= MAX_RUN_RETRIES {
@@ -185,14 +186,14 @@ impl Core {
 
     /// An order is not wanted any more, signed: nothing is owed for it, and it can't be called late. Without the signature it could,
     /// so nothing else stops work.
-    pub(super) fn cancel_offered(&mut self, session: u64, deal: B256, cancel: &Signed<Cancel>) {
+    pub(super) fn cancel_offered(&mut self, session: u64, deal: DealId, cancel: &Signed<Cancel>) {
         let hash = cancel.value.order;
         if self.signed(session, deal, Some(hash), cancel, Refusal::BadSignature) {
             self.cancelled(deal, cancel);
         }
     }
 
-    fn cancelled(&mut self, deal: B256, cancel: &Signed<Cancel>) {
+    fn cancelled(&mut self, deal: DealId, cancel: &Signed<Cancel>) {
         let hash = cancel.value.order;
         let Some(row) = self.orders.get_mut(&hash).filter(|row| row.order.value.deal == deal) else { return };
         let ack = match &row.state {

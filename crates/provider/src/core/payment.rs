@@ -1,7 +1,8 @@
 //! Being paid: which vouchers are taken, and consenting to close.
 
-use alloy_primitives::{B256, Bytes};
+use alloy_primitives::Bytes;
 use rialto_protocol::{
+    DealId, OrderId,
     types::{Release, Voucher},
     wire::{Signed, ToRequester},
 };
@@ -18,7 +19,7 @@ enum Judged {
 }
 
 impl Core {
-    pub(super) fn voucher_offered(&mut self, session: u64, deal: B256, voucher: &Signed<Voucher>) {
+    pub(super) fn voucher_offered(&mut self, session: u64, deal: DealId, voucher: &Signed<Voucher>) {
         let Some(row) = self.deals.get(&deal).filter(|row| row.chain().open) else {
             return self.refuse(session, Some(deal), None, Refusal::UnknownDeal);
         };
@@ -38,7 +39,7 @@ impl Core {
     }
 
     /// A signed voucher that was judged worth having.
-    fn take_or_hold(&mut self, deal: B256, voucher: &Signed<Voucher>) {
+    fn take_or_hold(&mut self, deal: DealId, voucher: &Signed<Voucher>) {
         let judged = self.deals.get(&deal).map(|row| self.judge(row, deal, &voucher.value));
         match judged {
             Some(Ok(Judged::Take)) => self.take(deal, voucher.clone()),
@@ -54,7 +55,7 @@ impl Core {
     }
 
     /// The one rule: never settle an order for less than it costs, unless our own result was wrong.
-    fn judge(&self, row: &DealRow, deal: B256, voucher: &Voucher) -> Result<Judged, Refusal> {
+    fn judge(&self, row: &DealRow, deal: DealId, voucher: &Voucher) -> Result<Judged, Refusal> {
         let (amount, orders) = (voucher.amount, voucher.orders);
         let better = amount > row.voucher_amount() || orders > row.watermark() || (voucher.close && !row.closing());
         if !better || amount < row.voucher_amount() || orders < row.watermark() || row.closing() && !voucher.close {
@@ -75,20 +76,20 @@ impl Core {
         }
     }
 
-    fn any_unfinished_below(&self, deal: B256, orders: u64) -> bool {
-        let below = |hash: &B256| self.orders.get(hash).is_some_and(|row| row.order.value.seq < orders);
+    fn any_unfinished_below(&self, deal: DealId, orders: u64) -> bool {
+        let below = |hash: &OrderId| self.orders.get(hash).is_some_and(|row| row.order.value.seq < orders);
         self.unfinished.iter().any(|hash| self.deal_of(*hash) == Some(deal) && below(hash))
     }
 
     /// Fees of everything delivered below a watermark.
-    fn owed_below(&self, row: &DealRow, deal: B256, orders: u64) -> u128 {
+    fn owed_below(&self, row: &DealRow, deal: DealId, orders: u64) -> u128 {
         let fresh = self.by_deal.range((deal, row.watermark())..(deal, orders.max(row.watermark())));
         fresh
             .filter_map(|(_, hash)| self.orders.get(hash)?.state.receipt())
             .fold(row.settled, |sum, receipt| sum.saturating_add(receipt.fee))
     }
 
-    fn take(&mut self, deal: B256, voucher: Signed<Voucher>) {
+    fn take(&mut self, deal: DealId, voucher: Signed<Voucher>) {
         let Some(row) = self.deals.get(&deal) else { return };
         let (amount, before) = (voucher.value.amount, row.voucher_amount());
         let settled = self.owed_below(row, deal, voucher.value.orders);
@@ -105,7 +106,7 @@ impl Core {
     }
 
     /// The verdict on a rejected task is there: what becomes of the voucher that waited for it.
-    pub(super) fn decide_held(&mut self, deal: B256) {
+    pub(super) fn decide_held(&mut self, deal: DealId) {
         let Some(row) = self.deals.get(&deal) else { return };
         let Some(held) = row.held.clone() else { return };
         match self.judge(row, deal, &held.value) {
@@ -122,14 +123,14 @@ impl Core {
         }
     }
 
-    fn drop_held(&mut self, deal: B256) {
+    fn drop_held(&mut self, deal: DealId) {
         if let Some(row) = self.deal_mut(deal) {
             row.held = None;
         }
     }
 
     /// The deal ends: nothing unfinished of it is worth finishing.
-    pub(super) fn abandon_unfinished(&mut self, deal: B256) {
+    pub(super) fn abandon_unfinished(&mut self, deal: DealId) {
         for hash in self.unfinished.clone() {
             if self.deal_of(hash) != Some(deal) {
                 continue;
@@ -144,7 +145,7 @@ impl Core {
         }
     }
 
-    pub(super) fn release_asked(&mut self, session: u64, deal: B256, amount: u128) {
+    pub(super) fn release_asked(&mut self, session: u64, deal: DealId, amount: u128) {
         let Some(row) = self.deals.get(&deal) else { return };
         let (chain, watermark) = (row.chain(), row.watermark());
         if !chain.open {
@@ -158,7 +159,7 @@ impl Core {
         }
         // Who has a release can wait with closing, and call us late before. Below our voucher's watermark that is void.
         let promised =
-            |hash: &B256| self.orders.get(hash).is_some_and(|row| row.owed() && row.order.value.seq >= watermark);
+            |hash: &OrderId| self.orders.get(hash).is_some_and(|row| row.owed() && row.order.value.seq >= watermark);
         let owed = self.orders_of(deal).find(promised);
         if let Some(order) = owed {
             return self.refuse(session, Some(deal), None, Refusal::ReleaseOwes { order });

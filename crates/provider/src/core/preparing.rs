@@ -6,8 +6,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use alloy_primitives::B256;
 use rialto_protocol::{
+    DealId, OrderId,
     pricing::{BPS, TFUEL},
     wire::{BlobRef, Payload},
 };
@@ -28,7 +28,7 @@ const MAX_CHECKS: u32 = 1_024;
 
 /// What deals took.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Taken(BTreeMap<B256, Deal>);
+pub(super) struct Taken(BTreeMap<DealId, Deal>);
 
 #[derive(Clone, Debug, Default)]
 struct Deal {
@@ -40,14 +40,14 @@ struct Deal {
 
 impl Taken {
     /// Forgets a deal.
-    pub fn forget(&mut self, deal: B256) {
+    pub fn forget(&mut self, deal: DealId) {
         self.0.remove(&deal);
     }
 }
 
 impl Core {
     /// Whether the deal may have another order prepared.
-    pub(super) fn preparable(&self, deal: B256, row: &DealRow) -> Result<(), Refusal> {
+    pub(super) fn preparable(&self, deal: DealId, row: &DealRow) -> Result<(), Refusal> {
         let (asks, limits) = (&self.config.asks, &self.config.limits);
         let taken = self.taken.0.get(&deal).map_or(0, |taken| taken.millis);
         let open = self.now.saturating_sub(row.deal.openedAt).saturating_mul(1_000);
@@ -73,7 +73,7 @@ impl Core {
     }
 
     /// Counts the preparing of an order that was admitted. A program or a shared input that several orders have is prepared once.
-    pub(super) fn take_preparing(&mut self, deal: B256, offer: &Offer<'_>) {
+    pub(super) fn take_preparing(&mut self, deal: DealId, offer: &Offer<'_>) {
         let taken = self.taken.0.entry(deal).or_default();
         let inputs = match offer.inputs {
             Payload::Inline(bytes) => bytes.len() as u64,
@@ -94,7 +94,7 @@ impl Core {
     }
 
     /// What was prepared came to nothing: it is not remembered here, and each such order costs its whole again.
-    pub(super) fn prepared_in_vain(&mut self, hash: B256) {
+    pub(super) fn prepared_in_vain(&mut self, hash: OrderId) {
         let Some(row) = self.orders.get(&hash) else { return };
         let (deal, parts) = (row.order.value.deal, parts(row.program, row.shared));
         let Some(taken) = self.taken.0.get_mut(&deal) else { return };
@@ -106,7 +106,7 @@ impl Core {
     }
 
     /// Whether another signature may be checked for a deal in this second.
-    pub(super) fn may_check(&mut self, deal: B256) -> Result<(), Refusal> {
+    pub(super) fn may_check(&mut self, deal: DealId) -> Result<(), Refusal> {
         let taken = self.taken.0.entry(deal).or_default();
         if taken.checks.0 != self.now {
             taken.checks = (self.now, 0);

@@ -10,8 +10,8 @@
 //! where the memory of some order does not let all cores run, as others' cores are idle before its tasks begin. As every promise lies after everything promised before, running the earliest promise first keeps all of them. So
 //! orders are picked by fairness as long as the others' promises leave time for it, and by their promises when they don't.
 
-use alloy_primitives::B256;
 use rialto_protocol::{
+    OrderId,
     pricing::BPS,
     types::{Deal, Order},
 };
@@ -73,18 +73,18 @@ impl Core {
     }
 
     /// Tasks of an order that are not known to be done.
-    fn left(&self, hash: &B256, order: &Order) -> u32 {
+    fn left(&self, hash: &OrderId, order: &Order) -> u32 {
         self.running.get(hash).map_or(order.tasks, |running| running.tasks.saturating_sub(running.done))
     }
 
     /// Cores that running orders take; more than there are when the last one started took what was left.
     pub(super) fn taken_cores(&self) -> u32 {
         let taken =
-            |hash: &B256| self.orders.get(hash).map(|row| &row.order.value).map(|order| self.taken_by(hash, order));
+            |hash: &OrderId| self.orders.get(hash).map(|row| &row.order.value).map(|order| self.taken_by(hash, order));
         self.running.keys().filter_map(taken).sum()
     }
 
-    fn taken_by(&self, hash: &B256, order: &Order) -> u32 {
+    fn taken_by(&self, hash: &OrderId, order: &Order) -> u32 {
         self.cores_of(order, self.left(hash, order))
     }
 
@@ -114,7 +114,7 @@ impl Core {
     }
 
     /// Until when an order can be promised now, unix seconds.
-    pub(super) fn promise(&self, deal: &Deal, hash: B256, order: &Order) -> Result<u64, Refusal> {
+    pub(super) fn promise(&self, deal: &Deal, hash: OrderId, order: &Order) -> Result<u64, Refusal> {
         let until = |load: &Load| {
             let seconds = self.seconds(load).saturating_add(PROMISE_SLACK_SECONDS);
             self.now.saturating_add(seconds).max(order.dueBy)
@@ -141,7 +141,7 @@ impl Core {
     }
 
     /// Whether all promises hold with so many seconds to spare if this order runs next, and then the earliest promise first.
-    fn keeps(&self, first: Option<B256>, spare: u64) -> bool {
+    fn keeps(&self, first: Option<OrderId>, spare: u64) -> bool {
         let (mut load, mut waiting) = (Load::default(), Vec::new());
         for (hash, row) in self.unfinished.iter().filter_map(|hash| Some((hash, self.orders.get(hash)?))) {
             let OrderState::Accepted { ack } = &row.state else { continue };
@@ -196,7 +196,7 @@ impl Core {
 
     /// The order to run next: one that we were called late on, then of deals that pay, then of the deal that waited longest, then
     /// by number. If that would break another's promise: the earliest promise.
-    fn next(&self) -> Option<B256> {
+    fn next(&self) -> Option<OrderId> {
         let waiting = || {
             let known = self.unfinished.iter().filter(|hash| !self.running.contains_key(*hash));
             known.filter_map(|hash| {

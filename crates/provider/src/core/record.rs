@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use alloy_primitives::B256;
+use rialto_protocol::case::CaseId;
 use rialto_protocol::{
+    AskId, DealId, GameId, OrderId,
     receipt::Halted,
     types::{Ack, Ask, Cancel, Deal, Limits, Order, Receipt, Voucher},
     wire::{BlobRef, Payload, Signed},
@@ -13,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     books::{Booked, Counts, Sums},
     event::Call,
-    facts::{CaseId, Facts, OnChain},
+    facts::{Facts, OnChain},
     refusal::Refusal,
 };
 
@@ -169,7 +171,7 @@ pub enum Action {
     /// Claim an order.
     Claim {
         /// Struct hash.
-        order: B256,
+        order: OrderId,
     },
     /// Answer a late notice.
     Answer {
@@ -194,14 +196,14 @@ pub enum Action {
     /// Take our turn in a game.
     Play {
         /// Game.
-        game: B256,
+        game: GameId,
         /// The turn ([`GameView::turn`](rialto_protocol::court::GameView::turn)).
         turn: u8,
     },
     /// End a game whose turn ran out.
     Timeout {
         /// Game.
-        game: B256,
+        game: GameId,
     },
     /// End the deal after its time.
     Expire,
@@ -237,21 +239,21 @@ pub enum Record {
     /// The provider.
     Market(Box<MarketRow>),
     /// A signed ask, by struct hash.
-    Ask(B256, AskRow),
+    Ask(AskId, AskRow),
     /// No deal can be opened under that ask any more.
-    ForgetAsk(B256),
+    ForgetAsk(AskId),
     /// A deal, by id.
-    Deal(B256, Box<DealRow>),
+    Deal(DealId, Box<DealRow>),
     /// An order, by struct hash.
-    Order(B256, Box<OrderRow>),
+    Order(OrderId, Box<OrderRow>),
     /// An order's task inputs. Kept out of the core's memory.
-    Inputs(B256, Payload),
+    Inputs(OrderId, Payload),
     /// An order's results. Kept out of the core's memory.
-    Results(B256, Results),
+    Results(OrderId, Results),
     /// The deal's row is not needed any more.
-    ForgetDeal(B256),
+    ForgetDeal(DealId),
     /// The order's rows are not needed any more: order, inputs and results.
-    ForgetOrder(B256),
+    ForgetOrder(OrderId),
     /// A day of the books.
     Day(u32, Box<Sums>),
     /// That day is part of the older days' sum now.

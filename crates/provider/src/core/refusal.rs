@@ -1,6 +1,6 @@
 //! Why something was not accepted. Every code is stable and goes over the wire.
 
-use alloy_primitives::B256;
+use rialto_protocol::OrderId;
 use serde::{Deserialize, Serialize};
 
 /// A coded reason, told to the requester and to the provider's owner alike.
@@ -171,7 +171,7 @@ pub enum Refusal {
     )]
     ReleaseOwes {
         /// Struct hash of the order.
-        order: B256,
+        order: OrderId,
     },
     /// More rejections than the deal has paid for. Not sent: counted.
     #[error("[P-PAY-008] task not run again: rejected tasks would cost {cost}, and the deal has paid {paid}")]

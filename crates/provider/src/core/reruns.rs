@@ -3,8 +3,8 @@
 //! It costs us core time and the other side nothing, so: every task once, whatever comes of it; one at a time, after games, and
 //! only while no promise is short of time; and a deal's re-runs may cost what it has paid, and one task more.
 
-use alloy_primitives::B256;
 use rialto_protocol::{
+    DealId, OrderId,
     pricing::order_fee,
     types::{Deal, Order},
 };
@@ -12,11 +12,11 @@ use rialto_protocol::{
 use super::{Core, Effect, OrderState, ProviderEvent, Refusal, Verdict};
 
 /// A task of an order.
-pub(super) type TaskId = (B256, u32);
+pub(super) type TaskId = (OrderId, u32);
 
 impl Core {
     /// The requester found a result wrong.
-    pub(super) fn rejected(&mut self, deal: B256, hash: B256, task: u32) {
+    pub(super) fn rejected(&mut self, deal: DealId, hash: OrderId, task: u32) {
         let Some(row) = self.orders.get(&hash).filter(|row| row.order.value.deal == deal) else { return };
         let delivered = matches!(row.state, OrderState::Done { .. });
         if !delivered || row.rejected.contains_key(&task) || task >= row.order.value.tasks {
@@ -30,7 +30,7 @@ impl Core {
     }
 
     /// Whether what the deal paid covers another task: all that were rejected, but for the dearest one.
-    fn rerun_paid(&self, deal: B256, order: &Order) -> Result<(), Refusal> {
+    fn rerun_paid(&self, deal: DealId, order: &Order) -> Result<(), Refusal> {
         let Some(row) = self.deals.get(&deal) else { return Err(Refusal::UnknownDeal) };
         let cost_of = |order: &Order| task_cost(&row.deal, order);
         let (mut sum, mut dearest) = (cost_of(order), cost_of(order));
@@ -62,7 +62,7 @@ impl Core {
         }
         // By turns, so that no deal's rejections keep another's from being looked at.
         let open =
-            |hash: &B256| self.deal_of(*hash).and_then(|id| self.deals.get(&id)).is_some_and(|row| row.chain().open);
+            |hash: &OrderId| self.deal_of(*hash).and_then(|id| self.deals.get(&id)).is_some_and(|row| row.chain().open);
         let later = |(hash, task): &&TaskId| self.rerun_last.is_none_or(|last| (*hash, *task) > last);
         let mut known = self.pending.iter().filter(|(hash, _)| open(hash));
         let next = known.clone().find(later).or_else(|| known.next()).copied();
@@ -74,7 +74,7 @@ impl Core {
         }
     }
 
-    pub(super) fn reran(&mut self, hash: B256, task: u32, same: Option<bool>) {
+    pub(super) fn reran(&mut self, hash: OrderId, task: u32, same: Option<bool>) {
         if self.rerunning == Some((hash, task)) {
             self.rerunning = None;
         }
@@ -95,7 +95,7 @@ impl Core {
     }
 
     /// One wrong result decides; then one that is not known yet.
-    fn judge_deal(&mut self, deal: B256) {
+    fn judge_deal(&mut self, deal: DealId) {
         let all: Vec<_> = self
             .orders_of(deal)
             .filter_map(|hash| self.orders.get(&hash))
@@ -111,7 +111,7 @@ impl Core {
     }
 
     /// What re-running showed is remembered with the order.
-    fn set_rejected(&mut self, hash: B256, task: u32, verdict: Verdict) {
+    fn set_rejected(&mut self, hash: OrderId, task: u32, verdict: Verdict) {
         if let Some(row) = self.orders.get_mut(&hash) {
             row.rejected.insert(task, verdict);
             self.changed.orders.insert(hash);
@@ -124,7 +124,7 @@ impl Core {
     }
 
     /// An order is forgotten, and what was to be run again of it.
-    pub(super) fn forget_reruns(&mut self, hash: B256) {
+    pub(super) fn forget_reruns(&mut self, hash: OrderId) {
         self.pending.retain(|(order, _)| *order != hash);
         if let Some((order, task)) = self.rerunning.filter(|(order, _)| *order == hash) {
             self.rerunning = None;

@@ -8,9 +8,9 @@
 //! ends; of each deal so many checks of signatures a second (`preparing`).
 
 use alloy_primitives::B256;
-use alloy_sol_types::SolStruct;
+use rialto_protocol::eip712::Typed;
 use rialto_protocol::{
-    signing,
+    DealId, OrderId, signing,
     types::{Deal, struct_hash},
     wire::{Signed, ToProvider, ToRequester, WIRE_VERSION},
 };
@@ -39,8 +39,8 @@ pub(super) struct Session {
 pub(super) enum Hello {
     Nothing,
     /// For a deal that was not seen yet.
-    Early(B256),
-    Welcomed(B256),
+    Early(DealId),
+    Welcomed(DealId),
 }
 
 impl Core {
@@ -83,11 +83,11 @@ impl Core {
     }
 
     /// Whether the requester's key of the deal signed this; refuses if not.
-    pub(super) fn signed<T: SolStruct>(
+    pub(super) fn signed<T: Typed>(
         &mut self,
         session: u64,
-        deal: B256,
-        order: Option<B256>,
+        deal: DealId,
+        order: Option<OrderId>,
         signed: &Signed<T>,
         otherwise: Refusal,
     ) -> bool {
@@ -104,7 +104,7 @@ impl Core {
     }
 
     /// Refuses what the requester did not sign; a session that goes on like that ends.
-    pub(super) fn refuse_unsigned(&mut self, session: u64, deal: B256, order: Option<B256>, why: Refusal) {
+    pub(super) fn refuse_unsigned(&mut self, session: u64, deal: DealId, order: Option<OrderId>, why: Refusal) {
         self.refuse(session, Some(deal), order, why);
         let Some(known) = self.sessions.get_mut(&session) else { return };
         known.unsigned += 1;
@@ -137,7 +137,7 @@ impl Core {
     }
 
     /// Strangers' sessions go first, then the oldest.
-    fn make_room(&mut self, deal: B256) {
+    fn make_room(&mut self, deal: DealId) {
         let of_deal = |known: &Session| matches!(known.hello, Hello::Early(id) | Hello::Welcomed(id) if id == deal);
         let sessions: Vec<_> = self.sessions.iter().filter(|(_, known)| of_deal(known)).map(|(id, _)| *id).collect();
         if sessions.len() <= MAX_DEAL_SESSIONS {
@@ -156,7 +156,7 @@ impl Core {
     }
 
     /// Tells where the deal stands, then everything the other side may lack.
-    pub(super) fn welcome(&mut self, session: u64, deal: B256) {
+    pub(super) fn welcome(&mut self, session: u64, deal: DealId) {
         let Some(known) = self.sessions.get_mut(&session) else { return };
         known.hello = Hello::Welcomed(deal);
         let peer = known.peer;
@@ -173,7 +173,7 @@ impl Core {
     }
 
     /// Hellos that came before their deal was seen.
-    pub(super) fn welcome_early(&mut self, deal: B256) {
+    pub(super) fn welcome_early(&mut self, deal: DealId) {
         let early: Vec<_> =
             self.sessions.iter().filter(|(_, s)| s.hello == Hello::Early(deal)).map(|(id, _)| *id).collect();
         for session in early {
@@ -195,7 +195,7 @@ impl Core {
     }
 
     /// What an order's sender may have missed.
-    pub(super) fn resend(&mut self, session: u64, hash: B256) {
+    pub(super) fn resend(&mut self, session: u64, hash: OrderId) {
         let Some(row) = self.orders.get(&hash) else { return };
         let deal = row.order.value.deal;
         match &row.state {
@@ -217,12 +217,12 @@ impl Core {
         }
     }
 
-    pub(super) fn speaks_for(&self, peer: B256, deal: B256) -> bool {
+    pub(super) fn speaks_for(&self, peer: B256, deal: DealId) -> bool {
         self.deals.get(&deal).is_some_and(|row| row.endpoint == Some(peer))
     }
 
     /// Remembers that the session's peer brought something the requester signed.
-    pub(super) fn bind(&mut self, session: u64, deal: B256) {
+    pub(super) fn bind(&mut self, session: u64, deal: DealId) {
         let Some(peer) = self.sessions.get(&session).map(|known| known.peer) else { return };
         if !self.speaks_for(peer, deal)
             && let Some(row) = self.deal_mut(deal)
@@ -232,14 +232,14 @@ impl Core {
     }
 
     /// The newest session of the endpoint that speaks for the requester.
-    pub(super) fn session_of(&self, deal: B256) -> Option<u64> {
+    pub(super) fn session_of(&self, deal: DealId) -> Option<u64> {
         let endpoint = self.deals.get(&deal)?.endpoint?;
         let ours = |s: &Session| s.peer == endpoint && s.hello == Hello::Welcomed(deal);
         self.sessions.iter().rev().find(|(_, s)| ours(s)).map(|(id, _)| *id)
     }
 }
 
-fn order_in(message: &ToProvider) -> Option<B256> {
+fn order_in(message: &ToProvider) -> Option<OrderId> {
     match message {
         ToProvider::Order { order, .. } => Some(struct_hash(&order.value)),
         _ => None,

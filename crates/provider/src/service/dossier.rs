@@ -14,6 +14,7 @@ use alloy_primitives::{Address, B256, Bytes};
 use rialto_exec::{Engine, map_file};
 use rialto_machine::input::{Half, MAX_HALF_BYTES};
 use rialto_protocol::{
+    DealId, OrderId,
     fault::FaultProof,
     model::MAX_REVEAL_BYTES,
     pricing::order_fee,
@@ -154,12 +155,12 @@ impl Dossier {
     }
 
     /// The order's struct hash: its name.
-    pub fn name(&self) -> B256 {
+    pub fn name(&self) -> OrderId {
         struct_hash(&self.order.value)
     }
 
     /// Where one lies in a folder of dossiers.
-    pub fn path(folder: &Path, deal: B256, order: B256) -> PathBuf {
+    pub fn path(folder: &Path, deal: DealId, order: OrderId) -> PathBuf {
         deal_folder(folder, deal).join(format!("{order}{ENDING}"))
     }
 
@@ -210,7 +211,7 @@ impl Part {
 }
 
 /// A deal's folder within a folder of dossiers.
-pub(crate) fn deal_folder(folder: &Path, deal: B256) -> PathBuf {
+pub(crate) fn deal_folder(folder: &Path, deal: DealId) -> PathBuf {
     folder.join(deal.to_string())
 }
 

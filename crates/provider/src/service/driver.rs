@@ -14,6 +14,7 @@ use rialto_exec::CancelFlag;
 use rialto_net::{AskPublisher, ProviderSession};
 use rialto_party::{MAX_OUTBOUND_MESSAGES, Seal, Wallet};
 use rialto_protocol::{
+    OrderId,
     court::{Answer, GameView},
     types::struct_hash,
     wire::Payload,
@@ -91,9 +92,9 @@ pub(crate) struct Driver {
     /// Whose games the chain's stream tells.
     pub games: Games,
     pub next_session: u64,
-    pub jobs: HashMap<B256, Job>,
+    pub jobs: HashMap<OrderId, Job>,
     /// The rejected task that is being run again.
-    pub rerun: Option<((B256, u32), Job)>,
+    pub rerun: Option<((OrderId, u32), Job)>,
     pub drained: Vec<oneshot::Sender<()>>,
     pub coin: Option<u128>,
     pub gas: Option<Gas>,

@@ -1,7 +1,7 @@
 //! What shows what was agreed and done of an order: enough to defend its receipt without us.
 
 use rialto_protocol::{
-    B256,
+    DealId, OrderId,
     types::{Ack, Cancel, Deal, Order, Receipt},
     wire::{BlobRef, Payload, Signed},
 };
@@ -34,12 +34,12 @@ pub struct Evidence {
 
 impl Provider {
     /// Orders of a deal that were delivered, by their place in it.
-    pub async fn delivered(&self, deal: B256) -> Result<Vec<B256>, ProviderError> {
+    pub async fn delivered(&self, deal: DealId) -> Result<Vec<OrderId>, ProviderError> {
         self.look(move |driver| driver.core.delivered(deal)).await
     }
 
     /// Everything about an order; `None` if it is not known (any more).
-    pub async fn evidence(&self, order: B256) -> Result<Option<Evidence>, ProviderError> {
+    pub async fn evidence(&self, order: OrderId) -> Result<Option<Evidence>, ProviderError> {
         let known = self.look(move |driver| {
             let row: OrderRow = driver.core.order(order)?.clone();
             let deal = driver.core.deal(row.order.value.deal)?.deal.clone();

@@ -1,16 +1,15 @@
 //! Chain events as facts, and calls as transactions.
 
-use rialto_chain::{
-    CaseKind as ChainCase, CaseOutcome, CourtCall, Games, LogMeta, MarketCall, MarketEvent, RevealArgs, SendError,
-};
+use rialto_chain::{CaseOutcome, CourtCall, Games, LogMeta, MarketCall, MarketEvent, RevealArgs, SendError};
 use rialto_protocol::{
     Bytes,
+    case::CaseId,
     model::MAX_REVEAL_BYTES,
     receipt::SumTree,
     types::{Deal, Order, Receipt},
 };
 
-use crate::core::{Call, CaseId, CaseKind, Fact, LogId, Outcome, Results, What};
+use crate::core::{Call, Fact, LogId, Outcome, Results, What};
 
 /// Where a log stands.
 pub(crate) fn log_id(meta: &LogMeta) -> LogId {
@@ -23,9 +22,8 @@ pub(crate) fn fact(meta: &LogMeta, event: &MarketEvent, games: &mut Games) -> Op
         return Some(Fact { at: log_id(meta), deal, what: What::Game(news) });
     }
     let deal = event.deal()?;
-    let opened =
-        |kind, subject, task, seq, deadline| What::CaseOpened { case: CaseId { kind, subject, task }, seq, deadline };
-    let ended = |kind, subject, task, paid| What::CaseEnded { case: CaseId { kind, subject, task }, paid };
+    let opened = |case, seq: &u64, deadline: &u64| What::CaseOpened { case, seq: *seq, deadline: *deadline };
+    let ended = |case, paid| What::CaseEnded { case, paid };
     let what = match event {
         MarketEvent::DealOpened { id, deal } => {
             games.add_deal(*id, deal);
@@ -33,18 +31,20 @@ pub(crate) fn fact(meta: &LogMeta, event: &MarketEvent, games: &mut Games) -> Op
         }
         MarketEvent::Redeemed { paid, orders, .. } => What::Redeemed { paid: *paid, orders: *orders },
         MarketEvent::DealClosed { paid, .. } => What::Closed { paid: *paid },
-        MarketEvent::Claimed { order, seq, deadline, .. } => opened(CaseKind::Claim, *order, 0, *seq, *deadline),
-        MarketEvent::LateNoticed { order, seq, deadline, .. } => opened(CaseKind::Late, *order, 0, *seq, *deadline),
+        MarketEvent::Claimed { order, seq, deadline, .. } => opened(CaseId::Claim { order: *order }, seq, deadline),
+        MarketEvent::LateNoticed { order, seq, deadline, .. } => opened(CaseId::Late { order: *order }, seq, deadline),
         MarketEvent::Demanded { receipt, task, seq, deadline, .. } => {
-            opened(CaseKind::Demand, *receipt, *task, *seq, *deadline)
+            opened(CaseId::Demand { receipt: *receipt, task: *task }, seq, deadline)
         }
-        MarketEvent::Held { game, deadline, .. } => opened(CaseKind::Hold, *game, 0, 0, *deadline),
-        MarketEvent::Answered { order, .. } | MarketEvent::Excused { order, .. } => ended(CaseKind::Late, *order, 0, 0),
-        MarketEvent::Revealed { receipt, task, .. } => ended(CaseKind::Demand, *receipt, *task, 0),
-        MarketEvent::Lifted { game, .. } => ended(CaseKind::Hold, *game, 0, 0),
-        MarketEvent::CaseSettled { subject, kind, task, outcome, amount, .. } => {
+        MarketEvent::Held { game, deadline, .. } => opened(CaseId::Hold { game: *game }, &0, deadline),
+        MarketEvent::Answered { order, .. } | MarketEvent::Excused { order, .. } => {
+            ended(CaseId::Late { order: *order }, 0)
+        }
+        MarketEvent::Revealed { receipt, task, .. } => ended(CaseId::Demand { receipt: *receipt, task: *task }, 0),
+        MarketEvent::Lifted { game, .. } => ended(CaseId::Hold { game: *game }, 0),
+        MarketEvent::CaseSettled { case, outcome, amount, .. } => {
             let paid = if *outcome == CaseOutcome::Paid { *amount } else { 0 };
-            ended(case_kind(*kind)?, *subject, *task, paid)
+            ended(*case, paid)
         }
         MarketEvent::Deposited { .. }
         | MarketEvent::Withdrawn { .. }
@@ -55,25 +55,6 @@ pub(crate) fn fact(meta: &LogMeta, event: &MarketEvent, games: &mut Games) -> Op
         | MarketEvent::Court { .. } => return None,
     };
     Some(Fact { at: log_id(meta), deal, what })
-}
-
-fn case_kind(kind: ChainCase) -> Option<CaseKind> {
-    match kind {
-        ChainCase::Claim => Some(CaseKind::Claim),
-        ChainCase::Late => Some(CaseKind::Late),
-        ChainCase::Demand => Some(CaseKind::Demand),
-        ChainCase::Hold => Some(CaseKind::Hold),
-        _ => None,
-    }
-}
-
-fn chain_case(kind: CaseKind) -> ChainCase {
-    match kind {
-        CaseKind::Claim => ChainCase::Claim,
-        CaseKind::Late => ChainCase::Late,
-        CaseKind::Demand => ChainCase::Demand,
-        CaseKind::Hold => ChainCase::Hold,
-    }
 }
 
 /// The transaction of a call that needs nothing from the journal; a reveal does. An error without one: there is nothing to send.
@@ -92,9 +73,7 @@ pub(crate) fn market_call(call: Call) -> Result<MarketCall, Option<Box<Reveal>>>
         Call::Excuse { deal, cancel } => {
             MarketCall::Excuse { deal: *deal, cancel: cancel.value, signature: cancel.signature }
         }
-        Call::Settle { deal, case: CaseId { kind, subject, task } } => {
-            MarketCall::Settle { deal: *deal, kind: chain_case(kind), subject, task }
-        }
+        Call::Settle { deal, case } => MarketCall::Settle { deal: *deal, case },
         Call::Expire { deal } => MarketCall::Expire { deal: *deal },
         Call::Play { deal, order, view, answer } => {
             let court = deal.court;
@@ -160,6 +139,7 @@ mod tests {
         receipt::{Halted, Status, SumNode, verify_leaf},
         wire::Payload,
     };
+    use rialto_protocol::{DealId, OrderId};
 
     fn halted(out_len: u64) -> Halted {
         Halted { status: Status::Finished, exit_code: 0, out_hash: B256::ZERO, out_len, fuel_left: 1, digest: 0 }
@@ -169,7 +149,7 @@ mod tests {
     fn a_reveal_shows_the_right_task() {
         let deal = Deal::default();
         let order = Order {
-            deal: B256::ZERO,
+            deal: DealId::ZERO,
             seq: 0,
             program: B256::ZERO,
             inputs: B256::ZERO,
@@ -180,7 +160,7 @@ mod tests {
             seed: 0,
             dueBy: 0,
         };
-        let receipt = Receipt { order: B256::ZERO, root: B256::ZERO, fuel: 0, fee: 0 };
+        let receipt = Receipt { order: OrderId::ZERO, root: B256::ZERO, fuel: 0, fee: 0 };
         let results = Results {
             halted: vec![halted(2), halted(3), halted(MAX_REVEAL_BYTES + 1)],
             outputs: Payload::Inline(Bytes::new()),

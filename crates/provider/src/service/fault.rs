@@ -102,6 +102,7 @@ impl Fault {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rialto_protocol::{DealId, OrderId};
 
     #[test]
     fn lies_are_consistent_and_deterministic() {
@@ -134,8 +135,8 @@ mod tests {
     #[test]
     fn cheats_omit_what_they_cheat_about_and_do_the_rest() {
         let hangup = Effect::Hangup { session: 1 };
-        let receipt = Receipt { order: B256::ZERO, root: B256::ZERO, fuel: 1, fee: 1 };
-        let shown = Effect::SendReceipt { session: 1, deal: B256::ZERO, receipt };
+        let receipt = Receipt { order: OrderId::ZERO, root: B256::ZERO, fuel: 1, fee: 1 };
+        let shown = Effect::SendReceipt { session: 1, deal: DealId::ZERO, receipt };
         for fault in [Fault::Withhold, Fault::Promise, Fault::Invent, Fault::CorruptOutput { every: 1 }] {
             assert!(!fault.omits(&hangup));
             assert_eq!(fault.omits(&shown), matches!(fault, Fault::Withhold | Fault::Invent));

@@ -13,6 +13,7 @@ use std::{
 use alloy_primitives::{Address, B256};
 use rialto_party::Seal;
 use rialto_protocol::{
+    DealId, OrderId,
     model::MAX_REVEAL_BYTES,
     types::Deal,
     wire::{BlobRef, Payload},
@@ -43,8 +44,8 @@ struct Desk {
 
 #[derive(Default)]
 struct Waiting {
-    orders: BTreeMap<B256, (OrderRow, Deal)>,
-    over: BTreeSet<B256>,
+    orders: BTreeMap<OrderId, (OrderRow, Deal)>,
+    over: BTreeSet<DealId>,
 }
 
 /// Everything that writing takes.
@@ -65,7 +66,7 @@ impl Handover {
     }
 
     /// An order that changed; only what can be answered for it counts.
-    pub fn order(&self, hash: B256, row: &OrderRow, deal: &Deal) {
+    pub fn order(&self, hash: OrderId, row: &OrderRow, deal: &Deal) {
         if row.state.receipt().is_none() && row.cancel.is_none() {
             return;
         }
@@ -74,7 +75,7 @@ impl Handover {
     }
 
     /// A deal that is over, and no game goes on.
-    pub fn over(&self, deal: B256) {
+    pub fn over(&self, deal: DealId) {
         let mut waiting = lock(&self.0.waiting);
         waiting.orders.retain(|_, (row, _)| row.order.value.deal != deal);
         waiting.over.insert(deal);
@@ -82,7 +83,7 @@ impl Handover {
     }
 
     /// Writes and removes for ever. `kept`: deals whose dossiers stay at the start.
-    pub async fn work(self, writer: Arc<Writer>, kept: BTreeSet<B256>) {
+    pub async fn work(self, writer: Arc<Writer>, kept: BTreeSet<DealId>) {
         let (desk, keeper) = (self.0.clone(), writer.clone());
         report(blocking(move || Ok(keeper.clean(&desk.folder, &kept))).await, None, &writer.events);
         loop {
@@ -121,7 +122,7 @@ impl Handover {
 /// Whether it went well; people are told if not.
 fn report(
     done: Result<Result<(), DossierError>, ProviderError>,
-    order: Option<B256>,
+    order: Option<OrderId>,
     events: &broadcast::Sender<ProviderEvent>,
 ) -> bool {
     let why = match done {
@@ -143,11 +144,11 @@ fn remove(folder: &Path) -> Result<(), DossierError> {
 
 impl Writer {
     /// Removes this provider's dossiers of deals that are over. Others may use the folder, too: theirs stay.
-    fn clean(&self, folder: &Path, kept: &BTreeSet<B256>) -> Result<(), DossierError> {
+    fn clean(&self, folder: &Path, kept: &BTreeSet<DealId>) -> Result<(), DossierError> {
         std::fs::create_dir_all(folder).map_err(DossierError::file(folder))?;
         let entries = std::fs::read_dir(folder).map_err(DossierError::file(folder))?;
         for entry in entries.flatten() {
-            let deal = entry.file_name().to_str().and_then(|name| name.parse::<B256>().ok());
+            let deal = entry.file_name().to_str().and_then(|name| name.parse::<DealId>().ok());
             if deal.is_some_and(|deal| !kept.contains(&deal)) && self.is_ours(&entry.path()) {
                 remove(&entry.path())?;
             }
@@ -164,7 +165,7 @@ impl Writer {
     }
 
     /// Writes an order's dossier, unless it is there.
-    fn write(&self, folder: &Path, hash: B256, row: &OrderRow, deal: Deal) -> Result<(), DossierError> {
+    fn write(&self, folder: &Path, hash: OrderId, row: &OrderRow, deal: Deal) -> Result<(), DossierError> {
         let failed = |why: ProviderError| DossierError::Malformed(why.to_string());
         let mut dossier = Dossier::new(self.chain_id, self.market, deal, row.order.clone());
         dossier.ack =

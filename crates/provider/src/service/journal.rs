@@ -2,12 +2,12 @@
 
 use std::{path::Path, sync::Weak};
 
-use alloy_primitives::B256;
 use redb::{Database, TableDefinition, TableHandle};
 use rialto_party::{JournalError, JournalFile};
 
 use super::error::ProviderError;
 use crate::core::{OrderRow, Record, Results, journal::Key};
+use rialto_protocol::OrderId;
 
 /// Rows of this version. Another version's journal is not opened: its open deals would be forgotten.
 const ROWS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("provider-rows-2");
@@ -67,7 +67,7 @@ impl Journal {
     }
 
     /// An order, if it is kept.
-    pub fn order(&self, order: B256) -> Result<Option<OrderRow>, ProviderError> {
+    pub fn order(&self, order: OrderId) -> Result<Option<OrderRow>, ProviderError> {
         match self.get(&Key::order(order))? {
             Some(Record::Order(_, row)) => Ok(Some(*row)),
             _ => Ok(None),
@@ -75,7 +75,7 @@ impl Journal {
     }
 
     /// An order's inputs, as they came.
-    pub fn inputs(&self, order: B256) -> Result<rialto_protocol::wire::Payload, ProviderError> {
+    pub fn inputs(&self, order: OrderId) -> Result<rialto_protocol::wire::Payload, ProviderError> {
         match self.get(&Key::inputs(order))? {
             Some(Record::Inputs(_, payload)) => Ok(payload),
             _ => Err(ProviderError::Journal(format!("no inputs of order {order}"))),
@@ -83,7 +83,7 @@ impl Journal {
     }
 
     /// An order's results.
-    pub fn results(&self, order: B256) -> Result<Results, ProviderError> {
+    pub fn results(&self, order: OrderId) -> Result<Results, ProviderError> {
         match self.get(&Key::results(order))? {
             Some(Record::Results(_, results)) => Ok(results),
             _ => Err(ProviderError::Journal(format!("no results of order {order}"))),
@@ -115,7 +115,7 @@ mod tests {
     fn keeps_the_newest_and_its_owner() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("journal");
-        let order = B256::repeat_byte(1);
+        let order = OrderId::repeat_byte(1);
         let row = |cursor| Record::Market(Box::new(MarketRow { cursor, ..MarketRow::default() }));
         let inputs = Payload::Inline(b"x".as_slice().into());
         {

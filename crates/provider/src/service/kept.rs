@@ -5,7 +5,7 @@ use std::path::Path;
 use rialto_machine::input::Half;
 use rialto_net::NetError;
 use rialto_protocol::{
-    B256,
+    OrderId,
     receipt::Halted,
     types::Order,
     wire::{BlobRef, Payload},
@@ -28,7 +28,7 @@ pub struct KeptTask {
 
 /// An order in a stopped provider's folder, and how each of its tasks ended by what it signed; `None` if it keeps no such order, or
 /// signed no receipt for it. Locked while the provider runs.
-pub fn kept_results(data_dir: &Path, hash: B256) -> Result<Option<(Order, Vec<Halted>)>, ProviderError> {
+pub fn kept_results(data_dir: &Path, hash: OrderId) -> Result<Option<(Order, Vec<Halted>)>, ProviderError> {
     let path = data_dir.join("journal.redb");
     if !path.exists() {
         return Ok(None);
@@ -43,7 +43,12 @@ pub fn kept_results(data_dir: &Path, hash: B256) -> Result<Option<(Order, Vec<Ha
 
 /// A task of an order in a stopped provider's folders; `None` if it keeps no such order. Locked while the provider runs: it answers
 /// by itself.
-pub fn kept_task(data_dir: &Path, blob_dir: &Path, hash: B256, task: u32) -> Result<Option<KeptTask>, ProviderError> {
+pub fn kept_task(
+    data_dir: &Path,
+    blob_dir: &Path,
+    hash: OrderId,
+    task: u32,
+) -> Result<Option<KeptTask>, ProviderError> {
     let path = data_dir.join("journal.redb");
     if !path.exists() {
         return Ok(None);

@@ -18,6 +18,7 @@ use rialto_machine::{
 };
 use rialto_net::{Blob, NetError, Node};
 use rialto_protocol::{
+    DealId, OrderId,
     court::{Answer, GameView, Question},
     receipt::{SumTree, inputs_root, task_seed},
     wire::{BlobRef, Payload, PeerAddr},
@@ -50,7 +51,7 @@ pub(crate) struct Runner {
     /// Where connected peers are.
     pub peers: Mutex<HashMap<B256, PeerAddr>>,
     /// What must stay on disk, by deal.
-    pins: Mutex<HashMap<B256, HashMap<BlobRef, Blob>>>,
+    pins: Mutex<HashMap<DealId, HashMap<BlobRef, Blob>>>,
     programs: Mutex<HashMap<BlobRef, Arc<Program>>>,
     shared_halves: Mutex<HashMap<BlobRef, Half>>,
     shared_files: SharedFiles,
@@ -63,7 +64,7 @@ pub(crate) struct Runner {
 /// Inputs that were checked against their order, by order. Checking costs more than a tiny task itself: 27 hashes each.
 #[derive(Default)]
 struct Ready {
-    inputs: HashMap<B256, Vec<bytes::Bytes>>,
+    inputs: HashMap<OrderId, Vec<bytes::Bytes>>,
     bytes: usize,
 }
 
@@ -74,7 +75,7 @@ impl Ready {
     }
 
     /// Keeps inputs if there is room. What never runs makes way for whoever comes later.
-    fn put(&mut self, order: B256, inputs: Vec<bytes::Bytes>) {
+    fn put(&mut self, order: OrderId, inputs: Vec<bytes::Bytes>) {
         let size = Self::size(&inputs);
         if size > MAX_READY_BYTES {
             return;
@@ -88,7 +89,7 @@ impl Ready {
         self.inputs.insert(order, inputs);
     }
 
-    fn take(&mut self, order: B256) -> Option<Vec<bytes::Bytes>> {
+    fn take(&mut self, order: OrderId) -> Option<Vec<bytes::Bytes>> {
         let inputs = self.inputs.remove(&order)?;
         self.bytes -= Self::size(&inputs);
         Some(inputs)
@@ -252,18 +253,18 @@ impl Runner {
     }
 
     /// Keeps a blob on disk until its deal is released.
-    pub fn pin(&self, deal: B256, blob: BlobRef) {
+    pub fn pin(&self, deal: DealId, blob: BlobRef) {
         if let Some(held) = self.node.blobs().get(blob) {
             self.hold(deal, held);
         }
     }
 
-    fn hold(&self, deal: B256, blob: Blob) {
+    fn hold(&self, deal: DealId, blob: Blob) {
         lock(&self.pins).entry(deal).or_default().insert(blob.reference(), blob);
     }
 
     /// The deal is over: its blobs may go, and its peer has no access any more.
-    pub fn release(&self, deal: B256, peer: Option<B256>) {
+    pub fn release(&self, deal: DealId, peer: Option<B256>) {
         for blob in lock(&self.pins).remove(&deal).unwrap_or_default().into_keys() {
             if let Some(peer) = peer {
                 self.node.blobs().revoke(peer, blob);
@@ -419,7 +420,7 @@ mod tests {
     fn inputs_wait_within_their_bound() {
         let mut ready = Ready::default();
         let inputs = |bytes: usize| vec![bytes::Bytes::from(vec![0; bytes])];
-        let order = B256::repeat_byte;
+        let order = OrderId::repeat_byte;
         ready.put(order(1), inputs(10));
         ready.put(order(1), inputs(20));
         assert_eq!(ready.take(order(1)), Some(inputs(20)));

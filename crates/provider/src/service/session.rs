@@ -6,6 +6,7 @@ use alloy_primitives::B256;
 use rialto_net::{ProviderSession, SessionReceiver, SessionSender};
 use rialto_party::{Paced, Seal};
 use rialto_protocol::{
+    DealId,
     types::Receipt,
     wire::{Payload, ToProvider, ToRequester},
 };
@@ -21,7 +22,7 @@ pub(crate) enum Outbound {
     /// With its results from the journal.
     Receipt {
         /// Deal id.
-        deal: B256,
+        deal: DealId,
         /// Ours.
         receipt: Receipt,
     },
@@ -87,7 +88,7 @@ async fn write(
 /// A receipt with everything that belongs to it; the peer may fetch its outputs.
 async fn full_receipt(
     peer: B256,
-    deal: B256,
+    deal: DealId,
     mut receipt: Receipt,
     runner: &Runner,
     seal: &Seal,

@@ -12,7 +12,10 @@ use std::{
 
 use alloy_primitives::B256;
 use rialto_machine::play::{PARTS, Player, span};
-use rialto_protocol::court::{Answer, GameView, Question};
+use rialto_protocol::{
+    OrderId,
+    court::{Answer, GameView, Question},
+};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::runner::{Runner, compute, lock};
@@ -26,7 +29,7 @@ const ROOM_POLL: Duration = Duration::from_millis(50);
 const MAX_KNOWN: usize = 1 << 16;
 
 /// A task of an order.
-pub(crate) type TaskId = (B256, u32);
+pub(crate) type TaskId = (OrderId, u32);
 
 /// A segment that waits for its answer.
 #[derive(Clone, Debug)]

@@ -3,13 +3,15 @@
 use std::collections::BTreeSet;
 
 use alloy_primitives::{Address, B256, Bytes};
+use rialto_protocol::case::{CaseId, CaseKind};
 use rialto_protocol::{
+    AskId, DealId, GameId, OrderId,
     court::{Answer, GameEnd, GameNews, GameView},
     receipt::SumNode,
     types::{Ask, Cancel, Deal, Game, Order, struct_hash},
     wire::{BlobRef, Signed, ToProvider},
 };
-use rialto_provider::core::{Call, CaseKind, Core, Effect, Event, OrderState, Outcome, Refusal, Verdict, What, Worth};
+use rialto_provider::core::{Call, Core, Effect, Event, OrderState, Outcome, Refusal, Verdict, What, Worth};
 
 use crate::world::*;
 
@@ -17,11 +19,11 @@ fn names(world: &World) -> BTreeSet<String> {
     world.sent.keys().map(|intent| intent.split('-').next().unwrap().to_string()).collect()
 }
 
-fn reject(order: B256, task: u32) -> ToProvider {
+fn reject(order: OrderId, task: u32) -> ToProvider {
     ToProvider::Reject { order, task, expected: B256::ZERO }
 }
 
-fn reruns(effects: &[Effect]) -> Vec<(B256, u32)> {
+fn reruns(effects: &[Effect]) -> Vec<(OrderId, u32)> {
     let rerun = |effect: &Effect| match effect {
         Effect::Rerun { work, task } => Some((work.hash, *task)),
         _ => None,
@@ -34,7 +36,7 @@ fn stopped_reruns(effects: &[Effect]) -> usize {
 }
 
 /// Games that are asked for, in order.
-fn plays(effects: &[Effect]) -> Vec<(B256, u8)> {
+fn plays(effects: &[Effect]) -> Vec<(GameId, u8)> {
     let play = |effect: &Effect| match effect {
         Effect::Play { view, .. } => Some((struct_hash(&view.game), view.turn())),
         _ => None,
@@ -47,7 +49,7 @@ fn accuser(n: u64) -> Address {
 }
 
 /// A game over the receipt of an order.
-fn game(world: &World, deal: &Deal, order: B256, by: u64, deadline: u64) -> (B256, GameView) {
+fn game(world: &World, deal: &Deal, order: OrderId, by: u64, deadline: u64) -> (GameId, GameView) {
     let row = world.core.order(order).unwrap();
     let receipt = row.state.receipt().unwrap().clone();
     let game = Game {
@@ -64,7 +66,7 @@ fn game(world: &World, deal: &Deal, order: B256, by: u64, deadline: u64) -> (B25
 }
 
 /// Somebody accuses; the provider shows the leaves; a task is challenged. The game's id.
-fn challenged(world: &mut World, deal: &Deal, order: B256, task: u32, by: u64, deadline: u64) -> B256 {
+fn challenged(world: &mut World, deal: &Deal, order: OrderId, task: u32, by: u64, deadline: u64) -> GameId {
     let (id, view) = game(world, deal, order, by, deadline);
     let (deal, turn) = (struct_hash(deal), view.turn());
     world.says(deal, What::Game(GameNews::Accused(Box::new(view))));
@@ -73,7 +75,7 @@ fn challenged(world: &mut World, deal: &Deal, order: B256, task: u32, by: u64, d
     id
 }
 
-fn unfolded(world: &mut World, deal: B256, id: B256, turn: u8) {
+fn unfolded(world: &mut World, deal: DealId, id: GameId, turn: u8) {
     let nodes = vec![SumNode::EMPTY; 16];
     let effects = world.feed(Event::Played { game: id, turn, result: Ok(Answer::Unfold { nodes: nodes.clone() }) });
     all_mined(world, &effects);
@@ -81,12 +83,12 @@ fn unfolded(world: &mut World, deal: B256, id: B256, turn: u8) {
     world.says(deal, What::Game(GameNews::Unfolded { game: id, place: 0, height: 0, deadline, nodes }));
 }
 
-fn challenge(world: &mut World, deal: B256, id: B256, task: u32, deadline: u64) -> Vec<Effect> {
+fn challenge(world: &mut World, deal: DealId, id: GameId, task: u32, deadline: u64) -> Vec<Effect> {
     let (halted, segment) = (B256::ZERO, Box::new([B256::ZERO; 17]));
     world.says(deal, What::Game(GameNews::Challenged { game: id, task, halted, level: 6, deadline, segment }))
 }
 
-fn moved(world: &mut World, id: B256, turn: u8) -> Vec<Effect> {
+fn moved(world: &mut World, id: GameId, turn: u8) -> Vec<Effect> {
     let states = Box::new([B256::repeat_byte(7); 16]);
     let effects = world.feed(Event::Played { game: id, turn, result: Ok(Answer::Move { pick: 0, states }) });
     all_mined(world, &effects);
@@ -114,9 +116,9 @@ fn a_closing_voucher_that_cannot_be_redeemed_stops_nothing_else() {
     let redeem = intent_of(&world.say(session, voucher));
     world.ended(&redeem, Outcome::Reverted);
     let deadline = world.now + 1_800;
-    let demand = case(CaseKind::Demand, struct_hash(&receipt), 3);
+    let demand = CaseId::Demand { receipt: struct_hash(&receipt), task: 3 };
     world.says(id, What::CaseOpened { case: demand, seq: 0, deadline });
-    let late = case(CaseKind::Late, silent, 0);
+    let late = CaseId::Late { order: silent };
     world.says(id, What::CaseOpened { case: late, seq: 1, deadline });
     world.run(silent);
     let (played, view) = game(&world, &deal, order, 1, deadline);
@@ -256,7 +258,7 @@ fn nothing_but_a_signature_cancels() {
     world.fetched(order);
     let value = Cancel { order };
     let unsigned = Signed { value: value.clone(), signature: Bytes::new() };
-    let other = Signed { value, signature: world.sign(Cancel { order: B256::repeat_byte(9) }).signature };
+    let other = Signed { value, signature: world.sign(Cancel { order: OrderId::repeat_byte(9) }).signature };
     for cancel in [unsigned, other] {
         let effects = world.say(session, ToProvider::Cancel(cancel));
         assert_eq!(codes(&effects), ["P-ADM-002"]);
@@ -267,7 +269,7 @@ fn nothing_but_a_signature_cancels() {
     assert!(world.say(session, cancel).contains(&Effect::Stop { order }));
     world.crash();
     world.take();
-    let (late, deadline) = (case(CaseKind::Late, order, 0), world.now + 1_800);
+    let (late, deadline) = (CaseId::Late { order }, world.now + 1_800);
     world.wait(5);
     world.says(id, What::CaseOpened { case: late, seq: 0, deadline });
     world.wait(6);
@@ -299,7 +301,7 @@ fn a_promise_that_was_cancelled_by_words_alone_is_kept() {
     world.wait(200);
     world.take();
     let deadline = world.now + 1_800;
-    let effects = world.says(id, What::CaseOpened { case: case(CaseKind::Late, order, 0), seq: 1, deadline });
+    let effects = world.says(id, What::CaseOpened { case: CaseId::Late { order }, seq: 1, deadline });
     assert_eq!(intents(&effects).into_iter().collect::<BTreeSet<_>>(), ["answer", "redeem"].map(String::from).into());
 }
 
@@ -316,7 +318,7 @@ fn anything_opened_against_a_deal_brings_its_voucher_home() {
         assert!(intents(&world.say(session, voucher)).is_empty());
         let deadline = world.now + 1_800;
         let what = match kind {
-            Some(kind) => What::CaseOpened { case: case(kind, B256::repeat_byte(3), 0), seq: 0, deadline },
+            Some(kind) => What::CaseOpened { case: CaseId::new(kind, B256::repeat_byte(3), 0), seq: 0, deadline },
             None => What::Game(GameNews::Accused(Box::new(game(&world, &deal, order, 1, deadline).1))),
         };
         let effects = world.says(id, what);
@@ -324,7 +326,7 @@ fn anything_opened_against_a_deal_brings_its_voucher_home() {
         // While that is under way everything else is answered, and a failed one is tried again.
         let redeem = intent_of(&effects);
         let receipt = world.core.order(order).unwrap().state.receipt().unwrap().clone();
-        let demand = case(CaseKind::Demand, struct_hash(&receipt), 1);
+        let demand = CaseId::Demand { receipt: struct_hash(&receipt), task: 1 };
         let effects = world.says(id, What::CaseOpened { case: demand, seq: 0, deadline });
         assert_eq!(intents(&effects), ["reveal"]);
         world.ended(&redeem, Outcome::Reverted);
@@ -348,7 +350,7 @@ fn a_notice_about_what_a_voucher_settles_is_void_without_any_work() {
     world.says(id, What::Redeemed { paid: 4 * TASK_FEE, orders: 0 });
     world.take();
     let deadline = world.now + 1_800;
-    let late = case(CaseKind::Late, broken_order, 0);
+    let late = CaseId::Late { order: broken_order };
     let effects = world.says(id, What::CaseOpened { case: late, seq: 1, deadline });
     assert!(runs(&effects).is_empty());
     assert_eq!(intents(&effects), ["redeem"], "it raises the watermark, though nothing is paid");
@@ -554,7 +556,7 @@ fn the_ask_of_a_deal_binds_after_a_restart_with_smaller_limits() {
     let offer = world.offer(next);
     assert!(codes(&world.say(session, offer)).is_empty());
     // A deal under an ask that nobody knows is served as the configuration says today.
-    let other = Deal { ask: B256::repeat_byte(1), ..world.deal_terms(2) };
+    let other = Deal { ask: AskId::repeat_byte(1), ..world.deal_terms(2) };
     world.says(struct_hash(&other), What::Opened(Box::new(other.clone())));
     let session = world.connect(0x56);
     world.hello(session, &other);
@@ -705,7 +707,7 @@ fn a_claim_is_settled_a_window_after_its_receipt_was_revealed() {
     let id = struct_hash(&deal);
     let order = world.deliver(session, &deal, 0, 4);
     let receipt = struct_hash(world.core.order(order).unwrap().state.receipt().unwrap());
-    let (claim, demand) = (case(CaseKind::Claim, order, 0), case(CaseKind::Demand, receipt, 2));
+    let (claim, demand) = (CaseId::Claim { order }, CaseId::Demand { receipt, task: 2 });
     let deadline = world.now + CHALLENGE;
     world.says(id, What::CaseOpened { case: claim, seq: 0, deadline });
     world.wait(900);

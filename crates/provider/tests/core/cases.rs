@@ -1,10 +1,11 @@
 use alloy_primitives::B256;
-use rialto_protocol::{types::struct_hash, wire::ToProvider};
-use rialto_provider::core::{Call, CaseKind, Effect, Event, Outcome, ProviderEvent, Verdict, What};
+use rialto_protocol::case::CaseId;
+use rialto_protocol::{OrderId, ReceiptId, types::struct_hash, wire::ToProvider};
+use rialto_provider::core::{Call, Effect, Event, Outcome, ProviderEvent, Verdict, What};
 
 use crate::world::*;
 
-fn reject(order: B256, task: u32) -> ToProvider {
+fn reject(order: OrderId, task: u32) -> ToProvider {
     ToProvider::Reject { order, task, expected: B256::ZERO }
 }
 
@@ -89,7 +90,7 @@ fn a_late_notice_is_answered_with_the_receipt() {
     let mut world = World::new();
     let (deal, session) = world.deal(1);
     let done = world.deliver(session, &deal, 0, 1);
-    let late = case(CaseKind::Late, done, 0);
+    let late = CaseId::Late { order: done };
     let deadline = world.now + 500;
     let effects = world.says(struct_hash(&deal), What::CaseOpened { case: late, seq: 0, deadline });
     assert!(told(&effects).contains(&ProviderEvent::CaseOpened { deal: struct_hash(&deal), case: late }));
@@ -114,7 +115,7 @@ fn a_late_order_is_run_first_even_if_it_was_cancelled() {
     let waiting = world.place(of_other, world.order(&other, 1, 2));
     world.fetched(waiting);
     let deadline = world.now + 500;
-    let late = case(CaseKind::Late, cancelled, 0);
+    let late = CaseId::Late { order: cancelled };
     world.says(struct_hash(&deal), What::CaseOpened { case: late, seq: 0, deadline });
     assert_eq!(runs(&world.run(running))[0], cancelled);
     assert_eq!(intents(&world.run(cancelled)), ["answer"]);
@@ -126,7 +127,7 @@ fn a_demand_is_answered() {
     let (deal, session) = world.deal(1);
     let order = world.deliver(session, &deal, 0, 4);
     let receipt = world.core.order(order).unwrap().state.receipt().unwrap().clone();
-    let demand = case(CaseKind::Demand, struct_hash(&receipt), 3);
+    let demand = CaseId::Demand { receipt: struct_hash(&receipt), task: 3 };
     let deadline = world.now + 500;
     let effects = world.says(struct_hash(&deal), What::CaseOpened { case: demand, seq: 0, deadline });
     assert!(effects.iter().any(|e| matches!(
@@ -143,8 +144,8 @@ fn claims_wait_for_demands_and_nobody_convicts_himself() {
     let (deal, session) = world.deal(1);
     let id = struct_hash(&deal);
     let order = world.deliver(session, &deal, 0, 4);
-    let claim = case(CaseKind::Claim, order, 0);
-    let demand = case(CaseKind::Demand, B256::repeat_byte(9), 0);
+    let claim = CaseId::Claim { order };
+    let demand = CaseId::Demand { receipt: ReceiptId::repeat_byte(9), task: 0 };
     let deadline = world.now + 400;
     world.says(id, What::CaseOpened { case: claim, seq: 0, deadline });
     world.says(id, What::CaseOpened { case: demand, seq: 0, deadline });

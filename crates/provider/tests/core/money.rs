@@ -1,8 +1,9 @@
+use rialto_protocol::case::CaseId;
 use rialto_protocol::{
     types::struct_hash,
     wire::{ToProvider, ToRequester},
 };
-use rialto_provider::core::{CaseKind, Effect, Event, Outcome, ProviderEvent, Record, TxState, What};
+use rialto_provider::core::{Effect, Event, Outcome, ProviderEvent, Record, TxState, What};
 
 use crate::world::*;
 
@@ -138,7 +139,7 @@ fn claims_what_stays_unpaid_after_redeeming_what_was_paid() {
     let sent: Vec<_> = world.sent.keys().cloned().collect();
     let [claim, redeem] = sent.as_slice() else { panic!("{sent:?}") };
     world.mined(claim);
-    let claimed = case(CaseKind::Claim, unpaid, 0);
+    let claimed = CaseId::Claim { order: unpaid };
     let deadline = world.now + 1_000;
     world.says(id, What::CaseOpened { case: claimed, seq: 1, deadline });
     assert!(intents(&world.wait(1_003)).is_empty(), "what a claim pays, a voucher would not pay again");

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use alloy_primitives::B256;
 use proptest::prelude::*;
 use rialto_protocol::{
+    OrderId,
     types::{Order, struct_hash},
     wire::{ToProvider, ToRequester},
 };
@@ -20,10 +20,10 @@ struct Machine {
     speed: u64,
     memory: u64,
     /// Running orders: tasks not begun, tasks done.
-    orders: BTreeMap<B256, (u32, u32)>,
+    orders: BTreeMap<OrderId, (u32, u32)>,
     /// Tasks on cores: their order and the fuel left.
-    tasks: Vec<(B256, u64)>,
-    promised: BTreeMap<B256, u64>,
+    tasks: Vec<(OrderId, u64)>,
+    promised: BTreeMap<OrderId, u64>,
     kept: usize,
 }
 
@@ -36,7 +36,7 @@ impl Machine {
         Self { world, cores, speed, memory, orders, tasks: Vec::new(), promised, kept: 0 }
     }
 
-    fn order(&self, hash: B256) -> Order {
+    fn order(&self, hash: OrderId) -> Order {
         self.world.core.order(hash).unwrap().order.value.clone()
     }
 
@@ -61,7 +61,7 @@ impl Machine {
     fn fill(&mut self) {
         while self.tasks.len() < self.cores {
             let used: u64 = self.tasks.iter().map(|(hash, _)| u64::from(self.order(*hash).maxPages) << 16).sum();
-            let fits = |hash: &B256| used.saturating_add(u64::from(self.order(*hash).maxPages) << 16) <= self.memory;
+            let fits = |hash: &OrderId| used.saturating_add(u64::from(self.order(*hash).maxPages) << 16) <= self.memory;
             let waiting = self.orders.iter().find(|(hash, (waiting, _))| *waiting > 0 && fits(hash));
             let Some(hash) = waiting.map(|(hash, _)| *hash) else { return };
             self.orders.get_mut(&hash).unwrap().0 -= 1;
@@ -93,7 +93,7 @@ impl Machine {
         assert!(self.promised.values().all(|due| now <= *due), "a promise was broken");
     }
 
-    fn ended(&mut self, hash: B256) {
+    fn ended(&mut self, hash: OrderId) {
         let Some((waiting, done)) = self.orders.get_mut(&hash) else { return };
         *done += 1;
         let (all, done) = (*waiting == 0 && !self.tasks.iter().any(|(other, _)| *other == hash), *done);

@@ -12,12 +12,14 @@ use proptest::{
     prelude::*,
     test_runner::{RngAlgorithm, TestRng, TestRunner},
 };
+use rialto_protocol::case::{CaseId, CaseKind};
 use rialto_protocol::{
+    DealId, OrderId,
     types::{Deal, Order, struct_hash},
     wire::{ToProvider, ToRequester},
 };
 use rialto_provider::core::{
-    Call, CaseKind, Effect, Event, Fact, LogId, OnChain, OrderRow, OrderState, Outcome, ProviderEvent, Verdict, What,
+    Call, Effect, Event, Fact, LogId, OnChain, OrderRow, OrderState, Outcome, ProviderEvent, Verdict, What,
 };
 
 use crate::world::*;
@@ -84,9 +86,9 @@ const MAX_DEALS: usize = 3;
 struct Life {
     world: World,
     deals: Vec<Deal>,
-    orders: Vec<B256>,
+    orders: Vec<OrderId>,
     /// Session and the deal it said hello for.
-    sessions: Vec<(u64, B256)>,
+    sessions: Vec<(u64, DealId)>,
     /// Transactions asked for and not ended.
     open: BTreeMap<String, Call>,
     /// Ever asked for.
@@ -199,7 +201,7 @@ impl Life {
             Step::Reran { order, stray, same } => {
                 let pending =
                     |row: &OrderRow| row.rejected.iter().find(|(_, v)| **v == Verdict::Pending).map(|(t, _)| *t);
-                let waits = |hash: &&B256| self.world.core.order(**hash).is_some_and(|row| pending(row).is_some());
+                let waits = |hash: &&OrderId| self.world.core.order(**hash).is_some_and(|row| pending(row).is_some());
                 let waiting: Vec<_> = self.orders.iter().filter(waits).copied().collect();
                 let Some(order) = pick(if stray { &self.orders } else { &waiting }, order) else { return };
                 let task = self.world.core.order(order).and_then(pending).unwrap_or(0);
@@ -265,8 +267,8 @@ impl Life {
     }
 
     /// An order in a state, and a session of its deal; astray, any order and any session.
-    fn order(&mut self, at: usize, stray: bool, wanted: impl Fn(&OrderState) -> bool) -> Option<(u64, B256)> {
-        let known = |hash: &&B256| self.world.core.order(**hash).is_some_and(|row| stray || wanted(&row.state));
+    fn order(&mut self, at: usize, stray: bool, wanted: impl Fn(&OrderState) -> bool) -> Option<(u64, OrderId)> {
+        let known = |hash: &&OrderId| self.world.core.order(**hash).is_some_and(|row| stray || wanted(&row.state));
         let fitting: Vec<_> = self.orders.iter().filter(known).copied().collect();
         let hash = pick(&fitting, at)?;
         let id = self.world.core.order(hash)?.order.value.deal;
@@ -274,7 +276,7 @@ impl Life {
         Some((self.session(deal, stray)?.0, hash))
     }
 
-    fn chain_of(&self, id: B256) -> OnChain {
+    fn chain_of(&self, id: DealId) -> OnChain {
         let facts: Vec<_> = self.world.logs.iter().filter(|fact| fact.deal == id).cloned().collect();
         OnChain::of(&facts)
     }
@@ -299,7 +301,7 @@ impl Life {
     }
 
     /// The market in a few lines; `None`: it reverts.
-    fn what_follows(&self, call: &Call) -> Option<(B256, Vec<What>)> {
+    fn what_follows(&self, call: &Call) -> Option<(DealId, Vec<What>)> {
         let (Call::Redeem { deal, .. }
         | Call::Claim { deal, .. }
         | Call::Answer { deal, .. }
@@ -329,22 +331,23 @@ impl Life {
                 if chain.claimed.contains(&subject) || order.value.seq < chain.orders {
                     return None;
                 }
-                let case = case(CaseKind::Claim, subject, 0);
+                let case = CaseId::Claim { order: subject };
                 vec![What::CaseOpened { case, seq: order.value.seq, deadline: self.world.now + 600 }]
             }
             Call::Answer { order, .. } => {
-                vec![What::CaseEnded { case: case(CaseKind::Late, struct_hash(&**order), 0), paid: 0 }]
+                vec![What::CaseEnded { case: CaseId::Late { order: struct_hash(&**order) }, paid: 0 }]
             }
             Call::Excuse { cancel, .. } => {
-                vec![What::CaseEnded { case: case(CaseKind::Late, cancel.value.order, 0), paid: 0 }]
+                vec![What::CaseEnded { case: CaseId::Late { order: cancel.value.order }, paid: 0 }]
             }
             Call::Reveal { receipt, task, .. } => {
-                vec![What::CaseEnded { case: case(CaseKind::Demand, struct_hash(receipt), *task), paid: 0 }]
+                vec![What::CaseEnded { case: CaseId::Demand { receipt: struct_hash(receipt), task: *task }, paid: 0 }]
             }
             Call::Settle { case, .. } => {
                 let state = chain.cases.get(case)?;
-                let fee = self.world.core.order(case.subject).and_then(|row| row.state.receipt()).map_or(0, |r| r.fee);
-                let pays = case.kind == CaseKind::Claim && state.seq >= chain.orders;
+                let order = self.world.core.order(case.subject().into());
+                let fee = order.and_then(|row| row.state.receipt()).map_or(0, |r| r.fee);
+                let pays = case.kind() == CaseKind::Claim && state.seq >= chain.orders;
                 vec![What::CaseEnded { case: *case, paid: if pays { fee } else { 0 } }]
             }
             Call::Expire { deal } => {
@@ -367,9 +370,9 @@ impl Life {
             return;
         }
         let opened = match (kind, row.state.receipt()) {
-            (0, _) => case(CaseKind::Late, hash, 0),
-            (1, Some(receipt)) => case(CaseKind::Demand, struct_hash(receipt), 0),
-            _ => case(CaseKind::Hold, hash, 0),
+            (0, _) => CaseId::Late { order: hash },
+            (1, Some(receipt)) => CaseId::Demand { receipt: struct_hash(receipt), task: 0 },
+            _ => CaseId::Hold { game: B256::from(hash).into() },
         };
         if !chain.cases.contains_key(&opened) {
             let deadline = self.world.now + 300;
@@ -473,7 +476,7 @@ impl Life {
         }
         for deal in &self.deals {
             let chain = self.chain_of(struct_hash(deal));
-            let stuck = chain.cases.keys().any(|case| case.kind == CaseKind::Demand);
+            let stuck = chain.cases.keys().any(|case| case.kind() == CaseKind::Demand);
             assert!(!chain.open || stuck, "every deal ends: {chain:?} {:?}", self.world.core.deal(struct_hash(deal)));
         }
     }

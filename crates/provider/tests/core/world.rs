@@ -7,14 +7,15 @@ use alloy_primitives::{Address, B256, Bytes, keccak256};
 use alloy_signer::SignerSync;
 use alloy_signer_local::PrivateKeySigner;
 use rialto_protocol::{
+    AskId, DealId, OrderId,
     pricing::share,
     receipt::{Halted, Status},
     types::{Cancel, Deal, Order, Voucher, digest, domain, struct_hash},
     wire::{BlobRef, Payload, Signed, ToProvider, ToRequester, WIRE_VERSION},
 };
 use rialto_provider::core::{
-    AskConfig, Call, CaseId, CaseKind, Config, Core, Effect, Event, Fact, Limits, LogId, Money, OnChain, Outcome,
-    Price, ProviderEvent, Record, Refusal, Results, Work, journal::Key, record::OrderState,
+    AskConfig, Call, Config, Core, Effect, Event, Fact, Limits, LogId, Money, OnChain, Outcome, Price, ProviderEvent,
+    Record, Refusal, Results, Work, journal::Key, record::OrderState,
 };
 
 pub const START: u64 = 1_000_000;
@@ -180,7 +181,7 @@ impl World {
         let restored = Core::restore(self.config.clone(), self.rows());
         assert_eq!(restored.rows(), self.core.rows());
         for (key, _) in self.journal.range(Key::bulk()..) {
-            let order = B256::from_slice(&key.as_bytes()[1..]);
+            let order = OrderId::from(B256::from_slice(&key.as_bytes()[1..]));
             assert!(self.core.order(order).is_some(), "bulk rows of a forgotten order");
         }
     }
@@ -189,13 +190,13 @@ impl World {
         self.journal.range(..Key::bulk()).map(|(_, value)| Record::read(value).unwrap()).collect()
     }
 
-    pub fn order_row(&self, hash: B256) -> Option<rialto_provider::core::OrderRow> {
+    pub fn order_row(&self, hash: OrderId) -> Option<rialto_provider::core::OrderRow> {
         self.rows()
             .into_iter()
             .find_map(|r| if let Record::Order(h, row) = r { (h == hash).then_some(*row) } else { None })
     }
 
-    pub fn deal_row(&self, id: B256) -> Option<rialto_provider::core::DealRow> {
+    pub fn deal_row(&self, id: DealId) -> Option<rialto_provider::core::DealRow> {
         self.rows()
             .into_iter()
             .find_map(|r| if let Record::Deal(d, row) = r { (d == id).then_some(*row) } else { None })
@@ -226,7 +227,7 @@ impl World {
 
     // ── the chain ──
 
-    pub fn fact(&mut self, deal: B256, what: rialto_provider::core::What) -> Fact {
+    pub fn fact(&mut self, deal: DealId, what: rialto_provider::core::What) -> Fact {
         let block = self.head() + 1;
         let hash = keccak256([block.to_be_bytes(), (self.logs.len() as u64).to_be_bytes()].concat());
         let fact = Fact { at: LogId { block, index: 0, hash }, deal, what };
@@ -234,7 +235,7 @@ impl World {
         fact
     }
 
-    pub fn says(&mut self, deal: B256, what: rialto_provider::core::What) -> Vec<Effect> {
+    pub fn says(&mut self, deal: DealId, what: rialto_provider::core::What) -> Vec<Effect> {
         let fact = self.fact(deal, what);
         let head = fact.at.block;
         self.feed(Event::Chain { removed: vec![], added: vec![fact], head })
@@ -242,7 +243,7 @@ impl World {
 
     pub fn deal_terms(&self, salt: u64) -> Deal {
         Deal {
-            ask: B256::ZERO,
+            ask: AskId::ZERO,
             requester: Address::repeat_byte(0x13),
             provider: self.config.provider,
             requesterKey: self.key.address(),
@@ -300,7 +301,7 @@ impl World {
         self.feed(Event::Message { session, message: Box::new(message) })
     }
 
-    pub fn sign<T: alloy_sol_types::SolStruct>(&self, value: T) -> Signed<T> {
+    pub fn sign<T: rialto_protocol::eip712::Typed>(&self, value: T) -> Signed<T> {
         let digest = digest(&value, &domain(self.config.chain_id, self.config.market));
         let signature = self.key.sign_hash_sync(&digest).unwrap();
         Signed { value, signature: Bytes::from(signature.as_bytes().to_vec()) }
@@ -334,7 +335,7 @@ impl World {
         ToProvider::Voucher(self.sign(Voucher { deal: struct_hash(deal), amount, orders, close }))
     }
 
-    pub fn cancel(&self, order: B256) -> ToProvider {
+    pub fn cancel(&self, order: OrderId) -> ToProvider {
         ToProvider::Cancel(self.sign(Cancel { order }))
     }
 
@@ -344,7 +345,7 @@ impl World {
     }
 
     /// Sends an order; its hash.
-    pub fn place(&mut self, session: u64, order: Order) -> B256 {
+    pub fn place(&mut self, session: u64, order: Order) -> OrderId {
         let hash = struct_hash(&order);
         let offer = self.offer(order);
         self.say(session, offer);
@@ -352,7 +353,7 @@ impl World {
     }
 
     /// Sends an order and brings it to its receipt.
-    pub fn deliver(&mut self, session: u64, deal: &Deal, seq: u64, tasks: u32) -> B256 {
+    pub fn deliver(&mut self, session: u64, deal: &Deal, seq: u64, tasks: u32) -> OrderId {
         let hash = self.place(session, self.order(deal, seq, tasks));
         self.fetched(hash);
         self.run(hash);
@@ -360,16 +361,16 @@ impl World {
         hash
     }
 
-    pub fn fetched(&mut self, order: B256) -> Vec<Effect> {
+    pub fn fetched(&mut self, order: OrderId) -> Vec<Effect> {
         self.feed(Event::Fetched { order, result: Ok(()) })
     }
 
-    pub fn run(&mut self, order: B256) -> Vec<Effect> {
+    pub fn run(&mut self, order: OrderId) -> Vec<Effect> {
         let tasks = self.core.order(order).unwrap().order.value.tasks;
         self.feed(Event::Ran { order, result: Ok(results(tasks)) })
     }
 
-    pub fn is_done(&self, order: B256) -> bool {
+    pub fn is_done(&self, order: OrderId) -> bool {
         matches!(self.core.order(order).map(|row| &row.state), Some(OrderState::Done { .. }))
     }
 }
@@ -410,7 +411,7 @@ pub fn intent_of(effects: &[Effect]) -> String {
     all[0].clone()
 }
 
-pub fn runs(effects: &[Effect]) -> Vec<B256> {
+pub fn runs(effects: &[Effect]) -> Vec<OrderId> {
     effects.iter().filter_map(|e| if let Effect::Run(work) = e { Some(work.hash) } else { None }).collect()
 }
 
@@ -418,15 +419,11 @@ pub fn messages(effects: &[Effect]) -> Vec<&ToRequester> {
     effects.iter().filter_map(|e| if let Effect::Send { message, .. } = e { Some(message) } else { None }).collect()
 }
 
-pub fn receipts(effects: &[Effect]) -> BTreeSet<B256> {
+pub fn receipts(effects: &[Effect]) -> BTreeSet<OrderId> {
     effects
         .iter()
         .filter_map(|e| if let Effect::SendReceipt { receipt, .. } = e { Some(receipt.order) } else { None })
         .collect()
-}
-
-pub fn case(kind: CaseKind, subject: B256, task: u32) -> CaseId {
-    CaseId { kind, subject, task }
 }
 
 /// What a host that can't says.

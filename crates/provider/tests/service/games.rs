@@ -6,6 +6,7 @@ use alloy_primitives::B256;
 use futures::StreamExt;
 use rialto_chain::{CourtCall, CourtEvent, EventStream, MarketCall, MarketEvent, Signed};
 use rialto_protocol::{
+    GameId,
     court::PARTS,
     receipt::{SumNode, SumTree},
     types::{Cancel, Game, Order, struct_hash},
@@ -20,11 +21,11 @@ const WORDS: [&str; 3] = ["a", "b", "c"];
 /// What the court said of the games so far.
 #[derive(Default)]
 struct Court {
-    games: BTreeMap<B256, Game>,
-    shown: BTreeMap<B256, Vec<SumNode>>,
+    games: BTreeMap<GameId, Game>,
+    shown: BTreeMap<GameId, Vec<SumNode>>,
     /// Level, position, segment, whose turn.
-    moved: BTreeMap<B256, (u8, u64, [B256; 17], bool)>,
-    ended: BTreeMap<B256, (bool, u128)>,
+    moved: BTreeMap<GameId, (u8, u64, [B256; 17], bool)>,
+    ended: BTreeMap<GameId, (bool, u128)>,
 }
 
 impl Court {

@@ -7,8 +7,10 @@ mod place;
 use std::time::Duration;
 
 use place::{Place, Requester, soon};
-use rialto_chain::{CaseKind, CaseStatus, DealStatus, MarketCall};
+use rialto_chain::{CaseStatus, DealStatus, MarketCall};
+use rialto_protocol::case::CaseId;
 use rialto_protocol::{
+    B256,
     receipt::SumTree,
     types::struct_hash,
     wire::{ToProvider, ToRequester},
@@ -67,7 +69,7 @@ async fn evidence_is_enough_to_defend_an_order() {
     assert_eq!((evidence.receipt, evidence.ack), (Some(receipt), requester.ack.clone()));
     let kept = evidence.results.unwrap();
     assert_eq!((kept.halted, kept.outputs), (results, rialto_protocol::wire::Payload::Inline(outputs.into())));
-    assert!(provider.evidence(id).await.unwrap().is_none(), "no order of that name");
+    assert!(provider.evidence(B256::from(id).into()).await.unwrap().is_none(), "no order of that name");
     soon(provider.stop()).await;
 }
 
@@ -181,7 +183,7 @@ async fn unpaid_work_is_claimed_from_the_contract() {
     let id = struct_hash(&requester.deal);
     let order = struct_hash(&second);
     soon(async {
-        while place.chain.case(id, CaseKind::Claim, order, 0).await.unwrap().status != CaseStatus::Open {
+        while place.chain.case(id, CaseId::Claim { order }).await.unwrap().status != CaseStatus::Open {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     })
@@ -206,9 +208,9 @@ async fn late_notices_and_demands_are_answered_on_chain() {
     let (receipt, _, _) = requester.signed_receipt(&order).await;
     let (deal, ack) = (requester.deal.clone(), requester.ack.clone().unwrap());
     let id = struct_hash(&deal);
-    let ended = async |kind, subject, task| {
+    let ended = async |case| {
         soon(async {
-            while place.chain.case(id, kind, subject, task).await.unwrap().status != CaseStatus::Ended {
+            while place.chain.case(id, case).await.unwrap().status != CaseStatus::Ended {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         })
@@ -217,7 +219,7 @@ async fn late_notices_and_demands_are_answered_on_chain() {
     place.later(place::DUE_SECONDS);
     let late = MarketCall::Late { deal: deal.clone(), order: order.clone(), ack: ack.value, signature: ack.signature };
     requester.sends("late", late).await;
-    ended(CaseKind::Late, struct_hash(&order), 0).await;
+    ended(CaseId::Late { order: struct_hash(&order) }).await;
     let demand = MarketCall::Demand {
         deal: deal.clone(),
         order,
@@ -226,7 +228,7 @@ async fn late_notices_and_demands_are_answered_on_chain() {
         task: 1,
     };
     requester.sends("demand", demand).await;
-    ended(CaseKind::Demand, struct_hash(&receipt.value), 1).await;
+    ended(CaseId::Demand { receipt: struct_hash(&receipt.value), task: 1 }).await;
     let state = place.chain.deal_state(id).await.unwrap();
     assert_eq!(state.status, DealStatus::Open, "nobody was found guilty");
     soon(provider.stop()).await;

@@ -4,7 +4,6 @@ use std::{future::Future, path::Path, sync::Arc, time::Duration};
 
 use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
 use alloy_signer::SignerSync;
-use alloy_sol_types::SolStruct;
 use futures::future::BoxFuture;
 use rialto_chain::{
     Chain, ChainConfig, Courts, DeployParams, EventStream, MarketCall, MarketEvent, OpenArgs, PrivateKeySigner, Rpc,
@@ -20,6 +19,7 @@ use rialto_machine::{
     start_parts,
 };
 use rialto_net::{AskCheck, NetConfig, Node, RequesterSession, Verdict};
+use rialto_protocol::eip712::Typed;
 use rialto_protocol::{
     court::Challenge,
     model::Market,
@@ -225,7 +225,7 @@ impl Requester {
     }
 
     /// With the key that the terms named, which has no account.
-    pub fn sign<T: SolStruct>(&self, value: T) -> Signed<T> {
+    pub fn sign<T: Typed>(&self, value: T) -> Signed<T> {
         let signature = key("orders").sign_hash_sync(&digest(&value, self.chain.domain())).unwrap();
         Signed { value, signature: Bytes::from(signature.as_bytes().to_vec()) }
     }
@@ -292,7 +292,7 @@ impl Requester {
 
     /// The same, with the provider's signature. The order's ack is kept.
     pub async fn signed_receipt(&mut self, order: &Order) -> (Signed<Receipt>, Vec<Halted>, Vec<u8>) {
-        let hash: B256 = struct_hash(order);
+        let hash = struct_hash(order);
         let mut acked = false;
         loop {
             match soon(self.session.recv()).await.unwrap() {

@@ -5,7 +5,7 @@
 //! the one task decides, at once, for nothing, and against any majority. Only where this machine may not
 //! or cannot run it, a further distinct provider breaks the tie.
 
-use rialto_protocol::{B256, receipt::Halted, types::struct_hash};
+use rialto_protocol::{DealId, OrderId, receipt::Halted, types::struct_hash};
 
 use super::{
     Core, Effect, JobEvent, JobId, LocalRun, Outgoing, Record, WrongTask,
@@ -84,7 +84,7 @@ impl Core {
     }
 
     /// What of a batch is checked, drawn now that its first results are signed; nothing, if that is known already.
-    fn draw(&self, job: &Job, batch: &Batch, order: B256, can_judge: bool) -> Option<Check> {
+    fn draw(&self, job: &Job, batch: &Batch, order: OrderId, can_judge: bool) -> Option<Check> {
         // This machine was to check it, and can't.
         let stuck = match &batch.check {
             Check::Undrawn => false,
@@ -117,10 +117,10 @@ impl Core {
     }
 
     /// Whether a deal takes part in a conflict that is being judged: it gets no more work until that is known.
-    pub(super) fn disputed(&self, deal: B256) -> bool {
+    pub(super) fn disputed(&self, deal: DealId) -> bool {
         self.judging.difference(&self.auditing).any(|(job, batch)| {
             let batch = self.state.jobs.get(job).and_then(|job| job.batches.get(*batch as usize));
-            let given = |order: &B256| {
+            let given = |order: &OrderId| {
                 let order = &self.state.orders[order];
                 order.order.deal == deal && order.status == OrderStatus::Delivered
             };
@@ -141,7 +141,7 @@ impl Core {
     }
 
     /// Batches in which a deal has a part are compared again.
-    pub(super) fn weigh_orders_of(&mut self, deal: B256) {
+    pub(super) fn weigh_orders_of(&mut self, deal: DealId) {
         for order in &self.state.deals[&deal].orders {
             let order = &self.state.orders[order];
             self.dirty.insert((order.job, order.batch));
@@ -231,7 +231,7 @@ impl Core {
     }
 
     /// Owes a delivered order's fee.
-    fn accept(&mut self, order: B256) {
+    fn accept(&mut self, order: OrderId) {
         let known = &self.state.orders[&order];
         let deal = &self.state.deals[&known.order.deal];
         let fee = known.receipt.as_ref().map_or(0, |receipt| receipt.value.fee);
@@ -250,10 +250,10 @@ impl Core {
     }
 
     /// Tasks of an order that somebody else, or this machine, ran with the same result.
-    fn checked_tasks(&self, order: B256) -> u32 {
+    fn checked_tasks(&self, order: OrderId) -> u32 {
         let known = &self.state.orders[&order];
         let batch = &self.state.jobs[&known.job].batches[known.batch as usize];
-        let confirmed = |other: &B256| {
+        let confirmed = |other: &OrderId| {
             let other = &self.state.orders[other];
             other.counts() && other.results == known.results
         };
@@ -264,7 +264,7 @@ impl Core {
     /// The right result of a task, as far as it is known: judged here, or given by an accepted replica.
     pub(super) fn right(&self, id: JobId, index: u32, task: u32) -> Option<Halted> {
         let batch = &self.state.jobs[&id].batches[index as usize];
-        let accepted = |order: &&B256| self.state.orders[*order].status == OrderStatus::Accepted;
+        let accepted = |order: &&OrderId| self.state.orders[*order].status == OrderStatus::Accepted;
         batch.verdicts.get(&task).copied().or_else(|| {
             let order = batch.orders.iter().find(accepted)?;
             self.state.orders[order].results.get(task as usize).copied()
@@ -272,7 +272,7 @@ impl Core {
     }
 
     /// A provider signed wrong results: it gets nothing beyond what it has, and its other results do not count.
-    fn found_wrong(&mut self, order: B256, tasks: Vec<(u32, Halted)>) {
+    fn found_wrong(&mut self, order: OrderId, tasks: Vec<(u32, Halted)>) {
         let id = self.state.orders[&order].order.deal;
         let first_time = self.state.deals[&id].standing != Standing::Faulty;
         self.blame(order, tasks);
@@ -295,7 +295,7 @@ impl Core {
     }
 
     /// Who signed what is wrong is dealt with no more, and nothing of it is believed that nobody confirms.
-    pub(super) fn shun(&mut self, id: B256) {
+    pub(super) fn shun(&mut self, id: DealId) {
         let (job, provider) = (self.state.deals[&id].job, self.state.deals[&id].provider());
         self.record(Record::Barred { job, provider, why: Why::Cheated });
         self.book.forget(provider);
@@ -315,8 +315,8 @@ impl Core {
 
     /// What was accepted from a cheater on its word and a sample is run again, by somebody else. A job that is done stays done:
     /// nobody works for it any more, and its results may be in use. That they are doubtful is told.
-    fn doubt(&mut self, id: B256, job: JobId) {
-        let ours = |order: &&B256| {
+    fn doubt(&mut self, id: DealId, job: JobId) {
+        let ours = |order: &&OrderId| {
             let known = &self.state.orders[*order];
             let confirmed = self.checked_tasks(**order) == known.order.tasks;
             known.job == job && known.status == OrderStatus::Accepted && !confirmed
@@ -339,7 +339,7 @@ impl Core {
     }
 
     /// Remembers and tells what exactly is wrong.
-    fn blame(&mut self, order: B256, tasks: Vec<(u32, Halted)>) {
+    fn blame(&mut self, order: OrderId, tasks: Vec<(u32, Halted)>) {
         let known = &self.state.orders[&order];
         let (id, job) = (known.order.deal, known.job);
         let first = self.state.first_task(known).unwrap_or_default();
@@ -355,7 +355,7 @@ impl Core {
     }
 
     /// Results of a cheater that were put aside are compared once the right ones are known.
-    fn hold_against(&mut self, order: B256) {
+    fn hold_against(&mut self, order: OrderId) {
         let known = &self.state.orders[&order];
         if self.state.deals[&known.order.deal].standing != Standing::Faulty {
             return;
@@ -371,7 +371,7 @@ impl Core {
     }
 
     /// Tells a cheater which results were found wrong.
-    pub(super) fn send_rejections(&mut self, id: B256) {
+    pub(super) fn send_rejections(&mut self, id: DealId) {
         let deal = &self.state.deals[&id];
         let rejections = deal.wrong.iter().take(MAX_REJECTIONS).filter_map(|wrong| {
             let (order, task) = self.state.wrong_order(deal, wrong)?;

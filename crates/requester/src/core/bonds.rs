@@ -11,7 +11,7 @@
 
 use std::collections::BTreeMap;
 
-use rialto_protocol::{Address, B256};
+use rialto_protocol::{Address, DealId};
 use serde::{Deserialize, Serialize};
 
 use super::{Core, JobSpec, cases::CLOCK_SKEW_SECONDS, journal::OpenDeal};
@@ -70,7 +70,7 @@ impl Core {
     }
 
     /// Whether what stays in the account for a deal is enough for a job that takes it over.
-    pub(super) fn bond_suffices(&self, deal: B256, spec: &JobSpec) -> bool {
+    pub(super) fn bond_suffices(&self, deal: DealId, spec: &JobSpec) -> bool {
         let Some(deal) = self.state.deals.get(&deal) else { return false };
         let wanted = self.accusable_in(spec, deal.terms.court, deal.offer.known_court);
         wanted.is_none_or(|wanted| self.accusable(deal).is_some_and(|kept| kept.fuel_limit >= wanted.fuel_limit))

@@ -6,7 +6,7 @@ use std::{
 };
 
 use rialto_protocol::{
-    Address, B256,
+    Address, AskId, B256,
     types::{Ask, struct_hash},
     wire::{AskGossip, PeerAddr, Signed},
 };
@@ -48,7 +48,7 @@ impl Offer {
     }
 
     /// The ask's name: its struct hash.
-    pub fn name(&self) -> B256 {
+    pub fn name(&self) -> AskId {
         struct_hash(&self.ask.value)
     }
 

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use rialto_protocol::{
-    B256,
+    DealId,
     model::{self, Market, ModelError},
     receipt::task_seed,
 };
@@ -376,7 +376,7 @@ impl Core {
     }
 
     /// What a transaction opened, as its sender saw it.
-    fn opened(&mut self, id: JobId, attempt: usize, tx: TxNote, opened: &[B256]) {
+    fn opened(&mut self, id: JobId, attempt: usize, tx: TxNote, opened: &[DealId]) {
         let Some(opening) = self.state.jobs.get(&id).and_then(|job| job.openings.get(attempt)) else { return };
         let pending = opening.pending;
         let ours: Vec<_> = (0..).zip(&opening.terms).map(|(index, terms)| (index, terms.id())).collect();
@@ -392,7 +392,7 @@ impl Core {
     }
 
     /// The chain says that a deal of ours is open.
-    pub(super) fn found_open(&mut self, deal: B256, tx: TxNote) {
+    pub(super) fn found_open(&mut self, deal: DealId, tx: TxNote) {
         if let Some((job, attempt, index)) = self.state.opening_of(deal) {
             self.begin(job, attempt, vec![index], tx);
         }

@@ -7,8 +7,9 @@
 //! other. A wrong claim costs what it claims only where no court is asked: never more than the order's worst fee, which was set
 //! aside when the order was made.
 
+use rialto_protocol::case::{CaseId, CaseKind};
 use rialto_protocol::{
-    B256,
+    DealId, OrderId, ReceiptId,
     receipt::task_seed,
     types::{Receipt, struct_hash},
 };
@@ -16,7 +17,7 @@ use rialto_protocol::{
 use super::{
     Call, Core,
     claims::Verdict,
-    facts::{Case, CaseId, CaseKind},
+    facts::Case,
     journal::{Action, OpenDeal, OurOrder, Standing},
     rest, session,
 };
@@ -32,7 +33,7 @@ const MAX_CASE_TRIES: u32 = 4;
 
 impl Core {
     /// Sends what is wanted now for a deal that is open, or in which a bond of ours still lies.
-    pub(super) fn tend_cases(&mut self, id: B256) {
+    pub(super) fn tend_cases(&mut self, id: DealId) {
         self.look_into_claims(id);
         let in_court = self.wanted_in_games(id);
         for action in self.wanted_actions(id).into_iter().chain(in_court) {
@@ -42,7 +43,7 @@ impl Core {
 
     /// Whether a deal is not to be closed now: a late notice or an accusation is wanted or under way, or may be soon, and a
     /// closing voucher or a release would end the deal without it.
-    pub(super) fn quarrels(&self, id: B256) -> bool {
+    pub(super) fn quarrels(&self, id: DealId) -> bool {
         let deal = &self.state.deals[&id];
         let late = || deal.chain.any_open(&[CaseKind::Late]) || self.late_order(id, deal, 0).is_some();
         deal.closed.is_none() && (late() || self.kept_to_its_word(deal) || self.disputes(deal) || self.finds_out(deal))
@@ -61,7 +62,7 @@ impl Core {
         let Some(ack) = order.ack.as_ref().filter(|_| silent && order.awaited()) else { return false };
         let due = ack.value.dueBy.max(order.order.dueBy);
         let closes = self.closes(deal);
-        let claim = CaseId { kind: CaseKind::Claim, subject: ack.value.order, task: 0 };
+        let claim = CaseId::Claim { order: ack.value.order };
         self.now < due
             && due.saturating_add(2 * CLOCK_SKEW_SECONDS) < closes
             && deal.closing.is_none()
@@ -72,7 +73,7 @@ impl Core {
     }
 
     /// The work is over, and a silent provider still owes what it promised.
-    pub(super) fn tell_promise(&mut self, id: B256) {
+    pub(super) fn tell_promise(&mut self, id: DealId) {
         let deal = &self.state.deals[&id];
         let promised = deal.unfinished().map(|order| &self.state.orders[order]).filter(|o| self.is_promised(deal, o));
         let Some(due) = promised.map(|order| order.order.dueBy).max() else { return };
@@ -85,7 +86,7 @@ impl Core {
     }
 
     /// Everything that is worth a transaction now.
-    fn wanted_actions(&self, id: B256) -> Vec<Action> {
+    fn wanted_actions(&self, id: DealId) -> Vec<Action> {
         let deal = &self.state.deals[&id];
         let mut wanted: Vec<_> = deal
             .chain
@@ -115,10 +116,10 @@ impl Core {
     /// settled only when they stand in the way of the deal's end, and no claim that is still to be taken to court.
     fn worth_settling(&self, deal: &OpenDeal, case: &CaseId, state: &Case) -> bool {
         let over = deal.closed.is_some();
-        let moot = case.kind != CaseKind::Hold && (over || state.seq < deal.chain.orders);
+        let moot = case.kind() != CaseKind::Hold && (over || state.seq < deal.chain.orders);
         let due = self.now >= state.deadline.saturating_add(CLOCK_SKEW_SECONDS);
         let held = deal.chain.any_open(&[CaseKind::Demand, CaseKind::Hold]);
-        match case.kind {
+        match case.kind() {
             CaseKind::Demand => moot || due,
             CaseKind::Late => moot || due && !held && !deal.chain.any_open(&[CaseKind::Claim]),
             CaseKind::Claim => {
@@ -131,7 +132,7 @@ impl Core {
 
     /// An order to be called late: promised, due, still wanted, and not answered by anything. Only where the penalty is
     /// worth the bond, or the provider is out of reach and the rest of the budget comes free earlier than by expiry.
-    fn late_order(&self, id: B256, deal: &OpenDeal, skew: u64) -> Option<B256> {
+    fn late_order(&self, id: DealId, deal: &OpenDeal, skew: u64) -> Option<OrderId> {
         let closes = self.closes(deal);
         if deal.standing == Standing::Faulty
             || self.now.saturating_add(CLOCK_SKEW_SECONDS) >= closes
@@ -151,9 +152,8 @@ impl Core {
         let late = *deal.unfinished().find(|hash| self.is_late(deal, &self.state.orders[*hash], skew))?;
         let again = deal.actions.get(&Action::Late { order: late });
         match again {
-            Some(tries) => {
-                (*tries < MAX_CASE_TRIES && !deal.chain.cases.contains_key(&late_case(late))).then_some(late)
-            }
+            Some(tries) => (*tries < MAX_CASE_TRIES && !deal.chain.cases.contains_key(&CaseId::Late { order: late }))
+                .then_some(late),
             None => (late_notices(deal) < MAX_LATE_NOTICES).then_some(late),
         }
     }
@@ -163,11 +163,11 @@ impl Core {
         let Some(ack) = order.ack.as_ref().filter(|_| order.awaited()) else { return false };
         let hash = ack.value.order;
         let due = ack.value.dueBy.max(order.order.dueBy).saturating_add(skew);
-        let asserted = |kind| deal.chain.cases.contains_key(&CaseId { kind, subject: hash, task: 0 });
+        let asserted = |case| deal.chain.cases.contains_key(&case);
         self.now >= due
             && order.order.seq >= deal.chain.orders
-            && !asserted(CaseKind::Claim)
-            && !asserted(CaseKind::Late)
+            && !asserted(CaseId::Claim { order: hash })
+            && !asserted(CaseId::Late { order: hash })
             && !self.storing.contains_key(&hash)
     }
 
@@ -185,9 +185,9 @@ impl Core {
         if self.now.saturating_add(CLOCK_SKEW_SECONDS) >= self.demands_until(deal) || self.goes_to_court(deal) {
             return Vec::new();
         }
-        let claims = deal.chain.open_cases().filter(|(case, _)| case.kind == CaseKind::Claim);
-        let wanted = claims.filter_map(|(case, state)| {
-            let order = self.state.orders.get(&case.subject)?;
+        let wanted = deal.chain.open_cases().filter_map(|(case, state)| {
+            let CaseId::Claim { order } = case else { return None };
+            let order = self.state.orders.get(order)?;
             let receipt = state.receipt.as_ref()?;
             let delivered = order.receipt.as_ref().is_some_and(|delivered| delivered.value == *receipt);
             let helpless = !self.can_run_here(order) || !self.is_judged(deal);
@@ -212,7 +212,7 @@ impl Core {
         for nth in 0..MAX_DEMANDS.min(order.order.tasks as usize) {
             let action = Action::Demand { order: hash, task: self.secret_task(order, nth as u32) };
             let Action::Demand { task, .. } = action else { return None };
-            let case = deal.chain.cases.get(&CaseId { kind: CaseKind::Demand, subject, task });
+            let case = deal.chain.cases.get(&CaseId::Demand { receipt: subject, task });
             match (case, deal.actions.get(&action)) {
                 // Under way: one at a time.
                 (Some(case), _) if case.open => return None,
@@ -236,7 +236,7 @@ impl Core {
     }
 
     /// Persists the intent, if it is new, and sends it, if it is due.
-    fn act(&mut self, id: B256, action: Action) {
+    fn act(&mut self, id: DealId, action: Action) {
         if !self.state.deals[&id].actions.contains_key(&action) {
             self.record(super::Record::Acting { deal: id, action });
             self.tell_action(id, action);
@@ -246,7 +246,7 @@ impl Core {
         self.transact(intent(id, &action, tries), call);
     }
 
-    fn tell_action(&mut self, id: B256, action: Action) {
+    fn tell_action(&mut self, id: DealId, action: Action) {
         let deal = &self.state.deals[&id];
         let (job, provider, bond) = (deal.job, deal.provider(), self.config.case_bond);
         match action {
@@ -272,7 +272,7 @@ impl Core {
     }
 
     /// The call of an action, from what is known. Nothing, if that is not enough (any more).
-    fn call_of(&self, id: B256, action: Action) -> Option<Call> {
+    fn call_of(&self, id: DealId, action: Action) -> Option<Call> {
         let known = &self.state.deals[&id];
         let deal = known.terms.clone();
         Some(match action {
@@ -287,7 +287,7 @@ impl Core {
                 Call::Late { deal, order: order.order.clone(), ack: order.ack.clone()? }
             }
             Action::Demand { order: hash, task } => {
-                let claim = known.chain.cases.get(&CaseId { kind: CaseKind::Claim, subject: hash, task: 0 })?;
+                let claim = known.chain.cases.get(&CaseId::Claim { order: hash })?;
                 let order = self.state.orders.get(&hash)?.order.clone();
                 Call::Demand { deal, order, receipt: claim.receipt.clone()?, task }
             }
@@ -316,28 +316,24 @@ impl Core {
     }
 
     /// What a demand brought to light is compared with what is known, or with what this machine finds.
-    pub(super) fn revealed(&mut self, id: B256, receipt: B256, task: u32) {
+    pub(super) fn revealed(&mut self, id: DealId, receipt: ReceiptId, task: u32) {
         let deal = &self.state.deals[&id];
-        let claim = deal.chain.cases.iter().find(|(case, state)| {
-            case.kind == CaseKind::Claim
-                && state.receipt.as_ref().is_some_and(|asserted| struct_hash(asserted) == receipt)
+        let claim = deal.chain.cases.iter().find_map(|(case, state)| match case {
+            CaseId::Claim { order } if state.receipt.as_ref().map(struct_hash) == Some(receipt) => Some(*order),
+            _ => None,
         });
-        let Some((claim, _)) = claim else { return };
-        let Some(shown) = deal.chain.cases.get(&CaseId { kind: CaseKind::Demand, subject: receipt, task }) else {
+        let Some(claimed) = claim else { return };
+        let Some(shown) = deal.chain.cases.get(&CaseId::Demand { receipt, task }) else {
             return;
         };
-        let (Some(halted), Some(order)) = (shown.revealed, self.state.orders.get(&claim.subject)) else { return };
+        let (Some(halted), Some(order)) = (shown.revealed, self.state.orders.get(&claimed)) else { return };
         let (job, batch, provider) = (order.job, order.batch, deal.provider());
         let text = match self.right(job, batch, task) {
             Some(right) if right == halted => "it is right".to_string(),
             Some(_) => "it is wrong".to_string(),
             None => "it was not checked".to_string(),
         };
-        self.note(
-            job,
-            "R-CASE-004",
-            format!("{provider} showed task {task} of order {} on chain: {text}", claim.subject),
-        );
+        self.note(job, "R-CASE-004", format!("{provider} showed task {task} of order {claimed} on chain: {text}"));
     }
 }
 
@@ -349,25 +345,21 @@ fn late_notices(deal: &OpenDeal) -> usize {
     deal.actions.keys().filter(|action| matches!(action, Action::Late { .. })).count()
 }
 
-fn late_case(order: B256) -> CaseId {
-    CaseId { kind: CaseKind::Late, subject: order, task: 0 }
-}
-
 /// The same transaction always has the same name; one that failed gets a new one.
-pub(super) fn intent(deal: B256, action: &Action, tries: u32) -> String {
+pub(super) fn intent(deal: DealId, action: &Action, tries: u32) -> String {
     let verb = action.verb();
     let name = match action {
         Action::Close | Action::Expire => format!("{verb}-{deal}"),
         Action::Late { order } => format!("{verb}-{deal}-{order}"),
         Action::Demand { order, task } => format!("{verb}-{deal}-{order}-{task}"),
         Action::Settle { case } => {
-            let kind = match case.kind {
+            let kind = match case.kind() {
                 CaseKind::Claim => "claim",
                 CaseKind::Late => "late",
                 CaseKind::Demand => "demand",
                 CaseKind::Hold => "hold",
             };
-            format!("{verb}-{deal}-{kind}-{}-{}", case.subject, case.task)
+            format!("{verb}-{deal}-{kind}-{}-{}", case.subject(), case.task())
         }
         Action::Accuse { order, receipt } | Action::Convict { order, receipt } => {
             format!("{verb}-{deal}-{order}-{receipt}")

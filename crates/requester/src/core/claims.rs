@@ -6,8 +6,9 @@
 //! at once: where this machine may run tasks, it runs the whole order, and what it finds is the ground of an accusation, which
 //! needs no more than what stands on chain. Where it may not, tasks are demanded, and what comes to light is compared.
 
+use rialto_protocol::case::{CaseId, CaseKind};
 use rialto_protocol::{
-    Address, B256, Bytes,
+    Address, Bytes, DealId, OrderId, ReceiptId,
     bounds::{Lack, order_cost, requester_loss},
     court::COMPENSATION_BPS,
     pricing::{order_fee, share},
@@ -20,7 +21,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     Core, JobEvent, Record,
     cases::CLOCK_SKEW_SECONDS,
-    facts::{Case, CaseId, CaseKind},
+    facts::Case,
     journal::{Batch, Denied, Misstated, OpenDeal, OrderStatus, OurOrder, Standing},
     verify,
 };
@@ -40,7 +41,7 @@ pub(super) enum Verdict {
 
 /// A receipt that a provider asserts on chain: in a claim, or as the answer to a late notice.
 struct Asserted<'a> {
-    order: B256,
+    order: OrderId,
     case: &'a Case,
     receipt: &'a Receipt,
     /// Whether it is being claimed.
@@ -51,7 +52,7 @@ struct Asserted<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Exposure {
     /// The deal.
-    pub deal: B256,
+    pub deal: DealId,
     /// Who sells.
     pub provider: Address,
     /// Who judges; zero for nobody.
@@ -88,16 +89,14 @@ impl Exposure {
 
 /// Every receipt of a deal that stands on chain, once.
 fn asserted(deal: &OpenDeal) -> impl Iterator<Item = Asserted<'_>> {
-    let claim =
-        |order: &B256| deal.chain.cases.contains_key(&CaseId { kind: CaseKind::Claim, subject: *order, task: 0 });
-    let with_receipt = deal.chain.cases.iter().filter(move |(id, _)| match id.kind {
-        CaseKind::Claim => true,
-        CaseKind::Late => !claim(&id.subject),
-        CaseKind::Demand | CaseKind::Hold => false,
-    });
-    with_receipt.filter_map(|(id, case)| {
-        let claimed = id.kind == CaseKind::Claim && case.open;
-        Some(Asserted { order: id.subject, case, receipt: case.receipt.as_ref()?, claimed })
+    let claim = |order: &OrderId| deal.chain.cases.contains_key(&CaseId::Claim { order: *order });
+    deal.chain.cases.iter().filter_map(move |(id, case)| {
+        let (order, claimed) = match *id {
+            CaseId::Claim { order } => (order, case.open),
+            CaseId::Late { order } if !claim(&order) => (order, false),
+            CaseId::Late { .. } | CaseId::Demand { .. } | CaseId::Hold { .. } => return None,
+        };
+        Some(Asserted { order, case, receipt: case.receipt.as_ref()?, claimed })
     })
 }
 
@@ -146,7 +145,7 @@ impl Core {
     }
 
     /// Looks at every receipt that stands on chain: what is wrong is denied, and accused; what is not known is found out.
-    pub(super) fn look_into_claims(&mut self, id: B256) {
+    pub(super) fn look_into_claims(&mut self, id: DealId) {
         let Some(deal) = self.state.deals.get(&id).filter(|deal| deal.closed.is_none()) else { return };
         let mut said = Vec::new();
         for asserted in asserted(deal) {
@@ -178,7 +177,7 @@ impl Core {
     }
 
     /// Finds out what an order's receipt has to be. What could not be run is tried again while it matters.
-    fn find_out(&mut self, id: B256, order: B256) {
+    fn find_out(&mut self, id: DealId, order: OrderId) {
         // One conviction ends the deal, and with it everything that is claimed in it.
         if self.state.deals.get(&id).is_some_and(|deal| self.is_judged(deal) && !self.in_court(deal)) {
             self.run_all(order);
@@ -186,7 +185,7 @@ impl Core {
     }
 
     /// Runs a whole order on this machine, if it may.
-    pub(super) fn run_all(&mut self, order: B256) {
+    pub(super) fn run_all(&mut self, order: OrderId) {
         let Some(known) = self.state.orders.get(&order).filter(|known| self.may_run_here(known)) else { return };
         let key = (known.job, known.batch);
         let Some(batch) = self.batch_of(known).filter(|_| !self.judging.contains(&key)) else { return };
@@ -204,7 +203,7 @@ impl Core {
 
     /// A receipt that is wrong by what this machine found, or by what was found before: it is remembered, and its provider is
     /// dealt with no more.
-    fn deny(&mut self, id: B256, order: B256, receipt: &Receipt) {
+    fn deny(&mut self, id: DealId, order: OrderId, receipt: &Receipt) {
         let (Some(known), Some(deal)) = (self.state.orders.get(&order), self.state.deals.get(&id)) else { return };
         let denied = deal.denied.contains_key(&struct_hash(receipt));
         let misstated = deal.misstated.iter().any(|misstated| misstated.receipt.value == *receipt);
@@ -236,7 +235,7 @@ impl Core {
     }
 
     /// A claim that asserts another receipt than was delivered may contradict what was: then nothing has to be run.
-    pub(super) fn compare_claim(&mut self, order: B256, receipt: &Receipt) {
+    pub(super) fn compare_claim(&mut self, order: OrderId, receipt: &Receipt) {
         let Some(known) = self.state.orders.get(&order) else { return };
         let of = |misstated: &Misstated| misstated.receipt.value == *receipt;
         if self.state.deals.get(&known.order.deal).is_none_or(|deal| deal.misstated.iter().any(of)) {
@@ -250,7 +249,7 @@ impl Core {
 
     /// What demands brought to light of a receipt is compared with what this machine finds: with its run of the task, or, where it
     /// could not run the order, by tracing the task.
-    fn look_at_reveals(&mut self, id: B256, order: B256, receipt: &Receipt) {
+    fn look_at_reveals(&mut self, id: DealId, order: OrderId, receipt: &Receipt) {
         let Some(known) = self.state.orders.get(&order).filter(|known| self.may_run_here(known)) else { return };
         let Some(deal) = self.state.deals.get(&id) else { return };
         let subject = struct_hash(receipt);
@@ -277,7 +276,7 @@ impl Core {
 
     /// The provider claims money for what was found wrong. While the deal is in court the claim waits. Where no court is asked
     /// it is paid in the end; that is told, and bounded by the order's worst fee.
-    fn tell_unjudged(&mut self, id: B256, order: B256, fee: u128, deadline: u64) {
+    fn tell_unjudged(&mut self, id: DealId, order: OrderId, fee: u128, deadline: u64) {
         let Some(deal) = self.state.deals.get(&id) else { return };
         if self.disputes(deal) || !self.told_claims.insert(order) {
             return;
@@ -326,7 +325,7 @@ impl Core {
         open.map(|(id, deal)| self.exposure(*id, deal)).collect()
     }
 
-    fn exposure(&self, id: B256, deal: &OpenDeal) -> Exposure {
+    fn exposure(&self, id: DealId, deal: &OpenDeal) -> Exposure {
         let budget = deal.terms.budget;
         let signed = deal.voucher.as_ref().map_or(0, |voucher| voucher.amount).max(deal.chain.paid);
         let unsettled = deal.orders.iter().skip(usize::try_from(deal.chain.orders).unwrap_or(usize::MAX));
@@ -396,8 +395,10 @@ impl Core {
 /// Tasks of a receipt that were shown on demand, and their ends.
 pub(super) fn reveals(
     deal: &OpenDeal,
-    receipt: B256,
+    receipt: ReceiptId,
 ) -> impl Iterator<Item = (u32, rialto_protocol::receipt::Halted)> + '_ {
-    let of = move |id: &&CaseId| id.kind == CaseKind::Demand && id.subject == receipt;
-    deal.chain.cases.iter().filter(move |(id, _)| of(id)).filter_map(|(id, case)| Some((id.task, case.revealed?)))
+    deal.chain.cases.iter().filter_map(move |(id, case)| match *id {
+        CaseId::Demand { receipt: of, task } if of == receipt => Some((task, case.revealed?)),
+        _ => None,
+    })
 }

@@ -1,7 +1,8 @@
 //! What goes into a core and what comes out.
 
+use rialto_protocol::case::CaseId;
 use rialto_protocol::{
-    Address, B256, Bytes,
+    Address, B256, Bytes, DealId, GameId, OrderId,
     court::{Answer, GameView, PARTS, Segment},
     fault::FaultProof,
     receipt::Halted,
@@ -11,7 +12,7 @@ use rialto_protocol::{
 
 use super::{
     book::Offer,
-    facts::{CaseId, Cursor, Fact},
+    facts::{Cursor, Fact},
     job::{JobEvent, JobId, JobSpec, Summary, TxNote},
     journal::{Record, Terms},
 };
@@ -37,13 +38,13 @@ pub enum Event {
     /// A user wants a provider to be used again although it was caught.
     Forgive(Address),
     /// The session of a deal is up. Answer to [`Effect::Connect`].
-    Connected { deal: B256 },
+    Connected { deal: DealId },
     /// The session of a deal is over, or could not be made.
-    Disconnected { deal: B256, why: String },
+    Disconnected { deal: DealId, why: String },
     /// The provider of a deal sent something.
-    Message { deal: B256, message: ToRequester },
+    Message { deal: DealId, message: ToRequester },
     /// Answer to [`Effect::Store`].
-    Stored { order: B256, result: Stored },
+    Stored { order: OrderId, result: Stored },
     /// Answer to [`Effect::RunLocally`]: the end of every task asked for, or why this host could not.
     RanLocally { job: JobId, batch: u32, result: Result<Vec<(u32, Halted)>, String> },
     /// Answer to [`Effect::Trace`]: what was found, or why this host could not.
@@ -72,7 +73,7 @@ pub enum Stored {
 #[allow(missing_docs)] // each variant says what its fields are
 pub enum Transacted {
     /// Mined and final; with the ids of the deals it opened.
-    Mined { tx: TxNote, opened: Vec<B256> },
+    Mined { tx: TxNote, opened: Vec<DealId> },
     /// The market refuses it.
     Reverted { code: String, reason: String },
     /// Not known to be mined; the same intent is tried again.
@@ -106,23 +107,23 @@ pub enum Effect {
     /// Write all of this, or nothing, before going on: what follows acts on it.
     Persist(Vec<Record>),
     /// Open a deal's session.
-    Connect { deal: B256, peer: PeerAddr },
+    Connect { deal: DealId, peer: PeerAddr },
     /// End a deal's session.
-    Hangup { deal: B256 },
+    Hangup { deal: DealId },
     /// Send on a deal's session. The shell signs.
-    Send { deal: B256, message: Outgoing },
+    Send { deal: DealId, message: Outgoing },
     /// Get an order's outputs to disk while checking them against its results ([`super::verify::OutputCheck`]).
-    Store { deal: B256, order: B256, results: Vec<Halted>, outputs: Payload },
+    Store { deal: DealId, order: OrderId, results: Vec<Halted>, outputs: Payload },
     /// Run tasks of a batch on this machine. Outputs of those that end otherwise than is stored already are kept.
     RunLocally { job: JobId, batch: u32, tasks: Vec<LocalRun> },
     /// Trace a task, for a game.
     Trace(Box<Trace>),
     /// A game is over: what was kept for it may go.
-    ForgetTrace { order: B256, task: u32 },
+    ForgetTrace { order: OrderId, task: u32 },
     /// Send a transaction.
     Transact { intent: String, call: Box<Call> },
     /// A deal is over: its provider loses access to blobs.
-    Release { deal: B256 },
+    Release { deal: DealId },
     /// Tell whoever watches a job.
     Tell { job: JobId, event: JobEvent },
     /// A job is over: its report.
@@ -153,7 +154,7 @@ pub enum Outgoing {
     /// A payment.
     Voucher(Voucher),
     /// A result was wrong.
-    Reject { order: B256, task: u32, expected: B256 },
+    Reject { order: OrderId, task: u32, expected: B256 },
     /// An order is not needed any more, and will not be called late.
     Cancel(Cancel),
     /// A wish to close.
@@ -191,9 +192,9 @@ pub enum Call {
 #[allow(missing_docs)] // each variant says what its fields are
 pub enum TraceKey {
     /// What shows how a task of an order went: the first segment of a challenge.
-    Open { order: B256, task: u32 },
+    Open { order: OrderId, task: u32 },
     /// The answer to the segment of this turn of a game.
-    Answer { game: B256, turn: u8 },
+    Answer { game: GameId, turn: u8 },
 }
 
 /// A task to be traced.

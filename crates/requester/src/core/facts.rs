@@ -3,8 +3,9 @@
 
 use std::collections::BTreeMap;
 
+use rialto_protocol::case::{CaseId, CaseKind};
 use rialto_protocol::{
-    B256,
+    B256, DealId, GameId, OrderId, ReceiptId,
     court::{GameNews, GameStory},
     fault::Fault,
     receipt::Halted,
@@ -28,7 +29,7 @@ pub struct Cursor {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fact {
     /// Deal id.
-    pub deal: B256,
+    pub deal: DealId,
     /// What.
     pub what: What,
 }
@@ -44,45 +45,21 @@ pub enum What {
     /// The deal is over.
     Closed { paid: u128, tx: TxNote },
     /// The provider says that it is owed an order's fee.
-    Claimed { order: B256, seq: u64, deadline: u64, receipt: Receipt },
+    Claimed { order: OrderId, seq: u64, deadline: u64, receipt: Receipt },
     /// We called an order late.
-    LateNoticed { order: B256, seq: u64, deadline: u64 },
+    LateNoticed { order: OrderId, seq: u64, deadline: u64 },
     /// The provider answered a late notice.
-    Answered { order: B256, receipt: Receipt },
+    Answered { order: OrderId, receipt: Receipt },
     /// We demanded to see a task's end; `receipt` is the receipt's struct hash.
-    Demanded { receipt: B256, task: u32, seq: u64, deadline: u64 },
+    Demanded { receipt: ReceiptId, task: u32, seq: u64, deadline: u64 },
     /// The provider showed it. A claim of this receipt can't be settled before `until`, unix seconds.
-    Revealed { receipt: B256, task: u32, halted: Halted, until: u64 },
+    Revealed { receipt: ReceiptId, task: u32, halted: Halted, until: u64 },
     /// The deal's court is at work.
-    Held { game: B256, deadline: u64 },
+    Held { game: GameId, deadline: u64 },
     /// The deal's court said something about a game.
     Game(GameNews),
     /// A case was settled or lifted; a claim paid so much.
     Ended { case: CaseId, paid: u128 },
-}
-
-/// What a case is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub enum CaseKind {
-    /// The provider says that it is owed an order's fee. Subject: order.
-    Claim,
-    /// We say that a receipt is late. Subject: order.
-    Late,
-    /// We want a task revealed. Subject: receipt.
-    Demand,
-    /// The court is at work. Subject: its game.
-    Hold,
-}
-
-/// Names a case within its deal.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct CaseId {
-    /// What about.
-    pub kind: CaseKind,
-    /// Struct hash of order or receipt, or a game.
-    pub subject: B256,
-    /// Task of a demand; 0 otherwise.
-    pub task: u32,
 }
 
 /// A case, open or ended.
@@ -110,7 +87,7 @@ pub struct OnChain {
     /// Every case there ever was: none can be opened again.
     pub cases: BTreeMap<CaseId, Case>,
     /// Games of the deal's court, by id.
-    pub games: BTreeMap<B256, GameStory>,
+    pub games: BTreeMap<GameId, GameStory>,
     /// What was wrong with a receipt by which that court ended the deal without a game.
     pub convicted: Option<Fault>,
 }
@@ -118,7 +95,6 @@ pub struct OnChain {
 impl OnChain {
     /// Adds what happened. Returns whether that is news.
     pub fn learn(&mut self, what: &What) -> bool {
-        let case = |kind, subject, task| CaseId { kind, subject, task };
         match what {
             What::Opened { .. } => false,
             What::Redeemed { paid, orders } => {
@@ -130,25 +106,26 @@ impl OnChain {
                 self.paid = self.paid.max(*paid);
                 // Bonds have to be fetched; everything else ended with the deal.
                 let ended = |kind| matches!(kind, CaseKind::Claim | CaseKind::Hold);
-                self.cases.iter_mut().filter(|(case, _)| ended(case.kind)).for_each(|(_, case)| case.open = false);
+                self.cases.iter_mut().filter(|(case, _)| ended(case.kind())).for_each(|(_, case)| case.open = false);
                 true
             }
             What::Claimed { order, seq, deadline, receipt } => {
-                self.open(case(CaseKind::Claim, *order, 0), *seq, *deadline, Some(receipt.clone()))
+                self.open(CaseId::Claim { order: *order }, *seq, *deadline, Some(receipt.clone()))
             }
             What::LateNoticed { order, seq, deadline } => {
-                self.open(case(CaseKind::Late, *order, 0), *seq, *deadline, None)
+                self.open(CaseId::Late { order: *order }, *seq, *deadline, None)
             }
             What::Demanded { receipt, task, seq, deadline } => {
-                self.open(case(CaseKind::Demand, *receipt, *task), *seq, *deadline, None)
+                self.open(CaseId::Demand { receipt: *receipt, task: *task }, *seq, *deadline, None)
             }
-            What::Held { game, deadline } => self.open(case(CaseKind::Hold, *game, 0), 0, *deadline, None),
-            What::Answered { order, receipt } => self.end(case(CaseKind::Late, *order, 0), |case| {
+            What::Held { game, deadline } => self.open(CaseId::Hold { game: *game }, 0, *deadline, None),
+            What::Answered { order, receipt } => self.end(CaseId::Late { order: *order }, |case| {
                 case.receipt = Some(receipt.clone());
             }),
             What::Revealed { receipt, task, halted, until } => {
-                let news = self.end(case(CaseKind::Demand, *receipt, *task), |case| case.revealed = Some(*halted));
-                let claims = self.cases.iter_mut().filter(|(id, case)| id.kind == CaseKind::Claim && case.open);
+                let news =
+                    self.end(CaseId::Demand { receipt: *receipt, task: *task }, |case| case.revealed = Some(*halted));
+                let claims = self.cases.iter_mut().filter(|(id, case)| id.kind() == CaseKind::Claim && case.open);
                 for (_, claim) in claims.filter(|_| news) {
                     if claim.receipt.as_ref().is_some_and(|asserted| struct_hash(asserted) == *receipt) {
                         claim.deadline = claim.deadline.max(*until);
@@ -194,7 +171,7 @@ impl OnChain {
     }
 
     /// Games under way.
-    pub fn open_games(&self) -> impl Iterator<Item = (&B256, &GameStory)> {
+    pub fn open_games(&self) -> impl Iterator<Item = (&GameId, &GameStory)> {
         self.games.iter().filter(|(_, game)| game.end.is_none())
     }
 
@@ -205,6 +182,6 @@ impl OnChain {
 
     /// Whether a case of one of these kinds is under way.
     pub fn any_open(&self, kinds: &[CaseKind]) -> bool {
-        self.open_cases().any(|(case, _)| kinds.contains(&case.kind))
+        self.open_cases().any(|(case, _)| kinds.contains(&case.kind()))
     }
 }

@@ -6,8 +6,9 @@
 //! leads from the receipt's root to one task, and through its run to one step. What tracing found is lost in a crash, and found
 //! again. Every game ends by time alone, and so does the wait. A game goes on after its deal has closed: the bond is at stake.
 
+use rialto_protocol::case::CaseKind;
 use rialto_protocol::{
-    B256, Bytes,
+    B256, Bytes, DealId, GameId, OrderId, ReceiptId,
     court::{
         Answer, BOUNTY_BPS, COMPENSATION_BPS, Challenge, GameNews, GameStory, GameView, Question, Searches, Segment,
     },
@@ -22,7 +23,6 @@ use super::{
     cases::{CLOCK_SKEW_SECONDS, intent},
     claims::reveals,
     event::{Accusation, Conviction, Trace, TraceKey, Traced},
-    facts::CaseKind,
     job::Dispute,
     journal::{Action, Batch, Denied, Misstated, OpenDeal, OrderStatus},
 };
@@ -37,9 +37,9 @@ pub(super) type Traces = Searches<TraceKey, Traced>;
 /// A receipt to be accused, and what this machine knows to be wrong with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Charge {
-    order: B256,
+    order: OrderId,
     /// Struct hash.
-    receipt: B256,
+    receipt: ReceiptId,
     /// This task of it; none: all tasks were run here, and the tree is another.
     task: Option<u32>,
     /// Whether that task was not traced yet.
@@ -78,7 +78,7 @@ impl Core {
         self.convictable(deal).is_some() || self.charge(deal).is_some()
     }
 
-    fn our_games<'a>(&self, deal: &'a OpenDeal) -> impl Iterator<Item = (&'a B256, &'a GameStory)> + use<'a> {
+    fn our_games<'a>(&self, deal: &'a OpenDeal) -> impl Iterator<Item = (&'a GameId, &'a GameStory)> + use<'a> {
         let me = self.config.requester;
         deal.chain.open_games().filter(move |(_, game)| game.view.game.accuser == me)
     }
@@ -155,7 +155,7 @@ impl Core {
     }
 
     /// What the court asks of us now; what has to be found out first is asked for.
-    pub(super) fn wanted_in_games(&mut self, id: B256) -> Vec<Action> {
+    pub(super) fn wanted_in_games(&mut self, id: DealId) -> Vec<Action> {
         let mut wanted = Vec::new();
         let deal = &self.state.deals[&id];
         if let Some(misstated) = self.convictable(deal) {
@@ -194,7 +194,7 @@ impl Core {
     }
 
     /// What is to be said in this turn of ours, from what is known.
-    fn turn(&self, id: B256, game: B256, view: &GameView) -> Option<Answer> {
+    fn turn(&self, id: DealId, game: GameId, view: &GameView) -> Option<Answer> {
         match &view.question {
             Question::Node { .. } => None,
             Question::Run { .. } => match self.traces.found(&TraceKey::Answer { game, turn: view.turn() }) {
@@ -227,7 +227,7 @@ impl Core {
     }
 
     /// A turn of ours in which nothing can be said yet: what is missing is found out.
-    fn find_answer(&mut self, id: B256, game: B256, view: &GameView) {
+    fn find_answer(&mut self, id: DealId, game: GameId, view: &GameView) {
         let order = view.game.order;
         match &view.question {
             Question::Node { .. } => {}
@@ -244,7 +244,7 @@ impl Core {
     }
 
     /// A task of a game's receipt that is known to be wrong.
-    fn known_wrong(&self, id: B256, view: &GameView) -> Option<u32> {
+    fn known_wrong(&self, id: DealId, view: &GameView) -> Option<u32> {
         let deal = self.state.deals.get(&id)?;
         let order = self.state.orders.get(&view.game.order)?;
         let denied = deal.denied.get(&view.game.receipt).and_then(|denied| denied.task);
@@ -269,7 +269,7 @@ impl Core {
     }
 
     /// Which of the nodes that the provider showed is wrong: over the task that is known to be, or the first that is not as here.
-    fn wrong_node(&self, id: B256, view: &GameView, height: u8, place: u32, nodes: &[SumNode]) -> Option<u32> {
+    fn wrong_node(&self, id: DealId, view: &GameView, height: u8, place: u32, nodes: &[SumNode]) -> Option<u32> {
         let levels = nodes.len().checked_ilog2()?;
         if let Some(task) = self.known_wrong(id, view) {
             let index = task.checked_shr(height.into())?.checked_sub(place.checked_shl(levels)?)?;
@@ -280,7 +280,7 @@ impl Core {
     }
 
     /// The same of leaves. One that only has other fuel than its end used comes first: that ends the game at once.
-    fn wrong_leaf(&self, id: B256, view: &GameView, place: u32, nodes: &[SumNode]) -> Option<WrongLeaf> {
+    fn wrong_leaf(&self, id: DealId, view: &GameView, place: u32, nodes: &[SumNode]) -> Option<WrongLeaf> {
         let first = place.checked_mul(nodes.len() as u32)?;
         if self.known_wrong(id, view).is_some() {
             let index = self.wrong_node(id, view, 0, place, nodes)?;
@@ -300,11 +300,11 @@ impl Core {
     }
 
     /// Traces a task for a challenge, unless that is known or under way.
-    pub(super) fn trace_task(&mut self, order: B256, task: u32) {
+    pub(super) fn trace_task(&mut self, order: OrderId, task: u32) {
         self.trace(TraceKey::Open { order, task }, order, task, None);
     }
 
-    fn trace(&mut self, key: TraceKey, order: B256, task: u32, segment: Option<(u8, u64, Box<Segment>)>) {
+    fn trace(&mut self, key: TraceKey, order: OrderId, task: u32, segment: Option<(u8, u64, Box<Segment>)>) {
         if !self.traces.due(&key, self.now) {
             return;
         }
@@ -335,7 +335,7 @@ impl Core {
     }
 
     /// This machine knows how a task ends: what the provider said of it is that, or wrong.
-    fn traced_to(&mut self, order: B256, task: u32, end: B256) {
+    fn traced_to(&mut self, order: OrderId, task: u32, end: B256) {
         let Some(known) = self.state.orders.get(&order) else { return };
         let (id, job) = (known.order.deal, known.job);
         let Some(deal) = self.state.deals.get(&id) else { return };
@@ -358,7 +358,7 @@ impl Core {
     }
 
     /// The call of an action in court, from what is known.
-    pub(super) fn court_call(&self, id: B256, deal: &OpenDeal, action: Action) -> Option<Call> {
+    pub(super) fn court_call(&self, id: DealId, deal: &OpenDeal, action: Action) -> Option<Call> {
         let terms = deal.terms.clone();
         Some(match action {
             Action::Accuse { order: name, receipt } => {
@@ -403,7 +403,7 @@ impl Core {
     }
 
     /// An accusation that can't be made: the deal goes its way without it, unless something is claimed.
-    pub(super) fn tell_given_up(&mut self, id: B256, action: Action) {
+    pub(super) fn tell_given_up(&mut self, id: DealId, action: Action) {
         let Some(deal) = self.state.deals.get(&id) else { return };
         let spent = deal.actions.get(&action) == Some(&MAX_ACCUSATIONS);
         if matches!(action, Action::Accuse { .. } | Action::Convict { .. }) && spent {
@@ -417,10 +417,10 @@ impl Core {
         }
     }
 
-    pub(super) fn tell_game(&mut self, id: B256, news: &GameNews) {
+    pub(super) fn tell_game(&mut self, id: DealId, news: &GameNews) {
         let Some(deal) = self.state.deals.get(&id) else { return };
         let (job, provider) = (deal.job, deal.provider());
-        let first_of = |order: &B256| self.state.orders.get(order).and_then(|order| self.state.first_task(order));
+        let first_of = |order: &OrderId| self.state.orders.get(order).and_then(|order| self.state.first_task(order));
         let event = match news {
             GameNews::Accused(view) => JobEvent::Accused {
                 provider,
@@ -471,9 +471,9 @@ impl Core {
     }
 
     /// Every game about a deal, for a report.
-    pub(super) fn dispute_reports(&self, id: B256) -> Vec<Dispute> {
+    pub(super) fn dispute_reports(&self, id: DealId) -> Vec<Dispute> {
         let Some(deal) = self.state.deals.get(&id) else { return Vec::new() };
-        let report = |(game, story): (&B256, &GameStory)| {
+        let report = |(game, story): (&GameId, &GameStory)| {
             let view = &story.view;
             let first = self.state.orders.get(&view.game.order).and_then(|order| self.state.first_task(order));
             let slashed = story.end.is_some_and(|end| end.slashed);

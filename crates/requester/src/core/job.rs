@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, fmt};
 
 use rialto_protocol::{
-    Address, B256,
+    Address, B256, DealId, GameId, OrderId,
     court::{GameEnd, JudgedStep},
     fault::Fault,
     receipt::{Halted, task_seed},
@@ -263,9 +263,9 @@ pub enum JobEvent {
     /// What the chosen offers will cost; nothing is spent yet.
     Quote { providers: u32, cost: u128, locked: u128, seconds: u64 },
     /// A deal is open on chain.
-    DealOpened { provider: Address, deal: B256, price: u128, budget: u128, collateral: u128, tx: B256, gas: u64 },
+    DealOpened { provider: Address, deal: DealId, price: u128, budget: u128, collateral: u128, tx: B256, gas: u64 },
     /// A batch of tasks was ordered.
-    OrderSent { provider: Address, order: B256, first: u32, count: u32 },
+    OrderSent { provider: Address, order: OrderId, first: u32, count: u32 },
     /// Results of a batch arrived, not yet verified.
     TasksDone { provider: Address, first: u32, count: u32, fuel: u128 },
     /// A batch is verified as the policy demands.
@@ -275,35 +275,35 @@ pub enum JobEvent {
     /// This machine runs tasks itself, to find out who is right or because nobody else is left.
     LocalRun { first: u32, tasks: u32 },
     /// A provider signed wrong results.
-    Cheater { provider: Address, deal: B256, tasks: Vec<WrongTask> },
+    Cheater { provider: Address, deal: DealId, tasks: Vec<WrongTask> },
     /// A deal is not used any more; its unfinished tasks go elsewhere.
-    ProviderDropped { provider: Address, deal: B256, code: String, why: String },
+    ProviderDropped { provider: Address, deal: DealId, code: String, why: String },
     /// A provider that was dropped is back.
-    ProviderBack { provider: Address, deal: B256 },
+    ProviderBack { provider: Address, deal: DealId },
     /// A voucher was signed: `amount` is all that the provider has earned in this deal.
-    Paid { provider: Address, deal: B256, amount: u128, closing: bool },
+    Paid { provider: Address, deal: DealId, amount: u128, closing: bool },
     /// A provider was accused before the deal's court: its receipt for `count` tasks from `first` on is wrong.
-    Accused { provider: Address, deal: B256, game: B256, first: u32, count: u32, bond: u128 },
+    Accused { provider: Address, deal: DealId, game: GameId, first: u32, count: u32, bond: u128 },
     /// A turn over the receipt's tree: the provider showed nodes so many levels over the leaves, or (`ours`) one of them was
     /// picked.
-    TreeNarrowed { game: B256, height: u8, ours: bool },
+    TreeNarrowed { game: GameId, height: u8, ours: bool },
     /// How a task went was challenged; its run spans 16^level steps.
-    TaskChallenged { game: B256, task: u32, level: u8 },
+    TaskChallenged { game: GameId, task: u32, level: u8 },
     /// A move in a game: what is in dispute begins at step `position` and spans 16^level steps.
-    GameMoved { game: B256, level: u8, position: u64, ours: bool },
+    GameMoved { game: GameId, level: u8, position: u64, ours: bool },
     /// The court judged a step: what the loser said that follows, and what does.
-    StepJudged { game: B256, position: u64, claimed: B256, right: B256 },
+    StepJudged { game: GameId, position: u64, claimed: B256, right: B256 },
     /// A game is over.
-    GameEnded { provider: Address, game: B256, won: bool, end: GameEnd },
+    GameEnded { provider: Address, game: GameId, won: bool, end: GameEnd },
     /// A provider asserts a receipt on chain, for `claimed` base units, that is wrong by what this machine found; by a run of all
     /// its tasks here `right` would be due.
-    FalseReceipt { provider: Address, deal: B256, order: B256, claimed: u128, right: Option<u128> },
+    FalseReceipt { provider: Address, deal: DealId, order: OrderId, claimed: u128, right: Option<u128> },
     /// A provider gave a receipt whose fuel does not add up: told without running anything.
-    Misstated { provider: Address, deal: B256, order: B256, fault: Fault },
+    Misstated { provider: Address, deal: DealId, order: OrderId, fault: Fault },
     /// The court found a receipt wrong without a game: of the collateral so much came to us, base units.
-    Convicted { provider: Address, deal: B256, fault: Fault, compensation: u128 },
+    Convicted { provider: Address, deal: DealId, fault: Fault, compensation: u128 },
     /// A deal is over on chain.
-    DealClosed { provider: Address, deal: B256, paid: u128, tx: B256, gas: Option<u64> },
+    DealClosed { provider: Address, deal: DealId, paid: u128, tx: B256, gas: Option<u64> },
     /// How far the job is.
     Progress(Progress),
     /// All work is over (or given up); payments are being settled.
@@ -376,7 +376,7 @@ pub struct JobStatus {
 #[allow(missing_docs)] // each variant says what its fields are
 pub enum Source {
     /// In the stream of outputs of an order, at this byte.
-    Order { order: B256, offset: u64 },
+    Order { order: OrderId, offset: u64 },
     /// From a run on this machine.
     Local,
 }
@@ -412,7 +412,7 @@ pub struct ProviderReport {
     /// Its account.
     pub provider: Address,
     /// The deal.
-    pub deal: B256,
+    pub deal: DealId,
     /// Price, base units per Tfuel.
     pub price: u128,
     /// Base units per task.
@@ -493,9 +493,9 @@ pub struct Summary {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Dispute {
     /// Game id.
-    pub game: B256,
+    pub game: GameId,
     /// Deal id.
-    pub deal: B256,
+    pub deal: DealId,
     /// The court.
     pub court: Address,
     /// Who signed the receipt.

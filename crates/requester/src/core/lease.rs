@@ -2,7 +2,7 @@
 //! over instead of opening another. At any time a deal serves one job, its holder; orders say whose they are, so
 //! every job's bill is exact.
 
-use rialto_protocol::{B256, pricing::share};
+use rialto_protocol::{DealId, pricing::share};
 
 use super::{
     Core, JobId, Record,
@@ -17,13 +17,13 @@ const MIN_WORK_SECONDS: u64 = 60;
 
 impl Core {
     /// Deals that a job holds now; it may have had others that serve a later job by now.
-    pub(super) fn own_deals(&self, id: JobId) -> Vec<B256> {
+    pub(super) fn own_deals(&self, id: JobId) -> Vec<DealId> {
         let deals = self.state.jobs[&id].deals.iter().copied();
         deals.filter(|deal| self.state.deals[deal].job == id).collect()
     }
 
     /// Whether a deal whose job is over stays open for a later one.
-    pub(super) fn keeps(&self, id: B256) -> bool {
+    pub(super) fn keeps(&self, id: DealId) -> bool {
         let deal = &self.state.deals[&id];
         let ended = match self.state.jobs.get(&deal.job).map(|job| &job.phase) {
             Some(Phase::Settling { at, .. } | Phase::Reported { at, .. }) => *at,
@@ -45,7 +45,7 @@ impl Core {
         let constraints = &job.spec.constraints;
         let need = self.need_of(&job.spec);
         let mut left = constraints.budget;
-        let mut taken: Vec<B256> = Vec::new();
+        let mut taken: Vec<DealId> = Vec::new();
         let mut owners = std::collections::BTreeSet::new();
         let mut idle: Vec<_> = self.state.deals.iter().filter(|(id, _)| self.keeps(**id)).collect();
         idle.sort_by_key(|(id, deal)| (deal.terms.price, **id));

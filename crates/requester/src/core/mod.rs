@@ -55,7 +55,7 @@ pub mod verify;
 use std::collections::{BTreeMap, BTreeSet};
 
 use alloy_sol_types::Eip712Domain;
-use rialto_protocol::{Address, B256, receipt::Halted, types::domain, wire::Signed};
+use rialto_protocol::{Address, DealId, OrderId, receipt::Halted, types::domain, wire::Signed};
 
 pub use bonds::{Accusable, Accusables};
 pub use book::{Book, Offer};
@@ -64,7 +64,7 @@ pub use event::{
     Accusation, Call, Conviction, Effect, Event, FirstSegment, LocalRun, Outgoing, Stored, Trace, TraceKey, Traced,
     Transacted,
 };
-pub use facts::{CaseId, CaseKind, Cursor, Fact, What};
+pub use facts::{Cursor, Fact, What};
 pub use job::{
     Checks, Constraints, Dispute, JobError, JobEvent, JobId, JobPhase, JobSpec, JobStatus, MAX_JOB_TASKS, Outcome,
     Policy, Progress, ProviderReport, ProviderStatus, Source, Summary, TaskResult, TxNote, WrongTask,
@@ -170,8 +170,8 @@ pub struct Core {
     // Lost in a crash.
     started: bool,
     book: Book,
-    links: BTreeMap<B256, session::Link>,
-    storing: BTreeMap<B256, Storing>,
+    links: BTreeMap<DealId, session::Link>,
+    storing: BTreeMap<OrderId, Storing>,
     judging: BTreeSet<(JobId, u32)>,
     /// Those of `judging` that are checks of a sample, no conflicts.
     auditing: BTreeSet<(JobId, u32)>,
@@ -180,10 +180,10 @@ pub struct Core {
     stranded_why: BTreeMap<JobId, String>,
     seek_at: BTreeMap<JobId, u64>,
     resting: BTreeMap<rialto_protocol::Address, rest::Rest>,
-    napping: BTreeMap<B256, rest::Rest>,
-    progress: BTreeMap<B256, u32>,
+    napping: BTreeMap<DealId, rest::Rest>,
+    progress: BTreeMap<OrderId, u32>,
     told: BTreeMap<JobId, Progress>,
-    told_claims: BTreeSet<B256>,
+    told_claims: BTreeSet<OrderId>,
     reruns: BTreeMap<(JobId, u32), rest::Rest>,
     traces: games::Traces,
 
@@ -444,7 +444,7 @@ impl Core {
         self.effects.push(Effect::Tell { job, event });
     }
 
-    fn send(&mut self, deal: B256, message: Outgoing) {
+    fn send(&mut self, deal: DealId, message: Outgoing) {
         if self.links.get(&deal).is_some_and(session::Link::up) {
             self.effects.push(Effect::Send { deal, message });
         }

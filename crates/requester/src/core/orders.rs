@@ -2,7 +2,7 @@
 //! its orders has the same tasks, seed and limits, so results compare leaf by leaf.
 
 use rialto_protocol::{
-    Address, B256,
+    Address, B256, DealId, OrderId,
     receipt::inputs_root,
     types::{Cancel, Limits, Order, struct_hash},
 };
@@ -52,26 +52,26 @@ impl Core {
     }
 
     /// Whether the deal can take an order now.
-    fn ready(&self, id: B256) -> bool {
+    fn ready(&self, id: DealId) -> bool {
         let deal = &self.state.deals[&id];
         let link = self.links.get(&id).is_some_and(|link| link.up() && self.now >= link.pause_until);
         deal.works() && link && self.now < self.last_due(id) && !self.disputed(id)
     }
 
     /// Unanswered orders of a deal that are still wanted.
-    pub(super) fn awaited_orders(&self, deal: B256) -> usize {
+    pub(super) fn awaited_orders(&self, deal: DealId) -> usize {
         self.state.deals[&deal].unfinished().filter(|order| self.state.orders[*order].awaited()).count()
     }
 
     /// Latest due time of an order in the deal.
-    fn last_due(&self, id: B256) -> u64 {
+    fn last_due(&self, id: DealId) -> u64 {
         let deal = &self.state.deals[&id];
         let length = deal.terms.expiry.saturating_sub(deal.terms.openedAt);
         let deadline = self.state.jobs[&deal.job].spec.constraints.deadline;
         deal.terms.openedAt.saturating_add(working_seconds(length)).min(deadline)
     }
 
-    fn order_next(&mut self, id: JobId, deal: B256) -> bool {
+    fn order_next(&mut self, id: JobId, deal: DealId) -> bool {
         let batch = self.missing_batch(id, deal).or_else(|| self.cut(id, deal)).or_else(|| self.straggler(id, deal));
         let Some(batch) = batch else { return false };
         self.place(id, deal, batch);
@@ -79,7 +79,7 @@ impl Core {
     }
 
     /// The oldest batch that lacks a provider and that this one may run.
-    fn missing_batch(&self, id: JobId, deal: B256) -> Option<u32> {
+    fn missing_batch(&self, id: JobId, deal: DealId) -> Option<u32> {
         let job = &self.state.jobs[&id];
         let open = job.open_batches.iter().copied();
         open.filter(|batch| self.missing(job, *batch) > 0).find(|batch| self.may_run(job, *batch, deal))
@@ -97,13 +97,13 @@ impl Core {
     }
 
     /// Whether an order has delivered, or still may.
-    fn live(&self, order: B256) -> bool {
+    fn live(&self, order: OrderId) -> bool {
         let order = &self.state.orders[&order];
         order.counts() || (order.awaited() && self.state.deals[&order.order.deal].works())
     }
 
     /// Whether the deal may run the batch: nobody of its owner has, it is not too large for it, and it is paid for.
-    fn may_run(&self, job: &Job, index: u32, deal: B256) -> bool {
+    fn may_run(&self, job: &Job, index: u32, deal: DealId) -> bool {
         let batch = &job.batches[index as usize];
         let cap = self.links.get(&deal).map_or(u32::MAX, |link| link.batch_cap);
         let worst = worst_fee(&self.state.deals[&deal].terms, job.spec.fuel_limit, batch.count);
@@ -117,7 +117,7 @@ impl Core {
 
     /// Whether a deal lasts long enough for its provider to promise so many tasks, besides what it has promised, even if each
     /// burns its whole limit.
-    fn can_promise(&self, job: &Job, deal: B256, tasks: u32) -> bool {
+    fn can_promise(&self, job: &Job, deal: DealId, tasks: u32) -> bool {
         let deal = &self.state.deals[&deal];
         let open = deal.unfinished().filter_map(|order| self.state.orders.get(order)).filter(|order| order.awaited());
         let (mut fuel, mut longest) = (u128::from(job.spec.fuel_limit) * u128::from(tasks), job.spec.fuel_limit);
@@ -129,7 +129,7 @@ impl Core {
     }
 
     /// Whether an order of these tasks is within everything that the deal's ask limits orders by.
-    pub(super) fn accepts(&self, job: &Job, deal: B256, first: u32, count: u32) -> bool {
+    pub(super) fn accepts(&self, job: &Job, deal: DealId, first: u32, count: u32) -> bool {
         let deal = &self.state.deals[&deal];
         let limits = limits(deal);
         count <= limits.tasks
@@ -140,7 +140,7 @@ impl Core {
 
     /// What a deal's provider still gives credit for, base units: it counts what is delivered and not paid, and the most that
     /// its unfinished orders can cost.
-    pub(super) fn credit_left(&self, deal: B256) -> u128 {
+    pub(super) fn credit_left(&self, deal: DealId) -> u128 {
         let deal = &self.state.deals[&deal];
         let (watermark, paid) = deal.voucher.as_ref().map_or((0, 0), |voucher| (voucher.orders, voucher.amount));
         let first = deal.done.min(watermark);
@@ -155,12 +155,12 @@ impl Core {
     }
 
     /// Whether the deal works and its owner has no part in the batch yet.
-    pub(super) fn could_take(&self, deal: B256, batch: Option<u32>) -> bool {
+    pub(super) fn could_take(&self, deal: DealId, batch: Option<u32>) -> bool {
         let deal_id = deal;
         let deal = &self.state.deals[&deal_id];
         let job = &self.state.jobs[&deal.job];
         let (provider, endpoint) = owners(deal);
-        let part_in = |order: &&B256| {
+        let part_in = |order: &&OrderId| {
             let order = &self.state.orders[*order];
             let other = owners(&self.state.deals[&order.order.deal]);
             order.status != OrderStatus::Refused && (other.0 == provider || other.1 == endpoint)
@@ -175,7 +175,7 @@ impl Core {
     }
 
     /// Budget of a deal that no order has a claim on. An order can cost its worst until it is settled.
-    pub(super) fn spare(&self, deal: B256) -> u128 {
+    pub(super) fn spare(&self, deal: DealId) -> u128 {
         let deal = &self.state.deals[&deal];
         let watermark = deal.voucher.as_ref().map_or(0, |voucher| voucher.orders);
         // Below both, every order is settled.
@@ -192,7 +192,7 @@ impl Core {
     }
 
     /// What `spare` can grow to when the orders under way turn out cheap.
-    pub(super) fn spare_at_best(&self, deal: B256) -> u128 {
+    pub(super) fn spare_at_best(&self, deal: DealId) -> u128 {
         if self.awaited_orders(deal) == 0 {
             return self.spare(deal);
         }
@@ -201,7 +201,7 @@ impl Core {
     }
 
     /// Makes the next batch, as large as is good for this deal.
-    fn cut(&mut self, id: JobId, deal: B256) -> Option<u32> {
+    fn cut(&mut self, id: JobId, deal: DealId) -> Option<u32> {
         let job = &self.state.jobs[&id];
         let count = self.batch_size(job, deal);
         if count == 0 {
@@ -213,7 +213,7 @@ impl Core {
     }
 
     /// Few tasks while nothing is known, then about [`ORDER_SECONDS`] of work, then less as the end comes near.
-    fn batch_size(&self, job: &Job, deal: B256) -> u32 {
+    fn batch_size(&self, job: &Job, deal: DealId) -> u32 {
         let left = u64::from(job.spec.tasks() - job.next_task);
         let terms = &self.state.deals[&deal];
         let rate = u128::from(speed(&terms.offer));
@@ -234,12 +234,12 @@ impl Core {
         let others = job.deals.iter().filter(|other| repeated && self.state.deals[*other].works());
         let takers: Vec<_> = others.copied().filter(|other| *other != deal).chain([deal]).collect();
         // One order runs while the next waits: each gets half of the credit, where that is enough for a task.
-        let half = |taker: &B256| {
+        let half = |taker: &DealId| {
             let taker = &self.state.deals[taker];
             (limits(taker).credit / 2).max(worst_fee(&taker.terms, job.spec.fuel_limit, 1))
         };
         let fits = |count: u32| {
-            let worst = |taker: &B256| worst_fee(&self.state.deals[taker].terms, job.spec.fuel_limit, count);
+            let worst = |taker: &DealId| worst_fee(&self.state.deals[taker].terms, job.spec.fuel_limit, count);
             worst(&deal) <= spare.min(credit)
                 && self.can_promise(job, deal, count)
                 && takers
@@ -256,7 +256,7 @@ impl Core {
 
     /// Whether everybody's credit is enough for one more batch of so many tasks with all its repetitions, besides what is still to
     /// be repeated of others: else each could end up waiting for another.
-    fn leaves_room(&self, job: &Job, takers: &[B256], count: u32) -> bool {
+    fn leaves_room(&self, job: &Job, takers: &[DealId], count: u32) -> bool {
         let batches = if job.spec.policy.samples() { 2 } else { u128::from(job.spec.policy.replicas()) };
         if (takers.len() as u128) < batches {
             return true;
@@ -271,12 +271,12 @@ impl Core {
     }
 
     /// A late batch that this idle provider can run as well; the first result wins.
-    fn straggler(&self, id: JobId, deal: B256) -> Option<u32> {
+    fn straggler(&self, id: JobId, deal: DealId) -> Option<u32> {
         if self.awaited_orders(deal) > 0 {
             return None;
         }
         let job = &self.state.jobs[&id];
-        let late = |order: &&B256| {
+        let late = |order: &&OrderId| {
             let order = &self.state.orders[*order];
             let expected = self.expected_seconds(&order.order.deal, job, order.order.tasks);
             order.awaited() && self.now >= order.at.saturating_add((expected * STRAGGLER_FACTOR).max(STRAGGLER_SECONDS))
@@ -292,7 +292,7 @@ impl Core {
     }
 
     /// Seconds in which a deal should be through with all it was given, plus so many tasks.
-    pub(super) fn expected_seconds(&self, deal: &B256, job: &Job, tasks: u32) -> u64 {
+    pub(super) fn expected_seconds(&self, deal: &DealId, job: &Job, tasks: u32) -> u64 {
         let offer = &self.state.deals[deal].offer;
         let cores = u64::from(offer.ask.value.cores.max(1));
         let rounds = u64::from(tasks).div_ceil(cores) * MAX_AWAITED_ORDERS as u64;
@@ -300,7 +300,7 @@ impl Core {
         rounds.saturating_mul(task + 1).min(24 * 3600)
     }
 
-    fn place(&mut self, id: JobId, deal_id: B256, index: u32) {
+    fn place(&mut self, id: JobId, deal_id: DealId, index: u32) {
         let deal = &self.state.deals[&deal_id];
         let job = &self.state.jobs[&id];
         let batch = &job.batches[index as usize];
@@ -329,14 +329,14 @@ impl Core {
     }
 
     /// Tells a provider that its unanswered orders are not needed.
-    pub(super) fn cancel_orders(&mut self, deal: B256) {
+    pub(super) fn cancel_orders(&mut self, deal: DealId) {
         for order in self.state.deals[&deal].orders.clone() {
             self.cancel_order(order);
         }
     }
 
     /// Of what is overdue, or promised by a provider that fell silent, only a receipt lets it off.
-    pub(super) fn cancel_order(&mut self, order: B256) {
+    pub(super) fn cancel_order(&mut self, order: OrderId) {
         let known = &self.state.orders[&order];
         let deal = &self.state.deals[&known.order.deal];
         if !self.overdue(known) && !self.is_promised(deal, known) {
@@ -345,13 +345,13 @@ impl Core {
     }
 
     /// Lets a deal's provider off whatever it has not delivered.
-    pub(super) fn let_off_all(&mut self, deal: B256) {
+    pub(super) fn let_off_all(&mut self, deal: DealId) {
         let unfinished: Vec<_> = self.state.deals[&deal].unfinished().copied().collect();
         unfinished.into_iter().for_each(|order| self.let_off(order));
     }
 
     /// What was cancelled is never called late: the provider has that in writing.
-    fn let_off(&mut self, order: B256) {
+    fn let_off(&mut self, order: OrderId) {
         let known = &self.state.orders[&order];
         let deal = known.order.deal;
         if known.awaited() {

@@ -1,7 +1,7 @@
 //! Paying: cumulative vouchers as results are accepted, a closing one at the end, and a way out of every
 //! deal: the provider redeems; if not, it is asked for a release; if not, the deal expires.
 
-use rialto_protocol::{B256, types::Release, types::Voucher, wire::Signed};
+use rialto_protocol::{DealId, OrderId, types::Release, types::Voucher, wire::Signed};
 
 use super::{
     Core, Effect, JobEvent, JobId, Outgoing, Record, TxNote,
@@ -20,7 +20,7 @@ impl Core {
     /// Signs for what is accepted below the watermark: in the middle of a deal the orders up to the first that is not
     /// finished, in the end all. A voucher never pays for an order at or above its watermark: such an order could be
     /// claimed on chain once more. A provider that signed wrong results gets nothing beyond what it has.
-    pub(super) fn vouch(&mut self, id: B256, close: bool) {
+    pub(super) fn vouch(&mut self, id: DealId, close: bool) {
         let deal = &self.state.deals[&id];
         if deal.closed.is_some() {
             return;
@@ -52,12 +52,12 @@ impl Core {
 
     /// Accepted fees of the orders with `seq < orders`.
     pub(super) fn fees_below(&self, deal: &OpenDeal, orders: u64) -> u128 {
-        let fee = |order: &B256| self.state.orders[order].accepted_fee();
+        let fee = |order: &OrderId| self.state.orders[order].accepted_fee();
         let of = |from: u64, to: u64| deal.orders[from as usize..to as usize].iter().map(fee).sum::<u128>();
         if orders < deal.done { deal.done_fees - of(orders, deal.done) } else { deal.done_fees + of(deal.done, orders) }
     }
 
-    pub(super) fn released(&mut self, id: B256, release: Signed<Release>) {
+    pub(super) fn released(&mut self, id: DealId, release: Signed<Release>) {
         let deal = &self.state.deals[&id];
         let fits = release.value.deal == id && release.value.amount <= deal.owed();
         if fits && deal.closing.is_some() && deal.release.is_none() {
@@ -98,7 +98,7 @@ impl Core {
     }
 
     /// Whether the deal's time for work is over and nothing is awaited.
-    fn spent(&self, id: B256) -> bool {
+    fn spent(&self, id: DealId) -> bool {
         !self.could_take(id, None) && self.awaited_orders(id) == 0
     }
 
@@ -153,7 +153,7 @@ impl Core {
         }
     }
 
-    fn deal_closed(&mut self, id: B256, paid: u128, tx: TxNote) {
+    fn deal_closed(&mut self, id: DealId, paid: u128, tx: TxNote) {
         let deal = &self.state.deals[&id];
         let (job, provider) = (deal.job, deal.provider());
         let event = JobEvent::DealClosed { provider, deal: id, paid, tx: tx.tx, gas: tx.gas };
@@ -175,7 +175,7 @@ impl Core {
         let Phase::Settling { at, .. } = job.phase else { return };
         let opening = job.openings.iter().position(|opening| opening.pending);
         // A provider that cannot be reached, or is kept to its word, does not redeem either: its deal is seen to after the report.
-        let awaited = |deal: &B256| {
+        let awaited = |deal: &DealId| {
             let gone = |link: &Link| !link.up() && self.now >= link.heard.saturating_add(GONE_SECONDS);
             let known = &self.state.deals[deal];
             let served = known.job != id || self.keeps(*deal) && known.done == known.orders.len() as u64;

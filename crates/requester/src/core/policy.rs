@@ -3,7 +3,7 @@
 
 use std::{fmt, str::FromStr};
 
-use rialto_protocol::{B256, keccak256};
+use rialto_protocol::{B256, ReceiptId, keccak256};
 use serde::{Deserialize, Serialize};
 
 use super::job::{MAX_REPLICAS, Policy};
@@ -140,7 +140,7 @@ fn adaptive_share(tasks: u64, floor_ppm: u32) -> u128 {
 struct Stream(u64);
 
 impl Stream {
-    fn new(secret: B256, receipt: B256) -> Self {
+    fn new(secret: B256, receipt: ReceiptId) -> Self {
         let hash = keccak256([secret.as_slice(), receipt.as_slice()].concat());
         Self(u64::from_be_bytes([hash[0], hash[1], hash[2], hash[3], hash[4], hash[5], hash[6], hash[7]]))
     }
@@ -157,7 +157,7 @@ impl Stream {
 
 /// Tasks of an order that are checked, each with probability `rate_ppm`, independently. It depends on the signed receipt:
 /// whoever signs it can't know, and can't change it without being checked anew.
-pub fn sample(secret: B256, receipt: B256, tasks: u32, rate_ppm: u32) -> Vec<u32> {
+pub fn sample(secret: B256, receipt: ReceiptId, tasks: u32, rate_ppm: u32) -> Vec<u32> {
     if rate_ppm >= PPM {
         return (0..tasks).collect();
     }
@@ -166,7 +166,7 @@ pub fn sample(secret: B256, receipt: B256, tasks: u32, rate_ppm: u32) -> Vec<u32
 }
 
 /// Whether a whole order is repeated elsewhere, with probability `rate_ppm`.
-pub fn repeats(secret: B256, receipt: B256, rate_ppm: u32) -> bool {
+pub fn repeats(secret: B256, receipt: ReceiptId, rate_ppm: u32) -> bool {
     Stream::new(secret, receipt).below_ppm() < rate_ppm
 }
 
@@ -300,12 +300,12 @@ mod tests {
     proptest! {
         #[test]
         fn a_sample_is_as_large_as_its_rate_and_depends_on_secret_and_receipt(seed: [u8; 32], rate in 1_000u32..PPM) {
-            let (secret, receipt) = (B256::from(seed), B256::repeat_byte(1));
+            let (secret, receipt) = (B256::from(seed), ReceiptId::repeat_byte(1));
             let drawn = sample(secret, receipt, 20_000, rate);
             let expected = 20_000.0 * f64::from(rate) / f64::from(PPM);
             prop_assert!((drawn.len() as f64 - expected).abs() < 6.0 * expected.sqrt() + 6.0, "{} of {expected}", drawn.len());
             prop_assert_eq!(&drawn, &sample(secret, receipt, 20_000, rate));
-            prop_assert_ne!(&drawn, &sample(secret, B256::repeat_byte(2), 20_000, rate));
+            prop_assert_ne!(&drawn, &sample(secret, ReceiptId::repeat_byte(2), 20_000, rate));
             prop_assert_ne!(&drawn, &sample(B256::repeat_byte(9), receipt, 20_000, rate));
         }
     }

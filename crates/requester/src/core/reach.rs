@@ -1,7 +1,7 @@
 //! Where providers are, whether they are there, and when they are tried again.
 
 use rialto_protocol::{
-    Address, B256,
+    Address, DealId,
     wire::{MAX_PEER_ADDRS, PeerAddr},
 };
 
@@ -21,7 +21,7 @@ const TOLD_FAILURES: u32 = 2;
 impl Core {
     /// Where a deal's provider may be: where it was last heard of, and where it was when the deal was opened. Hearsay alone would
     /// not do: whoever passes an ask on could send us elsewhere. Of two relays they take turns.
-    pub(crate) fn whereabouts(&self, id: B256) -> PeerAddr {
+    pub(crate) fn whereabouts(&self, id: DealId) -> PeerAddr {
         let deal = &self.state.deals[&id];
         let known = deal.peer();
         let Some(mut addr) = self.book.peer(deal.provider(), known.endpoint).cloned() else { return known.clone() };
@@ -40,7 +40,7 @@ impl Core {
     }
 
     /// Whether a deal's provider is not there, as far as is known.
-    pub(super) fn lost(&self, id: B256) -> bool {
+    pub(super) fn lost(&self, id: DealId) -> bool {
         self.links.get(&id).is_some_and(|link| link.failures > 0 && !link.up())
     }
 
@@ -56,7 +56,7 @@ impl Core {
     }
 
     /// Once per outage, and not before a provider that is just starting had its chance.
-    pub(super) fn tell_lost(&mut self, id: B256, why: String) {
+    pub(super) fn tell_lost(&mut self, id: DealId, why: String) {
         let (Some(link), Some(deal)) = (self.links.get(&id), self.state.deals.get(&id)) else { return };
         let missed = link.up() || (!matches!(link.state, LinkState::Down { .. }) && link.failures + 1 >= TOLD_FAILURES);
         if deal.works() && missed && !link.told && self.waits_for(id) {
@@ -67,14 +67,14 @@ impl Core {
     }
 
     /// Seconds until the next attempt to connect.
-    pub(super) fn backoff(&self, id: B256) -> u64 {
+    pub(super) fn backoff(&self, id: DealId) -> u64 {
         let failures = self.links.get(&id).map_or(0, |link| link.failures);
         let longest = if self.waits_for(id) { MAX_WORKING_BACKOFF_SECONDS } else { MAX_BACKOFF_SECONDS };
         (1u64 << failures.min(6)).min(longest)
     }
 
     /// Whether a job runs that the deal is for.
-    fn waits_for(&self, id: B256) -> bool {
+    fn waits_for(&self, id: DealId) -> bool {
         self.state.deals.get(&id).is_some_and(|deal| self.state.jobs.get(&deal.job).is_some_and(Job::runs))
     }
 }

@@ -1,6 +1,6 @@
 //! What is told about a job: counts while it runs, the summary at its end.
 
-use rialto_protocol::{B256, receipt::Halted};
+use rialto_protocol::{DealId, receipt::Halted};
 
 use super::{
     Checks, Core, JobError, JobEvent, JobId, JobPhase, JobStatus, Outcome, Policy, Progress, ProviderReport,
@@ -108,7 +108,7 @@ impl Core {
 
     /// That nobody of a job is there, if that is so.
     fn missed(&self, id: JobId) -> Option<String> {
-        let open = |deal: &B256| {
+        let open = |deal: &DealId| {
             let deal = &self.state.deals[deal];
             deal.closing.is_none() && deal.closed.is_none()
         };
@@ -223,7 +223,7 @@ impl Core {
         }
     }
 
-    fn provider_report(&self, job: JobId, id: B256) -> ProviderReport {
+    fn provider_report(&self, job: JobId, id: DealId) -> ProviderReport {
         let deal = &self.state.deals[&id];
         let orders = deal.orders.iter().map(|order| &self.state.orders[order]);
         let accepted: Vec<_> =

@@ -1,7 +1,7 @@
 //! Providers that take no work now: what becomes of their deals, and when they are asked again. A job that has work left
 //! and nobody to do it waits, until its deadline, for whoever comes or comes back.
 
-use rialto_protocol::{Address, B256};
+use rialto_protocol::{Address, DealId, OrderId};
 
 use super::{
     Core, JobError, JobEvent, JobId, Record,
@@ -65,7 +65,7 @@ fn is_over(code: &str) -> bool {
 
 impl Core {
     /// A provider refused for good: its deal is settled at once, so that its budget is free for others.
-    pub(super) fn refused_for_good(&mut self, id: B256, code: &str) {
+    pub(super) fn refused_for_good(&mut self, id: DealId, code: &str) {
         let deal = &self.state.deals[&id];
         let (job, provider) = (deal.job, deal.provider());
         let fresh = self.now < deal.terms.openedAt.saturating_add(FRESH_SECONDS);
@@ -90,7 +90,7 @@ impl Core {
     }
 
     /// Whether a deal is of no more use: its provider wants no more of it, and everything in it is settled.
-    pub(super) fn useless(&self, id: B256) -> bool {
+    pub(super) fn useless(&self, id: DealId) -> bool {
         let deal = &self.state.deals[&id];
         let refused = matches!(&deal.standing, Standing::Dropped { code } if is_over(code));
         refused && deal.done == deal.orders.len() as u64
@@ -120,7 +120,7 @@ impl Core {
     }
 
     /// A dropped deal gets orders again. What others did meanwhile it need not do.
-    pub(super) fn come_back(&mut self, id: B256) {
+    pub(super) fn come_back(&mut self, id: DealId) {
         let deal = &self.state.deals[&id];
         let (provider, job) = (deal.provider(), deal.job);
         if let Some(link) = self.links.get_mut(&id) {
@@ -128,7 +128,7 @@ impl Core {
         }
         self.record(Record::Revived { deal: id });
         self.tell(job, JobEvent::ProviderBack { provider, deal: id });
-        let done = |order: &&B256| {
+        let done = |order: &&OrderId| {
             let order = &self.state.orders[*order];
             let job = self.state.jobs.get(&order.job);
             job.is_none_or(|job| !job.runs() || job.batches[order.batch as usize].settled)

@@ -1,8 +1,8 @@
 //! Sessions: connecting, hello, resuming after a drop, messages in, and noticing who is silent.
 
-use alloy_sol_types::SolStruct;
+use rialto_protocol::eip712::Typed;
 use rialto_protocol::{
-    B256,
+    DealId, OrderId,
     receipt::Halted,
     signing,
     types::{Ack, Cancel, Receipt},
@@ -100,7 +100,7 @@ impl Core {
     }
 
     /// Drops a deal whose provider owes answers and gives no sign of life.
-    fn tend_silence(&mut self, id: B256) {
+    fn tend_silence(&mut self, id: DealId) {
         let awaited = self.awaited_orders(id);
         let deal = &self.state.deals[&id];
         let Some(link) = self.links.get(&id) else { return };
@@ -117,7 +117,7 @@ impl Core {
             return;
         }
         let job = &self.state.jobs[&deal.job];
-        let acked = |order: &B256| self.state.orders[order].awaited() && self.state.orders[order].ack.is_some();
+        let acked = |order: &OrderId| self.state.orders[order].awaited() && self.state.orders[order].ack.is_some();
         let slow = if !link.up() {
             0
         } else if deal.orders.iter().rev().take(64).any(acked) {
@@ -138,7 +138,7 @@ impl Core {
     }
 
     /// Gives a deal no more orders. Its unanswered ones go elsewhere; if it answers after all, it is back.
-    pub(super) fn drop_deal(&mut self, id: B256, code: &str, why: String) {
+    pub(super) fn drop_deal(&mut self, id: DealId, code: &str, why: String) {
         let deal = &self.state.deals[&id];
         if deal.standing != Standing::Active || deal.closed.is_some() {
             return;
@@ -150,7 +150,7 @@ impl Core {
     }
 
     /// A dropped deal shows that it lives.
-    fn revive(&mut self, id: B256) {
+    fn revive(&mut self, id: DealId) {
         let deal = &self.state.deals[&id];
         let passing = matches!(&deal.standing, Standing::Dropped { code } if code.starts_with("R-DEAL-00"));
         if passing && deal.drops < MAX_DROPS && deal.closing.is_none() && deal.closed.is_none() {
@@ -158,7 +158,7 @@ impl Core {
         }
     }
 
-    pub(super) fn connected(&mut self, id: B256) {
+    pub(super) fn connected(&mut self, id: DealId) {
         let Some(deal) = self.state.deals.get(&id).filter(|deal| deal.closed.is_none()) else { return };
         let Some(link) = self.links.get_mut(&id) else { return };
         if !matches!(link.state, LinkState::Connecting { .. }) {
@@ -168,7 +168,7 @@ impl Core {
         self.effects.push(Effect::Send { deal: id, message: Outgoing::Hello(deal.terms.clone()) });
     }
 
-    pub(super) fn disconnected(&mut self, id: B256, why: String) {
+    pub(super) fn disconnected(&mut self, id: DealId, why: String) {
         self.tell_lost(id, why);
         let backoff = self.backoff(id);
         let Some(link) = self.links.get_mut(&id) else { return };
@@ -186,12 +186,12 @@ impl Core {
         self.storing.retain(|order, _| state.orders.get(order).is_some_and(|order| order.order.deal != id));
     }
 
-    fn hang_up(&mut self, id: B256, why: &str) {
+    fn hang_up(&mut self, id: DealId, why: &str) {
         self.effects.push(Effect::Hangup { deal: id });
         self.disconnected(id, why.into());
     }
 
-    pub(super) fn message(&mut self, id: B256, message: ToRequester) {
+    pub(super) fn message(&mut self, id: DealId, message: ToRequester) {
         let Some(deal) = self.state.deals.get(&id) else { return };
         if deal.closed.is_some() || !self.links.contains_key(&id) {
             return;
@@ -218,13 +218,13 @@ impl Core {
     }
 
     /// Whether the key that the provider pinned for the deal signed it.
-    fn signed<T: SolStruct>(&self, deal: B256, signed: &Signed<T>) -> bool {
+    fn signed<T: Typed>(&self, deal: DealId, signed: &Signed<T>) -> bool {
         let key = self.state.deals.get(&deal).map(|deal| deal.terms.providerKey);
         key.is_some_and(|key| signing::signed_by(&signed.value, &self.domain, &signed.signature, key))
     }
 
     /// Resends what the provider lacks. It resends what we lack by itself.
-    fn welcomed(&mut self, id: B256, version: u16, next_seq: u64, paid: u128) {
+    fn welcomed(&mut self, id: DealId, version: u16, next_seq: u64, paid: u128) {
         let Some(link) = self.links.get_mut(&id) else { return };
         if !matches!(link.state, LinkState::Greeting { .. }) {
             return;
@@ -265,17 +265,17 @@ impl Core {
     }
 
     /// Our order of this deal, if it is one.
-    fn ours(&self, deal: B256, order: B256) -> bool {
+    fn ours(&self, deal: DealId, order: OrderId) -> bool {
         self.state.orders.get(&order).is_some_and(|known| known.order.deal == deal)
     }
 
-    fn hear(&mut self, deal: B256) {
+    fn hear(&mut self, deal: DealId) {
         if let Some(link) = self.links.get_mut(&deal) {
             link.heard = self.now;
         }
     }
 
-    fn acked(&mut self, id: B256, ack: Signed<Ack>) {
+    fn acked(&mut self, id: DealId, ack: Signed<Ack>) {
         let order = ack.value.order;
         if !self.ours(id, order) {
             return;
@@ -287,7 +287,7 @@ impl Core {
         }
     }
 
-    fn progressed(&mut self, id: B256, order: B256, done: u32) {
+    fn progressed(&mut self, id: DealId, order: OrderId, done: u32) {
         if !self.ours(id, order) {
             return;
         }
@@ -304,7 +304,7 @@ impl Core {
         }
     }
 
-    fn refused(&mut self, id: B256, order: Option<B256>, code: String, detail: String) {
+    fn refused(&mut self, id: DealId, order: Option<OrderId>, code: String, detail: String) {
         let deal = &self.state.deals[&id];
         let (job, provider) = (deal.job, deal.provider());
         let Some(order) = order else {
@@ -353,7 +353,7 @@ impl Core {
         }
     }
 
-    fn receipt(&mut self, id: B256, receipt: Signed<Receipt>, results: Vec<Halted>, outputs: Payload) {
+    fn receipt(&mut self, id: DealId, receipt: Signed<Receipt>, results: Vec<Halted>, outputs: Payload) {
         let order = receipt.value.order;
         if !self.ours(id, order) || self.storing.contains_key(&order) {
             return;
@@ -385,7 +385,7 @@ impl Core {
         self.effects.push(effect);
     }
 
-    pub(super) fn stored(&mut self, order: B256, result: Stored) {
+    pub(super) fn stored(&mut self, order: OrderId, result: Stored) {
         let Some(Storing { receipt, results }) = self.storing.remove(&order) else { return };
         let deal = self.state.orders[&order].order.deal;
         if self.state.orders[&order].status != OrderStatus::Open || self.state.deals[&deal].standing == Standing::Faulty
@@ -422,7 +422,7 @@ impl Core {
     }
 
     /// A signed receipt that contradicts itself: its signer is not to be dealt with any more.
-    fn reject_receipt(&mut self, id: B256, order: B256, fault: ReceiptFault) {
+    fn reject_receipt(&mut self, id: DealId, order: OrderId, fault: ReceiptFault) {
         self.record(Record::Invalid { order, code: fault.code().into() });
         self.progress.remove(&order);
         self.drop_deal(id, fault.code(), fault.to_string());

@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use alloy_signer::SignerSync;
 use alloy_signer_local::PrivateKeySigner;
-use alloy_sol_types::SolStruct;
+use rialto_protocol::eip712::Typed;
 use rialto_protocol::{
     Address, B256, Bytes, keccak256,
     pricing::{order_fee, share},
@@ -56,7 +56,7 @@ pub fn address(n: u8) -> Address {
     key(n).address()
 }
 
-fn sign<T: SolStruct>(n: u8, value: T) -> Signed<T> {
+fn sign<T: Typed>(n: u8, value: T) -> Signed<T> {
     let signature = key(n).sign_hash_sync(&digest(&value, &domain(CHAIN, MARKET))).unwrap();
     Signed { value, signature: Bytes::from(signature.as_bytes().to_vec()) }
 }
@@ -180,16 +180,16 @@ pub enum Manner {
 pub struct Actor {
     n: u8,
     manner: Manner,
-    orders: BTreeMap<B256, (Order, u32)>,
-    receipts: BTreeMap<B256, ToRequester>,
-    next_seq: BTreeMap<B256, u64>,
-    paid: BTreeMap<B256, u128>,
+    orders: BTreeMap<OrderId, (Order, u32)>,
+    receipts: BTreeMap<OrderId, ToRequester>,
+    next_seq: BTreeMap<DealId, u64>,
+    paid: BTreeMap<DealId, u128>,
     up: bool,
     busy_until: u64,
     seen: usize,
-    pub rejected: Vec<(B256, u32)>,
+    pub rejected: Vec<(OrderId, u32)>,
     /// Orders taken: the most each can cost; its fee, and from when on that is owed.
-    ledger: BTreeMap<B256, (u128, Option<(u64, u128)>)>,
+    ledger: BTreeMap<OrderId, (u128, Option<(u64, u128)>)>,
 }
 
 /// Everything around a core.
@@ -198,8 +198,8 @@ pub struct World {
     pub now: u64,
     pub journal: Vec<Record>,
     pub actors: BTreeMap<Address, Actor>,
-    pub market: BTreeMap<B256, Deal>,
-    pub closed: BTreeMap<B256, u128>,
+    pub market: BTreeMap<DealId, Deal>,
+    pub closed: BTreeMap<DealId, u128>,
     pub told: Vec<JobEvent>,
     pub summary: Option<Summary>,
     /// (due, event), delivered in this order.
@@ -207,7 +207,7 @@ pub struct World {
     pub refuse_open: BTreeSet<Address>,
     pub opens: u32,
     /// Outcomes by intent, as the sender's journal keeps them.
-    mined: BTreeMap<String, Vec<B256>>,
+    mined: BTreeMap<String, Vec<DealId>>,
     pub can_run: bool,
     /// Late notices, demands and settlements sent.
     pub cases: Vec<(String, Call)>,
@@ -421,7 +421,7 @@ impl World {
     }
 
     /// How an order's tasks end.
-    pub fn truth(&self, order: B256) -> Vec<Halted> {
+    pub fn truth(&self, order: OrderId) -> Vec<Halted> {
         let known = &self.core.state().orders[&order];
         let job = &self.core.state().jobs[&known.job];
         let first = job.batches[known.batch as usize].first as usize;
@@ -504,7 +504,7 @@ impl World {
     }
 
     /// What the ask says is kept, and so is its credit: nothing is ever refused for its size.
-    fn check_limits(&mut self, deal: B256, spec: &JobSpec, first: u32, order: &Order) {
+    fn check_limits(&mut self, deal: DealId, spec: &JobSpec, first: u32, order: &Order) {
         let terms = &self.market[&deal];
         let limits = self.core.state().deals[&deal].offer.ask.value.limits.clone();
         assert!(order.tasks <= limits.tasks && order.fuelLimit <= limits.taskFuel);
@@ -517,7 +517,7 @@ impl World {
         let cost = verify::worst_fee(terms, order.fuelLimit, order.tasks);
         let actor = self.actors.get_mut(&terms.provider).unwrap();
         actor.ledger.insert(struct_hash(order), (cost, None));
-        let of_deal = |name: &B256| actor.orders.get(name).is_some_and(|(order, _)| order.deal == deal);
+        let of_deal = |name: &OrderId| actor.orders.get(name).is_some_and(|(order, _)| order.deal == deal);
         let rows = || actor.ledger.iter().filter(|(name, _)| of_deal(name)).map(|(_, row)| row);
         let (owed, open): (Vec<_>, Vec<_>) = rows().partition(|(_, done)| done.is_some_and(|(at, _)| at <= self.now));
         assert!(open.len() <= limits.orders as usize, "{} unfinished orders", open.len());
@@ -527,7 +527,7 @@ impl World {
         assert!(unpaid + open <= limits.credit, "{unpaid} unpaid and {open} open, of {} credit", limits.credit);
     }
 
-    fn close(&mut self, deal: B256, paid: u128, kind: &str) {
+    fn close(&mut self, deal: DealId, paid: u128, kind: &str) {
         assert!(paid <= self.market[&deal].budget);
         if self.closed.insert(deal, paid).is_none() {
             self.says(deal, What::Closed { paid, tx: Self::tx(kind, 1) });
@@ -535,15 +535,15 @@ impl World {
     }
 
     /// The chain says something, finally.
-    pub fn says(&mut self, deal: B256, what: What) {
+    pub fn says(&mut self, deal: DealId, what: What) {
         self.post(1, Event::Chain { facts: vec![Fact { deal, what }], cursor: None });
     }
 
-    fn reply(&mut self, deal: B256, delay: u64, message: ToRequester) {
+    fn reply(&mut self, deal: DealId, delay: u64, message: ToRequester) {
         self.post(delay, Event::Message { deal, message });
     }
 
-    fn receive(&mut self, deal: B256, message: Outgoing) {
+    fn receive(&mut self, deal: DealId, message: Outgoing) {
         let actor = self.actors.get_mut(&self.market[&deal].provider).unwrap();
         if !actor.up {
             return;
@@ -552,7 +552,7 @@ impl World {
         match message {
             Outgoing::Hello(terms) => {
                 assert_eq!(struct_hash(&terms), deal);
-                let of_deal = |order: &B256| actor.orders.get(order).is_some_and(|(order, _)| order.deal == deal);
+                let of_deal = |order: &OrderId| actor.orders.get(order).is_some_and(|(order, _)| order.deal == deal);
                 for (order, _) in actor.receipts.iter().filter(|(order, _)| of_deal(order)) {
                     // It does not wait to be through with them.
                     if let Some((_, Some((at, _)))) = actor.ledger.get_mut(order) {
@@ -596,7 +596,7 @@ impl World {
         }
     }
 
-    fn order(&mut self, deal: B256, job: JobId, first: u32, order: Order) {
+    fn order(&mut self, deal: DealId, job: JobId, first: u32, order: Order) {
         let name = struct_hash(&order);
         let spec = self.core.state().jobs[&job].spec.clone();
         let terms = self.market[&deal].clone();

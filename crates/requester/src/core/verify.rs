@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use rialto_protocol::{
-    B256,
+    B256, OrderId,
     fault::FaultProof,
     pricing::order_fee,
     receipt::{Halted, MAX_ORDER_TASKS, SumNode, SumTree, chain_output},
@@ -98,7 +98,7 @@ pub enum Comparison {
     /// Votes conflict on these tasks; another provider has to break the tie.
     TieBreak(Vec<u32>),
     /// These voters are wrong, on these tasks. Without them, compare again.
-    Wrong(Vec<(B256, Vec<(u32, Halted)>)>),
+    Wrong(Vec<(OrderId, Vec<(u32, Halted)>)>),
     /// Every task has its result.
     Agreed,
 }
@@ -110,16 +110,16 @@ pub enum Comparison {
 /// even against a majority. Where this machine can't run, a strict majority of at least two decides.
 pub fn compare(
     tasks: u32,
-    votes: &[(B256, &[Halted])],
+    votes: &[(OrderId, &[Halted])],
     verdicts: &BTreeMap<u32, Halted>,
     replicas: u32,
     can_judge: bool,
 ) -> Comparison {
-    let mut wrong: BTreeMap<B256, Vec<(u32, Halted)>> = BTreeMap::new();
+    let mut wrong: BTreeMap<OrderId, Vec<(u32, Halted)>> = BTreeMap::new();
     let mut open = Vec::new();
     for task in 0..tasks {
         let Some((_, first)) = votes.first() else { break };
-        let given = |votes: &&(B256, &[Halted])| votes.1[task as usize];
+        let given = |votes: &&(OrderId, &[Halted])| votes.1[task as usize];
         let right = match verdicts.get(&task) {
             Some(verdict) => Some(*verdict),
             None if votes.iter().all(|vote| given(&vote) == first[task as usize]) => continue,
@@ -236,8 +236,8 @@ mod tests {
         Halted { status: Status::Finished, exit_code: 0, out_hash: output_hash(output), out_len, fuel_left, digest: 0 }
     }
 
-    fn name(n: u8) -> B256 {
-        B256::repeat_byte(n)
+    fn name(n: u8) -> OrderId {
+        OrderId::repeat_byte(n)
     }
 
     #[test]
@@ -254,7 +254,7 @@ mod tests {
     fn a_mismatch_names_its_tasks_and_a_verdict_names_the_wrong_even_in_majority() {
         let good = [halted(b"a", 1), halted(b"b", 2)];
         let bad = [halted(b"a", 1), halted(b"X", 2)];
-        let votes: [(B256, &[Halted]); 3] = [(name(1), &good), (name(2), &bad), (name(3), &bad)];
+        let votes: [(OrderId, &[Halted]); 3] = [(name(1), &good), (name(2), &bad), (name(3), &bad)];
         let none = BTreeMap::new();
         assert_eq!(compare(2, &votes, &none, 2, true), Comparison::Judge(vec![1]));
         assert_eq!(compare(2, &votes[..2], &none, 2, false), Comparison::TieBreak(vec![1]));
@@ -275,7 +275,7 @@ mod tests {
     #[test]
     fn a_difference_in_fuel_alone_is_a_mismatch() {
         let (less, more) = ([halted(b"a", 1)], [halted(b"a", 2)]);
-        let votes: [(B256, &[Halted]); 2] = [(name(1), &less), (name(2), &more)];
+        let votes: [(OrderId, &[Halted]); 2] = [(name(1), &less), (name(2), &more)];
         assert_eq!(compare(1, &votes, &BTreeMap::new(), 2, true), Comparison::Judge(vec![0]));
     }
 

@@ -4,16 +4,16 @@ use std::{collections::BTreeSet, time::Duration};
 
 use futures::StreamExt;
 use rialto_chain::{
-    CaseKind as ChainCase, CaseOutcome, Chain, ChainError, CourtCall, Courts, Ending, EventBatch, Games, LogMeta,
-    MarketCall, MarketEvent, Mined, OpenArgs, SendError, Sender,
+    CaseOutcome, Chain, ChainError, CourtCall, Courts, Ending, EventBatch, Games, LogMeta, MarketCall, MarketEvent,
+    Mined, OpenArgs, SendError, Sender,
 };
-use rialto_protocol::{Address, B256, Bytes, model, wire::PeerAddr};
+use rialto_protocol::case::CaseId;
+use rialto_protocol::{Address, B256, Bytes, DealId, model, wire::PeerAddr};
 use tokio::sync::mpsc;
 
 use super::driver::Input;
 use crate::core::{
-    Accusable, Accusables, Accusation, Call, CaseId, CaseKind, Conviction, Cursor, Event, Fact, Terms, Transacted,
-    TxNote, What,
+    Accusable, Accusables, Accusation, Call, Conviction, Cursor, Event, Fact, Terms, Transacted, TxNote, What,
 };
 
 /// Without events the core is told a cursor after so many blocks.
@@ -100,15 +100,7 @@ fn market_call(call: Call) -> MarketCall {
         Call::Demand { deal, order, receipt, task } => {
             MarketCall::Demand { deal, order, receipt, signature: Bytes::new(), task }
         }
-        Call::Settle { deal, case: CaseId { kind, subject, task } } => {
-            let kind = match kind {
-                CaseKind::Claim => ChainCase::Claim,
-                CaseKind::Late => ChainCase::Late,
-                CaseKind::Demand => ChainCase::Demand,
-                CaseKind::Hold => ChainCase::Hold,
-            };
-            MarketCall::Settle { deal, kind, subject, task }
-        }
+        Call::Settle { deal, case } => MarketCall::Settle { deal, case },
         Call::Play { deal, order, view, answer } => {
             let court = deal.court;
             let call = CourtCall::answer(deal, *order, &view, *answer).expect("the core answers what is asked");
@@ -136,7 +128,7 @@ fn open_args(terms: Terms) -> OpenArgs {
 }
 
 /// Deals that a transaction opened.
-fn opened(mined: &Mined) -> Vec<B256> {
+fn opened(mined: &Mined) -> Vec<DealId> {
     let deal = |log| match MarketEvent::decode(log) {
         Some(MarketEvent::DealOpened { id, .. }) => Some(id),
         _ => None,
@@ -185,7 +177,7 @@ pub(crate) struct Follow {
     pub first_block: u64,
     pub cursor: Option<Cursor>,
     /// Deals of ours that are not over.
-    pub deals: BTreeSet<B256>,
+    pub deals: BTreeSet<DealId>,
     /// Their courts, and games known.
     pub games: Games,
     pub courts: Courts,
@@ -294,7 +286,7 @@ impl Pending {
 
 /// What an event says about a deal; `None` if nothing that a requester needs.
 fn fact(meta: &LogMeta, event: &MarketEvent, revealed_until: u64) -> Option<Fact> {
-    let ended = |kind, subject, task, paid| What::Ended { case: CaseId { kind, subject, task }, paid };
+    let ended = |case, paid| What::Ended { case, paid };
     let what = match event {
         MarketEvent::Redeemed { paid, orders, .. } => What::Redeemed { paid: *paid, orders: *orders },
         MarketEvent::DealClosed { ending, paid, .. } => {
@@ -319,20 +311,13 @@ fn fact(meta: &LogMeta, event: &MarketEvent, revealed_until: u64) -> Option<Fact
         MarketEvent::Revealed { receipt, task, halted, .. } => {
             What::Revealed { receipt: *receipt, task: *task, halted: *halted, until: revealed_until }
         }
-        MarketEvent::Excused { order, .. } => ended(CaseKind::Late, *order, 0, 0),
+        MarketEvent::Excused { order, .. } => ended(CaseId::Late { order: *order }, 0),
         MarketEvent::DealOpened { .. } => What::Opened { tx: note("open", meta.tx, None, 1) },
         MarketEvent::Held { game, deadline, .. } => What::Held { game: *game, deadline: *deadline },
-        MarketEvent::Lifted { game, .. } => ended(CaseKind::Hold, *game, 0, 0),
-        MarketEvent::CaseSettled { subject, kind, task, outcome, amount, .. } => {
-            let kind = match kind {
-                ChainCase::Claim => CaseKind::Claim,
-                ChainCase::Late => CaseKind::Late,
-                ChainCase::Demand => CaseKind::Demand,
-                ChainCase::Hold => CaseKind::Hold,
-                _ => return None,
-            };
+        MarketEvent::Lifted { game, .. } => ended(CaseId::Hold { game: *game }, 0),
+        MarketEvent::CaseSettled { case, outcome, amount, .. } => {
             let paid = if *outcome == CaseOutcome::Paid { *amount } else { 0 };
-            ended(kind, *subject, *task, paid)
+            ended(*case, paid)
         }
         MarketEvent::Deposited { .. }
         | MarketEvent::Withdrawn { .. }
@@ -362,7 +347,7 @@ mod tests {
 
     fn closed(block: u64, deal: u8) -> (LogMeta, MarketEvent) {
         let meta = LogMeta { block, index: 0, block_hash: B256::repeat_byte(block as u8), tx: B256::repeat_byte(deal) };
-        let deal = B256::repeat_byte(deal);
+        let deal = DealId::repeat_byte(deal);
         let ending = Ending::Redeemed;
         (meta, MarketEvent::DealClosed { deal, ending, paid: 5, to_requester: 1, to_provider: 5, burned: 0 })
     }
@@ -375,7 +360,7 @@ mod tests {
         let done = pending.take(vec![], &[], 10);
         let facts: Vec<_> = done.iter().filter_map(|(meta, event)| fact(meta, event, 0)).collect();
         assert!(
-            matches!(&facts[..], [Fact { deal, what: What::Closed { paid: 5, .. } }] if *deal == B256::repeat_byte(1))
+            matches!(&facts[..], [Fact { deal, what: What::Closed { paid: 5, .. } }] if *deal == DealId::repeat_byte(1))
         );
         assert!(pending.take(vec![], &[], 100).is_empty());
         assert_eq!(pending.take(vec![closed(101, 3)], &[], 101).len(), 1);

@@ -3,13 +3,13 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use alloy_sol_types::SolStruct;
 use rialto_chain::{Chain, Clock, Courts, Games, Sender};
 use rialto_exec::Limits;
 use rialto_net::Node;
 use rialto_party::{MAX_OUTBOUND_MESSAGES, Seal};
 use rialto_protocol::{
-    Address, B256,
+    Address, DealId,
+    eip712::Typed,
     types::Voucher,
     wire::{PeerAddr, Signed},
 };
@@ -43,9 +43,9 @@ pub(crate) enum Input {
     /// For the core.
     Event(Event),
     /// From a session, for the core, if it is still the deal's session.
-    Session { deal: B256, number: u64, event: Event },
+    Session { deal: DealId, number: u64, event: Event },
     /// A session is over.
-    SessionEnded { deal: B256, number: u64, why: String },
+    SessionEnded { deal: DealId, number: u64, why: String },
     /// The chain moved.
     Chain(Heard),
     /// A job whose bytes are in the library.
@@ -98,7 +98,7 @@ pub(crate) struct Driver {
     pub cancel: CancellationToken,
     pub tasks: TaskTracker,
     pub feeds: HashMap<JobId, Arc<Feed>>,
-    pub sessions: HashMap<B256, Open>,
+    pub sessions: HashMap<DealId, Open>,
     pub next_session: u64,
 }
 
@@ -357,7 +357,7 @@ impl Driver {
         Ok(())
     }
 
-    fn connect(&mut self, deal: B256, peer: PeerAddr) {
+    fn connect(&mut self, deal: DealId, peer: PeerAddr) {
         let number = self.next_session;
         self.next_session += 1;
         let (outbound, queue) = mpsc::channel(MAX_OUTBOUND_MESSAGES);
@@ -384,7 +384,7 @@ impl Driver {
     }
 
     /// Posts a message; a provider that does not take them loses its session, not our memory.
-    fn post(&mut self, deal: B256, message: Outgoing) {
+    fn post(&mut self, deal: DealId, message: Outgoing) {
         let Some(open) = self.sessions.get_mut(&deal) else { return };
         if open.outbound.as_ref().is_some_and(|outbound| outbound.try_send(message).is_err()) {
             open.outbound = None;
@@ -469,7 +469,7 @@ impl Driver {
     }
 
     /// The signature that was given before: signing is deterministic.
-    fn sign<T: SolStruct + Clone>(&self, value: &T) -> Result<Signed<T>, RequesterError> {
+    fn sign<T: Typed + Clone>(&self, value: &T) -> Result<Signed<T>, RequesterError> {
         Ok(self.seal.sign(value.clone())?)
     }
 

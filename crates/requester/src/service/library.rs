@@ -16,7 +16,7 @@ use rialto_machine::{
 };
 use rialto_net::{Blob, Node};
 use rialto_protocol::{
-    B256,
+    B256, DealId, OrderId,
     receipt::Halted,
     wire::{BlobRef, MAX_INLINE_BYTES, Payload, PeerAddr},
 };
@@ -53,10 +53,10 @@ pub(crate) struct Library {
     engine: Engine,
     jobs: Mutex<HashMap<JobId, Arc<Shelf>>>,
     /// Blobs that a deal's provider may fetch.
-    grants: Mutex<HashMap<B256, (B256, BTreeSet<BlobRef>)>>,
+    grants: Mutex<HashMap<DealId, (B256, BTreeSet<BlobRef>)>>,
     root: PathBuf,
     /// Tasks of games, by order and index.
-    pub(super) traceables: Mutex<HashMap<(B256, u32), Shared<Traceable>>>,
+    pub(super) traceables: Mutex<HashMap<(OrderId, u32), Shared<Traceable>>>,
 }
 
 /// The bytes of one job. While it is held, its blobs stay.
@@ -236,7 +236,7 @@ impl Library {
         job: JobId,
         first: u32,
         count: u32,
-        deal: B256,
+        deal: DealId,
         peer: B256,
     ) -> Result<Carried, RequesterError> {
         let shelf = self.shelf_or_load(job).await?;
@@ -258,7 +258,7 @@ impl Library {
     }
 
     /// The deal is over: its provider has no more access, unless by another deal.
-    pub fn release(&self, deal: B256) {
+    pub fn release(&self, deal: DealId) {
         let mut grants = lock(&self.grants);
         let Some((peer, blobs)) = grants.remove(&deal) else { return };
         for blob in blobs {
@@ -269,7 +269,7 @@ impl Library {
     }
 
     /// File of an order's outputs.
-    pub fn order_output(&self, job: JobId, order: B256) -> PathBuf {
+    pub fn order_output(&self, job: JobId, order: OrderId) -> PathBuf {
         outputs_folder(&self.folder(job)).join(format!("{order}.bin"))
     }
 
@@ -282,7 +282,7 @@ impl Library {
     pub async fn store(
         &self,
         job: JobId,
-        order: B256,
+        order: OrderId,
         peer: &PeerAddr,
         results: Vec<Halted>,
         outputs: Payload,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use rialto_net::{Node, SessionReceiver, SessionSender};
 use rialto_party::{Paced, Seal};
 use rialto_protocol::{
-    B256,
+    DealId,
     wire::{PeerAddr, ToProvider, ToRequester, WIRE_VERSION},
 };
 use tokio::sync::mpsc;
@@ -15,7 +15,7 @@ use crate::core::{Event, Outgoing};
 
 /// A session from dialling to its end.
 pub(crate) struct Session {
-    pub deal: B256,
+    pub deal: DealId,
     /// Tells it from earlier sessions of the deal.
     pub number: u64,
     pub peer: PeerAddr,

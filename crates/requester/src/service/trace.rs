@@ -11,7 +11,7 @@ use rialto_machine::{
     play::Player,
     start_parts,
 };
-use rialto_protocol::{B256, receipt::inputs_proof};
+use rialto_protocol::{B256, OrderId, receipt::inputs_proof};
 
 use super::{
     error::RequesterError,
@@ -68,7 +68,7 @@ impl Library {
     }
 
     /// The game is over.
-    pub fn forget_trace(&self, order: B256, task: u32) {
+    pub fn forget_trace(&self, order: OrderId, task: u32) {
         lock(&self.traceables).remove(&(order, task));
     }
 

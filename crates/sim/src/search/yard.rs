@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use alloy_signer::SignerSync;
 use alloy_signer_local::PrivateKeySigner;
-use alloy_sol_types::SolStruct;
+use rialto_protocol::eip712::Typed;
 use rialto_protocol::{
     Address, B256, Bytes, keccak256,
     model::{
@@ -47,7 +47,7 @@ pub fn key(name: &str) -> PrivateKeySigner {
 }
 
 /// A struct with a key's signature, in the market's domain.
-pub fn sign<T: SolStruct>(key: &PrivateKeySigner, value: T) -> Signed<T> {
+pub fn sign<T: Typed>(key: &PrivateKeySigner, value: T) -> Signed<T> {
     let digest = digest(&value, &domain(CHAIN_ID, MARKET));
     let make = || key.sign_hash_sync(&digest).expect("a key in memory signs").as_bytes().to_vec().into();
     let signature =

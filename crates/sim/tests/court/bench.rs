@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use alloy_signer::SignerSync;
-use alloy_sol_types::{Eip712Domain, SolStruct};
+use alloy_sol_types::Eip712Domain;
 use futures::StreamExt;
 use rialto_chain::{
     Chain, ChainConfig, Court, CourtCall, CourtEvent, CourtRules, Courts, DeployParams, Deployed, EventStream, GameEnd,
@@ -19,9 +19,10 @@ use rialto_machine::input::{Halves, SharedInput, TaskInput};
 use rialto_machine::play::{Answer, Player, span};
 use rialto_machine::{Lowered, TaskLimits, Tracer, canonicalise, lower, start_parts};
 use rialto_protocol::court::Challenge;
+use rialto_protocol::eip712::Typed;
 use rialto_protocol::receipt::{Halted, SumNode, SumTree, inputs_proof, inputs_root, task_seed};
 use rialto_protocol::types::{Ask, Deal, Game, Limits, Move, Order, Receipt, WASM_3, digest, struct_hash};
-use rialto_protocol::{Address, B256, Bytes, U256, keccak256};
+use rialto_protocol::{Address, B256, Bytes, GameId, U256, keccak256};
 use serde_json::json;
 
 /// A real program: Monte Carlo pricing of options, in C, with floats.
@@ -55,7 +56,7 @@ pub fn address(name: &str) -> Address {
     key(name).address()
 }
 
-pub fn signed<T: SolStruct>(name: &str, value: &T, domain: &Eip712Domain) -> Bytes {
+pub fn signed<T: Typed>(name: &str, value: &T, domain: &Eip712Domain) -> Bytes {
     key(name).sign_hash_sync(&digest(value, domain)).unwrap().as_bytes().to_vec().into()
 }
 
@@ -341,7 +342,7 @@ impl Side for Liar {
 
 /// A game as the chain's events tell it.
 pub struct Watched {
-    pub id: B256,
+    pub id: GameId,
     pub game: Game,
     /// What the provider has shown of the receipt.
     pub nodes: Vec<SumNode>,

@@ -16,7 +16,7 @@ use rialto_protocol::fault::FaultProof;
 use rialto_protocol::pricing;
 use rialto_protocol::receipt::{SumNode, SumTree};
 use rialto_protocol::types::{Deal, Move, struct_hash};
-use rialto_protocol::{Address, B256, Bytes, keccak256};
+use rialto_protocol::{Address, B256, Bytes, GameId, keccak256};
 use serde_json::json;
 
 sol! {
@@ -264,7 +264,7 @@ async fn anybody_can_send_a_signed_move_and_no_other() {
     for wrong in [
         Move { pick: pick ^ 1, ..terms.clone() },
         Move { level: terms.level - 1, ..terms.clone() },
-        Move { game: B256::ZERO, ..terms.clone() },
+        Move { game: GameId::ZERO, ..terms.clone() },
         Move { from: B256::ZERO, ..terms.clone() },
         Move { to: B256::ZERO, ..terms.clone() },
     ] {

@@ -8,12 +8,13 @@ use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
 use alloy_signer::SignerSync;
 use alloy_signer_local::PrivateKeySigner;
 use alloy_sol_types::abi::TokenSeq;
-use alloy_sol_types::{SolStruct, SolType, SolValue, sol};
-use rialto_chain::bindings::Terms;
+use alloy_sol_types::{SolType, SolValue, sol};
+use rialto_chain::bindings::{self as abi, Terms};
 use rialto_machine::input::Halves;
 use rialto_machine::ir::{alu, op};
 use rialto_machine::play::{Answer, PARTS, Player, span};
 use rialto_machine::{Lowered, TaskLimits, Tracer, canonicalise, lower, start_parts};
+use rialto_protocol::eip712::Typed;
 use rialto_protocol::pricing::order_fee;
 use rialto_protocol::receipt::{Halted, SumNode, SumTree, inputs_proof, inputs_root, task_seed};
 use rialto_protocol::types::{Ask, Deal, Game, Order, Receipt, digest, domain, struct_hash};
@@ -48,9 +49,9 @@ const TASK: u32 = 1;
 const MILLION: u128 = 1_000_000;
 
 /// A struct's type in a function's signature.
-fn tuple<T: SolStruct>() -> String {
-    let text = T::eip712_root_type();
-    let fields = text.split_once('(').unwrap().1.trim_end_matches(')');
+fn tuple<T: Typed>() -> String {
+    let text = T::encode_type();
+    let fields = text.split_once('(').unwrap().1.split_once(')').unwrap().0;
     let types: Vec<&str> = fields.split(',').map(|field| field.split_once(' ').unwrap().0).collect();
     let limits = "(uint32,uint32,uint64,uint64,uint64,uint64,uint64,uint64,uint64,uint128)";
     format!("({})", types.join(",")).replace("Limits", limits)
@@ -170,7 +171,7 @@ impl Stage {
             call(
                 "open",
                 &[&tuple::<Ask>(), "bytes", "(address,uint128,uint64,uint32,uint128,uint64)"],
-                &(ask, signature, terms),
+                &(abi::Ask::from(&ask), signature, terms),
             ),
         );
         assert_eq!(id.as_ref(), struct_hash(&stage.deal).as_slice());
@@ -182,7 +183,7 @@ impl Stage {
     }
 
     /// The provider's signature.
-    fn sign<T: SolStruct>(&self, value: &T) -> Bytes {
+    fn sign<T: Typed>(&self, value: &T) -> Bytes {
         let signature = self.provider.sign_hash_sync(&digest(value, &domain(1, self.market))).unwrap();
         Bytes::from(signature.as_bytes().to_vec())
     }
@@ -281,7 +282,7 @@ fn play() -> String {
     let data = call(
         "accuse",
         &[&tuple::<Deal>(), &tuple::<Order>(), &tuple::<Receipt>(), "bytes"],
-        &(stage.deal.clone(), order.clone(), receipt.clone(), signature),
+        &(abi::Deal::from(&stage.deal), abi::Order::from(&order), abi::Receipt::from(&receipt), signature),
     );
     let (id, mut gas) = stage.send(accuser, court, data);
     let game = Game {
@@ -306,7 +307,7 @@ fn play() -> String {
     let shown = nodes(&tree.unfold(1, 0).unwrap());
     let types = [&tuple::<Game>(), &tuple::<Order>(), NODES];
     stage.judge.evm.now += 60;
-    let data = call("unfold", &types, &(game.clone(), order.clone(), shown.clone()));
+    let data = call("unfold", &types, &(abi::Game::from(&game), abi::Order::from(&order), shown.clone()));
     let (_, used) = stage.send(stage.provider.address(), court, data);
     let leaf = |leaf: &Node| format!("`{}`, {} fuel", leaf.hash, leaf.fuel);
     let _ = writeln!(text, "| `unfold` | provider | {}; {} | {used} |", leaf(&shown[0]), leaf(&shown[1]));
@@ -315,7 +316,7 @@ fn play() -> String {
     let challenge =
         Challenge { input: roots[TASK as usize], inputProof: inputs_proof(&roots, TASK), parts: parts.into(), states };
     let types = [&tuple::<Game>(), &tuple::<Order>(), NODES, "uint32", "(bytes32,bytes32[],bytes,bytes32[16])"];
-    let data = call("challenge", &types, &(game.clone(), order, shown, TASK, challenge));
+    let data = call("challenge", &types, &(abi::Game::from(&game), abi::Order::from(&order), shown, TASK, challenge));
     let (_, used) = stage.send(accuser, court, data);
     let _ = writeln!(
         text,
@@ -353,7 +354,7 @@ fn play() -> String {
         let data = call(
             "move",
             &[&tuple::<Game>(), "uint32", "bytes32[17]", "bytes32[16]", "bytes"],
-            &(game.clone(), pick, segment, states, Bytes::new()),
+            &(abi::Game::from(&game), pick, segment, states, Bytes::new()),
         );
         let (_, used) = stage.send(side, court, data);
         level -= 1;
@@ -374,7 +375,7 @@ fn play() -> String {
     let data = call(
         "step",
         &[&tuple::<Deal>(), &tuple::<Game>(), "uint32", "bytes32[17]", "bytes"],
-        &(stage.deal.clone(), game.clone(), pick, segment, Bytes::from(proof.clone())),
+        &(abi::Deal::from(&stage.deal), abi::Game::from(&game), pick, segment, Bytes::from(proof.clone())),
     );
     let (_, used) = stage.send(accuser, court, data);
     row("step", "anyone", Some(pick), at, 1, keccak256(segment.abi_encode()), used);

@@ -11,7 +11,7 @@ use rialto_devchain::{Clock, Config, Devchain};
 use rialto_protocol::{
     fault::FaultProof,
     model::{
-        Call, CaseKind, Params,
+        Call, Params,
         court::{CourtCall, Rules},
     },
     receipt::SumNode,
@@ -164,16 +164,6 @@ fn quantity(value: &Value) -> u64 {
     u64::from_str_radix(value.as_str().unwrap().trim_start_matches("0x"), 16).unwrap()
 }
 
-/// A kind of case, as the contract numbers it.
-pub fn kind(kind: CaseKind) -> abi::CaseKind {
-    match kind {
-        CaseKind::Claim => abi::CaseKind::Claim,
-        CaseKind::Late => abi::CaseKind::Late,
-        CaseKind::Demand => abi::CaseKind::Demand,
-        CaseKind::Hold => abi::CaseKind::Hold,
-    }
-}
-
 fn encode(call: &Call) -> Vec<u8> {
     match call.clone() {
         Call::Deposit { account, amount } => IMarket::depositCall { owner: account, amount }.abi_encode(),
@@ -223,14 +213,15 @@ fn encode(call: &Call) -> Vec<u8> {
             output: reveal.output,
         }
         .abi_encode(),
-        Call::Settle { deal, kind: which, subject, task } => {
-            IMarket::settleCall { deal: (&deal).into(), kind: kind(which), subject, task }.abi_encode()
+        Call::Settle { deal, case } => {
+            let (kind, subject, task) = (case.kind().into(), case.subject(), case.task());
+            IMarket::settleCall { deal: (&deal).into(), kind, subject, task }.abi_encode()
         }
         Call::Expire { deal } => IMarket::expireCall { deal: (&deal).into() }.abi_encode(),
         Call::Hold { deal, game, until } => {
-            IMarket::holdCall { deal: (&deal).into(), game, deadline: until }.abi_encode()
+            IMarket::holdCall { deal: (&deal).into(), game: game.into(), deadline: until }.abi_encode()
         }
-        Call::Lift { deal, game } => IMarket::liftCall { deal: (&deal).into(), game }.abi_encode(),
+        Call::Lift { deal, game } => IMarket::liftCall { deal: (&deal).into(), game: game.into() }.abi_encode(),
         Call::Slash { deal, convictor } => IMarket::slashCall { deal: (&deal).into(), convictor }.abi_encode(),
         Call::Allow { spender, amount } => IMarket::allowCall { spender, amount }.abi_encode(),
         Call::Take { owner, amount } => IMarket::takeCall { owner, amount }.abi_encode(),

@@ -9,11 +9,12 @@ use alloy_primitives::{Address, B256, Bytes, keccak256};
 use alloy_signer::SignerSync;
 use rialto_chain::bindings::{ICourt, IMarket};
 use rialto_machine::start_parts;
+use rialto_protocol::case::CaseId;
 use rialto_protocol::{
     court::{Answer, Challenge, GameNews, GameStory, PARTS, Question, Segment},
     fault::FaultProof,
     model::{
-        BURNED, Call, CaseKind, DealStatus, Market, Terms,
+        BURNED, Call, DealStatus, Market, Terms,
         court::{Court, CourtCall, CourtError},
     },
     pricing,
@@ -263,14 +264,14 @@ impl Courts {
             }
             3 if !self.games.is_empty() => {
                 let game = self.random.index(self.games.len());
-                let (subject, deal) =
+                let (game, deal) =
                     (struct_hash(&self.games[game].story.view.game), self.deal_of(self.games[game].signed));
-                Call::Settle { deal, kind: CaseKind::Hold, subject, task: 0 }
+                Call::Settle { deal, case: CaseId::Hold { game } }
             }
             4 => Call::Expire { deal },
             5 => Call::Allow { spender: self.court.address(), amount: u128::from(self.random.within(0..=400)) },
             6 => return (requester, Act::Market(Call::Allow { spender: self.court.address(), amount: u128::MAX })),
-            _ => Call::Settle { deal, kind: CaseKind::Claim, subject: self.signed[at].receipt.order, task: 0 },
+            _ => Call::Settle { deal, case: CaseId::Claim { order: self.signed[at].receipt.order } },
         };
         (provider, Act::Market(call))
     }
@@ -501,7 +502,7 @@ impl Courts {
         };
         for game in &self.games {
             let id = struct_hash(&game.story.view.game);
-            let real = self.pair.real.read_court(ICourt::gameStateCall { id });
+            let real = self.pair.real.read_court(ICourt::gameStateCall { id: id.into() });
             let model = self.court.game(id).map(|it| {
                 let clocks = (it.since, it.accuser_seconds, it.provider_seconds);
                 (it.segment, it.position, clocks, it.stage as u8, it.level, it.task, it.accusers_turn)
@@ -511,7 +512,11 @@ impl Courts {
             let there = (real.segment, real.position, clocks, stage, real.level, real.task, real.accusersTurn);
             same("game", format!("{model:?}"), format!("{:?}", (stage != 0).then_some(there)))?;
             let deadline = self.court.game(id).map_or(0, |it| it.deadline());
-            same("deadline", deadline.to_string(), self.pair.real.read_court(ICourt::deadlineCall { id }).to_string())?;
+            same(
+                "deadline",
+                deadline.to_string(),
+                self.pair.real.read_court(ICourt::deadlineCall { id: id.into() }).to_string(),
+            )?;
             if deadline != 0 {
                 same("what the events say", game.story.view.deadline.to_string(), deadline.to_string())?;
             }
@@ -523,7 +528,7 @@ impl Courts {
         }
         for id in self.deals.iter().map(struct_hash) {
             let (model, real) =
-                (self.pair.model.deal_state(id), self.pair.real.read(IMarket::dealStateCall { deal: id }));
+                (self.pair.model.deal_state(id), self.pair.real.read(IMarket::dealStateCall { deal: id.into() }));
             let model = (model.status as u8, model.paid, model.claims, model.holds);
             same(
                 "deal",

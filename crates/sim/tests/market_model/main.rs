@@ -86,7 +86,7 @@ impl Pair {
         same("conservation", self.model.owed().to_string(), self.real.tokens(self.real.market).to_string())?;
         for deal in &self.table.deals {
             let id = struct_hash(deal);
-            let (model, real) = (self.model.deal_state(id), self.real.read(IMarket::dealStateCall { deal: id }));
+            let (model, real) = (self.model.deal_state(id), self.real.read(IMarket::dealStateCall { deal: id.into() }));
             let model = (model.status as u8, model.paid, model.orders, model.claims, model.lates, model.holds);
             let real = (real.status as u8, real.paid, real.orders, real.claims, real.lates, real.holds);
             same("deal", format!("{model:?}"), format!("{real:?}"))?;
@@ -97,13 +97,18 @@ impl Pair {
             same("allowance", self.model.allowance(owner, spender).to_string(), real.to_string())?;
         }
         for order in self.table.orders.iter().map(struct_hash) {
-            let real: B256 = self.real.read(IMarket::assertedReceiptCall { order });
-            same("asserted receipt", self.model.asserted(order).to_string(), real.to_string())?;
+            let real: B256 = self.real.read(IMarket::assertedReceiptCall { order: order.into() });
+            same(
+                "asserted receipt",
+                B256::from(self.model.asserted(order).unwrap_or_default()).to_string(),
+                real.to_string(),
+            )?;
         }
-        for (at, kind, subject, task) in &self.table.cases {
+        for (at, case) in &self.table.cases {
             let deal = struct_hash(&self.table.deals[*at]);
-            let model = self.model.case(deal, *kind, *subject, *task);
-            let call = IMarket::caseStateCall { deal, kind: bytecode::kind(*kind), subject: *subject, task: *task };
+            let model = self.model.case(deal, *case);
+            let (kind, subject, task) = (case.kind().into(), case.subject(), case.task());
+            let call = IMarket::caseStateCall { deal: deal.into(), kind, subject, task };
             let real = self.real.read(call);
             let real = (real.status as u8, real.deadline.to::<u64>(), real.seq, real.amount);
             same(
@@ -120,17 +125,19 @@ impl Pair {
         let longest = PARAMS.grace + 2 * PARAMS.challenge_window + PARAMS.answer_window;
         let mut now = self.real.now();
         let ends = self.table.deals.iter().map(|deal| deal.expiry + longest);
-        let holds = self.table.cases.iter().map(|(at, kind, subject, task)| {
-            self.model.case(struct_hash(&self.table.deals[*at]), *kind, *subject, *task).deadline
-        });
+        let holds = self
+            .table
+            .cases
+            .iter()
+            .map(|(at, case)| self.model.case(struct_hash(&self.table.deals[*at]), *case).deadline);
         now = ends.chain(holds).max().unwrap_or(now).max(now);
         for kind in [2, 3, 0, 1] {
-            for (at, which, subject, task) in self.table.cases.clone() {
+            for (at, which) in self.table.cases.clone() {
                 let deal = self.table.deals[at].clone();
-                let case = self.model.case(struct_hash(&deal), which, subject, task);
-                if which as u8 == kind && case.status == CaseStatus::Open {
+                let case = self.model.case(struct_hash(&deal), which);
+                if which.kind() as u8 == kind && case.status == CaseStatus::Open {
                     now += 1;
-                    self.step(now, 0, &Call::Settle { deal, kind: which, subject, task })??;
+                    self.step(now, 0, &Call::Settle { deal, case: which })??;
                 }
             }
         }

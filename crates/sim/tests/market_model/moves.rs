@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use alloy_primitives::{Address, B256, Bytes, keccak256};
 use alloy_signer::SignerSync;
 use alloy_signer_local::PrivateKeySigner;
-use alloy_sol_types::{Eip712Domain, SolStruct};
+use alloy_sol_types::Eip712Domain;
 use proptest::prelude::*;
+use rialto_protocol::case::CaseId;
+use rialto_protocol::eip712::Typed;
 use rialto_protocol::{
-    model::{
-        Call, CaseKind, CaseStatus, DealStatus, MAX_REVEAL_BYTES, Market, OPENING_TOLERANCE, Params, Reveal, Terms,
-    },
+    DealId, GameId, OrderId,
+    model::{Call, CaseStatus, DealStatus, MAX_REVEAL_BYTES, Market, OPENING_TOLERANCE, Params, Reveal, Terms},
     pricing,
     receipt::{Halted, Status, SumTree, output_hash},
     types::{Ack, Ask, Cancel, Deal, Limits, Order, Receipt, Release, Voucher, WASM_3, digest, struct_hash},
@@ -59,7 +60,7 @@ pub struct Table {
     /// Whom somebody has allowed to take from an account: owner and spender.
     allowed: Vec<(usize, usize)>,
     /// Every case that was ever tried: deal, kind, subject, task.
-    pub cases: Vec<(usize, CaseKind, B256, u32)>,
+    pub cases: Vec<(usize, CaseId)>,
     serial: u64,
 }
 
@@ -86,7 +87,7 @@ impl Table {
         self.keys[actor].address()
     }
 
-    pub fn sign<T: SolStruct>(&self, value: &T, signer: Address) -> Bytes {
+    pub fn sign<T: Typed>(&self, value: &T, signer: Address) -> Bytes {
         let mut keys = self.keys.iter().chain(&self.pinned);
         let key = keys.find(|key| key.address() == signer).unwrap_or(&self.keys[0]);
         key.sign_hash_sync(&digest(value, &self.domain)).unwrap().as_bytes().to_vec().into()
@@ -114,8 +115,8 @@ impl Table {
         }
         moments.extend(self.asks.iter().flat_map(|ask| [ask.from, ask.to]));
         moments.extend(self.acks.iter().map(|ack| ack.dueBy));
-        for (deal, kind, subject, task) in &self.cases {
-            moments.push(market.case(struct_hash(&self.deals[*deal]), *kind, *subject, *task).deadline);
+        for (deal, case) in &self.cases {
+            moments.push(market.case(struct_hash(&self.deals[*deal]), *case).deadline);
         }
         moments.retain(|moment| *moment > now && *moment < now + 5_000);
         moments.sort_unstable();
@@ -192,7 +193,7 @@ impl Table {
             108..140 => {
                 let order = self.order(now, at, pick, value);
                 let receipt = self.receipt(&deal, &order, value);
-                self.cases.push((at, CaseKind::Claim, struct_hash(&order), 0));
+                self.cases.push((at, CaseId::Claim { order: struct_hash(&order) }));
                 let signature = self.sign(&order, deal.requesterKey);
                 (provider, Call::Claim { deal, order, signature, receipt })
             }
@@ -200,7 +201,7 @@ impl Table {
                 let order = self.order(now, at, pick, value);
                 let ack = Ack { order: struct_hash(&order), dueBy: now + u64::from(value % 4 == 0) * 20 };
                 self.acks.push(ack.clone());
-                self.cases.push((at, CaseKind::Late, ack.order, 0));
+                self.cases.push((at, CaseId::Late { order: ack.order }));
                 let signature = self.sign(&ack, deal.providerKey);
                 (requester, Call::Late { deal, order, ack, signature })
             }
@@ -208,18 +209,16 @@ impl Table {
                 let order = self.order(now, at, pick, value);
                 let receipt = self.receipt(&deal, &order, value);
                 let task = u32::from(value) % order.tasks.max(1);
-                self.cases.push((at, CaseKind::Demand, struct_hash(&receipt), task));
+                self.cases.push((at, CaseId::Demand { receipt: struct_hash(&receipt), task }));
                 let signature = self.sign(&receipt, deal.providerKey);
                 (requester, Call::Demand { deal, order, receipt, signature, task })
             }
             185..199 => self.answer(provider, deal, at, pick, value),
             205..231 => {
-                let Some((at, kind, subject, task)) =
-                    self.cases.iter().rev().nth(pick % self.cases.len().clamp(1, 4)).copied()
-                else {
+                let Some((at, case)) = self.cases.iter().rev().nth(pick % self.cases.len().clamp(1, 4)).copied() else {
                     return (pick % ACTORS, Call::Expire { deal });
                 };
-                (pick % ACTORS, Call::Settle { deal: self.deals[at].clone(), kind, subject, task })
+                (pick % ACTORS, Call::Settle { deal: self.deals[at].clone(), case })
             }
             231..235 => (pick % ACTORS, Call::Expire { deal }),
             235..236 => {
@@ -229,16 +228,17 @@ impl Table {
                 (pick % ACTORS, Call::Excuse { deal, cancel, signature })
             }
             236..248 => {
-                let game = B256::with_last_byte((pick % 3) as u8);
-                self.cases.push((at, CaseKind::Hold, game, 0));
+                let game = GameId::with_last_byte((pick % 3) as u8);
+                self.cases.push((at, CaseId::Hold { game }));
                 (COURT, Call::Hold { deal, game, until: now + u64::from(value % 190) })
             }
             199..205 | 248..254 => {
-                let held = self.cases.iter().rev().find(|(at, kind, game, _)| {
-                    let deal = struct_hash(&self.deals[*at]);
-                    *kind == CaseKind::Hold && market.case(deal, *kind, *game, 0).status == CaseStatus::Open
+                let held = self.cases.iter().rev().find_map(|(at, case)| {
+                    let CaseId::Hold { game } = *case else { return None };
+                    let status = market.case(struct_hash(&self.deals[*at]), *case).status;
+                    (status == CaseStatus::Open).then_some((*at, game))
                 });
-                let (at, _, game, _) = held.copied().unwrap_or((at, CaseKind::Hold, B256::ZERO, 0));
+                let (at, game) = held.unwrap_or((at, GameId::ZERO));
                 (COURT, Call::Lift { deal: self.deals[at].clone(), game })
             }
             _ => (COURT, Call::Slash { convictor: self.address(pick % ACTORS), deal }),
@@ -248,9 +248,9 @@ impl Table {
     /// Answers a late notice or demand, if there is one.
     fn answer(&mut self, provider: usize, deal: Deal, at: usize, pick: usize, value: u16) -> (usize, Call) {
         let open: Vec<_> = self.cases.iter().rev().filter(|case| case.0 == at).copied().collect();
-        for (_, kind, subject, task) in open {
-            match kind {
-                CaseKind::Late => {
+        for (_, case) in open {
+            match case {
+                CaseId::Late { order: subject } => {
                     if let Some(order) = self.orders.iter().find(|order| struct_hash(*order) == subject).cloned() {
                         if value.is_multiple_of(4) {
                             let cancel = Cancel { order: subject };
@@ -266,7 +266,7 @@ impl Table {
                         return (sender, Call::Answer { deal, order, receipt, signature });
                     }
                 }
-                CaseKind::Demand => {
+                CaseId::Demand { receipt: subject, task } => {
                     let found = self.receipts.iter().find(|(receipt, _)| struct_hash(receipt) == subject).cloned();
                     if let Some((receipt, tasks)) = found {
                         let order = self.orders.iter().find(|order| struct_hash(*order) == receipt.order).cloned();
@@ -276,7 +276,7 @@ impl Table {
                         }
                     }
                 }
-                CaseKind::Claim | CaseKind::Hold => {}
+                CaseId::Claim { .. } | CaseId::Hold { .. } => {}
             }
         }
         (pick % ACTORS, Call::Expire { deal })
@@ -460,24 +460,24 @@ impl Table {
                 0 => wrong(signature),
                 1 => voucher.amount += 1,
                 2 => deal.price += 1,
-                _ => voucher.deal = B256::ZERO,
+                _ => voucher.deal = DealId::ZERO,
             },
             Call::Close { deal, release, signature } => match n % 3 {
                 0 => wrong(signature),
                 1 => deal.budget += 1,
-                _ => release.deal = B256::ZERO,
+                _ => release.deal = DealId::ZERO,
             },
             Call::Claim { order, signature, receipt, .. } => match n % 6 {
                 0 => wrong(signature),
                 1 => receipt.fee += 1,
                 2 => receipt.fuel = u128::MAX,
-                3 => receipt.order = B256::ZERO,
+                3 => receipt.order = OrderId::ZERO,
                 4 => order.tasks = if choice.value.is_multiple_of(2) { 0 } else { 65_537 },
-                _ => order.deal = B256::ZERO,
+                _ => order.deal = DealId::ZERO,
             },
             Call::Late { ack, signature, .. } => match n % 3 {
                 0 => wrong(signature),
-                1 => ack.order = B256::ZERO,
+                1 => ack.order = OrderId::ZERO,
                 _ => ack.dueBy += 1,
             },
             Call::Answer { receipt, signature, .. } => match n % 3 {
@@ -486,14 +486,14 @@ impl Table {
                 _ => receipt.root = B256::ZERO,
             },
             Call::Excuse { cancel, signature, .. } => match n % 2 {
-                0 => cancel.order = B256::ZERO,
+                0 => cancel.order = OrderId::ZERO,
                 _ => wrong(signature),
             },
             Call::Allow { amount, .. } | Call::Take { amount, .. } | Call::Give { amount, .. } => *amount = 1 << 100,
             Call::Demand { order, signature, task, receipt, .. } => match n % 4 {
                 0 => wrong(signature),
                 1 => *task = order.tasks,
-                2 => receipt.order = B256::ZERO,
+                2 => receipt.order = OrderId::ZERO,
                 _ => receipt.fuel += 1,
             },
             Call::Reveal { reveal, receipt, order, .. } => match n % 6 {
@@ -504,9 +504,9 @@ impl Table {
                 4 => reveal.task += 1,
                 _ => order.seed += 1,
             },
-            Call::Settle { task, subject, .. } => match n % 2 {
-                0 => *task += 1,
-                _ => *subject = B256::ZERO,
+            Call::Settle { case, .. } => match case {
+                CaseId::Demand { task, .. } if n % 2 == 0 => *task += 1,
+                _ => *case = CaseId::new(case.kind(), B256::ZERO, case.task()),
             },
             Call::Hold { until, .. } => *until += 31 * 86_400,
             Call::Withdraw { amount, .. } | Call::Deposit { amount, .. } => *amount = 1 << 100,

@@ -2,10 +2,11 @@
 
 use anyhow::{Result, anyhow, ensure};
 use clap::{Args, Subcommand};
-use rialto_chain::{CaseKind, Ending, MarketCall};
+use rialto_chain::{Ending, MarketCall};
 use rialto_client::{DealPhase, DealStory, History, OpenCase};
+use rialto_protocol::case::CaseKind;
 use rialto_protocol::{
-    Address,
+    Address, DealId,
     bounds::{self, Lack},
 };
 use rialto_requester::Exposure;
@@ -90,7 +91,7 @@ pub async fn deals(args: &DealsCommand, place: &PlaceArgs, format: Output) -> Re
 /// A deal as it is shown. Not through `Value`: money may need more than 64 bits.
 #[derive(Serialize)]
 struct Shown<'a> {
-    id: rialto_protocol::B256,
+    id: DealId,
     role: &'static str,
     #[serde(flatten)]
     phase: DealPhase,
@@ -211,11 +212,11 @@ impl Eye {
     }
 
     fn shown<'a>(&self, deal: &'a DealStory) -> Shown<'a> {
-        let case = |case: &OpenCase| Case {
-            kind: kind_of(case.kind),
-            subject: case.subject,
-            task: case.task,
-            deadline: case.deadline,
+        let case = |open: &OpenCase| Case {
+            kind: kind_of(open.case.kind()),
+            subject: open.case.subject(),
+            task: open.case.task(),
+            deadline: open.deadline,
         };
         Shown {
             id: deal.id,
@@ -304,7 +305,7 @@ fn kind_of(kind: CaseKind) -> &'static str {
         CaseKind::Claim => "claim",
         CaseKind::Late => "late notice",
         CaseKind::Demand => "demand",
-        _ => "hold",
+        CaseKind::Hold => "hold",
     }
 }
 
@@ -400,11 +401,15 @@ fn sheet(eye: &Eye, deal: &DealStory) -> String {
     row("court", if terms.court.is_zero() { "none".into() } else { terms.court.to_string() });
     row("opened", format!("{} UTC by {}", time(terms.openedAt), deal.opened_by));
     row("expires", format!("{} UTC, and can be closed {} later", time(terms.expiry), span(eye.grace)));
-    for case in &deal.cases {
-        let subject = case.subject;
+    for open in &deal.cases {
+        let subject = open.case.subject();
         row(
             "case",
-            format!("{} about {subject}, can be settled from {} UTC on", kind_of(case.kind), time(case.deadline)),
+            format!(
+                "{} about {subject}, can be settled from {} UTC on",
+                kind_of(open.case.kind()),
+                time(open.deadline)
+            ),
         );
     }
     if let Some(end) = &deal.end {
@@ -443,8 +448,8 @@ fn not_now(eye: &Eye, deal: &DealStory) -> anyhow::Error {
 
 fn plan_of(deal: &DealStory, call: &MarketCall) -> String {
     match call {
-        MarketCall::Settle { kind, subject, .. } => {
-            format!("settle the {} about {subject} in deal {}", kind_of(*kind), deal.id)
+        MarketCall::Settle { case, .. } => {
+            format!("settle the {} about {} in deal {}", kind_of(case.kind()), case.subject(), deal.id)
         }
         _ => format!(
             "close deal {}: {} back to {}, {} to {} with its collateral",
@@ -489,8 +494,9 @@ async fn close(
         ensure!(steps.len() < MAX_STEPS, "[C-DEAL-006] deal {} has more open cases than that: run it again", deal.id);
         let plan = plan_of(&deal, &call);
         let intent = match &call {
-            MarketCall::Settle { kind, subject, task, .. } => {
-                format!("settle-{:x}-{}-{subject:x}-{task}", deal.id, kind_of(*kind))
+            MarketCall::Settle { case, .. } => {
+                let (kind, subject, task) = (kind_of(case.kind()), case.subject(), case.task());
+                format!("settle-{:x}-{kind}-{subject:x}-{task}", deal.id)
             }
             _ => format!("expire-{:x}", deal.id),
         };

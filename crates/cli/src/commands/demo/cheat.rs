@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use rialto_local_market::{LocalMarket, Setting};
-use rialto_protocol::{Address, B256};
+use rialto_protocol::{Address, DealId};
 use rialto_provider::{Fault, Money};
 use rialto_requester::{JobEvent, Patience};
 
@@ -90,7 +90,7 @@ impl Doomed {
     }
 
     /// Whose time has come, and the deal in which it has just been given a voucher.
-    pub fn next(&mut self, event: &JobEvent) -> Option<(Address, Option<B256>)> {
+    pub fn next(&mut self, event: &JobEvent) -> Option<(Address, Option<DealId>)> {
         match event {
             JobEvent::Paid { provider, deal, closing, .. } => {
                 self.0.remove(provider).then_some((*provider, (!closing).then_some(*deal)))

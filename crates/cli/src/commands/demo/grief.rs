@@ -10,7 +10,6 @@ use std::{
 };
 
 use alloy_signer::SignerSync;
-use alloy_sol_types::SolStruct;
 use anyhow::{Context, Result, bail, ensure};
 use futures::StreamExt;
 use rialto_chain::{CourtCall, CourtEvent, Courts, MarketCall, MarketEvent, OpenArgs, PrivateKeySigner, Sender, Terms};
@@ -22,8 +21,9 @@ use rialto_machine::{
     lower, start_parts,
 };
 use rialto_net::{Node, SessionReceiver, SessionSender};
+use rialto_protocol::eip712::Typed;
 use rialto_protocol::{
-    Address, B256, Bytes,
+    Address, B256, Bytes, DealId, GameId,
     court::{Challenge, PARTS},
     keccak256,
     model::{BURNED, Market},
@@ -252,11 +252,11 @@ impl<'a> Griefer<'a> {
         Ok(griefer)
     }
 
-    fn id(&self) -> B256 {
+    fn id(&self) -> DealId {
         struct_hash(&self.deal)
     }
 
-    fn sign<T: SolStruct>(&self, value: T) -> Result<Signed<T>> {
+    fn sign<T: Typed>(&self, value: T) -> Result<Signed<T>> {
         let signature = self.signer.sign_hash_sync(&digest(&value, self.market.chain.domain()))?;
         Ok(Signed { value, signature: Bytes::from(signature.as_bytes().to_vec()) })
     }
@@ -390,7 +390,7 @@ impl<'a> Griefer<'a> {
 
     /// Waits until something of a kind was said about every game.
     async fn in_all(&mut self, games: &[Game], wanted: impl Fn(&CourtEvent) -> bool) -> Result<()> {
-        let games: BTreeSet<B256> = games.iter().map(struct_hash).collect();
+        let games: BTreeSet<GameId> = games.iter().map(struct_hash).collect();
         self.watch(|seen| {
             let said = seen.iter().filter_map(|event| match event {
                 MarketEvent::Court { event, .. } if wanted(event) => event.game(),
@@ -415,7 +415,7 @@ impl<'a> Griefer<'a> {
 
     /// End of the last puppet's turn.
     fn last_deadline(&self, games: &[Game]) -> u64 {
-        let games: BTreeSet<B256> = games.iter().map(struct_hash).collect();
+        let games: BTreeSet<GameId> = games.iter().map(struct_hash).collect();
         let deadline = |event: &MarketEvent| match event {
             MarketEvent::Court { event: CourtEvent::Moved(moved), .. } if games.contains(&moved.id) => {
                 Some(moved.deadline)

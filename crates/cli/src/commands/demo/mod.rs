@@ -19,7 +19,7 @@ use clap::Args;
 use rialto_exec::{CancelFlag, Engine, Limits, SharedData};
 use rialto_local_market::{Folder, LocalMarket, ProviderPlan};
 use rialto_machine::{input::TaskInput, output};
-use rialto_protocol::{Address, B256, receipt::task_seed};
+use rialto_protocol::{Address, DealId, receipt::task_seed};
 use rialto_provider::{Money, Price};
 use rialto_requester::{Job, JobEvent, JobReport, Policy};
 
@@ -222,7 +222,7 @@ fn plans(args: &Demo) -> Vec<ProviderPlan> {
 }
 
 /// A provider vanishes for good, once it has redeemed what it was just paid in a deal. Returns how much that was.
-async fn vanish(market: &mut LocalMarket, provider: Address, deal: Option<B256>) -> Result<u128> {
+async fn vanish(market: &mut LocalMarket, provider: Address, deal: Option<DealId>) -> Result<u128> {
     let (since, mut paid) = (Instant::now(), 0);
     while let Some(deal) = deal
         && paid == 0

@@ -8,10 +8,11 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 use futures::StreamExt;
-use rialto_chain::{CaseKind, CaseOutcome, CourtEvent, Courts, Ending, LogMeta, MarketEvent, Verdict};
+use rialto_chain::{CaseOutcome, CourtEvent, Courts, Ending, LogMeta, MarketEvent, Verdict};
 use rialto_local_market::LocalMarket;
+use rialto_protocol::case::{CaseId, CaseKind};
 use rialto_protocol::{
-    Address, B256,
+    Address, B256, DealId, GameId, OrderId, ReceiptId,
     court::COMPENSATION_BPS,
     pricing::share,
     types::{Deal, Receipt, struct_hash},
@@ -57,18 +58,18 @@ pub struct Trouble {
 /// A deal as the chain tells it.
 struct Course<'a> {
     deal: Deal,
-    id: B256,
+    id: DealId,
     orders: Vec<&'a OrderEvidence>,
     kind: Cheat,
     task: Option<u32>,
     calls: Vec<(&'static str, B256)>,
     /// Open cases: kind, what about, deadline.
-    cases: Vec<(CaseKind, B256, u64)>,
+    cases: Vec<(CaseId, u64)>,
     /// Receipts that were claimed, and those of them that were demanded.
     claimed: Vec<Receipt>,
-    demanded: Vec<B256>,
+    demanded: Vec<ReceiptId>,
     /// Games that go on.
-    games: BTreeMap<B256, Turn>,
+    games: BTreeMap<GameId, Turn>,
     /// Turns of all games.
     turns: u32,
     end: Option<(Ending, u128)>,
@@ -152,7 +153,7 @@ impl<'a> Course<'a> {
     }
 
     /// A turn of the game, and who is next.
-    fn turn(&mut self, id: B256, accusers: bool, deadline: u64) {
+    fn turn(&mut self, id: GameId, accusers: bool, deadline: u64) {
         self.turns += 1;
         self.games.insert(id, Turn { accusers, deadline });
     }
@@ -206,28 +207,28 @@ impl<'a> Course<'a> {
             MarketEvent::Redeemed { .. } => "redeem",
             MarketEvent::Claimed { order, deadline, receipt, .. } => {
                 self.claimed.push(receipt.clone());
-                self.cases.push((CaseKind::Claim, *order, *deadline));
+                self.cases.push((CaseId::Claim { order: *order }, *deadline));
                 "claim"
             }
             MarketEvent::LateNoticed { order, deadline, .. } => {
                 self.task = self.task.or(self.tiles(*order).map(|(first, _)| first));
-                self.cases.push((CaseKind::Late, *order, *deadline));
+                self.cases.push((CaseId::Late { order: *order }, *deadline));
                 "late"
             }
             MarketEvent::Demanded { receipt, task, deadline, .. } => {
                 self.task = self.task.or(self.tile(*receipt, *task));
                 self.demanded.push(*receipt);
-                self.cases.push((CaseKind::Demand, *receipt, *deadline));
+                self.cases.push((CaseId::Demand { receipt: *receipt, task: *task }, *deadline));
                 "demand"
             }
-            MarketEvent::CaseSettled { subject, kind, .. } => {
-                self.cases.retain(|(of, about, _)| (of, about) != (kind, subject));
+            MarketEvent::CaseSettled { case, .. } => {
+                self.cases.retain(|(open, _)| open != case);
                 "settle"
             }
             MarketEvent::DealClosed { ending, paid, .. } => {
                 self.end = Some((*ending, *paid));
                 // What is claimed in a deal that is over is lost.
-                self.cases.retain(|(kind, ..)| *kind != CaseKind::Claim);
+                self.cases.retain(|(case, _)| case.kind() != CaseKind::Claim);
                 if *ending == Ending::Expired { "expire" } else { "close" }
             }
             MarketEvent::Court { event, .. } => match self.learn_of_game(event) {
@@ -242,13 +243,13 @@ impl<'a> Course<'a> {
     }
 
     /// First and last tile of an order.
-    fn tiles(&self, order: B256) -> Option<(u32, u32)> {
+    fn tiles(&self, order: OrderId) -> Option<(u32, u32)> {
         let evidence = self.orders.iter().find(|known| struct_hash(&known.order.value) == order)?;
         Some((evidence.first, evidence.first + evidence.order.value.tasks - 1))
     }
 
     /// The tile that a task of a claimed receipt is.
-    fn tile(&self, receipt: B256, task: u32) -> Option<u32> {
+    fn tile(&self, receipt: ReceiptId, task: u32) -> Option<u32> {
         let claimed = self.claimed.iter().find(|claimed| struct_hash(*claimed) == receipt)?;
         Some(self.tiles(claimed.order)?.0 + task)
     }
@@ -263,11 +264,11 @@ impl<'a> Course<'a> {
                 .chain(theirs.map(|game| (game.deadline + SKEW_SECONDS, true)))
                 .collect();
         }
-        let case = |(kind, about, deadline): &(CaseKind, B256, u64)| match kind {
+        let case = |(case, deadline): &(CaseId, u64)| match case {
             // The requester computes the tiles itself, and accuses.
-            CaseKind::Claim if self.kind == Cheat::Claim => Some((now, true)),
-            CaseKind::Claim => {
-                let receipt = self.claimed.iter().find(|receipt| receipt.order == *about).map(struct_hash);
+            CaseId::Claim { .. } if self.kind == Cheat::Claim => Some((now, true)),
+            CaseId::Claim { order } => {
+                let receipt = self.claimed.iter().find(|receipt| receipt.order == *order).map(struct_hash);
                 let demanded = receipt.is_some_and(|receipt| self.demanded.contains(&receipt));
                 // In the first half of its window the results may still come.
                 (!demanded).then_some((deadline - windows.challenge / 2 + SKEW_SECONDS, true))
@@ -291,7 +292,7 @@ impl<'a> Course<'a> {
 
     /// What a person should know of it.
     fn tell(&self, who: &str, event: &MarketEvent) -> Option<String> {
-        let tiles = |order: B256| match self.tiles(order) {
+        let tiles = |order: OrderId| match self.tiles(order) {
             Some((first, last)) if first < last => format!("tiles {first} to {last}"),
             Some((tile, _)) => format!("tile {tile}"),
             None => "an order".to_owned(),
@@ -312,7 +313,9 @@ impl<'a> Course<'a> {
             MarketEvent::LateNoticed { order, bond, .. } => {
                 format!("the requester calls {who} late with {}: bond {}", tiles(*order), money(*bond))
             }
-            MarketEvent::CaseSettled { outcome: CaseOutcome::Void, kind, amount, .. } if *kind != CaseKind::Claim => {
+            MarketEvent::CaseSettled { outcome: CaseOutcome::Void, case, amount, .. }
+                if case.kind() != CaseKind::Claim =>
+            {
                 format!("a bond comes back that is not needed any more: {}", money(*amount))
             }
             MarketEvent::DealClosed { ending, paid, to_requester, to_provider, burned, .. } => {

@@ -4,7 +4,7 @@ use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 use rialto_chain::{Court, CourtCall, CourtEvent, DealStatus, MarketCall, Mined, SendError};
 use rialto_client::{History, SignedTask, signed_tasks};
-use rialto_protocol::{Address, B256, receipt::Halted};
+use rialto_protocol::{Address, GameId, receipt::Halted};
 use serde_json::json;
 
 use super::sender;
@@ -249,7 +249,7 @@ async fn send(account: &Account, court: &Court, charge: &Charge, accusation: ria
 }
 
 /// The game that an accusation began.
-fn game_of(court: Address, mined: &Mined) -> Option<(B256, u64)> {
+fn game_of(court: Address, mined: &Mined) -> Option<(GameId, u64)> {
     mined.logs.iter().filter(|log| log.address == court).find_map(|log| match CourtEvent::decode(log) {
         Some(CourtEvent::Accused(accused)) => Some((accused.id, accused.deadline)),
         _ => None,

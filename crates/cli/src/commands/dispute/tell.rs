@@ -6,7 +6,7 @@ use anyhow::Result;
 use rialto_client::{Conviction, GameMove, GameTale, History, Place, Played};
 use rialto_machine::play::span as steps_of;
 use rialto_protocol::{
-    Address, B256,
+    Address, B256, DealId, GameId, OrderId, ReceiptId,
     court::{COMPENSATION_BPS, Question, Verdict},
     fault::Fault,
     pricing::share,
@@ -25,11 +25,11 @@ const MAX_ROWS: usize = 50;
 /// A game as it is shown. Not through `Value`: money may need more than 64 bits.
 #[derive(Serialize)]
 pub(super) struct Shown {
-    id: B256,
+    id: GameId,
     court: Address,
-    deal: B256,
-    order: B256,
-    receipt: B256,
+    deal: DealId,
+    order: OrderId,
+    receipt: ReceiptId,
     tasks: u32,
     /// The task that it has come down to.
     task: Option<u32>,
@@ -60,11 +60,11 @@ struct Listed<'a> {
 /// A receipt that was found wrong without a game.
 #[derive(Serialize)]
 struct Convicted {
-    deal: B256,
+    deal: DealId,
     court: Address,
     requester: Address,
     provider: Address,
-    receipt: B256,
+    receipt: ReceiptId,
     fault: Fault,
     collateral: u128,
     to_requester: u128,

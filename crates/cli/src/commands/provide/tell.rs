@@ -1,5 +1,6 @@
 //! What a provider says while it sells: lines, a status line on a terminal, or one JSON object a line.
 
+use std::fmt::LowerHex;
 use std::io::{IsTerminal, Write};
 
 use rialto_net::Node;
@@ -144,9 +145,12 @@ impl Teller {
     }
 }
 
+/// The first eight digits of an id.
+fn id(id: &impl LowerHex) -> String {
+    format!("{id:x}").chars().take(8).collect()
+}
+
 fn sentence(event: &ProviderEvent) -> String {
-    let id = |hash: &rialto_protocol::B256| format!("{hash:.4?}").replace("0x", "");
-    let id = |hash: &rialto_protocol::B256| id(hash).chars().take(8).collect::<String>();
     match event {
         ProviderEvent::AskPublished { price_start, price_end, capacity, .. } if price_start == price_end => {
             format!("offering {capacity} deals at {} per Tfuel", ui::money(*price_start))
@@ -193,7 +197,7 @@ fn sentence(event: &ProviderEvent) -> String {
         ProviderEvent::Redeemed { deal, paid } => {
             format!("deal {}: {} arrived on chain", id(deal), ui::money(*paid))
         }
-        ProviderEvent::CaseOpened { deal, case } => format!("deal {}: a case was opened: {:?}", id(deal), case.kind),
+        ProviderEvent::CaseOpened { deal, case } => format!("deal {}: a case was opened: {:?}", id(deal), case.kind()),
         ProviderEvent::Accused { deal, game, order, until } => format!(
             "deal {}: accused in court of the receipt for order {} (game {}): answering until second {until}",
             id(deal),
@@ -231,11 +235,11 @@ fn sentence(event: &ProviderEvent) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rialto_protocol::B256;
+    use rialto_protocol::DealId;
 
     #[test]
     fn events_read_well() {
-        let deal = B256::repeat_byte(0xab);
+        let deal = DealId::repeat_byte(0xab);
         let paid = ProviderEvent::Redeemed { deal, paid: 1_500_000 };
         assert_eq!(sentence(&paid), "deal abababab: 1.500000 tUSD arrived on chain");
         let whole = serde_json::to_string(&ProviderEvent::DealClosed { deal, paid: u128::MAX, lost: 0 }).unwrap();

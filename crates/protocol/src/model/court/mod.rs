@@ -14,10 +14,13 @@ use shown::{
     hash_of_segment, height_of, join, ordered, seconds_left, span, verify,
 };
 
-use super::{CaseKind, CaseStatus, DealStatus, MAX_HOLD, Market, ModelError};
+use super::{CaseStatus, DealStatus, MAX_HOLD, Market, ModelError};
 use crate::{
+    case::CaseId,
     court::{COMPENSATION_BPS, Challenge, GameEnd, GameNews, GameView, PARTS, Segment, Verdict},
     fault::FaultProof,
+    ids::DealId,
+    ids::GameId,
     pricing,
     receipt::{Halted, SumNode, task_seed, unfolded},
     types::{Deal, Game, Move, Order, Receipt, digest, struct_hash},
@@ -177,13 +180,13 @@ pub struct Court {
     address: Address,
     rules: Rules,
     domain: Eip712Domain,
-    games: BTreeMap<B256, GameState>,
+    games: BTreeMap<GameId, GameState>,
     busy_until: BTreeMap<Address, u64>,
     delegates: BTreeMap<(Address, Address), u64>,
 }
 
 /// What a call makes the court say, each about a deal.
-type Said = Vec<(B256, GameNews)>;
+type Said = Vec<(DealId, GameNews)>;
 
 impl Court {
     /// A court without games. `domain`: its own, in which moves are signed.
@@ -203,12 +206,12 @@ impl Court {
     }
 
     /// Where a game stands; none if there is no such game (any more).
-    pub fn game(&self, id: B256) -> Option<&GameState> {
+    pub fn game(&self, id: GameId) -> Option<&GameState> {
         self.games.get(&id)
     }
 
     /// All games that run.
-    pub fn games(&self) -> impl Iterator<Item = (B256, &GameState)> {
+    pub fn games(&self) -> impl Iterator<Item = (GameId, &GameState)> {
         self.games.iter().map(|(id, game)| (*id, game))
     }
 
@@ -232,7 +235,7 @@ impl Court {
         now: u64,
         sender: Address,
         call: &CourtCall,
-    ) -> Result<Vec<(B256, GameNews)>, CourtError> {
+    ) -> Result<Vec<(DealId, GameNews)>, CourtError> {
         let (mut court, mut next) = (self.clone(), market.clone());
         let said = court.dispatch(&mut next, judge, now, sender, call)?;
         (*self, *market) = (court, next);
@@ -548,7 +551,7 @@ impl Court {
         let burned = game.bond - to_accuser - to_provider;
         if open && accuser_won {
             market.slash(self.address, deal, game.accuser)?;
-        } else if open && market.case(deal_id, CaseKind::Hold, id, 0).status == CaseStatus::Open {
+        } else if open && market.case(deal_id, CaseId::Hold { game: id }).status == CaseStatus::Open {
             market.lift(self.address, deal, id)?;
         }
         for (owner, amount) in [(game.accuser, to_accuser), (game.provider, to_provider), (super::BURNED, burned)] {
@@ -557,7 +560,7 @@ impl Court {
         Ok(GameEnd { verdict, accuser_won, slashed: accuser_won && open, to_accuser, to_provider, burned })
     }
 
-    fn load(&self, game: &Game, stage: Stage) -> Result<(B256, GameState), CourtError> {
+    fn load(&self, game: &Game, stage: Stage) -> Result<(GameId, GameState), CourtError> {
         let id = struct_hash(game);
         let state = *self.games.get(&id).ok_or(CourtError::NoGame)?;
         if state.stage == stage { Ok((id, state)) } else { Err(CourtError::WrongStage) }

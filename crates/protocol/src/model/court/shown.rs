@@ -6,6 +6,7 @@ use super::{CourtError, GameState};
 use crate::{
     court::{Challenge, PARTS, Segment},
     fault::FaultProof,
+    ids::DealId,
     model::{Market, ModelError},
     receipt::{MAX_ORDER_TASKS, SumNode, node, verify_leaf},
     signing::recover,
@@ -19,7 +20,7 @@ pub(super) fn check(
     order: &Order,
     receipt: &Receipt,
     signature: &[u8],
-) -> Result<B256, CourtError> {
+) -> Result<DealId, CourtError> {
     let id = struct_hash(deal);
     if order.deal != id {
         return Err(ModelError::WrongDeal.into());
@@ -31,7 +32,7 @@ pub(super) fn check(
     if receipt.order != order_hash {
         return Err(ModelError::WrongOrder.into());
     }
-    if market.asserted(order_hash) != struct_hash(receipt) {
+    if market.asserted(order_hash) != Some(struct_hash(receipt)) {
         market.check_signature(receipt, signature, deal.providerKey)?;
     }
     Ok(id)

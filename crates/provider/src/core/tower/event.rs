@@ -1,7 +1,8 @@
 //! What goes into a tower and what comes out.
 
-use alloy_primitives::{Address, B256};
+use alloy_primitives::Address;
 use rialto_protocol::{
+    DealId, GameId, OrderId, ReceiptId,
     court::{Answer, GameView},
     fault::Fault,
     types::{Deal, Game},
@@ -19,9 +20,9 @@ pub struct Held {
     /// Terms.
     pub deal: Deal,
     /// Struct hash of the order.
-    pub order: B256,
+    pub order: OrderId,
     /// Struct hash of the receipt.
-    pub receipt: Option<B256>,
+    pub receipt: Option<ReceiptId>,
     /// Whether it holds a cancellation.
     pub cancelled: bool,
     /// What it was audited to be before.
@@ -50,7 +51,7 @@ pub enum TowerInput {
     /// A dossier is there.
     Held(Box<Held>),
     /// A dossier is gone.
-    Dropped(B256),
+    Dropped(OrderId),
     /// Until when this tower may move for a provider, unix seconds.
     Authority {
         /// Court.
@@ -63,7 +64,7 @@ pub enum TowerInput {
     /// Answer to [`TowerEffect::Play`].
     Played {
         /// Game.
-        game: B256,
+        game: GameId,
         /// Turn.
         turn: u8,
         /// The answer, or why it could not be found.
@@ -72,7 +73,7 @@ pub enum TowerInput {
     /// Answer to [`TowerEffect::Audit`].
     Audited {
         /// Order.
-        order: B256,
+        order: OrderId,
         /// Whether its receipt is right, or why that could not be found out.
         result: Result<bool, String>,
     },
@@ -93,7 +94,7 @@ pub enum TowerEffect {
     /// Find what to say in a game: from the dossier's results, or by tracing.
     Play {
         /// Order.
-        order: B256,
+        order: OrderId,
         /// Where the game stands.
         view: Box<GameView>,
         /// Whether for the accuser.
@@ -102,14 +103,14 @@ pub enum TowerEffect {
     /// No game is about this task any more.
     ForgetTrace {
         /// Order.
-        order: B256,
+        order: OrderId,
         /// Task.
         task: u32,
     },
     /// Run an order's tasks again, and compare.
     Audit {
         /// Order.
-        order: B256,
+        order: OrderId,
     },
     /// Send a transaction.
     Act {
@@ -128,24 +129,24 @@ pub enum Deed {
     /// The signed receipt, to a late notice.
     Answer {
         /// Order.
-        order: B256,
+        order: OrderId,
     },
     /// The signed cancellation, to a late notice.
     Excuse {
         /// Order.
-        order: B256,
+        order: OrderId,
     },
     /// A task's end, to a demand.
     Reveal {
         /// Order.
-        order: B256,
+        order: OrderId,
         /// Task.
         task: u32,
     },
     /// A turn in a game.
     Play {
         /// Order.
-        order: B256,
+        order: OrderId,
         /// Where the game stands.
         view: Box<GameView>,
         /// What to say.
@@ -161,7 +162,7 @@ pub enum Deed {
     /// A receipt that is wrong: shown without a game where that can be, else accused.
     Accuse {
         /// Order.
-        order: B256,
+        order: OrderId,
     },
 }
 
@@ -172,11 +173,11 @@ pub enum TowerEvent {
     /// A dossier was taken on.
     Took {
         /// Deal.
-        deal: B256,
+        deal: DealId,
         /// Order.
-        order: B256,
+        order: OrderId,
         /// Receipt, if there is one.
-        receipt: Option<B256>,
+        receipt: Option<ReceiptId>,
         /// Whose.
         provider: Address,
         /// Until when it is defended, by the appointment that was signed; none: none was.
@@ -203,9 +204,9 @@ pub enum TowerEvent {
     /// Something was opened against a receipt that is watched, or a turn in a game is due.
     Threatened {
         /// Deal.
-        deal: B256,
+        deal: DealId,
         /// Order.
-        order: B256,
+        order: OrderId,
         /// What: late, demand, turn, silence.
         what: &'static str,
         /// Until then there must be an answer, unix seconds.
@@ -218,43 +219,43 @@ pub enum TowerEvent {
         /// What.
         what: &'static str,
         /// Deal.
-        deal: B256,
+        deal: DealId,
         /// Order.
-        order: B256,
+        order: OrderId,
     },
     /// A transaction fails again and again.
     ActionFails {
         /// What.
         what: &'static str,
         /// Order.
-        order: B256,
+        order: OrderId,
         /// Why.
         why: String,
     },
     /// Nothing right can be said in a game: the receipt is wrong.
     Hopeless {
         /// Game.
-        game: B256,
+        game: GameId,
         /// Order.
-        order: B256,
+        order: OrderId,
     },
     /// A game was begun by this tower.
     Accused {
         /// Deal.
-        deal: B256,
+        deal: DealId,
         /// Game.
-        game: B256,
+        game: GameId,
         /// Order.
-        order: B256,
+        order: OrderId,
         /// Locked, base units.
         bond: u128,
     },
     /// A game is over.
     GameEnded {
         /// Deal.
-        deal: B256,
+        deal: DealId,
         /// Game.
-        game: B256,
+        game: GameId,
         /// Whether the side that this tower plays for won.
         won: bool,
         /// What the winner got of the bond, base units.
@@ -265,25 +266,25 @@ pub enum TowerEvent {
     /// A receipt was shown to be wrong without a game.
     Convicted {
         /// Deal.
-        deal: B256,
+        deal: DealId,
         /// Receipt.
-        receipt: B256,
+        receipt: ReceiptId,
         /// What was wrong with it.
         fault: Fault,
     },
     /// An order was run again.
     Audited {
         /// Deal.
-        deal: B256,
+        deal: DealId,
         /// Order.
-        order: B256,
+        order: OrderId,
         /// Whether its receipt is right.
         right: bool,
     },
     /// An order could not be run again here.
     AuditFails {
         /// Order.
-        order: B256,
+        order: OrderId,
         /// Why, with its code.
         why: String,
     },

@@ -8,8 +8,10 @@ mod event;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use alloy_primitives::{Address, B256};
+use alloy_primitives::Address;
+use rialto_protocol::case::{CaseId, CaseKind};
 use rialto_protocol::{
+    DealId, GameId, OrderId,
     court::{Answer, BOUNTY_BPS, COMPENSATION_BPS, GameNews, GameStory, Question, Searches},
     pricing::share,
     types::{Deal, struct_hash},
@@ -18,7 +20,7 @@ use rialto_protocol::{
 use super::{
     chain::CLOCK_SKEW_SECONDS,
     event::Outcome,
-    facts::{CaseKind, Fact, Facts, OnChain, What},
+    facts::{Fact, Facts, OnChain, What},
 };
 
 pub use event::{Deed, Held, TowerEffect, TowerEvent, TowerInput};
@@ -60,18 +62,18 @@ pub struct TowerRules {
 /// What is due.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Duty {
-    Answer { order: B256 },
-    Excuse { order: B256 },
-    Reveal { order: B256, task: u32 },
-    Turn { game: B256, turn: u8 },
-    Timeout { game: B256 },
-    Accuse { order: B256 },
+    Answer { order: OrderId },
+    Excuse { order: OrderId },
+    Reveal { order: OrderId, task: u32 },
+    Turn { game: GameId, turn: u8 },
+    Timeout { game: GameId },
+    Accuse { order: OrderId },
 }
 
 struct Due {
     duty: Duty,
-    deal: B256,
-    order: B256,
+    deal: DealId,
+    order: OrderId,
     /// Unix seconds.
     deadline: u64,
     /// Whether the provider may do it itself first.
@@ -96,7 +98,7 @@ struct Tries {
 struct Row {
     deal: Option<Deal>,
     facts: Facts,
-    orders: BTreeSet<B256>,
+    orders: BTreeSet<OrderId>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -118,15 +120,15 @@ pub struct Tower {
     rules: TowerRules,
     now: u64,
     caught_up: bool,
-    deals: BTreeMap<B256, Row>,
-    held: BTreeMap<B256, Known>,
+    deals: BTreeMap<DealId, Row>,
+    held: BTreeMap<OrderId, Known>,
     authority: BTreeMap<(Address, Address), u64>,
     /// When a duty was first seen.
     seen: BTreeMap<Duty, u64>,
     tries: BTreeMap<Duty, Tries>,
-    intents: BTreeMap<String, (Duty, B256, B256)>,
-    answers: Searches<(B256, u8), Answer>,
-    told: BTreeSet<(B256, u8)>,
+    intents: BTreeMap<String, (Duty, DealId, OrderId)>,
+    answers: Searches<(GameId, u8), Answer>,
+    told: BTreeSet<(GameId, u8)>,
     effects: Vec<TowerEffect>,
 }
 
@@ -194,12 +196,12 @@ impl Tower {
     }
 
     /// Whether a deal's facts were told.
-    pub fn knows(&self, deal: B256) -> bool {
+    pub fn knows(&self, deal: DealId) -> bool {
         self.deals.get(&deal).is_some_and(|row| !row.facts.is_empty())
     }
 
     /// Whether a deal has closed and no game about it goes on: its dossiers are not needed.
-    pub fn is_over(&self, deal: B256) -> bool {
+    pub fn is_over(&self, deal: DealId) -> bool {
         self.deals
             .get(&deal)
             .is_some_and(|row| row.facts.chain().closed && row.facts.chain().open_games().next().is_none())
@@ -234,14 +236,14 @@ impl Tower {
         self.held.insert(order, Known { held, audit });
     }
 
-    fn drop_order(&mut self, order: B256) {
+    fn drop_order(&mut self, order: OrderId) {
         let Some(known) = self.held.remove(&order) else { return };
         if let Some(row) = self.deals.get_mut(&struct_hash(&known.held.deal)) {
             row.orders.remove(&order);
         }
     }
 
-    fn story(&self, game: B256) -> Option<&GameStory> {
+    fn story(&self, game: GameId) -> Option<&GameStory> {
         self.deals.values().find_map(|row| row.facts.chain().games.get(&game))
     }
 
@@ -287,7 +289,7 @@ impl Tower {
         self.rules.defends.then_some(false)
     }
 
-    fn tell_game(&mut self, id: B256, news: &GameNews) {
+    fn tell_game(&mut self, id: DealId, news: &GameNews) {
         let Some(row) = self.deals.get(&id) else { return };
         let me = self.rules.account;
         match news {
@@ -320,7 +322,7 @@ impl Tower {
             }
             GameNews::Convicted { receipt, fault } => {
                 let ours =
-                    |order: &B256| self.held.get(order).is_some_and(|known| known.held.receipt == Some(*receipt));
+                    |order: &OrderId| self.held.get(order).is_some_and(|known| known.held.receipt == Some(*receipt));
                 if row.orders.iter().any(ours) {
                     self.tell(TowerEvent::Convicted { deal: id, receipt: *receipt, fault: *fault });
                 }
@@ -360,7 +362,7 @@ impl Tower {
         }
     }
 
-    fn audited(&mut self, order: B256, result: Result<bool, String>) {
+    fn audited(&mut self, order: OrderId, result: Result<bool, String>) {
         let now = self.now;
         let Some(known) = self.held.get_mut(&order) else { return };
         let deal = struct_hash(&known.held.deal);
@@ -395,29 +397,29 @@ impl Tower {
         due
     }
 
-    fn due_in_cases(&self, id: B256, row: &Row, chain: &OnChain) -> Vec<Due> {
+    fn due_in_cases(&self, id: DealId, row: &Row, chain: &OnChain) -> Vec<Due> {
         let mut due = Vec::new();
         for (case, state) in &chain.cases {
             // What is below the watermark is void: nobody has to answer.
             if self.now >= state.deadline || state.seq < chain.orders {
                 continue;
             }
-            let found = match case.kind {
-                CaseKind::Late => self.held.get(&case.subject).and_then(|known| {
+            let found = match case {
+                CaseId::Late { order } => self.held.get(order).and_then(|known| {
                     let order = known.held.order;
                     match known.held.receipt {
                         Some(_) => Some((Duty::Answer { order }, Deed::Answer { order })),
                         None => known.held.cancelled.then_some((Duty::Excuse { order }, Deed::Excuse { order })),
                     }
                 }),
-                CaseKind::Demand => {
-                    let of = |order: &&B256| {
-                        self.held.get(*order).is_some_and(|known| known.held.receipt == Some(case.subject))
+                CaseId::Demand { receipt, task } => {
+                    let of = |order: &&OrderId| {
+                        self.held.get(*order).is_some_and(|known| known.held.receipt == Some(*receipt))
                     };
-                    let (order, task) = (row.orders.iter().find(of).copied(), case.task);
+                    let (order, task) = (row.orders.iter().find(of).copied(), *task);
                     order.map(|order| (Duty::Reveal { order, task }, Deed::Reveal { order, task }))
                 }
-                CaseKind::Claim | CaseKind::Hold => None,
+                CaseId::Claim { .. } | CaseId::Hold { .. } => None,
             };
             let Some((duty, deed)) = found else { continue };
             let order = match &duty {
@@ -431,7 +433,7 @@ impl Tower {
         due
     }
 
-    fn due_in_game(&self, id: B256, row: &Row, game: B256, story: &GameStory) -> Option<Due> {
+    fn due_in_game(&self, id: DealId, row: &Row, game: GameId, story: &GameStory) -> Option<Due> {
         let accusing = self.side(row, story)?;
         let (view, order) = (&story.view, story.view.game.order);
         if view.accusers_turn != accusing {
@@ -454,10 +456,10 @@ impl Tower {
         Some(Due { duty: Duty::Turn { game, turn }, deal: id, order, deadline: view.deadline, shared: !accusing, deed })
     }
 
-    fn due_accusations(&self, id: B256, row: &Row, chain: &OnChain) -> Vec<Due> {
+    fn due_accusations(&self, id: DealId, row: &Row, chain: &OnChain) -> Vec<Due> {
         let Some(deal) = row.deal.as_ref().filter(|deal| !deal.court.is_zero()) else { return Vec::new() };
         let until = deal.expiry.saturating_add(self.rules.grace_seconds);
-        let wrong = |order: &&B256| {
+        let wrong = |order: &&OrderId| {
             let Some(known) = self.held.get(*order).filter(|known| known.audit == Audit::Wrong) else { return false };
             let mine = |story: &GameStory| {
                 story.view.game.accuser == self.rules.account && Some(story.view.game.receipt) == known.held.receipt
@@ -523,7 +525,7 @@ impl Tower {
 
     fn tell_hopeless(&mut self) {
         let games = self.deals.values().flat_map(|row| row.facts.chain().open_games());
-        let lost = |(id, story): (&B256, &GameStory)| {
+        let lost = |(id, story): (&GameId, &GameStory)| {
             let turn = (*id, story.view.turn());
             (self.answers.found(&turn) == Some(&Answer::Nothing)).then_some((turn, story.view.game.order))
         };
@@ -544,7 +546,7 @@ impl Tower {
         game.accuser == me || game.provider == me || self.now < until
     }
 
-    fn act(&mut self, duty: Duty, deal: B256, order: B256, deed: Deed) {
+    fn act(&mut self, duty: Duty, deal: DealId, order: OrderId, deed: Deed) {
         let (count, reverted) = match self.tries.get(&duty) {
             None => (0, 0),
             Some(Tries { state: Try::Again(at), count, reverted }) if self.now >= *at => (*count, *reverted),

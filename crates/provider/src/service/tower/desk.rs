@@ -7,8 +7,9 @@ use std::{
     time::SystemTime,
 };
 
-use alloy_primitives::{Address, B256, Bytes};
+use alloy_primitives::{Address, Bytes};
 use rialto_protocol::{
+    OrderId, ReceiptId,
     signing::signed_by,
     types::{Appointment, Deal, domain, struct_hash},
     wire::Signed,
@@ -118,7 +119,7 @@ fn beside(dossier: &Path, ending: &str) -> PathBuf {
 /// What an audit found before, kept beside the dossier.
 #[derive(Serialize, Deserialize)]
 struct AuditedFile {
-    receipt: B256,
+    receipt: ReceiptId,
     right: bool,
 }
 
@@ -127,8 +128,8 @@ struct AuditedFile {
 pub(super) struct Slip {
     pub path: PathBuf,
     pub deal: Deal,
-    pub order: B256,
-    pub receipt: Option<B256>,
+    pub order: OrderId,
+    pub receipt: Option<ReceiptId>,
     pub cancelled: bool,
     pub audited: Option<bool>,
 }
@@ -144,8 +145,8 @@ struct Stamp {
 pub(super) struct Desk {
     folders: Vec<PathBuf>,
     inspector: Mutex<Inspector>,
-    stamps: Mutex<HashMap<PathBuf, (Stamp, Option<B256>)>>,
-    slips: Mutex<BTreeMap<B256, Slip>>,
+    stamps: Mutex<HashMap<PathBuf, (Stamp, Option<OrderId>)>>,
+    slips: Mutex<BTreeMap<OrderId, Slip>>,
     /// Files and folders that something is amiss with that may pass: they are looked at again, and told of once.
     amiss: Mutex<HashSet<PathBuf>>,
     /// Whether receipts that contradict themselves are wanted.
@@ -156,7 +157,7 @@ pub(super) struct Desk {
 #[derive(Default)]
 pub(super) struct Look {
     pub held: Vec<Slip>,
-    pub gone: Vec<B256>,
+    pub gone: Vec<OrderId>,
     pub refused: Vec<(PathBuf, DossierError)>,
 }
 
@@ -260,7 +261,7 @@ impl Desk {
     }
 
     /// A dossier that is held, read again.
-    pub fn dossier(&self, order: B256) -> Result<(Dossier, PathBuf), DossierError> {
+    pub fn dossier(&self, order: OrderId) -> Result<(Dossier, PathBuf), DossierError> {
         let path = lock(&self.slips).get(&order).map(|slip| slip.path.clone());
         let path = path.ok_or_else(|| DossierError::Malformed(format!("there is none of order {order}")))?;
         let dossier = Dossier::read(&path)?;
@@ -277,7 +278,7 @@ impl Desk {
     }
 
     /// Keeps what an audit found.
-    pub fn audited(&self, order: B256, right: bool) -> Result<(), DossierError> {
+    pub fn audited(&self, order: OrderId, right: bool) -> Result<(), DossierError> {
         let slip = lock(&self.slips).get(&order).cloned();
         let Some((slip, receipt)) = slip.and_then(|slip| slip.receipt.map(|receipt| (slip, receipt))) else {
             return Ok(());
@@ -294,7 +295,7 @@ impl Desk {
 }
 
 fn is_hash(name: &str) -> bool {
-    name.parse::<B256>().is_ok()
+    name.parse::<OrderId>().is_ok()
 }
 
 /// Dossiers in a deal's folder.

@@ -14,7 +14,7 @@ mod work;
 
 use std::{collections::BTreeSet, path::PathBuf, sync::Arc, time::Duration};
 
-use alloy_primitives::{Address, B256, Bytes};
+use alloy_primitives::{Address, Bytes};
 use futures::StreamExt;
 use rialto_chain::{
     Chain, Clock, CourtCall, Courts, EventBatch, Games, MarketCall, PrivateKeySigner, RevealArgs, SendError, Sender,
@@ -23,6 +23,7 @@ use rialto_chain::{
 use rialto_exec::Engine;
 use rialto_party::Seal;
 use rialto_protocol::{
+    DealId, GameId, OrderId,
     court::Answer,
     fault::FaultProof,
     receipt::{SumNode, SumTree},
@@ -104,7 +105,7 @@ pub struct Standing {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Prospect {
     /// Deal.
-    pub deal: B256,
+    pub deal: DealId,
     /// The provider that signed it.
     pub provider: Address,
     /// Bond that an accusation locks, base units; 0: it is shown without a game.
@@ -161,7 +162,7 @@ struct Driver {
     cancel: CancellationToken,
     tasks: TaskTracker,
     /// Appointments signed: until when.
-    appointed: std::collections::HashMap<B256, u64>,
+    appointed: std::collections::HashMap<OrderId, u64>,
     told: BTreeSet<(Address, Address)>,
 }
 
@@ -246,7 +247,7 @@ impl Watchtower {
     ///
     /// # Errors
     /// `P-DOS-…`, `P-SVC-004`.
-    pub async fn prospect(&self, chain: &Chain, order: B256) -> Result<Prospect, ProviderError> {
+    pub async fn prospect(&self, chain: &Chain, order: OrderId) -> Result<Prospect, ProviderError> {
         let (dossier, account) = (self.works.desk.dossier(order)?.0, self.account);
         let bond = match contradiction(&dossier) {
             Some(_) => 0,
@@ -546,7 +547,7 @@ impl Driver {
         }
     }
 
-    fn play(&mut self, order: B256, view: rialto_protocol::court::GameView) {
+    fn play(&mut self, order: OrderId, view: rialto_protocol::court::GameView) {
         let (works, inputs) = (self.works.clone(), self.inputs.clone());
         let (game, turn) = (struct_hash(&view.game), view.turn());
         let Some(task) = view.question.task() else {
@@ -567,7 +568,7 @@ impl Driver {
         });
     }
 
-    fn audit(&self, order: B256) {
+    fn audit(&self, order: OrderId) {
         let (works, inputs) = (self.works.clone(), self.inputs.clone());
         self.beside(async move {
             let result = works.audit(order).await.map_err(|why| format!("[P-TWR-004] {why}"));
@@ -592,7 +593,7 @@ impl Driver {
     }
 }
 
-async fn played(inputs: &mpsc::Sender<Input>, game: B256, turn: u8, result: Result<Answer, Refusal>) {
+async fn played(inputs: &mpsc::Sender<Input>, game: GameId, turn: u8, result: Result<Answer, Refusal>) {
     let result = result.map_err(|why| format!("[P-TWR-005] {why}"));
     let _ = inputs.send(Input::Core(TowerInput::Played { game, turn, result })).await;
 }

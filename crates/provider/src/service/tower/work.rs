@@ -16,6 +16,7 @@ use rialto_machine::{
     start_parts,
 };
 use rialto_protocol::{
+    OrderId,
     court::{Answer, Challenge, GameView, Question},
     receipt::{Halted, SumTree, inputs_proof},
 };
@@ -40,7 +41,7 @@ pub(super) struct Works {
     pub traces: Traces,
     /// Ends what is being run.
     pub cancel: CancelFlag,
-    own: Mutex<HashMap<B256, Arc<Vec<Halted>>>>,
+    own: Mutex<HashMap<OrderId, Arc<Vec<Halted>>>>,
 }
 
 fn failed(why: impl ToString) -> Refusal {
@@ -92,12 +93,12 @@ impl Works {
         Self { desk, engine, traces: Traces::new(cores), cancel: CancelFlag::new(), own: Mutex::default() }
     }
 
-    fn dossier(&self, order: B256) -> Result<(Dossier, std::path::PathBuf), DossierError> {
+    fn dossier(&self, order: OrderId) -> Result<(Dossier, std::path::PathBuf), DossierError> {
         self.desk.dossier(order)
     }
 
     /// What an asked segment needs to be queued with others about its task.
-    pub fn asked(&self, order: B256, view: GameView) -> Result<Asked, Refusal> {
+    pub fn asked(&self, order: OrderId, view: GameView) -> Result<Asked, Refusal> {
         let (dossier, _) = self.dossier(order).map_err(failed)?;
         let done = dossier.done.as_ref().ok_or_else(|| failed("nothing was done"))?;
         let blob = |part: Part| rialto_protocol::wire::BlobRef { hash: part.hash.0, size: part.size };
@@ -106,7 +107,7 @@ impl Works {
     }
 
     /// Answers all segments about a task.
-    pub async fn trace(&self, task: (B256, u32), asked: &[Asked]) -> Result<Vec<Answer>, Refusal> {
+    pub async fn trace(&self, task: (OrderId, u32), asked: &[Asked]) -> Result<Vec<Answer>, Refusal> {
         let (order, desk) = (task.0, self.desk.clone());
         let player = compute(move || {
             let (dossier, path) = desk.dossier(order).map_err(failed)?;
@@ -116,7 +117,7 @@ impl Works {
     }
 
     /// What is to be said about a receipt's tree.
-    pub async fn tree(self: Arc<Self>, order: B256, view: GameView) -> Result<Answer, Refusal> {
+    pub async fn tree(self: Arc<Self>, order: OrderId, view: GameView) -> Result<Answer, Refusal> {
         match view.question.clone() {
             Question::Node { height, place } => {
                 compute(move || {
@@ -158,7 +159,7 @@ impl Works {
     }
 
     /// Runs an order's tasks again: whether its receipt is right.
-    pub async fn audit(self: Arc<Self>, order: B256) -> Result<bool, Refusal> {
+    pub async fn audit(self: Arc<Self>, order: OrderId) -> Result<bool, Refusal> {
         let own = self.own(order).await?;
         let (dossier, _) = self.dossier(order).map_err(failed)?;
         let done = dossier.done.as_ref().ok_or_else(|| failed("nothing was done"))?;
@@ -173,7 +174,7 @@ impl Works {
     }
 
     /// How each task of an order ends, run here.
-    async fn own(&self, order: B256) -> Result<Arc<Vec<Halted>>, Refusal> {
+    async fn own(&self, order: OrderId) -> Result<Arc<Vec<Halted>>, Refusal> {
         if let Some(known) = lock(&self.own).get(&order) {
             return Ok(known.clone());
         }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use rialto_protocol::{
-    Address, B256,
+    Address, DealId, OrderId, ReceiptId,
     court::GameStory,
     fault::FaultProof,
     receipt::{Halted, SumNode, SumTree},
@@ -52,7 +52,7 @@ pub struct Batch {
     /// Number of tasks.
     pub count: u32,
     /// Every order of it, to distinct providers.
-    pub orders: Vec<B256>,
+    pub orders: Vec<OrderId>,
     /// Right results by index within the batch, found by running on this machine.
     pub verdicts: BTreeMap<u32, Halted>,
     /// Whether this machine could not run it.
@@ -89,7 +89,7 @@ pub struct Job {
     /// Batches that are not settled.
     pub open_batches: BTreeSet<u32>,
     /// Its deals, in opening order.
-    pub deals: Vec<B256>,
+    pub deals: Vec<DealId>,
     /// Fuel of delivered tasks, and how many: what the next tasks are expected to use.
     pub measured: (u128, u64),
     /// Tasks of batches for which somebody is paid.
@@ -120,7 +120,7 @@ pub enum Standing {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Misstated {
     /// Struct hash of the order.
-    pub order: B256,
+    pub order: OrderId,
     /// The receipt; its signature is empty if the provider asserted it on chain.
     pub receipt: Signed<Receipt>,
     /// What a court is shown.
@@ -131,7 +131,7 @@ pub struct Misstated {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Denied {
     /// Struct hash of the order.
-    pub order: B256,
+    pub order: OrderId,
     /// The receipt. As it stands on chain, no signature is needed.
     pub receipt: Receipt,
     /// The task that was traced and is wrong; none: all tasks were run here, and have another root.
@@ -150,7 +150,7 @@ pub struct OpenDeal {
     /// What it was opened from.
     pub offer: Offer,
     /// Orders by sequence number.
-    pub orders: Vec<B256>,
+    pub orders: Vec<OrderId>,
     /// Orders below this are finished: nothing is or will be owed for them beyond what is accepted.
     pub done: u64,
     /// Accepted fees of the orders below `done`, base units.
@@ -178,9 +178,9 @@ pub struct OpenDeal {
     /// Receipts it gave that contradict themselves in a way that a court is shown.
     pub misstated: Vec<Misstated>,
     /// Receipts, by struct hash, that it asserts on chain and that are wrong.
-    pub denied: BTreeMap<B256, Denied>,
+    pub denied: BTreeMap<ReceiptId, Denied>,
     /// Tasks (order, index within it) that it was suspected of, and that this machine traced to the same end.
-    pub confirmed: BTreeSet<(B256, u32)>,
+    pub confirmed: BTreeSet<(OrderId, u32)>,
 }
 
 impl OpenDeal {
@@ -204,7 +204,7 @@ impl OpenDeal {
     }
 
     /// Orders that are not finished, or come after one that is not.
-    pub fn unfinished(&self) -> impl Iterator<Item = &B256> {
+    pub fn unfinished(&self) -> impl Iterator<Item = &OrderId> {
         self.orders.iter().skip(self.done as usize)
     }
 

@@ -7,8 +7,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use rialto_protocol::case::CaseId;
 use rialto_protocol::{
-    Address, B256,
+    Address, DealId, GameId, OrderId, ReceiptId,
     model::OPENING_TOLERANCE,
     receipt::Halted,
     types::{Ack, Deal, Order, Receipt, Release, Voucher, struct_hash},
@@ -22,7 +23,7 @@ pub use books::{Batch, Check, Denied, Job, Misstated, OpenDeal, OrderStatus, Our
 
 use super::{
     book::Offer,
-    facts::{CaseId, Cursor, Fact, OnChain, What},
+    facts::{Cursor, Fact, OnChain, What},
     job::{JobId, JobSpec, Outcome, TxNote, WrongTask},
     matching::Why,
     policy::History,
@@ -39,7 +40,7 @@ pub enum Record {
     /// These of the deals (by the index of their terms) are open, in this transaction; none: the transaction is known now.
     Opened { job: JobId, attempt: u32, deals: Vec<u32>, tx: TxNote },
     /// A deal that outlived its job serves another one.
-    TakenOver { job: JobId, deal: B256 },
+    TakenOver { job: JobId, deal: DealId },
     /// The transaction was refused, or comes too late. If it opened the deals after all, the chain will say so.
     OpenFailed { job: JobId, attempt: u32 },
     /// A provider is not to be used for a job any more.
@@ -51,21 +52,21 @@ pub enum Record {
     /// The provider owes the receipt.
     Acked { ack: Signed<Ack> },
     /// The provider will not do it.
-    Refused { order: B256 },
+    Refused { order: OrderId },
     /// The requester needs it no more.
-    Cancelled { order: B256 },
+    Cancelled { order: OrderId },
     /// A receipt came whose arithmetic holds. Its outputs are here (`stored`), or equal to another replica's.
     Delivered { receipt: Signed<Receipt>, results: Vec<Halted>, stored: bool },
     /// Delivered results are not used: their provider was found cheating elsewhere, or the budget is spent.
-    Discarded { order: B256 },
+    Discarded { order: OrderId },
     /// A signed receipt contradicts itself or its order.
-    Invalid { order: B256, code: String },
+    Invalid { order: OrderId, code: String },
     /// What of a batch is checked by a policy that samples: drawn once results are signed.
     Drawn { job: JobId, batch: u32, check: Check },
     /// So many tasks of an accepted order were checked and right.
-    Passed { order: B256, tasks: u32 },
+    Passed { order: OrderId, tasks: u32 },
     /// Accepted results do not count any more: their provider was caught elsewhere, and nobody confirms them.
-    Doubted { order: B256 },
+    Doubted { order: OrderId },
     /// What is held against a provider is forgotten.
     Forgiven { provider: Address },
     /// This machine ran tasks of a batch (index within the batch), or could not.
@@ -79,23 +80,23 @@ pub enum Record {
     /// A verified batch lost the results that verified it.
     Unsettled { job: JobId, batch: u32 },
     /// The order's results are accepted: its fee is owed.
-    Accepted { order: B256 },
+    Accepted { order: OrderId },
     /// The provider signed wrong results.
-    Wrong { order: B256, tasks: Vec<WrongTask> },
+    Wrong { order: OrderId, tasks: Vec<WrongTask> },
     /// The deal gets no more orders.
-    Dropped { deal: B256, code: String },
+    Dropped { deal: DealId, code: String },
     /// The deal gets orders again.
-    Revived { deal: B256 },
+    Revived { deal: DealId },
     /// A voucher was made. From here on it may have been signed and sent.
     Vouched { at: u64, voucher: Voucher },
     /// The provider consents to close.
     Released { release: Signed<Release> },
     /// A transaction about a deal is to be sent.
-    Acting { deal: B256, action: Action },
+    Acting { deal: DealId, action: Action },
     /// It was refused, or mined and reverted: the next try has another name.
-    ActionFailed { deal: B256, action: Action },
+    ActionFailed { deal: DealId, action: Action },
     /// Tracing a task on this machine gives what the provider said of it: it is not accused about that.
-    Confirmed { deal: B256, order: B256, task: u32 },
+    Confirmed { deal: DealId, order: OrderId, task: u32 },
     /// What the chain said, finally; and up to which block everything is known.
     Heard { facts: Vec<Fact>, cursor: Option<Cursor> },
     /// The job's work is over; payments are left.
@@ -127,7 +128,7 @@ pub struct Terms {
 
 impl Terms {
     /// The deal's id.
-    pub fn id(&self) -> B256 {
+    pub fn id(&self) -> DealId {
         struct_hash(&self.deal)
     }
 
@@ -151,19 +152,19 @@ pub enum Action {
     /// End it after its time.
     Expire,
     /// Call an order late.
-    Late { order: B256 },
+    Late { order: OrderId },
     /// Demand to see a task of a claimed order.
-    Demand { order: B256, task: u32 },
+    Demand { order: OrderId, task: u32 },
     /// End a case whose time is up.
     Settle { case: CaseId },
     /// Accuse a receipt (by its struct hash) of an order.
-    Accuse { order: B256, receipt: B256 },
+    Accuse { order: OrderId, receipt: ReceiptId },
     /// Answer this turn of a game.
-    Play { game: B256, turn: u8 },
+    Play { game: GameId, turn: u8 },
     /// End a game whose turn ran out.
-    Timeout { game: B256 },
+    Timeout { game: GameId },
     /// Show the court that a receipt of this order contradicts itself.
-    Convict { order: B256, receipt: B256 },
+    Convict { order: OrderId, receipt: ReceiptId },
 }
 
 impl Action {
@@ -201,9 +202,9 @@ pub struct State {
     /// Jobs by id.
     pub jobs: BTreeMap<JobId, Job>,
     /// Deals by id.
-    pub deals: BTreeMap<B256, OpenDeal>,
+    pub deals: BTreeMap<DealId, OpenDeal>,
     /// Orders by struct hash.
-    pub orders: BTreeMap<B256, OurOrder>,
+    pub orders: BTreeMap<OrderId, OurOrder>,
     /// What is remembered of providers.
     pub history: BTreeMap<Address, History>,
     /// Up to which block everything that the chain said is known.
@@ -219,7 +220,7 @@ impl State {
     }
 
     /// The opening of a deal of ours that is not known to be open.
-    pub fn opening_of(&self, deal: B256) -> Option<Opened> {
+    pub fn opening_of(&self, deal: DealId) -> Option<Opened> {
         self.jobs.iter().find_map(|(id, job)| {
             (0..).zip(&job.openings).find_map(|(attempt, opening)| {
                 let index = opening.terms.iter().position(|terms| terms.id() == deal)?;
@@ -234,7 +235,7 @@ impl State {
     }
 
     /// The order of a deal that was found wrong about a task of the job, and the task's index within it.
-    pub fn wrong_order(&self, deal: &OpenDeal, wrong: &WrongTask) -> Option<(B256, u32)> {
+    pub fn wrong_order(&self, deal: &OpenDeal, wrong: &WrongTask) -> Option<(OrderId, u32)> {
         deal.orders.iter().find_map(|name| {
             let order = self.orders.get(name).filter(|order| order.status == OrderStatus::Wrong)?;
             let task = wrong.task.checked_sub(self.first_task(order)?)?;
@@ -381,11 +382,11 @@ impl State {
         self.jobs.get_mut(&id).expect("a record names a job that an earlier record submitted")
     }
 
-    fn deal(&mut self, id: B256) -> &mut OpenDeal {
+    fn deal(&mut self, id: DealId) -> &mut OpenDeal {
         self.deals.get_mut(&id).expect("a record names a deal that an earlier record opened")
     }
 
-    fn order(&mut self, id: B256) -> &mut OurOrder {
+    fn order(&mut self, id: OrderId) -> &mut OurOrder {
         self.orders.get_mut(&id).expect("a record names an order that an earlier record made")
     }
 
@@ -491,7 +492,7 @@ impl State {
         }
     }
 
-    fn doubted(&mut self, id: B256) {
+    fn doubted(&mut self, id: OrderId) {
         self.unfinish(id, OrderStatus::Discarded);
         self.lost(id);
         let order = &self.orders[&id];
@@ -507,7 +508,7 @@ impl State {
     }
 
     /// A provider signed what is wrong.
-    fn caught(&mut self, deal: B256) {
+    fn caught(&mut self, deal: DealId) {
         let deal = self.deal(deal);
         let first = deal.standing != Standing::Faulty;
         deal.standing = Standing::Faulty;
@@ -519,7 +520,7 @@ impl State {
     }
 
     /// Nothing came of an order.
-    fn lost(&mut self, order: B256) {
+    fn lost(&mut self, order: OrderId) {
         let order = &self.orders[&order];
         let (job, tasks) = (order.job, u64::from(order.order.tasks));
         if let Some(job) = self.jobs.get_mut(&job) {
@@ -528,7 +529,7 @@ impl State {
     }
 
     /// An order is finished, perhaps: the deal's prefix of finished orders grows.
-    fn advance(&mut self, order: B256) {
+    fn advance(&mut self, order: OrderId) {
         let Some(deal) = self.deals.get_mut(&self.orders[&order].order.deal) else { return };
         while let Some(order) = deal.orders.get(deal.done as usize).map(|order| &self.orders[order]) {
             if !order.finished() {
@@ -540,7 +541,7 @@ impl State {
     }
 
     /// An order takes a state that is not its last: the prefix of finished orders ends there.
-    fn unfinish(&mut self, id: B256, status: OrderStatus) {
+    fn unfinish(&mut self, id: OrderId, status: OrderStatus) {
         let (seq, deal) = (self.orders[&id].order.seq, self.orders[&id].order.deal);
         if let Some(deal) = self.deals.get_mut(&deal)
             && seq < deal.done
@@ -564,7 +565,7 @@ impl State {
         }
     }
 
-    fn accepted(&mut self, id: B256) {
+    fn accepted(&mut self, id: OrderId) {
         let order = self.order(id);
         order.status = OrderStatus::Accepted;
         let fee = order.receipt.as_ref().map_or(0, |receipt| receipt.value.fee);

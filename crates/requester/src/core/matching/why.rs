@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, fmt};
 
-use rialto_protocol::{Address, B256};
+use rialto_protocol::{Address, AskId, B256};
 use serde::{Deserialize, Serialize};
 
 use crate::core::book::Offer;
@@ -203,7 +203,7 @@ pub struct Excluded {
     /// Its provider.
     pub provider: Address,
     /// The ask's name.
-    pub ask: B256,
+    pub ask: AskId,
     /// The constraint.
     pub why: Why,
 }

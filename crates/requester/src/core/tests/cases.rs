@@ -1,7 +1,9 @@
 //! Trouble on chain: claims, late notices, demands, and names of transactions.
 
 use super::*;
-use crate::core::{CaseId, CaseKind, Cursor};
+use rialto_protocol::case::CaseId;
+
+use crate::core::Cursor;
 
 /// Who is late pays all of the collateral.
 fn penalised(offer: &mut Offer) {
@@ -20,17 +22,17 @@ pub fn intents(world: &World) -> Vec<&str> {
     world.cases.iter().map(|(intent, _)| intent.split("-0x").next().unwrap()).collect()
 }
 
-pub fn first_deal(world: &World) -> (B256, Deal) {
+pub fn first_deal(world: &World) -> (DealId, Deal) {
     let (id, deal) = world.core.state().deals.iter().next().unwrap();
     (*id, deal.terms.clone())
 }
 
 /// A provider that never answers has acked an order, and claims it all the same.
-fn claimed(fee: u128) -> (World, B256, Receipt) {
+fn claimed(fee: u128) -> (World, DealId, Receipt) {
     claimed_of(fee, |_| ())
 }
 
-fn claimed_of(fee: u128, change: fn(&mut Offer)) -> (World, B256, Receipt) {
+fn claimed_of(fee: u128, change: fn(&mut Offer)) -> (World, DealId, Receipt) {
     let mut world = World::with(&[Manner::Promises], change);
     let mut job = spec(12, Policy::Trust);
     job.constraints.run_locally = false;
@@ -66,7 +68,7 @@ fn a_claim_of_withheld_work_is_answered_with_demands_that_cost_no_more_than_what
     world.says(deal, What::Demanded { receipt: demanded, task: second, seq: 0, deadline: world.now + 50 });
     // The second is not answered: that ends the deal.
     until(&mut world, 100, |world| world.cases.len() == 3);
-    let case = CaseId { kind: CaseKind::Demand, subject: demanded, task: second };
+    let case = CaseId::Demand { receipt: demanded, task: second };
     assert!(matches!(&world.cases[2].1, Call::Settle { case: settled, .. } if *settled == case));
     world.says(deal, What::Ended { case, paid: 0 });
     world.says(
@@ -118,7 +120,7 @@ fn a_promise_that_is_broken_is_called_late_and_keeps_the_deal_open_until_that_is
             assert_eq!(intents(&world), ["late", "late"]);
         } else {
             until(&mut world, 200, |world| world.cases.len() == 2);
-            let case = CaseId { kind: CaseKind::Late, subject: order, task: 0 };
+            let case = CaseId::Late { order };
             assert_eq!(world.cases[1].1, Call::Settle { deal: terms, case });
         }
     }
@@ -183,7 +185,7 @@ fn what_is_heard_of_a_deal_with_its_opening_is_not_lost() {
 
 /// Two providers do a job whose third has promised orders and fallen silent. They are so busy that this is noticed before they
 /// could take its orders as stragglers.
-fn left_in_the_lurch() -> (World, B256) {
+fn left_in_the_lurch() -> (World, DealId) {
     let mut world = World::with(&[Manner::Promises, Manner::Slow(10), Manner::Slow(10)], penalised);
     let mut job = spec(48, Policy::Replicate { n: 2 });
     job.constraints.run_locally = false;
@@ -213,7 +215,7 @@ fn a_silent_provider_is_kept_to_its_word_though_others_did_the_work() {
     let order = struct_hash(&order);
     world.says(deal, What::LateNoticed { order, seq: 0, deadline: world.now + 100 });
     until(&mut world, 200, |world| world.cases.len() == 2);
-    let case = CaseId { kind: CaseKind::Late, subject: order, task: 0 };
+    let case = CaseId::Late { order };
     assert!(matches!(&world.cases[1].1, Call::Settle { case: settled, .. } if *settled == case));
 }
 

@@ -90,8 +90,8 @@ impl World {
         let deals: Vec<_> = self.market.iter().map(|(id, deal)| (*id, deal.provider)).collect();
         let Some((deal, provider)) = deals.get(usize::from(n) % deals.len().max(1)).copied() else { return };
         let key = self.actors[&provider].n;
-        let orders: Vec<B256> = self.core.state().orders.keys().copied().collect();
-        let order = orders.get(usize::from(n) % orders.len().max(1)).copied().unwrap_or(B256::ZERO);
+        let orders: Vec<OrderId> = self.core.state().orders.keys().copied().collect();
+        let order = orders.get(usize::from(n) % orders.len().max(1)).copied().unwrap_or(OrderId::ZERO);
         let receipt = Receipt { order, root: B256::ZERO, fuel: 1, fee: u128::MAX };
         let message = match what % 8 {
             0 => ToRequester::Welcome { version: WIRE_VERSION, next_seq: u64::MAX, paid: u128::MAX },

@@ -1,6 +1,8 @@
 //! What a provider asserts on chain: made up, inflated, in part, late, twice; and what it takes to be believed.
 
+use rialto_protocol::case::CaseId;
 use rialto_protocol::{
+    DealId, OrderId,
     bounds::Lack,
     court::{Answer, GameEnd, GameNews, GameView, Question},
     receipt::{SumNode, unfolded},
@@ -13,7 +15,6 @@ use super::{
     cases::{first_deal, intents, until},
     *,
 };
-use crate::core::{CaseId, CaseKind};
 
 fn dead() -> Halted {
     Halted { status: Status::Trap, exit_code: 0, out_hash: B256::ZERO, out_len: 0, fuel_left: -1, digest: 0 }
@@ -24,19 +25,19 @@ fn tx(kind: &str) -> TxNote {
 }
 
 /// A receipt by a tree over such ends.
-fn receipt_of(world: &World, order: B256, ends: &[Halted]) -> Receipt {
+fn receipt_of(world: &World, order: OrderId, ends: &[Halted]) -> Receipt {
     let known = &world.core.state().orders[&order].order;
     let root = SumTree::over(ends, known.fuelLimit).root();
     receipt_with(world, order, root)
 }
 
-fn receipt_with(world: &World, order: B256, root: SumNode) -> Receipt {
+fn receipt_with(world: &World, order: OrderId, root: SumNode) -> Receipt {
     let known = &world.core.state().orders[&order].order;
     let fee = order_fee(&world.market[&known.deal], root.fuel, known.tasks).unwrap();
     Receipt { order, root: root.hash, fuel: root.fuel, fee }
 }
 
-fn claim(world: &mut World, receipt: &Receipt) -> B256 {
+fn claim(world: &mut World, receipt: &Receipt) -> DealId {
     let known = world.core.state().orders[&receipt.order].order.clone();
     let deadline = world.now + 200;
     world.says(known.deal, What::Claimed { order: receipt.order, seq: known.seq, deadline, receipt: receipt.clone() });
@@ -44,7 +45,7 @@ fn claim(world: &mut World, receipt: &Receipt) -> B256 {
 }
 
 /// A provider that has acked an order, delivered nothing, and whose deals are judged.
-fn promised(run_locally: bool) -> (World, B256) {
+fn promised(run_locally: bool) -> (World, OrderId) {
     let mut world = World::with(&[Manner::Promises], before_court);
     world.can_trace = true;
     let mut job = spec(12, Policy::Audit { rate_ppm: 1_000_000 });
@@ -59,7 +60,7 @@ fn promised(run_locally: bool) -> (World, B256) {
 }
 
 /// A provider whose large orders were accepted and vouched for, and that has not redeemed.
-fn accepted(policy: Policy) -> (World, B256) {
+fn accepted(policy: Policy) -> (World, OrderId) {
     let mut world = World::with(&[Manner::Sleeps], |offer| {
         before_court(offer);
         offer.ask.value.cores = 45;
@@ -308,7 +309,8 @@ fn claims_are_accused_as_long_as_the_market_lets_deals_be_held() {
         world.says(deal, What::Claimed { order: false_one, seq, deadline, receipt });
         (0..12).for_each(|_| world.step());
         assert_eq!(accusations(&world).len(), usize::from(accused), "{after}: {:?}", intents(&world));
-        let settles = |call: &Call| matches!(call, Call::Settle { case, .. } if case.subject == false_one);
+        let settles =
+            |call: &Call| matches!(call, Call::Settle { case, .. } if *case == CaseId::Claim { order: false_one });
         assert!(!world.cases.iter().any(|(_, call)| settles(call)), "we don't pay it ourselves");
     }
 }
@@ -481,7 +483,7 @@ fn where_this_machine_may_not_run_tasks_they_are_demanded_at_once_and_nobody_is_
     let exposure = world.core.exposures().pop().unwrap();
     assert_eq!(exposure.lack, Some(Lack::Runs));
     assert!(exposure.claimed == receipt.fee && exposure.most >= receipt.fee && exposure.signed == 0);
-    let claim = CaseId { kind: CaseKind::Claim, subject: order, task: 0 };
+    let claim = CaseId::Claim { order };
     let deadline = world.core.state().deals[&deal].chain.cases[&claim].deadline;
     assert!(deadline > began + 202, "what was revealed gives the claim new time: {deadline}, claimed at {began}");
 }
@@ -679,8 +681,8 @@ proptest! {
         let mut claims: Vec<_> = claims;
         claims.sort_by_key(|(at, ..)| *at);
         let begin = world.now;
-        let mut open: BTreeMap<B256, (Receipt, u64, bool)> = BTreeMap::new();
-        let provider = |world: &World, deal: &B256| world.market[deal].provider == address(1);
+        let mut open: BTreeMap<OrderId, (Receipt, u64, bool)> = BTreeMap::new();
+        let provider = |world: &World, deal: &DealId| world.market[deal].provider == address(1);
         let mut crashed = false;
         for (at, which, lies) in claims {
             while world.now < begin + late + u64::from(at) {

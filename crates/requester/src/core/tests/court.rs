@@ -1,6 +1,8 @@
 //! Receipts that contradict themselves: shown to the deal's court as they are.
 
+use rialto_protocol::case::{CaseId, CaseKind};
 use rialto_protocol::{
+    DealId,
     court::{Answer, GameEnd, GameNews, GameView},
     fault::{Fault, FaultProof},
     types::Game,
@@ -72,7 +74,7 @@ fn where_no_court_is_named_or_it_refuses_the_deal_ends_unpaid() {
 }
 
 /// More is claimed on chain than was delivered: the deal, and what is asserted.
-fn overclaimed(world: &mut World) -> (B256, Receipt) {
+fn overclaimed(world: &mut World) -> (DealId, Receipt) {
     let mut job = spec(12, Policy::Trust);
     job.constraints.run_locally = false;
     world.feed(Event::Submit(job));
@@ -108,7 +110,7 @@ fn a_conviction_that_is_refused_for_good_does_not_keep_the_deal_from_ending() {
     let windows = 2 * config.challenge_seconds + config.answer_seconds;
     let until_then = world.market[&deal].expiry + config.grace_seconds + windows;
     let settles = |world: &World| {
-        let claim = CaseId { kind: CaseKind::Claim, subject: receipt.order, task: 0 };
+        let claim = CaseId::Claim { order: receipt.order };
         world.cases.iter().any(|(_, call)| matches!(call, Call::Settle { case, .. } if *case == claim))
     };
     let convicts = |world: &World| world.cases.iter().filter(|(_, call)| matches!(call, Call::Convict(_))).count();

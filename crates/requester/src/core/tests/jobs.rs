@@ -287,7 +287,7 @@ fn no_match_says_which_constraint_to_change() {
 
 #[test]
 fn only_what_waiting_cannot_mend_ends_a_job_early() {
-    let excluded = |why: Why| vec![Excluded { provider: address(1), ask: B256::ZERO, why }];
+    let excluded = |why: Why| vec![Excluded { provider: address(1), ask: rialto_protocol::AskId::ZERO, why }];
     let budget = || Why::Budget { needed: 2, available: 1 };
     let price = || Why::Price { price: 2, max: 1 };
     let table = [

@@ -4,8 +4,9 @@ use super::{
     cases::{first_deal, until},
     *,
 };
+use rialto_protocol::DealId;
 
-fn opening(world: &mut World, tasks: u32) -> B256 {
+fn opening(world: &mut World, tasks: u32) -> DealId {
     world.feed(Event::Submit(spec(tasks, Policy::Trust)));
     until(world, 60, |world| !world.core.state().jobs[&JobId(7)].openings.is_empty());
     world.core.state().jobs[&JobId(7)].openings[0].terms[0].id()
@@ -15,7 +16,7 @@ fn note(world: &World, code: &str) -> bool {
     world.told.iter().any(|event| matches!(event, JobEvent::Note { code: told, .. } if told == code))
 }
 
-fn opened(deal: B256) -> Event {
+fn opened(deal: DealId) -> Event {
     let tx = TxNote { kind: "open".into(), tx: B256::repeat_byte(5), gas: Some(80_000), deals: 1 };
     Event::Chain { facts: vec![Fact { deal, what: What::Opened { tx } }], cursor: None }
 }

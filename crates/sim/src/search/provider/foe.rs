@@ -3,8 +3,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use rialto_protocol::case::CaseId;
 use rialto_protocol::{
-    Address, B256, Bytes,
+    Address, B256, Bytes, DealId, GameId, OrderId,
     court::{Answer, Challenge, GameNews, GameStory, Question},
     keccak256,
     model::{Call, DealStatus, Terms, court::CourtCall},
@@ -12,14 +13,14 @@ use rialto_protocol::{
     types::{Ack, Cancel, Deal, Order, Receipt, Release, Voucher, struct_hash},
     wire::{BlobRef, Payload, Signed, ToProvider, ToRequester, WIRE_VERSION},
 };
-use rialto_provider::core::{CaseId, Event, Fact, What};
+use rialto_provider::core::{Event, Fact, What};
 
 use super::{Street, Weakness};
 use crate::{
     check::Broken,
     compute::{self, FUEL_LIMIT, LEVEL, OUT_LIMIT, Trace},
     desk::turn,
-    ledger::{Act, model_kind},
+    ledger::Act,
     random::Random,
     search::{
         Play, When,
@@ -65,7 +66,7 @@ pub enum Move {
 /// A deal that was opened.
 #[derive(Clone, Debug)]
 pub(super) struct Opened {
-    pub id: B256,
+    pub id: DealId,
     pub deal: Deal,
     pub who: usize,
 }
@@ -74,7 +75,7 @@ pub(super) struct Opened {
 #[derive(Clone, Debug)]
 pub(super) struct Placed {
     pub order: Order,
-    pub hash: B256,
+    pub hash: OrderId,
     inputs: Vec<B256>,
     starve: bool,
     slow: bool,
@@ -88,8 +89,8 @@ pub(super) struct Placed {
 /// A game that a foe began.
 #[derive(Clone, Debug)]
 struct Played {
-    id: B256,
-    deal: B256,
+    id: GameId,
+    deal: DealId,
     story: GameStory,
     who: usize,
 }
@@ -101,11 +102,11 @@ pub struct Foe {
     pub(super) deals: Vec<Opened>,
     pub(super) orders: Vec<Placed>,
     vouchers: Vec<Signed<Voucher>>,
-    releases: BTreeMap<B256, Signed<Release>>,
-    sessions: BTreeMap<B256, u64>,
+    releases: BTreeMap<DealId, Signed<Release>>,
+    sessions: BTreeMap<DealId, u64>,
     last_session: u64,
     games: Vec<Played>,
-    cases: Vec<(B256, CaseId, u64)>,
+    cases: Vec<(DealId, CaseId, u64)>,
     salt: u64,
 }
 
@@ -142,15 +143,15 @@ impl Foe {
         (0..ACCOUNTS).map(account)
     }
 
-    pub(super) fn serves(&self, order: B256) -> bool {
+    pub(super) fn serves(&self, order: OrderId) -> bool {
         self.orders.iter().any(|placed| placed.hash == order && !placed.starve)
     }
 
-    pub(super) fn is_slow(&self, order: B256) -> bool {
+    pub(super) fn is_slow(&self, order: OrderId) -> bool {
         self.orders.iter().any(|placed| placed.hash == order && placed.slow)
     }
 
-    pub(super) fn cancelled_unsigned(&self, order: B256) -> bool {
+    pub(super) fn cancelled_unsigned(&self, order: OrderId) -> bool {
         self.orders.iter().any(|placed| placed.hash == order && placed.unsigned)
     }
 
@@ -181,7 +182,7 @@ impl Foe {
         if !self.sessions.values().any(|known| *known == session) {
             return;
         }
-        let placed = |orders: &mut Vec<Placed>, hash: B256| orders.iter().position(|placed| placed.hash == hash);
+        let placed = |orders: &mut Vec<Placed>, hash: OrderId| orders.iter().position(|placed| placed.hash == hash);
         match message {
             ToRequester::Ack(ack) => {
                 if let Some(at) = placed(&mut self.orders, ack.value.order) {
@@ -239,7 +240,7 @@ impl Foe {
         newest(&self.deals, back).map(|known| (known.deal.clone(), known.who))
     }
 
-    fn terms(&self, id: B256) -> Option<(Deal, usize)> {
+    fn terms(&self, id: DealId) -> Option<(Deal, usize)> {
         self.deals.iter().find(|known| known.id == id).map(|known| (known.deal.clone(), known.who))
     }
 
@@ -403,8 +404,7 @@ impl Street {
             Move::Settle { which } => {
                 let (deal, case, _) = newest(&foe.cases, which)?;
                 let (deal, who) = foe.terms(*deal)?;
-                let (kind, subject, task) = (model_kind(case.kind), case.subject, case.task);
-                market(who, Call::Settle { deal, kind, subject, task })
+                market(who, Call::Settle { deal, case: *case })
             }
             Move::Expire { deal } => {
                 let (deal, who) = foe.deal(deal)?;
@@ -539,7 +539,7 @@ impl Street {
     }
 
     /// Fees of all receipts that came in a deal.
-    fn fees(&self, deal: B256) -> u128 {
+    fn fees(&self, deal: DealId) -> u128 {
         let of_deal = self.foe.orders.iter().filter(|placed| placed.order.deal == deal);
         of_deal.filter_map(|placed| placed.receipt.as_ref()).map(|receipt| receipt.value.fee).sum()
     }
@@ -560,7 +560,7 @@ impl Street {
     }
 
     /// Sends on a deal's session, dialling and saying hello first if there is none.
-    fn send(&mut self, deal: B256, message: ToProvider) -> Result<(), Broken> {
+    fn send(&mut self, deal: DealId, message: ToProvider) -> Result<(), Broken> {
         let session = match self.foe.sessions.get(&deal) {
             Some(session) => *session,
             None => {
@@ -583,7 +583,7 @@ impl Street {
     }
 
     /// Whether a deal is not over.
-    pub(super) fn is_open(&self, deal: B256) -> bool {
+    pub(super) fn is_open(&self, deal: DealId) -> bool {
         self.yard.ledger.market.deal_state(deal).status == DealStatus::Open
     }
 }

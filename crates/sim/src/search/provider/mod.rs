@@ -312,8 +312,8 @@ impl Street {
     /// What a fact says of how near to a loss the provider was.
     fn note_danger(&mut self, what: &What) {
         match what {
-            What::CaseOpened { case, deadline, .. } => self.books.owed(case.subject, case.task, *deadline),
-            What::CaseEnded { case, .. } => self.books.paid_off(self.yard.now, case.subject, case.task),
+            What::CaseOpened { case, deadline, .. } => self.books.owed(case.subject(), case.task(), *deadline),
+            What::CaseEnded { case, .. } => self.books.paid_off(self.yard.now, case.subject(), case.task()),
             What::Game(news) => {
                 use rialto_protocol::court::GameNews as News;
                 let (game, until) = match news {
@@ -326,8 +326,8 @@ impl Street {
                     News::Stepped { .. } | News::Convicted { .. } => return,
                 };
                 match until {
-                    Some(until) => self.books.owed(game, u32::MAX, until),
-                    None => self.books.paid_off(self.yard.now, game, u32::MAX),
+                    Some(until) => self.books.owed(game.into(), u32::MAX, until),
+                    None => self.books.paid_off(self.yard.now, game.into(), u32::MAX),
                 }
             }
             What::Opened(_) | What::Redeemed { .. } | What::Closed { .. } => {}

@@ -9,7 +9,7 @@
 use std::collections::BTreeMap;
 
 use rialto_protocol::{
-    B256, bounds,
+    B256, DealId, OrderId, bounds,
     court::GameNews,
     pricing,
     types::{Order, Receipt},
@@ -27,7 +27,7 @@ use crate::{check::Broken, search::yard::DEPOSIT};
 #[derive(Clone, Debug, Default)]
 pub struct Books {
     /// Fees of all receipts that went out, by deal and order.
-    delivered: BTreeMap<B256, BTreeMap<B256, u128>>,
+    delivered: BTreeMap<DealId, BTreeMap<OrderId, u128>>,
     foe_calls: u64,
     shop_calls: u64,
     reverted: u64,
@@ -39,7 +39,7 @@ pub struct Books {
     /// Seconds of tracing.
     pub(super) traced_seconds: u64,
     /// What running rejected tasks again would have cost, by deal.
-    rerun: BTreeMap<B256, u128>,
+    rerun: BTreeMap<DealId, u128>,
     /// What the provider has to answer until when: cases by subject and task, games by id.
     owed: BTreeMap<(B256, u32), u64>,
     /// How near a loss was; more is nearer.
@@ -47,7 +47,7 @@ pub struct Books {
 }
 
 impl Books {
-    pub(super) fn delivered(&mut self, deal: B256, receipt: &Receipt) {
+    pub(super) fn delivered(&mut self, deal: DealId, receipt: &Receipt) {
         self.delivered.entry(deal).or_default().insert(receipt.order, receipt.fee);
     }
 
@@ -86,7 +86,7 @@ impl Books {
         self.danger = self.danger.max(left.map_or(0, |left| 1_000 - left.min(1_000)));
     }
 
-    fn delivered_in(&self, deal: B256) -> u128 {
+    fn delivered_in(&self, deal: DealId) -> u128 {
         self.delivered.get(&deal).map_or(0, |orders| orders.values().sum())
     }
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use alloy_signer_local::PrivateKeySigner;
 use rialto_protocol::{
-    Address, B256, keccak256,
+    Address, DealId, OrderId, keccak256,
     types::{Ask, Order, struct_hash},
     wire::{Payload, ToProvider, ToRequester},
 };
@@ -45,9 +45,9 @@ pub const CAPACITY: u32 = 4;
 #[derive(Clone, Debug)]
 pub(super) enum Due {
     /// An order's inputs are here.
-    Fetched { order: B256, job: u64 },
+    Fetched { order: OrderId, job: u64 },
     /// An order has run.
-    Ran { order: B256, job: u64 },
+    Ran { order: OrderId, job: u64 },
     /// A transaction is mined.
     Mined { intent: String, act: Box<Act> },
     /// Its sender knows.
@@ -69,7 +69,7 @@ pub(super) enum Wanted {
 
 impl Wanted {
     /// The task that has to be gone through for it.
-    fn task(&self) -> (B256, Option<u32>) {
+    fn task(&self) -> (OrderId, Option<u32>) {
         match self {
             Self::Play { work, view } => (work.hash, view.question.task()),
             Self::Rerun { work, task, .. } => (work.hash, Some(*task)),
@@ -83,7 +83,7 @@ struct Place {
     waiting: Vec<Wanted>,
     busy: Vec<Wanted>,
     /// Traces that are kept, oldest first.
-    traces: Vec<(B256, u32)>,
+    traces: Vec<(OrderId, u32)>,
 }
 
 /// A provider.
@@ -103,7 +103,7 @@ pub struct Shop {
     pub desk: Desk,
     queue: BTreeMap<(u64, u64), Due>,
     serial: u64,
-    jobs: BTreeMap<B256, u64>,
+    jobs: BTreeMap<OrderId, u64>,
     place: Place,
     head: u64,
     /// Everything ever said, for restarts.
@@ -112,7 +112,7 @@ pub struct Shop {
     pub(super) broken: bool,
     pub(super) failed: bool,
     /// Orders that a weakened shop gave up.
-    abandoned: BTreeSet<B256>,
+    abandoned: BTreeSet<OrderId>,
 }
 
 fn config(account: Address, key: Address) -> Config {
@@ -227,7 +227,7 @@ impl Default for Shop {
 
 impl Street {
     /// An order's inputs arrive, if they are being fetched.
-    pub(super) fn serve(&mut self, order: B256) {
+    pub(super) fn serve(&mut self, order: OrderId) {
         if let Some(job) = self.shop.jobs.get(&order).copied()
             && self.shop.core.order(order).is_some_and(|row| matches!(row.state, OrderState::Fetching { .. }))
         {
@@ -407,13 +407,13 @@ impl Street {
         self.foe.hear(session, message);
     }
 
-    fn begin(&mut self, order: B256) -> u64 {
+    fn begin(&mut self, order: OrderId) -> u64 {
         self.shop.serial += 1;
         self.shop.jobs.insert(order, self.shop.serial);
         self.shop.serial
     }
 
-    fn ran(&mut self, hash: B256) -> Result<(), Broken> {
+    fn ran(&mut self, hash: OrderId) -> Result<(), Broken> {
         let Some(order) = self.shop.core.order(hash).map(|row| row.order.value.clone()) else { return Ok(()) };
         if self.shop.broken {
             return self.feed(Event::Ran { order: hash, result: Err(Refusal::Attempt("no memory".into())) });
@@ -446,8 +446,8 @@ impl Street {
 
     /// What a weakened shop does not do.
     fn withheld(&self, call: &Call) -> Option<Outcome> {
-        let closing = |id: B256| self.shop.core.deal(id).is_some_and(|row| row.closing());
-        let closed = |id: B256| self.shop.core.deal(id).is_some_and(|row| row.chain().closed);
+        let closing = |id: DealId| self.shop.core.deal(id).is_some_and(|row| row.closing());
+        let closed = |id: DealId| self.shop.core.deal(id).is_some_and(|row| row.chain().closed);
         let hold = match self.weakness? {
             Weakness::RedeemsAtTheEnd => match call {
                 Call::Redeem { deal, voucher } => !voucher.value.close && self.yard.now + 60 < deal.expiry,
@@ -476,7 +476,7 @@ impl Street {
     }
 
     /// Whether a weakened shop gives a release that it should not give: it leaves the work.
-    pub(super) fn releases_easily(&mut self, deal: B256, amount: u128) -> bool {
+    pub(super) fn releases_easily(&mut self, deal: DealId, amount: u128) -> bool {
         let Some(row) = self.shop.core.deal(deal).filter(|row| row.chain().open) else { return false };
         if !self.weak(Weakness::EasyRelease)
             || amount < row.earned.max(row.voucher_amount())
@@ -484,8 +484,8 @@ impl Street {
         {
             return false;
         }
-        let of_deal = |order: &&B256| self.shop.core.order(**order).is_some_and(|row| row.order.value.deal == deal);
-        let left: Vec<B256> = self.shop.jobs.keys().filter(of_deal).copied().collect();
+        let of_deal = |order: &&OrderId| self.shop.core.order(**order).is_some_and(|row| row.order.value.deal == deal);
+        let left: Vec<OrderId> = self.shop.jobs.keys().filter(of_deal).copied().collect();
         for order in left {
             self.shop.jobs.remove(&order);
             self.shop.abandoned.insert(order);
@@ -577,7 +577,7 @@ impl Street {
         }
     }
 
-    fn same(&self, order: &Order, hash: B256, task: u32) -> Option<bool> {
+    fn same(&self, order: &Order, hash: OrderId, task: u32) -> Option<bool> {
         let (inputs, before) = (self.shop.desk.inputs(order, hash)?, self.shop.desk.results(hash)?);
         let right = compute::run_order(&inputs, order);
         Some(right.get(task as usize)?.0 == *before.halted.get(task as usize)?)

@@ -4,8 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use alloy_signer_local::PrivateKeySigner;
+use rialto_protocol::case::CaseId;
 use rialto_protocol::{
-    Address, B256, Bytes,
+    Address, B256, Bytes, DealId, GameId, OrderId, ReceiptId,
     court::{Answer, GameNews, GameStory, Question},
     keccak256,
     model::{Call, DealStatus, MAX_REVEAL_BYTES, Reveal, court::CourtCall},
@@ -14,7 +15,7 @@ use rialto_protocol::{
     types::{Ack, Ask, Deal, Limits, Order, Receipt, Release, Voucher, WASM_3, struct_hash},
     wire::{AskGossip, BlobRef, Payload, PeerAddr, Signed, ToRequester, WIRE_VERSION},
 };
-use rialto_provider::core::{self as provider, CaseId, CaseKind, What};
+use rialto_provider::core::{self as provider, What};
 use rialto_requester::core::{Event, JobId, Offer, Outgoing};
 
 use super::{Alley, Opened, house::input};
@@ -22,7 +23,7 @@ use crate::{
     check::Broken,
     compute::{self, FUEL_LIMIT, OUT_LIMIT, Trace},
     desk::turn,
-    ledger::{Act, model_kind},
+    ledger::Act,
     random::Random,
     search::{
         Play, When,
@@ -83,7 +84,7 @@ struct Said {
 #[derive(Clone, Debug)]
 pub(super) struct Ordered {
     pub order: Order,
-    pub hash: B256,
+    pub hash: OrderId,
     signature: Bytes,
     pub(super) inputs: Vec<B256>,
     ack: Option<Signed<Ack>>,
@@ -93,15 +94,15 @@ pub(super) struct Ordered {
 
 impl Ordered {
     /// Its deal.
-    pub fn deal(&self) -> B256 {
+    pub fn deal(&self) -> DealId {
         self.order.deal
     }
 }
 
 #[derive(Clone, Debug)]
 struct Played {
-    id: B256,
-    deal: B256,
+    id: GameId,
+    deal: DealId,
     story: GameStory,
 }
 
@@ -111,10 +112,10 @@ pub struct Foe {
     pub(super) deals: Vec<Opened>,
     pub(super) orders: Vec<Ordered>,
     vouchers: Vec<Signed<Voucher>>,
-    sessions: BTreeSet<B256>,
+    sessions: BTreeSet<DealId>,
     manners: [Manner; SELLERS],
     games: Vec<Played>,
-    cases: Vec<(B256, CaseId, u64)>,
+    cases: Vec<(DealId, CaseId, u64)>,
     salt: u64,
     stopped: bool,
 }
@@ -142,7 +143,7 @@ fn dead() -> Halted {
 }
 
 /// A receipt of an order, right or wrong in one of the ways that there are.
-fn said(deal: &Deal, order: &Order, hash: B256, inputs: &[B256], how: u8) -> Said {
+fn said(deal: &Deal, order: &Order, hash: OrderId, inputs: &[B256], how: u8) -> Said {
     let outcomes = compute::run_order(inputs, order);
     let mut halted: Vec<_> = outcomes.iter().map(|(halted, _)| *halted).collect();
     let mut outputs: Vec<u8> = outcomes.iter().flat_map(|(_, output)| output.iter().copied()).collect();
@@ -234,16 +235,16 @@ impl Foe {
         self.stopped = true;
     }
 
-    pub(super) fn takes_calls(&self, deal: B256) -> bool {
+    pub(super) fn takes_calls(&self, deal: DealId) -> bool {
         let known = self.deals.iter().find(|known| known.id == deal);
         !self.stopped && known.is_some_and(|known| self.manners[known.who].calls)
     }
 
-    pub(super) fn connected(&mut self, deal: B256) {
+    pub(super) fn connected(&mut self, deal: DealId) {
         self.sessions.insert(deal);
     }
 
-    pub(super) fn hung_up(&mut self, deal: B256) {
+    pub(super) fn hung_up(&mut self, deal: DealId) {
         self.sessions.remove(&deal);
     }
 
@@ -256,12 +257,12 @@ impl Foe {
     }
 
     /// Whether a game was begun by this account.
-    pub(super) fn is_game_of(&self, game: B256, account: Address) -> bool {
+    pub(super) fn is_game_of(&self, game: GameId, account: Address) -> bool {
         self.games.iter().any(|known| known.id == game && known.story.view.game.accuser == account)
     }
 
     /// A receipt that was said, by its struct hash.
-    pub(super) fn receipt(&self, hash: B256) -> Option<&Receipt> {
+    pub(super) fn receipt(&self, hash: ReceiptId) -> Option<&Receipt> {
         self.under(hash).map(|(_, said)| &said.receipt)
     }
 
@@ -280,7 +281,7 @@ impl Foe {
     }
 
     /// Open cases, and until when.
-    pub(super) fn cases(&self) -> &[(B256, CaseId, u64)] {
+    pub(super) fn cases(&self) -> &[(DealId, CaseId, u64)] {
         &self.cases
     }
 
@@ -295,8 +296,7 @@ impl Foe {
             What::CaseOpened { case, deadline, .. } => self.cases.push((fact.deal, *case, *deadline)),
             What::CaseEnded { case, .. } => self.cases.retain(|(deal, known, _)| (*deal, *known) != (fact.deal, *case)),
             What::Closed { .. } => {
-                let bonded = |kind| matches!(kind, CaseKind::Late | CaseKind::Demand);
-                self.cases.retain(|(deal, case, _)| *deal != fact.deal || bonded(case.kind));
+                self.cases.retain(|(deal, case, _)| *deal != fact.deal || case.kind().bonded());
             }
             What::Game(GameNews::Accused(view)) => {
                 let id = struct_hash(&view.game);
@@ -318,12 +318,12 @@ impl Foe {
         moments
     }
 
-    fn known(&self, deal: B256) -> Option<&Opened> {
+    fn known(&self, deal: DealId) -> Option<&Opened> {
         self.deals.iter().find(|known| known.id == deal)
     }
 
     /// What was said of an order before in this way, or is now.
-    fn say(&mut self, hash: B256, how: u8) -> Option<Said> {
+    fn say(&mut self, hash: OrderId, how: u8) -> Option<Said> {
         let known =
             self.deals.iter().find(|known| self.orders.iter().any(|it| it.hash == hash && it.deal() == known.id));
         let deal = known?.deal.clone();
@@ -337,7 +337,7 @@ impl Foe {
     }
 
     /// Whatever is known under a receipt.
-    fn under(&self, receipt: B256) -> Option<(&Ordered, &Said)> {
+    fn under(&self, receipt: ReceiptId) -> Option<(&Ordered, &Said)> {
         let all = self.orders.iter().flat_map(|it| it.said.values().map(move |said| (it, said)));
         all.into_iter().find(|(_, said)| struct_hash(&said.receipt) == receipt)
     }
@@ -371,7 +371,7 @@ impl Foe {
 
 impl Alley {
     /// What the requester sends.
-    pub(super) fn foe_hears(&mut self, deal: B256, message: Outgoing, key: &PrivateKeySigner) -> Result<(), Broken> {
+    pub(super) fn foe_hears(&mut self, deal: DealId, message: Outgoing, key: &PrivateKeySigner) -> Result<(), Broken> {
         let Some(known) = self.foe.known(deal).cloned() else { return Ok(()) };
         let manner = self.foe.manners[known.who];
         match message {
@@ -406,7 +406,7 @@ impl Alley {
     }
 
     /// A message of a seller arrives a second later, if there is a session by then.
-    fn tell_later(&mut self, deal: B256, message: ToRequester) -> Result<(), Broken> {
+    fn tell_later(&mut self, deal: DealId, message: ToRequester) -> Result<(), Broken> {
         if self.foe.sessions.contains(&deal) && !self.foe.stopped {
             self.books.messages_in += 1;
             self.house.hear_message(self.yard.now + 1, Event::Message { deal, message });
@@ -414,7 +414,7 @@ impl Alley {
         Ok(())
     }
 
-    fn acknowledge(&mut self, hash: B256, due: u8) -> Result<(), Broken> {
+    fn acknowledge(&mut self, hash: OrderId, due: u8) -> Result<(), Broken> {
         let now = self.yard.now;
         let Some(at) = self.foe.orders.iter().position(|it| it.hash == hash) else { return Ok(()) };
         let deal = self.foe.orders[at].deal();
@@ -425,7 +425,7 @@ impl Alley {
         self.tell_later(deal, ToRequester::Ack(ack))
     }
 
-    fn deliver(&mut self, hash: B256, how: u8) -> Result<(), Broken> {
+    fn deliver(&mut self, hash: OrderId, how: u8) -> Result<(), Broken> {
         let Some(said) = self.foe.say(hash, how) else { return Ok(()) };
         let Some(ordered) = self.foe.orders.iter().find(|it| it.hash == hash) else { return Ok(()) };
         let deal = ordered.deal();
@@ -521,20 +521,22 @@ impl Alley {
                 market(known.who, Call::Answer { deal: known.deal, order, receipt, signature: Bytes::new() })
             }
             Move::Reveal { which } => {
-                let demands: Vec<_> =
-                    self.foe.cases.iter().filter(|(_, case, _)| case.kind == CaseKind::Demand).collect();
-                let (deal, case, _) = newest(&demands, which)?;
+                let demand = |(deal, case, _): &(DealId, CaseId, u64)| match *case {
+                    CaseId::Demand { receipt, task } => Some((*deal, receipt, task)),
+                    _ => None,
+                };
+                let demands: Vec<_> = self.foe.cases.iter().filter_map(demand).collect();
+                let (deal, receipt, task) = newest(&demands, which)?;
                 let known = self.foe.known(*deal)?;
-                let (ordered, said) = self.foe.under(case.subject)?;
-                let reveal = said.reveal(case.task)?;
+                let (ordered, said) = self.foe.under(*receipt)?;
+                let reveal = said.reveal(*task)?;
                 let (order, receipt) = (ordered.order.clone(), said.receipt.clone());
                 market(known.who, Call::Reveal { deal: known.deal.clone(), order, receipt, reveal })
             }
             Move::Settle { which } => {
                 let (deal, case, _) = newest(&self.foe.cases, which)?;
                 let known = self.foe.known(*deal)?;
-                let (kind, subject, task) = (model_kind(case.kind), case.subject, case.task);
-                market(known.who, Call::Settle { deal: known.deal.clone(), kind, subject, task })
+                market(known.who, Call::Settle { deal: known.deal.clone(), case: *case })
             }
             Move::Expire { deal } => {
                 let known = newest(&self.foe.deals, deal)?;
@@ -615,7 +617,7 @@ impl Alley {
     }
 
     /// Whether a deal is not over.
-    pub(super) fn is_open(&self, deal: B256) -> bool {
+    pub(super) fn is_open(&self, deal: DealId) -> bool {
         self.yard.ledger.market.deal_state(deal).status == DealStatus::Open
     }
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use alloy_signer_local::PrivateKeySigner;
 use rialto_protocol::{
-    Address, B256, keccak256,
+    Address, B256, DealId, keccak256,
     receipt::Halted,
     types::struct_hash,
     wire::{Payload, Signed},
@@ -176,7 +176,7 @@ impl Alley {
                     Some(said) => {
                         let opened =
                             said.iter().filter(|said| matches!(said.what, rialto_provider::core::What::Opened(_)));
-                        let opened: Vec<B256> = opened.map(|said| said.deal).collect();
+                        let opened: Vec<DealId> = opened.map(|said| said.deal).collect();
                         let deals = opened.len().max(1) as u32;
                         let tx = TxNote { kind: kind.into(), tx: keccak256(&intent), gas: Some(50_000), deals };
                         Transacted::Mined { tx, opened }
@@ -195,7 +195,7 @@ impl Alley {
         }
     }
 
-    fn is_ours(&self, deal: B256) -> bool {
+    fn is_ours(&self, deal: DealId) -> bool {
         self.foe.deals.iter().any(|known| known.id == deal && known.deal.requester == self.house.account)
     }
 
@@ -298,7 +298,7 @@ impl Alley {
         }
     }
 
-    fn store(&self, deal: B256, results: &[Halted], outputs: Payload) -> Stored {
+    fn store(&self, deal: DealId, results: &[Halted], outputs: Payload) -> Stored {
         match outputs {
             Payload::Inline(bytes) => {
                 let mut check = OutputCheck::new(results);
@@ -323,7 +323,7 @@ impl Alley {
         self.house.later(at, Due::Core(Box::new(event)));
     }
 
-    fn send(&mut self, deal: B256, message: Outgoing) -> Result<(), Broken> {
+    fn send(&mut self, deal: DealId, message: Outgoing) -> Result<(), Broken> {
         self.yard.tell(|| {
             format!("to the foe: {}", format!("{message:?}").split([' ', '(', '{']).next().unwrap_or_default())
         });

@@ -10,9 +10,10 @@ pub mod oracle;
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
+use rialto_protocol::case::CaseId;
 use rialto_protocol::{
-    Address, B256,
-    model::{Call, CaseKind, CaseStatus, Params},
+    Address, DealId, OrderId,
+    model::{Call, CaseStatus, Params},
     types::struct_hash,
 };
 use rialto_requester::core::Event;
@@ -144,9 +145,9 @@ impl Alley {
         Ok(Some(all))
     }
 
-    fn claim_deadlines(&self) -> Vec<(B256, B256, u64)> {
+    fn claim_deadlines(&self) -> Vec<(DealId, OrderId, u64)> {
         let open = self.foe.orders.iter().map(|order| (order.deal(), order.hash)).filter_map(|(deal, hash)| {
-            let case = self.yard.ledger.market.case(deal, CaseKind::Claim, hash, 0);
+            let case = self.yard.ledger.market.case(deal, CaseId::Claim { order: hash });
             (case.status == CaseStatus::Open).then_some((deal, hash, case.deadline))
         });
         open.collect()
@@ -300,7 +301,7 @@ impl Small for Alley {
 /// A deal that was opened.
 #[derive(Clone, Debug)]
 pub(super) struct Opened {
-    pub id: B256,
+    pub id: DealId,
     pub deal: rialto_protocol::types::Deal,
     /// Which seller.
     pub who: usize,

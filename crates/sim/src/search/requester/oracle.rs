@@ -8,15 +8,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use rialto_protocol::case::CaseId;
 use rialto_protocol::{
-    B256, bounds,
+    DealId, OrderId, bounds,
     court::GameNews,
-    model::{CaseKind as Kind, CaseStatus},
+    model::CaseStatus,
     pricing,
     receipt::{Halted, SumNode, SumTree},
     types::{Order, Voucher, struct_hash},
 };
-use rialto_provider::core::{CaseKind, Fact, What};
+use rialto_provider::core::{Fact, What};
 
 use super::Alley;
 use crate::{
@@ -29,8 +30,8 @@ use crate::{
 #[derive(Clone, Debug, Default)]
 pub struct Books {
     /// The best voucher of each deal: amount and watermark.
-    vouchers: BTreeMap<B256, (u128, u64)>,
-    orders: BTreeMap<B256, Order>,
+    vouchers: BTreeMap<DealId, (u128, u64)>,
+    orders: BTreeMap<OrderId, Order>,
     house_calls: u64,
     foe_calls: u64,
     reverted: u64,
@@ -39,7 +40,7 @@ pub struct Books {
     pub(super) traces: u64,
     tasks_run: u64,
     /// Orders of which a wrong result was shown on chain.
-    shown_wrong: BTreeSet<B256>,
+    shown_wrong: BTreeSet<OrderId>,
     /// How near a loss was; more is nearer.
     pub(super) danger: u64,
 }
@@ -55,7 +56,7 @@ impl Books {
     }
 
     /// Whether a voucher settles this order of a deal.
-    pub(super) fn voucher_covers(&self, deal: B256, seq: u64) -> bool {
+    pub(super) fn voucher_covers(&self, deal: DealId, seq: u64) -> bool {
         self.vouchers.get(&deal).is_some_and(|(_, orders)| seq < *orders)
     }
 
@@ -67,7 +68,7 @@ impl Books {
         self.reverted += u64::from(by_requester && !mined);
     }
 
-    pub(super) fn showed_wrong(&mut self, order: B256) {
+    pub(super) fn showed_wrong(&mut self, order: OrderId) {
         self.shown_wrong.insert(order);
     }
 
@@ -82,7 +83,7 @@ fn rule(holds: bool, broken: impl FnOnce() -> Broken) -> Result<(), Broken> {
 
 impl Alley {
     /// The root that a right receipt of an order has.
-    fn right(&self, hash: B256) -> Option<SumNode> {
+    fn right(&self, hash: OrderId) -> Option<SumNode> {
         let ordered = self.foe.orders.iter().find(|it| it.hash == hash)?;
         let results: Vec<_> =
             compute::run_order(&ordered.inputs, &ordered.order).into_iter().map(|(halted, _)| halted).collect();
@@ -90,7 +91,7 @@ impl Alley {
     }
 
     /// Whether a task of an order ends so.
-    pub(super) fn is_right(&self, hash: B256, task: u32, halted: &Halted) -> bool {
+    pub(super) fn is_right(&self, hash: OrderId, task: u32, halted: &Halted) -> bool {
         let ordered = self.foe.orders.iter().find(|it| it.hash == hash);
         let results = ordered.map(|it| compute::run_order(&it.inputs, &it.order));
         results.and_then(|results| results.get(task as usize).map(|(right, _)| right == halted)).unwrap_or(true)
@@ -100,12 +101,14 @@ impl Alley {
     /// be known.
     pub(super) fn check_fact(&self, fact: &Fact) -> Result<(), Broken> {
         match &fact.what {
-            What::CaseEnded { case, paid } if case.kind == CaseKind::Claim && *paid > 0 => {
-                let dark = self.house.was_weary && !self.books.shown_wrong.contains(&case.subject);
-                let asserted = self.yard.ledger.market.asserted(case.subject);
-                let said = self.foe.receipt(asserted).map(|receipt| SumNode { hash: receipt.root, fuel: receipt.fuel });
-                let wrong = said != self.right(case.subject);
-                rule(dark || !wrong, || format!("a wrong claim, of order {}, was paid {paid}", case.subject))
+            What::CaseEnded { case: CaseId::Claim { order }, paid } if *paid > 0 => {
+                let dark = self.house.was_weary && !self.books.shown_wrong.contains(order);
+                let asserted = self.yard.ledger.market.asserted(*order);
+                let said = asserted
+                    .and_then(|asserted| self.foe.receipt(asserted))
+                    .map(|receipt| SumNode { hash: receipt.root, fuel: receipt.fuel });
+                let wrong = said != self.right(*order);
+                rule(dark || !wrong, || format!("a wrong claim, of order {order}, was paid {paid}"))
             }
             What::Game(GameNews::Ended { game, verdict }) => {
                 let ours = self.foe.is_game_of(*game, self.house.account);
@@ -119,12 +122,13 @@ impl Alley {
     pub(super) fn look_at_danger(&mut self) {
         let market = &self.yard.ledger.market;
         let mut danger = 0;
-        for (deal, case, _) in self.foe.cases().iter().filter(|(_, case, _)| case.kind == CaseKind::Claim) {
+        for (deal, case, _) in self.foe.cases() {
+            let CaseId::Claim { order } = *case else { continue };
             let state = market.deal_state(*deal);
-            let known = market.case(*deal, Kind::Claim, case.subject, 0);
-            let Some(right) = self.right(case.subject) else { continue };
+            let known = market.case(*deal, *case);
+            let Some(right) = self.right(order) else { continue };
             let Some(deal) = self.foe.deals.iter().find(|it| it.id == *deal) else { continue };
-            let tasks = self.foe.orders.iter().find(|it| it.hash == case.subject).map_or(1, |it| it.order.tasks);
+            let tasks = self.foe.orders.iter().find(|it| it.hash == order).map_or(1, |it| it.order.tasks);
             let fee = pricing::order_fee(&deal.deal, right.fuel, tasks).unwrap_or(0);
             if known.status == CaseStatus::Open && known.amount > fee && state.holds == 0 {
                 danger = danger.max(1_000 - known.deadline.saturating_sub(self.yard.now).min(900));
