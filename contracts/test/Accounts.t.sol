@@ -15,6 +15,19 @@ import {
 } from "./base/Tokens.sol";
 import { vm } from "./base/Vm.sol";
 
+interface ILimits {
+    function MAX_HOLD() external view returns (uint64);
+    function MAX_WINDOW() external view returns (uint64);
+    function OPENING_TOLERANCE() external view returns (uint64);
+    function COMPENSATION_BPS() external view returns (uint32);
+    function BOUNTY_BPS() external view returns (uint32);
+    function BURNED() external view returns (address);
+    function MAX_ORDER_TASKS() external view returns (uint32);
+    function MAX_ANNOUNCEMENT_BYTES() external view returns (uint256);
+    function MAX_REVEAL_BYTES() external view returns (uint256);
+    function SIGNATURE_GAS() external view returns (uint256);
+}
+
 /// deposit, depositWithPermit, withdraw, announce, cancelAsks, the constructor.
 contract AccountsTest is Fixture {
     uint128 constant AMOUNT = 100e6;
@@ -386,5 +399,20 @@ contract AccountsTest is Fixture {
         return vm.sign(
             STRANGER_KEY, keccak256(bytes.concat(hex"1901", token.DOMAIN_SEPARATOR(), structHash))
         );
+    }
+
+    /// The limits are those that `IMarket` states.
+    function test_limits() public view {
+        ILimits limits = ILimits(address(market));
+        vm.assertEq(limits.MAX_HOLD(), 30 days, "hold");
+        vm.assertEq(limits.MAX_WINDOW(), 365 days, "window");
+        vm.assertEq(limits.OPENING_TOLERANCE(), 600, "tolerance");
+        vm.assertEq(limits.COMPENSATION_BPS(), 7000, "70 %");
+        vm.assertEq(limits.BOUNTY_BPS(), 2000, "20 %");
+        vm.assertEq(limits.BURNED(), DEAD, "burned money");
+        vm.assertEq(limits.MAX_ORDER_TASKS(), 65_536, "tasks");
+        vm.assertEq(limits.MAX_ANNOUNCEMENT_BYTES(), 1024, "announcement");
+        vm.assertEq(limits.MAX_REVEAL_BYTES(), 8192, "output");
+        vm.assertEq(limits.SIGNATURE_GAS(), 200_000, "gas of a wallet");
     }
 }

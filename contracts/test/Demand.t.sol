@@ -519,6 +519,39 @@ contract DemandTest is Fixture {
         }
     }
 
+    /// The tree is as high as its tasks need, or nothing can be shown.
+    function test_treeOfAnotherHeight() public {
+        Order memory order = anOrder(0);
+        SumNode memory empty = join(SumNode(0, 0), SumNode(0, 0));
+        SumNode memory root = join(join(aLeaf(0), aLeaf(1)), empty);
+        SumNode[] memory proof = new SumNode[](2);
+        (proof[0], proof[1]) = (aLeaf(1), empty);
+        refuseReveal(order, root, proof);
+        refuseReveal(order, aLeaf(0), new SumNode[](0));
+    }
+
+    /// A sum that does not fit 128 bits is in no receipt.
+    function test_fuelThatOverflows() public {
+        SumNode memory sibling = SumNode(keccak256("sibling"), type(uint128).max);
+        bytes32 root = keccak256(
+            bytes.concat(
+                bytes1(0x01),
+                aLeaf(0).hash,
+                bytes16(uint128(4e12)),
+                sibling.hash,
+                bytes16(sibling.fuel)
+            )
+        );
+        refuseReveal(anOrder(0), SumNode(root, 4e12 - 1), siblings(sibling));
+    }
+
+    function refuseReveal(Order memory order, SumNode memory root, SumNode[] memory proof) private {
+        Receipt memory receipt = Receipt(h(order), root.hash, root.fuel, 0);
+        demand(deal, order, receipt, 0);
+        vm.expectRevert(abi.encodeWithSelector(IMarket.NotInReceipt.selector, 0));
+        market.reveal(deal, order, receipt, 0, 4e12, aHalted(0), proof, output(0));
+    }
+
     function test_demandBelowTheWatermarkIsVoid() public {
         Receipt memory receipt = aReceipt(anOrder(0));
         demand(deal, anOrder(0), receipt, 0);

@@ -80,6 +80,33 @@ contract SignaturesTest is Fixture {
         market.open(ask, noPoint, someTerms());
     }
 
+    /// A malformed signature names nobody, whatever key the deal has.
+    function test_malformedSignatureNamesNobody() public {
+        Terms memory terms = someTerms();
+        terms.key = address(1);
+        bytes memory signature = bySeller(anAsk());
+        vm.prank(requester);
+        market.open(anAsk(), signature, terms);
+        Deal memory deal = aDeal();
+        deal.requesterKey = address(1);
+        Voucher memory voucher = voucherOf(deal);
+        bytes32 one = bytes32(uint256(1));
+        bytes[3] memory malformed = [
+            bytes(""),
+            bytes.concat(one, bytes32(type(uint256).max), bytes1(uint8(27))),
+            bytes.concat(one, one, bytes1(uint8(29)))
+        ];
+        for (uint256 i = 0; i < 3; ++i) {
+            refuse(
+                provider,
+                abi.encodeWithSelector(
+                    IMarket.InvalidSignature.selector, address(1), digest(h(voucher))
+                )
+            );
+            market.redeem(deal, voucher, malformed[i]);
+        }
+    }
+
     // ── contract wallets ──
 
     function test_walletAsProvider() public {

@@ -10,6 +10,16 @@ import { vm } from "../base/Vm.sol";
 import { CourtFixture } from "./CourtFixture.sol";
 import { Lie, Trace, Traces } from "./Toy.sol";
 
+interface ICourtLimits {
+    function PARTS() external view returns (uint32);
+    function MAX_LEVEL() external view returns (uint8);
+    function MAX_ALLOWANCE() external view returns (uint32);
+    function MAX_MOVE_SECONDS() external view returns (uint32);
+    function SETTLE_SECONDS() external view returns (uint64);
+    function COMPENSATION_BPS() external view returns (uint32);
+    function BURNED() external view returns (address);
+}
+
 /// Allowances, deadlines at −1, 0, +1, the time of a last-second move, the queue of a provider's
 /// time, and how long a deal is held.
 contract ClocksTest is CourtFixture {
@@ -399,5 +409,17 @@ contract ClocksTest is CourtFixture {
         (uint32 pick, bytes32[16] memory states) = answerOf(game, turnsTrace(game));
         refuse(accuserToMove(game) ? requester : provider, reason);
         theCourt.move(game.game, pick, game.segment, states, "");
+    }
+
+    /// The limits are those that the other tests and docs/court.md name.
+    function test_limits() public view {
+        ICourtLimits limits = ICourtLimits(address(theCourt));
+        vm.assertEq(limits.PARTS(), 16, "parts");
+        vm.assertEq(limits.MAX_LEVEL(), 14, "levels");
+        vm.assertEq(limits.MAX_ALLOWANCE(), 10 days, "allowance");
+        vm.assertEq(limits.MAX_MOVE_SECONDS(), 8 hours, "move");
+        vm.assertEq(limits.SETTLE_SECONDS(), 1 days, "time to end a game");
+        vm.assertEq(limits.COMPENSATION_BPS(), 7000, "70 %");
+        vm.assertEq(limits.BURNED(), DEAD, "burned money");
     }
 }

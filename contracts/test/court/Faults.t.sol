@@ -223,6 +223,16 @@ contract FaultsTest is CourtFixture {
         convict(receipt, faultAt(levels, 2, 0));
     }
 
+    /// Sums above the node that don't fit 128 bits are in no receipt.
+    function test_siblingsThatOverflow() public {
+        SumNode[][] memory levels = treeWith(1, 1, 1);
+        SumFault memory it = faultAt(levels, 1, 1);
+        it.siblings[0].fuel = type(uint128).max;
+        refuseFault(
+            receiptOver(levels), it, abi.encodeWithSelector(IMarket.NotInReceipt.selector, 1)
+        );
+    }
+
     /// A leaf is no node: its two halves are not children.
     function test_leafIsNoNode() public {
         SumNode[][] memory levels = tree();

@@ -351,6 +351,20 @@ contract GamesTest is CourtFixture {
         theCourt.move(it.game, pick, it.segment, states, "");
     }
 
+    /// Whichever part is disputed, it must end otherwise than the other side says.
+    function test_endsThatAgree() public {
+        Match memory it = prepare(0, Lie.State, 5, Lie.Honest, 0);
+        begin(it, requester);
+        while (stateOf(it).level > 2) {
+            moveOn(it);
+        }
+        (, bytes32[16] memory states) = answerOf(it, it.providers);
+        vm.assertTrue(it.segment[1] != it.segment[2], "the parts end otherwise");
+        states[15] = it.segment[1];
+        refuse(provider, abi.encodeWithSelector(ICourt.EndsAgree.selector, it.segment[1]));
+        theCourt.move(it.game, 0, it.segment, states, "");
+    }
+
     function test_stepsThatAreRefused() public {
         Match memory it = prepare(0, Lie.State, 5, Lie.Honest, 0);
         begin(it, requester);

@@ -528,6 +528,20 @@ contract TreesTest is CourtFixture {
         checkOver(it);
     }
 
+    /// An end that is not the leaf's, far from the tree's left edge.
+    function test_contradictionOfAnotherLeaf() public {
+        Match memory it = prepare(judged(0, 33), 21, Lie.State, 2, Lie.Honest, 0);
+        accuse(it, requester);
+        unfoldOn(it);
+        pickOn(it);
+        unfoldOn(it);
+        Halted memory other = honest(it.order, 0).halted;
+        for (uint32 i = 0; i < 4; ++i) {
+            vm.expectRevert(abi.encodeWithSelector(IMarket.NotInReceipt.selector, 20 + i));
+            theCourt.contradict(it.deal, it.game, it.order, it.nodes, i, other);
+        }
+    }
+
     /// The logs say all that is needed to play.
     function test_logs() public {
         Match memory it = prepare(judged(0, 17), 3, Lie.State, 2, Lie.Honest, 0);
