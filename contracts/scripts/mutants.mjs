@@ -4,8 +4,10 @@
 // FloatUnit and Integers, those of test/*.t.sol and test/court for market and court. Works on copies
 // in a temporary folder; this tree stays as it is.
 //
-//   node scripts/mutants.mjs [--group machine|money] [--file Market] [--jobs N] [--line L]
+//   node scripts/mutants.mjs [--group machine|money] [--file Market] [--keys FILE] [--jobs N]
 //                            [--sample N] [--seed S] [--skip N] [--list]
+//
+// `--keys` tries those whose key is part of a line of the file, such as what an earlier run printed.
 //
 // The seed draws the sample; `--skip` leaves out those that were drawn before. Prints each mutant with
 // what became of it: killed (and by which test), SURVIVED, known (it survives, and
@@ -125,7 +127,9 @@ function mutantsOf(file, source) {
       if (token === "if") {
         const end = closing(source, source.indexOf("(", at));
         const text = lines[line - 1].trim();
-        const key = `${file} | ${text} | if → never | 1`;
+        const count = (seen.get(`${text}|if`) ?? 0) + 1;
+        seen.set(`${text}|if`, count);
+        const key = `${file} | ${text} | if → never | ${count}`;
         mutants.push({ file, line, at, token: source.slice(at, end), other: "if (NEVER())", key });
       }
       before = token;
@@ -257,7 +261,8 @@ function shuffled(mutants, seed) {
 
 async function main() {
   const option = (name) => (process.argv.includes(name) ? process.argv[process.argv.indexOf(name) + 1] : undefined);
-  const [file, line, seed] = [option("--file"), option("--line"), option("--seed") ?? "1"];
+  const [file, seed] = [option("--file"), option("--seed") ?? "1"];
+  const chosen = option("--keys") && readFileSync(option("--keys"), "utf8").split("\n");
   const sources = Object.fromEntries(
     Object.values(PATHS).map((path) => [path, readFileSync(join(root, path), "utf8")]),
   );
@@ -272,7 +277,7 @@ async function main() {
   let mutants = (GROUPS[option("--group")] ?? FILES)
     .filter((it) => !file || file.split(",").includes(it))
     .flatMap((it) => mutantsOf(it, sources[PATHS[it]]))
-    .filter((it) => !line || it.line === Number(line));
+    .filter(({ key }) => !chosen || chosen.some((it) => it.includes(key)));
   const all = mutants.length;
   const skipped = Number(option("--skip") ?? 0);
   mutants = shuffled(mutants, seed).slice(skipped, skipped + Number(option("--sample") ?? all));

@@ -147,6 +147,23 @@ contract DemandTest is Fixture {
         market.reveal(deal, order, receipt, 0, 5e12, aHalted(0), siblings(aLeaf(1)), output(0));
     }
 
+    /// To the last unit; all of it when it ran out, and none of it when more is left than there was.
+    function test_fuelThatIsLeft() public {
+        Order memory order = anOrder(0);
+        order.tasks = 1;
+        int64 limit = int64(FUEL);
+        int64[5] memory left = [int64(1), 0, -1, limit, limit + 1];
+        uint64[5] memory used = [FUEL - 1, FUEL, FUEL, 0, 0];
+        for (uint256 i = 0; i < 5; ++i) {
+            Halted memory halted = aHalted(0);
+            halted.fuelLeft = left[i];
+            SumNode memory root = leaf(h(halted), used[i]);
+            Receipt memory receipt = Receipt(h(order), root.hash, root.fuel, 0);
+            demand(deal, order, receipt, 0);
+            market.reveal(deal, order, receipt, 0, used[i], halted, new SumNode[](0), output(0));
+        }
+    }
+
     /// A total that is not the sum of its parts can't be revealed, whatever task is asked for.
     function test_wrongTotalCantBeRevealed() public {
         Order memory order = anOrder(0);

@@ -155,6 +155,27 @@ contract OpenTest is Fixture {
         accept(anAsk(), terms);
     }
 
+    /// A rising price is rounded down, a falling one up.
+    function test_priceBetweenItsEnds() public {
+        Ask memory ask = anAsk();
+        (ask.from, ask.to) = (START - 1, START + 2);
+        uint128[2][3] memory ends = [[uint128(2e6), 6e6], [uint128(6e6), 2e6], [uint128(3e6), 3e6]];
+        uint128[3] memory prices = [uint128(3_333_333), 4_666_667, 3e6];
+        for (uint256 i = 0; i < 3; ++i) {
+            (ask.priceStart, ask.priceEnd) = (ends[i][0], ends[i][1]);
+            Terms memory terms = someTerms();
+            terms.maxPrice = prices[i] - 1;
+            bytes memory signature = bySeller(ask);
+            refuse(
+                requester,
+                abi.encodeWithSelector(IMarket.PriceTooHigh.selector, prices[i], terms.maxPrice)
+            );
+            market.open(ask, signature, terms);
+            terms.maxPrice = prices[i];
+            accept(ask, terms);
+        }
+    }
+
     function test_latePenaltyIsAtMostTheCollateral() public {
         Ask memory ask = anAsk();
         ask.latePenaltyBps = 10_001;

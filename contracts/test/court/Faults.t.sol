@@ -140,10 +140,13 @@ contract FaultsTest is CourtFixture {
         checkState(deal, DealStatus.Closed, 0, 0);
     }
 
+    /// In the first node of the padding, too.
     function test_fuelInPadding() public {
-        for (uint256 level = 0; level < 2; ++level) {
+        uint256[3] memory levelOf = [uint256(0), 0, 1];
+        uint256[3] memory placeOf = [uint256(5), 7, 3];
+        for (uint256 i = 0; i < 3; ++i) {
             uint256 id = vm.snapshotState();
-            uint256 place = level == 0 ? 7 : 3;
+            (uint256 level, uint256 place) = (levelOf[i], placeOf[i]);
             SumNode[][] memory levels = treeWith(level, place, 1);
             SumFault memory it = faultAt(levels, level, place);
             // Children are not looked at.
