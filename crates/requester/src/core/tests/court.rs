@@ -1,6 +1,6 @@
 //! Receipts that contradict themselves: shown to the deal's court as they are.
 
-use rialto_protocol::case::{CaseId, CaseKind};
+use rialto_protocol::case::CaseId;
 use rialto_protocol::{
     DealId,
     court::{Answer, GameEnd, GameNews, GameView},
