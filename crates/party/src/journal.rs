@@ -34,26 +34,34 @@ impl<E: Into<redb::Error>> From<E> for JournalError {
     }
 }
 
+/// Makes the entries of one version into those of the next.
+#[derive(Clone, Copy)]
+pub struct Step {
+    /// The table of the older version.
+    pub from: &'static str,
+    /// The table of the next one.
+    pub to: &'static str,
+    /// Fills the one from the other. The older table is deleted afterwards.
+    pub run: fn(&WriteTransaction) -> Result<(), JournalError>,
+}
+
 /// The file of a journal. Clones share it. Every call blocks.
 #[derive(Clone)]
 pub struct JournalFile(Arc<Database>);
 
 impl JournalFile {
     /// Opens the journal of `owner`, or begins it. `rows` names the table of its entries and ends in
-    /// `-` and the version of their format. A journal with a table of another version is refused: to
-    /// take it for an empty one would forget open deals.
+    /// `-` and the version of their format. An older version's entries become this one's by `steps`,
+    /// all of them in one transaction. A version that no step begins from is refused: to take its
+    /// journal for an empty one would forget open deals.
     ///
     /// # Errors
     /// The file can't be used, or it is another owner's or another version's.
-    pub fn open(path: &Path, owner: &str, rows: &str) -> Result<Self, JournalError> {
+    pub fn open(path: &Path, owner: &str, rows: &str, steps: &[Step]) -> Result<Self, JournalError> {
         let db = Database::builder().set_cache_size(CACHE_BYTES).create(path)?;
         let write = db.begin_write()?;
         let any = rows.rsplit_once('-').map_or(rows, |(name, _)| name);
         let other = |name: &str| name != rows && name.rsplit_once('-').is_some_and(|(family, _)| family == any);
-        let tables: Vec<_> = write.list_tables()?.map(|table| table.name().to_string()).collect();
-        if let Some(name) = tables.iter().find(|name| other(name)) {
-            return Err(JournalError::OtherVersion(name.clone()));
-        }
         {
             let mut table = write.open_table(OWNER)?;
             let known = table.get("owner")?.map(|value| value.value().to_string());
@@ -61,6 +69,22 @@ impl JournalFile {
                 Some(known) if known != owner => return Err(JournalError::Foreign(known)),
                 Some(_) => {}
                 None => drop(table.insert("owner", owner)?),
+            }
+        }
+        let tables: Vec<_> = write.list_tables()?.map(|table| table.name().to_string()).collect();
+        if let Some(mut version) = tables.into_iter().find(|name| other(name)) {
+            while version != rows {
+                let step = steps.iter().find(|step| step.from == version);
+                let Some(step) = step else { return Err(JournalError::OtherVersion(version)) };
+                (step.run)(&write)?;
+                write.delete_table(TableDefinition::<&[u8], &[u8]>::new(step.from)).or_else(|error| match error {
+                    // Entries by number instead of by key.
+                    redb::TableError::TableTypeMismatch { .. } => {
+                        write.delete_table(TableDefinition::<u64, &[u8]>::new(step.from))
+                    }
+                    other => Err(other),
+                })?;
+                version = step.to.to_owned();
             }
         }
         write.commit()?;
@@ -113,7 +137,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("journal");
         {
-            let journal = JournalFile::open(&path, "me", "rows-2").unwrap();
+            let journal = JournalFile::open(&path, "me", "rows-2", &[]).unwrap();
             let put = |write: &WriteTransaction, key, value: &[u8]| {
                 write.open_table(ROWS)?.insert(key, value)?;
                 Ok::<_, JournalError>(())
@@ -125,7 +149,7 @@ mod tests {
             });
             assert!(matches!(failed, Err(JournalError::Broken(why)) if why == "for a reason"));
         }
-        let other = JournalFile::open(&path, "you", "rows-2");
+        let other = JournalFile::open(&path, "you", "rows-2", &[]);
         assert!(matches!(other, Err(JournalError::Foreign(known)) if known == "me"));
         let journal = JournalFile::look(&path).unwrap();
         let table = journal.read().unwrap().open_table(ROWS).unwrap();
@@ -133,16 +157,62 @@ mod tests {
         assert_eq!(rows, [1]);
     }
 
+    fn put(write: &WriteTransaction, table: &str, key: u64, value: &[u8]) -> Result<(), JournalError> {
+        write.open_table(TableDefinition::<u64, &[u8]>::new(table))?.insert(key, value)?;
+        Ok(())
+    }
+
+    /// Copies every entry, with one byte more.
+    fn grow(write: &WriteTransaction, from: &str, to: &str, more: u8) -> Result<(), JournalError> {
+        let old = write.open_table(TableDefinition::<u64, &[u8]>::new(from))?;
+        for row in old.iter()? {
+            let (key, value) = row?;
+            put(write, to, key.value(), &[value.value(), &[more]].concat())?;
+        }
+        Ok(())
+    }
+
+    const STEPS: [Step; 2] = [
+        Step { from: "rows-1", to: "rows-2", run: |write| grow(write, "rows-1", "rows-2", 2) },
+        Step { from: "rows-2", to: "rows-3", run: |write| grow(write, "rows-2", "rows-3", 3) },
+    ];
+
     #[test]
     fn another_versions_journal_is_not_taken_for_an_empty_one() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("journal");
-        drop(JournalFile::open(&path, "me", "rows-1").unwrap());
-        drop(JournalFile::open(&path, "me", "rows-2").expect("no row was written yet"));
-        let journal = JournalFile::open(&path, "me", "rows-2").unwrap();
-        journal.write(|write| Ok(drop(write.open_table(ROWS)?))).unwrap();
+        drop(JournalFile::open(&path, "me", "rows-1", &[]).unwrap());
+        drop(JournalFile::open(&path, "me", "rows-2", &[]).expect("no row was written yet"));
+        let journal = JournalFile::open(&path, "me", "rows-2", &[]).unwrap();
+        journal.write(|write| put(write, "rows-2", 7, b"x")).unwrap();
         drop(journal);
-        let other = JournalFile::open(&path, "me", "rows-3");
-        assert!(matches!(other, Err(JournalError::OtherVersion(name)) if name == "rows-2"));
+        for rows in ["rows-1", "rows-3"] {
+            let other = JournalFile::open(&path, "me", rows, &[]);
+            assert!(matches!(other, Err(JournalError::OtherVersion(name)) if name == "rows-2"), "{rows}");
+        }
+        // There is no way back.
+        assert!(matches!(JournalFile::open(&path, "me", "rows-1", &STEPS), Err(JournalError::OtherVersion(_))));
+    }
+
+    #[test]
+    fn an_older_versions_entries_become_this_ones_step_by_step_or_stay_as_they_are() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("journal");
+        let journal = JournalFile::open(&path, "me", "rows-1", &[]).unwrap();
+        journal.write(|write| put(write, "rows-1", 7, b"x")).unwrap();
+        drop(journal);
+        let fails = Step { run: |_| Err(JournalError::Broken("a row can't be read".into())), ..STEPS[1] };
+        let failed = JournalFile::open(&path, "me", "rows-3", &[STEPS[0], fails]);
+        assert!(matches!(failed, Err(JournalError::Broken(_))));
+        drop(failed);
+        for _ in 0..2 {
+            let journal = JournalFile::open(&path, "me", "rows-3", &STEPS).unwrap();
+            let read = journal.read().unwrap();
+            let tables: Vec<_> = read.list_tables().unwrap().map(|table| table.name().to_owned()).collect();
+            assert_eq!(tables, ["owner", "rows-3"]);
+            let table = read.open_table(TableDefinition::<u64, &[u8]>::new("rows-3")).unwrap();
+            let rows: Vec<_> = table.iter().unwrap().map(|row| row.unwrap().1.value().to_vec()).collect();
+            assert_eq!(rows, [b"x\x02\x03"]);
+        }
     }
 }

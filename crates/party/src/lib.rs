@@ -19,7 +19,7 @@ mod session;
 mod wallet;
 
 pub use asks::ChainCheck;
-pub use journal::{JournalError, JournalFile};
+pub use journal::{JournalError, JournalFile, Step};
 pub use seal::{Seal, SealError};
 pub use session::{MAX_MESSAGES_PER_SECOND, MAX_OUTBOUND_MESSAGES, Paced};
 pub use wallet::Wallet;

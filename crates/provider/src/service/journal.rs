@@ -3,14 +3,18 @@
 use std::{path::Path, sync::Weak};
 
 use redb::{Database, TableDefinition, TableHandle};
-use rialto_party::{JournalError, JournalFile};
+use rialto_party::{JournalError, JournalFile, Step};
 
 use super::error::ProviderError;
 use crate::core::{OrderRow, Record, Results, journal::Key};
 use rialto_protocol::OrderId;
 
-/// Rows of this version. Another version's journal is not opened: its open deals would be forgotten.
+/// Rows of this version.
 const ROWS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("provider-rows-2");
+
+/// From older versions to this one; the first that was released is 2. A change of [`Record`] that its
+/// fixture (`tests/journals/`) does not survive takes a new version, and a step to it.
+const STEPS: &[Step] = &[];
 
 /// The journal. Clones share it. Blocking.
 #[derive(Clone)]
@@ -28,7 +32,7 @@ impl Journal {
 
     /// Opens the journal of `owner`, or begins it.
     pub fn open(path: &Path, owner: &str) -> Result<Self, ProviderError> {
-        let file = JournalFile::open(path, owner, ROWS.name())?;
+        let file = JournalFile::open(path, owner, ROWS.name(), STEPS)?;
         file.write(|write| Ok(drop(write.open_table(ROWS)?)))?;
         Ok(Self(file))
     }

@@ -9,6 +9,7 @@ mod court;
 mod jobs;
 mod leases;
 mod openings;
+pub(crate) mod records;
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -3,14 +3,17 @@
 use std::path::Path;
 
 use redb::{ReadableTable, ReadableTableMetadata, TableDefinition, TableHandle};
-use rialto_party::{JournalError, JournalFile};
+use rialto_party::{JournalError, JournalFile, Step};
 use rialto_protocol::{Address, wire::PeerAddr};
 
 use super::error::RequesterError;
 use crate::core::{Record, State};
 
-/// Records of this version. Another version's journal is not read.
+/// Records of this version.
 const RECORDS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("requester-records-4");
+/// From older versions to this one; the first that was released is 4. A change of [`Record`] that
+/// its fixture (`tests/journals/`) does not survive takes a new version, and a step to it.
+const STEPS: &[Step] = &[];
 /// Where providers said on chain that they are found, by account: what is heard before the core's cursor is not heard again.
 const PEERS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("peers");
 /// Most of them. Announcing costs gas, so a stranger does not fill it for nothing; then the rest is only heard live.
@@ -29,7 +32,7 @@ fn unreadable(error: postcard::Error) -> JournalError {
 impl Journal {
     /// Opens the journal of `owner`, or begins it.
     pub fn open(path: &Path, owner: &str) -> Result<Self, RequesterError> {
-        let file = JournalFile::open(path, owner, RECORDS.name())?;
+        let file = JournalFile::open(path, owner, RECORDS.name(), STEPS)?;
         file.write(|write| {
             write.open_table(RECORDS)?;
             write.open_table(PEERS)?;
@@ -121,7 +124,25 @@ pub(crate) async fn blocking<T: Send + 'static>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::JobId;
+    use crate::core::{JobId, tests::records};
+
+    #[test]
+    fn a_journal_of_version_4_keeps_its_open_deals() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("journal");
+        {
+            let db = redb::Database::create(&path).unwrap();
+            let write = db.begin_write().unwrap();
+            let mut table = write.open_table(TableDefinition::<u64, &[u8]>::new("requester-records-4")).unwrap();
+            for (number, row) in (0..).zip(records::rows(records::VERSION_4)) {
+                table.insert(number, row.as_slice()).unwrap();
+            }
+            drop(table);
+            write.commit().unwrap();
+        }
+        let state = State::replay(&Journal::open(&path, "me").unwrap().load().unwrap());
+        assert!(state.deals.values().any(|deal| deal.closed.is_none()));
+    }
 
     #[test]
     fn keeps_order_owner_and_stays_short() {
