@@ -147,7 +147,8 @@ contract DemandTest is Fixture {
         market.reveal(deal, order, receipt, 0, 5e12, aHalted(0), siblings(aLeaf(1)), output(0));
     }
 
-    /// To the last unit; all of it when it ran out, and none of it when more is left than there was.
+    /// To the last unit; all of it when it ran out, and none of it when more is left than there
+    /// was.
     function test_fuelThatIsLeft() public {
         Order memory order = anOrder(0);
         order.tasks = 1;

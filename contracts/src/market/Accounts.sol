@@ -52,7 +52,7 @@ abstract contract Accounts is IMarket {
         bytes32 r,
         bytes32 s
     ) external {
-        // Whoever sees the permit can use it up first; that must not stop the deposit.
+        // Anybody who sees the permit can use it up first. That must not stop the deposit.
         try TOKEN.permit(msg.sender, address(this), amount, deadline, v, r, s) { } catch { }
         deposit(owner, amount);
     }

@@ -4,11 +4,10 @@ pragma solidity 0.8.36;
 import { IERC20 } from "./IERC20.sol";
 import { IMarket } from "./IMarket.sol";
 
-/// Moves tokens in and out, also those that return nothing instead of true.
+/// Moves tokens in and out. A token may return true or nothing.
 library Tokens {
-    /// Takes exactly `amount` from `from`, and keeps all that is held within 128 bits. What happens
-    /// meanwhile (a token that calls back) can't be counted twice: the balance must have risen by
-    /// this amount alone.
+    /// Takes exactly `amount` from `from`. All that the market holds must fit 128 bits. The balance
+    /// must rise by this amount alone, so a token that calls back can't make it count twice.
     function pull(IERC20 token, address from, uint128 amount) internal {
         uint256 before = token.balanceOf(address(this));
         move(token, abi.encodeCall(IERC20.transferFrom, (from, address(this), amount)), amount);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity 0.8.36;
 
-/// EIP-712 domain that says what it is (EIP-5267) and stays right when the chain forks.
+/// An EIP-712 domain that describes itself (EIP-5267) and stays right when the chain forks.
 abstract contract EIP712 {
     string private constant NAME = "Rialto";
     string private constant VERSION = "2";
@@ -12,12 +12,13 @@ abstract contract EIP712 {
     uint256 private immutable CHAIN_ID = block.chainid;
     bytes32 private immutable SEPARATOR = buildSeparator();
 
-    /// EIP-712 domain separator.
+    /// Returns the EIP-712 domain separator.
     function domainSeparator() public view virtual returns (bytes32) {
         return block.chainid == CHAIN_ID ? SEPARATOR : buildSeparator();
     }
 
-    /// EIP-5267. `fields`: name, version, chainId and verifyingContract are used.
+    /// Returns the domain as in EIP-5267. `fields` says that name, version, chainId and
+    /// verifyingContract are used.
     function eip712Domain()
         external
         view
@@ -34,12 +35,12 @@ abstract contract EIP712 {
         return (hex"0f", NAME, VERSION, block.chainid, address(this), bytes32(0), new uint256[](0));
     }
 
-    /// What is signed for a struct hash.
+    /// Returns the digest to sign for a struct hash.
     function digestOf(bytes32 structHash) internal view returns (bytes32) {
         return digestUnder(domainSeparator(), structHash);
     }
 
-    /// What is signed for a struct hash in a domain: keccak(0x1901 ‖ separator ‖ hash).
+    /// Returns the digest to sign for a struct hash in a domain: keccak(0x1901 ‖ separator ‖ hash).
     function digestUnder(bytes32 separator, bytes32 structHash)
         internal
         pure

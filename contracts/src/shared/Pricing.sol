@@ -4,15 +4,15 @@ pragma solidity 0.8.36;
 import { IMarket } from "../market/IMarket.sol";
 import { Ask } from "../types/Ask.sol";
 
-/// Prices and fees; as in `crates/protocol/src/pricing.rs`.
+/// Prices and fees. `crates/protocol/src/pricing.rs` computes the same.
 library Pricing {
     /// Fuel in one Tfuel.
     uint256 internal constant TFUEL = 1e12;
     /// Basis points in one.
     uint256 internal constant BPS = 10_000;
 
-    /// Price of an ask at `time` in `[from, to)`, base units per Tfuel. The distance travelled is
-    /// rounded down: a falling price is rounded up, a rising one down.
+    /// Returns the price of an ask at `time` in `[from, to)`, base units per Tfuel. The distance
+    /// travelled is rounded down: a falling price is rounded up, a rising one down.
     function priceAt(Ask calldata ask, uint64 time) internal pure returns (uint128) {
         if (time < ask.from || time >= ask.to) {
             revert IMarket.AskNotValidNow(time, ask.from, ask.to);
@@ -29,7 +29,8 @@ library Pricing {
         );
     }
 
-    /// ⌊price · fuel / 10^12⌋ + taskFee · tasks, base units.
+    /// Returns ⌊price · fuel / 10^12⌋ + taskFee · tasks, base units. Reverts if that exceeds 128
+    /// bits.
     function fee(uint128 price, uint128 taskFee, uint128 fuel, uint32 tasks)
         internal
         pure
@@ -38,7 +39,7 @@ library Pricing {
         return narrow(uint256(price) * fuel / TFUEL + uint256(taskFee) * tasks);
     }
 
-    /// ⌊amount · bps / 10_000⌋.
+    /// Returns ⌊amount · bps / 10_000⌋. Reverts if that exceeds 128 bits.
     function share(uint128 amount, uint32 bps) internal pure returns (uint128) {
         return narrow(uint256(amount) * bps / BPS);
     }

@@ -11,8 +11,8 @@ library Signatures {
     /// `isValidSignature(bytes32,bytes)`: selector and the answer that means yes.
     bytes4 private constant ERC1271 = 0x1626ba7e;
 
-    /// Whether the key `signer` signed `digest` (r ‖ s ‖ v, low s, v 27 or 28). What is signed so
-    /// stays signed.
+    /// Returns whether the key `signer` signed `digest` (r ‖ s ‖ v, low s, v 27 or 28). A key can't
+    /// take its signature back.
     function isByKey(address signer, bytes32 digest, bytes calldata signature)
         internal
         view
@@ -21,8 +21,8 @@ library Signatures {
         return recover(digest, signature) == signer && signer != address(0);
     }
 
-    /// Whether the account `signer` signed `digest`: with a key, or as a contract, which may say
-    /// otherwise tomorrow.
+    /// Returns whether the account `signer` signed `digest`: with a key, or as a contract. A
+    /// contract may answer otherwise tomorrow.
     function isByAccount(address signer, bytes32 digest, bytes calldata signature)
         internal
         view
@@ -31,7 +31,7 @@ library Signatures {
         return isByKey(signer, digest, signature) || accepts(signer, digest, signature);
     }
 
-    /// Who signed; zero if malformed or malleable.
+    /// Returns the signer, or zero if the signature is malformed or malleable.
     function recover(bytes32 digest, bytes calldata signature)
         private
         view
@@ -57,7 +57,8 @@ library Signatures {
         }
     }
 
-    /// Whether the contract at `signer` says yes. However much it returns, one word of it is read.
+    /// Returns whether the contract at `signer` says yes. However much it answers, one word of it
+    /// is read.
     function accepts(address signer, bytes32 digest, bytes calldata signature)
         private
         view

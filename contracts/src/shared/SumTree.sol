@@ -10,16 +10,16 @@ struct SumNode {
     uint128 fuel;
 }
 
-/// Merkle-sum tree over an order's tasks, padded with (0, 0) to a power of two; as in
-/// `crates/protocol/src/receipt.rs`.
+/// The Merkle-sum tree over an order's tasks, padded with (0, 0) to a power of two.
+/// `crates/protocol/src/receipt.rs` has the same.
 library SumTree {
-    /// Leaf of a task that ended as `halted` (its hash) and used `fuel`.
+    /// Returns the leaf of a task that ended as `halted` (its hash) and used `fuel`.
     function leaf(bytes32 halted, uint64 fuel) internal pure returns (SumNode memory) {
         return SumNode(keccak256(abi.encodePacked(uint8(0), halted, uint128(fuel))), fuel);
     }
 
-    /// Whether `siblings` (bottom up) lead from task `index` of `tasks` to `root`, with nothing but
-    /// empty nodes in padding.
+    /// Returns whether `siblings` (bottom up) lead from task `index` of `tasks` to `root`, with
+    /// nothing but empty nodes in padding.
     function verify(
         SumNode memory root,
         uint32 tasks,
@@ -65,7 +65,7 @@ library SumTree {
         }
     }
 
-    /// The node over 2^n nodes. Works in place.
+    /// Returns the node over 2^n nodes. It overwrites them.
     function fold(SumNode[] memory nodes) internal pure returns (SumNode memory) {
         for (uint256 width = nodes.length; width > 1; width /= 2) {
             for (uint256 i = 0; i < width; i += 2) {
@@ -76,7 +76,7 @@ library SumTree {
         return nodes[0];
     }
 
-    /// Hash of a node at this height over padding alone; its fuel is 0.
+    /// Returns the hash of a node at this height over padding alone. Such a node has no fuel.
     function emptyHash(uint256 height) internal pure returns (bytes32) {
         SumNode memory empty;
         for (uint256 level = 0; level < height; ++level) {
@@ -85,8 +85,8 @@ library SumTree {
         return empty.hash;
     }
 
-    /// Whether `siblings` (bottom up) lead from a node at `place` of its level to `root`, all sums
-    /// above it being right.
+    /// Returns whether `siblings` (bottom up) lead from a node at `place` of its level to `root`,
+    /// with right sums above it.
     function leads(
         SumNode memory root,
         SumNode memory node,
@@ -105,12 +105,12 @@ library SumTree {
         return node.hash == root.hash && node.fuel == root.fuel;
     }
 
-    /// Hash of the node over these two.
+    /// Returns the hash of the node over these two.
     function parentHash(SumNode memory l, SumNode memory r) internal pure returns (bytes32) {
         return keccak256(abi.encodePacked(uint8(1), l.hash, l.fuel, r.hash, r.fuel));
     }
 
-    /// Levels above the leaves: ⌈log2 tasks⌉.
+    /// Returns how many levels are above the leaves: ⌈log2 tasks⌉.
     function depth(uint32 tasks) internal pure returns (uint256 levels) {
         while (uint256(1) << levels < tasks) ++levels;
     }

@@ -3,14 +3,15 @@ pragma solidity 0.8.36;
 
 import { Limits } from "./Limits.sol";
 
-/// Provider-signed offer. Valid in the half-open window `[from, to)`, in which the price runs
-/// linearly from `priceStart` to `priceEnd`. Lives off chain, gossiped.
+/// An offer that the provider signs. It is valid in the half-open window `[from, to)`, in which
+/// the price runs linearly from `priceStart` to `priceEnd`. It lives off chain: nodes gossip
+/// it.
 struct Ask {
-    /// Account that sells, is paid and locks collateral. It signs the ask: with a key, or as a
+    /// The account that sells, is paid and locks collateral. It signs the ask, with a key or as a
     /// contract.
     address provider;
-    /// Key that signs acks, receipts, releases and moves in every deal under this ask. No contract:
-    /// it can't change its mind.
+    /// The key that signs acks, receipts, releases and moves in every deal under this ask. It can't
+    /// be a contract, which could change its mind.
     address key;
     /// Public key of the provider's QUIC endpoint.
     bytes32 endpoint;
@@ -34,13 +35,14 @@ struct Ask {
     uint32 latePenaltyBps;
     /// Longest deal, seconds.
     uint32 maxSeconds;
-    /// Most deals of the provider, under whatever ask, that may be open once this one has opened.
+    /// The most deals of the provider, under all its asks, that may be open once this one has
+    /// opened.
     uint32 capacity;
     /// Tasks that run at once.
     uint32 cores;
     /// Measured fuel per second of one core. A statement, not enforced.
     uint64 fuelPerSecond;
-    /// What runs: a short name, zero-padded on the right, such as "wasm/3".
+    /// The runtime: a short name, zero-padded on the right, such as "wasm/3".
     bytes32 runtime;
     /// Hash of the provider's list of attributes (docs/protocol.md); zero: an empty list.
     bytes32 attributes;

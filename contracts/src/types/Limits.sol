@@ -3,8 +3,7 @@ pragma solidity 0.8.36;
 
 import { hashWords } from "./hashWords.sol";
 
-/// The largest orders that a provider accepts. Whatever is within them it must not refuse for its
-/// size.
+/// The largest orders that a provider accepts. It must not refuse a smaller one for its size.
 struct Limits {
     /// Most tasks of an order.
     uint32 tasks;

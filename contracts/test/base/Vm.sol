@@ -86,8 +86,8 @@ interface Vm {
 
 Vm constant vm = Vm(0x7109709ECfa91a80626fF3989D68f67F5b1DD12D);
 
-/// Whether it is the shipped bytecode that is tested, with the token and the judge built like it. Only
-/// then gas and size are written down and have bars.
+/// Whether it is the shipped bytecode that is tested, with the token and the judge built like it.
+/// Only then gas and size are written down and have bars.
 function shipped() view returns (bool) {
     string memory profile = vm.envOr("FOUNDRY_PROFILE", string("default"));
     return vm.envOr("RIALTO_ARTIFACT", false) && keccak256(bytes(profile)) == keccak256("artifact");

@@ -28,8 +28,8 @@ import { FlipWallet, NoWallet } from "../base/Wallets.sol";
 /// requesters. A move whose precondition holds must not revert (`fail_on_revert`): the
 /// preconditions below are the specification once more.
 ///
-/// One provider and one requester, or all accounts, are contracts that change their minds. Orders have
-/// 1, 2, 3 and 5 tasks; one in three receipts is made up, and can't be shown.
+/// One provider and one requester, or all accounts, are contracts that change their minds. Orders
+/// have 1, 2, 3 and 5 tasks; one in three receipts is made up, and can't be shown.
 contract Handler is Fixture {
     struct OpenedCase {
         uint256 deal;
