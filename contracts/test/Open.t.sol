@@ -158,9 +158,9 @@ contract OpenTest is Fixture {
     /// A rising price is rounded down, a falling one up.
     function test_priceBetweenItsEnds() public {
         Ask memory ask = anAsk();
-        (ask.from, ask.to) = (START - 1, START + 2);
+        (ask.from, ask.to) = (START - 2, START + 1);
         uint128[2][3] memory ends = [[uint128(2e6), 6e6], [uint128(6e6), 2e6], [uint128(3e6), 3e6]];
-        uint128[3] memory prices = [uint128(3_333_333), 4_666_667, 3e6];
+        uint128[3] memory prices = [uint128(4_666_666), 3_333_334, 3e6];
         for (uint256 i = 0; i < 3; ++i) {
             (ask.priceStart, ask.priceEnd) = (ends[i][0], ends[i][1]);
             Terms memory terms = someTerms();
