@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use rialto_machine::{Lowered, TaskLimits, Tracer, canonicalise, input::Halves, lower, play::Player, start_parts};
+use rialto_machine::{
+    Lowered, Machines, TaskLimits, Tracer, canonicalise, input::Halves, lower, play::Player, start_parts,
+};
 use rialto_protocol::{
     Address, B256, Bytes, OrderId,
     court::{Challenge, PARTS},
@@ -69,10 +71,11 @@ impl Replay {
         let no_task = || ReplayError::NoTask { tasks: content.tasks.len(), task: signed.task };
         let task = content.tasks.get(signed.task as usize).ok_or_else(no_task)?;
         let limits = TaskLimits::of(order, signed.index());
-        let replay = Self::new(&content.program, task.clone(), content.shared.clone(), limits)?;
-        if replay.program.parts.root() != order.program {
-            return Err(ReplayError::Changed { what: "program" });
-        }
+        // Under the rules that it was signed under, whichever are current.
+        let program = Machines::default().lower(&content.program, order.program)?;
+        let program = program.ok_or(ReplayError::Changed { what: "program" })?;
+        let input = Halves::new(task.clone().into(), content.shared.clone().into());
+        let replay = Self { program: Arc::new(program), input: Arc::new(input), limits };
         if signed.inputs.get(signed.index() as usize) != Some(&replay.input.root()) {
             return Err(ReplayError::Changed { what: "input" });
         }

@@ -29,6 +29,15 @@ pub enum ExecError {
     /// This host can't start a process to compile in; it may later.
     #[error("[X-PRG-006] cannot start a process to compile in: {0}")]
     Start(std::io::Error),
+    /// A court was asked for where there is none.
+    #[error("[X-PRG-007] no court can judge a run of this program")]
+    NoCourt,
+    /// The program is not the one that was signed.
+    #[error("[X-PRG-008] the program has not the root {root} under any rules that this version knows")]
+    OtherProgram {
+        /// The root that was signed.
+        root: alloy_primitives::B256,
+    },
     /// The cache folder cannot be used.
     #[error("[X-CCH-001] the cache folder {path}: {source}")]
     Cache {

@@ -1,6 +1,5 @@
 //! What a task may use, what a host lends, and the flag that stops an attempt.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -11,34 +10,15 @@ use rialto_protocol::types::Order;
 /// Bytes in a WebAssembly page.
 pub const PAGE_BYTES: u64 = 64 << 10;
 
-/// What this host lends. Nothing here changes a result.
-#[derive(Clone, Debug)]
-pub struct Config {
-    /// Folder of compiled programs; created with mode 0700 if missing. Several processes may share it.
-    pub cache_dir: PathBuf,
+/// What a host lends to tasks. Nothing here changes a result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lent {
     /// Tasks that run at the same time.
     pub cores: usize,
     /// Memory of all running tasks together, bytes; also the most that one task may be promised.
-    pub max_memory_bytes: u64,
-    /// Safety stop: wall time of one task. Fuel bounds every run; a provider must be able to burn all that it promises to
-    /// within this.
+    pub memory_bytes: u64,
+    /// Longest wall time of one task.
     pub max_wall: Duration,
-    /// Programs that are compiled at the same time, each in a worker.
-    pub workers: usize,
-}
-
-impl Config {
-    /// All cores, 1 GiB for tasks, a day a task, half as many workers as cores.
-    pub fn new(cache_dir: impl Into<PathBuf>) -> Self {
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        Self {
-            cache_dir: cache_dir.into(),
-            cores,
-            workers: cores.div_ceil(2).max(2),
-            max_memory_bytes: 1 << 30,
-            max_wall: Duration::from_secs(24 * 3600),
-        }
-    }
 }
 
 /// What a task may use: part of the order, equal for everyone who runs it, decides results.

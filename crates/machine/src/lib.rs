@@ -7,8 +7,8 @@
 //!                                     core wasm: four imports, metering, stack limit, WASI
 //! ```
 //!
-//! Every engine runs M', never the user's file. [`CANON_VERSION`] names the rules that make M'; the
-//! rules of a version never change.
+//! Every engine runs M', never the user's file. The rules of a version never change: each version has a
+//! folder of its own, and [`version`] finds it by its number. [`CANON_VERSION`] is the current one.
 //!
 //! # The contract with a host
 //! A host must do the following, and nothing else:
@@ -59,32 +59,17 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
-mod body;
-mod calls;
-mod canon;
-mod cost;
-mod emit;
 mod error;
-pub mod explain;
-pub mod float;
-mod gate;
 pub mod input;
-pub mod ir;
-pub mod limits;
-mod lower;
 pub mod output;
-pub mod play;
-mod prove;
-pub mod step;
-mod trace;
 mod tree;
-mod wasi;
-mod work;
+pub mod v3;
+mod version;
 
-pub use canon::{CANON_VERSION, Canonical, canonicalise};
 pub use error::GateError;
-pub use lower::{Lowered, lower};
-pub use prove::{WrongProof, judge};
-pub use step::Registers;
-pub use trace::{Snapshot, TaskLimits, Tracer, start_parts};
-pub use work::Work;
+pub use v3::step::Registers;
+pub use v3::{
+    CANON_VERSION, Canonical, Lowered, Snapshot, TaskLimits, Tracer, Work, WrongProof, canonicalise, explain, float,
+    ir, judge, limits, lower, play, start_parts, step,
+};
+pub use version::{Machine, Machines, version};

@@ -5,10 +5,10 @@
 //!
 //! ```no_run
 //! # async fn example(config: rialto_requester::RequesterConfig, chain: rialto_chain::Chain, node: rialto_net::Node,
-//! #     engine: rialto_exec::Engine, wasm: bytes::Bytes, inputs: Vec<bytes::Bytes>) -> Result<(), Box<dyn std::error::Error>> {
+//! #     executor: std::sync::Arc<dyn rialto_exec::Executor>, wasm: bytes::Bytes, inputs: Vec<bytes::Bytes>) -> Result<(), Box<dyn std::error::Error>> {
 //! use rialto_requester::{Job, Policy, Requester};
 //!
-//! let requester = Requester::start(config, chain, node, engine).await?;
+//! let requester = Requester::start(config, chain, node, executor).await?;
 //! let job = Job { policy: Policy::Replicate { n: 2 }, ..Job::new(wasm, inputs) };
 //! let handle = requester.submit(job).await?;
 //! let mut events = handle.events();

@@ -372,7 +372,7 @@ fn files_tell_one_story() {
 #[test]
 fn unsafe_code_has_three_places() {
     const PLACES: [&str; 4] =
-        ["exec/src/artifact.rs", "exec/src/map.rs", "protocol/src/lanes.rs", "sim/tests/architecture.rs"];
+        ["exec/src/wasm/artifact.rs", "exec/src/map.rs", "protocol/src/lanes.rs", "sim/tests/architecture.rs"];
     let mut faults = Vec::new();
     for path in rust_sources("crates").into_iter().chain(rust_sources("xtask")) {
         let uses = code(&path)

@@ -114,7 +114,7 @@ fn measured(cores: u32, cache: &Path, measure: impl FnOnce() -> Result<u64>) -> 
 /// Processor, cores, version, and the kernel's root, which changes with the rules of metering: when one does, it is measured
 /// again.
 fn fingerprint(cores: u32) -> Result<String> {
-    let root = Engine::root(RAYTRACE)?;
+    let root = rialto_machine::canonicalise(RAYTRACE)?.program_root;
     let cpu = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = cpu.lines().find(|line| line.starts_with("model name")).and_then(|line| line.split_once(": "));
     let model = model.map_or("?", |(_, name)| name);

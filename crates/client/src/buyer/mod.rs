@@ -4,12 +4,15 @@ pub(crate) mod quote;
 
 use std::{
     path::{Path, PathBuf},
-    sync::atomic::{AtomicUsize, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
 use rialto_chain::{Chain, PrivateKeySigner};
-use rialto_exec::Engine;
+use rialto_exec::{Engine, Executor};
 use rialto_net::Node;
 use rialto_protocol::Address;
 use rialto_requester::{JobHandle, JobId, Requester, RequesterConfig};
@@ -25,12 +28,12 @@ use quote::Quote;
 /// Longest wait for a relay.
 const RELAY_PATIENCE: Duration = Duration::from_secs(10);
 
-/// A requester on a market, with its endpoint and engine: what a program of one's own starts to buy.
+/// A requester on a market, with its endpoint and executor: what a program of one's own starts to buy.
 pub struct Buyer {
     /// Submits, watches, cancels.
     pub requester: Requester,
     /// Runs tasks here: trials, audits.
-    pub engine: Engine,
+    pub executor: Arc<dyn Executor>,
     pub(crate) chain: Chain,
     node: Node,
     folder: PathBuf,
@@ -48,13 +51,14 @@ impl Buyer {
         let folder = home.requester(chain.chain_id(), market.market, account);
         private_dir(&folder)?;
         let engine = Engine::new(rialto_exec::Config::new(folder.join("programs")))?;
+        let executor: Arc<dyn Executor> = engine.into();
         let node = Node::bind(market.net(&folder)?).await?;
         if !node.online(RELAY_PATIENCE).await {
             tracing::warn!("the relay does not answer");
         }
         let config = RequesterConfig { first_block: market.first_block, ..RequesterConfig::new(&folder, signer) };
-        let requester = Requester::start(config, chain.clone(), node.clone(), engine.clone()).await?;
-        Ok(Self { requester, engine, chain, node, folder, account })
+        let requester = Requester::start(config, chain.clone(), node.clone(), executor.clone()).await?;
+        Ok(Self { requester, executor, chain, node, folder, account })
     }
 
     /// Its folder.

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use rialto_chain::{MarketCall, OpenArgs, SendError, Terms};
-use rialto_exec::SharedData;
+use rialto_exec::{CancelFlag, SharedData, Task};
 use rialto_protocol::{
     Address,
     bounds::{Lack, requester_loss},
@@ -334,7 +334,7 @@ async fn heard(buyer: &Buyer, wanted: usize) -> Result<(), RequesterError> {
 }
 
 async fn trial(buyer: &Buyer, job: &Job) -> Result<Trial, HostError> {
-    let (engine, program, shared) = (buyer.engine.clone(), job.program.clone(), job.shared.clone());
+    let (executor, program, shared) = (buyer.executor.clone(), job.program.clone(), job.shared.clone());
     let (task, limits, seed) = (job.tasks[0].clone(), job.limits, job.seed.unwrap_or(0));
     blocking(move || {
         let wasm = match program {
@@ -355,9 +355,10 @@ async fn trial(buyer: &Buyer, job: &Job) -> Result<Trial, HostError> {
             Some(Content::File(path)) => SharedData::file(&path)
                 .map_err(|why| JobFileError::File { path: path.display().to_string(), why: why.to_string() })?,
         };
-        let program = engine.prepare(&wasm)?;
+        let program = executor.prepare(&wasm, &CancelFlag::new())?;
         let start = Instant::now();
-        let outcome = engine.run(&program, &task, &shared, &limits, seed)?;
+        let task = Task { input: &task, shared: &shared, limits, seed };
+        let outcome = program.run(&task, &CancelFlag::new())?;
         Ok(Trial {
             fuel: outcome.halted.fuel_used(limits.fuel),
             milliseconds: start.elapsed().as_millis() as u64,

@@ -8,10 +8,11 @@ use std::{
     collections::{HashMap, HashSet},
     io::{Read, Write},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use alloy_primitives::{Address, B256, Bytes};
-use rialto_exec::{Engine, map_file};
+use rialto_exec::{Executor, map_file};
 use rialto_machine::input::{Half, MAX_HALF_BYTES};
 use rialto_protocol::{
     DealId, OrderId,
@@ -257,7 +258,8 @@ fn read_bounded(path: &Path, most: u64) -> Result<Vec<u8>, DossierError> {
 pub struct Inspector {
     chain_id: u64,
     market: Address,
-    /// programRoot by the program's BLAKE3.
+    executor: Arc<dyn Executor>,
+    /// Signed root of the program of this BLAKE3: one that was checked.
     programs: HashMap<B256, B256>,
     halves: HashMap<B256, Half>,
     /// Parts that were read and are what they should be.
@@ -275,8 +277,9 @@ pub enum Found {
 
 impl Inspector {
     /// For dossiers of this market.
-    pub fn new(chain_id: u64, market: Address) -> Self {
-        Self { chain_id, market, programs: HashMap::new(), halves: HashMap::new(), whole: HashSet::new() }
+    pub fn new(chain_id: u64, market: Address, executor: Arc<dyn Executor>) -> Self {
+        let (programs, halves, whole) = Default::default();
+        Self { chain_id, market, executor, programs, halves, whole }
     }
 
     /// Checks signatures, hashes and roots of a dossier that was read from `path`. Slow.
@@ -326,18 +329,11 @@ impl Inspector {
     fn check_parts(&mut self, order: &Order, done: &Done, path: &Path) -> Result<(), DossierError> {
         let wrong = |what, why| Err(DossierError::Root { what, why });
         self.is_whole(done.program, "program", MAX_LOADED_BYTES, path)?;
-        let root = match self.programs.get(&done.program.hash) {
-            Some(root) => *root,
-            None => {
-                let wasm = done.program.load(path)?;
-                let root = Engine::root(&wasm);
-                let root = root.map_err(|why| DossierError::Root { what: "program", why: why.to_string() })?;
-                keep(&mut self.programs, done.program.hash, root);
-                root
-            }
-        };
-        if root != order.program {
-            return wrong("program", format!("its root is {root}"));
+        if self.programs.get(&done.program.hash) != Some(&order.program) {
+            let wasm = done.program.load(path)?;
+            let named = self.executor.identify(&wasm, order.program);
+            named.map_err(|why| DossierError::Root { what: "program", why: why.to_string() })?;
+            keep(&mut self.programs, done.program.hash, order.program);
         }
         let shared = match done.shared {
             None => Half::of(&[]),

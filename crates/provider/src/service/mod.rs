@@ -46,7 +46,7 @@ use std::{
 
 use alloy_primitives::{Address, Bytes};
 use rialto_chain::{Chain, Clock, Games, MarketCall, PrivateKeySigner, Sender};
-use rialto_exec::Engine;
+use rialto_exec::{Executor, Lent};
 use rialto_net::Node;
 use rialto_party::{ChainCheck, MAX_INPUTS, Seal, Wallet};
 use rialto_protocol::{keccak256, pricing::BPS, types::ask_topic, wire::PeerAddr};
@@ -142,12 +142,13 @@ impl Provider {
         config: ProviderConfig,
         chain: Chain,
         node: Node,
-        engine: Engine,
+        executor: impl Into<Arc<dyn Executor>>,
     ) -> Result<Self, ProviderError> {
+        let executor = executor.into();
         let account = config.signer.address();
         tokio::fs::create_dir_all(&config.data_dir).await?;
         let cores = config.asks.cores;
-        let limits = within_engine(config.limits, &config.asks, engine.config());
+        let limits = within_lent(config.limits, &config.asks, executor.lends());
         let core_config = Config {
             provider: account,
             key: account,
@@ -184,7 +185,7 @@ impl Provider {
         let (events, first_watcher) = broadcast::channel(MAX_WATCHED_EVENTS);
         let (cancel, tasks) = (CancellationToken::new(), TaskTracker::new());
         let watch = journal.watch();
-        let runner = Runner::new(node.clone(), engine, journal.clone(), cores, config.fault);
+        let runner = Runner::new(node.clone(), executor, journal.clone(), cores, config.fault);
         let driver = Driver {
             core,
             clock,
@@ -284,19 +285,19 @@ impl Provider {
     }
 }
 
-/// What is offered must be possible here at the limit: a task that the engine stops before it has burned its fuel is no result,
+/// What is offered must be possible here at the limit: a task that the host stops before it has burned its fuel is no result,
 /// and its order would be late.
-fn within_engine(limits: Limits, asks: &AskConfig, engine: &rialto_exec::Config) -> Limits {
+fn within_lent(limits: Limits, asks: &AskConfig, lent: Lent) -> Limits {
     let speed = u128::from(asks.fuel_per_second) * u128::from(limits.promised_speed_bps) / u128::from(BPS);
-    let fuel = u64::try_from(speed.saturating_mul(engine.max_wall.as_secs().into())).unwrap_or(u64::MAX);
-    let pages = u32::try_from(engine.max_memory_bytes / rialto_exec::PAGE_BYTES).unwrap_or(u32::MAX);
+    let fuel = u64::try_from(speed.saturating_mul(lent.max_wall.as_secs().into())).unwrap_or(u64::MAX);
+    let pages = u32::try_from(lent.memory_bytes / rialto_exec::PAGE_BYTES).unwrap_or(u32::MAX);
     if fuel < limits.task_fuel || pages < limits.task_pages {
-        tracing::warn!(fuel, pages, "limits lowered to what the engine lets a task have");
+        tracing::warn!(fuel, pages, "limits lowered to what this host lends to a task");
     }
     Limits {
         task_fuel: limits.task_fuel.min(fuel),
         task_pages: limits.task_pages.min(pages),
-        memory_bytes: limits.memory_bytes.min(engine.max_memory_bytes),
+        memory_bytes: limits.memory_bytes.min(lent.memory_bytes),
         ..limits
     }
 }
@@ -334,15 +335,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_is_offered_that_the_engine_would_stop() {
+    fn nothing_is_offered_that_the_host_would_stop() {
         let asks = AskConfig { fuel_per_second: 1_000, ..AskConfig::default() };
-        let mut engine = rialto_exec::Config::new("");
-        (engine.max_wall, engine.max_memory_bytes) = (Duration::from_secs(60), 1 << 20);
-        let limits = within_engine(Limits::default(), &asks, &engine);
+        let lent = Lent { cores: 2, memory_bytes: 1 << 20, max_wall: Duration::from_secs(60) };
+        let limits = within_lent(Limits::default(), &asks, lent);
         assert_eq!((limits.task_fuel, limits.task_pages, limits.memory_bytes), (30_000, 16, 1 << 20));
         // The defaults fit each other.
-        let engine = rialto_exec::Config::new("");
-        let limits = within_engine(Limits::default(), &AskConfig::default(), &engine);
+        let config = rialto_exec::Config::new("");
+        let lent = Lent { memory_bytes: config.max_memory_bytes, max_wall: config.max_wall, ..lent };
+        let limits = within_lent(Limits::default(), &AskConfig::default(), lent);
         assert_eq!(limits.task_fuel, Limits::default().task_fuel);
     }
 }

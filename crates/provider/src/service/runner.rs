@@ -9,11 +9,12 @@ use std::{
 };
 
 use alloy_primitives::{B256, Bytes};
-use rialto_exec::{AttemptError, CancelFlag, Engine, Limits as RunLimits, Program, SharedData, SharedFiles, map_file};
+use rialto_exec::{
+    AttemptError, Batch, CancelFlag, Executor, Limits as RunLimits, Prepared, SharedData, SharedFiles, Task, map_file,
+};
 use rialto_machine::{
-    TaskLimits, canonicalise,
+    TaskLimits,
     input::{Half, HalfHasher, Halves, MAX_HALF_BYTES, input_roots},
-    lower,
     play::Player,
 };
 use rialto_net::{Blob, NetError, Node};
@@ -23,7 +24,7 @@ use rialto_protocol::{
     receipt::{SumTree, inputs_root, task_seed},
     wire::{BlobRef, Payload, PeerAddr},
 };
-use tokio::sync::Semaphore;
+use tokio::sync::oneshot;
 
 use super::{
     Fault,
@@ -35,8 +36,6 @@ use crate::core::{Refusal, Results, Work};
 
 /// Programs and shared inputs whose roots are remembered, each.
 const MAX_REMEMBERED: usize = 256;
-/// Programs compiled at once: it takes a core and much memory.
-const MAX_COMPILES: usize = 2;
 /// Checked inputs that wait in memory for their turn to run, bytes; beyond it they are read and checked again.
 const MAX_READY_BYTES: usize = 64 << 20;
 /// Progress is told no more often.
@@ -45,18 +44,18 @@ const PROGRESS_INTERVAL: Duration = Duration::from_millis(200);
 /// Everything work needs; shared by all tasks of the service.
 pub(crate) struct Runner {
     pub node: Node,
-    pub engine: Engine,
+    pub executor: Arc<dyn Executor>,
     pub journal: Journal,
     pub fault: Option<Fault>,
     /// Where connected peers are.
     pub peers: Mutex<HashMap<B256, PeerAddr>>,
     /// What must stay on disk, by deal.
     pins: Mutex<HashMap<DealId, HashMap<BlobRef, Blob>>>,
-    programs: Mutex<HashMap<BlobRef, Arc<Program>>>,
+    /// By bytes and signed root: the root says under which rules they are prepared.
+    programs: Mutex<HashMap<(BlobRef, B256), Arc<dyn Prepared>>>,
     shared_halves: Mutex<HashMap<BlobRef, Half>>,
     shared_files: SharedFiles,
     ready: Mutex<Ready>,
-    compiles: Semaphore,
     /// Tasks being traced for games.
     pub traces: Traces,
 }
@@ -98,7 +97,7 @@ impl Ready {
 
 /// An order, ready to run.
 struct Loaded {
-    program: Arc<Program>,
+    program: Arc<dyn Prepared>,
     shared: SharedData,
     inputs: Vec<bytes::Bytes>,
 }
@@ -109,10 +108,10 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 }
 
 impl Runner {
-    pub fn new(node: Node, engine: Engine, journal: Journal, cores: u32, fault: Option<Fault>) -> Self {
+    pub fn new(node: Node, executor: Arc<dyn Executor>, journal: Journal, cores: u32, fault: Option<Fault>) -> Self {
         Self {
             node,
-            engine,
+            executor,
             journal,
             fault,
             peers: Mutex::default(),
@@ -121,7 +120,6 @@ impl Runner {
             shared_halves: Mutex::default(),
             shared_files: SharedFiles::default(),
             ready: Mutex::default(),
-            compiles: Semaphore::new(MAX_COMPILES),
             traces: Traces::new(cores),
         }
     }
@@ -144,7 +142,7 @@ impl Runner {
             return Ok(results);
         }
         let loaded = self.load(work).await?;
-        let (engine, order, fault) = (self.engine.clone(), work.order.clone(), self.fault);
+        let (order, fault) = (work.order.clone(), self.fault);
         let outputs = Mutex::new(Outputs::new(self.node.blobs().clone(), loaded.inputs.len()));
         let (results, blob) = compute(move || {
             let told = Mutex::new((0, Instant::now()));
@@ -162,8 +160,8 @@ impl Runner {
                 Ok(())
             };
             let Loaded { program, shared, inputs } = &loaded;
-            let limits = RunLimits::of(&order);
-            engine.run_each(program, inputs, shared, &limits, order.seed, &cancel, &done).map_err(attempt)?;
+            let batch = Batch { inputs, shared, limits: RunLimits::of(&order), seed: order.seed };
+            program.run_each(&batch, &cancel, &done).map_err(attempt)?;
             let outputs = outputs.into_inner().unwrap_or_else(PoisonError::into_inner).finish();
             outputs.map_err(|error| attempt(AttemptError::Output(error.to_string())))
         })
@@ -181,11 +179,12 @@ impl Runner {
         let before =
             blocking(move || journal.results(hash)).await.map_err(|error| Refusal::Attempt(error.to_string()))?;
         let before = before.halted.get(task as usize).map(|halted| halted.hash());
-        let (engine, order) = (self.engine.clone(), work.order.clone());
+        let order = work.order.clone();
         let outcome = compute(move || {
-            let input = loaded.inputs.get(task as usize).ok_or_else(|| Refusal::Attempt("no such task".into()))?;
+            let Loaded { program, shared, inputs } = &loaded;
+            let input = inputs.get(task as usize).ok_or_else(|| Refusal::Attempt("no such task".into()))?;
             let (limits, seed) = (RunLimits::of(&order), task_seed(order.seed, task));
-            engine.run_until(&loaded.program, input, &loaded.shared, &limits, seed, &cancel).map_err(attempt)
+            program.run(&Task { input, shared, limits, seed }, &cancel).map_err(attempt)
         })
         .await?;
         Ok(before == Some(outcome.halted.hash()))
@@ -206,7 +205,7 @@ impl Runner {
 
     /// A task that can be looked at anywhere in its run.
     pub async fn player(&self, work: &Work, task: u32) -> Result<Player, Refusal> {
-        let loaded = self.load(work).await?;
+        let (_, inputs) = self.shared_and_inputs(work).await?;
         let failed = |error: &dyn std::fmt::Display| Refusal::Attempt(error.to_string());
         let program = self.blob(work, work.program).await.map_err(|error| failed(&error))?;
         let wasm = program.read().await.map_err(|error| failed(&error))?;
@@ -219,12 +218,12 @@ impl Runner {
         };
         let (journal, hash) = (self.journal.clone(), work.hash);
         let results = blocking(move || journal.results(hash)).await.map_err(|error| failed(&error))?;
-        let (order, fault) = (work.order.clone(), self.fault);
+        let (executor, order, fault) = (self.executor.clone(), work.order.clone(), self.fault);
         compute(move || {
-            let input = loaded.inputs.get(task as usize).ok_or_else(|| Refusal::Attempt("no such task".into()))?;
-            let canonical = canonicalise(&wasm).map_err(|error| Refusal::Program(error.to_string()))?;
+            let input = inputs.get(task as usize).ok_or_else(|| Refusal::Attempt("no such task".into()))?;
+            let program = executor.judged(&wasm, order.program).map_err(|error| Refusal::Program(error.to_string()))?;
             let player = Player::new(
-                Arc::new(lower(&canonical.module)),
+                Arc::new(program),
                 Arc::new(Halves::new(input.clone().into(), shared.into())),
                 TaskLimits::of(&order, task),
             );
@@ -273,38 +272,38 @@ impl Runner {
     }
 
     async fn load(&self, work: &Work) -> Result<Loaded, Refusal> {
-        let order = &work.order;
         let program = self.program(work).await?;
-        if program.root() != order.program {
-            return Err(Refusal::Program(format!("its root is {}, the order says {}", program.root(), order.program)));
+        // Whether this host lends enough was decided when the order was admitted.
+        if let Err(AttemptError::StartPages { needed, limit }) = program.check(&RunLimits::of(&work.order)) {
+            return Err(Refusal::Program(format!("it starts with {needed} pages, the order allows {limit}")));
         }
-        if program.min_pages() > order.maxPages {
-            let why = format!("it starts with {} pages, the order allows {}", program.min_pages(), order.maxPages);
-            return Err(Refusal::Program(why));
-        }
-        let (shared, half) = self.shared(work).await?;
-        let ready = lock(&self.ready).take(work.hash);
-        if let Some(inputs) = ready {
-            return Ok(Loaded { program, shared, inputs });
-        }
-        let bytes = self.inputs(work).await?;
-        let (tasks, expected) = (order.tasks, order.inputs);
-        let inputs = compute(move || checked_inputs(&bytes, tasks, half, expected)).await?;
+        let (shared, inputs) = self.shared_and_inputs(work).await?;
         Ok(Loaded { program, shared, inputs })
     }
 
-    async fn program(&self, work: &Work) -> Result<Arc<Program>, Refusal> {
+    /// What the order's tasks read, checked against the order.
+    async fn shared_and_inputs(&self, work: &Work) -> Result<(SharedData, Vec<bytes::Bytes>), Refusal> {
+        let (shared, half) = self.shared(work).await?;
+        let ready = lock(&self.ready).take(work.hash);
+        if let Some(inputs) = ready {
+            return Ok((shared, inputs));
+        }
+        let bytes = self.inputs(work).await?;
+        let (tasks, expected) = (work.order.tasks, work.order.inputs);
+        let inputs = compute(move || checked_inputs(&bytes, tasks, half, expected)).await?;
+        Ok((shared, inputs))
+    }
+
+    async fn program(&self, work: &Work) -> Result<Arc<dyn Prepared>, Refusal> {
         let refused = |error: &dyn std::fmt::Display| Refusal::Program(error.to_string());
         let blob = self.blob(work, work.program).await.map_err(|error| refused(&error))?;
-        if let Some(known) = lock(&self.programs).get(&work.program) {
+        let name = (work.program, work.order.program);
+        if let Some(known) = lock(&self.programs).get(&name) {
             return Ok(known.clone());
         }
         let wasm = blob.read().await.map_err(|error| refused(&error))?;
-        let _turn = self.compiles.acquire().await.map_err(|error| refused(&error))?;
-        let engine = self.engine.clone();
-        let program =
-            compute(move || engine.prepare(&wasm).map_err(|error| Refusal::Program(error.to_string()))).await?;
-        remember(&self.programs, MAX_REMEMBERED, work.program, program.clone());
+        let program = prepare(self.executor.clone(), wasm, work.order.program).await?;
+        remember(&self.programs, MAX_REMEMBERED, name, program.clone());
         Ok(program)
     }
 
@@ -354,6 +353,28 @@ impl Runner {
         };
         self.hold(work.order.deal, blob.clone());
         Ok(blob)
+    }
+}
+
+/// Prepares a program on a thread of its own: the executor lets few be prepared at a time, and whoever waits for a turn must
+/// not occupy the threads that the journal is written on. It is given up when nobody waits for it any more.
+async fn prepare(executor: Arc<dyn Executor>, wasm: bytes::Bytes, root: B256) -> Result<Arc<dyn Prepared>, Refusal> {
+    let (answer, answered) = oneshot::channel();
+    let waiting = Waiting(CancelFlag::new());
+    let cancel = waiting.0.clone();
+    let preparing = move || drop(answer.send(executor.prepare_signed(&wasm, root, &cancel)));
+    let thread = std::thread::Builder::new().name("rialto-prepare".into()).spawn(preparing);
+    thread.map_err(|error| Refusal::Attempt(error.to_string()))?;
+    let prepared = answered.await.map_err(|error| Refusal::Attempt(error.to_string()))?;
+    prepared.map_err(|error| Refusal::Program(error.to_string()))
+}
+
+/// Raises its flag when dropped.
+struct Waiting(CancelFlag);
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.cancel();
     }
 }
 

@@ -323,9 +323,9 @@ impl Driver {
                 let Some(known) = self.core.state().jobs.get(&job) else { return Ok(()) };
                 let spec = &known.spec;
                 let limits = Limits { fuel: spec.fuel_limit, out_bytes: spec.out_limit, max_pages: spec.max_pages };
-                let library = self.library.clone();
+                let (library, root) = (self.library.clone(), spec.program);
                 self.answer(async move {
-                    let result = library.run(job, limits, tasks).await.map_err(|error| error.to_string());
+                    let result = library.run(job, root, limits, tasks).await.map_err(|error| error.to_string());
                     Event::RanLocally { job, batch, result }
                 });
             }

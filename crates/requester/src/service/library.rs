@@ -9,7 +9,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use rialto_exec::{Engine, Limits, Program, SharedData};
+use rialto_exec::{AttemptError, CancelFlag, Executor, Limits, Prepared, SharedData, Task};
 use rialto_machine::{
     input::{HalfHasher, MAX_HALF_BYTES, input_roots},
     limits::MAX_FUEL,
@@ -50,7 +50,7 @@ type Shared<T> = Arc<Mutex<T>>;
 /// All jobs' bytes.
 pub(crate) struct Library {
     node: Node,
-    engine: Engine,
+    pub(super) executor: Arc<dyn Executor>,
     jobs: Mutex<HashMap<JobId, Arc<Shelf>>>,
     /// Blobs that a deal's provider may fetch.
     grants: Mutex<HashMap<DealId, (B256, BTreeSet<BlobRef>)>>,
@@ -65,7 +65,7 @@ pub(super) struct Shelf {
     pub shared: Option<Blob>,
     pub tasks: Vec<Bytes>,
     /// Made ready when this machine runs the first task.
-    ready: tokio::sync::OnceCell<Arc<Program>>,
+    ready: tokio::sync::OnceCell<Arc<dyn Prepared>>,
 }
 
 /// What an order carries.
@@ -101,8 +101,9 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Library {
-    pub fn new(root: PathBuf, node: Node, engine: Engine) -> Self {
-        Self { node, engine, jobs: Mutex::default(), grants: Mutex::default(), root, traceables: Mutex::default() }
+    pub fn new(root: PathBuf, node: Node, executor: Arc<dyn Executor>) -> Self {
+        let (jobs, grants, traceables) = Default::default();
+        Self { node, executor, jobs, grants, root, traceables }
     }
 
     /// Where all jobs' folders are.
@@ -125,11 +126,12 @@ impl Library {
         at_most("memo", job.memo.len() as u64, MAX_MEMO_BYTES)?;
         let folder = self.folder(id);
         let wasm = read(&job.program, MAX_PROGRAM_BYTES, "program").await?;
-        let (engine, max_pages, bytes) = (self.engine.clone(), job.limits.max_pages, wasm.clone());
+        let (executor, limits, bytes) = (self.executor.clone(), job.limits, wasm.clone());
         let program = blocking(move || {
-            let program = engine.prepare(&bytes)?;
-            match program.min_pages() {
-                needed if needed > max_pages => Err(RequesterError::Memory { needed, limit: max_pages }),
+            let program = executor.prepare(&bytes, &CancelFlag::new())?;
+            match program.check(&limits) {
+                Err(AttemptError::StartPages { needed, limit }) => Err(RequesterError::Memory { needed, limit }),
+                // Providers run it, whatever this host lends.
                 _ => Ok(program.root()),
             }
         })
@@ -308,30 +310,33 @@ impl Library {
         stored.unwrap_or_else(|error| Stored::Missing { why: error.to_string() })
     }
 
-    /// Runs tasks on this machine, and keeps outputs that are not stored already.
+    /// Runs tasks on this machine, and keeps outputs that are not stored already. `root` is what the
+    /// job's orders name its program by.
     pub async fn run(
         &self,
         job: JobId,
+        root: B256,
         limits: Limits,
         tasks: Vec<LocalRun>,
     ) -> Result<Vec<(u32, Halted)>, RequesterError> {
         let shelf = self.shelf_or_load(job).await?;
         let prepare = || async {
-            let (engine, wasm) = (self.engine.clone(), shelf.program.read().await?);
-            blocking(move || Ok(engine.prepare(&wasm)?)).await
+            let (executor, wasm) = (self.executor.clone(), shelf.program.read().await?);
+            blocking(move || Ok(executor.prepare_signed(&wasm, root, &CancelFlag::new())?)).await
         };
         let program = shelf.ready.get_or_try_init(prepare).await?.clone();
         let shared = match &shelf.shared {
             Some(blob) => SharedData::file(blob.path()).map_err(RequesterError::file(blob.path()))?,
             None => SharedData::none(),
         };
-        // The engine runs as many at a time as it has cores.
+        // The executor runs as many at a time as it has cores.
         let runs = tasks.into_iter().map(|LocalRun { index, task, seed, stored }| {
-            let (engine, program, shared) = (self.engine.clone(), program.clone(), shared.clone());
+            let (program, shared) = (program.clone(), shared.clone());
             let (input, path) = (shelf.tasks.get(task as usize).cloned(), self.local_output(job, task));
             blocking(move || {
                 let input = input.ok_or(RequesterError::NoJob)?;
-                let outcome = engine.run(&program, &input, &shared, &limits, seed)?;
+                let task = Task { input: &input, shared: &shared, limits, seed };
+                let outcome = program.run(&task, &CancelFlag::new())?;
                 if stored != Some(outcome.halted) {
                     write(&path, |file| file.write_all(&outcome.output))?;
                 }

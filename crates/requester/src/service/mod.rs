@@ -38,7 +38,7 @@ use std::{
 };
 
 use rialto_chain::{Chain, Clock, PrivateKeySigner, SendError, Sender};
-use rialto_exec::Engine;
+use rialto_exec::Executor;
 use rialto_net::Node;
 use rialto_party::{ChainCheck, MAX_INPUTS, Seal, Wallet};
 use rialto_protocol::{Address, types::ask_topic, wire::PeerAddr};
@@ -118,7 +118,7 @@ impl Requester {
         config: RequesterConfig,
         chain: Chain,
         node: Node,
-        engine: Engine,
+        executor: impl Into<Arc<dyn Executor>>,
     ) -> Result<Self, RequesterError> {
         let account = config.signer.address();
         let data = config.data_dir.clone();
@@ -153,7 +153,7 @@ impl Requester {
 
         let (inputs, queue) = mpsc::channel(MAX_INPUTS);
         let (cancel, tasks) = (CancellationToken::new(), TaskTracker::new());
-        let library = Arc::new(Library::new(data.join("jobs"), node.clone(), engine));
+        let library = Arc::new(Library::new(data.join("jobs"), node.clone(), executor.into()));
         let driver = Driver {
             core,
             clock: clock.clone(),

@@ -5,9 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bytes::Bytes;
 use rialto_exec::map_file;
 use rialto_machine::{
-    TaskLimits, canonicalise,
+    TaskLimits,
     input::{Halves, input_roots},
-    lower,
     play::Player,
     start_parts,
 };
@@ -82,8 +81,9 @@ impl Library {
         let (order, task, first) = (trace.order.clone(), trace.task, trace.first as usize);
         let tasks: Vec<Bytes> = shelf.tasks.iter().skip(first).take(order.tasks as usize).cloned().collect();
         let input = tasks.get(task as usize).cloned().ok_or(RequesterError::NoJob)?;
+        let executor = self.executor.clone();
         blocking(move || {
-            let program = Arc::new(lower(&canonicalise(&wasm).map_err(rialto_exec::ExecError::from)?.module));
+            let program = Arc::new(executor.judged(&wasm, order.program)?);
             let halves = Arc::new(Halves::new(input.into(), shared.into()));
             let roots = input_roots(&tasks, halves.shared());
             Ok(Traceable {

@@ -3,11 +3,12 @@
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
     path::{Path, PathBuf},
-    sync::Mutex,
+    sync::{Arc, Mutex},
     time::SystemTime,
 };
 
 use alloy_primitives::{Address, Bytes};
+use rialto_exec::Executor;
 use rialto_protocol::{
     OrderId, ReceiptId,
     signing::signed_by,
@@ -162,10 +163,16 @@ pub(super) struct Look {
 }
 
 impl Desk {
-    pub fn new(folders: Vec<PathBuf>, chain_id: u64, market: Address, audits: bool) -> Self {
+    pub fn new(
+        folders: Vec<PathBuf>,
+        chain_id: u64,
+        market: Address,
+        audits: bool,
+        executor: Arc<dyn Executor>,
+    ) -> Self {
         Self {
             folders,
-            inspector: Mutex::new(Inspector::new(chain_id, market)),
+            inspector: Mutex::new(Inspector::new(chain_id, market, executor)),
             stamps: Mutex::default(),
             slips: Mutex::default(),
             amiss: Mutex::default(),

@@ -20,7 +20,7 @@ use rialto_chain::{
     Chain, Clock, CourtCall, Courts, EventBatch, Games, MarketCall, PrivateKeySigner, RevealArgs, SendError, Sender,
     Signed,
 };
-use rialto_exec::Engine;
+use rialto_exec::Executor;
 use rialto_party::Seal;
 use rialto_protocol::{
     DealId, GameId, OrderId,
@@ -174,8 +174,9 @@ impl Watchtower {
     pub async fn start(
         config: TowerConfig,
         chain: Chain,
-        engine: Engine,
+        executor: impl Into<Arc<dyn Executor>>,
     ) -> Result<(Self, mpsc::UnboundedReceiver<TowerEvent>), ProviderError> {
+        let executor = executor.into();
         tokio::fs::create_dir_all(&config.data_dir).await?;
         let account = config.account;
         let (signer, sender) = match config.signer {
@@ -197,8 +198,9 @@ impl Watchtower {
             after: config.after,
             grace_seconds: windows.grace,
         };
-        let desk = Arc::new(Desk::new(config.folders, chain.chain_id(), chain.market(), config.audits));
-        let works = Arc::new(Works::new(desk, engine, config.cores));
+        let desk =
+            Arc::new(Desk::new(config.folders, chain.chain_id(), chain.market(), config.audits, executor.clone()));
+        let works = Arc::new(Works::new(desk, executor, config.cores));
         let (inputs, queue) = mpsc::channel(MAX_INPUTS);
         let (events, told) = mpsc::unbounded_channel();
         let (cancel, tasks) = (CancellationToken::new(), TaskTracker::new());

@@ -7,11 +7,10 @@ use std::{
 };
 
 use alloy_primitives::B256;
-use rialto_exec::{CancelFlag, Engine, Limits as RunLimits, SharedData};
+use rialto_exec::{Batch, CancelFlag, Executor, Limits as RunLimits, SharedData};
 use rialto_machine::{
-    TaskLimits, canonicalise,
+    TaskLimits,
     input::{Half, Halves, input_roots},
-    lower,
     play::Player,
     start_parts,
 };
@@ -37,7 +36,7 @@ const MAX_OWN: usize = 64;
 /// Everything that finding out takes.
 pub(super) struct Works {
     pub desk: Arc<Desk>,
-    pub engine: Engine,
+    pub executor: Arc<dyn Executor>,
     pub traces: Traces,
     /// Ends what is being run.
     pub cancel: CancelFlag,
@@ -72,14 +71,11 @@ fn loaded(
     Ok((read(done.program)?, shared, half, inputs))
 }
 
-fn traceable(dossier: &Dossier, path: &Path, task: u32) -> Result<Traceable, Refusal> {
+fn traceable(executor: &dyn Executor, dossier: &Dossier, path: &Path, task: u32) -> Result<Traceable, Refusal> {
     let done = dossier.done.as_ref().ok_or_else(|| failed("nothing was done"))?;
     let (wasm, shared, half, inputs) = loaded(dossier, done, path)?;
-    let canonical = canonicalise(&wasm).map_err(|why| Refusal::Program(why.to_string()))?;
-    let program = Arc::new(lower(&canonical.module));
-    if program.parts.root() != dossier.order.value.program {
-        return Err(Refusal::Program("its root is not the order's".into()));
-    }
+    let program = executor.judged(&wasm, dossier.order.value.program);
+    let program = Arc::new(program.map_err(|why| Refusal::Program(why.to_string()))?);
     let input = inputs.get(task as usize).ok_or_else(|| failed("no such task"))?.clone();
     let roots = input_roots(&inputs, half);
     let halves = Arc::new(Halves::new(input.into(), shared.into()));
@@ -89,8 +85,8 @@ fn traceable(dossier: &Dossier, path: &Path, task: u32) -> Result<Traceable, Ref
 }
 
 impl Works {
-    pub fn new(desk: Arc<Desk>, engine: Engine, cores: u32) -> Self {
-        Self { desk, engine, traces: Traces::new(cores), cancel: CancelFlag::new(), own: Mutex::default() }
+    pub fn new(desk: Arc<Desk>, executor: Arc<dyn Executor>, cores: u32) -> Self {
+        Self { desk, executor, traces: Traces::new(cores), cancel: CancelFlag::new(), own: Mutex::default() }
     }
 
     fn dossier(&self, order: OrderId) -> Result<(Dossier, std::path::PathBuf), DossierError> {
@@ -108,10 +104,10 @@ impl Works {
 
     /// Answers all segments about a task.
     pub async fn trace(&self, task: (OrderId, u32), asked: &[Asked]) -> Result<Vec<Answer>, Refusal> {
-        let (order, desk) = (task.0, self.desk.clone());
+        let (order, desk, executor) = (task.0, self.desk.clone(), self.executor.clone());
         let player = compute(move || {
             let (dossier, path) = desk.dossier(order).map_err(failed)?;
-            Ok(traceable(&dossier, &path, task.1)?.player)
+            Ok(traceable(&*executor, &dossier, &path, task.1)?.player)
         });
         self.traces.answer(task, asked, player).await
     }
@@ -140,7 +136,7 @@ impl Works {
                         return Ok(Answer::Pick { index });
                     }
                     let task = place.saturating_mul(nodes.len() as u32).saturating_add(index);
-                    let Traceable { mut player, parts, inputs } = traceable(&dossier, &path, task)?;
+                    let Traceable { mut player, parts, inputs } = traceable(&*self.executor, &dossier, &path, task)?;
                     let states = Box::new(player.open());
                     let input = *inputs.get(task as usize).ok_or_else(|| failed("no such task"))?;
                     let input_proof = inputs_proof(&inputs, task);
@@ -178,14 +174,15 @@ impl Works {
         if let Some(known) = lock(&self.own).get(&order) {
             return Ok(known.clone());
         }
-        let (desk, engine, cancel) = (self.desk.clone(), self.engine.clone(), self.cancel.clone());
+        let (desk, executor, cancel) = (self.desk.clone(), self.executor.clone(), self.cancel.clone());
         let own = compute(move || {
             let (dossier, path) = desk.dossier(order).map_err(failed)?;
             let done = dossier.done.as_ref().ok_or_else(|| failed("nothing was done"))?;
             let (wasm, _, _, inputs) = loaded(&dossier, done, &path)?;
             let shared = done.shared.map(|part| SharedData::file(&part.path(&path))).transpose().map_err(failed)?;
-            let program = engine.prepare(&wasm).map_err(|why| Refusal::Program(why.to_string()))?;
             let signed = &dossier.order.value;
+            let program = executor.prepare_signed(&wasm, signed.program, &cancel);
+            let program = program.map_err(|why| Refusal::Program(why.to_string()))?;
             let ends = Mutex::new(vec![None; inputs.len()]);
             let put = |task: u32, outcome: rialto_exec::Outcome| {
                 if let Some(end) = lock(&ends).get_mut(task as usize) {
@@ -194,8 +191,8 @@ impl Works {
                 Ok(())
             };
             let (shared, limits) = (shared.unwrap_or_else(SharedData::none), RunLimits::of(signed));
-            let ran = engine.run_each(&program, &inputs, &shared, &limits, signed.seed, &cancel, &put);
-            ran.map_err(failed)?;
+            let batch = Batch { inputs: &inputs, shared: &shared, limits, seed: signed.seed };
+            program.run_each(&batch, &cancel, &put).map_err(failed)?;
             let ends: Option<Vec<Halted>> = lock(&ends).iter().copied().collect();
             ends.ok_or_else(|| failed("a task did not end"))
         })

@@ -1,0 +1,65 @@
+//! Version 3 of the machine. Its rules, structures, roots and bytes are frozen: another rule is another
+//! version, in a folder of its own.
+
+mod body;
+mod calls;
+mod canon;
+mod cost;
+mod emit;
+pub mod explain;
+pub mod float;
+mod gate;
+pub mod ir;
+pub mod limits;
+mod lower;
+pub mod play;
+mod prove;
+pub mod step;
+mod trace;
+mod wasi;
+mod work;
+
+pub use canon::{CANON_VERSION, Canonical, canonicalise};
+pub use lower::{Lowered, lower};
+pub use prove::{WrongProof, judge};
+pub use trace::{Snapshot, TaskLimits, Tracer, start_parts};
+pub use work::Work;
+
+use alloy_primitives::B256;
+
+use crate::{GateError, Machine};
+
+/// The rules of version 3.
+pub static RULES: Rules = Rules { version: CANON_VERSION };
+
+/// These rules under a number, which is part of the root of every program and of every state.
+#[derive(Debug)]
+pub struct Rules {
+    version: u16,
+}
+
+impl Rules {
+    /// These rules under another number: for tests that need a second version of the machine.
+    #[doc(hidden)]
+    pub const fn numbered(version: u16) -> Self {
+        Self { version }
+    }
+}
+
+impl Machine for Rules {
+    fn version(&self) -> u16 {
+        self.version
+    }
+
+    fn canonicalise(&self, wasm: &[u8]) -> Result<Canonical, GateError> {
+        canon::canonicalise_as(self.version, wasm)
+    }
+
+    fn lower(&self, canonical: &Canonical) -> Lowered {
+        lower::lower_as(self.version, &canonical.module)
+    }
+
+    fn judge(&self, state: B256, proof: &[u8]) -> Result<B256, WrongProof> {
+        judge(state, proof)
+    }
+}
