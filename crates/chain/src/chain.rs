@@ -16,6 +16,7 @@ use crate::court::Court;
 use crate::error::{ChainError, SendError};
 use crate::eth::CallRequest;
 use crate::follow::{Courts, EventStream, Follower};
+use crate::known::{CourtCode, KnownCourts};
 use crate::link::Link;
 use crate::rpc::Rpc;
 use crate::sender::Sender;
@@ -43,6 +44,8 @@ pub struct ChainConfig {
     pub max_fee_per_gas_wei: u128,
     /// A transaction unmined for so long is replaced by one with a higher fee.
     pub bump_after: Duration,
+    /// Courts that deals may name.
+    pub courts: KnownCourts,
 }
 
 impl ChainConfig {
@@ -56,6 +59,7 @@ impl ChainConfig {
             poll: None,
             max_fee_per_gas_wei: 500_000_000_000,
             bump_after: Duration::from_secs(30),
+            courts: KnownCourts::default(),
         }
     }
 }
@@ -199,7 +203,7 @@ impl Chain {
     pub async fn is_known_code(&self) -> Result<bool, ChainError> {
         let code = self.link.endpoint.code(self.market).await?;
         let domain = self.read(IMarket::domainSeparatorCall {}).await?;
-        Ok(crate::deploy::is_ours::market(&code)? && domain == self.domain.separator())
+        Ok(crate::deploy::is_market(&code)? && domain == self.domain.separator())
     }
 
     /// Balance of a market account, base units.
@@ -352,13 +356,19 @@ impl Chain {
         Court::connect(self, address).await
     }
 
-    /// Whether there is a court of this market whose code is what this crate was built with ([`Court::is_known_code`]). What is no
-    /// court is none of known code; only an endpoint that does not answer is an error.
+    /// Whether there is a court of this market at `address` that this node knows.
     pub async fn is_known_court(&self, address: Address) -> Result<bool, ChainError> {
-        let known = async { self.court(address).await?.is_known_code().await };
+        Ok(self.court_machine(address).await?.is_some())
+    }
+
+    /// Returns the version of the machine that the court at `address` judges by, if it is a court of this
+    /// market that this node knows ([`Court::known_code`]). What is no court is none that is known; only an
+    /// endpoint that does not answer is an error.
+    pub async fn court_machine(&self, address: Address) -> Result<Option<u16>, ChainError> {
+        let known = async { Ok(self.court(address).await?.known_code().await?.map(CourtCode::machine)) };
         match known.await {
             Err(error @ ChainError::Unreachable { .. }) => Err(error),
-            known => Ok(known.unwrap_or(false)),
+            known => Ok(known.unwrap_or_default()),
         }
     }
 

@@ -8,8 +8,8 @@ use rialto_protocol::{GameId, court::Segment, types};
 
 use crate::bindings::{ICourt, IMarket, IStepUnit, Stage};
 use crate::chain::{Chain, read};
-use crate::deploy::is_ours;
 use crate::error::ChainError;
+use crate::known::CourtCode;
 use crate::link::Link;
 
 sol! {
@@ -175,17 +175,24 @@ impl Court {
         &self.domain
     }
 
-    /// Whether the code of the court, its judge of steps and its judge of floats is what this crate was built with. A provider
-    /// should name no other court, and a requester take no ask that does.
+    /// Whether the court is known: see [`Court::known_code`].
     pub async fn is_known_code(&self) -> Result<bool, ChainError> {
+        Ok(self.known_code().await?.is_some())
+    }
+
+    /// Returns which of the courts that this node knows has the code of this one, its judge of steps and
+    /// its judge of floats. A provider should name no other court, and a requester take no ask that does.
+    pub async fn known_code(&self) -> Result<Option<&CourtCode>, ChainError> {
         let endpoint = &self.link.endpoint;
         let (court, unit) = futures::try_join!(endpoint.code(self.address), endpoint.code(self.step_unit))?;
-        if !is_ours::court(&court)? || !is_ours::step_unit(&unit)? {
-            return Ok(false);
+        if !self.link.courts.has_step_unit(&unit) {
+            // What is no judge of steps may have no judge of floats to ask about.
+            return Ok(None);
         }
         let floats = read(&self.link, self.step_unit, IFloats::floatUnitCall {}).await?;
         let domain = self.read(ICourt::domainSeparatorCall {}).await?;
-        Ok(is_ours::float_unit(&endpoint.code(floats).await?)? && domain == self.domain.separator())
+        let known = self.link.courts.find(&court, &unit, &endpoint.code(floats).await?);
+        Ok(known.filter(|_| domain == self.domain.separator()))
     }
 
     /// What its judge of steps says follows a state, by a proof of the step: a question, not a transaction.

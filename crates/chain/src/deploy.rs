@@ -4,17 +4,17 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use alloy_primitives::{Address, U256, hex};
+use alloy_primitives::{Address, U256};
 use alloy_signer_local::PrivateKeySigner;
 use alloy_sol_types::SolValue;
-use serde::Deserialize;
 
 use crate::bindings::{IToken, Rules};
 use crate::chain::{ChainConfig, read};
 use crate::court::CourtRules;
 use crate::error::{ChainError, SendError};
 use crate::eth::CallRequest;
-use crate::journal::RawCall;
+use crate::journal::{Mined, RawCall};
+use crate::known::{Code, CourtArtifacts, creation_code, deployed_code};
 use crate::link::{Link, reverted};
 use crate::rpc::Rpc;
 use crate::sender::TxSender;
@@ -145,7 +145,8 @@ pub async fn quote_deployment(
     let market = if params.token.is_some() { market } else { with_a_token(&market, creation_code(MARKET)?.len()) };
     let market_gas = estimate(market).await?;
     let mut court_bytes = 0;
-    for text in [FLOAT_UNIT, STEP_UNIT, COURT] {
+    let CourtArtifacts { court, step_unit, float_unit } = CourtArtifacts::COMMITTED;
+    for text in [float_unit, step_unit, court] {
         court_bytes += creation_code(text)?.len() as u64;
     }
     Ok(DeployQuote {
@@ -180,13 +181,52 @@ fn with_a_token(market: &[u8], argument: usize) -> Vec<u8> {
     [&head[..], market].concat()
 }
 
+/// Deploys a court with its judges for a market that exists: one of another version of the machine, beside
+/// those that are there. It forgets everything when it ends.
+pub async fn deploy_court(
+    at: &ChainConfig,
+    signer: PrivateKeySigner,
+    rules: CourtRules,
+    artifacts: CourtArtifacts<'_>,
+) -> Result<Address, SendError> {
+    let link = Arc::new(Link::connect(at).await?);
+    let sender = TxSender::start(link, signer, None).await?;
+    let made = send_court(&sender, "", at.market, rules, artifacts).await;
+    sender.stop().await;
+    Ok(made?.court)
+}
+
+async fn create(sender: &TxSender, intent: String, data: Vec<u8>) -> Result<(Address, Mined), SendError> {
+    let call = RawCall { to: None, data: data.into(), value: U256::ZERO };
+    let mined = sender.send(intent, call).await?;
+    let address = mined.created.ok_or_else(|| ChainError::Deploy(format!("{} created nothing", mined.tx)))?;
+    Ok((address, mined))
+}
+
+struct MadeCourt {
+    court: Address,
+    step_unit: Address,
+    float_unit: Address,
+    gas: u64,
+}
+
+async fn send_court(
+    sender: &TxSender,
+    prefix: &str,
+    market: Address,
+    rules: CourtRules,
+    artifacts: CourtArtifacts<'_>,
+) -> Result<MadeCourt, SendError> {
+    let create = |intent: &str, data| create(sender, format!("{prefix}{intent}"), data);
+    let (float_unit, floats) = create("floats", creation_code(artifacts.float_unit)?).await?;
+    let (step_unit, steps) = create("steps", step_unit_code(artifacts.step_unit, float_unit)?).await?;
+    let (court, judged) = create("court", court_code(artifacts.court, market, step_unit, rules)?).await?;
+    let gas = floats.gas_used.saturating_add(steps.gas_used).saturating_add(judged.gas_used);
+    Ok(MadeCourt { court, step_unit, float_unit, gas })
+}
+
 async fn send(sender: &TxSender, prefix: &str, params: DeployParams) -> Result<Deployed, SendError> {
-    let create = async |intent: &str, data: Vec<u8>| {
-        let call = RawCall { to: None, data: data.into(), value: U256::ZERO };
-        let mined = sender.send(format!("{prefix}{intent}"), call).await?;
-        let address = mined.created.ok_or_else(|| ChainError::Deploy(format!("{} created nothing", mined.tx)))?;
-        Ok::<_, SendError>((address, mined))
-    };
+    let create = |intent: &str, data| create(sender, format!("{prefix}{intent}"), data);
     let (token, token_gas) = match params.token {
         Some(token) => (token, 0),
         None => {
@@ -195,45 +235,22 @@ async fn send(sender: &TxSender, prefix: &str, params: DeployParams) -> Result<D
         }
     };
     let (market, mined) = create("market", market_code(token, params)?).await?;
-    let (float_unit, floats) = create("floats", creation_code(FLOAT_UNIT)?).await?;
-    let (step_unit, steps) = create("steps", step_unit_code(float_unit)?).await?;
-    let (court, judged) = create("court", court_code(market, step_unit, params.court)?).await?;
+    let made = send_court(sender, prefix, market, params.court, CourtArtifacts::COMMITTED).await?;
     Ok(Deployed {
         token,
         market,
         block: mined.block,
         token_gas,
         market_gas: mined.gas_used,
-        court,
-        step_unit,
-        float_unit,
-        court_gas: floats.gas_used.saturating_add(steps.gas_used).saturating_add(judged.gas_used),
+        court: made.court,
+        step_unit: made.step_unit,
+        float_unit: made.float_unit,
+        court_gas: made.gas,
     })
 }
 
-const COURT: &str = include_str!("../../../contracts/artifacts/Court.json");
-const FLOAT_UNIT: &str = include_str!("../../../contracts/artifacts/FloatUnit.json");
-const STEP_UNIT: &str = include_str!("../../../contracts/artifacts/StepUnit.json");
 const MARKET: &str = include_str!("../../../contracts/artifacts/Market.json");
 const TEST_TOKEN: &str = include_str!("../../../contracts/artifacts/TestToken.json");
-
-/// Code of a contract, as this crate was built with it.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Artifact<'a> {
-    bytecode: &'a str,
-    deployed_bytecode: &'a str,
-}
-
-fn artifact(text: &str, code: impl Fn(Artifact<'_>) -> &str) -> Result<Vec<u8>, ChainError> {
-    let broken = |e: &dyn std::fmt::Display| ChainError::Deploy(format!("artifact: {e}"));
-    let artifact: Artifact<'_> = serde_json::from_str(text).map_err(|e| broken(&e))?;
-    hex::decode(code(artifact)).map_err(|e| broken(&e))
-}
-
-fn creation_code(text: &str) -> Result<Vec<u8>, ChainError> {
-    artifact(text, |artifact| artifact.bytecode)
-}
 
 fn market_code(token: Address, params: DeployParams) -> Result<Vec<u8>, ChainError> {
     let DeployParams { challenge_window, answer_window, grace, case_bond, .. } = params;
@@ -242,13 +259,13 @@ fn market_code(token: Address, params: DeployParams) -> Result<Vec<u8>, ChainErr
     Ok(data)
 }
 
-fn step_unit_code(float_unit: Address) -> Result<Vec<u8>, ChainError> {
-    let mut data = creation_code(STEP_UNIT)?;
+fn step_unit_code(artifact: &str, float_unit: Address) -> Result<Vec<u8>, ChainError> {
+    let mut data = creation_code(artifact)?;
     data.extend((float_unit,).abi_encode_params());
     Ok(data)
 }
 
-fn court_code(market: Address, step_unit: Address, rules: CourtRules) -> Result<Vec<u8>, ChainError> {
+fn court_code(artifact: &str, market: Address, step_unit: Address, rules: CourtRules) -> Result<Vec<u8>, ChainError> {
     let rules = Rules {
         baseBond: rules.base_bond,
         bondPerTfuel: rules.bond_per_tfuel,
@@ -256,70 +273,12 @@ fn court_code(market: Address, step_unit: Address, rules: CourtRules) -> Result<
         moveSeconds: rules.move_seconds,
         fuelPerSecond: rules.fuel_per_second,
     };
-    let mut data = creation_code(COURT)?;
+    let mut data = creation_code(artifact)?;
     data.extend((market, step_unit, rules).abi_encode_params());
     Ok(data)
 }
 
-/// Comparisons of code on chain with the artifacts of this crate: byte for byte, except for
-/// immutables.
-pub(crate) mod is_ours {
-    use super::{COURT, FLOAT_UNIT, MARKET, STEP_UNIT, artifact, same_but_for_immutables};
-    use crate::error::ChainError;
-
-    fn same(text: &str, code: &[u8]) -> Result<bool, ChainError> {
-        Ok(same_but_for_immutables(&artifact(text, |artifact| artifact.deployed_bytecode)?, code))
-    }
-
-    pub(crate) fn market(code: &[u8]) -> Result<bool, ChainError> {
-        same(MARKET, code)
-    }
-
-    pub(crate) fn court(code: &[u8]) -> Result<bool, ChainError> {
-        same(COURT, code)
-    }
-
-    pub(crate) fn step_unit(code: &[u8]) -> Result<bool, ChainError> {
-        same(STEP_UNIT, code)
-    }
-
-    pub(crate) fn float_unit(code: &[u8]) -> Result<bool, ChainError> {
-        same(FLOAT_UNIT, code)
-    }
-}
-
-/// Returns whether two codes are equal except for immutables. The compiler leaves 32 zero bytes
-/// after a PUSH32 for an immutable's value.
-fn same_but_for_immutables(ours: &[u8], theirs: &[u8]) -> bool {
-    const PUSH32: u8 = 0x7f;
-    let is_hole = |at: usize| ours[at] == PUSH32 && ours.get(at + 1..at + 33).is_some_and(|hole| hole == [0; 32]);
-    if ours.len() != theirs.len() {
-        return false;
-    }
-    let mut at = 0;
-    while at < ours.len() {
-        if ours[at] != theirs[at] {
-            return false;
-        }
-        at += if is_hole(at) { 33 } else { 1 };
-    }
-    true
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn immutables_may_differ_and_nothing_else() {
-        let ours = [&[1, 0x7f][..], &[0; 32], &[2]].concat();
-        let with = |value: u8, last: u8| [&[1, 0x7f][..], &[value; 32], &[last]].concat();
-        assert!(same_but_for_immutables(&ours, &with(0, 2)) && same_but_for_immutables(&ours, &with(9, 2)));
-        assert!(!same_but_for_immutables(&ours, &with(9, 3)));
-        assert!(!same_but_for_immutables(&ours, &ours[1..]));
-        let mut other = ours.clone();
-        other[0] = 9;
-        assert!(!same_but_for_immutables(&ours, &other));
-        assert!(!same_but_for_immutables(&[0x7f, 0], &[0x7f, 1]), "no hole at the end");
-    }
+/// Whether code on chain is the market that this crate was built with: byte for byte, but for its immutables.
+pub(crate) fn is_market(code: &[u8]) -> Result<bool, ChainError> {
+    Ok(Code::of(&deployed_code(MARKET)?).is(code))
 }

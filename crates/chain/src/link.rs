@@ -8,6 +8,7 @@ use crate::chain::ChainConfig;
 use crate::contract_error::ContractError;
 use crate::error::ChainError;
 use crate::eth::CallRequest;
+use crate::known::KnownCourts;
 use crate::rpc::Endpoint;
 
 pub(crate) struct Link {
@@ -19,6 +20,7 @@ pub(crate) struct Link {
     pub(crate) poll: Duration,
     pub(crate) max_fee: u128,
     pub(crate) bump_after: Duration,
+    pub(crate) courts: KnownCourts,
 }
 
 impl Link {
@@ -37,6 +39,7 @@ impl Link {
             poll: cfg.poll.unwrap_or_else(|| cfg.rpc.default_poll()),
             max_fee: cfg.max_fee_per_gas_wei,
             bump_after: cfg.bump_after,
+            courts: cfg.courts.clone(),
         })
     }
 

@@ -14,8 +14,11 @@ use crate::core::{Event, Offer};
 const MAX_KNOWN_COURTS: usize = 256;
 
 /// Brings good asks to the driver, with what their providers hold and whether their courts are known.
-pub(crate) async fn listen(mut asks: AskStream, chain: Chain, inputs: mpsc::Sender<Input>) {
-    let mut courts = KnownCourts::default();
+///
+/// A court counts as known for new deals if it judges by `machine`, the version that new programs run under.
+/// Courts of deals that are open are found by their code when they are needed.
+pub(crate) async fn listen(mut asks: AskStream, chain: Chain, machine: Option<u16>, inputs: mpsc::Sender<Input>) {
+    let mut courts = UsableCourts { machine, found: BTreeSet::new() };
     while let Some(gossip) = asks.next().await {
         let ask = &gossip.ask.value;
         match futures::try_join!(chain.account(ask.provider), courts.know(&chain, ask.court)) {
@@ -29,19 +32,22 @@ pub(crate) async fn listen(mut asks: AskStream, chain: Chain, inputs: mpsc::Send
     }
 }
 
-/// Courts whose code was found to be known. Deployed code does not change; of others it is not remembered.
-#[derive(Debug, Default)]
-struct KnownCourts(BTreeSet<Address>);
+/// Courts that new deals may name. Deployed code does not change; of other courts nothing is remembered.
+struct UsableCourts {
+    machine: Option<u16>,
+    found: BTreeSet<Address>,
+}
 
-impl KnownCourts {
-    /// Whether a court is known, or none is named.
+impl UsableCourts {
+    /// Whether a court judges what would run, or none is named.
     async fn know(&mut self, chain: &Chain, court: Address) -> Result<bool, ChainError> {
-        if court.is_zero() || self.0.contains(&court) {
+        if court.is_zero() || self.found.contains(&court) {
             return Ok(true);
         }
-        let known = chain.is_known_court(court).await?;
-        if known && self.0.len() < MAX_KNOWN_COURTS {
-            self.0.insert(court);
+        let judges_by = chain.court_machine(court).await?;
+        let known = judges_by.is_some() && judges_by == self.machine;
+        if known && self.found.len() < MAX_KNOWN_COURTS {
+            self.found.insert(court);
         }
         Ok(known)
     }

@@ -153,7 +153,9 @@ impl Requester {
 
         let (inputs, queue) = mpsc::channel(MAX_INPUTS);
         let (cancel, tasks) = (CancellationToken::new(), TaskTracker::new());
-        let library = Arc::new(Library::new(data.join("jobs"), node.clone(), executor.into()));
+        let executor = executor.into();
+        let machine = executor.machines().map(|machines| machines.current().version());
+        let library = Arc::new(Library::new(data.join("jobs"), node.clone(), executor));
         let driver = Driver {
             core,
             clock: clock.clone(),
@@ -172,7 +174,8 @@ impl Requester {
             next_session: 0,
         };
         tasks.spawn(drive(driver, queue, cancel.clone()));
-        let (listening, stop) = (asks::listen(stream, chain.clone(), inputs.clone()), cancel.clone());
+        let listening = asks::listen(stream, chain.clone(), machine, inputs.clone());
+        let stop = cancel.clone();
         tasks.spawn(async move { stop.run_until_cancelled(listening).await });
         Ok(Self {
             account,
