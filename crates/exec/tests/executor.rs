@@ -14,7 +14,7 @@ use rialto_machine::input::TaskInput;
 use rialto_machine::{Machine, Machines, v3};
 use rialto_protocol::receipt::{Status, output_hash, task_seed};
 
-const LIMITS: Limits = Limits { fuel: 100_000_000, out_bytes: 1 << 20, max_pages: 64 };
+const LIMITS: Limits = Limits { fuel: 100_000_000, out_bytes: 1 << 20, max_pages: 512 };
 
 /// A program that ends within [`LIMITS`], and inputs for which it writes different outputs of more
 /// than a byte.
