@@ -29,6 +29,24 @@ pub trait Machine: Send + Sync {
     fn judge(&self, state: B256, proof: &[u8]) -> Result<B256, WrongProof>;
 }
 
+impl Machine for v3::Rules {
+    fn version(&self) -> u16 {
+        self.number()
+    }
+
+    fn canonicalise(&self, wasm: &[u8]) -> Result<Canonical, GateError> {
+        self.canonicalise(wasm)
+    }
+
+    fn lower(&self, canonical: &Canonical) -> Lowered {
+        self.lower(canonical)
+    }
+
+    fn judge(&self, state: B256, proof: &[u8]) -> Result<B256, WrongProof> {
+        v3::judge(state, proof)
+    }
+}
+
 impl fmt::Debug for dyn Machine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "machine version {}", self.version())

@@ -166,13 +166,6 @@ const CIRCLES: &[(&str, &[&str], &str)] = &[
     ),
     ("devchain", &["block", "state", "store"], "a store keeps blocks and state, which read it"),
     ("devchain", &["chain", "rpc"], "the chain answers requests about itself"),
-    (
-        "exec",
-        &["cache", "compile", "engine", "program", "worker"],
-        "an engine compiles in workers, which run an engine",
-    ),
-    ("machine", &["canon", "ir", "lower"], "a root names the version of the rules by which it was made"),
-    ("machine", &["body", "gate"], "the gate walks bodies and refuses with its own error"),
     ("net", &["asks", "blobs", "node"], "a node has both, and both have a node"),
     ("protocol", &["receipt", "tree"], "a receipt is a tree of leaves"),
     ("sim", &["buyer", "network", "seller", "world"], "a simulated world and those who live in it"),

@@ -228,7 +228,7 @@ mod tests {
 
     use super::*;
     use crate::input::Halves;
-    use crate::{TaskLimits, canonicalise, lower};
+    use crate::v3::{TaskLimits, canonicalise, lower};
 
     const PROGRAM: &str = r#"(module
         (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))

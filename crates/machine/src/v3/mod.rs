@@ -25,9 +25,7 @@ pub use prove::{WrongProof, judge};
 pub use trace::{Snapshot, TaskLimits, Tracer, start_parts};
 pub use work::Work;
 
-use alloy_primitives::B256;
-
-use crate::{GateError, Machine};
+use crate::error::GateError;
 
 /// The rules of version 3.
 pub static RULES: Rules = Rules { version: CANON_VERSION };
@@ -44,22 +42,16 @@ impl Rules {
     pub const fn numbered(version: u16) -> Self {
         Self { version }
     }
-}
 
-impl Machine for Rules {
-    fn version(&self) -> u16 {
+    pub(crate) fn number(&self) -> u16 {
         self.version
     }
 
-    fn canonicalise(&self, wasm: &[u8]) -> Result<Canonical, GateError> {
+    pub(crate) fn canonicalise(&self, wasm: &[u8]) -> Result<Canonical, GateError> {
         canon::canonicalise_as(self.version, wasm)
     }
 
-    fn lower(&self, canonical: &Canonical) -> Lowered {
+    pub(crate) fn lower(&self, canonical: &Canonical) -> Lowered {
         lower::lower_as(self.version, &canonical.module)
-    }
-
-    fn judge(&self, state: B256, proof: &[u8]) -> Result<B256, WrongProof> {
-        judge(state, proof)
     }
 }
