@@ -140,7 +140,7 @@ sol! {
         uint48 orders;
         uint16 claims;
         uint16 lates;
-        uint32 holds;
+        uint32 challenges;
     }
 
     enum Ending {
@@ -321,7 +321,7 @@ sol! {
         error CaseNotOpen(CaseKind kind, bytes32 subject, uint32 task, CaseStatus status);
         error TooEarly(uint64 time, uint64 from);
         error TooLate(uint64 time, uint64 until);
-        error DealBusy(uint16 claims, uint16 lates, uint32 holds);
+        error DealBusy(uint16 claims, uint16 lates, uint32 challenges);
         error HoldOutOfRange(uint64 deadline, uint64 min, uint64 max);
         error NotInReceipt(uint32 task);
         error WrongFuel(uint64 fuel, uint64 expected);

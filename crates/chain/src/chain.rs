@@ -91,7 +91,7 @@ pub struct DealState {
     /// Open late notices.
     pub lates: u16,
     /// Open demands and holds.
-    pub holds: u32,
+    pub challenges: u32,
 }
 
 /// State of a case.
@@ -229,8 +229,8 @@ impl Chain {
     /// State of a deal.
     pub async fn deal_state(&self, deal: DealId) -> Result<DealState, ChainError> {
         let state = self.read(IMarket::dealStateCall { deal: deal.into() }).await?;
-        let (claims, lates, holds) = (state.claims, state.lates, state.holds);
-        Ok(DealState { status: state.status, paid: state.paid, orders: state.orders.to(), claims, lates, holds })
+        let (claims, lates, challenges) = (state.claims, state.lates, state.challenges);
+        Ok(DealState { status: state.status, paid: state.paid, orders: state.orders.to(), claims, lates, challenges })
     }
 
     /// State of a case.

@@ -232,7 +232,7 @@ fn market_message(error: &MarketError) -> String {
         E::TooLate(e) => format!("possible until {}, now is {}: the window has closed", e.until, e.time),
         E::DealBusy(e) => format!(
             "open cases stand in the way ({} claims, {} late notices, {} demands or holds): settle them first",
-            e.claims, e.lates, e.holds
+            e.claims, e.lates, e.challenges
         ),
         E::HoldOutOfRange(e) => format!("a hold until {} is outside {} to {}", e.deadline, e.min, e.max),
         E::NotInReceipt(e) => format!("task {} with this end is not in the receipt: check leaf and proof", e.task),

@@ -439,7 +439,7 @@ async fn a_tower_alone_answers_a_late_notice_and_a_demand_without_leave_and_take
     requester.send("demand", demand).await.unwrap();
     assert_eq!(tower.hears("acted")["what"], "reveal");
     let state = world.chain.deal_state(signed.order.order.value.deal).await.unwrap();
-    assert_eq!((state.status, state.lates, state.holds), (DealStatus::Open, 0, 0));
+    assert_eq!((state.status, state.lates, state.challenges), (DealStatus::Open, 0, 0));
     assert_eq!(world.account("provider").await, before + 2 * 1000, "both bonds are the provider's");
     let promise = dossier.to_str().unwrap().replace(".dossier.", ".appointment.");
     assert!(!Path::new(&promise).exists(), "without leave it promises nothing");

@@ -193,8 +193,8 @@ impl Market {
         if !moot {
             from(now, case.deadline)?;
             let waits = match kind {
-                CaseKind::Claim => state.holds > 0,
-                CaseKind::Late => state.holds > 0 || state.claims > 0,
+                CaseKind::Claim => state.challenges > 0,
+                CaseKind::Late => state.challenges > 0 || state.claims > 0,
                 CaseKind::Demand | CaseKind::Hold => false,
             };
             if waits {

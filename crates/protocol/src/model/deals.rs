@@ -39,7 +39,7 @@ pub struct DealState {
     /// Open late notices.
     pub lates: u16,
     /// Open demands and holds.
-    pub holds: u32,
+    pub challenges: u32,
 }
 
 impl DealState {
@@ -50,7 +50,7 @@ impl DealState {
         match kind {
             CaseKind::Claim => self.claims = narrow(self.claims),
             CaseKind::Late => self.lates = narrow(self.lates),
-            CaseKind::Demand | CaseKind::Hold => self.holds = step(self.holds),
+            CaseKind::Demand | CaseKind::Hold => self.challenges = step(self.challenges),
         }
     }
 }
@@ -197,7 +197,7 @@ impl Market {
             return Err(ModelError::TooEarly);
         }
         let state = self.state(id);
-        if (state.claims, state.lates, state.holds) != (0, 0, 0) {
+        if (state.claims, state.lates, state.challenges) != (0, 0, 0) {
             return Err(ModelError::DealBusy);
         }
         self.end(id, deal, Ending::Clean)
@@ -233,7 +233,7 @@ impl Market {
     pub(super) fn end(&mut self, id: DealId, deal: &Deal, ending: Ending) -> Result<(), ModelError> {
         let state = self.state(id);
         state.status = DealStatus::Closed;
-        (state.claims, state.lates, state.holds) = (0, 0, 0);
+        (state.claims, state.lates, state.challenges) = (0, 0, 0);
         let rest = deal.budget - state.paid;
         let compensation = match ending {
             Ending::Clean => 0,

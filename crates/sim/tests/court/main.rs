@@ -181,7 +181,7 @@ async fn a_false_accuser_loses_its_bond() {
     assert!(end.burned * 10 >= bond * 3, "rounded up");
     assert_eq!(before.since(&place).await, [0, won as i128, -(bond as i128), (bond - won) as i128]);
     let state = place.chain.deal_state(struct_hash(&deal)).await.unwrap();
-    assert_eq!((state.status, state.holds), (DealStatus::Open, 0), "the deal goes on");
+    assert_eq!((state.status, state.challenges), (DealStatus::Open, 0), "the deal goes on");
 }
 
 #[tokio::test]
@@ -326,7 +326,7 @@ async fn what_no_accusation_is_refused() {
     let mut watch = Watch::new(&place);
     let games: Vec<_> = watch.all(&place).await.iter().filter_map(|(_, event)| event.game()).collect();
     assert_eq!(games.len(), 2);
-    assert_eq!(place.chain.deal_state(struct_hash(&deal)).await.unwrap().holds, 2);
+    assert_eq!(place.chain.deal_state(struct_hash(&deal)).await.unwrap().challenges, 2);
 
     // What was signed is shown, or nothing.
     let game = watch.game(&place).await;

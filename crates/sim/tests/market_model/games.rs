@@ -529,11 +529,11 @@ impl Courts {
         for id in self.deals.iter().map(struct_hash) {
             let (model, real) =
                 (self.pair.model.deal_state(id), self.pair.real.read(IMarket::dealStateCall { deal: id.into() }));
-            let model = (model.status as u8, model.paid, model.claims, model.holds);
+            let model = (model.status as u8, model.paid, model.claims, model.challenges);
             same(
                 "deal",
                 format!("{model:?}"),
-                format!("{:?}", (real.status as u8, real.paid, real.claims, real.holds)),
+                format!("{:?}", (real.status as u8, real.paid, real.claims, real.challenges)),
             )?;
         }
         let bonds: u128 =
@@ -552,8 +552,12 @@ impl Courts {
             }
         }
         let held = |id| self.pair.model.deal_state(id);
-        let free =
-            self.deals.iter().map(struct_hash).map(held).all(|it| it.status == DealStatus::Closed || it.holds == 0);
+        let free = self
+            .deals
+            .iter()
+            .map(struct_hash)
+            .map(held)
+            .all(|it| it.status == DealStatus::Closed || it.challenges == 0);
         if free { Ok(()) } else { Err("a deal is held by no game".into()) }
     }
 }

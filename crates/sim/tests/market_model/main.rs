@@ -87,8 +87,8 @@ impl Pair {
         for deal in &self.table.deals {
             let id = struct_hash(deal);
             let (model, real) = (self.model.deal_state(id), self.real.read(IMarket::dealStateCall { deal: id.into() }));
-            let model = (model.status as u8, model.paid, model.orders, model.claims, model.lates, model.holds);
-            let real = (real.status as u8, real.paid, real.orders, real.claims, real.lates, real.holds);
+            let model = (model.status as u8, model.paid, model.orders, model.claims, model.lates, model.challenges);
+            let real = (real.status as u8, real.paid, real.orders, real.claims, real.lates, real.challenges);
             same("deal", format!("{model:?}"), format!("{real:?}"))?;
         }
         for (owner, spender) in (0..ACTORS).flat_map(|owner| (0..ACTORS).map(move |spender| (owner, spender))) {

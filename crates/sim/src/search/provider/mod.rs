@@ -282,7 +282,7 @@ impl Street {
         let deals: Vec<_> = self.foe.deals.iter().map(|known| known.id).collect();
         for id in deals {
             let state = self.yard.ledger.market.deal_state(id);
-            let cases = (few(state.claims.into()), few(state.lates.into()), few(state.holds.into()));
+            let cases = (few(state.claims.into()), few(state.lates.into()), few(state.challenges.into()));
             let row = self.shop.core.deal(id);
             let ours = row.map(|row| {
                 let unredeemed = row.voucher_amount() > row.chain().paid;

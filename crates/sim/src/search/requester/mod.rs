@@ -188,7 +188,7 @@ impl Alley {
         let deals: Vec<_> = self.foe.deals.iter().map(|known| known.id).collect();
         for id in deals {
             let state = self.yard.ledger.market.deal_state(id);
-            let cases = (few(state.claims.into()), few(state.lates.into()), few(state.holds.into()));
+            let cases = (few(state.claims.into()), few(state.lates.into()), few(state.challenges.into()));
             let ours = self.house.core.state().deals.get(&id).map(|deal| {
                 let standing = std::mem::discriminant(&deal.standing);
                 (standing, deal.closing.is_some(), deal.release.is_some(), !deal.denied.is_empty(), few(deal.done))

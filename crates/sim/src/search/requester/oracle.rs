@@ -130,7 +130,7 @@ impl Alley {
             let Some(deal) = self.foe.deals.iter().find(|it| it.id == *deal) else { continue };
             let tasks = self.foe.orders.iter().find(|it| it.hash == order).map_or(1, |it| it.order.tasks);
             let fee = pricing::order_fee(&deal.deal, right.fuel, tasks).unwrap_or(0);
-            if known.status == CaseStatus::Open && known.amount > fee && state.holds == 0 {
+            if known.status == CaseStatus::Open && known.amount > fee && state.challenges == 0 {
                 danger = danger.max(1_000 - known.deadline.saturating_sub(self.yard.now).min(900));
             }
         }
