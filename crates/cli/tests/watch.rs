@@ -8,6 +8,7 @@ use std::{
     io::{BufRead, BufReader},
     path::{Path, PathBuf},
     process::{Child, ChildStdout, Stdio},
+    sync::Arc,
     time::Duration,
 };
 
@@ -20,6 +21,7 @@ use rialto_chain::{
 use rialto_client::{GameTale, History, Replay, SignedTask, signed_tasks};
 use rialto_devchain::{Devchain, Server, serve};
 use rialto_exec::Engine;
+use rialto_faults::Fault;
 use rialto_machine::{TaskLimits, input::TaskInput};
 use rialto_net::{NetConfig, Node};
 use rialto_protocol::{
@@ -30,7 +32,7 @@ use rialto_protocol::{
     receipt::task_seed,
     types::struct_hash,
 };
-use rialto_provider::{Fault, Price, Provider, ProviderConfig};
+use rialto_provider::{Price, Provider, ProviderConfig};
 use rialto_requester::{Job, JobReport, Policy, Requester, RequesterConfig};
 use serde_json::{Value, json};
 
@@ -458,16 +460,17 @@ async fn a_stranger_audits_a_liar_and_gets_the_bounty_to_the_base_unit() {
     config.asks.court = world.deployed.court;
     config.announce = true;
     config.first_block = world.deployed.block;
-    config.fault = Some(Fault::CorruptOutput { every: 2 });
+    let shell = Arc::new(Fault::CorruptOutput { every: 2 });
     config.watchtower = Some(world.dossiers());
-    let liar = Provider::start(config.clone(), world.chain.clone(), node.clone(), engine.clone()).await.unwrap();
+    let begin = |config, node, engine| Provider::start_in(shell.clone(), config, world.chain.clone(), node, engine);
+    let liar = begin(config.clone(), node.clone(), engine.clone()).await.unwrap();
     let report = world.buy().await;
     let signed = signed_tasks(&report, 0).unwrap().remove(0);
     let written = std::fs::read(world.dossier(&signed)).unwrap();
     // What is missing is written at the next start.
     liar.stop().await;
     std::fs::remove_dir_all(world.dossiers()).unwrap();
-    let liar = Provider::start(config, world.chain.clone(), node.clone(), engine).await.unwrap();
+    let liar = begin(config, node.clone(), engine).await.unwrap();
     let dossier = world.dossier(&signed);
     assert!(std::fs::read(&dossier).unwrap() == written);
 

@@ -21,7 +21,7 @@ use rialto_devchain::{Devchain, Server, serve};
 use rialto_exec::Engine;
 use rialto_net::{NetConfig, Node};
 use rialto_protocol::{Address, U256, keccak256, wire::PeerAddr};
-use rialto_provider::{AskConfig, Fault, Money, Price, Provider, ProviderConfig};
+use rialto_provider::{AskConfig, Money, Plain, Price, Provider, ProviderConfig, Shell};
 use rialto_requester::{Patience, Requester, RequesterConfig};
 
 pub use error::LocalMarketError;
@@ -66,14 +66,14 @@ pub struct ProviderPlan {
     pub task_fee: u128,
     /// What it risks, and when it wants its money.
     pub money: Money,
-    /// How it cheats, if it does.
-    pub fault: Option<Fault>,
+    /// What stands around it: something that misbehaves, in a demonstration.
+    pub shell: Arc<dyn Shell>,
 }
 
 impl ProviderPlan {
     /// One that does as it says.
     pub fn honest(price: Price, task_fee: u128) -> Self {
-        Self { price, task_fee, money: Money::default(), fault: None }
+        Self { price, task_fee, money: Money::default(), shell: Arc::new(Plain) }
     }
 }
 
@@ -341,11 +341,11 @@ async fn start_provider(
         announce: true,
         first_block: deployed.block,
         money: plan.money.clone(),
-        fault: plan.fault,
         ..ProviderConfig::new(home, signer)
     };
     let chain = connect(rpc, deployed.market).await?;
-    let service = Provider::start(config, chain, node.clone(), node_engine(home)?).await?;
+    let (shell, engine) = (plan.shell.clone(), node_engine(home)?);
+    let service = Provider::start_in(shell, config, chain, node.clone(), engine).await?;
     Ok(LocalProvider { address, peer: node.addr(), running: Some((service, node)) })
 }
 

@@ -14,7 +14,8 @@ pub use core::{
     Verdict, Worth, worth,
 };
 pub use service::{
-    AppointmentError, AppointmentFile, Done, Dossier, DossierError, Evidence, Fault, Footprint, Found, Gas, Inspector,
+    AppointmentError, AppointmentFile, Done, Dossier, DossierError, Evidence, Footprint, Found, Gas, Inspector,
     KeptTask, Part, Prospect, Provider, ProviderConfig, ProviderError, Report, Standing, TowerConfig, Usage,
     Watchtower, kept_results, kept_task, stored as stored_status,
 };
+pub use service::{Conduct, Plain, Shell};

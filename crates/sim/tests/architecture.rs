@@ -18,6 +18,7 @@ const LEVELS: &[(&str, u8)] = &[
     ("rialto-provider", 3),
     ("rialto-requester", 3),
     ("rialto-client", 4),
+    ("rialto-faults", 4),
     ("rialto-local-market", 5),
     ("rialto", 6),
 ];
@@ -146,7 +147,8 @@ fn cores_are_pure() {
 #[test]
 fn only_the_shell_prints_and_reads_the_environment() {
     let mut faults = Vec::new();
-    for krate in ["protocol", "machine", "chain", "net", "exec", "party", "provider", "requester", "devchain"] {
+    for krate in ["protocol", "machine", "chain", "net", "exec", "party", "provider", "requester", "faults", "devchain"]
+    {
         for path in rust_sources(&format!("crates/{krate}/src")) {
             let code = code(&path);
             for word in ["println!", "eprintln!", "env::var", "env::args"].iter().filter(|word| code.contains(**word)) {

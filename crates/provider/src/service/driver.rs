@@ -36,6 +36,7 @@ use super::{
     report::{Gas, Report},
     runner::{Runner, lock},
     session::{self, Outbound},
+    shell::Conduct,
     traces::Asked,
 };
 use crate::core::{Call, Core, Effect, Event, Outcome, ProviderEvent, Record, Refusal, Work, Worth};
@@ -194,7 +195,7 @@ impl Driver {
             journal: self.journal.clone(),
             blobs: self.runner.node.blobs().clone(),
             seal: self.seal.clone(),
-            fault: self.runner.fault,
+            shell: self.runner.shell.clone(),
             chain_id: self.chain.chain_id(),
             market: self.chain.market(),
             provider: self.core.config().provider,
@@ -419,21 +420,21 @@ impl Driver {
                 let records = blocking(move || journal.append(&records).map(|()| records)).await?;
                 self.note_for_tower(&records);
             } else {
-                match self.runner.fault {
-                    Some(fault) if fault.omits(&effect) => self.pretend(effect),
-                    _ => self.perform(effect),
+                match self.runner.shell.effect(effect) {
+                    Conduct::Perform(effect) => self.perform(effect),
+                    Conduct::Says(event) => self.say(event),
+                    Conduct::Nothing => {}
                 }
             }
         }
         Ok(())
     }
 
-    /// A cheat for demonstrations left it undone. Its core takes a fetch for done, and waits for everything else.
-    fn pretend(&self, effect: Effect) {
-        let Effect::Fetch(work) = effect else { return };
+    /// Tells the core of an event, later: it is busy with another.
+    fn say(&self, event: Event) {
         let inputs = self.inputs.clone();
         self.beside(async move {
-            let _ = inputs.send(Input::Event(Event::Fetched { order: work.hash, result: Ok(()) })).await;
+            let _ = inputs.send(Input::Event(event)).await;
         });
     }
 

@@ -21,11 +21,11 @@ use rialto_protocol::{
 use tokio::sync::{Notify, broadcast};
 
 use super::{
-    Fault,
     dossier::{Done, Dossier, DossierError, Part, deal_folder, write_part},
     error::ProviderError,
     journal::{Journal, blocking},
     runner::lock,
+    shell::Shell,
 };
 use crate::core::{OrderRow, ProviderEvent, Results};
 
@@ -53,7 +53,7 @@ pub(crate) struct Writer {
     pub journal: Journal,
     pub blobs: rialto_net::Blobs,
     pub seal: Seal,
-    pub fault: Option<Fault>,
+    pub shell: Arc<dyn Shell>,
     pub chain_id: u64,
     pub market: Address,
     pub provider: Address,
@@ -173,10 +173,8 @@ impl Writer {
         dossier.cancel = row.cancel.clone();
         let place = Dossier::path(folder, row.order.value.deal, hash);
         let there = Dossier::read(&place).ok();
-        if let Some(mut receipt) = row.state.receipt().cloned() {
-            if let Some(fault) = self.fault {
-                fault.apply_to_receipt(&mut receipt);
-            }
+        if let Some(receipt) = row.state.receipt().cloned() {
+            let receipt = self.shell.receipt(receipt);
             let receipt = self.seal.sign(receipt).map_err(|why| failed(why.into()))?;
             dossier.done = match there.as_ref().and_then(|there| there.done.clone()) {
                 Some(done) if done.receipt == receipt => Some(done),

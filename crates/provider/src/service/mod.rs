@@ -17,7 +17,7 @@
 //! | `facts` | chain events as facts, calls as transactions |
 //! | `asks` | publishing our asks |
 //! | `tower` | a watchtower, for providers that sleep |
-//! | [`Fault`] | cheating, for demonstrations |
+//! | [`Shell`] | what may change between the core's decisions and the world |
 
 mod asks;
 mod dossier;
@@ -25,7 +25,6 @@ mod driver;
 mod error;
 mod evidence;
 mod facts;
-mod fault;
 mod handover;
 mod journal;
 mod kept;
@@ -34,6 +33,7 @@ mod outputs;
 mod report;
 mod runner;
 mod session;
+mod shell;
 mod tower;
 mod traces;
 
@@ -63,10 +63,10 @@ use runner::{Runner, lock};
 pub use dossier::{Done, Dossier, DossierError, Found, Inspector, Part};
 pub use error::ProviderError;
 pub use evidence::Evidence;
-pub use fault::Fault;
 pub use kept::{KeptTask, kept_results, kept_task};
 pub use meter::{Footprint, Usage};
 pub use report::{Gas, Report, stored};
+pub use shell::{Conduct, Plain, Shell};
 pub use tower::{AppointmentError, AppointmentFile, Prospect, Standing, TowerConfig, Watchtower};
 
 /// Events kept for a slow watcher; older ones are lost to it.
@@ -99,8 +99,6 @@ pub struct ProviderConfig {
     pub first_block: u64,
     /// Where dossiers of everything signed are written, for a watchtower.
     pub watchtower: Option<PathBuf>,
-    /// How it cheats. For demonstrations and tests only.
-    pub fault: Option<Fault>,
 }
 
 impl ProviderConfig {
@@ -117,7 +115,6 @@ impl ProviderConfig {
             announce: false,
             first_block: 0,
             watchtower: None,
-            fault: None,
         }
     }
 }
@@ -139,6 +136,20 @@ impl Provider {
     /// Starts a provider, or takes up what an earlier one left in its data folder. It sells as soon as its
     /// account in the market holds collateral for the smallest deal.
     pub async fn start(
+        config: ProviderConfig,
+        chain: Chain,
+        node: Node,
+        executor: impl Into<Arc<dyn Executor>>,
+    ) -> Result<Self, ProviderError> {
+        Self::start_in(Arc::new(Plain), config, chain, node, executor).await
+    }
+
+    /// Like [`Provider::start`], inside another shell.
+    ///
+    /// # Errors
+    /// `P-SVC-…`.
+    pub async fn start_in(
+        shell: Arc<dyn Shell>,
         config: ProviderConfig,
         chain: Chain,
         node: Node,
@@ -185,7 +196,7 @@ impl Provider {
         let (events, first_watcher) = broadcast::channel(MAX_WATCHED_EVENTS);
         let (cancel, tasks) = (CancellationToken::new(), TaskTracker::new());
         let watch = journal.watch();
-        let runner = Runner::new(node.clone(), executor, journal.clone(), cores, config.fault);
+        let runner = Runner::new(node.clone(), executor, journal.clone(), cores, shell);
         let driver = Driver {
             core,
             clock,

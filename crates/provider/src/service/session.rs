@@ -89,7 +89,7 @@ async fn write(
 async fn full_receipt(
     peer: B256,
     deal: DealId,
-    mut receipt: Receipt,
+    receipt: Receipt,
     runner: &Runner,
     seal: &Seal,
 ) -> Result<ToRequester, ProviderError> {
@@ -99,8 +99,6 @@ async fn full_receipt(
         runner.pin(deal, blob);
         runner.node.blobs().allow(peer, blob)?;
     }
-    if let Some(fault) = runner.fault {
-        fault.apply_to_receipt(&mut receipt);
-    }
+    let receipt = runner.shell.receipt(receipt);
     Ok(ToRequester::Receipt { receipt: seal.sign(receipt)?, results: results.halted, outputs: results.outputs })
 }

@@ -12,7 +12,10 @@ use rialto_protocol::{
     types::{Cancel, Game, Order, struct_hash},
     wire::ToProvider,
 };
-use rialto_provider::{Fault, Provider, ProviderEvent};
+use rialto_provider::{
+    Conduct, Provider, ProviderEvent, Shell,
+    core::{Effect, Event},
+};
 
 use crate::place::{Place, Requester, soon};
 
@@ -173,11 +176,25 @@ async fn a_game_that_is_played_to_its_last_level_is_won() {
     soon(provider.stop()).await;
 }
 
+/// Promises every order and runs none.
+#[derive(Debug)]
+struct Idle;
+
+impl Shell for Idle {
+    fn effect(&self, effect: Effect) -> Conduct {
+        match effect {
+            Effect::Fetch(work) => Conduct::Says(Event::Fetched { order: work.hash, result: Ok(()) }),
+            Effect::Run(_) => Conduct::Nothing,
+            effect => Conduct::Perform(effect),
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_cancelled_order_is_excused_on_chain() {
     let place = Place::new().await;
-    // It promises and runs nothing: long enough that the cancellation comes in time.
-    let provider = place.provider(|config| config.fault = Some(Fault::Promise)).await;
+    // The order must not be done before its cancellation comes.
+    let provider = place.misbehaving(Idle).await;
     let mut requester = Requester::new(&place).await;
     requester.open(&place, 1_000_000).await;
     requester.hello().await;

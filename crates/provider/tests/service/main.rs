@@ -8,14 +8,15 @@ use std::time::Duration;
 
 use place::{Place, Requester, soon};
 use rialto_chain::{CaseStatus, DealStatus, MarketCall};
+use rialto_exec::Outcome;
 use rialto_protocol::case::CaseId;
 use rialto_protocol::{
     B256,
     receipt::SumTree,
-    types::struct_hash,
+    types::{Order, struct_hash},
     wire::{ToProvider, ToRequester},
 };
-use rialto_provider::{Fault, ProviderEvent, Verdict};
+use rialto_provider::{ProviderEvent, Shell, Verdict};
 use tokio::sync::broadcast::Receiver;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -73,10 +74,21 @@ async fn evidence_is_enough_to_defend_an_order() {
     soon(provider.stop()).await;
 }
 
+/// Says another exit code of every other task than it ran to.
+#[derive(Debug)]
+struct Cheat;
+
+impl Shell for Cheat {
+    fn outcome(&self, _: &Order, task: u32, mut outcome: Outcome) -> Outcome {
+        outcome.halted.exit_code ^= u32::from(task % 2 == 0);
+        outcome
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_cheat_that_is_caught_takes_the_smaller_payment() {
     let place = Place::new().await;
-    let provider = place.provider(|config| config.fault = Some(Fault::CorruptOutput { every: 2 })).await;
+    let provider = place.misbehaving(Cheat).await;
     let mut watch = provider.events();
     let mut requester = Requester::new(&place).await;
     requester.open(&place, 1_000_000).await;

@@ -27,7 +27,7 @@ use rialto_protocol::{
     types::{Ack, Ask, Deal, Order, Receipt, Voucher, ask_topic, digest, struct_hash},
     wire::{BlobRef, Payload, Signed, ToProvider, ToRequester, WIRE_VERSION},
 };
-use rialto_provider::{Provider, ProviderConfig};
+use rialto_provider::{Plain, Provider, ProviderConfig, Shell};
 
 const PATIENCE: Duration = Duration::from_secs(120);
 const PROGRAM: &[u8] = include_bytes!("../../../../examples/guests/surroundings.wasm");
@@ -103,13 +103,27 @@ impl Place {
 
     /// The provider; each call is a new life of the same one.
     pub async fn provider(&self, change: impl FnOnce(&mut ProviderConfig)) -> Provider {
+        let mut config = self.config();
+        change(&mut config);
+        self.provider_in(Arc::new(Plain), config).await
+    }
+
+    /// One that misbehaves as a shell makes it.
+    pub async fn misbehaving(&self, shell: impl Shell) -> Provider {
+        self.provider_in(Arc::new(shell), self.config()).await
+    }
+
+    fn config(&self) -> ProviderConfig {
         let mut config = ProviderConfig::new(self.folder.path().join("provider"), key("provider"));
         config.asks.price = rialto_provider::Price::Constant(100_000_000);
         config.asks.cores = 2;
         config.money.tx_worth = 1;
-        config.money.tx_worth = 1;
-        change(&mut config);
-        soon(Provider::start(config, self.chain.clone(), self.node.clone(), self.engine.clone())).await.unwrap()
+        config
+    }
+
+    async fn provider_in(&self, shell: Arc<dyn Shell>, config: ProviderConfig) -> Provider {
+        let (chain, node, engine) = (self.chain.clone(), self.node.clone(), self.engine.clone());
+        soon(Provider::start_in(shell, config, chain, node, engine)).await.unwrap()
     }
 
     /// What the chain says from its beginning, court included.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use futures::StreamExt;
 use rialto_chain::{Chain, CourtCall, Courts, Games, MarketCall, Signed};
+use rialto_faults::Fault;
 use rialto_machine::{canonicalise, input::Halves, input::SharedInput, input::TaskInput, lower, start_parts};
 use rialto_protocol::{
     court::{Answer, COMPENSATION_BPS, Challenge, GameNews, GameStory, Question},
@@ -12,7 +13,7 @@ use rialto_protocol::{
     receipt::inputs_proof,
     types::{Deal, struct_hash},
 };
-use rialto_provider::{Fault, ProviderEvent};
+use rialto_provider::ProviderEvent;
 use rialto_requester::{Job, JobEvent, Policy, ProviderStatus};
 
 use crate::place::{DEPOSIT, Place, SQUARE, key, soon, squares};

@@ -6,10 +6,11 @@ use std::{future::Future, path::PathBuf, sync::Arc, time::Duration};
 use rialto_chain::{Chain, ChainConfig, DeployParams, Deployed, MarketCall, PrivateKeySigner, Rpc, RpcFault, deploy};
 use rialto_devchain::{Config, Devchain};
 use rialto_exec::Engine;
+use rialto_faults::Fault;
 use rialto_machine::input::TaskInput;
 use rialto_net::{NetConfig, Node};
 use rialto_protocol::{Address, U256, keccak256, wire::PeerAddr};
-use rialto_provider::{Fault, Price, Provider, ProviderConfig};
+use rialto_provider::{Plain, Price, Provider, ProviderConfig, Shell};
 use rialto_requester::{Job, Requester, RequesterConfig};
 
 /// Squares the eight bytes of its stdin.
@@ -33,6 +34,7 @@ pub struct Seller {
     pub service: Provider,
     node: Node,
     config: ProviderConfig,
+    shell: Arc<dyn Shell>,
 }
 
 pub struct Place {
@@ -105,7 +107,6 @@ impl Place {
             config.asks.cores = 2;
             config.asks.task_fee = 3;
             config.money.tx_worth = 1;
-            config.fault = *fault;
             config.announce = true;
             config.first_block = place.deployed.block;
             config.bootstrap = place.sellers.first().map(|first| first.peer.clone()).into_iter().collect();
@@ -114,20 +115,26 @@ impl Place {
             }
             change(&mut config);
             let (chain, cache) = (place.chain.clone(), engine_at(&home));
-            let service = soon(Provider::start(config.clone(), chain, own.clone(), cache)).await.unwrap();
-            place.sellers.push(Seller { address: key(name).address(), peer: own.addr(), service, node: own, config });
+            let shell: Arc<dyn Shell> = match fault {
+                Some(fault) => Arc::new(*fault),
+                None => Arc::new(Plain),
+            };
+            let starting = Provider::start_in(shell.clone(), config.clone(), chain, own.clone(), cache);
+            let (service, address) = (soon(starting).await.unwrap(), key(name).address());
+            place.sellers.push(Seller { address, peer: own.addr(), service, node: own, config, shell });
         }
         place
     }
 
     /// Stops a provider, lets `meanwhile` happen, and starts it again on the same folder.
     pub async fn restart(&mut self, seller: usize, meanwhile: impl Future) {
-        let Seller { address, peer, service, node, config } = self.sellers.remove(seller);
+        let Seller { address, peer, service, node, config, shell } = self.sellers.remove(seller);
         soon(service.stop()).await;
         meanwhile.await;
         let cache = engine_at(&config.data_dir);
-        let service = soon(Provider::start(config.clone(), self.chain.clone(), node.clone(), cache)).await.unwrap();
-        self.sellers.insert(seller, Seller { address, peer, service, node, config });
+        let starting = Provider::start_in(shell.clone(), config.clone(), self.chain.clone(), node.clone(), cache);
+        let service = soon(starting).await.unwrap();
+        self.sellers.insert(seller, Seller { address, peer, service, node, config, shell });
     }
 
     /// Lets the chain's time pass.

@@ -1,10 +1,11 @@
 //! How the cheaters of a demo are set up, and what its requester is prepared for.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
+use rialto_faults::Fault;
 use rialto_local_market::{LocalMarket, Setting};
 use rialto_protocol::{Address, DealId};
-use rialto_provider::{Fault, Money};
+use rialto_provider::{Money, Plain, Shell};
 use rialto_requester::{JobEvent, Patience};
 
 use super::{Cheat, Demo};
@@ -32,15 +33,16 @@ impl Cheat {
     }
 
     /// How its node misbehaves. Who vanishes is honest until then.
-    pub fn fault(self) -> Option<Fault> {
-        match self {
-            Self::Output => Some(Fault::CorruptOutput { every: LIE_EVERY }),
-            Self::Fuel => Some(Fault::OverstateFuel { every: LIE_EVERY }),
-            Self::Withhold => Some(Fault::Withhold),
-            Self::Claim => Some(Fault::Invent),
-            Self::Late => Some(Fault::Promise),
-            Self::Crash | Self::Grief => None,
-        }
+    pub fn shell(self) -> Arc<dyn Shell> {
+        let fault = match self {
+            Self::Output => Fault::CorruptOutput { every: LIE_EVERY },
+            Self::Fuel => Fault::OverstateFuel { every: LIE_EVERY },
+            Self::Withhold => Fault::Withhold,
+            Self::Claim => Fault::Invent,
+            Self::Late => Fault::Promise,
+            Self::Crash | Self::Grief => return Arc::new(Plain),
+        };
+        Arc::new(fault)
     }
 
     /// When it wants its money.

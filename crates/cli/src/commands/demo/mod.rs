@@ -10,6 +10,7 @@ mod trouble;
 
 use std::{
     path::{Path, PathBuf},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -20,7 +21,7 @@ use rialto_exec::{CancelFlag, Engine, Limits, SharedData};
 use rialto_local_market::{Folder, LocalMarket, ProviderPlan};
 use rialto_machine::{input::TaskInput, output};
 use rialto_protocol::{Address, DealId, receipt::task_seed};
-use rialto_provider::{Money, Price};
+use rialto_provider::{Money, Plain, Price, Shell};
 use rialto_requester::{Job, JobEvent, JobReport, Policy};
 
 use crate::{
@@ -214,9 +215,9 @@ fn plans(args: &Demo) -> Vec<ProviderPlan> {
             let base = 120_000 + 15_000 * u128::from((n * 7) % args.providers);
             let price = if n == 0 { Price::Declining { start: base * 2, end: base } } else { Price::Constant(base) };
             let cheats = cheat::cheats(args, n);
-            let fault = args.cheat.fault().filter(|_| cheats);
+            let shell: Arc<dyn Shell> = if cheats { args.cheat.shell() } else { Arc::new(Plain) };
             let money = if cheats { args.cheat.money() } else { Money::default() };
-            ProviderPlan { price, task_fee: 20 + u128::from(n), money, fault }
+            ProviderPlan { price, task_fee: 20 + u128::from(n), money, shell }
         })
         .collect()
 }
