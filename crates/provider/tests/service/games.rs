@@ -19,20 +19,20 @@ use rialto_provider::{
 
 use crate::place::{Place, Requester, soon};
 
-const WORDS: [&str; 3] = ["a", "b", "c"];
+pub const WORDS: [&str; 3] = ["a", "b", "c"];
 
 /// What the court said of the games so far.
 #[derive(Default)]
-struct Court {
-    games: BTreeMap<GameId, Game>,
-    shown: BTreeMap<GameId, Vec<SumNode>>,
+pub struct Court {
+    pub games: BTreeMap<GameId, Game>,
+    pub shown: BTreeMap<GameId, Vec<SumNode>>,
     /// Level, position, segment, whose turn.
-    moved: BTreeMap<GameId, (u8, u64, [B256; 17], bool)>,
-    ended: BTreeMap<GameId, (bool, u128)>,
+    pub moved: BTreeMap<GameId, (u8, u64, [B256; 17], bool)>,
+    pub ended: BTreeMap<GameId, (bool, u128)>,
 }
 
 impl Court {
-    async fn hear(&mut self, events: &mut EventStream, enough: impl Fn(&Self) -> bool) {
+    pub async fn hear(&mut self, events: &mut EventStream, enough: impl Fn(&Self) -> bool) {
         soon(async {
             while !enough(self) {
                 for (_, event) in events.next().await.unwrap().added {
@@ -53,7 +53,7 @@ impl Court {
     }
 }
 
-async fn accused(place: &Place) -> (Provider, Requester, Order, Signed) {
+pub async fn accused(place: &Place) -> (Provider, Requester, Order, Signed) {
     let provider = place.provider(|config| config.asks.court = place.court).await;
     let mut requester = Requester::new(place).await;
     requester.open(place, 1_000_000).await;

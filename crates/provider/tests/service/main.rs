@@ -3,6 +3,7 @@
 
 mod games;
 mod place;
+mod upgrade;
 
 use std::time::Duration;
 

@@ -6,26 +6,26 @@ use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
 use alloy_signer::SignerSync;
 use futures::future::BoxFuture;
 use rialto_chain::{
-    Chain, ChainConfig, Courts, DeployParams, EventStream, MarketCall, MarketEvent, OpenArgs, PrivateKeySigner, Rpc,
-    RpcFault, Terms, deploy,
+    Chain, ChainConfig, CourtArtifacts, CourtCode, Courts, DeployParams, EventStream, KnownCourts, MarketCall,
+    MarketEvent, OpenArgs, PrivateKeySigner, Rpc, RpcFault, Terms, deploy, deploy_court,
 };
 use rialto_devchain::{Config, Devchain};
-use rialto_exec::{CancelFlag, Engine, Limits, Outcome, SharedData};
+use rialto_exec::{CancelFlag, Engine, Executor, Limits, Outcome, SharedData};
 use rialto_machine::{
-    TaskLimits, canonicalise,
+    CANON_VERSION, Machines, TaskLimits, canonicalise,
     input::{Half, Halves, TaskInput, input_root},
     lower,
     play::Player,
     start_parts,
 };
-use rialto_net::{AskCheck, NetConfig, Node, RequesterSession, Verdict};
+use rialto_net::{AskCheck, AskStream, NetConfig, Node, RequesterSession, Verdict};
 use rialto_protocol::eip712::Typed;
 use rialto_protocol::{
     court::Challenge,
     model::Market,
     receipt::{Halted, inputs_proof, inputs_root},
     types::{Ack, Ask, Deal, Order, Receipt, Voucher, ask_topic, digest, struct_hash},
-    wire::{BlobRef, Payload, Signed, ToProvider, ToRequester, WIRE_VERSION},
+    wire::{AskGossip, BlobRef, Payload, Signed, ToProvider, ToRequester, WIRE_VERSION},
 };
 use rialto_provider::{Plain, Provider, ProviderConfig, Shell};
 
@@ -48,6 +48,7 @@ pub struct Place {
     pub chain: Chain,
     pub court: Address,
     dev: Devchain,
+    rpc: Rpc,
     folder: tempfile::TempDir,
     node: Node,
     engine: Engine,
@@ -85,7 +86,7 @@ impl Place {
             court: Default::default(),
         };
         let deployed = soon(deploy(&rpc, key("deployer"), params)).await.unwrap();
-        let chain = soon(Chain::connect(ChainConfig::new(rpc, deployed.market))).await.unwrap();
+        let chain = soon(Chain::connect(ChainConfig::new(rpc.clone(), deployed.market))).await.unwrap();
         for name in ["provider", "requester"] {
             let sender = chain.sender_in_memory(key(name)).await.unwrap();
             let amount = 100_000_000;
@@ -95,10 +96,20 @@ impl Place {
             soon(sender.stop()).await;
         }
         let node = Node::bind(NetConfig::loopback([1; 32], folder.path().join("blobs"))).await.unwrap();
-        let mut config = rialto_exec::Config::new(folder.path().join("cache"));
-        config.cores = 2;
-        let engine = Engine::new(config).unwrap();
-        Self { chain, court: deployed.court, dev, folder, node, engine }
+        let engine = engine(folder.path(), Machines::default());
+        Self { chain, court: deployed.court, dev, rpc, folder, node, engine }
+    }
+
+    /// From now on the current machine is another one, with a court of its own, and the old ones are known.
+    pub async fn upgrade(&mut self, machines: Machines, artifacts: CourtArtifacts<'_>) {
+        let config = ChainConfig::new(self.rpc.clone(), self.chain.market());
+        let rules = soon(self.chain.court(self.court)).await.unwrap().rules();
+        self.court = soon(deploy_court(&config, key("deployer"), rules, artifacts)).await.unwrap();
+        let new = CourtCode::of(machines.current().version(), artifacts).unwrap();
+        let old = CourtCode::of(CANON_VERSION, CourtArtifacts::COMMITTED).unwrap();
+        let config = ChainConfig { courts: KnownCourts::new([new, old]), ..config };
+        self.chain = soon(Chain::connect(config)).await.unwrap();
+        self.engine = engine(self.folder.path(), machines);
     }
 
     /// The provider; each call is a new life of the same one.
@@ -131,11 +142,16 @@ impl Place {
         self.chain.events_with(0, Courts { known: [self.court].into(), parties: Default::default() })
     }
 
-    /// A task, to be traced.
+    /// A task, to be traced under the rules that its order was signed under.
     pub fn player(&self, order: &Order, words: &[&str], task: u32) -> Player {
         let halves = Halves::new(encoded(words)[task as usize].clone(), Bytes::new());
-        let program = Arc::new(lower(&canonicalise(PROGRAM).unwrap().module));
+        let program = Arc::new(self.engine.judged(PROGRAM, order.program).unwrap());
         Player::new(program, Arc::new(halves), TaskLimits::of(order, task))
+    }
+
+    /// Version of the machine that an order's program was signed under.
+    pub fn version(&self, order: &Order) -> u16 {
+        self.engine.judged(PROGRAM, order.program).unwrap().parts.version
     }
 
     /// What an accuser says about a task.
@@ -166,6 +182,11 @@ impl Place {
         let shared = SharedData::none();
         self.engine.run_batch(&program, &inputs, &shared, &limits, order.seed, &CancelFlag::new(), &|_| ()).unwrap()
     }
+}
+
+fn engine(folder: &Path, machines: Machines) -> Engine {
+    let config = rialto_exec::Config { cores: 2, machines, ..rialto_exec::Config::new(folder.join("cache")) };
+    Engine::new(config).unwrap()
 }
 
 fn encoded(words: &[&str]) -> Vec<Bytes> {
@@ -199,9 +220,32 @@ impl Requester {
 
     /// Opens a deal under the newest ask.
     pub async fn open(&mut self, place: &Place, budget: u128) {
+        let offer = self.asks(place).live().pop().unwrap();
+        self.open_under(offer, budget).await;
+    }
+
+    /// Opens a deal that names this court, as soon as an ask does.
+    pub async fn open_before(&mut self, place: &Place, budget: u128, court: Address) {
+        let asks = self.asks(place);
+        let offer = soon(async {
+            loop {
+                let named = asks.live().into_iter().find(|offer| offer.ask.value.court == court);
+                if let Some(offer) = named {
+                    break offer;
+                }
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        });
+        let offer = offer.await;
+        self.open_under(offer, budget).await;
+    }
+
+    fn asks(&self, place: &Place) -> AskStream {
         let topic = ask_topic(place.chain.chain_id(), place.chain.market());
-        let (_, asks) = self.node.asks(topic, vec![], Arc::new(AllGood)).unwrap();
-        let offer = asks.live().pop().unwrap();
+        self.node.asks(topic, vec![], Arc::new(AllGood)).unwrap().1
+    }
+
+    async fn open_under(&mut self, offer: AskGossip, budget: u128) {
         let sender = self.chain.sender_in_memory(key("requester")).await.unwrap();
         let (ask, signature) = (offer.ask.value, offer.ask.signature);
         let opened_at = self.chain.now().await.unwrap();
