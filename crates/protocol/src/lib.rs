@@ -16,6 +16,7 @@
 //! | [`court`], [`fault`] | games as both sides see them, and what shows a receipt to be wrong without one |
 //! | [`bounds`] | the most that an honest side can lose in a deal |
 //! | [`model`] | the market itself: oracle of the bytecode and of the simulator, prediction for clients |
+//! | [`refusal`] | why a provider does not accept something, and what cures it |
 //! | [`wire`] | messages of a deal session and of gossip, with bounded decoding |
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
@@ -30,6 +31,7 @@ pub mod lanes;
 pub mod model;
 pub mod pricing;
 pub mod receipt;
+pub mod refusal;
 pub mod signing;
 pub mod tree;
 pub mod types;

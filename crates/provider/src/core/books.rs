@@ -179,7 +179,7 @@ impl Core {
 
     /// Counts a refusal or a loss.
     pub(super) fn count(&mut self, why: &Refusal) {
-        count(&mut self.books.fresh, why.code(), why.detail(), self.now);
+        count(&mut self.books.fresh, why.code().into(), why.detail(), self.now);
     }
 
     /// Brings what the chain says about a deal into the books, each thing once: after a restart and after reorgs the

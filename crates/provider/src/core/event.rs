@@ -2,6 +2,7 @@
 
 use alloy_primitives::{Address, B256};
 use rialto_protocol::case::CaseId;
+use rialto_protocol::refusal::Refusal;
 use rialto_protocol::{
     DealId, GameId, OrderId, ReceiptId,
     court::{Answer, GameView},
@@ -13,7 +14,6 @@ use serde::{Deserialize, Serialize};
 use super::{
     facts::{Fact, LogId},
     record::{Record, Results, Verdict},
-    refusal::Refusal,
     worth::Worth,
 };
 

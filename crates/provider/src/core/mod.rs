@@ -12,7 +12,6 @@
 //! | [`record`] | rows |
 //! | [`journal`] | rows as keys and bytes |
 //! | [`facts`] | what the chain said, and taking it back |
-//! | [`refusal`] | every reason, coded |
 //! | `asks` | offering, signing again, capacity |
 //! | [`auction`] | prices that fall while idle |
 //! | [`books`] | what was earned, spent, refused |
@@ -45,7 +44,6 @@ mod payment;
 mod preparing;
 mod promise;
 pub mod record;
-pub mod refusal;
 mod reruns;
 mod session;
 pub mod tower;
@@ -67,7 +65,7 @@ pub use config::{AskConfig, Config, Limits, Money, Price};
 pub use event::{Call, Effect, Event, Outcome, ProviderEvent, Work};
 pub use facts::{Fact, Facts, LogId, OnChain, What};
 pub use record::{AskRow, DealRow, MarketRow, OrderRow, OrderState, Record, Results, Tx, TxState, Verdict};
-pub use refusal::Refusal;
+pub use rialto_protocol::refusal::Refusal;
 pub use worth::Worth;
 
 /// One provider. Feed it every event with a time that never goes back (it holds the larger), and
@@ -516,7 +514,7 @@ impl Core {
 
     /// Refuses, on the wire and to the owner.
     fn refuse(&mut self, session: u64, deal: Option<DealId>, order: Option<OrderId>, why: Refusal) {
-        self.send(session, ToRequester::Refuse { order, code: why.code(), detail: why.detail() });
+        self.send(session, ToRequester::Refuse { order, code: why.code().into(), detail: why.detail() });
         self.tell(ProviderEvent::Refused { deal, order, why });
     }
 

@@ -169,7 +169,10 @@ impl Core {
         self.retries.remove(&hash);
         let deal = self.deal_of(hash);
         if let Some(session) = deal.and_then(|deal| self.session_of(deal)) {
-            self.send(session, ToRequester::Refuse { order: Some(hash), code: why.code(), detail: why.detail() });
+            self.send(
+                session,
+                ToRequester::Refuse { order: Some(hash), code: why.code().into(), detail: why.detail() },
+            );
         }
         self.tell(ProviderEvent::Refused { deal, order: Some(hash), why: why.clone() });
         self.set_state(hash, OrderState::Failed { ack, why });

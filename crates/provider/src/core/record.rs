@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use alloy_primitives::B256;
 use rialto_protocol::case::CaseId;
+use rialto_protocol::refusal::Refusal;
 use rialto_protocol::{
     AskId, DealId, GameId, OrderId,
     receipt::Halted,
@@ -16,7 +17,6 @@ use super::{
     books::{Booked, Counts, Sums},
     event::Call,
     facts::{Facts, OnChain},
-    refusal::Refusal,
 };
 
 /// The provider as a whole.

@@ -211,7 +211,10 @@ impl Core {
             }
             OrderState::Failed { why, .. } => {
                 let why = why.clone();
-                self.send(session, ToRequester::Refuse { order: Some(hash), code: why.code(), detail: why.detail() });
+                self.send(
+                    session,
+                    ToRequester::Refuse { order: Some(hash), code: why.code().into(), detail: why.detail() },
+                );
             }
             OrderState::Cancelled { .. } => {}
         }

@@ -18,8 +18,8 @@ use super::{
     Call, Core,
     claims::Verdict,
     facts::Case,
-    journal::{Action, OpenDeal, OurOrder, Standing},
-    rest, session,
+    journal::{Action, DropReason, OpenDeal, OurOrder, Standing},
+    session,
 };
 
 /// For clocks of other nodes: time-outs on chain are taken so much later, seconds.
@@ -58,7 +58,7 @@ impl Core {
     /// do the work by now, so that it pays the penalty if it never comes back; who comes back is let off ([`Core::come_back`]).
     /// Only where the penalty is worth the bond of calling it late.
     pub(super) fn is_promised(&self, deal: &OpenDeal, order: &OurOrder) -> bool {
-        let silent = matches!(&deal.standing, Standing::Dropped { code } if rest::is_silence(code));
+        let silent = matches!(deal.standing, Standing::Dropped(DropReason::Silent | DropReason::Unreachable));
         let Some(ack) = order.ack.as_ref().filter(|_| silent && order.awaited()) else { return false };
         let due = ack.value.dueBy.max(order.order.dueBy);
         let closes = self.closes(deal);

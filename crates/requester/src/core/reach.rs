@@ -11,10 +11,6 @@ use super::{Core, journal::Job, session::LinkState};
 const MAX_BACKOFF_SECONDS: u64 = 30;
 /// The same while a job waits for the deal: a provider that is back is found within seconds.
 const MAX_WORKING_BACKOFF_SECONDS: u64 = 4;
-/// Why a deal gets no more orders: some are unanswered, and there is no sign of life.
-pub(super) const SILENT: &str = "R-DEAL-001";
-/// The same: there is no session with its provider.
-pub(super) const UNREACHABLE: &str = "R-DEAL-002";
 /// Attempts to connect in a row after which its job hears of it.
 const TOLD_FAILURES: u32 = 2;
 

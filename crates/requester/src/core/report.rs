@@ -253,7 +253,7 @@ impl Core {
 fn status_of(deal: &OpenDeal, kept: bool) -> ProviderStatus {
     match &deal.standing {
         Standing::Faulty => ProviderStatus::Cheated,
-        Standing::Dropped { code } => ProviderStatus::Dropped { code: code.clone() },
+        Standing::Dropped(reason) => ProviderStatus::Dropped { code: reason.to_string() },
         Standing::Active if deal.closed.is_some() || kept => ProviderStatus::Settled,
         Standing::Active => ProviderStatus::Unsettled,
     }

@@ -1,13 +1,15 @@
 //! Providers that take no work now: what becomes of their deals, and when they are asked again. A job that has work left
 //! and nobody to do it waits, until its deadline, for whoever comes or comes back.
 
-use rialto_protocol::{Address, DealId, OrderId};
+use rialto_protocol::{
+    Address, DealId, OrderId,
+    refusal::{Class, RefusalCode},
+};
 
 use super::{
     Core, JobError, JobEvent, JobId, Record,
-    journal::Standing,
+    journal::{DropReason, Standing},
     matching::Why,
-    reach::{SILENT, UNREACHABLE},
 };
 
 /// First pause before a provider is asked again; doubles every time, seconds.
@@ -16,17 +18,8 @@ const REST_SECONDS: u64 = 30;
 const MAX_REST_SECONDS: u64 = 600;
 /// A job that waits looks for providers after so many seconds, and whenever an offer is heard.
 const SEEK_SECONDS: u64 = 5;
-/// Refusals that no waiting cures: the provider takes no (such) orders in this deal.
-const FINAL_REFUSALS: &[&str] =
-    &["P-ADM-001", "P-ADM-002", "P-ADM-007", "P-ADM-008", "P-ADM-009", "P-ADM-011", "P-ADM-013", "P-ADM-016"];
-/// … of which a new deal cures these: the old one ends too soon or is being settled, or the provider was stopping.
-const DEAL_REFUSALS: &[&str] = &["P-ADM-011", "P-ADM-013", "P-ADM-016"];
-/// The deal expires too soon for such an order; for a smaller one it may not.
-const TOO_LATE: &str = "P-ADM-011";
 /// A deal that is refused so soon after it was opened is no different from the next one, seconds.
 const FRESH_SECONDS: u64 = 120;
-/// The provider is stopping: it comes back with a new offer, if at all.
-pub(super) const DRAINING: &str = "P-ADM-013";
 
 /// Until when a provider is left alone.
 #[derive(Clone, Copy, Debug, Default)]
@@ -48,31 +41,30 @@ impl Rest {
     }
 }
 
-/// Whether a deal that was dropped for this had fallen silent.
-pub(super) fn is_silence(code: &str) -> bool {
-    matches!(code, SILENT | UNREACHABLE)
-}
-
 /// Whether a refusal of an order of so many tasks ends the deal's use.
-pub(super) fn is_final(code: &str, tasks: u32) -> bool {
-    FINAL_REFUSALS.contains(&code) && (code != TOO_LATE || tasks <= 1)
+pub(super) fn is_final(code: &RefusalCode, tasks: u32) -> bool {
+    // The deal expires too soon for such an order; for a smaller one it may not.
+    is_over(code) && (*code != RefusalCode::DealExpires || tasks <= 1)
 }
 
-/// Whether a deal was dropped for a refusal that no waiting cures.
-fn is_over(code: &str) -> bool {
-    FINAL_REFUSALS.contains(&code)
+/// Whether no waiting cures it: the provider takes no (such) orders in this deal.
+fn is_over(code: &RefusalCode) -> bool {
+    matches!(code.class(), Class::ThisDeal | Class::ForGood)
 }
 
 impl Core {
     /// A provider refused for good: its deal is settled at once, so that its budget is free for others.
-    pub(super) fn refused_for_good(&mut self, id: DealId, code: &str) {
+    pub(super) fn refused_for_good(&mut self, id: DealId, code: &RefusalCode) {
         let deal = &self.state.deals[&id];
         let (job, provider) = (deal.job, deal.provider());
         let fresh = self.now < deal.terms.openedAt.saturating_add(FRESH_SECONDS);
-        if code == DRAINING {
+        if *code == RefusalCode::Draining {
+            // It comes back with a new offer, if at all.
             self.resting.entry(provider).or_default().again(self.now);
             self.book.forget(provider);
-        } else if self.state.jobs.contains_key(&job) && (!DEAL_REFUSALS.contains(&code) || code == TOO_LATE && fresh) {
+        } else if self.state.jobs.contains_key(&job)
+            && (code.class() == Class::ForGood || *code == RefusalCode::DealExpires && fresh)
+        {
             self.record(Record::Barred { job, provider, why: Why::Unreliable });
         }
     }
@@ -83,7 +75,7 @@ impl Core {
         let resting = resting.map(|(provider, _)| (*provider, Why::Draining));
         // Money that is locked with somebody who is not there helps nobody. At another endpoint it may be there.
         let missed = self.state.deals.iter().filter(|(id, deal)| {
-            let dropped = matches!(&deal.standing, Standing::Dropped { code } if code == UNREACHABLE);
+            let dropped = deal.standing == Standing::Dropped(DropReason::Unreachable);
             dropped && deal.closed.is_none() && self.lost(**id) && self.book.is_only_at(deal.provider(), deal.peer())
         });
         resting.chain(missed.map(|(_, deal)| (deal.provider(), Why::Unreachable)))
@@ -92,7 +84,7 @@ impl Core {
     /// Whether a deal is of no more use: its provider wants no more of it, and everything in it is settled.
     pub(super) fn useless(&self, id: DealId) -> bool {
         let deal = &self.state.deals[&id];
-        let refused = matches!(&deal.standing, Standing::Dropped { code } if is_over(code));
+        let refused = matches!(&deal.standing, Standing::Dropped(DropReason::Refused(code)) if is_over(code));
         refused && deal.done == deal.orders.len() as u64
     }
 
@@ -100,8 +92,7 @@ impl Core {
     pub(super) fn wake(&mut self, id: JobId) {
         for deal in self.own_deals(id) {
             let known = &self.state.deals[&deal];
-            let busy =
-                matches!(&known.standing, Standing::Dropped { code } if code.starts_with("P-") && !is_over(code));
+            let busy = matches!(&known.standing, Standing::Dropped(DropReason::Refused(code)) if !is_over(code));
             if !busy || known.closing.is_some() || known.closed.is_some() {
                 continue;
             }

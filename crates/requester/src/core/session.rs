@@ -4,6 +4,7 @@ use rialto_protocol::eip712::Typed;
 use rialto_protocol::{
     DealId, OrderId,
     receipt::Halted,
+    refusal::{Class, RefusalCode},
     signing,
     types::{Ack, Cancel, Receipt},
     wire::{Payload, Signed, ToRequester, WIRE_VERSION},
@@ -11,8 +12,7 @@ use rialto_protocol::{
 
 use super::{
     Core, Effect, JobEvent, Outgoing, Record, Stored, Storing,
-    journal::{Misstated, OrderStatus, Standing},
-    reach::{SILENT, UNREACHABLE},
+    journal::{DropReason, Misstated, OrderStatus, Standing},
     rest,
     verify::{self, ReceiptFault},
 };
@@ -23,8 +23,6 @@ const LEAST_BYTES_PER_SECOND: u64 = 4 << 20;
 const MAX_REFUSALS: u32 = 6;
 /// A deal that was dropped so often does not come back.
 const MAX_DROPS: u32 = 3;
-/// Refusals that a smaller order cures.
-const SIZE_REFUSALS: &[&str] = &["P-ADM-004", "P-ADM-005", "P-ADM-006", "P-ADM-010", "P-ADM-011", "P-ADM-017"];
 
 /// The session of a deal, and what is known of its provider's mood.
 #[derive(Clone, Copy, Debug)]
@@ -128,31 +126,35 @@ impl Core {
             self.config.patience.stall.saturating_mul(2).saturating_add(fetching)
         };
         if self.now >= link.heard.saturating_add(self.config.patience.stall.max(slow)) {
-            let (code, why) = if link.up() {
-                (SILENT, "no sign of life while orders are unanswered")
+            let (reason, why) = if link.up() {
+                (DropReason::Silent, "no sign of life while orders are unanswered")
             } else {
-                (UNREACHABLE, "cannot be reached")
+                (DropReason::Unreachable, "cannot be reached")
             };
-            self.drop_deal(id, code, why.into());
+            self.drop_deal(id, reason, why.into());
         }
     }
 
     /// Gives a deal no more orders. Its unanswered ones go elsewhere; if it answers after all, it is back.
-    pub(super) fn drop_deal(&mut self, id: DealId, code: &str, why: String) {
+    pub(super) fn drop_deal(&mut self, id: DealId, reason: DropReason, why: String) {
         let deal = &self.state.deals[&id];
         if deal.standing != Standing::Active || deal.closed.is_some() {
             return;
         }
         let (provider, job) = (deal.provider(), deal.job);
-        self.record(Record::Dropped { deal: id, code: code.into() });
-        self.tell(job, JobEvent::ProviderDropped { provider, deal: id, code: code.into(), why });
+        let code = reason.to_string();
+        self.record(Record::Dropped { deal: id, reason });
+        self.tell(job, JobEvent::ProviderDropped { provider, deal: id, code, why });
         self.weigh_orders_of(id);
     }
 
     /// A dropped deal shows that it lives.
     fn revive(&mut self, id: DealId) {
         let deal = &self.state.deals[&id];
-        let passing = matches!(&deal.standing, Standing::Dropped { code } if code.starts_with("R-DEAL-00"));
+        let passing = matches!(
+            deal.standing,
+            Standing::Dropped(DropReason::Silent | DropReason::Unreachable | DropReason::WrongVersion)
+        );
         if passing && deal.drops < MAX_DROPS && deal.closing.is_none() && deal.closed.is_none() {
             self.come_back(id);
         }
@@ -204,7 +206,7 @@ impl Core {
         };
         if !valid {
             let fault = ReceiptFault::Signature;
-            self.drop_deal(id, fault.code(), fault.to_string());
+            self.drop_deal(id, DropReason::Receipt(fault.kind()), fault.to_string());
             return self.hang_up(id, "it broke the rules");
         }
         match message {
@@ -231,7 +233,7 @@ impl Core {
         }
         if version != WIRE_VERSION {
             let why = format!("speaks wire version {version}, not {WIRE_VERSION}");
-            self.drop_deal(id, "R-DEAL-003", why);
+            self.drop_deal(id, DropReason::WrongVersion, why);
             return self.hang_up(id, "it broke the rules");
         }
         link.state = LinkState::Up;
@@ -307,8 +309,9 @@ impl Core {
     fn refused(&mut self, id: DealId, order: Option<OrderId>, code: String, detail: String) {
         let deal = &self.state.deals[&id];
         let (job, provider) = (deal.job, deal.provider());
+        let code = RefusalCode::from(code);
         let Some(order) = order else {
-            self.note(job, &code, format!("{provider}: {detail}"));
+            self.note(job, code.as_str(), format!("{provider}: {detail}"));
             return;
         };
         if !self.ours(id, order) || self.state.orders[&order].status != OrderStatus::Open {
@@ -322,7 +325,8 @@ impl Core {
         let Some(link) = self.links.get_mut(&id) else { return };
         link.refusals += 1;
         link.pause_until = self.now.saturating_add(1 << link.refusals.min(4));
-        if wanted && SIZE_REFUSALS.contains(&code.as_str()) {
+        let too_large = code.class() == Class::Size || code == RefusalCode::DealExpires;
+        if wanted && too_large {
             link.batch_cap = link.batch_cap.min((tasks / 2).max(1));
             self.split_if_unwanted(job, batch);
         }
@@ -332,9 +336,9 @@ impl Core {
             self.refused_for_good(id, &code);
         }
         if is_final || refusals >= MAX_REFUSALS {
-            self.drop_deal(id, &code, detail);
+            self.drop_deal(id, DropReason::Refused(code), detail);
         } else {
-            self.note(job, &code, format!("{provider}: {detail}"));
+            self.note(job, code.as_str(), format!("{provider}: {detail}"));
         }
     }
 
@@ -425,6 +429,6 @@ impl Core {
     fn reject_receipt(&mut self, id: DealId, order: OrderId, fault: ReceiptFault) {
         self.record(Record::Invalid { order, code: fault.code().into() });
         self.progress.remove(&order);
-        self.drop_deal(id, fault.code(), fault.to_string());
+        self.drop_deal(id, DropReason::Receipt(fault.kind()), fault.to_string());
     }
 }

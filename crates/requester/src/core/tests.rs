@@ -25,7 +25,7 @@ use rialto_protocol::{
 };
 
 use super::*;
-use crate::core::journal::{OrderStatus, Standing};
+use crate::core::journal::{DropReason, OrderStatus, Standing};
 
 pub const CHAIN: u64 = 31337;
 pub const MARKET: Address = Address::repeat_byte(0x77);

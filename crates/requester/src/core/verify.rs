@@ -37,18 +37,59 @@ pub enum ReceiptFault {
     Signature,
 }
 
-impl ReceiptFault {
+/// A [`ReceiptFault`], without the numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)] // named as those
+pub enum FaultKind {
+    Count,
+    Root,
+    Fuel,
+    Fee,
+    Limits,
+    Output,
+    Signature,
+}
+
+impl FaultKind {
+    const ALL: [Self; 7] =
+        [Self::Count, Self::Root, Self::Fuel, Self::Fee, Self::Limits, Self::Output, Self::Signature];
+
+    /// The kind of this code.
+    pub fn of(code: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.code() == code)
+    }
+
     /// Stable code.
-    pub fn code(&self) -> &'static str {
+    pub fn code(self) -> &'static str {
         match self {
-            Self::Count { .. } => "R-VER-001",
+            Self::Count => "R-VER-001",
             Self::Root => "R-VER-002",
-            Self::Fuel { .. } => "R-VER-003",
-            Self::Fee { .. } => "R-VER-004",
-            Self::Limits { .. } => "R-VER-005",
-            Self::Output { .. } => "R-VER-006",
+            Self::Fuel => "R-VER-003",
+            Self::Fee => "R-VER-004",
+            Self::Limits => "R-VER-005",
+            Self::Output => "R-VER-006",
             Self::Signature => "R-VER-007",
         }
+    }
+}
+
+impl ReceiptFault {
+    /// Its kind.
+    pub fn kind(&self) -> FaultKind {
+        match self {
+            Self::Count { .. } => FaultKind::Count,
+            Self::Root => FaultKind::Root,
+            Self::Fuel { .. } => FaultKind::Fuel,
+            Self::Fee { .. } => FaultKind::Fee,
+            Self::Limits { .. } => FaultKind::Limits,
+            Self::Output { .. } => FaultKind::Output,
+            Self::Signature => FaultKind::Signature,
+        }
+    }
+
+    /// Stable code.
+    pub fn code(&self) -> &'static str {
+        self.kind().code()
     }
 }
 

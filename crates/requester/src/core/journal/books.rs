@@ -1,12 +1,16 @@
 //! What the records add up to: jobs with their batches, deals, orders.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
 use rialto_protocol::{
     Address, DealId, OrderId, ReceiptId,
     court::GameStory,
     fault::FaultProof,
     receipt::{Halted, SumNode, SumTree},
+    refusal::RefusalCode,
     types::{Ack, Deal, Order, Receipt, Release, Voucher},
     wire::{PeerAddr, Signed},
 };
@@ -17,6 +21,7 @@ use super::super::{
     facts::OnChain,
     job::{JobId, JobSpec, Outcome, TxNote, WrongTask},
     matching::{UNKNOWN_FUEL_PART, Why},
+    verify::FaultKind,
 };
 use super::{Action, Opening};
 
@@ -111,9 +116,57 @@ pub enum Standing {
     /// It does.
     Active,
     /// It does not, for a reason that may pass.
-    Dropped { code: String },
+    Dropped(DropReason),
     /// It does not: its provider signed wrong results.
     Faulty,
+}
+
+/// Why a deal gets no more orders. It is stored as its code.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "String", into = "String")]
+pub enum DropReason {
+    /// Orders are unanswered, and there is no sign of life.
+    Silent,
+    /// There is no session with its provider.
+    Unreachable,
+    /// Its provider speaks another version.
+    WrongVersion,
+    /// Its provider takes no more orders.
+    Refused(RefusalCode),
+    /// It gave a receipt that is worthless.
+    Receipt(FaultKind),
+}
+
+impl fmt::Display for DropReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Silent => "R-DEAL-001",
+            Self::Unreachable => "R-DEAL-002",
+            Self::WrongVersion => "R-DEAL-003",
+            Self::Refused(code) => code.as_str(),
+            Self::Receipt(kind) => kind.code(),
+        })
+    }
+}
+
+impl From<DropReason> for String {
+    fn from(reason: DropReason) -> Self {
+        reason.to_string()
+    }
+}
+
+impl From<String> for DropReason {
+    fn from(code: String) -> Self {
+        match code.as_str() {
+            "R-DEAL-001" => Self::Silent,
+            "R-DEAL-002" => Self::Unreachable,
+            "R-DEAL-003" => Self::WrongVersion,
+            other => match FaultKind::of(other) {
+                Some(kind) => Self::Receipt(kind),
+                None => Self::Refused(code.into()),
+            },
+        }
+    }
 }
 
 /// A receipt of a deal that shows its provider to be wrong, without running anything.

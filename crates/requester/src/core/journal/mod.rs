@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 
 mod books;
 
-pub use books::{Batch, Check, Denied, Job, Misstated, OpenDeal, OrderStatus, OurOrder, Phase, Standing};
+pub use books::{Batch, Check, Denied, DropReason, Job, Misstated, OpenDeal, OrderStatus, OurOrder, Phase, Standing};
 
 use super::{
     book::Offer,
@@ -84,7 +84,7 @@ pub enum Record {
     /// The provider signed wrong results.
     Wrong { order: OrderId, tasks: Vec<WrongTask> },
     /// The deal gets no more orders.
-    Dropped { deal: DealId, code: String },
+    Dropped { deal: DealId, reason: DropReason },
     /// The deal gets orders again.
     Revived { deal: DealId },
     /// A voucher was made. From here on it may have been signed and sent.
@@ -329,9 +329,9 @@ impl State {
                 self.deal(deal).denied.insert(struct_hash(&denied.receipt), (**denied).clone());
                 self.caught(deal);
             }
-            Record::Dropped { deal, code } => {
+            Record::Dropped { deal, reason } => {
                 let deal = self.deal(*deal);
-                deal.standing = Standing::Dropped { code: code.clone() };
+                deal.standing = Standing::Dropped(reason.clone());
                 deal.drops += 1;
                 let job = deal.job;
                 let awaited: Vec<_> = deal.unfinished().copied().collect();

@@ -384,7 +384,7 @@ impl Street {
 
     fn told(&mut self, event: &ProviderEvent) {
         if let ProviderEvent::Refused { why, .. } = event {
-            self.saw(("refused", why.code()));
+            self.saw(("refused", why.code().to_string()));
         }
         self.yard.tell(|| format!("provider: {event:?}"));
     }

@@ -1,7 +1,128 @@
-//! Why something was not accepted. Every code is stable and goes over the wire.
+//! Why a provider does not accept something. Every code is stable and goes over the wire.
 
-use rialto_protocol::OrderId;
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
+
+use crate::{ids::OrderId, wire::MAX_DETAIL_BYTES};
+
+/// What cures a refusal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// A smaller order.
+    Size,
+    /// Another deal with the same provider.
+    ThisDeal,
+    /// Time.
+    Passing,
+    /// Nothing: the provider takes no such orders.
+    ForGood,
+}
+
+macro_rules! codes {
+    ($($name:ident $code:literal $class:ident,)*) => {
+        /// Names a refusal, without what it says of the case at hand.
+        #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(from = "String", into = "String")]
+        pub enum RefusalCode {
+            $(#[doc = concat!("`", $code, "`: see [`Refusal`].")] $name,)*
+            /// One that this build does not know.
+            Other(String),
+        }
+
+        impl RefusalCode {
+            /// The stable code, such as `P-ADM-004`.
+            pub fn as_str(&self) -> &str {
+                match self {
+                    $(Self::$name => $code,)*
+                    Self::Other(code) => code,
+                }
+            }
+
+            /// What cures it. What is not known may pass.
+            pub fn class(&self) -> Class {
+                match self {
+                    $(Self::$name => Class::$class,)*
+                    Self::Other(_) => Class::Passing,
+                }
+            }
+        }
+
+        impl From<&str> for RefusalCode {
+            fn from(code: &str) -> Self {
+                match code {
+                    $($code => Self::$name,)*
+                    // Only a provider's codes: another's would be taken for something else.
+                    other if other.starts_with("P-") => Self::Other(other.to_owned()),
+                    _ => Self::Other(NO_CODE.to_owned()),
+                }
+            }
+        }
+
+        impl Refusal {
+            /// Its code.
+            pub fn code(&self) -> RefusalCode {
+                match self {
+                    $(Self::$name { .. } => RefusalCode::$name,)*
+                }
+            }
+        }
+    };
+}
+
+/// Stands for a code that is no provider's.
+const NO_CODE: &str = "P-000";
+
+codes! {
+    UnknownDeal "P-ADM-001" ForGood,
+    BadSignature "P-ADM-002" ForGood,
+    WrongSeq "P-ADM-003" Passing,
+    OverBudget "P-ADM-004" Size,
+    CreditWindow "P-ADM-005" Size,
+    TaskCount "P-ADM-006" Size,
+    FuelLimit "P-ADM-007" ForGood,
+    MemoryLimit "P-ADM-008" ForGood,
+    OutputLimit "P-ADM-009" ForGood,
+    DueBy "P-ADM-010" Size,
+    DealExpires "P-ADM-011" ThisDeal,
+    QueueFull "P-ADM-012" Passing,
+    Draining "P-ADM-013" ThisDeal,
+    Inputs "P-ADM-014" Passing,
+    Program "P-ADM-015" Passing,
+    Settling "P-ADM-016" ThisDeal,
+    TooLarge "P-ADM-017" Size,
+    Preparing "P-ADM-019" Passing,
+    Attempt "P-RUN-001" Passing,
+    Version "P-SES-001" Passing,
+    NoHello "P-SES-002" Passing,
+    Busy "P-SES-003" Passing,
+    VoucherSignature "P-PAY-001" Passing,
+    VoucherOverBudget "P-PAY-002" Passing,
+    Underpays "P-PAY-003" Passing,
+    Watermark "P-PAY-004" Passing,
+    ReleaseUnderpays "P-PAY-005" Passing,
+    Unpaid "P-PAY-006" Passing,
+    ReleaseOwes "P-PAY-007" Passing,
+    RerunUnpaid "P-PAY-008" Passing,
+}
+
+impl From<String> for RefusalCode {
+    fn from(code: String) -> Self {
+        Self::from(code.as_str())
+    }
+}
+
+impl From<RefusalCode> for String {
+    fn from(code: RefusalCode) -> Self {
+        code.as_str().to_owned()
+    }
+}
+
+impl fmt::Display for RefusalCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
 
 /// A coded reason, told to the requester and to the provider's owner alike.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
@@ -192,20 +313,48 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    /// The stable code, such as `P-ADM-004`.
-    pub fn code(&self) -> String {
-        let text = self.to_string();
-        text.split(']').next().unwrap_or_default().trim_start_matches('[').to_string()
-    }
-
-    /// The message without its code, at most [`MAX_DETAIL_BYTES`](rialto_protocol::wire::MAX_DETAIL_BYTES).
+    /// The message without its code, at most [`MAX_DETAIL_BYTES`].
     pub fn detail(&self) -> String {
         let text = self.to_string();
         let detail = text.split_once("] ").map_or(text.as_str(), |(_, detail)| detail);
-        let mut end = detail.len().min(rialto_protocol::wire::MAX_DETAIL_BYTES);
+        let mut end = detail.len().min(MAX_DETAIL_BYTES);
         while !detail.is_char_boundary(end) {
             end -= 1;
         }
         detail[..end].to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_message_begins_with_its_code() {
+        // As they stand above: `#[error("[P-…] …")]`, then the variant.
+        let source = include_str!("refusal.rs").split("pub enum Refusal {").nth(1).unwrap();
+        let variants = source.split("\n}\n").next().unwrap();
+        let mut seen = 0;
+        for text in variants.split("#[error(").skip(1) {
+            let code = text.split_once('[').unwrap().1.split(']').next().unwrap();
+            let name = text.split_once(")]").unwrap().1.trim_start();
+            let name: String = name.chars().take_while(|c| c.is_alphanumeric()).collect();
+            let known = RefusalCode::from(code);
+            assert_eq!((format!("{known:?}"), known.as_str()), (name, code));
+            seen += 1;
+        }
+        assert_eq!(seen, 30);
+    }
+
+    #[test]
+    fn a_code_is_a_text_outside() {
+        let code = RefusalCode::from("P-ADM-011");
+        assert_eq!((&code, code.class()), (&RefusalCode::DealExpires, Class::ThisDeal));
+        let bytes = postcard::to_stdvec(&code).unwrap();
+        assert_eq!(bytes, postcard::to_stdvec("P-ADM-011").unwrap());
+        assert_eq!(postcard::from_bytes::<RefusalCode>(&bytes), Ok(code));
+        let new = RefusalCode::from("P-NEW-001");
+        assert_eq!((new.as_str(), new.class()), ("P-NEW-001", Class::Passing));
+        assert_eq!(RefusalCode::from("R-DEAL-001").as_str(), NO_CODE);
     }
 }
