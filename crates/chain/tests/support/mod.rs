@@ -155,11 +155,10 @@ pub async fn ask(chain: &Chain, salt: u64) -> Ask {
         cores: 1,
         fuelPerSecond: 1_000_000_000,
         runtime: WASM_3,
-        attributes: B256::ZERO,
         court: Address::ZERO,
-        counter: 0,
         salt,
         limits: Limits { tasks: 1000, taskFuel: 1 << 40, ..Limits::default() },
+        ..Ask::default()
     }
 }
 

@@ -87,11 +87,10 @@ pub fn ask(peer: PeerAddr, provider: u8, salt: u64, truth: u8) -> AskGossip {
         cores: 2,
         fuelPerSecond: 1 << 30,
         runtime: WASM_3,
-        attributes: B256::ZERO,
         court: Address::ZERO,
-        counter: 0,
         salt,
         limits: types::Limits { tasks: 1 << 16, taskFuel: 1 << 40, ..types::Limits::default() },
+        ..Ask::default()
     };
     AskGossip { ask: Signed { value, signature: Bytes::from(vec![truth; 65]) }, peer }
 }

@@ -184,11 +184,10 @@ impl Place {
             cores: 1,
             fuelPerSecond: 1_000_000_000,
             runtime: WASM_3,
-            attributes: B256::ZERO,
             court: self.court.address(),
-            counter: 0,
             salt,
             limits: Limits::default(),
+            ..Ask::default()
         };
         let signature = signed("provider", &ask, self.chain.domain());
         let key = address("requester");

@@ -306,11 +306,10 @@ impl Table {
                 cores: 1,
                 fuelPerSecond: 1,
                 runtime: WASM_3,
-                attributes: B256::ZERO,
                 court: if value.is_multiple_of(4) { Address::ZERO } else { self.address(COURT) },
-                counter: 0,
                 salt,
                 limits: Limits { tasks: 5, credit: value.into(), ..Limits::default() },
+                ..Ask::default()
             });
         }
         let ask = self.asks[self.asks.len() - 1 - (pick / 3) % self.asks.len().min(2)].clone();

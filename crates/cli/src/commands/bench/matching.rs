@@ -242,9 +242,7 @@ fn offer(n: u64, random: &mut Random) -> Offer {
         cores: 1 << random.below(7),
         fuelPerSecond: 300_000_000 + random.below(1_200_000_000),
         runtime: WASM_3,
-        attributes: B256::ZERO,
         court: Address::ZERO,
-        counter: 0,
         salt: n % ASKS_PER_PROVIDER,
         limits: Limits {
             tasks: 1 << 16,
@@ -258,6 +256,7 @@ fn offer(n: u64, random: &mut Random) -> Offer {
             shared: 1 << 40,
             credit: 1_000_000_000_000,
         },
+        ..Ask::default()
     };
     let peer = PeerAddr { endpoint: id, direct: vec![([127, 0, 0, 1], 7_000).into()], relay: None };
     Offer { ask: Signed { value: ask, signature: vec![0; 65].into() }, peer, deposit: 1 << 40, known_court: true }
