@@ -1,4 +1,14 @@
-//! Exit codes: the same for the same kind of trouble, whatever the command.
+//! Exit codes: the same for the same kind of failure, whatever the command.
+
+use std::fmt;
+
+use rialto_chain::{ChainError, ContractError, SendError};
+use rialto_client::{
+    BookError, BundleError, Class, Classified, HistoryError, HomeError, HostError, MarketError, ReplayError,
+    WalletError, control::ControlError, job::JobFileError, settings::SettingsError,
+};
+use rialto_local_market::LocalMarketError;
+use rialto_requester::{JobError, RequesterError};
 
 /// All went well.
 pub const OK: u8 = 0;
@@ -12,6 +22,8 @@ pub const NO_MARKET: u8 = 3;
 pub const NO_KEY: u8 = 4;
 /// Not enough money, or the chain refused the transaction.
 pub const NO_MONEY: u8 = 5;
+/// The background process could not take its files: another one holds them still.
+pub const BUSY: u8 = 75;
 /// `run`: the program ran out of fuel.
 pub const OUT_OF_FUEL: u8 = 124;
 /// `run`: Rialto itself failed; the program's own codes are below.
@@ -21,74 +33,89 @@ pub const TRAPPED: u8 = 126;
 /// Ended by Ctrl-C, as shells count it.
 pub const INTERRUPTED: u8 = 130;
 
-/// Which errors, by the beginning of their code, end with which exit code. The first that fits counts.
-const TABLE: &[(&str, u8)] = &[
-    ("C-CFG", USAGE),
-    ("P-CFG", USAGE),
-    ("C-JOB-010", FAILED),
-    ("C-JOB-014", FAILED),
-    ("C-JOB-016", FAILED),
-    ("C-JOB", USAGE),
-    ("R-JOB-00", USAGE),
-    ("R-JOB-01", NO_MARKET),
-    ("R-JOB-021", NO_MARKET),
-    ("R-JOB-026", NO_MONEY),
-    ("R-SVC-006", NO_MONEY),
-    ("C-HOM-002", USAGE),
-    ("C-DEM-001", USAGE),
-    ("C-DEM-002", USAGE),
-    ("C-BCH-001", USAGE),
-    ("C-CHK", USAGE),
-    ("C-DPL", USAGE),
-    ("C-DEAL-001", USAGE),
-    ("C-DEAL-002", USAGE),
-    ("C-DEAL-003", USAGE),
-    ("C-RPL-001", USAGE),
-    ("C-RPL-002", USAGE),
-    ("C-DSP-001", USAGE),
-    ("C-DSP-002", USAGE),
-    ("C-DSP-003", USAGE),
-    ("C-DSP-008", USAGE),
-    ("C-DSP-009", NO_MONEY),
-    ("C-DSP-010", USAGE),
-    ("C-DSP-020", USAGE),
-    ("C-DSP-021", USAGE),
-    ("C-WCH-001", USAGE),
-    ("P-TWR-006", NO_MONEY),
-    ("C-HIS", NO_MARKET),
-    ("C-MKT-002", USAGE),
-    ("C-MKT-003", USAGE),
-    ("C-MKT-006", USAGE),
-    ("C-MKT", NO_MARKET),
-    ("C-00", NO_MARKET),
-    ("C-010", NO_MARKET),
-    ("C-011", USAGE),
-    ("C-012", NO_MARKET),
-    ("C-013", USAGE),
-    ("W-013", NO_MONEY),
-    ("W-", NO_KEY),
-    ("P-KEY", NO_KEY),
-    ("S-006", NO_MONEY),
-    ("S-007", NO_MONEY),
-    // The market contract's refusals. `M-GATE` and the like are the machine's: a program that it does not take.
-    ("M-0", NO_MONEY),
-    // A court's.
-    ("J-0", NO_MONEY),
-];
+/// A failure of the command line itself.
+#[derive(Debug)]
+pub struct Failure {
+    class: Class,
+    /// Stable code (docs/codes.md).
+    code: &'static str,
+    text: String,
+}
 
-/// The code of an error's text, such as `C-MKT-001`.
+impl Failure {
+    /// With a text that says what to do.
+    pub fn new(class: Class, code: &'static str, text: String) -> Self {
+        Self { class, code, text }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "[{}] {}", self.code, self.text)
+    }
+}
+
+impl std::error::Error for Failure {}
+
+/// The code that an exit ends with.
+pub fn code(class: Class) -> u8 {
+    match class {
+        Class::Failed => FAILED,
+        Class::Usage => USAGE,
+        Class::NoMarket => NO_MARKET,
+        Class::NoKey => NO_KEY,
+        Class::NoMoney => NO_MONEY,
+    }
+}
+
+/// The class of an error: of the outermost cause that has one.
+pub fn class(error: &anyhow::Error) -> Class {
+    // A failure may be the context of another error, which is found this way only.
+    if let Some(failure) = error.downcast_ref::<Failure>() {
+        return failure.class;
+    }
+    error.chain().find_map(class_of).unwrap_or(Class::Failed)
+}
+
+/// The class of a cause; none if another cause has to tell.
+fn class_of(cause: &(dyn std::error::Error + 'static)) -> Option<Class> {
+    fn of<T: Classified + std::error::Error + 'static>(cause: &(dyn std::error::Error + 'static)) -> Option<Class> {
+        cause.downcast_ref::<T>().map(Classified::class)
+    }
+    let known = [
+        of::<HostError>,
+        of::<MarketError>,
+        of::<WalletError>,
+        of::<HomeError>,
+        of::<JobFileError>,
+        of::<SettingsError>,
+        of::<HistoryError>,
+        of::<BookError>,
+        of::<BundleError>,
+        of::<ReplayError>,
+        of::<ControlError>,
+        of::<RequesterError>,
+        of::<JobError>,
+        of::<ChainError>,
+        of::<SendError>,
+        of::<ContractError>,
+    ];
+    if let Some(error) = cause.downcast_ref::<LocalMarketError>() {
+        return match error {
+            LocalMarketError::NotEmpty { .. } => Some(Class::Usage),
+            LocalMarketError::Send(error) => Some(error.class()),
+            LocalMarketError::Read(error) => Some(error.class()),
+            _ => None,
+        };
+    }
+    known.iter().find_map(|of| of(cause))
+}
+
+/// The code in an error's text, such as `C-MKT-001`, for those who look it up.
 pub fn code_of(text: &str) -> Option<&str> {
     let code = text.split_once('[')?.1.split_once(']')?.0;
     let fits = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '-';
     (code.contains('-') && code.len() <= 16 && code.chars().all(fits)).then_some(code)
-}
-
-/// What a failure ends with: the first cause that has a code decides.
-pub fn for_error(error: &anyhow::Error) -> u8 {
-    let texts: Vec<String> = error.chain().map(ToString::to_string).collect();
-    let mut codes = texts.iter().filter_map(|text| code_of(text));
-    let exit = |code: &str| TABLE.iter().find(|(start, _)| code.starts_with(start)).map(|(_, exit)| *exit);
-    codes.find_map(exit).unwrap_or(FAILED)
 }
 
 #[cfg(test)]
@@ -97,16 +124,26 @@ mod tests {
 
     #[test]
     fn errors_end_with_what_is_documented() {
-        let ends = |text: &'static str| for_error(&anyhow::anyhow!(text).context("something else"));
-        assert_eq!(ends("[C-MKT-001] which market?"), NO_MARKET);
-        assert_eq!(ends("[C-MKT-002] half of it"), USAGE);
-        assert_eq!(ends("[W-006] wrong"), NO_KEY);
-        assert_eq!(ends("[C-001] no answer"), NO_MARKET);
-        assert_eq!(ends("[C-CTL-001] socket"), FAILED);
-        assert_eq!(ends("[M-003] too little in the market"), NO_MONEY);
-        assert_eq!(ends("[M-GATE-001] not a module"), FAILED);
-        assert_eq!(ends("an array [1, 2] without a code"), FAILED);
+        let ends = |error: anyhow::Error| code(class(&error.context("something else")));
+        assert_eq!(ends(MarketError::NoUrl.into()), USAGE);
+        assert_eq!(ends(HostError::Market(MarketError::NoUrl).into()), USAGE);
+        assert_eq!(ends(WalletError::Empty.into()), NO_KEY);
+        let silent = ChainError::Unreachable { method: String::new(), attempts: 1, cause: String::new() };
+        assert_eq!(ends(silent.into()), NO_MARKET);
+        assert_eq!(ends(ContractError::decode(&[]).into()), NO_MONEY);
+        assert_eq!(ends(SendError::Rejected(ContractError::decode(&[])).into()), NO_MONEY);
+        assert_eq!(ends(RequesterError::Job(JobError::NoMatch(String::new())).into()), NO_MARKET);
+        assert_eq!(ends(anyhow::anyhow!("[C-MKT-002] a text decides nothing")), FAILED);
+        let failed = anyhow::Error::from(WalletError::Empty);
+        let usage = failed.context(Failure::new(Class::Usage, "C-JOB-003", String::new()));
+        assert_eq!(ends(usage), USAGE, "the outermost decides");
+    }
+
+    #[test]
+    fn codes_are_read_for_people() {
         assert_eq!(code_of("x: [S-007] no gas"), Some("S-007"));
         assert_eq!(code_of("[0] [a-b]"), None);
+        let failure = Failure::new(Class::Usage, "C-JOB-003", "of its own".into());
+        assert_eq!(code_of(&failure.to_string()), Some("C-JOB-003"));
     }
 }

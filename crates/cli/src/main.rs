@@ -1,4 +1,5 @@
-//! The `rialto` command: the only place that reads flags and environment, prints, and wires the parts together.
+//! The `rialto` command: the only place that reads flags and environment, prints, and wires the
+//! parts together.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
@@ -16,6 +17,13 @@ macro_rules! println {
 /// See [`print!`]: what providers and programs said passes through it.
 macro_rules! eprintln {
     ($($text:tt)*) => { $crate::ui::say_aside(format_args!("{}\n", format_args!($($text)*))) };
+}
+
+/// A failure of the command line: its class, its code, and a text that says what to do.
+macro_rules! failure {
+    ($class:ident, $code:literal, $($text:tt)*) => {
+        $crate::exit::Failure::new(rialto_client::Class::$class, $code, format!($($text)*))
+    };
 }
 
 mod commands;
@@ -39,6 +47,7 @@ use commands::Cli;
 use tracing_subscriber::{filter::Targets, layer::SubscriberExt, util::SubscriberInitExt};
 
 use crate::{env::signals::STOP_TIMEOUT, ui::Output};
+use rialto_client::view;
 
 fn main() -> ExitCode {
     rialto_exec::worker::main_if_worker(std::env::args_os());
@@ -50,7 +59,8 @@ fn main() -> ExitCode {
     let outcome = logging(&cli.log).and_then(|()| {
         let runtime = runtime()?;
         let outcome = runtime.block_on(cli.run());
-        // Blocking work (a compilation, a read of stdin) is not waited for: it owns nothing that needs an orderly end.
+        // Blocking work (a compilation, a read of stdin) is not waited for: it owns nothing that
+        // needs an orderly end.
         runtime.shutdown_timeout(STOP_TIMEOUT);
         outcome
     });
@@ -66,7 +76,7 @@ fn main() -> ExitCode {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
             complain(&cli, &error);
-            ExitCode::from(if is_run { exit::RUN_FAILED } else { exit::for_error(&error) })
+            ExitCode::from(if is_run { exit::RUN_FAILED } else { exit::code(exit::class(&error)) })
         }
     }
 }
@@ -82,7 +92,11 @@ fn refuse(told: &clap::Error) -> ExitCode {
     let code = u8::try_from(told.exit_code()).unwrap_or(exit::USAGE);
     if told.use_stderr() && wants_json(std::env::args_os().skip(1)) {
         let text = told.to_string();
-        ui::json_on_lines(&serde_json::json!({ "error": text.trim(), "code": "C-ARG-001", "causes": [text.trim()] }));
+        ui::json_on_lines(&view::Failure {
+            error: text.trim().to_owned(),
+            code: Some("C-ARG-001".to_owned()),
+            causes: vec![text.trim().to_owned()],
+        });
         return ExitCode::from(code);
     }
     match told.print() {
@@ -100,7 +114,7 @@ fn runtime() -> Result<tokio::runtime::Runtime> {
 
 fn logging(filter: &str) -> Result<()> {
     let targets = Targets::from_str(filter).with_context(|| {
-        format!("[C-CFG-007] --log {filter}: not a log filter, such as `info` or `rialto_net=debug`")
+        failure!(Usage, "C-CFG-007", "--log {filter}: not a log filter, such as `info` or `rialto_net=debug`")
     })?;
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(true);
     tracing_subscriber::registry().with(lines).with(targets).init();
@@ -115,8 +129,8 @@ fn complain(cli: &Cli, error: &anyhow::Error) {
             causes[1..].iter().for_each(|cause| eprintln!("  because: {cause}"));
         }
         Output::Json => {
-            let code = causes.iter().find_map(|cause| exit::code_of(cause));
-            ui::json_on_lines(&serde_json::json!({ "error": causes.join(": "), "code": code, "causes": causes }));
+            let code = causes.iter().find_map(|cause| exit::code_of(cause)).map(str::to_owned);
+            ui::json_on_lines(&view::Failure { error: causes.join(": "), code, causes });
         }
     }
 }

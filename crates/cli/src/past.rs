@@ -6,16 +6,16 @@ use anyhow::Result;
 use rialto_chain::{Chain, Courts};
 use rialto_client::History;
 
-use crate::ui::Output;
+use crate::ui::Ui;
 
 /// Reads a market's past; on a terminal it tells how far it is, where that takes a while.
-pub async fn read(chain: &Chain, first_block: u64, format: Output) -> Result<History> {
-    read_with(chain, first_block, Courts::default(), format).await
+pub async fn read(chain: &Chain, first_block: u64, ui: Ui) -> Result<History> {
+    read_with(chain, first_block, Courts::default(), ui).await
 }
 
 /// The same, with what courts say.
-pub async fn read_with(chain: &Chain, first_block: u64, courts: Courts, format: Output) -> Result<History> {
-    let live = format == Output::Human && std::io::stderr().is_terminal();
+pub async fn read_with(chain: &Chain, first_block: u64, courts: Courts, ui: Ui) -> Result<History> {
+    let live = ui.for_people() && std::io::stderr().is_terminal();
     let mut told = None;
     let history = History::read_with(chain, first_block, courts, |percent| {
         if live && told != Some(percent) {

@@ -33,13 +33,14 @@ pub struct Given {
     /// Arguments of the program.
     #[arg(last = true)]
     pub args: Vec<String>,
-    /// Environment variable the program sees.
+    /// Set an environment variable of the program.
     #[arg(long, value_name = "KEY=VALUE", value_parser = key_value)]
     pub env: Vec<(String, String)>,
-    /// Input file or folder the program sees as `/NAME`, read-only.
+    /// Give the program a file or folder as `/NAME`, read-only.
     #[arg(long, value_name = "NAME=PATH", value_parser = key_value)]
     pub input: Vec<(String, String)>,
-    /// Fuel limit of a task (about one per wasm instruction), such as 20G (default: 100G, or as the job file says).
+    /// Fuel limit of a task (about one per wasm instruction), such as 20G (default: 100G, or as the
+    /// job file says).
     #[arg(long, value_name = "FUEL", value_parser = fuel)]
     pub fuel: Option<u64>,
     /// Memory limit of a task, MiB, or with a unit (default: 1024, or as the job file says).
@@ -57,15 +58,14 @@ impl Given {
 /// Reads a program, refusing what is no file or absurdly large before reading it.
 pub fn read_program(path: &Path) -> Result<Vec<u8>> {
     let about = std::fs::metadata(path)
-        .with_context(|| format!("[C-CHK-002] cannot read the program {}: check the path", path.display()))?;
-    ensure!(about.is_file(), "[C-CHK-002] {} is not a file", path.display());
+        .with_context(|| failure!(Usage, "C-CHK-002", "cannot read the program {}: check the path", path.display()))?;
+    ensure!(about.is_file(), failure!(Usage, "C-CHK-002", "{} is not a file", path.display()));
     let length = about.len();
     ensure!(
         length <= MAX_PROGRAM_BYTES,
-        "[C-CHK-002] {} has {length} bytes, more than any program may",
-        path.display()
+        failure!(Usage, "C-CHK-002", "{} has {length} bytes, more than any program may", path.display())
     );
-    std::fs::read(path).with_context(|| format!("[C-CHK-002] cannot read the program {}", path.display()))
+    std::fs::read(path).with_context(|| failure!(Usage, "C-CHK-002", "cannot read the program {}", path.display()))
 }
 
 /// First line of the error when the gate says no.
@@ -107,10 +107,14 @@ fn stdin() -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     if !stdin.is_terminal() {
         let read = stdin.lock().take(MAX_STDIN_BYTES + 1).read_to_end(&mut bytes);
-        read.context("[C-RUN-002] standard input can't be read")?;
+        read.context(failure!(Failed, "C-RUN-002", "standard input can't be read"))?;
         ensure!(
             bytes.len() as u64 <= MAX_STDIN_BYTES,
-            "[C-RUN-002] standard input has more than {MAX_STDIN_BYTES} bytes: pass a file with --input NAME=PATH instead"
+            failure!(
+                Failed,
+                "C-RUN-002",
+                "standard input has more than {MAX_STDIN_BYTES} bytes: pass a file with --input NAME=PATH instead"
+            )
         );
     }
     Ok(bytes)
@@ -131,7 +135,11 @@ fn shared_input(inputs: &[(String, String)]) -> Result<Option<Vec<u8>>> {
     }
     ensure!(
         found.bytes() <= MAX_INPUT_BYTES,
-        "[C-RUN-003] the input files have more than {MAX_INPUT_BYTES} bytes together: a job file takes more"
+        failure!(
+            Failed,
+            "C-RUN-003",
+            "the input files have more than {MAX_INPUT_BYTES} bytes together: a job file takes more"
+        )
     );
     let mut encoded = Cursor::new(Vec::new());
     let len = found.encode(&mut encoded, &PathBuf::from("the inputs"))?;

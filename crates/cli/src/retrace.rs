@@ -19,7 +19,7 @@ pub const PIECE: u64 = 1 << 22;
 pub fn ended_job(place: &PlaceArgs, named: &str) -> Result<(JobFolder, JobReport)> {
     let folder = find::folder(&place.home()?, named)?;
     let Some(report) = folder.report()? else {
-        bail!("[C-JOB-014] {named} has not ended: `rialto jobs logs -f {named}` shows how far it is")
+        bail!(failure!(Failed, "C-JOB-014", "{named} has not ended: `rialto jobs logs -f {named}` shows how far it is"))
     };
     Ok((folder, report))
 }
@@ -29,17 +29,20 @@ pub async fn task_of(folder: &JobFolder, signed: &SignedTask) -> Result<Replay> 
     let (folder, signed) = (folder.clone(), signed.clone());
     tokio::task::spawn_blocking(move || {
         let Some(content) = folder.content()? else {
-            bail!(
-                "[C-RPL-005] the inputs are gone from {}: they are kept for a day after the job",
+            bail!(failure!(
+                Failed,
+                "C-RPL-005",
+                "the inputs are gone from {}: they are kept for a day after the job",
                 folder.path().display()
-            )
+            ))
         };
         Ok(Replay::of(&content, &signed)?)
     })
     .await?
 }
 
-/// How a task ends, traced to its end, and after how many steps. `expected`: fuel that it is said to use.
+/// How a task ends, traced to its end, and after how many steps. `expected`: fuel that it is said
+/// to use.
 pub async fn traced(replay: &Replay, expected: Option<u64>) -> Result<(u64, Halted)> {
     let replay = replay.clone();
     tokio::task::spawn_blocking(move || {

@@ -1,10 +1,11 @@
-//! How long a market's sides have for what, by kind of chain. Whoever can't reach the chain in a window loses what the window is
-//! about, and an attacker picks the hour: windows must outlast what a chain's users have to put up with.
+//! How long a market's sides have for what, by kind of chain. Whoever can't reach the chain in a
+//! window loses what the window is about, and an attacker picks the hour: windows must outlast what
+//! a chain's users have to put up with.
 
 use clap::ValueEnum;
 use rialto_chain::DeployParams;
+use rialto_client::view;
 use rialto_local_market::CHAIN_ID;
-use serde::Serialize;
 
 use crate::ui::span;
 
@@ -18,12 +19,12 @@ const LAYER_ONE: &[u64] = &[1, 100, 11_155_111, 560_048, 17_000, 10_200];
 const FOR_TRYING: &[u64] = &[CHAIN_ID, 1_337];
 
 /// A kind of chain.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Kind {
     /// For trying: nobody's money is at stake.
     Test,
-    /// One sequencer takes all transactions; it can be down for hours, and forcing one in takes up to a day.
+    /// One sequencer takes all transactions; it can be down for hours, and forcing one in takes up
+    /// to a day.
     Rollup,
     /// Many block makers: a transaction that pays enough is in within minutes.
     #[value(name = "l1")]
@@ -31,7 +32,7 @@ pub enum Kind {
 }
 
 /// Windows of a market and its court, seconds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Windows {
     /// From a claim until it is paid.
     pub challenge: u64,
@@ -53,7 +54,7 @@ struct Promise {
 }
 
 /// A window that is shorter than it should be.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Short {
     /// Stable code.
     pub code: &'static str,
@@ -61,8 +62,16 @@ pub struct Short {
     pub text: String,
 }
 
+impl Short {
+    /// For programs.
+    pub fn view(&self) -> view::ShortWindow {
+        view::ShortWindow { code: self.code.to_owned(), text: self.text.clone() }
+    }
+}
+
 impl Kind {
-    /// The kind of a chain, by its id: one that is not known is taken for a rollup, whose windows are the longest.
+    /// The kind of a chain, by its id: one that is not known is taken for a rollup, whose windows
+    /// are the longest.
     pub fn of(chain_id: u64) -> Self {
         match chain_id {
             id if FOR_TRYING.contains(&id) => Self::Test,
@@ -77,6 +86,15 @@ impl Kind {
             Self::Test => "test chain",
             Self::Rollup => "rollup",
             Self::LayerOne => "layer 1",
+        }
+    }
+
+    /// For programs.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Test => "test",
+            Self::Rollup => "rollup",
+            Self::LayerOne => "layer_one",
         }
     }
 
@@ -110,7 +128,8 @@ impl Windows {
         }
     }
 
-    /// Whether turns are shorter than an outage of such a chain: then a game can be lost by somebody who did nothing wrong.
+    /// Whether turns are shorter than an outage of such a chain: then a game can be lost by
+    /// somebody who did nothing wrong.
     pub fn short_turn(&self, kind: Kind) -> Option<Short> {
         let least = kind.promise().outage;
         (self.turn < least).then(|| Short {

@@ -1,5 +1,5 @@
-//! A market's live order book: a node of one's own that listens to the gossip of asks, checks them as everybody does, and
-//! neither buys nor sells.
+//! A market's live order book: a node of one's own that listens to the gossip of asks, checks them
+//! as everybody does, and neither buys nor sells.
 
 use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
 
@@ -16,7 +16,10 @@ use rialto_protocol::{
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep};
 
-use crate::market::MarketConfig;
+use crate::{
+    class::{Class, Classified},
+    market::MarketConfig,
+};
 
 /// Longest wait for a relay.
 const RELAY_PATIENCE: Duration = Duration::from_secs(10);
@@ -38,22 +41,38 @@ pub enum BookError {
     Chain(#[from] ChainError),
 }
 
+impl Classified for BookError {
+    fn class(&self) -> Class {
+        match self {
+            Self::Chain(error) => error.class(),
+            Self::Net(_) => Class::Failed,
+        }
+    }
+}
+
 /// An ask in the book, with what the chain says about it now.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Listed {
     /// Its struct hash.
+    #[cfg_attr(test, schemars(with = "crate::view::Hash"))]
     pub name: AskId,
     /// The offer.
+    #[cfg_attr(test, schemars(with = "crate::view::schema::AnyObject"))]
     pub ask: Ask,
     /// Where the provider is.
+    #[cfg_attr(test, schemars(with = "crate::view::schema::PeerAddr"))]
     pub peer: PeerAddr,
     /// Base units per Tfuel now; none outside its validity.
     pub price: Option<u128>,
-    /// Deals of its provider that are open, under whatever ask: the ask's capacity is for all of them.
+    /// Deals of its provider that are open, under whatever ask: the ask's capacity is for all of
+    /// them.
     pub used: u32,
     /// The provider's free money in the market, base units: what collateral comes from.
     pub deposit: u128,
-    /// Account that stands for everybody behind this endpoint: replicas of a task never run at one owner.
+    /// Account that stands for everybody behind this endpoint: replicas of a task never run at one
+    /// owner.
+    #[cfg_attr(test, schemars(with = "crate::view::Account"))]
     pub owner: Address,
 }
 
@@ -73,7 +92,8 @@ pub struct Book {
 }
 
 impl Book {
-    /// Joins the gossip through `peers`, under an endpoint key of the moment. `scratch`: an empty folder.
+    /// Joins the gossip through `peers`, under an endpoint key of the moment. `scratch`: an empty
+    /// folder.
     ///
     /// # Errors
     /// `N-…`, `C-0…`.

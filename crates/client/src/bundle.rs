@@ -1,4 +1,5 @@
-//! Evidence bundles: everything that was signed in a job, in one file that anybody can check without chain or network.
+//! Evidence bundles: everything that was signed in a job, in one file that anybody can check
+//! without chain or network.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -17,7 +18,10 @@ use rialto_requester::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::home::{HomeError, write_private};
+use crate::{
+    class::{Class, Classified},
+    home::{HomeError, write_private},
+};
 
 /// Format: 2 since protocol 2, whose deals name their keys.
 const VERSION: u32 = 2;
@@ -89,8 +93,15 @@ pub enum BundleError {
     Home(#[from] HomeError),
 }
 
+impl Classified for BundleError {
+    fn class(&self) -> Class {
+        Class::Failed
+    }
+}
+
 /// Something in a bundle that is not as it should be.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Fault {
     /// A stable code.
     pub code: &'static str,
@@ -100,19 +111,24 @@ pub struct Fault {
 
 /// A provider that signed a result other than the verified one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Contradiction {
     /// Who.
+    #[cfg_attr(test, schemars(with = "crate::view::Account"))]
     pub provider: Address,
     /// Task of the job.
     pub task: u32,
     /// H(halted) it signed.
+    #[cfg_attr(test, schemars(with = "crate::view::Hash"))]
     pub signed: B256,
     /// H(halted) that was verified.
+    #[cfg_attr(test, schemars(with = "crate::view::Hash"))]
     pub verified: B256,
 }
 
 /// What a check found.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Checked {
     /// Deals.
     pub deals: usize,
@@ -231,7 +247,8 @@ impl Bundle {
             if !signed_by(&receipt.value, &domain, &receipt.signature, deal.providerKey) {
                 found.wrong_signatures += 1;
             }
-            // A receipt that contradicts itself is evidence against whoever signed it, and proves no result.
+            // A receipt that contradicts itself is evidence against whoever signed it, and proves
+            // no result.
             if let Err(why) = check_receipt(deal, order, &receipt.value, &given.results) {
                 let who = match why {
                     ReceiptFault::Count { .. } => "lacks its results",

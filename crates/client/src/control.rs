@@ -1,6 +1,6 @@
-//! Control sockets: whoever holds a folder (a provider, a requester's host, a local market) answers questions there.
-//! One JSON object a line over a Unix socket: a question, then any number of answers. The folder is the owner's alone,
-//! and so is the socket.
+//! Control sockets: whoever holds a folder (a provider, a requester's host, a local market) answers
+//! questions there. One JSON object a line over a Unix socket: a question, then any number of
+//! answers. The folder is the owner's alone, and so is the socket.
 
 use std::{
     os::{fd::AsRawFd, unix::fs::PermissionsExt},
@@ -18,6 +18,8 @@ use tokio::{
     },
     sync::Semaphore,
 };
+
+use crate::class::{Class, Classified};
 
 /// Longest question, bytes: a job of a million tasks with a text each.
 const MAX_REQUEST_BYTES: u64 = 256 << 20;
@@ -50,8 +52,33 @@ pub enum ControlError {
         why: String,
     },
     /// The one asked refused: its own words.
-    #[error("{0}")]
-    Refused(String),
+    #[error("{}", .0.text)]
+    Refused(Refusal),
+}
+
+impl Classified for ControlError {
+    fn class(&self) -> Class {
+        match self {
+            Self::Refused(refusal) => refusal.class,
+            Self::Socket { .. } | Self::Broken { .. } => Class::Failed,
+        }
+    }
+}
+
+/// Why the one asked refuses.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Refusal {
+    /// What kind of failure it is.
+    pub class: Class,
+    /// In words.
+    pub text: String,
+}
+
+impl Refusal {
+    /// An error as it is told the caller.
+    pub fn of(error: &(impl Classified + std::fmt::Display)) -> Self {
+        Self { class: error.class(), text: error.to_string() }
+    }
 }
 
 /// A line of an answer.
@@ -59,12 +86,12 @@ pub enum ControlError {
 #[serde(rename_all = "lowercase")]
 enum Line<T> {
     Ok(T),
-    Error(String),
+    Error(Refusal),
     End,
 }
 
-/// A socket's address takes about a hundred bytes, and folders are longer than that: it is named through the open
-/// folder instead.
+/// A socket's address takes about a hundred bytes, and folders are longer than that: it is named
+/// through the open folder instead.
 struct Near {
     _folder: std::fs::File,
     path: PathBuf,
@@ -98,17 +125,17 @@ impl Answers {
     }
 }
 
-/// Serves in a folder until dropped. Only one may serve a folder at a time: its journal's lock, or the like, says so, and a
-/// socket that lies there is a dead one's. What `answer` refuses is told the caller in its words.
+/// Serves in a folder until dropped. Only one may serve a folder at a time: its journal's lock, or
+/// the like, says so, and a socket that lies there is a dead one's. What `answer` refuses is told
+/// the caller in its words.
 ///
 /// # Errors
 /// `C-CTL-001`.
-pub fn serve<Q, F, A, E>(folder: &Path, answer: F) -> Result<Served, ControlError>
+pub fn serve<Q, F, A>(folder: &Path, answer: F) -> Result<Served, ControlError>
 where
     Q: DeserializeOwned + Send + 'static,
     F: Fn(Q, Answers) -> A + Send + Sync + 'static,
-    A: Future<Output = (Answers, Result<(), E>)> + Send,
-    E: std::fmt::Display + Send,
+    A: Future<Output = (Answers, Result<(), Refusal>)> + Send,
 {
     let path = folder.join(NAME);
     let failed = |why| ControlError::Socket { path: path.display().to_string(), why };
@@ -144,12 +171,11 @@ impl Drop for Served {
     }
 }
 
-async fn talk<Q, F, A, E>(stream: UnixStream, answer: &F) -> std::io::Result<()>
+async fn talk<Q, F, A>(stream: UnixStream, answer: &F) -> std::io::Result<()>
 where
     Q: DeserializeOwned,
     F: Fn(Q, Answers) -> A,
-    A: Future<Output = (Answers, Result<(), E>)>,
-    E: std::fmt::Display,
+    A: Future<Output = (Answers, Result<(), Refusal>)>,
 {
     let (read, write) = stream.into_split();
     let mut reader = BufReader::new(read);
@@ -159,7 +185,7 @@ where
         Some(text) => serde_json::from_str(&text),
     };
     let last: Line<()> = match question {
-        Err(why) => Line::Error(format!("[C-CTL-003] not a question: {why}")),
+        Err(why) => Line::Error(Refusal { class: Class::Failed, text: format!("[C-CTL-003] not a question: {why}") }),
         Ok(question) => {
             // Whoever hangs up needs no more answers: the handler is dropped.
             let mut gone = [0; 1];
@@ -170,14 +196,15 @@ where
             answers = back;
             match outcome {
                 Ok(()) => Line::End,
-                Err(why) => Line::Error(why.to_string()),
+                Err(refusal) => Line::Error(refusal),
             }
         }
     };
     answers.line(&last).await
 }
 
-/// One line within a bound; `None` at the end of the stream. A longer one is an error before it is held.
+/// One line within a bound; `None` at the end of the stream. A longer one is an error before it is
+/// held.
 async fn line(reader: &mut (impl AsyncBufRead + Unpin), most: u64) -> std::io::Result<Option<String>> {
     let mut text = String::new();
     reader.take(most).read_line(&mut text).await?;
@@ -272,7 +299,7 @@ mod tests {
                     }
                     Ok(())
                 }
-                Question::Refuse => Err("[X-1] not now"),
+                Question::Refuse => Err(Refusal { class: Class::NoMoney, text: "[X-1] not now".to_owned() }),
                 Question::Large => {
                     let _ = answers.send(&u128::MAX).await;
                     Ok(())
@@ -299,7 +326,8 @@ mod tests {
         assert_eq!((one.next().await.unwrap(), two.next().await.unwrap()), (Some(0), Some(0)));
         assert_eq!((one.next().await.unwrap(), two.next().await.unwrap()), (Some(1), Some(1)));
         assert_eq!((one.next().await.unwrap(), two.next().await.unwrap()), (Some(2), None));
-        assert_eq!(ask::<u32>(&deep, &Question::Refuse).await.unwrap_err().to_string(), "[X-1] not now");
+        let refused = ask::<u32>(&deep, &Question::Refuse).await.unwrap_err();
+        assert_eq!((refused.to_string(), refused.class()), ("[X-1] not now".to_owned(), Class::NoMoney));
         assert_eq!(ask::<u128>(&deep, &Question::Large).await.unwrap(), Some(u128::MAX));
         assert!(ask::<u32>(&deep, &"what").await.unwrap_err().to_string().starts_with("[C-CTL-003]"));
         assert!(matches!(ask::<u32>(&deep, &Question::Count(0)).await, Err(ControlError::Broken { .. })));

@@ -2,7 +2,13 @@
 
 use rialto_requester::{JobId, RequesterError};
 
-use crate::{control::ControlError, home::HomeError, job::JobFileError, market::MarketError};
+use crate::{
+    class::{Class, Classified},
+    control::ControlError,
+    home::HomeError,
+    job::JobFileError,
+    market::MarketError,
+};
 
 /// Why a host does not run, or refuses.
 #[derive(Debug, thiserror::Error)]
@@ -49,4 +55,19 @@ pub enum HostError {
         /// Which.
         job: JobId,
     },
+}
+
+impl Classified for HostError {
+    fn class(&self) -> Class {
+        match self {
+            Self::Job(error) => error.class(),
+            Self::Requester(error) => error.class(),
+            Self::Market(error) => error.class(),
+            Self::Home(error) => error.class(),
+            Self::Control(error) => error.class(),
+            Self::Chain(error) => error.class(),
+            Self::Net(_) | Self::Exec(_) | Self::Attempt(_) => Class::Failed,
+            Self::Gone { .. } | Self::Broken(_) | Self::NoFile { .. } => Class::Failed,
+        }
+    }
 }

@@ -50,13 +50,15 @@ pub struct GameMove {
 
 /// What a game is about at a moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case", tag = "about")]
 pub enum Place {
     /// A node of the receipt's tree, or the nodes below it.
     Tree {
         /// Levels over the leaves.
         height: u8,
-        /// The node's place among those of its height, or of the node over the nodes, from the left.
+        /// The node's place among those of its height, or of the node over the nodes, from the
+        /// left.
         place: u32,
     },
     /// A segment of a task's run.
@@ -187,8 +189,8 @@ pub struct Conviction {
 }
 
 impl History {
-    /// Every receipt that a deal's court found wrong without a game, the oldest first. Only courts that this history was read with
-    /// are heard.
+    /// Every receipt that a deal's court found wrong without a game, the oldest first. Only courts
+    /// that this history was read with are heard.
     pub fn convictions(&self) -> Vec<Conviction> {
         let mut known = Games::default();
         let mut deals: BTreeMap<DealId, &Deal> = BTreeMap::new();
@@ -208,8 +210,8 @@ impl History {
         all
     }
 
-    /// Every game that a court began over a deal that names it, the oldest first. Only courts that this history was read with are
-    /// heard.
+    /// Every game that a court began over a deal that names it, the oldest first. Only courts that
+    /// this history was read with are heard.
     pub fn games(&self) -> Vec<GameTale> {
         let mut known = Games::default();
         let (mut tales, mut places): (Vec<GameTale>, BTreeMap<GameId, usize>) = Default::default();

@@ -1,5 +1,6 @@
-//! What a market's chain tells of it: who announced themselves, which deals were opened at which price, and what became of
-//! them. No indexer: the market's own events, read once and then followed.
+//! What a market's chain tells of it: who announced themselves, which deals were opened at which
+//! price, and what became of them. No indexer: the market's own events, read once and then
+//! followed.
 
 use std::{
     collections::{BTreeMap, HashSet},
@@ -12,6 +13,8 @@ use rialto_protocol::case::{CaseId, CaseKind};
 use rialto_protocol::{Address, B256, DealId, types::Deal, wire::PeerAddr};
 use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
+
+use crate::class::{Class, Classified};
 
 /// Longest wait for the next piece of a market's past.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -45,6 +48,12 @@ pub enum HistoryError {
     },
 }
 
+impl Classified for HistoryError {
+    fn class(&self) -> Class {
+        Class::NoMarket
+    }
+}
+
 /// A market's events as they are canonical now.
 pub struct History {
     pub(crate) events: Vec<(LogMeta, MarketEvent)>,
@@ -53,7 +62,8 @@ pub struct History {
 }
 
 impl History {
-    /// Reads everything from the market's first block to the newest. `progress` is told how far it is, in parts per hundred.
+    /// Reads everything from the market's first block to the newest. `progress` is told how far it
+    /// is, in parts per hundred.
     ///
     /// # Errors
     /// `C-HIS-001`, `C-HIS-002`.
@@ -161,6 +171,7 @@ impl History {
 
 /// A deal's price, fixed when it was opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct PricePoint {
     /// When the deal began, unix seconds.
     pub at: u64,
@@ -171,10 +182,12 @@ pub struct PricePoint {
     /// Most that the deal can pay, base units.
     pub budget: u128,
     /// Who sells.
+    #[cfg_attr(test, schemars(with = "crate::view::Account"))]
     pub provider: Address,
 }
 
-/// The fuel price of a market over time: of every stretch in which deals were opened, their mean weighted by budget.
+/// The fuel price of a market over time: of every stretch in which deals were opened, their mean
+/// weighted by budget.
 /// `points` the oldest first; at most `stretches` of equal length.
 pub fn price_index(points: &[PricePoint], stretches: usize) -> Vec<(u64, u128)> {
     let (Some(first), Some(last)) = (points.first(), points.last()) else { return Vec::new() };
@@ -236,6 +249,7 @@ pub struct DealEnd {
 
 /// Where a deal is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case", tag = "phase")]
 pub enum DealPhase {
     /// Work can be ordered.
@@ -308,8 +322,8 @@ impl DealStory {
         }
     }
 
-    /// What anyone can do now: settle a case whose time is up, or close the deal when it is [`DealPhase::Due`]. Do it, and ask
-    /// again on fresh history, until nothing is left.
+    /// What anyone can do now: settle a case whose time is up, or close the deal when it is
+    /// [`DealPhase::Due`]. Do it, and ask again on fresh history, until nothing is left.
     pub fn next_step(&self, now: u64, grace: u64) -> Option<MarketCall> {
         // A hold stands in the way of claims, a claim in the way of late notices.
         let rank = |kind: CaseKind| match kind {

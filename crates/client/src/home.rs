@@ -8,6 +8,8 @@ use std::{
 use rialto_chain::PrivateKeySigner;
 use rialto_protocol::Address;
 
+use crate::class::{Class, Classified};
+
 /// A folder or file of the home can't be used.
 #[derive(Debug, thiserror::Error)]
 #[error("[C-HOM-001] {path} can't be used: {why}")]
@@ -16,14 +18,20 @@ pub struct HomeError {
     why: String,
 }
 
+impl Classified for HomeError {
+    fn class(&self) -> Class {
+        Class::Failed
+    }
+}
+
 impl HomeError {
     fn new(path: &Path, why: impl ToString) -> Self {
         Self { path: path.display().to_string(), why: why.to_string() }
     }
 }
 
-/// The home folder. In it: `config.toml`, `provider.toml`, `wallet/`, `local/` (the market of `rialto up`), and a folder for
-/// every requester and provider on every market.
+/// The home folder. In it: `config.toml`, `provider.toml`, `wallet/`, `local/` (the market of
+/// `rialto up`), and a folder for every requester and provider on every market.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Home(PathBuf);
 
@@ -58,8 +66,8 @@ impl Home {
         self.0.join("requester").join(role(chain_id, market, account))
     }
 
-    /// The folder of a requester on a market of whose chain nothing is known but what the folder's name says; `None` if there
-    /// is none, or several.
+    /// The folder of a requester on a market of whose chain nothing is known but what the folder's
+    /// name says; `None` if there is none, or several.
     pub fn known_requester(&self, market: Address, account: Address) -> Option<PathBuf> {
         let ending = role(0, market, account).split_off(1);
         let entries = std::fs::read_dir(self.0.join("requester")).ok()?.flatten().map(|entry| entry.path());
@@ -114,8 +122,8 @@ pub(crate) fn write_private_with(
     written
 }
 
-/// An endpoint's own key: made once, kept in the folder of its requester or provider. It holds no money; it is what others
-/// know the endpoint by.
+/// An endpoint's own key: made once, kept in the folder of its requester or provider. It holds no
+/// money; it is what others know the endpoint by.
 ///
 /// # Errors
 /// `C-HOM-001`.

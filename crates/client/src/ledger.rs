@@ -1,5 +1,5 @@
-//! An account's money in a market, movement by movement, for those who keep books. From the market's events alone: whoever adds them up
-//! has the balance that the contract says.
+//! An account's money in a market, movement by movement, for those who keep books. From the
+//! market's events alone: whoever adds them up has the balance that the contract says.
 
 use std::collections::BTreeMap;
 
@@ -12,20 +12,25 @@ use crate::history::{History, HistoryError};
 
 /// One movement.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Movement {
     /// Block.
     pub block: u64,
     /// Transaction.
+    #[cfg_attr(test, schemars(with = "crate::view::Hash"))]
     pub tx: B256,
     /// What happened.
     pub what: What,
     /// The deal that it is about.
+    #[cfg_attr(test, schemars(with = "Option<crate::view::Hash>"))]
     pub deal: Option<DealId>,
     /// Who stands on the other side.
+    #[cfg_attr(test, schemars(with = "Option<crate::view::Account>"))]
     pub with: Option<Address>,
     /// Change of what is free, base units.
     pub free: i128,
-    /// Change of what is bound in deals and bonds, base units. What was gained or spent is the sum of both.
+    /// Change of what is bound in deals and bonds, base units. What was gained or spent is the sum
+    /// of both.
     pub bound: i128,
     /// What is free afterwards, base units.
     pub balance: u128,
@@ -35,15 +40,18 @@ pub struct Movement {
 
 /// Why money moved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum What {
     /// Tokens came in.
     Deposit,
     /// Tokens went out.
     Withdrawal,
-    /// It came from another account: what a court gives back of a bond, a provider's share of an accuser's, a bounty.
+    /// It came from another account: what a court gives back of a bond, a provider's share of an
+    /// accuser's, a bounty.
     Received,
-    /// It went to another account: to a court as the bond of an accusation, to whoever convicted a provider.
+    /// It went to another account: to a court as the bond of an accusation, to whoever convicted a
+    /// provider.
     Given,
     /// A deal was opened: a requester's budget is bound.
     Budget,
@@ -51,7 +59,8 @@ pub enum What {
     Collateral,
     /// A voucher was redeemed, or a claim paid.
     Payment,
-    /// A deal was closed: what was left in it came back; to an injured requester more than that, to a guilty provider less.
+    /// A deal was closed: what was left in it came back; to an injured requester more than that, to
+    /// a guilty provider less.
     Closed,
     /// The bond of a late notice or a demand was given.
     Bond,
@@ -105,8 +114,8 @@ struct Ledger {
 }
 
 impl History {
-    /// Every movement of an account's money, the oldest first. The bond of an accusation is given to the court's account, and what
-    /// comes back is received from it.
+    /// Every movement of an account's money, the oldest first. The bond of an accusation is given
+    /// to the court's account, and what comes back is received from it.
     ///
     /// # Errors
     /// `C-HIS-003` if the events don't add up: some are missing.
@@ -252,7 +261,8 @@ mod tests {
         MarketEvent::CaseSettled { deal: DEAL, case, outcome, amount }
     }
 
-    /// A deal in which a claim is paid, one late notice answered, another not: `end` with what each side gets.
+    /// A deal in which a claim is paid, one late notice answered, another not: `end` with what each
+    /// side gets.
     fn story(to_requester: u128, to_provider: u128) -> Vec<MarketEvent> {
         let deal = Deal { requester: ME, provider: OTHER, budget: 100, collateral: 50, ..Deal::default() };
         let late = |order| MarketEvent::LateNoticed { deal: DEAL, order, seq: 0, deadline: 9, bond: 5 };

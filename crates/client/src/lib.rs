@@ -1,5 +1,6 @@
-//! What a program needs to buy compute: the market it is on, job files, jobs that outlive the process that
-//! submitted them, and evidence that anyone can check offline. Everything the command line does goes through here.
+//! What a program needs to buy compute: the market it is on, job files, jobs that outlive the
+//! process that submitted them, and evidence that anyone can check offline. Everything the command
+//! line does goes through here.
 //!
 //! A job bought in this process, on the market of this home's `rialto up`:
 //!
@@ -29,13 +30,15 @@
 //! # Ok(()) }
 //! ```
 //!
-//! To have jobs live on beside the program, let [`host::serve`] work in a process of its own and talk to it with [`Host`].
+//! To have jobs live on beside the program, let [`host::serve`] work in a process of its own and
+//! talk to it with [`Host`].
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod book;
 mod bundle;
 mod buyer;
+mod class;
 pub mod control;
 mod error;
 pub mod escape;
@@ -48,6 +51,7 @@ mod ledger;
 mod market;
 mod replay;
 pub mod settings;
+pub mod view;
 mod wallet;
 
 pub use book::{Book, BookError, Listed};
@@ -56,6 +60,7 @@ pub use buyer::{
     Buyer,
     quote::{Chosen, LeftOut, Opening, PolicyPrice, Quote, Resumption, Trial},
 };
+pub use class::{Class, Classified};
 pub use error::HostError;
 pub use games::{Conviction, GameMove, GameTale, Place, Played};
 pub use history::{DealEnd, DealPhase, DealStory, History, HistoryError, OpenCase, PricePoint, price_index};

@@ -1,4 +1,5 @@
-//! Which market, and as whom: flags first, then `config.toml`, then the market of a running `rialto up`.
+//! Which market, and as whom: flags first, then `config.toml`, then the market of a running `rialto
+//! up`.
 
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
@@ -11,6 +12,7 @@ use rialto_protocol::{Address, keccak256};
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    class::{Class, Classified},
     home::{Home, HomeError, endpoint_secret, write_private},
     settings::{Section, Settings, SettingsError},
 };
@@ -85,6 +87,16 @@ pub enum MarketError {
     Home(#[from] HomeError),
 }
 
+impl Classified for MarketError {
+    fn class(&self) -> Class {
+        match self {
+            Self::Settings { .. } | Self::Half { .. } | Self::NoUrl | Self::Roots { .. } => Class::Usage,
+            Self::Unknown { .. } | Self::Unreachable { .. } | Self::LocalFacts { .. } => Class::NoMarket,
+            Self::Home(error) => error.class(),
+        }
+    }
+}
+
 /// What was chosen on the command line.
 #[derive(Clone, Debug, Default)]
 pub struct MarketChoice {
@@ -96,23 +108,29 @@ pub struct MarketChoice {
     pub account: Option<Address>,
 }
 
-/// What a local market tells others on this machine. A file of it outlives the market: connecting tells.
+/// What a local market tells others on this machine. A file of it outlives the market: connecting
+/// tells.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct LocalFacts {
     /// JSON-RPC endpoint on loopback.
     pub rpc: String,
     /// Chain id.
     pub chain_id: u64,
     /// The market.
+    #[cfg_attr(test, schemars(with = "crate::view::Account"))]
     pub market: Address,
     /// Its token.
+    #[cfg_attr(test, schemars(with = "crate::view::Account"))]
     pub token: Address,
     /// Block in which it was created.
     pub first_block: u64,
     /// The court that was deployed with it; `None` by an older version.
     #[serde(default)]
+    #[cfg_attr(test, schemars(with = "Option<crate::view::Account>"))]
     pub court: Option<Address>,
     /// The account that buys, funded; its key is [`local_key`] of [`LOCAL_REQUESTER`].
+    #[cfg_attr(test, schemars(with = "crate::view::Account"))]
     pub requester: Address,
     /// The process.
     pub pid: u32,
@@ -148,7 +166,8 @@ impl LocalFacts {
     }
 }
 
-/// Keys of the embedded chain are public, like those of every test chain: they hold nothing of value.
+/// Keys of the embedded chain are public, like those of every test chain: they hold nothing of
+/// value.
 pub fn local_key(name: &str) -> PrivateKeySigner {
     PrivateKeySigner::from_bytes(&keccak256(format!("rialto embedded account {name}")))
         .expect("a hash is below the group order but for one in 2^128")
@@ -190,8 +209,8 @@ impl MarketConfig {
         Self::read(home, choice, true)
     }
 
-    /// Finds out which chain is meant, for what makes a market or looks at the chain alone: without an address of one, it is
-    /// zero.
+    /// Finds out which chain is meant, for what makes a market or looks at the chain alone: without
+    /// an address of one, it is zero.
     ///
     /// # Errors
     /// Like [`MarketConfig::find`].
@@ -263,7 +282,8 @@ impl MarketConfig {
         (self.account.is_none() || self.account == Some(local.requester)).then(|| local_key(LOCAL_REQUESTER))
     }
 
-    /// Where to listen: what was said; else loopback for a market on this machine, which has nobody outside; else everywhere.
+    /// Where to listen: what was said; else loopback for a market on this machine, which has nobody
+    /// outside; else everywhere.
     pub fn listens(&self) -> SocketAddr {
         let alone = self.near && self.relay.is_none() && self.external.is_empty();
         self.bind.unwrap_or((if alone { Ipv4Addr::LOCALHOST } else { Ipv4Addr::UNSPECIFIED }, 0).into())
@@ -289,7 +309,8 @@ impl MarketConfig {
 /// Largest file of root certificates, bytes: a system's whole store is a quarter of it.
 const MAX_ROOTS_BYTES: u64 = 1 << 20;
 
-/// The endpoint at a URL; over `https://` with the roots of one's own, if there are any. A relative file lies in the home.
+/// The endpoint at a URL; over `https://` with the roots of one's own, if there are any. A relative
+/// file lies in the home.
 fn endpoint(url: &str, home: &Home, roots: Option<String>) -> Result<Rpc, MarketError> {
     let rpc = Rpc::Http(url.parse().map_err(|_| MarketError::NoUrl)?);
     match (rpc, roots) {

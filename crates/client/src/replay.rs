@@ -1,4 +1,5 @@
-//! Tracing tasks of ended jobs, or of any program, on this machine: what `rialto replay` shows and `rialto dispute` sends.
+//! Tracing tasks of ended jobs, or of any program, on this machine: what `rialto replay` shows and
+//! `rialto dispute` sends.
 
 use std::sync::Arc;
 
@@ -13,6 +14,8 @@ use rialto_protocol::{
     wire::Signed,
 };
 use rialto_requester::{Evidence, JobContent, JobReport, OrderEvidence};
+
+use crate::class::{Class, Classified};
 
 /// Why a task can't be traced here.
 #[derive(Debug, thiserror::Error)]
@@ -34,6 +37,15 @@ pub enum ReplayError {
         /// Which was asked for.
         task: u32,
     },
+}
+
+impl Classified for ReplayError {
+    fn class(&self) -> Class {
+        match self {
+            Self::NoTask { .. } => Class::Usage,
+            Self::Gate(_) | Self::Changed { .. } => Class::Failed,
+        }
+    }
 }
 
 /// A task that can be traced here: every state of its run, and proofs of its steps.
@@ -62,7 +74,8 @@ impl Replay {
         Ok(Self { program, input: Arc::new(Halves::new(task.into(), shared.into())), limits })
     }
 
-    /// Of a task that a provider signed something about. Program and input are those of the order, or this fails.
+    /// Of a task that a provider signed something about. Program and input are those of the order,
+    /// or this fails.
     ///
     /// # Errors
     /// `M-GATE-…`, `C-RPL-002`, `C-RPL-003`.
@@ -133,15 +146,16 @@ impl SignedTask {
         self.order.results.get(self.index() as usize)
     }
 
-    /// The receipt, and what binds its provider to it: all that an accusation takes. `None` if the provider signed nothing.
+    /// The receipt, and what binds its provider to it: all that an accusation takes. `None` if the
+    /// provider signed nothing.
     pub fn accusation(&self) -> Option<rialto_chain::Signed> {
         let Signed { value: receipt, signature } = self.order.receipt.clone()?;
         let (deal, order) = (self.deal.clone(), self.order.order.value.clone());
         Some(rialto_chain::Signed { deal, order, receipt, signature })
     }
 
-    /// The accuser's word on the task, with its states after each sixteenth of the run; `index` is the task's among the leaves that
-    /// the provider has shown.
+    /// The accuser's word on the task, with its states after each sixteenth of the run; `index` is
+    /// the task's among the leaves that the provider has shown.
     pub fn challenge(&self, replay: &Replay, index: u32, states: [B256; PARTS]) -> Option<Challenge> {
         let place = self.index();
         Some(Challenge {

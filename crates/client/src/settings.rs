@@ -1,9 +1,11 @@
-//! Files in TOML that people write: config.toml, provider.toml, job.toml. Keys that don't exist are refused with the one
-//! that was probably meant, values that make no sense with what is needed.
+//! Files in TOML that people write: config.toml, provider.toml, job.toml. Keys that don't exist are
+//! refused with the one that was probably meant, values that make no sense with what is needed.
 
 use std::{collections::BTreeMap, path::Path};
 
 use toml::{Table, Value};
+
+use crate::class::{Class, Classified};
 
 /// Decimals of the market's token (a stablecoin's six): what a written amount is multiplied by.
 pub const TOKEN_DECIMALS: u32 = 6;
@@ -12,7 +14,8 @@ const MAX_FILE_BYTES: u64 = 1 << 20;
 /// Letters that may differ between a key and the one that was meant.
 const MAX_TYPOS: usize = 3;
 
-/// A section's name and its keys; `"*"` takes any. The section `""` holds the keys before the first section.
+/// A section's name and its keys; `"*"` takes any. The section `""` holds the keys before the first
+/// section.
 pub type Section = (&'static str, &'static [&'static str]);
 
 /// Why a file can't be used.
@@ -35,6 +38,12 @@ pub enum SettingsError {
     /// A key that doesn't exist.
     #[error("[C-CFG-004] {0}")]
     Unknown(String),
+}
+
+impl Classified for SettingsError {
+    fn class(&self) -> Class {
+        Class::Usage
+    }
 }
 
 /// A file's values, every key of which exists.
@@ -163,7 +172,8 @@ impl Settings {
         base_units(&text).map(Some).map_err(|why| wrong(section, key, text, why))
     }
 
-    /// A number with a unit, such as `"256 MiB"`, as a whole number of the smallest; a bare number counts those.
+    /// A number with a unit, such as `"256 MiB"`, as a whole number of the smallest; a bare number
+    /// counts those.
     ///
     /// # Errors
     /// `C-CFG-003` if it is something else.
@@ -190,7 +200,8 @@ impl Settings {
         table.iter().map(text).collect()
     }
 
-    /// A share of one, in parts of `scale` (10_000 for basis points, 1_000_000 for parts per million).
+    /// A share of one, in parts of `scale` (10_000 for basis points, 1_000_000 for parts per
+    /// million).
     ///
     /// # Errors
     /// `C-CFG-003` if it is something else.

@@ -1,4 +1,5 @@
-//! The wallet: one encrypted keystore (Web3 Secret Storage, version 3) per account, in a folder of its owner's alone.
+//! The wallet: one encrypted keystore (Web3 Secret Storage, version 3) per account, in a folder of
+//! its owner's alone.
 
 use std::{
     os::unix::fs::PermissionsExt,
@@ -9,7 +10,10 @@ use alloy_signer_local::PrivateKeySigner;
 use rand_08::rngs::OsRng;
 use rialto_protocol::Address;
 
-use crate::home::{HomeError, private_dir};
+use crate::{
+    class::{Class, Classified},
+    home::{HomeError, private_dir},
+};
 
 /// Largest keystore, bytes.
 const MAX_KEYSTORE_BYTES: u64 = 64 << 10;
@@ -87,6 +91,15 @@ pub enum WalletError {
     /// The folder can't be made.
     #[error(transparent)]
     Home(#[from] HomeError),
+}
+
+impl Classified for WalletError {
+    fn class(&self) -> Class {
+        match self {
+            Self::Home(error) => error.class(),
+            _ => Class::NoKey,
+        }
+    }
 }
 
 /// A passphrase; never shown.

@@ -1,9 +1,12 @@
 //! A market that outlives its process.
 
-use std::{net::Ipv4Addr, path::Path};
+use std::{
+    net::Ipv4Addr,
+    path::{Path, PathBuf},
+};
 
 use rialto_chain::{Chain, Deployed, MarketCall, Sender};
-use rialto_client::{LOCAL_REQUESTER, local_key, write_private};
+use rialto_client::{LOCAL_REQUESTER, LocalFacts, local_key, write_private};
 use rialto_devchain::{Server, serve};
 use rialto_protocol::Address;
 use serde::{Deserialize, Serialize};
@@ -26,9 +29,11 @@ pub struct Standing {
     /// The chain's endpoint.
     pub server: Server,
     providers: Vec<LocalProvider>,
+    folder: PathBuf,
 }
 
-/// What is written down once the contracts are there. Without it they are deployed anew, which leaves only unused ones behind.
+/// What is written down once the contracts are there. Without it they are deployed anew, which
+/// leaves only unused ones behind.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct Deployment {
     token: Address,
@@ -93,7 +98,34 @@ impl Standing {
             let provider = start_provider(&rpc, &deployed, name, &home, plan, bootstrap, fuel_per_second).await;
             providers.push(provider.step(format!("{name} did not start"))?);
         }
-        Ok(Self { chain, deployed, server, providers })
+        Ok(Self { chain, deployed, server, providers, folder: folder.to_owned() })
+    }
+
+    /// What other processes have to know of it: [`LocalFacts::write`] tells those of a home folder.
+    pub fn facts(&self) -> LocalFacts {
+        LocalFacts {
+            rpc: self.server.url(),
+            chain_id: self.chain.chain_id(),
+            market: self.deployed.market,
+            token: self.deployed.token,
+            first_block: self.deployed.block,
+            court: Some(self.deployed.court),
+            requester: local_key(LOCAL_REQUESTER).address(),
+            pid: std::process::id(),
+        }
+    }
+
+    /// Gives an account the deposit that every account starts with; once, however often it is
+    /// called.
+    ///
+    /// # Errors
+    /// The chain refused a transaction.
+    pub async fn fund(&self, account: Address) -> Result<()> {
+        let admin = local_key("admin");
+        let sender = self.chain.sender(admin.clone(), &self.folder.join("admin.redb")).await?;
+        let funded = fund_once(&sender, admin.address(), account).await;
+        sender.stop().await;
+        funded
     }
 
     /// Ends it in order.

@@ -9,16 +9,16 @@ use anyhow::{Context, Result, ensure};
 use rialto_client::{
     Host, Passphrase,
     job::{Claim, JobFile, Place},
+    view,
 };
 use rialto_exec::PAGE_BYTES;
 use rialto_requester::{JobId, Policy};
-use serde_json::json;
 
 use crate::{
     env::{self, PlaceArgs, signals},
     exit,
     job::{background, follow, quote, results},
-    ui::{Output, either},
+    ui::Ui,
 };
 
 /// Standard input as a job file.
@@ -66,7 +66,8 @@ pub fn is_job(path: &Path) -> bool {
     }
 }
 
-/// Whether a file may be a job file: any text, or one that is TOML if its name promises something else.
+/// Whether a file may be a job file: any text, or one that is TOML if its name promises something
+/// else.
 fn is_text(path: &Path, any: bool) -> bool {
     let mut sample = Vec::new();
     let read = std::fs::File::open(path).and_then(|file| file.take(SAMPLE_BYTES).read_to_end(&mut sample));
@@ -106,20 +107,28 @@ pub fn read(args: &Purchase) -> Result<JobFile> {
 
 /// One that comes through a pipe: its paths start where the command was called.
 fn piped(path: &Path, home: Option<&Path>) -> Result<JobFile> {
-    let failed = || format!("[C-JOB-002] {} can't be read", path.display());
+    let failed = || failure!(Usage, "C-JOB-002", "{} can't be read", path.display());
     let mut bytes = Vec::new();
     match path.as_os_str() == STDIN {
         true => std::io::stdin().lock().take(MAX_PIPED_BYTES + 1).read_to_end(&mut bytes),
         false => {
-            ensure!(!path.is_dir(), "[C-JOB-002] {} is a folder", path.display());
+            ensure!(!path.is_dir(), failure!(Usage, "C-JOB-002", "{} is a folder", path.display()));
             std::fs::File::open(path).and_then(|file| file.take(MAX_PIPED_BYTES + 1).read_to_end(&mut bytes))
         }
     }
     .with_context(failed)?;
-    ensure!(bytes.len() as u64 <= MAX_PIPED_BYTES, "[C-JOB-002] {} is larger than a job file may be", path.display());
-    ensure!(!bytes.starts_with(b"\0asm"), "[C-JOB-003] a program has to be a file: {} is none", path.display());
-    let text = String::from_utf8(bytes).map_err(|_| anyhow::anyhow!("[C-JOB-002] {} is not UTF-8", path.display()))?;
-    let base = std::env::current_dir().context("[C-JOB-002] the folder that this was called in is gone")?;
+    ensure!(
+        bytes.len() as u64 <= MAX_PIPED_BYTES,
+        failure!(Usage, "C-JOB-002", "{} is larger than a job file may be", path.display())
+    );
+    ensure!(
+        !bytes.starts_with(b"\0asm"),
+        failure!(Usage, "C-JOB-003", "a program has to be a file: {} is none", path.display())
+    );
+    let text = String::from_utf8(bytes)
+        .map_err(|_| anyhow::Error::new(failure!(Usage, "C-JOB-002", "{} is not UTF-8", path.display())))?;
+    let base =
+        std::env::current_dir().context(failure!(Usage, "C-JOB-002", "the folder that this was called in is gone"))?;
     JobFile::parse(&text, &Place::new(&base, home)).with_context(|| format!("{} can't be used", path.display()))
 }
 
@@ -131,9 +140,9 @@ struct UnderWay {
 }
 
 /// `rialto run job.toml`
-pub async fn buy(args: &Purchase, place: &PlaceArgs, format: Output) -> Result<u8> {
+pub async fn buy(args: &Purchase, place: &PlaceArgs, ui: Ui) -> Result<u8> {
     let begun = tokio::select! {
-        begun = begin(args, place, format) => begun?,
+        begun = begin(args, place, ui) => begun?,
         () = signals::interrupted() => {
             eprintln!("\ninterrupted: `rialto jobs` tells whether the job was taken");
             return Ok(exit::INTERRUPTED);
@@ -142,16 +151,17 @@ pub async fn buy(args: &Purchase, place: &PlaceArgs, format: Output) -> Result<u
     match begun {
         Ok(UnderWay { host, secret, id }) => {
             let wishes = follow::Wishes { force: args.force, strict: args.strict };
-            follow::until_end(&host, secret, place, id, wishes, format).await
+            follow::until_end(&host, secret, place, id, wishes, ui).await
         }
         Err(code) => Ok(code),
     }
 }
 
 /// Reads, checks, submits; or does what else was asked for, which ends with an exit code.
-async fn begin(args: &Purchase, place: &PlaceArgs, format: Output) -> Result<Result<UnderWay, u8>> {
+async fn begin(args: &Purchase, place: &PlaceArgs, ui: Ui) -> Result<Result<UnderWay, u8>> {
     let (home, only_tell) = (place.home()?, args.dry_run || args.explain);
-    // What is wrong with it is told before anything is started. Its inputs may be many, and slow to read.
+    // What is wrong with it is told before anything is started. Its inputs may be many, and slow to
+    // read.
     let given = args.clone();
     let (file, tasks, folder) = blocking(move || {
         let file = read(&given)?;
@@ -167,17 +177,17 @@ async fn begin(args: &Purchase, place: &PlaceArgs, format: Output) -> Result<Res
     }
     let (host, secret) = background::running(place).await?;
     if args.dry_run {
-        return Ok(Err(quote::dry_run(&host, &file, format).await?));
+        return Ok(Err(quote::dry_run(&host, &file, ui).await?));
     }
     if args.explain {
-        return Ok(Err(quote::explain(&host, &file, format).await?));
+        return Ok(Err(quote::explain(&host, &file, ui).await?));
     }
     let id = submit(&host, &file, args.force, place).await?;
     if args.detach {
         let text = format!(
             "job {id} of {tasks} tasks is under way\n  rialto jobs logs -f {id}    what happens\n  rialto jobs results {id}    its results, once it has ended"
         );
-        either(format, &text, || json!({ "job": id.to_string(), "tasks": tasks, "detached": true }));
+        ui.answer(&text, || view::JobUnderWay { job: id.to_string(), tasks: tasks.into(), detached: true });
         return Ok(Err(exit::OK));
     }
     Ok(Ok(UnderWay { host, secret, id }))

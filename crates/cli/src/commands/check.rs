@@ -4,16 +4,15 @@ use std::{path::PathBuf, time::Instant};
 
 use anyhow::{Context, Result, ensure};
 use clap::Args;
+use rialto_client::view;
 use rialto_exec::{Engine, PAGE_BYTES, SharedData};
 use rialto_machine::output;
-use rialto_protocol::{B256, receipt::Status};
-use serde::Serialize;
-use serde_json::json;
+use rialto_protocol::receipt::Status;
 
 use crate::{
     exit,
     program::{Given, read_program, refused},
-    ui::{self, Output, json_on_lines},
+    ui::{self, Output, Ui, json_on_lines},
 };
 
 /// Lines of stderr that are shown of a program that failed.
@@ -33,7 +32,7 @@ Exit code with --run: 0 if the program ended with 0, 124 if it ran out of fuel, 
 pub struct Check {
     /// A WebAssembly program.
     pub program: PathBuf,
-    /// Run it here, too, and tell what that takes. Nothing is bought.
+    /// Run it on this machine, too, and show what that takes. Nothing is bought.
     #[arg(long)]
     pub run: bool,
     /// What the program is given.
@@ -41,45 +40,25 @@ pub struct Check {
     pub given: Given,
 }
 
-/// What a run here took.
-#[derive(Serialize)]
-struct Trial {
-    ending: &'static str,
-    exit_code: u32,
-    fuel: u64,
-    fuel_limit: u64,
-    memory_bytes: u64,
-    compile_milliseconds: u64,
-    milliseconds: u64,
-    stdout_bytes: usize,
-    stderr_bytes: usize,
-    files: usize,
-    out_hash: B256,
-    /// The end of what a failed program said.
-    said: Vec<String>,
-    #[serde(skip)]
-    code: u8,
-}
-
 /// Prints programRoot and memory, or why the gate refuses; with `--run` what a run takes.
-pub async fn check(args: &Check, output: Output) -> Result<u8> {
-    ensure!(args.run || args.given.is_nothing(), "[C-CHK-001] arguments and inputs are for a run: add --run");
+pub async fn check(args: &Check, ui: Ui) -> Result<u8> {
+    ensure!(
+        args.run || args.given.is_nothing(),
+        failure!(Usage, "C-CHK-001", "arguments and inputs are for a run: add --run")
+    );
     let wasm = read_program(&args.program)?;
     let canonical = rialto_machine::canonicalise(&wasm).with_context(|| refused(&args.program))?;
     let trial = if args.run { Some(trial(args, wasm.clone()).await?) } else { None };
-    match output {
+    match ui.output() {
         Output::Json => {
-            let mut value = json!({
-                "program_root": canonical.program_root,
-                "canon_version": rialto_machine::CANON_VERSION,
-                "bytes": wasm.len(),
-                "canonical_bytes": canonical.module.len(),
-                "memory_pages": { "min": canonical.min_pages, "max": canonical.max_pages },
+            json_on_lines(&view::ProgramCheck {
+                program_root: canonical.program_root.into(),
+                canon_version: rialto_machine::CANON_VERSION,
+                bytes: wasm.len(),
+                canonical_bytes: canonical.module.len(),
+                memory_pages: view::Pages { min: canonical.min_pages, max: canonical.max_pages },
+                run: trial.as_ref().map(|(trial, _)| trial.clone()),
             });
-            if let Some(trial) = &trial {
-                value["run"] = json!(trial);
-            }
-            json_on_lines(&value);
         }
         Output::Human => {
             println!("{} is accepted", args.program.display());
@@ -91,14 +70,14 @@ pub async fn check(args: &Check, output: Output) -> Result<u8> {
                 ui::count(canonical.module.len() as u64)
             );
             println!("  memory            {} to {} pages of 64 KiB", canonical.min_pages, canonical.max_pages);
-            trial.iter().for_each(tell);
+            trial.iter().for_each(|(trial, code)| tell(trial, *code));
         }
     }
-    Ok(trial.map_or(exit::OK, |trial| trial.code))
+    Ok(trial.map_or(exit::OK, |(_, code)| code))
 }
 
-/// Runs it here as a provider would, once.
-async fn trial(args: &Check, wasm: Vec<u8>) -> Result<Trial> {
+/// Runs it here as a provider would, once; and the exit code for that.
+async fn trial(args: &Check, wasm: Vec<u8>) -> Result<(view::Trial, u8)> {
     let (task, shared) = crate::program::inputs(&args.program, &args.given).await?;
     let limits = crate::program::limits(&args.given)?;
     tokio::task::spawn_blocking(move || {
@@ -122,8 +101,8 @@ async fn trial(args: &Check, wasm: Vec<u8>) -> Result<Trial> {
         let stderr = String::from_utf8_lossy(&outputs.stderr);
         let lines: Vec<String> = stderr.lines().map(|line| line.chars().take(LINE_CHARS).collect()).collect();
         let last = if code == exit::OK { lines.len() } else { lines.len().saturating_sub(LAST_LINES) };
-        Ok(Trial {
-            ending,
+        let trial = view::Trial {
+            ending: ending.to_owned(),
             exit_code: halted.exit_code,
             fuel: halted.fuel_used(limits.fuel),
             fuel_limit: limits.fuel,
@@ -133,15 +112,15 @@ async fn trial(args: &Check, wasm: Vec<u8>) -> Result<Trial> {
             stdout_bytes: outputs.stdout.len(),
             stderr_bytes: outputs.stderr.len(),
             files: outputs.files.len(),
-            out_hash: halted.out_hash,
+            out_hash: halted.out_hash.into(),
             said: lines[last..].to_vec(),
-            code,
-        })
+        };
+        Ok((trial, code))
     })
     .await?
 }
 
-fn tell(trial: &Trial) {
+fn tell(trial: &view::Trial, code: u8) {
     let exit_code =
         if trial.ending == "failed" { format!(" with exit code {}", trial.exit_code) } else { String::new() };
     println!("ran here: {}{exit_code}", trial.ending);
@@ -163,7 +142,7 @@ fn tell(trial: &Trial) {
         trial.files
     );
     trial.said.iter().for_each(|line| println!("  stderr            {line}"));
-    match trial.code {
+    match code {
         exit::OUT_OF_FUEL => println!("allow more with --fuel"),
         exit::TRAPPED => println!("a trap is a result, too: it is paid for like any other"),
         _ => {}

@@ -2,12 +2,9 @@
 
 use anyhow::{Result, bail};
 use clap::{Args, Subcommand};
-use serde_json::json;
+use rialto_client::view;
 
-use crate::{
-    env::PlaceArgs,
-    ui::{Output, either},
-};
+use crate::{env::PlaceArgs, ui::Ui};
 
 /// `rialto config`
 #[derive(Debug, Args)]
@@ -22,26 +19,26 @@ pub struct Config {
 enum What {
     /// Write a commented config.toml into the home folder.
     Init,
-    /// The market and the account that commands use now, and why.
+    /// Show the market and the account that commands use now.
     Show,
-    /// Where the configuration is.
+    /// Show where the configuration is.
     Path,
 }
 
 /// Runs one of them.
-pub fn config(args: &Config, place: &PlaceArgs, format: Output) -> Result<u8> {
+pub fn config(args: &Config, place: &PlaceArgs, ui: Ui) -> Result<u8> {
     let home = place.home()?;
     let file = home.config();
     match args.what {
         What::Init => {
             if file.exists() {
-                bail!("[C-CFG-005] {} is there already: edit it, or move it away", file.display());
+                bail!(failure!(Usage, "C-CFG-005", "{} is there already: edit it, or move it away", file.display()));
             }
             rialto_client::private_dir(home.path())?;
             rialto_client::write_private(&file, rialto_client::CONFIG_TEMPLATE.as_bytes())?;
-            either(format, &format!("wrote {}", file.display()), || json!({ "written": file }));
+            ui.answer(&format!("wrote {}", file.display()), || view::Written { written: file.clone() });
         }
-        What::Path => either(format, &file.display().to_string(), || json!({ "path": file })),
+        What::Path => ui.answer(&file.display().to_string(), || view::ConfigPath { path: file.clone() }),
         What::Show => {
             let market = place.market()?;
             let rpc = format!("{:?}", market.rpc);
@@ -56,12 +53,16 @@ pub fn config(args: &Config, place: &PlaceArgs, format: Output) -> Result<u8> {
                 market.listens(),
                 market.relay.as_ref().map_or_else(String::new, |relay| format!(", relay {relay}")),
             );
-            either(format, &text, || {
-                json!({
-                    "home": home.path(), "market": market.market, "rpc": rpc, "local": market.local.is_some(),
-                    "account": account.ok(), "bind": market.listens(), "relay": market.relay,
-                    "first_block": market.first_block, "confirmations": market.confirmations,
-                })
+            ui.answer(&text, || view::ConfigShown {
+                home: home.path().to_owned(),
+                market: market.market.into(),
+                rpc: rpc.to_owned(),
+                local: market.local.is_some(),
+                account: account.ok().map(Into::into),
+                bind: market.listens(),
+                relay: market.relay.clone(),
+                first_block: market.first_block,
+                confirmations: market.confirmations,
             });
         }
     }

@@ -5,15 +5,14 @@ use clap::Args;
 use rialto_chain::{
     ChainError, CourtError, CourtRules, DeployParams, Deployed, MarketError, PrivateKeySigner, Rpc, SendError,
 };
-use rialto_client::{MarketConfig, settings::TOKEN_DECIMALS};
+use rialto_client::{MarketConfig, settings::TOKEN_DECIMALS, view};
 use rialto_local_market::CHAIN_ID;
 use rialto_protocol::Address;
-use serde_json::json;
 
 use crate::{
     env::PlaceArgs,
     exit, transact,
-    ui::{Output, Paint, coins, either, money},
+    ui::{Paint, Ui, coins, money},
     windows::{Kind, Short, Windows},
 };
 
@@ -31,31 +30,35 @@ Examples:
 The market is immutable: token, windows and bond are for ever, and nobody owns it, you neither. Killed in the middle, the same
 command goes on; run again, it tells the same addresses. Another market on the same chain needs another --name.")]
 pub struct Deploy {
-    /// The market's one token: an ERC-20 with permits (EIP-2612) and six decimals, such as a stablecoin.
+    /// The market's one token: an ERC-20 with permits (EIP-2612) and six decimals, such as a
+    /// stablecoin.
     #[arg(long, value_name = "ADDRESS", required_unless_present = "test_token")]
     pub token: Option<Address>,
     /// Deploy a token that anybody may mint, for trying. Only on chain 31337.
     #[arg(long, conflicts_with = "token")]
     pub test_token: bool,
-    /// What kind of chain it is, which says how long windows should be (default: by the chain's id; one that is not known is taken
-    /// for a rollup).
+    /// What kind of chain it is, which says how long windows should be (default: by the chain's id;
+    /// one that is not known is taken for a rollup).
     #[arg(long, value_name = "KIND", value_enum)]
     pub kind: Option<Kind>,
-    /// From a claim until it is paid unless disputed (default: 3 d on a rollup, 2 d on layer 1, 30 min on a test chain).
+    /// From a claim until it is paid unless disputed (default: 3 d on a rollup, 2 d on layer 1, 30
+    /// min on a test chain).
     #[arg(long, value_name = "TIME", value_parser = crate::env::values::seconds)]
     pub challenge: Option<u64>,
-    /// To answer a late notice or a demand (default: 2 d on a rollup, 1 d on layer 1, 10 min on a test chain; no longer than
+    /// To answer a late notice or a demand (default: 2 d on a rollup, 1 d on layer 1, 10 min on a
+    /// test chain; no longer than
     /// --challenge and --grace).
     #[arg(long, value_name = "TIME", value_parser = crate::env::values::seconds)]
     pub answer: Option<u64>,
-    /// After a deal's expiry, in which the provider can still redeem and claim (default: 2 d on a rollup, 1 d on layer 1, 10 min on a
-    /// test chain).
+    /// After a deal's expiry, in which the provider can still redeem and claim (default: 2 d on a
+    /// rollup, 1 d on layer 1, 10 min on a test chain).
     #[arg(long, value_name = "TIME", value_parser = crate::env::values::seconds)]
     pub grace: Option<u64>,
     /// Bond of a late notice or demand, tokens: should cover the gas of answering one.
     #[arg(long, value_name = "AMOUNT", default_value = "1", value_parser = crate::env::values::amount)]
     pub bond: u128,
-    /// The court's time for a turn of a dispute, at least; at most 8 h (default: 8 h on a rollup, 6 h on layer 1, 5 min on a test chain).
+    /// The court's time for a turn of a dispute, at least; at most 8 h (default: 8 h on a rollup, 6
+    /// h on layer 1, 5 min on a test chain).
     #[arg(long, value_name = "TIME", value_parser = crate::env::values::seconds)]
     pub court_move: Option<u64>,
     /// Take turns that are shorter than the chain may be out of reach.
@@ -73,7 +76,7 @@ pub struct Deploy {
     /// What the deployment is called in this wallet: the same name goes on where it was.
     #[arg(long, value_name = "NAME", default_value = "market")]
     pub name: String,
-    /// Say what would be sent and what it costs; send nothing.
+    /// Show what would be sent and what it costs. Nothing is sent.
     #[arg(long)]
     pub explain: bool,
 }
@@ -103,12 +106,11 @@ impl Deploy {
 }
 
 /// Deploys, or says what it would.
-pub async fn deploy(args: &Deploy, place: &PlaceArgs, format: Output) -> Result<u8> {
+pub async fn deploy(args: &Deploy, place: &PlaceArgs, ui: Ui) -> Result<u8> {
     let fits = |c: char| c.is_ascii_alphanumeric() || c == '-';
     ensure!(
         !args.name.is_empty() && args.name.len() <= MAX_NAME && args.name.chars().all(fits),
-        "[C-DPL-001] --name {}: at most {MAX_NAME} letters, digits and dashes",
-        args.name
+        failure!(Usage, "C-DPL-001", "--name {}: at most {MAX_NAME} letters, digits and dashes", args.name)
     );
     let on = place.chain()?;
     let account = place.whose(&on)?;
@@ -120,14 +122,22 @@ pub async fn deploy(args: &Deploy, place: &PlaceArgs, format: Output) -> Result<
     let quote = rialto_chain::quote_deployment(&on.chain(), account, params).await.map_err(flagged)?;
     ensure!(
         args.token.is_some() || quote.chain_id == CHAIN_ID,
-        "[C-DPL-002] --test-token on chain {}: anybody could mint it; name a token with --token",
-        quote.chain_id
+        failure!(
+            Usage,
+            "C-DPL-002",
+            "--test-token on chain {}: anybody could mint it; name a token with --token",
+            quote.chain_id
+        )
     );
     if let Some(decimals) = quote.decimals {
         ensure!(
             u32::from(decimals) == TOKEN_DECIMALS,
-            "[C-DPL-003] the token {} has {decimals} decimals: amounts are written with {TOKEN_DECIMALS} everywhere",
-            args.token.unwrap_or_default()
+            failure!(
+                Usage,
+                "C-DPL-003",
+                "the token {} has {decimals} decimals: amounts are written with {TOKEN_DECIMALS} everywhere",
+                args.token.unwrap_or_default()
+            )
         );
     }
     let windows = Windows::of(&params);
@@ -141,17 +151,17 @@ pub async fn deploy(args: &Deploy, place: &PlaceArgs, format: Output) -> Result<
         bail!("[{code}] {text}; a court is for ever: --court-move, or --short-turns if that is meant");
     }
     if args.explain {
-        explain(args, kind, &params, &short, account, &quote, format);
+        explain(args, kind, &params, &short, account, &quote, ui);
         return Ok(exit::OK);
     }
     let signer = place.signer(&on).await?;
-    if format == Output::Human {
+    if ui.for_people() {
         let (told, chain) = (told_windows(&params), quote.chain_id);
         eprintln!("deploying to chain {chain} by {account}: {told}\nkilled in the middle, the same command goes on");
     }
     let journal = transact::journal(place, quote.chain_id, account)?;
     let deployed = send(args, params, &on, signer, &journal).await?;
-    told(&on, place, quote.chain_id, &deployed, format);
+    told(&on, place, quote.chain_id, &deployed, ui);
     Ok(exit::OK)
 }
 
@@ -163,10 +173,12 @@ async fn send(
     journal: &std::path::Path,
 ) -> Result<Deployed> {
     match rialto_chain::deploy_by(&on.chain(), signer, params, journal, &args.name).await {
-        Err(SendError::IntentConflict(_)) => bail!(
-            "[C-DPL-004] this wallet deployed another market as \"{0}\" here: give the same parameters to go on with it, or --name for another one",
+        Err(SendError::IntentConflict(_)) => bail!(failure!(
+            Usage,
+            "C-DPL-004",
+            "this wallet deployed another market as \"{0}\" here: give the same parameters to go on with it, or --name for another one",
             args.name
-        ),
+        )),
         Err(SendError::Rejected(error)) => Err(flagged(ChainError::Contract(error))),
         other => Ok(other?),
     }
@@ -213,7 +225,7 @@ fn explain(
     short: &[Short],
     account: Address,
     quote: &rialto_chain::DeployQuote,
-    format: Output,
+    ui: Ui,
 ) {
     let market = format!("create the market: {}", told_windows(params));
     let court = format!("create its court, in three parts: {}", turns(&params.court));
@@ -227,17 +239,27 @@ fn explain(
         kind.name(),
         coins(quote.balance_wei.saturating_to())
     );
-    let value = json!({
-        "chain_id": quote.chain_id, "account": account, "token": args.token, "balance_wei": quote.balance_wei.to_string(),
-        "kind": kind, "short": short, "challenge_seconds": params.challenge_window, "answer_seconds": params.answer_window,
-        "grace_seconds": params.grace, "bond": params.case_bond.to_string(), "court_move_seconds": params.court.move_seconds,
-        "court_base_seconds": params.court.base_seconds, "court_bond": params.court.base_bond.to_string(),
-        "court_bond_per_tfuel": params.court.bond_per_tfuel.to_string(),
-    });
-    transact::explain(&to, value, &plans, quote.gas_price_wei, format);
+    let shown = |plan| view::DeployPlan {
+        chain_id: quote.chain_id,
+        account: account.into(),
+        token: args.token.map(Into::into),
+        balance_wei: quote.balance_wei.saturating_to::<u128>().into(),
+        kind: kind.word().to_owned(),
+        short: short.iter().map(Short::view).collect(),
+        challenge_seconds: params.challenge_window,
+        answer_seconds: params.answer_window,
+        grace_seconds: params.grace,
+        bond: params.case_bond.into(),
+        court_move_seconds: params.court.move_seconds,
+        court_base_seconds: params.court.base_seconds,
+        court_bond: params.court.base_bond.into(),
+        court_bond_per_tfuel: params.court.bond_per_tfuel.into(),
+        plan,
+    };
+    transact::explain(&to, &plans, quote.gas_price_wei, shown, ui);
 }
 
-fn told(on: &MarketConfig, place: &PlaceArgs, chain_id: u64, deployed: &Deployed, format: Output) {
+fn told(on: &MarketConfig, place: &PlaceArgs, chain_id: u64, deployed: &Deployed, ui: Ui) {
     // A provider's URL may hold a key in its path: that is not repeated.
     let (rpc, note) = match &on.rpc {
         Rpc::Http(url) | Rpc::Private { url, .. } if url.path() == "/" && url.query().is_none() => {
@@ -261,11 +283,16 @@ fn told(on: &MarketConfig, place: &PlaceArgs, chain_id: u64, deployed: &Deployed
         deployed.block,
         deployed.court,
     );
-    either(format, &text, || {
-        json!({
-            "market": deployed.market, "token": deployed.token, "chain_id": chain_id, "first_block": deployed.block,
-            "court": deployed.court, "step_unit": deployed.step_unit, "float_unit": deployed.float_unit,
-            "market_gas": deployed.market_gas, "token_gas": deployed.token_gas, "court_gas": deployed.court_gas,
-        })
+    ui.answer(&text, || view::Deployed {
+        market: deployed.market.into(),
+        token: deployed.token.into(),
+        chain_id,
+        first_block: deployed.block,
+        court: deployed.court.into(),
+        step_unit: deployed.step_unit.into(),
+        float_unit: deployed.float_unit.into(),
+        market_gas: deployed.market_gas,
+        token_gas: deployed.token_gas,
+        court_gas: deployed.court_gas,
     });
 }

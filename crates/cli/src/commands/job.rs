@@ -4,13 +4,9 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand};
-use rialto_client::job::TEMPLATE;
-use serde_json::json;
+use rialto_client::{job::TEMPLATE, view};
 
-use crate::{
-    exit,
-    ui::{Output, either},
-};
+use crate::{exit, ui::Ui};
 
 /// `rialto job`
 #[derive(Debug, Args)]
@@ -34,17 +30,17 @@ pub enum JobWhat {
 }
 
 /// Writes the template.
-pub fn job(args: &JobCommand, format: Output) -> Result<u8> {
+pub fn job(args: &JobCommand, ui: Ui) -> Result<u8> {
     let JobWhat::Init { file } = &args.what;
     let mut out = match std::fs::OpenOptions::new().write(true).create_new(true).open(file) {
         Ok(out) => out,
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
-            bail!("[C-JOB-009] {} is there already: edit it, or name another file", file.display())
+            bail!(failure!(Usage, "C-JOB-009", "{} is there already: edit it, or name another file", file.display()))
         }
-        Err(error) => return Err(error).with_context(|| format!("[C-JOB-002] {}", file.display())),
+        Err(error) => return Err(error).with_context(|| failure!(Usage, "C-JOB-002", "{}", file.display())),
     };
     std::io::Write::write_all(&mut out, TEMPLATE.as_bytes())?;
     let text = format!("wrote {0}: edit it, then `rialto run {0} --dry-run`", file.display());
-    either(format, &text, || json!({ "written": file }));
+    ui.answer(&text, || view::Written { written: file.clone() });
     Ok(exit::OK)
 }

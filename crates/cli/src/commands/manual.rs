@@ -1,15 +1,16 @@
-//! What a shell and `man` want to know: completions and manual pages, made from the flags themselves.
+//! What a shell and `man` want to know: completions and manual pages, made from the flags
+//! themselves.
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use clap::Args;
 use clap_complete::Shell;
-use serde_json::json;
+use rialto_client::view;
 
 use crate::{
     exit,
-    ui::{self, Output, either},
+    ui::{self, Output, Ui},
 };
 
 /// `rialto completions`
@@ -38,34 +39,34 @@ pub struct Man {
 }
 
 /// Prints completions.
-pub fn completions(args: &Completions, mut all: clap::Command, format: Output) -> Result<u8> {
+pub fn completions(args: &Completions, mut all: clap::Command, ui: Ui) -> Result<u8> {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut all, "rialto", &mut script);
-    match format {
+    match ui.output() {
         Output::Human => ui::raw(&script),
-        Output::Json => ui::json(&json!({ "completions": String::from_utf8_lossy(&script) })),
+        Output::Json => ui::json(&view::Completions { completions: String::from_utf8_lossy(&script).into_owned() }),
     }
     Ok(exit::OK)
 }
 
 /// Prints a page, or writes all.
-pub fn man(args: &Man, mut all: clap::Command, format: Output) -> Result<u8> {
+pub fn man(args: &Man, mut all: clap::Command, ui: Ui) -> Result<u8> {
     all.build();
     let Some(folder) = &args.dir else {
         let mut text = Vec::new();
         clap_mangen::Man::new(all).render(&mut text).context("the page was not written")?;
-        match format {
+        match ui.output() {
             Output::Human => ui::raw(&text),
-            Output::Json => ui::json(&json!({ "page": String::from_utf8_lossy(&text) })),
+            Output::Json => ui::json(&view::ManualPage { page: String::from_utf8_lossy(&text).into_owned() }),
         }
         return Ok(exit::OK);
     };
-    let failed = || format!("[C-HOM-001] {}", folder.display());
+    let failed = || failure!(Failed, "C-HOM-001", "{}", folder.display());
     std::fs::create_dir_all(folder).with_context(failed)?;
     let mut written = Vec::new();
     pages(&all, folder, &mut written).with_context(failed)?;
     let text = format!("{} pages in {}", written.len(), folder.display());
-    either(format, &text, || json!({ "written": written }));
+    ui.answer(&text, || view::ManualPages { written });
     Ok(exit::OK)
 }
 

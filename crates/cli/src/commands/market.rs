@@ -4,15 +4,14 @@ use std::{collections::BTreeMap, io::IsTerminal, time::Duration};
 
 use anyhow::Result;
 use clap::Args;
-use rialto_client::{Book, Listed, PricePoint, price_index};
+use rialto_client::{Book, Listed, price_index, view};
 use rialto_protocol::Address;
-use serde::Serialize;
 use tokio::time::{Instant, sleep_until};
 
 use crate::{
     env::PlaceArgs,
     exit,
-    ui::{Output, Paint, bare, count, fuel, money, plot::plot, short, span, table, time},
+    ui::{Paint, Ui, bare, count, fuel, money, plot::plot, short, span, table, time},
 };
 
 /// Size of the plot, characters.
@@ -37,38 +36,26 @@ Asks come by gossip: this command joins it for a moment, and asks the chain what
 deals that were opened, a dot each; the line is the mean of those opened about the same time, weighted by budget. No server
 is asked for either. A deal with oneself costs nothing but gas: a price is what two accounts agreed on, no more.")]
 pub struct Market {
-    /// Show it again and again, until Ctrl-C.
+    /// Refresh until Ctrl-C.
     #[arg(long, short)]
     pub watch: bool,
-    /// Pause between two looks.
+    /// Time between two refreshes.
     #[arg(long, value_name = "TIME", default_value = "2 s", value_parser = crate::env::values::seconds, requires = "watch")]
     pub every: u64,
     /// Longest wait for asks.
     #[arg(long, value_name = "TIME", default_value = "8 s", value_parser = crate::env::values::seconds)]
     pub patience: u64,
-    /// Prices of the last so long only (default: since the market began).
+    /// Show prices of this last time only (default: since the market began).
     #[arg(long, value_name = "TIME", value_parser = crate::env::values::seconds)]
     pub since: Option<u64>,
 }
 
-/// Everything that is shown. Not through `Value`: money may need more than 64 bits.
-#[derive(Serialize)]
-struct Shown<'a> {
-    market: Address,
-    chain_id: u64,
-    /// Unix seconds, by the chain.
-    at: u64,
-    asks: &'a [Listed],
-    history: &'a [PricePoint],
-    index: &'a [(u64, u128)],
-}
-
 /// Shows it, once or until Ctrl-C.
-pub async fn market(args: &Market, place: &PlaceArgs, format: Output) -> Result<u8> {
+pub async fn market(args: &Market, place: &PlaceArgs, ui: Ui) -> Result<u8> {
     let config = place.market()?;
     let chain = config.connect().await?;
     let scratch = tempfile::Builder::new().prefix("rialto-").tempdir()?;
-    let mut history = crate::past::read(&chain, config.first_block, format).await?;
+    let mut history = crate::past::read(&chain, config.first_block, ui).await?;
     let book = Book::open(&chain, &config, history.peers(), scratch.path()).await?;
     book.heard(Duration::from_secs(args.patience)).await;
     let mut asks = Vec::new();
@@ -83,15 +70,15 @@ pub async fn market(args: &Market, place: &PlaceArgs, format: Output) -> Result<
         if let Some(since) = args.since {
             points.retain(|point| point.at.saturating_add(since) >= history.time());
         }
-        let shown = Shown {
-            market: config.market,
+        let shown = view::Market {
+            market: config.market.into(),
             chain_id: chain.chain_id(),
             at: history.time(),
-            asks: &asks,
-            history: &points,
-            index: &price_index(&points, STRETCHES),
+            asks: asks.clone(),
+            index: price_index(&points, STRETCHES),
+            history: points,
         };
-        let heard = show(&shown, args.watch, format)?;
+        let heard = show(&shown, args.watch, ui)?;
         if !args.watch || !heard {
             break;
         }
@@ -111,18 +98,23 @@ pub async fn market(args: &Market, place: &PlaceArgs, format: Output) -> Result<
 }
 
 /// Whether anybody listens still.
-fn show(shown: &Shown<'_>, again: bool, format: Output) -> Result<bool> {
-    if again && format == Output::Human && std::io::stdout().is_terminal() {
+fn show(shown: &view::Market, again: bool, ui: Ui) -> Result<bool> {
+    if again && ui.for_people() && std::io::stdout().is_terminal() {
         crate::ui::raw(HOME.as_bytes());
     }
-    crate::ui::either_of(format, || text(shown), shown);
+    ui.answer_with(|| text(shown), shown);
     Ok(!crate::ui::unheard())
 }
 
-fn text(shown: &Shown<'_>) -> String {
+fn text(shown: &view::Market) -> String {
     let paint = Paint::for_stdout();
-    let mut out =
-        vec![format!("{}  {} on chain {}, {} UTC", paint.bold("Market"), shown.market, shown.chain_id, time(shown.at))];
+    let mut out = vec![format!(
+        "{}  {} on chain {}, {} UTC",
+        paint.bold("Market"),
+        shown.market.0,
+        shown.chain_id,
+        time(shown.at)
+    )];
     if shown.asks.is_empty() {
         out.push("  nobody offers anything (or nobody could be reached: --patience, --log info)".into());
     } else {
@@ -150,7 +142,7 @@ fn text(shown: &Shown<'_>) -> String {
         None => out.push("  no deal was opened yet".into()),
         Some(last) => {
             let dots: Vec<_> = shown.history.iter().map(|point| (point.at, point.price)).collect();
-            out.push(plot(shown.index, &dots, PLOT.0, PLOT.1, money, time));
+            out.push(plot(&shown.index, &dots, PLOT.0, PLOT.1, money, time));
             let sellers: BTreeMap<Address, ()> = shown.history.iter().map(|point| (point.provider, ())).collect();
             out.push(format!(
                 "  {} deals with {} providers; the last at {}, {} ago",

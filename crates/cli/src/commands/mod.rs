@@ -31,7 +31,7 @@ use crate::{
     env::{PlaceArgs, signals::unless_interrupted},
     job::background,
     program::Given,
-    ui::Output,
+    ui::{Output, Ui},
 };
 
 /// A decentralized compute market: strangers' results, checked, metered and paid.
@@ -44,7 +44,7 @@ pub struct Cli {
     /// Log level of stderr: error, warn, info, debug, trace, or per target (`rialto_net=debug`).
     #[arg(long, value_name = "FILTER", default_value = "error,iroh=off", global = true)]
     pub log: String,
-    /// Where to work.
+    /// Market and account.
     #[command(flatten)]
     pub place: PlaceArgs,
     /// What to do.
@@ -57,46 +57,47 @@ pub struct Cli {
 pub enum Command {
     /// Bring up a market on this machine, render a picture on it, and catch a cheater.
     Demo(demo::Demo),
-    /// Run one WASI program as a task on a market on this machine, or buy a job (job.toml) on any market.
+    /// Run one WASI program as a task on a market on this machine, or buy a job (job.toml) on any
+    /// market.
     Run(Run),
     /// Write a job file to begin with.
     Job(job::JobCommand),
-    /// Jobs that live on: list, show, logs, cancel, resume, results.
+    /// Manage jobs: list, show, logs, cancel, resume, results.
     Jobs(jobs::JobsCommand),
     /// Check a job's evidence, without chain or network.
     VerifyBundle(verify_bundle::VerifyBundle),
     /// The background process of `run job.toml` and `jobs`.
     #[command(hide = true)]
     Host,
-    /// Keep a market up on this machine: chain, contracts, providers, a funded account. It survives everything.
+    /// Keep a market up on this machine: chain, contracts, providers, a funded account.
     Up(up::Up),
-    /// Take the market of `rialto up` down.
+    /// Stop the market of `rialto up`.
     Down(up::Down),
-    /// Accounts: create, import, balance, deposit, withdraw.
+    /// Manage accounts: create, import, balance, deposit, withdraw.
     Wallet(wallet::WalletCommand),
-    /// Which market and account commands use.
+    /// Show or write the configuration: which market and account commands use.
     Config(config::Config),
-    /// What is on offer now, and what fuel cost over time.
+    /// Show the order book, and the price of fuel over time.
     Market(market::Market),
-    /// This account's deals: list, show, and close those whose time is up.
+    /// Manage this account's deals: list, show, export, close.
     Deals(deals::DealsCommand),
-    /// Games before a court: list, show, accuse, answer, end those whose time ran out.
+    /// Play games before a court: list, show, accuse, answer, end by timeout.
     Dispute(dispute::DisputeCommand),
     /// Trace a task of an ended job, or a program, and show or prove single steps.
     Replay(Box<replay::ReplayCommand>),
-    /// Put a market on any EVM chain.
+    /// Deploy a market on any EVM chain.
     Deploy(deploy::Deploy),
-    /// Tell whether the machine takes a program, what it is called on chain, and what a run takes.
+    /// Check whether a program is accepted, show its programRoot, and measure a run of it.
     Check(check::Check),
     /// Sell this machine's cores on a market.
     Provide(Box<provide::Provide>),
-    /// Ask this home's providers: earnings, deals, refusals; or stop one.
+    /// Show this home's providers (earnings, deals, refusals), or drain them.
     Provider(provide::ProviderCommand),
-    /// Defend the receipts of providers that sleep, or check those of strangers and accuse wrong ones.
+    /// Defend receipts of providers that are offline, or audit receipts and accuse wrong ones.
     Watch(watch::Watch),
-    /// Measure how fast this machine is at it.
+    /// Measure how fast this machine is.
     Bench(bench::Bench),
-    /// Look whether everything that commands need works here, and say what to do about what doesn't.
+    /// Check that this machine, the market and the account work, and say what to do if they do not.
     Doctor(doctor::Doctor),
     /// Print completions for a shell.
     Completions(manual::Completions),
@@ -118,25 +119,27 @@ Examples:
 
 Exit code of a program: the program's own. 124: it ran out of fuel; 126: it trapped; 125: the market could not run it.")]
 pub struct Run {
-    /// A WebAssembly program for WASI preview 1 (clang, Zig, Rust: wasm32-wasi, wasm32-wasip1), or a job file (job.toml;
+    /// A WebAssembly program for WASI preview 1 (clang, Zig, Rust: wasm32-wasi, wasm32-wasip1), or
+    /// a job file (job.toml;
     /// `-` is standard input).
     pub program: PathBuf,
-    /// Of a job: tell what it would cost, under every way of checking, and spend nothing.
+    /// Job file: show what it would cost under every policy. Nothing is spent.
     #[arg(long)]
     pub dry_run: bool,
-    /// Of a job: tell which transaction it would begin with, whose money that locks and what may follow; send nothing.
+    /// Job file: show the first transaction, whose money it locks and what may follow. Nothing is
+    /// sent.
     #[arg(long, conflicts_with_all = ["dry_run", "detach"])]
     pub explain: bool,
-    /// Of a job: return once it is under way; `rialto jobs` follows it.
+    /// Job file: return once the job is under way; `rialto jobs` follows it.
     #[arg(long, conflicts_with = "dry_run")]
     pub detach: bool,
-    /// Of a job: write results here, whatever its file says.
+    /// Job file: write results into this folder instead of the one that the file names.
     #[arg(long, value_name = "DIR")]
     pub to: Option<PathBuf>,
-    /// Of a job: replace what others wrote into the results' folder.
+    /// Job file: replace files of others in the results' folder.
     #[arg(long)]
     pub force: bool,
-    /// Of a job: end with exit code 1 if a task trapped, ran out of fuel or ended with an exit code.
+    /// Job file: end with exit code 1 if a task trapped, ran out of fuel or failed.
     #[arg(long, conflicts_with_all = ["dry_run", "explain", "detach"])]
     pub strict: bool,
     /// What the program is given.
@@ -153,11 +156,13 @@ pub struct Run {
 /// How results are checked.
 #[derive(Clone, Debug, Args)]
 pub struct Checking {
-    /// On how many distinct providers the task runs; results are compared (default: 2, or as the job file says).
+    /// On how many distinct providers the task runs; results are compared (default: 2, or as the
+    /// job file says).
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=8))]
     pub replicas: Option<u32>,
-    /// How results are checked, instead of by replicas: trust, replicas=N, audit=RATE or adaptive=FLOOR. The market has to
-    /// do it all, so a sample is checked by a second provider. Of a job: whatever its file says.
+    /// How results are checked, instead of by replicas: trust, replicas=N, audit=RATE or
+    /// adaptive=FLOOR. The market has to do it all, so a sample is checked by a second provider. Of
+    /// a job: whatever its file says.
     #[arg(long, value_name = "POLICY", conflicts_with = "replicas")]
     pub policy: Option<Policy>,
 }
@@ -181,11 +186,16 @@ impl Run {
     /// `C-JOB-003`: a flag is for job files only.
     fn program(&self) -> Result<run::Program> {
         if self.dry_run || self.explain || self.detach || self.to.is_some() || self.strict {
-            bail!(
-                "[C-JOB-003] --dry-run, --explain, --detach, --to and --strict are for job files: `rialto job init` writes one"
-            );
+            bail!(failure!(
+                Usage,
+                "C-JOB-003",
+                "--dry-run, --explain, --detach, --to and --strict are for job files: `rialto job init` writes one"
+            ));
         }
-        ensure!(!self.force || self.files.is_some(), "[C-JOB-003] --force is for job files, and beside --files");
+        ensure!(
+            !self.force || self.files.is_some(),
+            failure!(Usage, "C-JOB-003", "--force is for job files, and beside --files")
+        );
         Ok(run::Program {
             path: self.program.clone(),
             given: self.given.clone(),
@@ -201,10 +211,12 @@ impl Run {
     /// `C-JOB-003`: a flag is for programs only.
     fn purchase(&self) -> Result<buy::Purchase> {
         if !self.given.is_nothing() || self.files.is_some() {
-            bail!(
-                "[C-JOB-003] a job file says it all: write arguments, environment and inputs into {}",
+            bail!(failure!(
+                Usage,
+                "C-JOB-003",
+                "a job file says it all: write arguments, environment and inputs into {}",
                 self.program.display()
-            );
+            ));
         }
         Ok(buy::Purchase {
             file: self.program.clone(),
@@ -222,43 +234,48 @@ impl Run {
 }
 
 impl Cli {
-    /// Whether a program is run whose own exit code is passed on: then a failure of this one needs a code of its own.
+    /// Whether a program is run whose own exit code is passed on: then a failure of this one needs
+    /// a code of its own.
     pub fn runs_program(&self) -> bool {
         matches!(&self.command, Command::Run(args) if !args.is_job())
     }
 
-    /// Runs the command until it is done or interrupted. Either way temporary folders are removed: their owners are dropped.
+    /// Runs the command until it is done or interrupted. Either way temporary folders are removed:
+    /// their owners are dropped.
     pub async fn run(&self) -> Result<u8> {
-        let (place, format) = (&self.place, self.output);
+        let (place, ui) = (&self.place, Ui::new(self.output));
         match &self.command {
             // What holds money or keeps others waiting ends in order: it minds its signals itself.
-            Command::Provide(args) => provide::provide(args, place, format).await,
-            Command::Watch(args) => watch::watch(args, place, format).await,
-            Command::Up(args) => up::up(args, place, format).await,
+            Command::Provide(args) => provide::provide(args, place, ui).await,
+            Command::Watch(args) => watch::watch(args, place, ui).await,
+            Command::Up(args) => up::up(args, place, ui).await,
             Command::Host => background::serve(place).await,
-            Command::Run(args) if args.is_job() => buy::buy(&args.purchase()?, place, format).await,
-            Command::Jobs(args) => jobs::jobs(args, place, format).await,
-            Command::Demo(args) => demo::run(args, format).await,
-            Command::Run(args) => unless_interrupted(run::run(&args.program()?, format)).await,
-            Command::Bench(args) => unless_interrupted(bench::bench(args, format)).await,
-            Command::Check(args) => unless_interrupted(check::check(args, format)).await,
-            Command::Provider(args) => unless_interrupted(provide::provider(args, place, format)).await,
-            Command::Down(args) => unless_interrupted(up::down(args, place, format)).await,
-            Command::Wallet(args) => unless_interrupted(wallet::wallet(args, place, format)).await,
-            Command::Market(args) => unless_interrupted(market::market(args, place, format)).await,
-            Command::Deals(args) => unless_interrupted(deals::deals(args, place, format)).await,
-            Command::Dispute(args) => unless_interrupted(dispute::dispute(args, place, format)).await,
-            Command::Replay(args) => unless_interrupted(replay::replay(args, place, format)).await,
-            Command::Deploy(args) => unless_interrupted(deploy::deploy(args, place, format)).await,
-            Command::Doctor(args) => unless_interrupted(doctor::doctor(args, place, format)).await,
-            Command::Job(args) => job::job(args, format),
-            Command::VerifyBundle(args) => verify_bundle::verify_bundle(args, format),
-            Command::Config(args) => config::config(args, place, format),
-            Command::Completions(args) => manual::completions(args, Self::command(), format),
-            Command::Man(args) => manual::man(args, Self::command(), format),
+            Command::Run(args) if args.is_job() => buy::buy(&args.purchase()?, place, ui).await,
+            Command::Jobs(args) => jobs::jobs(args, place, ui).await,
+            Command::Demo(args) => demo::run(args, ui).await,
+            Command::Run(args) => unless_interrupted(run::run(&args.program()?, ui)).await,
+            Command::Bench(args) => unless_interrupted(bench::bench(args, ui)).await,
+            Command::Check(args) => unless_interrupted(check::check(args, ui)).await,
+            Command::Provider(args) => unless_interrupted(provide::provider(args, place, ui)).await,
+            Command::Down(args) => unless_interrupted(up::down(args, place, ui)).await,
+            Command::Wallet(args) => unless_interrupted(wallet::wallet(args, place, ui)).await,
+            Command::Market(args) => unless_interrupted(market::market(args, place, ui)).await,
+            Command::Deals(args) => unless_interrupted(deals::deals(args, place, ui)).await,
+            Command::Dispute(args) => unless_interrupted(dispute::dispute(args, place, ui)).await,
+            Command::Replay(args) => unless_interrupted(replay::replay(args, place, ui)).await,
+            Command::Deploy(args) => unless_interrupted(deploy::deploy(args, place, ui)).await,
+            Command::Doctor(args) => unless_interrupted(doctor::doctor(args, place, ui)).await,
+            Command::Job(args) => job::job(args, ui),
+            Command::VerifyBundle(args) => verify_bundle::verify_bundle(args, ui),
+            Command::Config(args) => config::config(args, place, ui),
+            Command::Completions(args) => manual::completions(args, Self::command(), ui),
+            Command::Man(args) => manual::man(args, Self::command(), ui),
         }
     }
 }
+
+#[cfg(test)]
+mod snapshots;
 
 #[cfg(test)]
 mod tests {

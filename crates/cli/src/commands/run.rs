@@ -6,18 +6,17 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
-use rialto_client::escape;
+use rialto_client::{escape, view};
 use rialto_local_market::{Folder, LocalMarket, ProviderPlan};
 use rialto_machine::output::{self, Outputs};
 use rialto_protocol::receipt::Status;
 use rialto_provider::Price;
 use rialto_requester::{Job, JobEvent, JobReport, Policy};
-use serde_json::json;
 
 use crate::{
     exit,
     program::{FUEL_LIMIT, Given, inputs, limits, out_of_fuel, read_program, refused},
-    ui::{self, Output, json_on_lines},
+    ui::{self, Output, Ui, json_on_lines},
 };
 
 /// Fee of the local providers per task, base units.
@@ -47,7 +46,7 @@ pub struct Program {
 }
 
 /// Runs the program and returns its exit code.
-pub async fn run(args: &Program, format: Output) -> Result<u8> {
+pub async fn run(args: &Program, ui: Ui) -> Result<u8> {
     let program = args.path.clone();
     let wasm = tokio::task::spawn_blocking(move || read_program(&program)).await??;
     rialto_machine::canonicalise(&wasm).with_context(|| refused(&args.path))?;
@@ -81,12 +80,12 @@ pub async fn run(args: &Program, format: Output) -> Result<u8> {
         }
     }
     let report = handle.wait().await.context("the job's report is lost")?;
-    let code = deliver(args, format, &report)?;
+    let code = deliver(args, ui, &report)?;
     market.stop().await;
     Ok(code)
 }
 
-fn deliver(args: &Program, format: Output, report: &JobReport) -> Result<u8> {
+fn deliver(args: &Program, ui: Ui, report: &JobReport) -> Result<u8> {
     if let Err(why) = &report.outcome {
         bail!("{why}");
     }
@@ -94,27 +93,30 @@ fn deliver(args: &Program, format: Output, report: &JobReport) -> Result<u8> {
     let outputs =
         output::parse(&result.output.read().context("the output is lost")?).context("the output is malformed")?;
     let halted = result.halted;
-    if format == Output::Human {
+    if ui.for_people() {
         ui::output_of_program(&outputs.stdout);
         ui::errors_of_program(&outputs.stderr);
     }
     write_files(args, &outputs)?;
     let fuel = halted.fuel_used(args.given.fuel.unwrap_or(FUEL_LIMIT));
     let cost = report.requester_paid;
-    match format {
-        Output::Json => json_on_lines(&json!({
-            "exit_code": halted.exit_code,
-            "status": if halted.status == Status::Finished { "finished" } else { "trap" },
-            "out_of_fuel": out_of_fuel(&halted),
-            "stdout": escape::bytes_as_text(&outputs.stdout),
-            "stderr": escape::bytes_as_text(&outputs.stderr),
-            "files": outputs.files.iter().map(|(path, bytes)| json!({ "path": path, "bytes": bytes.len() })).collect::<Vec<_>>(),
-            "out_hash": halted.out_hash,
-            "fuel": fuel,
-            "replicas": result.votes,
-            "paid": cost.to_string(),
-            "transactions": report.transactions.len(),
-        })),
+    match ui.output() {
+        Output::Json => {
+            let file = |(path, bytes): &(String, Vec<u8>)| view::ProgramFile { path: path.clone(), bytes: bytes.len() };
+            json_on_lines(&view::ProgramRun {
+                exit_code: halted.exit_code,
+                status: (if halted.status == Status::Finished { "finished" } else { "trap" }).to_owned(),
+                out_of_fuel: out_of_fuel(&halted),
+                stdout: escape::bytes_as_text(&outputs.stdout).into_owned(),
+                stderr: escape::bytes_as_text(&outputs.stderr).into_owned(),
+                files: outputs.files.iter().map(file).collect(),
+                out_hash: halted.out_hash.into(),
+                fuel,
+                replicas: result.votes,
+                paid: cost.into(),
+                transactions: report.transactions.len(),
+            });
+        }
         Output::Human => {
             let runs = match result.votes {
                 1 => "run by 1 provider, trusted".to_owned(),
@@ -149,7 +151,7 @@ fn write_files(args: &Program, outputs: &Outputs) -> Result<()> {
         if target != wanted {
             eprintln!("rialto: {} is there already: the new one is {}", wanted.display(), target.display());
         }
-        let failed = || format!("[C-RUN-001] {} can't be written", target.display());
+        let failed = || failure!(Failed, "C-RUN-001", "{} can't be written", target.display());
         let made = target.parent().map_or(Ok(()), std::fs::create_dir_all);
         made.and_then(|()| std::fs::write(&target, bytes)).with_context(failed)?;
     }

@@ -1,5 +1,6 @@
-//! `rialto up`: a market on this machine that stays up: embedded chain, contracts, providers, and an account with money.
-//! Everything lies in the home's `local/` and is there again after a restart, a kill, a power cut.
+//! `rialto up`: a market on this machine that stays up: embedded chain, contracts, providers, and
+//! an account with money. Everything lies in the home's `local/` and is there again after a
+//! restart, a kill, a power cut.
 
 use std::{
     os::unix::process::CommandExt,
@@ -10,18 +11,21 @@ use std::{
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
-use rialto_client::{Home, LOCAL_REQUESTER, LocalFacts, control};
+use rialto_client::{
+    Class, Home, LocalFacts,
+    control::{self, Refusal},
+    view,
+};
 use rialto_exec::Engine;
 use rialto_local_market::{ProviderPlan, Standing};
 use rialto_provider::Price;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 use tokio::{sync::Notify, time::Instant};
 
 use crate::{
     env::{PlaceArgs, signals},
     exit,
-    ui::{Output, Paint, either, money},
+    ui::{Paint, Ui, money},
 };
 
 /// Price of the first local provider, base units per Tfuel, and what each next one asks more.
@@ -75,14 +79,14 @@ enum Request {
 }
 
 /// Keeps a market up until told to stop.
-pub async fn up(args: &Up, place: &PlaceArgs, format: Output) -> Result<u8> {
+pub async fn up(args: &Up, place: &PlaceArgs, ui: Ui) -> Result<u8> {
     let home = place.home()?;
     rialto_client::private_dir(&home.local())?;
     if let Some(facts) = control::ask::<LocalFacts>(&home.local(), &Request::Facts).await? {
-        bail!("[C-UP-001] it is up already, as process {}: `rialto down` ends it", facts.pid);
+        bail!(failure!(Failed, "C-UP-001", "it is up already, as process {}: `rialto down` ends it", facts.pid));
     }
     if args.detach {
-        return detach(args, &home, format).await;
+        return detach(args, &home, ui).await;
     }
     let engine = Engine::new(rialto_exec::Config::new(home.local().join("programs")))?;
     let cores = std::thread::available_parallelism().map_or(1, usize::from) as u32;
@@ -93,16 +97,7 @@ pub async fn up(args: &Up, place: &PlaceArgs, format: Output) -> Result<u8> {
         .map(|n| ProviderPlan::honest(Price::Constant(PRICE + PRICE_STEP * u128::from(n)), TASK_FEE))
         .collect();
     let standing = Standing::start(&home.local(), &plans, fuel_per_second).await?;
-    let facts = LocalFacts {
-        rpc: standing.server.url(),
-        chain_id: standing.chain.chain_id(),
-        market: standing.deployed.market,
-        token: standing.deployed.token,
-        first_block: standing.deployed.block,
-        court: Some(standing.deployed.court),
-        requester: rialto_client::local_key(LOCAL_REQUESTER).address(),
-        pid: std::process::id(),
-    };
+    let facts = standing.facts();
     facts.write(&home)?;
     let stop = std::sync::Arc::new(Notify::new());
     let served = {
@@ -114,17 +109,18 @@ pub async fn up(args: &Up, place: &PlaceArgs, format: Output) -> Result<u8> {
                     stop.notify_one();
                 }
                 let sent = answers.send(&facts).await;
-                (answers, sent)
+                let gone = |why: std::io::Error| Refusal { class: Class::Failed, text: why.to_string() };
+                (answers, sent.map_err(gone))
             }
         })?
     };
-    announce(&facts, standing.chain.account(facts.requester).await?, args.providers, format);
+    announce(&facts, standing.chain.account(facts.requester).await?, args.providers, ui);
     let told = tokio::select! {
         () = signals::interrupted() => true,
         () = stop.notified() => false,
     };
     LocalFacts::remove(&home);
-    if told && format == Output::Human {
+    if told && ui.for_people() {
         eprintln!("\ngoing down: `rialto up` goes on from here");
     }
     standing.stop().await;
@@ -133,7 +129,7 @@ pub async fn up(args: &Up, place: &PlaceArgs, format: Output) -> Result<u8> {
     Ok(exit::OK)
 }
 
-fn announce(facts: &LocalFacts, account: u128, providers: u32, format: Output) {
+fn announce(facts: &LocalFacts, account: u128, providers: u32, ui: Ui) {
     let text = format!(
         "{}\n  market     {} on chain {}\n  rpc        {}\n  providers  {providers}\n  account    {} with {}\n\n  rialto market                 what is on offer\n  rialto run prog.wasm          buys from it\n  rialto down                   ends it",
         Paint::for_stdout().bold("the local market is up"),
@@ -143,11 +139,11 @@ fn announce(facts: &LocalFacts, account: u128, providers: u32, format: Output) {
         facts.requester,
         money(account),
     );
-    either(format, &text, || json!({ "up": facts, "providers": providers, "account": account.to_string() }));
+    ui.answer(&text, || view::MarketUp { up: facts.clone(), providers, account: account.into() });
 }
 
 /// Starts it as a process of its own and waits until it answers.
-async fn detach(args: &Up, home: &Home, format: Output) -> Result<u8> {
+async fn detach(args: &Up, home: &Home, ui: Ui) -> Result<u8> {
     let log = home.local().join("up.log");
     let (out, said) = crate::job::background::log_of(&log)?;
     // What goes wrong is told on its standard error, in words.
@@ -158,7 +154,8 @@ async fn detach(args: &Up, home: &Home, format: Output) -> Result<u8> {
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(out)
-        // Ctrl-C on this terminal is not for it, and it keeps no folder busy: a disk can be unmounted.
+        // Ctrl-C on this terminal is not for it, and it keeps no folder busy: a disk can be
+        // unmounted.
         .current_dir("/")
         .process_group(0)
         .spawn()?;
@@ -167,29 +164,37 @@ async fn detach(args: &Up, home: &Home, format: Output) -> Result<u8> {
         if let Some(facts) = control::ask::<LocalFacts>(&home.local(), &Request::Facts).await? {
             let chain = rialto_chain::ChainConfig::new(rialto_chain::Rpc::Http(facts.rpc.parse()?), facts.market);
             let chain = rialto_chain::Chain::connect(chain).await?;
-            announce(&facts, chain.account(facts.requester).await?, args.providers, format);
+            announce(&facts, chain.account(facts.requester).await?, args.providers, ui);
             return Ok(exit::OK);
         }
         if let Some(ended) = child.try_wait()? {
-            bail!("[C-UP-002] it did not start ({ended}):\n{}", crate::job::background::tail(&log, said, LOG_LINES));
+            bail!(failure!(
+                Failed,
+                "C-UP-002",
+                "it did not start ({ended}):\n{}",
+                crate::job::background::tail(&log, said, LOG_LINES)
+            ));
         }
-        ensure!(Instant::now() < patience, "[C-UP-002] it does not answer: see {}", log.display());
+        ensure!(Instant::now() < patience, failure!(Failed, "C-UP-002", "it does not answer: see {}", log.display()));
         tokio::time::sleep(PAUSE).await;
     }
 }
 
 /// Ends the local market.
-pub async fn down(args: &Down, place: &PlaceArgs, format: Output) -> Result<u8> {
+pub async fn down(args: &Down, place: &PlaceArgs, ui: Ui) -> Result<u8> {
     let home = place.home()?;
     let ran = control::ask::<LocalFacts>(&home.local(), &Request::Stop).await?;
     let patience = Instant::now() + PATIENCE;
     while ran.is_some() && control::ask::<LocalFacts>(&home.local(), &Request::Facts).await.is_ok_and(|up| up.is_some())
     {
-        ensure!(Instant::now() < patience, "[C-UP-003] it does not end: see {}", home.local().join("up.log").display());
+        ensure!(
+            Instant::now() < patience,
+            failure!(Failed, "C-UP-003", "it does not end: see {}", home.local().join("up.log").display())
+        );
         tokio::time::sleep(PAUSE).await;
     }
     if ran.is_none() && !args.wipe {
-        bail!("[C-UP-004] no local market runs in {}", home.path().display());
+        bail!(failure!(Failed, "C-UP-004", "no local market runs in {}", home.path().display()));
     }
     let removed = if args.wipe { wipe(&home)? } else { Vec::new() };
     let text = match (ran.is_some(), removed.len()) {
@@ -197,11 +202,12 @@ pub async fn down(args: &Down, place: &PlaceArgs, format: Output) -> Result<u8> 
         (true, _) => "down: `rialto up` goes on from here".to_owned(),
         _ => "nothing was there".to_owned(),
     };
-    either(format, &text, || json!({ "was_up": ran.is_some(), "removed": removed }));
+    ui.answer(&text, || view::MarketDown { was_up: ran.is_some(), removed: removed.clone() });
     Ok(exit::OK)
 }
 
-/// Removes the local market and what its requesters and providers wrote: a new chain would know nothing of it.
+/// Removes the local market and what its requesters and providers wrote: a new chain would know
+/// nothing of it.
 fn wipe(home: &Home) -> Result<Vec<PathBuf>> {
     let mut folders = vec![home.local()];
     for role in ["requester", "provider", "wallet"] {
@@ -218,7 +224,7 @@ fn wipe(home: &Home) -> Result<Vec<PathBuf>> {
     folders.retain(|folder| folder.exists());
     for folder in &folders {
         let removed = if folder.is_dir() { std::fs::remove_dir_all(folder) } else { std::fs::remove_file(folder) };
-        removed.with_context(|| format!("[C-HOM-001] {}", folder.display()))?;
+        removed.with_context(|| failure!(Failed, "C-HOM-001", "{}", folder.display()))?;
     }
     Ok(folders)
 }

@@ -4,13 +4,12 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use clap::Args;
-use rialto_client::{Bundle, Checked};
-use serde_json::json;
+use rialto_client::{Bundle, Checked, view};
 
 use crate::{
     exit,
     program::{read_program, refused},
-    ui::{Output, Paint, count, either, money, short},
+    ui::{Paint, Ui, count, money, short},
 };
 
 /// Contradictions and faults that are listed one by one.
@@ -33,7 +32,7 @@ pub struct VerifyBundle {
 }
 
 /// Checks it.
-pub fn verify_bundle(args: &VerifyBundle, format: Output) -> Result<u8> {
+pub fn verify_bundle(args: &VerifyBundle, ui: Ui) -> Result<u8> {
     let bundle = Bundle::read(&args.bundle)?;
     let found = bundle.check();
     let program = match &args.program {
@@ -44,9 +43,14 @@ pub fn verify_bundle(args: &VerifyBundle, format: Output) -> Result<u8> {
         }
     };
     let holds = found.holds() && program != Some(false);
-    either(format, &text(&bundle, &found, program, holds), || {
-        json!({ "holds": holds, "job": bundle.job, "chain_id": bundle.evidence.chain_id, "market": bundle.evidence.market,
-            "program": bundle.evidence.program, "program_matches": program, "checked": found })
+    ui.answer(&text(&bundle, &found, program, holds), || view::BundleChecked {
+        holds,
+        job: bundle.job.clone(),
+        chain_id: bundle.evidence.chain_id,
+        market: bundle.evidence.market.into(),
+        program: bundle.evidence.program.into(),
+        program_matches: program,
+        checked: found.clone(),
     });
     Ok(if holds { exit::OK } else { exit::FAILED })
 }

@@ -8,15 +8,14 @@ use std::{
 use anyhow::{Result, bail, ensure};
 use clap::{Args, Subcommand};
 use rialto_chain::{MarketCall, PrivateKeySigner};
-use rialto_client::settings::base_units;
+use rialto_client::{settings::base_units, view};
 use rialto_protocol::Address;
-use serde_json::json;
 
 use crate::{
     env::PlaceArgs,
     exit,
     transact::{self, Account},
-    ui::{Output, Paint, coins, either, money},
+    ui::{Paint, Ui, coins, money},
 };
 
 /// A permit to deposit is good for so long, seconds.
@@ -42,26 +41,27 @@ pub struct WalletCommand {
 
 #[derive(Debug, Subcommand)]
 enum What {
-    /// Make a new account.
+    /// Create a new account.
     Create,
-    /// Keep the key of an account that exists.
+    /// Import the key of an account that exists.
     Import {
         /// File with the private key in hex, readable by you alone.
         #[arg(long, value_name = "FILE")]
         key_file: PathBuf,
     },
-    /// All accounts of this wallet.
+    /// List all accounts of this wallet.
     List,
-    /// What the account has: in the market, as tokens, and gas money.
+    /// Show what the account has: in the market, as tokens, and gas money.
     Balance,
-    /// Move tokens into the account in the market: what deals are paid and backed from.
+    /// Deposit tokens into the account's balance in the market, from which deals are paid and
+    /// backed.
     Deposit(Move),
-    /// Take tokens out of the market.
+    /// Withdraw tokens from the market.
     Withdraw {
         /// How much.
         #[command(flatten)]
         what: Move,
-        /// Who gets them (default: the account itself).
+        /// Recipient (default: the account itself).
         #[arg(long, value_name = "ADDRESS")]
         to: Option<Address>,
     },
@@ -71,25 +71,25 @@ enum What {
 struct Move {
     /// Tokens, such as 12.5, or `all`.
     amount: String,
-    /// Say what would be sent and what it costs; send nothing.
+    /// Show what would be sent and what it costs. Nothing is sent.
     #[arg(long)]
     explain: bool,
 }
 
 /// Runs one of them.
-pub async fn wallet(args: &WalletCommand, place: &PlaceArgs, format: Output) -> Result<u8> {
+pub async fn wallet(args: &WalletCommand, place: &PlaceArgs, ui: Ui) -> Result<u8> {
     match &args.what {
-        What::Create => add(place, PrivateKeySigner::random(), format).await?,
-        What::Import { key_file } => add(place, rialto_client::read_key(key_file)?, format).await?,
-        What::List => list(place, format)?,
-        What::Balance => balance(place, format).await?,
-        What::Deposit(what) => deposit(Account::new(place).await?, what, format).await?,
-        What::Withdraw { what, to } => withdraw(Account::new(place).await?, what, *to, format).await?,
+        What::Create => add(place, PrivateKeySigner::random(), ui).await?,
+        What::Import { key_file } => add(place, rialto_client::read_key(key_file)?, ui).await?,
+        What::List => list(place, ui)?,
+        What::Balance => balance(place, ui).await?,
+        What::Deposit(what) => deposit(Account::new(place).await?, what, ui).await?,
+        What::Withdraw { what, to } => withdraw(Account::new(place).await?, what, *to, ui).await?,
     }
     Ok(exit::OK)
 }
 
-async fn add(place: &PlaceArgs, key: PrivateKeySigner, format: Output) -> Result<()> {
+async fn add(place: &PlaceArgs, key: PrivateKeySigner, ui: Ui) -> Result<()> {
     let wallet = place.wallet()?;
     let passphrase = place.new_passphrase()?;
     let (account, path) = tokio::task::spawn_blocking(move || {
@@ -99,19 +99,19 @@ async fn add(place: &PlaceArgs, key: PrivateKeySigner, format: Output) -> Result
     .await??;
     let text =
         format!("{account}\n  kept in {}: keep a copy, and the passphrase; nobody can restore either", path.display());
-    either(format, &text, || json!({ "account": account, "keystore": path }));
+    ui.answer(&text, || view::AccountMade { account: account.into(), keystore: path.clone() });
     Ok(())
 }
 
-fn list(place: &PlaceArgs, format: Output) -> Result<()> {
+fn list(place: &PlaceArgs, ui: Ui) -> Result<()> {
     let accounts = place.wallet()?.accounts()?;
     let lines: Vec<String> = accounts.iter().map(ToString::to_string).collect();
     let text = if lines.is_empty() { "no accounts: `rialto wallet create` makes one".into() } else { lines.join("\n") };
-    either(format, &text, || json!({ "accounts": accounts }));
+    ui.answer(&text, || view::AccountList { accounts: accounts.iter().copied().map(Into::into).collect() });
     Ok(())
 }
 
-async fn balance(place: &PlaceArgs, format: Output) -> Result<()> {
+async fn balance(place: &PlaceArgs, ui: Ui) -> Result<()> {
     let market = place.market()?;
     let account = place.whose(&market)?;
     let chain = market.connect().await?;
@@ -125,52 +125,61 @@ async fn balance(place: &PlaceArgs, format: Output) -> Result<()> {
         money(tokens),
         coins(gas),
     );
-    either(
-        format,
-        &text,
-        || json!({ "account": account, "market": inside.to_string(), "tokens": tokens.to_string(), "gas_wei": gas.to_string() }),
-    );
+    ui.answer(&text, || view::Balance {
+        account: account.into(),
+        market: inside.into(),
+        tokens: tokens.into(),
+        gas_wei: gas.into(),
+    });
     Ok(())
 }
 
-async fn deposit(account: Account, what: &Move, format: Output) -> Result<()> {
+async fn deposit(account: Account, what: &Move, ui: Ui) -> Result<()> {
     let has: u128 = account.chain.token_balance(account.address).await?.saturating_to();
     let amount = amount(&what.amount, has)?;
     ensure!(
         amount <= has,
-        "[W-013] {} holds {} outside the market: less than {}",
-        account.address,
-        money(has),
-        money(amount)
+        failure!(
+            NoMoney,
+            "W-013",
+            "{} holds {} outside the market: less than {}",
+            account.address,
+            money(has),
+            money(amount)
+        )
     );
     let plan = format!("deposit {} from {} into its account in the market, by permit", money(amount), account.address);
     if what.explain {
         // A permit can't be made without the key: what it needs is checked above.
-        return account.explain(&[(plan, None)], format).await;
+        return account.explain(&[(plan, None)], ui).await;
     }
     let signer = account.signer().await?;
     let call = account.chain.permit(&signer, amount, account.chain.now().await? + PERMIT_SECONDS).await?;
-    moved(account, signer, "deposit", call, &plan, amount, format).await
+    moved(account, signer, "deposit", call, &plan, amount, ui).await
 }
 
-async fn withdraw(account: Account, what: &Move, to: Option<Address>, format: Output) -> Result<()> {
+async fn withdraw(account: Account, what: &Move, to: Option<Address>, ui: Ui) -> Result<()> {
     let has = account.chain.account(account.address).await?;
     let amount = amount(&what.amount, has)?;
     let to = to.unwrap_or(account.address);
     ensure!(
         amount <= has,
-        "[W-013] {} has {} in the market that is not locked in deals: less than {}",
-        account.address,
-        money(has),
-        money(amount)
+        failure!(
+            NoMoney,
+            "W-013",
+            "{} has {} in the market that is not locked in deals: less than {}",
+            account.address,
+            money(has),
+            money(amount)
+        )
     );
     let plan = format!("withdraw {} of {} from the market to {to}", money(amount), account.address);
     let call = MarketCall::Withdraw { to, amount };
     if what.explain {
-        return account.explain(&[(plan, Some(call))], format).await;
+        return account.explain(&[(plan, Some(call))], ui).await;
     }
     let signer = account.signer().await?;
-    moved(account, signer, "withdraw", call, &plan, amount, format).await
+    moved(account, signer, "withdraw", call, &plan, amount, ui).await
 }
 
 /// Moves money, and tells what became of it.
@@ -181,19 +190,23 @@ async fn moved(
     call: MarketCall,
     plan: &str,
     amount: u128,
-    format: Output,
+    ui: Ui,
 ) -> Result<()> {
     let at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
     let sender = account.sender(signer).await?;
-    let mined = transact::send(&sender, format!("{name}-{at}"), call, plan, format).await?;
+    let mined = transact::send(&sender, format!("{name}-{at}"), call, plan, ui).await?;
     sender.stop().await;
     let now = account.chain.account(account.address).await?;
     let text = format!("{}\n  in the market now {}", transact::told(&mined), money(now));
-    either(
-        format,
-        &text,
-        || json!({ "done": name, "amount": amount.to_string(), "transaction": mined.tx, "block": mined.block, "gas_used": mined.gas_used, "fee_wei": mined.fee_wei.to_string(), "market": now.to_string() }),
-    );
+    ui.answer(&text, || view::Moved {
+        done: name.to_owned(),
+        amount: amount.into(),
+        transaction: mined.tx.into(),
+        block: mined.block,
+        gas_used: mined.gas_used,
+        fee_wei: mined.fee_wei.into(),
+        market: now.into(),
+    });
     Ok(())
 }
 
@@ -202,10 +215,10 @@ fn amount(text: &str, all: u128) -> Result<u128> {
         "all" => all,
         text => match base_units(text) {
             Ok(amount) => amount,
-            Err(why) => bail!("[C-CFG-006] {text}: {why}"),
+            Err(why) => bail!(failure!(Usage, "C-CFG-006", "{text}: {why}")),
         },
     };
-    ensure!(amount > 0, "[C-CFG-006] {text}: nothing to move");
+    ensure!(amount > 0, failure!(Usage, "C-CFG-006", "{text}: nothing to move"));
     Ok(amount)
 }
 

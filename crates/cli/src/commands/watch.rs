@@ -5,17 +5,16 @@ use std::{path::PathBuf, time::Duration};
 use anyhow::{Context, Result, bail, ensure};
 use clap::{Args, Subcommand};
 use rialto_chain::Chain;
+use rialto_client::view;
 use rialto_exec::Engine;
-use rialto_protocol::{DealId, OrderId};
+use rialto_protocol::OrderId;
 use rialto_provider::{AppointmentFile, TowerConfig, TowerEvent, Watchtower};
-use serde::Serialize;
-use serde_json::json;
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::{
     env::{PlaceArgs, hardware::Machine, signals},
     exit,
-    ui::{Output, Paint, either, either_of, money, short_hash, time},
+    ui::{Paint, Ui, money, short_hash, time},
 };
 
 /// How often it is looked whether nothing is left to do.
@@ -40,19 +39,21 @@ was found wrong."
 pub struct Watch {
     #[command(subcommand)]
     what: Option<What>,
-    /// Folders of dossiers; they are looked through again and again.
+    /// Folders of dossiers. They are read again and again.
     #[arg(value_name = "DIR")]
     folders: Vec<PathBuf>,
-    /// Run the tasks again instead of defending; what is wrong is accused, and played to the end.
+    /// Run the tasks again instead of defending. Wrong receipts are accused, and games played to
+    /// the end.
     #[arg(long)]
     audit: bool,
-    /// With --audit: say what would be accused, what that locks and earns; send nothing, and end.
+    /// With --audit: show what would be accused, what that locks and earns, and end. Nothing is
+    /// sent.
     #[arg(long, requires = "audit")]
     explain: bool,
-    /// End when everything was looked at and nothing is to be done.
+    /// End once all dossiers were read and nothing is left to do.
     #[arg(long)]
     once: bool,
-    /// How much of its time a provider has to answer by itself before this tower does, per cent.
+    /// Answer after this share of the provider's time, per cent.
     #[arg(long, value_name = "PERCENT", default_value_t = 50, value_parser = clap::value_parser!(u64).range(0..=95))]
     after: u64,
     /// Cores for tracing and running (default: what this machine has).
@@ -70,24 +71,15 @@ enum What {
     },
 }
 
-/// What a wrong receipt takes and gives, as JSON.
-#[derive(Serialize)]
-struct Prospect {
-    event: &'static str,
-    deal: DealId,
-    order: OrderId,
-    provider: rialto_protocol::Address,
-    bond: u128,
-    balance: u128,
-    reward: u128,
-}
-
 /// Watches until told to stop.
-pub async fn watch(args: &Watch, place: &PlaceArgs, format: Output) -> Result<u8> {
+pub async fn watch(args: &Watch, place: &PlaceArgs, ui: Ui) -> Result<u8> {
     if let Some(What::Verify { file }) = &args.what {
-        return verify(file, format);
+        return verify(file, ui);
     }
-    ensure!(!args.folders.is_empty(), "[C-WCH-001] which folders of dossiers? `rialto watch --help` has examples");
+    ensure!(
+        !args.folders.is_empty(),
+        failure!(Usage, "C-WCH-001", "which folders of dossiers? `rialto watch --help` has examples")
+    );
     let market = place.market()?;
     let account = place.whose(&market)?;
     let signer = if args.explain { None } else { Some(place.signer(&market).await?) };
@@ -114,11 +106,16 @@ pub async fn watch(args: &Watch, place: &PlaceArgs, format: Output) -> Result<u8
     let (tower, mut events) = started.with_context(|| format!("the tower of {account} did not start"))?;
     let what = if args.audit { "auditing" } else { "watching" };
     let text = format!("{what} for market {} on chain {} as {account}", market.market, chain.chain_id());
-    either(format, &text, || {
-        json!({ "event": "started", "account": account, "market": market.market, "chain_id": chain.chain_id(),
-            "audit": args.audit, "after": args.after, "folders": args.folders })
+    ui.answer(&text, || view::WatchStarted {
+        event: "started",
+        account: account.into(),
+        market: market.market.into(),
+        chain_id: chain.chain_id(),
+        audit: args.audit,
+        after: args.after,
+        folders: args.folders.clone(),
     });
-    let mut report = Report { format, refused: false, wrong: Vec::new(), stuck: None };
+    let mut report = Report { ui, refused: false, wrong: Vec::new(), stuck: None };
     let mut looks = interval(LOOK);
     looks.set_missed_tick_behavior(MissedTickBehavior::Skip);
     let once = args.once || args.explain;
@@ -129,10 +126,10 @@ pub async fn watch(args: &Watch, place: &PlaceArgs, format: Output) -> Result<u8
             () = &mut interrupted => break false,
             event = events.recv() => match event {
                 Some(event) => report.tell(&event),
-                None => bail!("[P-SVC-007] the tower has stopped: see the log (--log info)"),
+                None => bail!(failure!(Failed, "P-SVC-007", "the tower has stopped: see the log (--log info)")),
             },
             _ = looks.tick(), if once => {
-                let standing = tower.standing().await.context("[P-SVC-007] the tower has stopped")?;
+                let standing = tower.standing().await.context(failure!(Failed, "P-SVC-007", "the tower has stopped"))?;
                 if standing.idle {
                     break true;
                 }
@@ -152,7 +149,7 @@ pub async fn watch(args: &Watch, place: &PlaceArgs, format: Output) -> Result<u8
     }
     tower.stop().await;
     if !done {
-        either(format, "left: the next start goes on from here", || json!({ "event": "left" }));
+        ui.answer("left: the next start goes on from here", || view::State { event: "left" });
         return Ok(exit::OK);
     }
     Ok(if report.refused || !report.wrong.is_empty() { exit::FAILED } else { exit::OK })
@@ -160,7 +157,7 @@ pub async fn watch(args: &Watch, place: &PlaceArgs, format: Output) -> Result<u8
 
 /// What was seen, told as it comes.
 struct Report {
-    format: Output,
+    ui: Ui,
     refused: bool,
     wrong: Vec<OrderId>,
     /// What keeps it from accusing.
@@ -175,7 +172,7 @@ impl Report {
             TowerEvent::ActionFails { why, .. } if why.contains("P-TWR-006") => self.stuck = Some(why.clone()),
             _ => {}
         }
-        either_of(self.format, || sentence(event), event);
+        self.ui.answer_with(|| sentence(event), event);
     }
 
     /// What accusing would lock and earn.
@@ -196,16 +193,16 @@ impl Report {
                     money(found.reward)
                 ),
             };
-            let value = Prospect {
+            let value = view::Prospect {
                 event: "prospect",
-                deal: found.deal,
-                order: *order,
-                provider: found.provider,
+                deal: found.deal.into(),
+                order: (*order).into(),
+                provider: found.provider.into(),
                 bond: found.bond,
                 balance: found.balance,
                 reward: found.reward,
             };
-            either_of(self.format, || text, &value);
+            self.ui.answer_with(|| text, &value);
         }
         Ok(())
     }
@@ -262,7 +259,7 @@ fn sentence(event: &TowerEvent) -> String {
 }
 
 /// Checks an appointment.
-fn verify(file: &std::path::Path, format: Output) -> Result<u8> {
+fn verify(file: &std::path::Path, ui: Ui) -> Result<u8> {
     let found = AppointmentFile::verify(file)?;
     let it = &found.appointment;
     let text = format!(
@@ -274,9 +271,14 @@ fn verify(file: &std::path::Path, format: Output) -> Result<u8> {
         it.receipt,
         time(it.until)
     );
-    either(format, &text, || {
-        json!({ "signed": true, "tower": it.tower, "market": found.market, "chain_id": found.chain_id, "deal": it.deal,
-            "receipt": it.receipt, "until": it.until })
+    ui.answer(&text, || view::Appointment {
+        signed: true,
+        tower: it.tower.into(),
+        market: found.market.into(),
+        chain_id: found.chain_id,
+        deal: it.deal.into(),
+        receipt: it.receipt.into(),
+        until: it.until,
     });
     Ok(exit::OK)
 }

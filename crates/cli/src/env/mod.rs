@@ -1,4 +1,5 @@
-//! Where a command works: home folder, market, account. The only place that reads the environment for it.
+//! Where a command works: home folder, market, account. The only place that reads the environment
+//! for it.
 
 pub mod hardware;
 pub mod selling;
@@ -21,10 +22,12 @@ use rialto_protocol::Address;
 #[derive(Clone, Debug, Default, Args)]
 #[command(next_help_heading = "Market and account")]
 pub struct PlaceArgs {
-    /// Home folder: configuration, keys, jobs, journals (default: $RIALTO_HOME, or ~/.local/share/rialto).
+    /// Home folder: configuration, keys, jobs, journals (default: $RIALTO_HOME, or
+    /// ~/.local/share/rialto).
     #[arg(long, value_name = "DIR", global = true)]
     pub home: Option<PathBuf>,
-    /// The chain: JSON-RPC endpoint of any EVM chain (default: config.toml, or the market of `rialto up`).
+    /// The chain: JSON-RPC endpoint of any EVM chain (default: config.toml, or the market of
+    /// `rialto up`).
     #[arg(long, value_name = "URL", global = true)]
     pub rpc: Option<String>,
     /// The market's address on it.
@@ -33,7 +36,8 @@ pub struct PlaceArgs {
     /// The account to use, if the wallet has several.
     #[arg(long, value_name = "ADDRESS", global = true)]
     pub account: Option<Address>,
-    /// File whose first line is the wallet's passphrase, readable by you alone; `<(…)` works. Otherwise you are asked.
+    /// File whose first line is the wallet's passphrase, readable by you alone; `<(…)` works.
+    /// Otherwise you are asked.
     #[arg(long, value_name = "FILE", global = true)]
     pub passphrase_file: Option<PathBuf>,
 }
@@ -88,7 +92,7 @@ impl PlaceArgs {
             return Ok(Passphrase::from_file(&resolved(file)?)?);
         }
         if !std::io::stdin().is_terminal() {
-            bail!("[W-011] nobody is there to type the passphrase: pass --passphrase-file FILE");
+            bail!(failure!(NoKey, "W-011", "nobody is there to type the passphrase: pass --passphrase-file FILE"));
         }
         Ok(Passphrase::new(&rpassword::prompt_password(prompt)?)?)
     }
@@ -100,24 +104,24 @@ impl PlaceArgs {
         }
         let first = rpassword::prompt_password("New passphrase: ")?;
         if first != rpassword::prompt_password("Again: ")? {
-            bail!("[W-012] the two differ: nothing was kept");
+            bail!(failure!(NoKey, "W-012", "the two differ: nothing was kept"));
         }
         Ok(Passphrase::new(&first)?)
     }
 }
 
-/// The home folder: as it was said, or where the desktop's rules put data. An empty variable is none, and so is a relative one
-/// where an absolute one has to be.
+/// The home folder: as it was said, or where the desktop's rules put data. An empty variable is
+/// none, and so is a relative one where an absolute one has to be.
 fn chosen(flag: Option<&Path>, variable: impl Fn(&str) -> Option<OsString>) -> Result<PathBuf> {
     let set = |name| variable(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let absolute = |name| set(name).filter(|path| path.is_absolute());
     let home = absolute("HOME");
     if let Some(named) = flag.map(Path::to_path_buf).or_else(|| set("RIALTO_HOME")) {
-        ensure!(!named.as_os_str().is_empty(), "[C-HOM-002] --home is empty");
+        ensure!(!named.as_os_str().is_empty(), failure!(Usage, "C-HOM-002", "--home is empty"));
         return expanded(&named, home.as_deref());
     }
     let data = absolute("XDG_DATA_HOME").or_else(|| home.map(|home| home.join(".local/share")));
-    Ok(data.context("[C-HOM-002] no home folder: pass --home DIR")?.join("rialto"))
+    Ok(data.context(failure!(Usage, "C-HOM-002", "no home folder: pass --home DIR"))?.join("rialto"))
 }
 
 /// The user's own folder: what `~` is.
@@ -135,7 +139,7 @@ fn expanded(path: &Path, home: Option<&Path>) -> Result<PathBuf> {
         (Err(_), _) => Ok(path.to_owned()),
         (Ok(rest), Some(home)) if rest.as_os_str().is_empty() => Ok(home.to_owned()),
         (Ok(rest), Some(home)) => Ok(home.join(rest)),
-        (Ok(_), None) => bail!("[C-HOM-002] nobody says where `~` is: HOME is not set"),
+        (Ok(_), None) => bail!(failure!(Usage, "C-HOM-002", "nobody says where `~` is: HOME is not set")),
     }
 }
 

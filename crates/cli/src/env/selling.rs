@@ -60,7 +60,8 @@ pub struct Selling {
     pub limits: Limits,
     /// What is risked.
     pub money: Money,
-    /// The court that judges deals, zero for none; `None`: the one that was deployed with the market.
+    /// The court that judges deals, zero for none; `None`: the one that was deployed with the
+    /// market.
     pub court: Option<Address>,
     /// Worth of a whole native coin, base units.
     pub coin: Option<u128>,
@@ -97,7 +98,10 @@ impl Selling {
         set(&mut asks.task_fee, file.amount("price", "task_fee")?);
         asks.min_budget = file.amount("deal", "min_budget")?.unwrap_or(10u128.pow(TOKEN_DECIMALS) / 100);
         set(&mut asks.max_budget, file.amount("deal", "max_budget")?);
-        ensure!(asks.min_budget <= asks.max_budget, "[P-CFG-003] deal.min_budget is above deal.max_budget");
+        ensure!(
+            asks.min_budget <= asks.max_budget,
+            failure!(Usage, "P-CFG-003", "deal.min_budget is above deal.max_budget")
+        );
         set(&mut asks.collateral_bps, file.share("deal", "collateral", 10.0, BPS)?);
         set(&mut asks.late_penalty_bps, file.share("deal", "late_penalty", 1.0, BPS)?);
         let hours = |hours| u32::try_from(hours * 3600).unwrap_or(u32::MAX);
@@ -155,10 +159,13 @@ fn price(file: &Settings) -> Result<Price> {
     let price = file.amount("price", "fuel")?.unwrap_or(10u128.pow(TOKEN_DECIMALS));
     let fall = file.number("price", "fall_minutes", 1, 60 * 24 * 30)?;
     let Some(floor) = file.amount("price", "floor")? else {
-        ensure!(fall.is_none(), "[P-CFG-003] price.fall_minutes needs price.floor: where the fall ends");
+        ensure!(
+            fall.is_none(),
+            failure!(Usage, "P-CFG-003", "price.fall_minutes needs price.floor: where the fall ends")
+        );
         return Ok(Price::Constant(price));
     };
-    ensure!(floor <= price, "[P-CFG-003] price.floor is above price.fuel");
+    ensure!(floor <= price, failure!(Usage, "P-CFG-003", "price.floor is above price.fuel"));
     Ok(Price::Idle { price, floor, seconds: fall.unwrap_or(30) * 60 })
 }
 
@@ -168,12 +175,13 @@ fn court(file: &Settings) -> Result<Option<Address>> {
         Some("none") => Ok(Some(Address::ZERO)),
         Some(text) => match text.parse() {
             Ok(court) => Ok(Some(court)),
-            Err(_) => bail!("[P-CFG-003] deal.court = \"{text}\" is neither an address nor \"none\""),
+            Err(_) => bail!(failure!(Usage, "P-CFG-003", "deal.court = \"{text}\" is neither an address nor \"none\"")),
         },
     }
 }
 
-/// What this home's provider lets a deal owe, base units; none where its configuration can't be read.
+/// What this home's provider lets a deal owe, base units; none where its configuration can't be
+/// read.
 pub fn credit(place: &PlaceArgs) -> Option<u128> {
     let file = place.home().ok()?.path().join("provider.toml");
     Some(Selling::read(&file).ok()?.money.credit_window)

@@ -1,4 +1,5 @@
-//! The background process that holds a requester's jobs: started when it is needed, ended when it has nothing to do.
+//! The background process that holds a requester's jobs: started when it is needed, ended when it
+//! has nothing to do.
 
 use std::{
     fs::File,
@@ -10,7 +11,8 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail, ensure};
-use rialto_client::{Buyer, Host, MarketConfig, Passphrase};
+use rialto_client::{Buyer, Host, HostError, MarketConfig, Passphrase};
+use rialto_requester::RequesterError;
 use tokio::time::{Instant, sleep};
 
 use crate::{
@@ -36,7 +38,13 @@ const MAX_LOG_BYTES: u64 = 8 << 20;
 pub async fn serve(place: &PlaceArgs) -> Result<u8> {
     let market = place.market()?;
     let signer = place.signer(&market).await?;
-    let buyer = Buyer::start(&place.home()?, &market, signer).await?;
+    let buyer = match Buyer::start(&place.home()?, &market, signer).await {
+        Err(why @ HostError::Requester(RequesterError::Journal(_))) => {
+            eprintln!("error: {why}");
+            return Ok(exit::BUSY);
+        }
+        started => started?,
+    };
     rialto_client::host::serve(buyer, signals::interrupted()).await?;
     Ok(exit::OK)
 }
@@ -84,23 +92,42 @@ pub async fn running(place: &PlaceArgs) -> Result<(Host, Option<Passphrase>)> {
     Ok((host, secret))
 }
 
-/// Starts a host and waits until it answers. One that was killed just now may hold its files a little longer.
+/// Starts a host and waits until it answers. One that was killed just now may hold its files a
+/// little longer.
 pub async fn start(host: &Host, place: &PlaceArgs, secret: Option<&Passphrase>) -> Result<()> {
     for _ in 1..ATTEMPTS {
-        match launch(host, place, secret).await {
-            Err(error) if exit::code_of(&error.to_string()) == Some("R-SVC-001") => sleep(BETWEEN).await,
-            other => return other,
+        match launch(host, place, secret).await? {
+            Launched::Answers => return Ok(()),
+            Launched::Ended { busy: true, .. } => sleep(BETWEEN).await,
+            Launched::Ended { said, .. } => bail!("the background process did not start: {said}"),
         }
     }
-    launch(host, place, secret).await
+    match launch(host, place, secret).await? {
+        Launched::Answers => Ok(()),
+        Launched::Ended { said, .. } => bail!("the background process did not start: {said}"),
+    }
 }
 
-async fn launch(host: &Host, place: &PlaceArgs, secret: Option<&Passphrase>) -> Result<()> {
+/// What became of a process that was started.
+enum Launched {
+    /// It answers, or another one does.
+    Answers,
+    /// It ended.
+    Ended {
+        /// Because another one holds its files.
+        busy: bool,
+        /// The end of its log.
+        said: String,
+    },
+}
+
+async fn launch(host: &Host, place: &PlaceArgs, secret: Option<&Passphrase>) -> Result<Launched> {
     let log = host.folder().join(LOG);
     let (out, said) = log_of(&log)?;
     let mut command = Command::new(std::env::current_exe()?);
     command.arg("--home").arg(place.home()?.path()).args(["--log", "warn,iroh=off"]);
-    // The local market's facts are in the home folder; a URL given here was on a command line before.
+    // The local market's facts are in the home folder; a URL given here was on a command line
+    // before.
     for (flag, value) in [
         ("--rpc", place.rpc.clone()),
         ("--market", place.market.map(|market| market.to_string())),
@@ -124,23 +151,27 @@ async fn launch(host: &Host, place: &PlaceArgs, secret: Option<&Passphrase>) -> 
     let patience = Instant::now() + PATIENCE;
     loop {
         if host.runs().await?.is_some() {
-            return Ok(());
+            return Ok(Launched::Answers);
         }
-        if child.try_wait()?.is_some() {
+        if let Some(ended) = child.try_wait()? {
             // Another command may have been faster.
             if host.runs().await?.is_some() {
-                return Ok(());
+                return Ok(Launched::Answers);
             }
-            bail!("the background process did not start: {}", tail(&log, said, LOG_LINES));
+            let busy = ended.code() == Some(exit::BUSY.into());
+            return Ok(Launched::Ended { busy, said: tail(&log, said, LOG_LINES) });
         }
-        ensure!(Instant::now() < patience, "[C-HST-001] the background process does not answer: see {}", log.display());
+        ensure!(
+            Instant::now() < patience,
+            failure!(Failed, "C-HST-001", "the background process does not answer: see {}", log.display())
+        );
         sleep(PAUSE).await;
     }
 }
 
 /// A log to go on with, and how much is in it already. A large one is put aside first.
 pub fn log_of(path: &Path) -> Result<(File, u64)> {
-    let failed = || format!("[C-HOM-001] {}", path.display());
+    let failed = || failure!(Failed, "C-HOM-001", "{}", path.display());
     if path.metadata().is_ok_and(|about| about.len() > MAX_LOG_BYTES) {
         std::fs::rename(path, path.with_extension("log.1")).with_context(failed)?;
     }

@@ -1,4 +1,5 @@
-//! Which job is meant. A name that means nothing, or several jobs, never ends, removes or writes anything.
+//! Which job is meant. A name that means nothing, or several jobs, never ends, removes or writes
+//! anything.
 
 use anyhow::{Result, bail};
 use rialto_client::{Home, Host, JobFolder};
@@ -26,7 +27,8 @@ pub async fn job(host: &Host, named: &str, what: Use) -> Result<JobStatus> {
     Ok(jobs[at].clone())
 }
 
-/// Every ended job of this home, the newest first, as it was written down: whoever's account it was, whichever market.
+/// Every ended job of this home, the newest first, as it was written down: whoever's account it
+/// was, whichever market.
 pub fn ended(home: &Home) -> Vec<(JobFolder, JobStatus)> {
     let known = JobFolder::all(home).into_iter().filter_map(|folder| {
         let status = folder.status().ok().flatten()?;
@@ -61,7 +63,7 @@ pub fn choose(jobs: &[(JobId, &str)], named: &str, what: Use) -> Result<usize> {
     let said = named.trim();
     let digits = said.to_ascii_lowercase();
     if said.is_empty() {
-        bail!("[C-JOB-012] no job was named: write its id, the beginning of it, or its name");
+        bail!(failure!(Usage, "C-JOB-012", "no job was named: write its id, the beginning of it, or its name"));
     }
     if let Some(exact) = jobs.iter().position(|(id, _)| id.to_string() == digits) {
         return Ok(exact);
@@ -79,13 +81,19 @@ pub fn choose(jobs: &[(JobId, &str)], named: &str, what: Use) -> Result<usize> {
         [one] => Ok(*one),
         [newest, ..] if what == Use::Look && by_id.is_empty() => Ok(*newest),
         [] if !begins.is_empty() => {
-            bail!("[C-JOB-012] no job is called {said}; of an id at least {MIN_ID} digits are needed")
+            bail!(failure!(Usage, "C-JOB-012", "no job is called {said}; of an id at least {MIN_ID} digits are needed"))
         }
-        [] => bail!("[C-JOB-012] there is no job {said}: `rialto jobs` lists them"),
+        [] => bail!(failure!(Usage, "C-JOB-012", "there is no job {said}: `rialto jobs` lists them")),
         several => {
             let ids: Vec<String> = several.iter().take(MAX_LISTED).map(|at| jobs[*at].0.to_string()).collect();
             let more = if several.len() > MAX_LISTED { ", …" } else { "" };
-            bail!("[C-JOB-011] {said} means {} jobs: {}{more}: write the id", several.len(), ids.join(", "))
+            bail!(failure!(
+                Usage,
+                "C-JOB-011",
+                "{said} means {} jobs: {}{more}: write the id",
+                several.len(),
+                ids.join(", ")
+            ))
         }
     }
 }

@@ -4,16 +4,15 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 use indicatif::{ProgressBar, ProgressDrawTarget};
-use rialto_client::{Host, Passphrase};
+use rialto_client::{Classified, Host, Passphrase, view};
 use rialto_requester::{JobEvent, JobId, JobReport, Progress};
-use serde_json::json;
 use tokio::time::{Instant, sleep};
 
 use crate::{
     env::{PlaceArgs, signals},
     exit,
     job::{background, report, results},
-    ui::{self, Output, Paint, count, money, progress::bar_of, short},
+    ui::{self, Output, Paint, Ui, count, money, progress::bar_of, short},
 };
 
 /// How often news are looked for.
@@ -26,7 +25,7 @@ const MAX_LISTED: usize = 5;
 /// What is wanted at a job's end.
 #[derive(Clone, Copy, Debug)]
 pub struct Wishes {
-    /// Replace what others wrote into the results' folder.
+    /// Replace files of others in the results' folder.
     pub force: bool,
     /// A task that failed is a failure.
     pub strict: bool,
@@ -34,19 +33,19 @@ pub struct Wishes {
 
 /// Prints what happens.
 struct Teller {
-    format: Output,
+    ui: Ui,
     paint: Paint,
     bar: ProgressBar,
 }
 
 impl Teller {
-    fn new(format: Output) -> Self {
+    fn new(ui: Ui) -> Self {
         let bar = bar_of(1, "  {bar:40.green/black.dim} {msg}  {elapsed}");
-        Self { format, paint: Paint::for_stdout(), bar }
+        Self { ui, paint: Paint::for_stdout(), bar }
     }
 
     fn line(&self, text: &str) {
-        if self.format == Output::Human {
+        if self.ui.for_people() {
             self.bar.suspend(|| println!("{text}"));
         }
     }
@@ -171,9 +170,11 @@ impl Keeper<'_> {
             && self.place.market()?.local_signer().is_none()
             && self.place.passphrase_file.is_none()
         {
-            bail!(
-                "[C-HST-001] the background process ended: `rialto jobs logs -f {job}` starts it again, and the job goes on"
-            );
+            bail!(failure!(
+                Failed,
+                "C-HST-001",
+                "the background process ended: `rialto jobs logs -f {job}` starts it again, and the job goes on"
+            ));
         }
         if self.secret.is_none() && self.place.market()?.local_signer().is_none() {
             self.secret = Some(self.place.passphrase("")?);
@@ -190,10 +191,10 @@ pub async fn until_end(
     place: &PlaceArgs,
     id: JobId,
     wishes: Wishes,
-    format: Output,
+    ui: Ui,
 ) -> Result<u8> {
     let start = Instant::now();
-    let teller = Teller::new(format);
+    let teller = Teller::new(ui);
     teller.line(&format!("job {id}"));
     let mut keeper = Keeper { host, secret, place, next: Instant::now() + PULSE };
     let report = tokio::select! {
@@ -205,13 +206,15 @@ pub async fn until_end(
         }
     };
     teller.bar.finish_and_clear();
-    let Some(file) = host.job(id).file() else { bail!("[C-JOB-013] {id} was not submitted from a job file") };
+    let Some(file) = host.job(id).file() else {
+        bail!(failure!(Usage, "C-JOB-013", "{id} was not submitted from a job file"))
+    };
     let written = results::deliver(file, &report, id, wishes.force).await?;
     results::notes(&written);
-    report::ending(&report, &written, start.elapsed(), format);
+    report::ending(&report, &written, start.elapsed(), ui);
     Ok(match &report.outcome {
         Ok(()) => results::code(&written, wishes.strict),
-        Err(why) => exit::for_error(&anyhow::anyhow!(why.to_string())),
+        Err(why) => exit::code(why.class()),
     })
 }
 
@@ -231,27 +234,27 @@ async fn follow(keeper: &mut Keeper<'_>, teller: &Teller, id: JobId) -> Result<J
     }
 }
 
-/// What happened in a job.
+/// Show what happened in a job.
 pub async fn logs(
     host: &Host,
     secret: Option<Passphrase>,
     place: &PlaceArgs,
     id: JobId,
     follow_it: bool,
-    format: Output,
+    ui: Ui,
 ) -> Result<u8> {
     let folder = host.job(id);
     let mut story = folder.follow();
     let mut keeper = Keeper { host, secret, place, next: Instant::now() + PULSE };
-    let teller = Teller::new(Output::Human);
+    let teller = Teller::new(Ui::new(Output::Human));
     teller.bar.set_draw_target(ProgressDrawTarget::hidden());
     let (mut last, mut started) = (None, None);
     loop {
         let ended = folder.ended();
         for told in story.news() {
             let began = *started.get_or_insert(told.at);
-            if format == Output::Json {
-                ui::json(&json!({ "at": told.at, "event": told.event }));
+            if !ui.for_people() {
+                ui::json(&view::JobStoryLine { at: told.at, event: told.event });
                 continue;
             }
             if let JobEvent::Progress(progress) = told.event {
@@ -270,7 +273,7 @@ pub async fn logs(
         }
         sleep(PAUSE).await;
     }
-    if let (Output::Human, Some(progress)) = (format, last) {
+    if let (true, Some(progress)) = (ui.for_people(), last) {
         println!(
             "        {} done, {} verified, {} paid of {}; {} retries, {} fail-overs; {}",
             count(progress.done),

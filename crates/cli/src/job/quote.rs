@@ -3,48 +3,29 @@
 use std::collections::BTreeSet;
 
 use anyhow::Result;
-use rialto_client::{Chosen, Host, Opening, PolicyPrice, Quote, job::JobFile};
+use rialto_client::{Chosen, Host, Opening, PolicyPrice, Quote, job::JobFile, view};
 use rialto_requester::JobId;
-use serde::Serialize;
 
 use crate::{
     exit,
-    ui::{Output, Paint, coins, count, either_of, fuel, money, short, span, table},
+    ui::{Paint, Ui, coins, count, fuel, money, short, span, table},
 };
 
-#[derive(Serialize)]
-struct Dry<'a> {
-    quote: &'a Quote,
-}
-
-/// What would be sent, whatever for.
-#[derive(Serialize)]
-struct Explained<'a> {
-    opening: &'a Option<Opening>,
-    deals: &'a [Chosen],
-    locked: Option<u128>,
-    cost: Option<u128>,
-    budget: u128,
-    no_match: &'a Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    left: Option<u64>,
-    sent: bool,
-}
-
 /// What a job would cost. Nothing is spent.
-pub async fn dry_run(host: &Host, file: &JobFile, format: Output) -> Result<u8> {
-    if format == Output::Human {
+pub async fn dry_run(host: &Host, file: &JobFile, ui: Ui) -> Result<u8> {
+    if ui.for_people() {
         eprintln!("running one task here, and listening for offers …");
     }
     let quote = host.quote(file).await?;
-    either_of(format, || text(&quote), &Dry { quote: &quote });
+    ui.answer_with(|| text(&quote), &view::JobQuote { quote: quote.clone() });
     Ok(match (quote.no_match.is_some(), warn(&quote)) {
         (true, _) => exit::NO_MARKET,
         (false, code) => code,
     })
 }
 
-/// Says that the task which was run here did not end well: the others may not, either, and are paid all the same.
+/// Says that the task which was run here did not end well: the others may not, either, and are paid
+/// all the same.
 fn warn(quote: &Quote) -> u8 {
     let trial = &quote.trial;
     let (what, code) = match trial.ending.as_str() {
@@ -60,60 +41,60 @@ fn warn(quote: &Quote) -> u8 {
 }
 
 /// What a job would send, and whose money that moves. Nothing is sent.
-pub async fn explain(host: &Host, file: &JobFile, format: Output) -> Result<u8> {
-    if format == Output::Human {
+pub async fn explain(host: &Host, file: &JobFile, ui: Ui) -> Result<u8> {
+    if ui.for_people() {
         eprintln!("running one task here, and listening for offers …");
     }
     let quote = host.quote(file).await?;
-    let shown = Explained {
-        opening: &quote.opening,
-        deals: &quote.chosen,
+    let shown = view::JobPlan {
+        opening: quote.opening.clone(),
+        deals: quote.chosen.clone(),
         locked: quote.locked,
         cost: quote.cost,
         budget: quote.budget,
-        no_match: &quote.no_match,
+        no_match: quote.no_match.clone(),
         left: None,
         sent: false,
     };
     let warned = warn(&quote);
-    Ok(match show(&shown, format) {
+    Ok(match show(&shown, ui) {
         exit::OK => warned,
         code => code,
     })
 }
 
 /// The same for a job that is to be taken up again.
-pub async fn explain_resumed(host: &Host, id: JobId, within: u64, budget: Option<u128>, format: Output) -> Result<u8> {
-    if format == Output::Human {
+pub async fn explain_resumed(host: &Host, id: JobId, within: u64, budget: Option<u128>, ui: Ui) -> Result<u8> {
+    if ui.for_people() {
         eprintln!("listening for offers …");
     }
     let again = host.quote_resumed(id, within, budget).await?;
-    let shown = Explained {
-        opening: &again.opening,
-        deals: &again.chosen,
+    let shown = view::JobPlan {
+        opening: again.opening,
+        deals: again.chosen,
         locked: again.locked,
         cost: again.cost,
         budget: again.budget,
-        no_match: &again.no_match,
+        no_match: again.no_match,
         left: Some(again.left),
         sent: false,
     };
-    Ok(show(&shown, format))
+    Ok(show(&shown, ui))
 }
 
-fn show(shown: &Explained<'_>, format: Output) -> u8 {
-    either_of(format, || plan(shown), shown);
-    match (shown.no_match, shown.opening) {
+fn show(shown: &view::JobPlan, ui: Ui) -> u8 {
+    ui.answer_with(|| plan(shown), shown);
+    match (&shown.no_match, &shown.opening) {
         (Some(_), _) => exit::NO_MARKET,
         (None, Some(opening)) if opening.refused.is_some() => exit::NO_MONEY,
         _ => exit::OK,
     }
 }
 
-fn plan(shown: &Explained<'_>) -> String {
+fn plan(shown: &view::JobPlan) -> String {
     let left = shown.left.map(|left| format!("{} tasks are left; what is verified and paid stays so", count(left)));
     let mut out: Vec<String> = left.into_iter().collect();
-    let Some(opening) = shown.opening else {
+    let Some(opening) = &shown.opening else {
         let why = shown.no_match.as_deref().unwrap_or("no provider is needed besides those with open deals");
         out.push(format!("nothing would be sent: {why}"));
         return out.join("\n");
@@ -145,7 +126,7 @@ fn plan(shown: &Explained<'_>) -> String {
         }
     });
     out.extend(kept(opening).map(|kept| format!("  {kept}")));
-    out.push(format!("  {}", risk(shown.deals, shown.cost)));
+    out.push(format!("  {}", risk(&shown.deals, shown.cost)));
     out.push(format!(
         "then nothing per task: vouchers are signed as results are accepted, about {} in all, never more than {}",
         shown.cost.map_or_else(|| "nothing".into(), money),

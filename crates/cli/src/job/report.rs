@@ -2,13 +2,12 @@
 
 use std::time::Duration;
 
-use rialto_client::job::Written;
+use rialto_client::{job::Written, view};
 use rialto_requester::{JobReport, ProviderReport, ProviderStatus};
-use serde_json::{Value, json};
 
 use crate::{
     exit,
-    ui::{Output, Paint, count, either, fuel, money, short, table},
+    ui::{Paint, Ui, count, fuel, money, short, table},
 };
 
 fn status_of(provider: &ProviderReport) -> String {
@@ -57,41 +56,44 @@ pub fn checks(report: &JobReport) -> String {
 }
 
 /// The report for programs.
-pub fn json_of_report(report: &JobReport) -> Value {
-    let provider = |provider: &ProviderReport| {
-        json!({
-            "address": provider.provider,
-            "deal": provider.deal,
-            "price": provider.price.to_string(),
-            "tasks": provider.tasks,
-            "fuel": provider.fuel.to_string(),
-            "earned": provider.earned.to_string(),
-            "paid": provider.paid.map(|paid| paid.to_string()),
-            "status": status_of(provider),
-            "wrong_tasks": provider.wrong.iter().map(|wrong| wrong.task).collect::<Vec<_>>(),
-        })
+pub fn view_of(report: &JobReport) -> view::JobReport {
+    let provider = |provider: &ProviderReport| view::JobProvider {
+        address: provider.provider.into(),
+        deal: provider.deal.into(),
+        price: provider.price.into(),
+        tasks: provider.tasks,
+        fuel: provider.fuel.into(),
+        earned: provider.earned.into(),
+        paid: provider.paid.map(Into::into),
+        status: status_of(provider),
+        wrong_tasks: provider.wrong.iter().map(|wrong| wrong.task).collect(),
     };
-    let tx = |tx: &rialto_requester::TxNote| json!({ "kind": tx.kind, "tx": tx.tx, "gas": tx.gas, "deals": tx.deals });
-    json!({
-        "tasks": report.progress.tasks,
-        "verified": report.progress.verified,
-        "retries": report.progress.retries,
-        "failovers": report.progress.failovers,
-        "requester_paid": report.requester_paid.to_string(),
-        "deals": report.deals,
-        "providers": report.providers.iter().map(provider).collect::<Vec<_>>(),
-        "transactions": report.transactions.iter().map(tx).collect::<Vec<_>>(),
-        "checks": {
-            "checked": report.checks.checked,
-            "own_runs": report.checks.own_runs,
-            "repeated": report.checks.repeated,
-            "unseen_ppm": report.checks.unseen.iter().map(|(n, ppm)| json!([n, ppm])).collect::<Vec<_>>(),
+    let transaction = |tx: &rialto_requester::TxNote| view::Transaction {
+        kind: tx.kind.to_string(),
+        tx: tx.tx.into(),
+        gas: tx.gas,
+        deals: tx.deals,
+    };
+    view::JobReport {
+        tasks: report.progress.tasks,
+        verified: report.progress.verified,
+        retries: report.progress.retries,
+        failovers: report.progress.failovers,
+        requester_paid: report.requester_paid.into(),
+        deals: report.deals,
+        providers: report.providers.iter().map(provider).collect(),
+        transactions: report.transactions.iter().map(transaction).collect(),
+        checks: view::JobChecks {
+            checked: report.checks.checked,
+            own_runs: report.checks.own_runs,
+            repeated: report.checks.repeated,
+            unseen_ppm: report.checks.unseen.clone(),
         },
-    })
+    }
 }
 
 /// The report at the end of `run` or `resume`.
-pub fn ending(report: &JobReport, written: &Written, took: Duration, format: Output) {
+pub fn ending(report: &JobReport, written: &Written, took: Duration, ui: Ui) {
     let paint = Paint::for_stdout();
     let outcome = match &report.outcome {
         Ok(()) => paint.good(&format!("all {} tasks verified", count(report.progress.tasks))),
@@ -115,18 +117,15 @@ pub fn ending(report: &JobReport, written: &Written, took: Duration, format: Out
         count(written.files),
         written.bundle.display(),
     );
-    either(format, &text, || {
-        let mut all = json_of_report(report);
-        all["job"] = json!(report.job.to_string());
-        all["name"] = json!(report.name);
-        all["done"] = json!(report.outcome.is_ok());
-        if let Err(why) = &report.outcome {
-            all["error"] = json!(why.to_string());
-            all["code"] = json!(exit::code_of(&why.to_string()));
-        }
-        all["results"] = json!(written);
-        all["bundle"] = json!(written.bundle);
-        all["seconds"] = json!(took.as_secs_f64());
-        all
+    ui.answer(&text, || view::JobEnded {
+        report: view_of(report),
+        job: report.job.to_string(),
+        name: report.name.clone(),
+        done: report.outcome.is_ok(),
+        error: report.outcome.as_ref().err().map(ToString::to_string),
+        code: report.outcome.as_ref().err().map(|why| exit::code_of(&why.to_string()).map(str::to_owned)),
+        results: written.clone(),
+        bundle: written.bundle.clone(),
+        seconds: took.as_secs_f64(),
     });
 }

@@ -1,4 +1,5 @@
-//! A job's results on their way to a folder. What was paid for lies on this disk: neither market nor chain is asked for it.
+//! A job's results on their way to a folder. What was paid for lies on this disk: neither market
+//! nor chain is asked for it.
 
 use anyhow::{Context, Result};
 use indicatif::ProgressBar;
@@ -31,7 +32,11 @@ pub fn code(written: &Written, strict: bool) -> u8 {
 /// Writes the results of a job that was watched to its end.
 pub async fn deliver(file: JobFile, report: &JobReport, id: JobId, force: bool) -> Result<Written> {
     write(file, report, force).await.with_context(|| {
-        format!("[C-JOB-016] {id} has ended, and its results are not all written: `rialto jobs results {id} --to DIR` writes them")
+        failure!(
+            Failed,
+            "C-JOB-016",
+            "{id} has ended, and its results are not all written: `rialto jobs results {id} --to DIR` writes them"
+        )
     })
 }
 

@@ -1,7 +1,7 @@
 //! How a job stands.
 
+use rialto_client::view;
 use rialto_requester::{JobPhase, JobStatus};
-use serde_json::json;
 
 /// How a job stands, in a word or two.
 pub fn standing(job: &JobStatus) -> String {
@@ -16,25 +16,25 @@ pub fn standing(job: &JobStatus) -> String {
 }
 
 /// A job for programs.
-pub fn json_of(job: &JobStatus) -> serde_json::Value {
-    json!({
-        "job": job.id.to_string(),
-        "name": job.name,
-        "standing": standing(job),
-        "phase": format!("{:?}", job.phase).to_lowercase(),
-        "done": matches!(job.outcome, Some(Ok(()))),
-        "submitted": job.submitted,
-        "deadline": job.deadline,
-        "ended": job.ended,
-        "policy": job.policy.to_string(),
-        "budget": job.budget.to_string(),
-        "spent": job.progress.spent.to_string(),
-        "tasks": job.progress.tasks,
-        "verified": job.progress.verified,
-        "paid": job.progress.paid,
-        "retries": job.progress.retries,
-        "failovers": job.progress.failovers,
-        "deals": job.deals,
-        "waits": job.waits,
-    })
+pub fn view_of(job: &JobStatus) -> view::Job {
+    view::Job {
+        job: job.id.to_string(),
+        name: job.name.clone(),
+        standing: standing(job),
+        phase: format!("{:?}", job.phase).to_lowercase(),
+        done: matches!(job.outcome, Some(Ok(()))),
+        submitted: job.submitted,
+        deadline: job.deadline,
+        ended: job.ended,
+        policy: job.policy.to_string(),
+        budget: job.budget.into(),
+        spent: job.progress.spent.into(),
+        tasks: job.progress.tasks,
+        verified: job.progress.verified,
+        paid: job.progress.paid,
+        retries: job.progress.retries,
+        failovers: job.progress.failovers,
+        deals: job.deals,
+        waits: job.waits.as_ref().map(ToString::to_string),
+    }
 }

@@ -19,7 +19,6 @@ use clap::ValueEnum;
 use rialto_client::{escape, settings::TOKEN_DECIMALS};
 use rialto_protocol::{Address, B256};
 use serde::Serialize;
-use serde_json::Value;
 
 /// Form of what is printed on stdout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -62,7 +61,7 @@ pub fn finish() -> Result<()> {
     note(std::io::stdout().flush());
     match LOST.lock().unwrap_or_else(PoisonError::into_inner).take() {
         None => Ok(()),
-        Some(error) => Err(error).context("[C-OUT-001] standard output could not be written"),
+        Some(error) => Err(error).context(failure!(Failed, "C-OUT-001", "standard output could not be written")),
     }
 }
 
@@ -114,7 +113,8 @@ pub fn errors_of_program(bytes: &[u8]) {
     }
 }
 
-/// JSON on a line of its own, such as every reader reads alike. Not through `Value`: money may need more than 64 bits.
+/// JSON on a line of its own, such as every reader reads alike. Not through `Value`: money may need
+/// more than 64 bits.
 pub fn json(data: &impl Serialize) {
     let text = serde_json::to_string(data).expect("plain data, its keys are texts");
     raw(format!("{}\n", escape::json(&text)).as_bytes());
@@ -131,23 +131,47 @@ pub fn unheard() -> bool {
     UNHEARD.load(Relaxed)
 }
 
-/// Prints text for people, or one line of JSON.
-pub fn either(format: Output, text: &str, data: impl FnOnce() -> Value) {
-    match format {
-        Output::Human => say(format_args!("{text}\n")),
-        Output::Json => json(&data()),
+/// How a command answers: with text for people, or with JSON for programs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ui {
+    output: Output,
+}
+
+impl Ui {
+    /// As the command line asks for it.
+    pub fn new(output: Output) -> Self {
+        Self { output }
+    }
+
+    /// The form that was asked for.
+    pub fn output(self) -> Output {
+        self.output
+    }
+
+    /// Whether people read: then a command may tell what it is doing, too.
+    pub fn for_people(self) -> bool {
+        self.output == Output::Human
+    }
+
+    /// Prints text for people, or one line of JSON.
+    pub fn answer<T: Serialize>(self, text: &str, data: impl FnOnce() -> T) {
+        match self.output {
+            Output::Human => say(format_args!("{text}\n")),
+            Output::Json => json(&data()),
+        }
+    }
+
+    /// The same with text that is made only for people.
+    pub fn answer_with(self, text: impl FnOnce() -> String, data: &impl Serialize) {
+        match self.output {
+            Output::Human => say(format_args!("{}\n", text())),
+            Output::Json => json(data),
+        }
     }
 }
 
-/// The same for data whose money may need more than 64 bits, which `Value` does not hold.
-pub fn either_of(format: Output, text: impl FnOnce() -> String, data: &impl Serialize) {
-    match format {
-        Output::Human => say(format_args!("{}\n", text())),
-        Output::Json => json(data),
-    }
-}
-
-/// Whether the environment asks for text without colours: `NO_COLOR`, or a terminal that knows none.
+/// Whether the environment asks for text without colours: `NO_COLOR`, or a terminal that knows
+/// none.
 fn colourless(no_color: Option<&OsStr>, term: Option<&OsStr>) -> bool {
     no_color.is_some_and(|value| !value.is_empty()) || term.is_some_and(|term| term == "dumb")
 }
@@ -227,7 +251,8 @@ pub fn span(seconds: u64) -> String {
 /// A time of the chain, UTC: `2026-11-29 16:13`.
 pub fn time(unix_seconds: u64) -> String {
     let (days, seconds) = (unix_seconds / 86_400, unix_seconds % 86_400);
-    // Gregorian date of a day number, by Howard Hinnant's `civil_from_days`: years begin in March, eras have 400 of them.
+    // Gregorian date of a day number, by Howard Hinnant's `civil_from_days`: years begin in March,
+    // eras have 400 of them.
     let days = days + 719_468;
     let (era, day) = (days / 146_097, days % 146_097);
     let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;

@@ -1,4 +1,5 @@
-//! Quotes: what a job would cost, what a cheat would risk, who would be chosen and why not the others. Nothing is spent.
+//! Quotes: what a job would cost, what a cheat would risk, who would be chosen and why not the
+//! others. Nothing is spent.
 
 use std::time::{Duration, Instant};
 
@@ -30,6 +31,7 @@ const CHEATED: &[u64] = &[1, 10, 100, 1000];
 
 /// One task, run here.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Trial {
     /// Fuel it used.
     pub fuel: u64,
@@ -45,6 +47,7 @@ pub struct Trial {
 
 /// A policy's price and what it leaves unseen.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct PolicyPrice {
     /// The policy.
     pub policy: String,
@@ -56,14 +59,17 @@ pub struct PolicyPrice {
     pub own_fuel: u128,
     /// Why it can't be done.
     pub why: Option<String>,
-    /// For a cheat on so many tasks: the probability in parts per million that it stays unseen, at most.
+    /// For a cheat on so many tasks: the probability in parts per million that it stays unseen, at
+    /// most.
     pub unseen: Vec<(u64, u32)>,
 }
 
 /// A provider that would be chosen.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Chosen {
     /// Its account.
+    #[cfg_attr(test, schemars(with = "crate::view::Account"))]
     pub provider: Address,
     /// Base units per Tfuel, now.
     pub price: u128,
@@ -78,17 +84,22 @@ pub struct Chosen {
     /// Task runs expected to land there.
     pub share: u64,
     /// The deal's court; zero for none.
+    #[cfg_attr(test, schemars(with = "crate::view::Account"))]
     pub court: Address,
     /// What is missing to take a wrong claim to court, if anything is.
+    #[cfg_attr(test, schemars(with = "Option<crate::view::schema::Lack>"))]
     pub lack: Option<Lack>,
-    /// The most that can be lost in the deal besides the vouchers for what is accepted, base units (docs/threat-model.md).
+    /// The most that can be lost in the deal besides the vouchers for what is accepted, base units
+    /// (docs/threat-model.md).
     pub unproven: u128,
 }
 
 /// An offer that would not be taken.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct LeftOut {
     /// Its provider.
+    #[cfg_attr(test, schemars(with = "crate::view::Account"))]
     pub provider: Address,
     /// The constraint.
     pub why: String,
@@ -96,8 +107,10 @@ pub struct LeftOut {
 
 /// The transaction that would open the deals, all or none.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Opening {
     /// Who would send it.
+    #[cfg_attr(test, schemars(with = "crate::view::Account"))]
     pub account: Address,
     /// Gas that it would use now; none if the contract would refuse it.
     pub gas: Option<u64>,
@@ -107,7 +120,8 @@ pub struct Opening {
     pub gas_price_wei: u128,
     /// Gas money of the account, wei.
     pub gas_money_wei: u128,
-    /// Highest price that is taken, base units per Tfuel, if the job sets one: prices move until it is sent.
+    /// Highest price that is taken, base units per Tfuel, if the job sets one: prices move until it
+    /// is sent.
     pub max_price: Option<u128>,
     /// What would stay in the market account, base units: one bond of an accusation for each deal, those that are open included.
     pub bonds: u128,
@@ -134,6 +148,7 @@ pub struct Resumption {
 
 /// What a job would cost.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Quote {
     /// Tasks.
     pub tasks: u64,
@@ -246,7 +261,8 @@ struct Means {
     fuel_limit: u64,
 }
 
-/// Who would be chosen, and what can be lost there. Nothing is opened without the bonds of accusations: they lack nowhere.
+/// Who would be chosen, and what can be lost there. Nothing is opened without the bonds of
+/// accusations: they lack nowhere.
 fn chosen(plan: Option<&Plan>, means: Means) -> Vec<Chosen> {
     let deals = plan.map(|plan| plan.deals.iter()).into_iter().flatten();
     let chosen = deals.map(|deal| {

@@ -1,5 +1,6 @@
-//! A host: a requester that works for many short commands. It takes jobs, keeps their story, and answers on the socket
-//! in its folder until it has nothing more to do. What it holds is on disk: killed, the next one goes on.
+//! A host: a requester that works for many short commands. It takes jobs, keeps their story, and
+//! answers on the socket in its folder until it has nothing more to do. What it holds is on disk:
+//! killed, the next one goes on.
 
 use std::{
     io::Write,
@@ -21,7 +22,7 @@ use tokio::{
 
 use crate::{
     buyer::{Buyer, quote},
-    control::{self, Answers},
+    control::{self, Answers, Refusal},
     error::HostError,
     job::JobFile,
 };
@@ -95,8 +96,8 @@ pub(crate) fn story(job: &Path) -> PathBuf {
     job.join(STORY)
 }
 
-/// Works for whoever asks in the buyer's folder, until there is nothing to do any more or somebody says stop. Returns at
-/// once when `interrupted` is ready.
+/// Works for whoever asks in the buyer's folder, until there is nothing to do any more or somebody
+/// says stop. Returns at once when `interrupted` is ready.
 ///
 /// # Errors
 /// `C-CTL-001`, `C-HST-002`: the requester had to stop.
@@ -118,7 +119,7 @@ pub async fn serve(buyer: Buyer, interrupted: impl Future<Output = ()>) -> Resul
         async move {
             let _caller = Caller::new(&server);
             let outcome = server.answer(request, &mut answers).await;
-            (answers, outcome)
+            (answers, outcome.map_err(|why| Refusal::of(&why)))
         }
     })?;
     tokio::pin!(interrupted);
@@ -171,8 +172,9 @@ impl Server {
             Ok(jobs) => jobs.iter().any(|job| job.phase != JobPhase::Ended),
             Err(_) => return false,
         };
-        // A game outlasts its job, and may have been begun by hand: who does not answer in time has lost it. And what was ordered
-        // may be claimed by a provider that waited until nobody looks.
+        // A game outlasts its job, and may have been begun by hand: who does not answer in time has
+        // lost it. And what was ordered may be claimed by a provider that waited until nobody
+        // looks.
         let needed = self.buyer.requester.is_needed().await.unwrap_or(true);
         if !self.buyer.folder().exists() {
             return true;

@@ -1,4 +1,5 @@
-//! Job files: what a user writes (`job.toml`), the tasks it stands for, and the job that a requester takes.
+//! Job files: what a user writes (`job.toml`), the tasks it stands for, and the job that a
+//! requester takes.
 
 mod claim;
 mod file;
@@ -19,7 +20,10 @@ pub use tasks::{Feed, Source};
 
 use std::path::Path;
 
-use crate::settings::SettingsError;
+use crate::{
+    class::{Class, Classified},
+    settings::SettingsError,
+};
 
 /// Why a job file, or what it names, can't be used.
 #[derive(Debug, thiserror::Error)]
@@ -109,6 +113,12 @@ pub enum JobFileError {
         /// Why.
         why: String,
     },
+}
+
+impl Classified for JobFileError {
+    fn class(&self) -> Class {
+        Class::Usage
+    }
 }
 
 impl JobFileError {

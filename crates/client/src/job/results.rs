@@ -1,4 +1,5 @@
-//! Where results go: standard output and created files of every task, written below one folder, the evidence first.
+//! Where results go: standard output and created files of every task, written below one folder, the
+//! evidence first.
 
 use std::{
     fs::File,
@@ -54,6 +55,7 @@ pub struct Results {
 
 /// What was written.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Written {
     /// Where.
     pub folder: PathBuf,
@@ -71,9 +73,9 @@ pub struct Written {
     pub notes: Vec<String>,
 }
 
-/// Writes the results of a job: the evidence first, then a task's output at a time. What earlier runs wrote into the folder
-/// is removed; files of others stay, and are replaced only with `force`. A file that a task created and whose name is taken
-/// gets one beside it.
+/// Writes the results of a job: the evidence first, then a task's output at a time. What earlier
+/// runs wrote into the folder is removed; files of others stay, and are replaced only with `force`.
+/// A file that a task created and whose name is taken gets one beside it.
 ///
 /// # Errors
 /// `C-JOB-002`, `C-JOB-015`.
@@ -253,7 +255,8 @@ impl Writer<'_> {
         self.close(one)
     }
 
-    /// Creates a file below the folder. Nothing that lies there is written through: not a link, not somebody's file.
+    /// Creates a file below the folder. Nothing that lies there is written through: not a link, not
+    /// somebody's file.
     fn open(&mut self, task: u32, wanted: &str) -> Result<Open, JobFileError> {
         let (root, force) = (&self.results.folder, self.force);
         let blocked = |name: &str| {

@@ -1,5 +1,5 @@
-//! `rialto bench compare`: the same tiny tasks here, on Ray and on Dask, on this machine in the same minutes. Those two
-//! trust their workers: nothing is metered, signed, checked or paid.
+//! `rialto bench compare`: the same tiny tasks here, on Ray and on Dask, on this machine in the
+//! same minutes. Those two trust their workers: nothing is metered, signed, checked or paid.
 
 use std::{
     path::Path,
@@ -8,12 +8,12 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
+use rialto_client::view;
 use rialto_requester::Policy;
 use serde::Deserialize;
-use serde_json::{Value, json};
 
 use super::tasks::{self, Tasks};
-use crate::ui::{Output, json_on_lines};
+use crate::ui::{Ui, json_on_lines};
 
 /// What python3 runs.
 const SCRIPT: &str = include_str!("compare.py");
@@ -41,53 +41,54 @@ struct Answer {
 }
 
 /// Measures and prints.
-pub async fn run(args: &Compare, format: Output) -> Result<()> {
+pub async fn run(args: &Compare, ui: Ui) -> Result<()> {
     let own = Tasks { tasks: args.tasks, policy: Policy::Trust, providers: None };
     let own = tasks::measure(&own).await?;
     let rate = own.per_second();
     let whole = f64::from(args.tasks) / (own.submit + own.work).as_secs_f64();
-    if format == Output::Human {
+    if ui.for_people() {
         println!("{} tiny tasks on this machine", args.tasks);
         println!("  {:<20}{rate:>9.0} tasks a second ({whole:.0} with handing in)", "rialto, trust");
     }
     let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
     let script = folder.path().join("compare.py");
     std::fs::write(&script, SCRIPT)?;
-    let mut others = serde_json::Map::new();
+    let mut others = std::collections::BTreeMap::new();
     for (name, packages) in OTHERS {
         let answer = tokio::task::block_in_place(|| ask(&args.python, &script, name, args.tasks))?;
         let (value, line) = match answer {
             Some(answer) => told(name, &answer, args.tasks, rate, whole),
             None => {
                 let how = format!("{} -m pip install {packages}", args.python);
-                (json!({ "missing": true, "install": how }), format!("  {name:<20}is missing: {how}"))
+                let line = format!("  {name:<20}is missing: {how}");
+                (view::BenchOther::Missing { missing: true, install: how }, line)
             }
         };
         others.insert(name.to_owned(), value);
-        if format == Output::Human {
+        if ui.for_people() {
             println!("{line}");
         }
     }
-    if format == Output::Json {
-        json_on_lines(&json!({
-            "tasks": args.tasks,
-            "rialto": { "tasks_per_second": rate, "with_handing_in": whole },
-            "others": others,
-        }));
+    if !ui.for_people() {
+        json_on_lines(&view::BenchCompare {
+            tasks: args.tasks,
+            rialto: view::OwnRate { tasks_per_second: rate, with_handing_in: whole },
+            others,
+        });
     }
     Ok(())
 }
 
-fn told(name: &str, answer: &Answer, tasks: u32, rate: f64, whole: f64) -> (Value, String) {
+fn told(name: &str, answer: &Answer, tasks: u32, rate: f64, whole: f64) -> (view::BenchOther, String) {
     let theirs = f64::from(tasks) / answer.seconds;
-    let value = json!({
-        "version": answer.version,
-        "tasks_per_second": theirs,
-        "latency_p50_micros": answer.latency_p50_micros,
-        "latency_p99_micros": answer.latency_p99_micros,
-        "rialto_is_times_as_fast": rate / theirs,
-        "with_handing_in": whole / theirs,
-    });
+    let value = view::BenchOther::Measured {
+        version: answer.version.clone(),
+        tasks_per_second: theirs,
+        latency_p50_micros: answer.latency_p50_micros,
+        latency_p99_micros: answer.latency_p99_micros,
+        rialto_is_times_as_fast: rate / theirs,
+        with_handing_in: whole / theirs,
+    };
     let line = format!(
         "  {:<20}{theirs:>9.0} tasks a second: rialto does {:.1} times as many ({:.1} with handing in); one task takes it {:.1} ms (p50)",
         format!("{name} {}", answer.version),

@@ -1,5 +1,6 @@
-//! `rialto bench idle`: what a provider costs that has nothing to do. It runs as a process of its own, `rialto provide`
-//! as anybody starts it, on an embedded chain of this process that makes a block a second.
+//! `rialto bench idle`: what a provider costs that has nothing to do. It runs as a process of its
+//! own, `rialto provide` as anybody starts it, on an embedded chain of this process that makes a
+//! block a second.
 
 use std::{
     io::{BufRead, BufReader},
@@ -10,12 +11,12 @@ use std::{
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
-use rialto_client::{LOCAL_REQUESTER, Passphrase, Wallet, local_key, write_private};
+use rialto_client::{LOCAL_REQUESTER, Passphrase, Wallet, local_key, view, write_private};
 use rialto_local_market::{Folder, LocalMarket};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::usage::{self, Usage};
-use crate::ui::{Output, json_on_lines};
+use crate::ui::{Output, Ui, json_on_lines};
 
 /// Time that a provider gets to become quiet: cores measured, first offers out.
 const SETTLE: Duration = Duration::from_secs(10);
@@ -31,7 +32,7 @@ pub struct Idle {
 }
 
 /// Measures and prints.
-pub async fn run(args: &Idle, format: Output) -> Result<()> {
+pub async fn run(args: &Idle, ui: Ui) -> Result<()> {
     let market = LocalMarket::start(Folder::new(None)?, &[], FUEL_PER_SECOND).await?;
     let server = market.serve_rpc().await?;
     let home = tempfile::tempdir()?;
@@ -47,17 +48,17 @@ pub async fn run(args: &Idle, format: Output) -> Result<()> {
     let cpu = after.cpu.saturating_sub(before.cpu);
     let share = cpu.as_secs_f64() / args.seconds as f64;
     let switches = after.switches.saturating_sub(before.switches) as f64 / args.seconds as f64;
-    match format {
-        Output::Json => json_on_lines(&json!({
-            "seconds": args.seconds,
-            "cpu_share": share,
-            "cpu_seconds": cpu.as_secs_f64(),
-            "memory_bytes": after.memory,
-            "grown_bytes": after.memory as i64 - before.memory as i64,
-            "open_files": after.files,
-            "threads": after.threads,
-            "wakeups_per_second": switches,
-        })),
+    match ui.output() {
+        Output::Json => json_on_lines(&view::BenchIdle {
+            seconds: args.seconds,
+            cpu_share: share,
+            cpu_seconds: cpu.as_secs_f64(),
+            memory_bytes: after.memory,
+            grown_bytes: after.memory as i64 - before.memory as i64,
+            open_files: after.files,
+            threads: after.threads,
+            wakeups_per_second: switches,
+        }),
         Output::Human => {
             println!("an idle provider, watched for {} s", args.seconds);
             println!("  {:.2} % of one core, {switches:.0} wake-ups a second", share * 100.0);

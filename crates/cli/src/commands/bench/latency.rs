@@ -1,20 +1,21 @@
-//! `rialto bench latency`: jobs of one task, one after the other, on a deal that is open. Nothing else is under way, so
-//! this is how long a result takes that somebody waits for: order, run, receipt, output on disk, voucher.
+//! `rialto bench latency`: jobs of one task, one after the other, on a deal that is open. Nothing
+//! else is under way, so this is how long a result takes that somebody waits for: order, run,
+//! receipt, output on disk, voucher.
 
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
+use rialto_client::view;
 use rialto_exec::Limits;
 use rialto_local_market::LocalMarket;
 use rialto_requester::{Job, JobEvent, Patience, Policy};
-use serde_json::json;
 
 use super::{
     spread::{Spread, micros},
     tasks::{job, market},
 };
-use crate::ui::{Output, json_on_lines};
+use crate::ui::{Output, Ui, json_on_lines};
 
 /// Deals are kept for so long between jobs, seconds.
 const KEEP_SECONDS: u64 = 600;
@@ -47,10 +48,11 @@ struct Moments {
 }
 
 /// Measures and prints.
-pub async fn run(args: &Latency, format: Output) -> Result<()> {
+pub async fn run(args: &Latency, ui: Ui) -> Result<()> {
     let patience = Patience { idle: KEEP_SECONDS, ..Patience::default() };
     let market = market(1, patience).await?;
-    // A deal is as large as the worst case of the job that opens it. This one's is dear: there is room for all that follow.
+    // A deal is as large as the worst case of the job that opens it. This one's is dear: there is
+    // room for all that follow.
     let (warm_up, usual) = (job(WARM_UP_TASKS.max(args.jobs), 1)?, job(1, 1)?);
     let limits = Limits { fuel: WARM_UP_FUEL, ..warm_up.limits };
     let first = one(&market, Job { limits, ..warm_up }).await?;
@@ -71,14 +73,14 @@ pub async fn run(args: &Latency, format: Output) -> Result<()> {
         ("verified to report", spread(|at| at.reported.saturating_sub(at.verified))),
     ];
     let (result, order) = (spread(|at| at.verified), spread(|at| at.verified.saturating_sub(at.ordered)));
-    match format {
-        Output::Json => json_on_lines(&json!({
-            "jobs": args.jobs,
-            "first_task": result.json(),
-            "from_order": order.json(),
-            "deal_opened_too_micros": micros(first.verified),
-            "steps": steps.iter().map(|(name, spread)| ((*name).to_owned(), spread.json())).collect::<serde_json::Map<_, _>>(),
-        })),
+    match ui.output() {
+        Output::Json => json_on_lines(&view::BenchLatency {
+            jobs: args.jobs,
+            first_task: result.view(),
+            from_order: order.view(),
+            deal_opened_too_micros: micros(first.verified),
+            steps: steps.iter().map(|(name, spread)| ((*name).to_owned(), spread.view())).collect(),
+        }),
         Output::Human => {
             println!("{} jobs of one tiny task on an open deal, one after the other", args.jobs);
             println!("  from handing in to the verified result  {result}");

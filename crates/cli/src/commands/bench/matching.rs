@@ -1,5 +1,5 @@
-//! `rialto bench match`: the cheapest k of a million asks under a job's constraints, by the index of the order book, and
-//! the same by looking at all of them.
+//! `rialto bench match`: the cheapest k of a million asks under a job's constraints, by the index
+//! of the order book, and the same by looking at all of them.
 
 use std::{
     collections::BTreeMap,
@@ -8,6 +8,7 @@ use std::{
 
 use anyhow::{Result, ensure};
 use clap::Args;
+use rialto_client::view;
 use rialto_protocol::{
     Address, B256,
     types::{Ask, Limits, WASM_3},
@@ -17,10 +18,9 @@ use rialto_requester::core::{
     Book, Offer, Why,
     matching::{Load, Need, plan, scan},
 };
-use serde_json::{Value, json};
 
 use super::{spread::Spread, usage};
-use crate::ui::{Output, count, json_on_lines};
+use crate::ui::{Ui, count, json_on_lines};
 
 /// Time of the queries, unix seconds.
 const NOW: u64 = 1_800_000_000;
@@ -59,7 +59,7 @@ struct Measured {
 }
 
 /// Measures and prints. Blocks for some seconds.
-pub fn run(args: &Match, format: Output) -> Result<()> {
+pub fn run(args: &Match, ui: Ui) -> Result<()> {
     let before = usage::memory();
     let started = Instant::now();
     let mut book = Book::with_room(args.asks as usize);
@@ -71,7 +71,7 @@ pub fn run(args: &Match, format: Output) -> Result<()> {
     ensure!(book.len() == args.asks as usize, "not every ask is in the book");
     let bytes = usage::memory().saturating_sub(before) / u64::from(args.asks);
     let turn = turn(&mut book);
-    if format == Output::Human {
+    if ui.for_people() {
         println!(
             "{} asks of {} providers",
             count(args.asks.into()),
@@ -86,25 +86,26 @@ pub fn run(args: &Match, format: Output) -> Result<()> {
     let mut all = Vec::new();
     for (name, need) in shapes(&book) {
         let measured = measure(name, &book, &need, args)?;
-        if format == Output::Human {
+        if ui.for_people() {
             println!("{}", measured.line());
         }
         all.push(measured);
     }
-    if format == Output::Json {
-        json_on_lines(&json!({
-            "asks": args.asks,
-            "bytes_per_ask": bytes,
-            "insert_micros": filled.as_secs_f64() * 1e6 / f64::from(args.asks),
-            "turn_millis": turn.as_secs_f64() * 1e3,
-            "queries": args.queries,
-            "jobs": all.iter().map(Measured::json).collect::<Vec<_>>(),
-        }));
+    if !ui.for_people() {
+        json_on_lines(&view::BenchMatch {
+            asks: args.asks,
+            bytes_per_ask: bytes,
+            insert_micros: filled.as_secs_f64() * 1e6 / f64::from(args.asks),
+            turn_millis: turn.as_secs_f64() * 1e3,
+            queries: args.queries,
+            jobs: all.iter().map(Measured::view).collect(),
+        });
     }
     Ok(())
 }
 
-/// The seconds until [`NOW`], told to the book one by one: the longest telling. In these all bounds are made anew.
+/// The seconds until [`NOW`], told to the book one by one: the longest telling. In these all bounds
+/// are made anew.
 fn turn(book: &mut Book) -> Duration {
     let told = |second| {
         let started = Instant::now();
@@ -151,15 +152,15 @@ impl Measured {
         format!("{:<36} k {:>3}  processor {}  clock {}{scan}", self.name, self.k, self.cpu, self.index)
     }
 
-    fn json(&self) -> Value {
-        json!({
-            "job": self.name,
-            "k": self.k,
-            "found": self.found,
-            "index": self.index.json(),
-            "index_processor": self.cpu.json(),
-            "scan_millis": self.scan.map(|scan| scan.as_secs_f64() * 1e3),
-        })
+    fn view(&self) -> view::BenchJob {
+        view::BenchJob {
+            job: self.name.to_owned(),
+            k: self.k,
+            found: self.found,
+            index: self.index.view(),
+            index_processor: self.cpu.view(),
+            scan_millis: self.scan.map(|scan| scan.as_secs_f64() * 1e3),
+        }
     }
 }
 

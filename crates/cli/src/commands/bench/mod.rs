@@ -14,7 +14,7 @@ mod usage;
 use anyhow::Result;
 use clap::{Args, Subcommand};
 
-use crate::ui::Output;
+use crate::ui::Ui;
 
 /// `rialto bench`
 #[derive(Debug, Args)]
@@ -34,9 +34,11 @@ pub struct Bench {
 
 #[derive(Debug, Subcommand)]
 enum What {
-    /// Canonical programs against plain modules in wasmtime and against the same C compiled natively.
+    /// Canonical programs against plain modules in wasmtime and against the same C compiled
+    /// natively.
     Exec(exec::Exec),
-    /// The cheapest k of a million asks under a job's constraints, by the index and by looking at all.
+    /// The cheapest k of a million asks under a job's constraints, by the index and by looking at
+    /// all.
     Match(matching::Match),
     /// The same tiny tasks on Ray and Dask, where python3 has them.
     Compare(compare::Compare),
@@ -51,24 +53,24 @@ enum What {
 }
 
 /// Runs one benchmark.
-pub async fn bench(args: &Bench, format: Output) -> Result<u8> {
+pub async fn bench(args: &Bench, ui: Ui) -> Result<u8> {
     if cfg!(debug_assertions) {
         eprintln!("rialto: this is a development build: numbers count for cargo run --release -- bench …");
     }
     match &args.what {
         What::Exec(args) => {
             let args = args.clone();
-            tokio::task::spawn_blocking(move || exec::run(&args, format)).await??;
+            tokio::task::spawn_blocking(move || exec::run(&args, ui)).await??;
         }
         What::Match(args) => {
             let args = args.clone();
-            tokio::task::spawn_blocking(move || matching::run(&args, format)).await??;
+            tokio::task::spawn_blocking(move || matching::run(&args, ui)).await??;
         }
-        What::Compare(args) => compare::run(args, format).await?,
-        What::Latency(args) => latency::run(args, format).await?,
-        What::Idle(args) => idle::run(args, format).await?,
-        What::Net(args) => net::run(args, format).await?,
-        What::Tasks(args) => tasks::run(args, format).await?,
+        What::Compare(args) => compare::run(args, ui).await?,
+        What::Latency(args) => latency::run(args, ui).await?,
+        What::Idle(args) => idle::run(args, ui).await?,
+        What::Net(args) => net::run(args, ui).await?,
+        What::Tasks(args) => tasks::run(args, ui).await?,
     }
     Ok(0)
 }

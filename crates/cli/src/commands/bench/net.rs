@@ -1,5 +1,5 @@
-//! `rialto bench net`: how fast blobs move between two nodes on loopback, checked and on disk, against one bare QUIC
-//! stream on the same machine in the same minute.
+//! `rialto bench net`: how fast blobs move between two nodes on loopback, checked and on disk,
+//! against one bare QUIC stream on the same machine in the same minute.
 
 use std::{
     net::Ipv4Addr,
@@ -14,11 +14,11 @@ use iroh::{
     dns::DnsResolver,
     endpoint::{QuicTransportConfig, VarInt, presets},
 };
+use rialto_client::view;
 use rialto_net::{NetConfig, Node, limits::CHUNK_BYTES, limits::WINDOW_BYTES};
-use serde_json::{Value, json};
 
 use super::usage;
-use crate::ui::{Output, json_on_lines};
+use crate::ui::{Output, Ui, json_on_lines};
 
 const ALPN: &[u8] = b"rialto/bench/1";
 const MIB: usize = 1 << 20;
@@ -59,7 +59,7 @@ struct Transfer {
 }
 
 /// Measures and prints.
-pub async fn run(args: &Net, format: Output) -> Result<()> {
+pub async fn run(args: &Net, ui: Ui) -> Result<()> {
     let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
     let bytes = noise(args.mib as usize * MIB);
     let from = Node::bind(NetConfig::loopback([1; 32], folder.path().join("from"))).await?;
@@ -79,16 +79,16 @@ pub async fn run(args: &Net, format: Output) -> Result<()> {
     to.close().await;
     let measured: Vec<_> = transfers.into_iter().map(|all| Median::of(all, bytes.len())).collect();
     let ratio = |n: usize| measured[0].per_second / measured[n].per_second;
-    match format {
-        Output::Json => json_on_lines(&json!({
-            "mib": args.mib,
-            "rounds": args.rounds,
-            "blob": measured[0].json(),
-            "stream": measured[1].json(),
-            "stream_wide": measured[2].json(),
-            "blob_to_stream": ratio(1),
-            "blob_to_stream_wide": ratio(2),
-        })),
+    match ui.output() {
+        Output::Json => json_on_lines(&view::BenchNet {
+            mib: args.mib,
+            rounds: args.rounds,
+            blob: measured[0].view(),
+            stream: measured[1].view(),
+            stream_wide: measured[2].view(),
+            blob_to_stream: ratio(1),
+            blob_to_stream_wide: ratio(2),
+        }),
         Output::Human => {
             println!("{} MiB over loopback, median of {}", args.mib, args.rounds);
             for ((_, name), median) in WAYS.iter().zip(&measured) {
@@ -212,13 +212,13 @@ impl Median {
         )
     }
 
-    fn json(&self) -> Value {
-        json!({
-            "mb_per_second": self.per_second,
-            "slowest": self.slowest,
-            "fastest": self.fastest,
-            "cpu_seconds_per_gb": self.cpu,
-        })
+    fn view(&self) -> view::BenchTransfer {
+        view::BenchTransfer {
+            mb_per_second: self.per_second,
+            slowest: self.slowest,
+            fastest: self.fastest,
+            cpu_seconds_per_gb: self.cpu,
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use rialto_client::view;
 
 /// Middle, last percent and worst of some durations.
 #[derive(Clone, Copy, Debug, Default)]
@@ -27,8 +27,8 @@ impl Spread {
     }
 
     /// In microseconds.
-    pub fn json(&self) -> Value {
-        json!({ "p50_micros": micros(self.p50), "p99_micros": micros(self.p99), "max_micros": micros(self.max) })
+    pub fn view(&self) -> view::BenchSpread {
+        view::BenchSpread { p50_micros: micros(self.p50), p99_micros: micros(self.p99), max_micros: micros(self.max) }
     }
 }
 

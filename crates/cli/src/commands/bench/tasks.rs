@@ -1,22 +1,23 @@
-//! `rialto bench tasks`: everything that happens around a task, a hundred thousand times. Everything is real: the
-//! chain, the journals with their syncs, QUIC, signatures, receipts, vouchers. Only the work is next to nothing.
+//! `rialto bench tasks`: everything that happens around a task, a hundred thousand times.
+//! Everything is real: the chain, the journals with their syncs, QUIC, signatures, receipts,
+//! vouchers. Only the work is next to nothing.
 
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use bytes::Bytes;
 use clap::Args;
+use rialto_client::view;
 use rialto_exec::Limits;
 use rialto_local_market::{Folder, LocalMarket, ProviderPlan, Setting};
 use rialto_machine::{input::TaskInput, output};
 use rialto_provider::Price;
 use rialto_requester::{Job, JobEvent, JobReport, Patience, Policy};
-use serde_json::json;
 
 use super::usage;
 use crate::{
     samples::TINY,
-    ui::{Output, json_on_lines},
+    ui::{Output, Ui, json_on_lines},
 };
 
 /// Fuel limit of a tiny task: twenty times what it uses.
@@ -77,22 +78,22 @@ impl Measured {
 }
 
 /// Measures and prints.
-pub async fn run(args: &Tasks, format: Output) -> Result<()> {
+pub async fn run(args: &Tasks, ui: Ui) -> Result<()> {
     let measured = measure(args).await?;
     let rate = measured.per_second();
-    match format {
-        Output::Json => json_on_lines(&json!({
-            "tasks": measured.tasks,
-            "tasks_per_second": rate.round(),
-            "policy": measured.policy,
-            "providers": measured.providers,
-            "seconds": measured.work.as_secs_f64(),
-            "submit_seconds": measured.submit.as_secs_f64(),
-            "open_seconds": measured.open.as_secs_f64(),
-            "cpu_micros_per_task": measured.cpu_micros(),
-            "memory_bytes": measured.memory,
-            "cores": std::thread::available_parallelism().map_or(1, usize::from),
-        })),
+    match ui.output() {
+        Output::Json => json_on_lines(&view::BenchTasks {
+            tasks: measured.tasks,
+            tasks_per_second: rate.round(),
+            policy: measured.policy.clone(),
+            providers: measured.providers,
+            seconds: measured.work.as_secs_f64(),
+            submit_seconds: measured.submit.as_secs_f64(),
+            open_seconds: measured.open.as_secs_f64(),
+            cpu_micros_per_task: measured.cpu_micros(),
+            memory_bytes: measured.memory,
+            cores: std::thread::available_parallelism().map_or(1, usize::from),
+        }),
         Output::Human => {
             println!("{} tasks, {}, {} provider(s)", measured.tasks, measured.policy, measured.providers);
             println!("  {rate:.0} tasks a second from order to voucher ({:.2} s)", measured.work.as_secs_f64());
@@ -112,7 +113,10 @@ pub async fn run(args: &Tasks, format: Output) -> Result<()> {
 pub async fn measure(args: &Tasks) -> Result<Measured> {
     let needed = args.policy.replicas();
     let providers = args.providers.unwrap_or(needed);
-    ensure!(providers >= needed, "[C-BCH-001] this policy needs {needed} providers: use --providers {needed} or more");
+    ensure!(
+        providers >= needed,
+        failure!(Usage, "C-BCH-001", "this policy needs {needed} providers: use --providers {needed} or more")
+    );
     let market = market(providers, Patience::default()).await?;
     let (started, cpu) = (Instant::now(), usage::cpu());
     let job = Job { policy: args.policy, ..job(args.tasks, providers)? };

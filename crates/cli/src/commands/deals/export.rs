@@ -1,5 +1,5 @@
-//! `rialto deals export`: an account's money, movement by movement, as a table for spreadsheets and book-keeping. What it adds up to
-//! is compared with the contract before anything is written.
+//! `rialto deals export`: an account's money, movement by movement, as a table for spreadsheets and
+//! book-keeping. What it adds up to is compared with the contract before anything is written.
 
 use std::{collections::BTreeMap, io::Write, path::PathBuf};
 
@@ -7,14 +7,11 @@ use anyhow::{Context, Result, ensure};
 use clap::Args;
 use futures::{StreamExt, TryStreamExt};
 use rialto_chain::Chain;
-use rialto_client::{History, HistoryError, Movement, job::csv_record, settings::TOKEN_DECIMALS};
-use rialto_protocol::Address;
-use serde::Serialize;
-use serde_json::json;
+use rialto_client::{History, HistoryError, Movement, job::csv_record, settings::TOKEN_DECIMALS, view};
 
 use crate::{
     transact::Account,
-    ui::{Output, either, either_of, instant, money},
+    ui::{Output, Ui, instant, money},
 };
 
 /// Times of blocks asked for at once.
@@ -55,28 +52,8 @@ fn day(text: &str) -> Result<String, String> {
     }
 }
 
-/// A movement and when it was.
-#[derive(Serialize)]
-struct Line {
-    time: String,
-    #[serde(flatten)]
-    movement: Movement,
-}
-
-/// What is exported. Not through `Value`: money may need more than 64 bits.
-#[derive(Serialize)]
-struct Exported<'a> {
-    account: Address,
-    market: Address,
-    chain_id: u64,
-    movements: &'a [Line],
-    /// Of all movements, before and after the days asked for too, base units; the contract says the same.
-    balance: u128,
-    locked: u128,
-}
-
 /// Reads, compares, writes.
-pub async fn export(args: &Export, account: &Account, mut history: History, format: Output) -> Result<()> {
+pub async fn export(args: &Export, account: &Account, mut history: History, ui: Ui) -> Result<()> {
     let all = reconciled(account, &mut history).await?;
     let (balance, locked) = all.last().map_or((0, 0), |last| (last.balance, last.locked));
     let total = all.len();
@@ -88,7 +65,7 @@ pub async fn export(args: &Export, account: &Account, mut history: History, form
     lines.retain(|line| within(&line.time));
     let (account, market, chain_id) = (account.address, account.market.market, account.chain.chain_id());
     if let Some(file) = &args.file {
-        let failed = || format!("[C-JOB-002] {} can't be written", file.display());
+        let failed = || failure!(Usage, "C-JOB-002", "{} can't be written", file.display());
         let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(".".as_ref());
         let mut whole = tempfile::NamedTempFile::new_in(folder).with_context(failed)?;
         whole.write_all(table(&lines).as_bytes()).with_context(failed)?;
@@ -100,12 +77,18 @@ pub async fn export(args: &Export, account: &Account, mut history: History, form
             money(balance),
             money(locked)
         );
-        let told = || json!({ "file": file, "movements": lines.len(), "balance": balance.to_string(), "locked": locked.to_string() });
-        either(format, &said, told);
+        let told = || view::BooksWritten {
+            file: file.clone(),
+            movements: lines.len(),
+            balance: balance.into(),
+            locked: locked.into(),
+        };
+        ui.answer(&said, told);
         return Ok(());
     }
-    let exported = Exported { account, market, chain_id, movements: &lines, balance, locked };
-    either_of(format, || table(&lines).trim_end().to_owned(), &exported);
+    let (account, market) = (account.into(), market.into());
+    let books = view::Books { account, market, chain_id, movements: lines, balance, locked };
+    ui.answer_with(|| table(&books.movements).trim_end().to_owned(), &books);
     Ok(())
 }
 
@@ -120,12 +103,12 @@ async fn reconciled(account: &Account, history: &mut History) -> Result<Vec<Move
         }
         ensure!(attempt < TRIES, HistoryError::Differs { events, contract });
         // A block came in between.
-        *history = crate::past::read(&account.chain, account.market.first_block, Output::Json).await?;
+        *history = crate::past::read(&account.chain, account.market.first_block, Ui::new(Output::Json)).await?;
     }
     unreachable!("the last attempt returns")
 }
 
-async fn timed(chain: &Chain, movements: Vec<Movement>) -> Result<Vec<Line>> {
+async fn timed(chain: &Chain, movements: Vec<Movement>) -> Result<Vec<view::BooksLine>> {
     let blocks: std::collections::BTreeSet<u64> = movements.iter().map(|movement| movement.block).collect();
     let time = async |block: u64| {
         let time = chain.block_time(block).await?.with_context(|| HistoryError::Rewritten.to_string())?;
@@ -133,12 +116,15 @@ async fn timed(chain: &Chain, movements: Vec<Movement>) -> Result<Vec<Line>> {
     };
     let times: BTreeMap<u64, String> =
         futures::stream::iter(blocks).map(time).buffer_unordered(AT_ONCE).try_collect().await?;
-    Ok(movements.into_iter().map(|movement| Line { time: times[&movement.block].clone(), movement }).collect())
+    Ok(movements
+        .into_iter()
+        .map(|movement| view::BooksLine { time: times[&movement.block].clone(), movement })
+        .collect())
 }
 
-fn table(lines: &[Line]) -> String {
+fn table(lines: &[view::BooksLine]) -> String {
     let mut text = csv_record(&HEAD);
-    for Line { time, movement: it } in lines {
+    for view::BooksLine { time, movement: it } in lines {
         let named = |name: Option<String>| name.unwrap_or_default();
         let cells = [
             time.clone(),

@@ -1,17 +1,16 @@
-//! `rialto deals`: this account's deals on both sides, by what the chain says; their money, for book-keeping; and closing those whose time is up.
+//! `rialto deals`: this account's deals on both sides, by what the chain says; their money, for
+//! book-keeping; and closing those whose time is up.
 
-use anyhow::{Result, anyhow, ensure};
+use anyhow::{Result, ensure};
 use clap::{Args, Subcommand};
 use rialto_chain::{Ending, MarketCall};
-use rialto_client::{DealPhase, DealStory, History, OpenCase};
+use rialto_client::{DealPhase, DealStory, History, OpenCase, view};
 use rialto_protocol::case::CaseKind;
 use rialto_protocol::{
-    Address, DealId,
+    Address,
     bounds::{self, Lack},
 };
 use rialto_requester::Exposure;
-use serde::Serialize;
-use serde_json::json;
 
 mod export;
 
@@ -20,13 +19,14 @@ use crate::{
     exit,
     named::{MIN_ID, Unnamed, by_id},
     transact::{self, Account},
-    ui::{Output, Paint, either, either_of, money, short, span, table, time},
+    ui::{Paint, Ui, money, short, span, table, time},
 };
 use export::{Export, export};
 
 /// Most deals shown to people; all of them in JSON.
 const MAX_ROWS: usize = 50;
-/// Transactions that a deal's end may take: one for each open case, and one to close. A deal has fewer open cases.
+/// Transactions that a deal's end may take: one for each open case, and one to close. A deal has
+/// fewer open cases.
 const MAX_STEPS: usize = 64;
 
 /// `rialto deals`
@@ -51,92 +51,45 @@ pub struct DealsCommand {
 enum What {
     /// Deals of this account.
     List {
-        /// Closed ones, too.
+        /// Include closed deals.
         #[arg(long)]
         all: bool,
     },
-    /// One deal: terms, money, cases, what can be done.
+    /// Show one deal: terms, money, cases, what can be done.
     Show {
         /// Its id, or the beginning of it.
         deal: String,
     },
-    /// Write every movement of this account's money as CSV: billing, book-keeping.
+    /// Write every movement of this account's money as CSV, for book-keeping.
     Export(Export),
-    /// Settle what is open in a deal, and close it, once its time is up. Anyone may.
+    /// Settle open cases of a deal and close it, once its time is up. Anyone may do so.
     Close {
         /// Its id, or the beginning of it.
         deal: String,
-        /// Say what would be sent and what it costs; send nothing.
+        /// Show what would be sent and what it costs. Nothing is sent.
         #[arg(long)]
         explain: bool,
     },
 }
 
 /// Runs one of them.
-pub async fn deals(args: &DealsCommand, place: &PlaceArgs, format: Output) -> Result<u8> {
+pub async fn deals(args: &DealsCommand, place: &PlaceArgs, ui: Ui) -> Result<u8> {
     let account = Account::new(place).await?;
-    let history = crate::past::read(&account.chain, account.market.first_block, format).await?;
+    let history = crate::past::read(&account.chain, account.market.first_block, ui).await?;
     match args.what.as_ref().unwrap_or(&What::List { all: false }) {
-        What::List { all } => list(&account, &history, *all, format),
-        What::Export(args) => export(args, &account, history, format).await?,
-        What::Show { deal } => show(&account, place, &history, &find(&history, deal)?, format).await?,
+        What::List { all } => list(&account, &history, *all, ui),
+        What::Export(args) => export(args, &account, history, ui).await?,
+        What::Show { deal } => show(&account, place, &history, &find(&history, deal)?, ui).await?,
         What::Close { deal, explain } => {
             let deal = find(&history, deal)?;
-            close(account, history, deal, *explain, format).await?;
+            close(account, history, deal, *explain, ui).await?;
         }
     }
     Ok(exit::OK)
 }
 
-/// A deal as it is shown. Not through `Value`: money may need more than 64 bits.
-#[derive(Serialize)]
-struct Shown<'a> {
-    id: DealId,
-    role: &'static str,
-    #[serde(flatten)]
-    phase: DealPhase,
-    ended: Option<&'static str>,
-    deal: &'a rialto_protocol::types::Deal,
-    paid: u128,
-    orders: u64,
-    cases: Vec<Case>,
-    to_requester: Option<u128>,
-    to_provider: Option<u128>,
-    burned: Option<u128>,
-    opened_by: rialto_protocol::B256,
-    closed_by: Option<rialto_protocol::B256>,
-    most_lost: MostLost,
-    what_to_do: String,
-}
-
-/// The most that honest sides can lose in a deal, base units.
-#[derive(Serialize)]
-struct MostLost {
-    /// Work that is delivered and unpaid; only the deal's own provider knows the credit window of its ask.
-    provider: Option<u128>,
-    /// And the gas of so many transactions.
-    provider_redemptions: u64,
-    requester_vouchers_redeemed: u128,
-    /// Only the deal's own requester knows, while it runs.
-    requester_vouchers_signed: Option<u128>,
-    /// Vouchers and all.
-    requester: u128,
-    /// Why it can't be taken to court, if so.
-    lack: Option<Lack>,
-    /// Of it, what can be lost although no voucher was signed for it.
-    requester_unproven: u128,
-}
-
-#[derive(Serialize)]
-struct Case {
-    kind: &'static str,
-    subject: rialto_protocol::B256,
-    task: u32,
-    deadline: u64,
-}
-
-/// What is needed to judge deals.
-struct Eye {
+/// What this account and home know, by which deals are judged.
+struct Outlook {
     account: Address,
     now: u64,
     grace: u64,
@@ -146,13 +99,14 @@ struct Eye {
     exposure: Option<Exposure>,
 }
 
-impl Eye {
+impl Outlook {
     fn new(account: &Account, history: &History) -> Self {
         let (account, now, grace) = (account.address, history.time(), account.chain.windows().grace);
         Self { account, now, grace, credit: None, exposure: None }
     }
 
-    /// With what this home knows of the account's own part in a deal: provider.toml, and the requester, if it runs.
+    /// With what this home knows of the account's own part in a deal: provider.toml, and the
+    /// requester, if it runs.
     async fn at_home(mut self, place: &PlaceArgs, deal: &DealStory) -> Result<Self> {
         if deal.deal.provider == self.account {
             self.credit = crate::env::selling::credit(place);
@@ -211,40 +165,40 @@ impl Eye {
         }
     }
 
-    fn shown<'a>(&self, deal: &'a DealStory) -> Shown<'a> {
-        let case = |open: &OpenCase| Case {
-            kind: kind_of(open.case.kind()),
-            subject: open.case.subject(),
+    fn shown(&self, deal: &DealStory) -> view::Deal {
+        let case = |open: &OpenCase| view::Case {
+            kind: kind_of(open.case.kind()).to_owned(),
+            subject: open.case.subject().into(),
             task: open.case.task(),
             deadline: open.deadline,
         };
-        Shown {
-            id: deal.id,
-            role: self.role(deal),
+        view::Deal {
+            id: deal.id.into(),
+            role: self.role(deal).to_owned(),
             phase: self.phase(deal),
-            ended: deal.end.map(|end| ending_of(end.ending)),
-            deal: &deal.deal,
+            ended: deal.end.map(|end| ending_of(end.ending).to_owned()),
+            deal: deal.deal.clone(),
             paid: deal.paid,
             orders: deal.orders,
             cases: deal.cases.iter().map(case).collect(),
             to_requester: deal.end.map(|end| end.to_requester),
             to_provider: deal.end.map(|end| end.to_provider),
             burned: deal.end.map(|end| end.burned),
-            opened_by: deal.opened_by,
-            closed_by: deal.end.map(|end| end.tx),
+            opened_by: deal.opened_by.into(),
+            closed_by: deal.end.map(|end| end.tx.into()),
             most_lost: self.most_lost(deal),
             what_to_do: self.what_to_do(deal),
         }
     }
 
     /// The most that each side can lose, if it is honest (docs/threat-model.md).
-    fn most_lost(&self, deal: &DealStory) -> MostLost {
+    fn most_lost(&self, deal: &DealStory) -> view::MostLost {
         let terms = &deal.deal;
         let lack = match &self.exposure {
             Some(known) => known.lack,
             None => terms.court.is_zero().then_some(Lack::Court),
         };
-        MostLost {
+        view::MostLost {
             provider: self.credit.map(|credit| bounds::provider_loss(credit, terms.budget)),
             provider_redemptions: bounds::redemptions(terms.expiry.saturating_sub(terms.openedAt)),
             requester_vouchers_redeemed: deal.paid,
@@ -320,34 +274,34 @@ fn ending_of(ending: Ending) -> &'static str {
     }
 }
 
-fn list(account: &Account, history: &History, all: bool, format: Output) {
-    let eye = Eye::new(account, history);
+fn list(account: &Account, history: &History, all: bool, ui: Ui) {
+    let outlook = Outlook::new(account, history);
     let mut deals = history.deals();
-    deals.retain(|deal| eye.role(deal) != "neither");
+    deals.retain(|deal| outlook.role(deal) != "neither");
     let total = deals.len();
-    deals.retain(|deal| all || deal.end.is_none() || deal.next_step(eye.now, eye.grace).is_some());
+    deals.retain(|deal| all || deal.end.is_none() || deal.next_step(outlook.now, outlook.grace).is_some());
     deals.reverse();
-    let shown: Vec<_> = deals.iter().map(|deal| eye.shown(deal)).collect();
+    let shown: Vec<_> = deals.iter().map(|deal| outlook.shown(deal)).collect();
     let text = || match (deals.len(), total) {
         (0, 0) => format!("{} has no deals on this market: `rialto run job.toml` opens some", account.address),
         (0, closed) => format!("none is open; {closed} are closed: rialto deals list --all"),
-        _ => rows(&eye, &deals),
+        _ => rows(&outlook, &deals),
     };
-    either_of(format, text, &Listed { account: account.address, deals: &shown });
+    ui.answer_with(text, &view::DealList { account: account.address.into(), deals: shown });
 }
 
-fn rows(eye: &Eye, deals: &[DealStory]) -> String {
+fn rows(outlook: &Outlook, deals: &[DealStory]) -> String {
     let row = |deal: &DealStory| {
-        let other = if deal.deal.requester == eye.account { deal.deal.provider } else { deal.deal.requester };
+        let other = if deal.deal.requester == outlook.account { deal.deal.provider } else { deal.deal.requester };
         vec![
             format!("{:.10}", deal.id.to_string()),
-            eye.role(deal).into(),
+            outlook.role(deal).into(),
             short(other),
             money(deal.deal.price),
             money(deal.deal.budget),
             money(deal.paid),
             money(deal.deal.collateral),
-            eye.state(deal),
+            outlook.state(deal),
         ]
     };
     let rows: Vec<_> = deals.iter().take(MAX_ROWS).map(row).collect();
@@ -356,51 +310,52 @@ fn rows(eye: &Eye, deals: &[DealStory]) -> String {
     if deals.len() > MAX_ROWS {
         text.push_str(&format!("\n  … and {} more (--output json shows all)", deals.len() - MAX_ROWS));
     }
-    let due = deals.iter().filter(|deal| deal.next_step(eye.now, eye.grace).is_some()).count();
+    let due = deals.iter().filter(|deal| deal.next_step(outlook.now, outlook.grace).is_some()).count();
     if due > 0 {
         text.push_str(&format!("\n  {due} can be closed: rialto deals close ID"));
     }
     text
 }
 
-/// Deals of an account, as JSON.
-#[derive(Serialize)]
-struct Listed<'a> {
-    account: Address,
-    deals: &'a [Shown<'a>],
-}
-
 /// A deal by its id or the beginning of it; anybody's.
 fn find(history: &History, named: &str) -> Result<DealStory> {
     by_id(history.deals(), |deal| deal.id, named).map_err(|why| match why {
-        Unnamed::NoId => anyhow!("[C-DEAL-001] {named} is no deal: an id in hex, or its first {MIN_ID} digits"),
-        Unnamed::Nothing => anyhow!(
-            "[C-DEAL-002] there is no deal {named} on this market: `rialto deals list --all` lists this account's"
-        ),
-        Unnamed::Many(n) => anyhow!("[C-DEAL-003] {n} deals begin with {named}: write more of the id"),
+        Unnamed::NoId => anyhow::Error::new(failure!(
+            Usage,
+            "C-DEAL-001",
+            "{named} is no deal: an id in hex, or its first {MIN_ID} digits"
+        )),
+        Unnamed::Nothing => anyhow::Error::new(failure!(
+            Usage,
+            "C-DEAL-002",
+            "there is no deal {named} on this market: `rialto deals list --all` lists this account's"
+        )),
+        Unnamed::Many(n) => {
+            anyhow::Error::new(failure!(Usage, "C-DEAL-003", "{n} deals begin with {named}: write more of the id"))
+        }
     })
 }
 
-async fn show(account: &Account, place: &PlaceArgs, history: &History, deal: &DealStory, format: Output) -> Result<()> {
-    let eye = Eye::new(account, history).at_home(place, deal).await?;
-    either_of(format, || sheet(&eye, deal), &eye.shown(deal));
+async fn show(account: &Account, place: &PlaceArgs, history: &History, deal: &DealStory, ui: Ui) -> Result<()> {
+    let outlook = Outlook::new(account, history).at_home(place, deal).await?;
+    ui.answer_with(|| sheet(&outlook, deal), &outlook.shown(deal));
     Ok(())
 }
 
-fn sheet(eye: &Eye, deal: &DealStory) -> String {
+fn sheet(outlook: &Outlook, deal: &DealStory) -> String {
     let terms = &deal.deal;
     let mut out = vec![format!("{} {}", Paint::for_stdout().bold("deal"), deal.id)];
     let mut row = |name: &str, text: String| out.push(format!("  {name:<11} {text}"));
-    row("state", eye.state(deal));
+    row("state", outlook.state(deal));
     row("requester", terms.requester.to_string());
     row("provider", terms.provider.to_string());
     row("price", format!("{} per Tfuel, {} per task", money(terms.price), money(terms.taskFee)));
     row("budget", format!("{}, {} of it paid for {} orders", money(terms.budget), money(deal.paid), deal.orders));
     row("collateral", format!("{}; late costs {}", money(terms.collateral), money(terms.latePenalty)));
-    row("at risk", eye.risk(deal));
+    row("at risk", outlook.risk(deal));
     row("court", if terms.court.is_zero() { "none".into() } else { terms.court.to_string() });
     row("opened", format!("{} UTC by {}", time(terms.openedAt), deal.opened_by));
-    row("expires", format!("{} UTC, and can be closed {} later", time(terms.expiry), span(eye.grace)));
+    row("expires", format!("{} UTC, and can be closed {} later", time(terms.expiry), span(outlook.grace)));
     for open in &deal.cases {
         let subject = open.case.subject();
         row(
@@ -423,26 +378,32 @@ fn sheet(eye: &Eye, deal: &DealStory) -> String {
         );
         row("", format!("by {}", end.tx));
     }
-    row("what to do", eye.what_to_do(deal));
+    row("what to do", outlook.what_to_do(deal));
     out.join("\n")
 }
 
 /// Why nothing can be done now.
-fn not_now(eye: &Eye, deal: &DealStory) -> anyhow::Error {
-    let wait = |until: u64| until.saturating_sub(eye.now);
-    match eye.phase(deal) {
+fn not_now(outlook: &Outlook, deal: &DealStory) -> anyhow::Error {
+    let wait = |until: u64| until.saturating_sub(outlook.now);
+    match outlook.phase(deal) {
         DealPhase::Closed | DealPhase::Due => {
-            anyhow::anyhow!("[C-DEAL-005] {} is closed, and nothing is left in it", deal.id)
+            anyhow::Error::new(failure!(Failed, "C-DEAL-005", "{} is closed, and nothing is left in it", deal.id))
         }
-        DealPhase::Open { until } => anyhow::anyhow!(
-            "[C-DEAL-004] {} is open for {} more, and {} of grace follow: until then only its two sides can close it, with each other's signature",
+        DealPhase::Open { until } => anyhow::Error::new(failure!(
+            Failed,
+            "C-DEAL-004",
+            "{} is open for {} more, and {} of grace follow: until then only its two sides can close it, with each other's signature",
             deal.id,
             span(wait(until)),
-            span(eye.grace)
-        ),
-        DealPhase::Grace { until } | DealPhase::Contested { until } => {
-            anyhow::anyhow!("[C-DEAL-004] {} can't be closed yet: try again in {} s", deal.id, wait(until))
-        }
+            span(outlook.grace)
+        )),
+        DealPhase::Grace { until } | DealPhase::Contested { until } => anyhow::Error::new(failure!(
+            Failed,
+            "C-DEAL-004",
+            "{} can't be closed yet: try again in {} s",
+            deal.id,
+            wait(until)
+        )),
     }
 }
 
@@ -474,24 +435,21 @@ fn plans(deal: &DealStory, first: MarketCall) -> Vec<(String, Option<MarketCall>
     plans
 }
 
-/// Settles and closes, step by step: every transaction is looked at before the next is chosen. Killed in the middle, the same
-/// command goes on.
-async fn close(
-    account: Account,
-    mut history: History,
-    mut deal: DealStory,
-    explain: bool,
-    format: Output,
-) -> Result<()> {
-    let eye = Eye::new(&account, &history);
-    let Some(first) = deal.next_step(eye.now, eye.grace) else { return Err(not_now(&eye, &deal)) };
+/// Settles and closes, step by step: every transaction is looked at before the next is chosen.
+/// Killed in the middle, the same command goes on.
+async fn close(account: Account, mut history: History, mut deal: DealStory, explain: bool, ui: Ui) -> Result<()> {
+    let outlook = Outlook::new(&account, &history);
+    let Some(first) = deal.next_step(outlook.now, outlook.grace) else { return Err(not_now(&outlook, &deal)) };
     if explain {
-        return account.explain(&plans(&deal, first), format).await;
+        return account.explain(&plans(&deal, first), ui).await;
     }
     let sender = account.sender(account.signer().await?).await?;
     let (mut steps, mut next) = (Vec::new(), Some(first));
     while let Some(call) = next {
-        ensure!(steps.len() < MAX_STEPS, "[C-DEAL-006] deal {} has more open cases than that: run it again", deal.id);
+        ensure!(
+            steps.len() < MAX_STEPS,
+            failure!(Failed, "C-DEAL-006", "deal {} has more open cases than that: run it again", deal.id)
+        );
         let plan = plan_of(&deal, &call);
         let intent = match &call {
             MarketCall::Settle { case, .. } => {
@@ -500,11 +458,16 @@ async fn close(
             }
             _ => format!("expire-{:x}", deal.id),
         };
-        let mined = transact::once(&sender, &intent, call, &plan, format).await?;
-        if format == Output::Human {
+        let mined = transact::once(&sender, &intent, call, &plan, ui).await?;
+        if ui.for_people() {
             println!("{plan}\n  {}", transact::told(&mined));
         }
-        steps.push(json!({ "did": plan, "transaction": mined.tx, "block": mined.block, "gas_used": mined.gas_used }));
+        steps.push(view::CloseStep {
+            did: plan,
+            transaction: mined.tx.into(),
+            block: mined.block,
+            gas_used: mined.gas_used,
+        });
         // What it changed decides what is next.
         while !history.has(mined.tx) {
             history.news().await?;
@@ -512,15 +475,16 @@ async fn close(
         if let Some(now) = history.deals().into_iter().find(|one| one.id == deal.id) {
             deal = now;
         }
-        next = deal.next_step(history.time(), eye.grace);
+        next = deal.next_step(history.time(), outlook.grace);
     }
     sender.stop().await;
-    let eye = Eye::new(&account, &history);
-    let text = sheet(&eye, &deal);
-    either(
-        format,
-        &text,
-        || json!({ "deal": deal.id, "closed": deal.end.is_some(), "paid": deal.paid.to_string(), "steps": steps }),
-    );
+    let outlook = Outlook::new(&account, &history);
+    let text = sheet(&outlook, &deal);
+    ui.answer(&text, || view::DealClosed {
+        deal: deal.id.into(),
+        closed: deal.end.is_some(),
+        paid: deal.paid.into(),
+        steps,
+    });
     Ok(())
 }

@@ -14,16 +14,18 @@ use super::{Cheat, Demo};
 const LIE_EVERY: u32 = 5;
 /// Longest wait for a game before the court, seconds.
 const GAME_SECONDS: u64 = 480;
-/// Bond of a late notice or demand, base units. A tile costs a few thousandths of a cent, and for less than its bond nobody is
-/// demanded anything of, or called late.
+/// Bond of a late notice or demand, base units. A tile costs a few thousandths of a cent, and for
+/// less than its bond nobody is demanded anything of, or called late.
 const CASE_BOND: u128 = 20;
 /// A provider that gives no sign of life for so long is silent, seconds: less than the job takes.
 const SILENCE_SECONDS: u64 = 4;
 /// Who withholds claims after so many seconds: it is in a hurry.
 pub const CLAIM_SECONDS: u64 = 60;
-/// A report does not wait longer for deals to close, seconds: what the chain decides by time comes after it.
+/// A report does not wait longer for deals to close, seconds: what the chain decides by time comes
+/// after it.
 const REPORT_SECONDS: u64 = 8;
-/// Who vanishes does so with its first voucher, or when all but one of so many parts of the picture are verified.
+/// Who vanishes does so with its first voucher, or when all but one of so many parts of the picture
+/// are verified.
 const CRASH_PARTS: u64 = 3;
 
 impl Cheat {
@@ -64,7 +66,8 @@ impl Cheat {
             Patience { settle: GAME_SECONDS, ..Patience::default() }
         };
         match self {
-            // Who vanished can't answer: with the usual bond it is not worth calling it late, and its deal expires.
+            // Who vanished can't answer: with the usual bond it is not worth calling it late, and
+            // its deal expires.
             Self::Crash => Setting { patience, ..Setting::default() },
             _ => Setting { patience, case_bond: CASE_BOND, ..Setting::default() },
         }

@@ -5,11 +5,11 @@ use std::{collections::BTreeSet, sync::Arc};
 use anyhow::{Context, Result};
 use futures::StreamExt;
 use rialto_chain::{CourtEvent, Courts, MarketEvent};
+use rialto_client::view;
 use rialto_local_market::LocalMarket;
 use rialto_machine::{TaskLimits, canonicalise, input::Halves, lower, play::Player};
 use rialto_protocol::{B256, court::Verdict};
 use rialto_requester::{Dispute, JobReport};
-use serde_json::{Value, json};
 
 use super::{picture::Picture, task_input};
 use crate::{
@@ -126,31 +126,33 @@ impl Case {
         );
     }
 
-    pub fn json(&self) -> Value {
+    pub fn view(&self) -> view::DemoDispute {
         let dispute = &self.dispute;
-        json!({
-            "game": dispute.game,
-            "task": dispute.task,
-            "kind": match dispute.end {
-                Some(end) => match end.verdict {
-                    Verdict::Step => "step",
-                    Verdict::Timeout => "timeout",
-                    Verdict::Fuel => "fuel",
-                },
-                None => "open",
+        let kind = match dispute.end {
+            Some(end) => match end.verdict {
+                Verdict::Step => "step",
+                Verdict::Timeout => "timeout",
+                Verdict::Fuel => "fuel",
             },
-            "provider": dispute.provider,
-            "moves": dispute.moves,
-            "position": dispute.step.map(|step| step.position),
-            "instruction": self.instruction,
-            "claimed": dispute.step.map(|step| step.claimed),
-            "right": dispute.step.map(|step| step.next),
-            "step_gas": self.step_gas,
-            "gas_total": self.gas_total,
-            "winner": self.winner(),
-            "slashed": (dispute.compensation + dispute.burned).to_string(),
-            "burned": dispute.burned.to_string(),
-            "requester_compensated": dispute.compensation.to_string(),
-        })
+            None => "open",
+        };
+        view::DemoDispute {
+            game: Some(dispute.game.into()),
+            task: dispute.task,
+            kind: kind.to_owned(),
+            provider: dispute.provider.into(),
+            moves: dispute.moves,
+            position: dispute.step.map(|step| step.position),
+            instruction: self.instruction.clone(),
+            claimed: dispute.step.map(|step| step.claimed.into()),
+            right: dispute.step.map(|step| step.next.into()),
+            step_gas: self.step_gas,
+            gas_total: self.gas_total,
+            calls: None,
+            winner: self.winner().to_owned(),
+            slashed: (dispute.compensation + dispute.burned).into(),
+            burned: dispute.burned.into(),
+            requester_compensated: dispute.compensation.into(),
+        }
     }
 }

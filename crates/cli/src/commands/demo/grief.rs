@@ -1,8 +1,9 @@
 //! `rialto demo --cheat grief`: a requester that means harm, and a provider that does as it says.
 //!
-//! The griefer speaks the protocol by hand, because no shipped client would say what it says. It works with one provider like
-//! anybody else, is paid-up for what it got, and then tries to take it all back and the collateral with it: it cancels an order
-//! and calls it late, rejects right results a hundred times, and has puppets accuse a right receipt all at once.
+//! The griefer speaks the protocol by hand, because no shipped client would say what it says. It
+//! works with one provider like anybody else, is paid-up for what it got, and then tries to take it
+//! all back and the collateral with it: it cancels an order and calls it late, rejects right
+//! results a hundred times, and has puppets accuse a right receipt all at once.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -13,7 +14,7 @@ use alloy_signer::SignerSync;
 use anyhow::{Context, Result, bail, ensure};
 use futures::StreamExt;
 use rialto_chain::{CourtCall, CourtEvent, Courts, MarketCall, MarketEvent, OpenArgs, PrivateKeySigner, Sender, Terms};
-use rialto_client::local_key;
+use rialto_client::{local_key, view};
 use rialto_local_market::{Folder, LocalMarket, ProviderPlan, Setting, bind, initial_deposit};
 use rialto_machine::{
     canonicalise,
@@ -32,13 +33,12 @@ use rialto_protocol::{
     wire::{BlobRef, Payload, Signed, ToProvider, ToRequester, WIRE_VERSION},
 };
 use rialto_requester::core::Offer;
-use serde_json::json;
 
 use super::Demo;
 use super::{MAX_PAGES, Measured, OUT_LIMIT, measure, picture::Picture, task_input};
 use crate::{
     samples::RAYTRACE,
-    ui::{self, Output, Paint, json_on_lines},
+    ui::{self, Paint, Ui, json_on_lines},
 };
 use rialto_provider::{Money, Price};
 
@@ -104,9 +104,9 @@ struct Griefer<'a> {
 }
 
 /// Runs it. Exit code 0 only if the griefer paid for all of it, and the provider lost nothing.
-pub async fn grief(args: &Demo, format: Output) -> Result<u8> {
+pub async fn grief(args: &Demo, ui: Ui) -> Result<u8> {
     let started = Instant::now();
-    let teller = Teller { told: format == Output::Human, paint: Paint::for_stdout() };
+    let teller = Teller { told: ui.for_people(), paint: Paint::for_stdout() };
     let picture = Picture { width: super::WIDTH, height: super::HEIGHT, tile: super::TILE, samples: args.samples };
     teller.line(&teller.paint.bold("Rialto: a requester that means harm, and an honest provider."));
     teller.quiet("  compiling the ray tracer and measuring one tile …");
@@ -191,8 +191,8 @@ pub async fn grief(args: &Demo, format: Output) -> Result<u8> {
 
     let outcome = Outcome::read(&market, &puppets, fee, bond, game_bond).await?;
     outcome.tell(&teller);
-    if format == Output::Json {
-        json_on_lines(&outcome.json(started.elapsed()));
+    if !ui.for_people() {
+        json_on_lines(&outcome.view(started.elapsed()));
     }
     griefer.leave().await;
     market.stop().await;
@@ -514,7 +514,8 @@ impl Outcome {
         self.game_bond * 7 / 10
     }
 
-    /// Exactly: the provider has its fee, the late notice's bond and 70 % of every accusation's; the griefer and its puppets paid.
+    /// Exactly: the provider has its fee, the late notice's bond and 70 % of every accusation's;
+    /// the griefer and its puppets paid.
     fn is_good(&self) -> bool {
         let (start, games) = (initial_deposit(), self.puppet_count);
         self.provider == start + self.fee + self.bond + games * self.compensation()
@@ -550,22 +551,21 @@ impl Outcome {
         teller.line(&format!("\n  {verdict}"));
     }
 
-    fn json(&self, wall: Duration) -> serde_json::Value {
-        let text = |amount: u128| amount.to_string();
-        json!({
-            "cheat": "grief",
-            "ok": self.is_good(),
-            "balances_reconciled": self.reconciled,
-            "provider": text(self.provider),
-            "griefer": text(self.griefer),
-            "puppets": text(self.puppets),
-            "burned": text(self.burned),
-            "fee": text(self.fee),
-            "late_bond": text(self.bond),
-            "accusation_bond": text(self.game_bond),
-            "accusations": self.puppet_count as u64,
-            "rejections": REJECTIONS,
-            "seconds": wall.as_secs_f64(),
-        })
+    fn view(&self, wall: Duration) -> view::DemoGrief {
+        view::DemoGrief {
+            cheat: "grief",
+            ok: self.is_good(),
+            balances_reconciled: self.reconciled,
+            provider: self.provider.into(),
+            griefer: self.griefer.into(),
+            puppets: self.puppets.into(),
+            burned: self.burned.into(),
+            fee: self.fee.into(),
+            late_bond: self.bond.into(),
+            accusation_bond: self.game_bond.into(),
+            accusations: self.puppet_count as u64,
+            rejections: REJECTIONS,
+            seconds: wall.as_secs_f64(),
+        }
     }
 }

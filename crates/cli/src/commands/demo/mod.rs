@@ -17,8 +17,9 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
 use clap::Args;
+use rialto_client::view;
 use rialto_exec::{CancelFlag, Engine, Limits, SharedData};
-use rialto_local_market::{Folder, LocalMarket, ProviderPlan};
+use rialto_local_market::{Folder, LocalMarket, LocalProvider, ProviderPlan};
 use rialto_machine::{input::TaskInput, output};
 use rialto_protocol::{Address, DealId, receipt::task_seed};
 use rialto_provider::{Money, Plain, Price, Shell};
@@ -27,12 +28,13 @@ use rialto_requester::{Job, JobEvent, JobReport, Policy};
 use crate::{
     env::signals::{self, unless_interrupted},
     samples::RAYTRACE,
-    ui::{Output, json_on_lines},
+    ui::{Output, Ui, json_on_lines},
 };
 use picture::Picture;
 use story::Story;
 
-/// Light paths per pixel: the picture is pleasant and three renderings fit in half a minute on two cores.
+/// Light paths per pixel: the picture is pleasant and three renderings fit in half a minute on two
+/// cores.
 pub const DEFAULT_SAMPLES: u32 = 16;
 /// The picture's size and the side of a tile, pixels.
 const WIDTH: u32 = 640;
@@ -78,7 +80,8 @@ pub struct Demo {
     /// What a cheater does.
     #[arg(long, value_enum, default_value_t = Cheat::Output)]
     pub cheat: Cheat,
-    /// How tiles are checked: trust, replicas=N, audit=RATE or adaptive=FLOOR (docs/verification.md).
+    /// How tiles are checked: trust, replicas=N, audit=RATE or adaptive=FLOOR
+    /// (docs/verification.md).
     #[arg(long, value_name = "POLICY", default_value_t = DEFAULT_POLICY)]
     pub policy: rialto_requester::Policy,
     /// Stay up after the picture is done, until Ctrl-C.
@@ -87,10 +90,10 @@ pub struct Demo {
     /// Where to write the picture.
     #[arg(long, value_name = "FILE", default_value = "raytrace.png")]
     pub image: PathBuf,
-    /// Light paths per pixel: more is prettier and dearer.
+    /// Light paths per pixel. More give a better picture at a higher price.
     #[arg(long, value_name = "N", default_value_t = DEFAULT_SAMPLES, value_parser = clap::value_parser!(u32).range(1..=4096))]
     pub samples: u32,
-    /// Keep chain, journals and blobs of every node here (default: a temporary folder, removed at the end).
+    /// Keep chain, journals and blobs of all nodes in this folder (default: a temporary folder).
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
 }
@@ -110,8 +113,8 @@ pub enum Cheat {
     Late,
     /// It vanishes for good after some tiles: its deal ends by time alone.
     Crash,
-    /// This time the requester is the cheat: it cancels and calls late, rejects right results, and accuses an honest provider
-    /// many times at once.
+    /// This time the requester is the cheat: it cancels and calls late, rejects right results, and
+    /// accuses an honest provider many times at once.
     Grief,
 }
 
@@ -122,36 +125,41 @@ struct Measured {
 }
 
 /// Runs the demo; with `--keep` until it is interrupted a second time.
-pub async fn run(args: &Demo, format: Output) -> Result<u8> {
+pub async fn run(args: &Demo, ui: Ui) -> Result<u8> {
     let mut kept = None;
     let code = unless_interrupted(async {
-        let (code, market) = demo(args, format).await?;
+        let (code, market) = demo(args, ui).await?;
         kept = market;
         Ok(code)
     })
     .await?;
     if let Some(market) = kept {
-        keep(market, format).await?;
+        keep(market, ui).await?;
     }
     Ok(code)
 }
 
-/// Runs the demo; exit code 0 only if everything is as it should be. Returns the market if it is to stay up.
-async fn demo(args: &Demo, format: Output) -> Result<(u8, Option<LocalMarket>)> {
+/// Runs the demo; exit code 0 only if everything is as it should be. Returns the market if it is to
+/// stay up.
+async fn demo(args: &Demo, ui: Ui) -> Result<(u8, Option<LocalMarket>)> {
     if args.cheat == Cheat::Grief {
-        return Ok((grief::grief(args, format).await?, None));
+        return Ok((grief::grief(args, ui).await?, None));
     }
     let needed = args.policy.replicas();
     ensure!(
         args.providers >= args.cheaters + needed,
-        "[C-DEM-001] {} providers with {} cheaters leave fewer than {needed} honest ones: use --providers {} or more",
-        args.providers,
-        args.cheaters,
-        args.cheaters + needed
+        failure!(
+            Usage,
+            "C-DEM-001",
+            "{} providers with {} cheaters leave fewer than {needed} honest ones: use --providers {} or more",
+            args.providers,
+            args.cheaters,
+            args.cheaters + needed
+        )
     );
     let started = Instant::now();
     let picture = Picture { width: WIDTH, height: HEIGHT, tile: TILE, samples: args.samples };
-    let story = Story::new(format);
+    let story = Story::new(ui);
     let folder = Folder::new(args.data.as_deref())?;
     story.opening(args, &picture);
 
@@ -195,9 +203,9 @@ async fn demo(args: &Demo, format: Output) -> Result<(u8, Option<LocalMarket>)> 
     };
     let cases = court::cases(&market, &report, &picture).await?;
     let ending = report::Ending::new(args, &market, &report, &cases, &troubles, checks, started.elapsed());
-    match format {
+    match ui.output() {
         Output::Human => ending.print(),
-        Output::Json => json_on_lines(&ending.json()),
+        Output::Json => json_on_lines(&ending.view()),
     }
     let code = u8::from(!ending.is_good());
     if args.keep {
@@ -207,8 +215,8 @@ async fn demo(args: &Demo, format: Output) -> Result<(u8, Option<LocalMarket>)> 
     Ok((code, None))
 }
 
-/// Prices differ, so that there is something to compare: one falls while it waits, the others stand still. The cheaters
-/// are among the cheapest, as cheaters would be.
+/// Prices differ, so that there is something to compare: one falls while it waits, the others stand
+/// still. The cheaters are among the cheapest, as cheaters would be.
 fn plans(args: &Demo) -> Vec<ProviderPlan> {
     (0..args.providers)
         .map(|n| {
@@ -222,7 +230,8 @@ fn plans(args: &Demo) -> Vec<ProviderPlan> {
         .collect()
 }
 
-/// A provider vanishes for good, once it has redeemed what it was just paid in a deal. Returns how much that was.
+/// A provider vanishes for good, once it has redeemed what it was just paid in a deal. Returns how
+/// much that was.
 async fn vanish(market: &mut LocalMarket, provider: Address, deal: Option<DealId>) -> Result<u128> {
     let (since, mut paid) = (Instant::now(), 0);
     while let Some(deal) = deal
@@ -296,19 +305,22 @@ fn honest_run(engine: &Engine, picture: Picture) -> Result<Vec<u8>> {
 }
 
 /// Stays up until interrupted, and says how to get in.
-async fn keep(market: LocalMarket, format: Output) -> Result<()> {
+async fn keep(market: LocalMarket, ui: Ui) -> Result<()> {
     let server = market.serve_rpc().await?;
-    let facts = serde_json::json!({
-        "rpc": server.url(),
-        "chain_id": market.chain.chain_id(),
-        "market": market.deployed.market,
-        "token": market.deployed.token,
-        "data": market.folder(),
-        "peers": market.providers.iter().map(|p| serde_json::json!({
-            "address": p.address, "endpoint": p.peer.endpoint, "direct": p.peer.direct,
-        })).collect::<Vec<_>>(),
-    });
-    match format {
+    let peer = |provider: &LocalProvider| view::DemoPeer {
+        address: provider.address.into(),
+        endpoint: provider.peer.endpoint.into(),
+        direct: provider.peer.direct.clone(),
+    };
+    let facts = view::DemoKept {
+        rpc: server.url(),
+        chain_id: market.chain.chain_id(),
+        market: market.deployed.market.into(),
+        token: market.deployed.token.into(),
+        data: market.folder().to_owned(),
+        peers: market.providers.iter().map(peer).collect(),
+    };
+    match ui.output() {
         Output::Json => json_on_lines(&facts),
         Output::Human => {
             println!("\nThe market stays up until Ctrl-C.");

@@ -4,7 +4,8 @@ use std::{io::BufWriter, path::Path};
 
 use anyhow::{Context, Result, ensure};
 
-/// A picture cut into square tiles, numbered row by row; tiles at the right and bottom may be smaller.
+/// A picture cut into square tiles, numbered row by row; tiles at the right and bottom may be
+/// smaller.
 #[derive(Clone, Copy, Debug)]
 pub struct Picture {
     /// Pixels across.
@@ -69,10 +70,10 @@ impl Picture {
     pub fn write_png(&self, rgb: &[u8], path: &Path) -> Result<()> {
         if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
             std::fs::create_dir_all(folder)
-                .with_context(|| format!("[C-DEM-003] cannot create {}", folder.display()))?;
+                .with_context(|| failure!(Failed, "C-DEM-003", "cannot create {}", folder.display()))?;
         }
-        let file =
-            std::fs::File::create(path).with_context(|| format!("[C-DEM-003] cannot write {}", path.display()))?;
+        let file = std::fs::File::create(path)
+            .with_context(|| failure!(Failed, "C-DEM-003", "cannot write {}", path.display()))?;
         let mut encoder = png::Encoder::new(BufWriter::new(file), self.width, self.height);
         encoder.set_color(png::ColorType::Rgb);
         encoder.set_depth(png::BitDepth::Eight);

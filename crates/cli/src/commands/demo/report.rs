@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use anyhow::Result;
+use rialto_client::view;
 use rialto_local_market::{LocalMarket, initial_deposit};
 use rialto_protocol::{Address, types::struct_hash};
 use rialto_requester::{JobReport, ProviderReport, ProviderStatus};
-use serde_json::{Value, json};
 
 use super::{Cheat, Demo};
 use super::{cheat, court::Case, story::name, trouble::Trouble};
@@ -23,13 +23,15 @@ pub struct Checks {
     pub balances_reconciled: bool,
 }
 
-/// What a provider was paid in a deal: what its vouchers say, or less where the deal did not end by consent.
+/// What a provider was paid in a deal: what its vouchers say, or less where the deal did not end by
+/// consent.
 fn paid(provider: &ProviderReport, troubles: &[Trouble]) -> u128 {
     let trouble = troubles.iter().find(|trouble| struct_hash(&trouble.deal) == provider.deal);
     trouble.map_or(provider.earned, |trouble| trouble.paid)
 }
 
-/// Whether every account moved by exactly what vouchers and rules say, and the market holds nothing else.
+/// Whether every account moved by exactly what vouchers and rules say, and the market holds nothing
+/// else.
 pub async fn reconcile(market: &LocalMarket, report: &JobReport, troubles: &[Trouble]) -> Result<bool> {
     let of = |address: Address| report.providers.iter().filter(move |provider| provider.provider == address);
     let earned = |address: Address| of(address).map(|provider| paid(provider, troubles)).sum::<u128>();
@@ -117,8 +119,9 @@ impl<'a> Ending<'a> {
         self.report.tasks.iter().flatten().count()
     }
 
-    /// Every tile verified, every cheater caught and unpaid, the picture honest, the books balanced. A policy that looks at
-    /// a sample, or at nothing, does not promise to catch a liar: then only the work and the books count.
+    /// Every tile verified, every cheater caught and unpaid, the picture honest, the books
+    /// balanced. A policy that looks at a sample, or at nothing, does not promise to catch a liar:
+    /// then only the work and the books count.
     pub fn is_good(&self) -> bool {
         let certain = self.args.policy.replicas() >= 2 || self.args.cheat.is_silence();
         self.report.outcome.is_ok()
@@ -260,51 +263,55 @@ impl<'a> Ending<'a> {
         println!("\n{} in {:.1} s", self.args.image.display(), self.wall.as_secs_f64());
     }
 
-    pub fn json(&self) -> Value {
+    pub fn view(&self) -> view::DemoReport {
         let cheaters = self.cheaters();
-        let providers: Vec<Value> = self
-            .report
-            .providers
-            .iter()
-            .map(|provider| {
-                json!({
-                    "address": provider.provider,
-                    "tasks": provider.tasks,
-                    "fuel": number(provider.fuel),
-                    "earned": number(provider.earned),
-                    "paid": number(paid(provider, self.troubles)),
-                    "price": number(provider.price),
-                    "status": self.status(provider),
+        let provider = |provider: &ProviderReport| view::DemoProvider {
+            address: provider.provider.into(),
+            tasks: provider.tasks,
+            fuel: number(provider.fuel),
+            earned: number(provider.earned),
+            paid: number(paid(provider, self.troubles)),
+            price: number(provider.price),
+            status: self.status(provider),
+        };
+        let cheater = |cheater: &&ProviderReport| view::Cheater {
+            address: cheater.provider.into(),
+            tasks: cheater
+                .wrong
+                .iter()
+                .map(|wrong| view::FalseTile {
+                    task: wrong.task,
+                    signed: wrong.theirs.out_hash.into(),
+                    right: wrong.right.out_hash.into(),
                 })
-            })
-            .collect();
-        let disputes = self.cases.iter().map(Case::json).chain(self.troubles.iter().map(Trouble::json));
-        json!({
-            "tasks": self.report.tasks.len(),
-            "verified": self.verified(),
-            "cheats_detected": cheaters.iter().map(|cheater| cheater.wrong.len()).sum::<usize>() + self.troubles.len(),
-            "cheater": cheaters.first().map(|cheater| cheater.provider),
-            "cheaters": cheaters.iter().map(|cheater| json!({
-                "address": cheater.provider,
-                "tasks": cheater.wrong.iter().map(|wrong| json!({
-                    "task": wrong.task, "signed": wrong.theirs.out_hash, "right": wrong.right.out_hash,
-                })).collect::<Vec<_>>(),
-            })).collect::<Vec<_>>(),
-            "providers": providers,
-            "requester_paid": number(self.requester_paid()),
-            "deals": self.report.providers.len(),
-            "transactions": self.gas.transactions,
-            "gas": { "open": self.gas.open, "redeem_close": self.gas.redeem_close, "per_deal": self.gas.per_deal() },
-            "wall_seconds": (self.wall.as_secs_f64() * 1000.0).round() / 1000.0,
-            "policy": self.args.policy.to_string(),
-            "checks": self.report.checks,
-            "disputes": disputes.collect::<Vec<_>>(),
-            "picture_is_honest": self.checks.picture_is_honest,
-            "balances_reconciled": self.checks.balances_reconciled,
-            "image": self.args.image,
-            "ok": self.is_good(),
-            "error": self.report.outcome.as_ref().err().map(ToString::to_string),
-        })
+                .collect(),
+        };
+        let disputes = self.cases.iter().map(Case::view).chain(self.troubles.iter().map(Trouble::view));
+        view::DemoReport {
+            tasks: self.report.tasks.len(),
+            verified: self.verified(),
+            cheats_detected: cheaters.iter().map(|one| one.wrong.len()).sum::<usize>() + self.troubles.len(),
+            cheater: cheaters.first().map(|one| one.provider.into()),
+            cheaters: cheaters.iter().map(cheater).collect(),
+            providers: self.report.providers.iter().map(provider).collect(),
+            requester_paid: number(self.requester_paid()),
+            deals: self.report.providers.len(),
+            transactions: self.gas.transactions,
+            gas: view::DemoGas {
+                open: self.gas.open,
+                redeem_close: self.gas.redeem_close,
+                per_deal: self.gas.per_deal(),
+            },
+            wall_seconds: (self.wall.as_secs_f64() * 1000.0).round() / 1000.0,
+            policy: self.args.policy.to_string(),
+            checks: self.report.checks.clone(),
+            disputes: disputes.collect(),
+            picture_is_honest: self.checks.picture_is_honest,
+            balances_reconciled: self.checks.balances_reconciled,
+            image: self.args.image.clone(),
+            ok: self.is_good(),
+            error: self.report.outcome.as_ref().err().map(ToString::to_string),
+        }
     }
 }
 
@@ -314,9 +321,9 @@ fn percent(ppm: u32) -> String {
 }
 
 /// A JSON number while it is exact there, a string beyond.
-fn number(value: u128) -> Value {
+fn number(value: u128) -> view::Exact {
     match u64::try_from(value) {
-        Ok(small) if small < 1 << 53 => small.into(),
-        _ => value.to_string().into(),
+        Ok(small) if small < 1 << 53 => view::Exact::Number(small),
+        _ => view::Exact::Text(value.to_string()),
     }
 }

@@ -9,7 +9,7 @@ use rialto_requester::{JobEvent, WrongTask};
 
 use super::Demo;
 use super::{Measured, REPLICAS, picture::Picture};
-use crate::ui::{self, Output, Paint};
+use crate::ui::{self, Paint, Ui};
 
 /// Wrong tasks of a cheater that are listed one by one.
 const MAX_LISTED: usize = 8;
@@ -23,11 +23,11 @@ pub struct Story {
 }
 
 impl Story {
-    pub fn new(format: Output) -> Self {
+    pub fn new(ui: Ui) -> Self {
         let bar = ProgressBar::new(1);
         let style = ProgressStyle::with_template("  {bar:40.green/black.dim} {msg}  {elapsed}");
         bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("━━╌"));
-        Self { told: format == Output::Human, paint: Paint::for_stdout(), bar, working: Cell::new(false) }
+        Self { told: ui.for_people(), paint: Paint::for_stdout(), bar, working: Cell::new(false) }
     }
 
     fn line(&self, text: &str) {

@@ -1,5 +1,5 @@
-//! What time decides when a provider withholds, promises or vanishes. The requester does by itself what is to be done; here the
-//! chain's time is let pass, and what happens is read from the chain.
+//! What time decides when a provider withholds, promises or vanishes. The requester does by itself
+//! what is to be done; here the chain's time is let pass, and what happens is read from the chain.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -9,6 +9,7 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use futures::StreamExt;
 use rialto_chain::{CaseOutcome, CourtEvent, Courts, Ending, LogMeta, MarketEvent, Verdict};
+use rialto_client::view;
 use rialto_local_market::LocalMarket;
 use rialto_protocol::case::{CaseId, CaseKind};
 use rialto_protocol::{
@@ -18,7 +19,6 @@ use rialto_protocol::{
     types::{Deal, Receipt, struct_hash},
 };
 use rialto_requester::{JobReport, OrderEvidence};
-use serde_json::{Value, json};
 
 use super::Cheat;
 use super::{
@@ -416,7 +416,8 @@ impl Trouble {
         penalty(&self.deal, self.ending)
     }
 
-    /// Whether it ended as it has to, and nothing was paid for what was not delivered. `earned`: what vouchers say.
+    /// Whether it ended as it has to, and nothing was paid for what was not delivered. `earned`:
+    /// what vouchers say.
     pub fn is_settled(&self, earned: u128) -> bool {
         match self.kind {
             Cheat::Withhold => self.ending == Ending::Withheld && self.paid == 0,
@@ -490,25 +491,26 @@ impl Trouble {
         );
     }
 
-    pub fn json(&self) -> Value {
+    pub fn view(&self) -> view::DemoDispute {
         let (penalty, burned) = self.penalty();
-        json!({
-            "game": null,
-            "task": self.task,
-            "kind": self.kind(),
-            "provider": self.provider(),
-            "moves": self.turns,
-            "position": null,
-            "instruction": null,
-            "claimed": null,
-            "right": null,
-            "step_gas": null,
-            "gas_total": self.gas(),
-            "calls": self.calls.iter().map(|(call, gas)| json!({ "call": call, "gas": gas })).collect::<Vec<_>>(),
-            "winner": self.winner(),
-            "slashed": (penalty + burned).to_string(),
-            "burned": burned.to_string(),
-            "requester_compensated": penalty.to_string(),
-        })
+        let call = |(call, gas): &(&'static str, u64)| view::GasOfCall { call: (*call).to_owned(), gas: *gas };
+        view::DemoDispute {
+            game: None,
+            task: self.task,
+            kind: self.kind().to_owned(),
+            provider: self.provider().into(),
+            moves: self.turns,
+            position: None,
+            instruction: None,
+            claimed: None,
+            right: None,
+            step_gas: None,
+            gas_total: self.gas(),
+            calls: Some(self.calls.iter().map(call).collect()),
+            winner: self.winner().to_owned(),
+            slashed: (penalty + burned).into(),
+            burned: burned.into(),
+            requester_compensated: penalty.into(),
+        }
     }
 }

@@ -3,16 +3,15 @@
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 use rialto_chain::{Court, CourtCall, CourtEvent, DealStatus, MarketCall, Mined, SendError};
-use rialto_client::{History, SignedTask, signed_tasks};
+use rialto_client::{History, SignedTask, signed_tasks, view};
 use rialto_protocol::{Address, GameId, receipt::Halted};
-use serde_json::json;
 
 use super::sender;
 use crate::{
     env::PlaceArgs,
     retrace::{alike, ended_job, ending, task_of, traced},
     transact::{self, Account},
-    ui::{Output, bare, either, money, span},
+    ui::{Ui, bare, money, span},
 };
 
 /// An accusation that reverted, because something came in between, is tried again so often.
@@ -33,16 +32,16 @@ pub struct AccuseCommand {
     job: String,
     /// Which task, from 0 on.
     task: u32,
-    /// Whose result, if several providers signed one (default: the first whose result is wrong).
+    /// Provider, if several signed a result (default: the first with a wrong result).
     #[arg(long, value_name = "ADDRESS")]
     provider: Option<Address>,
-    /// Say what would be sent and locked; send nothing.
+    /// Show what would be sent and locked. Nothing is sent.
     #[arg(long)]
     explain: bool,
-    /// Do not ask.
+    /// Do not ask for confirmation.
     #[arg(long, short)]
     yes: bool,
-    /// Accuse although tracing gives what was signed. The accuser has nothing to show, and loses its bond.
+    /// Accuse although tracing gives the signed result. The accuser then loses its bond.
     #[arg(long)]
     force: bool,
 }
@@ -83,13 +82,17 @@ pub(super) async fn accuse(
     place: &PlaceArgs,
     history: &History,
     args: &AccuseCommand,
-    format: Output,
+    ui: Ui,
 ) -> Result<()> {
     let charge = charge(account, place, args).await?;
     ensure!(
         charge.is_wrong() || args.force,
-        "[C-DSP-006] {}. Accusing it would lose the bond (--force does it all the same)",
-        charge.told()
+        failure!(
+            Failed,
+            "C-DSP-006",
+            "{}. Accusing it would lose the bond (--force does it all the same)",
+            charge.told()
+        )
     );
     let (signed, deal) = (&charge.signed, &charge.signed.deal);
     let games = history.games();
@@ -98,28 +101,36 @@ pub(super) async fn accuse(
         game.is_open() && view.game.order == signed.order_hash() && view.game.accuser == account.address
     };
     if let Some(game) = games.iter().find(ours) {
-        bail!("[C-DSP-011] {} accused it already: rialto dispute show {}", account.address, game.id);
+        bail!(failure!(Failed, "C-DSP-011", "{} accused it already: rialto dispute show {}", account.address, game.id));
     }
     let state = account.chain.deal_state(signed.order.order.value.deal).await?;
     ensure!(
         state.status == DealStatus::Open,
-        "[C-DSP-005] {}. But the deal {} is not open any more: there is no collateral left in it to lose",
-        charge.told(),
-        signed.order.order.value.deal
+        failure!(
+            Failed,
+            "C-DSP-005",
+            "{}. But the deal {} is not open any more: there is no collateral left in it to lose",
+            charge.told(),
+            signed.order.order.value.deal
+        )
     );
-    ensure!(!deal.court.is_zero(), "[C-DSP-007] the deal names no court: nobody can be accused");
+    ensure!(!deal.court.is_zero(), failure!(Failed, "C-DSP-007", "the deal names no court: nobody can be accused"));
     let court = account.chain.court(deal.court).await?;
     ensure!(
         court.is_known_code().await?,
-        "[C-DSP-007] the court {} is not of the code that this program knows: it is given no money",
-        deal.court
+        failure!(
+            Failed,
+            "C-DSP-007",
+            "the court {} is not of the code that this program knows: it is given no money",
+            deal.court
+        )
     );
     let money_needed = Bond::look(account, &court, signed.order.order.value.fuelLimit).await?;
-    let accusation = signed.accusation().context("[C-DSP-004] the receipt is not whole")?;
+    let accusation = signed.accusation().context(failure!(Failed, "C-DSP-004", "the receipt is not whole"))?;
     if args.explain {
-        return explain(account, &court, &charge, &money_needed, accusation, format).await;
+        return explain(account, &court, &charge, &money_needed, accusation, ui).await;
     }
-    if format == Output::Human {
+    if ui.for_people() {
         println!("{}", charge.told());
     }
     if !charge.is_wrong() {
@@ -133,7 +144,7 @@ pub(super) async fn accuse(
     );
     transact::confirm(&question, args.yes)?;
     let mined = send(account, &court, &charge, accusation).await?;
-    told(account, place, &court, &charge, &mined, format).await
+    told(account, place, &court, &charge, &mined, ui).await
 }
 
 /// Finds what was signed about the task, and traces it.
@@ -142,7 +153,11 @@ async fn charge(account: &Account, place: &PlaceArgs, args: &AccuseCommand) -> R
     let (chain_id, market) = (report.evidence.chain_id, report.evidence.market);
     ensure!(
         (chain_id, market) == (account.chain.chain_id(), account.chain.market()),
-        "[C-DSP-008] the job was bought on the market {market} of chain {chain_id}: choose that one (--rpc, --market)"
+        failure!(
+            Usage,
+            "C-DSP-008",
+            "the job was bought on the market {market} of chain {chain_id}: choose that one (--rpc, --market)"
+        )
     );
     let mut all = signed_tasks(&report, args.task)?;
     all.retain(|one| one.halted().is_some() && args.provider.is_none_or(|provider| provider == one.provider()));
@@ -166,7 +181,9 @@ async fn charge(account: &Account, place: &PlaceArgs, args: &AccuseCommand) -> R
         found.get_or_insert(charge);
     }
     let whose = args.provider.map_or(String::new(), |provider| format!(" by {provider}"));
-    found.with_context(|| format!("[C-DSP-004] there is no signed result{whose} of task {} in that job", args.task))
+    found.with_context(|| {
+        failure!(Failed, "C-DSP-004", "there is no signed result{whose} of task {} in that job", args.task)
+    })
 }
 
 /// What the bond takes.
@@ -186,10 +203,14 @@ impl Bond {
         let (bond, inside) = (court.bond_for(fuel_limit).await?, chain.account(account).await?);
         ensure!(
             inside >= bond,
-            "[C-DSP-009] an accusation needs a bond of {}; {account} has {} in the market: `rialto wallet deposit {}`",
-            money(bond),
-            money(inside),
-            bare(bond - inside)
+            failure!(
+                NoMoney,
+                "C-DSP-009",
+                "an accusation needs a bond of {}; {account} has {} in the market: `rialto wallet deposit {}`",
+                money(bond),
+                money(inside),
+                bare(bond - inside)
+            )
         );
         let allow = court.allowed(account).await? < bond;
         let allowance = court.allowance(fuel_limit).await?;
@@ -203,7 +224,7 @@ async fn explain(
     charge: &Charge,
     needed: &Bond,
     accusation: rialto_chain::Signed,
-    format: Output,
+    ui: Ui,
 ) -> Result<()> {
     let mut plans = Vec::new();
     if needed.allow {
@@ -227,10 +248,10 @@ async fn explain(
         ),
         ready.then_some(call),
     ));
-    if format == Output::Human {
+    if ui.for_people() {
         println!("{}", charge.told());
     }
-    account.explain(&plans, format).await
+    account.explain(&plans, ui).await
 }
 
 async fn send(account: &Account, court: &Court, charge: &Charge, accusation: rialto_chain::Signed) -> Result<Mined> {
@@ -262,11 +283,12 @@ async fn told(
     court: &Court,
     charge: &Charge,
     mined: &Mined,
-    format: Output,
+    ui: Ui,
 ) -> Result<()> {
     let (game, deadline) = game_of(court.address(), mined).context("the accusation began no game")?;
     let left = deadline.saturating_sub(account.chain.now().await?);
-    // A requester that runs and knows the order plays by itself; two answers to one turn do no harm.
+    // A requester that runs and knows the order plays by itself; two answers to one turn do no
+    // harm.
     let hosted = crate::job::background::place_of(place).await?.0.runs().await?.is_some();
     let next = match hosted {
         true => "the background process answers while it runs; ".to_owned(),
@@ -279,9 +301,16 @@ async fn told(
         game.to_string(),
         game.to_string(),
     );
-    either(format, &text, || {
-        json!({ "game": game, "provider": charge.signed.provider(), "task": charge.signed.task, "wrong": charge.is_wrong(),
-            "transaction": mined.tx, "block": mined.block, "gas_used": mined.gas_used, "deadline": deadline, "hosted": hosted })
+    ui.answer(&text, || view::Accused {
+        game: game.into(),
+        provider: charge.signed.provider().into(),
+        task: charge.signed.task,
+        wrong: charge.is_wrong(),
+        transaction: mined.tx.into(),
+        block: mined.block,
+        gas_used: mined.gas_used,
+        deadline,
+        hosted,
     });
     Ok(())
 }

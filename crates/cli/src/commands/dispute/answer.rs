@@ -2,7 +2,7 @@
 
 use anyhow::{Result, anyhow, bail, ensure};
 use rialto_chain::{CourtCall, MarketCall};
-use rialto_client::{GameTale, History, JobFolder, Replay, SignedTask, signed_tasks};
+use rialto_client::{GameTale, History, JobFolder, Replay, SignedTask, signed_tasks, view};
 use rialto_machine::TaskLimits;
 use rialto_protocol::{
     court::{Answer, Question},
@@ -11,19 +11,21 @@ use rialto_protocol::{
 };
 use rialto_provider::KeptTask;
 use rialto_requester::JobReport;
-use serde_json::json;
 
 use super::{after, find, sender, tell};
 use crate::{
     env::PlaceArgs,
     retrace::{task_of, traced},
     transact::{self, Account},
-    ui::{Output, either, progress::bar, span},
+    ui::{Ui, progress::bar, span},
 };
 
 /// Refuses what has ended.
 fn open(tale: &GameTale) -> Result<()> {
-    ensure!(tale.is_open(), "[C-DSP-012] game {} has ended: `rialto dispute show` tells how", tale.id);
+    ensure!(
+        tale.is_open(),
+        failure!(Failed, "C-DSP-012", "game {} has ended: `rialto dispute show` tells how", tale.id)
+    );
     Ok(())
 }
 
@@ -34,18 +36,28 @@ pub(super) async fn answer(
     history: History,
     tale: GameTale,
     explain: bool,
-    format: Output,
+    ui: Ui,
 ) -> Result<()> {
     open(&tale)?;
     let (view, now) = (&tale.story.view, history.time());
     if !view.turn_of(account.address) {
         let side = if view.accusers_turn { view.game.accuser } else { view.game.provider };
-        bail!("[C-DSP-013] it is the turn of {side}, not of {}: {}", account.address, tell::standing(&tale, now));
+        bail!(failure!(
+            Failed,
+            "C-DSP-013",
+            "it is the turn of {side}, not of {}: {}",
+            account.address,
+            tell::standing(&tale, now)
+        ));
     }
     ensure!(
         now < view.deadline,
-        "[C-DSP-014] this account's time was up {} ago: anybody can end the game now",
-        span(now - view.deadline)
+        failure!(
+            Failed,
+            "C-DSP-014",
+            "this account's time was up {} ago: anybody can end the game now",
+            span(now - view.deadline)
+        )
     );
     let (order, found) = match &view.question {
         Question::Node { height, place: at } => {
@@ -82,16 +94,17 @@ pub(super) async fn answer(
     };
     let (turn, call) = (view.turn(), CourtCall::answer(tale.deal.clone(), order, view, found));
     let call = MarketCall::Court { court: tale.court, call: call.ok_or_else(|| nothing(&tale))? };
-    send(account, history, &tale, Doing { did, intent: format!("move-{:x}-{turn}", tale.id), call, explain }, format)
-        .await
+    send(account, history, &tale, Doing { did, intent: format!("move-{:x}-{turn}", tale.id), call, explain }, ui).await
 }
 
 /// Why there is no answer.
 fn nothing(tale: &GameTale) -> anyhow::Error {
-    anyhow!(
-        "[C-DSP-016] tracing finds nothing wrong in what the other side says in game {}: who is right has an answer, so the other side is",
+    anyhow::Error::new(failure!(
+        Failed,
+        "C-DSP-016",
+        "tracing finds nothing wrong in what the other side says in game {}: who is right has an answer, so the other side is",
         tale.id
-    )
+    ))
 }
 
 /// An order of an ended job that a game is about.
@@ -108,7 +121,7 @@ impl Own {
         let order = self.signed.order_hash();
         let all = signed_tasks(&self.report, self.signed.order.first.saturating_add(index))?;
         let found = all.into_iter().find(|one| one.order_hash() == order);
-        found.ok_or_else(|| anyhow!("[C-DSP-015] order {order} has no task {index}"))
+        found.ok_or_else(|| anyhow::Error::new(failure!(Failed, "C-DSP-015", "order {order} has no task {index}")))
     }
 }
 
@@ -125,10 +138,12 @@ fn own_order(account: &Account, place: &PlaceArgs, tale: &GameTale) -> Result<Ow
             return Ok(Own { folder, report, signed });
         }
     }
-    bail!(
-        "[C-DSP-015] neither an ended job nor the provider of {} here has the order {order}: who runs (`rialto jobs`, `rialto provide`) plays by itself",
-        account.address,
-    )
+    bail!(failure!(
+        Failed,
+        "C-DSP-015",
+        "neither an ended job nor the provider of {} here has the order {order}: who runs (`rialto jobs`, `rialto provide`) plays by itself",
+        account.address
+    ),)
 }
 
 /// The first of the shown nodes that is not as this machine finds it.
@@ -148,8 +163,12 @@ async fn wrong_node(own: &Own, tale: &GameTale, height: u8, place: u32, nodes: &
     let task = own.task(at)?;
     ensure!(
         nodes.get(index as usize).map(|node| node.hash) != ends.get(at as usize).map(Halted::hash),
-        "[C-DSP-019] task {} ended as the provider says, and used other fuel: that needs no game; a requester that runs (`rialto jobs`) shows it",
-        task.task
+        failure!(
+            Failed,
+            "C-DSP-019",
+            "task {} ended as the provider says, and used other fuel: that needs no game; a requester that runs (`rialto jobs`) shows it",
+            task.task
+        )
     );
     let replay = task_of(&own.folder, &task).await?;
     let player = replay.clone();
@@ -163,7 +182,8 @@ async fn wrong_node(own: &Own, tale: &GameTale, height: u8, place: u32, nodes: &
     Ok(Answer::Challenge(Box::new(challenge.ok_or_else(|| nothing(tale))?)))
 }
 
-/// How a task of an order ends: what its provider delivered, where the job verified exactly that; else by tracing it.
+/// How a task of an order ends: what its provider delivered, where the job verified exactly that;
+/// else by tracing it.
 async fn end_of(own: &Own, index: u32) -> Result<Halted> {
     let task = own.task(index)?;
     let verified = own.report.tasks.get(task.task as usize).and_then(|end| end.as_ref()).map(|end| end.halted);
@@ -174,7 +194,8 @@ async fn end_of(own: &Own, index: u32) -> Result<Halted> {
     Ok(traced(&replay, None).await?.1)
 }
 
-/// The order and the task that a game is about: as this account's provider keeps it, or from the job of this account that ordered it.
+/// The order and the task that a game is about: as this account's provider keeps it, or from the
+/// job of this account that ordered it.
 async fn task_of_game(account: &Account, place: &PlaceArgs, tale: &GameTale, task: u32) -> Result<(Order, Replay)> {
     if tale.story.view.game.provider == account.address
         && let Some(found) = task_of_provider(account, place, tale, task).await?
@@ -186,7 +207,8 @@ async fn task_of_game(account: &Account, place: &PlaceArgs, tale: &GameTale, tas
     Ok((own.signed.order.order.value, replay))
 }
 
-/// The same from the folder of this account's provider, which must not run; `None` if it has no such order.
+/// The same from the folder of this account's provider, which must not run; `None` if it has no
+/// such order.
 async fn task_of_provider(
     account: &Account,
     place: &PlaceArgs,
@@ -201,10 +223,12 @@ async fn task_of_provider(
     let order = tale.story.view.game.order;
     let found = tokio::task::spawn_blocking(move || {
         let kept = rialto_provider::kept_task(&folder, &blobs, order, task).map_err(|why| {
-            anyhow!(
-                "[C-DSP-018] the provider in {} can't be read: while it runs it answers by itself ({why})",
+            anyhow::Error::new(failure!(
+                Failed,
+                "C-DSP-018",
+                "the provider in {} can't be read: while it runs it answers by itself ({why})",
                 folder.display()
-            )
+            ))
         })?;
         let Some(KeptTask { order, program, input, shared }) = kept else { return Ok(None) };
         let limits = TaskLimits {
@@ -214,7 +238,10 @@ async fn task_of_provider(
             pages: order.maxPages,
         };
         let replay = Replay::new(&program, input, shared, limits)?;
-        ensure!(replay.program.parts.root() == order.program, "[C-RPL-003] {} holds another program", folder.display());
+        ensure!(
+            replay.program.parts.root() == order.program,
+            failure!(Failed, "C-RPL-003", "{} holds another program", folder.display())
+        );
         Ok(Some((order, replay)))
     });
     found.await?
@@ -224,17 +251,21 @@ async fn task_of_provider(
 async fn kept_tree(account: &Account, place: &PlaceArgs, tale: &GameTale) -> Result<(Order, SumTree)> {
     let folder = place.home()?.provider(account.chain.chain_id(), account.chain.market(), account.address);
     let order = tale.story.view.game.order;
-    let gone = format!(
-        "[C-DSP-015] the provider of {} here does not have the order {order}: it can't be opened",
+    let gone = failure!(
+        Failed,
+        "C-DSP-015",
+        "the provider of {} here does not have the order {order}: it can't be opened",
         account.address
     );
     ensure!(folder.exists(), gone);
     let found = tokio::task::spawn_blocking(move || {
         rialto_provider::kept_results(&folder, order).map_err(|why| {
-            anyhow!(
-                "[C-DSP-018] the provider in {} can't be read: while it runs it answers by itself ({why})",
+            anyhow::Error::new(failure!(
+                Failed,
+                "C-DSP-018",
+                "the provider in {} can't be read: while it runs it answers by itself ({why})",
                 folder.display()
-            )
+            ))
         })
     });
     let (order, ends) = found.await??.ok_or_else(|| anyhow!(gone))?;
@@ -243,20 +274,14 @@ async fn kept_tree(account: &Account, place: &PlaceArgs, tale: &GameTale) -> Res
 }
 
 /// Ends a game by time.
-pub(super) async fn timeout(
-    account: &Account,
-    history: History,
-    tale: GameTale,
-    explain: bool,
-    format: Output,
-) -> Result<()> {
+pub(super) async fn timeout(account: &Account, history: History, tale: GameTale, explain: bool, ui: Ui) -> Result<()> {
     open(&tale)?;
     let (view, now) = (&tale.story.view, history.time());
-    ensure!(now >= view.deadline, "[C-DSP-014] too early: {}", tell::standing(&tale, now));
+    ensure!(now >= view.deadline, failure!(Failed, "C-DSP-014", "too early: {}", tell::standing(&tale, now)));
     let (deal, game) = (Box::new(tale.deal.clone()), Box::new(view.game.clone()));
     let call = MarketCall::Court { court: tale.court, call: CourtCall::Timeout { deal, game } };
     let did = format!("end game {} because a turn's time is up", tale.id);
-    send(account, history, &tale, Doing { did, intent: format!("timeout-{:x}", tale.id), call, explain }, format).await
+    send(account, history, &tale, Doing { did, intent: format!("timeout-{:x}", tale.id), call, explain }, ui).await
 }
 
 /// What is to be sent.
@@ -268,20 +293,26 @@ struct Doing {
 }
 
 /// Sends it, and tells where the game stands then.
-async fn send(account: &Account, mut history: History, tale: &GameTale, doing: Doing, format: Output) -> Result<()> {
+async fn send(account: &Account, mut history: History, tale: &GameTale, doing: Doing, ui: Ui) -> Result<()> {
     let Doing { did, intent, call, explain } = doing;
     if explain {
-        return account.explain(&[(did, Some(call))], format).await;
+        return account.explain(&[(did, Some(call))], ui).await;
     }
     let sender = sender(account).await?;
-    let mined = transact::once(&sender, &intent, call, &did, format).await?;
+    let mined = transact::once(&sender, &intent, call, &did, ui).await?;
     sender.stop().await;
     after(&mut history, mined.tx).await?;
     let now = find(&history, &tale.id.to_string())?;
     let text = format!("{}\n  {}", transact::told(&mined), tell::standing(&now, history.time()));
-    either(format, &text, || {
-        json!({ "game": tale.id, "did": did, "transaction": mined.tx, "block": mined.block, "gas_used": mined.gas_used,
-            "open": now.is_open(), "place": now.place(), "standing": tell::standing(&now, history.time()) })
+    ui.answer(&text, || view::Answered {
+        game: tale.id.into(),
+        did,
+        transaction: mined.tx.into(),
+        block: mined.block,
+        gas_used: mined.gas_used,
+        open: now.is_open(),
+        place: now.place(),
+        standing: tell::standing(&now, history.time()),
     });
     Ok(())
 }

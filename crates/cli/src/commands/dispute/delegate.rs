@@ -3,13 +3,13 @@
 use anyhow::{Context, Result, ensure};
 use clap::Args;
 use rialto_chain::{CourtCall, MarketCall};
+use rialto_client::view;
 use rialto_protocol::Address;
-use serde_json::json;
 
 use super::sender;
 use crate::{
     transact::{self, Account},
-    ui::{Output, either, time},
+    ui::{Ui, time},
 };
 
 /// `rialto dispute delegate`
@@ -34,17 +34,21 @@ pub struct DelegateCommand {
     /// The court (default: the one that was deployed with the market).
     #[arg(long, value_name = "ADDRESS")]
     court: Option<Address>,
-    /// Say what would be sent and what it costs; send nothing.
+    /// Show what would be sent and what it costs. Nothing is sent.
     #[arg(long)]
     explain: bool,
 }
 
 /// Sends it.
-pub(super) async fn delegate(account: &Account, args: &DelegateCommand, format: Output) -> Result<()> {
+pub(super) async fn delegate(account: &Account, args: &DelegateCommand, ui: Ui) -> Result<()> {
     let named = args.court.or(account.market.court);
-    let named = named.context("[C-DSP-020] which court? The market's configuration names none: --court ADDRESS")?;
+    let named = named.context(failure!(
+        Usage,
+        "C-DSP-020",
+        "which court? The market's configuration names none: --court ADDRESS"
+    ))?;
     let court = account.chain.court(named).await?;
-    ensure!(args.tower != account.address, "[C-DSP-021] {} moves for itself anyway", account.address);
+    ensure!(args.tower != account.address, failure!(Usage, "C-DSP-021", "{} moves for itself anyway", account.address));
     let until = match args.until {
         Some(seconds) if !args.revoke => account.chain.now().await?.saturating_add(seconds),
         _ => 0,
@@ -62,17 +66,22 @@ pub(super) async fn delegate(account: &Account, args: &DelegateCommand, format: 
         ),
     };
     if args.explain {
-        return account.explain(&[(plan, Some(call))], format).await;
+        return account.explain(&[(plan, Some(call))], ui).await;
     }
     let sender = sender(account).await?;
     // A new name each time: the same leave may be given, taken back and given again.
     let head = account.chain.head().await?;
     let intent = format!("delegate-{:x}-{until}-{}", args.tower, head.number);
-    let mined = transact::send(&sender, intent, call, &plan, format).await?;
+    let mined = transact::send(&sender, intent, call, &plan, ui).await?;
     sender.stop().await;
-    either(format, &transact::told(&mined), || {
-        json!({ "delegate": args.tower, "owner": account.address, "court": named, "until": until, "transaction": mined.tx,
-            "block": mined.block, "gas_used": mined.gas_used })
+    ui.answer(&transact::told(&mined), || view::Delegated {
+        delegate: args.tower.into(),
+        owner: account.address.into(),
+        court: named.into(),
+        until,
+        transaction: mined.tx.into(),
+        block: mined.block,
+        gas_used: mined.gas_used,
     });
     Ok(())
 }

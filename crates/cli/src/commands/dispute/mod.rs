@@ -7,7 +7,7 @@ mod tell;
 
 use std::collections::BTreeSet;
 
-use anyhow::{Result, anyhow};
+use anyhow::Result;
 use clap::{Args, Subcommand};
 use rialto_chain::{Courts, SendError, Sender};
 use rialto_client::{GameTale, History};
@@ -18,7 +18,7 @@ use crate::{
     exit,
     named::{MIN_ID, Unnamed, by_id},
     transact::Account,
-    ui::Output,
+    ui::Ui,
 };
 
 pub use accuse::AccuseCommand;
@@ -46,26 +46,27 @@ pub struct DisputeCommand {
 
 #[derive(Debug, Subcommand)]
 enum What {
-    /// Games about this account's deals, or in which it is a side.
+    /// List games about this account's deals, or in which it is a side.
     List {
         /// All games of the market's own court, whoever plays them.
         #[arg(long)]
         all: bool,
     },
-    /// One game, move by move.
+    /// Show one game, move by move.
     Show {
         /// Its id, or the beginning of it.
         game: String,
     },
     /// Accuse a provider of a wrong result. The task is traced here first.
     Accuse(AccuseCommand),
-    /// Answer in a game in which it is this account's turn, as accuser or as a provider that does not run: open or pick nodes of the
-    /// receipt, challenge a task, narrow its run down, prove a step. The answer is found by tracing.
+    /// Answer in a game in which it is this account's turn, as accuser or as a provider that does
+    /// not run: open or pick nodes of the receipt, challenge a task, narrow its run down, prove a
+    /// step. The answer is found by tracing.
     Move(Turn),
-    /// End a game in which a turn's time ran out. Anybody may.
+    /// End a game in which the time for a turn ran out. Anyone may do so.
     Timeout(Turn),
-    /// Let another account, such as a watchtower, move in this account's games until a date, or take that back. It can do nothing
-    /// else with it.
+    /// Let another account, such as a watchtower, move in this account's games for a time, or
+    /// revoke that. It gets no other right.
     Delegate(delegate::DelegateCommand),
 }
 
@@ -74,34 +75,34 @@ enum What {
 pub struct Turn {
     /// Its id, or the beginning of it.
     game: String,
-    /// Say what would be sent and what it costs; send nothing.
+    /// Show what would be sent and what it costs. Nothing is sent.
     #[arg(long)]
     explain: bool,
 }
 
 /// Runs one of them.
-pub async fn dispute(args: &DisputeCommand, place: &PlaceArgs, format: Output) -> Result<u8> {
+pub async fn dispute(args: &DisputeCommand, place: &PlaceArgs, ui: Ui) -> Result<u8> {
     let account = Account::new(place).await?;
     if let Some(What::Delegate(args)) = &args.what {
-        delegate::delegate(&account, args, format).await?;
+        delegate::delegate(&account, args, ui).await?;
         return Ok(exit::OK);
     }
     let own = account.market.court;
     let courts = Courts { known: own.into_iter().collect::<BTreeSet<Address>>(), ..Courts::of(account.address) };
-    let history = crate::past::read_with(&account.chain, account.market.first_block, courts, format).await?;
+    let history = crate::past::read_with(&account.chain, account.market.first_block, courts, ui).await?;
     match args.what.as_ref().unwrap_or(&What::List { all: false }) {
-        What::List { all } => tell::list(&account, &history, *all, format),
-        What::Show { game } => tell::show(&account, &history, &find(&history, game)?, format).await?,
-        What::Accuse(args) => accuse::accuse(&account, place, &history, args, format).await?,
+        What::List { all } => tell::list(&account, &history, *all, ui),
+        What::Show { game } => tell::show(&account, &history, &find(&history, game)?, ui).await?,
+        What::Accuse(args) => accuse::accuse(&account, place, &history, args, ui).await?,
         // Needs no history.
         What::Delegate(_) => {}
         What::Move(turn) => {
             let tale = find(&history, &turn.game)?;
-            answer::answer(&account, place, history, tale, turn.explain, format).await?;
+            answer::answer(&account, place, history, tale, turn.explain, ui).await?;
         }
         What::Timeout(turn) => {
             let tale = find(&history, &turn.game)?;
-            answer::timeout(&account, history, tale, turn.explain, format).await?;
+            answer::timeout(&account, history, tale, turn.explain, ui).await?;
         }
     }
     Ok(exit::OK)
@@ -110,19 +111,29 @@ pub async fn dispute(args: &DisputeCommand, place: &PlaceArgs, format: Output) -
 /// A game by its id or the beginning of it.
 fn find(history: &History, named: &str) -> Result<GameTale> {
     by_id(history.games(), |game| game.id, named).map_err(|why| match why {
-        Unnamed::NoId => anyhow!("[C-DSP-001] {named} is no game: an id in hex, or its first {MIN_ID} digits"),
-        Unnamed::Nothing => anyhow!(
-            "[C-DSP-002] there is no game {named} here: `rialto dispute list --all` lists the market's own court's"
-        ),
-        Unnamed::Many(n) => anyhow!("[C-DSP-003] {n} games begin with {named}: write more of the id"),
+        Unnamed::NoId => anyhow::Error::new(failure!(
+            Usage,
+            "C-DSP-001",
+            "{named} is no game: an id in hex, or its first {MIN_ID} digits"
+        )),
+        Unnamed::Nothing => anyhow::Error::new(failure!(
+            Usage,
+            "C-DSP-002",
+            "there is no game {named} here: `rialto dispute list --all` lists the market's own court's"
+        )),
+        Unnamed::Many(n) => {
+            anyhow::Error::new(failure!(Usage, "C-DSP-003", "{n} games begin with {named}: write more of the id"))
+        }
     })
 }
 
 /// The account's own sender; another command of it may have it.
 async fn sender(account: &Account) -> Result<Sender> {
     account.sender(account.signer().await?).await.map_err(|why| match why.downcast_ref::<SendError>() {
-        Some(SendError::Journal(_)) => why.context(format!(
-            "[C-DSP-017] another command sends with {} now: wait until it is done, and run this again",
+        Some(SendError::Journal(_)) => why.context(failure!(
+            Failed,
+            "C-DSP-017",
+            "another command sends with {} now: wait until it is done, and run this again",
             account.address
         )),
         _ => why,

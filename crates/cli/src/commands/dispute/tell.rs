@@ -3,101 +3,22 @@
 use std::collections::BTreeMap;
 
 use anyhow::Result;
-use rialto_client::{Conviction, GameMove, GameTale, History, Place, Played};
+use rialto_client::{Conviction, GameMove, GameTale, History, Place, Played, view};
 use rialto_machine::play::span as steps_of;
 use rialto_protocol::{
-    Address, B256, DealId, GameId, OrderId, ReceiptId,
+    Address, B256,
     court::{COMPENSATION_BPS, Question, Verdict},
-    fault::Fault,
     pricing::share,
     types::Deal,
 };
-use serde::Serialize;
 
 use crate::{
     transact::Account,
-    ui::{Output, Paint, count, either_of, money, short, span, table, time},
+    ui::{Paint, Ui, count, money, short, span, table, time},
 };
 
 /// Most games shown to people; all of them in JSON.
 const MAX_ROWS: usize = 50;
-
-/// A game as it is shown. Not through `Value`: money may need more than 64 bits.
-#[derive(Serialize)]
-pub(super) struct Shown {
-    id: GameId,
-    court: Address,
-    deal: DealId,
-    order: OrderId,
-    receipt: ReceiptId,
-    tasks: u32,
-    /// The task that it has come down to.
-    task: Option<u32>,
-    stage: &'static str,
-    place: Place,
-    requester: Address,
-    provider: Address,
-    accuser: Address,
-    role: &'static str,
-    open: bool,
-    turn: Option<Address>,
-    deadline: Option<u64>,
-    moves: u32,
-    bond: u128,
-    collateral: u128,
-    ended: Option<&'static str>,
-    winner: Option<&'static str>,
-}
-
-/// Games, and what needed none, as JSON.
-#[derive(Serialize)]
-struct Listed<'a> {
-    account: Address,
-    games: &'a [Shown],
-    convictions: &'a [Convicted],
-}
-
-/// A receipt that was found wrong without a game.
-#[derive(Serialize)]
-struct Convicted {
-    deal: DealId,
-    court: Address,
-    requester: Address,
-    provider: Address,
-    receipt: ReceiptId,
-    fault: Fault,
-    collateral: u128,
-    to_requester: u128,
-    tx: B256,
-    block: u64,
-}
-
-/// One of them, as JSON.
-#[derive(Serialize)]
-struct Whole {
-    #[serde(flatten)]
-    game: Shown,
-    played: Vec<Row>,
-    step: Option<rialto_protocol::court::JudgedStep>,
-    end: Option<rialto_protocol::court::GameEnd>,
-    gas: u64,
-    to_requester: u128,
-    burned: u128,
-    what_to_do: String,
-}
-
-#[derive(Serialize)]
-struct Row {
-    what: &'static str,
-    by: Option<Address>,
-    place: Place,
-    /// Of a run: steps between two hashes.
-    every: Option<u64>,
-    pick: Option<u32>,
-    tx: B256,
-    block: u64,
-    gas: Option<u64>,
-}
 
 fn role(tale: &GameTale, account: Address) -> &'static str {
     let game = &tale.story.view.game;
@@ -124,30 +45,30 @@ fn winner(tale: &GameTale) -> Option<&'static str> {
     tale.story.end.map(|end| if end.accuser_won { "accuser" } else { "provider" })
 }
 
-fn shown(tale: &GameTale, account: Address) -> Shown {
-    let view = &tale.story.view;
-    Shown {
-        id: tale.id,
-        court: tale.court,
-        deal: view.game.deal,
-        order: view.game.order,
-        receipt: view.game.receipt,
-        tasks: view.tasks,
-        task: view.question.task(),
-        stage: stage(&view.question),
+fn shown(tale: &GameTale, account: Address) -> view::Game {
+    let state = &tale.story.view;
+    view::Game {
+        id: tale.id.into(),
+        court: tale.court.into(),
+        deal: state.game.deal.into(),
+        order: state.game.order.into(),
+        receipt: state.game.receipt.into(),
+        tasks: state.tasks,
+        task: state.question.task(),
+        stage: stage(&state.question).to_owned(),
         place: tale.place(),
-        requester: tale.deal.requester,
-        provider: view.game.provider,
-        accuser: view.game.accuser,
-        role: role(tale, account),
+        requester: tale.deal.requester.into(),
+        provider: state.game.provider.into(),
+        accuser: state.game.accuser.into(),
+        role: role(tale, account).to_owned(),
         open: tale.is_open(),
-        turn: tale.turn(),
-        deadline: tale.is_open().then_some(view.deadline),
+        turn: tale.turn().map(Into::into),
+        deadline: tale.is_open().then_some(state.deadline),
         moves: tale.story.moves,
-        bond: view.game.bond,
+        bond: state.game.bond,
         collateral: tale.deal.collateral,
-        ended: ended(tale),
-        winner: winner(tale),
+        ended: ended(tale).map(str::to_owned),
+        winner: winner(tale).map(str::to_owned),
     }
 }
 
@@ -195,7 +116,7 @@ fn what_to_do(tale: &GameTale, account: Address, now: u64) -> String {
 }
 
 /// Lists games.
-pub(super) fn list(account: &Account, history: &History, all: bool, format: Output) {
+pub(super) fn list(account: &Account, history: &History, all: bool, ui: Ui) {
     let (own_court, account, now) = (account.market.court, account.address, history.time());
     let mut tales = history.games();
     tales.retain(|tale| match all {
@@ -203,12 +124,12 @@ pub(super) fn list(account: &Account, history: &History, all: bool, format: Outp
         false => role(tale, account) != "neither",
     });
     tales.reverse();
-    let games: Vec<Shown> = tales.iter().map(|tale| shown(tale, account)).collect();
+    let games: Vec<view::Game> = tales.iter().map(|tale| shown(tale, account)).collect();
     let ours = |deal: &Deal| match all {
         true => own_court.is_none_or(|court| court == deal.court),
         false => deal.requester == account || deal.provider == account,
     };
-    let convictions: Vec<_> =
+    let convictions: Vec<view::Convicted> =
         history.convictions().into_iter().rev().filter(|one| ours(&one.deal)).map(convicted).collect();
     let text = || {
         let games = match tales.as_slice() {
@@ -219,30 +140,30 @@ pub(super) fn list(account: &Account, history: &History, all: bool, format: Outp
         let convictions = convictions.iter().take(MAX_ROWS).map(|one| {
             format!(
                 "\nwithout a game: {} signed a receipt with {}; of a collateral of {} the requester got {} (deal {:.10}, transaction {})",
-                short(one.provider),
+                short(one.provider.0),
                 one.fault,
                 money(one.collateral),
                 money(one.to_requester),
-                one.deal.to_string(),
-                one.tx
+                one.deal.0.to_string(),
+                one.tx.0
             )
         });
         games + &convictions.collect::<String>()
     };
-    either_of(format, text, &Listed { account, games: &games, convictions: &convictions });
+    ui.answer_with(text, &view::GameList { account: account.into(), games, convictions: convictions.clone() });
 }
 
-fn convicted(Conviction { id, deal, receipt, fault, tx, block }: Conviction) -> Convicted {
-    Convicted {
-        deal: id,
-        court: deal.court,
-        requester: deal.requester,
-        provider: deal.provider,
-        receipt,
+fn convicted(Conviction { id, deal, receipt, fault, tx, block }: Conviction) -> view::Convicted {
+    view::Convicted {
+        deal: id.into(),
+        court: deal.court.into(),
+        requester: deal.requester.into(),
+        provider: deal.provider.into(),
+        receipt: receipt.into(),
         fault,
         collateral: deal.collateral,
         to_requester: share(deal.collateral, COMPENSATION_BPS).unwrap_or(0),
-        tx,
+        tx: tx.into(),
         block,
     }
 }
@@ -274,7 +195,7 @@ fn rows(tales: &[GameTale], account: Address, now: u64) -> String {
     text
 }
 
-fn row(tale: &GameTale, played: &GameMove, gas: Option<u64>) -> Row {
+fn row(tale: &GameTale, played: &GameMove, gas: Option<u64>) -> view::GameTurn {
     let game = &tale.story.view.game;
     let (what, by) = match played.kind {
         Played::Accusation => ("accuse", Some(game.accuser)),
@@ -291,11 +212,11 @@ fn row(tale: &GameTale, played: &GameMove, gas: Option<u64>) -> Row {
         Place::Run { level, .. } => Some(steps_of(level.saturating_sub(1))),
         Place::Tree { .. } => None,
     };
-    Row { what, by, place, every, pick, tx, block, gas }
+    view::GameTurn { what: what.to_owned(), by: by.map(Into::into), place, every, pick, tx: tx.into(), block, gas }
 }
 
 /// Shows a game.
-pub(super) async fn show(account: &Account, history: &History, tale: &GameTale, format: Output) -> Result<()> {
+pub(super) async fn show(account: &Account, history: &History, tale: &GameTale, ui: Ui) -> Result<()> {
     let mut gas: BTreeMap<B256, Option<u64>> = BTreeMap::new();
     for played in &tale.moves {
         gas.insert(played.tx, account.chain.gas_used(played.tx).await?);
@@ -304,7 +225,7 @@ pub(super) async fn show(account: &Account, history: &History, tale: &GameTale, 
     let slashed = tale.story.end.is_some_and(|end| end.slashed);
     let (collateral, end) = (tale.deal.collateral, tale.deal_end.filter(|_| slashed));
     let compensation = if slashed { share(collateral, COMPENSATION_BPS).unwrap_or(0) } else { 0 };
-    let whole = Whole {
+    let whole = view::GameShown {
         game: shown(tale, account),
         played: tale.moves.iter().map(|played| row(tale, played, gas[&played.tx])).collect(),
         step: tale.story.step,
@@ -314,7 +235,7 @@ pub(super) async fn show(account: &Account, history: &History, tale: &GameTale, 
         burned: tale.story.end.map_or(0, |end| end.burned) + if slashed { collateral - compensation } else { 0 },
         what_to_do: what_to_do(tale, account, now),
     };
-    either_of(format, || sheet(tale, &whole, now), &whole);
+    ui.answer_with(|| sheet(tale, &whole, now), &whole);
     Ok(())
 }
 
@@ -327,7 +248,7 @@ fn place_of(place: Place) -> String {
     }
 }
 
-fn sheet(tale: &GameTale, whole: &Whole, now: u64) -> String {
+fn sheet(tale: &GameTale, whole: &view::GameShown, now: u64) -> String {
     let (paint, view) = (Paint::for_stdout(), &tale.story.view);
     let mut out = vec![format!("{} {}", paint.bold("game"), tale.id)];
     let mut line = |name: &str, text: String| out.push(format!("  {name:<11} {text}"));
@@ -352,13 +273,13 @@ fn sheet(tale: &GameTale, whole: &Whole, now: u64) -> String {
         .iter()
         .map(|row| {
             vec![
-                row.what.into(),
-                row.by.map_or("anyone".into(), short),
+                row.what.clone(),
+                row.by.map_or("anyone".into(), |by| short(by.0)),
                 row.pick.map_or("–".into(), |pick| pick.to_string()),
                 place_of(row.place),
                 row.every.map_or("–".into(), count),
                 row.gas.map_or("?".into(), count),
-                row.tx.to_string(),
+                row.tx.0.to_string(),
             ]
         })
         .collect();

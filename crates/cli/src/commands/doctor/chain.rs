@@ -4,10 +4,10 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::Result;
 use rialto_chain::{Chain, PrivateKeySigner};
-use rialto_client::MarketConfig;
+use rialto_client::{MarketConfig, view::Check};
 use rialto_net::{NetConfig, Node};
 
-use super::Check;
+use super::{failed, warning, well};
 use crate::{
     env::PlaceArgs,
     exit,
@@ -15,7 +15,8 @@ use crate::{
     windows::{Kind, Windows},
 };
 
-/// Seconds by which the chain may be ahead of this clock: what providers and requesters bear, and what they hardly do.
+/// Seconds by which the chain may be ahead of this clock: what providers and requesters bear, and
+/// what they hardly do.
 const AHEAD_WARNING: u64 = 15;
 const AHEAD_FAILED: u64 = 120;
 /// Seconds without a block after which a chain counts as standing still, or this clock as ahead.
@@ -34,7 +35,7 @@ pub async fn checks(place: &PlaceArgs) -> Vec<Check> {
         Err(error) => {
             let text = format!("{error:#}");
             let unknown = exit::code_of(&text) == Some("C-MKT-001");
-            let check = if unknown { Check::warning } else { Check::failed };
+            let check = if unknown { warning } else { failed };
             let what_to_do = "`rialto up`, or --rpc and --market, or `rialto config init`: then run this again";
             return vec![check("market", "C-DOC-009", text, what_to_do)];
         }
@@ -42,7 +43,7 @@ pub async fn checks(place: &PlaceArgs) -> Vec<Check> {
     let mut checks = Vec::new();
     let start = Instant::now();
     match market.connect().await {
-        Err(error) => checks.push(Check::failed(
+        Err(error) => checks.push(failed(
             "market",
             "C-DOC-009",
             error.to_string(),
@@ -58,7 +59,7 @@ pub async fn checks(place: &PlaceArgs) -> Vec<Check> {
                 account(place, &market, &chain).await,
             ] {
                 checks.push(check.unwrap_or_else(|error| {
-                    Check::failed(
+                    failed(
                         "market",
                         "C-DOC-009",
                         error.to_string(),
@@ -78,20 +79,15 @@ fn reached(market: &MarketConfig, chain: &Chain, took: Duration) -> Check {
     let rpc = rpc.trim_start_matches("Http(").trim_end_matches(')');
     let found = format!("{} on chain {} by {rpc}, {} ms", market.market, chain.chain_id(), took.as_millis());
     if took > SLOW {
-        return Check::warning(
-            "market",
-            "C-DOC-009",
-            found,
-            "it works, but slowly: an endpoint nearer by serves better",
-        );
+        return warning("market", "C-DOC-009", found, "it works, but slowly: an endpoint nearer by serves better");
     }
-    Check::ok("market", found)
+    well("market", found)
 }
 
 async fn code(chain: &Chain) -> Result<Check> {
     Ok(match chain.is_known_code().await? {
-        true => Check::ok("contract", "the market is the one that this version knows, byte for byte"),
-        false => Check::failed(
+        true => well("contract", "the market is the one that this version knows, byte for byte"),
+        false => failed(
             "contract",
             "C-DOC-010",
             "the market's code is not the one that this version knows",
@@ -104,11 +100,11 @@ async fn court(market: &MarketConfig, chain: &Chain) -> Result<Check> {
     const NAME: &str = "court";
     let Some(address) = market.court else {
         let what_to_do = "market.court in config.toml, if you know it: `rialto provide` names none otherwise";
-        return Ok(Check::warning(NAME, "C-DOC-014", "no court of this market is known here".to_owned(), what_to_do));
+        return Ok(warning(NAME, "C-DOC-014", "no court of this market is known here".to_owned(), what_to_do));
     };
     Ok(match chain.court(address).await?.is_known_code().await? {
-        true => Check::ok(NAME, "the court and its judges are those that this version knows, byte for byte"),
-        false => Check::failed(
+        true => well(NAME, "the court and its judges are those that this version knows, byte for byte"),
+        false => failed(
             NAME,
             "C-DOC-014",
             "the court's code is not the one that this version knows",
@@ -130,7 +126,7 @@ async fn windows(market: &MarketConfig, chain: &Chain) -> Result<Check> {
     let short: Vec<String> =
         windows.short_turn(kind).into_iter().chain(windows.short(kind)).map(|short| short.text).collect();
     Ok(match short.is_empty() {
-        true => Check::ok(
+        true => well(
             NAME,
             format!(
                 "for a {}: {} for a turn in court, {} to answer, {} to challenge a claim",
@@ -140,7 +136,7 @@ async fn windows(market: &MarketConfig, chain: &Chain) -> Result<Check> {
                 span(set.challenge)
             ),
         ),
-        false => Check::warning(
+        false => warning(
             NAME,
             "C-DOC-016",
             short.join("; "),
@@ -159,18 +155,18 @@ fn skew(name: &'static str, now: u64, chain: u64) -> Check {
     let set = "set this machine's clock (timedatectl set-ntp true)";
     match (chain.saturating_sub(now), now.saturating_sub(chain)) {
         (AHEAD_FAILED.., _) => {
-            Check::failed(name, "C-DOC-011", format!("the chain is {} ahead of it", span(chain - now)), set)
+            failed(name, "C-DOC-011", format!("the chain is {} ahead of it", span(chain - now)), set)
         }
         (AHEAD_WARNING.., _) => {
-            Check::warning(name, "C-DOC-011", format!("the chain is {} ahead of it", span(chain - now)), set)
+            warning(name, "C-DOC-011", format!("the chain is {} ahead of it", span(chain - now)), set)
         }
-        (_, BEHIND_WARNING..) => Check::warning(
+        (_, BEHIND_WARNING..) => warning(
             name,
             "C-DOC-011",
             format!("the newest block is {} old", span(now - chain)),
             format!("the chain stands still, or the clock is ahead: {set}"),
         ),
-        (_, behind) => Check::ok(name, format!("the newest block is {} old", span(behind))),
+        (_, behind) => well(name, format!("the newest block is {} old", span(behind))),
     }
 }
 
@@ -181,21 +177,21 @@ async fn first_block(market: &MarketConfig, chain: &Chain) -> Check {
     let head = match chain.head().await {
         Ok(head) => head.number,
         Err(error) => {
-            return Check::failed(NAME, "C-DOC-015", error.to_string(), "run it again, or try another endpoint");
+            return failed(NAME, "C-DOC-015", error.to_string(), "run it again, or try another endpoint");
         }
     };
     let blocks = head.saturating_sub(first);
     let found = format!("{} blocks to read, from block {first} on", count(blocks));
     if first > head {
         let found = format!("the market's first block is said to be {first}, the newest is {head}");
-        return Check::failed(NAME, "C-DOC-015", found, "correct `first_block` under [market] in config.toml");
+        return failed(NAME, "C-DOC-015", found, "correct `first_block` under [market] in config.toml");
     }
     if first == 0 && blocks > MANY_BLOCKS {
         let what_to_do =
             "set `first_block` under [market] in config.toml: `rialto deploy` printed it, a block explorer shows it";
-        return Check::warning(NAME, "C-DOC-015", found, what_to_do);
+        return warning(NAME, "C-DOC-015", found, what_to_do);
     }
-    Check::ok(NAME, found)
+    well(NAME, found)
 }
 
 async fn account(place: &PlaceArgs, market: &MarketConfig, chain: &Chain) -> Result<Check> {
@@ -203,23 +199,16 @@ async fn account(place: &PlaceArgs, market: &MarketConfig, chain: &Chain) -> Res
     let account = match place.whose(market) {
         Ok(account) => account,
         Err(error) => {
-            return Ok(Check::warning(
-                NAME,
-                "C-DOC-012",
-                format!("{error:#}"),
-                "needed to buy and to sell, not to look",
-            ));
+            return Ok(warning(NAME, "C-DOC-012", format!("{error:#}"), "needed to buy and to sell, not to look"));
         }
     };
     let gas: u128 = chain.native_balance(account).await?.saturating_to();
     let inside = chain.account(account).await?;
     let found = format!("{account}: {} in the market, {} coins of gas money", money(inside), coins(gas));
     Ok(match (gas, inside) {
-        (0, _) => Check::warning(NAME, "C-DOC-012", found, "send it gas money: it can't send transactions"),
-        (_, 0) => {
-            Check::warning(NAME, "C-DOC-012", found, "`rialto wallet deposit`: deals are paid and backed from there")
-        }
-        _ => Check::ok(NAME, found),
+        (0, _) => warning(NAME, "C-DOC-012", found, "send it gas money: it can't send transactions"),
+        (_, 0) => warning(NAME, "C-DOC-012", found, "`rialto wallet deposit`: deals are paid and backed from there"),
+        _ => well(NAME, found),
     })
 }
 
@@ -230,12 +219,12 @@ async fn endpoint(market: &MarketConfig) -> Check {
         Ok((node, true)) => {
             let found = format!("listens on {}", market.listens());
             node.close().await;
-            Check::ok(NAME, market.relay.as_ref().map_or(found.clone(), |relay| format!("{found}, through {relay}")))
+            well(NAME, market.relay.as_ref().map_or(found.clone(), |relay| format!("{found}, through {relay}")))
         }
         Ok((node, false)) => {
             node.close().await;
             let relay = market.relay.clone().unwrap_or_default();
-            Check::failed(
+            failed(
                 NAME,
                 "C-DOC-013",
                 format!("the relay {relay} does not answer"),
@@ -243,14 +232,14 @@ async fn endpoint(market: &MarketConfig) -> Check {
             )
         }
         // A fixed port may be held by one's own provider.
-        Err(error) if market.listens().port() != 0 => Check::warning(
+        Err(error) if market.listens().port() != 0 => warning(
             NAME,
             "C-DOC-013",
             format!("{error:#}"),
             "if it is not your own provider that listens there, choose another `bind` under [net] in config.toml",
         ),
         Err(error) => {
-            Check::failed(NAME, "C-DOC-013", format!("{error:#}"), "choose another `bind` under [net] in config.toml")
+            failed(NAME, "C-DOC-013", format!("{error:#}"), "choose another `bind` under [net] in config.toml")
         }
     }
 }
@@ -273,14 +262,14 @@ async fn bound(market: &MarketConfig) -> Result<(Node, bool)> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::State;
     use super::*;
+    use rialto_client::view::CheckState;
 
     #[test]
     fn a_clock_may_be_off_by_a_little() {
         let state = |now, chain| skew("clock", now, chain).state;
-        assert_eq!([state(1000, 1000), state(1000, 1014), state(1299, 1000)], [State::Ok; 3]);
-        assert_eq!([state(1000, 1015), state(1300, 1000)], [State::Warning; 2]);
-        assert_eq!(state(1000, 1120), State::Failed);
+        assert_eq!([state(1000, 1000), state(1000, 1014), state(1299, 1000)], [CheckState::Ok; 3]);
+        assert_eq!([state(1000, 1015), state(1300, 1000)], [CheckState::Warning; 2]);
+        assert_eq!(state(1000, 1120), CheckState::Failed);
     }
 }

@@ -8,14 +8,15 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use rialto_client::Home;
+use rialto_client::{Home, view::Check};
 use rialto_exec::{Engine, Limits, SharedData};
 use rialto_machine::{input::TaskInput, output};
 
-use super::Check;
+use super::{failed, warning, well};
 use crate::{env::hardware::Machine, samples::TINY};
 
-/// Free space below which nothing works for long, and below which providers soon refuse work, bytes.
+/// Free space below which nothing works for long, and below which providers soon refuse work,
+/// bytes.
 const SPACE_FAILED: u64 = 256 << 20;
 const SPACE_WARNING: u64 = 4 << 30;
 /// Open files: what one node needs, and what one with many sessions needs.
@@ -36,29 +37,19 @@ pub fn home(home: &Home) -> Check {
     let shown = path.display();
     let Ok(about) = std::fs::metadata(path) else {
         return match nearest(path).map(writable) {
-            Some(Ok(())) => Check::ok(NAME, format!("{shown} will be made")),
-            _ => Check::failed(
-                NAME,
-                "C-DOC-001",
-                format!("{shown} can't be made"),
-                "pass --home DIR, or set RIALTO_HOME",
-            ),
+            Some(Ok(())) => well(NAME, format!("{shown} will be made")),
+            _ => failed(NAME, "C-DOC-001", format!("{shown} can't be made"), "pass --home DIR, or set RIALTO_HOME"),
         };
     };
     if !about.is_dir() {
-        return Check::failed(NAME, "C-DOC-001", format!("{shown} is no folder"), "pass --home DIR, or move it away");
+        return failed(NAME, "C-DOC-001", format!("{shown} is no folder"), "pass --home DIR, or move it away");
     }
     if let Err(why) = writable(path) {
-        return Check::failed(
-            NAME,
-            "C-DOC-001",
-            format!("{shown}: {why}"),
-            "make it yours: `chown`, or pass --home DIR",
-        );
+        return failed(NAME, "C-DOC-001", format!("{shown}: {why}"), "make it yours: `chown`, or pass --home DIR");
     }
     match about.permissions().mode() & 0o077 {
-        0 => Check::ok(NAME, shown.to_string()),
-        open => Check::warning(
+        0 => well(NAME, shown.to_string()),
+        open => warning(
             NAME,
             "C-DOC-001",
             format!("{shown} is open to others (mode {:o})", 0o700 | open),
@@ -80,19 +71,19 @@ fn writable(folder: &Path) -> std::io::Result<()> {
 pub fn space(home: &Home) -> Check {
     const NAME: &str = "space";
     let Some(folder) = nearest(home.path()) else {
-        return Check::failed(NAME, "C-DOC-002", "there is no such folder", "pass --home DIR");
+        return failed(NAME, "C-DOC-002", "there is no such folder", "pass --home DIR");
     };
     match rustix::fs::statvfs(folder) {
-        Err(why) => Check::warning(NAME, "C-DOC-002", format!("unknown: {why}"), "look with `df`"),
+        Err(why) => warning(NAME, "C-DOC-002", format!("unknown: {why}"), "look with `df`"),
         Ok(about) => {
             let free = about.f_bavail.saturating_mul(about.f_frsize);
             let found = format!("{} MiB free in {}", free >> 20, folder.display());
             match free {
-                ..SPACE_FAILED => Check::failed(NAME, "C-DOC-002", found, "make room, or pass --home on another disk"),
+                ..SPACE_FAILED => failed(NAME, "C-DOC-002", found, "make room, or pass --home on another disk"),
                 SPACE_FAILED..SPACE_WARNING => {
-                    Check::warning(NAME, "C-DOC-002", found, "make room: programs, inputs and outputs are kept there")
+                    warning(NAME, "C-DOC-002", found, "make room: programs, inputs and outputs are kept there")
                 }
-                _ => Check::ok(NAME, found),
+                _ => well(NAME, found),
             }
         }
     }
@@ -103,7 +94,7 @@ pub fn keys(home: &Home) -> Check {
     const NAME: &str = "keys";
     let folder = home.wallet();
     let Ok(about) = std::fs::metadata(&folder) else {
-        return Check::ok(NAME, "no wallet yet: `rialto wallet create` makes one; the local market needs none");
+        return well(NAME, "no wallet yet: `rialto wallet create` makes one; the local market needs none");
     };
     let mut open = Vec::new();
     if about.permissions().mode() & 0o077 != 0 {
@@ -121,8 +112,8 @@ pub fn keys(home: &Home) -> Check {
         }
     }
     match open.first() {
-        None => Check::ok(NAME, format!("{count} accounts in {}", folder.display())),
-        Some((path, mode)) => Check::failed(
+        None => well(NAME, format!("{count} accounts in {}", folder.display())),
+        Some((path, mode)) => failed(
             NAME,
             "C-DOC-003",
             format!("{} can be read by others ({} such)", path.display(), open.len()),
@@ -136,15 +127,15 @@ pub fn open_files() -> Check {
     const NAME: &str = "files";
     let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
     match soft_limit(&limits) {
-        None => Check::warning(NAME, "C-DOC-004", "the limit of open files is unknown", "look with `ulimit -n`"),
+        None => warning(NAME, "C-DOC-004", "the limit of open files is unknown", "look with `ulimit -n`"),
         Some(limit) => {
             let found = format!("{limit} may be open at once");
             let more = "ulimit -n 16384 (a service: LimitNOFILE=16384)";
             match limit {
-                ..FILES_FAILED => Check::failed(NAME, "C-DOC-004", found, more),
-                FILES_FAILED..FILES_WARNING => Check::warning(NAME, "C-DOC-004", found, more),
-                u64::MAX => Check::ok(NAME, "any number may be open at once"),
-                _ => Check::ok(NAME, found),
+                ..FILES_FAILED => failed(NAME, "C-DOC-004", found, more),
+                FILES_FAILED..FILES_WARNING => warning(NAME, "C-DOC-004", found, more),
+                u64::MAX => well(NAME, "any number may be open at once"),
+                _ => well(NAME, found),
             }
         }
     }
@@ -166,11 +157,11 @@ pub fn processor() -> Check {
     let (there, missing) = features();
     let found = format!("{cores} cores, {}, {}", std::env::consts::ARCH, there.join(" "));
     if !matches!(std::env::consts::ARCH, "x86_64" | "aarch64") {
-        return Check::failed(NAME, "C-DOC-005", found, "programs are compiled for x86_64 and aarch64 only");
+        return failed(NAME, "C-DOC-005", found, "programs are compiled for x86_64 and aarch64 only");
     }
     match missing.is_empty() {
-        true => Check::ok(NAME, found),
-        false => Check::warning(
+        true => well(NAME, found),
+        false => warning(
             NAME,
             "C-DOC-005",
             format!("{found}; without {}", missing.join(" ")),
@@ -208,13 +199,13 @@ pub fn memory() -> Check {
     let Machine { memory_bytes, .. } = Machine::detect();
     let found = format!("{} MiB for tasks", memory_bytes >> 20);
     match memory_bytes {
-        ..MEMORY_WARNING => Check::warning(
+        ..MEMORY_WARNING => warning(
             NAME,
             "C-DOC-006",
             found,
             "tasks that need a whole GiB can't run here; give it more, or look at its cgroup",
         ),
-        _ => Check::ok(NAME, found),
+        _ => well(NAME, found),
     }
 }
 
@@ -222,7 +213,7 @@ pub fn memory() -> Check {
 pub fn engine() -> Check {
     const NAME: &str = "engine";
     match square() {
-        Ok((compiled, ran)) => Check::ok(
+        Ok((compiled, ran)) => well(
             NAME,
             format!(
                 "a tiny program compiled in {} ms, ran in {} µs, and is right",
@@ -230,7 +221,7 @@ pub fn engine() -> Check {
                 ran.as_micros()
             ),
         ),
-        Err(why) => Check::failed(
+        Err(why) => failed(
             NAME,
             "C-DOC-007",
             format!("{why:#}"),
@@ -270,8 +261,8 @@ pub fn loopback() -> Check {
         Ok(from.port())
     };
     match there_and_back() {
-        Ok(_) => Check::ok(NAME, "a packet on loopback arrives"),
-        Err(why) => Check::failed(
+        Ok(_) => well(NAME, "a packet on loopback arrives"),
+        Err(why) => failed(
             NAME,
             "C-DOC-008",
             format!("no packet on loopback: {why}"),
@@ -282,14 +273,14 @@ pub fn loopback() -> Check {
 
 #[cfg(test)]
 mod tests {
-    use super::super::State;
     use super::*;
+    use rialto_client::view::CheckState;
 
     #[test]
     fn this_machine_runs_programs() {
-        assert_eq!(engine().state, State::Ok, "{:?}", engine());
-        assert_eq!(loopback().state, State::Ok);
-        assert_ne!(processor().state, State::Failed);
+        assert_eq!(engine().state, CheckState::Ok, "{:?}", engine());
+        assert_eq!(loopback().state, CheckState::Ok);
+        assert_ne!(processor().state, CheckState::Failed);
     }
 
     #[test]
@@ -299,21 +290,21 @@ mod tests {
         let mode = |path: &Path, mode| std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
         mode(folder.path(), 0o700);
         assert_eq!(
-            (home(&own).state, keys(&own).state, space(&own).state == State::Failed),
-            (State::Ok, State::Ok, false)
+            (home(&own).state, keys(&own).state, space(&own).state == CheckState::Failed),
+            (CheckState::Ok, CheckState::Ok, false)
         );
         mode(folder.path(), 0o755);
-        assert_eq!(home(&own).state, State::Warning);
+        assert_eq!(home(&own).state, CheckState::Warning);
         let wallet = own.wallet();
         std::fs::create_dir(&wallet).unwrap();
         mode(&wallet, 0o700);
         std::fs::write(wallet.join("a.json"), "{}").unwrap();
         mode(&wallet.join("a.json"), 0o640);
         let found = keys(&own);
-        assert_eq!(found.state, State::Failed);
+        assert_eq!(found.state, CheckState::Failed);
         assert!(found.what_to_do.unwrap().starts_with("chmod 600 "));
-        assert_eq!(home(&Home::new(folder.path().join("new/one"))).state, State::Ok, "it can be made");
-        assert_eq!(home(&Home::new(wallet.join("a.json"))).state, State::Failed, "it is a file");
+        assert_eq!(home(&Home::new(folder.path().join("new/one"))).state, CheckState::Ok, "it can be made");
+        assert_eq!(home(&Home::new(wallet.join("a.json"))).state, CheckState::Failed, "it is a file");
     }
 
     #[test]

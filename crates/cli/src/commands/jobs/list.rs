@@ -1,37 +1,36 @@
 //! Jobs and providers in lists.
 
 use anyhow::Result;
-use rialto_client::{Home, Host};
+use rialto_client::{Home, Host, view};
 use rialto_requester::JobStatus;
-use serde_json::json;
 
 use crate::{
     exit,
     job::{
         find,
-        standing::{json_of, standing},
+        standing::{standing, view_of},
     },
-    ui::{Output, Paint, count, either, money, table},
+    ui::{Paint, Ui, count, money, table},
 };
 
 /// What is known without the market: the jobs that ended.
-pub fn offline(home: &Home, why: &anyhow::Error, format: Output) -> Result<u8> {
+pub fn offline(home: &Home, why: &anyhow::Error, ui: Ui) -> Result<u8> {
     let jobs: Vec<JobStatus> = find::ended(home).into_iter().map(|(_, status)| status).collect();
     if jobs.is_empty() {
         return Err(anyhow::anyhow!("{why:#}"));
     }
     aside(why);
-    show(&jobs, format);
+    show(&jobs, ui);
     Ok(exit::OK)
 }
 
 /// All jobs.
-pub async fn list(host: &Host, format: Output) -> Result<u8> {
-    show(&host.jobs().await?, format);
+pub async fn list(host: &Host, ui: Ui) -> Result<u8> {
+    show(&host.jobs().await?, ui);
     Ok(exit::OK)
 }
 
-fn show(jobs: &[JobStatus], format: Output) {
+fn show(jobs: &[JobStatus], ui: Ui) {
     let paint = Paint::for_stdout();
     let row = |job: &JobStatus| {
         let standing = standing(job);
@@ -55,11 +54,11 @@ fn show(jobs: &[JobStatus], format: Output) {
         let head = ["job", "name", "verified", "spent", "checked by", "standing"];
         table(&head, &[1, 4, 5], &jobs.iter().map(row).collect::<Vec<_>>())
     };
-    either(format, &text, || json!({ "jobs": jobs.iter().map(json_of).collect::<Vec<_>>() }));
+    ui.answer(&text, || view::JobList { jobs: jobs.iter().map(view_of).collect() });
 }
 
 /// What is remembered of providers.
-pub async fn providers(host: &Host, format: Output) -> Result<u8> {
+pub async fn providers(host: &Host, ui: Ui) -> Result<u8> {
     let known = host.history().await?;
     let rows: Vec<_> = known
         .iter()
@@ -69,9 +68,13 @@ pub async fn providers(host: &Host, format: Output) -> Result<u8> {
         true => "nothing was checked yet".to_owned(),
         false => table(&["provider", "right since", "caught"], &[], &rows),
     };
-    either(format, &text, || {
-        let one = |(provider, history): &(rialto_protocol::Address, rialto_requester::History)| json!({ "provider": provider, "checked": history.checked, "faults": history.faults });
-        json!({ "providers": known.iter().map(one).collect::<Vec<_>>() })
+    ui.answer(&text, || {
+        let one = |(provider, history): &(rialto_protocol::Address, rialto_requester::History)| view::KnownProvider {
+            provider: (*provider).into(),
+            checked: history.checked,
+            faults: history.faults,
+        };
+        view::KnownProviders { providers: known.iter().map(one).collect() }
     });
     Ok(exit::OK)
 }

@@ -4,8 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use rialto_client::job::Claim;
-use serde_json::json;
+use rialto_client::{job::Claim, view};
 
 use crate::{
     env::{PlaceArgs, resolved},
@@ -13,7 +12,7 @@ use crate::{
         find,
         results::{code, notes, runs, write},
     },
-    ui::{Output, either, money},
+    ui::{Ui, money},
 };
 
 /// `rialto jobs results`
@@ -33,22 +32,24 @@ pub struct ResultsArgs {
     /// Another name for every task's standard output: a template, as in the job file.
     #[arg(long, value_name = "TEMPLATE")]
     pub name: Option<String>,
-    /// Replace what others wrote into the folder.
+    /// Replace files of others in the folder.
     #[arg(long)]
     pub force: bool,
-    /// End with exit code 1 if a task trapped, ran out of fuel or ended with an exit code.
+    /// End with exit code 1 if a task trapped, ran out of fuel or failed.
     #[arg(long)]
     pub strict: bool,
 }
 
 /// Writes results where the job file says, or elsewhere.
-pub async fn results(args: &ResultsArgs, place: &PlaceArgs, format: Output) -> Result<u8> {
+pub async fn results(args: &ResultsArgs, place: &PlaceArgs, ui: Ui) -> Result<u8> {
     let home = place.home()?;
     let folder = find::folder(&home, &args.job)?;
     let id = folder.id().context("found by its id, or its name")?;
-    let Some(mut file) = folder.file() else { bail!("[C-JOB-013] {id} was not submitted from a job file") };
+    let Some(mut file) = folder.file() else {
+        bail!(failure!(Usage, "C-JOB-013", "{id} was not submitted from a job file"))
+    };
     let Some(report) = folder.report()? else {
-        bail!("[C-JOB-014] {id} has not ended: `rialto jobs logs -f {id}` shows how far it is")
+        bail!(failure!(Failed, "C-JOB-014", "{id} has not ended: `rialto jobs logs -f {id}` shows how far it is"))
     };
     if let Some(to) = &args.to {
         file.results.folder = std::path::absolute(resolved(to)?)?;
@@ -62,10 +63,10 @@ pub async fn results(args: &ResultsArgs, place: &PlaceArgs, format: Output) -> R
     let text =
         format!("{} files, {} bytes in {}, and the evidence", written.files, written.bytes, written.folder.display());
     notes(&written);
-    either(
-        format,
-        &text,
-        || json!({ "job": id.to_string(), "results": written, "paid": money(report.requester_paid) }),
-    );
+    ui.answer(&text, || view::JobResults {
+        job: id.to_string(),
+        results: written.clone(),
+        paid: money(report.requester_paid),
+    });
     Ok(code(&written, args.strict))
 }

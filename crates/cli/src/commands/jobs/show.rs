@@ -1,33 +1,32 @@
 //! `rialto jobs show`
 
 use anyhow::Result;
-use rialto_client::{Home, JobFolder};
+use rialto_client::{Home, JobFolder, view};
 use rialto_requester::JobStatus;
-use serde_json::json;
 
 use super::list::aside;
 use crate::{
     exit,
     job::{
         find,
-        report::{checks, json_of_report, providers},
-        standing::{json_of, standing},
+        report::{self, checks, providers},
+        standing::{self, standing},
     },
-    ui::{Output, count, either, money},
+    ui::{Ui, count, money},
 };
 
 /// A job that ended, as it was written down: without the market.
-pub fn offline(home: &Home, named: &str, why: &anyhow::Error, format: Output) -> Result<u8> {
+pub fn offline(home: &Home, named: &str, why: &anyhow::Error, ui: Ui) -> Result<u8> {
     let known = find::ended(home);
     let jobs: Vec<_> = known.iter().map(|(_, status)| (status.id, status.name.as_str())).collect();
     // Whether it is a job that did not end, nobody can say now.
     let Ok(at) = find::choose(&jobs, named, find::Use::Look) else { return Err(anyhow::anyhow!("{why:#}")) };
     aside(why);
-    show(&known[at].0, &known[at].1, format)
+    show(&known[at].0, &known[at].1, ui)
 }
 
 /// One job.
-pub fn show(folder: &JobFolder, status: &JobStatus, format: Output) -> Result<u8> {
+pub fn show(folder: &JobFolder, status: &JobStatus, ui: Ui) -> Result<u8> {
     let report = folder.report()?;
     let mut text = format!(
         "job {}  {}\n  {}\n  {} of {} tasks verified, {} paid for; {} retries, {} fail-overs\n  spent {} of a budget of {}\n  checked by {}",
@@ -51,13 +50,10 @@ pub fn show(folder: &JobFolder, status: &JobStatus, format: Output) -> Result<u8
         text.push_str(&format!("\n{}", checks(report)));
     }
     text.push_str(&format!("\n  folder {}", folder.path().display()));
-    either(format, &text, || {
-        let mut all = json_of(status);
-        if let Some(report) = &report {
-            all["report"] = json_of_report(report);
-        }
-        all["folder"] = json!(folder.path());
-        all
+    ui.answer(&text, || view::JobShown {
+        job: standing::view_of(status),
+        report: report.as_ref().map(report::view_of),
+        folder: folder.path().to_owned(),
     });
     Ok(exit::OK)
 }

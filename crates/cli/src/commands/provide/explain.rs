@@ -1,18 +1,18 @@
-//! `rialto provide --explain`: what selling sends, announces and risks. No key is opened, nothing is sent.
+//! `rialto provide --explain`: what selling sends, announces and risks. No key is opened, nothing
+//! is sent.
 
 use anyhow::{Context, Result};
 use bytes::Bytes;
 use rialto_chain::{Chain, MarketCall, PrivateKeySigner};
-use rialto_client::MarketConfig;
+use rialto_client::{MarketConfig, view};
 use rialto_net::{NetConfig, Node};
 use rialto_protocol::{Address, bounds, pricing::share, wire::PeerAddr};
 use rialto_provider::{AskConfig, worth};
-use serde_json::json;
 
 use crate::{
     env::selling::Selling,
     exit,
-    ui::{Output, Paint, coins, either, money, span},
+    ui::{Paint, Ui, coins, money, span},
 };
 
 /// Where a provider would be found, and what it has.
@@ -29,7 +29,7 @@ struct Facts {
 }
 
 /// Says what `rialto provide` with the same flags would do.
-pub async fn explain(market: &MarketConfig, account: Address, selling: &Selling, format: Output) -> Result<u8> {
+pub async fn explain(market: &MarketConfig, account: Address, selling: &Selling, ui: Ui) -> Result<u8> {
     let chain = market.connect().await?;
     let facts = facts(market, &chain, account).await?;
     let court = super::court(&chain, selling.court.or(market.court)).await?;
@@ -39,15 +39,24 @@ pub async fn explain(market: &MarketConfig, account: Address, selling: &Selling,
         [asks.min_budget, asks.max_budget].map(|budget| share(budget, asks.collateral_bps).unwrap_or(u128::MAX));
     let lost = bounds::provider_loss(selling.money.credit_window, asks.max_budget);
     let text = text(&facts, asks, [least, most], lost, court, market, chain.chain_id());
-    either(format, &text, || {
-        json!({
-            "account": facts.account, "market": market.market, "chain_id": chain.chain_id(), "sent": false,
-            "announce": { "endpoint": facts.peer, "gas": facts.announce_gas },
-            "gas_price_wei": facts.gas_price_wei.to_string(), "gas_wei": facts.gas_money_wei.to_string(),
-            "deposit": facts.deposit.to_string(), "collateral": { "smallest": least.to_string(), "largest": most.to_string() },
-            "most_lost": { "deal": lost.to_string(), "redemptions": bounds::redemptions(asks.max_deal_seconds.into()) },
-            "court": court, "capacity": asks.capacity, "redeem_gas": worth::REDEEM_GAS, "claim_gas": worth::CLAIM_GAS,
-        })
+    ui.answer(&text, || view::SellingPlan {
+        account: facts.account.into(),
+        market: market.market.into(),
+        chain_id: chain.chain_id(),
+        sent: false,
+        announce: view::Announcement { endpoint: facts.peer.clone(), gas: facts.announce_gas },
+        gas_price_wei: facts.gas_price_wei.into(),
+        gas_wei: facts.gas_money_wei.into(),
+        deposit: facts.deposit.into(),
+        collateral: view::Range { smallest: least.into(), largest: most.into() },
+        most_lost: view::MostLostSelling {
+            deal: lost.into(),
+            redemptions: bounds::redemptions(asks.max_deal_seconds.into()),
+        },
+        court: court.into(),
+        capacity: asks.capacity,
+        redeem_gas: worth::REDEEM_GAS,
+        claim_gas: worth::CLAIM_GAS,
     });
     Ok(exit::OK)
 }

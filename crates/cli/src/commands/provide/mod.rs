@@ -14,7 +14,11 @@ use std::{
 use anyhow::{Context, Result, bail, ensure};
 use clap::{Args, Subcommand};
 use rialto_chain::{Chain, Court, PrivateKeySigner};
-use rialto_client::{Home, MarketConfig, control};
+use rialto_client::{
+    Home, MarketConfig,
+    control::{self, Refusal},
+    view,
+};
 use rialto_exec::Engine;
 use rialto_net::Node;
 use rialto_protocol::Address;
@@ -32,7 +36,7 @@ use crate::{
         selling::{self, Selling},
     },
     exit,
-    ui::Output,
+    ui::Ui,
 };
 use serde::{Deserialize, Serialize};
 use tell::Teller;
@@ -43,8 +47,8 @@ const RELAY_PATIENCE: Duration = Duration::from_secs(15);
 const VOUCHER_PATIENCE: Duration = Duration::from_secs(10);
 /// How often the status line is drawn.
 const LINE_INTERVAL: Duration = Duration::from_secs(1);
-/// A task is taken only if it could be traced so many times within its court's allowance: twice for a game, and as much again for
-/// programs that are slower to trace than the one that was measured.
+/// A task is taken only if it could be traced so many times within its court's allowance: twice for
+/// a game, and as much again for programs that are slower to trace than the one that was measured.
 const TRACED_TIMES: u64 = 4;
 /// Bytes of a WebAssembly page.
 const PAGE_BYTES: u64 = 64 << 10;
@@ -64,7 +68,7 @@ pub struct Provide {
     /// Write a commented price configuration, and end.
     #[arg(long)]
     pub init: bool,
-    /// Say what would be announced, offered and locked, and what it costs; send nothing.
+    /// Show what would be announced, offered and locked, and what it costs. Nothing is sent.
     #[arg(long)]
     pub explain: bool,
     /// The price configuration (default: `provider.toml` in the home folder).
@@ -79,10 +83,12 @@ pub struct Provide {
     /// Address to listen on (default: config.toml). Behind a NAT any port will do: see --relay.
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub bind: Option<SocketAddr>,
-    /// Write dossiers of everything that is signed into this folder, for a watchtower (`rialto watch`).
+    /// Write dossiers of everything that is signed into this folder, for a watchtower (`rialto
+    /// watch`).
     #[arg(long, value_name = "DIR")]
     pub watchtower: Option<PathBuf>,
-    /// A relay through which requesters reach this provider when they can't directly, such as https://relay.example.org.
+    /// A relay through which requesters reach this provider when they can't directly, such as
+    /// https://relay.example.org.
     #[arg(long, value_name = "URL")]
     pub relay: Option<String>,
     /// Address to tell others besides those found, such as a forwarded port.
@@ -153,20 +159,20 @@ pub enum ProviderWhat {
 }
 
 /// Sells until told to stop.
-pub async fn provide(args: &Provide, place: &PlaceArgs, format: Output) -> Result<u8> {
+pub async fn provide(args: &Provide, place: &PlaceArgs, ui: Ui) -> Result<u8> {
     let home = place.home()?;
     let file = args.config.clone().unwrap_or_else(|| home.path().join("provider.toml"));
     if args.init {
-        return init(&home, &file, format);
+        return init(&home, &file, ui);
     }
     let selling = Selling::read(&file)?;
     if args.explain {
         let market = on(args, place)?;
         let account = place.whose(&market)?;
-        return explain::explain(&market, account, &selling, format).await;
+        return explain::explain(&market, account, &selling, ui).await;
     }
     let place = Place::find(args, place).await?;
-    let seller = Seller::start(args, selling, &place, format).await?;
+    let seller = Seller::start(args, selling, &place, ui).await?;
     let (provider, drain) = (seller.provider.clone(), Arc::new(Notify::new()));
     let (asked, chain) = (drain.clone(), place.chain.clone());
     let _served = control::serve(&place.folder, move |request, mut answers: control::Answers| {
@@ -182,52 +188,58 @@ pub async fn provide(args: &Provide, place: &PlaceArgs, format: Output) -> Resul
                     answers.send(&"draining").await.map_err(anyhow::Error::from)
                 }
             };
-            (answers, outcome.map_err(|error| format!("{error:#}")))
+            let refused = |why: anyhow::Error| Refusal { class: exit::class(&why), text: format!("{why:#}") };
+            (answers, outcome.map_err(refused))
         }
     })?;
     seller.sell(drain).await
 }
 
 /// Asks the providers of this home.
-pub async fn provider(args: &ProviderCommand, place: &PlaceArgs, format: Output) -> Result<u8> {
+pub async fn provider(args: &ProviderCommand, place: &PlaceArgs, ui: Ui) -> Result<u8> {
     let folders = status::folders(place.home()?.path(), place.account)?;
     for folder in folders {
         match args.what {
-            ProviderWhat::Status => status::show(&folder, format).await?,
+            ProviderWhat::Status => status::show(&folder, ui).await?,
             ProviderWhat::Drain => {
                 let Some(answer) = control::ask::<String>(&folder, &Request::Drain).await? else {
-                    bail!("[P-CTL-005] no provider runs in {}", folder.display());
+                    bail!(failure!(Failed, "P-CTL-005", "no provider runs in {}", folder.display()));
                 };
-                tell::line(format, &answer, serde_json::json!({ "folder": folder, "state": answer }));
+                tell::line(ui, &answer, &view::DrainAnswer { folder: folder.clone(), state: answer.clone() });
             }
         }
     }
     Ok(exit::OK)
 }
 
-fn init(home: &Home, file: &Path, format: Output) -> Result<u8> {
+fn init(home: &Home, file: &Path, ui: Ui) -> Result<u8> {
     rialto_client::private_dir(file.parent().unwrap_or(home.path()))?;
     let mut options = std::fs::OpenOptions::new();
     let mut out = match options.write(true).create_new(true).open(file) {
         Ok(out) => out,
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
-            bail!("[P-CFG-007] {} is there already: edit it, or move it away", file.display())
+            bail!(failure!(Usage, "P-CFG-007", "{} is there already: edit it, or move it away", file.display()))
         }
-        Err(error) => return Err(error).with_context(|| format!("[P-CFG-001] {}", file.display())),
+        Err(error) => return Err(error).with_context(|| failure!(Usage, "P-CFG-001", "{}", file.display())),
     };
     std::io::Write::write_all(&mut out, selling::TEMPLATE.as_bytes())?;
     let text = format!("wrote {}: set your price, then run `rialto provide`", file.display());
-    tell::line(format, &text, serde_json::json!({ "written": file }));
+    tell::line(ui, &text, &view::Written { written: file.to_owned() });
     Ok(0)
 }
 
-/// The court that asks name, if any. It can take the collateral: only one that this version knows gets that power.
+/// The court that asks name, if any. It can take the collateral: only one that this version knows
+/// gets that power.
 async fn court(chain: &Chain, named: Option<Address>) -> Result<Option<Court>> {
     let Some(address) = named.filter(|address| !address.is_zero()) else { return Ok(None) };
-    let court = chain.court(address).await.context("[P-CFG-008] the court can't be used")?;
+    let court = chain.court(address).await.context(failure!(Usage, "P-CFG-008", "the court can't be used"))?;
     ensure!(
         court.is_known_code().await?,
-        "[P-CFG-008] the code of the court {address} is not what this version knows: it could take your collateral; set deal.court to another, or to \"none\""
+        failure!(
+            Usage,
+            "P-CFG-008",
+            "the code of the court {address} is not what this version knows: it could take your collateral; set deal.court to another, or to \"none\""
+        )
     );
     Ok(Some(court))
 }
@@ -240,8 +252,8 @@ struct Seller {
 }
 
 impl Seller {
-    async fn start(args: &Provide, selling: Selling, place: &Place, format: Output) -> Result<Self> {
-        let mut teller = Teller::new(format);
+    async fn start(args: &Provide, selling: Selling, place: &Place, ui: Ui) -> Result<Self> {
+        let mut teller = Teller::new(ui);
         let here = Machine::detect();
         let cores = args.cores.or(selling.cores).unwrap_or(here.cores);
         let memory_bytes = args.memory.map(|mib| mib << 20).or(selling.memory_bytes).unwrap_or(here.memory_bytes);
@@ -303,7 +315,7 @@ impl Seller {
                         Ok(ProviderEvent::Progress { .. }) => {}
                         Ok(event) => self.teller.tell(&event),
                         Err(RecvError::Lagged(missed)) => self.teller.missed(missed),
-                        Err(RecvError::Closed) => bail!("[P-SVC-007] the provider has stopped: see the log (--log info)"),
+                        Err(RecvError::Closed) => bail!(failure!(Failed, "P-SVC-007", "the provider has stopped: see the log (--log info)")),
                     }
                     continue;
                 }
@@ -312,7 +324,7 @@ impl Seller {
                     self.teller.draw(&report);
                     continue;
                 }
-                () = self.provider.stopped() => bail!("[P-SVC-007] the provider has stopped: see the log (--log info)"),
+                () = self.provider.stopped() => bail!(failure!(Failed, "P-SVC-007", "the provider has stopped: see the log (--log info)")),
                 done = async { draining.as_mut().expect("only polled when there").await }, if draining.is_some() => {
                     let done: Result<Result<()>, _> = done;
                     done??;
@@ -324,18 +336,14 @@ impl Seller {
             };
             if draining.is_some() {
                 if told_to_end {
-                    self.teller.say(
-                        "leaving at once: the next start goes on from here",
-                        serde_json::json!({ "event": "left" }),
-                    );
+                    self.teller
+                        .say("leaving at once: the next start goes on from here", &view::State { event: "left" });
                     break exit::INTERRUPTED;
                 }
                 continue;
             }
-            self.teller.say(
-                "draining: nothing new is taken; again to leave at once",
-                serde_json::json!({ "event": "draining" }),
-            );
+            self.teller
+                .say("draining: nothing new is taken; again to leave at once", &view::State { event: "draining" });
             draining = Some(tokio::spawn(drained(self.provider.clone())));
         };
         let last = self.provider.report().await.ok();

@@ -7,13 +7,13 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 use rialto_chain::Chain;
-use rialto_client::control;
+use rialto_client::{control, view};
 use rialto_protocol::Address;
 use rialto_provider::{Provider, Report, Status, stored_status};
 use serde::{Deserialize, Serialize};
 
 use super::Request;
-use crate::ui::{self, Output, Paint, money, span, table};
+use crate::ui::{self, Output, Paint, Ui, money, span, table};
 
 /// Longest wait for balances: an endpoint that is away must not hide the rest.
 const BALANCE_TIMEOUT: Duration = Duration::from_secs(3);
@@ -28,17 +28,6 @@ pub struct Answer {
     locked: u128,
     /// Tokens outside the market, base units; none if the chain did not answer.
     wallet: Option<u128>,
-}
-
-/// What is printed as JSON. Not through `Value`: money may need more than 64 bits.
-#[derive(Serialize)]
-struct Shown<'a> {
-    folder: &'a Path,
-    running: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    status: Option<&'a Answer>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    stored: Option<&'a Status>,
 }
 
 /// Everything a running provider knows.
@@ -59,9 +48,14 @@ pub fn folders(home: &Path, account: Option<Address>) -> Result<Vec<PathBuf>> {
     let entries = match std::fs::read_dir(&all) {
         Ok(entries) => entries,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            bail!("[P-CTL-006] no provider ever ran in {}: `rialto provide` starts one", home.display())
+            bail!(failure!(
+                Failed,
+                "P-CTL-006",
+                "no provider ever ran in {}: `rialto provide` starts one",
+                home.display()
+            ))
         }
-        Err(error) => return Err(error).with_context(|| format!("[P-CFG-006] {}", all.display())),
+        Err(error) => return Err(error).with_context(|| failure!(Usage, "P-CFG-006", "{}", all.display())),
     };
     let mut folders: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
     folders.retain(|folder| folder.is_dir());
@@ -71,38 +65,50 @@ pub fn folders(home: &Path, account: Option<Address>) -> Result<Vec<PathBuf>> {
     }
     folders.sort();
     if folders.is_empty() {
-        bail!("[P-CTL-006] no such provider in {}: `rialto provide` starts one", home.display());
+        bail!(failure!(Failed, "P-CTL-006", "no such provider in {}: `rialto provide` starts one", home.display()));
     }
     Ok(folders)
 }
 
 /// Prints one provider's status.
-pub async fn show(folder: &Path, format: Output) -> Result<()> {
+pub async fn show(folder: &Path, ui: Ui) -> Result<()> {
     let answer: Option<Answer> = control::ask(folder, &Request::Status).await?;
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     if let Some(answer) = answer {
-        let shown = Shown { folder, running: true, status: Some(&answer), stored: None };
-        let text = match format {
+        let shown = view::ProviderStatus {
+            folder: folder.to_owned(),
+            running: true,
+            status: Some(&answer),
+            stored: None::<&Status>,
+        };
+        let text = match ui.output() {
             Output::Human => Paper::default().running(folder, &answer),
             Output::Json => serde_json::to_string(&shown)?,
         };
-        print(&text, format);
+        print(&text, ui);
         return Ok(());
     }
     let path = folder.to_owned();
     let stored = tokio::task::spawn_blocking(move || stored_status(&path, now)).await??;
-    let Some(status) = stored else { bail!("[P-CTL-006] no provider ever ran in {}", folder.display()) };
-    let shown = Shown { folder, running: false, status: None, stored: Some(&status) };
-    let text = match format {
+    let Some(status) = stored else {
+        bail!(failure!(Failed, "P-CTL-006", "no provider ever ran in {}", folder.display()))
+    };
+    let shown = view::ProviderStatus {
+        folder: folder.to_owned(),
+        running: false,
+        status: None::<&Answer>,
+        stored: Some(&status),
+    };
+    let text = match ui.output() {
         Output::Human => Paper::default().stopped(folder, &status, now),
         Output::Json => serde_json::to_string(&shown)?,
     };
-    print(&text, format);
+    print(&text, ui);
     Ok(())
 }
 
-fn print(text: &str, format: Output) {
-    match format {
+fn print(text: &str, ui: Ui) {
+    match ui.output() {
         Output::Human => ui::say(format_args!("{text}\n")),
         Output::Json => ui::raw(format!("{}\n", rialto_client::escape::json(text)).as_bytes()),
     }

@@ -1,18 +1,20 @@
-//! What a provider says while it sells: lines, a status line on a terminal, or one JSON object a line.
+//! What a provider says while it sells: lines, a status line on a terminal, or one JSON object a
+//! line.
 
 use std::fmt::LowerHex;
 use std::io::{IsTerminal, Write};
 
+use rialto_client::view;
 use rialto_net::Node;
 use rialto_provider::{AskConfig, Limits, ProviderEvent, Report};
-use serde_json::{Value, json};
+use serde::Serialize;
 
 use super::Place;
-use crate::ui::{self, Output, Paint};
+use crate::ui::{self, Output, Paint, Ui};
 
 /// Says things on stdout.
 pub struct Teller {
-    format: Output,
+    ui: Ui,
     paint: Paint,
     /// Draw a status line.
     live: bool,
@@ -20,21 +22,25 @@ pub struct Teller {
 }
 
 /// Prints a line in either form.
-pub fn line(format: Output, text: &str, value: Value) {
-    print_either(format, text, || value.to_string());
+pub fn line(ui: Ui, text: &str, value: &impl Serialize) {
+    print_either(ui, text, || json_of(value));
 }
 
-fn print_either(format: Output, text: &str, json: impl FnOnce() -> String) {
-    match format {
+fn json_of(value: &impl Serialize) -> String {
+    serde_json::to_string(value).expect("plain data, its keys are texts")
+}
+
+fn print_either(ui: Ui, text: &str, json: impl FnOnce() -> String) {
+    match ui.output() {
         Output::Human => ui::say(format_args!("{text}\n")),
         Output::Json => ui::raw(format!("{}\n", rialto_client::escape::json(&json())).as_bytes()),
     }
 }
 
 impl Teller {
-    pub fn new(format: Output) -> Self {
-        let live = format == Output::Human && std::io::stdout().is_terminal();
-        Self { format, paint: Paint::for_stdout(), live, drawn: false }
+    pub fn new(ui: Ui) -> Self {
+        let live = ui.for_people() && std::io::stdout().is_terminal();
+        Self { ui, paint: Paint::for_stdout(), live, drawn: false }
     }
 
     /// Whether a status line is to be drawn.
@@ -42,20 +48,20 @@ impl Teller {
         self.live
     }
 
-    pub fn say(&mut self, text: &str, value: Value) {
-        self.print(text, || value.to_string());
+    pub fn say(&mut self, text: &str, value: &impl Serialize) {
+        self.print(text, || json_of(value));
     }
 
     fn print(&mut self, text: &str, json: impl FnOnce() -> String) {
         if std::mem::take(&mut self.drawn) {
             let _ = write!(std::io::stdout(), "\r\x1b[K");
         }
-        print_either(self.format, text, json);
+        print_either(self.ui, text, json);
     }
 
     pub fn warn(&mut self, code: &str, text: &str) {
         let shown = format!("{} [{code}] {text}", self.paint.bad("warning"));
-        self.say(&shown, json!({ "event": "warning", "code": code, "detail": text }));
+        self.say(&shown, &view::SellingWarning { event: "warning", code: code.to_owned(), detail: text.to_owned() });
     }
 
     pub fn opening(&mut self, place: &Place, node: &Node, asks: &AskConfig, limits: &Limits, memory_bytes: u64) {
@@ -77,21 +83,21 @@ impl Teller {
             super::price(asks.price),
             ui::money(asks.task_fee),
         );
-        let value = json!({
-            "event": "started",
-            "account": place.signer.address(),
-            "market": place.chain.market(),
-            "chain_id": place.chain.chain_id(),
-            "folder": place.folder,
-            "endpoint": addr.endpoint,
-            "direct": addr.direct,
-            "relay": addr.relay,
-            "cores": asks.cores,
-            "fuel_per_second": asks.fuel_per_second,
-            "memory_bytes": memory_bytes,
-            "task_fuel": task_fuel,
-        });
-        self.say(&text, value);
+        let value = view::SellingStarted {
+            event: "started",
+            account: place.signer.address().into(),
+            market: place.chain.market().into(),
+            chain_id: place.chain.chain_id(),
+            folder: place.folder.clone(),
+            endpoint: addr.endpoint.into(),
+            direct: addr.direct.clone(),
+            relay: addr.relay.clone(),
+            cores: asks.cores,
+            fuel_per_second: asks.fuel_per_second,
+            memory_bytes,
+            task_fuel,
+        };
+        self.say(&text, &value);
     }
 
     pub fn tell(&mut self, event: &ProviderEvent) {
@@ -105,12 +111,11 @@ impl Teller {
             | ProviderEvent::Refused { .. } => self.paint.bad(&text),
             _ => text,
         };
-        // Not through `Value`: money may need more than 64 bits.
-        self.print(&text, || serde_json::to_string(event).expect("plain data"));
+        self.print(&text, || json_of(event));
     }
 
     pub fn missed(&mut self, count: u64) {
-        self.say(&format!("… {count} events not shown"), json!({ "event": "missed", "count": count }));
+        self.say(&format!("… {count} events not shown"), &view::MissedEvents { event: "missed", count });
     }
 
     pub fn draw(&mut self, report: &Report) {
@@ -141,7 +146,15 @@ impl Teller {
             ui::money(ledger.total.paid),
             ledger.total.gas_wei
         );
-        self.say(&text, json!({ "event": "ended", "earned": ledger.total.earned.to_string(), "paid": ledger.total.paid.to_string(), "gas_wei": ledger.total.gas_wei.to_string() }));
+        self.say(
+            &text,
+            &view::SellingEnded {
+                event: "ended",
+                earned: ledger.total.earned.into(),
+                paid: ledger.total.paid.into(),
+                gas_wei: ledger.total.gas_wei.into(),
+            },
+        );
     }
 }
 

@@ -7,20 +7,16 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 use rialto_chain::Court;
-use rialto_client::{Replay, SignedTask, signed_tasks};
+use rialto_client::{Replay, SignedTask, signed_tasks, view};
 use rialto_machine::play;
-use rialto_protocol::{
-    Address, B256,
-    receipt::{Halted, Status},
-};
-use serde_json::json;
+use rialto_protocol::{Address, B256, receipt::Status};
 
 use crate::{
     env::PlaceArgs,
     exit,
     program::{Given, read_program, refused},
     retrace::{alike, ended_job, ending, task_of, traced},
-    ui::{Output, Paint, count, either, fuel},
+    ui::{Paint, Ui, count, fuel},
 };
 
 /// Most steps shown on each side of one.
@@ -41,7 +37,8 @@ here, and by the contract where a market with a court runs.
 
 Exit code: 1 if a provider signed another result than tracing gives.")]
 pub struct ReplayCommand {
-    /// An ended job (its id, the beginning of it, or its name), or a program (a file that ends in .wasm).
+    /// An ended job (its id, the beginning of it, or its name), or a program (a file that ends in
+    /// .wasm).
     #[arg(value_name = "JOB|WASM")]
     pub what: String,
     /// Which task of the job, from 0 on.
@@ -52,7 +49,7 @@ pub struct ReplayCommand {
     /// Show this step.
     #[arg(long, value_name = "N")]
     pub step: Option<u64>,
-    /// And so many before and after it.
+    /// Show so many steps before and after it, too.
     #[arg(long, value_name = "K", default_value_t = 0, requires = "step", value_parser = clap::value_parser!(u64).range(0..=MAX_AROUND))]
     pub around: u64,
     /// Prove the step, have the proof judged, and write it here as JSON.
@@ -70,19 +67,19 @@ struct Subject {
 }
 
 /// Traces, and tells.
-pub async fn replay(args: &ReplayCommand, place: &PlaceArgs, format: Output) -> Result<u8> {
+pub async fn replay(args: &ReplayCommand, place: &PlaceArgs, ui: Ui) -> Result<u8> {
     let subject = match Path::new(&args.what).extension().is_some_and(|kind| kind == "wasm") {
         true => of_program(args).await?,
         false => of_job(args, place).await?,
     };
     match args.step {
-        Some(at) => step::show(args, at, &subject, place, format).await,
-        None => summary(subject, format).await,
+        Some(at) => step::show(args, at, &subject, place, ui).await,
+        None => summary(subject, ui).await,
     }
 }
 
 async fn of_program(args: &ReplayCommand) -> Result<Subject> {
-    ensure!(args.task.is_none(), "[C-RPL-001] a program is one task: its arguments come after --");
+    ensure!(args.task.is_none(), failure!(Usage, "C-RPL-001", "a program is one task: its arguments come after --"));
     let path = Path::new(&args.what);
     let wasm = read_program(path)?;
     let (task, shared) = crate::program::inputs(path, &args.given).await?;
@@ -93,19 +90,23 @@ async fn of_program(args: &ReplayCommand) -> Result<Subject> {
 }
 
 async fn of_job(args: &ReplayCommand, place: &PlaceArgs) -> Result<Subject> {
-    ensure!(args.given.is_nothing(), "[C-RPL-001] a job's task has its own arguments and inputs");
-    let Some(task) = args.task else { bail!("[C-RPL-001] which task of the job? The first is 0") };
+    ensure!(args.given.is_nothing(), failure!(Usage, "C-RPL-001", "a job's task has its own arguments and inputs"));
+    let Some(task) = args.task else { bail!(failure!(Usage, "C-RPL-001", "which task of the job? The first is 0")) };
     let (folder, report) = ended_job(place, &args.what)?;
     let signed = signed_tasks(&report, task)?;
     let Some(first) = signed.first() else {
-        bail!("[C-RPL-004] task {task} was in no order: only an order says with which seed and limits it runs")
+        bail!(failure!(
+            Failed,
+            "C-RPL-004",
+            "task {task} was in no order: only an order says with which seed and limits it runs"
+        ))
     };
     let replay = task_of(&folder, first).await?;
     let name = format!("task {task} of job {}", report.job);
     Ok(Subject { replay, name, signed, market: Some((report.evidence.chain_id, report.evidence.market)) })
 }
 
-async fn summary(subject: Subject, format: Output) -> Result<u8> {
+async fn summary(subject: Subject, ui: Ui) -> Result<u8> {
     let Subject { replay, name, signed, .. } = &subject;
     let limit = replay.limits.fuel;
     let expected = signed.first().and_then(SignedTask::halted).map(|halted| halted.fuel_used(limit));
@@ -137,26 +138,29 @@ async fn summary(subject: Subject, format: Output) -> Result<u8> {
             }
         };
         let equal = one.halted().filter(|_| same).map(|theirs| theirs.hash() == hash);
-        words.push(json!({ "provider": one.provider(), "deal": one.order.order.value.deal, "signed": one.halted().map(Halted::hash), "equal": equal }));
+        words.push(view::ReplayedResult {
+            provider: one.provider().into(),
+            deal: one.order.order.value.deal.into(),
+            signed: one.halted().map(|halted| halted.hash().into()),
+            equal,
+        });
         row("provider", format!("{} {word}", one.provider()));
     }
-    either(format, &out.join("\n"), || {
-        json!({
-            "what": name,
-            "program": replay.program.parts.root(),
-            "steps": steps,
-            "steps_per_fuel": per_fuel,
-            "fuel": used,
-            "fuel_left": halted.fuel_left,
-            "status": if halted.status == Status::Finished { "finished" } else { "trap" },
-            "exit_code": halted.exit_code,
-            "out_hash": halted.out_hash,
-            "out_bytes": halted.out_len,
-            "halted": hash,
-            "level": level,
-            "signed": words,
-            "right": right,
-        })
+    ui.answer(&out.join("\n"), || view::Replay {
+        what: name.clone(),
+        program: replay.program.parts.root().into(),
+        steps,
+        steps_per_fuel: per_fuel,
+        fuel: used,
+        fuel_left: halted.fuel_left,
+        status: (if halted.status == Status::Finished { "finished" } else { "trap" }).to_owned(),
+        exit_code: halted.exit_code,
+        out_hash: halted.out_hash.into(),
+        out_bytes: halted.out_len,
+        halted: hash.into(),
+        level,
+        signed: words,
+        right,
     });
     Ok(if right { exit::OK } else { exit::FAILED })
 }

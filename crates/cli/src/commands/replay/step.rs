@@ -3,66 +3,24 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
+use rialto_client::view;
 use rialto_machine::{
     Snapshot, Tracer,
     explain::{Place, Step, Touch, Value},
     judge,
 };
 use rialto_protocol::{Address, B256};
-use serde::Serialize;
-use serde_json::json;
 
 use super::{ReplayCommand, Subject, by_contract};
 use crate::{
     env::PlaceArgs,
     exit,
     retrace::{PIECE, ending},
-    ui::{Output, Paint, count, either, progress::bar, short_hash},
+    ui::{Paint, Ui, count, progress::bar, short_hash},
 };
 
-/// A step as it is told.
-#[derive(Serialize)]
-struct Told {
-    step: u64,
-    state: B256,
-    next: B256,
-    pc: u32,
-    instruction: String,
-    frame: u32,
-    depth: u32,
-    fuel_left: i64,
-    touches: Vec<Touched>,
-    /// How the run ended with this step, or before it.
-    halted: Option<String>,
-}
-
-#[derive(Serialize)]
-struct Touched {
-    place: &'static str,
-    at: u64,
-    before: String,
-    after: String,
-    changed: bool,
-}
-
-/// A proof, as it is written.
-#[derive(Serialize)]
-struct Proven {
-    program: B256,
-    step: u64,
-    state: B256,
-    next: B256,
-    proof: String,
-}
-
 /// Shows a step and those around it.
-pub(super) async fn show(
-    args: &ReplayCommand,
-    at: u64,
-    subject: &Subject,
-    place: &PlaceArgs,
-    format: Output,
-) -> Result<u8> {
+pub(super) async fn show(args: &ReplayCommand, at: u64, subject: &Subject, place: &PlaceArgs, ui: Ui) -> Result<u8> {
     let (replay, around, prove) = (subject.replay.clone(), args.around, args.prove.is_some());
     let (steps, proof) = tokio::task::spawn_blocking(move || {
         let mut tracer = replay.tracer();
@@ -102,18 +60,17 @@ pub(super) async fn show(
             Err(why) => format!("  by contract    not asked: {why}"),
         });
     }
-    either(format, &out.join("\n"), || {
-        let mut all = json!({ "what": subject.name, "program": subject.replay.program.parts.root(), "steps": steps });
-        if let Some(judged) = &judged {
-            all["proof"] = json!({
-                "file": args.prove,
-                "bytes": proof.len(),
-                "judged": "right",
-                "contract": judged.as_ref().ok(),
-                "not_asked": judged.as_ref().err(),
-            });
-        }
-        all
+    ui.answer(&out.join("\n"), || view::ReplaySteps {
+        what: subject.name.clone(),
+        program: subject.replay.program.parts.root().into(),
+        proof: judged.zip(args.prove.clone()).map(|(judged, file)| view::StepProof {
+            file,
+            bytes: proof.len(),
+            judged: "right".to_owned(),
+            contract: judged.as_ref().ok().copied().map(Into::into),
+            not_asked: judged.err(),
+        }),
+        steps,
     });
     Ok(exit::OK)
 }
@@ -132,18 +89,29 @@ fn go(tracer: &mut Tracer, at: u64) {
 }
 
 /// Takes a step, and tells it.
-fn told(tracer: &mut Tracer, step: u64) -> Told {
-    let state = tracer.hash();
+fn told(tracer: &mut Tracer, step: u64) -> view::ReplayStep {
+    let state = tracer.hash().into();
     let taken = tracer.explain();
     let halted = tracer.halted().map(ending);
-    let (next, fuel_left) = (tracer.hash(), tracer.fuel_left());
+    let (next, fuel_left) = (tracer.hash().into(), tracer.fuel_left());
     match taken {
         None => {
             let (pc, frame, depth) = (0, 0, 0);
             let instruction = "none: the run has ended, and this state is followed by itself".into();
-            Told { step, state, next, pc, instruction, frame, depth, fuel_left, touches: Vec::new(), halted }
+            view::ReplayStep {
+                step,
+                state,
+                next,
+                pc,
+                instruction,
+                frame,
+                depth,
+                fuel_left,
+                touches: Vec::new(),
+                halted,
+            }
         }
-        Some(Step { instruction, before, touches, .. }) => Told {
+        Some(Step { instruction, before, touches, .. }) => view::ReplayStep {
             step,
             state,
             next,
@@ -159,7 +127,7 @@ fn told(tracer: &mut Tracer, step: u64) -> Told {
 }
 
 /// Slots are told as instructions name them: counted from the frame's first.
-fn touched(touch: &Touch, frame: u32) -> Touched {
+fn touched(touch: &Touch, frame: u32) -> view::StepTouch {
     let (place, at) = match touch.what {
         Place::Slot(slot) => ("slot", u64::from(slot.wrapping_sub(frame))),
         Place::Global(index) => ("global", index.into()),
@@ -170,7 +138,13 @@ fn touched(touch: &Touch, frame: u32) -> Touched {
         Place::Output(byte) => ("output", byte),
         Place::Call => ("call", 0),
     };
-    Touched { place, at, before: text(&touch.before), after: text(&touch.after), changed: touch.changed() }
+    view::StepTouch {
+        place: place.to_owned(),
+        at,
+        before: text(&touch.before),
+        after: text(&touch.after),
+        changed: touch.changed(),
+    }
 }
 
 fn text(value: &Value) -> String {
@@ -185,8 +159,8 @@ fn text(value: &Value) -> String {
     }
 }
 
-fn where_it_is(touched: &Touched) -> String {
-    match (touched.place, touched.at) {
+fn where_it_is(touched: &view::StepTouch) -> String {
+    match (touched.place.as_str(), touched.at) {
         ("slot", at) => format!("s{at}"),
         ("global", 0) => "g0 (fuel)".into(),
         ("global", 1) => "g1 (stack left)".into(),
@@ -203,7 +177,7 @@ fn where_it_is(touched: &Touched) -> String {
 }
 
 /// A step among others.
-fn line(told: &Told, paint: Paint) -> String {
+fn line(told: &view::ReplayStep, paint: Paint) -> String {
     let changes: Vec<String> = told
         .touches
         .iter()
@@ -216,16 +190,16 @@ fn line(told: &Told, paint: Paint) -> String {
         told.pc,
         told.instruction,
         changes.join(", "),
-        short_hash(told.next)
+        short_hash(told.next.0)
     );
     paint.dim(&text)
 }
 
 /// A step on its own.
-fn sheet(told: &Told, paint: Paint) -> String {
+fn sheet(told: &view::ReplayStep, paint: Paint) -> String {
     let mut out = vec![format!("{:>12}  {:>6}  {}", count(told.step), told.pc, paint.bold(&told.instruction))];
     let mut row = |name: &str, text: String| out.push(format!("  {name:<14} {text}"));
-    row("state before", told.state.to_string());
+    row("state before", told.state.0.to_string());
     for touched in &told.touches {
         let change = match touched.changed {
             true => format!("{} → {}", touched.before, touched.after),
@@ -238,39 +212,39 @@ fn sheet(told: &Told, paint: Paint) -> String {
     if let Some(halted) = &told.halted {
         row("halted", halted.clone());
     }
-    row("state after", told.next.to_string());
+    row("state after", told.next.0.to_string());
     out.join("\n")
 }
 
 /// Judges a proof and writes it: the contract's judge of steps that agreed, or why none was asked.
 async fn write_proof(
     file: &Path,
-    told: &Told,
+    told: &view::ReplayStep,
     proof: &[u8],
     subject: &Subject,
     place: &PlaceArgs,
 ) -> Result<Result<Address, String>> {
     let disagree = |who: &str, said: B256| {
-        format!("[C-RPL-006] {who} says that {said} follows step {}, tracing says {}", told.step, told.next)
+        failure!(Failed, "C-RPL-006", "{who} says that {said} follows step {}, tracing says {}", told.step, told.next.0)
     };
-    let said = judge(told.state, proof)?;
-    ensure!(said == told.next, disagree("this machine's judge", said));
-    let judged = match by_contract(subject, place, told.state, proof).await {
+    let said = judge(told.state.0, proof)?;
+    ensure!(said == told.next.0, disagree("this machine's judge", said));
+    let judged = match by_contract(subject, place, told.state.0, proof).await {
         Ok((unit, said)) => {
             let said = said.with_context(|| format!("the contract {unit} was asked about step {}", told.step))?;
-            ensure!(said == told.next, disagree(&format!("the contract {unit}"), said));
+            ensure!(said == told.next.0, disagree(&format!("the contract {unit}"), said));
             Ok(unit)
         }
         Err(why) => Err(why),
     };
-    let written = Proven {
-        program: subject.replay.program.parts.root(),
+    let written = view::WrittenProof {
+        program: subject.replay.program.parts.root().into(),
         step: told.step,
         state: told.state,
         next: told.next,
         proof: alloy_primitives::hex::encode_prefixed(proof),
     };
     let text = serde_json::to_vec_pretty(&written)?;
-    std::fs::write(file, text).with_context(|| format!("[C-HOM-001] {}", file.display()))?;
+    std::fs::write(file, text).with_context(|| failure!(Failed, "C-HOM-001", "{}", file.display()))?;
     Ok(judged)
 }

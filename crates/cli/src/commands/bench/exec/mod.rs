@@ -1,9 +1,9 @@
 //! `rialto bench exec`: what it costs that a program is canonical, metered and stoppable.
 //!
-//! The same C source four ways: M' on Rialto's engine; the plain module on wasmtime with the same promises by wasmtime's own
-//! means (canonical NaNs, stoppable by epochs) but nothing counted; the plain module on wasmtime as it comes, which
-//! promises neither; and compiled natively. Times are processor time, the rounds interleaved, so that what else the machine does disturbs all
-//! alike.
+//! The same C source four ways: M' on Rialto's engine; the plain module on wasmtime with the same
+//! promises by wasmtime's own means (canonical NaNs, stoppable by epochs) but nothing counted; the
+//! plain module on wasmtime as it comes, which promises neither; and compiled natively. Times are
+//! processor time, the rounds interleaved, so that what else the machine does disturbs all alike.
 
 mod plain;
 
@@ -13,12 +13,12 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
+use rialto_client::view;
 use rialto_exec::{Config, Engine, Limits, Program, SharedData};
 use rialto_machine::input::TaskInput;
 use rialto_machine::limits::MAX_FUEL;
-use serde_json::{Value, json};
 
-use crate::ui::{self, Output, json_on_lines};
+use crate::ui::{self, Output, Ui, json_on_lines};
 use plain::Plain;
 
 /// Compiled by `cc` at run time, and to the committed wasm by each folder's `build.sh`.
@@ -83,11 +83,11 @@ enum Way {
 const WAYS: [Way; 4] = [Way::Canonical, Way::Plain, Way::Default, Way::Native];
 
 /// Measures and prints. Blocks for about a minute.
-pub fn run(args: &Exec, output: Output) -> Result<()> {
+pub fn run(args: &Exec, ui: Ui) -> Result<()> {
     let known = |name: &String| KERNELS.iter().any(|(kernel, ..)| kernel == name);
     if let Some(unknown) = args.only.iter().find(|name| !known(name)) {
         let names: Vec<_> = KERNELS.iter().map(|(name, ..)| *name).collect();
-        bail!("[C-BCH-001] there is no kernel {unknown}: choose from {}", names.join(", "));
+        bail!(failure!(Usage, "C-BCH-001", "there is no kernel {unknown}: choose from {}", names.join(", ")));
     }
     let scratch = tempfile::tempdir().context("cannot make a temporary folder")?;
     let bench = Bench::new(scratch.path())?;
@@ -95,7 +95,7 @@ pub fn run(args: &Exec, output: Output) -> Result<()> {
     let mut results = Vec::new();
     for (name, source, argv) in KERNELS.iter().filter(|(name, ..)| chosen(name)) {
         let result = bench.kernel(name, *source, argv, args.rounds)?;
-        if output == Output::Human {
+        if ui.for_people() {
             if results.is_empty() {
                 println!("{}", heading());
             }
@@ -105,13 +105,13 @@ pub fn run(args: &Exec, output: Output) -> Result<()> {
     }
     let vs_plain = mean(&results, Way::Plain);
     let vs_native = mean(&results, Way::Native);
-    match output {
-        Output::Json => json_on_lines(&json!({
-            "kernels": results.iter().map(Measured::json).collect::<Vec<_>>(),
-            "rounds": args.rounds,
-            "native_compiler": bench.native.as_ref().map(|native| &native.compiler),
-            "geometric_mean": { "vs_plain": vs_plain, "vs_default": mean(&results, Way::Default), "vs_native": vs_native },
-        })),
+    match ui.output() {
+        Output::Json => json_on_lines(&view::BenchExec {
+            kernels: results.iter().map(Measured::view).collect(),
+            rounds: args.rounds,
+            native_compiler: bench.native.as_ref().map(|native| native.compiler.clone()),
+            geometric_mean: view::KernelMeans { vs_plain, vs_default: mean(&results, Way::Default), vs_native },
+        }),
         Output::Human => {
             println!("geometric mean against plain: {}, against native: {}", percent(vs_plain), factor(vs_native));
             if bench.native.is_none() {
@@ -251,19 +251,19 @@ impl Measured {
         ends.map_or(0.0, |(least, most)| most.as_secs_f64() / least.as_secs_f64().max(1e-9) - 1.0)
     }
 
-    fn json(&self) -> Value {
-        json!({
-            "kernel": self.name,
-            "fuel": self.fuel,
-            "canonical_seconds": self.seconds(Way::Canonical),
-            "plain_seconds": self.seconds(Way::Plain),
-            "default_seconds": self.seconds(Way::Default),
-            "native_seconds": self.seconds(Way::Native),
-            "vs_plain": self.ratio(Way::Plain),
-            "vs_default": self.ratio(Way::Default),
-            "vs_native": self.ratio(Way::Native),
-            "spread": self.spread(),
-        })
+    fn view(&self) -> view::Kernel {
+        view::Kernel {
+            kernel: self.name.to_owned(),
+            fuel: self.fuel,
+            canonical_seconds: self.seconds(Way::Canonical),
+            plain_seconds: self.seconds(Way::Plain),
+            default_seconds: self.seconds(Way::Default),
+            native_seconds: self.seconds(Way::Native),
+            vs_plain: self.ratio(Way::Plain),
+            vs_default: self.ratio(Way::Default),
+            vs_native: self.ratio(Way::Native),
+            spread: self.spread(),
+        }
     }
 
     fn line(&self) -> String {
