@@ -91,12 +91,13 @@ contract SignaturesTest is Fixture {
         deal.requesterKey = address(1);
         Voucher memory voucher = voucherOf(deal);
         bytes32 one = bytes32(uint256(1));
-        bytes[3] memory malformed = [
+        bytes[4] memory malformed = [
             bytes(""),
+            bytes.concat(bytes32(ORDER), one, bytes1(uint8(27))),
             bytes.concat(one, bytes32(type(uint256).max), bytes1(uint8(27))),
             bytes.concat(one, one, bytes1(uint8(29)))
         ];
-        for (uint256 i = 0; i < 3; ++i) {
+        for (uint256 i = 0; i < 4; ++i) {
             refuse(
                 provider,
                 abi.encodeWithSelector(
