@@ -3,6 +3,7 @@
 use std::{fmt, io};
 
 use iroh::endpoint::{Connection, ConnectionError, VarInt};
+use rialto_blobs::BlobError;
 use rialto_protocol::{B256, wire::WireError};
 
 /// Failure of a network operation.
@@ -45,14 +46,6 @@ pub enum NetError {
     /// The node's own checks refused an ask that it was to publish.
     #[error("[N-ASK-001] ask refused: {0}")]
     AskRefused(String),
-    /// A blob is larger than the caller allows.
-    #[error("[N-BLB-001] blob of {size} bytes is over the limit of {limit}")]
-    BlobTooLarge {
-        /// Size of the blob, bytes.
-        size: u64,
-        /// Largest size, bytes.
-        limit: u64,
-    },
     /// The peer does not have the blob or does not serve it to this node. It does not say which, so
     /// that nobody can probe for content.
     #[error("[N-BLB-002] the peer does not serve the blob {0}")]
@@ -60,9 +53,6 @@ pub enum NetError {
     /// The peer had no room for another transfer, several times in a row.
     #[error("[N-BLB-003] the peer is busy")]
     BlobBusy,
-    /// The content does not match the hash or the size.
-    #[error("[N-BLB-004] the peer sent something else than the blob {0}")]
-    BlobWrong(B256),
     /// The transfer was cut. The received bytes are kept, and the next fetch continues after them.
     #[error("[N-BLB-005] transfer cut after {received} of {size} bytes: {reason}")]
     BlobCut {
@@ -73,20 +63,25 @@ pub enum NetError {
         /// Cause, for people.
         reason: String,
     },
-    /// The store has no room, even after the whole cache is deleted.
-    #[error("[N-BLB-006] blob store is full: {needed} more bytes needed, limit {limit}")]
-    BlobStoreFull {
-        /// Bytes that would not fit.
-        needed: u64,
-        /// Limit of the store, bytes.
-        limit: u64,
-    },
-    /// This node's store does not have the blob.
-    #[error("[N-BLB-007] blob {0} is not here")]
-    BlobMissing(B256),
-    /// A file operation of the store failed.
-    #[error("[N-BLB-008] blob store: {0}")]
-    BlobIo(#[from] io::Error),
+    /// The store of blobs.
+    #[error(transparent)]
+    Blob(#[from] BlobError),
+}
+
+impl From<io::Error> for NetError {
+    fn from(error: io::Error) -> Self {
+        Self::Blob(error.into())
+    }
+}
+
+impl From<NetError> for BlobError {
+    /// What a peer as a source says.
+    fn from(error: NetError) -> Self {
+        match error {
+            NetError::Blob(error) => error,
+            other => Self::Unavailable(Box::new(other)),
+        }
+    }
 }
 
 /// Reason for which this node ends a connection, sent as the QUIC application error code.

@@ -27,7 +27,7 @@ pub mod session;
 mod slots;
 
 pub use asks::{AskCheck, AskPublisher, AskStream, Verdict};
-pub use blobs::{Blob, Blobs, Draft};
+pub use blobs::Blobs;
 pub use error::{CloseCode, CloseReason, NetError};
 pub use limits::Limits;
 pub use node::{NetConfig, Node};

@@ -77,8 +77,6 @@ pub const COST_STALE: u32 = 16;
 /// Price of an ask that never was good, in tokens: about 16 of them use up the default budget.
 pub const COST_BAD: u32 = 256;
 
-/// Most (peer, blob) permissions at once.
-pub const MAX_GRANTS: usize = 65_536;
 /// Blobs being fetched at once; more wait.
 pub const MAX_FETCHES: usize = 64;
 /// Blobs being fetched from one peer at once, so that a slow peer can't block the others; more
@@ -97,8 +95,6 @@ pub const MAX_BUSY_RETRIES: u32 = 20;
 pub const BUSY_PAUSE: Duration = Duration::from_millis(250);
 /// Size of the pieces in which blobs move between disk and network, 128 KiB.
 pub const CHUNK_BYTES: usize = 128 << 10;
-/// Largest blob that `read` loads into memory, 256 MiB.
-pub const MAX_READ_BYTES: u64 = 256 << 20;
 
 /// Bounds that an operator may change.
 #[derive(Clone, Debug)]

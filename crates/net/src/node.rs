@@ -154,7 +154,7 @@ impl Node {
     ///
     /// # Errors
     /// [`NetError::Bind`] if the address can't be bound, [`NetError::Address`] if the relay's URL
-    /// is wrong, [`NetError::BlobIo`] or [`NetError::BlobStoreFull`] if the store can't be opened
+    /// is wrong, [`NetError::Blob`] if the store can't be opened
     /// within its limit.
     pub async fn bind(config: NetConfig) -> Result<Self, NetError> {
         let cancel = CancellationToken::new();

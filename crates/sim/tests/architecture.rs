@@ -10,17 +10,18 @@ use std::{
 /// Level of every crate. A crate may depend on strictly lower levels only.
 const LEVELS: &[(&str, u8)] = &[
     ("rialto-protocol", 0),
+    ("rialto-blobs", 1),
     ("rialto-machine", 1),
     ("rialto-chain", 1),
-    ("rialto-net", 1),
+    ("rialto-net", 2),
     ("rialto-exec", 2),
-    ("rialto-party", 2),
-    ("rialto-provider", 3),
-    ("rialto-requester", 3),
-    ("rialto-client", 4),
-    ("rialto-faults", 4),
-    ("rialto-local-market", 5),
-    ("rialto", 6),
+    ("rialto-party", 3),
+    ("rialto-provider", 4),
+    ("rialto-requester", 4),
+    ("rialto-client", 5),
+    ("rialto-faults", 5),
+    ("rialto-local-market", 6),
+    ("rialto", 7),
 ];
 /// The embedded chain imports nothing of ours; the local market wires it, and tests use it.
 const DEVCHAIN: &str = "rialto-devchain";
@@ -147,7 +148,8 @@ fn cores_are_pure() {
 #[test]
 fn only_the_shell_prints_and_reads_the_environment() {
     let mut faults = Vec::new();
-    for krate in ["protocol", "machine", "chain", "net", "exec", "party", "provider", "requester", "faults", "devchain"]
+    for krate in
+        ["protocol", "machine", "chain", "blobs", "net", "exec", "party", "provider", "requester", "faults", "devchain"]
     {
         for path in rust_sources(&format!("crates/{krate}/src")) {
             let code = code(&path);

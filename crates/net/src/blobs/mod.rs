@@ -1,17 +1,18 @@
-//! Blobs by BLAKE3 hash: kept on disk, served only to permitted peers, and fetched as a stream that
-//! is never whole in memory. `docs/adr/0002-blobs.md` says why this is not iroh-blobs.
+//! Transfers of blobs between peers: served only to permitted ones, and fetched as a stream that is
+//! never whole in memory. `rialto-blobs` keeps them. `docs/adr/0002-blobs.md` says why this is not iroh-blobs.
 
-mod store;
 mod transfer;
 
 use std::{
     collections::HashMap,
     hash::Hash,
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
 };
 
 use bytes::Bytes;
+use futures::future::BoxFuture;
+use rialto_blobs::{Blob, BlobError, Disk, Draft, Hint, Source, Store};
 use rialto_protocol::{
     B256,
     wire::{BlobRef, PeerAddr},
@@ -27,79 +28,14 @@ use crate::{
     limits::{MAX_FETCHES, MAX_FETCHES_PER_PEER},
     node::Dialer,
 };
-pub use store::path;
-use store::{Pin, Store};
 
-/// Handle of a blob on disk. The file stays while the handle lives.
-#[derive(Clone, Debug)]
-pub struct Blob(Arc<Pin>);
-
-impl Blob {
-    /// Returns hash and size.
-    pub fn reference(&self) -> BlobRef {
-        self.0.blob()
-    }
-
-    /// Returns the file's path. Only read it: other handles may use the same file.
-    pub fn path(&self) -> &Path {
-        self.0.path()
-    }
-
-    /// Returns `size` bytes of the content, from `offset` on. They are not checked against the
-    /// hash, because that needs the whole content.
-    pub async fn read_part(&self, offset: u64, size: usize) -> Result<Bytes, NetError> {
-        let blob = self.clone();
-        blocking(move || blob.0.read_part(offset, size)).await
-    }
-
-    /// Returns the content, checked against the hash once more.
-    ///
-    /// # Errors
-    /// [`NetError::BlobTooLarge`] above [`crate::limits::MAX_READ_BYTES`],
-    /// [`NetError::BlobMissing`] if the file on disk is damaged.
-    pub async fn read(&self) -> Result<Bytes, NetError> {
-        let blob = self.clone();
-        blocking(move || blob.0.read()).await
-    }
-}
-
-/// A blob that this node writes piece by piece. It takes room in the store as it grows. Dropping it
-/// deletes it, and so does the next start after a crash. All methods block.
-pub struct Draft(store::Draft);
-
-impl Draft {
-    /// Returns the number of bytes written.
-    pub fn written(&self) -> u64 {
-        self.0.written()
-    }
-
-    /// Appends bytes. After an error the draft can't be used any more.
-    ///
-    /// # Errors
-    /// [`NetError::BlobStoreFull`] if the store has no room, [`NetError::BlobIo`] if the disk
-    /// fails.
-    pub fn append(&mut self, bytes: &[u8]) -> Result<(), NetError> {
-        self.0.append(bytes)
-    }
-
-    /// Returns `size` of the written bytes, from `offset` on.
-    pub fn read(&self, offset: u64, size: usize) -> Result<Bytes, NetError> {
-        self.0.read(offset, size)
-    }
-
-    /// Syncs the draft to disk and makes it a blob of the store.
-    pub fn finish(self) -> Result<Blob, NetError> {
-        Ok(Blob(Arc::new(self.0.finish()?)))
-    }
-}
-
-/// The blob store of a node. Clones share it.
+/// The blobs of a node: its store, and the peers as the source of missing ones. Clones share it.
 ///
 /// A blob that no peer is permitted to fetch and no [`Blob`] holds is cache: it stays until the
 /// store needs room, and then the least recently used one is deleted first.
 #[derive(Clone)]
 pub struct Blobs {
-    store: Arc<Store>,
+    store: Disk,
     dialer: Dialer,
     fetches: Lanes<()>,
     fetches_by_peer: Lanes<B256>,
@@ -107,11 +43,11 @@ pub struct Blobs {
 }
 
 impl Blobs {
-    pub(crate) async fn open_store(folder: PathBuf, limit_bytes: u64) -> Result<Arc<Store>, NetError> {
-        blocking(move || Store::open(folder, limit_bytes).map(Arc::new)).await
+    pub(crate) async fn open_store(folder: PathBuf, limit_bytes: u64) -> Result<Disk, NetError> {
+        blocking(move || Ok(Disk::open(folder, limit_bytes)?)).await
     }
 
-    pub(crate) fn new(store: Arc<Store>, dialer: Dialer) -> Self {
+    pub(crate) fn new(store: Disk, dialer: Dialer) -> Self {
         Self {
             store,
             dialer,
@@ -132,7 +68,7 @@ impl Blobs {
             let blob = BlobRef { hash: *blake3::hash(&bytes).as_bytes(), size: bytes.len() as u64 };
             match store.get(blob) {
                 Some(_) => Ok(blob),
-                None => store.put(&mut bytes.as_ref(), blob.size),
+                None => Ok(store.put(&mut bytes.as_ref(), blob.size)?),
             }
         })
         .await
@@ -144,24 +80,24 @@ impl Blobs {
         blocking(move || {
             let mut file = std::fs::File::open(path)?;
             let size = file.metadata()?.len();
-            store.put(&mut file, size)
+            Ok(store.put(&mut file, size)?)
         })
         .await
     }
 
     /// Begins a blob of unknown size. Blocks.
     pub fn draft(&self) -> Result<Draft, NetError> {
-        self.store.draft(0).map(Draft)
+        Ok(self.store.draft()?)
     }
 
     /// Permits a peer to fetch a blob that is in the store, until `revoke`, `remove` or the end of
     /// the process.
     ///
     /// # Errors
-    /// [`NetError::BlobMissing`] if the store does not have it, [`NetError::Limit`] if too many
+    /// [`BlobError::Missing`] if the store does not have it, [`BlobError::Limit`] if too many
     /// permissions exist.
     pub fn allow(&self, peer: B256, blob: BlobRef) -> Result<(), NetError> {
-        self.store.allow(peer, blob)
+        Ok(self.store.allow(peer, blob)?)
     }
 
     /// Withdraws a permission that `allow` gave. A transfer that has begun continues.
@@ -177,17 +113,17 @@ impl Blobs {
 
     /// Returns a handle of a blob, if the store has it.
     pub fn get(&self, blob: BlobRef) -> Option<Blob> {
-        self.store.get(blob).map(|pin| Blob(Arc::new(pin)))
+        self.store.get(blob)
     }
 
-    /// Returns the content of a blob, at most [`crate::limits::MAX_READ_BYTES`]. For a larger one
+    /// Returns the content of a blob, at most [`rialto_blobs::MAX_READ_BYTES`]. For a larger one
     /// use `get` and its path.
     ///
     /// # Errors
-    /// [`NetError::BlobMissing`] if the store does not have it, [`NetError::BlobTooLarge`] above
+    /// [`BlobError::Missing`] if the store does not have it, [`BlobError::TooLarge`] above
     /// the limit.
     pub async fn read(&self, blob: BlobRef) -> Result<Bytes, NetError> {
-        self.get(blob).ok_or(NetError::BlobMissing(B256::from(blob.hash)))?.read().await
+        Ok(self.get(blob).ok_or(BlobError::Missing(B256::from(blob.hash)))?.read().await?)
     }
 
     /// Returns the bytes on disk, with unfinished downloads.
@@ -200,14 +136,14 @@ impl Blobs {
     /// stops the transfer.
     ///
     /// # Errors
-    /// [`NetError::BlobTooLarge`] above `max_bytes`, before anything is sent.
+    /// [`BlobError::TooLarge`] above `max_bytes`, before anything is sent.
     /// [`NetError::BlobDenied`] and [`NetError::BlobBusy`] as the peer says,
-    /// [`NetError::BlobWrong`] if its content has another hash, [`NetError::BlobCut`] if the
+    /// [`BlobError::Wrong`] if its content has another hash, [`NetError::BlobCut`] if the
     /// connection breaks or is too slow, [`NetError::Connect`] if there is none,
-    /// [`NetError::BlobStoreFull`] if this store has no room.
+    /// [`BlobError::StoreFull`] if this store has no room.
     pub async fn fetch(&self, peer: &PeerAddr, blob: BlobRef, max_bytes: u64) -> Result<Blob, NetError> {
         if blob.size > max_bytes {
-            return Err(NetError::BlobTooLarge { size: blob.size, limit: max_bytes });
+            return Err(BlobError::TooLarge { size: blob.size, limit: max_bytes }.into());
         }
         // One transfer of a blob from a peer at a time; a caller that waited finds the blob in the
         // store. Transfers of the same blob from other peers run in parallel, so that a slow peer
@@ -219,8 +155,16 @@ impl Blobs {
         let one_of_peer = self.fetches_by_peer.enter(peer.endpoint).await?;
         let one_of_all = self.fetches.enter(()).await?;
         let turns = Arc::new((flight, one_of_peer, one_of_all));
-        let pin = transfer::fetch(&self.store, &self.dialer, peer, blob, turns).await?;
-        Ok(Blob(Arc::new(pin)))
+        transfer::fetch(&self.store, &self.dialer, peer, blob, turns).await
+    }
+}
+
+impl Source for Blobs {
+    fn get<'a>(&'a self, blob: BlobRef, hint: &'a Hint) -> BoxFuture<'a, Result<Blob, BlobError>> {
+        Box::pin(async move {
+            let Hint::Peer(peer) = hint;
+            Ok(self.fetch(peer, blob, blob.size).await?)
+        })
     }
 }
 

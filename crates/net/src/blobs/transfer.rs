@@ -15,10 +15,9 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::{
-    Turn, blocking,
-    store::{Partial, Pin, Store},
-};
+use rialto_blobs::{Blob, BlobError, Disk, Partial, Store};
+
+use super::{Turn, blocking};
 use crate::{
     error::{CloseCode, CloseReason, NetError},
     limits::{
@@ -55,12 +54,12 @@ pub(super) type Turns = Arc<(Turn<(B256, B256)>, Turn<B256>, Turn<()>)>;
 /// Fetches a blob. Retries a busy peer, and starts once more from zero if the bytes that an earlier
 /// cut transfer left turn out to be wrong.
 pub(super) async fn fetch(
-    store: &Arc<Store>,
+    store: &Disk,
     dialer: &Dialer,
     peer: &PeerAddr,
     blob: BlobRef,
     turns: Turns,
-) -> Result<Pin, NetError> {
+) -> Result<Blob, NetError> {
     let mut busy = 0;
     loop {
         let (store, key, turns) = (store.clone(), peer.endpoint, turns.clone());
@@ -76,7 +75,7 @@ pub(super) async fn fetch(
                 busy += 1;
                 sleep(BUSY_PAUSE).await;
             }
-            Err(NetError::BlobWrong(_)) if received > 0 => {
+            Err(NetError::Blob(BlobError::Wrong(_))) if received > 0 => {
                 tracing::info!(peer = %peer.endpoint, blob = %B256::from(blob.hash), "blob restarted from zero");
             }
             result => return result,
@@ -97,7 +96,7 @@ struct Download {
 }
 
 impl Download {
-    async fn run(mut self, dialer: &Dialer, peer: &PeerAddr, blob: BlobRef) -> Result<Pin, NetError> {
+    async fn run(mut self, dialer: &Dialer, peer: &PeerAddr, blob: BlobRef) -> Result<Blob, NetError> {
         let offset = self.partial.received();
         let connection = dialer.dial(peer, Purpose::Blobs).await?;
         let (mut send, mut recv) = open_stream(&connection).await?;
@@ -119,7 +118,7 @@ impl Download {
             if piece.len() as u64 > left {
                 self.partial.discard();
                 CloseCode::BadMessage.close(&connection);
-                return Err(NetError::BlobWrong(B256::from(blob.hash)));
+                return Err(BlobError::Wrong(B256::from(blob.hash)).into());
             }
             self = blocking(move || {
                 self.partial.append(&piece)?;
@@ -136,7 +135,7 @@ impl Download {
         CloseCode::Done.close(&connection);
         blocking(move || {
             let Self { partial, _turns } = self;
-            partial.finish()
+            Ok(partial.finish()?)
         })
         .await
     }
@@ -175,12 +174,12 @@ async fn next_piece(recv: &mut RecvStream, left: u64) -> Result<(BytesMut, bool)
 /// Serves blobs to the peers that may fetch them.
 #[derive(Clone)]
 pub(crate) struct Server {
-    store: Arc<Store>,
+    store: Disk,
     slots: Slots,
 }
 
 impl Server {
-    pub(super) fn new(store: Arc<Store>) -> Self {
+    pub(super) fn new(store: Disk) -> Self {
         Self { store, slots: Slots::new(MAX_SERVES, MAX_SERVES_PER_PEER) }
     }
 
@@ -214,10 +213,10 @@ impl Server {
     }
 }
 
-async fn send_file(send: &mut SendStream, pin: &Pin, offset: u64) -> Result<(), String> {
-    let mut file = File::open(pin.path()).await.map_err(|e| e.to_string())?;
+async fn send_file(send: &mut SendStream, blob: &Blob, offset: u64) -> Result<(), String> {
+    let mut file = File::open(blob.path()).await.map_err(|e| e.to_string())?;
     file.seek(SeekFrom::Start(offset)).await.map_err(|e| e.to_string())?;
-    let mut left = pin.blob().size - offset;
+    let mut left = blob.reference().size - offset;
     while left > 0 {
         let mut piece = BytesMut::with_capacity(CHUNK_BYTES);
         let read = file.read_buf(&mut piece).await.map_err(|e| e.to_string())?;

@@ -6,6 +6,7 @@ use iroh::{
     Endpoint, RelayMode, SecretKey,
     endpoint::{VarInt, presets},
 };
+use rialto_blobs::{BlobError, Hint, Source};
 use rialto_net::{Limits, NetError};
 use rialto_protocol::{
     B256,
@@ -93,10 +94,10 @@ async fn only_for_whom_it_was_allowed() {
     from.blobs().allow(to.id(), blob).unwrap();
     from.blobs().remove(blob);
     assert!(denied(within(to.blobs().fetch(&from.addr(), blob, PLENTY)).await), "removed");
-    assert!(matches!(from.blobs().allow(to.id(), blob), Err(NetError::BlobMissing(_))));
+    assert!(matches!(from.blobs().allow(to.id(), blob), Err(NetError::Blob(BlobError::Missing(_)))));
     let wrong_size = BlobRef { size: 999, ..second };
-    assert!(matches!(from.blobs().allow(to.id(), wrong_size), Err(NetError::BlobMissing(_))));
-    assert!(matches!(from.blobs().read(wrong_size).await, Err(NetError::BlobMissing(_))));
+    assert!(matches!(from.blobs().allow(to.id(), wrong_size), Err(NetError::Blob(BlobError::Missing(_)))));
+    assert!(matches!(from.blobs().read(wrong_size).await, Err(NetError::Blob(BlobError::Missing(_)))));
 }
 
 #[tokio::test]
@@ -106,10 +107,13 @@ async fn too_large_is_refused_before_anything_is_sent() {
     from.blobs().allow(to.id(), blob).unwrap();
     from.close().await;
     let result = within(to.blobs().fetch(&from.addr(), blob, 999)).await;
-    assert!(matches!(result, Err(NetError::BlobTooLarge { size: 1000, limit: 999 })), "without asking anybody");
+    assert!(
+        matches!(result, Err(NetError::Blob(BlobError::TooLarge { size: 1000, limit: 999 }))),
+        "without asking anybody"
+    );
     let huge = BlobRef { size: u64::MAX, ..blob };
     let result = within(to.blobs().fetch(&from.addr(), huge, u64::MAX)).await;
-    assert!(matches!(result, Err(NetError::BlobStoreFull { .. })));
+    assert!(matches!(result, Err(NetError::Blob(BlobError::StoreFull { .. }))));
     assert_eq!(to.blobs().used_bytes(), 0);
 }
 
@@ -148,7 +152,7 @@ async fn written_piece_by_piece_within_the_limit() {
     assert_eq!(draft.read(100, 50).unwrap(), content[100..150]);
     let mut thrown_away = blobs.draft().unwrap();
     thrown_away.append(&[1; 500]).unwrap();
-    assert!(matches!(thrown_away.append(&[1]), Err(NetError::BlobStoreFull { .. })));
+    assert!(matches!(thrown_away.append(&[1]), Err(BlobError::StoreFull { .. })));
     drop(thrown_away);
     let blob = draft.finish().unwrap();
     assert_eq!((blob.reference(), blobs.used_bytes()), (reference(&content), 2500));
@@ -174,7 +178,7 @@ async fn what_is_cached_makes_room_and_what_is_needed_stays() {
     let cached = blobs.put_bytes(noise(900, 3)).await.unwrap();
     let newer = blobs.put_bytes(noise(1000, 4)).await.unwrap();
     assert!(blobs.get(cached).is_none(), "made room");
-    assert!(matches!(blobs.put_bytes(noise(1001, 5)).await, Err(NetError::BlobStoreFull { .. })));
+    assert!(matches!(blobs.put_bytes(noise(1001, 5)).await, Err(NetError::Blob(BlobError::StoreFull { .. }))));
     blobs.put_bytes(noise(1000, 6)).await.unwrap();
     assert!(blobs.get(newer).is_none());
     assert_eq!(blobs.used_bytes(), 3000);
@@ -195,7 +199,7 @@ async fn damage_on_disk_is_noticed() {
     let home = Home::new(1).await;
     let blob = home.blobs().put_bytes(noise(1000, 1)).await.unwrap();
     fs::write(whole_path(&home, blob), noise(1000, 2)).unwrap();
-    assert!(matches!(home.blobs().read(blob).await, Err(NetError::BlobMissing(_))));
+    assert!(matches!(home.blobs().read(blob).await, Err(NetError::Blob(BlobError::Missing(_)))));
     assert!(home.blobs().get(blob).is_none(), "better none than a wrong one");
 }
 
@@ -280,7 +284,7 @@ async fn wrong_content_is_not_kept() {
     for (seed, answer) in [(10, wrong), (11, longer), (12, noise(4 << 20, 9))] {
         let peer = liar(seed, answer, false).await;
         let result = within(to.blobs().fetch(&peer, blob, PLENTY)).await;
-        assert!(matches!(result, Err(NetError::BlobWrong(_))), "{result:?}");
+        assert!(matches!(result, Err(NetError::Blob(BlobError::Wrong(_)))), "{result:?}");
         assert!(to.blobs().get(blob).is_none());
         assert_eq!(to.blobs().used_bytes(), 0);
     }
@@ -320,4 +324,33 @@ async fn a_cancelled_fetch_goes_on_later() {
     let fetched = within(to.blobs().fetch(&from.addr(), blob, PLENTY)).await.unwrap();
     assert_eq!(fetched.read().await.unwrap(), content);
     assert_eq!(to.blobs().used_bytes(), 8 << 20);
+}
+
+/// The contract of [`Source`]. `hint` leads to `there` and not to `elsewhere`; neither is in the store.
+async fn a_source_keeps_the_contract(
+    source: &dyn Source,
+    hint: &Hint,
+    there: BlobRef,
+    content: &[u8],
+    elsewhere: BlobRef,
+) {
+    let blob = source.get(there, hint).await.unwrap();
+    assert_eq!((blob.reference(), &blob.read().await.unwrap()[..]), (there, content));
+    assert_eq!(source.get(there, hint).await.unwrap().path(), blob.path(), "now from the store");
+    let missing = source.get(elsewhere, hint).await;
+    assert!(matches!(missing, Err(BlobError::Unavailable(_))), "{missing:?}");
+    // Another size is another blob.
+    let longer = source.get(BlobRef { size: there.size + 1, ..there }, hint).await;
+    assert!(longer.is_err());
+}
+
+#[tokio::test]
+async fn a_peer_is_a_source() {
+    let (from, to) = (Home::new(71).await, Home::new(72).await);
+    let content = noise(300_000, 9);
+    let there = from.blobs().put_bytes(content.clone()).await.unwrap();
+    from.blobs().allow(to.id(), there).unwrap();
+    let elsewhere = BlobRef { hash: [5; 32], size: 10 };
+    let hint = Hint::Peer(from.addr());
+    within(a_source_keeps_the_contract(to.blobs(), &hint, there, &content, elsewhere)).await;
 }

@@ -1,5 +1,6 @@
 //! Why a provider could not start or go on.
 
+use rialto_blobs::BlobError;
 use rialto_chain::{ChainError, SendError};
 use rialto_net::NetError;
 use rialto_party::{JournalError, SealError};
@@ -51,5 +52,11 @@ impl From<JournalError> for ProviderError {
             JournalError::Foreign(owner) => Self::ForeignJournal(owner),
             JournalError::OtherVersion(table) => Self::OtherVersion(table),
         }
+    }
+}
+
+impl From<BlobError> for ProviderError {
+    fn from(error: BlobError) -> Self {
+        Self::Net(error.into())
     }
 }

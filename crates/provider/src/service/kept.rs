@@ -56,7 +56,7 @@ pub fn kept_task(
     let journal = Journal::look(&path)?;
     let Some(row) = journal.order(hash)? else { return Ok(None) };
     let blob = |reference: BlobRef| -> Result<Vec<u8>, ProviderError> {
-        let path = rialto_net::blobs::path(blob_dir, reference);
+        let path = rialto_blobs::path(blob_dir, reference);
         std::fs::read(&path).map_err(|why| NetError::from(why).into())
     };
     let order = row.order.value;

@@ -4,8 +4,9 @@
 use std::collections::HashMap;
 
 use bytes::Bytes;
+use rialto_blobs::{Blob, Draft};
 use rialto_exec::Outcome;
-use rialto_net::{Blob, Blobs, Draft, NetError};
+use rialto_net::{Blobs, NetError};
 use rialto_protocol::{
     receipt::Halted,
     wire::{MAX_INLINE_BYTES, Payload},
@@ -106,7 +107,7 @@ impl Outputs {
         };
         draft.append(&self.tail)?;
         self.tail.clear();
-        draft.append(output)
+        Ok(draft.append(output)?)
     }
 
     /// Everything, once every task ended. What is too much for a message is a blob, which is held.

@@ -9,6 +9,7 @@ use std::{
 };
 
 use alloy_primitives::{B256, Bytes};
+use rialto_blobs::{Blob, BlobError, Hint, Source};
 use rialto_exec::{
     AttemptError, Batch, CancelFlag, Executor, Limits as RunLimits, Prepared, SharedData, SharedFiles, Task, map_file,
 };
@@ -17,7 +18,7 @@ use rialto_machine::{
     input::{Half, HalfHasher, Halves, MAX_HALF_BYTES, input_roots},
     play::Player,
 };
-use rialto_net::{Blob, NetError, Node};
+use rialto_net::{NetError, Node};
 use rialto_protocol::{
     DealId, OrderId,
     court::{Answer, GameView, Question},
@@ -44,6 +45,8 @@ const PROGRESS_INTERVAL: Duration = Duration::from_millis(200);
 /// Everything work needs; shared by all tasks of the service.
 pub(crate) struct Runner {
     pub node: Node,
+    /// Where blobs come from that are not here.
+    source: Arc<dyn Source>,
     pub executor: Arc<dyn Executor>,
     pub journal: Journal,
     pub shell: Arc<dyn Shell>,
@@ -110,6 +113,7 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 impl Runner {
     pub fn new(node: Node, executor: Arc<dyn Executor>, journal: Journal, cores: u32, shell: Arc<dyn Shell>) -> Self {
         Self {
+            source: Arc::new(node.blobs().clone()),
             node,
             executor,
             journal,
@@ -242,7 +246,7 @@ impl Runner {
                 Ok(bytes.get(from..from.saturating_add(size)).map(Bytes::copy_from_slice).unwrap_or_default())
             }
             Payload::Blob(reference) => {
-                let missing = NetError::BlobMissing(B256::from(reference.hash));
+                let missing = BlobError::Missing(B256::from(reference.hash));
                 let blob = self.node.blobs().get(*reference).ok_or(missing)?;
                 Ok(blob.read_part(offset, size).await?.into())
             }
@@ -340,13 +344,13 @@ impl Runner {
     }
 
     /// A blob of an order: from here, or from the requester. Its size was judged when the order was admitted.
-    async fn blob(&self, work: &Work, reference: BlobRef) -> Result<Blob, NetError> {
+    async fn blob(&self, work: &Work, reference: BlobRef) -> Result<Blob, BlobError> {
         let blob = match self.node.blobs().get(reference) {
             Some(here) => here,
             None => {
                 let peer = work.peer.and_then(|peer| lock(&self.peers).get(&peer).cloned());
-                let peer = peer.ok_or(NetError::BlobMissing(B256::from(reference.hash)))?;
-                self.node.blobs().fetch(&peer, reference, reference.size).await?
+                let peer = peer.ok_or(BlobError::Missing(B256::from(reference.hash)))?;
+                self.source.get(reference, &Hint::Peer(peer)).await?
             }
         };
         self.hold(work.order.deal, blob.clone());

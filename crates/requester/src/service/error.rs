@@ -1,5 +1,6 @@
 //! What can go wrong around the core.
 
+use rialto_blobs::BlobError;
 use rialto_chain::{ChainError, SendError};
 use rialto_exec::{AttemptError, ExecError};
 use rialto_net::NetError;
@@ -108,5 +109,11 @@ impl From<JournalError> for RequesterError {
             JournalError::Foreign(owner) => Self::ForeignJournal(owner),
             JournalError::OtherVersion(table) => Self::OtherVersion(table),
         }
+    }
+}
+
+impl From<BlobError> for RequesterError {
+    fn from(error: BlobError) -> Self {
+        Self::Net(error.into())
     }
 }

@@ -9,12 +9,13 @@ use std::{
 };
 
 use bytes::Bytes;
+use rialto_blobs::{Blob, Hint, Source};
 use rialto_exec::{AttemptError, CancelFlag, Executor, Limits, Prepared, SharedData, Task};
 use rialto_machine::{
     input::{HalfHasher, MAX_HALF_BYTES, input_roots},
     limits::MAX_FUEL,
 };
-use rialto_net::{Blob, Node};
+use rialto_net::Node;
 use rialto_protocol::{
     B256, DealId, OrderId,
     receipt::Halted,
@@ -50,6 +51,8 @@ type Shared<T> = Arc<Mutex<T>>;
 /// All jobs' bytes.
 pub(crate) struct Library {
     node: Node,
+    /// Where outputs come from.
+    source: Arc<dyn Source>,
     pub(super) executor: Arc<dyn Executor>,
     jobs: Mutex<HashMap<JobId, Arc<Shelf>>>,
     /// Blobs that a deal's provider may fetch.
@@ -103,7 +106,8 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Library {
     pub fn new(root: PathBuf, node: Node, executor: Arc<dyn Executor>) -> Self {
         let (jobs, grants, traceables) = Default::default();
-        Self { node, executor, jobs, grants, root, traceables }
+        let source = Arc::new(node.blobs().clone());
+        Self { node, source, executor, jobs, grants, root, traceables }
     }
 
     /// Where all jobs' folders are.
@@ -294,7 +298,7 @@ impl Library {
         let stored = match outputs {
             Payload::Inline(bytes) => blocking(move || keep(&path, &results, &bytes[..])).await,
             Payload::Blob(reference) if reference.size != expected => return Stored::Wrong { task: 0 },
-            Payload::Blob(reference) => match self.node.blobs().fetch(peer, reference, expected).await {
+            Payload::Blob(reference) => match self.source.get(reference, &Hint::Peer(peer.clone())).await {
                 Err(error) => return Stored::Missing { why: error.to_string() },
                 Ok(blob) => {
                     let stored = blocking(move || {

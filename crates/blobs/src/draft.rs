@@ -1,18 +1,31 @@
 //! Blobs that this node writes piece by piece. Their size and hash are known only at the end.
 
-use super::{Arc, BlobRef, Bytes, File, Name, NetError, OpenOptions, Pin, Store, Write, io, read_at};
+use std::{
+    fs::{File, OpenOptions},
+    io::{self, Write},
+    sync::Arc,
+};
 
-/// A blob being written. Dropping it deletes it, and so does the next start after a crash.
-pub(crate) struct Draft {
-    pin: Pin,
+use bytes::Bytes;
+use rialto_protocol::wire::BlobRef;
+
+use crate::{
+    BlobError,
+    disk::{Blob, Folder, Name, Pin, read_at},
+};
+
+/// A blob that this node writes piece by piece. It takes room in the store as it grows. Dropping it
+/// deletes it, and so does the next start after a crash. All methods block.
+pub struct Draft {
+    pin: Blob,
     file: File,
     hasher: blake3::Hasher,
     written: u64,
 }
 
-impl Store {
+impl Folder {
     /// Begins a blob and reserves room for `size` bytes.
-    pub(crate) fn draft(self: &Arc<Self>, size: u64) -> Result<Draft, NetError> {
+    pub(crate) fn draft(self: &Arc<Self>, size: u64) -> Result<Draft, BlobError> {
         let pin = {
             let mut state = self.lock();
             self.make_room(&mut state, size)?;
@@ -21,14 +34,15 @@ impl Store {
             state.insert(name, size, 1);
             // Doomed until `finish` renames it, so that a dropped draft leaves no file.
             state.files.entry(name).and_modify(|entry| entry.doomed = true);
-            Pin { store: self.clone(), name, blob: BlobRef { hash: [0; 32], size }, path: name.path(&self.folder) }
+            let (blob, path) = (BlobRef { hash: [0; 32], size }, name.path(self.folder()));
+            Blob::new(Pin { store: self.clone(), name, blob, path })
         };
-        let file = OpenOptions::new().read(true).write(true).create_new(true).open(&pin.path)?;
+        let file = OpenOptions::new().read(true).write(true).create_new(true).open(pin.path())?;
         Ok(Draft { pin, file, hasher: blake3::Hasher::new(), written: 0 })
     }
 
     /// Makes room for a file that grows to `size` bytes.
-    fn grow(&self, name: Name, size: u64) -> Result<(), NetError> {
+    fn grow(&self, name: Name, size: u64) -> Result<(), BlobError> {
         let mut state = self.lock();
         let more = size.saturating_sub(state.files.get(&name).map_or(0, |entry| entry.size));
         self.make_room(&mut state, more)?;
@@ -40,14 +54,17 @@ impl Store {
 
 impl Draft {
     /// Returns the number of bytes written.
-    pub(crate) fn written(&self) -> u64 {
+    pub fn written(&self) -> u64 {
         self.written
     }
 
     /// Appends bytes. After an error the draft can't be used any more.
-    pub(crate) fn append(&mut self, bytes: &[u8]) -> Result<(), NetError> {
+    ///
+    /// # Errors
+    /// [`BlobError::StoreFull`] if the store has no room, [`BlobError::Io`] if the disk fails.
+    pub fn append(&mut self, bytes: &[u8]) -> Result<(), BlobError> {
         let size = self.written + bytes.len() as u64;
-        self.pin.store.grow(self.pin.name, size)?;
+        self.pin.pin().store.grow(self.pin.pin().name, size)?;
         self.file.write_all(bytes)?;
         self.hasher.update(bytes);
         self.written = size;
@@ -55,14 +72,14 @@ impl Draft {
     }
 
     /// Returns a part of the written bytes.
-    pub(crate) fn read(&self, offset: u64, size: usize) -> Result<Bytes, NetError> {
+    pub fn read(&self, offset: u64, size: usize) -> Result<Bytes, BlobError> {
         read_at(&self.file, offset, size)
     }
 
     /// Syncs the draft to disk and makes it a whole blob.
-    pub(crate) fn finish(self) -> Result<Pin, NetError> {
+    pub fn finish(self) -> Result<Blob, BlobError> {
         self.file.sync_data()?;
-        let store = self.pin.store.clone();
+        let store = self.pin.pin().store.clone();
         store.finish(self.pin, BlobRef { hash: *self.hasher.finalize().as_bytes(), size: self.written })
     }
 }

@@ -4,8 +4,6 @@
 //! A whole blob gets its name only when a finished, synced and checked file is renamed. All sizes
 //! are counted before bytes are written, so the folder never exceeds its limit.
 
-mod draft;
-
 use std::{
     collections::{BTreeSet, HashMap},
     fs::{self, File, OpenOptions},
@@ -18,38 +16,36 @@ use std::{
 use bytes::Bytes;
 use rialto_protocol::{B256, wire::BlobRef};
 
-use crate::{
-    error::NetError,
-    limits::{CHUNK_BYTES, MAX_GRANTS, MAX_READ_BYTES},
-};
+use crate::{BlobError, CHUNK_BYTES, Draft, MAX_GRANTS, MAX_READ_BYTES, Store};
 
-pub(crate) use draft::Draft;
+/// Blobs in a folder, and the peers that may fetch them. Clones share it.
+#[derive(Clone, Debug)]
+pub struct Disk(Arc<Folder>);
 
-/// Blobs on disk, and the peers that may fetch them.
 #[derive(Debug)]
-pub(crate) struct Store {
+pub(crate) struct Folder {
     folder: PathBuf,
     limit: u64,
     state: Mutex<State>,
 }
 
 #[derive(Debug, Default)]
-struct State {
-    files: HashMap<Name, Entry>,
+pub(crate) struct State {
+    pub(crate) files: HashMap<Name, Entry>,
     /// Sum of the entries' sizes.
-    used: u64,
+    pub(crate) used: u64,
     /// Peers that may fetch a blob, by blob.
     grants: HashMap<B256, BTreeSet<B256>>,
     /// Number of blobs allowed to each peer.
     grants_of: HashMap<B256, usize>,
     granted: usize,
     /// Advances at each use, to find the least recently used file.
-    clock: u64,
+    pub(crate) clock: u64,
 }
 
 /// A file of the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-enum Name {
+pub(crate) enum Name {
     Whole(B256),
     Partial(B256, B256),
     /// A blob that this node is writing.
@@ -57,17 +53,17 @@ enum Name {
 }
 
 #[derive(Debug)]
-struct Entry {
+pub(crate) struct Entry {
     /// Bytes counted against the limit: the final size while a file is growing.
-    size: u64,
+    pub(crate) size: u64,
     pins: usize,
     /// Whether to delete the file with its last pin.
-    doomed: bool,
+    pub(crate) doomed: bool,
     used_at: u64,
 }
 
 impl Name {
-    fn path(self, folder: &Path) -> PathBuf {
+    pub(crate) fn path(self, folder: &Path) -> PathBuf {
         match self {
             Self::Whole(hash) => folder.join(hex(hash)),
             Self::Partial(hash, peer) => folder.join("partial").join(format!("{}-{}", hex(hash), hex(peer))),
@@ -100,7 +96,7 @@ impl State {
         }
     }
 
-    fn insert(&mut self, name: Name, size: u64, pins: usize) {
+    pub(crate) fn insert(&mut self, name: Name, size: u64, pins: usize) {
         self.clock += 1;
         self.used += size;
         let old = self.files.insert(name, Entry { size, pins, doomed: false, used_at: self.clock });
@@ -138,9 +134,70 @@ impl State {
     }
 }
 
-impl Store {
+impl Disk {
+    /// Opens a folder that holds at most `limit` bytes. Files of an earlier process become cache.
+    ///
+    /// # Errors
+    /// [`BlobError::Io`] if the folder can't be used.
+    pub fn open(folder: PathBuf, limit: u64) -> Result<Self, BlobError> {
+        Ok(Self(Arc::new(Folder::open(folder, limit)?)))
+    }
+
+    /// Permits a peer to fetch a blob that is in the store, until `revoke`, `remove` or the end of the
+    /// process.
+    ///
+    /// # Errors
+    /// [`BlobError::Missing`] if the store does not have it, [`BlobError::Limit`] if too many
+    /// permissions exist.
+    pub fn allow(&self, peer: B256, blob: BlobRef) -> Result<(), BlobError> {
+        self.0.allow(peer, blob)
+    }
+
+    /// Withdraws a permission that `allow` gave. A transfer that has begun continues.
+    pub fn revoke(&self, peer: B256, blob: BlobRef) {
+        self.0.revoke(peer, blob);
+    }
+
+    /// Returns whether this peer may fetch anything at all.
+    pub fn knows(&self, peer: B256) -> bool {
+        self.0.knows(peer)
+    }
+
+    /// Returns a handle of a blob, if this peer may fetch it.
+    pub fn get_for(&self, peer: B256, blob: BlobRef) -> Option<Blob> {
+        self.0.get_for(peer, blob)
+    }
+}
+
+impl Store for Disk {
+    fn put(&self, source: &mut dyn Read, size: u64) -> Result<BlobRef, BlobError> {
+        self.0.put(source, size)
+    }
+
+    fn draft(&self) -> Result<Draft, BlobError> {
+        self.0.draft(0)
+    }
+
+    fn partial(&self, from: B256, blob: BlobRef) -> Result<Partial, BlobError> {
+        self.0.partial(from, blob)
+    }
+
+    fn get(&self, blob: BlobRef) -> Option<Blob> {
+        self.0.get(blob)
+    }
+
+    fn remove(&self, blob: BlobRef) {
+        self.0.remove(blob);
+    }
+
+    fn used_bytes(&self) -> u64 {
+        self.0.used_bytes()
+    }
+}
+
+impl Folder {
     /// Opens a folder. Files of an earlier process become cache.
-    pub(crate) fn open(folder: PathBuf, limit: u64) -> Result<Self, NetError> {
+    pub(crate) fn open(folder: PathBuf, limit: u64) -> Result<Self, BlobError> {
         let drafts = folder.join("draft");
         match fs::remove_dir_all(&drafts) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
@@ -168,14 +225,18 @@ impl Store {
         Ok(store)
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn make_room(&self, state: &mut State, bytes: u64) -> Result<(), NetError> {
+    pub(crate) fn make_room(&self, state: &mut State, bytes: u64) -> Result<(), BlobError> {
         while state.used.saturating_add(bytes) > self.limit {
             let Some(name) = state.expendable() else {
-                return Err(NetError::BlobStoreFull { needed: bytes, limit: self.limit });
+                return Err(BlobError::StoreFull { needed: bytes, limit: self.limit });
             };
             self.delete(state, name);
         }
@@ -196,23 +257,23 @@ impl Store {
     }
 
     /// Copies exactly `size` bytes into the store.
-    pub(crate) fn put(self: &Arc<Self>, source: &mut dyn Read, size: u64) -> Result<BlobRef, NetError> {
+    pub(crate) fn put(self: &Arc<Self>, source: &mut dyn Read, size: u64) -> Result<BlobRef, BlobError> {
         let mut draft = self.draft(size)?;
         // Reading one byte more detects that the source has grown.
         let copied = copy(&mut source.take(size.saturating_add(1)), &mut draft)?;
         if copied != size {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "the file changed while it was read").into());
         }
-        Ok(draft.finish()?.blob())
+        Ok(draft.finish()?.reference())
     }
 
     /// Turns a checked, synced file into the whole blob.
-    fn finish(self: &Arc<Self>, pin: Pin, blob: BlobRef) -> Result<Pin, NetError> {
+    pub(crate) fn finish(self: &Arc<Self>, pin: Blob, blob: BlobRef) -> Result<Blob, BlobError> {
         let name = Name::Whole(B256::from(blob.hash));
         let path = name.path(&self.folder);
         let mut state = self.lock();
-        fs::rename(&pin.path, &path)?;
-        let moved = state.forget(pin.name).expect("a pinned file is counted");
+        fs::rename(&pin.0.path, &path)?;
+        let moved = state.forget(pin.0.name).expect("a pinned file is counted");
         match state.files.get_mut(&name) {
             Some(entry) => {
                 entry.pins += 1;
@@ -222,27 +283,27 @@ impl Store {
             None => state.insert(name, moved.size, 1),
         }
         drop(state);
-        Ok(Pin { store: self.clone(), name, blob, path })
+        Ok(Blob::new(Pin { store: self.clone(), name, blob, path }))
     }
 
     /// Returns a pin on a whole blob, if the store has it.
-    pub(crate) fn get(self: &Arc<Self>, blob: BlobRef) -> Option<Pin> {
+    pub(crate) fn get(self: &Arc<Self>, blob: BlobRef) -> Option<Blob> {
         let name = Name::Whole(B256::from(blob.hash));
         let mut state = self.lock();
         let entry = state.files.get_mut(&name).filter(|entry| entry.size == blob.size && !entry.doomed)?;
         entry.pins += 1;
         state.touch(name);
-        Some(Pin { store: self.clone(), name, blob, path: name.path(&self.folder) })
+        Some(Blob::new(Pin { store: self.clone(), name, blob, path: name.path(&self.folder) }))
     }
 
-    pub(crate) fn allow(&self, peer: B256, blob: BlobRef) -> Result<(), NetError> {
+    pub(crate) fn allow(&self, peer: B256, blob: BlobRef) -> Result<(), BlobError> {
         let hash = B256::from(blob.hash);
         let mut state = self.lock();
         if !state.files.get(&Name::Whole(hash)).is_some_and(|entry| entry.size == blob.size && !entry.doomed) {
-            return Err(NetError::BlobMissing(hash));
+            return Err(BlobError::Missing(hash));
         }
         if state.granted >= MAX_GRANTS {
-            return Err(NetError::Limit("blobs allowed to peers"));
+            return Err(BlobError::Limit("blobs allowed to peers"));
         }
         if state.grants.entry(hash).or_default().insert(peer) {
             state.granted += 1;
@@ -269,7 +330,7 @@ impl Store {
     }
 
     /// Returns a pin on the blob, if this peer may fetch it.
-    pub(crate) fn get_for(self: &Arc<Self>, peer: B256, blob: BlobRef) -> Option<Pin> {
+    pub(crate) fn get_for(self: &Arc<Self>, peer: B256, blob: BlobRef) -> Option<Blob> {
         let allowed = self.lock().grants.get(&B256::from(blob.hash)).is_some_and(|peers| peers.contains(&peer));
         if allowed { self.get(blob) } else { None }
     }
@@ -287,7 +348,7 @@ impl Store {
     }
 
     /// Opens the unfinished file of a blob from a peer and reserves room for its final size.
-    pub(crate) fn partial(self: &Arc<Self>, peer: B256, blob: BlobRef) -> Result<Partial, NetError> {
+    pub(crate) fn partial(self: &Arc<Self>, peer: B256, blob: BlobRef) -> Result<Partial, BlobError> {
         let name = Name::Partial(B256::from(blob.hash), peer);
         let path = name.path(&self.folder);
         let mut state = self.lock();
@@ -301,8 +362,8 @@ impl Store {
         }
         state.insert(name, blob.size, 1);
         drop(state);
-        let pin = Pin { store: self.clone(), name, blob, path };
-        let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&pin.path)?;
+        let pin = Blob::new(Pin { store: self.clone(), name, blob, path });
+        let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(pin.path())?;
         if kept > blob.size {
             file.set_len(0)?;
         }
@@ -314,9 +375,9 @@ impl Store {
     }
 }
 
-/// An unfinished download. Dropping it keeps the received bytes as cache.
-pub(crate) struct Partial {
-    pin: Pin,
+/// A blob that is on its way. Dropping it keeps the received bytes as cache. All methods block.
+pub struct Partial {
+    pin: Blob,
     file: File,
     hasher: blake3::Hasher,
     received: u64,
@@ -324,7 +385,7 @@ pub(crate) struct Partial {
 
 impl Partial {
     /// Returns the number of bytes on disk.
-    pub(crate) fn received(&self) -> u64 {
+    pub fn received(&self) -> u64 {
         self.received
     }
 
@@ -332,8 +393,8 @@ impl Partial {
     ///
     /// # Panics
     /// If the bytes exceed the blob's size: the caller must bound its reads.
-    pub(crate) fn append(&mut self, bytes: &[u8]) -> Result<(), NetError> {
-        assert!(self.received + bytes.len() as u64 <= self.pin.blob.size, "the caller bounds what it takes");
+    pub fn append(&mut self, bytes: &[u8]) -> Result<(), BlobError> {
+        assert!(self.received + bytes.len() as u64 <= self.pin.reference().size, "the caller bounds what it takes");
         self.file.write_all(bytes)?;
         self.hasher.update(bytes);
         self.received += bytes.len() as u64;
@@ -341,57 +402,86 @@ impl Partial {
     }
 
     /// Makes it a whole blob, or deletes it if its hash is wrong.
-    pub(crate) fn finish(self) -> Result<Pin, NetError> {
-        let blob = self.pin.blob;
+    pub fn finish(self) -> Result<Blob, BlobError> {
+        let blob = self.pin.reference();
         if self.received != blob.size || *self.hasher.finalize().as_bytes() != blob.hash {
             self.discard();
-            return Err(NetError::BlobWrong(B256::from(blob.hash)));
+            return Err(BlobError::Wrong(B256::from(blob.hash)));
         }
         self.file.sync_data()?;
-        let store = self.pin.store.clone();
+        let store = self.pin.0.store.clone();
         store.finish(self.pin, blob)
     }
 
     /// Deletes the received bytes.
-    pub(crate) fn discard(self) {
-        self.pin.store.lock().files.entry(self.pin.name).and_modify(|entry| entry.doomed = true);
+    pub fn discard(self) {
+        self.pin.0.store.lock().files.entry(self.pin.0.name).and_modify(|entry| entry.doomed = true);
     }
 }
+
+/// Handle of a blob on disk. The file stays while a handle lives.
+#[derive(Clone, Debug)]
+pub struct Blob(Arc<Pin>);
 
 /// Keeps a file of the store from being deleted.
 #[derive(Debug)]
 pub(crate) struct Pin {
-    store: Arc<Store>,
-    name: Name,
-    blob: BlobRef,
-    path: PathBuf,
+    pub(crate) store: Arc<Folder>,
+    pub(crate) name: Name,
+    pub(crate) blob: BlobRef,
+    pub(crate) path: PathBuf,
 }
 
-impl Pin {
-    pub(crate) fn blob(&self) -> BlobRef {
-        self.blob
+impl Blob {
+    pub(crate) fn new(pin: Pin) -> Self {
+        Self(Arc::new(pin))
     }
 
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
+    pub(crate) fn pin(&self) -> &Pin {
+        &self.0
     }
 
-    /// Returns a part of the content. It is not checked, because that needs the whole content.
-    pub(crate) fn read_part(&self, offset: u64, size: usize) -> Result<Bytes, NetError> {
-        read_at(&File::open(&self.path)?, offset, size)
+    /// Returns hash and size.
+    pub fn reference(&self) -> BlobRef {
+        self.0.blob
     }
 
-    pub(crate) fn read(&self) -> Result<Bytes, NetError> {
-        let BlobRef { hash, size } = self.blob;
+    /// Returns the file's path. Only read it: other handles may use the same file.
+    pub fn path(&self) -> &Path {
+        &self.0.path
+    }
+
+    /// Returns `size` bytes of the content, from `offset` on. They are not checked against the hash,
+    /// because that needs the whole content.
+    ///
+    /// # Errors
+    /// The file has not so many bytes, or can't be read.
+    pub async fn read_part(&self, offset: u64, size: usize) -> Result<Bytes, BlobError> {
+        let blob = self.clone();
+        blocking(move || read_at(&File::open(blob.path())?, offset, size)).await
+    }
+
+    /// Returns the content, checked against the hash once more.
+    ///
+    /// # Errors
+    /// [`BlobError::TooLarge`] above [`MAX_READ_BYTES`], [`BlobError::Missing`] if the file on disk is
+    /// damaged.
+    pub async fn read(&self) -> Result<Bytes, BlobError> {
+        let blob = self.clone();
+        blocking(move || blob.content()).await
+    }
+
+    fn content(&self) -> Result<Bytes, BlobError> {
+        let BlobRef { hash, size } = self.reference();
         if size > MAX_READ_BYTES {
-            return Err(NetError::BlobTooLarge { size, limit: MAX_READ_BYTES });
+            return Err(BlobError::TooLarge { size, limit: MAX_READ_BYTES });
         }
         let mut bytes = Vec::with_capacity(size as usize);
-        File::open(&self.path)?.take(size + 1).read_to_end(&mut bytes)?;
+        File::open(self.path())?.take(size + 1).read_to_end(&mut bytes)?;
         if bytes.len() as u64 != size || *blake3::hash(&bytes).as_bytes() != hash {
             // The file was damaged on disk. No blob is better than a wrong one.
-            self.store.remove(self.blob);
-            return Err(NetError::BlobMissing(B256::from(hash)));
+            self.0.store.remove(self.reference());
+            return Err(BlobError::Missing(B256::from(hash)));
         }
         Ok(bytes.into())
     }
@@ -426,7 +516,7 @@ fn partial(text: &str) -> Option<Name> {
     Some(Name::Partial(from_hex(hash)?, from_hex(peer)?))
 }
 
-fn read_at(file: &File, offset: u64, size: usize) -> Result<Bytes, NetError> {
+pub(crate) fn read_at(file: &File, offset: u64, size: usize) -> Result<Bytes, BlobError> {
     let mut bytes = vec![0; size];
     file.read_exact_at(&mut bytes, offset)?;
     Ok(bytes.into())
@@ -446,5 +536,16 @@ fn copy(source: &mut dyn Read, target: &mut dyn Write) -> io::Result<u64> {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }
+    }
+}
+
+/// Runs disk work on a blocking thread.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, BlobError> + Send + 'static,
+) -> Result<T, BlobError> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+        Err(error) => Err(io::Error::other(error).into()),
     }
 }
