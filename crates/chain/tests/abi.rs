@@ -1,4 +1,4 @@
-//! The bindings are the committed artifacts' ABI, no more and no less.
+//! The bindings equal the ABI of the committed artifacts.
 #![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeSet;
@@ -43,7 +43,8 @@ fn topics(abi: &[Value]) -> BTreeSet<String> {
     items.map(|item| hex::encode(keccak256(signature(item)))).collect()
 }
 
-/// Indexed parameters and return types: not part of a selector, but of decoding.
+/// Returns indexed parameters and return types, which a selector does not contain but decoding
+/// needs.
 fn shapes(abi: &[Value]) -> BTreeSet<String> {
     abi.iter()
         .map(|item| match item["type"].as_str().unwrap() {

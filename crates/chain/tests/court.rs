@@ -1,4 +1,4 @@
-//! A game's first turns, from the receipt down to a task, as both sides and the events tell them.
+//! The first turns of a game, from the receipt down to a task, from both sides and from the events.
 #![allow(clippy::unwrap_used)]
 
 mod support;
@@ -20,10 +20,10 @@ use support::*;
 
 const TASKS: u32 = 20;
 const FUEL: u64 = 1_000_000;
-/// Of an accusation over such an order: base bond, and nothing for so little fuel.
+/// Bond of an accusation over such an order: the base bond, and nothing for so little fuel.
 const BOND: u128 = 100;
 
-/// A deal under the market's court, and a signed receipt over twenty tasks in it.
+/// Returns a signed receipt over twenty tasks, in a deal under the market's court.
 async fn receipt(chain: &Chain, court: Address) -> (Signed, SumTree) {
     let OpenArgs { mut ask, terms, .. } = open(chain, 400, 1).await;
     ask.court = court;
@@ -44,7 +44,7 @@ async fn receipt(chain: &Chain, court: Address) -> (Signed, SumTree) {
     (Signed { deal, order, receipt, signature }, tree)
 }
 
-/// What the court's events make of a game.
+/// A game as the court's events describe it.
 struct Watcher {
     events: rialto_chain::EventStream,
     games: Games,
@@ -135,7 +135,7 @@ async fn a_game_goes_from_the_receipt_down_to_a_task() {
     assert!(story.view.turn_of(key("provider").address()));
     assert_eq!(standing(&court, id).await, (GameStage::Unfold, 5, 0, false));
 
-    // What is not the receipt's is not taken; what is, anybody can send.
+    // The court refuses nodes that are not the receipt's; anybody can send the right ones.
     let mut wrong = tree.unfold(5, 0).unwrap();
     wrong[3].fuel += 1;
     let error = refused(play(&accuses, &signed, &story, Answer::Unfold { nodes: wrong }).await.unwrap_err());
@@ -178,7 +178,7 @@ async fn a_game_goes_from_the_receipt_down_to_a_task() {
     let not_yet = Answer::Step { pick: 0, proof: Vec::new() };
     assert_eq!(CourtCall::answer(signed.deal.clone(), signed.order.clone(), &story.view, not_yet), None);
 
-    // The accuser has nothing to say, and loses by time.
+    // The accuser has no true move, and loses by time.
     control(&dev, "evm_increaseTime", serde_json::json!([RULES.base_seconds]));
     control(&dev, "evm_mine", serde_json::json!([]));
     let (deal, game) = (Box::new(signed.deal.clone()), Box::new(story.view.game.clone()));

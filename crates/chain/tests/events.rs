@@ -1,5 +1,5 @@
 //! The event stream under reorgs, lag, failures and long histories: undoing `removed` and applying
-//! `added` always leads to what the chain says in the end.
+//! `added` always leads to the chain's final events.
 #![allow(clippy::unwrap_used)]
 
 mod support;
@@ -17,7 +17,7 @@ use support::*;
 
 type Entry = (LogMeta, MarketEvent);
 
-/// A reader that keeps exactly what the stream tells it.
+/// A reader that keeps exactly the events of the stream.
 struct Reader {
     stream: EventStream,
     known: Vec<Entry>,
@@ -35,7 +35,7 @@ impl Reader {
         self.take(batch);
     }
 
-    /// The next batch, if it comes now.
+    /// Reads the next batch, if it arrives at once.
     async fn glance(&mut self) {
         if let Ok(batch) = tokio::time::timeout(Duration::from_millis(30), self.stream.next()).await {
             self.take(batch.expect("the stream goes on"));
@@ -78,7 +78,7 @@ fn number(value: &serde_json::Value) -> u64 {
     u64::from_str_radix(value.as_str().unwrap().trim_start_matches("0x"), 16).unwrap()
 }
 
-/// Number and time of the newest block.
+/// Returns number and time of the newest block.
 fn head(dev: &Devchain) -> (u64, u64) {
     let block = control(dev, "eth_getBlockByNumber", json!(["latest", false]));
     (number(&block["number"]), number(&block["timestamp"]))
@@ -89,7 +89,7 @@ async fn announce(sender: &Sender, text: &str) {
     soon(sender.send(text, call)).await.unwrap();
 }
 
-/// A sender that leaves dropped transactions dropped.
+/// Returns a sender that does not rebroadcast dropped transactions.
 async fn careless(chain: &Chain) -> Sender {
     soon(chain.sender_in_memory(key("provider"))).await.unwrap()
 }
@@ -106,7 +106,7 @@ async fn added_then_taken_back_then_added_anew() {
     assert_eq!(reader.notes(), ["one", "two", "three"]);
     soon(sender.stop()).await;
 
-    // The last two blocks are replaced by three others.
+    // Three other blocks replace the last two.
     control(&dev, "anvil_rollback", json!([2]));
     control(&dev, "evm_mine", json!([]));
     let sender = careless(&chain).await;
@@ -136,7 +136,7 @@ async fn a_lagging_backend_takes_nothing_back() {
     let (dev, deployed, honest) = market(1000).await;
     let disturbed = Disturbed::new(&dev);
     let chain = connect(disturbed.rpc(), deployed.market).await;
-    // Every second question goes to a backend three blocks behind.
+    // Every second request goes to a backend that is three blocks behind.
     let turn = AtomicBool::new(false);
     disturbed.by(move |method, params, next| {
         if method != "eth_getBlockByNumber" || params[0] != "latest" || !turn.fetch_xor(true, Ordering::SeqCst) {
@@ -167,8 +167,8 @@ async fn a_reorg_in_the_middle_of_reading_mixes_nothing() {
     let (newest, _) = head(&dev);
     let middle = newest - 2;
     let middle_hash = control(&dev, "eth_getBlockByNumber", json!([format!("{middle:#x}"), false]))["hash"].clone();
-    // The chain changes from one block below the middle on, right when the middle one has been read; what lies above
-    // is only read then.
+    // When the middle block has been read, the chain changes from one block below it on. The blocks
+    // above it are read after that.
     let disturbed = Disturbed::new(&dev);
     let chain = connect(disturbed.rpc(), deployed.market).await;
     let changed = AtomicBool::new(false);
@@ -217,7 +217,7 @@ async fn a_long_history_is_read_in_bounded_ranges() {
         control(&dev, "anvil_mine", json!([150]));
     }
     announce(&sender, "last").await;
-    // An endpoint that takes at most 40 blocks per question.
+    // The endpoint accepts at most 40 blocks per request.
     let disturbed = Disturbed::new(&dev);
     let chain = connect(disturbed.rpc(), deployed.market).await;
     let asked = Arc::new(AtomicU64::new(0));
@@ -251,7 +251,7 @@ async fn a_reorg_below_everything_remembered_ends_the_stream() {
     ended.await;
 }
 
-/// Random notes, reorgs, rollbacks, failures; the reader must end with what the chain says.
+/// Random events, reorgs, rollbacks and failures; the reader must end with the chain's events.
 #[tokio::test]
 async fn whatever_happens_the_reader_ends_with_the_truth() {
     for seed in 1..=4u64 {

@@ -1,4 +1,4 @@
-//! Endpoints over HTTP that are slow to recover, lie, or never stop talking.
+//! HTTP endpoints that recover slowly, give wrong answers, or never end an answer.
 #![allow(clippy::unwrap_used)]
 
 mod support;
@@ -13,7 +13,7 @@ use support::*;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-/// Reads one request; its JSON-RPC id.
+/// Reads one request and returns its JSON-RPC id.
 async fn request_id(stream: &mut TcpStream) -> Option<u64> {
     let mut bytes = Vec::new();
     let mut chunk = [0; 1024];
@@ -34,7 +34,8 @@ async fn request_id(stream: &mut TcpStream) -> Option<u64> {
     }
 }
 
-/// A server that answers request n with `answers(n, id)`, whole HTTP responses; counts requests.
+/// Starts a server that answers request n with the HTTP response `answers(n, id)` and counts
+/// requests.
 async fn server(answers: impl Fn(usize, u64) -> String + Send + Sync + 'static) -> (Rpc, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/key-that-must-stay-secret", listener.local_addr().unwrap());
@@ -106,20 +107,21 @@ async fn an_endless_answer_is_cut_off() {
     assert!(matches!(&error, ChainError::Malformed { cause, .. } if cause.contains("above")), "{error}");
 }
 
-/// TLS is there: what answers in plain text is met with a TLS error, not with "scheme not supported".
+/// TLS is built in: a server that answers in plain text causes a TLS error, not "scheme not
+/// supported".
 #[tokio::test]
 async fn https_speaks_tls() {
     let (Rpc::Http(mut url), _) = server(|_, id| result(id, r#""0x1""#)).await else { panic!() };
     url.set_scheme("https").unwrap();
     match failure(Rpc::Http(url)).await {
         ChainError::Unreachable { .. } => {}
-        // A machine without any root certificates.
+        // The machine has no root certificates.
         ChainError::BadEndpoint(cause) => assert!(cause.to_lowercase().contains("certificate"), "{cause}"),
         error => panic!("{error}"),
     }
 }
 
-/// A certificate of one's own authority is trusted by who names that authority, and by nobody else.
+/// Only a client that names a private authority trusts its certificate.
 #[tokio::test]
 async fn roots_of_ones_own_are_the_only_ones() {
     let (dev, deployed, _) = market(10).await;
@@ -129,14 +131,15 @@ async fn roots_of_ones_own_are_the_only_ones() {
     assert_eq!(chain.account(key("provider").address()).await.unwrap(), 10);
     assert!(chain.is_known_code().await.unwrap());
 
-    // Without it: refused, or not even tried where the system has no roots at all.
+    // Without the authority the client refuses the certificate, or does not connect if the system
+    // has no roots.
     match failure(Rpc::Http(url.clone())).await {
         ChainError::Unreachable { cause, .. } | ChainError::BadEndpoint(cause) => {
             assert!(cause.to_lowercase().contains("certificate"), "{cause}");
         }
         error => panic!("{error}"),
     }
-    // Another authority: the server's own certificate is none.
+    // A wrong authority: the server's own certificate is none.
     assert!(matches!(failure(with(include_bytes!("tls/server.pem"))).await, ChainError::Unreachable { .. }));
     for nonsense in [&b"no certificate"[..], b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"] {
         let error = failure(with(nonsense)).await;

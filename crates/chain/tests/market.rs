@@ -1,4 +1,4 @@
-//! A market used as its two sides use it, in process and over HTTP.
+//! A market as its two sides use it, in process and over HTTP.
 #![allow(clippy::unwrap_used)]
 
 mod support;
@@ -27,7 +27,7 @@ fn opened(mined: &Mined) -> Vec<(DealId, Deal)> {
     found.collect()
 }
 
-/// Opens two deals in one transaction, pays and closes the first, and watches all of it in the events.
+/// Opens two deals in one transaction, pays and closes the first, and checks the events.
 async fn whole_life(chain: &Chain) {
     let (requester, provider) = (key("requester"), key("provider"));
     let buys = chain.sender_in_memory(requester.clone()).await.unwrap();
@@ -60,7 +60,7 @@ async fn whole_life(chain: &Chain) {
     assert_eq!((state.status, state.paid, state.orders), (DealStatus::Closed, 123, 5));
     println!("gas: open two {}, redeem and close {}", mined.gas_used, closed.gas_used);
 
-    // The same again is refused before it costs anything, with the reason.
+    // The same call again is refused with the reason, before it costs anything.
     let error = soon(sells.send("redeem again", redeem)).await.unwrap_err();
     let SendError::Rejected(error) = error else { panic!("{error}") };
     assert_eq!(error.code(), "M-016");
@@ -71,7 +71,7 @@ async fn whole_life(chain: &Chain) {
     assert_eq!(seen, ours);
 }
 
-/// All events from a block to the head.
+/// Returns all events from a block to the head.
 async fn history(chain: &Chain, from: u64) -> Vec<MarketEvent> {
     let head = chain.head().await.unwrap().number;
     let mut stream = chain.events(from);
@@ -171,7 +171,7 @@ async fn a_refused_call_costs_nothing_and_explains_itself() {
     cheap.terms.max_price = 999;
     let error = refused(soon(sender.send("3", MarketCall::Open(vec![cheap.clone()]))).await.unwrap_err());
     assert_eq!(error.code(), "M-012");
-    // Inside a multicall the reason comes through too.
+    // The reason is also available from inside a multicall.
     let good = open(&chain, 100, 2).await;
     let error = refused(soon(sender.send("4", MarketCall::Open(vec![good, cheap]))).await.unwrap_err());
     assert_eq!(error.code(), "M-012");
@@ -186,7 +186,7 @@ async fn an_account_without_gas_money_is_told_so() {
     let sender = chain.sender_in_memory(key("poor")).await.unwrap();
     let error = soon(sender.send("x", MarketCall::CancelAsks { counter: 1 })).await.unwrap_err();
     assert!(matches!(error, SendError::NoGasMoney { balance_wei: 0, .. }), "{error}");
-    // Somebody helps.
+    // Another account sends gas money.
     let rich = chain.sender_in_memory(key("deployer")).await.unwrap();
     let help = MarketCall::TransferNative { to: key("poor").address(), wei: 10u128.pow(17) };
     soon(rich.send("help", help)).await.unwrap();
@@ -202,7 +202,8 @@ async fn signatures_of_keys_and_of_contract_wallets() {
     assert!(chain.is_valid_signature(key("requester").address(), digest, &signature).await.unwrap());
     assert!(!chain.is_valid_signature(key("provider").address(), digest, &signature).await.unwrap());
 
-    // A wallet that accepts one digest: compares calldata[4..36] and returns the magic word, or reverts.
+    // A wallet that accepts one digest: compares calldata[4..36] and returns the magic word, or
+    // reverts.
     let wallet = Address::repeat_byte(0x55);
     let mut code = vec![0x60, 0x04, 0x35, 0x7f];
     code.extend_from_slice(digest.as_slice());

@@ -1,4 +1,4 @@
-//! A sender through crashes, reorgs, stuck transactions, foreign transactions and bad endpoints:
+//! The sender under crashes, reorgs, stuck transactions, foreign transactions and bad endpoints:
 //! every intent happens exactly once.
 #![allow(clippy::unwrap_used)]
 
@@ -24,7 +24,7 @@ fn journal() -> Journal {
     Journal { path: folder.path().join("sender.redb"), _folder: folder }
 }
 
-/// A withdrawal: whether it happened exactly once is visible in the balance.
+/// Returns a withdrawal. The balance shows how often it happened.
 fn withdraw(amount: u128) -> MarketCall {
     MarketCall::Withdraw { to: key("provider").address(), amount }
 }
@@ -87,7 +87,7 @@ async fn many_at_once_all_happen_once() {
     let before = nonce(&dev, "provider");
     let sends = (0..40).map(|i| {
         let sender = sender.clone();
-        // Every intent twice.
+        // Each intent is sent twice.
         async move { sender.send(format!("intent {}", i / 2), withdraw(1)).await }
     });
     for outcome in soon(futures::future::join_all(sends)).await {
@@ -136,7 +136,7 @@ async fn killed_while_broadcasting() {
     let journal = journal();
     let sender = provider(&chain, &journal).await;
 
-    // The transaction gets through, the answer does not.
+    // The transaction arrives, but its answer is lost.
     let over = Arc::new(AtomicBool::new(false));
     let waiting = over.clone();
     disturbed.by(move |method, params, next| {
@@ -173,7 +173,7 @@ async fn killed_between_broadcasting_and_receipt() {
     let journal = journal();
     let sender = provider(&chain, &journal).await;
 
-    // Mined, but this endpoint never shows the receipt.
+    // The transaction is mined, but this endpoint never shows its receipt.
     disturbed.by(|method, _, _| (method == "eth_getTransactionReceipt").then_some(Ok(Value::Null)));
     let before = nonce(&dev, "provider");
     let doomed = tokio::spawn({
@@ -188,7 +188,7 @@ async fn killed_between_broadcasting_and_receipt() {
 
     disturbed.heal();
     let sender = provider(&chain, &journal).await;
-    // Found without being asked again, and never sent a second time.
+    // The outcome is found without another call, and nothing is sent a second time.
     soon(sender.send("once", withdraw(1))).await.unwrap();
     assert_eq!(balance(&chain).await, 999);
     assert_eq!(nonce(&dev, "provider"), before + 1);
@@ -203,7 +203,8 @@ async fn a_stuck_transaction_is_replaced_with_a_higher_fee() {
     let journal = journal();
     let sender = provider(&chain, &journal).await;
 
-    // The network takes no fee it was offered before: each first sight of a transaction is swallowed, three times.
+    // The network accepts only the fourth distinct transaction, as if the fees of the first three
+    // were too low.
     let sights = Arc::new(std::sync::Mutex::new(Vec::<Value>::new()));
     let seen = sights.clone();
     disturbed.by(move |method, params, next| {
@@ -244,7 +245,7 @@ async fn a_transaction_that_nobody_mines_is_reported_and_watched_on() {
     let stuck = soon(sender.send("once", withdraw(1))).await.unwrap_err();
     assert!(matches!(stuck, SendError::Stuck { .. }), "{stuck}");
     assert_eq!(balance(&chain).await, 1000);
-    // The same intent waits on, and is there when the network wakes up.
+    // The same intent continues to wait, and succeeds when the network recovers.
     disturbed.heal();
     soon(sender.send("once", withdraw(1))).await.unwrap();
     assert_eq!(balance(&chain).await, 999);
@@ -316,7 +317,7 @@ async fn a_foreign_transaction_of_the_same_key_takes_the_nonce() {
         async move { sender.send("ours", withdraw(1)).await }
     });
     tokio::time::sleep(Duration::from_millis(50)).await;
-    // Somebody else uses the key, and the nonce that ours was signed for.
+    // Another sender uses the key, and the nonce for which our transaction was signed.
     let other = connect(local(&dev), deployed.market).await.sender_in_memory(key("provider")).await.unwrap();
     soon(other.send("theirs", withdraw(100))).await.unwrap();
     soon(other.stop()).await;
@@ -332,7 +333,7 @@ async fn a_mined_revert_is_told_with_its_reason() {
     let journal = journal();
     let sender = provider(&chain, &journal).await;
     control(&dev, "evm_setAutomine", json!([false]));
-    // Each is fine alone; the second fails once the first is mined.
+    // Each would succeed alone; the second fails when the first has been mined.
     let [first, second] = ["a", "b"].map(|intent| {
         let sender = sender.clone();
         tokio::spawn(async move { sender.send(intent, withdraw(600)).await })
@@ -346,7 +347,7 @@ async fn a_mined_revert_is_told_with_its_reason() {
     assert!(matches!(failed.as_slice(), [SendError::Reverted { .. }]), "{failed:?}");
     assert_eq!(balance(&chain).await, 400);
     soon(sender.stop()).await;
-    // Remembered, not tried again.
+    // The outcome is in the journal, and nothing is sent again.
     let sender = provider(&chain, &journal).await;
     for intent in ["a", "b"] {
         let _ = soon(sender.send(intent, withdraw(600))).await;
@@ -392,7 +393,7 @@ async fn a_backend_behind_our_last_transaction_is_not_believed() {
     let sender = provider(&chain, &journal()).await;
     soon(sender.send("out", withdraw(1000))).await.unwrap();
     soon(sender.send("approve", MarketCall::Approve { amount: 1000 })).await.unwrap();
-    // For twenty questions, state and head are those before the approval.
+    // For twenty requests, state and head are those before the approval.
     let left = AtomicU64::new(20);
     disturbed.by(move |method, params, next| {
         let latest = method == "eth_getBlockByNumber" && params[0] == "latest";
@@ -413,7 +414,8 @@ async fn a_backend_behind_our_last_transaction_is_not_believed() {
     assert_eq!(balance(&chain).await, 500);
 }
 
-/// An endpoint whose answers lag, vanish and fail, by a seeded generator: everything still happens exactly once.
+/// An endpoint whose answers lag, get lost and fail, by a seeded generator: everything still
+/// happens exactly once.
 #[tokio::test]
 async fn a_lagging_and_failing_endpoint() {
     for seed in 1..=3u64 {
@@ -426,13 +428,13 @@ async fn a_lagging_and_failing_endpoint() {
             let roll = keccak256([seed.to_be_bytes(), roll.to_be_bytes()].concat())[0];
             match method {
                 "eth_getTransactionReceipt" if roll < 120 => Some(Ok(Value::Null)),
-                // A backend that is one block behind.
+                // The backend is one block behind.
                 "eth_getTransactionCount" if roll < 60 => {
                     let head = next("eth_blockNumber", json!([])).ok()?;
                     let head = u64::from_str_radix(head.as_str()?.trim_start_matches("0x"), 16).ok()?;
                     Some(next(method, json!([params[0], format!("{:#x}", head.saturating_sub(1))])))
                 }
-                // Sent, but the answer is lost.
+                // The transaction is sent, but the answer is lost.
                 "eth_sendRawTransaction" if roll < 60 => {
                     let _ = next(method, params.clone());
                     Some(Err(RpcFault { code: -32603, message: "internal error".into(), data: None }))
@@ -467,7 +469,8 @@ async fn a_journal_serves_one_key_on_one_chain_at_a_time() {
     let other_key = soon(chain.sender(key("requester"), &journal.path)).await.err().unwrap();
     assert!(matches!(other_key, SendError::ForeignJournal(_)), "{other_key}");
     let (_dev, _, other_chain) = market(500).await;
-    // Same chain id, another genesis, unless both began in the same second: then it is the same chain.
+    // The chain has the same id and another genesis, unless both began in the same second; then it
+    // is the same chain.
     if let Some(error) = soon(other_chain.sender(key("provider"), &journal.path)).await.err() {
         assert!(matches!(error, SendError::ForeignJournal(_)), "{error}");
     }

@@ -1,4 +1,5 @@
-//! docs/codes.md and the sources say the same codes: what can be said is explained, what is explained can be said.
+//! docs/codes.md and the sources contain the same codes: every code of the sources is explained,
+//! and every explained code is in the sources.
 #![allow(clippy::unwrap_used)]
 
 use std::{
@@ -6,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Fewest codes there are: a search that finds nothing is broken.
+/// Least number of codes. A search that finds fewer is broken.
 const MIN_CODES: usize = 300;
 
 fn root() -> PathBuf {
@@ -24,7 +25,8 @@ fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// Codes such as `P-ADM-003` or `M-001` in a text: a capital letter, perhaps a word of capitals, three digits.
+/// Returns the codes in a text, such as `P-ADM-003` or `M-001`: a capital letter, perhaps a word in
+/// capitals, and three digits.
 fn codes(text: &str) -> Vec<String> {
     let part_of_word = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
     let words = text.split(|c: char| !part_of_word(c));
@@ -42,7 +44,7 @@ fn is_code(word: &str) -> bool {
     }
 }
 
-/// What the sources say, without comments and unit tests, and where.
+/// Returns the codes of the sources, without comments and unit tests, and a file for each.
 fn said() -> BTreeMap<String, PathBuf> {
     let mut files = Vec::new();
     for krate in std::fs::read_dir(root().join("crates")).unwrap() {
@@ -63,14 +65,14 @@ fn said() -> BTreeMap<String, PathBuf> {
     said
 }
 
-/// Rows of the page: codes of the first cell, and how many cells say something.
+/// Returns the rows of the page: the codes of the first cell, and the number of cells with text.
 fn explained() -> Vec<(String, usize)> {
     let page = std::fs::read_to_string(root().join("docs/codes.md")).unwrap();
     let rows = page.lines().filter_map(|line| line.strip_prefix("| "));
     rows.flat_map(|row| {
         let cells: Vec<&str> = row.trim_end_matches('|').split(" | ").map(str::trim).collect();
         let full = cells.iter().filter(|cell| !cell.is_empty()).count();
-        // The overview names beginnings, in code quotes.
+        // The overview has prefixes, in code quotes.
         codes(cells[0].trim_matches('`')).into_iter().map(move |code| (code, full)).collect::<Vec<_>>()
     })
     .collect()

@@ -1,5 +1,6 @@
-//! The search for counterexamples to docs/threat-model.md: an honest provider, and an honest requester, each against a strategist
-//! that can do whatever keys and money allow; and small worlds, in which everything is tried.
+//! The search for counterexamples to docs/threat-model.md: an honest provider and an honest
+//! requester, each against a strategist that can do everything that keys and money allow; and small
+//! worlds, in which every sequence is tried.
 //!
 //! | variable | does |
 //! |---|---|
@@ -20,9 +21,9 @@ use rialto_sim::search::{
     scope::{Small, explore},
 };
 
-/// Sequences tried against each shipped core: half a minute of one core.
+/// Sequences tried against each shipped core. They take half a minute of one core.
 const TRIES: u64 = 700;
-/// Most sequences that finding a weakness may take.
+/// Most sequences until a weakness must be found.
 const TRIES_TO_FIND: u64 = 4_000;
 /// Moves in small worlds.
 const DEPTH: u64 = 2;
@@ -55,7 +56,8 @@ fn nobody_robs_a_requester() {
     finds_nothing::<Alley>("requester");
 }
 
-/// Weaknesses are found, or the search searches nothing: those that it finds `soon`, or what is asked for of all.
+/// Checks that the search finds weaknesses: those in `soon`, or those of `all` that the environment
+/// names. A search that finds none of them would prove nothing.
 fn finds<A: Arena>(all: &[A::Weakness], soon: &[A::Weakness])
 where
     A::Weakness: PartialEq,
@@ -96,7 +98,7 @@ fn whatever_a_requester_forgets_is_found() {
     finds::<Alley>(&RequesterWeakness::ALL, &[RequesterWeakness::PaidIsPaid, RequesterWeakness::AccusesUntilExpiry]);
 }
 
-/// All sequences of a few moves.
+/// Tries all sequences of a few moves.
 fn tries_everything<A: Small>(who: &str) {
     let depth = number("RIALTO_SEARCH_DEPTH").unwrap_or(DEPTH) as usize;
     let begin = Instant::now();
@@ -127,7 +129,7 @@ fn later<M>(seconds: u16, what: M) -> Play<M> {
     Play { when: When::Later(seconds), what }
 }
 
-/// The attacks that each weakness allows, as somebody who knows them makes them.
+/// Returns, for each weakness, an attack that it allows, written by hand.
 fn attacks_on_providers() -> Vec<(ProviderWeakness, Vec<Play<Buys>>)> {
     use ProviderWeakness as Weak;
     let open = |who| now(Buys::Open { who, budget: 0, seconds: 0, back: 0 });
@@ -194,7 +196,7 @@ fn attacks_on_providers() -> Vec<(ProviderWeakness, Vec<Play<Buys>>)> {
     ]
 }
 
-/// The same against requesters.
+/// Returns the same against requesters.
 fn attacks_on_requesters() -> Vec<(RequesterWeakness, Vec<Play<Sells>>)> {
     use RequesterWeakness as Weak;
     let begun = |acks, delivers| {
@@ -212,11 +214,13 @@ fn attacks_on_requesters() -> Vec<(RequesterWeakness, Vec<Play<Sells>>)> {
         plays
     };
     let end = || vec![wait(), wait()].into_iter().chain(settle()).collect::<Vec<_>>();
-    // The demand comes at once, and is answered in its last second: then the claim's own window is over.
+    // The demand is made at once and answered in its last second, when the claim's own window is
+    // over.
     let mut weary = vec![now(Sells::Weary { on: true })];
     weary.extend(begun(true, 8));
     weary.extend([claim(0, 2), later(301, Sells::Reveal { which: 0 }), now(Sells::Settle { which: 0 })]);
-    // As the search found it: the first game keeps the deal from ending, and the claim comes when the deal has expired.
+    // As the search found it: the first game keeps the deal from ending, and the claim is made when
+    // the deal has expired.
     let edge = |which, shift| Play { when: When::Edge { which, shift }, what: Sells::Wait };
     let mut in_grace: Vec<_> = (0..2).map(|who| now(Sells::Offer { who, cheap: false })).collect();
     in_grace.push(now(Sells::Manner { who: 0, calls: true, acks: true, delivers: 1 }));
@@ -231,7 +235,7 @@ fn attacks_on_requesters() -> Vec<(RequesterWeakness, Vec<Play<Sells>>)> {
     ]
 }
 
-/// What was left out of a core, and the moves that take advantage of it.
+/// Weaknesses, each with the moves that exploit it.
 type Attacks<A> = Vec<(<A as Arena>::Weakness, Vec<Play<<A as Arena>::Move>>)>;
 
 fn breaks<A: Arena>(attacks: Attacks<A>) {
@@ -262,8 +266,8 @@ fn known_attacks_rob_a_requester_that_forgets_and_no_other() {
     breaks::<Alley>(attacks_on_requesters());
 }
 
-/// Found once: a seller has a puppet accuse it, both fall silent, and the deal is held, with the requester's budget in it, for as
-/// long as a court may hold it.
+/// An attack that the search found: a seller lets a puppet accuse it, and both stop answering. Then
+/// the court holds the deal, with the requester's budget, for as long as a court may.
 #[test]
 fn a_puppets_accusation_holds_no_budget() {
     let plays = [

@@ -1,4 +1,5 @@
-//! The market, simulated: many seeds, every one a whole history with crashes, partitions, reorgs, cheaters and cheats.
+//! The simulated market. Every seed is a whole history with crashes, partitions, reorgs and
+//! cheaters on both sides.
 //!
 //! | variable | does |
 //! |---|---|
@@ -19,14 +20,14 @@ use std::{
 
 use rialto_sim::world::World;
 
-/// Seeds run by default: a few seconds.
+/// Seeds run by default. They take a few seconds.
 const SEEDS: u64 = 16;
 
 fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name} is a number")))
 }
 
-/// Runs one seed and prints what happened.
+/// Runs one seed and prints its story.
 fn tell(seed: u64) {
     let mut world = World::new(seed, true);
     let outcome = catch_unwind(AssertUnwindSafe(|| world.run()));

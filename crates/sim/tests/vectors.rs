@@ -1,4 +1,4 @@
-//! The vectors that forge checks, checked here: both sides hash, price and commit alike.
+//! Checks the same vectors as forge: Rust and Solidity hash, price and commit alike.
 #![allow(clippy::unwrap_used)]
 
 use std::{path::Path, str::FromStr};
@@ -17,7 +17,7 @@ fn vectors(name: &str) -> Value {
     serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
 }
 
-/// A field written as a string (or a bool).
+/// Reads a field that is written as a string or a bool.
 fn get<T: FromStr>(value: &Value, field: &str) -> T {
     let text = match &value[field] {
         Value::String(text) => text.clone(),

@@ -1,4 +1,4 @@
-//! A market on an embedded chain, and an endpoint that can be made to misbehave.
+//! A market on an embedded chain, and an endpoint whose answers can be disturbed.
 #![allow(dead_code, clippy::unwrap_used)]
 
 use std::future::Future;
@@ -17,10 +17,10 @@ use rialto_protocol::eip712::Typed;
 use rialto_protocol::types::{Ask, Deal, Limits, WASM_3, digest, struct_hash};
 use serde_json::{Value, json};
 
-/// Longest that a test waits for anything: a hang fails, slowness does not.
+/// Longest wait of a test: a hang fails, a slow machine does not.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// The result, or a panic when it hangs.
+/// Returns the result; panics if it hangs.
 pub async fn soon<F: Future>(future: F) -> F::Output {
     tokio::time::timeout(PATIENCE, future).await.expect("hangs")
 }
@@ -30,14 +30,14 @@ pub fn key(name: &str) -> PrivateKeySigner {
     PrivateKeySigner::from_bytes(&keccak256(name)).unwrap()
 }
 
-/// An embedded chain on which every named key has gas money.
+/// Returns an embedded chain on which every named key has gas money.
 pub fn devchain(names: &[&str]) -> Devchain {
     let ether = U256::from(10).pow(U256::from(18));
     let accounts = names.iter().map(|name| (key(name).address(), U256::from(1000) * ether)).collect();
     Devchain::open(Config { accounts, ..Config::default() }).unwrap()
 }
 
-/// The chain in process.
+/// Returns the chain as an in-process endpoint.
 pub fn local(chain: &Devchain) -> Rpc {
     let chain = chain.clone();
     Rpc::Local(Arc::new(move |method, params| handle(&chain, method, params)))
@@ -47,7 +47,7 @@ fn handle(chain: &Devchain, method: &str, params: Value) -> Result<Value, RpcFau
     chain.handle(method, params).map_err(|e| RpcFault { code: e.code, message: e.message, data: e.data })
 }
 
-/// A request, and the chain as it is behind the disturbance.
+/// A function of a request and the undisturbed chain.
 pub type Disturbance = dyn Fn(&str, &Value, &dyn Fn(&str, Value) -> Result<Value, RpcFault>) -> Option<Result<Value, RpcFault>>
     + Send
     + Sync;
@@ -112,7 +112,8 @@ pub async fn connect(rpc: Rpc, market: Address) -> Chain {
     soon(Chain::connect(config(rpc, market))).await.unwrap()
 }
 
-/// A chain with a market, and keys "provider" and "requester" with `amount` in their accounts.
+/// Returns a chain with a market, on which "provider" and "requester" have `amount` in their
+/// accounts.
 pub async fn market(amount: u128) -> (Devchain, Deployed, Chain) {
     let dev = devchain(&["deployer", "provider", "requester"]);
     let rpc = local(&dev);
@@ -134,7 +135,7 @@ pub async fn fund(chain: &Chain, name: &str, amount: u128) {
     soon(sender.stop()).await;
 }
 
-/// The provider's ask: 1000 base units per Tfuel, for a day.
+/// Returns an ask of the provider: 1000 base units per Tfuel, for a day.
 pub async fn ask(chain: &Chain, salt: u64) -> Ask {
     let now = chain.now().await.unwrap();
     Ask {
@@ -179,12 +180,12 @@ pub fn deal_id(deal: &Deal) -> DealId {
     struct_hash(deal)
 }
 
-/// A test control of the chain.
+/// Calls a test control of the chain.
 pub fn control(chain: &Devchain, method: &str, params: Value) -> Value {
     chain.handle(method, params).unwrap()
 }
 
-/// Transactions mined from a key.
+/// Returns the number of mined transactions of a key.
 pub fn nonce(chain: &Devchain, name: &str) -> u64 {
     let hex = control(chain, "eth_getTransactionCount", json!([key(name).address(), "latest"]));
     u64::from_str_radix(hex.as_str().unwrap().trim_start_matches("0x"), 16).unwrap()

@@ -1,5 +1,6 @@
-//! An embedded chain behind TLS, with a certificate of the test's own authority. `ca.pem`, `server.pem` and `server.key` are for
-//! tests only: the authority's key was thrown away, the certificates hold for a hundred years.
+//! An embedded chain behind TLS, with a certificate of the test's own authority. `ca.pem`,
+//! `server.pem` and `server.key` are for tests only: the authority's key was deleted, and the
+//! certificates are valid for a hundred years.
 #![allow(dead_code, clippy::unwrap_used)]
 
 use std::{
@@ -18,7 +19,7 @@ use serde_json::{Value, json};
 /// The authority's certificate, PEM.
 pub const CA: &[u8] = include_bytes!("ca.pem");
 
-/// Serves a chain on loopback until the process ends; the URL.
+/// Serves a chain on loopback until the process ends, and returns the URL.
 pub fn serve(dev: Devchain) -> String {
     let chain = vec![CertificateDer::from_pem_slice(include_bytes!("server.pem")).unwrap()];
     let key = PrivateKeyDer::from_pem_slice(include_bytes!("server.key")).unwrap();
@@ -30,7 +31,7 @@ pub fn serve(dev: Devchain) -> String {
     std::thread::spawn(move || {
         for stream in listener.incoming().flatten() {
             let (config, dev) = (config.clone(), dev.clone());
-            // Whoever does not trust the certificate hangs up in the middle.
+            // A client that does not trust the certificate ends the connection in the middle.
             std::thread::spawn(move || talk(stream, config, &dev));
         }
     });

@@ -1,5 +1,5 @@
-//! A market with its court on an embedded chain whose time moves only when told to, a provider's receipt over real runs, and two
-//! sides that play a game from what the chain's events tell.
+//! A market with its court on an embedded chain with a manual clock, a provider's receipt over real
+//! runs, and two sides that play a game from the chain's events.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -39,11 +39,11 @@ pub const RULES: CourtRules = CourtRules {
     move_seconds: 60,
     fuel_per_second: 1_000_000_000,
 };
-/// When the chain begins, unix seconds.
+/// Start of the chain, Unix seconds.
 const BEGIN: u64 = 1_800_000_000;
 const NAMES: [&str; 5] = ["deployer", "requester", "provider", "accuser", "stranger"];
 
-/// The result, or a panic when it hangs.
+/// Returns the result; panics if it hangs.
 pub async fn soon<F: Future>(future: F) -> F::Output {
     tokio::time::timeout(Duration::from_secs(600), future).await.expect("hangs")
 }
@@ -60,7 +60,7 @@ pub fn signed<T: Typed>(name: &str, value: &T, domain: &Eip712Domain) -> Bytes {
     key(name).sign_hash_sync(&digest(value, domain)).unwrap().as_bytes().to_vec().into()
 }
 
-/// A market, its court, and everybody's money in it.
+/// A market with its court and funded accounts.
 pub struct Place {
     pub dev: Devchain,
     pub chain: Chain,
@@ -122,7 +122,7 @@ impl Place {
         self.send(name, self.in_court(call)).await
     }
 
-    /// The contract's code for why it would say no now.
+    /// Returns the code with which the contract would refuse a call now.
     pub async fn refused(&self, name: &str, call: CourtCall) -> &'static str {
         match self.chain.simulate(address(name), &self.in_court(call)).await {
             Err(SendError::Rejected(error)) => error.code(),
@@ -134,7 +134,7 @@ impl Place {
         self.chain.simulate(address(name), &self.in_court(call.clone())).await.is_ok()
     }
 
-    /// From now on it is this late.
+    /// Sets the chain's time.
     pub fn at(&self, time: u64) {
         self.control("evm_setNextBlockTimestamp", json!([time]));
         self.control("evm_mine", json!([]));
@@ -152,7 +152,8 @@ impl Place {
         self.chain.account(rialto_protocol::model::BURNED).await.unwrap()
     }
 
-    /// Every token in the market is somebody's, and the court has none, once no deal is open and no game runs.
+    /// Returns whether the accounts add up to the market's tokens and the court has none. It must
+    /// hold when no deal is open and no game runs.
     pub async fn reconciles(&self) -> bool {
         let court = self.chain.account(self.court.address()).await.unwrap();
         let mut sum = self.burned().await + court;
@@ -163,7 +164,7 @@ impl Place {
         U256::from(sum) == market && court == 0
     }
 
-    /// A deal of the requester with the provider whose ask names the court.
+    /// Opens a deal of the requester with the provider, whose ask names the court.
     pub async fn deal(&self, salt: u64) -> Deal {
         let now = self.chain.now().await.unwrap();
         let ask = Ask {
@@ -202,7 +203,7 @@ impl Place {
     }
 }
 
-/// Three runs of one program: what an honest provider knows.
+/// Three runs of one program, as an honest provider knows them.
 pub struct Work {
     pub program: Arc<Lowered>,
     pub inputs: Vec<Arc<Halves>>,
@@ -217,7 +218,7 @@ const PAGES: u32 = 256;
 const OUT: u64 = 1 << 20;
 
 impl Work {
-    /// Prices options by this many paths, under a fuel limit.
+    /// Creates tasks that price options by this many paths, under a fuel limit.
     pub fn new(paths: u32, fuel: u64) -> Self {
         let program = Arc::new(lower(&canonicalise(PRICING).unwrap().module));
         let shared = SharedInput::default().encode().unwrap();
@@ -264,18 +265,18 @@ impl Work {
         }
     }
 
-    /// Leaves of an honest receipt.
+    /// Returns the leaves of an honest receipt.
     pub fn leaves(&self) -> Vec<(B256, u64)> {
         self.ends.iter().map(|end| (end.hash(), end.fuel_used(self.fuel))).collect()
     }
 
-    /// The provider's signed receipt with these leaves.
+    /// Returns the provider's signed receipt with these leaves.
     pub fn receipt(&self, place: &Place, deal: Deal, leaves: &[(B256, u64)]) -> Signed {
         let order = self.order(&deal);
         sign_receipt(place, deal, order, SumTree::new(leaves.iter().copied()).root())
     }
 
-    /// The challenge of the task in dispute, by these states.
+    /// Returns the challenge of the task in dispute, with these states.
     pub fn challenge(&self, states: [B256; 16]) -> Challenge {
         let roots: Vec<B256> = self.inputs.iter().map(|input| input.root()).collect();
         Challenge {
@@ -288,7 +289,7 @@ impl Work {
     }
 }
 
-/// A receipt with this root, signed by the provider.
+/// Returns a receipt with this root, signed by the provider.
 pub fn sign_receipt(place: &Place, deal: Deal, order: Order, root: SumNode) -> Signed {
     let receipt = Receipt { order: struct_hash(&order), root: root.hash, fuel: root.fuel, fee: 0 };
     let signature = signed("provider", &receipt, place.chain.domain());
@@ -298,7 +299,7 @@ pub fn sign_receipt(place: &Place, deal: Deal, order: Order, root: SumNode) -> S
 /// One side of a game.
 pub trait Side {
     fn hash_at(&mut self, position: u64) -> B256;
-    /// After each sixteenth of the segment.
+    /// Returns the hashes after each sixteenth of the segment.
     fn dissect(&mut self, position: u64, level: u8) -> [B256; 16] {
         std::array::from_fn(|part| self.hash_at(position + (part as u64 + 1) * span(level - 1)))
     }
@@ -315,7 +316,8 @@ impl Side for Player {
     }
 }
 
-/// A side that is wrong about every state from step `from` on, and disputes the first that it would have otherwise.
+/// A side that gives wrong hashes from step `from` on, and disputes the first state about which it
+/// disagrees.
 pub struct Liar {
     pub player: Player,
     pub from: u64,
@@ -339,11 +341,11 @@ impl Side for Liar {
     }
 }
 
-/// A game as the chain's events tell it.
+/// A game as the chain's events describe it.
 pub struct Watched {
     pub id: GameId,
     pub game: Game,
-    /// What the provider has shown of the receipt.
+    /// Nodes of the receipt that the provider has shown.
     pub nodes: Vec<SumNode>,
     pub level: u8,
     pub position: u64,
@@ -354,7 +356,7 @@ pub struct Watched {
     pub end: Option<GameEnd>,
 }
 
-/// Follows the one game of a stream.
+/// Follows the newest game of a stream.
 pub struct Watch {
     stream: EventStream,
     courts: Vec<(Address, CourtEvent)>,
@@ -363,16 +365,16 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Hears the courts of the requester's deals.
+    /// Follows the courts of the requester's deals.
     pub fn new(place: &Place) -> Self {
         let courts = Courts::of(address("requester"));
         Self { stream: place.chain.events_with(place.deployed.block, courts), courts: Vec::new(), read: B256::ZERO }
     }
 
-    /// Reads to the newest block; everything that courts said, but what was taken back.
+    /// Reads to the newest block and returns all canonical events of courts.
     pub async fn all(&mut self, place: &Place) -> &[(Address, CourtEvent)] {
         let head = place.chain.head().await.unwrap();
-        // The stream tells of nothing new only once.
+        // The stream sends only one batch for blocks without events.
         while self.read != head.hash {
             let batch = soon(self.stream.next()).await.expect("the stream goes on");
             for (_, event) in batch.removed {
@@ -391,7 +393,7 @@ impl Watch {
         &self.courts
     }
 
-    /// The newest game.
+    /// Returns the newest game.
     pub async fn game(&mut self, place: &Place) -> Watched {
         let court = place.court.address();
         let mut game: Option<Watched> = None;
@@ -437,25 +439,25 @@ impl Watch {
 }
 
 impl Watched {
-    /// The provider shows what is below its receipt's root: these leaves.
+    /// Returns the provider's call that shows these leaves below its receipt's root.
     pub fn unfold(&self, order: &Order, leaves: &[(B256, u64)]) -> CourtCall {
         let nodes = SumTree::new(leaves.iter().copied()).unfold(2, 0).unwrap();
         CourtCall::Unfold { game: Box::new(self.game.clone()), order: Box::new(order.clone()), nodes }
     }
 
-    /// The accuser says how the task in dispute went.
+    /// Returns the accuser's call that challenges the task in dispute.
     pub fn challenge(&self, order: &Order, challenge: Challenge) -> CourtCall {
         let (game, order, nodes) = (Box::new(self.game.clone()), Box::new(order.clone()), self.nodes.clone());
         CourtCall::Challenge { game, order, nodes, challenge: Box::new(challenge) }
     }
 
-    /// The side's move as a call by its own account.
+    /// Returns a side's move as a call by its own account.
     pub fn call(&self, pick: u32, states: &[B256; 16]) -> MoveArgs {
         let states = *states;
         MoveArgs { game: self.game.clone(), pick, segment: self.segment, states, signature: Bytes::new() }
     }
 
-    /// What a side signs so that anybody can send its move.
+    /// Returns the struct that a side signs so that anybody can send its move.
     pub fn terms(&self, pick: u32, states: &[B256; 16]) -> Move {
         let mut answer = [self.segment[pick as usize]; 17];
         answer[1..].copy_from_slice(states);
@@ -496,7 +498,8 @@ impl Gas {
     }
 }
 
-/// Accuses a receipt over these leaves, has it unfolded, and challenges the task in dispute by these states.
+/// Accuses a receipt over these leaves, has it unfolded, and challenges the task in dispute with
+/// these states.
 pub async fn accuse(
     place: &Place,
     work: &Work,
@@ -516,7 +519,7 @@ pub async fn accuse(
     gas.note("challenge", &place.send_court("accuser", call).await.unwrap());
 }
 
-/// Plays until nobody whose turn it is has an answer, or the game ends.
+/// Plays until the side to move has no answer, or the game ends.
 pub async fn play(
     place: &Place,
     watch: &mut Watch,

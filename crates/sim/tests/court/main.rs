@@ -1,5 +1,6 @@
-//! Disputes on the real contracts: whole games over a real program, to the very step; what money goes where; clocks to the second;
-//! moves by third parties; receipts that need no game; the court's events under reorgs.
+//! Disputes on the real contracts: whole games over a real program, down to the exact step; the
+//! flow of money; clocks to the second; moves by third parties; receipts that need no game; the
+//! court's events under reorgs.
 #![allow(clippy::unwrap_used)]
 
 mod bench;
@@ -41,14 +42,14 @@ async fn market_and_court_share_as_the_protocol_says() {
     assert_eq!(BOUNTY_BPSCall::abi_decode_returns(&answer).unwrap(), BOUNTY_BPS);
 }
 
-/// The provider's leaves when it lies about the task in dispute from a step on.
+/// Returns the leaves of a provider that lies about the task in dispute from some step on.
 fn lies(work: &Work, liar: &mut Liar) -> Vec<(B256, u64)> {
     let mut leaves = work.leaves();
     leaves[TASK as usize].0 = liar.hash_at(u64::MAX);
     leaves
 }
 
-/// What the market's accounts lost and won since.
+/// Balances of the market's accounts.
 struct Purse {
     requester: u128,
     provider: u128,
@@ -66,7 +67,7 @@ impl Purse {
         }
     }
 
-    /// Differences to an earlier look: requester, provider, accuser, burned.
+    /// Returns the differences since then: requester, provider, accuser, burned.
     async fn since(&self, place: &Place) -> [i128; 4] {
         let now = Self::look(place).await;
         let moved = |now: u128, then: u128| now as i128 - then as i128;
@@ -79,7 +80,7 @@ impl Purse {
     }
 }
 
-/// What a stranger gets of a collateral that it has taken.
+/// Returns a stranger's share of the collateral of a provider that it convicted.
 fn bounty(collateral: u128) -> i128 {
     pricing::share(collateral, BOUNTY_BPS).unwrap() as i128
 }
@@ -88,7 +89,7 @@ fn share(amount: u128) -> i128 {
     pricing::share(amount, COMPENSATION_BPS).unwrap() as i128
 }
 
-/// A deal, its wrong receipt, and the accusation of the one who knows better.
+/// Opens a deal, signs a wrong receipt and accuses it. Returns the deal and both sides.
 async fn accused(place: &Place, work: &Work, from: u64, salt: u64, gas: &mut Gas) -> (Deal, Liar, Player) {
     let deal = place.deal(salt).await;
     let (mut honest, mut liar) = (work.player(), Liar { player: work.player(), from });
@@ -107,7 +108,7 @@ async fn a_lie_ends_at_its_very_step_and_the_liar_pays() {
         assert_eq!(RULES.allowance(fuel), place.court.allowance(fuel).await.unwrap(), "{fuel}");
     }
     println!("created: market {} gas, court and judges {}", place.deployed.market_gas, place.deployed.court_gas);
-    // The fuel limit, not the run, says how many levels there are.
+    // The number of levels depends on the fuel limit, not on the run.
     type Of = fn(u64) -> u64;
     let cases: [(u64, Of); 5] = [
         (1_000_000_000, |_| 1),
@@ -163,7 +164,7 @@ async fn a_false_accuser_loses_its_bond() {
     let game = play(&place, &mut watch, &deal, &mut liar, &mut honest, &mut gas).await;
     assert_eq!((game.level, game.accusers_turn, game.end), (1, true, None));
 
-    // There is no step that it could prove.
+    // There is no step that the accuser could prove.
     for pick in 0..16 {
         let proof = honest.at(game.position + u64::from(pick)).prove();
         assert_eq!(place.refused("accuser", game.step(&deal, pick, proof.clone())).await, "J-010");
@@ -216,7 +217,7 @@ async fn windows_close_to_the_second() {
     assert_eq!(burned, deal.collateral as i128 - share(deal.collateral));
     assert_eq!(place.refused("stranger", game.timeout(&deal)).await, "J-005");
 
-    // The accuser's turn, after a move in the very last second: it has a whole move's time all the same.
+    // The accuser's turn, after a move in the last second: it still has the whole time of a move.
     let (deal, mut liar, _) = accused(&place, &work, 500, 2, &mut gas).await;
     let game = watch.game(&place).await;
     let Answer::Move { pick, states } = liar.answer(0, game.level, &game.segment) else { panic!() };
@@ -232,7 +233,8 @@ async fn windows_close_to_the_second() {
     place.at(game.deadline - 1);
     assert_eq!(place.refused("stranger", game.timeout(&deal)).await, "M-028");
     place.send_court("accuser", reply).await.unwrap();
-    // The provider used up all but a second of its time; a turn lasts a move's time at least.
+    // The provider used all but a second of its time; a turn still lasts the time of a move at
+    // least.
     let game = watch.game(&place).await;
     assert_eq!(game.deadline, place.chain.now().await.unwrap() + u64::from(RULES.move_seconds));
     let Answer::Move { pick, states } = liar.answer(game.position, game.level, &game.segment) else { panic!() };
@@ -279,7 +281,7 @@ async fn anybody_can_send_a_signed_move_and_no_other() {
     println!("a move by a third party: {} gas", mined.gas_used);
     assert_eq!(place.refused("stranger", call).await, "J-006", "a signed move fits one state of one game");
 
-    // What the rules of moving refuse.
+    // Moves that the rules refuse.
     let game = watch.game(&place).await;
     let Answer::Move { pick, states } = honest.answer(game.position, game.level, &game.segment) else { panic!() };
     let refused = async |change: &dyn Fn(&mut MoveArgs)| {
@@ -318,7 +320,7 @@ async fn what_no_accusation_is_refused() {
     assert_eq!(refused(&|signed| signed.order.seq += 1).await, "M-018");
     let call = place.in_court(accuse(&right));
     let first = place.send("accuser", call.clone()).await.unwrap();
-    // A game's name is what it is about, by whom and when: in the next second it is another, with a bond of its own.
+    // A game's id contains its time: in the next second it is another game, with a bond of its own.
     assert_eq!(place.refused("accuser", accuse(&right)).await, "J-004");
     place.at(place.chain.now().await.unwrap() + 1);
     let second = place.send("accuser", call).await.unwrap();
@@ -328,7 +330,7 @@ async fn what_no_accusation_is_refused() {
     assert_eq!(games.len(), 2);
     assert_eq!(place.chain.deal_state(struct_hash(&deal)).await.unwrap().challenges, 2);
 
-    // What was signed is shown, or nothing.
+    // The provider can show only the nodes of the signed receipt.
     let game = watch.game(&place).await;
     let mut wrong = leaves.clone();
     wrong[0].1 += 1;
@@ -339,7 +341,7 @@ async fn what_no_accusation_is_refused() {
     assert_eq!(place.refused("accuser", early).await, "J-015", "nothing to pick from yet");
     place.send_court("stranger", game.unfold(&order, &leaves)).await.unwrap();
 
-    // And what is challenged is another end, of the task that was ordered.
+    // A challenge must give another end, of the ordered task.
     let game = watch.game(&place).await;
     let right = work.challenge(honest.open());
     let refused = async |change: &dyn Fn(&mut Challenge)| {
@@ -361,7 +363,7 @@ async fn what_no_accusation_is_refused() {
     }
     let pick = CourtCall::Pick { game: Box::new(game.game.clone()), nodes: game.nodes.clone(), index: TASK };
     assert_eq!(place.refused("accuser", pick).await, "J-009", "leaves are challenged");
-    // A delegate may, until its time has passed.
+    // A delegate may move until its time has passed.
     let until = place.chain.now().await.unwrap() + 30;
     place.send_court("accuser", CourtCall::Delegate { to: address("stranger"), until }).await.unwrap();
     assert!(place.possible("stranger", &game.challenge(&order, right.clone())).await);
@@ -375,7 +377,7 @@ async fn wrong_totals_and_fuels_need_no_game() {
     let work = Work::new(50, 100_000_000);
     let mut watch = Watch::new(&place);
 
-    // The root claims more than its children have.
+    // The root has more fuel than its children.
     let deal = place.deal(1).await;
     let before = Purse::look(&place).await;
     let leaves = work.leaves();
@@ -399,7 +401,7 @@ async fn wrong_totals_and_fuels_need_no_game() {
     convicted(&place, &mut watch, &deal, &before, Fault::Sum).await;
     assert_eq!(place.refused("stranger", call(wrong)).await, "M-016");
 
-    // A leaf's fuel is not what its end used.
+    // A leaf's fuel differs from that of its halted state.
     let deal = place.deal(2).await;
     let before = Purse::look(&place).await;
     let mut leaves = work.leaves();
@@ -431,7 +433,7 @@ async fn convicted(place: &Place, watch: &mut Watch, deal: &Deal, before: &Purse
     assert_eq!((provider, found), (deal.provider, fault));
     let lost = deal.collateral as i128;
     let [requester, provider, accuser, burned] = before.since(place).await;
-    // A stranger has shown it.
+    // A stranger convicts the provider.
     let requester = requester + bounty(deal.collateral);
     assert_eq!((requester, burned), (BUDGET as i128 + share(deal.collateral), lost - share(deal.collateral)));
     assert_eq!((provider, accuser), (0, 0));
@@ -445,7 +447,7 @@ async fn a_reorg_takes_a_move_back_and_the_game_goes_on() {
     let (deal, mut liar, mut honest) = accused(&place, &work, 1_000, 1, &mut gas).await;
     let begun = watch.game(&place).await;
     let Answer::Move { pick, states } = liar.answer(0, begun.level, &begun.segment) else { panic!() };
-    // One whose sender is thrown away with the block.
+    // A move whose sender forgets it, so that it disappears with its block.
     let careless = place.chain.sender_in_memory(key("provider")).await.unwrap();
     let call = place.in_court(CourtCall::Move(Box::new(begun.call(pick, &states))));
     soon(careless.send("move", call)).await.unwrap();
@@ -455,7 +457,7 @@ async fn a_reorg_takes_a_move_back_and_the_game_goes_on() {
     place.control("evm_mine", json!([]));
     let again = watch.game(&place).await;
     assert_eq!((again.level, again.segment), (begun.level, begun.segment));
-    // Another move in its place: the side's last picks what it lies about differently.
+    // Another move replaces it, with another pick.
     let other: [B256; 16] = std::array::from_fn(|part| keccak256([part as u8]));
     place.send_court("provider", CourtCall::Move(Box::new(again.call(15, &other)))).await.unwrap();
     let moved = watch.game(&place).await;
@@ -489,12 +491,12 @@ async fn only_courts_of_ones_own_deals_are_heard() {
     let of = |name: &str| rialto_chain::Courts::of(address(name));
     assert_eq!(heard(rialto_chain::Courts::default()).await, 0);
     assert_eq!(heard(of("accuser")).await, 0, "no party of a deal");
-    // Accused, unfolded, challenged.
+    // The events are `Accused`, `Unfolded` and `Challenged`.
     assert_eq!(heard(of("requester")).await, 3);
     assert_eq!(heard(of("provider")).await, 3);
     let known = rialto_chain::Courts { known: [deal.court].into(), ..Default::default() };
     assert_eq!(heard(known).await, 3);
-    // Far in the past, where blocks are read by the range.
+    // The events are now old history, which is read by ranges of blocks.
     place.control("anvil_mine", json!([300]));
     assert_eq!(heard(of("provider")).await, 3);
 
@@ -522,9 +524,10 @@ async fn an_error_explains_itself() {
 #[test]
 fn what_is_traced_in_time_follows_from_speed_and_clocks() {
     let rules = CourtRules { base_seconds: 60, move_seconds: 10, fuel_per_second: 1_000_000, ..RULES };
-    // Half as fast as the clock runs: the 60 seconds at the start have to make up for it, and only whole ones count.
+    // Half as fast as the clock: the 60 seconds at the start must make up for it, and only whole
+    // ones count.
     assert_eq!(rules.most_fuel(500_000), 59_500_000);
-    // Faster than it: only the longest allowance ends it.
+    // Faster than the clock: only the longest allowance is a limit.
     assert_eq!(rules.most_fuel(2_000_000), 10 * 86_400 * 2_000_000);
     assert_eq!(rules.most_fuel(0), 0);
     for speed in [1, 77, 499_999, 999_999, 1_000_001, 1 << 40] {

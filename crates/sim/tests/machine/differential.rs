@@ -1,7 +1,9 @@
-//! Generated modules, run four ways: wasmtime, wasmi, in steps, and some of the steps on the contract.
+//! Generated modules, run four ways: wasmtime, wasmi, in steps, and some of the steps on the
+//! contract.
 //!
-//! `RIALTO_DIFF_MODULES`: how many (default 150). `RIALTO_DIFF_SEED`: where to begin (default 1): a failure names its seed, and
-//! `RIALTO_DIFF_SEED=… RIALTO_DIFF_MODULES=1 cargo test -p rialto-sim --test machine differential` reproduces it.
+//! `RIALTO_DIFF_MODULES` is the number of modules (default 150), `RIALTO_DIFF_SEED` the first seed
+//! (default 1). A failure names its seed, and `RIALTO_DIFF_SEED=… RIALTO_DIFF_MODULES=1 cargo test
+//! -p rialto-sim --test machine differential` reproduces it.
 
 use std::sync::Arc;
 
@@ -17,11 +19,11 @@ use crate::module::Parts;
 use crate::{Bench, SEED, evm, number, vectors};
 
 const FUEL: u64 = 60_000;
-/// Of how many modules some steps are judged on the contract, and how many steps.
+/// One in this many modules has some steps judged on the contract, and the number of those steps.
 const JUDGED_EVERY: u64 = 8;
 const JUDGED_STEPS: u64 = 12;
 
-/// Within what the gate takes.
+/// Returns settings whose modules the gate accepts.
 fn config(rng: &mut StdRng) -> wasm_smith::Config {
     wasm_smith::Config {
         allow_start_export: rng.random(),
@@ -44,7 +46,8 @@ fn config(rng: &mut StdRng) -> wasm_smith::Config {
     }
 }
 
-/// A module with a `_start` that calls every function with arguments at the edges, and shows what came of it in its fuel.
+/// Returns a module with a `_start` that calls every function with edge cases as arguments and
+/// spends fuel according to the results.
 pub fn module(seed: u64) -> Option<Vec<u8>> {
     let mut rng = StdRng::seed_from_u64(seed);
     let mut bytes = vec![0; 4096];
@@ -105,7 +108,7 @@ pub fn module(seed: u64) -> Option<Vec<u8>> {
     Some(Parts::read(&wasm).with_start(&start))
 }
 
-/// wasmi's machine, whose NaNs are canonical with its feature `deterministic`, and a program on it.
+/// A program on wasmi, whose NaNs are canonical with its feature `deterministic`.
 pub struct Wasmi {
     engine: wasmi::Engine,
     module: wasmi::Module,
@@ -120,7 +123,7 @@ impl Wasmi {
         Self { engine, module }
     }
 
-    /// How the program ends.
+    /// Returns how the program ends.
     pub fn run(&self, fuel: u64, pages: u32) -> Halted {
         struct Host(wasmi::StoreLimits);
         let limits = wasmi::StoreLimitsBuilder::new().memory_size((pages as usize) << 16).build();

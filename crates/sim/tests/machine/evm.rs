@@ -23,7 +23,7 @@ sol! {
     function compute(uint8 op, bool wide, uint64 a, uint64 b) external pure returns (uint64 result, bool trap);
 }
 
-/// A chain with nothing on it. Gas costs nothing, and blocks are as old as one says.
+/// An empty chain on which gas is free and the caller sets the time.
 pub struct Evm {
     db: CacheDB<EmptyDB>,
     pub now: u64,
@@ -59,7 +59,8 @@ impl Evm {
         }
     }
 
-    /// What a call returns, and the gas of a whole transaction; it changes nothing unless `commit` says so.
+    /// Returns the result of a call and the gas of the whole transaction. State changes only if
+    /// `commit` is set.
     pub fn call(&mut self, caller: Address, to: Address, data: Vec<u8>, commit: bool) -> Result<(Bytes, u64), String> {
         match self.transact(caller, TxKind::Call(to), data, commit) {
             ExecutionResult::Success { output, gas, .. } => Ok((output.into_data(), gas.tx_gas_used())),
@@ -86,13 +87,13 @@ impl Judge {
         self.evm.call(Address::ZERO, to, data, false)
     }
 
-    /// Hash of the next state, and the gas of a whole transaction.
+    /// Returns the hash of the next state, and the gas of the whole transaction.
     pub fn step(&mut self, state: B256, proof: Vec<u8>) -> Result<(B256, u64), String> {
         let (output, gas) = self.call(self.unit, stepCall { state, proof: proof.into() }.abi_encode())?;
         Ok((stepCall::abi_decode_returns(&output).map_err(|error| error.to_string())?, gas))
     }
 
-    /// Whether the proof is refused for not belonging to this state, and for nothing else.
+    /// Returns whether the proof is refused because it does not belong to this state.
     pub fn refuses(&mut self, state: B256, proof: Vec<u8>) -> bool {
         let data = stepCall { state, proof: proof.into() }.abi_encode();
         match self.evm.transact(Address::ZERO, TxKind::Call(self.unit), data, false) {
@@ -101,14 +102,14 @@ impl Judge {
         }
     }
 
-    /// A float operation; none: a trap.
+    /// Returns the result of a float operation; `None` is a trap.
     pub fn float(&mut self, op: u8, wide: bool, a: u64, b: u64) -> Result<Option<u64>, String> {
         let (output, _) = self.call(self.floats, computeCall { op, wide, a, b }.abi_encode())?;
         let it = computeCall::abi_decode_returns(&output).map_err(|error| error.to_string())?;
         Ok((!it.trap).then_some(it.result))
     }
 
-    /// Hash of the first state, and the bound on steps.
+    /// Returns the hash of the first state and the bound on steps.
     pub fn start(&mut self, task: Task, parts: Vec<u8>) -> Result<(B256, u64), String> {
         let (output, _) = self.call(self.unit, startCall { task, parts: parts.into() }.abi_encode())?;
         let start = startCall::abi_decode_returns(&output).map_err(|error| error.to_string())?;

@@ -1,5 +1,5 @@
-//! The example of docs/court.md: a whole game over a small program, on the committed contracts. The page must say exactly what happens here;
-//! `RIALTO_WRITE_EXAMPLE=true` writes it there.
+//! The example of docs/court.md: a whole game over a small program, on the committed contracts. The
+//! page must contain exactly this output; `RIALTO_WRITE_EXAMPLE=true` writes it there.
 
 use std::fmt::Write;
 use std::sync::Arc;
@@ -41,14 +41,14 @@ sol! {
     }
 }
 
-/// How long 27 takes to come to 1, if every odd number is followed by thrice itself and one, every even one by its half.
+/// Counts the steps of 27 down to 1, where 3n + 1 follows an odd n, and n / 2 an even one.
 const PROGRAM: &str = include_str!("turns.wat");
 
 const START: u64 = 1_800_000_000;
 const TASK: u32 = 1;
 const MILLION: u128 = 1_000_000;
 
-/// A struct's type in a function's signature.
+/// Returns a struct's type in a function's signature.
 fn tuple<T: Typed>() -> String {
     let text = T::encode_type();
     let fields = text.split_once('(').unwrap().1.split_once(')').unwrap().0;
@@ -57,14 +57,14 @@ fn tuple<T: Typed>() -> String {
     format!("({})", types.join(",")).replace("Limits", limits)
 }
 
-/// Nodes of a receipt's tree as an argument.
+/// Type of a list of nodes in a function's signature.
 const NODES: &str = "(bytes32,uint128)[]";
 
 fn nodes(nodes: &[SumNode]) -> Vec<Node> {
     nodes.iter().map(|node| Node { hash: node.hash, fuel: node.fuel }).collect()
 }
 
-/// A call of a function of this name and these types.
+/// Encodes a call of a function with this name and these types.
 fn call<T: SolValue>(name: &str, types: &[&str], arguments: &T) -> Vec<u8>
 where
     for<'a> <T::SolType as SolType>::Token<'a>: TokenSeq<'a>,
@@ -73,11 +73,11 @@ where
     [&selector[..4], &arguments.abi_encode_params()].concat()
 }
 
-/// A provider that made a mistake at one step, and went on from there as if it were right.
+/// A provider that made a mistake at one step and continued from the wrong state.
 struct Liar {
     player: Player,
     from: u64,
-    /// After which it has halted, and what it says then.
+    /// Number of steps until it halts, and its claimed halted state.
     steps: u64,
     halted: B256,
 }
@@ -182,13 +182,13 @@ impl Stage {
         self.judge.evm.call(from, to, data, true).unwrap()
     }
 
-    /// The provider's signature.
+    /// Returns the provider's signature.
     fn sign<T: Typed>(&self, value: &T) -> Bytes {
         let signature = self.provider.sign_hash_sync(&digest(value, &domain(1, self.market))).unwrap();
         Bytes::from(signature.as_bytes().to_vec())
     }
 
-    /// Money in an account of the market, millions of base units.
+    /// Returns the balance of a market account, millions of base units.
     fn money(&mut self, owner: Address) -> u128 {
         let (answer, _) =
             self.judge.evm.call(owner, self.market, call("account", &["address"], &(owner,)), false).unwrap();
@@ -202,7 +202,7 @@ fn program() -> Arc<Lowered> {
     Arc::new(lower(&canonicalise(&wasm).unwrap().module))
 }
 
-/// The game, as the page tells it.
+/// Plays the game and returns the text of the page.
 fn play() -> String {
     let mut stage = Stage::new();
     let program = program();
@@ -231,7 +231,7 @@ fn play() -> String {
     let (right, steps) = ended(TASK);
     assert_eq!(right.exit_code, 111);
     let wrong = Halted { exit_code: 112, ..right };
-    // The first multiplication from step 1000 on.
+    // The mistake is at the first multiplication from step 1000 on.
     let mut honest = player(TASK);
     let mistake = (1000..steps)
         .find(|at| {

@@ -1,7 +1,8 @@
-//! The committed FloatUnit against the machine's floats, which `crates/machine/tests/float.rs` holds against the processor and an
-//! independent implementation.
+//! The committed FloatUnit, compared with the machine's floats. `crates/machine/tests/float.rs`
+//! compares those with the processor and an independent implementation.
 //!
-//! `RIALTO_FLOAT_CASES`: random cases of each operation in each format (default 1000), besides some 70,000 at boundaries.
+//! `RIALTO_FLOAT_CASES` is the number of random cases of each operation in each format (default
+//! 1000), besides some 70,000 cases at boundaries.
 
 use rand::{Rng, RngCore, SeedableRng, rngs::StdRng};
 use rialto_machine::float::{compute, fp};
@@ -29,18 +30,18 @@ fn is_from_int(op: u8) -> bool {
     (fp::FROM_INT..fp::RESIZE).contains(&op)
 }
 
-/// Of the first operand. The second one is of the operation's format.
+/// Returns whether the first operand is wide. The second one has the operation's format.
 fn operand_is_wide(op: u8, wide: bool) -> bool {
     wide != (op == fp::RESIZE)
 }
 
-/// Around where something changes: subnormals, one, the ends of integers and of the other format, infinity, NaNs; of each exponent
-/// the significands at both ends and in the middle.
+/// Returns values around all boundaries: subnormals, one, the ends of integers and of the other
+/// format, infinity, NaNs; for each exponent, significands at both ends and in the middle.
 fn boundaries(wide: bool, step: usize) -> Vec<u64> {
     let (fraction, bias, top): (u32, u64, u64) = if wide { (52, 1023, 2047) } else { (23, 127, 255) };
     let integers = [0, 1, 2, 22, 23, 24, 25, 30, 31, 32, 33, 51, 52, 53, 54, 62, 63, 64, 65].map(|e| bias + e);
     let small = [1, 2, 3, 22, 23, 24, 25, 52, 53, 54, 64, 65].map(|e| bias - e);
-    // The ends of binary32 in binary64: least and greatest subnormal, greatest exponent, beyond.
+    // The ends of binary32 in binary64: least and greatest subnormal, greatest exponent, and above.
     let other = [150, 149, 148, 127, 126, 125].map(|e| bias.saturating_sub(e));
     let others = [126, 127, 128, 129].map(|e| (bias + e).min(top));
     let ends = [0, 1, 2, top - 2, top - 1, top];
@@ -126,7 +127,7 @@ fn random_operands() {
     println!("{} cases", chain.cases);
 }
 
-/// Bits above a narrow operand count for nothing; numbers that are no operation trap.
+/// Bits above a narrow operand are ignored, and undefined operations trap.
 #[test]
 fn what_lies_beyond() {
     let mut chain = Chain::new();

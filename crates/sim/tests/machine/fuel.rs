@@ -1,7 +1,9 @@
-//! Fuel is the same on wasmtime, on wasmi and in steps however a run ends: by a trap at any instruction, and for want of fuel at any block.
+//! Fuel is the same on wasmtime, on wasmi and in steps, whether a run ends by a trap at any
+//! instruction or runs out of fuel at any block.
 //!
-//! `RIALTO_FUEL_MODULES`: of how many generated modules besides the one written here (default 1). `RIALTO_FUEL_STEP`: every how
-//! many fuel limits are tried, besides those around each refill (default 7).
+//! `RIALTO_FUEL_MODULES` is the number of generated modules, besides the one below (default 1).
+//! `RIALTO_FUEL_STEP` is the distance between the tried fuel limits, besides those around each
+//! refill (default 7).
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -17,7 +19,8 @@ use crate::{Bench, number};
 const FUEL: u64 = 60_000;
 const PREPAID: u64 = rialto_machine::limits::PREPAID_FUEL as u64;
 
-/// Loops with calls and without, the table, bulk memory, floats, early returns with values, recursion.
+/// A program with loops with and without calls, the table, bulk memory, floats, early returns with
+/// values, and recursion.
 const VARIED: &str = r#"(module
   (memory 1) (table 2 funcref) (elem (i32.const 0) $double $square)
   (type $unary (func (param i32) (result i32)))
@@ -51,7 +54,7 @@ const VARIED: &str = r#"(module
     (loop (br_if 0 (i32.lt_u (local.tee 0 (i32.add (local.get 0) (i32.const 1))) (i32.const 900))))
     (drop (call $find (i32.const 99)))))"#;
 
-/// The program above and generated ones that get somewhere.
+/// Returns the program above, and generated ones that run for some time.
 fn corpus(bench: &Bench) -> Vec<Vec<u8>> {
     let more = number("RIALTO_FUEL_MODULES", 1) as usize;
     let gets_somewhere = |wasm: &Vec<u8>| {
@@ -64,7 +67,7 @@ fn corpus(bench: &Bench) -> Vec<Vec<u8>> {
     [varied].into_iter().chain(generated).collect()
 }
 
-/// Where each operator of each body begins.
+/// Returns the position of each operator of each body.
 fn operators(wasm: &[u8]) -> Vec<usize> {
     let bodies = Parser::new(0).parse_all(wasm).filter_map(|payload| match payload.unwrap() {
         Payload::CodeSectionEntry(body) => Some(body),
@@ -76,7 +79,7 @@ fn operators(wasm: &[u8]) -> Vec<usize> {
         .collect()
 }
 
-/// The module with `unreachable` in front of the operator at `at`.
+/// Returns the module with `unreachable` in front of the operator at `at`.
 fn with_trap(wasm: &[u8], at: usize) -> Vec<u8> {
     let (mut out, mut code) = (Module::new(), CodeSection::new());
     let body = |range: Range<usize>| match range.contains(&at) {

@@ -1,4 +1,5 @@
-//! The machine four times over: wasmtime as `rialto-exec` runs it, wasmi, in steps, and single steps on the contract. All must end alike.
+//! Four implementations of the machine: wasmtime as `rialto-exec` runs it, wasmi, steps in Rust,
+//! and single steps on the contract. All must end alike.
 #![allow(clippy::unwrap_used)]
 
 mod differential;
@@ -18,12 +19,12 @@ use rialto_machine::input::Halves;
 use rialto_machine::{Lowered, TaskLimits, Tracer, canonicalise, lower};
 use rialto_protocol::receipt::Halted;
 
-/// A number from the environment.
+/// Reads a number from the environment.
 fn number(name: &str, default: u64) -> u64 {
     std::env::var(name).map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{name}={text} is not a number")))
 }
 
-/// The engine that earns, and the limits of all runs here.
+/// The engine that providers use, and the limits of all runs here.
 struct Bench {
     engine: Engine,
     limits: Limits,
@@ -53,7 +54,8 @@ impl Bench {
         Tracer::new(program.clone(), input, limits)
     }
 
-    /// How a program that the gate takes ends, on wasmtime and in steps; the lowered program.
+    /// Runs a program on wasmtime and in steps. Returns how it ends, and the lowered program; fails
+    /// if the gate refuses it.
     fn run(&self, wasm: &[u8]) -> Result<(Halted, Arc<Lowered>), String> {
         let canonical = canonicalise(wasm).map_err(|error| error.to_string())?;
         let program = Arc::new(lower(&canonical.module));
@@ -64,7 +66,7 @@ impl Bench {
         Ok((self.run_with(wasm, &program, self.limits.fuel), program))
     }
 
-    /// The same with other fuel; the program is the lowered `wasm`.
+    /// Does the same with other fuel; `program` is the lowered `wasm`.
     fn run_with(&self, wasm: &[u8], program: &Arc<Lowered>, fuel: u64) -> Halted {
         let limits = Limits { fuel, ..self.limits };
         let prepared = self.engine.prepare(wasm).unwrap();

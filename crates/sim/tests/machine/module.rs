@@ -1,4 +1,4 @@
-//! Puts a `_start` into a module, so that a script's assertions become a program.
+//! Adds a `_start` to a module, to make a program from a script's assertions.
 
 use wasm_encoder::{Encode, Function, RawSection};
 use wasmparser::{Parser, Payload};
@@ -10,7 +10,7 @@ const CODE: u8 = 10;
 /// Sections in the order that modules must have them.
 const ORDER: [u8; 12] = [1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 10, 11];
 
-/// A module, taken apart.
+/// A module, split into sections.
 pub struct Parts {
     sections: Vec<(u8, Vec<u8>)>,
     pub types: u32,
@@ -61,7 +61,7 @@ impl Parts {
         section.map_or(&[], |(_, bytes)| &bytes[leb(bytes).1..])
     }
 
-    /// The module with this function as `_start`.
+    /// Returns the module with this function as `_start`.
     pub fn with_start(&self, start: &Function) -> Vec<u8> {
         let mut module = wasm_encoder::Module::new();
         for id in ORDER {
@@ -74,7 +74,7 @@ impl Parts {
                     start.encode(&mut body);
                     (self.bodies, body)
                 }
-                // The count of bodies is also here.
+                // This section repeats the count of bodies.
                 12 => continue,
                 id => {
                     if let Some((_, bytes)) = self.sections.iter().find(|(section, _)| *section == id) {

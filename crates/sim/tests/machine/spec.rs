@@ -1,7 +1,8 @@
-//! The official WebAssembly test suite, as far as the gate takes it: every assertion as a program, on M' by wasmtime and in steps, with
-//! equal results; of every kind of instruction some steps proven, judged here and on the contract.
+//! The official WebAssembly test suite, as far as the gate accepts it. Every assertion is a
+//! program, which runs as M' on wasmtime and in steps with equal results. Some steps of every kind
+//! of instruction are proven, and judged in Rust and on the contract.
 //!
-//! `RIALTO_SPEC_STEPS`: steps judged of each kind of instruction, of each size of memory (default 100).
+//! `RIALTO_SPEC_STEPS` is the number of judged steps of each kind of instruction (default 100).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,11 +20,11 @@ use crate::{Bench, evm, vectors};
 
 const FUEL: u64 = 2_000_000_000;
 
-/// What a script says of one module, in order.
+/// A script's assertion about one module.
 enum Said {
-    /// A call whose results are these.
+    /// A call that returns these results.
     Returns(u32, Vec<Value>, Vec<Expected>),
-    /// A call that traps, and how many results it would have.
+    /// A call that traps, with its number of results.
     Traps(u32, Vec<Value>, usize),
 }
 
@@ -38,7 +39,7 @@ enum Value {
 #[derive(Clone, Copy)]
 enum Expected {
     Is(Value),
-    /// Any NaN: what an operation makes is canonical, what is only moved may be another.
+    /// Any NaN. Operations return canonical NaNs, but a moved NaN may be another one.
     Nan32,
     Nan64,
 }
@@ -67,10 +68,10 @@ fn expected(results: &[WastRet<'_>]) -> Option<Vec<Expected>> {
     results.iter().map(one).collect()
 }
 
-/// A module of a script, and what is said of it.
+/// A module of a script, with its assertions.
 struct Script {
     wasm: Vec<u8>,
-    /// Exported functions: index, number of results.
+    /// Exported functions, as index and number of results.
     exports: BTreeMap<String, (u32, usize)>,
     said: Vec<Said>,
 }
@@ -111,7 +112,8 @@ impl Script {
         Some((*self.exports.get(invoke.name)?, values(&invoke.args)?))
     }
 
-    /// The calls that return, and each that traps behind those before it.
+    /// Returns the programs to run: the calls that return, and each call that traps after those
+    /// before it.
     fn programs(&self) -> Vec<(Vec<&Said>, bool)> {
         let mut before = Vec::new();
         let mut programs = Vec::new();
@@ -127,7 +129,7 @@ impl Script {
     }
 }
 
-/// A `_start` that makes these calls and traps where a result is another.
+/// Returns a `_start` that makes these calls and traps if a result differs.
 fn start(calls: &[&Said]) -> Function {
     let mut function = Function::new([(1, ValType::F32), (1, ValType::F64)]);
     let mut put = |instruction: I<'_>| {
@@ -173,24 +175,24 @@ fn start(calls: &[&Said]) -> Function {
     function
 }
 
-/// What was done.
+/// Counts of the whole suite.
 #[derive(Default)]
 struct Tally {
     programs: u32,
     calls: u32,
     traps: u32,
-    /// Modules that the gate does not take, by why.
+    /// Modules that the gate refuses, by reason.
     refused: BTreeMap<String, u32>,
-    /// Calls that can't be put into a program: of other modules, of references.
+    /// Calls that can't be in a program: those of other modules or with references.
     left_out: u32,
-    /// Steps judged, by kind of instruction and by whether it trapped.
+    /// Judged steps, by kind of instruction.
     judged: BTreeMap<(u8, u8), u32>,
     /// Most gas of a step's whole transaction, by operation.
     gas: BTreeMap<u8, u64>,
     steps: u64,
 }
 
-/// Functions of one operation differ in `aux`.
+/// Returns the kind of an instruction. Functions of one operation differ in `aux`.
 fn kind(instruction: &rialto_machine::ir::Instruction) -> (u8, u8) {
     let aux = match instruction.op {
         op::ALU | op::ALU_IMM | op::FP | op::LOAD | op::STORE | op::ZERO => instruction.aux,
@@ -200,7 +202,8 @@ fn kind(instruction: &rialto_machine::ir::Instruction) -> (u8, u8) {
 }
 
 impl Tally {
-    /// Goes through a run; proves steps of kinds that were not judged often enough yet.
+    /// Runs a program in steps, and proves and judges steps of kinds that were not judged often
+    /// enough yet.
     fn judge(&mut self, bench: &Bench, program: &Arc<Lowered>, chain: &mut evm::Judge, wanted: u32) {
         const MOST_STEPS: u64 = 400_000;
         let mut tracer = bench.tracer(program);

@@ -1,7 +1,8 @@
-//! Steps that no program leads to: random instructions on random states, with proofs that fit. Here and on the contract each has the
-//! same next state, and no proof with another byte in it has one.
+//! Steps that no program reaches: random instructions on random states, with fitting proofs. Each
+//! has the same next state in Rust and on the contract, and a proof with a changed byte has none.
 //!
-//! `RIALTO_TOTALITY_CASES`: how many (default 3000). `RIALTO_TOTALITY_SEED`: where to begin (default 1): a failure names its seed.
+//! `RIALTO_TOTALITY_CASES` is the number of cases (default 3000), `RIALTO_TOTALITY_SEED` the first
+//! seed (default 1). A failure names its seed.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -15,7 +16,7 @@ use rialto_protocol::receipt::{Halted, Status, node};
 
 use crate::{evm, number, vectors};
 
-/// Trees, in the order in which nothing depends on it.
+/// Trees of a state. Their order has no meaning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Place {
     Code,
@@ -26,17 +27,18 @@ enum Place {
     Input,
 }
 
-/// Trees of which nothing is fixed but the leaves that a step touches: they are made up when it first does. All other nodes are made
-/// up too. A first walk finds the leaves, a second one, over the same, writes the proof.
+/// Trees that are invented on demand: a leaf gets a random value when the step first touches it,
+/// and all other nodes are random, too. A first walk finds the leaves, and a second walk over the
+/// same trees writes the proof.
 struct Made {
     rng: StdRng,
     seed: u64,
     r: Registers,
     it: Instruction,
-    /// Leaves as they were before the step, and as they are.
+    /// Leaves before and after the step.
     first: BTreeMap<(Place, u32), B256>,
     now: BTreeMap<(Place, u32), B256>,
-    /// What a return finds: callHash before the call, pc, fp.
+    /// Call that a return closes: callHash before the call, pc, fp.
     call: (B256, u32, u32),
     calls: B256,
     open: Option<(Place, u32)>,
@@ -49,7 +51,7 @@ fn random(rng: &mut StdRng) -> B256 {
     bytes
 }
 
-/// A word that operations have something to do with.
+/// Returns a word that is an interesting operand.
 fn word(rng: &mut StdRng) -> u64 {
     match rng.random_range(0..8) {
         0..3 => rng.random_range(0..40),
@@ -110,7 +112,7 @@ impl Made {
         leaf
     }
 
-    /// A node of height `height`: over leaves that are there, or made up.
+    /// Returns a node of height `height`, computed from known leaves or invented.
     fn node(&self, place: Place, height: u32, index: u32) -> B256 {
         let (from, past) = (u64::from(index) << height, (u64::from(index) + 1) << height);
         let mut within = self.now.range((place, from as u32)..=(place, (past - 1) as u32));
@@ -127,7 +129,7 @@ impl Made {
         }
     }
 
-    /// A tree that the step does not look into may be one that there can't be.
+    /// Returns the root of a tree. A tree that the step does not read may have an impossible depth.
     fn root(&self, place: Place) -> B256 {
         let depth = self.depth(place);
         if depth > 28 { B256::repeat_byte(0xee) } else { self.node(place, depth, 0) }
@@ -173,7 +175,7 @@ impl Made {
         u64::from_be_bytes(leaf[8 * (index as usize & 3)..][..8].try_into().unwrap())
     }
 
-    /// Takes the step; the state after it.
+    /// Takes the step and returns the state after it.
     fn walk(&mut self) -> (Flow, B256) {
         let mut r = self.r;
         let Ok(flow) = step(&mut r, self);
@@ -192,7 +194,7 @@ impl Made {
         (flow, hash_state(&encode_state(&r, &self.roots())))
     }
 
-    /// A state, a proof of the step from it, the next state.
+    /// Returns a state, a proof of the step from it, and the next state.
     fn case(&mut self) -> (B256, Vec<u8>, Flow, B256) {
         self.walk();
         (self.now, self.open, self.calls) =
@@ -286,7 +288,7 @@ fn instruction(rng: &mut StdRng) -> Instruction {
         op::STORE => rng.random_range(0..5),
         _ => rng.random_range(0..6),
     };
-    // Often in leaves that are shared.
+    // Small offsets, so that operands often share a leaf.
     let mut offset = || match rng.random_range(0..4) {
         0..2 => rng.random_range(0..9),
         2 => rng.random_range(0..200),
@@ -303,7 +305,7 @@ fn instruction(rng: &mut StdRng) -> Instruction {
     Instruction { op, aux, d, a, b, imm }
 }
 
-/// Registers within what a program can lead to, and beyond it.
+/// Returns registers that a program can reach, and others.
 fn registers(rng: &mut StdRng) -> Registers {
     let mut depth = || {
         if rng.random_ratio(1, 20) {
@@ -356,7 +358,7 @@ fn registers(rng: &mut StdRng) -> Registers {
     }
 }
 
-/// Of the instruction's steps: those that went on, finished, trapped.
+/// For each instruction, the numbers of steps that continued, finished and trapped.
 type Tally = BTreeMap<u8, [u32; 3]>;
 
 fn check(seed: u64, chain: &mut evm::Judge, tally: &mut Tally, most: &mut u64) {
@@ -371,12 +373,12 @@ fn check(seed: u64, chain: &mut evm::Judge, tally: &mut Tally, most: &mut u64) {
         Flow::Halt(Status::Finished, _) => 1,
         Flow::Halt(Status::Trap, _) => 2,
     };
-    // No code, no instruction.
+    // Without code there is no instruction to count.
     if made.now.keys().any(|(place, _)| *place == Place::Code) {
         tally.entry(made.it.op).or_default()[outcome] += 1;
     }
 
-    // What follows the last item is not looked at; whatever else is another is refused.
+    // Bytes after the last item are ignored; any other change is refused.
     let rng = &mut made.rng;
     let longer = [proof.as_slice(), random(rng).as_slice()].concat();
     assert_eq!(judge(state, &longer), Ok(next));
@@ -419,7 +421,7 @@ fn every_step_has_a_next_state() {
     assert!(tally[&op::EXIT][1] > 5 && tally[&op::RET][1] > 0);
 }
 
-/// Bytes that nobody made for this state.
+/// Random bytes are refused as a proof.
 #[test]
 fn noise_is_refused() {
     let mut chain = evm::Judge::new();
@@ -438,7 +440,7 @@ fn noise_is_refused() {
     }
 }
 
-/// A halted state is followed by itself, whatever it says.
+/// Every halted state is followed by itself.
 #[test]
 fn what_has_halted_stays() {
     let mut chain = evm::Judge::new();

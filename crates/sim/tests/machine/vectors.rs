@@ -1,4 +1,5 @@
-//! Programs that run every numeric operator of WebAssembly on operands at the edges, often enough to judge each on the contract.
+//! Programs that run every numeric operator of WebAssembly on edge cases, often enough to judge
+//! each on the contract.
 
 use rand::{RngCore, SeedableRng, rngs::StdRng};
 use wasm_encoder::{
@@ -6,7 +7,7 @@ use wasm_encoder::{
     MemorySection, MemoryType, Module, TypeSection, ValType,
 };
 
-/// Operators by their bytes: what they take and give.
+/// Returns the operators by their bytes, with the types of operands and result.
 fn operators() -> Vec<(Vec<u8>, &'static [ValType], ValType)> {
     use ValType::*;
     const I1: &[ValType] = &[I32];
@@ -59,7 +60,8 @@ fn operators() -> Vec<(Vec<u8>, &'static [ValType], ValType)> {
     all
 }
 
-/// Divisions and conversions that trap on some operands: those are left to the official suite.
+/// Returns whether an operator traps on some operands, as divisions and conversions do. The
+/// official suite covers these.
 fn traps(operator: &[u8]) -> bool {
     matches!(operator[0], 0x6d..=0x70 | 0x7f..=0x82 | 0xa8..=0xab | 0xae..=0xb1)
 }
@@ -76,7 +78,7 @@ pub fn integer(rng: &mut StdRng) -> u64 {
     }
 }
 
-/// Bits of a float: of an even spread of exponents, NaNs and infinities often.
+/// Returns bits of a float, with evenly spread exponents, and often a NaN or an infinity.
 pub fn float(rng: &mut StdRng, wide: bool) -> u64 {
     let (fraction, exponent): (u32, u32) = if wide { (52, 11) } else { (23, 8) };
     let top = (1u64 << exponent) - 1;
@@ -109,7 +111,7 @@ pub fn operand(rng: &mut StdRng, ty: ValType, tame: bool) -> I<'static> {
 }
 
 const SUM: u32 = 0;
-/// Locals for operands, one or two of each type.
+/// Returns the local for an operand, one or two of each type.
 fn local(ty: ValType, at: usize) -> u32 {
     let first = match ty {
         ValType::I32 => 1,
@@ -120,7 +122,7 @@ fn local(ty: ValType, at: usize) -> u32 {
     first + at as u32
 }
 
-/// Takes a value into the sum of all.
+/// Adds a value to the sum of all results.
 pub fn fold(function: &mut Vec<I<'static>>, ty: ValType, sum: u32) {
     function.extend(
         match ty {
@@ -143,14 +145,16 @@ pub fn fold(function: &mut Vec<I<'static>>, ty: ValType, sum: u32) {
     function.push(I::LocalSet(sum));
 }
 
-/// Spends fuel by some bits of the sum: what was computed shows in how the run ends, though nothing is written.
+/// Spends fuel according to some bits of the sum, so that the halted state depends on the results
+/// although nothing is written.
 pub fn burn(function: &mut Vec<I<'static>>, sum: u32) {
     function.extend([I::LocalGet(sum), I::I64Const(52), I::I64ShrU, I::LocalSet(sum)]);
     function.extend([I::Loop(BlockType::Empty), I::LocalGet(sum), I::I64Const(1), I::I64Sub, I::LocalTee(sum)]);
     function.extend([I::I64Const(0), I::I64GtS, I::BrIf(0), I::End]);
 }
 
-/// Programs over all operators; in each every operator runs twice on constants in locals and once on a constant at hand.
+/// Returns programs over all operators. In each, every operator runs twice on constants in locals
+/// and once on an immediate constant.
 pub fn programs(wanted: u32) -> Vec<Vec<u8>> {
     let mut rng = StdRng::seed_from_u64(3);
     (0..wanted).map(|_| program(&mut rng)).collect()
@@ -168,7 +172,8 @@ fn program(rng: &mut StdRng) -> Vec<u8> {
                     body.push(I::LocalGet(local(*ty, at)));
                 }
             }
-            // Keeps the operands from being used where they come from: their slots stay in use.
+            // The `nop` keeps lowering from reading operands from their source, so that their own
+            // slots are used.
             raw.push((body.len(), bytes.clone()));
             body.push(I::Nop);
             fold(&mut body, gives, SUM);
@@ -195,7 +200,7 @@ fn program(rng: &mut StdRng) -> Vec<u8> {
     module(function)
 }
 
-/// Every load and store, at an offset that makes the wide ones lie in two leaves.
+/// Emits every load and store, at an offset at which the wide ones straddle two leaves.
 fn memory(body: &mut Vec<I<'static>>, rng: &mut StdRng, offset: u64) {
     let at = MemArg { offset, align: 0, memory_index: 0 };
     let stores = [

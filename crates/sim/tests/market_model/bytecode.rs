@@ -19,9 +19,9 @@ use rialto_protocol::{
 use serde_json::{Value, json};
 
 const CHAIN_ID: u64 = 31_337;
-/// Above any call of the market: the longest reveal takes about 1M.
+/// Gas limit above any call of the market; the longest reveal takes about 1M.
 const GAS_LIMIT: u64 = 4_000_000;
-/// First block's time, unix seconds.
+/// Time of the first block, Unix seconds.
 pub const GENESIS: u64 = 1_800_000_000;
 
 pub struct Bytecode {
@@ -71,19 +71,20 @@ impl Bytecode {
         CHAIN_ID
     }
 
-    /// Time of the newest block.
+    /// Returns the time of the newest block.
     pub fn now(&self) -> u64 {
         let block = self.rpc("eth_getBlockByNumber", json!(["latest", false]));
         quantity(&block["timestamp"])
     }
 
-    /// One call in a block of its own at `now`; the contract's error by name if it reverts.
+    /// Executes one call in its own block at `now`. Returns the name of the contract's error if it
+    /// reverts.
     pub fn execute(&mut self, now: u64, sender: usize, call: &Call) -> Result<(), String> {
         self.rpc("evm_setNextBlockTimestamp", json!([now]));
         self.send(sender, self.market, encode(call))
     }
 
-    /// The same, of the court.
+    /// Does the same with a call of the court.
     pub fn execute_in_court(&mut self, now: u64, sender: usize, call: &CourtCall) -> Result<(), String> {
         self.rpc("evm_setNextBlockTimestamp", json!([now]));
         self.send(sender, self.court, encode_court(call))
@@ -99,7 +100,7 @@ impl Bytecode {
         self.view(self.market, call)
     }
 
-    /// Tokens that `owner` holds.
+    /// Returns the tokens of `owner`.
     pub fn tokens(&self, owner: Address) -> U256 {
         self.view(self.token, IToken::balanceOfCall { owner })
     }
@@ -122,7 +123,8 @@ impl Bytecode {
         if receipt["status"] == "0x1" {
             return Ok(());
         }
-        // It failed in the newest block and changed nothing: asking again, at that block's time, tells why.
+        // The call failed in the newest block and changed nothing, so a simulation at that block
+        // gives the reason.
         let from = self.keys[sender].address();
         let request =
             json!([{ "from": from, "to": to, "data": Bytes::from(data), "gas": format!("{GAS_LIMIT:#x}") }, "latest"]);

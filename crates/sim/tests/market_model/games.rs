@@ -1,7 +1,8 @@
-//! The court: its bytecode, with its judge of steps, against the model with the machine's, call by call. A real program is
-//! disputed down to the step; receipts lie about tasks, fuel, sums and padding; both sides blunder; clocks run out to the second.
+//! The court's bytecode with its judge of steps, compared with the model and the machine, call by
+//! call. A real program is disputed down to the step; receipts are wrong about tasks, fuel, sums
+//! and padding; both sides make mistakes; clocks run out to the second.
 //!
-//! `RIALTO_MODEL_CASES` plays so many histories instead of [`HISTORIES`].
+//! `RIALTO_MODEL_CASES` is the number of histories, instead of [`HISTORIES`].
 
 use std::collections::BTreeMap;
 
@@ -29,16 +30,17 @@ use super::{
     work::{FUEL, Side, Signed, Work},
 };
 
-/// Histories played by default, and calls of each.
+/// Histories by default, and calls of each.
 const HISTORIES: u64 = 6;
 const CALLS: usize = 150;
-/// Tasks of the orders: trees of every shape, and one that takes two answers to unfold.
+/// Numbers of tasks of the orders, for trees of every shape and one that takes two answers to
+/// unfold.
 pub(super) const TASKS: [u32; 5] = [1, 2, 3, 5, 17];
 struct Played {
     story: GameStory,
     signed: usize,
     accuser: usize,
-    /// From which step on accuser and provider lie; `u64::MAX`: never.
+    /// Step from which on accuser and provider lie; `u64::MAX` is never.
     lies: [u64; 2],
 }
 
@@ -47,7 +49,7 @@ enum Act {
     Court(CourtCall),
 }
 
-/// A court and its twin.
+/// The contract and the model of a court.
 struct Courts {
     pair: Pair,
     court: Court,
@@ -127,7 +129,7 @@ impl Courts {
         deal
     }
 
-    /// A receipt of the order: right, or wrong in one of the ways that there are.
+    /// Signs a receipt of the order, either right or wrong in one of the possible ways.
     fn sign(&mut self, deal: &Deal, order: Order) {
         let tasks = order.tasks as usize;
         let mut ends: Vec<_> = self.work.ends[..tasks]
@@ -163,7 +165,7 @@ impl Courts {
         (0..ACTORS).find(|actor| self.pair.table.address(*actor) == owner).unwrap()
     }
 
-    /// Mostly the next second; else around the end of somebody's turn.
+    /// Returns the time of the next call: mostly the next second, else around the end of a turn.
     fn time(&mut self) -> u64 {
         let now = self.now() + 1;
         let mut moments: Vec<u64> =
@@ -190,7 +192,7 @@ impl Courts {
                 let game = self.random.pick(&running);
                 self.timeout(game)
             }
-            // The first one mostly, so that games come to their ends.
+            // Mostly the first game, so that games end.
             dice => {
                 let game = if dice < 85 { running[0] } else { self.random.pick(&running) };
                 self.play(game)
@@ -198,7 +200,7 @@ impl Courts {
         }
     }
 
-    /// A receipt, mostly of a deal that is open.
+    /// Returns a receipt, mostly of an open deal.
     fn some_receipt(&mut self) -> usize {
         let open = |signed: &Signed| self.pair.model.deal_state(signed.order.deal).status == DealStatus::Open;
         let open: Vec<usize> = (0..self.signed.len()).filter(|at| open(&self.signed[*at])).collect();
@@ -245,7 +247,7 @@ impl Courts {
         (STRANGER, Act::Court(CourtCall::Convict { deal, order, receipt, signature, proof }))
     }
 
-    /// What moves money and holds beside the games.
+    /// Returns a call of the market that moves money or holds besides the games.
     fn in_market(&mut self) -> (usize, Act) {
         let at = self.random.index(self.signed.len());
         let deal = self.deal_of(at);
@@ -285,7 +287,7 @@ impl Courts {
         (self.random.index(ACTORS), Act::Court(CourtCall::Timeout { deal, game }))
     }
 
-    /// The next call of a game, mostly what is due, and mostly right.
+    /// Returns the next call of a game, mostly the due one, and mostly right.
     fn play(&mut self, at: usize) -> (usize, Act) {
         let (view, signed) = (self.games[at].story.view.clone(), self.games[at].signed);
         if self.now() >= view.deadline && self.random.percent(80) {
@@ -423,7 +425,7 @@ impl Courts {
         (sender, Act::Court(call))
     }
 
-    /// A side's move, sent by itself or, signed, by a stranger.
+    /// Returns a side's move, sent by itself or, signed, by a stranger.
     fn signed_move(
         &mut self,
         side: usize,
@@ -541,7 +543,7 @@ impl Courts {
         same("bonds", bonds.to_string(), self.pair.model.account(self.court.address()).balance.to_string())
     }
 
-    /// Past all deadlines anyone can end every game.
+    /// Checks that anyone can end every game after all deadlines.
     fn everything_ends(&mut self) -> Result<(), String> {
         for at in 0..self.games.len() {
             while self.games[at].story.end.is_none() {
@@ -562,7 +564,7 @@ impl Courts {
     }
 }
 
-/// The height of the node over these leaves.
+/// Returns the height of the node above these leaves.
 fn unfolded_from(leaves: &[SumNode]) -> u32 {
     leaves.len().ilog2()
 }

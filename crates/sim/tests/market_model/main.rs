@@ -1,7 +1,9 @@
-//! The reference model against the bytecode, call by call: the same calls at the same times, invalid ones and boundary
-//! times included, must be accepted or refused alike, for the same reason, and leave the same state.
+//! The reference model, compared with the bytecode call by call. The same calls at the same times,
+//! with invalid ones and boundary times, must be accepted or refused for the same reason and leave
+//! the same state.
 //!
-//! The same 12 histories every time; `RIALTO_MODEL_CASES` tries so many new random ones instead.
+//! The 12 histories are the same every time; `RIALTO_MODEL_CASES` tries that many new random ones
+//! instead.
 #![allow(clippy::unwrap_used)]
 
 mod bytecode;
@@ -34,7 +36,7 @@ fn keys() -> Vec<PrivateKeySigner> {
     (0..ACTORS as u8).map(|n| PrivateKeySigner::from_bytes(&keccak256([n])).unwrap()).collect()
 }
 
-/// Both markets side by side.
+/// The contract and the model of a market.
 struct Pair {
     real: Bytecode,
     model: Market,
@@ -120,7 +122,7 @@ impl Pair {
         Ok(())
     }
 
-    /// Whatever has happened: past all deadlines, anyone can end everything, and nothing stays locked.
+    /// Checks that after all deadlines anyone can end everything, and no money stays locked.
     fn everybody_gets_out(&mut self) -> Result<(), String> {
         let longest = PARAMS.grace + 2 * PARAMS.challenge_window + PARAMS.answer_window;
         let mut now = self.real.now();

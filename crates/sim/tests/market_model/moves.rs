@@ -1,4 +1,4 @@
-//! Random moves: mostly sensible calls, some of them spoilt, at times that like to sit on boundaries.
+//! Random moves: mostly sensible calls, some of them spoilt, often at boundary times.
 
 use std::collections::BTreeMap;
 
@@ -17,7 +17,7 @@ use rialto_protocol::{
     types::{Ack, Ask, Cancel, Deal, Limits, Order, Receipt, Release, Voucher, WASM_3, digest, struct_hash},
 };
 
-/// Raw material of one move; what it becomes depends on what there is.
+/// Random numbers for one move, which depends on the state of the market.
 #[derive(Clone, Debug)]
 pub struct Choice {
     op: u8,
@@ -42,10 +42,10 @@ pub const STRANGER: usize = 5;
 /// One move in this many is spoilt.
 const SPOIL_ONE_IN: u8 = 4;
 
-/// A task's end and its whole output.
+/// A task's end, its fuel and its whole output.
 type Task = (Halted, u64, Bytes);
 
-/// What the two sides have signed so far, all of it remembered.
+/// Everything that the two sides have signed so far.
 pub struct Table {
     pub keys: Vec<PrivateKeySigner>,
     /// The keys that each actor pins in its deals.
@@ -57,7 +57,7 @@ pub struct Table {
     pub orders: Vec<Order>,
     pub receipts: Vec<(Receipt, Vec<Task>)>,
     pub acks: Vec<Ack>,
-    /// Whom somebody has allowed to take from an account: owner and spender.
+    /// Allowances, as owner and spender.
     allowed: Vec<(usize, usize)>,
     /// Every case that was ever tried: deal, kind, subject, task.
     pub cases: Vec<(usize, CaseId)>,
@@ -98,7 +98,7 @@ impl Table {
         self.serial
     }
 
-    /// When the move happens: at once, a little later, or around a moment that matters.
+    /// Returns the time of the move: at once, a little later, or around an important moment.
     pub fn time(&self, now: u64, choice: &Choice, market: &Market) -> u64 {
         let step = match choice.time {
             0..170 => return now,
@@ -121,14 +121,14 @@ impl Table {
         moments.retain(|moment| *moment > now && *moment < now + 5_000);
         moments.sort_unstable();
         moments.dedup();
-        // Near moments are likelier, so that a run does not end everything at once.
+        // Near moments are more likely, so that a run does not end everything at once.
         match moments.get(usize::from(choice.pick) % moments.len().clamp(1, 3)) {
             Some(moment) => (moment + u64::from(choice.time % 3)).saturating_sub(1).max(now),
             None => now + 1,
         }
     }
 
-    /// The next call and its sender.
+    /// Returns the next call and its sender.
     pub fn call(&mut self, now: u64, choice: &Choice, market: &Market) -> (usize, Call) {
         let (sender, call) = self.sensible(now, choice, market);
         if !choice.spoil.is_multiple_of(SPOIL_ONE_IN) {
@@ -159,7 +159,7 @@ impl Table {
             _ => {
                 let open = |at: &usize| market.deal_state(struct_hash(&self.deals[*at])).status == DealStatus::Open;
                 let all = 0..self.deals.len();
-                // Mostly in a deal that is open, now and then in one that is over.
+                // Mostly an open deal, sometimes a closed one.
                 let likely: Vec<_> = if pick % 10 == 0 { all.collect() } else { all.filter(open).collect() };
                 match likely.iter().rev().nth((pick / 7) % likely.len().clamp(1, 3)) {
                     Some(at) => self.in_deal(now, choice, *at, market),
@@ -314,7 +314,7 @@ impl Table {
         }
         let ask = self.asks[self.asks.len() - 1 - (pick / 3) % self.asks.len().min(2)].clone();
         let signature = self.sign(&ask, ask.provider);
-        // Mostly now; also as long ago as is allowed, and a second more, and in the future.
+        // Mostly now; sometimes the earliest allowed time, a second before it, or the future.
         let opened_at = match value % 16 {
             0 => now + 1,
             1 => now - OPENING_TOLERANCE,
@@ -333,7 +333,7 @@ impl Table {
         (REQUESTERS[pick % 2], Call::Open { ask, signature, terms })
     }
 
-    /// Mostly a key of its own, now and then the account's, or none.
+    /// Returns an actor's key: mostly its own, sometimes the account's, or none.
     fn pinned_key(&self, actor: usize, value: u16) -> Address {
         match value % 32 {
             0 => Address::ZERO,
@@ -342,7 +342,7 @@ impl Table {
         }
     }
 
-    /// Allowances, and money that moves from account to account.
+    /// Returns a call about an allowance, or one that moves money between accounts.
     fn between_accounts(&mut self, pick: usize, value: u16) -> (usize, Call) {
         let (from, to) = (pick % ACTORS, (pick / 7) % ACTORS);
         let amount = u128::from(value) % 900;
@@ -360,7 +360,7 @@ impl Table {
         }
     }
 
-    /// A known order of the deal, or a new one.
+    /// Returns a known order of the deal, or a new one.
     fn order(&mut self, now: u64, at: usize, pick: usize, value: u16) -> Order {
         let deal = struct_hash(&self.deals[at]);
         let known: Vec<_> = self.orders.iter().filter(|order| order.deal == deal).collect();
@@ -383,7 +383,7 @@ impl Table {
         order
     }
 
-    /// A known receipt of the order, or a new one.
+    /// Returns a known receipt of the order, or a new one.
     fn receipt(&mut self, deal: &Deal, order: &Order, value: u16) -> Receipt {
         let hash = struct_hash(order);
         if !value.is_multiple_of(8)
@@ -419,7 +419,7 @@ impl Table {
         receipt
     }
 
-    /// One thing changed that should not be.
+    /// Returns the call with one invalid change.
     fn spoilt(&mut self, sender: usize, mut call: Call, choice: &Choice) -> (usize, Call) {
         let how = choice.spoil / SPOIL_ONE_IN;
         if how.is_multiple_of(4) {
@@ -523,7 +523,7 @@ fn reveal(tasks: &[Task], task: u32) -> Reveal {
     Reveal { task, fuel, halted, proof: tree.proof(task).unwrap_or_default(), output }
 }
 
-/// How often each call went through and each refusal was seen.
+/// Number of times that each call succeeded and each error occurred.
 #[derive(Default)]
 pub struct Coverage(pub BTreeMap<String, u32>);
 

@@ -1,5 +1,5 @@
-//! What the court's games are about: a real program, receipts that say whatever they say, and sides that tell the truth up to a
-//! step.
+//! The subject of the court's games: a real program, receipts of any content, and sides that tell
+//! the truth up to some step.
 
 use std::sync::Arc;
 
@@ -16,14 +16,15 @@ use rialto_protocol::{
 
 use super::games::TASKS;
 
-/// Fuel limit of a task; runs of it are taken for 16^8 steps long.
+/// Fuel limit of a task. A run under it counts as 16^8 steps long.
 pub(super) const FUEL: u64 = 10_000_000;
 pub(super) const SEED: u64 = 7;
 
-/// How long 27 takes to come to 1 (docs/court.md's program).
+/// Counts the steps of 27 down to 1 (the program of docs/court.md).
 pub(super) const PROGRAM: &str = include_str!("../machine/turns.wat");
 
-/// The program, its inputs and how each task ends: what who has run it knows. And the model's judge.
+/// The program, its inputs and the end of each task, as a side that has run it knows them. It is
+/// also the model's judge.
 pub(super) struct Work {
     pub(super) program: Arc<Lowered>,
     pub(super) inputs: Vec<Arc<Halves>>,
@@ -97,16 +98,16 @@ impl Judge for Work {
     }
 }
 
-/// A signed receipt, whatever it says, and the tree under it.
+/// A signed receipt of any content, and its tree.
 pub(super) struct Signed {
     pub(super) order: Order,
     pub(super) receipt: Receipt,
-    /// H(halted) and fuel of every leaf, padding included.
+    /// H(halted) and fuel of every leaf, with padding.
     pub(super) ends: Vec<SumNode>,
 }
 
 impl Signed {
-    /// The nodes that a court wants to see below one.
+    /// Returns the nodes that a court wants to see below a node.
     pub(super) fn unfold(&self, height: u8, place: u32) -> Vec<SumNode> {
         let levels = unfolded(height.into());
         let below = u32::from(height) - levels;
@@ -127,7 +128,7 @@ impl Signed {
     }
 }
 
-/// What a side of a game says of states: the truth up to a step.
+/// A side of a game that tells the truth about states up to some step.
 pub(super) struct Side {
     pub(super) player: Player,
     pub(super) from: u64,

@@ -1,4 +1,5 @@
-//! Receipts in court: cheaters convicted, honest providers defended, both sides dying in the middle.
+//! Receipts in court: cheaters are convicted and honest providers defended, while both sides crash
+//! in the middle.
 
 use std::sync::Arc;
 
@@ -18,13 +19,13 @@ use rialto_requester::{Job, JobEvent, Policy, ProviderStatus};
 
 use crate::place::{DEPOSIT, Place, SQUARE, key, soon, squares};
 
-/// What all tasks of a job share: a MiB, or as many as `RIALTO_SHARED_MIB` says.
+/// Returns the shared input of a job: one MiB, or `RIALTO_SHARED_MIB`.
 fn shared() -> Vec<u8> {
     let mib: usize = std::env::var("RIALTO_SHARED_MIB").map_or(1, |mib| mib.parse().unwrap());
     SharedInput { files: vec![("large.bin".into(), vec![7; mib << 20])] }.encode().unwrap()
 }
 
-/// The game about a deal, once it has come so far.
+/// Waits until the game about a deal has come `far` enough, and returns it.
 async fn watch(chain: &Chain, from: u64, deal: &Deal, far: impl Fn(&GameStory) -> bool) -> GameStory {
     let courts = Courts { known: [deal.court].into(), ..Courts::default() };
     let (mut games, mut story) = (Games::default(), None::<GameStory>);
@@ -45,7 +46,7 @@ async fn watch(chain: &Chain, from: u64, deal: &Deal, far: impl Fn(&GameStory) -
     }
 }
 
-/// As long as a game may take.
+/// Makes the requester wait as long as a game may take.
 fn patient(config: &mut rialto_requester::RequesterConfig) {
     config.patience.settle = 600;
 }
@@ -102,7 +103,7 @@ async fn an_honest_provider_wins_and_is_paid_for_it() {
     let (deal, order) = (&report.evidence.deals[0], &report.evidence.orders[0]);
     let receipt = order.receipt.clone().unwrap();
 
-    // Somebody says that the first task ended otherwise.
+    // A stranger says that the first task ended otherwise.
     let accuser = place.chain.sender_in_memory(key("stranger")).await.unwrap();
     let funder = place.chain.sender_in_memory(key("deployer")).await.unwrap();
     let (to, wei, amount) = (key("stranger").address(), 10u128.pow(18), 100_000_000);
@@ -121,7 +122,7 @@ async fn an_honest_provider_wins_and_is_paid_for_it() {
     let signed = Signed { deal: deal.clone(), order: order.clone(), receipt, signature };
     let mut watching = place.sellers[0].service.events();
     soon(accuser.accuse("accuse", &court, signed)).await.unwrap();
-    // The provider shows the leaves; one of them is challenged.
+    // The provider shows the leaves, and the stranger challenges one of them.
     let unfolded = |story: &GameStory| matches!(story.view.question, Question::Nodes { height: 0, .. });
     let view = watch(&place.chain, place.deployed.block, deal, unfolded).await.view;
     let challenge = Challenge {
@@ -138,7 +139,7 @@ async fn an_honest_provider_wins_and_is_paid_for_it() {
         story.view.accusers_turn && matches!(story.view.question, Question::Run { level, .. } if level % 2 == 1)
     };
     watch(&place.chain, place.deployed.block, deal, answered).await;
-    // The accuser has nothing true to say.
+    // The accuser has no true move.
     place.wait(30_000);
     let bond = soon(court.bond_for(limit)).await.unwrap();
     loop {

@@ -1,5 +1,5 @@
-//! A whole market in one process: embedded chain, providers and a requester, each with its own key, folder and QUIC
-//! endpoint on loopback.
+//! A whole market in one process: embedded chain, providers and a requester, each with its own key,
+//! folder and QUIC endpoint on loopback.
 
 use std::{future::Future, path::PathBuf, sync::Arc, time::Duration};
 
@@ -15,11 +15,11 @@ use rialto_requester::{Job, Requester, RequesterConfig};
 
 /// Squares the eight bytes of its stdin.
 pub const SQUARE: &[u8] = include_bytes!("../../../../examples/tiny/tiny.wasm");
-/// What everybody deposits, base units.
+/// Deposit of each account, base units.
 pub const DEPOSIT: u128 = 1_000_000_000;
 const PATIENCE: Duration = Duration::from_secs(600);
 
-/// The result, or a panic when it hangs.
+/// Returns the result; panics if it hangs.
 pub async fn soon<F: Future>(future: F) -> F::Output {
     tokio::time::timeout(PATIENCE, future).await.expect("hangs")
 }
@@ -48,17 +48,17 @@ pub struct Place {
 }
 
 impl Place {
-    /// A market with one provider per fault (or honest one).
+    /// Creates a market with one provider per fault; `None` is an honest one.
     pub async fn new(faults: &[Option<Fault>]) -> Self {
         Self::with(faults, |_| ()).await
     }
 
-    /// The same, with a court.
+    /// Does the same, with a court.
     pub async fn in_court(faults: &[Option<Fault>]) -> Self {
         Self::make(faults, true, |_| ()).await
     }
 
-    /// The same, with other settings of its providers.
+    /// Does the same, with other settings of the providers.
     pub async fn in_court_with(faults: &[Option<Fault>], change: impl Fn(&mut ProviderConfig)) -> Self {
         Self::make(faults, true, change).await
     }
@@ -143,7 +143,7 @@ impl Place {
         self.dev.handle("evm_mine", serde_json::json!([])).unwrap();
     }
 
-    /// The requester; each call is a new life of the same one.
+    /// Starts the requester; each call restarts the same one.
     pub async fn requester(&self, change: impl FnOnce(&mut RequesterConfig)) -> Requester {
         let mut config = RequesterConfig::new(self.folder.path().join("buyer"), key("buyer"));
         config.first_block = self.deployed.block;
@@ -152,7 +152,8 @@ impl Place {
         soon(Requester::start(config, self.chain.clone(), self.node.clone(), self.engine.clone())).await.unwrap()
     }
 
-    /// Everything that the contract holds is somebody's, once no deal is open.
+    /// Returns whether the accounts add up to the contract's tokens, which must hold when no deal
+    /// is open.
     pub async fn reconciles(&self) -> bool {
         let mut sum = self.chain.account(key("buyer").address()).await.unwrap();
         sum += self.chain.account(rialto_protocol::model::BURNED).await.unwrap();
@@ -186,7 +187,7 @@ fn engine(cache: PathBuf) -> Engine {
     Engine::new(config).unwrap()
 }
 
-/// A job that squares `0 .. tasks`.
+/// Returns a job that squares `0 .. tasks`.
 pub fn squares(tasks: u64) -> Job {
     let input = |n: u64| TaskInput { stdin: n.to_le_bytes().to_vec(), ..TaskInput::default() }.encode().unwrap().into();
     let mut job = Job::new(bytes::Bytes::from_static(SQUARE), (0..tasks).map(input).collect());
@@ -195,7 +196,7 @@ pub fn squares(tasks: u64) -> Job {
     job
 }
 
-/// Whether an output is the right square.
+/// Returns whether an output is the right square.
 pub fn is_square(output: &[u8], n: u64) -> bool {
     rialto_machine::output::parse(output).unwrap().stdout == n.wrapping_mul(n).to_le_bytes()
 }
