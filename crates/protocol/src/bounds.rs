@@ -1,6 +1,7 @@
-//! The most that an honest side can lose in a deal, whatever the other side, the chain's users and the network do
-//! (docs/threat-model.md says under which conditions). The simulator searches for counterexamples to these numbers; quotes,
-//! `provide --explain` and `deals show` print them. All amounts are base units; gas comes on top and is named in transactions.
+//! Upper bounds of the loss of an honest side in a deal, whatever the other side, the chain's users
+//! and the network do. docs/threat-model.md states the conditions, and the simulator searches for
+//! counterexamples. Quotes, `provide --explain` and `deals show` print the bounds. All amounts are
+//! base units; gas comes on top and is counted in transactions.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,18 +10,19 @@ use crate::{
     types::{Deal, Order},
 };
 
-/// A provider redeems a deal's vouchers no more often than that, cases and the deal's end aside, seconds.
+/// Least time between a provider's redemptions in a deal, seconds. Cases and the deal's end may add
+/// others.
 pub const REDEEM_SECONDS: u64 = 3_600;
 
-/// What a requester lacks to take a wrong claim of a deal to court.
+/// Reason why a requester could not take a wrong claim to court.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Lack {
     /// The deal names no court.
     Court,
-    /// It may not, or can't, run the tasks itself.
+    /// The requester may not or can't run the tasks itself.
     Runs,
-    /// Its account in the market does not hold the bond of an accusation.
+    /// Its account in the market does not have the bond of an accusation.
     Bond,
 }
 
@@ -34,26 +36,28 @@ impl std::fmt::Display for Lack {
     }
 }
 
-/// A provider's most: work that is delivered and unpaid. `credit` is its ask's `limits.credit`. It never loses collateral, nor a
-/// late penalty.
+/// Returns the most that a provider can lose, which is delivered and unpaid work. `credit` is its
+/// ask's `limits.credit`. It never loses collateral or a late penalty.
 pub const fn provider_loss(credit: u128, budget: u128) -> u128 {
     if credit < budget { credit } else { budget }
 }
 
-/// Most redemptions that a provider pays the gas of in a deal of so many seconds: one an hour, and one at the end. Each case that is
-/// opened against it makes one more.
+/// Returns the most redemptions for which a provider pays gas in a deal of this length: one an
+/// hour, and one at the end. Each case that is opened against it adds one.
 pub const fn redemptions(seconds: u64) -> u64 {
     seconds.div_ceil(REDEEM_SECONDS).saturating_add(1)
 }
 
-/// The most that an order of this deal can cost: all of its tasks at their fuel limit.
+/// Returns the most that an order of this deal can cost, with all its tasks at their fuel limit.
 pub fn order_cost(deal: &Deal, order: &Order) -> u128 {
     let fuel = u128::from(order.fuelLimit) * u128::from(order.tasks);
     pricing::order_fee(deal, fuel, order.tasks).unwrap_or(u128::MAX)
 }
 
-/// A requester's most. `vouchers`: what it signed in all (the highest voucher's amount). `orders`: [`order_cost`] of those orders
-/// that no redeemed voucher settles, cancelled ones included, together: they can be claimed. Without a lack only the vouchers can be lost; bonds come back.
+/// Returns the most that a requester can lose. `vouchers` is the amount of its highest voucher.
+/// `orders` is the total [`order_cost`] of the orders that no redeemed voucher settles, cancelled
+/// ones included, because all of them can be claimed. Without a lack it can lose only the vouchers;
+/// bonds come back.
 pub fn requester_loss(budget: u128, vouchers: u128, orders: u128, lack: Option<Lack>) -> u128 {
     let unproven = if lack.is_some() { orders } else { 0 };
     vouchers.saturating_add(unproven).min(budget)

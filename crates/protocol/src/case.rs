@@ -1,36 +1,36 @@
-//! Cases of a deal: what one side, or the deal's court, starts against the other. Each ends by
-//! time alone.
+//! Cases of a deal, which one side, or the deal's court, opens against the other. Each case ends
+//! after a fixed time, whatever the sides do.
 
 use alloy_primitives::B256;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{GameId, OrderId, ReceiptId};
 
-/// Kinds of cases, as `IMarket.CaseKind` counts them.
+/// Kinds of cases, with the numbers of `IMarket.CaseKind`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[repr(u8)]
 pub enum CaseKind {
-    /// Provider: this order's receipt is unpaid.
+    /// The provider claims the fee of an order whose receipt is unpaid.
     Claim = 0,
-    /// Requester: this acked order is late.
+    /// The requester says that an acked order is late.
     Late = 1,
-    /// Requester: show me this task's end.
+    /// The requester demands the halted state of a task.
     Demand = 2,
-    /// Court: a dispute is going on.
+    /// The court holds the deal while a dispute is open.
     Hold = 3,
 }
 
 impl CaseKind {
-    /// Whether opening it takes a bond from the requester.
+    /// Returns whether the requester has to pay a bond to open it.
     pub fn bonded(self) -> bool {
         matches!(self, Self::Late | Self::Demand)
     }
 }
 
-/// Names a case within its deal.
+/// Id of a case within its deal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(from = "Parts", into = "Parts")]
-#[allow(missing_docs)] // the kinds say what the fields are
+#[allow(missing_docs)] // `CaseKind` explains the fields
 pub enum CaseId {
     /// See [`CaseKind::Claim`].
     Claim { order: OrderId },
@@ -43,7 +43,7 @@ pub enum CaseId {
 }
 
 impl CaseId {
-    /// A case as the contract names it. The task counts for a demand only.
+    /// Returns the id for the contract's names of it. The task matters only for a demand.
     pub fn new(kind: CaseKind, subject: B256, task: u32) -> Self {
         match kind {
             CaseKind::Claim => Self::Claim { order: subject.into() },
@@ -53,7 +53,7 @@ impl CaseId {
         }
     }
 
-    /// Its kind.
+    /// Returns the kind of the case.
     pub fn kind(&self) -> CaseKind {
         match self {
             Self::Claim { .. } => CaseKind::Claim,
@@ -63,7 +63,7 @@ impl CaseId {
         }
     }
 
-    /// The order, receipt or game that it is about.
+    /// Returns the hash of the order, receipt or dispute that the case is about.
     pub fn subject(&self) -> B256 {
         match *self {
             Self::Claim { order } | Self::Late { order } => order.into(),
@@ -72,13 +72,13 @@ impl CaseId {
         }
     }
 
-    /// The task of a demand; 0 otherwise.
+    /// Returns the task of a demand, or 0 for other kinds.
     pub fn task(&self) -> u32 {
         if let Self::Demand { task, .. } = *self { task } else { 0 }
     }
 }
 
-/// A case as it is stored: the way in which the contract names it.
+/// Stored form of an id: kind, subject and task, as in the contract.
 #[derive(Serialize, Deserialize)]
 struct Parts {
     kind: CaseKind,

@@ -1,4 +1,4 @@
-//! EIP-712: how a struct is hashed, and what is signed of it.
+//! Hashes and digests of structs, as EIP-712 defines them.
 
 use std::collections::BTreeSet;
 
@@ -7,42 +7,43 @@ use alloy_sol_types::Eip712Domain;
 
 use crate::ids::{AskId, DealId, GameId, OrderId, ReceiptId};
 
-/// A struct that is hashed and signed under EIP-712. `types` has them all.
+/// A struct that is hashed and signed under EIP-712. The module `types` declares all of them.
 pub trait Typed {
-    /// What the hash of such a struct is the name of; a plain hash where it names nothing.
+    /// Type of the struct's hash: an id type, or [`B256`] if the hash is no id.
     type Id: From<B256>;
 
-    /// `Name(type field,…)`, followed by the same of the structs inside it, by name.
+    /// Returns `Name(type field,…)`, followed by the encoded types of the structs inside it, sorted
+    /// by name (EIP-712, *encodeType*).
     fn encode_type() -> String;
 
-    /// keccak of [`Self::encode_type`].
+    /// Returns the Keccak-256 hash of [`Self::encode_type`].
     fn type_hash() -> B256;
 
-    /// One word for each field.
+    /// Returns one word for each field (EIP-712, *encodeData*).
     fn encode_data(&self) -> Vec<B256>;
 
-    /// The struct hash; it does not depend on a domain.
+    /// Returns the struct hash (EIP-712, *hashStruct*). It does not depend on a domain.
     fn hash(&self) -> B256 {
         let words = [vec![Self::type_hash()], self.encode_data()].concat();
         keccak256(words.concat())
     }
 
-    /// What is signed: the struct's hash, bound to chain id and contract.
+    /// Returns the digest to sign: the struct's hash, bound to chain id and contract.
     fn digest(&self, domain: &Eip712Domain) -> B256 {
         let [separator, hash] = [domain.hash_struct(), self.hash()];
         keccak256([&[0x19, 0x01], separator.as_slice(), hash.as_slice()].concat())
     }
 }
 
-/// What a field of such a struct can be.
+/// A type that a field of such a struct can have.
 pub trait Field {
-    /// Its type's name in Solidity.
+    /// Name of the type in Solidity.
     const TYPE: &'static str;
 
-    /// Its word in the encoding of the struct.
+    /// Returns the field's word in the encoding of the struct.
     fn word(&self) -> B256;
 
-    /// Adds the encoded types of the structs that it brings along.
+    /// Adds the encoded types of the structs that the field contains.
     fn add_types(_: &mut BTreeSet<String>) {}
 }
 
@@ -73,8 +74,8 @@ fields! {
     GameId, "bytes32", it => it.into();
 }
 
-/// Declares structs with the fields and names that they have in Solidity. `Name => Id` says what
-/// the struct's hash is the name of.
+/// Declares structs with the names and fields that they have in Solidity. `Name => Id` gives the
+/// type of the struct's hash.
 macro_rules! typed {
     ($(
         $(#[$doc:meta])*

@@ -1,7 +1,9 @@
-//! What shows, at once and without running anything, that a signed receipt is wrong: `ICourt.wrongSum` and `ICourt.wrongFuel`.
+//! Proofs that a signed receipt is wrong which need no run and no game: `ICourt.wrongSum` and
+//! `ICourt.wrongFuel`.
 //!
-//! Who has the ends of all tasks knows what the receipt's tree must be. A receipt that says another total can be the root of many
-//! trees; those in which a single node lies are found by trying, which is bounded by the tree's size.
+//! The ends of all tasks determine the receipt's tree. A receipt with another total can be the root
+//! of many trees. [`FaultProof::find`] tries those in which a single node is wrong, as many as the
+//! tree has nodes.
 
 use std::fmt;
 
@@ -9,13 +11,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::receipt::{Halted, SumNode, SumTree};
 
-/// What a court finds wrong with a receipt without a game.
+/// Fault of a receipt that a court can find without a game.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Fault {
-    /// A sum of fuel, or fuel in padding.
+    /// A sum of fuel is wrong, or padding has fuel.
     Sum,
-    /// A task's fuel is not what its end used.
+    /// A task's fuel differs from that of its halted state.
     Fuel,
 }
 
@@ -28,18 +30,19 @@ impl fmt::Display for Fault {
     }
 }
 
-/// What a court is shown of it.
+/// Proof of a fault, for the court.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[allow(missing_docs)] // fields are those of `ICourt.sol`
 pub enum FaultProof {
-    /// `node` is not the sum of its children, or has fuel over padding.
+    /// `node` is not the sum of its children, or is padding with fuel.
     Sum { node: SumNode, children: [SumNode; 2], place: u32, siblings: Vec<SumNode> },
-    /// The leaf of `task` has `fuel`, which is not what `halted` used.
+    /// The leaf of `task` has `fuel`, which differs from the fuel that `halted` used.
     Fuel { task: u32, fuel: u64, halted: Halted, proof: Vec<SumNode> },
 }
 
 impl FaultProof {
-    /// Of a receipt with this root over tasks that ended so; none if it is right, or wrong in another way.
+    /// Finds the fault of a receipt with this root over tasks with these results. Returns `None` if
+    /// it is right, or wrong in another way.
     pub fn find(signed: SumNode, results: &[Halted], fuel_limit: u64) -> Option<Self> {
         let tree = SumTree::over(results, fuel_limit);
         let right = tree.root();
@@ -47,7 +50,7 @@ impl FaultProof {
             return None;
         }
         let lie = |node: SumNode| node.fuel.checked_add(signed.fuel)?.checked_sub(right.fuel);
-        // From the root down: the sums above a wrong node are right.
+        // From the root down, because the court accepts the topmost wrong sum only.
         (0..tree.height()).rev().find_map(|level| {
             (0..tree.width(level)).find_map(|place| {
                 let node = tree.node(level, place)?;
@@ -71,7 +74,7 @@ impl FaultProof {
         })
     }
 
-    /// Its kind.
+    /// Returns the kind of the fault.
     pub fn fault(&self) -> Fault {
         match self {
             Self::Sum { .. } => Fault::Sum,

@@ -1,4 +1,5 @@
-//! Names of things, each a hash of what it names. One type each, so that none is taken for another.
+//! Ids of asks, deals, orders, receipts and disputes. Each is a struct hash, and each has a type of
+//! its own, so that the compiler rejects one id in place of another.
 
 use std::{fmt, str::FromStr};
 
@@ -9,7 +10,7 @@ macro_rules! ids {
     ($($(#[$doc:meta])* $name:ident,)*) => { $(
         $(#[$doc])*
         ///
-        /// It is written, stored and sent as a plain hash.
+        /// It is printed, stored and sent as a plain hash.
         #[derive(
             Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
         )]
@@ -17,25 +18,25 @@ macro_rules! ids {
         pub struct $name(B256);
 
         impl $name {
-            /// No such thing: 32 zero bytes.
+            /// The zero hash, for "none".
             pub const ZERO: Self = Self(B256::ZERO);
 
-            /// Whether it is [`Self::ZERO`].
+            /// Returns whether it is [`Self::ZERO`].
             pub fn is_zero(&self) -> bool {
                 self.0.is_zero()
             }
 
-            /// 32 times the same byte, for tests.
+            /// Returns an id of 32 equal bytes, for tests.
             pub const fn repeat_byte(byte: u8) -> Self {
                 Self(B256::repeat_byte(byte))
             }
 
-            /// Zeros and a last byte, for tests.
+            /// Returns an id of zero bytes and this last byte, for tests.
             pub const fn with_last_byte(byte: u8) -> Self {
                 Self(B256::with_last_byte(byte))
             }
 
-            /// Its 32 bytes.
+            /// Returns its 32 bytes.
             pub fn as_slice(&self) -> &[u8] {
                 self.0.as_slice()
             }
@@ -82,15 +83,15 @@ macro_rules! ids {
 }
 
 ids! {
-    /// Names an ask: its struct hash.
+    /// Id of an ask: its struct hash.
     AskId,
-    /// Names a deal: the struct hash of its terms.
+    /// Id of a deal: the struct hash of its terms.
     DealId,
-    /// Names an order: its struct hash.
+    /// Id of an order: its struct hash.
     OrderId,
-    /// Names a receipt: its struct hash.
+    /// Id of a receipt: its struct hash.
     ReceiptId,
-    /// Names a game before a court: the struct hash of what it began with.
+    /// Id of a dispute in a court: the struct hash of its [`Game`](crate::types::Game).
     GameId,
 }
 

@@ -1,15 +1,17 @@
-//! Many keccak hashes at once: a processor with wide registers does four or eight permutations in the time of one or two.
-//! The results are keccak256's; which way they are computed shows in nothing but time. Why: `docs/adr/0008-lanes.md`.
+//! Many keccak hashes at once. A processor with wide registers computes four or eight permutations
+//! in the time of one or two. The results are the same; only the time differs.
+//! `docs/adr/0008-lanes.md` says why this exists.
 
 use alloy_primitives::{B256, keccak256};
 
-/// Bytes that one permutation takes in.
+/// Bytes that one permutation absorbs.
 const RATE_BYTES: usize = 136;
-/// Fewer messages are hashed one by one: wide registers would be nearly empty.
+/// Fewer messages are hashed one by one, because wide registers would be nearly empty.
 #[cfg(target_arch = "x86_64")]
 const MIN_MESSAGES: usize = 3;
 
-/// keccak256 of every message. Messages of one length below [`RATE_BYTES`]: one permutation each.
+/// Returns keccak256 of every message. All have the same length, below [`RATE_BYTES`], so that each
+/// needs one permutation.
 pub fn keccak_many<const N: usize>(messages: &[[u8; N]]) -> Vec<B256> {
     const { assert!(N < RATE_BYTES, "one permutation must do") };
     #[cfg(target_arch = "x86_64")]
@@ -29,16 +31,17 @@ mod wide {
 
     use super::{B256, RATE_BYTES};
 
-    /// Words that one permutation takes in.
+    /// Words that one permutation absorbs.
     const RATE_WORDS: usize = RATE_BYTES / 8;
 
-    /// `None` on processors without wide registers.
+    /// Returns the hashes; `None` on processors without wide registers.
     pub(super) fn keccak_many<const N: usize>(messages: &[[u8; N]]) -> Option<Vec<B256>> {
         if is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx2") {
-            // SAFETY: the processor has just been found to have the features that `eight` is compiled for.
+            // SAFETY: the condition has just checked that the processor has the features of
+            // `eight`.
             Some(unsafe { eight::hash(messages) })
         } else if is_x86_feature_detected!("avx2") {
-            // SAFETY: likewise for `four`.
+            // SAFETY: the same for `four`.
             Some(unsafe { four::hash(messages) })
         } else {
             None
@@ -56,7 +59,8 @@ mod wide {
         0x8000_0000_8000_8081, 0x8000_0000_0000_8080, 0x0000_0000_8000_0001, 0x8000_0000_8000_8008,
     ];
 
-    /// One width: `$lanes` states side by side, word i of all of them in register i.
+    /// Implementation for one width: `$lanes` states in parallel, with word i of all of them in
+    /// register i.
     macro_rules! width {
         ($name:ident, $lanes:literal, $feature:literal, $word:ty, $xor:expr, $rol:ident, $chi:expr, $join:expr, $split:expr) => {
             mod $name {
@@ -93,7 +97,8 @@ mod wide {
                     hashes
                 }
 
-                /// Keccak-f[1600], FIPS 202, section 3.2; the lane of row y and column x is at 5 y + x.
+                /// Keccak-f[1600], FIPS 202, section 3.2; the lane of row y and column x is at 5 y
+                /// + x.
                 #[target_feature(enable = $feature)]
                 fn permute(a: &mut [$word; 25]) {
                     let (xor, chi) = ($xor, $chi);

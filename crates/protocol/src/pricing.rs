@@ -10,9 +10,11 @@ pub const TFUEL: u64 = 1_000_000_000_000;
 /// Basis points in one.
 pub const BPS: u32 = 10_000;
 
-/// Price of an ask at `now` (unix seconds), base units per Tfuel; `None` outside `[from, to)`.
+/// Returns the price of an ask at `now` (Unix seconds), base units per Tfuel; `None` outside
+/// `[from, to)`.
 ///
-/// The distance travelled is rounded down: a falling price is rounded up, a rising one down.
+/// The distance travelled is rounded down, so a falling price is rounded up and a rising price
+/// down.
 pub fn price_at(ask: &Ask, now: u64) -> Option<u128> {
     if now < ask.from || now >= ask.to {
         return None;
@@ -25,7 +27,8 @@ pub fn price_at(ask: &Ask, now: u64) -> Option<u128> {
     })
 }
 
-/// ⌊span · passed / length⌋: how far a price has moved. `passed` ≤ `length`, `length` > 0.
+/// Returns ⌊span · passed / length⌋, the distance that a price has moved. `passed` ≤ `length`,
+/// `length` > 0.
 pub fn travelled(span: u128, passed: u64, length: u64) -> u128 {
     match span.checked_mul(passed.into()) {
         Some(product) => product / u128::from(length),
@@ -33,7 +36,8 @@ pub fn travelled(span: u128, passed: u64, length: u64) -> u128 {
     }
 }
 
-/// Fee of an order: ⌊price · fuel / 10^12⌋ + taskFee · tasks, base units; `None` above 2^128 − 1.
+/// Returns the fee of an order, ⌊price · fuel / 10^12⌋ + taskFee · tasks, base units; `None` above
+/// 2^128 − 1.
 pub fn fee(price: u128, task_fee: u128, fuel: u128, tasks: u32) -> Option<u128> {
     let work = match price.checked_mul(fuel) {
         Some(product) => product / u128::from(TFUEL),
@@ -42,12 +46,12 @@ pub fn fee(price: u128, task_fee: u128, fuel: u128, tasks: u32) -> Option<u128> 
     work.checked_add(task_fee.checked_mul(tasks.into())?)
 }
 
-/// Fee of an order in a deal, base units.
+/// Returns the fee of an order in a deal, base units; `None` above 2^128 − 1.
 pub fn order_fee(deal: &Deal, fuel: u128, tasks: u32) -> Option<u128> {
     fee(deal.price, deal.taskFee, fuel, tasks)
 }
 
-/// ⌊amount · bps / 10_000⌋; `None` above 2^128 − 1.
+/// Returns ⌊amount · bps / 10_000⌋; `None` above 2^128 − 1.
 pub fn share(amount: u128, bps: u32) -> Option<u128> {
     (U256::from(amount) * U256::from(bps) / U256::from(BPS)).try_into().ok()
 }

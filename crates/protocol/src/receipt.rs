@@ -1,7 +1,7 @@
-//! What a task's end is, and how an order's tasks are committed to in 32 bytes.
+//! The end of a task, and the 32-byte commitment to the results of an order.
 //!
-//! The tree is a Merkle-sum tree: every node carries the fuel of the leaves below it, so that a
-//! wrong total is provable with one node (`MACHINE.md` §8).
+//! The commitment is the root of a Merkle-sum tree: every node contains the fuel of the leaves
+//! below it, so that one node proves a wrong total (`docs/protocol.md`, *Numbers*).
 
 use alloy_primitives::{B256, keccak256};
 use serde::{Deserialize, Serialize};
@@ -11,38 +11,40 @@ use crate::{lanes::keccak_many, tree::joined};
 /// Most tasks in one order: 2^16.
 pub const MAX_ORDER_TASKS: u32 = 1 << 16;
 
-/// How a task ended.
+/// Status of a halted task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[repr(u8)]
 pub enum Status {
     /// Returned from its entry point or called `exit`.
     Finished = 0,
-    /// Trapped. With negative fuel left: ran out of fuel. No other reason is told.
+    /// Trapped. If the fuel left is negative, it ran out of fuel; other reasons are not
+    /// distinguished.
     Trap = 1,
 }
 
-/// The halted state of a task: what a provider asserts and a court can check.
+/// The halted state of a task. A provider asserts it and a court can check it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Halted {
-    /// How it ended.
+    /// Finished or trapped.
     pub status: Status,
     /// Exit code; 0 if it trapped.
     pub exit_code: u32,
-    /// keccak chain over the output's 32-byte leaves (`Halted::chain`).
+    /// Keccak chain over the output's 32-byte leaves ([`chain_output`]).
     pub out_hash: B256,
-    /// Output bytes.
+    /// Size of the output, bytes.
     pub out_len: u64,
-    /// Fuel left; negative when it ran out.
+    /// Fuel left; negative if it ran out.
     pub fuel_left: i64,
-    /// Reserved system word; 0 in canonVersion 1.
+    /// Reserved system word; always 0 so far.
     pub digest: u64,
 }
 
 impl Halted {
-    /// Bytes of [`Halted::encode`].
+    /// Size of [`Halted::encode`], bytes.
     pub const BYTES: usize = 61;
 
-    /// status u8 ‖ exitCode u32 ‖ outHash ‖ outLen u64 ‖ fuelLeft i64 ‖ digest u64, integers big-endian.
+    /// Returns status u8 ‖ exitCode u32 ‖ outHash ‖ outLen u64 ‖ fuelLeft i64 ‖ digest u64,
+    /// integers big-endian.
     pub fn encode(&self) -> [u8; Self::BYTES] {
         let mut bytes = [0; Self::BYTES];
         bytes[0] = self.status as u8;
@@ -54,12 +56,12 @@ impl Halted {
         bytes
     }
 
-    /// H(halted) = keccak("rialto-halt" ‖ [`Halted::encode`]).
+    /// Returns H(halted) = keccak("rialto-halt" ‖ [`Halted::encode`]).
     pub fn hash(&self) -> B256 {
         keccak256(self.tagged())
     }
 
-    /// H(halted) of each.
+    /// Returns H(halted) of each.
     pub fn hashes(all: &[Self]) -> Vec<B256> {
         keccak_many(&all.iter().map(Self::tagged).collect::<Vec<_>>())
     }
@@ -71,14 +73,14 @@ impl Halted {
         bytes
     }
 
-    /// Fuel used under a limit: all of it when it ran out.
+    /// Returns the fuel used under a limit; the whole limit if it ran out.
     pub fn fuel_used(&self, fuel_limit: u64) -> u64 {
         fuel_limit - u64::try_from(self.fuel_left).unwrap_or(0).min(fuel_limit)
     }
 }
 
-/// One link of the output chain: keccak(outHash ‖ leaf). The chain starts at zero; the last leaf of
-/// a stream is padded with zeros (`outLen` tells how many of its bytes count).
+/// Returns the next link of the output chain: keccak(outHash ‖ leaf). The chain starts at zero. The
+/// last leaf of a stream is padded with zeros; `outLen` says how many of its bytes count.
 pub fn chain_output(out_hash: B256, leaf: &[u8; 32]) -> B256 {
     let mut bytes = [0u8; 64];
     bytes[..32].copy_from_slice(out_hash.as_slice());
@@ -86,7 +88,7 @@ pub fn chain_output(out_hash: B256, leaf: &[u8; 32]) -> B256 {
     keccak256(bytes)
 }
 
-/// Output hash of a whole stream.
+/// Returns the output hash of a whole stream.
 pub fn output_hash(output: &[u8]) -> B256 {
     output.chunks(32).fold(B256::ZERO, |hash, chunk| {
         let mut leaf = [0u8; 32];
@@ -95,7 +97,8 @@ pub fn output_hash(output: &[u8]) -> B256 {
     })
 }
 
-/// Seed of task `index`: the first 8 bytes of keccak(order seed u64 ‖ index u32), big-endian.
+/// Returns the seed of task `index`: the first 8 bytes of keccak(order seed u64 ‖ index u32),
+/// big-endian.
 pub fn task_seed(order_seed: u64, index: u32) -> u64 {
     let mut bytes = [0u8; 12];
     bytes[..8].copy_from_slice(&order_seed.to_be_bytes());
@@ -103,13 +106,16 @@ pub fn task_seed(order_seed: u64, index: u32) -> u64 {
     u64::from_be_bytes(keccak256(bytes).0[..8].try_into().expect("a hash has 32 bytes"))
 }
 
-/// node(l, r) = keccak(l ‖ r).
+/// Returns node(l, r) = keccak(l ‖ r).
 pub fn node(left: B256, right: B256) -> B256 {
     chain_output(left, &right.0)
 }
 
-/// Root of a balanced keccak tree over the tasks' input roots, padded with zeros to a power of two.
-/// One task: its input root itself. Panics if `inputs` is empty.
+/// Returns the root of a balanced keccak tree over the tasks' input roots, padded with zeros to a
+/// power of two. For one task it is that task's input root.
+///
+/// # Panics
+/// If `inputs` is empty.
 pub fn inputs_root(inputs: &[B256]) -> B256 {
     assert!(!inputs.is_empty(), "an order has at least one task");
     let mut level = inputs.to_vec();
@@ -121,7 +127,10 @@ pub fn inputs_root(inputs: &[B256]) -> B256 {
     level[0]
 }
 
-/// Siblings of a task's input root under [`inputs_root`], from the bottom up. Panics if there is no such task.
+/// Returns the siblings of a task's input root under [`inputs_root`], from the bottom up.
+///
+/// # Panics
+/// If there is no such task.
 pub fn inputs_proof(inputs: &[B256], index: u32) -> Vec<B256> {
     let (mut level, mut at) = (inputs.to_vec(), index as usize);
     assert!(at < level.len(), "there is no such task");
@@ -138,17 +147,17 @@ pub fn inputs_proof(inputs: &[B256], index: u32) -> Vec<B256> {
 /// A node of the Merkle-sum tree: its hash and the fuel below it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct SumNode {
-    /// Hash.
+    /// Hash of the leaf or of the children.
     pub hash: B256,
-    /// Fuel of all leaves below.
+    /// Sum of the fuel of all leaves below.
     pub fuel: u128,
 }
 
 impl SumNode {
-    /// Padding: no task, no fuel.
+    /// Padding, without a task and without fuel.
     pub const EMPTY: Self = Self { hash: B256::ZERO, fuel: 0 };
 
-    /// Leaf = keccak(0x00 ‖ H(halted) ‖ fuel u128).
+    /// Returns the leaf with the hash keccak(0x00 ‖ H(halted) ‖ fuel u128).
     pub fn leaf(halted: B256, fuel: u64) -> Self {
         Self { hash: keccak256(Self::leaf_bytes(halted, fuel)), fuel: fuel.into() }
     }
@@ -160,19 +169,20 @@ impl SumNode {
         bytes
     }
 
-    /// Parent = keccak(0x01 ‖ left hash ‖ left fuel u128 ‖ right hash ‖ right fuel u128); `None`
-    /// when the fuels overflow.
+    /// Returns the parent with the hash keccak(0x01 ‖ left hash ‖ left fuel u128 ‖ right hash ‖
+    /// right fuel u128); `None` if the fuels overflow.
     pub fn parent(left: Self, right: Self) -> Option<Self> {
         let fuel = left.fuel.checked_add(right.fuel)?;
         Some(Self { hash: Self::parent_hash(left, right), fuel })
     }
 
-    /// The hash of a parent, whether or not the fuels can be added.
+    /// Returns the hash of a parent, even if the fuels overflow.
     pub fn parent_hash(left: Self, right: Self) -> B256 {
         keccak256(Self::parent_bytes(left, right))
     }
 
-    /// Where `siblings` lead from a node at `place` of its level; `None` when the fuels overflow.
+    /// Returns the root that follows from a node at `place` of its level and its `siblings`; `None`
+    /// if the fuels overflow.
     pub fn lead(self, place: u32, siblings: &[Self]) -> Option<Self> {
         siblings.iter().enumerate().try_fold(self, |node, (up, sibling)| {
             if (place >> up) & 1 == 0 { Self::parent(node, *sibling) } else { Self::parent(*sibling, node) }
@@ -193,15 +203,18 @@ impl SumNode {
 /// Merkle-sum tree over an order's tasks, padded with [`SumNode::EMPTY`] to a power of two.
 #[derive(Clone, Debug)]
 pub struct SumTree {
-    /// H(halted) and fuel of every task, padded with [`SumNode::EMPTY`]: what a court is shown of leaves.
+    /// H(halted) and fuel of every task, padded with [`SumNode::EMPTY`]. A court is shown these
+    /// instead of the leaves.
     ends: Vec<SumNode>,
-    /// From the leaves up.
+    /// Levels of the tree, from the leaves up.
     levels: Vec<Vec<SumNode>>,
 }
 
 impl SumTree {
-    /// Builds the tree over (H(halted), fuel used) per task. Panics if there are no tasks or more
-    /// than [`MAX_ORDER_TASKS`].
+    /// Builds the tree over (H(halted), fuel used) per task.
+    ///
+    /// # Panics
+    /// If there are no tasks, or more than [`MAX_ORDER_TASKS`].
     pub fn new(tasks: impl IntoIterator<Item = (B256, u64)>) -> Self {
         let tasks: Vec<_> = tasks.into_iter().collect();
         assert!(!tasks.is_empty() && tasks.len() <= MAX_ORDER_TASKS as usize, "task count out of range");
@@ -215,7 +228,7 @@ impl SumTree {
         let mut levels = vec![level];
         while let Some(level) = levels.last().filter(|level| level.len() > 1) {
             let bytes: Vec<_> = level.chunks(2).map(|pair| SumNode::parent_bytes(pair[0], pair[1])).collect();
-            // 2^16 tasks of 2^64 fuel fit in 2^128.
+            // No overflow: 2^16 tasks of 2^64 fuel fit in 2^128.
             let parent = |(hash, pair): (B256, &[SumNode])| SumNode { hash, fuel: pair[0].fuel + pair[1].fuel };
             let parents = keccak_many(&bytes).into_iter().zip(level.chunks(2)).map(parent).collect();
             levels.push(parents);
@@ -223,47 +236,50 @@ impl SumTree {
         Self { ends, levels }
     }
 
-    /// The tree over the results of an order's tasks. Panics as [`SumTree::new`].
+    /// Builds the tree over the results of an order's tasks.
+    ///
+    /// # Panics
+    /// As [`SumTree::new`].
     pub fn over(results: &[Halted], fuel_limit: u64) -> Self {
         let fuels = results.iter().map(|halted| halted.fuel_used(fuel_limit));
         Self::new(Halted::hashes(results).into_iter().zip(fuels))
     }
 
-    /// The root: `receipt.root` and `receipt.fuel`.
+    /// Returns the root, which is `receipt.root` and `receipt.fuel`.
     pub fn root(&self) -> SumNode {
         self.levels[self.levels.len() - 1][0]
     }
 
-    /// Levels, leaves and root counted.
+    /// Returns the number of levels, with those of the leaves and the root.
     pub fn height(&self) -> u32 {
         self.levels.len() as u32
     }
 
-    /// Nodes of a level; the leaves are level 0.
+    /// Returns the number of nodes of a level; the leaves are level 0.
     pub fn width(&self, level: u32) -> u32 {
         self.levels.get(level as usize).map_or(0, Vec::len) as u32
     }
 
-    /// A node by its level and its place from the left.
+    /// Returns a node by its level and its place from the left.
     pub fn node(&self, level: u32, place: u32) -> Option<SumNode> {
         self.levels.get(level as usize)?.get(place as usize).copied()
     }
 
-    /// A node's children; `None` for a leaf.
+    /// Returns a node's children; `None` for a leaf.
     pub fn children(&self, level: u32, place: u32) -> Option<[SumNode; 2]> {
         let (below, left) = (level.checked_sub(1)?, place.checked_mul(2)?);
         Some([self.node(below, left)?, self.node(below, left + 1)?])
     }
 
-    /// Siblings of a node, from it up to the root; `None` if there is no such node.
+    /// Returns the siblings of a node, from it up to the root; `None` if there is no such node.
     pub fn siblings(&self, level: u32, place: u32) -> Option<Vec<SumNode>> {
         self.node(level, place)?;
         let above = self.levels[level as usize..self.levels.len() - 1].iter().enumerate();
         Some(above.map(|(up, nodes)| nodes[(place as usize >> up) ^ 1]).collect())
     }
 
-    /// What a court wants to see below a node: the nodes [`unfolded`] levels below it, from the left; of leaves, H(halted) and
-    /// fuel. `None` if there is no such node.
+    /// Returns the nodes that a court wants to see below a node: those [`unfolded`] levels below
+    /// it, from the left; for leaves, H(halted) and fuel. `None` if there is no such node.
     pub fn unfold(&self, height: u32, place: u32) -> Option<Vec<SumNode>> {
         self.node(height, place)?;
         let levels = unfolded(height);
@@ -271,24 +287,27 @@ impl SumTree {
         below.get((place as usize) << levels..((place as usize) + 1) << levels).map(<[_]>::to_vec)
     }
 
-    /// The first of the nodes that another side has unfolded below a node which is not as here.
+    /// Returns the index of the first node that differs from this tree, among the nodes that the
+    /// other side unfolded below a node.
     pub fn first_difference(&self, height: u32, place: u32, nodes: &[SumNode]) -> Option<u32> {
         let ours = self.unfold(height, place)?;
         ours.iter().zip(nodes).position(|(ours, theirs)| ours != theirs).map(|index| index as u32)
     }
 
-    /// Siblings of leaf `index` from the bottom up; `None` if there is no such leaf.
+    /// Returns the siblings of leaf `index`, from the bottom up; `None` if there is no such leaf.
     pub fn proof(&self, index: u32) -> Option<Vec<SumNode>> {
         self.siblings(0, index)
     }
 }
 
-/// How many levels one answer in court opens below a node at this height: at most four, 16 nodes (`ICourt.unfold`).
+/// Returns the number of levels that one answer in court opens below a node at this height: at most
+/// four, which are 16 nodes (`ICourt.unfold`).
 pub const fn unfolded(height: u32) -> u32 {
     if height < 4 { height } else { 4 }
 }
 
-/// Whether `siblings` lead from the leaf at `index` to `root` in a tree over `tasks` tasks.
+/// Returns whether `siblings` lead from the leaf at `index` to `root`, in a tree over `tasks`
+/// tasks.
 pub fn verify_leaf(root: SumNode, tasks: u32, index: u32, halted: B256, fuel: u64, siblings: &[SumNode]) -> bool {
     if index >= tasks || tasks > MAX_ORDER_TASKS || siblings.len() != tasks.next_power_of_two().ilog2() as usize {
         return false;
@@ -297,7 +316,7 @@ pub fn verify_leaf(root: SumNode, tasks: u32, index: u32, halted: B256, fuel: u6
     let mut here = SumNode::leaf(halted, fuel);
     let mut empty = SumNode::EMPTY;
     for (level, sibling) in siblings.iter().enumerate() {
-        // The first leaf below the sibling: from `tasks` on there is only padding.
+        // If the first leaf below the sibling is not a task, all leaves below it are padding.
         if u64::from(at ^ 1) << level >= u64::from(tasks) && *sibling != empty {
             return false;
         }

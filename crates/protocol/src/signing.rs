@@ -1,13 +1,15 @@
 //! ECDSA signatures over EIP-712 digests: 65 bytes r ‖ s ‖ v, v ∈ {27, 28}, low s only (EIP-2).
 //!
-//! Contract wallets (ERC-1271) answer for themselves on chain; off chain, ask the chain client.
+//! Contract wallets (ERC-1271) check their signatures themselves, on chain; the chain client asks
+//! them.
 
 use alloy_primitives::{Address, B256, Signature};
 use alloy_sol_types::Eip712Domain;
 
 use crate::{eip712::Typed, types::digest};
 
-/// Account that made a 65-byte signature over `digest`; `None` if it is malformed or malleable.
+/// Returns the account that made a 65-byte signature over `digest`; `None` if the signature is
+/// malformed or malleable.
 pub fn recover(digest: B256, signature: &[u8]) -> Option<Address> {
     let raw: &[u8; 65] = signature.try_into().ok()?;
     if !matches!(raw[64], 27 | 28) {
@@ -20,7 +22,7 @@ pub fn recover(digest: B256, signature: &[u8]) -> Option<Address> {
     parsed.recover_address_from_prehash(&digest).ok()
 }
 
-/// Whether `signer` signed `value` under `domain` with a plain key.
+/// Returns whether `signer` signed `value` under `domain` with a plain key.
 pub fn signed_by<T: Typed>(value: &T, domain: &Eip712Domain, signature: &[u8], signer: Address) -> bool {
     recover(digest(value, domain), signature) == Some(signer)
 }

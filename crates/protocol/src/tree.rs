@@ -1,5 +1,6 @@
-//! Keccak trees of fixed depth over raw 32-byte leaves, zeros past the end: what `rialto_machine::input` calls a half.
-//! Here for many at once, so that an order's thousand small inputs are hashed side by side.
+//! Keccak trees of fixed depth over raw 32-byte leaves, with zeros past the end;
+//! `rialto_machine::input` uses them for the halves of an input. This module computes many roots at
+//! once, so that the small inputs of an order are hashed in parallel lanes.
 
 use std::sync::OnceLock;
 
@@ -7,15 +8,16 @@ use alloy_primitives::B256;
 
 use crate::{lanes::keccak_many, receipt::node};
 
-/// Deepest tree.
+/// Greatest depth of a tree.
 const MAX_DEPTH: usize = 32;
-/// Depth of the subtrees in which a large input is hashed: 128 KiB of input each.
+/// Depth of the subtrees in which a large input is hashed, 128 KiB of input each.
 const BLOCK_DEPTH: usize = 12;
-/// Leaves that are hashed side by side: nodes of a level stay in the cache.
+/// Leaves that are hashed together: few enough that the nodes of a level stay in the processor's
+/// cache.
 const MAX_LEAVES: usize = 1 << BLOCK_DEPTH;
 const LEAF_BYTES: usize = 32;
 
-/// Root of an all-zero subtree of each depth.
+/// Returns the root of an all-zero subtree of each depth.
 fn zeros() -> &'static [B256; MAX_DEPTH + 1] {
     static ZEROS: OnceLock<[B256; MAX_DEPTH + 1]> = OnceLock::new();
     ZEROS.get_or_init(|| {
@@ -27,12 +29,18 @@ fn zeros() -> &'static [B256; MAX_DEPTH + 1] {
     })
 }
 
-/// Root of an all-zero tree of this depth: `Z0 = 0`, `Z(i+1) = node(Zi, Zi)`. Panics beyond 32.
+/// Returns the root of an all-zero tree of this depth: `Z0 = 0`, `Z(i+1) = node(Zi, Zi)`.
+///
+/// # Panics
+/// If the depth is over 32.
 pub fn zero(depth: usize) -> B256 {
     zeros()[depth]
 }
 
-/// Roots of the trees of `depth` over these inputs. Panics if one has more than 2^`depth` leaves, or `depth` is over 32.
+/// Returns the roots of the trees of `depth` over these inputs.
+///
+/// # Panics
+/// If an input has more than 2^`depth` leaves, or `depth` is over 32.
 pub fn roots<T: AsRef<[u8]>>(depth: u32, inputs: &[T]) -> Vec<B256> {
     let depth = depth as usize;
     let mut roots = Vec::with_capacity(inputs.len());
@@ -54,12 +62,12 @@ pub fn roots<T: AsRef<[u8]>>(depth: u32, inputs: &[T]) -> Vec<B256> {
     roots
 }
 
-/// node(left, right) of each pair.
+/// Returns node(left, right) of each pair.
 pub fn join(pairs: impl IntoIterator<Item = (B256, B256)>) -> Vec<B256> {
     keccak_many(&pairs.into_iter().map(|(left, right)| joined(left, right)).collect::<Vec<_>>())
 }
 
-/// Root over an input of many blocks, block by block.
+/// Returns the root over an input of many blocks, block by block.
 fn large(depth: usize, input: &[u8]) -> B256 {
     let mut blocks = Row::default();
     blocks.push(input.chunks(LEAF_BYTES << BLOCK_DEPTH).flat_map(|block| {
@@ -70,11 +78,11 @@ fn large(depth: usize, input: &[u8]) -> B256 {
     blocks.raise(BLOCK_DEPTH, depth)[0]
 }
 
-/// The nodes of one level of several trees, side by side.
+/// The nodes of one level of several trees, one tree after the other.
 #[derive(Default)]
 struct Row {
     nodes: Vec<B256>,
-    /// How many of them each tree has.
+    /// Number of nodes of each tree.
     counts: Vec<usize>,
 }
 
@@ -85,7 +93,7 @@ impl Row {
         self.counts.push(self.nodes.len() - before);
     }
 
-    /// From one level up to another, where each tree has one node: its root.
+    /// Returns the roots, by hashing from one level up to another, at which each tree has one node.
     fn raise(mut self, from: usize, to: usize) -> Vec<B256> {
         let mut pairs = Vec::with_capacity(self.nodes.len());
         for zero in &zeros()[from..to] {
@@ -104,7 +112,7 @@ impl Row {
     }
 }
 
-/// What node(l, r) hashes.
+/// Returns the preimage of node(l, r).
 pub(crate) fn joined(left: B256, right: B256) -> [u8; 2 * LEAF_BYTES] {
     let mut bytes = [0; 2 * LEAF_BYTES];
     bytes[..LEAF_BYTES].copy_from_slice(left.as_slice());

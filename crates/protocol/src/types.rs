@@ -1,5 +1,5 @@
-//! Signed structs. Each is hashed and signed under EIP-712; `contracts/src/types/` holds the same
-//! structs in Solidity, and shared vectors hold the two together.
+//! Signed structs. Each is hashed and signed under EIP-712. `contracts/src/types/` has the same
+//! structs in Solidity, and shared vectors hold the two equal.
 
 use alloy_primitives::{Address, B256};
 use alloy_sol_types::{Eip712Domain, eip712_domain};
@@ -10,7 +10,8 @@ use crate::{
 };
 
 typed! {
-    /// The largest orders that a provider accepts. Whatever is within them it must not refuse for its size.
+    /// Limits of the orders that a provider accepts. It must not refuse an order within them for
+    /// its size.
     Limits => B256 {
         /// Most tasks of an order.
         tasks: u32,
@@ -30,29 +31,31 @@ typed! {
         inputs: u64,
         /// Largest input that the tasks of an order share, bytes.
         shared: u64,
-        /// Most unpaid work of a deal: delivered and unpaid, and the most that accepted orders can cost. Base units.
+        /// Most unpaid work of a deal, base units: delivered and unpaid, plus the most that
+        /// accepted orders can cost.
         credit: u128,
     }
 
-    /// Provider-signed offer. Valid in the half-open window `[from, to)`, in which the price runs
-    /// linearly from `priceStart` to `priceEnd`. Lives off chain, gossiped.
+    /// Offer of a provider, signed by it. It is valid in the half-open window `[from, to)`, in
+    /// which the price moves linearly from `priceStart` to `priceEnd`. It is gossiped off chain.
     Ask => AskId {
-        /// Account that sells, is paid and locks collateral. It signs the ask: with a key, or as a contract.
+        /// Account that sells, is paid and locks collateral. It signs the ask, with a key or as a
+        /// contract.
         provider: Address,
-        /// Key that signs acks, receipts, releases and moves in every deal under this ask. No contract: it can't change
-        /// its mind.
+        /// Key that signs acks, receipts, releases and moves in every deal under this ask. It is
+        /// never a contract, so its signatures can't be revoked.
         key: Address,
         /// Public key of the provider's QUIC endpoint.
         endpoint: B256,
-        /// Base units per Tfuel at `from`.
+        /// Price at `from`, base units per Tfuel.
         priceStart: u128,
-        /// Base units per Tfuel at `to`.
+        /// Price at `to`, base units per Tfuel.
         priceEnd: u128,
-        /// Unix seconds, inclusive.
+        /// Start of validity, Unix seconds, inclusive.
         from: u64,
-        /// Unix seconds, exclusive.
+        /// End of validity, Unix seconds, exclusive.
         to: u64,
-        /// Base units per task, on top of fuel.
+        /// Fee per task, on top of fuel, base units.
         taskFee: u128,
         /// Smallest budget of a deal, base units.
         minBudget: u128,
@@ -64,64 +67,66 @@ typed! {
         latePenaltyBps: u32,
         /// Longest deal, seconds.
         maxSeconds: u32,
-        /// Most deals of the provider, under whatever ask, that may be open once this one has opened.
+        /// Most open deals of the provider, under all its asks, when a deal under this ask has
+        /// opened.
         capacity: u32,
-        /// Tasks that run at once.
+        /// Number of tasks that run at once.
         cores: u32,
-        /// Measured fuel per second of one core. A statement, not enforced.
+        /// Measured fuel per second of one core. Nothing enforces it.
         fuelPerSecond: u64,
-        /// What runs: a short name, zero-padded on the right ([`runtime`]).
+        /// Runtime of the programs: a short name, zero-padded on the right ([`runtime`]).
         runtime: B256,
-        /// Hash of the provider's list of attributes (docs/protocol.md); zero: an empty list.
+        /// Hash of the provider's list of attributes (docs/protocol.md); zero for an empty list.
         attributes: B256,
         /// Contract that judges disputes of deals under this ask; zero for none.
         court: Address,
-        /// Must equal the provider's counter on chain; raising that cancels every ask at once.
+        /// Must equal the provider's counter on chain. Raising that counter cancels all asks at
+        /// once.
         counter: u64,
         /// Makes the ask's hash unique.
         salt: u64,
-        /// The largest orders that are accepted.
+        /// Limits of the orders that the provider accepts.
         limits: Limits,
     }
 
-    /// Terms fixed when a deal opens. The deal's id is this struct's hash.
+    /// Terms of a deal, fixed when it opens. The deal's id is this struct's hash.
     Deal => DealId {
         /// Struct hash of the ask.
         ask: AskId,
         requester: Address,
         provider: Address,
-        /// Signs orders, cancellations and vouchers.
+        /// Key that signs orders, cancellations and vouchers.
         requesterKey: Address,
-        /// Signs acks, receipts, releases and moves.
+        /// Key that signs acks, receipts, releases and moves.
         providerKey: Address,
-        /// Most the provider can be paid, base units.
+        /// Most that the provider can be paid, base units.
         budget: u128,
         /// Provider's money locked from open to close, base units.
         collateral: u128,
-        /// Base units per Tfuel.
+        /// Price, base units per Tfuel.
         price: u128,
-        /// Base units per task.
+        /// Fee per task, base units.
         taskFee: u128,
-        /// Base units, at most `collateral`.
+        /// Penalty for a late order, base units, at most `collateral`.
         latePenalty: u128,
-        /// Chosen by the requester within the market's tolerance, so that the id is known before the transaction. Unix
-        /// seconds.
+        /// Start of the deal, Unix seconds. The requester chooses it within the market's tolerance,
+        /// so that the id is known before the transaction.
         openedAt: u64,
-        /// Unix seconds.
+        /// End of the deal, Unix seconds.
         expiry: u64,
         /// The only contract that may slash this deal; zero for none.
         court: Address,
-        /// Chosen by the requester.
+        /// Number that the requester chooses to distinguish deals with equal terms.
         salt: u64,
     }
 
-    /// Requester-signed batch of tasks sent into a deal.
+    /// Batch of tasks in a deal, signed by the requester.
     Order => OrderId {
         /// Deal id.
         deal: DealId,
-        /// 0, 1, 2 … within the deal, without gaps.
+        /// Sequence number within the deal: 0, 1, 2 … without gaps.
         seq: u64,
-        /// programRoot (see `rialto_machine`).
+        /// Root of the program (`programRoot` in docs/machine.md).
         program: B256,
         /// Merkle root over the tasks' input roots (`receipt::inputs_root`).
         inputs: B256,
@@ -133,21 +138,22 @@ typed! {
         outLimit: u64,
         /// Memory limit of each task, 64 KiB pages.
         maxPages: u32,
-        /// Task i's random seed is derived from this and i (`receipt::task_seed`).
+        /// Seed from which task i's random seed is derived, with i (`receipt::task_seed`).
         seed: u64,
-        /// Latest time the requester can use the receipt, unix seconds.
+        /// Latest time at which the requester can use the receipt, Unix seconds.
         dueBy: u64,
     }
 
-    /// Provider-signed acceptance of an order.
+    /// Acceptance of an order, signed by the provider.
     Ack => B256 {
         /// Struct hash of the order.
         order: OrderId,
-        /// The provider owes the receipt by then (unix seconds), or the late penalty.
+        /// Time until which the provider owes the receipt, Unix seconds. After that it owes the
+        /// late penalty.
         dueBy: u64,
     }
 
-    /// Provider-signed result of an order.
+    /// Result of an order, signed by the provider.
     Receipt => ReceiptId {
         /// Struct hash of the order.
         order: OrderId,
@@ -159,46 +165,49 @@ typed! {
         fee: u128,
     }
 
-    /// Requester-signed: the order need not be done. It can't be called late any more.
+    /// Cancellation of an order, signed by the requester. The order need not be done, and calling
+    /// it late has no effect any more.
     Cancel => B256 {
         /// Struct hash of the order.
         order: OrderId,
     }
 
-    /// Requester-signed cumulative payment for a deal.
+    /// Cumulative payment for a deal, signed by the requester.
     Voucher => B256 {
         /// Deal id.
         deal: DealId,
-        /// All that is owed so far, base units.
+        /// Total debt so far, base units.
         amount: u128,
-        /// Orders with `seq < orders` are settled by this amount and can't be claimed any more.
+        /// Watermark: this amount settles all orders with `seq < orders`, which can't be claimed
+        /// any more.
         orders: u64,
         /// Whether the provider may close the deal with this voucher.
         close: bool,
     }
 
-    /// Provider-signed consent to close: the requester may close the deal paying this in all.
+    /// Consent to close, signed by the provider: the requester may close the deal if it pays this
+    /// amount in all.
     Release => B256 {
         /// Deal id.
         deal: DealId,
-        /// All that is owed in the end, base units.
+        /// Total debt at the end, base units.
         amount: u128,
     }
 
-    /// A watchtower's word to a provider: it defends this receipt until then. Only ever shown off chain; the signature is the
-    /// tower's account key's.
+    /// Promise of a watchtower to a provider: it defends this receipt until `until`. It is used off
+    /// chain only; the tower's account key signs it.
     Appointment => B256 {
         /// Deal id.
         deal: DealId,
         /// Struct hash of the receipt.
         receipt: ReceiptId,
-        /// The tower's account.
+        /// Account of the tower.
         tower: Address,
-        /// It answers what is opened before this time, unix seconds.
+        /// The tower answers everything that is opened before this time, Unix seconds.
         until: u64,
     }
 
-    /// One dispute over one receipt. Not signed: the game's id is this struct's hash.
+    /// One dispute over one receipt. It is not signed; its id is this struct's hash.
     Game => GameId {
         /// Deal id.
         deal: DealId,
@@ -206,38 +215,39 @@ typed! {
         order: OrderId,
         /// Struct hash of the receipt.
         receipt: ReceiptId,
-        /// Says that the receipt is wrong. Gets its bond back, or loses it.
+        /// Account that says that the receipt is wrong. It gets its bond back or loses it.
         accuser: Address,
-        /// The deal's provider.
+        /// Provider of the deal.
         provider: Address,
-        /// The key that signed the receipt, and can sign moves.
+        /// Key that signed the receipt and can sign moves.
         providerKey: Address,
-        /// The accuser's money in the court, base units.
+        /// The accuser's bond, base units.
         bond: u128,
-        /// Block timestamp of the accusation, unix seconds.
+        /// Block timestamp of the accusation, Unix seconds.
         openedAt: u64,
     }
 
-    /// One side's move in a game, signed so that anybody can send it. The only struct that is signed in the court's domain:
-    /// `domain` with the court's address instead of the market's.
+    /// Move of one side in a game, signed so that anybody can send it. It is the only struct that
+    /// is signed in the court's domain, which is [`domain`] with the court's address instead of the
+    /// market's.
     Move => B256 {
         /// Game id.
         game: GameId,
-        /// Level of the segment that it answers.
+        /// Level of the segment that the move answers.
         level: u32,
-        /// Which sixteenth of it the side disputes, 0 to 15.
+        /// Disputed sixteenth of that segment, 0 to 15.
         pick: u32,
-        /// Hash of the segment that it answers: keccak256 of its 17 state hashes.
+        /// Hash of the segment that the move answers: keccak256 of its 17 state hashes.
         from: B256,
-        /// Hash of the segment that it puts there.
+        /// Hash of the segment that the move gives.
         to: B256,
     }
 }
 
-/// The runtime that this build sells and buys: WebAssembly of machine version 3.
+/// Runtime of this build: WebAssembly with machine version 3.
 pub const WASM_3: B256 = runtime("wasm/3");
 
-/// An ask's runtime by name; at most 32 bytes of it count.
+/// Returns an ask's runtime by name, of which at most 32 bytes count.
 pub const fn runtime(name: &str) -> B256 {
     let (name, mut bytes, mut at) = (name.as_bytes(), [0; 32], 0);
     while at < name.len() && at < bytes.len() {
@@ -247,7 +257,7 @@ pub const fn runtime(name: &str) -> B256 {
     B256::new(bytes)
 }
 
-/// EIP-712 domain of a market: name "Rialto", version "1", chain id and market address.
+/// Returns the EIP-712 domain of a market: name "Rialto", version "2", chain id and market address.
 pub fn domain(chain_id: u64, market: Address) -> Eip712Domain {
     eip712_domain! {
         name: "Rialto",
@@ -257,17 +267,19 @@ pub fn domain(chain_id: u64, market: Address) -> Eip712Domain {
     }
 }
 
-/// EIP-712 struct hash: the name of a deal, an order, an ask. Not bound to a market.
+/// Returns the EIP-712 struct hash: the id of a deal, an order or an ask. It is not bound to a
+/// market.
 pub fn struct_hash<T: Typed>(value: &T) -> T::Id {
     value.hash().into()
 }
 
-/// EIP-712 digest that is signed: bound to chain id and market.
+/// Returns the EIP-712 digest to sign, which is bound to chain id and market.
 pub fn digest<T: Typed>(value: &T, domain: &Eip712Domain) -> B256 {
     value.digest(domain)
 }
 
-/// Gossip topic of a market: keccak256("rialto-asks" ‖ chain id (8 bytes, big-endian) ‖ market).
+/// Returns the gossip topic of a market: keccak256("rialto-asks" ‖ chain id (8 bytes, big-endian) ‖
+/// market).
 pub fn ask_topic(chain_id: u64, market: Address) -> B256 {
     let mut bytes = Vec::with_capacity(39);
     bytes.extend_from_slice(b"rialto-asks");

@@ -1,5 +1,5 @@
-//! Messages between nodes. Encoded with postcard; every frame and every list is bounded before it
-//! is believed.
+//! Messages between nodes, encoded with postcard. Every frame and every list is bounded before it
+//! is used.
 
 use alloy_primitives::{B256, Bytes};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -10,17 +10,17 @@ use crate::{
     types::{Ack, Ask, Cancel, Deal, Order, Receipt, Release, Voucher},
 };
 
-/// Version of everything in this module. Nodes of different versions do not talk.
+/// Version of all messages in this module. Nodes of different versions refuse each other.
 pub const WIRE_VERSION: u16 = 2;
-/// Largest session message: 16 MiB (a receipt of 2^16 tasks is about 6 MiB).
+/// Largest session message: 16 MiB. A receipt of 2^16 tasks has about 6 MiB.
 pub const MAX_MESSAGE_BYTES: usize = 16 << 20;
 /// Largest gossip message: one ask with its signature and addresses.
 pub const MAX_GOSSIP_BYTES: usize = 2 << 10;
-/// Largest payload sent inside a message rather than as a blob: 1 MiB.
+/// Largest payload inside a message: 1 MiB. Larger ones are blobs.
 pub const MAX_INLINE_BYTES: usize = 1 << 20;
-/// Longest signature: an ERC-1271 wallet of a few owners.
+/// Longest signature, bytes: enough for an ERC-1271 wallet of a few owners.
 pub const MAX_SIGNATURE_BYTES: usize = 1 << 10;
-/// Longest human-readable detail.
+/// Longest detail for people, bytes.
 pub const MAX_DETAIL_BYTES: usize = 512;
 /// Most socket addresses of a peer.
 pub const MAX_PEER_ADDRS: usize = 8;
@@ -28,168 +28,175 @@ pub const MAX_PEER_ADDRS: usize = 8;
 /// A blob by content: BLAKE3 hash and exact size in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct BlobRef {
-    /// BLAKE3 of the content.
+    /// BLAKE3 hash of the content.
     pub hash: [u8; 32],
-    /// Bytes.
+    /// Size of the content, bytes.
     pub size: u64,
 }
 
-/// Bytes, either here or to be fetched from the sender's blob store.
+/// Bytes, either inside the message or in the sender's blob store.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Payload {
-    /// At most [`MAX_INLINE_BYTES`].
+    /// The bytes, at most [`MAX_INLINE_BYTES`].
     Inline(Bytes),
-    /// To be fetched.
+    /// Blob to fetch from the sender.
     Blob(BlobRef),
 }
 
-/// How to reach a peer.
+/// Address of a peer.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct PeerAddr {
     /// Public key of the QUIC endpoint.
     pub endpoint: B256,
     /// Direct addresses, at most [`MAX_PEER_ADDRS`].
     pub direct: Vec<std::net::SocketAddr>,
-    /// Home relay's URL, at most [`MAX_DETAIL_BYTES`].
+    /// URL of the home relay, at most [`MAX_DETAIL_BYTES`].
     pub relay: Option<String>,
 }
 
-/// A struct and its signature.
+/// A struct with its signature.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Signed<T> {
-    /// What was signed.
+    /// Signed struct.
     pub value: T,
-    /// 65 bytes, or what an ERC-1271 wallet takes.
+    /// Signature of 65 bytes, or of an ERC-1271 wallet's own format.
     pub signature: Bytes,
 }
 
-/// Gossip: an ask and where its provider is found.
+/// Gossip message: an ask with the address of its provider.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AskGossip {
-    /// The offer.
+    /// Signed ask.
     pub ask: Signed<Ask>,
-    /// A hint, unsigned: the endpoint's key authenticates whoever answers there.
+    /// Unsigned hint of the address. The endpoint's key authenticates the node at that address.
     pub peer: PeerAddr,
 }
 
-/// Requester to provider, on a deal's session.
+/// Message from requester to provider in a deal's session.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ToProvider {
-    /// First message of every session, and again after a drop.
+    /// First message of every session.
     Hello {
         /// [`WIRE_VERSION`].
         version: u16,
-        /// Terms; the provider checks on chain that the deal is open.
+        /// Terms of the deal. The provider checks on chain that it is open.
         deal: Deal,
     },
     /// A batch of tasks.
     Order {
-        /// Order and requester's signature.
+        /// Order with the requester's signature.
         order: Signed<Order>,
-        /// The user's program (before canonicalising), fetched from the requester.
+        /// The user's program, before canonicalisation, to be fetched from the requester.
         program: BlobRef,
-        /// The job's shared input files, encoded by `rialto_machine`; absent if there are none.
+        /// The job's shared input files, encoded by `rialto_machine`; `None` if there are none.
         shared: Option<BlobRef>,
         /// Every task's own input, encoded by `rialto_machine`, as one postcard `Vec<Bytes>`.
         inputs: Payload,
     },
     /// A payment.
     Voucher(Signed<Voucher>),
-    /// A task's result was found wrong. The provider should check itself: if its result does not
-    /// reproduce, take the closing voucher that follows; if it does, claim.
+    /// A task's result was found wrong. The provider should run the task again. If its result does
+    /// not reproduce, it should accept the closing voucher that follows; otherwise it should claim.
     Reject {
         /// Struct hash of the order.
         order: OrderId,
-        /// Task index within the order.
+        /// Index of the task in the order.
         task: u32,
-        /// H(halted) the requester takes for right.
+        /// H(halted) that the requester considers right.
         expected: B256,
     },
-    /// An order is not wanted any more. The signature is the provider's proof that it need not answer a late notice.
+    /// An order is cancelled. With the signature the provider can answer a late notice.
     Cancel(Signed<Cancel>),
-    /// Asks for consent to close at this amount; answered with `ToRequester::Release`.
+    /// Request for consent to close at this amount. The answer is `ToRequester::Release`.
     AskRelease {
-        /// Cumulative, base units.
+        /// Cumulative amount, base units.
         amount: u128,
     },
 }
 
-/// Provider to requester, on a deal's session.
+/// Message from provider to requester in a deal's session.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ToRequester {
-    /// Answer to `Hello`: what the provider has, so that both sides can resend what was lost.
+    /// Answer to `Hello`. It says what the provider has, so that both sides can resend lost
+    /// messages.
     Welcome {
         /// [`WIRE_VERSION`].
         version: u16,
-        /// Next order sequence number the provider expects.
+        /// Sequence number that the provider expects of the next order.
         next_seq: u64,
-        /// Best voucher amount the provider holds, base units.
+        /// Amount of the provider's best voucher, base units.
         paid: u128,
     },
     /// The order is accepted.
     Ack(Signed<Ack>),
     /// The order, hello or voucher is refused.
     Refuse {
-        /// Struct hash of the order; absent if it concerns the deal as a whole.
+        /// Struct hash of the order; `None` if the refusal concerns the whole deal.
         order: Option<OrderId>,
         /// Stable code, such as `P-ADM-003`.
         code: String,
-        /// For people, at most [`MAX_DETAIL_BYTES`].
+        /// Detail for people, at most [`MAX_DETAIL_BYTES`].
         detail: String,
     },
-    /// How far an order is.
+    /// Progress of an order.
     Progress {
         /// Struct hash of the order.
         order: OrderId,
-        /// Tasks finished.
+        /// Number of finished tasks.
         done: u32,
     },
     /// The result of an order.
     Receipt {
-        /// Receipt and provider's signature.
+        /// Receipt with the provider's signature.
         receipt: Signed<Receipt>,
-        /// Every task's end, in order.
+        /// Halted state of every task, in order.
         results: Vec<Halted>,
-        /// Every task's output stream, concatenated in order (lengths are in `results`).
+        /// Output streams of all tasks, concatenated in order. Their lengths are in `results`.
         outputs: Payload,
     },
     /// Consent to close.
     Release(Signed<Release>),
 }
 
-/// Why bytes from outside were refused.
+/// Reason why bytes from outside were refused.
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
 pub enum WireError {
-    /// Frame longer than its limit.
+    /// The frame is longer than its limit.
     #[error("[W-001] message of {bytes} bytes is over the limit of {limit}")]
     TooLong {
-        /// Length.
+        /// Length of the frame, bytes.
         bytes: usize,
-        /// Limit.
+        /// Limit, bytes.
         limit: usize,
     },
-    /// Not an encoding of the expected type, or bytes left over.
+    /// The bytes are not an encoding of the expected type, or some are left over.
     #[error("[W-002] malformed message: {0}")]
     Malformed(String),
-    /// A field is over its limit.
+    /// A field exceeds its limit.
     #[error("[W-003] {field} is over its limit of {limit}")]
     OverLimit {
-        /// Field.
+        /// Name of the field.
         field: &'static str,
-        /// Limit.
+        /// Limit of the field.
         limit: usize,
     },
 }
 
 /// A message whose size and fields are bounded.
 pub trait Message: Serialize + DeserializeOwned {
-    /// Most bytes of its encoding.
+    /// Most bytes of the encoding.
     const MAX_BYTES: usize;
 
     /// Checks every bounded field.
+    ///
+    /// # Errors
+    /// [`WireError::OverLimit`] for the first field over its limit.
     fn check(&self) -> Result<(), WireError>;
 
-    /// Encodes, refusing what the other side would refuse.
+    /// Encodes the message.
+    ///
+    /// # Errors
+    /// A [`WireError`] if the other side would refuse the message.
     fn encode(&self) -> Result<Vec<u8>, WireError> {
         self.check()?;
         let bytes = postcard::to_stdvec(self).map_err(|e| WireError::Malformed(e.to_string()))?;
@@ -197,7 +204,10 @@ pub trait Message: Serialize + DeserializeOwned {
         Ok(bytes)
     }
 
-    /// Decodes. Memory used is linear in `bytes.len()`, which is checked first.
+    /// Decodes a message. It uses memory linear in `bytes.len()`, which is checked first.
+    ///
+    /// # Errors
+    /// A [`WireError`] if the bytes are too long, malformed or out of bounds.
     fn decode(bytes: &[u8]) -> Result<Self, WireError> {
         at_most(bytes.len(), Self::MAX_BYTES)?;
         let (value, rest): (Self, _) =
@@ -235,6 +245,9 @@ impl<T> Signed<T> {
 
 impl PeerAddr {
     /// Checks the bounds of an address that came from outside.
+    ///
+    /// # Errors
+    /// [`WireError::OverLimit`] if it has too many addresses or too long a relay URL.
     pub fn check(&self) -> Result<(), WireError> {
         limit("peer addresses", self.direct.len(), MAX_PEER_ADDRS)?;
         limit("relay url", self.relay.as_ref().map_or(0, String::len), MAX_DETAIL_BYTES)

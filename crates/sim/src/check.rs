@@ -1,4 +1,4 @@
-//! Checkers. They watch from outside: what was signed, and what the chain did.
+//! Invariants, checked from outside the cores: on everything that was signed.
 
 use std::collections::BTreeMap;
 
@@ -7,22 +7,22 @@ use rialto_protocol::{
     types::{Ack, Order, Receipt, Release, Voucher, struct_hash},
 };
 
-/// Everything ever signed, to see that nothing contradicts it.
+/// Everything that was ever signed. Each new signature must not contradict an earlier one.
 #[derive(Debug, Default)]
 pub struct Signed {
     orders: BTreeMap<(DealId, u64), OrderId>,
     vouchers: BTreeMap<DealId, Voucher>,
     acks: BTreeMap<OrderId, Ack>,
-    /// Receipts by order, with the order's deal.
+    /// Receipts by order, each with the deal of its order.
     receipts: BTreeMap<OrderId, (DealId, Receipt)>,
     releases: BTreeMap<DealId, Release>,
 }
 
-/// A broken rule.
+/// Description of a broken rule.
 pub type Broken = String;
 
 impl Signed {
-    /// A requester signs an order.
+    /// Records an order that a requester signs.
     pub fn order(&mut self, order: &Order) -> Result<(), Broken> {
         let (name, place) = (struct_hash(order), (order.deal, order.seq));
         match self.orders.insert(place, name) {
@@ -33,7 +33,7 @@ impl Signed {
         }
     }
 
-    /// A requester signs a voucher.
+    /// Records a voucher that a requester signs.
     pub fn voucher(&mut self, voucher: &Voucher) -> Result<(), Broken> {
         let before = self.vouchers.insert(voucher.deal, voucher.clone());
         let worse = |before: &Voucher| {
@@ -45,7 +45,7 @@ impl Signed {
         }
     }
 
-    /// A provider signs an ack.
+    /// Records an ack that a provider signs.
     pub fn ack(&mut self, ack: &Ack) -> Result<(), Broken> {
         match self.acks.insert(ack.order, ack.clone()) {
             Some(before) if before != *ack => Err(format!("two promises for one order: {before:?} and {ack:?}")),
@@ -53,7 +53,7 @@ impl Signed {
         }
     }
 
-    /// A provider signs a receipt of an order of `deal`.
+    /// Records a receipt that a provider signs for an order of `deal`.
     pub fn receipt(&mut self, deal: DealId, receipt: &Receipt) -> Result<(), Broken> {
         match self.receipts.insert(receipt.order, (deal, receipt.clone())) {
             Some((_, before)) if before != *receipt => {
@@ -63,7 +63,7 @@ impl Signed {
         }
     }
 
-    /// A provider signs a release.
+    /// Records a release that a provider signs.
     pub fn release(&mut self, release: &Release) -> Result<(), Broken> {
         match self.releases.insert(release.deal, release.clone()) {
             Some(before) if before.amount > release.amount => {
@@ -73,18 +73,18 @@ impl Signed {
         }
     }
 
-    /// Fees of everything ever delivered in a deal, each order once.
+    /// Returns the fees of all receipts of a deal. Each order counts once.
     pub fn delivered(&self, deal: DealId) -> u128 {
         self.receipts.values().filter(|(of, _)| *of == deal).map(|(_, receipt)| receipt.fee).sum()
     }
 
-    /// The best voucher of a deal.
+    /// Returns the highest amount of a deal's vouchers.
     pub fn promised(&self, deal: DealId) -> u128 {
         self.vouchers.get(&deal).map_or(0, |voucher| voucher.amount)
     }
 }
 
-/// The run so far in 64 bits: same seed, same history.
+/// Running hash of a run. Two runs of the same seed have the same hash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct History(u64);
 
@@ -95,14 +95,14 @@ impl Default for History {
 }
 
 impl History {
-    /// Adds what happened (FNV-1a).
+    /// Adds bytes to the hash (FNV-1a).
     pub fn add(&mut self, bytes: &[u8]) {
         for byte in bytes {
             self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
         }
     }
 
-    /// As a number.
+    /// Returns the hash so far.
     pub fn value(self) -> u64 {
         self.0
     }

@@ -1,5 +1,5 @@
-//! The program that every simulated task runs: a pure function of input, random seed and fuel limit. What its run looks like in
-//! steps, for the court; and ways to lie about either.
+//! The program that every simulated task runs: a pure function of input, random seed and fuel
+//! limit. This module also divides a run into steps for the court, and falsifies results and steps.
 
 use rialto_protocol::{
     B256, Bytes,
@@ -10,21 +10,21 @@ use rialto_protocol::{
     types::Order,
 };
 
-/// Fuel limit of every simulated task, but where somebody means mischief.
+/// Fuel limit of the usual simulated task. Hostile orders may use another one.
 pub const FUEL_LIMIT: u64 = 4_000_000_000;
-/// Output limit of every simulated task, bytes.
+/// Output limit of every simulated task, in bytes.
 pub const OUT_LIMIT: u64 = 4096;
-/// Bytes of a simulated task's input: its own root.
+/// Size in bytes of a simulated task's input, which is its own root.
 pub const INPUT_BYTES: usize = 32;
-/// Most steps of a run: games over it begin at level 4.
+/// Most steps of a run. A dispute over it therefore begins at level 4.
 pub const MOST_STEPS: u64 = 1 << 12;
-/// Level that a game over a run begins at.
+/// Level at which a dispute over a run begins.
 pub const LEVEL: u8 = 4;
 
-/// A task's end and its output.
+/// Halted state and output of a task.
 pub type Outcome = (Halted, Vec<u8>);
 
-/// Runs a task. About one in sixteen runs out of the usual fuel.
+/// Runs a task. About one task in sixteen exhausts the usual fuel limit.
 pub fn run_within(input: B256, seed: u64, fuel_limit: u64) -> Outcome {
     let hash = keccak256([input.as_slice(), &seed.to_be_bytes()].concat());
     let fuel = 200_000_000 + u64::from(u16::from_be_bytes([hash[0], hash[1]])) * 62_000;
@@ -44,30 +44,30 @@ pub fn run_within(input: B256, seed: u64, fuel_limit: u64) -> Outcome {
     (halted(Status::Finished, u32::from(hash[4] % 3), &output, left), output)
 }
 
-/// Runs a task under the usual limit.
+/// Runs a task with the usual fuel limit.
 pub fn run(input: B256, seed: u64) -> Outcome {
     run_within(input, seed, FUEL_LIMIT)
 }
 
-/// Runs every task of an order.
+/// Runs every task of an order. Returns the outcomes in order of the tasks.
 pub fn run_order(inputs: &[B256], order: &Order) -> Vec<Outcome> {
     let run = |(index, input): (u32, &B256)| run_within(*input, task_seed(order.seed, index), order.fuelLimit);
     (0..).zip(inputs).map(run).collect()
 }
 
-/// A task, as whoever plays over it looks at its run.
+/// Step-by-step trace of one task, as a player of a dispute computes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Trace {
     input: B256,
     seed: u64,
     fuel_limit: u64,
     end: B256,
-    /// From this step on it says something else.
+    /// First step at which the trace is falsified, if it is.
     lies_from: u64,
 }
 
 impl Trace {
-    /// The run of a task of an order.
+    /// Returns the correct trace of a task of an order.
     pub fn of(order: &Order, task: u32, input: B256) -> Self {
         Self::new(input, task_seed(order.seed, task), order.fuelLimit)
     }
@@ -77,22 +77,22 @@ impl Trace {
         Self { input, seed, fuel_limit, end, lies_from: u64::MAX }
     }
 
-    /// Tells the truth up to a step, and from there on that it ends so.
+    /// Falsifies the trace from step `from` on, so that it ends with the state hash `end`.
     pub fn lying(self, from: u64, end: B256) -> Self {
         Self { lies_from: from, end, ..self }
     }
 
-    /// Whether this is how it ends.
+    /// Returns whether the trace ends with this halted state.
     pub fn ends_as(&self, halted: &Halted) -> bool {
         self.end == halted.hash()
     }
 
-    /// Steps until it has halted.
+    /// Returns the number of steps until the task has halted.
     fn steps(&self) -> u64 {
         1 + u64::from(u16::from_be_bytes([self.input[0], self.input[1]])) % (MOST_STEPS - 1)
     }
 
-    /// Hash of the state after so many steps.
+    /// Returns the hash of the state after `position` steps.
     pub fn hash_at(&self, position: u64) -> B256 {
         if position >= self.steps() {
             return self.end;
@@ -102,17 +102,17 @@ impl Trace {
         keccak256([self.input.as_slice(), &numbers, &lie].concat())
     }
 
-    /// State hashes after each sixteenth of the segment that begins at `position`.
+    /// Returns the state hashes after each sixteenth of the segment that begins at `position`.
     pub fn dissect(&self, position: u64, level: u8) -> [B256; PARTS] {
         std::array::from_fn(|part| self.hash_at(position + (part as u64 + 1) * span(level - 1)))
     }
 
-    /// An accuser's first segment.
+    /// Returns the accuser's first segment.
     pub fn open(&self) -> [B256; PARTS] {
         self.dissect(0, LEVEL)
     }
 
-    /// The answer to a segment.
+    /// Returns the answer to a segment.
     pub fn answer(&self, position: u64, level: u8, segment: &Segment) -> Answer {
         let part = span(level - 1);
         if self.hash_at(position) != segment[0] {
@@ -129,24 +129,24 @@ impl Trace {
         }
     }
 
-    /// The proof of a step.
+    /// Returns the proof of the step at `position`.
     pub fn prove(&self, position: u64) -> Vec<u8> {
         let numbers = [self.seed, self.fuel_limit, position].map(u64::to_be_bytes).concat();
         [self.input.as_slice(), &numbers].concat()
     }
 }
 
-/// Steps of a segment of this level.
+/// Returns the number of steps in a segment of this level.
 fn span(level: u8) -> u64 {
     1 << (4 * level)
 }
 
-/// What a challenge shows of program and input.
+/// Returns the parts of the program and the input that a challenge reveals.
 pub fn parts(input: B256) -> Bytes {
     Bytes::copy_from_slice(input.as_slice())
 }
 
-/// Judge of single steps.
+/// Verifier of single steps.
 #[derive(Clone, Copy, Debug)]
 pub struct Machine;
 
@@ -165,17 +165,18 @@ impl Judge for Machine {
     }
 }
 
-/// How a cheater falsifies results. Which ones depends on order and task alone, as in the provider's own `Fault`.
+/// Way of falsifying results. Which tasks are falsified depends only on the order and the task, as
+/// with the provider's own `Fault`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lie {
-    /// Every so many tasks, the output is another one.
+    /// The output of every n-th task is replaced.
     Output(u64),
-    /// Every so many tasks, all the fuel is said to be used.
+    /// Every n-th task is said to have used all of its fuel.
     Fuel(u64),
 }
 
 impl Lie {
-    /// Falsifies an order's outcomes, consistently.
+    /// Falsifies the outcomes of an order. The same order always gets the same falsified outcomes.
     pub fn apply(self, seq: u64, outcomes: &mut [Outcome]) {
         let (Self::Output(every) | Self::Fuel(every)) = self;
         for (task, (halted, output)) in (0u64..).zip(outcomes) {
@@ -198,7 +199,7 @@ mod tests {
     use super::*;
     use rialto_protocol::receipt::inputs_root;
 
-    /// Whoever tells the truth wins a game over a simulated task, whichever side it is on.
+    /// The honest side wins every dispute over a simulated task, whether it accuses or answers.
     #[test]
     fn games_over_simulated_tasks_end_at_the_step_that_is_wrong() {
         for seed in 0..40u64 {

@@ -1,23 +1,25 @@
-//! Deterministic simulator: the very cores that the provider and the requester ship, under a fake clock, network, disk
-//! and chain, all driven by one seed, which draws the options of the run too.
+//! Deterministic simulator of the market. It runs the cores that the provider and the requester
+//! ship, with a simulated clock, network, disk and chain. One seed determines the whole run,
+//! including its options.
 //!
-//! A run has two phases. While there are faults (crashes between any two effects, lost sessions, partitions, reorgs,
-//! hosts that fail, gossip that gets lost) nothing may happen that costs an honest side money. Then faults end, hostile
-//! participants stay hostile, and everything has to come to its end: every job is reported, every deal closed.
+//! A run has two phases. In the first phase there are faults: crashes between any two effects, lost
+//! sessions, partitions, reorgs, failing hosts and lost gossip. No fault may cost an honest side
+//! money. In the second phase there are no more faults, but hostile participants stay hostile. By
+//! its end, every job must be reported and every deal closed.
 //!
-//! | module | knows |
+//! | module | content |
 //! |---|---|
-//! | [`options`] | what a run is like |
-//! | [`random`], [`schedule`] | chance and time |
-//! | [`ledger`] | both contracts, by the reference model, and what they say in the words of either core |
-//! | [`chain`] | blocks around them, senders with intents, reorgs |
-//! | [`network`] | sessions, and how they break |
-//! | [`compute`] | the program that all tasks run, its steps, and lies about it |
-//! | [`desk`], [`purse`] | what the services translate, in a few lines |
-//! | [`seller`], [`buyer`] | the cores with their disks |
-//! | [`world`] | what happens when, faults included |
-//! | [`check`], [`verdict`] | what must never happen, and what must be true in the end |
-//! | [`mod@search`] | one honest side against a strategist: the search for counterexamples to docs/threat-model.md |
+//! | [`options`] | options of a run |
+//! | [`random`], [`schedule`] | random numbers; simulated time |
+//! | [`ledger`] | both contracts, from the reference model; their events as each core's facts |
+//! | [`chain`] | blocks, senders with intents, reorgs |
+//! | [`network`] | sessions and their failures |
+//! | [`compute`] | the program that all tasks run, its steps, and falsified results |
+//! | [`desk`], [`purse`] | stand-ins for the translation that the services do |
+//! | [`seller`], [`buyer`] | the cores with their disks and machines |
+//! | [`world`] | the order of events, faults included |
+//! | [`check`], [`verdict`] | invariants during a run, and conditions at its end |
+//! | [`mod@search`] | search for counterexamples to docs/threat-model.md |
 #![forbid(unsafe_code)]
 
 pub mod buyer;
@@ -40,18 +42,21 @@ use std::collections::BTreeMap;
 
 use world::World;
 
-/// A run that broke no rule.
+/// Summary of a run that broke no rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Run {
-    /// Hash of everything that was written, sent and mined.
+    /// Hash of everything that was written, sent and mined, in order.
     pub fingerprint: u64,
-    /// How often what happened.
+    /// Number of occurrences of each kind of event.
     pub coverage: BTreeMap<&'static str, u64>,
-    /// How long it took, simulated seconds.
+    /// Length of the run in simulated seconds.
     pub seconds: u64,
 }
 
-/// Runs a seed; fails with the rule that was broken.
+/// Runs the simulation of a seed.
+///
+/// # Errors
+/// Describes the first rule that the run broke.
 pub fn run(seed: u64) -> Result<Run, String> {
     let mut world = World::new(seed, false);
     world.run().map_err(|broken| format!("at second {}: {broken}", world.schedule.now() / 1000))?;

@@ -1,5 +1,6 @@
-//! Sessions: in order and reliable until they break; what was under way when one breaks may or may not arrive,
-//! and the two ends learn of it at different times.
+//! Sessions between buyers and sellers. A session delivers messages reliably and in order until it
+//! breaks. Messages that are under way when it breaks may be lost, and its two ends learn of the
+//! break at different times.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,44 +13,44 @@ use crate::{
     world::{Happening, World},
 };
 
-/// An end of a session.
+/// One end of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Side {
-    /// Who dialled.
+    /// The end that dialled.
     Buyer = 0,
-    /// Who answered.
+    /// The end that accepted.
     Seller = 1,
 }
 
-/// A connection of a buyer to a seller, for one deal.
+/// One connection of a buyer to a seller, for one deal.
 #[derive(Clone, Debug)]
 pub struct Session {
-    /// Index.
+    /// Index of the buyer.
     pub buyer: usize,
-    /// Index.
+    /// Index of the seller.
     pub seller: usize,
-    /// The deal it is about.
+    /// Deal that the session serves.
     pub deal: DealId,
-    /// Whether each end still takes what arrives.
+    /// Whether each end still accepts arriving messages.
     pub hears: [bool; 2],
-    /// Whether what is sent still arrives.
+    /// Whether new messages still arrive.
     pub carries: bool,
-    /// When the last message to each end arrives.
+    /// Arrival time of the last message to each end.
     last: [Millis; 2],
 }
 
-/// All sessions.
+/// All sessions and partitions.
 #[derive(Debug, Default)]
 pub struct Network {
-    /// By number, never used twice.
+    /// Sessions by number. No number is used twice.
     pub sessions: BTreeMap<u64, Session>,
     next: u64,
-    /// Pairs (buyer, seller) that can't reach each other.
+    /// Pairs of buyer and seller that cannot reach each other.
     pub apart: BTreeSet<(usize, usize)>,
 }
 
 impl Network {
-    /// A session that is being dialled.
+    /// Adds a session that is being dialled. Returns its number.
     pub fn dial(&mut self, buyer: usize, seller: usize, deal: DealId) -> u64 {
         self.next += 1;
         let session = Session { buyer, seller, deal, hears: [false, false], carries: true, last: [0, 0] };
@@ -57,7 +58,7 @@ impl Network {
         self.next
     }
 
-    /// When a message sent now to `side` arrives; `None`: never.
+    /// Returns the arrival time of a message sent now to `to`, or `None` if it gets lost.
     pub fn carry(&mut self, session: u64, to: Side, now: Millis, latency: Millis) -> Option<Millis> {
         let session = self.sessions.get_mut(&session).filter(|session| session.carries)?;
         let at = (now + latency).max(session.last[to as usize]);
@@ -65,17 +66,17 @@ impl Network {
         Some(at)
     }
 
-    /// Whether a message that arrives now is heard.
+    /// Returns whether `side` accepts a message that arrives now.
     pub fn hears(&self, session: u64, side: Side) -> bool {
         self.sessions.get(&session).is_some_and(|session| session.hears[side as usize])
     }
 
-    /// Breaks a session; `false` if it is broken already.
+    /// Breaks a session. Returns `false` if it is already broken.
     pub fn cut(&mut self, session: u64) -> bool {
         self.sessions.get_mut(&session).is_some_and(|session| std::mem::replace(&mut session.carries, false))
     }
 
-    /// An end is gone; returns when everything sent to the other one has arrived.
+    /// Closes one end. Returns the time at which everything sent to the other end has arrived.
     pub fn leave(&mut self, session: u64, side: Side) -> Option<Millis> {
         let known = self.sessions.get_mut(&session)?;
         known.hears[side as usize] = false;
@@ -87,14 +88,14 @@ impl Network {
         None
     }
 
-    /// Sessions of a node.
+    /// Returns the numbers of all sessions that `of` selects.
     pub fn of(&self, of: impl Fn(&Session) -> bool) -> Vec<u64> {
         self.sessions.iter().filter(|(_, session)| of(session)).map(|(id, _)| *id).collect()
     }
 }
 
 impl World {
-    /// A buyer and a seller lose sight of each other for a while.
+    /// Starts a partition: a buyer and a seller cannot reach each other for a while.
     pub(crate) fn part(&mut self) {
         if self.healed {
             return;
@@ -113,7 +114,7 @@ impl World {
         self.schedule.after(wait, Happening::Part);
     }
 
-    /// Breaks a session: both ends learn of it, sooner or later.
+    /// Breaks a session. Both ends learn of it, each after a random time.
     pub fn cut(&mut self, session: u64) {
         if !self.network.cut(session) {
             return;
@@ -125,7 +126,7 @@ impl World {
         }
     }
 
-    /// One end is gone; the other one learns of it after all that was sent to it.
+    /// Closes one end. The other end learns of it after it has received everything sent to it.
     pub fn leave(&mut self, session: u64, side: Side) {
         if let Some(last) = self.network.leave(session, side) {
             let other = if side == Side::Buyer { Side::Seller } else { Side::Buyer };
@@ -134,7 +135,7 @@ impl World {
         }
     }
 
-    /// Sends bytes to an end of a session; now and then the session breaks.
+    /// Sends bytes to an end of a session. The session may break by chance.
     pub fn carry(&mut self, session: u64, to: Side, bytes: Vec<u8>) {
         self.history.add(&bytes);
         let (now, latency) = (self.schedule.now(), self.latency());
@@ -146,7 +147,7 @@ impl World {
         }
     }
 
-    /// A session is up, or could not be made.
+    /// Completes a dial: the session is open, or could not be opened.
     pub(crate) fn dialled(&mut self, session: u64) {
         let Some(known) = self.network.sessions.get(&session).cloned() else { return };
         let (buyer, seller) = (known.buyer, known.seller);
@@ -165,7 +166,7 @@ impl World {
         }
     }
 
-    /// A message arrives.
+    /// Delivers a message to an end of a session.
     pub(crate) fn arrive(&mut self, session: u64, to: Side, bytes: &[u8]) {
         if !self.network.hears(session, to) {
             return;
@@ -177,7 +178,7 @@ impl World {
         }
     }
 
-    /// An end learns that its session is over.
+    /// Tells an end that its session has ended.
     pub(crate) fn lost(&mut self, session: u64, side: Side) {
         let Some(known) = self.network.sessions.get(&session).cloned() else { return };
         if !known.hears[side as usize] {

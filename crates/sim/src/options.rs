@@ -1,39 +1,40 @@
-//! What a run is like. All of it is drawn from the seed.
+//! Options of a run. All of them are drawn from the seed.
 
 use rialto_protocol::model::Params;
 use rialto_requester::core::Policy;
 
 use crate::{compute::Lie, random::Random, schedule::Millis};
 
-/// A seller's character. It keeps it for the whole run.
+/// Behaviour of a seller. It is the same for the whole run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Temper {
-    /// Does what it signs.
+    /// Does everything that it signs.
     Honest,
     /// Signs wrong results.
     Lies(Lie),
-    /// Welcomes everybody and answers nothing.
+    /// Accepts every session, then answers no message.
     Silent,
-    /// Honest, and crashes all the time while there are faults.
+    /// Honest, but crashes very often while there are faults.
     Frail,
-    /// Honest, and much slower than it says.
+    /// Honest, but much slower than it says.
     Slow,
-    /// Honest, and takes orders of one task only.
+    /// Honest, but accepts only orders of one task.
     Small,
-    /// Acks, works, claims its fee on chain, and lets nobody have the results.
+    /// Signs acks, runs tasks and claims its fee on chain, but sends no results.
     Withholds,
-    /// Acks, and never delivers.
+    /// Signs acks, but never delivers.
     Promises,
-    /// Honest, and never redeems a voucher.
+    /// Honest, but never redeems a voucher.
     Sleeps,
-    /// Honest, and stops taking work in the middle.
+    /// Honest, but stops taking orders in the middle of the run.
     Drains,
-    /// Its results are right, its receipts say twice the fuel.
+    /// Delivers correct results, but its receipts state twice the fuel.
     Overbills,
 }
 
 impl Temper {
-    /// Whether its results are right and its promises kept: it must never lose money.
+    /// Returns whether its results are correct and it keeps its promises. Such a seller must never
+    /// lose money.
     pub fn honest(self) -> bool {
         !matches!(
             self,
@@ -47,137 +48,137 @@ impl Temper {
         )
     }
 
-    /// Whether it signs wrong results.
+    /// Returns whether it signs wrong results.
     pub fn lies(self) -> bool {
         matches!(self, Self::Lies(_))
     }
 }
 
-/// A buyer's character.
+/// Behaviour of a buyer. It is the same for the whole run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Manner {
-    /// Pays.
+    /// Pays for every order on time.
     Honest,
-    /// Its vouchers get lost, all of them.
+    /// Sends no voucher.
     NeverPays,
-    /// Its vouchers come so much later.
+    /// Sends every voucher late, by this delay.
     PaysLate(Millis),
-    /// Is gone for good at this time.
+    /// Leaves for good at this time.
     Vanishes(Millis),
-    /// Never pays, calls every order late and demands revelations.
+    /// Sends no voucher, sends a late notice for every order, and demands revelations of results.
     Harasses,
 }
 
-/// One seller.
+/// Options of one seller.
 #[derive(Clone, Debug)]
 pub struct SellerOptions {
-    /// Character.
+    /// Behaviour of the seller.
     pub temper: Temper,
-    /// Base units per Tfuel.
+    /// Price in base units per Tfuel.
     pub price: u128,
-    /// Base units per task.
+    /// Fee in base units per task.
     pub task_fee: u128,
-    /// Cores.
+    /// Number of cores.
     pub cores: u32,
-    /// Most unpaid work of a deal, base units.
+    /// Most unpaid work in a deal, in base units.
     pub credit_window: u128,
-    /// Smallest sum worth a transaction, base units.
+    /// Smallest sum in base units for which a transaction is sent.
     pub tx_worth: u128,
-    /// An unpaid order is claimed after so many seconds.
+    /// Seconds after which the seller claims the fee of an unpaid order on chain.
     pub claim_after_seconds: u64,
-    /// Redeems once so much is unredeemed.
+    /// Unredeemed sum in base units at which the seller redeems its voucher.
     pub redeem_at: u128,
-    /// Whether outputs travel as blobs.
+    /// Whether outputs are sent as blobs.
     pub blobs: bool,
-    /// Seconds by which its clock is ahead.
+    /// Seconds by which the seller's clock is ahead.
     pub skew: u64,
 }
 
-/// One job.
+/// Options of one job.
 #[derive(Clone, Debug)]
 pub struct JobOptions {
-    /// When it is submitted.
+    /// Time at which it is submitted.
     pub at: Millis,
-    /// Tasks.
+    /// Number of tasks.
     pub tasks: u32,
-    /// How it is verified.
+    /// Verification policy.
     pub policy: Policy,
-    /// Seconds until its deadline.
+    /// Seconds from its submission to its deadline.
     pub within: u64,
-    /// Budget, base units.
+    /// Budget in base units.
     pub budget: u128,
-    /// Whether the buyer's machine may run tasks.
+    /// Whether the buyer's own machine may run tasks of the job.
     pub run_locally: bool,
-    /// When the user cancels it, if ever.
+    /// Time at which the user cancels the job, if it does.
     pub cancelled: Option<Millis>,
 }
 
-/// One buyer.
+/// Options of one buyer.
 #[derive(Clone, Debug)]
 pub struct BuyerOptions {
-    /// Character.
+    /// Behaviour of the buyer.
     pub manner: Manner,
-    /// Jobs.
+    /// Jobs that the buyer's user submits.
     pub jobs: Vec<JobOptions>,
-    /// Whether its machine can run tasks.
+    /// Whether the buyer's machine can run tasks.
     pub can_run: bool,
-    /// Seconds by which its clock is ahead.
+    /// Seconds by which the buyer's clock is ahead.
     pub skew: u64,
-    /// For so many seconds it keeps deals for later jobs.
+    /// Seconds for which the buyer keeps an idle deal open for later jobs.
     pub idle: u64,
 }
 
-/// What goes wrong, and until when.
+/// Faults of the first phase of a run.
 #[derive(Clone, Debug)]
 pub struct Faults {
-    /// Faults end.
+    /// Time at which faults end.
     pub until: Millis,
-    /// Crashes before an effect, in a million.
+    /// Chance of a crash before each effect, in millionths.
     pub crash: u64,
-    /// Longest time a crashed node stays down.
+    /// Longest time for which a crashed node stays down.
     pub down: Millis,
-    /// Sessions cut per message, in a million.
+    /// Chance of a session break at each message, in millionths.
     pub cut: u64,
-    /// Pauses between partitions of a buyer and a seller; 0: none.
+    /// Time between partitions of a buyer and a seller, or 0 for no partitions.
     pub partition: Millis,
-    /// Blocks that a reorg takes back, in a hundred blocks.
+    /// Chance of a reorg at each block, in percent.
     pub reorgs: u64,
-    /// Runs that a host cannot do, in a hundred.
+    /// Share of task runs that fail on their host, in percent.
     pub attempts: u64,
-    /// Gossip that gets lost, in a hundred.
+    /// Share of gossip messages that get lost, in percent.
     pub gossip: u64,
 }
 
-/// A run.
+/// Options of one run.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// The market's windows.
+    /// Parameters of the market.
     pub params: Params,
-    /// Whether deals are judged by a court.
+    /// Whether deals name a court.
     pub court: bool,
-    /// Time between blocks.
+    /// Time between two blocks.
     pub block: Millis,
-    /// Blocks after which something is final.
+    /// Number of confirmations after which a block is final.
     pub confirmations: u64,
-    /// Longest time a message takes.
+    /// Longest latency of a message.
     pub latency: Millis,
-    /// Sellers.
+    /// Options of each seller.
     pub sellers: Vec<SellerOptions>,
-    /// Buyers.
+    /// Options of each buyer.
     pub buyers: Vec<BuyerOptions>,
-    /// Faults.
+    /// Faults of the first phase.
     pub faults: Faults,
 }
 
 impl Options {
-    /// The options of a seed.
+    /// Draws the options of a run.
     pub fn draw(random: &mut Random) -> Self {
         let until = random.within(0..=600) * 1000;
         let sellers = random.within(2..=5);
         let buyers = random.within(1..=2);
         Self {
             params: Params {
-                // The buyer learns of a claim when it is final, and looks into it at once.
+                // The window must leave a buyer time to verify a claim after the claim is final.
                 challenge_window: random.within(400..=800),
                 answer_window: random.within(240..=400),
                 grace: random.within(400..=800),

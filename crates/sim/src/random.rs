@@ -1,18 +1,18 @@
-//! One stream of numbers per run: everything that may differ between runs is drawn from it.
+//! Random numbers. Each run has one stream, and every choice of the run is drawn from it.
 
 use std::ops::RangeInclusive;
 
-/// SplitMix64: small, fast, and the same everywhere for ever.
+/// SplitMix64. It gives the same numbers on every platform and with every version of this code.
 #[derive(Clone, Debug)]
 pub struct Random(u64);
 
 impl Random {
-    /// The stream of a seed.
+    /// Returns the stream of a seed.
     pub fn new(seed: u64) -> Self {
         Self(seed)
     }
 
-    /// The next 64 bits.
+    /// Draws 64 bits.
     pub fn bits(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut word = self.0;
@@ -21,27 +21,27 @@ impl Random {
         word ^ (word >> 31)
     }
 
-    /// A number of the range.
+    /// Draws a number of the range.
     pub fn within(&mut self, range: RangeInclusive<u64>) -> u64 {
         range.start() + self.bits() % (range.end() - range.start() + 1)
     }
 
-    /// An index below `len`, which is not zero.
+    /// Draws an index below `len`, which must not be zero.
     pub fn index(&mut self, len: usize) -> usize {
         (self.bits() % len as u64) as usize
     }
 
-    /// True so many times in a million.
+    /// Returns `true` with a chance of `times` in a million.
     pub fn one_in_a_million(&mut self, times: u64) -> bool {
         self.bits() % 1_000_000 < times
     }
 
-    /// True so many times in a hundred.
+    /// Returns `true` with a chance of `times` in a hundred.
     pub fn percent(&mut self, times: u64) -> bool {
         self.bits() % 100 < times
     }
 
-    /// One of these.
+    /// Draws one of the elements.
     pub fn pick<T: Copy>(&mut self, all: &[T]) -> T {
         all[self.index(all.len())]
     }

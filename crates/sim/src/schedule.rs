@@ -1,14 +1,14 @@
-//! Simulated time: what is going to happen, ordered by time and then by when it was decided.
+//! Simulated time: future events, ordered by their time and then by the order of scheduling.
 
 use std::collections::BTreeMap;
 
 /// Milliseconds since the run began.
 pub type Millis = u64;
 
-/// Unix seconds at which every run begins.
+/// Unix time at which every run begins, in seconds.
 pub const BEGINNING: u64 = 1_800_000_000;
 
-/// Things to come.
+/// Queue of future events, with the current time.
 #[derive(Debug)]
 pub struct Schedule<T> {
     now: Millis,
@@ -23,28 +23,28 @@ impl<T> Default for Schedule<T> {
 }
 
 impl<T> Schedule<T> {
-    /// Now.
+    /// Returns the current time.
     pub fn now(&self) -> Millis {
         self.now
     }
 
-    /// Now, unix seconds.
+    /// Returns the current time in Unix seconds.
     pub fn unix(&self) -> u64 {
         BEGINNING + self.now / 1000
     }
 
-    /// Decides that something happens at a time (now, if that is past).
+    /// Schedules an event for a time. A time in the past means now.
     pub fn at(&mut self, time: Millis, what: T) {
         self.serial += 1;
         self.queue.insert((time.max(self.now), self.serial), what);
     }
 
-    /// Decides that something happens in a while.
+    /// Schedules an event after a delay.
     pub fn after(&mut self, wait: Millis, what: T) {
         self.at(self.now + wait, what);
     }
 
-    /// Goes on to what happens next.
+    /// Advances the clock to the next event and returns it.
     pub fn advance(&mut self) -> Option<T> {
         let ((time, _), what) = self.queue.pop_first()?;
         self.now = time;

@@ -1,4 +1,5 @@
-//! The world around the cores: time, chain, network, disks and crashes. First with faults, then without.
+//! The environment of the cores: time, chain, network, disks and crashes. A run begins with faults
+//! and ends without them.
 
 use std::collections::BTreeMap;
 
@@ -30,26 +31,27 @@ use crate::{
     seller::Seller,
 };
 
-/// Chain of every simulated market.
+/// Chain id of every simulated market.
 pub const CHAIN_ID: u64 = 31_337;
-/// Every simulated market.
+/// Address of every simulated market.
 pub const MARKET: Address = Address::repeat_byte(0x77);
-/// The court of every simulated market that has one.
+/// Address of the court of every simulated market that has one.
 pub const COURT: Address = Address::repeat_byte(0xcc);
-/// Deposit of every node, base units.
+/// Deposit of every node, in base units.
 pub const DEPOSIT: u128 = 1_000_000_000;
-/// What that court is built with: a node that crashes, and hears of the chain late, answers in time.
+/// Rules of that court. They leave a node time to answer even if it crashes and learns of the chain
+/// late.
 pub const RULES: Rules =
     Rules { base_bond: 500, bond_per_tfuel: 50_000, base_seconds: 300, move_seconds: 240, fuel_per_second: 50_000_000 };
-/// A run that has not ended so long after its last job's deadline never ends: deals are half as long again as jobs, and
-/// the longest pause before a transaction is tried again is half an hour.
+/// Time after the last job's deadline by which a run must have ended. Deals last half as long again
+/// as jobs, and the longest pause before a transaction is retried is half an hour.
 const PATIENCE: Millis = 4 * 3600 * 1000;
-/// How often cores are told the time while something is going on.
+/// Interval at which cores receive the time while jobs are running.
 const TICK: Millis = 1000;
-/// … and once all jobs are reported and only deals have to end.
+/// The same interval once all jobs are reported and only deals have to end.
 const SLOW_TICK: Millis = 5000;
 
-/// Something that is going to happen. `life`: it only concerns this incarnation of the node.
+/// One scheduled event. An event with `life` is dropped if the node has restarted since.
 #[derive(Debug)]
 #[allow(missing_docs)]
 pub enum Happening {
@@ -77,46 +79,46 @@ pub enum Happening {
     Quarrel { buyer: usize, call: Box<Act> },
 }
 
-/// Everything.
+/// State of a whole run.
 pub struct World {
-    /// What the run is like.
+    /// Options of the run.
     pub options: Options,
-    /// Time.
+    /// Clock and scheduled events.
     pub schedule: Schedule<Happening>,
-    /// Chance.
+    /// Source of every random choice.
     pub random: Random,
-    /// Chain.
+    /// The chain and its senders.
     pub chain: Chain,
-    /// Network.
+    /// Sessions and partitions.
     pub network: Network,
-    /// Sellers.
+    /// All sellers, by index.
     pub sellers: Vec<Seller>,
-    /// Buyers.
+    /// All buyers, by index.
     pub buyers: Vec<Buyer>,
-    /// What was signed.
+    /// Everything that was signed.
     pub signed: Signed,
-    /// What happened, in 64 bits.
+    /// Hash of the run so far.
     pub history: History,
-    /// How often what happened.
+    /// Number of occurrences of each kind of event.
     pub coverage: BTreeMap<&'static str, u64>,
-    /// What happened, for people; kept if somebody wants to read it.
+    /// Readable log of the run, if one is wanted.
     pub story: Option<Vec<String>>,
-    /// The market's domain.
+    /// EIP-712 domain of the market.
     pub domain: Eip712Domain,
-    /// The first broken rule.
+    /// First rule that the run broke.
     pub broken: Option<Broken>,
-    /// Whether faults are over.
+    /// Whether the phase of faults is over.
     pub healed: bool,
 }
 
-/// A node's key.
+/// Returns the key of a node.
 pub fn key(kind: &str, index: usize) -> PrivateKeySigner {
     let secret = keccak256(format!("{kind} {index}"));
     PrivateKeySigner::from_bytes(&secret).expect("a hash is a valid key but for one in 2^127")
 }
 
 impl World {
-    /// The world of a seed, before anything happened.
+    /// Returns the state of a seed's run before its first event.
     pub fn new(seed: u64, story: bool) -> Self {
         let mut random = Random::new(seed);
         let options = Options::draw(&mut random);
@@ -154,7 +156,7 @@ impl World {
         world
     }
 
-    /// What is certain from the start.
+    /// Schedules the events that are known from the start.
     fn plan(&mut self) {
         let schedule = &mut self.schedule;
         schedule.at(0, Happening::Block);
@@ -179,7 +181,10 @@ impl World {
         }
     }
 
-    /// Runs to the end; fails with the first broken rule.
+    /// Runs to the end.
+    ///
+    /// # Errors
+    /// Describes the first broken rule.
     pub fn run(&mut self) -> Result<(), Broken> {
         let jobs = self.options.buyers.iter().flat_map(|buyer| &buyer.jobs);
         let last = jobs.map(|job| job.at + job.within * 1500).max().unwrap_or(0);
@@ -267,37 +272,37 @@ impl World {
         }
     }
 
-    /// Counts, and says so in the story.
+    /// Counts an event of this kind, and adds it to the log.
     pub fn count(&mut self, what: &'static str) {
         *self.coverage.entry(what).or_default() += 1;
     }
 
-    /// Adds to the story, if there is one.
+    /// Adds a line to the log, if one is kept.
     pub fn tell(&mut self, what: impl FnOnce() -> String) {
         if let Some(story) = &mut self.story {
             story.push(format!("{:>9}.{:03} {}", self.schedule.now() / 1000, self.schedule.now() % 1000, what()));
         }
     }
 
-    /// Remembers the first broken rule.
+    /// Records a broken rule, unless another one was broken before.
     pub fn hold(&mut self, rule: Result<(), Broken>) {
         if let Err(broken) = rule {
             self.broken.get_or_insert(broken);
         }
     }
 
-    /// Time that a message takes.
+    /// Draws the latency of a message.
     pub fn latency(&mut self) -> Millis {
         self.random.within(1..=self.options.latency)
     }
 
-    /// Signs for a node.
+    /// Signs a struct with a node's key.
     pub fn seal<T: Typed>(&self, key: &PrivateKeySigner, value: T) -> Sealed<T> {
         let signature = key.sign_hash_sync(&digest(&value, &self.domain)).expect("a key in memory signs");
         Sealed { value, signature: Bytes::from(signature.as_bytes().to_vec()) }
     }
 
-    /// A message as bytes; one that its own codec refuses is a bug.
+    /// Encodes a message. If its own codec refuses it, that breaks a rule.
     pub fn encode<M: Message>(&mut self, message: &M) -> Vec<u8> {
         let bytes = message.encode();
         self.hold(bytes.as_ref().map(drop).map_err(|error| format!("a core sends what the codec refuses: {error}")));
@@ -311,7 +316,7 @@ impl World {
         }
     }
 
-    /// Which incarnation of a node this is.
+    /// Returns the number of starts of a node.
     pub fn life(&self, who: Who) -> u32 {
         match who {
             Who::Seller(i) => self.sellers[i].life,
@@ -319,14 +324,14 @@ impl World {
         }
     }
 
-    /// Whether a node crashes before its next effect.
+    /// Draws whether a node crashes before its next effect.
     pub fn strikes(&mut self, who: Who) -> bool {
         let frail = matches!(who, Who::Seller(i) if self.options.sellers[i].temper == crate::options::Temper::Frail);
         let chance = if frail { 40_000 } else { self.options.faults.crash };
         !self.healed && self.random.one_in_a_million(chance)
     }
 
-    /// A node is gone at once: what it has not persisted is lost.
+    /// Crashes a node. It loses everything that it has not persisted.
     pub fn crash(&mut self, who: Who) {
         let down = match who {
             Who::Seller(i) => self.sellers[i].crash(),

@@ -1,8 +1,9 @@
-//! The book of asks: a log in order of arrival, from which every reader (a peer's writer, the
-//! caller's stream) takes at its own pace with a cursor. Catching up and passing on are the same
-//! thing: a newcomer's cursor is zero. No queues, so nobody lags and nothing is lost.
+//! The book of asks: a log in order of arrival. Every reader, such as a peer's writer or the
+//! caller's stream, reads it at its own pace with a cursor. The cursor of a new reader is zero, so
+//! that catching up needs no other code than passing on. There are no queues, so a slow reader
+//! neither holds up others nor loses asks.
 //!
-//! Plain data: no clock, no IO.
+//! The book is plain data: it has no clock and does no IO.
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet, VecDeque},
@@ -17,15 +18,15 @@ use rialto_protocol::{
 
 use crate::limits::{MAX_ASK_SECONDS, MAX_ASKS_PER_PROVIDER, MAX_DEFERRALS, MAX_DEFERRED_ASKS, MAX_REMEMBERED_ASKS};
 
-/// Place in the log. Larger is later; never reused.
+/// Position in the log. A later entry has a larger one, and no position is used twice.
 pub(crate) type Serial = u64;
 
-/// Who brought an ask.
+/// Source of an ask.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Origin {
     /// Published by this node.
     Own,
-    /// A peer, by its endpoint.
+    /// Received from the peer with this endpoint.
     Peer(B256),
 }
 
@@ -34,44 +35,44 @@ pub(crate) struct Entry {
     pub(crate) gossip: AskGossip,
     pub(crate) origin: Origin,
     hash: AskId,
-    /// Ticks when last judged good.
+    /// Tick at which the ask was last checked and good.
     checked: u64,
 }
 
-/// An ask that is kept aside: not good now, perhaps later.
+/// One ask that is not good now, but may become good. It is checked again later.
 pub(crate) struct Deferred {
     pub(crate) gossip: AskGossip,
     pub(crate) origin: Origin,
-    /// Times that it was judged again.
+    /// Number of times that it was checked again.
     pub(crate) tries: u32,
 }
 
-/// What the book makes of a message before anyone is asked.
+/// Result of the first check of a message, which needs only the book.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Sight {
-    /// To be checked; on success it goes in under this key.
+    /// The ask is new: the caller must check it.
     New,
-    /// Here, or was here: nothing to do.
+    /// The ask is in the book, or was in it before.
     Known,
-    /// Never good: malformed, or refused before.
+    /// The ask can never be good: it is malformed, or it was refused before.
     Bad(&'static str),
-    /// Not good any more.
+    /// The ask was good once, but no longer is.
     Stale(&'static str),
 }
 
-/// The asks of one market.
+/// All asks of one market.
 pub(crate) struct Book {
     capacity: usize,
     log: BTreeMap<Serial, Entry>,
     by_hash: HashMap<AskId, Serial>,
     by_provider: HashMap<Address, VecDeque<Serial>>,
-    /// Asks that were withdrawn, or left the book for a newer one of their provider.
+    /// Asks that were withdrawn or replaced by a newer ask of their provider.
     retired: Memory<AskId>,
-    /// Asks with signatures that never were good.
+    /// Asks, with their signatures, that were found bad.
     refused: Memory<B256>,
-    /// Asks with signatures that are being judged.
+    /// Asks, with their signatures, that are being checked.
     judging: HashSet<B256>,
-    /// Asks to be judged again later.
+    /// Asks that are checked again later.
     deferred: VecDeque<Deferred>,
     next: Serial,
     ticks: u64,
@@ -93,7 +94,7 @@ impl Book {
         }
     }
 
-    /// First judgement, from the message alone. `now` is the chain's time, unix seconds.
+    /// Checks a message against the book alone. `now` is the chain's time in Unix seconds.
     pub(crate) fn sight(&self, gossip: &AskGossip, now: u64) -> Sight {
         let ask = &gossip.ask.value;
         let hash = struct_hash(ask);
@@ -116,18 +117,18 @@ impl Book {
         }
     }
 
-    /// Marks an ask as being judged, so that its other copies need not be.
+    /// Marks an ask as being checked, so that other copies of it are not checked too.
     pub(crate) fn begin_judging(&mut self, gossip: &AskGossip) {
         self.judging.insert(judgement_key(gossip));
     }
 
-    /// Undoes `begin_judging`.
+    /// Undoes [`Self::begin_judging`].
     pub(crate) fn end_judging(&mut self, gossip: &AskGossip) {
         self.judging.remove(&judgement_key(gossip));
     }
 
-    /// Keeps an ask aside that may be good later, unless it had its chances; the oldest goes if there are
-    /// too many.
+    /// Keeps an ask for a later check, unless it was checked too often already. If there are too
+    /// many deferred asks, the oldest is dropped.
     pub(crate) fn defer(&mut self, ask: Deferred) {
         if ask.tries >= MAX_DEFERRALS {
             return;
@@ -138,12 +139,12 @@ impl Book {
         self.deferred.push_back(ask);
     }
 
-    /// Takes out what was kept aside, with one more try counted.
+    /// Removes and returns all deferred asks, each with one more try counted.
     pub(crate) fn take_deferred(&mut self) -> Vec<Deferred> {
         self.deferred.drain(..).map(|ask| Deferred { tries: ask.tries + 1, ..ask }).collect()
     }
 
-    /// Puts in a good ask. `None` if it came in meanwhile, or the book is full.
+    /// Adds a good ask. Returns `None` if it was added meanwhile or the book is full.
     pub(crate) fn insert(&mut self, gossip: AskGossip, origin: Origin) -> Option<Serial> {
         let hash = struct_hash(&gossip.ask.value);
         let provider = gossip.ask.value.provider;
@@ -161,9 +162,9 @@ impl Book {
         Some(self.append(Entry { gossip, origin, hash, checked }))
     }
 
-    /// Takes over a new address of a known ask. Only for what the ask's own endpoint said: hints of
-    /// others are not believed once there is one. The ask moves to the end of the log, so that every
-    /// reader sees the new address.
+    /// Updates the address of a known ask. Only the ask's own endpoint may change its address:
+    /// hints of others do not replace a known one. The ask moves to the end of the log, so that
+    /// every reader sees the new address.
     pub(crate) fn readdress(&mut self, gossip: &AskGossip, origin: Origin) -> Option<Serial> {
         let serial = *self.by_hash.get(&struct_hash(&gossip.ask.value))?;
         let known = self.log.get(&serial)?;
@@ -176,23 +177,23 @@ impl Book {
         Some(self.append(entry))
     }
 
-    /// Remembers an ask (with this signature) that never was good.
+    /// Remembers that an ask with this signature is bad.
     pub(crate) fn refuse(&mut self, gossip: &AskGossip) {
         self.refused.insert(judgement_key(gossip));
     }
 
-    /// First entry after `cursor` that has not expired.
+    /// Returns the first entry after `cursor` that has not expired.
     pub(crate) fn after(&self, cursor: Serial, now: u64) -> Option<(Serial, &Entry)> {
         let later = self.log.range(cursor + 1..);
         later.map(|(serial, entry)| (*serial, entry)).find(|(_, entry)| entry.gossip.ask.value.to > now)
     }
 
-    /// Everything that has not expired, oldest first.
+    /// Returns all entries that have not expired, oldest first.
     pub(crate) fn live(&self, now: u64) -> impl Iterator<Item = &Entry> {
         self.log.values().filter(move |entry| entry.gossip.ask.value.to > now)
     }
 
-    /// Drops what has expired.
+    /// Removes expired asks.
     pub(crate) fn expire(&mut self, now: u64) {
         let expired: Vec<Serial> =
             self.log.iter().filter(|(_, e)| e.gossip.ask.value.to <= now).map(|(serial, _)| *serial).collect();
@@ -201,7 +202,7 @@ impl Book {
         }
     }
 
-    /// The asks that were judged longest ago; they count as judged now.
+    /// Returns the asks whose last check is longest ago, and marks them as checked now.
     pub(crate) fn due_for_recheck(&mut self, most: usize) -> Vec<AskGossip> {
         let mut by_age: Vec<(u64, Serial)> = self.log.iter().map(|(serial, e)| (e.checked, *serial)).collect();
         by_age.sort_unstable();
@@ -216,20 +217,20 @@ impl Book {
         due
     }
 
-    /// Drops an ask that is no longer good. It may come back.
+    /// Removes an ask that is no longer good. It can be added again.
     pub(crate) fn drop_ask(&mut self, hash: AskId) {
         if let Some(serial) = self.by_hash.get(&hash).copied() {
             self.take(serial);
         }
     }
 
-    /// Drops an ask for good.
+    /// Removes an ask. It cannot be added again.
     pub(crate) fn retire(&mut self, hash: AskId) {
         self.drop_ask(hash);
         self.retired.insert(hash);
     }
 
-    /// Place of the latest entry.
+    /// Returns the position of the latest entry.
     pub(crate) fn head(&self) -> Serial {
         self.next - 1
     }
@@ -262,7 +263,8 @@ impl Book {
     }
 }
 
-/// Names an ask with its signature: a wrong signature must not spoil the right one.
+/// Returns the key of an ask together with its signature. The signature is part of the key, because
+/// a copy with a wrong signature must not block the copy with the right one.
 fn judgement_key(gossip: &AskGossip) -> B256 {
     let mut hasher = blake3::Hasher::new();
     hasher.update(struct_hash(&gossip.ask.value).as_slice());
@@ -270,7 +272,7 @@ fn judgement_key(gossip: &AskGossip) -> B256 {
     B256::from(*hasher.finalize().as_bytes())
 }
 
-/// A set that forgets its oldest member when full.
+/// A bounded set that drops its oldest element when it is full.
 struct Memory<T> {
     order: VecDeque<T>,
     members: HashSet<T>,

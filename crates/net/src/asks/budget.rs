@@ -1,4 +1,5 @@
-//! What each peer's gossip may cost us: a bucket of tokens per peer that outlives its connections.
+//! Limits on the work that the gossip of each peer causes here: one token bucket per peer. A bucket
+//! outlives the peer's connections.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -7,7 +8,7 @@ use tokio::time::Instant;
 
 use crate::limits::MAX_BUDGETS;
 
-/// Token buckets by peer.
+/// Token buckets of all peers.
 pub(crate) struct Budgets {
     burst: f64,
     per_second: f64,
@@ -16,7 +17,8 @@ pub(crate) struct Budgets {
 
 #[derive(Clone, Copy)]
 struct Bucket {
-    /// Negative after a fine: the peer stays out until it is positive again.
+    /// Number of tokens. It is negative after a penalty; the peer is then refused until it is
+    /// positive again.
     tokens: f64,
     at: Instant,
 }
@@ -37,7 +39,8 @@ impl Budgets {
         bucket
     }
 
-    /// Forgets the fullest bucket: the peer that we lose least by forgetting.
+    /// Removes the fullest bucket. Its peer has the least debt, so that forgetting it matters
+    /// least.
     fn make_room(&mut self, now: Instant) {
         let tokens = |b: &Bucket| b.tokens + now.saturating_duration_since(b.at).as_secs_f64() * self.per_second;
         let fullest = self.buckets.iter().max_by(|a, b| tokens(a.1).total_cmp(&tokens(b.1))).map(|(peer, _)| *peer);
@@ -46,7 +49,7 @@ impl Budgets {
         }
     }
 
-    /// Time until the peer has a token; `None` if it never earns one.
+    /// Returns the time until the peer has a token, or `None` if it never earns one.
     pub(crate) fn wait(&mut self, peer: B256, now: Instant) -> Option<Duration> {
         let tokens = self.bucket(peer, now).tokens;
         if tokens >= 1.0 {
@@ -58,11 +61,11 @@ impl Budgets {
         }
     }
 
-    /// Takes tokens; false if the peer is now in debt.
+    /// Takes tokens. Returns `false` if the peer is in debt afterwards.
     pub(crate) fn spend(&mut self, peer: B256, cost: u32, now: Instant) -> bool {
         let burst = self.burst;
         let bucket = self.bucket(peer, now);
-        // Debt is bounded too, so that nobody stays out for ever.
+        // The debt is bounded, so that no peer is refused for ever.
         bucket.tokens = (bucket.tokens - f64::from(cost)).max(-burst);
         bucket.tokens >= 0.0
     }

@@ -1,6 +1,6 @@
-//! Who we gossip with: links that exist, and candidates to dial when there are too few.
+//! The peers of a topic: existing links, and candidates to dial when there are too few links.
 //!
-//! Plain data: no IO.
+//! This module is plain data and does no IO.
 
 use std::{
     collections::HashMap,
@@ -14,28 +14,28 @@ use tokio_util::sync::CancellationToken;
 
 use crate::limits::{DIALED_PEERS, MAX_CANDIDATES, MAX_DIAL_BACKOFF, MIN_DIAL_BACKOFF};
 
-/// Which side opened a link.
+/// Side that opened a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Side {
     Dialed,
     Accepted,
 }
 
-/// How an address came to us.
+/// Source of an address, which decides whether it may replace another one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Trust {
-    /// From the operator, the chain, or the peer itself.
+    /// The operator, the chain or the peer itself.
     Sure,
-    /// From somebody who passed on an ask.
+    /// A peer that passed on an ask.
     Hint,
 }
 
-/// Links of a topic, at most one per peer and side.
+/// Links of a topic: at most one per peer and side.
 pub(crate) struct Links {
     own: B256,
     max_accepted: usize,
     state: Mutex<State>,
-    /// Rung when the dialler may have something to do.
+    /// Notified when the dialler may have something to do.
     pub(crate) bell: Notify,
 }
 
@@ -43,26 +43,26 @@ pub(crate) struct Links {
 struct State {
     links: HashMap<(B256, Side), Link>,
     candidates: HashMap<B256, Candidate>,
-    /// Numbers links and candidates in order of arrival.
+    /// Number of the next link or candidate, in order of arrival.
     counter: u64,
 }
 
 struct Link {
     number: u64,
-    /// Cancelled when a newer link takes the place.
+    /// Cancelled when a newer link replaces this one.
     replaced: CancellationToken,
 }
 
 struct Candidate {
     addr: PeerAddr,
     number: u64,
-    /// Being dialled, or linked as a result.
+    /// Whether the peer is being dialled, or linked by a dial.
     busy: bool,
     backoff: Duration,
     not_before: Option<Instant>,
 }
 
-/// A place among the links, freed by `leave`.
+/// A place among the links. Dropping the link frees it through `leave`.
 pub(crate) struct Seat {
     peer: B256,
     side: Side,
@@ -70,10 +70,10 @@ pub(crate) struct Seat {
     pub(crate) replaced: CancellationToken,
 }
 
-/// What the dialler should do.
+/// Next action of the dialler.
 pub(crate) enum Plan {
     Dial(PeerAddr),
-    /// Nothing until then, or until the bell.
+    /// Wait until this time, or until notified.
     Wait(Option<Instant>),
 }
 
@@ -86,7 +86,7 @@ impl Links {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Peers linked now.
+    /// Returns the number of linked peers.
     pub(crate) fn count(&self) -> usize {
         let state = self.lock();
         let both = state
@@ -96,7 +96,7 @@ impl Links {
         state.links.len() - both.count()
     }
 
-    /// Seats a new link; a newer one of the same peer and side takes the older one's place.
+    /// Adds a new link. It replaces an older one of the same peer and side.
     pub(crate) fn join(&self, peer: B256, side: Side) -> Option<Seat> {
         let mut state = self.lock();
         let accepted = state.links.keys().filter(|(_, s)| *s == Side::Accepted).count();
@@ -123,7 +123,8 @@ impl Links {
         self.bell.notify_one();
     }
 
-    /// Learns where a peer is. A new address is tried at once, but a mere hint never replaces one.
+    /// Adds the address of a peer. A new address is tried at once, but a hint never replaces a
+    /// known address.
     pub(crate) fn add_candidate(&self, addr: &PeerAddr, trust: Trust) {
         if addr.endpoint == self.own || addr.check().is_err() {
             return;
@@ -153,8 +154,9 @@ impl Links {
         self.bell.notify_one();
     }
 
-    /// Whom to dial next: those that failed least, and among them in an order that is each node's own,
-    /// so that the graph is random and nobody is everybody's first choice.
+    /// Returns the next action. It dials the candidate with the fewest failures. Among equals, each
+    /// node has its own random order, so that the graph is random and no peer is the first choice
+    /// of all.
     pub(crate) fn plan(&self, now: Instant) -> Plan {
         let mut state = self.lock();
         let State { links, candidates, .. } = &mut *state;
@@ -194,8 +196,8 @@ impl Links {
         *hasher.finalize().as_bytes()
     }
 
-    /// A dialled link ended after it `lasted` that long, or none came about. Peers that hang up at once
-    /// are tried less and less often, like those that don't answer.
+    /// Records the end of a dialled link after the time `lasted`, or of a dial that failed. A peer
+    /// that closes links at once is tried less and less often, like one that does not answer.
     pub(crate) fn dial_ended(&self, peer: B256, lasted: Duration, now: Instant) {
         if let Some(candidate) = self.lock().candidates.get_mut(&peer) {
             candidate.busy = false;

@@ -1,9 +1,10 @@
-//! Gossip of asks: every node keeps a book per market and floods what it has checked.
+//! Gossip of asks. Every node keeps one book per market and floods the asks that it has checked.
 //!
-//! A message is bounded, decoded, sighted by the book, judged by the caller's [`AskCheck`] (signature,
-//! counter, deposit), and only then kept, streamed to the caller and passed on. Each message costs its
-//! sender tokens, bad ones many: a peer without tokens is not read from, a peer in debt is cut off.
-//! Why not iroh-gossip: `docs/adr/0003-gossip.md`.
+//! A message is first bounded and decoded. Then the book checks it, and then the caller's
+//! [`AskCheck`] checks signature, counter and deposit. Only a good ask is kept, streamed to the
+//! caller and passed on. Each message costs its sender tokens, and a bad one costs many. A node
+//! does not read from a peer without tokens and disconnects a peer in debt.
+//! `docs/adr/0003-gossip.md` says why this is not iroh-gossip.
 
 mod book;
 mod budget;
@@ -33,57 +34,60 @@ use crate::{
 use book::{Origin, Serial};
 use topic::Topic;
 
-/// The caller's judgement of an ask.
+/// Result of the caller's check of an ask.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// Signed by its provider, who has the deposit for it.
+    /// The ask is signed by its provider, and the provider has the deposit for it.
     Good,
-    /// Not good now: counter moved on, deposit too small or not seen yet. Not kept, not passed on; looked
-    /// at again for a while.
+    /// The ask is not good now: its counter is outdated, or its deposit is too small or not seen
+    /// yet. It is neither kept nor passed on, but checked again for a while.
     Stale(String),
-    /// Never was good: wrong signature, terms that the market refuses. Costs its sender dearly.
+    /// The ask can never be good: its signature is wrong, or the market refuses its terms. It costs
+    /// its sender many tokens.
     Bad(String),
-    /// Can't be judged now, such as when the chain is out of reach. Like `Stale`, but not held against
-    /// anyone.
+    /// The ask cannot be checked now, such as when the chain is out of reach. It is treated like
+    /// [`Self::Stale`], but costs its sender nothing.
     Unknown(String),
 }
 
-/// Judges asks: what the network can't know by itself.
+/// The caller's check of asks, for what only the chain can tell.
 pub trait AskCheck: Send + Sync + 'static {
-    /// The chain's time, unix seconds.
+    /// Returns the chain's time in Unix seconds.
     fn now(&self) -> u64;
 
-    /// Checks signature, counter and deposit. Bounded by [`crate::limits::CHECK_TIMEOUT`]; called for up to
-    /// [`crate::limits::MAX_CHECKS`] asks at once, and again from time to time for asks in the book.
+    /// Checks signature, counter and deposit of an ask. A check may take
+    /// [`crate::limits::CHECK_TIMEOUT`]. Up to [`crate::limits::MAX_CHECKS`] checks run at once.
+    /// Asks in the book are checked again from time to time.
     fn check<'a>(&'a self, ask: &'a Signed<Ask>) -> BoxFuture<'a, Verdict>;
 }
 
-/// Publishes own asks.
+/// Publisher of this node's own asks.
 #[derive(Clone)]
 pub struct AskPublisher {
     topic: Arc<Topic>,
 }
 
 impl AskPublisher {
-    /// Checks an own ask as others will, then offers it to every peer, now and later, until it expires or
-    /// the check no longer finds it good. Publishing a known ask again is fine.
+    /// Checks an own ask as other nodes will. Then offers it to every present and future peer,
+    /// until it expires or the check no longer finds it good. An ask may be published again.
     pub async fn publish(&self, ask: AskGossip) -> Result<(), NetError> {
         self.topic.publish(ask).await
     }
 
-    /// Stops offering an ask, such as one that was cancelled on chain. Peers drop theirs when they see it on chain.
+    /// Stops offering an ask, such as one that was cancelled on chain. Peers drop their copies when
+    /// they see the cancellation on chain.
     pub fn withdraw(&self, ask_hash: AskId) {
         self.topic.withdraw(ask_hash);
     }
 
-    /// Peers that are connected now.
+    /// Returns the number of connected peers.
     pub fn peers(&self) -> usize {
         self.topic.links.count()
     }
 }
 
-/// Good asks of others: first those known already, then as they come. Each is yielded once, and again
-/// only if its provider's address changed.
+/// Stream of the good asks of other nodes: first the known ones, then each new one. An ask is
+/// returned once, and again only if its provider's address changed.
 pub struct AskStream {
     topic: Arc<Topic>,
     head: watch::Receiver<Serial>,
@@ -91,7 +95,8 @@ pub struct AskStream {
 }
 
 impl AskStream {
-    /// Next ask; `None` when the node is closed. Cancel safe. Nothing is lost by being slow.
+    /// Returns the next ask, or `None` when the node is closed. It is cancel safe, and a slow
+    /// reader loses no ask.
     pub async fn next(&mut self) -> Option<AskGossip> {
         loop {
             if self.topic.cancel.is_cancelled() {
@@ -109,13 +114,13 @@ impl AskStream {
         }
     }
 
-    /// Every ask in the book that has not expired, own ones included.
+    /// Returns every ask in the book that has not expired, own ones included.
     pub fn live(&self) -> Vec<AskGossip> {
         self.topic.live()
     }
 }
 
-/// The topics of a node.
+/// All topics of a node.
 pub(crate) struct Topics {
     dialer: Dialer,
     limits: Limits,
@@ -160,7 +165,7 @@ impl Topics {
         }
     }
 
-    /// Takes part in gossip that a peer began: its first 32 bytes name the topic.
+    /// Serves gossip that a peer began. The first 32 bytes of the stream name the topic.
     pub(crate) async fn serve(&self, connection: Connection) {
         let Some((send, mut recv)) = accept_stream(&connection).await else { return };
         let mut id = [0; 32];

@@ -1,4 +1,4 @@
-//! One topic at work: links that read and write, the dialler, and the sweeper.
+//! The tasks of one topic: reading and writing of its links, the dialler and the sweeper.
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -34,21 +34,21 @@ use crate::{
     node::{Dialer, Purpose, open_stream},
 };
 
-/// A market's gossip at this node.
+/// Gossip of one market at this node.
 pub(crate) struct Topic {
     id: B256,
     dialer: Dialer,
     check: Arc<dyn AskCheck>,
     checks: Semaphore,
     book: Mutex<Book>,
-    /// Place of the book's latest entry.
+    /// Position of the book's latest entry.
     pub(super) head: watch::Sender<Serial>,
     budgets: Mutex<Budgets>,
     pub(super) links: Links,
     pub(super) cancel: CancellationToken,
 }
 
-/// What a message costs its sender.
+/// Outcome of a message, which decides its cost to the sender.
 enum Outcome {
     Fine,
     Stale(String),
@@ -74,7 +74,7 @@ impl Topic {
             dialer,
             cancel,
         });
-        // Both end when the node is cancelled.
+        // Both tasks end when the node's token is cancelled.
         tokio::spawn(topic.clone().keep_linked());
         tokio::spawn(topic.clone().keep_swept());
         topic
@@ -105,7 +105,7 @@ impl Topic {
         let sight = self.book().sight(&gossip, self.check.now());
         match sight {
             Sight::Known => {
-                // It may have come back to us from others, with an address of yesterday.
+                // Another node may have passed our own ask back to us with an outdated address.
                 self.readdress(&gossip, Origin::Own);
                 return Ok(());
             }
@@ -121,7 +121,8 @@ impl Topic {
         }
     }
 
-    /// First entry after the cursor whose origin is wanted; the cursor moves past it.
+    /// Returns the first entry after the cursor whose origin is `wanted`, and moves the cursor past
+    /// it.
     pub(super) fn next_entry(&self, cursor: &mut Serial, wanted: impl Fn(Origin) -> bool) -> Option<AskGossip> {
         let now = self.check.now();
         let book = self.book();
@@ -134,7 +135,7 @@ impl Topic {
         None
     }
 
-    /// Asks the caller's check, for one copy of an ask at a time.
+    /// Runs the caller's check, for one copy of an ask at a time.
     async fn judge(&self, gossip: &AskGossip) -> Verdict {
         let _mark = Judging::begin(self, gossip);
         let Ok(_place) = self.checks.acquire().await else { return Verdict::Unknown("node closed".into()) };
@@ -144,8 +145,8 @@ impl Topic {
         }
     }
 
-    /// Puts a good ask in the book and wakes every reader. Its provider becomes a candidate to dial:
-    /// the asks are the address book.
+    /// Adds a good ask to the book and wakes every reader. The ask's provider becomes a candidate
+    /// to dial.
     fn keep(&self, gossip: AskGossip, origin: Origin) {
         let addr = gossip.peer.clone();
         let mut book = self.book();
@@ -166,7 +167,7 @@ impl Topic {
         }
     }
 
-    /// Everything that happens to a message from a peer.
+    /// Handles a message from a peer.
     async fn receive(&self, peer: B256, frame: &[u8]) -> Outcome {
         let gossip = match AskGossip::decode(frame) {
             Ok(gossip) => gossip,
@@ -193,7 +194,7 @@ impl Topic {
                 Outcome::Fine
             }
             Verdict::Stale(why) => {
-                // Its deposit may be on the way: others' chains can be ahead of ours.
+                // The deposit may be in a block that our endpoint has not seen yet.
                 self.book().defer(Deferred { gossip, origin: Origin::Peer(peer), tries: 0 });
                 Outcome::Stale(why)
             }
@@ -209,12 +210,12 @@ impl Topic {
         }
     }
 
-    /// A link that a peer dialled.
+    /// Serves a link that a peer dialled.
     pub(super) async fn serve(&self, connection: Connection, streams: (SendStream, RecvStream)) {
         self.link(connection, streams, Side::Accepted).await;
     }
 
-    /// A link that we dial; returns how long it lasted.
+    /// Dials a link and serves it. Returns how long it lasted.
     async fn dial(&self, addr: &PeerAddr) -> Duration {
         let linked = async {
             let connection = self.dialer.dial(addr, Purpose::Asks).await?;
@@ -237,7 +238,7 @@ impl Topic {
         }
     }
 
-    /// Reads and writes until either side has enough.
+    /// Reads and writes until either direction ends.
     async fn link(&self, connection: Connection, (send, recv): (SendStream, RecvStream), side: Side) {
         let peer = B256::from(*connection.remote_id().as_bytes());
         let in_debt = !self.budgets().spend(peer, 0, Instant::now());
@@ -256,8 +257,8 @@ impl Topic {
         tracing::debug!(%peer, ?side, ?code, "gossip link ended");
     }
 
-    /// Takes messages as fast as the peer's budget allows. Not reading is the back-pressure: QUIC then
-    /// stops the peer from sending.
+    /// Reads messages as fast as the peer's budget allows. While this node does not read, QUIC's
+    /// flow control stops the peer from sending.
     async fn read(&self, peer: B256, mut frames: FrameReader) -> CloseCode {
         loop {
             let wait = self.budgets().wait(peer, Instant::now());
@@ -295,7 +296,7 @@ impl Topic {
         }
     }
 
-    /// Sends the whole book, then what comes, except what came from this peer.
+    /// Sends the whole book, then each new entry, except asks that came from this peer.
     async fn write(&self, peer: B256, mut frames: FrameWriter) {
         let mut head = self.head.subscribe();
         let mut cursor = 0;
@@ -317,7 +318,7 @@ impl Topic {
         }
     }
 
-    /// Dials while there are too few links.
+    /// Dials candidates while there are too few links.
     async fn keep_linked(self: Arc<Self>) {
         loop {
             let wake = match self.links.plan(Instant::now()) {
@@ -345,7 +346,7 @@ impl Topic {
         }
     }
 
-    /// Forgets the expired, judges a few old asks again, and those that were kept aside.
+    /// Removes expired asks, and checks deferred asks and a few old asks again.
     async fn keep_swept(self: Arc<Self>) {
         while self.cancel.run_until_cancelled(sleep(SWEEP_INTERVAL)).await.is_some() {
             self.cancel.run_until_cancelled(self.sweep()).await;
@@ -380,7 +381,8 @@ impl Topic {
     }
 }
 
-/// Marks an ask as being judged, also if the judging is cancelled.
+/// Guard for an ask that is being checked. Dropping it ends the mark, even if the check is
+/// cancelled.
 struct Judging<'a> {
     topic: &'a Topic,
     gossip: &'a AskGossip,

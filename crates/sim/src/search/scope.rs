@@ -1,7 +1,8 @@
-//! Small worlds, every interleaving: breadth first over all that a strategist can do with one deal and two orders, at the edges of time,
-//! against the shipped core and the reference models. States that are the same are looked at once; moves name what is newest, so
-//! that worlds that differ by names alone are not told apart in the first place. From every state the strategist may also stop:
-//! then everything has to come to its end.
+//! Exhaustive search of small worlds. It goes breadth first through every interleaving of the moves
+//! that a strategist has with one deal and two orders, at the edges of every time window, against
+//! the shipped core and the reference models. Each state is visited once. Moves refer to the newest
+//! object, so that states that differ only by names are equal. In every state the search also tries
+//! what happens if the strategist stops: everything must then end in time.
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -9,40 +10,43 @@ use std::fmt::Write;
 use super::{Arena, Play};
 use crate::check::{Broken, History};
 
-/// An arena that is small enough.
+/// A world that is small enough for an exhaustive search.
 pub trait Small: Arena + Clone {
-    /// Every move that is worth trying in a small world.
+    /// Returns every move that is worth trying in the current state.
     fn choices(&self) -> Vec<Play<Self::Move>>;
-    /// Everything that what follows depends on, in 64 bits.
+    /// Returns a hash of everything on which the future depends.
     fn fingerprint(&self) -> u64;
-    /// Where to begin: what honest trade leads to.
+    /// Returns the sequences after which the search begins, all of honest trade.
     fn roots() -> Vec<Vec<Play<Self::Move>>>;
 }
 
-/// What was looked at.
+/// Statistics of an exhaustive search.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Explored {
-    /// Different states, each of them also played to its end.
+    /// Number of distinct states. Each was also played to its end.
     pub states: u64,
-    /// Moves made.
+    /// Number of moves made.
     pub moves: u64,
-    /// All sequences of so many moves were tried, from every root.
+    /// Length of the sequences that were all tried, from every root.
     pub depth: usize,
 }
 
-/// A state that breaks a promise, and how one gets there.
+/// A counterexample: a state that breaks a guarantee, and the moves that lead to it.
 #[derive(Clone, Debug)]
 pub struct Broke<M> {
-    /// What was broken.
+    /// The broken guarantee.
     pub broken: Broken,
-    /// From the beginning.
+    /// All moves from the beginning.
     pub plays: Vec<Play<M>>,
-    /// States that were looked at until then.
+    /// Number of states visited until then.
     pub states: u64,
 }
 
-/// Looks at every state that is at most `depth` moves from a root, but at no more than `most`; `depth` in what was explored says how
-/// far that went.
+/// Visits every state that is at most `depth` moves away from a root, and stops after `most`
+/// states. The `depth` of the result says how far the search was complete.
+///
+/// # Errors
+/// Returns the first counterexample.
 pub fn explore<A: Small>(
     weakness: Option<A::Weakness>,
     depth: usize,
@@ -84,7 +88,7 @@ pub fn explore<A: Small>(
     Ok(explored)
 }
 
-/// Hashes what is written to it.
+/// A [`Write`] that hashes the text written to it.
 #[derive(Debug, Default)]
 pub struct Print(History);
 
@@ -96,7 +100,7 @@ impl Write for Print {
 }
 
 impl Print {
-    /// As a number.
+    /// Returns the hash so far.
     pub fn value(&self) -> u64 {
         self.0.value()
     }
