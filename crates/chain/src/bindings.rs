@@ -1,6 +1,5 @@
-//! Rust side of the interfaces in `contracts/src/` (IMarket.sol, ICourt.sol, IStepUnit.sol), which
-//! document every item here.
-//! `tests/abi.rs` holds the two equal.
+//! Rust declarations of the interfaces in `contracts/src/` (IMarket.sol, ICourt.sol,
+//! IStepUnit.sol), which document every item here. `tests/abi.rs` checks that the two are equal.
 #![allow(missing_docs)]
 #![allow(clippy::too_many_arguments)] // generated from the ABI
 
@@ -494,7 +493,7 @@ sol! {
         function step(bytes32 state, bytes proof) external view returns (bytes32 next);
     }
 
-    /// The test token of the embedded chain: ERC-20 with EIP-2612 permits, which anyone may mint.
+    /// Test token of the embedded chain: an ERC-20 with EIP-2612 permits that anyone may mint.
     interface IToken {
         event Transfer(address indexed from, address indexed to, uint256 value);
         event Approval(address indexed owner, address indexed spender, uint256 value);
@@ -518,7 +517,7 @@ sol! {
         function mint(address to, uint256 amount) external;
     }
 
-    /// A contract wallet (ERC-1271).
+    /// Contract wallet (ERC-1271).
     interface IWallet {
         function isValidSignature(bytes32 hash, bytes signature) external view returns (bytes4);
     }

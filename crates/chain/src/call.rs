@@ -1,4 +1,4 @@
-//! The calls a client makes, in the protocol's own types.
+//! Calls that a client sends, in the protocol's own types.
 
 use alloy_primitives::{Address, B256, Bytes, U256};
 use alloy_sol_types::SolCall;
@@ -12,215 +12,219 @@ use crate::court_call::{CourtCall, nodes};
 use crate::error::SendError;
 use crate::journal::RawCall;
 
-/// A deal to open from a provider's signed ask; the sender is the requester.
+/// One deal to open from a provider's signed ask. The sender is the requester.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OpenArgs {
-    /// The offer.
+    /// The provider's ask.
     pub ask: Ask,
-    /// The provider's signature over it.
+    /// The provider's signature over the ask.
     pub signature: Bytes,
-    /// What the requester asks of it. The deal's id follows from ask, terms and sender (`Market::deal_terms`).
+    /// Terms that the requester chose. Ask, terms and sender determine the deal's id
+    /// (`Market::deal_terms`).
     pub terms: Terms,
 }
 
-/// A transaction on the market, its token, or a court of it. `IMarket.sol` says what each does.
+/// One transaction of the market, its token or one of its courts. `IMarket.sol` specifies each.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum MarketCall {
-    /// Tokens of the sender, approved before, into `account`.
+    /// Moves tokens that the sender approved before into `account`.
     Deposit {
-        /// Account credited.
+        /// Account that receives the sum.
         account: Address,
-        /// Base units.
+        /// Sum in base units.
         amount: u128,
     },
-    /// Like `Deposit`, with the sender's permit instead of an approval (`Chain::permit` makes one).
+    /// Does the same as `Deposit`, with the sender's permit instead of an approval. `Chain::permit`
+    /// makes one.
     DepositWithPermit {
-        /// Account credited.
+        /// Account that receives the sum.
         account: Address,
-        /// Base units.
+        /// Sum in base units.
         amount: u128,
-        /// Unix seconds until which the permit is valid.
+        /// End of the permit, Unix seconds.
         deadline: U256,
         /// The sender's signature over the permit: r ‖ s ‖ v.
         signature: [u8; 65],
     },
-    /// From the sender's account to `to`, as tokens.
+    /// Pays out tokens from the sender's account to `to`.
     Withdraw {
-        /// Receiver.
+        /// Address that receives them.
         to: Address,
-        /// Base units.
+        /// Sum in base units.
         amount: u128,
     },
-    /// Lets `spender` take up to `amount` from the sender's account; `u128::MAX` stays for ever. A court takes bonds so.
+    /// Allows `spender` to take up to `amount` from the sender's account, or any sum for ever with
+    /// `u128::MAX`. Courts take bonds this way.
     Allow {
-        /// A contract that the sender trusts with so much.
+        /// Contract that may take the sum.
         spender: Address,
-        /// Base units.
+        /// Sum in base units.
         amount: u128,
     },
-    /// From the sender's account to that of `to`.
+    /// Moves a sum from the sender's account to that of `to`.
     Give {
-        /// Account credited.
+        /// Account that receives the sum.
         to: Address,
-        /// Base units.
+        /// Sum in base units.
         amount: u128,
     },
-    /// Emits where the sender can be reached.
+    /// Emits an event with the endpoint at which the sender can be reached.
     Announce(Bytes),
-    /// Raises the sender's counter: its asks with another counter die.
+    /// Raises the sender's counter, which revokes its asks with another counter.
     CancelAsks {
-        /// The new counter.
+        /// New counter.
         counter: u64,
     },
-    /// Opens deals, all or none, in one transaction.
+    /// Opens several deals in one transaction, all or none.
     Open(Vec<OpenArgs>),
-    /// Provider cashes a voucher.
+    /// The provider redeems a voucher.
     Redeem {
-        /// The deal's terms.
+        /// Terms of the deal.
         deal: Deal,
-        /// The requester's payment.
+        /// Voucher of the requester.
         voucher: Voucher,
-        /// The requester's signature over it.
+        /// The requester's signature over the voucher.
         signature: Bytes,
     },
-    /// Requester ends a deal with the provider's release.
+    /// The requester closes a deal with the provider's release.
     Close {
-        /// The deal's terms.
+        /// Terms of the deal.
         deal: Deal,
-        /// The provider's consent.
+        /// Release of the provider.
         release: Release,
-        /// The provider's signature over it.
+        /// The provider's signature over the release.
         signature: Bytes,
     },
-    /// Provider asserts an unpaid receipt.
+    /// The provider claims the fee of an unpaid receipt.
     Claim {
-        /// The deal's terms.
+        /// Terms of the deal.
         deal: Deal,
-        /// The order.
+        /// Order that the call is about.
         order: Order,
         /// The requester's signature over the order.
         signature: Bytes,
-        /// The provider's result.
+        /// Receipt of the provider.
         receipt: Receipt,
     },
-    /// Requester calls an acked order late.
+    /// The requester sends a late notice for an acked order.
     Late {
-        /// The deal's terms.
+        /// Terms of the deal.
         deal: Deal,
-        /// The order.
+        /// Order that the call is about.
         order: Order,
-        /// The provider's promise.
+        /// Ack of the provider.
         ack: Ack,
         /// The provider's signature over the ack.
         signature: Bytes,
     },
     /// Anyone answers a late notice with the provider's receipt.
     Answer {
-        /// The deal's terms.
+        /// Terms of the deal.
         deal: Deal,
-        /// The order.
+        /// Order that the call is about.
         order: Order,
-        /// The result.
+        /// Receipt of the provider.
         receipt: Receipt,
-        /// The provider key's signature over it; not looked at if the sender is the provider.
+        /// Signature of the provider's key over the receipt. It is not checked if the sender is the
+        /// provider.
         signature: Bytes,
     },
-    /// Anyone stops a late notice about an order that the requester has cancelled.
+    /// Anyone ends a late notice for an order that the requester has cancelled.
     Excuse {
-        /// The deal's terms.
+        /// Terms of the deal.
         deal: Deal,
-        /// The requester's word.
+        /// Cancellation of the requester.
         cancel: Cancel,
-        /// The requester key's signature over it.
+        /// Signature of the requester's key over the cancellation.
         signature: Bytes,
     },
-    /// Requester demands to see a task's end.
+    /// The requester demands a task's halted state.
     Demand {
-        /// The deal's terms.
+        /// Terms of the deal.
         deal: Deal,
-        /// The order.
+        /// Order that the call is about.
         order: Order,
-        /// The provider's receipt.
+        /// Receipt of the provider.
         receipt: Receipt,
         /// The provider's signature over the receipt.
         signature: Bytes,
-        /// Which task.
+        /// Index of the task in the order.
         task: u32,
     },
     /// Anyone answers a demand.
     Reveal(Box<RevealArgs>),
-    /// Anyone ends a case whose time is up.
+    /// Anyone ends a case whose time has passed.
     Settle {
-        /// The deal's terms.
+        /// Terms of the deal.
         deal: Deal,
-        /// Which.
+        /// Id of the case.
         case: CaseId,
     },
-    /// Anyone ends a deal after expiry and grace.
+    /// Anyone ends a deal after its expiry and the grace period.
     Expire {
-        /// The deal's terms.
+        /// Terms of the deal.
         deal: Deal,
     },
-    /// Several calls of the market in one transaction, all or nothing.
+    /// Executes several calls of the market in one transaction, all or none.
     Batch(Vec<MarketCall>),
-    /// A call of a court.
+    /// Calls a court.
     Court {
-        /// Its address.
+        /// Address of the court.
         court: Address,
-        /// What is sent to it.
+        /// Call of the court.
         call: CourtCall,
     },
-    /// Lets the market take tokens of the sender.
+    /// Allows the market to take tokens of the sender.
     Approve {
-        /// Base units.
+        /// Sum in base units.
         amount: u128,
     },
-    /// Test token only: new tokens for `to`.
+    /// Mints tokens for `to`; only the test token can.
     Mint {
-        /// Receiver.
+        /// Address that receives them.
         to: Address,
-        /// Base units.
+        /// Sum in base units.
         amount: u128,
     },
-    /// Tokens of the sender to somebody else.
+    /// Transfers tokens of the sender.
     TransferToken {
-        /// Receiver.
+        /// Address that receives them.
         to: Address,
-        /// Base units.
+        /// Sum in base units.
         amount: u128,
     },
-    /// Gas money of the sender to somebody else.
+    /// Transfers native currency of the sender, which pays for gas.
     TransferNative {
-        /// Receiver.
+        /// Address that receives them.
         to: Address,
-        /// Wei.
+        /// Sum in wei.
         wei: u128,
     },
 }
 
-/// What a provider shows of a demanded task.
+/// Answer to a demand: everything that reveals a task's end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RevealArgs {
-    /// The deal's terms.
+    /// Terms of the deal.
     pub deal: Deal,
-    /// The order.
+    /// Order that the call is about.
     pub order: Order,
-    /// The receipt demanded from.
+    /// Receipt that the demand is about.
     pub receipt: Receipt,
-    /// Which task.
+    /// Index of the task in the order.
     pub task: u32,
-    /// Fuel it used.
+    /// Fuel that the task used.
     pub fuel: u64,
-    /// How it ended.
+    /// Halted state of the task.
     pub halted: Halted,
-    /// Siblings from the bottom up.
+    /// Siblings of the leaf, from the bottom up.
     pub proof: Vec<SumNode>,
-    /// The output, or nothing if it is above the contract's bound.
+    /// Output of the task, or empty if it is longer than the contract's limit.
     pub output: Bytes,
 }
 
 impl MarketCall {
-    /// Target, data and value of the transaction.
+    /// Returns target, data and value of the transaction.
     pub(crate) fn raw(&self, market: Address, token: Address) -> Result<RawCall, SendError> {
         let on = |to: Address, data: Vec<u8>| RawCall { to: Some(to), data: data.into(), value: U256::ZERO };
         Ok(match self {
@@ -241,7 +245,7 @@ impl MarketCall {
         })
     }
 
-    /// Call data for the market; an error for a call of another contract inside a batch.
+    /// Returns the call data for the market. Fails for a call of another contract inside a batch.
     fn market_data(&self) -> Result<Vec<u8>, SendError> {
         Ok(match self {
             MarketCall::Deposit { account, amount } => {

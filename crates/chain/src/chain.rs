@@ -21,35 +21,39 @@ use crate::link::Link;
 use crate::rpc::Rpc;
 use crate::sender::Sender;
 
-/// Longest ERC-1271 signature asked about: contract wallets pack owners' signatures, 4 KiB holds sixty.
+/// Longest ERC-1271 signature that is checked, bytes. A contract wallet concatenates its owners'
+/// signatures, and 4 KiB are enough for sixty.
 const MAX_SIGNATURE_BYTES: usize = 4096;
-/// What the market gives a contract wallet to check a signature (`SIGNATURE_GAS`): an answer that needs more is a no.
+/// Gas that the market gives a contract wallet to check a signature (`SIGNATURE_GAS`). If a wallet
+/// needs more, the signature is invalid.
 const SIGNATURE_GAS: u64 = 200_000;
 
-/// How to reach a market.
+/// Configuration of a market's client.
 #[derive(Clone, Debug)]
 pub struct ChainConfig {
-    /// The endpoint.
+    /// RPC endpoint of the chain.
     pub rpc: Rpc,
-    /// The market's address.
+    /// Address of the market.
     pub market: Address,
-    /// Chain id that the endpoint must serve; `None` takes what it serves.
+    /// Chain id that the endpoint must serve, or `None` for any.
     pub chain_id: Option<u64>,
-    /// A transaction is final in a block with this many blocks from it to the newest, both counted; at least 1.
-    /// Default 1: right for a chain that mines on demand and never reorganises; on a public chain choose more.
+    /// Number of blocks, from a transaction's own block to the newest one and both counted, that
+    /// make the transaction final; at least 1. The default of 1 is right for a chain that mines on
+    /// demand and never reorganises. Choose more on a public chain.
     pub confirmations: u64,
-    /// Pause between questions for news; `None`: 25 ms in process, 200 ms on loopback, 2 s otherwise.
+    /// Interval between two polls. `None` means 25 ms in process, 200 ms on loopback and 2 s
+    /// otherwise.
     pub poll: Option<Duration>,
-    /// Wei per gas that is never exceeded.
+    /// Highest fee per gas, wei.
     pub max_fee_per_gas_wei: u128,
-    /// A transaction unmined for so long is replaced by one with a higher fee.
+    /// Time after which an unmined transaction is replaced by one with a higher fee.
     pub bump_after: Duration,
     /// Courts that deals may name.
     pub courts: KnownCourts,
 }
 
 impl ChainConfig {
-    /// Defaults for a market at an endpoint.
+    /// Returns the default configuration for a market at an endpoint.
     pub fn new(rpc: Rpc, market: Address) -> ChainConfig {
         ChainConfig {
             rpc,
@@ -64,61 +68,61 @@ impl ChainConfig {
     }
 }
 
-/// The market's immutable time windows and bond.
+/// Time windows and bond of a market. They never change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Windows {
-    /// From a claim to its deadline, seconds.
+    /// Seconds from a claim to its deadline.
     pub challenge: u64,
-    /// From a late notice or demand to its deadline, seconds.
+    /// Seconds from a late notice or demand to its deadline.
     pub answer: u64,
-    /// After a deal's expiry, in which the provider can still claim, seconds.
+    /// Seconds after a deal's expiry in which the provider can still claim.
     pub grace: u64,
     /// Bond of a late notice or demand, base units.
     pub case_bond: u128,
 }
 
-/// What changes while a deal is open.
+/// State of a deal: everything that changes while it is open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DealState {
-    /// None, open or closed.
+    /// Whether the deal is unknown, open or closed.
     pub status: DealStatus,
-    /// Paid to the provider so far, base units.
+    /// Sum paid to the provider so far, base units.
     pub paid: u128,
-    /// Watermark: orders below are settled.
+    /// Watermark: orders with a lower number are settled.
     pub orders: u64,
-    /// Open claims.
+    /// Number of open claims.
     pub claims: u16,
-    /// Open late notices.
+    /// Number of open late notices.
     pub lates: u16,
-    /// Open demands and holds.
+    /// Number of open demands and holds.
     pub challenges: u32,
 }
 
 /// State of a case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CaseState {
-    /// None, open or ended.
+    /// Whether the case is unknown, open or ended.
     pub status: CaseStatus,
-    /// Anyone can settle it from then on, unix seconds.
+    /// Time from which anyone can settle it, Unix seconds.
     pub deadline: u64,
-    /// The order's place in its deal; 0 for a hold.
+    /// Number of the order in its deal; 0 for a hold.
     pub seq: u64,
-    /// Claim: the fee asked. Late, demand: the bond. Base units.
+    /// Base units: the claimed fee of a claim, or the bond of a late notice or demand.
     pub amount: u128,
 }
 
-/// Newest block.
+/// One block, as the newest of the chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Head {
-    /// Block number.
+    /// Number of the block.
     pub number: u64,
-    /// Block hash.
+    /// Hash of the block.
     pub hash: B256,
-    /// Block time, unix seconds.
+    /// Time of the block, Unix seconds.
     pub time: u64,
 }
 
-/// Client of one market; clones share one endpoint.
+/// Client of one market. Clones share one endpoint.
 #[derive(Clone)]
 pub struct Chain {
     link: Arc<Link>,
@@ -129,7 +133,11 @@ pub struct Chain {
 }
 
 impl Chain {
-    /// Connects and checks that the market is there.
+    /// Connects to the endpoint and checks that there is a contract at the market's address.
+    ///
+    /// # Errors
+    /// [`ChainError::NoMarket`] if there is no contract, [`ChainError::WrongChain`] if the endpoint
+    /// serves another chain, or the failure of the endpoint.
     pub async fn connect(cfg: ChainConfig) -> Result<Chain, ChainError> {
         let market = cfg.market;
         let link = Arc::new(Link::connect(&cfg).await?);
@@ -148,85 +156,88 @@ impl Chain {
         Ok(Chain { link, market, token, windows, domain })
     }
 
-    /// EIP-155 chain id.
+    /// Returns the EIP-155 chain id.
     pub fn chain_id(&self) -> u64 {
         self.link.chain_id
     }
 
-    /// The market's address.
+    /// Returns the market's address.
     pub fn market(&self) -> Address {
         self.market
     }
 
-    /// EIP-712 domain of the market.
+    /// Returns the EIP-712 domain of the market.
     pub fn domain(&self) -> &Eip712Domain {
         &self.domain
     }
 
-    /// The market's token.
+    /// Returns the address of the market's token.
     pub fn token(&self) -> Address {
         self.token
     }
 
-    /// The market's windows.
+    /// Returns the market's windows.
     pub fn windows(&self) -> Windows {
         self.windows
     }
 
-    /// Blocks, from its own to the newest, that make a transaction final.
+    /// Returns the number of blocks that make a transaction final; see
+    /// [`ChainConfig::confirmations`].
     pub fn confirmations(&self) -> u64 {
         self.link.confirmations
     }
 
-    /// Time of the newest block, unix seconds.
+    /// Returns the time of the newest block, Unix seconds.
     pub async fn now(&self) -> Result<u64, ChainError> {
         Ok(self.head().await?.time)
     }
 
-    /// The newest block.
+    /// Returns the newest block.
     pub async fn head(&self) -> Result<Head, ChainError> {
         let header = self.link.endpoint.latest().await?;
         Ok(Head { number: header.number(), hash: header.hash, time: header.timestamp() })
     }
 
-    /// Hash of a block by number; `None` if there is none.
+    /// Returns the hash of the block with this number, or `None` if there is none.
     pub async fn block_hash(&self, number: u64) -> Result<Option<B256>, ChainError> {
         Ok(self.link.endpoint.header(number).await?.map(|header| header.hash))
     }
 
-    /// Time of a block by number, unix seconds; `None` if there is none.
+    /// Returns the time of the block with this number in Unix seconds, or `None` if there is none.
     pub async fn block_time(&self, number: u64) -> Result<Option<u64>, ChainError> {
         Ok(self.link.endpoint.header(number).await?.map(|header| header.timestamp()))
     }
 
-    /// Whether the code at the market's address is the one that this crate was built with, and signs in the right domain.
+    /// Returns whether the market's code is the one that this crate was built with, and whether it
+    /// uses the expected EIP-712 domain.
     pub async fn is_known_code(&self) -> Result<bool, ChainError> {
         let code = self.link.endpoint.code(self.market).await?;
         let domain = self.read(IMarket::domainSeparatorCall {}).await?;
         Ok(crate::deploy::is_market(&code)? && domain == self.domain.separator())
     }
 
-    /// Balance of a market account, base units.
+    /// Returns the balance of a market account, base units.
     pub async fn account(&self, owner: Address) -> Result<u128, ChainError> {
         Ok(self.read(IMarket::accountCall { owner }).await?.balance)
     }
 
-    /// A provider's ask counter: asks with another one are dead.
+    /// Returns a provider's ask counter. Asks with another counter are revoked.
     pub async fn ask_counter(&self, provider: Address) -> Result<u64, ChainError> {
         Ok(self.read(IMarket::accountCall { owner: provider }).await?.counter)
     }
 
-    /// Deals of a provider that are open, under whatever ask.
+    /// Returns the number of a provider's open deals, under all of its asks.
     pub async fn deals_open(&self, provider: Address) -> Result<u32, ChainError> {
         Ok(self.read(IMarket::accountCall { owner: provider }).await?.dealsOpen)
     }
 
-    /// What `spender` may still take from the market account of `owner`, base units.
+    /// Returns the sum that `spender` may still take from the market account of `owner`, base
+    /// units.
     pub async fn allowance(&self, owner: Address, spender: Address) -> Result<u128, ChainError> {
         self.read(IMarket::allowanceCall { owner, spender }).await
     }
 
-    /// State of a deal.
+    /// Returns the state of a deal.
     pub async fn deal_state(&self, deal: DealId) -> Result<DealState, ChainError> {
         let state = self.read(IMarket::dealStateCall { deal: deal.into() }).await?;
         let (claims, lates, challenges) = (state.claims, state.lates, state.challenges);
@@ -240,39 +251,41 @@ impl Chain {
         Ok(CaseState { status: case.status, deadline: case.deadline.to(), seq: case.seq, amount: case.amount })
     }
 
-    /// Hash of the receipt that the provider asserted on chain for an order; `None` if none.
+    /// Returns the id of the receipt that the provider asserted on chain for an order, if it did.
     pub async fn asserted_receipt(&self, order: OrderId) -> Result<Option<ReceiptId>, ChainError> {
         let hash = self.read(IMarket::assertedReceiptCall { order: order.into() }).await?;
         Ok((!hash.is_zero()).then(|| hash.into()))
     }
 
-    /// Tokens held outside the market, base units.
+    /// Returns the tokens that `owner` has outside of the market, base units.
     pub async fn token_balance(&self, owner: Address) -> Result<U256, ChainError> {
         read(&self.link, self.token, IToken::balanceOfCall { owner }).await
     }
 
-    /// Tokens of `owner` that the market may take, base units.
+    /// Returns the sum of tokens that the market may take from `owner`, base units.
     pub async fn token_allowance(&self, owner: Address) -> Result<U256, ChainError> {
         read(&self.link, self.token, IToken::allowanceCall { owner, spender: self.market }).await
     }
 
-    /// Gas money, wei.
+    /// Returns the native balance, which pays for gas, in wei.
     pub async fn native_balance(&self, owner: Address) -> Result<U256, ChainError> {
         self.link.endpoint.balance(owner).await
     }
 
-    /// Gas that a mined transaction of anybody used; `None` if the endpoint does not know it (yet).
+    /// Returns the gas that a mined transaction used, or `None` if the endpoint does not know the
+    /// transaction (yet).
     pub async fn gas_used(&self, tx: B256) -> Result<Option<u64>, ChainError> {
         Ok(self.link.endpoint.receipt(tx).await?.map(|receipt| receipt.gas_used()))
     }
 
-    /// Current price of gas, wei.
+    /// Returns the current price of gas, wei.
     pub async fn gas_price(&self) -> Result<u128, ChainError> {
         self.link.endpoint.gas_price().await
     }
 
-    /// Whether `signer` signed `digest`: by its key, or, where it is a contract, as it says itself (ERC-1271). Only asks are signed
-    /// by accounts; everything in a deal is signed by its keys, and checked without the chain.
+    /// Returns whether `signer` signed `digest`: with its key or, if it is a contract, according to
+    /// that contract (ERC-1271). Only asks are signed by accounts. Everything in a deal is signed
+    /// by the deal's keys and checked without the chain.
     pub async fn is_valid_signature(
         &self,
         signer: Address,
@@ -297,8 +310,8 @@ impl Chain {
         }
     }
 
-    /// A deposit of the signer's tokens into its own account by permit: one transaction, no approval.
-    /// `deadline` in unix seconds bounds the permit.
+    /// Returns a deposit of the signer's tokens into its own market account by permit, which needs
+    /// one transaction and no approval. The permit ends at `deadline`, in Unix seconds.
     pub async fn permit(
         &self,
         signer: &PrivateKeySigner,
@@ -326,44 +339,65 @@ impl Chain {
         Ok(MarketCall::DepositWithPermit { account: owner, amount, deadline, signature: signature.as_bytes() })
     }
 
-    /// Whether a call would succeed now, sent by `from`; `Err(Contract)` says why not.
+    /// Simulates a call that `from` would send now.
+    ///
+    /// # Errors
+    /// [`ChainError::Contract`] says why the call would revert.
     pub async fn simulate(&self, from: Address, call: &MarketCall) -> Result<(), SendError> {
         let raw = call.raw(self.market, self.token)?;
         self.link.eth_call(&CallRequest::by(from, &raw)).await?;
         Ok(())
     }
 
-    /// Gas that a call would use now, sent by `from`; `Err(Contract)` says why it would fail.
+    /// Returns the gas of a call that `from` would send now.
+    ///
+    /// # Errors
+    /// [`ChainError::Contract`] says why the call would revert.
     pub async fn estimate(&self, from: Address, call: &MarketCall) -> Result<u64, SendError> {
         self.simulate(from, call).await?;
         let raw = call.raw(self.market, self.token)?;
         Ok(self.link.endpoint.estimate_gas(&CallRequest::by(from, &raw)).await?)
     }
 
-    /// The one sender of a key. Its journal lies at `journal` (a file, created if absent) and belongs to this key on
-    /// this chain; what an earlier sender left unfinished in it is resumed at once.
+    /// Returns the sender of a key; there must be only one. `journal` is its file, which is created
+    /// if it does not exist. The journal belongs to this key on this chain. The sender resumes at
+    /// once what an earlier sender left unfinished in it.
+    ///
+    /// # Errors
+    /// [`SendError::Journal`] if the file cannot be used, [`SendError::ForeignJournal`] if it
+    /// belongs to another key or chain, or the failure of the endpoint.
     pub async fn sender(&self, signer: PrivateKeySigner, journal: &Path) -> Result<Sender, SendError> {
         Sender::start(self.clone(), signer, Some(journal)).await
     }
 
-    /// A sender that forgets everything when it ends: for set-up of an embedded chain and tests.
+    /// Returns a sender without a file, which forgets everything when it ends. It is for the set-up
+    /// of an embedded chain and for tests.
     pub async fn sender_in_memory(&self, signer: PrivateKeySigner) -> Result<Sender, SendError> {
         Sender::start(self.clone(), signer, None).await
     }
 
-    /// A court of this market.
+    /// Returns a client of a court of this market.
+    ///
+    /// # Errors
+    /// [`ChainError::NoCourt`] if there is no contract, [`ChainError::ForeignCourt`] if the court
+    /// belongs to another market, or the failure of the endpoint.
     pub async fn court(&self, address: Address) -> Result<Court, ChainError> {
         Court::connect(self, address).await
     }
 
-    /// Whether there is a court of this market at `address` that this node knows.
+    /// Returns whether the address is a court of this market that this node knows.
+    ///
+    /// # Errors
+    /// [`ChainError::Unreachable`] if the endpoint does not answer.
     pub async fn is_known_court(&self, address: Address) -> Result<bool, ChainError> {
         Ok(self.court_machine(address).await?.is_some())
     }
 
-    /// Returns the version of the machine that the court at `address` judges by, if it is a court of this
-    /// market that this node knows ([`Court::known_code`]). What is no court is none that is known; only an
-    /// endpoint that does not answer is an error.
+    /// Returns the machine version of the court at `address`, or `None` if the address is no court
+    /// of this market that this node knows ([`Court::known_code`]).
+    ///
+    /// # Errors
+    /// [`ChainError::Unreachable`] if the endpoint does not answer.
     pub async fn court_machine(&self, address: Address) -> Result<Option<u16>, ChainError> {
         let known = async { Ok(self.court(address).await?.known_code().await?.map(CourtCode::machine)) };
         match known.await {
@@ -372,12 +406,13 @@ impl Chain {
         }
     }
 
-    /// The market's events from a block on, under reorgs: see [`EventBatch`](crate::EventBatch). Courts are not heard.
+    /// Returns the market's events from a block on, without those of courts. An
+    /// [`EventBatch`](crate::EventBatch) also tells which events a reorg removed.
     pub fn events(&self, from_block: u64) -> EventStream {
         self.events_with(from_block, Courts::default())
     }
 
-    /// Like [`Chain::events`], with those of courts in the same order.
+    /// Returns the events of the market and of these courts, in one order; see [`Chain::events`].
     pub fn events_with(&self, from_block: u64, courts: Courts) -> EventStream {
         Follower::new(self.link.clone(), self.market, from_block, courts).stream()
     }
@@ -391,7 +426,7 @@ impl Chain {
     }
 }
 
-/// Calls a view and decodes what it returns.
+/// Calls a view and decodes its result.
 pub(crate) async fn read<C: SolCall>(link: &Link, to: Address, call: C) -> Result<C::Return, ChainError> {
     let answer = link.eth_call(&CallRequest::read(to, call.abi_encode())).await?;
     C::abi_decode_returns(&answer)

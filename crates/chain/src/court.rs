@@ -1,4 +1,4 @@
-//! Reads of a court, and what is signed in it.
+//! Reads of a court, and the EIP-712 domain of its moves.
 
 use std::sync::Arc;
 
@@ -13,33 +13,36 @@ use crate::known::CourtCode;
 use crate::link::Link;
 
 sol! {
-    /// Beside `IStepUnit`: where it has its floats from.
+    /// Function of the step unit, in addition to `IStepUnit`, that returns the address of its float
+    /// unit.
     interface IFloats {
         function floatUnit() external view returns (address);
     }
 }
 
-/// Most time that a side has at the start, seconds (`Court.MAX_ALLOWANCE`).
+/// Longest time that a side gets at the start, seconds (`Court.MAX_ALLOWANCE`).
 const MAX_ALLOWANCE: u32 = 10 * 86_400;
 
-/// What a court is built with; immutable.
+/// Rules of a court. They never change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CourtRules {
-    /// Bond of an accusation, base units.
+    /// Fixed part of an accusation's bond, base units.
     pub base_bond: u128,
-    /// And per Tfuel of the order's fuel limit, base units.
+    /// Further bond per Tfuel of the order's fuel limit, base units.
     pub bond_per_tfuel: u128,
-    /// Time for one task that was challenged alone, seconds.
+    /// Fixed part of the time for one task, seconds.
     pub base_seconds: u32,
-    /// Each side has at least so long for every move, seconds; 1 to 28,800.
+    /// Shortest time that a side has for each move, 1 to 28,800 seconds.
     pub move_seconds: u32,
-    /// Fuel that a tracer is expected to trace in a second; at least 1. The order's fuel limit over this is added to `base_seconds`.
+    /// Expected speed of a tracer, in fuel per second; at least 1. The order's fuel limit divided
+    /// by it is added to `base_seconds`.
     pub fuel_per_second: u64,
 }
 
 impl Default for CourtRules {
-    /// For a public chain and a token of six decimals that is worth a dollar: a bond of 5 pays the gas of a dozen moves on a
-    /// rollup, and a side that misses the chain for six hours, as a rollup's sequencer may, loses nothing.
+    /// Returns rules for a public chain and a token with six decimals that is worth a dollar. A
+    /// bond of 5 tokens pays the gas of a dozen moves on a rollup. A side can miss the chain for
+    /// six hours without a loss, as during an outage of a rollup's sequencer.
     fn default() -> Self {
         Self {
             base_bond: 5_000_000,
@@ -52,17 +55,19 @@ impl Default for CourtRules {
 }
 
 impl CourtRules {
-    /// Time for one task of this fuel limit, if no other is waiting, seconds, as the contract computes it.
+    /// Returns the time in seconds for one task of this fuel limit if no other task waits. The
+    /// contract computes the same.
     pub fn allowance(&self, fuel_limit: u64) -> u32 {
         let tracing = fuel_limit / self.fuel_per_second.max(1);
         let time = u32::try_from(tracing.saturating_add(self.base_seconds.into())).unwrap_or(u32::MAX);
         time.min(MAX_ALLOWANCE).max(self.move_seconds)
     }
 
-    /// Largest fuel limit that is gone through within its allowance at so much fuel a second.
+    /// Returns the largest fuel limit that can be traced within its allowance at this speed.
     pub fn most_fuel(&self, fuel_per_second: u64) -> u64 {
         let fits = |fuel: u64| u128::from(fuel) <= u128::from(self.allowance(fuel)) * u128::from(fuel_per_second);
-        // An allowance grows with the fuel, in a line up to its end: what fits, fits up to one place.
+        // An allowance is linear in the fuel up to its maximum, so that the fitting limits are an
+        // interval from zero: a binary search finds its end.
         let (mut most, mut over) = (0, u64::MAX);
         while over - most > 1 {
             let middle = most + (over - most) / 2;
@@ -72,48 +77,49 @@ impl CourtRules {
     }
 }
 
-/// What a game waits for.
+/// Kind of the move that a dispute waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GameStage {
     /// The provider opens a node of the receipt's tree.
     Unfold,
     /// The accuser picks one of the nodes, or challenges a task.
     Pick,
-    /// Both by turns narrow down the run of a task.
+    /// Both sides in turn narrow down the run of a task.
     Run,
 }
 
-/// Where a game stands.
+/// State of a dispute on chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GameStanding {
-    /// What the game waits for.
+    /// Kind of the next move.
     pub stage: GameStage,
-    /// Hash of what is in dispute: the node, the list of nodes, or the segment ([`segment_hash`]).
+    /// Hash of the disputed object: the node, the list of nodes, or the segment ([`segment_hash`]).
     pub segment: B256,
-    /// Run: steps before the segment.
+    /// In a run: number of steps before the segment.
     pub position: u64,
-    /// Unfold, Pick: levels over the leaves. Run: the segment spans 16^level steps.
+    /// In the tree: number of levels above the leaves. In a run: the segment spans 16^level steps.
     pub level: u8,
-    /// Unfold: the node's place among those of its height. Pick: that of the node over the nodes. Run: the task.
+    /// At `Unfold`: index of the node among those of its height. At `Pick`: index of the parent of
+    /// the nodes. At `Run`: the task.
     pub task: u32,
-    /// Whether the accuser is to move; else the provider.
+    /// Whether the accuser has to move; otherwise the provider has to.
     pub accusers_turn: bool,
-    /// Begin of the turn, unix seconds.
+    /// Start of the turn, Unix seconds.
     pub since: u64,
-    /// What the accuser has left, seconds; of its own turn, counted from `since`.
+    /// Remaining time of the accuser, seconds. In its own turn it counts from `since`.
     pub accuser_seconds: u32,
-    /// What the provider has left, seconds; of its own turn, counted from `since`.
+    /// Remaining time of the provider, seconds. In its own turn it counts from `since`.
     pub provider_seconds: u32,
 }
 
 impl GameStanding {
-    /// End of the turn, unix seconds: a move counts before it, a timeout from it on.
+    /// Returns the end of the turn, Unix seconds. A move is valid before it, a timeout from it on.
     pub fn deadline(&self) -> u64 {
         self.since + u64::from(if self.accusers_turn { self.accuser_seconds } else { self.provider_seconds })
     }
 }
 
-/// A court of a market; clones share the market's endpoint.
+/// Client of one court of a market. Clones share the market's endpoint.
 #[derive(Clone)]
 pub struct Court {
     link: Arc<Link>,
@@ -125,7 +131,7 @@ pub struct Court {
 }
 
 impl Court {
-    /// Checks that a court of this market is there.
+    /// Checks that there is a court of this market at the address, and reads its rules.
     pub(crate) async fn connect(chain: &Chain, address: Address) -> Result<Court, ChainError> {
         let link = chain.link().clone();
         if link.endpoint.code(address).await?.is_empty() {
@@ -150,43 +156,44 @@ impl Court {
         Ok(Court { link, address, market, step_unit, rules, domain })
     }
 
-    /// The court's address.
+    /// Returns the court's address.
     pub fn address(&self) -> Address {
         self.address
     }
 
-    /// The market whose deals it judges.
+    /// Returns the market whose deals the court judges.
     pub fn market(&self) -> Address {
         self.market
     }
 
-    /// The judge of its single steps.
+    /// Returns the address of the step unit, which verifies single steps.
     pub fn step_unit(&self) -> Address {
         self.step_unit
     }
 
-    /// What it was built with.
+    /// Returns the court's rules.
     pub fn rules(&self) -> CourtRules {
         self.rules
     }
 
-    /// EIP-712 domain in which moves are signed.
+    /// Returns the EIP-712 domain in which moves are signed.
     pub fn domain(&self) -> &Eip712Domain {
         &self.domain
     }
 
-    /// Whether the court is known: see [`Court::known_code`].
+    /// Returns whether this node knows the court; see [`Court::known_code`].
     pub async fn is_known_code(&self) -> Result<bool, ChainError> {
         Ok(self.known_code().await?.is_some())
     }
 
-    /// Returns which of the courts that this node knows has the code of this one, its judge of steps and
-    /// its judge of floats. A provider should name no other court, and a requester take no ask that does.
+    /// Returns the known court whose code, step unit and float unit equal those of this court, or
+    /// `None` if the node knows none. A provider should name no other court, and a requester should
+    /// accept no ask that does.
     pub async fn known_code(&self) -> Result<Option<&CourtCode>, ChainError> {
         let endpoint = &self.link.endpoint;
         let (court, unit) = futures::try_join!(endpoint.code(self.address), endpoint.code(self.step_unit))?;
         if !self.link.courts.has_step_unit(&unit) {
-            // What is no judge of steps may have no judge of floats to ask about.
+            // A contract that is no step unit may have no function that returns a float unit.
             return Ok(None);
         }
         let floats = read(&self.link, self.step_unit, IFloats::floatUnitCall {}).await?;
@@ -195,12 +202,13 @@ impl Court {
         Ok(known.filter(|_| domain == self.domain.separator()))
     }
 
-    /// What its judge of steps says follows a state, by a proof of the step: a question, not a transaction.
+    /// Returns the state that follows `state` according to the step unit, given a proof of the
+    /// step. This is a read and no transaction.
     pub async fn judge_step(&self, state: B256, proof: Bytes) -> Result<B256, ChainError> {
         read(&self.link, self.step_unit, IStepUnit::stepCall { state, proof }).await
     }
 
-    /// Where a game stands; `None` if there is none (any more).
+    /// Returns the state of a dispute, or `None` if it does not exist or has ended.
     pub async fn game(&self, id: GameId) -> Result<Option<GameStanding>, ChainError> {
         let state = self.read(ICourt::gameStateCall { id: id.into() }).await?;
         let stage = match state.stage {
@@ -222,28 +230,29 @@ impl Court {
         }))
     }
 
-    /// End of the current turn, unix seconds; `None` if there is no such game.
+    /// Returns the end of the current turn in Unix seconds, or `None` if there is no such dispute.
     pub async fn deadline(&self, id: GameId) -> Result<Option<u64>, ChainError> {
         let deadline = self.read(ICourt::deadlineCall { id: id.into() }).await?;
         Ok((deadline != 0).then_some(deadline))
     }
 
-    /// Bond of an accusation over an order with this fuel limit, base units.
+    /// Returns the bond of an accusation over an order with this fuel limit, base units.
     pub async fn bond_for(&self, fuel_limit: u64) -> Result<u128, ChainError> {
         self.read(ICourt::bondForCall { fuelLimit: fuel_limit }).await
     }
 
-    /// Time for one task of this fuel limit, if no other is waiting, seconds.
+    /// Returns the time in seconds for one task of this fuel limit if no other task waits.
     pub async fn allowance(&self, fuel_limit: u64) -> Result<u32, ChainError> {
         self.read(ICourt::allowanceCall { fuelLimit: fuel_limit }).await
     }
 
-    /// What the court may still take from the market account of `owner`, base units: bonds of accusations.
+    /// Returns the sum that the court may still take as bonds from the market account of `owner`,
+    /// base units.
     pub async fn allowed(&self, owner: Address) -> Result<u128, ChainError> {
         read(&self.link, self.market, IMarket::allowanceCall { owner, spender: self.address }).await
     }
 
-    /// Until when `to` may move for `owner`, unix seconds; 0 if never.
+    /// Returns the time in Unix seconds until which `to` may move for `owner`, or 0 if it may not.
     pub async fn delegate_until(&self, owner: Address, to: Address) -> Result<u64, ChainError> {
         self.read(ICourt::delegateUntilCall { owner, to }).await
     }
@@ -253,7 +262,7 @@ impl Court {
     }
 }
 
-/// Hash of a segment, as moves sign it: keccak of its 17 state hashes.
+/// Returns the hash of a segment that moves sign: Keccak-256 of its 17 state hashes.
 pub fn segment_hash(segment: &Segment) -> B256 {
     keccak256(segment.concat())
 }

@@ -1,4 +1,4 @@
-//! What can be sent to a court, in the protocol's own types. `ICourt.sol` says what each does.
+//! Calls of a court, in the protocol's own types. `ICourt.sol` specifies each.
 
 use alloy_primitives::{Address, B256, Bytes};
 use alloy_sol_types::SolCall;
@@ -8,158 +8,160 @@ use rialto_protocol::types::{Deal, Game, Order, Receipt};
 
 use crate::bindings::{self, ICourt};
 
-/// A transaction on a court. Sent as [`MarketCall::Court`](crate::MarketCall::Court).
+/// One transaction of a court. It is sent as [`MarketCall::Court`](crate::MarketCall::Court).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CourtCall {
-    /// Says that a receipt is wrong; the sender's bond is taken from its account in the market, which must have allowed it to the
-    /// court. [`Sender::accuse`](crate::Sender::accuse) sees to that.
+    /// Accuses a receipt of being wrong. The court takes the bond from the sender's market account,
+    /// so the sender must have allowed it to. [`Sender::accuse`](crate::Sender::accuse) does both.
     Accuse {
-        /// What is wrong.
+        /// The accused receipt.
         signed: Box<Signed>,
     },
-    /// Provider, or anyone: opens the node in dispute.
+    /// Opens the disputed node. The provider's move, but anyone may send it.
     Unfold {
-        /// The game.
+        /// Dispute that the move belongs to.
         game: Box<Game>,
-        /// The order that it is about.
+        /// Order that the dispute is about.
         order: Box<Order>,
-        /// The nodes below it, from the left; of leaves, H(halted) and fuel.
+        /// Nodes below the disputed one, from the left. For leaves, H(halted) and fuel.
         nodes: Vec<SumNode>,
     },
-    /// Accuser: one of the nodes is wrong.
+    /// The accuser says that one of the nodes is wrong.
     Pick {
-        /// The game.
+        /// Dispute that the move belongs to.
         game: Box<Game>,
-        /// The nodes that were shown.
+        /// Nodes that the provider opened.
         nodes: Vec<SumNode>,
-        /// Which of them.
+        /// Index of the wrong one.
         index: u32,
     },
-    /// Accuser: one of the leaves is wrong, as its task ended otherwise.
+    /// The accuser says that one of the leaves is wrong, because its task ended in another state.
     Challenge {
-        /// The game.
+        /// Dispute that the move belongs to.
         game: Box<Game>,
-        /// The order that it is about.
+        /// Order that the dispute is about.
         order: Box<Order>,
-        /// The leaves that were shown.
+        /// Leaves that the provider opened.
         nodes: Vec<SumNode>,
-        /// Which of them, and how its task went.
+        /// The wrong leaf, and the accuser's run of its task.
         challenge: Box<Challenge>,
     },
-    /// Ends a game at a leaf whose task ended so, but used another fuel.
+    /// Ends a dispute at a leaf with the correct halted state but a wrong fuel.
     Contradict {
-        /// The deal's terms.
+        /// Terms of the deal.
         deal: Box<Deal>,
-        /// The game.
+        /// Dispute that the move belongs to.
         game: Box<Game>,
-        /// The order that it is about.
+        /// Order that the dispute is about.
         order: Box<Order>,
-        /// The leaves that were shown.
+        /// Leaves that the provider opened.
         nodes: Vec<SumNode>,
-        /// Which of them.
+        /// Index of the wrong one.
         index: u32,
-        /// How its task ended.
+        /// Halted state of its task.
         halted: Halted,
     },
-    /// Answers a segment, above level 1.
+    /// Answers a segment above level 1.
     Move(Box<MoveArgs>),
-    /// Ends a game at level 1: a step of the segment is wrong.
+    /// Ends a dispute at level 1 with the proof that a step of the segment is wrong.
     Step(Box<StepArgs>),
-    /// Ends a game whose turn has run out.
+    /// Ends a dispute in which the side to move has no time left.
     Timeout {
-        /// The deal's terms.
+        /// Terms of the deal.
         deal: Box<Deal>,
-        /// The game.
+        /// Dispute that the move belongs to.
         game: Box<Game>,
     },
-    /// Ends a deal whose receipt does not add up.
+    /// Proves that a receipt's tree does not add up, which ends the deal.
     WrongSum(Box<WrongSumArgs>),
-    /// Ends a deal whose receipt counts a task's fuel wrong.
+    /// Proves that a receipt states a wrong fuel for a task, which ends the deal.
     WrongFuel(Box<WrongFuelArgs>),
-    /// Lets another account move for the sender, in games alone.
+    /// Allows another account to make the sender's moves in disputes, and nothing else.
     Delegate {
-        /// Who may.
+        /// Account that may move.
         to: Address,
-        /// Before this time, unix seconds; a time that has passed ends it.
+        /// End of the permission, Unix seconds. A time in the past revokes it.
         until: u64,
     },
 }
 
-/// A receipt, and what binds its provider to it.
+/// One receipt, with everything that binds its provider to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Signed {
-    /// The deal's terms.
+    /// Terms of the deal.
     pub deal: Deal,
-    /// The order.
+    /// Order that the receipt answers.
     pub order: Order,
-    /// The provider's receipt.
+    /// Receipt of the provider.
     pub receipt: Receipt,
-    /// The provider's signature over it, in the market's domain; may be empty if the provider asserted it on chain.
+    /// The provider's signature over the receipt, in the market's domain. It may be empty if the
+    /// provider asserted the receipt on chain.
     pub signature: Bytes,
 }
 
-/// One side's answer to a segment.
+/// Answer of one side to a segment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MoveArgs {
-    /// The game.
+    /// Dispute that the move belongs to.
     pub game: Game,
-    /// Which sixteenth of the segment is disputed.
+    /// Index of the sixteenth of the segment that is disputed.
     pub pick: u32,
-    /// The segment in dispute.
+    /// The disputed segment.
     pub segment: Segment,
-    /// State hashes after each sixteenth of the part.
+    /// State hashes after each sixteenth of that part.
     pub states: [B256; 16],
-    /// The side's signature over the `Move`, in the court's domain; empty if the sender is that side.
+    /// The side's signature over the `Move`, in the court's domain. It is empty if the sender is
+    /// that side.
     pub signature: Bytes,
 }
 
-/// What shows that a step of a segment is wrong.
+/// Proof that a step of a segment is wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StepArgs {
-    /// The deal's terms.
+    /// Terms of the deal.
     pub deal: Deal,
-    /// The game.
+    /// Dispute that the move belongs to.
     pub game: Game,
-    /// Which step of the segment.
+    /// Index of the step in the segment.
     pub pick: u32,
-    /// The segment in dispute.
+    /// The disputed segment.
     pub segment: Segment,
-    /// For `IStepUnit.step`.
+    /// Proof of the step, for `IStepUnit.step`.
     pub proof: Bytes,
 }
 
-/// A node of a receipt's tree that can't be right.
+/// Proof that a node of a receipt's tree is wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WrongSumArgs {
-    /// What is wrong.
+    /// The wrong receipt.
     pub signed: Signed,
-    /// The node.
+    /// The wrong node.
     pub node: SumNode,
-    /// Its children; looked at only if the node is not over padding alone.
+    /// Children of the node. They are not checked if the node has only padding below it.
     pub children: [SumNode; 2],
-    /// Its place among the nodes of its level, from the left.
+    /// Index of the node in its level, from the left.
     pub place: u32,
-    /// Its siblings, from it up to the root.
+    /// Siblings of the node, from it up to the root.
     pub siblings: Vec<SumNode>,
 }
 
-/// A leaf whose fuel is not what its halted state used.
+/// Proof that a leaf's fuel does not follow from its halted state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WrongFuelArgs {
-    /// What is wrong.
+    /// The wrong receipt.
     pub signed: Signed,
-    /// Which task.
+    /// Index of the task in the order.
     pub task: u32,
-    /// The leaf's fuel.
+    /// Fuel that the leaf states.
     pub fuel: u64,
-    /// How the task ended, by the leaf.
+    /// Halted state that the leaf states.
     pub halted: Halted,
-    /// The leaf's siblings from the bottom up.
+    /// Siblings of the leaf, from the bottom up.
     pub proof: Vec<SumNode>,
 }
 
 impl CourtCall {
-    /// Data of the transaction.
+    /// Returns the call data of the transaction.
     pub(crate) fn data(&self) -> Vec<u8> {
         match self {
             CourtCall::Accuse { signed } => signed.accusation(),

@@ -1,4 +1,4 @@
-//! What a court's logs say, in the protocol's own types. `ICourt.sol` says what each moves.
+//! Events of a court, in the protocol's own types. `ICourt.sol` specifies each.
 
 use alloy_primitives::{Address, B256, Log};
 use alloy_sol_types::SolEventInterface;
@@ -9,158 +9,161 @@ use rialto_protocol::{DealId, GameId, ReceiptId};
 
 use crate::bindings::{Fault, ICourt::ICourtEvents as Raw, Verdict};
 
-/// A run begins at this level at most.
+/// Highest level at which a run begins.
 const MAX_LEVEL: u8 = 14;
-/// Most levels of a receipt's tree over its leaves.
+/// Most levels of a receipt's tree above its leaves.
 const MAX_HEIGHT: u8 = MAX_ORDER_TASKS.ilog2() as u8;
 /// Most levels that one answer opens.
 const UNFOLD_LEVELS: u8 = 4;
 
-/// An event of a court: its word, no more. It counts for a deal that names this very court ([`Deal::court`]), and a game's later
-/// events for a game that the same court began. Values that no court can say are not decoded.
+/// One event of a court. The client accepts it only for a deal that names this court
+/// ([`Deal::court`]), and only for a dispute that this court began. Values that no court can emit
+/// are not decoded.
 ///
 /// [`Deal::court`]: rialto_protocol::types::Deal
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CourtEvent {
-    /// A game began; the provider is to open the receipt's root.
+    /// A dispute began. The provider has to open the receipt's root.
     Accused(Box<Accused>),
-    /// The node in dispute was opened; the accuser is to pick.
+    /// The disputed node was opened. The accuser has to pick one of its nodes.
     Unfolded {
-        /// Game id.
+        /// Id of the dispute.
         id: GameId,
-        /// The node's place among those of its height, from the left.
+        /// Index of the node among those of its height, from the left.
         place: u32,
-        /// Levels of `nodes` over the leaves. At 0 each hash is H(halted).
+        /// Number of levels of `nodes` above the leaves. At 0 each hash is H(halted).
         height: u8,
-        /// End of the accuser's turn, unix seconds.
+        /// End of the accuser's turn, Unix seconds.
         deadline: u64,
-        /// What is below the node, from the left; at most 16.
+        /// At most 16 nodes below it, from the left.
         nodes: Vec<SumNode>,
     },
-    /// One of the nodes was picked; the provider is to open it.
+    /// One of the nodes was picked. The provider has to open it.
     Picked {
-        /// Game id.
+        /// Id of the dispute.
         id: GameId,
-        /// The node's place among those of its height, from the left.
+        /// Index of the node among those of its height, from the left.
         place: u32,
-        /// Its levels over the leaves.
+        /// Number of the node's levels above the leaves.
         height: u8,
-        /// End of the provider's turn, unix seconds.
+        /// End of the provider's turn, Unix seconds.
         deadline: u64,
     },
-    /// A task was challenged; the provider is to move.
+    /// A task was challenged. The provider has to move.
     Challenged(Box<Challenged>),
-    /// A segment was answered by another.
+    /// A side answered a segment with a new one.
     Moved(Box<Moved>),
-    /// A step was judged; an `Ended` comes with it.
+    /// A step was verified. An `Ended` follows.
     Stepped {
-        /// Game id.
+        /// Id of the dispute.
         id: GameId,
-        /// Steps before it.
+        /// Number of steps before it.
         position: u64,
-        /// State that it begins from.
+        /// Hash of the state before it.
         state: B256,
-        /// What the loser said that follows.
+        /// Hash of the next state, as the loser claimed.
         claimed: B256,
-        /// What follows.
+        /// Hash of the next state, as the step unit computed.
         next: B256,
     },
-    /// A game ended.
+    /// A dispute ended.
     Ended(GameEnd),
-    /// A receipt was shown to be wrong without a game; the deal ended with it.
+    /// A receipt was proven wrong without a dispute, which ended the deal.
     Convicted {
-        /// Deal id.
+        /// Id of the deal.
         deal: DealId,
         /// Struct hash of the receipt.
         receipt: ReceiptId,
-        /// Who signed it.
+        /// Provider that signed it.
         provider: Address,
-        /// What was wrong.
+        /// Kind of the fault.
         fault: Fault,
     },
-    /// An account lets another move for it, in all of its games.
+    /// An account allowed another one to move for it in all of its disputes.
     Delegated {
-        /// Whose games.
+        /// Account whose moves are meant.
         owner: Address,
-        /// Who may move.
+        /// Account that may move.
         to: Address,
-        /// Before this time, unix seconds.
+        /// End of the permission, Unix seconds.
         until: u64,
     },
 }
 
-/// How a game began.
+/// Start of a dispute.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Accused {
-    /// Game id: the struct hash of `game`.
+    /// Id of the dispute: the struct hash of `game`.
     pub id: GameId,
-    /// The game.
+    /// The dispute's fixed data.
     pub game: Game,
-    /// The receipt that is said to be wrong; `game.receipt` is its struct hash, `game.order` its order's.
+    /// The accused receipt. `game.receipt` is its struct hash, and `game.order` that of its order.
     pub receipt: Receipt,
-    /// Tasks of the order; 1 to 2^16.
+    /// Number of the order's tasks, 1 to 2^16.
     pub tasks: u32,
-    /// End of the provider's turn, unix seconds.
+    /// End of the provider's turn, Unix seconds.
     pub deadline: u64,
 }
 
-/// How the run of a task came into dispute.
+/// Challenge of a task.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Challenged {
-    /// Game id.
+    /// Id of the dispute.
     pub id: GameId,
-    /// Index in the order.
+    /// Index of the task in the order.
     pub task: u32,
-    /// How it ended, by the provider's word: H(halted).
+    /// H(halted) of the task, as the provider claimed.
     pub halted: B256,
-    /// The segment spans 16^level steps, the whole run; even, 2 to 14.
+    /// Level of the first segment, which spans the whole run of 16^level steps: an even number from
+    /// 2 to 14.
     pub level: u8,
-    /// End of the provider's turn, unix seconds.
+    /// End of the provider's turn, Unix seconds.
     pub deadline: u64,
-    /// The accuser's state hashes.
+    /// State hashes of the accuser.
     pub segment: Segment,
 }
 
-/// A move.
+/// One move in the run of a task.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Moved {
-    /// Game id.
+    /// Id of the dispute.
     pub id: GameId,
-    /// The part of the segment before that was disputed.
+    /// Index of the disputed part of the previous segment.
     pub pick: u32,
-    /// Steps before the new segment.
+    /// Number of steps before the new segment.
     pub position: u64,
-    /// The new segment spans 16^level steps; 1 to 13.
+    /// Level of the new segment, 1 to 13. The segment spans 16^level steps.
     pub level: u8,
-    /// Whether the accuser is to move now; else the provider.
+    /// Whether the accuser has to move next; otherwise the provider has to.
     pub accusers_turn: bool,
-    /// End of that turn, unix seconds.
+    /// End of that turn, Unix seconds.
     pub deadline: u64,
-    /// The new segment's state hashes.
+    /// State hashes of the new segment.
     pub segment: Segment,
 }
 
-/// How a game ended, and where the bond went: into accounts of the market, base units.
+/// End of a dispute, with the distribution of the bond to accounts of the market, in base units.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GameEnd {
-    /// Game id.
+    /// Id of the dispute.
     pub id: GameId,
-    /// By a step, or by time.
+    /// Whether it ended by a step or by time.
     pub verdict: Verdict,
-    /// Who won: the accuser, or else the provider.
+    /// Whether the accuser won; otherwise the provider did.
     pub accuser_won: bool,
-    /// Whether the deal ended with it.
+    /// Whether the deal ended with the dispute.
     pub slashed: bool,
-    /// To the accuser.
+    /// Sum that the accuser got, base units.
     pub to_accuser: u128,
-    /// To the provider.
+    /// Sum that the provider got, base units.
     pub to_provider: u128,
-    /// Burned.
+    /// Sum that was burned, base units.
     pub burned: u128,
 }
 
 impl CourtEvent {
-    /// Decodes a log of a court; `None` if it is no event of `ICourt`, or none that a court can emit.
+    /// Decodes a log of a court. Returns `None` if it is no event of `ICourt`, or has values that
+    /// no court can emit.
     pub fn decode(log: &Log) -> Option<CourtEvent> {
         Some(match Raw::decode_raw_log(log.topics(), &log.data.data).ok()? {
             Raw::Accused(e) => {
@@ -184,7 +187,7 @@ impl CourtEvent {
                 CourtEvent::Unfolded { id: e.id.into(), place: e.place, height: e.height, deadline: e.deadline, nodes }
             }
             Raw::Picked(e) => {
-                // Above the leaves, and below the root.
+                // A picked node is above the leaves and below the root.
                 if !(1..=MAX_HEIGHT - UNFOLD_LEVELS).contains(&e.height) || !is_place(e.place, e.height) {
                     return None;
                 }
@@ -245,7 +248,8 @@ impl CourtEvent {
         })
     }
 
-    /// The deal that it says it is about. A game is tied to its deal by its `Accused`.
+    /// Returns the deal that the event states. The `Accused` event says which deal a dispute is
+    /// about.
     pub fn deal(&self) -> Option<DealId> {
         match self {
             CourtEvent::Accused(accused) => Some(accused.game.deal),
@@ -260,7 +264,7 @@ impl CourtEvent {
         }
     }
 
-    /// The game that it is about.
+    /// Returns the dispute that the event is about.
     pub fn game(&self) -> Option<GameId> {
         match self {
             CourtEvent::Accused(accused) => Some(accused.id),
@@ -275,7 +279,7 @@ impl CourtEvent {
     }
 }
 
-/// Whether there can be so many nodes at this height of a receipt's tree.
+/// Returns whether a receipt's tree can have this node at this height.
 fn is_place(place: u32, height: u8) -> bool {
     height <= MAX_HEIGHT && u64::from(place) < 1 << (MAX_HEIGHT - height)
 }
@@ -382,7 +386,7 @@ mod tests {
         for level in [0, 14, 16, 255] {
             no(ICourt::Moved { level, position: 0, ..moved.clone() });
         }
-        // Cut short, or with the topics of another event.
+        // A log that is cut short or has the topics of another event is not decoded.
         let mut short = log(&moved);
         short.data.data = short.data.data.slice(..short.data.data.len() - 1);
         assert_eq!(CourtEvent::decode(&short), None);

@@ -1,55 +1,55 @@
-//! What can go wrong between a client and its chain. Every message starts with a stable code.
+//! Errors between a client and its chain. Every message starts with a stable code (docs/codes.md).
 
 use alloy_primitives::{Address, B256};
 
 use crate::contract_error::ContractError;
 
-/// The JSON-RPC error object a node answered with.
+/// JSON-RPC error object of a node's answer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message} (code {code})")]
 pub struct RpcFault {
     /// JSON-RPC error code; 3 is an execution revert.
     pub code: i64,
-    /// The node's own words.
+    /// Message of the node.
     pub message: String,
-    /// Extra data: revert data as a hex string, for code 3.
+    /// Additional data of the node. For code 3 it is the revert data as a hex string.
     pub data: Option<serde_json::Value>,
 }
 
-/// A read, a deployment or the connection failed.
+/// Failure of a read, a deployment or the connection.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ChainError {
-    /// No usable answer after every retry.
+    /// There was no usable answer after all retries.
     #[error("[C-001] the chain endpoint gave no answer to {method} after {attempts} attempts: {cause}")]
     Unreachable {
-        /// JSON-RPC method.
+        /// Called JSON-RPC method.
         method: String,
-        /// Calls made.
+        /// Number of calls made.
         attempts: u32,
-        /// What the last attempt met.
+        /// Failure of the last attempt.
         cause: String,
     },
     /// The node answered with an error.
     #[error("[C-002] the chain endpoint refused {method}: {fault}")]
     Refused {
-        /// JSON-RPC method.
+        /// Called JSON-RPC method.
         method: String,
-        /// The node's error object.
+        /// Error object of the node.
         fault: RpcFault,
     },
-    /// The answer does not have the shape that Ethereum JSON-RPC promises.
+    /// The answer does not have the form that Ethereum JSON-RPC defines.
     #[error("[C-003] the chain endpoint answered {method} with something unreadable: {cause}")]
     Malformed {
-        /// JSON-RPC method.
+        /// Called JSON-RPC method.
         method: String,
-        /// What could not be read.
+        /// Part that could not be decoded, and why.
         cause: String,
     },
     /// The contract call would revert.
     #[error("{0}")]
     Contract(#[from] ContractError),
-    /// No contract code at the configured market address.
+    /// There is no contract code at the configured market address.
     #[error("[C-005] no contract at {market} on chain {chain_id}: check the market address and the RPC URL")]
     NoMarket {
         /// Configured address.
@@ -65,13 +65,13 @@ pub enum ChainError {
         /// Served chain id.
         found: u64,
     },
-    /// The URL or TLS set-up cannot be used.
+    /// The URL or the TLS configuration cannot be used.
     #[error("[C-007] cannot use the RPC URL: {0}")]
     BadEndpoint(String),
     /// The root certificates cannot be used.
     #[error("[C-011] the file of root certificates (rpc_ca) can't be used: {0}; PEM is needed")]
     BadRoots(String),
-    /// No contract code at the address of a market's token.
+    /// There is no contract code at the address of a market's token.
     #[error("[C-010] no contract at {token} on chain {chain_id}: a market needs a token that exists")]
     NoToken {
         /// Given address.
@@ -79,7 +79,7 @@ pub enum ChainError {
         /// Chain that the endpoint serves.
         chain_id: u64,
     },
-    /// No contract code at the address of a court.
+    /// There is no contract code at the address of a court.
     #[error("[C-012] no contract at {court} on chain {chain_id}: check the court's address")]
     NoCourt {
         /// Given address.
@@ -87,40 +87,40 @@ pub enum ChainError {
         /// Chain that the endpoint serves.
         chain_id: u64,
     },
-    /// The court judges another market's deals.
+    /// The court belongs to another market.
     #[error("[C-013] {court} is a court of the market {market}, not of this one: check the court's address")]
     ForeignCourt {
         /// Given address.
         court: Address,
-        /// The market it knows.
+        /// Market that the court belongs to.
         market: Address,
     },
     /// A local key could not sign.
     #[error("[C-008] the key could not sign: {0}")]
     Signer(String),
-    /// A deployment was mined but failed or did not appear in time.
+    /// A deployment failed, or was not mined in time.
     #[error("[C-009] deployment failed: {0}")]
     Deploy(String),
 }
 
-/// A transaction was not sent, or its outcome is not success.
+/// Failure of a transaction: it was not sent, or it did not succeed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SendError {
-    /// The simulation reverted: nothing was sent, nothing was paid.
+    /// The simulated call reverted. Nothing was sent, and nothing was paid.
     #[error("{0}")]
     Rejected(ContractError),
-    /// Mined and final, but reverted: gas was paid, nothing else happened.
+    /// The transaction is final but reverted. Gas was paid, and nothing else happened.
     #[error("[S-002] transaction {tx} reverted in block {block}{}", .cause.as_ref().map(|cause| format!(": {cause}")).unwrap_or_default())]
     Reverted {
         /// Transaction hash.
         tx: B256,
-        /// Block that holds it.
+        /// Number of its block.
         block: u64,
-        /// Why, where the node could still tell.
+        /// Reason, if the node could still give it.
         cause: Option<ContractError>,
     },
-    /// The same intent was used before for another call.
+    /// The intent was used before for another call.
     #[error("[S-003] intent {0:?} already stands for a different call: use a new intent key")]
     IntentConflict(String),
     /// The journal cannot be opened, read or written.
@@ -129,83 +129,85 @@ pub enum SendError {
     /// The endpoint failed before anything was sent.
     #[error("{0}")]
     Chain(ChainError),
-    /// Gas costs more than the configured cap.
+    /// Gas costs more than the configured maximum.
     #[error("[S-006] gas costs {price_wei} wei, above the cap of {cap_wei} wei: raise `max_fee_per_gas_wei` or wait")]
     FeeAboveCap {
-        /// Fee per gas that would be needed, wei.
+        /// Necessary fee per gas, wei.
         price_wei: u128,
-        /// Configured cap, wei.
+        /// Configured maximum, wei.
         cap_wei: u128,
     },
-    /// The account cannot pay for gas.
+    /// The account cannot pay for the gas.
     #[error("[S-007] {account} holds {balance_wei} wei, the transaction may cost {needed_wei} wei: fund the account")]
     NoGasMoney {
-        /// The sending account.
+        /// Account that sends.
         account: Address,
-        /// What it holds, wei.
+        /// Balance of the account, wei.
         balance_wei: u128,
-        /// Most that gas and value may cost, wei.
+        /// Highest possible cost of gas and value, wei.
         needed_wei: u128,
     },
-    /// Still not mined after every fee bump. The sender keeps watching: send the same intent again to wait on.
+    /// The transaction is not mined after all fee bumps. The sender keeps watching it. Send the
+    /// same intent again to continue waiting.
     #[error("[S-008] transaction {tx} (nonce {nonce}) is not mined after every fee bump: its fate is still open")]
     Stuck {
         /// Hash of the last replacement.
         tx: B256,
-        /// Its nonce.
+        /// Nonce of the transaction.
         nonce: u64,
     },
-    /// The sender was stopped. What was persisted is resumed by the next sender on the same journal.
+    /// The sender was stopped. The next sender with the same journal resumes what was persisted.
     #[error("[S-009] the sender is stopped")]
     Stopped,
-    /// Too many calls wait already.
+    /// Too many calls are waiting already.
     #[error("[S-010] {waiting} calls wait for this key already")]
     Busy {
-        /// Calls waiting.
+        /// Number of waiting calls.
         waiting: usize,
     },
     /// The journal was written for another key or chain.
     #[error("[S-011] the journal belongs to {0}: use one journal per key and chain")]
     ForeignJournal(String),
-    /// Call data or intent key beyond what a transaction may carry.
+    /// The call data or the intent's name is too long.
     #[error("[S-012] {what} has {bytes} bytes, above the limit of {limit}")]
     TooLarge {
-        /// What is too large.
+        /// Name of what is too long.
         what: &'static str,
-        /// Its size.
+        /// Its size in bytes.
         bytes: usize,
-        /// The limit.
+        /// Largest allowed size in bytes.
         limit: usize,
     },
-    /// A batch runs inside the market: calls of the token or plain transfers can't be part of it.
+    /// The batch has a call that is not one of the market. The market itself executes a batch, so
+    /// that calls of the token and plain transfers cannot be part of it.
     #[error("[S-013] only calls of the market can be batched: send the token call or transfer on its own")]
     NotBatchable,
-    /// The accuser's account in the market can't pay the bond of an accusation; nothing was sent.
+    /// The accuser's market account cannot pay the bond of an accusation. Nothing was sent.
     #[error(
         "[S-014] an accusation takes a bond of {bond} base units, the market account of {account} holds {balance}: \
          deposit {} more", .bond.saturating_sub(*.balance)
     )]
     BondMissing {
-        /// The accuser.
+        /// Account of the accuser.
         account: Address,
-        /// What its account in the market holds, base units.
+        /// Balance of its market account, base units.
         balance: u128,
-        /// What is needed, base units.
+        /// Necessary bond, base units.
         bond: u128,
     },
-    /// The call would leave less in the market account than has to stay there; nothing was sent.
+    /// The call would leave less in the market account than has to stay there. Nothing was sent.
     #[error(
         "[S-015] the call takes {takes} base units, and {keeps} have to stay; the market account of {account} holds \
          {balance}: deposit {} more", .takes.saturating_add(*.keeps).saturating_sub(*.balance)
     )]
     KeepsTooLittle {
-        /// Whose account.
+        /// Owner of the account.
         account: Address,
-        /// What it holds in the market, base units.
+        /// Balance of the market account, base units.
         balance: u128,
-        /// What the call takes, base units.
+        /// Sum that the call takes, base units.
         takes: u128,
-        /// What has to stay, base units.
+        /// Sum that has to stay, base units.
         keeps: u128,
     },
 }

@@ -1,4 +1,4 @@
-//! What the market's logs say, in the protocol's own types. `IMarket.sol` says what each moves.
+//! Events of the market, in the protocol's own types. `IMarket.sol` specifies each.
 
 use alloy_primitives::{Address, B256, Bytes, Log};
 use alloy_sol_types::SolEventInterface;
@@ -10,43 +10,44 @@ use rialto_protocol::{DealId, GameId, OrderId, ReceiptId};
 use crate::bindings::{CaseOutcome, Ending, IMarket::IMarketEvents as Raw};
 use crate::court_event::CourtEvent;
 
-/// Most siblings of a leaf: an order has at most 2^16 tasks.
+/// Most siblings of a leaf. An order has at most 2^16 tasks.
 const MAX_DEPTH: usize = 16;
 
-/// Where a log stands.
+/// Position of a log on chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct LogMeta {
-    /// Block number.
+    /// Number of the block.
     pub block: u64,
-    /// Position among the logs of the block.
+    /// Index of the log in the block.
     pub index: u64,
-    /// Block hash.
+    /// Hash of the block.
     pub block_hash: B256,
-    /// Transaction hash.
+    /// Hash of the transaction.
     pub tx: B256,
 }
 
-/// An event of the market. Amounts are base units, times unix seconds.
+/// One event of the market. Sums are in base units, times in Unix seconds.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[allow(missing_docs)] // field by field as in IMarket.sol
+#[allow(missing_docs)] // `IMarket.sol` explains the fields
 pub enum MarketEvent {
-    /// `account` += amount.
+    /// The balance of `account` grew by `amount`.
     Deposited { account: Address, from: Address, amount: u128 },
-    /// `account` −= amount.
+    /// The balance of `account` fell by `amount`.
     Withdrawn { account: Address, to: Address, amount: u128 },
     /// `spender` may take up to `amount` from the account of `owner`.
     Allowed { owner: Address, spender: Address, amount: u128 },
-    /// Account of `from` −= amount, account of `to` += amount.
+    /// `amount` moved from the account of `from` to that of `to`.
     Transferred { from: Address, to: Address, amount: u128 },
-    /// Where a provider can be reached. Anyone can say anything here.
+    /// A provider announced its endpoint. Any account can announce anything, so this is only a
+    /// hint.
     Announced { provider: Address, endpoint: Bytes },
-    /// Every ask of the provider with another counter is dead.
+    /// The provider revoked all of its asks with another counter.
     AsksCancelled { provider: Address, counter: u64 },
-    /// A deal began.
+    /// A deal was opened.
     DealOpened { id: DealId, deal: Deal },
-    /// The deal's new `paid` and watermark.
+    /// A voucher was redeemed: the deal's new `paid` and watermark.
     Redeemed { deal: DealId, paid: u128, orders: u64 },
-    /// A deal ended.
+    /// A deal was closed.
     DealClosed { deal: DealId, ending: Ending, paid: u128, to_requester: u128, to_provider: u128, burned: u128 },
     /// A claim was opened for `receipt.fee`.
     Claimed { deal: DealId, order: OrderId, seq: u64, deadline: u64, receipt: Receipt },
@@ -54,11 +55,12 @@ pub enum MarketEvent {
     LateNoticed { deal: DealId, order: OrderId, seq: u64, deadline: u64, bond: u128 },
     /// A late notice was answered.
     Answered { deal: DealId, order: OrderId, receipt: Receipt },
-    /// A late notice was void: the order was cancelled.
+    /// A late notice ended because its order was cancelled.
     Excused { deal: DealId, order: OrderId },
     /// A demand was opened; `receipt` is the receipt's struct hash.
     Demanded { deal: DealId, receipt: ReceiptId, task: u32, seq: u64, deadline: u64, bond: u128 },
-    /// A demand was answered. `proof`: the leaf's siblings from the bottom up; `output` is empty if above the contract's bound.
+    /// A demand was answered. `proof` has the leaf's siblings from the bottom up. `output` is empty
+    /// if it is longer than the contract's limit.
     Revealed {
         deal: DealId,
         receipt: ReceiptId,
@@ -68,19 +70,20 @@ pub enum MarketEvent {
         proof: Vec<SumNode>,
         output: Bytes,
     },
-    /// The court holds the deal.
+    /// The court placed a hold on the deal.
     Held { deal: DealId, game: GameId, deadline: u64 },
-    /// The court let go.
+    /// The court lifted a hold.
     Lifted { deal: DealId, game: GameId },
     /// A case ended by `settle`.
     CaseSettled { deal: DealId, case: CaseId, outcome: CaseOutcome, amount: u128 },
-    /// A court said something; who may believe it, [`CourtEvent`] says.
+    /// A court emitted an event. [`CourtEvent`] says for which deals it counts.
     Court { court: Address, event: CourtEvent },
 }
 
 impl MarketEvent {
-    /// Decodes a log of `market`, or of a court that `is_court` knows; `None` for everything else. An address says only what is its:
-    /// a court can't speak for the market.
+    /// Decodes a log of `market` or of a court that `is_court` accepts. Returns `None` for
+    /// everything else. The address decides which events are decoded, so that a court cannot
+    /// imitate the market.
     pub(crate) fn decode_from(log: &Log, market: Address, is_court: impl Fn(Address) -> bool) -> Option<MarketEvent> {
         if log.address == market {
             return MarketEvent::decode(log);
@@ -91,7 +94,7 @@ impl MarketEvent {
         Some(MarketEvent::Court { court: log.address, event: CourtEvent::decode(log)? })
     }
 
-    /// Decodes a log of the market; `None` if it is no event of `IMarket`.
+    /// Decodes a log of the market. Returns `None` if it is no event of `IMarket`.
     pub fn decode(log: &Log) -> Option<MarketEvent> {
         let raw = Raw::decode_raw_log(log.topics(), &log.data.data).ok()?;
         Some(match raw {
@@ -158,7 +161,7 @@ impl MarketEvent {
         })
     }
 
-    /// The deal it is about, if any.
+    /// Returns the deal that the event is about, if any.
     pub fn deal(&self) -> Option<DealId> {
         match self {
             MarketEvent::DealOpened { id, .. } => Some(*id),

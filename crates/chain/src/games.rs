@@ -1,4 +1,4 @@
-//! What courts say about games, as news of the deals that they are about.
+//! Assigns the events of courts to the deals that the disputes are about.
 
 use std::collections::HashMap;
 
@@ -13,7 +13,7 @@ use crate::court_call::{CourtCall, MoveArgs, Signed, StepArgs, WrongFuelArgs, Wr
 use crate::court_event::{Accused, Challenged, CourtEvent, GameEnd, Moved};
 use crate::event::MarketEvent;
 
-/// Knows which court each deal names, and which deal each game is about.
+/// Courts of known deals, and deals of known disputes.
 #[derive(Clone, Debug, Default)]
 pub struct Games {
     courts: HashMap<DealId, Address>,
@@ -21,20 +21,21 @@ pub struct Games {
 }
 
 impl Games {
-    /// A deal whose court is believed.
+    /// Adds a deal. Events of its court are then accepted for it.
     pub fn add_deal(&mut self, id: DealId, deal: &Deal) {
         if !deal.court.is_zero() {
             self.courts.insert(id, deal.court);
         }
     }
 
-    /// A game that is known from before.
+    /// Adds a dispute that is known from before.
     pub fn add_game(&mut self, game: GameId, deal: DealId) {
         self.deals.insert(game, deal);
     }
 
-    /// The deal, and what its court says about one of its games or receipts; `None` if the event is anything else, or of a court that the deal
-    /// does not name.
+    /// Returns the deal and the event, if its court reports on one of the deal's disputes or
+    /// receipts. Returns `None` for all other events, and for those of a court that the deal does
+    /// not name.
     pub fn news(&mut self, event: &MarketEvent) -> Option<(DealId, GameNews)> {
         let MarketEvent::Court { court, event } = event else { return None };
         let deal = match event.deal() {
@@ -113,8 +114,8 @@ fn news(event: &CourtEvent) -> Option<GameNews> {
 }
 
 impl CourtCall {
-    /// Sends an answer of the side whose turn it is, about an order of this deal; `None` if it is none, or does not answer the
-    /// question that the game has come down to.
+    /// Converts an answer of the side to move to a call, for an order of this deal. Returns `None`
+    /// if there is no answer, or if it does not fit the dispute's current question.
     pub fn answer(deal: Deal, order: Order, view: &GameView, answer: Answer) -> Option<CourtCall> {
         let game = view.game.clone();
         let order = Box::new(order);
@@ -150,7 +151,7 @@ impl CourtCall {
         })
     }
 
-    /// Shows a receipt to be wrong without a game.
+    /// Returns the call that proves a receipt wrong without a dispute.
     pub fn convict(signed: Signed, proof: FaultProof) -> CourtCall {
         match proof {
             FaultProof::Sum { node, children, place, siblings } => {

@@ -1,17 +1,18 @@
-//! EVM client of the market: bindings, one sender per key, canonical event stream.
+//! EVM client of the market: contract bindings, one sender per key, and a stream of events that
+//! follows reorgs.
 //!
-//! | module | knows |
+//! | module | content |
 //! |---|---|
 //! | `rpc` | one endpoint, in process or over HTTP: timeouts, retries, bounds |
 //! | `chain` | [`Chain`]: a market's state, signatures (ERC-1271 too), permits |
-//! | `asks` | [`AskStanding`]: what a market says of an ask |
-//! | `court` | [`Court`]: a court's rules and games |
-//! | `call`, `court_call` | [`MarketCall`], [`CourtCall`]: what can be sent |
-//! | `sender`, `worker`, `flight`, `journal`, `tx` | [`Sender`]: intents persisted before broadcast, watched until final |
-//! | `follow`, `event`, `court_event` | [`EventBatch`]: events added and taken back, of the market and its courts |
-//! | `clock` | [`Clock`]: this machine's time, or the chain's where that is ahead |
-//! | `contract_error` | [`ContractError`]: why a contract said no, and what to do |
-//! | `deploy` | [`deploy()`]: the committed artifacts onto a chain |
+//! | `asks` | [`AskStanding`]: state of an ask on chain |
+//! | `court` | [`Court`]: a court's rules and disputes |
+//! | `call`, `court_call` | [`MarketCall`], [`CourtCall`]: the transactions that can be sent |
+//! | `sender`, `worker`, `flight`, `journal`, `tx` | [`Sender`]: persists intents before it broadcasts them, and watches them until final |
+//! | `follow`, `event`, `court_event` | [`EventBatch`]: events of the market and its courts, added and removed |
+//! | `clock` | [`Clock`]: this machine's time, or the chain's if that is ahead |
+//! | `contract_error` | [`ContractError`]: why a contract refused a call, and what to do |
+//! | `deploy` | [`deploy()`]: deploys the committed artifacts |
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod asks;

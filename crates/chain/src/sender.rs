@@ -1,5 +1,6 @@
-//! One sender per key. An intent is persisted with its signed transaction before anything is
-//! broadcast; its fate is open until it is seen final; the same intent never happens twice.
+//! Sender of the transactions of one key. It persists each intent with its signed transaction
+//! before it broadcasts anything, and watches the transaction until it is final. The same intent is
+//! never executed twice.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -19,22 +20,24 @@ use crate::journal::{Journal, Mined, Owner, RawCall};
 use crate::link::Link;
 use crate::worker::{Command, ToSend, Worker};
 
-/// Calls that may wait for one key.
+/// Most calls that may wait for one key.
 const MAX_WAITING_CALLS: usize = 256;
-/// Longest intent key.
+/// Longest name of an intent, bytes.
 const MAX_INTENT_BYTES: usize = 256;
-/// Most call data: nodes refuse transactions above 128 KiB.
+/// Most call data, bytes. Nodes refuse transactions above 128 KiB.
 const MAX_CALL_BYTES: usize = 120 * 1024;
 
-/// Sends transactions of one key, in order. Clones share it; when the last is dropped it stops, and what it had
-/// persisted is resumed by the next sender on the same journal.
+/// Sender of the transactions of one key, in order. All clones share one sender. It stops when the
+/// last clone is dropped. The next sender with the same journal resumes what was persisted.
 #[derive(Clone)]
 pub struct Sender {
     chain: Chain,
     tx: TxSender,
-    /// Held while an accusation sees to its allowance: one is enough for all.
+    /// Held while an accusation raises the court's allowance, because one allowance is enough for
+    /// all.
     accusing: Arc<Mutex<()>>,
-    /// Held while a call is under way that has to leave money in the account: the next one sees what it took.
+    /// Held while a call is under way that must leave money in the account, so that the next call
+    /// sees the balance after it.
     spending: Arc<Mutex<()>>,
 }
 
@@ -48,23 +51,35 @@ impl Sender {
         Ok(Sender { chain, tx, accusing: Arc::default(), spending: Arc::default() })
     }
 
-    /// The sending account.
+    /// Returns the account that sends.
     pub fn account(&self) -> Address {
         self.tx.handle.account
     }
 
     /// Sends `call` and waits until it is final.
     ///
-    /// `intent` names what is meant, once and for all: the same intent sent again (after a crash, say) waits for, or
-    /// returns, the first one's outcome, and never pays twice. A call that would revert is refused before anything is
-    /// sent or persisted; its intent stays free. Dropping the future does not stop what was begun.
+    /// `intent` is an idempotency key. If the same intent is sent again, such as after a crash, it
+    /// returns the first one's outcome, waits for it if necessary, and never pays twice. A call
+    /// that would revert is refused before anything is sent or persisted, and its intent stays
+    /// unused. Dropping the future does not stop the transaction.
+    ///
+    /// # Errors
+    /// [`SendError::Rejected`] if the call would revert, [`SendError::Reverted`] if it was mined
+    /// and reverted, [`SendError::IntentConflict`] if the intent belongs to another call,
+    /// [`SendError::Stuck`] if the transaction is not mined after all fee bumps; the other variants
+    /// say why nothing was sent.
     pub async fn send(&self, intent: impl Into<String>, call: MarketCall) -> Result<Mined, SendError> {
         self.tx.send(intent.into(), call.raw(self.chain.market(), self.chain.token())?).await
     }
 
-    /// Sends a call that takes money from the sender's account in the market, unless less than `keeps` would be left of it
-    /// ([`SendError::KeepsTooLittle`]); then nothing was sent. What the account does not hold at all, the market says itself. An
-    /// intent that was sent before is waited for as [`Sender::send`] does: what it took is gone from the account already.
+    /// Sends a call that takes `takes` from the sender's market account, unless that leaves less
+    /// than `keeps` in it. If the account does not even have `takes`, the market refuses the call.
+    /// An intent that was sent before is handled as by [`Sender::send`], because the account has
+    /// already paid for it.
+    ///
+    /// # Errors
+    /// [`SendError::KeepsTooLittle`] if less than `keeps` would be left; nothing was sent then. The
+    /// others are those of [`Sender::send`].
     pub async fn send_keeping(
         &self,
         intent: impl Into<String>,
@@ -84,10 +99,14 @@ impl Sender {
         self.send(intent, call).await
     }
 
-    /// Accuses, and does what that needs first: the court is allowed to take bonds from the sender's account in the market, once and
-    /// for all. What the account lacks of the bond, [`SendError::BondMissing`] says; then nothing was sent. `intent` stands for the
-    /// accusation alone; to allow is harmless to repeat. The caller has made sure of the court's code
-    /// ([`Court::is_known_code`]): it may take money.
+    /// Sends an accusation. If necessary, it first allows the court to take bonds from the sender's
+    /// market account, without a limit. `intent` names only the accusation; the allowance may be
+    /// repeated without harm. The caller must have checked the court's code with
+    /// [`Court::is_known_code`], because the court may take money.
+    ///
+    /// # Errors
+    /// [`SendError::BondMissing`] if the account does not have the bond; nothing was sent then. The
+    /// others are those of [`Sender::send`].
     pub async fn accuse(&self, intent: impl Into<String>, court: &Court, signed: Signed) -> Result<Mined, SendError> {
         let intent = intent.into();
         let _one = self.accusing.lock().await;
@@ -107,19 +126,20 @@ impl Sender {
         if balance < bond {
             return Err(SendError::BondMissing { account, balance, bond });
         }
-        // A new name each time: that it was done once, before, is not enough.
+        // Each allowance has a new intent, because an earlier one may be used up or withdrawn.
         let allow = MarketCall::Allow { spender: court.address(), amount: u128::MAX };
         self.send(format!("{intent}-allow-{}", head.number), allow).await?;
         self.send(intent, call).await
     }
 
-    /// Stops at once, as a crash would: every step is persisted before it is taken. When this returns the journal is free.
+    /// Stops at once, like a crash. This is safe, because every step is persisted before it is
+    /// taken. The journal is free when this returns.
     pub async fn stop(self) {
         self.tx.stop().await;
     }
 }
 
-/// The sender below the market's vocabulary: raw calls and contract creations.
+/// Sender of raw calls and contract creations, which knows nothing of the market.
 #[derive(Clone)]
 pub(crate) struct TxSender {
     handle: Arc<Handle>,
@@ -156,7 +176,7 @@ impl TxSender {
 
     pub(crate) async fn stop(&self) {
         self.handle.task.abort();
-        // A write that was under way ends first.
+        // Wait until a pending write to the journal has ended.
         let mut open = self.handle.journal.clone();
         while open.changed().await.is_ok() {}
     }
@@ -169,7 +189,7 @@ impl TxSender {
         outcome.await.unwrap_or(Err(SendError::Stopped))
     }
 
-    /// Whether an intent was persisted: sent, or about to be.
+    /// Returns whether an intent was persisted: it was sent or is about to be.
     async fn knows(&self, intent: &str) -> Result<bool, SendError> {
         let (reply, answer) = oneshot::channel();
         self.tell(Command::Knows { intent: intent.to_owned(), reply })?;

@@ -1,4 +1,5 @@
-//! The task behind a sender: accepts intents, broadcasts, and watches every open one until it is final.
+//! The task of a sender. It accepts intents, broadcasts their transactions, and watches each one
+//! until it is final.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,34 +17,36 @@ use crate::journal::{Journal, Mined, Outcome, RawCall, Record};
 use crate::link::{Link, reverted};
 use crate::tx::{Fees, check_funds, gas_limit, sign};
 
-/// Transactions of one key in flight: nodes keep about this many per account.
+/// Most transactions of one key in flight. Nodes keep about this many per account.
 const MAX_OPEN: usize = 16;
-/// Signed transactions per intent: each bump raises fees by an eighth, nine of them nearly triple it.
+/// Most signed transactions per intent. Each fee bump raises the fee by an eighth, so that nine
+/// bumps nearly triple it.
 const MAX_ATTEMPTS: usize = 10;
 /// Polls between two broadcasts of the same transaction.
 const REBROADCAST_POLLS: u32 = 10;
-/// Polls between two checks that nothing final was lost to a reorg.
+/// Polls between two checks whether a reorg dropped a final transaction.
 const HEAL_POLLS: u32 = 20;
-/// Calls that wait for an open one to be mined.
+/// Most calls that wait until an open transaction is mined.
 const MAX_DEFERRED: usize = 64;
-/// Outcomes between two prunings of the journal.
+/// Number of outcomes between two prunings of the journal.
 const PRUNE_EVERY: u64 = 512;
-/// Polls that a simulation waits for an endpoint that has not seen the last transaction of this key.
+/// Polls for which a simulation waits until the endpoint has seen the last transaction of this key.
 const LAG_PATIENCE_POLLS: u32 = 50;
-/// Final transactions kept at hand, to broadcast again if a reorg deeper than `confirmations` drops them.
+/// Number of final transactions that are kept, to broadcast them again if a reorg deeper than
+/// `confirmations` drops them.
 const KEEP_FINAL: usize = 64;
 
 type Reply = oneshot::Sender<Result<Mined, SendError>>;
 
-/// What a sender asks of its worker.
+/// Request of a sender to its worker.
 pub(crate) enum Command {
-    /// To send a call.
+    /// Send a call.
     Send(ToSend),
-    /// Whether an intent is in the journal.
+    /// Answer whether an intent is in the journal.
     Knows { intent: String, reply: oneshot::Sender<Result<bool, SendError>> },
 }
 
-/// A call to send.
+/// One call to send.
 pub(crate) struct ToSend {
     pub(crate) intent: String,
     pub(crate) call: RawCall,
@@ -55,22 +58,24 @@ pub(crate) struct Worker {
     signer: PrivateKeySigner,
     journal: Journal,
     inbox: mpsc::Receiver<Command>,
-    /// Persisted and not final, by nonce.
+    /// Transactions that are persisted and not final, by nonce.
     open: BTreeMap<u64, Flight>,
-    /// Who waits for which open intent.
+    /// Callers that wait for each open intent.
     waiters: BTreeMap<String, Vec<Reply>>,
-    /// Calls that would revert now, and why, but may not once what is open is mined.
+    /// Calls that would revert now, each with the reason. They may succeed once an open transaction
+    /// is mined.
     deferred: Vec<(ToSend, SendError)>,
-    /// Final transactions by nonce, newest `KEEP_FINAL`.
+    /// The newest [`KEEP_FINAL`] final transactions, by nonce.
     finals: BTreeMap<u64, Bytes>,
     next_nonce: u64,
     next_seq: u64,
-    /// Newest block known to hold a transaction of this key: older state would mislead a simulation.
+    /// Newest block that is known to have a transaction of this key. A simulation on older state
+    /// would be wrong.
     seen_block: u64,
 }
 
 impl Worker {
-    /// Takes up what the journal holds.
+    /// Resumes the open transactions of the journal.
     pub(crate) async fn resume(
         link: Arc<Link>,
         signer: PrivateKeySigner,
@@ -79,7 +84,7 @@ impl Worker {
     ) -> Result<Worker, SendError> {
         journal.prune().await?;
         let records = journal.all().await?;
-        // A fresh journal knows nothing of transactions that wait in the mempool: the node may.
+        // A new journal does not know transactions in the mempool, but the node may know them.
         let mut next_nonce = link.endpoint.nonce(signer.address(), records.is_empty()).await?;
         let mut next_seq = 0;
         let (mut open, mut finals) = (BTreeMap::new(), BTreeMap::new());
@@ -106,7 +111,7 @@ impl Worker {
             tokio::select! {
                 command = self.inbox.recv(), if self.open.len() < MAX_OPEN => match command {
                     Some(Command::Knows { intent, reply }) => {
-                        // Whoever asked may be gone.
+                        // The caller may be gone.
                         let _ = reply.send(self.journal.get(&intent).await.map(|record| record.is_some()));
                     }
                     Some(Command::Send(command)) => {
@@ -133,7 +138,7 @@ impl Worker {
         }
     }
 
-    /// Simulates, signs, persists, broadcasts.
+    /// Simulates, signs, persists and broadcasts a call.
     async fn launch(&mut self, command: ToSend) {
         let ToSend { intent, call, reply } = command;
         match self.sign_new(&intent, &call).await {
@@ -172,7 +177,8 @@ impl Worker {
         Ok(record)
     }
 
-    /// Waits, within bounds, until the endpoint knows the state that this key's last transaction made.
+    /// Waits, for a limited time, until the endpoint has the state after this key's last
+    /// transaction.
     async fn await_seen_block(&self) -> Result<(), ChainError> {
         for _ in 0..LAG_PATIENCE_POLLS {
             if self.link.endpoint.latest().await?.number() >= self.seen_block {
@@ -183,15 +189,17 @@ impl Worker {
         Ok(())
     }
 
-    /// A nonce neither used on chain nor by any record, and the newest block when that was so.
+    /// Returns a nonce that is used neither on chain nor by a record, and the newest block at that
+    /// time.
     async fn fresh_nonce(&self) -> Result<(u64, u64), ChainError> {
-        // In this order: a nonce used in a block after `head` is looked for after `head`.
+        // The order matters: the search for a foreign use of the nonce begins after `head`, and
+        // this nonce was unused at `head`.
         let head = self.link.endpoint.latest().await?.number();
         let used = self.link.endpoint.nonce(self.signer.address(), false).await?;
         Ok((self.next_nonce.max(used), head))
     }
 
-    /// One look at everything open.
+    /// Checks all open transactions once.
     async fn watch(&mut self) {
         if let Err(error) = self.try_watch().await {
             tracing::warn!(account = %self.signer.address(), %error, "sender waits");
@@ -223,7 +231,7 @@ impl Worker {
         Ok(())
     }
 
-    /// Persists the outcome, then tells.
+    /// Persists the outcome, then tells the callers.
     async fn finish(&mut self, nonce: u64, receipt: TxReceipt) -> Result<(), SendError> {
         let Some(flight) = self.open.get(&nonce) else { return Ok(()) };
         let mut record = flight.record.clone();
@@ -249,7 +257,7 @@ impl Worker {
         Ok(())
     }
 
-    /// Why a mined transaction reverted, as far as the node can still tell.
+    /// Returns the reason why a mined transaction reverted, if the node can still give it.
     async fn revert_data(&self, record: &Record, block: u64) -> Option<Bytes> {
         let request = CallRequest::by(self.signer.address(), &record.call);
         match self.link.endpoint.eth_call(&request, Some(block.saturating_sub(1))).await.map_err(reverted) {
@@ -258,7 +266,8 @@ impl Worker {
         }
     }
 
-    /// The nonce was used by somebody else with this key, finally: the intent did not happen, and gets a new nonce.
+    /// Gives an intent a new nonce, after a foreign transaction of this key with the old nonce
+    /// became final. The intent was not executed.
     async fn relaunch(&mut self, nonce: u64, head: &Header) -> Result<(), SendError> {
         let Some(flight) = self.open.get(&nonce) else { return Ok(()) };
         tracing::warn!(intent = flight.intent, nonce, "nonce used by a foreign transaction of this key");
@@ -277,7 +286,8 @@ impl Worker {
         Ok(())
     }
 
-    /// An unmined transaction: broadcast it again now and then; replace it when it is the next one and takes too long.
+    /// Handles a transaction that is not mined: broadcasts it again from time to time, and replaces
+    /// it if it is the next one and takes too long.
     async fn press(&mut self, nonce: u64, is_next: bool) -> Result<(), SendError> {
         let Some(flight) = self.open.get_mut(&nonce) else { return Ok(()) };
         if flight.due_again(REBROADCAST_POLLS) {
@@ -287,7 +297,8 @@ impl Worker {
             return Ok(());
         }
         let fees = if flight.record.attempts.len() < MAX_ATTEMPTS {
-            // Above the cap: no bump now, the cheaper transaction goes on waiting.
+            // If the fee would be above the maximum, there is no bump now and the cheaper
+            // transaction stays.
             Fees::now(&self.link).await.ok().and_then(|now| now.bumped(flight.record.last(), self.link.max_fee))
         } else {
             None
@@ -313,7 +324,7 @@ impl Worker {
         Ok(())
     }
 
-    /// A reorg deeper than `confirmations` may have dropped what was final: broadcast it again.
+    /// Broadcasts final transactions again that a reorg deeper than `confirmations` dropped.
     async fn heal(&mut self) {
         let Ok(used) = self.link.endpoint.nonce(self.signer.address(), false).await else { return };
         for (nonce, raw) in self.finals.range(used..) {
@@ -353,6 +364,6 @@ fn told(outcome: Outcome) -> Result<Mined, SendError> {
 }
 
 fn answer(reply: Reply, outcome: Result<Mined, SendError>) {
-    // Whoever asked may be gone; the outcome is in the journal.
+    // The caller may be gone. The outcome is in the journal.
     let _ = reply.send(outcome);
 }

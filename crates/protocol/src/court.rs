@@ -1,4 +1,4 @@
-//! Games before a court, as both sides see them (`ICourt.sol`, `docs/court.md`).
+//! Games before a court, as both sides know them (`ICourt.sol`, `docs/court.md`).
 
 use std::collections::BTreeMap;
 
@@ -17,106 +17,107 @@ pub type Segment = [B256; PARTS + 1];
 
 /// Parts of a segment.
 pub const PARTS: usize = 16;
-/// Of what the loser of a case in court loses, the part that the other side gets, in 1/10_000; the rest is burned.
+/// Share of the loser's stake in court that the other side gets, in 1/10_000. The rest is burned.
 pub const COMPENSATION_BPS: u32 = 7_000;
 /// Pause before a task that could not be traced is tried again, seconds.
 const RETRY_SECONDS: u64 = 15;
 
-/// Part of a guilty provider's collateral that whoever convicts it gets out of the other side's share, if it is a stranger to
-/// the deal, in 1/10_000 (`IMarket.slash`).
+/// Share of a guilty provider's collateral for a convictor that is a stranger to the deal, in
+/// 1/10_000. It comes out of the requester's share (`IMarket.slash`).
 pub const BOUNTY_BPS: u32 = 2_000;
 
-/// What one side does when it is its turn.
+/// Action of the side whose turn it is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Answer {
     /// Provider: the nodes below the one in dispute.
     Unfold {
-        /// From the left; of leaves, H(halted) and fuel.
+        /// Nodes from the left; for leaves, H(halted) and fuel.
         nodes: Vec<SumNode>,
     },
-    /// Accuser: this node is wrong.
+    /// Accuser: the index of the wrong node.
     Pick {
-        /// Index among the nodes shown.
+        /// Index among the shown nodes.
         index: u32,
     },
     /// Accuser: this task ended otherwise.
     Challenge(Box<Challenge>),
-    /// Anybody: this task ended so, but used another fuel than the leaf says. The provider has lost.
+    /// Anybody: the task ended like this, but the leaf states another fuel. The provider has lost.
     Contradict {
-        /// Index among the leaves shown.
+        /// Index among the shown leaves.
         index: u32,
-        /// How it ended.
+        /// Halted state of the task.
         halted: Halted,
     },
-    /// Part `pick` of the segment begins right and ends wrong; these are the right states after each sixteenth of that part.
+    /// Part `pick` of the segment begins right and ends wrong. `states` are the right states after
+    /// each sixteenth of that part.
     Move {
-        /// 0 to 15.
+        /// Index of the part, 0 to 15.
         pick: u32,
-        /// State hashes; the last is the part's end.
+        /// State hashes; the last one is the part's end.
         states: Box<[B256; PARTS]>,
     },
-    /// Step `pick` of the segment is wrong, and this proves what follows.
+    /// Step `pick` of the segment is wrong, and `proof` proves the right next state.
     Step {
-        /// 0 to 15.
+        /// Index of the step, 0 to 15.
         pick: u32,
-        /// For `StepUnit.step`.
+        /// Proof for `StepUnit.step`.
         proof: Vec<u8>,
     },
-    /// Everything is right, or it does not even begin right: nothing to be won here.
+    /// The segment is right, or even its begin is wrong, so there is nothing to win.
     Nothing,
 }
 
-/// An accuser's word on one task of a receipt (`ICourt.Challenge`).
+/// An accuser's statement about one task of a receipt (`ICourt.Challenge`).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Challenge {
-    /// Index among the leaves shown.
+    /// Index among the shown leaves.
     pub index: u32,
-    /// The task's inputRoot.
+    /// inputRoot of the task.
     pub input: B256,
-    /// Its siblings under the order's inputs from the bottom up.
+    /// Its siblings under the order's inputs, from the bottom up.
     pub input_proof: Vec<B256>,
-    /// What program's and input's root are hashes of.
+    /// Preimages of the roots of program and input.
     pub parts: Bytes,
-    /// State hashes after each sixteenth of the padded run; the last is H(halted).
+    /// State hashes after each sixteenth of the padded run; the last one is H(halted).
     pub states: Box<[B256; PARTS]>,
 }
 
-/// What is in dispute.
+/// Subject of the current turn of a game.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Question {
-    /// What a node of the receipt's tree stands for; the provider is to unfold it.
+    /// A node of the receipt's tree. The provider must unfold it.
     Node {
-        /// Levels over the leaves.
+        /// Levels above the leaves.
         height: u8,
-        /// Among the nodes of this height, from the left.
+        /// Index among the nodes of this height, from the left.
         place: u32,
     },
-    /// Which of these nodes is wrong; the accuser is to say.
+    /// Nodes below a disputed one. The accuser must name the wrong one.
     Nodes {
-        /// Levels over the leaves. At 0 each hash is H(halted).
+        /// Levels above the leaves. At 0 each hash is H(halted).
         height: u8,
-        /// Of the node over them.
+        /// Index of the node above them.
         place: u32,
-        /// From the left.
+        /// Shown nodes, from the left.
         nodes: Vec<SumNode>,
     },
     /// The run of a task.
     Run {
-        /// Index in the order.
+        /// Index of the task in the order.
         task: u32,
-        /// How it ended, by the provider's word: H(halted).
+        /// H(halted) of the task, according to the provider.
         halted: B256,
-        /// The segment spans 16^level steps.
+        /// Level of the segment, which spans 16^level steps.
         level: u8,
-        /// Steps before it.
+        /// Steps before the segment.
         position: u64,
-        /// State hashes.
+        /// State hashes of the segment.
         segment: Box<Segment>,
     },
 }
 
 impl Question {
-    /// Falls with every turn of a game, so that it names the turn.
+    /// Returns a number that falls with every turn of a game and so identifies the turn.
     pub fn turn(&self) -> u8 {
         match self {
             Self::Node { height, .. } => 100 + 2 * (*height).clamp(1, 32),
@@ -125,53 +126,53 @@ impl Question {
         }
     }
 
-    /// The task that the game has come down to.
+    /// Returns the task that the game has found, if it has.
     pub fn task(&self) -> Option<u32> {
         if let Self::Run { task, .. } = self { Some(*task) } else { None }
     }
 }
 
-/// Where a game stands, as its court's events tell.
+/// State of a game, according to its court's events.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GameView {
-    /// The game; its struct hash is its id.
+    /// The game. Its struct hash is its id.
     pub game: Game,
-    /// The receipt that is said to be wrong.
+    /// Accused receipt.
     pub receipt: Receipt,
-    /// Tasks of its order.
+    /// Number of tasks of its order.
     pub tasks: u32,
-    /// What is in dispute now.
+    /// Subject of the current turn.
     pub question: Question,
-    /// Whether the accuser is to move; else the provider.
+    /// Whether it is the accuser's turn; otherwise it is the provider's.
     pub accusers_turn: bool,
-    /// End of that turn, unix seconds.
+    /// End of the turn, Unix seconds.
     pub deadline: u64,
 }
 
 impl GameView {
-    /// A game that has just begun.
+    /// Returns a game that has just begun.
     pub fn begun(game: Game, receipt: Receipt, tasks: u32, deadline: u64) -> Self {
         let height = tasks.max(1).next_power_of_two().ilog2() as u8;
         let question = Question::Node { height, place: 0 };
         Self { game, receipt, tasks, question, accusers_turn: false, deadline }
     }
 
-    /// Whether it is this account's turn.
+    /// Returns whether it is this account's turn.
     pub fn turn_of(&self, account: Address) -> bool {
         account == if self.accusers_turn { self.game.accuser } else { self.game.provider }
     }
 
-    /// Names the turn within the game: falls with every one.
+    /// Returns a number that identifies the turn within the game and falls with every turn.
     pub fn turn(&self) -> u8 {
         self.question.turn()
     }
 }
 
-/// What a court said about a game, or about a receipt without one.
+/// Event of a court about a game, or about a receipt without a game.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[allow(missing_docs)] // fields are those of `ICourt.sol`'s events
 pub enum GameNews {
-    /// It began.
+    /// A game began.
     Accused(Box<GameView>),
     /// The node in dispute was unfolded.
     Unfolded { game: GameId, place: u32, height: u8, deadline: u64, nodes: Vec<SumNode> },
@@ -181,71 +182,71 @@ pub enum GameNews {
     Challenged { game: GameId, task: u32, halted: B256, level: u8, deadline: u64, segment: Box<Segment> },
     /// A segment was answered.
     Moved { game: GameId, level: u8, position: u64, accusers_turn: bool, deadline: u64, segment: Box<Segment> },
-    /// A step was judged; the end comes with it.
+    /// A step was judged. The game's end is in the same transaction.
     Stepped { game: GameId, position: u64, state: B256, claimed: B256, next: B256 },
-    /// It ended.
+    /// The game ended.
     Ended { game: GameId, verdict: GameEnd },
-    /// A receipt was shown to be wrong without a game; the deal ended with it.
+    /// A receipt was proven wrong without a game, which ended the deal.
     Convicted { receipt: ReceiptId, fault: Fault },
 }
 
-/// What a game ended by (`ICourt.Verdict`).
+/// Way in which a game ended (`ICourt.Verdict`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
     /// A step was judged.
     Step,
-    /// Somebody's time ran out.
+    /// The time of one side ran out.
     Timeout,
-    /// A leaf says another fuel than its task used.
+    /// A leaf states another fuel than its task used.
     Fuel,
 }
 
-/// How a game ended, and where the bond went, base units.
+/// End of a game, and distribution of the bond, base units.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GameEnd {
-    /// By what.
+    /// Way in which it ended.
     pub verdict: Verdict,
-    /// Who won: the accuser, or else the provider.
+    /// Whether the accuser won; otherwise the provider did.
     pub accuser_won: bool,
-    /// Whether the deal ended with it, and its collateral.
+    /// Whether the game ended the deal and took its collateral.
     pub slashed: bool,
-    /// Of the bond, to the accuser.
+    /// Share of the bond for the accuser.
     pub to_accuser: u128,
-    /// Of the bond, to the provider.
+    /// Share of the bond for the provider.
     pub to_provider: u128,
-    /// Of the bond, burned.
+    /// Burned share of the bond.
     pub burned: u128,
 }
 
-/// A step as a court judged it.
+/// A step that a court judged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JudgedStep {
-    /// Steps before it.
+    /// Number of steps before it.
     pub position: u64,
-    /// State that it begins from.
+    /// Hash of the state before it.
     pub state: B256,
-    /// What the loser said that follows.
+    /// Hash of the next state, according to the loser.
     pub claimed: B256,
-    /// What follows.
+    /// Hash of the next state, according to the judge.
     pub next: B256,
 }
 
-/// A game from its begin to its end.
+/// History of a game.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GameStory {
-    /// Where it stands, or stood last.
+    /// Present or last state of the game.
     pub view: GameView,
-    /// Moves made, the accusation not counted.
+    /// Number of moves, without the accusation.
     pub moves: u32,
-    /// The step that was judged.
+    /// Judged step, if there was one.
     pub step: Option<JudgedStep>,
-    /// How it ended.
+    /// End of the game, if it has ended.
     pub end: Option<GameEnd>,
 }
 
 impl GameNews {
-    /// The game's id; none where it is in the view, or there is no game.
+    /// Returns the game's id; `None` if it is in the view, or if there is no game.
     pub fn game(&self) -> Option<GameId> {
         match self {
             Self::Accused(_) | Self::Convicted { .. } => None,
@@ -260,12 +261,12 @@ impl GameNews {
 }
 
 impl GameStory {
-    /// A game that just began.
+    /// Creates the history of a game that has just begun.
     pub fn new(view: GameView) -> Self {
         Self { view, moves: 0, step: None, end: None }
     }
 
-    /// The next turn, unless it is known already.
+    /// Adds the next turn, unless it is already known.
     fn turn_to(&mut self, question: Question, accusers_turn: bool, deadline: u64) -> bool {
         if question.turn() >= self.view.turn() {
             return false;
@@ -275,7 +276,8 @@ impl GameStory {
         true
     }
 
-    /// Adds what happened. Returns whether that is news: the same may be told several times, and levels only go down.
+    /// Adds an event and returns whether it is new. The same event may arrive several times, and
+    /// levels only fall.
     pub fn learn(&mut self, news: &GameNews) -> bool {
         match news {
             GameNews::Accused(_) | GameNews::Convicted { .. } => false,
@@ -306,23 +308,23 @@ impl GameStory {
     }
 }
 
-/// What only tracing a task tells, by name: it is asked of the shell once, and asked again where that could not find it. Lost in a
-/// crash, and found again.
+/// Values that only a trace of a task gives, by key. The core requests each from the shell once,
+/// and again after a failure. They are not persisted: after a crash the core requests them again.
 #[derive(Clone, Debug)]
 pub struct Searches<K, T>(BTreeMap<K, Search<T>>);
 
 #[derive(Clone, Debug)]
 enum Search<T> {
-    /// The shell was asked.
+    /// The value was requested.
     Asked,
-    /// Here it is.
+    /// The value was found.
     Found(T),
-    /// It could not be found; to be tried again then, unix seconds.
+    /// The request failed; time of the next one, Unix seconds.
     Retry(u64),
 }
 
 impl<K: Ord, T> Searches<K, T> {
-    /// Whether something is to be asked for (again).
+    /// Returns whether a value should be requested now.
     pub fn due(&self, key: &K, now: u64) -> bool {
         match self.0.get(key) {
             None => true,
@@ -331,24 +333,24 @@ impl<K: Ord, T> Searches<K, T> {
         }
     }
 
-    /// It was asked for.
+    /// Notes that a value was requested.
     pub fn ask(&mut self, key: K) {
         self.0.insert(key, Search::Asked);
     }
 
-    /// Whether an answer is awaited.
+    /// Returns whether a request is open.
     pub fn asked(&self, key: &K) -> bool {
         matches!(self.0.get(key), Some(Search::Asked))
     }
 
-    /// The answer, or nothing where it could not be found. What nobody asked for is not kept.
+    /// Stores the answer to a request; `None` if it failed. Ignores an answer without a request.
     pub fn answer(&mut self, key: &K, now: u64, found: Option<T>) {
         if let Some(search @ Search::Asked) = self.0.get_mut(key) {
             *search = found.map_or(Search::Retry(now.saturating_add(RETRY_SECONDS)), Search::Found);
         }
     }
 
-    /// What was found.
+    /// Returns a value that was found.
     pub fn found(&self, key: &K) -> Option<&T> {
         match self.0.get(key) {
             Some(Search::Found(found)) => Some(found),
@@ -356,7 +358,7 @@ impl<K: Ord, T> Searches<K, T> {
         }
     }
 
-    /// Drops what nobody needs any more.
+    /// Removes the values that are no longer needed.
     pub fn keep(&mut self, mut needed: impl FnMut(&K) -> bool) {
         self.0.retain(|key, _| needed(key));
     }

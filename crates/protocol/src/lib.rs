@@ -1,4 +1,4 @@
-//! The rules of the market: everything both sides must compute alike.
+//! The rules of the market: everything that both sides must compute alike.
 //!
 //! No IO, no clock, no randomness. Money is integer base units of the market's one ERC-20 token;
 //! a price is base units per Tfuel (10^12 fuel).

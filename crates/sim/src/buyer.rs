@@ -1,5 +1,5 @@
-//! A buyer: the requester's core with a disk, a machine and a key, as its service would drive it. Hostile ones differ in
-//! what of it reaches the network.
+//! A buyer: the requester's core with a disk, a machine and a key, driven as the service drives it.
+//! A hostile buyer runs the same core, but withholds or changes some of its messages.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -32,42 +32,42 @@ use crate::{
     world::{CHAIN_ID, Happening, MARKET, RULES, World, key},
 };
 
-/// The program that every job runs.
+/// Hash of the program that every job runs.
 const PROGRAM: B256 = B256::repeat_byte(0x50);
-/// Fuel per second of a buyer's own machine.
+/// Speed of a buyer's own machine, in fuel per second.
 const OWN_FUEL_PER_SECOND: u64 = 2_000_000_000;
 
-/// A buyer.
+/// One simulated requester.
 pub struct Buyer {
-    /// Account.
+    /// The buyer's account on chain.
     pub account: Address,
-    /// Address on the network.
+    /// The buyer's endpoint on the network.
     pub endpoint: B256,
-    /// The core; none while it is down.
+    /// The running core, or `None` while the buyer is down.
     pub core: Option<Core>,
-    /// Incarnation.
+    /// Number of starts so far. It identifies events that were meant for an earlier start.
     pub life: u32,
-    /// Whether it is gone for good.
+    /// Whether the buyer has left for good.
     pub vanished: bool,
-    /// Orders that were ever accepted, even if found wrong later.
+    /// Orders that the buyer accepted, including those that it later found wrong.
     pub accepted: BTreeSet<OrderId>,
-    /// Reports given.
+    /// Final reports by job.
     pub reports: BTreeMap<JobId, Summary>,
     index: usize,
     key: PrivateKeySigner,
     config: Config,
     disk: Vec<Vec<u8>>,
     told: Vec<Arc<Block>>,
-    /// The session of a deal.
+    /// Open session of each deal.
     sessions: BTreeMap<DealId, u64>,
-    /// Where it begins to hear the chain.
+    /// First block that the buyer reads.
     from: u64,
-    /// What is not final.
+    /// Facts that are not final yet.
     pending: Vec<(LogId, Fact)>,
     quarrels: u64,
 }
 
-/// Outputs on their way to disk.
+/// Outputs that are being written to disk.
 #[derive(Debug)]
 pub struct Storing {
     deal: DealId,
@@ -77,7 +77,7 @@ pub struct Storing {
 }
 
 impl Buyer {
-    /// A buyer that never ran.
+    /// Returns a buyer that has not been started yet.
     pub fn new(index: usize, own: &BuyerOptions, options: &Options) -> Self {
         let key = key("buyer", index);
         let config = Config {
@@ -112,19 +112,19 @@ impl Buyer {
         }
     }
 
-    /// Loses everything but the disk; `false` if it is down already.
+    /// Drops everything but the disk. Returns `false` if the buyer is already down.
     pub fn crash(&mut self) -> bool {
         self.sessions.clear();
         self.pending.clear();
         self.core.take().is_some()
     }
 
-    /// Name of a job.
+    /// Returns the id of the buyer's job with this index.
     pub fn job_id(&self, job: usize) -> JobId {
         JobId(0x100 * (self.index as u64 + 1) + job as u64)
     }
 
-    /// What is known of its jobs and deals: the core's state, or what the disk says while it is down.
+    /// Returns the core's state or, while the buyer is down, the state restored from its disk.
     pub fn state(&self) -> State {
         match &self.core {
             Some(core) => core.state().clone(),
@@ -142,7 +142,7 @@ fn input(job: JobId, task: u32) -> B256 {
     keccak256([job.0.to_be_bytes().as_slice(), &task.to_be_bytes()].concat())
 }
 
-/// How a transaction ended, for the core.
+/// Converts the ending of a transaction to an event of the core.
 pub fn transacted(intent: String, ending: Ending) -> Event {
     let outcome = match ending {
         Ok(mined) => {
@@ -156,7 +156,7 @@ pub fn transacted(intent: String, ending: Ending) -> Event {
 }
 
 impl World {
-    /// Starts or restarts a buyer from its disk; its user submits again what got lost.
+    /// Starts or restarts a buyer from its disk. Its user submits again every job that was lost.
     pub(crate) fn start_buyer(&mut self, index: usize) {
         let compact = self.random.percent(30);
         let buyer = &mut self.buyers[index];
@@ -214,7 +214,7 @@ impl World {
         self.feed_buyer(index, Event::Submit(spec));
     }
 
-    /// An ask is judged by what the chain says, as the service does it.
+    /// Handles a gossiped ask: checks it against the chain, as the service does.
     pub(crate) fn ask_heard(&mut self, index: usize, bytes: &[u8]) {
         let Ok(gossip) = AskGossip::decode(bytes) else { return self.hold(Err("an ask can't be read".into())) };
         let ask = &gossip.ask.value;
@@ -226,7 +226,7 @@ impl World {
         }
     }
 
-    /// What the chain says, once it is final.
+    /// Hands the facts that have become final to the buyer's core.
     pub(crate) fn buyer_hears(&mut self, index: usize) {
         let buyer = &mut self.buyers[index];
         let news = self.chain.news(&mut buyer.told, buyer.from);
@@ -266,7 +266,8 @@ impl World {
         }
     }
 
-    /// One event through the core, and everything that follows from it, unless the buyer crashes before.
+    /// Feeds an event to the core and executes the effects, until none is left or the buyer
+    /// crashes.
     pub(crate) fn feed_buyer(&mut self, index: usize, event: Event) {
         let now = self.schedule.unix() + self.options.buyers[index].skew;
         let Some(core) = self.buyers[index].core.as_mut() else { return };
@@ -396,7 +397,7 @@ impl World {
             Outgoing::Voucher(voucher) => return self.pay(index, deal, voucher, rule),
             Outgoing::Reject { order, task, expected } => ToProvider::Reject { order, task, expected },
             Outgoing::Cancel(cancel) => ToProvider::Cancel(self.seal(key, cancel)),
-            // Who wants to quarrel keeps the deal open.
+            // A harassing buyer keeps the deal open, so that it can open cases.
             Outgoing::AskRelease { .. } if self.options.buyers[index].manner == Manner::Harasses => return,
             Outgoing::AskRelease { amount } => ToProvider::AskRelease { amount },
         };
@@ -405,7 +406,7 @@ impl World {
         self.post(index, deal, bytes);
     }
 
-    /// A voucher, as far as the buyer lets it out.
+    /// Sends a voucher, unless the buyer's manner withholds or delays it.
     fn pay(&mut self, index: usize, deal: DealId, voucher: Voucher, rule: Result<(), crate::check::Broken>) {
         self.hold(rule);
         let message = ToProvider::Voucher(self.seal(&self.buyers[index].key, voucher));
@@ -417,14 +418,14 @@ impl World {
         }
     }
 
-    /// Sends on a deal's session, if there is one.
+    /// Sends bytes on the session of a deal, if there is one.
     pub(crate) fn post(&mut self, index: usize, deal: DealId, bytes: Vec<u8>) {
         if let Some(session) = self.buyers[index].sessions.get(&deal).copied() {
             self.carry(session, Side::Seller, bytes);
         }
     }
 
-    /// Outputs arrive, and are checked on the way to disk.
+    /// Checks arriving outputs while they are written to disk.
     pub(crate) fn store(&mut self, index: usize, storing: Storing) {
         let Storing { deal, order, results, outputs } = storing;
         let bytes: Option<Bytes> = match outputs {
@@ -452,7 +453,8 @@ impl World {
         self.feed_buyer(index, Event::Stored { order, result });
     }
 
-    /// A harassing buyer takes to court whatever it can: every promise when it is due, some receipts at once.
+    /// Schedules the calls of a harassing buyer: a late notice for every ack once the order is due,
+    /// and for some receipts an accusation or a demand.
     fn find_quarrel(&mut self, index: usize, deal: DealId, message: &ToRequester) {
         let Some(core) = &self.buyers[index].core else { return };
         let Some(terms) = core.state().deals.get(&deal).map(|deal| deal.terms.clone()) else { return };

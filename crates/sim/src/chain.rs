@@ -1,5 +1,5 @@
-//! A chain around the reference models of both contracts: blocks, a mempool, reorgs, and for every key a sender that keeps its
-//! intents, as `rialto_chain` does it.
+//! A chain around the reference models of both contracts. It has blocks, a mempool and reorgs. For
+//! every key it has a sender that keeps its intents, as `rialto_chain` does.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -15,112 +15,112 @@ use crate::{
     schedule::Millis,
 };
 
-/// Blocks that a reorg can take back at most.
+/// Most blocks that one reorg removes.
 pub const MAX_REORG_BLOCKS: usize = 4;
 
-/// A node.
+/// One node of the simulation, by its index among nodes of its kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Who {
-    /// By index.
+    /// The seller with this index.
     Seller(usize),
-    /// By index.
+    /// The buyer with this index.
     Buyer(usize),
 }
 
-/// An event of the market.
+/// One event that a contract emitted.
 #[derive(Clone, Debug)]
 pub struct Log {
-    /// In the words of the provider's core, which has one for everything.
+    /// The event as a fact of the provider's core. That core has a fact for every event.
     pub fact: Fact,
-    /// Transaction.
+    /// Hash of the transaction.
     pub tx: B256,
-    /// What kind of transaction.
+    /// Kind of the transaction, for counting.
     pub kind: &'static str,
-    /// The same in the words of the requester's core, where it needs to know it.
+    /// The event as the requester's core takes it, if that core handles it.
     pub heard: Option<requester::What>,
 }
 
-/// A block.
+/// One block.
 #[derive(Debug)]
 pub struct Block {
-    /// Its height.
+    /// Height of the block.
     pub number: u64,
-    /// Its name.
+    /// Hash of the block.
     pub hash: B256,
-    /// Unix seconds.
+    /// Time of the block, Unix seconds.
     pub time: u64,
-    /// What happened in it.
+    /// Events of the block, in order.
     pub logs: Vec<Log>,
     txs: Vec<Tx>,
 }
 
-/// What a follower of the chain is told: rialto_chain's `EventBatch`.
+/// Update for a follower of the chain; corresponds to `EventBatch` of `rialto_chain`.
 #[derive(Debug, Default)]
 pub struct News {
-    /// Newest first.
+    /// Events of blocks that a reorg removed, newest first.
     pub removed: Vec<Log>,
-    /// Oldest first.
+    /// Events of new blocks, oldest first.
     pub added: Vec<Log>,
-    /// Newest block.
+    /// Height of the newest block.
     pub head: u64,
 }
 
-/// How a transaction ended: what it opened, or a code and a reason.
+/// Ending of a transaction: the mined transaction, or a code and a reason.
 pub type Ending = Result<Mined, (String, String)>;
 
-/// A successful transaction.
+/// One successful transaction.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mined {
-    /// Its hash.
+    /// Hash of the transaction.
     pub tx: B256,
-    /// Ids of the deals it opened.
+    /// Ids of the deals that it opened.
     pub opened: Vec<DealId>,
 }
 
-/// The outcome of an intent, for whoever waits for it.
+/// The ending of an intent, for the node that waits for it.
 #[derive(Debug)]
 pub struct Answer {
-    /// Who.
+    /// Node that sent the transaction.
     pub who: Who,
-    /// Intent.
+    /// Name of the intent.
     pub intent: String,
-    /// How it ended.
+    /// Ending of its transaction.
     pub ending: Ending,
 }
 
-/// A transaction: calls that happen all or not at all.
+/// One transaction: a batch of calls of which all or none take effect.
 #[derive(Clone, Debug)]
 pub struct Tx {
-    /// Whose.
+    /// Node that sends it.
     pub who: Who,
-    /// Account.
+    /// Account that sends it.
     pub sender: Address,
-    /// Idempotency key.
+    /// Name of the intent. A second transaction with the same name is not sent.
     pub intent: String,
-    /// Calls.
+    /// Calls of the batch, in order.
     pub calls: Vec<Act>,
-    /// When it reaches whoever makes blocks.
+    /// Time from which a block can include it.
     pub ready_at: Millis,
 }
 
 #[derive(Debug)]
 struct Sent {
     calls: Vec<Act>,
-    /// Block and outcome; the outcome counts once it is final.
+    /// Height of its block and its ending. The ending counts once the block is final.
     mined: Option<(u64, Ending)>,
     last: bool,
     awaited: bool,
 }
 
-/// The chain.
+/// The simulated chain with its senders.
 #[derive(Debug)]
 pub struct Chain {
-    /// The state after the newest block.
+    /// State of the contracts after the newest block.
     pub ledger: Ledger,
-    /// All blocks.
+    /// All blocks, oldest first.
     pub blocks: Vec<Arc<Block>>,
     confirmations: u64,
-    /// Highest block that was ever final.
+    /// Height of the last block that was final.
     last: u64,
     undo: VecDeque<Ledger>,
     mempool: Vec<Tx>,
@@ -130,7 +130,7 @@ pub struct Chain {
 }
 
 impl Chain {
-    /// A chain whose first block is empty.
+    /// Returns a chain that has one empty block.
     pub fn new(ledger: Ledger, confirmations: u64, time: u64) -> Self {
         let first = Block { number: 0, hash: keccak256(b"first"), time, logs: Vec::new(), txs: Vec::new() };
         Self {
@@ -146,13 +146,15 @@ impl Chain {
         }
     }
 
-    /// The newest block.
+    /// Returns the newest block.
     pub fn head(&self) -> &Arc<Block> {
         self.blocks.last().expect("there is always the first block")
     }
 
-    /// Sends under an intent: simulates first, keeps what was sent, and returns a known intent's outcome.
-    /// `None`: the answer comes from [`Chain::mine`].
+    /// Sends a transaction under its intent. Returns the ending at once if the intent's ending is
+    /// already known, or if the contracts refuse the calls now. Returns `None` if [`Chain::mine`]
+    /// returns the ending later: the transaction is sent, or it waits for an earlier one of the
+    /// node.
     pub fn send(&mut self, tx: Tx) -> Option<Answer> {
         let answer = |ending| Some(Answer { who: tx.who, intent: tx.intent.clone(), ending });
         if let Some(known) = self.journal.get_mut(&(tx.who, tx.intent.clone())) {
@@ -182,13 +184,13 @@ impl Chain {
         self.journal.iter().any(|((owner, _), sent)| *owner == who && !sent.last)
     }
 
-    /// A crash: nobody waits any more. What was sent stays sent.
+    /// Forgets which endings a crashed node waited for. Its transactions stay sent.
     pub fn forget_waiting(&mut self, who: Who) {
         self.deferred.retain(|tx| tx.who != who);
         self.journal.iter_mut().filter(|((owner, _), _)| *owner == who).for_each(|(_, sent)| sent.awaited = false);
     }
 
-    /// Makes a block; returns what is final by it and awaited.
+    /// Makes a block. Returns the awaited endings that became final with it.
     pub fn mine(&mut self, now: Millis, time: u64) -> Vec<Answer> {
         let number = self.head().number + 1;
         let hash = keccak256([number.to_be_bytes(), self.forks.to_be_bytes()].concat());
@@ -196,7 +198,7 @@ impl Chain {
         if self.undo.len() > MAX_REORG_BLOCKS {
             self.undo.pop_front();
         }
-        // One key's transactions come in order.
+        // If one transaction of a key has to wait, its later ones wait too.
         let mut late: Vec<Who> = Vec::new();
         let (mut txs, mut waiting) = (Vec::new(), Vec::new());
         for tx in std::mem::take(&mut self.mempool) {
@@ -250,7 +252,7 @@ impl Chain {
         answers
     }
 
-    /// Takes back blocks that are not final, at most `depth`. Their transactions wait again.
+    /// Removes up to `depth` blocks that are not final. Their transactions return to the mempool.
     pub fn reorg(&mut self, depth: u64, mut again: impl FnMut() -> Millis) {
         for _ in 0..depth {
             if self.head().number <= self.last {
@@ -272,7 +274,8 @@ impl Chain {
         }
     }
 
-    /// What a follower that was told `told` has to hear, from block `from` on.
+    /// Returns the update for a follower that already knows the blocks of `told`, from block `from`
+    /// on, and adds the new blocks to `told`.
     pub fn news(&self, told: &mut Vec<Arc<Block>>, from: u64) -> News {
         let canonical = |block: &Block| self.blocks.get(block.number as usize).is_some_and(|b| b.hash == block.hash);
         let mut removed = Vec::new();
@@ -292,7 +295,7 @@ impl Chain {
     }
 }
 
-/// All calls of a transaction, or none; what the contracts say about each, and its kind.
+/// Applies all calls of a transaction, or none. Returns the events of each call, with its kind.
 fn apply(ledger: &mut Ledger, time: u64, tx: &Tx) -> Result<Vec<(Said, &'static str)>, (String, String)> {
     let mut next = ledger.clone();
     let mut all = Vec::new();

@@ -1,4 +1,5 @@
-//! What a provider's shell does for its core, without time: its disk, and calls as transactions with what only the disk knows.
+//! The part of a provider's service that needs no clock: its disk, and the conversion of calls to
+//! transactions with data that only the disk has.
 
 use std::collections::BTreeMap;
 
@@ -17,16 +18,16 @@ use crate::{
     ledger::Act,
 };
 
-/// A disk.
+/// Disk of one provider.
 #[derive(Clone, Debug, Default)]
 pub struct Desk {
     rows: BTreeMap<Key, Vec<u8>>,
-    /// Outputs that travel as blobs.
+    /// Outputs that are sent as blobs.
     pub blobs: BTreeMap<BlobRef, Bytes>,
 }
 
 impl Desk {
-    /// Writes a row; returns what was written.
+    /// Writes a row. Returns the bytes that were written.
     pub fn write(&mut self, record: &Record) -> Vec<u8> {
         let mut written = Vec::new();
         for (key, value) in record.writes() {
@@ -41,7 +42,7 @@ impl Desk {
         written
     }
 
-    /// The rows that a core is restored from.
+    /// Returns the rows that a core is restored from.
     pub fn rows(&self) -> Vec<Record> {
         let rows = self.rows.range(..Key::bulk()).map(|(_, bytes)| Record::read(bytes));
         rows.map(|row| row.expect("what was written can be read")).collect()
@@ -51,7 +52,7 @@ impl Desk {
         self.rows.get(key).map(|bytes| Record::read(bytes).expect("what was written can be read"))
     }
 
-    /// An order's results.
+    /// Returns the results of an order, if it has run.
     pub fn results(&self, order: OrderId) -> Option<Results> {
         match self.read(&Key::results(order)) {
             Some(Record::Results(_, results)) => Some(results),
@@ -59,7 +60,7 @@ impl Desk {
         }
     }
 
-    /// An order's inputs, if they are what was signed.
+    /// Returns the inputs of an order, if they match its signed root.
     pub fn inputs(&self, order: &Order, hash: OrderId) -> Option<Vec<B256>> {
         let Some(Record::Inputs(_, Payload::Inline(bytes))) = self.read(&Key::inputs(hash)) else { return None };
         let inputs: Vec<_> = bytes.chunks_exact(INPUT_BYTES).map(B256::from_slice).collect();
@@ -73,7 +74,7 @@ impl Desk {
         }
     }
 
-    /// A task as it is shown on chain.
+    /// Returns the data that reveals a task on chain.
     pub fn reveal(&self, order: &Order, receipt: &Receipt, task: u32) -> Option<Reveal> {
         let results = self.results(receipt.order)?;
         let outputs = self.outputs(&results)?;
@@ -86,7 +87,8 @@ impl Desk {
         Some(Reveal { task, fuel: halted.fuel_used(order.fuelLimit), halted, proof, output })
     }
 
-    /// The provider's turn in a game, from the results that it signed; for a task that it ran, by tracing it.
+    /// Returns the provider's answer in a dispute. It comes from the signed results or, for a task
+    /// that the provider ran, from a trace.
     pub fn answer(&self, order: &Order, view: &GameView) -> Option<Answer> {
         let results = self.results(view.receipt.order)?;
         match &view.question {
@@ -99,21 +101,22 @@ impl Desk {
                 let inputs = self.inputs(order, view.receipt.order)?;
                 let (right, said) =
                     (Trace::of(order, *task, *inputs.get(*task as usize)?), results.halted.get(*task as usize)?);
-                // Who signed another end stands by it.
+                // A provider that signed a wrong result defends it to the end.
                 let trace = if right.ends_as(said) { right } else { right.lying(1, said.hash()) };
                 Some(trace.answer(*position, *level, segment))
             }
         }
     }
 
-    /// Fuel that a task of an order used: what tracing it takes.
+    /// Returns the fuel that a task of an order used. Tracing takes time in proportion to it.
     pub fn fuel(&self, order: &Order, hash: OrderId, task: u32) -> u64 {
         let results = self.results(hash);
         let halted = results.and_then(|results| results.halted.get(task as usize).copied());
         halted.map_or(order.fuelLimit, |halted| halted.fuel_used(order.fuelLimit))
     }
 
-    /// A call of the core as a transaction; none if the disk lacks what belongs to it.
+    /// Converts a call of the core to a transaction, or returns `None` if the disk lacks data for
+    /// it.
     pub fn act(&self, call: Call) -> Option<Act> {
         Some(Act::Market(match call {
             Call::Redeem { deal, voucher } => {
@@ -140,7 +143,8 @@ impl Desk {
     }
 }
 
-/// A side's turn in a game as a call; none if the answer does not fit the question.
+/// Converts a side's answer in a dispute to a call, or returns `None` if the answer does not fit
+/// the question.
 pub fn turn(deal: Deal, order: Order, view: &GameView, answer: Answer) -> Option<CourtCall> {
     let game = view.game.clone();
     Some(match (&view.question, answer) {
@@ -164,7 +168,7 @@ pub fn turn(deal: Deal, order: Order, view: &GameView, answer: Answer) -> Option
     })
 }
 
-/// The outcomes of an order as results.
+/// Converts the outcomes of an order to results.
 pub fn results(outcomes: &[compute::Outcome], outputs: Payload) -> Results {
     Results { halted: outcomes.iter().map(|(halted, _)| *halted).collect(), outputs }
 }

@@ -1,4 +1,4 @@
-//! Both contracts: what calls do to them, and what they say about it in the words of either core.
+//! Both contracts: the effect of calls on their state, and their events as facts of each core.
 
 use rialto_protocol::case::CaseId;
 use rialto_protocol::{
@@ -15,17 +15,17 @@ use rialto_requester::core as requester;
 
 use crate::compute::Machine;
 
-/// A call of one of the contracts.
+/// One call of one of the contracts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Act {
-    /// Of the market.
+    /// A call of the market.
     Market(Call),
-    /// Of its court.
+    /// A call of the market's court.
     Court(CourtCall),
 }
 
 impl Act {
-    /// What kind of transaction it makes.
+    /// Returns the kind of the transaction, for counting.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Market(call) => match call {
@@ -67,28 +67,32 @@ impl Act {
     }
 }
 
-/// An event of a deal.
+/// One event of a deal.
 #[derive(Clone, Debug)]
 pub struct Said {
-    /// Deal id.
+    /// Id of the deal.
     pub deal: DealId,
-    /// In the words of the provider's core, which has one for everything.
+    /// The event as a fact of the provider's core. That core has a fact for every event.
     pub what: provider::What,
-    /// The same in the words of the requester's, where it needs to know it.
+    /// The event as the requester's core takes it, if that core handles it.
     pub heard: Option<requester::What>,
 }
 
-/// The market and its court.
+/// State of the market and its court.
 #[derive(Clone, Debug)]
 pub struct Ledger {
-    /// The market.
+    /// State of the market.
     pub market: Market,
-    /// The one court that its deals name, if any.
+    /// State of the one court that deals may name.
     pub court: Court,
 }
 
 impl Ledger {
-    /// Applies a call at `now` (unix seconds), or refuses it with a code and a reason, changing nothing.
+    /// Applies a call at `now`, in Unix seconds, and returns the events.
+    ///
+    /// # Errors
+    /// Returns a code and a reason if the contract refuses the call. The state then stays as it
+    /// was.
     pub fn apply(&mut self, now: u64, sender: Address, act: &Act) -> Result<Vec<Said>, (String, String)> {
         let before = self.market.clone();
         let refused = |error: CourtError| match error {
@@ -125,7 +129,7 @@ impl Ledger {
         Ok(said)
     }
 
-    /// Deals that have closed.
+    /// Adds the events of the deals that the call closed.
     fn closings(&self, before: &Market, act: &Act, said: &mut Vec<Said>) {
         let deal = match act {
             Act::Market(
@@ -148,7 +152,7 @@ impl Ledger {
         }
     }
 
-    /// The events of a market's call, from what it changed.
+    /// Adds the events of a call of the market, derived from the state that it changed.
     fn market_says(&self, before: &Market, sender: Address, call: &Call, said: &mut Vec<Said>) {
         use requester::What as Heard;
         let market = &self.market;

@@ -1,4 +1,5 @@
-//! What a requester's shell does for its core, without time: calls as transactions, and what tracing its own tasks finds.
+//! The part of a requester's service that needs no clock: the conversion of calls to transactions,
+//! and the traces of its own tasks.
 
 use rialto_protocol::{
     B256, Bytes,
@@ -26,14 +27,14 @@ pub fn bonds(rules: &Rules, accusables: &Accusables) -> u128 {
     accusables.iter().map(bond).fold(0, u128::saturating_add)
 }
 
-/// Whether an account that holds so much can make a call that takes so much, and keep the bonds; what the core is told if not.
-/// What the account does not hold at all, the market says itself.
+/// Whether an account that holds so much can make a call that takes so much, and keep the bonds;
+/// what the core is told if not. What the account does not hold at all, the market says itself.
 pub fn keeps(holds: u128, takes: u128, bonds: u128) -> Result<(), Transacted> {
     let short = takes > 0 && holds >= takes && holds < takes.saturating_add(bonds);
     if short { Err(Transacted::Short { holds, takes, bonds }) } else { Ok(()) }
 }
 
-/// A call of the core as the calls of one transaction; none if it says nothing.
+/// Converts a call of the core to the calls of one transaction, or returns `None` if it needs none.
 pub fn acts(call: Call) -> Option<Vec<Act>> {
     let market = |call| Some(vec![Act::Market(call)]);
     let court = |call| Some(vec![Act::Court(call)]);
@@ -60,7 +61,8 @@ pub fn acts(call: Call) -> Option<Vec<Act>> {
         Call::Late { deal, order, ack } => {
             market(MarketCall::Late { deal, order, ack: ack.value, signature: ack.signature })
         }
-        // The provider asserted the receipt on chain: its signature is not looked at.
+        // The provider has claimed this receipt on chain, so the market does not check its
+        // signature.
         Call::Demand { deal, order, receipt, task } => {
             market(MarketCall::Demand { deal, order, receipt, signature: Bytes::new(), task })
         }
@@ -78,7 +80,7 @@ pub fn acts(call: Call) -> Option<Vec<Act>> {
     }
 }
 
-/// What tracing a task finds; `inputs` are those of its order.
+/// Returns what the trace of a task finds. `inputs` are the inputs of its order.
 pub fn traced(question: &Question, inputs: &[B256]) -> Option<Traced> {
     let input = *inputs.get(question.task as usize)?;
     let trace = Trace::of(&question.order, question.task, input);

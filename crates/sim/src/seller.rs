@@ -1,4 +1,4 @@
-//! A seller: the provider's core with a disk, a machine and a key, as its service would drive it.
+//! A seller: the provider's core with a disk, a machine and a key, driven as the service drives it.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -21,39 +21,39 @@ use crate::{
     world::{CHAIN_ID, COURT, Happening, MARKET, World, key},
 };
 
-/// Blocks that are heard again after a restart, as the service does it (it takes more).
+/// Blocks that are read again after a restart. The service does the same with more blocks.
 const REHEARD_BLOCKS: u64 = 8;
-/// Fuel per second of one simulated core.
+/// Speed of one simulated core, in fuel per second.
 const FUEL_PER_SECOND: u64 = 1_000_000_000;
-/// How often the account is read without a reason, in ticks.
+/// Number of ticks between two regular reads of the account.
 const ACCOUNT_TICKS: u64 = 30;
 
-/// A seller.
+/// One simulated provider.
 pub struct Seller {
-    /// Account.
+    /// The seller's account on chain.
     pub account: Address,
-    /// Address on the network.
+    /// The seller's endpoint on the network.
     pub endpoint: B256,
-    /// The core; none while it is down.
+    /// The running core, or `None` while the seller is down.
     pub core: Option<Core>,
-    /// Incarnation.
+    /// Number of starts so far. It identifies events that were meant for an earlier start.
     pub life: u32,
-    /// Most that was ever earned, by deal.
+    /// Highest earned sum that the core ever reported, by deal.
     pub earned: BTreeMap<DealId, u128>,
-    /// Its disk.
+    /// The seller's disk.
     pub desk: Desk,
     key: PrivateKeySigner,
     config: Config,
     told: Vec<Arc<Block>>,
     from: u64,
-    /// What is being fetched or run.
+    /// Orders whose inputs are being fetched or whose tasks are running, with the job's number.
     jobs: BTreeMap<OrderId, u64>,
     next_job: u64,
     ticks: u64,
 }
 
 impl Seller {
-    /// A seller that never ran.
+    /// Returns a seller that has not been started yet.
     pub fn new(index: usize, own: &SellerOptions, options: &Options) -> Self {
         let key = key("seller", index);
         let endpoint = keccak256(format!("endpoint of seller {index}"));
@@ -107,7 +107,7 @@ impl Seller {
         }
     }
 
-    /// Loses everything but the disk; `false` if it is down already.
+    /// Drops everything but the disk. Returns `false` if the seller is already down.
     pub fn crash(&mut self) -> bool {
         self.jobs.clear();
         self.core.take().is_some()
@@ -120,7 +120,7 @@ impl Seller {
     }
 }
 
-/// How a transaction ended, for the core.
+/// Converts the ending of a transaction to an event of the core.
 pub fn transacted(intent: String, ending: &Ending) -> Event {
     Event::Transacted {
         intent,
@@ -157,7 +157,7 @@ impl World {
         self.feed_seller(index, Event::Account { account: account.balance, counter: account.counter });
     }
 
-    /// What the chain says, in the core's words.
+    /// Hands the news of the chain to the seller's core.
     pub(crate) fn seller_hears(&mut self, index: usize) {
         let seller = &mut self.sellers[index];
         let news = self.chain.news(&mut seller.told, seller.from);
@@ -183,7 +183,8 @@ impl World {
         }
     }
 
-    /// One event through the core, and everything that follows from it, unless the seller crashes before.
+    /// Feeds an event to the core and executes the effects, until none is left or the seller
+    /// crashes.
     pub(crate) fn feed_seller(&mut self, index: usize, event: Event) {
         let now = self.schedule.unix() + self.options.sellers[index].skew;
         let Some(core) = self.sellers[index].core.as_mut() else { return };
@@ -295,7 +296,8 @@ impl World {
         self.carry(session, Side::Buyer, bytes);
     }
 
-    /// Blobs come from the requester, if it can be reached; inputs are checked against the order.
+    /// Fetches the blobs of an order from its requester, if the seller can reach it, and checks the
+    /// inputs against the order.
     pub(crate) fn fetched(&mut self, index: usize, work: &Work, job: u64) {
         let buyer = self.buyers.iter().position(|buyer| Some(buyer.endpoint) == work.peer);
         let reach = |buyer: usize| self.buyers[buyer].core.is_some() && !self.network.apart.contains(&(buyer, index));
@@ -309,7 +311,7 @@ impl World {
         self.worked(index, work.hash, job, Event::Fetched { order: work.hash, result });
     }
 
-    /// Something that was being done is done, unless it was stopped meanwhile.
+    /// Hands the end of a fetch or a run to the core, unless it was stopped meanwhile.
     pub(crate) fn worked(&mut self, index: usize, order: OrderId, job: u64, event: Event) {
         if self.sellers[index].jobs.get(&order) == Some(&job) {
             if !matches!(event, Event::Progress { .. }) {
@@ -367,7 +369,7 @@ impl World {
             Temper::Promises => {
                 matches!(call, Call::Reveal { .. } | Call::Answer { .. } | Call::Claim { .. } | Call::Play { .. })
             }
-            // What it would show on chain is not what it signed.
+            // A revelation on chain would not match the receipt, so such a seller sends none.
             Temper::Overbills => matches!(call, Call::Answer { .. } | Call::Claim { .. }),
             _ => false,
         };

@@ -1,4 +1,4 @@
-//! What must be true all the time, and what must be true in the end.
+//! Conditions that must hold during a whole run, and conditions that must hold at its end.
 
 use rialto_protocol::{DealId, model::DealStatus, receipt::task_seed, types::Deal};
 use rialto_provider::core::What;
@@ -16,7 +16,7 @@ fn rule(holds: bool, broken: impl FnOnce() -> Broken) -> Result<(), Broken> {
 }
 
 impl World {
-    /// Money is conserved.
+    /// Checks that money is conserved.
     pub(crate) fn money_is_conserved(&self) -> Result<(), Broken> {
         let nodes = self.sellers.iter().map(|s| s.account).chain(self.buyers.iter().map(|b| b.account));
         let outside: u128 = nodes.clone().map(|account| self.chain.ledger.market.tokens(account)).sum();
@@ -24,7 +24,7 @@ impl World {
         rule(outside + owed == total, || format!("{outside} outside and {owed} in the market are not {total}"))
     }
 
-    /// What sellers say they earned only grows.
+    /// Checks that the earnings that sellers report never decrease.
     pub(crate) fn watch_earnings(&mut self) {
         for (index, seller) in self.sellers.iter_mut().enumerate() {
             let Some(core) = &seller.core else { continue };
@@ -38,7 +38,7 @@ impl World {
         }
     }
 
-    /// Whether every job of every buyer that is left is reported.
+    /// Returns whether every job is reported whose buyer has not left.
     pub(crate) fn all_reported(&self) -> bool {
         self.buyers.iter().enumerate().all(|(index, buyer)| {
             let reported = |id| {
@@ -49,7 +49,8 @@ impl World {
         })
     }
 
-    /// A deal of a buyer that is gone with a seller that never redeems: nobody is there to end it, though anybody could.
+    /// Returns whether nobody will end the deal: its buyer has left, and its seller never redeems.
+    /// Any account could still end it.
     fn nobodys(&self, deal: &Deal) -> bool {
         let gone = self.buyers.iter().any(|buyer| buyer.vanished && buyer.account == deal.requester);
         let sleeps = |(index, account): (usize, rialto_protocol::Address)| {
@@ -58,7 +59,7 @@ impl World {
         gone && self.sellers.iter().map(|seller| seller.account).enumerate().any(sleeps)
     }
 
-    /// Id and terms of every deal that was ever opened, and not taken back by a reorg.
+    /// Returns the id and the terms of every opened deal that no reorg has removed.
     fn deals(&self) -> impl Iterator<Item = (DealId, &Deal)> {
         let logs = self.chain.blocks.iter().flat_map(|block| &block.logs);
         logs.filter_map(|log| match &log.fact.what {
@@ -67,13 +68,13 @@ impl World {
         })
     }
 
-    /// Deals that somebody still has to end.
+    /// Returns the deals that are open and that some node will end.
     fn unended(&self) -> impl Iterator<Item = (DealId, &Deal)> {
         let open = |id| self.chain.ledger.market.deal_state(id).status == DealStatus::Open;
         self.deals().filter(move |(id, deal)| open(*id) && !self.nobodys(deal))
     }
 
-    /// Whether everything has come to its end.
+    /// Returns whether every job is reported, every deal closed and every dispute over.
     pub(crate) fn converged(&self) -> bool {
         let buyers = self.buyers.iter().all(|b| b.vanished || b.core.as_ref().is_some_and(|core| core.idle()));
         let sleeps = |index: usize| self.options.sellers[index].temper == Temper::Sleeps;
@@ -84,12 +85,12 @@ impl World {
         buyers && sellers && self.all_reported() && self.unended().next().is_none() && !self.plays()
     }
 
-    /// Whether a game goes on that somebody is there to end.
+    /// Returns whether a dispute is still open that some node will end.
     fn plays(&self) -> bool {
         self.chain.ledger.court.games().next().is_some()
     }
 
-    /// What is left when it should not be.
+    /// Describes what is still open.
     pub(crate) fn unfinished(&self) -> Broken {
         let mut left = Vec::new();
         for (id, deal) in self.unended() {
@@ -112,7 +113,7 @@ impl World {
         format!("it does not come to an end: {left:#?}")
     }
 
-    /// What must be true in the end.
+    /// Checks the conditions at the end of a run.
     pub(crate) fn verdict(&self) -> Result<(), Broken> {
         for (id, deal) in self.deals() {
             self.judge_deal(id, deal)?;
@@ -141,7 +142,8 @@ impl World {
             return Ok(());
         }
         let earned = self.sellers[index].earned.get(&id).copied().unwrap_or(0);
-        // What is not worth a transaction may be left: the rest of a voucher, and every small claim.
+        // A seller may leave sums that are not worth a transaction: the rest of a voucher, and
+        // small claims.
         let orders =
             1 + self.buyers.iter().map(|b| b.state().deals.get(&id).map_or(0, |d| d.orders.len())).sum::<usize>();
         let crumbs = options.tx_worth * orders as u128;
@@ -150,7 +152,7 @@ impl World {
         })
     }
 
-    /// Nobody honest loses more than it agreed to.
+    /// Checks that no honest node has lost more than it agreed to.
     fn judge_accounts(&self) -> Result<(), Broken> {
         let paid = |of: &dyn Fn(&Deal) -> bool| -> u128 {
             let deals = self.deals().filter(|(_, deal)| of(deal));
@@ -176,7 +178,7 @@ impl World {
         Ok(())
     }
 
-    /// Bonds that went to sellers because they answered.
+    /// Returns the bonds that sellers received for answering cases in time.
     fn bonds_given(&self, of: impl Fn(&Deal) -> bool) -> u128 {
         let logs = self.chain.blocks.iter().flat_map(|block| &block.logs);
         let answered = logs.filter(|log| matches!(log.kind, "answer" | "reveal" | "excuse")).map(|log| log.fact.deal);
@@ -185,7 +187,8 @@ impl World {
         ours as u128 * self.options.params.case_bond
     }
 
-    /// What an honest buyer lost to trouble in a deal is bounded, and work that nobody was shown is not paid.
+    /// Checks the loss of an honest buyer in a deal whose seller misbehaved: it is bounded, and the
+    /// buyer has not paid for results that were never shown.
     fn judge_trouble(&self, id: DealId, deal: &Deal) -> Result<(), Broken> {
         let Some(buyer) = self.buyers.iter().position(|b| b.account == deal.requester) else { return Ok(()) };
         if self.options.buyers[buyer].manner != Manner::Honest {
@@ -218,13 +221,13 @@ impl World {
         self.options.sellers.iter().filter(|seller| seller.temper.lies()).count()
     }
 
-    /// Whether a job's verification can tell right from wrong in this world.
+    /// Returns whether the verification policy can detect wrong results in this run.
     fn can_tell(&self, policy: Policy) -> bool {
         let all = matches!(policy, Policy::Audit { rate_ppm: 1_000_000 }) || policy.replicas() >= 2;
         self.liars() == 0 || (all && self.liars() == 1)
     }
 
-    /// Vouchers are worth what was accepted, and what was accepted is right.
+    /// Checks that vouchers add up to the accepted orders, and that accepted results are correct.
     fn judge_payments(&self, index: usize, state: &State) -> Result<(), Broken> {
         for (id, deal) in &state.deals {
             let accepted = deal.orders.iter().filter(|order| self.buyers[index].accepted.contains(*order));
@@ -270,7 +273,7 @@ impl World {
         batch.map_or(0, |batch| task_seed(job.spec.batch_seed(batch.first), task - batch.first))
     }
 
-    /// Hash of everything that happened.
+    /// Returns the hash of everything that happened in the run.
     pub fn fingerprint(&self) -> u64 {
         self.history.value()
     }

@@ -1,4 +1,4 @@
-//! Cases: what one side starts when the other is silent. Each ends by time alone.
+//! Cases, which one side opens when the other is silent. Each ends by time alone.
 
 use alloy_primitives::Address;
 
@@ -14,7 +14,7 @@ use crate::{
     types::{Ack, Cancel, Deal, Order, Receipt, struct_hash},
 };
 
-/// None → Open → Ended, for ever.
+/// Status of a case. It only moves from `None` to `Open` to `Ended`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum CaseStatus {
     /// Never opened.
@@ -29,11 +29,11 @@ pub enum CaseStatus {
 /// State of a case.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CaseState {
-    /// Where it is.
+    /// Present status.
     pub status: CaseStatus,
-    /// From then on anyone can settle it, unix seconds.
+    /// Time from which on anyone can settle it, Unix seconds.
     pub deadline: u64,
-    /// The order's place in its deal; 0 for a hold.
+    /// `seq` of the order; 0 for a hold.
     pub seq: u64,
     /// Claim: the fee. Late, Demand: the bond. Hold: 0.
     pub amount: u128,
@@ -175,7 +175,7 @@ impl Market {
         if shown == reveal.halted.out_len && output_hash(&reveal.output) != reveal.halted.out_hash {
             return Err(ModelError::WrongOutput);
         }
-        // What has come to light can be taken to court before its claim is paid.
+        // The requester gets time to take the revealed result to court before the claim is paid.
         let later = now + self.params.challenge_window;
         let claim = self.cases.get_mut(&(id, CaseId::Claim { order: receipt.order }));
         if let Some(claim) = claim.filter(|claim| claim.status == CaseStatus::Open) {
@@ -245,7 +245,7 @@ impl Market {
         Ok(())
     }
 
-    /// Hash of an order of this deal at or above the watermark.
+    /// Returns the hash of an order of this deal, which must be at or above the watermark.
     fn unsettled_order(&self, id: DealId, order: &Order) -> Result<OrderId, ModelError> {
         if order.deal != id {
             return Err(ModelError::WrongDeal);
@@ -307,7 +307,7 @@ impl Market {
         if case.status == CaseStatus::Open { Ok(case) } else { Err(ModelError::CaseNotOpen) }
     }
 
-    /// Ends a case that the provider answers in time; returns the bond.
+    /// Ends a case that was answered in time, and returns the bond.
     fn stop_case(&mut self, now: u64, id: DealId, which: CaseId) -> Result<u128, ModelError> {
         let case = self.running(id, which)?;
         before(now, case.deadline)?;

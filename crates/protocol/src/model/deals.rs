@@ -1,4 +1,4 @@
-//! Deals: opened from an ask, paid by vouchers, ended once.
+//! Deals, which are opened from an ask, paid by vouchers and ended once.
 
 use alloy_primitives::Address;
 
@@ -13,37 +13,37 @@ use crate::{
     types::{Ask, Deal, Release, Voucher, struct_hash},
 };
 
-/// None → Open → Closed, for ever.
+/// Status of a deal. It only moves from `None` to `Open` to `Closed`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum DealStatus {
     /// Never opened.
     #[default]
     None,
-    /// Money is locked.
+    /// Money is locked in it.
     Open,
     /// Over.
     Closed,
 }
 
-/// What changes while a deal is open.
+/// The changing part of a deal.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DealState {
-    /// Where it is.
+    /// Present status.
     pub status: DealStatus,
-    /// Paid to the provider so far, base units.
+    /// Amount paid to the provider so far, base units.
     pub paid: u128,
-    /// Watermark: orders below are settled.
+    /// Watermark: orders with a lower `seq` are settled.
     pub orders: u64,
-    /// Open claims.
+    /// Number of open claims.
     pub claims: u16,
-    /// Open late notices.
+    /// Number of open late notices.
     pub lates: u16,
-    /// Open demands and holds.
+    /// Number of open demands and holds.
     pub challenges: u32,
 }
 
 impl DealState {
-    /// One case more, or one less.
+    /// Counts one case more or less.
     pub(super) fn count_case(&mut self, kind: CaseKind, more: bool) {
         let step = |count: u32| if more { count + 1 } else { count - 1 };
         let narrow = |count: u16| step(count.into()) as u16;
@@ -55,35 +55,40 @@ impl DealState {
     }
 }
 
-/// What a requester asks of an ask when it opens a deal.
+/// The requester's part of a deal's terms.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Terms {
-    /// Signs the requester's orders, cancellations and vouchers.
+    /// Key that signs the requester's orders, cancellations and vouchers.
     pub key: Address,
-    /// Most the provider can be paid, base units.
+    /// Most that the provider can be paid, base units.
     pub budget: u128,
-    /// When the deal begins, unix seconds: not after the block that opens it, at most [`OPENING_TOLERANCE`] before.
+    /// Start of the deal, Unix seconds: not after the block that opens it, and at most
+    /// [`OPENING_TOLERANCE`] before it.
     pub opened_at: u64,
-    /// Seconds from then on; the deal must end after the block that opens it.
+    /// Length of the deal, seconds. It must end after the block that opens it.
     pub duration: u32,
-    /// Highest price taken, base units per Tfuel.
+    /// Highest acceptable price, base units per Tfuel.
     pub max_price: u128,
-    /// Makes equal deals differ.
+    /// Distinguishes deals with equal terms.
     pub salt: u64,
 }
 
-/// How a deal ended, as far as it moves money.
+/// Way in which a deal ends, which decides where its money goes.
 pub(super) enum Ending {
-    /// Collateral back, rest of the budget back.
+    /// Collateral and the rest of the budget return to their owners.
     Clean,
     /// The late penalty goes to the requester.
     Late,
-    /// The collateral is split between requester and fire.
+    /// The requester gets a share of the collateral; the rest is burned.
     Guilty,
 }
 
 impl Market {
-    /// The deal that `ask` and `terms` give, unless they don't match. It does not depend on the block that opens it.
+    /// Returns the deal that follows from `ask` and `terms`. It does not depend on the block that
+    /// opens it.
+    ///
+    /// # Errors
+    /// The error with which the contract would refuse terms that don't match the ask.
     pub fn deal_terms(requester: Address, ask: &Ask, terms: &Terms) -> Result<Deal, ModelError> {
         if ask.key.is_zero() || terms.key.is_zero() {
             return Err(ModelError::NoKey);
@@ -214,13 +219,14 @@ impl Market {
         self.transfer(deal.requester, convictor, bounty)
     }
 
-    /// Raises `paid` to a signed cumulative amount, within the budget; an older amount changes nothing.
+    /// Raises `paid` to a signed cumulative amount, within the budget. A lower amount changes
+    /// nothing.
     fn pay_up_to(&mut self, id: DealId, deal: &Deal, amount: u128) -> Result<(), ModelError> {
         let paid = self.state(id).paid;
         self.pay(id, deal, amount.saturating_sub(paid)).map(|_| ())
     }
 
-    /// Pays the provider as much of `amount` as the budget has left; returns what was paid.
+    /// Pays the provider as much of `amount` as the budget has left, and returns it.
     pub(super) fn pay(&mut self, id: DealId, deal: &Deal, amount: u128) -> Result<u128, ModelError> {
         let state = self.state(id);
         let amount = amount.min(deal.budget - state.paid);
@@ -229,7 +235,7 @@ impl Market {
         Ok(amount)
     }
 
-    /// Returns everything that is locked in a deal, all at once.
+    /// Ends a deal and distributes all money that is locked in it.
     pub(super) fn end(&mut self, id: DealId, deal: &Deal, ending: Ending) -> Result<(), ModelError> {
         let state = self.state(id);
         state.status = DealStatus::Closed;
@@ -249,7 +255,7 @@ impl Market {
         Ok(())
     }
 
-    /// Id of a deal that must be open.
+    /// Returns the id of a deal, which must be open.
     pub(super) fn open_deal(&self, deal: &Deal) -> Result<DealId, ModelError> {
         let id = struct_hash(deal);
         if self.deal_state(id).status == DealStatus::Open { Ok(id) } else { Err(ModelError::DealNotOpen) }
@@ -269,7 +275,7 @@ impl Market {
     }
 }
 
-/// Refuses everybody but `required`.
+/// Refuses every sender but `required`.
 pub(super) fn only(sender: Address, required: Address) -> Result<(), ModelError> {
     if sender == required { Ok(()) } else { Err(ModelError::Unauthorized) }
 }

@@ -1,6 +1,7 @@
-//! Why the market refuses a call: one variant per custom error of `IMarket.sol`.
+//! Errors of the market: one variant per custom error of `IMarket.sol`.
 
-/// Named like the contract's errors; the message says what to do.
+/// Reason why the market refuses a call. The variants have the names of the contract's errors, and
+/// the messages say what to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[allow(missing_docs)]
 pub enum ModelError {

@@ -1,8 +1,9 @@
 //! The market in Rust: the rules of `IMarket.sol` over plain maps.
 //!
-//! Three uses: the oracle that the bytecode is compared with call by call, the oracle of the simulator,
-//! and the client's prediction of what a call will do, with a message for people when it will not.
-//! Signatures are of plain keys only (no ERC-1271), and the token is the plain one `IMarket.sol` trusts.
+//! It has three uses: tests compare the bytecode with it call by call, the simulator runs on it,
+//! and clients predict the effect of a call with it, with a message for people if the call would
+//! fail. It knows signatures of plain keys only (no ERC-1271), and a plain token as `IMarket.sol`
+//! assumes it.
 
 mod cases;
 pub mod court;
@@ -26,7 +27,7 @@ use crate::{
     types::{Ack, Ask, Cancel, Deal, Order, Receipt, Release, Voucher},
 };
 
-/// Account of burned money: it has no key.
+/// Account of burned money. Nobody has its key.
 pub const BURNED: Address = address!("000000000000000000000000000000000000dEaD");
 /// Most bytes of an announcement.
 pub const MAX_ANNOUNCEMENT_BYTES: usize = 1_024;
@@ -36,10 +37,10 @@ pub const MAX_REVEAL_BYTES: u64 = 8_192;
 pub const MAX_HOLD: u64 = 30 * 86_400;
 /// Longest time from a deal's `openedAt` to the block that opens it, seconds.
 pub const OPENING_TOLERANCE: u64 = 600;
-/// The highest watermark there is: `IMarket.DealState.orders` has 48 bits.
+/// Highest watermark: `IMarket.DealState.orders` has 48 bits.
 pub const MAX_WATERMARK: u64 = (1 << 48) - 1;
 
-/// Fixed at deployment.
+/// Parameters of a market, fixed at deployment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Params {
     /// Seconds from a claim to its deadline.
@@ -52,18 +53,18 @@ pub struct Params {
     pub case_bond: u128,
 }
 
-/// An account: deposited base units, and the counter its asks must carry.
+/// State of an account in the market.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Account {
-    /// Base units.
+    /// Deposited money, base units.
     pub balance: u128,
-    /// Asks with another counter are dead.
+    /// Counter that its asks must have; others are invalid.
     pub counter: u64,
-    /// Deals of this provider that are open.
+    /// Number of open deals in which it is the provider.
     pub open: u32,
 }
 
-/// Everything a caller can ask of the market. Field meanings: `IMarket.sol`.
+/// A call of the market. `IMarket.sol` documents the fields.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub enum Call {
@@ -90,22 +91,22 @@ pub enum Call {
     Give { to: Address, amount: u128 },
 }
 
-/// What a provider shows of one task.
+/// Proof of one task's result.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reveal {
-    /// Index within the order.
+    /// Index of the task in the order.
     pub task: u32,
     /// Fuel of the leaf.
     pub fuel: u64,
-    /// The task's end.
+    /// Halted state of the task.
     pub halted: Halted,
-    /// Siblings from the bottom up.
+    /// Siblings of the leaf, from the bottom up.
     pub proof: Vec<SumNode>,
-    /// Whole output, or empty if longer than [`MAX_REVEAL_BYTES`].
+    /// Whole output; empty if it is longer than [`MAX_REVEAL_BYTES`].
     pub output: Bytes,
 }
 
-/// The market's state, and the tokens outside of it.
+/// State of the market, and of the tokens outside it.
 #[derive(Clone, Debug)]
 pub struct Market {
     params: Params,
@@ -119,7 +120,8 @@ pub struct Market {
 }
 
 impl Market {
-    /// An empty market under `domain`; `tokens` are what everybody holds outside (and has approved).
+    /// Creates an empty market. `tokens` are the accounts' balances outside the market, all of them
+    /// approved.
     pub fn new(params: Params, domain: Eip712Domain, tokens: BTreeMap<Address, u128>) -> Self {
         Self {
             params,
@@ -133,7 +135,10 @@ impl Market {
         }
     }
 
-    /// Applies a call at `now` (unix seconds) or refuses it, changing nothing.
+    /// Applies a call at `now` (Unix seconds).
+    ///
+    /// # Errors
+    /// The error with which the contract would revert. Nothing has changed then.
     pub fn apply(&mut self, now: u64, sender: Address, call: &Call) -> Result<(), ModelError> {
         let mut next = self.clone();
         next.dispatch(now, sender, call)?;
@@ -184,7 +189,8 @@ impl Market {
         }
     }
 
-    /// Takes back what a reveal has given to a claim, for tests that have to find out what would happen without.
+    /// Undoes the extension of a claim's deadline by a reveal. Tests use it to find out which
+    /// attacks the extension prevents.
     #[doc(hidden)]
     pub fn forget_new_deadline(&mut self, deal: DealId, order: OrderId, deadline: u64) {
         if let Some(claim) = self.cases.get_mut(&(deal, CaseId::Claim { order })) {
@@ -192,37 +198,38 @@ impl Market {
         }
     }
 
-    /// Account of `owner`.
+    /// Returns the account of `owner`.
     pub fn account(&self, owner: Address) -> Account {
         self.accounts.get(&owner).copied().unwrap_or_default()
     }
 
-    /// Tokens that `owner` holds outside the market.
+    /// Returns the tokens that `owner` has outside the market.
     pub fn tokens(&self, owner: Address) -> u128 {
         self.tokens.get(&owner).copied().unwrap_or_default()
     }
 
-    /// State of a deal.
+    /// Returns the state of a deal.
     pub fn deal_state(&self, id: DealId) -> DealState {
         self.deals.get(&id).map(|(state, _)| *state).unwrap_or_default()
     }
 
-    /// What `spender` may still take from `owner`, base units.
+    /// Returns the amount that `spender` may still take from `owner`, base units.
     pub fn allowance(&self, owner: Address, spender: Address) -> u128 {
         self.allowances.get(&(owner, spender)).copied().unwrap_or_default()
     }
 
-    /// State of a case.
+    /// Returns the state of a case.
     pub fn case(&self, deal: DealId, case: CaseId) -> CaseState {
         self.cases.get(&(deal, case)).copied().unwrap_or_default()
     }
 
-    /// Receipt that the provider asserted on chain for an order.
+    /// Returns the id of the receipt that the provider asserted on chain for an order.
     pub fn asserted(&self, order: OrderId) -> Option<ReceiptId> {
         self.asserted.get(&order).copied()
     }
 
-    /// Everything the market owes: accounts, open deals, bonds. Equals the tokens it holds.
+    /// Returns the sum of the market's debts: accounts, open deals, bonds. It equals the market's
+    /// tokens.
     pub fn owed(&self) -> u128 {
         let accounts: u128 = self.accounts.values().map(|a| a.balance).sum();
         let deals: u128 = self

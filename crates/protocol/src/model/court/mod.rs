@@ -1,6 +1,7 @@
-//! The court in Rust: the rules of `ICourt.sol` over plain maps, beside the [`Market`] whose deals it judges.
+//! The court in Rust: the rules of `ICourt.sol` over plain maps, beside the [`Market`] whose deals
+//! it judges.
 //!
-//! What one step of a program is, it does not know: that is its [`Judge`].
+//! The court does not know the steps of a program; its [`Judge`] does.
 
 mod shown;
 
@@ -26,35 +27,36 @@ use crate::{
     types::{Deal, Game, Move, Order, Receipt, digest, struct_hash},
 };
 
-/// Most levels of a run.
+/// Highest level of a run.
 pub const MAX_LEVEL: u8 = 14;
-/// Most time that a side has at the start, or for one task, seconds.
+/// Longest time of a side at the start, or for one task, seconds.
 pub const MAX_ALLOWANCE: u32 = 10 * 86_400;
-/// After the last possible deadline the deal is held for so long, seconds.
+/// Time for which the deal is held after the last possible deadline, seconds.
 pub const SETTLE_SECONDS: u64 = 86_400;
 
-/// What a court is built with (`ICourt.Rules`).
+/// Parameters of a court (`ICourt.Rules`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rules {
-    /// Bond of an accusation, base units.
+    /// Fixed part of an accusation's bond, base units.
     pub base_bond: u128,
-    /// And per Tfuel of the order's fuel limit, base units.
+    /// Part of the bond per Tfuel of the order's fuel limit, base units.
     pub bond_per_tfuel: u128,
-    /// Time for one task that was challenged alone, seconds.
+    /// Fixed part of the time for one task, seconds.
     pub base_seconds: u32,
     /// Least time for a move, seconds.
     pub move_seconds: u32,
-    /// Fuel that is expected to be traced in a second.
+    /// Fuel that a side must be able to trace per second.
     pub fuel_per_second: u64,
 }
 
 impl Rules {
-    /// Bond of an accusation over an order with this fuel limit, base units; none above 2^128 − 1.
+    /// Returns the bond of an accusation over an order with this fuel limit, base units; `None`
+    /// above 2^128 − 1.
     pub fn bond_for(&self, fuel_limit: u64) -> Option<u128> {
         pricing::fee(self.bond_per_tfuel, self.base_bond, fuel_limit.into(), 1)
     }
 
-    /// Time for one task of this fuel limit, if no other is waiting, seconds.
+    /// Returns the time for one task of this fuel limit, if no other task waits, seconds.
     pub fn allowance(&self, fuel_limit: u64) -> u32 {
         self.clamp(self.tracing(fuel_limit))
     }
@@ -68,7 +70,7 @@ impl Rules {
     }
 }
 
-/// The task that a challenge is about, as its order says (`IStepUnit.Task`).
+/// Task of a challenge, according to its order (`IStepUnit.Task`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub struct JudgedTask {
@@ -80,27 +82,28 @@ pub struct JudgedTask {
     pub max_pages: u32,
 }
 
-/// What is asked of a court's judge of single steps (`IStepUnit`).
+/// A court's judge of single steps (`IStepUnit`).
 pub trait Judge {
-    /// Hash of the first state, and a number of steps after which every run has halted; none if `parts` are not what the task's
-    /// roots commit to.
+    /// Returns the hash of the first state, and a number of steps after which every run has halted;
+    /// `None` if `parts` do not hash to the task's roots.
     fn start(&self, task: &JudgedTask, parts: &[u8]) -> Option<(B256, u64)>;
-    /// Hash of the state after the one with this hash; none if the proof is of another state.
+    /// Returns the hash of the state that follows the one with this hash; `None` if the proof
+    /// belongs to another state.
     fn step(&self, state: B256, proof: &[u8]) -> Option<B256>;
 }
 
-/// What a game waits for.
+/// Stage of a game, by the call that it waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Stage {
-    /// Provider: open up to four levels of the receipt's tree.
+    /// The provider must open up to four levels of the receipt's tree.
     Unfold = 1,
-    /// Accuser: pick a node, or challenge a leaf.
+    /// The accuser must pick a node, or challenge a leaf.
     Pick = 2,
-    /// Both by turns: narrow down a run.
+    /// Both sides narrow down a run, by turns.
     Run = 3,
 }
 
-/// Where a game stands (`ICourt.GameState`).
+/// State of a game in the court (`ICourt.GameState`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[allow(missing_docs)]
 pub struct GameState {
@@ -116,13 +119,13 @@ pub struct GameState {
 }
 
 impl GameState {
-    /// End of the turn, unix seconds.
+    /// Returns the end of the turn, Unix seconds.
     pub fn deadline(&self) -> u64 {
         self.since + u64::from(if self.accusers_turn { self.accuser_seconds } else { self.provider_seconds })
     }
 }
 
-/// Everything a caller can ask of a court. Field meanings: `ICourt.sol`.
+/// A call of the court. `ICourt.sol` documents the fields.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub enum CourtCall {
@@ -138,7 +141,8 @@ pub enum CourtCall {
     Convict { deal: Deal, order: Order, receipt: Receipt, signature: Bytes, proof: FaultProof },
 }
 
-/// Why the court refuses a call: one variant per custom error of `ICourt.sol`, and those of the market.
+/// Reason why the court refuses a call: one variant per custom error of `ICourt.sol`, and those of
+/// the market.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[allow(missing_docs)]
 pub enum CourtError {
@@ -174,7 +178,7 @@ pub enum CourtError {
     WrongProof,
 }
 
-/// A court's state.
+/// State of a court.
 #[derive(Clone, Debug)]
 pub struct Court {
     address: Address,
@@ -185,49 +189,52 @@ pub struct Court {
     delegates: BTreeMap<(Address, Address), u64>,
 }
 
-/// What a call makes the court say, each about a deal.
+/// Events of a call, each with the id of its deal.
 type Said = Vec<(DealId, GameNews)>;
 
 impl Court {
-    /// A court without games. `domain`: its own, in which moves are signed.
+    /// Creates a court without games. Moves are signed in `domain`, which is the court's own.
     pub fn new(address: Address, rules: Rules, domain: Eip712Domain) -> Self {
         let (games, busy_until, delegates) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         Self { address, rules, domain, games, busy_until, delegates }
     }
 
-    /// Where it is.
+    /// Returns the court's address.
     pub fn address(&self) -> Address {
         self.address
     }
 
-    /// What it was built with.
+    /// Returns the court's parameters.
     pub fn rules(&self) -> &Rules {
         &self.rules
     }
 
-    /// Where a game stands; none if there is no such game (any more).
+    /// Returns the state of a game; `None` if it never began or has ended.
     pub fn game(&self, id: GameId) -> Option<&GameState> {
         self.games.get(&id)
     }
 
-    /// All games that run.
+    /// Returns all open games.
     pub fn games(&self) -> impl Iterator<Item = (GameId, &GameState)> {
         self.games.iter().map(|(id, game)| (*id, game))
     }
 
-    /// Until when the tasks that this provider was given to trace are traced, one after the other, unix seconds.
+    /// Returns the time until which the provider's queue of challenged tasks lasts, Unix seconds.
     pub fn busy_until(&self, provider: Address) -> u64 {
         self.busy_until.get(&provider).copied().unwrap_or_default()
     }
 
-    /// Forgets what a provider has been given to trace: a court whose clocks know nothing of each other, for tests that have to find
-    /// out what that would allow.
+    /// Clears all queues of challenged tasks. Tests use it to find out which attacks the queue
+    /// prevents.
     #[doc(hidden)]
     pub fn forget_queue(&mut self) {
         self.busy_until.clear();
     }
 
-    /// Applies a call at `now` (unix seconds) or refuses it, changing nothing. Returns what the court says, each about a deal.
+    /// Applies a call at `now` (Unix seconds) and returns its events, each with the id of its deal.
+    ///
+    /// # Errors
+    /// The error with which the contract would revert. Nothing has changed then.
     pub fn apply(
         &mut self,
         market: &mut Market,
@@ -566,12 +573,13 @@ impl Court {
         if state.stage == stage { Ok((id, state)) } else { Err(CourtError::WrongStage) }
     }
 
-    /// Whether `sender` may act for an account.
+    /// Returns whether `sender` may act for an account.
     fn acts(&self, now: u64, side: Address, sender: Address) -> bool {
         sender == side || self.delegates.get(&(side, sender)).is_some_and(|until| now < *until)
     }
 
-    /// The accuser picks one of the nodes shown, in time. Returns what time it has left, seconds.
+    /// Checks that the accuser picks one of the shown nodes, in time. Returns its remaining time,
+    /// seconds.
     fn picks(
         &self,
         now: u64,
@@ -589,7 +597,8 @@ impl Court {
         Ok(left)
     }
 
-    /// The side that moved keeps what it has left; the other one has at least one move's time.
+    /// Passes the turn. The side that moved keeps its remaining time; the other side has at least
+    /// the time of one move.
     fn turn(&self, state: &mut GameState, now: u64, left: u32) {
         let least = self.rules.move_seconds;
         if state.accusers_turn {
@@ -601,10 +610,11 @@ impl Court {
         state.since = now;
     }
 
-    /// Time for one more task that this provider is given to trace, behind those before, seconds.
+    /// Adds a task to the provider's queue and returns the time until it must be traced, seconds.
     fn queue(&mut self, now: u64, provider: Address, fuel_limit: u64) -> u32 {
         let busy = self.busy_until.entry(provider).or_default();
-        // No longer than it was given: else one task of a fuel limit beyond reason would slow down all games to come.
+        // The queue never exceeds the longest allowance. Otherwise one task with an absurd fuel
+        // limit would delay all later games.
         let most = now.saturating_add(MAX_ALLOWANCE.into());
         *busy = (*busy).max(now).saturating_add(self.rules.tracing(fuel_limit)).min(most);
         self.rules.clamp(*busy - now)

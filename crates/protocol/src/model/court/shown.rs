@@ -1,4 +1,5 @@
-//! What a call has to show the court, and how what is in dispute is committed to in 32 bytes.
+//! Checks of the data that a call shows to the court, and the 32-byte commitments to the subject of
+//! a dispute.
 
 use alloy_primitives::{Address, B256, U256, keccak256};
 
@@ -13,7 +14,8 @@ use crate::{
     types::{Deal, Game, Order, Receipt, struct_hash},
 };
 
-/// A receipt that binds the provider, for an order of the deal. Returns the deal's id.
+/// Checks that a receipt binds the provider and belongs to an order of the deal. Returns the deal's
+/// id.
 pub(super) fn check(
     market: &Market,
     deal: &Deal,
@@ -42,7 +44,7 @@ pub(super) fn verify(signer: Address, digest: B256, signature: &[u8]) -> Result<
     if recover(digest, signature) == Some(signer) { Ok(()) } else { Err(ModelError::InvalidSignature.into()) }
 }
 
-/// What needs no game: the topmost wrong sum, or a leaf's wrong fuel.
+/// Checks a proof that needs no game: the topmost wrong sum, or a leaf's wrong fuel.
 pub(super) fn convicting(order: &Order, receipt: &Receipt, proof: &FaultProof) -> Result<(), CourtError> {
     let root = SumNode { hash: receipt.root, fuel: receipt.fuel };
     match proof {
@@ -74,7 +76,7 @@ pub(super) fn ordered(game: &Game, order: &Order) -> Result<(), CourtError> {
     if struct_hash(order) == game.order { Ok(()) } else { Err(ModelError::WrongOrder.into()) }
 }
 
-/// The nodes are those that were shown, and there is such a one.
+/// Checks that the nodes are those that were shown, and that the index is one of them.
 pub(super) fn check_nodes(state: &GameState, nodes: &[SumNode], index: u32) -> Result<(), CourtError> {
     if hash_of_nodes(nodes) != state.segment {
         return Err(CourtError::WrongSegment);
@@ -96,7 +98,7 @@ pub(super) fn seconds_left(state: &GameState, now: u64) -> Result<u32, CourtErro
     }
 }
 
-/// The input root is the task's in the order.
+/// Checks that the input root is that of the task in the order.
 pub(super) fn check_input(order: &Order, task: u32, it: &Challenge) -> Result<(), CourtError> {
     let top = it.input_proof.iter().enumerate().fold(it.input, |below, (level, sibling)| {
         if (task >> level) & 1 == 0 { node(below, *sibling) } else { node(*sibling, below) }
@@ -105,7 +107,7 @@ pub(super) fn check_input(order: &Order, task: u32, it: &Challenge) -> Result<()
     if fits { Ok(()) } else { Err(CourtError::NotInOrder) }
 }
 
-/// Leaves as the receipt's tree has them, from H(halted) and fuel.
+/// Returns the leaves of the receipt's tree from H(halted) and fuel.
 pub(super) fn hash_leaves(order: &Order, first: u32, nodes: &[SumNode]) -> Result<Vec<SumNode>, CourtError> {
     let leaf = |(task, node): (u32, &SumNode)| {
         if task >= order.tasks {
@@ -132,12 +134,12 @@ pub(super) fn empty_hash(height: usize) -> B256 {
     })
 }
 
-/// Levels of a receipt's tree above its leaves.
+/// Returns the number of levels of a receipt's tree above its leaves.
 pub(super) fn height_of(tasks: u32) -> u8 {
     tasks.max(1).next_power_of_two().ilog2() as u8
 }
 
-/// Steps of a segment of this level.
+/// Returns the number of steps of a segment of this level.
 pub(super) fn span(level: u8) -> u64 {
     1 << (4 * level)
 }
@@ -146,17 +148,17 @@ pub(super) fn join(first: B256, states: &[B256; PARTS]) -> Segment {
     std::array::from_fn(|at| if at == 0 { first } else { states[at - 1] })
 }
 
-/// keccak of a segment's 17 state hashes, as a `Move` names it.
+/// Returns the keccak hash of a segment's 17 state hashes, as a `Move` contains it.
 pub(super) fn hash_of_segment(segment: &Segment) -> B256 {
     keccak256(segment.concat())
 }
 
-/// As `keccak256(abi.encode(node))`.
+/// Returns `keccak256(abi.encode(node))`.
 pub(super) fn hash_of_node(it: &SumNode) -> B256 {
     keccak256(words(it))
 }
 
-/// As `keccak256(abi.encode(nodes))`.
+/// Returns `keccak256(abi.encode(nodes))`.
 pub(super) fn hash_of_nodes(nodes: &[SumNode]) -> B256 {
     let word = |number: usize| U256::from(number).to_be_bytes::<32>();
     let mut bytes = [word(32), word(nodes.len())].concat();
