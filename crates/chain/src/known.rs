@@ -1,5 +1,5 @@
-//! Courts whose code is known, and which version of the machine each judges by. A node that was upgraded
-//! with open deals still finds the courts of those deals here.
+//! Courts whose code is known, each with its machine version. An upgraded node with open deals
+//! still finds the courts of those deals here.
 
 use std::fmt::Display;
 use std::sync::{Arc, LazyLock};
@@ -9,22 +9,22 @@ use serde::Deserialize;
 
 use crate::error::ChainError;
 
-/// Version of the machine that the committed artifacts judge by: `StepUnit.CANON_VERSION`.
+/// Machine version of the committed artifacts: `StepUnit.CANON_VERSION`.
 const MACHINE: u16 = 3;
 
-/// Contracts of a court as the compiler wrote them, JSON.
+/// Artifacts of a court's contracts: JSON from the compiler.
 #[derive(Clone, Copy, Debug)]
 pub struct CourtArtifacts<'a> {
-    /// The court.
+    /// Artifact of the court.
     pub court: &'a str,
-    /// Its judge of single steps.
+    /// Artifact of the step unit, which verifies single steps.
     pub step_unit: &'a str,
-    /// Its judge of floats.
+    /// Artifact of the float unit.
     pub float_unit: &'a str,
 }
 
 impl CourtArtifacts<'static> {
-    /// Those that this crate was built with.
+    /// Artifacts that this crate was built with.
     pub const COMMITTED: Self = Self {
         court: include_str!("../../../contracts/artifacts/Court.json"),
         step_unit: include_str!("../../../contracts/artifacts/StepUnit.json"),
@@ -32,7 +32,7 @@ impl CourtArtifacts<'static> {
     };
 }
 
-/// Code of one court, and the machine that it judges by.
+/// Code of one court, with its machine version.
 #[derive(Clone, Debug)]
 pub struct CourtCode {
     machine: u16,
@@ -42,10 +42,10 @@ pub struct CourtCode {
 }
 
 impl CourtCode {
-    /// Of a court that judges by this version of the machine.
+    /// Returns the code of a court with this machine version.
     ///
     /// # Errors
-    /// An artifact can't be read.
+    /// Fails if an artifact cannot be read.
     pub fn of(machine: u16, artifacts: CourtArtifacts<'_>) -> Result<Self, ChainError> {
         let CourtArtifacts { court, step_unit, float_unit } = artifacts;
         let [court, step_unit, float_unit] = [
@@ -56,41 +56,41 @@ impl CourtCode {
         Ok(Self { machine, court, step_unit, float_unit })
     }
 
-    /// Returns the version of the machine that the court judges by.
+    /// Returns the machine version of the court.
     pub fn machine(&self) -> u16 {
         self.machine
     }
 }
 
-/// The courts that a node knows.
+/// All courts that a node knows.
 #[derive(Clone, Debug)]
 pub struct KnownCourts(Arc<[CourtCode]>);
 
-/// What this build knows.
+/// Courts that this build knows.
 static KNOWN: LazyLock<KnownCourts> = LazyLock::new(|| {
     let committed = CourtCode::of(MACHINE, CourtArtifacts::COMMITTED);
     KnownCourts::new([committed.expect("committed artifacts can be read")])
 });
 
 impl Default for KnownCourts {
-    /// All that this build knows.
+    /// Returns the courts that this build knows.
     fn default() -> Self {
         KNOWN.clone()
     }
 }
 
 impl KnownCourts {
-    /// These courts.
+    /// Returns a list of these courts.
     pub fn new(courts: impl IntoIterator<Item = CourtCode>) -> Self {
         Self(courts.into_iter().collect())
     }
 
-    /// Whether a known court has this judge of steps.
+    /// Returns whether a known court has this step unit.
     pub(crate) fn has_step_unit(&self, code: &[u8]) -> bool {
         self.0.iter().any(|known| known.step_unit.is(code))
     }
 
-    /// Returns the court that has this code on chain, with its two judges.
+    /// Returns the court with this code, step unit and float unit on chain.
     pub(crate) fn find(&self, court: &[u8], step_unit: &[u8], float_unit: &[u8]) -> Option<&CourtCode> {
         self.0
             .iter()
@@ -98,18 +98,18 @@ impl KnownCourts {
     }
 }
 
-/// Deployed code, known by its hash. Immutables have other values in every deployment, so the hash is
-/// taken with zeros in their places.
+/// Hash of deployed code. Immutables differ between deployments, so that they are hashed as zeros.
 #[derive(Clone, Debug)]
 pub(crate) struct Code {
     hash: B256,
     bytes: usize,
-    /// Where 32 bytes of an immutable begin.
+    /// Positions at which the 32 bytes of an immutable begin.
     holes: Vec<usize>,
 }
 
 impl Code {
-    /// Of code as the compiler wrote it: with 32 zero bytes behind a PUSH32 for every immutable.
+    /// Hashes code as the compiler wrote it, with 32 zero bytes behind a PUSH32 for every
+    /// immutable.
     pub(crate) fn of(code: &[u8]) -> Self {
         const PUSH32: u8 = 0x7f;
         let (mut holes, mut at) = (Vec::new(), 0);
@@ -123,7 +123,7 @@ impl Code {
         Self { hash: keccak256(code), bytes: code.len(), holes }
     }
 
-    /// Whether `code` on chain is this.
+    /// Returns whether `code` on chain is this code.
     pub(crate) fn is(&self, code: &[u8]) -> bool {
         if code.len() != self.bytes {
             return false;
@@ -154,7 +154,7 @@ pub(crate) fn creation_code(text: &str) -> Result<Vec<u8>, ChainError> {
     bytes(text, |artifact| artifact.bytecode)
 }
 
-/// Returns the code that a contract has on chain but for its immutables, from its artifact.
+/// Returns the code that a contract has on chain, except for its immutables, from its artifact.
 pub(crate) fn deployed_code(text: &str) -> Result<Vec<u8>, ChainError> {
     bytes(text, |artifact| artifact.deployed_bytecode)
 }
