@@ -1,5 +1,5 @@
-//! Versions of the machine, side by side. A node knows several: it runs new programs under the current
-//! rules, and judges a program that was signed under other rules by those.
+//! Versions of the machine, side by side. A node knows several. It runs new programs under the
+//! current rules, and judges a program that was signed under other rules by those.
 
 use std::fmt;
 
@@ -7,25 +7,25 @@ use alloy_primitives::B256;
 
 use crate::{Canonical, GateError, Lowered, WrongProof, v3};
 
-/// The rules of one version. They never change.
+/// Rules of one version. They never change.
 pub trait Machine: Send + Sync {
     /// Returns the number that is part of every program's root and of every state's hash.
     fn version(&self) -> u16;
 
-    /// Checks a module and makes M' of it. The same bytes always give the same M'.
+    /// Checks a module and returns its M'. The same bytes always give the same M'.
     ///
     /// # Errors
-    /// These rules don't take the module.
+    /// Fails if these rules refuse the module.
     fn canonicalise(&self, wasm: &[u8]) -> Result<Canonical, GateError>;
 
-    /// Lowers what [`Machine::canonicalise`] of the same machine made.
+    /// Lowers a program that [`Machine::canonicalise`] of the same machine returned.
     fn lower(&self, canonical: &Canonical) -> Lowered;
 
-    /// Returns the hash of the state after the one whose hash is `state`, as the court's judge of
-    /// steps does.
+    /// Returns the hash of the state that follows the state with the hash `state`, as the court's
+    /// step unit does.
     ///
     /// # Errors
-    /// The proof is not of this state.
+    /// Fails if the proof does not belong to this state.
     fn judge(&self, state: B256, proof: &[u8]) -> Result<B256, WrongProof>;
 }
 
@@ -61,19 +61,22 @@ pub fn version(number: u16) -> Option<&'static dyn Machine> {
     Machines::default().version(number)
 }
 
-/// The machines that a node knows, the current one first.
+/// All machines that a node knows, the current one first.
 #[derive(Clone, Copy, Debug)]
 pub struct Machines(&'static [&'static dyn Machine]);
 
 impl Default for Machines {
-    /// All that this build knows.
+    /// Returns the machines that this build knows.
     fn default() -> Self {
         Self(&KNOWN)
     }
 }
 
 impl Machines {
-    /// These machines, the current one first. Panics if there is none.
+    /// Returns a list of these machines, the current one first.
+    ///
+    /// # Panics
+    /// If there is none.
     pub const fn new(machines: &'static [&'static dyn Machine]) -> Self {
         assert!(!machines.is_empty(), "a node runs new programs under some machine");
         Self(machines)
@@ -94,11 +97,12 @@ impl Machines {
         self.0.iter().copied()
     }
 
-    /// Returns the machine under which a program's root is `root`, with M': the root commits to the
-    /// version that the program was signed under. `None` if it has that root under no known version.
+    /// Returns the machine under which a program has the root `root`, with its M', or `None` if no
+    /// known version gives that root. A root commits to the version under which the program was
+    /// signed.
     ///
     /// # Errors
-    /// No known version takes the module: what the current one says.
+    /// Returns the error of the current version if no known version accepts the module.
     pub fn find(self, wasm: &[u8], root: B256) -> Result<Option<(&'static dyn Machine, Canonical)>, GateError> {
         let (mut refused, mut taken) = (None, false);
         for machine in self.all() {
@@ -116,7 +120,7 @@ impl Machines {
         }
     }
 
-    /// Like [`Machines::find`], lowered: what a court judges runs of.
+    /// Returns the lowered program that [`Machines::find`] finds. A court judges runs of it.
     ///
     /// # Errors
     /// Those of [`Machines::find`].

@@ -1,5 +1,5 @@
-//! Version 3 of the machine. Its rules, structures, roots and bytes are frozen: another rule is another
-//! version, in a folder of its own.
+//! Version 3 of the machine. Its rules, structures, roots and bytes never change: a new rule needs
+//! a new version, in a folder of its own.
 
 mod body;
 mod calls;
@@ -27,17 +27,18 @@ pub use work::Work;
 
 use crate::error::GateError;
 
-/// The rules of version 3.
+/// Rules of version 3.
 pub static RULES: Rules = Rules { version: CANON_VERSION };
 
-/// These rules under a number, which is part of the root of every program and of every state.
+/// These rules with a version number, which is part of the root of every program and every state.
 #[derive(Debug)]
 pub struct Rules {
     version: u16,
 }
 
 impl Rules {
-    /// These rules under another number: for tests that need a second version of the machine.
+    /// Returns these rules with another number, for tests that need a second version of the
+    /// machine.
     #[doc(hidden)]
     pub const fn numbered(version: u16) -> Self {
         Self { version }
