@@ -102,7 +102,9 @@ fn rust_sources(folder: &str) -> Vec<PathBuf> {
 fn code(path: &Path) -> String {
     let text = std::fs::read_to_string(path).unwrap();
     let text = text.split("#[cfg(test)]\nmod ").next().unwrap();
-    text.lines().map(|line| line.split("//").next().unwrap()).collect::<Vec<_>>().join("\n")
+    // What only tests see is no arrow: schemas of answers name types of the views.
+    let lines = text.lines().filter(|line| !line.trim_start().starts_with("#[cfg_attr(test,"));
+    lines.map(|line| line.split("//").next().unwrap()).collect::<Vec<_>>().join("\n")
 }
 
 /// Whether `word` occurs and is not the beginning of a longer name.
@@ -314,15 +316,20 @@ fn reexports(source: &Path) -> BTreeMap<String, String> {
 fn no_command_knows_another() {
     let source = root().join("crates/cli/src");
     let commands = source.join("commands");
+    let name = |entry: std::io::Result<std::fs::DirEntry>| {
+        entry.unwrap().path().file_stem().unwrap().to_str().unwrap().to_owned()
+    };
+    let known: BTreeSet<String> = std::fs::read_dir(&commands).unwrap().map(name).collect();
+    assert!(known.contains("wallet") && known.len() > 15, "{known:?}");
     let mut faults = Vec::new();
     for file in rust_sources("crates/cli/src") {
         let place = module(&source, &file);
         let own = file.strip_prefix(&commands).ok().and(place.get(1));
         for path in imports(&code(&file), &place) {
             let [first, command, ..] = path.as_slice() else { continue };
-            // The parent knows all of them; the program knows the parent.
-            let allowed =
-                first != "commands" || own == Some(command) || place.is_empty() || place.len() == 1 && own.is_none();
+            // The parent knows all of them; a command knows its own parts.
+            let parent = place == ["commands"];
+            let allowed = first != "commands" || !known.contains(command) || own == Some(command) || parent;
             if !allowed {
                 faults.push(format!("{}: {}", file.display(), path.join("::")));
             }
