@@ -189,9 +189,11 @@ fn flagged(error: ChainError) -> anyhow::Error {
     let ChainError::Contract(refused) = &error else { return error.into() };
     match (refused.market(), refused.court()) {
         (Some(MarketError::WindowTooLong(_) | MarketError::AnswerWindowOutOfRange(_)), _) => {
-            anyhow::anyhow!("{error}: --challenge, --answer, --grace")
+            anyhow::Error::from(refused.clone()).context("choose other --challenge, --answer, --grace")
         }
-        (_, Some(CourtError::RulesOutOfRange(_))) => anyhow::anyhow!("{error}: --court-move"),
+        (_, Some(CourtError::RulesOutOfRange(_))) => {
+            anyhow::Error::from(refused.clone()).context("choose another --court-move")
+        }
         _ => refused.clone().into(),
     }
 }

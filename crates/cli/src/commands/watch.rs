@@ -138,7 +138,8 @@ pub async fn watch(args: &Watch, place: &PlaceArgs, ui: Ui) -> Result<u8> {
         // Nobody will deposit while it waits.
         if once && let Some(why) = report.stuck.take() {
             tower.stop().await;
-            bail!("{why}");
+            let text = why.trim_start_matches("[P-TWR-006] ");
+            bail!(failure!(NoMoney, "P-TWR-006", "{text}"));
         }
     };
     while let Ok(event) = events.try_recv() {

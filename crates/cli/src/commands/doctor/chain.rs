@@ -4,13 +4,12 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::Result;
 use rialto_chain::{Chain, PrivateKeySigner};
-use rialto_client::{MarketConfig, view::Check};
+use rialto_client::{MarketConfig, MarketError, view::Check};
 use rialto_net::{NetConfig, Node};
 
 use super::{failed, warning, well};
 use crate::{
     env::PlaceArgs,
-    exit,
     ui::{coins, count, money, span},
     windows::{Kind, Windows},
 };
@@ -34,7 +33,7 @@ pub async fn checks(place: &PlaceArgs) -> Vec<Check> {
         Ok(market) => market,
         Err(error) => {
             let text = format!("{error:#}");
-            let unknown = exit::code_of(&text) == Some("C-MKT-001");
+            let unknown = matches!(error.downcast_ref(), Some(MarketError::Unknown { .. }));
             let check = if unknown { warning } else { failed };
             let what_to_do = "`rialto up`, or --rpc and --market, or `rialto config init`: then run this again";
             return vec![check("market", "C-DOC-009", text, what_to_do)];

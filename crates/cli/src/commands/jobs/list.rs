@@ -14,12 +14,12 @@ use crate::{
 };
 
 /// What is known without the market: the jobs that ended.
-pub fn offline(home: &Home, why: &anyhow::Error, ui: Ui) -> Result<u8> {
+pub fn offline(home: &Home, why: anyhow::Error, ui: Ui) -> Result<u8> {
     let jobs: Vec<JobStatus> = find::ended(home).into_iter().map(|(_, status)| status).collect();
     if jobs.is_empty() {
-        return Err(anyhow::anyhow!("{why:#}"));
+        return Err(why);
     }
-    aside(why);
+    aside(&why);
     show(&jobs, ui);
     Ok(exit::OK)
 }

@@ -116,8 +116,8 @@ pub async fn jobs(args: &JobsCommand, place: &PlaceArgs, ui: Ui) -> Result<u8> {
         Ok(running) => running,
         // What ended is written down here: for that no market is needed.
         Err(why) => match what {
-            JobsWhat::List => return list::offline(&place.home()?, &why, ui),
-            JobsWhat::Show { job } => return show::offline(&place.home()?, job, &why, ui),
+            JobsWhat::List => return list::offline(&place.home()?, why, ui),
+            JobsWhat::Show { job } => return show::offline(&place.home()?, job, why, ui),
             _ => return Err(why),
         },
     };

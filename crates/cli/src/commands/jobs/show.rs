@@ -16,12 +16,12 @@ use crate::{
 };
 
 /// A job that ended, as it was written down: without the market.
-pub fn offline(home: &Home, named: &str, why: &anyhow::Error, ui: Ui) -> Result<u8> {
+pub fn offline(home: &Home, named: &str, why: anyhow::Error, ui: Ui) -> Result<u8> {
     let known = find::ended(home);
     let jobs: Vec<_> = known.iter().map(|(_, status)| (status.id, status.name.as_str())).collect();
     // Whether it is a job that did not end, nobody can say now.
-    let Ok(at) = find::choose(&jobs, named, find::Use::Look) else { return Err(anyhow::anyhow!("{why:#}")) };
-    aside(why);
+    let Ok(at) = find::choose(&jobs, named, find::Use::Look) else { return Err(why) };
+    aside(&why);
     show(&known[at].0, &known[at].1, ui)
 }
 
