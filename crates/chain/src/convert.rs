@@ -71,17 +71,28 @@ impl From<CaseKind> for bindings::CaseKind {
     }
 }
 
-impl bindings::CaseKind {
-    /// None of a kind that this build does not know.
-    pub(crate) fn known(self) -> Option<CaseKind> {
-        match self {
-            Self::Claim => Some(CaseKind::Claim),
-            Self::Late => Some(CaseKind::Late),
-            Self::Demand => Some(CaseKind::Demand),
-            Self::Hold => Some(CaseKind::Hold),
-            Self::__Invalid => None,
+/// A sol! enum has one variant more: numbers that this build does not know.
+macro_rules! known {
+    ($($from:ident -> $to:path { $($name:ident),* })*) => { $(
+        impl bindings::$from {
+            /// None of a value that this build does not know.
+            pub(crate) fn known(self) -> Option<$to> {
+                use $to as To;
+                match self {
+                    $(Self::$name => Some(To::$name),)*
+                    Self::__Invalid => None,
+                }
+            }
         }
-    }
+    )* };
+}
+
+known! {
+    CaseKind -> rialto_protocol::case::CaseKind { Claim, Late, Demand, Hold }
+    CaseOutcome -> rialto_protocol::event::CaseOutcome { Paid, Void, Answered, Defaulted }
+    Ending -> rialto_protocol::event::Ending { Redeemed, Released, Expired, Late, Withheld, Slashed }
+    Verdict -> rialto_protocol::court::Verdict { Step, Timeout, Fuel }
+    Fault -> rialto_protocol::fault::Fault { Sum, Fuel }
 }
 
 impl From<&Terms> for bindings::Terms {

@@ -1,13 +1,15 @@
-//! Events of a court, in the protocol's own types. `ICourt.sol` specifies each.
+//! Courts' logs as events of the protocol. Values that no court can say are not decoded.
 
-use alloy_primitives::{Address, B256, Log};
+use alloy_primitives::Log;
 use alloy_sol_types::SolEventInterface;
-use rialto_protocol::court::{PARTS, Segment};
+use rialto_protocol::court::PARTS;
+use rialto_protocol::event::{Accused, Challenged, CourtEvent, GameEnd, Moved};
 use rialto_protocol::receipt::{MAX_ORDER_TASKS, SumNode};
 use rialto_protocol::types::{Game, Receipt, struct_hash};
-use rialto_protocol::{DealId, GameId, ReceiptId};
+use rialto_protocol::{DealId, GameId};
 
-use crate::bindings::{Fault, ICourt::ICourtEvents as Raw, Verdict};
+use crate::bindings::ICourt::ICourtEvents as Raw;
+use crate::event::FromLog;
 
 /// Highest level at which a run begins.
 const MAX_LEVEL: u8 = 14;
@@ -16,155 +18,8 @@ const MAX_HEIGHT: u8 = MAX_ORDER_TASKS.ilog2() as u8;
 /// Most levels that one answer opens.
 const UNFOLD_LEVELS: u8 = 4;
 
-/// One event of a court. The client accepts it only for a deal that names this court
-/// ([`Deal::court`]), and only for a dispute that this court began. Values that no court can emit
-/// are not decoded.
-///
-/// [`Deal::court`]: rialto_protocol::types::Deal
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum CourtEvent {
-    /// A dispute began. The provider has to open the receipt's root.
-    Accused(Box<Accused>),
-    /// The disputed node was opened. The accuser has to pick one of its nodes.
-    Unfolded {
-        /// Id of the dispute.
-        id: GameId,
-        /// Index of the node among those of its height, from the left.
-        place: u32,
-        /// Number of levels of `nodes` above the leaves. At 0 each hash is H(halted).
-        height: u8,
-        /// End of the accuser's turn, Unix seconds.
-        deadline: u64,
-        /// At most 16 nodes below it, from the left.
-        nodes: Vec<SumNode>,
-    },
-    /// One of the nodes was picked. The provider has to open it.
-    Picked {
-        /// Id of the dispute.
-        id: GameId,
-        /// Index of the node among those of its height, from the left.
-        place: u32,
-        /// Number of the node's levels above the leaves.
-        height: u8,
-        /// End of the provider's turn, Unix seconds.
-        deadline: u64,
-    },
-    /// A task was challenged. The provider has to move.
-    Challenged(Box<Challenged>),
-    /// A side answered a segment with a new one.
-    Moved(Box<Moved>),
-    /// A step was verified. An `Ended` follows.
-    Stepped {
-        /// Id of the dispute.
-        id: GameId,
-        /// Number of steps before it.
-        position: u64,
-        /// Hash of the state before it.
-        state: B256,
-        /// Hash of the next state, as the loser claimed.
-        claimed: B256,
-        /// Hash of the next state, as the step unit computed.
-        next: B256,
-    },
-    /// A dispute ended.
-    Ended(GameEnd),
-    /// A receipt was proven wrong without a dispute, which ended the deal.
-    Convicted {
-        /// Id of the deal.
-        deal: DealId,
-        /// Struct hash of the receipt.
-        receipt: ReceiptId,
-        /// Provider that signed it.
-        provider: Address,
-        /// Kind of the fault.
-        fault: Fault,
-    },
-    /// An account allowed another one to move for it in all of its disputes.
-    Delegated {
-        /// Account whose moves are meant.
-        owner: Address,
-        /// Account that may move.
-        to: Address,
-        /// End of the permission, Unix seconds.
-        until: u64,
-    },
-}
-
-/// Start of a dispute.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Accused {
-    /// Id of the dispute: the struct hash of `game`.
-    pub id: GameId,
-    /// The dispute's fixed data.
-    pub game: Game,
-    /// The accused receipt. `game.receipt` is its struct hash, and `game.order` that of its order.
-    pub receipt: Receipt,
-    /// Number of the order's tasks, 1 to 2^16.
-    pub tasks: u32,
-    /// End of the provider's turn, Unix seconds.
-    pub deadline: u64,
-}
-
-/// Challenge of a task.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Challenged {
-    /// Id of the dispute.
-    pub id: GameId,
-    /// Index of the task in the order.
-    pub task: u32,
-    /// H(halted) of the task, as the provider claimed.
-    pub halted: B256,
-    /// Level of the first segment, which spans the whole run of 16^level steps: an even number from
-    /// 2 to 14.
-    pub level: u8,
-    /// End of the provider's turn, Unix seconds.
-    pub deadline: u64,
-    /// State hashes of the accuser.
-    pub segment: Segment,
-}
-
-/// One move in the run of a task.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Moved {
-    /// Id of the dispute.
-    pub id: GameId,
-    /// Index of the disputed part of the previous segment.
-    pub pick: u32,
-    /// Number of steps before the new segment.
-    pub position: u64,
-    /// Level of the new segment, 1 to 13. The segment spans 16^level steps.
-    pub level: u8,
-    /// Whether the accuser has to move next; otherwise the provider has to.
-    pub accusers_turn: bool,
-    /// End of that turn, Unix seconds.
-    pub deadline: u64,
-    /// State hashes of the new segment.
-    pub segment: Segment,
-}
-
-/// End of a dispute, with the distribution of the bond to accounts of the market, in base units.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct GameEnd {
-    /// Id of the dispute.
-    pub id: GameId,
-    /// Whether it ended by a step or by time.
-    pub verdict: Verdict,
-    /// Whether the accuser won; otherwise the provider did.
-    pub accuser_won: bool,
-    /// Whether the deal ended with the dispute.
-    pub slashed: bool,
-    /// Sum that the accuser got, base units.
-    pub to_accuser: u128,
-    /// Sum that the provider got, base units.
-    pub to_provider: u128,
-    /// Sum that was burned, base units.
-    pub burned: u128,
-}
-
-impl CourtEvent {
-    /// Decodes a log of a court. Returns `None` if it is no event of `ICourt`, or has values that
-    /// no court can emit.
-    pub fn decode(log: &Log) -> Option<CourtEvent> {
+impl FromLog for CourtEvent {
+    fn decode(log: &Log) -> Option<CourtEvent> {
         Some(match Raw::decode_raw_log(log.topics(), &log.data.data).ok()? {
             Raw::Accused(e) => {
                 let (game, receipt) = (Game::from(&e.game), Receipt::from(&e.receipt));
@@ -231,7 +86,7 @@ impl CourtEvent {
             },
             Raw::Ended(e) => CourtEvent::Ended(GameEnd {
                 id: e.id.into(),
-                verdict: e.verdict,
+                verdict: e.verdict.known()?,
                 accuser_won: e.accuserWon,
                 slashed: e.slashed,
                 to_accuser: e.toAccuser,
@@ -242,40 +97,10 @@ impl CourtEvent {
                 deal: e.deal.into(),
                 receipt: e.receipt.into(),
                 provider: e.provider,
-                fault: e.fault,
+                fault: e.fault.known()?,
             },
             Raw::Delegated(e) => CourtEvent::Delegated { owner: e.owner, to: e.to, until: e.time },
         })
-    }
-
-    /// Returns the deal that the event states. The `Accused` event says which deal a dispute is
-    /// about.
-    pub fn deal(&self) -> Option<DealId> {
-        match self {
-            CourtEvent::Accused(accused) => Some(accused.game.deal),
-            CourtEvent::Convicted { deal, .. } => Some(*deal),
-            CourtEvent::Unfolded { .. }
-            | CourtEvent::Picked { .. }
-            | CourtEvent::Challenged(_)
-            | CourtEvent::Moved(_)
-            | CourtEvent::Stepped { .. }
-            | CourtEvent::Ended(_)
-            | CourtEvent::Delegated { .. } => None,
-        }
-    }
-
-    /// Returns the dispute that the event is about.
-    pub fn game(&self) -> Option<GameId> {
-        match self {
-            CourtEvent::Accused(accused) => Some(accused.id),
-            CourtEvent::Challenged(challenged) => Some(challenged.id),
-            CourtEvent::Moved(moved) => Some(moved.id),
-            CourtEvent::Unfolded { id, .. }
-            | CourtEvent::Picked { id, .. }
-            | CourtEvent::Stepped { id, .. }
-            | CourtEvent::Ended(GameEnd { id, .. }) => Some(*id),
-            CourtEvent::Convicted { .. } | CourtEvent::Delegated { .. } => None,
-        }
     }
 }
 
@@ -287,6 +112,8 @@ fn is_place(place: u32, height: u8) -> bool {
 #[cfg(test)]
 mod tests {
     use alloy_sol_types::SolEvent;
+
+    use alloy_primitives::{Address, B256};
 
     use super::*;
     use crate::bindings::{self, ICourt};

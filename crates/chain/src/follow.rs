@@ -13,7 +13,9 @@ use futures::stream::{self, BoxStream, StreamExt, TryStreamExt};
 
 use crate::error::ChainError;
 use crate::eth::{Header, RpcLog};
-use crate::event::{LogMeta, MarketEvent};
+use rialto_protocol::event::MarketEvent;
+
+use crate::event::{LogMeta, market_or_court};
 use crate::link::Link;
 
 /// Remembered blocks below the head. A deeper reorg ends the stream.
@@ -317,7 +319,7 @@ impl Follower {
                     block_hash: log.block_hash,
                     tx: log.transaction_hash,
                 };
-                Some((meta, MarketEvent::decode_from(&log.into_log(), self.market, is_court)?))
+                Some((meta, market_or_court(&log.into_log(), self.market, is_court)?))
             })
             .collect()
     }

@@ -4,14 +4,12 @@ use std::collections::HashMap;
 
 use alloy_primitives::Address;
 use rialto_protocol::court::{self, Answer, GameNews, GameView, Question};
-use rialto_protocol::fault::{Fault, FaultProof};
+use rialto_protocol::event::{Accused, Challenged, CourtEvent, GameEnd, MarketEvent, Moved};
+use rialto_protocol::fault::FaultProof;
 use rialto_protocol::types::{Deal, Order};
 use rialto_protocol::{DealId, GameId};
 
-use crate::bindings::{self, Verdict};
 use crate::court_call::{CourtCall, MoveArgs, Signed, StepArgs, WrongFuelArgs, WrongSumArgs};
-use crate::court_event::{Accused, Challenged, CourtEvent, GameEnd, Moved};
-use crate::event::MarketEvent;
 
 /// Courts of known deals, and deals of known disputes.
 #[derive(Clone, Debug, Default)]
@@ -93,11 +91,7 @@ fn news(event: &CourtEvent) -> Option<GameNews> {
             GameNews::Ended {
                 game: *id,
                 verdict: court::GameEnd {
-                    verdict: match verdict {
-                        Verdict::Fuel => court::Verdict::Fuel,
-                        Verdict::Timeout => court::Verdict::Timeout,
-                        _ => court::Verdict::Step,
-                    },
+                    verdict: *verdict,
                     accuser_won: *accuser_won,
                     slashed: *slashed,
                     to_accuser: *to_accuser,
@@ -106,10 +100,7 @@ fn news(event: &CourtEvent) -> Option<GameNews> {
                 },
             }
         }
-        CourtEvent::Convicted { receipt, fault, .. } => {
-            let fault = if *fault == bindings::Fault::Sum { Fault::Sum } else { Fault::Fuel };
-            GameNews::Convicted { receipt: *receipt, fault }
-        }
+        CourtEvent::Convicted { receipt, fault, .. } => GameNews::Convicted { receipt: *receipt, fault: *fault },
     })
 }
 

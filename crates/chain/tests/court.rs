@@ -8,8 +8,8 @@ use std::collections::BTreeSet;
 use alloy_primitives::{Address, B256, Bytes, keccak256};
 use futures::StreamExt;
 use rialto_chain::{
-    Chain, Court, CourtCall, CourtError, CourtEvent, Courts, GameStage, Games, MarketCall, MarketError, MarketEvent,
-    OpenArgs, SendError, Sender, Signed,
+    Chain, Court, CourtCall, CourtError, CourtEvent, Courts, FromLog, GameStage, Games, MarketCall, MarketError,
+    MarketEvent, OpenArgs, SendError, Sender, Signed,
 };
 use rialto_protocol::GameId;
 use rialto_protocol::court::{Answer, GameNews, GameStory, Question};

@@ -6,7 +6,7 @@ mod support;
 use alloy_primitives::{Address, Bytes, U256, keccak256};
 use futures::StreamExt;
 use rialto_chain::{
-    Chain, ChainError, DealStatus, Ending, MarketCall, MarketError, MarketEvent, Mined, Rpc, SendError,
+    Chain, ChainError, DealStatus, Ending, FromLog, MarketCall, MarketError, MarketEvent, Mined, Rpc, SendError,
 };
 use rialto_protocol::DealId;
 use rialto_protocol::OrderId;

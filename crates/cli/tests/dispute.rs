@@ -12,7 +12,7 @@ use std::{
 };
 
 use home::Home;
-use rialto_chain::{CourtCall, Courts, DealStatus, MarketCall, MarketEvent};
+use rialto_chain::{CourtCall, Courts, DealStatus, FromLog, MarketCall, MarketEvent};
 use rialto_client::{GameTale, History, Replay};
 use rialto_machine::{TaskLimits, input::TaskInput};
 use rialto_protocol::{

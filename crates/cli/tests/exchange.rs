@@ -18,7 +18,7 @@ use std::{
 };
 
 use home::{Home, kill};
-use rialto_chain::{DealStatus, MarketCall};
+use rialto_chain::{DealStatus, FromLog, MarketCall};
 use rialto_devchain::serve;
 use rialto_protocol::{
     B256, pricing,

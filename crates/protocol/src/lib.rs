@@ -6,6 +6,7 @@
 //! | module | knows |
 //! |---|---|
 //! | [`ids`] | names of asks, deals, orders, receipts, games |
+//! | [`event`] | what the market and its courts say |
 //! | [`case`] | claims, late notices, demands, holds |
 //! | [`eip712`] | how a struct is hashed and signed |
 //! | [`types`] | every signed struct, its EIP-712 hash, and the market's domain |
@@ -25,6 +26,7 @@ pub mod bounds;
 pub mod case;
 pub mod court;
 pub mod eip712;
+pub mod event;
 pub mod fault;
 pub mod ids;
 pub mod lanes;

@@ -6,7 +6,7 @@ use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
 use alloy_signer::SignerSync;
 use futures::future::BoxFuture;
 use rialto_chain::{
-    Chain, ChainConfig, CourtArtifacts, CourtCode, Courts, DeployParams, EventStream, KnownCourts, MarketCall,
+    Chain, ChainConfig, CourtArtifacts, CourtCode, Courts, DeployParams, EventStream, FromLog, KnownCourts, MarketCall,
     MarketEvent, OpenArgs, PrivateKeySigner, Rpc, RpcFault, Terms, deploy, deploy_court,
 };
 use rialto_devchain::{Config, Devchain};

@@ -4,8 +4,8 @@ use std::{collections::BTreeSet, time::Duration};
 
 use futures::StreamExt;
 use rialto_chain::{
-    CaseOutcome, Chain, ChainError, CourtCall, Courts, Ending, EventBatch, Games, LogMeta, MarketCall, MarketEvent,
-    Mined, OpenArgs, SendError, Sender,
+    CaseOutcome, Chain, ChainError, CourtCall, Courts, Ending, EventBatch, FromLog, Games, LogMeta, MarketCall,
+    MarketEvent, Mined, OpenArgs, SendError, Sender,
 };
 use rialto_protocol::case::CaseId;
 use rialto_protocol::{Address, B256, Bytes, DealId, model, wire::PeerAddr};

@@ -10,9 +10,9 @@ use alloy_signer::SignerSync;
 use alloy_sol_types::Eip712Domain;
 use futures::StreamExt;
 use rialto_chain::{
-    Chain, ChainConfig, Court, CourtCall, CourtEvent, CourtRules, Courts, DeployParams, Deployed, EventStream, GameEnd,
-    MarketCall, MarketEvent, Mined, MoveArgs, OpenArgs, PrivateKeySigner, Rpc, RpcFault, Segment, SendError, Sender,
-    Signed, StepArgs, Terms, deploy, segment_hash,
+    Chain, ChainConfig, Court, CourtCall, CourtEvent, CourtRules, Courts, DeployParams, Deployed, EventStream, FromLog,
+    GameEnd, MarketCall, MarketEvent, Mined, MoveArgs, OpenArgs, PrivateKeySigner, Rpc, RpcFault, Segment, SendError,
+    Sender, Signed, StepArgs, Terms, deploy, segment_hash,
 };
 use rialto_devchain::{Clock, Config, Devchain};
 use rialto_machine::input::{Halves, SharedInput, TaskInput};

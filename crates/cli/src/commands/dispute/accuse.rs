@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
-use rialto_chain::{Court, CourtCall, CourtEvent, DealStatus, MarketCall, Mined, SendError};
+use rialto_chain::{Court, CourtCall, CourtEvent, DealStatus, FromLog, MarketCall, Mined, SendError};
 use rialto_client::{History, SignedTask, signed_tasks, view};
 use rialto_protocol::{Address, GameId, receipt::Halted};
 
