@@ -85,6 +85,9 @@ pub(super) async fn answer(
     let did = match (&found, &view.question) {
         (Answer::Unfold { nodes }, _) => format!("open {} nodes of the receipt in game {}", nodes.len(), tale.id),
         (Answer::Pick { index }, _) => format!("dispute node {index} of those shown in game {}", tale.id),
+        (Answer::Contradict { index, .. }, _) => {
+            format!("show that leaf {index} of those shown in game {} names other fuel than its task used", tale.id)
+        }
         (Answer::Challenge(it), _) => format!("challenge leaf {} of those shown in game {}", it.index, tale.id),
         (Answer::Move { pick, .. }, _) => format!("dispute part {pick} of the segment of game {}", tale.id),
         (Answer::Step { pick, .. }, Question::Run { position, .. }) => {
@@ -160,16 +163,12 @@ async fn wrong_node(own: &Own, tale: &GameTale, height: u8, place: u32, nodes: &
         return Ok(Answer::Pick { index });
     }
     let at = place.saturating_mul(nodes.len() as u32).saturating_add(index);
+    // The task ended as the provider says, and used other fuel: the end itself shows it.
+    let shown = nodes.get(index as usize).map(|node| node.hash);
+    if let Some(halted) = ends.get(at as usize).filter(|end| shown == Some(end.hash())) {
+        return Ok(Answer::Contradict { index, halted: *halted });
+    }
     let task = own.task(at)?;
-    ensure!(
-        nodes.get(index as usize).map(|node| node.hash) != ends.get(at as usize).map(Halted::hash),
-        failure!(
-            Failed,
-            "C-DSP-019",
-            "task {} ended as the provider says, and used other fuel: that needs no game; a requester that runs (`rialto jobs`) shows it",
-            task.task
-        )
-    );
     let replay = task_of(&own.folder, &task).await?;
     let player = replay.clone();
     let states = tokio::task::spawn_blocking(move || {
