@@ -12,7 +12,7 @@ use rialto_chain::bindings::{ICourt, IMarket};
 use rialto_machine::start_parts;
 use rialto_protocol::case::CaseId;
 use rialto_protocol::{
-    court::{Answer, Challenge, GameNews, GameStory, PARTS, Question, Segment},
+    court::{Answer, Challenge, GameNews, GameStory, PARTS, Question, Segment, Verdict},
     fault::FaultProof,
     model::{
         BURNED, Call, DealStatus, Market, Terms,
@@ -31,7 +31,7 @@ use super::{
 };
 
 /// Histories by default, and calls of each.
-const HISTORIES: u64 = 6;
+const HISTORIES: u64 = 8;
 const CALLS: usize = 150;
 /// Numbers of tasks of the orders, for trees of every shape and one that takes two answers to
 /// unfold.
@@ -287,6 +287,21 @@ impl Courts {
         (self.random.index(ACTORS), Act::Court(CourtCall::Timeout { deal, game }))
     }
 
+    /// Returns anybody's proof that a leaf's fuel is not what its end used, spoilt where asked.
+    fn contradicts(&mut self, mut call: CourtCall, spoilt: Option<u64>) -> (usize, Act) {
+        if let (Some(how), CourtCall::Contradict { deal, game, order, nodes, index, halted }) = (spoilt, &mut call) {
+            match how % 6 {
+                0 => *index = 16,
+                1 => nodes[0].fuel ^= 1,
+                2 => order.seq += 1,
+                3 => halted.fuel_left -= 1,
+                4 => deal.salt += 1,
+                _ => game.openedAt += 1,
+            }
+        }
+        (self.random.index(ACTORS), Act::Court(call))
+    }
+
     /// Returns the next call of a game, mostly the due one, and mostly right.
     fn play(&mut self, at: usize) -> (usize, Act) {
         let (view, signed) = (self.games[at].story.view.clone(), self.games[at].signed);
@@ -308,6 +323,13 @@ impl Courts {
                 let index = wrong.unwrap_or(self.random.index(nodes.len()) as u32);
                 let task = (first + index).min(order.tasks - 1);
                 let same = |index: u32| nodes[index as usize].hash == self.work.ends[task as usize].hash();
+                let only_fuel = wrong.is_some_and(same) && task == first + index;
+                if self.random.percent(if only_fuel { 80 } else { 8 }) {
+                    let (deal, halted) = (self.deal_of(signed), self.work.ends[task as usize]);
+                    let nodes = nodes.clone();
+                    let call = CourtCall::Contradict { deal, game, order, nodes, index, halted };
+                    return self.contradicts(call, spoilt.then_some(how));
+                }
                 if wrong.is_none_or(same) {
                     self.games[at].lies[0] = self.random.within(1..=3_000);
                 }
@@ -364,20 +386,20 @@ impl Courts {
             return (sender, Act::Court(call));
         }
         match &mut call {
-            CourtCall::Unfold { order, nodes, game } => match how % 6 {
+            CourtCall::Unfold { order, nodes, game } => match how % 8 {
                 0 => drop(nodes.pop()),
                 1 => nodes[0].fuel ^= 1,
                 2 => order.seq += 1,
                 3 => game.openedAt += 1,
-                4 => call = CourtCall::Pick { game: game.clone(), nodes: nodes.clone(), index: 0 },
+                4..=6 => call = CourtCall::Pick { game: game.clone(), nodes: nodes.clone(), index: 0 },
                 _ => nodes[0].hash = B256::ZERO,
             },
-            CourtCall::Pick { nodes, index, .. } => match how % 3 {
+            CourtCall::Pick { nodes, index, .. } => match how % 4 {
                 0 => *index = 16,
                 1 => nodes[0].fuel += 1,
                 _ => return (STRANGER, Act::Court(call)),
             },
-            CourtCall::Challenge { order, nodes, challenge, game } => match how % 8 {
+            CourtCall::Challenge { order, nodes, challenge, game } => match how % 11 {
                 0 => challenge.states[PARTS - 1] = nodes[challenge.index as usize].hash,
                 1 => challenge.input = B256::ZERO,
                 2 => challenge.parts = vec![0; 447].into(),
@@ -489,7 +511,11 @@ impl Courts {
             self.games.push(Played { story: GameStory::new((**view).clone()), signed, accuser, lies });
         }
         if let GameNews::Ended { verdict, .. } = &news {
-            let how = if verdict.verdict == rialto_protocol::court::Verdict::Step { "by a step" } else { "by time" };
+            let how = match verdict.verdict {
+                Verdict::Step => "by a step",
+                Verdict::Fuel => "by its fuel",
+                Verdict::Timeout => "by time",
+            };
             *self.seen.entry(how.into()).or_default() += 1;
         }
         let of = |game: &&mut Played| Some(struct_hash(&game.story.view.game)) == news.game();
@@ -598,7 +624,10 @@ fn the_court_and_its_model_agree() {
         "Step",
         "Timeout",
         "Convict",
+        "Contradict",
         "Delegate",
+        "by its fuel",
+        "FuelIsRight",
         "by a step",
         "by time",
         "WrongSegment",
