@@ -27,6 +27,8 @@ use crate::{check::Broken, random::Random};
 pub const MAX_MOVES: usize = 48;
 /// Most sequences that are kept.
 const MAX_CORPUS: usize = 400;
+/// So many of those that were kept last are gone on from more often than others.
+const NEWEST: usize = 24;
 /// Runs that shrinking a sequence may take.
 const MAX_SHRINKS: usize = 600;
 
@@ -76,8 +78,8 @@ pub trait Arena: Sized {
     fn story(&self) -> Vec<String>;
     /// Any move.
     fn draw(random: &mut Random) -> Self::Move;
-    /// Something that can be done as things stand.
-    fn suggest(&self, random: &mut Random) -> Play<Self::Move>;
+    /// Something that can be done as things stand: a move, or a case from its beginning to its end.
+    fn suggest(&self, random: &mut Random) -> Vec<Play<Self::Move>>;
     /// A move like this one.
     fn vary(it: &Self::Move, random: &mut Random) -> Self::Move;
     /// Beginnings of honest trade, which the strategist may take for granted.
@@ -161,7 +163,7 @@ impl<A: Arena> Search<A> {
                 self.corpus.push((plays, danger));
                 if self.corpus.len() > MAX_CORPUS {
                     let tamest = (0..self.corpus.len()).min_by_key(|at| self.corpus[*at].1).unwrap_or(0);
-                    self.corpus.swap_remove(tamest);
+                    self.corpus.remove(tamest);
                 }
             }
         }
@@ -172,14 +174,14 @@ impl<A: Arena> Search<A> {
     fn go_on(&mut self, mut plays: Vec<Play<A::Move>>) -> (Vec<Play<A::Move>>, A, Result<(), Broken>) {
         let mut arena = A::new(self.weakness, false);
         let mut outcome = plays.iter().try_for_each(|play| arena.play(play));
-        let more = if self.random.percent(50) { self.random.within(1..=10) } else { 0 };
+        let more = if self.random.percent(70) { self.random.within(1..=6) } else { 0 };
         for _ in 0..more {
-            if outcome.is_err() || plays.len() >= MAX_MOVES {
-                break;
+            for play in arena.suggest(&mut self.random) {
+                if outcome.is_ok() && plays.len() < MAX_MOVES {
+                    outcome = arena.play(&play);
+                    plays.push(play);
+                }
             }
-            let play = arena.suggest(&mut self.random);
-            outcome = arena.play(&play);
-            plays.push(play);
         }
         let outcome = outcome.and_then(|()| arena.finish());
         (plays, arena, outcome)
@@ -192,12 +194,16 @@ impl<A: Arena> Search<A> {
             let at = random.index(openings.len());
             openings.swap_remove(at)
         } else {
-            // Of two, the more dangerous one, mostly.
+            // One of the newest, or of two the more dangerous one, mostly.
+            let newest = self.corpus.len().saturating_sub(NEWEST);
             let (one, other) = (random.index(self.corpus.len()), random.index(self.corpus.len()));
             let worse = if self.corpus[one].1 >= self.corpus[other].1 { one } else { other };
-            self.corpus[if random.percent(70) { worse } else { one }].0.clone()
+            let new = newest + random.index(self.corpus.len() - newest);
+            self.corpus[random.pick(&[new, new, worse, worse, one])].0.clone()
         };
-        for _ in 0..random.within(0..=5) {
+        // Some are only gone on from.
+        let changes = if random.percent(40) { 0 } else { random.within(1..=5) };
+        for _ in 0..changes {
             self.change(&mut plays);
         }
         plays.truncate(MAX_MOVES);
@@ -260,6 +266,36 @@ impl<A: Arena> Search<A> {
         let story = replay::<A>(&plays, self.weakness, true).0.story();
         Found { broken, plays, tried: self.tried, story }
     }
+}
+
+/// What a strategist may do next, and how much rather than other things.
+type Temptation<M> = (u32, Vec<Play<M>>);
+
+/// The time of a move at a moment that matters: `at` is one of `moments`, or past.
+fn at_edge(moments: &[u64], at: u64, shift: i8) -> When {
+    match moments.iter().position(|moment| *moment == at) {
+        Some(which) => When::Edge { which: u8::try_from(which).unwrap_or(u8::MAX), shift },
+        None => When::Now,
+    }
+}
+
+/// Waiting for what comes next, a second before, at or after it; or for a while.
+fn waits<M: Clone>(wait: M) -> Vec<Temptation<M>> {
+    let edges = [(0, -1), (0, 0), (0, 1), (1, 0), (1, 1), (2, 0), (3, 1)];
+    let edges = edges.map(|(which, shift)| (if which == 0 { 3 } else { 1 }, When::Edge { which, shift }));
+    let later = [20, 150].map(|seconds| (2, When::Later(seconds)));
+    edges.into_iter().chain(later).map(|(weight, when)| (weight, vec![Play { when, what: wait.clone() }])).collect()
+}
+
+/// One of these, the heavier the likelier.
+fn weighed<M>(mut all: Vec<Temptation<M>>, random: &mut Random) -> Vec<Play<M>> {
+    let mut left = random.within(1..=all.iter().map(|(weight, _)| u64::from(*weight)).sum());
+    let at = all.iter().position(|(weight, _)| {
+        let (here, rest) = (u64::from(*weight) >= left, left.saturating_sub((*weight).into()));
+        left = rest;
+        here
+    });
+    all.swap_remove(at.unwrap_or(0)).1
 }
 
 /// Any time.

@@ -67,6 +67,8 @@ pub struct Yard {
     /// What happened, for people.
     pub story: Option<Vec<String>>,
     everybody: Vec<Address>,
+    /// What was withdrawn.
+    withdrawn: u128,
 }
 
 impl Yard {
@@ -83,13 +85,20 @@ impl Yard {
         }
         let court = Court::new(COURT, RULES, domains.1);
         let story = story.then(Vec::new);
-        Self { now: BEGIN, ledger: Ledger { market, court }, block: 0, story, everybody }
+        Self { now: BEGIN, ledger: Ledger { market, court }, block: 0, story, everybody, withdrawn: 0 }
     }
 
     /// A call in a block of its own. `None`: refused.
     pub fn call(&mut self, sender: Address, act: &Act) -> Result<Vec<Said>, String> {
         self.block += 1;
         self.ledger.apply(self.now, sender, act).map_err(|(code, _)| code)
+    }
+
+    /// An owner takes money out of the market.
+    pub fn withdraw(&mut self, owner: Address, amount: u128) {
+        if self.call(owner, &Act::Market(Call::Withdraw { to: owner, amount })).is_ok() {
+            self.withdrawn += amount;
+        }
     }
 
     /// What was said as facts, of the newest block.
@@ -104,7 +113,7 @@ impl Yard {
 
     /// Money is conserved: what accounts, deals and bonds hold is what was deposited.
     pub fn conserved(&self) -> Result<(), String> {
-        let total = DEPOSIT * self.everybody.len() as u128;
+        let total = DEPOSIT * self.everybody.len() as u128 - self.withdrawn;
         let owed = self.ledger.market.owed();
         if owed == total { Ok(()) } else { Err(format!("{owed} are owed, {total} were deposited")) }
     }

@@ -1,6 +1,8 @@
 //! Buyers that mean no good: several accounts with money, their keys, everything that they were told, and all that they can make of
 //! it. Indices count from the newest, so that a move that is made again means what came last.
 
+mod plays;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use rialto_protocol::case::CaseId;
@@ -21,12 +23,10 @@ use crate::{
     compute::{self, FUEL_LIMIT, LEVEL, OUT_LIMIT, Trace},
     desk::turn,
     ledger::Act,
-    random::Random,
-    search::{
-        Play, When,
-        yard::{key, sign},
-    },
+    search::yard::{key, sign},
 };
+
+pub(super) use plays::{choices, openings, roots, temptations};
 
 /// Accounts: the first two buy, all of them accuse.
 const ACCOUNTS: usize = 8;
@@ -84,6 +84,13 @@ pub(super) struct Placed {
     results: Vec<Halted>,
     /// Whether it was cancelled without a signature.
     unsigned: bool,
+}
+
+impl Placed {
+    /// Whether it was promised and not delivered.
+    pub(super) fn is_owed(&self) -> bool {
+        self.ack.is_some() && self.receipt.is_none()
+    }
 }
 
 /// A game that a foe began.
@@ -170,6 +177,15 @@ impl Foe {
 
     pub(super) fn game_runs(&self) -> bool {
         self.games.iter().any(|game| game.story.end.is_none())
+    }
+
+    /// A game in which the provider's time is over.
+    pub(super) fn missed_turn(&self, now: u64) -> Option<GameId> {
+        let missed = |game: &&Played| {
+            let view = &game.story.view;
+            game.story.end.is_none() && !view.accusers_turn && now >= view.deadline
+        };
+        self.games.iter().find(missed).map(|game| game.id)
     }
 
     /// Whether the chain waits for somebody.
@@ -588,146 +604,11 @@ impl Street {
     }
 }
 
-impl Move {
-    /// Any move.
-    pub fn draw(random: &mut Random) -> Self {
-        let byte = |random: &mut Random| random.bits() as u8;
-        // Small numbers mean what is newest and most usual.
-        let small = |random: &mut Random| random.pick(&[0, 0, 0, 1, 1, 2, 3]);
-        match random.within(0..=40) {
-            0..=2 => {
-                Self::Open { who: byte(random), budget: small(random), seconds: small(random), back: small(random) }
-            }
-            3..=7 => Self::Order {
-                deal: small(random),
-                tasks: byte(random),
-                fuel: small(random),
-                due: byte(random),
-                seq: byte(random),
-                starve: random.percent(15),
-                slow: random.percent(20),
-            },
-            8 => Self::Serve { order: small(random) },
-            9 => Self::Again { order: small(random) },
-            10..=13 => Self::Voucher {
-                deal: small(random),
-                pay: random.pick(&[0, 0, 0, 1, 2, 3, 4, 5]),
-                upto: random.pick(&[0, 0, 0, 1, 2, 3]),
-                close: random.percent(30),
-            },
-            14 => Self::OldVoucher { which: byte(random) },
-            15..=16 => Self::Cancel { order: small(random), signed: random.percent(50) },
-            17..=18 => Self::Reject { order: small(random), task: byte(random), times: random.pick(&[0, 0, 3, 15]) },
-            19..=20 => Self::AskRelease { deal: small(random), amount: random.pick(&[0, 1, 1, 2, 3]) },
-            21 => Self::Hangup { deal: small(random) },
-            22..=23 => Self::Late { order: small(random) },
-            24 => Self::Demand { order: small(random), task: byte(random) },
-            25 => Self::Close { deal: small(random) },
-            26 => Self::Excuse { order: small(random) },
-            27 => Self::Settle { which: small(random) },
-            28 => Self::Expire { deal: small(random) },
-            29..=30 => Self::Accuse { order: small(random), who: byte(random), times: random.pick(&[0, 0, 1, 3, 7]) },
-            31..=32 => Self::Press { game: small(random), how: byte(random) },
-            33 => Self::PressAll { how: byte(random) },
-            34 => Self::Timeout { game: small(random) },
-            35 => Self::Lag { seconds: random.pick(&[0, 1, 5, 20]) },
-            36 => Self::Restart,
-            37 => Self::Break,
-            38 => Self::Repair,
-            _ => Self::Wait,
-        }
-    }
-
-    /// The same with something else about it.
-    pub fn vary(&self, random: &mut Random) -> Self {
-        for _ in 0..40 {
-            let other = Self::draw(random);
-            if std::mem::discriminant(&other) == std::mem::discriminant(self) {
-                return other;
-            }
-        }
-        self.clone()
-    }
-}
-
-/// Honest trade up to some point.
-pub(super) fn openings() -> Vec<Vec<Play<Move>>> {
-    let now = |what: Move| Play { when: When::Now, what };
-    let later = |seconds: u16, what: Move| Play { when: When::Later(seconds), what };
-    let open = now(Move::Open { who: 0, budget: 0, seconds: 0, back: 0 });
-    let order =
-        |tasks: u8| later(5, Move::Order { deal: 0, tasks, fuel: 0, due: 0, seq: 0, starve: false, slow: false });
-    let paid = later(150, Move::Voucher { deal: 0, pay: 0, upto: 0, close: false });
-    let closed = later(150, Move::Voucher { deal: 0, pay: 0, upto: 0, close: true });
-    let accused = later(150, Move::Accuse { order: 0, who: 0, times: 0 });
-    let often = |order| now(Move::Accuse { order, who: 0, times: 7 });
-    vec![
-        vec![open.clone()],
-        vec![open.clone(), order(0)],
-        vec![open.clone(), order(0), paid.clone()],
-        vec![open.clone(), order(0), paid.clone(), order(1)],
-        vec![open.clone(), order(1), paid.clone(), order(1), paid.clone(), order(1), paid.clone()],
-        vec![open.clone(), order(1), accused.clone()],
-        vec![open.clone(), order(1), paid, order(1), accused, often(1), often(0)],
-        vec![open, order(0), closed],
-    ]
-}
-
 /// All identities of orders, for counting.
 pub(super) fn distinct_tasks(orders: &[Placed]) -> usize {
     let tasks: BTreeSet<_> =
         orders.iter().flat_map(|placed| (0..placed.order.tasks).map(|task| (placed.hash, task))).collect();
     tasks.len()
-}
-
-/// Every move of a small world: one deal, two orders of two tasks, one accuser, and time at its edges.
-pub(super) fn choices(street: &Street) -> Vec<Play<Move>> {
-    let foe = &street.foe;
-    let mut all = Vec::new();
-    let mut now = |what: Move| all.push(Play { when: When::Now, what });
-    if foe.orders.len() < 2 {
-        now(Move::Order { deal: 0, tasks: 0, fuel: 0, due: 0, seq: 0, starve: false, slow: true });
-    }
-    for order in 0..foe.orders.len() as u8 {
-        now(Move::Late { order });
-        now(Move::Demand { order, task: 0 });
-        now(Move::Accuse { order, who: 2, times: 0 });
-        now(Move::Cancel { order, signed: true });
-        now(Move::Cancel { order, signed: false });
-        now(Move::Reject { order, task: 0, times: 1 });
-    }
-    for (pay, upto, close) in [(0, 0, false), (0, 0, true), (2, 2, false), (1, 2, true)] {
-        now(Move::Voucher { deal: 0, pay, upto, close });
-    }
-    now(Move::AskRelease { deal: 0, amount: 1 });
-    now(Move::Close { deal: 0 });
-    now(Move::Settle { which: 0 });
-    now(Move::Expire { deal: 0 });
-    if foe.game_runs() {
-        for how in [0, 1] {
-            now(Move::Press { game: 0, how });
-        }
-        now(Move::Timeout { game: 0 });
-    }
-    for (which, shift) in [(0, -1), (0, 0), (0, 1), (1, 0)] {
-        all.push(Play { when: When::Edge { which, shift }, what: Move::Wait });
-    }
-    all.push(Play { when: When::Later(20), what: Move::Wait });
-    all
-}
-
-/// Where small worlds begin: an order is on its way, promised, delivered; and paid, with another one promised.
-pub(super) fn roots() -> Vec<Vec<Play<Move>>> {
-    let order = Move::Order { deal: 0, tasks: 0, fuel: 0, due: 0, seq: 0, starve: false, slow: true };
-    let open = Play { when: When::Now, what: Move::Open { who: 0, budget: 0, seconds: 2, back: 0 } };
-    let ordered = Play { when: When::Later(5), what: order };
-    let later = |seconds, what| Play { when: When::Later(seconds), what };
-    let promised = vec![open, ordered.clone(), later(2, Move::Wait)];
-    let mut delivered = promised.clone();
-    delivered.push(later(200, Move::Wait));
-    let mut again = delivered.clone();
-    again.extend([later(0, Move::Voucher { deal: 0, pay: 0, upto: 0, close: false }), ordered, later(2, Move::Wait)]);
-    vec![promised, delivered, again]
 }
 
 impl Foe {

@@ -16,7 +16,7 @@ use rialto_provider::core::{Event, LogId, What};
 use self::{
     foe::{Foe, Move},
     oracle::Books,
-    shop::Shop,
+    shop::{CREDIT, Shop},
 };
 use super::{
     Arena, Play, When, feature,
@@ -56,7 +56,8 @@ pub enum Weakness {
     StopsWhenClosed,
     /// The court's clocks know nothing of each other (A6).
     OneClock,
-    /// Keys can take a closing voucher back, and until it is redeemed nothing else is sent for the deal (A7, A8).
+    /// Keys can take a closing voucher back for as long as the deal lasts, and until it is redeemed nothing else is sent for the
+    /// deal (A7, A8).
     ClosingShadows,
 }
 
@@ -114,7 +115,7 @@ impl Street {
             }
         }
         self.yard.now = self.yard.now.max(until);
-        Ok(())
+        self.check_turns()
     }
 
     /// Sends a call at once; the provider hears what comes of it.
@@ -239,12 +240,11 @@ impl Arena for Street {
         Move::draw(random)
     }
 
-    fn suggest(&self, random: &mut Random) -> Play<Move> {
-        if random.percent(20) {
-            return Play { when: When::Now, what: Move::draw(random) };
+    fn suggest(&self, random: &mut Random) -> Vec<Play<Move>> {
+        if random.percent(10) {
+            return vec![Play { when: When::Now, what: Move::draw(random) }];
         }
-        let mut choices = foe::choices(self);
-        choices.swap_remove(random.index(choices.len()))
+        super::weighed(foe::temptations(self), random)
     }
 
     fn vary(it: &Move, random: &mut Random) -> Move {
@@ -280,21 +280,24 @@ impl Street {
         let few = |number: u64| number.min(3);
         self.books.look_at_what_is_owed(self.yard.now);
         let deals: Vec<_> = self.foe.deals.iter().map(|known| known.id).collect();
+        let machine = (self.shop.broken, self.shop.lag > 1);
         for id in deals {
             let state = self.yard.ledger.market.deal_state(id);
             let cases = (few(state.claims.into()), few(state.lates.into()), few(state.challenges.into()));
             let row = self.shop.core.deal(id);
             let ours = row.map(|row| {
-                let unredeemed = row.voucher_amount() > row.chain().paid;
+                let unredeemed = row.voucher_amount().saturating_sub(row.chain().paid) * 4 / CREDIT;
                 (
                     row.verdict as u8,
                     row.closing(),
                     row.released.is_some(),
-                    unredeemed,
+                    unredeemed.min(8),
                     row.earned > row.voucher_amount(),
                 )
             });
-            self.saw((state.status as u8, cases, ours));
+            let owed = |placed: &&foe::Placed| placed.order.deal == id && placed.is_owed();
+            let owed = self.foe.orders.iter().filter(owed).count().min(2);
+            self.saw((state.status as u8, cases, ours, machine, owed));
         }
         let states: Vec<_> = self
             .foe
@@ -303,7 +306,7 @@ impl Street {
             .filter_map(|placed| self.shop.core.order(placed.hash))
             .map(|row| (std::mem::discriminant(&row.state), row.cancel.is_some(), row.rejected.len().min(2)))
             .collect();
-        states.into_iter().for_each(|state| self.saw(state));
+        states.into_iter().for_each(|state| self.saw((state, machine)));
         let games: Vec<_> = self.yard.ledger.court.games().map(|(_, game)| (game.stage, game.level)).collect();
         self.saw(("games", games.len().min(10)));
         games.into_iter().for_each(|game| self.saw(game));

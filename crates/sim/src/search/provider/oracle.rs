@@ -42,6 +42,8 @@ pub struct Books {
     rerun: BTreeMap<DealId, u128>,
     /// What the provider has to answer until when: cases by subject and task, games by id.
     owed: BTreeMap<(B256, u32), u64>,
+    /// How much of the work in a deal is unpaid now; 400 is the credit window.
+    exposed: u64,
     /// How near a loss was; more is nearer.
     pub(super) danger: u64,
 }
@@ -75,7 +77,7 @@ impl Books {
         if let Some(deadline) = self.owed.remove(&(subject, task)) {
             // From the deadline on it is ended by time, and was no danger any more.
             if let Some(left) = deadline.checked_sub(now).filter(|left| *left > 0) {
-                self.danger = self.danger.max(1_000 - left.min(1_000));
+                self.came_near(left);
             }
         }
     }
@@ -83,7 +85,14 @@ impl Books {
     /// What has to be answered and was not: the less time is left, the nearer is a loss.
     pub(super) fn look_at_what_is_owed(&mut self, now: u64) {
         let left = self.owed.values().filter_map(|deadline| deadline.checked_sub(now)).filter(|left| *left > 0).min();
-        self.danger = self.danger.max(left.map_or(0, |left| 1_000 - left.min(1_000)));
+        if let Some(left) = left {
+            self.came_near(left);
+        }
+    }
+
+    /// So much time was left. It is the worse, the more of the provider's work is unpaid meanwhile.
+    fn came_near(&mut self, left: u64) {
+        self.danger = self.danger.max(1_000 - left.min(1_000) + self.exposed);
     }
 
     fn delivered_in(&self, deal: DealId) -> u128 {
@@ -119,6 +128,12 @@ impl Street {
         }
     }
 
+    /// What must hold at every moment: no turn of the provider runs out, whether or not somebody ends the game for it.
+    pub(super) fn check_turns(&self) -> Result<(), Broken> {
+        let missed = self.foe.missed_turn(self.yard.now);
+        rule(missed.is_none(), || format!("the provider's turn in game {} ran out", missed.unwrap_or_default()))
+    }
+
     /// What must hold after every block.
     pub(super) fn check_now(&mut self) -> Result<(), Broken> {
         let (has, paid) = self.wealth();
@@ -129,12 +144,15 @@ impl Street {
         rule(has + penalties >= DEPOSIT + paid, || {
             format!("the provider has {has}, and had {DEPOSIT} and was paid {paid}: collateral was taken")
         })?;
-        for known in &self.foe.deals {
+        let mut most = 0;
+        for known in self.foe.deals.iter().filter(|known| self.is_open(known.id)) {
             let id = known.id;
             let (delivered, paid) = (self.books.delivered_in(id), self.yard.ledger.market.deal_state(id).paid);
-            let exposed = delivered.saturating_sub(paid).min(CREDIT) * 800 / CREDIT;
-            self.books.danger = self.books.danger.max(exposed as u64);
+            let exposed = delivered.saturating_sub(paid).min(2 * CREDIT) * 400 / CREDIT;
+            most = most.max(exposed as u64);
         }
+        self.books.exposed = most;
+        self.books.danger = self.books.danger.max(most);
         Ok(())
     }
 

@@ -462,7 +462,7 @@ impl Street {
                 _ => false,
             },
             Weakness::ClosingShadows => match call {
-                Call::Redeem { voucher, .. } => voucher.value.close,
+                Call::Redeem { deal, voucher } => voucher.value.close && self.yard.now < deal.expiry,
                 Call::Claim { deal, .. }
                 | Call::Answer { deal, .. }
                 | Call::Excuse { deal, .. }

@@ -1,6 +1,8 @@
 //! Sellers that mean no good: several accounts with money, their keys, everything that they were sent, and all that they can make of
 //! it. What each does by itself ([`Manner`]) can be changed at any time; everything else is a move. Indices count from the newest.
 
+mod plays;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use alloy_signer_local::PrivateKeySigner;
@@ -24,12 +26,10 @@ use crate::{
     compute::{self, FUEL_LIMIT, OUT_LIMIT, Trace},
     desk::turn,
     ledger::Act,
-    random::Random,
-    search::{
-        Play, When,
-        yard::{COURT, key, sign},
-    },
+    search::yard::{COURT, key, sign},
 };
+
+pub(super) use plays::{choices, openings, roots, temptations};
 
 /// Accounts: the first three sell, all of them accuse.
 const ACCOUNTS: usize = 5;
@@ -39,27 +39,83 @@ const SELLERS: usize = 3;
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[allow(missing_docs)] // named as in the protocol
 pub enum Move {
-    Offer { who: u8, cheap: bool },
-    Job { how: u8 },
-    Manner { who: u8, calls: bool, acks: bool, delivers: u8 },
-    Ack { order: u8, due: u8 },
-    Deliver { order: u8, how: u8 },
-    Refuse { order: u8, code: u8 },
-    Release { deal: u8, amount: u8 },
-    Hangup { deal: u8 },
-    Redeem { deal: u8, which: u8 },
-    Claim { order: u8, how: u8 },
-    Answer { order: u8, how: u8 },
-    Reveal { which: u8 },
-    Settle { which: u8 },
-    Expire { deal: u8 },
-    Play { game: u8, how: u8 },
-    Timeout { game: u8 },
-    Accuse { order: u8, who: u8 },
+    Offer {
+        who: u8,
+        cheap: bool,
+    },
+    Job {
+        how: u8,
+    },
+    Manner {
+        who: u8,
+        calls: bool,
+        acks: bool,
+        delivers: u8,
+    },
+    Ack {
+        order: u8,
+        due: u8,
+    },
+    Deliver {
+        order: u8,
+        how: u8,
+    },
+    Refuse {
+        order: u8,
+        code: u8,
+    },
+    Release {
+        deal: u8,
+        amount: u8,
+    },
+    Hangup {
+        deal: u8,
+    },
+    Redeem {
+        deal: u8,
+        which: u8,
+    },
+    Claim {
+        order: u8,
+        how: u8,
+    },
+    Answer {
+        order: u8,
+        how: u8,
+    },
+    Reveal {
+        which: u8,
+    },
+    Settle {
+        which: u8,
+    },
+    Expire {
+        deal: u8,
+    },
+    Play {
+        game: u8,
+        how: u8,
+    },
+    Timeout {
+        game: u8,
+    },
+    Accuse {
+        order: u8,
+        who: u8,
+    },
     Wait,
-    Lag { seconds: u8 },
+    Lag {
+        seconds: u8,
+    },
     Restart,
-    Weary { on: bool },
+    Weary {
+        on: bool,
+    },
+    /// The requester's owner leaves no more in the account than what a job would lock, and one bond or two; or a unit less.
+    Poor {
+        bonds: u8,
+        less: bool,
+    },
 }
 
 /// What a seller does without being told.
@@ -487,6 +543,7 @@ impl Alley {
                 self.house.was_weary |= on;
                 Ok(())
             }
+            Move::Poor { bonds, less } => self.impoverish(bonds, less),
             _ => match self.on_chain(what) {
                 Some((who, act)) => self.call(account(who), &[act]).map(drop),
                 None => Ok(()),
@@ -620,123 +677,6 @@ impl Alley {
     pub(super) fn is_open(&self, deal: DealId) -> bool {
         self.yard.ledger.market.deal_state(deal).status == DealStatus::Open
     }
-}
-
-impl Move {
-    /// Any move.
-    pub fn draw(random: &mut Random) -> Self {
-        let byte = |random: &mut Random| random.bits() as u8;
-        let small = |random: &mut Random| random.pick(&[0, 0, 0, 1, 1, 2, 3]);
-        match random.within(0..=38) {
-            0..=1 => Self::Offer { who: byte(random), cheap: random.percent(30) },
-            2..=3 => Self::Job { how: random.pick(&[0, 0, 0, 1, 2, 3]) },
-            4..=7 => Self::Manner {
-                who: byte(random),
-                calls: random.percent(85),
-                acks: random.percent(80),
-                delivers: random.pick(&[0, 1, 2, 3, 4, 5, 6, 7, 8, 8, 8]),
-            },
-            8..=9 => Self::Ack { order: small(random), due: byte(random) },
-            10..=12 => Self::Deliver { order: small(random), how: byte(random) },
-            13 => Self::Refuse { order: small(random), code: byte(random) },
-            14 => Self::Release { deal: small(random), amount: byte(random) },
-            15 => Self::Hangup { deal: small(random) },
-            16..=17 => Self::Redeem { deal: small(random), which: small(random) },
-            18..=22 => Self::Claim { order: small(random), how: byte(random) },
-            23 => Self::Answer { order: small(random), how: byte(random) },
-            24..=25 => Self::Reveal { which: small(random) },
-            26..=28 => Self::Settle { which: small(random) },
-            29 => Self::Expire { deal: small(random) },
-            30..=31 => Self::Play { game: small(random), how: byte(random) },
-            32 => Self::Timeout { game: small(random) },
-            33 => Self::Accuse { order: small(random), who: byte(random) },
-            34 => Self::Lag { seconds: random.pick(&[0, 1, 5, 20]) },
-            35 => Self::Restart,
-            36 => Self::Wait,
-            _ => Self::Weary { on: random.percent(60) },
-        }
-    }
-
-    /// The same with something else about it.
-    pub fn vary(&self, random: &mut Random) -> Self {
-        for _ in 0..40 {
-            let other = Self::draw(random);
-            if std::mem::discriminant(&other) == std::mem::discriminant(self) {
-                return other;
-            }
-        }
-        self.clone()
-    }
-}
-
-/// Honest trade up to some point.
-pub(super) fn openings() -> Vec<Vec<Play<Move>>> {
-    let now = |what: Move| Play { when: When::Now, what };
-    let later = |seconds: u16, what: Move| Play { when: When::Later(seconds), what };
-    let offers = || (0..2).map(|who| now(Move::Offer { who, cheap: false }));
-    let job = |how| now(Move::Job { how });
-    let manner = |who, delivers| now(Move::Manner { who, calls: true, acks: true, delivers });
-    let begun = |manners: [u8; 2]| {
-        let manners = (0..).zip(manners).map(|(who, delivers)| manner(who, delivers));
-        offers().chain(manners).chain([job(0)]).collect::<Vec<_>>()
-    };
-    let then = |mut plays: Vec<Play<Move>>, what: Move| {
-        plays.push(later(60, what));
-        plays
-    };
-    vec![
-        begun([0, 0]),
-        begun([0, 8]),
-        begun([8, 8]),
-        begun([2, 0]),
-        then(begun([8, 8]), Move::Claim { order: 0, how: 1 }),
-        then(begun([0, 0]), Move::Claim { order: 0, how: 1 }),
-        then(begun([0, 8]), Move::Claim { order: 0, how: 2 }),
-    ]
-}
-
-/// Every move of a small world: one seller, a job of four tasks, one puppet, and time at its edges.
-pub(super) fn choices(alley: &Alley) -> Vec<Play<Move>> {
-    let foe = &alley.foe;
-    let mut all = Vec::new();
-    let mut now = |what: Move| all.push(Play { when: When::Now, what });
-    for order in 0..foe.orders.len().min(2) as u8 {
-        for how in [0, 1, 2, 4, 5] {
-            now(Move::Claim { order, how });
-        }
-        now(Move::Deliver { order, how: 0 });
-        now(Move::Deliver { order, how: 2 });
-        now(Move::Answer { order, how: 1 });
-        now(Move::Accuse { order, who: 4 });
-    }
-    now(Move::Redeem { deal: 0, which: 0 });
-    now(Move::Redeem { deal: 0, which: 1 });
-    now(Move::Release { deal: 0, amount: 1 });
-    now(Move::Settle { which: 0 });
-    now(Move::Expire { deal: 0 });
-    if foe.game_runs() {
-        now(Move::Play { game: 0, how: 0 });
-        now(Move::Timeout { game: 0 });
-    }
-    for (which, shift) in [(0, -1), (0, 0), (0, 1), (1, 0)] {
-        all.push(Play { when: When::Edge { which, shift }, what: Move::Wait });
-    }
-    all.push(Play { when: When::Later(20), what: Move::Wait });
-    all
-}
-
-/// Where small worlds begin: orders are promised; or delivered and paid.
-pub(super) fn roots() -> Vec<Vec<Play<Move>>> {
-    let now = |what: Move| Play { when: When::Now, what };
-    let begun = |delivers| {
-        vec![
-            now(Move::Offer { who: 0, cheap: false }),
-            now(Move::Manner { who: 0, calls: true, acks: true, delivers }),
-            now(Move::Job { how: 0 }),
-            Play { when: When::Later(60), what: Move::Wait },
-        ]
-    };
-    vec![begun(8), begun(0)]
 }
 
 impl Foe {

@@ -21,7 +21,7 @@ use crate::{
     compute::{self, FUEL_LIMIT, INPUT_BYTES, OUT_LIMIT},
     ledger::{Act, Said},
     purse,
-    search::yard::{PARAMS, key},
+    search::yard::{DEPOSIT, PARAMS, RULES, key},
     world::{CHAIN_ID, MARKET},
 };
 
@@ -40,7 +40,7 @@ pub(super) enum Due {
     /// For the core.
     Core(Box<Event>),
     /// A transaction is mined.
-    Mined { intent: String, acts: Vec<Act>, kind: &'static str },
+    Mined { intent: String, acts: Vec<Act>, kind: &'static str, takes: u128, bonds: u128 },
     /// The chain is heard.
     Heard { facts: Vec<Fact>, block: u64 },
 }
@@ -54,6 +54,8 @@ pub struct House {
     pub key: PrivateKeySigner,
     /// Its core.
     pub core: Core,
+    /// What its owner put into the market.
+    pub(super) had: u128,
     /// Seconds that the chain takes, there and back.
     pub lag: u64,
     /// Whether its machine can run tasks now, and whether it always could.
@@ -95,6 +97,7 @@ impl House {
             account,
             core: Core::restore(config(account, signer.address()), []),
             key: signer,
+            had: DEPOSIT,
             lag: 1,
             weary: false,
             was_weary: false,
@@ -171,7 +174,14 @@ impl Alley {
     pub(super) fn house_happens(&mut self, due: Due) -> Result<(), Broken> {
         match due {
             Due::Core(event) => self.feed(*event),
-            Due::Mined { intent, acts, kind } => {
+            Due::Mined { intent, acts, kind, takes, bonds } => {
+                let holds = self.yard.ledger.market.account(self.house.account).balance;
+                if let Err(outcome) = purse::keeps(holds, takes, bonds) {
+                    self.yard.tell(|| format!("requester keeps its bonds: no {kind}"));
+                    let at = self.yard.now + self.house.lag;
+                    self.house.later(at, Due::Core(Box::new(Event::Transacted { intent, outcome })));
+                    return Ok(());
+                }
                 let outcome = match self.call(self.house.account, &acts)? {
                     Some(said) => {
                         let opened =
@@ -201,14 +211,18 @@ impl Alley {
 
     /// A job for the core, checked in one of the ways that there are.
     pub(super) fn submit(&mut self, how: u8) -> Result<(), Broken> {
-        let house = &mut self.house;
-        if house.jobs >= 3 {
+        if self.house.jobs >= 3 {
             return Ok(());
         }
-        house.jobs += 1;
+        self.house.jobs += 1;
+        let spec = self.spec(self.house.jobs, how);
+        self.feed(Event::Submit(spec))
+    }
+
+    fn spec(&self, job: u64, how: u8) -> JobSpec {
         let tasks = TASKS[usize::from(how) / 3 % 2];
-        let id = JobId(house.jobs);
-        let spec = JobSpec {
+        let id = JobId(job);
+        JobSpec {
             id,
             name: String::new(),
             program: PROGRAM,
@@ -234,8 +248,27 @@ impl Alley {
                 expected_fuel: None,
                 run_locally: true,
             },
-        };
-        self.feed(Event::Submit(spec))
+        }
+    }
+
+    /// Jobs that were submitted.
+    pub(super) fn jobs(&self) -> u64 {
+        self.house.jobs
+    }
+
+    /// The owner takes money out before anything is bought.
+    pub(super) fn impoverish(&mut self, bonds: u8, less: bool) -> Result<(), Broken> {
+        let spec = self.spec(1, 0);
+        if self.house.jobs > 0 || self.house.had < DEPOSIT {
+            return Ok(());
+        }
+        let Ok(plan) = self.house.core.quote(self.yard.now, &spec) else { return Ok(()) };
+        let bond = RULES.bond_for(spec.fuel_limit).unwrap_or(0);
+        let left = plan.locked + bond * u128::from(1 + bonds % 2) - u128::from(less);
+        let account = self.house.account;
+        self.yard.withdraw(account, DEPOSIT.saturating_sub(left));
+        self.house.had = left.min(DEPOSIT);
+        Ok(())
     }
 
     /// The user's machine stops, and starts again at once.
@@ -345,10 +378,13 @@ impl Alley {
             self.house.later(now + 1, Due::Core(Box::new(Event::Transacted { intent, outcome })));
             return Ok(());
         }
+        let takes = call.takes(PARAMS.case_bond);
+        let bonds =
+            if self.weak(Weakness::BondsUnkept) { 0 } else { purse::bonds(&RULES, &self.house.core.accusables()) };
         let Some(acts) = purse::acts(call) else { return Err(format!("{intent} says nothing")) };
         let kind = acts.first().map_or("nothing", Act::kind);
         self.yard.tell(|| format!("requester sends {kind}"));
-        self.house.later(now + self.house.lag, Due::Mined { intent, acts, kind });
+        self.house.later(now + self.house.lag, Due::Mined { intent, acts, kind, takes, bonds });
         Ok(())
     }
 
@@ -364,7 +400,7 @@ impl Alley {
             Some(Weakness::ClaimsUnjudged) => asserted(signature),
             Some(Weakness::PaidIsPaid) => self.books.voucher_covers(struct_hash(deal), order.seq),
             Some(Weakness::AccusesUntilExpiry) => self.yard.now + self.house.lag >= deal.expiry,
-            Some(Weakness::RevealIsNoNews) | None => false,
+            Some(Weakness::RevealIsNoNews | Weakness::BondsUnkept) | None => false,
         }
     }
 }

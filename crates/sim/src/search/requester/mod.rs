@@ -10,7 +10,7 @@ pub mod oracle;
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
-use rialto_protocol::case::CaseId;
+use rialto_protocol::case::{CaseId, CaseKind};
 use rialto_protocol::{
     Address, DealId, OrderId,
     model::{Call, CaseStatus, Params},
@@ -26,7 +26,7 @@ use self::{
 use super::{
     Arena, Play, When, feature,
     scope::{Print, Small},
-    yard::{BEGIN, PARAMS, Yard},
+    yard::{BEGIN, DEPOSIT, PARAMS, Yard},
 };
 use crate::{
     check::Broken,
@@ -54,11 +54,14 @@ pub enum Weakness {
     AccusesUntilExpiry,
     /// A reveal gives the claim no new time (A9).
     RevealIsNoNews,
+    /// Deals are opened with money that an accusation in them would need.
+    BondsUnkept,
 }
 
 impl Weakness {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::ClaimsUnjudged, Self::PaidIsPaid, Self::AccusesUntilExpiry, Self::RevealIsNoNews];
+    pub const ALL: [Self; 5] =
+        [Self::ClaimsUnjudged, Self::PaidIsPaid, Self::AccusesUntilExpiry, Self::RevealIsNoNews, Self::BondsUnkept];
 }
 
 /// A requester and its foes.
@@ -186,6 +189,8 @@ impl Alley {
         self.look_at_danger();
         let few = |number: u64| number.min(3);
         let deals: Vec<_> = self.foe.deals.iter().map(|known| known.id).collect();
+        let demands = self.foe.cases().iter().filter(|(_, case, _)| case.kind() == CaseKind::Demand).count();
+        let means = (self.house.weary, self.house.had < DEPOSIT, few(demands as u64));
         for id in deals {
             let state = self.yard.ledger.market.deal_state(id);
             let cases = (few(state.claims.into()), few(state.lates.into()), few(state.challenges.into()));
@@ -193,7 +198,7 @@ impl Alley {
                 let standing = std::mem::discriminant(&deal.standing);
                 (standing, deal.closing.is_some(), deal.release.is_some(), !deal.denied.is_empty(), few(deal.done))
             });
-            self.saw((state.status as u8, cases, ours));
+            self.saw((state.status as u8, cases, ours, means));
         }
         let games: Vec<_> = self.yard.ledger.court.games().map(|(_, game)| (game.stage, game.level)).collect();
         games.into_iter().for_each(|game| self.saw(game));
@@ -263,12 +268,11 @@ impl Arena for Alley {
         Move::draw(random)
     }
 
-    fn suggest(&self, random: &mut Random) -> Play<Move> {
-        if random.percent(20) {
-            return Play { when: When::Now, what: Move::draw(random) };
+    fn suggest(&self, random: &mut Random) -> Vec<Play<Move>> {
+        if random.percent(10) {
+            return vec![Play { when: When::Now, what: Move::draw(random) }];
         }
-        let mut choices = foe::choices(self);
-        choices.swap_remove(random.index(choices.len()))
+        super::weighed(foe::temptations(self), random)
     }
 
     fn vary(it: &Move, random: &mut Random) -> Move {

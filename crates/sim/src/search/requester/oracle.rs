@@ -23,7 +23,7 @@ use super::Alley;
 use crate::{
     check::Broken,
     compute,
-    search::yard::{BEGIN, DEPOSIT, PARAMS},
+    search::yard::{BEGIN, PARAMS},
 };
 
 /// What was done, and how near to a loss that came.
@@ -179,8 +179,9 @@ impl Alley {
         }
         let bonds = PARAMS.case_bond * (2 + 4 * self.foe.orders.len() as u128);
         let has = market.account(self.house.account).balance;
-        rule(has + paid_in_all + bonds >= DEPOSIT, || {
-            format!("the requester has {has} of {DEPOSIT}, and paid {paid_in_all}: more than {bonds} in bonds is gone")
+        let had = self.house.had;
+        rule(has + paid_in_all + bonds >= had, || {
+            format!("the requester has {has} of {had}, and paid {paid_in_all}: more than {bonds} in bonds is gone")
         })?;
         self.costs_are_bounded()
     }
@@ -188,18 +189,21 @@ impl Alley {
     fn costs_are_bounded(&self) -> Result<(), Broken> {
         let (books, foe) = (&self.books, &self.foe);
         let (deals, orders, games) = (foe.deals.len() as u64, foe.orders.len() as u64, foe.games() as u64);
+        // A job whose deals don't open together tries each by itself.
+        let tried = 4 * self.jobs();
         // A deal: opened and closed. An order: late, demands, an accusation, and their settlements. A game: its turns and its end.
-        let most = 4 * deals + 12 * orders + 10 * games + 2 * books.foe_calls + 8;
+        let most = 4 * deals + 12 * orders + 10 * games + 2 * books.foe_calls + tried + 8;
         rule(books.house_calls <= most, || {
             format!("the requester sent {} transactions, where {most} are enough", books.house_calls)
         })?;
-        let most = 8 + 2 * books.foe_calls + 2 * orders;
+        let most = 8 + 2 * books.foe_calls + 2 * orders + tried;
         rule(books.reverted <= most, || format!("{} of the requester's transactions reverted", books.reverted))?;
         // Who does not answer is asked again every so often.
         let asked = deals * (self.yard.now - BEGIN) / 10;
         let most = 32 + 8 * books.messages_in + 16 * orders + asked;
         rule(books.messages_out <= most, || format!("{} messages for {}", books.messages_out, books.messages_in))?;
-        let most = 16 + 8 * orders * 2 + 16 * books.foe_calls;
+        // What nobody takes, a job runs here.
+        let most = 16 + 16 * self.jobs() + 8 * orders * 2 + 16 * books.foe_calls;
         rule(self.house.was_weary || books.tasks_run <= most, || {
             format!("{} tasks were run here for {orders} orders", books.tasks_run)
         })?;
