@@ -4,6 +4,8 @@
 //! A whole blob gets its name only when a finished, synced and checked file is renamed. All sizes
 //! are counted before bytes are written, so the folder never exceeds its limit.
 
+mod draft;
+
 use std::{
     collections::{BTreeSet, HashMap},
     fs::{self, File, OpenOptions},
@@ -16,7 +18,9 @@ use std::{
 use bytes::Bytes;
 use rialto_protocol::{B256, wire::BlobRef};
 
-use crate::{BlobError, CHUNK_BYTES, Draft, MAX_GRANTS, MAX_READ_BYTES, Store};
+use crate::{BlobError, CHUNK_BYTES, MAX_GRANTS, MAX_READ_BYTES, Store};
+
+pub use draft::Draft;
 
 /// Blobs in a folder, and the peers that may fetch them. Clones share it.
 #[derive(Clone, Debug)]

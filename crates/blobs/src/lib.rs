@@ -8,7 +8,6 @@
 #![forbid(unsafe_code)]
 
 mod disk;
-mod draft;
 mod error;
 
 use std::io::Read;
@@ -19,8 +18,7 @@ use rialto_protocol::{
     wire::{BlobRef, PeerAddr},
 };
 
-pub use disk::{Blob, Disk, Partial, path};
-pub use draft::Draft;
+pub use disk::{Blob, Disk, Draft, Partial, path};
 pub use error::BlobError;
 
 /// Largest blob that is read into memory, bytes.

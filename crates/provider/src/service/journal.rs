@@ -33,7 +33,10 @@ impl Journal {
     /// Opens the journal of `owner`, or begins it.
     pub fn open(path: &Path, owner: &str) -> Result<Self, ProviderError> {
         let file = JournalFile::open(path, owner, ROWS.name(), STEPS)?;
-        file.write(|write| Ok(drop(write.open_table(ROWS)?)))?;
+        file.write(|write| {
+            write.open_table(ROWS)?;
+            Ok(())
+        })?;
         Ok(Self(file))
     }
 

@@ -41,6 +41,8 @@ pub trait Shell: Debug + Send + Sync + 'static {
 }
 
 /// What is done about an effect.
+// There is one at a time, and it is taken apart at once.
+#[allow(clippy::large_enum_variant)]
 #[derive(Debug)]
 pub enum Conduct {
     /// This effect is performed.

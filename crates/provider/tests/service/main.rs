@@ -81,7 +81,7 @@ struct Cheat;
 
 impl Shell for Cheat {
     fn outcome(&self, _: &Order, task: u32, mut outcome: Outcome) -> Outcome {
-        outcome.halted.exit_code ^= u32::from(task % 2 == 0);
+        outcome.halted.exit_code ^= u32::from(task.is_multiple_of(2));
         outcome
     }
 }

@@ -9,10 +9,8 @@ use std::{
 use bytes::Bytes;
 use rialto_protocol::wire::BlobRef;
 
-use crate::{
-    BlobError,
-    disk::{Blob, Folder, Name, Pin, read_at},
-};
+use super::{Blob, Folder, Name, Pin, read_at};
+use crate::BlobError;
 
 /// A blob that this node writes piece by piece. It takes room in the store as it grows. Dropping it
 /// deletes it, and so does the next start after a crash. All methods block.
