@@ -19,7 +19,7 @@ use crate::{
     ledger::Act,
 };
 
-/// What the bonds of accusations come to, base units.
+/// Returns the sum of the bonds of all possible accusations, base units.
 pub fn bonds(rules: &Rules, accusables: &Accusables) -> u128 {
     let bond = |(one, count): (&Accusable, &u32)| {
         rules.bond_for(one.fuel_limit).unwrap_or(u128::MAX).saturating_mul((*count).into())
@@ -27,8 +27,8 @@ pub fn bonds(rules: &Rules, accusables: &Accusables) -> u128 {
     accusables.iter().map(bond).fold(0, u128::saturating_add)
 }
 
-/// Whether an account that holds so much can make a call that takes so much, and keep the bonds;
-/// what the core is told if not. What the account does not hold at all, the market says itself.
+/// Checks that an account with the balance `holds` can pay `takes` for a call and still keep
+/// `bonds`. If the balance does not even cover the call, the market refuses it instead.
 pub fn keeps(holds: u128, takes: u128, bonds: u128) -> Result<(), Transacted> {
     let short = takes > 0 && holds >= takes && holds < takes.saturating_add(bonds);
     if short { Err(Transacted::Short { holds, takes, bonds }) } else { Ok(()) }

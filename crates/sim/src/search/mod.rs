@@ -1,16 +1,17 @@
-//! The search for counterexamples to what docs/threat-model.md promises.
+//! Search for counterexamples to the guarantees of docs/threat-model.md.
 //!
-//! One side is the shipped core with an honest shell; everything else is a *strategist*: it holds many accounts and keys, and makes
-//! any message and any call at any moment, in any order. What it does is plain data ([`Play`]), so that a run can be repeated,
-//! shrunk and told. Sequences are random first; those that showed something new, or brought the honest side nearer to a loss, are
-//! kept and changed.
+//! One side is honest: the shipped core with an honest shell. The other side is a *strategist*. It
+//! holds many accounts and keys, and sends any message and any call at any time, in any order. Its
+//! moves are plain data ([`Play`]), so that a run can be repeated, shrunk and printed. The first
+//! sequences are random. The search keeps each sequence that showed something new or brought the
+//! honest side nearer to a loss, and makes new sequences by changing the kept ones.
 //!
-//! | module | knows |
+//! | module | content |
 //! |---|---|
-//! | [`yard`] | both contracts, time and what is signed: the ground that both searches stand on |
-//! | [`provider`] | an honest provider, and a strategist who buys |
-//! | [`requester`] | an honest requester, and a strategist who sells |
-//! | [`scope`] | small worlds, every interleaving |
+//! | [`yard`] | both contracts, time and signatures: what both searches share |
+//! | [`provider`] | an honest provider against a strategist that buys |
+//! | [`requester`] | an honest requester against a strategist that sells |
+//! | [`scope`] | exhaustive search of small worlds: every interleaving |
 
 pub mod provider;
 pub mod requester;
@@ -23,103 +24,106 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use crate::{check::Broken, random::Random};
 
-/// Most moves of a sequence.
+/// Most moves in a sequence.
 pub const MAX_MOVES: usize = 48;
-/// Most sequences that are kept.
+/// Most sequences that the search keeps.
 const MAX_CORPUS: usize = 400;
-/// So many of those that were kept last are gone on from more often than others.
+/// Number of the latest kept sequences, which the search extends more often than others.
 const NEWEST: usize = 24;
-/// Runs that shrinking a sequence may take.
+/// Most runs for shrinking one sequence.
 const MAX_SHRINKS: usize = 600;
 
-/// When a move is made, seen from the one before.
+/// Time of a move, relative to the move before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum When {
-    /// In the same block.
+    /// In the same second.
     Now,
-    /// So many seconds later.
+    /// This many seconds later.
     Later(u16),
-    /// At one of the next moments that matter, a second before or after it.
+    /// At one of the next deadlines, or a second before or after it.
     Edge {
-        /// Which of those that lie ahead, the first is 0.
+        /// Index of the deadline among those ahead, from 0.
         which: u8,
-        /// −1, 0 or 1 seconds.
+        /// Shift in seconds: −1, 0 or 1.
         shift: i8,
     },
 }
 
-/// One move of a strategist.
+/// One move of a strategist, with its time.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Play<M> {
-    /// When.
+    /// Time of the move.
     pub when: When,
-    /// What.
+    /// The move.
     pub what: M,
 }
 
-/// A world with one honest side, in which a strategist moves.
+/// A world with one honest side, in which a strategist makes moves.
 pub trait Arena: Sized {
-    /// What the strategist can do.
+    /// Moves of the strategist.
     type Move: Clone + Debug + PartialEq + Eq + Hash;
-    /// What may be weakened, to see whether that is found.
+    /// Known defects that can be put in, to test whether the search finds them.
     type Weakness: Copy + Debug;
 
-    /// A new world.
+    /// Returns a new world, with a defect and a log if they are wanted.
     fn new(weakness: Option<Self::Weakness>, story: bool) -> Self;
-    /// Makes a move, and lets the honest side react. Moves that can't be made do nothing.
+    /// Makes a move and lets the honest side react. A move that is impossible does nothing.
     fn play(&mut self, play: &Play<Self::Move>) -> Result<(), Broken>;
-    /// The strategist stops: everything has to come to its end, and nobody honest may have lost more than was promised.
+    /// Stops the strategist. Everything must then end in time, and the honest side may not have
+    /// lost more than its bound.
     fn finish(&mut self) -> Result<(), Broken>;
-    /// What was seen, each as a number: sequences that show something new are kept.
+    /// Returns the hashes of all features seen so far. The search keeps sequences that show new
+    /// ones.
     fn seen(&self) -> &BTreeSet<u64>;
-    /// How near the honest side came to a loss; more is nearer.
+    /// Returns how near the honest side came to a loss. A larger number is nearer.
     fn danger(&self) -> u64;
-    /// What happened, for people.
+    /// Returns the readable log of the run.
     fn story(&self) -> Vec<String>;
-    /// Any move.
+    /// Draws any move.
     fn draw(random: &mut Random) -> Self::Move;
-    /// Something that can be done as things stand: a move, or a case from its beginning to its end.
+    /// Draws moves that are likely to be possible in the current state: one move, or a whole case
+    /// from its beginning to its end.
     fn suggest(&self, random: &mut Random) -> Vec<Play<Self::Move>>;
-    /// A move like this one.
+    /// Returns a variation of a move.
     fn vary(it: &Self::Move, random: &mut Random) -> Self::Move;
-    /// Beginnings of honest trade, which the strategist may take for granted.
+    /// Returns sequences of honest trade from which the search starts.
     fn openings() -> Vec<Vec<Play<Self::Move>>>;
 }
 
-/// A sequence that breaks a promise.
+/// A counterexample: a sequence that breaks a guarantee.
 #[derive(Clone, Debug)]
 pub struct Found<M> {
-    /// What was broken.
+    /// The broken guarantee.
     pub broken: Broken,
-    /// The sequence, as short as it could be made.
+    /// The sequence after shrinking.
     pub plays: Vec<Play<M>>,
-    /// Sequences that were tried until then.
+    /// Number of sequences tried until then.
     pub tried: u64,
-    /// What happened, for people.
+    /// Readable log of the sequence.
     pub story: Vec<String>,
 }
 
-/// What a search that found nothing has seen.
+/// Statistics of a search that found no counterexample.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Seen {
-    /// Sequences that were tried.
+    /// Number of sequences tried.
     pub tried: u64,
-    /// Different things that happened.
+    /// Number of distinct features seen.
     pub features: usize,
-    /// Sequences kept.
+    /// Number of sequences kept.
     pub corpus: usize,
-    /// The nearest that the honest side came to a loss.
+    /// Highest danger reached; see [`Arena::danger`].
     pub danger: u64,
 }
 
-/// Names something that was seen.
+/// Returns the hash of a feature.
 pub fn feature(what: impl Hash) -> u64 {
     let mut hasher = DefaultHasher::new();
     what.hash(&mut hasher);
     hasher.finish()
 }
 
-/// Plays a sequence to its end.
+/// Plays a sequence from the start to its end. Returns the world and the outcome.
 pub fn replay<A: Arena>(
     plays: &[Play<A::Move>],
     weakness: Option<A::Weakness>,
@@ -130,7 +134,7 @@ pub fn replay<A: Arena>(
     (arena, outcome)
 }
 
-/// A guided search.
+/// One guided search.
 pub struct Search<A: Arena> {
     random: Random,
     weakness: Option<A::Weakness>,
@@ -141,12 +145,15 @@ pub struct Search<A: Arena> {
 }
 
 impl<A: Arena> Search<A> {
-    /// A search of this seed, against the shipped core, or one that is weakened.
+    /// Returns a search with this seed, against the shipped core or against one with a defect.
     pub fn new(seed: u64, weakness: Option<A::Weakness>) -> Self {
         Self { random: Random::new(seed), weakness, corpus: Vec::new(), seen: BTreeSet::new(), tried: 0, danger: 0 }
     }
 
-    /// Tries so many sequences more, until one breaks a promise.
+    /// Tries `tries` more sequences.
+    ///
+    /// # Errors
+    /// Returns the first counterexample, after shrinking.
     pub fn run(&mut self, tries: u64) -> Result<Seen, Box<Found<A::Move>>> {
         for _ in 0..tries {
             let plays = self.next();
@@ -170,7 +177,7 @@ impl<A: Arena> Search<A> {
         Ok(Seen { tried: self.tried, features: self.seen.len(), corpus: self.corpus.len(), danger: self.danger })
     }
 
-    /// Plays a sequence to its end; half of the time by way of a few moves more that can be made there.
+    /// Plays a sequence to its end. In half of the cases it first appends a few suggested moves.
     fn go_on(&mut self, mut plays: Vec<Play<A::Move>>) -> (Vec<Play<A::Move>>, A, Result<(), Broken>) {
         let mut arena = A::new(self.weakness, false);
         let mut outcome = plays.iter().try_for_each(|play| arena.play(play));
@@ -194,14 +201,15 @@ impl<A: Arena> Search<A> {
             let at = random.index(openings.len());
             openings.swap_remove(at)
         } else {
-            // One of the newest, or of two the more dangerous one, mostly.
+            // Take one of the newest, or draw two kept sequences and mostly take the more dangerous
+            // one.
             let newest = self.corpus.len().saturating_sub(NEWEST);
             let (one, other) = (random.index(self.corpus.len()), random.index(self.corpus.len()));
             let worse = if self.corpus[one].1 >= self.corpus[other].1 { one } else { other };
             let new = newest + random.index(self.corpus.len() - newest);
             self.corpus[random.pick(&[new, new, worse, worse, one])].0.clone()
         };
-        // Some are only gone on from.
+        // Some sequences are only extended, not changed.
         let changes = if random.percent(40) { 0 } else { random.within(1..=5) };
         for _ in 0..changes {
             self.change(&mut plays);
@@ -234,7 +242,8 @@ impl<A: Arena> Search<A> {
         }
     }
 
-    /// The same broken promise with fewer moves, and earlier ones.
+    /// Shrinks a counterexample: removes moves, and makes moves earlier, while a guarantee still
+    /// breaks.
     fn shrink(&self, mut plays: Vec<Play<A::Move>>, mut broken: Broken) -> Found<A::Move> {
         let mut left = MAX_SHRINKS;
         let mut size = plays.len().div_ceil(2).max(1);
@@ -268,10 +277,10 @@ impl<A: Arena> Search<A> {
     }
 }
 
-/// What a strategist may do next, and how much rather than other things.
+/// Moves that a strategist may make next, with their weight in a random choice.
 type Temptation<M> = (u32, Vec<Play<M>>);
 
-/// The time of a move at a moment that matters: `at` is one of `moments`, or past.
+/// Returns the time of a move at a deadline. `at` is one of `moments`, or in the past.
 fn at_edge(moments: &[u64], at: u64, shift: i8) -> When {
     match moments.iter().position(|moment| *moment == at) {
         Some(which) => When::Edge { which: u8::try_from(which).unwrap_or(u8::MAX), shift },
@@ -279,7 +288,7 @@ fn at_edge(moments: &[u64], at: u64, shift: i8) -> When {
     }
 }
 
-/// Waiting for what comes next, a second before, at or after it; or for a while.
+/// Returns moves that wait: until a second before, at or after the next deadlines, or for a while.
 fn waits<M: Clone>(wait: M) -> Vec<Temptation<M>> {
     let edges = [(0, -1), (0, 0), (0, 1), (1, 0), (1, 1), (2, 0), (3, 1)];
     let edges = edges.map(|(which, shift)| (if which == 0 { 3 } else { 1 }, When::Edge { which, shift }));
@@ -287,7 +296,7 @@ fn waits<M: Clone>(wait: M) -> Vec<Temptation<M>> {
     edges.into_iter().chain(later).map(|(weight, when)| (weight, vec![Play { when, what: wait.clone() }])).collect()
 }
 
-/// One of these, the heavier the likelier.
+/// Draws one of these. A larger weight is more likely.
 fn weighed<M>(mut all: Vec<Temptation<M>>, random: &mut Random) -> Vec<Play<M>> {
     let mut left = random.within(1..=all.iter().map(|(weight, _)| u64::from(*weight)).sum());
     let at = all.iter().position(|(weight, _)| {
@@ -298,7 +307,7 @@ fn weighed<M>(mut all: Vec<Temptation<M>>, random: &mut Random) -> Vec<Play<M>> 
     all.swap_remove(at.unwrap_or(0)).1
 }
 
-/// Any time.
+/// Draws any time.
 fn when(random: &mut Random) -> When {
     match random.within(0..=9) {
         0..=3 => When::Now,

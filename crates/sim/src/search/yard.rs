@@ -1,4 +1,4 @@
-//! The ground that searches stand on: both contracts, time in seconds, keys, and signatures that are made once.
+//! What both searches share: the contracts, time in seconds, keys and cached signatures.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -22,31 +22,33 @@ use crate::{
     world::{CHAIN_ID, MARKET},
 };
 
-/// The court of every deal.
+/// Address of the court that every deal names.
 pub const COURT: Address = Address::repeat_byte(0xcc);
-/// Unix seconds at which every run begins.
+/// Unix time at which every run begins, in seconds.
 pub const BEGIN: u64 = 1_800_000_000;
-/// The market's windows: a claim has no longer than an answer takes, which is the least that a market can be built with.
+/// Parameters of the market. The challenge window is as short as the market's constructor allows:
+/// as long as the answer window.
 pub const PARAMS: Params = Params { challenge_window: 300, answer_window: 300, grace: 600, case_bond: 25 };
-/// What the court is built with. A task at the usual limit has 320 seconds.
+/// Rules of the court. They give 320 seconds for a task at the usual fuel limit.
 pub const RULES: Rules =
     Rules { base_bond: 400, bond_per_tfuel: 50_000, base_seconds: 120, move_seconds: 60, fuel_per_second: 20_000_000 };
-/// Deposit of everybody, base units.
+/// Deposit of each account, in base units.
 pub const DEPOSIT: u128 = 1_000_000;
 
 thread_local! {
-    /// Keys by name, and signatures by key and digest: the same ones are made in every run.
+    /// Keys by name, and signatures by key and digest. They are the same in every run, so that they
+    /// are computed once per thread.
     static KEYS: RefCell<BTreeMap<String, PrivateKeySigner>> = const { RefCell::new(BTreeMap::new()) };
     static SIGNATURES: RefCell<BTreeMap<(Address, B256), Bytes>> = const { RefCell::new(BTreeMap::new()) };
 }
 
-/// A key by its owner's name.
+/// Returns the key of the owner with this name.
 pub fn key(name: &str) -> PrivateKeySigner {
     let make = || PrivateKeySigner::from_bytes(&keccak256(name)).expect("a hash is a key but for one in 2^127");
     KEYS.with_borrow_mut(|keys| keys.entry(name.to_owned()).or_insert_with(make).clone())
 }
 
-/// A struct with a key's signature, in the market's domain.
+/// Signs a struct with a key, in the market's domain.
 pub fn sign<T: Typed>(key: &PrivateKeySigner, value: T) -> Signed<T> {
     let digest = digest(&value, &domain(CHAIN_ID, MARKET));
     let make = || key.sign_hash_sync(&digest).expect("a key in memory signs").as_bytes().to_vec().into();
@@ -55,24 +57,25 @@ pub fn sign<T: Typed>(key: &PrivateKeySigner, value: T) -> Signed<T> {
     Signed { value, signature }
 }
 
-/// Both contracts, the time, and what was said about deals.
+/// State of both contracts, with the time.
 #[derive(Clone, Debug)]
 pub struct Yard {
-    /// Unix seconds.
+    /// Current time, Unix seconds.
     pub now: u64,
-    /// The contracts.
+    /// State of the contracts.
     pub ledger: Ledger,
-    /// Blocks so far; each call is in one of its own.
+    /// Number of blocks so far. Each call has a block of its own.
     pub block: u64,
-    /// What happened, for people.
+    /// Readable log, if one is wanted.
     pub story: Option<Vec<String>>,
     everybody: Vec<Address>,
-    /// What was withdrawn.
+    /// Sum that was withdrawn.
     withdrawn: u128,
 }
 
 impl Yard {
-    /// Contracts in which each of these accounts has its deposit, and has allowed the court its bonds.
+    /// Returns contracts in which each of these accounts has its deposit and has allowed the court
+    /// to take bonds.
     pub fn new(everybody: Vec<Address>, story: bool) -> Self {
         let domains = (domain(CHAIN_ID, MARKET), domain(CHAIN_ID, COURT));
         let tokens = everybody.iter().map(|owner| (*owner, DEPOSIT)).collect();
@@ -88,20 +91,23 @@ impl Yard {
         Self { now: BEGIN, ledger: Ledger { market, court }, block: 0, story, everybody, withdrawn: 0 }
     }
 
-    /// A call in a block of its own. `None`: refused.
+    /// Applies a call in a block of its own, and returns the events.
+    ///
+    /// # Errors
+    /// Returns the code if the contract refuses the call.
     pub fn call(&mut self, sender: Address, act: &Act) -> Result<Vec<Said>, String> {
         self.block += 1;
         self.ledger.apply(self.now, sender, act).map_err(|(code, _)| code)
     }
 
-    /// An owner takes money out of the market.
+    /// Withdraws money of an owner from the market.
     pub fn withdraw(&mut self, owner: Address, amount: u128) {
         if self.call(owner, &Act::Market(Call::Withdraw { to: owner, amount })).is_ok() {
             self.withdrawn += amount;
         }
     }
 
-    /// What was said as facts, of the newest block.
+    /// Converts the events of the newest block to facts.
     pub fn facts(&self, said: &[Said]) -> Vec<Fact> {
         let hash = keccak256(self.block.to_be_bytes());
         let fact = |(index, said): (u64, &Said)| {
@@ -111,14 +117,18 @@ impl Yard {
         (0..).zip(said).map(fact).collect()
     }
 
-    /// Money is conserved: what accounts, deals and bonds hold is what was deposited.
+    /// Checks that money is conserved: accounts, deals and bonds together hold the sum of all
+    /// deposits.
+    ///
+    /// # Errors
+    /// Says both sums if they differ.
     pub fn conserved(&self) -> Result<(), String> {
         let total = DEPOSIT * self.everybody.len() as u128 - self.withdrawn;
         let owed = self.ledger.market.owed();
         if owed == total { Ok(()) } else { Err(format!("{owed} are owed, {total} were deposited")) }
     }
 
-    /// Adds to the story, if there is one.
+    /// Adds a line to the log, if one is kept.
     pub fn tell(&mut self, what: impl FnOnce() -> String) {
         let now = self.now - BEGIN;
         if let Some(story) = &mut self.story {

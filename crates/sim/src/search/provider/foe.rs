@@ -1,5 +1,6 @@
-//! Buyers that mean no good: several accounts with money, their keys, everything that they were told, and all that they can make of
-//! it. Indices count from the newest, so that a move that is made again means what came last.
+//! Hostile buyers: several accounts with money, their keys, everything that they have received, and
+//! every move that they can make with it. Indices count from the newest object, so that the same
+//! move refers to the latest object whenever it is made.
 
 mod plays;
 
@@ -28,13 +29,13 @@ use crate::{
 
 pub(super) use plays::{choices, openings, roots, temptations};
 
-/// Accounts: the first two buy, all of them accuse.
+/// Number of accounts. The first two buy, and all of them accuse.
 const ACCOUNTS: usize = 8;
 const BUYERS: usize = 2;
 
-/// What a foe can do. Numbers are taken modulo what there is to choose from.
+/// Moves of a hostile buyer. Each index is taken modulo the number of candidates.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[allow(missing_docs)] // named as in the protocol
+#[allow(missing_docs)] // the names are those of the protocol
 pub enum Move {
     Open { who: u8, budget: u8, seconds: u8, back: u8 },
     Order { deal: u8, tasks: u8, fuel: u8, due: u8, seq: u8, starve: bool, slow: bool },
@@ -63,7 +64,7 @@ pub enum Move {
     Repair,
 }
 
-/// A deal that was opened.
+/// One opened deal.
 #[derive(Clone, Debug)]
 pub(super) struct Opened {
     pub id: DealId,
@@ -71,7 +72,7 @@ pub(super) struct Opened {
     pub who: usize,
 }
 
-/// An order that was sent, and what came of it.
+/// One order that was sent, with the provider's answers to it.
 #[derive(Clone, Debug)]
 pub(super) struct Placed {
     pub order: Order,
@@ -82,7 +83,7 @@ pub(super) struct Placed {
     ack: Option<Signed<Ack>>,
     receipt: Option<Signed<Receipt>>,
     results: Vec<Halted>,
-    /// Whether it was cancelled without a signature.
+    /// Whether it was cancelled without a signature, as the provider with that defect accepts it.
     unsigned: bool,
 }
 
@@ -93,7 +94,7 @@ impl Placed {
     }
 }
 
-/// A game that a foe began.
+/// One dispute that a hostile buyer began.
 #[derive(Clone, Debug)]
 struct Played {
     id: GameId,
@@ -102,10 +103,10 @@ struct Played {
     who: usize,
 }
 
-/// The buyers.
+/// All hostile buyers, as one player.
 #[derive(Clone, Debug)]
 pub struct Foe {
-    /// Oldest first.
+    /// Deals, oldest first.
     pub(super) deals: Vec<Opened>,
     pub(super) orders: Vec<Placed>,
     vouchers: Vec<Signed<Voucher>>,
@@ -125,7 +126,7 @@ fn account(who: usize) -> Address {
     key(&name(who)).address()
 }
 
-/// The newest but `back`.
+/// Returns the element `back` places before the newest one.
 fn newest<T>(all: &[T], back: u8) -> Option<&T> {
     if all.is_empty() { None } else { all.get(all.len() - 1 - usize::from(back) % all.len()) }
 }
@@ -145,7 +146,7 @@ impl Foe {
         }
     }
 
-    /// Everybody's account.
+    /// Returns all accounts.
     pub fn accounts(&self) -> impl Iterator<Item = Address> + use<> {
         (0..ACCOUNTS).map(account)
     }
@@ -170,7 +171,7 @@ impl Foe {
         self.sessions.retain(|_, known| *known != session);
     }
 
-    /// Games over receipts of the provider.
+    /// Returns the number of disputes over receipts of the provider.
     pub(super) fn games(&self) -> usize {
         self.games.len()
     }
@@ -179,7 +180,7 @@ impl Foe {
         self.games.iter().any(|game| game.story.end.is_none())
     }
 
-    /// A game in which the provider's time is over.
+    /// Returns a dispute in which the provider has missed its deadline.
     pub(super) fn missed_turn(&self, now: u64) -> Option<GameId> {
         let missed = |game: &&Played| {
             let view = &game.story.view;
@@ -188,12 +189,12 @@ impl Foe {
         self.games.iter().find(missed).map(|game| game.id)
     }
 
-    /// Whether the chain waits for somebody.
+    /// Returns whether a dispute or a case is open.
     pub(super) fn is_at_law(&self) -> bool {
         self.game_runs() || !self.cases.is_empty()
     }
 
-    /// What the provider said.
+    /// Records a message of the provider.
     pub(super) fn hear(&mut self, session: u64, message: ToRequester) {
         if !self.sessions.values().any(|known| *known == session) {
             return;
@@ -215,7 +216,7 @@ impl Foe {
         }
     }
 
-    /// What the chain said.
+    /// Records an event of the chain.
     pub(super) fn learn(&mut self, fact: &Fact) {
         match &fact.what {
             What::CaseOpened { case, deadline, .. } => self.cases.push((fact.deal, *case, *deadline)),
@@ -243,7 +244,7 @@ impl Foe {
         }
     }
 
-    /// Moments that matter to somebody.
+    /// Returns all known deadlines.
     pub(super) fn moments(&self) -> Vec<u64> {
         let mut moments: Vec<u64> = self.cases.iter().map(|(.., deadline)| *deadline).collect();
         moments.extend(self.games.iter().filter(|game| game.story.end.is_none()).map(|game| game.story.view.deadline));
@@ -264,14 +265,14 @@ impl Foe {
         self.orders.iter().find(|placed| placed.hash == receipt.order)
     }
 
-    /// The accuser's turn in a game: something, right or wrong.
+    /// Returns an accuser's answer in a dispute, correct or wrong depending on `how`.
     fn pressed(&self, game: &Played, how: u8) -> Option<(usize, CourtCall)> {
         let (deal, _) = self.terms(game.deal)?;
         let view = &game.story.view;
         let placed = self.task(&view.receipt)?;
         let order = placed.order.clone();
         if !view.accusers_turn {
-            // Anyone can open the receipt's tree for the provider.
+            // Any account may unfold the receipt's tree in the provider's place.
             let Question::Node { height, place } = view.question else { return None };
             let nodes = SumTree::over(&placed.results, order.fuelLimit).unfold(height.into(), place)?;
             return (how % 8 == 7).then(|| (game.who, CourtCall::Unfold { game: view.game.clone(), order, nodes }));
@@ -310,7 +311,7 @@ impl Foe {
 }
 
 impl Street {
-    /// Makes a move, if it can be made.
+    /// Makes a move, if it is possible.
     pub(super) fn make(&mut self, what: &Move) -> Result<(), Broken> {
         self.yard.tell(|| format!("foe: {what:?}"));
         match *what {
@@ -388,7 +389,7 @@ impl Street {
         }
     }
 
-    /// Moves that are calls, and by whom.
+    /// Returns the calls of a move, each with its account, if the move consists of calls.
     fn on_chain(&self, what: &Move) -> Option<Vec<(usize, Act)>> {
         let foe = &self.foe;
         let market = |who: usize, call: Call| Some(vec![(who, Act::Market(call))]);
@@ -444,7 +445,7 @@ impl Street {
             }
             Move::PressAll { how } => {
                 let running = foe.games.iter().filter(|game| game.story.end.is_none());
-                // Each about another task.
+                // Each dispute gets another `how`, so that each is about another task.
                 let all = (how..=255).chain(0..how).zip(running).filter_map(|(how, game)| foe.pressed(game, how));
                 Some(all.map(|(who, call)| (who, Act::Court(call))).collect())
             }
@@ -554,7 +555,7 @@ impl Street {
         self.send(id, ToProvider::Voucher(voucher))
     }
 
-    /// Fees of all receipts that came in a deal.
+    /// Returns the fees of all receipts that were received in a deal.
     fn fees(&self, deal: DealId) -> u128 {
         let of_deal = self.foe.orders.iter().filter(|placed| placed.order.deal == deal);
         of_deal.filter_map(|placed| placed.receipt.as_ref()).map(|receipt| receipt.value.fee).sum()
@@ -565,7 +566,8 @@ impl Street {
         let Some((_, who)) = self.foe.terms(placed.order.deal) else { return Ok(()) };
         let mut cancel = sign(&key(&name(who)), Cancel { order: placed.hash });
         if !signed {
-            // Who takes it without a signature has nothing to show.
+            // To simulate the defect, the message is signed, but the provider never sends the
+            // signature to the chain.
             if self.weak(Weakness::UnsignedCancel) {
                 self.foe.orders.iter_mut().filter(|it| it.hash == placed.hash).for_each(|it| it.unsigned = true);
             } else {
@@ -575,7 +577,7 @@ impl Street {
         self.send(placed.order.deal, ToProvider::Cancel(cancel))
     }
 
-    /// Sends on a deal's session, dialling and saying hello first if there is none.
+    /// Sends a message on the deal's session. If there is none, it first dials and sends a hello.
     fn send(&mut self, deal: DealId, message: ToProvider) -> Result<(), Broken> {
         let session = match self.foe.sessions.get(&deal) {
             Some(session) => *session,
@@ -598,13 +600,13 @@ impl Street {
         self.feed(Event::Message { session, message: Box::new(message) })
     }
 
-    /// Whether a deal is not over.
+    /// Returns whether a deal is open.
     pub(super) fn is_open(&self, deal: DealId) -> bool {
         self.yard.ledger.market.deal_state(deal).status == DealStatus::Open
     }
 }
 
-/// All identities of orders, for counting.
+/// Returns the number of distinct tasks in these orders.
 pub(super) fn distinct_tasks(orders: &[Placed]) -> usize {
     let tasks: BTreeSet<_> =
         orders.iter().flat_map(|placed| (0..placed.order.tasks).map(|task| (placed.hash, task))).collect();
@@ -612,7 +614,7 @@ pub(super) fn distinct_tasks(orders: &[Placed]) -> usize {
 }
 
 impl Foe {
-    /// What it knows and can make use of.
+    /// Returns everything that the buyers know and can use, for the state's hash.
     pub(super) fn knowledge(&self) -> impl std::fmt::Debug + '_ {
         (&self.deals, &self.orders, &self.vouchers, &self.releases, self.sessions.len(), &self.games, &self.cases)
     }

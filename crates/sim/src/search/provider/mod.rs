@@ -1,7 +1,8 @@
-//! An honest provider, alone among buyers that mean it no good.
+//! An honest provider against hostile buyers.
 //!
-//! [`shop`] is the shipped core with a shell that does what the service does; [`foe`] holds the buyers' keys and knows what they were
-//! told; [`oracle`] watches money, transactions and work from outside.
+//! [`shop`] is the shipped core with a shell that acts like the service. [`foe`] holds the buyers'
+//! keys and everything that they have received. [`oracle`] checks money, transactions and work from
+//! outside.
 
 pub mod foe;
 pub mod oracle;
@@ -29,40 +30,43 @@ use crate::{
     random::Random,
 };
 
-/// The core is told the time so often while a strategist moves, seconds.
+/// Interval in seconds at which the core receives the time while the strategist moves.
 const TICK: u64 = 10;
-/// And when nobody does any more.
+/// The same interval, in seconds, once the strategist has stopped.
 const SLOW_TICK: u64 = 60;
-/// No strategist waits for longer than that in all, seconds.
+/// Longest time in seconds for which a strategist can wait in all.
 const LONGEST: u64 = 3 * 3600;
-/// Everything has to end so long after the last deal's last window, seconds: a game that was begun in it is lost by time.
+/// Seconds after the last deal's last window by which everything must have ended. Within it, a
+/// dispute that began in that window times out.
 const PATIENCE: u64 = 3 * 3600;
 
-/// What the honest side can be made to forget: each undoes a reaction of the shipped core, or a rule of the contracts, by keeping
-/// it from having an effect. For tests of the search alone.
+/// Defects that the honest side can be given. Each removes the effect of one reaction of the
+/// shipped core or of one rule of the contracts. They exist only to test the search.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Weakness {
-    /// Vouchers are redeemed when they close a deal, or shortly before it expires, whatever is opened against it (A1).
+    /// Redeems vouchers only to close a deal or shortly before it expires, even if a case is opened
+    /// against the deal (A1).
     RedeemsAtTheEnd,
-    /// A cancellation counts without a signature (A1).
+    /// Accepts a cancellation with an invalid signature (A1).
     UnsignedCancel,
-    /// A release is given while work is owed, which is then left (A1).
+    /// Signs a release while it still owes work, and abandons that work (A1).
     EasyRelease,
-    /// What is promised is what was asked for, whether or not it can be kept at the fuel limit (A1).
+    /// Acks every requested due time, even if it cannot keep it at the fuel limit (A1).
     EasyPromise,
-    /// Rejected tasks are run again, however many, in the place and before the turn of games (A5).
+    /// Runs every rejected task again, however many there are, before the traces that disputes need
+    /// (A5).
     RejectionsFirst,
-    /// No game goes on when its deal has closed (A6).
+    /// Stops answering a dispute when its deal closes (A6).
     StopsWhenClosed,
-    /// The court's clocks know nothing of each other (A6).
+    /// The court grants time for each dispute as if the provider had no other (A6).
     OneClock,
-    /// Keys can take a closing voucher back for as long as the deal lasts, and until it is redeemed nothing else is sent for the
-    /// deal (A7, A8).
+    /// A requester's key can revoke a closing voucher while the deal is open, and the provider
+    /// sends nothing else for the deal until that voucher is redeemed (A7, A8).
     ClosingShadows,
 }
 
 impl Weakness {
-    /// All of them.
+    /// All defects.
     pub const ALL: [Self; 8] = [
         Self::RedeemsAtTheEnd,
         Self::UnsignedCancel,
@@ -75,7 +79,7 @@ impl Weakness {
     ];
 }
 
-/// A provider and its foes.
+/// World of an honest provider and hostile buyers.
 #[derive(Clone)]
 pub struct Street {
     yard: Yard,
@@ -89,7 +93,7 @@ pub struct Street {
 }
 
 impl Street {
-    /// Whether this is to be forgotten.
+    /// Returns whether this defect is put in.
     fn weak(&self, weakness: Weakness) -> bool {
         self.weakness == Some(weakness)
     }
@@ -98,7 +102,7 @@ impl Street {
         self.seen.insert(feature(what));
     }
 
-    /// Lets time pass.
+    /// Advances the clock to `until`, and handles everything that is due by then.
     fn advance(&mut self, until: u64) -> Result<(), Broken> {
         while let Some(at) =
             [self.shop.next(), Some(self.next_tick)].into_iter().flatten().min().filter(|at| *at <= until)
@@ -107,7 +111,8 @@ impl Street {
             match self.shop.take_due(self.yard.now) {
                 Some(due) => self.shop_happens(due)?,
                 None => {
-                    // Who has something to answer looks often; nobody waits for anything else.
+                    // While a case or a dispute is open, the core needs the time often, to answer
+                    // before deadlines.
                     let tick = if self.foe.is_at_law() { TICK } else { self.tick };
                     self.next_tick = self.yard.now + tick;
                     self.feed(Event::Tick)?;
@@ -118,7 +123,7 @@ impl Street {
         self.check_turns()
     }
 
-    /// Sends a call at once; the provider hears what comes of it.
+    /// Sends a call at once. The provider receives its events later.
     fn call(&mut self, sender: rialto_protocol::Address, act: &Act) -> Result<Option<Vec<Said>>, Broken> {
         if self.weak(Weakness::OneClock) {
             self.yard.ledger.court.forget_queue();
@@ -144,7 +149,7 @@ impl Street {
         Ok(Some(said))
     }
 
-    /// Moments that matter, from now on.
+    /// Returns the deadlines that lie ahead.
     fn moments(&self) -> Vec<u64> {
         let mut moments = self.foe.moments();
         let Params { challenge_window, answer_window, grace, .. } = PARAMS;
@@ -193,7 +198,7 @@ impl Arena for Street {
         let account = street.yard.ledger.market.account(street.shop.account).balance;
         let started = Event::Started { from_block: 0, counter: 0, account };
         let heard = Event::Chain { removed: Vec::<LogId>::new(), added: Vec::new(), head: 0 };
-        // A new provider signs its first ask at once.
+        // A new provider signs its first ask on these events.
         let begun = street.feed(started).and_then(|()| street.feed(heard));
         begun.expect("nothing has happened yet");
         street
@@ -264,7 +269,7 @@ impl Small for Street {
     fn fingerprint(&self) -> u64 {
         let mut print = Print::default();
         let known = (self.yard.now, &self.yard.ledger, &self.shop.core, self.shop.under_way(), self.foe.knowledge());
-        // Writing to a hash does not fail.
+        // Writing to a hash cannot fail.
         let _ = write!(print, "{known:?}");
         print.value()
     }
@@ -275,7 +280,7 @@ impl Small for Street {
 }
 
 impl Street {
-    /// How things stand, roughly: what was never seen before is worth to go on from.
+    /// Adds a rough summary of the state to the features. A sequence with a new one is kept.
     fn look_around(&mut self) {
         let few = |number: u64| number.min(3);
         self.books.look_at_what_is_owed(self.yard.now);
@@ -312,7 +317,7 @@ impl Street {
         games.into_iter().for_each(|game| self.saw(game));
     }
 
-    /// What a fact says of how near to a loss the provider was.
+    /// Updates the danger with a fact.
     fn note_danger(&mut self, what: &What) {
         match what {
             What::CaseOpened { case, deadline, .. } => self.books.owed(case.subject(), case.task(), *deadline),

@@ -1,10 +1,12 @@
-//! What must hold of an honest provider, seen from outside: from the chain, from what was delivered, and from what was done.
+//! Guarantees of an honest provider, checked from outside: from the chain, the deliveries and the
+//! calls.
 //!
-//! - Of each deal it is paid for everything that it delivered, but for its credit window and what is not worth a transaction.
-//! - It loses no collateral and no penalty, and nobody who accuses it gets a bond back.
-//! - Money is conserved, and everybody's comes home.
-//! - What it does in transactions, work and messages is bounded by what others did.
-//! - When the foes stop, everything ends by time.
+//! - In each deal it is paid for everything that it delivered, except for at most its credit window
+//!   and sums that are not worth a transaction.
+//! - It loses no collateral and no penalty, and no accuser gets its bond back.
+//! - Money is conserved, and all of it returns to accounts.
+//! - Its transactions, work and messages are bounded by the calls and messages of others.
+//! - When the hostile buyers stop, everything ends in time.
 
 use std::collections::BTreeMap;
 
@@ -23,28 +25,29 @@ use super::{
 };
 use crate::{check::Broken, search::yard::DEPOSIT};
 
-/// What was done, and how near to a loss that came.
+/// Records of everything that was done, and how near to a loss the provider came.
 #[derive(Clone, Debug, Default)]
 pub struct Books {
-    /// Fees of all receipts that went out, by deal and order.
+    /// Fees of all sent receipts, by deal and order.
     delivered: BTreeMap<DealId, BTreeMap<OrderId, u128>>,
     foe_calls: u64,
     shop_calls: u64,
     reverted: u64,
-    /// Orders that were sent.
+    /// Number of orders that were sent.
     pub(super) orders: u64,
-    /// Messages to the provider, and from it.
+    /// Number of messages to the provider; below, from the provider.
     pub(super) messages_in: u64,
     pub(super) messages_out: u64,
-    /// Seconds of tracing.
+    /// Time that the provider spent on tracing, in seconds.
     pub(super) traced_seconds: u64,
-    /// What running rejected tasks again would have cost, by deal.
+    /// Price of running the rejected tasks again, by deal.
     rerun: BTreeMap<DealId, u128>,
-    /// What the provider has to answer until when: cases by subject and task, games by id.
+    /// Deadlines by which the provider must answer: of cases by subject and task, of disputes by
+    /// id.
     owed: BTreeMap<(B256, u32), u64>,
-    /// How much of the work in a deal is unpaid now; 400 is the credit window.
+    /// Unpaid work of a deal at present, scaled so that 400 is the credit window.
     exposed: u64,
-    /// How near a loss was; more is nearer.
+    /// How near a loss was. A larger number is nearer.
     pub(super) danger: u64,
 }
 
@@ -67,22 +70,23 @@ impl Books {
         *sum = sum.saturating_add(cost);
     }
 
-    /// Something has to be answered.
+    /// Records that the provider must answer something by a deadline.
     pub(super) fn owed(&mut self, subject: B256, task: u32, deadline: u64) {
         self.owed.insert((subject, task), deadline);
     }
 
-    /// It was: the less time was left, the nearer was a loss.
+    /// Records the answer. The less time was left, the nearer was a loss.
     pub(super) fn paid_off(&mut self, now: u64, subject: B256, task: u32) {
         if let Some(deadline) = self.owed.remove(&(subject, task)) {
-            // From the deadline on it is ended by time, and was no danger any more.
+            // At or after the deadline it ended by timeout, which is no narrow escape.
             if let Some(left) = deadline.checked_sub(now).filter(|left| *left > 0) {
                 self.came_near(left);
             }
         }
     }
 
-    /// What has to be answered and was not: the less time is left, the nearer is a loss.
+    /// Updates the danger with what is still unanswered. The less time is left, the nearer is a
+    /// loss.
     pub(super) fn look_at_what_is_owed(&mut self, now: u64) {
         let left = self.owed.values().filter_map(|deadline| deadline.checked_sub(now)).filter(|left| *left > 0).min();
         if let Some(left) = left {
@@ -90,7 +94,8 @@ impl Books {
         }
     }
 
-    /// So much time was left. It is the worse, the more of the provider's work is unpaid meanwhile.
+    /// Records how much time was left. It is more dangerous if more of the provider's work is
+    /// unpaid meanwhile.
     fn came_near(&mut self, left: u64) {
         self.danger = self.danger.max(1_000 - left.min(1_000) + self.exposed);
     }
@@ -105,7 +110,8 @@ fn rule(holds: bool, broken: impl FnOnce() -> Broken) -> Result<(), Broken> {
 }
 
 impl Street {
-    /// What the provider has, in its account and locked, and what it was paid in all deals.
+    /// Returns the provider's balance and locked collateral, and the sum of its payments in all
+    /// deals.
     fn wealth(&self) -> (u128, u128) {
         let market = &self.yard.ledger.market;
         let mut has = market.account(self.shop.account).balance;
@@ -117,7 +123,7 @@ impl Street {
         (has, paid)
     }
 
-    /// What the chain must never say.
+    /// Checks that an event does not break a guarantee.
     pub(super) fn check_fact(&self, what: &What) -> Result<(), Broken> {
         match what {
             What::Game(GameNews::Ended { game, verdict }) => {
@@ -128,16 +134,17 @@ impl Street {
         }
     }
 
-    /// What must hold at every moment: no turn of the provider runs out, whether or not somebody ends the game for it.
+    /// Checks a guarantee that must hold at any time: the provider misses no deadline in a dispute,
+    /// even if nobody calls the timeout.
     pub(super) fn check_turns(&self) -> Result<(), Broken> {
         let missed = self.foe.missed_turn(self.yard.now);
         rule(missed.is_none(), || format!("the provider's turn in game {} ran out", missed.unwrap_or_default()))
     }
 
-    /// What must hold after every block.
+    /// Checks the guarantees that must hold after every block.
     pub(super) fn check_now(&mut self) -> Result<(), Broken> {
         let (has, paid) = self.wealth();
-        // A provider whose machine fails pays the penalty that its ask names, and no more.
+        // A provider whose machine failed pays the penalty that its ask names, and no more.
         let closed = self.foe.deals.iter().filter(|known| !self.is_open(known.id));
         let penalties: u128 = closed.map(|known| known.deal.latePenalty).sum();
         let penalties = if self.shop.failed { penalties } else { 0 };
@@ -156,7 +163,7 @@ impl Street {
         Ok(())
     }
 
-    /// Whether nothing goes on any more.
+    /// Returns whether every deal and dispute is over and the provider is idle.
     pub(super) fn at_rest(&self) -> bool {
         let open = self.foe.deals.iter().any(|known| self.is_open(known.id));
         !open && !self.foe.game_runs() && self.shop.quiet()
@@ -169,7 +176,7 @@ impl Street {
         format!("it does not come to an end: {open} deals are open, games run: {games}, the shop is at rest: {quiet}")
     }
 
-    /// What must hold in the end.
+    /// Checks the guarantees that must hold at the end.
     pub(super) fn verdict(&mut self) -> Result<(), Broken> {
         self.check_now()?;
         for known in &self.foe.deals {
@@ -183,7 +190,7 @@ impl Street {
             })?;
             let (rerun, task) = (self.books.rerun.get(&id).copied().unwrap_or(0), pricing::TFUEL as u128);
             let dearest = PRICE * u128::from(crate::compute::FUEL_LIMIT) / task;
-            // A restart, or a game that came between, begins a re-run anew.
+            // A restart or a dispute in between makes a re-run start again.
             let again = dearest * (1 + self.books.foe_calls as u128 + u128::from(self.books.messages_in));
             rule(rerun <= paid + dearest + again, || {
                 format!("re-running rejected tasks took {rerun}, paid were {paid}")
@@ -195,7 +202,8 @@ impl Street {
     fn costs_are_bounded(&self) -> Result<(), Broken> {
         let (books, foe) = (&self.books, &self.foe);
         let (deals, orders, games) = (foe.deals.len() as u64, foe.orders.len() as u64, foe.games() as u64);
-        // A deal: twelve redemptions of a pause each, the last one and its end. An order: a claim and its end. A game: its turns and its end.
+        // A deal takes twelve redemptions with a pause after each, a last one, and its end. An
+        // order takes a claim and its end. A dispute takes its turns and its end.
         let most = 14 * deals + 2 * orders + 8 * games + 3 * books.foe_calls + 16;
         rule(books.shop_calls <= most, || {
             format!("the provider sent {} transactions in {deals} deals, where {most} are enough", books.shop_calls)
@@ -206,7 +214,8 @@ impl Street {
         rule(books.messages_out <= most, || {
             format!("the provider sent {} messages for {}", books.messages_out, books.messages_in)
         })?;
-        // A task is traced once and looked at at every turn; a restart, or too many tasks at once, begins anew.
+        // A task is traced once and used at every turn. A restart, or too many tasks at once, makes
+        // the trace start again.
         let tasks = distinct_tasks(&foe.orders) as u64;
         let most = 90 * (tasks + 3 * games) + 64;
         rule(books.traced_seconds <= most, || {

@@ -1,5 +1,6 @@
-//! The honest side: the provider's core, its disk, its machine, and what of the service matters here. Transactions are mined, and
-//! the chain is heard, so many seconds later as the strategist likes, within what docs/threat-model.md asks of a provider.
+//! The honest side: the provider's core with its disk and its machine, and the relevant part of the
+//! service. The strategist chooses how many seconds later transactions are mined and the chain is
+//! read, within the limits that docs/threat-model.md sets for a provider.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -24,43 +25,45 @@ use crate::{
     world::{CHAIN_ID, MARKET},
 };
 
-/// Cores that are sold.
+/// Number of cores that the provider sells.
 pub const CORES: u32 = 2;
-/// Fuel that one of them runs in a second, as measured: two deals' orders at their limits take longer than an answer window.
+/// Measured speed of one core, in fuel per second. At this speed, the orders of two deals at their
+/// limits take longer than an answer window.
 const FUEL_PER_SECOND: u64 = 60_000_000;
-/// Fuel that is traced in a second: a quarter of the court's allowance for a task at the limit.
+/// Speed of tracing, in fuel per second. A task at the limit takes a quarter of the time that the
+/// court allows.
 const TRACED_PER_SECOND: u64 = 50_000_000;
-/// Tasks whose trace is kept between turns: as many as there is room for if each may take a gigabyte.
+/// Most traces that are kept between turns. A real trace may take a gigabyte.
 const MAX_TRACES: usize = 2;
-/// Most unpaid work of a deal, base units: five tasks at the limit.
+/// Most unpaid work in a deal, in base units: five tasks at the limit.
 pub const CREDIT: u128 = 20_000;
-/// What a transaction costs, base units.
+/// Cost of a transaction, in base units.
 pub const TX_WORTH: u128 = 10;
-/// Base units per Tfuel.
+/// Price in base units per Tfuel.
 pub const PRICE: u128 = 1_000_000;
-/// Most deals at once.
+/// Most deals at a time.
 pub const CAPACITY: u32 = 4;
 
-/// Something that is going to happen in the shop.
+/// One scheduled event of the provider's side.
 #[derive(Clone, Debug)]
 pub(super) enum Due {
-    /// An order's inputs are here.
+    /// The inputs of an order arrived.
     Fetched { order: OrderId, job: u64 },
-    /// An order has run.
+    /// The tasks of an order have run.
     Ran { order: OrderId, job: u64 },
     /// A transaction is mined.
     Mined { intent: String, act: Box<Act> },
-    /// Its sender knows.
+    /// The sender learns the outcome of a transaction.
     Known { intent: String, outcome: Outcome },
-    /// The chain is heard.
+    /// The core receives facts of the chain.
     Heard(Vec<Fact>, u64),
-    /// Something was looked up, or run again.
+    /// Wanted data is ready.
     Done(Box<Wanted>),
-    /// The place where tasks are traced is free.
+    /// The tracing core is free.
     Free,
 }
 
-/// A turn of a game, or a task that is run again.
+/// Data that the core asked for: an answer in a dispute, or a re-run of a task.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Wanted {
     Play { work: Box<Work>, view: Box<rialto_protocol::court::GameView> },
@@ -68,7 +71,7 @@ pub(super) enum Wanted {
 }
 
 impl Wanted {
-    /// The task that has to be gone through for it.
+    /// Returns the task that must be run for it.
     fn task(&self) -> (OrderId, Option<u32>) {
         match self {
             Self::Play { work, view } => (work.hash, view.question.task()),
@@ -77,41 +80,42 @@ impl Wanted {
     }
 }
 
-/// One core that traces tasks for games: the earliest deadline first, all turns over a task in one go.
+/// One core that traces tasks for disputes. It takes the earliest deadline first, and serves all
+/// turns over one task together.
 #[derive(Clone, Debug, Default)]
 struct Place {
     waiting: Vec<Wanted>,
     busy: Vec<Wanted>,
-    /// Traces that are kept, oldest first.
+    /// Kept traces, oldest first.
     traces: Vec<(OrderId, u32)>,
 }
 
-/// A provider.
+/// The honest provider.
 #[derive(Clone)]
 pub struct Shop {
-    /// Its account.
+    /// The provider's account on chain.
     pub account: Address,
-    /// What it signs with.
+    /// Key with which the provider signs.
     pub key: PrivateKeySigner,
-    /// Its core.
+    /// The provider's core.
     pub core: Core,
-    /// The ask that is out.
+    /// The ask that the provider last published.
     pub ask: Option<rialto_protocol::wire::Signed<Ask>>,
-    /// Seconds that the chain takes, there and back.
+    /// Seconds until a transaction is mined, and again until its events are read.
     pub lag: u64,
-    /// Its disk.
+    /// The provider's disk.
     pub desk: Desk,
     queue: BTreeMap<(u64, u64), Due>,
     serial: u64,
     jobs: BTreeMap<OrderId, u64>,
     place: Place,
     head: u64,
-    /// Everything ever said, for restarts.
+    /// All facts of the chain so far, to be read again after a restart.
     said: Vec<Fact>,
-    /// Whether its machine can't run tasks now, and whether that ever was so.
+    /// Whether the machine cannot run tasks now; below, whether it ever could not.
     pub(super) broken: bool,
     pub(super) failed: bool,
-    /// Orders that a weakened shop gave up.
+    /// Orders that a provider with a defect abandoned.
     abandoned: BTreeSet<OrderId>,
 }
 
@@ -162,7 +166,7 @@ fn config(account: Address, key: Address) -> Config {
 }
 
 impl Shop {
-    /// A provider that never ran.
+    /// Returns a provider that has not been started yet.
     pub fn new() -> Self {
         let (owner, signer) = (key("the provider"), key("the provider's key"));
         let account = owner.address();
@@ -185,12 +189,12 @@ impl Shop {
         }
     }
 
-    /// When something happens next.
+    /// Returns the time of the next event.
     pub(super) fn next(&self) -> Option<u64> {
         self.queue.first_key_value().map(|((at, _), _)| *at)
     }
 
-    /// What happens by now, one at a time.
+    /// Removes and returns one event that is due.
     pub(super) fn take_due(&mut self, now: u64) -> Option<Due> {
         let first = self.queue.first_entry().filter(|first| first.key().0 <= now)?;
         Some(first.remove())
@@ -207,13 +211,13 @@ impl Shop {
         self.later(now + self.lag, Due::Heard(facts, head));
     }
 
-    /// What happens next, whatever its number.
+    /// Returns the scheduled events without their serial numbers, for the state's hash.
     pub(super) fn under_way(&self) -> impl std::fmt::Debug + '_ {
         let queue: Vec<_> = self.queue.iter().map(|((at, _), due)| (at, due)).collect();
         (queue, &self.place, self.jobs.keys().collect::<Vec<_>>(), self.lag)
     }
 
-    /// Whether nothing is under way.
+    /// Returns whether nothing is scheduled or waiting.
     pub(super) fn quiet(&self) -> bool {
         self.queue.is_empty() && self.place.waiting.is_empty() && self.core.idle()
     }
@@ -226,7 +230,7 @@ impl Default for Shop {
 }
 
 impl Street {
-    /// An order's inputs arrive, if they are being fetched.
+    /// Schedules the arrival of an order's inputs, if they are being fetched.
     pub(super) fn serve(&mut self, order: OrderId) {
         if let Some(job) = self.shop.jobs.get(&order).copied()
             && self.shop.core.order(order).is_some_and(|row| matches!(row.state, OrderState::Fetching { .. }))
@@ -236,7 +240,7 @@ impl Street {
         }
     }
 
-    /// One event through the core, and everything that follows from it.
+    /// Feeds an event to the core and executes the effects, until none is left.
     pub(super) fn feed(&mut self, event: Event) -> Result<(), Broken> {
         let now = self.yard.now;
         for effect in self.shop.core.handle(now, event) {
@@ -283,13 +287,13 @@ impl Street {
         self.feed(Event::Account { account: account.balance, counter: account.counter })
     }
 
-    /// The owner's machine stops, and starts again at once.
+    /// Stops the provider and starts it again at once.
     pub(super) fn restart(&mut self) -> Result<(), Broken> {
         let shop = &mut self.shop;
         shop.core = Core::restore(shop.core.config().clone(), shop.desk.rows());
         shop.jobs.clear();
         shop.place = Place::default();
-        // What was sent is mined all the same; nobody is told any more.
+        // Sent transactions are still mined, but nobody waits for their outcomes.
         shop.queue.retain(|_, due| matches!(due, Due::Mined { .. }));
         self.foe.sessions_end();
         let (from_block, now) = (self.shop.core.cursor().saturating_sub(4), self.yard.now);
@@ -444,7 +448,7 @@ impl Street {
         Ok(())
     }
 
-    /// What a weakened shop does not do.
+    /// Returns the outcome of a call that a provider with a defect does not send.
     fn withheld(&self, call: &Call) -> Option<Outcome> {
         let closing = |id: DealId| self.shop.core.deal(id).is_some_and(|row| row.closing());
         let closed = |id: DealId| self.shop.core.deal(id).is_some_and(|row| row.chain().closed);
@@ -475,7 +479,8 @@ impl Street {
         hold.then_some(Outcome::Unsent)
     }
 
-    /// Whether a weakened shop gives a release that it should not give: it leaves the work.
+    /// Returns whether a provider with a defect signs a release that it should refuse. It then
+    /// abandons the work.
     pub(super) fn releases_easily(&mut self, deal: DealId, amount: u128) -> bool {
         let Some(row) = self.shop.core.deal(deal).filter(|row| row.chain().open) else { return false };
         if !self.weak(Weakness::EasyRelease)
@@ -493,7 +498,7 @@ impl Street {
         true
     }
 
-    /// A weakened shop runs every rejected task again.
+    /// Makes a provider with a defect run every rejected task again.
     pub(super) fn rejection(&mut self, message: &ToProvider) {
         let ToProvider::Reject { order, task, .. } = message else { return };
         let row = self.shop.core.order(*order).filter(|row| row.state.receipt().is_some());
@@ -507,7 +512,7 @@ impl Street {
         }
     }
 
-    /// How long something takes, seconds.
+    /// Returns how many seconds the wanted data takes.
     fn seconds(&mut self, wanted: &Wanted) -> u64 {
         match (wanted, wanted.task()) {
             (Wanted::Rerun { work, task, .. }, _) => {
@@ -532,7 +537,7 @@ impl Street {
         }
     }
 
-    /// What waits is begun, if the place is free.
+    /// Begins the next wanted trace, if the tracing core is free.
     fn begin_next(&mut self) {
         let fifo = self.weak(Weakness::RejectionsFirst);
         let place = &mut self.shop.place;

@@ -1,5 +1,7 @@
-//! Sellers that mean no good: several accounts with money, their keys, everything that they were sent, and all that they can make of
-//! it. What each does by itself ([`Manner`]) can be changed at any time; everything else is a move. Indices count from the newest.
+//! Hostile sellers: several accounts with money, their keys, everything that they have received,
+//! and every move that they can make with it. Each seller has an automatic behaviour ([`Manner`])
+//! that can be changed at any time; everything else is a move. Indices count from the newest
+//! object.
 
 mod plays;
 
@@ -31,13 +33,13 @@ use crate::{
 
 pub(super) use plays::{choices, openings, roots, temptations};
 
-/// Accounts: the first three sell, all of them accuse.
+/// Number of accounts. The first three sell, and all of them accuse.
 const ACCOUNTS: usize = 5;
 const SELLERS: usize = 3;
 
-/// What a foe can do. Numbers are taken modulo what there is to choose from.
+/// Moves of a hostile seller. Each index is taken modulo the number of candidates.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[allow(missing_docs)] // named as in the protocol
+#[allow(missing_docs)] // the names are those of the protocol
 pub enum Move {
     Offer {
         who: u8,
@@ -111,14 +113,15 @@ pub enum Move {
     Weary {
         on: bool,
     },
-    /// The requester's owner leaves no more in the account than what a job would lock, and one bond or two; or a unit less.
+    /// The requester's owner withdraws money, and leaves only what a job would lock and one or two
+    /// bonds, or one unit less.
     Poor {
         bonds: u8,
         less: bool,
     },
 }
 
-/// What a seller does without being told.
+/// Automatic behaviour of a seller.
 #[derive(Clone, Copy, Debug)]
 struct Manner {
     calls: bool,
@@ -126,17 +129,17 @@ struct Manner {
     delivers: u8,
 }
 
-/// A receipt, whatever it says, and what stands under it.
+/// One receipt, correct or wrong, with the results under its root.
 #[derive(Clone, Debug)]
 struct Said {
     receipt: Receipt,
     halted: Vec<Halted>,
     outputs: Vec<u8>,
-    /// H(halted) and fuel of every leaf, padding included.
+    /// Hash of the halted state and fuel of every leaf, padding included.
     ends: Vec<SumNode>,
 }
 
-/// An order that was sent.
+/// One order that was received.
 #[derive(Clone, Debug)]
 pub(super) struct Ordered {
     pub order: Order,
@@ -144,12 +147,12 @@ pub(super) struct Ordered {
     signature: Bytes,
     pub(super) inputs: Vec<B256>,
     ack: Option<Signed<Ack>>,
-    /// What was said of it, by how.
+    /// Receipts made for the order, by the way in which they are wrong.
     said: BTreeMap<u8, Said>,
 }
 
 impl Ordered {
-    /// Its deal.
+    /// Returns the id of the order's deal.
     pub fn deal(&self) -> DealId {
         self.order.deal
     }
@@ -162,7 +165,7 @@ struct Played {
     story: GameStory,
 }
 
-/// The sellers.
+/// All hostile sellers, as one player.
 #[derive(Clone, Debug)]
 pub struct Foe {
     pub(super) deals: Vec<Opened>,
@@ -188,17 +191,17 @@ fn signer(who: usize) -> PrivateKeySigner {
     key(&name(who))
 }
 
-/// The newest but `back`.
+/// Returns the element `back` places before the newest one.
 fn newest<T>(all: &[T], back: u8) -> Option<&T> {
     if all.is_empty() { None } else { all.get(all.len() - 1 - usize::from(back) % all.len()) }
 }
 
-/// A task that ran out of fuel: the dearest end that there is.
+/// Returns the halted state of a task that ran out of fuel, which has the highest fee.
 fn dead() -> Halted {
     Halted { status: Status::Trap, exit_code: 0, out_hash: B256::ZERO, out_len: 0, fuel_left: -1, digest: 0 }
 }
 
-/// A receipt of an order, right or wrong in one of the ways that there are.
+/// Makes a receipt of an order, correct or wrong depending on `how`.
 fn said(deal: &Deal, order: &Order, hash: OrderId, inputs: &[B256], how: u8) -> Said {
     let outcomes = compute::run_order(inputs, order);
     let mut halted: Vec<_> = outcomes.iter().map(|(halted, _)| *halted).collect();
@@ -231,7 +234,7 @@ fn said(deal: &Deal, order: &Order, hash: OrderId, inputs: &[B256], how: u8) -> 
     Said { receipt: Receipt { order: hash, root: root.hash, fuel, fee }, halted, outputs, ends }
 }
 
-/// The nodes of a receipt's tree at this height.
+/// Returns the nodes of a receipt's tree at this height.
 fn level(ends: &[SumNode], height: u32) -> Vec<SumNode> {
     let leaf = |end: &SumNode| if *end == SumNode::EMPTY { *end } else { SumNode::leaf(end.hash, end.fuel as u64) };
     let mut nodes: Vec<_> = ends.iter().map(leaf).collect();
@@ -250,7 +253,7 @@ impl Said {
         all.get(first..first + (1 << levels)).map(<[_]>::to_vec)
     }
 
-    /// A task as it can be shown, if what the receipt says of it can be.
+    /// Returns the data that reveals a task on chain, if the receipt can be revealed.
     fn reveal(&self, task: u32) -> Option<Reveal> {
         let at = task as usize;
         let halted = *self.halted.get(at)?;
@@ -281,12 +284,12 @@ impl Foe {
         }
     }
 
-    /// Everybody's account.
+    /// Returns all accounts.
     pub fn accounts(&self) -> impl Iterator<Item = Address> + use<> {
         (0..ACCOUNTS).map(account)
     }
 
-    /// Nobody answers any more.
+    /// Stops all automatic behaviour.
     pub(super) fn stop(&mut self) {
         self.stopped = true;
     }
@@ -312,17 +315,17 @@ impl Foe {
         self.games.iter().any(|game| game.story.end.is_none())
     }
 
-    /// Whether a game was begun by this account.
+    /// Returns whether this account began the dispute.
     pub(super) fn is_game_of(&self, game: GameId, account: Address) -> bool {
         self.games.iter().any(|known| known.id == game && known.story.view.game.accuser == account)
     }
 
-    /// A receipt that was said, by its struct hash.
+    /// Returns the receipt with this struct hash.
     pub(super) fn receipt(&self, hash: ReceiptId) -> Option<&Receipt> {
         self.under(hash).map(|(_, said)| &said.receipt)
     }
 
-    /// Whether a game runs in which this account has a bond.
+    /// Returns whether this account has a bond in an open dispute.
     pub(super) fn is_played_by(&self, account: Address) -> bool {
         self.games.iter().any(|game| game.story.end.is_none() && game.story.view.game.accuser == account)
     }
@@ -331,17 +334,17 @@ impl Foe {
         self.games.len()
     }
 
-    /// Whether the chain waits for somebody.
+    /// Returns whether a dispute or a case is open.
     pub(super) fn is_at_law(&self) -> bool {
         self.game_runs() || !self.cases.is_empty()
     }
 
-    /// Open cases, and until when.
+    /// Returns the open cases, each with its deadline.
     pub(super) fn cases(&self) -> &[(DealId, CaseId, u64)] {
         &self.cases
     }
 
-    /// What the chain said.
+    /// Records an event of the chain.
     pub(super) fn learn(&mut self, fact: &provider::Fact) {
         match &fact.what {
             What::Opened(deal) => {
@@ -378,7 +381,7 @@ impl Foe {
         self.deals.iter().find(|known| known.id == deal)
     }
 
-    /// What was said of an order before in this way, or is now.
+    /// Returns the receipt that `how` makes for an order, and keeps it.
     fn say(&mut self, hash: OrderId, how: u8) -> Option<Said> {
         let known =
             self.deals.iter().find(|known| self.orders.iter().any(|it| it.hash == hash && it.deal() == known.id));
@@ -392,13 +395,13 @@ impl Foe {
         ordered.said.get(&how).cloned()
     }
 
-    /// Whatever is known under a receipt.
+    /// Returns the order and the results of a receipt.
     fn under(&self, receipt: ReceiptId) -> Option<(&Ordered, &Said)> {
         let all = self.orders.iter().flat_map(|it| it.said.values().map(move |said| (it, said)));
         all.into_iter().find(|(_, said)| struct_hash(&said.receipt) == receipt)
     }
 
-    /// The accused's turn in a game.
+    /// Returns the accused side's answer in a dispute.
     fn turn_in(&self, game: &Played, how: u8) -> Option<CourtCall> {
         let known = self.known(game.deal)?;
         let view = &game.story.view;
@@ -426,7 +429,7 @@ impl Foe {
 }
 
 impl Alley {
-    /// What the requester sends.
+    /// Handles a message of the requester.
     pub(super) fn foe_hears(&mut self, deal: DealId, message: Outgoing, key: &PrivateKeySigner) -> Result<(), Broken> {
         let Some(known) = self.foe.known(deal).cloned() else { return Ok(()) };
         let manner = self.foe.manners[known.who];
@@ -461,7 +464,7 @@ impl Alley {
         }
     }
 
-    /// A message of a seller arrives a second later, if there is a session by then.
+    /// Schedules a seller's message. It arrives a second later, if a session is open then.
     fn tell_later(&mut self, deal: DealId, message: ToRequester) -> Result<(), Broken> {
         if self.foe.sessions.contains(&deal) && !self.foe.stopped {
             self.books.messages_in += 1;
@@ -494,7 +497,7 @@ impl Alley {
         self.tell_later(deal, ToRequester::Receipt { receipt, results: said.halted, outputs })
     }
 
-    /// Makes a move, if it can be made.
+    /// Makes a move, if it is possible.
     pub(super) fn make(&mut self, what: &Move) -> Result<(), Broken> {
         self.yard.tell(|| format!("foe: {what:?}"));
         match *what {
@@ -551,7 +554,7 @@ impl Alley {
         }
     }
 
-    /// Moves that are calls, and by whom.
+    /// Returns the call of a move with its account, if the move is a call.
     fn on_chain(&mut self, what: &Move) -> Option<(usize, Act)> {
         let market = |who: usize, call: Call| Some((who, Act::Market(call)));
         match *what {
@@ -673,14 +676,14 @@ impl Alley {
         self.feed(Event::Heard(Offer::new(gossip, deposit, true)))
     }
 
-    /// Whether a deal is not over.
+    /// Returns whether a deal is open.
     pub(super) fn is_open(&self, deal: DealId) -> bool {
         self.yard.ledger.market.deal_state(deal).status == DealStatus::Open
     }
 }
 
 impl Foe {
-    /// What it knows and can make use of.
+    /// Returns everything that the sellers know and can use, for the state's hash.
     pub(super) fn knowledge(&self) -> impl std::fmt::Debug + '_ {
         (&self.deals, &self.orders, &self.vouchers, &self.sessions, &self.manners, &self.games, &self.cases)
     }

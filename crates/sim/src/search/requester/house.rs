@@ -1,5 +1,6 @@
-//! The honest side: the requester's core, its journal, its machine, and what of the service matters here. Transactions are mined,
-//! and the chain is heard, so many seconds later as the strategist likes.
+//! The honest side: the requester's core with its journal and its machine, and the relevant part of
+//! the service. The strategist chooses how many seconds later transactions are mined and the chain
+//! is read.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -25,40 +26,40 @@ use crate::{
     world::{CHAIN_ID, MARKET},
 };
 
-/// Program that every job runs.
+/// Hash of the program that every job runs.
 const PROGRAM: B256 = B256::repeat_byte(0x50);
-/// Fuel that this machine runs in a second.
+/// Speed of the requester's machine, in fuel per second.
 const FUEL_PER_SECOND: u64 = 2_000_000_000;
-/// Fuel that it traces in a second.
+/// Speed of its tracing, in fuel per second.
 const TRACED_PER_SECOND: u64 = 50_000_000;
-/// Tasks of a job, and of a larger one, whose orders have several.
+/// Tasks of a small job, and of a large one whose orders have several tasks.
 const TASKS: [u32; 2] = [4, 16];
 
-/// Something that is going to happen in the house.
+/// One scheduled event of the requester's side.
 #[derive(Clone, Debug)]
 pub(super) enum Due {
-    /// For the core.
+    /// The core receives an event.
     Core(Box<Event>),
     /// A transaction is mined.
     Mined { intent: String, acts: Vec<Act>, kind: &'static str, takes: u128, bonds: u128 },
-    /// The chain is heard.
+    /// The core receives facts of the chain.
     Heard { facts: Vec<Fact>, block: u64 },
 }
 
-/// A requester.
+/// The honest requester.
 #[derive(Clone)]
 pub struct House {
-    /// Its account.
+    /// The requester's account on chain.
     pub account: Address,
-    /// What it signs with.
+    /// Key with which the requester signs.
     pub key: PrivateKeySigner,
-    /// Its core.
+    /// The requester's core.
     pub core: Core,
-    /// What its owner put into the market.
+    /// Sum that its owner deposited in the market.
     pub(super) had: u128,
-    /// Seconds that the chain takes, there and back.
+    /// Seconds until a transaction is mined, and again until its events are read.
     pub lag: u64,
-    /// Whether its machine can run tasks now, and whether it always could.
+    /// Whether the machine cannot run tasks now; below, whether it ever could not.
     pub(super) weary: bool,
     pub(super) was_weary: bool,
     journal: Vec<Record>,
@@ -68,7 +69,7 @@ pub struct House {
     jobs: u64,
 }
 
-/// The input of a job's task.
+/// Returns the input of a job's task.
 pub(super) fn input(job: JobId, task: u32) -> B256 {
     keccak256([job.0.to_be_bytes().as_slice(), &task.to_be_bytes()].concat())
 }
@@ -89,7 +90,7 @@ fn config(account: Address, key: Address) -> Config {
 }
 
 impl House {
-    /// A requester that never ran.
+    /// Returns a requester that has not been started yet.
     pub fn new() -> Self {
         let (owner, signer) = (key("the requester"), key("the requester's key"));
         let account = owner.address();
@@ -129,12 +130,12 @@ impl House {
         self.later(now + self.lag, Due::Heard { facts, block });
     }
 
-    /// Something of a seller's arrives.
+    /// Schedules the arrival of a seller's message.
     pub(super) fn hear_message(&mut self, at: u64, event: Event) {
         self.later(at, Due::Core(Box::new(event)));
     }
 
-    /// What happens next, whatever its number.
+    /// Returns the scheduled events without their serial numbers, for the state's hash.
     pub(super) fn under_way(&self) -> impl std::fmt::Debug + '_ {
         let queue: Vec<_> = self.queue.iter().map(|((at, _), due)| (at, due)).collect();
         (queue, self.lag, self.weary)
@@ -151,7 +152,7 @@ impl Default for House {
     }
 }
 
-/// What a contract said, in the requester's words.
+/// Converts an event of a contract to a fact of the requester's core.
 fn fact_of(said: &Said) -> Option<Fact> {
     let opened = || {
         let opened = matches!(said.what, rialto_provider::core::What::Opened(_));
@@ -162,7 +163,7 @@ fn fact_of(said: &Said) -> Option<Fact> {
 }
 
 impl Alley {
-    /// One event through the core, and everything that follows from it.
+    /// Feeds an event to the core and executes the effects, until none is left.
     pub(super) fn feed(&mut self, event: Event) -> Result<(), Broken> {
         let now = self.yard.now;
         for effect in self.house.core.handle(now, event) {
@@ -209,7 +210,7 @@ impl Alley {
         self.foe.deals.iter().any(|known| known.id == deal && known.deal.requester == self.house.account)
     }
 
-    /// A job for the core, checked in one of the ways that there are.
+    /// Submits a job to the core. `how` chooses its size and its verification policy.
     pub(super) fn submit(&mut self, how: u8) -> Result<(), Broken> {
         if self.house.jobs >= 3 {
             return Ok(());
@@ -251,12 +252,12 @@ impl Alley {
         }
     }
 
-    /// Jobs that were submitted.
+    /// Returns the number of submitted jobs.
     pub(super) fn jobs(&self) -> u64 {
         self.house.jobs
     }
 
-    /// The owner takes money out before anything is bought.
+    /// Withdraws money of the owner before anything is bought.
     pub(super) fn impoverish(&mut self, bonds: u8, less: bool) -> Result<(), Broken> {
         let spec = self.spec(1, 0);
         if self.house.jobs > 0 || self.house.had < DEPOSIT {
@@ -271,7 +272,7 @@ impl Alley {
         Ok(())
     }
 
-    /// The user's machine stops, and starts again at once.
+    /// Stops the requester and starts it again at once.
     pub(super) fn restart(&mut self) -> Result<(), Broken> {
         let house = &mut self.house;
         house.core = Core::restore(house.core.config().clone(), &house.journal);
@@ -388,7 +389,7 @@ impl Alley {
         Ok(())
     }
 
-    /// What a weakened house does not do.
+    /// Returns whether a requester with a defect does not send this call.
     fn withheld(&self, call: &Call) -> bool {
         let (deal, order, signature) = match call {
             Call::Accuse(it) => (&it.deal, &it.order, &it.receipt),

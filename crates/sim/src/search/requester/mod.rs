@@ -1,7 +1,8 @@
-//! An honest requester, alone among sellers that mean it no good.
+//! An honest requester against hostile sellers.
 //!
-//! [`house`] is the shipped core with a shell that does what the service does; [`foe`] holds the sellers' keys, and what they were
-//! sent; [`oracle`] watches money, transactions and work from outside.
+//! [`house`] is the shipped core with a shell that acts like the service. [`foe`] holds the
+//! sellers' keys and everything that they have received. [`oracle`] checks money, transactions and
+//! work from outside.
 
 pub mod foe;
 pub mod house;
@@ -34,37 +35,38 @@ use crate::{
     random::Random,
 };
 
-/// The core is told the time so often while a strategist moves, seconds.
+/// Interval in seconds at which the core receives the time while the strategist moves.
 const TICK: u64 = 10;
-/// And when nobody does any more.
+/// The same interval, in seconds, once the strategist has stopped.
 const SLOW_TICK: u64 = 60;
-/// No strategist waits for longer than that in all, seconds.
+/// Longest time in seconds for which a strategist can wait in all.
 const LONGEST: u64 = 3 * 3600;
-/// Everything has to end so long after the last deal's last window, seconds.
+/// Seconds after the last deal's last window by which everything must have ended.
 const PATIENCE: u64 = 3 * 3600;
 
-/// What the honest side can be made to forget. For tests of the search alone; see [`super::provider::Weakness`].
+/// Defects that the honest side can be given, only to test the search; see
+/// [`super::provider::Weakness`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Weakness {
-    /// Nothing is accused that was only asserted on chain (A2).
+    /// Does not verify receipts that exist only as claims on chain (A2).
     ClaimsUnjudged,
-    /// A claim of an order that a voucher pays for is not looked at (A3).
+    /// Does not verify the claim of an order that a voucher already pays for (A3).
     PaidIsPaid,
-    /// Nothing is accused after a deal's expiry (A4).
+    /// Accuses nobody after the deal's expiry (A4).
     AccusesUntilExpiry,
-    /// A reveal gives the claim no new time (A9).
+    /// A revelation does not extend the claim's challenge window (A9).
     RevealIsNoNews,
-    /// Deals are opened with money that an accusation in them would need.
+    /// Opens deals with money that the bond of an accusation would need.
     BondsUnkept,
 }
 
 impl Weakness {
-    /// All of them.
+    /// All defects.
     pub const ALL: [Self; 5] =
         [Self::ClaimsUnjudged, Self::PaidIsPaid, Self::AccusesUntilExpiry, Self::RevealIsNoNews, Self::BondsUnkept];
 }
 
-/// A requester and its foes.
+/// World of an honest requester and hostile sellers.
 #[derive(Clone)]
 pub struct Alley {
     yard: Yard,
@@ -94,7 +96,8 @@ impl Alley {
             match self.house.take_due(self.yard.now) {
                 Some(due) => self.house_happens(due)?,
                 None => {
-                    // Who has something to answer looks often; nobody waits for anything else.
+                    // While a case or a dispute is open, the core needs the time often, to answer
+                    // before deadlines.
                     let tick = if self.foe.is_at_law() { TICK } else { self.tick };
                     self.next_tick = self.yard.now + tick;
                     self.feed(Event::Tick)?;
@@ -105,7 +108,7 @@ impl Alley {
         Ok(())
     }
 
-    /// Sends the calls of one transaction; the requester hears what comes of it.
+    /// Sends the calls of one transaction at once. The requester receives the events later.
     fn call(&mut self, sender: Address, acts: &[Act]) -> Result<Option<Vec<Said>>, Broken> {
         let before = self.yard.ledger.clone();
         let claims = self.claim_deadlines();
@@ -184,7 +187,7 @@ impl Alley {
         at.clamp(now, (BEGIN + LONGEST).max(now))
     }
 
-    /// How things stand, roughly.
+    /// Adds a rough summary of the state to the features.
     fn look_around(&mut self) {
         self.look_at_danger();
         let few = |number: u64| number.min(3);
@@ -292,7 +295,7 @@ impl Small for Alley {
     fn fingerprint(&self) -> u64 {
         let mut print = Print::default();
         let known = (self.yard.now, &self.yard.ledger, &self.house.core, self.house.under_way(), self.foe.knowledge());
-        // Writing to a hash does not fail.
+        // Writing to a hash cannot fail.
         let _ = write!(print, "{known:?}");
         print.value()
     }
@@ -302,12 +305,12 @@ impl Small for Alley {
     }
 }
 
-/// A deal that was opened.
+/// One opened deal.
 #[derive(Clone, Debug)]
 pub(super) struct Opened {
     pub id: DealId,
     pub deal: rialto_protocol::types::Deal,
-    /// Which seller.
+    /// Index of the seller.
     pub who: usize,
 }
 

@@ -1,10 +1,12 @@
-//! What must hold of an honest requester that can run its tasks, seen from outside.
+//! Guarantees of an honest requester that can run its tasks, checked from outside.
 //!
-//! - Of each deal no more is paid than its vouchers say, and, for orders that they don't settle, what right results cost.
-//! - It loses no bond but those of late notices and demands that were answered, which are few; no accusation of its own is lost.
-//! - Money is conserved, and everybody's comes home.
-//! - What it does in transactions, work and messages is bounded by what others did.
-//! - When the foes stop, everything ends by time.
+//! - In each deal it pays at most the amount of its vouchers plus, for orders that they do not
+//!   settle, the fee of correct results.
+//! - It loses no accusation. It loses only the bonds of late notices and demands that were
+//!   answered, and these are few.
+//! - Money is conserved, and all of it returns to accounts.
+//! - Its transactions, work and messages are bounded by the calls and messages of others.
+//! - When the hostile sellers stop, everything ends in time.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -26,10 +28,10 @@ use crate::{
     search::yard::{BEGIN, PARAMS},
 };
 
-/// What was done, and how near to a loss that came.
+/// Records of everything that was done, and how near to a loss the requester came.
 #[derive(Clone, Debug, Default)]
 pub struct Books {
-    /// The best voucher of each deal: amount and watermark.
+    /// Best voucher of each deal: its amount and its number of settled orders.
     vouchers: BTreeMap<DealId, (u128, u64)>,
     orders: BTreeMap<OrderId, Order>,
     house_calls: u64,
@@ -39,9 +41,9 @@ pub struct Books {
     pub(super) messages_out: u64,
     pub(super) traces: u64,
     tasks_run: u64,
-    /// Orders of which a wrong result was shown on chain.
+    /// Orders with a wrong result that was revealed on chain.
     shown_wrong: BTreeSet<OrderId>,
-    /// How near a loss was; more is nearer.
+    /// How near a loss was. A larger number is nearer.
     pub(super) danger: u64,
 }
 
@@ -55,7 +57,7 @@ impl Books {
         self.orders.insert(struct_hash(order), order.clone());
     }
 
-    /// Whether a voucher settles this order of a deal.
+    /// Returns whether a voucher settles the order with this number.
     pub(super) fn voucher_covers(&self, deal: DealId, seq: u64) -> bool {
         self.vouchers.get(&deal).is_some_and(|(_, orders)| seq < *orders)
     }
@@ -82,7 +84,7 @@ fn rule(holds: bool, broken: impl FnOnce() -> Broken) -> Result<(), Broken> {
 }
 
 impl Alley {
-    /// The root that a right receipt of an order has.
+    /// Returns the root of a correct receipt of an order.
     fn right(&self, hash: OrderId) -> Option<SumNode> {
         let ordered = self.foe.orders.iter().find(|it| it.hash == hash)?;
         let results: Vec<_> =
@@ -90,15 +92,15 @@ impl Alley {
         Some(SumTree::over(&results, ordered.order.fuelLimit).root())
     }
 
-    /// Whether a task of an order ends so.
+    /// Returns whether this is the correct halted state of a task.
     pub(super) fn is_right(&self, hash: OrderId, task: u32, halted: &Halted) -> bool {
         let ordered = self.foe.orders.iter().find(|it| it.hash == hash);
         let results = ordered.map(|it| compute::run_order(&it.inputs, &it.order));
         results.and_then(|results| results.get(task as usize).map(|(right, _)| right == halted)).unwrap_or(true)
     }
 
-    /// What the chain must never say: that an honest accusation is lost, or that a claim is paid that is wrong, where that could
-    /// be known.
+    /// Checks that an event does not break a guarantee: an honest accusation is never lost, and a
+    /// wrong claim is never paid if the requester could detect it.
     pub(super) fn check_fact(&self, fact: &Fact) -> Result<(), Broken> {
         match &fact.what {
             What::CaseEnded { case: CaseId::Claim { order }, paid } if *paid > 0 => {
@@ -118,7 +120,8 @@ impl Alley {
         }
     }
 
-    /// A wrong claim that nobody holds up is the nearer to a loss, the less time it has.
+    /// Updates the danger with the wrong claims that nobody disputes. The less time is left, the
+    /// nearer is a loss.
     pub(super) fn look_at_danger(&mut self) {
         let market = &self.yard.ledger.market;
         let mut danger = 0;
@@ -137,7 +140,7 @@ impl Alley {
         self.books.danger = self.books.danger.max(danger);
     }
 
-    /// Whether nothing goes on any more.
+    /// Returns whether every deal and every own dispute is over and the requester is idle.
     pub(super) fn at_rest(&self) -> bool {
         let open = self.foe.deals.iter().any(|known| self.is_open(known.id));
         !open && !self.foe.is_played_by(self.house.account) && self.house.quiet()
@@ -149,7 +152,7 @@ impl Alley {
         format!("it does not come to an end: {open} deals are open, games run: {games}, the house is at rest: {quiet}")
     }
 
-    /// What must hold in the end.
+    /// Checks the guarantees that must hold at the end.
     pub(super) fn verdict(&mut self) -> Result<(), Broken> {
         let market = &self.yard.ledger.market;
         let mut paid_in_all = 0;
@@ -164,9 +167,11 @@ impl Alley {
             };
             let (below, above): (Vec<_>, Vec<_>) = of_deal.partition(|order| order.seq < settled);
             let sum = |orders: Vec<&Order>| orders.into_iter().filter_map(right).sum::<u128>();
-            // Until the voucher is redeemed, what it settles can be claimed as well; but it is not paid twice.
+            // An order that a voucher settles can also be claimed until the voucher is redeemed,
+            // but it is not paid twice.
             let due = vouched.max(sum(below)) + sum(above);
-            // Who can't run its tasks risks what its orders can cost, but for those of which something wrong came to light.
+            // A requester that cannot run its tasks risks the full price of its orders, except of
+            // those whose wrong results were revealed.
             let dark =
                 |order: &&Order| order.deal == known.id && !self.books.shown_wrong.contains(&struct_hash(*order));
             let orders =
@@ -189,20 +194,21 @@ impl Alley {
     fn costs_are_bounded(&self) -> Result<(), Broken> {
         let (books, foe) = (&self.books, &self.foe);
         let (deals, orders, games) = (foe.deals.len() as u64, foe.orders.len() as u64, foe.games() as u64);
-        // A job whose deals don't open together tries each by itself.
+        // If a job's deals cannot be opened together, each is tried alone.
         let tried = 4 * self.jobs();
-        // A deal: opened and closed. An order: late, demands, an accusation, and their settlements. A game: its turns and its end.
+        // A deal takes two calls, to open and to close it. An order takes a late notice, demands,
+        // an accusation and their settlements. A dispute takes its turns and its end.
         let most = 4 * deals + 12 * orders + 10 * games + 2 * books.foe_calls + tried + 8;
         rule(books.house_calls <= most, || {
             format!("the requester sent {} transactions, where {most} are enough", books.house_calls)
         })?;
         let most = 8 + 2 * books.foe_calls + 2 * orders + tried;
         rule(books.reverted <= most, || format!("{} of the requester's transactions reverted", books.reverted))?;
-        // Who does not answer is asked again every so often.
+        // A seller that does not answer is asked again at intervals.
         let asked = deals * (self.yard.now - BEGIN) / 10;
         let most = 32 + 8 * books.messages_in + 16 * orders + asked;
         rule(books.messages_out <= most, || format!("{} messages for {}", books.messages_out, books.messages_in))?;
-        // What nobody takes, a job runs here.
+        // A job runs tasks here that no provider takes.
         let most = 16 + 16 * self.jobs() + 8 * orders * 2 + 16 * books.foe_calls;
         rule(self.house.was_weary || books.tasks_run <= most, || {
             format!("{} tasks were run here for {orders} orders", books.tasks_run)

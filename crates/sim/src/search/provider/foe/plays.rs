@@ -1,4 +1,5 @@
-//! What buyers think of: any move, what tempts them as things stand, and every move of a small world.
+//! Choice of a buyer's moves: any move, a deliberate attacker's moves in the current state, and
+//! every move of a small world.
 
 use rialto_protocol::B256;
 
@@ -9,10 +10,10 @@ use crate::{
 };
 
 impl Move {
-    /// Any move.
+    /// Draws any move.
     pub fn draw(random: &mut Random) -> Self {
         let byte = |random: &mut Random| random.bits() as u8;
-        // Small numbers mean what is newest and most usual.
+        // Small numbers choose the newest object and the most usual value.
         let small = |random: &mut Random| random.pick(&[0, 0, 0, 1, 1, 2, 3]);
         match random.within(0..=40) {
             0..=2 => {
@@ -58,7 +59,7 @@ impl Move {
         }
     }
 
-    /// The same with something else about it.
+    /// Returns the same move with one changed field.
     pub fn vary(&self, random: &mut Random) -> Self {
         for _ in 0..40 {
             let other = Self::draw(random);
@@ -70,7 +71,7 @@ impl Move {
     }
 }
 
-/// Honest trade up to some point.
+/// Returns sequences of honest trade, each up to another point.
 pub(in crate::search) fn openings() -> Vec<Vec<Play<Move>>> {
     let now = |what: Move| Play { when: When::Now, what };
     let later = |seconds: u16, what: Move| Play { when: When::Later(seconds), what };
@@ -92,7 +93,7 @@ pub(in crate::search) fn openings() -> Vec<Vec<Play<Move>>> {
         vec![open.clone(), order(0), paid.clone()],
         vec![open.clone(), order(0), paid.clone(), order(1), answered()],
         much,
-        // The machine of a provider that is owed much fails.
+        // The provider's machine fails while much of its work is unpaid.
         fails,
         vec![open.clone(), order(1), accused.clone()],
         vec![open.clone(), order(1), paid, order(1), accused, often(1), often(0)],
@@ -101,8 +102,9 @@ pub(in crate::search) fn openings() -> Vec<Vec<Play<Move>>> {
     ]
 }
 
-/// What somebody who thinks would do as things stand, and how much rather than other things: whatever breaks a promise that was
-/// made, takes what can be taken, or waits, at the moments that matter. Sequences grow by these.
+/// Returns the moves of a deliberate attacker in the current state, with their weights: moves that
+/// break a promise, take money that can be taken, or wait, at the deadlines. The search extends
+/// sequences by these.
 pub(in crate::search) fn temptations(street: &Street) -> Vec<Temptation<Move>> {
     let (foe, now, moments) = (&street.foe, street.yard.now, street.moments());
     let mut all = waits(Move::Wait);
@@ -117,7 +119,7 @@ pub(in crate::search) fn temptations(street: &Street) -> Vec<Temptation<Move>> {
     }
     for (deal, known) in recent() {
         for (tasks, slow) in [(1, true), (0, false)] {
-            // It is answered by the time of the next move.
+            // The provider has answered it by the time of the next move.
             add(2, When::Now, Move::Order { deal, tasks, fuel: 0, due: 0, seq: 0, starve: false, slow });
         }
         add(1, When::Later(150), Move::Voucher { deal, pay: 0, upto: 0, close: false });
@@ -159,7 +161,7 @@ pub(in crate::search) fn temptations(street: &Street) -> Vec<Temptation<Move>> {
     add(3, When::Now, if street.shop.broken { Move::Repair } else { Move::Break });
     add(1, When::Now, Move::Restart);
     add(1, When::Now, Move::Lag { seconds: 20 });
-    // Whole cases: opened, and left alone for as long as an answer may take.
+    // Whole cases: opened, then left alone for the whole answer window.
     let windows = u16::try_from(PARAMS.answer_window).unwrap_or(u16::MAX);
     let mut case = |weight: u32, when: When, what: Move| {
         let settle = Play { when: When::Later(windows), what: Move::Settle { which: 0 } };
@@ -183,7 +185,8 @@ pub(in crate::search) fn temptations(street: &Street) -> Vec<Temptation<Move>> {
     all
 }
 
-/// Every move of a small world: one deal, two orders of two tasks, one accuser, and time at its edges.
+/// Returns every move of a small world: one deal, two orders of two tasks, one accuser, at the
+/// edges of every time window.
 pub(in crate::search) fn choices(street: &Street) -> Vec<Play<Move>> {
     let foe = &street.foe;
     let mut all = Vec::new();
@@ -219,7 +222,8 @@ pub(in crate::search) fn choices(street: &Street) -> Vec<Play<Move>> {
     all
 }
 
-/// Where small worlds begin: an order is on its way, promised, delivered; and paid, with another one promised.
+/// Returns the states in which small worlds begin: an order is sent; it is acked; it is delivered;
+/// it is paid, and another one is acked.
 pub(in crate::search) fn roots() -> Vec<Vec<Play<Move>>> {
     let order = Move::Order { deal: 0, tasks: 0, fuel: 0, due: 0, seq: 0, starve: false, slow: true };
     let open = Play { when: When::Now, what: Move::Open { who: 0, budget: 0, seconds: 2, back: 0 } };

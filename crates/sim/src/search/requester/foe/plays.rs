@@ -1,4 +1,5 @@
-//! What sellers think of: any move, what tempts them as things stand, and every move of a small world.
+//! Choice of a seller's moves: any move, a deliberate attacker's moves in the current state, and
+//! every move of a small world.
 
 use rialto_protocol::{B256, case::CaseKind};
 
@@ -9,7 +10,7 @@ use crate::{
 };
 
 impl Move {
-    /// Any move.
+    /// Draws any move.
     pub fn draw(random: &mut Random) -> Self {
         let byte = |random: &mut Random| random.bits() as u8;
         let small = |random: &mut Random| random.pick(&[0, 0, 0, 1, 1, 2, 3]);
@@ -44,7 +45,7 @@ impl Move {
         }
     }
 
-    /// The same with something else about it.
+    /// Returns the same move with one changed field.
     pub fn vary(&self, random: &mut Random) -> Self {
         for _ in 0..40 {
             let other = Self::draw(random);
@@ -56,7 +57,7 @@ impl Move {
     }
 }
 
-/// Honest trade up to some point.
+/// Returns sequences of honest trade, each up to another point.
 pub(in crate::search) fn openings() -> Vec<Vec<Play<Move>>> {
     let now = |what: Move| Play { when: When::Now, what };
     let offers = || (0..2).map(|who| now(Move::Offer { who, cheap: false }));
@@ -76,15 +77,16 @@ pub(in crate::search) fn openings() -> Vec<Vec<Play<Move>>> {
         begun([0, 8]),
         begun([8, 8]),
         begun([2, 0]),
-        // Those that can't run tasks, and those that hold little money.
+        // Requesters that cannot run tasks, and requesters with little money.
         std::iter::once(now(Move::Weary { on: true })).chain(begun([8, 8])).collect(),
         poor(1, false),
         poor(1, true),
     ]
 }
 
-/// What somebody who thinks would do as things stand, and how much rather than other things: claims what is not due, takes what
-/// can be taken, or waits, at the moments that matter. Sequences grow by these.
+/// Returns the moves of a deliberate attacker in the current state, with their weights: moves that
+/// claim what is not due, take money that can be taken, or wait, at the deadlines. The search
+/// extends sequences by these.
 pub(in crate::search) fn temptations(alley: &Alley) -> Vec<Temptation<Move>> {
     let (foe, now, moments) = (&alley.foe, alley.yard.now, alley.moments());
     let mut all = waits(Move::Wait);
@@ -137,7 +139,7 @@ pub(in crate::search) fn temptations(alley: &Alley) -> Vec<Temptation<Move>> {
     add(1, When::Now, Move::Restart);
     add(1, When::Now, Move::Lag { seconds: 20 });
     add(1, When::Now, Move::Weary { on: !alley.house.weary });
-    // Whole claims: made, left alone or shown at the last moment, and settled.
+    // Whole claims: opened, then left alone or revealed at the last moment, and settled.
     let window = u16::try_from(PARAMS.challenge_window).unwrap_or(u16::MAX);
     let later = |seconds, what| Play { when: When::Later(seconds), what };
     for order in 0..foe.orders.len().min(4) as u8 {
@@ -156,7 +158,8 @@ pub(in crate::search) fn temptations(alley: &Alley) -> Vec<Temptation<Move>> {
     all
 }
 
-/// Every move of a small world: one seller, a job of four tasks, one puppet, and time at its edges.
+/// Returns every move of a small world: one seller, a job of four tasks, one second account of the
+/// seller's, at the edges of every time window.
 pub(in crate::search) fn choices(alley: &Alley) -> Vec<Play<Move>> {
     let foe = &alley.foe;
     let mut all = Vec::new();
@@ -186,7 +189,7 @@ pub(in crate::search) fn choices(alley: &Alley) -> Vec<Play<Move>> {
     all
 }
 
-/// Where small worlds begin: orders are promised; or delivered and paid.
+/// Returns the states in which small worlds begin: orders are acked, or delivered and paid.
 pub(in crate::search) fn roots() -> Vec<Vec<Play<Move>>> {
     let now = |what: Move| Play { when: When::Now, what };
     let begun = |delivers| {
