@@ -1,5 +1,4 @@
-//! What the market and its courts say: every event, in one vocabulary. `IMarket.sol` and `ICourt.sol`
-//! say what each moves.
+//! Events of the market and its courts. `IMarket.sol` and `ICourt.sol` specify each.
 
 use alloy_primitives::{Address, B256, Bytes};
 
@@ -15,31 +14,31 @@ use crate::{
 /// How a deal ended (`IMarket.Ending`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Ending {
-    /// By a closing voucher.
+    /// A closing voucher was redeemed.
     Redeemed,
-    /// By the provider's release.
+    /// The requester closed it with the provider's release.
     Released,
-    /// By time.
+    /// It expired.
     Expired,
     /// An acked order was late.
     Late,
-    /// A demanded task was not shown.
+    /// A demanded task was not revealed.
     Withheld,
-    /// Its court found the provider guilty.
+    /// Its court convicted the provider.
     Slashed,
 }
 
 /// How a case ended (`IMarket.CaseOutcome`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum CaseOutcome {
-    /// A claim: the provider was paid.
+    /// A claim was paid to the provider.
     Paid,
     /// Nothing was at stake any more: the deal had closed, the order was below the watermark, or a
     /// hold ran out. The requester got its bond back, if there was one.
     Void,
     /// The provider answered in time and got the bond.
     Answered,
-    /// The provider did not answer: the requester got its bond back, and the deal ended.
+    /// The provider did not answer. The requester got its bond back, and the deal ended.
     Defaulted,
 }
 

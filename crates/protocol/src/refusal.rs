@@ -1,4 +1,5 @@
-//! Why a provider does not accept something. Every code is stable and goes over the wire.
+//! Refusals: the reasons for which a provider does not accept a message. Each has a stable code,
+//! which is sent to the requester.
 
 use std::fmt;
 
@@ -6,32 +7,32 @@ use serde::{Deserialize, Serialize};
 
 use crate::{ids::OrderId, wire::MAX_DETAIL_BYTES};
 
-/// What cures a refusal.
+/// What the requester can do after a refusal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Class {
-    /// A smaller order.
+    /// Send a smaller order.
     Size,
-    /// Another deal with the same provider.
+    /// Use another deal with the same provider.
     ThisDeal,
-    /// Time.
+    /// Try again later.
     Passing,
-    /// Nothing: the provider takes no such orders.
+    /// Nothing: this provider never accepts such orders.
     ForGood,
 }
 
 macro_rules! codes {
     ($($name:ident $code:literal $class:ident,)*) => {
-        /// Names a refusal, without what it says of the case at hand.
+        /// Code of a refusal, without its details.
         #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(from = "String", into = "String")]
         pub enum RefusalCode {
             $(#[doc = concat!("`", $code, "`: see [`Refusal`].")] $name,)*
-            /// One that this build does not know.
+            /// A code that this build does not know.
             Other(String),
         }
 
         impl RefusalCode {
-            /// The stable code, such as `P-ADM-004`.
+            /// Returns the stable code, such as `P-ADM-004`.
             pub fn as_str(&self) -> &str {
                 match self {
                     $(Self::$name => $code,)*
@@ -39,7 +40,7 @@ macro_rules! codes {
                 }
             }
 
-            /// What cures it. What is not known may pass.
+            /// Returns what the requester can do. An unknown refusal may pass with time.
             pub fn class(&self) -> Class {
                 match self {
                     $(Self::$name => Class::$class,)*
@@ -52,7 +53,8 @@ macro_rules! codes {
             fn from(code: &str) -> Self {
                 match code {
                     $($code => Self::$name,)*
-                    // Only a provider's codes: another's would be taken for something else.
+                    // Accept only codes of providers. A peer could otherwise imitate an error of
+                    // another component.
                     other if other.starts_with("P-") => Self::Other(other.to_owned()),
                     _ => Self::Other(NO_CODE.to_owned()),
                 }
@@ -60,7 +62,7 @@ macro_rules! codes {
         }
 
         impl Refusal {
-            /// Its code.
+            /// Returns the code of the refusal.
             pub fn code(&self) -> RefusalCode {
                 match self {
                     $(Self::$name { .. } => RefusalCode::$name,)*
@@ -70,7 +72,7 @@ macro_rules! codes {
     };
 }
 
-/// Stands for a code that is no provider's.
+/// Code in place of one that is not a provider's.
 const NO_CODE: &str = "P-000";
 
 codes! {
@@ -124,16 +126,16 @@ impl fmt::Display for RefusalCode {
     }
 }
 
-/// A coded reason, told to the requester and to the provider's owner alike.
+/// One refusal with its details, for the requester and for the provider's owner.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum Refusal {
-    /// No open deal with this provider under that id.
+    /// This provider has no open deal with that id.
     #[error("[P-ADM-001] no open deal of this provider has that id")]
     UnknownDeal,
-    /// Not signed by the requester's key of the deal.
+    /// The message is not signed by the deal's requester key.
     #[error("[P-ADM-002] not signed by the deal's requester key")]
     BadSignature,
-    /// Not a sequence number that is free and next.
+    /// The sequence number is not the next free one.
     #[error("[P-ADM-003] sequence number {got}, expected {expected}")]
     WrongSeq {
         /// Sent.
@@ -141,7 +143,7 @@ pub enum Refusal {
         /// Next.
         expected: u64,
     },
-    /// At its fuel limit the order would cost more than is left of the budget.
+    /// At its fuel limit the order may cost more than the rest of the budget.
     #[error("[P-ADM-004] may cost {cost}, but {left} is left of the budget")]
     OverBudget {
         /// Most it can cost.
@@ -149,7 +151,7 @@ pub enum Refusal {
         /// Budget left.
         left: u128,
     },
-    /// Too much unpaid work.
+    /// The deal has too much unpaid work.
     #[error(
         "[P-ADM-005] may cost {cost}, but unpaid work already takes {exposed} of the credit window of {window}: pay first"
     )]
@@ -161,7 +163,7 @@ pub enum Refusal {
         /// Window.
         window: u128,
     },
-    /// No tasks, or too many.
+    /// The order has no tasks, or too many.
     #[error("[P-ADM-006] {tasks} tasks; 1 to {limit} are accepted")]
     TaskCount {
         /// Sent.
@@ -169,7 +171,7 @@ pub enum Refusal {
         /// Limit.
         limit: u32,
     },
-    /// Fuel limit too high or zero.
+    /// The fuel limit is too high, or zero.
     #[error("[P-ADM-007] fuel limit {fuel}; 1 to {limit} is accepted")]
     FuelLimit {
         /// Sent.
@@ -177,7 +179,7 @@ pub enum Refusal {
         /// Limit.
         limit: u64,
     },
-    /// Memory limit too high.
+    /// The memory limit is too high.
     #[error("[P-ADM-008] {pages} pages of memory; at most {limit} are accepted")]
     MemoryLimit {
         /// Sent.
@@ -185,7 +187,7 @@ pub enum Refusal {
         /// Limit.
         limit: u32,
     },
-    /// Output limit too high.
+    /// The output limit is too high.
     #[error("[P-ADM-009] {bytes} bytes of output; at most {limit} are accepted")]
     OutputLimit {
         /// Sent.
@@ -193,7 +195,7 @@ pub enum Refusal {
         /// Limit.
         limit: u64,
     },
-    /// Would not be done in time.
+    /// The provider does not expect to finish in time.
     #[error("[P-ADM-010] due in {due_seconds} s, but expected to take {expected_seconds} s from now")]
     DueBy {
         /// From now.
@@ -207,7 +209,7 @@ pub enum Refusal {
         /// From now.
         seconds_left: u64,
     },
-    /// Enough is waiting.
+    /// The queue is full.
     #[error("[P-ADM-012] {waiting} orders are waiting already: try later")]
     QueueFull {
         /// Waiting.
@@ -216,16 +218,16 @@ pub enum Refusal {
     /// The provider is being shut down.
     #[error("[P-ADM-013] this provider is stopping and takes no new orders")]
     Draining,
-    /// Inputs did not arrive or are not what was signed.
+    /// The inputs did not arrive, or do not match the order.
     #[error("[P-ADM-014] inputs: {0}")]
     Inputs(String),
-    /// The program did not arrive, is not what was signed, or cannot be run.
+    /// The program did not arrive, does not match the order, or cannot be run.
     #[error("[P-ADM-015] program: {0}")]
     Program(String),
-    /// The deal is being closed, or in dispute.
+    /// The deal is being closed, or a case is open.
     #[error("[P-ADM-016] the deal is being settled and takes no new orders")]
     Settling,
-    /// Program or inputs too large.
+    /// The program or the inputs are too large.
     #[error("[P-ADM-017] {what} of {bytes} bytes; at most {limit} are accepted")]
     TooLarge {
         /// What.
@@ -235,22 +237,22 @@ pub enum Refusal {
         /// Limit.
         limit: u64,
     },
-    /// Accepted, but this host could not run it. Not a result.
+    /// The order was accepted, but this host could not run it. This is not a result.
     #[error("[P-RUN-001] this host could not run it: {0}")]
     Attempt(String),
-    /// The messages of another version.
+    /// The peer uses another version of the messages.
     #[error("[P-SES-001] wire version {0} is not spoken here")]
     Version(u16),
-    /// A message before `Hello`, or about another deal.
+    /// The message came before `Hello`, or is about another deal.
     #[error("[P-SES-002] say hello for this deal first")]
     NoHello,
-    /// More signatures than are checked for one deal in a second.
+    /// The deal sent more signatures in a second than the provider checks.
     #[error("[P-SES-003] too many signed messages for this deal: wait a second")]
     Busy,
     /// The voucher is not signed by the requester's key of the deal.
     #[error("[P-PAY-001] voucher not signed by the deal's requester key")]
     VoucherSignature,
-    /// Over the budget.
+    /// The voucher is over the deal's budget.
     #[error("[P-PAY-002] voucher of {amount} is over the budget of {budget}")]
     VoucherOverBudget {
         /// Offered.
@@ -272,13 +274,13 @@ pub enum Refusal {
         /// Offered.
         orders: u64,
     },
-    /// A deal ended with work unpaid. Not sent: counted.
+    /// A deal ended with unpaid work. It is only counted, not sent.
     #[error("[P-PAY-006] a deal ended with {amount} delivered and unpaid")]
     Unpaid {
         /// Base units.
         amount: u128,
     },
-    /// A release for less than is owed.
+    /// The requested release is for less than is owed.
     #[error("[P-PAY-005] release at {amount} refused: {owed} is owed")]
     ReleaseUnderpays {
         /// Offered.
@@ -286,7 +288,8 @@ pub enum Refusal {
         /// Owed.
         owed: u128,
     },
-    /// A release while something promised is neither done nor cancelled: it could still be called late.
+    /// An acked order is neither done nor cancelled, so that the requester could still send a late
+    /// notice after a release.
     #[error(
         "[P-PAY-007] release refused: order {order} was accepted and is neither done nor cancelled with the requester's signature"
     )]
@@ -294,26 +297,26 @@ pub enum Refusal {
         /// Struct hash of the order.
         order: OrderId,
     },
-    /// More rejections than the deal has paid for. Not sent: counted.
+    /// There are more rejections than the deal has paid for. It is only counted, not sent.
     #[error("[P-PAY-008] task not run again: rejected tasks would cost {cost}, and the deal has paid {paid}")]
     RerunUnpaid {
-        /// Running them again, the dearest one for free, base units.
+        /// Cost of all re-runs except the most expensive one, base units.
         cost: u128,
-        /// By voucher, base units.
+        /// Sum paid by voucher, base units.
         paid: u128,
     },
-    /// The deal has taken more preparing than it has paid for.
+    /// Preparing programs and inputs for this deal took more time than the deal has paid for.
     #[error(
         "[P-ADM-019] fetching, checking and compiling for this deal took more than it has paid for: wait {seconds} s, or pay"
     )]
     Preparing {
-        /// Until the next order is looked at.
+        /// Seconds until the provider considers another order.
         seconds: u64,
     },
 }
 
 impl Refusal {
-    /// The message without its code, at most [`MAX_DETAIL_BYTES`].
+    /// Returns the message without its code, cut to [`MAX_DETAIL_BYTES`].
     pub fn detail(&self) -> String {
         let text = self.to_string();
         let detail = text.split_once("] ").map_or(text.as_str(), |(_, detail)| detail);
