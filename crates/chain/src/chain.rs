@@ -272,6 +272,14 @@ impl Chain {
         self.link.endpoint.balance(owner).await
     }
 
+    /// Sets an account's gas money, in wei. Works on test chains only: the embedded chain, anvil.
+    ///
+    /// # Errors
+    /// [`ChainError::Refused`] from a node that does not know `anvil_setBalance`.
+    pub async fn set_native_balance(&self, owner: Address, wei: u128) -> Result<(), ChainError> {
+        self.link.endpoint.set_balance(owner, U256::from(wei)).await
+    }
+
     /// Returns the gas that a mined transaction used, or `None` if the endpoint does not know the
     /// transaction (yet).
     pub async fn gas_used(&self, tx: B256) -> Result<Option<u64>, ChainError> {

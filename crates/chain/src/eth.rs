@@ -189,6 +189,11 @@ impl Endpoint {
         self.call("eth_getBalance", json!([account, "latest"])).await
     }
 
+    /// Sets an account's balance. Only nodes of test chains know this call.
+    pub(crate) async fn set_balance(&self, account: Address, wei: U256) -> Result<(), ChainError> {
+        self.call::<Value>("anvil_setBalance", json!([account, wei])).await.map(drop)
+    }
+
     pub(crate) async fn code(&self, account: Address) -> Result<Bytes, ChainError> {
         self.call("eth_getCode", json!([account, "latest"])).await
     }

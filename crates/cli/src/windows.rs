@@ -16,7 +16,7 @@ const DAY: u64 = 86_400;
 /// Layer 1: Ethereum, Gnosis, and their test networks.
 const LAYER_ONE: &[u64] = &[1, 100, 11_155_111, 560_048, 17_000, 10_200];
 /// Chains for trying: hardhat, anvil and the embedded chain; ganache.
-const FOR_TRYING: &[u64] = &[CHAIN_ID, 1_337];
+pub const TEST_CHAINS: &[u64] = &[CHAIN_ID, 1_337];
 
 /// A kind of chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -74,7 +74,7 @@ impl Kind {
     /// are the longest.
     pub fn of(chain_id: u64) -> Self {
         match chain_id {
-            id if FOR_TRYING.contains(&id) => Self::Test,
+            id if TEST_CHAINS.contains(&id) => Self::Test,
             id if LAYER_ONE.contains(&id) => Self::LayerOne,
             _ => Self::Rollup,
         }

@@ -3,7 +3,7 @@
 
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use rialto_chain::{Chain, ChainConfig, ChainError, PrivateKeySigner, Rpc};
@@ -27,6 +27,8 @@ const SHAPE: &[Section] = &[
 ];
 /// What a running local market writes down.
 const LOCAL_FACTS: &str = "market.json";
+/// The same for another home folder on this machine: what its config.toml needs.
+const LOCAL_CONFIG: &str = "market.toml";
 /// The local market's account that buys.
 pub const LOCAL_REQUESTER: &str = "requester";
 
@@ -157,12 +159,30 @@ impl LocalFacts {
     /// `C-HOM-001`.
     pub fn write(&self, home: &Home) -> Result<(), MarketError> {
         let text = serde_json::to_vec_pretty(self).expect("plain data");
+        write_private(&Self::config(home), self.config_text().as_bytes())?;
         Ok(write_private(&home.local().join(LOCAL_FACTS), &text)?)
+    }
+
+    /// Returns the file with which another home folder on this machine joins the local market of
+    /// `home`: copied there as config.toml.
+    pub fn config(home: &Home) -> PathBuf {
+        home.local().join(LOCAL_CONFIG)
+    }
+
+    fn config_text(&self) -> String {
+        let court = self.court.map_or_else(String::new, |court| format!("court = \"{court}\"\n"));
+        format!(
+            "# The market of `rialto up` on this machine: copy this file to another home folder, as config.toml.\n\
+             # `rialto up` writes it anew at each start, because the port may be another.\n\
+             [market]\nrpc = \"{}\"\naddress = \"{}\"\n{court}first_block = {}\nconfirmations = 1\n",
+            self.rpc, self.market, self.first_block
+        )
     }
 
     /// Forgets them: the market is down.
     pub fn remove(home: &Home) {
         let _ = std::fs::remove_file(home.local().join(LOCAL_FACTS));
+        let _ = std::fs::remove_file(Self::config(home));
     }
 }
 

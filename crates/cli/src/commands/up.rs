@@ -114,7 +114,7 @@ pub async fn up(args: &Up, place: &PlaceArgs, ui: Ui) -> Result<u8> {
             }
         })?
     };
-    announce(&facts, standing.chain.account(facts.requester).await?, args.providers, ui);
+    announce(&home, &facts, standing.chain.account(facts.requester).await?, args.providers, ui);
     let told = tokio::select! {
         () = signals::interrupted() => true,
         () = stop.notified() => false,
@@ -129,17 +129,19 @@ pub async fn up(args: &Up, place: &PlaceArgs, ui: Ui) -> Result<u8> {
     Ok(exit::OK)
 }
 
-fn announce(facts: &LocalFacts, account: u128, providers: u32, ui: Ui) {
+fn announce(home: &Home, facts: &LocalFacts, account: u128, providers: u32, ui: Ui) {
+    let config = LocalFacts::config(home);
     let text = format!(
-        "{}\n  market     {} on chain {}\n  rpc        {}\n  providers  {providers}\n  account    {} with {}\n\n  rialto market                 what is on offer\n  rialto run prog.wasm          buys from it\n  rialto down                   ends it",
+        "{}\n  market     {} on chain {}\n  rpc        {}\n  providers  {providers}\n  account    {} with {}\n\n  rialto market                 what is on offer\n  rialto run prog.wasm          buys from it\n  rialto down                   ends it\n\n  another home folder joins with {} as its config.toml; `rialto wallet mint` funds it",
         Paint::for_stdout().bold("the local market is up"),
         facts.market,
         facts.chain_id,
         facts.rpc,
         facts.requester,
         money(account),
+        config.display(),
     );
-    ui.answer(&text, || view::MarketUp { up: facts.clone(), providers, account: account.into() });
+    ui.answer(&text, || view::MarketUp { config, up: facts.clone(), providers, account: account.into() });
 }
 
 /// Starts it as a process of its own and waits until it answers.
@@ -164,7 +166,7 @@ async fn detach(args: &Up, home: &Home, ui: Ui) -> Result<u8> {
         if let Some(facts) = control::ask::<LocalFacts>(&home.local(), &Request::Facts).await? {
             let chain = rialto_chain::ChainConfig::new(rialto_chain::Rpc::Http(facts.rpc.parse()?), facts.market);
             let chain = rialto_chain::Chain::connect(chain).await?;
-            announce(&facts, chain.account(facts.requester).await?, args.providers, ui);
+            announce(home, &facts, chain.account(facts.requester).await?, args.providers, ui);
             return Ok(exit::OK);
         }
         if let Some(ended) = child.try_wait()? {

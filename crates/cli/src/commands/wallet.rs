@@ -8,7 +8,10 @@ use std::{
 use anyhow::{Result, bail, ensure};
 use clap::{Args, Subcommand};
 use rialto_chain::{MarketCall, PrivateKeySigner};
-use rialto_client::{settings::base_units, view};
+use rialto_client::{
+    settings::{TOKEN_DECIMALS, base_units},
+    view,
+};
 use rialto_protocol::Address;
 
 use crate::{
@@ -16,10 +19,14 @@ use crate::{
     exit,
     transact::{self, Account},
     ui::{Paint, Ui, coins, money},
+    windows::TEST_CHAINS,
 };
 
 /// A permit to deposit is good for so long, seconds.
 const PERMIT_SECONDS: u64 = 3600;
+
+/// Wei of a whole native coin.
+const WEI_PER_COIN: u128 = 10u128.pow(18);
 
 /// `rialto wallet`
 #[derive(Debug, Args)]
@@ -29,6 +36,7 @@ Examples:
   rialto wallet import --key-file key.hex        # then remove key.hex
   rialto wallet balance
   rialto wallet deposit 25
+  rialto wallet mint 100                         # test chains only: tokens and gas money for trying
   rialto wallet withdraw all --to 0x7099…
   rialto wallet withdraw 10 --explain            # says what would be sent, sends nothing
 
@@ -56,6 +64,14 @@ enum What {
     /// Deposit tokens into the account's balance in the market, from which deals are paid and
     /// backed.
     Deposit(Move),
+    /// Make test tokens and gas money for the account; works on test chains only.
+    Mint {
+        /// Tokens to make, such as 100.
+        amount: String,
+        /// Gas money that the account has afterwards at least, coins.
+        #[arg(long, value_name = "COINS", default_value_t = 10)]
+        gas: u32,
+    },
     /// Withdraw tokens from the market.
     Withdraw {
         /// How much.
@@ -84,6 +100,7 @@ pub async fn wallet(args: &WalletCommand, place: &PlaceArgs, ui: Ui) -> Result<u
         What::List => list(place, ui)?,
         What::Balance => balance(place, ui).await?,
         What::Deposit(what) => deposit(Account::new(place).await?, what, ui).await?,
+        What::Mint { amount, gas } => mint(Account::new(place).await?, amount, *gas, ui).await?,
         What::Withdraw { what, to } => withdraw(Account::new(place).await?, what, *to, ui).await?,
     }
     Ok(exit::OK)
@@ -158,6 +175,53 @@ async fn deposit(account: Account, what: &Move, ui: Ui) -> Result<()> {
     moved(account, signer, "deposit", call, &plan, amount, ui).await
 }
 
+/// Funds an account of a test chain: gas money from the node, tokens from the test token.
+async fn mint(account: Account, amount: &str, gas: u32, ui: Ui) -> Result<()> {
+    let chain_id = account.chain.chain_id();
+    ensure!(
+        TEST_CHAINS.contains(&chain_id),
+        failure!(
+            Usage,
+            "W-014",
+            "chain {chain_id} is not a test chain: get the market's token and gas money from those who have them"
+        )
+    );
+    let amount = self::amount(amount, 0)?;
+    // The key is opened first: a wrong passphrase changes nothing.
+    let signer = account.signer().await?;
+    let wanted = u128::from(gas) * WEI_PER_COIN;
+    if account.chain.native_balance(account.address).await?.saturating_to::<u128>() < wanted {
+        account.chain.set_native_balance(account.address, wanted).await?;
+    }
+    let sender = account.sender(signer).await?;
+    let plan = format!("mint {} for {}", money(amount), account.address);
+    let call = MarketCall::Mint { to: account.address, amount };
+    let mined = transact::send(&sender, intent("mint"), call, &plan, ui).await?;
+    sender.stop().await;
+    let tokens: u128 = account.chain.token_balance(account.address).await?.saturating_to();
+    let gas_wei: u128 = account.chain.native_balance(account.address).await?.saturating_to();
+    let text = format!(
+        "{}\n  in the wallet now {}, gas money {}\n  `rialto wallet deposit {}` puts it into the market",
+        transact::told(&mined),
+        money(tokens),
+        coins(gas_wei),
+        tokens / 10u128.pow(TOKEN_DECIMALS),
+    );
+    ui.answer(&text, || view::Minted {
+        amount: amount.into(),
+        transaction: mined.tx.into(),
+        tokens: tokens.into(),
+        gas_wei: gas_wei.into(),
+    });
+    Ok(())
+}
+
+/// Returns a name for a transaction that is sent each time the command is run.
+fn intent(name: &str) -> String {
+    let at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
+    format!("{name}-{at}")
+}
+
 async fn withdraw(account: Account, what: &Move, to: Option<Address>, ui: Ui) -> Result<()> {
     let has = account.chain.account(account.address).await?;
     let amount = amount(&what.amount, has)?;
@@ -192,9 +256,8 @@ async fn moved(
     amount: u128,
     ui: Ui,
 ) -> Result<()> {
-    let at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
     let sender = account.sender(signer).await?;
-    let mined = transact::send(&sender, format!("{name}-{at}"), call, plan, ui).await?;
+    let mined = transact::send(&sender, intent(name), call, plan, ui).await?;
     sender.stop().await;
     let now = account.chain.account(account.address).await?;
     let text = format!("{}\n  in the market now {}", transact::told(&mined), money(now));

@@ -29,6 +29,8 @@ pub struct Market {
 #[derive(Clone, Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct MarketUp {
+    /// Configuration with which another home folder on this machine joins the market.
+    pub config: PathBuf,
     /// Where it is.
     pub up: LocalFacts,
     /// How many providers it has.

@@ -45,7 +45,7 @@ pub use selling::{
 };
 pub use setup::{
     AccountList, AccountMade, Balance, Check, CheckState, Completions, ConfigPath, ConfigShown, Diagnosis, Failure,
-    ManualPage, ManualPages, Moved, Written,
+    ManualPage, ManualPages, Minted, Moved, Written,
 };
 pub use transaction::{DeployPlan, Deployed, Plan, PlannedTransaction, ShortWindow, TransactionPlan};
 

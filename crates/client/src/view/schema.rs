@@ -197,6 +197,7 @@ answers! {
     "wallet-account": AccountMade,
     "wallet-balance": Balance,
     "wallet-list": AccountList,
+    "wallet-mint": Minted,
     "wallet-move": Moved,
     "watch-prospect": Prospect,
     "watch-started": WatchStarted,

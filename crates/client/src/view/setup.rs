@@ -134,6 +134,20 @@ pub struct Moved {
     pub market: Decimal,
 }
 
+/// Test tokens and gas money that were made for an account.
+#[derive(Clone, Debug, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct Minted {
+    /// Tokens that were made, base units.
+    pub amount: Decimal,
+    /// The transaction.
+    pub transaction: Hash,
+    /// Tokens that the account holds outside the market afterwards, base units.
+    pub tokens: Decimal,
+    /// Gas money that the account has afterwards.
+    pub gas_wei: Decimal,
+}
+
 /// How a check of `rialto doctor` went.
 #[derive(Clone, Debug, Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
