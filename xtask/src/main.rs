@@ -30,14 +30,23 @@ type Check = fn() -> Result<(), Fault>;
 
 fn main() -> ExitCode {
     let task = std::env::args().nth(1).unwrap_or_default();
-    let all: [(&str, Check); 5] =
-        [("fmt", fmt), ("contracts", contracts), ("demo", demo), ("test", test), ("clippy", clippy)];
+    let all: [(&str, Check); 5] = [
+        ("fmt", fmt),
+        ("contracts", contracts),
+        ("demo", demo),
+        ("test", test),
+        ("clippy", clippy),
+    ];
     let extra: [(&str, Check); 1] = [("relay", relay)];
     let chosen = all.iter().filter(|(name, _)| task == "ci" || task == *name);
     let chosen: Vec<_> = chosen.chain(extra.iter().filter(|(name, _)| task == *name)).collect();
     if chosen.is_empty() {
         print!("{HELP}");
-        return if matches!(task.as_str(), "" | "help" | "--help") { ExitCode::SUCCESS } else { ExitCode::from(2) };
+        return if matches!(task.as_str(), "" | "help" | "--help") {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::from(2)
+        };
     }
     for (name, check) in chosen {
         println!("xtask: {name} …");
@@ -54,7 +63,10 @@ fn main() -> ExitCode {
 }
 
 fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask lies in the root folder").to_owned()
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("xtask lies in the root folder")
+        .to_owned()
 }
 
 fn command(program: &str, args: &[&str]) -> Command {
@@ -80,13 +92,26 @@ fn clippy() -> Result<(), Fault> {
     run("cargo", &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])
 }
 
-/// A relay server needs features that no node does: it is built apart, so that nobody else pays for them.
+/// A relay server needs features that no node does: it is built apart, so that nobody else pays for
+/// them.
 fn relay() -> Result<(), Fault> {
     let lock = std::fs::read_to_string(root().join("Cargo.lock")).map_err(|e| e.to_string())?;
     let mut lines = lock.lines().skip_while(|line| *line != "name = \"iroh-relay\"");
-    let version = lines.nth(1).and_then(|line| line.split('"').nth(1)).ok_or("no iroh-relay in Cargo.lock")?;
+    let version = lines
+        .nth(1)
+        .and_then(|line| line.split('"').nth(1))
+        .ok_or("no iroh-relay in Cargo.lock")?;
     let build = ["--root", "target/relay", "--target-dir", "target/relay/build"];
-    let args = ["install", "--debug", "--locked", "--version", version, "--features", "server", "iroh-relay"];
+    let args = [
+        "install",
+        "--debug",
+        "--locked",
+        "--version",
+        version,
+        "--features",
+        "server",
+        "iroh-relay",
+    ];
     run("cargo", &[&args[..], &build[..]].concat())
 }
 
@@ -101,39 +126,55 @@ fn demo() -> Result<(), Fault> {
     if !output.status.success() {
         return Err(format!("{}: {}", output.status, String::from_utf8_lossy(&output.stdout)));
     }
-    let summary: serde_json::Value = serde_json::from_slice(&output.stdout).map_err(|e| format!("summary: {e}"))?;
+    let summary: serde_json::Value =
+        serde_json::from_slice(&output.stdout).map_err(|e| format!("summary: {e}"))?;
     println!("{summary:#}");
     let number = |path: &str| summary.pointer(path).and_then(serde_json::Value::as_u64);
-    let expect = |held: bool, what: &str| if held { Ok(()) } else { Err(format!("{what} does not hold")) };
+    let expect =
+        |held: bool, what: &str| if held { Ok(()) } else { Err(format!("{what} does not hold")) };
     expect(number("/tasks").is_some_and(|n| n > 0), "tasks > 0")?;
     expect(number("/verified") == number("/tasks"), "every task verified")?;
     expect(number("/cheats_detected").is_some_and(|n| n > 0), "a cheat detected")?;
     expect(summary["balances_reconciled"] == true, "balances reconciled")?;
-    expect(number("/transactions") <= number("/deals").map(|n| n * 2), "at most two transactions per deal")?;
+    expect(
+        number("/transactions") <= number("/deals").map(|n| n * 2),
+        "at most two transactions per deal",
+    )?;
     expect(summary["ok"] == true, "the demo's own verdict")?;
-    expect(number("/gas/per_deal").is_some_and(|gas| gas <= 180_000), "a deal costs at most 180k gas")?;
+    expect(
+        number("/gas/per_deal").is_some_and(|gas| gas <= 180_000),
+        "a deal costs at most 180k gas",
+    )?;
     expect(Path::new(image).is_file(), "the picture is there")
 }
 
 /// Runs the test command; whatever `cargo run` had built must not be built again.
 fn test() -> Result<(), Fault> {
-    let tree = command("cargo", &["tree", "--edges", "normal,build", "--prefix", "none", "--format", "{p}"])
-        .output()
-        .map_err(|e| e.to_string())?;
+    let tree = command(
+        "cargo",
+        &["tree", "--edges", "normal,build", "--prefix", "none", "--format", "{p}"],
+    )
+    .output()
+    .map_err(|e| e.to_string())?;
     let built: BTreeSet<String> = String::from_utf8_lossy(&tree.stdout)
         .lines()
         .filter(|line| !line.contains("(/"))
         .filter_map(|line| {
-            Some(line.split_whitespace().take(2).collect::<Vec<_>>().join(" ")).filter(|p| !p.is_empty())
+            Some(line.split_whitespace().take(2).collect::<Vec<_>>().join(" "))
+                .filter(|p| !p.is_empty())
         })
         .collect();
-    let mut child =
-        command("cargo", &["test", "--workspace"]).stderr(Stdio::piped()).spawn().map_err(|e| e.to_string())?;
+    let mut child = command("cargo", &["test", "--workspace"])
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(|e| e.to_string())?;
     let mut rebuilt = Vec::new();
     if let Some(stderr) = child.stderr.take() {
         for line in BufReader::new(stderr).lines().map_while(Result::ok) {
             eprintln!("{line}");
-            if let Some(package) = line.trim_start().strip_prefix("Compiling ").filter(|p| built.contains(p.trim())) {
+            if let Some(package) =
+                line.trim_start().strip_prefix("Compiling ").filter(|p| built.contains(p.trim()))
+            {
                 rebuilt.push(package.to_owned());
             }
         }
@@ -142,5 +183,9 @@ fn test() -> Result<(), Fault> {
     if !status.success() {
         return Err(format!("cargo test --workspace: {status}"));
     }
-    if rebuilt.is_empty() { Ok(()) } else { Err(format!("`cargo test` built again what `cargo run` had: {rebuilt:?}")) }
+    if rebuilt.is_empty() {
+        Ok(())
+    } else {
+        Err(format!("`cargo test` built again what `cargo run` had: {rebuilt:?}"))
+    }
 }

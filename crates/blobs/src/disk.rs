@@ -70,7 +70,9 @@ impl Name {
     pub(crate) fn path(self, folder: &Path) -> PathBuf {
         match self {
             Self::Whole(hash) => folder.join(hex(hash)),
-            Self::Partial(hash, peer) => folder.join("partial").join(format!("{}-{}", hex(hash), hex(peer))),
+            Self::Partial(hash, peer) => {
+                folder.join("partial").join(format!("{}-{}", hex(hash), hex(peer)))
+            }
             Self::Draft(number) => folder.join("draft").join(number.to_string()),
         }
     }
@@ -116,7 +118,8 @@ impl State {
     /// Returns the file to delete next if room is needed: the least recently used one that no
     /// handle holds and no peer may fetch.
     fn expendable(&self) -> Option<Name> {
-        let free = |name: &Name| !matches!(name, Name::Whole(hash) if self.grants.contains_key(hash));
+        let free =
+            |name: &Name| !matches!(name, Name::Whole(hash) if self.grants.contains_key(hash));
         let cached = self.files.iter().filter(|(name, entry)| entry.pins == 0 && free(name));
         cached.min_by_key(|(_, entry)| entry.used_at).map(|(name, _)| *name)
     }
@@ -147,8 +150,8 @@ impl Disk {
         Ok(Self(Arc::new(Folder::open(folder, limit)?)))
     }
 
-    /// Permits a peer to fetch a blob that is in the store, until `revoke`, `remove` or the end of the
-    /// process.
+    /// Permits a peer to fetch a blob that is in the store, until `revoke`, `remove` or the end of
+    /// the process.
     ///
     /// # Errors
     /// [`BlobError::Missing`] if the store does not have it, [`BlobError::Limit`] if too many
@@ -209,7 +212,9 @@ impl Folder {
         }
         fs::create_dir_all(folder.join("partial"))?;
         let mut found = Vec::new();
-        for (dir, parse) in [(folder.clone(), whole as fn(&str) -> _), (folder.join("partial"), partial)] {
+        for (dir, parse) in
+            [(folder.clone(), whole as fn(&str) -> _), (folder.join("partial"), partial)]
+        {
             for entry in fs::read_dir(dir)? {
                 let entry = entry?;
                 let meta = entry.metadata()?;
@@ -261,12 +266,20 @@ impl Folder {
     }
 
     /// Copies exactly `size` bytes into the store.
-    pub(crate) fn put(self: &Arc<Self>, source: &mut dyn Read, size: u64) -> Result<BlobRef, BlobError> {
+    pub(crate) fn put(
+        self: &Arc<Self>,
+        source: &mut dyn Read,
+        size: u64,
+    ) -> Result<BlobRef, BlobError> {
         let mut draft = self.draft(size)?;
         // Reading one byte more detects that the source has grown.
         let copied = copy(&mut source.take(size.saturating_add(1)), &mut draft)?;
         if copied != size {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, "the file changed while it was read").into());
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                "the file changed while it was read",
+            )
+            .into());
         }
         Ok(draft.finish()?.reference())
     }
@@ -294,7 +307,8 @@ impl Folder {
     pub(crate) fn get(self: &Arc<Self>, blob: BlobRef) -> Option<Blob> {
         let name = Name::Whole(B256::from(blob.hash));
         let mut state = self.lock();
-        let entry = state.files.get_mut(&name).filter(|entry| entry.size == blob.size && !entry.doomed)?;
+        let entry =
+            state.files.get_mut(&name).filter(|entry| entry.size == blob.size && !entry.doomed)?;
         entry.pins += 1;
         state.touch(name);
         Some(Blob::new(Pin { store: self.clone(), name, blob, path: name.path(&self.folder) }))
@@ -303,7 +317,11 @@ impl Folder {
     pub(crate) fn allow(&self, peer: B256, blob: BlobRef) -> Result<(), BlobError> {
         let hash = B256::from(blob.hash);
         let mut state = self.lock();
-        if !state.files.get(&Name::Whole(hash)).is_some_and(|entry| entry.size == blob.size && !entry.doomed) {
+        if !state
+            .files
+            .get(&Name::Whole(hash))
+            .is_some_and(|entry| entry.size == blob.size && !entry.doomed)
+        {
             return Err(BlobError::Missing(hash));
         }
         if state.granted >= MAX_GRANTS {
@@ -335,7 +353,11 @@ impl Folder {
 
     /// Returns a pin on the blob, if this peer may fetch it.
     pub(crate) fn get_for(self: &Arc<Self>, peer: B256, blob: BlobRef) -> Option<Blob> {
-        let allowed = self.lock().grants.get(&B256::from(blob.hash)).is_some_and(|peers| peers.contains(&peer));
+        let allowed = self
+            .lock()
+            .grants
+            .get(&B256::from(blob.hash))
+            .is_some_and(|peers| peers.contains(&peer));
         if allowed { self.get(blob) } else { None }
     }
 
@@ -352,12 +374,19 @@ impl Folder {
     }
 
     /// Opens the unfinished file of a blob from a peer and reserves room for its final size.
-    pub(crate) fn partial(self: &Arc<Self>, peer: B256, blob: BlobRef) -> Result<Partial, BlobError> {
+    pub(crate) fn partial(
+        self: &Arc<Self>,
+        peer: B256,
+        blob: BlobRef,
+    ) -> Result<Partial, BlobError> {
         let name = Name::Partial(B256::from(blob.hash), peer);
         let path = name.path(&self.folder);
         let mut state = self.lock();
         let earlier = state.forget(name);
-        assert!(earlier.is_none_or(|entry| entry.pins == 0), "one download of a blob from a peer at a time");
+        assert!(
+            earlier.is_none_or(|entry| entry.pins == 0),
+            "one download of a blob from a peer at a time"
+        );
         let room = self.make_room(&mut state, blob.size);
         let kept = fs::metadata(&path).map_or(0, |meta| meta.len());
         if let Err(full) = room {
@@ -367,7 +396,12 @@ impl Folder {
         state.insert(name, blob.size, 1);
         drop(state);
         let pin = Blob::new(Pin { store: self.clone(), name, blob, path });
-        let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(pin.path())?;
+        let mut file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(pin.path())?;
         if kept > blob.size {
             file.set_len(0)?;
         }
@@ -398,7 +432,10 @@ impl Partial {
     /// # Panics
     /// If the bytes exceed the blob's size: the caller must bound its reads.
     pub fn append(&mut self, bytes: &[u8]) -> Result<(), BlobError> {
-        assert!(self.received + bytes.len() as u64 <= self.pin.reference().size, "the caller bounds what it takes");
+        assert!(
+            self.received + bytes.len() as u64 <= self.pin.reference().size,
+            "the caller bounds what it takes"
+        );
         self.file.write_all(bytes)?;
         self.hasher.update(bytes);
         self.received += bytes.len() as u64;
@@ -419,7 +456,13 @@ impl Partial {
 
     /// Deletes the received bytes.
     pub fn discard(self) {
-        self.pin.0.store.lock().files.entry(self.pin.0.name).and_modify(|entry| entry.doomed = true);
+        self.pin
+            .0
+            .store
+            .lock()
+            .files
+            .entry(self.pin.0.name)
+            .and_modify(|entry| entry.doomed = true);
     }
 }
 
@@ -455,8 +498,8 @@ impl Blob {
         &self.0.path
     }
 
-    /// Returns `size` bytes of the content, from `offset` on. They are not checked against the hash,
-    /// because that needs the whole content.
+    /// Returns `size` bytes of the content, from `offset` on. They are not checked against the
+    /// hash, because that needs the whole content.
     ///
     /// # Errors
     /// The file has not so many bytes, or can't be read.
@@ -468,8 +511,8 @@ impl Blob {
     /// Returns the content, checked against the hash once more.
     ///
     /// # Errors
-    /// [`BlobError::TooLarge`] above [`MAX_READ_BYTES`], [`BlobError::Missing`] if the file on disk is
-    /// damaged.
+    /// [`BlobError::TooLarge`] above [`MAX_READ_BYTES`], [`BlobError::Missing`] if the file on disk
+    /// is damaged.
     pub async fn read(&self) -> Result<Bytes, BlobError> {
         let blob = self.clone();
         blocking(move || blob.content()).await

@@ -1,8 +1,9 @@
 //! Blobs by BLAKE3 hash: where they are kept, and where they come from.
 //!
-//! A node keeps blobs in a [`Store`] and brings missing ones there from a [`Source`]. [`Disk`] is the one
-//! store. The one source is a peer, in `rialto-net`; web servers and other networks are sources to come.
-//! Whatever a source brings, the store takes nothing that has another hash than was asked for.
+//! A node keeps blobs in a [`Store`] and brings missing ones there from a [`Source`]. [`Disk`] is
+//! the one store. The one source is a peer, in `rialto-net`; web servers and other networks are
+//! sources to come. Whatever a source brings, the store takes nothing that has another hash than
+//! was asked for.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 #![forbid(unsafe_code)]
@@ -30,14 +31,14 @@ const CHUNK_BYTES: usize = 128 << 10;
 
 /// Keeps blobs. All methods block.
 ///
-/// A blob that no [`Blob`] holds, and that nobody may fetch, is cache: the store may delete it when it
-/// needs room.
+/// A blob that no [`Blob`] holds, and that nobody may fetch, is cache: the store may delete it when
+/// it needs room.
 pub trait Store: Send + Sync {
     /// Copies exactly `size` bytes into the store.
     ///
     /// # Errors
-    /// [`BlobError::StoreFull`] if there is no room, [`BlobError::Io`] if `source` has more or fewer
-    /// bytes or the disk fails.
+    /// [`BlobError::StoreFull`] if there is no room, [`BlobError::Io`] if `source` has more or
+    /// fewer bytes or the disk fails.
     fn put(&self, source: &mut dyn Read, size: u64) -> Result<BlobRef, BlobError>;
 
     /// Begins a blob whose size is known only at its end.
@@ -46,8 +47,8 @@ pub trait Store: Send + Sync {
     /// The disk fails.
     fn draft(&self) -> Result<Draft, BlobError>;
 
-    /// Begins to bring a blob here, or goes on where an earlier attempt from the same place ended, and
-    /// reserves room for all of it. There may be one attempt from a place at a time.
+    /// Begins to bring a blob here, or goes on where an earlier attempt from the same place ended,
+    /// and reserves room for all of it. There may be one attempt from a place at a time.
     ///
     /// # Errors
     /// [`BlobError::StoreFull`] if there is no room, [`BlobError::Io`] if the disk fails.
@@ -72,11 +73,11 @@ pub enum Hint {
 
 /// Brings blobs to a store.
 pub trait Source: Send + Sync {
-    /// Returns a handle of a blob, from the store if that has it, or else from where `hint` says. It
-    /// never takes more bytes than the blob has. Dropping the future stops the transfer.
+    /// Returns a handle of a blob, from the store if that has it, or else from where `hint` says.
+    /// It never takes more bytes than the blob has. Dropping the future stops the transfer.
     ///
     /// # Errors
-    /// [`BlobError::Wrong`] if what came has another hash; [`BlobError::StoreFull`] if there is no room;
-    /// [`BlobError::Unavailable`] for whatever the source itself says.
+    /// [`BlobError::Wrong`] if what came has another hash; [`BlobError::StoreFull`] if there is no
+    /// room; [`BlobError::Unavailable`] for whatever the source itself says.
     fn get<'a>(&'a self, blob: BlobRef, hint: &'a Hint) -> BoxFuture<'a, Result<Blob, BlobError>>;
 }

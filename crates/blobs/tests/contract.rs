@@ -20,7 +20,10 @@ fn keeps_the_contract(store: &dyn Store) {
     let held = store.get(blob).unwrap();
     assert_eq!((held.reference(), std::fs::read(held.path()).unwrap()), (blob, content.clone()));
     assert!(store.get(BlobRef { size: 1, ..blob }).is_none(), "of another size");
-    assert!(matches!(store.put(&mut &content[1..], blob.size), Err(BlobError::Io(_))), "too few bytes");
+    assert!(
+        matches!(store.put(&mut &content[1..], blob.size), Err(BlobError::Io(_))),
+        "too few bytes"
+    );
 
     what_comes_is_checked(store);
     what_is_written_counts(store);

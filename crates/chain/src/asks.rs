@@ -34,13 +34,20 @@ impl Chain {
         let Some(needed) = share(ask.minBudget, ask.collateralBps) else {
             return Ok(AskStanding::Bad("collateral beyond 128 bits".into()));
         };
-        if !self.is_valid_signature(ask.provider, digest(ask, self.domain()), &signed.signature).await? {
+        if !self
+            .is_valid_signature(ask.provider, digest(ask, self.domain()), &signed.signature)
+            .await?
+        {
             return Ok(AskStanding::Bad("not signed by its provider".into()));
         }
         let account = self.read(IMarket::accountCall { owner: ask.provider }).await?;
         Ok(match account.balance {
-            _ if account.counter != ask.counter => AskStanding::Stale(format!("its counter is {}", account.counter)),
-            balance if balance < needed => AskStanding::Stale(format!("{balance} of {needed} deposited")),
+            _ if account.counter != ask.counter => {
+                AskStanding::Stale(format!("its counter is {}", account.counter))
+            }
+            balance if balance < needed => {
+                AskStanding::Stale(format!("{balance} of {needed} deposited"))
+            }
             _ => AskStanding::Good,
         })
     }

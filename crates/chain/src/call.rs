@@ -226,18 +226,24 @@ pub struct RevealArgs {
 impl MarketCall {
     /// Returns target, data and value of the transaction.
     pub(crate) fn raw(&self, market: Address, token: Address) -> Result<RawCall, SendError> {
-        let on = |to: Address, data: Vec<u8>| RawCall { to: Some(to), data: data.into(), value: U256::ZERO };
+        let on = |to: Address, data: Vec<u8>| RawCall {
+            to: Some(to),
+            data: data.into(),
+            value: U256::ZERO,
+        };
         Ok(match self {
-            MarketCall::Approve { amount } => {
-                on(token, IToken::approveCall { spender: market, amount: U256::from(*amount) }.abi_encode())
-            }
+            MarketCall::Approve { amount } => on(
+                token,
+                IToken::approveCall { spender: market, amount: U256::from(*amount) }.abi_encode(),
+            ),
             MarketCall::Court { court, call } => on(*court, call.data()),
             MarketCall::Mint { to, amount } => {
                 on(token, IToken::mintCall { to: *to, amount: U256::from(*amount) }.abi_encode())
             }
-            MarketCall::TransferToken { to, amount } => {
-                on(token, IToken::transferCall { to: *to, amount: U256::from(*amount) }.abi_encode())
-            }
+            MarketCall::TransferToken { to, amount } => on(
+                token,
+                IToken::transferCall { to: *to, amount: U256::from(*amount) }.abi_encode(),
+            ),
             MarketCall::TransferNative { to, wei } => {
                 RawCall { to: Some(*to), data: Bytes::new(), value: U256::from(*wei) }
             }
@@ -251,34 +257,48 @@ impl MarketCall {
             MarketCall::Deposit { account, amount } => {
                 IMarket::depositCall { owner: *account, amount: *amount }.abi_encode()
             }
-            MarketCall::DepositWithPermit { account, amount, deadline, signature } => IMarket::depositWithPermitCall {
-                owner: *account,
-                amount: *amount,
-                deadline: *deadline,
-                v: signature[64],
-                r: B256::from_slice(&signature[..32]),
-                s: B256::from_slice(&signature[32..64]),
+            MarketCall::DepositWithPermit { account, amount, deadline, signature } => {
+                IMarket::depositWithPermitCall {
+                    owner: *account,
+                    amount: *amount,
+                    deadline: *deadline,
+                    v: signature[64],
+                    r: B256::from_slice(&signature[..32]),
+                    s: B256::from_slice(&signature[32..64]),
+                }
+                .abi_encode()
             }
-            .abi_encode(),
-            MarketCall::Withdraw { to, amount } => IMarket::withdrawCall { to: *to, amount: *amount }.abi_encode(),
+            MarketCall::Withdraw { to, amount } => {
+                IMarket::withdrawCall { to: *to, amount: *amount }.abi_encode()
+            }
             MarketCall::Allow { spender, amount } => {
                 IMarket::allowCall { spender: *spender, amount: *amount }.abi_encode()
             }
-            MarketCall::Give { to, amount } => IMarket::giveCall { to: *to, amount: *amount }.abi_encode(),
-            MarketCall::Announce(endpoint) => IMarket::announceCall { endpoint: endpoint.clone() }.abi_encode(),
-            MarketCall::CancelAsks { counter } => IMarket::cancelAsksCall { counter: *counter }.abi_encode(),
+            MarketCall::Give { to, amount } => {
+                IMarket::giveCall { to: *to, amount: *amount }.abi_encode()
+            }
+            MarketCall::Announce(endpoint) => {
+                IMarket::announceCall { endpoint: endpoint.clone() }.abi_encode()
+            }
+            MarketCall::CancelAsks { counter } => {
+                IMarket::cancelAsksCall { counter: *counter }.abi_encode()
+            }
             MarketCall::Open(opens) => match opens.as_slice() {
                 [open] => open.data(),
                 opens => multicall(opens.iter().map(OpenArgs::data).collect()),
             },
-            MarketCall::Redeem { deal, voucher, signature } => {
-                IMarket::redeemCall { deal: deal.into(), voucher: voucher.into(), signature: signature.clone() }
-                    .abi_encode()
+            MarketCall::Redeem { deal, voucher, signature } => IMarket::redeemCall {
+                deal: deal.into(),
+                voucher: voucher.into(),
+                signature: signature.clone(),
             }
-            MarketCall::Close { deal, release, signature } => {
-                IMarket::closeCall { deal: deal.into(), release: release.into(), signature: signature.clone() }
-                    .abi_encode()
+            .abi_encode(),
+            MarketCall::Close { deal, release, signature } => IMarket::closeCall {
+                deal: deal.into(),
+                release: release.into(),
+                signature: signature.clone(),
             }
+            .abi_encode(),
             MarketCall::Claim { deal, order, signature, receipt } => IMarket::claimCall {
                 deal: deal.into(),
                 order: order.into(),
@@ -300,10 +320,12 @@ impl MarketCall {
                 signature: signature.clone(),
             }
             .abi_encode(),
-            MarketCall::Excuse { deal, cancel, signature } => {
-                IMarket::excuseCall { deal: deal.into(), cancel: cancel.into(), signature: signature.clone() }
-                    .abi_encode()
+            MarketCall::Excuse { deal, cancel, signature } => IMarket::excuseCall {
+                deal: deal.into(),
+                cancel: cancel.into(),
+                signature: signature.clone(),
             }
+            .abi_encode(),
             MarketCall::Demand { deal, order, receipt, signature, task } => IMarket::demandCall {
                 deal: deal.into(),
                 order: order.into(),
@@ -335,8 +357,12 @@ impl MarketCall {
 
 impl OpenArgs {
     fn data(&self) -> Vec<u8> {
-        IMarket::openCall { ask: (&self.ask).into(), signature: self.signature.clone(), terms: (&self.terms).into() }
-            .abi_encode()
+        IMarket::openCall {
+            ask: (&self.ask).into(),
+            signature: self.signature.clone(),
+            terms: (&self.terms).into(),
+        }
+        .abi_encode()
     }
 }
 

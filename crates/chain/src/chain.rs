@@ -241,14 +241,27 @@ impl Chain {
     pub async fn deal_state(&self, deal: DealId) -> Result<DealState, ChainError> {
         let state = self.read(IMarket::dealStateCall { deal: deal.into() }).await?;
         let (claims, lates, challenges) = (state.claims, state.lates, state.challenges);
-        Ok(DealState { status: state.status, paid: state.paid, orders: state.orders.to(), claims, lates, challenges })
+        Ok(DealState {
+            status: state.status,
+            paid: state.paid,
+            orders: state.orders.to(),
+            claims,
+            lates,
+            challenges,
+        })
     }
 
     /// State of a case.
     pub async fn case(&self, deal: DealId, case: CaseId) -> Result<CaseState, ChainError> {
         let (kind, subject, task) = (case.kind().into(), case.subject(), case.task());
-        let case = self.read(IMarket::caseStateCall { deal: deal.into(), kind, subject, task }).await?;
-        Ok(CaseState { status: case.status, deadline: case.deadline.to(), seq: case.seq, amount: case.amount })
+        let case =
+            self.read(IMarket::caseStateCall { deal: deal.into(), kind, subject, task }).await?;
+        Ok(CaseState {
+            status: case.status,
+            deadline: case.deadline.to(),
+            seq: case.seq,
+            amount: case.amount,
+        })
     }
 
     /// Returns the id of the receipt that the provider asserted on chain for an order, if it did.
@@ -303,10 +316,15 @@ impl Chain {
         if signing::recover(digest, signature) == Some(signer) {
             return Ok(true);
         }
-        if signature.len() > MAX_SIGNATURE_BYTES || self.link.endpoint.code(signer).await?.is_empty() {
+        if signature.len() > MAX_SIGNATURE_BYTES
+            || self.link.endpoint.code(signer).await?.is_empty()
+        {
             return Ok(false);
         }
-        let call = IWallet::isValidSignatureCall { hash: digest, signature: Bytes::copy_from_slice(signature) };
+        let call = IWallet::isValidSignatureCall {
+            hash: digest,
+            signature: Bytes::copy_from_slice(signature),
+        };
         let mut request = CallRequest::read(signer, call.abi_encode());
         request.gas = Some(request.intrinsic_gas() + SIGNATURE_GAS);
         match self.link.endpoint.eth_call(&request, None).await {
@@ -341,10 +359,17 @@ impl Chain {
             read(&self.link, self.token, IToken::DOMAIN_SEPARATORCall {}),
         )?;
         let deadline = U256::from(deadline);
-        let permit = Permit { owner, spender: self.market, value: U256::from(amount), nonce, deadline };
+        let permit =
+            Permit { owner, spender: self.market, value: U256::from(amount), nonce, deadline };
         let digest = eip712_digest(separator, permit.eip712_hash_struct());
-        let signature = signer.sign_hash_sync(&digest).map_err(|e| ChainError::Signer(e.to_string()))?;
-        Ok(MarketCall::DepositWithPermit { account: owner, amount, deadline, signature: signature.as_bytes() })
+        let signature =
+            signer.sign_hash_sync(&digest).map_err(|e| ChainError::Signer(e.to_string()))?;
+        Ok(MarketCall::DepositWithPermit {
+            account: owner,
+            amount,
+            deadline,
+            signature: signature.as_bytes(),
+        })
     }
 
     /// Simulates a call that `from` would send now.
@@ -374,7 +399,11 @@ impl Chain {
     /// # Errors
     /// [`SendError::Journal`] if the file cannot be used, [`SendError::ForeignJournal`] if it
     /// belongs to another key or chain, or the failure of the endpoint.
-    pub async fn sender(&self, signer: PrivateKeySigner, journal: &Path) -> Result<Sender, SendError> {
+    pub async fn sender(
+        &self,
+        signer: PrivateKeySigner,
+        journal: &Path,
+    ) -> Result<Sender, SendError> {
         Sender::start(self.clone(), signer, Some(journal)).await
     }
 
@@ -407,7 +436,8 @@ impl Chain {
     /// # Errors
     /// [`ChainError::Unreachable`] if the endpoint does not answer.
     pub async fn court_machine(&self, address: Address) -> Result<Option<u16>, ChainError> {
-        let known = async { Ok(self.court(address).await?.known_code().await?.map(CourtCode::machine)) };
+        let known =
+            async { Ok(self.court(address).await?.known_code().await?.map(CourtCode::machine)) };
         match known.await {
             Err(error @ ChainError::Unreachable { .. }) => Err(error),
             known => Ok(known.unwrap_or_default()),
@@ -435,10 +465,16 @@ impl Chain {
 }
 
 /// Calls a view and decodes its result.
-pub(crate) async fn read<C: SolCall>(link: &Link, to: Address, call: C) -> Result<C::Return, ChainError> {
+pub(crate) async fn read<C: SolCall>(
+    link: &Link,
+    to: Address,
+    call: C,
+) -> Result<C::Return, ChainError> {
     let answer = link.eth_call(&CallRequest::read(to, call.abi_encode())).await?;
-    C::abi_decode_returns(&answer)
-        .map_err(|e| ChainError::Malformed { method: "eth_call".into(), cause: format!("{}: {e}", C::SIGNATURE) })
+    C::abi_decode_returns(&answer).map_err(|e| ChainError::Malformed {
+        method: "eth_call".into(),
+        cause: format!("{}: {e}", C::SIGNATURE),
+    })
 }
 
 fn eip712_digest(separator: B256, struct_hash: B256) -> B256 {

@@ -145,7 +145,9 @@ impl ContractError {
             return format!("the contract reverted: {reason}");
         }
         if let Ok(panic) = Panic::abi_decode(&self.data) {
-            return format!("the contract failed an internal check ({panic}): report this as a bug");
+            return format!(
+                "the contract failed an internal check ({panic}): report this as a bug"
+            );
         }
         let head = hex::encode_prefixed(&self.data[..self.data.len().min(4)]);
         format!("a contract that was called reverted with {head}: check token balance and approval")
@@ -155,9 +157,14 @@ impl ContractError {
 fn market_message(error: &MarketError) -> String {
     use MarketError as E;
     match error {
-        E::Unauthorized(e) => format!("only {} may do this, not {}: use that account's key", e.required, e.caller),
+        E::Unauthorized(e) => {
+            format!("only {} may do this, not {}: use that account's key", e.required, e.caller)
+        }
         E::InvalidSignature(e) => {
-            format!("the signature over {} is not by {}: ask that party to sign again", e.digest, e.signer)
+            format!(
+                "the signature over {} is not by {}: ask that party to sign again",
+                e.digest, e.signer
+            )
         }
         E::InsufficientBalance(e) => format!(
             "the market account of {} holds {} base units, {} are needed: deposit {} more",
@@ -167,7 +174,10 @@ fn market_message(error: &MarketError) -> String {
             e.needed.saturating_sub(e.balance)
         ),
         E::TransferFailed(e) => {
-            format!("the token did not move {} base units: check balance and approval, then deposit again", e.amount)
+            format!(
+                "the token did not move {} base units: check balance and approval, then deposit again",
+                e.amount
+            )
         }
         E::CounterNotRaised(e) => {
             format!(
@@ -177,76 +187,139 @@ fn market_message(error: &MarketError) -> String {
                 e.current.saturating_add(1)
             )
         }
-        E::AnnouncementTooLong(e) => format!("the announcement has {} bytes: announce fewer addresses", e.length),
+        E::AnnouncementTooLong(e) => {
+            format!("the announcement has {} bytes: announce fewer addresses", e.length)
+        }
         E::AskCancelled(e) => {
-            format!("the provider cancelled this ask (counter {}, ask has {}): pick another ask", e.current, e.given)
+            format!(
+                "the provider cancelled this ask (counter {}, ask has {}): pick another ask",
+                e.current, e.given
+            )
         }
         E::AskNotValidNow(e) => {
-            format!("the ask is valid from {} until {}, now is {}: pick another ask", e.from, e.to, e.time)
+            format!(
+                "the ask is valid from {} until {}, now is {}: pick another ask",
+                e.from, e.to, e.time
+            )
         }
         E::ProviderFull(e) => format!(
             "the provider has {} deals open, and this ask allows {}: pick another ask, or wait until one closes",
             e.open, e.capacity
         ),
         E::BudgetOutOfRange(e) => {
-            format!("the budget {} is outside the ask's {} to {}: change the budget", e.budget, e.min, e.max)
+            format!(
+                "the budget {} is outside the ask's {} to {}: change the budget",
+                e.budget, e.min, e.max
+            )
         }
         E::DurationOutOfRange(e) => {
-            format!("the deal would last {} s, the ask allows 1 to {} s: change the duration", e.duration, e.max)
+            format!(
+                "the deal would last {} s, the ask allows 1 to {} s: change the duration",
+                e.duration, e.max
+            )
         }
         E::PriceTooHigh(e) => {
-            format!("the price is {} now, above the limit of {}: raise the limit or wait", e.price, e.maxPrice)
+            format!(
+                "the price is {} now, above the limit of {}: raise the limit or wait",
+                e.price, e.maxPrice
+            )
         }
         E::PenaltyTooHigh(e) => {
-            format!("the ask's late penalty of {} basis points is above 10000: pick another ask", e.latePenaltyBps)
+            format!(
+                "the ask's late penalty of {} basis points is above 10000: pick another ask",
+                e.latePenaltyBps
+            )
         }
         E::AmountOverflow(_) => "an amount does not fit 128 bits: use smaller numbers".into(),
         E::DealExists(e) => format!("deal {} exists already: use another salt", e.deal),
         E::DealNotOpen(e) => match e.status {
             DealStatus::Closed => format!("deal {} is closed: nothing is left to do in it", e.deal),
-            _ => format!("deal {} was never opened: supply the terms exactly as its DealOpened event has them", e.deal),
+            _ => format!(
+                "deal {} was never opened: supply the terms exactly as its DealOpened event has them",
+                e.deal
+            ),
         },
-        E::WrongDeal(e) => format!("the signed message is for deal {}, not {}", e.given, e.expected),
-        E::WrongOrder(e) => format!("the signed message is for order {}, not {}", e.given, e.expected),
+        E::WrongDeal(e) => {
+            format!("the signed message is for deal {}, not {}", e.given, e.expected)
+        }
+        E::WrongOrder(e) => {
+            format!("the signed message is for order {}, not {}", e.given, e.expected)
+        }
         E::OrderSettled(e) => {
-            format!("order {} is settled: orders below {} are paid by the last voucher", e.seq, e.orders)
+            format!(
+                "order {} is settled: orders below {} are paid by the last voucher",
+                e.seq, e.orders
+            )
         }
         E::TasksOutOfRange(e) => format!("an order can't have {} tasks: split it", e.tasks),
         E::NoSuchTask(e) => format!("the order has {} tasks, there is no task {}", e.tasks, e.task),
-        E::FuelTooHigh(e) => format!("the receipt's fuel {} is above the order's limit of {}", e.fuel, e.max),
-        E::WrongFee(e) => format!("the receipt's fee is {}, deal and fuel make {}", e.fee, e.expected),
+        E::FuelTooHigh(e) => {
+            format!("the receipt's fuel {} is above the order's limit of {}", e.fuel, e.max)
+        }
+        E::WrongFee(e) => {
+            format!("the receipt's fee is {}, deal and fuel make {}", e.fee, e.expected)
+        }
         E::ReceiptConflict(e) => {
             format!("the provider asserted receipt {} on chain before, not {}", e.asserted, e.given)
         }
         E::ReceiptAsserted(e) => {
-            format!("the provider asserted receipt {} on chain: the order is not late any more", e.asserted)
+            format!(
+                "the provider asserted receipt {} on chain: the order is not late any more",
+                e.asserted
+            )
         }
-        E::CaseExists(e) => format!("this case about {} (task {}) was opened before", e.subject, e.task),
+        E::CaseExists(e) => {
+            format!("this case about {} (task {}) was opened before", e.subject, e.task)
+        }
         E::CaseNotOpen(e) => match e.status {
-            CaseStatus::Ended => format!("the case about {} (task {}) has ended", e.subject, e.task),
+            CaseStatus::Ended => {
+                format!("the case about {} (task {}) has ended", e.subject, e.task)
+            }
             _ => format!("there is no case about {} (task {})", e.subject, e.task),
         },
         E::TooEarly(e) => {
-            format!("possible from {} on, now is {}: wait {} s", e.from, e.time, e.from.saturating_sub(e.time))
+            format!(
+                "possible from {} on, now is {}: wait {} s",
+                e.from,
+                e.time,
+                e.from.saturating_sub(e.time)
+            )
         }
-        E::TooLate(e) => format!("possible until {}, now is {}: the window has closed", e.until, e.time),
+        E::TooLate(e) => {
+            format!("possible until {}, now is {}: the window has closed", e.until, e.time)
+        }
         E::DealBusy(e) => format!(
             "open cases stand in the way ({} claims, {} late notices, {} demands or holds): settle them first",
             e.claims, e.lates, e.challenges
         ),
-        E::HoldOutOfRange(e) => format!("a hold until {} is outside {} to {}", e.deadline, e.min, e.max),
-        E::NotInReceipt(e) => format!("task {} with this end is not in the receipt: check leaf and proof", e.task),
-        E::WrongFuel(e) => format!("the leaf's fuel is {}, the halted state used {}", e.fuel, e.expected),
-        E::WrongOutput(e) => format!("the output hashes to {}, the halted state says {}", e.outHash, e.expected),
-        E::WrongOutputLength(e) => format!("the output has {} bytes, expected {}", e.length, e.expected),
+        E::HoldOutOfRange(e) => {
+            format!("a hold until {} is outside {} to {}", e.deadline, e.min, e.max)
+        }
+        E::NotInReceipt(e) => {
+            format!("task {} with this end is not in the receipt: check leaf and proof", e.task)
+        }
+        E::WrongFuel(e) => {
+            format!("the leaf's fuel is {}, the halted state used {}", e.fuel, e.expected)
+        }
+        E::WrongOutput(e) => {
+            format!("the output hashes to {}, the halted state says {}", e.outHash, e.expected)
+        }
+        E::WrongOutputLength(e) => {
+            format!("the output has {} bytes, expected {}", e.length, e.expected)
+        }
         E::WindowTooLong(e) => {
-            format!("a window of {} s is above the limit of {} s: choose a shorter one", e.window, e.max)
+            format!(
+                "a window of {} s is above the limit of {} s: choose a shorter one",
+                e.window, e.max
+            )
         }
         E::AnswerWindowOutOfRange(e) => format!(
             "an answer window of {} s is not within 1 s and both the challenge window ({} s) and the grace ({} s)",
             e.answerWindow, e.challengeWindow, e.grace
         ),
-        E::NoToken(e) => format!("there is no contract at {}: a market needs a token that exists", e.token),
+        E::NoToken(e) => {
+            format!("there is no contract at {}: a market needs a token that exists", e.token)
+        }
         E::AllowanceTooLow(e) => format!(
             "{} may take {} base units from the market account of {}, {} are needed: allow it more",
             e.spender, e.left, e.owner, e.needed
@@ -263,42 +336,78 @@ fn court_message(error: &CourtError) -> String {
     use CourtError as E;
     match error {
         E::RulesOutOfRange(_) => {
-            "a court needs 1 to 28800 seconds for a move and some fuel per second: change the rules".into()
+            "a court needs 1 to 28800 seconds for a move and some fuel per second: change the rules"
+                .into()
         }
-        E::NotInOrder(e) => format!("the input is not that of task {} in the order: check input and proof", e.task),
-        E::NoDispute(e) => format!("both sides say that the task ended as {}: there is nothing to accuse", e.halted),
-        E::GameExists(e) => format!("game {} was begun in this very second: this is the same accusation", e.game),
-        E::NoGame(e) => format!("there is no game {}, or it has ended: look for its Ended event", e.game),
+        E::NotInOrder(e) => {
+            format!("the input is not that of task {} in the order: check input and proof", e.task)
+        }
+        E::NoDispute(e) => format!(
+            "both sides say that the task ended as {}: there is nothing to accuse",
+            e.halted
+        ),
+        E::GameExists(e) => {
+            format!("game {} was begun in this very second: this is the same accusation", e.game)
+        }
+        E::NoGame(e) => {
+            format!("there is no game {}, or it has ended: look for its Ended event", e.game)
+        }
         E::WrongSegment(e) => {
-            format!("the segment in dispute hashes to {}, not to {}: somebody moved, read again", e.expected, e.given)
+            format!(
+                "the segment in dispute hashes to {}, not to {}: somebody moved, read again",
+                e.expected, e.given
+            )
         }
-        E::NoSuchPart(e) => format!("there is no part or node {} to pick: segments have 16 parts", e.part),
+        E::NoSuchPart(e) => {
+            format!("there is no part or node {} to pick: segments have 16 parts", e.part)
+        }
         E::WrongStage(e) => match e.stage {
-            Stage::Unfold => "the game waits for the provider to open a node of its receipt (unfold)".into(),
-            Stage::Pick => "the game waits for the accuser to pick a node or to challenge a task".into(),
+            Stage::Unfold => {
+                "the game waits for the provider to open a node of its receipt (unfold)".into()
+            }
+            Stage::Pick => {
+                "the game waits for the accuser to pick a node or to challenge a task".into()
+            }
             Stage::Run => "the game is about the run of one task: move, or step at level 1".into(),
             _ => "there is no such game (any more)".into(),
         },
-        E::EndsAgree(e) => format!("both sides say {} at the part's end: pick a part whose end is disputed", e.state),
+        E::EndsAgree(e) => format!(
+            "both sides say {} at the part's end: pick a part whose end is disputed",
+            e.state
+        ),
         E::WrongLevel(e) => match e.level {
             0 => "the nodes are the receipt's leaves: challenge the task that is wrong".into(),
             1 => "the segment is down to single steps: prove the wrong one (step)".into(),
-            level => format!("the dispute is at level {level}: steps are judged at level 1, tasks challenged at 0"),
+            level => format!(
+                "the dispute is at level {level}: steps are judged at level 1, tasks challenged at 0"
+            ),
         },
         E::StepIsRight(e) => {
-            format!("from this state follows {}, as the other side said: another step is wrong", e.next)
+            format!(
+                "from this state follows {}, as the other side said: another step is wrong",
+                e.next
+            )
         }
-        E::SumIsRight(_) => "this node's fuel is its children's, and not in padding: look for another node".into(),
-        E::FuelIsRight(e) => format!("the leaf's fuel of {} is what its end says: dispute the end (accuse)", e.fuel),
+        E::SumIsRight(_) => {
+            "this node's fuel is its children's, and not in padding: look for another node".into()
+        }
+        E::FuelIsRight(e) => {
+            format!("the leaf's fuel of {} is what its end says: dispute the end (accuse)", e.fuel)
+        }
     }
 }
 
 fn step_unit_message(error: &StepUnitError) -> String {
     match error {
         StepUnitError::WrongParts(e) => {
-            format!("the parts hash to {}, the task names {}: use the order's program and input", e.given, e.expected)
+            format!(
+                "the parts hash to {}, the task names {}: use the order's program and input",
+                e.given, e.expected
+            )
         }
-        StepUnitError::WrongProof(_) => "the proof does not hash to the state: prove from the segment's state".into(),
+        StepUnitError::WrongProof(_) => {
+            "the proof does not hash to the state: prove from the segment's state".into()
+        }
     }
 }
 
@@ -309,7 +418,9 @@ mod tests {
 
     #[test]
     fn decodes_the_market_and_says_what_to_do() {
-        let raw = IMarket::InsufficientBalance { account: Default::default(), balance: 3, needed: 10 }.abi_encode();
+        let raw =
+            IMarket::InsufficientBalance { account: Default::default(), balance: 3, needed: 10 }
+                .abi_encode();
         let error = ContractError::decode(&raw);
         assert_eq!(error.code(), "M-003");
         assert!(error.to_string().ends_with("deposit 7 more"), "{error}");
@@ -318,7 +429,8 @@ mod tests {
 
     #[test]
     fn every_error_has_its_own_code() {
-        let all = [MarketError::SELECTORS, CourtError::SELECTORS, StepUnitError::SELECTORS].concat();
+        let all =
+            [MarketError::SELECTORS, CourtError::SELECTORS, StepUnitError::SELECTORS].concat();
         let mut codes: Vec<_> = all
             .iter()
             .map(|selector| {
@@ -335,10 +447,13 @@ mod tests {
 
     #[test]
     fn decodes_a_court_and_its_judge() {
-        let error = ContractError::decode(&crate::bindings::ICourt::WrongLevel { level: 1 }.abi_encode());
+        let error =
+            ContractError::decode(&crate::bindings::ICourt::WrongLevel { level: 1 }.abi_encode());
         assert_eq!(error.code(), "J-009");
         assert!(error.to_string().ends_with("prove the wrong one (step)"), "{error}");
-        assert!(matches!(error.court(), Some(CourtError::WrongLevel(_))) && error.market().is_none());
+        assert!(
+            matches!(error.court(), Some(CourtError::WrongLevel(_))) && error.market().is_none()
+        );
         let error = ContractError::decode(&crate::bindings::IStepUnit::WrongProof {}.abi_encode());
         assert_eq!(error.code(), "J-014");
         assert!(matches!(error.step_unit(), Some(StepUnitError::WrongProof(_))));

@@ -110,7 +110,12 @@ impl From<&bindings::SumNode> for SumNode {
 
 impl From<&Challenge> for bindings::Challenge {
     fn from(it: &Challenge) -> Self {
-        Self { input: it.input, inputProof: it.input_proof.clone(), parts: it.parts.clone(), states: *it.states }
+        Self {
+            input: it.input,
+            inputProof: it.input_proof.clone(),
+            parts: it.parts.clone(),
+            states: *it.states,
+        }
     }
 }
 

@@ -59,13 +59,16 @@ impl CourtRules {
     /// contract computes the same.
     pub fn allowance(&self, fuel_limit: u64) -> u32 {
         let tracing = fuel_limit / self.fuel_per_second.max(1);
-        let time = u32::try_from(tracing.saturating_add(self.base_seconds.into())).unwrap_or(u32::MAX);
+        let time =
+            u32::try_from(tracing.saturating_add(self.base_seconds.into())).unwrap_or(u32::MAX);
         time.min(MAX_ALLOWANCE).max(self.move_seconds)
     }
 
     /// Returns the largest fuel limit that can be traced within its allowance at this speed.
     pub fn most_fuel(&self, fuel_per_second: u64) -> u64 {
-        let fits = |fuel: u64| u128::from(fuel) <= u128::from(self.allowance(fuel)) * u128::from(fuel_per_second);
+        let fits = |fuel: u64| {
+            u128::from(fuel) <= u128::from(self.allowance(fuel)) * u128::from(fuel_per_second)
+        };
         // An allowance is linear in the fuel up to its maximum, so that the fitting limits are an
         // interval from zero: a binary search finds its end.
         let (mut most, mut over) = (0, u64::MAX);
@@ -115,7 +118,12 @@ pub struct GameStanding {
 impl GameStanding {
     /// Returns the end of the turn, Unix seconds. A move is valid before it, a timeout from it on.
     pub fn deadline(&self) -> u64 {
-        self.since + u64::from(if self.accusers_turn { self.accuser_seconds } else { self.provider_seconds })
+        self.since
+            + u64::from(if self.accusers_turn {
+                self.accuser_seconds
+            } else {
+                self.provider_seconds
+            })
     }
 }
 
@@ -191,7 +199,8 @@ impl Court {
     /// accept no ask that does.
     pub async fn known_code(&self) -> Result<Option<&CourtCode>, ChainError> {
         let endpoint = &self.link.endpoint;
-        let (court, unit) = futures::try_join!(endpoint.code(self.address), endpoint.code(self.step_unit))?;
+        let (court, unit) =
+            futures::try_join!(endpoint.code(self.address), endpoint.code(self.step_unit))?;
         if !self.link.courts.has_step_unit(&unit) {
             // A contract that is no step unit may have no function that returns a float unit.
             return Ok(None);

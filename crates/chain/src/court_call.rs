@@ -165,30 +165,37 @@ impl CourtCall {
     pub(crate) fn data(&self) -> Vec<u8> {
         match self {
             CourtCall::Accuse { signed } => signed.accusation(),
-            CourtCall::Unfold { game, order, nodes: shown } => {
-                ICourt::unfoldCall { game: (&**game).into(), order: (&**order).into(), nodes: nodes(shown) }
+            CourtCall::Unfold { game, order, nodes: shown } => ICourt::unfoldCall {
+                game: (&**game).into(),
+                order: (&**order).into(),
+                nodes: nodes(shown),
+            }
+            .abi_encode(),
+            CourtCall::Pick { game, nodes: shown, index } => {
+                ICourt::pickCall { game: (&**game).into(), nodes: nodes(shown), index: *index }
                     .abi_encode()
             }
-            CourtCall::Pick { game, nodes: shown, index } => {
-                ICourt::pickCall { game: (&**game).into(), nodes: nodes(shown), index: *index }.abi_encode()
+            CourtCall::Challenge { game, order, nodes: shown, challenge } => {
+                ICourt::challengeCall {
+                    game: (&**game).into(),
+                    order: (&**order).into(),
+                    nodes: nodes(shown),
+                    index: challenge.index,
+                    it: (&**challenge).into(),
+                }
+                .abi_encode()
             }
-            CourtCall::Challenge { game, order, nodes: shown, challenge } => ICourt::challengeCall {
-                game: (&**game).into(),
-                order: (&**order).into(),
-                nodes: nodes(shown),
-                index: challenge.index,
-                it: (&**challenge).into(),
+            CourtCall::Contradict { deal, game, order, nodes: shown, index, halted } => {
+                ICourt::contradictCall {
+                    deal: (&**deal).into(),
+                    game: (&**game).into(),
+                    order: (&**order).into(),
+                    nodes: nodes(shown),
+                    index: *index,
+                    halted: halted.into(),
+                }
+                .abi_encode()
             }
-            .abi_encode(),
-            CourtCall::Contradict { deal, game, order, nodes: shown, index, halted } => ICourt::contradictCall {
-                deal: (&**deal).into(),
-                game: (&**game).into(),
-                order: (&**order).into(),
-                nodes: nodes(shown),
-                index: *index,
-                halted: halted.into(),
-            }
-            .abi_encode(),
             CourtCall::Move(args) => ICourt::moveCall {
                 game: (&args.game).into(),
                 part: args.pick,
@@ -210,7 +217,9 @@ impl CourtCall {
             }
             CourtCall::WrongSum(args) => args.data(),
             CourtCall::WrongFuel(args) => args.data(),
-            CourtCall::Delegate { to, until } => ICourt::delegateCall { to: *to, time: *until }.abi_encode(),
+            CourtCall::Delegate { to, until } => {
+                ICourt::delegateCall { to: *to, time: *until }.abi_encode()
+            }
         }
     }
 }

@@ -24,7 +24,8 @@ impl FromLog for CourtEvent {
             Raw::Accused(e) => {
                 let (game, receipt) = (Game::from(&e.game), Receipt::from(&e.receipt));
                 let id = struct_hash(&game);
-                let told = (DealId::from(e.deal), e.provider, GameId::from(e.id)) == (game.deal, game.provider, id);
+                let told = (DealId::from(e.deal), e.provider, GameId::from(e.id))
+                    == (game.deal, game.provider, id);
                 let meant = game.receipt == struct_hash(&receipt) && game.order == receipt.order;
                 if !told || !meant || !(1..=MAX_ORDER_TASKS).contains(&e.tasks) {
                     return None;
@@ -34,22 +35,42 @@ impl FromLog for CourtEvent {
             }
             Raw::Unfolded(e) => {
                 let levels = e.nodes.len().checked_ilog2()? as u8;
-                let whole = e.nodes.len().is_power_of_two() && (e.height == 0 || levels == UNFOLD_LEVELS);
-                if !whole || levels > UNFOLD_LEVELS || !is_place(e.place, e.height.checked_add(levels)?) {
+                let whole =
+                    e.nodes.len().is_power_of_two() && (e.height == 0 || levels == UNFOLD_LEVELS);
+                if !whole
+                    || levels > UNFOLD_LEVELS
+                    || !is_place(e.place, e.height.checked_add(levels)?)
+                {
                     return None;
                 }
                 let nodes = e.nodes.iter().map(SumNode::from).collect();
-                CourtEvent::Unfolded { id: e.id.into(), place: e.place, height: e.height, deadline: e.deadline, nodes }
+                CourtEvent::Unfolded {
+                    id: e.id.into(),
+                    place: e.place,
+                    height: e.height,
+                    deadline: e.deadline,
+                    nodes,
+                }
             }
             Raw::Picked(e) => {
                 // A picked node is above the leaves and below the root.
-                if !(1..=MAX_HEIGHT - UNFOLD_LEVELS).contains(&e.height) || !is_place(e.place, e.height) {
+                if !(1..=MAX_HEIGHT - UNFOLD_LEVELS).contains(&e.height)
+                    || !is_place(e.place, e.height)
+                {
                     return None;
                 }
-                CourtEvent::Picked { id: e.id.into(), place: e.place, height: e.height, deadline: e.deadline }
+                CourtEvent::Picked {
+                    id: e.id.into(),
+                    place: e.place,
+                    height: e.height,
+                    deadline: e.deadline,
+                }
             }
             Raw::Challenged(e) => {
-                if e.task >= MAX_ORDER_TASKS || !(2..=MAX_LEVEL).contains(&e.level) || !e.level.is_multiple_of(2) {
+                if e.task >= MAX_ORDER_TASKS
+                    || !(2..=MAX_LEVEL).contains(&e.level)
+                    || !e.level.is_multiple_of(2)
+                {
                     return None;
                 }
                 CourtEvent::Challenged(Box::new(Challenged {
@@ -62,7 +83,9 @@ impl FromLog for CourtEvent {
                 }))
             }
             Raw::Moved(e) => {
-                let end = 1u64.checked_shl(4 * u32::from(e.level)).and_then(|span| e.position.checked_add(span));
+                let end = 1u64
+                    .checked_shl(4 * u32::from(e.level))
+                    .and_then(|span| e.position.checked_add(span));
                 let fits = end.is_some_and(|end| end <= 1 << (4 * MAX_LEVEL));
                 if e.part >= PARTS as u32 || !(1..MAX_LEVEL).contains(&e.level) || !fits {
                     return None;
@@ -138,7 +161,10 @@ mod tests {
             deadline: 5,
         };
         let Some(CourtEvent::Accused(heard)) = CourtEvent::decode(&log(&accused)) else { panic!() };
-        assert_eq!((heard.game, heard.receipt.clone(), heard.tasks), (game.clone(), receipt, 1 << 16));
+        assert_eq!(
+            (heard.game, heard.receipt.clone(), heard.tasks),
+            (game.clone(), receipt, 1 << 16)
+        );
         let no = |event: ICourt::Accused| assert_eq!(CourtEvent::decode(&log(&event)), None);
         no(ICourt::Accused { id: B256::ZERO, ..accused.clone() });
         no(ICourt::Accused { deal: B256::ZERO, ..accused.clone() });
@@ -147,7 +173,11 @@ mod tests {
         other.fuel += 1;
         no(ICourt::Accused { receipt: (&other).into(), ..accused.clone() });
         let elsewhere = Game { order: OrderId::ZERO, ..game };
-        no(ICourt::Accused { id: struct_hash(&elsewhere).into(), game: (&elsewhere).into(), ..accused.clone() });
+        no(ICourt::Accused {
+            id: struct_hash(&elsewhere).into(),
+            game: (&elsewhere).into(),
+            ..accused.clone()
+        });
         for tasks in [0, (1 << 16) + 1] {
             no(ICourt::Accused { tasks, ..accused.clone() });
         }
@@ -163,11 +193,21 @@ mod tests {
             nodes: vec![bindings::SumNode { hash: B256::ZERO, fuel: 1 }; nodes],
         };
         let heard = |event: &ICourt::Unfolded| CourtEvent::decode(&log(event)).is_some();
-        for (place, height, nodes) in [(0, 12, 16), ((1 << 12) - 1, 0, 16), (0, 0, 1), ((1 << 15) - 1, 0, 2)] {
+        for (place, height, nodes) in
+            [(0, 12, 16), ((1 << 12) - 1, 0, 16), (0, 0, 1), ((1 << 15) - 1, 0, 2)]
+        {
             assert!(heard(&unfolded(place, height, nodes)), "{place} {height} {nodes}");
         }
-        let bad =
-            [(1, 12, 16), (0, 13, 16), (0, 1, 8), (0, 0, 0), (0, 0, 3), (0, 0, 32), (1 << 12, 0, 16), (0, 255, 16)];
+        let bad = [
+            (1, 12, 16),
+            (0, 13, 16),
+            (0, 1, 8),
+            (0, 0, 0),
+            (0, 0, 3),
+            (0, 0, 32),
+            (1 << 12, 0, 16),
+            (0, 255, 16),
+        ];
         for (place, height, nodes) in bad {
             assert!(!heard(&unfolded(place, height, nodes)), "{place} {height} {nodes}");
         }

@@ -84,7 +84,11 @@ pub struct DeployQuote {
 ///
 /// # Errors
 /// A [`SendError`] if a transaction fails; earlier ones may have been mined.
-pub async fn deploy(rpc: &Rpc, signer: PrivateKeySigner, params: DeployParams) -> Result<Deployed, SendError> {
+pub async fn deploy(
+    rpc: &Rpc,
+    signer: PrivateKeySigner,
+    params: DeployParams,
+) -> Result<Deployed, SendError> {
     let link = Arc::new(Link::connect(&ChainConfig::new(rpc.clone(), Address::ZERO)).await?);
     send(&TxSender::start(link, signer, None).await?, "", params).await
 }
@@ -142,7 +146,11 @@ pub async fn quote_deployment(
     };
     let market = market_code(params.token.unwrap_or_default(), params)?;
     let market_bytes = market.len() as u64;
-    let market = if params.token.is_some() { market } else { with_a_token(&market, creation_code(MARKET)?.len()) };
+    let market = if params.token.is_some() {
+        market
+    } else {
+        with_a_token(&market, creation_code(MARKET)?.len())
+    };
     let market_gas = estimate(market).await?;
     let mut court_bytes = 0;
     let CourtArtifacts { court, step_unit, float_unit } = CourtArtifacts::COMMITTED;
@@ -181,8 +189,8 @@ fn with_a_token(market: &[u8], argument: usize) -> Vec<u8> {
     [&head[..], market].concat()
 }
 
-/// Deploys a court with its judges for a market that exists: one of another version of the machine, beside
-/// those that are there. It forgets everything when it ends.
+/// Deploys a court with its judges for a market that exists: one of another version of the machine,
+/// beside those that are there. It forgets everything when it ends.
 pub async fn deploy_court(
     at: &ChainConfig,
     signer: PrivateKeySigner,
@@ -196,10 +204,15 @@ pub async fn deploy_court(
     Ok(made?.court)
 }
 
-async fn create(sender: &TxSender, intent: String, data: Vec<u8>) -> Result<(Address, Mined), SendError> {
+async fn create(
+    sender: &TxSender,
+    intent: String,
+    data: Vec<u8>,
+) -> Result<(Address, Mined), SendError> {
     let call = RawCall { to: None, data: data.into(), value: U256::ZERO };
     let mined = sender.send(intent, call).await?;
-    let address = mined.created.ok_or_else(|| ChainError::Deploy(format!("{} created nothing", mined.tx)))?;
+    let address =
+        mined.created.ok_or_else(|| ChainError::Deploy(format!("{} created nothing", mined.tx)))?;
     Ok((address, mined))
 }
 
@@ -219,13 +232,19 @@ async fn send_court(
 ) -> Result<MadeCourt, SendError> {
     let create = |intent: &str, data| create(sender, format!("{prefix}{intent}"), data);
     let (float_unit, floats) = create("floats", creation_code(artifacts.float_unit)?).await?;
-    let (step_unit, steps) = create("steps", step_unit_code(artifacts.step_unit, float_unit)?).await?;
-    let (court, judged) = create("court", court_code(artifacts.court, market, step_unit, rules)?).await?;
+    let (step_unit, steps) =
+        create("steps", step_unit_code(artifacts.step_unit, float_unit)?).await?;
+    let (court, judged) =
+        create("court", court_code(artifacts.court, market, step_unit, rules)?).await?;
     let gas = floats.gas_used.saturating_add(steps.gas_used).saturating_add(judged.gas_used);
     Ok(MadeCourt { court, step_unit, float_unit, gas })
 }
 
-async fn send(sender: &TxSender, prefix: &str, params: DeployParams) -> Result<Deployed, SendError> {
+async fn send(
+    sender: &TxSender,
+    prefix: &str,
+    params: DeployParams,
+) -> Result<Deployed, SendError> {
     let create = |intent: &str, data| create(sender, format!("{prefix}{intent}"), data);
     let (token, token_gas) = match params.token {
         Some(token) => (token, 0),
@@ -265,7 +284,12 @@ fn step_unit_code(artifact: &str, float_unit: Address) -> Result<Vec<u8>, ChainE
     Ok(data)
 }
 
-fn court_code(artifact: &str, market: Address, step_unit: Address, rules: CourtRules) -> Result<Vec<u8>, ChainError> {
+fn court_code(
+    artifact: &str,
+    market: Address,
+    step_unit: Address,
+    rules: CourtRules,
+) -> Result<Vec<u8>, ChainError> {
     let rules = Rules {
         baseBond: rules.base_bond,
         bondPerTfuel: rules.bond_per_tfuel,
@@ -278,7 +302,8 @@ fn court_code(artifact: &str, market: Address, step_unit: Address, rules: CourtR
     Ok(data)
 }
 
-/// Whether code on chain is the market that this crate was built with: byte for byte, but for its immutables.
+/// Whether code on chain is the market that this crate was built with: byte for byte, but for its
+/// immutables.
 pub(crate) fn is_market(code: &[u8]) -> Result<bool, ChainError> {
     Ok(Code::of(&deployed_code(MARKET)?).is(code))
 }

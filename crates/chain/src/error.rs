@@ -21,7 +21,9 @@ pub struct RpcFault {
 #[non_exhaustive]
 pub enum ChainError {
     /// There was no usable answer after all retries.
-    #[error("[C-001] the chain endpoint gave no answer to {method} after {attempts} attempts: {cause}")]
+    #[error(
+        "[C-001] the chain endpoint gave no answer to {method} after {attempts} attempts: {cause}"
+    )]
     Unreachable {
         /// Called JSON-RPC method.
         method: String,
@@ -50,7 +52,9 @@ pub enum ChainError {
     #[error("{0}")]
     Contract(#[from] ContractError),
     /// There is no contract code at the configured market address.
-    #[error("[C-005] no contract at {market} on chain {chain_id}: check the market address and the RPC URL")]
+    #[error(
+        "[C-005] no contract at {market} on chain {chain_id}: check the market address and the RPC URL"
+    )]
     NoMarket {
         /// Configured address.
         market: Address,
@@ -72,7 +76,9 @@ pub enum ChainError {
     #[error("[C-011] the file of root certificates (rpc_ca) can't be used: {0}; PEM is needed")]
     BadRoots(String),
     /// There is no contract code at the address of a market's token.
-    #[error("[C-010] no contract at {token} on chain {chain_id}: a market needs a token that exists")]
+    #[error(
+        "[C-010] no contract at {token} on chain {chain_id}: a market needs a token that exists"
+    )]
     NoToken {
         /// Given address.
         token: Address,
@@ -88,7 +94,9 @@ pub enum ChainError {
         chain_id: u64,
     },
     /// The court belongs to another market.
-    #[error("[C-013] {court} is a court of the market {market}, not of this one: check the court's address")]
+    #[error(
+        "[C-013] {court} is a court of the market {market}, not of this one: check the court's address"
+    )]
     ForeignCourt {
         /// Given address.
         court: Address,
@@ -130,7 +138,9 @@ pub enum SendError {
     #[error("{0}")]
     Chain(ChainError),
     /// Gas costs more than the configured maximum.
-    #[error("[S-006] gas costs {price_wei} wei, above the cap of {cap_wei} wei: raise `max_fee_per_gas_wei` or wait")]
+    #[error(
+        "[S-006] gas costs {price_wei} wei, above the cap of {cap_wei} wei: raise `max_fee_per_gas_wei` or wait"
+    )]
     FeeAboveCap {
         /// Necessary fee per gas, wei.
         price_wei: u128,
@@ -138,7 +148,9 @@ pub enum SendError {
         cap_wei: u128,
     },
     /// The account cannot pay for the gas.
-    #[error("[S-007] {account} holds {balance_wei} wei, the transaction may cost {needed_wei} wei: fund the account")]
+    #[error(
+        "[S-007] {account} holds {balance_wei} wei, the transaction may cost {needed_wei} wei: fund the account"
+    )]
     NoGasMoney {
         /// Account that sends.
         account: Address,
@@ -149,7 +161,9 @@ pub enum SendError {
     },
     /// The transaction is not mined after all fee bumps. The sender keeps watching it. Send the
     /// same intent again to continue waiting.
-    #[error("[S-008] transaction {tx} (nonce {nonce}) is not mined after every fee bump: its fate is still open")]
+    #[error(
+        "[S-008] transaction {tx} (nonce {nonce}) is not mined after every fee bump: its fate is still open"
+    )]
     Stuck {
         /// Hash of the last replacement.
         tx: B256,
@@ -180,7 +194,9 @@ pub enum SendError {
     },
     /// The batch has a call that is not one of the market. The market itself executes a batch, so
     /// that calls of the token and plain transfers cannot be part of it.
-    #[error("[S-013] only calls of the market can be batched: send the token call or transfer on its own")]
+    #[error(
+        "[S-013] only calls of the market can be batched: send the token call or transfer on its own"
+    )]
     NotBatchable,
     /// The accuser's market account cannot pay the bond of an accusation. Nothing was sent.
     #[error(

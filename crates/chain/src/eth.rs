@@ -129,7 +129,13 @@ impl CallRequest {
 
     /// Creates the request of a call that `account` would send.
     pub(crate) fn by(account: Address, call: &RawCall) -> CallRequest {
-        CallRequest { from: Some(account), to: call.to, data: call.data.clone(), value: call.value, gas: None }
+        CallRequest {
+            from: Some(account),
+            to: call.to,
+            data: call.data.clone(),
+            value: call.value,
+            gas: None,
+        }
     }
 
     /// Returns the gas that a transaction with this data costs before it runs (EIP-2028).
@@ -166,7 +172,8 @@ impl Endpoint {
     }
 
     pub(crate) async fn latest(&self) -> Result<Header, ChainError> {
-        let block: Option<Header> = self.call("eth_getBlockByNumber", json!(["latest", false])).await?;
+        let block: Option<Header> =
+            self.call("eth_getBlockByNumber", json!(["latest", false])).await?;
         block.ok_or_else(|| ChainError::Malformed {
             method: "eth_getBlockByNumber".into(),
             cause: "there is no latest block".into(),
@@ -213,7 +220,11 @@ impl Endpoint {
         Ok(self.call::<U128>("eth_maxPriorityFeePerGas", json!([])).await?.to())
     }
 
-    pub(crate) async fn eth_call(&self, call: &CallRequest, block: Option<u64>) -> Result<Bytes, ChainError> {
+    pub(crate) async fn eth_call(
+        &self,
+        call: &CallRequest,
+        block: Option<u64>,
+    ) -> Result<Bytes, ChainError> {
         let block = block.map(at).unwrap_or_else(|| json!("latest"));
         self.call("eth_call", json!([call.json(), block])).await
     }
@@ -227,13 +238,26 @@ impl Endpoint {
     }
 
     /// Returns the logs of these contracts in blocks `from..=to`.
-    pub(crate) async fn logs(&self, of: &[Address], from: u64, to: u64) -> Result<Vec<RpcLog>, ChainError> {
-        self.call("eth_getLogs", json!([{ "address": of, "fromBlock": at(from), "toBlock": at(to) }])).await
+    pub(crate) async fn logs(
+        &self,
+        of: &[Address],
+        from: u64,
+        to: u64,
+    ) -> Result<Vec<RpcLog>, ChainError> {
+        self.call(
+            "eth_getLogs",
+            json!([{ "address": of, "fromBlock": at(from), "toBlock": at(to) }]),
+        )
+        .await
     }
 
     /// Returns the logs of these contracts in exactly this block; fails if the node does not know
     /// it.
-    pub(crate) async fn logs_of(&self, of: &[Address], block: B256) -> Result<Vec<RpcLog>, ChainError> {
+    pub(crate) async fn logs_of(
+        &self,
+        of: &[Address],
+        block: B256,
+    ) -> Result<Vec<RpcLog>, ChainError> {
         self.call("eth_getLogs", json!([{ "address": of, "blockHash": block }])).await
     }
 }

@@ -33,7 +33,11 @@ pub struct LogMeta {
 /// Decodes a log of `market` or of a court that `is_court` accepts. Returns `None` for
 /// everything else. The address decides which events are decoded, so that a court cannot
 /// imitate the market.
-pub(crate) fn market_or_court(log: &Log, market: Address, is_court: impl Fn(Address) -> bool) -> Option<MarketEvent> {
+pub(crate) fn market_or_court(
+    log: &Log,
+    market: Address,
+    is_court: impl Fn(Address) -> bool,
+) -> Option<MarketEvent> {
     if log.address == market {
         return MarketEvent::decode(log);
     }
@@ -47,14 +51,30 @@ impl FromLog for MarketEvent {
     fn decode(log: &Log) -> Option<MarketEvent> {
         let raw = Raw::decode_raw_log(log.topics(), &log.data.data).ok()?;
         Some(match raw {
-            Raw::Deposited(e) => MarketEvent::Deposited { account: e.account, from: e.from, amount: e.amount },
-            Raw::Withdrawn(e) => MarketEvent::Withdrawn { account: e.account, to: e.to, amount: e.amount },
-            Raw::Allowed(e) => MarketEvent::Allowed { owner: e.owner, spender: e.spender, amount: e.amount },
-            Raw::Transferred(e) => MarketEvent::Transferred { from: e.from, to: e.to, amount: e.amount },
-            Raw::Announced(e) => MarketEvent::Announced { provider: e.provider, endpoint: e.endpoint },
-            Raw::AsksCancelled(e) => MarketEvent::AsksCancelled { provider: e.provider, counter: e.counter },
-            Raw::DealOpened(e) => MarketEvent::DealOpened { id: e.id.into(), deal: (&e.deal).into() },
-            Raw::Redeemed(e) => MarketEvent::Redeemed { deal: e.deal.into(), paid: e.paid, orders: e.orders },
+            Raw::Deposited(e) => {
+                MarketEvent::Deposited { account: e.account, from: e.from, amount: e.amount }
+            }
+            Raw::Withdrawn(e) => {
+                MarketEvent::Withdrawn { account: e.account, to: e.to, amount: e.amount }
+            }
+            Raw::Allowed(e) => {
+                MarketEvent::Allowed { owner: e.owner, spender: e.spender, amount: e.amount }
+            }
+            Raw::Transferred(e) => {
+                MarketEvent::Transferred { from: e.from, to: e.to, amount: e.amount }
+            }
+            Raw::Announced(e) => {
+                MarketEvent::Announced { provider: e.provider, endpoint: e.endpoint }
+            }
+            Raw::AsksCancelled(e) => {
+                MarketEvent::AsksCancelled { provider: e.provider, counter: e.counter }
+            }
+            Raw::DealOpened(e) => {
+                MarketEvent::DealOpened { id: e.id.into(), deal: (&e.deal).into() }
+            }
+            Raw::Redeemed(e) => {
+                MarketEvent::Redeemed { deal: e.deal.into(), paid: e.paid, orders: e.orders }
+            }
             Raw::DealClosed(e) => MarketEvent::DealClosed {
                 deal: e.deal.into(),
                 ending: e.ending.known()?,
@@ -77,9 +97,11 @@ impl FromLog for MarketEvent {
                 deadline: e.deadline,
                 bond: e.bond,
             },
-            Raw::Answered(e) => {
-                MarketEvent::Answered { deal: e.deal.into(), order: e.order.into(), receipt: (&e.receipt).into() }
-            }
+            Raw::Answered(e) => MarketEvent::Answered {
+                deal: e.deal.into(),
+                order: e.order.into(),
+                receipt: (&e.receipt).into(),
+            },
             Raw::Excused(e) => MarketEvent::Excused { deal: e.deal.into(), order: e.order.into() },
             Raw::Demanded(e) => MarketEvent::Demanded {
                 deal: e.deal.into(),
@@ -99,7 +121,9 @@ impl FromLog for MarketEvent {
                 proof: e.proof.iter().map(SumNode::from).collect(),
                 output: e.output,
             },
-            Raw::Held(e) => MarketEvent::Held { deal: e.deal.into(), game: e.game.into(), deadline: e.deadline },
+            Raw::Held(e) => {
+                MarketEvent::Held { deal: e.deal.into(), game: e.game.into(), deadline: e.deadline }
+            }
             Raw::Lifted(e) => MarketEvent::Lifted { deal: e.deal.into(), game: e.game.into() },
             Raw::CaseSettled(e) => MarketEvent::CaseSettled {
                 deal: e.deal.into(),

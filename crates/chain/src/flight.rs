@@ -60,7 +60,9 @@ impl Flight {
     pub(crate) async fn broadcast(&self, link: &Link) {
         let attempt = self.record.last();
         match link.endpoint.send_raw(&attempt.raw).await {
-            Ok(_) => tracing::debug!(intent = self.intent, tx = %attempt.tx, nonce = self.record.nonce, "broadcast"),
+            Ok(_) => {
+                tracing::debug!(intent = self.intent, tx = %attempt.tx, nonce = self.record.nonce, "broadcast")
+            }
             Err(error) => {
                 tracing::debug!(intent = self.intent, tx = %attempt.tx, nonce = self.record.nonce, %error, "broadcast refused");
             }
@@ -92,7 +94,11 @@ impl Flight {
         }
         if used <= self.record.nonce {
             if std::mem::take(&mut self.seen_mined) {
-                tracing::info!(intent = self.intent, nonce = self.record.nonce, "dropped by a reorg");
+                tracing::info!(
+                    intent = self.intent,
+                    nonce = self.record.nonce,
+                    "dropped by a reorg"
+                );
                 self.polls_since_broadcast = u32::MAX;
             }
             return Ok(Fate::Pending);
@@ -101,13 +107,23 @@ impl Flight {
     }
 
     /// Searches final blocks for the transaction that used the nonce.
-    async fn search(&mut self, link: &Link, account: Address, head: &Header) -> Result<Fate, ChainError> {
+    async fn search(
+        &mut self,
+        link: &Link,
+        account: Address,
+        head: &Header,
+    ) -> Result<Fate, ChainError> {
         let last_final = (head.number() + 1).saturating_sub(link.confirmations);
         let to = last_final.min(self.searched + MAX_SEARCH_BLOCKS);
         for number in self.searched + 1..=to {
-            let Some(block) = link.endpoint.full_block(number).await? else { return Ok(Fate::Unclear) };
+            let Some(block) = link.endpoint.full_block(number).await? else {
+                return Ok(Fate::Unclear);
+            };
             let nonce = self.record.nonce;
-            let user = block.transactions.iter().find(|tx| tx.from == account && tx.nonce.to::<u64>() == nonce);
+            let user = block
+                .transactions
+                .iter()
+                .find(|tx| tx.from == account && tx.nonce.to::<u64>() == nonce);
             match user {
                 Some(tx) if self.record.attempts.iter().all(|attempt| attempt.tx != tx.hash) => {
                     return Ok(Fate::Displaced);

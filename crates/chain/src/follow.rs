@@ -117,7 +117,12 @@ impl From<ChainError> for Trouble {
 }
 
 impl Follower {
-    pub(crate) fn new(link: Arc<Link>, market: Address, from_block: u64, courts: Courts) -> Follower {
+    pub(crate) fn new(
+        link: Arc<Link>,
+        market: Address,
+        from_block: u64,
+        courts: Courts,
+    ) -> Follower {
         Follower {
             pause: link.poll,
             link,
@@ -134,8 +139,10 @@ impl Follower {
     }
 
     pub(crate) fn stream(self) -> EventStream {
-        stream::unfold(self, |mut follower| async move { follower.advance().await.map(|batch| (batch, follower)) })
-            .boxed()
+        stream::unfold(self, |mut follower| async move {
+            follower.advance().await.map(|batch| (batch, follower))
+        })
+        .boxed()
     }
 
     /// Returns the next batch; `None` if a reorg was too deep.
@@ -169,7 +176,8 @@ impl Follower {
         }
         self.reported = now;
         self.batch.through = self.next.saturating_sub(1);
-        let quiet = EventBatch { head: self.batch.head, time: self.batch.time, ..EventBatch::default() };
+        let quiet =
+            EventBatch { head: self.batch.head, time: self.batch.time, ..EventBatch::default() };
         Some(std::mem::replace(&mut self.batch, quiet))
     }
 
@@ -189,7 +197,11 @@ impl Follower {
             return Ok(());
         }
         let settled = head.number().saturating_sub(MAX_REORG_BLOCKS as u64);
-        if self.next < settled { self.read_range(settled).await } else { self.read_blocks(head.number()).await }
+        if self.next < settled {
+            self.read_range(settled).await
+        } else {
+            self.read_blocks(head.number()).await
+        }
     }
 
     /// Removes blocks that are no longer canonical. Returns false if the endpoint seems to lag and
@@ -197,7 +209,8 @@ impl Follower {
     async fn rewind(&mut self, head: &Header) -> Result<bool, Trouble> {
         let Some(tip) = self.tail.back().map(|seen| seen.number) else { return Ok(true) };
         if tip > head.number() {
-            let known = self.tail.iter().any(|seen| seen.number == head.number() && seen.hash == head.hash);
+            let known =
+                self.tail.iter().any(|seen| seen.number == head.number() && seen.hash == head.hash);
             if known && self.behind_polls < LAG_PATIENCE_POLLS {
                 self.behind_polls += 1;
                 return Ok(false);
@@ -256,7 +269,10 @@ impl Follower {
         let to = head.min(self.next + MAX_STEP_BLOCKS - 1);
         let mut blocks = stream::iter(self.next..=to)
             .map(|number| async move {
-                let header = endpoint.header(number).await?.ok_or_else(|| missing("eth_getBlockByNumber", number))?;
+                let header = endpoint
+                    .header(number)
+                    .await?
+                    .ok_or_else(|| missing("eth_getBlockByNumber", number))?;
                 let logs = endpoint.logs_of(addresses, header.hash).await?;
                 Ok::<_, ChainError>((header, logs))
             })
@@ -294,7 +310,9 @@ impl Follower {
         let before = self.courts.known.len();
         for (_, event) in events {
             let MarketEvent::DealOpened { deal, .. } = event else { continue };
-            let ours = [deal.requester, deal.provider].iter().any(|party| self.courts.parties.contains(party));
+            let ours = [deal.requester, deal.provider]
+                .iter()
+                .any(|party| self.courts.parties.contains(party));
             if !ours || deal.court.is_zero() || self.courts.known.contains(&deal.court) {
                 continue;
             }
@@ -326,5 +344,8 @@ impl Follower {
 }
 
 fn missing(method: &str, number: u64) -> ChainError {
-    ChainError::Malformed { method: method.into(), cause: format!("block {number} is missing below the head") }
+    ChainError::Malformed {
+        method: method.into(),
+        cause: format!("block {number} is missing below the head"),
+    }
 }

@@ -54,11 +54,20 @@ fn news(event: &CourtEvent) -> Option<GameNews> {
         CourtEvent::Delegated { .. } => return None,
         CourtEvent::Accused(accused) => {
             let Accused { game, receipt, tasks, deadline, .. } = &**accused;
-            GameNews::Accused(Box::new(GameView::begun(game.clone(), receipt.clone(), *tasks, *deadline)))
+            GameNews::Accused(Box::new(GameView::begun(
+                game.clone(),
+                receipt.clone(),
+                *tasks,
+                *deadline,
+            )))
         }
-        CourtEvent::Unfolded { id, place, height, deadline, nodes } => {
-            GameNews::Unfolded { game: *id, place: *place, height: *height, deadline: *deadline, nodes: nodes.clone() }
-        }
+        CourtEvent::Unfolded { id, place, height, deadline, nodes } => GameNews::Unfolded {
+            game: *id,
+            place: *place,
+            height: *height,
+            deadline: *deadline,
+            nodes: nodes.clone(),
+        },
         CourtEvent::Picked { id, place, height, deadline } => {
             GameNews::Picked { game: *id, place: *place, height: *height, deadline: *deadline }
         }
@@ -84,23 +93,35 @@ fn news(event: &CourtEvent) -> Option<GameNews> {
                 segment: Box::new(*segment),
             }
         }
-        CourtEvent::Stepped { id, position, state, claimed, next } => {
-            GameNews::Stepped { game: *id, position: *position, state: *state, claimed: *claimed, next: *next }
+        CourtEvent::Stepped { id, position, state, claimed, next } => GameNews::Stepped {
+            game: *id,
+            position: *position,
+            state: *state,
+            claimed: *claimed,
+            next: *next,
+        },
+        CourtEvent::Ended(GameEnd {
+            id,
+            verdict,
+            accuser_won,
+            slashed,
+            to_accuser,
+            to_provider,
+            burned,
+        }) => GameNews::Ended {
+            game: *id,
+            verdict: court::GameEnd {
+                verdict: *verdict,
+                accuser_won: *accuser_won,
+                slashed: *slashed,
+                to_accuser: *to_accuser,
+                to_provider: *to_provider,
+                burned: *burned,
+            },
+        },
+        CourtEvent::Convicted { receipt, fault, .. } => {
+            GameNews::Convicted { receipt: *receipt, fault: *fault }
         }
-        CourtEvent::Ended(GameEnd { id, verdict, accuser_won, slashed, to_accuser, to_provider, burned }) => {
-            GameNews::Ended {
-                game: *id,
-                verdict: court::GameEnd {
-                    verdict: *verdict,
-                    accuser_won: *accuser_won,
-                    slashed: *slashed,
-                    to_accuser: *to_accuser,
-                    to_provider: *to_provider,
-                    burned: *burned,
-                },
-            }
-        }
-        CourtEvent::Convicted { receipt, fault, .. } => GameNews::Convicted { receipt: *receipt, fault: *fault },
     })
 }
 
@@ -117,26 +138,39 @@ impl CourtCall {
             (Answer::Pick { index }, Question::Nodes { nodes, .. }) => {
                 CourtCall::Pick { game: Box::new(game), nodes: nodes.clone(), index }
             }
-            (Answer::Challenge(challenge), Question::Nodes { nodes, .. }) => {
-                CourtCall::Challenge { game: Box::new(game), order, nodes: nodes.clone(), challenge }
-            }
-            (Answer::Contradict { index, halted }, Question::Nodes { nodes, .. }) => CourtCall::Contradict {
-                deal: Box::new(deal),
+            (Answer::Challenge(challenge), Question::Nodes { nodes, .. }) => CourtCall::Challenge {
                 game: Box::new(game),
                 order,
                 nodes: nodes.clone(),
-                index,
-                halted,
+                challenge,
             },
-            (Answer::Move { pick, states }, Question::Run { segment, .. }) => CourtCall::Move(Box::new(MoveArgs {
-                game,
-                pick,
-                segment: **segment,
-                states: *states,
-                signature: Default::default(),
-            })),
+            (Answer::Contradict { index, halted }, Question::Nodes { nodes, .. }) => {
+                CourtCall::Contradict {
+                    deal: Box::new(deal),
+                    game: Box::new(game),
+                    order,
+                    nodes: nodes.clone(),
+                    index,
+                    halted,
+                }
+            }
+            (Answer::Move { pick, states }, Question::Run { segment, .. }) => {
+                CourtCall::Move(Box::new(MoveArgs {
+                    game,
+                    pick,
+                    segment: **segment,
+                    states: *states,
+                    signature: Default::default(),
+                }))
+            }
             (Answer::Step { pick, proof }, Question::Run { segment, .. }) => {
-                CourtCall::Step(Box::new(StepArgs { deal, game, pick, segment: **segment, proof: proof.into() }))
+                CourtCall::Step(Box::new(StepArgs {
+                    deal,
+                    game,
+                    pick,
+                    segment: **segment,
+                    proof: proof.into(),
+                }))
             }
             _ => return None,
         })
@@ -146,7 +180,13 @@ impl CourtCall {
     pub fn convict(signed: Signed, proof: FaultProof) -> CourtCall {
         match proof {
             FaultProof::Sum { node, children, place, siblings } => {
-                CourtCall::WrongSum(Box::new(WrongSumArgs { signed, node, children, place, siblings }))
+                CourtCall::WrongSum(Box::new(WrongSumArgs {
+                    signed,
+                    node,
+                    children,
+                    place,
+                    siblings,
+                }))
             }
             FaultProof::Fuel { task, fuel, halted, proof } => {
                 CourtCall::WrongFuel(Box::new(WrongFuelArgs { signed, task, fuel, halted, proof }))

@@ -116,9 +116,12 @@ impl Journal {
         blocking(move || {
             let db = match path {
                 Some(path) => Database::builder().set_cache_size(CACHE_BYTES).create(path),
-                None => Database::builder().create_with_backend(redb::backends::InMemoryBackend::new()),
+                None => {
+                    Database::builder().create_with_backend(redb::backends::InMemoryBackend::new())
+                }
             };
-            let journal = Journal(Arc::new(Open { db: db.map_err(broken)?, closed: watch::Sender::new(()) }));
+            let journal =
+                Journal(Arc::new(Open { db: db.map_err(broken)?, closed: watch::Sender::new(()) }));
             journal.claim(&owner)?;
             Ok(journal)
         })
@@ -135,7 +138,11 @@ impl Journal {
         {
             write.open_table(INTENTS).map_err(broken)?;
             let mut meta = write.open_table(META).map_err(broken)?;
-            let found = meta.get(OWNER).map_err(broken)?.map(|bytes| decode::<Owner>(bytes.value())).transpose()?;
+            let found = meta
+                .get(OWNER)
+                .map_err(broken)?
+                .map(|bytes| decode::<Owner>(bytes.value()))
+                .transpose()?;
             match found {
                 Some(found) if found != *owner => {
                     return Err(SendError::ForeignJournal(format!(
@@ -186,7 +193,11 @@ impl Journal {
         let (open, intent, bytes) = (self.0.clone(), intent.to_owned(), encode(record)?);
         blocking(move || {
             let write = open.db.begin_write().map_err(broken)?;
-            write.open_table(INTENTS).map_err(broken)?.insert(intent.as_str(), bytes.as_slice()).map_err(broken)?;
+            write
+                .open_table(INTENTS)
+                .map_err(broken)?
+                .insert(intent.as_str(), bytes.as_slice())
+                .map_err(broken)?;
             write.commit().map_err(broken)
         })
         .await
@@ -196,7 +207,9 @@ impl Journal {
     pub(crate) async fn prune(&self) -> Result<(), SendError> {
         let mut finished = self.all().await?;
         finished.retain(|(_, record)| record.outcome.is_some());
-        let Some(excess) = finished.len().checked_sub(KEEP_FINISHED).filter(|n| *n > 0) else { return Ok(()) };
+        let Some(excess) = finished.len().checked_sub(KEEP_FINISHED).filter(|n| *n > 0) else {
+            return Ok(());
+        };
         let open = self.0.clone();
         blocking(move || {
             let write = open.db.begin_write().map_err(broken)?;

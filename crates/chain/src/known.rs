@@ -91,10 +91,17 @@ impl KnownCourts {
     }
 
     /// Returns the court with this code, step unit and float unit on chain.
-    pub(crate) fn find(&self, court: &[u8], step_unit: &[u8], float_unit: &[u8]) -> Option<&CourtCode> {
-        self.0
-            .iter()
-            .find(|known| known.court.is(court) && known.step_unit.is(step_unit) && known.float_unit.is(float_unit))
+    pub(crate) fn find(
+        &self,
+        court: &[u8],
+        step_unit: &[u8],
+        float_unit: &[u8],
+    ) -> Option<&CourtCode> {
+        self.0.iter().find(|known| {
+            known.court.is(court)
+                && known.step_unit.is(step_unit)
+                && known.float_unit.is(float_unit)
+        })
     }
 }
 
@@ -114,7 +121,8 @@ impl Code {
         const PUSH32: u8 = 0x7f;
         let (mut holes, mut at) = (Vec::new(), 0);
         while at < code.len() {
-            let hole = code[at] == PUSH32 && code.get(at + 1..at + 33).is_some_and(|hole| hole == [0; 32]);
+            let hole =
+                code[at] == PUSH32 && code.get(at + 1..at + 33).is_some_and(|hole| hole == [0; 32]);
             if hole {
                 holes.push(at + 1);
             }
@@ -192,7 +200,9 @@ mod tests {
         };
         let ours = CourtCode::of(MACHINE, CourtArtifacts::COMMITTED).unwrap();
         let both = KnownCourts::new([other, ours]);
-        let machine = |courts: &KnownCourts, step: &[u8]| courts.find(&court, step, &float).map(CourtCode::machine);
+        let machine = |courts: &KnownCourts, step: &[u8]| {
+            courts.find(&court, step, &float).map(CourtCode::machine)
+        };
         assert_eq!(machine(&both, &step), Some(3));
         assert_eq!(machine(&both, &other_step), Some(9));
         assert_eq!(machine(&KnownCourts::default(), &other_step), None);

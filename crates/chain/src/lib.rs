@@ -50,7 +50,10 @@ pub use clock::Clock;
 pub use contract_error::{ContractError, CourtError, MarketError, StepUnitError};
 pub use court::{Court, CourtRules, GameStage, GameStanding, segment_hash};
 pub use court_call::{CourtCall, MoveArgs, Signed, StepArgs, WrongFuelArgs, WrongSumArgs};
-pub use deploy::{DeployParams, DeployQuote, Deployed, chain_id, deploy, deploy_by, deploy_court, quote_deployment};
+pub use deploy::{
+    DeployParams, DeployQuote, Deployed, chain_id, deploy, deploy_by, deploy_court,
+    quote_deployment,
+};
 pub use error::{ChainError, RpcFault, SendError};
 pub use event::{FromLog, LogMeta};
 pub use follow::{Courts, EventBatch, EventStream};
@@ -58,7 +61,9 @@ pub use games::Games;
 pub use journal::Mined;
 pub use known::{CourtArtifacts, CourtCode, KnownCourts};
 pub use rialto_protocol::court::{Segment, Verdict};
-pub use rialto_protocol::event::{Accused, CaseOutcome, Challenged, CourtEvent, Ending, GameEnd, MarketEvent, Moved};
+pub use rialto_protocol::event::{
+    Accused, CaseOutcome, Challenged, CourtEvent, Ending, GameEnd, MarketEvent, Moved,
+};
 pub use rialto_protocol::fault::Fault;
 pub use rialto_protocol::model::Terms;
 pub use rpc::{LocalRpc, Rpc};

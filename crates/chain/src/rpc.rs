@@ -55,7 +55,9 @@ impl std::fmt::Debug for Rpc {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             // Paths and queries of providers' URLs may contain API keys.
-            Rpc::Http(url) | Rpc::Private { url, .. } => write!(f, "Http({})", url.origin().ascii_serialization()),
+            Rpc::Http(url) | Rpc::Private { url, .. } => {
+                write!(f, "Http({})", url.origin().ascii_serialization())
+            }
             Rpc::Local(_) => write!(f, "Local"),
         }
     }
@@ -66,7 +68,9 @@ impl Rpc {
     pub(crate) fn default_poll(&self) -> Duration {
         match self {
             Rpc::Local(_) => Duration::from_millis(25),
-            Rpc::Http(url) | Rpc::Private { url, .. } if is_loopback(url) => Duration::from_millis(200),
+            Rpc::Http(url) | Rpc::Private { url, .. } if is_loopback(url) => {
+                Duration::from_millis(200)
+            }
             Rpc::Http(_) | Rpc::Private { .. } => Duration::from_secs(2),
         }
     }
@@ -110,7 +114,9 @@ impl Endpoint {
         let wire = match rpc {
             Rpc::Local(handle) => Wire::Local(handle.clone()),
             Rpc::Http(url) => Wire::Http { client: http_client(url, None)?, url: url.clone() },
-            Rpc::Private { url, roots } => Wire::Http { client: http_client(url, Some(roots))?, url: url.clone() },
+            Rpc::Private { url, roots } => {
+                Wire::Http { client: http_client(url, Some(roots))?, url: url.clone() }
+            }
         };
         Ok(Endpoint {
             wire,
@@ -120,7 +126,11 @@ impl Endpoint {
     }
 
     /// Calls `method`, with retries if they may help.
-    pub(crate) async fn call<R: DeserializeOwned>(&self, method: &str, params: Value) -> Result<R, ChainError> {
+    pub(crate) async fn call<R: DeserializeOwned>(
+        &self,
+        method: &str,
+        params: Value,
+    ) -> Result<R, ChainError> {
         let mut backoff = FIRST_BACKOFF;
         let mut attempts = 0;
         let value = loop {
@@ -130,7 +140,9 @@ impl Endpoint {
                 Err(Miss::Fault(fault)) if !fault.is_transient() => {
                     return Err(ChainError::Refused { method: method.into(), fault });
                 }
-                Err(Miss::Broken(cause)) => return Err(ChainError::Malformed { method: method.into(), cause }),
+                Err(Miss::Broken(cause)) => {
+                    return Err(ChainError::Malformed { method: method.into(), cause });
+                }
                 Err(Miss::Fault(fault)) => fault.to_string(),
                 Err(Miss::Transient(cause)) => cause,
             };
@@ -141,23 +153,26 @@ impl Endpoint {
             tokio::time::sleep(backoff).await;
             backoff = (backoff * 2).min(MAX_BACKOFF);
         };
-        serde_json::from_value(value).map_err(|e| ChainError::Malformed { method: method.into(), cause: e.to_string() })
+        serde_json::from_value(value)
+            .map_err(|e| ChainError::Malformed { method: method.into(), cause: e.to_string() })
     }
 
     async fn attempt(&self, method: &str, params: &Value) -> Result<Value, Miss> {
         let _slot = self.slots.acquire().await.map_err(|e| Miss::Broken(e.to_string()))?;
         let answer = async {
             match &self.wire {
-                Wire::Local(handle) => local(handle.clone(), method.to_owned(), params.clone()).await,
+                Wire::Local(handle) => {
+                    local(handle.clone(), method.to_owned(), params.clone()).await
+                }
                 Wire::Http { client, url } => {
                     let id = self.next_id.fetch_add(1, Ordering::Relaxed);
                     http(client, url, id, method, params).await
                 }
             }
         };
-        tokio::time::timeout(CALL_TIMEOUT, answer)
-            .await
-            .unwrap_or_else(|_| Err(Miss::Transient(format!("no answer within {} s", CALL_TIMEOUT.as_secs()))))
+        tokio::time::timeout(CALL_TIMEOUT, answer).await.unwrap_or_else(|_| {
+            Err(Miss::Transient(format!("no answer within {} s", CALL_TIMEOUT.as_secs())))
+        })
     }
 }
 
@@ -168,7 +183,13 @@ async fn local(handle: LocalRpc, method: String, params: Value) -> Result<Value,
     }
 }
 
-async fn http(client: &reqwest::Client, url: &Url, id: u64, method: &str, params: &Value) -> Result<Value, Miss> {
+async fn http(
+    client: &reqwest::Client,
+    url: &Url,
+    id: u64,
+    method: &str,
+    params: &Value,
+) -> Result<Value, Miss> {
     #[derive(Deserialize)]
     struct Answer {
         id: Value,
@@ -198,7 +219,10 @@ async fn http(client: &reqwest::Client, url: &Url, id: u64, method: &str, params
     let answer: Answer = match serde_json::from_slice(&body) {
         Ok(answer) => answer,
         Err(_) if status.is_client_error() && status.as_u16() != 429 && status.as_u16() != 408 => {
-            return Err(Miss::Broken(format!("HTTP {status}: {}", clip(&String::from_utf8_lossy(&body)))));
+            return Err(Miss::Broken(format!(
+                "HTTP {status}: {}",
+                clip(&String::from_utf8_lossy(&body))
+            )));
         }
         Err(e) => return Err(Miss::Transient(format!("HTTP {status}, no JSON-RPC answer: {e}"))),
     };
@@ -219,7 +243,9 @@ impl RpcFault {
             return false;
         }
         let text = self.message.to_ascii_lowercase();
-        matches!(self.code, 429 | -32005 | -32603) || text.contains("rate limit") || text.contains("too many requests")
+        matches!(self.code, 429 | -32005 | -32603)
+            || text.contains("rate limit")
+            || text.contains("too many requests")
     }
 
     /// Returns the revert data, if the fault is an execution revert; empty if the revert had none.
@@ -240,7 +266,10 @@ impl RpcFault {
 /// system's.
 fn http_client(url: &Url, roots: Option<&[u8]>) -> Result<reqwest::Client, ChainError> {
     if !matches!(url.scheme(), "http" | "https") {
-        return Err(ChainError::BadEndpoint(format!("scheme {} is not http or https", url.scheme())));
+        return Err(ChainError::BadEndpoint(format!(
+            "scheme {} is not http or https",
+            url.scheme()
+        )));
     }
     // reqwest needs a process-wide TLS provider. If the process already has one, that one is used.
     let _ = rustls::crypto::ring::default_provider().install_default();
@@ -259,7 +288,8 @@ fn http_client(url: &Url, roots: Option<&[u8]>) -> Result<reqwest::Client, Chain
 }
 
 fn certificates(pem: &[u8]) -> Result<Vec<reqwest::Certificate>, ChainError> {
-    let found = reqwest::Certificate::from_pem_bundle(pem).map_err(|e| ChainError::BadRoots(chain_of(&e)))?;
+    let found = reqwest::Certificate::from_pem_bundle(pem)
+        .map_err(|e| ChainError::BadRoots(chain_of(&e)))?;
     if found.is_empty() {
         return Err(ChainError::BadRoots("there is no certificate in it".into()));
     }
@@ -278,6 +308,9 @@ fn chain_of(error: &dyn std::error::Error) -> String {
 }
 
 fn clip(text: &str) -> String {
-    let end = (0..=MAX_FOREIGN_TEXT_BYTES.min(text.len())).rev().find(|&i| text.is_char_boundary(i)).unwrap_or(0);
+    let end = (0..=MAX_FOREIGN_TEXT_BYTES.min(text.len()))
+        .rev()
+        .find(|&i| text.is_char_boundary(i))
+        .unwrap_or(0);
     text[..end].to_owned()
 }

@@ -68,7 +68,11 @@ impl Sender {
     /// and reverted, [`SendError::IntentConflict`] if the intent belongs to another call,
     /// [`SendError::Stuck`] if the transaction is not mined after all fee bumps; the other variants
     /// say why nothing was sent.
-    pub async fn send(&self, intent: impl Into<String>, call: MarketCall) -> Result<Mined, SendError> {
+    pub async fn send(
+        &self,
+        intent: impl Into<String>,
+        call: MarketCall,
+    ) -> Result<Mined, SendError> {
         self.tx.send(intent.into(), call.raw(self.chain.market(), self.chain.token())?).await
     }
 
@@ -107,7 +111,12 @@ impl Sender {
     /// # Errors
     /// [`SendError::BondMissing`] if the account does not have the bond; nothing was sent then. The
     /// others are those of [`Sender::send`].
-    pub async fn accuse(&self, intent: impl Into<String>, court: &Court, signed: Signed) -> Result<Mined, SendError> {
+    pub async fn accuse(
+        &self,
+        intent: impl Into<String>,
+        court: &Court,
+        signed: Signed,
+    ) -> Result<Mined, SendError> {
         let intent = intent.into();
         let _one = self.accusing.lock().await;
         let fuel_limit = signed.order.fuelLimit;
@@ -117,12 +126,18 @@ impl Sender {
             Err(SendError::Rejected(error)) => error,
             outcome => return outcome,
         };
-        if !matches!(refused.market(), Some(MarketError::AllowanceTooLow(_) | MarketError::InsufficientBalance(_))) {
+        if !matches!(
+            refused.market(),
+            Some(MarketError::AllowanceTooLow(_) | MarketError::InsufficientBalance(_))
+        ) {
             return Err(SendError::Rejected(refused));
         }
         let account = self.account();
-        let (bond, balance, head) =
-            futures::try_join!(court.bond_for(fuel_limit), self.chain.account(account), self.chain.head())?;
+        let (bond, balance, head) = futures::try_join!(
+            court.bond_for(fuel_limit),
+            self.chain.account(account),
+            self.chain.head()
+        )?;
         if balance < bond {
             return Err(SendError::BondMissing { account, balance, bond });
         }

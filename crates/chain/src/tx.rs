@@ -39,7 +39,10 @@ impl Fees {
         let base = head?.base_fee();
         let cap = link.max_fee;
         if base.saturating_add(tip) > cap {
-            return Err(SendError::FeeAboveCap { price_wei: base.saturating_add(tip), cap_wei: cap });
+            return Err(SendError::FeeAboveCap {
+                price_wei: base.saturating_add(tip),
+                cap_wei: cap,
+            });
         }
         Ok(Fees { max_fee: base.saturating_mul(2).saturating_add(tip).min(cap), tip })
     }
@@ -54,7 +57,11 @@ impl Fees {
 }
 
 /// Returns the gas limit of a call. Fails with the reason if the call would not succeed now.
-pub(crate) async fn gas_limit(link: &Link, from: Address, call: &RawCall) -> Result<u64, SendError> {
+pub(crate) async fn gas_limit(
+    link: &Link,
+    from: Address,
+    call: &RawCall,
+) -> Result<u64, SendError> {
     let request = CallRequest::by(from, call);
     let fault = match link.endpoint.estimate_gas(&request).await {
         Ok(gas) => return Ok(gas.saturating_add(gas.saturating_mul(GAS_MARGIN_PERCENT) / 100)),
@@ -69,7 +76,10 @@ pub(crate) async fn gas_limit(link: &Link, from: Address, call: &RawCall) -> Res
         return Err(SendError::Rejected(ContractError::decode(&data)));
     }
     let text = fault.message.to_ascii_lowercase();
-    if text.contains("insufficient") || text.contains("exceeds allowance") || text.contains("lack of funds") {
+    if text.contains("insufficient")
+        || text.contains("exceeds allowance")
+        || text.contains("lack of funds")
+    {
         return Err(match check_funds(link, from, MIN_GAS, 1, call).await {
             Err(error) => error,
             Ok(()) => ChainError::Refused { method: "eth_estimateGas".into(), fault }.into(),
@@ -86,7 +96,8 @@ pub(crate) async fn check_funds(
     max_fee: u128,
     call: &RawCall,
 ) -> Result<(), SendError> {
-    let needed = call.value.saturating_add(U256::from(gas_limit).saturating_mul(U256::from(max_fee)));
+    let needed =
+        call.value.saturating_add(U256::from(gas_limit).saturating_mul(U256::from(max_fee)));
     let balance = link.endpoint.balance(account).await?;
     if balance >= needed {
         return Ok(());
@@ -115,7 +126,9 @@ pub(crate) fn sign(
         access_list: Default::default(),
         input: call.data.clone(),
     };
-    let signature = signer.sign_hash_sync(&tx.signature_hash()).map_err(|e| ChainError::Signer(e.to_string()))?;
+    let signature = signer
+        .sign_hash_sync(&tx.signature_hash())
+        .map_err(|e| ChainError::Signer(e.to_string()))?;
     let signed = TxEnvelope::from(tx.into_signed(signature));
     let (tx, raw) = (*signed.tx_hash(), Bytes::from(signed.encoded_2718()));
     Ok(Attempt { tx, raw, max_fee: fees.max_fee, tip: fees.tip })
@@ -130,9 +143,15 @@ mod tests {
         let old = Attempt { tx: Default::default(), raw: Bytes::new(), max_fee: 100, tip: 8 };
         let now = Fees { max_fee: 50, tip: 2 };
         assert_eq!(now.bumped(&old, 1_000), Some(Fees { max_fee: 113, tip: 10 }));
-        assert_eq!(Fees { max_fee: 300, tip: 20 }.bumped(&old, 1_000), Some(Fees { max_fee: 300, tip: 20 }));
+        assert_eq!(
+            Fees { max_fee: 300, tip: 20 }.bumped(&old, 1_000),
+            Some(Fees { max_fee: 300, tip: 20 })
+        );
         assert_eq!(now.bumped(&old, 112), None);
         let zero = Attempt { max_fee: 0, tip: 0, ..old };
-        assert_eq!(Fees { max_fee: 0, tip: 0 }.bumped(&zero, 10), Some(Fees { max_fee: 1, tip: 1 }));
+        assert_eq!(
+            Fees { max_fee: 0, tip: 0 }.bumped(&zero, 10),
+            Some(Fees { max_fee: 1, tip: 1 })
+        );
     }
 }

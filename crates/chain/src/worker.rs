@@ -99,7 +99,19 @@ impl Worker {
         }
         let (waiters, deferred) = Default::default();
         let seen_block = 0;
-        Ok(Worker { link, signer, journal, inbox, open, waiters, deferred, finals, next_nonce, next_seq, seen_block })
+        Ok(Worker {
+            link,
+            signer,
+            journal,
+            inbox,
+            open,
+            waiters,
+            deferred,
+            finals,
+            next_nonce,
+            next_seq,
+            seen_block,
+        })
     }
 
     pub(crate) async fn run(mut self) {
@@ -148,7 +160,9 @@ impl Worker {
                 flight.broadcast(&self.link).await;
                 self.open.insert(flight.record.nonce, flight);
             }
-            Err(why @ SendError::Rejected(_)) if !self.open.is_empty() && self.deferred.len() < MAX_DEFERRED => {
+            Err(why @ SendError::Rejected(_))
+                if !self.open.is_empty() && self.deferred.len() < MAX_DEFERRED =>
+            {
                 self.deferred.push((ToSend { intent, call, reply }, why));
             }
             Err(error) => answer(reply, Err(error)),
@@ -260,7 +274,13 @@ impl Worker {
     /// Returns the reason why a mined transaction reverted, if the node can still give it.
     async fn revert_data(&self, record: &Record, block: u64) -> Option<Bytes> {
         let request = CallRequest::by(self.signer.address(), &record.call);
-        match self.link.endpoint.eth_call(&request, Some(block.saturating_sub(1))).await.map_err(reverted) {
+        match self
+            .link
+            .endpoint
+            .eth_call(&request, Some(block.saturating_sub(1)))
+            .await
+            .map_err(reverted)
+        {
             Err(ChainError::Contract(error)) => Some(error.data().clone()),
             _ => None,
         }
@@ -270,13 +290,23 @@ impl Worker {
     /// became final. The intent was not executed.
     async fn relaunch(&mut self, nonce: u64, head: &Header) -> Result<(), SendError> {
         let Some(flight) = self.open.get(&nonce) else { return Ok(()) };
-        tracing::warn!(intent = flight.intent, nonce, "nonce used by a foreign transaction of this key");
+        tracing::warn!(
+            intent = flight.intent,
+            nonce,
+            "nonce used by a foreign transaction of this key"
+        );
         let (intent, mut record) = (flight.intent.clone(), flight.record.clone());
         let fees = Fees::now(&self.link).await?;
         (record.nonce, record.after_block) = self.fresh_nonce().await?;
         record.after_block = record.after_block.max(head.number());
-        record.attempts =
-            vec![sign(&self.signer, self.link.chain_id, record.nonce, record.gas_limit, fees, &record.call)?];
+        record.attempts = vec![sign(
+            &self.signer,
+            self.link.chain_id,
+            record.nonce,
+            record.gas_limit,
+            fees,
+            &record.call,
+        )?];
         self.journal.put(&intent, &record).await?;
         self.next_nonce = record.nonce + 1;
         self.open.remove(&nonce);
@@ -299,7 +329,10 @@ impl Worker {
         let fees = if flight.record.attempts.len() < MAX_ATTEMPTS {
             // If the fee would be above the maximum, there is no bump now and the cheaper
             // transaction stays.
-            Fees::now(&self.link).await.ok().and_then(|now| now.bumped(flight.record.last(), self.link.max_fee))
+            Fees::now(&self.link)
+                .await
+                .ok()
+                .and_then(|now| now.bumped(flight.record.last(), self.link.max_fee))
         } else {
             None
         };
@@ -315,7 +348,14 @@ impl Worker {
             return Ok(());
         };
         let mut record = flight.record.clone();
-        record.attempts.push(sign(&self.signer, self.link.chain_id, nonce, record.gas_limit, fees, &record.call)?);
+        record.attempts.push(sign(
+            &self.signer,
+            self.link.chain_id,
+            nonce,
+            record.gas_limit,
+            fees,
+            &record.call,
+        )?);
         self.journal.put(&flight.intent, &record).await?;
         tracing::info!(intent = flight.intent, nonce, tx = %record.last().tx, max_fee = fees.max_fee, "fee bumped");
         flight.record = record;
@@ -357,9 +397,11 @@ fn mined(receipt: TxReceipt) -> Mined {
 fn told(outcome: Outcome) -> Result<Mined, SendError> {
     match outcome {
         Outcome::Mined(mined) => Ok(mined),
-        Outcome::Reverted { tx, block, data } => {
-            Err(SendError::Reverted { tx, block, cause: data.map(|data| ContractError::decode(&data)) })
-        }
+        Outcome::Reverted { tx, block, data } => Err(SendError::Reverted {
+            tx,
+            block,
+            cause: data.map(|data| ContractError::decode(&data)),
+        }),
     }
 }
 

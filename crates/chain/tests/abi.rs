@@ -50,7 +50,8 @@ fn shapes(abi: &[Value]) -> BTreeSet<String> {
         .map(|item| match item["type"].as_str().unwrap() {
             "event" => {
                 let inputs = item["inputs"].as_array().unwrap().iter();
-                let indexed: String = inputs.map(|i| if i["indexed"] == true { 'i' } else { '-' }).collect();
+                let indexed: String =
+                    inputs.map(|i| if i["indexed"] == true { 'i' } else { '-' }).collect();
                 format!("{} {indexed}", signature(item))
             }
             "function" => format!("{} -> ({})", signature(item), types_of(&item["outputs"])),
@@ -76,7 +77,11 @@ fn the_deployed_market_has_the_interface() {
     let (interface, market) = (abi("IMarket.json"), abi("Market.json"));
     assert!(shapes(&market).is_superset(&shapes(&interface)));
     assert_eq!(topics(&market), topics(&interface), "no event that a client can't read");
-    assert_eq!(selectors(&market, "error"), selectors(&interface, "error"), "no error that a client can't explain");
+    assert_eq!(
+        selectors(&market, "error"),
+        selectors(&interface, "error"),
+        "no error that a client can't explain"
+    );
 }
 
 #[test]
@@ -95,7 +100,10 @@ fn the_deployed_court_has_the_interface() {
     let (interface, court) = (abi("ICourt.json"), abi("Court.json"));
     assert!(shapes(&court).is_superset(&shapes(&interface)));
     assert_eq!(topics(&court), topics(&interface), "no event that a client can't read");
-    let known = ["ICourt.json", "IMarket.json"].iter().flat_map(|name| selectors(&abi(name), "error")).collect();
+    let known = ["ICourt.json", "IMarket.json"]
+        .iter()
+        .flat_map(|name| selectors(&abi(name), "error"))
+        .collect();
     assert!(selectors(&court, "error").is_subset(&known), "no error that a client can't explain");
     let (interface, unit) = (abi("IStepUnit.json"), abi("StepUnit.json"));
     assert!(shapes(&unit).is_superset(&shapes(&interface)));
@@ -114,12 +122,30 @@ fn token_bindings_equal_the_test_token() {
 fn signed_structs_equal_the_protocol() {
     assert_eq!(<bindings::Ask as SolStruct>::eip712_encode_type(), protocol::Ask::encode_type());
     assert_eq!(<bindings::Deal as SolStruct>::eip712_encode_type(), protocol::Deal::encode_type());
-    assert_eq!(<bindings::Order as SolStruct>::eip712_encode_type(), protocol::Order::encode_type());
+    assert_eq!(
+        <bindings::Order as SolStruct>::eip712_encode_type(),
+        protocol::Order::encode_type()
+    );
     assert_eq!(<bindings::Ack as SolStruct>::eip712_encode_type(), protocol::Ack::encode_type());
-    assert_eq!(<bindings::Receipt as SolStruct>::eip712_encode_type(), protocol::Receipt::encode_type());
-    assert_eq!(<bindings::Limits as SolStruct>::eip712_encode_type(), protocol::Limits::encode_type());
-    assert_eq!(<bindings::Cancel as SolStruct>::eip712_encode_type(), protocol::Cancel::encode_type());
-    assert_eq!(<bindings::Voucher as SolStruct>::eip712_encode_type(), protocol::Voucher::encode_type());
-    assert_eq!(<bindings::Release as SolStruct>::eip712_encode_type(), protocol::Release::encode_type());
+    assert_eq!(
+        <bindings::Receipt as SolStruct>::eip712_encode_type(),
+        protocol::Receipt::encode_type()
+    );
+    assert_eq!(
+        <bindings::Limits as SolStruct>::eip712_encode_type(),
+        protocol::Limits::encode_type()
+    );
+    assert_eq!(
+        <bindings::Cancel as SolStruct>::eip712_encode_type(),
+        protocol::Cancel::encode_type()
+    );
+    assert_eq!(
+        <bindings::Voucher as SolStruct>::eip712_encode_type(),
+        protocol::Voucher::encode_type()
+    );
+    assert_eq!(
+        <bindings::Release as SolStruct>::eip712_encode_type(),
+        protocol::Release::encode_type()
+    );
     assert_eq!(<bindings::Game as SolStruct>::eip712_encode_type(), protocol::Game::encode_type());
 }

@@ -8,8 +8,8 @@ use std::collections::BTreeSet;
 use alloy_primitives::{Address, B256, Bytes, keccak256};
 use futures::StreamExt;
 use rialto_chain::{
-    Chain, Court, CourtCall, CourtError, CourtEvent, Courts, FromLog, GameStage, Games, MarketCall, MarketError,
-    MarketEvent, OpenArgs, SendError, Sender, Signed,
+    Chain, Court, CourtCall, CourtError, CourtEvent, Courts, FromLog, GameStage, Games, MarketCall,
+    MarketError, MarketEvent, OpenArgs, SendError, Sender, Signed,
 };
 use rialto_protocol::GameId;
 use rialto_protocol::court::{Answer, GameNews, GameStory, Question};
@@ -36,10 +36,12 @@ async fn receipt(chain: &Chain, court: Address) -> (Signed, SumTree) {
         _ => None,
     });
     let deal = deal.unwrap();
-    let order = Order { deal: struct_hash(&deal), tasks: TASKS, fuelLimit: FUEL, ..Order::default() };
+    let order =
+        Order { deal: struct_hash(&deal), tasks: TASKS, fuelLimit: FUEL, ..Order::default() };
     let tree = SumTree::new((0..TASKS).map(|task| (keccak256([task as u8]), u64::from(task))));
     let fee = pricing::order_fee(&deal, tree.root().fuel, TASKS).unwrap();
-    let receipt = Receipt { order: struct_hash(&order), root: tree.root().hash, fuel: tree.root().fuel, fee };
+    let receipt =
+        Receipt { order: struct_hash(&order), root: tree.root().hash, fuel: tree.root().fuel, fee };
     let signature = signed(chain, "provider", &receipt);
     (Signed { deal, order, receipt, signature }, tree)
 }
@@ -66,13 +68,21 @@ impl Watcher {
         loop {
             let batch = soon(self.events.next()).await.unwrap();
             for (_, event) in &batch.added {
-                if let MarketEvent::Court { event: CourtEvent::Delegated { owner, to, until }, .. } = event {
+                if let MarketEvent::Court {
+                    event: CourtEvent::Delegated { owner, to, until },
+                    ..
+                } = event
+                {
                     assert!(self.games.news(event).is_none());
                     self.delegated = Some((*owner, *to, *until));
                 }
                 match (self.games.news(event), &mut self.story) {
-                    (Some((_, GameNews::Accused(view))), story) => *story = Some(GameStory::new(*view)),
-                    (Some((_, news)), Some(story)) => assert!(story.learn(&news), "each turn once: {news:?}"),
+                    (Some((_, GameNews::Accused(view))), story) => {
+                        *story = Some(GameStory::new(*view))
+                    }
+                    (Some((_, news)), Some(story)) => {
+                        assert!(story.learn(&news), "each turn once: {news:?}")
+                    }
                     _ => {}
                 }
             }
@@ -83,7 +93,12 @@ impl Watcher {
     }
 }
 
-async fn play(sender: &Sender, signed: &Signed, story: &GameStory, answer: Answer) -> Result<(), SendError> {
+async fn play(
+    sender: &Sender,
+    signed: &Signed,
+    story: &GameStory,
+    answer: Answer,
+) -> Result<(), SendError> {
     let (deal, order, court) = (signed.deal.clone(), signed.order.clone(), signed.deal.court);
     let turn = format!("turn {} of {}", story.view.turn(), sender.account());
     let call = CourtCall::answer(deal, order, &story.view, answer).unwrap();
@@ -122,7 +137,10 @@ async fn a_game_goes_from_the_receipt_down_to_a_task() {
     let direct = CourtCall::Accuse { signed: Box::new(signed.clone()) };
     let direct = MarketCall::Court { court: deployed.court, call: direct };
     let error = refused(soon(accuses.send("direct", direct)).await.unwrap_err());
-    assert!(matches!(error.market(), Some(MarketError::AllowanceTooLow(e)) if e.needed == BOND), "{error}");
+    assert!(
+        matches!(error.market(), Some(MarketError::AllowanceTooLow(e)) if e.needed == BOND),
+        "{error}"
+    );
 
     soon(accuses.accuse("accuse", &court, signed.clone())).await.unwrap();
     assert_eq!(court.allowed(accuser).await.unwrap(), u128::MAX, "once and for all");
@@ -138,33 +156,45 @@ async fn a_game_goes_from_the_receipt_down_to_a_task() {
     // The court refuses nodes that are not the receipt's; anybody can send the right ones.
     let mut wrong = tree.unfold(5, 0).unwrap();
     wrong[3].fuel += 1;
-    let error = refused(play(&accuses, &signed, &story, Answer::Unfold { nodes: wrong }).await.unwrap_err());
+    let error = refused(
+        play(&accuses, &signed, &story, Answer::Unfold { nodes: wrong }).await.unwrap_err(),
+    );
     assert!(matches!(error.market(), Some(MarketError::NotInReceipt(_))), "{error}");
-    play(&accuses, &signed, &story, Answer::Unfold { nodes: tree.unfold(5, 0).unwrap() }).await.unwrap();
+    play(&accuses, &signed, &story, Answer::Unfold { nodes: tree.unfold(5, 0).unwrap() })
+        .await
+        .unwrap();
     let story = watcher.catch_up(&chain).await.clone();
     let nodes = tree.unfold(5, 0).unwrap();
     assert_eq!(story.view.question, Question::Nodes { height: 1, place: 0, nodes });
     assert_eq!(standing(&court, id).await, (GameStage::Pick, 1, 0, true));
-    let error = refused(play(&sells, &signed, &story, Answer::Pick { index: 6 }).await.unwrap_err());
+    let error =
+        refused(play(&sells, &signed, &story, Answer::Pick { index: 6 }).await.unwrap_err());
     assert_eq!(error.code(), "M-001", "only the accuser, or its delegate");
 
     let until = chain.now().await.unwrap() + 10_000;
     let call = CourtCall::Delegate { to: sells.account(), until };
-    soon(accuses.send("delegate", MarketCall::Court { court: deployed.court, call })).await.unwrap();
+    soon(accuses.send("delegate", MarketCall::Court { court: deployed.court, call }))
+        .await
+        .unwrap();
     assert_eq!(court.delegate_until(accuser, sells.account()).await.unwrap(), until);
     play(&sells, &signed, &story, Answer::Pick { index: 6 }).await.unwrap();
     let story = watcher.catch_up(&chain).await.clone();
     assert_eq!(watcher.delegated, Some((accuser, sells.account(), until)));
     assert_eq!(story.view.question, Question::Node { height: 1, place: 6 });
     assert_eq!(standing(&court, id).await, (GameStage::Unfold, 1, 6, false));
-    play(&sells, &signed, &story, Answer::Unfold { nodes: tree.unfold(1, 6).unwrap() }).await.unwrap();
+    play(&sells, &signed, &story, Answer::Unfold { nodes: tree.unfold(1, 6).unwrap() })
+        .await
+        .unwrap();
     let story = watcher.catch_up(&chain).await.clone();
-    let Question::Nodes { height: 0, place: 6, nodes } = &story.view.question else { panic!("{:?}", story.view) };
+    let Question::Nodes { height: 0, place: 6, nodes } = &story.view.question else {
+        panic!("{:?}", story.view)
+    };
     assert_eq!(nodes.iter().map(|node| node.fuel).collect::<Vec<_>>(), [12, 13], "leaves");
     assert_eq!(story.moves, 3);
 
     // Leaves are challenged, not picked.
-    let error = refused(play(&sells, &signed, &story, Answer::Pick { index: 1 }).await.unwrap_err());
+    let error =
+        refused(play(&sells, &signed, &story, Answer::Pick { index: 1 }).await.unwrap_err());
     assert!(matches!(error.court(), Some(CourtError::WrongLevel(e)) if e.level == 0), "{error}");
     let challenge = rialto_protocol::court::Challenge {
         index: 1,
@@ -173,10 +203,15 @@ async fn a_game_goes_from_the_receipt_down_to_a_task() {
         parts: Bytes::new(),
         states: Box::new([nodes[1].hash; 16]),
     };
-    let error = refused(play(&accuses, &signed, &story, Answer::Challenge(Box::new(challenge))).await.unwrap_err());
+    let error = refused(
+        play(&accuses, &signed, &story, Answer::Challenge(Box::new(challenge))).await.unwrap_err(),
+    );
     assert!(matches!(error.court(), Some(CourtError::NoDispute(_))), "{error}");
     let not_yet = Answer::Step { pick: 0, proof: Vec::new() };
-    assert_eq!(CourtCall::answer(signed.deal.clone(), signed.order.clone(), &story.view, not_yet), None);
+    assert_eq!(
+        CourtCall::answer(signed.deal.clone(), signed.order.clone(), &story.view, not_yet),
+        None
+    );
 
     // The accuser has no true move, and loses by time.
     control(&dev, "evm_increaseTime", serde_json::json!([RULES.base_seconds]));

@@ -10,7 +10,9 @@ use std::time::Duration;
 
 use alloy_primitives::{Bytes, keccak256};
 use futures::StreamExt;
-use rialto_chain::{Chain, EventBatch, EventStream, LogMeta, MarketCall, MarketEvent, RpcFault, Sender};
+use rialto_chain::{
+    Chain, EventBatch, EventStream, LogMeta, MarketCall, MarketEvent, RpcFault, Sender,
+};
 use rialto_devchain::Devchain;
 use serde_json::json;
 use support::*;
@@ -27,7 +29,12 @@ struct Reader {
 
 impl Reader {
     fn new(chain: &Chain, from: u64) -> Reader {
-        Reader { stream: chain.events(from), known: Vec::new(), removed: 0, last: EventBatch::default() }
+        Reader {
+            stream: chain.events(from),
+            known: Vec::new(),
+            removed: 0,
+            last: EventBatch::default(),
+        }
     }
 
     async fn next(&mut self) {
@@ -37,14 +44,19 @@ impl Reader {
 
     /// Reads the next batch, if it arrives at once.
     async fn glance(&mut self) {
-        if let Ok(batch) = tokio::time::timeout(Duration::from_millis(30), self.stream.next()).await {
+        if let Ok(batch) = tokio::time::timeout(Duration::from_millis(30), self.stream.next()).await
+        {
             self.take(batch.expect("the stream goes on"));
         }
     }
 
     fn take(&mut self, batch: EventBatch) {
         for entry in &batch.removed {
-            assert_eq!(self.known.pop().as_ref(), Some(entry), "newest first, and only what was added");
+            assert_eq!(
+                self.known.pop().as_ref(),
+                Some(entry),
+                "newest first, and only what was added"
+            );
             self.removed += 1;
         }
         for entry in &batch.added {
@@ -69,7 +81,9 @@ impl Reader {
 
 fn note(event: &MarketEvent) -> Option<String> {
     match event {
-        MarketEvent::Announced { endpoint, .. } => Some(String::from_utf8(endpoint.to_vec()).unwrap()),
+        MarketEvent::Announced { endpoint, .. } => {
+            Some(String::from_utf8(endpoint.to_vec()).unwrap())
+        }
         _ => None,
     }
 }
@@ -139,7 +153,10 @@ async fn a_lagging_backend_takes_nothing_back() {
     // Every second request goes to a backend that is three blocks behind.
     let turn = AtomicBool::new(false);
     disturbed.by(move |method, params, next| {
-        if method != "eth_getBlockByNumber" || params[0] != "latest" || !turn.fetch_xor(true, Ordering::SeqCst) {
+        if method != "eth_getBlockByNumber"
+            || params[0] != "latest"
+            || !turn.fetch_xor(true, Ordering::SeqCst)
+        {
             return None;
         }
         let head = number(&next("eth_blockNumber", json!([])).ok()?);
@@ -166,7 +183,9 @@ async fn a_reorg_in_the_middle_of_reading_mixes_nothing() {
     soon(sender.stop()).await;
     let (newest, _) = head(&dev);
     let middle = newest - 2;
-    let middle_hash = control(&dev, "eth_getBlockByNumber", json!([format!("{middle:#x}"), false]))["hash"].clone();
+    let middle_hash = control(&dev, "eth_getBlockByNumber", json!([format!("{middle:#x}"), false]))
+        ["hash"]
+        .clone();
     // When the middle block has been read, the chain changes from one block below it on. The blocks
     // above it are read after that.
     let disturbed = Disturbed::new(&dev);
@@ -174,14 +193,19 @@ async fn a_reorg_in_the_middle_of_reading_mixes_nothing() {
     let changed = AtomicBool::new(false);
     let world = dev.clone();
     disturbed.by(move |method, params, next| {
-        if method == "eth_getLogs" && params[0]["blockHash"] == middle_hash && !changed.load(Ordering::SeqCst) {
+        if method == "eth_getLogs"
+            && params[0]["blockHash"] == middle_hash
+            && !changed.load(Ordering::SeqCst)
+        {
             let answer = next(method, params.clone());
             control(&world, "anvil_rollback", json!([4]));
             control(&world, "anvil_mine", json!([6]));
             changed.store(true, Ordering::SeqCst);
             return Some(answer);
         }
-        let above = method == "eth_getBlockByNumber" && params[0] != "latest" && number(&params[0]) > middle;
+        let above = method == "eth_getBlockByNumber"
+            && params[0] != "latest"
+            && number(&params[0]) > middle;
         while above && !changed.load(Ordering::SeqCst) {
             std::thread::sleep(Duration::from_millis(1));
         }
@@ -226,13 +250,17 @@ async fn a_long_history_is_read_in_bounded_ranges() {
         count.fetch_add(1, Ordering::SeqCst);
         let range = &params[0];
         let (from, to) = (range.get("fromBlock")?, range.get("toBlock")?);
-        let fault = RpcFault { code: -32000, message: "block range is too wide".into(), data: None };
+        let fault =
+            RpcFault { code: -32000, message: "block range is too wide".into(), data: None };
         (number(to) - number(from) >= 40).then_some(Err(fault))
     });
     let mut reader = Reader::new(&chain, 0);
     reader.catch_up(&dev).await;
     assert_eq!(reader.notes(), ["note 0", "note 1", "note 2", "note 3", "last"]);
-    assert!(asked.load(Ordering::SeqCst) < 500, "far fewer questions than blocks of history times two");
+    assert!(
+        asked.load(Ordering::SeqCst) < 500,
+        "far fewer questions than blocks of history times two"
+    );
 }
 
 #[tokio::test]
@@ -258,7 +286,8 @@ async fn whatever_happens_the_reader_ends_with_the_truth() {
         let (dev, deployed, honest) = market(1000).await;
         let disturbed = Disturbed::new(&dev);
         let chain = connect(disturbed.rpc(), deployed.market).await;
-        let dice = move |salt: u64, i: u64| keccak256([seed, salt, i].map(u64::to_be_bytes).concat())[0];
+        let dice =
+            move |salt: u64, i: u64| keccak256([seed, salt, i].map(u64::to_be_bytes).concat())[0];
         let calls = AtomicU64::new(0);
         disturbed.by(move |_, _, _| {
             let roll = dice(1, calls.fetch_add(1, Ordering::SeqCst));

@@ -36,7 +36,9 @@ async fn request_id(stream: &mut TcpStream) -> Option<u64> {
 
 /// Starts a server that answers request n with the HTTP response `answers(n, id)` and counts
 /// requests.
-async fn server(answers: impl Fn(usize, u64) -> String + Send + Sync + 'static) -> (Rpc, Arc<AtomicUsize>) {
+async fn server(
+    answers: impl Fn(usize, u64) -> String + Send + Sync + 'static,
+) -> (Rpc, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/key-that-must-stay-secret", listener.local_addr().unwrap());
     let asked = Arc::new(AtomicUsize::new(0));
@@ -52,7 +54,10 @@ async fn server(answers: impl Fn(usize, u64) -> String + Send + Sync + 'static) 
 }
 
 fn response(status: &str, body: &str) -> String {
-    format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}", body.len())
+    format!(
+        "HTTP/1.1 {status}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
+        body.len()
+    )
 }
 
 fn result(id: u64, value: &str) -> String {
@@ -93,7 +98,10 @@ async fn a_dead_endpoint_is_given_up_and_its_key_kept_secret() {
 async fn refusals_and_nonsense_are_not_asked_again() {
     let (rpc, asked) = server(|_, _| response("401 Unauthorized", "who are you")).await;
     let error = failure(rpc).await;
-    assert!(matches!(&error, ChainError::Malformed { cause, .. } if cause.contains("401")), "{error}");
+    assert!(
+        matches!(&error, ChainError::Malformed { cause, .. } if cause.contains("401")),
+        "{error}"
+    );
     let (rpc, asked_too) = server(|_, id| result(id, r#"{"not": "a number"}"#)).await;
     let error = failure(rpc).await;
     assert!(matches!(error, ChainError::Malformed { .. }), "{error}");
@@ -104,7 +112,10 @@ async fn refusals_and_nonsense_are_not_asked_again() {
 async fn an_endless_answer_is_cut_off() {
     let (rpc, _) = server(|_, id| result(id, &format!("\"{}\"", "f".repeat(33 << 20)))).await;
     let error = failure(rpc).await;
-    assert!(matches!(&error, ChainError::Malformed { cause, .. } if cause.contains("above")), "{error}");
+    assert!(
+        matches!(&error, ChainError::Malformed { cause, .. } if cause.contains("above")),
+        "{error}"
+    );
 }
 
 /// TLS is built in: a server that answers in plain text causes a TLS error, not "scheme not
@@ -116,7 +127,9 @@ async fn https_speaks_tls() {
     match failure(Rpc::Http(url)).await {
         ChainError::Unreachable { .. } => {}
         // The machine has no root certificates.
-        ChainError::BadEndpoint(cause) => assert!(cause.to_lowercase().contains("certificate"), "{cause}"),
+        ChainError::BadEndpoint(cause) => {
+            assert!(cause.to_lowercase().contains("certificate"), "{cause}")
+        }
         error => panic!("{error}"),
     }
 }
@@ -140,8 +153,13 @@ async fn roots_of_ones_own_are_the_only_ones() {
         error => panic!("{error}"),
     }
     // A wrong authority: the server's own certificate is none.
-    assert!(matches!(failure(with(include_bytes!("tls/server.pem"))).await, ChainError::Unreachable { .. }));
-    for nonsense in [&b"no certificate"[..], b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"] {
+    assert!(matches!(
+        failure(with(include_bytes!("tls/server.pem"))).await,
+        ChainError::Unreachable { .. }
+    ));
+    for nonsense in
+        [&b"no certificate"[..], b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"]
+    {
         let error = failure(with(nonsense)).await;
         assert!(matches!(error, ChainError::BadRoots(_) | ChainError::BadEndpoint(_)), "{error}");
     }

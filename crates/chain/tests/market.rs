@@ -6,7 +6,8 @@ mod support;
 use alloy_primitives::{Address, Bytes, U256, keccak256};
 use futures::StreamExt;
 use rialto_chain::{
-    Chain, ChainError, DealStatus, Ending, FromLog, MarketCall, MarketError, MarketEvent, Mined, Rpc, SendError,
+    Chain, ChainError, DealStatus, Ending, FromLog, MarketCall, MarketError, MarketEvent, Mined,
+    Rpc, SendError,
 };
 use rialto_protocol::DealId;
 use rialto_protocol::OrderId;
@@ -48,7 +49,11 @@ async fn whole_life(chain: &Chain) {
 
     let voucher = Voucher { deal: id, amount: 123, orders: 5, close: true };
     let signature = signed(chain, "requester", &voucher);
-    let redeem = MarketCall::Redeem { deal: deal.clone(), voucher: voucher.clone(), signature: signature.clone() };
+    let redeem = MarketCall::Redeem {
+        deal: deal.clone(),
+        voucher: voucher.clone(),
+        signature: signature.clone(),
+    };
     let closed = soon(sells.send("redeem", redeem.clone())).await.unwrap();
     assert!(events(&closed).iter().any(|event| matches!(
         event,
@@ -108,7 +113,10 @@ async fn reads_say_what_the_chain_says() {
     assert_eq!(chain.token(), deployed.token);
     assert_eq!(chain.chain_id(), 31_337);
     let windows = chain.windows();
-    assert_eq!((windows.challenge, windows.answer, windows.grace, windows.case_bond), (600, 300, 1200, 5));
+    assert_eq!(
+        (windows.challenge, windows.answer, windows.grace, windows.case_bond),
+        (600, 300, 1200, 5)
+    );
     assert_eq!(chain.token_balance(provider).await.unwrap(), U256::ZERO);
     assert_eq!(chain.token_balance(chain.market()).await.unwrap(), U256::from(2000));
     assert!(chain.native_balance(provider).await.unwrap() > U256::ZERO);
@@ -122,7 +130,9 @@ async fn reads_say_what_the_chain_says() {
     soon(sender.send("out", MarketCall::Withdraw { to: provider, amount: 600 })).await.unwrap();
     soon(sender.send("approve", MarketCall::Approve { amount: 250 })).await.unwrap();
     assert_eq!(chain.token_allowance(provider).await.unwrap(), U256::from(250));
-    soon(sender.send("back", MarketCall::Deposit { account: provider, amount: 250 })).await.unwrap();
+    soon(sender.send("back", MarketCall::Deposit { account: provider, amount: 250 }))
+        .await
+        .unwrap();
     assert_eq!(chain.account(provider).await.unwrap(), 650);
     let batch = MarketCall::Batch(vec![
         MarketCall::Announce(Bytes::from_static(b"here")),
@@ -142,7 +152,10 @@ async fn reads_say_what_the_chain_says() {
         MarketEvent::Allowed { owner: provider, spender: other, amount: 7 },
     ];
     assert_eq!(events(&mined), told);
-    assert_eq!((chain.account(other).await.unwrap(), chain.allowance(provider, other).await.unwrap()), (30, 7));
+    assert_eq!(
+        (chain.account(other).await.unwrap(), chain.allowance(provider, other).await.unwrap()),
+        (30, 7)
+    );
     let mixed = MarketCall::Batch(vec![MarketCall::Approve { amount: 1 }]);
     assert_eq!(soon(sender.send("mixed", mixed)).await.unwrap_err(), SendError::NotBatchable);
 }
@@ -158,7 +171,8 @@ async fn a_refused_call_costs_nothing_and_explains_itself() {
     };
 
     let too_much = open(&chain, 1500, 1).await;
-    let error = refused(soon(sender.send("1", MarketCall::Open(vec![too_much]))).await.unwrap_err());
+    let error =
+        refused(soon(sender.send("1", MarketCall::Open(vec![too_much]))).await.unwrap_err());
     assert_eq!(error.code(), "M-003");
     assert!(error.to_string().contains("deposit 500 more"), "{error}");
 
@@ -169,11 +183,13 @@ async fn a_refused_call_costs_nothing_and_explains_itself() {
 
     let mut cheap = open(&chain, 100, 1).await;
     cheap.terms.max_price = 999;
-    let error = refused(soon(sender.send("3", MarketCall::Open(vec![cheap.clone()]))).await.unwrap_err());
+    let error =
+        refused(soon(sender.send("3", MarketCall::Open(vec![cheap.clone()]))).await.unwrap_err());
     assert_eq!(error.code(), "M-012");
     // The reason is also available from inside a multicall.
     let good = open(&chain, 100, 2).await;
-    let error = refused(soon(sender.send("4", MarketCall::Open(vec![good, cheap]))).await.unwrap_err());
+    let error =
+        refused(soon(sender.send("4", MarketCall::Open(vec![good, cheap]))).await.unwrap_err());
     assert_eq!(error.code(), "M-012");
 
     assert_eq!(nonce(&dev, "requester"), before);
@@ -199,8 +215,12 @@ async fn signatures_of_keys_and_of_contract_wallets() {
     let voucher = Voucher { deal: DealId::ZERO, amount: 1, orders: 0, close: false };
     let digest = rialto_protocol::types::digest(&voucher, chain.domain());
     let signature = signed(&chain, "requester", &voucher);
-    assert!(chain.is_valid_signature(key("requester").address(), digest, &signature).await.unwrap());
-    assert!(!chain.is_valid_signature(key("provider").address(), digest, &signature).await.unwrap());
+    assert!(
+        chain.is_valid_signature(key("requester").address(), digest, &signature).await.unwrap()
+    );
+    assert!(
+        !chain.is_valid_signature(key("provider").address(), digest, &signature).await.unwrap()
+    );
 
     // A wallet that accepts one digest: compares calldata[4..36] and returns the magic word, or
     // reverts.
@@ -210,7 +230,9 @@ async fn signatures_of_keys_and_of_contract_wallets() {
     code.extend_from_slice(&[0x14, 0x60, 0x2c, 0x57, 0x5f, 0x5f, 0xfd, 0x5b]);
     let jump = code.len() - 1;
     code[38] = jump as u8;
-    code.extend_from_slice(&[0x63, 0x16, 0x26, 0xba, 0x7e, 0x60, 0xe0, 0x1b, 0x5f, 0x52, 0x60, 0x20, 0x5f, 0xf3]);
+    code.extend_from_slice(&[
+        0x63, 0x16, 0x26, 0xba, 0x7e, 0x60, 0xe0, 0x1b, 0x5f, 0x52, 0x60, 0x20, 0x5f, 0xf3,
+    ]);
     control(&dev, "anvil_setCode", json!([wallet, Bytes::from(code)]));
     assert!(chain.is_valid_signature(wallet, digest, b"any").await.unwrap());
     assert!(!chain.is_valid_signature(wallet, keccak256("other"), b"any").await.unwrap());
@@ -223,7 +245,8 @@ async fn a_wrong_address_or_chain_is_named() {
     let (dev, deployed, _) = market(1000).await;
     let nowhere = Chain::connect(config(local(&dev), Address::repeat_byte(3))).await.err().unwrap();
     assert!(matches!(nowhere, ChainError::NoMarket { chain_id: 31_337, .. }), "{nowhere}");
-    let cfg = rialto_chain::ChainConfig { chain_id: Some(1), ..config(local(&dev), deployed.market) };
+    let cfg =
+        rialto_chain::ChainConfig { chain_id: Some(1), ..config(local(&dev), deployed.market) };
     let wrong = Chain::connect(cfg).await.err().unwrap();
     assert_eq!(wrong, ChainError::WrongChain { expected: 1, found: 31_337 });
     let scheme = Rpc::Http("ftp://127.0.0.1".parse().unwrap());
@@ -243,17 +266,23 @@ async fn what_has_to_stay_in_the_account_is_not_spent() {
     assert!(short.to_string().contains("deposit 1 more"), "{short}");
     soon(buys.send_keeping("first", first.clone(), 400, 600)).await.unwrap();
     assert_eq!(chain.account(account).await.unwrap(), 600);
-    soon(buys.send_keeping("first", first, 400, 600)).await.expect("what was sent is not judged again");
+    soon(buys.send_keeping("first", first, 400, 600))
+        .await
+        .expect("what was sent is not judged again");
 
     // Of two at a time the second sees what the first took.
     let (one, other) = (call(open(&chain, 300, 2).await), call(open(&chain, 300, 3).await));
-    let both =
-        tokio::join!(soon(buys.send_keeping("one", one, 300, 200)), soon(buys.send_keeping("other", other, 300, 200)));
+    let both = tokio::join!(
+        soon(buys.send_keeping("one", one, 300, 200)),
+        soon(buys.send_keeping("other", other, 300, 200))
+    );
     assert!(both.0.is_ok() != both.1.is_ok(), "{both:?}");
     assert_eq!(chain.account(account).await.unwrap(), 300);
     let dear = call(open(&chain, 400, 4).await);
     match soon(buys.send_keeping("dear", dear, 400, 1)).await.unwrap_err() {
-        SendError::Rejected(error) => assert!(matches!(error.market(), Some(MarketError::InsufficientBalance(_)))),
+        SendError::Rejected(error) => {
+            assert!(matches!(error.market(), Some(MarketError::InsufficientBalance(_))))
+        }
         error => panic!("the market says what is not there at all: {error}"),
     }
 }

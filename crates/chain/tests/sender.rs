@@ -198,7 +198,10 @@ async fn killed_between_broadcasting_and_receipt() {
 async fn a_stuck_transaction_is_replaced_with_a_higher_fee() {
     let (dev, deployed, _) = market(1000).await;
     let disturbed = Disturbed::new(&dev);
-    let cfg = ChainConfig { bump_after: Duration::from_millis(30), ..config(disturbed.rpc(), deployed.market) };
+    let cfg = ChainConfig {
+        bump_after: Duration::from_millis(30),
+        ..config(disturbed.rpc(), deployed.market)
+    };
     let chain = soon(Chain::connect(cfg)).await.unwrap();
     let journal = journal();
     let sender = provider(&chain, &journal).await;
@@ -226,7 +229,8 @@ async fn a_stuck_transaction_is_replaced_with_a_higher_fee() {
     assert_eq!(sights.lock().unwrap().len(), 4);
     assert_eq!(nonce(&dev, "provider"), before + 1);
     assert_eq!(balance(&chain).await, 999);
-    let winner: alloy_primitives::Bytes = serde_json::from_value(sights.lock().unwrap()[3].clone()).unwrap();
+    let winner: alloy_primitives::Bytes =
+        serde_json::from_value(sights.lock().unwrap()[3].clone()).unwrap();
     assert_eq!(mined.tx, keccak256(winner));
 }
 
@@ -241,7 +245,9 @@ async fn a_transaction_that_nobody_mines_is_reported_and_watched_on() {
     };
     let chain = soon(Chain::connect(cfg)).await.unwrap();
     let sender = provider(&chain, &journal()).await;
-    disturbed.by(|method, _, _| (method == "eth_sendRawTransaction").then(|| Ok(json!(keccak256("swallowed")))));
+    disturbed.by(|method, _, _| {
+        (method == "eth_sendRawTransaction").then(|| Ok(json!(keccak256("swallowed"))))
+    });
     let stuck = soon(sender.send("once", withdraw(1))).await.unwrap_err();
     assert!(matches!(stuck, SendError::Stuck { .. }), "{stuck}");
     assert_eq!(balance(&chain).await, 1000);
@@ -310,7 +316,11 @@ async fn a_foreign_transaction_of_the_same_key_takes_the_nonce() {
     let disturbed = Disturbed::new(&dev);
     let chain = connect(disturbed.rpc(), deployed.market).await;
     let sender = provider(&chain, &journal()).await;
-    disturbed.by(|method, _, _| if method == "eth_sendRawTransaction" { fault("mempool is full") } else { None });
+    disturbed.by(
+        |method, _, _| {
+            if method == "eth_sendRawTransaction" { fault("mempool is full") } else { None }
+        },
+    );
     let attempts = nonce(&dev, "provider");
     let waiting = tokio::spawn({
         let sender = sender.clone();
@@ -318,7 +328,11 @@ async fn a_foreign_transaction_of_the_same_key_takes_the_nonce() {
     });
     tokio::time::sleep(Duration::from_millis(50)).await;
     // Another sender uses the key, and the nonce for which our transaction was signed.
-    let other = connect(local(&dev), deployed.market).await.sender_in_memory(key("provider")).await.unwrap();
+    let other = connect(local(&dev), deployed.market)
+        .await
+        .sender_in_memory(key("provider"))
+        .await
+        .unwrap();
     soon(other.send("theirs", withdraw(100))).await.unwrap();
     soon(other.stop()).await;
     disturbed.heal();
@@ -338,7 +352,8 @@ async fn a_mined_revert_is_told_with_its_reason() {
         let sender = sender.clone();
         tokio::spawn(async move { sender.send(intent, withdraw(600)).await })
     });
-    let pending = || control(&dev, "eth_getTransactionCount", json!([key("provider").address(), "pending"]));
+    let pending =
+        || control(&dev, "eth_getTransactionCount", json!([key("provider").address(), "pending"]));
     let goal = format!("{:#x}", nonce(&dev, "provider") + 2);
     until(|| pending() == json!(goal)).await;
     control(&dev, "evm_mine", json!([]));
@@ -431,16 +446,25 @@ async fn a_lagging_and_failing_endpoint() {
                 // The backend is one block behind.
                 "eth_getTransactionCount" if roll < 60 => {
                     let head = next("eth_blockNumber", json!([])).ok()?;
-                    let head = u64::from_str_radix(head.as_str()?.trim_start_matches("0x"), 16).ok()?;
+                    let head =
+                        u64::from_str_radix(head.as_str()?.trim_start_matches("0x"), 16).ok()?;
                     Some(next(method, json!([params[0], format!("{:#x}", head.saturating_sub(1))])))
                 }
                 // The transaction is sent, but the answer is lost.
                 "eth_sendRawTransaction" if roll < 60 => {
                     let _ = next(method, params.clone());
-                    Some(Err(RpcFault { code: -32603, message: "internal error".into(), data: None }))
+                    Some(Err(RpcFault {
+                        code: -32603,
+                        message: "internal error".into(),
+                        data: None,
+                    }))
                 }
                 "eth_sendRawTransaction" if roll < 120 => fault("mempool is full"),
-                _ if roll > 240 => Some(Err(RpcFault { code: 429, message: "too many requests".into(), data: None })),
+                _ if roll > 240 => Some(Err(RpcFault {
+                    code: 429,
+                    message: "too many requests".into(),
+                    data: None,
+                })),
                 _ => None,
             }
         });

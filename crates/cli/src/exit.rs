@@ -4,8 +4,8 @@ use std::fmt;
 
 use rialto_chain::{ChainError, ContractError, SendError};
 use rialto_client::{
-    BookError, BundleError, Class, Classified, HistoryError, HomeError, HostError, MarketError, ReplayError,
-    WalletError, control::ControlError, job::JobFileError, settings::SettingsError,
+    BookError, BundleError, Class, Classified, HistoryError, HomeError, HostError, MarketError,
+    ReplayError, WalletError, control::ControlError, job::JobFileError, settings::SettingsError,
 };
 use rialto_local_market::LocalMarketError;
 use rialto_requester::{JobError, RequesterError};
@@ -79,7 +79,9 @@ pub fn class(error: &anyhow::Error) -> Class {
 
 /// The class of a cause; none if another cause has to tell.
 fn class_of(cause: &(dyn std::error::Error + 'static)) -> Option<Class> {
-    fn of<T: Classified + std::error::Error + 'static>(cause: &(dyn std::error::Error + 'static)) -> Option<Class> {
+    fn of<T: Classified + std::error::Error + 'static>(
+        cause: &(dyn std::error::Error + 'static),
+    ) -> Option<Class> {
         cause.downcast_ref::<T>().map(Classified::class)
     }
     let known = [
@@ -128,7 +130,8 @@ mod tests {
         assert_eq!(ends(MarketError::NoUrl.into()), USAGE);
         assert_eq!(ends(HostError::Market(MarketError::NoUrl).into()), USAGE);
         assert_eq!(ends(WalletError::Empty.into()), NO_KEY);
-        let silent = ChainError::Unreachable { method: String::new(), attempts: 1, cause: String::new() };
+        let silent =
+            ChainError::Unreachable { method: String::new(), attempts: 1, cause: String::new() };
         assert_eq!(ends(silent.into()), NO_MARKET);
         assert_eq!(ends(ContractError::decode(&[]).into()), NO_MONEY);
         assert_eq!(ends(SendError::Rejected(ContractError::decode(&[])).into()), NO_MONEY);

@@ -84,7 +84,8 @@ fn main() -> ExitCode {
 /// Whether JSON was asked for, on a command line that could not be read otherwise.
 fn wants_json(args: impl Iterator<Item = std::ffi::OsString>) -> bool {
     let args: Vec<_> = args.take_while(|arg| arg != "--").collect();
-    args.iter().any(|arg| arg == "--output=json") || args.windows(2).any(|two| two[0] == "--output" && two[1] == "json")
+    args.iter().any(|arg| arg == "--output=json")
+        || args.windows(2).any(|two| two[0] == "--output" && two[1] == "json")
 }
 
 /// Help, a version, or what is wrong with the command line.
@@ -101,7 +102,9 @@ fn refuse(told: &clap::Error) -> ExitCode {
     }
     match told.print() {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe && !told.use_stderr() => {
-            eprintln!("error: [C-OUT-001] standard output could not be written\n  because: {error}");
+            eprintln!(
+                "error: [C-OUT-001] standard output could not be written\n  because: {error}"
+            );
             ExitCode::from(exit::FAILED)
         }
         _ => ExitCode::from(code),
@@ -109,12 +112,19 @@ fn refuse(told: &clap::Error) -> ExitCode {
 }
 
 fn runtime() -> Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_multi_thread().enable_all().build().context("the async runtime did not start")
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("the async runtime did not start")
 }
 
 fn logging(filter: &str) -> Result<()> {
     let targets = Targets::from_str(filter).with_context(|| {
-        failure!(Usage, "C-CFG-007", "--log {filter}: not a log filter, such as `info` or `rialto_net=debug`")
+        failure!(
+            Usage,
+            "C-CFG-007",
+            "--log {filter}: not a log filter, such as `info` or `rialto_net=debug`"
+        )
     })?;
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(true);
     tracing_subscriber::registry().with(lines).with(targets).init();

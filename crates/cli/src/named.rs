@@ -21,7 +21,8 @@ pub fn by_id<T, I: LowerHex>(all: Vec<T>, id: impl Fn(&T) -> I, named: &str) -> 
     if digits.len() < MIN_ID || !digits.chars().all(|c| c.is_ascii_hexdigit()) {
         return Err(Unnamed::NoId);
     }
-    let mut fits: Vec<T> = all.into_iter().filter(|one| format!("{:x}", id(one)).starts_with(&digits)).collect();
+    let mut fits: Vec<T> =
+        all.into_iter().filter(|one| format!("{:x}", id(one)).starts_with(&digits)).collect();
     match fits.pop() {
         Some(one) if fits.is_empty() => Ok(one),
         Some(_) => Err(Unnamed::Many(fits.len() + 1)),

@@ -57,15 +57,22 @@ impl Given {
 
 /// Reads a program, refusing what is no file or absurdly large before reading it.
 pub fn read_program(path: &Path) -> Result<Vec<u8>> {
-    let about = std::fs::metadata(path)
-        .with_context(|| failure!(Usage, "C-CHK-002", "cannot read the program {}: check the path", path.display()))?;
+    let about = std::fs::metadata(path).with_context(|| {
+        failure!(Usage, "C-CHK-002", "cannot read the program {}: check the path", path.display())
+    })?;
     ensure!(about.is_file(), failure!(Usage, "C-CHK-002", "{} is not a file", path.display()));
     let length = about.len();
     ensure!(
         length <= MAX_PROGRAM_BYTES,
-        failure!(Usage, "C-CHK-002", "{} has {length} bytes, more than any program may", path.display())
+        failure!(
+            Usage,
+            "C-CHK-002",
+            "{} has {length} bytes, more than any program may",
+            path.display()
+        )
     );
-    std::fs::read(path).with_context(|| failure!(Usage, "C-CHK-002", "cannot read the program {}", path.display()))
+    std::fs::read(path)
+        .with_context(|| failure!(Usage, "C-CHK-002", "cannot read the program {}", path.display()))
 }
 
 /// First line of the error when the gate says no.
@@ -82,7 +89,11 @@ pub async fn inputs(program: &Path, given: &Given) -> Result<(Vec<u8>, Option<Ve
             .chain(given.args.iter().cloned())
             .map(String::into_bytes)
             .collect(),
-        env: given.env.iter().map(|(key, value)| (key.clone().into_bytes(), value.clone().into_bytes())).collect(),
+        env: given
+            .env
+            .iter()
+            .map(|(key, value)| (key.clone().into_bytes(), value.clone().into_bytes()))
+            .collect(),
         stdin: tokio::task::spawn_blocking(stdin).await??,
         ..TaskInput::default()
     };

@@ -19,7 +19,11 @@ pub const PIECE: u64 = 1 << 22;
 pub fn ended_job(place: &PlaceArgs, named: &str) -> Result<(JobFolder, JobReport)> {
     let folder = find::folder(&place.home()?, named)?;
     let Some(report) = folder.report()? else {
-        bail!(failure!(Failed, "C-JOB-014", "{named} has not ended: `rialto jobs logs -f {named}` shows how far it is"))
+        bail!(failure!(
+            Failed,
+            "C-JOB-014",
+            "{named} has not ended: `rialto jobs logs -f {named}` shows how far it is"
+        ))
     };
     Ok((folder, report))
 }
@@ -54,7 +58,10 @@ pub async fn traced(replay: &Replay, expected: Option<u64>) -> Result<(u64, Halt
                 bar.finish_and_clear();
                 return Ok((steps, *halted));
             }
-            ensure!(tracer.steps() < most, "the run did not end where every run ends: a mistake of the machine");
+            ensure!(
+                tracer.steps() < most,
+                "the run did not end where every run ends: a mistake of the machine"
+            );
             let used = i128::from(replay.limits.fuel) - i128::from(tracer.fuel_left());
             bar.set_message(format!("{} steps", count(tracer.steps())));
             if expected.is_some() {

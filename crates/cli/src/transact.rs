@@ -86,8 +86,9 @@ pub fn explain<T: Serialize>(
     ui: Ui,
 ) {
     let line = |(plan, gas): &(&str, Option<u64>)| {
-        let cost = gas
-            .map_or_else(String::new, |gas| format!(", about {gas} gas: {} coins", coins(u128::from(gas) * price_wei)));
+        let cost = gas.map_or_else(String::new, |gas| {
+            format!(", about {gas} gas: {} coins", coins(u128::from(gas) * price_wei))
+        });
         format!("\n  {plan}{cost}")
     };
     let count = match plans.len() {
@@ -99,8 +100,10 @@ pub fn explain<T: Serialize>(
     let text = format!("{count} {to}:{lines}\nat {price_wei} wei per gas; nothing was sent");
     ui.answer(&text, || {
         let first = plans.first();
-        let planned =
-            |(plan, gas): &(&str, Option<u64>)| view::PlannedTransaction { explain: (*plan).to_owned(), gas: *gas };
+        let planned = |(plan, gas): &(&str, Option<u64>)| view::PlannedTransaction {
+            explain: (*plan).to_owned(),
+            gas: *gas,
+        };
         shown(view::Plan {
             explain: first.map(|(plan, _)| (*plan).to_owned()),
             gas: first.and_then(|(_, gas)| *gas),
@@ -112,7 +115,13 @@ pub fn explain<T: Serialize>(
 }
 
 /// Sends one, and waits until it is final. `intent` names it once and for all.
-pub async fn send(sender: &Sender, intent: String, call: MarketCall, plan: &str, ui: Ui) -> Result<Mined> {
+pub async fn send(
+    sender: &Sender,
+    intent: String,
+    call: MarketCall,
+    plan: &str,
+    ui: Ui,
+) -> Result<Mined> {
     if ui.for_people() {
         eprintln!("sending: {plan}");
     }
@@ -122,7 +131,13 @@ pub async fn send(sender: &Sender, intent: String, call: MarketCall, plan: &str,
 /// Sends what is to happen once, whoever asks how often: a command that was killed is waited for by
 /// the next. What was mined and reverted, because something came in between, is sent again if it
 /// would succeed now.
-pub async fn once(sender: &Sender, what: &str, call: MarketCall, plan: &str, ui: Ui) -> Result<Mined> {
+pub async fn once(
+    sender: &Sender,
+    what: &str,
+    call: MarketCall,
+    plan: &str,
+    ui: Ui,
+) -> Result<Mined> {
     if ui.for_people() {
         eprintln!("sending: {plan}");
     }
@@ -143,12 +158,19 @@ pub fn confirm(question: &str, yes: bool) -> Result<()> {
     }
     ensure!(
         std::io::stdin().is_terminal(),
-        failure!(Usage, "C-DSP-010", "nobody is there to say yes: look with --explain, then pass --yes")
+        failure!(
+            Usage,
+            "C-DSP-010",
+            "nobody is there to say yes: look with --explain, then pass --yes"
+        )
     );
     eprint!("{question} [y/N] ");
     let mut said = String::new();
     std::io::stdin().read_line(&mut said)?;
-    ensure!(matches!(said.trim(), "y" | "Y" | "yes"), failure!(Usage, "C-DSP-010", "not confirmed: nothing was sent"));
+    ensure!(
+        matches!(said.trim(), "y" | "Y" | "yes"),
+        failure!(Usage, "C-DSP-010", "not confirmed: nothing was sent")
+    );
     Ok(())
 }
 

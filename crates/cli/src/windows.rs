@@ -101,10 +101,19 @@ impl Kind {
     /// What to choose where nothing else is said.
     pub fn windows(self) -> Windows {
         match self {
-            Self::Test => Windows { challenge: 30 * MINUTE, answer: 10 * MINUTE, grace: 10 * MINUTE, turn: 5 * MINUTE },
+            Self::Test => Windows {
+                challenge: 30 * MINUTE,
+                answer: 10 * MINUTE,
+                grace: 10 * MINUTE,
+                turn: 5 * MINUTE,
+            },
             // The court takes no longer turns.
-            Self::Rollup => Windows { challenge: 3 * DAY, answer: 2 * DAY, grace: 2 * DAY, turn: 8 * HOUR },
-            Self::LayerOne => Windows { challenge: 2 * DAY, answer: DAY, grace: DAY, turn: 6 * HOUR },
+            Self::Rollup => {
+                Windows { challenge: 3 * DAY, answer: 2 * DAY, grace: 2 * DAY, turn: 8 * HOUR }
+            }
+            Self::LayerOne => {
+                Windows { challenge: 2 * DAY, answer: DAY, grace: DAY, turn: 6 * HOUR }
+            }
         }
     }
 
@@ -148,7 +157,12 @@ impl Windows {
         let least = kind.promise().inclusion;
         let windows = [
             ("C-DPL-006", "--answer", self.answer, "a late notice or demand can't be answered"),
-            ("C-DPL-007", "--challenge", self.challenge, "a false claim is paid before anybody can accuse"),
+            (
+                "C-DPL-007",
+                "--challenge",
+                self.challenge,
+                "a false claim is paid before anybody can accuse",
+            ),
             ("C-DPL-008", "--grace", self.grace, "work that was done can't be claimed any more"),
         ];
         let short = windows.into_iter().filter(|(_, _, window, _)| *window < least);
@@ -192,7 +206,9 @@ mod tests {
         assert_eq!(codes(Kind::Test), Vec::<&str>::new());
         assert_eq!(embedded.short_turn(Kind::Rollup).unwrap().code, "C-DPL-005");
         let hour = Windows { turn: HOUR, ..embedded };
-        assert!(hour.short_turn(Kind::LayerOne).is_none() && hour.short_turn(Kind::Rollup).is_some());
+        assert!(
+            hour.short_turn(Kind::LayerOne).is_none() && hour.short_turn(Kind::Rollup).is_some()
+        );
     }
 
     #[test]

@@ -1,7 +1,9 @@
-//! A market whose parts are nowhere near each other: chain, relay, provider and requester are processes in a network namespace
-//! each. Provider and requester reach the chain and the relay, never each other; their lines are cut and mended.
+//! A market whose parts are nowhere near each other: chain, relay, provider and requester are
+//! processes in a network namespace each. Provider and requester reach the chain and the relay,
+//! never each other; their lines are cut and mended.
 //!
-//! Needs root, `ip` and an `iroh-relay` (`cargo xtask relay` builds one); skipped with the reason where one is missing.
+//! Needs root, `ip` and an `iroh-relay` (`cargo xtask relay` builds one); skipped with the reason
+//! where one is missing.
 #![allow(clippy::unwrap_used)]
 
 mod home;
@@ -71,7 +73,8 @@ impl<'a> Party<'a> {
 
     fn ok(&self, args: &[&str]) -> Value {
         let output = self.command(args).output().unwrap();
-        let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        let (stdout, stderr) =
+            (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         assert!(output.status.success(), "{args:?}: {stdout}{stderr}");
         serde_json::from_str(&stdout).unwrap()
     }
@@ -96,8 +99,12 @@ impl<'a> Party<'a> {
         std::fs::write(self.home.0.path().join("provider.toml"), settings).unwrap();
         let mut command = self.command(&["provide", "--cores", "1", "--memory", "1024"]);
         let mut provider = Running(command.stdout(Stdio::piped()).spawn().unwrap());
-        let mut lines = BufReader::new(provider.0.stdout.take().unwrap()).lines().map_while(Result::ok);
-        assert!(lines.any(|line| line.contains("\"ask_published\"")), "the provider ended before it sold anything");
+        let mut lines =
+            BufReader::new(provider.0.stdout.take().unwrap()).lines().map_while(Result::ok);
+        assert!(
+            lines.any(|line| line.contains("\"ask_published\"")),
+            "the provider ended before it sold anything"
+        );
         // Read on, or it blocks once the pipe is full.
         std::thread::spawn(move || lines.for_each(drop));
         provider
@@ -133,17 +140,25 @@ fn job(home: &Home) -> String {
 #[test]
 fn a_job_outlives_the_lines_that_it_goes_through() {
     let Some(relay) = spaces::relay_binary() else {
-        return println!("skipped: no iroh-relay here (`cargo xtask relay` builds one, or set RIALTO_RELAY)");
+        return println!(
+            "skipped: no iroh-relay here (`cargo xtask relay` builds one, or set RIALTO_RELAY)"
+        );
     };
     let made = spaces::Spaces::new(3).and_then(|lan| lan.between(3).map(|between| (lan, between)));
     let Some((lan, bank)) = made else {
-        return println!("skipped: network namespaces can't be made here (root and `ip` are needed)");
+        return println!(
+            "skipped: network namespaces can't be made here (root and `ip` are needed)"
+        );
     };
     let folder = tempfile::tempdir().unwrap();
     let role = |space: &Namespace, role: &str| {
         let mut command = space.command(std::env::current_exe().unwrap());
-        command.args(["role", "--exact", "--nocapture", "--test-threads=1"]).env("RIALTO_NS_ROLE", role);
-        Running(command.env("RIALTO_NS_HOME", folder.path()).stdout(Stdio::piped()).spawn().unwrap())
+        command
+            .args(["role", "--exact", "--nocapture", "--test-threads=1"])
+            .env("RIALTO_NS_ROLE", role);
+        Running(
+            command.env("RIALTO_NS_HOME", folder.path()).stdout(Stdio::piped()).spawn().unwrap(),
+        )
     };
     let mut chain = role(&bank.space, "chain");
     let market: Value = serde_json::from_str(&spaces::said(&mut chain, "market: ")).unwrap();
@@ -188,10 +203,14 @@ fn a_job_outlives_the_lines_that_it_goes_through() {
 fn role() {
     let Ok(role) = std::env::var("RIALTO_NS_ROLE") else { return };
     if role == "look" {
-        return println!("\nunreachable directly: {}", if spaces::reaches_the_left() { "no" } else { "yes" });
+        return println!(
+            "\nunreachable directly: {}",
+            if spaces::reaches_the_left() { "no" } else { "yes" }
+        );
     }
     let home = PathBuf::from(std::env::var_os("RIALTO_NS_HOME").unwrap());
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(bank(&home));
 }
 
@@ -217,14 +236,17 @@ fn answered(chain: &Devchain, mut stream: &TcpStream) -> std::io::Result<()> {
             return Err(std::io::ErrorKind::UnexpectedEof.into());
         }
         let line = line.trim().to_ascii_lowercase();
-        size = line.strip_prefix("content-length:").map_or(size, |size| size.trim().parse().unwrap());
+        size =
+            line.strip_prefix("content-length:").map_or(size, |size| size.trim().parse().unwrap());
         if line.is_empty() {
             break;
         }
     }
     let mut body = vec![0; size];
     reader.read_exact(&mut body)?;
-    let one = |call: &Value| match chain.handle(call["method"].as_str().unwrap(), call["params"].clone()) {
+    let one = |call: &Value| match chain
+        .handle(call["method"].as_str().unwrap(), call["params"].clone())
+    {
         Ok(result) => json!({ "jsonrpc": "2.0", "id": call["id"], "result": result }),
         Err(error) => {
             let error = json!({ "code": error.code, "message": error.message, "data": error.data });
@@ -236,7 +258,10 @@ fn answered(chain: &Devchain, mut stream: &TcpStream) -> std::io::Result<()> {
         call => one(&call),
     };
     let answer = answer.to_string();
-    let head = format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n", answer.len());
+    let head = format!(
+        "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
+        answer.len()
+    );
     stream.write_all((head + &answer).as_bytes())
 }
 
@@ -267,8 +292,12 @@ async fn bank(home: &Path) {
     sender.send("mint", MarketCall::Mint { to: accounts[0], amount }).await.unwrap();
     sender.send("approve", MarketCall::Approve { amount }).await.unwrap();
     let deposit = |account: &Address| MarketCall::Deposit { account: *account, amount: DEPOSIT };
-    sender.send("deposit", MarketCall::Batch(accounts.iter().map(deposit).collect())).await.unwrap();
-    let market = json!({ "market": deployed.market, "court": deployed.court, "block": deployed.block });
+    sender
+        .send("deposit", MarketCall::Batch(accounts.iter().map(deposit).collect()))
+        .await
+        .unwrap();
+    let market =
+        json!({ "market": deployed.market, "court": deployed.court, "block": deployed.block });
     println!("\nmarket: {market}");
     std::future::pending::<()>().await;
 }

@@ -1,4 +1,5 @@
-//! What `rialto demo` promises of cheaters that no game catches: the chain and time do, without anybody's help.
+//! What `rialto demo` promises of cheaters that no game catches: the chain and time do, without
+//! anybody's help.
 #![allow(clippy::unwrap_used)]
 
 use std::process::Command;
@@ -11,7 +12,8 @@ fn demo(cheat: &str) -> Value {
     let mut command = Command::new(env!("CARGO_BIN_EXE_rialto"));
     command.args(["demo", "--samples", "1", "--output", "json", "--cheat", cheat, "--image"]);
     let output = command.arg(folder.path().join("picture.png")).output().unwrap();
-    let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let (stdout, stderr) =
+        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{stdout}{stderr}");
     let summary: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(summary["verified"], summary["tasks"], "others did the work");
@@ -25,14 +27,17 @@ fn demo(cheat: &str) -> Value {
 
 /// The one dispute, and what its provider earned and was paid.
 fn dispute(summary: &Value, kind: &str) -> (Value, u64, u64) {
-    let [dispute] = summary["disputes"].as_array().unwrap().as_slice() else { panic!("{summary:#}") };
+    let [dispute] = summary["disputes"].as_array().unwrap().as_slice() else {
+        panic!("{summary:#}")
+    };
     assert_eq!((&dispute["kind"], &dispute["provider"]), (&Value::from(kind), &summary["cheater"]));
     assert_eq!(dispute["step_gas"], Value::Null);
     assert_eq!(dispute["moves"] == 0, kind != "claim", "only what was made up is taken to court");
     let gas = dispute["calls"].as_array().unwrap().iter().map(|call| call["gas"].as_u64().unwrap());
     assert_eq!(gas.sum::<u64>(), dispute["gas_total"].as_u64().unwrap());
     let providers = summary["providers"].as_array().unwrap();
-    let cheater = providers.iter().find(|provider| provider["address"] == summary["cheater"]).unwrap();
+    let cheater =
+        providers.iter().find(|provider| provider["address"] == summary["cheater"]).unwrap();
     let number = |field: &str| cheater[field].as_u64().unwrap();
     (dispute.clone(), number("earned"), number("paid"))
 }
@@ -64,24 +69,36 @@ fn who_claims_what_it_never_computed_is_taken_to_court() {
     let (dispute, earned, paid) = dispute(&summary, "claim");
     assert_eq!((earned, paid, &dispute["winner"]), (0, 0, &Value::from("requester")));
     let calls = calls(&dispute);
-    assert!(["claim", "accuse", "unfold", "challenge"].iter().all(|call| calls.contains(call)), "{calls:?}");
+    assert!(
+        ["claim", "accuse", "unfold", "challenge"].iter().all(|call| calls.contains(call)),
+        "{calls:?}"
+    );
     assert!(calls.contains(&"step") || calls.contains(&"timeout"), "{calls:?}");
     let (slashed, burned) = (money(&dispute, "slashed"), money(&dispute, "burned"));
     assert!(burned * 10 >= slashed * 3 && burned > 0, "{burned} of {slashed}");
 }
 
-/// Cancelling and calling late, a hundred rejections, and accusations of a right receipt all at once.
+/// Cancelling and calling late, a hundred rejections, and accusations of a right receipt all at
+/// once.
 #[test]
 fn who_means_harm_pays_for_it() {
     let mut command = Command::new(env!("CARGO_BIN_EXE_rialto"));
-    let output = command.args(["demo", "--samples", "1", "--output", "json", "--cheat", "grief"]).output().unwrap();
-    let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let output = command
+        .args(["demo", "--samples", "1", "--output", "json", "--cheat", "grief"])
+        .output()
+        .unwrap();
+    let (stdout, stderr) =
+        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{stdout}{stderr}");
     let summary: Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!((&summary["ok"], &summary["balances_reconciled"]), (&Value::from(true), &Value::from(true)));
+    assert_eq!(
+        (&summary["ok"], &summary["balances_reconciled"]),
+        (&Value::from(true), &Value::from(true))
+    );
     let start = 1_000_000_000;
     let (provider, griefer) = (money(&summary, "provider"), money(&summary, "griefer"));
-    let lost = u128::from(summary["accusations"].as_u64().unwrap()) * start - money(&summary, "puppets");
+    let lost =
+        u128::from(summary["accusations"].as_u64().unwrap()) * start - money(&summary, "puppets");
     assert!(provider > start + money(&summary, "fee"), "the provider is paid for its trouble");
     assert!(griefer < start - money(&summary, "fee"), "its bond is gone");
     assert_eq!(provider + griefer + money(&summary, "burned"), 2 * start + lost);

@@ -1,4 +1,5 @@
-//! The shipped binary as its users meet it: whole markets in one process, real programs, bad input, Ctrl-C.
+//! The shipped binary as its users meet it: whole markets in one process, real programs, bad input,
+//! Ctrl-C.
 #![allow(clippy::unwrap_used)]
 
 use std::{
@@ -19,7 +20,12 @@ fn guest(name: &str) -> PathBuf {
 
 /// Runs with some stdin and gives everything back.
 fn fed(command: &mut Command, stdin: &[u8]) -> Output {
-    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
     child.stdin.take().unwrap().write_all(stdin).unwrap();
     child.wait_with_output().unwrap()
 }
@@ -45,7 +51,10 @@ fn demo_pays_the_honest_and_not_the_cheater() {
     let earned = |p: &Value| p["earned"].as_u64().unwrap();
     let cheater = providers.iter().find(|p| p["address"] == summary["cheater"]).unwrap();
     assert_eq!((earned(cheater), &cheater["status"]), (0, &Value::from("cheated")));
-    assert_eq!(providers.iter().map(earned).sum::<u64>(), summary["requester_paid"].as_u64().unwrap());
+    assert_eq!(
+        providers.iter().map(earned).sum::<u64>(),
+        summary["requester_paid"].as_u64().unwrap()
+    );
     assert!(summary["transactions"].as_u64() <= summary["deals"].as_u64().map(|deals| 2 * deals));
     assert!(std::fs::read(image).unwrap().starts_with(b"\x89PNG"));
 }
@@ -53,7 +62,10 @@ fn demo_pays_the_honest_and_not_the_cheater() {
 #[test]
 fn run_is_the_program_and_nothing_else_on_stdout() {
     let mut command = rialto();
-    command.arg("run").arg(guest("surroundings.wasm")).args(["--env", "FOO=bar", "--", "one", "two"]);
+    command
+        .arg("run")
+        .arg(guest("surroundings.wasm"))
+        .args(["--env", "FOO=bar", "--", "one", "two"]);
     let output = fed(&mut command, b"a line\n");
     let stdout = text(&output.stdout);
     assert!(output.status.success(), "{stdout}{}", text(&output.stderr));
@@ -68,11 +80,19 @@ fn run_is_the_program_and_nothing_else_on_stdout() {
 fn run_writes_created_files_where_it_is_told() {
     let folder = tempfile::tempdir().unwrap();
     let mut command = rialto();
-    command.arg("run").arg(guest("rusty.wasm")).arg("--files").arg(folder.path()).args(["--output", "json"]);
+    command
+        .arg("run")
+        .arg(guest("rusty.wasm"))
+        .arg("--files")
+        .arg(folder.path())
+        .args(["--output", "json"]);
     let output = fed(&mut command, b"");
     assert!(output.status.success(), "{}", text(&output.stderr));
     let result: Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!((&result["exit_code"], &result["status"]), (&Value::from(0), &Value::from("finished")));
+    assert_eq!(
+        (&result["exit_code"], &result["status"]),
+        (&Value::from(0), &Value::from("finished"))
+    );
     for file in result["files"].as_array().unwrap() {
         let written = std::fs::read(folder.path().join(file["path"].as_str().unwrap())).unwrap();
         assert_eq!(written.len() as u64, file["bytes"].as_u64().unwrap());
@@ -84,7 +104,11 @@ fn run_writes_created_files_where_it_is_told() {
 fn run_tells_how_a_program_ended() {
     let code = |args: &[&str]| {
         let mut command = rialto();
-        command.args(["run", "--replicas", "1"]).args(&args[1..]).arg(guest("crash.wasm")).args(["--", args[0]]);
+        command
+            .args(["run", "--replicas", "1"])
+            .args(&args[1..])
+            .arg(guest("crash.wasm"))
+            .args(["--", args[0]]);
         let output = fed(&mut command, b"");
         (output.status.code().unwrap(), text(&output.stderr))
     };
@@ -140,6 +164,7 @@ fn ctrl_c_in_the_middle_leaves_nothing_behind() {
     let mut stderr = String::new();
     child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(130), "{stderr}");
-    let left: Vec<_> = std::fs::read_dir(temporary.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let left: Vec<_> =
+        std::fs::read_dir(temporary.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
     assert!(left.is_empty(), "{left:?}");
 }

@@ -13,7 +13,8 @@ fn example(path: &str) -> PathBuf {
 }
 
 fn texts() -> Vec<PathBuf> {
-    let mut texts: Vec<_> = example("words/texts").read_dir().unwrap().map(|entry| entry.unwrap().path()).collect();
+    let mut texts: Vec<_> =
+        example("words/texts").read_dir().unwrap().map(|entry| entry.unwrap().path()).collect();
     texts.sort();
     assert!(texts.len() >= 3);
     texts
@@ -21,7 +22,12 @@ fn texts() -> Vec<PathBuf> {
 
 /// Runs with some stdin and gives stdout back.
 fn fed(command: &mut Command, stdin: &[u8]) -> Vec<u8> {
-    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
     let mut pipe = child.stdin.take().unwrap();
     let stdin = stdin.to_vec();
     // Whoever doesn't read its stdin may close it early.
@@ -54,7 +60,9 @@ fn black_scholes(spot: f64, strike: f64, rate: f64, volatility: f64, years: f64)
                 2.0
             }
         };
-        (0..=steps).map(|i| weight(i) * density(i)).sum::<f64>() * width / 3.0 / std::f64::consts::TAU.sqrt()
+        (0..=steps).map(|i| weight(i) * density(i)).sum::<f64>() * width
+            / 3.0
+            / std::f64::consts::TAU.sqrt()
     };
     let deviation = volatility * years.sqrt();
     let d1 = ((spot / strike).ln() + (rate + volatility * volatility / 2.0) * years) / deviation;
@@ -67,12 +75,18 @@ fn simulated_prices_are_those_of_the_formula() {
         let args = ["100", strike, "0.03", volatility, "1", "40000", seed];
         let line = String::from_utf8(run("pricing/pricing.wasm", &[], &args, b"")).unwrap();
         let fields: Vec<f64> = line.trim().split(',').map(|field| field.parse().unwrap()).collect();
-        let [_, strike, rate, volatility, years, _, european, error, asian, _] = fields[..] else { panic!("{line}") };
+        let [_, strike, rate, volatility, years, _, european, error, asian, _] = fields[..] else {
+            panic!("{line}")
+        };
         let exact = black_scholes(100.0, strike, rate, volatility, years);
-        assert!(error > 0.0 && (european - exact).abs() < 4.0 * error, "{european} ± {error} for {exact}");
+        assert!(
+            error > 0.0 && (european - exact).abs() < 4.0 * error,
+            "{european} ± {error} for {exact}"
+        );
         assert!(0.0 < asian && asian < european, "a mean moves less than its end: {line}");
     }
-    // without a seed it is the task's: both replicas drew the same numbers, or the run would have failed
+    // without a seed it is the task's: both replicas drew the same numbers, or the run would have
+    // failed
     let line = run("pricing/pricing.wasm", &[], &["100", "100", "0", "0.2", "1", "1000"], b"");
     assert_eq!(line.iter().filter(|byte| **byte == b',').count(), 9);
 }
@@ -89,7 +103,12 @@ fn counted(text: &str) -> String {
     let mut words: Vec<_> = counts.iter().collect();
     words.sort_by_key(|(_, count)| std::cmp::Reverse(**count));
     let first = words.iter().take(5).map(|(word, count)| format!("{count} {word}\n"));
-    format!("{} words, {} different\n{}", counts.values().sum::<u32>(), counts.len(), first.collect::<String>())
+    format!(
+        "{} words, {} different\n{}",
+        counts.values().sum::<u32>(),
+        counts.len(),
+        first.collect::<String>()
+    )
 }
 
 #[test]
@@ -101,12 +120,18 @@ fn words_are_counted_in_every_text() {
     }
 }
 
-/// A program of Debian's, its source as it is: what it makes here is what it makes natively, byte for byte.
+/// A program of Debian's, its source as it is: what it makes here is what it makes natively, byte
+/// for byte.
 #[test]
 fn a_ported_program_does_what_it_does_natively() {
     let texts_folder = format!("texts={}", example("words/texts").display());
     let compressed = |name: &str| {
-        run("zopfli/zopfli.wasm", &["--input", &texts_folder], &["-c", "--i5", &format!("texts/{name}")], b"")
+        run(
+            "zopfli/zopfli.wasm",
+            &["--input", &texts_folder],
+            &["-c", "--i5", &format!("texts/{name}")],
+            b"",
+        )
     };
     let scratch = tempfile::tempdir().unwrap();
     let native = native_zopfli(scratch.path());
@@ -114,20 +139,32 @@ fn a_ported_program_does_what_it_does_natively() {
         let here = compressed(path.file_name().unwrap().to_str().unwrap());
         assert_eq!(fed(Command::new("gzip").arg("-dc"), &here), std::fs::read(&path).unwrap());
         if let Some(native) = &native {
-            assert!(here == fed(Command::new(native).args(["-c", "--i5"]).arg(&path), b""), "{}", path.display());
+            assert!(
+                here == fed(Command::new(native).args(["-c", "--i5"]).arg(&path), b""),
+                "{}",
+                path.display()
+            );
         }
     }
 }
 
-/// Builds the committed wasm again and a native program, from the source that Debian has; checks that the wasm is fresh.
+/// Builds the committed wasm again and a native program, from the source that Debian has; checks
+/// that the wasm is fresh.
 fn native_zopfli(scratch: &Path) -> Option<PathBuf> {
     let (fresh, native) = (scratch.join("zopfli.wasm"), scratch.join("zopfli"));
-    let built = Command::new(example("zopfli/build.sh")).arg(&fresh).env("NATIVE", &native).output().unwrap();
+    let built = Command::new(example("zopfli/build.sh"))
+        .arg(&fresh)
+        .env("NATIVE", &native)
+        .output()
+        .unwrap();
     if built.status.code() == Some(77) {
         eprint!("the native half is left out: {}", String::from_utf8_lossy(&built.stdout));
         return None;
     }
     assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
-    assert!(std::fs::read(fresh).unwrap() == std::fs::read(example("zopfli/zopfli.wasm")).unwrap(), "it is stale");
+    assert!(
+        std::fs::read(fresh).unwrap() == std::fs::read(example("zopfli/zopfli.wasm")).unwrap(),
+        "it is stale"
+    );
     Some(native)
 }

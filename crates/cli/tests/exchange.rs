@@ -1,4 +1,5 @@
-//! `rialto market`, `deals` and `deploy` as real processes: the local market, and a chain of the test's own whose time it moves.
+//! `rialto market`, `deals` and `deploy` as real processes: the local market, and a chain of the
+//! test's own whose time it moves.
 #![allow(clippy::unwrap_used)]
 
 #[path = "../../devchain/tests/anvil/mod.rs"]
@@ -41,7 +42,10 @@ fn the_order_book_and_the_price_of_fuel() {
     let first = &before["asks"][0];
     assert_eq!((&first["used"], &first["owner"]), (&0.into(), &first["ask"]["provider"]));
     assert_eq!(first["ask"]["court"], court);
-    assert!(first["ask"]["to"].as_u64() > before["at"].as_u64() && first["deposit"].as_u64().unwrap() > 0);
+    assert!(
+        first["ask"]["to"].as_u64() > before["at"].as_u64()
+            && first["deposit"].as_u64().unwrap() > 0
+    );
     assert_eq!(before["history"], json!([]));
     assert_eq!(home.ok(&["deals"])["deals"], json!([]));
 
@@ -52,18 +56,37 @@ fn the_order_book_and_the_price_of_fuel() {
     );
     std::fs::write(&job, text).unwrap();
     let explained = home.ok(&["run", job.to_str().unwrap(), "--explain"]);
-    assert!(explained["sent"] == false && explained["opening"]["gas"].as_u64().unwrap() > 100_000, "{explained}");
+    assert!(
+        explained["sent"] == false && explained["opening"]["gas"].as_u64().unwrap() > 100_000,
+        "{explained}"
+    );
     let would_open = explained["deals"].as_array().unwrap();
-    assert!(would_open.len() >= 2 && would_open.iter().all(|deal| deal["collateral"].as_u64().unwrap() > 0));
+    assert!(
+        would_open.len() >= 2
+            && would_open.iter().all(|deal| deal["collateral"].as_u64().unwrap() > 0)
+    );
     let selling = home.ok(&["provide", "--explain"]);
-    assert!(selling["sent"] == false && selling["announce"]["gas"].as_u64().unwrap() > 21_000, "{selling}");
-    assert_eq!((&selling["deposit"], &selling["collateral"]["smallest"]), (&"1000000000".into(), &"2000".into()));
+    assert!(
+        selling["sent"] == false && selling["announce"]["gas"].as_u64().unwrap() > 21_000,
+        "{selling}"
+    );
+    assert_eq!(
+        (&selling["deposit"], &selling["collateral"]["smallest"]),
+        (&"1000000000".into(), &"2000".into())
+    );
     assert_eq!(selling["court"], court, "the market's own, unless told otherwise");
     let named = |court: &str| {
-        std::fs::write(home.0.path().join("provider.toml"), format!("[deal]\ncourt = \"{court}\"\n")).unwrap();
+        std::fs::write(
+            home.0.path().join("provider.toml"),
+            format!("[deal]\ncourt = \"{court}\"\n"),
+        )
+        .unwrap();
     };
     named("none");
-    assert_eq!(home.ok(&["provide", "--explain"])["court"], "0x0000000000000000000000000000000000000000");
+    assert_eq!(
+        home.ok(&["provide", "--explain"])["court"],
+        "0x0000000000000000000000000000000000000000"
+    );
     named(first["ask"]["provider"].as_str().unwrap());
     assert_eq!(home.fails(&["provide", "--explain"]), (2, "P-CFG-008".into()), "nothing is there");
     named(home.ok(&["config", "show"])["market"].as_str().unwrap());
@@ -76,28 +99,56 @@ fn the_order_book_and_the_price_of_fuel() {
 
     let after = home.ok(&["market"]);
     let history = after["history"].as_array().unwrap();
-    assert!(history.len() >= 2 && history.iter().all(|point| point["price"].as_u64().unwrap() >= 120_000), "{after}");
+    assert!(
+        history.len() >= 2
+            && history.iter().all(|point| point["price"].as_u64().unwrap() >= 120_000),
+        "{after}"
+    );
     let index = after["index"].as_array().unwrap();
-    assert!(!index.is_empty() && (120_000..=150_000).contains(&index[0][1].as_u64().unwrap()), "{after}");
+    assert!(
+        !index.is_empty() && (120_000..=150_000).contains(&index[0][1].as_u64().unwrap()),
+        "{after}"
+    );
     let all = home.ok(&["deals", "list", "--all"]);
     let deals = all["deals"].as_array().unwrap();
     assert_eq!(deals.len(), history.len());
-    assert!(deals.iter().all(|deal| deal["role"] == "requester" && deal["deal"]["price"].as_u64().is_some()));
+    assert!(
+        deals
+            .iter()
+            .all(|deal| deal["role"] == "requester" && deal["deal"]["price"].as_u64().is_some())
+    );
     assert!(deals.iter().all(|deal| deal["deal"]["court"] == court), "pinned at open");
 
-    // The books: what came in, what was bound and came back, what was paid. They end with what the contract says.
+    // The books: what came in, what was bound and came back, what was paid. They end with what the
+    // contract says.
     home.ok(&["jobs", "stop"]);
     let books = home.ok(&["deals", "export"]);
     let movements = books["movements"].as_array().unwrap();
     let sum = |what: &str, key: &str| -> i64 {
-        movements.iter().filter(|one| one["what"] == what).map(|one| one[key].as_i64().unwrap()).sum()
+        movements
+            .iter()
+            .filter(|one| one["what"] == what)
+            .map(|one| one[key].as_i64().unwrap())
+            .sum()
     };
-    assert_eq!((movements[0]["what"].as_str(), sum("deposit", "free")), (Some("deposit"), 1_000_000_000));
-    assert_eq!((-sum("budget", "free"), sum("budget", "bound")), (sum("budget", "bound"), -sum("budget", "free")));
-    let cost: i64 = movements.iter().map(|one| one["free"].as_i64().unwrap() + one["bound"].as_i64().unwrap()).sum();
+    assert_eq!(
+        (movements[0]["what"].as_str(), sum("deposit", "free")),
+        (Some("deposit"), 1_000_000_000)
+    );
+    assert_eq!(
+        (-sum("budget", "free"), sum("budget", "bound")),
+        (sum("budget", "bound"), -sum("budget", "free"))
+    );
+    let cost: i64 = movements
+        .iter()
+        .map(|one| one["free"].as_i64().unwrap() + one["bound"].as_i64().unwrap())
+        .sum();
     assert_eq!(1_000_000_000 - cost, -sum("payment", "bound"), "what is gone was paid: {books}");
     assert_eq!(books["balance"].as_i64().unwrap() + books["locked"].as_i64().unwrap(), cost);
-    assert_eq!(books["balance"].to_string(), home.ok(&["wallet", "balance"])["market"].as_str().unwrap());
+    assert_eq!(
+        books["balance"].to_string(),
+        home.ok(&["wallet", "balance"])["market"].as_str().unwrap()
+    );
     let file = home.0.path().join("books.csv");
     let name = file.to_str().unwrap();
     assert_eq!(home.ok(&["deals", "export", name])["movements"], movements.len());
@@ -105,7 +156,10 @@ fn the_order_book_and_the_price_of_fuel() {
     assert_eq!(table.lines().count(), movements.len() + 1);
     assert!(table.lines().nth(1).unwrap().contains(",deposit,,"), "{table}");
     assert_eq!(home.ok(&["deals", "export", name, "--since", "9999-01-01"])["movements"], 0);
-    assert_eq!(home.ok(&["deals", "export", name, "--until", "9999-01-01"])["movements"], movements.len());
+    assert_eq!(
+        home.ok(&["deals", "export", name, "--until", "9999-01-01"])["movements"],
+        movements.len()
+    );
 
     // People see a plot; a watch goes on until told to stop.
     let mut watch = Command::new(env!("CARGO_BIN_EXE_rialto"))
@@ -116,9 +170,15 @@ fn the_order_book_and_the_price_of_fuel() {
         .spawn()
         .unwrap();
     let mut seen = BufReader::new(watch.stdout.take().unwrap()).lines().map_while(Result::ok);
-    assert_eq!((&mut seen).filter(|line| line.contains("on chain 31337")).take(2).count(), 2, "it looks again");
+    assert_eq!(
+        (&mut seen).filter(|line| line.contains("on chain 31337")).take(2).count(),
+        2,
+        "it looks again"
+    );
     assert!(seen.any(|line| line.contains('┤') && line.contains("tUSD")));
-    assert!(Command::new("kill").args(["-INT", &watch.id().to_string()]).status().unwrap().success());
+    assert!(
+        Command::new("kill").args(["-INT", &watch.id().to_string()]).status().unwrap().success()
+    );
     seen.for_each(drop);
     assert_eq!(watch.wait().unwrap().code(), Some(130));
 }
@@ -147,8 +207,14 @@ async fn a_deal_whose_provider_is_gone_is_closed() {
 
     let name = &id.to_string()[..12];
     let listed = &world.ok(&["deals"])["deals"][0];
-    assert_eq!((&listed["role"], &listed["phase"], &listed["paid"]), (&"requester".into(), &"open".into(), &0.into()));
-    assert_eq!((&listed["cases"][0]["kind"], &listed["deal"]["budget"]), (&"claim".into(), &1_000.into()));
+    assert_eq!(
+        (&listed["role"], &listed["phase"], &listed["paid"]),
+        (&"requester".into(), &"open".into(), &0.into())
+    );
+    assert_eq!(
+        (&listed["cases"][0]["kind"], &listed["deal"]["budget"]),
+        (&"claim".into(), &1_000.into())
+    );
     assert_eq!(world.fails(&["deals", "close", name]), (1, "C-DEAL-004".into()), "it is open");
     assert_eq!(world.fails(&["deals", "show", "0x12"]), (2, "C-DEAL-001".into()));
     assert_eq!(world.fails(&["deals", "show", "0x12345678"]), (2, "C-DEAL-002".into()));
@@ -156,7 +222,8 @@ async fn a_deal_whose_provider_is_gone_is_closed() {
     let other = Home::new();
     let key = other.secret("key", &format!("{:x}", chain::key("provider").to_bytes()));
     other.ok(&["wallet", "import", "--key-file", &key, "--passphrase-file", &world.pass]);
-    let sold = &other.ok(&["--rpc", &world.place[0], "--market", &world.place[1], "deals"])["deals"][0];
+    let sold =
+        &other.ok(&["--rpc", &world.place[0], "--market", &world.place[1], "deals"])["deals"][0];
     assert_eq!((&sold["id"], &sold["role"]), (&listed["id"], &"provider".into()));
     assert!(sold["what_to_do"].as_str().unwrap().contains("rialto provide"), "{sold}");
     world.pass_time(3_600);
@@ -167,11 +234,18 @@ async fn a_deal_whose_provider_is_gone_is_closed() {
     assert_eq!(shown["phase"], "due");
     assert!(shown["what_to_do"].as_str().unwrap().contains("rialto deals close"), "{shown}");
     let explained = world.ok(&["deals", "close", name, "--explain"]);
-    assert!(explained["sent"] == false && explained["gas"].as_u64().unwrap() > 21_000, "{explained}");
+    assert!(
+        explained["sent"] == false && explained["gas"].as_u64().unwrap() > 21_000,
+        "{explained}"
+    );
     assert_eq!(explained["transactions"].as_array().unwrap().len(), 2, "settle, then close");
     assert_eq!(chain.deal_state(id).await.unwrap().status, DealStatus::Open);
     let closed = world.ok(&["deals", "close", name]);
-    assert_eq!((&closed["closed"], closed["steps"].as_array().unwrap().len()), (&true.into(), 2), "{closed}");
+    assert_eq!(
+        (&closed["closed"], closed["steps"].as_array().unwrap().len()),
+        (&true.into(), 2),
+        "{closed}"
+    );
     assert_eq!(chain.deal_state(id).await.unwrap().status, DealStatus::Closed);
     let account = chain.account(chain::key("requester").address()).await.unwrap();
     assert_eq!(account, 10_000_000 - fee, "what is not owed comes back");
@@ -190,7 +264,8 @@ async fn a_deal_whose_provider_is_gone_is_closed() {
     let output = world.home.run(&world.args(&["doctor"]));
     assert_eq!(output.status.code(), Some(1));
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
-    let failed = report["checks"].as_array().unwrap().iter().filter(|check| check["state"] == "failed");
+    let failed =
+        report["checks"].as_array().unwrap().iter().filter(|check| check["state"] == "failed");
     let failed: Vec<&str> = failed.map(|check| check["code"].as_str().unwrap()).collect();
     assert_eq!(failed, ["C-DOC-010", "C-DOC-011"], "{report}");
 }
@@ -256,17 +331,33 @@ async fn a_market_is_deployed_once_however_often_it_is_killed() {
     assert_eq!((&second["token"], &second["token_gas"]), (&first["token"], &0.into()));
     assert_ne!(second["market"], first["market"]);
     let again = chain::nonce(&dev, "deployer") - sent;
-    assert_eq!(sent, 1 + again, "one that is not killed sends as many transactions, but for the token's");
+    assert_eq!(
+        sent,
+        1 + again,
+        "one that is not killed sends as many transactions, but for the token's"
+    );
     let market = second["market"].as_str().unwrap();
-    let none =
-        home.fails(&["--rpc", &url, "deploy", "--token", "0x0000000000000000000000000000000000000007", "--explain"]);
+    let none = home.fails(&[
+        "--rpc",
+        &url,
+        "deploy",
+        "--token",
+        "0x0000000000000000000000000000000000000007",
+        "--explain",
+    ]);
     assert_eq!(none, (3, "C-010".into()));
-    let chain = chain::connect(rialto_chain::Rpc::Http(url.parse().unwrap()), market.parse().unwrap()).await;
+    let chain =
+        chain::connect(rialto_chain::Rpc::Http(url.parse().unwrap()), market.parse().unwrap())
+            .await;
     assert_eq!((chain.windows().grace, chain.is_known_code().await.unwrap()), (3_600, true));
 
     // The lines that it prints make a configuration.
-    let output =
-        Command::new(env!("CARGO_BIN_EXE_rialto")).arg("--home").arg(home.0.path()).args(with(&[])).output().unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_rialto"))
+        .arg("--home")
+        .arg(home.0.path())
+        .args(with(&[]))
+        .output()
+        .unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
     let lines = text.split_once("[market]").unwrap().1;
     std::fs::write(home.0.path().join("config.toml"), format!("[market]{lines}")).unwrap();
@@ -286,7 +377,11 @@ async fn an_endpoint_with_a_certificate_of_ones_own() {
         std::fs::write(home.0.path().join("config.toml"), text).unwrap();
     };
     configure("");
-    assert_eq!(home.fails(&["wallet", "balance"]), (3, "C-MKT-004".into()), "nobody vouches for it");
+    assert_eq!(
+        home.fails(&["wallet", "balance"]),
+        (3, "C-MKT-004".into()),
+        "nobody vouches for it"
+    );
     configure("rpc_ca = \"ca.pem\"");
     assert_eq!(home.fails(&["wallet", "balance"]), (2, "C-MKT-006".into()), "no such file");
     std::fs::write(home.0.path().join("ca.pem"), "something else").unwrap();
@@ -299,7 +394,8 @@ async fn an_endpoint_with_a_certificate_of_ones_own() {
     assert_eq!(home.ok(&["deals"])["deals"], json!([]));
 }
 
-/// On a chain that is not ours, with blocks of its own time, and killed before its first transaction is mined.
+/// On a chain that is not ours, with blocks of its own time, and killed before its first
+/// transaction is mined.
 #[tokio::test(flavor = "multi_thread")]
 async fn anvil_takes_a_market() {
     let Some(binary) = anvil::find() else { return };
@@ -311,7 +407,8 @@ async fn anvil_takes_a_market() {
     home.ok(&["wallet", "import", "--key-file", &key, "--passphrase-file", &pass]);
     let url = format!("http://{}", anvil.addr);
     let deploy = ["--rpc", &url, "--passphrase-file", &pass, "deploy", "--test-token"];
-    let journal = home.0.path().join(format!("wallet/31337-{:x}.redb", chain::key("deployer").address()));
+    let journal =
+        home.0.path().join(format!("wallet/31337-{:x}.redb", chain::key("deployer").address()));
     let mut child = Command::new(env!("CARGO_BIN_EXE_rialto"))
         .arg("--home")
         .arg(home.0.path())
@@ -332,12 +429,21 @@ async fn anvil_takes_a_market() {
     assert_eq!(home.ok(&deploy), deployed);
     let market = deployed["market"].as_str().unwrap();
     let second = chain::key("deployer").address().create(1);
-    assert_eq!(market.parse(), Ok(second), "the account's second transaction: nothing was sent twice");
+    assert_eq!(
+        market.parse(),
+        Ok(second),
+        "the account's second transaction: nothing was sent twice"
+    );
     let at = |more: &[&'static str]| [&["--rpc", &url, "--market", market][..], more].concat();
     let seen = home.ok(&at(&["market", "--patience", "1"]));
     assert_eq!((&seen["asks"], &seen["history"]), (&json!([]), &json!([])));
     assert_eq!(home.ok(&at(&["deals"]))["deals"], json!([]));
     let report = home.ok(&at(&["doctor"]));
-    let contract = report["checks"].as_array().unwrap().iter().find(|check| check["name"] == "contract").unwrap();
+    let contract = report["checks"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|check| check["name"] == "contract")
+        .unwrap();
     assert_eq!(contract["state"], "ok", "{report}");
 }

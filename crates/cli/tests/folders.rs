@@ -1,4 +1,5 @@
-//! Job files, inputs and results' folders as people have them: moved, renamed, piped, full, shared with others.
+//! Job files, inputs and results' folders as people have them: moved, renamed, piped, full, shared
+//! with others.
 #![allow(clippy::unwrap_used)]
 
 mod home;
@@ -15,7 +16,12 @@ use home::Home;
 use serde_json::Value;
 
 fn guest(name: &str) -> String {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/guests").join(name).to_str().unwrap().to_owned()
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../../examples/guests")
+        .join(name)
+        .to_str()
+        .unwrap()
+        .to_owned()
 }
 
 /// A job file in a folder: what `program` does with `args`.
@@ -28,9 +34,12 @@ fn job(folder: &Path, file: &str, program: &str, more: &str) -> String {
 }
 
 fn names(folder: &Path) -> Vec<String> {
-    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let entries = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap());
     // Programs that say something on standard error have a file for that, too.
-    let mut names: Vec<String> = entries.filter(|name| !name.starts_with('.') && !name.ends_with(".err")).collect();
+    let mut names: Vec<String> =
+        entries.filter(|name| !name.starts_with('.') && !name.ends_with(".err")).collect();
     names.sort();
     names
 }
@@ -64,14 +73,20 @@ fn what_was_submitted_is_what_comes_back_and_goes_where_it_belongs() {
     let results = folder.join("results");
     assert_eq!(names(&results), ["b.out", "bundle.json"], "{written}");
     assert!(read_to_string(results.join("b.out")).unwrap().contains("bee"));
-    assert_eq!(home.ok(&["verify-bundle", results.join("bundle.json").to_str().unwrap()])["holds"], true);
+    assert_eq!(
+        home.ok(&["verify-bundle", results.join("bundle.json").to_str().unwrap()])["holds"],
+        true
+    );
 
     // Another job is not to write there, and pays nothing; the same one is, and its old results go.
     let paid = spent(&home);
     let other = job(&folder, "two.toml", "surroundings.wasm", "[output]\nstdout = \"stream\"");
     assert_eq!(home.fails(&["run", &other]), (2, "C-JOB-015".into()));
     assert_eq!(spent(&home), paid);
-    assert_eq!(home.fails(&["jobs", "results", &id, "--to", folder.join("in").to_str().unwrap()]).0, 0);
+    assert_eq!(
+        home.fails(&["jobs", "results", &id, "--to", folder.join("in").to_str().unwrap()]).0,
+        0
+    );
     let done = home.ok(&["run", &file]);
     assert_eq!(names(&results), ["a.out", "bundle.json"], "{done}");
     let taken = results.join("a.out");
@@ -80,7 +95,11 @@ fn what_was_submitted_is_what_comes_back_and_goes_where_it_belongs() {
     assert_eq!(read_to_string(&taken).unwrap(), "mine");
     let forced = home.ok(&["run", &other, "--force"]);
     assert_eq!(names(&results), ["a.out", "bundle.json", "stdout.txt"], "{forced}");
-    assert_eq!(home.fails(&["jobs", "results", &id]), (2, "C-JOB-015".into()), "these are a later job's by now");
+    assert_eq!(
+        home.fails(&["jobs", "results", &id]),
+        (2, "C-JOB-015".into()),
+        "these are a later job's by now"
+    );
 
     // What can't be written is told before it is paid for.
     let paid = spent(&home);
@@ -105,15 +124,25 @@ fn what_was_submitted_is_what_comes_back_and_goes_where_it_belongs() {
     assert_eq!(spent(&home), paid);
 
     // Several tasks create one file, and one of ours: nothing is lost, nothing of ours replaced.
-    let many = "[tasks]\nrange = \"0..3\"\n[output]\nfolder = \"made\"\nstdout = \"none\"\nfiles = \".\"";
+    let many =
+        "[tasks]\nrange = \"0..3\"\n[output]\nfolder = \"made\"\nstdout = \"none\"\nfiles = \".\"";
     let done = home.ok(&["run", &job(&folder, "many.toml", "rusty.wasm", many)]);
-    assert_eq!(names(&folder.join("made")).iter().filter(|name| name.starts_with("log")).count(), 3, "{done}");
+    assert_eq!(
+        names(&folder.join("made")).iter().filter(|name| name.starts_with("log")).count(),
+        3,
+        "{done}"
+    );
     assert!(done["results"]["notes"].as_array().unwrap().len() >= 2, "{done}");
 
     // A job file has whatever name, or none.
     let text = read_to_string(&other).unwrap().replace("results", "piped");
     let from = |mut command: Command, text: &str| {
-        let mut child = command.current_dir(&folder).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut child = command
+            .current_dir(&folder)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
         child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
         child.wait_with_output().unwrap()
     };
@@ -121,13 +150,28 @@ fn what_was_submitted_is_what_comes_back_and_goes_where_it_belongs() {
     assert!(piped.status.success(), "{}", String::from_utf8_lossy(&piped.stdout));
     assert_eq!(names(&folder.join("piped")), ["bundle.json", "stdout.txt"]);
     std::fs::copy(&other, folder.join("JOB.TOML")).unwrap();
-    home.ok(&["run", folder.join("JOB.TOML").to_str().unwrap(), "--to", folder.join("upper").to_str().unwrap()]);
+    home.ok(&[
+        "run",
+        folder.join("JOB.TOML").to_str().unwrap(),
+        "--to",
+        folder.join("upper").to_str().unwrap(),
+    ]);
 
     // Failed tasks are results, unless somebody says otherwise.
-    let fails = job(&folder, "fails.toml", "crash.wasm", "args = [\"exit\"]\n[output]\nfolder = \"failed\"");
+    let fails = job(
+        &folder,
+        "fails.toml",
+        "crash.wasm",
+        "args = [\"exit\"]\n[output]\nfolder = \"failed\"",
+    );
     assert_eq!(home.run(&["run", &fails]).status.code(), Some(0));
     assert_eq!(home.run(&["run", &fails, "--strict"]).status.code(), Some(1));
-    let looped = job(&folder, "loops.toml", "crash.wasm", "args = [\"loop\"]\n[output]\nfolder = \"looped\"");
+    let looped = job(
+        &folder,
+        "loops.toml",
+        "crash.wasm",
+        "args = [\"loop\"]\n[output]\nfolder = \"looped\"",
+    );
     let dry = home.run(&["run", &looped, "--dry-run", "--fuel", "1M"]);
     assert!(String::from_utf8_lossy(&dry.stderr).contains("ran out of fuel"), "{dry:?}");
     assert_eq!(dry.status.code(), Some(1));
@@ -181,10 +225,19 @@ fn pipes_devices_and_full_disks() {
     ] {
         let lost = rialto(args).stdout(full()).stderr(Stdio::piped()).output().unwrap();
         let told = String::from_utf8_lossy(&lost.stderr).into_owned();
-        assert!(lost.status.code() == Some(1) && told.contains("C-OUT-001"), "{args:?}: {} {told}", lost.status);
-        let mut unread = rialto(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        assert!(
+            lost.status.code() == Some(1) && told.contains("C-OUT-001"),
+            "{args:?}: {} {told}",
+            lost.status
+        );
+        let mut unread =
+            rialto(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         drop(unread.stdout.take());
-        assert_eq!(unread.wait().unwrap().code(), Some(0), "a closed pipe is nobody's fault: {args:?}");
+        assert_eq!(
+            unread.wait().unwrap().code(),
+            Some(0),
+            "a closed pipe is nobody's fault: {args:?}"
+        );
     }
     // What is no file is refused at once, wherever it lies.
     let pipe = folder.path().join("pipe");
@@ -210,7 +263,13 @@ fn pipes_devices_and_full_disks() {
     let ends = |mut child: std::process::Child, signal: &str| {
         std::thread::sleep(Duration::from_millis(700));
         assert!(child.try_wait().unwrap().is_none(), "it waits");
-        assert!(Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap().success());
+        assert!(
+            Command::new("kill")
+                .args([signal, &child.id().to_string()])
+                .status()
+                .unwrap()
+                .success()
+        );
         let asked = Instant::now();
         while child.try_wait().unwrap().is_none() {
             assert!(asked.elapsed() < Duration::from_secs(10), "{signal} ends it");
@@ -218,11 +277,18 @@ fn pipes_devices_and_full_disks() {
         }
     };
     for signal in ["-TERM", "-INT"] {
-        ends(rialto(&["run", &program]).stdin(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap(), signal);
+        ends(
+            rialto(&["run", &program]).stdin(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap(),
+            signal,
+        );
         ends(rialto(&["run", "pipe"]).stderr(Stdio::null()).spawn().unwrap(), signal);
-        ends(rialto(&["run", "-"]).stdin(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap(), signal);
+        ends(
+            rialto(&["run", "-"]).stdin(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap(),
+            signal,
+        );
     }
-    // An empty variable is no folder, and what is wrong with a command line is JSON where that was asked for.
+    // An empty variable is no folder, and what is wrong with a command line is JSON where that was
+    // asked for.
     let empty = rialto(&[]).args(["config", "init"]).env("XDG_DATA_HOME", "").output().unwrap();
     assert!(empty.status.success() && !folder.path().join("rialto").exists(), "{empty:?}");
     let wrong = rialto(&["--output", "json", "jobs", "nonsense"]).output().unwrap();
@@ -252,7 +318,10 @@ fn a_market_that_does_not_come_up_says_why() {
     stores.iter().for_each(|path| std::fs::write(path, [0x5a; 5000]).unwrap());
     let output = home.run(&["up", "--detach"]);
     let told = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(!output.status.success() && told.contains("C-UP-002") && told.contains("DEV-001"), "{told}");
+    assert!(
+        !output.status.success() && told.contains("C-UP-002") && told.contains("DEV-001"),
+        "{told}"
+    );
     let log = read_to_string(local.join("up.log")).unwrap();
     assert!(log.contains("DEV-001"), "{log}");
     home.run(&["up", "--detach"]);

@@ -1,4 +1,5 @@
-//! Jobs as users have them: `run job.toml`, `jobs`, evidence; with real processes that are killed in the middle.
+//! Jobs as users have them: `run job.toml`, `jobs`, evidence; with real processes that are killed
+//! in the middle.
 #![allow(clippy::unwrap_used)]
 
 #[path = "../../devchain/tests/anvil/mod.rs"]
@@ -110,9 +111,15 @@ fn quoted_bought_and_proven(home: &Home) {
     let bundle = done["bundle"].as_str().unwrap().to_owned();
     let program = example("pricing/pricing.wasm");
     let checked = home.ok(&["verify-bundle", &bundle, "--program", program.to_str().unwrap()]);
-    assert_eq!((&checked["holds"], &checked["checked"]["replicated"]), (&Value::Bool(true), &6.into()));
+    assert_eq!(
+        (&checked["holds"], &checked["checked"]["replicated"]),
+        (&Value::Bool(true), &6.into())
+    );
     let other = example("words/words.wasm");
-    assert_eq!(home.run(&["verify-bundle", &bundle, "--program", other.to_str().unwrap()]).status.code(), Some(1));
+    assert_eq!(
+        home.run(&["verify-bundle", &bundle, "--program", other.to_str().unwrap()]).status.code(),
+        Some(1)
+    );
     let mut text = std::fs::read_to_string(&bundle).unwrap();
     let at = text.find("\"fee\":").unwrap() + 6;
     text.insert(at, '9');
@@ -128,7 +135,11 @@ fn quoted_bought_and_proven(home: &Home) {
     // Two jobs are called so by now.
     let id = again["job"].as_str().unwrap();
     home.ok(&["jobs", "results", id, "--to", elsewhere.to_str().unwrap()]);
-    assert_eq!(std::fs::read_to_string(elsewhere.join("results.csv")).unwrap(), table, "same seed, same results");
+    assert_eq!(
+        std::fs::read_to_string(elsewhere.join("results.csv")).unwrap(),
+        table,
+        "same seed, same results"
+    );
     home.ok(&["jobs", "remove", again["job"].as_str().unwrap()]);
     assert_eq!(home.ok(&["jobs"])["jobs"].as_array().unwrap().len(), 1);
 
@@ -152,14 +163,26 @@ fn what_cannot_be_bought_says_why() {
     let misspelt = pricing(&home, "misspelt", 10, 1, "budgte = 1");
     assert_eq!(fails(&misspelt, &[]), (2, "C-CFG-004".into()));
     let dear = pricing(&home, "dear", 10, 1, "budget = 0.0001\nverify = \"trust\"");
-    assert_eq!(home.run(&["run", &dear, "--dry-run"]).status.code(), Some(3), "nobody fits, and why");
+    assert_eq!(
+        home.run(&["run", &dear, "--dry-run"]).status.code(),
+        Some(3),
+        "nobody fits, and why"
+    );
     let poor = pricing(&home, "poor", 10, 1, "budget = 100000");
     assert_eq!(fails(&poor, &[]), (5, "R-SVC-006".into()));
-    let cheap = pricing(&home, "cheap", 10, 1, "budget = 1\nmax_price = 0.000001\nverify = \"trust\"");
+    let cheap =
+        pricing(&home, "cheap", 10, 1, "budget = 1\nmax_price = 0.000001\nverify = \"trust\"");
     let quote = home.run(&["run", &cheap, "--dry-run"]);
     let quote: Value = serde_json::from_slice(&quote.stdout).unwrap();
-    assert!(quote["quote"]["left_out"][0]["why"].as_str().unwrap().contains("over the maximum"), "{quote}");
-    assert_eq!(fails(&cheap, &["--", "x"]), (2, "C-JOB-003".into()), "arguments belong into the file");
+    assert!(
+        quote["quote"]["left_out"][0]["why"].as_str().unwrap().contains("over the maximum"),
+        "{quote}"
+    );
+    assert_eq!(
+        fails(&cheap, &["--", "x"]),
+        (2, "C-JOB-003".into()),
+        "arguments belong into the file"
+    );
     assert_eq!(home.fails(&["jobs", "show", "none"]), (2, "C-JOB-012".into()));
     home.ok(&["job", "init", home.0.path().join("new.toml").to_str().unwrap()]);
     assert_eq!(home.fails(&["job", "init", &cheap]), (2, "C-JOB-009".into()));
@@ -170,12 +193,22 @@ fn what_cannot_be_bought_says_why() {
 fn a_cancelled_job_goes_on_where_it_was() {
     let home = Home::new();
     home.ok(&["up", "--detach", "--providers", "2"]);
-    let file = pricing(&home, "long", 400_000, 24, "budget = 20\nverify = \"trust\"\ndeadline = \"10 min\"");
+    let file = pricing(
+        &home,
+        "long",
+        400_000,
+        24,
+        "budget = 20\nverify = \"trust\"\ndeadline = \"10 min\"",
+    );
     let started = home.ok(&["run", &file, "--detach"]);
     let job = started["job"].as_str().unwrap();
     wait_for("some tasks", || verified(&home, job) > 2);
     assert_eq!(home.fails(&["jobs", "results", job]), (1, "C-JOB-014".into()));
-    assert_eq!(home.fails(&["jobs", "resume", job, "--explain"]), (2, "R-JOB-006".into()), "it runs");
+    assert_eq!(
+        home.fails(&["jobs", "resume", job, "--explain"]),
+        (2, "R-JOB-006".into()),
+        "it runs"
+    );
     assert_eq!(home.fails(&["jobs", "remove", job]), (1, "C-JOB-010".into()));
     home.ok(&["jobs", "cancel", job]);
     wait_for("its end", || home.ok(&["jobs", "show", job])["phase"] == "ended");
@@ -185,20 +218,38 @@ fn a_cancelled_job_goes_on_where_it_was() {
     assert!((1..24).contains(&kept), "{status}");
     let before = home.ok(&["wallet", "balance"]);
     let explained = home.ok(&["jobs", "resume", job, "--explain"]);
-    assert!(explained["sent"] == false && explained["opening"]["gas"].as_u64().unwrap() > 21_000, "{explained}");
-    assert_eq!((&explained["left"], &explained["no_match"]), (&(24 - kept).into(), &Value::Null), "{explained}");
+    assert!(
+        explained["sent"] == false && explained["opening"]["gas"].as_u64().unwrap() > 21_000,
+        "{explained}"
+    );
+    assert_eq!(
+        (&explained["left"], &explained["no_match"]),
+        (&(24 - kept).into(), &Value::Null),
+        "{explained}"
+    );
     assert!(explained["deals"][0]["budget"].as_u64().unwrap() > 0, "{explained}");
-    assert_eq!(home.run(&["jobs", "resume", job, "--explain", "--budget", "0.0001"]).status.code(), Some(3));
+    assert_eq!(
+        home.run(&["jobs", "resume", job, "--explain", "--budget", "0.0001"]).status.code(),
+        Some(3)
+    );
     assert_eq!(home.ok(&["jobs", "show", job])["phase"], "ended", "nothing was sent");
     assert_eq!(home.ok(&["wallet", "balance"]), before);
     let done = home.ok(&["jobs", "resume", job]);
     assert_eq!((&done["done"], &done["verified"]), (&Value::Bool(true), &24.into()));
     assert!(home.run(&["jobs", "logs", job]).stdout.len() > 100);
     // Nobody has to read to the end.
-    let mut logs = home.command(&["jobs", "logs", job]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut logs = home
+        .command(&["jobs", "logs", job])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
     drop(logs.stdout.take());
     let unread = logs.wait_with_output().unwrap();
-    assert_eq!((unread.status.code(), String::from_utf8_lossy(&unread.stderr).as_ref()), (Some(0), ""));
+    assert_eq!(
+        (unread.status.code(), String::from_utf8_lossy(&unread.stderr).as_ref()),
+        (Some(0), "")
+    );
     home.ok(&["jobs", "stop"]);
 }
 
@@ -207,7 +258,13 @@ fn a_killed_host_and_a_killed_market_lose_nothing() {
     let home = Home::new();
     let up = home.ok(&["up", "--detach", "--providers", "2"]);
     let before: u128 = home.ok(&["wallet", "balance"])["market"].as_str().unwrap().parse().unwrap();
-    let file = pricing(&home, "hard", 400_000, 32, "budget = 20\nverify = { replicas = 2 }\ndeadline = \"10 min\"");
+    let file = pricing(
+        &home,
+        "hard",
+        400_000,
+        32,
+        "budget = 20\nverify = { replicas = 2 }\ndeadline = \"10 min\"",
+    );
     let started = home.ok(&["run", &file, "--detach"]);
     let job = started["job"].as_str().unwrap();
     wait_for("some tasks", || verified(&home, job) > 2);
@@ -215,8 +272,12 @@ fn a_killed_host_and_a_killed_market_lose_nothing() {
     let after_kill = verified(&home, job);
     assert!(after_kill > 2, "a command brings the host back, which remembers");
     wait_for("more tasks", || verified(&home, job) > after_kill);
-    // Chain and providers at once. They come back where they were, so that nobody has to look for them.
-    let ports = || ["1", "2"].map(|n| std::fs::read(home.0.path().join(format!("local/provider-{n}/port"))).unwrap());
+    // Chain and providers at once. They come back where they were, so that nobody has to look for
+    // them.
+    let ports = || {
+        ["1", "2"]
+            .map(|n| std::fs::read(home.0.path().join(format!("local/provider-{n}/port"))).unwrap())
+    };
     let before_kill = ports();
     kill(&up["up"]["pid"]);
     sleep(Duration::from_millis(500));
@@ -225,11 +286,16 @@ fn a_killed_host_and_a_killed_market_lose_nothing() {
     assert_eq!(ports(), before_kill);
     home.run(&["jobs", "logs", "-f", job]);
     let status = home.ok(&["jobs", "show", job]);
-    assert_eq!((&status["done"], &status["verified"]), (&Value::Bool(true), &32.into()), "{status}");
+    assert_eq!(
+        (&status["done"], &status["verified"]),
+        (&Value::Bool(true), &32.into()),
+        "{status}"
+    );
     // What left the account is what the deals paid: no more, and none twice.
     let report = &status["report"];
     let paid: u128 = report["requester_paid"].as_str().unwrap().parse().unwrap();
-    let open = report["providers"].as_array().unwrap().iter().any(|provider| provider["paid"].is_null());
+    let open =
+        report["providers"].as_array().unwrap().iter().any(|provider| provider["paid"].is_null());
     let now: u128 = home.ok(&["wallet", "balance"])["market"].as_str().unwrap().parse().unwrap();
     assert!(open || before - now == paid, "{before} - {now} != {paid}: {status}");
     home.ok(&["jobs", "results", job]);
@@ -243,7 +309,11 @@ fn the_examples_are_jobs() {
     let run = |name: &str| {
         let (file, to) = (example(&format!("{name}/job.toml")), home.0.path().join(name));
         let done = home.ok(&["run", file.to_str().unwrap(), "--to", to.to_str().unwrap()]);
-        assert_eq!((&done["done"], &done["results"]["failed"]), (&Value::Bool(true), &0.into()), "{done}");
+        assert_eq!(
+            (&done["done"], &done["results"]["failed"]),
+            (&Value::Bool(true), &0.into()),
+            "{done}"
+        );
         let checked = home.ok(&["verify-bundle", to.join("bundle.json").to_str().unwrap()]);
         assert_eq!(checked["checked"]["tasks"], done["tasks"]);
         to
@@ -253,7 +323,10 @@ fn the_examples_are_jobs() {
     assert_eq!(table.lines().next(), Some("task,strike,volatility,status,exit_code,fuel,stdout"));
     let words = run("words");
     for text in ["gettysburg", "jabberwocky", "sonnet18"] {
-        assert!(std::fs::read_to_string(words.join(format!("{text}.words"))).unwrap().lines().count() >= 5);
+        assert!(
+            std::fs::read_to_string(words.join(format!("{text}.words"))).unwrap().lines().count()
+                >= 5
+        );
     }
     let pixels = std::fs::read(run("raytrace").join("stdout.txt")).unwrap();
     assert_eq!(pixels.len(), 640 * 480 * 3);
@@ -268,9 +341,14 @@ fn an_account_of_the_wallet_buys_and_a_wrong_passphrase_does_not() {
     let up = home.ok(&["up", "--detach", "--providers", "2"]);
     let pass = home.secret("pass", "correct horse\n");
     let wrong = home.secret("wrong", "battery\n");
-    let account = home.ok(&["wallet", "create", "--passphrase-file", &pass])["account"].as_str().unwrap().to_owned();
+    let account = home.ok(&["wallet", "create", "--passphrase-file", &pass])["account"]
+        .as_str()
+        .unwrap()
+        .to_owned();
     let file = pricing(&home, "own", 1_000, 2, "budget = 1\nverify = \"trust\"");
-    let own = |file: &str, pass: &str| home.fails(&["run", file, "--account", &account, "--passphrase-file", pass]);
+    let own = |file: &str, pass: &str| {
+        home.fails(&["run", file, "--account", &account, "--passphrase-file", pass])
+    };
     assert_eq!(own(&file, &wrong), (4, "W-006".into()));
     assert_eq!(own(&file, &pass), (5, "R-SVC-006".into()), "an account without money");
     home.ok(&["jobs", "stop", "--account", &account]);

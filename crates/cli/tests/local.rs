@@ -1,4 +1,5 @@
-//! `rialto up`, `down`, `wallet` and `config` as real processes: a market that survives being killed.
+//! `rialto up`, `down`, `wallet` and `config` as real processes: a market that survives being
+//! killed.
 #![allow(clippy::unwrap_used)]
 
 mod home;
@@ -50,18 +51,30 @@ fn keys_are_kept_encrypted_and_mistakes_named() {
     std::fs::write(&key, "7").unwrap();
     assert_eq!(home.fails(&import), (4, "W-009".into()));
 
-    let place = ["--rpc", "http://127.0.0.1:1", "--market", "0x0000000000000000000000000000000000000001"];
+    let place =
+        ["--rpc", "http://127.0.0.1:1", "--market", "0x0000000000000000000000000000000000000001"];
     let with = |more: &[&'static str]| [&place[..], more].concat();
     assert_eq!(home.fails(&with(&["provide"])), (4, "W-005".into()), "two accounts");
     let mut provide = with(&["provide"]);
     provide.extend(["--account", account, "--passphrase-file", &wrong]);
     assert_eq!(home.fails(&provide), (4, "W-006".into()));
     assert_eq!(
-        home.fails(&with(&["wallet", "balance", "--account", "0x0000000000000000000000000000000000000009"])),
+        home.fails(&with(&[
+            "wallet",
+            "balance",
+            "--account",
+            "0x0000000000000000000000000000000000000009"
+        ])),
         (4, "W-003".into())
     );
-    assert_eq!(home.fails(&["--rpc", "nonsense", "--market", place[3], "config", "show"]), (2, "C-MKT-003".into()));
-    assert_eq!(home.fails(&["--rpc", "http://127.0.0.1:1", "config", "show"]), (2, "C-MKT-002".into()));
+    assert_eq!(
+        home.fails(&["--rpc", "nonsense", "--market", place[3], "config", "show"]),
+        (2, "C-MKT-003".into())
+    );
+    assert_eq!(
+        home.fails(&["--rpc", "http://127.0.0.1:1", "config", "show"]),
+        (2, "C-MKT-002".into())
+    );
 
     home.ok(&["config", "init"]);
     assert_eq!(home.fails(&["config", "init"]), (2, "C-CFG-005".into()));

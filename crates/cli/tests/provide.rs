@@ -1,4 +1,5 @@
-//! `rialto provide` as its owner meets it: a chain over HTTP, real provider processes, a requester of the test's own.
+//! `rialto provide` as its owner meets it: a chain over HTTP, real provider processes, a requester
+//! of the test's own.
 #![allow(clippy::unwrap_used)]
 
 #[path = "../../devchain/tests/anvil/mod.rs"]
@@ -16,7 +17,9 @@ use std::{
 };
 
 use bytes::Bytes;
-use rialto_chain::{Chain, ChainConfig, CourtCall, Courts, DeployParams, MarketCall, PrivateKeySigner, Rpc, deploy};
+use rialto_chain::{
+    Chain, ChainConfig, CourtCall, Courts, DeployParams, MarketCall, PrivateKeySigner, Rpc, deploy,
+};
 use rialto_client::{History, Replay, signed_tasks};
 use rialto_devchain::{Devchain, Server, serve};
 use rialto_exec::Engine;
@@ -67,7 +70,8 @@ impl World {
             ..Default::default()
         })
         .unwrap();
-        let server = serve(devchain.clone(), (std::net::Ipv4Addr::LOCALHOST, 0).into()).await.unwrap();
+        let server =
+            serve(devchain.clone(), (std::net::Ipv4Addr::LOCALHOST, 0).into()).await.unwrap();
         Self::on(server.addr(), ChainNode::Embedded(devchain, server)).await
     }
 
@@ -99,14 +103,27 @@ impl World {
         let amount = 3 * DEPOSIT;
         sender.send("mint", MarketCall::Mint { to: accounts[0], amount }).await.unwrap();
         sender.send("approve", MarketCall::Approve { amount }).await.unwrap();
-        let deposit = |account: &Address| MarketCall::Deposit { account: *account, amount: DEPOSIT };
-        sender.send("deposit", MarketCall::Batch(accounts.iter().map(deposit).collect())).await.unwrap();
+        let deposit =
+            |account: &Address| MarketCall::Deposit { account: *account, amount: DEPOSIT };
+        sender
+            .send("deposit", MarketCall::Batch(accounts.iter().map(deposit).collect()))
+            .await
+            .unwrap();
         sender.stop().await;
-        let world = Self { folder, chain, market: deployed.market, court: deployed.court, rpc, _node: node };
+        let world = Self {
+            folder,
+            chain,
+            market: deployed.market,
+            court: deployed.court,
+            rpc,
+            _node: node,
+        };
         world.secret("provider.key", &format!("{:x}\n", key("provider").to_bytes()));
         world.secret("passphrase", "correct horse\n");
         let mut import = world.rialto();
-        import.args(["wallet", "import", "--key-file"]).arg(world.folder.path().join("provider.key"));
+        import
+            .args(["wallet", "import", "--key-file"])
+            .arg(world.folder.path().join("provider.key"));
         assert!(world.at_home(&mut import).status().unwrap().success());
         world
     }
@@ -120,7 +137,11 @@ impl World {
 
     /// The home that holds the provider's key, and what opens it.
     fn at_home<'a>(&self, command: &'a mut Command) -> &'a mut Command {
-        command.arg("--passphrase-file").arg(self.folder.path().join("passphrase")).arg("--home").arg(self.home())
+        command
+            .arg("--passphrase-file")
+            .arg(self.folder.path().join("passphrase"))
+            .arg("--home")
+            .arg(self.home())
     }
 
     fn home(&self) -> PathBuf {
@@ -135,7 +156,15 @@ impl World {
 
     fn provide(&self) -> Provider {
         let mut command = self.rialto();
-        command.args(["provide", "--rpc", &self.rpc, "--market", &self.market.to_string(), "--cores", "1"]);
+        command.args([
+            "provide",
+            "--rpc",
+            &self.rpc,
+            "--market",
+            &self.market.to_string(),
+            "--cores",
+            "1",
+        ]);
         let mut child = self.at_home(command.args(["--memory", "1024"])).spawn().unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap());
         Provider { child, lines }
@@ -144,13 +173,16 @@ impl World {
     /// `rialto dispute …` of the provider's account.
     fn dispute(&self, args: &[&str]) -> (bool, Value) {
         let mut command = self.rialto();
-        command.args(["--rpc", &self.rpc, "--market", &self.market.to_string(), "dispute"]).args(args);
+        command
+            .args(["--rpc", &self.rpc, "--market", &self.market.to_string(), "dispute"])
+            .args(args);
         let output = self.at_home(&mut command).output().unwrap();
         (output.status.success(), serde_json::from_slice(&output.stdout).unwrap())
     }
 
     fn status(&self) -> Value {
-        let output = self.rialto().args(["provider", "status", "--home"]).arg(self.home()).output().unwrap();
+        let output =
+            self.rialto().args(["provider", "status", "--home"]).arg(self.home()).output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
         serde_json::from_slice(&output.stdout).unwrap()
     }
@@ -166,7 +198,8 @@ impl World {
         let engine = Engine::new(rialto_exec::Config::new(home.join("programs"))).unwrap();
         let mut config = RequesterConfig::new(&home, key("requester"));
         config.patience.idle = idle;
-        let requester = Requester::start(config, self.chain.clone(), node.clone(), engine).await.unwrap();
+        let requester =
+            Requester::start(config, self.chain.clone(), node.clone(), engine).await.unwrap();
         (requester, node)
     }
 }
@@ -193,7 +226,13 @@ impl Provider {
     }
 
     fn signal(&self, signal: &str) {
-        assert!(Command::new("kill").args([signal, &self.child.id().to_string()]).status().unwrap().success());
+        assert!(
+            Command::new("kill")
+                .args([signal, &self.child.id().to_string()])
+                .status()
+                .unwrap()
+                .success()
+        );
     }
 }
 
@@ -206,8 +245,13 @@ impl Drop for Provider {
 
 fn job(tasks: u32) -> Job {
     let input = |task: u32| -> Bytes {
-        let argv = ["raytrace", "64", "64", "64", "0", SAMPLES].map(|arg| arg.as_bytes().to_vec()).to_vec();
-        TaskInput { argv, stdin: task.to_le_bytes().to_vec(), ..TaskInput::default() }.encode().unwrap().into()
+        let argv = ["raytrace", "64", "64", "64", "0", SAMPLES]
+            .map(|arg| arg.as_bytes().to_vec())
+            .to_vec();
+        TaskInput { argv, stdin: task.to_le_bytes().to_vec(), ..TaskInput::default() }
+            .encode()
+            .unwrap()
+            .into()
     };
     Job {
         policy: Policy::Trust,
@@ -252,13 +296,15 @@ async fn survives_a_kill_and_drains(world: World) {
     assert_eq!(stopped["running"], false);
     assert_eq!(stopped["stored"]["ledger"]["total"]["deals"], 1);
     let mut provider = world.provide();
-    let report = tokio::time::timeout(Duration::from_secs(240), handle.wait()).await.unwrap().unwrap();
+    let report =
+        tokio::time::timeout(Duration::from_secs(240), handle.wait()).await.unwrap().unwrap();
     assert!(report.tasks.iter().all(Option::is_some), "every task has its result");
     provider.hears("deal_closed");
 
     // The deal's end and what the provider's own transaction cost are heard separately.
     let total = "/status/report/status/ledger/total/gas_wei";
-    let settled = |status: &Value| status.pointer(total).is_some_and(|gas| gas.as_f64().unwrap() > 0.0);
+    let settled =
+        |status: &Value| status.pointer(total).is_some_and(|gas| gas.as_f64().unwrap() > 0.0);
     let mut running = world.status();
     for _ in 0..100 {
         if settled(&running) {
@@ -269,14 +315,24 @@ async fn survives_a_kill_and_drains(world: World) {
     }
     assert!(settled(&running), "{running}");
     let status = &running["status"]["report"]["status"];
-    assert_eq!((&running["running"], &status["draining"]), (&Value::from(true), &Value::from(false)));
+    assert_eq!(
+        (&running["running"], &status["draining"]),
+        (&Value::from(true), &Value::from(false))
+    );
     let total = &status["ledger"]["total"];
-    assert_eq!((&total["deals"], &total["tasks"]), (&Value::from(1), &Value::from(12)), "nothing twice: {total}");
+    assert_eq!(
+        (&total["deals"], &total["tasks"]),
+        (&Value::from(1), &Value::from(12)),
+        "nothing twice: {total}"
+    );
     let (earned, paid) = (total["earned"].as_u64().unwrap(), total["paid"].as_u64().unwrap());
     assert!(earned > 0 && paid >= earned, "{total}");
     assert!(running["status"]["report"]["footprint"]["open_files"].as_u64().unwrap() > 0);
     // 70,000 gas at the chain's price, at 10 tokens a coin.
-    assert_ne!(status["worth"]["redeem"], 1_000, "the worth of a transaction follows the price of gas");
+    assert_ne!(
+        status["worth"]["redeem"], 1_000,
+        "the worth of a transaction follows the price of gas"
+    );
 
     provider.signal("-TERM");
     provider.hears("draining");
@@ -299,12 +355,20 @@ async fn a_provider_that_was_stopped_answers_an_accusation_by_hand() {
     provider.hears("ask_published");
     let (requester, node) = world.requester_with(100_000).await;
     let input = |n: u64| -> Bytes {
-        TaskInput { stdin: n.to_le_bytes().to_vec(), ..TaskInput::default() }.encode().unwrap().into()
+        TaskInput { stdin: n.to_le_bytes().to_vec(), ..TaskInput::default() }
+            .encode()
+            .unwrap()
+            .into()
     };
-    let mut squares = Job { tasks: (0..2).map(input).collect(), program: Bytes::from_static(TINY).into(), ..job(1) };
+    let mut squares = Job {
+        tasks: (0..2).map(input).collect(),
+        program: Bytes::from_static(TINY).into(),
+        ..job(1)
+    };
     squares.limits.fuel = 10_000_000;
     let handle = requester.submit(squares).await.unwrap();
-    let report = tokio::time::timeout(Duration::from_secs(240), handle.wait()).await.unwrap().unwrap();
+    let report =
+        tokio::time::timeout(Duration::from_secs(240), handle.wait()).await.unwrap().unwrap();
     assert_eq!(report.outcome, Ok(()));
 
     // Somebody says that its first task ended otherwise.
@@ -327,14 +391,22 @@ async fn a_provider_that_was_stopped_answers_an_accusation_by_hand() {
 
     let (_, games) = world.dispute(&["list"]);
     let game = games["games"][0]["id"].as_str().unwrap();
-    assert_eq!((&games["games"][0]["role"], &games["games"][0]["open"]), (&"provider".into(), &true.into()), "{games}");
+    assert_eq!(
+        (&games["games"][0]["role"], &games["games"][0]["open"]),
+        (&"provider".into(), &true.into()),
+        "{games}"
+    );
     let (ok, moved) = world.dispute(&["move", game]);
-    assert!(ok && moved["open"] == true && moved["did"].as_str().unwrap().starts_with("open "), "{moved}");
+    assert!(
+        ok && moved["open"] == true && moved["did"].as_str().unwrap().starts_with("open "),
+        "{moved}"
+    );
     assert!(moved["standing"].as_str().unwrap().starts_with("the accuser's turn"), "{moved}");
     let courts = Courts { known: BTreeSet::from([signed.deal.court]), ..Courts::default() };
     let tale = History::read_with(&world.chain, 0, courts, |_| ()).await.unwrap().games().remove(0);
     let challenge = Answer::Challenge(Box::new(signed.challenge(&replay, 0, lie).unwrap()));
-    let call = CourtCall::answer(tale.deal.clone(), order.clone(), &tale.story.view, challenge).unwrap();
+    let call =
+        CourtCall::answer(tale.deal.clone(), order.clone(), &tale.story.view, challenge).unwrap();
     accuser.send("challenge", MarketCall::Court { court: tale.court, call }).await.unwrap();
     let (ok, moved) = world.dispute(&["move", game]);
     assert!(ok && moved["did"].as_str().unwrap().starts_with("dispute part 0"), "{moved}");
@@ -374,9 +446,13 @@ fn a_template_is_written_once() {
         command.args(["provide", "--init", "--home"]).arg(folder.path()).output().unwrap()
     };
     assert!(run().status.success());
-    assert!(std::fs::read_to_string(folder.path().join("provider.toml")).unwrap().contains("[price]"));
+    assert!(
+        std::fs::read_to_string(folder.path().join("provider.toml")).unwrap().contains("[price]")
+    );
     let again = run();
-    assert!(!again.status.success() && String::from_utf8_lossy(&again.stderr).contains("[P-CFG-007]"));
+    assert!(
+        !again.status.success() && String::from_utf8_lossy(&again.stderr).contains("[P-CFG-007]")
+    );
 }
 
 #[test]
@@ -386,15 +462,23 @@ fn a_key_that_others_can_read_is_refused() {
     std::fs::write(&key, "00").unwrap();
     std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o644)).unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_rialto"));
-    let output = command.args(["wallet", "import", "--key-file"]).arg(&key).arg("--home").arg(folder.path()).output();
-    let (status, said) = output.map(|output| (output.status, String::from_utf8(output.stderr).unwrap())).unwrap();
+    let output = command
+        .args(["wallet", "import", "--key-file"])
+        .arg(&key)
+        .arg("--home")
+        .arg(folder.path())
+        .output();
+    let (status, said) =
+        output.map(|output| (output.status, String::from_utf8(output.stderr).unwrap())).unwrap();
     assert!(said.contains("[W-002]") && said.contains("chmod 600"), "{said}");
     assert_eq!(status.code(), Some(4));
 }
 
-/// Whatever comes to a port of this namespace goes to a socket in the file system, which all namespaces share.
+/// Whatever comes to a port of this namespace goes to a socket in the file system, which all
+/// namespaces share.
 async fn into_socket(port: u16, socket: PathBuf) {
-    let listener = tokio::net::TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, port)).await.unwrap();
+    let listener =
+        tokio::net::TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, port)).await.unwrap();
     println!("\nproxy: ready");
     while let Ok((mut near, _)) = listener.accept().await {
         let mut far = tokio::net::UnixStream::connect(&socket).await.unwrap();
@@ -405,15 +489,19 @@ async fn into_socket(port: u16, socket: PathBuf) {
 /// The port under which the chain is found in every namespace.
 const CHAIN_PORT: u16 = 8545;
 
-/// `rialto provide` where nobody can reach it, a requester elsewhere, a relay in the middle; the chain is the only other thing
-/// that both reach.
+/// `rialto provide` where nobody can reach it, a requester elsewhere, a relay in the middle; the
+/// chain is the only other thing that both reach.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sells_through_a_relay_from_where_nobody_can_reach_it() {
     let Some(relay) = spaces::relay_binary() else {
-        return println!("skipped: no iroh-relay here (`cargo xtask relay` builds one, or set RIALTO_RELAY)");
+        return println!(
+            "skipped: no iroh-relay here (`cargo xtask relay` builds one, or set RIALTO_RELAY)"
+        );
     };
     let Some(lan) = spaces::Spaces::new(2) else {
-        return println!("skipped: network namespaces can't be made here (root and `ip` are needed)");
+        return println!(
+            "skipped: network namespaces can't be made here (root and `ip` are needed)"
+        );
     };
     let world = World::new().await;
     write_settings(&world.home());
@@ -429,14 +517,30 @@ async fn sells_through_a_relay_from_where_nobody_can_reach_it() {
     });
     let role = |space: &spaces::Namespace, role: &str| {
         let mut command = space.command(std::env::current_exe().unwrap());
-        command.args(["role", "--exact", "--nocapture", "--test-threads=1"]).env("RIALTO_NS_ROLE", role);
+        command
+            .args(["role", "--exact", "--nocapture", "--test-threads=1"])
+            .env("RIALTO_NS_ROLE", role);
         command.env("RIALTO_NS_SOCKET", &socket).env("RIALTO_NS_MARKET", world.market.to_string());
-        spaces::Running(command.env("RIALTO_NS_HOME", world.folder.path()).stdout(Stdio::piped()).spawn().unwrap())
+        spaces::Running(
+            command
+                .env("RIALTO_NS_HOME", world.folder.path())
+                .stdout(Stdio::piped())
+                .spawn()
+                .unwrap(),
+        )
     };
     let mut proxy = role(&lan.left, "proxy");
     spaces::said(&mut proxy, "proxy: ");
     let mut command = lan.left.command(env!("CARGO_BIN_EXE_rialto"));
-    command.args(["--output", "json", "provide", "--market", &world.market.to_string(), "--cores", "1"]);
+    command.args([
+        "--output",
+        "json",
+        "provide",
+        "--market",
+        &world.market.to_string(),
+        "--cores",
+        "1",
+    ]);
     command.args([
         "--rpc",
         &format!("http://127.0.0.1:{CHAIN_PORT}"),
@@ -448,7 +552,10 @@ async fn sells_through_a_relay_from_where_nobody_can_reach_it() {
     let mut child = world.at_home(&mut command).stdout(Stdio::piped()).spawn().unwrap();
     let lines = BufReader::new(child.stdout.take().unwrap());
     let mut provider = Provider { child, lines };
-    assert_eq!(provider.hears("started")["relay"].as_str().unwrap().trim_end_matches('/'), spaces::relay_url());
+    assert_eq!(
+        provider.hears("started")["relay"].as_str().unwrap().trim_end_matches('/'),
+        spaces::relay_url()
+    );
     provider.hears("ask_published");
     let mut requester = role(&lan.right, "requester");
     assert_eq!(spaces::said(&mut requester, "unreachable directly: "), "yes");
@@ -461,14 +568,18 @@ async fn sells_through_a_relay_from_where_nobody_can_reach_it() {
 fn role() {
     let Ok(role) = std::env::var("RIALTO_NS_ROLE") else { return };
     let var = |name: &str| std::env::var(name).unwrap();
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async {
         let proxy = into_socket(CHAIN_PORT, var("RIALTO_NS_SOCKET").into());
         if role == "proxy" {
             return proxy.await;
         }
         tokio::spawn(proxy);
-        println!("\nunreachable directly: {}", if spaces::reaches_the_left() { "no" } else { "yes" });
+        println!(
+            "\nunreachable directly: {}",
+            if spaces::reaches_the_left() { "no" } else { "yes" }
+        );
         let home = PathBuf::from(var("RIALTO_NS_HOME")).join("requester");
         let net = NetConfig {
             bind: (std::net::Ipv4Addr::UNSPECIFIED, 0).into(),
@@ -477,10 +588,14 @@ fn role() {
         };
         let node = Node::bind(net).await.unwrap();
         let at = Rpc::Http(format!("http://127.0.0.1:{CHAIN_PORT}").parse().unwrap());
-        let chain = Chain::connect(ChainConfig::new(at, var("RIALTO_NS_MARKET").parse().unwrap())).await.unwrap();
+        let chain = Chain::connect(ChainConfig::new(at, var("RIALTO_NS_MARKET").parse().unwrap()))
+            .await
+            .unwrap();
         let engine = Engine::new(rialto_exec::Config::new(home.join("programs"))).unwrap();
         let requester =
-            Requester::start(RequesterConfig::new(&home, key("requester")), chain, node, engine).await.unwrap();
+            Requester::start(RequesterConfig::new(&home, key("requester")), chain, node, engine)
+                .await
+                .unwrap();
         let report = requester.submit(job(4)).await.unwrap().wait().await.unwrap();
         println!("\njob: {} tasks", report.tasks.iter().flatten().count());
         requester.stop().await;

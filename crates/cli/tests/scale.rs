@@ -1,5 +1,6 @@
-//! Large jobs, by the shipped binary in processes of its own: what is computed is right, and the peaks of memory do not
-//! grow with the size of the work. Small sizes always; those that are promised where `RIALTO_SCALE` is set.
+//! Large jobs, by the shipped binary in processes of its own: what is computed is right, and the
+//! peaks of memory do not grow with the size of the work. Small sizes always; those that are
+//! promised where `RIALTO_SCALE` is set.
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used)]
 
@@ -21,10 +22,12 @@ const MIB: u64 = 1 << 20;
 const LISTENS: u32 = 20;
 /// One of so many words of an output is looked at: their hashes were compared before.
 const STRIDE: usize = 61;
-/// How often processes are looked at. The kernel keeps their peaks: only the last moments of a process can be missed.
+/// How often processes are looked at. The kernel keeps their peaks: only the last moments of a
+/// process can be missed.
 const LOOK: Duration = Duration::from_millis(50);
 
-/// The promised size where it is asked for, which takes minutes and has the machine to itself; otherwise one of seconds.
+/// The promised size where it is asked for, which takes minutes and has the machine to itself;
+/// otherwise one of seconds.
 fn size<T>(promised: T, small: T) -> (T, Option<MutexGuard<'static, ()>>) {
     static ALONE: Mutex<()> = Mutex::new(());
     if std::env::var_os("RIALTO_SCALE").is_some() {
@@ -34,8 +37,8 @@ fn size<T>(promised: T, small: T) -> (T, Option<MutexGuard<'static, ()>>) {
     (small, None)
 }
 
-/// The most memory that processes of a home took, bytes, by command: `up` is chain and providers, `host` the requester,
-/// `run` who writes the results.
+/// The most memory that processes of a home took, bytes, by command: `up` is chain and providers,
+/// `host` the requester, `run` who writes the results.
 type Peaks = BTreeMap<String, u64>;
 
 /// Does something, and watches the home's processes meanwhile.
@@ -62,7 +65,9 @@ fn look(folder: &str, peaks: &mut Peaks) {
         // What is no process, or none any more, has no such file.
         let Ok(line) = std::fs::read_to_string(entry.path().join("cmdline")) else { continue };
         let words = line.split('\0').skip_while(|word| *word != folder);
-        let Some(command) = words.skip(1).find(|word| ["up", "host", "run"].contains(word)) else { continue };
+        let Some(command) = words.skip(1).find(|word| ["up", "host", "run"].contains(word)) else {
+            continue;
+        };
         let Some(peak) = peak(&entry.path()) else { continue };
         let known = peaks.entry(command.to_owned()).or_default();
         *known = peak.max(*known);
@@ -81,7 +86,9 @@ fn job(home: &Home, name: &str, program: &[u8], more: &str) -> (String, PathBuf)
     let at = |file: String| home.0.path().join(file);
     let program_file = at(format!("{name}.wasm"));
     std::fs::write(&program_file, program).unwrap();
-    let text = format!("name = \"{name}\"\nprogram = {program_file:?}\nseed = 1\ndeadline = \"2 h\"\n{more}");
+    let text = format!(
+        "name = \"{name}\"\nprogram = {program_file:?}\nseed = 1\ndeadline = \"2 h\"\n{more}"
+    );
     let file = at(format!("{name}.toml"));
     std::fs::write(&file, text).unwrap();
     (file.to_str().unwrap().to_owned(), at(name.to_owned()))
@@ -89,8 +96,10 @@ fn job(home: &Home, name: &str, program: &[u8], more: &str) -> (String, PathBuf)
 
 /// Runs a job to its end; every task has to be verified and to have ended well.
 fn run(home: &Home, file: &str, results: &Path, tasks: u64) -> (Value, Peaks) {
-    let (done, peaks) = watched(home, || home.ok(&["run", file, "--to", results.to_str().unwrap()]));
-    let mib: Vec<_> = peaks.iter().map(|(name, peak)| format!("{name} {} MiB", peak / MIB)).collect();
+    let (done, peaks) =
+        watched(home, || home.ok(&["run", file, "--to", results.to_str().unwrap()]));
+    let mib: Vec<_> =
+        peaks.iter().map(|(name, peak)| format!("{name} {} MiB", peak / MIB)).collect();
     println!("{tasks} tasks in {} s: {}", done["seconds"], mib.join(", "));
     let expected = (&Value::Bool(true), &Value::from(tasks), &Value::from(0));
     assert_eq!((&done["done"], &done["verified"], &done["results"]["failed"]), expected, "{done}");
@@ -151,7 +160,9 @@ fn write_words(path: &Path, mib: u64) -> u64 {
     for _ in 0..mib {
         let mut piece = Vec::with_capacity(MIB as usize);
         for _ in 0..MIB / 8 {
-            word = word.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            word = word
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
             sum = sum.wrapping_add(word);
             piece.extend_from_slice(&word.to_le_bytes());
         }

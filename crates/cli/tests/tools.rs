@@ -19,7 +19,10 @@ fn guest(name: &str) -> PathBuf {
 /// State and code of a check; the doctor ends with 1 exactly if something failed.
 fn check(report: &Value, name: &str) -> (String, String) {
     let checks = report["checks"].as_array().unwrap();
-    let found = checks.iter().find(|check| check["name"] == name).unwrap_or_else(|| panic!("{name}: {report}"));
+    let found = checks
+        .iter()
+        .find(|check| check["name"] == name)
+        .unwrap_or_else(|| panic!("{name}: {report}"));
     assert_eq!(found["state"] == "ok", found.get("what_to_do").is_none(), "{found}");
     let text = |key: &str| found[key].as_str().unwrap_or_default().to_owned();
     (text("state"), text("code"))
@@ -28,7 +31,11 @@ fn check(report: &Value, name: &str) -> (String, String) {
 fn doctor(home: &Home, args: &[&str]) -> Value {
     let output = home.run(&[args, &["doctor"]].concat());
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!(output.status.code(), Some(i32::from(report["failed"].as_u64().unwrap() > 0)), "{report}");
+    assert_eq!(
+        output.status.code(),
+        Some(i32::from(report["failed"].as_u64().unwrap() > 0)),
+        "{report}"
+    );
     report
 }
 
@@ -50,7 +57,8 @@ fn a_doctor_names_what_is_wrong_and_what_to_do() {
     }
     // The token is a contract, but no market; nobody listens on port 1; a key lies open.
     let facts: Value =
-        serde_json::from_slice(&std::fs::read(home.0.path().join("local/market.json")).unwrap()).unwrap();
+        serde_json::from_slice(&std::fs::read(home.0.path().join("local/market.json")).unwrap())
+            .unwrap();
     let text = |key: &str| facts[key].as_str().unwrap().to_owned();
     let token = doctor(&home, &["--rpc", &text("rpc"), "--market", &text("token")]);
     assert_eq!(check(&token, "market"), ("failed".into(), "C-DOC-009".into()));
@@ -81,7 +89,10 @@ fn a_check_can_run_the_program() {
     let (code, first) = trial("pricing/pricing.wasm", &args);
     assert_eq!((code, &first["run"]["ending"]), (0, &"finished".into()), "{first}");
     let run = &first["run"];
-    assert!(run["fuel"].as_u64().unwrap() > 100_000 && run["stdout_bytes"].as_u64().unwrap() > 10, "{first}");
+    assert!(
+        run["fuel"].as_u64().unwrap() > 100_000 && run["stdout_bytes"].as_u64().unwrap() > 10,
+        "{first}"
+    );
     let pages = first["memory_pages"]["min"].as_u64().unwrap();
     assert!(run["memory_bytes"].as_u64().unwrap() >= pages << 16, "{first}");
     let (_, again) = trial("pricing/pricing.wasm", &args);
@@ -89,7 +100,9 @@ fn a_check_can_run_the_program() {
         assert_eq!(run[same], again["run"][same], "{same} is the program's, not the machine's");
     }
 
-    let crash = |how: &str, more: &[&str]| trial("guests/crash.wasm", &[&["--run"], more, &["--", how]].concat());
+    let crash = |how: &str, more: &[&str]| {
+        trial("guests/crash.wasm", &[&["--run"], more, &["--", how]].concat())
+    };
     let (code, failed) = crash("exit", &[]);
     assert_eq!((code, &failed["run"]["exit_code"]), (1, &7.into()));
     assert_eq!(crash("divide", &[]).0, 126);
@@ -120,7 +133,8 @@ fn shells_and_man_know_every_command() {
     run(&["man", "--dir", folder.path().to_str().unwrap()]);
     let help = run(&["--help"]);
     let commands = help.split_once("Commands:").unwrap().1.split_once("Options:").unwrap().0;
-    let names: Vec<&str> = commands.lines().filter_map(|line| line.strip_prefix("  ")?.split(' ').next()).collect();
+    let names: Vec<&str> =
+        commands.lines().filter_map(|line| line.strip_prefix("  ")?.split(' ').next()).collect();
     assert!(names.len() > 15, "{names:?}");
     for name in names.into_iter().filter(|name| !name.is_empty() && *name != "help") {
         let page = folder.path().join(format!("rialto-{name}.1"));

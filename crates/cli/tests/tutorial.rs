@@ -1,4 +1,5 @@
-//! Runs docs/tutorial.md: the files that it shows are written, and its shell blocks run as one script.
+//! Runs docs/tutorial.md: the files that it shows are written, and its shell blocks run as one
+//! script.
 #![allow(clippy::unwrap_used)]
 
 use std::{
@@ -62,14 +63,21 @@ fn every_command_of_the_tutorial_works() {
                 script.push_str(&text);
             }
             build => {
-                // A compiler for WASI may be missing here: then the committed module stands in for it.
-                let module = build.strip_prefix("sh build=").unwrap_or_else(|| panic!("what is a block of `{build}`?"));
-                let words: Vec<&str> = text.split_whitespace().take_while(|word| *word != "-o").collect();
+                // A compiler for WASI may be missing here: then the committed module stands in for
+                // it.
+                let module = build
+                    .strip_prefix("sh build=")
+                    .unwrap_or_else(|| panic!("what is a block of `{build}`?"));
+                let words: Vec<&str> =
+                    text.split_whitespace().take_while(|word| *word != "-o").collect();
                 if builds(words[0], &words[1..], &work) {
                     commands += 1;
                     script.push_str(&text);
                 } else {
-                    eprintln!("no compiler for `{}` here: the committed {module} is used", text.trim());
+                    eprintln!(
+                        "no compiler for `{}` here: the committed {module} is used",
+                        text.trim()
+                    );
                     std::fs::copy(sources.join(module), work.join(module)).unwrap();
                 }
             }
@@ -78,7 +86,9 @@ fn every_command_of_the_tutorial_works() {
     assert!(commands > 20, "the tutorial has its commands in blocks of sh");
     let bin = Path::new(env!("CARGO_BIN_EXE_rialto")).parent().unwrap();
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let paths = std::env::join_paths([bin.to_owned()].into_iter().chain(std::env::split_paths(&path))).unwrap();
+    let paths =
+        std::env::join_paths([bin.to_owned()].into_iter().chain(std::env::split_paths(&path)))
+            .unwrap();
     let child = Command::new("sh")
         .args(["-c", &script])
         .current_dir(&work)
@@ -98,9 +108,17 @@ fn every_command_of_the_tutorial_works() {
     let (stdout, stderr) = (said(&output.stdout), said(&output.stderr));
     // Whatever the script left running when it failed has its own group, but for the provider.
     let _ = Command::new("kill").args(["--", &format!("-{group}")]).stderr(Stdio::null()).status();
-    let down = Command::new(bin.join("rialto")).arg("down").env("HOME", &home).env_remove("RIALTO_HOME").output();
+    let down = Command::new(bin.join("rialto"))
+        .arg("down")
+        .env("HOME", &home)
+        .env_remove("RIALTO_HOME")
+        .output();
     assert!(output.status.success(), "{stdout}\n{stderr}\n{down:?}");
-    assert_eq!(stdout.matches("871 takes 178 steps").count(), 3, "both programs, and the first row: {stdout}");
+    assert_eq!(
+        stdout.matches("871 takes 178 steps").count(),
+        3,
+        "both programs, and the first row: {stdout}"
+    );
     assert!(stdout.contains("everything holds"), "{stdout}");
     assert!(stdout.contains("all 20 tasks verified"), "{stdout}");
     let seller = std::fs::read_to_string(work.join("seller.log")).unwrap();
@@ -112,10 +130,14 @@ fn every_command_of_the_tutorial_works() {
 fn the_committed_programs_are_those_of_the_tutorial() {
     let page = std::fs::read_to_string(checkout().join("docs/tutorial.md")).unwrap();
     for (kind, file) in [("rust", "collatz.rs"), ("c", "collatz.c")] {
-        let committed = std::fs::read_to_string(checkout().join("examples/collatz").join(file)).unwrap();
+        let committed =
+            std::fs::read_to_string(checkout().join("examples/collatz").join(file)).unwrap();
         let shown = blocks(&page).into_iter().find(|(found, _)| found == kind).unwrap().1;
         assert_eq!(
-            committed.lines().skip_while(|line| line.starts_with("//") || line.is_empty()).collect::<Vec<_>>(),
+            committed
+                .lines()
+                .skip_while(|line| line.starts_with("//") || line.is_empty())
+                .collect::<Vec<_>>(),
             shown.lines().collect::<Vec<_>>(),
             "{file}"
         );

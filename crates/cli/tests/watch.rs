@@ -1,4 +1,5 @@
-//! `rialto watch` as real processes: providers that are killed for good and defended by a tower, and a stranger that audits a liar.
+//! `rialto watch` as real processes: providers that are killed for good and defended by a tower,
+//! and a stranger that audits a liar.
 #![allow(clippy::unwrap_used)]
 
 mod home;
@@ -15,8 +16,8 @@ use std::{
 use bytes::Bytes;
 use home::Home;
 use rialto_chain::{
-    Chain, ChainConfig, CourtCall, CourtRules, Courts, DealStatus, DeployParams, Deployed, MarketCall,
-    PrivateKeySigner, Rpc, Sender, deploy,
+    Chain, ChainConfig, CourtCall, CourtRules, Courts, DealStatus, DeployParams, Deployed,
+    MarketCall, PrivateKeySigner, Rpc, Sender, deploy,
 };
 use rialto_client::{GameTale, History, Replay, SignedTask, signed_tasks};
 use rialto_devchain::{Devchain, Server, serve};
@@ -52,7 +53,8 @@ fn key(name: &str) -> PrivateKeySigner {
     PrivateKeySigner::from_bytes(&keccak256(name)).unwrap()
 }
 
-/// A chain with a market and a court, reached over HTTP; everybody but the tower and the stranger has a deposit.
+/// A chain with a market and a court, reached over HTTP; everybody but the tower and the stranger
+/// has a deposit.
 struct World {
     folder: tempfile::TempDir,
     dev: Devchain,
@@ -85,7 +87,10 @@ impl Running {
         let mut said = String::new();
         loop {
             let mut line = String::new();
-            assert!(self.lines.read_line(&mut line).unwrap() > 0, "ended before it said {name}: {said}");
+            assert!(
+                self.lines.read_line(&mut line).unwrap() > 0,
+                "ended before it said {name}: {said}"
+            );
             print!("{line}");
             said += &line;
             let value: Value = serde_json::from_str(&line).unwrap_or_else(|_| panic!("{line}"));
@@ -113,7 +118,8 @@ impl Drop for Running {
 impl World {
     async fn new() -> Self {
         let accounts = NAMES.map(|name| (key(name).address(), GAS_MONEY)).to_vec();
-        let config = rialto_devchain::Config { accounts, heartbeat_secs: Some(1), ..Default::default() };
+        let config =
+            rialto_devchain::Config { accounts, heartbeat_secs: Some(1), ..Default::default() };
         let dev = Devchain::open(config).unwrap();
         let server = serve(dev.clone(), (std::net::Ipv4Addr::LOCALHOST, 0).into()).await.unwrap();
         let rpc = server.url();
@@ -128,7 +134,14 @@ impl World {
         };
         let deployed = deploy(&at, key("admin"), params).await.unwrap();
         let chain = Chain::connect(ChainConfig::new(at, deployed.market)).await.unwrap();
-        let world = Self { folder: tempfile::tempdir().unwrap(), dev, chain, deployed, rpc, _server: server };
+        let world = Self {
+            folder: tempfile::tempdir().unwrap(),
+            dev,
+            chain,
+            deployed,
+            rpc,
+            _server: server,
+        };
         for name in ["admin", "requester", "provider"] {
             world.fund(name, DEPOSIT).await;
         }
@@ -164,8 +177,9 @@ impl World {
         let file = home.secret("key", &format!("{:x}", key(name).to_bytes()));
         home.ok(&["wallet", "import", "--key-file", &file]);
         let (rpc, Deployed { market, court, block, .. }) = (&self.rpc, &self.deployed);
-        let text =
-            format!("[market]\nrpc = \"{rpc}\"\naddress = \"{market}\"\ncourt = \"{court}\"\nfirst_block = {block}\n");
+        let text = format!(
+            "[market]\nrpc = \"{rpc}\"\naddress = \"{market}\"\ncourt = \"{court}\"\nfirst_block = {block}\n"
+        );
         std::fs::write(home.0.path().join("config.toml"), text).unwrap();
         home
     }
@@ -177,11 +191,20 @@ impl World {
 
     /// A provider process that writes dossiers.
     fn provide(&self, home: &Home) -> Running {
-        let text = "[price]\nfuel = 0.01\n[machine]\nfuel_per_second = 400000000\n[money]\ncoin = 10\n";
+        let text =
+            "[price]\nfuel = 0.01\n[machine]\nfuel_per_second = 400000000\n[money]\ncoin = 10\n";
         std::fs::write(home.0.path().join("provider.toml"), text).unwrap();
         let dossiers = self.dossiers();
         let dossiers = dossiers.to_str().unwrap();
-        Running::of(home.command(&["provide", "--cores", "1", "--memory", "1024", "--watchtower", dossiers]))
+        Running::of(home.command(&[
+            "provide",
+            "--cores",
+            "1",
+            "--memory",
+            "1024",
+            "--watchtower",
+            dossiers,
+        ]))
     }
 
     fn watch(&self, home: &Home, more: &[&str]) -> Running {
@@ -196,7 +219,8 @@ impl World {
         let engine = Engine::new(rialto_exec::Config::new(home.join("programs"))).unwrap();
         let mut config = RequesterConfig::new(&home, key("requester"));
         config.patience.idle = 100_000;
-        let requester = Requester::start(config, self.chain.clone(), node.clone(), engine).await.unwrap();
+        let requester =
+            Requester::start(config, self.chain.clone(), node.clone(), engine).await.unwrap();
         (requester, node)
     }
 
@@ -213,7 +237,8 @@ impl World {
         };
         job.limits.fuel = 10_000_000;
         let handle = requester.submit(job).await.unwrap();
-        let report = tokio::time::timeout(Duration::from_secs(300), handle.wait()).await.unwrap().unwrap();
+        let report =
+            tokio::time::timeout(Duration::from_secs(300), handle.wait()).await.unwrap().unwrap();
         assert_eq!(report.outcome, Ok(()));
         requester.stop().await;
         node.close().await;
@@ -278,7 +303,9 @@ async fn a_provider_that_is_killed_for_good_in_a_game_wins_through_its_tower() {
     let leave = ["dispute", "delegate", &tower_account, "--until", "30d"];
     assert_eq!(seller.ok(&[&leave[..], &["--explain"]].concat())["sent"], false);
     assert_eq!(
-        seller.fails(&["dispute", "delegate", &key("provider").address().to_string(), "--revoke"]).1,
+        seller
+            .fails(&["dispute", "delegate", &key("provider").address().to_string(), "--revoke"])
+            .1,
         "C-DSP-021"
     );
     let given = seller.ok(&leave);
@@ -301,11 +328,17 @@ async fn a_provider_that_is_killed_for_good_in_a_game_wins_through_its_tower() {
     let replay = Replay::new(TINY, input(0).to_vec(), Vec::new(), limits).unwrap();
     let lie = |n: u8| std::array::from_fn(|part| keccak256([n, part as u8]));
     let play = async |tale: &GameTale, answer, name: &str| {
-        let call = CourtCall::answer(tale.deal.clone(), order.clone(), &tale.story.view, answer).unwrap();
+        let call =
+            CourtCall::answer(tale.deal.clone(), order.clone(), &tale.story.view, answer).unwrap();
         accuser.send(name, MarketCall::Court { court: tale.court, call }).await.unwrap();
     };
     let tale = world.accusers_turn().await;
-    play(&tale, Answer::Challenge(Box::new(signed.challenge(&replay, 0, lie(0)).unwrap())), "challenge").await;
+    play(
+        &tale,
+        Answer::Challenge(Box::new(signed.challenge(&replay, 0, lie(0)).unwrap())),
+        "challenge",
+    )
+    .await;
 
     let mut tower = world.watch(&keeper, &[]);
     let took = loop {
@@ -317,7 +350,10 @@ async fn a_provider_that_is_killed_for_good_in_a_game_wins_through_its_tower() {
     let threat = tower.hears("threatened");
     let (until, acts_at) = (threat["until"].as_u64().unwrap(), threat["acts_at"].as_u64().unwrap());
     let now = world.chain.now().await.unwrap();
-    assert!(threat["what"] == "turn" && acts_at > now + 200 && acts_at < until, "half of the time: {threat}, {now}");
+    assert!(
+        threat["what"] == "turn" && acts_at > now + 200 && acts_at < until,
+        "half of the time: {threat}, {now}"
+    );
     tokio::time::sleep(Duration::from_secs(3)).await;
     assert!(!world.game().await.story.view.accusers_turn, "it waits for the provider");
     world.pass_time(acts_at - now);
@@ -356,7 +392,12 @@ async fn a_provider_that_is_killed_for_good_in_a_game_wins_through_its_tower() {
 }
 
 /// A copy of a folder of dossiers in which one thing is changed.
-fn broken(world: &World, name: &str, dossier: &Path, change: impl FnOnce(&mut Value, &Path)) -> PathBuf {
+fn broken(
+    world: &World,
+    name: &str,
+    dossier: &Path,
+    change: impl FnOnce(&mut Value, &Path),
+) -> PathBuf {
     let folder = world.folder.path().join(name);
     let deal = dossier.parent().unwrap();
     let copy = folder.join(deal.file_name().unwrap());
@@ -373,7 +414,8 @@ fn broken(world: &World, name: &str, dossier: &Path, change: impl FnOnce(&mut Va
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_tower_alone_answers_a_late_notice_and_a_demand_without_leave_and_takes_no_broken_dossiers() {
+async fn a_tower_alone_answers_a_late_notice_and_a_demand_without_leave_and_takes_no_broken_dossiers()
+ {
     let world = World::new().await;
     let (seller, keeper) = (world.home("provider"), world.home("tower"));
     let mut provider = world.provide(&seller);
@@ -400,9 +442,22 @@ async fn a_tower_alone_answers_a_late_notice_and_a_demand_without_leave_and_take
                 it["done"]["receipt"]["signature"] = it["order"]["signature"].clone();
             }),
         ),
-        ("P-DOS-004", broken(&world, "other terms", &dossier, |it, _| it["deal"]["salt"] = json!(0))),
-        ("P-DOS-005", broken(&world, "other end", &dossier, |it, _| it["done"]["results"][0]["exit_code"] = json!(7))),
-        ("P-DOS-006", broken(&world, "no part", &dossier, |_, at| std::fs::remove_dir_all(at.join("parts")).unwrap())),
+        (
+            "P-DOS-004",
+            broken(&world, "other terms", &dossier, |it, _| it["deal"]["salt"] = json!(0)),
+        ),
+        (
+            "P-DOS-005",
+            broken(&world, "other end", &dossier, |it, _| {
+                it["done"]["results"][0]["exit_code"] = json!(7)
+            }),
+        ),
+        (
+            "P-DOS-006",
+            broken(&world, "no part", &dossier, |_, at| {
+                std::fs::remove_dir_all(at.join("parts")).unwrap()
+            }),
+        ),
         (
             "P-DOS-007",
             broken(&world, "other program", &dossier, |it, _| {
@@ -415,9 +470,14 @@ async fn a_tower_alone_answers_a_late_notice_and_a_demand_without_leave_and_take
         let output = keeper.run(&["watch", folder.to_str().unwrap(), "--once"]);
         let said = String::from_utf8(output.stdout).unwrap();
         assert_eq!(output.status.code(), Some(1), "{code}: {said}");
-        let refused: Vec<Value> = said.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let refused: Vec<Value> =
+            said.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         let refused: Vec<_> = refused.iter().filter(|event| event["event"] == "refused").collect();
-        assert!(refused.len() == 1 && refused[0]["code"] == code, "{code} at {}: {said}", folder.display());
+        assert!(
+            refused.len() == 1 && refused[0]["code"] == code,
+            "{code} at {}: {said}",
+            folder.display()
+        );
         assert!(!said.contains("took"), "{said}");
     }
 
@@ -433,11 +493,17 @@ async fn a_tower_alone_answers_a_late_notice_and_a_demand_without_leave_and_take
     let now = world.chain.now().await.unwrap();
     world.pass_time(ack.value.dueBy.saturating_sub(now) + 1);
     let before = world.account("provider").await;
-    let late = MarketCall::Late { deal: deal.clone(), order: order.clone(), ack: ack.value, signature: ack.signature };
+    let late = MarketCall::Late {
+        deal: deal.clone(),
+        order: order.clone(),
+        ack: ack.value,
+        signature: ack.signature,
+    };
     requester.send("late", late).await.unwrap();
     assert_eq!(tower.hears("acted")["what"], "answer");
     let (value, signature) = (receipt.value, receipt.signature);
-    let demand = MarketCall::Demand { deal, order, receipt: value, signature, task: signed.index() };
+    let demand =
+        MarketCall::Demand { deal, order, receipt: value, signature, task: signed.index() };
     requester.send("demand", demand).await.unwrap();
     assert_eq!(tower.hears("acted")["what"], "reveal");
     let state = world.chain.deal_state(signed.order.order.value.deal).await.unwrap();
@@ -462,7 +528,9 @@ async fn a_stranger_audits_a_liar_and_gets_the_bounty_to_the_base_unit() {
     config.first_block = world.deployed.block;
     let shell = Arc::new(Fault::CorruptOutput { every: 2 });
     config.watchtower = Some(world.dossiers());
-    let begin = |config, node, engine| Provider::start_in(shell.clone(), config, world.chain.clone(), node, engine);
+    let begin = |config, node, engine| {
+        Provider::start_in(shell.clone(), config, world.chain.clone(), node, engine)
+    };
     let liar = begin(config.clone(), node.clone(), engine.clone()).await.unwrap();
     let report = world.buy().await;
     let signed = signed_tasks(&report, 0).unwrap().remove(0);
@@ -491,7 +559,10 @@ async fn a_stranger_audits_a_liar_and_gets_the_bounty_to_the_base_unit() {
     );
     let stuck = stranger.run(&[&audit[..], &["--once"]].concat());
     let said = String::from_utf8(stuck.stdout).unwrap();
-    assert!(stuck.status.code() == Some(5) && said.contains(&format!("deposit {bond} more")), "{said}");
+    assert!(
+        stuck.status.code() == Some(5) && said.contains(&format!("deposit {bond} more")),
+        "{said}"
+    );
 
     world.fund("stranger", bond).await;
     let (requester, provider) = (world.account("requester").await, world.account("provider").await);
@@ -500,7 +571,10 @@ async fn a_stranger_audits_a_liar_and_gets_the_bounty_to_the_base_unit() {
     assert_eq!(done.status.code(), Some(1), "a receipt was wrong: {said}");
     let ended = said.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
     let ended = ended.filter(|event| event["event"] == "game_ended").collect::<Vec<_>>();
-    assert!(ended.len() == 1 && ended[0]["won"] == true && ended[0]["bounty"] == json!(bounty as u64), "{said}");
+    assert!(
+        ended.len() == 1 && ended[0]["won"] == true && ended[0]["bounty"] == json!(bounty as u64),
+        "{said}"
+    );
     assert_eq!(world.account("stranger").await, bond + bounty);
     assert_eq!(world.account("provider").await, provider);
     let state = world.chain.deal_state(struct_hash(&signed.deal)).await.unwrap();
@@ -509,7 +583,12 @@ async fn a_stranger_audits_a_liar_and_gets_the_bounty_to_the_base_unit() {
     let rest = signed.deal.budget - state.paid;
     assert_eq!(world.account("requester").await, requester + compensation + rest);
     assert!(
-        world.game().await.story.end.is_some_and(|end| end.verdict == rialto_protocol::court::Verdict::Step),
+        world
+            .game()
+            .await
+            .story
+            .end
+            .is_some_and(|end| end.verdict == rialto_protocol::court::Verdict::Step),
         "it was played to a step"
     );
     // The deal is over: its dossiers go.

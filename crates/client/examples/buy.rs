@@ -40,7 +40,12 @@ pub async fn buy(home: &Path, file: &Path) -> Result<Written, Box<dyn Error>> {
     if !Bundle::read(&written.bundle)?.check().holds() {
         return Err("the evidence does not hold".into());
     }
-    println!("{} files in {}, for {} base units", written.files, written.folder.display(), report.requester_paid);
+    println!(
+        "{} files in {}, for {} base units",
+        written.files,
+        written.folder.display(),
+        report.requester_paid
+    );
     Ok(written)
 }
 

@@ -28,7 +28,9 @@ pub async fn quote(home: &Path, file: &Path) -> Result<Quote, Box<dyn Error>> {
     for policy in &quote.policies {
         match policy.pay {
             Some(pay) => println!("{:<16} {pay} base units", policy.policy),
-            None => println!("{:<16} {}", policy.policy, policy.why.as_deref().unwrap_or("no offers")),
+            None => {
+                println!("{:<16} {}", policy.policy, policy.why.as_deref().unwrap_or("no offers"))
+            }
         }
     }
     Ok(quote)

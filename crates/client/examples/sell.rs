@@ -25,7 +25,11 @@ const FUEL_PER_SECOND: u64 = 500_000_000;
 ///
 /// # Errors
 /// No market, or a provider that does not start.
-pub async fn sell(home: &Path, name: &str, stop: impl Future<Output = ()>) -> Result<(), Box<dyn Error>> {
+pub async fn sell(
+    home: &Path,
+    name: &str,
+    stop: impl Future<Output = ()>,
+) -> Result<(), Box<dyn Error>> {
     let home = Home::new(home);
     let market = MarketConfig::find(&home, &MarketChoice::default())?;
     let chain = market.connect().await?;

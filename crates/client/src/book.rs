@@ -154,15 +154,23 @@ impl Book {
         let mut owners: BTreeMap<B256, Address> = BTreeMap::new();
         for gossip in &live {
             let ask = &gossip.ask.value;
-            owners.entry(ask.endpoint).and_modify(|owner| *owner = (*owner).min(ask.provider)).or_insert(ask.provider);
+            owners
+                .entry(ask.endpoint)
+                .and_modify(|owner| *owner = (*owner).min(ask.provider))
+                .or_insert(ask.provider);
         }
         let listed = live.into_iter().map(|gossip| {
-            let owner = owners.get(&gossip.ask.value.endpoint).copied().unwrap_or(gossip.ask.value.provider);
+            let owner = owners
+                .get(&gossip.ask.value.endpoint)
+                .copied()
+                .unwrap_or(gossip.ask.value.provider);
             async move {
                 let ask = gossip.ask.value;
                 let name = struct_hash(&ask);
-                let (used, deposit) =
-                    futures::try_join!(self.chain.deals_open(ask.provider), self.chain.account(ask.provider))?;
+                let (used, deposit) = futures::try_join!(
+                    self.chain.deals_open(ask.provider),
+                    self.chain.account(ask.provider)
+                )?;
                 Ok::<_, BookError>(Listed {
                     name,
                     price: price_at(&ask, now),
@@ -174,7 +182,8 @@ impl Book {
                 })
             }
         });
-        let mut listed: Vec<Listed> = futures::stream::iter(listed).buffered(QUESTIONS).try_collect().await?;
+        let mut listed: Vec<Listed> =
+            futures::stream::iter(listed).buffered(QUESTIONS).try_collect().await?;
         listed.sort_by_key(|one| (one.price.unwrap_or(u128::MAX), one.name));
         Ok(listed)
     }

@@ -184,13 +184,17 @@ impl Bundle {
     /// # Errors
     /// `C-BND-001`, `C-BND-002`.
     pub fn read(path: &Path) -> Result<Self, BundleError> {
-        let failed = |why: std::io::Error| BundleError::File { path: path.display().to_string(), why: why.to_string() };
-        let malformed = |why: String| BundleError::Malformed { path: path.display().to_string(), why };
+        let failed = |why: std::io::Error| BundleError::File {
+            path: path.display().to_string(),
+            why: why.to_string(),
+        };
+        let malformed =
+            |why: String| BundleError::Malformed { path: path.display().to_string(), why };
         if std::fs::metadata(path).map_err(failed)?.len() > MAX_BUNDLE_BYTES {
             return Err(malformed(format!("larger than {MAX_BUNDLE_BYTES} bytes")));
         }
-        let bundle: Self =
-            serde_json::from_slice(&std::fs::read(path).map_err(failed)?).map_err(|why| malformed(why.to_string()))?;
+        let bundle: Self = serde_json::from_slice(&std::fs::read(path).map_err(failed)?)
+            .map_err(|why| malformed(why.to_string()))?;
         match bundle.version {
             VERSION => Ok(bundle),
             other => Err(malformed(format!("version {other}; this program knows {VERSION}"))),
@@ -201,13 +205,18 @@ impl Bundle {
     pub fn check(&self) -> Checked {
         let mut found = Checked { deals: self.evidence.deals.len(), ..Checked::default() };
         let domain = domain(self.evidence.chain_id, self.evidence.market);
-        let deals: BTreeMap<DealId, &Deal> = self.evidence.deals.iter().map(|deal| (struct_hash(deal), deal)).collect();
-        let requesters: BTreeSet<Address> = self.evidence.deals.iter().map(|deal| deal.requester).collect();
+        let deals: BTreeMap<DealId, &Deal> =
+            self.evidence.deals.iter().map(|deal| (struct_hash(deal), deal)).collect();
+        let requesters: BTreeSet<Address> =
+            self.evidence.deals.iter().map(|deal| deal.requester).collect();
         if requesters.len() > 1 {
             found.fault("C-BND-010", "the deals are of several requesters".into());
         }
         if self.tasks.len() != self.evidence.inputs.len() && !self.tasks.is_empty() {
-            found.fault("C-BND-011", format!("{} results for {} inputs", self.tasks.len(), self.evidence.inputs.len()));
+            found.fault(
+                "C-BND-011",
+                format!("{} results for {} inputs", self.tasks.len(), self.evidence.inputs.len()),
+            );
         }
         let mut votes: Vec<BTreeSet<Address>> = vec![BTreeSet::new(); self.tasks.len()];
         for given in &self.evidence.orders {
@@ -232,7 +241,10 @@ impl Bundle {
             if let Some(ack) = &given.ack {
                 found.acks += 1;
                 if ack.value.order != name {
-                    found.fault("C-BND-015", format!("an ack beside order {name} is of another order"));
+                    found.fault(
+                        "C-BND-015",
+                        format!("an ack beside order {name} is of another order"),
+                    );
                 }
                 if !signed_by(&ack.value, &domain, &ack.signature, deal.providerKey) {
                     found.wrong_signatures += 1;
@@ -241,7 +253,10 @@ impl Bundle {
             let Some(receipt) = &given.receipt else { continue };
             found.receipts += 1;
             if receipt.value.order != name {
-                found.fault("C-BND-016", format!("a receipt beside order {name} is of another order"));
+                found.fault(
+                    "C-BND-016",
+                    format!("a receipt beside order {name} is of another order"),
+                );
                 continue;
             }
             if !signed_by(&receipt.value, &domain, &receipt.signature, deal.providerKey) {
@@ -254,7 +269,10 @@ impl Bundle {
                     ReceiptFault::Count { .. } => "lacks its results",
                     _ => "contradicts itself",
                 };
-                found.fault("C-BND-017", format!("the receipt of order {name} by {} {who}: {why}", deal.provider));
+                found.fault(
+                    "C-BND-017",
+                    format!("the receipt of order {name} by {} {who}: {why}", deal.provider),
+                );
                 continue;
             }
             let mut right = true;
@@ -288,7 +306,10 @@ impl Bundle {
                 continue;
             };
             if voucher.value.amount > deal.budget {
-                found.fault("C-BND-019", format!("the voucher of deal {} is over its budget", voucher.value.deal));
+                found.fault(
+                    "C-BND-019",
+                    format!("the voucher of deal {} is over its budget", voucher.value.deal),
+                );
             }
             if !signed_by(&voucher.value, &domain, &voucher.signature, deal.requesterKey) {
                 found.wrong_signatures += 1;
@@ -333,23 +354,38 @@ mod tests {
     }
 
     fn halted(fuel_left: i64) -> Halted {
-        Halted { status: Status::Finished, exit_code: 0, out_hash: B256::ZERO, out_len: 0, fuel_left, digest: 0 }
+        Halted {
+            status: Status::Finished,
+            exit_code: 0,
+            out_hash: B256::ZERO,
+            out_len: 0,
+            fuel_left,
+            digest: 0,
+        }
     }
 
     fn bundle() -> Bundle {
         let (chain_id, market) = (7, Address::repeat_byte(9));
         let domain = domain(chain_id, market);
         let inputs = vec![B256::repeat_byte(1), B256::repeat_byte(2)];
-        let mut evidence = Evidence { chain_id, market, program: B256::repeat_byte(3), inputs, ..Evidence::default() };
+        let mut evidence = Evidence {
+            chain_id,
+            market,
+            program: B256::repeat_byte(3),
+            inputs,
+            ..Evidence::default()
+        };
         fn sign<T: rialto_protocol::eip712::Typed + Clone>(
             key: &Key,
             value: T,
             domain: &alloy_sol_types::Eip712Domain,
         ) -> Signed<T> {
-            let signature = alloy_signer::SignerSync::sign_hash_sync(key, &digest(&value, domain)).unwrap();
+            let signature =
+                alloy_signer::SignerSync::sign_hash_sync(key, &digest(&value, domain)).unwrap();
             Signed { value, signature: signature.as_bytes().to_vec().into() }
         }
-        for (n, results) in [(1u8, vec![halted(60), halted(70)]), (2, vec![halted(60), halted(71)])] {
+        for (n, results) in [(1u8, vec![halted(60), halted(70)]), (2, vec![halted(60), halted(71)])]
+        {
             let deal = Deal {
                 // Accounts may be contracts: what is signed is signed by the keys.
                 requester: Address::repeat_byte(0x99),
@@ -372,9 +408,11 @@ mod tests {
                 maxPages: 1,
                 ..Order::default()
             };
-            let tree = SumTree::new(results.iter().map(|end| (end.hash(), end.fuel_used(100)))).root();
+            let tree =
+                SumTree::new(results.iter().map(|end| (end.hash(), end.fuel_used(100)))).root();
             let fee = order_fee(&deal, tree.fuel, 2).unwrap();
-            let receipt = Receipt { order: struct_hash(&order), root: tree.hash, fuel: tree.fuel, fee };
+            let receipt =
+                Receipt { order: struct_hash(&order), root: tree.hash, fuel: tree.fuel, fee };
             let voucher = Voucher { deal: order.deal, amount: fee, ..Voucher::default() };
             evidence.vouchers.push(sign(&key(9), voucher, &domain));
             evidence.orders.push(OrderEvidence {
@@ -401,7 +439,10 @@ mod tests {
         assert!(found.holds(), "{found:?}");
         assert_eq!((found.orders, found.receipts, found.signed, found.replicated), (2, 2, 2, 1));
         assert_eq!(found.contradictions.len(), 1);
-        assert_eq!((found.contradictions[0].provider, found.contradictions[0].task), (Address::repeat_byte(2), 1));
+        assert_eq!(
+            (found.contradictions[0].provider, found.contradictions[0].task),
+            (Address::repeat_byte(2), 1)
+        );
         assert!(found.owed > 0 && found.paid > found.owed);
     }
 
@@ -414,12 +455,18 @@ mod tests {
             assert!(!found.holds());
             (found.faults.first().map(|fault| fault.code), found.wrong_signatures)
         };
-        assert_eq!(broken(|b| b.evidence.orders[0].results[0].fuel_left = 1), (Some("C-BND-017"), 0));
+        assert_eq!(
+            broken(|b| b.evidence.orders[0].results[0].fuel_left = 1),
+            (Some("C-BND-017"), 0)
+        );
         assert_eq!(broken(|b| b.evidence.inputs[1] = B256::ZERO), (Some("C-BND-014"), 0));
         assert_eq!(broken(|b| b.evidence.program = B256::ZERO), (Some("C-BND-013"), 0));
         assert_eq!(broken(|b| b.evidence.chain_id = 8).1, 6, "no signature holds on another chain");
         assert_eq!(broken(|b| b.evidence.vouchers[0].value.amount += 1), (None, 1));
-        assert_eq!(broken(|b| b.evidence.vouchers[0].value.amount = u128::MAX).0, Some("C-BND-019"));
+        assert_eq!(
+            broken(|b| b.evidence.vouchers[0].value.amount = u128::MAX).0,
+            Some("C-BND-019")
+        );
         assert_eq!(broken(|b| b.evidence.deals[0].price += 1).0, Some("C-BND-012"));
         assert_eq!(broken(|b| b.tasks.truncate(1)).0, Some("C-BND-011"));
     }
@@ -432,6 +479,11 @@ mod tests {
         assert_eq!(Bundle::read(&path).unwrap(), bundle());
         std::fs::write(&path, "{}").unwrap();
         assert!(Bundle::read(&path).unwrap_err().to_string().starts_with("[C-BND-002]"));
-        assert!(Bundle::read(folder.path().join("none").as_path()).unwrap_err().to_string().starts_with("[C-BND-001]"));
+        assert!(
+            Bundle::read(folder.path().join("none").as_path())
+                .unwrap_err()
+                .to_string()
+                .starts_with("[C-BND-001]")
+        );
     }
 }

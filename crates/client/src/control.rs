@@ -100,7 +100,10 @@ struct Near {
 impl Near {
     fn new(folder: &Path) -> std::io::Result<Self> {
         let open = std::fs::File::open(folder)?;
-        Ok(Self { path: PathBuf::from(format!("/proc/self/fd/{}", open.as_raw_fd())).join(NAME), _folder: open })
+        Ok(Self {
+            path: PathBuf::from(format!("/proc/self/fd/{}", open.as_raw_fd())).join(NAME),
+            _folder: open,
+        })
     }
 }
 
@@ -180,12 +183,16 @@ where
     let (read, write) = stream.into_split();
     let mut reader = BufReader::new(read);
     let mut answers = Answers { write };
-    let question = match tokio::time::timeout(PATIENCE, line(&mut reader, MAX_REQUEST_BYTES)).await?? {
-        None => return Ok(()),
-        Some(text) => serde_json::from_str(&text),
-    };
+    let question =
+        match tokio::time::timeout(PATIENCE, line(&mut reader, MAX_REQUEST_BYTES)).await?? {
+            None => return Ok(()),
+            Some(text) => serde_json::from_str(&text),
+        };
     let last: Line<()> = match question {
-        Err(why) => Line::Error(Refusal { class: Class::Failed, text: format!("[C-CTL-003] not a question: {why}") }),
+        Err(why) => Line::Error(Refusal {
+            class: Class::Failed,
+            text: format!("[C-CTL-003] not a question: {why}"),
+        }),
         Ok(question) => {
             // Whoever hangs up needs no more answers: the handler is dropped.
             let mut gone = [0; 1];
@@ -205,7 +212,10 @@ where
 
 /// One line within a bound; `None` at the end of the stream. A longer one is an error before it is
 /// held.
-async fn line(reader: &mut (impl AsyncBufRead + Unpin), most: u64) -> std::io::Result<Option<String>> {
+async fn line(
+    reader: &mut (impl AsyncBufRead + Unpin),
+    most: u64,
+) -> std::io::Result<Option<String>> {
     let mut text = String::new();
     reader.take(most).read_line(&mut text).await?;
     match text.pop() {
@@ -231,7 +241,9 @@ impl<T: DeserializeOwned> Replies<T> {
     /// `C-CTL-002`, or why the one asked refused.
     pub async fn next(&mut self) -> Result<Option<T>, ControlError> {
         let broken = |why: String| ControlError::Broken { path: self.path.clone(), why };
-        let text = line(&mut self.reader, MAX_ANSWER_BYTES).await.map_err(|why| broken(why.to_string()))?;
+        let text = line(&mut self.reader, MAX_ANSWER_BYTES)
+            .await
+            .map_err(|why| broken(why.to_string()))?;
         let text = text.ok_or_else(|| broken("it hung up".into()))?;
         // Not through `Value`: money may need more than 64 bits.
         match serde_json::from_str(&text).map_err(|why| broken(why.to_string()))? {
@@ -246,7 +258,10 @@ impl<T: DeserializeOwned> Replies<T> {
 ///
 /// # Errors
 /// `C-CTL-001`.
-pub async fn call<T>(folder: &Path, question: &impl Serialize) -> Result<Option<Replies<T>>, ControlError> {
+pub async fn call<T>(
+    folder: &Path,
+    question: &impl Serialize,
+) -> Result<Option<Replies<T>>, ControlError> {
     use std::io::ErrorKind::{ConnectionRefused, NotFound};
     let path = folder.join(NAME).display().to_string();
     let failed = |why| ControlError::Socket { path: path.clone(), why };
@@ -261,17 +276,26 @@ pub async fn call<T>(folder: &Path, question: &impl Serialize) -> Result<Option<
         Err(why) => return Err(failed(why)),
     };
     let (read, mut write) = stream.into_split();
-    let mut text = serde_json::to_string(question).map_err(|why| failed(std::io::Error::other(why)))?;
+    let mut text =
+        serde_json::to_string(question).map_err(|why| failed(std::io::Error::other(why)))?;
     text.push('\n');
     write.write_all(text.as_bytes()).await.map_err(failed)?;
-    Ok(Some(Replies { reader: BufReader::new(read), _write: write, path, answer: std::marker::PhantomData }))
+    Ok(Some(Replies {
+        reader: BufReader::new(read),
+        _write: write,
+        path,
+        answer: std::marker::PhantomData,
+    }))
 }
 
 /// Asks something that has one answer; `None` if nobody serves there.
 ///
 /// # Errors
 /// `C-CTL-001`, `C-CTL-002`, or why the one asked refused.
-pub async fn ask<T: DeserializeOwned>(folder: &Path, question: &impl Serialize) -> Result<Option<T>, ControlError> {
+pub async fn ask<T: DeserializeOwned>(
+    folder: &Path,
+    question: &impl Serialize,
+) -> Result<Option<T>, ControlError> {
     let Some(mut replies) = call(folder, question).await? else { return Ok(None) };
     match replies.next().await? {
         Some(answer) => Ok(Some(answer)),
@@ -299,7 +323,9 @@ mod tests {
                     }
                     Ok(())
                 }
-                Question::Refuse => Err(Refusal { class: Class::NoMoney, text: "[X-1] not now".to_owned() }),
+                Question::Refuse => {
+                    Err(Refusal { class: Class::NoMoney, text: "[X-1] not now".to_owned() })
+                }
                 Question::Large => {
                     let _ = answers.send(&u128::MAX).await;
                     Ok(())
@@ -327,10 +353,18 @@ mod tests {
         assert_eq!((one.next().await.unwrap(), two.next().await.unwrap()), (Some(1), Some(1)));
         assert_eq!((one.next().await.unwrap(), two.next().await.unwrap()), (Some(2), None));
         let refused = ask::<u32>(&deep, &Question::Refuse).await.unwrap_err();
-        assert_eq!((refused.to_string(), refused.class()), ("[X-1] not now".to_owned(), Class::NoMoney));
+        assert_eq!(
+            (refused.to_string(), refused.class()),
+            ("[X-1] not now".to_owned(), Class::NoMoney)
+        );
         assert_eq!(ask::<u128>(&deep, &Question::Large).await.unwrap(), Some(u128::MAX));
-        assert!(ask::<u32>(&deep, &"what").await.unwrap_err().to_string().starts_with("[C-CTL-003]"));
-        assert!(matches!(ask::<u32>(&deep, &Question::Count(0)).await, Err(ControlError::Broken { .. })));
+        assert!(
+            ask::<u32>(&deep, &"what").await.unwrap_err().to_string().starts_with("[C-CTL-003]")
+        );
+        assert!(matches!(
+            ask::<u32>(&deep, &Question::Count(0)).await,
+            Err(ControlError::Broken { .. })
+        ));
         drop(server);
         assert!(ask::<u32>(&deep, &Question::Count(1)).await.unwrap().is_none());
         // A killed one leaves its socket: the next takes the place.

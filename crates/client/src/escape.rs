@@ -1,13 +1,14 @@
-//! Text of others on its way to a terminal, a table or JSON: one function for each place. What a program wrote, what a provider
-//! said, how a file is called: none of it may move a cursor, turn text around, or become a formula.
+//! Text of others on its way to a terminal, a table or JSON: one function for each place. What a
+//! program wrote, what a provider said, how a file is called: none of it may move a cursor, turn
+//! text around, or become a formula.
 
 use std::{borrow::Cow, fmt::Write};
 
 /// Largest whole number that every reader of JSON has exactly.
 const MAX_EXACT: u64 = 1 << 53;
 
-/// Whether a character does something instead of being shown: control characters, line separators, marks that change the
-/// direction of text, tags.
+/// Whether a character does something instead of being shown: control characters, line separators,
+/// marks that change the direction of text, tags.
 fn acts(c: char) -> bool {
     c.is_control()
         || matches!(c,
@@ -32,8 +33,8 @@ fn written_out<'a>(text: &'a str, kept: &[char]) -> Cow<'a, str> {
     Cow::Owned(out)
 }
 
-/// Bytes for a table or JSON, as text: themselves if they are UTF-8, otherwise `base64:` and what they are. Text that begins
-/// like that is written in base64, too, so that nothing is lost.
+/// Bytes for a table or JSON, as text: themselves if they are UTF-8, otherwise `base64:` and what
+/// they are. Text that begins like that is written in base64, too, so that nothing is lost.
 pub fn bytes_as_text(bytes: &[u8]) -> Cow<'_, str> {
     match std::str::from_utf8(bytes) {
         Ok(text) if !text.starts_with("base64:") => Cow::Borrowed(text),
@@ -46,7 +47,8 @@ pub fn base64(bytes: &[u8]) -> String {
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut out = String::with_capacity(bytes.len().div_ceil(3) * 4);
     for three in bytes.chunks(3) {
-        let word = (0..3).fold(0u32, |word, at| word << 8 | u32::from(three.get(at).copied().unwrap_or(0)));
+        let word = (0..3)
+            .fold(0u32, |word, at| word << 8 | u32::from(three.get(at).copied().unwrap_or(0)));
         for at in 0..4 {
             let digit = ALPHABET[(word >> (18 - 6 * at)) as usize & 63];
             out.push(if at <= three.len() { digit.into() } else { '=' });
@@ -55,8 +57,8 @@ pub fn base64(bytes: &[u8]) -> String {
     out
 }
 
-/// A line of CSV (RFC 4180) that a spreadsheet shows as it is: what acts is written out, and what would be a formula begins
-/// with an apostrophe. Numbers stay numbers.
+/// A line of CSV (RFC 4180) that a spreadsheet shows as it is: what acts is written out, and what
+/// would be a formula begins with an apostrophe. Numbers stay numbers.
 pub fn csv_record(cells: &[&str]) -> String {
     let cell = |text: &&str| {
         let mut text = written_out(text, &['\n', '\t', '\r']);
@@ -85,17 +87,20 @@ fn is_formula(text: &str) -> bool {
     text.starts_with(starts) && text.chars().count() > 1 && !number(text)
 }
 
-/// JSON that every reader reads alike, of what a serializer wrote: whole numbers that need more than 53 bits become texts, and
-/// within texts whatever acts is escaped.
+/// JSON that every reader reads alike, of what a serializer wrote: whole numbers that need more
+/// than 53 bits become texts, and within texts whatever acts is escaped.
 pub fn json(serialized: &str) -> String {
     let mut out = String::with_capacity(serialized.len() + 16);
     let mut rest = serialized;
     let mut quoted = false;
     while let Some(c) = rest.chars().next() {
         let (token, after) = match (quoted, c) {
-            (true, '\\') => rest.split_at(rest.char_indices().nth(2).map_or(rest.len(), |(at, _)| at)),
+            (true, '\\') => {
+                rest.split_at(rest.char_indices().nth(2).map_or(rest.len(), |(at, _)| at))
+            }
             (false, '-' | '0'..='9') => {
-                let end = rest.find(|c: char| !matches!(c, '-' | '+' | '.' | 'e' | 'E' | '0'..='9'));
+                let end =
+                    rest.find(|c: char| !matches!(c, '-' | '+' | '.' | 'e' | 'E' | '0'..='9'));
                 rest.split_at(end.unwrap_or(rest.len()))
             }
             _ => rest.split_at(c.len_utf8()),
@@ -124,7 +129,8 @@ pub fn json(serialized: &str) -> String {
 /// Whether every reader has this number exactly; fractions are what they are.
 fn exact(number: &str) -> bool {
     let digits = number.trim_start_matches('-');
-    digits.contains(['.', 'e', 'E']) || digits.parse::<u64>().is_ok_and(|number| number <= MAX_EXACT)
+    digits.contains(['.', 'e', 'E'])
+        || digits.parse::<u64>().is_ok_and(|number| number <= MAX_EXACT)
 }
 
 #[cfg(test)]
@@ -205,7 +211,10 @@ mod tests {
             ("{\"n\":9007199254740992}", "{\"n\":9007199254740992}"),
             ("{\"n\":9007199254740993}", "{\"n\":\"9007199254740993\"}"),
             ("[-9007199254740993,1]", "[\"-9007199254740993\",1]"),
-            ("[340282366920938463463374607431768211455]", "[\"340282366920938463463374607431768211455\"]"),
+            (
+                "[340282366920938463463374607431768211455]",
+                "[\"340282366920938463463374607431768211455\"]",
+            ),
             ("18446744073709551615", "\"18446744073709551615\""),
             ("[1.5e300,0.1,-1]", "[1.5e300,0.1,-1]"),
             ("\"9007199254740993\"", "\"9007199254740993\""),

@@ -120,7 +120,11 @@ impl GameTale {
     /// Whose turn it is, if it goes on.
     pub fn turn(&self) -> Option<Address> {
         let game = &self.story.view.game;
-        self.is_open().then_some(if self.story.view.accusers_turn { game.accuser } else { game.provider })
+        self.is_open().then_some(if self.story.view.accusers_turn {
+            game.accuser
+        } else {
+            game.provider
+        })
     }
 
     fn new(court: Address, deal: Deal, view: GameView, meta: &LogMeta) -> Self {

@@ -8,7 +8,9 @@ use std::{
 };
 
 use futures::StreamExt;
-use rialto_chain::{Chain, Courts, Ending, EventBatch, EventStream, LogMeta, MarketCall, MarketEvent};
+use rialto_chain::{
+    Chain, Courts, Ending, EventBatch, EventStream, LogMeta, MarketCall, MarketEvent,
+};
 use rialto_protocol::case::{CaseId, CaseKind};
 use rialto_protocol::{Address, B256, DealId, types::Deal, wire::PeerAddr};
 use serde::{Deserialize, Serialize};
@@ -67,7 +69,11 @@ impl History {
     ///
     /// # Errors
     /// `C-HIS-001`, `C-HIS-002`.
-    pub async fn read(chain: &Chain, first_block: u64, progress: impl FnMut(u64)) -> Result<Self, HistoryError> {
+    pub async fn read(
+        chain: &Chain,
+        first_block: u64,
+        progress: impl FnMut(u64),
+    ) -> Result<Self, HistoryError> {
         Self::read_with(chain, first_block, Courts::default(), progress).await
     }
 
@@ -84,9 +90,11 @@ impl History {
         let stream = chain.events_with(first_block, courts);
         let mut history = Self { events: Vec::new(), stream, time: 0 };
         loop {
-            let batch = timeout(PATIENCE, history.stream.next()).await.map_err(|_| HistoryError::Silent)?;
+            let batch =
+                timeout(PATIENCE, history.stream.next()).await.map_err(|_| HistoryError::Silent)?;
             let batch = batch.ok_or(HistoryError::Rewritten)?;
-            let (read, all) = (batch.through.saturating_sub(first_block), batch.head.saturating_sub(first_block));
+            let (read, all) =
+                (batch.through.saturating_sub(first_block), batch.head.saturating_sub(first_block));
             history.apply(batch);
             if read >= all {
                 return Ok(history);
@@ -194,14 +202,19 @@ pub fn price_index(points: &[PricePoint], stretches: usize) -> Vec<(u64, u128)> 
     let (from, span) = (first.at, last.at.saturating_sub(first.at) + 1);
     let mut sums: BTreeMap<u64, (u128, u128)> = BTreeMap::new();
     for point in points {
-        let stretch = u128::from(point.at.saturating_sub(from)) * stretches.max(1) as u128 / u128::from(span);
+        let stretch =
+            u128::from(point.at.saturating_sub(from)) * stretches.max(1) as u128 / u128::from(span);
         let (weighted, weight) = sums.entry(stretch as u64).or_default();
         *weighted = weighted.saturating_add(point.price.saturating_mul(point.budget.max(1)));
         *weight = weight.saturating_add(point.budget.max(1));
     }
-    let middle =
-        |stretch: u64| from + (u128::from(2 * stretch + 1) * u128::from(span) / (2 * stretches.max(1) as u128)) as u64;
-    sums.into_iter().map(|(stretch, (weighted, weight))| (middle(stretch).min(last.at), weighted / weight)).collect()
+    let middle = |stretch: u64| {
+        from + (u128::from(2 * stretch + 1) * u128::from(span) / (2 * stretches.max(1) as u128))
+            as u64
+    };
+    sums.into_iter()
+        .map(|(stretch, (weighted, weight))| (middle(stretch).min(last.at), weighted / weight))
+        .collect()
 }
 
 /// A deal, and what the chain said of it since.
@@ -283,15 +296,21 @@ impl DealStory {
         match *event {
             MarketEvent::Redeemed { paid, orders, .. } => (self.paid, self.orders) = (paid, orders),
             MarketEvent::Claimed { order, deadline, .. } => open(CaseId::Claim { order }, deadline),
-            MarketEvent::LateNoticed { order, deadline, .. } => open(CaseId::Late { order }, deadline),
-            MarketEvent::Demanded { receipt, task, deadline, .. } => open(CaseId::Demand { receipt, task }, deadline),
+            MarketEvent::LateNoticed { order, deadline, .. } => {
+                open(CaseId::Late { order }, deadline)
+            }
+            MarketEvent::Demanded { receipt, task, deadline, .. } => {
+                open(CaseId::Demand { receipt, task }, deadline)
+            }
             MarketEvent::Held { game, deadline, .. } => open(CaseId::Hold { game }, deadline),
             MarketEvent::Lifted { game, .. } => self.ended(CaseId::Hold { game }),
             // An answered notice or demand ends with the answer.
             MarketEvent::Answered { order, .. } | MarketEvent::Excused { order, .. } => {
                 self.ended(CaseId::Late { order })
             }
-            MarketEvent::Revealed { receipt, task, .. } => self.ended(CaseId::Demand { receipt, task }),
+            MarketEvent::Revealed { receipt, task, .. } => {
+                self.ended(CaseId::Demand { receipt, task })
+            }
             MarketEvent::CaseSettled { case, .. } => self.ended(case),
             MarketEvent::DealClosed { ending, paid, to_requester, to_provider, burned, .. } => {
                 self.paid = paid;
@@ -315,7 +334,13 @@ impl DealStory {
         } else if now < over {
             DealPhase::Grace { until: over }
         } else {
-            match self.cases.iter().map(|case| case.deadline).filter(|deadline| *deadline > now).max() {
+            match self
+                .cases
+                .iter()
+                .map(|case| case.deadline)
+                .filter(|deadline| *deadline > now)
+                .max()
+            {
                 Some(until) => DealPhase::Contested { until },
                 None => DealPhase::Due,
             }
@@ -335,7 +360,9 @@ impl DealStory {
         let due = self.cases.iter().filter(|case| case.deadline <= now || self.end.is_some());
         match due.min_by_key(|open| rank(open.case.kind())) {
             Some(open) => Some(MarketCall::Settle { deal: self.deal.clone(), case: open.case }),
-            None if self.phase(now, grace) == DealPhase::Due => Some(MarketCall::Expire { deal: self.deal.clone() }),
+            None if self.phase(now, grace) == DealPhase::Due => {
+                Some(MarketCall::Expire { deal: self.deal.clone() })
+            }
             None => None,
         }
     }
@@ -356,7 +383,11 @@ pub(crate) mod tests {
     }
 
     pub(crate) fn history(events: Vec<MarketEvent>) -> History {
-        let events = events.into_iter().enumerate().map(|(block, event)| (meta(block as u64), event)).collect();
+        let events = events
+            .into_iter()
+            .enumerate()
+            .map(|(block, event)| (meta(block as u64), event))
+            .collect();
         History { events, stream: futures::stream::empty().boxed(), time: 0 }
     }
 
@@ -381,7 +412,10 @@ pub(crate) mod tests {
         ];
         assert_eq!(phases, expected);
         assert_eq!(deal.next_step(149, 10), None);
-        assert!(matches!(deal.next_step(150, 10), Some(MarketCall::Settle { case: CaseId::Claim { .. }, .. })));
+        assert!(matches!(
+            deal.next_step(150, 10),
+            Some(MarketCall::Settle { case: CaseId::Claim { .. }, .. })
+        ));
 
         past.events.push((
             meta(9),

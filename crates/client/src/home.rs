@@ -70,7 +70,8 @@ impl Home {
     /// name says; `None` if there is none, or several.
     pub fn known_requester(&self, market: Address, account: Address) -> Option<PathBuf> {
         let ending = role(0, market, account).split_off(1);
-        let entries = std::fs::read_dir(self.0.join("requester")).ok()?.flatten().map(|entry| entry.path());
+        let entries =
+            std::fs::read_dir(self.0.join("requester")).ok()?.flatten().map(|entry| entry.path());
         let mut fits = entries.filter(|path| path.to_string_lossy().ends_with(&ending));
         fits.next().filter(|_| fits.next().is_none())
     }
@@ -104,7 +105,8 @@ pub fn private_dir(path: &Path) -> Result<(), HomeError> {
 /// # Errors
 /// `C-HOM-001`.
 pub fn write_private(path: &Path, bytes: &[u8]) -> Result<(), HomeError> {
-    write_private_with(path, |file| std::io::Write::write_all(file, bytes)).map_err(|why| HomeError::new(path, why))
+    write_private_with(path, |file| std::io::Write::write_all(file, bytes))
+        .map_err(|why| HomeError::new(path, why))
 }
 
 /// The same, for what is written piece by piece.
@@ -115,7 +117,8 @@ pub(crate) fn write_private_with(
     let new = path.with_extension("new");
     let mut options = std::fs::OpenOptions::new();
     let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&new)?;
-    let written = write(&mut file).and_then(|()| file.sync_all()).and_then(|()| std::fs::rename(&new, path));
+    let written =
+        write(&mut file).and_then(|()| file.sync_all()).and_then(|()| std::fs::rename(&new, path));
     if written.is_err() {
         let _ = std::fs::remove_file(&new);
     }
@@ -130,9 +133,9 @@ pub(crate) fn write_private_with(
 pub fn endpoint_secret(folder: &Path) -> Result<[u8; 32], HomeError> {
     let path = folder.join("endpoint.key");
     match std::fs::read(&path) {
-        Ok(bytes) => {
-            bytes.try_into().map_err(|_| HomeError::new(&path, "it is damaged: move it away to get a new one"))
-        }
+        Ok(bytes) => bytes
+            .try_into()
+            .map_err(|_| HomeError::new(&path, "it is damaged: move it away to get a new one")),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             let secret = *PrivateKeySigner::random().to_bytes();
             write_private(&path, &secret)?;

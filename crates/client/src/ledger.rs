@@ -137,7 +137,12 @@ impl History {
 
 impl Ledger {
     /// `None` if it can't be.
-    fn tell(&mut self, meta: &LogMeta, event: &MarketEvent, known: Option<(DealId, &mut Known<'_>)>) -> Option<()> {
+    fn tell(
+        &mut self,
+        meta: &LogMeta,
+        event: &MarketEvent,
+        known: Option<(DealId, &mut Known<'_>)>,
+    ) -> Option<()> {
         let me = self.account;
         match event {
             MarketEvent::Deposited { account, from, amount } if *account == me => {
@@ -165,12 +170,16 @@ impl Ledger {
             MarketEvent::Answered { order, .. } | MarketEvent::Excused { order, .. } => {
                 known.take(CaseId::Late { order })?
             }
-            MarketEvent::Revealed { receipt, task, .. } => known.take(CaseId::Demand { receipt, task })?,
+            MarketEvent::Revealed { receipt, task, .. } => {
+                known.take(CaseId::Demand { receipt, task })?
+            }
             MarketEvent::CaseSettled { case, .. } => known.take(case).unwrap_or(0),
             _ => 0,
         };
         match event {
-            MarketEvent::LateNoticed { order, bond, .. } => known.bonds.push((CaseId::Late { order: *order }, *bond)),
+            MarketEvent::LateNoticed { order, bond, .. } => {
+                known.bonds.push((CaseId::Late { order: *order }, *bond))
+            }
             MarketEvent::Demanded { receipt, task, bond, .. } => {
                 known.bonds.push((CaseId::Demand { receipt: *receipt, task: *task }, *bond));
             }
@@ -189,23 +198,31 @@ impl Ledger {
                 MarketEvent::DealOpened { deal, .. } => {
                     (What::Collateral, minus(deal.collateral)?, plus(deal.collateral)?)
                 }
-                MarketEvent::Redeemed { .. } | MarketEvent::CaseSettled { .. } if payment > 0 => match requests {
-                    true => (What::Payment, 0, minus(payment)?),
-                    false => (What::Payment, plus(payment)?, 0),
-                },
-                MarketEvent::LateNoticed { bond, .. } | MarketEvent::Demanded { bond, .. } if requests => {
-                    (What::Bond, minus(*bond)?, plus(*bond)?)
-                }
-                MarketEvent::Answered { .. } | MarketEvent::Excused { .. } | MarketEvent::Revealed { .. } => {
+                MarketEvent::Redeemed { .. } | MarketEvent::CaseSettled { .. } if payment > 0 => {
                     match requests {
-                        true => (What::BondPaid, 0, minus(bond)?),
-                        false => (What::BondPaid, plus(bond)?, 0),
+                        true => (What::Payment, 0, minus(payment)?),
+                        false => (What::Payment, plus(payment)?, 0),
                     }
                 }
-                MarketEvent::CaseSettled { .. } if requests => (What::BondBack, plus(bond)?, minus(bond)?),
-                MarketEvent::DealClosed { to_requester, .. } if requests => {
-                    (What::Closed, plus(*to_requester)?, minus(deal.budget.checked_sub(known.paid)?)?)
+                MarketEvent::LateNoticed { bond, .. } | MarketEvent::Demanded { bond, .. }
+                    if requests =>
+                {
+                    (What::Bond, minus(*bond)?, plus(*bond)?)
                 }
+                MarketEvent::Answered { .. }
+                | MarketEvent::Excused { .. }
+                | MarketEvent::Revealed { .. } => match requests {
+                    true => (What::BondPaid, 0, minus(bond)?),
+                    false => (What::BondPaid, plus(bond)?, 0),
+                },
+                MarketEvent::CaseSettled { .. } if requests => {
+                    (What::BondBack, plus(bond)?, minus(bond)?)
+                }
+                MarketEvent::DealClosed { to_requester, .. } if requests => (
+                    What::Closed,
+                    plus(*to_requester)?,
+                    minus(deal.budget.checked_sub(known.paid)?)?,
+                ),
                 MarketEvent::DealClosed { to_provider, .. } => {
                     (What::Closed, plus(*to_provider)?, minus(deal.collateral)?)
                 }
@@ -231,7 +248,8 @@ impl Ledger {
         }
         self.balance = self.balance.checked_add(free)?;
         self.locked = self.locked.checked_add(bound)?;
-        let (balance, locked) = (u128::try_from(self.balance).ok()?, u128::try_from(self.locked).ok()?);
+        let (balance, locked) =
+            (u128::try_from(self.balance).ok()?, u128::try_from(self.locked).ok()?);
         let LogMeta { block, tx, .. } = *meta;
         self.movements.push(Movement { block, tx, what, deal, with, free, bound, balance, locked });
         Some(())
@@ -264,8 +282,10 @@ mod tests {
     /// A deal in which a claim is paid, one late notice answered, another not: `end` with what each
     /// side gets.
     fn story(to_requester: u128, to_provider: u128) -> Vec<MarketEvent> {
-        let deal = Deal { requester: ME, provider: OTHER, budget: 100, collateral: 50, ..Deal::default() };
-        let late = |order| MarketEvent::LateNoticed { deal: DEAL, order, seq: 0, deadline: 9, bond: 5 };
+        let deal =
+            Deal { requester: ME, provider: OTHER, budget: 100, collateral: 50, ..Deal::default() };
+        let late =
+            |order| MarketEvent::LateNoticed { deal: DEAL, order, seq: 0, deadline: 9, bond: 5 };
         let (receipt, answered) = (Receipt::default(), OrderId::repeat_byte(5));
         vec![
             MarketEvent::Deposited { account: ME, from: ME, amount: 200 },
@@ -295,7 +315,8 @@ mod tests {
         let court = Address::repeat_byte(9);
         let excused = OrderId::repeat_byte(7);
         let mut events = story(72, 40);
-        let notice = MarketEvent::LateNoticed { deal: DEAL, order: excused, seq: 3, deadline: 9, bond: 5 };
+        let notice =
+            MarketEvent::LateNoticed { deal: DEAL, order: excused, seq: 3, deadline: 9, bond: 5 };
         events.splice(10..10, [notice, MarketEvent::Excused { deal: DEAL, order: excused }]);
         events.extend([
             MarketEvent::Transferred { from: ME, to: court, amount: 20 },
@@ -353,6 +374,9 @@ mod tests {
         let mut events = story(72, 40);
         events.remove(0);
         assert!(crate::history::tests::history(events).ledger(ME).is_err());
-        assert_eq!(crate::history::tests::history(story(72, 40)).ledger(Address::ZERO).unwrap(), []);
+        assert_eq!(
+            crate::history::tests::history(story(72, 40)).ledger(Address::ZERO).unwrap(),
+            []
+        );
     }
 }

@@ -63,12 +63,15 @@ pub use buyer::{
 pub use class::{Class, Classified};
 pub use error::HostError;
 pub use games::{Conviction, GameMove, GameTale, Place, Played};
-pub use history::{DealEnd, DealPhase, DealStory, History, HistoryError, OpenCase, PricePoint, price_index};
+pub use history::{
+    DealEnd, DealPhase, DealStory, History, HistoryError, OpenCase, PricePoint, price_index,
+};
 pub use home::{Home, HomeError, private_dir, write_private};
 pub use host::{Follow, Host, JobFolder, Told};
 pub use ledger::{Movement, What};
 pub use market::{
-    LOCAL_REQUESTER, LocalFacts, MarketChoice, MarketConfig, MarketError, TEMPLATE as CONFIG_TEMPLATE, local_key,
+    LOCAL_REQUESTER, LocalFacts, MarketChoice, MarketConfig, MarketError,
+    TEMPLATE as CONFIG_TEMPLATE, local_key,
 };
 pub use replay::{Replay, ReplayError, SignedTask, signed_tasks};
 pub use wallet::{Passphrase, Wallet, WalletError, read_key};

@@ -71,7 +71,9 @@ pub enum MarketError {
         why: ChainError,
     },
     /// The facts of the local market can't be read.
-    #[error("[C-MKT-005] {file} can't be read: stop the local market, and start it again with `rialto up`")]
+    #[error(
+        "[C-MKT-005] {file} can't be read: stop the local market, and start it again with `rialto up`"
+    )]
     LocalFacts {
         /// The file.
         file: String,
@@ -92,8 +94,12 @@ pub enum MarketError {
 impl Classified for MarketError {
     fn class(&self) -> Class {
         match self {
-            Self::Settings { .. } | Self::Half { .. } | Self::NoUrl | Self::Roots { .. } => Class::Usage,
-            Self::Unknown { .. } | Self::Unreachable { .. } | Self::LocalFacts { .. } => Class::NoMarket,
+            Self::Settings { .. } | Self::Half { .. } | Self::NoUrl | Self::Roots { .. } => {
+                Class::Usage
+            }
+            Self::Unknown { .. } | Self::Unreachable { .. } | Self::LocalFacts { .. } => {
+                Class::NoMarket
+            }
             Self::Home(error) => error.class(),
         }
     }
@@ -242,8 +248,11 @@ impl MarketConfig {
         let file = home.config();
         let settings = |why| MarketError::Settings { file: file.display().to_string(), why };
         let config = Settings::read(&file, SHAPE).map_err(settings)?;
-        let text = |section, key| config.text(section, key).map(|text| text.map(str::to_owned)).map_err(settings);
-        let address = |section, key| config.parsed::<Address>(section, key, "an address").map_err(settings);
+        let text = |section, key| {
+            config.text(section, key).map(|text| text.map(str::to_owned)).map_err(settings)
+        };
+        let address =
+            |section, key| config.parsed::<Address>(section, key, "an address").map_err(settings);
         let number = |key, least, most| config.number("market", key, least, most).map_err(settings);
 
         let rpc = choice.rpc.clone().or(text("market", "rpc")?);
@@ -271,7 +280,9 @@ impl MarketConfig {
             court: local.as_ref().map_or(court, |local| local.court),
             confirmations: number("confirmations", 1, 10_000)?.unwrap_or(1),
             account,
-            bind: config.parsed("net", "bind", "an address and a port, such as 0.0.0.0:4433").map_err(settings)?,
+            bind: config
+                .parsed("net", "bind", "an address and a port, such as 0.0.0.0:4433")
+                .map_err(settings)?,
             relay: text("net", "relay")?,
             external: config
                 .list("net", "external", "addresses with ports, such as 203.0.113.7:4433")
@@ -283,7 +294,10 @@ impl MarketConfig {
 
     /// How the chain is reached.
     pub fn chain(&self) -> ChainConfig {
-        ChainConfig { confirmations: self.confirmations, ..ChainConfig::new(self.rpc.clone(), self.market) }
+        ChainConfig {
+            confirmations: self.confirmations,
+            ..ChainConfig::new(self.rpc.clone(), self.market)
+        }
     }
 
     /// Connects to the chain, and checks that the market is there.
@@ -292,21 +306,27 @@ impl MarketConfig {
     /// `C-MKT-004`.
     pub async fn connect(&self) -> Result<Chain, MarketError> {
         let config = self.chain();
-        let hint = if self.local.is_some() { ": the local market does not run (`rialto up` starts it)" } else { "" };
+        let hint = if self.local.is_some() {
+            ": the local market does not run (`rialto up` starts it)"
+        } else {
+            ""
+        };
         Chain::connect(config).await.map_err(|why| MarketError::Unreachable { hint, why })
     }
 
     /// The key of the local market's requester, if that is who is meant.
     pub fn local_signer(&self) -> Option<PrivateKeySigner> {
         let local = self.local.as_ref()?;
-        (self.account.is_none() || self.account == Some(local.requester)).then(|| local_key(LOCAL_REQUESTER))
+        (self.account.is_none() || self.account == Some(local.requester))
+            .then(|| local_key(LOCAL_REQUESTER))
     }
 
     /// Where to listen: what was said; else loopback for a market on this machine, which has nobody
     /// outside; else everywhere.
     pub fn listens(&self) -> SocketAddr {
         let alone = self.near && self.relay.is_none() && self.external.is_empty();
-        self.bind.unwrap_or((if alone { Ipv4Addr::LOCALHOST } else { Ipv4Addr::UNSPECIFIED }, 0).into())
+        self.bind
+            .unwrap_or((if alone { Ipv4Addr::LOCALHOST } else { Ipv4Addr::UNSPECIFIED }, 0).into())
     }
 
     /// The endpoint of a requester or provider with this folder.
@@ -350,7 +370,8 @@ fn endpoint(url: &str, home: &Home, roots: Option<String>) -> Result<Rpc, Market
 
 /// Whether a URL names this machine.
 fn is_loopback(url: &str) -> bool {
-    let host = url.split_once("://").map_or(url, |(_, rest)| rest).split('/').next().unwrap_or_default();
+    let host =
+        url.split_once("://").map_or(url, |(_, rest)| rest).split('/').next().unwrap_or_default();
     let host = host.rsplit_once('@').map_or(host, |(_, host)| host);
     let host = match host.strip_prefix('[') {
         Some(six) => six.split(']').next().unwrap_or_default(),
@@ -384,28 +405,37 @@ mod tests {
         };
         facts.write(&home).unwrap();
         let found = find(&none).unwrap();
-        assert_eq!((found.market, found.first_block, found.local.as_ref()), (facts.market, 3, Some(&facts)));
+        assert_eq!(
+            (found.market, found.first_block, found.local.as_ref()),
+            (facts.market, 3, Some(&facts))
+        );
         assert_eq!(found.court, facts.court);
         assert!(found.listens().ip().is_loopback());
         assert_eq!(found.local_signer().unwrap().address(), facts.requester);
         let other = MarketChoice { account: Some(Address::ZERO), ..none.clone() };
         assert!(find(&other).unwrap().local_signer().is_none());
 
-        let text = format!("[market]\nrpc = \"https://x.example\"\naddress = \"{}\"\n", Address::repeat_byte(5));
+        let text = format!(
+            "[market]\nrpc = \"https://x.example\"\naddress = \"{}\"\n",
+            Address::repeat_byte(5)
+        );
         std::fs::write(home.config(), &text).unwrap();
         let found = find(&none).unwrap();
         assert_eq!((found.market, found.local.is_none()), (Address::repeat_byte(5), true));
         assert!(found.listens().ip().is_unspecified());
         let flags = MarketChoice { market: Some(Address::repeat_byte(6)), ..none.clone() };
         assert_eq!(find(&flags).unwrap().market, Address::repeat_byte(6));
-        std::fs::write(home.config(), format!("{text}court = \"{}\"\n", Address::repeat_byte(7))).unwrap();
+        std::fs::write(home.config(), format!("{text}court = \"{}\"\n", Address::repeat_byte(7)))
+            .unwrap();
         assert_eq!(find(&none).unwrap().court, Some(Address::repeat_byte(7)));
         assert_eq!(find(&flags).unwrap().court, None, "another market's");
 
         std::fs::write(home.config(), text.replace("rpc =", "rpc_ca = \"ca.pem\"\nrpc =")).unwrap();
         assert!(find(&none).unwrap_err().to_string().starts_with("[C-MKT-006]"));
         std::fs::write(folder.path().join("ca.pem"), "roots").unwrap();
-        assert!(matches!(find(&none).unwrap().rpc, Rpc::Private { roots, .. } if *roots == *b"roots"));
+        assert!(
+            matches!(find(&none).unwrap().rpc, Rpc::Private { roots, .. } if *roots == *b"roots")
+        );
         let plain = MarketChoice { rpc: Some("http://x.example".into()), ..none.clone() };
         assert!(matches!(find(&plain).unwrap().rpc, Rpc::Http(_)), "nothing to check");
 
@@ -426,7 +456,9 @@ mod tests {
         let bare: Vec<&str> = TEMPLATE
             .lines()
             .map(|line| match line.strip_prefix("# ") {
-                Some(rest) if rest.split_once(" = ").is_some_and(|(key, _)| !key.contains(' ')) => rest,
+                Some(rest) if rest.split_once(" = ").is_some_and(|(key, _)| !key.contains(' ')) => {
+                    rest
+                }
                 _ => line,
             })
             .collect();
@@ -441,7 +473,11 @@ mod tests {
         for near in ["http://127.0.0.1:8545", "http://localhost/x", "https://[::1]:1/"] {
             assert!(is_loopback(near), "{near}");
         }
-        for far in ["https://rpc.example.org", "http://127.0.0.1.example.org", "http://localhost@example.org"] {
+        for far in [
+            "https://rpc.example.org",
+            "http://127.0.0.1.example.org",
+            "http://localhost@example.org",
+        ] {
             assert!(!is_loopback(far), "{far}");
         }
     }

@@ -4,7 +4,8 @@
 use std::sync::Arc;
 
 use rialto_machine::{
-    Lowered, Machines, TaskLimits, Tracer, canonicalise, input::Halves, lower, play::Player, start_parts,
+    Lowered, Machines, TaskLimits, Tracer, canonicalise, input::Halves, lower, play::Player,
+    start_parts,
 };
 use rialto_protocol::{
     Address, B256, Bytes, OrderId,
@@ -24,7 +25,9 @@ pub enum ReplayError {
     #[error(transparent)]
     Gate(#[from] rialto_machine::GateError),
     /// Bytes that are not what was signed.
-    #[error("[C-RPL-003] the job's folder holds another {what} than was signed: it was changed since")]
+    #[error(
+        "[C-RPL-003] the job's folder holds another {what} than was signed: it was changed since"
+    )]
     Changed {
         /// Program or input.
         what: &'static str,
@@ -156,7 +159,12 @@ impl SignedTask {
 
     /// The accuser's word on the task, with its states after each sixteenth of the run; `index` is
     /// the task's among the leaves that the provider has shown.
-    pub fn challenge(&self, replay: &Replay, index: u32, states: [B256; PARTS]) -> Option<Challenge> {
+    pub fn challenge(
+        &self,
+        replay: &Replay,
+        index: u32,
+        states: [B256; PARTS],
+    ) -> Option<Challenge> {
         let place = self.index();
         Some(Challenge {
             index,
@@ -180,7 +188,8 @@ pub fn signed_tasks(report: &JobReport, task: u32) -> Result<Vec<SignedTask>, Re
     let signed = orders.iter().filter_map(|order| {
         let (first, tasks) = (order.first, order.order.value.tasks);
         let there = task.checked_sub(first).is_some_and(|index| index < tasks);
-        let deal = deals.iter().find(|deal| there && struct_hash(*deal) == order.order.value.deal)?;
+        let deal =
+            deals.iter().find(|deal| there && struct_hash(*deal) == order.order.value.deal)?;
         let inputs = inputs.get(first as usize..first as usize + tasks as usize)?.to_vec();
         Some(SignedTask { task, deal: deal.clone(), order: order.clone(), inputs })
     });

@@ -56,12 +56,17 @@ impl Settings {
     /// # Errors
     /// `C-CFG-001` to `C-CFG-004`.
     pub fn read(path: &Path, shape: &[Section]) -> Result<Self, SettingsError> {
-        let unreadable = |why: String| SettingsError::Unreadable { path: path.display().to_string(), why };
+        let unreadable =
+            |why: String| SettingsError::Unreadable { path: path.display().to_string(), why };
         let text = match std::fs::metadata(path) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
             Err(error) => return Err(unreadable(error.to_string())),
-            Ok(file) if file.len() > MAX_FILE_BYTES => return Err(unreadable("it is too large".into())),
-            Ok(_) => std::fs::read_to_string(path).map_err(|error| unreadable(error.to_string()))?,
+            Ok(file) if file.len() > MAX_FILE_BYTES => {
+                return Err(unreadable("it is too large".into()));
+            }
+            Ok(_) => {
+                std::fs::read_to_string(path).map_err(|error| unreadable(error.to_string()))?
+            }
         };
         Self::parse(&text, shape)
     }
@@ -71,7 +76,8 @@ impl Settings {
     /// # Errors
     /// `C-CFG-002`, `C-CFG-004`.
     pub fn parse(text: &str, shape: &[Section]) -> Result<Self, SettingsError> {
-        let table: Table = toml::from_str(text).map_err(|error| SettingsError::NotToml(error.to_string()))?;
+        let table: Table =
+            toml::from_str(text).map_err(|error| SettingsError::NotToml(error.to_string()))?;
         known_keys(&table, shape)?;
         Ok(Self(table))
     }
@@ -104,7 +110,9 @@ impl Settings {
         needed: &str,
     ) -> Result<Option<T>, SettingsError> {
         let Some(text) = self.text(section, key)? else { return Ok(None) };
-        text.parse().map(Some).map_err(|_| wrong(section, key, text, &format!("{needed} is needed")))
+        text.parse()
+            .map(Some)
+            .map_err(|_| wrong(section, key, text, &format!("{needed} is needed")))
     }
 
     /// A list of texts, each of a form; a single text is a list of one.
@@ -131,20 +139,33 @@ impl Settings {
     ///
     /// # Errors
     /// `C-CFG-003` if it is something else.
-    pub fn number(&self, section: &str, key: &str, least: u64, most: u64) -> Result<Option<u64>, SettingsError> {
+    pub fn number(
+        &self,
+        section: &str,
+        key: &str,
+        least: u64,
+        most: u64,
+    ) -> Result<Option<u64>, SettingsError> {
         let Some(value) = self.get(section, key) else { return Ok(None) };
         let whole = match value {
             Value::Integer(number) => u64::try_from(*number).ok(),
             Value::Float(_) | Value::String(_) => {
                 let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
                 let number = decimal(text.trim()).filter(|(_, rest)| rest.is_empty());
-                number.and_then(|(number, _)| number.times(1)).and_then(|number| u64::try_from(number).ok())
+                number
+                    .and_then(|(number, _)| number.times(1))
+                    .and_then(|number| u64::try_from(number).ok())
             }
             _ => None,
         };
         match whole {
             Some(number) if (least..=most).contains(&number) => Ok(Some(number)),
-            _ => Err(wrong(section, key, value, &format!("a whole number from {least} to {most} is needed"))),
+            _ => Err(wrong(
+                section,
+                key,
+                value,
+                &format!("a whole number from {least} to {most} is needed"),
+            )),
         }
     }
 
@@ -167,7 +188,9 @@ impl Settings {
             Value::Integer(number) => number.to_string(),
             // The shortest text that means this number is what was written.
             Value::Float(number) => number.to_string(),
-            other => return Err(wrong(section, key, other, "write an amount of tokens, such as 0.25")),
+            other => {
+                return Err(wrong(section, key, other, "write an amount of tokens, such as 0.25"));
+            }
         };
         base_units(&text).map(Some).map_err(|why| wrong(section, key, text, why))
     }
@@ -177,7 +200,12 @@ impl Settings {
     ///
     /// # Errors
     /// `C-CFG-003` if it is something else.
-    pub fn measure(&self, section: &str, key: &str, units: Units) -> Result<Option<u64>, SettingsError> {
+    pub fn measure(
+        &self,
+        section: &str,
+        key: &str,
+        units: Units,
+    ) -> Result<Option<u64>, SettingsError> {
         let Some(value) = self.get(section, key) else { return Ok(None) };
         let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
         match measure(&text, units) {
@@ -194,7 +222,9 @@ impl Settings {
         let Some(Value::Table(table)) = self.0.get(section) else { return Ok(BTreeMap::new()) };
         let text = |(key, value): (&String, &Value)| match value {
             Value::String(text) => Ok((key.clone(), text.clone())),
-            Value::Integer(_) | Value::Float(_) | Value::Boolean(_) => Ok((key.clone(), value.to_string())),
+            Value::Integer(_) | Value::Float(_) | Value::Boolean(_) => {
+                Ok((key.clone(), value.to_string()))
+            }
             other => Err(wrong(section, key, other, "a text is needed")),
         };
         table.iter().map(text).collect()
@@ -205,7 +235,13 @@ impl Settings {
     ///
     /// # Errors
     /// `C-CFG-003` if it is something else.
-    pub fn share(&self, section: &str, key: &str, most: f64, scale: u32) -> Result<Option<u32>, SettingsError> {
+    pub fn share(
+        &self,
+        section: &str,
+        key: &str,
+        most: f64,
+        scale: u32,
+    ) -> Result<Option<u32>, SettingsError> {
         let Some(value) = self.get(section, key) else { return Ok(None) };
         let percent = |text: &str| match text.trim().strip_suffix('%') {
             Some(percent) => percent.trim().parse::<f64>().ok().map(|percent| percent / 100.0),
@@ -216,10 +252,15 @@ impl Settings {
             value => value.as_float().or(value.as_integer().map(|number| number as f64)),
         };
         match number {
-            Some(number) if (0.0..=most).contains(&number) => Ok(Some((number * f64::from(scale)).round() as u32)),
-            _ => {
-                Err(wrong(section, key, value, &format!("a share from 0 to {most} is needed, such as 0.2 or \"20 %\"")))
+            Some(number) if (0.0..=most).contains(&number) => {
+                Ok(Some((number * f64::from(scale)).round() as u32))
             }
+            _ => Err(wrong(
+                section,
+                key,
+                value,
+                &format!("a share from 0 to {most} is needed, such as 0.2 or \"20 %\""),
+            )),
         }
     }
 }
@@ -293,7 +334,8 @@ pub fn measure(text: &str, units: Units) -> Option<u64> {
             "" if parts == 0 && next.is_empty() => 1,
             unit => units.units.iter().find(|(names, _)| !unit.is_empty() && named(names))?.1,
         };
-        sum = sum.checked_add(number.times(size.into()).and_then(|exact| u64::try_from(exact).ok())?)?;
+        sum = sum
+            .checked_add(number.times(size.into()).and_then(|exact| u64::try_from(exact).ok())?)?;
         parts += 1;
         rest = next.trim_start();
         if !rest.is_empty() && !units.sums {
@@ -325,7 +367,8 @@ impl Decimal {
 
 /// A number as people write it, without a sign: `12`, `1_000`, `.5`, `1.5e3`; and what follows it.
 fn decimal(text: &str) -> Option<(Decimal, &str)> {
-    let end = text.find(|c: char| !c.is_ascii_digit() && c != '.' && c != '_').unwrap_or(text.len());
+    let end =
+        text.find(|c: char| !c.is_ascii_digit() && c != '.' && c != '_').unwrap_or(text.len());
     let (number, mut rest) = text.split_at(end);
     let (whole, part) = number.split_once('.').unwrap_or((number, ""));
     let part = part.replace('_', "");
@@ -340,7 +383,8 @@ fn decimal(text: &str) -> Option<(Decimal, &str)> {
     let digits = if digits.is_empty() { 0 } else { digits.parse().ok()? };
     if let Some(power) = rest.strip_prefix(['e', 'E']) {
         let sign = usize::from(power.starts_with(['+', '-']));
-        let end = power[sign..].find(|c: char| !c.is_ascii_digit()).map_or(power.len(), |at| at + sign);
+        let end =
+            power[sign..].find(|c: char| !c.is_ascii_digit()).map_or(power.len(), |at| at + sign);
         if end > sign {
             places = places.checked_sub(power[..end].parse::<i32>().ok()?)?;
             rest = &power[end..];
@@ -373,7 +417,8 @@ pub fn base_units(text: &str) -> Result<u128, &'static str> {
 /// Refuses a key that does not exist, and says which one may have been meant.
 fn known_keys(table: &Table, shape: &[Section]) -> Result<(), SettingsError> {
     let unknown = |text: String| Err(SettingsError::Unknown(text));
-    let section_keys = |name: &str| shape.iter().find(|(section, _)| *section == name).map(|(_, keys)| *keys);
+    let section_keys =
+        |name: &str| shape.iter().find(|(section, _)| *section == name).map(|(_, keys)| *keys);
     let top = section_keys("").unwrap_or_default();
     for (name, value) in table {
         if top.contains(&name.as_str()) {
@@ -384,7 +429,10 @@ fn known_keys(table: &Table, shape: &[Section]) -> Result<(), SettingsError> {
             return match shape.iter().find(|(_, keys)| keys.contains(&name.as_str())) {
                 Some((home, _)) => unknown(format!("`{name}` belongs under [{home}]")),
                 None => {
-                    let sections = shape.iter().map(|(section, _)| *section).filter(|section| !section.is_empty());
+                    let sections = shape
+                        .iter()
+                        .map(|(section, _)| *section)
+                        .filter(|section| !section.is_empty());
                     let all: Vec<&str> = sections.chain(top.iter().copied()).collect();
                     let kind = if value.is_table() { "section" } else { "key" };
                     unknown(format!("there is no {kind} `{name}`{}", meant(name, &all)))
@@ -433,12 +481,16 @@ fn distance(a: &str, b: &str) -> usize {
 mod tests {
     use super::*;
 
-    const SHAPE: &[Section] = &[("", &["name"]), ("price", &["fuel", "floor"]), ("money", &["credit"])];
+    const SHAPE: &[Section] =
+        &[("", &["name"]), ("price", &["fuel", "floor"]), ("money", &["credit"])];
 
     #[test]
     fn unknown_keys_are_refused_with_a_suggestion() {
         let refused = |text: &str| Settings::parse(text, SHAPE).unwrap_err().to_string();
-        assert_eq!(refused("[price]\nfule = 1"), "[C-CFG-004] there is no key `price.fule`: did you mean `fuel`?");
+        assert_eq!(
+            refused("[price]\nfule = 1"),
+            "[C-CFG-004] there is no key `price.fule`: did you mean `fuel`?"
+        );
         assert!(refused("[prise]").ends_with("no section `prise`: did you mean `price`?"));
         assert!(refused("nmae = 1").ends_with("no key `nmae`: did you mean `name`?"));
         assert!(refused("floor = 1").ends_with("`floor` belongs under [price]"));
@@ -534,7 +586,9 @@ mod tests {
         }
         let any = Settings::parse("[env]\nA = 1\nB = \"x\"", &[("env", &["*"])]).unwrap();
         assert_eq!(any.texts("env").unwrap()["A"], "1");
-        assert!(Settings::parse("[env]\nA = [1]", &[("env", &["*"])]).unwrap().texts("env").is_err());
+        assert!(
+            Settings::parse("[env]\nA = [1]", &[("env", &["*"])]).unwrap().texts("env").is_err()
+        );
     }
 
     #[test]
@@ -552,22 +606,46 @@ mod tests {
         for (text, units) in written {
             assert_eq!(base_units(text), Ok(units), "{text}");
         }
-        for wrong in
-            ["", "-1", "0.0000001", "1e-7", "x", "1e40", "nan", "1,5", "5 $", "999999999999999999999999999999999999999"]
-        {
+        for wrong in [
+            "",
+            "-1",
+            "0.0000001",
+            "1e-7",
+            "x",
+            "1e40",
+            "nan",
+            "1,5",
+            "5 $",
+            "999999999999999999999999999999999999999",
+        ] {
             assert!(base_units(wrong).is_err(), "{wrong}");
         }
-        let settings = Settings::parse("name = \"7\"\n[price]\nfuel = 0.3\nfloor = \"0.000007\"", SHAPE).unwrap();
+        let settings =
+            Settings::parse("name = \"7\"\n[price]\nfuel = 0.3\nfloor = \"0.000007\"", SHAPE)
+                .unwrap();
         assert_eq!(settings.amount("price", "fuel").unwrap(), Some(300_000));
         assert_eq!(settings.amount("price", "floor").unwrap(), Some(7));
         assert_eq!(settings.share("price", "fuel", 1.0, 1_000_000).unwrap(), Some(300_000));
         assert_eq!(settings.parsed::<u64>("", "name", "a number").unwrap(), Some(7));
-        assert_eq!(settings.list::<String>("", "name", "texts").unwrap(), Some(vec!["7".to_owned()]));
-        let loose = Settings::parse("[price]\nfuel = \"4\"\nfloor = 4.0\n[money]\ncredit = \"20 %\"", SHAPE).unwrap();
+        assert_eq!(
+            settings.list::<String>("", "name", "texts").unwrap(),
+            Some(vec!["7".to_owned()])
+        );
+        let loose = Settings::parse(
+            "[price]\nfuel = \"4\"\nfloor = 4.0\n[money]\ncredit = \"20 %\"",
+            SHAPE,
+        )
+        .unwrap();
         assert_eq!(loose.number("price", "fuel", 0, 9).unwrap(), Some(4));
         assert_eq!(loose.number("price", "floor", 0, 9).unwrap(), Some(4));
         assert_eq!(loose.share("money", "credit", 1.0, 10_000).unwrap(), Some(2_000));
-        assert!(settings.number("price", "fuel", 0, 9).unwrap_err().to_string().starts_with("[C-CFG-003] price.fuel"));
+        assert!(
+            settings
+                .number("price", "fuel", 0, 9)
+                .unwrap_err()
+                .to_string()
+                .starts_with("[C-CFG-003] price.fuel")
+        );
         assert!(settings.text("price", "fuel").is_err());
         assert_eq!(settings.amount("money", "credit").unwrap(), None);
     }

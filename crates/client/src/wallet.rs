@@ -54,7 +54,9 @@ pub enum WalletError {
     #[error("[W-004] the wallet is empty: `rialto wallet create` makes an account")]
     Empty,
     /// Several accounts, and none was chosen.
-    #[error("[W-005] the wallet has {count} accounts: choose one with --account, or under [wallet] in config.toml")]
+    #[error(
+        "[W-005] the wallet has {count} accounts: choose one with --account, or under [wallet] in config.toml"
+    )]
     Ambiguous {
         /// How many.
         count: usize,
@@ -141,7 +143,10 @@ impl Passphrase {
 
 /// Reads a small file that nobody else may read.
 fn read_secret(path: &Path) -> Result<String, WalletError> {
-    let failed = |why: std::io::Error| WalletError::File { path: path.display().to_string(), why: why.to_string() };
+    let failed = |why: std::io::Error| WalletError::File {
+        path: path.display().to_string(),
+        why: why.to_string(),
+    };
     let about = std::fs::metadata(path).map_err(failed)?;
     // A pipe (`--passphrase-file <(pass show rialto)`) is nobody else's.
     if about.is_file() {
@@ -154,7 +159,8 @@ fn read_secret(path: &Path) -> Result<String, WalletError> {
     }
     let mut text = String::new();
     let file = std::fs::File::open(path).map_err(failed)?;
-    std::io::Read::read_to_string(&mut std::io::Read::take(file, MAX_KEYSTORE_BYTES), &mut text).map_err(failed)?;
+    std::io::Read::read_to_string(&mut std::io::Read::take(file, MAX_KEYSTORE_BYTES), &mut text)
+        .map_err(failed)?;
     Ok(text)
 }
 
@@ -164,7 +170,10 @@ fn read_secret(path: &Path) -> Result<String, WalletError> {
 /// `W-001`, `W-002`, `W-009`.
 pub fn read_key(path: &Path) -> Result<PrivateKeySigner, WalletError> {
     // The text is a secret: it is not repeated.
-    read_secret(path)?.trim().parse().map_err(|_| WalletError::NoKey { path: path.display().to_string() })
+    read_secret(path)?
+        .trim()
+        .parse()
+        .map_err(|_| WalletError::NoKey { path: path.display().to_string() })
 }
 
 /// A folder of keystores.
@@ -222,7 +231,11 @@ impl Wallet {
     ///
     /// # Errors
     /// `W-001`, `W-002`, `W-008`.
-    pub fn add(&self, key: &PrivateKeySigner, passphrase: &Passphrase) -> Result<Address, WalletError> {
+    pub fn add(
+        &self,
+        key: &PrivateKeySigner,
+        passphrase: &Passphrase,
+    ) -> Result<Address, WalletError> {
         private_dir(&self.folder)?;
         self.is_private(&self.folder, "700")?;
         let account = key.address();
@@ -233,8 +246,14 @@ impl Wallet {
         // Whole or not at all: a key that is half written is a key that is lost.
         let new = format!("{account:x}.new");
         let bytes = key.to_bytes();
-        PrivateKeySigner::encrypt_keystore(&self.folder, &mut OsRng, bytes, &passphrase.0, Some(&new))
-            .map_err(|why| self.failed(&path, &why))?;
+        PrivateKeySigner::encrypt_keystore(
+            &self.folder,
+            &mut OsRng,
+            bytes,
+            &passphrase.0,
+            Some(&new),
+        )
+        .map_err(|why| self.failed(&path, &why))?;
         let new = self.folder.join(new);
         let settle = || {
             std::fs::set_permissions(&new, std::fs::Permissions::from_mode(0o600))?;
@@ -250,7 +269,11 @@ impl Wallet {
     ///
     /// # Errors
     /// `W-001` to `W-003`, `W-006`, `W-007`.
-    pub fn open(&self, account: Address, passphrase: &Passphrase) -> Result<PrivateKeySigner, WalletError> {
+    pub fn open(
+        &self,
+        account: Address,
+        passphrase: &Passphrase,
+    ) -> Result<PrivateKeySigner, WalletError> {
         let path = self.path(account);
         if !path.exists() {
             return Err(WalletError::NoAccount { account });
@@ -273,16 +296,24 @@ impl Wallet {
     /// A keystore names the work of opening it: not any amount is done.
     fn is_bounded(&self, path: &Path) -> Result<(), WalletError> {
         let malformed = |why| self.malformed(path, why);
-        if std::fs::metadata(path).map_err(|why| self.failed(path, &why))?.len() > MAX_KEYSTORE_BYTES {
+        if std::fs::metadata(path).map_err(|why| self.failed(path, &why))?.len()
+            > MAX_KEYSTORE_BYTES
+        {
             return Err(malformed("it is too large"));
         }
         let bytes = std::fs::read(path).map_err(|why| self.failed(path, &why))?;
-        let json: serde_json::Value = serde_json::from_slice(&bytes).map_err(|_| malformed("it is not JSON"))?;
-        let crypto = json.get("crypto").or(json.get("Crypto")).ok_or(malformed("it has no `crypto`"))?;
+        let json: serde_json::Value =
+            serde_json::from_slice(&bytes).map_err(|_| malformed("it is not JSON"))?;
+        let crypto =
+            json.get("crypto").or(json.get("Crypto")).ok_or(malformed("it has no `crypto`"))?;
         let number = |name: &str| crypto["kdfparams"][name].as_u64();
         let fits = match (number("n"), number("r"), number("p"), number("c")) {
             (Some(n), Some(r), Some(p), _) => {
-                n.is_power_of_two() && n > 1 && r > 0 && n.saturating_mul(r) <= MAX_SCRYPT && (1..=16).contains(&p)
+                n.is_power_of_two()
+                    && n > 1
+                    && r > 0
+                    && n.saturating_mul(r) <= MAX_SCRYPT
+                    && (1..=16).contains(&p)
             }
             (_, _, _, Some(rounds)) => rounds <= MAX_ROUNDS,
             _ => false,
@@ -293,7 +324,11 @@ impl Wallet {
     fn is_private(&self, path: &Path, mode: &'static str) -> Result<(), WalletError> {
         let about = std::fs::metadata(path).map_err(|why| self.failed(path, &why))?;
         let open = about.permissions().mode() & 0o077 != 0;
-        if open { Err(WalletError::Open { path: path.display().to_string(), mode }) } else { Ok(()) }
+        if open {
+            Err(WalletError::Open { path: path.display().to_string(), mode })
+        } else {
+            Ok(())
+        }
     }
 
     fn failed(&self, path: &Path, why: &impl ToString) -> WalletError {
@@ -313,7 +348,8 @@ mod tests {
     fn keys_are_kept_and_opened() {
         let folder = tempfile::tempdir().unwrap();
         let wallet = Wallet::new(folder.path().join("wallet"));
-        let (right, wrong) = (Passphrase::new("correct horse").unwrap(), Passphrase::new("battery").unwrap());
+        let (right, wrong) =
+            (Passphrase::new("correct horse").unwrap(), Passphrase::new("battery").unwrap());
         assert_eq!(format!("{right:?}"), "Passphrase(…)");
         assert!(matches!(wallet.choose(None), Err(WalletError::Empty)));
         let key = PrivateKeySigner::random();

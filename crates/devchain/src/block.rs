@@ -1,8 +1,8 @@
 //! Blocks: their stored form, their assembly, and their form for clients.
 
 use alloy_consensus::{
-    EMPTY_OMMER_ROOT_HASH, EMPTY_ROOT_HASH, Eip658Value, Header, Receipt, ReceiptEnvelope, ReceiptWithBloom,
-    Transaction as _, TxEnvelope, TxReceipt, TxType,
+    EMPTY_OMMER_ROOT_HASH, EMPTY_ROOT_HASH, Eip658Value, Header, Receipt, ReceiptEnvelope,
+    ReceiptWithBloom, Transaction as _, TxEnvelope, TxReceipt, TxType,
     proofs::{calculate_receipt_root, calculate_transaction_root},
     transaction::{Recovered, TransactionInfo},
 };
@@ -37,7 +37,12 @@ impl Head {
         if header.number == 0 {
             return self.base_fee();
         }
-        calc_next_block_base_fee(header.gas_used, header.gas_limit, self.base_fee(), BaseFeeParams::ethereum())
+        calc_next_block_base_fee(
+            header.gas_used,
+            header.gas_limit,
+            self.base_fee(),
+            BaseFeeParams::ethereum(),
+        )
     }
 
     /// Returns the environment in which this block ran.
@@ -76,7 +81,10 @@ fn block_env(header: &Header) -> BlockEnv {
         basefee: header.base_fee_per_gas.unwrap_or_default(),
         difficulty: U256::ZERO,
         prevrandao: Some(header.mix_hash),
-        blob_excess_gas_and_price: Some(BlobExcessGasAndPrice { excess_blob_gas: 0, blob_gasprice: 1 }),
+        blob_excess_gas_and_price: Some(BlobExcessGasAndPrice {
+            excess_blob_gas: 0,
+            blob_gasprice: 1,
+        }),
         slot_num: 0,
     }
 }
@@ -91,7 +99,11 @@ pub(crate) struct Draft {
 impl Draft {
     /// Begins the first block of a chain.
     pub fn genesis(timestamp: u64, gas_limit: u64, base_fee: u64) -> Self {
-        Self { header: empty_header(0, timestamp, gas_limit, base_fee), parent_state: B256::ZERO, body: Vec::new() }
+        Self {
+            header: empty_header(0, timestamp, gas_limit, base_fee),
+            parent_state: B256::ZERO,
+            body: Vec::new(),
+        }
     }
 
     /// Begins the block after `parent`. `forks` makes its randomness, and thus its hash, differ
@@ -116,7 +128,9 @@ impl Draft {
         let (transaction, sender) = transaction.into_parts();
         let gas_used = result.tx_gas_used();
         self.header.gas_used += gas_used;
-        let created = result.is_success().then(|| transaction.is_create().then(|| sender.create(transaction.nonce())));
+        let created = result
+            .is_success()
+            .then(|| transaction.is_create().then(|| sender.create(transaction.nonce())));
         let receipt = Receipt {
             status: Eip658Value::Eip658(result.is_success()),
             cumulative_gas_used: self.header.gas_used,
@@ -125,7 +139,13 @@ impl Draft {
         };
         let receipt = envelope(transaction.tx_type(), receipt.with_bloom());
         self.header.logs_bloom.accrue_bloom(receipt.logs_bloom());
-        self.body.push(Included { transaction, sender, receipt, gas_used, created: created.flatten() });
+        self.body.push(Included {
+            transaction,
+            sender,
+            receipt,
+            gas_used,
+            created: created.flatten(),
+        });
     }
 
     /// Completes the block and returns it.
@@ -134,9 +154,11 @@ impl Draft {
     /// commits to the parent's root and to all writes of this block.
     pub fn seal(mut self, changes: &Changes) -> (Head, Vec<Included>) {
         let written = keccak256(alloy_rlp::encode(&changes.writes));
-        self.header.state_root = keccak256([self.parent_state.as_slice(), written.as_slice()].concat());
+        self.header.state_root =
+            keccak256([self.parent_state.as_slice(), written.as_slice()].concat());
         if !self.body.is_empty() {
-            let transactions: Vec<_> = self.body.iter().map(|included| &included.transaction).collect();
+            let transactions: Vec<_> =
+                self.body.iter().map(|included| &included.transaction).collect();
             let receipts: Vec<_> = self.body.iter().map(|included| &included.receipt).collect();
             self.header.transactions_root = calculate_transaction_root(&transactions);
             self.header.receipts_root = calculate_receipt_root(&receipts);
@@ -184,12 +206,19 @@ pub(crate) fn rpc_transaction(head: &Head, position: u64, included: Included) ->
         base_fee: Some(head.base_fee()),
         block_timestamp: Some(head.header.timestamp),
     };
-    rpc::Transaction::from_transaction(Recovered::new_unchecked(included.transaction, included.sender), info)
+    rpc::Transaction::from_transaction(
+        Recovered::new_unchecked(included.transaction, included.sender),
+        info,
+    )
 }
 
 /// Returns the receipt of transaction `position` of a block in its form for clients. It takes the
 /// whole body, because receipts number their logs within the block.
-pub(crate) fn rpc_receipt(head: &Head, body: &[Included], position: usize) -> Option<rpc::TransactionReceipt> {
+pub(crate) fn rpc_receipt(
+    head: &Head,
+    body: &[Included],
+    position: usize,
+) -> Option<rpc::TransactionReceipt> {
     let included = body.get(position)?;
     let transaction = &included.transaction;
     let logs = rpc_logs(head, body, |at| at == position);
@@ -216,7 +245,11 @@ pub(crate) fn rpc_receipt(head: &Head, body: &[Included], position: usize) -> Op
 }
 
 /// Returns the logs of a block's transactions at `wanted` positions, in their form for clients.
-pub(crate) fn rpc_logs(head: &Head, body: &[Included], wanted: impl Fn(usize) -> bool) -> Vec<rpc::Log> {
+pub(crate) fn rpc_logs(
+    head: &Head,
+    body: &[Included],
+    wanted: impl Fn(usize) -> bool,
+) -> Vec<rpc::Log> {
     let mut index = 0;
     let mut logs = Vec::new();
     for (position, included) in body.iter().enumerate() {

@@ -104,7 +104,8 @@ impl Chain {
         let (meta, head) = match store.meta(config.chain_id)? {
             Some(meta) => {
                 time.offset = meta.time_offset as i64;
-                let head = store.snapshot()?.head(meta.head)?.ok_or(Error::Damaged { what: "block" })?;
+                let head =
+                    store.snapshot()?.head(meta.head)?.ok_or(Error::Damaged { what: "block" })?;
                 (meta, head)
             }
             None => genesis(&store, &config, time.next_block(0))?,
@@ -183,7 +184,10 @@ impl Chain {
         if head.journal_end < self.meta.journal_start {
             return Err(RpcError::server("historical state is no longer kept for this block"));
         }
-        Ok(Scene { view: View::past(snapshot, head.journal_end, self.meta.journal_end)?, env: head.env() })
+        Ok(Scene {
+            view: View::past(snapshot, head.journal_end, self.meta.journal_end)?,
+            env: head.env(),
+        })
     }
 
     /// Accepts a signed transaction and, if automining is on, mines its block.
@@ -207,25 +211,37 @@ impl Chain {
     }
 
     /// Checks everything about a transaction that does not depend on earlier waiting transactions.
-    fn admit(&self, snapshot: &Snapshot, transaction: &Recovered<TxEnvelope>) -> Result<(), RpcError> {
+    fn admit(
+        &self,
+        snapshot: &Snapshot,
+        transaction: &Recovered<TxEnvelope>,
+    ) -> Result<(), RpcError> {
         if transaction.is_eip4844() {
-            return Err(RpcError::rejected("transaction type not supported: this chain carries no blobs"));
+            return Err(RpcError::rejected(
+                "transaction type not supported: this chain carries no blobs",
+            ));
         }
         let env = execute::transaction_env(transaction);
         match execute::check(View::latest(snapshot), self.draft().env(), self.chain_id(), &env) {
-            Err(EVMError::Transaction(invalid)) => return Err(RpcError::invalid_transaction(&invalid)),
+            Err(EVMError::Transaction(invalid)) => {
+                return Err(RpcError::invalid_transaction(&invalid));
+            }
             other => other.map_err(machine_error)?,
         }
         let account = View::latest(snapshot).account(transaction.signer())?.unwrap_or_default();
         if transaction.nonce() < account.nonce {
-            let reason = InvalidTransaction::NonceTooLow { tx: transaction.nonce(), state: account.nonce };
+            let reason =
+                InvalidTransaction::NonceTooLow { tx: transaction.nonce(), state: account.nonce };
             return Err(RpcError::invalid_transaction(&reason));
         }
-        let gas_cost = U256::from(transaction.gas_limit()).saturating_mul(U256::from(transaction.max_fee_per_gas()));
+        let gas_cost = U256::from(transaction.gas_limit())
+            .saturating_mul(U256::from(transaction.max_fee_per_gas()));
         let cost = gas_cost.saturating_add(transaction.value());
         if cost > account.balance {
-            let reason =
-                InvalidTransaction::LackOfFundForMaxFee { fee: Box::new(cost), balance: Box::new(account.balance) };
+            let reason = InvalidTransaction::LackOfFundForMaxFee {
+                fee: Box::new(cost),
+                balance: Box::new(account.balance),
+            };
             return Err(RpcError::invalid_transaction(&reason));
         }
         Ok(())
@@ -250,7 +266,9 @@ impl Chain {
         let mut machine = execute::machine(View::latest(&snapshot), draft.env(), self.chain_id());
         let mut rejected = Vec::new();
         for transaction in candidates {
-            if transaction.gas_limit() > draft.gas_left() && transaction.gas_limit() <= self.config.gas_limit {
+            if transaction.gas_limit() > draft.gas_left()
+                && transaction.gas_limit() <= self.config.gas_limit
+            {
                 continue;
             }
             match machine.transact_one(execute::transaction_env(&transaction)) {
@@ -259,7 +277,9 @@ impl Chain {
                 Err(EVMError::Transaction(InvalidTransaction::NonceTooHigh { .. })) => {}
                 Err(EVMError::Transaction(invalid)) => rejected.push((transaction, invalid)),
                 Err(EVMError::Database(error)) => return Err(error),
-                Err(other) => rejected.push((transaction, InvalidTransaction::Str(other.to_string().into()))),
+                Err(other) => {
+                    rejected.push((transaction, InvalidTransaction::Str(other.to_string().into())))
+                }
             }
         }
         let changes = Changes::of_run(machine.finalize(), &View::latest(&snapshot))?;
@@ -307,7 +327,11 @@ impl Chain {
     }
 
     /// Changes one account outside of any block, for tests.
-    pub fn change_account(&mut self, address: Address, change: impl FnOnce(&mut Account)) -> Result<(), Error> {
+    pub fn change_account(
+        &mut self,
+        address: Address,
+        change: impl FnOnce(&mut Account),
+    ) -> Result<(), Error> {
         self.intervene(|changes, view| {
             let mut account = view.account(address)?.unwrap_or_default();
             change(&mut account);
@@ -362,7 +386,11 @@ impl Chain {
         }
         let id = self.next_snapshot;
         self.next_snapshot += 1;
-        let mark = Mark { head: self.head.clone(), journal_end: self.meta.journal_end, time: self.time.clone() };
+        let mark = Mark {
+            head: self.head.clone(),
+            journal_end: self.meta.journal_end,
+            time: self.time.clone(),
+        };
         self.snapshots.insert(id, mark);
         id
     }
@@ -385,9 +413,14 @@ fn genesis(store: &Store, config: &Config, timestamp: u64) -> Result<(Meta, Head
     let snapshot = store.snapshot()?;
     let mut changes = Changes::default();
     for (address, balance) in config.accounts.iter().copied().collect::<BTreeMap<_, _>>() {
-        changes.set_account(&View::latest(&snapshot), address, &Account { balance, ..Account::default() })?;
+        changes.set_account(
+            &View::latest(&snapshot),
+            address,
+            &Account { balance, ..Account::default() },
+        )?;
     }
-    let (mut head, body) = Draft::genesis(timestamp, config.gas_limit, config.base_fee).seal(&changes);
+    let (mut head, body) =
+        Draft::genesis(timestamp, config.gas_limit, config.base_fee).seal(&changes);
     store.put_block(&mut head, &body, &changes, &mut meta)?;
     Ok((meta, head))
 }
@@ -409,7 +442,8 @@ mod tests {
     fn history_is_bounded_and_its_end_is_an_error() {
         let rich = Address::repeat_byte(1);
         let accounts = vec![(rich, U256::ONE)];
-        let mut chain = Chain::open(Config { clock: Clock::Manual(1), accounts, ..Config::default() }).unwrap();
+        let mut chain =
+            Chain::open(Config { clock: Clock::Manual(1), accounts, ..Config::default() }).unwrap();
         let oldest_mark = chain.mark();
         let blocks = MAX_JOURNAL_RECORDS + 10;
         for number in 1..=blocks {
@@ -424,7 +458,9 @@ mod tests {
         };
         let reach = MAX_JOURNAL_RECORDS / 2;
         assert_eq!(balance(&chain, blocks - reach + 1).unwrap(), U256::from(blocks - reach));
-        assert!(balance(&chain, blocks - reach - 1).unwrap_err().message.contains("no longer kept"));
+        assert!(
+            balance(&chain, blocks - reach - 1).unwrap_err().message.contains("no longer kept")
+        );
         assert!(chain.roll_back(reach + 1).is_err());
         assert!(chain.return_to_mark(oldest_mark).is_err());
         assert_eq!(chain.meta.head, blocks, "nothing happened");

@@ -71,7 +71,12 @@ pub(crate) fn transaction_env(transaction: &Recovered<TxEnvelope>) -> TxEnv {
 }
 
 /// Checks everything about a transaction that depends neither on its sender's account nor on fees.
-pub(crate) fn check(view: View<'_>, mut block: BlockEnv, chain_id: u64, transaction: &TxEnv) -> Result<(), Refusal> {
+pub(crate) fn check(
+    view: View<'_>,
+    mut block: BlockEnv,
+    chain_id: u64,
+    transaction: &TxEnv,
+) -> Result<(), Refusal> {
     block.basefee = 0;
     let mut machine = machine(view, block, chain_id);
     machine.ctx.tx = transaction.clone();
@@ -90,7 +95,11 @@ pub(crate) struct Call {
 
 impl Call {
     /// Converts a request. `gas_cap` bounds the gas that an answer may use.
-    pub fn new(request: TransactionRequest, gas_cap: u64, chain_id: u64) -> Result<Self, &'static str> {
+    pub fn new(
+        request: TransactionRequest,
+        gas_cap: u64,
+        chain_id: u64,
+    ) -> Result<Self, &'static str> {
         if let (Some(input), Some(data)) = (&request.input.input, &request.input.data)
             && input != data
         {
@@ -116,17 +125,29 @@ impl Call {
             nonce: request.nonce.unwrap_or_default(),
             chain_id: Some(request.chain_id.unwrap_or(chain_id)),
             access_list: request.access_list.unwrap_or_default(),
-            gas_priority_fee: request.max_priority_fee_per_gas.or(request.max_fee_per_gas.map(|_| 0)),
+            gas_priority_fee: request
+                .max_priority_fee_per_gas
+                .or(request.max_fee_per_gas.map(|_| 0)),
             blob_hashes: Vec::new(),
             max_fee_per_blob_gas: 0,
-            authorization_list: request.authorization_list.unwrap_or_default().into_iter().map(Either::Left).collect(),
+            authorization_list: request
+                .authorization_list
+                .unwrap_or_default()
+                .into_iter()
+                .map(Either::Left)
+                .collect(),
         };
         env.derive_tx_type().map_err(|_| "a transaction with authorizations needs a recipient")?;
         Ok(Self { env, priced: gas_price > 0 })
     }
 
     /// Runs the call and discards its changes.
-    pub fn run(&self, view: View<'_>, mut block: BlockEnv, chain_id: u64) -> Result<ExecutionResult, Refusal> {
+    pub fn run(
+        &self,
+        view: View<'_>,
+        mut block: BlockEnv,
+        chain_id: u64,
+    ) -> Result<ExecutionResult, Refusal> {
         if !self.priced {
             block.basefee = 0;
         }
@@ -157,7 +178,8 @@ impl Call {
 pub(crate) fn revert_reason(output: &Bytes) -> Option<String> {
     const ERROR_STRING: [u8; 4] = [0x08, 0xc3, 0x79, 0xa0];
     let words = output.strip_prefix(&ERROR_STRING)?;
-    let word = |at: usize| U256::try_from_be_slice(words.get(at..at.checked_add(32)?)?)?.try_into().ok();
+    let word =
+        |at: usize| U256::try_from_be_slice(words.get(at..at.checked_add(32)?)?)?.try_into().ok();
     let offset: usize = word(0)?;
     let length: usize = word(offset)?;
     let start = offset.checked_add(32)?;

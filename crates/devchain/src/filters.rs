@@ -46,7 +46,8 @@ impl Filters {
 
     fn insert(&mut self, watch: Watch) -> u64 {
         if self.watches.len() >= MAX_FILTERS
-            && let Some(oldest) = self.watches.iter().min_by_key(|(_, (used, _))| *used).map(|(id, _)| *id)
+            && let Some(oldest) =
+                self.watches.iter().min_by_key(|(_, (used, _))| *used).map(|(id, _)| *id)
         {
             self.watches.remove(&oldest);
         }
@@ -106,7 +107,9 @@ impl Filters {
                 pending.len() <= MAX_PENDING_ENTRIES
             }
             Watch::Logs { filter, pending } => {
-                if covers(filter, head.header.number) && filter.matches_bloom(head.header.logs_bloom) {
+                if covers(filter, head.header.number)
+                    && filter.matches_bloom(head.header.logs_bloom)
+                {
                     pending.extend(logs.iter().filter(|log| matches(filter, log)).cloned());
                 }
                 pending.len() <= MAX_PENDING_ENTRIES
@@ -122,7 +125,10 @@ pub(crate) fn matches(filter: &Filter, log: &Log) -> bool {
 
 /// Returns whether the filter's explicit block bounds include `number`.
 fn covers(filter: &Filter, number: u64) -> bool {
-    let FilterBlockOption::Range { from_block, to_block } = filter.block_option else { return true };
+    let FilterBlockOption::Range { from_block, to_block } = filter.block_option else {
+        return true;
+    };
     let explicit = |bound: Option<BlockNumberOrTag>| bound.and_then(|bound| bound.as_number());
-    explicit(from_block).is_none_or(|from| number >= from) && explicit(to_block).is_none_or(|to| number <= to)
+    explicit(from_block).is_none_or(|from| number >= from)
+        && explicit(to_block).is_none_or(|to| number <= to)
 }

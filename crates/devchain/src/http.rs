@@ -59,13 +59,18 @@ impl Server {
 pub async fn serve(chain: Devchain, addr: SocketAddr) -> Result<Server, Error> {
     let io = |source| Error::Io { what: "the chain's endpoint cannot listen", source };
     if !addr.ip().is_loopback() {
-        return Err(io(std::io::Error::new(std::io::ErrorKind::InvalidInput, "only loopback addresses are served")));
+        return Err(io(std::io::Error::new(
+            std::io::ErrorKind::InvalidInput,
+            "only loopback addresses are served",
+        )));
     }
     let listener = TcpListener::bind(addr).await.map_err(io)?;
     let addr = listener.local_addr().map_err(io)?;
     let (stop, stopped) = oneshot::channel::<()>();
-    let app =
-        Router::new().route("/", post(answer_body)).layer(DefaultBodyLimit::max(MAX_BODY_BYTES)).with_state(chain);
+    let app = Router::new()
+        .route("/", post(answer_body))
+        .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
+        .with_state(chain);
     let task = tokio::spawn(async move {
         let until = async {
             // Resolves on `shutdown`, or when the server is dropped.
@@ -82,21 +87,29 @@ pub async fn serve(chain: Devchain, addr: SocketAddr) -> Result<Server, Error> {
 /// must have the content type JSON, which a foreign page cannot set without a preflight request,
 /// and a loopback host, which a rebound DNS name is not.
 fn is_local(headers: &HeaderMap) -> bool {
-    let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok()).unwrap_or_default();
+    let text = |name| {
+        headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok()).unwrap_or_default()
+    };
     let host = text(HOST).parse::<Authority>();
-    let host = host.as_ref().map(|authority| authority.host().trim_matches(['[', ']'])).unwrap_or_default();
+    let host = host
+        .as_ref()
+        .map(|authority| authority.host().trim_matches(['[', ']']))
+        .unwrap_or_default();
     let loopback = host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
     loopback && text(CONTENT_TYPE).starts_with("application/json")
 }
 
 async fn answer_body(State(chain): State<Devchain>, headers: HeaderMap, body: Bytes) -> Response {
     if !is_local(&headers) {
-        return (StatusCode::FORBIDDEN, "only application/json for a loopback host is answered").into_response();
+        return (StatusCode::FORBIDDEN, "only application/json for a loopback host is answered")
+            .into_response();
     }
     // An answer takes the chain's lock and runs the virtual machine, so it must not block the
     // threads that serve sockets.
     match tokio::task::spawn_blocking(move || answer(&chain, &body)).await {
-        Ok(Some(answer)) => ([(CONTENT_TYPE, "application/json")], answer.to_string()).into_response(),
+        Ok(Some(answer)) => {
+            ([(CONTENT_TYPE, "application/json")], answer.to_string()).into_response()
+        }
         Ok(None) => StatusCode::NO_CONTENT.into_response(),
         Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }
@@ -113,7 +126,8 @@ fn answer(chain: &Devchain, body: &[u8]) -> Option<Value> {
             Some(failure(Value::Null, RpcError::invalid_request("batch too large")))
         }
         Ok(Value::Array(batch)) => {
-            let answers: Vec<_> = batch.into_iter().filter_map(|request| answer_one(chain, request)).collect();
+            let answers: Vec<_> =
+                batch.into_iter().filter_map(|request| answer_one(chain, request)).collect();
             (!answers.is_empty()).then_some(Value::Array(answers))
         }
         Ok(request) => answer_one(chain, request),

@@ -57,7 +57,11 @@ impl Devchain {
     ///
     /// # Errors
     /// The error object that a JSON-RPC client gets.
-    pub fn handle(&self, method: &str, params: serde_json::Value) -> Result<serde_json::Value, RpcError> {
+    pub fn handle(
+        &self,
+        method: &str,
+        params: serde_json::Value,
+    ) -> Result<serde_json::Value, RpcError> {
         // A panic during an answer leaves no partial state, because an answer writes to the store
         // last and in one transaction. So a poisoned lock can be used.
         let mut chain = self.chain.lock().unwrap_or_else(PoisonError::into_inner);

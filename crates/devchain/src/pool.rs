@@ -38,12 +38,15 @@ pub(crate) struct Pool {
 impl Pool {
     /// Adds a transaction. It replaces one with the same sender and nonce if it pays enough more.
     pub fn add(&mut self, transaction: Recovered<TxEnvelope>) -> Result<(), Unfit> {
-        let (hash, sender, nonce) = (*transaction.tx_hash(), transaction.signer(), transaction.nonce());
+        let (hash, sender, nonce) =
+            (*transaction.tx_hash(), transaction.signer(), transaction.nonce());
         if self.by_hash.contains_key(&hash) {
             return Err(Unfit::Known);
         }
         match self.by_sender.get(&sender).and_then(|queue| queue.get(&nonce)) {
-            Some(old) if !outbids(&transaction, &old.transaction) => return Err(Unfit::Underpriced),
+            Some(old) if !outbids(&transaction, &old.transaction) => {
+                return Err(Unfit::Underpriced);
+            }
             None if self.by_hash.len() >= MAX_WAITING => return Err(Unfit::Full),
             _ => {}
         }
@@ -102,14 +105,20 @@ impl Pool {
     /// Returns all transactions that a block may include, in order. Among the senders' next
     /// transactions, the one with the highest tip comes first; of equal tips, the older one.
     /// `nonces` has every sender's next nonce.
-    pub fn ready(&self, nonces: &BTreeMap<Address, u64>, base_fee: u64) -> Vec<Recovered<TxEnvelope>> {
+    pub fn ready(
+        &self,
+        nonces: &BTreeMap<Address, u64>,
+        base_fee: u64,
+    ) -> Vec<Recovered<TxEnvelope>> {
         let mut next = nonces.clone();
         let mut ready = Vec::new();
         loop {
             let best = next
                 .iter()
                 .filter_map(|(sender, nonce)| self.by_sender.get(sender)?.get(nonce))
-                .filter_map(|waiting| Some((waiting.transaction.effective_tip_per_gas(base_fee)?, waiting)))
+                .filter_map(|waiting| {
+                    Some((waiting.transaction.effective_tip_per_gas(base_fee)?, waiting))
+                })
                 .max_by_key(|(tip, waiting)| (*tip, std::cmp::Reverse(waiting.arrival)));
             let Some((_, waiting)) = best else { return ready };
             next.entry(waiting.transaction.signer()).and_modify(|nonce| *nonce += 1);
@@ -120,9 +129,12 @@ impl Pool {
 
 fn outbids(new: &TxEnvelope, old: &TxEnvelope) -> bool {
     let enough = |new: u128, old: u128| {
-        new >= old.saturating_add(old.saturating_mul(REPLACEMENT_BUMP_PERCENT) / 100).max(old.saturating_add(1))
+        new >= old
+            .saturating_add(old.saturating_mul(REPLACEMENT_BUMP_PERCENT) / 100)
+            .max(old.saturating_add(1))
     };
-    let tip =
-        |transaction: &TxEnvelope| transaction.max_priority_fee_per_gas().unwrap_or(transaction.max_fee_per_gas());
+    let tip = |transaction: &TxEnvelope| {
+        transaction.max_priority_fee_per_gas().unwrap_or(transaction.max_fee_per_gas())
+    };
     enough(new.max_fee_per_gas(), old.max_fee_per_gas()) && enough(tip(new), tip(old))
 }

@@ -86,7 +86,9 @@ impl<'a> View<'a> {
     pub fn account(&self, address: Address) -> Result<Option<Account>, Error> {
         match self.get(address.as_slice())?.as_slice() {
             [] => Ok(None),
-            mut bytes => Account::decode(&mut bytes).map(Some).map_err(|_| Error::Damaged { what: "account" }),
+            mut bytes => Account::decode(&mut bytes)
+                .map(Some)
+                .map_err(|_| Error::Damaged { what: "account" }),
         }
     }
 
@@ -97,7 +99,9 @@ impl<'a> View<'a> {
 
     pub fn code(&self, address: Address) -> Result<Bytes, Error> {
         match self.account(address)? {
-            Some(account) if account.code_hash != KECCAK256_EMPTY => self.store.code(&account.code_hash),
+            Some(account) if account.code_hash != KECCAK256_EMPTY => {
+                self.store.code(&account.code_hash)
+            }
             _ => Ok(Bytes::new()),
         }
     }
@@ -107,7 +111,9 @@ impl Database for View<'_> {
     type Error = Error;
 
     fn basic(&mut self, address: Address) -> Result<Option<AccountInfo>, Error> {
-        let Some(Account { balance, nonce, code_hash }) = self.account(address)? else { return Ok(None) };
+        let Some(Account { balance, nonce, code_hash }) = self.account(address)? else {
+            return Ok(None);
+        };
         Ok(Some(AccountInfo { balance, nonce, code_hash, code: None, ..AccountInfo::default() }))
     }
 
@@ -115,7 +121,8 @@ impl Database for View<'_> {
         if hash == KECCAK256_EMPTY {
             return Ok(Bytecode::default());
         }
-        Bytecode::new_raw_checked(self.store.code(&hash)?).map_err(|_| Error::Damaged { what: "code" })
+        Bytecode::new_raw_checked(self.store.code(&hash)?)
+            .map_err(|_| Error::Damaged { what: "code" })
     }
 
     fn storage(&mut self, address: Address, slot: U256) -> Result<U256, Error> {
@@ -139,7 +146,8 @@ impl Changes {
     /// Returns the changes of a run of the virtual machine on top of `view`, in key order.
     pub fn of_run(state: EvmState, view: &View<'_>) -> Result<Self, Error> {
         let mut changes = Self::default();
-        let mut touched: Vec<_> = state.into_iter().filter(|(_, account)| account.is_touched()).collect();
+        let mut touched: Vec<_> =
+            state.into_iter().filter(|(_, account)| account.is_touched()).collect();
         touched.sort_unstable_by_key(|(address, _)| *address);
         for (address, account) in touched {
             // Since Cancun an account can destroy itself only in the transaction that created it,
@@ -149,23 +157,40 @@ impl Changes {
             if let Some(code) = info.code.as_ref().filter(|code| !code.is_empty()) {
                 changes.set_code(view, info.code_hash, code.original_bytes())?;
             }
-            let record = Account { balance: info.balance, nonce: info.nonce, code_hash: info.code_hash };
+            let record =
+                Account { balance: info.balance, nonce: info.nonce, code_hash: info.code_hash };
             changes.set_account(view, address, &record)?;
             let mut slots: Vec<_> = account.storage.into_iter().collect();
             slots.sort_unstable_by_key(|(slot, _)| *slot);
             for (slot, value) in slots {
-                changes.set_slot(view, address, slot, if gone { U256::ZERO } else { value.present_value })?;
+                changes.set_slot(
+                    view,
+                    address,
+                    slot,
+                    if gone { U256::ZERO } else { value.present_value },
+                )?;
             }
         }
         Ok(changes)
     }
 
-    pub fn set_account(&mut self, view: &View<'_>, address: Address, account: &Account) -> Result<(), Error> {
+    pub fn set_account(
+        &mut self,
+        view: &View<'_>,
+        address: Address,
+        account: &Account,
+    ) -> Result<(), Error> {
         let value = if account.is_empty() { Bytes::new() } else { encoded(account) };
         self.set(view, address.as_slice(), value)
     }
 
-    pub fn set_slot(&mut self, view: &View<'_>, address: Address, slot: U256, value: U256) -> Result<(), Error> {
+    pub fn set_slot(
+        &mut self,
+        view: &View<'_>,
+        address: Address,
+        slot: U256,
+        value: U256,
+    ) -> Result<(), Error> {
         self.set(view, &slot_key(address, slot), value.to_be_bytes_trimmed_vec().into())
     }
 

@@ -9,8 +9,8 @@ use std::path::Path;
 use alloy_primitives::{B256, Bytes};
 use alloy_rlp::{Decodable, Encodable, RlpDecodable, RlpEncodable};
 use redb::{
-    Database, Key, ReadOnlyTable, ReadableDatabase, ReadableTable, TableDefinition, Value, WriteTransaction,
-    backends::InMemoryBackend,
+    Database, Key, ReadOnlyTable, ReadableDatabase, ReadableTable, TableDefinition, Value,
+    WriteTransaction, backends::InMemoryBackend,
 };
 
 use crate::{
@@ -60,7 +60,15 @@ pub(crate) struct Meta {
 
 impl Meta {
     pub fn new(chain_id: u64) -> Self {
-        Self { format: FORMAT, chain_id, head: 0, journal_start: 0, journal_end: 0, forks: 0, time_offset: 0 }
+        Self {
+            format: FORMAT,
+            chain_id,
+            head: 0,
+            journal_start: 0,
+            journal_end: 0,
+            forks: 0,
+            time_offset: 0,
+        }
     }
 }
 
@@ -76,8 +84,10 @@ impl Store {
         let db = match folder {
             None => builder.create_with_backend(InMemoryBackend::new())?,
             Some(folder) => {
-                std::fs::create_dir_all(folder)
-                    .map_err(|source| Error::Io { what: "the chain's data folder cannot be made", source })?;
+                std::fs::create_dir_all(folder).map_err(|source| Error::Io {
+                    what: "the chain's data folder cannot be made",
+                    source,
+                })?;
                 builder.create(folder.join(FILE_NAME))?
             }
         };
@@ -279,7 +289,10 @@ fn write_changes(txn: &WriteTransaction, changes: &Changes, meta: &mut Meta) -> 
     Ok(())
 }
 
-fn put(state: &mut redb::Table<'_, &'static [u8], &'static [u8]>, entry: &Entry) -> Result<(), Error> {
+fn put(
+    state: &mut redb::Table<'_, &'static [u8], &'static [u8]>,
+    entry: &Entry,
+) -> Result<(), Error> {
     if entry.value.is_empty() {
         state.remove(entry.key.as_ref())?;
     } else {
@@ -288,7 +301,11 @@ fn put(state: &mut redb::Table<'_, &'static [u8], &'static [u8]>, entry: &Entry)
     Ok(())
 }
 
-fn read<K, T>(table: &impl ReadableTable<K, &'static [u8]>, key: u64, what: &'static str) -> Result<Option<T>, Error>
+fn read<K, T>(
+    table: &impl ReadableTable<K, &'static [u8]>,
+    key: u64,
+    what: &'static str,
+) -> Result<Option<T>, Error>
 where
     K: Key + for<'a> Value<SelfType<'a> = u64> + 'static,
     T: Decodable,

@@ -11,7 +11,10 @@ pub enum Clock {
 }
 
 impl Clock {
-    #[allow(clippy::disallowed_methods, reason = "the embedded chain is the shell that owns block time")]
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "the embedded chain is the shell that owns block time"
+    )]
     fn now(self) -> u64 {
         match self {
             Self::Manual(time) => time,
@@ -53,7 +56,8 @@ impl Time {
 
     /// Sets the chain's current time.
     pub fn set(&mut self, time: u64) {
-        self.offset = i64::try_from(i128::from(time) - i128::from(self.clock.now())).unwrap_or(i64::MAX);
+        self.offset =
+            i64::try_from(i128::from(time) - i128::from(self.clock.now())).unwrap_or(i64::MAX);
     }
 
     /// Notes that a block of time `time` was made. If its time was set explicitly, the clock

@@ -20,7 +20,10 @@ fn a_contract_is_deployed_called_and_leaves_a_receipt() {
 
     let receipt = mined(&chain, &signed(transaction(1, Some(counter), 0, &[1]), &owner));
     assert_eq!(receipt["blockNumber"], "0x2");
-    assert_eq!(receipt["logs"][0]["topics"][0], json!(B256::with_last_byte(1).to_string().replace("0001", "c001")));
+    assert_eq!(
+        receipt["logs"][0]["topics"][0],
+        json!(B256::with_last_byte(1).to_string().replace("0001", "c001"))
+    );
     let value = ask(&chain, "eth_call", json!([{ "to": counter }, "latest"]));
     assert_eq!(value, json!(B256::with_last_byte(1)));
     assert_eq!(ask(&chain, "eth_call", json!([{ "to": counter }, "0x1"])), json!(B256::ZERO));
@@ -49,7 +52,8 @@ fn blobs_are_refused_and_delegations_work() {
 
     let counter = owner.address().create(0);
     mined(&chain, &signed(transaction(0, None, 0, &deploying(COUNTER)), &owner));
-    let authorization = Authorization { chain_id: U256::from(CHAIN_ID), address: counter, nonce: 0 };
+    let authorization =
+        Authorization { chain_id: U256::from(CHAIN_ID), address: counter, nonce: 0 };
     let signature = account(5).sign_hash_sync(&authorization.signature_hash()).unwrap();
     let delegation = TxEip7702 {
         chain_id: CHAIN_ID,
@@ -65,7 +69,10 @@ fn blobs_are_refused_and_delegations_work() {
     let receipt = mined(&chain, &signed(delegation, &owner));
     assert_eq!((&receipt["status"], &receipt["type"]), (&json!("0x1"), &json!("0x4")));
     let code = ask(&chain, "eth_getCode", json!([account(5).address()]));
-    assert_eq!(code, json!(format!("0xef0100{}", counter.to_string().to_lowercase().trim_start_matches("0x"))));
+    assert_eq!(
+        code,
+        json!(format!("0xef0100{}", counter.to_string().to_lowercase().trim_start_matches("0x")))
+    );
     assert_eq!(number(&ask(&chain, "eth_call", json!([{ "to": account(5).address() }]))), 1);
 }
 
@@ -83,7 +90,10 @@ fn money_is_conserved_but_for_the_burnt_base_fee() {
     let burnt = gas * U256::from(number(&block["baseFeePerGas"]));
     assert_eq!(balance(to, "latest") - balance(to, "earliest"), U256::from(12_345));
     assert_eq!(balance(Address::ZERO, "latest"), tip);
-    assert_eq!(balance(from, "earliest") - balance(from, "latest"), U256::from(12_345) + tip + burnt);
+    assert_eq!(
+        balance(from, "earliest") - balance(from, "latest"),
+        U256::from(12_345) + tip + burnt
+    );
     assert_eq!(U256::from(number(&receipt["effectiveGasPrice"])) * gas, tip + burnt);
 }
 
@@ -94,11 +104,16 @@ fn an_estimate_is_enough_and_nearly_the_least() {
     let target = owner.address().create(0);
     mined(&chain, &signed(transaction(1, Some(target), 0, &[1]), &owner));
     // Clearing the slot earns a refund, so the call needs more gas than it uses in the end.
-    let estimate = number(&ask(&chain, "eth_estimateGas", json!([{ "from": owner.address(), "to": target }])));
-    let with = |gas: u64| chain.handle("eth_call", json!([{ "to": target, "gas": format!("0x{gas:x}") }])).is_ok();
+    let estimate =
+        number(&ask(&chain, "eth_estimateGas", json!([{ "from": owner.address(), "to": target }])));
+    let with = |gas: u64| {
+        chain.handle("eth_call", json!([{ "to": target, "gas": format!("0x{gas:x}") }])).is_ok()
+    };
     assert!(with(estimate) && !with(estimate * 98 / 100), "{estimate}");
-    let receipt =
-        mined(&chain, &signed(TxEip1559 { gas_limit: estimate, ..transaction(2, Some(target), 0, &[]) }, &owner));
+    let receipt = mined(
+        &chain,
+        &signed(TxEip1559 { gas_limit: estimate, ..transaction(2, Some(target), 0, &[]) }, &owner),
+    );
     assert_eq!(receipt["status"], "0x1");
     assert!(number(&receipt["gasUsed"]) < estimate);
     let broke = json!([{ "from": account(9).address(), "to": target, "gasPrice": "0x3b9aca00" }]);

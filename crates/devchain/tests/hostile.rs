@@ -66,7 +66,9 @@ fn leaf() -> impl Strategy<Value = Value> {
         Just(Value::Null),
         any::<bool>().prop_map(Value::from),
         (0u64..20).prop_map(Value::from),
-        any::<u64>().prop_filter("a number of blocks takes its time", |n| *n > 10_000).prop_map(Value::from),
+        any::<u64>()
+            .prop_filter("a number of blocks takes its time", |n| *n > 10_000)
+            .prop_map(Value::from),
         any::<i64>().prop_filter("same", |n| *n > 10_000 || *n < 0).prop_map(Value::from),
         any::<f64>().prop_filter("same", |n| *n > 10_000.0 || *n < 0.0).prop_map(Value::from),
         (0u64..20).prop_map(|n| json!(format!("0x{n:x}"))),
@@ -90,7 +92,10 @@ fn leaf() -> impl Strategy<Value = Value> {
         (0u8..4).prop_map(|index| json!(account(index).address())),
         Just(json!(counter())),
         (0u8..4, 0u64..4).prop_map(|(from, nonce)| {
-            json!(signed(transaction(nonce, Some(account(0).address().create(0)), 1, &[1]), &account(from)))
+            json!(signed(
+                transaction(nonce, Some(account(0).address().create(0)), 1, &[1]),
+                &account(from)
+            ))
         }),
         ".{0,12}".prop_map(Value::from),
     ]
@@ -141,7 +146,10 @@ fn young() -> Devchain {
     let chain = open();
     mined(&chain, &signed(transaction(0, None, 0, &deploying(COUNTER)), &account(0)));
     for nonce in 0..3 {
-        mined(&chain, &signed(transaction(nonce, Some(account(0).address().create(0)), 1, &[1]), &account(1)));
+        mined(
+            &chain,
+            &signed(transaction(nonce, Some(account(0).address().create(0)), 1, &[1]), &account(1)),
+        );
     }
     chain
 }
@@ -164,7 +172,10 @@ fn assert_whole(chain: &Devchain) {
         }
         parent = Some(block);
     }
-    assert_eq!(ask(chain, "eth_getBlockByNumber", json!([format!("0x{:x}", head + 1), false])), Value::Null);
+    assert_eq!(
+        ask(chain, "eth_getBlockByNumber", json!([format!("0x{:x}", head + 1), false])),
+        Value::Null
+    );
 }
 
 proptest! {
@@ -275,12 +286,19 @@ proptest! {
 fn oversized_and_misshapen_requests_are_refused_in_words() {
     let chain = young();
     let code = |method: &str, params: Value| chain.handle(method, params).unwrap_err().code;
-    assert_eq!(code("eth_sendRawTransaction", json!([format!("0x{}", "02".repeat(200_000))])), -32003, "oversized");
+    assert_eq!(
+        code("eth_sendRawTransaction", json!([format!("0x{}", "02".repeat(200_000))])),
+        -32003,
+        "oversized"
+    );
     assert_eq!(code("eth_getBalance", json!({ "address": "0x" })), -32602, "params by name");
     assert_eq!(code("anvil_mine", json!(["0xffffffff"])), -32005);
     assert_eq!(code("anvil_reorg", json!([1, vec![json!(["0x", 0]); 5000]])), -32005);
     assert_eq!(
-        code("eth_newFilter", json!([{ "address": vec![counter(); 1]  , "topics": vec![Value::Null; 9] }])),
+        code(
+            "eth_newFilter",
+            json!([{ "address": vec![counter(); 1]  , "topics": vec![Value::Null; 9] }])
+        ),
         -32602
     );
     let many: Vec<String> = (0..2000u64).map(|n| format!("0x{n:040x}")).collect();
@@ -288,9 +306,20 @@ fn oversized_and_misshapen_requests_are_refused_in_words() {
     assert_eq!(code("eth_feeHistory", json!(["0x1", "latest", [90.0, 10.0]])), -32602);
     assert_eq!(code("eth_feeHistory", json!(["0x1", "latest", vec![1.0; 101]])), -32602);
     assert_eq!(code("eth_feeHistory", json!(["0x1", "0x99", []])), -32000);
-    assert_eq!(code("anvil_setCode", json!([counter(), "0xef0100"])), -32602, "a malformed delegation");
-    assert_eq!(code("eth_call", json!([{ "to": counter(), "data": "0x01", "input": "0x02" }])), -32602);
-    assert_eq!(code("eth_call", json!([{ "to": counter() }, "latest", { counter(): {} }])), -32602, "overrides");
+    assert_eq!(
+        code("anvil_setCode", json!([counter(), "0xef0100"])),
+        -32602,
+        "a malformed delegation"
+    );
+    assert_eq!(
+        code("eth_call", json!([{ "to": counter(), "data": "0x01", "input": "0x02" }])),
+        -32602
+    );
+    assert_eq!(
+        code("eth_call", json!([{ "to": counter() }, "latest", { counter(): {} }])),
+        -32602,
+        "overrides"
+    );
     let mut deep = json!([]);
     for _ in 0..200 {
         deep = json!([deep]);
@@ -306,7 +335,10 @@ fn queues_are_bounded() {
     for _ in 0..300 {
         ask(&chain, "eth_newBlockFilter", json!([]));
     }
-    assert_eq!(chain.handle("eth_getFilterChanges", json!([filter])).unwrap_err().message, "filter not found");
+    assert_eq!(
+        chain.handle("eth_getFilterChanges", json!([filter])).unwrap_err().message,
+        "filter not found"
+    );
 
     ask(&chain, "evm_setAutomine", json!([false]));
     let to = Some(account(9).address());
@@ -314,7 +346,10 @@ fn queues_are_bounded() {
         let large = TxEip1559 { gas_limit: 20_000_000, ..transaction(nonce, to, 0, &[]) };
         send(&chain, &signed(large, &account(1)));
     }
-    let full = chain.handle("eth_sendRawTransaction", json!([signed(transaction(1027, to, 0, &[]), &account(1))]));
+    let full = chain.handle(
+        "eth_sendRawTransaction",
+        json!([signed(transaction(1027, to, 0, &[]), &account(1))]),
+    );
     assert_eq!(full.unwrap_err().message, "txpool is full");
     // A block's gas limit bounds its transactions; the others wait for the next blocks.
     ask(&chain, "evm_mine", json!([]));

@@ -108,7 +108,8 @@ const VICTIM: &str = "RIALTO_DEVCHAIN_VICTIM";
 #[ignore = "runs only as a child process"]
 fn victim() {
     let Some(folder) = std::env::var_os(VICTIM) else { return };
-    let (chain, owner, counter) = (open_in(Path::new(&folder)), account(0), account(0).address().create(0));
+    let (chain, owner, counter) =
+        (open_in(Path::new(&folder)), account(0), account(0).address().create(0));
     for nonce in 1..100_000 {
         mined(&chain, &signed(transaction(nonce, Some(counter), 0, &[1]), &owner));
         println!("\nmined {nonce}");
@@ -119,7 +120,10 @@ fn victim() {
 fn a_killed_process_loses_nothing_that_it_confirmed() {
     let folder = tempfile::tempdir().unwrap();
     let counter = account(0).address().create(0);
-    mined(&open_in(folder.path()), &signed(transaction(0, None, 0, &deploying(COUNTER)), &account(0)));
+    mined(
+        &open_in(folder.path()),
+        &signed(transaction(0, None, 0, &deploying(COUNTER)), &account(0)),
+    );
     let mut child = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "victim", "--ignored", "--nocapture"])
         .env(VICTIM, folder.path())
@@ -128,7 +132,8 @@ fn a_killed_process_loses_nothing_that_it_confirmed() {
         .spawn()
         .unwrap();
     let lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
-    let confirmed = lines.filter_map(|line| line.strip_prefix("mined ")?.parse::<u64>().ok()).nth(20);
+    let confirmed =
+        lines.filter_map(|line| line.strip_prefix("mined ")?.parse::<u64>().ok()).nth(20);
     child.kill().unwrap();
     child.wait().unwrap();
     let confirmed = confirmed.expect("the child mined at least 20 blocks");
@@ -140,6 +145,10 @@ fn a_killed_process_loses_nothing_that_it_confirmed() {
     assert!(value >= confirmed, "{value} of {confirmed} confirmed");
     // There is one transaction per block, so state, head and nonce must be of the same moment.
     assert_eq!((head, nonce), (value + 1, value + 1));
-    assert_eq!(ask(&chain, "eth_getLogs", json!([{ "fromBlock": "0x0" }])).as_array().unwrap().len() as u64, value);
+    assert_eq!(
+        ask(&chain, "eth_getLogs", json!([{ "fromBlock": "0x0" }])).as_array().unwrap().len()
+            as u64,
+        value
+    );
     mined(&chain, &signed(transaction(nonce, Some(counter), 0, &[1]), &account(0)));
 }

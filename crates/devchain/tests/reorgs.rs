@@ -23,7 +23,9 @@ fn counter() -> Devchain {
 
 /// Block number, counter value and removed flag of logs.
 fn story(logs: &Value) -> Vec<(u64, u64, bool)> {
-    let log = |log: &Value| (number(&log["blockNumber"]), number(&log["data"]), log["removed"].as_bool().unwrap());
+    let log = |log: &Value| {
+        (number(&log["blockNumber"]), number(&log["data"]), log["removed"].as_bool().unwrap())
+    };
     logs.as_array().unwrap().iter().map(log).collect()
 }
 
@@ -40,8 +42,9 @@ fn a_reorg_removes_logs_last_first_and_then_adds_those_of_the_new_branch() {
         [(2, 1, false), (3, 2, false), (4, 3, false)]
     );
     assert_eq!(ask(&chain, "eth_getFilterChanges", json!([blocks])).as_array().unwrap().len(), 3);
-    let old: Vec<Value> =
-        (3..=4).map(|n| ask(&chain, "eth_getBlockByNumber", json!([format!("0x{n:x}"), false]))).collect();
+    let old: Vec<Value> = (3..=4)
+        .map(|n| ask(&chain, "eth_getBlockByNumber", json!([format!("0x{n:x}"), false])))
+        .collect();
 
     ask(&chain, "anvil_reorg", json!([2, [[bump(2, 0), 1], [bump(1, 1), 1]]]));
     assert_eq!(
@@ -63,7 +66,9 @@ fn an_empty_reorg_changes_every_hash_but_not_the_height() {
     let chain = counter();
     ask(&chain, "anvil_mine", json!([5]));
     let hashes = |chain: &Devchain| -> Vec<Value> {
-        let block = |n: u64| ask(chain, "eth_getBlockByNumber", json!([format!("0x{n:x}"), false]))["hash"].clone();
+        let block = |n: u64| {
+            ask(chain, "eth_getBlockByNumber", json!([format!("0x{n:x}"), false]))["hash"].clone()
+        };
         (0..=6).map(block).collect()
     };
     let mut seen = vec![hashes(&chain)];
@@ -86,10 +91,16 @@ fn dropped_transactions_can_be_sent_again_and_raw_bytes_re_mined() {
     let raw = ask(&chain, "eth_getRawTransactionByHash", json!([receipt["transactionHash"]]));
     assert_eq!(raw, bump(1, 0));
     ask(&chain, "anvil_reorg", json!([1, []]));
-    assert_eq!(ask(&chain, "eth_getTransactionByHash", json!([receipt["transactionHash"]])), Value::Null);
+    assert_eq!(
+        ask(&chain, "eth_getTransactionByHash", json!([receipt["transactionHash"]])),
+        Value::Null
+    );
     assert_eq!(value(&chain), 0);
     let again = mined(&chain, raw.as_str().unwrap());
-    assert_eq!((&again["transactionHash"], &again["blockNumber"]), (&receipt["transactionHash"], &json!("0x3")));
+    assert_eq!(
+        (&again["transactionHash"], &again["blockNumber"]),
+        (&receipt["transactionHash"], &json!("0x3"))
+    );
     assert_ne!(again["blockHash"], receipt["blockHash"]);
 }
 
@@ -103,10 +114,15 @@ fn a_reorg_without_room_or_with_unfit_transactions_says_so() {
     assert_eq!(fails(json!([1, [[bump(1, 0), 1]]])), -32602, "beyond the new branch");
     assert_eq!(fails(json!([1, [["0x1234", 0]]])), -32602, "not a transaction");
     assert_eq!(fails(json!(["x", []])), -32602);
-    assert_eq!(before, ask(&chain, "eth_getBlockByNumber", json!(["latest", true])), "nothing happened yet");
+    assert_eq!(
+        before,
+        ask(&chain, "eth_getBlockByNumber", json!(["latest", true])),
+        "nothing happened yet"
+    );
 
-    let error =
-        chain.handle("anvil_reorg", json!([1, [[bump(1, 7), 0], [bump(2, 0), 0], [bump(0, 0), 0]]])).unwrap_err();
+    let error = chain
+        .handle("anvil_reorg", json!([1, [[bump(1, 7), 0], [bump(2, 0), 0], [bump(0, 0), 0]]]))
+        .unwrap_err();
     assert!(error.code == -32003 && error.message.contains("nonce too low"), "{error}");
     assert_eq!(value(&chain), 1, "the fit one is in");
 }
@@ -131,7 +147,10 @@ fn snapshots_bring_back_state_time_and_height_and_tell_filters() {
         [(2, 1, false), (3, 2, false), (3, 2, true), (2, 1, true)]
     );
     ask(&chain, "evm_mine", json!([]));
-    assert_eq!(number(&ask(&chain, "eth_getBlockByNumber", json!(["latest", false]))["timestamp"]), START);
+    assert_eq!(
+        number(&ask(&chain, "eth_getBlockByNumber", json!(["latest", false]))["timestamp"]),
+        START
+    );
 
     let point = ask(&chain, "evm_snapshot", json!([]));
     ask(&chain, "anvil_reorg", json!([1, []]));
@@ -141,8 +160,10 @@ fn snapshots_bring_back_state_time_and_height_and_tell_filters() {
 #[test]
 fn a_standing_clock_stands_and_moves_when_told() {
     let chain = open();
-    let time = || number(&ask(&chain, "eth_getBlockByNumber", json!(["latest", false]))["timestamp"]);
-    let next = || number(&ask(&chain, "eth_getBlockByNumber", json!(["pending", false]))["timestamp"]);
+    let time =
+        || number(&ask(&chain, "eth_getBlockByNumber", json!(["latest", false]))["timestamp"]);
+    let next =
+        || number(&ask(&chain, "eth_getBlockByNumber", json!(["pending", false]))["timestamp"]);
     assert_eq!(time(), START);
     ask(&chain, "anvil_mine", json!([10]));
     assert_eq!(time(), START);
@@ -152,7 +173,10 @@ fn a_standing_clock_stands_and_moves_when_told() {
     ask(&chain, "evm_mine", json!([]));
     ask(&chain, "evm_mine", json!([]));
     assert_eq!(time(), START + 500, "time runs on from a time that was set");
-    assert_eq!(chain.handle("evm_setNextBlockTimestamp", json!([START + 499])).unwrap_err().code, -32602);
+    assert_eq!(
+        chain.handle("evm_setNextBlockTimestamp", json!([START + 499])).unwrap_err().code,
+        -32602
+    );
     assert_eq!(chain.handle("evm_increaseTime", json!([u64::MAX])).unwrap_err().code, -32602);
     ask(&chain, "evm_setNextBlockTimestamp", json!([START + 500]));
     ask(&chain, "evm_mine", json!([]));
@@ -161,12 +185,16 @@ fn a_standing_clock_stands_and_moves_when_told() {
 
 #[test]
 fn the_heartbeat_makes_blocks_only_when_asked_and_due() {
-    let chain = Devchain::open(rialto_devchain::Config { heartbeat_secs: Some(5), ..config() }).unwrap();
+    let chain =
+        Devchain::open(rialto_devchain::Config { heartbeat_secs: Some(5), ..config() }).unwrap();
     let head = || number(&ask(&chain, "eth_blockNumber", json!([])));
     assert_eq!((head(), head()), (0, 0));
     ask(&chain, "evm_increaseTime", json!([4]));
     assert_eq!(head(), 0);
     ask(&chain, "evm_increaseTime", json!([60]));
     assert_eq!((head(), head()), (1, 1), "one block, however long it rested");
-    assert_eq!(number(&ask(&chain, "eth_getBlockByNumber", json!(["latest", false]))["timestamp"]), START + 64);
+    assert_eq!(
+        number(&ask(&chain, "eth_getBlockByNumber", json!(["latest", false]))["timestamp"]),
+        START + 64
+    );
 }

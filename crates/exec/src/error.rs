@@ -20,7 +20,8 @@ pub enum ExecError {
     /// The compiler refused the program.
     #[error("[X-PRG-003] the program does not compile: {0}")]
     Compile(String),
-    /// Workers died of the program: it would take more memory or time than it may, or the compiler has a defect.
+    /// Workers died of the program: it would take more memory or time than it may, or the compiler
+    /// has a defect.
     #[error("[X-PRG-004] compiling the program ended the process that did it: {0}")]
     Worker(String),
     /// The caller cancelled it.
@@ -33,7 +34,9 @@ pub enum ExecError {
     #[error("[X-PRG-007] no court can judge a run of this program")]
     NoCourt,
     /// The program is not the one that was signed.
-    #[error("[X-PRG-008] the program has not the root {root} under any rules that this version knows")]
+    #[error(
+        "[X-PRG-008] the program has not the root {root} under any rules that this version knows"
+    )]
     OtherProgram {
         /// The root that was signed.
         root: alloy_primitives::B256,

@@ -1,5 +1,5 @@
-//! The seam between a node and what runs tasks. A node speaks these traits only: another kind of program
-//! (a container, an enclave) is another implementation.
+//! The seam between a node and what runs tasks. A node speaks these traits only: another kind of
+//! program (a container, an enclave) is another implementation.
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -22,13 +22,18 @@ pub trait Executor: Debug + Send + Sync + 'static {
     /// The program is refused, or this host can't prepare it.
     fn prepare(&self, program: &[u8], cancel: &CancelFlag) -> Result<Arc<dyn Prepared>, ExecError>;
 
-    /// Like [`Executor::prepare`], under the rules that the program was signed under: those by which
-    /// its root is `root`.
+    /// Like [`Executor::prepare`], under the rules that the program was signed under: those by
+    /// which its root is `root`.
     ///
     /// # Errors
     /// Those of [`Executor::prepare`], and [`ExecError::OtherProgram`] if `root` is not its root
     /// under any rules that this executor knows.
-    fn prepare_signed(&self, program: &[u8], root: B256, cancel: &CancelFlag) -> Result<Arc<dyn Prepared>, ExecError>;
+    fn prepare_signed(
+        &self,
+        program: &[u8],
+        root: B256,
+        cancel: &CancelFlag,
+    ) -> Result<Arc<dyn Prepared>, ExecError>;
 
     /// Checks that an order that names `root` means this program. It makes nothing ready to run.
     ///
@@ -36,8 +41,8 @@ pub trait Executor: Debug + Send + Sync + 'static {
     /// The program is refused, or [`ExecError::OtherProgram`].
     fn identify(&self, program: &[u8], root: B256) -> Result<(), ExecError>;
 
-    /// Returns the machines whose courts can judge a run. `None`: no court can judge what runs here,
-    /// and a deal about it must name none.
+    /// Returns the machines whose courts can judge a run. `None`: no court can judge what runs
+    /// here, and a deal about it must name none.
     fn machines(&self) -> Option<Machines>;
 
     /// Returns the program as a court sees it, under the rules that it was signed under. It makes
@@ -71,8 +76,8 @@ pub trait Prepared: Debug + Send + Sync {
     fn run(&self, task: &Task<'_>, cancel: &CancelFlag) -> Result<Outcome, AttemptError>;
 
     /// Runs all tasks of a batch, as many at a time as this host lends cores. `done` takes every
-    /// outcome at once, in any order and from several threads, so that nobody holds all outputs. The
-    /// first failure, of a task or of `done`, ends the others.
+    /// outcome at once, in any order and from several threads, so that nobody holds all outputs.
+    /// The first failure, of a task or of `done`, ends the others.
     ///
     /// # Errors
     /// The first failure.

@@ -1,7 +1,8 @@
-//! Runs programs fast and safely: limits that are part of the result (fuel, output, pages) and limits that
-//! never are (wall time, this host's memory).
+//! Runs programs fast and safely: limits that are part of the result (fuel, output, pages) and
+//! limits that never are (wall time, this host's memory).
 //!
-//! A node speaks [`Executor`] and [`Prepared`]. Canonical WebAssembly ([`wasm`]) is the one implementation.
+//! A node speaks [`Executor`] and [`Prepared`]. Canonical WebAssembly ([`wasm`]) is the one
+//! implementation.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 

@@ -1,10 +1,11 @@
-//! A file as bytes that are read from disk when they are touched: the shared input of a task that is traced. The only `unsafe`
-//! here is one call.
+//! A file as bytes that are read from disk when they are touched: the shared input of a task that
+//! is traced. The only `unsafe` here is one call.
 //!
 //! # Why it is sound
-//! A mapped file must not change. What is mapped are blobs of a node's store and the inputs in a job's folder: both are written
-//! once, under another name, and renamed when they are whole; they lie in a folder that nobody else can write. Who removes one only
-//! takes its name away: the bytes stay as long as the map. Whoever can cut such a file short runs as this user already, and ends
+//! A mapped file must not change. What is mapped are blobs of a node's store and the inputs in a
+//! job's folder: both are written once, under another name, and renamed when they are whole; they
+//! lie in a folder that nobody else can write. Who removes one only takes its name away: the bytes
+//! stay as long as the map. Whoever can cut such a file short runs as this user already, and ends
 //! this process by it (`SIGBUS`), as a disk does that fails.
 #![allow(unsafe_code)]
 
@@ -14,7 +15,8 @@ use std::path::Path;
 use bytes::Bytes;
 use memmap2::Mmap;
 
-/// The bytes of a file that nobody changes; none of them is in memory before it is looked at, and none has to stay.
+/// The bytes of a file that nobody changes; none of them is in memory before it is looked at, and
+/// none has to stay.
 pub fn map_file(path: &Path) -> std::io::Result<Bytes> {
     let file = File::open(path)?;
     if file.metadata()?.len() == 0 {

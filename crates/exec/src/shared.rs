@@ -17,7 +17,8 @@ type Page = Arc<[u8]>;
 /// A page and its number, once one was read.
 type Slot = Mutex<Option<(u64, Page)>>;
 
-/// The shared half of a job's input: nothing, bytes in memory, or a file read on demand. Clones share it.
+/// The shared half of a job's input: nothing, bytes in memory, or a file read on demand. Clones
+/// share it.
 #[derive(Clone, Debug, Default)]
 pub struct SharedData(Source);
 
@@ -64,7 +65,8 @@ impl SharedData {
     }
 }
 
-/// Files that are shared inputs of running orders: all tasks that read the same one share its cache.
+/// Files that are shared inputs of running orders: all tasks that read the same one share its
+/// cache.
 #[derive(Debug, Default)]
 pub struct SharedFiles(Mutex<HashMap<PathBuf, Weak<PagedFile>>>);
 
@@ -84,8 +86,8 @@ impl SharedFiles {
     }
 }
 
-/// A file behind a direct-mapped cache: page p can only be in slot p mod slots, so that nothing has to
-/// be evicted, and each slot has a lock of its own.
+/// A file behind a direct-mapped cache: page p can only be in slot p mod slots, so that nothing has
+/// to be evicted, and each slot has a lock of its own.
 #[derive(Debug)]
 struct PagedFile {
     file: File,
@@ -105,7 +107,10 @@ impl PagedFile {
         let start = number * FILE_PAGE_BYTES;
         let size = FILE_PAGE_BYTES.min(self.bytes - start) as usize;
         // The room of the page that was here, unless a task still reads it.
-        let old = slot.take().map(|(_, page)| page).filter(|page| page.len() == size && Arc::strong_count(page) == 1);
+        let old = slot
+            .take()
+            .map(|(_, page)| page)
+            .filter(|page| page.len() == size && Arc::strong_count(page) == 1);
         let mut page = old.unwrap_or_else(|| std::iter::repeat_n(0, size).collect());
         self.file.read_exact_at(Arc::get_mut(&mut page).expect("the only handle"), start)?;
         *slot = Some((number, page.clone()));
@@ -120,7 +125,8 @@ pub(crate) enum Read {
     File,
 }
 
-/// One task's view of the shared half: remembers the page it reads, so that most leaves take no lock.
+/// One task's view of the shared half: remembers the page it reads, so that most leaves take no
+/// lock.
 #[derive(Debug)]
 pub(crate) struct SharedReader {
     data: SharedData,
@@ -180,7 +186,11 @@ mod tests {
         assert_eq!(from_file.len(), in_memory.len());
         let leaves = in_memory.len().div_ceil(32);
         for index in (0..leaves + 3).chain([1 << 26, leaves - 1, 0, 2048, 2047]) {
-            assert_eq!(from_file.leaf(index).unwrap().0, in_memory.leaf(index).unwrap().0, "leaf {index}");
+            assert_eq!(
+                from_file.leaf(index).unwrap().0,
+                in_memory.leaf(index).unwrap().0,
+                "leaf {index}"
+            );
         }
     }
 
@@ -196,7 +206,11 @@ mod tests {
             assert_eq!(reader.leaf(0).unwrap().0, [1; 32]);
             let page = reader.recent.as_ref().unwrap().1.clone();
             assert_eq!(reader.leaf(beyond).unwrap(), ([0; 32], Read::File));
-            assert_eq!(page[..], [1; FILE_PAGE_BYTES as usize], "still read: not replaced in its room");
+            assert_eq!(
+                page[..],
+                [1; FILE_PAGE_BYTES as usize],
+                "still read: not replaced in its room"
+            );
         }
     }
 

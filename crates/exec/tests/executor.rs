@@ -8,7 +8,8 @@ use std::sync::{Arc, Mutex};
 use alloy_primitives::B256;
 use bytes::Bytes;
 use rialto_exec::{
-    AttemptError, Batch, CancelFlag, Config, Engine, ExecError, Executor, Lent, Limits, Prepared, SharedData, Task,
+    AttemptError, Batch, CancelFlag, Config, Engine, ExecError, Executor, Lent, Limits, Prepared,
+    SharedData, Task,
 };
 use rialto_machine::input::TaskInput;
 use rialto_machine::{Machine, Machines, v3};
@@ -24,7 +25,8 @@ struct Guest {
 }
 
 fn surroundings() -> Guest {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/guests/surroundings.wasm");
+    let path =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/guests/surroundings.wasm");
     let input = |word: &str| {
         let argv = vec![b"guest".to_vec(), word.as_bytes().to_vec()];
         Bytes::from(TaskInput { argv, ..TaskInput::default() }.encode().unwrap())
@@ -42,7 +44,10 @@ fn keeps_the_contract(executor: &dyn Executor, guest: &Guest) {
     let program = executor.prepare(&guest.program, &go).unwrap();
     a_program_is_known_by_its_root(executor, guest, &*program);
     executor.prepare(b"no program", &go).unwrap_err();
-    assert!(matches!(executor.prepare(&[&guest.program[..], b"!"].concat(), &stop), Err(ExecError::Cancelled)));
+    assert!(matches!(
+        executor.prepare(&[&guest.program[..], b"!"].concat(), &stop),
+        Err(ExecError::Cancelled)
+    ));
 
     limits_are_checked_before_a_run(&*program, lent);
     a_run_is_bounded_and_the_same_every_time(&*program, guest);
@@ -179,7 +184,12 @@ impl Executor for Unjudged {
         Executor::prepare(&self.0, program, cancel)
     }
 
-    fn prepare_signed(&self, program: &[u8], root: B256, cancel: &CancelFlag) -> Result<Arc<dyn Prepared>, ExecError> {
+    fn prepare_signed(
+        &self,
+        program: &[u8],
+        root: B256,
+        cancel: &CancelFlag,
+    ) -> Result<Arc<dyn Prepared>, ExecError> {
         self.0.prepare_signed(program, root, cancel)
     }
 

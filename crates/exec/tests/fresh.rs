@@ -1,4 +1,5 @@
-//! The committed programs are what their sources make, byte for byte. Checked where the pinned compiler is installed.
+//! The committed programs are what their sources make, byte for byte. Checked where the pinned
+//! compiler is installed.
 #![allow(clippy::unwrap_used)]
 
 use std::path::Path;
@@ -19,7 +20,13 @@ fn committed_programs_are_fresh() {
         let folder = exec.join("../../examples").join(program);
         let program = format!("{program}.wasm");
         let fresh = out.path().join(&program);
-        assert!(Command::new(folder.join("build.sh")).arg(&fresh).status().unwrap().success(), "{program}");
-        assert!(std::fs::read(folder.join(&program)).unwrap() == std::fs::read(fresh).unwrap(), "{program} is stale");
+        assert!(
+            Command::new(folder.join("build.sh")).arg(&fresh).status().unwrap().success(),
+            "{program}"
+        );
+        assert!(
+            std::fs::read(folder.join(&program)).unwrap() == std::fs::read(fresh).unwrap(),
+            "{program} is stale"
+        );
     }
 }

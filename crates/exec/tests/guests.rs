@@ -6,7 +6,9 @@ use std::path::Path;
 use std::sync::OnceLock;
 
 use bytes::Bytes;
-use rialto_exec::{AttemptError, CancelFlag, Config, Engine, ExecError, Limits, Outcome, SharedData};
+use rialto_exec::{
+    AttemptError, CancelFlag, Config, Engine, ExecError, Limits, Outcome, SharedData,
+};
 use rialto_machine::input::{SharedInput, TaskInput};
 use rialto_machine::output::{Outputs, parse};
 use rialto_protocol::receipt::{Status, output_hash};
@@ -29,7 +31,10 @@ fn wasm(path: &str) -> Vec<u8> {
 }
 
 fn args(args: &[&str]) -> TaskInput {
-    TaskInput { argv: args.iter().map(|arg| arg.as_bytes().to_vec()).collect(), ..Default::default() }
+    TaskInput {
+        argv: args.iter().map(|arg| arg.as_bytes().to_vec()).collect(),
+        ..Default::default()
+    }
 }
 
 fn run(path: &str, input: &TaskInput, limits: &Limits) -> Outcome {
@@ -45,11 +50,23 @@ fn outputs(outcome: &Outcome) -> Outputs {
 
 #[test]
 fn a_picture_is_the_same_however_it_is_cut_and_wherever_it_is_made() {
-    let tile = |size: &str, index: u32| args(&["raytrace", "48", "32", size, &index.to_string(), "4"]);
-    let inputs: Vec<Bytes> = (0..6).map(|index| tile("16", index).encode().unwrap().into()).collect();
+    let tile =
+        |size: &str, index: u32| args(&["raytrace", "48", "32", size, &index.to_string(), "4"]);
+    let inputs: Vec<Bytes> =
+        (0..6).map(|index| tile("16", index).encode().unwrap().into()).collect();
     let batch = |engine: &Engine| {
         let program = engine.prepare(&wasm("raytrace/raytrace.wasm")).unwrap();
-        engine.run_batch(&program, &inputs, &SharedData::none(), &PLENTY, 1, &CancelFlag::new(), &|_| {}).unwrap()
+        engine
+            .run_batch(
+                &program,
+                &inputs,
+                &SharedData::none(),
+                &PLENTY,
+                1,
+                &CancelFlag::new(),
+                &|_| {},
+            )
+            .unwrap()
     };
     let tiles = batch(engine());
     let (other, _dir) = new_engine();
@@ -83,7 +100,8 @@ fn exit_codes_and_streams_arrive() {
 #[test]
 fn every_fuel_limit_ends_where_it_must() {
     let input = args(&["surroundings"]);
-    let limited = |fuel: u64| run("guests/surroundings.wasm", &input, &Limits { fuel, ..PLENTY }).halted;
+    let limited =
+        |fuel: u64| run("guests/surroundings.wasm", &input, &Limits { fuel, ..PLENTY }).halted;
     let enough = limited(PLENTY.fuel);
     let used = enough.fuel_used(PLENTY.fuel);
     let some = (0..60).chain((60..used).step_by(used as usize / 60)).chain(used - 20..used);
@@ -105,15 +123,21 @@ fn every_fuel_limit_ends_where_it_must() {
 #[test]
 fn bad_ends_are_traps_and_the_same_everywhere() {
     let (other, _dir) = new_engine();
-    let programs = [engine(), &other].map(|engine| (engine, engine.prepare(&wasm("guests/crash.wasm")).unwrap()));
+    let programs = [engine(), &other]
+        .map(|engine| (engine, engine.prepare(&wasm("guests/crash.wasm")).unwrap()));
     let limits = Limits { fuel: 50_000_000, ..PLENTY };
-    for (how, out_of_fuel) in
-        [("recurse", false), ("loop", true), ("abort", false), ("divide", false), ("wild", false), ("call", false)]
-    {
+    for (how, out_of_fuel) in [
+        ("recurse", false),
+        ("loop", true),
+        ("abort", false),
+        ("divide", false),
+        ("wild", false),
+        ("call", false),
+    ] {
         let input = args(&["crash", how]).encode().unwrap();
-        let ends = programs
-            .each_ref()
-            .map(|(engine, program)| engine.run(program, &input, &SharedData::none(), &limits, 0).unwrap());
+        let ends = programs.each_ref().map(|(engine, program)| {
+            engine.run(program, &input, &SharedData::none(), &limits, 0).unwrap()
+        });
         assert_eq!(ends[0], ends[1], "{how}");
         let halted = ends[0].halted;
         assert_eq!((halted.status, halted.fuel_left < 0), (Status::Trap, out_of_fuel), "{how}");
@@ -123,7 +147,9 @@ fn bad_ends_are_traps_and_the_same_everywhere() {
 
 #[test]
 fn too_little_memory_is_the_programs_to_notice() {
-    let work = |max_pages| run("guests/work.wasm", &args(&["work"]), &Limits { max_pages, ..PLENTY }).halted;
+    let work = |max_pages| {
+        run("guests/work.wasm", &args(&["work"]), &Limits { max_pages, ..PLENTY }).halted
+    };
     assert_eq!((work(8192).status, work(8192).exit_code), (Status::Finished, 0));
     // malloc returns null: the same end under the same limit, everywhere
     let little = work(400);
@@ -138,20 +164,26 @@ fn too_little_memory_is_the_programs_to_notice() {
 fn a_shared_file_is_the_same_from_disk_and_from_memory() {
     let file = |path: &str, bytes: &[u8]| (path.to_owned(), bytes.to_vec());
     let big: Vec<u8> = (0..400_000u32).flat_map(|i| i.wrapping_mul(i).to_le_bytes()).collect();
-    let shared = SharedInput { files: vec![file("data/shared.txt", b"of the job"), file("data/big.bin", &big)] };
+    let shared = SharedInput {
+        files: vec![file("data/shared.txt", b"of the job"), file("data/big.bin", &big)],
+    };
     let shared = shared.encode().unwrap();
     let mut on_disk = tempfile::NamedTempFile::new().unwrap();
     on_disk.write_all(&shared).unwrap();
     let mut input = args(&["rusty", "3"]);
     input.files = vec![file("data/task.txt", b"of the task")];
     let program = engine().prepare(&wasm("guests/rusty.wasm")).unwrap();
-    let run = |data: SharedData| engine().run(&program, &input.encode().unwrap(), &data, &PLENTY, 0).unwrap();
+    let run = |data: SharedData| {
+        engine().run(&program, &input.encode().unwrap(), &data, &PLENTY, 0).unwrap()
+    };
     let from_disk = run(SharedData::file(on_disk.path()).unwrap());
     assert_eq!(from_disk, run(SharedData::bytes(shared.into())));
     assert_eq!(from_disk.halted.exit_code, 3);
     let outputs = outputs(&from_disk);
     assert!(String::from_utf8(outputs.stdout).unwrap().contains("e job\n"));
-    assert!(outputs.files.iter().any(|(path, bytes)| path == "out/a/b/file" && bytes == b"from rust"));
+    assert!(
+        outputs.files.iter().any(|(path, bytes)| path == "out/a/b/file" && bytes == b"from rust")
+    );
 }
 
 #[test]

@@ -1,5 +1,6 @@
-//! Compiling in workers: what they can't do, what happens when they die, and what just passes the gate is compiled within
-//! their limits. A binary of its own, because workers are the binary that starts them.
+//! Compiling in workers: what they can't do, what happens when they die, and what just passes the
+//! gate is compiled within their limits. A binary of its own, because workers are the binary that
+//! starts them.
 #![allow(clippy::unwrap_used)]
 
 #[allow(dead_code)] // the machine's own tests use the rest
@@ -17,16 +18,26 @@ const LIMITS: Limits = Limits { fuel: 1 << 40, out_bytes: 1 << 20, max_pages: 10
 
 const TESTS: [(&str, fn()); 6] = [
     ("everything_is_kept_from_a_worker", everything_is_kept_from_a_worker),
-    ("a_program_compiled_in_a_worker_does_what_it_does", a_program_compiled_in_a_worker_does_what_it_does),
+    (
+        "a_program_compiled_in_a_worker_does_what_it_does",
+        a_program_compiled_in_a_worker_does_what_it_does,
+    ),
     ("a_bomb_is_refused_and_stays_so", a_bomb_is_refused_and_stays_so),
-    ("whoever_waits_can_stop_and_the_worker_is_gone", whoever_waits_can_stop_and_the_worker_is_gone),
+    (
+        "whoever_waits_can_stop_and_the_worker_is_gone",
+        whoever_waits_can_stop_and_the_worker_is_gone,
+    ),
     ("a_worker_that_is_killed_costs_one_attempt", a_worker_that_is_killed_costs_one_attempt),
-    ("what_just_passes_is_compiled_within_the_limits", what_just_passes_is_compiled_within_the_limits),
+    (
+        "what_just_passes_is_compiled_within_the_limits",
+        what_just_passes_is_compiled_within_the_limits,
+    ),
 ];
 
 fn main() {
     worker::main_if_worker(std::env::args_os());
-    let wanted: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
+    let wanted: Vec<String> =
+        std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
     if std::env::args().any(|word| word == "--list") {
         TESTS.iter().for_each(|(name, _)| println!("{name}: test"));
         return;
@@ -82,7 +93,8 @@ fn child() -> u32 {
 fn everything_is_kept_from_a_worker() {
     let found = worker::protections();
     assert_eq!(found.len(), 6, "{found:?}");
-    // All of them are tried, or what the system said is shown; where the tests run, it has them all.
+    // All of them are tried, or what the system said is shown; where the tests run, it has them
+    // all.
     assert!(found.iter().all(|protection| protection.holds), "{found:#?}");
 }
 
@@ -92,12 +104,20 @@ fn a_program_compiled_in_a_worker_does_what_it_does() {
     for name in ["tiny/tiny", "guests/work", "words/words"] {
         let wasm = example(name);
         let program = engine.prepare(&wasm).unwrap();
-        assert_eq!(program.root(), rialto_machine::canonicalise(&wasm).unwrap().program_root, "{name}");
+        assert_eq!(
+            program.root(),
+            rialto_machine::canonicalise(&wasm).unwrap().program_root,
+            "{name}"
+        );
         let outcome = engine.run(&program, b"", &SharedData::none(), &LIMITS, 5).unwrap();
         // Another engine takes it from the disk, without a worker.
         let again = self::engine(&dir.path().join("cache"));
         let program = again.prepare(&wasm).unwrap();
-        assert_eq!(again.run(&program, b"", &SharedData::none(), &LIMITS, 5).unwrap(), outcome, "{name}");
+        assert_eq!(
+            again.run(&program, b"", &SharedData::none(), &LIMITS, 5).unwrap(),
+            outcome,
+            "{name}"
+        );
     }
     assert!(children().is_empty());
 }
@@ -121,7 +141,8 @@ fn a_bomb_is_refused_and_stays_so() {
 fn whoever_waits_can_stop_and_the_worker_is_gone() {
     let dir = tempfile::tempdir().unwrap();
     let engine = engine(dir.path());
-    let (wasm, cancel, other, ended) = (slow(), CancelFlag::new(), CancelFlag::new(), AtomicBool::new(false));
+    let (wasm, cancel, other, ended) =
+        (slow(), CancelFlag::new(), CancelFlag::new(), AtomicBool::new(false));
     std::thread::scope(|scope| {
         let waiting = scope.spawn(|| {
             let result = engine.prepare_unless(&wasm, &cancel);
@@ -175,7 +196,8 @@ fn a_worker_that_is_killed_costs_one_attempt() {
     });
 }
 
-/// The limits of a worker are what docs/machine.md states: none of these is killed. Those with a megabyte of code are left out.
+/// The limits of a worker are what docs/machine.md states: none of these is killed. Those with a
+/// megabyte of code are left out.
 fn what_just_passes_is_compiled_within_the_limits() {
     let dir = tempfile::tempdir().unwrap();
     let engine = engine(dir.path());

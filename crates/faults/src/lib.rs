@@ -1,5 +1,6 @@
-//! Providers that misbehave, for demonstrations and tests: results that are consistent in themselves and
-//! wrong, and promises that are not kept. A [`Fault`] is a shell around an honest provider.
+//! Providers that misbehave, for demonstrations and tests: results that are consistent in
+//! themselves and wrong, and promises that are not kept. A [`Fault`] is a shell around an honest
+//! provider.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 #![forbid(unsafe_code)]
@@ -17,8 +18,8 @@ use rialto_provider::{
     core::{Call, Effect, Event, Results},
 };
 
-/// How a provider cheats. Which tasks are falsified depends on the order's number and the task's index alone; running a task
-/// again to check it is honest.
+/// How a provider cheats. Which tasks are falsified depends on the order's number and the task's
+/// index alone; running a task again to check it is honest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
     /// Every so many tasks, the last byte of the output is another one.
@@ -33,12 +34,13 @@ pub enum Fault {
     },
     /// Results are right, and every receipt's total is more than they add up to.
     OverstateTotal,
-    /// It runs and claims what it ran, and shows the results to nobody: neither its requester nor the chain.
+    /// It runs and claims what it ran, and shows the results to nobody: neither its requester nor
+    /// the chain.
     Withhold,
     /// It promises every order at once, without looking at it, and runs none.
     Promise,
-    /// It runs nothing, says that every task ran out of fuel, which is the dearest that there is, and claims that on chain. It
-    /// delivers nothing.
+    /// It runs nothing, says that every task ran out of fuel, which is the dearest that there is,
+    /// and claims that on chain. It delivers nothing.
     Invent,
 }
 
@@ -49,17 +51,27 @@ impl Shell for Fault {
             | (Self::Withhold, Effect::Transact { call: Call::Reveal { .. }, .. })
             | (Self::Promise, Effect::Run(_)) => Conduct::Nothing,
             // The core takes the fetch for done, and waits for everything else.
-            (Self::Promise, Effect::Fetch(work)) => Conduct::Says(Event::Fetched { order: work.hash, result: Ok(()) }),
+            (Self::Promise, Effect::Fetch(work)) => {
+                Conduct::Says(Event::Fetched { order: work.hash, result: Ok(()) })
+            }
             (_, effect) => Conduct::Perform(effect),
         }
     }
 
     /// What it says of tasks that it never ran.
     fn results(&self, order: &Order) -> Option<Results> {
-        let halted =
-            Halted { status: Status::Trap, exit_code: 0, out_hash: B256::ZERO, out_len: 0, fuel_left: -1, digest: 0 };
-        (*self == Self::Invent)
-            .then(|| Results { halted: vec![halted; order.tasks as usize], outputs: Payload::Inline(Bytes::new()) })
+        let halted = Halted {
+            status: Status::Trap,
+            exit_code: 0,
+            out_hash: B256::ZERO,
+            out_len: 0,
+            fuel_left: -1,
+            digest: 0,
+        };
+        (*self == Self::Invent).then(|| Results {
+            halted: vec![halted; order.tasks as usize],
+            outputs: Payload::Inline(Bytes::new()),
+        })
     }
 
     fn outcome(&self, order: &Order, task: u32, mut outcome: Outcome) -> Outcome {
@@ -151,8 +163,14 @@ mod tests {
     fn cheats_omit_what_they_cheat_about_and_do_the_rest() {
         let performed = |done: Conduct| matches!(done, Conduct::Perform(_));
         let receipt = Receipt { fuel: 1, ..Receipt::default() };
-        let shown = || Effect::SendReceipt { session: 1, deal: Default::default(), receipt: receipt.clone() };
-        for fault in [Fault::Withhold, Fault::Promise, Fault::Invent, Fault::CorruptOutput { every: 1 }] {
+        let shown = || Effect::SendReceipt {
+            session: 1,
+            deal: Default::default(),
+            receipt: receipt.clone(),
+        };
+        for fault in
+            [Fault::Withhold, Fault::Promise, Fault::Invent, Fault::CorruptOutput { every: 1 }]
+        {
             assert!(performed(fault.effect(Effect::Hangup { session: 1 })));
             let omits = matches!(fault, Fault::Withhold | Fault::Invent);
             assert_eq!(performed(fault.effect(shown())), !omits);
@@ -160,7 +178,8 @@ mod tests {
             assert_eq!(fault.receipt(receipt.clone()), receipt);
         }
         assert_eq!(Fault::OverstateTotal.receipt(receipt).fuel, 2);
-        let invented = Fault::Invent.results(&order(0)).map(|results| results.halted).unwrap_or_default();
+        let invented =
+            Fault::Invent.results(&order(0)).map(|results| results.halted).unwrap_or_default();
         assert!(invented.len() == 3 && invented.iter().all(|halted| halted.fuel_used(100) == 100));
     }
 }

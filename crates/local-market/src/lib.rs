@@ -1,5 +1,6 @@
-//! A market on this machine: embedded chain, contracts, providers and one requester, each with its own key, data
-//! folder and QUIC endpoint on loopback. They are wired here and talk through chain and network only.
+//! A market on this machine: embedded chain, contracts, providers and one requester, each with its
+//! own key, data folder and QUIC endpoint on loopback. They are wired here and talk through chain
+//! and network only.
 
 #![forbid(unsafe_code)]
 
@@ -13,8 +14,8 @@ use std::{
 };
 
 use rialto_chain::{
-    Chain, ChainConfig, CourtRules, DeployParams, Deployed, LocalRpc, MarketCall, PrivateKeySigner, Rpc, RpcFault,
-    deploy,
+    Chain, ChainConfig, CourtRules, DeployParams, Deployed, LocalRpc, MarketCall, PrivateKeySigner,
+    Rpc, RpcFault, deploy,
 };
 use rialto_client::{LOCAL_REQUESTER, local_key};
 use rialto_devchain::{Devchain, Server, serve};
@@ -33,7 +34,8 @@ use error::{Result, Step};
 pub const CHAIN_ID: u64 = 31_337;
 /// Gas money of every account on the embedded chain: 1000 ether, in wei.
 const GAS_MONEY_WEI: u128 = 1_000 * 10u128.pow(18);
-/// Windows of the embedded market, seconds: long enough for a person to watch, short enough to wait for.
+/// Windows of the embedded market, seconds: long enough for a person to watch, short enough to wait
+/// for.
 const CHALLENGE_SECONDS: u64 = 120;
 const ANSWER_SECONDS: u64 = 60;
 const GRACE_SECONDS: u64 = 60;
@@ -108,7 +110,8 @@ pub struct Setting {
     pub patience: Patience,
     /// Bond of a late notice or demand, base units.
     pub case_bond: u128,
-    /// Accounts beside the requester's and the providers', by name: each has gas money and the same deposit.
+    /// Accounts beside the requester's and the providers', by name: each has gas money and the same
+    /// deposit.
     pub guests: Vec<String>,
 }
 
@@ -178,7 +181,11 @@ pub struct LocalMarket {
 
 impl LocalMarket {
     /// Brings everything up. `fuel_per_second` is what one core of this machine was measured to do.
-    pub async fn start(folder: Folder, plans: &[ProviderPlan], fuel_per_second: u64) -> Result<Self> {
+    pub async fn start(
+        folder: Folder,
+        plans: &[ProviderPlan],
+        fuel_per_second: u64,
+    ) -> Result<Self> {
         Self::start_with(folder, plans, fuel_per_second, Setting::default()).await
     }
 
@@ -205,9 +212,10 @@ impl LocalMarket {
         for (name, plan) in names.iter().zip(plans) {
             let bootstrap = providers.first().map(|first| first.peer.clone()).into_iter().collect();
             let home = folder.path().join(name);
-            let provider = start_provider(&rpc, &deployed, name, &home, plan, bootstrap, fuel_per_second)
-                .await
-                .step(format!("{name} did not start"))?;
+            let provider =
+                start_provider(&rpc, &deployed, name, &home, plan, bootstrap, fuel_per_second)
+                    .await
+                    .step(format!("{name} did not start"))?;
             providers.push(provider);
         }
 
@@ -249,7 +257,9 @@ impl LocalMarket {
     /// Lets the chain's time run ahead; everybody's clock follows it.
     pub fn let_pass(&self, seconds: u64) -> Result<()> {
         let control = |method, params| {
-            self.devchain.handle(method, params).map_err(|fault| LocalMarketError::Chain(fault.message))
+            self.devchain
+                .handle(method, params)
+                .map_err(|fault| LocalMarketError::Chain(fault.message))
         };
         control("evm_increaseTime", serde_json::json!([seconds]))?;
         control("evm_mine", serde_json::json!([]))?;
@@ -268,9 +278,11 @@ impl LocalMarket {
         self.folder.path()
     }
 
-    /// Everything that the market holds is somebody's: tokens in the contract equal all accounts, while no deal is open.
+    /// Everything that the market holds is somebody's: tokens in the contract equal all accounts,
+    /// while no deal is open.
     pub async fn reconciles(&self) -> Result<bool> {
-        let mut owners = vec![self.requester_address, rialto_protocol::model::BURNED, self.deployed.court];
+        let mut owners =
+            vec![self.requester_address, rialto_protocol::model::BURNED, self.deployed.court];
         owners.extend(self.providers.iter().map(|provider| provider.address));
         owners.extend(&self.guests);
         let mut accounts = U256::ZERO;
@@ -299,7 +311,11 @@ fn open_chain(folder: &Path, accounts: &[Address]) -> Result<Devchain> {
     .step("the embedded chain did not start")
 }
 
-async fn deploy_contracts(rpc: &Rpc, admin: &PrivateKeySigner, case_bond: u128) -> Result<Deployed> {
+async fn deploy_contracts(
+    rpc: &Rpc,
+    admin: &PrivateKeySigner,
+    case_bond: u128,
+) -> Result<Deployed> {
     let params = DeployParams {
         token: None,
         challenge_window: CHALLENGE_SECONDS,
@@ -367,7 +383,10 @@ fn node_engine(home: &Path) -> Result<Engine> {
 /// No socket.
 pub async fn bind(name: &str, home: &Path) -> Result<Node> {
     let secret = keccak256(format!("rialto embedded endpoint {name}")).0;
-    let config = NetConfig { port_file: Some(home.join("port")), ..NetConfig::loopback(secret, home.join("blobs")) };
+    let config = NetConfig {
+        port_file: Some(home.join("port")),
+        ..NetConfig::loopback(secret, home.join("blobs"))
+    };
     Node::bind(config).await.step(format!("endpoint of {name}"))
 }
 
@@ -377,7 +396,11 @@ async fn connect(rpc: &Rpc, market: Address) -> Result<Chain> {
 
 fn local_rpc(devchain: Devchain) -> Rpc {
     let handle: LocalRpc = Arc::new(move |method, params| {
-        devchain.handle(method, params).map_err(|e| RpcFault { code: e.code, message: e.message, data: e.data })
+        devchain.handle(method, params).map_err(|e| RpcFault {
+            code: e.code,
+            message: e.message,
+            data: e.data,
+        })
     });
     Rpc::Local(handle)
 }
@@ -389,7 +412,10 @@ async fn fund(chain: &Chain, admin: PrivateKeySigner, accounts: &[Address]) -> R
     let sender = chain.sender_in_memory(admin).await?;
     sender.send("mint", MarketCall::Mint { to, amount: total }).await?;
     sender.send("approve", MarketCall::Approve { amount: total }).await?;
-    let deposits = accounts.iter().map(|account| MarketCall::Deposit { account: *account, amount: DEPOSIT }).collect();
+    let deposits = accounts
+        .iter()
+        .map(|account| MarketCall::Deposit { account: *account, amount: DEPOSIT })
+        .collect();
     sender.send("deposit", MarketCall::Batch(deposits)).await?;
     sender.stop().await;
     Ok(())

@@ -48,7 +48,11 @@ struct Deployment {
 
 impl Standing {
     /// Brings up what is in a folder, or begins it.
-    pub async fn start(folder: &Path, plans: &[ProviderPlan], fuel_per_second: u64) -> Result<Self> {
+    pub async fn start(
+        folder: &Path,
+        plans: &[ProviderPlan],
+        fuel_per_second: u64,
+    ) -> Result<Self> {
         let admin = local_key("admin");
         let names: Vec<String> = (1..=MAX_PROVIDERS).map(|n| format!("provider-{n}")).collect();
         let mut accounts = vec![admin.address(), local_key(LOCAL_REQUESTER).address()];
@@ -74,12 +78,30 @@ impl Standing {
         let deployed = match known {
             Some(Deployment { token, market, block, court, step_unit, float_unit, .. }) => {
                 let (token_gas, market_gas, court_gas) = (0, 0, 0);
-                Deployed { token, market, block, token_gas, market_gas, court, step_unit, float_unit, court_gas }
+                Deployed {
+                    token,
+                    market,
+                    block,
+                    token_gas,
+                    market_gas,
+                    court,
+                    step_unit,
+                    float_unit,
+                    court_gas,
+                }
             }
             None => deploy_contracts(&rpc, &admin, CASE_BOND).await?,
         };
         let Deployed { token, market, block, court, step_unit, float_unit, .. } = deployed;
-        let now = Deployment { token, market, block, court, step_unit, float_unit, port: server.addr().port() };
+        let now = Deployment {
+            token,
+            market,
+            block,
+            court,
+            step_unit,
+            float_unit,
+            port: server.addr().port(),
+        };
         write_private(&file, &serde_json::to_vec_pretty(&now).expect("plain data"))?;
         let chain = connect(&rpc, market).await?;
         if !(chain.is_known_code().await? && chain.is_known_court(court).await?) {
@@ -88,14 +110,18 @@ impl Standing {
         // Each account once: the intent's name says which.
         let sender = chain.sender(admin.clone(), &folder.join("admin.redb")).await?;
         for account in &accounts[1..=plans.len() + 1] {
-            fund_once(&sender, admin.address(), *account).await.step("the accounts were not funded")?;
+            fund_once(&sender, admin.address(), *account)
+                .await
+                .step("the accounts were not funded")?;
         }
         sender.stop().await;
         let mut providers: Vec<LocalProvider> = Vec::with_capacity(plans.len());
         for (name, plan) in names.iter().zip(plans) {
             let bootstrap = providers.first().map(|first| first.peer.clone()).into_iter().collect();
             let home = folder.join(name);
-            let provider = start_provider(&rpc, &deployed, name, &home, plan, bootstrap, fuel_per_second).await;
+            let provider =
+                start_provider(&rpc, &deployed, name, &home, plan, bootstrap, fuel_per_second)
+                    .await;
             providers.push(provider.step(format!("{name} did not start"))?);
         }
         Ok(Self { chain, deployed, server, providers, folder: folder.to_owned() })

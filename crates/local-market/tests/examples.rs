@@ -52,7 +52,11 @@ async fn examples_do_what_they_say() {
         .run_until(async {
             let seller = tokio::task::spawn_local({
                 let path = path.clone();
-                async move { sell::sell(&path, SELLER, async { drop(stopped.await) }).await.map_err(|e| e.to_string()) }
+                async move {
+                    sell::sell(&path, SELLER, async { drop(stopped.await) })
+                        .await
+                        .map_err(|e| e.to_string())
+                }
             });
             let quoted = quote::quote(&path, &file).await.unwrap();
             assert_eq!((quoted.tasks, quoted.chosen.len()), (TASKS, 1), "{quoted:?}");

@@ -7,8 +7,9 @@
 //!                                     core wasm: four imports, metering, stack limit, WASI
 //! ```
 //!
-//! Every engine runs M', never the user's file. The rules of a version never change: each version has a
-//! folder of its own, and [`version`] finds it by its number. [`CANON_VERSION`] is the current one.
+//! Every engine runs M', never the user's file. The rules of a version never change: each version
+//! has a folder of its own, and [`version`] finds it by its number. [`CANON_VERSION`] is the
+//! current one.
 //!
 //! # The contract with a host
 //! A host must do the following, and nothing else:
@@ -69,7 +70,7 @@ mod version;
 pub use error::GateError;
 pub use v3::step::Registers;
 pub use v3::{
-    CANON_VERSION, Canonical, Lowered, Snapshot, TaskLimits, Tracer, Work, WrongProof, canonicalise, explain, float,
-    ir, judge, limits, lower, play, start_parts, step,
+    CANON_VERSION, Canonical, Lowered, Snapshot, TaskLimits, Tracer, Work, WrongProof,
+    canonicalise, explain, float, ir, judge, limits, lower, play, start_parts, step,
 };
 pub use version::{Machine, Machines, version};

@@ -128,7 +128,11 @@ impl<'a> Parser<'a> {
             PAD => Ok(Some(())),
             STDOUT | STDERR => {
                 let (bytes, whole) = self.bytes(len);
-                let to = if kind == STDOUT { &mut self.outputs.stdout } else { &mut self.outputs.stderr };
+                let to = if kind == STDOUT {
+                    &mut self.outputs.stdout
+                } else {
+                    &mut self.outputs.stderr
+                };
                 to.extend_from_slice(bytes);
                 Ok(whole)
             }
@@ -153,7 +157,10 @@ impl<'a> Parser<'a> {
             }
             UNLINK => {
                 let (path, Some(())) = self.bytes(len) else { return Ok(None) };
-                self.tree.paths.remove(&checked_path(path, start)?).ok_or(OutputError::NoSuchFile { at: start })?;
+                self.tree
+                    .paths
+                    .remove(&checked_path(path, start)?)
+                    .ok_or(OutputError::NoSuchFile { at: start })?;
                 Ok(Some(()))
             }
             TRUNCATE => {
@@ -206,7 +213,9 @@ impl Tree {
     fn open(&mut self, id: u32, path: String, empty: bool) -> Result<(), OutputError> {
         let file = match self.paths.get(&path) {
             Some(file) => *file,
-            None if self.contents.len() == MAX_OUTPUT_FILES => return Err(OutputError::TooManyFiles),
+            None if self.contents.len() == MAX_OUTPUT_FILES => {
+                return Err(OutputError::TooManyFiles);
+            }
             None => {
                 self.contents.push(Vec::new());
                 self.paths.insert(path, self.contents.len() - 1);
@@ -263,7 +272,10 @@ impl Tree {
             }
         }
         let paths = std::mem::take(&mut self.paths);
-        Ok(paths.into_iter().map(|(path, file)| (path, std::mem::take(&mut self.contents[file]))).collect())
+        Ok(paths
+            .into_iter()
+            .map(|(path, file)| (path, std::mem::take(&mut self.contents[file])))
+            .collect())
     }
 }
 
@@ -303,7 +315,8 @@ mod tests {
             write(0, 2, b"xy"),
             record(CREATE, 1, b"tmp"),
             write(1, u64::MAX, b"data"),
-            [header(RENAME, 0, 3), 1u64.to_le_bytes().to_vec(), padded(b"tmp"), padded(b"b")].concat(),
+            [header(RENAME, 0, 3), 1u64.to_le_bytes().to_vec(), padded(b"tmp"), padded(b"b")]
+                .concat(),
             record(ATTACH, 2, b"b"),
             write(2, u64::MAX, b"++"),
             record(CREATE, 3, b"gone"),
@@ -314,7 +327,10 @@ mod tests {
         let outputs = parse(&stream).unwrap();
         assert_eq!(outputs.stdout, b"hello world");
         assert_eq!(outputs.stderr, b"oops");
-        assert_eq!(outputs.files, [("b".to_owned(), b"data++".to_vec()), ("out/a".to_owned(), b"01xy".to_vec())]);
+        assert_eq!(
+            outputs.files,
+            [("b".to_owned(), b"data++".to_vec()), ("out/a".to_owned(), b"01xy".to_vec())]
+        );
         assert!(!outputs.truncated);
     }
 
@@ -322,13 +338,20 @@ mod tests {
     fn a_cut_stream_keeps_what_came_before() {
         let stream = [record(STDOUT, 0, b"hello"), record(STDOUT, 0, b"0123456789abcdef")].concat();
         let outputs = parse(&stream[..stream.len() - 8]).unwrap();
-        assert_eq!((outputs.stdout.as_slice(), outputs.truncated), (b"hello01234567".as_slice(), true));
+        assert_eq!(
+            (outputs.stdout.as_slice(), outputs.truncated),
+            (b"hello01234567".as_slice(), true)
+        );
     }
 
     #[test]
     fn hostile_streams_are_refused() {
         for path in ["../a", "/a", "a//b", "./a", "a/..", "", "a\0", "a/"] {
-            assert_eq!(parse(&record(CREATE, 0, path.as_bytes())), Err(OutputError::BadPath { at: 0 }), "{path:?}");
+            assert_eq!(
+                parse(&record(CREATE, 0, path.as_bytes())),
+                Err(OutputError::BadPath { at: 0 }),
+                "{path:?}"
+            );
         }
         assert_eq!(parse(&write(7, 0, b"x")), Err(OutputError::NoSuchFile { at: 0 }));
         let hole = [record(CREATE, 0, b"a"), write(0, 1 << 40, b"x")].concat();

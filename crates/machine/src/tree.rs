@@ -51,7 +51,8 @@ impl Tree {
     /// Updates the leaves that may have changed, given as ranges (first, past the last), sorted and
     /// disjoint.
     pub fn update(&mut self, changed: &[(usize, usize)], leaf: impl Fn(usize) -> B256) {
-        let mut ranges: Vec<(usize, usize)> = changed.iter().copied().filter(|(first, end)| first < end).collect();
+        let mut ranges: Vec<(usize, usize)> =
+            changed.iter().copied().filter(|(first, end)| first < end).collect();
         for height in 0..self.levels.len() {
             let (below, here) = self.levels.split_at_mut(height);
             let below = below.last();
@@ -84,7 +85,9 @@ impl Tree {
         for height in 0..self.levels.len() {
             siblings.push(match height.checked_sub(1) {
                 None => leaf(at ^ 1),
-                Some(below) => self.levels[below].get(at ^ 1).copied().unwrap_or_else(|| zero(height)),
+                Some(below) => {
+                    self.levels[below].get(at ^ 1).copied().unwrap_or_else(|| zero(height))
+                }
             });
             at /= 2;
         }
@@ -95,7 +98,11 @@ impl Tree {
 /// Returns the root over leaves in ranges (first, past the last), sorted and disjoint; all others
 /// are zero. Unlike a [`Tree`] it takes memory only for the leaves in the ranges, wherever they
 /// are.
-pub(crate) fn sparse_root(depth: u32, ranges: &[(usize, usize)], leaf: impl Fn(usize) -> B256) -> B256 {
+pub(crate) fn sparse_root(
+    depth: u32,
+    ranges: &[(usize, usize)],
+    leaf: impl Fn(usize) -> B256,
+) -> B256 {
     let leaves = ranges.iter().flat_map(|(first, end)| *first..*end);
     let mut nodes: Vec<(usize, B256)> = leaves.map(|at| (at, leaf(at))).collect();
     for height in 0..depth as usize {

@@ -103,7 +103,11 @@ impl Machines {
     ///
     /// # Errors
     /// Returns the error of the current version if no known version accepts the module.
-    pub fn find(self, wasm: &[u8], root: B256) -> Result<Option<(&'static dyn Machine, Canonical)>, GateError> {
+    pub fn find(
+        self,
+        wasm: &[u8],
+        root: B256,
+    ) -> Result<Option<(&'static dyn Machine, Canonical)>, GateError> {
         let (mut refused, mut taken) = (None, false);
         for machine in self.all() {
             match machine.canonicalise(wasm) {
@@ -151,13 +155,17 @@ mod tests {
     #[test]
     fn a_program_is_lowered_under_the_rules_that_its_root_names() {
         let (wasm, both) = (program(), Machines::new(&BOTH));
-        let roots: Vec<_> = both.all().map(|machine| machine.canonicalise(&wasm).unwrap().program_root).collect();
+        let roots: Vec<_> =
+            both.all().map(|machine| machine.canonicalise(&wasm).unwrap().program_root).collect();
         assert_ne!(roots[0], roots[1]);
         for (root, version) in roots.iter().zip([3, 2]) {
             let lowered = both.lower(&wasm, *root).unwrap().unwrap();
             assert_eq!((lowered.parts.root(), lowered.parts.version), (*root, version));
         }
-        assert!(Machines::default().lower(&wasm, roots[1]).unwrap().is_none(), "version 2 is unknown");
+        assert!(
+            Machines::default().lower(&wasm, roots[1]).unwrap().is_none(),
+            "version 2 is unknown"
+        );
         assert!(both.lower(b"nothing", roots[0]).is_err());
     }
 }

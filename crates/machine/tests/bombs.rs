@@ -22,7 +22,10 @@ fn every_kind_of_bomb_is_refused_with_the_function_the_count_and_the_limit() {
                 other => assert!(matches!(other, GateError::TooLarge { .. }), "{kind}: {error}"),
             }
             let message = error.to_string();
-            assert!(message.contains(error.code()) && message.contains("at most"), "{kind}: {message}");
+            assert!(
+                message.contains(error.code()) && message.contains("at most"),
+                "{kind}: {message}"
+            );
         }
     }
 }
@@ -52,7 +55,9 @@ fn what_lies_anywhere_costs_by_what_there_is() {
     // 4 GiB of memory with a byte at its end, a table of a million entries, and scattered data:
     // without sparse trees each of these would take gigabytes or seconds for a module of a hundred
     // bytes.
-    for wasm in [plain(0, 1 << 16, 1, 0), plain(1 << 20, 1, 0, 0), plain(1, 1 << 16, 1000, 4_000_000)] {
+    for wasm in
+        [plain(0, 1 << 16, 1, 0), plain(1 << 20, 1, 0, 0), plain(1, 1 << 16, 1000, 4_000_000)]
+    {
         let canonical = canonicalise(&wasm).unwrap();
         assert_eq!(canonical.module.len() as u64 / (wasm.len() as u64 + 1000), 0);
     }
@@ -78,7 +83,10 @@ fn programs_use_a_fraction_of_what_they_may() {
         let canonical = canonicalise(&std::fs::read(file).unwrap()).unwrap();
         let (work, bytes) = (canonical.work, canonical.code_bytes);
         assert!(work.steps > bytes && work.steps < 11 * bytes, "{path}: {work:?} of {bytes} bytes");
-        assert!(work.alive < 2 * bytes && work.moves < bytes / 4, "{path}: {work:?} of {bytes} bytes");
+        assert!(
+            work.alive < 2 * bytes && work.moves < bytes / 4,
+            "{path}: {work:?} of {bytes} bytes"
+        );
     }
 }
 
@@ -86,16 +94,22 @@ fn programs_use_a_fraction_of_what_they_may() {
 #[test]
 fn sums_are_what_the_rules_say() {
     let work = |body: &str| {
-        let text = format!("(module (memory 1) (func (export \"_start\")) (func (param i64) (local i64 i64) {body}))");
+        let text = format!(
+            "(module (memory 1) (func (export \"_start\")) (func (param i64) (local i64 i64) {body}))"
+        );
         canonicalise(&wat::parse_str(text).unwrap()).unwrap().work
     };
     let nothing = work("");
     // `if` has four edges: its two paths, the end of the arm, and the end of the function.
     // Local 1 is alive on three of them, and meets at the end.
-    let one = work("(if (i32.wrap_i64 (local.get 0)) (then (local.set 1 (i64.const 1)))) (drop (local.get 1))");
+    let one = work(
+        "(if (i32.wrap_i64 (local.get 0)) (then (local.set 1 (i64.const 1)))) (drop (local.get 1))",
+    );
     assert_eq!((one.alive, one.moves), (3, 2), "{one:?} {nothing:?}");
     // No live local is assigned in between, so nothing meets.
-    let none = work("(if (i32.wrap_i64 (local.get 0)) (then (local.set 2 (i64.const 1)))) (drop (local.get 1))");
+    let none = work(
+        "(if (i32.wrap_i64 (local.get 0)) (then (local.set 2 (i64.const 1)))) (drop (local.get 1))",
+    );
     assert_eq!((none.alive, none.moves), (3, 0));
     // A local that is live at the top of the outer loop is live in the inner loop, too, because the
     // inner loop branches to the outer one.

@@ -17,7 +17,11 @@ const DEFAULT_CASES: u64 = 20_000;
 /// `expected`.
 fn check(op: u8, wide: bool, a: u64, b: u64, expected: Option<Option<u64>>) {
     let soft = compute(op, wide, a, b);
-    assert_eq!(soft, native(op, wide, a, b), "operation {op} wide: {wide} {a:#x} {b:#x}: soft and native");
+    assert_eq!(
+        soft,
+        native(op, wide, a, b),
+        "operation {op} wide: {wide} {a:#x} {b:#x}: soft and native"
+    );
     if let Some(expected) = expected {
         assert_eq!(soft, expected, "operation {op} wide: {wide} {a:#x} {b:#x}");
     }
@@ -29,13 +33,21 @@ fn check_both(op: u8, wide: bool, a: u64, b: u64) {
         wide,
         a,
         b,
-        if wide { independent::<Double, Single>(op, a, b) } else { independent::<Single, Double>(op, a, b) },
+        if wide {
+            independent::<Double, Single>(op, a, b)
+        } else {
+            independent::<Single, Double>(op, a, b)
+        },
     );
 }
 
 /// Returns the result of `rustc_apfloat`; `None` if it has no such operation. `F` is the format,
 /// `G` the other format.
-fn independent<F: Float, G: Float + FloatConvert<F>>(op: u8, a: u64, b: u64) -> Option<Option<u64>> {
+fn independent<F: Float, G: Float + FloatConvert<F>>(
+    op: u8,
+    a: u64,
+    b: u64,
+) -> Option<Option<u64>> {
     let mask = u64::MAX >> (64 - F::BITS);
     let [x, y] = [a, b].map(|bits| F::from_bits((bits & mask).into()));
     let float = |value: F| {
@@ -147,7 +159,12 @@ fn boundaries_of_two_operands() {
             // its neighbours and its negation.
             for (i, &a) in values.iter().enumerate() {
                 for j in 0..12 {
-                    check_both(op, wide, a, values[(i * 37 + j * 307 + usize::from(op)) % values.len()]);
+                    check_both(
+                        op,
+                        wide,
+                        a,
+                        values[(i * 37 + j * 307 + usize::from(op)) % values.len()],
+                    );
                 }
                 for b in [a, a ^ 1, a.wrapping_add(1), a ^ 1 << (if wide { 63 } else { 31 })] {
                     check_both(op, wide, a, b);
@@ -193,7 +210,8 @@ impl Random {
 
 #[test]
 fn random_cases() {
-    let cases = std::env::var("RIALTO_FLOAT_CASES").map_or(DEFAULT_CASES, |cases| cases.parse().unwrap());
+    let cases =
+        std::env::var("RIALTO_FLOAT_CASES").map_or(DEFAULT_CASES, |cases| cases.parse().unwrap());
     let both = [boundaries(false), boundaries(true)];
     for op in 0..fp::COUNT {
         for wide in [false, true] {
@@ -208,7 +226,9 @@ fn random_cases() {
                 let mut b = random.float(wide, &both[usize::from(wide)]);
                 if random.next().is_multiple_of(8) {
                     // Almost all cancels.
-                    b = a ^ (random.next() & 0xf) ^ (random.next() & 1) << (if wide { 63 } else { 31 });
+                    b = a
+                        ^ (random.next() & 0xf)
+                        ^ (random.next() & 1) << (if wide { 63 } else { 31 });
                 }
                 check_both(op, wide, a, b);
             }
@@ -230,7 +250,10 @@ fn high_bits_of_narrow_operands_count_for_nothing() {
             }
             let plain = compute(op, wide, a, b);
             check(op, wide, a | above, b | above, Some(plain));
-            assert!(wide || (fp::TO_INT..fp::FROM_INT).contains(&op) || plain.is_some_and(|it| it >> 32 == 0));
+            assert!(
+                wide || (fp::TO_INT..fp::FROM_INT).contains(&op)
+                    || plain.is_some_and(|it| it >> 32 == 0)
+            );
         }
     }
 }
@@ -248,27 +271,43 @@ fn unknown_operations_trap() {
 #[test]
 fn vectors() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../contracts/vectors/float.json");
-    let file: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+    let file: serde_json::Value =
+        serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
     let bytes = |value: &serde_json::Value| -> Vec<u8> {
         let hex = value.as_str().unwrap().strip_prefix("0x").unwrap();
-        (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap()).collect()
+        (0..hex.len())
+            .step_by(2)
+            .map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap())
+            .collect()
     };
     let number = |bytes: &[u8]| bytes.iter().fold(0, |number, byte| number << 8 | u64::from(*byte));
     let words = |value| bytes(value).chunks(8).map(number).collect::<Vec<_>>();
-    let (floats, integers) = ([words(&file["narrow"]), words(&file["wide"])], words(&file["integers"]));
+    let (floats, integers) =
+        ([words(&file["narrow"]), words(&file["wide"])], words(&file["integers"]));
     let mut cases = 0;
     for (i, batch) in file["results"].as_array().unwrap().iter().enumerate() {
-        let (op, wide) = (batch["op"].as_str().unwrap().parse::<u8>().unwrap(), batch["wide"].as_bool().unwrap());
+        let (op, wide) = (
+            batch["op"].as_str().unwrap().parse::<u8>().unwrap(),
+            batch["wide"].as_bool().unwrap(),
+        );
         assert_eq!(usize::from(op) * 2 + usize::from(wide), i, "every operation in both formats");
-        let first = if is_from_int(op) { &integers } else { &floats[usize::from(operand_is_wide(op, wide))] };
-        let second =
-            if op <= fp::MAX { floats[usize::from(wide)].iter().step_by(7).copied().collect() } else { vec![0] };
+        let first = if is_from_int(op) {
+            &integers
+        } else {
+            &floats[usize::from(operand_is_wide(op, wide))]
+        };
+        let second = if op <= fp::MAX {
+            floats[usize::from(wide)].iter().step_by(7).copied().collect()
+        } else {
+            vec![0]
+        };
         let (results, traps) = (bytes(&batch["results"]), bytes(&batch["traps"]));
         let mut results = results.chunks(if wide || op >= fp::TO_INT { 8 } else { 4 });
         let mut traps = traps.into_iter();
         for &a in first {
             for &b in &second {
-                let (result, traps) = (number(results.next().unwrap()), traps.next().unwrap_or_default() != 0);
+                let (result, traps) =
+                    (number(results.next().unwrap()), traps.next().unwrap_or_default() != 0);
                 check(op, wide, a, b, Some((!traps).then_some(result)));
                 cases += 1;
             }

@@ -73,8 +73,16 @@ fn what_is_no_program_is_refused() {
         ("(module (func (export \"_initialize\")))", "M-GATE-007", "reactor"),
         ("(module (func (export \"_start\") (param i32)))", "M-GATE-007", "() -> ()"),
         ("(module (memory (export \"_start\") 1))", "M-GATE-007", "_start"),
-        ("(module (import \"env\" \"puts\" (func)) (func (export \"_start\")))", "M-GATE-005", "undefined"),
-        ("(module (import \"env\" \"memory\" (memory 1)) (func (export \"_start\")))", "M-GATE-005", "memory"),
+        (
+            "(module (import \"env\" \"puts\" (func)) (func (export \"_start\")))",
+            "M-GATE-005",
+            "undefined",
+        ),
+        (
+            "(module (import \"env\" \"memory\" (memory 1)) (func (export \"_start\")))",
+            "M-GATE-005",
+            "memory",
+        ),
         (
             "(module (import \"rialto\" \"exit\" (func (param i32))) (func (export \"_start\")))",
             "M-GATE-005",
@@ -90,7 +98,11 @@ fn what_is_no_program_is_refused() {
             "M-GATE-005",
             "",
         ),
-        ("(module (import \"wasi_snapshot_preview1\" \"memory\" (func)) (func (export \"_start\")))", "M-GATE-005", ""),
+        (
+            "(module (import \"wasi_snapshot_preview1\" \"memory\" (func)) (func (export \"_start\")))",
+            "M-GATE-005",
+            "",
+        ),
         (
             "(module (import \"wasi_snapshot_preview1\" \"fd_write\" (func)) (func (export \"_start\")))",
             "M-GATE-006",
@@ -101,7 +113,11 @@ fn what_is_no_program_is_refused() {
             "M-GATE-008",
             "data segment 0",
         ),
-        ("(module (memory 1) (data (i32.const -1) \"\") (func (export \"_start\")))", "M-GATE-008", ""),
+        (
+            "(module (memory 1) (data (i32.const -1) \"\") (func (export \"_start\")))",
+            "M-GATE-008",
+            "",
+        ),
         (
             "(module (table 1 funcref) (elem (i32.const 1) 0) (func (export \"_start\")))",
             "M-GATE-008",
@@ -134,7 +150,12 @@ fn sizes_are_bounded() {
     assert_eq!(canonicalise(&vec![0; (32 << 20) + 1]).unwrap_err().code(), "M-GATE-004");
     // as many globals as fit
     let globals = "(global (mut i64) (i64.const 0))".repeat(1020);
-    assert!(canonicalise(&wat::parse_str(format!("(module {globals} (func (export \"_start\")))")).unwrap()).is_ok());
+    assert!(
+        canonicalise(
+            &wat::parse_str(format!("(module {globals} (func (export \"_start\")))")).unwrap()
+        )
+        .is_ok()
+    );
 }
 
 /// Asserts that M' uses only the features that it needs, imports only the machine's functions, and
@@ -156,14 +177,22 @@ fn check_canonical(module: &[u8]) {
                 }
             }
             Payload::ExportSection(section) => {
-                let exports: Vec<_> =
-                    section.into_iter().map(|export| export.unwrap()).map(|e| (e.name, e.kind)).collect();
+                let exports: Vec<_> = section
+                    .into_iter()
+                    .map(|export| export.unwrap())
+                    .map(|e| (e.name, e.kind))
+                    .collect();
                 let global = |name| (name, ExternalKind::Global);
                 let system = ["fuel", "stackLeft", "digest", "seed"].map(global);
-                assert_eq!(exports[..2], [("run", ExternalKind::Func), ("memory", ExternalKind::Memory)]);
+                assert_eq!(
+                    exports[..2],
+                    [("run", ExternalKind::Func), ("memory", ExternalKind::Memory)]
+                );
                 assert_eq!(exports[2..], system);
             }
-            Payload::StartSection { .. } => panic!("a start section runs before the host sets the fuel"),
+            Payload::StartSection { .. } => {
+                panic!("a start section runs before the host sets the fuel")
+            }
             _ => {}
         }
     }
@@ -185,7 +214,9 @@ fn only_what_is_imported_is_injected() {
         module.len()
     };
     let none = size("");
-    let random = size("(import \"wasi_snapshot_preview1\" \"random_get\" (func (param i32 i32) (result i32)))");
+    let random = size(
+        "(import \"wasi_snapshot_preview1\" \"random_get\" (func (param i32 i32) (result i32)))",
+    );
     let open = size(
         "(import \"wasi_snapshot_preview1\" \"path_open\" (func (param i32 i32 i32 i32 i32 i64 i64 i32 i32) (result i32)))",
     );
@@ -221,8 +252,10 @@ fn multiple_values_and_odd_shapes_survive() {
 #[test]
 fn a_module_without_memory_or_maximum_gets_one() {
     let of = |memory: &str| {
-        let canonical =
-            canonicalise(&wat::parse_str(format!("(module {memory} (func (export \"_start\")))")).unwrap()).unwrap();
+        let canonical = canonicalise(
+            &wat::parse_str(format!("(module {memory} (func (export \"_start\")))")).unwrap(),
+        )
+        .unwrap();
         check_canonical(&canonical.module);
         (canonical.min_pages, canonical.max_pages)
     };
@@ -233,14 +266,18 @@ fn a_module_without_memory_or_maximum_gets_one() {
 
 #[test]
 fn names_and_debug_sections_do_not_change_the_program() {
-    let with = wat::parse_str("(module $m (memory 1) (func $named (export \"_start\") (local $x i32)))").unwrap();
-    let without = wat::parse_str("(module (memory 1) (func (export \"_start\") (local i32)))").unwrap();
+    let with =
+        wat::parse_str("(module $m (memory 1) (func $named (export \"_start\") (local $x i32)))")
+            .unwrap();
+    let without =
+        wat::parse_str("(module (memory 1) (func (export \"_start\") (local i32)))").unwrap();
     assert_ne!(with, without);
     assert_eq!(canonicalise(&with), canonicalise(&without));
 }
 
 fn guest_bytes() -> Vec<u8> {
-    std::fs::read(format!("{}/../../examples/guests/surroundings.wasm", env!("CARGO_MANIFEST_DIR"))).unwrap()
+    std::fs::read(format!("{}/../../examples/guests/surroundings.wasm", env!("CARGO_MANIFEST_DIR")))
+        .unwrap()
 }
 
 proptest! {

@@ -16,10 +16,18 @@ fn inputs() -> (TaskInput, SharedInput) {
         argv: vec![b"prog".to_vec(), b"two words".to_vec()],
         env: vec![(b"HOME".to_vec(), b"/".to_vec()), (b"EMPTY".to_vec(), b"".to_vec())],
         stdin: b"one fish two\nfish red fish".to_vec(),
-        files: vec![file("data/task.txt", "of the task"), file("both.txt", "mine"), file("data/deep/er/x", "x")],
+        files: vec![
+            file("data/task.txt", "of the task"),
+            file("both.txt", "mine"),
+            file("data/deep/er/x", "x"),
+        ],
     };
     let mut shared = SharedInput {
-        files: vec![file("data/shared.txt", "of the job"), file("both.txt", "hidden"), file("data/deep/y", "y")],
+        files: vec![
+            file("data/shared.txt", "of the job"),
+            file("both.txt", "hidden"),
+            file("data/deep/y", "y"),
+        ],
     };
     shared.files.push(("data/big.bin".into(), big()));
     (task, shared)
@@ -56,7 +64,8 @@ fn nothing_given_is_nothing_seen() {
 fn c_reads_and_creates_files() {
     let (task, shared) = inputs();
     let run = run(&guest("files"), &task, &shared, PLENTY);
-    let sum = big().iter().fold(0u32, |sum, byte| sum.wrapping_mul(31).wrapping_add((*byte).into()));
+    let sum =
+        big().iter().fold(0u32, |sum, byte| sum.wrapping_mul(31).wrapping_add((*byte).into()));
     let tail: String = big()[9998..].iter().map(|byte| format!("{byte:02x}")).collect();
     let expected = format!(
         "/: ../ ./ both.txt data/\n\
@@ -106,7 +115,10 @@ fn rust_runs() {
             assert_eq!(run.stdout(), format!("args [\"prog\", \"{arg}\"]\n{expected}"));
             assert_eq!(
                 outputs.files,
-                [("log".into(), b"one\ntwo\n".to_vec()), ("out/a/b/file".into(), b"from rust".to_vec())]
+                [
+                    ("log".into(), b"one\ntwo\n".to_vec()),
+                    ("out/a/b/file".into(), b"from rust".to_vec())
+                ]
             );
         } else {
             // a message on stderr survives the trap that follows it
@@ -138,7 +150,11 @@ fn a_run_repeats_to_the_last_bit() {
     for name in ["surroundings", "files", "work", "crash", "rusty"] {
         let program = guest(name);
         assert_eq!(guest(name), program);
-        assert_eq!(run(&program, &task, &shared, PLENTY), run(&program, &task, &shared, PLENTY), "{name}");
+        assert_eq!(
+            run(&program, &task, &shared, PLENTY),
+            run(&program, &task, &shared, PLENTY),
+            "{name}"
+        );
     }
 }
 

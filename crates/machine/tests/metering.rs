@@ -38,7 +38,10 @@ fn costs_are_as_documented() {
         ("(memory.copy (i32.const 0) (i32.const 8) (i32.const 17))", 7),
         // condition and `if`, then the arm that is taken
         ("(if (i32.const 1) (then (drop (i32.const 1))) (else nop))", 5),
-        ("(if (i32.const 0) (then (drop (i32.const 1))) (else (drop (i32.const 2)) (drop (i32.const 2))))", 6),
+        (
+            "(if (i32.const 0) (then (drop (i32.const 1))) (else (drop (i32.const 2)) (drop (i32.const 2))))",
+            6,
+        ),
         ("(if (i32.const 0) (then (drop (i32.const 1))))", 2),
         // a taken br_if skips the operators after it
         ("(block (br_if 0 (i32.const 1)) (drop (i32.const 1))) (drop (i32.const 1))", 4),
@@ -84,7 +87,8 @@ fn a_trap_leaves_the_blocks_entered_paid() {
         assert_eq!(used(&start(body)), (ENTRY + cost + prepaid, None), "{body}");
     }
     // trap in a callee: the rest of the caller's block is paid in advance
-    let callee = "(module (func $f unreachable) (func (export \"_start\") (call $f) (drop (i32.const 1))))";
+    let callee =
+        "(module (func $f unreachable) (func (export \"_start\") (call $f) (drop (i32.const 1))))";
     assert_eq!(used(callee), (ENTRY + 4 + 2 + 1 + PREPAID, None));
 }
 
@@ -103,8 +107,7 @@ fn a_trap_forfeits_what_was_prepaid_once_however_many_functions_are_open() {
 #[test]
 fn a_trap_in_a_tight_loop_forfeits_what_was_prepaid_and_no_more() {
     // Loads walk out of memory after 16,384 turns of 8 fuel.
-    let body =
-        "(local i32) (loop (drop (i32.load (local.get 0))) (local.set 0 (i32.add (local.get 0) (i32.const 4))) (br 0))";
+    let body = "(local i32) (loop (drop (i32.load (local.get 0))) (local.set 0 (i32.add (local.get 0) (i32.const 4))) (br 0))";
     let (cost, exit) = used(&start(body));
     let exact = ENTRY + 16_385 * 8;
     assert_eq!(exit, None);
@@ -150,7 +153,9 @@ const VARIED: &str = r#"(module
 #[test]
 fn every_fuel_limit_ends_the_run_the_same_way() {
     let engine = Engine::new(&config()).unwrap();
-    let module = Module::new(&engine, canonicalise(&wat::parse_str(VARIED).unwrap()).unwrap().module).unwrap();
+    let module =
+        Module::new(&engine, canonicalise(&wat::parse_str(VARIED).unwrap()).unwrap().module)
+            .unwrap();
     let run = |fuel: i64| -> Run { run_module(&engine, &module, vec![], vec![], fuel) };
     let free = run(PLENTY);
     assert_eq!((free.exit, free.outputs().stdout.as_slice()), (Some(0), b"hello".as_slice()));
@@ -175,9 +180,11 @@ fn every_fuel_limit_ends_the_run_the_same_way() {
 fn recursion(params: usize, locals: usize, call: &str) -> String {
     let args: String = (0..params).map(|i| format!("(local.get {i})")).collect();
     // All locals are live across the call.
-    let live: String =
-        (params..params + locals).map(|i| format!("(local.set {i} (i64.add (local.get 0) (i64.const {i})))")).collect();
-    let sum: String = (params..params + locals).map(|i| format!("(local.get {i}) i64.add")).collect();
+    let live: String = (params..params + locals)
+        .map(|i| format!("(local.set {i} (i64.add (local.get 0) (i64.const {i})))"))
+        .collect();
+    let sum: String =
+        (params..params + locals).map(|i| format!("(local.get {i}) i64.add")).collect();
     let call = call.replace("ARGS", &args);
     format!(
         "(module (type $f (func (param{}) (result i64))) (table 1 funcref) (elem (i32.const 0) $r)
@@ -198,7 +205,10 @@ fn recursion_ends_at_the_injected_limit() {
     for (params, locals) in [(1, 0), (1, 12), (1, 500), (900, 0), (1, 15_000)] {
         for call in ["(call $r ARGS)", "(call_indirect (type $f) ARGS (i32.const 0))"] {
             let run = run_wat(&recursion(params, locals, call), PLENTY);
-            assert!(run.exit.is_none() && run.stack_left < 0 && run.fuel_left > 0, "{params} {locals}: {run:?}");
+            assert!(
+                run.exit.is_none() && run.stack_left < 0 && run.fuel_left > 0,
+                "{params} {locals}: {run:?}"
+            );
         }
     }
 }

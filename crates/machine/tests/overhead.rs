@@ -33,14 +33,18 @@ fn overhead() {
         if only.as_ref().is_some_and(|only| only != kernel) {
             continue;
         }
-        let wasm = std::fs::read(format!("{}/tests/overhead/{kernel}.wasm", env!("CARGO_MANIFEST_DIR"))).unwrap();
+        let wasm =
+            std::fs::read(format!("{}/tests/overhead/{kernel}.wasm", env!("CARGO_MANIFEST_DIR")))
+                .unwrap();
         let plain = Module::new(&engine, &wasm).unwrap();
         let metered = Module::new(&engine, canonicalise(&wasm).unwrap().module).unwrap();
         let (mut best_plain, mut best_metered, mut fuel) = (Duration::MAX, Duration::MAX, 0);
         for _ in 0..ROUNDS {
             let mut store = Store::new(&engine, ());
-            let start =
-                wasmtime::Instance::new(&mut store, &plain, &[]).unwrap().get_func(&mut store, "_start").unwrap();
+            let start = wasmtime::Instance::new(&mut store, &plain, &[])
+                .unwrap()
+                .get_func(&mut store, "_start")
+                .unwrap();
             best_plain = best_plain.min(timed(|| start.call(&mut store, &[], &mut []).unwrap()));
             best_metered = best_metered.min(timed(|| {
                 let run = host::run_module(&engine, &metered, vec![], vec![], host::PLENTY);
@@ -50,6 +54,10 @@ fn overhead() {
         }
         let (plain, metered) = (best_plain.as_secs_f64(), best_metered.as_secs_f64());
         let overhead = 100.0 * (metered / plain - 1.0);
-        println!("{kernel:>8} {:>9.1} {:>9.1} {overhead:>8.1}% {fuel:>14}", plain * 1e3, metered * 1e3);
+        println!(
+            "{kernel:>8} {:>9.1} {:>9.1} {overhead:>8.1}% {fuel:>14}",
+            plain * 1e3,
+            metered * 1e3
+        );
     }
 }

@@ -15,7 +15,9 @@ fn cksum(bytes: &[u8]) -> u32 {
     let length = bytes.len().to_le_bytes();
     let significant = length.len() - length.iter().rev().take_while(|byte| **byte == 0).count();
     !bytes.iter().chain(&length[..significant]).fold(0u32, |crc, byte| {
-        (0..8).fold(crc ^ u32::from(*byte) << 24, |crc, _| crc << 1 ^ if crc >> 31 == 1 { 0x04c1_1db7 } else { 0 })
+        (0..8).fold(crc ^ u32::from(*byte) << 24, |crc, _| {
+            crc << 1 ^ if crc >> 31 == 1 { 0x04c1_1db7 } else { 0 }
+        })
     })
 }
 
@@ -24,7 +26,11 @@ fn sources_and_module_belong_together() {
     let mut all: Vec<u8> = SOURCES.iter().flat_map(|name| file(name)).collect();
     all.extend(file("polyfill.wasm"));
     let expected = String::from_utf8(file("polyfill.cksum")).unwrap();
-    assert_eq!(expected.trim(), format!("{} {}", cksum(&all), all.len()), "run `make` in crates/machine/wasi");
+    assert_eq!(
+        expected.trim(),
+        format!("{} {}", cksum(&all), all.len()),
+        "run `make` in crates/machine/wasi"
+    );
 }
 
 #[test]
@@ -41,9 +47,18 @@ fn it_has_no_memory_of_its_own() {
                 for op in body.get_operators_reader().unwrap() {
                     let op = op.unwrap();
                     // global 0 is the linker's stack pointer
-                    let stack =
-                        matches!(op, Operator::GlobalGet { global_index: 0 } | Operator::GlobalSet { global_index: 0 });
-                    assert!(!stack && !matches!(op, Operator::CallIndirect { .. } | Operator::MemoryGrow { .. }));
+                    let stack = matches!(
+                        op,
+                        Operator::GlobalGet { global_index: 0 }
+                            | Operator::GlobalSet { global_index: 0 }
+                    );
+                    assert!(
+                        !stack
+                            && !matches!(
+                                op,
+                                Operator::CallIndirect { .. } | Operator::MemoryGrow { .. }
+                            )
+                    );
                 }
             }
             _ => {}

@@ -78,5 +78,9 @@ fn lowering_and_tracing() {
         begin.elapsed()
     });
     let time = median(times.collect());
-    println!("{steps} steps in {} ms: {} million a second", time.as_millis(), steps as u128 / time.as_micros());
+    println!(
+        "{steps} steps in {} ms: {} million a second",
+        time.as_millis(),
+        steps as u128 / time.as_micros()
+    );
 }

@@ -90,7 +90,8 @@ fn every_step_is_proven_and_judged_right() {
         // A halted state is followed by itself.
         let proof = tracer.prove();
         assert_eq!(judge(state, &proof), Ok(state));
-        let fast = Tracer::new(program, input(), TaskLimits { fuel: 3000, ..LIMITS }).finish(1 << 30);
+        let fast =
+            Tracer::new(program, input(), TaskLimits { fuel: 3000, ..LIMITS }).finish(1 << 30);
         assert_eq!(fast, Some(steps as u64));
         assert_eq!(run_wat(&text, 3000).halted().fuel_left, tracer.halted().unwrap().fuel_left);
     }
@@ -134,10 +135,16 @@ impl Liar {
     }
 
     /// Disputes the first state about which it disagrees.
-    fn answer(&mut self, position: u64, level: u8, segment: &[B256; PARTS + 1]) -> Option<(u32, [B256; PARTS])> {
+    fn answer(
+        &mut self,
+        position: u64,
+        level: u8,
+        segment: &[B256; PARTS + 1],
+    ) -> Option<(u32, [B256; PARTS])> {
         let part = span(level - 1);
-        let pick =
-            (0..PARTS as u64).find(|pick| self.hash_at(position + (pick + 1) * part) != segment[*pick as usize + 1])?;
+        let pick = (0..PARTS as u64).find(|pick| {
+            self.hash_at(position + (pick + 1) * part) != segment[*pick as usize + 1]
+        })?;
         (level > 1).then(|| (pick as u32, self.dissect(position + pick * part, level - 1)))
     }
 }
@@ -147,7 +154,8 @@ fn a_lie_is_found_at_its_very_step() {
     let program = lowered(&endings()[0]);
     let player = || Player::new(program.clone(), input(), LIMITS);
     let steps = Tracer::new(program.clone(), input(), LIMITS).finish(1 << 30).unwrap();
-    for from in [1, 2, 16, 17, 255, 256, 257, steps / 2, steps - 1, steps, steps + 1, steps + 1000] {
+    for from in [1, 2, 16, 17, 255, 256, 257, steps / 2, steps - 1, steps, steps + 1, steps + 1000]
+    {
         let (mut honest, mut liar) = (player(), Liar { player: player(), from });
         let mut level = honest.level();
         let mut position = 0;

@@ -22,8 +22,9 @@ impl Reach {
     /// a loopback node send packets to another machine.
     pub(crate) fn dialable(self, peer: &PeerAddr) -> Result<EndpointAddr, NetError> {
         peer.check()?;
-        let id = endpoint_id(peer.endpoint)
-            .ok_or_else(|| NetError::Address(format!("{} is not an endpoint's public key", peer.endpoint)))?;
+        let id = endpoint_id(peer.endpoint).ok_or_else(|| {
+            NetError::Address(format!("{} is not an endpoint's public key", peer.endpoint))
+        })?;
         let direct = peer.direct.iter().filter(|a| !self.loopback_only || a.ip().is_loopback());
         let mut addrs: Vec<TransportAddr> = direct.map(|a| TransportAddr::Ip(*a)).collect();
         if !self.loopback_only
@@ -52,7 +53,11 @@ pub(crate) fn of_connection(connection: &Connection) -> PeerAddr {
     let mut found: Vec<(bool, TransportAddr)> =
         paths.iter().map(|path| (!path.is_selected(), path.remote_addr().clone())).collect();
     found.sort_by_key(|(unselected, _)| *unselected);
-    let mut addr = PeerAddr { endpoint: B256::from(*connection.remote_id().as_bytes()), direct: vec![], relay: None };
+    let mut addr = PeerAddr {
+        endpoint: B256::from(*connection.remote_id().as_bytes()),
+        direct: vec![],
+        relay: None,
+    };
     for (_, transport) in &found {
         push(&mut addr, transport);
     }
@@ -62,7 +67,8 @@ pub(crate) fn of_connection(connection: &Connection) -> PeerAddr {
 /// Returns this node's address for others. The operator guarantees the addresses in `fixed`, so
 /// they come first.
 pub(crate) fn of_endpoint(own: EndpointAddr, fixed: &[SocketAddr]) -> PeerAddr {
-    let mut addr = PeerAddr { endpoint: B256::from(*own.id.as_bytes()), direct: vec![], relay: None };
+    let mut addr =
+        PeerAddr { endpoint: B256::from(*own.id.as_bytes()), direct: vec![], relay: None };
     let fixed = fixed.iter().map(|a| TransportAddr::Ip(*a));
     for transport in fixed.chain(own.addrs.iter().cloned()) {
         push(&mut addr, &transport);
@@ -72,7 +78,9 @@ pub(crate) fn of_endpoint(own: EndpointAddr, fixed: &[SocketAddr]) -> PeerAddr {
 
 fn push(addr: &mut PeerAddr, transport: &TransportAddr) {
     match transport {
-        TransportAddr::Ip(ip) if addr.direct.len() < MAX_PEER_ADDRS && !addr.direct.contains(ip) => {
+        TransportAddr::Ip(ip)
+            if addr.direct.len() < MAX_PEER_ADDRS && !addr.direct.contains(ip) =>
+        {
             addr.direct.push(*ip);
         }
         TransportAddr::Relay(url) if addr.relay.is_none() => addr.relay = Some(url.to_string()),

@@ -166,11 +166,13 @@ pub enum CloseReason {
 impl CloseReason {
     pub(crate) fn of(error: &ConnectionError) -> Self {
         match error {
-            ConnectionError::ApplicationClosed(close) => match CloseCode::from_wire(close.error_code) {
-                Some(CloseCode::Done) => Self::Finished,
-                Some(code) => Self::ByPeer(code),
-                None => Self::Lost(format!("closed with unknown code {}", close.error_code)),
-            },
+            ConnectionError::ApplicationClosed(close) => {
+                match CloseCode::from_wire(close.error_code) {
+                    Some(CloseCode::Done) => Self::Finished,
+                    Some(code) => Self::ByPeer(code),
+                    None => Self::Lost(format!("closed with unknown code {}", close.error_code)),
+                }
+            }
             ConnectionError::LocallyClosed => Self::ByUs,
             ConnectionError::TimedOut => Self::TimedOut,
             other => Self::Lost(other.to_string()),

@@ -12,8 +12,8 @@ use iroh::{
     Endpoint, RelayMode, SecretKey,
     dns::DnsResolver,
     endpoint::{
-        ConnectOptions, Connection, IdleTimeout, Incoming, NetReportConfig, PortmapperConfig, QuicTransportConfig,
-        QuicTransportConfigBuilder, RecvStream, SendStream, VarInt, presets,
+        ConnectOptions, Connection, IdleTimeout, Incoming, NetReportConfig, PortmapperConfig,
+        QuicTransportConfig, QuicTransportConfigBuilder, RecvStream, SendStream, VarInt, presets,
     },
 };
 use rialto_protocol::{B256, wire::PeerAddr};
@@ -29,8 +29,8 @@ use crate::{
     blobs::{Blobs, Server},
     error::{CloseCode, CloseReason, NetError},
     limits::{
-        CONNECT_TIMEOUT, FIRST_MESSAGE_TIMEOUT, IDLE_TIMEOUT, Limits, MAX_HANDSHAKES, MAX_WAITING_SESSIONS,
-        NET_VERSION, SESSION_IDLE_TIMEOUT, SESSION_KEEP_ALIVE, WINDOW_BYTES,
+        CONNECT_TIMEOUT, FIRST_MESSAGE_TIMEOUT, IDLE_TIMEOUT, Limits, MAX_HANDSHAKES,
+        MAX_WAITING_SESSIONS, NET_VERSION, SESSION_IDLE_TIMEOUT, SESSION_KEEP_ALIVE, WINDOW_BYTES,
     },
     session::{ProviderSession, RequesterSession, Session},
     slots::Slots,
@@ -122,7 +122,11 @@ impl Dialer {
         B256::from(*self.endpoint.id().as_bytes())
     }
 
-    pub(crate) async fn dial(&self, peer: &PeerAddr, purpose: Purpose) -> Result<Connection, NetError> {
+    pub(crate) async fn dial(
+        &self,
+        peer: &PeerAddr,
+        purpose: Purpose,
+    ) -> Result<Connection, NetError> {
         let failed = |reason: String| NetError::Connect { peer: peer.endpoint, reason };
         let target = self.reach.dialable(peer)?;
         let mut options = ConnectOptions::new();
@@ -133,8 +137,12 @@ impl Dialer {
             options = options.with_transport_config(watchful.build());
         }
         let connected = async {
-            let connecting = self.endpoint.connect_with_opts(target, &purpose.alpn(), options).await;
-            connecting.map_err(|error| format!("{error:#}"))?.await.map_err(|error| format!("{error:#}"))
+            let connecting =
+                self.endpoint.connect_with_opts(target, &purpose.alpn(), options).await;
+            connecting
+                .map_err(|error| format!("{error:#}"))?
+                .await
+                .map_err(|error| format!("{error:#}"))
         };
         match timeout(CONNECT_TIMEOUT, connected).await {
             Ok(outcome) => outcome.map_err(failed),
@@ -158,9 +166,11 @@ impl Node {
     /// within its limit.
     pub async fn bind(config: NetConfig) -> Result<Self, NetError> {
         let cancel = CancellationToken::new();
-        let blobs_store = Blobs::open_store(config.blob_dir.clone(), config.limits.blob_store_bytes).await?;
+        let blobs_store =
+            Blobs::open_store(config.blob_dir.clone(), config.limits.blob_store_bytes).await?;
         let endpoint = bind(&config).await?;
-        let reach = Reach { loopback_only: config.bind.ip().is_loopback() && config.relay.is_none() };
+        let reach =
+            Reach { loopback_only: config.bind.ip().is_loopback() && config.relay.is_none() };
         let dialer = Dialer { endpoint, reach };
         let blobs = Blobs::new(blobs_store, dialer.clone());
         let topics = Arc::new(Topics::new(dialer.clone(), config.limits.clone(), cancel.clone()));
@@ -268,7 +278,8 @@ async fn bind(config: &NetConfig) -> Result<Endpoint, NetError> {
     let file = config.port_file.as_ref().filter(|_| config.bind.port() == 0);
     let Some(file) = file else { return bind_at(config, config.bind).await };
     // The file may hold anything. A wrong port can't be bound, and then any free port is taken.
-    let last = std::fs::read_to_string(file).ok().and_then(|text| text.trim().parse().ok()).unwrap_or(0);
+    let last =
+        std::fs::read_to_string(file).ok().and_then(|text| text.trim().parse().ok()).unwrap_or(0);
     let endpoint = match bind_at(config, (config.bind.ip(), last).into()).await {
         Err(_) if last != 0 => bind_at(config, config.bind).await,
         bound => bound,
@@ -327,7 +338,9 @@ fn transport(idle: Duration) -> QuicTransportConfigBuilder {
 }
 
 /// Opens the one stream of an outgoing connection.
-pub(crate) async fn open_stream(connection: &Connection) -> Result<(SendStream, RecvStream), NetError> {
+pub(crate) async fn open_stream(
+    connection: &Connection,
+) -> Result<(SendStream, RecvStream), NetError> {
     connection.open_bi().await.map_err(|error| NetError::Closed(CloseReason::of(&error)))
 }
 
@@ -405,7 +418,9 @@ impl Acceptor {
         let mut session = ProviderSession::new(connection, streams, slot);
         match timeout(FIRST_MESSAGE_TIMEOUT, session.receive_first()).await {
             Ok(Ok(())) => {}
-            Ok(Err(reason)) => return tracing::debug!(%peer, %reason, "session refused: no first message"),
+            Ok(Err(reason)) => {
+                return tracing::debug!(%peer, %reason, "session refused: no first message");
+            }
             Err(_) => return session.abort(CloseCode::Timeout),
         }
         if let Err(refused) = self.waiting.try_send(session) {

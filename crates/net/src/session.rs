@@ -40,7 +40,11 @@ impl<Out, In> fmt::Debug for Session<Out, In> {
 }
 
 impl<Out: Message, In: Message> Session<Out, In> {
-    pub(crate) fn new(connection: Connection, (send, recv): (SendStream, RecvStream), slot: Slot) -> Self {
+    pub(crate) fn new(
+        connection: Connection,
+        (send, recv): (SendStream, RecvStream),
+        slot: Slot,
+    ) -> Self {
         let link = Link { connection, _slot: slot };
         Self {
             receiver: SessionReceiver {
@@ -51,7 +55,11 @@ impl<Out: Message, In: Message> Session<Out, In> {
                 reason: None,
                 types: PhantomData,
             },
-            sender: SessionSender { link, writer: Some(FrameWriter::new(send)), types: PhantomData },
+            sender: SessionSender {
+                link,
+                writer: Some(FrameWriter::new(send)),
+                types: PhantomData,
+            },
         }
     }
 
@@ -133,7 +141,9 @@ impl<Out: Message> SessionSender<Out> {
         let writer = self.writer.as_mut().expect("taken only by drop");
         let result = writer.send(&bytes).await;
         result.map_err(|error| match error {
-            SendError::Write(WriteError::ConnectionLost(lost)) => NetError::Closed(CloseReason::of(&lost)),
+            SendError::Write(WriteError::ConnectionLost(lost)) => {
+                NetError::Closed(CloseReason::of(&lost))
+            }
             SendError::Write(WriteError::Stopped(_)) => NetError::Closed(CloseReason::Finished),
             SendError::Write(other) => NetError::Closed(CloseReason::Lost(other.to_string())),
             SendError::Stalled => {

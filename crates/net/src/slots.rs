@@ -38,7 +38,9 @@ impl Slots {
     /// Returns a slot for this peer, unless a limit is reached.
     pub(crate) fn take(&self, peer: B256) -> Option<Slot> {
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        if taken.total >= self.total || taken.by_peer.get(&peer).is_some_and(|n| *n >= self.per_peer) {
+        if taken.total >= self.total
+            || taken.by_peer.get(&peer).is_some_and(|n| *n >= self.per_peer)
+        {
             return None;
         }
         taken.total += 1;

@@ -37,7 +37,8 @@ async fn a_large_blob_is_never_whole_in_memory() {
     from.blobs().allow(to.id(), blob).unwrap();
     let addr = from.addr();
     let fetch = to.blobs().fetch(&addr, blob, blob.size);
-    let fetched = tokio::time::timeout(Duration::from_secs(60 + mib as u64), fetch).await.unwrap().unwrap();
+    let fetched =
+        tokio::time::timeout(Duration::from_secs(60 + mib as u64), fetch).await.unwrap().unwrap();
     assert_eq!(std::fs::metadata(fetched.path()).unwrap().len(), (mib as u64) << 20);
     let grown = peak_bytes() - before;
     println!("{mib} MiB moved with {} KiB more memory", grown >> 10);

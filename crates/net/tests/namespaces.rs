@@ -30,10 +30,14 @@ const BLOB_BYTES: usize = 4 << 20;
 #[test]
 fn a_provider_that_nobody_can_reach_serves_through_a_relay() {
     let Some(relay) = spaces::relay_binary() else {
-        return println!("skipped: no iroh-relay here (`cargo xtask relay` builds one, or set RIALTO_RELAY)");
+        return println!(
+            "skipped: no iroh-relay here (`cargo xtask relay` builds one, or set RIALTO_RELAY)"
+        );
     };
     let Some(lan) = spaces::Spaces::new(1) else {
-        return println!("skipped: network namespaces can't be made here (root and `ip` are needed)");
+        return println!(
+            "skipped: network namespaces can't be made here (root and `ip` are needed)"
+        );
     };
     let folder = tempfile::tempdir().unwrap();
     let _relay = lan.relay(&relay, folder.path());
@@ -57,7 +61,8 @@ fn a_provider_that_nobody_can_reach_serves_through_a_relay() {
 fn role() {
     let Ok(role) = std::env::var("RIALTO_NS_ROLE") else { return };
     let home = PathBuf::from(std::env::var_os("RIALTO_NS_HOME").unwrap());
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async {
         let config = NetConfig {
             secret: [if role == "provider" { 7 } else { 8 }; 32],
@@ -88,7 +93,10 @@ async fn provide(node: Node) {
     while let Some(mut session) = node.accept().await {
         node.blobs().allow(session.peer(), blob).unwrap();
         assert!(matches!(session.recv().await, Some(ToProvider::Hello { .. })));
-        session.send(&ToRequester::Welcome { version: WIRE_VERSION, next_seq: 3, paid: 5 }).await.unwrap();
+        session
+            .send(&ToRequester::Welcome { version: WIRE_VERSION, next_seq: 3, paid: 5 })
+            .await
+            .unwrap();
         sessions.push(session);
     }
 }
@@ -118,6 +126,10 @@ fn hex(peer: &PeerAddr, blob: BlobRef) -> String {
 fn unhex(text: &str) -> (PeerAddr, BlobRef) {
     let parts: Vec<&str> = text.split(' ').collect();
     let hash: B256 = parts[1].parse().unwrap();
-    let peer = PeerAddr { endpoint: parts[0].parse().unwrap(), direct: vec![], relay: Some(parts[3].into()) };
+    let peer = PeerAddr {
+        endpoint: parts[0].parse().unwrap(),
+        direct: vec![],
+        relay: Some(parts[3].into()),
+    };
     (peer, BlobRef { hash: hash.0, size: parts[2].parse().unwrap() })
 }

@@ -6,7 +6,8 @@ use std::{
 };
 
 use redb::{
-    Database, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition, TableHandle, WriteTransaction,
+    Database, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition, TableHandle,
+    WriteTransaction,
 };
 
 /// Pages kept in memory, bytes: rows are written often and read seldom.
@@ -50,18 +51,25 @@ pub struct Step {
 pub struct JournalFile(Arc<Database>);
 
 impl JournalFile {
-    /// Opens the journal of `owner`, or begins it. `rows` names the table of its entries and ends in
-    /// `-` and the version of their format. An older version's entries become this one's by `steps`,
-    /// all of them in one transaction. A version that no step begins from is refused: to take its
-    /// journal for an empty one would forget open deals.
+    /// Opens the journal of `owner`, or begins it. `rows` names the table of its entries and ends
+    /// in `-` and the version of their format. An older version's entries become this one's by
+    /// `steps`, all of them in one transaction. A version that no step begins from is refused: to
+    /// take its journal for an empty one would forget open deals.
     ///
     /// # Errors
     /// The file can't be used, or it is another owner's or another version's.
-    pub fn open(path: &Path, owner: &str, rows: &str, steps: &[Step]) -> Result<Self, JournalError> {
+    pub fn open(
+        path: &Path,
+        owner: &str,
+        rows: &str,
+        steps: &[Step],
+    ) -> Result<Self, JournalError> {
         let db = Database::builder().set_cache_size(CACHE_BYTES).create(path)?;
         let write = db.begin_write()?;
         let any = rows.rsplit_once('-').map_or(rows, |(name, _)| name);
-        let other = |name: &str| name != rows && name.rsplit_once('-').is_some_and(|(family, _)| family == any);
+        let other = |name: &str| {
+            name != rows && name.rsplit_once('-').is_some_and(|(family, _)| family == any)
+        };
         {
             let mut table = write.open_table(OWNER)?;
             let known = table.get("owner")?.map(|value| value.value().to_string());
@@ -77,13 +85,15 @@ impl JournalFile {
                 let step = steps.iter().find(|step| step.from == version);
                 let Some(step) = step else { return Err(JournalError::OtherVersion(version)) };
                 (step.run)(&write)?;
-                write.delete_table(TableDefinition::<&[u8], &[u8]>::new(step.from)).or_else(|error| match error {
-                    // Entries by number instead of by key.
-                    redb::TableError::TableTypeMismatch { .. } => {
-                        write.delete_table(TableDefinition::<u64, &[u8]>::new(step.from))
-                    }
-                    other => Err(other),
-                })?;
+                write.delete_table(TableDefinition::<&[u8], &[u8]>::new(step.from)).or_else(
+                    |error| match error {
+                        // Entries by number instead of by key.
+                        redb::TableError::TableTypeMismatch { .. } => {
+                            write.delete_table(TableDefinition::<u64, &[u8]>::new(step.from))
+                        }
+                        other => Err(other),
+                    },
+                )?;
                 version = step.to.to_owned();
             }
         }
@@ -157,7 +167,12 @@ mod tests {
         assert_eq!(rows, [1]);
     }
 
-    fn put(write: &WriteTransaction, table: &str, key: u64, value: &[u8]) -> Result<(), JournalError> {
+    fn put(
+        write: &WriteTransaction,
+        table: &str,
+        key: u64,
+        value: &[u8],
+    ) -> Result<(), JournalError> {
         write.open_table(TableDefinition::<u64, &[u8]>::new(table))?.insert(key, value)?;
         Ok(())
     }
@@ -188,10 +203,16 @@ mod tests {
         drop(journal);
         for rows in ["rows-1", "rows-3"] {
             let other = JournalFile::open(&path, "me", rows, &[]);
-            assert!(matches!(other, Err(JournalError::OtherVersion(name)) if name == "rows-2"), "{rows}");
+            assert!(
+                matches!(other, Err(JournalError::OtherVersion(name)) if name == "rows-2"),
+                "{rows}"
+            );
         }
         // There is no way back.
-        assert!(matches!(JournalFile::open(&path, "me", "rows-1", &STEPS), Err(JournalError::OtherVersion(_))));
+        assert!(matches!(
+            JournalFile::open(&path, "me", "rows-1", &STEPS),
+            Err(JournalError::OtherVersion(_))
+        ));
     }
 
     #[test]
@@ -201,17 +222,20 @@ mod tests {
         let journal = JournalFile::open(&path, "me", "rows-1", &[]).unwrap();
         journal.write(|write| put(write, "rows-1", 7, b"x")).unwrap();
         drop(journal);
-        let fails = Step { run: |_| Err(JournalError::Broken("a row can't be read".into())), ..STEPS[1] };
+        let fails =
+            Step { run: |_| Err(JournalError::Broken("a row can't be read".into())), ..STEPS[1] };
         let failed = JournalFile::open(&path, "me", "rows-3", &[STEPS[0], fails]);
         assert!(matches!(failed, Err(JournalError::Broken(_))));
         drop(failed);
         for _ in 0..2 {
             let journal = JournalFile::open(&path, "me", "rows-3", &STEPS).unwrap();
             let read = journal.read().unwrap();
-            let tables: Vec<_> = read.list_tables().unwrap().map(|table| table.name().to_owned()).collect();
+            let tables: Vec<_> =
+                read.list_tables().unwrap().map(|table| table.name().to_owned()).collect();
             assert_eq!(tables, ["owner", "rows-3"]);
             let table = read.open_table(TableDefinition::<u64, &[u8]>::new("rows-3")).unwrap();
-            let rows: Vec<_> = table.iter().unwrap().map(|row| row.unwrap().1.value().to_vec()).collect();
+            let rows: Vec<_> =
+                table.iter().unwrap().map(|row| row.unwrap().1.value().to_vec()).collect();
             assert_eq!(rows, [b"x\x02\x03"]);
         }
     }

@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 use rialto_net::{CloseReason, SessionReceiver};
 use rialto_protocol::wire::Message;
 
-/// Most messages that wait for a slow peer. Then the session ends, and the next one sends them again.
+/// Most messages that wait for a slow peer. Then the session ends, and the next one sends them
+/// again.
 pub const MAX_OUTBOUND_MESSAGES: usize = 256;
 /// Most messages taken from one session per second: checking one signature takes about 0.1 ms.
 pub const MAX_MESSAGES_PER_SECOND: u32 = 512;

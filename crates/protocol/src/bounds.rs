@@ -70,7 +70,10 @@ mod tests {
     #[test]
     fn a_provider_risks_its_credit_and_never_more_than_the_budget() {
         assert_eq!((provider_loss(5, 100), provider_loss(100, 5)), (5, 5));
-        assert_eq!((redemptions(0), redemptions(1), redemptions(3_600), redemptions(3_601)), (1, 2, 2, 3));
+        assert_eq!(
+            (redemptions(0), redemptions(1), redemptions(3_600), redemptions(3_601)),
+            (1, 2, 2, 3)
+        );
         assert_eq!(redemptions(u64::MAX), u64::MAX / REDEEM_SECONDS + 2);
     }
 
@@ -83,7 +86,11 @@ mod tests {
         assert_eq!(requester_loss(deal.budget, 7, orders, None), 7);
         for lack in [Lack::Court, Lack::Runs, Lack::Bond] {
             assert_eq!(requester_loss(deal.budget, 7, orders, Some(lack)), 43);
-            assert_eq!(requester_loss(deal.budget, 20, orders, Some(lack)), 50, "the budget in all");
+            assert_eq!(
+                requester_loss(deal.budget, 20, orders, Some(lack)),
+                50,
+                "the budget in all"
+            );
         }
         let endless = Deal { price: u128::MAX, ..deal };
         assert_eq!(order_cost(&endless, &Order { fuelLimit: u64::MAX, ..order }), u128::MAX);

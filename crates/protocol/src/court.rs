@@ -179,9 +179,23 @@ pub enum GameNews {
     /// One of the nodes was picked.
     Picked { game: GameId, place: u32, height: u8, deadline: u64 },
     /// A task was challenged.
-    Challenged { game: GameId, task: u32, halted: B256, level: u8, deadline: u64, segment: Box<Segment> },
+    Challenged {
+        game: GameId,
+        task: u32,
+        halted: B256,
+        level: u8,
+        deadline: u64,
+        segment: Box<Segment>,
+    },
     /// A segment was answered.
-    Moved { game: GameId, level: u8, position: u64, accusers_turn: bool, deadline: u64, segment: Box<Segment> },
+    Moved {
+        game: GameId,
+        level: u8,
+        position: u64,
+        accusers_turn: bool,
+        deadline: u64,
+        segment: Box<Segment>,
+    },
     /// A step was judged. The game's end is in the same transaction.
     Stepped { game: GameId, position: u64, state: B256, claimed: B256, next: B256 },
     /// The game ended.
@@ -271,7 +285,8 @@ impl GameStory {
         if question.turn() >= self.view.turn() {
             return false;
         }
-        (self.view.question, self.view.accusers_turn, self.view.deadline) = (question, accusers_turn, deadline);
+        (self.view.question, self.view.accusers_turn, self.view.deadline) =
+            (question, accusers_turn, deadline);
         self.moves += 1;
         true
     }
@@ -282,7 +297,8 @@ impl GameStory {
         match news {
             GameNews::Accused(_) | GameNews::Convicted { .. } => false,
             GameNews::Unfolded { place, height, deadline, nodes, .. } => {
-                let question = Question::Nodes { height: *height, place: *place, nodes: nodes.clone() };
+                let question =
+                    Question::Nodes { height: *height, place: *place, nodes: nodes.clone() };
                 self.turn_to(question, true, *deadline)
             }
             GameNews::Picked { place, height, deadline, .. } => {
@@ -300,7 +316,12 @@ impl GameStory {
                 self.turn_to(question, *accusers_turn, *deadline)
             }
             GameNews::Stepped { position, state, claimed, next, .. } => {
-                let step = JudgedStep { position: *position, state: *state, claimed: *claimed, next: *next };
+                let step = JudgedStep {
+                    position: *position,
+                    state: *state,
+                    claimed: *claimed,
+                    next: *next,
+                };
                 self.step.replace(step) != Some(step)
             }
             GameNews::Ended { verdict, .. } => self.end.replace(*verdict) != Some(*verdict),

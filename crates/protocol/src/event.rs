@@ -64,7 +64,14 @@ pub enum MarketEvent {
     /// A voucher was redeemed: the deal's new `paid` and watermark.
     Redeemed { deal: DealId, paid: u128, orders: u64 },
     /// A deal was closed.
-    DealClosed { deal: DealId, ending: Ending, paid: u128, to_requester: u128, to_provider: u128, burned: u128 },
+    DealClosed {
+        deal: DealId,
+        ending: Ending,
+        paid: u128,
+        to_requester: u128,
+        to_provider: u128,
+        burned: u128,
+    },
     /// A claim was opened for `receipt.fee`.
     Claimed { deal: DealId, order: OrderId, seq: u64, deadline: u64, receipt: Receipt },
     /// A late notice was opened.

@@ -60,8 +60,14 @@ impl FaultProof {
                 let padding = u64::from(place) << level >= results.len() as u64;
                 if level > 0 || padding {
                     let node = SumNode { fuel, ..node };
-                    let children = if level > 0 { tree.children(level, place)? } else { [SumNode::EMPTY; 2] };
-                    return leads(node).then(|| Self::Sum { node, children, place, siblings: siblings.clone() });
+                    let children =
+                        if level > 0 { tree.children(level, place)? } else { [SumNode::EMPTY; 2] };
+                    return leads(node).then(|| Self::Sum {
+                        node,
+                        children,
+                        place,
+                        siblings: siblings.clone(),
+                    });
                 }
                 let (halted, fuel) = (*results.get(place as usize)?, u64::try_from(fuel).ok()?);
                 leads(SumNode::leaf(halted.hash(), fuel)).then(|| Self::Fuel {
@@ -125,16 +131,28 @@ mod tests {
                     let signed = root_with(&results, level, place, 7);
                     match FaultProof::find(signed, &results, LIMIT).unwrap() {
                         FaultProof::Sum { node, children, place: at, siblings } => {
-                            assert_eq!((at, siblings.len()), (place, (tree.height() - 1 - level) as usize));
+                            assert_eq!(
+                                (at, siblings.len()),
+                                (place, (tree.height() - 1 - level) as usize)
+                            );
                             assert_eq!(SumNode::lead(node, at, &siblings), Some(signed));
                             let padding = u64::from(place) << level >= tasks;
                             let adds = SumNode::parent(children[0], children[1]).unwrap();
-                            assert!(padding || adds.hash == node.hash && adds.fuel + 7 == node.fuel);
+                            assert!(
+                                padding || adds.hash == node.hash && adds.fuel + 7 == node.fuel
+                            );
                         }
                         FaultProof::Fuel { task, fuel, halted, proof } => {
                             assert_eq!((level, task), (0, place));
                             assert_eq!(fuel, halted.fuel_used(LIMIT) + 7);
-                            assert!(verify_leaf(signed, tasks as u32, task, halted.hash(), fuel, &proof));
+                            assert!(verify_leaf(
+                                signed,
+                                tasks as u32,
+                                task,
+                                halted.hash(),
+                                fuel,
+                                &proof
+                            ));
                         }
                     }
                 }
@@ -151,9 +169,13 @@ mod tests {
         let unknown = SumNode { hash: B256::repeat_byte(1), fuel: root.fuel + 1 };
         assert_eq!(FaultProof::find(unknown, &results, LIMIT), None);
         let less = SumNode { fuel: 0, ..root };
-        assert!(matches!(FaultProof::find(less, &results, LIMIT), Some(FaultProof::Sum { place: 0, .. })));
+        assert!(matches!(
+            FaultProof::find(less, &results, LIMIT),
+            Some(FaultProof::Sum { place: 0, .. })
+        ));
         // The only node of an order of one task is its leaf, and says its fuel itself.
-        let (one, lies) = (&results[..1], SumNode { fuel: 99, ..SumTree::over(&results[..1], LIMIT).root() });
+        let (one, lies) =
+            (&results[..1], SumNode { fuel: 99, ..SumTree::over(&results[..1], LIMIT).root() });
         assert_eq!(FaultProof::find(lies, one, LIMIT), None);
     }
 }

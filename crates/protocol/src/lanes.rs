@@ -224,7 +224,8 @@ mod tests {
 
     fn check<const N: usize>() {
         for count in [0, 1, 2, 3, 4, 7, 8, 9, 16, 25] {
-            let messages: Vec<[u8; N]> = (0..count).map(|n| std::array::from_fn(|i| (i * 7 + n * 31) as u8)).collect();
+            let messages: Vec<[u8; N]> =
+                (0..count).map(|n| std::array::from_fn(|i| (i * 7 + n * 31) as u8)).collect();
             let expected: Vec<_> = messages.iter().map(keccak256).collect();
             assert_eq!(keccak_many(&messages), expected, "{count} messages of {N} bytes");
         }

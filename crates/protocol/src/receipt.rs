@@ -185,7 +185,11 @@ impl SumNode {
     /// if the fuels overflow.
     pub fn lead(self, place: u32, siblings: &[Self]) -> Option<Self> {
         siblings.iter().enumerate().try_fold(self, |node, (up, sibling)| {
-            if (place >> up) & 1 == 0 { Self::parent(node, *sibling) } else { Self::parent(*sibling, node) }
+            if (place >> up) & 1 == 0 {
+                Self::parent(node, *sibling)
+            } else {
+                Self::parent(*sibling, node)
+            }
         })
     }
 
@@ -217,20 +221,30 @@ impl SumTree {
     /// If there are no tasks, or more than [`MAX_ORDER_TASKS`].
     pub fn new(tasks: impl IntoIterator<Item = (B256, u64)>) -> Self {
         let tasks: Vec<_> = tasks.into_iter().collect();
-        assert!(!tasks.is_empty() && tasks.len() <= MAX_ORDER_TASKS as usize, "task count out of range");
-        let bytes: Vec<_> = tasks.iter().map(|(halted, fuel)| SumNode::leaf_bytes(*halted, *fuel)).collect();
+        assert!(
+            !tasks.is_empty() && tasks.len() <= MAX_ORDER_TASKS as usize,
+            "task count out of range"
+        );
+        let bytes: Vec<_> =
+            tasks.iter().map(|(halted, fuel)| SumNode::leaf_bytes(*halted, *fuel)).collect();
         let leaf = |(hash, (_, fuel)): (B256, &(B256, u64))| SumNode { hash, fuel: (*fuel).into() };
         let mut level: Vec<_> = keccak_many(&bytes).into_iter().zip(&tasks).map(leaf).collect();
         level.resize(level.len().next_power_of_two(), SumNode::EMPTY);
-        let ends = tasks.iter().map(|(halted, fuel)| SumNode { hash: *halted, fuel: (*fuel).into() });
+        let ends =
+            tasks.iter().map(|(halted, fuel)| SumNode { hash: *halted, fuel: (*fuel).into() });
         let mut ends: Vec<_> = ends.collect();
         ends.resize(level.len(), SumNode::EMPTY);
         let mut levels = vec![level];
         while let Some(level) = levels.last().filter(|level| level.len() > 1) {
-            let bytes: Vec<_> = level.chunks(2).map(|pair| SumNode::parent_bytes(pair[0], pair[1])).collect();
+            let bytes: Vec<_> =
+                level.chunks(2).map(|pair| SumNode::parent_bytes(pair[0], pair[1])).collect();
             // No overflow: 2^16 tasks of 2^64 fuel fit in 2^128.
-            let parent = |(hash, pair): (B256, &[SumNode])| SumNode { hash, fuel: pair[0].fuel + pair[1].fuel };
-            let parents = keccak_many(&bytes).into_iter().zip(level.chunks(2)).map(parent).collect();
+            let parent = |(hash, pair): (B256, &[SumNode])| SumNode {
+                hash,
+                fuel: pair[0].fuel + pair[1].fuel,
+            };
+            let parents =
+                keccak_many(&bytes).into_iter().zip(level.chunks(2)).map(parent).collect();
             levels.push(parents);
         }
         Self { ends, levels }
@@ -283,7 +297,11 @@ impl SumTree {
     pub fn unfold(&self, height: u32, place: u32) -> Option<Vec<SumNode>> {
         self.node(height, place)?;
         let levels = unfolded(height);
-        let below = if height == levels { &self.ends } else { self.levels.get((height - levels) as usize)? };
+        let below = if height == levels {
+            &self.ends
+        } else {
+            self.levels.get((height - levels) as usize)?
+        };
         below.get((place as usize) << levels..((place as usize) + 1) << levels).map(<[_]>::to_vec)
     }
 
@@ -308,8 +326,18 @@ pub const fn unfolded(height: u32) -> u32 {
 
 /// Returns whether `siblings` lead from the leaf at `index` to `root`, in a tree over `tasks`
 /// tasks.
-pub fn verify_leaf(root: SumNode, tasks: u32, index: u32, halted: B256, fuel: u64, siblings: &[SumNode]) -> bool {
-    if index >= tasks || tasks > MAX_ORDER_TASKS || siblings.len() != tasks.next_power_of_two().ilog2() as usize {
+pub fn verify_leaf(
+    root: SumNode,
+    tasks: u32,
+    index: u32,
+    halted: B256,
+    fuel: u64,
+    siblings: &[SumNode],
+) -> bool {
+    if index >= tasks
+        || tasks > MAX_ORDER_TASKS
+        || siblings.len() != tasks.next_power_of_two().ilog2() as usize
+    {
         return false;
     }
     let mut at = index;
@@ -320,7 +348,11 @@ pub fn verify_leaf(root: SumNode, tasks: u32, index: u32, halted: B256, fuel: u6
         if u64::from(at ^ 1) << level >= u64::from(tasks) && *sibling != empty {
             return false;
         }
-        let joined = if at & 1 == 0 { SumNode::parent(here, *sibling) } else { SumNode::parent(*sibling, here) };
+        let joined = if at & 1 == 0 {
+            SumNode::parent(here, *sibling)
+        } else {
+            SumNode::parent(*sibling, here)
+        };
         let Some(joined) = joined else { return false };
         here = joined;
         at /= 2;

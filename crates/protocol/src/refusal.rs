@@ -196,7 +196,9 @@ pub enum Refusal {
         limit: u64,
     },
     /// The provider does not expect to finish in time.
-    #[error("[P-ADM-010] due in {due_seconds} s, but expected to take {expected_seconds} s from now")]
+    #[error(
+        "[P-ADM-010] due in {due_seconds} s, but expected to take {expected_seconds} s from now"
+    )]
     DueBy {
         /// From now.
         due_seconds: u64,
@@ -298,7 +300,9 @@ pub enum Refusal {
         order: OrderId,
     },
     /// There are more rejections than the deal has paid for. It is only counted, not sent.
-    #[error("[P-PAY-008] task not run again: rejected tasks would cost {cost}, and the deal has paid {paid}")]
+    #[error(
+        "[P-PAY-008] task not run again: rejected tasks would cost {cost}, and the deal has paid {paid}"
+    )]
     RerunUnpaid {
         /// Cost of all re-runs except the most expensive one, base units.
         cost: u128,

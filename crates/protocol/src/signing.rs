@@ -23,6 +23,11 @@ pub fn recover(digest: B256, signature: &[u8]) -> Option<Address> {
 }
 
 /// Returns whether `signer` signed `value` under `domain` with a plain key.
-pub fn signed_by<T: Typed>(value: &T, domain: &Eip712Domain, signature: &[u8], signer: Address) -> bool {
+pub fn signed_by<T: Typed>(
+    value: &T,
+    domain: &Eip712Domain,
+    signature: &[u8],
+    signer: Address,
+) -> bool {
     recover(digest(value, domain), signature) == Some(signer)
 }

@@ -101,13 +101,22 @@ impl Row {
             let mut rest = self.nodes.as_slice();
             for count in &mut self.counts {
                 let (own, others) = rest.split_at(*count);
-                pairs.extend(own.chunks(2).map(|pair| joined(pair[0], pair.get(1).copied().unwrap_or(*zero))));
+                pairs.extend(
+                    own.chunks(2)
+                        .map(|pair| joined(pair[0], pair.get(1).copied().unwrap_or(*zero))),
+                );
                 (rest, *count) = (others, count.div_ceil(2));
             }
             self.nodes = keccak_many(&pairs);
         }
         let mut nodes = self.nodes.into_iter();
-        let root = |count| if count == 0 { zeros()[to] } else { nodes.next().expect("one node is left of each tree") };
+        let root = |count| {
+            if count == 0 {
+                zeros()[to]
+            } else {
+                nodes.next().expect("one node is left of each tree")
+            }
+        };
         self.counts.into_iter().map(root).collect()
     }
 }
@@ -130,7 +139,10 @@ mod tests {
     fn slow(depth: usize, input: &[u8]) -> B256 {
         let mut level: Vec<_> = input.chunks(LEAF_BYTES).map(B256::right_padding_from).collect();
         for zero in &zeros()[..depth] {
-            level = level.chunks(2).map(|pair| node(pair[0], pair.get(1).copied().unwrap_or(*zero))).collect();
+            level = level
+                .chunks(2)
+                .map(|pair| node(pair[0], pair.get(1).copied().unwrap_or(*zero)))
+                .collect();
         }
         level.first().copied().unwrap_or(zeros()[depth])
     }

@@ -308,10 +308,15 @@ mod tests {
 
     #[test]
     fn refuses_what_is_over_a_limit() {
-        let long = ToRequester::Refuse { order: None, code: "P-ADM-001".into(), detail: "x".repeat(513) };
+        let long =
+            ToRequester::Refuse { order: None, code: "P-ADM-001".into(), detail: "x".repeat(513) };
         assert_eq!(long.encode(), Err(WireError::OverLimit { field: "detail", limit: 512 }));
-        assert!(matches!(AskGossip::decode(&vec![0; MAX_GOSSIP_BYTES + 1]), Err(WireError::TooLong { .. })));
-        let fine = ToProvider::Reject { order: OrderId::repeat_byte(7), task: 1, expected: B256::ZERO };
+        assert!(matches!(
+            AskGossip::decode(&vec![0; MAX_GOSSIP_BYTES + 1]),
+            Err(WireError::TooLong { .. })
+        ));
+        let fine =
+            ToProvider::Reject { order: OrderId::repeat_byte(7), task: 1, expected: B256::ZERO };
         let mut bytes = fine.encode().unwrap();
         assert_eq!(ToProvider::decode(&bytes).unwrap(), fine);
         bytes.push(0);

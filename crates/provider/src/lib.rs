@@ -1,7 +1,8 @@
 //! The seller's side of Rialto.
 //!
-//! [`core`] decides, without IO: plain data and `handle(now, event) -> effects`. The [service](Provider) performs
-//! the effects with the chain, the network and the engine, and keeps the journal.
+//! [`core`] decides, without IO: plain data and `handle(now, event) -> effects`. The
+//! [service](Provider) performs the effects with the chain, the network and the engine, and keeps
+//! the journal.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
@@ -10,12 +11,12 @@ mod service;
 
 pub use core::tower::TowerEvent;
 pub use core::{
-    AskConfig, Counts, DealStatus, Ledger, Limits, Money, Offer, Price, ProviderEvent, Refusal, Silence, Status, Sums,
-    Verdict, Worth, worth,
+    AskConfig, Counts, DealStatus, Ledger, Limits, Money, Offer, Price, ProviderEvent, Refusal,
+    Silence, Status, Sums, Verdict, Worth, worth,
 };
 pub use service::{
-    AppointmentError, AppointmentFile, Done, Dossier, DossierError, Evidence, Footprint, Found, Gas, Inspector,
-    KeptTask, Part, Prospect, Provider, ProviderConfig, ProviderError, Report, Standing, TowerConfig, Usage,
-    Watchtower, kept_results, kept_task, stored as stored_status,
+    AppointmentError, AppointmentFile, Done, Dossier, DossierError, Evidence, Footprint, Found,
+    Gas, Inspector, KeptTask, Part, Prospect, Provider, ProviderConfig, ProviderError, Report,
+    Standing, TowerConfig, Usage, Watchtower, kept_results, kept_task, stored as stored_status,
 };
 pub use service::{Conduct, Plain, Shell};

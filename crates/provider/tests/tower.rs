@@ -37,11 +37,23 @@ struct World {
 
 impl World {
     fn new(audits: bool) -> Self {
-        let rules =
-            TowerRules { account: ME, defends: !audits, audits, looks_only: false, after: 50, grace_seconds: 100 };
+        let rules = TowerRules {
+            account: ME,
+            defends: !audits,
+            audits,
+            looks_only: false,
+            after: 50,
+            grace_seconds: 100,
+        };
         let (tower, told, deeds, plays) = (Tower::new(rules), Vec::new(), Vec::new(), Vec::new());
         let mut world = Self { tower, now: 1_000, index: 0, told, deeds, plays, audits: 0 };
-        let held = Held { deal: deal(), order: ORDER, receipt: Some(RECEIPT), cancelled: false, audited: None };
+        let held = Held {
+            deal: deal(),
+            order: ORDER,
+            receipt: Some(RECEIPT),
+            cancelled: false,
+            audited: None,
+        };
         world.feed(TowerInput::Held(Box::new(held)));
         world.feed(TowerInput::Started { from_block: 0 });
         world.learn(What::Opened(Box::new(deal())));
@@ -53,7 +65,9 @@ impl World {
             match effect {
                 TowerEffect::Tell(event) => self.told.push(event),
                 TowerEffect::Act { intent, deed } => self.deeds.push((intent, *deed)),
-                TowerEffect::Play { view, .. } => self.plays.push((struct_hash(&view.game), view.turn())),
+                TowerEffect::Play { view, .. } => {
+                    self.plays.push((struct_hash(&view.game), view.turn()))
+                }
                 TowerEffect::Audit { .. } => self.audits += 1,
                 TowerEffect::ForgetTrace { .. } => {}
             }
@@ -62,7 +76,8 @@ impl World {
 
     fn learn(&mut self, what: What) -> LogId {
         self.index += 1;
-        let at = LogId { block: self.index, index: 0, hash: B256::with_last_byte(self.index as u8) };
+        let at =
+            LogId { block: self.index, index: 0, hash: B256::with_last_byte(self.index as u8) };
         let added = vec![Fact { at, deal: struct_hash(&deal()), what }];
         self.feed(TowerInput::Chain { removed: Vec::new(), added, caught_up: true });
         at
@@ -79,17 +94,36 @@ impl World {
 
     fn accused(&mut self, accuser: Address, deadline: u64) -> GameId {
         let deal = struct_hash(&deal());
-        let game =
-            Game { deal, order: ORDER, receipt: RECEIPT, accuser, provider: PROVIDER, bond: 10, ..Game::default() };
+        let game = Game {
+            deal,
+            order: ORDER,
+            receipt: RECEIPT,
+            accuser,
+            provider: PROVIDER,
+            bond: 10,
+            ..Game::default()
+        };
         let id = struct_hash(&game);
-        self.learn(What::Game(GameNews::Accused(Box::new(GameView::begun(game, Receipt::default(), 2, deadline)))));
+        self.learn(What::Game(GameNews::Accused(Box::new(GameView::begun(
+            game,
+            Receipt::default(),
+            2,
+            deadline,
+        )))));
         id
     }
 
     fn challenged(&mut self, game: GameId, deadline: u64) {
-        self.learn(What::Game(GameNews::Unfolded { game, place: 0, height: 0, deadline, nodes: Vec::new() }));
+        self.learn(What::Game(GameNews::Unfolded {
+            game,
+            place: 0,
+            height: 0,
+            deadline,
+            nodes: Vec::new(),
+        }));
         let segment = Box::new([B256::ZERO; PARTS + 1]);
-        let news = GameNews::Challenged { game, task: 0, halted: B256::ZERO, level: 4, deadline, segment };
+        let news =
+            GameNews::Challenged { game, task: 0, halted: B256::ZERO, level: 4, deadline, segment };
         self.learn(What::Game(news));
     }
 
@@ -106,7 +140,11 @@ fn the_provider_has_its_part_of_the_time() {
     world.at(1_199);
     assert_eq!(world.taken(), []);
     world.at(1_200);
-    assert_eq!(world.taken(), [Deed::Reveal { order: ORDER, task: 1 }], "the earlier deadline comes first");
+    assert_eq!(
+        world.taken(),
+        [Deed::Reveal { order: ORDER, task: 1 }],
+        "the earlier deadline comes first"
+    );
     // The provider answers by itself: nothing is sent.
     world.learn(What::CaseEnded { case: CaseId::Late { order: ORDER }, paid: 0 });
     world.at(1_600);
@@ -150,7 +188,11 @@ fn a_failed_transaction_is_sent_again_and_one_that_a_reorg_took_back_too() {
     world.at(1_520);
     let (second, _) = world.deeds[2].clone();
     assert_ne!(second, first);
-    world.feed(TowerInput::Acted { intent: second.clone(), outcome: Outcome::Mined { fee_wei: 1 }, why: None });
+    world.feed(TowerInput::Acted {
+        intent: second.clone(),
+        outcome: Outcome::Mined { fee_wei: 1 },
+        why: None,
+    });
     let ended = world.learn(What::CaseEnded { case: CaseId::Late { order: ORDER }, paid: 0 });
     world.at(1_700);
     assert_eq!(world.deeds.len(), 3);
@@ -179,7 +221,8 @@ fn openings_need_no_leave_and_moves_do() {
     world.at(1_600);
     world.at(1_601);
     assert_eq!(world.taken(), []);
-    let warned = world.told.iter().filter(|event| matches!(event, TowerEvent::Unauthorised { .. })).count();
+    let warned =
+        world.told.iter().filter(|event| matches!(event, TowerEvent::Unauthorised { .. })).count();
     assert_eq!(warned, 1, "once a turn");
     world.feed(TowerInput::Authority { court: COURT, provider: PROVIDER, until: 1_601 });
     assert_eq!(world.taken(), [], "it has ended");
@@ -192,7 +235,13 @@ fn openings_need_no_leave_and_moves_do() {
 fn an_accuser_whose_time_is_up_is_timed_out_after_the_provider_could_have() {
     let mut world = World::new(false);
     let game = world.accused(LIAR, 1_100);
-    world.learn(What::Game(GameNews::Unfolded { game, place: 0, height: 0, deadline: 1_300, nodes: Vec::new() }));
+    world.learn(What::Game(GameNews::Unfolded {
+        game,
+        place: 0,
+        height: 0,
+        deadline: 1_300,
+        nodes: Vec::new(),
+    }));
     world.at(1_331);
     assert_eq!(world.taken(), []);
     world.at(1_332);
@@ -207,7 +256,10 @@ fn an_accuser_whose_time_is_up_is_timed_out_after_the_provider_could_have() {
     };
     world.learn(What::Game(GameNews::Ended { game, verdict }));
     let last = world.told.last().unwrap();
-    assert!(matches!(last, TowerEvent::GameEnded { won: true, received: 7, bounty: 0, .. }), "{last:?}");
+    assert!(
+        matches!(last, TowerEvent::GameEnded { won: true, received: 7, bounty: 0, .. }),
+        "{last:?}"
+    );
 }
 
 #[test]
@@ -232,7 +284,13 @@ fn an_audit_accuses_what_is_wrong_once_and_plays_at_once() {
     let game = world.accused(ME, 2_500);
     world.at(2_400);
     assert_eq!((world.taken(), world.plays.len()), (vec![], 0), "the provider's turn");
-    world.learn(What::Game(GameNews::Unfolded { game, place: 0, height: 0, deadline: 3_000, nodes: Vec::new() }));
+    world.learn(What::Game(GameNews::Unfolded {
+        game,
+        place: 0,
+        height: 0,
+        deadline: 3_000,
+        nodes: Vec::new(),
+    }));
     world.feed(TowerInput::Played { game, turn: 101, result: Ok(Answer::Pick { index: 1 }) });
     assert!(matches!(&world.taken()[..], [Deed::Play { answer: Answer::Pick { index: 1 }, .. }]));
     world.learn(What::Game(GameNews::Ended {
@@ -249,7 +307,8 @@ fn an_audit_accuses_what_is_wrong_once_and_plays_at_once() {
     world.learn(What::Closed { paid: 0 });
     let bounty = share(deal().collateral, BOUNTY_BPS).unwrap();
     assert_eq!(bounty, 200);
-    let ended = TowerEvent::GameEnded { deal: struct_hash(&deal()), game, won: true, received: 10, bounty };
+    let ended =
+        TowerEvent::GameEnded { deal: struct_hash(&deal()), game, won: true, received: 10, bounty };
     assert!(world.told.contains(&ended), "{:?}", world.told);
     world.at(9_000);
     assert_eq!(world.taken(), []);

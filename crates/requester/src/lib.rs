@@ -1,7 +1,8 @@
 //! Buys compute: matching, ordering, verifying, paying.
 //!
-//! [`core`] decides, without IO: plain data and `handle(now, event) -> effects`. [`service`] performs the
-//! effects with the chain, the network and this machine's engine, and keeps the journal.
+//! [`core`] decides, without IO: plain data and `handle(now, event) -> effects`. [`service`]
+//! performs the effects with the chain, the network and this machine's engine, and keeps the
+//! journal.
 //!
 //! ```no_run
 //! # async fn example(config: rialto_requester::RequesterConfig, chain: rialto_chain::Chain, node: rialto_net::Node,
@@ -27,11 +28,13 @@ pub mod core;
 pub mod service;
 
 pub use core::{
-    Accusable, BadPolicy, Checks, Dispute, Excluded, Exposure, History, JobError, JobEvent, JobId, JobPhase, JobStatus,
-    MAX_JOB_TASKS, NoMatch, Outcome, Patience, Plan, Policy, PolicyQuote, Price, Progress, ProviderReport,
-    ProviderStatus, TxNote, Why, WrongTask, detection_probability, price_of,
+    Accusable, BadPolicy, Checks, Dispute, Excluded, Exposure, History, JobError, JobEvent, JobId,
+    JobPhase, JobStatus, MAX_JOB_TASKS, NoMatch, Outcome, Patience, Plan, Policy, PolicyQuote,
+    Price, Progress, ProviderReport, ProviderStatus, TxNote, Why, WrongTask, detection_probability,
+    price_of,
 };
 pub use service::{
-    Content, Evidence, Job, JobContent, JobEvents, JobHandle, JobReport, OrderEvidence, Output, Requester,
-    RequesterConfig, RequesterError, TaskOutcome, read_content, read_report, read_status,
+    Content, Evidence, Job, JobContent, JobEvents, JobHandle, JobReport, OrderEvidence, Output,
+    Requester, RequesterConfig, RequesterError, TaskOutcome, read_content, read_report,
+    read_status,
 };

@@ -18,8 +18,8 @@ use rialto_protocol::{
 };
 use rialto_provider::core::LogId;
 use rialto_requester::core::{
-    Config, Constraints, Core, Cursor, Effect, Event, Fact, JobEvent, JobId, JobSpec, Offer, Outgoing, Patience,
-    Record, State, Stored, Summary, Transacted, TxNote, verify::OutputCheck,
+    Config, Constraints, Core, Cursor, Effect, Event, Fact, JobEvent, JobId, JobSpec, Offer,
+    Outgoing, Patience, Record, State, Stored, Summary, Transacted, TxNote, verify::OutputCheck,
 };
 
 use crate::{
@@ -133,7 +133,8 @@ impl Buyer {
     }
 
     fn records(&self) -> Vec<Record> {
-        let read = |bytes: &Vec<u8>| postcard::from_bytes(bytes).expect("what was written can be read");
+        let read =
+            |bytes: &Vec<u8>| postcard::from_bytes(bytes).expect("what was written can be read");
         self.disk.iter().map(read).collect()
     }
 }
@@ -148,7 +149,10 @@ pub fn transacted(intent: String, ending: Ending) -> Event {
         Ok(mined) => {
             let kind = intent.split('-').next().unwrap_or_default().to_string();
             let deals = mined.opened.len().max(1) as u32;
-            Transacted::Mined { tx: TxNote { kind, tx: mined.tx, gas: Some(50_000), deals }, opened: mined.opened }
+            Transacted::Mined {
+                tx: TxNote { kind, tx: mined.tx, gas: Some(50_000), deals },
+                opened: mined.opened,
+            }
         }
         Err((code, reason)) => Transacted::Reverted { code, reason },
     };
@@ -167,8 +171,9 @@ impl World {
         }
         buyer.told.clear();
         let core = Core::restore(buyer.config.clone(), &records);
-        let canonical =
-            |cursor: &Cursor| self.chain.blocks.get(cursor.block as usize).is_some_and(|b| b.hash == cursor.hash);
+        let canonical = |cursor: &Cursor| {
+            self.chain.blocks.get(cursor.block as usize).is_some_and(|b| b.hash == cursor.hash)
+        };
         buyer.from = core.state().cursor.filter(canonical).map_or(0, |cursor| cursor.block + 1);
         buyer.core = Some(core);
         self.feed_buyer(index, Event::Started);
@@ -182,7 +187,10 @@ impl World {
     pub(crate) fn submit(&mut self, index: usize, job: usize) {
         let (buyer, wish) = (&self.buyers[index], &self.options.buyers[index].jobs[job]);
         let id = buyer.job_id(job);
-        let Some(core) = buyer.core.as_ref().filter(|core| !core.state().jobs.contains_key(&id)) else { return };
+        let Some(core) = buyer.core.as_ref().filter(|core| !core.state().jobs.contains_key(&id))
+        else {
+            return;
+        };
         let spec = JobSpec {
             id,
             name: String::new(),
@@ -200,7 +208,8 @@ impl World {
             constraints: Constraints {
                 budget: wish.budget,
                 max_price: 10_000_000,
-                deadline: self.schedule.unix().max(wish.at / 1000 + crate::schedule::BEGINNING) + wish.within,
+                deadline: self.schedule.unix().max(wish.at / 1000 + crate::schedule::BEGINNING)
+                    + wish.within,
                 min_collateral_bps: 0,
                 min_providers: 3,
                 max_providers: 8,
@@ -216,10 +225,13 @@ impl World {
 
     /// Handles a gossiped ask: checks it against the chain, as the service does.
     pub(crate) fn ask_heard(&mut self, index: usize, bytes: &[u8]) {
-        let Ok(gossip) = AskGossip::decode(bytes) else { return self.hold(Err("an ask can't be read".into())) };
+        let Ok(gossip) = AskGossip::decode(bytes) else {
+            return self.hold(Err("an ask can't be read".into()));
+        };
         let ask = &gossip.ask.value;
         let account = self.chain.ledger.market.account(ask.provider);
-        let backed = share(ask.minBudget, ask.collateralBps).is_some_and(|needed| account.balance >= needed);
+        let backed =
+            share(ask.minBudget, ask.collateralBps).is_some_and(|needed| account.balance >= needed);
         let signed = signed_by(ask, &self.domain, &gossip.ask.signature, ask.provider);
         if signed && backed && account.counter == ask.counter {
             self.feed_buyer(index, Event::Heard(Offer::new(gossip, account.balance, true)));
@@ -232,14 +244,21 @@ impl World {
         let news = self.chain.news(&mut buyer.told, buyer.from);
         buyer.pending.retain(|(at, _)| !news.removed.iter().any(|log| log.fact.at == *at));
         for log in news.added {
-            buyer.pending.extend(log.heard.map(|what| (log.fact.at, Fact { deal: log.fact.deal, what })));
+            buyer
+                .pending
+                .extend(log.heard.map(|what| (log.fact.at, Fact { deal: log.fact.deal, what })));
         }
         let last = (news.head + 1).saturating_sub(self.options.confirmations);
-        let (said, open) = std::mem::take(&mut buyer.pending).into_iter().partition(|(at, _)| at.block <= last);
+        let (said, open) =
+            std::mem::take(&mut buyer.pending).into_iter().partition(|(at, _)| at.block <= last);
         buyer.pending = open;
         let said: Vec<(LogId, Fact)> = said;
         let facts = said.into_iter().map(|(_, fact)| fact).collect();
-        let cursor = self.chain.blocks.get(last as usize).map(|block| Cursor { block: last, hash: block.hash });
+        let cursor = self
+            .chain
+            .blocks
+            .get(last as usize)
+            .map(|block| Cursor { block: last, hash: block.hash });
         self.feed_buyer(index, Event::Chain { facts, cursor });
     }
 
@@ -296,7 +315,9 @@ impl World {
                 }
             }
             Effect::Connect { deal, peer } => {
-                let Some(seller) = self.sellers.iter().position(|seller| seller.endpoint == peer.endpoint) else {
+                let Some(seller) =
+                    self.sellers.iter().position(|seller| seller.endpoint == peer.endpoint)
+                else {
                     return self.hold(Err(format!("buyer {index} dials a stranger")));
                 };
                 let session = self.network.dial(index, seller, deal);
@@ -317,14 +338,17 @@ impl World {
             }
             Effect::RunLocally { job, batch, tasks } => {
                 self.count("local run");
-                let ran: Vec<_> =
-                    tasks.iter().map(|run| (run.index, compute::run(input(job, run.task), run.seed).0)).collect();
+                let ran: Vec<_> = tasks
+                    .iter()
+                    .map(|run| (run.index, compute::run(input(job, run.task), run.seed).0))
+                    .collect();
                 let fuel: u64 = ran.iter().map(|(_, halted)| halted.fuel_used(FUEL_LIMIT)).sum();
                 let can = self.options.buyers[index].can_run;
                 let result = if can { Ok(ran) } else { Err("no room".to_string()) };
                 let event = Event::RanLocally { job, batch, result };
                 let wait = 50 + fuel * 1000 / OWN_FUEL_PER_SECOND;
-                self.schedule.after(wait, Happening::Buyer { buyer: index, life, event: Box::new(event) });
+                self.schedule
+                    .after(wait, Happening::Buyer { buyer: index, life, event: Box::new(event) });
             }
             Effect::Transact { intent, call } => {
                 let account = self.buyers[index].account;
@@ -334,22 +358,28 @@ impl World {
                 if let Err(outcome) = purse::keeps(holds, takes, purse::bonds(&RULES, &keep)) {
                     self.count("bonds kept");
                     let event = Event::Transacted { intent, outcome };
-                    return self.schedule.after(50, Happening::Buyer { buyer: index, life, event: Box::new(event) });
+                    return self.schedule.after(
+                        50,
+                        Happening::Buyer { buyer: index, life, event: Box::new(event) },
+                    );
                 }
                 let Some(calls) = purse::acts(*call) else {
-                    return self.hold(Err(format!("buyer {index} sends {intent}, which says nothing")));
+                    return self
+                        .hold(Err(format!("buyer {index} sends {intent}, which says nothing")));
                 };
                 self.transact(Who::Buyer(index), intent, calls);
             }
             Effect::Trace(trace) => {
                 self.count("trace");
-                let inputs: Vec<B256> =
-                    (trace.first..trace.first + trace.order.tasks).map(|task| input(trace.job, task)).collect();
+                let inputs: Vec<B256> = (trace.first..trace.first + trace.order.tasks)
+                    .map(|task| input(trace.job, task))
+                    .collect();
                 let can = self.options.buyers[index].can_run;
                 let found = purse::traced(&trace, &inputs).filter(|_| can);
                 let result = found.ok_or_else(|| "no room".to_string());
                 let event = Event::Traced { key: trace.key, result };
-                self.schedule.after(2_000, Happening::Buyer { buyer: index, life, event: Box::new(event) });
+                self.schedule
+                    .after(2_000, Happening::Buyer { buyer: index, life, event: Box::new(event) });
             }
             Effect::ForgetTrace { .. } => {}
             Effect::Release { .. } => {}
@@ -357,9 +387,15 @@ impl World {
                 match &event {
                     JobEvent::Cheater { .. } => self.count("cheater"),
                     JobEvent::Misstated { .. } => self.count("misstated receipt"),
-                    JobEvent::Note { code, .. } if code == "R-CASE-001" => self.count("honest late notice"),
-                    JobEvent::Note { code, .. } if code == "R-CASE-002" => self.count("honest demand"),
-                    JobEvent::Note { code, .. } if code == "R-CASE-003" => self.count("wrong claim"),
+                    JobEvent::Note { code, .. } if code == "R-CASE-001" => {
+                        self.count("honest late notice")
+                    }
+                    JobEvent::Note { code, .. } if code == "R-CASE-002" => {
+                        self.count("honest demand")
+                    }
+                    JobEvent::Note { code, .. } if code == "R-CASE-003" => {
+                        self.count("wrong claim")
+                    }
                     JobEvent::Note { code, .. } if code == "R-JOB-024" => self.count("job waits"),
                     _ => {}
                 }
@@ -369,7 +405,9 @@ impl World {
             }
             Effect::Finished(summary) => {
                 self.count(if summary.outcome.is_ok() { "job done" } else { "job failed" });
-                self.tell(|| format!("buyer {index}: job {} ends: {:?}", summary.job, summary.outcome));
+                self.tell(|| {
+                    format!("buyer {index}: job {} ends: {:?}", summary.job, summary.outcome)
+                });
                 self.buyers[index].reports.insert(summary.job, *summary);
             }
         }
@@ -385,7 +423,8 @@ impl World {
         let message = match message {
             Outgoing::Hello(deal) => ToProvider::Hello { version: WIRE_VERSION, deal },
             Outgoing::Order { job, first, order } => {
-                let inputs: Vec<u8> = (first..first + order.tasks).flat_map(|task| input(job, task).0).collect();
+                let inputs: Vec<u8> =
+                    (first..first + order.tasks).flat_map(|task| input(job, task).0).collect();
                 debug_assert!(inputs.len() == order.tasks as usize * INPUT_BYTES);
                 ToProvider::Order {
                     order: self.seal(key, order),
@@ -395,10 +434,16 @@ impl World {
                 }
             }
             Outgoing::Voucher(voucher) => return self.pay(index, deal, voucher, rule),
-            Outgoing::Reject { order, task, expected } => ToProvider::Reject { order, task, expected },
+            Outgoing::Reject { order, task, expected } => {
+                ToProvider::Reject { order, task, expected }
+            }
             Outgoing::Cancel(cancel) => ToProvider::Cancel(self.seal(key, cancel)),
             // A harassing buyer keeps the deal open, so that it can open cases.
-            Outgoing::AskRelease { .. } if self.options.buyers[index].manner == Manner::Harasses => return,
+            Outgoing::AskRelease { .. }
+                if self.options.buyers[index].manner == Manner::Harasses =>
+            {
+                return;
+            }
             Outgoing::AskRelease { amount } => ToProvider::AskRelease { amount },
         };
         self.hold(rule);
@@ -407,13 +452,21 @@ impl World {
     }
 
     /// Sends a voucher, unless the buyer's manner withholds or delays it.
-    fn pay(&mut self, index: usize, deal: DealId, voucher: Voucher, rule: Result<(), crate::check::Broken>) {
+    fn pay(
+        &mut self,
+        index: usize,
+        deal: DealId,
+        voucher: Voucher,
+        rule: Result<(), crate::check::Broken>,
+    ) {
         self.hold(rule);
         let message = ToProvider::Voucher(self.seal(&self.buyers[index].key, voucher));
         let bytes = self.encode(&message);
         match self.options.buyers[index].manner {
             Manner::NeverPays | Manner::Harasses => {}
-            Manner::PaysLate(wait) => self.schedule.after(wait, Happening::Post { buyer: index, deal, bytes }),
+            Manner::PaysLate(wait) => {
+                self.schedule.after(wait, Happening::Post { buyer: index, deal, bytes })
+            }
             Manner::Honest | Manner::Vanishes(_) => self.post(index, deal, bytes),
         }
     }
@@ -431,13 +484,18 @@ impl World {
         let bytes: Option<Bytes> = match outputs {
             Payload::Inline(bytes) => Some(bytes),
             Payload::Blob(blob) => {
-                let provider = self.buyers[index].core.as_ref().and_then(|core| core.state().deals.get(&deal));
+                let provider =
+                    self.buyers[index].core.as_ref().and_then(|core| core.state().deals.get(&deal));
                 let provider = provider.map(|deal| deal.provider());
-                let seller = self.sellers.iter().position(|seller| Some(seller.account) == provider);
+                let seller =
+                    self.sellers.iter().position(|seller| Some(seller.account) == provider);
                 let reach = |seller: &usize| {
-                    self.sellers[*seller].core.is_some() && !self.network.apart.contains(&(index, *seller))
+                    self.sellers[*seller].core.is_some()
+                        && !self.network.apart.contains(&(index, *seller))
                 };
-                seller.filter(reach).and_then(|seller| self.sellers[seller].desk.blobs.get(&blob).cloned())
+                seller
+                    .filter(reach)
+                    .and_then(|seller| self.sellers[seller].desk.blobs.get(&blob).cloned())
             }
         };
         let result = match bytes {
@@ -457,20 +515,25 @@ impl World {
     /// and for some receipts an accusation or a demand.
     fn find_quarrel(&mut self, index: usize, deal: DealId, message: &ToRequester) {
         let Some(core) = &self.buyers[index].core else { return };
-        let Some(terms) = core.state().deals.get(&deal).map(|deal| deal.terms.clone()) else { return };
-        let order_of = |order: OrderId| core.state().orders.get(&order).map(|known| known.order.clone());
+        let Some(terms) = core.state().deals.get(&deal).map(|deal| deal.terms.clone()) else {
+            return;
+        };
+        let order_of =
+            |order: OrderId| core.state().orders.get(&order).map(|known| known.order.clone());
         match message {
             ToRequester::Ack(ack) => {
                 let Some(order) = order_of(ack.value.order) else { return };
                 let (ack, signature) = (ack.value.clone(), ack.signature.clone());
                 let due = (ack.dueBy.saturating_sub(crate::schedule::BEGINNING) + 20) * 1000;
-                let call = Box::new(Act::Market(MarketCall::Late { deal: terms, order, ack, signature }));
+                let call =
+                    Box::new(Act::Market(MarketCall::Late { deal: terms, order, ack, signature }));
                 self.schedule.at(due, Happening::Quarrel { buyer: index, call });
             }
             ToRequester::Receipt { receipt, results, .. } if self.random.percent(30) => {
                 let Some(order) = order_of(receipt.value.order) else { return };
                 let (receipt, signature) = (receipt.value.clone(), receipt.signature.clone());
-                let (task, wait) = (self.random.index(results.len()) as u32, self.random.within(0..=60_000));
+                let (task, wait) =
+                    (self.random.index(results.len()) as u32, self.random.within(0..=60_000));
                 let call = if !terms.court.is_zero() && self.random.percent(40) {
                     Act::Court(CourtCall::Accuse { deal: terms, order, receipt, signature })
                 } else {

@@ -132,7 +132,8 @@ pub struct Chain {
 impl Chain {
     /// Returns a chain that has one empty block.
     pub fn new(ledger: Ledger, confirmations: u64, time: u64) -> Self {
-        let first = Block { number: 0, hash: keccak256(b"first"), time, logs: Vec::new(), txs: Vec::new() };
+        let first =
+            Block { number: 0, hash: keccak256(b"first"), time, logs: Vec::new(), txs: Vec::new() };
         Self {
             ledger,
             blocks: vec![Arc::new(first)],
@@ -187,7 +188,10 @@ impl Chain {
     /// Forgets which endings a crashed node waited for. Its transactions stay sent.
     pub fn forget_waiting(&mut self, who: Who) {
         self.deferred.retain(|tx| tx.who != who);
-        self.journal.iter_mut().filter(|((owner, _), _)| *owner == who).for_each(|(_, sent)| sent.awaited = false);
+        self.journal
+            .iter_mut()
+            .filter(|((owner, _), _)| *owner == who)
+            .for_each(|(_, sent)| sent.awaited = false);
     }
 
     /// Makes a block. Returns the awaited endings that became final with it.
@@ -242,7 +246,11 @@ impl Chain {
             {
                 sent.last = true;
                 if sent.awaited {
-                    answers.push(Answer { who: *who, intent: intent.clone(), ending: ending.clone() });
+                    answers.push(Answer {
+                        who: *who,
+                        intent: intent.clone(),
+                        ending: ending.clone(),
+                    });
                 }
             }
         }
@@ -277,7 +285,9 @@ impl Chain {
     /// Returns the update for a follower that already knows the blocks of `told`, from block `from`
     /// on, and adds the new blocks to `told`.
     pub fn news(&self, told: &mut Vec<Arc<Block>>, from: u64) -> News {
-        let canonical = |block: &Block| self.blocks.get(block.number as usize).is_some_and(|b| b.hash == block.hash);
+        let canonical = |block: &Block| {
+            self.blocks.get(block.number as usize).is_some_and(|b| b.hash == block.hash)
+        };
         let mut removed = Vec::new();
         while let Some(block) = told.pop_if(|block| !canonical(block)) {
             removed.extend(block.logs.iter().rev().cloned());
@@ -296,7 +306,11 @@ impl Chain {
 }
 
 /// Applies all calls of a transaction, or none. Returns the events of each call, with its kind.
-fn apply(ledger: &mut Ledger, time: u64, tx: &Tx) -> Result<Vec<(Said, &'static str)>, (String, String)> {
+fn apply(
+    ledger: &mut Ledger,
+    time: u64,
+    tx: &Tx,
+) -> Result<Vec<(Said, &'static str)>, (String, String)> {
     let mut next = ledger.clone();
     let mut all = Vec::new();
     for act in &tx.calls {

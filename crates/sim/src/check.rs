@@ -26,9 +26,10 @@ impl Signed {
     pub fn order(&mut self, order: &Order) -> Result<(), Broken> {
         let (name, place) = (struct_hash(order), (order.deal, order.seq));
         match self.orders.insert(place, name) {
-            Some(before) if before != name => {
-                Err(format!("two orders for seq {} of deal {}: {before} and {name}", order.seq, order.deal))
-            }
+            Some(before) if before != name => Err(format!(
+                "two orders for seq {} of deal {}: {before} and {name}",
+                order.seq, order.deal
+            )),
             _ => Ok(()),
         }
     }
@@ -37,10 +38,14 @@ impl Signed {
     pub fn voucher(&mut self, voucher: &Voucher) -> Result<(), Broken> {
         let before = self.vouchers.insert(voucher.deal, voucher.clone());
         let worse = |before: &Voucher| {
-            voucher.amount < before.amount || voucher.orders < before.orders || (before.close && !voucher.close)
+            voucher.amount < before.amount
+                || voucher.orders < before.orders
+                || (before.close && !voucher.close)
         };
         match before.filter(worse) {
-            Some(before) => Err(format!("a voucher takes back an earlier one: {before:?}, now {voucher:?}")),
+            Some(before) => {
+                Err(format!("a voucher takes back an earlier one: {before:?}, now {voucher:?}"))
+            }
             None => Ok(()),
         }
     }
@@ -48,7 +53,9 @@ impl Signed {
     /// Records an ack that a provider signs.
     pub fn ack(&mut self, ack: &Ack) -> Result<(), Broken> {
         match self.acks.insert(ack.order, ack.clone()) {
-            Some(before) if before != *ack => Err(format!("two promises for one order: {before:?} and {ack:?}")),
+            Some(before) if before != *ack => {
+                Err(format!("two promises for one order: {before:?} and {ack:?}"))
+            }
             _ => Ok(()),
         }
     }

@@ -51,7 +51,9 @@ pub fn run(input: B256, seed: u64) -> Outcome {
 
 /// Runs every task of an order. Returns the outcomes in order of the tasks.
 pub fn run_order(inputs: &[B256], order: &Order) -> Vec<Outcome> {
-    let run = |(index, input): (u32, &B256)| run_within(*input, task_seed(order.seed, index), order.fuelLimit);
+    let run = |(index, input): (u32, &B256)| {
+        run_within(*input, task_seed(order.seed, index), order.fuelLimit)
+    };
     (0..).zip(inputs).map(run).collect()
 }
 
@@ -118,10 +120,13 @@ impl Trace {
         if self.hash_at(position) != segment[0] {
             return Answer::Nothing;
         }
-        let wrong = |pick: &u64| self.hash_at(position + (pick + 1) * part) != segment[*pick as usize + 1];
+        let wrong =
+            |pick: &u64| self.hash_at(position + (pick + 1) * part) != segment[*pick as usize + 1];
         match (0..PARTS as u64).find(wrong) {
             None => Answer::Nothing,
-            Some(pick) if level == 1 => Answer::Step { pick: pick as u32, proof: self.prove(position + pick) },
+            Some(pick) if level == 1 => {
+                Answer::Step { pick: pick as u32, proof: self.prove(position + pick) }
+            }
             Some(pick) => {
                 let states = Box::new(self.dissect(position + pick * part, level - 1));
                 Answer::Move { pick: pick as u32, states }
@@ -158,7 +163,8 @@ impl Judge for Machine {
 
     fn step(&self, state: B256, proof: &[u8]) -> Option<B256> {
         let (input, numbers) = proof.split_at_checked(INPUT_BYTES)?;
-        let number = |at: usize| Some(u64::from_be_bytes(numbers.get(8 * at..8 * at + 8)?.try_into().ok()?));
+        let number =
+            |at: usize| Some(u64::from_be_bytes(numbers.get(8 * at..8 * at + 8)?.try_into().ok()?));
         let (seed, fuel_limit, position) = (number(0)?, number(1)?, number(2)?);
         let trace = Trace::new(B256::from_slice(input), seed, fuel_limit);
         (trace.hash_at(position) == state).then(|| trace.hash_at(position.saturating_add(1)))
@@ -204,7 +210,12 @@ mod tests {
     fn games_over_simulated_tasks_end_at_the_step_that_is_wrong() {
         for seed in 0..40u64 {
             let input = keccak256(seed.to_be_bytes());
-            let order = Order { seed, fuelLimit: FUEL_LIMIT, inputs: inputs_root(&[input]), ..Order::default() };
+            let order = Order {
+                seed,
+                fuelLimit: FUEL_LIMIT,
+                inputs: inputs_root(&[input]),
+                ..Order::default()
+            };
             let right = Trace::of(&order, 0, input);
             let wrong = right.lying(1 + seed * 97 % right.steps(), B256::repeat_byte(9));
             let join = |first: B256, states: [B256; PARTS]| -> Segment {
@@ -214,12 +225,16 @@ mod tests {
             let (mut position, mut level) = (0, LEVEL);
             while level > 1 {
                 let side = if level % 2 == 0 { &wrong } else { &right };
-                let Answer::Move { pick, states } = side.answer(position, level, &segment) else { panic!("{seed}") };
+                let Answer::Move { pick, states } = side.answer(position, level, &segment) else {
+                    panic!("{seed}")
+                };
                 level -= 1;
                 position += u64::from(pick) * span(level);
                 segment = join(segment[pick as usize], *states);
             }
-            let Answer::Step { pick, proof } = right.answer(position, 1, &segment) else { panic!("{seed}") };
+            let Answer::Step { pick, proof } = right.answer(position, 1, &segment) else {
+                panic!("{seed}")
+            };
             let next = Machine.step(segment[pick as usize], &proof);
             assert_eq!(next, Some(right.hash_at(position + u64::from(pick) + 1)));
             assert_ne!(next, Some(segment[pick as usize + 1]), "{seed}");

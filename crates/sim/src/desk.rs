@@ -62,9 +62,12 @@ impl Desk {
 
     /// Returns the inputs of an order, if they match its signed root.
     pub fn inputs(&self, order: &Order, hash: OrderId) -> Option<Vec<B256>> {
-        let Some(Record::Inputs(_, Payload::Inline(bytes))) = self.read(&Key::inputs(hash)) else { return None };
+        let Some(Record::Inputs(_, Payload::Inline(bytes))) = self.read(&Key::inputs(hash)) else {
+            return None;
+        };
         let inputs: Vec<_> = bytes.chunks_exact(INPUT_BYTES).map(B256::from_slice).collect();
-        (inputs.len() == order.tasks as usize && inputs_root(&inputs) == order.inputs).then_some(inputs)
+        (inputs.len() == order.tasks as usize && inputs_root(&inputs) == order.inputs)
+            .then_some(inputs)
     }
 
     fn outputs(&self, results: &Results) -> Option<Bytes> {
@@ -99,8 +102,10 @@ impl Desk {
             Question::Nodes { .. } => None,
             Question::Run { task, level, position, segment, .. } => {
                 let inputs = self.inputs(order, view.receipt.order)?;
-                let (right, said) =
-                    (Trace::of(order, *task, *inputs.get(*task as usize)?), results.halted.get(*task as usize)?);
+                let (right, said) = (
+                    Trace::of(order, *task, *inputs.get(*task as usize)?),
+                    results.halted.get(*task as usize)?,
+                );
                 // A provider that signed a wrong result defends it to the end.
                 let trace = if right.ends_as(said) { right } else { right.lying(1, said.hash()) };
                 Some(trace.answer(*position, *level, segment))
@@ -119,26 +124,37 @@ impl Desk {
     /// it.
     pub fn act(&self, call: Call) -> Option<Act> {
         Some(Act::Market(match call {
-            Call::Redeem { deal, voucher } => {
-                MarketCall::Redeem { deal: *deal, voucher: voucher.value, signature: voucher.signature }
-            }
-            Call::Claim { deal, order, receipt } => {
-                MarketCall::Claim { deal: *deal, order: order.value, signature: order.signature, receipt }
-            }
+            Call::Redeem { deal, voucher } => MarketCall::Redeem {
+                deal: *deal,
+                voucher: voucher.value,
+                signature: voucher.signature,
+            },
+            Call::Claim { deal, order, receipt } => MarketCall::Claim {
+                deal: *deal,
+                order: order.value,
+                signature: order.signature,
+                receipt,
+            },
             Call::Answer { deal, order, receipt } => {
                 MarketCall::Answer { deal: *deal, order: *order, receipt, signature: Bytes::new() }
             }
-            Call::Excuse { deal, cancel } => {
-                MarketCall::Excuse { deal: *deal, cancel: cancel.value, signature: cancel.signature }
-            }
+            Call::Excuse { deal, cancel } => MarketCall::Excuse {
+                deal: *deal,
+                cancel: cancel.value,
+                signature: cancel.signature,
+            },
             Call::Settle { deal, case } => MarketCall::Settle { deal: *deal, case },
             Call::Expire { deal } => MarketCall::Expire { deal: *deal },
             Call::Reveal { deal, order, receipt, task } => {
                 let reveal = self.reveal(&order, &receipt, task)?;
                 MarketCall::Reveal { deal: *deal, order: *order, receipt, reveal }
             }
-            Call::Play { deal, order, view, answer } => return turn(*deal, *order, &view, *answer).map(Act::Court),
-            Call::Timeout { deal, game } => return Some(Act::Court(CourtCall::Timeout { deal: *deal, game: *game })),
+            Call::Play { deal, order, view, answer } => {
+                return turn(*deal, *order, &view, *answer).map(Act::Court);
+            }
+            Call::Timeout { deal, game } => {
+                return Some(Act::Court(CourtCall::Timeout { deal: *deal, game: *game }));
+            }
         }))
     }
 }
@@ -148,7 +164,9 @@ impl Desk {
 pub fn turn(deal: Deal, order: Order, view: &GameView, answer: Answer) -> Option<CourtCall> {
     let game = view.game.clone();
     Some(match (&view.question, answer) {
-        (Question::Node { .. }, Answer::Unfold { nodes }) => CourtCall::Unfold { game, order, nodes },
+        (Question::Node { .. }, Answer::Unfold { nodes }) => {
+            CourtCall::Unfold { game, order, nodes }
+        }
         (Question::Nodes { nodes, .. }, Answer::Pick { index }) => {
             CourtCall::Pick { game, nodes: nodes.clone(), index }
         }
@@ -158,12 +176,20 @@ pub fn turn(deal: Deal, order: Order, view: &GameView, answer: Answer) -> Option
         (Question::Nodes { nodes, .. }, Answer::Contradict { index, halted }) => {
             CourtCall::Contradict { deal, game, order, nodes: nodes.clone(), index, halted }
         }
-        (Question::Run { segment, .. }, Answer::Move { pick, states }) => {
-            CourtCall::Move { game, part: pick, segment: segment.clone(), states, signature: Bytes::new() }
-        }
-        (Question::Run { segment, .. }, Answer::Step { pick, proof }) => {
-            CourtCall::Step { deal, game, part: pick, segment: segment.clone(), proof: proof.into() }
-        }
+        (Question::Run { segment, .. }, Answer::Move { pick, states }) => CourtCall::Move {
+            game,
+            part: pick,
+            segment: segment.clone(),
+            states,
+            signature: Bytes::new(),
+        },
+        (Question::Run { segment, .. }, Answer::Step { pick, proof }) => CourtCall::Step {
+            deal,
+            game,
+            part: pick,
+            segment: segment.clone(),
+            proof: proof.into(),
+        },
         _ => return None,
     })
 }

@@ -93,7 +93,12 @@ impl Ledger {
     /// # Errors
     /// Returns a code and a reason if the contract refuses the call. The state then stays as it
     /// was.
-    pub fn apply(&mut self, now: u64, sender: Address, act: &Act) -> Result<Vec<Said>, (String, String)> {
+    pub fn apply(
+        &mut self,
+        now: u64,
+        sender: Address,
+        act: &Act,
+    ) -> Result<Vec<Said>, (String, String)> {
         let before = self.market.clone();
         let refused = |error: CourtError| match error {
             CourtError::Market(error) => (format!("{error:?}"), format!("{error}")),
@@ -106,9 +111,13 @@ impl Ledger {
                 self.market_says(&before, sender, call, &mut said);
             }
             Act::Court(call) => {
-                let news = self.court.apply(&mut self.market, &Machine, now, sender, call).map_err(refused)?;
+                let news = self
+                    .court
+                    .apply(&mut self.market, &Machine, now, sender, call)
+                    .map_err(refused)?;
                 for (deal, news) in news {
-                    let (begun, ended) = (news_begun(&news), matches!(news, GameNews::Ended { .. }));
+                    let (begun, ended) =
+                        (news_begun(&news), matches!(news, GameNews::Ended { .. }));
                     let game = begun.or(news.game());
                     let heard = Some(requester::What::Game(news.clone()));
                     said.push(Said { deal, what: provider::What::Game(news), heard });
@@ -116,7 +125,11 @@ impl Ledger {
                     if begun.is_some() {
                         let deadline = self.market.case(deal, CaseId::Hold { game }).deadline;
                         let heard = Some(requester::What::Held { game, deadline });
-                        said.push(Said { deal, what: opened(CaseId::Hold { game }, 0, deadline), heard });
+                        said.push(Said {
+                            deal,
+                            what: opened(CaseId::Hold { game }, 0, deadline),
+                            heard,
+                        });
                     }
                     let case = |market: &Market| market.case(deal, CaseId::Hold { game }).status;
                     if ended && case(&before) != case(&self.market) {
@@ -140,13 +153,16 @@ impl Ledger {
                 | Call::Slash { deal, .. },
             )
             | Act::Court(
-                CourtCall::Step { deal, .. } | CourtCall::Timeout { deal, .. } | CourtCall::Convict { deal, .. },
+                CourtCall::Step { deal, .. }
+                | CourtCall::Timeout { deal, .. }
+                | CourtCall::Convict { deal, .. },
             ) => struct_hash(deal),
             _ => return,
         };
         let (was, is) = (before.deal_state(deal), self.market.deal_state(deal));
         if was.status == DealStatus::Open && is.status == DealStatus::Closed {
-            let tx = requester::TxNote { kind: act.kind().into(), tx: B256::ZERO, gas: None, deals: 1 };
+            let tx =
+                requester::TxNote { kind: act.kind().into(), tx: B256::ZERO, gas: None, deals: 1 };
             let heard = Some(requester::What::Closed { paid: is.paid, tx });
             said.push(Said { deal, what: provider::What::Closed { paid: is.paid }, heard });
         }
@@ -163,7 +179,11 @@ impl Ledger {
         let one = match call {
             Call::Open { ask, terms, .. } => {
                 let Ok(deal) = Market::deal_terms(sender, ask, terms) else { return };
-                Said { deal: struct_hash(&deal), what: provider::What::Opened(Box::new(deal)), heard: None }
+                Said {
+                    deal: struct_hash(&deal),
+                    what: provider::What::Opened(Box::new(deal)),
+                    heard: None,
+                }
             }
             Call::Redeem { deal, .. } => {
                 let deal = struct_hash(deal);
@@ -173,7 +193,8 @@ impl Ledger {
                 Said { deal, what: provider::What::Redeemed { paid, orders }, heard }
             }
             Call::Claim { deal, order, receipt, .. } => {
-                let (deal, order, receipt) = (struct_hash(deal), struct_hash(order), receipt.clone());
+                let (deal, order, receipt) =
+                    (struct_hash(deal), struct_hash(order), receipt.clone());
                 let case = CaseId::Claim { order };
                 let (seq, deadline) = state(deal, case);
                 let heard = Some(Heard::Claimed { order, seq, deadline, receipt });
@@ -198,7 +219,9 @@ impl Ledger {
                 let heard = Some(Heard::Answered { order, receipt: receipt.clone() });
                 Said { heard, ..case_ended(struct_hash(deal), CaseId::Late { order }, 0) }
             }
-            Call::Excuse { deal, cancel, .. } => case_ended(struct_hash(deal), CaseId::Late { order: cancel.order }, 0),
+            Call::Excuse { deal, cancel, .. } => {
+                case_ended(struct_hash(deal), CaseId::Late { order: cancel.order }, 0)
+            }
             Call::Reveal { deal, receipt, reveal, .. } => {
                 let (deal, task, halted) = (struct_hash(deal), reveal.task, reveal.halted);
                 let until = market.case(deal, CaseId::Claim { order: receipt.order }).deadline;

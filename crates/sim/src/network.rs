@@ -53,13 +53,20 @@ impl Network {
     /// Adds a session that is being dialled. Returns its number.
     pub fn dial(&mut self, buyer: usize, seller: usize, deal: DealId) -> u64 {
         self.next += 1;
-        let session = Session { buyer, seller, deal, hears: [false, false], carries: true, last: [0, 0] };
+        let session =
+            Session { buyer, seller, deal, hears: [false, false], carries: true, last: [0, 0] };
         self.sessions.insert(self.next, session);
         self.next
     }
 
     /// Returns the arrival time of a message sent now to `to`, or `None` if it gets lost.
-    pub fn carry(&mut self, session: u64, to: Side, now: Millis, latency: Millis) -> Option<Millis> {
+    pub fn carry(
+        &mut self,
+        session: u64,
+        to: Side,
+        now: Millis,
+        latency: Millis,
+    ) -> Option<Millis> {
         let session = self.sessions.get_mut(&session).filter(|session| session.carries)?;
         let at = (now + latency).max(session.last[to as usize]);
         session.last[to as usize] = at;
@@ -73,7 +80,9 @@ impl Network {
 
     /// Breaks a session. Returns `false` if it is already broken.
     pub fn cut(&mut self, session: u64) -> bool {
-        self.sessions.get_mut(&session).is_some_and(|session| std::mem::replace(&mut session.carries, false))
+        self.sessions
+            .get_mut(&session)
+            .is_some_and(|session| std::mem::replace(&mut session.carries, false))
     }
 
     /// Closes one end. Returns the time at which everything sent to the other end has arrived.
@@ -100,7 +109,8 @@ impl World {
         if self.healed {
             return;
         }
-        let (buyer, seller) = (self.random.index(self.buyers.len()), self.random.index(self.sellers.len()));
+        let (buyer, seller) =
+            (self.random.index(self.buyers.len()), self.random.index(self.sellers.len()));
         if self.network.apart.insert((buyer, seller)) {
             self.count("partition");
             self.tell(|| format!("buyer {buyer} and seller {seller} can't reach each other"));
@@ -131,7 +141,8 @@ impl World {
         if let Some(last) = self.network.leave(session, side) {
             let other = if side == Side::Buyer { Side::Seller } else { Side::Buyer };
             let wait = self.latency();
-            self.schedule.at(last.max(self.schedule.now() + wait), Happening::Lost { session, side: other });
+            self.schedule
+                .at(last.max(self.schedule.now() + wait), Happening::Lost { session, side: other });
         }
     }
 
@@ -151,7 +162,8 @@ impl World {
     pub(crate) fn dialled(&mut self, session: u64) {
         let Some(known) = self.network.sessions.get(&session).cloned() else { return };
         let (buyer, seller) = (known.buyer, known.seller);
-        let reachable = self.sellers[seller].core.is_some() && !self.network.apart.contains(&(buyer, seller));
+        let reachable =
+            self.sellers[seller].core.is_some() && !self.network.apart.contains(&(buyer, seller));
         if !reachable || !known.carries {
             self.network.sessions.remove(&session);
             return self.buyer_lost(buyer, known.deal, session, "unreachable");
@@ -187,7 +199,9 @@ impl World {
         self.network.cut(session);
         self.leave(session, side);
         match side {
-            Side::Seller => self.feed_seller(known.seller, provider::Event::Disconnected { session }),
+            Side::Seller => {
+                self.feed_seller(known.seller, provider::Event::Disconnected { session })
+            }
             Side::Buyer => self.buyer_lost(known.buyer, known.deal, session, "lost"),
         }
     }

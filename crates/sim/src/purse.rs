@@ -69,13 +69,24 @@ pub fn acts(call: Call) -> Option<Vec<Act>> {
         Call::Settle { deal, case } => market(MarketCall::Settle { deal, case }),
         Call::Accuse(accusation) => {
             let (receipt, signature) = (accusation.receipt.value, accusation.receipt.signature);
-            court(CourtCall::Accuse { deal: accusation.deal, order: accusation.order, receipt, signature })
+            court(CourtCall::Accuse {
+                deal: accusation.deal,
+                order: accusation.order,
+                receipt,
+                signature,
+            })
         }
         Call::Play { deal, order, view, answer } => court(turn(deal, *order, &view, *answer)?),
         Call::Timeout { deal, game } => court(CourtCall::Timeout { deal, game: *game }),
         Call::Convict(conviction) => {
             let Conviction { deal, order, receipt, proof } = *conviction;
-            court(CourtCall::Convict { deal, order, receipt: receipt.value, signature: receipt.signature, proof })
+            court(CourtCall::Convict {
+                deal,
+                order,
+                receipt: receipt.value,
+                signature: receipt.signature,
+                proof,
+            })
         }
     }
 }
@@ -85,7 +96,9 @@ pub fn traced(question: &Question, inputs: &[B256]) -> Option<Traced> {
     let input = *inputs.get(question.task as usize)?;
     let trace = Trace::of(&question.order, question.task, input);
     Some(match &question.segment {
-        Some((level, position, segment)) => Traced::Answer(trace.answer(*position, *level, segment)),
+        Some((level, position, segment)) => {
+            Traced::Answer(trace.answer(*position, *level, segment))
+        }
         None => Traced::First(Box::new(FirstSegment {
             input,
             input_proof: inputs_proof(inputs, question.task),

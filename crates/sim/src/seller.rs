@@ -9,7 +9,8 @@ use rialto_protocol::{
     wire::{AskGossip, BlobRef, Message, Payload, PeerAddr, ToProvider, ToRequester},
 };
 use rialto_provider::core::{
-    AskConfig, Call, Config, Core, Effect, Event, Limits, Money, Outcome, Price, ProviderEvent, Refusal, What, Work,
+    AskConfig, Call, Config, Core, Effect, Event, Limits, Money, Outcome, Price, ProviderEvent,
+    Refusal, What, Work,
 };
 
 use crate::{
@@ -76,7 +77,11 @@ impl Seller {
                 ..AskConfig::default()
             },
             limits: Limits {
-                order_tasks: if own.temper == Temper::Small { 1 } else { Limits::default().order_tasks },
+                order_tasks: if own.temper == Temper::Small {
+                    1
+                } else {
+                    Limits::default().order_tasks
+                },
                 fetch_seconds: 60,
                 ..Limits::default()
             },
@@ -154,7 +159,10 @@ impl World {
 
     pub(crate) fn read_account(&mut self, index: usize) {
         let account = self.chain.ledger.market.account(self.sellers[index].account);
-        self.feed_seller(index, Event::Account { account: account.balance, counter: account.counter });
+        self.feed_seller(
+            index,
+            Event::Account { account: account.balance, counter: account.counter },
+        );
     }
 
     /// Hands the news of the chain to the seller's core.
@@ -163,7 +171,8 @@ impl World {
         let news = self.chain.news(&mut seller.told, seller.from);
         let core = seller.core.as_ref();
         let ours = |log: &crate::chain::Log| {
-            let opened = matches!(&log.fact.what, What::Opened(deal) if deal.provider == seller.account);
+            let opened =
+                matches!(&log.fact.what, What::Opened(deal) if deal.provider == seller.account);
             opened || core.is_some_and(|core| core.deal(log.fact.deal).is_some())
         };
         let touched = news.added.iter().chain(&news.removed).any(ours);
@@ -178,7 +187,9 @@ impl World {
 
     pub(crate) fn seller_reads(&mut self, index: usize, session: u64, bytes: &[u8]) {
         match ToProvider::decode(bytes) {
-            Ok(message) => self.feed_seller(index, Event::Message { session, message: Box::new(message) }),
+            Ok(message) => {
+                self.feed_seller(index, Event::Message { session, message: Box::new(message) })
+            }
             Err(error) => self.hold(Err(format!("a requester's message can't be read: {error}"))),
         }
     }
@@ -206,7 +217,9 @@ impl World {
                 }
             }
             Effect::Send { session, message } => self.seller_sends(index, session, message),
-            Effect::SendReceipt { session, deal, receipt } => self.deliver(index, session, deal, receipt),
+            Effect::SendReceipt { session, deal, receipt } => {
+                self.deliver(index, session, deal, receipt)
+            }
             Effect::Hangup { session } => self.leave(session, Side::Seller),
             Effect::Publish(ask) => {
                 let seller = &self.sellers[index];
@@ -228,7 +241,8 @@ impl World {
             Effect::Run(work) => self.run_order(index, &work),
             Effect::Rerun { work, task } => {
                 let desk = &self.sellers[index].desk;
-                let (inputs, before) = (desk.inputs(&work.order, work.hash), desk.results(work.hash));
+                let (inputs, before) =
+                    (desk.inputs(&work.order, work.hash), desk.results(work.hash));
                 let same = inputs.zip(before).and_then(|(inputs, before)| {
                     let right = compute::run_order(&inputs, &work.order);
                     Some(right.get(task as usize)?.0 == *before.halted.get(task as usize)?)
@@ -238,8 +252,10 @@ impl World {
             }
             Effect::Play { work, view } => {
                 let answer = self.sellers[index].desk.answer(&work.order, &view);
-                let result = answer.ok_or_else(|| Refusal::Attempt("nothing is known of it".into()));
-                let event = Event::Played { game: struct_hash(&view.game), turn: view.turn(), result };
+                let result =
+                    answer.ok_or_else(|| Refusal::Attempt("nothing is known of it".into()));
+                let event =
+                    Event::Played { game: struct_hash(&view.game), turn: view.turn(), result };
                 self.schedule.after(2_000, Happening::Seller { seller: index, life, event });
             }
             Effect::StopRerun { .. } | Effect::ForgetTrace { .. } => {}
@@ -282,16 +298,23 @@ impl World {
         if self.options.sellers[index].temper == Temper::Overbills {
             receipt.fuel *= 2;
         }
-        if matches!(self.options.sellers[index].temper, Temper::Silent | Temper::Withholds | Temper::Promises) {
+        if matches!(
+            self.options.sellers[index].temper,
+            Temper::Silent | Temper::Withholds | Temper::Promises
+        ) {
             return;
         }
         let Some(results) = self.sellers[index].desk.results(receipt.order) else {
-            return self.hold(Err(format!("seller {index} delivers {} without results on disk", receipt.order)));
+            return self.hold(Err(format!(
+                "seller {index} delivers {} without results on disk",
+                receipt.order
+            )));
         };
         let rule = self.signed.receipt(deal, &receipt);
         self.hold(rule);
         let receipt = self.seal(&self.sellers[index].key, receipt);
-        let message = ToRequester::Receipt { receipt, results: results.halted, outputs: results.outputs };
+        let message =
+            ToRequester::Receipt { receipt, results: results.halted, outputs: results.outputs };
         let bytes = self.encode(&message);
         self.carry(session, Side::Buyer, bytes);
     }
@@ -300,7 +323,9 @@ impl World {
     /// inputs against the order.
     pub(crate) fn fetched(&mut self, index: usize, work: &Work, job: u64) {
         let buyer = self.buyers.iter().position(|buyer| Some(buyer.endpoint) == work.peer);
-        let reach = |buyer: usize| self.buyers[buyer].core.is_some() && !self.network.apart.contains(&(buyer, index));
+        let reach = |buyer: usize| {
+            self.buyers[buyer].core.is_some() && !self.network.apart.contains(&(buyer, index))
+        };
         let result = if !buyer.is_some_and(reach) {
             Err(Refusal::Program("its sender can't be reached".into()))
         } else if self.sellers[index].desk.inputs(&work.order, work.hash).is_none() {
@@ -339,12 +364,16 @@ impl World {
         let result = if !self.healed && self.random.percent(self.options.faults.attempts) {
             Err(Refusal::Attempt("no memory".into()))
         } else {
-            let outputs: Vec<u8> = outcomes.iter().flat_map(|(_, output)| output.iter().copied()).collect();
+            let outputs: Vec<u8> =
+                outcomes.iter().flat_map(|(_, output)| output.iter().copied()).collect();
             let outputs = self.put(index, outputs.into());
             Ok(results(&outcomes, outputs))
         };
         let half = Event::Progress { order: hash, done: order.tasks / 2 };
-        self.schedule.after(wait / 2, Happening::Work { seller: index, life, order: hash, job, event: half });
+        self.schedule.after(
+            wait / 2,
+            Happening::Work { seller: index, life, order: hash, job, event: half },
+        );
         let event = Event::Ran { order: hash, result };
         self.schedule.after(wait, Happening::Work { seller: index, life, order: hash, job, event });
     }
@@ -360,14 +389,22 @@ impl World {
 
     fn seller_transacts(&mut self, index: usize, intent: String, call: Call) {
         let life = self.sellers[index].life;
-        if self.options.sellers[index].temper == Temper::Sleeps && matches!(call, Call::Redeem { .. }) {
+        if self.options.sellers[index].temper == Temper::Sleeps
+            && matches!(call, Call::Redeem { .. })
+        {
             let event = Event::Transacted { intent, outcome: Outcome::Unsent };
             return self.schedule.after(1_000, Happening::Seller { seller: index, life, event });
         }
         let refuses = match self.options.sellers[index].temper {
             Temper::Withholds => matches!(call, Call::Reveal { .. } | Call::Play { .. }),
             Temper::Promises => {
-                matches!(call, Call::Reveal { .. } | Call::Answer { .. } | Call::Claim { .. } | Call::Play { .. })
+                matches!(
+                    call,
+                    Call::Reveal { .. }
+                        | Call::Answer { .. }
+                        | Call::Claim { .. }
+                        | Call::Play { .. }
+                )
             }
             // A revelation on chain would not match the receipt, so such a seller sends none.
             Temper::Overbills => matches!(call, Call::Answer { .. } | Call::Claim { .. }),

@@ -18,10 +18,14 @@ fn rule(holds: bool, broken: impl FnOnce() -> Broken) -> Result<(), Broken> {
 impl World {
     /// Checks that money is conserved.
     pub(crate) fn money_is_conserved(&self) -> Result<(), Broken> {
-        let nodes = self.sellers.iter().map(|s| s.account).chain(self.buyers.iter().map(|b| b.account));
-        let outside: u128 = nodes.clone().map(|account| self.chain.ledger.market.tokens(account)).sum();
+        let nodes =
+            self.sellers.iter().map(|s| s.account).chain(self.buyers.iter().map(|b| b.account));
+        let outside: u128 =
+            nodes.clone().map(|account| self.chain.ledger.market.tokens(account)).sum();
         let (owed, total) = (self.chain.ledger.market.owed(), DEPOSIT * nodes.count() as u128);
-        rule(outside + owed == total, || format!("{outside} outside and {owed} in the market are not {total}"))
+        rule(outside + owed == total, || {
+            format!("{outside} outside and {owed} in the market are not {total}")
+        })
     }
 
     /// Checks that the earnings that sellers report never decrease.
@@ -31,7 +35,10 @@ impl World {
             for (id, deal) in core.status().deals {
                 let before = seller.earned.insert(id, deal.earned).unwrap_or(0);
                 if deal.earned < before {
-                    let broken = format!("seller {index} earned {before} in {id}, and now only {}", deal.earned);
+                    let broken = format!(
+                        "seller {index} earned {before} in {id}, and now only {}",
+                        deal.earned
+                    );
                     self.broken.get_or_insert(broken);
                 }
             }
@@ -45,14 +52,16 @@ impl World {
                 let job = buyer.core.as_ref().and_then(|core| core.state().jobs.get(&id));
                 job.is_some_and(|job| matches!(job.phase, Phase::Reported { .. }))
             };
-            buyer.vanished || (0..self.options.buyers[index].jobs.len()).all(|job| reported(buyer.job_id(job)))
+            buyer.vanished
+                || (0..self.options.buyers[index].jobs.len()).all(|job| reported(buyer.job_id(job)))
         })
     }
 
     /// Returns whether nobody will end the deal: its buyer has left, and its seller never redeems.
     /// Any account could still end it.
     fn nobodys(&self, deal: &Deal) -> bool {
-        let gone = self.buyers.iter().any(|buyer| buyer.vanished && buyer.account == deal.requester);
+        let gone =
+            self.buyers.iter().any(|buyer| buyer.vanished && buyer.account == deal.requester);
         let sleeps = |(index, account): (usize, rialto_protocol::Address)| {
             account == deal.provider && self.options.sellers[index].temper == Temper::Sleeps
         };
@@ -76,7 +85,10 @@ impl World {
 
     /// Returns whether every job is reported, every deal closed and every dispute over.
     pub(crate) fn converged(&self) -> bool {
-        let buyers = self.buyers.iter().all(|b| b.vanished || b.core.as_ref().is_some_and(|core| core.idle()));
+        let buyers = self
+            .buyers
+            .iter()
+            .all(|b| b.vanished || b.core.as_ref().is_some_and(|core| core.idle()));
         let sleeps = |index: usize| self.options.sellers[index].temper == Temper::Sleeps;
         let idle = |(index, seller): (usize, &crate::seller::Seller)| {
             seller.core.as_ref().is_some_and(|core| sleeps(index) || core.idle())
@@ -100,14 +112,20 @@ impl World {
         }
         for (index, buyer) in self.buyers.iter().enumerate().filter(|(_, buyer)| !buyer.vanished) {
             let state = buyer.state();
-            let open = state.jobs.iter().filter(|(_, job)| !matches!(job.phase, Phase::Reported { .. }));
-            left.extend(open.map(|(id, job)| format!("job {id} of buyer {index}: {:?}", job.phase)));
+            let open =
+                state.jobs.iter().filter(|(_, job)| !matches!(job.phase, Phase::Reported { .. }));
+            left.extend(
+                open.map(|(id, job)| format!("job {id} of buyer {index}: {:?}", job.phase)),
+            );
             let unclosed = state.deals.iter().filter(|(_, deal)| deal.closed.is_none());
             left.extend(unclosed.map(|(id, _)| format!("buyer {index} takes deal {id} for open")));
         }
         for (index, seller) in self.sellers.iter().enumerate() {
             if !seller.core.as_ref().is_some_and(|core| core.idle()) {
-                left.push(format!("seller {index} is not idle: {:?}", seller.core.as_ref().map(|core| core.status())));
+                left.push(format!(
+                    "seller {index} is not idle: {:?}",
+                    seller.core.as_ref().map(|core| core.status())
+                ));
             }
         }
         format!("it does not come to an end: {left:#?}")
@@ -131,10 +149,16 @@ impl World {
     }
 
     fn judge_deal(&self, id: DealId, deal: &Deal) -> Result<(), Broken> {
-        let (paid, delivered) = (self.chain.ledger.market.deal_state(id).paid, self.signed.delivered(id));
-        rule(paid <= deal.budget, || format!("deal {id} paid {paid} of a budget of {}", deal.budget))?;
-        rule(paid <= delivered, || format!("deal {id} paid {paid}, but only {delivered} was ever delivered"))?;
-        let Some(index) = self.sellers.iter().position(|seller| seller.account == deal.provider) else {
+        let (paid, delivered) =
+            (self.chain.ledger.market.deal_state(id).paid, self.signed.delivered(id));
+        rule(paid <= deal.budget, || {
+            format!("deal {id} paid {paid} of a budget of {}", deal.budget)
+        })?;
+        rule(paid <= delivered, || {
+            format!("deal {id} paid {paid}, but only {delivered} was ever delivered")
+        })?;
+        let Some(index) = self.sellers.iter().position(|seller| seller.account == deal.provider)
+        else {
             return Err(format!("deal {id} is with a stranger"));
         };
         let options = &self.options.sellers[index];
@@ -144,8 +168,11 @@ impl World {
         let earned = self.sellers[index].earned.get(&id).copied().unwrap_or(0);
         // A seller may leave sums that are not worth a transaction: the rest of a voucher, and
         // small claims.
-        let orders =
-            1 + self.buyers.iter().map(|b| b.state().deals.get(&id).map_or(0, |d| d.orders.len())).sum::<usize>();
+        let orders = 1 + self
+            .buyers
+            .iter()
+            .map(|b| b.state().deals.get(&id).map_or(0, |d| d.orders.len()))
+            .sum::<usize>();
         let crumbs = options.tx_worth * orders as u128;
         rule(paid + crumbs >= earned, || {
             format!("honest seller {index} earned {earned} in deal {id} and was paid {paid}")
@@ -159,16 +186,22 @@ impl World {
             deals.map(|(id, _)| self.chain.ledger.market.deal_state(id).paid).sum()
         };
         for (index, seller) in self.sellers.iter().enumerate() {
-            let (has, paid) =
-                (self.chain.ledger.market.account(seller.account).balance, paid(&|d| d.provider == seller.account));
+            let (has, paid) = (
+                self.chain.ledger.market.account(seller.account).balance,
+                paid(&|d| d.provider == seller.account),
+            );
             let honest = self.options.sellers[index].temper.honest();
             rule(!honest || has >= DEPOSIT + paid, || {
-                format!("honest seller {index} was paid {paid}, but has {has}: its collateral was taken")
+                format!(
+                    "honest seller {index} was paid {paid}, but has {has}: its collateral was taken"
+                )
             })?;
         }
         for (index, buyer) in self.buyers.iter().enumerate() {
-            let (has, paid) =
-                (self.chain.ledger.market.account(buyer.account).balance, paid(&|d| d.requester == buyer.account));
+            let (has, paid) = (
+                self.chain.ledger.market.account(buyer.account).balance,
+                paid(&|d| d.requester == buyer.account),
+            );
             let honest = self.options.buyers[index].manner == Manner::Honest;
             let bonds = self.bonds_given(|deal| deal.requester == buyer.account);
             rule(!honest || has + paid + bonds >= DEPOSIT, || {
@@ -181,7 +214,9 @@ impl World {
     /// Returns the bonds that sellers received for answering cases in time.
     fn bonds_given(&self, of: impl Fn(&Deal) -> bool) -> u128 {
         let logs = self.chain.blocks.iter().flat_map(|block| &block.logs);
-        let answered = logs.filter(|log| matches!(log.kind, "answer" | "reveal" | "excuse")).map(|log| log.fact.deal);
+        let answered = logs
+            .filter(|log| matches!(log.kind, "answer" | "reveal" | "excuse"))
+            .map(|log| log.fact.deal);
         let deals: std::collections::BTreeMap<_, _> = self.deals().collect();
         let ours = answered.filter(|id| deals.get(id).is_some_and(|deal| of(deal))).count();
         ours as u128 * self.options.params.case_bond
@@ -190,11 +225,18 @@ impl World {
     /// Checks the loss of an honest buyer in a deal whose seller misbehaved: it is bounded, and the
     /// buyer has not paid for results that were never shown.
     fn judge_trouble(&self, id: DealId, deal: &Deal) -> Result<(), Broken> {
-        let Some(buyer) = self.buyers.iter().position(|b| b.account == deal.requester) else { return Ok(()) };
+        let Some(buyer) = self.buyers.iter().position(|b| b.account == deal.requester) else {
+            return Ok(());
+        };
         if self.options.buyers[buyer].manner != Manner::Honest {
             return Ok(());
         }
-        let claims = self.chain.blocks.iter().flat_map(|block| &block.logs).filter(|log| log.fact.deal == id);
+        let claims = self
+            .chain
+            .blocks
+            .iter()
+            .flat_map(|block| &block.logs)
+            .filter(|log| log.fact.deal == id);
         let claimed: u128 = claims
             .filter_map(|log| match &log.heard {
                 Some(rialto_requester::core::What::Claimed { receipt, .. }) => Some(receipt.fee),
@@ -230,7 +272,8 @@ impl World {
     /// Checks that vouchers add up to the accepted orders, and that accepted results are correct.
     fn judge_payments(&self, index: usize, state: &State) -> Result<(), Broken> {
         for (id, deal) in &state.deals {
-            let accepted = deal.orders.iter().filter(|order| self.buyers[index].accepted.contains(*order));
+            let accepted =
+                deal.orders.iter().filter(|order| self.buyers[index].accepted.contains(*order));
             let mut worth = 0;
             for order in accepted.filter_map(|order| state.orders.get(order)) {
                 worth += order.receipt.as_ref().map_or(0, |receipt| receipt.value.fee);
@@ -240,11 +283,16 @@ impl World {
                 let right = compute::run_order(inputs, &order.order);
                 let same = right.iter().map(|(halted, _)| halted).eq(&order.results);
                 rule(same || !self.can_tell(spec.policy), || {
-                    format!("buyer {index} accepts wrong results in deal {id}, order {}", order.order.seq)
+                    format!(
+                        "buyer {index} accepts wrong results in deal {id}, order {}",
+                        order.order.seq
+                    )
                 })?;
             }
             let promised = self.signed.promised(*id);
-            rule(promised <= worth, || format!("buyer {index} signs {promised} for {worth} in deal {id}"))?;
+            rule(promised <= worth, || {
+                format!("buyer {index} signs {promised} for {worth} in deal {id}")
+            })?;
         }
         Ok(())
     }
@@ -256,9 +304,12 @@ impl World {
             let summary = core.summary(*id);
             for (task, result) in summary.tasks.iter().enumerate() {
                 let Some(result) = result else {
-                    return Err(format!("job {id} of buyer {index} is done, but task {task} has no result"));
+                    return Err(format!(
+                        "job {id} of buyer {index} is done, but task {task} has no result"
+                    ));
                 };
-                let right = compute::run(job.spec.inputs[task], self.seed_of(state, *id, task as u32));
+                let right =
+                    compute::run(job.spec.inputs[task], self.seed_of(state, *id, task as u32));
                 rule(right.0 == result.halted || !self.can_tell(job.spec.policy), || {
                     format!("job {id} of buyer {index} reports a wrong result for task {task}")
                 })?;
@@ -269,7 +320,10 @@ impl World {
 
     fn seed_of(&self, state: &State, id: rialto_requester::core::JobId, task: u32) -> u64 {
         let job = &state.jobs[&id];
-        let batch = job.batches.iter().find(|batch| (batch.first..batch.first + batch.count).contains(&task));
+        let batch = job
+            .batches
+            .iter()
+            .find(|batch| (batch.first..batch.first + batch.count).contains(&task));
         batch.map_or(0, |batch| task_seed(job.spec.batch_seed(batch.first), task - batch.first))
     }
 

@@ -41,8 +41,13 @@ pub const COURT: Address = Address::repeat_byte(0xcc);
 pub const DEPOSIT: u128 = 1_000_000_000;
 /// Rules of that court. They leave a node time to answer even if it crashes and learns of the chain
 /// late.
-pub const RULES: Rules =
-    Rules { base_bond: 500, bond_per_tfuel: 50_000, base_seconds: 300, move_seconds: 240, fuel_per_second: 50_000_000 };
+pub const RULES: Rules = Rules {
+    base_bond: 500,
+    bond_per_tfuel: 50_000,
+    base_seconds: 300,
+    move_seconds: 240,
+    fuel_per_second: 50_000_000,
+};
 /// Time after the last job's deadline by which a run must have ended. Deals last half as long again
 /// as jobs, and the longest pause before a transaction is retried is half an hour.
 const PATIENCE: Millis = 4 * 3600 * 1000;
@@ -123,9 +128,12 @@ impl World {
         let mut random = Random::new(seed);
         let options = Options::draw(&mut random);
         let domain = domain(CHAIN_ID, MARKET);
-        let sellers: Vec<_> = (0..).zip(&options.sellers).map(|(i, o)| Seller::new(i, o, &options)).collect();
-        let buyers: Vec<_> = (0..).zip(&options.buyers).map(|(i, o)| Buyer::new(i, o, &options)).collect();
-        let accounts: Vec<_> = sellers.iter().map(|s| s.account).chain(buyers.iter().map(|b| b.account)).collect();
+        let sellers: Vec<_> =
+            (0..).zip(&options.sellers).map(|(i, o)| Seller::new(i, o, &options)).collect();
+        let buyers: Vec<_> =
+            (0..).zip(&options.buyers).map(|(i, o)| Buyer::new(i, o, &options)).collect();
+        let accounts: Vec<_> =
+            sellers.iter().map(|s| s.account).chain(buyers.iter().map(|b| b.account)).collect();
         let tokens = accounts.iter().map(|account| (*account, DEPOSIT)).collect();
         let mut market = Market::new(options.params, domain.clone(), tokens);
         for account in accounts {
@@ -214,7 +222,9 @@ impl World {
                 self.tell(|| "faults are over".into());
             }
             Happening::Part => self.part(),
-            Happening::Rejoin { buyer, seller } => drop(self.network.apart.remove(&(buyer, seller))),
+            Happening::Rejoin { buyer, seller } => {
+                drop(self.network.apart.remove(&(buyer, seller)))
+            }
             Happening::Restart(who) => self.restart(who),
             Happening::Tick { who, life } if self.lives(who, life) => {
                 let wait = if self.healed && self.all_reported() { SLOW_TICK } else { TICK };
@@ -234,10 +244,14 @@ impl World {
             Happening::Seller { seller, life, event } if self.lives(Who::Seller(seller), life) => {
                 self.feed_seller(seller, event);
             }
-            Happening::Work { seller, life, order, job, event } if self.lives(Who::Seller(seller), life) => {
+            Happening::Work { seller, life, order, job, event }
+                if self.lives(Who::Seller(seller), life) =>
+            {
                 self.worked(seller, order, job, event);
             }
-            Happening::Fetch { seller, life, work, job } if self.lives(Who::Seller(seller), life) => {
+            Happening::Fetch { seller, life, work, job }
+                if self.lives(Who::Seller(seller), life) =>
+            {
                 self.fetched(seller, &work, job);
             }
             Happening::Buyer { buyer, life, event } if self.lives(Who::Buyer(buyer), life) => {
@@ -280,7 +294,12 @@ impl World {
     /// Adds a line to the log, if one is kept.
     pub fn tell(&mut self, what: impl FnOnce() -> String) {
         if let Some(story) = &mut self.story {
-            story.push(format!("{:>9}.{:03} {}", self.schedule.now() / 1000, self.schedule.now() % 1000, what()));
+            story.push(format!(
+                "{:>9}.{:03} {}",
+                self.schedule.now() / 1000,
+                self.schedule.now() % 1000,
+                what()
+            ));
         }
     }
 
@@ -298,14 +317,20 @@ impl World {
 
     /// Signs a struct with a node's key.
     pub fn seal<T: Typed>(&self, key: &PrivateKeySigner, value: T) -> Sealed<T> {
-        let signature = key.sign_hash_sync(&digest(&value, &self.domain)).expect("a key in memory signs");
+        let signature =
+            key.sign_hash_sync(&digest(&value, &self.domain)).expect("a key in memory signs");
         Sealed { value, signature: Bytes::from(signature.as_bytes().to_vec()) }
     }
 
     /// Encodes a message. If its own codec refuses it, that breaks a rule.
     pub fn encode<M: Message>(&mut self, message: &M) -> Vec<u8> {
         let bytes = message.encode();
-        self.hold(bytes.as_ref().map(drop).map_err(|error| format!("a core sends what the codec refuses: {error}")));
+        self.hold(
+            bytes
+                .as_ref()
+                .map(drop)
+                .map_err(|error| format!("a core sends what the codec refuses: {error}")),
+        );
         bytes.unwrap_or_default()
     }
 
@@ -373,7 +398,8 @@ impl World {
     fn block(&mut self) {
         let faults = &self.options.faults;
         if !self.healed && faults.reorgs > 0 && self.options.confirmations > 1 {
-            let (chance, depth) = (faults.reorgs, self.random.within(1..=self.options.confirmations - 1));
+            let (chance, depth) =
+                (faults.reorgs, self.random.within(1..=self.options.confirmations - 1));
             if self.random.percent(chance) {
                 self.count("reorg");
                 self.tell(|| format!("the chain takes {depth} blocks back"));
@@ -389,8 +415,10 @@ impl World {
             self.tell(|| format!("chain: {} {}: {:?}", log.kind, log.fact.deal, log.fact.what));
         }
         self.answer(answers);
-        let all: Vec<_> =
-            (0..self.sellers.len()).map(Who::Seller).chain((0..self.buyers.len()).map(Who::Buyer)).collect();
+        let all: Vec<_> = (0..self.sellers.len())
+            .map(Who::Seller)
+            .chain((0..self.buyers.len()).map(Who::Buyer))
+            .collect();
         for who in all {
             let (wait, life) = (self.latency(), self.life(who));
             self.schedule.after(wait, Happening::Hear { who, life });

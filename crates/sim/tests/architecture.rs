@@ -110,7 +110,8 @@ fn code(path: &Path) -> String {
 /// Whether `word` occurs and is not the beginning of a longer name.
 fn mentions(code: &str, word: &str) -> bool {
     code.match_indices(word).any(|(at, _)| {
-        !code[at + word.len()..].starts_with(|c: char| c.is_alphanumeric() || c == '_') || word.ends_with(':')
+        !code[at + word.len()..].starts_with(|c: char| c.is_alphanumeric() || c == '_')
+            || word.ends_with(':')
     })
 }
 
@@ -131,10 +132,15 @@ fn cores_are_pure() {
         "async fn",
     ];
     let mut faults = Vec::new();
-    for folder in ["crates/protocol/src", "crates/machine/src", "crates/provider/src/core", "crates/requester/src/core"]
-    {
+    for folder in [
+        "crates/protocol/src",
+        "crates/machine/src",
+        "crates/provider/src/core",
+        "crates/requester/src/core",
+    ] {
         for path in rust_sources(folder) {
-            if path.file_name().is_some_and(|n| n == "tests.rs") || path.components().any(|c| c.as_os_str() == "tests")
+            if path.file_name().is_some_and(|n| n == "tests.rs")
+                || path.components().any(|c| c.as_os_str() == "tests")
             {
                 continue;
             }
@@ -150,12 +156,25 @@ fn cores_are_pure() {
 #[test]
 fn only_the_shell_prints_and_reads_the_environment() {
     let mut faults = Vec::new();
-    for krate in
-        ["protocol", "machine", "chain", "blobs", "net", "exec", "party", "provider", "requester", "faults", "devchain"]
-    {
+    for krate in [
+        "protocol",
+        "machine",
+        "chain",
+        "blobs",
+        "net",
+        "exec",
+        "party",
+        "provider",
+        "requester",
+        "faults",
+        "devchain",
+    ] {
         for path in rust_sources(&format!("crates/{krate}/src")) {
             let code = code(&path);
-            for word in ["println!", "eprintln!", "env::var", "env::args"].iter().filter(|word| code.contains(**word)) {
+            for word in ["println!", "eprintln!", "env::var", "env::args"]
+                .iter()
+                .filter(|word| code.contains(**word))
+            {
                 faults.push(format!("{}: {word}", path.display()));
             }
         }
@@ -199,8 +218,11 @@ fn paths<'a>(text: &'a str, before: &[String], found: &mut Vec<Vec<String>>) -> 
                 return rest.get(1..).unwrap_or_default();
             }
             let after = paths(rest, before, found);
-            rest =
-                if after.len() == rest.len() { &rest[rest.chars().next().map_or(0, char::len_utf8)..] } else { after };
+            rest = if after.len() == rest.len() {
+                &rest[rest.chars().next().map_or(0, char::len_utf8)..]
+            } else {
+                after
+            };
         }
     }
     let end = text.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(text.len());
@@ -221,7 +243,9 @@ fn paths<'a>(text: &'a str, before: &[String], found: &mut Vec<Vec<String>>) -> 
 fn imports(code: &str, place: &[String]) -> Vec<Vec<String>> {
     let mut found = named(code);
     for (at, _) in code.match_indices("super::") {
-        if code[..at].ends_with("super::") || code[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_') {
+        if code[..at].ends_with("super::")
+            || code[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_')
+        {
             continue;
         }
         let (mut rest, mut up) = (&code[at..], 0);
@@ -238,7 +262,8 @@ fn imports(code: &str, place: &[String]) -> Vec<Vec<String>> {
 /// The module that a file of a crate is.
 fn module(source: &Path, file: &Path) -> Vec<String> {
     let path = file.strip_prefix(source).unwrap().with_extension("");
-    let mut parts: Vec<String> = path.iter().map(|part| part.to_str().unwrap().to_owned()).collect();
+    let mut parts: Vec<String> =
+        path.iter().map(|part| part.to_str().unwrap().to_owned()).collect();
     if matches!(parts.last().map(String::as_str), Some("mod" | "lib" | "main")) {
         parts.pop();
     }
@@ -250,15 +275,26 @@ fn circles(arrows: &BTreeMap<String, BTreeSet<String>>) -> Vec<BTreeSet<String>>
     let reach = |from: &String| {
         let (mut seen, mut next) = (BTreeSet::new(), vec![from.clone()]);
         while let Some(at) = next.pop() {
-            next.extend(arrows.get(&at).into_iter().flatten().filter(|to| seen.insert((*to).clone())).cloned());
+            next.extend(
+                arrows
+                    .get(&at)
+                    .into_iter()
+                    .flatten()
+                    .filter(|to| seen.insert((*to).clone()))
+                    .cloned(),
+            );
         }
         seen
     };
-    let all: BTreeMap<&String, BTreeSet<String>> = arrows.keys().map(|module| (module, reach(module))).collect();
+    let all: BTreeMap<&String, BTreeSet<String>> =
+        arrows.keys().map(|module| (module, reach(module))).collect();
     let mut found = BTreeSet::new();
     for (module, seen) in &all {
-        let circle: BTreeSet<String> =
-            seen.iter().filter(|other| all.get(*other).is_some_and(|back| back.contains(*module))).cloned().collect();
+        let circle: BTreeSet<String> = seen
+            .iter()
+            .filter(|other| all.get(*other).is_some_and(|back| back.contains(*module)))
+            .cloned()
+            .collect();
         if circle.len() > 1 {
             found.insert(circle);
         }
@@ -271,25 +307,32 @@ fn modules_of_a_crate_know_each_other_one_way() {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(root().join("crates")).unwrap() {
         let folder = entry.unwrap().path();
-        let (krate, source) = (folder.file_name().unwrap().to_str().unwrap().to_owned(), folder.join("src"));
+        let (krate, source) =
+            (folder.file_name().unwrap().to_str().unwrap().to_owned(), folder.join("src"));
         let files = rust_sources(&format!("crates/{krate}/src"));
         let shown: BTreeMap<String, String> = reexports(&source);
         let mut arrows: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-        for file in files.iter().filter(|file| !file.components().any(|part| part.as_os_str() == "tests")) {
+        for file in
+            files.iter().filter(|file| !file.components().any(|part| part.as_os_str() == "tests"))
+        {
             let place = module(&source, file);
             let Some(top) = place.first() else { continue };
-            let known = imports(&code(file), &place).into_iter().filter_map(|path| path.into_iter().next());
+            let known =
+                imports(&code(file), &place).into_iter().filter_map(|path| path.into_iter().next());
             // A name that the crate's root shows comes from a module, too.
             let known = known.map(|name| shown.get(&name).cloned().unwrap_or(name));
             arrows.entry(top.clone()).or_default().extend(known.filter(|name| name != top));
         }
         found.extend(circles(&arrows).into_iter().map(|circle| (krate.clone(), circle)));
     }
-    let excused =
-        |circle: &BTreeSet<String>, modules: &[&str]| circle.iter().all(|one| modules.contains(&one.as_str()));
+    let excused = |circle: &BTreeSet<String>, modules: &[&str]| {
+        circle.iter().all(|one| modules.contains(&one.as_str()))
+    };
     let faults: Vec<_> = found
         .iter()
-        .filter(|(krate, circle)| !CIRCLES.iter().any(|(of, modules, _)| of == krate && excused(circle, modules)))
+        .filter(|(krate, circle)| {
+            !CIRCLES.iter().any(|(of, modules, _)| of == krate && excused(circle, modules))
+        })
         .collect();
     assert!(faults.is_empty(), "modules that import each other: {faults:#?}");
     for (krate, modules, why) in CIRCLES {
@@ -329,7 +372,8 @@ fn no_command_knows_another() {
             let [first, command, ..] = path.as_slice() else { continue };
             // The parent knows all of them; a command knows its own parts.
             let parent = place == ["commands"];
-            let allowed = first != "commands" || !known.contains(command) || own == Some(command) || parent;
+            let allowed =
+                first != "commands" || !known.contains(command) || own == Some(command) || parent;
             if !allowed {
                 faults.push(format!("{}: {}", file.display(), path.join("::")));
             }
@@ -342,7 +386,8 @@ fn no_command_knows_another() {
 fn imports_are_read() {
     let text = "use crate::{a::{self, b}, c}; fn f() { super::super::d::e(); crate::g::h() } use super::k;";
     let place = ["x".to_owned(), "y".to_owned()];
-    let found: BTreeSet<String> = imports(text, &place).iter().map(|path| path.join("::")).collect();
+    let found: BTreeSet<String> =
+        imports(text, &place).iter().map(|path| path.join("::")).collect();
     let expected = ["a::self", "a::b", "c", "d::e", "g::h", "x::k"].map(str::to_owned);
     assert_eq!(found, BTreeSet::from(expected));
     let arrows = [("a", "b"), ("b", "c"), ("c", "b"), ("d", "a")];
@@ -366,7 +411,10 @@ fn files_tell_one_story() {
             faults.push(format!("{}: name what it knows", path.display()));
         }
     }
-    let market = std::fs::read_to_string(root().join("contracts/src/market/Market.sol")).unwrap().lines().count();
+    let market = std::fs::read_to_string(root().join("contracts/src/market/Market.sol"))
+        .unwrap()
+        .lines()
+        .count();
     if market > MAX_MARKET_LINES {
         faults.push(format!("Market.sol: {market} lines"));
     }
@@ -375,13 +423,17 @@ fn files_tell_one_story() {
 
 #[test]
 fn unsafe_code_has_three_places() {
-    const PLACES: [&str; 4] =
-        ["exec/src/wasm/artifact.rs", "exec/src/map.rs", "protocol/src/lanes.rs", "sim/tests/architecture.rs"];
+    const PLACES: [&str; 4] = [
+        "exec/src/wasm/artifact.rs",
+        "exec/src/map.rs",
+        "protocol/src/lanes.rs",
+        "sim/tests/architecture.rs",
+    ];
     let mut faults = Vec::new();
     for path in rust_sources("crates").into_iter().chain(rust_sources("xtask")) {
-        let uses = code(&path)
-            .lines()
-            .any(|line| line.split(|c: char| !c.is_alphanumeric() && c != '_').any(|word| word == "unsafe"));
+        let uses = code(&path).lines().any(|line| {
+            line.split(|c: char| !c.is_alphanumeric() && c != '_').any(|word| word == "unsafe")
+        });
         if uses && !PLACES.iter().any(|place| path.ends_with(place)) {
             faults.push(path.display().to_string());
         }

@@ -19,7 +19,9 @@ fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
         let path = entry.unwrap().path();
         if path.is_dir() && path.file_name().is_some_and(|name| name != "tests") {
             sources(&path, found);
-        } else if path.extension().is_some_and(|extension| extension == "rs") && !path.ends_with("tests.rs") {
+        } else if path.extension().is_some_and(|extension| extension == "rs")
+            && !path.ends_with("tests.rs")
+        {
             found.push(path);
         }
     }
@@ -39,7 +41,9 @@ fn is_code(word: &str) -> bool {
     let number = |text: &str| text.len() == 3 && text.bytes().all(|b| b.is_ascii_digit());
     match parts.as_slice() {
         [family, digits] => family.len() == 1 && capitals(family) && number(digits),
-        [family, area, digits] => family.len() == 1 && capitals(family) && capitals(area) && number(digits),
+        [family, area, digits] => {
+            family.len() == 1 && capitals(family) && capitals(area) && number(digits)
+        }
         _ => false,
     }
 }
@@ -73,7 +77,10 @@ fn explained() -> Vec<(String, usize)> {
         let cells: Vec<&str> = row.trim_end_matches('|').split(" | ").map(str::trim).collect();
         let full = cells.iter().filter(|cell| !cell.is_empty()).count();
         // The overview has prefixes, in code quotes.
-        codes(cells[0].trim_matches('`')).into_iter().map(move |code| (code, full)).collect::<Vec<_>>()
+        codes(cells[0].trim_matches('`'))
+            .into_iter()
+            .map(move |code| (code, full))
+            .collect::<Vec<_>>()
     })
     .collect()
 }
@@ -91,10 +98,16 @@ fn every_code_is_explained_and_every_explanation_is_of_a_code() {
     assert!(missing.is_empty(), "not in docs/codes.md: {missing:#?}");
     let stale: Vec<_> = known.iter().filter(|code| !said.contains_key(**code)).collect();
     assert!(stale.is_empty(), "in docs/codes.md, but nothing says them: {stale:?}");
-    let twice: Vec<_> = known.iter().filter(|code| rows.iter().filter(|(row, _)| row == *code).count() > 1).collect();
+    let twice: Vec<_> = known
+        .iter()
+        .filter(|code| rows.iter().filter(|(row, _)| row == *code).count() > 1)
+        .collect();
     assert!(twice.is_empty(), "in docs/codes.md twice: {twice:?}");
     let empty: Vec<_> = rows.iter().filter(|(_, cells)| *cells != 3).collect();
-    assert!(empty.is_empty(), "docs/codes.md: a row has a code, what it means and what to do: {empty:?}");
+    assert!(
+        empty.is_empty(),
+        "docs/codes.md: a row has a code, what it means and what to do: {empty:?}"
+    );
 }
 
 #[test]

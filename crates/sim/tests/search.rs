@@ -29,7 +29,9 @@ const TRIES_TO_FIND: u64 = 4_000;
 const DEPTH: u64 = 2;
 
 fn number(name: &str) -> Option<u64> {
-    std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name} is a number")))
+    std::env::var(name)
+        .ok()
+        .map(|text| text.parse().unwrap_or_else(|_| panic!("{name} is a number")))
 }
 
 fn tell<M: Debug>(found: &Found<M>) -> String {
@@ -39,9 +41,11 @@ fn tell<M: Debug>(found: &Found<M>) -> String {
 }
 
 fn finds_nothing<A: Arena>(who: &str) {
-    let (tries, seed) = (number("RIALTO_SEARCH_TRIES").unwrap_or(TRIES), number("RIALTO_SEARCH_SEED").unwrap_or(0));
+    let (tries, seed) =
+        (number("RIALTO_SEARCH_TRIES").unwrap_or(TRIES), number("RIALTO_SEARCH_SEED").unwrap_or(0));
     let begin = Instant::now();
-    let seen = Search::<A>::new(seed, None).run(tries).unwrap_or_else(|found| panic!("{}", tell(&found)));
+    let seen =
+        Search::<A>::new(seed, None).run(tries).unwrap_or_else(|found| panic!("{}", tell(&found)));
     println!("{who}, seed {seed}: {seen:?}, {:.0?}", begin.elapsed());
     assert!(seen.features > 50 && seen.danger > 500, "the strategist is too tame: {seen:?}");
 }
@@ -83,12 +87,18 @@ where
             continue;
         };
         let (moves, took) = (found.plays.len(), begin.elapsed());
-        println!("{weakness:?}: {} sequences, {moves} moves, {took:.1?}: {}", found.tried, found.broken);
+        println!(
+            "{weakness:?}: {} sequences, {moves} moves, {took:.1?}: {}",
+            found.tried, found.broken
+        );
         if alone {
             println!("{}", tell(&found));
         }
         if let Err(broken) = replay::<A>(&found.plays, None, false).1 {
-            faults.push(format!("{weakness:?}: the shipped core loses as well: {broken}\n{}", tell(&found)));
+            faults.push(format!(
+                "{weakness:?}: the shipped core loses as well: {broken}\n{}",
+                tell(&found)
+            ));
         }
     }
     assert!(faults.is_empty(), "{}", faults.join("\n\n"));
@@ -155,7 +165,9 @@ fn later<M>(seconds: u16, what: M) -> Play<M> {
 fn attacks_on_providers() -> Vec<(ProviderWeakness, Vec<Play<Buys>>)> {
     use ProviderWeakness as Weak;
     let open = |who| now(Buys::Open { who, budget: 0, seconds: 0, back: 0 });
-    let order = |due, slow| later(1, Buys::Order { deal: 0, tasks: 1, fuel: 0, due, seq: 0, starve: false, slow });
+    let order = |due, slow| {
+        later(1, Buys::Order { deal: 0, tasks: 1, fuel: 0, due, seq: 0, starve: false, slow })
+    };
     let pay = |close| later(150, Buys::Voucher { deal: 0, pay: 0, upto: 0, close });
     let wait = || later(300, Buys::Wait);
     let late = || now(Buys::Late { order: 0 });
@@ -176,44 +188,85 @@ fn attacks_on_providers() -> Vec<(ProviderWeakness, Vec<Play<Buys>>)> {
     vec![
         (
             Weak::RedeemsAtTheEnd,
-            with(paid(), vec![now(Buys::Break), order(0, false), wait(), wait(), late(), wait(), settle()]),
+            with(
+                paid(),
+                vec![now(Buys::Break), order(0, false), wait(), wait(), late(), wait(), settle()],
+            ),
         ),
         (
             Weak::UnsignedCancel,
             with(
                 begun(),
-                vec![later(20, Buys::Cancel { order: 0, signed: false }), wait(), wait(), late(), wait(), settle()],
+                vec![
+                    later(20, Buys::Cancel { order: 0, signed: false }),
+                    wait(),
+                    wait(),
+                    late(),
+                    wait(),
+                    settle(),
+                ],
             ),
         ),
         (
             Weak::EasyRelease,
             with(
                 begun(),
-                vec![later(20, Buys::AskRelease { deal: 0, amount: 0 }), wait(), wait(), late(), wait(), settle()],
+                vec![
+                    later(20, Buys::AskRelease { deal: 0, amount: 0 }),
+                    wait(),
+                    wait(),
+                    late(),
+                    wait(),
+                    settle(),
+                ],
             ),
         ),
-        (Weak::EasyPromise, with(with(four, vec![later(200, Buys::Wait)]), with(all_late, vec![wait(), settle()]))),
+        (
+            Weak::EasyPromise,
+            with(with(four, vec![later(200, Buys::Wait)]), with(all_late, vec![wait(), settle()])),
+        ),
         (
             Weak::RejectionsFirst,
-            with(begun(), vec![later(200, Buys::Reject { order: 0, task: 0, times: 15 }), accuse(0, 0), wait()]),
+            with(
+                begun(),
+                vec![
+                    later(200, Buys::Reject { order: 0, task: 0, times: 15 }),
+                    accuse(0, 0),
+                    wait(),
+                ],
+            ),
         ),
         (
             Weak::StopsWhenClosed,
             with(
                 begun(),
-                vec![pay(false), accuse(0, 0), now(Buys::Voucher { deal: 0, pay: 0, upto: 0, close: true }), wait()],
+                vec![
+                    pay(false),
+                    accuse(0, 0),
+                    now(Buys::Voucher { deal: 0, pay: 0, upto: 0, close: true }),
+                    wait(),
+                ],
             ),
         ),
         (
             Weak::OneClock,
             with(
                 vec![open(0), order(0, false), pay(false), order(0, false), later(150, Buys::Wait)],
-                vec![accuse(0, 3), accuse(1, 3), later(20, Buys::PressAll { how: 0 }), wait(), wait()],
+                vec![
+                    accuse(0, 3),
+                    accuse(1, 3),
+                    later(20, Buys::PressAll { how: 0 }),
+                    wait(),
+                    wait(),
+                ],
             ),
         ),
         (
             Weak::ClosingShadows,
-            with(begun(), vec![pay(true), now(Buys::Demand { order: 0, task: 0 }), wait(), settle()]),
+            with(
+                begun(),
+                vec![pay(true), now(Buys::Demand { order: 0, task: 0 }), wait(), settle()],
+            ),
         ),
     ]
 }
@@ -240,7 +293,11 @@ fn attacks_on_requesters() -> Vec<(RequesterWeakness, Vec<Play<Sells>>)> {
     // over.
     let mut weary = vec![now(Sells::Weary { on: true })];
     weary.extend(begun(true, 8));
-    weary.extend([claim(0, 2), later(301, Sells::Reveal { which: 0 }), now(Sells::Settle { which: 0 })]);
+    weary.extend([
+        claim(0, 2),
+        later(301, Sells::Reveal { which: 0 }),
+        now(Sells::Settle { which: 0 }),
+    ]);
     let mut poor = begun(true, 8);
     poor.insert(4, now(Sells::Poor { bonds: 0, less: true }));
     // As the search found it: the first game keeps the deal from ending, and the claim is made when
@@ -276,7 +333,9 @@ fn breaks<A: Arena>(attacks: Attacks<A>) {
         }
         if let Err(broken) = replay::<A>(&plays, None, false).1 {
             let story = replay::<A>(&plays, None, true).0.story().join("\n");
-            faults.push(format!("the shipped core loses by the attack on {weakness:?}: {broken}\n{story}"));
+            faults.push(format!(
+                "the shipped core loses by the attack on {weakness:?}: {broken}\n{story}"
+            ));
         }
     }
     assert!(faults.is_empty(), "{}", faults.join("\n\n"));

@@ -24,7 +24,9 @@ use rialto_sim::world::World;
 const SEEDS: u64 = 16;
 
 fn number(name: &str) -> Option<u64> {
-    std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name} is a number")))
+    std::env::var(name)
+        .ok()
+        .map(|text| text.parse().unwrap_or_else(|_| panic!("{name} is a number")))
 }
 
 /// Runs one seed and prints its story.
@@ -61,10 +63,16 @@ fn whatever_happens_nobody_honest_loses_and_everything_ends() {
             match catch_unwind(|| rialto_sim::run(seed)) {
                 Ok(Ok(run)) => {
                     let mut coverage = coverage.lock().unwrap();
-                    run.coverage.into_iter().for_each(|(what, times)| *coverage.entry(what).or_default() += times);
+                    run.coverage
+                        .into_iter()
+                        .for_each(|(what, times)| *coverage.entry(what).or_default() += times);
                 }
-                Ok(Err(broken)) => failures.lock().unwrap().push(format!("RIALTO_SIM_SEED={seed}: {broken}")),
-                Err(_) => failures.lock().unwrap().push(format!("RIALTO_SIM_SEED={seed}: a core panics")),
+                Ok(Err(broken)) => {
+                    failures.lock().unwrap().push(format!("RIALTO_SIM_SEED={seed}: {broken}"))
+                }
+                Err(_) => {
+                    failures.lock().unwrap().push(format!("RIALTO_SIM_SEED={seed}: a core panics"))
+                }
             }
         }
     };
@@ -102,7 +110,10 @@ fn whatever_happens_nobody_honest_loses_and_everything_ends() {
             "deal taken over",
         ];
         for what in events {
-            assert!(coverage.contains_key(what), "no {what} in {seeds} seeds: the options are too tame");
+            assert!(
+                coverage.contains_key(what),
+                "no {what} in {seeds} seeds: the options are too tame"
+            );
         }
     }
 }

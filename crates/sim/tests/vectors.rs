@@ -8,7 +8,10 @@ use rialto_protocol::eip712::Typed;
 use rialto_protocol::{
     B256, pricing,
     receipt::{Halted, Status, SumNode, SumTree, output_hash, verify_leaf},
-    types::{Ack, Ask, Cancel, Deal, Game, Limits, Move, Order, Receipt, Release, Voucher, digest, domain},
+    types::{
+        Ack, Ask, Cancel, Deal, Game, Limits, Move, Order, Receipt, Release, Voucher, digest,
+        domain,
+    },
 };
 use serde_json::Value;
 
@@ -123,9 +126,16 @@ fn structs_hash_alike() {
                 &domain,
                 vector,
             ),
-            "Ack" => check(&Ack { order: get(v, "order"), dueBy: get(v, "dueBy") }, &domain, vector),
+            "Ack" => {
+                check(&Ack { order: get(v, "order"), dueBy: get(v, "dueBy") }, &domain, vector)
+            }
             "Receipt" => check(
-                &Receipt { order: get(v, "order"), root: get(v, "root"), fuel: get(v, "fuel"), fee: get(v, "fee") },
+                &Receipt {
+                    order: get(v, "order"),
+                    root: get(v, "root"),
+                    fuel: get(v, "fuel"),
+                    fee: get(v, "fee"),
+                },
                 &domain,
                 vector,
             ),
@@ -139,7 +149,9 @@ fn structs_hash_alike() {
                 &domain,
                 vector,
             ),
-            "Release" => check(&Release { deal: get(v, "deal"), amount: get(v, "amount") }, &domain, vector),
+            "Release" => {
+                check(&Release { deal: get(v, "deal"), amount: get(v, "amount") }, &domain, vector)
+            }
             "Game" => check(
                 &Game {
                     deal: get(v, "deal"),
@@ -188,7 +200,8 @@ fn prices_are_alike() {
         assert_eq!(pricing::price_at(&ask(&v), get(&v, "time")), result(&v), "{v}");
     }
     for v in list("fee") {
-        let fee = pricing::fee(get(&v, "price"), get(&v, "taskFee"), get(&v, "fuel"), get(&v, "tasks"));
+        let fee =
+            pricing::fee(get(&v, "price"), get(&v, "taskFee"), get(&v, "fuel"), get(&v, "tasks"));
         assert_eq!(fee, result(&v), "{v}");
     }
     for v in list("share") {
@@ -224,8 +237,12 @@ fn receipts_are_alike() {
         assert_eq!(halted.fuel_used(get(v, "fuelLimit")), get::<u64>(v, "fuelUsed"), "{v}");
     }
     for v in file["trees"].as_array().unwrap() {
-        let tasks: Vec<(B256, u64)> =
-            v["tasks"].as_array().unwrap().iter().map(|task| (get(task, "halted"), get(task, "fuel"))).collect();
+        let tasks: Vec<(B256, u64)> = v["tasks"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|task| (get(task, "halted"), get(task, "fuel")))
+            .collect();
         let tree = SumTree::new(tasks.iter().copied());
         assert_eq!(tree.root(), node(&v["root"]));
         for (index, siblings) in (0..).zip(v["proofs"].as_array().unwrap()) {
@@ -237,6 +254,16 @@ fn receipts_are_alike() {
     }
     for v in file["refused"].as_array().unwrap() {
         let (tasks, index, fuel) = (get(v, "tasks"), get(v, "index"), get(v, "fuel"));
-        assert!(!verify_leaf(node(&v["root"]), tasks, index, get(v, "halted"), fuel, &nodes(&v["siblings"])), "{v}");
+        assert!(
+            !verify_leaf(
+                node(&v["root"]),
+                tasks,
+                index,
+                get(v, "halted"),
+                fuel,
+                &nodes(&v["siblings"])
+            ),
+            "{v}"
+        );
     }
 }

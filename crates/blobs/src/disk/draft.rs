@@ -78,7 +78,10 @@ impl Draft {
     pub fn finish(self) -> Result<Blob, BlobError> {
         self.file.sync_data()?;
         let store = self.pin.pin().store.clone();
-        store.finish(self.pin, BlobRef { hash: *self.hasher.finalize().as_bytes(), size: self.written })
+        store.finish(
+            self.pin,
+            BlobRef { hash: *self.hasher.finalize().as_bytes(), size: self.written },
+        )
     }
 }
 

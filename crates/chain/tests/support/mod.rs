@@ -8,8 +8,8 @@ use std::time::Duration;
 use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
 use alloy_signer::SignerSync;
 use rialto_chain::{
-    Chain, ChainConfig, CourtRules, DeployParams, Deployed, LocalRpc, MarketCall, OpenArgs, PrivateKeySigner, Rpc,
-    RpcFault, Terms, deploy,
+    Chain, ChainConfig, CourtRules, DeployParams, Deployed, LocalRpc, MarketCall, OpenArgs,
+    PrivateKeySigner, Rpc, RpcFault, Terms, deploy,
 };
 use rialto_devchain::{Config, Devchain};
 use rialto_protocol::DealId;
@@ -33,7 +33,8 @@ pub fn key(name: &str) -> PrivateKeySigner {
 /// Returns an embedded chain on which every named key has gas money.
 pub fn devchain(names: &[&str]) -> Devchain {
     let ether = U256::from(10).pow(U256::from(18));
-    let accounts = names.iter().map(|name| (key(name).address(), U256::from(1000) * ether)).collect();
+    let accounts =
+        names.iter().map(|name| (key(name).address(), U256::from(1000) * ether)).collect();
     Devchain::open(Config { accounts, ..Config::default() }).unwrap()
 }
 
@@ -44,11 +45,19 @@ pub fn local(chain: &Devchain) -> Rpc {
 }
 
 fn handle(chain: &Devchain, method: &str, params: Value) -> Result<Value, RpcFault> {
-    chain.handle(method, params).map_err(|e| RpcFault { code: e.code, message: e.message, data: e.data })
+    chain.handle(method, params).map_err(|e| RpcFault {
+        code: e.code,
+        message: e.message,
+        data: e.data,
+    })
 }
 
 /// A function of a request and the undisturbed chain.
-pub type Disturbance = dyn Fn(&str, &Value, &dyn Fn(&str, Value) -> Result<Value, RpcFault>) -> Option<Result<Value, RpcFault>>
+pub type Disturbance = dyn Fn(
+        &str,
+        &Value,
+        &dyn Fn(&str, Value) -> Result<Value, RpcFault>,
+    ) -> Option<Result<Value, RpcFault>>
     + Send
     + Sync;
 
@@ -93,11 +102,22 @@ impl Disturbed {
     }
 }
 
-pub const RULES: CourtRules =
-    CourtRules { base_bond: 100, bond_per_tfuel: 50, base_seconds: 600, move_seconds: 60, fuel_per_second: 5_000_000 };
+pub const RULES: CourtRules = CourtRules {
+    base_bond: 100,
+    bond_per_tfuel: 50,
+    base_seconds: 600,
+    move_seconds: 60,
+    fuel_per_second: 5_000_000,
+};
 
-pub const WINDOWS: DeployParams =
-    DeployParams { token: None, challenge_window: 600, answer_window: 300, grace: 1200, case_bond: 5, court: RULES };
+pub const WINDOWS: DeployParams = DeployParams {
+    token: None,
+    challenge_window: 600,
+    answer_window: 300,
+    grace: 1200,
+    case_bond: 5,
+    court: RULES,
+};
 
 /// Deploys token and market with the key "deployer".
 pub async fn deployed(rpc: &Rpc) -> Deployed {
@@ -173,7 +193,11 @@ pub async fn open(chain: &Chain, budget: u128, salt: u64) -> OpenArgs {
     let signature = signed(chain, "provider", &ask);
     let opened_at = chain.now().await.unwrap();
     let key = key("requester").address();
-    OpenArgs { ask, signature, terms: Terms { key, budget, opened_at, duration: 3600, max_price: 1000, salt } }
+    OpenArgs {
+        ask,
+        signature,
+        terms: Terms { key, budget, opened_at, duration: 3600, max_price: 1000, salt },
+    }
 }
 
 pub fn deal_id(deal: &Deal) -> DealId {

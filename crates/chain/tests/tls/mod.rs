@@ -24,7 +24,9 @@ pub fn serve(dev: Devchain) -> String {
     let chain = vec![CertificateDer::from_pem_slice(include_bytes!("server.pem")).unwrap()];
     let key = PrivateKeyDer::from_pem_slice(include_bytes!("server.key")).unwrap();
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    let config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap();
     let config = Arc::new(config.with_no_client_auth().with_single_cert(chain, key).unwrap());
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("https://localhost:{}", listener.local_addr().unwrap().port());
@@ -53,12 +55,16 @@ fn talk(stream: TcpStream, config: Arc<ServerConfig>, dev: &Devchain) -> std::io
             if line.is_empty() {
                 break;
             }
-            length = line.strip_prefix("content-length:").map_or(length, |number| number.trim().parse().unwrap());
+            length = line
+                .strip_prefix("content-length:")
+                .map_or(length, |number| number.trim().parse().unwrap());
         }
         let mut body = vec![0; length];
         reader.read_exact(&mut body)?;
         let request: Value = serde_json::from_slice(&body)?;
-        let answer = match dev.handle(request["method"].as_str().unwrap_or_default(), request["params"].clone()) {
+        let answer = match dev
+            .handle(request["method"].as_str().unwrap_or_default(), request["params"].clone())
+        {
             Ok(result) => json!({ "jsonrpc": "2.0", "id": request["id"], "result": result }),
             Err(e) => {
                 let error = json!({ "code": e.code, "message": e.message, "data": e.data });
@@ -66,7 +72,11 @@ fn talk(stream: TcpStream, config: Arc<ServerConfig>, dev: &Devchain) -> std::io
             }
         };
         let answer = answer.to_string();
-        write!(reader.get_mut(), "HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{answer}", answer.len())?;
+        write!(
+            reader.get_mut(),
+            "HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{answer}",
+            answer.len()
+        )?;
         reader.get_mut().flush()?;
     }
 }

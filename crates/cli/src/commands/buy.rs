@@ -55,7 +55,8 @@ pub struct Purchase {
 
 /// Whether it is a job file: by its name, or by what is in it.
 pub fn is_job(path: &Path) -> bool {
-    let extension = path.extension().map(|extension| extension.to_string_lossy().to_ascii_lowercase());
+    let extension =
+        path.extension().map(|extension| extension.to_string_lossy().to_ascii_lowercase());
     match (extension.as_deref(), std::fs::metadata(path)) {
         (Some("toml"), _) => true,
         _ if path.as_os_str() == STDIN => true,
@@ -70,15 +71,21 @@ pub fn is_job(path: &Path) -> bool {
 /// else.
 fn is_text(path: &Path, any: bool) -> bool {
     let mut sample = Vec::new();
-    let read = std::fs::File::open(path).and_then(|file| file.take(SAMPLE_BYTES).read_to_end(&mut sample));
+    let read =
+        std::fs::File::open(path).and_then(|file| file.take(SAMPLE_BYTES).read_to_end(&mut sample));
     let text = match std::str::from_utf8(&sample) {
         Ok(text) => text,
         // A sample may end within a letter.
-        Err(error) if error.error_len().is_none() => std::str::from_utf8(&sample[..error.valid_up_to()]).unwrap_or(""),
+        Err(error) if error.error_len().is_none() => {
+            std::str::from_utf8(&sample[..error.valid_up_to()]).unwrap_or("")
+        }
         Err(_) => return false,
     };
     let text = text.trim_start_matches('\u{feff}');
-    read.is_ok() && !text.is_empty() && !text.contains('\0') && (any || text.parse::<toml::Table>().is_ok())
+    read.is_ok()
+        && !text.is_empty()
+        && !text.contains('\0')
+        && (any || text.parse::<toml::Table>().is_ok())
 }
 
 /// Reads the job file, and lets flags overrule it.
@@ -100,7 +107,8 @@ pub fn read(args: &Purchase) -> Result<JobFile> {
         file.fuel = fuel;
     }
     if let Some(bytes) = args.memory {
-        file.max_pages = u32::try_from(bytes.div_ceil(PAGE_BYTES))?.min(rialto_machine::limits::MAX_MEMORY_PAGES);
+        file.max_pages = u32::try_from(bytes.div_ceil(PAGE_BYTES))?
+            .min(rialto_machine::limits::MAX_MEMORY_PAGES);
     }
     Ok(file)
 }
@@ -113,7 +121,8 @@ fn piped(path: &Path, home: Option<&Path>) -> Result<JobFile> {
         true => std::io::stdin().lock().take(MAX_PIPED_BYTES + 1).read_to_end(&mut bytes),
         false => {
             ensure!(!path.is_dir(), failure!(Usage, "C-JOB-002", "{} is a folder", path.display()));
-            std::fs::File::open(path).and_then(|file| file.take(MAX_PIPED_BYTES + 1).read_to_end(&mut bytes))
+            std::fs::File::open(path)
+                .and_then(|file| file.take(MAX_PIPED_BYTES + 1).read_to_end(&mut bytes))
         }
     }
     .with_context(failed)?;
@@ -125,11 +134,16 @@ fn piped(path: &Path, home: Option<&Path>) -> Result<JobFile> {
         !bytes.starts_with(b"\0asm"),
         failure!(Usage, "C-JOB-003", "a program has to be a file: {} is none", path.display())
     );
-    let text = String::from_utf8(bytes)
-        .map_err(|_| anyhow::Error::new(failure!(Usage, "C-JOB-002", "{} is not UTF-8", path.display())))?;
-    let base =
-        std::env::current_dir().context(failure!(Usage, "C-JOB-002", "the folder that this was called in is gone"))?;
-    JobFile::parse(&text, &Place::new(&base, home)).with_context(|| format!("{} can't be used", path.display()))
+    let text = String::from_utf8(bytes).map_err(|_| {
+        anyhow::Error::new(failure!(Usage, "C-JOB-002", "{} is not UTF-8", path.display()))
+    })?;
+    let base = std::env::current_dir().context(failure!(
+        Usage,
+        "C-JOB-002",
+        "the folder that this was called in is gone"
+    ))?;
+    JobFile::parse(&text, &Place::new(&base, home))
+        .with_context(|| format!("{} can't be used", path.display()))
 }
 
 /// A job that is under way, to be watched.
@@ -187,7 +201,11 @@ async fn begin(args: &Purchase, place: &PlaceArgs, ui: Ui) -> Result<Result<Unde
         let text = format!(
             "job {id} of {tasks} tasks is under way\n  rialto jobs logs -f {id}    what happens\n  rialto jobs results {id}    its results, once it has ended"
         );
-        ui.answer(&text, || view::JobUnderWay { job: id.to_string(), tasks: tasks.into(), detached: true });
+        ui.answer(&text, || view::JobUnderWay {
+            job: id.to_string(),
+            tasks: tasks.into(),
+            detached: true,
+        });
         return Ok(Err(exit::OK));
     }
     Ok(Ok(UnderWay { host, secret, id }))
@@ -196,7 +214,8 @@ async fn begin(args: &Purchase, place: &PlaceArgs, ui: Ui) -> Result<Result<Unde
 /// Submits a job once its results have a place.
 async fn submit(host: &Host, file: &JobFile, force: bool, place: &PlaceArgs) -> Result<JobId> {
     let (copy, home) = (file.clone(), place.home()?);
-    let mut claim = blocking(move || Ok(Claim::take(&copy, None, force, results::runs(&home))?)).await?;
+    let mut claim =
+        blocking(move || Ok(Claim::take(&copy, None, force, results::runs(&home))?)).await?;
     match host.submit(file).await {
         Ok(id) => {
             claim.name(&id.to_string())?;
@@ -209,7 +228,9 @@ async fn submit(host: &Host, file: &JobFile, force: bool, place: &PlaceArgs) -> 
     }
 }
 
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
     tokio::task::spawn_blocking(work).await?
 }
 

@@ -69,7 +69,10 @@ pub async fn check(args: &Check, ui: Ui) -> Result<u8> {
                 ui::count(wasm.len() as u64),
                 ui::count(canonical.module.len() as u64)
             );
-            println!("  memory            {} to {} pages of 64 KiB", canonical.min_pages, canonical.max_pages);
+            println!(
+                "  memory            {} to {} pages of 64 KiB",
+                canonical.min_pages, canonical.max_pages
+            );
             trial.iter().for_each(|(trial, code)| tell(trial, *code));
         }
     }
@@ -88,19 +91,25 @@ async fn trial(args: &Check, wasm: Vec<u8>) -> Result<(view::Trial, u8)> {
         let compiled = start.elapsed();
         let shared = shared.map_or_else(SharedData::none, |bytes| SharedData::bytes(bytes.into()));
         let start = Instant::now();
-        let outcome = engine.run(&program, &task, &shared, &limits, 0).context("this machine could not run it")?;
+        let outcome = engine
+            .run(&program, &task, &shared, &limits, 0)
+            .context("this machine could not run it")?;
         let ran = start.elapsed();
         let halted = outcome.halted;
         let outputs = output::parse(&outcome.output).context("the output is malformed")?;
         let (ending, code) = match (halted.status, halted.exit_code) {
             (Status::Finished, 0) => ("finished", exit::OK),
             (Status::Finished, _) => ("failed", exit::FAILED),
-            (Status::Trap, _) if crate::program::out_of_fuel(&halted) => ("out of fuel", exit::OUT_OF_FUEL),
+            (Status::Trap, _) if crate::program::out_of_fuel(&halted) => {
+                ("out of fuel", exit::OUT_OF_FUEL)
+            }
             (Status::Trap, _) => ("trapped", exit::TRAPPED),
         };
         let stderr = String::from_utf8_lossy(&outputs.stderr);
-        let lines: Vec<String> = stderr.lines().map(|line| line.chars().take(LINE_CHARS).collect()).collect();
-        let last = if code == exit::OK { lines.len() } else { lines.len().saturating_sub(LAST_LINES) };
+        let lines: Vec<String> =
+            stderr.lines().map(|line| line.chars().take(LINE_CHARS).collect()).collect();
+        let last =
+            if code == exit::OK { lines.len() } else { lines.len().saturating_sub(LAST_LINES) };
         let trial = view::Trial {
             ending: ending.to_owned(),
             exit_code: halted.exit_code,
@@ -121,8 +130,11 @@ async fn trial(args: &Check, wasm: Vec<u8>) -> Result<(view::Trial, u8)> {
 }
 
 fn tell(trial: &view::Trial, code: u8) {
-    let exit_code =
-        if trial.ending == "failed" { format!(" with exit code {}", trial.exit_code) } else { String::new() };
+    let exit_code = if trial.ending == "failed" {
+        format!(" with exit code {}", trial.exit_code)
+    } else {
+        String::new()
+    };
     println!("ran here: {}{exit_code}", trial.ending);
     println!("  fuel              {} ({})", ui::count(trial.fuel), ui::fuel(trial.fuel.into()));
     println!(

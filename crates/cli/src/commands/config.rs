@@ -32,13 +32,22 @@ pub fn config(args: &Config, place: &PlaceArgs, ui: Ui) -> Result<u8> {
     match args.what {
         What::Init => {
             if file.exists() {
-                bail!(failure!(Usage, "C-CFG-005", "{} is there already: edit it, or move it away", file.display()));
+                bail!(failure!(
+                    Usage,
+                    "C-CFG-005",
+                    "{} is there already: edit it, or move it away",
+                    file.display()
+                ));
             }
             rialto_client::private_dir(home.path())?;
             rialto_client::write_private(&file, rialto_client::CONFIG_TEMPLATE.as_bytes())?;
-            ui.answer(&format!("wrote {}", file.display()), || view::Written { written: file.clone() });
+            ui.answer(&format!("wrote {}", file.display()), || view::Written {
+                written: file.clone(),
+            });
         }
-        What::Path => ui.answer(&file.display().to_string(), || view::ConfigPath { path: file.clone() }),
+        What::Path => {
+            ui.answer(&file.display().to_string(), || view::ConfigPath { path: file.clone() })
+        }
         What::Show => {
             let market = place.market()?;
             let rpc = format!("{:?}", market.rpc);

@@ -3,7 +3,8 @@
 use anyhow::{Result, bail, ensure};
 use clap::Args;
 use rialto_chain::{
-    ChainError, CourtError, CourtRules, DeployParams, Deployed, MarketError, PrivateKeySigner, Rpc, SendError,
+    ChainError, CourtError, CourtRules, DeployParams, Deployed, MarketError, PrivateKeySigner, Rpc,
+    SendError,
 };
 use rialto_client::{MarketConfig, settings::TOKEN_DECIMALS, view};
 use rialto_local_market::CHAIN_ID;
@@ -84,7 +85,8 @@ pub struct Deploy {
 impl Deploy {
     fn params(&self, kind: Kind) -> DeployParams {
         let usual = kind.windows();
-        let (challenge, grace) = (self.challenge.unwrap_or(usual.challenge), self.grace.unwrap_or(usual.grace));
+        let (challenge, grace) =
+            (self.challenge.unwrap_or(usual.challenge), self.grace.unwrap_or(usual.grace));
         // The contract takes no longer one.
         let answer = self.answer.unwrap_or(usual.answer.min(challenge).min(grace));
         DeployParams {
@@ -98,7 +100,8 @@ impl Deploy {
                 bond_per_tfuel: self.court_bond_per_tfuel,
                 // Above 2^32 − 1 s the contract says no, too.
                 base_seconds: u32::try_from(self.court_base).unwrap_or(u32::MAX),
-                move_seconds: u32::try_from(self.court_move.unwrap_or(usual.turn)).unwrap_or(u32::MAX),
+                move_seconds: u32::try_from(self.court_move.unwrap_or(usual.turn))
+                    .unwrap_or(u32::MAX),
                 ..CourtRules::default()
             },
         }
@@ -110,7 +113,12 @@ pub async fn deploy(args: &Deploy, place: &PlaceArgs, ui: Ui) -> Result<u8> {
     let fits = |c: char| c.is_ascii_alphanumeric() || c == '-';
     ensure!(
         !args.name.is_empty() && args.name.len() <= MAX_NAME && args.name.chars().all(fits),
-        failure!(Usage, "C-DPL-001", "--name {}: at most {MAX_NAME} letters, digits and dashes", args.name)
+        failure!(
+            Usage,
+            "C-DPL-001",
+            "--name {}: at most {MAX_NAME} letters, digits and dashes",
+            args.name
+        )
     );
     let on = place.chain()?;
     let account = place.whose(&on)?;
@@ -119,7 +127,8 @@ pub async fn deploy(args: &Deploy, place: &PlaceArgs, ui: Ui) -> Result<u8> {
         None => Kind::of(rialto_chain::chain_id(&on.chain()).await?),
     };
     let params = args.params(kind);
-    let quote = rialto_chain::quote_deployment(&on.chain(), account, params).await.map_err(flagged)?;
+    let quote =
+        rialto_chain::quote_deployment(&on.chain(), account, params).await.map_err(flagged)?;
     ensure!(
         args.token.is_some() || quote.chain_id == CHAIN_ID,
         failure!(
@@ -142,13 +151,18 @@ pub async fn deploy(args: &Deploy, place: &PlaceArgs, ui: Ui) -> Result<u8> {
     }
     let windows = Windows::of(&params);
     let short_turn = windows.short_turn(kind);
-    let short: Vec<Short> =
-        windows.short(kind).into_iter().chain(short_turn.clone().filter(|_| args.short_turns)).collect();
+    let short: Vec<Short> = windows
+        .short(kind)
+        .into_iter()
+        .chain(short_turn.clone().filter(|_| args.short_turns))
+        .collect();
     for short in &short {
         eprintln!("warning: [{}] {}", short.code, short.text);
     }
     if let Some(Short { code, text }) = short_turn.filter(|_| !args.short_turns) {
-        bail!("[{code}] {text}; a court is for ever: --court-move, or --short-turns if that is meant");
+        bail!(
+            "[{code}] {text}; a court is for ever: --court-move, or --short-turns if that is meant"
+        );
     }
     if args.explain {
         explain(args, kind, &params, &short, account, &quote, ui);
@@ -157,7 +171,9 @@ pub async fn deploy(args: &Deploy, place: &PlaceArgs, ui: Ui) -> Result<u8> {
     let signer = place.signer(&on).await?;
     if ui.for_people() {
         let (told, chain) = (told_windows(&params), quote.chain_id);
-        eprintln!("deploying to chain {chain} by {account}: {told}\nkilled in the middle, the same command goes on");
+        eprintln!(
+            "deploying to chain {chain} by {account}: {told}\nkilled in the middle, the same command goes on"
+        );
     }
     let journal = transact::journal(place, quote.chain_id, account)?;
     let deployed = send(args, params, &on, signer, &journal).await?;
@@ -189,7 +205,8 @@ fn flagged(error: ChainError) -> anyhow::Error {
     let ChainError::Contract(refused) = &error else { return error.into() };
     match (refused.market(), refused.court()) {
         (Some(MarketError::WindowTooLong(_) | MarketError::AnswerWindowOutOfRange(_)), _) => {
-            anyhow::Error::from(refused.clone()).context("choose other --challenge, --answer, --grace")
+            anyhow::Error::from(refused.clone())
+                .context("choose other --challenge, --answer, --grace")
         }
         (_, Some(CourtError::RulesOutOfRange(_))) => {
             anyhow::Error::from(refused.clone()).context("choose another --court-move")
@@ -232,7 +249,9 @@ fn explain(
     let market = format!("create the market: {}", told_windows(params));
     let court = format!("create its court, in three parts: {}", turns(&params.court));
     let mut plans = Vec::new();
-    plans.extend(quote.token_gas.map(|gas| ("create a test token that anybody may mint", Some(gas))));
+    plans.extend(
+        quote.token_gas.map(|gas| ("create a test token that anybody may mint", Some(gas))),
+    );
     plans.push((market.as_str(), Some(quote.market_gas)));
     plans.push((court.as_str(), Some(quote.court_gas)));
     let to = format!(

@@ -10,7 +10,9 @@ use crate::{exit, ui::Ui};
 
 /// `rialto job`
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  rialto job init && $EDITOR job.toml && rialto run job.toml --dry-run")]
+#[command(
+    after_help = "Example:\n  rialto job init && $EDITOR job.toml && rialto run job.toml --dry-run"
+)]
 pub struct JobCommand {
     /// What to do.
     #[command(subcommand)]
@@ -21,7 +23,9 @@ pub struct JobCommand {
 #[derive(Debug, Subcommand)]
 pub enum JobWhat {
     /// Write a commented job file to begin with.
-    #[command(after_help = "Example:\n  rialto job init && $EDITOR job.toml && rialto run job.toml --dry-run")]
+    #[command(
+        after_help = "Example:\n  rialto job init && $EDITOR job.toml && rialto run job.toml --dry-run"
+    )]
     Init {
         /// Where.
         #[arg(default_value = "job.toml")]
@@ -35,9 +39,16 @@ pub fn job(args: &JobCommand, ui: Ui) -> Result<u8> {
     let mut out = match std::fs::OpenOptions::new().write(true).create_new(true).open(file) {
         Ok(out) => out,
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
-            bail!(failure!(Usage, "C-JOB-009", "{} is there already: edit it, or name another file", file.display()))
+            bail!(failure!(
+                Usage,
+                "C-JOB-009",
+                "{} is there already: edit it, or name another file",
+                file.display()
+            ))
         }
-        Err(error) => return Err(error).with_context(|| failure!(Usage, "C-JOB-002", "{}", file.display())),
+        Err(error) => {
+            return Err(error).with_context(|| failure!(Usage, "C-JOB-002", "{}", file.display()));
+        }
     };
     std::io::Write::write_all(&mut out, TEMPLATE.as_bytes())?;
     let text = format!("wrote {0}: edit it, then `rialto run {0} --dry-run`", file.display());

@@ -44,7 +44,9 @@ pub fn completions(args: &Completions, mut all: clap::Command, ui: Ui) -> Result
     clap_complete::generate(args.shell, &mut all, "rialto", &mut script);
     match ui.output() {
         Output::Human => ui::raw(&script),
-        Output::Json => ui::json(&view::Completions { completions: String::from_utf8_lossy(&script).into_owned() }),
+        Output::Json => ui::json(&view::Completions {
+            completions: String::from_utf8_lossy(&script).into_owned(),
+        }),
     }
     Ok(exit::OK)
 }
@@ -57,7 +59,9 @@ pub fn man(args: &Man, mut all: clap::Command, ui: Ui) -> Result<u8> {
         clap_mangen::Man::new(all).render(&mut text).context("the page was not written")?;
         match ui.output() {
             Output::Human => ui::raw(&text),
-            Output::Json => ui::json(&view::ManualPage { page: String::from_utf8_lossy(&text).into_owned() }),
+            Output::Json => {
+                ui::json(&view::ManualPage { page: String::from_utf8_lossy(&text).into_owned() })
+            }
         }
         return Ok(exit::OK);
     };
@@ -71,8 +75,14 @@ pub fn man(args: &Man, mut all: clap::Command, ui: Ui) -> Result<u8> {
 }
 
 /// Every command that is not hidden, under the name by which `man` finds it: `rialto-run`.
-fn pages(command: &clap::Command, folder: &Path, written: &mut Vec<PathBuf>) -> std::io::Result<()> {
+fn pages(
+    command: &clap::Command,
+    folder: &Path,
+    written: &mut Vec<PathBuf>,
+) -> std::io::Result<()> {
     written.push(clap_mangen::Man::new(command.clone()).generate_to(folder)?);
-    let mut below = command.get_subcommands().filter(|below| !below.is_hide_set() && below.get_name() != "help");
+    let mut below = command
+        .get_subcommands()
+        .filter(|below| !below.is_hide_set() && below.get_name() != "help");
     below.try_for_each(|below| pages(below, folder, written))
 }

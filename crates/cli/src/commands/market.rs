@@ -116,9 +116,12 @@ fn text(shown: &view::Market) -> String {
         time(shown.at)
     )];
     if shown.asks.is_empty() {
-        out.push("  nobody offers anything (or nobody could be reached: --patience, --log info)".into());
+        out.push(
+            "  nobody offers anything (or nobody could be reached: --patience, --log info)".into(),
+        );
     } else {
-        let rows: Vec<_> = shown.asks.iter().take(MAX_ROWS).map(|one| row(one, shown.at, paint)).collect();
+        let rows: Vec<_> =
+            shown.asks.iter().take(MAX_ROWS).map(|one| row(one, shown.at, paint)).collect();
         let head = [
             "provider",
             "tUSD per Tfuel",
@@ -134,7 +137,10 @@ fn text(shown: &view::Market) -> String {
         ];
         out.push(table(&head, &[], &rows));
         if shown.asks.len() > MAX_ROWS {
-            out.push(format!("  … and {} more (--output json shows all)", shown.asks.len() - MAX_ROWS));
+            out.push(format!(
+                "  … and {} more (--output json shows all)",
+                shown.asks.len() - MAX_ROWS
+            ));
         }
     }
     out.push(format!("\n{}", paint.bold("Price of a Tfuel in the deals that were opened")));
@@ -143,7 +149,8 @@ fn text(shown: &view::Market) -> String {
         Some(last) => {
             let dots: Vec<_> = shown.history.iter().map(|point| (point.at, point.price)).collect();
             out.push(plot(&shown.index, &dots, PLOT.0, PLOT.1, money, time));
-            let sellers: BTreeMap<Address, ()> = shown.history.iter().map(|point| (point.provider, ())).collect();
+            let sellers: BTreeMap<Address, ()> =
+                shown.history.iter().map(|point| (point.provider, ())).collect();
             out.push(format!(
                 "  {} deals with {} providers; the last at {}, {} ago",
                 count(shown.history.len() as u64),

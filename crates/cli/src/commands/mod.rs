@@ -170,7 +170,8 @@ pub struct Checking {
 impl Checking {
     /// The policy, if one was named.
     fn policy(&self) -> Option<Policy> {
-        self.policy.or(self.replicas.map(|n| if n == 1 { Policy::Trust } else { Policy::Replicate { n } }))
+        self.policy
+            .or(self.replicas.map(|n| if n == 1 { Policy::Trust } else { Policy::Replicate { n } }))
     }
 }
 
@@ -301,12 +302,23 @@ mod tests {
         assert_eq!(file(&["--replicas", "3"]).verify.replicas(), 3);
         assert_eq!(file(&["--replicas", "1"]).verify.to_string(), "trust");
         assert_eq!(file(&["--policy", "audit=0.05"]).verify.to_string(), "audit=0.05");
-        assert_eq!((file(&["--fuel", "5"]).fuel, file(&["--fuel", "20 gfuel"]).fuel), (5, 20_000_000_000));
-        assert_eq!((file(&["--memory", "1"]).max_pages, file(&["--memory", "2 GiB"]).max_pages), (16, 32_768));
+        assert_eq!(
+            (file(&["--fuel", "5"]).fuel, file(&["--fuel", "20 gfuel"]).fuel),
+            (5, 20_000_000_000)
+        );
+        assert_eq!(
+            (file(&["--memory", "1"]).max_pages, file(&["--memory", "2 GiB"]).max_pages),
+            (16, 32_768)
+        );
         assert!(file(&["--to", "there"]).results.folder.ends_with("there"));
         assert_eq!(file(&["--dry-run"]), plain, "and nothing else changes");
-        for more in [&["--env", "A=b"][..], &["--input", "a=b"], &["--files", "there"], &["--", "x"]] {
-            assert!(run(&path, more).purchase().unwrap_err().to_string().starts_with("[C-JOB-003]"), "{more:?}");
+        for more in
+            [&["--env", "A=b"][..], &["--input", "a=b"], &["--files", "there"], &["--", "x"]]
+        {
+            assert!(
+                run(&path, more).purchase().unwrap_err().to_string().starts_with("[C-JOB-003]"),
+                "{more:?}"
+            );
         }
     }
 }

@@ -53,8 +53,9 @@ pub async fn run(args: &Program, ui: Ui) -> Result<u8> {
     let (task, shared) = inputs(&args.path, &args.given).await?;
     let policy = args.policy.unwrap_or(Policy::Replicate { n: REPLICAS });
     let providers = if policy.samples() { 2 } else { policy.replicas() };
-    let plans: Vec<_> =
-        (0..providers).map(|n| ProviderPlan::honest(Price::Constant(PRICE + u128::from(n)), TASK_FEE)).collect();
+    let plans: Vec<_> = (0..providers)
+        .map(|n| ProviderPlan::honest(Price::Constant(PRICE + u128::from(n)), TASK_FEE))
+        .collect();
     let market = LocalMarket::start(Folder::new(None)?, &plans, FUEL_PER_SECOND).await?;
     let job = Job {
         shared: shared.map(Into::into),
@@ -89,9 +90,10 @@ fn deliver(args: &Program, ui: Ui, report: &JobReport) -> Result<u8> {
     if let Err(why) = &report.outcome {
         bail!("{why}");
     }
-    let result = report.tasks.first().and_then(Option::as_ref).context("there is no verified result")?;
-    let outputs =
-        output::parse(&result.output.read().context("the output is lost")?).context("the output is malformed")?;
+    let result =
+        report.tasks.first().and_then(Option::as_ref).context("there is no verified result")?;
+    let outputs = output::parse(&result.output.read().context("the output is lost")?)
+        .context("the output is malformed")?;
     let halted = result.halted;
     if ui.for_people() {
         ui::output_of_program(&outputs.stdout);
@@ -102,10 +104,14 @@ fn deliver(args: &Program, ui: Ui, report: &JobReport) -> Result<u8> {
     let cost = report.requester_paid;
     match ui.output() {
         Output::Json => {
-            let file = |(path, bytes): &(String, Vec<u8>)| view::ProgramFile { path: path.clone(), bytes: bytes.len() };
+            let file = |(path, bytes): &(String, Vec<u8>)| view::ProgramFile {
+                path: path.clone(),
+                bytes: bytes.len(),
+            };
             json_on_lines(&view::ProgramRun {
                 exit_code: halted.exit_code,
-                status: (if halted.status == Status::Finished { "finished" } else { "trap" }).to_owned(),
+                status: (if halted.status == Status::Finished { "finished" } else { "trap" })
+                    .to_owned(),
                 out_of_fuel: out_of_fuel(&halted),
                 stdout: escape::bytes_as_text(&outputs.stdout).into_owned(),
                 stderr: escape::bytes_as_text(&outputs.stderr).into_owned(),
@@ -145,11 +151,16 @@ fn write_files(args: &Program, outputs: &Outputs) -> Result<()> {
             eprintln!("rialto: created {path} ({} bytes); keep it with --files DIR", bytes.len());
             continue;
         };
-        let path = rialto_machine::input::normalise(path).context("the program named a file badly")?;
+        let path =
+            rialto_machine::input::normalise(path).context("the program named a file badly")?;
         let wanted = crate::env::resolved(folder)?.join(path);
         let target = if args.force { wanted.clone() } else { free(&wanted) };
         if target != wanted {
-            eprintln!("rialto: {} is there already: the new one is {}", wanted.display(), target.display());
+            eprintln!(
+                "rialto: {} is there already: the new one is {}",
+                wanted.display(),
+                target.display()
+            );
         }
         let failed = || failure!(Failed, "C-RUN-001", "{} can't be written", target.display());
         let made = target.parent().map_or(Ok(()), std::fs::create_dir_all);
@@ -160,10 +171,14 @@ fn write_files(args: &Program, outputs: &Outputs) -> Result<()> {
 
 /// A path at which nothing is yet: this one, or one beside it. What somebody put there stays.
 fn free(wanted: &Path) -> PathBuf {
-    let part =
-        |part: Option<&std::ffi::OsStr>| part.map(|part| part.to_string_lossy().into_owned()).unwrap_or_default();
+    let part = |part: Option<&std::ffi::OsStr>| {
+        part.map(|part| part.to_string_lossy().into_owned()).unwrap_or_default()
+    };
     let (stem, extension) = (part(wanted.file_stem()), part(wanted.extension()));
     let dot = if extension.is_empty() { "" } else { "." };
     let beside = (1u32..).map(|n| wanted.with_file_name(format!("{stem}.{n}{dot}{extension}")));
-    std::iter::once(wanted.to_path_buf()).chain(beside).find(|path| path.symlink_metadata().is_err()).expect("endless")
+    std::iter::once(wanted.to_path_buf())
+        .chain(beside)
+        .find(|path| path.symlink_metadata().is_err())
+        .expect("endless")
 }

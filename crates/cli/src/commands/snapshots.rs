@@ -41,6 +41,7 @@ fn help_texts_are_as_committed() {
     }
     let known: BTreeSet<String> = found.into_iter().map(|(name, _)| name).collect();
     let files = std::fs::read_dir(folder()).unwrap();
-    let files: BTreeSet<String> = files.map(|file| file.unwrap().file_name().into_string().unwrap()).collect();
+    let files: BTreeSet<String> =
+        files.map(|file| file.unwrap().file_name().into_string().unwrap()).collect();
     assert_eq!(files, known, "a command is gone: UPDATE=1 removes its help");
 }

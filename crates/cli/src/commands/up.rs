@@ -83,7 +83,12 @@ pub async fn up(args: &Up, place: &PlaceArgs, ui: Ui) -> Result<u8> {
     let home = place.home()?;
     rialto_client::private_dir(&home.local())?;
     if let Some(facts) = control::ask::<LocalFacts>(&home.local(), &Request::Facts).await? {
-        bail!(failure!(Failed, "C-UP-001", "it is up already, as process {}: `rialto down` ends it", facts.pid));
+        bail!(failure!(
+            Failed,
+            "C-UP-001",
+            "it is up already, as process {}: `rialto down` ends it",
+            facts.pid
+        ));
     }
     if args.detach {
         return detach(args, &home, ui).await;
@@ -92,9 +97,12 @@ pub async fn up(args: &Up, place: &PlaceArgs, ui: Ui) -> Result<u8> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from) as u32;
     let cache = home.local().join("speed.json");
     let fuel_per_second =
-        tokio::task::spawn_blocking(move || crate::env::hardware::speed(&engine, cores, &cache)).await??;
+        tokio::task::spawn_blocking(move || crate::env::hardware::speed(&engine, cores, &cache))
+            .await??;
     let plans: Vec<ProviderPlan> = (0..args.providers)
-        .map(|n| ProviderPlan::honest(Price::Constant(PRICE + PRICE_STEP * u128::from(n)), TASK_FEE))
+        .map(|n| {
+            ProviderPlan::honest(Price::Constant(PRICE + PRICE_STEP * u128::from(n)), TASK_FEE)
+        })
         .collect();
     let standing = Standing::start(&home.local(), &plans, fuel_per_second).await?;
     let facts = standing.facts();
@@ -109,7 +117,8 @@ pub async fn up(args: &Up, place: &PlaceArgs, ui: Ui) -> Result<u8> {
                     stop.notify_one();
                 }
                 let sent = answers.send(&facts).await;
-                let gone = |why: std::io::Error| Refusal { class: Class::Failed, text: why.to_string() };
+                let gone =
+                    |why: std::io::Error| Refusal { class: Class::Failed, text: why.to_string() };
                 (answers, sent.map_err(gone))
             }
         })?
@@ -141,7 +150,12 @@ fn announce(home: &Home, facts: &LocalFacts, account: u128, providers: u32, ui: 
         money(account),
         config.display(),
     );
-    ui.answer(&text, || view::MarketUp { config, up: facts.clone(), providers, account: account.into() });
+    ui.answer(&text, || view::MarketUp {
+        config,
+        up: facts.clone(),
+        providers,
+        account: account.into(),
+    });
 }
 
 /// Starts it as a process of its own and waits until it answers.
@@ -164,7 +178,10 @@ async fn detach(args: &Up, home: &Home, ui: Ui) -> Result<u8> {
     let patience = Instant::now() + PATIENCE;
     loop {
         if let Some(facts) = control::ask::<LocalFacts>(&home.local(), &Request::Facts).await? {
-            let chain = rialto_chain::ChainConfig::new(rialto_chain::Rpc::Http(facts.rpc.parse()?), facts.market);
+            let chain = rialto_chain::ChainConfig::new(
+                rialto_chain::Rpc::Http(facts.rpc.parse()?),
+                facts.market,
+            );
             let chain = rialto_chain::Chain::connect(chain).await?;
             announce(home, &facts, chain.account(facts.requester).await?, args.providers, ui);
             return Ok(exit::OK);
@@ -177,7 +194,10 @@ async fn detach(args: &Up, home: &Home, ui: Ui) -> Result<u8> {
                 crate::job::background::tail(&log, said, LOG_LINES)
             ));
         }
-        ensure!(Instant::now() < patience, failure!(Failed, "C-UP-002", "it does not answer: see {}", log.display()));
+        ensure!(
+            Instant::now() < patience,
+            failure!(Failed, "C-UP-002", "it does not answer: see {}", log.display())
+        );
         tokio::time::sleep(PAUSE).await;
     }
 }
@@ -187,11 +207,19 @@ pub async fn down(args: &Down, place: &PlaceArgs, ui: Ui) -> Result<u8> {
     let home = place.home()?;
     let ran = control::ask::<LocalFacts>(&home.local(), &Request::Stop).await?;
     let patience = Instant::now() + PATIENCE;
-    while ran.is_some() && control::ask::<LocalFacts>(&home.local(), &Request::Facts).await.is_ok_and(|up| up.is_some())
+    while ran.is_some()
+        && control::ask::<LocalFacts>(&home.local(), &Request::Facts)
+            .await
+            .is_ok_and(|up| up.is_some())
     {
         ensure!(
             Instant::now() < patience,
-            failure!(Failed, "C-UP-003", "it does not end: see {}", home.local().join("up.log").display())
+            failure!(
+                Failed,
+                "C-UP-003",
+                "it does not end: see {}",
+                home.local().join("up.log").display()
+            )
         );
         tokio::time::sleep(PAUSE).await;
     }
@@ -219,13 +247,21 @@ fn wipe(home: &Home) -> Result<Vec<PathBuf>> {
             entries
                 .filter_map(|entry| Some(entry.ok()?.path()))
                 // Of the wallet, the journals of transactions; never the keys.
-                .filter(|path| role != "wallet" || path.extension().is_some_and(|kind| kind == "redb"))
-                .filter(|path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(&local))),
+                .filter(|path| {
+                    role != "wallet" || path.extension().is_some_and(|kind| kind == "redb")
+                })
+                .filter(|path| {
+                    path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(&local))
+                }),
         );
     }
     folders.retain(|folder| folder.exists());
     for folder in &folders {
-        let removed = if folder.is_dir() { std::fs::remove_dir_all(folder) } else { std::fs::remove_file(folder) };
+        let removed = if folder.is_dir() {
+            std::fs::remove_dir_all(folder)
+        } else {
+            std::fs::remove_file(folder)
+        };
         removed.with_context(|| failure!(Failed, "C-HOM-001", "{}", folder.display()))?;
     }
     Ok(folders)

@@ -38,7 +38,8 @@ pub fn verify_bundle(args: &VerifyBundle, ui: Ui) -> Result<u8> {
     let program = match &args.program {
         None => None,
         Some(path) => {
-            let canonical = rialto_machine::canonicalise(&read_program(path)?).with_context(|| refused(path))?;
+            let canonical = rialto_machine::canonicalise(&read_program(path)?)
+                .with_context(|| refused(path))?;
             Some(canonical.program_root == bundle.evidence.program)
         }
     };
@@ -96,13 +97,22 @@ fn text(bundle: &Bundle, found: &Checked, program: Option<bool>, holds: bool) ->
         )));
     }
     if found.wrong_signatures > 0 {
-        out.push(
-            paint.bad(&format!("  {} signatures are not by the keys that the deals name", found.wrong_signatures)),
-        );
+        out.push(paint.bad(&format!(
+            "  {} signatures are not by the keys that the deals name",
+            found.wrong_signatures
+        )));
     }
     out.extend(
-        found.faults.iter().take(MAX_LISTED).map(|fault| paint.bad(&format!("  [{}] {}", fault.code, fault.text))),
+        found
+            .faults
+            .iter()
+            .take(MAX_LISTED)
+            .map(|fault| paint.bad(&format!("  [{}] {}", fault.code, fault.text))),
     );
-    out.push(if holds { paint.good("everything holds") } else { paint.bad("not everything holds") });
+    out.push(if holds {
+        paint.good("everything holds")
+    } else {
+        paint.bad("not everything holds")
+    });
     out.join("\n")
 }

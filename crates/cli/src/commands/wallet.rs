@@ -114,8 +114,10 @@ async fn add(place: &PlaceArgs, key: PrivateKeySigner, ui: Ui) -> Result<()> {
         Ok::<_, anyhow::Error>((account, wallet.path(account)))
     })
     .await??;
-    let text =
-        format!("{account}\n  kept in {}: keep a copy, and the passphrase; nobody can restore either", path.display());
+    let text = format!(
+        "{account}\n  kept in {}: keep a copy, and the passphrase; nobody can restore either",
+        path.display()
+    );
     ui.answer(&text, || view::AccountMade { account: account.into(), keystore: path.clone() });
     Ok(())
 }
@@ -123,8 +125,14 @@ async fn add(place: &PlaceArgs, key: PrivateKeySigner, ui: Ui) -> Result<()> {
 fn list(place: &PlaceArgs, ui: Ui) -> Result<()> {
     let accounts = place.wallet()?.accounts()?;
     let lines: Vec<String> = accounts.iter().map(ToString::to_string).collect();
-    let text = if lines.is_empty() { "no accounts: `rialto wallet create` makes one".into() } else { lines.join("\n") };
-    ui.answer(&text, || view::AccountList { accounts: accounts.iter().copied().map(Into::into).collect() });
+    let text = if lines.is_empty() {
+        "no accounts: `rialto wallet create` makes one".into()
+    } else {
+        lines.join("\n")
+    };
+    ui.answer(&text, || view::AccountList {
+        accounts: accounts.iter().copied().map(Into::into).collect(),
+    });
     Ok(())
 }
 
@@ -165,13 +173,18 @@ async fn deposit(account: Account, what: &Move, ui: Ui) -> Result<()> {
             money(amount)
         )
     );
-    let plan = format!("deposit {} from {} into its account in the market, by permit", money(amount), account.address);
+    let plan = format!(
+        "deposit {} from {} into its account in the market, by permit",
+        money(amount),
+        account.address
+    );
     if what.explain {
         // A permit can't be made without the key: what it needs is checked above.
         return account.explain(&[(plan, None)], ui).await;
     }
     let signer = account.signer().await?;
-    let call = account.chain.permit(&signer, amount, account.chain.now().await? + PERMIT_SECONDS).await?;
+    let call =
+        account.chain.permit(&signer, amount, account.chain.now().await? + PERMIT_SECONDS).await?;
     moved(account, signer, "deposit", call, &plan, amount, ui).await
 }
 

@@ -78,7 +78,11 @@ pub async fn watch(args: &Watch, place: &PlaceArgs, ui: Ui) -> Result<u8> {
     }
     ensure!(
         !args.folders.is_empty(),
-        failure!(Usage, "C-WCH-001", "which folders of dossiers? `rialto watch --help` has examples")
+        failure!(
+            Usage,
+            "C-WCH-001",
+            "which folders of dossiers? `rialto watch --help` has examples"
+        )
     );
     let market = place.market()?;
     let account = place.whose(&market)?;
@@ -103,9 +107,11 @@ pub async fn watch(args: &Watch, place: &PlaceArgs, ui: Ui) -> Result<u8> {
         first_block: market.first_block,
     };
     let started = Watchtower::start(config, chain.clone(), Engine::new(exec)?).await;
-    let (tower, mut events) = started.with_context(|| format!("the tower of {account} did not start"))?;
+    let (tower, mut events) =
+        started.with_context(|| format!("the tower of {account} did not start"))?;
     let what = if args.audit { "auditing" } else { "watching" };
-    let text = format!("{what} for market {} on chain {} as {account}", market.market, chain.chain_id());
+    let text =
+        format!("{what} for market {} on chain {} as {account}", market.market, chain.chain_id());
     ui.answer(&text, || view::WatchStarted {
         event: "started",
         account: account.into(),
@@ -170,7 +176,9 @@ impl Report {
         match event {
             TowerEvent::Refused { .. } => self.refused = true,
             TowerEvent::Audited { order, right: false, .. } => self.wrong.push(*order),
-            TowerEvent::ActionFails { why, .. } if why.contains("P-TWR-006") => self.stuck = Some(why.clone()),
+            TowerEvent::ActionFails { why, .. } if why.contains("P-TWR-006") => {
+                self.stuck = Some(why.clone())
+            }
             _ => {}
         }
         self.ui.answer_with(|| sentence(event), event);
@@ -213,8 +221,15 @@ fn sentence(event: &TowerEvent) -> String {
     let paint = Paint::for_stdout();
     match event {
         TowerEvent::Took { order, provider, until, .. } => match until {
-            Some(until) => format!("defends order {} of {provider} until {} UTC", short_hash(*order), time(*until)),
-            None => format!("answers for order {} of {provider} what it may; no appointment", short_hash(*order)),
+            Some(until) => format!(
+                "defends order {} of {provider} until {} UTC",
+                short_hash(*order),
+                time(*until)
+            ),
+            None => format!(
+                "answers for order {} of {provider} what it may; no appointment",
+                short_hash(*order)
+            ),
         },
         TowerEvent::Refused { path, why, .. } => paint.bad(&format!("not taken: {path}: {why}")),
         TowerEvent::Unauthorised { why, .. } => paint.bad(&format!("warning: {why}")),
@@ -224,17 +239,24 @@ fn sentence(event: &TowerEvent) -> String {
             time(*until),
             time(*acts_at)
         ),
-        TowerEvent::Acted { what, order, .. } => paint.good(&format!("sent {what} for order {}", short_hash(*order))),
-        TowerEvent::ActionFails { what, order, why } => {
-            paint.bad(&format!("{what} for order {} failed and is tried again: {why}", short_hash(*order)))
+        TowerEvent::Acted { what, order, .. } => {
+            paint.good(&format!("sent {what} for order {}", short_hash(*order)))
         }
+        TowerEvent::ActionFails { what, order, why } => paint.bad(&format!(
+            "{what} for order {} failed and is tried again: {why}",
+            short_hash(*order)
+        )),
         TowerEvent::Hopeless { game, order } => paint.bad(&format!(
             "game {} can't be won: what the receipt of order {} says is not what its tasks give",
             short_hash(*game),
             short_hash(*order)
         )),
         TowerEvent::Accused { game, order, bond, .. } => {
-            format!("accused order {} with a bond of {}: game {game}", short_hash(*order), money(*bond))
+            format!(
+                "accused order {} with a bond of {}: game {game}",
+                short_hash(*order),
+                money(*bond)
+            )
         }
         TowerEvent::GameEnded { game, won, received, bounty, .. } => {
             let text = format!(
@@ -247,12 +269,16 @@ fn sentence(event: &TowerEvent) -> String {
             if *won { paint.good(&text) } else { paint.bad(&text) }
         }
         TowerEvent::Convicted { receipt, fault, .. } => {
-            format!("receipt {} was shown to be wrong without a game: {fault}", short_hash(*receipt))
+            format!(
+                "receipt {} was shown to be wrong without a game: {fault}",
+                short_hash(*receipt)
+            )
         }
-        TowerEvent::Audited { order, right: true, .. } => format!("order {} is right", short_hash(*order)),
-        TowerEvent::Audited { order, right: false, .. } => {
-            paint.bad(&format!("order {} is wrong: its tasks give something else", short_hash(*order)))
+        TowerEvent::Audited { order, right: true, .. } => {
+            format!("order {} is right", short_hash(*order))
         }
+        TowerEvent::Audited { order, right: false, .. } => paint
+            .bad(&format!("order {} is wrong: its tasks give something else", short_hash(*order))),
         TowerEvent::AuditFails { order, why } => {
             paint.bad(&format!("order {} could not be run again here: {why}", short_hash(*order)))
         }

@@ -18,7 +18,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::samples::RAYTRACE;
 
-/// Share of the memory that is lent to tasks: the rest is for this process, the system and its caches.
+/// Share of the memory that is lent to tasks: the rest is for this process, the system and its
+/// caches.
 const MEMORY_SHARE: (u64, u64) = (3, 4);
 /// How long the measured run should take: long enough that starting up doesn't count.
 const MEASURE_FOR: Duration = Duration::from_secs(2);
@@ -39,7 +40,8 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// What is here, cgroup limits included (the standard library counts cores by affinity and quota).
+    /// What is here, cgroup limits included (the standard library counts cores by affinity and
+    /// quota).
     pub fn detect() -> Self {
         let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get() as u32);
         let total = meminfo().into_iter().chain(cgroup_memory()).min().unwrap_or(2 << 30);
@@ -73,9 +75,11 @@ fn limits_of(groups: &str, read: &dyn Fn(&Path) -> Option<String>) -> Option<u64
             }
             _ => continue,
         };
-        // A group is limited by everything above it. Inside a container its own path may not be visible: the root is.
+        // A group is limited by everything above it. Inside a container its own path may not be
+        // visible: the root is.
         for part in Path::new(group.trim_start_matches('/')).ancestors() {
-            let limit = read(&PathBuf::from(root).join(part).join(file)).and_then(|text| text.trim().parse().ok());
+            let limit = read(&PathBuf::from(root).join(part).join(file))
+                .and_then(|text| text.trim().parse().ok());
             tightest = tightest.into_iter().chain(limit).min();
         }
     }
@@ -89,19 +93,22 @@ struct Known {
     fuel_per_second: u64,
 }
 
-/// Fuel per second of one core while all of them work: from `cache`, or measured within a few seconds.
+/// Fuel per second of one core while all of them work: from `cache`, or measured within a few
+/// seconds.
 pub fn speed(engine: &Engine, cores: u32, cache: &Path) -> Result<u64> {
     measured(cores, cache, || measure(engine, cores))
 }
 
-/// Fuel per second that a task is traced at, on one core: from `cache`, or measured within a few seconds.
+/// Fuel per second that a task is traced at, on one core: from `cache`, or measured within a few
+/// seconds.
 pub fn tracing(cache: &Path) -> Result<u64> {
     measured(1, cache, measure_tracing)
 }
 
 fn measured(cores: u32, cache: &Path, measure: impl FnOnce() -> Result<u64>) -> Result<u64> {
     let machine = fingerprint(cores)?;
-    let known = std::fs::read(cache).ok().and_then(|text| serde_json::from_slice::<Known>(&text).ok());
+    let known =
+        std::fs::read(cache).ok().and_then(|text| serde_json::from_slice::<Known>(&text).ok());
     if let Some(known) = known.filter(|known| known.machine == machine) {
         return Ok(known.fuel_per_second);
     }
@@ -111,12 +118,15 @@ fn measured(cores: u32, cache: &Path, measure: impl FnOnce() -> Result<u64>) -> 
     Ok(fuel_per_second)
 }
 
-/// Processor, cores, version, and the kernel's root, which changes with the rules of metering: when one does, it is measured
-/// again.
+/// Processor, cores, version, and the kernel's root, which changes with the rules of metering: when
+/// one does, it is measured again.
 fn fingerprint(cores: u32) -> Result<String> {
     let root = rialto_machine::canonicalise(RAYTRACE)?.program_root;
     let cpu = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = cpu.lines().find(|line| line.starts_with("model name")).and_then(|line| line.split_once(": "));
+    let model = cpu
+        .lines()
+        .find(|line| line.starts_with("model name"))
+        .and_then(|line| line.split_once(": "));
     let model = model.map_or("?", |(_, name)| name);
     Ok(format!("{model}, {cores} cores, rialto {}, kernel {root}", env!("CARGO_PKG_VERSION")))
 }
@@ -132,7 +142,15 @@ fn measure(engine: &Engine, cores: u32) -> Result<u64> {
         let inputs = vec![input; cores as usize];
         let started = Instant::now();
         let cancel = CancelFlag::new();
-        let done = engine.run_batch(&program, &inputs, &SharedData::none(), &limits, 0, &cancel, &|_| {})?;
+        let done = engine.run_batch(
+            &program,
+            &inputs,
+            &SharedData::none(),
+            &limits,
+            0,
+            &cancel,
+            &|_| {},
+        )?;
         let seconds = started.elapsed().as_secs_f64().max(1e-6);
         Ok((done.iter().map(|outcome| outcome.halted.fuel_used(limits.fuel)).sum(), seconds))
     };

@@ -52,13 +52,15 @@ impl PlaceArgs {
 
     /// The market that is meant.
     pub fn market(&self) -> Result<MarketConfig> {
-        let choice = MarketChoice { rpc: self.rpc.clone(), market: self.market, account: self.account };
+        let choice =
+            MarketChoice { rpc: self.rpc.clone(), market: self.market, account: self.account };
         Ok(MarketConfig::find(&self.home()?, &choice)?)
     }
 
     /// The chain that is meant, for what needs no market on it yet.
     pub fn chain(&self) -> Result<MarketConfig> {
-        let choice = MarketChoice { rpc: self.rpc.clone(), market: self.market, account: self.account };
+        let choice =
+            MarketChoice { rpc: self.rpc.clone(), market: self.market, account: self.account };
         Ok(MarketConfig::find_chain(&self.home()?, &choice)?)
     }
 
@@ -92,7 +94,11 @@ impl PlaceArgs {
             return Ok(Passphrase::from_file(&resolved(file)?)?);
         }
         if !std::io::stdin().is_terminal() {
-            bail!(failure!(NoKey, "W-011", "nobody is there to type the passphrase: pass --passphrase-file FILE"));
+            bail!(failure!(
+                NoKey,
+                "W-011",
+                "nobody is there to type the passphrase: pass --passphrase-file FILE"
+            ));
         }
         Ok(Passphrase::new(&rpassword::prompt_password(prompt)?)?)
     }
@@ -121,7 +127,9 @@ fn chosen(flag: Option<&Path>, variable: impl Fn(&str) -> Option<OsString>) -> R
         return expanded(&named, home.as_deref());
     }
     let data = absolute("XDG_DATA_HOME").or_else(|| home.map(|home| home.join(".local/share")));
-    Ok(data.context(failure!(Usage, "C-HOM-002", "no home folder: pass --home DIR"))?.join("rialto"))
+    Ok(data
+        .context(failure!(Usage, "C-HOM-002", "no home folder: pass --home DIR"))?
+        .join("rialto"))
 }
 
 /// The user's own folder: what `~` is.
@@ -139,7 +147,9 @@ fn expanded(path: &Path, home: Option<&Path>) -> Result<PathBuf> {
         (Err(_), _) => Ok(path.to_owned()),
         (Ok(rest), Some(home)) if rest.as_os_str().is_empty() => Ok(home.to_owned()),
         (Ok(rest), Some(home)) => Ok(home.join(rest)),
-        (Ok(_), None) => bail!(failure!(Usage, "C-HOM-002", "nobody says where `~` is: HOME is not set")),
+        (Ok(_), None) => {
+            bail!(failure!(Usage, "C-HOM-002", "nobody says where `~` is: HOME is not set"))
+        }
     }
 }
 
@@ -150,8 +160,9 @@ mod tests {
     #[test]
     fn an_empty_variable_is_none() {
         let home = |flag: Option<&str>, set: &[(&str, &str)]| {
-            let variable =
-                |name: &str| set.iter().find(|(known, _)| *known == name).map(|(_, value)| OsString::from(value));
+            let variable = |name: &str| {
+                set.iter().find(|(known, _)| *known == name).map(|(_, value)| OsString::from(value))
+            };
             chosen(flag.map(Path::new), variable)
                 .map(|path| path.display().to_string())
                 .unwrap_or_else(|why| why.to_string())
@@ -161,15 +172,22 @@ mod tests {
         assert_eq!(home(None, &[own]), share);
         assert_eq!(home(None, &[own, ("XDG_DATA_HOME", "/data")]), "/data/rialto");
         assert_eq!(home(None, &[own, ("XDG_DATA_HOME", "")]), share);
-        assert_eq!(home(None, &[own, ("XDG_DATA_HOME", "data")]), share, "relative: to be ignored, says the rule");
+        assert_eq!(
+            home(None, &[own, ("XDG_DATA_HOME", "data")]),
+            share,
+            "relative: to be ignored, says the rule"
+        );
         assert_eq!(home(None, &[own, ("RIALTO_HOME", "")]), share);
         assert_eq!(home(None, &[own, ("RIALTO_HOME", "here")]), "here");
         assert_eq!(home(None, &[own, ("RIALTO_HOME", "~/r")]), "/home/me/r");
         assert_eq!(home(Some("/flag"), &[own, ("RIALTO_HOME", "/r")]), "/flag");
         assert_eq!(home(Some("~"), &[own]), "/home/me");
-        for nowhere in
-            [home(None, &[]), home(None, &[("HOME", "")]), home(None, &[("HOME", "me")]), home(Some(""), &[own])]
-        {
+        for nowhere in [
+            home(None, &[]),
+            home(None, &[("HOME", "")]),
+            home(None, &[("HOME", "me")]),
+            home(Some(""), &[own]),
+        ] {
             assert!(nowhere.starts_with("[C-HOM-002]"), "{nowhere}");
         }
     }

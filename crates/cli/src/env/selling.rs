@@ -18,7 +18,16 @@ const KEYS: &[Section] = &[
     ("price", &["fuel", "floor", "fall_minutes", "task_fee"]),
     (
         "deal",
-        &["min_budget", "max_budget", "collateral", "late_penalty", "max_hours", "capacity", "court", "ask_minutes"],
+        &[
+            "min_budget",
+            "max_budget",
+            "collateral",
+            "late_penalty",
+            "max_hours",
+            "capacity",
+            "court",
+            "ask_minutes",
+        ],
     ),
     ("machine", &["cores", "memory_mib", "fuel_per_second", "disk_gib", "watchtower"]),
     (
@@ -93,10 +102,12 @@ impl Selling {
     }
 
     fn from_settings(file: Settings) -> Result<Self> {
-        let (mut asks, mut limits, mut money) = (AskConfig::default(), Limits::default(), Money::default());
+        let (mut asks, mut limits, mut money) =
+            (AskConfig::default(), Limits::default(), Money::default());
         asks.price = price(&file)?;
         set(&mut asks.task_fee, file.amount("price", "task_fee")?);
-        asks.min_budget = file.amount("deal", "min_budget")?.unwrap_or(10u128.pow(TOKEN_DECIMALS) / 100);
+        asks.min_budget =
+            file.amount("deal", "min_budget")?.unwrap_or(10u128.pow(TOKEN_DECIMALS) / 100);
         set(&mut asks.max_budget, file.amount("deal", "max_budget")?);
         ensure!(
             asks.min_budget <= asks.max_budget,
@@ -107,22 +118,36 @@ impl Selling {
         let hours = |hours| u32::try_from(hours * 3600).unwrap_or(u32::MAX);
         set(&mut asks.max_deal_seconds, file.number("deal", "max_hours", 1, 24 * 365)?.map(hours));
         set(&mut asks.capacity, file.small("deal", "capacity", 100_000)?);
-        set(&mut asks.valid_seconds, file.number("deal", "ask_minutes", 2, 24 * 60)?.map(|minutes| minutes * 60));
+        set(
+            &mut asks.valid_seconds,
+            file.number("deal", "ask_minutes", 2, 24 * 60)?.map(|minutes| minutes * 60),
+        );
 
         set(&mut limits.order_tasks, file.small("limits", "order_tasks", 1 << 20)?);
         set(
             &mut limits.task_fuel,
             file.number("limits", "task_tfuel", 1, 1 << 20)?.map(|tfuel| tfuel * 1_000_000_000_000),
         );
-        set(&mut limits.task_pages, file.small("limits", "task_memory_mib", 4096)?.map(|mib| mib * 16));
-        let mib = |key, most| Ok::<_, anyhow::Error>(file.number("limits", key, 1, most)?.map(|mib| mib << 20));
+        set(
+            &mut limits.task_pages,
+            file.small("limits", "task_memory_mib", 4096)?.map(|mib| mib * 16),
+        );
+        let mib = |key, most| {
+            Ok::<_, anyhow::Error>(file.number("limits", key, 1, most)?.map(|mib| mib << 20))
+        };
         set(&mut limits.task_out_bytes, mib("task_output_mib", 1 << 20)?);
         set(&mut limits.order_out_bytes, mib("order_output_mib", 1 << 20)?);
         set(&mut limits.program_bytes, mib("program_mib", 1 << 10)?);
         set(&mut limits.input_bytes, mib("input_mib", 1 << 12)?);
         set(&mut limits.shared_bytes, mib("shared_mib", 1 << 20)?);
-        set(&mut limits.queue_orders, file.number("limits", "queue_orders", 1, 1 << 16)?.map(|n| n as usize));
-        set(&mut limits.deal_orders, file.number("limits", "deal_orders", 1, 1 << 12)?.map(|n| n as usize));
+        set(
+            &mut limits.queue_orders,
+            file.number("limits", "queue_orders", 1, 1 << 16)?.map(|n| n as usize),
+        );
+        set(
+            &mut limits.deal_orders,
+            file.number("limits", "deal_orders", 1, 1 << 12)?.map(|n| n as usize),
+        );
 
         set(&mut money.credit_window, file.amount("money", "credit")?);
         set(&mut money.tx_worth, file.amount("money", "tx_worth")?);
@@ -132,8 +157,14 @@ impl Selling {
             &mut money.redeem_every_seconds,
             file.number("money", "redeem_every_hours", 1, 24 * 365)?.map(|hours| hours * 3600),
         );
-        set(&mut money.redeem_margin_seconds, file.number("money", "redeem_hours", 0, 24 * 365)?.map(|h| h * 3600));
-        set(&mut money.claim_after_seconds, file.number("money", "claim_minutes", 1, 60 * 24 * 30)?.map(|m| m * 60));
+        set(
+            &mut money.redeem_margin_seconds,
+            file.number("money", "redeem_hours", 0, 24 * 365)?.map(|h| h * 3600),
+        );
+        set(
+            &mut money.claim_after_seconds,
+            file.number("money", "claim_minutes", 1, 60 * 24 * 30)?.map(|m| m * 60),
+        );
         Ok(Self {
             coin: file.amount("money", "coin")?,
             cores: file.small("machine", "cores", 1024)?,
@@ -161,7 +192,11 @@ fn price(file: &Settings) -> Result<Price> {
     let Some(floor) = file.amount("price", "floor")? else {
         ensure!(
             fall.is_none(),
-            failure!(Usage, "P-CFG-003", "price.fall_minutes needs price.floor: where the fall ends")
+            failure!(
+                Usage,
+                "P-CFG-003",
+                "price.fall_minutes needs price.floor: where the fall ends"
+            )
         );
         return Ok(Price::Constant(price));
     };
@@ -175,7 +210,11 @@ fn court(file: &Settings) -> Result<Option<Address>> {
         Some("none") => Ok(Some(Address::ZERO)),
         Some(text) => match text.parse() {
             Ok(court) => Ok(Some(court)),
-            Err(_) => bail!(failure!(Usage, "P-CFG-003", "deal.court = \"{text}\" is neither an address nor \"none\"")),
+            Err(_) => bail!(failure!(
+                Usage,
+                "P-CFG-003",
+                "deal.court = \"{text}\" is neither an address nor \"none\""
+            )),
         },
     }
 }
@@ -199,16 +238,24 @@ mod tests {
         let all: String = TEMPLATE
             .lines()
             .map(|line| match line.strip_prefix("# ") {
-                Some(rest) if rest.split_once(" = ").is_some_and(|(key, _)| !key.contains(' ')) => rest,
+                Some(rest) if rest.split_once(" = ").is_some_and(|(key, _)| !key.contains(' ')) => {
+                    rest
+                }
                 _ => line,
             })
             .collect::<Vec<_>>()
             .join("\n");
         let all = Selling::parse(&all).unwrap();
-        assert_eq!((&all.limits, all.court, empty.court), (&empty.limits, Some(Address::ZERO), None));
+        assert_eq!(
+            (&all.limits, all.court, empty.court),
+            (&empty.limits, Some(Address::ZERO), None)
+        );
         assert_eq!(all.asks.min_budget, empty.asks.min_budget);
         assert_eq!(all.asks.max_budget, empty.asks.max_budget);
-        assert_eq!(all.asks.price, Price::Idle { price: 1_000_000, floor: 500_000, seconds: 1_800 });
+        assert_eq!(
+            all.asks.price,
+            Price::Idle { price: 1_000_000, floor: 500_000, seconds: 1_800 }
+        );
         assert_eq!(all.coin, Some(3_000_000_000));
         for (_, keys) in KEYS {
             assert!(keys.iter().all(|key| TEMPLATE.contains(&format!("{key} = "))), "{keys:?}");
@@ -218,7 +265,9 @@ mod tests {
     #[test]
     fn what_makes_no_sense_is_refused() {
         let refused = |text: &str| format!("{:#}", Selling::parse(text).unwrap_err());
-        assert!(refused("[price]\nfule = 1").ends_with("no key `price.fule`: did you mean `fuel`?"));
+        assert!(
+            refused("[price]\nfule = 1").ends_with("no key `price.fule`: did you mean `fuel`?")
+        );
         assert!(refused("[price]\nfloor = 2\nfuel = 1").starts_with("[P-CFG-003]"));
         assert!(refused("[price]\nfall_minutes = 2").starts_with("[P-CFG-003]"));
         assert!(refused("[deal]\ncollateral = -1").starts_with("[C-CFG-003]"));

@@ -163,7 +163,12 @@ async fn launch(host: &Host, place: &PlaceArgs, secret: Option<&Passphrase>) -> 
         }
         ensure!(
             Instant::now() < patience,
-            failure!(Failed, "C-HST-001", "the background process does not answer: see {}", log.display())
+            failure!(
+                Failed,
+                "C-HST-001",
+                "the background process does not answer: see {}",
+                log.display()
+            )
         );
         sleep(PAUSE).await;
     }

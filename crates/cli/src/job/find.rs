@@ -53,7 +53,8 @@ pub fn folder(home: &Home, named: &str) -> Result<JobFolder> {
         };
         folders.push((folder, id, name));
     }
-    let known: Vec<(JobId, &str)> = folders.iter().map(|(_, id, name)| (*id, name.as_str())).collect();
+    let known: Vec<(JobId, &str)> =
+        folders.iter().map(|(_, id, name)| (*id, name.as_str())).collect();
     let at = choose(&known, named, Use::Act)?;
     Ok(folders.swap_remove(at).0)
 }
@@ -63,13 +64,21 @@ pub fn choose(jobs: &[(JobId, &str)], named: &str, what: Use) -> Result<usize> {
     let said = named.trim();
     let digits = said.to_ascii_lowercase();
     if said.is_empty() {
-        bail!(failure!(Usage, "C-JOB-012", "no job was named: write its id, the beginning of it, or its name"));
+        bail!(failure!(
+            Usage,
+            "C-JOB-012",
+            "no job was named: write its id, the beginning of it, or its name"
+        ));
     }
     if let Some(exact) = jobs.iter().position(|(id, _)| id.to_string() == digits) {
         return Ok(exact);
     }
     let places = |fits: &dyn Fn(JobId, &str) -> bool| -> Vec<usize> {
-        jobs.iter().enumerate().filter(|(_, (id, name))| fits(*id, name)).map(|(at, _)| at).collect()
+        jobs.iter()
+            .enumerate()
+            .filter(|(_, (id, name))| fits(*id, name))
+            .map(|(at, _)| at)
+            .collect()
     };
     let by_name = places(&|_, name| name == said);
     let begins = places(&|id, _| id.to_string().starts_with(&digits));
@@ -81,11 +90,18 @@ pub fn choose(jobs: &[(JobId, &str)], named: &str, what: Use) -> Result<usize> {
         [one] => Ok(*one),
         [newest, ..] if what == Use::Look && by_id.is_empty() => Ok(*newest),
         [] if !begins.is_empty() => {
-            bail!(failure!(Usage, "C-JOB-012", "no job is called {said}; of an id at least {MIN_ID} digits are needed"))
+            bail!(failure!(
+                Usage,
+                "C-JOB-012",
+                "no job is called {said}; of an id at least {MIN_ID} digits are needed"
+            ))
         }
-        [] => bail!(failure!(Usage, "C-JOB-012", "there is no job {said}: `rialto jobs` lists them")),
+        [] => {
+            bail!(failure!(Usage, "C-JOB-012", "there is no job {said}: `rialto jobs` lists them"))
+        }
         several => {
-            let ids: Vec<String> = several.iter().take(MAX_LISTED).map(|at| jobs[*at].0.to_string()).collect();
+            let ids: Vec<String> =
+                several.iter().take(MAX_LISTED).map(|at| jobs[*at].0.to_string()).collect();
             let more = if several.len() > MAX_LISTED { ", …" } else { "" };
             bail!(failure!(
                 Usage,
@@ -145,7 +161,11 @@ mod tests {
             assert_eq!(means(named, Use::Act), meant, "{named:?}");
             assert_eq!(means(named, Use::Look), meant, "{named:?}");
         }
-        assert_eq!((means("words", Use::Act), means("words", Use::Look)), (several(), Ok(2)), "to look at, the newest");
+        assert_eq!(
+            (means("words", Use::Act), means("words", Use::Look)),
+            (several(), Ok(2)),
+            "to look at, the newest"
+        );
         assert!(choose(&jobs[..1], "", Use::Act).is_err(), "not even the only one");
     }
 }

@@ -57,17 +57,33 @@ impl Teller {
                 format!("  {providers} providers, about {} and {seconds} s", money(*cost))
             }
             JobEvent::DealOpened { provider, price, budget, .. } => {
-                format!("  deal with {} at {} per Tfuel, {} locked", short(*provider), money(*price), money(*budget))
+                format!(
+                    "  deal with {} at {} per Tfuel, {} locked",
+                    short(*provider),
+                    money(*price),
+                    money(*budget)
+                )
             }
-            JobEvent::Excluded(left) => self.paint.dim(&format!("  left out: {} {}", short(left.provider), left.why)),
-            JobEvent::Mismatch { task, .. } => format!("  {} task {task}", self.paint.bad("results differ on")),
-            JobEvent::LocalRun { tasks, .. } => self.paint.dim(&format!("  this machine runs {tasks} tasks itself")),
+            JobEvent::Excluded(left) => {
+                self.paint.dim(&format!("  left out: {} {}", short(left.provider), left.why))
+            }
+            JobEvent::Mismatch { task, .. } => {
+                format!("  {} task {task}", self.paint.bad("results differ on"))
+            }
+            JobEvent::LocalRun { tasks, .. } => {
+                self.paint.dim(&format!("  this machine runs {tasks} tasks itself"))
+            }
             JobEvent::Cheater { provider, tasks, .. } => {
-                let named: Vec<_> = tasks.iter().take(MAX_LISTED).map(|wrong| wrong.task.to_string()).collect();
+                let named: Vec<_> =
+                    tasks.iter().take(MAX_LISTED).map(|wrong| wrong.task.to_string()).collect();
                 let more = tasks.len().saturating_sub(MAX_LISTED);
                 let more = if more > 0 { format!(" and {more} more") } else { String::new() };
                 let caught = self.paint.bad("caught cheating:");
-                format!("  {caught} {} signed wrong results for tasks {}{more}", short(*provider), named.join(", "))
+                format!(
+                    "  {caught} {} signed wrong results for tasks {}{more}",
+                    short(*provider),
+                    named.join(", ")
+                )
             }
             JobEvent::ProviderDropped { provider, code, why, .. } => {
                 format!("  {} gets no more work: [{code}] {why}", short(*provider))
@@ -83,16 +99,30 @@ impl Teller {
             ),
             JobEvent::TreeNarrowed { height, ours, .. } => self.paint.dim(&format!(
                 "  {}, {}",
-                if *ours { "this side says which is wrong" } else { "the provider opens its receipt" },
-                if *height == 0 { "single tasks".to_owned() } else { format!("groups of 2^{height} tasks") }
+                if *ours {
+                    "this side says which is wrong"
+                } else {
+                    "the provider opens its receipt"
+                },
+                if *height == 0 {
+                    "single tasks".to_owned()
+                } else {
+                    format!("groups of 2^{height} tasks")
+                }
             )),
-            JobEvent::TaskChallenged { task, .. } => format!("  this side says that task {task} ended otherwise"),
+            JobEvent::TaskChallenged { task, .. } => {
+                format!("  this side says that task {task} ended otherwise")
+            }
             JobEvent::Accused { provider, first, count: tasks, bond, .. } => {
                 let tasks = match tasks {
                     0 | 1 => format!("task {first}"),
                     _ => format!("tasks {first} to {}", first.saturating_add(tasks - 1)),
                 };
-                format!("  {} accused in court over {tasks}, bond {}", short(*provider), money(*bond))
+                format!(
+                    "  {} accused in court over {tasks}, bond {}",
+                    short(*provider),
+                    money(*bond)
+                )
             }
             JobEvent::GameMoved { level, position, ours, .. } => self.paint.dim(&format!(
                 "  {} the dispute to {} steps from step {}",
@@ -100,7 +130,9 @@ impl Teller {
                 count(1 << (4 * u32::from(*level))),
                 count(*position)
             )),
-            JobEvent::StepJudged { position, .. } => format!("  the court judged step {}", count(*position)),
+            JobEvent::StepJudged { position, .. } => {
+                format!("  the court judged step {}", count(*position))
+            }
             JobEvent::GameEnded { provider, won, .. } => match won {
                 true => format!("  {} {}", short(*provider), self.paint.bad("was found guilty")),
                 false => format!("  {} was found innocent", short(*provider)),
@@ -115,11 +147,16 @@ impl Teller {
                 self.paint.bad("was found guilty"),
                 money(*compensation)
             ),
-            JobEvent::Settling { outcome: Ok(()) } => "  all tasks verified; deals are being closed".to_owned(),
-            JobEvent::Settling { outcome: Err(why) } => format!("  {}", self.paint.bad(&why.to_string())),
+            JobEvent::Settling { outcome: Ok(()) } => {
+                "  all tasks verified; deals are being closed".to_owned()
+            }
+            JobEvent::Settling { outcome: Err(why) } => {
+                format!("  {}", self.paint.bad(&why.to_string()))
+            }
             JobEvent::Note { code, text } => self.paint.dim(&format!("  [{code}] {text}")),
             JobEvent::AskHeard { provider, price, .. } => {
-                let price = price.map_or("no valid price".into(), |price| format!("{} per Tfuel", money(price)));
+                let price = price
+                    .map_or("no valid price".into(), |price| format!("{} per Tfuel", money(price)));
                 self.paint.dim(&format!("  offer of {}: {price}", short(*provider)))
             }
             JobEvent::OrderSent { .. }

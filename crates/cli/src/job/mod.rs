@@ -1,4 +1,5 @@
-//! Jobs as commands see them: which one is meant, the process in the background that holds it, its story, its results.
+//! Jobs as commands see them: which one is meant, the process in the background that holds it, its
+//! story, its results.
 
 pub mod background;
 pub mod find;

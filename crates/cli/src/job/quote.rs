@@ -31,9 +31,10 @@ fn warn(quote: &Quote) -> u8 {
     let (what, code) = match trial.ending.as_str() {
         "finished" => return exit::OK,
         "failed" => (format!("ended with exit code {}", trial.exit_code), exit::OK),
-        "out of fuel" => {
-            ("ran out of fuel: raise limits.fuel, for a task that runs out is paid for, too".into(), exit::FAILED)
-        }
+        "out of fuel" => (
+            "ran out of fuel: raise limits.fuel, for a task that runs out is paid for, too".into(),
+            exit::FAILED,
+        ),
         _ => ("trapped: `rialto check PROGRAM --run` shows more".into(), exit::FAILED),
     };
     eprintln!("rialto: warning: the first task, run here, {what}");
@@ -64,7 +65,13 @@ pub async fn explain(host: &Host, file: &JobFile, ui: Ui) -> Result<u8> {
 }
 
 /// The same for a job that is to be taken up again.
-pub async fn explain_resumed(host: &Host, id: JobId, within: u64, budget: Option<u128>, ui: Ui) -> Result<u8> {
+pub async fn explain_resumed(
+    host: &Host,
+    id: JobId,
+    within: u64,
+    budget: Option<u128>,
+    ui: Ui,
+) -> Result<u8> {
     if ui.for_people() {
         eprintln!("listening for offers …");
     }
@@ -92,16 +99,25 @@ fn show(shown: &view::JobPlan, ui: Ui) -> u8 {
 }
 
 fn plan(shown: &view::JobPlan) -> String {
-    let left = shown.left.map(|left| format!("{} tasks are left; what is verified and paid stays so", count(left)));
+    let left = shown
+        .left
+        .map(|left| format!("{} tasks are left; what is verified and paid stays so", count(left)));
     let mut out: Vec<String> = left.into_iter().collect();
     let Some(opening) = &shown.opening else {
-        let why = shown.no_match.as_deref().unwrap_or("no provider is needed besides those with open deals");
+        let why = shown
+            .no_match
+            .as_deref()
+            .unwrap_or("no provider is needed besides those with open deals");
         out.push(format!("nothing would be sent: {why}"));
         return out.join("\n");
     };
     let deals = shown.deals.len();
-    out.push(format!("would send one transaction, by {}:\n  open {deals} deals, all or none", opening.account));
-    let most = opening.max_price.map_or_else(String::new, |most| format!(", at most {}", money(most)));
+    out.push(format!(
+        "would send one transaction, by {}:\n  open {deals} deals, all or none",
+        opening.account
+    ));
+    let most =
+        opening.max_price.map_or_else(String::new, |most| format!(", at most {}", money(most)));
     out.extend(shown.deals.iter().map(|deal| {
         format!(
             "    with {} for {}: {} of your money locked, {} of its own; {} per Tfuel{most}, {} per task",
@@ -153,19 +169,30 @@ fn text(quote: &Quote) -> String {
         count(quote.trial.out_bytes),
     )];
     out.push(format!("\n{}", paint.bold("What checking costs, and what a cheat would risk")));
-    let counts: Vec<u64> = quote.policies.first().map_or_else(Vec::new, |p| p.unseen.iter().map(|(n, _)| *n).collect());
+    let counts: Vec<u64> = quote
+        .policies
+        .first()
+        .map_or_else(Vec::new, |p| p.unseen.iter().map(|(n, _)| *n).collect());
     let unseen: Vec<String> = counts.iter().map(|n| format!("{n} wrong unseen")).collect();
-    let head: Vec<&str> =
-        ["policy", "price", "own fuel"].into_iter().chain(unseen.iter().map(String::as_str)).collect();
+    let head: Vec<&str> = ["policy", "price", "own fuel"]
+        .into_iter()
+        .chain(unseen.iter().map(String::as_str))
+        .collect();
     let row = |price: &PolicyPrice| {
-        let name = if price.chosen { paint.bold(&format!("{} *", price.policy)) } else { price.policy.clone() };
+        let name = if price.chosen {
+            paint.bold(&format!("{} *", price.policy))
+        } else {
+            price.policy.clone()
+        };
         let pay = price.pay.map_or_else(|| code(price.why.as_deref()), money);
         let own = if price.own_fuel == 0 { "–".to_owned() } else { fuel(price.own_fuel) };
         let chance = |(_, ppm): &(u64, u32)| format!("{:.2} %", f64::from(*ppm) / 10_000.0);
         [name, pay, own].into_iter().chain(price.unseen.iter().map(chance)).collect::<Vec<_>>()
     };
     out.push(table(&head, &[], &quote.policies.iter().map(row).collect::<Vec<_>>()));
-    out.push(paint.dim("  * this job's. Replicas: unseen only if all providers of a task lie alike."));
+    out.push(
+        paint.dim("  * this job's. Replicas: unseen only if all providers of a task lie alike."),
+    );
     if !quote.chosen.is_empty() {
         out.push(format!("\n{}", paint.bold("Providers that would be chosen")));
         let rows: Vec<_> = quote
@@ -187,7 +214,9 @@ fn text(quote: &Quote) -> String {
     }
     if !quote.left_out.is_empty() {
         out.push(format!("\n{}", paint.bold("Left out")));
-        out.extend(quote.left_out.iter().map(|left| format!("  {}  {}", short(left.provider), left.why)));
+        out.extend(
+            quote.left_out.iter().map(|left| format!("  {}  {}", short(left.provider), left.why)),
+        );
     }
     out.push(match (&quote.no_match, quote.cost, quote.locked, quote.seconds) {
         (None, Some(cost), Some(locked), Some(seconds)) => format!(
@@ -218,9 +247,12 @@ fn risk(deals: &[Chosen], cost: Option<u128>) -> String {
         cost.map_or_else(|| "nothing".into(), money)
     );
     let unproven = deals.iter().fold(0u128, |sum, deal| sum.saturating_add(deal.unproven));
-    let lacks: BTreeSet<String> = deals.iter().filter_map(|deal| deal.lack).map(|lack| lack.to_string()).collect();
+    let lacks: BTreeSet<String> =
+        deals.iter().filter_map(|deal| deal.lack).map(|lack| lack.to_string()).collect();
     match unproven {
-        0 => format!("{vouchers}, and gas: whatever else is claimed is run here and taken to court"),
+        0 => {
+            format!("{vouchers}, and gas: whatever else is claimed is run here and taken to court")
+        }
         _ => format!(
             "{vouchers}; and what is claimed besides, {} at most with them, because {}",
             money(unproven),

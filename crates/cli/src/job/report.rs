@@ -13,7 +13,9 @@ use crate::{
 fn status_of(provider: &ProviderReport) -> String {
     match &provider.status {
         ProviderStatus::Settled => "settled".into(),
-        ProviderStatus::Cheated if provider.wrong.is_empty() => "signed fuel that does not add up".into(),
+        ProviderStatus::Cheated if provider.wrong.is_empty() => {
+            "signed fuel that does not add up".into()
+        }
         ProviderStatus::Cheated => format!("cheated on {} tasks", provider.wrong.len()),
         ProviderStatus::Dropped { code } => format!("dropped [{code}]"),
         ProviderStatus::Unsettled => "not redeemed yet".into(),
@@ -34,7 +36,11 @@ pub fn providers(report: &JobReport) -> String {
                 fuel(provider.fuel),
                 money(provider.price),
                 money(provider.earned),
-                if provider.status == ProviderStatus::Cheated { paint.bad(&status) } else { status },
+                if provider.status == ProviderStatus::Cheated {
+                    paint.bad(&status)
+                } else {
+                    status
+                },
             ]
         })
         .collect();
@@ -44,8 +50,11 @@ pub fn providers(report: &JobReport) -> String {
 /// What was checked.
 pub fn checks(report: &JobReport) -> String {
     let checks = &report.checks;
-    let unseen: Vec<String> =
-        checks.unseen.iter().map(|(n, ppm)| format!("{n}: {:.2} %", f64::from(*ppm) / 10_000.0)).collect();
+    let unseen: Vec<String> = checks
+        .unseen
+        .iter()
+        .map(|(n, ppm)| format!("{n}: {:.2} %", f64::from(*ppm) / 10_000.0))
+        .collect();
     format!(
         "  {} of {} verified tasks were run more than once ({} by this machine); a cheat on so many tasks would be unseen with at most  {}",
         count(checks.checked),
@@ -101,7 +110,10 @@ pub fn ending(report: &JobReport, written: &Written, took: Duration, ui: Ui) {
     };
     let failed = match written.failed {
         0 => String::new(),
-        n => paint.bad(&format!("; {} tasks trapped, ran out of fuel or ended with an exit code", count(n))),
+        n => paint.bad(&format!(
+            "; {} tasks trapped, ran out of fuel or ended with an exit code",
+            count(n)
+        )),
     };
     let text = format!(
         "{outcome}{failed}\n\n{}\n{}\n  paid {} in all; {} deals, {} transactions; {:.1} s; {} retries, {} fail-overs\n  results   {} ({} files)\n  evidence  {}  (`rialto verify-bundle` checks it)",
@@ -123,7 +135,11 @@ pub fn ending(report: &JobReport, written: &Written, took: Duration, ui: Ui) {
         name: report.name.clone(),
         done: report.outcome.is_ok(),
         error: report.outcome.as_ref().err().map(ToString::to_string),
-        code: report.outcome.as_ref().err().map(|why| exit::code_of(&why.to_string()).map(str::to_owned)),
+        code: report
+            .outcome
+            .as_ref()
+            .err()
+            .map(|why| exit::code_of(&why.to_string()).map(str::to_owned)),
         results: written.clone(),
         bundle: written.bundle.clone(),
         seconds: took.as_secs_f64(),

@@ -15,7 +15,10 @@ use crate::{exit, ui::progress::bar_of};
 pub fn runs(home: &Home) -> impl Fn(&str) -> bool + '_ {
     |job| {
         let this = |folder: &JobFolder| folder.id().is_some_and(|id| id.to_string() == job);
-        JobFolder::all(home).iter().find(|folder| this(folder)).is_some_and(|folder| !folder.ended())
+        JobFolder::all(home)
+            .iter()
+            .find(|folder| this(folder))
+            .is_some_and(|folder| !folder.ended())
     }
 }
 
@@ -42,7 +45,10 @@ pub async fn deliver(file: JobFile, report: &JobReport, id: JobId, force: bool) 
 
 /// Writes results beside the async world, with a bar where there are many.
 pub async fn write(file: JobFile, report: &JobReport, force: bool) -> Result<Written> {
-    let bar = bar_of(report.tasks.len() as u64, "  {bar:40.green/black.dim} {pos} of {len} results written");
+    let bar = bar_of(
+        report.tasks.len() as u64,
+        "  {bar:40.green/black.dim} {pos} of {len} results written",
+    );
     let (report, shown) = (report.clone(), bar.clone());
     let task = tokio::task::spawn_blocking(move || {
         write_results(&file, &report, force, |task| ProgressBar::set_position(&shown, task.into()))

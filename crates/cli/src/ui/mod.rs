@@ -45,7 +45,9 @@ pub fn raw(bytes: &[u8]) {
 fn note(outcome: std::io::Result<()>) {
     match outcome {
         Ok(()) => {}
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => UNHEARD.store(true, Relaxed),
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => {
+            UNHEARD.store(true, Relaxed)
+        }
         Err(error) => {
             UNHEARD.store(true, Relaxed);
             LOST.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
@@ -61,7 +63,11 @@ pub fn finish() -> Result<()> {
     note(std::io::stdout().flush());
     match LOST.lock().unwrap_or_else(PoisonError::into_inner).take() {
         None => Ok(()),
-        Some(error) => Err(error).context(failure!(Failed, "C-OUT-001", "standard output could not be written")),
+        Some(error) => Err(error).context(failure!(
+            Failed,
+            "C-OUT-001",
+            "standard output could not be written"
+        )),
     }
 }
 
@@ -190,7 +196,10 @@ pub struct Paint {
 impl Paint {
     /// Colours only on a terminal.
     pub fn for_stdout() -> Self {
-        let plain = colourless(std::env::var_os("NO_COLOR").as_deref(), std::env::var_os("TERM").as_deref());
+        let plain = colourless(
+            std::env::var_os("NO_COLOR").as_deref(),
+            std::env::var_os("TERM").as_deref(),
+        );
         Self { on: std::io::stdout().is_terminal() && !plain }
     }
 
@@ -258,7 +267,8 @@ pub fn time(unix_seconds: u64) -> String {
     let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
     let day = day - (365 * year + year / 4 - year / 100);
     let month = (5 * day + 2) / 153;
-    let (day, month) = (day - (153 * month + 2) / 5 + 1, if month < 10 { month + 3 } else { month - 9 });
+    let (day, month) =
+        (day - (153 * month + 2) / 5 + 1, if month < 10 { month + 3 } else { month - 9 });
     let year = era * 400 + year + u64::from(month <= 2);
     format!("{year:04}-{month:02}-{day:02} {:02}:{:02}", seconds / 3600, seconds / 60 % 60)
 }
@@ -315,7 +325,8 @@ pub fn table(head: &[&str], left: &[usize], rows: &[Vec<String>]) -> String {
         let mut out = String::from(" ");
         for (i, cell) in cells.enumerate() {
             let pad = " ".repeat(widths[i].saturating_sub(visible(cell)));
-            let (before, after) = if i == 0 || left.contains(&i) { ("", pad.as_str()) } else { (pad.as_str(), "") };
+            let (before, after) =
+                if i == 0 || left.contains(&i) { ("", pad.as_str()) } else { (pad.as_str(), "") };
             out.push_str(&format!(" {before}{cell}{after} "));
         }
         out.trim_end().to_owned()
@@ -354,7 +365,10 @@ mod tests {
     fn numbers_read_well() {
         assert_eq!(money(0), "0.000000 tUSD");
         assert_eq!(money(1_234_567), "1.234567 tUSD");
-        assert_eq!([bare(0), bare(10), bare(120_000), bare(1_000_000_000)], ["0", "0.00001", "0.12", "1000"]);
+        assert_eq!(
+            [bare(0), bare(10), bare(120_000), bare(1_000_000_000)],
+            ["0", "0.00001", "0.12", "1000"]
+        );
         assert_eq!(coins(1_500_000_000_000_000_000), "1.500000");
         assert_eq!(fuel(999_999), "999999 fuel");
         assert_eq!(fuel(12_340_000_000), "12.34 Gfuel");
@@ -364,7 +378,10 @@ mod tests {
 
     #[test]
     fn times_read_well() {
-        assert_eq!([span(5), span(600), span(7200), span(800_000)], ["5 s", "10 min", "2 h", "9 d"]);
+        assert_eq!(
+            [span(5), span(600), span(7200), span(800_000)],
+            ["5 s", "10 min", "2 h", "9 d"]
+        );
         assert_eq!(time(0), "1970-01-01 00:00");
         assert_eq!(time(951_782_399), "2000-02-28 23:59");
         assert_eq!(time(951_868_800), "2000-03-01 00:00");
@@ -394,15 +411,22 @@ mod tests {
 
     #[test]
     fn colours_are_for_who_wants_them() {
-        let plain =
-            |no_color: Option<&str>, term: Option<&str>| colourless(no_color.map(OsStr::new), term.map(OsStr::new));
+        let plain = |no_color: Option<&str>, term: Option<&str>| {
+            colourless(no_color.map(OsStr::new), term.map(OsStr::new))
+        };
         assert!(plain(Some("1"), Some("xterm")) && plain(None, Some("dumb")));
         assert!(!plain(Some(""), Some("xterm")) && !plain(None, None));
     }
 
     #[test]
     fn tables_line_up() {
-        let rows = vec![vec!["a".to_owned(), "10".to_owned()], vec!["\x1b[1mbcd\x1b[0m".to_owned(), "7".to_owned()]];
-        assert_eq!(table(&["who", "n"], &[], &rows), "  who   n\n  ───────\n  a    10\n  \x1b[1mbcd\x1b[0m   7");
+        let rows = vec![
+            vec!["a".to_owned(), "10".to_owned()],
+            vec!["\x1b[1mbcd\x1b[0m".to_owned(), "7".to_owned()],
+        ];
+        assert_eq!(
+            table(&["who", "n"], &[], &rows),
+            "  who   n\n  ───────\n  a    10\n  \x1b[1mbcd\x1b[0m   7"
+        );
     }
 }

@@ -28,8 +28,10 @@ impl Canvas {
     /// A line by its longer axis, ends included.
     fn line(&mut self, from: (usize, usize), to: (usize, usize)) {
         let steps = from.0.abs_diff(to.0).max(from.1.abs_diff(to.1)).max(1);
-        let between = |a: usize, b: usize, step: usize| (a * (steps - step) + b * step + steps / 2) / steps;
-        (0..=steps).for_each(|step| self.dot((between(from.0, to.0, step), between(from.1, to.1, step))));
+        let between =
+            |a: usize, b: usize, step: usize| (a * (steps - step) + b * step + steps / 2) / steps;
+        (0..=steps)
+            .for_each(|step| self.dot((between(from.0, to.0, step), between(from.1, to.1, step))));
     }
 
     fn rows(&self) -> impl Iterator<Item = String> + '_ {
@@ -38,11 +40,13 @@ impl Canvas {
     }
 }
 
-/// Values beyond so many times the middle one are drawn at the upper edge: one alone must not flatten all others.
+/// Values beyond so many times the middle one are drawn at the upper edge: one alone must not
+/// flatten all others.
 const MOST_MEDIANS: u128 = 4;
 
-/// Draws values over time, oldest first: a line through `points`, and `dots` around it; into so many characters, with the
-/// scale on the left and the first and last time below. Every stretch of time is as wide as it is long.
+/// Draws values over time, oldest first: a line through `points`, and `dots` around it; into so
+/// many characters, with the scale on the left and the first and last time below. Every stretch of
+/// time is as wide as it is long.
 pub fn plot(
     points: &[(u64, u128)],
     dots: &[(u64, u128)],
@@ -52,13 +56,17 @@ pub fn plot(
     time: impl Fn(u64) -> String,
 ) -> String {
     let all = || points.iter().chain(dots);
-    let (Some(first), Some(last)) = (all().map(|point| point.0).min(), all().map(|point| point.0).max()) else {
+    let (Some(first), Some(last)) =
+        (all().map(|point| point.0).min(), all().map(|point| point.0).max())
+    else {
         return String::new();
     };
     let mut values: Vec<u128> = all().map(|point| point.1).collect();
     values.sort_unstable();
     let low = values[0];
-    let high = values[values.len() - 1].min(values[values.len() / 2].saturating_mul(MOST_MEDIANS)).max(low);
+    let high = values[values.len() - 1]
+        .min(values[values.len() / 2].saturating_mul(MOST_MEDIANS))
+        .max(low);
     // What never changed is one row.
     let (columns, rows) = (columns.max(2), if low == high { 1 } else { rows.max(1) });
     let mut canvas = Canvas::new(columns, rows);
@@ -129,8 +137,9 @@ mod tests {
 
     #[test]
     fn nothing_is_outside_the_picture() {
-        let wild: Vec<(u64, u128)> =
-            (0..500u64).map(|n| (n * n, u128::from(n) * 7_919 % 1_009 * (u128::MAX / 1_009))).collect();
+        let wild: Vec<(u64, u128)> = (0..500u64)
+            .map(|n| (n * n, u128::from(n) * 7_919 % 1_009 * (u128::MAX / 1_009)))
+            .collect();
         for (columns, rows) in [(1, 1), (3, 2), (80, 12)] {
             let rows_drawn = drawn(&wild, columns, rows);
             assert_eq!(rows_drawn.len(), rows + 2);

@@ -1,4 +1,5 @@
-//! A market on anvil, brought up as its users would: deployed, funded and sold on by the shipped binary, each in a home of its own.
+//! A market on anvil, brought up as its users would: deployed, funded and sold on by the shipped
+//! binary, each in a home of its own.
 
 use std::{
     io::{BufRead, BufReader},
@@ -30,7 +31,16 @@ impl Ground {
         let anvil = anvil::Process::start(binary, &["--accounts", "1", "--block-time", "1"]);
         let rpc = format!("http://{}", anvil.addr);
         let key = given_key(home, "requester", &anvil);
-        let deployed = home.ok(&["--rpc", &rpc, "deploy", "--test-token", "--challenge", "2 min", "--grace", "1 min"]);
+        let deployed = home.ok(&[
+            "--rpc",
+            &rpc,
+            "deploy",
+            "--test-token",
+            "--challenge",
+            "2 min",
+            "--grace",
+            "1 min",
+        ]);
         let market = deployed["market"].as_str().unwrap();
         let court = deployed["court"].as_str().unwrap();
         let configuration = format!(
@@ -39,7 +49,12 @@ impl Ground {
         );
         let homes: Vec<Home> = (0..providers).map(|_| Home::new()).collect();
         let mut keys = vec![key];
-        keys.extend(homes.iter().zip(0..).map(|(home, n)| given_key(home, &format!("provider {n}"), &anvil)));
+        keys.extend(
+            homes
+                .iter()
+                .zip(0..)
+                .map(|(home, n)| given_key(home, &format!("provider {n}"), &anvil)),
+        );
         mint(&rpc, market, &keys);
         for home in homes.iter().chain([home]) {
             std::fs::write(home.0.path().join("config.toml"), &configuration).unwrap();
@@ -78,7 +93,8 @@ fn given_key(home: &Home, name: &str, anvil: &anvil::Process) -> PrivateKeySigne
 fn mint(rpc: &str, market: &str, keys: &[PrivateKeySigner]) {
     tokio::runtime::Runtime::new().unwrap().block_on(async {
         let at = ChainConfig::new(Rpc::Http(rpc.parse().unwrap()), market.parse().unwrap());
-        let sender = Chain::connect(at).await.unwrap().sender_in_memory(keys[0].clone()).await.unwrap();
+        let sender =
+            Chain::connect(at).await.unwrap().sender_in_memory(keys[0].clone()).await.unwrap();
         for key in keys {
             let call = MarketCall::Mint { to: key.address(), amount: DEPOSIT };
             sender.send(format!("mint-{}", key.address()), call).await.unwrap();
@@ -89,12 +105,17 @@ fn mint(rpc: &str, market: &str, keys: &[PrivateKeySigner]) {
 
 /// A provider; each next one asks a little more.
 fn sells(home: &Home, n: u32) -> Child {
-    let settings = format!("[price]\nfuel = 0.1{n}\ntask_fee = 0.00001\n[machine]\nfuel_per_second = 400000000\n");
+    let settings = format!(
+        "[price]\nfuel = 0.1{n}\ntask_fee = 0.00001\n[machine]\nfuel_per_second = 400000000\n"
+    );
     std::fs::write(home.0.path().join("provider.toml"), settings).unwrap();
     let mut command = home.command(&["provide", "--cores", "1", "--memory", "1024"]);
     let mut child = command.stdout(Stdio::piped()).stdin(Stdio::null()).spawn().unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
-    assert!(lines.any(|line| line.contains("\"ask_published\"")), "a provider ended before it sold anything");
+    assert!(
+        lines.any(|line| line.contains("\"ask_published\"")),
+        "a provider ended before it sold anything"
+    );
     // Read on, or it blocks once the pipe is full.
     std::thread::spawn(move || lines.for_each(drop));
     child

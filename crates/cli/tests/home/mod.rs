@@ -39,7 +39,8 @@ impl Home {
 
     pub fn ok(&self, args: &[&str]) -> Value {
         let output = self.run(args);
-        let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        let (stdout, stderr) =
+            (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         assert!(output.status.success(), "{args:?}: {}: {stdout}{stderr}", output.status);
         serde_json::from_str(&stdout).unwrap()
     }
@@ -53,8 +54,11 @@ impl Home {
 
     /// What processes in the background said.
     fn show_logs(&self) {
-        let hosts = std::fs::read_dir(self.0.path().join("requester")).into_iter().flatten().flatten();
-        let logs = hosts.map(|entry| entry.path().join("host.log")).chain([self.0.path().join("local/up.log")]);
+        let hosts =
+            std::fs::read_dir(self.0.path().join("requester")).into_iter().flatten().flatten();
+        let logs = hosts
+            .map(|entry| entry.path().join("host.log"))
+            .chain([self.0.path().join("local/up.log")]);
         for log in logs {
             eprintln!("{}:\n{}", log.display(), std::fs::read_to_string(&log).unwrap_or_default());
         }

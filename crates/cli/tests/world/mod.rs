@@ -1,4 +1,5 @@
-//! A chain over HTTP whose time a test moves, and a home with the requester's key. With `chain` and `home`.
+//! A chain over HTTP whose time a test moves, and a home with the requester's key. With `chain` and
+//! `home`.
 #![allow(dead_code)] // every test binary uses a part
 
 use rialto_chain::{Chain, Deployed};
@@ -30,7 +31,8 @@ impl World {
     }
 
     pub fn args<'a>(&'a self, more: &[&'a str]) -> Vec<&'a str> {
-        let place = ["--rpc", &self.place[0], "--market", &self.place[1], "--passphrase-file", &self.pass];
+        let place =
+            ["--rpc", &self.place[0], "--market", &self.place[1], "--passphrase-file", &self.pass];
         [&place[..], more].concat()
     }
 

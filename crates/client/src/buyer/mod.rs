@@ -28,7 +28,8 @@ use quote::Quote;
 /// Longest wait for a relay.
 const RELAY_PATIENCE: Duration = Duration::from_secs(10);
 
-/// A requester on a market, with its endpoint and executor: what a program of one's own starts to buy.
+/// A requester on a market, with its endpoint and executor: what a program of one's own starts to
+/// buy.
 pub struct Buyer {
     /// Submits, watches, cancels.
     pub requester: Requester,
@@ -45,7 +46,11 @@ impl Buyer {
     ///
     /// # Errors
     /// `C-…`, `R-SVC-…`.
-    pub async fn start(home: &Home, market: &MarketConfig, signer: PrivateKeySigner) -> Result<Self, HostError> {
+    pub async fn start(
+        home: &Home,
+        market: &MarketConfig,
+        signer: PrivateKeySigner,
+    ) -> Result<Self, HostError> {
         let chain = market.connect().await?;
         let account = signer.address();
         let folder = home.requester(chain.chain_id(), market.market, account);
@@ -56,8 +61,12 @@ impl Buyer {
         if !node.online(RELAY_PATIENCE).await {
             tracing::warn!("the relay does not answer");
         }
-        let config = RequesterConfig { first_block: market.first_block, ..RequesterConfig::new(&folder, signer) };
-        let requester = Requester::start(config, chain.clone(), node.clone(), executor.clone()).await?;
+        let config = RequesterConfig {
+            first_block: market.first_block,
+            ..RequesterConfig::new(&folder, signer)
+        };
+        let requester =
+            Requester::start(config, chain.clone(), node.clone(), executor.clone()).await?;
         Ok(Self { requester, executor, chain, node, folder, account })
     }
 
@@ -79,7 +88,8 @@ impl Buyer {
         let shared = Incoming::new(&self.folder);
         let (path, copy) = (shared.0.clone(), file.clone());
         let mut job = blocking(move || copy.job(&path)).await??;
-        job.memo = serde_json::to_vec(file).map_err(|why| HostError::Broken(why.to_string()))?.into();
+        job.memo =
+            serde_json::to_vec(file).map_err(|why| HostError::Broken(why.to_string()))?.into();
         Ok(self.requester.submit(job).await?)
     }
 
@@ -92,7 +102,8 @@ impl Buyer {
         serde_json::from_slice(&memo).map_err(|_| HostError::NoFile { job })
     }
 
-    /// What a job would cost under every policy, and why whom. One task is run here to know its fuel; nothing is spent.
+    /// What a job would cost under every policy, and why whom. One task is run here to know its
+    /// fuel; nothing is spent.
     ///
     /// # Errors
     /// `C-JOB-…`, `R-…`, `E-…`.
@@ -126,6 +137,8 @@ impl Drop for Incoming {
     }
 }
 
-pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, HostError> {
+pub(crate) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, HostError> {
     tokio::task::spawn_blocking(work).await.map_err(|why| HostError::Broken(why.to_string()))
 }

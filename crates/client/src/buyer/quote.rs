@@ -10,7 +10,9 @@ use rialto_protocol::{
     bounds::{Lack, requester_loss},
     pricing::share,
 };
-use rialto_requester::{Accusable, Content, Job, JobError, JobId, NoMatch, Plan, Policy, PolicyQuote, RequesterError};
+use rialto_requester::{
+    Accusable, Content, Job, JobError, JobId, NoMatch, Plan, Policy, PolicyQuote, RequesterError,
+};
 use serde::{Deserialize, Serialize};
 use tokio::time::sleep;
 
@@ -123,7 +125,8 @@ pub struct Opening {
     /// Highest price that is taken, base units per Tfuel, if the job sets one: prices move until it
     /// is sent.
     pub max_price: Option<u128>,
-    /// What would stay in the market account, base units: one bond of an accusation for each deal, those that are open included.
+    /// What would stay in the market account, base units: one bond of an accusation for each deal,
+    /// those that are open included.
     pub bonds: u128,
 }
 
@@ -186,7 +189,8 @@ pub(crate) async fn quote(buyer: &Buyer, file: &JobFile, mut job: Job) -> Result
         Policy::Replicate { n: 2 },
         Policy::Replicate { n: 3 },
     ] {
-        let like = |known: &Policy| std::mem::discriminant(known) == std::mem::discriminant(&policy);
+        let like =
+            |known: &Policy| std::mem::discriminant(known) == std::mem::discriminant(&policy);
         let known = if matches!(policy, Policy::Replicate { .. }) {
             policies.contains(&policy)
         } else {
@@ -201,7 +205,10 @@ pub(crate) async fn quote(buyer: &Buyer, file: &JobFile, mut job: Job) -> Result
     let quotes = buyer.requester.quotes(&job, policies, cheated).await?;
     let own = quotes.first().ok_or_else(|| HostError::Broken("no quote".into()))?;
     let excluded = own.plan.as_ref().map_or_else(NoMatch::excluded, |plan| &plan.excluded);
-    let left_out = excluded.iter().map(|left| LeftOut { provider: left.provider, why: left.why.to_string() }).collect();
+    let left_out = excluded
+        .iter()
+        .map(|left| LeftOut { provider: left.provider, why: left.why.to_string() })
+        .collect();
     let plan = own.plan.as_ref().ok();
     let means = Means { runs: job.run_locally, fuel_limit: job.limits.fuel };
     let price_of = |quote: &PolicyQuote| PolicyPrice {
@@ -313,7 +320,8 @@ async fn opening(
     });
     let estimate = chain.estimate(account, &MarketCall::Open(args.collect())).await;
     let gas_price_wei = chain.gas_price().await.map_err(SendError::from)?;
-    let gas_money_wei = chain.native_balance(account).await.map_err(SendError::from)?.saturating_to();
+    let gas_money_wei =
+        chain.native_balance(account).await.map_err(SendError::from)?.saturating_to();
     let accusable = plan.deals.iter().filter_map(|deal| {
         let court = deal.offer.ask.value.court;
         let asked = means.runs && !court.is_zero() && deal.offer.known_court;
@@ -350,17 +358,22 @@ async fn heard(buyer: &Buyer, wanted: usize) -> Result<(), RequesterError> {
 }
 
 async fn trial(buyer: &Buyer, job: &Job) -> Result<Trial, HostError> {
-    let (executor, program, shared) = (buyer.executor.clone(), job.program.clone(), job.shared.clone());
+    let (executor, program, shared) =
+        (buyer.executor.clone(), job.program.clone(), job.shared.clone());
     let (task, limits, seed) = (job.tasks[0].clone(), job.limits, job.seed.unwrap_or(0));
     blocking(move || {
         let wasm = match program {
             Content::Bytes(bytes) => bytes,
             Content::File(path) => {
-                let failed =
-                    |why: std::io::Error| JobFileError::File { path: path.display().to_string(), why: why.to_string() };
+                let failed = |why: std::io::Error| JobFileError::File {
+                    path: path.display().to_string(),
+                    why: why.to_string(),
+                };
                 let size = std::fs::metadata(&path).map_err(failed)?.len();
                 if size > MAX_PROGRAM_BYTES {
-                    return Err(failed(std::io::Error::other("larger than a program may be")).into());
+                    return Err(
+                        failed(std::io::Error::other("larger than a program may be")).into()
+                    );
                 }
                 std::fs::read(&path).map_err(failed)?.into()
             }
@@ -368,8 +381,9 @@ async fn trial(buyer: &Buyer, job: &Job) -> Result<Trial, HostError> {
         let shared = match shared {
             None => SharedData::none(),
             Some(Content::Bytes(bytes)) => SharedData::bytes(bytes),
-            Some(Content::File(path)) => SharedData::file(&path)
-                .map_err(|why| JobFileError::File { path: path.display().to_string(), why: why.to_string() })?,
+            Some(Content::File(path)) => SharedData::file(&path).map_err(|why| {
+                JobFileError::File { path: path.display().to_string(), why: why.to_string() }
+            })?,
         };
         let program = executor.prepare(&wasm, &CancelFlag::new())?;
         let start = Instant::now();

@@ -100,7 +100,12 @@ impl Host {
     ///
     /// # Errors
     /// What the host refuses, in its words.
-    pub async fn resume(&self, job: JobId, within: u64, budget: Option<u128>) -> Result<(), HostError> {
+    pub async fn resume(
+        &self,
+        job: JobId,
+        within: u64,
+        budget: Option<u128>,
+    ) -> Result<(), HostError> {
         self.ask::<JobId>(&Request::Resume { job, within, budget }).await.map(drop)
     }
 
@@ -108,7 +113,12 @@ impl Host {
     ///
     /// # Errors
     /// What the host refuses, in its words.
-    pub async fn quote_resumed(&self, job: JobId, within: u64, budget: Option<u128>) -> Result<Resumption, HostError> {
+    pub async fn quote_resumed(
+        &self,
+        job: JobId,
+        within: u64,
+        budget: Option<u128>,
+    ) -> Result<Resumption, HostError> {
         self.ask(&Request::QuoteResumed { job, within, budget }).await
     }
 
@@ -167,9 +177,14 @@ pub struct JobFolder {
 impl JobFolder {
     /// Folders of the jobs of every account of this home, on every market.
     pub fn all(home: &Home) -> Vec<Self> {
-        let entries = |path: &Path| std::fs::read_dir(path).into_iter().flatten().flatten().map(|entry| entry.path());
-        let folders = entries(&home.path().join("requester")).flat_map(|requester| entries(&requester.join("jobs")));
-        folders.filter_map(|path| Some(Self { path }).filter(|folder| folder.id().is_some())).collect()
+        let entries = |path: &Path| {
+            std::fs::read_dir(path).into_iter().flatten().flatten().map(|entry| entry.path())
+        };
+        let folders = entries(&home.path().join("requester"))
+            .flat_map(|requester| entries(&requester.join("jobs")));
+        folders
+            .filter_map(|path| Some(Self { path }).filter(|folder| folder.id().is_some()))
+            .collect()
     }
 
     /// The job's id.
@@ -241,7 +256,8 @@ impl Follow {
         let mut line = Vec::new();
         loop {
             line.clear();
-            let read = std::io::Read::take(&mut reader, MAX_LINE_BYTES as u64).read_until(b'\n', &mut line);
+            let read = std::io::Read::take(&mut reader, MAX_LINE_BYTES as u64)
+                .read_until(b'\n', &mut line);
             // A line without its end is still being written.
             if read.is_err() || line.last() != Some(&b'\n') {
                 return told;

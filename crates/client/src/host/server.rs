@@ -185,7 +185,11 @@ impl Server {
         self.last.lock().unwrap_or_else(std::sync::PoisonError::into_inner).elapsed() > IDLE
     }
 
-    async fn answer(self: &Arc<Self>, request: Request, answers: &mut Answers) -> Result<(), HostError> {
+    async fn answer(
+        self: &Arc<Self>,
+        request: Request,
+        answers: &mut Answers,
+    ) -> Result<(), HostError> {
         let requester = &self.buyer.requester;
         let sent = match request {
             Request::Hello => answers.send(&std::process::id()).await,

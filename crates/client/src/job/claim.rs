@@ -1,5 +1,6 @@
-//! Whose a results' folder is. A hidden file in it says which job wrote what, so that a later run replaces its own results and
-//! nothing else: not another job's, not what somebody put there or changed.
+//! Whose a results' folder is. A hidden file in it says which job wrote what, so that a later run
+//! replaces its own results and nothing else: not another job's, not what somebody put there or
+//! changed.
 
 use std::{
     collections::HashMap,
@@ -53,8 +54,12 @@ impl Known {
         let path = folder.join(RECORD);
         let file = match File::open(&path) {
             Ok(file) => file,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Self::default()),
-            Err(error) if error.kind() == std::io::ErrorKind::NotADirectory => return Ok(Self::default()),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Ok(Self::default());
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotADirectory => {
+                return Ok(Self::default());
+            }
             Err(error) => return Err(JobFileError::file(&path)(error)),
         };
         let mut known = Self::default();
@@ -70,7 +75,8 @@ impl Known {
             if known.header.is_none() {
                 let header: Option<Header> = serde_json::from_str(&line).ok();
                 let foreign = || foreign(&path, "was not written by this version of Rialto".into());
-                known.header = Some(header.filter(|header| header.version == VERSION).ok_or_else(foreign)?);
+                known.header =
+                    Some(header.filter(|header| header.version == VERSION).ok_or_else(foreign)?);
             } else if let Ok((file, len, at)) = serde_json::from_str::<(String, u64, u64)>(&line) {
                 known.files.insert(file, Some((len, at)));
             } else if let Ok((file,)) = serde_json::from_str::<(String,)>(&line) {
@@ -110,12 +116,12 @@ pub struct Claim {
 }
 
 impl Claim {
-    /// Looks whether a job's results may go where it says, and touches nothing. `job` is its id, once it has one; `runs` says
-    /// whether another job has not ended.
+    /// Looks whether a job's results may go where it says, and touches nothing. `job` is its id,
+    /// once it has one; `runs` says whether another job has not ended.
     ///
     /// # Errors
-    /// `C-JOB-002`: the folder can't be written. `C-JOB-015`: what lies there is not this job's, and `force` does not say that
-    /// it may be replaced. `C-JOB-003` to `C-JOB-006`: names.
+    /// `C-JOB-002`: the folder can't be written. `C-JOB-015`: what lies there is not this job's,
+    /// and `force` does not say that it may be replaced. `C-JOB-003` to `C-JOB-006`: names.
     pub fn look(
         file: &JobFile,
         job: Option<&str>,
@@ -158,7 +164,8 @@ impl Claim {
         }
     }
 
-    /// Takes the folder: it is made, and tried. What an earlier run wrote stays until results replace it.
+    /// Takes the folder: it is made, and tried. What an earlier run wrote stays until results
+    /// replace it.
     ///
     /// # Errors
     /// As [`Claim::look`].
@@ -212,7 +219,8 @@ impl Claim {
     fn put(&self) -> Result<(), JobFileError> {
         let path = self.folder.join(RECORD);
         let before = self.before.as_deref().unwrap_or_default();
-        let files = before.iter().position(|byte| *byte == b'\n').map_or(&[][..], |at| &before[at + 1..]);
+        let files =
+            before.iter().position(|byte| *byte == b'\n').map_or(&[][..], |at| &before[at + 1..]);
         let head = head(&self.header);
         replace(&path, |file| file.write_all(&head).and_then(|()| file.write_all(files)))
             .map_err(JobFileError::file(&path))
@@ -247,7 +255,10 @@ fn head(header: &Header) -> Vec<u8> {
 }
 
 /// Writes a file as a whole or not at all.
-fn replace(path: &Path, write: impl FnOnce(&mut File) -> std::io::Result<()>) -> std::io::Result<()> {
+fn replace(
+    path: &Path,
+    write: impl FnOnce(&mut File) -> std::io::Result<()>,
+) -> std::io::Result<()> {
     let new = path.with_extension("new");
     let mut file = File::create(&new)?;
     let written = write(&mut file).and_then(|()| std::fs::rename(&new, path));
@@ -257,15 +268,18 @@ fn replace(path: &Path, write: impl FnOnce(&mut File) -> std::io::Result<()>) ->
     written
 }
 
-/// Whether a folder is there, or can be made: its nearest ancestor that exists is a folder that may be written.
+/// Whether a folder is there, or can be made: its nearest ancestor that exists is a folder that may
+/// be written.
 fn reachable(folder: &Path) -> Result<(), JobFileError> {
     let there = folder.ancestors().find(|above| above.exists()).unwrap_or(Path::new("/"));
-    let refused = |why: &str| JobFileError::File { path: folder.display().to_string(), why: why.into() };
+    let refused =
+        |why: &str| JobFileError::File { path: folder.display().to_string(), why: why.into() };
     if !there.is_dir() {
         return Err(refused(&format!("{} is not a folder", there.display())));
     }
     let flags = rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK;
-    rustix::fs::access(there, flags).map_err(|why| refused(&format!("{} can't be written: {why}", there.display())))
+    rustix::fs::access(there, flags)
+        .map_err(|why| refused(&format!("{} can't be written: {why}", there.display())))
 }
 
 /// Whether a job may write where another one did, or will.
@@ -287,10 +301,14 @@ fn allowed(
             format!("is where the job `{}` will write, which is being submitted now", header.name),
         ));
     }
-    let same = (file.source.is_some() && header.source == file.source) || header.says == file.fingerprint();
+    let same = (file.source.is_some() && header.source == file.source)
+        || header.says == file.fingerprint();
     if !header.job.is_empty() && runs(&header.job) {
         let id = &header.job;
-        return Err(foreign(folder, format!("is where job {id} (`{}`) will write, which has not ended", header.name)));
+        return Err(foreign(
+            folder,
+            format!("is where job {id} (`{}`) will write, which has not ended", header.name),
+        ));
     }
     // Results of an earlier run are fetched into another folder, not over those of a later one.
     if job.is_none() && (same || header.job.is_empty()) {
@@ -335,7 +353,11 @@ mod tests {
     fn job(folder: &Path, name: &str, more: &str) -> JobFile {
         let path = folder.join(format!("{name}.toml"));
         let list = "[tasks]\nlist = [\"a\", \"b\"]\n[output]\nname = \"{item}\"\n";
-        std::fs::write(&path, format!("name = \"{name}\"\nprogram = \"p\"\nbudget = 1\n{list}{more}")).unwrap();
+        std::fs::write(
+            &path,
+            format!("name = \"{name}\"\nprogram = \"p\"\nbudget = 1\n{list}{more}"),
+        )
+        .unwrap();
         JobFile::read(&path, None).unwrap()
     }
 
@@ -353,12 +375,18 @@ mod tests {
         let tree = tempfile::tempdir().unwrap();
         let (one, two) = (job(tree.path(), "one", ""), job(tree.path(), "two", ""));
         let none = |_: &str| false;
-        let look = |file: &JobFile, id: Option<&str>, force: bool| match Claim::look(file, id, force, none) {
+        let look = |file: &JobFile, id: Option<&str>, force: bool| match Claim::look(
+            file, id, force, none,
+        ) {
             Ok(()) => "ok".to_owned(),
             Err(why) => why.to_string(),
         };
         let mut claim = Claim::take(&one, None, false, none).unwrap();
-        assert_eq!(look(&two, None, false), "ok", "whoever only submitted, and does not any more, has no claim");
+        assert_eq!(
+            look(&two, None, false),
+            "ok",
+            "whoever only submitted, and does not any more, has no claim"
+        );
         claim.name("111").unwrap();
         assert!(
             look(&two, None, false).contains("holds the results of job 111 (`one`)"),
@@ -370,12 +398,20 @@ mod tests {
         let copy = JobFile::read(&tree.path().join("copy"), None).unwrap();
         assert_eq!(look(&copy, None, false), "ok", "it says the same");
         std::os::unix::fs::symlink("one.toml", tree.path().join("link.toml")).unwrap();
-        let link =
-            JobFile::read(&tree.path().join("../").join(tree.path().file_name().unwrap()).join("link.toml"), None);
+        let link = JobFile::read(
+            &tree.path().join("../").join(tree.path().file_name().unwrap()).join("link.toml"),
+            None,
+        );
         assert_eq!(link.unwrap().source, one.source);
         write(&claim, &["a", "b", "bundle.json"]);
-        assert_eq!((look(&one, Some("111"), false), look(&one, None, false)), ("ok".into(), "ok".into()));
-        assert!(look(&one, Some("222"), false).contains("job 111"), "an older run's results go elsewhere");
+        assert_eq!(
+            (look(&one, Some("111"), false), look(&one, None, false)),
+            ("ok".into(), "ok".into())
+        );
+        assert!(
+            look(&one, Some("222"), false).contains("job 111"),
+            "an older run's results go elsewhere"
+        );
         let runs = Claim::look(&one, None, false, |job| job == "111").unwrap_err().to_string();
         assert!(runs.starts_with("[C-JOB-015]") && runs.contains("has not ended"), "{runs}");
         // What was changed since is somebody's.
@@ -404,7 +440,10 @@ mod tests {
             std::fs::write(file.results.folder.join(name), "mine").unwrap();
             std::fs::write(file.results.folder.join("notes.md"), "mine").unwrap();
             let refused = Claim::take(&file, None, false, none).unwrap_err().to_string();
-            assert!(refused.starts_with("[C-JOB-015]") && refused.contains(name), "{name} {stdout}: {refused}");
+            assert!(
+                refused.starts_with("[C-JOB-015]") && refused.contains(name),
+                "{name} {stdout}: {refused}"
+            );
             Claim::take(&file, None, true, none).unwrap();
         }
         let tree = tempfile::tempdir().unwrap();
@@ -414,8 +453,10 @@ mod tests {
         std::fs::write(claim.folder.join("notes.md"), "mine").unwrap();
         std::fs::write(claim.folder.join("b"), "changed").unwrap();
         write(&claim, &["c"]);
-        let mut left: Vec<_> =
-            std::fs::read_dir(&claim.folder).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        let mut left: Vec<_> = std::fs::read_dir(&claim.folder)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name())
+            .collect();
         left.sort();
         assert_eq!(left, [".rialto-results", "b", "c", "notes.md"]);
     }
@@ -437,7 +478,9 @@ mod tests {
     fn folders_that_cannot_be_are_refused() {
         let tree = tempfile::tempdir().unwrap();
         std::fs::write(tree.path().join("afile"), "x").unwrap();
-        for folder in ["afile", "afile/x", "afile/x/y", "/proc/x", "/dev/null", "/dev/null/x", "/proc/self/x"] {
+        for folder in
+            ["afile", "afile/x", "afile/x/y", "/proc/x", "/dev/null", "/dev/null/x", "/proc/self/x"]
+        {
             let mut file = job(tree.path(), "one", "");
             file.results.folder = tree.path().join(folder);
             let refused = Claim::take(&file, None, false, |_| false).unwrap_err().to_string();

@@ -32,7 +32,10 @@ pub const TEMPLATE: &str = include_str!("job.toml");
 
 /// Every key of a job file.
 pub(super) const SHAPE: &[Section] = &[
-    ("", &["name", "program", "args", "stdin", "verify", "max_price", "budget", "deadline", "seed"]),
+    (
+        "",
+        &["name", "program", "args", "stdin", "verify", "max_price", "budget", "deadline", "seed"],
+    ),
     ("env", &["*"]),
     ("tasks", &["range", "list", "files", "feed", "matrix"]),
     ("inputs", &["*"]),
@@ -41,7 +44,8 @@ pub(super) const SHAPE: &[Section] = &[
     ("providers", &["least", "most", "exclude", "collateral", "run_here"]),
 ];
 /// Forms of `verify`.
-const VERIFY: &str = "\"trust\", { replicas = 2 }, { audit = 0.05 } or { adaptive = { floor = 0.02 } } is needed";
+const VERIFY: &str =
+    "\"trust\", { replicas = 2 }, { audit = 0.05 } or { adaptive = { floor = 0.02 } } is needed";
 /// Bytes of all tasks' own inputs together: they stay in memory while the job runs.
 const MAX_TASKS_BYTES: u64 = 1 << 30;
 /// Largest job file, bytes: long lists fit better into a file of their own.
@@ -75,9 +79,9 @@ impl<'a> Place<'a> {
         let Some(rest) = text.strip_prefix('~') else { return Ok((self.base, text)) };
         match (rest.strip_prefix('/').or((rest.is_empty()).then_some("")), self.home) {
             (Some(rest), Some(home)) => Ok((home, rest.trim_start_matches('/'))),
-            (Some(_), None) => {
-                Err(JobFileError::Value(format!("`{text}`: nobody says where `~` is: write the whole path")))
-            }
+            (Some(_), None) => Err(JobFileError::Value(format!(
+                "`{text}`: nobody says where `~` is: write the whole path"
+            ))),
             (None, _) => Err(JobFileError::Value(format!(
                 "`{text}`: only your own `~/…` is known; if it is a name, write `./{text}`"
             ))),
@@ -152,22 +156,36 @@ impl JobFile {
     /// # Errors
     /// `C-JOB-001` to `C-JOB-003`, `C-JOB-005`, `C-CFG-…`.
     pub fn read(path: &Path, home: Option<&Path>) -> Result<Self, JobFileError> {
-        if std::fs::symlink_metadata(path).is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound) {
+        if std::fs::symlink_metadata(path)
+            .is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound)
+        {
             return Err(JobFileError::Missing { path: path.display().to_string() });
         }
         let whole = std::path::absolute(path).map_err(JobFileError::file(path))?;
         let read = || {
             let about = metadata(&whole)?;
             if !about.is_file() || about.len() > MAX_FILE_BYTES {
-                let why =
-                    if about.is_file() { "it is too large: put long lists into files" } else { "it is not a file" };
-                return Err(JobFileError::File { path: path.display().to_string(), why: why.into() });
+                let why = if about.is_file() {
+                    "it is too large: put long lists into files"
+                } else {
+                    "it is not a file"
+                };
+                return Err(JobFileError::File {
+                    path: path.display().to_string(),
+                    why: why.into(),
+                });
             }
             let text = std::fs::read_to_string(&whole).map_err(JobFileError::file(path))?;
             let settings = Settings::parse(&text, SHAPE)?;
-            Self::from_settings(&settings, &Place::new(whole.parent().unwrap_or(Path::new("/")), home))
+            Self::from_settings(
+                &settings,
+                &Place::new(whole.parent().unwrap_or(Path::new("/")), home),
+            )
         };
-        let file = read().map_err(|why| JobFileError::In { file: path.display().to_string(), why: Box::new(why) })?;
+        let file = read().map_err(|why| JobFileError::In {
+            file: path.display().to_string(),
+            why: Box::new(why),
+        })?;
         // One file by whatever way it is named.
         Ok(Self { source: Some(std::fs::canonicalize(&whole).unwrap_or(whole)), ..file })
     }
@@ -190,16 +208,23 @@ impl JobFile {
     fn from_settings(settings: &Settings, place: &Place<'_>) -> Result<Self, JobFileError> {
         let at = |text: &str| place.path(text);
         if place.base.to_str().is_none() || place.home.is_some_and(|home| home.to_str().is_none()) {
-            return Err(JobFileError::Value(format!("the path {} is not UTF-8", place.base.display())));
+            return Err(JobFileError::Value(format!(
+                "the path {} is not UTF-8",
+                place.base.display()
+            )));
         }
-        let need =
-            |key: &str, example: &str| JobFileError::Value(format!("{key} is needed, such as {key} = {example}"));
-        let program = settings.text("", "program")?.ok_or_else(|| need("program", "\"prog.wasm\""))?;
+        let need = |key: &str, example: &str| {
+            JobFileError::Value(format!("{key} is needed, such as {key} = {example}"))
+        };
+        let program =
+            settings.text("", "program")?.ok_or_else(|| need("program", "\"prog.wasm\""))?;
         let text = |section, key| settings.text(section, key);
         let flag = |section, key, otherwise| match settings.get(section, key) {
             None => Ok(otherwise),
             Some(Value::Boolean(flag)) => Ok(*flag),
-            Some(other) => Err(JobFileError::Value(format!("{section}.{key} = {other}: true or false is needed"))),
+            Some(other) => Err(JobFileError::Value(format!(
+                "{section}.{key} = {other}: true or false is needed"
+            ))),
         };
         let measure = |section, key, units| settings.measure(section, key, units);
         let args: Vec<String> = match settings.get("", "args") {
@@ -221,7 +246,10 @@ impl JobFile {
         }
         let within = measure("", "deadline", DURATION)?.unwrap_or(DEADLINE_SECONDS);
         if within == 0 || within > MAX_DEADLINE_SECONDS {
-            return Err(JobFileError::Value(format!("deadline: from 1 s to {} d", MAX_DEADLINE_SECONDS / 86_400)));
+            return Err(JobFileError::Value(format!(
+                "deadline: from 1 s to {} d",
+                MAX_DEADLINE_SECONDS / 86_400
+            )));
         }
         let stdout = match text("output", "stdout")? {
             None | Some("files") => Stdout::Files,
@@ -240,8 +268,11 @@ impl JobFile {
             Stdout::Files if name.trim_start_matches("./") == "{task}" => "{task}.files",
             _ => "{task}",
         };
-        let stem =
-            || Path::new(program).file_stem().map_or_else(|| "job".into(), |stem| stem.to_string_lossy().into_owned());
+        let stem = || {
+            Path::new(program)
+                .file_stem()
+                .map_or_else(|| "job".into(), |stem| stem.to_string_lossy().into_owned())
+        };
         Ok(Self {
             name: text("", "name")?.map_or_else(stem, str::to_owned),
             source: None,
@@ -270,11 +301,18 @@ impl JobFile {
             out_bytes: measure("limits", "output", BYTES)?.unwrap_or(OUT_BYTES),
             verify: verify(settings.get("", "verify"))?,
             max_price: settings.amount("", "max_price")?,
-            budget: settings.amount("", "budget")?.filter(|budget| *budget > 0).ok_or_else(|| need("budget", "5"))?,
+            budget: settings
+                .amount("", "budget")?
+                .filter(|budget| *budget > 0)
+                .ok_or_else(|| need("budget", "5"))?,
             within,
             least: settings.small("providers", "least", 1000)?,
             most: settings.small("providers", "most", 1000)?.unwrap_or(16),
-            exclude: settings.list("providers", "exclude", "addresses")?.unwrap_or_default().into_iter().collect(),
+            exclude: settings
+                .list("providers", "exclude", "addresses")?
+                .unwrap_or_default()
+                .into_iter()
+                .collect(),
             collateral_bps: settings.share("providers", "collateral", 10.0, 10_000)?.unwrap_or(0),
             run_here: flag("providers", "run_here", true)?,
             seed: settings.number("", "seed", 0, u64::MAX >> 1)?,
@@ -292,15 +330,16 @@ impl JobFile {
         Ok(count)
     }
 
-    /// The job it stands for. Files that all tasks share are written, as they travel, to `shared`, which must live until
-    /// the job is submitted.
+    /// The job it stands for. Files that all tasks share are written, as they travel, to `shared`,
+    /// which must live until the job is submitted.
     ///
     /// # Errors
     /// `C-JOB-…`.
     pub fn job(&self, shared: &Path) -> Result<Job, JobFileError> {
         let count = self.readable()?;
         let call = Call::new(self)?;
-        let tasks = (0..count).map(|task| call.input(&self.tasks, task)).collect::<Result<Vec<_>, _>>()?;
+        let tasks =
+            (0..count).map(|task| call.input(&self.tasks, task)).collect::<Result<Vec<_>, _>>()?;
         self.job_of(tasks, shared)
     }
 
@@ -318,7 +357,8 @@ impl JobFile {
     fn readable(&self) -> Result<u32, JobFileError> {
         let count = self.check()?;
         let mut bytes = 0u64;
-        let files = if let Source::Files { files, .. } = &self.tasks { files.as_slice() } else { &[] };
+        let files =
+            if let Source::Files { files, .. } = &self.tasks { files.as_slice() } else { &[] };
         for path in files {
             bytes += own(path)?;
             if bytes > MAX_TASKS_BYTES {
@@ -328,7 +368,10 @@ impl JobFile {
             }
         }
         if !self.program.is_file() {
-            return Err(JobFileError::File { path: self.program.display().to_string(), why: "no such file".into() });
+            return Err(JobFileError::File {
+                path: self.program.display().to_string(),
+                why: "no such file".into(),
+            });
         }
         Ok(count)
     }
@@ -339,13 +382,21 @@ impl JobFile {
         Ok(Job {
             name: self.name.clone(),
             shared: self.shared(shared)?,
-            limits: Limits { fuel: self.fuel, out_bytes: self.out_bytes, max_pages: self.max_pages },
+            limits: Limits {
+                fuel: self.fuel,
+                out_bytes: self.out_bytes,
+                max_pages: self.max_pages,
+            },
             policy: self.verify,
             budget: self.budget,
             max_price: self.max_price.unwrap_or(u128::MAX),
             within: Duration::from_secs(self.within),
             min_collateral_bps: self.collateral_bps,
-            min_providers: self.least.unwrap_or(base.min_providers).max(replicas).min(self.most.max(replicas)),
+            min_providers: self
+                .least
+                .unwrap_or(base.min_providers)
+                .max(replicas)
+                .min(self.most.max(replicas)),
             max_providers: self.most.max(replicas),
             exclude: self.exclude.clone(),
             run_locally: self.run_here,
@@ -385,7 +436,9 @@ impl Call {
         let template = |text: &String| Template::new(text, &names);
         let program = job.program.file_stem();
         Ok(Self {
-            program: program.map_or_else(|| "program".into(), |stem| stem.to_string_lossy().into_owned()).into_bytes(),
+            program: program
+                .map_or_else(|| "program".into(), |stem| stem.to_string_lossy().into_owned())
+                .into_bytes(),
             args: job.args.iter().map(template).collect::<Result<_, _>>()?,
             env: job
                 .env
@@ -400,7 +453,9 @@ impl Call {
     fn input(&self, source: &Source, task: u32) -> Result<Bytes, JobFileError> {
         let filled = |template: &Template| template.fill(source, task).into_bytes();
         let mut input = TaskInput {
-            argv: std::iter::once(self.program.clone()).chain(self.args.iter().map(filled)).collect(),
+            argv: std::iter::once(self.program.clone())
+                .chain(self.args.iter().map(filled))
+                .collect(),
             env: self.env.iter().map(|(name, value)| (name.clone(), filled(value))).collect(),
             stdin: self.stdin.as_ref().map(filled).unwrap_or_default(),
             ..TaskInput::default()
@@ -411,12 +466,17 @@ impl Call {
             match feed {
                 Feed::Stdin => input.stdin = bytes,
                 Feed::File => {
-                    let name = path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+                    let name = path
+                        .file_name()
+                        .map_or_else(String::new, |name| name.to_string_lossy().into_owned());
                     input.files.push((name, bytes));
                 }
             }
         }
-        Ok(input.encode().map_err(|why| JobFileError::Input { what: format!("task {task}"), why })?.into())
+        Ok(input
+            .encode()
+            .map_err(|why| JobFileError::Input { what: format!("task {task}"), why })?
+            .into())
     }
 }
 
@@ -425,7 +485,10 @@ fn own(path: &Path) -> Result<u64, JobFileError> {
     let about = metadata(path)?;
     match about.is_file() {
         true => Ok(about.len()),
-        false => Err(JobFileError::File { path: path.display().to_string(), why: "it is not a file any more".into() }),
+        false => Err(JobFileError::File {
+            path: path.display().to_string(),
+            why: "it is not a file any more".into(),
+        }),
     }
 }
 
@@ -436,7 +499,9 @@ fn verify(value: Option<&Value>) -> Result<Policy, JobFileError> {
         Value::String(text) => text.clone(),
         Value::Table(table) => {
             let mut entries = table.iter();
-            let (Some((kind, inner)), None) = (entries.next(), entries.next()) else { return Err(wrong(value)) };
+            let (Some((kind, inner)), None) = (entries.next(), entries.next()) else {
+                return Err(wrong(value));
+            };
             match inner {
                 Value::Table(inner) if kind == "adaptive" && inner.len() == 1 => {
                     format!("adaptive={}", inner.get("floor").ok_or_else(|| wrong(value))?)
@@ -471,7 +536,8 @@ mod tests {
             for key in keys.iter().filter(|key| **key != "*") {
                 let mentioned = |line: &str| {
                     let line = line.trim_start_matches("# ");
-                    line.starts_with(&format!("{key} =")) || line.starts_with(&format!("[{section}.{key}]"))
+                    line.starts_with(&format!("{key} ="))
+                        || line.starts_with(&format!("[{section}.{key}]"))
                 };
                 assert!(TEMPLATE.lines().any(mentioned), "{section}.{key}");
             }
@@ -505,17 +571,22 @@ mod tests {
         assert!(refused("program = \"p\"\nbudget = 0.0").contains("budget is needed"));
         assert!(refused(&format!("{LEAST}verifi = 1")).contains("did you mean `verify`"));
         assert!(refused(&format!("{LEAST}verify = {{ replicas = 0 }}")).contains(VERIFY));
-        assert!(refused(&format!("{LEAST}verify = {{ replicas = 2, audit = 1 }}")).contains(VERIFY));
+        assert!(
+            refused(&format!("{LEAST}verify = {{ replicas = 2, audit = 1 }}")).contains(VERIFY)
+        );
         assert!(refused(&format!("{LEAST}[limits]\nmemory = \"9 GiB\"")).contains("at most 4 GiB"));
         assert!(refused(&format!("{LEAST}[limits]\nfule = 1")).contains("did you mean `fuel`"));
         assert!(refused(&format!("{LEAST}deadline = \"soon\"")).contains("a time such as"));
-        assert!(refused(&format!("{LEAST}stdin = \"x\"\n[tasks]\nfiles = \"*\"")).contains("already"));
+        assert!(
+            refused(&format!("{LEAST}stdin = \"x\"\n[tasks]\nfiles = \"*\"")).contains("already")
+        );
         for none in ["0", "\"0 s\"", "\"100000 days\""] {
             assert!(refused(&format!("{LEAST}deadline = {none}")).contains("from 1 s"), "{none}");
         }
         let missing = JobFile::read(Path::new("/nowhere/job.toml"), None).unwrap_err().to_string();
         assert!(missing.contains("[C-JOB-001]") && missing.contains("job init"), "{missing}");
-        let template = parse(&format!("{LEAST}args = [\"{{itme}}\"]\n[tasks]\nlist = [1]")).unwrap();
+        let template =
+            parse(&format!("{LEAST}args = [\"{{itme}}\"]\n[tasks]\nlist = [1]")).unwrap();
         assert!(template.check().unwrap_err().to_string().contains("did you mean `item`"));
     }
 
@@ -541,7 +612,8 @@ mod tests {
             assert!(place.path(text).unwrap_err().to_string().contains("write `./~"), "{text}");
         }
         assert!(Place::new(Path::new("/base"), None).path("~/x").is_err());
-        let everywhere = "program = \"~/p.wasm\"\nbudget = 1\n[inputs]\nd = \"~/d\"\n[output]\nfolder = \"~/r\"";
+        let everywhere =
+            "program = \"~/p.wasm\"\nbudget = 1\n[inputs]\nd = \"~/d\"\n[output]\nfolder = \"~/r\"";
         let job = JobFile::parse(everywhere, &place).unwrap();
         let paths = [&job.program, &job.inputs["d"], &job.results.folder];
         assert!(paths.iter().all(|path| path.starts_with("/home/me")), "{paths:?}");
@@ -549,18 +621,21 @@ mod tests {
 
     #[test]
     fn created_files_have_a_place_of_their_own() {
-        let folder = |output: &str| parse(&format!("{LEAST}[output]\n{output}")).unwrap().results.files;
+        let folder =
+            |output: &str| parse(&format!("{LEAST}[output]\n{output}")).unwrap().results.files;
         assert_eq!(folder(""), "{task}");
         assert_eq!(folder("name = \"{task}\""), "{task}.files");
         assert_eq!(folder("name = \"{task}\"\nstdout = \"table\""), "{task}");
-        let both = parse(&format!("{LEAST}[output]\nname = \"{{task}}\"\nfiles = \"{{task}}\"")).unwrap();
+        let both =
+            parse(&format!("{LEAST}[output]\nname = \"{{task}}\"\nfiles = \"{{task}}\"")).unwrap();
         assert!(both.check().unwrap_err().to_string().starts_with("[C-JOB-006]"));
     }
 
     #[test]
     fn inputs_are_what_the_machine_reads() {
         let folder = tempfile::tempdir().unwrap();
-        let write = |name: &str, bytes: &[u8]| std::fs::write(folder.path().join(name), bytes).unwrap();
+        let write =
+            |name: &str, bytes: &[u8]| std::fs::write(folder.path().join(name), bytes).unwrap();
         write("p.wasm", b"\0asm");
         std::fs::create_dir(folder.path().join("data")).unwrap();
         write("data/b", &[2; 100]);
@@ -573,8 +648,11 @@ mod tests {
         let file = JobFile::read(&folder.path().join("job.toml"), None).unwrap();
         let shared = folder.path().join("shared");
         let job = file.job(&shared).unwrap();
-        let task =
-            TaskInput { argv: vec![b"p".to_vec(), b"one".to_vec()], stdin: b"uno".to_vec(), ..TaskInput::default() };
+        let task = TaskInput {
+            argv: vec![b"p".to_vec(), b"one".to_vec()],
+            stdin: b"uno".to_vec(),
+            ..TaskInput::default()
+        };
         assert_eq!(job.tasks, [Bytes::from(task.encode().unwrap())]);
         let all = rialto_machine::input::SharedInput {
             files: vec![("set/a".into(), b"first".to_vec()), ("set/b".into(), vec![2; 100])],

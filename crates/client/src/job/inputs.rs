@@ -1,4 +1,5 @@
-//! Files and folders that all tasks see: gathered, bounded, and encoded as the half of the input that they share.
+//! Files and folders that all tasks see: gathered, bounded, and encoded as the half of the input
+//! that they share.
 
 use std::{
     io::{Read, Seek, SeekFrom, Write},
@@ -27,14 +28,17 @@ pub struct Gathered {
 }
 
 impl Gathered {
-    /// Adds a file, or a folder with all that is in it. Links are followed as long as they stay in the folder.
+    /// Adds a file, or a folder with all that is in it. Links are followed as long as they stay in
+    /// the folder.
     ///
     /// # Errors
-    /// `C-JOB-002` for what can't be read, or sent: pipes, devices, sockets, links that leave the folder or run in a circle,
-    /// names that are not UTF-8.
+    /// `C-JOB-002` for what can't be read, or sent: pipes, devices, sockets, links that leave the
+    /// folder or run in a circle, names that are not UTF-8.
     pub fn add(&mut self, name: &str, path: &Path) -> Result<(), JobFileError> {
         let root = match metadata(path)? {
-            about if about.is_dir() => std::fs::canonicalize(path).map_err(JobFileError::file(path))?,
+            about if about.is_dir() => {
+                std::fs::canonicalize(path).map_err(JobFileError::file(path))?
+            }
             _ => PathBuf::from("/"),
         };
         self.collect(name, path, &root, &mut Vec::new())
@@ -45,7 +49,13 @@ impl Gathered {
         self.files.iter().map(|(_, _, size)| size).fold(0, |sum, size| sum.saturating_add(*size))
     }
 
-    fn collect(&mut self, name: &str, path: &Path, root: &Path, above: &mut Vec<PathBuf>) -> Result<(), JobFileError> {
+    fn collect(
+        &mut self,
+        name: &str,
+        path: &Path,
+        root: &Path,
+        above: &mut Vec<PathBuf>,
+    ) -> Result<(), JobFileError> {
         let about = metadata(path)?;
         let whole = inside(path, root)?;
         if self.files.len() + self.folders.len() >= MAX_FILES {
@@ -59,12 +69,16 @@ impl Gathered {
             return Err(refused(path, format!("it is {}, not a file", kind(about.file_type()))));
         }
         if above.contains(&whole) {
-            return Err(refused(path, "it is a link to a folder that it lies in: that has no end".into()));
+            return Err(refused(
+                path,
+                "it is a link to a folder that it lies in: that has no end".into(),
+            ));
         }
         if above.len() >= MAX_DEPTH {
             return Err(refused(path, format!("it is more than {MAX_DEPTH} folders deep")));
         }
-        let entries = std::fs::read_dir(path).and_then(Iterator::collect::<std::io::Result<Vec<_>>>);
+        let entries =
+            std::fs::read_dir(path).and_then(Iterator::collect::<std::io::Result<Vec<_>>>);
         let mut entries = entries.map_err(JobFileError::file(path))?;
         entries.sort_by_key(std::fs::DirEntry::file_name);
         if entries.is_empty() {
@@ -82,12 +96,14 @@ impl Gathered {
         Ok(())
     }
 
-    /// Writes them as one half of an input; piece by piece, whatever their size. Says how many bytes that are.
+    /// Writes them as one half of an input; piece by piece, whatever their size. Says how many
+    /// bytes that are.
     ///
     /// # Errors
     /// `C-JOB-002`, `C-JOB-007`.
     pub fn encode(&self, out: &mut (impl Write + Seek), to: &Path) -> Result<u64, JobFileError> {
-        let sizes: Vec<(String, u64)> = self.files.iter().map(|(name, _, size)| (name.clone(), *size)).collect();
+        let sizes: Vec<(String, u64)> =
+            self.files.iter().map(|(name, _, size)| (name.clone(), *size)).collect();
         let plan = Plan::with_folders(&sizes, &self.folders)
             .map_err(|why| JobFileError::Input { what: "inputs".into(), why })?;
         out.write_all(&plan.head).map_err(JobFileError::file(to))?;
@@ -95,7 +111,8 @@ impl Gathered {
             let path = &self.files[placed.index].1;
             let source = std::fs::File::open(path).map_err(JobFileError::file(path))?;
             out.seek(SeekFrom::Start(placed.offset)).map_err(JobFileError::file(to))?;
-            let copied = std::io::copy(&mut source.take(placed.size), out).map_err(JobFileError::file(to))?;
+            let copied = std::io::copy(&mut source.take(placed.size), out)
+                .map_err(JobFileError::file(to))?;
             if copied != placed.size {
                 return Err(refused(path, "it changed meanwhile".into()));
             }
@@ -153,7 +170,10 @@ mod tests {
         ];
         for (why, make) in table {
             let refused = gathered(&make).unwrap_err();
-            assert!(refused.starts_with("[C-JOB-002]") && refused.contains(why), "{why}: {refused}");
+            assert!(
+                refused.starts_with("[C-JOB-002]") && refused.contains(why),
+                "{why}: {refused}"
+            );
         }
         let mut all = Gathered::default();
         assert!(all.add("z", Path::new("/dev/zero")).unwrap_err().to_string().contains("a device"));

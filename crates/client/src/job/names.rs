@@ -1,4 +1,5 @@
-//! What results are called: filled in and compared for all tasks before anything is bought, and kept apart when they are written.
+//! What results are called: filled in and compared for all tasks before anything is bought, and
+//! kept apart when they are written.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -62,7 +63,12 @@ impl Results {
     pub(super) fn names<'a>(&self, source: &'a Source) -> Result<Names<'a>, JobFileError> {
         let names = source.names();
         let template = |text: &str| Template::new(text, &names);
-        Ok(Names { source, stdout: self.stdout, name: template(&self.name)?, files: template(&self.files)? })
+        Ok(Names {
+            source,
+            stdout: self.stdout,
+            name: template(&self.name)?,
+            files: template(&self.files)?,
+        })
     }
 }
 
@@ -77,7 +83,8 @@ impl Names<'_> {
         let name = self.name.fill(self.source, task);
         let last = name.rsplit('/').next().unwrap_or(&name);
         if last.len() + ERR.len() > MAX_COMPONENT_BYTES {
-            let (begin, most): (String, _) = (last.chars().take(20).collect(), MAX_COMPONENT_BYTES - ERR.len());
+            let (begin, most): (String, _) =
+                (last.chars().take(20).collect(), MAX_COMPONENT_BYTES - ERR.len());
             return Err(JobFileError::Value(format!(
                 "output.name: `{begin}…` has {} bytes, and a name has at most {most}: call it something like {{task}}.out",
                 last.len()
@@ -85,7 +92,9 @@ impl Names<'_> {
         }
         let path = within(&name)?;
         if path.is_empty() || last.is_empty() {
-            return Err(JobFileError::Value(format!("output.name: task {task} has the empty name `{name}`")));
+            return Err(JobFileError::Value(format!(
+                "output.name: task {task} has the empty name `{name}`"
+            )));
         }
         Ok(path)
     }
@@ -95,11 +104,13 @@ impl Names<'_> {
         within(&self.files.fill(self.source, task))
     }
 
-    /// Fills in the names of all tasks: they have to differ, from each other and from ours, and none is file and folder.
+    /// Fills in the names of all tasks: they have to differ, from each other and from ours, and
+    /// none is file and folder.
     pub fn plan(&self) -> Result<Taken, JobFileError> {
         let mut taken = Taken::default();
         let mut firsts: HashMap<u64, u32> = HashMap::new();
-        // Names that the standard error of another task's file would have, if there is one called so.
+        // Names that the standard error of another task's file would have, if there is one called
+        // so.
         let mut errs: Vec<(u64, u32, String, bool)> = Vec::new();
         for task in 0..self.source.count()? {
             let folder = self.folder_of(task)?;
@@ -108,7 +119,9 @@ impl Names<'_> {
                     return Err(reserved(path));
                 }
                 taken.folders.insert(key(path));
-                errs.extend(path.strip_suffix(ERR).map(|name| (key(name), task, path.to_owned(), true)));
+                errs.extend(
+                    path.strip_suffix(ERR).map(|name| (key(name), task, path.to_owned(), true)),
+                );
             }
             if self.stdout != Stdout::Files {
                 continue;
@@ -145,7 +158,9 @@ fn ours(path: &str) -> bool {
 }
 
 fn reserved(path: &str) -> JobFileError {
-    JobFileError::Value(format!("output: `{path}` is a name that Rialto uses itself: choose another"))
+    JobFileError::Value(format!(
+        "output: `{path}` is a name that Rialto uses itself: choose another"
+    ))
 }
 
 /// Paths below the results' folder that have an owner.
@@ -156,8 +171,9 @@ pub(super) struct Taken {
 }
 
 impl Taken {
-    /// Takes a free path for a file that a task created: the one it chose, or one close to it that nobody has. `there` says
-    /// what lies in the folder already and can't be a file (or, a folder) of results.
+    /// Takes a free path for a file that a task created: the one it chose, or one close to it that
+    /// nobody has. `there` says what lies in the folder already and can't be a file (or, a folder)
+    /// of results.
     pub fn take(&mut self, task: u32, wanted: &str, there: impl Fn(&str, bool) -> bool) -> String {
         let mut path = wanted.to_owned();
         for attempt in 1.. {
@@ -169,7 +185,8 @@ impl Taken {
         path
     }
 
-    /// How many parts of a path make up what can't be, if anything: a file with that name, or in place of its folder.
+    /// How many parts of a path make up what can't be, if anything: a file with that name, or in
+    /// place of its folder.
     fn obstacle(&self, path: &str, there: impl Fn(&str, bool) -> bool) -> Option<usize> {
         if ours(path) {
             return Some(1);
@@ -178,16 +195,20 @@ impl Taken {
         if let Some(at) = above(path).position(in_the_way) {
             return Some(at + 1);
         }
-        let whole = self.files.contains(&key(path)) || self.folders.contains(&key(path)) || there(path, false);
+        let whole = self.files.contains(&key(path))
+            || self.folders.contains(&key(path))
+            || there(path, false);
         whole.then(|| path.split('/').count())
     }
 }
 
-/// A path whose part number `bad` tells its task: `a/report.txt` becomes `a/report.7.txt`, then `a/report.7-2.txt`.
+/// A path whose part number `bad` tells its task: `a/report.txt` becomes `a/report.7.txt`, then
+/// `a/report.7-2.txt`.
 fn beside(path: &str, bad: usize, task: u32, attempt: u32) -> String {
     let mark = if attempt == 1 { format!(".{task}") } else { format!(".{task}-{attempt}") };
     let marked = |part: &str| {
-        let (stem, extension) = match part.rfind('.').filter(|at| *at > 0 && part.len() - at <= 16) {
+        let (stem, extension) = match part.rfind('.').filter(|at| *at > 0 && part.len() - at <= 16)
+        {
             Some(at) => part.split_at(at),
             None => (part, ""),
         };
@@ -197,7 +218,8 @@ fn beside(path: &str, bad: usize, task: u32, attempt: u32) -> String {
         }
         format!("{}{mark}{extension}", &stem[..most])
     };
-    let part = |(at, part): (usize, &str)| if at + 1 == bad { marked(part) } else { part.to_owned() };
+    let part =
+        |(at, part): (usize, &str)| if at + 1 == bad { marked(part) } else { part.to_owned() };
     path.split('/').enumerate().map(part).collect::<Vec<_>>().join("/")
 }
 
@@ -241,7 +263,8 @@ mod tests {
             ("{item}.out", "../{task}", &["a"], "`..`"),
         ];
         for (name, files, list, why) in table {
-            let refused = plan(&results(name, files, Stdout::Files), &items(list)).unwrap_err().to_string();
+            let refused =
+                plan(&results(name, files, Stdout::Files), &items(list)).unwrap_err().to_string();
             assert!(refused.contains(why), "{name} {files} {list:?}: {refused}");
         }
         let fine: &[(&str, &str, &[&str])] = &[
@@ -259,7 +282,8 @@ mod tests {
 
     #[test]
     fn what_a_task_creates_finds_a_place() {
-        let mut taken = plan(&results("{task}.out", ".", Stdout::Files), &items(&["a", "b", "c"])).unwrap();
+        let mut taken =
+            plan(&results("{task}.out", ".", Stdout::Files), &items(&["a", "b", "c"])).unwrap();
         let long = "y".repeat(255);
         let shorter = format!("{}.2", "y".repeat(253));
         let table = [
@@ -285,7 +309,10 @@ mod tests {
         for (task, wanted, given) in table {
             let got = taken.take(task, wanted, |path, _| path == "there");
             assert!(given.is_empty() || got == given, "{wanted}: {got}");
-            assert!(got.split('/').all(|part| part.len() <= 255) && all.insert(got.clone()), "{got}");
+            assert!(
+                got.split('/').all(|part| part.len() <= 255) && all.insert(got.clone()),
+                "{got}"
+            );
         }
     }
 }

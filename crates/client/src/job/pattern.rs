@@ -1,4 +1,5 @@
-//! Which files a pattern means, now: a list that is kept. Whatever can't become a task's file is named, never skipped in silence.
+//! Which files a pattern means, now: a list that is kept. Whatever can't become a task's file is
+//! named, never skipped in silence.
 
 use std::{
     fs::FileType,
@@ -14,8 +15,11 @@ use super::JobFileError;
 /// Deepest folder below the one where a pattern starts.
 const MAX_DEPTH: usize = 32;
 /// As shells do it: `*` stays within a folder and does not mean hidden files.
-const SHELL: MatchOptions =
-    MatchOptions { case_sensitive: true, require_literal_separator: true, require_literal_leading_dot: true };
+const SHELL: MatchOptions = MatchOptions {
+    case_sensitive: true,
+    require_literal_separator: true,
+    require_literal_leading_dot: true,
+};
 
 /// What a pattern means.
 #[derive(Debug, Default)]
@@ -27,22 +31,28 @@ pub(super) struct Found {
 }
 
 impl Found {
-    /// Adds the files that a pattern means, or the one that a path names, from the folder `base` on.
+    /// Adds the files that a pattern means, or the one that a path names, from the folder `base`
+    /// on.
     ///
     /// # Errors
-    /// `C-JOB-002` for what can't be a task's file, `C-JOB-005` for what is no pattern, or matches nothing.
+    /// `C-JOB-002` for what can't be a task's file, `C-JOB-005` for what is no pattern, or matches
+    /// nothing.
     pub fn add(&mut self, base: &Path, text: &str) -> Result<(), JobFileError> {
-        let bad = |why: &dyn std::fmt::Display| JobFileError::Tasks(format!("tasks.files = \"{text}\": {why}"));
+        let bad = |why: &dyn std::fmt::Display| {
+            JobFileError::Tasks(format!("tasks.files = \"{text}\": {why}"))
+        };
         let named = base.join(text);
         // Brackets are common in names: a file of just that name is what is meant.
-        let plain = !text.contains(['*', '?', '[']) || (!text.contains(['*', '?']) && named.is_file());
+        let plain =
+            !text.contains(['*', '?', '[']) || (!text.contains(['*', '?']) && named.is_file());
         let before = self.files.len();
         if plain {
             self.candidate(&named, None)?;
         } else {
             Pattern::new(text).map_err(|why| bad(&why))?;
             let start = if text.starts_with('/') { Path::new("/") } else { base };
-            let parts: Vec<&str> = text.split('/').filter(|part| !part.is_empty() && *part != ".").collect();
+            let parts: Vec<&str> =
+                text.split('/').filter(|part| !part.is_empty() && *part != ".").collect();
             self.walk(start, &parts, None, 0)?;
         }
         match self.files.len() > before {
@@ -58,8 +68,15 @@ impl Found {
         self
     }
 
-    /// `root` is the folder, links resolved, in which the first wildcard stands: what a wildcard means lies below it.
-    fn walk(&mut self, folder: &Path, parts: &[&str], root: Option<&Path>, depth: usize) -> Result<(), JobFileError> {
+    /// `root` is the folder, links resolved, in which the first wildcard stands: what a wildcard
+    /// means lies below it.
+    fn walk(
+        &mut self,
+        folder: &Path,
+        parts: &[&str],
+        root: Option<&Path>,
+        depth: usize,
+    ) -> Result<(), JobFileError> {
         let Some((part, rest)) = parts.split_first() else { return Ok(()) };
         if !part.contains(['*', '?', '[']) {
             let path = folder.join(part);
@@ -70,12 +87,20 @@ impl Found {
             };
         }
         if depth > MAX_DEPTH {
-            return Err(refused(folder, format!("more than {MAX_DEPTH} folders below where the pattern starts")));
+            return Err(refused(
+                folder,
+                format!("more than {MAX_DEPTH} folders below where the pattern starts"),
+            ));
         }
         let entries = match std::fs::read_dir(folder) {
             Ok(entries) => entries,
             // A pattern such as `*/in/*.txt` tries folders that not every one has.
-            Err(error) if matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory) => {
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory
+                ) =>
+            {
                 return Ok(());
             }
             Err(error) => return Err(JobFileError::file(folder)(error)),
@@ -88,13 +113,15 @@ impl Found {
                 &own
             }
         };
-        let mut entries = entries.collect::<std::io::Result<Vec<_>>>().map_err(JobFileError::file(folder))?;
+        let mut entries =
+            entries.collect::<std::io::Result<Vec<_>>>().map_err(JobFileError::file(folder))?;
         entries.sort_by_key(std::fs::DirEntry::file_name);
         let all_below = *part == "**";
         if all_below {
             self.walk(folder, rest, Some(root), depth)?;
         }
-        let pattern = Pattern::new(part).map_err(|why| refused(folder, format!("`{part}`: {why}")))?;
+        let pattern =
+            Pattern::new(part).map_err(|why| refused(folder, format!("`{part}`: {why}")))?;
         for entry in entries {
             let (name, path) = (entry.file_name(), entry.path());
             if !pattern.matches_with(&name.to_string_lossy(), SHELL) {
@@ -137,7 +164,9 @@ impl Found {
             return Err(refused(path, format!("it is {}, not a file", kind(about.file_type()))));
         }
         if self.files.len() >= MAX_JOB_TASKS {
-            return Err(JobFileError::Tasks(format!("more than {MAX_JOB_TASKS} files match: split the job")));
+            return Err(JobFileError::Tasks(format!(
+                "more than {MAX_JOB_TASKS} files match: split the job"
+            )));
         }
         self.files.push(path.to_owned());
         Ok(())
@@ -147,7 +176,9 @@ impl Found {
 /// What is at the end of a path, links followed.
 pub(super) fn metadata(path: &Path) -> Result<std::fs::Metadata, JobFileError> {
     std::fs::metadata(path).map_err(|error| match std::fs::symlink_metadata(path) {
-        Ok(link) if link.is_symlink() => refused(path, format!("it is a link that leads nowhere ({error})")),
+        Ok(link) if link.is_symlink() => {
+            refused(path, format!("it is a link that leads nowhere ({error})"))
+        }
         _ => JobFileError::file(path)(error),
     })
 }
@@ -159,7 +190,11 @@ pub(super) fn inside(path: &Path, root: &Path) -> Result<PathBuf, JobFileError> 
         true => Ok(whole),
         false => Err(refused(
             path,
-            format!("it is a link to {}, outside of {}: name that itself, or copy it", whole.display(), root.display()),
+            format!(
+                "it is a link to {}, outside of {}: name that itself, or copy it",
+                whole.display(),
+                root.display()
+            ),
         )),
     }
 }
@@ -242,8 +277,14 @@ mod tests {
 
     #[test]
     fn a_folder_of_any_name_is_no_pattern() {
-        for name in ["run [v2]", "set ?", "all *", "[", "a]b", "{x}", "**", "tab\tname", "~", "weiß"] {
-            let tree = folder(&[&format!("{name}/in/b.txt"), "set x/in/strangers.txt", "run v/in/strangers.txt"]);
+        for name in
+            ["run [v2]", "set ?", "all *", "[", "a]b", "{x}", "**", "tab\tname", "~", "weiß"]
+        {
+            let tree = folder(&[
+                &format!("{name}/in/b.txt"),
+                "set x/in/strangers.txt",
+                "run v/in/strangers.txt",
+            ]);
             let base = tree.path().join(name);
             assert_eq!(found(&base, "in/*.txt").unwrap(), ["in/b.txt"], "{name}");
         }

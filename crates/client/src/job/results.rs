@@ -104,7 +104,11 @@ fn write(
         results: &job.results,
         tasks: &job.tasks,
         fuel: job.fuel,
-        written: Written { folder: folder.clone(), bundle: folder.join(BUNDLE), ..Written::default() },
+        written: Written {
+            folder: folder.clone(),
+            bundle: folder.join(BUNDLE),
+            ..Written::default()
+        },
         record: claim.clear()?,
         taken: names.plan()?,
         names,
@@ -120,7 +124,8 @@ fn write(
     if let (Stdout::Table, Some(one)) = (job.results.stdout, &mut one) {
         let names = job.tasks.names();
         let columns = COLUMNS.map(|column| free_column(column, &names));
-        let head: Vec<&str> = names.iter().copied().chain(columns.iter().map(String::as_str)).collect();
+        let head: Vec<&str> =
+            names.iter().copied().chain(columns.iter().map(String::as_str)).collect();
         one.append(&mut writer.written, csv_record(&head).as_bytes())?;
     }
     for task in 0..count {
@@ -178,18 +183,31 @@ impl Open {
 
 impl Writer<'_> {
     /// Writes the evidence: whatever becomes of the results, it is there.
-    fn evidence(&mut self, write: impl FnOnce(&mut File) -> std::io::Result<()>) -> Result<(), JobFileError> {
+    fn evidence(
+        &mut self,
+        write: impl FnOnce(&mut File) -> std::io::Result<()>,
+    ) -> Result<(), JobFileError> {
         let path = self.results.folder.join(BUNDLE);
         if path.symlink_metadata().is_ok_and(|about| about.is_dir()) {
-            return Err(JobFileError::Foreign { path: path.display().to_string(), why: "is a folder".into() });
+            return Err(JobFileError::Foreign {
+                path: path.display().to_string(),
+                why: "is a folder".into(),
+            });
         }
         self.record.begin(BUNDLE)?;
-        crate::home::write_private_with(&path, write)
-            .map_err(|why| JobFileError::File { path: path.display().to_string(), why: why.to_string() })?;
+        crate::home::write_private_with(&path, write).map_err(|why| JobFileError::File {
+            path: path.display().to_string(),
+            why: why.to_string(),
+        })?;
         self.record.end(BUNDLE)
     }
 
-    fn task(&mut self, task: u32, outcome: &TaskOutcome, one: Option<&mut Open>) -> Result<(), JobFileError> {
+    fn task(
+        &mut self,
+        task: u32,
+        outcome: &TaskOutcome,
+        one: Option<&mut Open>,
+    ) -> Result<(), JobFileError> {
         let unpacked = match outcome.output.read() {
             Ok(stream) => output::parse(&stream).map_err(|why| why.to_string()),
             Err(why) => Err(format!("{}: {why}", outcome.output.path.display())),
@@ -217,7 +235,8 @@ impl Writer<'_> {
                 ];
                 let values = self.tasks.values(task);
                 let values = values.iter().map(String::as_str);
-                let cells: Vec<&str> = values.chain(end.iter().map(String::as_str)).chain([text.trim_end()]).collect();
+                let cells: Vec<&str> =
+                    values.chain(end.iter().map(String::as_str)).chain([text.trim_end()]).collect();
                 one.append(&mut self.written, csv_record(&cells).as_bytes())?;
             }
             (Stdout::Files, _) => {
@@ -236,9 +255,13 @@ impl Writer<'_> {
                 folder => format!("{folder}/{}", within(&path)?),
             };
             let (root, force) = (&self.results.folder, self.force);
-            let path = self.taken.take(task, &wanted, |path, folder| in_the_way(&root.join(path), folder, force));
+            let path = self
+                .taken
+                .take(task, &wanted, |path, folder| in_the_way(&root.join(path), folder, force));
             if path != wanted {
-                self.note(format!("`{wanted}`, created by task {task}, is {path}: the name was taken"));
+                self.note(format!(
+                    "`{wanted}`, created by task {task}, is {path}: the name was taken"
+                ));
             }
             self.put(task, &path, &bytes)?;
         }
@@ -266,7 +289,9 @@ impl Writer<'_> {
         };
         let mut name = wanted.to_owned();
         if blocked(&name) {
-            name = self.taken.take(task, wanted, |path, folder| in_the_way(&root.join(path), folder, force));
+            name = self
+                .taken
+                .take(task, wanted, |path, folder| in_the_way(&root.join(path), folder, force));
             self.written.notes.push(format!("`{wanted}` is {name}: something else is there"));
         }
         let path = root.join(&name);
@@ -275,7 +300,8 @@ impl Writer<'_> {
         if self.force {
             let _ = std::fs::remove_file(&path);
         }
-        let file = made.and_then(|()| File::create_new(&path)).map_err(JobFileError::file(&path))?;
+        let file =
+            made.and_then(|()| File::create_new(&path)).map_err(JobFileError::file(&path))?;
         Ok(Open { file: std::io::BufWriter::new(file), path, name })
     }
 
@@ -349,7 +375,11 @@ mod tests {
         JobFile::read(&path, None).unwrap()
     }
 
-    fn written(job: &JobFile, id: &str, tasks: &[Option<TaskOutcome>]) -> Result<Written, JobFileError> {
+    fn written(
+        job: &JobFile,
+        id: &str,
+        tasks: &[Option<TaskOutcome>],
+    ) -> Result<Written, JobFileError> {
         write(job, id, tasks, false, |file| file.write_all(b"evidence"), |_| ())
     }
 
@@ -373,12 +403,15 @@ mod tests {
     #[test]
     fn results_go_where_they_are_wanted() {
         let folder = tempfile::tempdir().unwrap();
-        let tasks = [outcome(folder.path(), "one\n", 0), None, outcome(folder.path(), "three\n", 7)];
+        let tasks =
+            [outcome(folder.path(), "one\n", 0), None, outcome(folder.path(), "three\n", 7)];
         let results = folder.path().join("results");
         let read = |name: &str| std::fs::read_to_string(results.join(name)).unwrap();
         let mut seen = 0;
         let file = job(folder.path(), "");
-        let done = write(&file, "1", &tasks, false, |file| file.write_all(b"evidence"), |_| seen += 1).unwrap();
+        let done =
+            write(&file, "1", &tasks, false, |file| file.write_all(b"evidence"), |_| seen += 1)
+                .unwrap();
         assert_eq!((done.files, done.missing, done.failed, seen), (2, 1, 1, 3));
         assert_eq!((read("0.out").as_str(), read("2.out").as_str()), ("one\n", "three\n"));
         assert_eq!(std::fs::read_to_string(done.bundle).unwrap(), "evidence");
@@ -448,7 +481,10 @@ mod tests {
         // An output that is lost costs the others nothing.
         std::fs::remove_file(&tasks[1].as_ref().unwrap().output.path).unwrap();
         let done = written(&file, "1", &tasks).unwrap();
-        assert_eq!((done.missing, done.notes.iter().filter(|note| note.contains("C-JOB-008")).count()), (1, 1));
+        assert_eq!(
+            (done.missing, done.notes.iter().filter(|note| note.contains("C-JOB-008")).count()),
+            (1, 1)
+        );
         assert!(results.join("0.out").exists() && results.join("2.out").exists());
     }
 
@@ -477,7 +513,10 @@ mod tests {
         let table = [
             (&["task"][..], ["status", "exit_code", "fuel", "stdout"]),
             (&["fuel", "strike"], ["status", "exit_code", "task_fuel", "stdout"]),
-            (&["status", "task_status", "stdout"], ["task_task_status", "exit_code", "fuel", "task_stdout"]),
+            (
+                &["status", "task_status", "stdout"],
+                ["task_task_status", "exit_code", "fuel", "task_stdout"],
+            ),
         ];
         for (names, columns) in table {
             assert_eq!(COLUMNS.map(|column| free_column(column, names)), columns);
@@ -486,12 +525,15 @@ mod tests {
         let mut binary = outcome(folder.path(), "XX", 0).unwrap();
         let bytes = std::fs::read(&binary.output.path).unwrap();
         binary.output.path = folder.path().join("binary");
-        let raw: Vec<u8> = bytes.iter().map(|byte| if *byte == b'X' { 0xff } else { *byte }).collect();
+        let raw: Vec<u8> =
+            bytes.iter().map(|byte| if *byte == b'X' { 0xff } else { *byte }).collect();
         std::fs::write(&binary.output.path, raw).unwrap();
-        let tasks = [Some(binary), outcome(folder.path(), "=1+1", 0), outcome(folder.path(), "\x1b[2J", 0)];
+        let tasks =
+            [Some(binary), outcome(folder.path(), "=1+1", 0), outcome(folder.path(), "\x1b[2J", 0)];
         written(&job(folder.path(), "stdout = \"table\""), "1", &tasks).unwrap();
         let text = std::fs::read_to_string(folder.path().join("results").join(TABLE)).unwrap();
-        let last: Vec<&str> = text.lines().skip(1).map(|line| line.rsplit(',').next().unwrap()).collect();
+        let last: Vec<&str> =
+            text.lines().skip(1).map(|line| line.rsplit(',').next().unwrap()).collect();
         assert_eq!(last, ["base64://8=", "'=1+1", "\\u{1b}[2J"]);
     }
 }

@@ -1,4 +1,5 @@
-//! What a job's tasks are: one, a range, a list, a file each, or every combination of some parameters.
+//! What a job's tasks are: one, a range, a list, a file each, or every combination of some
+//! parameters.
 
 use std::{
     fmt::Write,
@@ -16,7 +17,8 @@ use super::{
 };
 use crate::settings::Settings;
 
-/// Where tasks come from. It stands for itself: what was submitted stays what it was, whatever becomes of files and patterns.
+/// Where tasks come from. It stands for itself: what was submitted stays what it was, whatever
+/// becomes of files and patterns.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Source {
     /// A single task.
@@ -64,11 +66,13 @@ pub(super) struct Read {
 }
 
 impl Source {
-    /// Reads `[tasks]`; paths and patterns start at `place`. What a pattern means is found here, once.
+    /// Reads `[tasks]`; paths and patterns start at `place`. What a pattern means is found here,
+    /// once.
     pub(super) fn read(settings: &Settings, place: &Place<'_>) -> Result<Read, JobFileError> {
         let plain = |source| Ok(Read { source, notes: Vec::new() });
         let kinds = ["range", "list", "files", "matrix"];
-        let given: Vec<&str> = kinds.into_iter().filter(|kind| settings.get("tasks", kind).is_some()).collect();
+        let given: Vec<&str> =
+            kinds.into_iter().filter(|kind| settings.get("tasks", kind).is_some()).collect();
         let kind = match given.as_slice() {
             [] => return plain(Self::One),
             [kind] => *kind,
@@ -76,9 +80,10 @@ impl Source {
         };
         let what = settings.get("tasks", kind).expect("found above");
         match (kind, what) {
-            ("range", Value::String(text)) => {
-                plain(range(text).ok_or_else(|| value(format!("tasks.range = \"{text}\": {RANGE_FORM}")))?)
-            }
+            ("range", Value::String(text)) => plain(
+                range(text)
+                    .ok_or_else(|| value(format!("tasks.range = \"{text}\": {RANGE_FORM}")))?,
+            ),
             ("list", Value::Array(items)) => plain(Self::List(scalars("tasks.list", items)?)),
             ("list", Value::String(file)) => plain(Self::List(lines(&place.path(file)?)?)),
             ("files", Value::String(_) | Value::Array(_)) => {
@@ -86,7 +91,9 @@ impl Source {
                     None | Some("stdin") => Feed::Stdin,
                     Some("file") => Feed::File,
                     Some(other) => {
-                        return Err(value(format!("tasks.feed = \"{other}\": \"stdin\" or \"file\" is needed")));
+                        return Err(value(format!(
+                            "tasks.feed = \"{other}\": \"stdin\" or \"file\" is needed"
+                        )));
                     }
                 };
                 let patterns = match what {
@@ -105,14 +112,25 @@ impl Source {
                 let axis = |(name, values): (&String, &Value)| {
                     let label = format!("tasks.matrix.{name}");
                     let good = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
-                    if name.is_empty() || RESERVED.contains(&name.as_str()) || !name.chars().all(good) {
-                        return Err(value(format!("{label}: another name is needed, of letters and digits")));
+                    if name.is_empty()
+                        || RESERVED.contains(&name.as_str())
+                        || !name.chars().all(good)
+                    {
+                        return Err(value(format!(
+                            "{label}: another name is needed, of letters and digits"
+                        )));
                     }
                     let values = match values {
                         Value::Array(items) => scalars(&label, items)?,
                         Value::String(text) => match range(text) {
-                            Some(range) => (0..range.count()?).map(|task| range.values(task).swap_remove(1)).collect(),
-                            None => return Err(value(format!("{label} = \"{text}\": a list, or {RANGE_FORM}"))),
+                            Some(range) => (0..range.count()?)
+                                .map(|task| range.values(task).swap_remove(1))
+                                .collect(),
+                            None => {
+                                return Err(value(format!(
+                                    "{label} = \"{text}\": a list, or {RANGE_FORM}"
+                                )));
+                            }
                         },
                         _ => return Err(value(format!("{label}: a list of values is needed"))),
                     };
@@ -121,8 +139,12 @@ impl Source {
                 plain(Self::Matrix(table.iter().map(axis).collect::<Result<_, _>>()?))
             }
             ("range", _) => Err(value(format!("tasks.range: {RANGE_FORM}"))),
-            ("list", _) => Err(value("tasks.list: a list of texts or numbers is needed, or the file of one".into())),
-            ("files", _) => Err(value("tasks.files: a pattern such as \"texts/*.txt\" is needed, or a list".into())),
+            ("list", _) => Err(value(
+                "tasks.list: a list of texts or numbers is needed, or the file of one".into(),
+            )),
+            ("files", _) => Err(value(
+                "tasks.files: a pattern such as \"texts/*.txt\" is needed, or a list".into(),
+            )),
             _ => Err(value("tasks.matrix is a section: write [tasks.matrix]".into())),
         }
     }
@@ -141,7 +163,9 @@ impl Source {
             Self::List(items) => items.len(),
             Self::Files { files, .. } => files.len(),
             Self::Matrix(axes) => {
-                let count = axes.iter().try_fold(1usize, |count, (_, values)| count.checked_mul(values.len()));
+                let count = axes
+                    .iter()
+                    .try_fold(1usize, |count, (_, values)| count.checked_mul(values.len()));
                 count.unwrap_or(usize::MAX)
             }
         };
@@ -186,8 +210,11 @@ impl Source {
                 out.push_str(&part.map(std::ffi::OsStr::to_string_lossy).unwrap_or_default());
             }
             Self::Matrix(axes) => {
-                let below: usize = axes.iter().skip(own + 1).map(|(_, values)| values.len()).product();
-                let value = axes.get(own).and_then(|(_, values)| values.get(at / below.max(1) % values.len().max(1)));
+                let below: usize =
+                    axes.iter().skip(own + 1).map(|(_, values)| values.len()).product();
+                let value = axes
+                    .get(own)
+                    .and_then(|(_, values)| values.get(at / below.max(1) % values.len().max(1)));
                 out.push_str(value.map_or("", String::as_str));
             }
         }
@@ -206,7 +233,9 @@ impl Source {
     /// A task's own file.
     pub(super) fn file(&self, task: u32) -> Option<(&Path, Feed)> {
         match self {
-            Self::Files { files, feed } => files.get(task as usize).map(|path| (path.as_path(), *feed)),
+            Self::Files { files, feed } => {
+                files.get(task as usize).map(|path| (path.as_path(), *feed))
+            }
             _ => None,
         }
     }
@@ -233,7 +262,8 @@ fn lines(path: &Path) -> Result<Vec<String>, JobFileError> {
     text.lines().enumerate().map(line).collect()
 }
 
-const RANGE_FORM: &str = "a range such as \"0..100\" (without 100), \"1..=12\" or \"0..=90 step 10\" is needed";
+const RANGE_FORM: &str =
+    "a range such as \"0..100\" (without 100), \"1..=12\" or \"0..=90 step 10\" is needed";
 
 fn value(text: String) -> JobFileError {
     JobFileError::Value(text)
@@ -280,11 +310,20 @@ mod tests {
     fn tasks_are_what_is_written() {
         assert_eq!(values(""), [["0"]]);
         assert_eq!(values("[tasks]\nrange = \"8..=10\""), [["0", "8"], ["1", "9"], ["2", "10"]]);
-        assert_eq!(values("[tasks]\nrange = \"0..30 step 10\""), [["0", "0"], ["1", "10"], ["2", "20"]]);
+        assert_eq!(
+            values("[tasks]\nrange = \"0..30 step 10\""),
+            [["0", "0"], ["1", "10"], ["2", "20"]]
+        );
         assert_eq!(values("[tasks]\nrange = \"0..11\"")[8], ["8", "8"]);
-        assert_eq!(values("[tasks]\nlist = [\"a\", 2, 0.5]"), [["0", "a"], ["1", "2"], ["2", "0.5"]]);
+        assert_eq!(
+            values("[tasks]\nlist = [\"a\", 2, 0.5]"),
+            [["0", "a"], ["1", "2"], ["2", "0.5"]]
+        );
         let matrix = "[tasks.matrix]\nspot = [90, 100]\nvol = \"1..=2\"";
-        assert_eq!(values(matrix), [["0", "90", "1"], ["1", "90", "2"], ["2", "100", "1"], ["3", "100", "2"]]);
+        assert_eq!(
+            values(matrix),
+            [["0", "90", "1"], ["1", "90", "2"], ["2", "100", "1"], ["3", "100", "2"]]
+        );
     }
 
     #[test]
@@ -295,12 +334,16 @@ mod tests {
         assert!(refused("[tasks]\nrange = \"0..9000000000000000000\"").starts_with("[C-JOB-005]"));
         assert!(refused("[tasks]\nlist = []").contains("no task"));
         assert!(refused("[tasks]\nlist = [[1]]").contains("texts and numbers"));
-        assert!(refused("[tasks]\nlist = [1]\nrange = \"0..2\"").contains("range and list exclude"));
+        assert!(
+            refused("[tasks]\nlist = [1]\nrange = \"0..2\"").contains("range and list exclude")
+        );
         assert!(refused("[tasks]\nfiles = \"*.none\"").contains("no file matches"));
         assert!(refused("[tasks.matrix]\ntask = [1]").contains("another name"));
         let wide: Vec<String> = (0..1100).map(|n| n.to_string()).collect();
         let wide = wide.join(",");
-        assert!(refused(&format!("[tasks.matrix]\na = [{wide}]\nb = [{wide}]")).contains("at most"));
+        assert!(
+            refused(&format!("[tasks.matrix]\na = [{wide}]\nb = [{wide}]")).contains("at most")
+        );
     }
 
     #[test]
@@ -311,14 +354,18 @@ mod tests {
         std::fs::create_dir(folder.path().join("d.txt")).unwrap();
         let text = "[tasks]\nfiles = [\"*.txt\", \"c.dat\", \"a*\"]\nfeed = \"file\"";
         let settings = Settings::parse(text, super::super::file::SHAPE).unwrap();
-        let Read { source, notes } = Source::read(&settings, &Place::new(folder.path(), None)).unwrap();
+        let Read { source, notes } =
+            Source::read(&settings, &Place::new(folder.path(), None)).unwrap();
         assert_eq!(notes.len(), 1, "{notes:?}");
         assert!(matches!(source, Source::Files { feed: Feed::File, .. }));
         let seen = |source: &Source| -> Vec<String> {
             (0..source.count().unwrap()).map(|task| source.values(task).swap_remove(1)).collect()
         };
         let all = ["a.txt", "b.txt", "c.dat"];
-        assert_eq!((seen(&source), source.names()), (all.map(String::from).to_vec(), vec!["task", "file", "stem"]));
+        assert_eq!(
+            (seen(&source), source.names()),
+            (all.map(String::from).to_vec(), vec!["task", "file", "stem"])
+        );
         assert_eq!(source.values(1)[2], "b");
         assert_eq!(source.file(1), Some((folder.path().join("b.txt").as_path(), Feed::File)));
         // The world moves on; the list does not.
@@ -333,8 +380,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let list = |bytes: &[u8]| {
             std::fs::write(folder.path().join("items.txt"), bytes).unwrap();
-            let settings = Settings::parse("[tasks]\nlist = \"items.txt\"", super::super::file::SHAPE).unwrap();
-            match Source::read(&settings, &Place::new(folder.path(), None)).map(|read| read.source) {
+            let settings =
+                Settings::parse("[tasks]\nlist = \"items.txt\"", super::super::file::SHAPE)
+                    .unwrap();
+            match Source::read(&settings, &Place::new(folder.path(), None)).map(|read| read.source)
+            {
                 Ok(Source::List(items)) => Ok(items),
                 Ok(other) => panic!("{other:?}"),
                 Err(why) => Err(why.to_string()),

@@ -1,4 +1,5 @@
-//! Templates: text with `{names}` that each task fills in; `{{` and `}}` are braces, `{name:04}` fills up with zeros.
+//! Templates: text with `{names}` that each task fills in; `{{` and `}}` are braces, `{name:04}`
+//! fills up with zeros.
 
 use super::{JobFileError, Source};
 use crate::settings::meant;
@@ -43,14 +44,16 @@ impl Template {
             };
             let (name, width) = match name.split_once(':') {
                 None => (name, 0),
-                Some((name, form)) => match form.strip_prefix('0').and_then(|width| width.parse().ok()) {
-                    Some(width) if width <= MAX_WIDTH => (name, width),
-                    _ => {
-                        return Err(wrong(format!(
-                            "{{{name}:{form}}} is no form: {{{name}:04}} has at least four digits"
-                        )));
+                Some((name, form)) => {
+                    match form.strip_prefix('0').and_then(|width| width.parse().ok()) {
+                        Some(width) if width <= MAX_WIDTH => (name, width),
+                        _ => {
+                            return Err(wrong(format!(
+                                "{{{name}:{form}}} is no form: {{{name}:04}} has at least four digits"
+                            )));
+                        }
                     }
-                },
+                }
             };
             let Some(place) = names.iter().position(|known| *known == name) else {
                 return Err(wrong(format!("there is no {{{name}}} here{}", meant(name, names))));
@@ -74,9 +77,16 @@ impl Template {
                 Part::Value(place, width) => {
                     let mut value = String::new();
                     source.put(task, *place, &mut value);
-                    let (sign, digits) = if value.starts_with('-') { value.split_at(1) } else { ("", value.as_str()) };
+                    let (sign, digits) = if value.starts_with('-') {
+                        value.split_at(1)
+                    } else {
+                        ("", value.as_str())
+                    };
                     out.push_str(sign);
-                    out.extend(std::iter::repeat_n('0', width.saturating_sub(value.chars().count())));
+                    out.extend(std::iter::repeat_n(
+                        '0',
+                        width.saturating_sub(value.chars().count()),
+                    ));
                     out.push_str(digits);
                 }
             }
@@ -95,7 +105,9 @@ mod tests {
             ("spot".to_owned(), vec!["90".to_owned(), "-7".to_owned()]),
             ("x".to_owned(), vec!["a".to_owned(), "b".to_owned()]),
         ]);
-        let fill = |template: &str| Template::new(template, &source.names()).map(|template| template.fill(&source, 3));
+        let fill = |template: &str| {
+            Template::new(template, &source.names()).map(|template| template.fill(&source, 3))
+        };
         let table = [
             ("--spot={spot}/{task} {{x}}", "--spot=-7/3 {x}"),
             ("", ""),
@@ -110,7 +122,10 @@ mod tests {
         }
         let refused = |template| fill(template).unwrap_err().to_string();
         assert!(refused("{spto}").ends_with("there is no {spto} here: did you mean `spot`?"));
-        assert!(refused("{task:4}").contains("is no form") && refused("{task:0999}").contains("is no form"));
+        assert!(
+            refused("{task:4}").contains("is no form")
+                && refused("{task:0999}").contains("is no form")
+        );
         assert!(refused("{spot").contains("without its `}`"));
         assert!(refused("spot}").contains("without its `{`"));
     }

@@ -21,33 +21,39 @@ use rialto_protocol::{Address, AskId, B256, DealId, GameId, OrderId, ReceiptId};
 use serde::Serialize;
 
 pub use bench::{
-    BenchCompare, BenchExec, BenchIdle, BenchJob, BenchLatency, BenchMatch, BenchNet, BenchOther, BenchSpread,
-    BenchTasks, BenchTransfer, Kernel, KernelMeans, OwnRate,
+    BenchCompare, BenchExec, BenchIdle, BenchJob, BenchLatency, BenchMatch, BenchNet, BenchOther,
+    BenchSpread, BenchTasks, BenchTransfer, Kernel, KernelMeans, OwnRate,
 };
-pub use deals::{Books, BooksLine, BooksWritten, Case, CloseStep, Deal, DealClosed, DealList, MostLost};
+pub use deals::{
+    Books, BooksLine, BooksWritten, Case, CloseStep, Deal, DealClosed, DealList, MostLost,
+};
 pub use demo::{
-    Cheater, DemoDispute, DemoGas, DemoGrief, DemoKept, DemoPeer, DemoProvider, DemoReport, Exact, FalseTile, GasOfCall,
+    Cheater, DemoDispute, DemoGas, DemoGrief, DemoKept, DemoPeer, DemoProvider, DemoReport, Exact,
+    FalseTile, GasOfCall,
 };
 pub use disputes::{Accused, Answered, Convicted, Delegated, Game, GameList, GameShown, GameTurn};
 pub use jobs::{
-    BundleChecked, Forgiven, HostStopped, Job, JobCancelled, JobChecks, JobEnded, JobList, JobPlan, JobProvider,
-    JobQuote, JobRemoved, JobReport, JobResults, JobResumed, JobShown, JobStoryLine, JobUnderWay, KnownProvider,
-    KnownProviders, Transaction,
+    BundleChecked, Forgiven, HostStopped, Job, JobCancelled, JobChecks, JobEnded, JobList, JobPlan,
+    JobProvider, JobQuote, JobRemoved, JobReport, JobResults, JobResumed, JobShown, JobStoryLine,
+    JobUnderWay, KnownProvider, KnownProviders, Transaction,
 };
 pub use market::{Market, MarketDown, MarketUp};
 pub use program::{
-    Pages, ProgramCheck, ProgramFile, ProgramRun, Replay, ReplayStep, ReplaySteps, ReplayedResult, StepProof,
-    StepTouch, Trial, WrittenProof,
+    Pages, ProgramCheck, ProgramFile, ProgramRun, Replay, ReplayStep, ReplaySteps, ReplayedResult,
+    StepProof, StepTouch, Trial, WrittenProof,
 };
 pub use selling::{
-    Announcement, Appointment, DrainAnswer, MissedEvents, MostLostSelling, Prospect, ProviderStatus, Range,
-    SellingEnded, SellingPlan, SellingStarted, SellingWarning, State, WatchStarted,
+    Announcement, Appointment, DrainAnswer, MissedEvents, MostLostSelling, Prospect,
+    ProviderStatus, Range, SellingEnded, SellingPlan, SellingStarted, SellingWarning, State,
+    WatchStarted,
 };
 pub use setup::{
-    AccountList, AccountMade, Balance, Check, CheckState, Completions, ConfigPath, ConfigShown, Diagnosis, Failure,
-    ManualPage, ManualPages, Minted, Moved, Written,
+    AccountList, AccountMade, Balance, Check, CheckState, Completions, ConfigPath, ConfigShown,
+    Diagnosis, Failure, ManualPage, ManualPages, Minted, Moved, Written,
 };
-pub use transaction::{DeployPlan, Deployed, Plan, PlannedTransaction, ShortWindow, TransactionPlan};
+pub use transaction::{
+    DeployPlan, Deployed, Plan, PlannedTransaction, ShortWindow, TransactionPlan,
+};
 
 /// An address as hex text, in lower case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]

@@ -214,7 +214,8 @@ fn schemas_are_as_committed() {
     }
     let mut known = BTreeSet::new();
     for (name, schema) in schemas() {
-        let (file, text) = (format!("{name}.json"), serde_json::to_string_pretty(&schema).unwrap() + "\n");
+        let (file, text) =
+            (format!("{name}.json"), serde_json::to_string_pretty(&schema).unwrap() + "\n");
         if update {
             std::fs::write(folder().join(&file), &text).unwrap();
         }
@@ -223,7 +224,8 @@ fn schemas_are_as_committed() {
         known.insert(file);
     }
     let files = std::fs::read_dir(folder()).unwrap();
-    let files: BTreeSet<String> = files.map(|file| file.unwrap().file_name().into_string().unwrap()).collect();
+    let files: BTreeSet<String> =
+        files.map(|file| file.unwrap().file_name().into_string().unwrap()).collect();
     assert_eq!(files, known, "an answer is gone: UPDATE=1 removes its schema");
 }
 
@@ -237,8 +239,10 @@ fn same_fields(value: &impl serde::Serialize, schema: &Schema) {
 
 /// Whether texts of a mirror's enum are those that values serialise to.
 fn same_words(values: &[impl serde::Serialize], schema: &Schema) {
-    let words: BTreeSet<String> =
-        values.iter().map(|value| serde_json::to_value(value).unwrap().as_str().unwrap().to_owned()).collect();
+    let words: BTreeSet<String> = values
+        .iter()
+        .map(|value| serde_json::to_value(value).unwrap().as_str().unwrap().to_owned())
+        .collect();
     let text = serde_json::to_string(schema).unwrap();
     for word in &words {
         assert!(text.contains(&format!("\"{word}\"")), "{word}: {text}");
@@ -249,8 +253,12 @@ fn same_words(values: &[impl serde::Serialize], schema: &Schema) {
 fn mirrors_are_what_they_mirror() {
     use rialto_protocol::{bounds, court, fault, wire};
     same_fields(&types::Deal::default(), &schema_for!(Deal));
-    same_fields(&wire::PeerAddr { endpoint: B256::ZERO, direct: Vec::new(), relay: None }, &schema_for!(PeerAddr));
-    let step = court::JudgedStep { position: 0, state: B256::ZERO, claimed: B256::ZERO, next: B256::ZERO };
+    same_fields(
+        &wire::PeerAddr { endpoint: B256::ZERO, direct: Vec::new(), relay: None },
+        &schema_for!(PeerAddr),
+    );
+    let step =
+        court::JudgedStep { position: 0, state: B256::ZERO, claimed: B256::ZERO, next: B256::ZERO };
     same_fields(&step, &schema_for!(JudgedStep));
     let end = court::GameEnd {
         verdict: court::Verdict::Step,
@@ -264,7 +272,10 @@ fn mirrors_are_what_they_mirror() {
     same_fields(&rialto_requester::Checks::default(), &schema_for!(Checks));
     same_words(&[bounds::Lack::Court, bounds::Lack::Runs, bounds::Lack::Bond], &schema_for!(Lack));
     same_words(&[fault::Fault::Sum, fault::Fault::Fuel], &schema_for!(Fault));
-    same_words(&[court::Verdict::Step, court::Verdict::Timeout, court::Verdict::Fuel], &schema_for!(Verdict));
+    same_words(
+        &[court::Verdict::Step, court::Verdict::Timeout, court::Verdict::Fuel],
+        &schema_for!(Verdict),
+    );
 }
 
 #[test]

@@ -27,7 +27,11 @@ pub(super) fn id(method: &str, p: &mut Params) -> Result<BlockId, RpcError> {
 }
 
 /// Returns a stored block, or the pending block, which is empty.
-pub(super) fn find(chain: &Chain, snapshot: &Snapshot, id: BlockId) -> Result<Option<(Head, Vec<Included>)>, Error> {
+pub(super) fn find(
+    chain: &Chain,
+    snapshot: &Snapshot,
+    id: BlockId,
+) -> Result<Option<(Head, Vec<Included>)>, Error> {
     match chain.find(snapshot, id)? {
         Some(None) => Ok(None),
         Some(Some(head)) => {
@@ -47,10 +51,14 @@ pub(super) fn block(chain: &Chain, method: &str, p: &mut Params) -> Answer {
     let transactions = if full {
         let transactions = body.into_iter().enumerate();
         BlockTransactions::Full(
-            transactions.map(|(at, included)| rpc_transaction(&head, at as u64, included)).collect(),
+            transactions
+                .map(|(at, included)| rpc_transaction(&head, at as u64, included))
+                .collect(),
         )
     } else {
-        BlockTransactions::Hashes(body.iter().map(|included| *included.transaction.tx_hash()).collect())
+        BlockTransactions::Hashes(
+            body.iter().map(|included| *included.transaction.tx_hash()).collect(),
+        )
     };
     json(Block::new(header, transactions).with_withdrawals(Some(Vec::new().into())))
 }

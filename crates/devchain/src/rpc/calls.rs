@@ -45,13 +45,16 @@ fn read(chain: &Chain, p: &mut Params) -> Result<(Call, BlockId), RpcError> {
     {
         return Err(RpcError::invalid_params("state overrides are not supported"));
     }
-    let call = Call::new(request, chain.gas_limit(), chain.chain_id()).map_err(RpcError::invalid_params)?;
+    let call = Call::new(request, chain.gas_limit(), chain.chain_id())
+        .map_err(RpcError::invalid_params)?;
     Ok((call, id))
 }
 
 fn refused(refusal: Refusal) -> RpcError {
     match refusal {
-        EVMError::Transaction(reason) => RpcError { code: -32000, ..RpcError::invalid_transaction(&reason) },
+        EVMError::Transaction(reason) => {
+            RpcError { code: -32000, ..RpcError::invalid_transaction(&reason) }
+        }
         other => machine_error(other).into(),
     }
 }
@@ -76,12 +79,15 @@ pub(super) fn call(chain: &Chain, p: &mut Params) -> Answer {
 pub(super) fn estimate_gas(chain: &Chain, p: &mut Params) -> Answer {
     let (call, id) = read(chain, p)?;
     let snapshot = chain.store.snapshot()?;
-    let balance = chain.scene(&snapshot, id)?.view.account(call.caller())?.unwrap_or_default().balance;
+    let balance =
+        chain.scene(&snapshot, id)?.view.account(call.caller())?.unwrap_or_default().balance;
     let most = call.env.gas_limit.min(call.affordable_gas(balance));
     let exceeded = || RpcError::server(format!("gas required exceeds allowance ({most})"));
 
     let (used, spent) = match run(chain, &snapshot, id, &call.with_gas(most))? {
-        Ok(ExecutionResult::Success { gas, .. }) => (gas.tx_gas_used(), gas.total_gas_spent().max(gas.floor_gas())),
+        Ok(ExecutionResult::Success { gas, .. }) => {
+            (gas.tx_gas_used(), gas.total_gas_spent().max(gas.floor_gas()))
+        }
         Ok(ExecutionResult::Revert { output, .. }) => return Err(RpcError::reverted(&output)),
         Ok(ExecutionResult::Halt { reason: HaltReason::OutOfGas(_), .. }) => return Err(exceeded()),
         Ok(ExecutionResult::Halt { reason, .. }) => return Err(halted(&reason)),

@@ -33,14 +33,18 @@ pub(super) fn answer(chain: &mut Chain, method: &str, p: &mut Params) -> Answer 
             chain.time.interval = Some(take_number(p, 0, "seconds")?);
             Ok(Value::Null)
         }
-        "anvil_removeBlockTimestampInterval" => Ok(Value::Bool(chain.time.interval.take().is_some())),
+        "anvil_removeBlockTimestampInterval" => {
+            Ok(Value::Bool(chain.time.interval.take().is_some()))
+        }
         "anvil_setNextBlockBaseFeePerGas" | "hardhat_setNextBlockBaseFeePerGas" => {
             chain.next_base_fee = Some(take_number(p, 0, "base fee")?);
             Ok(Value::Null)
         }
 
         "evm_snapshot" | "anvil_snapshot" => params::json(U64::from(chain.mark())),
-        "evm_revert" | "anvil_revert" => Ok(Value::Bool(chain.return_to_mark(take_number(p, 0, "snapshot id")?)?)),
+        "evm_revert" | "anvil_revert" => {
+            Ok(Value::Bool(chain.return_to_mark(take_number(p, 0, "snapshot id")?)?))
+        }
         "anvil_reorg" => reorg(chain, p),
         "anvil_rollback" => {
             chain.roll_back(take_depth(p)?.unwrap_or(1))?;
@@ -70,12 +74,16 @@ fn number(value: &Value) -> Option<U256> {
 
 fn take_u256(p: &mut Params, index: usize, name: &str) -> Result<U256, RpcError> {
     let value = p.take::<Value>(index, name)?;
-    number(&value).ok_or_else(|| RpcError::invalid_params(format!("invalid argument {index} ({name}): not a number")))
+    number(&value).ok_or_else(|| {
+        RpcError::invalid_params(format!("invalid argument {index} ({name}): not a number"))
+    })
 }
 
 fn take_number(p: &mut Params, index: usize, name: &str) -> Result<u64, RpcError> {
     let value = take_u256(p, index, name)?;
-    u64::try_from(value).map_err(|_| RpcError::invalid_params(format!("invalid argument {index} ({name}): too large")))
+    u64::try_from(value).map_err(|_| {
+        RpcError::invalid_params(format!("invalid argument {index} ({name}): too large"))
+    })
 }
 
 fn mine_pending(chain: &mut Chain) -> Result<(), RpcError> {
@@ -113,7 +121,9 @@ fn bounded_blocks(count: U256) -> Result<u64, RpcError> {
 fn mine_many(chain: &mut Chain, p: &mut Params) -> Answer {
     let optional = |p: &mut Params, index, name| match p.optional::<Value>(index, name)? {
         None => Ok(None),
-        Some(value) => number(&value).map(Some).ok_or_else(|| RpcError::invalid_params(format!("invalid {name}"))),
+        Some(value) => number(&value)
+            .map(Some)
+            .ok_or_else(|| RpcError::invalid_params(format!("invalid {name}"))),
     };
     let count = bounded_blocks(optional(p, 0, "block count")?.unwrap_or(U256::ONE))?;
     let between = optional(p, 1, "seconds between")?;
@@ -151,7 +161,9 @@ fn set_next(chain: &mut Chain, time: U256) -> Result<(), RpcError> {
             chain.time.next = Some(time);
             Ok(())
         }
-        _ => Err(RpcError::invalid_params(format!("timestamp {time} must not lie before the newest block's ({last})"))),
+        _ => Err(RpcError::invalid_params(format!(
+            "timestamp {time} must not lie before the newest block's ({last})"
+        ))),
     }
 }
 
@@ -175,7 +187,10 @@ fn reorg(chain: &mut Chain, p: &mut Params) -> Answer {
     let first = p.take::<Value>(0, "depth")?;
     let (depth, pairs) = match first {
         Value::Object(mut options) => {
-            let pairs = options.remove("tx_block_pairs").or_else(|| options.remove("txBlockPairs")).unwrap_or_default();
+            let pairs = options
+                .remove("tx_block_pairs")
+                .or_else(|| options.remove("txBlockPairs"))
+                .unwrap_or_default();
             (options.remove("depth").unwrap_or_default(), pairs)
         }
         depth => (depth, p.optional(1, "transactions")?.unwrap_or_default()),
@@ -183,11 +198,15 @@ fn reorg(chain: &mut Chain, p: &mut Params) -> Answer {
     let depth = number(&depth).ok_or_else(|| RpcError::invalid_params("invalid depth"))?;
     let depth = bounded_blocks(depth)?;
     let pairs: Option<Vec<(Bytes, u64)>> = serde_json::from_value(pairs).map_err(|error| {
-        RpcError::invalid_params(format!("transactions must be [signed bytes, block index] pairs: {error}"))
+        RpcError::invalid_params(format!(
+            "transactions must be [signed bytes, block index] pairs: {error}"
+        ))
     })?;
     let pairs = pairs.unwrap_or_default();
     if pairs.len() > MAX_REORG_TRANSACTIONS {
-        return Err(RpcError::limit(format!("at most {MAX_REORG_TRANSACTIONS} transactions at a time")));
+        return Err(RpcError::limit(format!(
+            "at most {MAX_REORG_TRANSACTIONS} transactions at a time"
+        )));
     }
     let mut blocks: BTreeMap<u64, Vec<_>> = BTreeMap::new();
     for (raw, index) in &pairs {
@@ -207,7 +226,11 @@ fn reorg(chain: &mut Chain, p: &mut Params) -> Answer {
         None => Ok(Value::Null),
         Some((transaction, reason)) => {
             let error = RpcError::invalid_transaction(reason);
-            let message = format!("reorg done without transaction {}: {}", transaction.tx_hash(), error.message);
+            let message = format!(
+                "reorg done without transaction {}: {}",
+                transaction.tx_hash(),
+                error.message
+            );
             Err(RpcError { message, ..error })
         }
     }

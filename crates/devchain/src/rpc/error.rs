@@ -62,8 +62,12 @@ impl RpcError {
     pub(crate) fn invalid_transaction(reason: &InvalidTransaction) -> Self {
         use InvalidTransaction as I;
         Self::rejected(match reason {
-            I::NonceTooLow { tx, state } => format!("nonce too low: next nonce {state}, tx nonce {tx}"),
-            I::NonceTooHigh { tx, state } => format!("nonce too high: next nonce {state}, tx nonce {tx}"),
+            I::NonceTooLow { tx, state } => {
+                format!("nonce too low: next nonce {state}, tx nonce {tx}")
+            }
+            I::NonceTooHigh { tx, state } => {
+                format!("nonce too high: next nonce {state}, tx nonce {tx}")
+            }
             I::LackOfFundForMaxFee { fee, balance } => format!(
                 "insufficient funds for gas * price + value: balance {balance}, tx cost {fee}, overshot {}",
                 U256::saturating_sub(**fee, **balance)
@@ -72,10 +76,14 @@ impl RpcError {
                 format!("intrinsic gas too low: gas {gas_limit}, minimum needed {initial_gas}")
             }
             I::GasFloorMoreThanGasLimit { gas_floor, gas_limit } => {
-                format!("intrinsic gas too low for floor data gas cost: gas {gas_limit}, minimum needed {gas_floor}")
+                format!(
+                    "intrinsic gas too low for floor data gas cost: gas {gas_limit}, minimum needed {gas_floor}"
+                )
             }
             I::CallerGasLimitMoreThanBlock => "exceeds block gas limit".into(),
-            I::PriorityFeeGreaterThanMaxFee => "max priority fee per gas higher than max fee per gas".into(),
+            I::PriorityFeeGreaterThanMaxFee => {
+                "max priority fee per gas higher than max fee per gas".into()
+            }
             I::GasPriceLessThanBasefee => "max fee per gas less than block base fee".into(),
             I::RejectCallerWithCode => "sender not an eoa".into(),
             I::CreateInitCodeSizeLimit => "max initcode size exceeded".into(),

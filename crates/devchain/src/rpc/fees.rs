@@ -34,7 +34,8 @@ pub(super) fn gas_price(chain: &Chain) -> Answer {
 pub(super) fn history(chain: &Chain, p: &mut Params) -> Answer {
     let count = p.take::<U64>(0, "block count")?.to::<u64>().min(MAX_HISTORY_BLOCKS);
     let newest = p.take::<BlockNumberOrTag>(1, "newest block")?;
-    let percentiles = p.optional::<Vec<f64>>(2, "percentiles")?.filter(|percentiles| !percentiles.is_empty());
+    let percentiles =
+        p.optional::<Vec<f64>>(2, "percentiles")?.filter(|percentiles| !percentiles.is_empty());
     check(percentiles.as_deref().unwrap_or_default())?;
     let newest = chain.number_of(newest).unwrap_or(chain.meta.head);
     if newest > chain.meta.head {
@@ -60,7 +61,11 @@ pub(super) fn history(chain: &Chain, p: &mut Params) -> Answer {
             rewards.push(block_rewards(&head, &snapshot.body(number)?, percentiles));
         }
         if number == newest {
-            let next = if newest == chain.meta.head { chain.next_base_fee() } else { head.next_base_fee() };
+            let next = if newest == chain.meta.head {
+                chain.next_base_fee()
+            } else {
+                head.next_base_fee()
+            };
             history.base_fee_per_gas.push(next.into());
             history.base_fee_per_blob_gas.push(1);
         }
@@ -73,15 +78,20 @@ fn check(percentiles: &[f64]) -> Result<(), RpcError> {
     let rising = percentiles.windows(2).all(|pair| pair[0] <= pair[1]);
     let bounded = percentiles.iter().all(|percentile| (0.0..=100.0).contains(percentile));
     if percentiles.len() > MAX_PERCENTILES || !rising || !bounded {
-        return Err(RpcError::invalid_params("invalid reward percentile: at most 100, rising, each within 0..=100"));
+        return Err(RpcError::invalid_params(
+            "invalid reward percentile: at most 100, rising, each within 0..=100",
+        ));
     }
     Ok(())
 }
 
 /// Returns the tips at the given percentiles of the block's gas.
 fn block_rewards(head: &Head, body: &[Included], percentiles: &[f64]) -> Vec<u128> {
-    let tip = |included: &Included| included.transaction.effective_tip_per_gas(head.base_fee()).unwrap_or_default();
-    let mut tips: Vec<(u128, u64)> = body.iter().map(|included| (tip(included), included.gas_used)).collect();
+    let tip = |included: &Included| {
+        included.transaction.effective_tip_per_gas(head.base_fee()).unwrap_or_default()
+    };
+    let mut tips: Vec<(u128, u64)> =
+        body.iter().map(|included| (tip(included), included.gas_used)).collect();
     tips.sort_unstable();
     let at = |percentile: f64| {
         let threshold = (head.header.gas_used as f64 * percentile / 100.0) as u64;

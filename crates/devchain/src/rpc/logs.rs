@@ -24,7 +24,9 @@ const MAX_ALTERNATIVES: usize = 1024;
 
 fn take_filter(p: &mut Params) -> Result<Filter, RpcError> {
     let filter = p.take::<Filter>(0, "filter")?;
-    if filter.address.len() > MAX_ALTERNATIVES || filter.topics.iter().any(|topic| topic.len() > MAX_ALTERNATIVES) {
+    if filter.address.len() > MAX_ALTERNATIVES
+        || filter.topics.iter().any(|topic| topic.len() > MAX_ALTERNATIVES)
+    {
         return Err(RpcError::invalid_params("filter names too many addresses or topics"));
     }
     Ok(filter)
@@ -39,18 +41,24 @@ fn query(chain: &Chain, filter: &Filter) -> Result<Vec<Log>, RpcError> {
     let snapshot = chain.store.snapshot()?;
     let (from, to) = match filter.block_option {
         FilterBlockOption::AtBlockHash(hash) => {
-            let number = snapshot.number(&hash)?.ok_or_else(|| RpcError::server("unknown block"))?;
+            let number =
+                snapshot.number(&hash)?.ok_or_else(|| RpcError::server("unknown block"))?;
             (number, number)
         }
         FilterBlockOption::Range { from_block, to_block } => {
-            let number =
-                |bound: Option<BlockNumberOrTag>| chain.number_of(bound.unwrap_or_default()).unwrap_or(chain.meta.head);
+            let number = |bound: Option<BlockNumberOrTag>| {
+                chain.number_of(bound.unwrap_or_default()).unwrap_or(chain.meta.head)
+            };
             let (from, to) = (number(from_block), number(to_block));
             if from > to {
-                return Err(RpcError::invalid_params("invalid block range params: from is after to"));
+                return Err(RpcError::invalid_params(
+                    "invalid block range params: from is after to",
+                ));
             }
             if from > chain.meta.head {
-                return Err(RpcError::invalid_params("block range extends beyond current head block"));
+                return Err(RpcError::invalid_params(
+                    "block range extends beyond current head block",
+                ));
             }
             (from, to.min(chain.meta.head))
         }

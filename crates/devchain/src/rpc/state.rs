@@ -37,7 +37,8 @@ pub(super) fn code(chain: &Chain, p: &mut Params) -> Answer {
 }
 
 pub(super) fn storage_at(chain: &Chain, p: &mut Params) -> Answer {
-    let (address, slot, id) = (p.take::<Address>(0, "address")?, p.take::<U256>(1, "slot")?, at(p, 2)?);
+    let (address, slot, id) =
+        (p.take::<Address>(0, "address")?, p.take::<U256>(1, "slot")?, at(p, 2)?);
     let snapshot = chain.store.snapshot()?;
     json(B256::from(chain.scene(&snapshot, id)?.view.slot(address, slot)?))
 }

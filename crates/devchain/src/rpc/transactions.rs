@@ -25,14 +25,20 @@ const MAX_TRANSACTION_BYTES: usize = 128 * 1024;
 /// Decodes a signed transaction and recovers its signer.
 pub(super) fn decode(raw: &Bytes) -> Result<Recovered<TxEnvelope>, RpcError> {
     if raw.len() > MAX_TRANSACTION_BYTES {
-        let message = format!("oversized data: transaction size {}, limit {MAX_TRANSACTION_BYTES}", raw.len());
+        let message = format!(
+            "oversized data: transaction size {}, limit {MAX_TRANSACTION_BYTES}",
+            raw.len()
+        );
         return Err(RpcError::rejected(message));
     }
     let mut rest = raw.as_ref();
-    let transaction = TxEnvelope::decode_2718(&mut rest)
-        .map_err(|error| RpcError::invalid_params(format!("failed to decode signed transaction: {error}")))?;
+    let transaction = TxEnvelope::decode_2718(&mut rest).map_err(|error| {
+        RpcError::invalid_params(format!("failed to decode signed transaction: {error}"))
+    })?;
     if !rest.is_empty() {
-        return Err(RpcError::invalid_params("failed to decode signed transaction: bytes left over"));
+        return Err(RpcError::invalid_params(
+            "failed to decode signed transaction: bytes left over",
+        ));
     }
     let sender = transaction
         .recover_signer()
@@ -76,9 +82,13 @@ pub(super) fn by_position(chain: &Chain, method: &str, p: &mut Params) -> Answer
     let id = blocks::id(method, p)?;
     let at = p.take::<U64>(1, "index")?.to::<u64>();
     let snapshot = chain.store.snapshot()?;
-    let Some((head, mut body)) = blocks::find(chain, &snapshot, id)? else { return Ok(Value::Null) };
+    let Some((head, mut body)) = blocks::find(chain, &snapshot, id)? else {
+        return Ok(Value::Null);
+    };
     match usize::try_from(at) {
-        Ok(index) if index < body.len() => json(rpc_transaction(&head, at, body.swap_remove(index))),
+        Ok(index) if index < body.len() => {
+            json(rpc_transaction(&head, at, body.swap_remove(index)))
+        }
         _ => Ok(Value::Null),
     }
 }

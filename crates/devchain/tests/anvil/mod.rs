@@ -43,8 +43,10 @@ impl Process {
             .spawn()
             .unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let addr =
-            lines.by_ref().find_map(|line| line.ok()?.strip_prefix("Listening on ")?.trim().parse().ok()).unwrap();
+        let addr = lines
+            .by_ref()
+            .find_map(|line| line.ok()?.strip_prefix("Listening on ")?.trim().parse().ok())
+            .unwrap();
         // Keep reading, or anvil blocks once the pipe is full.
         std::thread::spawn(move || lines.for_each(drop));
         Self { child, addr }

@@ -42,11 +42,15 @@ fn run(scenario: &Scenario, target: &dyn Target) -> Vec<Value> {
 fn fill(params: &Value, saved: &BTreeMap<&str, Value>) -> Value {
     match params {
         Value::String(text) => match text.strip_prefix('$') {
-            Some(name) => saved.get(name).unwrap_or_else(|| panic!("nothing saved as {name}")).clone(),
+            Some(name) => {
+                saved.get(name).unwrap_or_else(|| panic!("nothing saved as {name}")).clone()
+            }
             None => params.clone(),
         },
         Value::Array(items) => items.iter().map(|item| fill(item, saved)).collect(),
-        Value::Object(fields) => fields.iter().map(|(key, value)| (key.clone(), fill(value, saved))).collect(),
+        Value::Object(fields) => {
+            fields.iter().map(|(key, value)| (key.clone(), fill(value, saved))).collect()
+        }
         _ => params.clone(),
     }
 }
@@ -58,17 +62,26 @@ fn faults(scenario: &Scenario, target: &dyn Target, ours: Option<&[Value]>) -> V
     for (at, (step, answer)) in scenario.steps.iter().zip(&transcript).enumerate() {
         let place = format!("{} / {at} {} {}", scenario.name, step.method, step.note);
         let foreign = ours.is_some();
-        if let Some(expected) = step.expected.as_ref().filter(|_| !(foreign && step.differs.is_some()))
+        if let Some(expected) =
+            step.expected.as_ref().filter(|_| !(foreign && step.differs.is_some()))
             && expected != answer
         {
-            faults.push(format!("{place}\n{}", differences(expected, answer, "expected", target.name())));
+            faults.push(format!(
+                "{place}\n{}",
+                differences(expected, answer, "expected", target.name())
+            ));
         }
         let Some(ours) = ours.map(|ours| &ours[at]) else { continue };
         match (step.differs, same(step, ours, answer)) {
             (None, false) => {
-                faults.push(format!("{place}\n{}", differences(ours, answer, "devchain", target.name())));
+                faults.push(format!(
+                    "{place}\n{}",
+                    differences(ours, answer, "devchain", target.name())
+                ));
             }
-            (Some(why), true) if !step.races => faults.push(format!("{place}\n  no longer differs ({why})")),
+            (Some(why), true) if !step.races => {
+                faults.push(format!("{place}\n  no longer differs ({why})"))
+            }
             _ => {}
         }
     }
@@ -76,10 +89,13 @@ fn faults(scenario: &Scenario, target: &dyn Target, ours: Option<&[Value]>) -> V
 }
 
 fn same(step: &Step, ours: &Value, theirs: &Value) -> bool {
-    let gas =
-        |value: &Value| value.as_str().and_then(|text| u64::from_str_radix(text.trim_start_matches("0x"), 16).ok());
+    let gas = |value: &Value| {
+        value.as_str().and_then(|text| u64::from_str_radix(text.trim_start_matches("0x"), 16).ok())
+    };
     match (step.within_percent, gas(ours), gas(theirs)) {
-        (Some(percent), Some(ours), Some(theirs)) => ours.abs_diff(theirs) * 100 <= theirs * percent,
+        (Some(percent), Some(ours), Some(theirs)) => {
+            ours.abs_diff(theirs) * 100 <= theirs * percent
+        }
         _ => ours == theirs,
     }
 }
@@ -89,15 +105,23 @@ fn differences(left: &Value, right: &Value, left_name: &str, right_name: &str) -
     match (left, right) {
         (Value::Object(lefts), Value::Object(rights)) => {
             let keys: BTreeSet<&String> = lefts.keys().chain(rights.keys()).collect();
-            let parts = keys.into_iter().filter(|key| left[*key] != right[*key] || !lefts.contains_key(*key));
+            let parts = keys
+                .into_iter()
+                .filter(|key| left[*key] != right[*key] || !lefts.contains_key(*key));
             let part = |key: &String| {
-                format!("  .{key}{}", differences(&left[key], &right[key], left_name, right_name).trim_end())
+                format!(
+                    "  .{key}{}",
+                    differences(&left[key], &right[key], left_name, right_name).trim_end()
+                )
             };
             parts.map(part).collect::<Vec<_>>().join("\n")
         }
         (Value::Array(lefts), Value::Array(rights)) if lefts.len() == rights.len() => {
-            let parts = lefts.iter().zip(rights).enumerate().filter(|(_, (left, right))| left != right);
-            let part = |(at, (left, right))| format!("  [{at}]{}", differences(left, right, left_name, right_name));
+            let parts =
+                lefts.iter().zip(rights).enumerate().filter(|(_, (left, right))| left != right);
+            let part = |(at, (left, right))| {
+                format!("  [{at}]{}", differences(left, right, left_name, right_name))
+            };
             parts.map(part).collect::<Vec<_>>().join("\n")
         }
         _ => format!("  {left_name} {left}\n  {right_name} {right}"),
@@ -122,8 +146,11 @@ fn in_process() {
 /// them again: `RIALTO_RECORD=1 cargo test -p rialto-devchain --test conformance`.
 #[test]
 fn as_recorded() {
-    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/conformance/transcript.json");
-    let run = |scenario: &Scenario| (scenario.name.to_owned(), run(scenario, &InProcess(support::open())).into());
+    let path =
+        std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/conformance/transcript.json");
+    let run = |scenario: &Scenario| {
+        (scenario.name.to_owned(), run(scenario, &InProcess(support::open())).into())
+    };
     let transcript = Value::Object(scenarios::all().iter().map(run).collect());
     if std::env::var_os("RIALTO_RECORD").is_some() {
         std::fs::write(&path, serde_json::to_string_pretty(&transcript).unwrap() + "\n").unwrap();
@@ -151,7 +178,8 @@ fn http_bodies_are_bounded_and_batches_answered() {
     let call = |id: u64| json!({ "jsonrpc": "2.0", "id": id, "method": "eth_blockNumber" });
     let code = |body: &str| serde_json::from_str::<Value>(body).unwrap()["error"]["code"].as_i64();
 
-    let mut batch = vec![call(1), json!({ "jsonrpc": "2.0", "method": "eth_blockNumber" }), json!(5), call(2)];
+    let mut batch =
+        vec![call(1), json!({ "jsonrpc": "2.0", "method": "eth_blockNumber" }), json!(5), call(2)];
     let (status, answer) = targets::post(addr, json!(batch).to_string().as_bytes());
     let answers: Vec<Value> = serde_json::from_str(&answer).unwrap();
     assert_eq!((status, answers.len()), (200, 3), "a notification is not answered: {answer}");
@@ -162,15 +190,30 @@ fn http_bodies_are_bounded_and_batches_answered() {
     assert_eq!(code(&targets::post(addr, json!(batch).to_string().as_bytes()).1), Some(-32600));
     assert_eq!(code(&targets::post(addr, b"[]").1), Some(-32600));
     assert_eq!(code(&targets::post(addr, b"{\"method\":").1), Some(-32700));
-    assert_eq!(code(&targets::post(addr, "[".repeat(100_000).as_bytes()).1), Some(-32700), "deep nesting");
-    assert_eq!(code(&targets::post(addr, b"{\"id\":{},\"method\":\"eth_chainId\"}").1), Some(-32600));
+    assert_eq!(
+        code(&targets::post(addr, "[".repeat(100_000).as_bytes()).1),
+        Some(-32700),
+        "deep nesting"
+    );
+    assert_eq!(
+        code(&targets::post(addr, b"{\"id\":{},\"method\":\"eth_chainId\"}").1),
+        Some(-32600)
+    );
     assert_eq!(code(&targets::post(addr, b"{\"id\":1}").1), Some(-32600));
     assert_eq!(code(&targets::post(addr, &[0xff, 0xfe]).1), Some(-32700));
     let (status, _) = targets::post(addr, &vec![b' '; (2 << 20) + 1]);
     assert!(matches!(status, 0 | 413), "an oversized body is refused: {status}");
     for (host, kind) in [("evil.example", "application/json"), ("127.0.0.1", "text/plain")] {
-        assert_eq!(targets::post_as(addr, host, kind, call(1).to_string().as_bytes()).0, 403, "{host} {kind}");
+        assert_eq!(
+            targets::post_as(addr, host, kind, call(1).to_string().as_bytes()).0,
+            403,
+            "{host} {kind}"
+        );
     }
-    assert_eq!(targets::post(addr, json!({ "method": "eth_chainId" }).to_string().as_bytes()).0, 204, "a notification");
+    assert_eq!(
+        targets::post(addr, json!({ "method": "eth_chainId" }).to_string().as_bytes()).0,
+        204,
+        "a notification"
+    );
     assert_eq!(server.request("eth_chainId", json!([])).unwrap(), json!("0x7a69"), "still alive");
 }

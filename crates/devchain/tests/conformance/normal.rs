@@ -61,7 +61,8 @@ impl Normaliser {
             },
             Err((code, message, data)) => {
                 let message = message.to_lowercase();
-                let row = MESSAGES.iter().find(|row| row.iter().any(|words| message.contains(words)));
+                let row =
+                    MESSAGES.iter().find(|row| row.iter().any(|words| message.contains(words)));
                 json!({ "error": code, "says": row.map_or(message.as_str(), |row| row[0]), "data": data })
             }
         }

@@ -157,16 +157,17 @@ fn identity() -> Vec<Step> {
         ask("eth_getTransactionReceipt", json!([B256::ZERO])).expect(Value::Null),
         ask("eth_getBalance", json!([Address::repeat_byte(9), "latest"])).expect(json!("0x0")),
         ask("eth_getCode", json!([Address::repeat_byte(9), "latest"])).expect(json!("0x")),
-        ask("eth_getTransactionCount", json!([Address::repeat_byte(9), "latest"])).expect(json!("0x0")),
+        ask("eth_getTransactionCount", json!([Address::repeat_byte(9), "latest"]))
+            .expect(json!("0x0")),
         ask("eth_nonsense", json!([])).fails(-32601, "method not found"),
         ask("eth_getBalance", json!(["nonsense"])).ignore(),
         ask("eth_call", json!([{ "to": 7 }])).ignore(),
         ask("eth_getBalance", json!([Address::ZERO, "0x99"]))
             .fails(-32000, "header not found")
             .differs("anvil: -32602 BlockOutOfRange; geth: -32000 header not found"),
-        ask("eth_getBalance", json!([Address::ZERO]))
-            .expect(json!("0x0"))
-            .differs("anvil insists on a block; geth and the specification's examples default to latest"),
+        ask("eth_getBalance", json!([Address::ZERO])).expect(json!("0x0")).differs(
+            "anvil insists on a block; geth and the specification's examples default to latest",
+        ),
     ]
 }
 
@@ -174,7 +175,8 @@ fn transfer() -> Vec<Step> {
     let to = Address::repeat_byte(7);
     vec![
         ask("eth_getBalance", json!([address(0), "latest"])),
-        send(0, TxEip1559 { gas_limit: 21_000, ..transaction(0, Some(to), 5, &[]) }).save("hash", ""),
+        send(0, TxEip1559 { gas_limit: 21_000, ..transaction(0, Some(to), 5, &[]) })
+            .save("hash", ""),
         ask("eth_blockNumber", json!([])).expect(json!("0x1")),
         ask("eth_getTransactionReceipt", json!(["$hash"])).save("block", "/blockHash"),
         ask("eth_getTransactionByHash", json!(["$hash"])),
@@ -226,7 +228,8 @@ fn contract_calls() -> Vec<Step> {
         ask("eth_getTransactionReceipt", json!(["$deployed"])),
         ask("eth_getCode", json!([counter, "latest"])).expect(json!(hex::encode_prefixed(COUNTER))),
         ask("eth_getCode", json!([counter, "0x0"])).expect(json!("0x")),
-        ask("eth_estimateGas", json!([{ "from": address(1), "to": counter, "input": "0x01" }])).within_percent(5),
+        ask("eth_estimateGas", json!([{ "from": address(1), "to": counter, "input": "0x01" }]))
+            .within_percent(5),
         send(1, transaction(0, Some(counter), 0, &[1])).save("first", ""),
         ask("eth_getTransactionReceipt", json!(["$first"])),
         send(2, transaction(0, Some(counter), 0, &[1])).ignore(),
@@ -234,7 +237,9 @@ fn contract_calls() -> Vec<Step> {
         ask("eth_call", json!([{ "to": counter }])).expect(word(2)),
         ask("eth_call", json!([{ "to": counter }, "pending"])).expect(word(2)),
         ask("eth_call", json!([{ "to": counter }, "0x2"])).expect(word(1)),
-        ask("eth_call", json!([{ "to": counter }, "0x0"])).expect(json!("0x")).note("before it was there"),
+        ask("eth_call", json!([{ "to": counter }, "0x0"]))
+            .expect(json!("0x"))
+            .note("before it was there"),
         ask("eth_getStorageAt", json!([counter, "0x0", "latest"])).expect(word(2)),
         ask("eth_getStorageAt", json!([counter, "0x0", "0x2"])).expect(word(1)),
         ask("eth_call", json!([{ "to": counter, "data": "0x01", "from": counter }, "latest"]))
@@ -245,11 +250,17 @@ fn contract_calls() -> Vec<Step> {
             .note("creation"),
         ask("eth_estimateGas", json!([{ "from": address(1), "to": address(2), "value": "0x1" }]))
             .expect(json!("0x5208")),
-        ask("eth_estimateGas", json!([{ "to": address(2), "input": format!("0x{}", "11".repeat(1000)) }]))
-            .within_percent(2)
-            .note("EIP-7623 floor"),
-        ask("eth_estimateGas", json!([{ "from": address(0), "input": hex::encode_prefixed(deploying(COUNTER)) }]))
-            .within_percent(5),
+        ask(
+            "eth_estimateGas",
+            json!([{ "to": address(2), "input": format!("0x{}", "11".repeat(1000)) }]),
+        )
+        .within_percent(2)
+        .note("EIP-7623 floor"),
+        ask(
+            "eth_estimateGas",
+            json!([{ "from": address(0), "input": hex::encode_prefixed(deploying(COUNTER)) }]),
+        )
+        .within_percent(5),
     ]
 }
 
@@ -269,16 +280,19 @@ fn logs() -> Vec<Step> {
         query(json!({ "blockHash": "$block" })),
         query(json!({ "fromBlock": "0x0", "address": counter })),
         query(json!({ "fromBlock": "0x0", "address": Address::repeat_byte(9) })).expect(json!([])),
-        query(json!({ "fromBlock": "0x0", "address": [counter, Address::repeat_byte(9)], "topics": [topic] })),
+        query(
+            json!({ "fromBlock": "0x0", "address": [counter, Address::repeat_byte(9)], "topics": [topic] }),
+        ),
         query(json!({ "fromBlock": "0x0", "topics": [null, caller(2)] })),
         query(json!({ "fromBlock": "0x0", "topics": [[topic, word(1)], [caller(1), caller(3)]] })),
         query(json!({ "fromBlock": "0x0", "topics": [caller(1)] })).expect(json!([])),
-        query(json!({ "fromBlock": "0x0", "topics": [topic, null, null] })).note("more topics than the logs have"),
+        query(json!({ "fromBlock": "0x0", "topics": [topic, null, null] }))
+            .note("more topics than the logs have"),
         query(json!({ "fromBlock": "0x2", "toBlock": "0x2" })),
         query(json!({ "fromBlock": "0x50", "toBlock": "0x60" })).ignore(),
-        query(json!({ "fromBlock": "0x3", "toBlock": "0x2" }))
-            .ignore()
-            .differs("anvil answers []; geth refuses, and a client that asks this has a fault worth knowing"),
+        query(json!({ "fromBlock": "0x3", "toBlock": "0x2" })).ignore().differs(
+            "anvil answers []; geth refuses, and a client that asks this has a fault worth knowing",
+        ),
         query(json!({ "blockHash": B256::ZERO })).ignore(),
     ]
 }
@@ -302,9 +316,12 @@ fn reverts() -> Vec<Step> {
         ask("eth_call", json!([{ "to": address(0).create(2), "gas": "0x186a0" }, "latest"]))
             .fails(-32000, "out of gas")
             .differs("anvil: -32603 EVM error OutOfGas; geth: -32000 out of gas"),
-        ask("eth_call", json!([{ "to": echo, "from": Address::repeat_byte(5), "value": "0x1" }, "latest"]))
-            .fails(-32000, "insufficient funds")
-            .differs("anvil: -32003; geth: -32000, since no transaction is rejected here"),
+        ask(
+            "eth_call",
+            json!([{ "to": echo, "from": Address::repeat_byte(5), "value": "0x1" }, "latest"]),
+        )
+        .fails(-32000, "insufficient funds")
+        .differs("anvil: -32003; geth: -32000, since no transaction is rejected here"),
     ]
 }
 
@@ -315,13 +332,18 @@ fn refused() -> Vec<Step> {
     vec![
         send(0, transaction(0, to, 0, &[])).save("hash", ""),
         send(0, transaction(0, to, 1, &[])).fails(-32003, "nonce too low"),
-        send(0, TxEip1559 { value: huge, ..transaction(1, to, 0, &[]) }).fails(-32003, "insufficient funds"),
+        send(0, TxEip1559 { value: huge, ..transaction(1, to, 0, &[]) })
+            .fails(-32003, "insufficient funds"),
         send(0, TxEip1559 { gas_limit: 20_999, ..transaction(1, to, 0, &[]) })
             .fails(-32003, "intrinsic gas too low")
-            .differs("anvil: -32000 here, -32003 elsewhere; EIP-1474 gives rejected transactions -32003"),
+            .differs(
+                "anvil: -32000 here, -32003 elsewhere; EIP-1474 gives rejected transactions -32003",
+            ),
         send(0, TxEip1559 { gas_limit: 30_000_001, ..transaction(1, to, 0, &[]) })
             .fails(-32003, "block gas limit")
-            .differs("anvil: -32000 here, -32003 elsewhere; EIP-1474 gives rejected transactions -32003"),
+            .differs(
+                "anvil: -32000 here, -32003 elsewhere; EIP-1474 gives rejected transactions -32003",
+            ),
         send(0, TxEip1559 { max_priority_fee_per_gas: 11 * GWEI, ..transaction(1, to, 0, &[]) })
             .fails(-32003, "priority fee"),
         send(0, other_chain).fails(-32003, "chain id"),
@@ -398,7 +420,8 @@ fn gaps() -> Vec<Step> {
 
 fn fees() -> Vec<Step> {
     let endless = contract();
-    let hungry = |nonce| TxEip1559 { gas_limit: 30_000_000, ..transaction(nonce, Some(endless), 0, &[]) };
+    let hungry =
+        |nonce| TxEip1559 { gas_limit: 30_000_000, ..transaction(nonce, Some(endless), 0, &[]) };
     vec![
         ask("eth_gasPrice", json!([])),
         ask("eth_maxPriorityFeePerGas", json!([])),
@@ -462,9 +485,12 @@ fn filters() -> Vec<Step> {
     let changes = |name: &str| ask("eth_getFilterChanges", json!([format!("${name}")]));
     vec![
         deploy(COUNTER),
-        ask("eth_newFilter", json!([{ "address": counter, "topics": [null, address(1).into_word()] }]))
-            .save("logs", "")
-            .ignore(),
+        ask(
+            "eth_newFilter",
+            json!([{ "address": counter, "topics": [null, address(1).into_word()] }]),
+        )
+        .save("logs", "")
+        .ignore(),
         ask("eth_newBlockFilter", json!([])).save("blocks", "").ignore(),
         changes("logs").expect(json!([])),
         bump(1, 0),

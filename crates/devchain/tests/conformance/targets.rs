@@ -34,7 +34,9 @@ impl Target for InProcess {
     }
 
     fn request(&self, method: &str, params: Value) -> Result<Value, Fault> {
-        self.0.handle(method, params).map_err(|error| (error.code, error.message, error.data.unwrap_or_default()))
+        self.0
+            .handle(method, params)
+            .map_err(|error| (error.code, error.message, error.data.unwrap_or_default()))
     }
 }
 
@@ -46,7 +48,11 @@ pub struct OverHttp {
 
 impl OverHttp {
     pub fn start() -> Self {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .unwrap();
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
         let server = runtime.block_on(rialto_devchain::serve(support::open(), any)).unwrap();
         Self { server, _runtime: runtime }
@@ -85,9 +91,10 @@ impl Anvil {
 
     /// Anvil computes the fees of a block some time after mining it, and omits them until then.
     fn fee_history(&self, params: Value) -> Result<Value, Fault> {
-        let number = |value: &Value| u64::from_str_radix(value.as_str()?.strip_prefix("0x")?, 16).ok();
-        let newest =
-            number(&params[1]).or_else(|| number(&request(self.process.addr, "eth_blockNumber", json!([])).ok()?));
+        let number =
+            |value: &Value| u64::from_str_radix(value.as_str()?.strip_prefix("0x")?, 16).ok();
+        let newest = number(&params[1])
+            .or_else(|| number(&request(self.process.addr, "eth_blockNumber", json!([])).ok()?));
         let wanted = number(&params[0]).zip(newest).map(|(count, newest)| count.min(newest + 1));
         for _ in 0..MAX_POLLS {
             let answer = request(self.process.addr, "eth_feeHistory", params.clone())?;
@@ -158,6 +165,7 @@ pub fn post_as(addr: SocketAddr, host: &str, kind: &str, body: &[u8]) -> (u16, S
     let _ = stream.read_to_end(&mut answer);
     let answer = String::from_utf8_lossy(&answer).into_owned();
     let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
-    let status = head.split_whitespace().nth(1).and_then(|status| status.parse().ok()).unwrap_or_default();
+    let status =
+        head.split_whitespace().nth(1).and_then(|status| status.parse().ok()).unwrap_or_default();
     (status, body.to_owned())
 }

@@ -49,7 +49,14 @@ pub fn transaction(nonce: u64, to: Option<Address>, value: u64, input: &[u8]) ->
 }
 
 pub fn legacy(nonce: u64, to: Address, chain_id: Option<u64>) -> TxLegacy {
-    TxLegacy { chain_id, nonce, gas_price: 10 * GWEI, gas_limit: 100_000, to: to.into(), ..Default::default() }
+    TxLegacy {
+        chain_id,
+        nonce,
+        gas_price: 10 * GWEI,
+        gas_limit: 100_000,
+        to: to.into(),
+        ..Default::default()
+    }
 }
 
 pub fn access_list(nonce: u64, to: Address) -> TxEip2930 {
@@ -63,7 +70,10 @@ pub fn access_list(nonce: u64, to: Address) -> TxEip2930 {
     }
 }
 
-pub fn sign<T: SignableTransaction<Signature>>(transaction: T, signer: &PrivateKeySigner) -> TxEnvelope
+pub fn sign<T: SignableTransaction<Signature>>(
+    transaction: T,
+    signer: &PrivateKeySigner,
+) -> TxEnvelope
 where
     TxEnvelope: From<alloy_consensus::Signed<T>>,
 {
@@ -76,7 +86,10 @@ pub fn raw(transaction: &TxEnvelope) -> String {
     hex::encode_prefixed(transaction.encoded_2718())
 }
 
-pub fn signed<T: SignableTransaction<Signature>>(transaction: T, signer: &PrivateKeySigner) -> String
+pub fn signed<T: SignableTransaction<Signature>>(
+    transaction: T,
+    signer: &PrivateKeySigner,
+) -> String
 where
     TxEnvelope: From<alloy_consensus::Signed<T>>,
 {
@@ -113,7 +126,8 @@ pub fn deploying(runtime: &[u8]) -> Vec<u8> {
 
 /// Without input returns slot 0; with input adds one to it and logs the new value under the topics
 /// 0xc001 and the caller.
-pub const COUNTER: &[u8] = &hex!("36600c575f545f5260205ff35b60015f5401805f555f523361c00160205fa200");
+pub const COUNTER: &[u8] =
+    &hex!("36600c575f545f5260205ff35b60015f5401805f555f523361c00160205fa200");
 /// Reverts with its input.
 pub const ECHO_REVERT: &[u8] = &hex!("365f5f37365ffd");
 /// Returns timestamp, number, base fee, chain id, gas price and caller, a word each.

@@ -1,5 +1,6 @@
-//! Compiled programs on disk. A hint, never trusted: what is damaged, foreign or outdated is compiled anew.
-//! Any number of processes may share a folder: files appear by renaming and never change.
+//! Compiled programs on disk. A hint, never trusted: what is damaged, foreign or outdated is
+//! compiled anew. Any number of processes may share a folder: files appear by renaming and never
+//! change.
 
 use std::fs::{self, DirBuilder, File};
 use std::hash::{Hash, Hasher};
@@ -105,8 +106,8 @@ impl Cache {
         module
     }
 
-    /// Keeps a program's code, which a compiler of ours has just made, and loads it. Failures to keep it cost time later,
-    /// nothing else. `None` if wasmtime doesn't take it.
+    /// Keeps a program's code, which a compiler of ours has just made, and loads it. Failures to
+    /// keep it cost time later, nothing else. `None` if wasmtime doesn't take it.
     pub(crate) fn store(&self, engine: &Engine, root: B256, code: &[u8]) -> Option<Module> {
         let entry = self.entry(root);
         let sealed = artifact::seal(code, &self.key, &entry);
@@ -114,8 +115,8 @@ impl Cache {
         artifact::open(engine, &self.key, &entry, &sealed)
     }
 
-    /// What is known of a module by the hash of its bytes. A worker's death is forgotten after a day: it may have been this host's
-    /// fault.
+    /// What is known of a module by the hash of its bytes. A worker's death is forgotten after a
+    /// day: it may have been this host's fault.
     pub(crate) fn verdict(&self, wasm: &blake3::Hash) -> Option<Verdict> {
         let entry = self.verdict_entry(wasm);
         let path = self.path(&entry);
@@ -123,7 +124,8 @@ impl Cache {
         let mut sealed = Vec::new();
         (&file).take(MAX_VERDICT_BYTES).read_to_end(&mut sealed).ok()?;
         let verdict = artifact::unseal(&self.key, &entry, &sealed).and_then(Verdict::decode);
-        let age = file.metadata().and_then(|about| about.modified()).ok()?.elapsed().unwrap_or_default();
+        let age =
+            file.metadata().and_then(|about| about.modified()).ok()?.elapsed().unwrap_or_default();
         if verdict.is_none() || matches!(verdict, Some(Verdict::Died(_))) && age > FORGET_DEATHS {
             let _ = fs::remove_file(&path);
             return None;
@@ -156,7 +158,8 @@ impl Cache {
         }
     }
 
-    /// Removes the files unused for longest until `bytes` more fit; leftovers of killed processes go like the rest.
+    /// Removes the files unused for longest until `bytes` more fit; leftovers of killed processes
+    /// go like the rest.
     fn make_room(&self, bytes: u64) -> io::Result<()> {
         let mut files = Vec::new();
         for file in fs::read_dir(&self.dir)?.flatten().filter(|file| file.file_name() != KEY) {
@@ -185,7 +188,8 @@ impl Cache {
         hasher.finalize()
     }
 
-    /// Other than any program's, also if a module's hash were chosen to be a root. Another build may judge otherwise.
+    /// Other than any program's, also if a module's hash were chosen to be a root. Another build
+    /// may judge otherwise.
     fn verdict_entry(&self, wasm: &blake3::Hash) -> blake3::Hash {
         let mut hasher = blake3::Hasher::new_derive_key("rialto exec verdict");
         hasher.update(self.compatibility.as_bytes());
@@ -202,7 +206,8 @@ impl Cache {
 /// Length and age of the running binary.
 fn build() -> Vec<u8> {
     let Ok(about) = std::env::current_exe().and_then(fs::metadata) else { return Vec::new() };
-    let modified = about.modified().ok().and_then(|at| at.duration_since(SystemTime::UNIX_EPOCH).ok());
+    let modified =
+        about.modified().ok().and_then(|at| at.duration_since(SystemTime::UNIX_EPOCH).ok());
     let modified = modified.map_or(0, |at| at.as_nanos());
     [&about.len().to_be_bytes()[..], &modified.to_be_bytes()].concat()
 }
@@ -258,6 +263,8 @@ impl Hasher for Blake3 {
     }
 
     fn finish(&self) -> u64 {
-        u64::from_le_bytes(self.0.finalize().as_bytes()[..8].try_into().expect("a hash has 32 bytes"))
+        u64::from_le_bytes(
+            self.0.finalize().as_bytes()[..8].try_into().expect("a hash has 32 bytes"),
+        )
     }
 }

@@ -1,4 +1,5 @@
-//! From a user's module to machine code: the part that an untrusted program can make long, so it is done in a worker.
+//! From a user's module to machine code: the part that an untrusted program can make long, so it is
+//! done in a worker.
 
 use alloy_primitives::B256;
 use rialto_machine::{Canonical, Machine, Work};
@@ -8,9 +9,10 @@ use crate::ExecError;
 use crate::wasm::engine::wasmtime_config;
 use crate::wasm::tune::tune;
 
-/// Chains of values ([`Work::chains`]) for which the better register allocator is always used, and so many more for each byte of
-/// code; and values that meet. Its time goes by them: some seconds for so many. The other one's does not, but
-/// its code is slower, so it is used for the very large functions of compilers and the like, and for what is made to take long.
+/// Chains of values ([`Work::chains`]) for which the better register allocator is always used, and
+/// so many more for each byte of code; and values that meet. Its time goes by them: some seconds
+/// for so many. The other one's does not, but its code is slower, so it is used for the very large
+/// functions of compilers and the like, and for what is made to take long.
 const MAX_CHAINS: u64 = 20_000_000;
 const MAX_CHAINS_PER_BYTE: u64 = 200;
 const MAX_MOVES: u64 = 32_000;
@@ -48,7 +50,9 @@ impl About {
     }
 
     pub(crate) fn decode(bytes: &[u8; Self::BYTES]) -> Self {
-        let pages = |at: usize| u32::from_be_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
+        let pages = |at: usize| {
+            u32::from_be_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
+        };
         Self { root: B256::from_slice(&bytes[..32]), min_pages: pages(32), max_pages: pages(36) }
     }
 }
@@ -66,11 +70,18 @@ impl Compilers {
             config.cranelift_regalloc_algorithm(algorithm);
             wasmtime::Engine::new(&config).map_err(|error| ExecError::Config(format!("{error:#}")))
         };
-        Ok(Self { best: engine(RegallocAlgorithm::Backtracking)?, quick: engine(RegallocAlgorithm::SinglePass)? })
+        Ok(Self {
+            best: engine(RegallocAlgorithm::Backtracking)?,
+            quick: engine(RegallocAlgorithm::SinglePass)?,
+        })
     }
 
     /// Checks, canonicalises and compiles.
-    pub(crate) fn compile(&self, machine: &dyn Machine, wasm: &[u8]) -> Result<Compiled, ExecError> {
+    pub(crate) fn compile(
+        &self,
+        machine: &dyn Machine,
+        wasm: &[u8],
+    ) -> Result<Compiled, ExecError> {
         let canonical = machine.canonicalise(wasm)?;
         Ok(Compiled { about: About::of(&canonical), code: self.compile_canonical(&canonical)? })
     }
@@ -82,10 +93,13 @@ impl Compilers {
     /// Compiles M', for slower code in time that never goes by the square of anything if `quick`.
     pub(crate) fn compile_by(&self, module: &[u8], quick: bool) -> Result<Vec<u8>, ExecError> {
         let engine = if quick { &self.quick } else { &self.best };
-        engine.precompile_module(&tune(module)?).map_err(|error| ExecError::Compile(format!("{error:#}")))
+        engine
+            .precompile_module(&tune(module)?)
+            .map_err(|error| ExecError::Compile(format!("{error:#}")))
     }
 }
 
 pub(crate) fn is_quick(work: Work, code_bytes: u64) -> bool {
-    work.chains > MAX_CHAINS + MAX_CHAINS_PER_BYTE * code_bytes || work.moves > MAX_MOVES + code_bytes / BYTES_PER_MOVE
+    work.chains > MAX_CHAINS + MAX_CHAINS_PER_BYTE * code_bytes
+        || work.moves > MAX_MOVES + code_bytes / BYTES_PER_MOVE
 }

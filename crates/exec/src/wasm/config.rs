@@ -8,14 +8,15 @@ use rialto_machine::Machines;
 /// What this host lends. Nothing here changes a result.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Folder of compiled programs; created with mode 0700 if missing. Several processes may share it.
+    /// Folder of compiled programs; created with mode 0700 if missing. Several processes may share
+    /// it.
     pub cache_dir: PathBuf,
     /// Tasks that run at the same time.
     pub cores: usize,
     /// Memory of all running tasks together, bytes; also the most that one task may be promised.
     pub max_memory_bytes: u64,
-    /// Safety stop: wall time of one task. Fuel bounds every run; a provider must be able to burn all that it promises to
-    /// within this.
+    /// Safety stop: wall time of one task. Fuel bounds every run; a provider must be able to burn
+    /// all that it promises to within this.
     pub max_wall: Duration,
     /// Programs that are compiled at the same time, each in a worker.
     pub workers: usize,

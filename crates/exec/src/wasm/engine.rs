@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use alloy_primitives::B256;
 use rialto_machine::{Canonical, Machine, limits::MAX_TABLE_ENTRIES};
 use wasmtime::{
-    Enabled, InstanceAllocationStrategy, Linker, OptLevel, PoolingAllocationConfig, Strategy, WasmFeatures,
+    Enabled, InstanceAllocationStrategy, Linker, OptLevel, PoolingAllocationConfig, Strategy,
+    WasmFeatures,
 };
 
 use crate::wasm::cache::{Cache, Verdict};
@@ -26,7 +27,8 @@ pub(crate) const NATIVE_STACK_BYTES: usize = 64 << 20;
 pub(crate) const HOST_STACK_BYTES: usize = 1 << 20;
 /// Largest native instance (globals, function references of the largest program), bytes.
 const MAX_INSTANCE_BYTES: usize = 16 << 20;
-/// Memory of a pooled instance that is cleared by writing instead of by the kernel: faster for small tasks.
+/// Memory of a pooled instance that is cleared by writing instead of by the kernel: faster for
+/// small tasks.
 const KEEP_RESIDENT_BYTES: usize = 64 << 10;
 /// Prepared programs kept in memory.
 const MAX_PREPARED: usize = 16;
@@ -53,38 +55,64 @@ impl Engine {
     /// Starts an engine.
     pub fn new(config: Config) -> Result<Self, ExecError> {
         if config.cores == 0 || config.cores > MAX_CORES {
-            return Err(ExecError::Config(format!("{} cores, must be 1 to {MAX_CORES}", config.cores)));
+            return Err(ExecError::Config(format!(
+                "{} cores, must be 1 to {MAX_CORES}",
+                config.cores
+            )));
         }
-        let wasmtime = wasmtime::Engine::new(&wasmtime_config(config.cores, false)).map_err(refused)?;
+        let wasmtime =
+            wasmtime::Engine::new(&wasmtime_config(config.cores, false)).map_err(refused)?;
         let mut linker = Linker::new(&wasmtime);
         host::link(&mut linker).map_err(refused)?;
         let cache = Cache::open(&config.cache_dir, &wasmtime)?;
         let slots = Slots::new(config.cores, config.max_memory_bytes);
         let workers = Workers::new(config.workers);
         let (prepared, underway) = Default::default();
-        Ok(Self(Arc::new(Inner { wasmtime, linker, cache, prepared, underway, workers, slots, config })))
+        Ok(Self(Arc::new(Inner {
+            wasmtime,
+            linker,
+            cache,
+            prepared,
+            underway,
+            workers,
+            slots,
+            config,
+        })))
     }
 
-    /// Checks, canonicalises and compiles a program, or takes it from a cache. Seconds for a large new program.
+    /// Checks, canonicalises and compiles a program, or takes it from a cache. Seconds for a large
+    /// new program.
     pub fn prepare(&self, wasm: &[u8]) -> Result<Arc<Program>, ExecError> {
         self.prepare_unless(wasm, &CancelFlag::new())
     }
 
-    /// Like [`Engine::prepare`], until `cancel` is raised: then it returns within milliseconds, and the worker is killed. What is
-    /// compiled in this process, because its binary has no workers, can't be stopped.
-    pub fn prepare_unless(&self, wasm: &[u8], cancel: &CancelFlag) -> Result<Arc<Program>, ExecError> {
+    /// Like [`Engine::prepare`], until `cancel` is raised: then it returns within milliseconds, and
+    /// the worker is killed. What is compiled in this process, because its binary has no workers,
+    /// can't be stopped.
+    pub fn prepare_unless(
+        &self,
+        wasm: &[u8],
+        cancel: &CancelFlag,
+    ) -> Result<Arc<Program>, ExecError> {
         self.prepare_under(self.0.config.machines.current(), wasm, cancel)
     }
 
     /// Like [`Engine::prepare_unless`], under the rules by which the program's root is `root`.
-    pub fn prepare_root(&self, wasm: &[u8], root: B256, cancel: &CancelFlag) -> Result<Arc<Program>, ExecError> {
+    pub fn prepare_root(
+        &self,
+        wasm: &[u8],
+        root: B256,
+        cancel: &CancelFlag,
+    ) -> Result<Arc<Program>, ExecError> {
         let (mut refused, mut taken) = (None, false);
         for machine in self.0.config.machines.all() {
             match self.prepare_under(machine, wasm, cancel) {
                 Ok(program) if program.root() == root => return Ok(program),
                 Ok(_) => taken = true,
                 // Another version may take it.
-                Err(why @ (ExecError::Gate(_) | ExecError::Refused(_))) => drop(refused.get_or_insert(why)),
+                Err(why @ (ExecError::Gate(_) | ExecError::Refused(_))) => {
+                    drop(refused.get_or_insert(why))
+                }
                 Err(why) => return Err(why),
             }
         }
@@ -101,7 +129,8 @@ impl Engine {
         if let Some(program) = self.prepared(&name) {
             return Ok(program);
         }
-        // Nobody compiles what another just does; whoever brings something else isn't held up by it.
+        // Nobody compiles what another just does; whoever brings something else isn't held up by
+        // it.
         let _alone = self.0.underway.enter(name, cancel)?;
         if let Some(program) = self.prepared(&name) {
             return Ok(program);
@@ -160,7 +189,8 @@ impl Engine {
     pub(crate) fn load(&self, Compiled { about, code }: Compiled) -> Result<Program, ExecError> {
         let Inner { wasmtime, linker, cache, .. } = &*self.0;
         let module = cache.store(wasmtime, about.root, &code);
-        let module = module.ok_or_else(|| ExecError::Compile("the compiled program can't be loaded".into()))?;
+        let module = module
+            .ok_or_else(|| ExecError::Compile("the compiled program can't be loaded".into()))?;
         Program::link(about, &module, linker)
     }
 
@@ -216,16 +246,21 @@ fn refused(error: wasmtime::Error) -> ExecError {
     ExecError::Config(format!("{error:#}"))
 }
 
-/// What decides results is here and in `tune`: the features of M', and no limit that strikes before the program's own.
-/// NaNs are `tune`'s; `canonical_nans` makes Cranelift do it, for comparison.
+/// What decides results is here and in `tune`: the features of M', and no limit that strikes before
+/// the program's own. NaNs are `tune`'s; `canonical_nans` makes Cranelift do it, for comparison.
 pub(crate) fn wasmtime_config(cores: usize, canonical_nans: bool) -> wasmtime::Config {
     let mut config = wasmtime::Config::new();
     // exactly what M' uses
     config.wasm_features(WasmFeatures::all(), false).wasm_features(tune::FEATURES, true);
     config.cranelift_nan_canonicalization(canonical_nans);
-    config.async_stack_size(NATIVE_STACK_BYTES + HOST_STACK_BYTES).max_wasm_stack(NATIVE_STACK_BYTES);
+    config
+        .async_stack_size(NATIVE_STACK_BYTES + HOST_STACK_BYTES)
+        .max_wasm_stack(NATIVE_STACK_BYTES);
     // speed
-    config.strategy(Strategy::Cranelift).cranelift_opt_level(OptLevel::Speed).wasm_branch_hinting(true);
+    config
+        .strategy(Strategy::Cranelift)
+        .cranelift_opt_level(OptLevel::Speed)
+        .wasm_branch_hinting(true);
     config.memory_reservation(1 << 32).memory_init_cow(true).allocation_strategy(pool(cores));
     // nothing that nobody reads
     config.concurrency_support(false).wasm_backtrace_max_frames(None).generate_address_map(false);
@@ -237,7 +272,10 @@ pub(crate) fn wasmtime_config(cores: usize, canonical_nans: bool) -> wasmtime::C
 fn pool(cores: usize) -> InstanceAllocationStrategy {
     let count = cores as u32;
     let mut pool = PoolingAllocationConfig::new();
-    pool.total_core_instances(count).total_memories(count).total_tables(count).max_unused_warm_slots(count);
+    pool.total_core_instances(count)
+        .total_memories(count)
+        .total_tables(count)
+        .max_unused_warm_slots(count);
     pool.max_memory_size((PAGE_BYTES << 16) as usize).table_elements(MAX_TABLE_ENTRIES as usize);
     pool.max_core_instance_size(MAX_INSTANCE_BYTES);
     pool.linear_memory_keep_resident(KEEP_RESIDENT_BYTES).table_keep_resident(KEEP_RESIDENT_BYTES);

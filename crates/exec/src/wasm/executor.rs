@@ -6,7 +6,9 @@ use alloy_primitives::B256;
 use rialto_machine::Machines;
 
 use crate::wasm::{Config, Engine, Program};
-use crate::{AttemptError, Batch, CancelFlag, ExecError, Executor, Lent, Limits, Outcome, Prepared, Task};
+use crate::{
+    AttemptError, Batch, CancelFlag, ExecError, Executor, Lent, Limits, Outcome, Prepared, Task,
+};
 
 /// A program with the engine that runs it.
 #[derive(Debug)]
@@ -31,7 +33,12 @@ impl Executor for Engine {
         Ok(self.ready(self.prepare_unless(program, cancel)?))
     }
 
-    fn prepare_signed(&self, program: &[u8], root: B256, cancel: &CancelFlag) -> Result<Arc<dyn Prepared>, ExecError> {
+    fn prepare_signed(
+        &self,
+        program: &[u8],
+        root: B256,
+        cancel: &CancelFlag,
+    ) -> Result<Arc<dyn Prepared>, ExecError> {
         Ok(self.ready(self.prepare_root(program, root, cancel)?))
     }
 

@@ -18,8 +18,8 @@ const MODULE: &str = "rialto";
 const LARGEST_MEMORY_BYTES: u64 = 1 << 32;
 /// Bytes reserved for a task's output before it writes any.
 const OUTPUT_RESERVE_BYTES: u64 = 4 << 10;
-/// An output of so many bytes gets room for all it may have, at once: what is not written takes no memory, and doubling
-/// on and on would leave holes of every size behind.
+/// An output of so many bytes gets room for all it may have, at once: what is not written takes no
+/// memory, and doubling on and on would leave holes of every size behind.
 const OUTPUT_LARGE_BYTES: usize = 1 << 20;
 /// Most of such room, bytes.
 const OUTPUT_ROOM_BYTES: u64 = 256 << 20;
@@ -64,7 +64,13 @@ pub(crate) struct Host {
 
 impl Host {
     /// `memory_limit` is in bytes: what the program and the order both allow.
-    pub(crate) fn new(task: Bytes, shared: SharedData, limits: &Limits, memory_limit: u64, watch: Watch) -> Self {
+    pub(crate) fn new(
+        task: Bytes,
+        shared: SharedData,
+        limits: &Limits,
+        memory_limit: u64,
+        watch: Watch,
+    ) -> Self {
         Self {
             task,
             shared: SharedReader::new(shared),
@@ -122,7 +128,11 @@ impl Host {
 
     fn out32(&mut self, words: [i64; 4], n: u32) -> Result<()> {
         let after_the_last = !self.output.len().is_multiple_of(32);
-        if n == 0 || n > 32 || after_the_last || self.output.len() as u64 + u64::from(n) > self.out_limit {
+        if n == 0
+            || n > 32
+            || after_the_last
+            || self.output.len() as u64 + u64::from(n) > self.out_limit
+        {
             return self.end(Stop::Trap);
         }
         let mut leaf = [0; 32];
@@ -131,7 +141,8 @@ impl Host {
         }
         leaf[n as usize..].fill(0);
         if self.output.capacity() - self.output.len() < 32 && !self.make_room() {
-            return self.end(Stop::Attempt(AttemptError::OutOfMemory("for the task's output".into())));
+            return self
+                .end(Stop::Attempt(AttemptError::OutOfMemory("for the task's output".into())));
         }
         self.output.extend_from_slice(&leaf[..n as usize]);
         self.out_hash = chain_output(self.out_hash, &leaf);
@@ -154,7 +165,12 @@ impl Host {
 }
 
 impl ResourceLimiter for Host {
-    fn memory_growing(&mut self, _current: usize, desired: usize, _maximum: Option<usize>) -> Result<bool> {
+    fn memory_growing(
+        &mut self,
+        _current: usize,
+        desired: usize,
+        _maximum: Option<usize>,
+    ) -> Result<bool> {
         if desired as u64 > LARGEST_MEMORY_BYTES {
             self.check_watch()?; // it is `tick` who asks, or a program that asks for the impossible
         }
@@ -170,7 +186,12 @@ impl ResourceLimiter for Host {
         self.end(Stop::Attempt(AttemptError::OutOfMemory(error.to_string())))
     }
 
-    fn table_growing(&mut self, current: usize, desired: usize, _maximum: Option<usize>) -> Result<bool> {
+    fn table_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        _maximum: Option<usize>,
+    ) -> Result<bool> {
         Ok(current == 0 || desired == current)
     }
 }
@@ -178,11 +199,17 @@ impl ResourceLimiter for Host {
 /// The four imports.
 pub(crate) fn link(linker: &mut Linker<Host>) -> Result<()> {
     linker.func_wrap(MODULE, "inlen", |caller: Caller<'_, Host>| caller.data().inlen())?;
-    linker.func_wrap(MODULE, "in32", |mut caller: Caller<'_, Host>, index: u32| -> Result<(i64, i64, i64, i64)> {
-        let leaf = caller.data_mut().in32(index)?;
-        let word = |at: usize| i64::from_le_bytes(leaf[at..at + 8].try_into().expect("a word has 8 bytes"));
-        Ok((word(0), word(8), word(16), word(24)))
-    })?;
+    linker.func_wrap(
+        MODULE,
+        "in32",
+        |mut caller: Caller<'_, Host>, index: u32| -> Result<(i64, i64, i64, i64)> {
+            let leaf = caller.data_mut().in32(index)?;
+            let word = |at: usize| {
+                i64::from_le_bytes(leaf[at..at + 8].try_into().expect("a word has 8 bytes"))
+            };
+            Ok((word(0), word(8), word(16), word(24)))
+        },
+    )?;
     linker.func_wrap(
         MODULE,
         "out32",

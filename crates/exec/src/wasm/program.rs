@@ -25,7 +25,11 @@ pub(crate) struct Exports {
 }
 
 impl Program {
-    pub(crate) fn link(about: About, module: &Module, linker: &Linker<Host>) -> Result<Self, ExecError> {
+    pub(crate) fn link(
+        about: About,
+        module: &Module,
+        linker: &Linker<Host>,
+    ) -> Result<Self, ExecError> {
         let exports = Exports {
             run: export(module, "run", |ty| {
                 ty.func().is_some_and(|func| func.params().len() == 0 && func.results().len() == 0)
@@ -34,7 +38,9 @@ impl Program {
             seed: export(module, "seed", is_i64_variable)?,
             digest: export(module, "digest", is_i64_variable)?,
         };
-        let linked = linker.instantiate_pre(module).map_err(|error| ExecError::NotCanonical(error.to_string()))?;
+        let linked = linker
+            .instantiate_pre(module)
+            .map_err(|error| ExecError::NotCanonical(error.to_string()))?;
         let About { root, min_pages, max_pages } = about;
         Ok(Self { root, min_pages, max_pages, linked, exports })
     }
@@ -67,7 +73,11 @@ fn is_i64_variable(ty: &ExternType) -> bool {
     })
 }
 
-fn export(module: &Module, name: &str, fits: impl Fn(&ExternType) -> bool) -> Result<ModuleExport, ExecError> {
+fn export(
+    module: &Module,
+    name: &str,
+    fits: impl Fn(&ExternType) -> bool,
+) -> Result<ModuleExport, ExecError> {
     module
         .get_export(name)
         .filter(fits)

@@ -15,7 +15,8 @@ use crate::wasm::{Engine, Program};
 use crate::{AttemptError, CancelFlag, Limits, Outcome, PAGE_BYTES, SharedData};
 
 impl Engine {
-    /// Whether this host can run tasks of `program` under `limits` at all: what a provider asks before it accepts.
+    /// Whether this host can run tasks of `program` under `limits` at all: what a provider asks
+    /// before it accepts.
     pub fn check(&self, program: &Program, limits: &Limits) -> Result<(), AttemptError> {
         self.inner().slots.check(memory_limit(program, limits)?)
     }
@@ -43,15 +44,19 @@ impl Engine {
         cancel: &CancelFlag,
     ) -> Result<Outcome, AttemptError> {
         let task = Bytes::copy_from_slice(task_input);
-        let watch = Watch { cancel: [cancel.clone(), CancelFlag::new()], max_wall: self.inner().config.max_wall };
+        let watch = Watch {
+            cancel: [cancel.clone(), CancelFlag::new()],
+            max_wall: self.inner().config.max_wall,
+        };
         std::thread::scope(|scope| {
             let run = || self.inner().run_in_slot(program, task, shared, limits, seed, &watch);
             spawn(scope, run)?.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
         })
     }
 
-    /// Runs task `i` of an order on `inputs[i]` with seed `task_seed(order_seed, i)`, over all cores.
-    /// `progress` is told the number of tasks done so far. The first attempt that fails ends the others.
+    /// Runs task `i` of an order on `inputs[i]` with seed `task_seed(order_seed, i)`, over all
+    /// cores. `progress` is told the number of tasks done so far. The first attempt that fails ends
+    /// the others.
     #[allow(clippy::too_many_arguments)]
     pub fn run_batch(
         &self,
@@ -71,11 +76,15 @@ impl Engine {
             Ok(())
         })?;
         let outcomes = outcomes.into_inner().unwrap_or_else(PoisonError::into_inner);
-        Ok(outcomes.into_iter().map(|outcome| outcome.expect("every task of the batch ended")).collect())
+        Ok(outcomes
+            .into_iter()
+            .map(|outcome| outcome.expect("every task of the batch ended"))
+            .collect())
     }
 
-    /// Like [`Engine::run_batch`], but hands every outcome to `done` at once, in any order and from several
-    /// threads, so that a caller need not hold all outputs. If it can't take one, that ends the others.
+    /// Like [`Engine::run_batch`], but hands every outcome to `done` at once, in any order and from
+    /// several threads, so that a caller need not hold all outputs. If it can't take one, that ends
+    /// the others.
     #[allow(clippy::too_many_arguments)]
     pub fn run_each(
         &self,
@@ -92,7 +101,10 @@ impl Engine {
         let failed = CancelFlag::new();
         let failure = Mutex::new(None);
         let next = AtomicU32::new(0);
-        let watch = Watch { cancel: [cancel.clone(), failed.clone()], max_wall: self.inner().config.max_wall };
+        let watch = Watch {
+            cancel: [cancel.clone(), failed.clone()],
+            max_wall: self.inner().config.max_wall,
+        };
         let work = || {
             loop {
                 let task = next.fetch_add(1, Ordering::Relaxed);
@@ -133,7 +145,10 @@ fn spawn<'scope, T: Send + 'scope>(
 /// Bytes of memory that the program and the order both allow.
 fn memory_limit(program: &Program, limits: &Limits) -> Result<u64, AttemptError> {
     if limits.max_pages < program.min_pages() {
-        return Err(AttemptError::StartPages { needed: program.min_pages(), limit: limits.max_pages });
+        return Err(AttemptError::StartPages {
+            needed: program.min_pages(),
+            limit: limits.max_pages,
+        });
     }
     Ok(u64::from(limits.max_pages.min(program.max_pages())) * PAGE_BYTES)
 }
@@ -158,22 +173,33 @@ impl Inner {
         }
         let memory = memory_limit(program, limits)?;
         let _slot = self.slots.take(memory, watch)?;
-        run(program, Host::new(task, shared.clone(), limits, memory, watch.clone()), limits.fuel, seed)
+        run(
+            program,
+            Host::new(task, shared.clone(), limits, memory, watch.clone()),
+            limits.fuel,
+            seed,
+        )
     }
 }
 
 /// Runs a task to its end in a fresh instance.
 fn run(program: &Program, host: Host, fuel: u64, seed: u64) -> Result<Outcome, AttemptError> {
-    let mut store = Store::try_new(program.linked.module().engine(), host).map_err(engine_failed)?;
+    let mut store =
+        Store::try_new(program.linked.module().engine(), host).map_err(engine_failed)?;
     store.limiter(|host| host);
     let instance = program.linked.instantiate(&mut store).map_err(engine_failed)?;
     let exports = &program.exports;
-    let run = export(&instance, &mut store, &exports.run).into_func().and_then(|run| run.typed::<(), ()>(&store).ok());
+    let run = export(&instance, &mut store, &exports.run)
+        .into_func()
+        .and_then(|run| run.typed::<(), ()>(&store).ok());
     let run = run.expect("checked when the program was linked");
     let mut global = |export_of: &wasmtime::ModuleExport| -> Global {
-        export(&instance, &mut store, export_of).into_global().expect("checked when the program was linked")
+        export(&instance, &mut store, export_of)
+            .into_global()
+            .expect("checked when the program was linked")
     };
-    let (fuel_left, seed_of, digest) = (global(&exports.fuel), global(&exports.seed), global(&exports.digest));
+    let (fuel_left, seed_of, digest) =
+        (global(&exports.fuel), global(&exports.seed), global(&exports.digest));
     fuel_left.set(&mut store, Val::I64(fuel as i64)).map_err(engine_failed)?;
     seed_of.set(&mut store, Val::I64(seed as i64)).map_err(engine_failed)?;
 
@@ -189,7 +215,8 @@ fn run(program: &Program, host: Host, fuel: u64, seed: u64) -> Result<Outcome, A
     let digest = digest.get(&mut store).unwrap_i64() as u64;
     let memory_bytes = store.data().memory();
     let (output, out_hash) = store.into_data().into_output();
-    let halted = Halted { status, exit_code, out_hash, out_len: output.len() as u64, fuel_left, digest };
+    let halted =
+        Halted { status, exit_code, out_hash, out_len: output.len() as u64, fuel_left, digest };
     Ok(Outcome { halted, output, memory_bytes })
 }
 

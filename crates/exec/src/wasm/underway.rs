@@ -1,4 +1,5 @@
-//! Modules that somebody prepares: whoever brings the same one waits for the first, instead of doing it again.
+//! Modules that somebody prepares: whoever brings the same one waits for the first, instead of
+//! doing it again.
 
 use std::collections::HashSet;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -22,7 +23,11 @@ pub(crate) struct Alone<'a> {
 }
 
 impl Underway {
-    pub(crate) fn enter(&self, name: blake3::Hash, cancel: &CancelFlag) -> Result<Alone<'_>, ExecError> {
+    pub(crate) fn enter(
+        &self,
+        name: blake3::Hash,
+        cancel: &CancelFlag,
+    ) -> Result<Alone<'_>, ExecError> {
         let mut names = self.lock();
         loop {
             if cancel.is_cancelled() {
@@ -31,7 +36,8 @@ impl Underway {
             if names.insert(name) {
                 return Ok(Alone { underway: self, name });
             }
-            names = self.changed.wait_timeout(names, WAIT).unwrap_or_else(PoisonError::into_inner).0;
+            names =
+                self.changed.wait_timeout(names, WAIT).unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 

@@ -80,7 +80,9 @@ pub enum InputError {
     #[error("[M-IN-006] the arguments or the environment are larger than {MAX_ARGS_BYTES} bytes")]
     ArgsTooLarge,
     /// An argument or variable does not fit into a C string.
-    #[error("[M-IN-007] an argument or environment variable holds a NUL, or a variable's name is empty or holds `=`")]
+    #[error(
+        "[M-IN-007] an argument or environment variable holds a NUL, or a variable's name is empty or holds `=`"
+    )]
     BadArg,
     /// A leaf's index is outside the half.
     #[error("[M-IN-008] leaf {index} is outside a half of 2^{HALF_DEPTH} leaves")]
@@ -121,7 +123,9 @@ impl TaskInput {
         if self.env.iter().any(|(name, _)| name.is_empty() || name.contains(&b'=')) {
             return Err(InputError::BadArg);
         }
-        let env = c_strings(self.env.iter().map(|(name, value)| vec![name.as_slice(), b"=", value.as_slice()]))?;
+        let env = c_strings(
+            self.env.iter().map(|(name, value)| vec![name.as_slice(), b"=", value.as_slice()]),
+        )?;
         let head = plan::TaskHead {
             argc: self.argv.len() as u32,
             argv: &argv,
@@ -144,7 +148,8 @@ impl SharedInput {
 }
 
 fn encode(head: &plan::TaskHead<'_>, files: &[(String, Vec<u8>)]) -> Result<Vec<u8>, InputError> {
-    let sizes: Vec<_> = files.iter().map(|(path, bytes)| (path.clone(), bytes.len() as u64)).collect();
+    let sizes: Vec<_> =
+        files.iter().map(|(path, bytes)| (path.clone(), bytes.len() as u64)).collect();
     let plan = Plan::with_head(head, &sizes)?;
     let mut half = plan.head;
     for placed in &plan.files {
@@ -319,9 +324,16 @@ mod tests {
     fn a_folder_needs_no_file() {
         let plan = Plan::with_folders(&[("a/x".into(), 1)], &["a".into(), "b/c".into()]).unwrap();
         let names: Vec<u64> = (0..5).map(|node| word(&plan.head, 3 + node, 0) >> 48).collect();
-        assert_eq!((word(&plan.head, 0, 1), names), (5, vec![1, 1, 1, 2, 1]), "root, a, b, a/x, b/c");
+        assert_eq!(
+            (word(&plan.head, 0, 1), names),
+            (5, vec![1, 1, 1, 2, 1]),
+            "root, a, b, a/x, b/c"
+        );
         assert_eq!(word(&plan.head, 7, 3), 0, "nothing is in it");
-        assert_eq!(Plan::with_folders(&[("a".into(), 1)], &[]).unwrap(), Plan::new(&[("a".into(), 1)]).unwrap());
+        assert_eq!(
+            Plan::with_folders(&[("a".into(), 1)], &[]).unwrap(),
+            Plan::new(&[("a".into(), 1)]).unwrap()
+        );
         let refused = Plan::with_folders(&[("a".into(), 1)], &["a/b".into()]);
         assert!(matches!(refused, Err(InputError::FileAsFolder { .. })));
     }
@@ -336,10 +348,22 @@ mod tests {
         assert_eq!(with(|t| t.argv.push(b"a\0b".to_vec())), InputError::BadArg);
         assert_eq!(with(|t| t.env.push((b"A=B".to_vec(), vec![]))), InputError::BadArg);
         assert_eq!(with(|t| t.argv.push(vec![b'x'; MAX_ARGS_BYTES])), InputError::ArgsTooLarge);
-        assert!(matches!(with(|t| t.files.push(("../x".into(), vec![]))), InputError::BadPath { .. }));
-        assert!(matches!(with(|t| t.files.push(("b//two.txt".into(), vec![]))), InputError::DuplicatePath { .. }));
-        assert!(matches!(with(|t| t.files.push(("a/x".into(), vec![]))), InputError::FileAsFolder { .. }));
-        assert!(matches!(with(|t| t.files.push(("b".into(), vec![]))), InputError::FileAsFolder { .. }));
+        assert!(matches!(
+            with(|t| t.files.push(("../x".into(), vec![]))),
+            InputError::BadPath { .. }
+        ));
+        assert!(matches!(
+            with(|t| t.files.push(("b//two.txt".into(), vec![]))),
+            InputError::DuplicatePath { .. }
+        ));
+        assert!(matches!(
+            with(|t| t.files.push(("a/x".into(), vec![]))),
+            InputError::FileAsFolder { .. }
+        ));
+        assert!(matches!(
+            with(|t| t.files.push(("b".into(), vec![]))),
+            InputError::FileAsFolder { .. }
+        ));
     }
 
     #[test]

@@ -17,7 +17,10 @@ pub const MAX_PATH_DEPTH: usize = 32;
 /// [`InputError::BadPath`] if it is empty or too long, or contains `..`, a control character or a
 /// backslash.
 pub fn normalise(path: &str) -> Result<String, InputError> {
-    let bad = |reason| InputError::BadPath { path: path.chars().take(MAX_COMPONENT_BYTES).collect(), reason };
+    let bad = |reason| InputError::BadPath {
+        path: path.chars().take(MAX_COMPONENT_BYTES).collect(),
+        reason,
+    };
     if path.len() > MAX_PATH_BYTES {
         return Err(bad("is longer than 1024 bytes"));
     }
@@ -42,11 +45,24 @@ mod tests {
 
     #[test]
     fn normal_forms() {
-        for (path, normal) in [("a", "a"), ("/a/b", "a/b"), ("./a//b/", "a/b"), ("ä/..b", "ä/..b")] {
+        for (path, normal) in [("a", "a"), ("/a/b", "a/b"), ("./a//b/", "a/b"), ("ä/..b", "ä/..b")]
+        {
             assert_eq!(normalise(path).unwrap(), normal);
         }
         let deep = ["a"; 33].join("/");
-        for path in ["", "/", ".", "..", "a/../b", "a\\b", "a\nb", "a\0", &deep, &"a".repeat(256), &"a/".repeat(600)] {
+        for path in [
+            "",
+            "/",
+            ".",
+            "..",
+            "a/../b",
+            "a\\b",
+            "a\nb",
+            "a\0",
+            &deep,
+            &"a".repeat(256),
+            &"a/".repeat(600),
+        ] {
             assert!(normalise(path).is_err(), "{path:?}");
         }
     }

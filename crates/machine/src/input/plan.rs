@@ -79,11 +79,18 @@ impl Plan {
         Self::with_all(&TaskHead::default(), files, folders)
     }
 
-    pub(super) fn with_head(head: &TaskHead<'_>, files: &[(String, u64)]) -> Result<Self, InputError> {
+    pub(super) fn with_head(
+        head: &TaskHead<'_>,
+        files: &[(String, u64)],
+    ) -> Result<Self, InputError> {
         Self::with_all(head, files, &[])
     }
 
-    fn with_all(head: &TaskHead<'_>, files: &[(String, u64)], folders: &[String]) -> Result<Self, InputError> {
+    fn with_all(
+        head: &TaskHead<'_>,
+        files: &[(String, u64)],
+        folders: &[String],
+    ) -> Result<Self, InputError> {
         if head.is_empty() && files.is_empty() && folders.is_empty() {
             return Ok(Self { head: Vec::new(), files: Vec::new(), len: 0 });
         }
@@ -126,8 +133,16 @@ impl Plan {
                 Content::File { index, path } => {
                     let size = files[*index].1;
                     push_words(&mut bytes, [named | FILE << 48, node.parent, data_at, size]);
-                    placed.push(Placed { index: *index, path: path.clone(), offset: data_at, size });
-                    len = data_at.checked_add(size).filter(|len| *len <= MAX_HALF_BYTES).ok_or(InputError::TooLarge)?;
+                    placed.push(Placed {
+                        index: *index,
+                        path: path.clone(),
+                        offset: data_at,
+                        size,
+                    });
+                    len = data_at
+                        .checked_add(size)
+                        .filter(|len| *len <= MAX_HALF_BYTES)
+                        .ok_or(InputError::TooLarge)?;
                     data_at = len.next_multiple_of(32);
                 }
             }
@@ -177,16 +192,22 @@ impl<'a> Folder<'a> {
             let mut parts = path.split('/').peekable();
             while let Some(part) = parts.next() {
                 if parts.peek().is_none() {
-                    match folder.entries.insert(part.to_owned(), Entry::File { index, path: given }) {
+                    match folder.entries.insert(part.to_owned(), Entry::File { index, path: given })
+                    {
                         None => break,
                         Some(Entry::File { .. }) => return Err(InputError::DuplicatePath { path }),
                         Some(Entry::Folder(_)) => return Err(InputError::FileAsFolder { path }),
                     }
                 }
-                let entry = folder.entries.entry(part.to_owned()).or_insert_with(|| Entry::Folder(Self::default()));
+                let entry = folder
+                    .entries
+                    .entry(part.to_owned())
+                    .or_insert_with(|| Entry::Folder(Self::default()));
                 match entry {
                     Entry::Folder(inner) => folder = inner,
-                    Entry::File { path, .. } => return Err(InputError::FileAsFolder { path: (*path).to_owned() }),
+                    Entry::File { path, .. } => {
+                        return Err(InputError::FileAsFolder { path: (*path).to_owned() });
+                    }
                 }
             }
         }
@@ -194,9 +215,15 @@ impl<'a> Folder<'a> {
             let path = normalise(path)?;
             let mut folder = &mut root;
             for part in path.split('/') {
-                match folder.entries.entry(part.to_owned()).or_insert_with(|| Entry::Folder(Self::default())) {
+                match folder
+                    .entries
+                    .entry(part.to_owned())
+                    .or_insert_with(|| Entry::Folder(Self::default()))
+                {
                     Entry::Folder(inner) => folder = inner,
-                    Entry::File { path, .. } => return Err(InputError::FileAsFolder { path: (*path).to_owned() }),
+                    Entry::File { path, .. } => {
+                        return Err(InputError::FileAsFolder { path: (*path).to_owned() });
+                    }
                 }
             }
         }
@@ -217,17 +244,21 @@ enum Content {
 
 /// Lists the nodes breadth first, so that the children of a folder are consecutive.
 fn flatten<'a>(root: &'a Folder<'a>) -> Result<Vec<Node<'a>>, InputError> {
-    let mut nodes = vec![Node { name: "", parent: 0, content: Content::Folder { first: 1, count: 0 } }];
+    let mut nodes =
+        vec![Node { name: "", parent: 0, content: Content::Folder { first: 1, count: 0 } }];
     let mut queue = VecDeque::from([(0usize, root)]);
     while let Some((at, folder)) = queue.pop_front() {
-        nodes[at].content = Content::Folder { first: nodes.len() as u64, count: folder.entries.len() as u64 };
+        nodes[at].content =
+            Content::Folder { first: nodes.len() as u64, count: folder.entries.len() as u64 };
         for (name, entry) in &folder.entries {
             let content = match entry {
                 Entry::Folder(inner) => {
                     queue.push_back((nodes.len(), inner));
                     Content::Folder { first: 0, count: 0 }
                 }
-                Entry::File { index, path } => Content::File { index: *index, path: normalise(path)? },
+                Entry::File { index, path } => {
+                    Content::File { index: *index, path: normalise(path)? }
+                }
             };
             if nodes.len() == MAX_NODES {
                 return Err(InputError::TooManyFiles);

@@ -30,7 +30,10 @@ impl HalfHasher {
     /// # Panics
     /// If there are more than [`super::MAX_HALF_BYTES`] in all.
     pub fn update(&mut self, mut bytes: &[u8]) {
-        assert!(self.len + bytes.len() as u64 <= super::MAX_HALF_BYTES, "a half holds at most 2 GiB");
+        assert!(
+            self.len + bytes.len() as u64 <= super::MAX_HALF_BYTES,
+            "a half holds at most 2 GiB"
+        );
         while !bytes.is_empty() {
             let filled = (self.len % 32) as usize;
             let (now, rest) = bytes.split_at(bytes.len().min(32 - filled));
@@ -103,8 +106,9 @@ pub fn open(bytes: &[u8], index: u64) -> Result<Opening, InputError> {
     }
     let (block, at) = (index as usize >> BLOCK_DEPTH, index as usize & ((1 << BLOCK_DEPTH) - 1));
     let blocks: Vec<&[u8]> = bytes.chunks(BLOCK_BYTES).collect();
-    let leaves: Vec<B256> =
-        blocks.get(block).map_or_else(Vec::new, |block| block.chunks(32).map(B256::right_padding_from).collect());
+    let leaves: Vec<B256> = blocks
+        .get(block)
+        .map_or_else(Vec::new, |block| block.chunks(32).map(B256::right_padding_from).collect());
     let leaf = leaves.get(at).copied().unwrap_or_default();
     let mut siblings = climb(leaves, at, 0..BLOCK_DEPTH);
     siblings.extend(climb(roots(BLOCK_DEPTH as u32, &blocks), block, BLOCK_DEPTH..DEPTH));
@@ -170,13 +174,28 @@ mod tests {
         let (root, leaves) = (root(&bytes), bytes.len().div_ceil(32) as u64);
         assert_eq!(root, naive(&bytes));
         let block = 1 << BLOCK_DEPTH;
-        for index in [0, block - 1, block, 2 * block + 5, leaves - 1, leaves, 5 * block, (1 << HALF_DEPTH) - 1] {
+        for index in [
+            0,
+            block - 1,
+            block,
+            2 * block + 5,
+            leaves - 1,
+            leaves,
+            5 * block,
+            (1 << HALF_DEPTH) - 1,
+        ] {
             let opening = open(&bytes, index).unwrap();
             let start = (index as usize * 32).min(bytes.len());
-            assert_eq!(opening.leaf, B256::right_padding_from(&bytes[start..bytes.len().min(start + 32)]));
+            assert_eq!(
+                opening.leaf,
+                B256::right_padding_from(&bytes[start..bytes.len().min(start + 32)])
+            );
             assert!(verify_opening(root, index, &opening), "leaf {index}");
         }
-        assert_eq!(open(&bytes, 1 << HALF_DEPTH), Err(InputError::NoSuchLeaf { index: 1 << HALF_DEPTH }));
+        assert_eq!(
+            open(&bytes, 1 << HALF_DEPTH),
+            Err(InputError::NoSuchLeaf { index: 1 << HALF_DEPTH })
+        );
     }
 
     proptest! {

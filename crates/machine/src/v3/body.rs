@@ -13,14 +13,16 @@
 use std::collections::BTreeSet;
 
 use wasmparser::{
-    FuncToValidate, FuncValidatorAllocations, FunctionBody, ModuleArity, Operator, ValType, ValidatorResources,
+    FuncToValidate, FuncValidatorAllocations, FunctionBody, ModuleArity, Operator, ValType,
+    ValidatorResources,
 };
 
 use crate::error::GateError;
 use crate::v3::cost;
 use crate::v3::gate::{Place, reject};
 use crate::v3::limits::{
-    CALL_SLOTS, MAX_BODY_BYTES, MAX_BRANCHES_BY_LOCALS, MAX_FRAME_SLOTS, MAX_FUNCTION_WORK, MAX_NESTING,
+    CALL_SLOTS, MAX_BODY_BYTES, MAX_BRANCHES_BY_LOCALS, MAX_FRAME_SLOTS, MAX_FUNCTION_WORK,
+    MAX_NESTING,
 };
 use crate::v3::work::{Flow, Work};
 
@@ -81,7 +83,11 @@ pub(crate) fn read<'a>(
         let (count, ty) = reject(local, place)?;
         slots = slots.saturating_add(count);
         if slots > MAX_FRAME_SLOTS {
-            return Err(place.too_large("parameters and locals", slots.into(), MAX_FRAME_SLOTS.into()));
+            return Err(place.too_large(
+                "parameters and locals",
+                slots.into(),
+                MAX_FRAME_SLOTS.into(),
+            ));
         }
         reject(validator.define_locals(code.range().start, count, ty), place)?;
         locals.push((count, ty));
@@ -120,7 +126,11 @@ pub(crate) fn read<'a>(
         }
         height = height.max(validator.operand_stack_height());
         if validator.control_stack_height() > MAX_NESTING {
-            return Err(place.too_large("nested blocks", validator.control_stack_height().into(), MAX_NESTING.into()));
+            return Err(place.too_large(
+                "nested blocks",
+                validator.control_stack_height().into(),
+                MAX_NESTING.into(),
+            ));
         }
         let mut extra = 0;
         match &op {
@@ -139,7 +149,11 @@ pub(crate) fn read<'a>(
 
     let frame = slots.saturating_add(height);
     if frame > MAX_FRAME_SLOTS {
-        return Err(place.too_large("slots of locals and operands", frame.into(), MAX_FRAME_SLOTS.into()));
+        return Err(place.too_large(
+            "slots of locals and operands",
+            frame.into(),
+            MAX_FRAME_SLOTS.into(),
+        ));
     }
     body.frame = frame + CALL_SLOTS;
     body.has_tight_loop = meter.tight_loop;
@@ -190,7 +204,12 @@ enum Kind {
 impl Meter {
     fn new(start: usize) -> Self {
         let function = Frame { kind: Kind::Block, joined: false, calls: false };
-        Self { charges: vec![Charge::new(start)], live: true, frames: vec![function], tight_loop: false }
+        Self {
+            charges: vec![Charge::new(start)],
+            live: true,
+            frames: vec![function],
+            tight_loop: false,
+        }
     }
 
     fn op(&mut self, op: &Operator<'_>, extra: u64, next: usize) {
@@ -201,7 +220,9 @@ impl Meter {
             }
         }
         match op {
-            Operator::Block { .. } => self.frames.push(Frame { kind: Kind::Block, joined: false, calls: false }),
+            Operator::Block { .. } => {
+                self.frames.push(Frame { kind: Kind::Block, joined: false, calls: false })
+            }
             Operator::Loop { .. } => {
                 self.frames.push(Frame { kind: Kind::Loop, joined: false, calls: false });
                 self.cut(self.live, next);
@@ -262,7 +283,9 @@ impl Meter {
 
     fn branch(&mut self, depth: u32) {
         let target = self.frames.len().checked_sub(1 + depth as usize);
-        if let (true, Some(frame)) = (self.live, target.and_then(|target| self.frames.get_mut(target))) {
+        if let (true, Some(frame)) =
+            (self.live, target.and_then(|target| self.frames.get_mut(target)))
+        {
             frame.joined |= frame.kind != Kind::Loop;
         }
     }

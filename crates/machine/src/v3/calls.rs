@@ -40,7 +40,8 @@ pub(crate) struct Shape {
 
 impl Shape {
     /// The most general convention, which calls through the table use.
-    pub const INDIRECT: Self = Self { depth: None, fuel: true, stack: true, entry: None, ends: false };
+    pub const INDIRECT: Self =
+        Self { depth: None, fuel: true, stack: true, entry: None, ends: false };
 
     /// Returns the convention of a host function.
     pub fn host(name: &str) -> Self {
@@ -55,7 +56,11 @@ pub(crate) fn cost(charge: &Charge, shape: impl Fn(u32) -> Shape) -> u64 {
 
 /// Returns the shape of each function of a module. `imports` are the shapes of its imports,
 /// `in_table` the functions that its table holds.
-pub(crate) fn shapes(module: &Module<'_>, imports: &[Shape], in_table: &BTreeSet<u32>) -> Vec<Shape> {
+pub(crate) fn shapes(
+    module: &Module<'_>,
+    imports: &[Shape],
+    in_table: &BTreeSet<u32>,
+) -> Vec<Shape> {
     let first = imports.len();
     let mut callers: Vec<Vec<u32>> = vec![Vec::new(); first + module.funcs.len()];
     for (at, (_, body)) in (first as u32..).zip(&module.funcs) {
@@ -64,11 +69,16 @@ pub(crate) fn shapes(module: &Module<'_>, imports: &[Shape], in_table: &BTreeSet
         }
     }
     let mut shapes = imports.to_vec();
-    for ((at, (_, body)), depth) in (first as u32..).zip(&module.funcs).zip(depths(module, imports, &callers)) {
+    for ((at, (_, body)), depth) in
+        (first as u32..).zip(&module.funcs).zip(depths(module, imports, &callers))
+    {
         let in_table = in_table.contains(&at);
         let entry = first_block(body, imports).filter(|_| !in_table);
         let charges = !body.charges.is_empty() || body.has_bulk || entry.is_none();
-        let ends = body.callees.iter().any(|callee| imports.get(*callee as usize).is_some_and(|callee| callee.ends));
+        let ends = body
+            .callees
+            .iter()
+            .any(|callee| imports.get(*callee as usize).is_some_and(|callee| callee.ends));
         let fuel = charges || ends || in_table || body.calls_indirectly;
         shapes.push(Shape { depth, fuel, stack: in_table || depth.is_none(), entry, ends: false });
     }
@@ -108,7 +118,10 @@ fn depths(module: &Module<'_>, imports: &[Shape], callers: &[Vec<u32>]) -> Vec<O
     let mut done: Vec<usize> = (0..open.len()).filter(|at| open[*at] == 0).collect();
     while let Some(at) = done.pop() {
         if let Some((_, body)) = at.checked_sub(first).map(|at| &module.funcs[at]) {
-            let below = body.callees.iter().try_fold(0, |most, callee| Some(depth[*callee as usize]?.max(most)));
+            let below = body
+                .callees
+                .iter()
+                .try_fold(0, |most, callee| Some(depth[*callee as usize]?.max(most)));
             depth[at] = below
                 .map(|below: u32| below + body.frame)
                 .filter(|slots| !body.calls_indirectly && *slots <= SHALLOW_SLOTS);

@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 
 use alloy_primitives::B256;
 use wasm_encoder::{
-    BranchHint, BranchHints, CodeSection, ConstExpr, DataSection, ElementSection, Elements, EntityType, ExportKind,
-    ExportSection, FunctionSection, GlobalSection, GlobalType, Ieee32, Ieee64, ImportSection, Instruction,
-    MemorySection, MemoryType, RefType, TableSection, TableType, ValType,
+    BranchHint, BranchHints, CodeSection, ConstExpr, DataSection, ElementSection, Elements,
+    EntityType, ExportKind, ExportSection, FunctionSection, GlobalSection, GlobalType, Ieee32,
+    Ieee64, ImportSection, Instruction, MemorySection, MemoryType, RefType, TableSection,
+    TableType, ValType,
 };
 use wasmparser::{ExternalKind, FuncType};
 
@@ -74,7 +75,14 @@ pub(super) fn canonicalise_as(version: u16, wasm: &[u8]) -> Result<Canonical, Ga
     let max_pages = max_pages.unwrap_or(MAX_MEMORY_PAGES).min(MAX_MEMORY_PAGES);
     let module = linked.encode(entry, min_pages, max_pages);
     let program_root = lower_as(version, &module).parts.root();
-    Ok(Canonical { module, program_root, min_pages, max_pages, work: guest.work, code_bytes: guest.code_bytes })
+    Ok(Canonical {
+        module,
+        program_root,
+        min_pages,
+        max_pages,
+        work: guest.work,
+        code_bytes: guest.code_bytes,
+    })
 }
 
 /// Returns the index of the function to run: `_start`, of type () → ().
@@ -100,7 +108,10 @@ fn entry(guest: &Module<'_>) -> Result<u32, GateError> {
     if guest.types[ty as usize] == FuncType::new([], []) {
         Ok(*index)
     } else {
-        no_entry("`_start` takes parameters or returns a value", "export a `_start` of type () -> ()")
+        no_entry(
+            "`_start` takes parameters or returns a value",
+            "export a `_start` of type () -> ()",
+        )
     }
 }
 
@@ -127,13 +138,15 @@ impl<'a> Linked<'a> {
         let types = &guest.types;
         if guest.imports.is_empty() {
             let shapes = calls::shapes(guest, &[], &in_table);
-            let funcs: Vec<_> = (0..).zip(shapes).map(|(index, shape)| Callee { index, shape }).collect();
+            let funcs: Vec<_> =
+                (0..).zip(shapes).map(|(index, shape)| Callee { index, shape }).collect();
             let (refill, globals_map) = (funcs.len() as u32, place_guest(guest, &mut globals));
             let guest_map = Mapping { types, globals: globals_map, funcs, refill };
             return Ok(Self { guest, guest_map, wasi: None, globals });
         }
         let module = wasi::polyfill();
-        let resolve = |import: &gate::Import<'_>| wasi::resolve(import, &guest.types[import.ty as usize]);
+        let resolve =
+            |import: &gate::Import<'_>| wasi::resolve(import, &guest.types[import.ty as usize]);
         let resolved = guest.imports.iter().map(resolve).collect::<Result<Vec<_>, _>>()?;
         let used = reachable(module, resolved.iter().copied());
 
@@ -141,10 +154,13 @@ impl<'a> Linked<'a> {
         // polyfill's, `refill`, `run`.
         let hosts = used.range(..module.imports.len() as u32).count() as u32;
         let refill = used.len() as u32 + guest.funcs.len() as u32;
-        let host_shapes: Vec<_> = module.imports.iter().map(|import| Shape::host(import.name)).collect();
-        let wasi_in_table = in_table.iter().filter_map(|index| resolved.get(*index as usize).copied()).collect();
+        let host_shapes: Vec<_> =
+            module.imports.iter().map(|import| Shape::host(import.name)).collect();
+        let wasi_in_table =
+            in_table.iter().filter_map(|index| resolved.get(*index as usize).copied()).collect();
         let wasi_shapes = calls::shapes(module, &host_shapes, &wasi_in_table);
-        let mut wasi_funcs: Vec<_> = wasi_shapes.into_iter().map(|shape| Callee { index: u32::MAX, shape }).collect();
+        let mut wasi_funcs: Vec<_> =
+            wasi_shapes.into_iter().map(|shape| Callee { index: u32::MAX, shape }).collect();
         let (mut host, mut next) = (0, hosts + guest.funcs.len() as u32);
         for index in &used {
             let to = if (*index as usize) < module.imports.len() { &mut host } else { &mut next };
@@ -159,7 +175,8 @@ impl<'a> Linked<'a> {
         let wasi_globals = place_wasi(module, &mut globals);
         let guest_globals = place_guest(guest, &mut globals);
         let guest_map = Mapping { types, globals: guest_globals, funcs, refill };
-        let map = Mapping { types: &module.types, globals: wasi_globals, funcs: wasi_funcs, refill };
+        let map =
+            Mapping { types: &module.types, globals: wasi_globals, funcs: wasi_funcs, refill };
         Ok(Self { guest, guest_map, wasi: Some(Wasi { module, map, used }), globals })
     }
 
@@ -168,7 +185,9 @@ impl<'a> Linked<'a> {
         let mut imports = ImportSection::new();
         let mut functions = FunctionSection::new();
         let mut code = Vec::new();
-        push_functions(&mut types, &mut functions, &mut code, self.guest, &self.guest_map, |_| true);
+        push_functions(&mut types, &mut functions, &mut code, self.guest, &self.guest_map, |_| {
+            true
+        });
         if let Some(Wasi { module, map, used }) = &self.wasi {
             for (index, import) in (0..).zip(&module.imports) {
                 if used.contains(&index) {
@@ -176,7 +195,9 @@ impl<'a> Linked<'a> {
                     imports.import(import.module, import.name, EntityType::Function(ty));
                 }
             }
-            push_functions(&mut types, &mut functions, &mut code, module, map, |index| used.contains(&index));
+            push_functions(&mut types, &mut functions, &mut code, module, map, |index| {
+                used.contains(&index)
+            });
         }
         functions.function(types.index(vec![ValType::I64], vec![ValType::I64]));
         code.push(emit::refill());
@@ -232,10 +253,18 @@ impl<'a> Linked<'a> {
     fn run(&self, entry: u32) -> Emitted {
         let polyfill = |name| {
             let Wasi { map, .. } = self.wasi.as_ref()?;
-            Some(map.funcs[wasi::function(name).expect("the committed polyfill exports it") as usize])
+            Some(
+                map.funcs
+                    [wasi::function(name).expect("the committed polyfill exports it") as usize],
+            )
         };
         let guest = |index: u32| self.guest_map.funcs[index as usize];
-        let calls = [polyfill(wasi::INIT), self.guest.start.map(guest), Some(guest(entry)), polyfill(wasi::FLUSH)];
+        let calls = [
+            polyfill(wasi::INIT),
+            self.guest.start.map(guest),
+            Some(guest(entry)),
+            polyfill(wasi::FLUSH),
+        ];
         let calls: Vec<_> = calls.into_iter().flatten().collect();
         let prepaid = 0;
         let mut run = Emitted::new(vec![(1, ValType::I64)]);
@@ -252,7 +281,11 @@ impl<'a> Linked<'a> {
                 run.put(&[Instruction::LocalSet(prepaid)]);
             }
         }
-        run.put(&[Instruction::GlobalGet(FUEL), Instruction::LocalGet(prepaid), Instruction::I64Add]);
+        run.put(&[
+            Instruction::GlobalGet(FUEL),
+            Instruction::LocalGet(prepaid),
+            Instruction::I64Add,
+        ]);
         run.put(&[Instruction::GlobalSet(FUEL), Instruction::End]);
         run
     }
@@ -260,7 +293,11 @@ impl<'a> Linked<'a> {
     fn globals(&self) -> GlobalSection {
         let mut section = GlobalSection::new();
         for global in &self.globals {
-            let ty = GlobalType { val_type: val_type(global.ty), mutable: global.mutable, shared: false };
+            let ty = GlobalType {
+                val_type: val_type(global.ty),
+                mutable: global.mutable,
+                shared: false,
+            };
             section.global(ty, &global.init.expr());
         }
         section
@@ -271,7 +308,11 @@ impl<'a> Linked<'a> {
         for (offset, functions) in &self.guest.elements {
             let functions: Vec<u32> =
                 functions.iter().map(|index| self.guest_map.funcs[*index as usize].index).collect();
-            section.active(None, &ConstExpr::i32_const(*offset as i32), Elements::Functions(functions.into()));
+            section.active(
+                None,
+                &ConstExpr::i32_const(*offset as i32),
+                Elements::Functions(functions.into()),
+            );
         }
         section
     }
@@ -310,7 +351,9 @@ fn place_wasi(module: &'static Module<'static>, globals: &mut Vec<&Global>) -> V
 /// Returns branch hints. They advise engines on layout and never change the meaning of a module.
 fn hints(first: u32, code: &[Emitted]) -> BranchHints {
     let mut section = BranchHints::new();
-    for (function, emitted) in (first..).zip(code).filter(|(_, emitted)| !emitted.unlikely.is_empty()) {
+    for (function, emitted) in
+        (first..).zip(code).filter(|(_, emitted)| !emitted.unlikely.is_empty())
+    {
         let unlikely = |at: &u32| BranchHint { branch_func_offset: *at, branch_hint_value: 0 };
         section.function_hints(function, emitted.unlikely.iter().map(unlikely));
     }
@@ -337,12 +380,14 @@ fn push_functions(
 /// Returns the functions of the polyfill that the program needs: its imports, the functions that
 /// run before and after it, and all their callees.
 fn reachable(module: &Module<'_>, roots: impl Iterator<Item = u32>) -> BTreeSet<u32> {
-    let always = [wasi::INIT, wasi::FLUSH].map(|name| wasi::function(name).expect("the committed polyfill exports it"));
+    let always = [wasi::INIT, wasi::FLUSH]
+        .map(|name| wasi::function(name).expect("the committed polyfill exports it"));
     let mut used = BTreeSet::new();
     let mut queue: Vec<u32> = roots.chain(always).collect();
     while let Some(index) = queue.pop() {
         if used.insert(index)
-            && let Some((_, body)) = (index as usize).checked_sub(module.imports.len()).map(|at| &module.funcs[at])
+            && let Some((_, body)) =
+                (index as usize).checked_sub(module.imports.len()).map(|at| &module.funcs[at])
         {
             queue.extend(&body.callees);
         }

@@ -69,14 +69,18 @@ impl Types {
         match (ty.params(), ty.results()) {
             ([], []) => BlockType::Empty,
             ([], [result]) => BlockType::Result(val_type(*result)),
-            (params, results) => BlockType::FunctionType(self.index(encoded(params), encoded(results))),
+            (params, results) => {
+                BlockType::FunctionType(self.index(encoded(params), encoded(results)))
+            }
         }
     }
 
     /// Returns the index of a function's type in M', with the parameters that its shape adds.
     pub fn function(&mut self, ty: &FuncType, shape: Shape) -> u32 {
         let (mut params, mut results) = (encoded(ty.params()), encoded(ty.results()));
-        params.extend([shape.fuel, shape.stack].into_iter().filter(|taken| *taken).map(|_| ValType::I64));
+        params.extend(
+            [shape.fuel, shape.stack].into_iter().filter(|taken| *taken).map(|_| ValType::I64),
+        );
         results.extend(shape.fuel.then_some(ValType::I64));
         self.index(params, results)
     }
@@ -87,7 +91,13 @@ fn encoded(types: &[wasmparser::ValType]) -> Vec<ValType> {
 }
 
 /// Rewrites the body of a function that has this type and shape.
-pub(crate) fn function(body: &Body<'_>, ty: &FuncType, shape: Shape, map: &Mapping<'_>, types: &mut Types) -> Emitted {
+pub(crate) fn function(
+    body: &Body<'_>,
+    ty: &FuncType,
+    shape: Shape,
+    map: &Mapping<'_>,
+    types: &mut Types,
+) -> Emitted {
     let params = ty.params().len() as u32;
     let fuel = shape.fuel.then_some(params);
     let stack = shape.stack.then_some(params + u32::from(shape.fuel));
@@ -96,7 +106,11 @@ pub(crate) fn function(body: &Body<'_>, ty: &FuncType, shape: Shape, map: &Mappi
     let mut writer = Writer {
         fuel,
         stack,
-        total: if body.has_tight_loop && shape.fuel { Some(locals.add(ValType::I64)) } else { None },
+        total: if body.has_tight_loop && shape.fuel {
+            Some(locals.add(ValType::I64))
+        } else {
+            None
+        },
         scratch: if body.has_bulk || body.calls_indirectly { locals.add(ValType::I32) } else { 0 },
         map,
         params,
@@ -164,7 +178,11 @@ impl Emitted {
 
     /// Emits `fuel -= cost; if fuel < 0 { trap }` on the global.
     pub fn charge(&mut self, cost: u64) {
-        self.put(&[Instruction::GlobalGet(FUEL), Instruction::I64Const(cost as i64), Instruction::I64Sub]);
+        self.put(&[
+            Instruction::GlobalGet(FUEL),
+            Instruction::I64Const(cost as i64),
+            Instruction::I64Sub,
+        ]);
         self.set_fuel();
     }
 
@@ -175,10 +193,16 @@ impl Emitted {
     /// an unlikely `if`.
     fn refill(&mut self, prepaid: u32, total: u32) {
         let (least, most) = (Instruction::I64Const(0), Instruction::I64Const(PREPAID_FUEL));
-        let (get_prepaid, get_total) = (Instruction::LocalGet(prepaid), Instruction::LocalGet(total));
+        let (get_prepaid, get_total) =
+            (Instruction::LocalGet(prepaid), Instruction::LocalGet(total));
         self.put(&[Instruction::GlobalGet(FUEL), get_prepaid.clone(), Instruction::I64Add]);
         self.put(&[Instruction::LocalTee(total), most.clone(), get_total.clone(), most]);
-        self.put(&[Instruction::I64LtS, Instruction::Select, Instruction::LocalTee(prepaid), least.clone()]);
+        self.put(&[
+            Instruction::I64LtS,
+            Instruction::Select,
+            Instruction::LocalTee(prepaid),
+            least.clone(),
+        ]);
         self.put(&[get_prepaid.clone(), least, Instruction::I64GtS, Instruction::Select]);
         self.put(&[Instruction::LocalSet(prepaid), get_total, get_prepaid, Instruction::I64Sub]);
         self.set_fuel();
@@ -248,7 +272,8 @@ impl Writer<'_> {
         }
         let map = self.map;
         let blocks = &mut self.known.blocks;
-        let mut block = |ty: &u32| *blocks.entry(*ty).or_insert_with(|| types.block(&map.types[*ty as usize]));
+        let mut block =
+            |ty: &u32| *blocks.entry(*ty).or_insert_with(|| types.block(&map.types[*ty as usize]));
         let local = |index: &u32| index + if *index < self.params { 0 } else { self.added };
         let instruction = match op {
             Operator::Call { function_index } => {
@@ -259,17 +284,30 @@ impl Writer<'_> {
                 let function = || types.function(&map.types[*type_index as usize], Shape::INDIRECT);
                 let type_index = *self.known.indirect.entry(*type_index).or_insert_with(function);
                 self.out.put(&[Instruction::LocalSet(self.scratch)]);
-                return self.call(Instruction::CallIndirect { type_index, table_index: 0 }, Shape::INDIRECT);
+                return self.call(
+                    Instruction::CallIndirect { type_index, table_index: 0 },
+                    Shape::INDIRECT,
+                );
             }
             Operator::Return if self.fuel.is_some() => Instruction::Br(self.depth),
             Operator::LocalGet { local_index } => Instruction::LocalGet(local(local_index)),
             Operator::LocalSet { local_index } => Instruction::LocalSet(local(local_index)),
             Operator::LocalTee { local_index } => Instruction::LocalTee(local(local_index)),
-            Operator::GlobalGet { global_index } => Instruction::GlobalGet(map.globals[*global_index as usize]),
-            Operator::GlobalSet { global_index } => Instruction::GlobalSet(map.globals[*global_index as usize]),
-            Operator::Block { blockty: wasmparser::BlockType::FuncType(ty) } => Instruction::Block(block(ty)),
-            Operator::Loop { blockty: wasmparser::BlockType::FuncType(ty) } => Instruction::Loop(block(ty)),
-            Operator::If { blockty: wasmparser::BlockType::FuncType(ty) } => Instruction::If(block(ty)),
+            Operator::GlobalGet { global_index } => {
+                Instruction::GlobalGet(map.globals[*global_index as usize])
+            }
+            Operator::GlobalSet { global_index } => {
+                Instruction::GlobalSet(map.globals[*global_index as usize])
+            }
+            Operator::Block { blockty: wasmparser::BlockType::FuncType(ty) } => {
+                Instruction::Block(block(ty))
+            }
+            Operator::Loop { blockty: wasmparser::BlockType::FuncType(ty) } => {
+                Instruction::Loop(block(ty))
+            }
+            Operator::If { blockty: wasmparser::BlockType::FuncType(ty) } => {
+                Instruction::If(block(ty))
+            }
             _ => {
                 if matches!(op, Operator::MemoryCopy { .. } | Operator::MemoryFill { .. }) {
                     self.charge_length();
@@ -290,7 +328,11 @@ impl Writer<'_> {
     fn charge(&mut self, charge: &Charge) {
         let cost = calls::cost(charge, |callee| self.map.funcs[callee as usize].shape);
         let fuel = self.fuel();
-        self.out.put(&[Instruction::LocalGet(fuel), Instruction::I64Const(cost as i64), Instruction::I64Sub]);
+        self.out.put(&[
+            Instruction::LocalGet(fuel),
+            Instruction::I64Const(cost as i64),
+            Instruction::I64Sub,
+        ]);
         self.store_fuel(fuel);
     }
 
@@ -349,15 +391,31 @@ impl Writer<'_> {
     /// Emits code that adds the prepaid fuel to the global.
     fn give_back(&mut self) {
         let fuel = self.fuel();
-        self.out.put(&[Instruction::GlobalGet(FUEL), Instruction::LocalGet(fuel), Instruction::I64Add]);
-        self.out.put(&[Instruction::I64Const(0), Instruction::LocalSet(fuel), Instruction::GlobalSet(FUEL)]);
+        self.out.put(&[
+            Instruction::GlobalGet(FUEL),
+            Instruction::LocalGet(fuel),
+            Instruction::I64Add,
+        ]);
+        self.out.put(&[
+            Instruction::I64Const(0),
+            Instruction::LocalSet(fuel),
+            Instruction::GlobalSet(FUEL),
+        ]);
     }
 
     /// Emits `stack -= frame; if stack < 0 { stackLeft = stack; trap }`.
     fn count(&mut self, frame: i64) {
         let stack = self.stack.expect("a counted function takes the stack left");
-        self.out.put(&[Instruction::LocalGet(stack), Instruction::I64Const(frame), Instruction::I64Sub]);
-        self.out.put(&[Instruction::LocalTee(stack), Instruction::I64Const(0), Instruction::I64LtS]);
+        self.out.put(&[
+            Instruction::LocalGet(stack),
+            Instruction::I64Const(frame),
+            Instruction::I64Sub,
+        ]);
+        self.out.put(&[
+            Instruction::LocalTee(stack),
+            Instruction::I64Const(0),
+            Instruction::I64LtS,
+        ]);
         self.out.unlikely_if();
         self.out.put(&[Instruction::LocalGet(stack), Instruction::GlobalSet(STACK_LEFT)]);
         self.out.put(&[Instruction::Unreachable, Instruction::End]);
@@ -371,6 +429,8 @@ pub(crate) fn val_type(ty: wasmparser::ValType) -> ValType {
         wasmparser::ValType::I64 => ValType::I64,
         wasmparser::ValType::F32 => ValType::F32,
         wasmparser::ValType::F64 => ValType::F64,
-        wasmparser::ValType::V128 | wasmparser::ValType::Ref(_) => unreachable!("refused by the gate"),
+        wasmparser::ValType::V128 | wasmparser::ValType::Ref(_) => {
+            unreachable!("refused by the gate")
+        }
     }
 }

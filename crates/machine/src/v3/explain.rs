@@ -88,7 +88,8 @@ impl Tracer {
             return None;
         };
         let (before, mut after) = (self.r, self.r);
-        let mut noting = Noting { arrays: &mut self.arrays, pages: before.pages, touches: Vec::new() };
+        let mut noting =
+            Noting { arrays: &mut self.arrays, pages: before.pages, touches: Vec::new() };
         let Ok(flow) = step::step(&mut after, &mut noting);
         let mut touches = noting.touches;
         if after.out_len != before.out_len {
@@ -117,7 +118,11 @@ fn written(touches: &[Touch], before: &Registers, after: &Registers) -> Touch {
     };
     let mut bytes: Vec<u8> = touches.iter().take(4).flat_map(word).collect();
     bytes.truncate((after.out_len - before.out_len) as usize);
-    Touch { what: Place::Output(before.out_len), before: Value::Nothing, after: Value::Bytes(bytes) }
+    Touch {
+        what: Place::Output(before.out_len),
+        before: Value::Nothing,
+        after: Value::Bytes(bytes),
+    }
 }
 
 /// Passes a step on to the arrays and records the places that it touches.
@@ -239,7 +244,8 @@ mod tests {
             (call $exit (i32.load8_u (i32.const 101)))))"#;
 
     fn tracer() -> Tracer {
-        let program = Arc::new(lower(&canonicalise(&wat::parse_str(PROGRAM).unwrap()).unwrap().module));
+        let program =
+            Arc::new(lower(&canonicalise(&wat::parse_str(PROGRAM).unwrap()).unwrap().module));
         let input = Arc::new(Halves::new(Default::default(), Default::default()));
         Tracer::new(program, input, TaskLimits { seed: 1, fuel: 10_000, out: 64, pages: 16 })
     }
@@ -264,6 +270,10 @@ mod tests {
         let Value::Word(pages) = touched(Place::Pages).before else { panic!() };
         assert_eq!(touched(Place::Pages).after, Value::Word(pages + 1));
         let (steps, hash) = (told.steps(), told.hash());
-        assert_eq!((told.explain(), told.steps(), told.hash()), (None, steps + 1, hash), "it stays as it ended");
+        assert_eq!(
+            (told.explain(), told.steps(), told.hash()),
+            (None, steps + 1, hash),
+            "it stays as it ended"
+        );
     }
 }

@@ -1,9 +1,9 @@
 //! The machine's floats: IEEE 754 binary32 and binary64, round to nearest even, canonical NaN
 //! results. Every operation is total.
 //!
-//! [`compute`] mirrors `contracts/src/machine/FloatUnit.sol`, function by function; keep them alike.
-//! [`native`] computes the same with the processor's floats, for speed. Tests hold both equal
-//! (`crates/machine/tests/float.rs`).
+//! [`compute`] mirrors `contracts/src/machine/FloatUnit.sol`, function by function; keep them
+//! alike. [`native`] computes the same with the processor's floats, for speed. Tests hold both
+//! equal (`crates/machine/tests/float.rs`).
 //!
 //! A finite value is ±m·2^e. Every operation computes an exact m, or one whose lowest bit says that
 //! bits below it are missing (sticky), and rounds once. No m has more than 127 bits and no e more
@@ -195,7 +195,8 @@ fn add(format: Format, a: u128, b: u128) -> u128 {
 fn mul(format: Format, a: u128, b: u128) -> u128 {
     let ((na, ma), (nb, mb)) = (format.split(a), format.split(b));
     let infinity = format.infinity();
-    if ma > infinity || mb > infinity || (ma == infinity && mb == 0) || (ma == 0 && mb == infinity) {
+    if ma > infinity || mb > infinity || (ma == infinity && mb == 0) || (ma == 0 && mb == infinity)
+    {
         return format.nan();
     }
     if ma == infinity || mb == infinity {
@@ -385,10 +386,21 @@ macro_rules! native {
                 fp::FLOOR => x.floor(),
                 fp::TRUNC => x.trunc(),
                 fp::NEAREST => x.round_ties_even(),
-                15 => return whole_between(-2_147_483_649.0, x.into(), 2_147_483_648.0).map(|v| v as i32 as u32 as u64),
-                16 => return whole_between(-1.0, x.into(), 4_294_967_296.0).map(|v| v as u32 as u64),
-                17 => return whole_between(below_i64, x.into(), 9_223_372_036_854_775_808.0).map(|v| v as i64 as u64),
-                18 => return whole_between(-1.0, x.into(), 18_446_744_073_709_551_616.0).map(|v| v as u64),
+                15 => {
+                    return whole_between(-2_147_483_649.0, x.into(), 2_147_483_648.0)
+                        .map(|v| v as i32 as u32 as u64)
+                }
+                16 => {
+                    return whole_between(-1.0, x.into(), 4_294_967_296.0).map(|v| v as u32 as u64)
+                }
+                17 => {
+                    return whole_between(below_i64, x.into(), 9_223_372_036_854_775_808.0)
+                        .map(|v| v as i64 as u64)
+                }
+                18 => {
+                    return whole_between(-1.0, x.into(), 18_446_744_073_709_551_616.0)
+                        .map(|v| v as u64)
+                }
                 19 => return Some(x as i32 as u32 as u64),
                 20 => return Some(x as u32 as u64),
                 21 => return Some(x as i64 as u64),

@@ -8,9 +8,9 @@
 use std::collections::BTreeMap;
 
 use wasmparser::{
-    ConstExpr, DataKind, Element, ElementItems, ElementKind, ExternalKind, FuncType, FuncValidatorAllocations,
-    KnownCustom, Name, Operator, Parser, Payload, SectionLimited, TypeRef, ValType, ValidPayload, Validator,
-    WasmFeatures,
+    ConstExpr, DataKind, Element, ElementItems, ElementKind, ExternalKind, FuncType,
+    FuncValidatorAllocations, KnownCustom, Name, Operator, Parser, Payload, SectionLimited,
+    TypeRef, ValType, ValidPayload, Validator, WasmFeatures,
 };
 
 use crate::error::GateError;
@@ -67,7 +67,10 @@ pub(crate) enum Const {
 
 /// Reads and checks a module. `import_cost` returns the extra fuel for calling an import of that
 /// name.
-pub(crate) fn read<'a>(wasm: &'a [u8], import_cost: fn(&str) -> u64) -> Result<Module<'a>, GateError> {
+pub(crate) fn read<'a>(
+    wasm: &'a [u8],
+    import_cost: fn(&str) -> u64,
+) -> Result<Module<'a>, GateError> {
     check_header(wasm)?;
     Gate::new(wasm, import_cost).run().map_err(|error| named(error, wasm))
 }
@@ -80,12 +83,18 @@ pub(crate) fn function_name(wasm: &[u8], index: u32) -> String {
         let KnownCustom::Name(names) = section.as_known() else { continue };
         for name in names.into_iter().flatten() {
             if let Name::Function(map) = name {
-                found = map.into_iter().flatten().find(|naming| naming.index == index).map(|naming| naming.name);
+                found = map
+                    .into_iter()
+                    .flatten()
+                    .find(|naming| naming.index == index)
+                    .map(|naming| naming.name);
             }
         }
     }
     match found {
-        Some(name) => format!("function `{}` (#{index})", name.chars().take(120).collect::<String>()),
+        Some(name) => {
+            format!("function `{}` (#{index})", name.chars().take(120).collect::<String>())
+        }
         None => format!("function #{index}"),
     }
 }
@@ -115,7 +124,13 @@ impl Place {
         GateError::TooLarge { place: self.text(), what, found, limit }
     }
 
-    pub fn too_much_work(self, what: &'static str, found: u64, limit: u64, for_code: Option<u64>) -> GateError {
+    pub fn too_much_work(
+        self,
+        what: &'static str,
+        found: u64,
+        limit: u64,
+        for_code: Option<u64>,
+    ) -> GateError {
         GateError::TooMuchWork { place: self.text(), what, found, limit, for_code }
     }
 
@@ -172,26 +187,47 @@ fn explain(missing: WasmFeatures) -> (&'static str, &'static str) {
             WasmFeatures::RELAXED_SIMD,
             ("relaxed SIMD", "build without -mrelaxed-simd: its results differ between machines"),
         ),
-        (WasmFeatures::SIMD, ("SIMD", "build without -msimd128, or for Rust without -C target-feature=+simd128")),
+        (
+            WasmFeatures::SIMD,
+            ("SIMD", "build without -msimd128, or for Rust without -C target-feature=+simd128"),
+        ),
         (
             WasmFeatures::THREADS | WasmFeatures::SHARED_EVERYTHING_THREADS,
-            ("threads or atomics", "build for one thread: target wasm32-wasip1, no -pthread, no -matomics"),
+            (
+                "threads or atomics",
+                "build for one thread: target wasm32-wasip1, no -pthread, no -matomics",
+            ),
         ),
-        (WasmFeatures::TAIL_CALL, ("tail calls", "build without -mtail-call, or for Rust without +tail-call")),
+        (
+            WasmFeatures::TAIL_CALL,
+            ("tail calls", "build without -mtail-call, or for Rust without +tail-call"),
+        ),
         (
             WasmFeatures::EXCEPTIONS | WasmFeatures::LEGACY_EXCEPTIONS,
-            ("exceptions", "build with -fno-exceptions -fno-wasm-exceptions, or for Rust with -C panic=abort"),
+            (
+                "exceptions",
+                "build with -fno-exceptions -fno-wasm-exceptions, or for Rust with -C panic=abort",
+            ),
         ),
         (WasmFeatures::MEMORY64, ("64-bit memory", "build for wasm32, not wasm64")),
-        (WasmFeatures::MULTI_MEMORY, ("several memories", "build with one memory: -mno-multimemory")),
-        (WasmFeatures::GC, ("garbage collected types", "use a toolchain that targets plain wasm32-wasip1")),
+        (
+            WasmFeatures::MULTI_MEMORY,
+            ("several memories", "build with one memory: -mno-multimemory"),
+        ),
+        (
+            WasmFeatures::GC,
+            ("garbage collected types", "use a toolchain that targets plain wasm32-wasip1"),
+        ),
         (
             WasmFeatures::FUNCTION_REFERENCES,
             ("typed function references", "use a toolchain that targets plain wasm32-wasip1"),
         ),
         (
             WasmFeatures::EXTENDED_CONST,
-            ("extended constant expressions", "build without -fPIC and -mextended-const: link one static module"),
+            (
+                "extended constant expressions",
+                "build without -fPIC and -mextended-const: link one static module",
+            ),
         ),
         (WasmFeatures::WIDE_ARITHMETIC, ("wide arithmetic", "build without -mwide-arithmetic")),
         (WasmFeatures::CUSTOM_PAGE_SIZES, ("custom page sizes", "build with 64 KiB pages")),
@@ -199,7 +235,10 @@ fn explain(missing: WasmFeatures) -> (&'static str, &'static str) {
         (WasmFeatures::BULK_MEMORY, BULK),
     ];
     let found = table.into_iter().find(|(features, _)| features.intersects(missing));
-    found.map_or(("an unsupported WebAssembly feature", "build for plain wasm32-wasip1"), |(_, text)| text)
+    found.map_or(
+        ("an unsupported WebAssembly feature", "build for plain wasm32-wasip1"),
+        |(_, text)| text,
+    )
 }
 
 fn check_header(wasm: &[u8]) -> Result<(), GateError> {
@@ -250,7 +289,8 @@ impl<'a> Gate<'a> {
                 ValidPayload::Func(func, code) => {
                     let ty = self.types_of_funcs[self.module.funcs.len()];
                     let results = self.module.types[ty as usize].results().len();
-                    let body = body::read(func, code, results, &self.import_costs, &mut self.allocs)?;
+                    let body =
+                        body::read(func, code, results, &self.import_costs, &mut self.allocs)?;
                     self.module.work += body.work;
                     self.module.funcs.push((ty, body));
                     self.bound_work()?;
@@ -268,14 +308,30 @@ impl<'a> Gate<'a> {
         }
         let module = Place::Module;
         match payload {
-            Payload::TypeSection(section) => module.at_most("types", count(section), MAX_TYPES.into()),
-            Payload::ImportSection(section) => module.at_most("imports", count(section), MAX_FUNCTIONS.into()),
-            Payload::FunctionSection(section) => module.at_most("functions", count(section), MAX_FUNCTIONS.into()),
-            Payload::GlobalSection(section) => module.at_most("globals", count(section), MAX_GLOBALS.into()),
-            Payload::ExportSection(section) => module.at_most("exports", count(section), MAX_EXPORTS.into()),
-            Payload::ElementSection(section) => module.at_most("element segments", count(section), MAX_SEGMENTS.into()),
-            Payload::DataSection(section) => module.at_most("data segments", count(section), MAX_SEGMENTS.into()),
-            Payload::TableSection(section) if count(section) > 1 => Err(Place::Section("table").feature(REFERENCES)),
+            Payload::TypeSection(section) => {
+                module.at_most("types", count(section), MAX_TYPES.into())
+            }
+            Payload::ImportSection(section) => {
+                module.at_most("imports", count(section), MAX_FUNCTIONS.into())
+            }
+            Payload::FunctionSection(section) => {
+                module.at_most("functions", count(section), MAX_FUNCTIONS.into())
+            }
+            Payload::GlobalSection(section) => {
+                module.at_most("globals", count(section), MAX_GLOBALS.into())
+            }
+            Payload::ExportSection(section) => {
+                module.at_most("exports", count(section), MAX_EXPORTS.into())
+            }
+            Payload::ElementSection(section) => {
+                module.at_most("element segments", count(section), MAX_SEGMENTS.into())
+            }
+            Payload::DataSection(section) => {
+                module.at_most("data segments", count(section), MAX_SEGMENTS.into())
+            }
+            Payload::TableSection(section) if count(section) > 1 => {
+                Err(Place::Section("table").feature(REFERENCES))
+            }
             Payload::MemorySection(section) if count(section) > 1 => {
                 Err(Place::Section("memory").feature(explain(WasmFeatures::MULTI_MEMORY)))
             }
@@ -286,12 +342,22 @@ impl<'a> Gate<'a> {
     /// Checks that the functions read so far do not exceed the work that the whole module may have.
     fn bound_work(&self) -> Result<(), GateError> {
         let Module { work, code_bytes, funcs, imports, .. } = &self.module;
-        let Some((what, found, limit)) = work.beyond(MAX_WORK.and(*code_bytes, MAX_WORK_PER_BYTE)) else {
+        let Some((what, found, limit)) = work.beyond(MAX_WORK.and(*code_bytes, MAX_WORK_PER_BYTE))
+        else {
             return Ok(());
         };
         // The message names the function that has the largest share.
-        let most = funcs.iter().enumerate().max_by_key(|(_, (_, body))| body.work.sum(what)).map_or(0, |(at, _)| at);
-        Err(Place::Function((imports.len() + most) as u32).too_much_work(what, found, limit, Some(*code_bytes)))
+        let most = funcs
+            .iter()
+            .enumerate()
+            .max_by_key(|(_, (_, body))| body.work.sum(what))
+            .map_or(0, |(at, _)| at);
+        Err(Place::Function((imports.len() + most) as u32).too_much_work(
+            what,
+            found,
+            limit,
+            Some(*code_bytes),
+        ))
     }
 
     fn take(&mut self, payload: Payload<'a>, place: Place) -> Result<(), GateError> {
@@ -300,7 +366,11 @@ impl<'a> Gate<'a> {
             Payload::TypeSection(section) => {
                 for ty in section.into_iter_err_on_gc_types() {
                     let ty = reject(ty, place)?;
-                    place.at_most("parameters or results of one type", arity(&ty) as u64, MAX_ARITY as u64)?;
+                    place.at_most(
+                        "parameters or results of one type",
+                        arity(&ty) as u64,
+                        MAX_ARITY as u64,
+                    )?;
                     module.types.push(ty);
                 }
             }
@@ -321,7 +391,10 @@ impl<'a> Gate<'a> {
             Payload::FunctionSection(section) => {
                 let all = u64::from(section.count()) + module.imports.len() as u64;
                 Place::Module.at_most("functions", all, MAX_FUNCTIONS.into())?;
-                self.types_of_funcs = section.into_iter().collect::<Result<_, _>>().map_err(|e| invalid(place, &e))?;
+                self.types_of_funcs = section
+                    .into_iter()
+                    .collect::<Result<_, _>>()
+                    .map_err(|e| invalid(place, &e))?;
             }
             Payload::TableSection(section) => {
                 for table in section {
@@ -341,7 +414,11 @@ impl<'a> Gate<'a> {
                 for global in section {
                     let global = reject(global, place)?;
                     let init = constant(&global.init_expr, place)?;
-                    module.globals.push(Global { ty: global.ty.content_type, mutable: global.ty.mutable, init });
+                    module.globals.push(Global {
+                        ty: global.ty.content_type,
+                        mutable: global.ty.mutable,
+                        init,
+                    });
                 }
             }
             Payload::ExportSection(section) => {
@@ -361,11 +438,17 @@ impl<'a> Gate<'a> {
             Payload::DataSection(section) => {
                 for (index, data) in section.into_iter().enumerate() {
                     let data = reject(data, place)?;
-                    let DataKind::Active { offset_expr, .. } = data.kind else { return Err(place.feature(BULK)) };
+                    let DataKind::Active { offset_expr, .. } = data.kind else {
+                        return Err(place.feature(BULK));
+                    };
                     let offset = offset(&offset_expr, place)?;
                     let bytes = module.memory.map_or(0, |(pages, _)| u64::from(pages) << 16);
                     if u64::from(offset) + data.data.len() as u64 > bytes {
-                        return Err(GateError::SegmentOutside { kind: "data", index, of: "memory" });
+                        return Err(GateError::SegmentOutside {
+                            kind: "data",
+                            index,
+                            of: "memory",
+                        });
                     }
                     module.data.push((offset, data.data));
                 }
@@ -375,7 +458,12 @@ impl<'a> Gate<'a> {
         Ok(())
     }
 
-    fn element(&self, index: usize, element: Element<'a>, place: Place) -> Result<(u32, Vec<u32>), GateError> {
+    fn element(
+        &self,
+        index: usize,
+        element: Element<'a>,
+        place: Place,
+    ) -> Result<(u32, Vec<u32>), GateError> {
         let (ElementKind::Active { offset_expr, .. }, ElementItems::Functions(functions)) =
             (element.kind, element.items)
         else {
@@ -386,7 +474,10 @@ impl<'a> Gate<'a> {
         if u64::from(offset) + u64::from(functions.count()) > entries {
             return Err(GateError::SegmentOutside { kind: "element", index, of: "table" });
         }
-        let functions = functions.into_iter().collect::<Result<_, _>>().map_err(|error| invalid(place, &error))?;
+        let functions = functions
+            .into_iter()
+            .collect::<Result<_, _>>()
+            .map_err(|error| invalid(place, &error))?;
         Ok((offset, functions))
     }
 }

@@ -38,8 +38,9 @@ pub mod op {
     /// Returns the name of an operation, for people.
     pub fn name(op: u8) -> &'static str {
         const NAMES: [&str; 25] = [
-            "trap", "alu", "alui", "fp", "copy", "const", "select", "jmp", "jz", "jnz", "jtab", "call", "calli", "ret",
-            "zero", "gget", "gset", "load", "store", "msize", "mgrow", "inlen", "in32", "out32", "exit",
+            "trap", "alu", "alui", "fp", "copy", "const", "select", "jmp", "jz", "jnz", "jtab",
+            "call", "calli", "ret", "zero", "gget", "gset", "load", "store", "msize", "mgrow",
+            "inlen", "in32", "out32", "exit",
         ];
         NAMES.get(usize::from(op)).copied().unwrap_or("trap")
     }
@@ -82,9 +83,9 @@ pub mod alu {
 
     /// Names of the functions, by code.
     pub const NAMES: [&str; COUNT as usize] = [
-        "eqz", "eq", "ne", "lt_s", "lt_u", "le_s", "le_u", "clz", "ctz", "popcnt", "add", "sub", "mul", "div_s",
-        "div_u", "rem_s", "rem_u", "and", "or", "xor", "shl", "shr_s", "shr_u", "rotl", "rotr", "ext8", "ext16",
-        "ext32",
+        "eqz", "eq", "ne", "lt_s", "lt_u", "le_s", "le_u", "clz", "ctz", "popcnt", "add", "sub",
+        "mul", "div_s", "div_u", "rem_s", "rem_u", "and", "or", "xor", "shl", "shr_s", "shr_u",
+        "rotl", "rotr", "ext8", "ext16", "ext32",
     ];
 }
 
@@ -92,7 +93,8 @@ pub mod alu {
 pub const WIDE: u8 = 0x80;
 
 /// Kinds of [`op::LOAD`]: number of bytes, and number of bits to which the sign is extended, or 0.
-pub const LOADS: [(u8, u8); 9] = [(1, 0), (2, 0), (4, 0), (8, 0), (1, 32), (2, 32), (1, 64), (2, 64), (4, 64)];
+pub const LOADS: [(u8, u8); 9] =
+    [(1, 0), (2, 0), (4, 0), (8, 0), (1, 32), (2, 32), (1, 64), (2, 64), (4, 64)];
 /// Kinds of [`op::STORE`]: number of bytes.
 pub const STORES: [u8; 4] = [1, 2, 4, 8];
 
@@ -166,7 +168,9 @@ impl std::fmt::Display for Instruction {
         match op {
             op::ALU => write!(f, "{function}.{bits} s{d} = s{a}, s{b}"),
             op::ALU_IMM => write!(f, "{function}.{bits} s{d} = s{a}, {imm:#x}"),
-            op::FP => write!(f, "f{bits}.{} s{d} = s{a}, s{b}", crate::v3::float::name(aux & !WIDE)),
+            op::FP => {
+                write!(f, "f{bits}.{} s{d} = s{a}, s{b}", crate::v3::float::name(aux & !WIDE))
+            }
             op::COPY | op::MGROW | op::IN32 => write!(f, "{name} s{d} = s{a}"),
             op::CONST => write!(f, "const s{d} = {imm:#x}"),
             op::SELECT => write!(f, "select s{d} = s{} ? s{a} : s{b}", imm as u16),
@@ -180,7 +184,12 @@ impl std::fmt::Display for Instruction {
             op::GSET => write!(f, "gset g{imm} = s{a}"),
             op::LOAD => {
                 let (bytes, sign) = LOADS.get(usize::from(aux)).copied().unwrap_or_default();
-                write!(f, "load.{}{} s{d} = [s{a} + {imm:#x}]", u32::from(bytes) * 8, if sign > 0 { "s" } else { "" })
+                write!(
+                    f,
+                    "load.{}{} s{d} = [s{a} + {imm:#x}]",
+                    u32::from(bytes) * 8,
+                    if sign > 0 { "s" } else { "" }
+                )
             }
             op::STORE => {
                 let bytes = STORES.get(usize::from(aux)).copied().unwrap_or_default();
@@ -252,7 +261,8 @@ impl ProgramParts {
     /// big-endian.
     pub fn encode(&self) -> Vec<u8> {
         let mut bytes = [self.code, self.table, self.memory, self.globals].concat();
-        for number in [self.entry, self.pages, self.max_pages, self.table_len, self.steps_per_fuel] {
+        for number in [self.entry, self.pages, self.max_pages, self.table_len, self.steps_per_fuel]
+        {
             bytes.extend_from_slice(&number.to_be_bytes());
         }
         bytes.extend_from_slice(&[self.code_depth, self.memory_depth, self.table_depth]);
@@ -261,12 +271,15 @@ impl ProgramParts {
 
     /// Returns programRoot = keccak("rialto-program" ‖ canonVersion u16 ‖ parts).
     pub fn root(&self) -> B256 {
-        keccak256([b"rialto-program".as_slice(), &self.version.to_be_bytes(), &self.encode()].concat())
+        keccak256(
+            [b"rialto-program".as_slice(), &self.version.to_be_bytes(), &self.encode()].concat(),
+        )
     }
 
     /// Returns a number of steps after which every run with this fuel has halted.
     pub fn most_steps(&self, fuel: u64) -> u64 {
-        (u128::from(fuel) + FREE_FUEL).saturating_mul(self.steps_per_fuel.into()).min(1 << 56) as u64
+        (u128::from(fuel) + FREE_FUEL).saturating_mul(self.steps_per_fuel.into()).min(1 << 56)
+            as u64
     }
 }
 

@@ -19,9 +19,11 @@ pub const MAX_FRAME_SLOTS: u32 = 1 << 14;
 /// Deepest nesting of blocks.
 pub const MAX_NESTING: u32 = 16_384;
 /// Most work of one function. A compiler holds all of a function at a time.
-pub const MAX_FUNCTION_WORK: Work = Work { steps: 6 << 20, alive: 8 << 20, moves: 2 << 20, chains: u64::MAX };
+pub const MAX_FUNCTION_WORK: Work =
+    Work { steps: 6 << 20, alive: 8 << 20, moves: 2 << 20, chains: u64::MAX };
 /// Most work of a module without any code.
-pub const MAX_WORK: Work = Work { steps: 256 << 10, alive: 2 << 20, moves: 256 << 10, chains: u64::MAX };
+pub const MAX_WORK: Work =
+    Work { steps: 256 << 10, alive: 2 << 20, moves: 256 << 10, chains: u64::MAX };
 /// Further work that a module may have for each byte of its code section. Real programs have up to
 /// 10, 2 and 0.4.
 pub const MAX_WORK_PER_BYTE: Work = Work { steps: 20, alive: 8, moves: 2, chains: 0 };
@@ -57,4 +59,5 @@ pub const CALL_SLOTS: u32 = 16;
 /// and for the shallow calls from it.
 pub const STACK_BUDGET_SLOTS: u32 = STACK_SLOTS - 2 * SHALLOW_SLOTS;
 
-const _: () = assert!(MAX_FRAME_SLOTS + CALL_SLOTS + SHALLOW_SLOTS <= STACK_SLOTS - STACK_BUDGET_SLOTS);
+const _: () =
+    assert!(MAX_FRAME_SLOTS + CALL_SLOTS + SHALLOW_SLOTS <= STACK_SLOTS - STACK_BUDGET_SLOTS);

@@ -84,7 +84,9 @@ impl Player {
         self.keep(position);
         let part = span(level) / PARTS as u64;
         let mut states = [B256::ZERO; PARTS];
-        for (end, state) in (1..).map(|part_of: u64| position.saturating_add(part_of * part)).zip(&mut states) {
+        for (end, state) in
+            (1..).map(|part_of: u64| position.saturating_add(part_of * part)).zip(&mut states)
+        {
             *state = self.hash_at(end);
         }
         states

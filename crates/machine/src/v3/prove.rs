@@ -8,7 +8,8 @@ use crate::tree::fold;
 use crate::v3::ir::{Entry, GLOBALS_DEPTH, INPUT_DEPTH, Instruction, STACK_DEPTH};
 use crate::v3::lower::{code_leaf, table_leaf};
 use crate::v3::step::{
-    self, Flow, Registers, Roots, STATE_BYTES, World, call_hash, decode_state, encode_state, hash_state,
+    self, Flow, Registers, Roots, STATE_BYTES, World, call_hash, decode_state, encode_state,
+    hash_state,
 };
 use crate::v3::trace::{Arrays, Tracer, Trees};
 
@@ -37,7 +38,8 @@ impl Tracer {
         let mut proof = vec![RUNNING];
         proof.extend_from_slice(&self.state());
         let mut r = self.r;
-        let mut recorder = Recorder { arrays: &mut self.arrays, trees: &mut self.trees, proof, open: None };
+        let mut recorder =
+            Recorder { arrays: &mut self.arrays, trees: &mut self.trees, proof, open: None };
         let Ok(flow) = step::step(&mut r, &mut recorder);
         if let Flow::Halt(..) = flow {
             recorder.touch(Place::Globals, 0);
@@ -183,7 +185,9 @@ impl World for Recorder<'_> {
 
 /// The proof does not hash to the state's commitments, or is too short.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("[M-PRF-001] the proof does not belong to this state; make a proof of the step that follows it")]
+#[error(
+    "[M-PRF-001] the proof does not belong to this state; make a proof of the step that follows it"
+)]
 pub struct WrongProof;
 
 /// Returns the hash of the state that follows the state with the hash `state`, as `StepUnit.step`
@@ -258,7 +262,9 @@ impl<'a> Verifier<'a> {
     /// Returns a leaf after checking it against its root. The leaf that was touched last stays
     /// open.
     fn leaf(&mut self, place: Place, index: u32) -> Result<B256, WrongProof> {
-        if let Some(open) = self.open.as_ref().filter(|open| (open.place, open.index) == (place, index)) {
+        if let Some(open) =
+            self.open.as_ref().filter(|open| (open.place, open.index) == (place, index))
+        {
             return Ok(open.leaf);
         }
         let (root, depth) = self.root(place);
@@ -328,7 +334,8 @@ impl World for Verifier<'_> {
 
     fn entry(&mut self, index: u32) -> Result<Entry, WrongProof> {
         let leaf = self.leaf(Place::Table, index)?;
-        let number = |at: usize| u32::from_be_bytes(leaf[at..at + 4].try_into().expect("four bytes"));
+        let number =
+            |at: usize| u32::from_be_bytes(leaf[at..at + 4].try_into().expect("four bytes"));
         Ok(Entry { ty: number(0), pc: number(4) })
     }
 

@@ -131,7 +131,9 @@ pub fn step<W: World>(r: &mut Registers, w: &mut W) -> Result<Flow, W::Error> {
         }
         op::FP => {
             let (a, b) = (get!(it.a), get!(it.b));
-            let Some(value) = float::native(it.aux & !WIDE, it.aux & WIDE != 0, a, b) else { return Ok(TRAP) };
+            let Some(value) = float::native(it.aux & !WIDE, it.aux & WIDE != 0, a, b) else {
+                return Ok(TRAP);
+            };
             set!(it.d, value);
         }
         op::COPY => set!(it.d, get!(it.a)),
@@ -196,7 +198,9 @@ pub fn step<W: World>(r: &mut Registers, w: &mut W) -> Result<Flow, W::Error> {
             w.set_global(it.imm as u32, value)?;
         }
         op::LOAD => {
-            let Some((size, sign)) = LOADS.get(usize::from(it.aux)).copied() else { return Ok(TRAP) };
+            let Some((size, sign)) = LOADS.get(usize::from(it.aux)).copied() else {
+                return Ok(TRAP);
+            };
             let address = address(get!(it.a), it.imm);
             if !in_memory(r, address, size) {
                 return Ok(TRAP);
@@ -232,7 +236,10 @@ pub fn step<W: World>(r: &mut Registers, w: &mut W) -> Result<Flow, W::Error> {
             }
             let leaf = w.input(index)?;
             for (i, word) in leaf.chunks_exact(8).enumerate() {
-                set!(u64::from(it.d) + i as u64, u64::from_le_bytes(word.try_into().expect("eight bytes")));
+                set!(
+                    u64::from(it.d) + i as u64,
+                    u64::from_le_bytes(word.try_into().expect("eight bytes"))
+                );
             }
         }
         op::OUT32 => {
@@ -242,7 +249,8 @@ pub fn step<W: World>(r: &mut Registers, w: &mut W) -> Result<Flow, W::Error> {
             }
             let bytes = get!(u64::from(it.a) + 4) as u32;
             let room = r.out_limit.saturating_sub(r.out_len);
-            if bytes == 0 || bytes > 32 || !r.out_len.is_multiple_of(32) || u64::from(bytes) > room {
+            if bytes == 0 || bytes > 32 || !r.out_len.is_multiple_of(32) || u64::from(bytes) > room
+            {
                 return Ok(TRAP);
             }
             leaf[bytes as usize..].fill(0);
@@ -285,7 +293,9 @@ fn in_memory(r: &Registers, address: u64, size: u8) -> bool {
     let end = address + u64::from(size);
     // The tree always holds all pages of a lowered program. The other checks keep the step total in
     // states that no such program reaches.
-    end <= u64::from(r.pages) << 16 && r.memory_depth <= ir::MAX_DEPTH && (end - 1) >> 5 >> r.memory_depth == 0
+    end <= u64::from(r.pages) << 16
+        && r.memory_depth <= ir::MAX_DEPTH
+        && (end - 1) >> 5 >> r.memory_depth == 0
 }
 
 /// Extends the sign of the low `from` bits to `to` bits, unless `to` is 0.
@@ -301,7 +311,11 @@ fn extended(value: u64, from: u8, to: u8) -> u64 {
 /// Returns the result of an integer function; `None` is a trap.
 #[inline(always)]
 pub(crate) fn integer(aux: u8, a: u64, b: u64) -> Option<u64> {
-    if aux & WIDE != 0 { integer64(aux & !WIDE, a, b) } else { integer32(aux, a as u32, b as u32).map(u64::from) }
+    if aux & WIDE != 0 {
+        integer64(aux & !WIDE, a, b)
+    } else {
+        integer32(aux, a as u32, b as u32).map(u64::from)
+    }
 }
 
 macro_rules! integer {
@@ -387,12 +401,21 @@ pub fn encode_state(r: &Registers, roots: &Roots) -> [u8; STATE_BYTES] {
     for (i, number) in [r.out_len, r.out_limit, r.in_len].into_iter().enumerate() {
         bytes[16 + 8 * i..][..8].copy_from_slice(&number.to_be_bytes());
     }
-    let numbers = [r.max_pages, r.table_len, r.code_depth, r.memory_depth, r.table_depth, r.version];
+    let numbers =
+        [r.max_pages, r.table_len, r.code_depth, r.memory_depth, r.table_depth, r.version];
     for (i, number) in numbers.into_iter().enumerate() {
         bytes[40 + 4 * i..][..4].copy_from_slice(&number.to_be_bytes());
     }
-    let hashes =
-        [roots.calls, roots.memory, roots.stack, roots.globals, r.out_hash, roots.code, roots.table, roots.input];
+    let hashes = [
+        roots.calls,
+        roots.memory,
+        roots.stack,
+        roots.globals,
+        r.out_hash,
+        roots.code,
+        roots.table,
+        roots.input,
+    ];
     for (i, hash) in hashes.into_iter().enumerate() {
         bytes[64 + 32 * i..][..32].copy_from_slice(hash.as_slice());
     }

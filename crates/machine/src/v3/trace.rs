@@ -323,7 +323,17 @@ impl Tracer {
         };
         let dirty = vec![false; memory.len() >> PAGE_SHIFT];
         let stack = vec![0; STACK_SLOTS as usize];
-        let arrays = Arrays { program, input, stack, top: 0, globals, memory, dirty, calls: Vec::new(), hashed: 0 };
+        let arrays = Arrays {
+            program,
+            input,
+            stack,
+            top: 0,
+            globals,
+            memory,
+            dirty,
+            calls: Vec::new(),
+            hashed: 0,
+        };
         Self { r, arrays, trees, halted: None, steps: 0 }
     }
 
@@ -340,7 +350,9 @@ impl Tracer {
     /// Returns position and content of the next instruction; `None` after the run has ended.
     pub fn next(&self) -> Option<(u32, Instruction)> {
         let pc = self.r.pc;
-        self.halted.is_none().then(|| (pc, self.arrays.program.code.get(pc as usize).copied().unwrap_or_default()))
+        self.halted
+            .is_none()
+            .then(|| (pc, self.arrays.program.code.get(pc as usize).copied().unwrap_or_default()))
     }
 
     /// Returns the registers.
@@ -428,12 +440,15 @@ impl Tracer {
         arrays.stack[snapshot.stack.len()..].fill(0);
         arrays.globals.clone_from(&snapshot.globals);
         for (page, dirty) in arrays.dirty.iter_mut().enumerate() {
-            let range =
-                |memory: &[u8]| (page << PAGE_SHIFT).min(memory.len())..((page + 1) << PAGE_SHIFT).min(memory.len());
-            *dirty |= arrays.memory[range(&arrays.memory)] != snapshot.memory[range(&snapshot.memory)];
+            let range = |memory: &[u8]| {
+                (page << PAGE_SHIFT).min(memory.len())..((page + 1) << PAGE_SHIFT).min(memory.len())
+            };
+            *dirty |=
+                arrays.memory[range(&arrays.memory)] != snapshot.memory[range(&snapshot.memory)];
         }
         arrays.memory.clone_from(&snapshot.memory);
-        let same = arrays.calls.iter().zip(&snapshot.calls).take_while(|(now, then)| now == then).count();
+        let same =
+            arrays.calls.iter().zip(&snapshot.calls).take_while(|(now, then)| now == then).count();
         arrays.hashed = arrays.hashed.min(same);
         arrays.calls.clone_from(&snapshot.calls);
         (self.r, self.halted, self.steps) = (r, snapshot.halted, snapshot.steps);
@@ -453,6 +468,9 @@ pub fn start_parts(program: &Lowered, input: &Halves) -> Vec<u8> {
     let mut parts = program.parts.encode();
     parts.extend_from_slice(input.tree().as_slice());
     parts.extend_from_slice(&input.len_word().to_be_bytes());
-    globals.siblings(0, leaf).iter().for_each(|sibling| parts.extend_from_slice(sibling.as_slice()));
+    globals
+        .siblings(0, leaf)
+        .iter()
+        .for_each(|sibling| parts.extend_from_slice(sibling.as_slice()));
     parts
 }

@@ -23,7 +23,9 @@ pub(crate) const FLUSH: &str = "rialto_flush";
 /// Returns the polyfill, read through the same gate as any program.
 pub(crate) fn polyfill() -> &'static Module<'static> {
     static MODULE: OnceLock<Module<'static>> = OnceLock::new();
-    MODULE.get_or_init(|| gate::read(POLYFILL, cost::import).expect("the committed polyfill passes the gate"))
+    MODULE.get_or_init(|| {
+        gate::read(POLYFILL, cost::import).expect("the committed polyfill passes the gate")
+    })
 }
 
 /// Returns the index, in the polyfill, of an exported function.
@@ -36,15 +38,20 @@ pub(crate) fn function(name: &str) -> Option<u32> {
 
 /// Returns the polyfill's function for a program's import.
 pub(crate) fn resolve(import: &Import<'_>, ty: &FuncType) -> Result<u32, GateError> {
-    let Some(index) = function(import.name).filter(|_| import.module == WASI && !import.name.starts_with("rialto_"))
+    let Some(index) = function(import.name)
+        .filter(|_| import.module == WASI && !import.name.starts_with("rialto_"))
     else {
         let fix = match import.module {
             WASI => "this is no function of WASI preview 1; rebuild with a current wasi-libc",
             "wasi_unstable" => "it was built for WASI preview 0; rebuild it for wasm32-wasip1",
             "wasi" => "threads are not available; build for wasm32-wasip1 without -pthread",
             "rialto" => "the machine's own imports are reserved; use WASI preview 1",
-            "env" => "the symbol was undefined when linking; link its library, and don't pass --allow-undefined",
-            _ => "only WASI preview 1 (wasi_snapshot_preview1) can be imported; build for wasm32-wasip1",
+            "env" => {
+                "the symbol was undefined when linking; link its library, and don't pass --allow-undefined"
+            }
+            _ => {
+                "only WASI preview 1 (wasi_snapshot_preview1) can be imported; build for wasm32-wasip1"
+            }
         };
         return Err(GateError::ForeignImport {
             module: import.module.chars().take(64).collect(),

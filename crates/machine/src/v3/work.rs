@@ -50,7 +50,11 @@ pub struct Work {
 impl Work {
     /// Returns the sums that have a limit, with their names.
     fn sums(self) -> [(&'static str, u64); 3] {
-        [("steps", self.steps), ("values alive at branches", self.alive), ("values that meet at branches", self.moves)]
+        [
+            ("steps", self.steps),
+            ("values alive at branches", self.alive),
+            ("values that meet at branches", self.moves),
+        ]
     }
 
     pub(crate) fn sum(self, name: &str) -> u64 {
@@ -60,7 +64,9 @@ impl Work {
     /// Returns the first sum that exceeds that of `limit`, as its name, the sum and the limit.
     pub(crate) fn beyond(self, limit: Self) -> Option<(&'static str, u64, u64)> {
         let pairs = self.sums().into_iter().zip(limit.sums());
-        pairs.map(|((name, found), (_, limit))| (name, found, limit)).find(|(_, found, limit)| found > limit)
+        pairs
+            .map(|((name, found), (_, limit))| (name, found, limit))
+            .find(|(_, found, limit)| found > limit)
     }
 
     /// Returns `self` plus `each` for each of `bytes`.
@@ -142,12 +148,23 @@ enum Event {
 impl Flow {
     /// Creates the flow of a function with `results` results.
     pub fn new(results: u32) -> Self {
-        Self { events: vec![Event::Block { arity: results }], open: vec![0], steps: FUNCTION_STEPS, ..Self::default() }
+        Self {
+            events: vec![Event::Block { arity: results }],
+            open: vec![0],
+            steps: FUNCTION_STEPS,
+            ..Self::default()
+        }
     }
 
     /// Adds the next operator. It takes and leaves `arity` operands, opens a block with `block`
     /// parameters and results, and leaves `below` operands on the stack in all.
-    pub fn operator(&mut self, operator: &Operator<'_>, arity: (u32, u32), block: (u32, u32), below: u32) {
+    pub fn operator(
+        &mut self,
+        operator: &Operator<'_>,
+        arity: (u32, u32),
+        block: (u32, u32),
+        below: u32,
+    ) {
         let (params, results) = block;
         let operands = u64::from(arity.0) + u64::from(arity.1);
         self.steps += 1 + operands;
@@ -159,7 +176,9 @@ impl Flow {
         };
         let event = match operator {
             Operator::LocalGet { local_index } => Event::Get(*local_index),
-            Operator::LocalSet { local_index } | Operator::LocalTee { local_index } => Event::Set(*local_index),
+            Operator::LocalSet { local_index } | Operator::LocalTee { local_index } => {
+                Event::Set(*local_index)
+            }
             Operator::Block { .. } => self.opens(Event::Block { arity: results }),
             Operator::Loop { .. } => {
                 self.loops += 1;
@@ -180,7 +199,9 @@ impl Flow {
             }
             Operator::Br { relative_depth } => Event::Br { depth: *relative_depth, below },
             Operator::BrIf { relative_depth } => Event::BrIf { depth: *relative_depth, below },
-            Operator::Return => Event::Br { depth: (self.open.len() as u32).saturating_sub(1), below },
+            Operator::Return => {
+                Event::Br { depth: (self.open.len() as u32).saturating_sub(1), below }
+            }
             Operator::BrTable { targets } => {
                 let first = self.targets.len() as u32;
                 self.targets.extend(targets.targets().flatten().chain([targets.default()]));
@@ -234,7 +255,9 @@ impl Flow {
                     }
                     around.push(number);
                 }
-                Event::End { opener, .. } if matches!(self.events[*opener as usize], Event::Loop { .. }) => {
+                Event::End { opener, .. }
+                    if matches!(self.events[*opener as usize], Event::Loop { .. }) =>
+                {
                     around.pop();
                 }
                 _ => {}
@@ -277,7 +300,18 @@ impl<'a> Backward<'a> {
     fn new(flow: &'a Flow, words: usize, tops: &'a mut [u64], finds_tops: bool) -> Self {
         let (open, sets, work) = Default::default();
         let met = vec![0; words * 64];
-        Self { flow, words, tops, finds_tops, live: vec![0; words], alive: 0, open, sets, met, work }
+        Self {
+            flow,
+            words,
+            tops,
+            finds_tops,
+            live: vec![0; words],
+            alive: 0,
+            open,
+            sets,
+            met,
+            work,
+        }
     }
 
     fn run(mut self) -> Work {
@@ -314,7 +348,8 @@ impl<'a> Backward<'a> {
                 Event::Loop { number, arity } => {
                     self.edge(self.alive, 0);
                     if self.finds_tops {
-                        self.tops[number as usize * self.words..][..self.words].copy_from_slice(&self.live);
+                        self.tops[number as usize * self.words..][..self.words]
+                            .copy_from_slice(&self.live);
                     }
                     self.close(arity);
                 }
@@ -364,7 +399,8 @@ impl<'a> Backward<'a> {
 
     /// Closes a block at its start.
     fn close(&mut self, arity: u32) {
-        let (label, assigned, outer) = (self.set(0, 0), self.set(0, 2), self.sets.len().checked_sub(SETS * self.words));
+        let (label, assigned, outer) =
+            (self.set(0, 0), self.set(0, 2), self.sets.len().checked_sub(SETS * self.words));
         let outer = outer.filter(|start| *start > 0).map(|start| start - self.words);
         let ways = self.open.pop().map_or(0, |block| block.ways);
         let mut meet = u64::from(arity);

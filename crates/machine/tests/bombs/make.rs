@@ -1,8 +1,9 @@
 //! Small, valid modules that are expensive to compile. Their `_start` does nothing.
 
 use wasm_encoder::{
-    BlockType, CodeSection, ConstExpr, DataSection, ExportKind, ExportSection, Function, FunctionSection,
-    Instruction as I, MemorySection, MemoryType, Module, RefType, TableSection, TableType, TypeSection, ValType,
+    BlockType, CodeSection, ConstExpr, DataSection, ExportKind, ExportSection, Function,
+    FunctionSection, Instruction as I, MemorySection, MemoryType, Module, RefType, TableSection,
+    TableType, TypeSection, ValType,
 };
 
 const NOTHING: BlockType = BlockType::Empty;
@@ -17,7 +18,9 @@ pub type Kind = (&'static str, u32, fn(u32) -> Vec<u8>);
 pub const KINDS: [Kind; 21] = [
     ("loops around 100 locals", 779, |n| one(100, |f| nest(f, 100, n))),
     ("locals in 100 loops", 356, |n| one(n, |f| nest(f, n, 100))),
-    ("nests of 30 loops around 100 locals", 29, |n| one(100, |f| (0..n).for_each(|_| nest(f, 100, 30)))),
+    ("nests of 30 loops around 100 locals", 29, |n| {
+        one(100, |f| (0..n).for_each(|_| nest(f, 100, 30)))
+    }),
     ("loops after one another among 1000 locals", 547, |n| one(1000, |f| seq(f, 1000, n))),
     ("blocks that 100 locals leave by two ways", 780, |n| one(100, |f| fan(f, 100, n))),
     ("branches to one place with 1000 locals", 31, |n| one(1000, |f| same(f, 1000, n))),
@@ -72,10 +75,22 @@ fn finish(
 ) -> Vec<u8> {
     let mut tables = TableSection::new();
     let ty = RefType::FUNCREF;
-    tables.table(TableType { element_type: ty, table64: false, minimum: entries, maximum: None, shared: false });
+    tables.table(TableType {
+        element_type: ty,
+        table64: false,
+        minimum: entries,
+        maximum: None,
+        shared: false,
+    });
     let mut memories = MemorySection::new();
     let minimum = pages;
-    memories.memory(MemoryType { minimum, maximum: None, memory64: false, shared: false, page_size_log2: None });
+    memories.memory(MemoryType {
+        minimum,
+        maximum: None,
+        memory64: false,
+        shared: false,
+        page_size_log2: None,
+    });
     let mut exports = ExportSection::new();
     exports.export("memory", ExportKind::Memory, 0).export("_start", ExportKind::Func, 0);
     let mut module = Module::new();
@@ -138,7 +153,10 @@ fn nest(f: &mut Function, locals: u32, loops: u32) {
 fn seq(f: &mut Function, locals: u32, loops: u32) {
     for at in 0..loops {
         let local = at % locals;
-        put(f, &[I::Loop(NOTHING), I::LocalGet(local), I::I64Const(1), I::I64Add, I::LocalTee(local)]);
+        put(
+            f,
+            &[I::Loop(NOTHING), I::LocalGet(local), I::I64Const(1), I::I64Add, I::LocalTee(local)],
+        );
         put(f, &[I::I32WrapI64, I::BrIf(0), I::End]);
     }
     use_all(f, locals);
@@ -172,7 +190,16 @@ fn tables(f: &mut Function, entries: u32, count: u32) {
     (0..64).for_each(|_| put(f, &[I::Block(NOTHING)]));
     for _ in 0..count {
         let targets: Vec<u32> = (0..entries).map(|at| at % 64).collect();
-        put(f, &[I::LocalGet(0), I::I32WrapI64, I::BrTable(targets.into(), 0), I::End, I::Block(NOTHING)]);
+        put(
+            f,
+            &[
+                I::LocalGet(0),
+                I::I32WrapI64,
+                I::BrTable(targets.into(), 0),
+                I::End,
+                I::Block(NOTHING),
+            ],
+        );
     }
     ends(f, 64);
 }
@@ -214,7 +241,17 @@ fn branches(f: &mut Function, count: u32) {
 
 fn ifs(f: &mut Function, count: u32) {
     for _ in 0..count {
-        put(f, &[I::LocalGet(0), I::I32WrapI64, I::If(NOTHING), I::I64Const(1), I::LocalSet(0), I::End]);
+        put(
+            f,
+            &[
+                I::LocalGet(0),
+                I::I32WrapI64,
+                I::If(NOTHING),
+                I::I64Const(1),
+                I::LocalSet(0),
+                I::End,
+            ],
+        );
     }
 }
 
@@ -228,16 +265,19 @@ fn deep(f: &mut Function, blocks: u32) {
 }
 
 fn indirect(f: &mut Function, calls: u32) {
-    (0..calls).for_each(|_| put(f, &[I::I32Const(0), I::CallIndirect { type_index: 0, table_index: 0 }]));
+    (0..calls)
+        .for_each(|_| put(f, &[I::I32Const(0), I::CallIndirect { type_index: 0, table_index: 0 }]));
 }
 
 fn fills(f: &mut Function, count: u32) {
-    (0..count).for_each(|_| put(f, &[I::I32Const(0), I::I32Const(0), I::I32Const(0), I::MemoryFill(0)]));
+    (0..count)
+        .for_each(|_| put(f, &[I::I32Const(0), I::I32Const(0), I::I32Const(0), I::MemoryFill(0)]));
 }
 
 fn loads(f: &mut Function, count: u32) {
     let at = wasm_encoder::MemArg { offset: 0, align: 3, memory_index: 0 };
-    (0..count).for_each(|_| put(f, &[I::LocalGet(0), I::I32WrapI64, I::I64Load(at), I::LocalSet(0)]));
+    (0..count)
+        .for_each(|_| put(f, &[I::LocalGet(0), I::I32WrapI64, I::I64Load(at), I::LocalSet(0)]));
 }
 
 fn dead(f: &mut Function, calls: u32) {

@@ -64,7 +64,8 @@ pub fn config() -> Config {
 /// Runs M' on a thread whose stack is large enough for the injected limit, and step by step. Both
 /// runs must end alike.
 pub fn run(program: &Canonical, task: &TaskInput, shared: &SharedInput, fuel: i64) -> Run {
-    let (module, task, shared) = (program.module.clone(), task.encode().unwrap(), shared.encode().unwrap());
+    let (module, task, shared) =
+        (program.module.clone(), task.encode().unwrap(), shared.encode().unwrap());
     let traced = trace(program, &task, &shared, fuel);
     let thread = std::thread::Builder::new().stack_size(96 << 20);
     let run = thread.spawn(move || run_here(&module, task, shared, fuel)).unwrap().join().unwrap();
@@ -94,7 +95,13 @@ fn run_here(module: &[u8], task: Vec<u8>, shared: Vec<u8>, fuel: i64) -> Run {
     run_module(&engine, &module, task, shared, fuel)
 }
 
-pub fn run_module(engine: &Engine, module: &Module, task: Vec<u8>, shared: Vec<u8>, fuel: i64) -> Run {
+pub fn run_module(
+    engine: &Engine,
+    module: &Module,
+    task: Vec<u8>,
+    shared: Vec<u8>,
+    fuel: i64,
+) -> Run {
     let mut store = Store::new(engine, State { task, shared, out: Vec::new(), exit: None });
     let mut linker = Linker::new(engine);
     linker
@@ -103,36 +110,52 @@ pub fn run_module(engine: &Engine, module: &Module, task: Vec<u8>, shared: Vec<u
         })
         .unwrap();
     linker
-        .func_wrap("rialto", "in32", |caller: Caller<'_, State>, index: i32| -> Result<(i64, i64, i64, i64), Error> {
-            let index = index as u32 as usize;
-            let state = caller.data();
-            let (half, at) = match index >> 26 {
-                0 => (&state.task, index),
-                1 => (&state.shared, index & ((1 << 26) - 1)),
-                _ => return Err(Error::msg("no such leaf")),
-            };
-            let mut leaf = [0; 32];
-            let bytes = half.get(at * 32..).unwrap_or_default();
-            let bytes = &bytes[..bytes.len().min(32)];
-            leaf[..bytes.len()].copy_from_slice(bytes);
-            let word = |i: usize| i64::from_le_bytes(leaf[i * 8..][..8].try_into().unwrap());
-            Ok((word(0), word(1), word(2), word(3)))
-        })
+        .func_wrap(
+            "rialto",
+            "in32",
+            |caller: Caller<'_, State>, index: i32| -> Result<(i64, i64, i64, i64), Error> {
+                let index = index as u32 as usize;
+                let state = caller.data();
+                let (half, at) = match index >> 26 {
+                    0 => (&state.task, index),
+                    1 => (&state.shared, index & ((1 << 26) - 1)),
+                    _ => return Err(Error::msg("no such leaf")),
+                };
+                let mut leaf = [0; 32];
+                let bytes = half.get(at * 32..).unwrap_or_default();
+                let bytes = &bytes[..bytes.len().min(32)];
+                leaf[..bytes.len()].copy_from_slice(bytes);
+                let word = |i: usize| i64::from_le_bytes(leaf[i * 8..][..8].try_into().unwrap());
+                Ok((word(0), word(1), word(2), word(3)))
+            },
+        )
         .unwrap();
     linker
-        .func_wrap("rialto", "out32", |mut caller: Caller<'_, State>, a: i64, b: i64, c: i64, d: i64, n: i32| {
-            let out = &mut caller.data_mut().out;
-            assert!((1..=32).contains(&n) && out.len().is_multiple_of(32), "only the last leaf may be partial");
-            let leaf: Vec<u8> = [a, b, c, d].iter().flat_map(|word| word.to_le_bytes()).collect();
-            assert!(leaf[n as usize..].iter().all(|byte| *byte == 0));
-            out.extend_from_slice(&leaf[..n as usize]);
-        })
+        .func_wrap(
+            "rialto",
+            "out32",
+            |mut caller: Caller<'_, State>, a: i64, b: i64, c: i64, d: i64, n: i32| {
+                let out = &mut caller.data_mut().out;
+                assert!(
+                    (1..=32).contains(&n) && out.len().is_multiple_of(32),
+                    "only the last leaf may be partial"
+                );
+                let leaf: Vec<u8> =
+                    [a, b, c, d].iter().flat_map(|word| word.to_le_bytes()).collect();
+                assert!(leaf[n as usize..].iter().all(|byte| *byte == 0));
+                out.extend_from_slice(&leaf[..n as usize]);
+            },
+        )
         .unwrap();
     linker
-        .func_wrap("rialto", "exit", |mut caller: Caller<'_, State>, code: i32| -> Result<(), Error> {
-            caller.data_mut().exit = Some(code);
-            Err(Error::msg("exit"))
-        })
+        .func_wrap(
+            "rialto",
+            "exit",
+            |mut caller: Caller<'_, State>, code: i32| -> Result<(), Error> {
+                caller.data_mut().exit = Some(code);
+                Err(Error::msg("exit"))
+            },
+        )
         .unwrap();
     let instance = linker.instantiate(&mut store, module).unwrap();
     let global = |store: &mut Store<State>, name| instance.get_global(store, name).unwrap();
@@ -168,5 +191,8 @@ pub fn guest(name: &str) -> Canonical {
 
 /// A task with arguments only.
 pub fn args(args: &[&str]) -> TaskInput {
-    TaskInput { argv: args.iter().map(|arg| arg.as_bytes().to_vec()).collect(), ..Default::default() }
+    TaskInput {
+        argv: args.iter().map(|arg| arg.as_bytes().to_vec()).collect(),
+        ..Default::default()
+    }
 }

@@ -16,7 +16,9 @@ use rialto_protocol::{
     wire::{AskGossip, Message},
 };
 
-use crate::limits::{MAX_ASK_SECONDS, MAX_ASKS_PER_PROVIDER, MAX_DEFERRALS, MAX_DEFERRED_ASKS, MAX_REMEMBERED_ASKS};
+use crate::limits::{
+    MAX_ASK_SECONDS, MAX_ASKS_PER_PROVIDER, MAX_DEFERRALS, MAX_DEFERRED_ASKS, MAX_REMEMBERED_ASKS,
+};
 
 /// Position in the log. A later entry has a larger one, and no position is used twice.
 pub(crate) type Serial = u64;
@@ -151,7 +153,8 @@ impl Book {
         if self.by_hash.contains_key(&hash) || self.retired.contains(hash) {
             return None;
         }
-        let oldest = self.by_provider.get(&provider).filter(|own| own.len() >= MAX_ASKS_PER_PROVIDER);
+        let oldest =
+            self.by_provider.get(&provider).filter(|own| own.len() >= MAX_ASKS_PER_PROVIDER);
         if let Some(oldest) = oldest.and_then(|own| own.front().copied()) {
             let replaced = self.take(oldest).map(|entry| entry.hash);
             replaced.into_iter().for_each(|hash| self.retired.insert(hash));
@@ -168,7 +171,9 @@ impl Book {
     pub(crate) fn readdress(&mut self, gossip: &AskGossip, origin: Origin) -> Option<Serial> {
         let serial = *self.by_hash.get(&struct_hash(&gossip.ask.value))?;
         let known = self.log.get(&serial)?;
-        if known.gossip.peer == gossip.peer || (known.origin == Origin::Own && origin != Origin::Own) {
+        if known.gossip.peer == gossip.peer
+            || (known.origin == Origin::Own && origin != Origin::Own)
+        {
             return None;
         }
         let mut entry = self.take(serial)?;
@@ -185,7 +190,9 @@ impl Book {
     /// Returns the first entry after `cursor` that has not expired.
     pub(crate) fn after(&self, cursor: Serial, now: u64) -> Option<(Serial, &Entry)> {
         let later = self.log.range(cursor + 1..);
-        later.map(|(serial, entry)| (*serial, entry)).find(|(_, entry)| entry.gossip.ask.value.to > now)
+        later
+            .map(|(serial, entry)| (*serial, entry))
+            .find(|(_, entry)| entry.gossip.ask.value.to > now)
     }
 
     /// Returns all entries that have not expired, oldest first.
@@ -195,8 +202,12 @@ impl Book {
 
     /// Removes expired asks.
     pub(crate) fn expire(&mut self, now: u64) {
-        let expired: Vec<Serial> =
-            self.log.iter().filter(|(_, e)| e.gossip.ask.value.to <= now).map(|(serial, _)| *serial).collect();
+        let expired: Vec<Serial> = self
+            .log
+            .iter()
+            .filter(|(_, e)| e.gossip.ask.value.to <= now)
+            .map(|(serial, _)| *serial)
+            .collect();
         for serial in expired {
             self.take(serial);
         }
@@ -204,7 +215,8 @@ impl Book {
 
     /// Returns the asks whose last check is longest ago, and marks them as checked now.
     pub(crate) fn due_for_recheck(&mut self, most: usize) -> Vec<AskGossip> {
-        let mut by_age: Vec<(u64, Serial)> = self.log.iter().map(|(serial, e)| (e.checked, *serial)).collect();
+        let mut by_age: Vec<(u64, Serial)> =
+            self.log.iter().map(|(serial, e)| (e.checked, *serial)).collect();
         by_age.sort_unstable();
         let now = self.tick();
         let mut due = Vec::new();
@@ -302,7 +314,8 @@ impl<T> Default for Memory<T> {
     }
 }
 
-const _: () = assert!(AskGossip::MAX_BYTES <= 4096, "a full book must fit in memory: 4096 asks of this size");
+const _: () =
+    assert!(AskGossip::MAX_BYTES <= 4096, "a full book must fit in memory: 4096 asks of this size");
 
 #[cfg(test)]
 mod tests {
@@ -398,14 +411,21 @@ mod tests {
         moved.peer.direct = vec!["127.0.0.1:1".parse().unwrap()];
         book.readdress(&moved, Origin::Own).unwrap();
         assert_eq!(book.after(cursor, NOW).unwrap().1.gossip, moved);
-        assert_eq!(book.readdress(&ask(4, 3), Origin::Peer(B256::ZERO)), None, "own addresses are ours to tell");
+        assert_eq!(
+            book.readdress(&ask(4, 3), Origin::Peer(B256::ZERO)),
+            None,
+            "own addresses are ours to tell"
+        );
     }
 
     #[test]
     fn stays_within_its_bounds() {
         let mut book = Book::new(MAX_ASKS_PER_PROVIDER + 2);
         for salt in 0..50 {
-            assert!(book.insert(ask(1, salt), Origin::Own).is_some(), "a newer one takes the place of the oldest");
+            assert!(
+                book.insert(ask(1, salt), Origin::Own).is_some(),
+                "a newer one takes the place of the oldest"
+            );
         }
         assert_eq!(salts(&book, NOW), (42..50).collect::<Vec<_>>());
         assert_eq!(book.insert(ask(1, 3), Origin::Own), None, "replaced ones stay away");
@@ -458,7 +478,8 @@ mod tests {
         for salt in 0..5 {
             book.insert(ask(salt as u8 + 1, salt), Origin::Own).unwrap();
         }
-        let mut due = || book.due_for_recheck(2).iter().map(|g| g.ask.value.salt).collect::<Vec<_>>();
+        let mut due =
+            || book.due_for_recheck(2).iter().map(|g| g.ask.value.salt).collect::<Vec<_>>();
         assert_eq!([due(), due(), due()], [vec![0, 1], vec![2, 3], vec![4, 0]]);
         book.drop_ask(struct_hash(&ask(1, 0).ask.value));
         assert_eq!(book.sight(&ask(1, 0), NOW), Sight::New, "it may come back");

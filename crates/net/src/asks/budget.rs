@@ -42,8 +42,14 @@ impl Budgets {
     /// Removes the fullest bucket. Its peer has the least debt, so that forgetting it matters
     /// least.
     fn make_room(&mut self, now: Instant) {
-        let tokens = |b: &Bucket| b.tokens + now.saturating_duration_since(b.at).as_secs_f64() * self.per_second;
-        let fullest = self.buckets.iter().max_by(|a, b| tokens(a.1).total_cmp(&tokens(b.1))).map(|(peer, _)| *peer);
+        let tokens = |b: &Bucket| {
+            b.tokens + now.saturating_duration_since(b.at).as_secs_f64() * self.per_second
+        };
+        let fullest = self
+            .buckets
+            .iter()
+            .max_by(|a, b| tokens(a.1).total_cmp(&tokens(b.1)))
+            .map(|(peer, _)| *peer);
         if let Some(peer) = fullest {
             self.buckets.remove(&peer);
         }
@@ -88,7 +94,11 @@ mod tests {
         assert_eq!(budgets.wait(peer, start), Some(Duration::from_millis(2500)));
         assert_eq!(budgets.wait(peer, start + Duration::from_secs(3)), Some(Duration::ZERO));
         assert!(!budgets.spend(peer, 1000, start + Duration::from_secs(3)));
-        assert_eq!(budgets.wait(peer, start + Duration::from_secs(9)), Some(Duration::ZERO), "debt is bounded");
+        assert_eq!(
+            budgets.wait(peer, start + Duration::from_secs(9)),
+            Some(Duration::ZERO),
+            "debt is bounded"
+        );
     }
 
     #[test]

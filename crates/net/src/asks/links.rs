@@ -89,10 +89,9 @@ impl Links {
     /// Returns the number of linked peers.
     pub(crate) fn count(&self) -> usize {
         let state = self.lock();
-        let both = state
-            .links
-            .keys()
-            .filter(|(peer, side)| *side == Side::Dialed && state.links.contains_key(&(*peer, Side::Accepted)));
+        let both = state.links.keys().filter(|(peer, side)| {
+            *side == Side::Dialed && state.links.contains_key(&(*peer, Side::Accepted))
+        });
         state.links.len() - both.count()
     }
 
@@ -100,7 +99,9 @@ impl Links {
     pub(crate) fn join(&self, peer: B256, side: Side) -> Option<Seat> {
         let mut state = self.lock();
         let accepted = state.links.keys().filter(|(_, s)| *s == Side::Accepted).count();
-        if side == Side::Accepted && accepted >= self.max_accepted && !state.links.contains_key(&(peer, Side::Accepted))
+        if side == Side::Accepted
+            && accepted >= self.max_accepted
+            && !state.links.contains_key(&(peer, Side::Accepted))
         {
             return None;
         }
@@ -142,11 +143,19 @@ impl Links {
             None => {
                 if state.candidates.len() >= MAX_CANDIDATES {
                     let idle = state.candidates.iter().filter(|(_, c)| !c.busy);
-                    let Some(oldest) = idle.min_by_key(|(_, c)| c.number).map(|(peer, _)| *peer) else { return };
+                    let Some(oldest) = idle.min_by_key(|(_, c)| c.number).map(|(peer, _)| *peer)
+                    else {
+                        return;
+                    };
                     state.candidates.remove(&oldest);
                 }
-                let candidate =
-                    Candidate { addr: addr.clone(), number, busy: false, backoff: MIN_DIAL_BACKOFF, not_before: None };
+                let candidate = Candidate {
+                    addr: addr.clone(),
+                    number,
+                    busy: false,
+                    backoff: MIN_DIAL_BACKOFF,
+                    not_before: None,
+                };
                 state.candidates.insert(addr.endpoint, candidate);
             }
         }
@@ -171,7 +180,9 @@ impl Links {
         let mut best: Option<((Duration, [u8; 32]), &mut Candidate)> = None;
         for candidate in free {
             match candidate.not_before {
-                Some(later) if later > now => soonest = Some(soonest.map_or(later, |s| s.min(later))),
+                Some(later) if later > now => {
+                    soonest = Some(soonest.map_or(later, |s| s.min(later)))
+                }
                 _ => {
                     let rank = (candidate.backoff, self.rank(candidate.addr.endpoint));
                     if best.as_ref().is_none_or(|(least, _)| rank < *least) {
@@ -216,7 +227,11 @@ mod tests {
     use super::*;
 
     fn addr(n: u8, port: u16) -> PeerAddr {
-        PeerAddr { endpoint: B256::repeat_byte(n), direct: vec![([127, 0, 0, 1], port).into()], relay: None }
+        PeerAddr {
+            endpoint: B256::repeat_byte(n),
+            direct: vec![([127, 0, 0, 1], port).into()],
+            relay: None,
+        }
     }
 
     fn planned(links: &Links, now: Instant) -> Option<PeerAddr> {

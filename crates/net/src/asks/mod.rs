@@ -147,7 +147,8 @@ impl Topics {
             Some(topic) => topic.clone(),
             None if joined.len() >= MAX_TOPICS => return Err(NetError::Limit("topics")),
             None => {
-                let topic = Topic::start(id, self.dialer.clone(), &self.limits, check, self.cancel.clone());
+                let topic =
+                    Topic::start(id, self.dialer.clone(), &self.limits, check, self.cancel.clone());
                 joined.insert(id, topic.clone());
                 topic
             }
@@ -174,7 +175,12 @@ impl Topics {
             Ok(Err(_)) => return CloseCode::BadMessage.close(&connection),
             Err(_) => return CloseCode::Timeout.close(&connection),
         }
-        let topic = self.joined.lock().unwrap_or_else(PoisonError::into_inner).get(&B256::from(id)).cloned();
+        let topic = self
+            .joined
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&B256::from(id))
+            .cloned();
         match topic {
             Some(topic) => topic.serve(connection, (send, recv)).await,
             None => CloseCode::UnknownTopic.close(&connection),

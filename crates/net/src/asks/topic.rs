@@ -28,8 +28,8 @@ use crate::{
     error::{CloseCode, NetError},
     frame::{FrameError, FrameReader, FrameWriter},
     limits::{
-        CHECK_TIMEOUT, COST_BAD, COST_MESSAGE, COST_STALE, Limits, MAX_CHECKS, RECHECKS_PER_SWEEP, STALL_TIMEOUT,
-        SWEEP_INTERVAL,
+        CHECK_TIMEOUT, COST_BAD, COST_MESSAGE, COST_STALE, Limits, MAX_CHECKS, RECHECKS_PER_SWEEP,
+        STALL_TIMEOUT, SWEEP_INTERVAL,
     },
     node::{Dialer, Purpose, open_stream},
 };
@@ -117,13 +117,19 @@ impl Topic {
                 self.keep(gossip, Origin::Own);
                 Ok(())
             }
-            Verdict::Stale(why) | Verdict::Bad(why) | Verdict::Unknown(why) => Err(NetError::AskRefused(why)),
+            Verdict::Stale(why) | Verdict::Bad(why) | Verdict::Unknown(why) => {
+                Err(NetError::AskRefused(why))
+            }
         }
     }
 
     /// Returns the first entry after the cursor whose origin is `wanted`, and moves the cursor past
     /// it.
-    pub(super) fn next_entry(&self, cursor: &mut Serial, wanted: impl Fn(Origin) -> bool) -> Option<AskGossip> {
+    pub(super) fn next_entry(
+        &self,
+        cursor: &mut Serial,
+        wanted: impl Fn(Origin) -> bool,
+    ) -> Option<AskGossip> {
         let now = self.check.now();
         let book = self.book();
         while let Some((serial, entry)) = book.after(*cursor, now) {
@@ -138,7 +144,9 @@ impl Topic {
     /// Runs the caller's check, for one copy of an ask at a time.
     async fn judge(&self, gossip: &AskGossip) -> Verdict {
         let _mark = Judging::begin(self, gossip);
-        let Ok(_place) = self.checks.acquire().await else { return Verdict::Unknown("node closed".into()) };
+        let Ok(_place) = self.checks.acquire().await else {
+            return Verdict::Unknown("node closed".into());
+        };
         match timeout(CHECK_TIMEOUT, self.check.check(&gossip.ask)).await {
             Ok(verdict) => verdict,
             Err(_) => Verdict::Unknown("check timed out".into()),
@@ -239,13 +247,20 @@ impl Topic {
     }
 
     /// Reads and writes until either direction ends.
-    async fn link(&self, connection: Connection, (send, recv): (SendStream, RecvStream), side: Side) {
+    async fn link(
+        &self,
+        connection: Connection,
+        (send, recv): (SendStream, RecvStream),
+        side: Side,
+    ) {
         let peer = B256::from(*connection.remote_id().as_bytes());
         let in_debt = !self.budgets().spend(peer, 0, Instant::now());
         if in_debt {
             return CloseCode::OverBudget.close(&connection);
         }
-        let Some(seat) = self.links.join(peer, side) else { return CloseCode::Busy.close(&connection) };
+        let Some(seat) = self.links.join(peer, side) else {
+            return CloseCode::Busy.close(&connection);
+        };
         let code = tokio::select! {
             code = self.read(peer, FrameReader::new(recv)) => code,
             () = self.write(peer, FrameWriter::new(send)) => CloseCode::Done,
@@ -302,7 +317,9 @@ impl Topic {
         let mut cursor = 0;
         loop {
             head.borrow_and_update();
-            while let Some(gossip) = self.next_entry(&mut cursor, |origin| origin != Origin::Peer(peer)) {
+            while let Some(gossip) =
+                self.next_entry(&mut cursor, |origin| origin != Origin::Peer(peer))
+            {
                 match gossip.encode() {
                     Ok(bytes) => {
                         if frames.send(&bytes).await.is_err() {
@@ -326,7 +343,11 @@ impl Topic {
                     let topic = self.clone();
                     tokio::spawn(async move {
                         let lasted = topic.cancel.run_until_cancelled(topic.dial(&addr)).await;
-                        topic.links.dial_ended(addr.endpoint, lasted.unwrap_or_default(), Instant::now());
+                        topic.links.dial_ended(
+                            addr.endpoint,
+                            lasted.unwrap_or_default(),
+                            Instant::now(),
+                        );
                     });
                     continue;
                 }

@@ -1,5 +1,6 @@
 //! Transfers of blobs between peers: served only to permitted ones, and fetched as a stream that is
-//! never whole in memory. `rialto-blobs` keeps them. `docs/adr/0002-blobs.md` says why this is not iroh-blobs.
+//! never whole in memory. `rialto-blobs` keeps them. `docs/adr/0002-blobs.md` says why this is not
+//! iroh-blobs.
 
 mod transfer;
 
@@ -141,7 +142,12 @@ impl Blobs {
     /// [`BlobError::Wrong`] if its content has another hash, [`NetError::BlobCut`] if the
     /// connection breaks or is too slow, [`NetError::Connect`] if there is none,
     /// [`BlobError::StoreFull`] if this store has no room.
-    pub async fn fetch(&self, peer: &PeerAddr, blob: BlobRef, max_bytes: u64) -> Result<Blob, NetError> {
+    pub async fn fetch(
+        &self,
+        peer: &PeerAddr,
+        blob: BlobRef,
+        max_bytes: u64,
+    ) -> Result<Blob, NetError> {
         if blob.size > max_bytes {
             return Err(BlobError::TooLarge { size: blob.size, limit: max_bytes }.into());
         }

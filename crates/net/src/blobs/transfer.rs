@@ -21,8 +21,8 @@ use super::{Turn, blocking};
 use crate::{
     error::{CloseCode, CloseReason, NetError},
     limits::{
-        BUSY_PAUSE, CHUNK_BYTES, FIRST_MESSAGE_TIMEOUT, LINGER_TIMEOUT, MAX_BUSY_RETRIES, MAX_SERVES,
-        MAX_SERVES_PER_PEER, MIN_BLOB_BYTES_PER_SECOND, STALL_TIMEOUT,
+        BUSY_PAUSE, CHUNK_BYTES, FIRST_MESSAGE_TIMEOUT, LINGER_TIMEOUT, MAX_BUSY_RETRIES,
+        MAX_SERVES, MAX_SERVES_PER_PEER, MIN_BLOB_BYTES_PER_SECOND, STALL_TIMEOUT,
     },
     node::{Dialer, Purpose, accept_stream, open_stream},
     slots::Slots,
@@ -63,12 +63,16 @@ pub(super) async fn fetch(
     let mut busy = 0;
     loop {
         let (store, key, turns) = (store.clone(), peer.endpoint, turns.clone());
-        let download = blocking(move || Ok(Download { partial: store.partial(key, blob)?, _turns: turns })).await?;
+        let download =
+            blocking(move || Ok(Download { partial: store.partial(key, blob)?, _turns: turns }))
+                .await?;
         let received = download.partial.received();
         let patience = patience(blob.size - received);
         let result = match timeout(patience, download.run(dialer, peer, blob)).await {
             Ok(result) => result,
-            Err(_) => Err(NetError::BlobCut { received, size: blob.size, reason: "far too slow".into() }),
+            Err(_) => {
+                Err(NetError::BlobCut { received, size: blob.size, reason: "far too slow".into() })
+            }
         };
         match result {
             Err(NetError::BlobBusy) if busy < MAX_BUSY_RETRIES => {
@@ -96,14 +100,21 @@ struct Download {
 }
 
 impl Download {
-    async fn run(mut self, dialer: &Dialer, peer: &PeerAddr, blob: BlobRef) -> Result<Blob, NetError> {
+    async fn run(
+        mut self,
+        dialer: &Dialer,
+        peer: &PeerAddr,
+        blob: BlobRef,
+    ) -> Result<Blob, NetError> {
         let offset = self.partial.received();
         let connection = dialer.dial(peer, Purpose::Blobs).await?;
         let (mut send, mut recv) = open_stream(&connection).await?;
         let request = encode_request(blob, offset);
         match timeout(STALL_TIMEOUT, send.write_all(&request)).await {
             Ok(Ok(())) => {}
-            Ok(Err(WriteError::ConnectionLost(lost))) => return Err(self.cut(blob, &CloseReason::of(&lost))),
+            Ok(Err(WriteError::ConnectionLost(lost))) => {
+                return Err(self.cut(blob, &CloseReason::of(&lost)));
+            }
             Ok(Err(other)) => return Err(self.cut(blob, &CloseReason::Lost(other.to_string()))),
             Err(_) => return Err(NetError::Stalled),
         }
@@ -198,12 +209,17 @@ impl Server {
             Ok(Err(_)) => return CloseCode::BadMessage.close(&connection),
             Err(_) => return CloseCode::Timeout.close(&connection),
         }
-        let Some((blob, offset)) = decode_request(&request) else { return CloseCode::BadMessage.close(&connection) };
-        let Some(pin) = self.store.get_for(peer, blob) else { return CloseCode::Denied.close(&connection) };
-        let sent = match timeout(patience(blob.size - offset), send_file(&mut send, &pin, offset)).await {
-            Ok(sent) => sent,
-            Err(_) => Err("the peer is far too slow".into()),
+        let Some((blob, offset)) = decode_request(&request) else {
+            return CloseCode::BadMessage.close(&connection);
         };
+        let Some(pin) = self.store.get_for(peer, blob) else {
+            return CloseCode::Denied.close(&connection);
+        };
+        let sent =
+            match timeout(patience(blob.size - offset), send_file(&mut send, &pin, offset)).await {
+                Ok(sent) => sent,
+                Err(_) => Err("the peer is far too slow".into()),
+            };
         if let Err(error) = sent {
             tracing::debug!(%peer, blob = %B256::from(blob.hash), error, "blob not served to the end");
             return CloseCode::Timeout.close(&connection);

@@ -94,10 +94,19 @@ async fn only_for_whom_it_was_allowed() {
     from.blobs().allow(to.id(), blob).unwrap();
     from.blobs().remove(blob);
     assert!(denied(within(to.blobs().fetch(&from.addr(), blob, PLENTY)).await), "removed");
-    assert!(matches!(from.blobs().allow(to.id(), blob), Err(NetError::Blob(BlobError::Missing(_)))));
+    assert!(matches!(
+        from.blobs().allow(to.id(), blob),
+        Err(NetError::Blob(BlobError::Missing(_)))
+    ));
     let wrong_size = BlobRef { size: 999, ..second };
-    assert!(matches!(from.blobs().allow(to.id(), wrong_size), Err(NetError::Blob(BlobError::Missing(_)))));
-    assert!(matches!(from.blobs().read(wrong_size).await, Err(NetError::Blob(BlobError::Missing(_)))));
+    assert!(matches!(
+        from.blobs().allow(to.id(), wrong_size),
+        Err(NetError::Blob(BlobError::Missing(_)))
+    ));
+    assert!(matches!(
+        from.blobs().read(wrong_size).await,
+        Err(NetError::Blob(BlobError::Missing(_)))
+    ));
 }
 
 #[tokio::test]
@@ -128,7 +137,9 @@ async fn many_at_once_and_the_same_at_once() {
     }
     let fetches = blobs.iter().map(|blob| {
         let (to, addr, blob) = (to.node.clone(), from.addr(), *blob);
-        tokio::spawn(async move { to.blobs().fetch(&addr, blob, PLENTY).await.map(|b| b.reference()) })
+        tokio::spawn(
+            async move { to.blobs().fetch(&addr, blob, PLENTY).await.map(|b| b.reference()) },
+        )
     });
     for (fetch, blob) in futures::future::join_all(fetches).await.into_iter().zip(blobs) {
         assert_eq!(fetch.unwrap().unwrap(), blob);
@@ -178,7 +189,10 @@ async fn what_is_cached_makes_room_and_what_is_needed_stays() {
     let cached = blobs.put_bytes(noise(900, 3)).await.unwrap();
     let newer = blobs.put_bytes(noise(1000, 4)).await.unwrap();
     assert!(blobs.get(cached).is_none(), "made room");
-    assert!(matches!(blobs.put_bytes(noise(1001, 5)).await, Err(NetError::Blob(BlobError::StoreFull { .. }))));
+    assert!(matches!(
+        blobs.put_bytes(noise(1001, 5)).await,
+        Err(NetError::Blob(BlobError::StoreFull { .. }))
+    ));
     blobs.put_bytes(noise(1000, 6)).await.unwrap();
     assert!(blobs.get(newer).is_none());
     assert_eq!(blobs.used_bytes(), 3000);
@@ -249,8 +263,11 @@ async fn liar(seed: u8, answer: Vec<u8>, cut: bool) -> PeerAddr {
         .bind()
         .await
         .unwrap();
-    let addr =
-        PeerAddr { endpoint: B256::from(*endpoint.id().as_bytes()), direct: endpoint.bound_sockets(), relay: None };
+    let addr = PeerAddr {
+        endpoint: B256::from(*endpoint.id().as_bytes()),
+        direct: endpoint.bound_sockets(),
+        relay: None,
+    };
     let answer = Arc::new(answer);
     tokio::spawn(async move {
         while let Some(incoming) = endpoint.accept().await {
@@ -326,7 +343,8 @@ async fn a_cancelled_fetch_goes_on_later() {
     assert_eq!(to.blobs().used_bytes(), 8 << 20);
 }
 
-/// The contract of [`Source`]. `hint` leads to `there` and not to `elsewhere`; neither is in the store.
+/// The contract of [`Source`]. `hint` leads to `there` and not to `elsewhere`; neither is in the
+/// store.
 async fn a_source_keeps_the_contract(
     source: &dyn Source,
     hint: &Hint,

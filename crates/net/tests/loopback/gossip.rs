@@ -34,7 +34,11 @@ pub struct Checker {
 
 impl Checker {
     pub fn new() -> Arc<Self> {
-        Arc::new(Self { now: AtomicU64::new(NOW), asked: AtomicUsize::new(0), caught_up: AtomicBool::new(false) })
+        Arc::new(Self {
+            now: AtomicU64::new(NOW),
+            asked: AtomicUsize::new(0),
+            caught_up: AtomicBool::new(false),
+        })
     }
 }
 
@@ -228,7 +232,9 @@ async fn own_asks_meet_the_same_checks() {
     empty.ask.value.from = empty.ask.value.to;
     let mut expired = ask(addr.clone(), 1, 1, 0);
     expired.ask.value.to = NOW;
-    for gossip in [elsewhere, empty, expired, ask(addr.clone(), 1, 1, 2), ask(addr.clone(), 1, 1, 1)] {
+    for gossip in
+        [elsewhere, empty, expired, ask(addr.clone(), 1, 1, 2), ask(addr.clone(), 1, 1, 1)]
+    {
         assert!(matches!(node.publisher.publish(gossip).await, Err(NetError::AskRefused(_))));
     }
     node.publisher.publish(ask(addr.clone(), 1, 1, 0)).await.unwrap();
@@ -257,7 +263,10 @@ async fn expired_asks_are_gone_for_everyone() {
     a.home.add_bootstrap(ahead.home.addr());
     assert_eq!(next(&mut ahead).await.ask.value.salt, 2);
     assert_eq!(a.stream.live().len(), 2);
-    assert!(tokio::time::timeout(std::time::Duration::from_millis(50), a.stream.next()).await.is_err(), "own ones");
+    assert!(
+        tokio::time::timeout(std::time::Duration::from_millis(50), a.stream.next()).await.is_err(),
+        "own ones"
+    );
 }
 
 #[tokio::test]
@@ -274,7 +283,10 @@ async fn a_peer_gets_no_more_than_its_rate() {
     other.publisher.publish(ask(other.home.addr(), 200, 1000, 0)).await.unwrap();
     until(|| salts(&slow.stream.live()).contains(&1000)).await;
     let from_fast = slow.stream.live().iter().filter(|a| a.peer == fast.home.addr()).count();
-    assert!(from_fast <= 20, "ten from the peer itself, at most ten by way of the other: {from_fast}");
+    assert!(
+        from_fast <= 20,
+        "ten from the peer itself, at most ten by way of the other: {from_fast}"
+    );
 }
 
 #[tokio::test]
@@ -329,7 +341,8 @@ async fn a_restarted_provider_corrects_its_address() {
     provider.publisher.publish(old.clone()).await.unwrap();
     assert_eq!(next(&mut reader).await, old);
     let home = provider.home.restart(Limits::default()).await;
-    let (publisher, _stream) = home.asks(topic(), vec![reader.home.addr()], Checker::new()).unwrap();
+    let (publisher, _stream) =
+        home.asks(topic(), vec![reader.home.addr()], Checker::new()).unwrap();
     let new = ask(home.addr(), 2, 1, 0);
     assert_ne!(new.peer, old.peer, "another port");
     publisher.publish(new.clone()).await.unwrap();

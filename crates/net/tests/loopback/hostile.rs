@@ -67,8 +67,16 @@ async fn garbage_on_sessions() {
     assert_eq!(provoke(&stranger, &node, alpn, &[0xff; 64]).await, bad, "a frame of 4 GiB");
     // The claimed length alone ends the connection; the node does not wait for the bytes.
     let claim = |bytes: u32| bytes.to_be_bytes();
-    assert_eq!(provoke(&stranger, &node, alpn, &claim((4 << 10) + 1)).await, bad, "first frame over 4 KiB");
-    assert_ne!(provoke(&stranger, &node, alpn, &claim(4 << 10)).await, bad, "cut, but not too long");
+    assert_eq!(
+        provoke(&stranger, &node, alpn, &claim((4 << 10) + 1)).await,
+        bad,
+        "first frame over 4 KiB"
+    );
+    assert_ne!(
+        provoke(&stranger, &node, alpn, &claim(4 << 10)).await,
+        bad,
+        "cut, but not too long"
+    );
     assert_eq!(provoke(&stranger, &node, alpn, &framed(&[])).await, bad, "empty frame");
     assert_eq!(provoke(&stranger, &node, alpn, &framed(&[200; 100])).await, bad, "not a message");
     assert_eq!(provoke(&stranger, &node, alpn, &framed(&trailing)).await, bad, "bytes left over");
@@ -113,8 +121,12 @@ async fn more_streams_than_one_are_not_to_be_had() {
 async fn unknown_protocols_are_refused() {
     let (node, stranger) = (Home::new(1).await, stranger(66).await);
     let addr = node.addr();
-    let target = EndpointAddr::new(EndpointId::from_bytes(&addr.endpoint.0).unwrap()).with_ip_addr(addr.direct[0]);
-    assert!(within(stranger.connect(target, b"rialto/session/2")).await.is_err(), "another version");
+    let target = EndpointAddr::new(EndpointId::from_bytes(&addr.endpoint.0).unwrap())
+        .with_ip_addr(addr.direct[0]);
+    assert!(
+        within(stranger.connect(target, b"rialto/session/2")).await.is_err(),
+        "another version"
+    );
     still_serves(&node).await;
 }
 
@@ -134,7 +146,11 @@ async fn garbage_on_gossip() {
     // meanwhile.
     let flood = with_topic(&framed(&[7; 40]).repeat(40));
     assert_eq!(provoke(&stranger, &node, alpn, &flood).await, CloseCode::OverBudget as u64);
-    assert_eq!(provoke(&stranger, &node, alpn, &with_topic(&[])).await, CloseCode::OverBudget as u64, "still in debt");
+    assert_eq!(
+        provoke(&stranger, &node, alpn, &with_topic(&[])).await,
+        CloseCode::OverBudget as u64,
+        "still in debt"
+    );
     assert_eq!(stream.live(), vec![]);
     still_serves(&node).await;
 }
@@ -152,10 +168,24 @@ async fn garbage_on_blobs() {
     let request = |hash: [u8; 32], size: u64, offset: u64| {
         [&hash[..], &size.to_be_bytes()[..], &offset.to_be_bytes()[..]].concat()
     };
-    assert_eq!(provoke(&stranger, &node, alpn, &request(blob.hash, 3, 4)).await, CloseCode::BadMessage as u64);
-    assert_eq!(provoke(&stranger, &node, alpn, &request(blob.hash, 3, 0)[..47]).await, CloseCode::BadMessage as u64);
-    assert_eq!(provoke(&stranger, &node, alpn, &request(blob.hash, 4, 0)).await, denied, "another size");
-    assert_eq!(provoke(&stranger, &node, alpn, &request(other.hash, 3, 0)).await, denied, "not allowed");
+    assert_eq!(
+        provoke(&stranger, &node, alpn, &request(blob.hash, 3, 4)).await,
+        CloseCode::BadMessage as u64
+    );
+    assert_eq!(
+        provoke(&stranger, &node, alpn, &request(blob.hash, 3, 0)[..47]).await,
+        CloseCode::BadMessage as u64
+    );
+    assert_eq!(
+        provoke(&stranger, &node, alpn, &request(blob.hash, 4, 0)).await,
+        denied,
+        "another size"
+    );
+    assert_eq!(
+        provoke(&stranger, &node, alpn, &request(other.hash, 3, 0)).await,
+        denied,
+        "not allowed"
+    );
     assert_eq!(provoke(&stranger, &node, alpn, &request([0; 32], 0, 0)).await, denied, "not here");
     still_serves(&node).await;
 }

@@ -1,11 +1,15 @@
 //! Deal sessions.
 
-use rialto_net::{CloseCode, CloseReason, Limits, NetConfig, NetError, Node, ProviderSession, RequesterSession};
+use rialto_net::{
+    CloseCode, CloseReason, Limits, NetConfig, NetError, Node, ProviderSession, RequesterSession,
+};
 use rialto_protocol::{
     Address, B256, Bytes,
     receipt::{Halted, Status},
     types::{Deal, Receipt},
-    wire::{MAX_INLINE_BYTES, Message, Payload, PeerAddr, Signed, ToProvider, ToRequester, WIRE_VERSION},
+    wire::{
+        MAX_INLINE_BYTES, Message, Payload, PeerAddr, Signed, ToProvider, ToRequester, WIRE_VERSION,
+    },
 };
 
 use crate::{Home, within};
@@ -44,7 +48,8 @@ fn receipt(tasks: usize) -> ToRequester {
         fuel_left: i64::MIN,
         digest: 0,
     };
-    let receipt = Receipt { order: rialto_protocol::OrderId::ZERO, root: B256::ZERO, fuel: 1, fee: 1 };
+    let receipt =
+        Receipt { order: rialto_protocol::OrderId::ZERO, root: B256::ZERO, fuel: 1, fee: 1 };
     ToRequester::Receipt {
         receipt: Signed { value: receipt, signature: Bytes::from(vec![1; 65]) },
         results: vec![halted; tasks],
@@ -151,7 +156,8 @@ async fn a_large_receipt_crosses_whole() {
 async fn what_was_sent_arrives_although_the_sender_is_gone() {
     let (requester, provider) = (Home::new(1).await, Home::new(2).await);
     let (mut left, mut right) = session(&requester, &provider).await;
-    let refusal = ToRequester::Refuse { order: None, code: "P-ADM-001".into(), detail: "full".into() };
+    let refusal =
+        ToRequester::Refuse { order: None, code: "P-ADM-001".into(), detail: "full".into() };
     right.send(&refusal).await.unwrap();
     right.send(&receipt(1)).await.unwrap();
     drop(right);
@@ -166,7 +172,8 @@ async fn what_was_sent_arrives_although_the_sender_is_gone() {
 async fn a_message_over_its_limits_is_not_even_sent() {
     let (requester, provider) = (Home::new(1).await, Home::new(2).await);
     let (_left, mut right) = session(&requester, &provider).await;
-    let long = ToRequester::Refuse { order: None, code: "P-ADM-001".into(), detail: "x".repeat(513) };
+    let long =
+        ToRequester::Refuse { order: None, code: "P-ADM-001".into(), detail: "x".repeat(513) };
     assert!(matches!(right.send(&long).await, Err(NetError::Wire(_))));
     right.send(&welcome(0)).await.unwrap();
 }
@@ -229,9 +236,17 @@ async fn limits_refuse_and_recover() {
     let (one, two) = (Home::new(1).await, Home::new(2).await);
     let first = session(&one, &provider).await;
     let _second = session(&one, &provider).await;
-    assert_eq!(refused(&one, &provider).await, CloseReason::ByPeer(CloseCode::Busy), "two of one peer");
+    assert_eq!(
+        refused(&one, &provider).await,
+        CloseReason::ByPeer(CloseCode::Busy),
+        "two of one peer"
+    );
     let _other = session(&two, &provider).await;
-    assert_eq!(refused(&two, &provider).await, CloseReason::ByPeer(CloseCode::Busy), "three in all");
+    assert_eq!(
+        refused(&two, &provider).await,
+        CloseReason::ByPeer(CloseCode::Busy),
+        "three in all"
+    );
     drop(first);
     within(async {
         loop {
@@ -264,9 +279,14 @@ async fn nobody_there_is_an_error_in_bounded_time() {
     let somebody = Home::new(3).await;
     let mut impostor = somebody.addr();
     impostor.endpoint = Home::new(4).await.id();
-    let (nobody, wrong) = within(async { tokio::join!(requester.connect(&addr), requester.connect(&impostor)) }).await;
+    let (nobody, wrong) =
+        within(async { tokio::join!(requester.connect(&addr), requester.connect(&impostor)) })
+            .await;
     assert!(matches!(nobody, Err(NetError::Connect { .. })));
-    assert!(matches!(wrong, Err(NetError::Connect { .. })), "the key at that address is another one");
+    assert!(
+        matches!(wrong, Err(NetError::Connect { .. })),
+        "the key at that address is another one"
+    );
     requester.close().await;
     assert!(matches!(requester.connect(&addr).await, Err(NetError::NodeClosed)));
 }

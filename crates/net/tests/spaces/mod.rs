@@ -88,8 +88,11 @@ impl Spaces {
     /// Runs a relay in the middle namespace.
     pub fn relay(&self, binary: &Path, folder: &Path) -> Running {
         let config = folder.join("relay.toml");
-        std::fs::write(&config, format!("http_bind_addr = \"0.0.0.0:{RELAY_PORT}\"\nenable_metrics = false\n"))
-            .unwrap();
+        std::fs::write(
+            &config,
+            format!("http_bind_addr = \"0.0.0.0:{RELAY_PORT}\"\nenable_metrics = false\n"),
+        )
+        .unwrap();
         let mut serve = self.middle.command(binary);
         serve.arg("--config-path").arg(&config).stderr(Stdio::null()).stdout(Stdio::null());
         Running(serve.spawn().unwrap())
@@ -121,14 +124,19 @@ impl Namespace {
 
     /// Connects a cable to another namespace. `ends` are the addresses here and there.
     fn cable(&self, other: &Self, number: u8, ends: (&str, &str)) -> Option<Cable> {
-        let (near, far) =
-            (format!("rl{}n{number}", std::process::id() % 9999), format!("rl{}f{number}", std::process::id() % 9999));
-        let wired =
-            ip(&["link", "add", &near, "netns", &self.0, "type", "veth", "peer", "name", &far, "netns", &other.0])
-                && [(&self.0, &near, ends.0), (&other.0, &far, ends.1)].iter().all(|(space, link, addr)| {
-                    ip(&["-n", space, "addr", "add", &format!("{addr}/24"), "dev", link])
-                        && ip(&["-n", space, "link", "set", link, "up"])
-                });
+        let (near, far) = (
+            format!("rl{}n{number}", std::process::id() % 9999),
+            format!("rl{}f{number}", std::process::id() % 9999),
+        );
+        let wired = ip(&[
+            "link", "add", &near, "netns", &self.0, "type", "veth", "peer", "name", &far, "netns",
+            &other.0,
+        ]) && [(&self.0, &near, ends.0), (&other.0, &far, ends.1)].iter().all(
+            |(space, link, addr)| {
+                ip(&["-n", space, "addr", "add", &format!("{addr}/24"), "dev", link])
+                    && ip(&["-n", space, "link", "set", link, "up"])
+            },
+        );
         wired.then(|| Cable { space: self.0.clone(), near })
     }
 
@@ -160,7 +168,11 @@ impl Drop for Running {
 }
 
 fn ip(args: &[&str]) -> bool {
-    Command::new("ip").args(args).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
+    Command::new("ip")
+        .args(args)
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success())
 }
 
 pub fn relay_binary() -> Option<PathBuf> {
@@ -182,7 +194,10 @@ pub fn said(child: &mut Running, begins: &str) -> String {
     let mut reader = BufReader::with_capacity(1, out);
     loop {
         line.clear();
-        assert!(reader.read_line(&mut line).unwrap() > 0, "the process ended before it said {begins}");
+        assert!(
+            reader.read_line(&mut line).unwrap() > 0,
+            "the process ended before it said {begins}"
+        );
         if let Some(rest) = line.trim().strip_prefix(begins) {
             return rest.to_owned();
         }

@@ -82,7 +82,13 @@ impl Market {
         self.check_signature(ack, signature, deal.providerKey)?;
         let bond = self.params.case_bond;
         self.debit(deal.requester, bond)?;
-        self.open_case(id, CaseId::Late { order: subject }, now + self.params.answer_window, order.seq, bond)
+        self.open_case(
+            id,
+            CaseId::Late { order: subject },
+            now + self.params.answer_window,
+            order.seq,
+            bond,
+        )
     }
 
     pub(super) fn answer(
@@ -145,7 +151,13 @@ impl Market {
         }
         let bond = self.params.case_bond;
         self.debit(deal.requester, bond)?;
-        self.open_case(id, CaseId::Demand { receipt: subject, task }, now + self.params.answer_window, order.seq, bond)
+        self.open_case(
+            id,
+            CaseId::Demand { receipt: subject, task },
+            now + self.params.answer_window,
+            order.seq,
+            bond,
+        )
     }
 
     pub(super) fn reveal(
@@ -157,18 +169,30 @@ impl Market {
         reveal: &Reveal,
     ) -> Result<(), ModelError> {
         let id = self.open_deal(deal)?;
-        let bond = self.stop_case(now, id, CaseId::Demand { receipt: struct_hash(receipt), task: reveal.task })?;
+        let bond = self.stop_case(
+            now,
+            id,
+            CaseId::Demand { receipt: struct_hash(receipt), task: reveal.task },
+        )?;
         if receipt.order != struct_hash(order) {
             return Err(ModelError::WrongOrder);
         }
         let root = SumNode { hash: receipt.root, fuel: receipt.fuel };
-        if !verify_leaf(root, order.tasks, reveal.task, reveal.halted.hash(), reveal.fuel, &reveal.proof) {
+        if !verify_leaf(
+            root,
+            order.tasks,
+            reveal.task,
+            reveal.halted.hash(),
+            reveal.fuel,
+            &reveal.proof,
+        ) {
             return Err(ModelError::NotInReceipt);
         }
         if reveal.fuel != reveal.halted.fuel_used(order.fuelLimit) {
             return Err(ModelError::WrongFuel);
         }
-        let shown = if reveal.halted.out_len > MAX_REVEAL_BYTES { 0 } else { reveal.halted.out_len };
+        let shown =
+            if reveal.halted.out_len > MAX_REVEAL_BYTES { 0 } else { reveal.halted.out_len };
         if reveal.output.len() as u64 != shown {
             return Err(ModelError::WrongOutputLength);
         }
@@ -184,12 +208,18 @@ impl Market {
         self.credit(deal.provider, bond)
     }
 
-    pub(super) fn settle(&mut self, now: u64, deal: &Deal, which: CaseId) -> Result<(), ModelError> {
+    pub(super) fn settle(
+        &mut self,
+        now: u64,
+        deal: &Deal,
+        which: CaseId,
+    ) -> Result<(), ModelError> {
         let (id, kind) = (struct_hash(deal), which.kind());
         let case = self.running(id, which)?;
         let bond = if kind.bonded() { case.amount } else { 0 };
         let state = self.deal_state(id);
-        let moot = state.status == DealStatus::Closed || (kind != CaseKind::Hold && case.seq < state.orders);
+        let moot = state.status == DealStatus::Closed
+            || (kind != CaseKind::Hold && case.seq < state.orders);
         if !moot {
             from(now, case.deadline)?;
             let waits = match kind {
@@ -229,7 +259,8 @@ impl Market {
         let id = self.open_deal(deal)?;
         only(sender, deal.court)?;
         let Params { challenge_window, answer_window, .. } = self.params;
-        let extra = if self.deal_state(id).claims > 0 { 2 * challenge_window + answer_window } else { 0 };
+        let extra =
+            if self.deal_state(id).claims > 0 { 2 * challenge_window + answer_window } else { 0 };
         before(now, deal.expiry + self.params.grace + extra)?;
         if until <= now || until > now + MAX_HOLD {
             return Err(ModelError::HoldOutOfRange);
@@ -237,7 +268,12 @@ impl Market {
         self.open_case(id, CaseId::Hold { game }, until, 0, 0)
     }
 
-    pub(super) fn lift(&mut self, sender: Address, deal: &Deal, game: GameId) -> Result<(), ModelError> {
+    pub(super) fn lift(
+        &mut self,
+        sender: Address,
+        deal: &Deal,
+        game: GameId,
+    ) -> Result<(), ModelError> {
         let id = self.open_deal(deal)?;
         only(sender, deal.court)?;
         self.running(id, CaseId::Hold { game })?;
@@ -273,7 +309,8 @@ impl Market {
         if receipt.fuel > u128::from(order.fuelLimit) * u128::from(order.tasks) {
             return Err(ModelError::FuelTooHigh);
         }
-        let fee = pricing::order_fee(deal, receipt.fuel, order.tasks).ok_or(ModelError::AmountOverflow)?;
+        let fee = pricing::order_fee(deal, receipt.fuel, order.tasks)
+            .ok_or(ModelError::AmountOverflow)?;
         if receipt.fee != fee {
             return Err(ModelError::WrongFee);
         }
@@ -297,7 +334,8 @@ impl Market {
         if self.case(id, which).status != CaseStatus::None {
             return Err(ModelError::CaseExists);
         }
-        self.cases.insert((id, which), CaseState { status: CaseStatus::Open, deadline, seq, amount });
+        self.cases
+            .insert((id, which), CaseState { status: CaseStatus::Open, deadline, seq, amount });
         self.state(id).count_case(which.kind(), true);
         Ok(())
     }

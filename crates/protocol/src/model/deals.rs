@@ -156,7 +156,8 @@ impl Market {
         self.accounts.entry(ask.provider).or_default().open += 1;
         self.debit(sender, deal.budget)?;
         self.debit(deal.provider, deal.collateral)?;
-        self.deals.insert(id, (DealState { status: DealStatus::Open, ..DealState::default() }, deal));
+        self.deals
+            .insert(id, (DealState { status: DealStatus::Open, ..DealState::default() }, deal));
         Ok(())
     }
 
@@ -208,14 +209,20 @@ impl Market {
         self.end(id, deal, Ending::Clean)
     }
 
-    pub(super) fn slash(&mut self, sender: Address, deal: &Deal, convictor: Address) -> Result<(), ModelError> {
+    pub(super) fn slash(
+        &mut self,
+        sender: Address,
+        deal: &Deal,
+        convictor: Address,
+    ) -> Result<(), ModelError> {
         let id = self.open_deal(deal)?;
         only(sender, deal.court)?;
         self.end(id, deal, Ending::Guilty)?;
         if convictor == deal.requester {
             return Ok(());
         }
-        let bounty = pricing::share(deal.collateral, BOUNTY_BPS).ok_or(ModelError::AmountOverflow)?;
+        let bounty =
+            pricing::share(deal.collateral, BOUNTY_BPS).ok_or(ModelError::AmountOverflow)?;
         self.transfer(deal.requester, convictor, bounty)
     }
 
@@ -227,7 +234,12 @@ impl Market {
     }
 
     /// Pays the provider as much of `amount` as the budget has left, and returns it.
-    pub(super) fn pay(&mut self, id: DealId, deal: &Deal, amount: u128) -> Result<u128, ModelError> {
+    pub(super) fn pay(
+        &mut self,
+        id: DealId,
+        deal: &Deal,
+        amount: u128,
+    ) -> Result<u128, ModelError> {
         let state = self.state(id);
         let amount = amount.min(deal.budget - state.paid);
         state.paid += amount;
@@ -236,7 +248,12 @@ impl Market {
     }
 
     /// Ends a deal and distributes all money that is locked in it.
-    pub(super) fn end(&mut self, id: DealId, deal: &Deal, ending: Ending) -> Result<(), ModelError> {
+    pub(super) fn end(
+        &mut self,
+        id: DealId,
+        deal: &Deal,
+        ending: Ending,
+    ) -> Result<(), ModelError> {
         let state = self.state(id);
         state.status = DealStatus::Closed;
         (state.claims, state.lates, state.challenges) = (0, 0, 0);
@@ -244,10 +261,12 @@ impl Market {
         let compensation = match ending {
             Ending::Clean => 0,
             Ending::Late => deal.latePenalty,
-            Ending::Guilty => pricing::share(deal.collateral, COMPENSATION_BPS).ok_or(ModelError::AmountOverflow)?,
+            Ending::Guilty => pricing::share(deal.collateral, COMPENSATION_BPS)
+                .ok_or(ModelError::AmountOverflow)?,
         };
         let kept = deal.collateral - compensation;
-        let (provider, burned) = if matches!(ending, Ending::Guilty) { (0, kept) } else { (kept, 0) };
+        let (provider, burned) =
+            if matches!(ending, Ending::Guilty) { (0, kept) } else { (kept, 0) };
         self.credit(deal.requester, rest + compensation)?;
         self.credit(deal.provider, provider)?;
         self.credit(BURNED, burned)?;
@@ -258,7 +277,11 @@ impl Market {
     /// Returns the id of a deal, which must be open.
     pub(super) fn open_deal(&self, deal: &Deal) -> Result<DealId, ModelError> {
         let id = struct_hash(deal);
-        if self.deal_state(id).status == DealStatus::Open { Ok(id) } else { Err(ModelError::DealNotOpen) }
+        if self.deal_state(id).status == DealStatus::Open {
+            Ok(id)
+        } else {
+            Err(ModelError::DealNotOpen)
+        }
     }
 
     pub(super) fn state(&mut self, id: DealId) -> &mut DealState {
@@ -271,7 +294,11 @@ impl Market {
         signature: &[u8],
         signer: Address,
     ) -> Result<(), ModelError> {
-        if signed_by(value, &self.domain, signature, signer) { Ok(()) } else { Err(ModelError::InvalidSignature) }
+        if signed_by(value, &self.domain, signature, signer) {
+            Ok(())
+        } else {
+            Err(ModelError::InvalidSignature)
+        }
     }
 }
 

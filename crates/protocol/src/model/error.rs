@@ -21,7 +21,9 @@ pub enum ModelError {
     AskCancelled,
     #[error("the ask is not valid at this time: use a current one")]
     AskNotValidNow,
-    #[error("the provider has as many deals open as this ask allows: choose another, or wait until one closes")]
+    #[error(
+        "the provider has as many deals open as this ask allows: choose another, or wait until one closes"
+    )]
     ProviderFull,
     #[error("the deal would begin in the future, or too long ago: sign the terms again")]
     OpeningOutOfRange,

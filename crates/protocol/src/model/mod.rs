@@ -163,10 +163,18 @@ impl Market {
                 Ok(())
             }
             Call::Open { ask, signature, terms } => self.open(now, sender, ask, signature, terms),
-            Call::Redeem { deal, voucher, signature } => self.redeem(sender, deal, voucher, signature),
-            Call::Close { deal, release, signature } => self.close(sender, deal, release, signature),
-            Call::Claim { deal, order, signature, receipt } => self.claim(now, sender, deal, order, signature, receipt),
-            Call::Late { deal, order, ack, signature } => self.late(now, sender, deal, order, ack, signature),
+            Call::Redeem { deal, voucher, signature } => {
+                self.redeem(sender, deal, voucher, signature)
+            }
+            Call::Close { deal, release, signature } => {
+                self.close(sender, deal, release, signature)
+            }
+            Call::Claim { deal, order, signature, receipt } => {
+                self.claim(now, sender, deal, order, signature, receipt)
+            }
+            Call::Late { deal, order, ack, signature } => {
+                self.late(now, sender, deal, order, ack, signature)
+            }
             Call::Answer { deal, order, receipt, signature } => {
                 self.answer(now, sender, deal, order, receipt, signature)
             }
@@ -174,7 +182,9 @@ impl Market {
             Call::Demand { deal, order, receipt, signature, task } => {
                 self.demand(now, sender, deal, order, receipt, signature, *task)
             }
-            Call::Reveal { deal, order, receipt, reveal } => self.reveal(now, deal, order, receipt, reveal),
+            Call::Reveal { deal, order, receipt, reveal } => {
+                self.reveal(now, deal, order, receipt, reveal)
+            }
             Call::Settle { deal, case } => self.settle(now, deal, *case),
             Call::Expire { deal } => self.expire(now, deal),
             Call::Hold { deal, game, until } => self.hold(now, sender, deal, *game, *until),
@@ -247,7 +257,12 @@ impl Market {
         accounts + deals + bonds
     }
 
-    fn deposit(&mut self, sender: Address, account: Address, amount: u128) -> Result<(), ModelError> {
+    fn deposit(
+        &mut self,
+        sender: Address,
+        account: Address,
+        amount: u128,
+    ) -> Result<(), ModelError> {
         let tokens = self.tokens.entry(sender).or_default();
         *tokens = tokens.checked_sub(amount).ok_or(ModelError::TransferFailed)?;
         self.credit(account, amount)

@@ -1,7 +1,8 @@
 //! Which orders are accepted. Every reason not to has a code.
 //!
-//! An order within the limits of the deal's ask, in time and affordable is accepted; what else is said passes: the queue is full, the
-//! deal took more preparing than it paid for, this provider stops.
+//! An order within the limits of the deal's ask, in time and affordable is accepted; what else is
+//! said passes: the queue is full, the deal took more preparing than it paid for, this provider
+//! stops.
 
 use rialto_protocol::{
     DealId, OrderId,
@@ -10,7 +11,9 @@ use rialto_protocol::{
     wire::{BlobRef, Payload, Signed},
 };
 
-use super::{Core, DealRow, OrderRow, OrderState, Record, Refusal, Verdict, promise::OVERHEAD_SECONDS};
+use super::{
+    Core, DealRow, OrderRow, OrderState, Record, Refusal, Verdict, promise::OVERHEAD_SECONDS,
+};
 
 /// An order as it came.
 #[derive(Clone, Copy, Debug)]
@@ -24,7 +27,11 @@ pub(super) struct Offer<'a> {
 impl Core {
     pub(super) fn order_offered(&mut self, session: u64, deal: DealId, offer: Offer<'_>) {
         let hash = struct_hash(&offer.order.value);
-        if !self.deals.get(&deal).is_some_and(|row| self.serves(row) && offer.order.value.deal == deal) {
+        if !self
+            .deals
+            .get(&deal)
+            .is_some_and(|row| self.serves(row) && offer.order.value.deal == deal)
+        {
             return self.refuse(session, Some(deal), Some(hash), Refusal::UnknownDeal);
         }
         if self.orders.contains_key(&hash) {
@@ -35,7 +42,8 @@ impl Core {
         }
     }
 
-    /// Whether orders of the deal can be promised: it is open, and the key that signs promises is ours.
+    /// Whether orders of the deal can be promised: it is open, and the key that signs promises is
+    /// ours.
     fn serves(&self, row: &DealRow) -> bool {
         row.chain().open && row.deal.providerKey == self.config.key
     }
@@ -54,10 +62,12 @@ impl Core {
         self.resend(session, hash);
     }
 
-    /// A cancelled order is wanted after all: what its place and credit were given to meanwhile counts.
+    /// A cancelled order is wanted after all: what its place and credit were given to meanwhile
+    /// counts.
     fn admit_again(&self, deal: DealId, hash: OrderId) -> Result<Ack, Refusal> {
         let (row, order) = (self.deals.get(&deal), self.orders.get(&hash));
-        let (row, order) = (row.ok_or(Refusal::UnknownDeal)?, &order.ok_or(Refusal::UnknownDeal)?.order.value);
+        let (row, order) =
+            (row.ok_or(Refusal::UnknownDeal)?, &order.ok_or(Refusal::UnknownDeal)?.order.value);
         if order.seq < row.watermark() {
             return Err(Refusal::WrongSeq { got: order.seq, expected: row.next_seq });
         }
@@ -92,8 +102,9 @@ impl Core {
         self.fetch(hash);
     }
 
-    /// Everything that can be judged before anything is fetched. Sizes are judged by the limits of the ask that the deal was opened
-    /// under: what was not in it is no reason to refuse once money is locked.
+    /// Everything that can be judged before anything is fetched. Sizes are judged by the limits of
+    /// the ask that the deal was opened under: what was not in it is no reason to refuse once money
+    /// is locked.
     fn admit(&self, deal: DealId, hash: OrderId, offer: &Offer<'_>) -> Result<(), Refusal> {
         let row = self.deals.get(&deal).ok_or(Refusal::UnknownDeal)?;
         self.takes_orders(row)?;
@@ -120,7 +131,8 @@ impl Core {
 
     fn room(&self, deal: DealId, row: &DealRow) -> Result<(), Refusal> {
         let waiting = self.unfinished.len();
-        let of_deal = self.unfinished.iter().filter(|hash| self.deal_of(**hash) == Some(deal)).count();
+        let of_deal =
+            self.unfinished.iter().filter(|hash| self.deal_of(**hash) == Some(deal)).count();
         if waiting >= self.config.limits.queue_orders || of_deal >= row.limits.orders as usize {
             return Err(Refusal::QueueFull { waiting });
         }
@@ -138,7 +150,9 @@ impl Core {
     /// Whether it can probably be done by `dueBy`, with all that waits before it.
     pub(super) fn in_time(&self, deal: &Deal, hash: OrderId, order: &Order) -> Result<(), Refusal> {
         if order.dueBy > self.last_due(deal) {
-            return Err(Refusal::DealExpires { seconds_left: deal.expiry.saturating_sub(self.now) });
+            return Err(Refusal::DealExpires {
+                seconds_left: deal.expiry.saturating_sub(self.now),
+            });
         }
         let before: u128 = self
             .unfinished
@@ -152,14 +166,19 @@ impl Core {
         // A single task does not get faster with more cores.
         let widest = cores.min(u128::from(order.tasks)).max(1);
         let seconds = before / (speed * cores) + self.expected_fuel(order) / (speed * widest);
-        let expected_seconds = u64::try_from(seconds).unwrap_or(u64::MAX).saturating_add(OVERHEAD_SECONDS);
+        let expected_seconds =
+            u64::try_from(seconds).unwrap_or(u64::MAX).saturating_add(OVERHEAD_SECONDS);
         if self.now.saturating_add(expected_seconds) > order.dueBy {
-            return Err(Refusal::DueBy { due_seconds: order.dueBy.saturating_sub(self.now), expected_seconds });
+            return Err(Refusal::DueBy {
+                due_seconds: order.dueBy.saturating_sub(self.now),
+                expected_seconds,
+            });
         }
         Ok(())
     }
 
-    /// What an order will probably burn: what the program's tasks burned before, or a share of the limit.
+    /// What an order will probably burn: what the program's tasks burned before, or a share of the
+    /// limit.
     fn expected_fuel(&self, order: &Order) -> u128 {
         let limit = u128::from(order.fuelLimit);
         let share = limit * u128::from(self.config.limits.expected_fuel_bps) / u128::from(BPS);

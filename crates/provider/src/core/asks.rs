@@ -1,4 +1,5 @@
-//! Offering: one ask at a time, signed again before it ends and whenever it no longer tells the truth.
+//! Offering: one ask at a time, signed again before it ends and whenever it no longer tells the
+//! truth.
 
 use alloy_primitives::{Address, B256};
 use rialto_protocol::{
@@ -16,8 +17,8 @@ const SKEW_SECONDS: u64 = 30;
 const SALT: u64 = 0;
 /// A new ask is signed when this share of the old one's validity is left.
 const RENEW_AT_LAST: u64 = 4;
-/// An ask's limits are remembered so long after the last block in which a deal can be opened under it: for a chain that is
-/// heard late.
+/// An ask's limits are remembered so long after the last block in which a deal can be opened under
+/// it: for a chain that is heard late.
 const REMEMBER_SECONDS: u64 = 3600;
 
 impl Core {
@@ -46,7 +47,9 @@ impl Core {
         let (now, again) = (self.now, self.config.asks.republish_seconds);
         let fresh = self.market.ask.as_ref().is_some_and(|ask| {
             let renew = ask.to.saturating_sub(ask.from) / RENEW_AT_LAST;
-            now.saturating_add(renew) < ask.to && ask.maxBudget <= affordable && self.still_ours(ask, affordable)
+            now.saturating_add(renew) < ask.to
+                && ask.maxBudget <= affordable
+                && self.still_ours(ask, affordable)
         });
         if !fresh {
             self.sign_again(affordable);
@@ -63,7 +66,8 @@ impl Core {
         } else if open >= asks.capacity {
             Some(Silence::Full { open })
         } else if self.affordable_budget() < asks.min_budget {
-            let needed = asks.min_budget.saturating_mul(asks.collateral_bps.into()).div_ceil(BPS.into());
+            let needed =
+                asks.min_budget.saturating_mul(asks.collateral_bps.into()).div_ceil(BPS.into());
             Some(Silence::LowBalance { account, needed })
         } else {
             None
@@ -118,7 +122,8 @@ impl Core {
         self.market.asks += 1;
         self.signed_at = Some(self.now);
         // The window orders asks of one salt, newest last.
-        let from = self.now.saturating_sub(SKEW_SECONDS).max(self.market.asked_from.saturating_add(1));
+        let from =
+            self.now.saturating_sub(SKEW_SECONDS).max(self.market.asked_from.saturating_add(1));
         self.market.asked_from = from;
         let to = self.now.saturating_add(asks.valid_seconds);
         let Curve { start, end, to } = asks.price.curve(self.market.idle_since, from, self.now, to);
@@ -166,14 +171,17 @@ impl Core {
         self.asks.get(&ask).map_or_else(|| self.config.ask_limits(court), |row| row.limits.clone())
     }
 
-    /// Forgets asks under which no deal can appear any more. Not soon after a start: then the chain tells of times gone by.
+    /// Forgets asks under which no deal can appear any more. Not soon after a start: then the chain
+    /// tells of times gone by.
     pub(super) fn forget_old_asks(&mut self) {
         if self.now < self.started_at.saturating_add(REMEMBER_SECONDS) {
             return;
         }
         let now = self.now;
-        let over = |row: &AskRow| now >= row.to.saturating_add(OPENING_TOLERANCE + REMEMBER_SECONDS);
-        let old: Vec<_> = self.asks.iter().filter(|(_, row)| over(row)).map(|(hash, _)| *hash).collect();
+        let over =
+            |row: &AskRow| now >= row.to.saturating_add(OPENING_TOLERANCE + REMEMBER_SECONDS);
+        let old: Vec<_> =
+            self.asks.iter().filter(|(_, row)| over(row)).map(|(hash, _)| *hash).collect();
         for hash in old {
             self.asks.remove(&hash);
             self.changed.more.push(Record::ForgetAsk(hash));

@@ -1,5 +1,5 @@
-//! The books: what was earned, paid, spent and lost by day, and what was refused by code. Small for ever: days are
-//! sums, old days are one sum.
+//! The books: what was earned, paid, spent and lost by day, and what was refused by code. Small for
+//! ever: days are sums, old days are one sum.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,8 @@ pub const DAY_SECONDS: u64 = 86_400;
 pub const KEEP_DAYS: usize = 400;
 /// The day that stands for all older ones.
 pub const OLDER: u32 = 0;
-/// Refusals are written down no more often: a stranger causes them for free, and a write costs a disk its time.
+/// Refusals are written down no more often: a stranger causes them for free, and a write costs a
+/// disk its time.
 const REFUSALS_EVERY_SECONDS: u64 = 60;
 /// Codes counted one by one: more than there are.
 const MAX_CODES: usize = 64;
@@ -182,11 +183,12 @@ impl Core {
         count(&mut self.books.fresh, why.code().into(), why.detail(), self.now);
     }
 
-    /// Brings what the chain says about a deal into the books, each thing once: after a restart and after reorgs the
-    /// same events are told again.
+    /// Brings what the chain says about a deal into the books, each thing once: after a restart and
+    /// after reorgs the same events are told again.
     pub(super) fn book(&mut self, id: DealId) {
         let Some(row) = self.deals.get(&id) else { return };
-        let (chain, booked, heard) = (row.chain(), row.booked, self.heard && self.now >= row.quiet_until);
+        let (chain, booked, heard) =
+            (row.chain(), row.booked, self.heard && self.now >= row.quiet_until);
         let mut new = booked;
         new.opened |= chain.open || chain.closed;
         if chain.paid > booked.paid || heard {
@@ -225,7 +227,9 @@ impl Core {
         let mut records = Vec::new();
         if changed {
             let today = day(self.now);
-            records.extend(self.books.days.get(&today).map(|sums| Record::Day(today, Box::new(*sums))));
+            records.extend(
+                self.books.days.get(&today).map(|sums| Record::Day(today, Box::new(*sums))),
+            );
             records.extend(self.books.prune());
         }
         let due = self.now >= self.books.written_at.saturating_add(REFUSALS_EVERY_SECONDS);
@@ -252,7 +256,12 @@ mod tests {
     fn days_become_weeks_and_a_total() {
         let now = 1_000 * DAY_SECONDS + 5;
         let paid = |paid| Sums { paid, ..Sums::default() };
-        let days = BTreeMap::from([(OLDER, paid(1)), (993, paid(10)), (994, paid(100)), (1_000, paid(1_000))]);
+        let days = BTreeMap::from([
+            (OLDER, paid(1)),
+            (993, paid(10)),
+            (994, paid(100)),
+            (1_000, paid(1_000)),
+        ]);
         let ledger = ledger(&days, now);
         assert_eq!((ledger.today.paid, ledger.week.paid, ledger.total.paid), (1_000, 1_100, 1_111));
     }

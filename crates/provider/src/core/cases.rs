@@ -3,20 +3,28 @@
 use rialto_protocol::case::{CaseId, CaseKind};
 use rialto_protocol::{DealId, OrderId, ReceiptId, types::struct_hash};
 
-use super::{Call, Core, DealRow, OnChain, OrderState, chain::CLOCK_SKEW_SECONDS, facts::Case, record::Action};
+use super::{
+    Call, Core, DealRow, OnChain, OrderState, chain::CLOCK_SKEW_SECONDS, facts::Case,
+    record::Action,
+};
 
 impl Core {
-    /// Orders we are called late on are run first, those included that a closing voucher gave up. Not those that the requester
-    /// cancelled with its signature, nor those that our voucher settles: a transaction stops the notice.
+    /// Orders we are called late on are run first, those included that a closing voucher gave up.
+    /// Not those that the requester cancelled with its signature, nor those that our voucher
+    /// settles: a transaction stops the notice.
     pub(super) fn hurry(&mut self, id: DealId) {
         let Some(row) = self.deals.get(&id) else { return };
         let called = |(case, state): (&CaseId, &Case)| match *case {
-            CaseId::Late { order } if self.now < state.deadline && state.seq >= row.watermark() => Some(order),
+            CaseId::Late { order } if self.now < state.deadline && state.seq >= row.watermark() => {
+                Some(order)
+            }
             _ => None,
         };
         let called: Vec<_> = row.chain().cases.iter().filter_map(called).collect();
         for order in called {
-            let Some(row) = self.orders.get(&order).filter(|row| row.cancel.is_none()) else { continue };
+            let Some(row) = self.orders.get(&order).filter(|row| row.cancel.is_none()) else {
+                continue;
+            };
             match Some(row.state.clone()) {
                 Some(OrderState::Cancelled { ack } | OrderState::Failed { ack, .. }) => {
                     self.set_state(order, OrderState::Accepted { ack });
@@ -31,8 +39,17 @@ impl Core {
     }
 
     /// What our own cases, and the other side's, ask of us now.
-    pub(super) fn wanted_in_cases(&self, id: DealId, row: &DealRow, chain: &OnChain) -> Vec<(Action, Call)> {
-        chain.cases.iter().filter_map(|(case, state)| self.wanted_in_case(id, row, chain, *case, state)).collect()
+    pub(super) fn wanted_in_cases(
+        &self,
+        id: DealId,
+        row: &DealRow,
+        chain: &OnChain,
+    ) -> Vec<(Action, Call)> {
+        chain
+            .cases
+            .iter()
+            .filter_map(|(case, state)| self.wanted_in_case(id, row, chain, *case, state))
+            .collect()
     }
 
     fn wanted_in_case(
@@ -46,7 +63,9 @@ impl Core {
         let deal = Box::new(row.deal.clone());
         if self.now >= self.settles_at(case, state).saturating_add(CLOCK_SKEW_SECONDS) {
             let call = Call::Settle { deal, case };
-            return self.worth_settling(row, chain, case, state).then_some((Action::Settle { case }, call));
+            return self
+                .worth_settling(row, chain, case, state)
+                .then_some((Action::Settle { case }, call));
         }
         let (hash, demanded) = match case {
             CaseId::Late { order } => (order, None),
@@ -79,17 +98,20 @@ impl Core {
         self.orders_of(id).find(|hash| self.receipt_hash(*hash) == Some(receipt))
     }
 
-    /// Claims pay us; what else stands in the way of a claim or of the deal's end is cleared, but never
-    /// a demand that would find us guilty.
+    /// Claims pay us; what else stands in the way of a claim or of the deal's end is cleared, but
+    /// never a demand that would find us guilty.
     fn worth_settling(&self, row: &DealRow, chain: &OnChain, case: CaseId, state: &Case) -> bool {
         let void = state.seq < chain.orders;
         match case.kind() {
             CaseKind::Hold => true,
             CaseKind::Demand => void,
             // What a claim pays, a voucher that is redeemed later does not pay again.
-            CaseKind::Claim => !chain.any_case(&[CaseKind::Demand, CaseKind::Hold]) && self.voucher_is_home(row),
+            CaseKind::Claim => {
+                !chain.any_case(&[CaseKind::Demand, CaseKind::Hold]) && self.voucher_is_home(row)
+            }
             CaseKind::Late => {
-                (void || self.over(row)) && !chain.any_case(&[CaseKind::Demand, CaseKind::Hold, CaseKind::Claim])
+                (void || self.over(row))
+                    && !chain.any_case(&[CaseKind::Demand, CaseKind::Hold, CaseKind::Claim])
             }
         }
     }

@@ -9,8 +9,8 @@ use rialto_protocol::{
 };
 
 use super::{
-    Call, Core, DealRow, Effect, Fact, LogId, OnChain, OrderState, Outcome, ProviderEvent, Record, Tx, TxState,
-    Verdict, What, record::Action,
+    Call, Core, DealRow, Effect, Fact, LogId, OnChain, OrderState, Outcome, ProviderEvent, Record,
+    Tx, TxState, Verdict, What, record::Action,
 };
 
 /// Reverts in a row of one transaction after which a person is told.
@@ -41,7 +41,9 @@ impl Core {
         for fact in added {
             self.learn_fact(fact);
         }
-        if news && head != self.market.cursor || head >= self.market.cursor.saturating_add(CURSOR_BLOCKS) {
+        if news && head != self.market.cursor
+            || head >= self.market.cursor.saturating_add(CURSOR_BLOCKS)
+        {
             self.market.cursor = head;
             self.changed.market = true;
         }
@@ -114,10 +116,14 @@ impl Core {
             self.tell(ProviderEvent::Redeemed { deal: id, paid });
         }
         match what {
-            What::CaseOpened { case, .. } if !matches!(case.kind(), CaseKind::Claim | CaseKind::Hold) => {
+            What::CaseOpened { case, .. }
+                if !matches!(case.kind(), CaseKind::Claim | CaseKind::Hold) =>
+            {
                 self.tell(ProviderEvent::CaseOpened { deal: id, case });
             }
-            What::CaseEnded { case: CaseId::Demand { receipt, .. }, .. } => self.revealed(id, receipt),
+            What::CaseEnded { case: CaseId::Demand { receipt, .. }, .. } => {
+                self.revealed(id, receipt)
+            }
             What::Game(news) => self.tell_game(id, &news),
             _ => {}
         }
@@ -140,7 +146,10 @@ impl Core {
 
     /// Lets go of what a closed deal kept on disk, unless a game goes on.
     pub(super) fn release_if_over(&mut self, id: DealId) {
-        let Some(row) = self.deals.get(&id).filter(|row| row.chain().closed && !self.plays(row)) else { return };
+        let Some(row) = self.deals.get(&id).filter(|row| row.chain().closed && !self.plays(row))
+        else {
+            return;
+        };
         self.effects.push(Effect::Release { deal: id, peer: row.endpoint });
     }
 
@@ -149,9 +158,12 @@ impl Core {
         let over = |row: &DealRow| {
             let closed = row.closed_at.is_some_and(|at| now >= at.saturating_add(keep));
             let never_was = row.facts.is_empty() && now >= row.deal.expiry.saturating_add(keep);
-            (closed || never_was) && !self.plays(row) && row.txs.values().all(|tx| tx.state != TxState::Sent)
+            (closed || never_was)
+                && !self.plays(row)
+                && row.txs.values().all(|tx| tx.state != TxState::Sent)
         };
-        let old: Vec<_> = self.deals.iter().filter(|(_, row)| over(row)).map(|(id, _)| *id).collect();
+        let old: Vec<_> =
+            self.deals.iter().filter(|(_, row)| over(row)).map(|(id, _)| *id).collect();
         for id in old {
             for hash in self.orders_of(id).collect::<Vec<_>>() {
                 self.forget_order(hash);
@@ -176,7 +188,9 @@ impl Core {
             && let Some(row) = self.deals.get_mut(&id)
         {
             let before = row.txs.len();
-            row.txs.retain(|action, tx| tx.state == TxState::Sent || wanted.iter().any(|(w, _)| w == action));
+            row.txs.retain(|action, tx| {
+                tx.state == TxState::Sent || wanted.iter().any(|(w, _)| w == action)
+            });
             if row.txs.len() != before {
                 self.changed.deals.insert(id);
             }
@@ -186,20 +200,25 @@ impl Core {
         }
     }
 
-    /// Whether nothing is to be sent about a deal, now or when the chain has been heard, and no game about it goes on: who stopped
-    /// then would lose it.
+    /// Whether nothing is to be sent about a deal, now or when the chain has been heard, and no
+    /// game about it goes on: who stopped then would lose it.
     pub(super) fn at_rest(&self, id: DealId, row: &DealRow) -> bool {
-        let mined = |action: &Action| row.txs.get(action).is_some_and(|tx| tx.state == TxState::Mined);
+        let mined =
+            |action: &Action| row.txs.get(action).is_some_and(|tx| tx.state == TxState::Mined);
         let heard = row.chain().closed || self.now >= row.quiet_until;
         let sending = row.txs.values().any(|tx| tx.state == TxState::Sent);
-        heard && !sending && !self.plays(row) && self.wanted(id, row).iter().all(|(action, _)| mined(action))
+        heard
+            && !sending
+            && !self.plays(row)
+            && self.wanted(id, row).iter().all(|(action, _)| mined(action))
     }
 
     fn send_for(&mut self, id: DealId, action: Action, call: Call) {
         let now = self.now;
         let Some(row) = self.deals.get_mut(&id) else { return };
         let redeem = |action: &Action| matches!(action, Action::Redeem { .. });
-        let under_way = row.txs.iter().any(|(other, tx)| redeem(other) && tx.state == TxState::Sent);
+        let under_way =
+            row.txs.iter().any(|(other, tx)| redeem(other) && tx.state == TxState::Sent);
         if now < row.quiet_until || redeem(&action) && under_way {
             return;
         }
@@ -209,23 +228,33 @@ impl Core {
             Some(_) => return,
         };
         let intent = intent(id, &action, row.reorgs, reverted);
-        row.txs.insert(action, Tx { intent: intent.clone(), call: call.clone(), reverted, state: TxState::Sent });
+        row.txs.insert(
+            action,
+            Tx { intent: intent.clone(), call: call.clone(), reverted, state: TxState::Sent },
+        );
         self.changed.deals.insert(id);
         self.effects.push(Effect::Transact { intent, call });
     }
 
-    /// After a restart: whatever was handed to the sender is asked for again, under the same intent.
+    /// After a restart: whatever was handed to the sender is asked for again, under the same
+    /// intent.
     pub(super) fn resend_transactions(&mut self) {
-        let sent = self.deals.values().flat_map(|row| row.txs.values()).filter(|tx| tx.state == TxState::Sent);
-        let again: Vec<_> =
-            sent.map(|tx| Effect::Transact { intent: tx.intent.clone(), call: tx.call.clone() }).collect();
+        let sent = self
+            .deals
+            .values()
+            .flat_map(|row| row.txs.values())
+            .filter(|tx| tx.state == TxState::Sent);
+        let again: Vec<_> = sent
+            .map(|tx| Effect::Transact { intent: tx.intent.clone(), call: tx.call.clone() })
+            .collect();
         self.effects.extend(again);
     }
 
     pub(super) fn transacted(&mut self, intent: &str, outcome: Outcome) {
         let (now, mut spent) = (self.now, None);
         for (id, row) in &mut self.deals {
-            let sent = |(_, tx): &(&Action, &mut Tx)| tx.intent == intent && tx.state == TxState::Sent;
+            let sent =
+                |(_, tx): &(&Action, &mut Tx)| tx.intent == intent && tx.state == TxState::Sent;
             let Some((action, tx)) = row.txs.iter_mut().find(sent) else { continue };
             let longest = if urgent(action) { MAX_URGENT_RETRY_SECONDS } else { MAX_RETRY_SECONDS };
             self.changed.deals.insert(*id);
@@ -238,7 +267,10 @@ impl Core {
                 Outcome::Reverted => {
                     tx.reverted += 1;
                     if tx.reverted == MAX_QUIET_REVERTS {
-                        let told = ProviderEvent::TransactionFails { deal: *id, intent: intent.to_string() };
+                        let told = ProviderEvent::TransactionFails {
+                            deal: *id,
+                            intent: intent.to_string(),
+                        };
                         self.effects.push(Effect::Tell(told));
                     }
                     let pause = RETRY_SECONDS << tx.reverted.min(10);
@@ -255,7 +287,8 @@ impl Core {
         }
     }
 
-    /// Everything that is worth a transaction now. Each thing that is due is due: none waits for another that may not succeed.
+    /// Everything that is worth a transaction now. Each thing that is due is due: none waits for
+    /// another that may not succeed.
     fn wanted(&self, id: DealId, row: &DealRow) -> Vec<(Action, Call)> {
         let chain = row.chain();
         let mut wanted = self.wanted_in_games(row, chain);
@@ -265,8 +298,10 @@ impl Core {
         let deal = || Box::new(row.deal.clone());
         wanted.extend(self.wanted_in_cases(id, row, chain));
         let claims = self.claimable(id, row, chain);
-        if let Some(voucher) =
-            row.voucher.clone().filter(|voucher| self.redeemable(row, &voucher.value, !claims.is_empty()))
+        if let Some(voucher) = row
+            .voucher
+            .clone()
+            .filter(|voucher| self.redeemable(row, &voucher.value, !claims.is_empty()))
         {
             wanted.push((redeem(&voucher.value), Call::Redeem { deal: deal(), voucher }));
         }
@@ -280,8 +315,9 @@ impl Core {
         wanted
     }
 
-    /// Whether a voucher is to become money now: when it ends the deal, when anything is opened against the deal, when it is worth
-    /// much more than its gas, at intervals, and before the deal ends.
+    /// Whether a voucher is to become money now: when it ends the deal, when anything is opened
+    /// against the deal, when it is worth much more than its gas, at intervals, and before the deal
+    /// ends.
     fn redeemable(&self, row: &DealRow, voucher: &Voucher, claims: bool) -> bool {
         let (chain, money, cost) = (row.chain(), &self.config.money, self.worth.redeem);
         if voucher.close {
@@ -297,8 +333,8 @@ impl Core {
         if unredeemed <= cost {
             return false;
         }
-        let pressed =
-            chain.cases.keys().any(|case| case.kind() != CaseKind::Claim) || chain.open_games().next().is_some();
+        let pressed = chain.cases.keys().any(|case| case.kind() != CaseKind::Claim)
+            || chain.open_games().next().is_some();
         let since = row.deal.openedAt.max(row.redeemed_at);
         let rested = self.now >= since.saturating_add(money.redeem_pause_seconds);
         let large = unredeemed >= cost.saturating_mul(money.redeem_times.into());
@@ -311,7 +347,8 @@ impl Core {
             || self.draining
     }
 
-    /// Whether nothing of the best voucher is lost if the deal ends or a claim is paid first; or it can't be helped.
+    /// Whether nothing of the best voucher is lost if the deal ends or a claim is paid first; or it
+    /// can't be helped.
     pub(super) fn voucher_is_home(&self, row: &DealRow) -> bool {
         let Some(voucher) = &row.voucher else { return true };
         let unredeemed = voucher.value.amount.saturating_sub(row.chain().paid);
@@ -327,23 +364,38 @@ impl Core {
 
     /// Whether anyone can end the deal by time.
     pub(super) fn over(&self, row: &DealRow) -> bool {
-        self.now >= row.deal.expiry.saturating_add(self.config.grace_seconds).saturating_add(CLOCK_SKEW_SECONDS)
+        self.now
+            >= row
+                .deal
+                .expiry
+                .saturating_add(self.config.grace_seconds)
+                .saturating_add(CLOCK_SKEW_SECONDS)
     }
 
-    /// Orders whose fee is to be claimed: delivered, unpaid for long enough, worth it. What a voucher's
-    /// amount pays beyond its watermark is not claimed a second time.
-    fn claimable(&self, id: DealId, row: &DealRow, chain: &OnChain) -> Vec<(OrderId, Signed<Order>, Receipt)> {
+    /// Orders whose fee is to be claimed: delivered, unpaid for long enough, worth it. What a
+    /// voucher's amount pays beyond its watermark is not claimed a second time.
+    fn claimable(
+        &self,
+        id: DealId,
+        row: &DealRow,
+        chain: &OnChain,
+    ) -> Vec<(OrderId, Signed<Order>, Receipt)> {
         let money = &self.config.money;
         let closes = row.deal.expiry.saturating_add(self.config.grace_seconds);
         let too_late = self.now.saturating_add(CLOCK_SKEW_SECONDS) >= closes;
-        // A rejection that is not looked into yet can't hold a claim up to the end: what was signed can be accused anyway.
+        // A rejection that is not looked into yet can't hold a claim up to the end: what was signed
+        // can be accused anyway.
         let unclear = row.verdict == Verdict::Pending && self.now < row.deal.expiry;
         if too_late || unclear || row.verdict == Verdict::Differs {
             return Vec::new();
         }
-        let (vouched, settled) = if redeem_fails(row) { (0, 0) } else { (row.voucher_amount(), row.watermark()) };
-        let fee_of = |hash: &OrderId| self.orders.get(hash).and_then(|o| o.state.receipt()).map_or(0, |r| r.fee);
-        let claimed = |case: &CaseId| if let CaseId::Claim { order } = case { fee_of(order) } else { 0 };
+        let (vouched, settled) =
+            if redeem_fails(row) { (0, 0) } else { (row.voucher_amount(), row.watermark()) };
+        let fee_of = |hash: &OrderId| {
+            self.orders.get(hash).and_then(|o| o.state.receipt()).map_or(0, |r| r.fee)
+        };
+        let claimed =
+            |case: &CaseId| if let CaseId::Claim { order } = case { fee_of(order) } else { 0 };
         let claimed: u128 = chain.cases.keys().map(claimed).sum();
         let mut left = row.earned.saturating_sub(vouched.max(chain.paid)).saturating_sub(claimed);
         let mut claims = Vec::new();
@@ -353,7 +405,11 @@ impl Core {
             let due = row.verdict == Verdict::Reproduced
                 || self.now >= at.saturating_add(money.claim_after_seconds)
                 || self.now >= row.deal.expiry;
-            if due && receipt.fee > self.worth.claim && receipt.fee <= left && !chain.claimed.contains(hash) {
+            if due
+                && receipt.fee > self.worth.claim
+                && receipt.fee <= left
+                && !chain.claimed.contains(hash)
+            {
                 left -= receipt.fee;
                 claims.push((*hash, order.order.clone(), receipt.clone()));
             }
@@ -372,7 +428,10 @@ fn redeem_fails(row: &DealRow) -> bool {
 /// Whether an action is of no use after a deadline that the other side has set.
 fn urgent(action: &Action) -> bool {
     match action {
-        Action::Answer { .. } | Action::Excuse { .. } | Action::Reveal { .. } | Action::Play { .. } => true,
+        Action::Answer { .. }
+        | Action::Excuse { .. }
+        | Action::Reveal { .. }
+        | Action::Play { .. } => true,
         Action::Redeem { .. }
         | Action::Claim { .. }
         | Action::Settle { .. }
@@ -385,12 +444,16 @@ fn redeem(voucher: &Voucher) -> Action {
     Action::Redeem { amount: voucher.amount, orders: voucher.orders, close: voucher.close }
 }
 
-/// The same transaction always has the same name; one that reverted, or that a reorg took back, gets
-/// a new one.
+/// The same transaction always has the same name; one that reverted, or that a reorg took back,
+/// gets a new one.
 fn intent(deal: DealId, action: &Action, reorgs: u32, reverted: u32) -> String {
     let name = match action {
-        Action::Redeem { amount, orders, close: false } => format!("redeem-{deal}-{amount}-{orders}"),
-        Action::Redeem { amount, orders, close: true } => format!("redeem-{deal}-{amount}-{orders}-close"),
+        Action::Redeem { amount, orders, close: false } => {
+            format!("redeem-{deal}-{amount}-{orders}")
+        }
+        Action::Redeem { amount, orders, close: true } => {
+            format!("redeem-{deal}-{amount}-{orders}-close")
+        }
         Action::Claim { order } => format!("claim-{deal}-{order}"),
         Action::Answer { case } => format!("answer-{deal}-{}", case_name(case)),
         Action::Excuse { case } => format!("excuse-{deal}-{}", case_name(case)),

@@ -77,7 +77,8 @@ pub struct Limits {
     pub order_tasks: u32,
     /// Largest fuel limit of a task.
     pub task_fuel: u64,
-    /// The same in a deal that a court judges, for what this machine can trace within the court's allowance; `u64::MAX`: no other.
+    /// The same in a deal that a court judges, for what this machine can trace within the court's
+    /// allowance; `u64::MAX`: no other.
     pub traced_fuel: u64,
     /// Largest output limit of a task, bytes.
     pub task_out_bytes: u64,
@@ -97,15 +98,17 @@ pub struct Limits {
     pub deal_orders: usize,
     /// Most sessions at once.
     pub sessions: usize,
-    /// Memory that tasks can have at the same time, all together, bytes; `u64::MAX`: enough for every core.
+    /// Memory that tasks can have at the same time, all together, bytes; `u64::MAX`: enough for
+    /// every core.
     pub memory_bytes: u64,
     /// Share of its fuel limit that a task of a program never run here is expected to use,
     /// 1/10_000. Only for judging whether the order's `dueBy` can be reached.
     pub expected_fuel_bps: u32,
-    /// Share of the measured speed that a promise counts on, 1/10_000. The rest is for what takes time without asking: programs
-    /// that are slower than the measured ones, a restart, games.
+    /// Share of the measured speed that a promise counts on, 1/10_000. The rest is for what takes
+    /// time without asking: programs that are slower than the measured ones, a restart, games.
     pub promised_speed_bps: u32,
-    /// Core time that each deal may take for fetching, checking and compiling before it has paid anything.
+    /// Core time that each deal may take for fetching, checking and compiling before it has paid
+    /// anything.
     pub free_preparing_seconds: u64,
     /// And so much of a core while it is open, 1/10_000. What its vouchers pay for comes on top.
     pub preparing_bps: u32,
@@ -116,16 +119,19 @@ pub struct Limits {
 /// How much is risked, and when money moves on chain.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Money {
-    /// Most unpaid work of one deal: delivered and unpaid, plus the most that accepted orders can cost.
+    /// Most unpaid work of one deal: delivered and unpaid, plus the most that accepted orders can
+    /// cost.
     pub credit_window: u128,
-    /// What a transaction costs, in base units, until the price of gas is known ([`Event::Worth`](super::Event::Worth)):
-    /// a smaller sum is not worth redeeming or claiming.
+    /// What a transaction costs, in base units, until the price of gas is known
+    /// ([`Event::Worth`](super::Event::Worth)): a smaller sum is not worth redeeming or claiming.
     pub tx_worth: u128,
-    /// Redeem in the middle of a deal once so much is unredeemed, whatever else is said here. `u128::MAX`: never for that.
+    /// Redeem in the middle of a deal once so much is unredeemed, whatever else is said here.
+    /// `u128::MAX`: never for that.
     pub redeem_at: u128,
     /// Redeem once what is unredeemed is worth so many times what redeeming costs.
     pub redeem_times: u32,
-    /// But so long after the deal's begin and after the last redemption, so that a short deal has one.
+    /// But so long after the deal's begin and after the last redemption, so that a short deal has
+    /// one.
     pub redeem_pause_seconds: u64,
     /// Redeem so long after that whatever is worth more than redeeming costs.
     pub redeem_every_seconds: u64,
@@ -144,7 +150,8 @@ pub struct Money {
 pub struct Config {
     /// The account that sells.
     pub provider: Address,
-    /// Address of the key that signs acks, receipts, releases and moves. The service's is the account's own.
+    /// Address of the key that signs acks, receipts, releases and moves. The service's is the
+    /// account's own.
     pub key: Address,
     /// Public key of its endpoint.
     pub endpoint: B256,
@@ -154,7 +161,8 @@ pub struct Config {
     pub market: Address,
     /// From `expiry + grace` on, a deal can be expired (the market's window).
     pub grace_seconds: u64,
-    /// From a claim, and from a reveal of its receipt, to the claim's deadline (the market's window).
+    /// From a claim, and from a reveal of its receipt, to the claim's deadline (the market's
+    /// window).
     pub challenge_seconds: u64,
     /// What is offered.
     pub asks: AskConfig,
@@ -165,10 +173,15 @@ pub struct Config {
 }
 
 impl Config {
-    /// The limits of an ask that names this court: everything that admission judges an order's size by.
+    /// The limits of an ask that names this court: everything that admission judges an order's size
+    /// by.
     pub fn ask_limits(&self, court: Address) -> types::Limits {
         let limits = &self.limits;
-        let fuel = if court.is_zero() { limits.task_fuel } else { limits.task_fuel.min(limits.traced_fuel) };
+        let fuel = if court.is_zero() {
+            limits.task_fuel
+        } else {
+            limits.task_fuel.min(limits.traced_fuel)
+        };
         types::Limits {
             tasks: limits.order_tasks.min(MAX_ORDER_TASKS),
             orders: u32::try_from(limits.deal_orders).unwrap_or(u32::MAX),

@@ -20,8 +20,8 @@ use super::{
 /// Something that happened outside.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// The shell runs. First event after [`Core::restore`](super::Core::restore); chain events follow
-    /// from `from_block` on, so everything known from there is forgotten and heard again.
+    /// The shell runs. First event after [`Core::restore`](super::Core::restore); chain events
+    /// follow from `from_block` on, so everything known from there is forgotten and heard again.
     Started {
         /// First block whose events will be told.
         from_block: u64,
@@ -170,7 +170,8 @@ pub enum Effect {
     Fetch(Work),
     /// Run all tasks.
     Run(Work),
-    /// Run one task again, without any fault, and compare with the journal's result. There is one at a time.
+    /// Run one task again, without any fault, and compare with the journal's result. There is one
+    /// at a time.
     Rerun {
         /// Order.
         work: Work,
@@ -184,8 +185,9 @@ pub enum Effect {
         /// Task.
         task: u32,
     },
-    /// Find our turn in a game: a node of the receipt's tree from the journal's results, or the answer to a segment by tracing the
-    /// task. Of those that wait, the one with the earliest deadline comes first.
+    /// Find our turn in a game: a node of the receipt's tree from the journal's results, or the
+    /// answer to a segment by tracing the task. Of those that wait, the one with the earliest
+    /// deadline comes first.
     Play {
         /// Order.
         work: Work,
@@ -315,7 +317,8 @@ pub enum Call {
     },
 }
 
-/// Something the owner of a provider may want to know. As JSON: one object, its kind under `event`, amounts in full.
+/// Something the owner of a provider may want to know. As JSON: one object, its kind under `event`,
+/// amounts in full.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum ProviderEvent {

@@ -1,9 +1,10 @@
 //! Defending receipts before the court: what a game asks of us, and its answers.
 //!
-//! Our turns are found outside: a node of the receipt's tree from the results, a segment by tracing the task. They are asked for when a
-//! game's turn is ours, the earliest deadline first over all deals, and lost in a crash: then they are asked for again, and come out
-//! the same. What is sent is an intent like any other. A game is played to its end, also when its deal has closed: then there is its
-//! bond to win.
+//! Our turns are found outside: a node of the receipt's tree from the results, a segment by tracing
+//! the task. They are asked for when a game's turn is ours, the earliest deadline first over all
+//! deals, and lost in a crash: then they are asked for again, and come out the same. What is sent
+//! is an intent like any other. A game is played to its end, also when its deal has closed: then
+//! there is its bond to win.
 
 use std::collections::BTreeSet;
 
@@ -14,8 +15,8 @@ use rialto_protocol::{
 };
 
 use super::{
-    Call, Core, DealRow, Effect, OnChain, ProviderEvent, Refusal, chain::CLOCK_SKEW_SECONDS, record::Action,
-    reruns::TaskId,
+    Call, Core, DealRow, Effect, OnChain, ProviderEvent, Refusal, chain::CLOCK_SKEW_SECONDS,
+    record::Action, reruns::TaskId,
 };
 
 /// Our turns, by game and turn; `Nothing`: we are in the wrong, and have lost.
@@ -47,7 +48,8 @@ impl Core {
         let due = |(id, game): &(&GameId, &GameStory)| {
             self.games.due(&(**id, game.view.turn()), self.now) && self.owes(**id, game)
         };
-        let mut views: Vec<_> = self.open_games().filter(due).map(|(id, game)| (*id, game.view.clone())).collect();
+        let mut views: Vec<_> =
+            self.open_games().filter(due).map(|(id, game)| (*id, game.view.clone())).collect();
         views.sort_by_key(|(id, view)| (view.deadline, *id));
         for (id, view) in views {
             if let Some(work) = self.work(view.receipt.order) {
@@ -64,13 +66,18 @@ impl Core {
 
     /// Tasks that are being traced for games.
     pub(super) fn traced_tasks(&self) -> usize {
-        let asked = self.open_games().filter(|(id, game)| self.games.asked(&(**id, game.view.turn())));
+        let asked =
+            self.open_games().filter(|(id, game)| self.games.asked(&(**id, game.view.turn())));
         asked.filter_map(|(_, game)| task_of(game)).collect::<BTreeSet<_>>().len()
     }
 
     pub(super) fn played(&mut self, game: GameId, turn: u8, result: Result<Answer, Refusal>) {
         self.games.answer(&(game, turn), self.now, result.ok());
-        let deal = self.deals.iter().find(|(_, row)| row.chain().games.contains_key(&game)).map(|(id, _)| *id);
+        let deal = self
+            .deals
+            .iter()
+            .find(|(_, row)| row.chain().games.contains_key(&game))
+            .map(|(id, _)| *id);
         self.changed.deals.extend(deal);
     }
 
@@ -90,7 +97,12 @@ impl Core {
                 return None;
             }
             let order = Box::new(self.orders.get(&view.receipt.order)?.order.value.clone());
-            let call = Call::Play { deal, order, view: Box::new(view.clone()), answer: Box::new(answer.clone()) };
+            let call = Call::Play {
+                deal,
+                order,
+                view: Box::new(view.clone()),
+                answer: Box::new(answer.clone()),
+            };
             Some((Action::Play { game: *id, turn: view.turn() }, call))
         });
         wanted.collect()
@@ -111,14 +123,19 @@ impl Core {
             | GameNews::Picked { game, .. }
             | GameNews::Challenged { game, .. }
             | GameNews::Moved { game, .. } => {
-                let Some(view) = row.chain().games.get(game).map(|story| &story.view) else { return };
+                let Some(view) = row.chain().games.get(game).map(|story| &story.view) else {
+                    return;
+                };
                 let (turn, task, until) = (view.turn(), view.question.task(), view.deadline);
                 ProviderEvent::GameMoved { game: *game, turn, task, until }
             }
             GameNews::Stepped { .. } => return,
-            GameNews::Convicted { receipt, fault } => {
-                ProviderEvent::Convicted { deal, receipt: *receipt, fault: *fault, lost: collateral }
-            }
+            GameNews::Convicted { receipt, fault } => ProviderEvent::Convicted {
+                deal,
+                receipt: *receipt,
+                fault: *fault,
+                lost: collateral,
+            },
             GameNews::Ended { game, verdict } => {
                 self.game_ended(deal, *game);
                 ProviderEvent::GameEnded {
@@ -137,7 +154,9 @@ impl Core {
         self.games.keep(|(known, _)| *known != game);
         let Some(row) = self.deals.get(&deal) else { return };
         let task = row.chain().games.get(&game).and_then(task_of);
-        let others = |task: &TaskId| row.chain().open_games().any(|(_, other)| task_of(other).as_ref() == Some(task));
+        let others = |task: &TaskId| {
+            row.chain().open_games().any(|(_, other)| task_of(other).as_ref() == Some(task))
+        };
         if let Some((order, task)) = task.filter(|task| !others(task)) {
             self.effects.push(Effect::ForgetTrace { order, task });
         }

@@ -19,7 +19,8 @@ impl Key {
         Self(bytes)
     }
 
-    /// Kind 0 holds what there is one of: the provider's row, and its books under names that no hash could take.
+    /// Kind 0 holds what there is one of: the provider's row, and its books under names that no
+    /// hash could take.
     fn day(day: u32) -> Self {
         Self::new(0, B256::left_padding_from(&(u64::from(day) + (1 << 32)).to_be_bytes()))
     }
@@ -70,7 +71,12 @@ pub struct Unreadable(String);
 impl Record {
     /// What to write: keys with their new values, or none to delete.
     pub fn writes(&self) -> Vec<(Key, Option<Vec<u8>>)> {
-        let value = || Some(postcard::to_stdvec(self).expect("rows are plain data; writing to memory cannot fail"));
+        let value = || {
+            Some(
+                postcard::to_stdvec(self)
+                    .expect("rows are plain data; writing to memory cannot fail"),
+            )
+        };
         match self {
             Self::Market(_) => vec![(Key::new(0, B256::ZERO), value())],
             Self::Ask(hash, _) => vec![(Key::ask(*hash), value())],
@@ -84,7 +90,11 @@ impl Record {
             Self::Refusals(_) => vec![(Key::refusals(), value())],
             Self::ForgetDeal(id) => vec![(Key::deal(*id), None)],
             Self::ForgetOrder(hash) => {
-                vec![(Key::order(*hash), None), (Key::inputs(*hash), None), (Key::results(*hash), None)]
+                vec![
+                    (Key::order(*hash), None),
+                    (Key::inputs(*hash), None),
+                    (Key::results(*hash), None),
+                ]
             }
         }
     }

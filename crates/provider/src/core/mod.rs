@@ -1,9 +1,9 @@
 //! The seller, without IO: plain data and [`Core::handle`].
 //!
 //! Everything that must survive is a row ([`record`]); a handled event writes the rows it changed
-//! before any effect that relies on them. What is not a row (sessions, what is running) is lost in a
-//! crash and found again: sessions say hello, accepted orders run again, transactions are sent again
-//! under the same intent.
+//! before any effect that relies on them. What is not a row (sessions, what is running) is lost in
+//! a crash and found again: sessions say hello, accepted orders run again, transactions are sent
+//! again under the same intent.
 //!
 //! | module | knows |
 //! |---|---|
@@ -64,7 +64,9 @@ pub use books::{Counts, Ledger, Sums};
 pub use config::{AskConfig, Config, Limits, Money, Price};
 pub use event::{Call, Effect, Event, Outcome, ProviderEvent, Work};
 pub use facts::{Fact, Facts, LogId, OnChain, What};
-pub use record::{AskRow, DealRow, MarketRow, OrderRow, OrderState, Record, Results, Tx, TxState, Verdict};
+pub use record::{
+    AskRow, DealRow, MarketRow, OrderRow, OrderState, Record, Results, Tx, TxState, Verdict,
+};
 pub use rialto_protocol::refusal::Refusal;
 pub use worth::Worth;
 
@@ -224,7 +226,8 @@ pub struct DealStatus {
     pub voucher: u128,
     /// Paid on chain, base units.
     pub paid: u128,
-    /// The most that can be lost in it, base units: unpaid work, and what accepted orders can cost; the ask's credit bounds it.
+    /// The most that can be lost in it, base units: unpaid work, and what accepted orders can cost;
+    /// the ask's credit bounds it.
     pub at_risk: u128,
     /// What re-running rejected tasks showed.
     pub verdict: Verdict,
@@ -292,7 +295,9 @@ impl Core {
     pub fn handle(&mut self, now: u64, event: Event) -> Vec<Effect> {
         self.now = self.now.max(now);
         match event {
-            Event::Started { from_block, counter, account } => self.start(from_block, counter, account),
+            Event::Started { from_block, counter, account } => {
+                self.start(from_block, counter, account)
+            }
             Event::Tick => self.tick(),
             Event::Chain { removed, added, head } => self.chain_moved(removed, added, head),
             Event::Account { account, counter } => self.account_changed(account, counter),
@@ -350,20 +355,26 @@ impl Core {
 
     /// Orders of a deal whose receipts we may have to defend, by their place in it.
     pub fn delivered(&self, deal: DealId) -> Vec<OrderId> {
-        let done = |hash: &OrderId| self.orders.get(hash).is_some_and(|row| row.state.receipt().is_some());
+        let done =
+            |hash: &OrderId| self.orders.get(hash).is_some_and(|row| row.state.receipt().is_some());
         self.orders_of(deal).filter(done).collect()
     }
 
     /// Orders whose blobs must stay on disk.
     pub fn kept_orders(&self) -> impl Iterator<Item = (OrderId, &OrderRow)> {
-        let kept =
-            |row: &OrderRow| self.deals.get(&row.order.value.deal).is_some_and(|d| !d.chain().closed || self.plays(d));
+        let kept = |row: &OrderRow| {
+            self.deals
+                .get(&row.order.value.deal)
+                .is_some_and(|d| !d.chain().closed || self.plays(d))
+        };
         self.orders.iter().filter(move |(_, row)| kept(row)).map(|(hash, row)| (*hash, row))
     }
 
     /// Every game known, and the deal that it is about.
     pub fn games(&self) -> Vec<(GameId, DealId)> {
-        let of = |(id, row): (&DealId, &DealRow)| row.chain().games.keys().map(|game| (*game, *id)).collect::<Vec<_>>();
+        let of = |(id, row): (&DealId, &DealRow)| {
+            row.chain().games.keys().map(|game| (*game, *id)).collect::<Vec<_>>()
+        };
         self.deals.iter().flat_map(of).collect()
     }
 
@@ -382,7 +393,9 @@ impl Core {
         let mut rows = vec![Record::Market(Box::new(self.market.clone()))];
         rows.extend(self.asks.iter().map(|(hash, row)| Record::Ask(*hash, row.clone())));
         rows.extend(self.deals.iter().map(|(id, row)| Record::Deal(*id, Box::new(row.clone()))));
-        rows.extend(self.orders.iter().map(|(hash, row)| Record::Order(*hash, Box::new(row.clone()))));
+        rows.extend(
+            self.orders.iter().map(|(hash, row)| Record::Order(*hash, Box::new(row.clone()))),
+        );
         rows.extend(self.books.days.iter().map(|(day, sums)| Record::Day(*day, Box::new(*sums))));
         if !self.books.counts.is_empty() {
             rows.push(Record::Refusals(Box::new(self.books.counts.clone())));
@@ -488,9 +501,9 @@ impl Core {
         self.stop(hash);
         self.forget_reruns(hash);
         self.changed.orders.remove(&hash);
-        self.changed
-            .more
-            .retain(|record| !matches!(record, Record::Inputs(h, _) | Record::Results(h, _) if *h == hash));
+        self.changed.more.retain(
+            |record| !matches!(record, Record::Inputs(h, _) | Record::Results(h, _) if *h == hash),
+        );
         self.changed.more.push(Record::ForgetOrder(hash));
     }
 
@@ -514,7 +527,10 @@ impl Core {
 
     /// Refuses, on the wire and to the owner.
     fn refuse(&mut self, session: u64, deal: Option<DealId>, order: Option<OrderId>, why: Refusal) {
-        self.send(session, ToRequester::Refuse { order, code: why.code().into(), detail: why.detail() });
+        self.send(
+            session,
+            ToRequester::Refuse { order, code: why.code().into(), detail: why.detail() },
+        );
         self.tell(ProviderEvent::Refused { deal, order, why });
     }
 
@@ -569,7 +585,10 @@ impl Core {
     fn drain(&mut self) {
         self.draining = true;
         for hash in self.unfinished.clone() {
-            if matches!(self.orders.get(&hash).map(|row| &row.state), Some(OrderState::Fetching { .. })) {
+            if matches!(
+                self.orders.get(&hash).map(|row| &row.state),
+                Some(OrderState::Fetching { .. })
+            ) {
                 self.give_up(hash, Refusal::Draining);
             }
         }

@@ -34,7 +34,13 @@ impl Core {
     pub(super) fn work(&self, hash: OrderId) -> Option<Work> {
         let row = self.orders.get(&hash)?;
         let peer = self.deals.get(&row.order.value.deal).and_then(|deal| deal.endpoint);
-        Some(Work { hash, order: row.order.value.clone(), program: row.program, shared: row.shared, peer })
+        Some(Work {
+            hash,
+            order: row.order.value.clone(),
+            program: row.program,
+            shared: row.shared,
+            peer,
+        })
     }
 
     /// Fetches an order's blobs, unless that is under way.
@@ -68,7 +74,11 @@ impl Core {
         if let Some(session) = self.session_of(order.deal) {
             self.send_ack(session, ack);
         }
-        self.tell(ProviderEvent::OrderAccepted { deal: order.deal, order: hash, tasks: order.tasks });
+        self.tell(ProviderEvent::OrderAccepted {
+            deal: order.deal,
+            order: hash,
+            tasks: order.tasks,
+        });
     }
 
     pub(super) fn send_ack(&mut self, session: u64, ack: Ack) {
@@ -124,8 +134,12 @@ impl Core {
         let OrderState::Accepted { ack } = row.state.clone() else { return };
         let order = row.order.value.clone();
         match result {
-            Ok(results) if results.halted.len() == order.tasks as usize => self.deliver(hash, order, ack, results),
-            Ok(_) => self.could_not_run(hash, ack, Refusal::Attempt("not one result per task".into())),
+            Ok(results) if results.halted.len() == order.tasks as usize => {
+                self.deliver(hash, order, ack, results)
+            }
+            Ok(_) => {
+                self.could_not_run(hash, ack, Refusal::Attempt("not one result per task".into()))
+            }
             Err(why) => self.could_not_run(hash, ack, why),
         }
     }
@@ -141,7 +155,8 @@ impl Core {
         self.learn(order.program, order.tasks, root.fuel);
         let (deal, mut billed) = (order.deal, 0);
         if let Some(row) = self.deal_mut(deal)
-            // Cancelled and settled, then run all the same to answer a late notice: that is not billed.
+            // Cancelled and settled, then run all the same to answer a late notice: that is not
+            // billed.
             && order.seq >= row.watermark()
             && !row.closing()
         {
@@ -154,7 +169,13 @@ impl Core {
             sums.fuel = sums.fuel.saturating_add(receipt.fuel);
             sums.earned = sums.earned.saturating_add(billed);
         });
-        self.tell(ProviderEvent::TasksDone { deal, order: hash, tasks: order.tasks, fuel: receipt.fuel, fee });
+        self.tell(ProviderEvent::TasksDone {
+            deal,
+            order: hash,
+            tasks: order.tasks,
+            fuel: receipt.fuel,
+            fee,
+        });
         if let Some(session) = self.session_of(deal) {
             self.effects.push(Effect::SendReceipt { session, deal, receipt });
         }
@@ -171,7 +192,11 @@ impl Core {
         if let Some(session) = deal.and_then(|deal| self.session_of(deal)) {
             self.send(
                 session,
-                ToRequester::Refuse { order: Some(hash), code: why.code().into(), detail: why.detail() },
+                ToRequester::Refuse {
+                    order: Some(hash),
+                    code: why.code().into(),
+                    detail: why.detail(),
+                },
             );
         }
         self.tell(ProviderEvent::Refused { deal, order: Some(hash), why: why.clone() });
@@ -187,8 +212,8 @@ impl Core {
         seen.fuel = seen.fuel.saturating_add(fuel);
     }
 
-    /// An order is not wanted any more, signed: nothing is owed for it, and it can't be called late. Without the signature it could,
-    /// so nothing else stops work.
+    /// An order is not wanted any more, signed: nothing is owed for it, and it can't be called
+    /// late. Without the signature it could, so nothing else stops work.
     pub(super) fn cancel_offered(&mut self, session: u64, deal: DealId, cancel: &Signed<Cancel>) {
         let hash = cancel.value.order;
         if self.signed(session, deal, Some(hash), cancel, Refusal::BadSignature) {
@@ -198,16 +223,19 @@ impl Core {
 
     fn cancelled(&mut self, deal: DealId, cancel: &Signed<Cancel>) {
         let hash = cancel.value.order;
-        let Some(row) = self.orders.get_mut(&hash).filter(|row| row.order.value.deal == deal) else { return };
+        let Some(row) = self.orders.get_mut(&hash).filter(|row| row.order.value.deal == deal)
+        else {
+            return;
+        };
         let ack = match &row.state {
             OrderState::Fetching { .. } => {
                 self.prepared_in_vain(hash);
                 return self.forget_order(hash);
             }
             OrderState::Done { .. } => return,
-            OrderState::Accepted { ack } | OrderState::Cancelled { ack } | OrderState::Failed { ack, .. } => {
-                ack.clone()
-            }
+            OrderState::Accepted { ack }
+            | OrderState::Cancelled { ack }
+            | OrderState::Failed { ack, .. } => ack.clone(),
         };
         row.cancel = Some(cancel.clone());
         self.stop(hash);

@@ -19,7 +19,12 @@ enum Judged {
 }
 
 impl Core {
-    pub(super) fn voucher_offered(&mut self, session: u64, deal: DealId, voucher: &Signed<Voucher>) {
+    pub(super) fn voucher_offered(
+        &mut self,
+        session: u64,
+        deal: DealId,
+        voucher: &Signed<Voucher>,
+    ) {
         let Some(row) = self.deals.get(&deal).filter(|row| row.chain().open) else {
             return self.refuse(session, Some(deal), None, Refusal::UnknownDeal);
         };
@@ -57,8 +62,14 @@ impl Core {
     /// The one rule: never settle an order for less than it costs, unless our own result was wrong.
     fn judge(&self, row: &DealRow, deal: DealId, voucher: &Voucher) -> Result<Judged, Refusal> {
         let (amount, orders) = (voucher.amount, voucher.orders);
-        let better = amount > row.voucher_amount() || orders > row.watermark() || (voucher.close && !row.closing());
-        if !better || amount < row.voucher_amount() || orders < row.watermark() || row.closing() && !voucher.close {
+        let better = amount > row.voucher_amount()
+            || orders > row.watermark()
+            || (voucher.close && !row.closing());
+        if !better
+            || amount < row.voucher_amount()
+            || orders < row.watermark()
+            || row.closing() && !voucher.close
+        {
             return Ok(Judged::Old);
         }
         if amount > row.deal.budget {
@@ -77,13 +88,15 @@ impl Core {
     }
 
     fn any_unfinished_below(&self, deal: DealId, orders: u64) -> bool {
-        let below = |hash: &OrderId| self.orders.get(hash).is_some_and(|row| row.order.value.seq < orders);
+        let below =
+            |hash: &OrderId| self.orders.get(hash).is_some_and(|row| row.order.value.seq < orders);
         self.unfinished.iter().any(|hash| self.deal_of(*hash) == Some(deal) && below(hash))
     }
 
     /// Fees of everything delivered below a watermark.
     fn owed_below(&self, row: &DealRow, deal: DealId, orders: u64) -> u128 {
-        let fresh = self.by_deal.range((deal, row.watermark())..(deal, orders.max(row.watermark())));
+        let fresh =
+            self.by_deal.range((deal, row.watermark())..(deal, orders.max(row.watermark())));
         fresh
             .filter_map(|(_, hash)| self.orders.get(hash)?.state.receipt())
             .fold(row.settled, |sum, receipt| sum.saturating_add(receipt.fee))
@@ -117,7 +130,9 @@ impl Core {
                 self.drop_held(deal);
                 match self.session_of(deal) {
                     Some(session) => self.refuse(session, Some(deal), None, why),
-                    None => self.tell(ProviderEvent::Refused { deal: Some(deal), order: None, why }),
+                    None => {
+                        self.tell(ProviderEvent::Refused { deal: Some(deal), order: None, why })
+                    }
                 }
             }
         }
@@ -155,11 +170,18 @@ impl Core {
         let owed = earned.max(row.voucher_amount()).max(chain.paid);
         let amount = amount.max(row.released.unwrap_or(0));
         if amount < owed || amount > row.deal.budget {
-            return self.refuse(session, Some(deal), None, Refusal::ReleaseUnderpays { amount, owed });
+            return self.refuse(
+                session,
+                Some(deal),
+                None,
+                Refusal::ReleaseUnderpays { amount, owed },
+            );
         }
-        // Who has a release can wait with closing, and call us late before. Below our voucher's watermark that is void.
-        let promised =
-            |hash: &OrderId| self.orders.get(hash).is_some_and(|row| row.owed() && row.order.value.seq >= watermark);
+        // Who has a release can wait with closing, and call us late before. Below our voucher's
+        // watermark that is void.
+        let promised = |hash: &OrderId| {
+            self.orders.get(hash).is_some_and(|row| row.owed() && row.order.value.seq >= watermark)
+        };
         let owed = self.orders_of(deal).find(promised);
         if let Some(order) = owed {
             return self.refuse(session, Some(deal), None, Refusal::ReleaseOwes { order });

@@ -1,8 +1,10 @@
-//! What a deal may take without paying: fetching, checking inputs, compiling programs, and checking signatures.
+//! What a deal may take without paying: fetching, checking inputs, compiling programs, and checking
+//! signatures.
 //!
-//! None of it is billed, and a requester can have it for orders that come to nothing. So each deal has an allowance of core time:
-//! some at its begin, a small share of a core while it is open, and as much as its vouchers have paid for in fuel. What is
-//! taken is estimated by size. Counted in memory only: a restart gives everybody a new begin.
+//! None of it is billed, and a requester can have it for orders that come to nothing. So each deal
+//! has an allowance of core time: some at its begin, a small share of a core while it is open, and
+//! as much as its vouchers have paid for in fuel. What is taken is estimated by size. Counted in
+//! memory only: a restart gives everybody a new begin.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -22,8 +24,8 @@ const CHECKED_BYTES: u64 = 100_000;
 const CHECKED_TASKS: u64 = 50;
 /// Programs and shared inputs of a deal that are remembered as known.
 const MAX_KNOWN: usize = 64;
-/// Signatures that are checked for a deal in a second: each takes about 0.1 ms, so this is a tenth of a core. A session is read
-/// half as fast.
+/// Signatures that are checked for a deal in a second: each takes about 0.1 ms, so this is a tenth
+/// of a core. A session is read half as fast.
 const MAX_CHECKS: u32 = 1_024;
 
 /// What deals took.
@@ -66,20 +68,26 @@ impl Core {
         match u128::from(taken).checked_sub(allowed) {
             None | Some(0) => Ok(()),
             Some(over) => {
-                let wait = over.saturating_mul(BPS.into()) / u128::from(limits.preparing_bps.max(1)) / 1_000;
-                Err(Refusal::Preparing { seconds: u64::try_from(wait).unwrap_or(u64::MAX).saturating_add(1) })
+                let wait = over.saturating_mul(BPS.into())
+                    / u128::from(limits.preparing_bps.max(1))
+                    / 1_000;
+                Err(Refusal::Preparing {
+                    seconds: u64::try_from(wait).unwrap_or(u64::MAX).saturating_add(1),
+                })
             }
         }
     }
 
-    /// Counts the preparing of an order that was admitted. A program or a shared input that several orders have is prepared once.
+    /// Counts the preparing of an order that was admitted. A program or a shared input that several
+    /// orders have is prepared once.
     pub(super) fn take_preparing(&mut self, deal: DealId, offer: &Offer<'_>) {
         let taken = self.taken.0.entry(deal).or_default();
         let inputs = match offer.inputs {
             Payload::Inline(bytes) => bytes.len() as u64,
             Payload::Blob(blob) => blob.size,
         };
-        let mut millis = inputs / CHECKED_BYTES + u64::from(offer.order.value.tasks) / CHECKED_TASKS;
+        let mut millis =
+            inputs / CHECKED_BYTES + u64::from(offer.order.value.tasks) / CHECKED_TASKS;
         for (blob, cost) in parts(offer.program, offer.shared) {
             if taken.known.contains(&blob) {
                 continue;
@@ -93,7 +101,8 @@ impl Core {
         taken.millis = taken.millis.saturating_add(millis);
     }
 
-    /// What was prepared came to nothing: it is not remembered here, and each such order costs its whole again.
+    /// What was prepared came to nothing: it is not remembered here, and each such order costs its
+    /// whole again.
     pub(super) fn prepared_in_vain(&mut self, hash: OrderId) {
         let Some(row) = self.orders.get(&hash) else { return };
         let (deal, parts) = (row.order.value.deal, parts(row.program, row.shared));

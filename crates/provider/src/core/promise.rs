@@ -1,14 +1,18 @@
 //! Time: how long accepted work can take at most, what may be promised, and which order runs next.
 //!
-//! A promise (`ack.dueBy`) holds even if every task burns its whole limit. It is the later of what the requester asked for and the
-//! time by which everything promised before it and itself is done at a part of the measured speed (`promised_speed_bps`). The rest of
-//! the speed, and the market's answer window after a late notice, are for what nobody can promise away: slower programs, a
+//! A promise (`ack.dueBy`) holds even if every task burns its whole limit. It is the later of what
+//! the requester asked for and the time by which everything promised before it and itself is done
+//! at a part of the measured speed (`promised_speed_bps`). The rest of the speed, and the market's
+//! answer window after a late notice, are for what nobody can promise away: slower programs, a
 //! restart that begins running orders again, and the cores that games take.
 //!
-//! Two bounds hold, and the lower one counts. All fuel over all cores, and the longest task once more for the end, when cores run
-//! empty, as for any list of tasks. And one order after the other, each in rounds of as many tasks as run at a time; this one alone
-//! where the memory of some order does not let all cores run, as others' cores are idle before its tasks begin. As every promise lies after everything promised before, running the earliest promise first keeps all of them. So
-//! orders are picked by fairness as long as the others' promises leave time for it, and by their promises when they don't.
+//! Two bounds hold, and the lower one counts. All fuel over all cores, and the longest task once
+//! more for the end, when cores run empty, as for any list of tasks. And one order after the other,
+//! each in rounds of as many tasks as run at a time; this one alone where the memory of some order
+//! does not let all cores run, as others' cores are idle before its tasks begin. As every promise
+//! lies after everything promised before, running the earliest promise first keeps all of them. So
+//! orders are picked by fairness as long as the others' promises leave time for it, and by their
+//! promises when they don't.
 
 use rialto_protocol::{
     OrderId,
@@ -18,7 +22,8 @@ use rialto_protocol::{
 
 use super::{Core, OrderState, Refusal};
 
-/// An order is due at the latest so long before its deal expires, so that a receipt can still be claimed.
+/// An order is due at the latest so long before its deal expires, so that a receipt can still be
+/// claimed.
 const EXPIRY_MARGIN_SECONDS: u64 = 30;
 /// Seconds that go by around the running of an order itself: reading, sending.
 pub(super) const OVERHEAD_SECONDS: u64 = 1;
@@ -58,7 +63,8 @@ impl Core {
     /// Cores that a task keeps from others: one, or more if its memory limit does.
     fn task_cores(&self, order: &Order) -> u32 {
         let memory = u128::from(order.maxPages) << 16;
-        let share = (memory * u128::from(self.cores())).div_ceil(self.config.limits.memory_bytes.max(1).into());
+        let share = (memory * u128::from(self.cores()))
+            .div_ceil(self.config.limits.memory_bytes.max(1).into());
         u32::try_from(share).unwrap_or(u32::MAX).clamp(1, self.cores())
     }
 
@@ -74,13 +80,20 @@ impl Core {
 
     /// Tasks of an order that are not known to be done.
     fn left(&self, hash: &OrderId, order: &Order) -> u32 {
-        self.running.get(hash).map_or(order.tasks, |running| running.tasks.saturating_sub(running.done))
+        self.running
+            .get(hash)
+            .map_or(order.tasks, |running| running.tasks.saturating_sub(running.done))
     }
 
-    /// Cores that running orders take; more than there are when the last one started took what was left.
+    /// Cores that running orders take; more than there are when the last one started took what was
+    /// left.
     pub(super) fn taken_cores(&self) -> u32 {
-        let taken =
-            |hash: &OrderId| self.orders.get(hash).map(|row| &row.order.value).map(|order| self.taken_by(hash, order));
+        let taken = |hash: &OrderId| {
+            self.orders
+                .get(hash)
+                .map(|row| &row.order.value)
+                .map(|order| self.taken_by(hash, order))
+        };
         self.running.keys().filter_map(taken).sum()
     }
 
@@ -102,7 +115,8 @@ impl Core {
         let asks = &self.config.asks;
         let share = self.config.limits.promised_speed_bps;
         let speed = (u128::from(asks.fuel_per_second) * u128::from(share) / u128::from(BPS)).max(1);
-        let listed = load.fuel.div_ceil(u128::from(self.cores())).saturating_add(load.longest.into());
+        let listed =
+            load.fuel.div_ceil(u128::from(self.cores())).saturating_add(load.longest.into());
         let fuel = if load.wide { load.rounds } else { load.rounds.min(listed) };
         let overhead = load.orders.saturating_mul(OVERHEAD_SECONDS);
         u64::try_from(fuel.div_ceil(speed)).unwrap_or(u64::MAX).saturating_add(overhead)
@@ -114,7 +128,12 @@ impl Core {
     }
 
     /// Until when an order can be promised now, unix seconds.
-    pub(super) fn promise(&self, deal: &Deal, hash: OrderId, order: &Order) -> Result<u64, Refusal> {
+    pub(super) fn promise(
+        &self,
+        deal: &Deal,
+        hash: OrderId,
+        order: &Order,
+    ) -> Result<u64, Refusal> {
         let until = |load: &Load| {
             let seconds = self.seconds(load).saturating_add(PROMISE_SLACK_SECONDS);
             self.now.saturating_add(seconds).max(order.dueBy)
@@ -122,7 +141,9 @@ impl Core {
         let mut load = Load::default();
         self.add(&mut load, order, order.tasks);
         let (alone, last) = (until(&load), self.last_due(deal));
-        for (other, row) in self.unfinished.iter().filter_map(|other| Some((other, self.orders.get(other)?))) {
+        for (other, row) in
+            self.unfinished.iter().filter_map(|other| Some((other, self.orders.get(other)?)))
+        {
             if *other != hash && matches!(row.state, OrderState::Accepted { .. }) {
                 self.add(&mut load, &row.order.value, self.left(other, &row.order.value));
             }
@@ -140,10 +161,13 @@ impl Core {
         })
     }
 
-    /// Whether all promises hold with so many seconds to spare if this order runs next, and then the earliest promise first.
+    /// Whether all promises hold with so many seconds to spare if this order runs next, and then
+    /// the earliest promise first.
     fn keeps(&self, first: Option<OrderId>, spare: u64) -> bool {
         let (mut load, mut waiting) = (Load::default(), Vec::new());
-        for (hash, row) in self.unfinished.iter().filter_map(|hash| Some((hash, self.orders.get(hash)?))) {
+        for (hash, row) in
+            self.unfinished.iter().filter_map(|hash| Some((hash, self.orders.get(hash)?)))
+        {
             let OrderState::Accepted { ack } = &row.state else { continue };
             let order = &row.order.value;
             if self.running.contains_key(hash) || first == Some(*hash) {
@@ -166,8 +190,8 @@ impl Core {
         !self.keeps(None, SHORT_SECONDS)
     }
 
-    /// Starts waiting orders while there are cores. Tasks that are traced for games come first; orders share their cores only when
-    /// time is short.
+    /// Starts waiting orders while there are cores. Tasks that are traced for games come first;
+    /// orders share their cores only when time is short.
     pub(super) fn schedule(&mut self) {
         while let Some(hash) = self.next() {
             let Some(work) = self.work(hash) else { return };
@@ -182,7 +206,10 @@ impl Core {
     }
 
     fn has_cores(&self, order: &Order) -> bool {
-        let orders = self.running.keys().filter_map(|hash| Some((hash, &self.orders.get(hash)?.order.value)));
+        let orders = self
+            .running
+            .keys()
+            .filter_map(|hash| Some((hash, &self.orders.get(hash)?.order.value)));
         // Whoever has tasks that wait would have to share the next core and memory.
         if orders.clone().any(|(hash, order)| self.left(hash, order) > self.at_once(order)) {
             return false;
@@ -190,12 +217,18 @@ impl Core {
         let (taken, cores, each) = (self.taken_cores(), self.cores(), self.task_cores(order));
         let traced = u32::try_from(self.traced_tasks()).unwrap_or(u32::MAX).min(cores);
         let open = if traced > 0 && !self.time_is_short() { cores - traced } else { cores };
-        // What takes one core a task is started with the last core; what takes more waits for its room, or for all.
-        if each == 1 { taken < open } else { taken == 0 && open == cores || taken.saturating_add(each) <= open }
+        // What takes one core a task is started with the last core; what takes more waits for its
+        // room, or for all.
+        if each == 1 {
+            taken < open
+        } else {
+            taken == 0 && open == cores || taken.saturating_add(each) <= open
+        }
     }
 
-    /// The order to run next: one that we were called late on, then of deals that pay, then of the deal that waited longest, then
-    /// by number. If that would break another's promise: the earliest promise.
+    /// The order to run next: one that we were called late on, then of deals that pay, then of the
+    /// deal that waited longest, then by number. If that would break another's promise: the
+    /// earliest promise.
     fn next(&self) -> Option<OrderId> {
         let waiting = || {
             let known = self.unfinished.iter().filter(|hash| !self.running.contains_key(*hash));
@@ -206,7 +239,10 @@ impl Core {
             })
         };
         let fair = waiting().min_by_key(|(hash, order, _)| {
-            let owes = self.deals.get(&order.deal).is_some_and(|row| self.unpaid(row) > row.limits.credit / 2);
+            let owes = self
+                .deals
+                .get(&order.deal)
+                .is_some_and(|row| self.unpaid(row) > row.limits.credit / 2);
             let served = self.served.get(&order.deal).copied().unwrap_or(0);
             (!self.urgent.contains(hash), owes, served, order.seq, *hash)
         });
@@ -214,7 +250,8 @@ impl Core {
         if self.keeps(Some(fair), 0) {
             return Some(fair);
         }
-        let first = waiting().min_by_key(|(hash, order, due)| (!self.urgent.contains(hash), *due, order.seq, *hash));
+        let first = waiting()
+            .min_by_key(|(hash, order, due)| (!self.urgent.contains(hash), *due, order.seq, *hash));
         first.map(|(hash, ..)| hash)
     }
 }

@@ -115,7 +115,8 @@ pub struct OrderRow {
     pub rejected: BTreeMap<u32, Verdict>,
     /// The requester's word that it need not be done: what a late notice is answered with.
     pub cancel: Option<Signed<Cancel>>,
-    /// When a task of it was last revealed on chain: its claim stays open for a challenge window from then. Unix seconds.
+    /// When a task of it was last revealed on chain: its claim stays open for a challenge window
+    /// from then. Unix seconds.
     pub revealed_at: u64,
 }
 
@@ -141,8 +142,8 @@ pub enum OrderState {
         /// Unix seconds.
         at: u64,
     },
-    /// Acked, then cancelled by the requester, or given up by its closing voucher. Without a signed cancellation it is run after
-    /// all if the requester calls it late on chain.
+    /// Acked, then cancelled by the requester, or given up by its closing voucher. Without a signed
+    /// cancellation it is run after all if the requester calls it late on chain.
     Cancelled {
         /// Our promise.
         ack: Ack,
@@ -275,11 +276,19 @@ impl OrderRow {
     /// An order that was just admitted.
     pub fn new(order: Signed<Order>, program: BlobRef, shared: Option<BlobRef>, now: u64) -> Self {
         let state = OrderState::Fetching { since: now };
-        Self { order, program, shared, state, rejected: BTreeMap::new(), cancel: None, revealed_at: 0 }
+        Self {
+            order,
+            program,
+            shared,
+            state,
+            rejected: BTreeMap::new(),
+            cancel: None,
+            revealed_at: 0,
+        }
     }
 
-    /// Whether the requester could call it late on chain and we would have to work: promised, not done, and no word of the
-    /// requester that it need not be.
+    /// Whether the requester could call it late on chain and we would have to work: promised, not
+    /// done, and no word of the requester that it need not be.
     pub fn owed(&self) -> bool {
         let undone = !matches!(self.state, OrderState::Fetching { .. } | OrderState::Done { .. });
         undone && self.cancel.is_none()
@@ -291,9 +300,10 @@ impl OrderState {
     pub fn ack(&self) -> Option<&Ack> {
         match self {
             Self::Fetching { .. } => None,
-            Self::Accepted { ack } | Self::Done { ack, .. } | Self::Cancelled { ack } | Self::Failed { ack, .. } => {
-                Some(ack)
-            }
+            Self::Accepted { ack }
+            | Self::Done { ack, .. }
+            | Self::Cancelled { ack }
+            | Self::Failed { ack, .. } => Some(ack),
         }
     }
 

@@ -1,7 +1,8 @@
 //! Results said to be wrong: find out whether they are, by running the task again.
 //!
-//! It costs us core time and the other side nothing, so: every task once, whatever comes of it; one at a time, after games, and
-//! only while no promise is short of time; and a deal's re-runs may cost what it has paid, and one task more.
+//! It costs us core time and the other side nothing, so: every task once, whatever comes of it; one
+//! at a time, after games, and only while no promise is short of time; and a deal's re-runs may
+//! cost what it has paid, and one task more.
 
 use rialto_protocol::{
     DealId, OrderId,
@@ -17,7 +18,9 @@ pub(super) type TaskId = (OrderId, u32);
 impl Core {
     /// The requester found a result wrong.
     pub(super) fn rejected(&mut self, deal: DealId, hash: OrderId, task: u32) {
-        let Some(row) = self.orders.get(&hash).filter(|row| row.order.value.deal == deal) else { return };
+        let Some(row) = self.orders.get(&hash).filter(|row| row.order.value.deal == deal) else {
+            return;
+        };
         let delivered = matches!(row.state, OrderState::Done { .. });
         if !delivered || row.rejected.contains_key(&task) || task >= row.order.value.tasks {
             return;
@@ -29,7 +32,8 @@ impl Core {
         self.judge_deal(deal);
     }
 
-    /// Whether what the deal paid covers another task: all that were rejected, but for the dearest one.
+    /// Whether what the deal paid covers another task: all that were rejected, but for the dearest
+    /// one.
     fn rerun_paid(&self, deal: DealId, order: &Order) -> Result<(), Refusal> {
         let Some(row) = self.deals.get(&deal) else { return Err(Refusal::UnknownDeal) };
         let cost_of = |order: &Order| task_cost(&row.deal, order);
@@ -61,9 +65,13 @@ impl Core {
             return;
         }
         // By turns, so that no deal's rejections keep another's from being looked at.
-        let open =
-            |hash: &OrderId| self.deal_of(*hash).and_then(|id| self.deals.get(&id)).is_some_and(|row| row.chain().open);
-        let later = |(hash, task): &&TaskId| self.rerun_last.is_none_or(|last| (*hash, *task) > last);
+        let open = |hash: &OrderId| {
+            self.deal_of(*hash)
+                .and_then(|id| self.deals.get(&id))
+                .is_some_and(|row| row.chain().open)
+        };
+        let later =
+            |(hash, task): &&TaskId| self.rerun_last.is_none_or(|last| (*hash, *task) > last);
         let mut known = self.pending.iter().filter(|(hash, _)| open(hash));
         let next = known.clone().find(later).or_else(|| known.next()).copied();
         if let Some((hash, task)) = next
@@ -133,8 +141,8 @@ impl Core {
     }
 }
 
-/// The most that running a task of the order again can cost, base units; at least one, so that what is for free is not for free
-/// without end.
+/// The most that running a task of the order again can cost, base units; at least one, so that what
+/// is for free is not for free without end.
 fn task_cost(deal: &Deal, order: &Order) -> u128 {
     order_fee(deal, order.fuelLimit.into(), 1).unwrap_or(u128::MAX).max(1)
 }

@@ -1,11 +1,12 @@
 //! Sessions: hello, resuming after a drop, and who speaks for the requester.
 //!
-//! Deals are public, so anyone can say hello for one. An endpoint speaks for the requester once it has
-//! brought something new that the requester's key signed (what is known already may have been seen on chain);
-//! receipts go to that endpoint alone.
+//! Deals are public, so anyone can say hello for one. An endpoint speaks for the requester once it
+//! has brought something new that the requester's key signed (what is known already may have been
+//! seen on chain); receipts go to that endpoint alone.
 //!
-//! What strangers can take: `sessions` connections in all and eight a deal; of each session a few wrong signatures, then it
-//! ends; of each deal so many checks of signatures a second (`preparing`).
+//! What strangers can take: `sessions` connections in all and eight a deal; of each session a few
+//! wrong signatures, then it ends; of each deal so many checks of signatures a second
+//! (`preparing`).
 
 use alloy_primitives::B256;
 use rialto_protocol::eip712::Typed;
@@ -49,7 +50,8 @@ impl Core {
             self.effects.push(Effect::Hangup { session });
             return;
         }
-        self.sessions.insert(session, Session { peer, since: self.now, hello: Hello::Nothing, unsigned: 0 });
+        self.sessions
+            .insert(session, Session { peer, since: self.now, hello: Hello::Nothing, unsigned: 0 });
     }
 
     pub(super) fn disconnected(&mut self, session: u64) {
@@ -91,7 +93,9 @@ impl Core {
         signed: &Signed<T>,
         otherwise: Refusal,
     ) -> bool {
-        let Some(key) = self.deals.get(&deal).map(|row| row.deal.requesterKey) else { return false };
+        let Some(key) = self.deals.get(&deal).map(|row| row.deal.requesterKey) else {
+            return false;
+        };
         if let Err(why) = self.may_check(deal) {
             self.refuse(session, Some(deal), order, why);
             return false;
@@ -104,7 +108,13 @@ impl Core {
     }
 
     /// Refuses what the requester did not sign; a session that goes on like that ends.
-    pub(super) fn refuse_unsigned(&mut self, session: u64, deal: DealId, order: Option<OrderId>, why: Refusal) {
+    pub(super) fn refuse_unsigned(
+        &mut self,
+        session: u64,
+        deal: DealId,
+        order: Option<OrderId>,
+        why: Refusal,
+    ) {
         self.refuse(session, Some(deal), order, why);
         let Some(known) = self.sessions.get_mut(&session) else { return };
         known.unsigned += 1;
@@ -139,12 +149,15 @@ impl Core {
     /// Strangers' sessions go first, then the oldest.
     fn make_room(&mut self, deal: DealId) {
         let of_deal = |known: &Session| matches!(known.hello, Hello::Early(id) | Hello::Welcomed(id) if id == deal);
-        let sessions: Vec<_> = self.sessions.iter().filter(|(_, known)| of_deal(known)).map(|(id, _)| *id).collect();
+        let sessions: Vec<_> =
+            self.sessions.iter().filter(|(_, known)| of_deal(known)).map(|(id, _)| *id).collect();
         if sessions.len() <= MAX_DEAL_SESSIONS {
             return;
         }
-        let stranger =
-            sessions.iter().copied().find(|id| !self.sessions.get(id).is_some_and(|s| self.speaks_for(s.peer, deal)));
+        let stranger = sessions
+            .iter()
+            .copied()
+            .find(|id| !self.sessions.get(id).is_some_and(|s| self.speaks_for(s.peer, deal)));
         if let Some(session) = stranger.or(sessions.first().copied()) {
             self.hang_up(session);
         }
@@ -165,7 +178,8 @@ impl Core {
         let ours = row.endpoint == Some(peer);
         self.send(session, ToRequester::Welcome { version: WIRE_VERSION, next_seq, paid });
         if ours {
-            let orders: Vec<_> = self.by_deal.range((deal, settled)..=(deal, u64::MAX)).map(|(_, h)| *h).collect();
+            let orders: Vec<_> =
+                self.by_deal.range((deal, settled)..=(deal, u64::MAX)).map(|(_, h)| *h).collect();
             for order in orders {
                 self.resend(session, order);
             }
@@ -174,8 +188,12 @@ impl Core {
 
     /// Hellos that came before their deal was seen.
     pub(super) fn welcome_early(&mut self, deal: DealId) {
-        let early: Vec<_> =
-            self.sessions.iter().filter(|(_, s)| s.hello == Hello::Early(deal)).map(|(id, _)| *id).collect();
+        let early: Vec<_> = self
+            .sessions
+            .iter()
+            .filter(|(_, s)| s.hello == Hello::Early(deal))
+            .map(|(id, _)| *id)
+            .collect();
         for session in early {
             self.welcome(session, deal);
         }
@@ -184,9 +202,12 @@ impl Core {
     /// Sessions whose hello never came, or whose deal never did.
     pub(super) fn drop_stale_sessions(&mut self) {
         let now = self.now;
-        let stale =
-            |s: &Session| !matches!(s.hello, Hello::Welcomed(_)) && now >= s.since.saturating_add(HELLO_WAIT_SECONDS);
-        let old: Vec<_> = self.sessions.iter().filter(|(_, s)| stale(s)).map(|(id, s)| (*id, s.hello)).collect();
+        let stale = |s: &Session| {
+            !matches!(s.hello, Hello::Welcomed(_))
+                && now >= s.since.saturating_add(HELLO_WAIT_SECONDS)
+        };
+        let old: Vec<_> =
+            self.sessions.iter().filter(|(_, s)| stale(s)).map(|(id, s)| (*id, s.hello)).collect();
         for (session, hello) in old {
             let deal = if let Hello::Early(deal) = hello { Some(deal) } else { None };
             self.refuse(session, deal, None, Refusal::UnknownDeal);
@@ -213,7 +234,11 @@ impl Core {
                 let why = why.clone();
                 self.send(
                     session,
-                    ToRequester::Refuse { order: Some(hash), code: why.code().into(), detail: why.detail() },
+                    ToRequester::Refuse {
+                        order: Some(hash),
+                        code: why.code().into(),
+                        detail: why.detail(),
+                    },
                 );
             }
             OrderState::Cancelled { .. } => {}

@@ -3,7 +3,8 @@
 use alloy_primitives::U256;
 use serde::{Deserialize, Serialize};
 
-/// Gas of a redeemed voucher that also closes the deal, with a quarter on top (`contracts/snapshots/`: 55,173).
+/// Gas of a redeemed voucher that also closes the deal, with a quarter on top
+/// (`contracts/snapshots/`: 55,173).
 pub const REDEEM_GAS: u64 = 70_000;
 /// Gas of a claim and of settling it, with some on top (`contracts/snapshots/`: 138,712 together).
 pub const CLAIM_GAS: u64 = 170_000;
@@ -39,7 +40,8 @@ mod tests {
 
     #[test]
     fn gas_in_the_markets_money() {
-        // 70,000 gas at 10 gwei are 0.0007 coins; at 3,000 tokens (6 decimals) a coin that is 2.1 tokens.
+        // 70,000 gas at 10 gwei are 0.0007 coins; at 3,000 tokens (6 decimals) a coin that is 2.1
+        // tokens.
         assert_eq!(cost(70_000, 10_000_000_000, 3_000_000_000), 2_100_000);
         assert_eq!(cost(1, 1, 1), 1, "rounded up");
         assert_eq!(cost(70_000, 0, 3_000_000_000), 0);

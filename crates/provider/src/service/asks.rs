@@ -8,7 +8,10 @@ use rialto_protocol::{types::Ask, wire::AskGossip};
 pub(crate) async fn publish(ask: Ask, node: Node, publisher: AskPublisher, seal: Seal) {
     let (provider, to) = (ask.provider, ask.to);
     let published = match seal.sign(ask) {
-        Ok(ask) => publisher.publish(AskGossip { ask, peer: node.addr() }).await.map_err(|error| error.to_string()),
+        Ok(ask) => publisher
+            .publish(AskGossip { ask, peer: node.addr() })
+            .await
+            .map_err(|error| error.to_string()),
         Err(error) => Err(error.to_string()),
     };
     if let Err(error) = published {

@@ -1,8 +1,11 @@
-//! Dossiers: all that defends one receipt, or lets anybody check it, in files that can be carried to a watchtower.
+//! Dossiers: all that defends one receipt, or lets anybody check it, in files that can be carried
+//! to a watchtower.
 //!
-//! A folder holds a folder for each deal, named by its id; in it lie a file for each order, `ORDER.dossier.json`, and in `parts/` program,
-//! inputs, shared input and outputs by their BLAKE3 hash, which the orders of the deal share. Files are written as a whole or not at all.
-//! What is read was written by somebody else: it is bounded, and nothing of it is believed before it was checked.
+//! A folder holds a folder for each deal, named by its id; in it lie a file for each order,
+//! `ORDER.dossier.json`, and in `parts/` program, inputs, shared input and outputs by their BLAKE3
+//! hash, which the orders of the deal share. Files are written as a whole or not at all. What is
+//! read was written by somebody else: it is bounded, and nothing of it is believed before it was
+//! checked.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -73,7 +76,8 @@ pub struct Done {
     pub shared: Option<Part>,
     /// The tasks' own inputs, as they came.
     pub inputs: Part,
-    /// Outputs that a reveal shows, of at most 8 KiB each, one after the other in the order of the tasks; larger ones are left out.
+    /// Outputs that a reveal shows, of at most 8 KiB each, one after the other in the order of the
+    /// tasks; larger ones are left out.
     pub outputs: Part,
 }
 
@@ -152,7 +156,16 @@ impl DossierError {
 impl Dossier {
     /// One without anything done.
     pub(crate) fn new(chain_id: u64, market: Address, deal: Deal, order: Signed<Order>) -> Self {
-        Self { version: VERSION, chain_id, market, deal, order, ack: None, cancel: None, done: None }
+        Self {
+            version: VERSION,
+            chain_id,
+            market,
+            deal,
+            order,
+            ack: None,
+            cancel: None,
+            done: None,
+        }
     }
 
     /// The order's struct hash: its name.
@@ -171,10 +184,13 @@ impl Dossier {
     /// `P-DOS-001`, `P-DOS-002`.
     pub fn read(path: &Path) -> Result<Self, DossierError> {
         let bytes = read_bounded(path, MAX_DOSSIER_BYTES)?;
-        let dossier: Self = serde_json::from_slice(&bytes).map_err(|why| DossierError::Malformed(why.to_string()))?;
+        let dossier: Self = serde_json::from_slice(&bytes)
+            .map_err(|why| DossierError::Malformed(why.to_string()))?;
         match dossier.version {
             VERSION => Ok(dossier),
-            other => Err(DossierError::Malformed(format!("version {other}; this program knows {VERSION}"))),
+            other => Err(DossierError::Malformed(format!(
+                "version {other}; this program knows {VERSION}"
+            ))),
         }
     }
 
@@ -184,7 +200,8 @@ impl Dossier {
     /// `P-DOS-001`.
     pub fn write(&self, folder: &Path) -> Result<PathBuf, DossierError> {
         let path = Self::path(folder, self.order.value.deal, self.name());
-        let bytes = serde_json::to_vec(self).map_err(|why| DossierError::Malformed(why.to_string()))?;
+        let bytes =
+            serde_json::to_vec(self).map_err(|why| DossierError::Malformed(why.to_string()))?;
         write_whole(&path, &bytes)?;
         Ok(path)
     }
@@ -249,7 +266,10 @@ fn read_bounded(path: &Path, most: u64) -> Result<Vec<u8>, DossierError> {
     };
     let bytes = read().map_err(DossierError::file(path))?;
     if bytes.len() as u64 > most {
-        return Err(DossierError::Malformed(format!("{} has more than {most} bytes", path.display())));
+        return Err(DossierError::Malformed(format!(
+            "{} has more than {most} bytes",
+            path.display()
+        )));
     }
     Ok(bytes)
 }
@@ -271,7 +291,8 @@ pub struct Inspector {
 pub enum Found {
     /// Everything fits.
     Whole,
-    /// The receipt contradicts its own results: a court is shown that, or, where there is nothing, the receipt can't be unfolded before it.
+    /// The receipt contradicts its own results: a court is shown that, or, where there is nothing,
+    /// the receipt can't be unfolded before it.
     Contradiction(Option<Box<FaultProof>>),
 }
 
@@ -296,7 +317,8 @@ impl Inspector {
         if order.value.deal != struct_hash(deal) {
             return wrong("the order", "it is of another deal");
         }
-        let named = path.file_name().and_then(|file| file.to_str()) == Some(&format!("{name}{ENDING}"));
+        let named =
+            path.file_name().and_then(|file| file.to_str()) == Some(&format!("{name}{ENDING}"));
         let folder = path.parent().and_then(Path::file_name).and_then(|folder| folder.to_str());
         if !named || folder != Some(&order.value.deal.to_string()) {
             return wrong("its name", "a dossier lies in DEAL/ORDER.dossier.json");
@@ -305,21 +327,31 @@ impl Inspector {
             return wrong("the order", "it is not signed by the requester's key");
         }
         if let Some(ack) = ack
-            && (ack.value.order != name || !signed_by(&ack.value, &domain, &ack.signature, deal.providerKey))
+            && (ack.value.order != name
+                || !signed_by(&ack.value, &domain, &ack.signature, deal.providerKey))
         {
             return wrong("the ack", "it is of another order, or not signed by the provider's key");
         }
         if let Some(cancel) = cancel
-            && (cancel.value.order != name || !signed_by(&cancel.value, &domain, &cancel.signature, deal.requesterKey))
+            && (cancel.value.order != name
+                || !signed_by(&cancel.value, &domain, &cancel.signature, deal.requesterKey))
         {
-            return wrong("the cancellation", "it is of another order, or not signed by the requester's key");
+            return wrong(
+                "the cancellation",
+                "it is of another order, or not signed by the requester's key",
+            );
         }
         let Some(done) = done else {
             return if cancel.is_some() { Ok(Found::Whole) } else { Err(DossierError::Empty) };
         };
         let receipt = &done.receipt;
-        if receipt.value.order != name || !signed_by(&receipt.value, &domain, &receipt.signature, deal.providerKey) {
-            return wrong("the receipt", "it is of another order, or not signed by the provider's key");
+        if receipt.value.order != name
+            || !signed_by(&receipt.value, &domain, &receipt.signature, deal.providerKey)
+        {
+            return wrong(
+                "the receipt",
+                "it is of another order, or not signed by the provider's key",
+            );
         }
         let found = results_found(deal, &order.value, done)?;
         self.check_parts(&order.value, done, path)?;
@@ -355,12 +387,23 @@ impl Inspector {
         if let Err(why) = checked_inputs(&inputs, order.tasks, shared, order.inputs) {
             return wrong("inputs", why.to_string());
         }
-        self.is_whole(done.outputs, "outputs", MAX_REVEAL_BYTES * u64::from(MAX_ORDER_TASKS), path)?;
+        self.is_whole(
+            done.outputs,
+            "outputs",
+            MAX_REVEAL_BYTES * u64::from(MAX_ORDER_TASKS),
+            path,
+        )?;
         check_outputs(done, path)
     }
 
     /// Whether a part is there, of its size and hash.
-    fn is_whole(&mut self, part: Part, what: &'static str, most: u64, dossier: &Path) -> Result<(), DossierError> {
+    fn is_whole(
+        &mut self,
+        part: Part,
+        what: &'static str,
+        most: u64,
+        dossier: &Path,
+    ) -> Result<(), DossierError> {
         let path = part.path(dossier);
         let wrong = |why: String| DossierError::Part { what, hash: part.hash, why };
         let about = std::fs::metadata(&path).map_err(|why| wrong(why.to_string()))?;
@@ -398,7 +441,10 @@ fn keep<V>(map: &mut HashMap<B256, V>, key: B256, value: V) {
 /// Whether a receipt is of these results.
 fn results_found(deal: &Deal, order: &Order, done: &Done) -> Result<Found, DossierError> {
     let Done { receipt, results, .. } = done;
-    if results.is_empty() || results.len() > MAX_ORDER_TASKS as usize || results.len() != order.tasks as usize {
+    if results.is_empty()
+        || results.len() > MAX_ORDER_TASKS as usize
+        || results.len() != order.tasks as usize
+    {
         return Err(DossierError::Results("there are more or fewer than the order has tasks"));
     }
     let signed = SumNode { hash: receipt.value.root, fuel: receipt.value.fuel };
@@ -424,11 +470,16 @@ fn shown_bytes(halted: &Halted) -> u64 {
 
 fn check_outputs(done: &Done, path: &Path) -> Result<(), DossierError> {
     let all = done.outputs.map(path)?;
-    let wrong = |why: &str| DossierError::Part { what: "outputs", hash: done.outputs.hash, why: why.into() };
+    let wrong = |why: &str| DossierError::Part {
+        what: "outputs",
+        hash: done.outputs.hash,
+        why: why.into(),
+    };
     let mut left: &[u8] = &all;
     for halted in &done.results {
         let size = shown_bytes(halted);
-        let (output, rest) = left.split_at_checked(size as usize).ok_or_else(|| wrong("an output is missing"))?;
+        let (output, rest) =
+            left.split_at_checked(size as usize).ok_or_else(|| wrong("an output is missing"))?;
         left = rest;
         if halted.out_len <= MAX_REVEAL_BYTES && output_hash(output) != halted.out_hash {
             return Err(wrong("an output is not what its task's end says"));
@@ -438,12 +489,15 @@ fn check_outputs(done: &Done, path: &Path) -> Result<(), DossierError> {
 }
 
 impl Done {
-    /// What a reveal shows of a task's output: nothing of one that is too large. `None` if there is no such task.
+    /// What a reveal shows of a task's output: nothing of one that is too large. `None` if there is
+    /// no such task.
     ///
     /// # Errors
     /// `P-DOS-001`.
     pub(crate) fn output(&self, task: u32, dossier: &Path) -> Result<Option<Bytes>, DossierError> {
-        let Some((before, from)) = self.results.split_at_checked(task as usize) else { return Ok(None) };
+        let Some((before, from)) = self.results.split_at_checked(task as usize) else {
+            return Ok(None);
+        };
         let Some(halted) = from.first() else { return Ok(None) };
         let offset: u64 = before.iter().map(shown_bytes).sum();
         let all = self.outputs.map(dossier)?;

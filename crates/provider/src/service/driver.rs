@@ -1,5 +1,5 @@
-//! The one task that owns the core: feeds it, and performs what it says, in order. It never waits for a peer,
-//! the chain or work: those run beside it and come back as events.
+//! The one task that owns the core: feeds it, and performs what it says, in order. It never waits
+//! for a peer, the chain or work: those run beside it and come back as events.
 
 use std::{
     collections::{BTreeSet, HashMap, VecDeque},
@@ -39,15 +39,19 @@ use super::{
     shell::Conduct,
     traces::Asked,
 };
-use crate::core::{Call, Core, Effect, Event, Outcome, ProviderEvent, Record, Refusal, Work, Worth};
+use crate::core::{
+    Call, Core, Effect, Event, Outcome, ProviderEvent, Record, Refusal, Work, Worth,
+};
 
 /// How often the core is told the time.
 const TICK: Duration = Duration::from_secs(1);
 /// The account is looked at again after so many ticks, even if no event says that it changed.
 const ACCOUNT_TICKS: u32 = 30;
-/// Blocks below the last ones heard that are heard again after a restart: what a reorg may have changed meanwhile.
+/// Blocks below the last ones heard that are heard again after a restart: what a reorg may have
+/// changed meanwhile.
 const REHEARD_BLOCKS: u64 = 128;
-/// The price of gas and the gas money are looked at after so many ticks; prices of gas move within minutes.
+/// The price of gas and the gas money are looked at after so many ticks; prices of gas move within
+/// minutes.
 const GAS_TICKS: u32 = 60;
 /// Processor time is looked at after so many ticks.
 const CPU_TICKS: u32 = 10;
@@ -127,7 +131,11 @@ impl Drop for Job {
 
 impl Driver {
     /// Runs until cancelled, or until the journal can't be written.
-    pub async fn run(mut self, mut inputs: mpsc::Receiver<Input>, accounts: (u128, u64)) -> Result<(), ProviderError> {
+    pub async fn run(
+        mut self,
+        mut inputs: mpsc::Receiver<Input>,
+        accounts: (u128, u64),
+    ) -> Result<(), ProviderError> {
         self.start(accounts).await?;
         self.hand_over();
         let mut ticks = interval(TICK);
@@ -169,7 +177,8 @@ impl Driver {
         }
         self.pin_kept();
         self.core.games().into_iter().for_each(|(game, deal)| self.games.add_game(game, deal));
-        let (mut events, inputs) = (self.chain.events_with(from_block, courts), self.inputs.clone());
+        let (mut events, inputs) =
+            (self.chain.events_with(from_block, courts), self.inputs.clone());
         self.beside(async move {
             while let Some(batch) = events.next().await {
                 if inputs.send(Input::Chain(batch)).await.is_err() {
@@ -215,7 +224,8 @@ impl Driver {
         }
     }
 
-    /// What open deals need stays on disk: without it nothing could be revealed, run again or traced.
+    /// What open deals need stays on disk: without it nothing could be revealed, run again or
+    /// traced.
     fn pin_kept(&self) {
         let kept: Vec<_> = self.core.kept_orders().map(|(hash, row)| (hash, row.clone())).collect();
         let (runner, journal) = (self.runner.clone(), self.journal.clone());
@@ -224,8 +234,10 @@ impl Driver {
                 let mut blobs = vec![row.program];
                 blobs.extend(row.shared);
                 let done = row.state.receipt().is_some();
-                let payloads =
-                    [Some(journal.inputs(hash)?), if done { Some(journal.results(hash)?.outputs) } else { None }];
+                let payloads = [
+                    Some(journal.inputs(hash)?),
+                    if done { Some(journal.results(hash)?.outputs) } else { None },
+                ];
                 blobs.extend(payloads.into_iter().flatten().filter_map(|payload| match payload {
                     Payload::Blob(blob) => Some(blob),
                     Payload::Inline(_) => None,
@@ -277,7 +289,14 @@ impl Driver {
         self.sessions.insert(id, Open { peer, outbound });
         lock(&self.runner.peers).insert(peer, session.peer_addr());
         self.feed(Event::Connected { session: id, peer }).await?;
-        let serving = session::serve(id, session, self.inputs.clone(), queue, self.runner.clone(), self.seal.clone());
+        let serving = session::serve(
+            id,
+            session,
+            self.inputs.clone(),
+            queue,
+            self.runner.clone(),
+            self.seal.clone(),
+        );
         let inputs = self.inputs.clone();
         let task = self.beside(serving);
         self.beside(async move {
@@ -322,7 +341,11 @@ impl Driver {
         let touched = all().any(|(_, event)| ours(event) || opened(event));
         let removed = batch.removed.iter().map(|(meta, _)| facts::log_id(meta)).collect();
         let games = &mut self.games;
-        let added = batch.added.iter().filter_map(|(meta, event)| facts::fact(meta, event, games)).collect();
+        let added = batch
+            .added
+            .iter()
+            .filter_map(|(meta, event)| facts::fact(meta, event, games))
+            .collect();
         self.feed(Event::Chain { removed, added, head: batch.through }).await?;
         if touched {
             self.look_at_account();
@@ -378,7 +401,8 @@ impl Driver {
     async fn gas_seen(&mut self, gas: Gas) -> Result<(), ProviderError> {
         self.gas = Some(gas);
         if gas.low() && !std::mem::replace(&mut self.told_gas, true) {
-            let event = ProviderEvent::LowGas { balance_wei: gas.balance_wei, wanted_wei: gas.wanted_wei };
+            let event =
+                ProviderEvent::LowGas { balance_wei: gas.balance_wei, wanted_wei: gas.wanted_wei };
             self.perform(Effect::Tell(event));
         }
         self.told_gas = gas.low();
@@ -442,7 +466,9 @@ impl Driver {
         match effect {
             Effect::Persist(_) => unreachable!("written by `feed`"),
             Effect::Send { session, message } => self.post(session, Outbound::Message(message)),
-            Effect::SendReceipt { session, deal, receipt } => self.post(session, Outbound::Receipt { deal, receipt }),
+            Effect::SendReceipt { session, deal, receipt } => {
+                self.post(session, Outbound::Receipt { deal, receipt })
+            }
             Effect::Hangup { session } => {
                 // What was posted is still sent; then the session ends by itself.
                 if let Some(open) = self.sessions.remove(&session) {
@@ -450,13 +476,16 @@ impl Driver {
                 }
             }
             Effect::Publish(ask) => {
-                let (node, publisher, seal) = (self.runner.node.clone(), self.publisher.clone(), self.seal.clone());
+                let (node, publisher, seal) =
+                    (self.runner.node.clone(), self.publisher.clone(), self.seal.clone());
                 self.beside(asks::publish(ask, node, publisher, seal));
             }
             Effect::Fetch(work) => self.fetch(work),
             Effect::Run(work) => self.run_order(work),
             Effect::Rerun { work, task } => self.rerun(work, task),
-            Effect::StopRerun { order, task } => drop(self.rerun.take_if(|(known, _)| *known == (order, task))),
+            Effect::StopRerun { order, task } => {
+                drop(self.rerun.take_if(|(known, _)| *known == (order, task)))
+            }
             Effect::Play { work, view } => self.play(work, *view),
             Effect::ForgetTrace { order, task } => self.runner.traces.forget((order, task)),
             Effect::Stop { order } => drop(self.jobs.remove(&order)),
@@ -525,7 +554,8 @@ impl Driver {
         let (order, cancel) = (work.hash, CancelFlag::new());
         let flag = cancel.clone();
         let running = self.beside(async move { runner.rerun(&work, task, flag).await });
-        self.rerun = Some(((order, task), Job { cancel: cancel.clone(), task: running.abort_handle() }));
+        self.rerun =
+            Some(((order, task), Job { cancel: cancel.clone(), task: running.abort_handle() }));
         self.beside(async move {
             let same = match running.await {
                 Ok(Some(Ok(same))) => Some(same),
@@ -561,7 +591,8 @@ impl Driver {
     }
 
     fn transact(&self, intent: String, call: Call) {
-        let (runner, sender, inputs) = (self.runner.clone(), self.sender.clone(), self.inputs.clone());
+        let (runner, sender, inputs) =
+            (self.runner.clone(), self.sender.clone(), self.inputs.clone());
         let name = intent.clone();
         let sending = self.beside(async move { transact(&runner, &sender, &name, call).await });
         self.beside(async move {
@@ -587,7 +618,9 @@ impl Driver {
 /// Whether an event that is about no deal moves our account or asks.
 fn moves_account(event: &MarketEvent, me: Address) -> bool {
     match event {
-        MarketEvent::Deposited { account, .. } | MarketEvent::Withdrawn { account, .. } => *account == me,
+        MarketEvent::Deposited { account, .. } | MarketEvent::Withdrawn { account, .. } => {
+            *account == me
+        }
         MarketEvent::Transferred { from, to, .. } => *from == me || *to == me,
         MarketEvent::AsksCancelled { provider, .. } => *provider == me,
         _ => false,
@@ -628,9 +661,13 @@ async fn transact(runner: &Runner, sender: &Sender, intent: &str, call: Call) ->
         Err(None) => return Outcome::Reverted,
         Err(Some(reveal)) => {
             let (journal, order) = (runner.journal.clone(), reveal.receipt.order);
-            let Ok(results) = blocking(move || journal.results(order)).await else { return Outcome::Reverted };
+            let Ok(results) = blocking(move || journal.results(order)).await else {
+                return Outcome::Reverted;
+            };
             let Some((offset, size)) = reveal.shown(&results) else { return Outcome::Reverted };
-            let Ok(output) = runner.output(&results, offset, size).await else { return Outcome::Reverted };
+            let Ok(output) = runner.output(&results, offset, size).await else {
+                return Outcome::Reverted;
+            };
             let Some(call) = reveal.with(&results, output) else { return Outcome::Reverted };
             call
         }

@@ -9,7 +9,8 @@ use rialto_protocol::{
 use super::{Provider, ProviderError, driver::Input, journal::blocking};
 use crate::core::{OrderRow, Results};
 
-/// An order and everything that belongs to it. Blobs lie in the node's store as long as the deal is open or a game goes on.
+/// An order and everything that belongs to it. Blobs lie in the node's store as long as the deal is
+/// open or a game goes on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Evidence {
     /// The deal's terms.

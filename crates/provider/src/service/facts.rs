@@ -1,6 +1,8 @@
 //! Chain events as facts, and calls as transactions.
 
-use rialto_chain::{CaseOutcome, CourtCall, Games, LogMeta, MarketCall, MarketEvent, RevealArgs, SendError};
+use rialto_chain::{
+    CaseOutcome, CourtCall, Games, LogMeta, MarketCall, MarketEvent, RevealArgs, SendError,
+};
 use rialto_protocol::{
     Bytes,
     case::CaseId,
@@ -22,25 +24,36 @@ pub(crate) fn fact(meta: &LogMeta, event: &MarketEvent, games: &mut Games) -> Op
         return Some(Fact { at: log_id(meta), deal, what: What::Game(news) });
     }
     let deal = event.deal()?;
-    let opened = |case, seq: &u64, deadline: &u64| What::CaseOpened { case, seq: *seq, deadline: *deadline };
+    let opened =
+        |case, seq: &u64, deadline: &u64| What::CaseOpened { case, seq: *seq, deadline: *deadline };
     let ended = |case, paid| What::CaseEnded { case, paid };
     let what = match event {
         MarketEvent::DealOpened { id, deal } => {
             games.add_deal(*id, deal);
             What::Opened(Box::new(deal.clone()))
         }
-        MarketEvent::Redeemed { paid, orders, .. } => What::Redeemed { paid: *paid, orders: *orders },
+        MarketEvent::Redeemed { paid, orders, .. } => {
+            What::Redeemed { paid: *paid, orders: *orders }
+        }
         MarketEvent::DealClosed { paid, .. } => What::Closed { paid: *paid },
-        MarketEvent::Claimed { order, seq, deadline, .. } => opened(CaseId::Claim { order: *order }, seq, deadline),
-        MarketEvent::LateNoticed { order, seq, deadline, .. } => opened(CaseId::Late { order: *order }, seq, deadline),
+        MarketEvent::Claimed { order, seq, deadline, .. } => {
+            opened(CaseId::Claim { order: *order }, seq, deadline)
+        }
+        MarketEvent::LateNoticed { order, seq, deadline, .. } => {
+            opened(CaseId::Late { order: *order }, seq, deadline)
+        }
         MarketEvent::Demanded { receipt, task, seq, deadline, .. } => {
             opened(CaseId::Demand { receipt: *receipt, task: *task }, seq, deadline)
         }
-        MarketEvent::Held { game, deadline, .. } => opened(CaseId::Hold { game: *game }, &0, deadline),
+        MarketEvent::Held { game, deadline, .. } => {
+            opened(CaseId::Hold { game: *game }, &0, deadline)
+        }
         MarketEvent::Answered { order, .. } | MarketEvent::Excused { order, .. } => {
             ended(CaseId::Late { order: *order }, 0)
         }
-        MarketEvent::Revealed { receipt, task, .. } => ended(CaseId::Demand { receipt: *receipt, task: *task }, 0),
+        MarketEvent::Revealed { receipt, task, .. } => {
+            ended(CaseId::Demand { receipt: *receipt, task: *task }, 0)
+        }
         MarketEvent::Lifted { game, .. } => ended(CaseId::Hold { game: *game }, 0),
         MarketEvent::CaseSettled { case, outcome, amount, .. } => {
             let paid = if *outcome == CaseOutcome::Paid { *amount } else { 0 };
@@ -57,15 +70,19 @@ pub(crate) fn fact(meta: &LogMeta, event: &MarketEvent, games: &mut Games) -> Op
     Some(Fact { at: log_id(meta), deal, what })
 }
 
-/// The transaction of a call that needs nothing from the journal; a reveal does. An error without one: there is nothing to send.
+/// The transaction of a call that needs nothing from the journal; a reveal does. An error without
+/// one: there is nothing to send.
 pub(crate) fn market_call(call: Call) -> Result<MarketCall, Option<Box<Reveal>>> {
     Ok(match call {
         Call::Redeem { deal, voucher } => {
             MarketCall::Redeem { deal: *deal, voucher: voucher.value, signature: voucher.signature }
         }
-        Call::Claim { deal, order, receipt } => {
-            MarketCall::Claim { deal: *deal, order: order.value, signature: order.signature, receipt }
-        }
+        Call::Claim { deal, order, receipt } => MarketCall::Claim {
+            deal: *deal,
+            order: order.value,
+            signature: order.signature,
+            receipt,
+        },
         // We are the provider: it needs no signature.
         Call::Answer { deal, order, receipt } => {
             MarketCall::Answer { deal: *deal, order: *order, receipt, signature: Bytes::new() }
@@ -77,7 +94,10 @@ pub(crate) fn market_call(call: Call) -> Result<MarketCall, Option<Box<Reveal>>>
         Call::Expire { deal } => MarketCall::Expire { deal: *deal },
         Call::Play { deal, order, view, answer } => {
             let court = deal.court;
-            MarketCall::Court { court, call: CourtCall::answer(*deal, *order, &view, *answer).ok_or(None)? }
+            MarketCall::Court {
+                court,
+                call: CourtCall::answer(*deal, *order, &view, *answer).ok_or(None)?,
+            }
         }
         Call::Timeout { deal, game } => {
             MarketCall::Court { court: deal.court, call: CourtCall::Timeout { deal, game } }
@@ -97,7 +117,8 @@ pub(crate) struct Reveal {
 }
 
 impl Reveal {
-    /// Where its output is among all tasks' outputs: offset and size. What is too large for the chain is not shown.
+    /// Where its output is among all tasks' outputs: offset and size. What is too large for the
+    /// chain is not shown.
     pub fn shown(&self, results: &Results) -> Option<(u64, usize)> {
         let (before, from) = results.halted.split_at_checked(self.task as usize)?;
         let size = from.first()?.out_len;
@@ -105,7 +126,8 @@ impl Reveal {
         Some((before.iter().map(|halted| halted.out_len).sum(), shown))
     }
 
-    /// With what the journal holds, and the output that is shown. `None` if they don't fit the order.
+    /// With what the journal holds, and the output that is shown. `None` if they don't fit the
+    /// order.
     pub fn with(self, results: &Results, output: Bytes) -> Option<MarketCall> {
         let Self { deal, order, receipt, task } = self;
         let limit = order.fuelLimit;
@@ -113,12 +135,21 @@ impl Reveal {
         let tree = SumTree::over(&results.halted, limit);
         let proof = tree.proof(task)?;
         let fuel = halted.fuel_used(limit);
-        Some(MarketCall::Reveal(Box::new(RevealArgs { deal, order, receipt, task, fuel, halted, proof, output })))
+        Some(MarketCall::Reveal(Box::new(RevealArgs {
+            deal,
+            order,
+            receipt,
+            task,
+            fuel,
+            halted,
+            proof,
+            output,
+        })))
     }
 }
 
-/// How a transaction that was not mined is to be taken. What the chain can't decide now is tried again under
-/// the same intent; everything else needs a new one.
+/// How a transaction that was not mined is to be taken. What the chain can't decide now is tried
+/// again under the same intent; everything else needs a new one.
 pub(crate) fn outcome_of(error: &SendError) -> Outcome {
     match error {
         SendError::Chain(_)
@@ -142,7 +173,14 @@ mod tests {
     use rialto_protocol::{DealId, OrderId};
 
     fn halted(out_len: u64) -> Halted {
-        Halted { status: Status::Finished, exit_code: 0, out_hash: B256::ZERO, out_len, fuel_left: 1, digest: 0 }
+        Halted {
+            status: Status::Finished,
+            exit_code: 0,
+            out_hash: B256::ZERO,
+            out_len,
+            fuel_left: 1,
+            digest: 0,
+        }
     }
 
     #[test]
@@ -166,16 +204,25 @@ mod tests {
             outputs: Payload::Inline(Bytes::new()),
         };
         let root = SumTree::new(results.halted.iter().map(|h| (h.hash(), 9))).root();
-        let reveal = |task| Reveal { deal: deal.clone(), order: order.clone(), receipt: receipt.clone(), task };
+        let reveal = |task| Reveal {
+            deal: deal.clone(),
+            order: order.clone(),
+            receipt: receipt.clone(),
+            task,
+        };
         for (task, shown) in [(0, (0, 2)), (1, (2, 3)), (2, (5, 0))] {
             assert_eq!(reveal(task).shown(&results), Some(shown));
-            let Some(MarketCall::Reveal(args)) = reveal(task).with(&results, Bytes::from_static(b"x")) else {
+            let Some(MarketCall::Reveal(args)) =
+                reveal(task).with(&results, Bytes::from_static(b"x"))
+            else {
                 panic!()
             };
             assert_eq!((args.output.as_ref(), args.fuel), (b"x".as_slice(), 9));
             let proof: Vec<SumNode> = args.proof;
             assert!(verify_leaf(root, 3, task, args.halted.hash(), args.fuel, &proof));
         }
-        assert!(reveal(3).shown(&results).is_none() && reveal(3).with(&results, Bytes::new()).is_none());
+        assert!(
+            reveal(3).shown(&results).is_none() && reveal(3).with(&results, Bytes::new()).is_none()
+        );
     }
 }

@@ -1,5 +1,6 @@
-//! Writing dossiers while a provider works: as receipts are signed, for whoever carries them to a watchtower. It never holds the
-//! core up: what could not be written is tried again, and what a crash left out is written at the next start.
+//! Writing dossiers while a provider works: as receipts are signed, for whoever carries them to a
+//! watchtower. It never holds the core up: what could not be written is tried again, and what a
+//! crash left out is written at the next start.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -100,7 +101,8 @@ impl Handover {
             for (hash, (row, deal)) in orders {
                 let (writer, desk) = (writer.clone(), self.0.clone());
                 let (events, again) = (writer.events.clone(), (row.clone(), deal.clone()));
-                let written = blocking(move || Ok(writer.write(&desk.folder, hash, &row, deal))).await;
+                let written =
+                    blocking(move || Ok(writer.write(&desk.folder, hash, &row, deal))).await;
                 if !report(written, Some(hash), &events) {
                     failed.insert(hash, again);
                 }
@@ -137,13 +139,16 @@ fn report(
 
 fn remove(folder: &Path) -> Result<(), DossierError> {
     match std::fs::remove_dir_all(folder) {
-        Err(why) if why.kind() != std::io::ErrorKind::NotFound => Err(DossierError::file(folder)(why)),
+        Err(why) if why.kind() != std::io::ErrorKind::NotFound => {
+            Err(DossierError::file(folder)(why))
+        }
         _ => Ok(()),
     }
 }
 
 impl Writer {
-    /// Removes this provider's dossiers of deals that are over. Others may use the folder, too: theirs stay.
+    /// Removes this provider's dossiers of deals that are over. Others may use the folder, too:
+    /// theirs stay.
     fn clean(&self, folder: &Path, kept: &BTreeSet<DealId>) -> Result<(), DossierError> {
         std::fs::create_dir_all(folder).map_err(DossierError::file(folder))?;
         let entries = std::fs::read_dir(folder).map_err(DossierError::file(folder))?;
@@ -157,19 +162,36 @@ impl Writer {
     }
 
     fn is_ours(&self, deal_folder: &Path) -> bool {
-        let files = std::fs::read_dir(deal_folder).into_iter().flatten().flatten().map(|entry| entry.path());
-        let mut dossiers = files.filter(|path| path.to_string_lossy().ends_with(super::dossier::ENDING));
+        let files = std::fs::read_dir(deal_folder)
+            .into_iter()
+            .flatten()
+            .flatten()
+            .map(|entry| entry.path());
+        let mut dossiers =
+            files.filter(|path| path.to_string_lossy().ends_with(super::dossier::ENDING));
         dossiers.next().and_then(|path| Dossier::read(&path).ok()).is_some_and(|dossier| {
-            (dossier.chain_id, dossier.market, dossier.deal.provider) == (self.chain_id, self.market, self.provider)
+            (dossier.chain_id, dossier.market, dossier.deal.provider)
+                == (self.chain_id, self.market, self.provider)
         })
     }
 
     /// Writes an order's dossier, unless it is there.
-    fn write(&self, folder: &Path, hash: OrderId, row: &OrderRow, deal: Deal) -> Result<(), DossierError> {
+    fn write(
+        &self,
+        folder: &Path,
+        hash: OrderId,
+        row: &OrderRow,
+        deal: Deal,
+    ) -> Result<(), DossierError> {
         let failed = |why: ProviderError| DossierError::Malformed(why.to_string());
         let mut dossier = Dossier::new(self.chain_id, self.market, deal, row.order.clone());
-        dossier.ack =
-            row.state.ack().cloned().map(|ack| self.seal.sign(ack)).transpose().map_err(|why| failed(why.into()))?;
+        dossier.ack = row
+            .state
+            .ack()
+            .cloned()
+            .map(|ack| self.seal.sign(ack))
+            .transpose()
+            .map_err(|why| failed(why.into()))?;
         dossier.cancel = row.cancel.clone();
         let place = Dossier::path(folder, row.order.value.deal, hash);
         let there = Dossier::read(&place).ok();
@@ -182,7 +204,9 @@ impl Writer {
                     let folder = deal_folder(folder, row.order.value.deal);
                     let results = self.journal.results(hash).map_err(failed)?;
                     let inputs = match self.journal.inputs(hash).map_err(failed)? {
-                        Payload::Inline(bytes) => write_part(&folder, None, |out| out.write_all(&bytes))?,
+                        Payload::Inline(bytes) => {
+                            write_part(&folder, None, |out| out.write_all(&bytes))?
+                        }
                         Payload::Blob(blob) => self.copy(&folder, blob)?,
                     };
                     Some(Done {
@@ -206,7 +230,10 @@ impl Writer {
     fn copy(&self, folder: &Path, blob: BlobRef) -> Result<Part, DossierError> {
         let part = Part { hash: B256::from(blob.hash), size: blob.size };
         write_part(folder, Some(part), |mut out| {
-            let held = self.blobs.get(blob).ok_or_else(|| std::io::Error::other("the blob is not in the store"))?;
+            let held = self
+                .blobs
+                .get(blob)
+                .ok_or_else(|| std::io::Error::other("the blob is not in the store"))?;
             std::io::copy(&mut File::open(held.path())?, &mut out).map(drop)
         })
     }

@@ -1,4 +1,5 @@
-//! The journal on disk: one redb table, the newest value of a key counts, every batch is atomic and synced.
+//! The journal on disk: one redb table, the newest value of a key counts, every batch is atomic and
+//! synced.
 
 use std::{path::Path, sync::Weak};
 
@@ -12,8 +13,8 @@ use rialto_protocol::OrderId;
 /// Rows of this version.
 const ROWS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("provider-rows-2");
 
-/// From older versions to this one; the first that was released is 2. A change of [`Record`] that its
-/// fixture (`tests/journals/`) does not survive takes a new version, and a step to it.
+/// From older versions to this one; the first that was released is 2. A change of [`Record`] that
+/// its fixture (`tests/journals/`) does not survive takes a new version, and a step to it.
 const STEPS: &[Step] = &[];
 
 /// The journal. Clones share it. Blocking.
@@ -101,7 +102,9 @@ impl Journal {
         let read = self.0.read()?;
         let table = read.open_table(ROWS).map_err(broken)?;
         let Some(value) = table.get(key.as_bytes()).map_err(broken)? else { return Ok(None) };
-        Record::read(value.value()).map(Some).map_err(|error| ProviderError::Journal(error.to_string()))
+        Record::read(value.value())
+            .map(Some)
+            .map_err(|error| ProviderError::Journal(error.to_string()))
     }
 }
 
@@ -109,7 +112,9 @@ impl Journal {
 pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, ProviderError> + Send + 'static,
 ) -> Result<T, ProviderError> {
-    tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(ProviderError::Journal(error.to_string())))
+    tokio::task::spawn_blocking(work)
+        .await
+        .unwrap_or_else(|error| Err(ProviderError::Journal(error.to_string())))
 }
 
 #[cfg(test)]
@@ -130,7 +135,9 @@ mod tests {
             journal.append(&[row(1), Record::Inputs(order, inputs.clone())]).unwrap();
             journal.append(&[row(2)]).unwrap();
         }
-        assert!(matches!(Journal::open(&path, "you"), Err(ProviderError::ForeignJournal(known)) if known == "me"));
+        assert!(
+            matches!(Journal::open(&path, "you"), Err(ProviderError::ForeignJournal(known)) if known == "me")
+        );
         let journal = Journal::open(&path, "me").unwrap();
         assert_eq!(journal.load().unwrap(), [row(2)]);
         assert_eq!(journal.inputs(order).unwrap(), inputs);

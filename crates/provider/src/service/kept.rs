@@ -1,4 +1,5 @@
-//! What a provider keeps of an order until its deal is over, read while it does not run: for a game that is played by hand.
+//! What a provider keeps of an order until its deal is over, read while it does not run: for a game
+//! that is played by hand.
 
 use std::path::Path;
 
@@ -16,7 +17,8 @@ use super::{ProviderError, journal::Journal, runner::checked_inputs};
 /// A task of an order, as it came.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeptTask {
-    /// The order, signed by its requester. Its inputs are those that it names; the program was not looked at.
+    /// The order, signed by its requester. Its inputs are those that it names; the program was not
+    /// looked at.
     pub order: Order,
     /// The program.
     pub program: Vec<u8>,
@@ -26,9 +28,12 @@ pub struct KeptTask {
     pub shared: Vec<u8>,
 }
 
-/// An order in a stopped provider's folder, and how each of its tasks ended by what it signed; `None` if it keeps no such order, or
-/// signed no receipt for it. Locked while the provider runs.
-pub fn kept_results(data_dir: &Path, hash: OrderId) -> Result<Option<(Order, Vec<Halted>)>, ProviderError> {
+/// An order in a stopped provider's folder, and how each of its tasks ended by what it signed;
+/// `None` if it keeps no such order, or signed no receipt for it. Locked while the provider runs.
+pub fn kept_results(
+    data_dir: &Path,
+    hash: OrderId,
+) -> Result<Option<(Order, Vec<Halted>)>, ProviderError> {
     let path = data_dir.join("journal.redb");
     if !path.exists() {
         return Ok(None);
@@ -41,8 +46,8 @@ pub fn kept_results(data_dir: &Path, hash: OrderId) -> Result<Option<(Order, Vec
     }
 }
 
-/// A task of an order in a stopped provider's folders; `None` if it keeps no such order. Locked while the provider runs: it answers
-/// by itself.
+/// A task of an order in a stopped provider's folders; `None` if it keeps no such order. Locked
+/// while the provider runs: it answers by itself.
 pub fn kept_task(
     data_dir: &Path,
     blob_dir: &Path,
@@ -68,6 +73,9 @@ pub fn kept_task(
     let broken = |why: String| ProviderError::Journal(why);
     let inputs = checked_inputs(&inputs, order.tasks, Half::of(&shared), order.inputs);
     let inputs = inputs.map_err(|why| broken(why.to_string()))?;
-    let input = inputs.get(task as usize).ok_or_else(|| broken(format!("the order has no task {task}")))?.to_vec();
+    let input = inputs
+        .get(task as usize)
+        .ok_or_else(|| broken(format!("the order has no task {task}")))?
+        .to_vec();
     Ok(Some(KeptTask { program: blob(row.program)?, order, input, shared }))
 }

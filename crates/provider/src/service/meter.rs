@@ -1,4 +1,5 @@
-//! How busy the cores are, over the last minute, hour and day; and what this process takes of the machine.
+//! How busy the cores are, over the last minute, hour and day; and what this process takes of the
+//! machine.
 
 use std::collections::VecDeque;
 
@@ -108,7 +109,9 @@ const PAGE_BYTES: u64 = 4096;
 impl Footprint {
     /// As it is now.
     pub fn now() -> Self {
-        let number = |text: &str, field: usize| text.split_whitespace().nth(field).and_then(|n| n.parse::<u64>().ok());
+        let number = |text: &str, field: usize| {
+            text.split_whitespace().nth(field).and_then(|n| n.parse::<u64>().ok())
+        };
         let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
         // The name in parentheses may hold spaces; what follows does not.
         let stat = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
@@ -132,7 +135,10 @@ mod tests {
         let mut meter = Meter::default();
         meter.note(0, 2);
         meter.note(30_000, 0);
-        assert_eq!(meter.usage(), Usage { minute: 60_000, hour: 60_000, day: 60_000, running_for: 30_000 });
+        assert_eq!(
+            meter.usage(),
+            Usage { minute: 60_000, hour: 60_000, day: 60_000, running_for: 30_000 }
+        );
         meter.note(70_500, 1);
         // Seconds 10 to 29 are left of the minute.
         assert_eq!(meter.usage().minute, 40_000);
@@ -149,7 +155,10 @@ mod tests {
         meter.note(0, 4);
         meter.note(3_600_000 * 50, 4);
         let usage = meter.usage();
-        assert_eq!((usage.minute, usage.hour, usage.day), (4 * 60_000, 4 * 3_600_000, 4 * 24 * 3_600_000));
+        assert_eq!(
+            (usage.minute, usage.hour, usage.day),
+            (4 * 60_000, 4 * 3_600_000, 4 * 24 * 3_600_000)
+        );
         assert!(meter.rings.iter().all(|ring| ring.pieces.len() <= 61));
     }
 

@@ -88,8 +88,8 @@ pub struct ProviderConfig {
     pub limits: Limits,
     /// What is risked.
     pub money: Money,
-    /// What a whole coin of the chain's native money is worth, base units. With it the worth of a transaction follows the
-    /// price of gas; without, `money.tx_worth` is taken.
+    /// What a whole coin of the chain's native money is worth, base units. With it the worth of a
+    /// transaction follows the price of gas; without, `money.tx_worth` is taken.
     pub coin: Option<u128>,
     /// Peers through which gossip is joined.
     pub bootstrap: Vec<PeerAddr>,
@@ -102,7 +102,8 @@ pub struct ProviderConfig {
 }
 
 impl ProviderConfig {
-    /// Defaults for a key and a folder. The offer's `cores` and `fuel_per_second` should say what the machine has.
+    /// Defaults for a key and a folder. The offer's `cores` and `fuel_per_second` should say what
+    /// the machine has.
     pub fn new(data_dir: impl Into<PathBuf>, signer: PrivateKeySigner) -> Self {
         Self {
             data_dir: data_dir.into(),
@@ -133,8 +134,8 @@ pub struct Provider {
 }
 
 impl Provider {
-    /// Starts a provider, or takes up what an earlier one left in its data folder. It sells as soon as its
-    /// account in the market holds collateral for the smallest deal.
+    /// Starts a provider, or takes up what an earlier one left in its data folder. It sells as soon
+    /// as its account in the market holds collateral for the smallest deal.
     pub async fn start(
         config: ProviderConfig,
         chain: Chain,
@@ -172,7 +173,8 @@ impl Provider {
             limits,
             money: config.money,
         };
-        let owner = format!("provider {account} on chain {} market {}", chain.chain_id(), chain.market());
+        let owner =
+            format!("provider {account} on chain {} market {}", chain.chain_id(), chain.market());
         let path = config.data_dir.join("journal.redb");
         let (journal, records) = journal::blocking(move || {
             let journal = journal::Journal::open(&path, &owner)?;
@@ -186,7 +188,8 @@ impl Provider {
         clock.chain_says(chain.now().await?);
         let wallet = Wallet::new(chain.clone(), account);
         let accounts = wallet.standing().await?;
-        let sender = chain.sender(config.signer.clone(), &config.data_dir.join("sender.redb")).await?;
+        let sender =
+            chain.sender(config.signer.clone(), &config.data_dir.join("sender.redb")).await?;
         let seal = Seal::new(config.signer, chain.domain().clone());
         let check = ChainCheck::new(chain.clone(), clock.clone());
         let topic = ask_topic(chain.chain_id(), chain.market());
@@ -269,16 +272,16 @@ impl Provider {
         self.look(Driver::report).await
     }
 
-    /// Takes no new work, and returns once what was accepted is done and no transaction is under way. Sessions
-    /// stay open: requesters can still pay.
+    /// Takes no new work, and returns once what was accepted is done and no transaction is under
+    /// way. Sessions stay open: requesters can still pay.
     pub async fn drain(&self) -> Result<(), ProviderError> {
         let (answer, answered) = oneshot::channel();
         self.inputs.send(Input::Drain(answer)).await.map_err(|_| ProviderError::Stopped)?;
         answered.await.map_err(|_| ProviderError::Stopped)
     }
 
-    /// Stops at once. Everything that matters is on disk: the next start goes on from there. The node stays
-    /// open: it is the caller's. When this returns the data folder is free.
+    /// Stops at once. Everything that matters is on disk: the next start goes on from there. The
+    /// node stays open: it is the caller's. When this returns the data folder is free.
     pub async fn stop(self) {
         self.cancel.cancel();
         self.tasks.close();
@@ -290,17 +293,20 @@ impl Provider {
         self.sender.stop().await;
     }
 
-    /// Returns once the provider has stopped, by `stop` or because its journal could not be written.
+    /// Returns once the provider has stopped, by `stop` or because its journal could not be
+    /// written.
     pub async fn stopped(&self) {
         self.cancel.cancelled().await;
     }
 }
 
-/// What is offered must be possible here at the limit: a task that the host stops before it has burned its fuel is no result,
-/// and its order would be late.
+/// What is offered must be possible here at the limit: a task that the host stops before it has
+/// burned its fuel is no result, and its order would be late.
 fn within_lent(limits: Limits, asks: &AskConfig, lent: Lent) -> Limits {
-    let speed = u128::from(asks.fuel_per_second) * u128::from(limits.promised_speed_bps) / u128::from(BPS);
-    let fuel = u64::try_from(speed.saturating_mul(lent.max_wall.as_secs().into())).unwrap_or(u64::MAX);
+    let speed =
+        u128::from(asks.fuel_per_second) * u128::from(limits.promised_speed_bps) / u128::from(BPS);
+    let fuel =
+        u64::try_from(speed.saturating_mul(lent.max_wall.as_secs().into())).unwrap_or(u64::MAX);
     let pages = u32::try_from(lent.memory_bytes / rialto_exec::PAGE_BYTES).unwrap_or(u32::MAX);
     if fuel < limits.task_fuel || pages < limits.task_pages {
         tracing::warn!(fuel, pages, "limits lowered to what this host lends to a task");
@@ -313,7 +319,12 @@ fn within_lent(limits: Limits, asks: &AskConfig, lent: Lent) -> Limits {
     }
 }
 
-async fn drive(driver: Driver, queue: mpsc::Receiver<Input>, accounts: (u128, u64), cancel: CancellationToken) {
+async fn drive(
+    driver: Driver,
+    queue: mpsc::Receiver<Input>,
+    accounts: (u128, u64),
+    cancel: CancellationToken,
+) {
     // However it ends, a panic included, nothing goes on without the core.
     let _stop = cancel.drop_guard();
     if let Err(error) = driver.run(queue, accounts).await {
@@ -336,7 +347,9 @@ async fn announce(node: Node, sender: Sender, cancel: CancellationToken) {
         Err(error) => return tracing::warn!(%error, "address not announced"),
     };
     let intent = format!("announce-{}", keccak256(&bytes));
-    if let Some(Err(error)) = cancel.run_until_cancelled(sender.send(intent, MarketCall::Announce(bytes))).await {
+    if let Some(Err(error)) =
+        cancel.run_until_cancelled(sender.send(intent, MarketCall::Announce(bytes))).await
+    {
         tracing::warn!(%error, "address not announced");
     }
 }
@@ -350,10 +363,14 @@ mod tests {
         let asks = AskConfig { fuel_per_second: 1_000, ..AskConfig::default() };
         let lent = Lent { cores: 2, memory_bytes: 1 << 20, max_wall: Duration::from_secs(60) };
         let limits = within_lent(Limits::default(), &asks, lent);
-        assert_eq!((limits.task_fuel, limits.task_pages, limits.memory_bytes), (30_000, 16, 1 << 20));
+        assert_eq!(
+            (limits.task_fuel, limits.task_pages, limits.memory_bytes),
+            (30_000, 16, 1 << 20)
+        );
         // The defaults fit each other.
         let config = rialto_exec::Config::new("");
-        let lent = Lent { memory_bytes: config.max_memory_bytes, max_wall: config.max_wall, ..lent };
+        let lent =
+            Lent { memory_bytes: config.max_memory_bytes, max_wall: config.max_wall, ..lent };
         let limits = within_lent(Limits::default(), &AskConfig::default(), lent);
         assert_eq!(limits.task_fuel, Limits::default().task_fuel);
     }

@@ -1,5 +1,6 @@
-//! An order's results while its tasks run: outputs one after the other in the order of the tasks, whatever order they end
-//! in. Few bytes stay in memory; more go to disk as they come, so that an order takes as much memory as a task.
+//! An order's results while its tasks run: outputs one after the other in the order of the tasks,
+//! whatever order they end in. Few bytes stay in memory; more go to disk as they come, so that an
+//! order takes as much memory as a task.
 
 use std::collections::HashMap;
 
@@ -68,7 +69,10 @@ impl Outputs {
                     self.append(&output)?;
                 }
                 Waiting::Aside { offset, size } => {
-                    let output = self.aside.as_ref().map_or(Ok(Bytes::new()), |aside| aside.read(offset, size))?;
+                    let output = self
+                        .aside
+                        .as_ref()
+                        .map_or(Ok(Bytes::new()), |aside| aside.read(offset, size))?;
                     self.append(&output)?;
                 }
             }
@@ -112,7 +116,8 @@ impl Outputs {
 
     /// Everything, once every task ended. What is too much for a message is a blob, which is held.
     pub fn finish(self) -> Result<(Results, Option<Blob>), NetError> {
-        let halted = self.halted.into_iter().map(|halted| halted.expect("every task ended")).collect();
+        let halted =
+            self.halted.into_iter().map(|halted| halted.expect("every task ended")).collect();
         let Some(mut draft) = self.draft else {
             return Ok((Results { halted, outputs: Payload::Inline(self.tail.into()) }, None));
         };
@@ -157,7 +162,9 @@ mod tests {
                 })
                 .sum();
             assert!(
-                here == outputs.waiting_bytes && here <= MAX_WAITING_BYTES && outputs.tail.len() <= MAX_INLINE_BYTES
+                here == outputs.waiting_bytes
+                    && here <= MAX_WAITING_BYTES
+                    && outputs.tail.len() <= MAX_INLINE_BYTES
             );
         }
         let (results, blob) = outputs.finish().unwrap();
@@ -166,19 +173,26 @@ mod tests {
             (Payload::Blob(_), Some(blob)) => blob.read().await.unwrap().to_vec(),
             other => panic!("{other:?}"),
         };
-        assert!(blobs.used_bytes() == bytes.len() as u64 || bytes.len() <= MAX_INLINE_BYTES, "nothing else is left");
+        assert!(
+            blobs.used_bytes() == bytes.len() as u64 || bytes.len() <= MAX_INLINE_BYTES,
+            "nothing else is left"
+        );
         node.close().await;
         (results, bytes)
     }
 
     #[tokio::test]
     async fn outputs_are_in_the_order_of_tasks() {
-        let orders: [&[u32]; 4] = [&[0, 1, 2, 3, 4, 5], &[5, 4, 3, 2, 1, 0], &[1, 2, 3, 4, 5, 0], &[2, 0, 5, 1, 3, 4]];
+        let orders: [&[u32]; 4] =
+            [&[0, 1, 2, 3, 4, 5], &[5, 4, 3, 2, 1, 0], &[1, 2, 3, 4, 5, 0], &[2, 0, 5, 1, 3, 4]];
         for size in [0, 10, MAX_INLINE_BYTES / 3, MAX_INLINE_BYTES, MAX_WAITING_BYTES / 2] {
             let expected: Vec<u8> = (0..6).flat_map(|task| vec![task as u8; size + task]).collect();
             for ends in orders {
                 let (results, bytes) = gathered(ends, size).await;
-                assert_eq!(results.halted.iter().map(|halted| halted.out_len).sum::<u64>(), expected.len() as u64);
+                assert_eq!(
+                    results.halted.iter().map(|halted| halted.out_len).sum::<u64>(),
+                    expected.len() as u64
+                );
                 assert!(bytes == expected, "{ends:?} of {size} bytes");
             }
         }

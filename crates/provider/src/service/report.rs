@@ -1,4 +1,5 @@
-//! Everything an owner asks about: what the core says, what the machine gives, and what the accounts hold.
+//! Everything an owner asks about: what the core says, what the machine gives, and what the
+//! accounts hold.
 
 use std::path::Path;
 
@@ -57,7 +58,8 @@ pub struct Report {
     pub gas: Option<Gas>,
 }
 
-/// What a stopped provider's folder tells; `None` if it never ran. Locked while the provider runs: ask it instead.
+/// What a stopped provider's folder tells; `None` if it never ran. Locked while the provider runs:
+/// ask it instead.
 pub fn stored(data_dir: &Path, now: u64) -> Result<Option<Status>, ProviderError> {
     let path = data_dir.join("journal.redb");
     if !path.exists() {

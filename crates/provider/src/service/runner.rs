@@ -11,7 +11,8 @@ use std::{
 use alloy_primitives::{B256, Bytes};
 use rialto_blobs::{Blob, BlobError, Hint, Source};
 use rialto_exec::{
-    AttemptError, Batch, CancelFlag, Executor, Limits as RunLimits, Prepared, SharedData, SharedFiles, Task, map_file,
+    AttemptError, Batch, CancelFlag, Executor, Limits as RunLimits, Prepared, SharedData,
+    SharedFiles, Task, map_file,
 };
 use rialto_machine::{
     TaskLimits,
@@ -37,7 +38,8 @@ use crate::core::{Refusal, Results, Work};
 
 /// Programs and shared inputs whose roots are remembered, each.
 const MAX_REMEMBERED: usize = 256;
-/// Checked inputs that wait in memory for their turn to run, bytes; beyond it they are read and checked again.
+/// Checked inputs that wait in memory for their turn to run, bytes; beyond it they are read and
+/// checked again.
 const MAX_READY_BYTES: usize = 64 << 20;
 /// Progress is told no more often.
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(200);
@@ -63,7 +65,8 @@ pub(crate) struct Runner {
     pub traces: Traces,
 }
 
-/// Inputs that were checked against their order, by order. Checking costs more than a tiny task itself: 27 hashes each.
+/// Inputs that were checked against their order, by order. Checking costs more than a tiny task
+/// itself: 27 hashes each.
 #[derive(Default)]
 struct Ready {
     inputs: HashMap<OrderId, Vec<bytes::Bytes>>,
@@ -111,7 +114,13 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 }
 
 impl Runner {
-    pub fn new(node: Node, executor: Arc<dyn Executor>, journal: Journal, cores: u32, shell: Arc<dyn Shell>) -> Self {
+    pub fn new(
+        node: Node,
+        executor: Arc<dyn Executor>,
+        journal: Journal,
+        cores: u32,
+        shell: Arc<dyn Shell>,
+    ) -> Self {
         Self {
             source: Arc::new(node.blobs().clone()),
             node,
@@ -152,7 +161,9 @@ impl Runner {
             let told = Mutex::new((0, Instant::now()));
             let done = |task, outcome| {
                 let outcome = shell.outcome(&order, task, outcome);
-                lock(&outputs).put(task, outcome).map_err(|error| AttemptError::Output(error.to_string()))?;
+                lock(&outputs)
+                    .put(task, outcome)
+                    .map_err(|error| AttemptError::Output(error.to_string()))?;
                 let mut told = lock(&told);
                 told.0 += 1;
                 if told.1.elapsed() >= PROGRESS_INTERVAL {
@@ -178,13 +189,15 @@ impl Runner {
     pub async fn rerun(&self, work: &Work, task: u32, cancel: CancelFlag) -> Result<bool, Refusal> {
         let loaded = self.load(work).await?;
         let (journal, hash) = (self.journal.clone(), work.hash);
-        let before =
-            blocking(move || journal.results(hash)).await.map_err(|error| Refusal::Attempt(error.to_string()))?;
+        let before = blocking(move || journal.results(hash))
+            .await
+            .map_err(|error| Refusal::Attempt(error.to_string()))?;
         let before = before.halted.get(task as usize).map(|halted| halted.hash());
         let order = work.order.clone();
         let outcome = compute(move || {
             let Loaded { program, shared, inputs } = &loaded;
-            let input = inputs.get(task as usize).ok_or_else(|| Refusal::Attempt("no such task".into()))?;
+            let input =
+                inputs.get(task as usize).ok_or_else(|| Refusal::Attempt("no such task".into()))?;
             let (limits, seed) = (RunLimits::of(&order), task_seed(order.seed, task));
             program.run(&Task { input, shared, limits, seed }, &cancel).map_err(attempt)
         })
@@ -192,7 +205,8 @@ impl Runner {
         Ok(before == Some(outcome.halted.hash()))
     }
 
-    /// What stands below a node of a receipt's tree; `Nothing` if the receipt is not of the results that we have.
+    /// What stands below a node of a receipt's tree; `Nothing` if the receipt is not of the results
+    /// that we have.
     pub async fn unfold(&self, work: &Work, view: &GameView) -> Result<Answer, Refusal> {
         let Question::Node { height, place } = view.question else { return Ok(Answer::Nothing) };
         let (journal, hash, limit) = (self.journal.clone(), work.hash, work.order.fuelLimit);
@@ -200,7 +214,9 @@ impl Runner {
         let results = results.map_err(|error| Refusal::Attempt(error.to_string()))?;
         compute(move || {
             let tree = SumTree::over(&results.halted, limit);
-            Ok(tree.unfold(height.into(), place).map_or(Answer::Nothing, |nodes| Answer::Unfold { nodes }))
+            Ok(tree
+                .unfold(height.into(), place)
+                .map_or(Answer::Nothing, |nodes| Answer::Unfold { nodes }))
         })
         .await
     }
@@ -219,11 +235,16 @@ impl Runner {
             }
         };
         let (journal, hash) = (self.journal.clone(), work.hash);
-        let results = blocking(move || journal.results(hash)).await.map_err(|error| failed(&error))?;
-        let (executor, order, shell) = (self.executor.clone(), work.order.clone(), self.shell.clone());
+        let results =
+            blocking(move || journal.results(hash)).await.map_err(|error| failed(&error))?;
+        let (executor, order, shell) =
+            (self.executor.clone(), work.order.clone(), self.shell.clone());
         compute(move || {
-            let input = inputs.get(task as usize).ok_or_else(|| Refusal::Attempt("no such task".into()))?;
-            let program = executor.judged(&wasm, order.program).map_err(|error| Refusal::Program(error.to_string()))?;
+            let input =
+                inputs.get(task as usize).ok_or_else(|| Refusal::Attempt("no such task".into()))?;
+            let program = executor
+                .judged(&wasm, order.program)
+                .map_err(|error| Refusal::Program(error.to_string()))?;
             let player = Player::new(
                 Arc::new(program),
                 Arc::new(Halves::new(input.clone().into(), shared.into())),
@@ -239,11 +260,19 @@ impl Runner {
     }
 
     /// A part of an order's outputs.
-    pub async fn output(&self, results: &Results, offset: u64, size: usize) -> Result<Bytes, NetError> {
+    pub async fn output(
+        &self,
+        results: &Results,
+        offset: u64,
+        size: usize,
+    ) -> Result<Bytes, NetError> {
         match &results.outputs {
             Payload::Inline(bytes) => {
                 let from = usize::try_from(offset).unwrap_or(usize::MAX);
-                Ok(bytes.get(from..from.saturating_add(size)).map(Bytes::copy_from_slice).unwrap_or_default())
+                Ok(bytes
+                    .get(from..from.saturating_add(size))
+                    .map(Bytes::copy_from_slice)
+                    .unwrap_or_default())
             }
             Payload::Blob(reference) => {
                 let missing = BlobError::Missing(B256::from(reference.hash));
@@ -276,15 +305,22 @@ impl Runner {
     async fn load(&self, work: &Work) -> Result<Loaded, Refusal> {
         let program = self.program(work).await?;
         // Whether this host lends enough was decided when the order was admitted.
-        if let Err(AttemptError::StartPages { needed, limit }) = program.check(&RunLimits::of(&work.order)) {
-            return Err(Refusal::Program(format!("it starts with {needed} pages, the order allows {limit}")));
+        if let Err(AttemptError::StartPages { needed, limit }) =
+            program.check(&RunLimits::of(&work.order))
+        {
+            return Err(Refusal::Program(format!(
+                "it starts with {needed} pages, the order allows {limit}"
+            )));
         }
         let (shared, inputs) = self.shared_and_inputs(work).await?;
         Ok(Loaded { program, shared, inputs })
     }
 
     /// What the order's tasks read, checked against the order.
-    async fn shared_and_inputs(&self, work: &Work) -> Result<(SharedData, Vec<bytes::Bytes>), Refusal> {
+    async fn shared_and_inputs(
+        &self,
+        work: &Work,
+    ) -> Result<(SharedData, Vec<bytes::Bytes>), Refusal> {
         let (shared, half) = self.shared(work).await?;
         let ready = lock(&self.ready).take(work.hash);
         if let Some(inputs) = ready {
@@ -322,7 +358,10 @@ impl Runner {
             Some(half) => half,
             None => {
                 let held = blob.clone();
-                let half = compute(move || half_of(held.path()).map_err(|e| Refusal::Inputs(e.to_string()))).await?;
+                let half = compute(move || {
+                    half_of(held.path()).map_err(|e| Refusal::Inputs(e.to_string()))
+                })
+                .await?;
                 remember(&self.shared_halves, MAX_REMEMBERED, reference, half);
                 half
             }
@@ -337,13 +376,18 @@ impl Runner {
             Payload::Inline(bytes) => Ok(bytes),
             Payload::Blob(reference) => {
                 let blob = self.blob(work, reference).await;
-                let bytes = blob.map_err(|error| refused(&error))?.read().await.map_err(|error| refused(&error))?;
+                let bytes = blob
+                    .map_err(|error| refused(&error))?
+                    .read()
+                    .await
+                    .map_err(|error| refused(&error))?;
                 Ok(bytes.into())
             }
         }
     }
 
-    /// A blob of an order: from here, or from the requester. Its size was judged when the order was admitted.
+    /// A blob of an order: from here, or from the requester. Its size was judged when the order was
+    /// admitted.
     async fn blob(&self, work: &Work, reference: BlobRef) -> Result<Blob, BlobError> {
         let blob = match self.node.blobs().get(reference) {
             Some(here) => here,
@@ -358,9 +402,14 @@ impl Runner {
     }
 }
 
-/// Prepares a program on a thread of its own: the executor lets few be prepared at a time, and whoever waits for a turn must
-/// not occupy the threads that the journal is written on. It is given up when nobody waits for it any more.
-async fn prepare(executor: Arc<dyn Executor>, wasm: bytes::Bytes, root: B256) -> Result<Arc<dyn Prepared>, Refusal> {
+/// Prepares a program on a thread of its own: the executor lets few be prepared at a time, and
+/// whoever waits for a turn must not occupy the threads that the journal is written on. It is given
+/// up when nobody waits for it any more.
+async fn prepare(
+    executor: Arc<dyn Executor>,
+    wasm: bytes::Bytes,
+    root: B256,
+) -> Result<Arc<dyn Prepared>, Refusal> {
     let (answer, answered) = oneshot::channel();
     let waiting = Waiting(CancelFlag::new());
     let cancel = waiting.0.clone();
@@ -400,7 +449,8 @@ pub(super) fn checked_inputs(
     shared: Half,
     expected: B256,
 ) -> Result<Vec<bytes::Bytes>, Refusal> {
-    let inputs: Vec<Bytes> = postcard::from_bytes(bytes).map_err(|error| Refusal::Inputs(error.to_string()))?;
+    let inputs: Vec<Bytes> =
+        postcard::from_bytes(bytes).map_err(|error| Refusal::Inputs(error.to_string()))?;
     if inputs.len() != tasks as usize {
         return Err(Refusal::Inputs(format!("{} inputs for {tasks} tasks", inputs.len())));
     }
@@ -432,7 +482,9 @@ pub(super) fn half_of(path: &Path) -> std::io::Result<Half> {
 pub(super) async fn compute<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Refusal> + Send + 'static,
 ) -> Result<T, Refusal> {
-    tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(Refusal::Attempt(error.to_string())))
+    tokio::task::spawn_blocking(work)
+        .await
+        .unwrap_or_else(|error| Err(Refusal::Attempt(error.to_string())))
 }
 
 #[cfg(test)]

@@ -78,7 +78,9 @@ async fn write(
     while let Some(next) = outbound.recv().await {
         let message = match next {
             Outbound::Message(message) => signed(&seal, message)?,
-            Outbound::Receipt { deal, receipt } => full_receipt(peer, deal, receipt, &runner, &seal).await?,
+            Outbound::Receipt { deal, receipt } => {
+                full_receipt(peer, deal, receipt, &runner, &seal).await?
+            }
         };
         sender.send(&message).await?;
     }
@@ -100,5 +102,9 @@ async fn full_receipt(
         runner.node.blobs().allow(peer, blob)?;
     }
     let receipt = runner.shell.receipt(receipt);
-    Ok(ToRequester::Receipt { receipt: seal.sign(receipt)?, results: results.halted, outputs: results.outputs })
+    Ok(ToRequester::Receipt {
+        receipt: seal.sign(receipt)?,
+        results: results.halted,
+        outputs: results.outputs,
+    })
 }

@@ -10,8 +10,8 @@ use rialto_protocol::{
 
 use crate::core::{Effect, Event, Results};
 
-/// Sees what the core wants done and what work brings, and may change both. Every method of a plain shell
-/// changes nothing; a decorator overrides what it alters.
+/// Sees what the core wants done and what work brings, and may change both. Every method of a plain
+/// shell changes nothing; a decorator overrides what it alters.
 pub trait Shell: Debug + Send + Sync + 'static {
     /// Returns what is done about an effect. Records are always written first, as they are.
     fn effect(&self, effect: Effect) -> Conduct {
@@ -33,8 +33,8 @@ pub trait Shell: Debug + Send + Sync + 'static {
         receipt
     }
 
-    /// Returns the end of a task that a game is played for, whatever the run says; `None` if the run
-    /// decides. `said` is the end that was signed.
+    /// Returns the end of a task that a game is played for, whatever the run says; `None` if the
+    /// run decides. `said` is the end that was signed.
     fn stands_by(&self, _said: &Halted) -> Option<Halted> {
         None
     }

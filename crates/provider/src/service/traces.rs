@@ -1,8 +1,9 @@
 //! Tracing tasks for games: which comes first, and how much memory it takes.
 //!
-//! Segments wait here for their answers. Each core takes the task with the earliest deadline among those that nobody traces, and answers
-//! all segments about it in one go: whatever is asked about a task, it is gone through twice, from the first position that is asked
-//! about. What was hashed on the way is remembered, so that the same question by another accuser costs nothing.
+//! Segments wait here for their answers. Each core takes the task with the earliest deadline among
+//! those that nobody traces, and answers all segments about it in one go: whatever is asked about a
+//! task, it is gone through twice, from the first position that is asked about. What was hashed on
+//! the way is remembered, so that the same question by another accuser costs nothing.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -21,7 +22,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::runner::{Runner, compute, lock};
 use crate::core::{Refusal, Work};
 
-/// Memory that traced tasks may take together, MiB: three times that of a task each. One alone may take more.
+/// Memory that traced tasks may take together, MiB: three times that of a task each. One alone may
+/// take more.
 const ROOM_MIB: u32 = 8 << 10;
 /// How often it is looked whether there is room.
 const ROOM_POLL: Duration = Duration::from_millis(50);
@@ -76,11 +78,13 @@ impl Traces {
         more
     }
 
-    /// All segments about the task that is due first and that nobody traces; `None`: the worker is not needed any more.
+    /// All segments about the task that is due first and that nobody traces; `None`: the worker is
+    /// not needed any more.
     pub fn take(&self) -> Option<(TaskId, Vec<Asked>)> {
         let mut desk = lock(&self.desk);
         let free = desk.waiting.iter().filter(|(task, _)| !desk.traced.contains(*task));
-        let first = free.min_by_key(|(task, all)| (all.iter().map(|asked| asked.view.deadline).min(), **task));
+        let first = free
+            .min_by_key(|(task, all)| (all.iter().map(|asked| asked.view.deadline).min(), **task));
         let Some(task) = first.map(|(task, _)| *task) else {
             desk.workers = desk.workers.saturating_sub(1);
             return None;
@@ -127,7 +131,12 @@ impl Traces {
         }
     }
 
-    fn keep(&self, task: TaskId, trace: Arc<Mutex<Trace>>, room: Arc<OwnedSemaphorePermit>) -> Kept {
+    fn keep(
+        &self,
+        task: TaskId,
+        trace: Arc<Mutex<Trace>>,
+        room: Arc<OwnedSemaphorePermit>,
+    ) -> Kept {
         let mut kept = lock(&self.kept);
         let used = kept.values().map(|kept| kept.used).max().unwrap_or(0) + 1;
         let new = Kept { trace, used, _room: room };
@@ -145,7 +154,8 @@ impl Runner {
 }
 
 impl Traces {
-    /// Answers all these segments about one task, in their order; `player` is made if the task is not kept.
+    /// Answers all these segments about one task, in their order; `player` is made if the task is
+    /// not kept.
     pub async fn answer(
         &self,
         task: TaskId,
@@ -185,13 +195,21 @@ impl Trace {
         let segments: Vec<_> = views
             .iter()
             .map(|view| match &view.question {
-                Question::Run { level: level @ 1.., position, segment, .. } => Some((*position, *level, segment)),
+                Question::Run { level: level @ 1.., position, segment, .. } => {
+                    Some((*position, *level, segment))
+                }
                 _ => None,
             })
             .collect();
-        let ends = |position: u64, part: u64| (0..=PARTS as u64).map(move |end| position.saturating_add(end * part));
+        let ends = |position: u64, part: u64| {
+            (0..=PARTS as u64).map(move |end| position.saturating_add(end * part))
+        };
         let asked = segments.iter().flatten();
-        self.learn(asked.flat_map(|(position, level, _)| ends(*position, span(*level) / PARTS as u64)).collect());
+        self.learn(
+            asked
+                .flat_map(|(position, level, _)| ends(*position, span(*level) / PARTS as u64))
+                .collect(),
+        );
         let plans: Vec<_> = segments
             .iter()
             .map(|segment| {
@@ -200,10 +218,16 @@ impl Trace {
                 let right = |(end, hash): (u64, &B256)| self.known.get(&end) == Some(hash);
                 let wrong = ends(*position, part).zip(segment.iter()).position(|end| !right(end));
                 // The begin is agreed, or there is nothing to be said.
-                let Some(pick) = wrong.and_then(|wrong| wrong.checked_sub(1)) else { return Plan::Nothing };
+                let Some(pick) = wrong.and_then(|wrong| wrong.checked_sub(1)) else {
+                    return Plan::Nothing;
+                };
                 let begin = position.saturating_add(pick as u64 * part);
                 let pick = pick as u32;
-                if *level == 1 { Plan::Step { pick, begin } } else { Plan::Move { pick, begin, part } }
+                if *level == 1 {
+                    Plan::Step { pick, begin }
+                } else {
+                    Plan::Move { pick, begin, part }
+                }
             })
             .collect();
         let parts = |begin: u64, part: u64| ends(begin, part / PARTS as u64).skip(1);
@@ -222,7 +246,9 @@ impl Trace {
         }
         let answers = plans.iter().map(|plan| match *plan {
             Plan::Nothing => Answer::Nothing,
-            Plan::Step { pick, begin } => Answer::Step { pick, proof: steps.get(&begin).cloned().unwrap_or_default() },
+            Plan::Step { pick, begin } => {
+                Answer::Step { pick, proof: steps.get(&begin).cloned().unwrap_or_default() }
+            }
             Plan::Move { pick, begin, part } => {
                 let mut states = Box::new([B256::ZERO; PARTS]);
                 for (state, end) in states.iter_mut().zip(parts(begin, part)) {
@@ -240,7 +266,8 @@ impl Trace {
 
     /// Hashes the states at these positions, going forward once.
     fn learn(&mut self, positions: BTreeSet<u64>) {
-        let new: Vec<_> = positions.into_iter().filter(|position| !self.known.contains_key(position)).collect();
+        let new: Vec<_> =
+            positions.into_iter().filter(|position| !self.known.contains_key(position)).collect();
         let Some(first) = new.first() else { return };
         // Later segments lie within these: it need not go back further than here.
         self.player.dissect(*first, 1);

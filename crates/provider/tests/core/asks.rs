@@ -4,7 +4,10 @@ use rialto_provider::core::{Effect, Event, ProviderEvent, What};
 use crate::world::*;
 
 fn published(effects: &[Effect]) -> Vec<rialto_protocol::types::Ask> {
-    effects.iter().filter_map(|e| if let Effect::Publish(ask) = e { Some(ask.clone()) } else { None }).collect()
+    effects
+        .iter()
+        .filter_map(|e| if let Effect::Publish(ask) = e { Some(ask.clone()) } else { None })
+        .collect()
 }
 
 #[test]

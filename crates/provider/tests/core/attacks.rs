@@ -11,7 +11,9 @@ use rialto_protocol::{
     types::{Ask, Cancel, Deal, Game, Order, struct_hash},
     wire::{BlobRef, Signed, ToProvider},
 };
-use rialto_provider::core::{Call, Core, Effect, Event, OrderState, Outcome, Refusal, Verdict, What, Worth};
+use rialto_provider::core::{
+    Call, Core, Effect, Event, OrderState, Outcome, Refusal, Verdict, What, Worth,
+};
 
 use crate::world::*;
 
@@ -66,7 +68,14 @@ fn game(world: &World, deal: &Deal, order: OrderId, by: u64, deadline: u64) -> (
 }
 
 /// Somebody accuses; the provider shows the leaves; a task is challenged. The game's id.
-fn challenged(world: &mut World, deal: &Deal, order: OrderId, task: u32, by: u64, deadline: u64) -> GameId {
+fn challenged(
+    world: &mut World,
+    deal: &Deal,
+    order: OrderId,
+    task: u32,
+    by: u64,
+    deadline: u64,
+) -> GameId {
     let (id, view) = game(world, deal, order, by, deadline);
     let (deal, turn) = (struct_hash(deal), view.turn());
     world.says(deal, What::Game(GameNews::Accused(Box::new(view))));
@@ -77,20 +86,31 @@ fn challenged(world: &mut World, deal: &Deal, order: OrderId, task: u32, by: u64
 
 fn unfolded(world: &mut World, deal: DealId, id: GameId, turn: u8) {
     let nodes = vec![SumNode::EMPTY; 16];
-    let effects = world.feed(Event::Played { game: id, turn, result: Ok(Answer::Unfold { nodes: nodes.clone() }) });
+    let effects = world.feed(Event::Played {
+        game: id,
+        turn,
+        result: Ok(Answer::Unfold { nodes: nodes.clone() }),
+    });
     all_mined(world, &effects);
     let deadline = world.now + 600;
-    world.says(deal, What::Game(GameNews::Unfolded { game: id, place: 0, height: 0, deadline, nodes }));
+    world.says(
+        deal,
+        What::Game(GameNews::Unfolded { game: id, place: 0, height: 0, deadline, nodes }),
+    );
 }
 
 fn challenge(world: &mut World, deal: DealId, id: GameId, task: u32, deadline: u64) -> Vec<Effect> {
     let (halted, segment) = (B256::ZERO, Box::new([B256::ZERO; 17]));
-    world.says(deal, What::Game(GameNews::Challenged { game: id, task, halted, level: 6, deadline, segment }))
+    world.says(
+        deal,
+        What::Game(GameNews::Challenged { game: id, task, halted, level: 6, deadline, segment }),
+    )
 }
 
 fn moved(world: &mut World, id: GameId, turn: u8) -> Vec<Effect> {
     let states = Box::new([B256::repeat_byte(7); 16]);
-    let effects = world.feed(Event::Played { game: id, turn, result: Ok(Answer::Move { pick: 0, states }) });
+    let effects =
+        world.feed(Event::Played { game: id, turn, result: Ok(Answer::Move { pick: 0, states }) });
     all_mined(world, &effects);
     effects
 }
@@ -124,13 +144,18 @@ fn a_closing_voucher_that_cannot_be_redeemed_stops_nothing_else() {
     let (played, view) = game(&world, &deal, order, 1, deadline);
     world.says(id, What::Game(GameNews::Accused(Box::new(view.clone()))));
     let nodes = vec![SumNode::EMPTY; 4];
-    world.feed(Event::Played { game: played, turn: view.turn(), result: Ok(Answer::Unfold { nodes }) });
+    world.feed(Event::Played {
+        game: played,
+        turn: view.turn(),
+        result: Ok(Answer::Unfold { nodes }),
+    });
     assert_eq!(names(&world), ["answer", "play", "redeem", "reveal"].map(String::from).into());
     // It is tried for ever, and the claim is not forgotten either.
     let mut redeems = 0;
     while world.now < deal.expiry + GRACE - 10 {
         world.wait(20);
-        let open: Vec<_> = world.sent.keys().filter(|intent| intent.starts_with("redeem")).cloned().collect();
+        let open: Vec<_> =
+            world.sent.keys().filter(|intent| intent.starts_with("redeem")).cloned().collect();
         redeems = open.len();
         open.iter().for_each(|intent| drop(world.ended(intent, Outcome::Reverted)));
     }
@@ -217,12 +242,15 @@ fn rejections_before_a_game(paid: u32) {
         }
     }
     assert_eq!(reruns(&world.take()).len(), 1, "one at a time");
-    let pending: usize = orders.iter().map(|order| world.core.order(*order).unwrap().rejected.len()).sum();
+    let pending: usize =
+        orders.iter().map(|order| world.core.order(*order).unwrap().rejected.len()).sum();
     assert!(pending >= paid as usize, "{pending} are to be run again");
     let deadline = world.now + 3_600;
     let played = challenged(&mut world, &deal, orders[0], 0, 1, deadline);
     let effects = world.take();
-    let turn = effects.iter().position(|e| matches!(e, Effect::Play { view, .. } if view.question.task() == Some(0)));
+    let turn = effects
+        .iter()
+        .position(|e| matches!(e, Effect::Play { view, .. } if view.question.task() == Some(0)));
     assert!(turn.is_some(), "the task is traced at once");
     // What ran makes way for every turn, and nothing is begun before the answer is found.
     assert!(stopped_reruns(&effects) >= 1);
@@ -258,7 +286,10 @@ fn nothing_but_a_signature_cancels() {
     world.fetched(order);
     let value = Cancel { order };
     let unsigned = Signed { value: value.clone(), signature: Bytes::new() };
-    let other = Signed { value, signature: world.sign(Cancel { order: OrderId::repeat_byte(9) }).signature };
+    let other = Signed {
+        value,
+        signature: world.sign(Cancel { order: OrderId::repeat_byte(9) }).signature,
+    };
     for cancel in [unsigned, other] {
         let effects = world.say(session, ToProvider::Cancel(cancel));
         assert_eq!(codes(&effects), ["P-ADM-002"]);
@@ -276,7 +307,9 @@ fn nothing_but_a_signature_cancels() {
     let effects = world.take();
     assert!(runs(&effects).is_empty());
     let excuse = intent_of(&effects);
-    assert!(matches!(&world.sent[&excuse], Call::Excuse { cancel, .. } if cancel.value.order == order));
+    assert!(
+        matches!(&world.sent[&excuse], Call::Excuse { cancel, .. } if cancel.value.order == order)
+    );
     world.mined(&excuse);
     world.says(id, What::CaseEnded { case: late, paid: 0 });
     assert!(world.core.idle());
@@ -293,16 +326,24 @@ fn a_promise_that_was_cancelled_by_words_alone_is_kept() {
     let order = world.place(session, world.order(&deal, 1, 4));
     world.take();
     assert_eq!(runs(&world.fetched(order)), [order]);
-    world.say(session, ToProvider::Cancel(Signed { value: Cancel { order }, signature: Bytes::new() }));
+    world.say(
+        session,
+        ToProvider::Cancel(Signed { value: Cancel { order }, signature: Bytes::new() }),
+    );
     // It goes on, and the receipt is there long before it is due.
     world.run(order);
     assert!(world.is_done(order));
-    // Called late all the same: everything that was vouched comes home at once, before anything can end the deal.
+    // Called late all the same: everything that was vouched comes home at once, before anything can
+    // end the deal.
     world.wait(200);
     world.take();
     let deadline = world.now + 1_800;
-    let effects = world.says(id, What::CaseOpened { case: CaseId::Late { order }, seq: 1, deadline });
-    assert_eq!(intents(&effects).into_iter().collect::<BTreeSet<_>>(), ["answer", "redeem"].map(String::from).into());
+    let effects =
+        world.says(id, What::CaseOpened { case: CaseId::Late { order }, seq: 1, deadline });
+    assert_eq!(
+        intents(&effects).into_iter().collect::<BTreeSet<_>>(),
+        ["answer", "redeem"].map(String::from).into()
+    );
 }
 
 #[test]
@@ -318,8 +359,14 @@ fn anything_opened_against_a_deal_brings_its_voucher_home() {
         assert!(intents(&world.say(session, voucher)).is_empty());
         let deadline = world.now + 1_800;
         let what = match kind {
-            Some(kind) => What::CaseOpened { case: CaseId::new(kind, B256::repeat_byte(3), 0), seq: 0, deadline },
-            None => What::Game(GameNews::Accused(Box::new(game(&world, &deal, order, 1, deadline).1))),
+            Some(kind) => What::CaseOpened {
+                case: CaseId::new(kind, B256::repeat_byte(3), 0),
+                seq: 0,
+                deadline,
+            },
+            None => {
+                What::Game(GameNews::Accused(Box::new(game(&world, &deal, order, 1, deadline).1)))
+            }
         };
         let effects = world.says(id, what);
         assert_eq!(intents(&effects), ["redeem"], "{kind:?}");
@@ -421,7 +468,8 @@ fn traced_tasks_come_before_what_earns() {
     let first = world.deliver(session, &deal, 0, 2);
     let deadline = world.now + 3_600;
     // Ten games over one task take one core; the other is free for work.
-    let one: Vec<_> = (0..10).map(|by| challenged(&mut world, &deal, first, 0, by, deadline)).collect();
+    let one: Vec<_> =
+        (0..10).map(|by| challenged(&mut world, &deal, first, 0, by, deadline)).collect();
     let work = world.place(session, world.order(&deal, 1, 1));
     assert_eq!(runs(&world.fetched(work)), [work]);
     // Another task takes the other one.
@@ -460,7 +508,14 @@ fn a_game_is_played_on_after_its_deal_has_closed() {
     let segment = Box::new([B256::repeat_byte(8); 17]);
     let turn = |level, accusers_turn, deadline| {
         let segment = segment.clone();
-        What::Game(GameNews::Moved { game: played, level, position: 0, accusers_turn, deadline, segment })
+        What::Game(GameNews::Moved {
+            game: played,
+            level,
+            position: 0,
+            accusers_turn,
+            deadline,
+            segment,
+        })
     };
     world.says(id, turn(5, true, deadline));
     // Another game was lost, and the deal is over.
@@ -474,7 +529,10 @@ fn a_game_is_played_on_after_its_deal_has_closed() {
     };
     world.says(id, What::Game(GameNews::Ended { game: lost, verdict: end(true, true) }));
     let closed = world.says(id, What::Closed { paid: 0 });
-    assert!(!closed.iter().any(|e| matches!(e, Effect::Release { .. })), "what the game needs stays on disk");
+    assert!(
+        !closed.iter().any(|e| matches!(e, Effect::Release { .. })),
+        "what the game needs stays on disk"
+    );
     assert!(!world.core.idle(), "who stopped now would lose");
     assert_eq!(world.core.live_deals().count(), 1);
     // Long after a closed deal is forgotten otherwise, through a crash, the accuser moves.
@@ -492,7 +550,8 @@ fn a_game_is_played_on_after_its_deal_has_closed() {
     let timeout = world.wait(2);
     assert_eq!(intents(&timeout), ["timeout"]);
     world.mined(&intent_of(&timeout));
-    let over = world.says(id, What::Game(GameNews::Ended { game: played, verdict: end(false, false) }));
+    let over =
+        world.says(id, What::Game(GameNews::Ended { game: played, verdict: end(false, false) }));
     assert!(over.iter().any(|e| matches!(e, Effect::Release { .. })));
     assert!(over.contains(&Effect::ForgetTrace { order, task: 0 }));
     assert!(world.core.idle());
@@ -525,7 +584,10 @@ fn a_lost_game_is_not_waited_for() {
 #[test]
 fn the_ask_of_a_deal_binds_after_a_restart_with_smaller_limits() {
     let mut world = World::new();
-    let ask = world.take().iter().find_map(|e| if let Effect::Publish(ask) = e { Some(ask.clone()) } else { None });
+    let ask = world
+        .take()
+        .iter()
+        .find_map(|e| if let Effect::Publish(ask) = e { Some(ask.clone()) } else { None });
     let ask: Ask = ask.unwrap();
     assert_eq!((ask.limits.tasks, ask.limits.credit, ask.limits.orders), (64, 2_000, 6));
     assert_eq!((ask.key, ask.runtime), (world.config.key, rialto_protocol::types::WASM_3));
@@ -571,8 +633,9 @@ fn asks_are_forgotten_when_no_deal_can_come_of_them() {
         world.wait(300);
         world.wait(300);
     }
-    let known =
-        |core: &Core| core.rows().iter().filter(|r| matches!(r, rialto_provider::core::Record::Ask(..))).count();
+    let known = |core: &Core| {
+        core.rows().iter().filter(|r| matches!(r, rialto_provider::core::Record::Ask(..))).count()
+    };
     assert!((2..12).contains(&known(&world.core)), "{}", known(&world.core));
 }
 
@@ -611,27 +674,40 @@ fn orders_that_come_to_nothing_do_not_cost_cores_without_end() {
     for n in 0..1_000 {
         let offer = garbage(&world, n);
         let effects = world.say(session, offer);
-        let Some(Effect::Fetch(work)) = effects.iter().find(|e| matches!(e, Effect::Fetch(_))) else {
+        let Some(Effect::Fetch(work)) = effects.iter().find(|e| matches!(e, Effect::Fetch(_)))
+        else {
             assert_eq!(codes(&effects), ["P-ADM-019"]);
             world.wait(1);
             continue;
         };
         fetched += 1;
-        world.feed(Event::Fetched { order: work.hash, result: Err(Refusal::Program("garbage".into())) });
+        world.feed(Event::Fetched {
+            order: work.hash,
+            result: Err(Refusal::Program("garbage".into())),
+        });
     }
     let spent = world.config.limits.free_preparing_seconds
         + (world.now - begun) * u64::from(world.config.limits.preparing_bps) / 10_000;
-    assert!(fetched * 8 <= spent + 8 && fetched * 9 >= spent, "{fetched} programs of 8 s each in {spent} s");
-    // The same program in many orders at once is counted once if it is one, and each time if it is none.
+    assert!(
+        fetched * 8 <= spent + 8 && fetched * 9 >= spent,
+        "{fetched} programs of 8 s each in {spent} s"
+    );
+    // The same program in many orders at once is counted once if it is one, and each time if it is
+    // none.
     let (third, of_third) = world.deal(3);
     let program = BlobRef { hash: [9; 32], size: 60_000_000 };
     let mut placed = Vec::new();
     for seq in 0..6 {
-        let ToProvider::Order { order, shared, inputs, .. } = world.offer(world.order(&third, seq, 1)) else {
+        let ToProvider::Order { order, shared, inputs, .. } =
+            world.offer(world.order(&third, seq, 1))
+        else {
             panic!()
         };
         placed.push(struct_hash(&order.value));
-        assert!(codes(&world.say(of_third, ToProvider::Order { order, program, shared, inputs })).is_empty());
+        assert!(
+            codes(&world.say(of_third, ToProvider::Order { order, program, shared, inputs }))
+                .is_empty()
+        );
     }
     for order in placed {
         world.feed(Event::Fetched { order, result: Err(Refusal::Program("garbage".into())) });

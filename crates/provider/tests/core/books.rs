@@ -45,7 +45,11 @@ fn nobody_comes_and_the_price_falls_to_the_floor() {
         }
         let wanted = 1_000u128.saturating_sub(800 * u128::from(world.now - began) / 1_800).max(200);
         let price = asked(&world, &ask);
-        assert!(price.abs_diff(wanted) <= 25, "{price} asked, {wanted} wanted after {} s", world.now - began);
+        assert!(
+            price.abs_diff(wanted) <= 25,
+            "{price} asked, {wanted} wanted after {} s",
+            world.now - began
+        );
         assert!((200..=1_000).contains(&price));
     }
     assert_eq!(asked(&world, &ask), 200);

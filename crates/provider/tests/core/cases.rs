@@ -10,7 +10,10 @@ fn reject(order: OrderId, task: u32) -> ToProvider {
 }
 
 fn reruns(effects: &[Effect]) -> Vec<u32> {
-    effects.iter().filter_map(|e| if let Effect::Rerun { task, .. } = e { Some(*task) } else { None }).collect()
+    effects
+        .iter()
+        .filter_map(|e| if let Effect::Rerun { task, .. } = e { Some(*task) } else { None })
+        .collect()
 }
 
 #[test]
@@ -93,7 +96,10 @@ fn a_late_notice_is_answered_with_the_receipt() {
     let late = CaseId::Late { order: done };
     let deadline = world.now + 500;
     let effects = world.says(struct_hash(&deal), What::CaseOpened { case: late, seq: 0, deadline });
-    assert!(told(&effects).contains(&ProviderEvent::CaseOpened { deal: struct_hash(&deal), case: late }));
+    assert!(
+        told(&effects)
+            .contains(&ProviderEvent::CaseOpened { deal: struct_hash(&deal), case: late })
+    );
     assert_eq!(intents(&effects), ["answer"]);
     world.mined(&intent_of(&effects));
     world.says(struct_hash(&deal), What::CaseEnded { case: late, paid: 0 });
@@ -129,7 +135,8 @@ fn a_demand_is_answered() {
     let receipt = world.core.order(order).unwrap().state.receipt().unwrap().clone();
     let demand = CaseId::Demand { receipt: struct_hash(&receipt), task: 3 };
     let deadline = world.now + 500;
-    let effects = world.says(struct_hash(&deal), What::CaseOpened { case: demand, seq: 0, deadline });
+    let effects =
+        world.says(struct_hash(&deal), What::CaseOpened { case: demand, seq: 0, deadline });
     assert!(effects.iter().any(|e| matches!(
         e,
         Effect::Transact { call: Call::Reveal { task: 3, receipt: r, .. }, .. } if *r == receipt

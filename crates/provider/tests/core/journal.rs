@@ -49,7 +49,9 @@ fn life() -> World {
 #[ignore = "writes a fixture: run it once, when a version of the format is released"]
 fn writes_the_fixture_of_this_version() {
     let journal = life().journal;
-    let line = |(key, value): (&Key, &Vec<u8>)| format!("{} {}\n", hex::encode(key.as_bytes()), hex::encode(value));
+    let line = |(key, value): (&Key, &Vec<u8>)| {
+        format!("{} {}\n", hex::encode(key.as_bytes()), hex::encode(value))
+    };
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/journals/provider-rows-2.txt");
     assert!(VERSION_2.is_empty(), "what was released does not change");
     std::fs::write(path, journal.iter().map(line).collect::<String>()).unwrap();

@@ -41,11 +41,19 @@ fn never_settles_work_for_less_than_it_costs() {
     assert_eq!(refused(&mut world, 3 * TASK_FEE - 1, 1, false), ["P-PAY-003"]);
     assert_eq!(refused(&mut world, 3 * TASK_FEE, 2, false), ["P-PAY-003"]);
     assert_eq!(refused(&mut world, 9 * TASK_FEE, 3, false), ["P-PAY-004"], "order 2 is not done");
-    assert_eq!(refused(&mut world, 9 * TASK_FEE, 9, false), ["P-PAY-004"], "orders that were never sent");
+    assert_eq!(
+        refused(&mut world, 9 * TASK_FEE, 9, false),
+        ["P-PAY-004"],
+        "orders that were never sent"
+    );
     assert_eq!(refused(&mut world, 10_001, 2, false), ["P-PAY-002"]);
     assert_eq!(refused(&mut world, 5 * TASK_FEE - 1, 3, true), ["P-PAY-003"]);
-    let mut forged =
-        world.sign(rialto_protocol::types::Voucher { deal: struct_hash(&deal), amount: 500, orders: 2, close: false });
+    let mut forged = world.sign(rialto_protocol::types::Voucher {
+        deal: struct_hash(&deal),
+        amount: 500,
+        orders: 2,
+        close: false,
+    });
     forged.value.amount = 501;
     assert_eq!(codes(&world.say(session, ToProvider::Voucher(forged))), ["P-PAY-001"]);
     // Paid out of order: fine, as long as what is settled is paid.
@@ -70,7 +78,10 @@ fn a_closing_voucher_is_redeemed_at_once() {
     let voucher = world.voucher(&deal, 3 * TASK_FEE, 2, true);
     let effects = world.say(session, voucher);
     assert_eq!(intent_of(&effects), format!("redeem-{}-300-2-close", struct_hash(&deal)));
-    assert!(effects.contains(&Effect::Stop { order: running }), "closing gives up what is unfinished");
+    assert!(
+        effects.contains(&Effect::Stop { order: running }),
+        "closing gives up what is unfinished"
+    );
     let order = world.offer(world.order(&deal, 2, 1));
     assert_eq!(codes(&world.say(session, order)), ["P-ADM-016"]);
     world.mined(&intent_of(&effects));
@@ -82,9 +93,13 @@ fn a_closing_voucher_is_redeemed_at_once() {
     world.wait(3_599);
     assert!(world.core.deal(id).is_some());
     world.wait(1);
-    let kept =
-        |row: &Record| matches!(row, Record::Market(_) | Record::Ask(..) | Record::Day(..) | Record::Refusals(_));
-    assert!(world.core.deal(id).is_none() && world.core.rows().iter().all(kept), "all but the asks and the books");
+    let kept = |row: &Record| {
+        matches!(row, Record::Market(_) | Record::Ask(..) | Record::Day(..) | Record::Refusals(_))
+    };
+    assert!(
+        world.core.deal(id).is_none() && world.core.rows().iter().all(kept),
+        "all but the asks and the books"
+    );
 }
 
 #[test]
@@ -142,7 +157,10 @@ fn claims_what_stays_unpaid_after_redeeming_what_was_paid() {
     let claimed = CaseId::Claim { order: unpaid };
     let deadline = world.now + 1_000;
     world.says(id, What::CaseOpened { case: claimed, seq: 1, deadline });
-    assert!(intents(&world.wait(1_003)).is_empty(), "what a claim pays, a voucher would not pay again");
+    assert!(
+        intents(&world.wait(1_003)).is_empty(),
+        "what a claim pays, a voucher would not pay again"
+    );
     world.mined(redeem);
     let settle = world.says(id, What::Redeemed { paid: 300, orders: 1 });
     assert_eq!(intents(&settle), ["settle"]);
@@ -166,7 +184,9 @@ fn never_claims_what_a_vouchers_amount_already_pays() {
     let fees: u128 = claims
         .iter()
         .filter_map(|e| match e {
-            Effect::Transact { call: rialto_provider::core::Call::Claim { receipt, .. }, .. } => Some(receipt.fee),
+            Effect::Transact {
+                call: rialto_provider::core::Call::Claim { receipt, .. }, ..
+            } => Some(receipt.fee),
             _ => None,
         })
         .sum();
@@ -194,7 +214,9 @@ fn consents_to_close_when_nothing_is_lost() {
     assert_eq!(codes(&world.say(session, ToProvider::AskRelease { amount: 299 })), ["P-PAY-005"]);
     let effects = world.say(session, ToProvider::AskRelease { amount: 300 });
     assert!(
-        messages(&effects).iter().any(|m| matches!(m, ToRequester::Release(release) if release.value.amount == 300))
+        messages(&effects)
+            .iter()
+            .any(|m| matches!(m, ToRequester::Release(release) if release.value.amount == 300))
     );
     let order = world.offer(world.order(&deal, 1, 1));
     assert_eq!(codes(&world.say(session, order)), ["P-ADM-016"]);
@@ -215,7 +237,9 @@ fn tries_again_what_reverted_and_says_when_it_keeps_failing() {
         assert!(seen.insert(intent.clone()), "a reverted intent is spent");
     }
     world.feed(Event::Transacted { intent: intent.clone(), outcome: Outcome::Reverted });
-    assert!(told(&world.take()).iter().any(|e| matches!(e, ProviderEvent::TransactionFails { .. })));
+    assert!(
+        told(&world.take()).iter().any(|e| matches!(e, ProviderEvent::TransactionFails { .. }))
+    );
     assert_eq!(intents(&world.wait(1_800)), ["redeem"], "money is never given up");
 }
 
@@ -242,7 +266,8 @@ fn a_reorg_takes_facts_back_and_the_work_goes_on() {
     world.mined(&intent);
     world.says(id, What::Redeemed { paid: 300, orders: 1 });
     world.says(id, What::Closed { paid: 300 });
-    let removed: Vec<_> = world.logs.drain(world.logs.len() - 2..).rev().map(|fact| fact.at).collect();
+    let removed: Vec<_> =
+        world.logs.drain(world.logs.len() - 2..).rev().map(|fact| fact.at).collect();
     let head = world.head();
     world.feed(Event::Chain { removed, added: vec![], head });
     assert!(world.chain(&deal).open && world.chain(&deal).paid == 0);

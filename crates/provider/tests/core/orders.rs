@@ -21,12 +21,16 @@ fn an_order_becomes_a_receipt() {
     let progress = world.feed(Event::Progress { order, done: 2 });
     assert!(matches!(messages(&progress)[0], ToRequester::Progress { done: 2, .. }));
     let done = world.run(order);
-    let Some(Effect::SendReceipt { receipt, .. }) = done.iter().find(|e| matches!(e, Effect::SendReceipt { .. }))
+    let Some(Effect::SendReceipt { receipt, .. }) =
+        done.iter().find(|e| matches!(e, Effect::SendReceipt { .. }))
     else {
         panic!("{done:?}");
     };
     let tree = SumTree::new(results(3).halted.iter().map(|h| (h.hash(), TFUEL)));
-    assert_eq!((receipt.root, receipt.fuel, receipt.fee), (tree.root().hash, 3 * u128::from(TFUEL), 3 * TASK_FEE));
+    assert_eq!(
+        (receipt.root, receipt.fuel, receipt.fee),
+        (tree.root().hash, 3 * u128::from(TFUEL), 3 * TASK_FEE)
+    );
     assert!(told(&done).iter().any(|e| matches!(e, ProviderEvent::TasksDone { tasks: 3, .. })));
 }
 
@@ -74,23 +78,38 @@ fn every_refusal_has_its_code() {
         assert_eq!(codes(&effects), [code]);
         assert!(!effects.iter().any(|e| matches!(e, Effect::Fetch(_))));
     }
-    let ToProvider::Order { order, program, shared, .. } = world.offer(base.clone()) else { unreachable!() };
+    let ToProvider::Order { order, program, shared, .. } = world.offer(base.clone()) else {
+        unreachable!()
+    };
     let mut forged = order.clone();
     forged.value.seed += 1;
     let refused = world.say(
         session,
-        ToProvider::Order { order: forged, program, shared, inputs: Payload::Inline(Default::default()) },
+        ToProvider::Order {
+            order: forged,
+            program,
+            shared,
+            inputs: Payload::Inline(Default::default()),
+        },
     );
     assert_eq!(codes(&refused), ["P-ADM-002"]);
     let mut huge = program;
     huge.size = 1 << 40;
     let effects = world.say(
         session,
-        ToProvider::Order { order: order.clone(), program: huge, shared, inputs: Payload::Inline(Default::default()) },
+        ToProvider::Order {
+            order: order.clone(),
+            program: huge,
+            shared,
+            inputs: Payload::Inline(Default::default()),
+        },
     );
     assert_eq!(codes(&effects), ["P-ADM-017"]);
     let order = world.place(session, base);
-    assert_eq!(codes(&world.feed(Event::Fetched { order, result: Err(Refusal::Program("no".into())) })), ["P-ADM-015"]);
+    assert_eq!(
+        codes(&world.feed(Event::Fetched { order, result: Err(Refusal::Program("no".into())) })),
+        ["P-ADM-015"]
+    );
     world.feed(Event::Drain);
     let offer = world.offer(world.order(&deal, 1, 1));
     assert_eq!(codes(&world.say(session, offer)), ["P-ADM-013"]);
@@ -119,7 +138,10 @@ fn the_same_order_again_is_the_same_order() {
     let order = world.order(&deal, 0, 1);
     let hash = world.place(session, order.clone());
     let again = world.offer(order.clone());
-    assert!(!world.say(session, again.clone()).iter().any(|e| matches!(e, Effect::Fetch(_))), "it is being fetched");
+    assert!(
+        !world.say(session, again.clone()).iter().any(|e| matches!(e, Effect::Fetch(_))),
+        "it is being fetched"
+    );
     world.fetched(hash);
     assert!(matches!(messages(&world.say(session, again.clone()))[..], [ToRequester::Ack(_)]));
     world.run(hash);
@@ -209,7 +231,8 @@ fn accepted_work_survives_a_crash() {
 fn what_never_arrives_is_forgotten() {
     let mut world = World::new();
     let (deal, session) = world.deal(1);
-    let order = world.place(session, Order { dueBy: world.now + 3_000, ..world.order(&deal, 0, 1) });
+    let order =
+        world.place(session, Order { dueBy: world.now + 3_000, ..world.order(&deal, 0, 1) });
     let effects = world.wait(301);
     assert_eq!(codes(&effects), ["P-ADM-014"]);
     assert!(effects.contains(&Effect::Stop { order }));

@@ -1,4 +1,5 @@
-//! Promises hold at the full fuel limit: a machine that burns all of it, at the speed that promises count on, keeps each.
+//! Promises hold at the full fuel limit: a machine that burns all of it, at the speed that promises
+//! count on, keeps each.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +13,8 @@ use rialto_provider::core::{Config, Effect, Event, What};
 
 use crate::world::*;
 
-/// Cores that give a free one to the next task of the orders that run, in whatever order, and say when a task is done.
+/// Cores that give a free one to the next task of the orders that run, in whatever order, and say
+/// when a task is done.
 struct Machine {
     world: World,
     cores: usize,
@@ -60,9 +62,16 @@ impl Machine {
     /// Whatever waits takes a free core, if its memory fits.
     fn fill(&mut self) {
         while self.tasks.len() < self.cores {
-            let used: u64 = self.tasks.iter().map(|(hash, _)| u64::from(self.order(*hash).maxPages) << 16).sum();
-            let fits = |hash: &OrderId| used.saturating_add(u64::from(self.order(*hash).maxPages) << 16) <= self.memory;
-            let waiting = self.orders.iter().find(|(hash, (waiting, _))| *waiting > 0 && fits(hash));
+            let used: u64 = self
+                .tasks
+                .iter()
+                .map(|(hash, _)| u64::from(self.order(*hash).maxPages) << 16)
+                .sum();
+            let fits = |hash: &OrderId| {
+                used.saturating_add(u64::from(self.order(*hash).maxPages) << 16) <= self.memory
+            };
+            let waiting =
+                self.orders.iter().find(|(hash, (waiting, _))| *waiting > 0 && fits(hash));
             let Some(hash) = waiting.map(|(hash, _)| *hash) else { return };
             self.orders.get_mut(&hash).unwrap().0 -= 1;
             self.tasks.push((hash, self.order(hash).fuelLimit));
@@ -75,10 +84,13 @@ impl Machine {
         while left > 0 {
             self.fill();
             // All cores go on until the next task ends, or the second.
-            let Some(step) = self.tasks.iter().map(|(_, fuel)| *fuel.min(&left)).min() else { break };
+            let Some(step) = self.tasks.iter().map(|(_, fuel)| *fuel.min(&left)).min() else {
+                break;
+            };
             left -= step;
             self.tasks.iter_mut().for_each(|(_, fuel)| *fuel -= step);
-            let ended: Vec<_> = self.tasks.iter().filter(|(_, fuel)| *fuel == 0).map(|(hash, _)| *hash).collect();
+            let ended: Vec<_> =
+                self.tasks.iter().filter(|(_, fuel)| *fuel == 0).map(|(hash, _)| *hash).collect();
             self.tasks.retain(|(_, fuel)| *fuel > 0);
             // An order's thread takes its next task before anybody hears that one is done.
             self.fill();
@@ -96,7 +108,8 @@ impl Machine {
     fn ended(&mut self, hash: OrderId) {
         let Some((waiting, done)) = self.orders.get_mut(&hash) else { return };
         *done += 1;
-        let (all, done) = (*waiting == 0 && !self.tasks.iter().any(|(other, _)| *other == hash), *done);
+        let (all, done) =
+            (*waiting == 0 && !self.tasks.iter().any(|(other, _)| *other == hash), *done);
         let effects = if all {
             self.orders.remove(&hash);
             self.promised.remove(&hash);
@@ -135,14 +148,16 @@ fn offered() -> impl Strategy<Value = Offered> {
     let tenths = prop_oneof![3 => 1..30u64, 1 => 1..600u64];
     let pages = prop_oneof![4 => Just(16u32), 1 => 1..64u32];
     let pause = prop_oneof![3 => Just(0u64), 1 => 0..60u64];
-    (0..3usize, tasks, tenths, pages, 5..900u64, pause).prop_map(|(deal, tasks, tenths, pages, due, pause)| Offered {
-        deal,
-        tasks,
-        tenths,
-        pages,
-        due,
-        pause,
-    })
+    (0..3usize, tasks, tenths, pages, 5..900u64, pause).prop_map(
+        |(deal, tasks, tenths, pages, due, pause)| Offered {
+            deal,
+            tasks,
+            tenths,
+            pages,
+            due,
+            pause,
+        },
+    )
 }
 
 fn config_with(cores: u32, memory_pages: Option<u32>) -> Config {
@@ -164,7 +179,11 @@ fn promises_are_kept(config: Config, speed: u64, offers: &[Offered], crash: Opti
     let mut machine = Machine::new(config, speed);
     let mut deals = Vec::new();
     for salt in 0..3 {
-        let deal = rialto_protocol::types::Deal { budget: 1_000_000_000, price: 1, ..machine.world.deal_terms(salt) };
+        let deal = rialto_protocol::types::Deal {
+            budget: 1_000_000_000,
+            price: 1,
+            ..machine.world.deal_terms(salt)
+        };
         machine.world.says(struct_hash(&deal), What::Opened(Box::new(deal.clone())));
         let session = machine.world.connect(0x55 + salt as u8);
         machine.world.hello(session, &deal);
@@ -244,7 +263,12 @@ proptest! {
 #[test]
 fn promises_are_made_at_all() {
     let offer = |due| Offered { deal: 0, tasks: 4, tenths: 50, pages: 16, due, pause: 0 };
-    let kept = promises_are_kept(config_with(2, None), TFUEL / 2, &[offer(300), offer(100), offer(20)], None);
+    let kept = promises_are_kept(
+        config_with(2, None),
+        TFUEL / 2,
+        &[offer(300), offer(100), offer(20)],
+        None,
+    );
     assert_eq!(kept, 3);
 }
 
@@ -254,7 +278,8 @@ fn what_cannot_be_done_at_the_limit_before_the_deal_ends_is_not_promised() {
     config.limits.expected_fuel_bps = 1;
     let mut world = World::with(config);
     let (deal, session) = world.deal(1);
-    // Each takes 1,280 s at the limit and half of the speed, in a deal of 4,000 s; expected is next to nothing.
+    // Each takes 1,280 s at the limit and half of the speed, in a deal of 4,000 s; expected is next
+    // to nothing.
     let cheap = rialto_protocol::types::Deal { price: 1, salt: 9, ..deal };
     world.says(struct_hash(&cheap), What::Opened(Box::new(cheap.clone())));
     world.hello(session, &cheap);

@@ -1,6 +1,6 @@
-//! Random lives of a provider: hostile sessions, duplicates, reordering, reorgs, crashes at any point. The world
-//! checks after every event that the journal is the core and that nothing is done before it is written; here
-//! the money is checked.
+//! Random lives of a provider: hostile sessions, duplicates, reordering, reorgs, crashes at any
+//! point. The world checks after every event that the journal is the core and that nothing is done
+//! before it is written; here the money is checked.
 
 use std::{
     cell::RefCell,
@@ -19,7 +19,8 @@ use rialto_protocol::{
     wire::{ToProvider, ToRequester},
 };
 use rialto_provider::core::{
-    Call, Effect, Event, Fact, LogId, OnChain, OrderRow, OrderState, Outcome, ProviderEvent, Verdict, What,
+    Call, Effect, Event, Fact, LogId, OnChain, OrderRow, OrderState, Outcome, ProviderEvent,
+    Verdict, What,
 };
 
 use crate::world::*;
@@ -125,7 +126,8 @@ impl Life {
         for effect in &effects {
             if let Effect::Transact { intent, call } = effect {
                 self.open.insert(intent.clone(), call.clone());
-                // After a crash what was sent is sent again, whatever was learned meanwhile: it has one name.
+                // After a crash what was sent is sent again, whatever was learned meanwhile: it has
+                // one name.
                 if !self.asked.insert(intent.clone()) {
                     continue;
                 }
@@ -135,7 +137,10 @@ impl Life {
         self.seen.extend(names(&effects));
         for (id, before) in before {
             if let (Some(before), Some(after)) = (before, self.world.core.deal(id)) {
-                assert!(after.voucher_amount() >= before.voucher_amount(), "the best voucher only gets better");
+                assert!(
+                    after.voucher_amount() >= before.voucher_amount(),
+                    "the best voucher only gets better"
+                );
                 assert!(after.earned >= before.earned);
             }
         }
@@ -146,7 +151,9 @@ impl Life {
         let world = &mut self.world;
         match step {
             Step::Wait(seconds) => drop(world.wait(seconds)),
-            Step::Open if self.deals.len() < MAX_DEALS => self.deals.push(world.open(self.deals.len() as u64)),
+            Step::Open if self.deals.len() < MAX_DEALS => {
+                self.deals.push(world.open(self.deals.len() as u64))
+            }
             Step::Open => {}
             Step::Connect { deal, peer } => {
                 let Some(deal) = pick(&self.deals, deal) else { return };
@@ -159,14 +166,16 @@ impl Life {
             }
             Step::Order { deal, stray, ahead, tasks, due } => {
                 let Some((session, deal)) = self.session(deal, stray) else { return };
-                let seq = self.world.core.deal(struct_hash(&deal)).map_or(0, |row| row.next_seq) + ahead;
+                let seq =
+                    self.world.core.deal(struct_hash(&deal)).map_or(0, |row| row.next_seq) + ahead;
                 let due_by = self.world.now + due;
                 let order = Order { dueBy: due_by, ..self.world.order(&deal, seq, tasks) };
                 self.orders.push(self.world.place(session, order));
             }
             Step::Again { order, stray } => {
                 let Some((session, order)) = self.order(order, stray, |_| true) else { return };
-                let offer = self.world.offer(self.world.core.order(order).unwrap().order.value.clone());
+                let offer =
+                    self.world.offer(self.world.core.order(order).unwrap().order.value.clone());
                 self.world.say(session, offer);
             }
             Step::Fetched { order, stray, fine } => {
@@ -184,31 +193,49 @@ impl Life {
             }
             Step::Pay { deal, stray, percent, short, close, forged } => {
                 let Some((session, deal)) = self.session(deal, stray) else { return };
-                let (earned, next) =
-                    self.world.core.deal(struct_hash(&deal)).map_or((500, 0), |r| (r.earned, r.next_seq));
-                let mut voucher = self.world.voucher(&deal, earned * percent / 100, next.saturating_sub(short), close);
+                let (earned, next) = self
+                    .world
+                    .core
+                    .deal(struct_hash(&deal))
+                    .map_or((500, 0), |r| (r.earned, r.next_seq));
+                let mut voucher = self.world.voucher(
+                    &deal,
+                    earned * percent / 100,
+                    next.saturating_sub(short),
+                    close,
+                );
                 if let (true, ToProvider::Voucher(signed)) = (forged, &mut voucher) {
                     signed.value.amount += 1;
                 }
                 self.world.say(session, voucher);
             }
             Step::Reject { order, stray, task } => {
-                let Some((session, order)) = self.order(order, stray, |state| state.receipt().is_some()) else {
+                let Some((session, order)) =
+                    self.order(order, stray, |state| state.receipt().is_some())
+                else {
                     return;
                 };
                 self.world.say(session, ToProvider::Reject { order, task, expected: B256::ZERO });
             }
             Step::Reran { order, stray, same } => {
-                let pending =
-                    |row: &OrderRow| row.rejected.iter().find(|(_, v)| **v == Verdict::Pending).map(|(t, _)| *t);
-                let waits = |hash: &&OrderId| self.world.core.order(**hash).is_some_and(|row| pending(row).is_some());
+                let pending = |row: &OrderRow| {
+                    row.rejected.iter().find(|(_, v)| **v == Verdict::Pending).map(|(t, _)| *t)
+                };
+                let waits = |hash: &&OrderId| {
+                    self.world.core.order(**hash).is_some_and(|row| pending(row).is_some())
+                };
                 let waiting: Vec<_> = self.orders.iter().filter(waits).copied().collect();
-                let Some(order) = pick(if stray { &self.orders } else { &waiting }, order) else { return };
+                let Some(order) = pick(if stray { &self.orders } else { &waiting }, order) else {
+                    return;
+                };
                 let task = self.world.core.order(order).and_then(pending).unwrap_or(0);
                 self.world.feed(Event::Reran { order, task, same });
             }
             Step::Cancel { order, stray, forged } => {
-                let Some((session, order)) = self.order(order, stray, OrderState::unfinished) else { return };
+                let Some((session, order)) = self.order(order, stray, OrderState::unfinished)
+                else {
+                    return;
+                };
                 let mut cancel = self.world.cancel(order);
                 if let (true, ToProvider::Cancel(signed)) = (forged, &mut cancel) {
                     signed.signature = Default::default();
@@ -217,7 +244,10 @@ impl Life {
                 let effects = self.world.say(session, cancel);
                 if forged {
                     assert_eq!(self.world.core.order(order).map(|row| row.state.clone()), before);
-                    assert!(!effects.contains(&Effect::Stop { order }), "only a signature stops work");
+                    assert!(
+                        !effects.contains(&Effect::Stop { order }),
+                        "only a signature stops work"
+                    );
                 }
             }
             Step::Release { deal, stray, percent } => {
@@ -234,7 +264,9 @@ impl Life {
                 let head = world.head();
                 world.feed(Event::Chain { removed, added: vec![], head });
                 // Deals that vanished come back in another block, or not at all.
-                for fact in taken.into_iter().filter(|fact| matches!(fact.what, What::Opened(_))).step_by(2) {
+                for fact in
+                    taken.into_iter().filter(|fact| matches!(fact.what, What::Opened(_))).step_by(2)
+                {
                     world.says(fact.deal, fact.what);
                 }
             }
@@ -257,8 +289,11 @@ impl Life {
     fn session(&mut self, at: usize, stray: bool) -> Option<(u64, Deal)> {
         let deal = pick(&self.deals, at)?;
         let id = struct_hash(&deal);
-        let fitting =
-            if stray { pick(&self.sessions, at / 2) } else { self.sessions.iter().rev().find(|s| s.1 == id).copied() };
+        let fitting = if stray {
+            pick(&self.sessions, at / 2)
+        } else {
+            self.sessions.iter().rev().find(|s| s.1 == id).copied()
+        };
         let session = match fitting {
             Some((session, _)) => session,
             None => self.connect(&deal, 0),
@@ -267,8 +302,15 @@ impl Life {
     }
 
     /// An order in a state, and a session of its deal; astray, any order and any session.
-    fn order(&mut self, at: usize, stray: bool, wanted: impl Fn(&OrderState) -> bool) -> Option<(u64, OrderId)> {
-        let known = |hash: &&OrderId| self.world.core.order(**hash).is_some_and(|row| stray || wanted(&row.state));
+    fn order(
+        &mut self,
+        at: usize,
+        stray: bool,
+        wanted: impl Fn(&OrderState) -> bool,
+    ) -> Option<(u64, OrderId)> {
+        let known = |hash: &&OrderId| {
+            self.world.core.order(**hash).is_some_and(|row| stray || wanted(&row.state))
+        };
         let fitting: Vec<_> = self.orders.iter().filter(known).copied().collect();
         let hash = pick(&fitting, at)?;
         let id = self.world.core.order(hash)?.order.value.deal;
@@ -277,7 +319,8 @@ impl Life {
     }
 
     fn chain_of(&self, id: DealId) -> OnChain {
-        let facts: Vec<_> = self.world.logs.iter().filter(|fact| fact.deal == id).cloned().collect();
+        let facts: Vec<_> =
+            self.world.logs.iter().filter(|fact| fact.deal == id).cloned().collect();
         OnChain::of(&facts)
     }
 
@@ -287,8 +330,16 @@ impl Life {
         let Some(intent) = pick(&intents, at) else { return };
         let Some(call) = self.open.remove(&intent) else { return };
         let said = match outcome {
-            0 => return drop(self.world.feed(Event::Transacted { intent, outcome: Outcome::Reverted })),
-            1 => return drop(self.world.feed(Event::Transacted { intent, outcome: Outcome::Unsent })),
+            0 => {
+                return drop(
+                    self.world.feed(Event::Transacted { intent, outcome: Outcome::Reverted }),
+                );
+            }
+            1 => {
+                return drop(
+                    self.world.feed(Event::Transacted { intent, outcome: Outcome::Unsent }),
+                );
+            }
             _ => self.what_follows(&call),
         };
         let Some((deal, said)) = said else {
@@ -320,7 +371,8 @@ impl Life {
             Call::Play { .. } | Call::Timeout { .. } => panic!("no deal here names a court"),
             Call::Redeem { voucher, .. } => {
                 let paid = chain.paid.max(voucher.value.amount);
-                let mut said = vec![What::Redeemed { paid, orders: chain.orders.max(voucher.value.orders) }];
+                let mut said =
+                    vec![What::Redeemed { paid, orders: chain.orders.max(voucher.value.orders) }];
                 if voucher.value.close {
                     said.push(What::Closed { paid });
                 }
@@ -332,16 +384,26 @@ impl Life {
                     return None;
                 }
                 let case = CaseId::Claim { order: subject };
-                vec![What::CaseOpened { case, seq: order.value.seq, deadline: self.world.now + 600 }]
+                vec![What::CaseOpened {
+                    case,
+                    seq: order.value.seq,
+                    deadline: self.world.now + 600,
+                }]
             }
             Call::Answer { order, .. } => {
-                vec![What::CaseEnded { case: CaseId::Late { order: struct_hash(&**order) }, paid: 0 }]
+                vec![What::CaseEnded {
+                    case: CaseId::Late { order: struct_hash(&**order) },
+                    paid: 0,
+                }]
             }
             Call::Excuse { cancel, .. } => {
                 vec![What::CaseEnded { case: CaseId::Late { order: cancel.value.order }, paid: 0 }]
             }
             Call::Reveal { receipt, task, .. } => {
-                vec![What::CaseEnded { case: CaseId::Demand { receipt: struct_hash(receipt), task: *task }, paid: 0 }]
+                vec![What::CaseEnded {
+                    case: CaseId::Demand { receipt: struct_hash(receipt), task: *task },
+                    paid: 0,
+                }]
             }
             Call::Settle { case, .. } => {
                 let state = chain.cases.get(case)?;
@@ -394,10 +456,19 @@ impl Life {
             Effect::Transact { call: Call::Claim { deal, order, receipt }, .. } => {
                 let row = self.world.core.deal(struct_hash(&**deal)).unwrap();
                 assert_ne!(row.verdict, Verdict::Differs, "a wrong result is never claimed");
-                assert!(row.verdict != Verdict::Pending || self.world.now >= deal.expiry, "found out first");
-                let stuck = row.txs.values().any(|tx| matches!(tx.call, Call::Redeem { .. }) && tx.reverted >= 3);
+                assert!(
+                    row.verdict != Verdict::Pending || self.world.now >= deal.expiry,
+                    "found out first"
+                );
+                let stuck = row
+                    .txs
+                    .values()
+                    .any(|tx| matches!(tx.call, Call::Redeem { .. }) && tx.reverted >= 3);
                 assert!(stuck || order.value.seq >= row.watermark());
-                assert!(stuck || receipt.fee <= row.earned - row.voucher_amount(), "what is paid is not claimed");
+                assert!(
+                    stuck || receipt.fee <= row.earned - row.voucher_amount(),
+                    "what is paid is not claimed"
+                );
             }
             Effect::Tell(ProviderEvent::Paid { deal, amount, .. }) => {
                 assert!(*amount <= self.world.core.deal(*deal).unwrap().deal.budget);
@@ -416,38 +487,53 @@ impl Life {
                 .rows()
                 .into_iter()
                 .filter_map(|record| match record {
-                    rialto_provider::core::Record::Order(_, row) if row.order.value.deal == id => Some(*row),
+                    rialto_provider::core::Record::Order(_, row) if row.order.value.deal == id => {
+                        Some(*row)
+                    }
                     _ => None,
                 })
                 .collect();
-            let fees: u128 = orders.iter().filter_map(|order| order.state.receipt()).map(|r| r.fee).sum();
+            let fees: u128 =
+                orders.iter().filter_map(|order| order.state.receipt()).map(|r| r.fee).sum();
             // Cancelled work that was only done to answer a late notice is not billed.
             assert!(row.earned <= fees);
-            let called_late =
-                self.world.logs.iter().any(|fact| fact.deal == id && matches!(fact.what, What::CaseOpened { .. }));
+            let called_late = self
+                .world
+                .logs
+                .iter()
+                .any(|fact| fact.deal == id && matches!(fact.what, What::CaseOpened { .. }));
             let settled: u128 = orders
                 .iter()
                 .filter(|order| order.order.value.seq < row.watermark())
                 .filter_map(|order| order.state.receipt())
                 .map(|receipt| receipt.fee)
                 .sum();
-            let underpaid =
-                settled > row.voucher_amount() && !called_late || row.closing() && row.voucher_amount() < row.earned;
-            assert!(!underpaid || row.verdict == Verdict::Differs && row.closing(), "settled for less than it costs");
-            let unfinished = orders
-                .iter()
-                .filter(|order| matches!(order.state, OrderState::Fetching { .. } | OrderState::Accepted { .. }));
+            let underpaid = settled > row.voucher_amount() && !called_late
+                || row.closing() && row.voucher_amount() < row.earned;
+            assert!(
+                !underpaid || row.verdict == Verdict::Differs && row.closing(),
+                "settled for less than it costs"
+            );
+            let unfinished = orders.iter().filter(|order| {
+                matches!(order.state, OrderState::Fetching { .. } | OrderState::Accepted { .. })
+            });
             // Late notices bring cancelled work back: that is not lending, it is defence.
-            let reserved: u128 = unfinished.map(|order| u128::from(order.order.value.tasks) * TASK_FEE).sum();
-            let exposed = row.earned.saturating_sub(row.voucher_amount().max(OnChain::of(&row.facts).paid)) + reserved;
+            let reserved: u128 =
+                unfinished.map(|order| u128::from(order.order.value.tasks) * TASK_FEE).sum();
+            let exposed =
+                row.earned.saturating_sub(row.voucher_amount().max(OnChain::of(&row.facts).paid))
+                    + reserved;
             let reorged = row.reorgs > 0;
-            assert!(exposed <= self.world.config.money.credit_window || called_late || reorged, "{exposed} at risk");
+            assert!(
+                exposed <= self.world.config.money.credit_window || called_late || reorged,
+                "{exposed} at risk"
+            );
             assert!(row.earned + reserved <= deal.budget || called_late);
         }
     }
 
-    /// From here on everything works: the chain mines, time passes. All that is owed by voucher must become money
-    /// before the deal expires, and every deal must end.
+    /// From here on everything works: the chain mines, time passes. All that is owed by voucher
+    /// must become money before the deal expires, and every deal must end.
     fn heal(&mut self) {
         let last = self.deals.iter().map(|deal| deal.expiry).max().unwrap_or(0);
         let owed: Vec<_> = self
@@ -469,7 +555,10 @@ impl Life {
                     checked[at] = true;
                     let chain = self.chain_of(struct_hash(deal));
                     if let (Some(owed), true) = (owed[at], chain.open || chain.closed) {
-                        assert!(chain.paid + self.world.config.money.tx_worth >= owed, "redeemed before expiry");
+                        assert!(
+                            chain.paid + self.world.config.money.tx_worth >= owed,
+                            "redeemed before expiry"
+                        );
                     }
                 }
             }
@@ -477,7 +566,11 @@ impl Life {
         for deal in &self.deals {
             let chain = self.chain_of(struct_hash(deal));
             let stuck = chain.cases.keys().any(|case| case.kind() == CaseKind::Demand);
-            assert!(!chain.open || stuck, "every deal ends: {chain:?} {:?}", self.world.core.deal(struct_hash(deal)));
+            assert!(
+                !chain.open || stuck,
+                "every deal ends: {chain:?} {:?}",
+                self.world.core.deal(struct_hash(deal))
+            );
         }
     }
 }
@@ -485,7 +578,9 @@ impl Life {
 /// What happened, over all lives: a test of lives in which nothing happens would test nothing.
 fn names(effects: &[Effect]) -> Vec<String> {
     let name = |effect: &Effect| match effect {
-        Effect::Tell(event) => format!("{event:?}").split([' ', '{']).next().unwrap_or_default().to_string(),
+        Effect::Tell(event) => {
+            format!("{event:?}").split([' ', '{']).next().unwrap_or_default().to_string()
+        }
         Effect::Transact { intent, .. } => intent.split('-').next().unwrap_or_default().to_string(),
         Effect::Send { message: ToRequester::Refuse { code, .. }, .. } => code.clone(),
         _ => String::new(),
@@ -495,11 +590,16 @@ fn names(effects: &[Effect]) -> Vec<String> {
 
 #[test]
 fn survives_any_life() {
-    let config = ProptestConfig { cases: 20, max_shrink_iters: 100, failure_persistence: None, ..Default::default() };
+    let config = ProptestConfig {
+        cases: 20,
+        max_shrink_iters: 100,
+        failure_persistence: None,
+        ..Default::default()
+    };
     let seen = RefCell::new(BTreeSet::new());
     let lives = proptest::collection::vec(step(), 1..250);
-    let lived =
-        TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha)).run(&lives, |steps| {
+    let lived = TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha))
+        .run(&lives, |steps| {
             let mut life = Life::new();
             for step in steps {
                 life.step(step);

@@ -99,7 +99,10 @@ fn receipts_go_to_whom_the_requester_sent_and_nobody_else() {
     world.say(thief, voucher);
     let moved = world.connect(0x99);
     world.hello(moved, &deal);
-    assert_eq!(world.core.deal(struct_hash(&deal)).unwrap().endpoint, Some(B256::repeat_byte(0x99)));
+    assert_eq!(
+        world.core.deal(struct_hash(&deal)).unwrap().endpoint,
+        Some(B256::repeat_byte(0x99))
+    );
 }
 
 #[test]
@@ -110,7 +113,8 @@ fn who_signs_nothing_loses_its_session() {
     let stranger = world.connect(0x99);
     world.hello(stranger, &deal);
     for at in 1..=16 {
-        let effects = world.say(stranger, ToProvider::Reject { order, task: 0, expected: B256::ZERO });
+        let effects =
+            world.say(stranger, ToProvider::Reject { order, task: 0, expected: B256::ZERO });
         assert_eq!(codes(&effects), ["P-ADM-002"]);
         assert_eq!(effects.contains(&Effect::Hangup { session: stranger }), at == 16);
     }
@@ -137,7 +141,10 @@ fn signatures_are_checked_so_often_in_a_second() {
             }
         }
     }
-    assert_eq!(codes_seen, [("P-ADM-002".to_string(), 1_024), ("P-SES-003".to_string(), 256)].into());
+    assert_eq!(
+        codes_seen,
+        [("P-ADM-002".to_string(), 1_024), ("P-SES-003".to_string(), 256)].into()
+    );
 }
 
 #[test]

@@ -14,8 +14,8 @@ use rialto_protocol::{
     wire::{BlobRef, Payload, Signed, ToProvider, ToRequester, WIRE_VERSION},
 };
 use rialto_provider::core::{
-    AskConfig, Call, Config, Core, Effect, Event, Fact, Limits, LogId, Money, OnChain, Outcome, Price, ProviderEvent,
-    Record, Refusal, Results, Work, journal::Key, record::OrderState,
+    AskConfig, Call, Config, Core, Effect, Event, Fact, Limits, LogId, Money, OnChain, Outcome,
+    Price, ProviderEvent, Record, Refusal, Results, Work, journal::Key, record::OrderState,
 };
 
 pub const START: u64 = 1_000_000;
@@ -129,7 +129,10 @@ impl World {
             Effect::SendReceipt { receipt, .. } => {
                 let row = self.order_row(receipt.order).expect("a receipt without a row");
                 assert_eq!(row.state.receipt(), Some(receipt));
-                assert!(self.journal.contains_key(&Key::results(receipt.order)), "a receipt without results");
+                assert!(
+                    self.journal.contains_key(&Key::results(receipt.order)),
+                    "a receipt without results"
+                );
             }
             Effect::Send { message: ToRequester::Release(release), .. } => {
                 let row = self.deal_row(release.value.deal).expect("a release without a row");
@@ -155,7 +158,9 @@ impl World {
             }
             Effect::Transact { intent, call } => {
                 let known = self.rows().into_iter().any(|record| match record {
-                    Record::Deal(_, row) => row.txs.values().any(|tx| tx.intent == *intent && tx.call == *call),
+                    Record::Deal(_, row) => {
+                        row.txs.values().any(|tx| tx.intent == *intent && tx.call == *call)
+                    }
                     _ => false,
                 });
                 assert!(known, "a transaction without a row: {intent}");
@@ -165,8 +170,16 @@ impl World {
             }
             Effect::Publish(ask) => {
                 let known = struct_hash(ask);
-                assert!(self.rows().into_iter().any(|r| matches!(r, Record::Ask(hash, _) if hash == known)));
-                assert!(self.rows().into_iter().any(|r| matches!(r, Record::Market(m) if m.ask.as_ref() == Some(ask))));
+                assert!(
+                    self.rows()
+                        .into_iter()
+                        .any(|r| matches!(r, Record::Ask(hash, _) if hash == known))
+                );
+                assert!(
+                    self.rows()
+                        .into_iter()
+                        .any(|r| matches!(r, Record::Market(m) if m.ask.as_ref() == Some(ask)))
+                );
             }
             _ => {}
         }
@@ -191,18 +204,19 @@ impl World {
     }
 
     pub fn order_row(&self, hash: OrderId) -> Option<rialto_provider::core::OrderRow> {
-        self.rows()
-            .into_iter()
-            .find_map(|r| if let Record::Order(h, row) = r { (h == hash).then_some(*row) } else { None })
+        self.rows().into_iter().find_map(|r| {
+            if let Record::Order(h, row) = r { (h == hash).then_some(*row) } else { None }
+        })
     }
 
     pub fn deal_row(&self, id: DealId) -> Option<rialto_provider::core::DealRow> {
-        self.rows()
-            .into_iter()
-            .find_map(|r| if let Record::Deal(d, row) = r { (d == id).then_some(*row) } else { None })
+        self.rows().into_iter().find_map(|r| {
+            if let Record::Deal(d, row) = r { (d == id).then_some(*row) } else { None }
+        })
     }
 
-    /// The process dies; a new one starts from the journal, and the chain tells its last blocks again.
+    /// The process dies; a new one starts from the journal, and the chain tells its last blocks
+    /// again.
     pub fn crash(&mut self) -> Vec<Effect> {
         self.core = Core::restore(self.config.clone(), self.rows());
         let from_block = self.core.cursor().saturating_sub(1);
@@ -229,7 +243,8 @@ impl World {
 
     pub fn fact(&mut self, deal: DealId, what: rialto_provider::core::What) -> Fact {
         let block = self.head() + 1;
-        let hash = keccak256([block.to_be_bytes(), (self.logs.len() as u64).to_be_bytes()].concat());
+        let hash =
+            keccak256([block.to_be_bytes(), (self.logs.len() as u64).to_be_bytes()].concat());
         let fact = Fact { at: LogId { block, index: 0, hash }, deal, what };
         self.logs.push(fact.clone());
         fact
@@ -273,7 +288,10 @@ impl World {
     }
 
     pub fn mined(&mut self, intent: &str) -> Vec<Effect> {
-        self.feed(Event::Transacted { intent: intent.into(), outcome: Outcome::Mined { fee_wei: 7 } })
+        self.feed(Event::Transacted {
+            intent: intent.into(),
+            outcome: Outcome::Mined { fee_wei: 7 },
+        })
     }
 
     // ── the requester ──
@@ -377,8 +395,14 @@ impl World {
 
 /// Results of tasks that used all their fuel.
 pub fn results(tasks: u32) -> Results {
-    let halted =
-        Halted { status: Status::Finished, exit_code: 0, out_hash: B256::ZERO, out_len: 0, fuel_left: 0, digest: 0 };
+    let halted = Halted {
+        status: Status::Finished,
+        exit_code: 0,
+        out_hash: B256::ZERO,
+        out_len: 0,
+        fuel_left: 0,
+        digest: 0,
+    };
     Results { halted: vec![halted; tasks as usize], outputs: Payload::Inline(Bytes::new()) }
 }
 
@@ -391,7 +415,10 @@ pub fn codes(effects: &[Effect]) -> Vec<String> {
 }
 
 pub fn told(effects: &[Effect]) -> Vec<ProviderEvent> {
-    effects.iter().filter_map(|e| if let Effect::Tell(event) = e { Some(event.clone()) } else { None }).collect()
+    effects
+        .iter()
+        .filter_map(|e| if let Effect::Tell(event) = e { Some(event.clone()) } else { None })
+        .collect()
 }
 
 pub fn intents(effects: &[Effect]) -> Vec<String> {
@@ -405,24 +432,34 @@ pub fn intents(effects: &[Effect]) -> Vec<String> {
 pub fn intent_of(effects: &[Effect]) -> String {
     let all: Vec<_> = effects
         .iter()
-        .filter_map(|e| if let Effect::Transact { intent, .. } = e { Some(intent.clone()) } else { None })
+        .filter_map(|e| {
+            if let Effect::Transact { intent, .. } = e { Some(intent.clone()) } else { None }
+        })
         .collect();
     assert_eq!(all.len(), 1, "{effects:?}");
     all[0].clone()
 }
 
 pub fn runs(effects: &[Effect]) -> Vec<OrderId> {
-    effects.iter().filter_map(|e| if let Effect::Run(work) = e { Some(work.hash) } else { None }).collect()
+    effects
+        .iter()
+        .filter_map(|e| if let Effect::Run(work) = e { Some(work.hash) } else { None })
+        .collect()
 }
 
 pub fn messages(effects: &[Effect]) -> Vec<&ToRequester> {
-    effects.iter().filter_map(|e| if let Effect::Send { message, .. } = e { Some(message) } else { None }).collect()
+    effects
+        .iter()
+        .filter_map(|e| if let Effect::Send { message, .. } = e { Some(message) } else { None })
+        .collect()
 }
 
 pub fn receipts(effects: &[Effect]) -> BTreeSet<OrderId> {
     effects
         .iter()
-        .filter_map(|e| if let Effect::SendReceipt { receipt, .. } = e { Some(receipt.order) } else { None })
+        .filter_map(|e| {
+            if let Effect::SendReceipt { receipt, .. } = e { Some(receipt.order) } else { None }
+        })
         .collect()
 }
 

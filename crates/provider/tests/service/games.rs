@@ -1,4 +1,5 @@
-//! False accusations before the court of an embedded chain: the provider answers each of them by itself.
+//! False accusations before the court of an embedded chain: the provider answers each of them by
+//! itself.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -39,11 +40,18 @@ impl Court {
                     let MarketEvent::Court { event, .. } = event else { continue };
                     match event {
                         CourtEvent::Accused(it) => drop(self.games.insert(it.id, it.game.clone())),
-                        CourtEvent::Unfolded { id, height: 0, nodes, .. } => drop(self.shown.insert(id, nodes)),
-                        CourtEvent::Moved(it) => {
-                            self.moved.insert(it.id, (it.level, it.position, it.segment, it.accusers_turn));
+                        CourtEvent::Unfolded { id, height: 0, nodes, .. } => {
+                            drop(self.shown.insert(id, nodes))
                         }
-                        CourtEvent::Ended(it) => drop(self.ended.insert(it.id, (it.accuser_won, it.to_provider))),
+                        CourtEvent::Moved(it) => {
+                            self.moved.insert(
+                                it.id,
+                                (it.level, it.position, it.segment, it.accusers_turn),
+                            );
+                        }
+                        CourtEvent::Ended(it) => {
+                            drop(self.ended.insert(it.id, (it.accuser_won, it.to_provider)))
+                        }
                         _ => {}
                     }
                 }
@@ -88,7 +96,10 @@ async fn many_false_accusations_are_answered_and_pay() {
         place.later(1);
     }
     court.hear(&mut events, |court| court.shown.len() == 5).await;
-    let tree = SumTree::over(&place.run(&order, &WORDS).iter().map(|o| o.halted).collect::<Vec<_>>(), order.fuelLimit);
+    let tree = SumTree::over(
+        &place.run(&order, &WORDS).iter().map(|o| o.halted).collect::<Vec<_>>(),
+        order.fuelLimit,
+    );
     assert!(court.shown.values().all(|nodes| *nodes == tree.unfold(2, 0).unwrap()));
     let ids: Vec<_> = court.games.keys().copied().collect();
     let wrong_from = |n: usize| if n == 4 { 15 } else { 3 * n };
@@ -114,15 +125,24 @@ async fn many_false_accusations_are_answered_and_pay() {
         assert_eq!(segment[1..], player.dissect(position, level));
         assert_eq!(segment[0], player.hash_at(position));
     }
-    // The deal ends meanwhile, by a closing voucher, and the provider restarts; it wins what is left all the same.
+    // The deal ends meanwhile, by a closing voucher, and the provider restarts; it wins what is
+    // left all the same.
     requester.pay(1_000_000, 1, true).await;
-    soon(async { while !matches!(watch.recv().await.unwrap(), ProviderEvent::DealClosed { .. }) {} }).await;
-    assert!(tokio::time::timeout(Duration::from_millis(300), provider.drain()).await.is_err(), "games go on");
+    soon(async {
+        while !matches!(watch.recv().await.unwrap(), ProviderEvent::DealClosed { .. }) {}
+    })
+    .await;
+    assert!(
+        tokio::time::timeout(Duration::from_millis(300), provider.drain()).await.is_err(),
+        "games go on"
+    );
     soon(provider.stop()).await;
     let provider = place.provider(|config| config.asks.court = place.court).await;
     place.later(20 * 24 * 3600);
     court.hear(&mut events, |court| court.ended.len() == 5).await;
-    assert!(court.ended.values().all(|(accuser_won, to_provider)| !accuser_won && *to_provider > 0));
+    assert!(
+        court.ended.values().all(|(accuser_won, to_provider)| !accuser_won && *to_provider > 0)
+    );
     soon(provider.drain()).await.unwrap();
     soon(provider.stop()).await;
 }
@@ -132,7 +152,9 @@ async fn a_game_that_is_played_to_its_last_level_is_won() {
     let place = Place::new().await;
     let (provider, requester, order, signed) = accused(&place).await;
     let (mut court, mut events) = (Court::default(), place.events());
-    requester.sends("accuse", at_court(&place, CourtCall::Accuse { signed: Box::new(signed) })).await;
+    requester
+        .sends("accuse", at_court(&place, CourtCall::Accuse { signed: Box::new(signed) }))
+        .await;
     court.hear(&mut events, |court| court.shown.len() == 1).await;
     let (id, game) = court.games.iter().map(|(id, game)| (*id, game.clone())).next().unwrap();
     let mut states = place.player(&order, &WORDS, 2).open();
@@ -147,7 +169,9 @@ async fn a_game_that_is_played_to_its_last_level_is_won() {
     // The accuser disputes whatever the provider says, at another place every time.
     for turn in 0u8.. {
         let before = court.moved.get(&id).map_or(u8::MAX, |(level, ..)| *level);
-        court.hear(&mut events, |court| court.moved.get(&id).is_some_and(|m| m.3 && m.0 < before)).await;
+        court
+            .hear(&mut events, |court| court.moved.get(&id).is_some_and(|m| m.3 && m.0 < before))
+            .await;
         if court.moved[&id].0 == 1 {
             break;
         }
@@ -163,7 +187,9 @@ async fn a_game_that_is_played_to_its_last_level_is_won() {
             states,
             signature: Default::default(),
         };
-        requester.sends(&format!("move-{turn}"), at_court(&place, CourtCall::Move(Box::new(args)))).await;
+        requester
+            .sends(&format!("move-{turn}"), at_court(&place, CourtCall::Move(Box::new(args))))
+            .await;
     }
     // Two neighbours are one step apart, and there is no step that the accuser could show.
     let mut player = place.player(&order, &WORDS, 2);
@@ -183,7 +209,9 @@ struct Idle;
 impl Shell for Idle {
     fn effect(&self, effect: Effect) -> Conduct {
         match effect {
-            Effect::Fetch(work) => Conduct::Says(Event::Fetched { order: work.hash, result: Ok(()) }),
+            Effect::Fetch(work) => {
+                Conduct::Says(Event::Fetched { order: work.hash, result: Ok(()) })
+            }
             Effect::Run(_) => Conduct::Nothing,
             effect => Conduct::Perform(effect),
         }
@@ -211,7 +239,8 @@ async fn a_cancelled_order_is_excused_on_chain() {
     .await;
     place.later(ack.value.dueBy - requester.deal.openedAt);
     let deal = requester.deal.clone();
-    let late = MarketCall::Late { deal, order: order.clone(), ack: ack.value, signature: ack.signature };
+    let late =
+        MarketCall::Late { deal, order: order.clone(), ack: ack.value, signature: ack.signature };
     requester.sends("late", late).await;
     let mut events = place.events();
     soon(async {

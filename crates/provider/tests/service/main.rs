@@ -1,4 +1,5 @@
-//! The service on a real (embedded) chain, network and engine; the requester is written out by hand.
+//! The service on a real (embedded) chain, network and engine; the requester is written out by
+//! hand.
 #![allow(clippy::unwrap_used)]
 
 mod games;
@@ -33,8 +34,13 @@ async fn sells_work_and_is_paid_with_two_transactions() {
     let (receipt, results, outputs) = requester.receipt(&order).await;
     let honest = place.run(&order, &["one", "two", "three"]);
     assert_eq!(results, honest.iter().map(|outcome| outcome.halted).collect::<Vec<_>>());
-    assert_eq!(outputs, honest.iter().flat_map(|outcome| outcome.output.to_vec()).collect::<Vec<_>>());
-    let tree = SumTree::new(results.iter().map(|halted| (halted.hash(), halted.fuel_used(order.fuelLimit))));
+    assert_eq!(
+        outputs,
+        honest.iter().flat_map(|outcome| outcome.output.to_vec()).collect::<Vec<_>>()
+    );
+    let tree = SumTree::new(
+        results.iter().map(|halted| (halted.hash(), halted.fuel_used(order.fuelLimit))),
+    );
     assert_eq!((receipt.root, receipt.fuel), (tree.root().hash, tree.root().fuel));
     assert!(receipt.fee > 0);
 
@@ -42,7 +48,9 @@ async fn sells_work_and_is_paid_with_two_transactions() {
     soon(async {
         loop {
             match watch.recv().await.unwrap() {
-                ProviderEvent::DealClosed { paid, lost, .. } => break assert_eq!((paid, lost), (receipt.fee, 0)),
+                ProviderEvent::DealClosed { paid, lost, .. } => {
+                    break assert_eq!((paid, lost), (receipt.fee, 0));
+                }
                 _ => continue,
             }
         }
@@ -70,8 +78,14 @@ async fn evidence_is_enough_to_defend_an_order() {
     assert_eq!((&evidence.deal, &evidence.order.value), (&requester.deal, &order));
     assert_eq!((evidence.receipt, evidence.ack), (Some(receipt), requester.ack.clone()));
     let kept = evidence.results.unwrap();
-    assert_eq!((kept.halted, kept.outputs), (results, rialto_protocol::wire::Payload::Inline(outputs.into())));
-    assert!(provider.evidence(B256::from(id).into()).await.unwrap().is_none(), "no order of that name");
+    assert_eq!(
+        (kept.halted, kept.outputs),
+        (results, rialto_protocol::wire::Payload::Inline(outputs.into()))
+    );
+    assert!(
+        provider.evidence(B256::from(id).into()).await.unwrap().is_none(),
+        "no order of that name"
+    );
     soon(provider.stop()).await;
 }
 
@@ -97,7 +111,8 @@ async fn a_cheat_that_is_caught_takes_the_smaller_payment() {
     let order = requester.order(&place, 0, &["a", "b", "c"]).await;
     let (receipt, results, _) = requester.receipt(&order).await;
     let honest = place.run(&order, &["a", "b", "c"]);
-    let wrong: Vec<u32> = (0..3).filter(|i| results[*i as usize] != honest[*i as usize].halted).collect();
+    let wrong: Vec<u32> =
+        (0..3).filter(|i| results[*i as usize] != honest[*i as usize].halted).collect();
     assert_eq!(wrong, [0, 2]);
     let expected = honest[2].halted.hash();
     requester.say(&ToProvider::Reject { order: receipt.order, task: 2, expected }).await;
@@ -111,7 +126,10 @@ async fn a_cheat_that_is_caught_takes_the_smaller_payment() {
     })
     .await;
     assert_eq!(verdict, Verdict::Differs);
-    soon(async { while !matches!(watch.recv().await.unwrap(), ProviderEvent::DealClosed { paid: 0, .. }) {} }).await;
+    soon(async {
+        while !matches!(watch.recv().await.unwrap(), ProviderEvent::DealClosed { paid: 0, .. }) {}
+    })
+    .await;
     soon(provider.stop()).await;
 }
 
@@ -136,7 +154,9 @@ async fn a_restart_loses_nothing() {
     let (more, _, _) = requester.receipt(&next).await;
     requester.pay(receipt.fee + more.fee, 2, false).await;
     let wait = async {
-        while provider.status().await.unwrap().deals[&struct_hash(&requester.deal)].voucher != receipt.fee + more.fee {
+        while provider.status().await.unwrap().deals[&struct_hash(&requester.deal)].voucher
+            != receipt.fee + more.fee
+        {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
@@ -192,21 +212,35 @@ async fn unpaid_work_is_claimed_from_the_contract() {
     let second = requester.order(&place, 1, &["not paid", "either"]).await;
     let (unpaid, _, _) = requester.receipt(&second).await;
     // First the voucher, then the claim; paid when the challenge window is over.
-    hears(&mut watch, |event| matches!(event, ProviderEvent::Redeemed { paid: p, .. } if *p == paid.fee)).await;
+    hears(
+        &mut watch,
+        |event| matches!(event, ProviderEvent::Redeemed { paid: p, .. } if *p == paid.fee),
+    )
+    .await;
     let id = struct_hash(&requester.deal);
     let order = struct_hash(&second);
     soon(async {
-        while place.chain.case(id, CaseId::Claim { order }).await.unwrap().status != CaseStatus::Open {
+        while place.chain.case(id, CaseId::Claim { order }).await.unwrap().status
+            != CaseStatus::Open
+        {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     })
     .await;
     place.later(601);
     let all = paid.fee + unpaid.fee;
-    hears(&mut watch, |event| matches!(event, ProviderEvent::Redeemed { paid, .. } if *paid == all)).await;
+    hears(
+        &mut watch,
+        |event| matches!(event, ProviderEvent::Redeemed { paid, .. } if *paid == all),
+    )
+    .await;
     // The deal's time passes, and the provider takes its collateral home.
     place.later(3600 + 1200);
-    hears(&mut watch, |event| matches!(event, ProviderEvent::DealClosed { paid, lost: 0, .. } if *paid == all)).await;
+    hears(
+        &mut watch,
+        |event| matches!(event, ProviderEvent::DealClosed { paid, lost: 0, .. } if *paid == all),
+    )
+    .await;
     soon(provider.stop()).await;
 }
 
@@ -230,7 +264,12 @@ async fn late_notices_and_demands_are_answered_on_chain() {
         .await;
     };
     place.later(place::DUE_SECONDS);
-    let late = MarketCall::Late { deal: deal.clone(), order: order.clone(), ack: ack.value, signature: ack.signature };
+    let late = MarketCall::Late {
+        deal: deal.clone(),
+        order: order.clone(),
+        ack: ack.value,
+        signature: ack.signature,
+    };
     requester.sends("late", late).await;
     ended(CaseId::Late { order: struct_hash(&order) }).await;
     let demand = MarketCall::Demand {

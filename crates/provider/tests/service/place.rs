@@ -6,8 +6,9 @@ use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
 use alloy_signer::SignerSync;
 use futures::future::BoxFuture;
 use rialto_chain::{
-    Chain, ChainConfig, CourtArtifacts, CourtCode, Courts, DeployParams, EventStream, FromLog, KnownCourts, MarketCall,
-    MarketEvent, OpenArgs, PrivateKeySigner, Rpc, RpcFault, Terms, deploy, deploy_court,
+    Chain, ChainConfig, CourtArtifacts, CourtCode, Courts, DeployParams, EventStream, FromLog,
+    KnownCourts, MarketCall, MarketEvent, OpenArgs, PrivateKeySigner, Rpc, RpcFault, Terms, deploy,
+    deploy_court,
 };
 use rialto_devchain::{Config, Devchain};
 use rialto_exec::{CancelFlag, Engine, Executor, Limits, Outcome, SharedData};
@@ -75,7 +76,11 @@ impl Place {
         let dev = Devchain::open(Config { accounts, ..Config::default() }).unwrap();
         let answering = dev.clone();
         let rpc = Rpc::Local(Arc::new(move |method, params| {
-            answering.handle(method, params).map_err(|e| RpcFault { code: e.code, message: e.message, data: e.data })
+            answering.handle(method, params).map_err(|e| RpcFault {
+                code: e.code,
+                message: e.message,
+                data: e.data,
+            })
         }));
         let params = DeployParams {
             token: None,
@@ -86,21 +91,26 @@ impl Place {
             court: Default::default(),
         };
         let deployed = soon(deploy(&rpc, key("deployer"), params)).await.unwrap();
-        let chain = soon(Chain::connect(ChainConfig::new(rpc.clone(), deployed.market))).await.unwrap();
+        let chain =
+            soon(Chain::connect(ChainConfig::new(rpc.clone(), deployed.market))).await.unwrap();
         for name in ["provider", "requester"] {
             let sender = chain.sender_in_memory(key(name)).await.unwrap();
             let amount = 100_000_000;
-            soon(sender.send("mint", MarketCall::Mint { to: key(name).address(), amount })).await.unwrap();
+            soon(sender.send("mint", MarketCall::Mint { to: key(name).address(), amount }))
+                .await
+                .unwrap();
             let permit = chain.permit(&key(name), amount, u64::MAX).await.unwrap();
             soon(sender.send("deposit", permit)).await.unwrap();
             soon(sender.stop()).await;
         }
-        let node = Node::bind(NetConfig::loopback([1; 32], folder.path().join("blobs"))).await.unwrap();
+        let node =
+            Node::bind(NetConfig::loopback([1; 32], folder.path().join("blobs"))).await.unwrap();
         let engine = engine(folder.path(), Machines::default());
         Self { chain, court: deployed.court, dev, rpc, folder, node, engine }
     }
 
-    /// From now on the current machine is another one, with a court of its own, and the old ones are known.
+    /// From now on the current machine is another one, with a court of its own, and the old ones
+    /// are known.
     pub async fn upgrade(&mut self, machines: Machines, artifacts: CourtArtifacts<'_>) {
         let config = ChainConfig::new(self.rpc.clone(), self.chain.market());
         let rules = soon(self.chain.court(self.court)).await.unwrap().rules();
@@ -139,7 +149,8 @@ impl Place {
 
     /// What the chain says from its beginning, court included.
     pub fn events(&self) -> EventStream {
-        self.chain.events_with(0, Courts { known: [self.court].into(), parties: Default::default() })
+        self.chain
+            .events_with(0, Courts { known: [self.court].into(), parties: Default::default() })
     }
 
     /// A task, to be traced under the rules that its order was signed under.
@@ -157,7 +168,8 @@ impl Place {
     /// What an accuser says about a task.
     pub fn challenge(&self, words: &[&str], task: u32, states: [B256; 16]) -> Challenge {
         let inputs = encoded(words);
-        let roots: Vec<_> = inputs.iter().map(|task| input_root(Half::of(task), Half::of(&[]))).collect();
+        let roots: Vec<_> =
+            inputs.iter().map(|task| input_root(Half::of(task), Half::of(&[]))).collect();
         let halves = Halves::new(inputs[task as usize].clone(), Bytes::new());
         let parts = start_parts(&lower(&canonicalise(PROGRAM).unwrap().module), &halves).into();
         let (input, input_proof) = (roots[task as usize], inputs_proof(&roots, task));
@@ -180,18 +192,26 @@ impl Place {
         let limits = Limits::of(order);
         let inputs: Vec<_> = encoded(words).into_iter().map(|bytes| bytes.0).collect();
         let shared = SharedData::none();
-        self.engine.run_batch(&program, &inputs, &shared, &limits, order.seed, &CancelFlag::new(), &|_| ()).unwrap()
+        self.engine
+            .run_batch(&program, &inputs, &shared, &limits, order.seed, &CancelFlag::new(), &|_| ())
+            .unwrap()
     }
 }
 
 fn engine(folder: &Path, machines: Machines) -> Engine {
-    let config = rialto_exec::Config { cores: 2, machines, ..rialto_exec::Config::new(folder.join("cache")) };
+    let config = rialto_exec::Config {
+        cores: 2,
+        machines,
+        ..rialto_exec::Config::new(folder.join("cache"))
+    };
     Engine::new(config).unwrap()
 }
 
 fn encoded(words: &[&str]) -> Vec<Bytes> {
-    let task =
-        |word: &&str| TaskInput { argv: vec![b"guest".to_vec(), word.as_bytes().to_vec()], ..TaskInput::default() };
+    let task = |word: &&str| TaskInput {
+        argv: vec![b"guest".to_vec(), word.as_bytes().to_vec()],
+        ..TaskInput::default()
+    };
     words.iter().map(|word| task(word).encode().unwrap().into()).collect()
 }
 
@@ -215,7 +235,14 @@ impl Requester {
         let session = soon(node.connect(&offer.peer)).await.unwrap();
         let program = node.blobs().put_bytes(PROGRAM).await.unwrap();
         node.blobs().allow(offer.peer.endpoint, program).unwrap();
-        Self { node, chain: place.chain.clone(), session, deal: Deal::default(), ack: None, program }
+        Self {
+            node,
+            chain: place.chain.clone(),
+            session,
+            deal: Deal::default(),
+            ack: None,
+            program,
+        }
     }
 
     /// Opens a deal under the newest ask.
@@ -249,8 +276,14 @@ impl Requester {
         let sender = self.chain.sender_in_memory(key("requester")).await.unwrap();
         let (ask, signature) = (offer.ask.value, offer.ask.signature);
         let opened_at = self.chain.now().await.unwrap();
-        let terms =
-            Terms { key: key("orders").address(), budget, opened_at, duration: 3600, max_price: u128::MAX, salt: 1 };
+        let terms = Terms {
+            key: key("orders").address(),
+            budget,
+            opened_at,
+            duration: 3600,
+            max_price: u128::MAX,
+            salt: 1,
+        };
         let expected = Market::deal_terms(key("requester").address(), &ask, &terms).unwrap();
         let open = OpenArgs { ask, signature, terms };
         let mined = soon(sender.send("open", MarketCall::Open(vec![open]))).await.unwrap();
@@ -290,7 +323,8 @@ impl Requester {
 
     fn make(&self, place: &Place, seq: u64, words: &[&str]) -> (Order, Payload) {
         let inputs = encoded(words);
-        let roots: Vec<_> = inputs.iter().map(|task| input_root(Half::of(task), Half::of(&[]))).collect();
+        let roots: Vec<_> =
+            inputs.iter().map(|task| input_root(Half::of(task), Half::of(&[]))).collect();
         let order = Order {
             deal: struct_hash(&self.deal),
             seq,
@@ -309,7 +343,8 @@ impl Requester {
     pub async fn order(&mut self, place: &Place, seq: u64, words: &[&str]) -> Order {
         let (order, inputs) = self.make(place, seq, words);
         let signed = self.sign(order.clone());
-        self.say(&ToProvider::Order { order: signed, program: self.program, shared: None, inputs }).await;
+        self.say(&ToProvider::Order { order: signed, program: self.program, shared: None, inputs })
+            .await;
         order
     }
 
@@ -349,7 +384,10 @@ impl Requester {
     }
 
     /// The same, with the provider's signature. The order's ack is kept.
-    pub async fn signed_receipt(&mut self, order: &Order) -> (Signed<Receipt>, Vec<Halted>, Vec<u8>) {
+    pub async fn signed_receipt(
+        &mut self,
+        order: &Order,
+    ) -> (Signed<Receipt>, Vec<Halted>, Vec<u8>) {
         let hash = struct_hash(order);
         let mut acked = false;
         loop {
@@ -359,7 +397,9 @@ impl Requester {
                     self.ack = Some(ack);
                 }
                 ToRequester::Ack(_) => {}
-                ToRequester::Receipt { receipt, results, outputs } if receipt.value.order == hash => {
+                ToRequester::Receipt { receipt, results, outputs }
+                    if receipt.value.order == hash =>
+                {
                     assert!(acked, "acked first");
                     let Payload::Inline(outputs) = outputs else { panic!("large outputs") };
                     return (receipt, results, outputs.to_vec());

@@ -1,5 +1,6 @@
-//! A provider is upgraded to another version of the machine while deals are open. The other version is
-//! artificial: the rules of version 3 under another number, with a court of its own on the chain.
+//! A provider is upgraded to another version of the machine while deals are open. The other version
+//! is artificial: the rules of version 3 under another number, with a court of its own on the
+//! chain.
 
 use alloy_primitives::{Address, B256};
 use rialto_chain::{CourtArtifacts, CourtCall, Courts, EventStream, MarketCall, Signed};
@@ -17,15 +18,20 @@ static MACHINES: [&dyn Machine; 2] = [&NEW, &v3::RULES];
 /// States of a challenge are wrong from this one on.
 const WRONG_FROM: usize = 3;
 
-/// The judge of steps, with another number in both places of its code that hold CANON_VERSION: where it
-/// hashes a program's root, and where it makes a task's first state.
+/// The judge of steps, with another number in both places of its code that hold CANON_VERSION:
+/// where it hashes a program's root, and where it makes a task's first state.
 fn renumbered_step_unit() -> String {
     let places = [("600360f01b", "600960f01b"), ("6003906088", "6009906088")];
-    let mut artifact: serde_json::Value = serde_json::from_str(CourtArtifacts::COMMITTED.step_unit).unwrap();
+    let mut artifact: serde_json::Value =
+        serde_json::from_str(CourtArtifacts::COMMITTED.step_unit).unwrap();
     for field in ["bytecode", "deployedBytecode"] {
         let mut code = artifact[field].as_str().unwrap().to_owned();
         for (from, to) in places {
-            assert_eq!(code.matches(from).count(), 1, "StepUnit was compiled to other code: find {from} anew");
+            assert_eq!(
+                code.matches(from).count(),
+                1,
+                "StepUnit was compiled to other code: find {from} anew"
+            );
             code = code.replace(from, to);
         }
         artifact[field] = code.into();
@@ -33,8 +39,8 @@ fn renumbered_step_unit() -> String {
     artifact.to_string()
 }
 
-/// A false accusation is brought before a court. The provider answers it with the truth about the run,
-/// under the rules that the order was signed under.
+/// A false accusation is brought before a court. The provider answers it with the truth about the
+/// run, under the rules that the order was signed under.
 async fn is_defended(
     place: &Place,
     (requester, court): (&Requester, Address),
@@ -82,7 +88,11 @@ async fn old_receipts_are_defended_while_new_work_runs_under_the_new_rules() {
     for (court, version) in [(old_court, CANON_VERSION), (new_court, NEW_VERSION)] {
         assert_eq!(soon(place.chain.court_machine(court)).await.unwrap(), Some(version));
     }
-    assert_eq!(soon(unknown.court_machine(new_court)).await.unwrap(), None, "not before the upgrade");
+    assert_eq!(
+        soon(unknown.court_machine(new_court)).await.unwrap(),
+        None,
+        "not before the upgrade"
+    );
 
     // A new deal names the new court, and its work runs under the new rules.
     let provider = place.provider(|config| config.asks.court = new_court).await;
@@ -91,7 +101,10 @@ async fn old_receipts_are_defended_while_new_work_runs_under_the_new_rules() {
     requester.hello().await;
     let new_order = requester.order(&place, 0, &WORDS).await;
     let (receipt, results, _) = requester.signed_receipt(&new_order).await;
-    assert_eq!((place.version(&old_order), place.version(&new_order)), (CANON_VERSION, NEW_VERSION));
+    assert_eq!(
+        (place.version(&old_order), place.version(&new_order)),
+        (CANON_VERSION, NEW_VERSION)
+    );
     let honest = place.run(&new_order, &WORDS);
     assert!(honest.iter().map(|outcome| &outcome.halted).eq(&results));
 

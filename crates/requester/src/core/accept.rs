@@ -1,9 +1,9 @@
 //! Accepting results: replicas are compared as they come, conflicts are judged, cheaters are named.
 //!
-//! Nothing is paid that is not verified as the policy demands, by other providers or by this machine.
-//! A conflict goes to this machine first, if the job allows: the machine is deterministic, so one run of
-//! the one task decides, at once, for nothing, and against any majority. Only where this machine may not
-//! or cannot run it, a further distinct provider breaks the tie.
+//! Nothing is paid that is not verified as the policy demands, by other providers or by this
+//! machine. A conflict goes to this machine first, if the job allows: the machine is deterministic,
+//! so one run of the one task decides, at once, for nothing, and against any majority. Only where
+//! this machine may not or cannot run it, a further distinct provider breaks the tie.
 
 use rialto_protocol::{DealId, OrderId, receipt::Halted, types::struct_hash};
 
@@ -25,7 +25,9 @@ impl Core {
     /// Compares what a batch has, and does what follows.
     pub(super) fn weigh(&mut self, id: JobId, index: u32) {
         let Some(job) = self.state.jobs.get(&id) else { return };
-        let Some(batch) = job.batches.get(index as usize).filter(|batch| !batch.split) else { return };
+        let Some(batch) = job.batches.get(index as usize).filter(|batch| !batch.split) else {
+            return;
+        };
         let votes: Vec<_> = batch
             .orders
             .iter()
@@ -41,7 +43,8 @@ impl Core {
             self.record(Record::Drawn { job: id, batch: index, check });
             return self.weigh(id, index);
         }
-        let comparison = compare(batch.count, &votes, &batch.verdicts, required(job, batch), can_judge);
+        let comparison =
+            compare(batch.count, &votes, &batch.verdicts, required(job, batch), can_judge);
         if comparison == Comparison::Agreed && !batch.settled {
             let open = batch.unchecked();
             if !open.is_empty() {
@@ -58,8 +61,8 @@ impl Core {
                 }
                 self.weigh(id, index);
             }
-            // After the work is over no provider gets more; what was delivered is verified here, so that
-            // honest work of a job that was cancelled is paid.
+            // After the work is over no provider gets more; what was delivered is verified here, so
+            // that honest work of a job that was cancelled is paid.
             _ if !runs => {
                 if can_judge && !votes.is_empty() && !settled {
                     let all: Vec<u32> = (0..batch.count).collect();
@@ -72,7 +75,9 @@ impl Core {
             }
             Comparison::TieBreak(tasks) => {
                 let (wanted, live) = (self.wanted(id, index), votes_of(self, id, index));
-                if live as u32 >= wanted && self.state.jobs[&id].batches[index as usize].extra < MAX_TIE_BREAKS {
+                if live as u32 >= wanted
+                    && self.state.jobs[&id].batches[index as usize].extra < MAX_TIE_BREAKS
+                {
                     self.tell_mismatch(id, index, &tasks);
                     self.record(Record::Widened { job: id, batch: index });
                 }
@@ -83,12 +88,17 @@ impl Core {
         }
     }
 
-    /// What of a batch is checked, drawn now that its first results are signed; nothing, if that is known already.
+    /// What of a batch is checked, drawn now that its first results are signed; nothing, if that is
+    /// known already.
     fn draw(&self, job: &Job, batch: &Batch, order: OrderId, can_judge: bool) -> Option<Check> {
         // This machine was to check it, and can't.
         let stuck = match &batch.check {
             Check::Undrawn => false,
-            Check::Sample(tasks) if !can_judge && tasks.iter().any(|task| !batch.verdicts.contains_key(task)) => true,
+            Check::Sample(tasks)
+                if !can_judge && tasks.iter().any(|task| !batch.verdicts.contains_key(task)) =>
+            {
+                true
+            }
             Check::Sample(_) | Check::Repeat => return None,
         };
         if !job.spec.policy.samples() {
@@ -116,7 +126,8 @@ impl Core {
         }
     }
 
-    /// Whether a deal takes part in a conflict that is being judged: it gets no more work until that is known.
+    /// Whether a deal takes part in a conflict that is being judged: it gets no more work until
+    /// that is known.
     pub(super) fn disputed(&self, deal: DealId) -> bool {
         self.judging.difference(&self.auditing).any(|(job, batch)| {
             let batch = self.state.jobs.get(job).and_then(|job| job.batches.get(*batch as usize));
@@ -151,7 +162,11 @@ impl Core {
     fn tell_mismatch(&mut self, id: JobId, index: u32, tasks: &[u32]) {
         let batch = &self.state.jobs[&id].batches[index as usize];
         let told = tasks.iter().take(MAX_REJECTIONS).map(|task| {
-            let results = batch.orders.iter().map(|order| &self.state.orders[order]).filter(|order| order.counts());
+            let results = batch
+                .orders
+                .iter()
+                .map(|order| &self.state.orders[order])
+                .filter(|order| order.counts());
             let result = |order: &super::journal::OurOrder| {
                 (self.state.deals[&order.order.deal].provider(), order.results[*task as usize])
             };
@@ -185,14 +200,26 @@ impl Core {
         self.tell(id, JobEvent::LocalRun { first, tasks: count });
     }
 
-    pub(super) fn ran_locally(&mut self, id: JobId, index: u32, result: Result<Vec<(u32, Halted)>, String>) {
+    pub(super) fn ran_locally(
+        &mut self,
+        id: JobId,
+        index: u32,
+        result: Result<Vec<(u32, Halted)>, String>,
+    ) {
         if !self.judging.remove(&(id, index)) {
             return;
         }
         self.auditing.remove(&(id, index));
-        let Some(batch) = self.state.jobs.get(&id).and_then(|job| job.batches.get(index as usize)) else { return };
+        let Some(batch) = self.state.jobs.get(&id).and_then(|job| job.batches.get(index as usize))
+        else {
+            return;
+        };
         let results = match result {
-            Ok(results) if results.iter().all(|(task, _)| *task < batch.count) && !results.is_empty() => Some(results),
+            Ok(results)
+                if results.iter().all(|(task, _)| *task < batch.count) && !results.is_empty() =>
+            {
+                Some(results)
+            }
             Ok(_) => None,
             Err(why) => {
                 self.note(id, "R-VER-010", format!("this machine could not run it: {why}"));
@@ -261,7 +288,8 @@ impl Core {
         if others { batch.count } else { batch.verdicts.len() as u32 }
     }
 
-    /// The right result of a task, as far as it is known: judged here, or given by an accepted replica.
+    /// The right result of a task, as far as it is known: judged here, or given by an accepted
+    /// replica.
     pub(super) fn right(&self, id: JobId, index: u32, task: u32) -> Option<Halted> {
         let batch = &self.state.jobs[&id].batches[index as usize];
         let accepted = |order: &&OrderId| self.state.orders[*order].status == OrderStatus::Accepted;
@@ -271,7 +299,8 @@ impl Core {
         })
     }
 
-    /// A provider signed wrong results: it gets nothing beyond what it has, and its other results do not count.
+    /// A provider signed wrong results: it gets nothing beyond what it has, and its other results
+    /// do not count.
     fn found_wrong(&mut self, order: OrderId, tasks: Vec<(u32, Halted)>) {
         let id = self.state.orders[&order].order.deal;
         let first_time = self.state.deals[&id].standing != Standing::Faulty;
@@ -286,7 +315,8 @@ impl Core {
         let (order, fault) = (misstated.order, misstated.proof.fault());
         let id = self.state.orders[&order].order.deal;
         let deal = &self.state.deals[&id];
-        let (job, provider, first_time) = (deal.job, deal.provider(), deal.standing != Standing::Faulty);
+        let (job, provider, first_time) =
+            (deal.job, deal.provider(), deal.standing != Standing::Faulty);
         self.record(Record::Misstated(Box::new(misstated)));
         self.tell(job, JobEvent::Misstated { provider, deal: id, order, fault });
         if first_time {
@@ -294,7 +324,8 @@ impl Core {
         }
     }
 
-    /// Who signed what is wrong is dealt with no more, and nothing of it is believed that nobody confirms.
+    /// Who signed what is wrong is dealt with no more, and nothing of it is believed that nobody
+    /// confirms.
     pub(super) fn shun(&mut self, id: DealId) {
         let (job, provider) = (self.state.deals[&id].job, self.state.deals[&id].provider());
         self.record(Record::Barred { job, provider, why: Why::Cheated });
@@ -313,8 +344,9 @@ impl Core {
         self.vouch(id, true);
     }
 
-    /// What was accepted from a cheater on its word and a sample is run again, by somebody else. A job that is done stays done:
-    /// nobody works for it any more, and its results may be in use. That they are doubtful is told.
+    /// What was accepted from a cheater on its word and a sample is run again, by somebody else. A
+    /// job that is done stays done: nobody works for it any more, and its results may be in use.
+    /// That they are doubtful is told.
     fn doubt(&mut self, id: DealId, job: JobId) {
         let ours = |order: &&OrderId| {
             let known = &self.state.orders[*order];
@@ -323,7 +355,8 @@ impl Core {
         };
         let doubtful: Vec<_> = self.state.deals[&id].orders.iter().filter(ours).copied().collect();
         if self.state.jobs[&job].is_done() {
-            let tasks: u32 = doubtful.iter().map(|order| self.state.orders[order].order.tasks).sum();
+            let tasks: u32 =
+                doubtful.iter().map(|order| self.state.orders[order].order.tasks).sum();
             if tasks > 0 {
                 let provider = self.state.deals[&id].provider();
                 let text = format!(
@@ -363,7 +396,11 @@ impl Core {
         let (job, index) = (known.job, known.batch);
         let mut wrong = Vec::new();
         for (task, theirs) in (0..).zip(&known.results) {
-            wrong.extend(self.right(job, index, task).filter(|right| right != theirs).map(|right| (task, right)));
+            wrong.extend(
+                self.right(job, index, task)
+                    .filter(|right| right != theirs)
+                    .map(|right| (task, right)),
+            );
         }
         if !wrong.is_empty() {
             self.blame(order, wrong);

@@ -29,10 +29,11 @@ pub struct Offer {
     pub ask: Signed<Ask>,
     /// How to reach the provider.
     pub peer: PeerAddr,
-    /// The provider's free money on chain when the ask was checked, base units: what collateral can come from.
+    /// The provider's free money on chain when the ask was checked, base units: what collateral can
+    /// come from.
     pub deposit: u128,
-    /// Whether the court that it names is of known code, or it names none. Before another a wrong result may have no consequences,
-    /// and a right one the wrong ones.
+    /// Whether the court that it names is of known code, or it names none. Before another a wrong
+    /// result may have no consequences, and a right one the wrong ones.
     pub known_court: bool,
 }
 
@@ -85,13 +86,20 @@ impl Default for Book {
 impl Book {
     /// An empty book that keeps so many offers at most.
     pub fn with_room(room: usize) -> Self {
-        Self { offers: BTreeMap::new(), ends: BTreeSet::new(), index: Index::default(), room: room.max(1) }
+        Self {
+            offers: BTreeMap::new(),
+            ends: BTreeSet::new(),
+            index: Index::default(),
+            room: room.max(1),
+        }
     }
 
     /// Takes an offer in. Returns whether it is new.
     pub fn insert(&mut self, now: u64, offer: Offer) -> bool {
         let ask = &offer.ask.value;
-        let well_formed = ask.from < ask.to && ask.endpoint == offer.peer.endpoint && ask.minBudget <= ask.maxBudget;
+        let well_formed = ask.from < ask.to
+            && ask.endpoint == offer.peer.endpoint
+            && ask.minBudget <= ask.maxBudget;
         if !well_formed || !offer.lives(now) {
             return false;
         }
@@ -186,17 +194,26 @@ impl Book {
     }
 
     fn remove_where(&mut self, provider: Address, goes: impl Fn(&Offer) -> bool) {
-        let gone: Vec<Key> = self.of_provider(provider).filter(|offer| goes(offer)).map(|offer| offer.key()).collect();
+        let gone: Vec<Key> = self
+            .of_provider(provider)
+            .filter(|offer| goes(offer))
+            .map(|offer| offer.key())
+            .collect();
         gone.iter().for_each(|key| self.remove(key));
     }
 
     fn make_room(&mut self, now: u64, provider: Address) {
         if self.of_provider(provider).count() >= MAX_OFFERS_PER_PROVIDER {
-            let first = self.of_provider(provider).min_by_key(|offer| offer.ask.value.to).map(|offer| offer.key());
+            let first = self
+                .of_provider(provider)
+                .min_by_key(|offer| offer.ask.value.to)
+                .map(|offer| offer.key());
             first.iter().for_each(|key| self.remove(key));
         } else if self.offers.len() >= self.room {
             self.expire(now);
-            if let Some((_, key)) = self.ends.first().copied().filter(|_| self.offers.len() >= self.room) {
+            if let Some((_, key)) =
+                self.ends.first().copied().filter(|_| self.offers.len() >= self.room)
+            {
                 self.remove(&key);
             }
         }

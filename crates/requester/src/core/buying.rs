@@ -1,8 +1,9 @@
-//! Opening deals: at the start, and again when providers fall away. All deals of one attempt open in one
-//! transaction; where the market refuses that, each is tried by itself to find out which one it is.
+//! Opening deals: at the start, and again when providers fall away. All deals of one attempt open
+//! in one transaction; where the market refuses that, each is tried by itself to find out which one
+//! it is.
 //!
-//! What a deal will be, its id included, is known and recorded before the transaction. So whatever becomes of that, a deal that
-//! the chain says is open is recognised, and used or closed.
+//! What a deal will be, its id included, is known and recorded before the transaction. So whatever
+//! becomes of that, a deal that the chain says is open is recognised, and used or closed.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +14,8 @@ use rialto_protocol::{
 };
 
 use super::{
-    Call, Core, Effect, JobError, JobEvent, JobId, JobSpec, Plan, Policy, Record, Terms, Transacted, TxNote, Why,
+    Call, Core, Effect, JobError, JobEvent, JobId, JobSpec, Plan, Policy, Record, Terms,
+    Transacted, TxNote, Why,
     book::Offer,
     journal::{Job, OrderStatus, Phase, Standing},
     matching::{self, Load, Need, NoMatch},
@@ -22,7 +24,8 @@ use super::{
 
 /// Most attempts to open deals for one job: a market that keeps refusing is not asked for ever.
 const MAX_OPENINGS: usize = 64;
-/// For a chain's clock that lags: an opening is given up so long after no block could take it by ours, seconds.
+/// For a chain's clock that lags: an opening is given up so long after no block could take it by
+/// ours, seconds.
 const LATE_SECONDS: u64 = 60;
 
 /// What a whole job needs, with nothing bought yet.
@@ -35,7 +38,12 @@ pub(super) fn need_of(spec: &JobSpec) -> Need {
         fuel_limit: spec.fuel_limit,
         max_pages: spec.max_pages,
         out_limit: spec.out_limit,
-        load: Load { tasks: 1, inputs: spec.largest_input(), program: spec.program_bytes, shared: spec.shared_bytes },
+        load: Load {
+            tasks: 1,
+            inputs: spec.largest_input(),
+            program: spec.program_bytes,
+            shared: spec.shared_bytes,
+        },
         budget: constraints.budget,
         max_price: constraints.max_price,
         deadline: constraints.deadline,
@@ -47,13 +55,18 @@ pub(super) fn need_of(spec: &JobSpec) -> Need {
     }
 }
 
-/// Fewest distinct providers without which a job can't be verified: where this machine may not check, somebody else has to.
+/// Fewest distinct providers without which a job can't be verified: where this machine may not
+/// check, somebody else has to.
 pub(super) fn distinct(spec: &JobSpec) -> u32 {
     if spec.policy.samples() && !spec.constraints.run_locally { 2 } else { spec.policy.replicas() }
 }
 
 /// A plan for at least so many distinct providers.
-fn at_least(distinct: u32, need: &Need, find: impl FnOnce(&Need) -> Result<Plan, NoMatch>) -> Result<Plan, NoMatch> {
+fn at_least(
+    distinct: u32,
+    need: &Need,
+    find: impl FnOnce(&Need) -> Result<Plan, NoMatch>,
+) -> Result<Plan, NoMatch> {
     let plan = find(&Need { min_providers: need.min_providers.max(distinct), ..need.clone() })?;
     let found = plan.deals.len() as u32;
     if found < distinct {
@@ -120,18 +133,23 @@ impl Core {
         if self.seek_at.get(&id).is_some_and(|at| self.now < *at) {
             return;
         }
-        // From when somebody looks: after a restart the offers have to be heard anew, whenever the job was submitted.
+        // From when somebody looks: after a restart the offers have to be heard anew, whenever the
+        // job was submitted.
         let since = *self.stranded.entry(id).or_insert(self.now);
         let openings = self.state.jobs[&id].openings.len();
-        let patience = if first { self.config.patience.asks } else { self.config.patience.stranded };
+        let patience =
+            if first { self.config.patience.asks } else { self.config.patience.stranded };
         let waited = self.now >= since.saturating_add(patience);
         self.book.turn(self.now);
-        let enough = |plan: Plan| plan.deals.len() >= need.min_providers.min(need.max_providers) as usize;
+        let enough =
+            |plan: Plan| plan.deals.len() >= need.min_providers.min(need.max_providers) as usize;
         // The index decides whether it is time; reasons are looked for when they are told.
         if waited || self.plan(self.now, &need, distinct).is_ok_and(enough) {
             match self.explain(self.now, &need, distinct) {
                 Ok(plan) if openings < MAX_OPENINGS => self.open(id, plan),
-                Ok(_) => self.end(id, Err(JobError::Open(format!("{MAX_OPENINGS} attempts failed")))),
+                Ok(_) => {
+                    self.end(id, Err(JobError::Open(format!("{MAX_OPENINGS} attempts failed"))))
+                }
                 Err(why) => self.no_match(id, why, first),
             }
         }
@@ -141,7 +159,8 @@ impl Core {
         }
     }
 
-    /// What a job lacks, and from how many distinct providers; none if its deals can do all that is left.
+    /// What a job lacks, and from how many distinct providers; none if its deals can do all that is
+    /// left.
     pub(super) fn lacks(&self, id: JobId) -> Option<(Need, u32)> {
         let job = &self.state.jobs[&id];
         if job.deals.is_empty() {
@@ -159,7 +178,8 @@ impl Core {
         }
     }
 
-    /// Deals were taken over: more are opened only if the job wants more providers, and they are on offer now.
+    /// Deals were taken over: more are opened only if the job wants more providers, and they are on
+    /// offer now.
     fn top_up(&mut self, id: JobId) {
         let job = &self.state.jobs[&id];
         let own = self.own_deals(id);
@@ -169,9 +189,11 @@ impl Core {
             return;
         }
         let Some(mut need) = self.first_need(job) else { return };
-        need.excluded.extend(own.iter().map(|deal| (self.state.deals[deal].provider(), Why::SameOwner)));
+        need.excluded
+            .extend(own.iter().map(|deal| (self.state.deals[deal].provider(), Why::SameOwner)));
         let locked = own.iter().map(|deal| &self.state.deals[deal]);
-        let locked = locked.map(|deal| deal.terms.budget.saturating_sub(deal.earned_before)).sum::<u128>();
+        let locked =
+            locked.map(|deal| deal.terms.budget.saturating_sub(deal.earned_before)).sum::<u128>();
         need.budget = need.budget.saturating_sub(locked);
         (need.replicas, need.min_providers) = (1, least - has);
         need.max_providers = need.max_providers.saturating_sub(has).max(1);
@@ -195,13 +217,18 @@ impl Core {
         let mut excluded: BTreeMap<_, _> = job.barred.clone();
         excluded.extend(self.known_cheaters());
         excluded.extend(self.resting());
-        let open = job.deals.iter().map(|deal| &self.state.deals[deal]).filter(|deal| deal.closed.is_none());
+        let open = job
+            .deals
+            .iter()
+            .map(|deal| &self.state.deals[deal])
+            .filter(|deal| deal.closed.is_none());
         for deal in open {
             let why = if deal.standing == Standing::Faulty { Why::Cheated } else { Why::SameOwner };
             excluded.entry(deal.provider()).or_insert(why);
         }
         if let Some(batch) = batch {
-            let orders = job.batches[batch as usize].orders.iter().map(|order| &self.state.orders[order]);
+            let orders =
+                job.batches[batch as usize].orders.iter().map(|order| &self.state.orders[order]);
             for order in orders.filter(|order| order.status != OrderStatus::Refused) {
                 let deal = &self.state.deals[&order.order.deal];
                 excluded.entry(deal.provider()).or_insert(Why::SameOwner);
@@ -213,11 +240,16 @@ impl Core {
             need.load.tasks = batch.count;
             need.load.inputs = job.spec.carried_inputs(batch.first, batch.count);
         }
-        let working = self.own_deals(id).iter().filter(|deal| self.state.deals[*deal].works()).count() as u32;
+        let working =
+            self.own_deals(id).iter().filter(|deal| self.state.deals[*deal].works()).count() as u32;
         Some(Need {
             tasks,
             replicas: 1,
-            expected_fuel: if job.measured.1 > 0 { Some(job.expected_fuel()) } else { need.expected_fuel },
+            expected_fuel: if job.measured.1 > 0 {
+                Some(job.expected_fuel())
+            } else {
+                need.expected_fuel
+            },
             budget: need.budget.saturating_sub(locked),
             min_providers: need.min_providers.saturating_sub(working).max(1),
             max_providers: need.max_providers.saturating_sub(working).max(1),
@@ -230,22 +262,27 @@ impl Core {
     fn unplaceable(&self, id: JobId) -> Option<(u64, Option<u32>)> {
         let job = &self.state.jobs[&id];
         let own = self.own_deals(id);
-        // What is delivered and not paid uses up credit, and stays so while nothing is under way that could verify it.
-        let moves =
-            own.iter().any(|deal| self.awaited_orders(*deal) > 0) || self.judging.iter().any(|(job, _)| *job == id);
+        // What is delivered and not paid uses up credit, and stays so while nothing is under way
+        // that could verify it.
+        let moves = own.iter().any(|deal| self.awaited_orders(*deal) > 0)
+            || self.judging.iter().any(|(job, _)| *job == id);
         let takes = |batch: Option<u32>, count: u32| {
             own.iter().any(|deal| {
                 let one = worst_fee(&self.state.deals[deal].terms, job.spec.fuel_limit, count);
                 let batch_of = batch.and_then(|batch| job.batches.get(batch as usize));
-                let accepts = batch_of.is_none_or(|of| self.accepts(job, *deal, of.first, of.count));
+                let accepts =
+                    batch_of.is_none_or(|of| self.accepts(job, *deal, of.first, of.count));
                 let credit = moves || self.credit_left(*deal) >= one;
-                self.could_take(*deal, batch) && accepts && credit && self.spare_at_best(*deal) >= one
+                self.could_take(*deal, batch)
+                    && accepts
+                    && credit
+                    && self.spare_at_best(*deal) >= one
             })
         };
-        let mut stuck =
-            job.open_batches.iter().copied().filter(|batch| {
-                self.missing(job, *batch) > 0 && !takes(Some(*batch), job.batches[*batch as usize].count)
-            });
+        let mut stuck = job.open_batches.iter().copied().filter(|batch| {
+            self.missing(job, *batch) > 0
+                && !takes(Some(*batch), job.batches[*batch as usize].count)
+        });
         if let Some(batch) = stuck.next() {
             let count = |batch: u32| u64::from(job.batches[batch as usize].count);
             return Some((count(batch) + stuck.map(count).sum::<u64>(), Some(batch)));
@@ -264,12 +301,19 @@ impl Core {
                 seconds: plan.seconds,
             },
         );
-        plan.excluded.iter().for_each(|excluded| self.tell(id, JobEvent::Excluded(excluded.clone())));
+        plan.excluded
+            .iter()
+            .for_each(|excluded| self.tell(id, JobEvent::Excluded(excluded.clone())));
         let job = &self.state.jobs[&id];
         let seed = task_seed(id.0, job.openings.len() as u32);
         let max_price = job.spec.constraints.max_price;
         let wanted = (0..).zip(plan.deals).map(|(index, deal)| {
-            let wish = Wish { budget: deal.budget, seconds: deal.seconds, max_price, salt: task_seed(seed, index) };
+            let wish = Wish {
+                budget: deal.budget,
+                seconds: deal.seconds,
+                max_price,
+                salt: task_seed(seed, index),
+            };
             (deal.offer, wish)
         });
         self.try_open(id, wanted.collect());
@@ -343,17 +387,23 @@ impl Core {
             return;
         }
         match (self.opening_named(&intent, false), outcome) {
-            (Some((id, attempt)), Transacted::Mined { tx, opened }) => self.opened(id, attempt, tx, &opened),
+            (Some((id, attempt)), Transacted::Mined { tx, opened }) => {
+                self.opened(id, attempt, tx, &opened)
+            }
             (Some((id, attempt)), Transacted::Reverted { code, reason }) => {
                 self.open_failed(id, attempt, format!("{reason} ({code})"));
             }
-            (None, Transacted::Reverted { code, reason }) => self.action_failed(&intent, &code, &reason),
-            (None, Transacted::Mined { .. }) | (_, Transacted::Unsent { .. } | Transacted::Short { .. }) => {}
+            (None, Transacted::Reverted { code, reason }) => {
+                self.action_failed(&intent, &code, &reason)
+            }
+            (None, Transacted::Mined { .. })
+            | (_, Transacted::Unsent { .. } | Transacted::Short { .. }) => {}
         }
     }
 
-    /// The account can't keep the bonds of accusations beside what an opening takes. A job that has no deals ends: nothing was
-    /// locked for it. One that has deals waits for money to come back from them. Returns whether the job ended.
+    /// The account can't keep the bonds of accusations beside what an opening takes. A job that has
+    /// no deals ends: nothing was locked for it. One that has deals waits for money to come back
+    /// from them. Returns whether the job ended.
     fn too_poor(&mut self, intent: &str, why: &JobError) -> bool {
         let Some((id, attempt)) = self.opening_named(intent, true) else { return false };
         if self.state.jobs[&id].deals.is_empty() {
@@ -370,16 +420,24 @@ impl Core {
     /// The opening whose transaction has this name.
     fn opening_named(&self, intent: &str, pending: bool) -> Option<(JobId, usize)> {
         self.state.jobs.iter().find_map(|(id, job)| {
-            let known = job.openings.iter().enumerate().filter(|(_, opening)| opening.pending || !pending);
-            known.map(|(attempt, _)| attempt).find(|attempt| open_intent(*id, *attempt) == intent).map(|a| (*id, a))
+            let known =
+                job.openings.iter().enumerate().filter(|(_, opening)| opening.pending || !pending);
+            known
+                .map(|(attempt, _)| attempt)
+                .find(|attempt| open_intent(*id, *attempt) == intent)
+                .map(|a| (*id, a))
         })
     }
 
     /// What a transaction opened, as its sender saw it.
     fn opened(&mut self, id: JobId, attempt: usize, tx: TxNote, opened: &[DealId]) {
-        let Some(opening) = self.state.jobs.get(&id).and_then(|job| job.openings.get(attempt)) else { return };
+        let Some(opening) = self.state.jobs.get(&id).and_then(|job| job.openings.get(attempt))
+        else {
+            return;
+        };
         let pending = opening.pending;
-        let ours: Vec<_> = (0..).zip(&opening.terms).map(|(index, terms)| (index, terms.id())).collect();
+        let ours: Vec<_> =
+            (0..).zip(&opening.terms).map(|(index, terms)| (index, terms.id())).collect();
         let ours: Vec<_> = ours.into_iter().filter(|(_, deal)| opened.contains(deal)).collect();
         if ours.is_empty() {
             return self.open_failed(id, attempt, "the transaction opened no deal".into());
@@ -432,7 +490,9 @@ impl Core {
     fn locked(&self, id: JobId) -> u128 {
         let own = self.own_deals(id);
         let deals = own.iter().filter_map(|deal| self.state.deals.get(deal));
-        let locked = deals.map(|deal| deal.closed.unwrap_or(deal.terms.budget).saturating_sub(deal.earned_before));
+        let locked = deals.map(|deal| {
+            deal.closed.unwrap_or(deal.terms.budget).saturating_sub(deal.earned_before)
+        });
         locked.fold(0, u128::saturating_add)
     }
 
@@ -440,7 +500,10 @@ impl Core {
     fn comes_too_late(&self, id: JobId, attempt: usize, seconds: u64) -> bool {
         let opening = self.state.jobs.get(&id).and_then(|job| job.openings.get(attempt));
         opening.is_some_and(|opening| {
-            opening.terms.iter().any(|terms| self.now >= terms.opens_until().saturating_add(seconds))
+            opening
+                .terms
+                .iter()
+                .any(|terms| self.now >= terms.opens_until().saturating_add(seconds))
         })
     }
 
@@ -448,11 +511,18 @@ impl Core {
     fn opened_too_late(&mut self, id: JobId, attempt: usize, reason: &str) {
         self.record(Record::OpenFailed { job: id, attempt: attempt as u32 });
         self.seek_at.remove(&id);
-        self.note(id, "R-JOB-025", format!("deals were not opened in time, it is tried anew: {reason}"));
+        self.note(
+            id,
+            "R-JOB-025",
+            format!("deals were not opened in time, it is tried anew: {reason}"),
+        );
     }
 
     fn open_failed(&mut self, id: JobId, attempt: usize, reason: String) {
-        let Some(opening) = self.state.jobs.get(&id).and_then(|job| job.openings.get(attempt)) else { return };
+        let Some(opening) = self.state.jobs.get(&id).and_then(|job| job.openings.get(attempt))
+        else {
+            return;
+        };
         if !opening.pending {
             return;
         }
@@ -467,10 +537,15 @@ impl Core {
         match terms.as_slice() {
             [only] => self.bar(id, &only.offer, reason),
             _ => {
-                self.note(id, "R-JOB-022", format!("deals did not open together, trying one by one: {reason}"));
+                self.note(
+                    id,
+                    "R-JOB-022",
+                    format!("deals did not open together, trying one by one: {reason}"),
+                );
                 let seed = task_seed(id.0 ^ u64::MAX, attempt as u32);
                 for (index, terms) in (0..).zip(terms) {
-                    let (budget, seconds, max_price) = (terms.deal.budget, terms.seconds(), terms.max_price);
+                    let (budget, seconds, max_price) =
+                        (terms.deal.budget, terms.seconds(), terms.max_price);
                     let wish = Wish { budget, seconds, max_price, salt: task_seed(seed, index) };
                     self.try_open(id, vec![(terms.offer, wish)]);
                 }
@@ -498,7 +573,9 @@ impl Core {
                 None => (!why.may_pass()).then(|| JobError::NoMatch(why.to_string())),
             };
             if error.is_some() || !self.stranded_why.contains_key(&id) {
-                why.excluded().iter().for_each(|excluded| self.tell(id, JobEvent::Excluded(excluded.clone())));
+                why.excluded()
+                    .iter()
+                    .for_each(|excluded| self.tell(id, JobEvent::Excluded(excluded.clone())));
             }
             return match error {
                 Some(error) => self.end(id, Err(error)),
@@ -508,10 +585,15 @@ impl Core {
         }
         // Results under way may still free a provider, or settle the batch.
         let job = &self.state.jobs[&id];
-        let under_way = job.deals.iter().any(|deal| self.state.deals[deal].works() && self.awaited_orders(*deal) > 0);
+        let under_way = job
+            .deals
+            .iter()
+            .any(|deal| self.state.deals[deal].works() && self.awaited_orders(*deal) > 0);
         if !can_run && !under_way {
             if !self.stranded_why.contains_key(&id) {
-                why.excluded().iter().for_each(|excluded| self.tell(id, JobEvent::Excluded(excluded.clone())));
+                why.excluded()
+                    .iter()
+                    .for_each(|excluded| self.tell(id, JobEvent::Excluded(excluded.clone())));
             }
             self.wait_for_providers(id, why.to_string());
             self.wake(id);
@@ -520,11 +602,17 @@ impl Core {
 
     /// Runs one stranded batch on this machine, if the job allows it and patience has run out.
     fn run_stranded(&mut self, id: JobId) {
-        let Some(job) = self.state.jobs.get(&id).filter(|job| job.phase == Phase::Running) else { return };
+        let Some(job) = self.state.jobs.get(&id).filter(|job| job.phase == Phase::Running) else {
+            return;
+        };
         let Some(since) = self.stranded.get(&id) else { return };
         let waited = self.now >= since.saturating_add(self.config.patience.stranded);
         let busy = self.judging.iter().any(|(job, _)| *job == id);
-        if !waited || busy || !job.spec.constraints.run_locally || job.openings.iter().any(|o| o.pending) {
+        if !waited
+            || busy
+            || !job.spec.constraints.run_locally
+            || job.openings.iter().any(|o| o.pending)
+        {
             return;
         }
         let Some((_, batch)) = self.unplaceable(id) else { return };
@@ -533,7 +621,10 @@ impl Core {
             None => {
                 let left = job.spec.tasks() - job.next_task;
                 let batch = job.batches.len() as u32;
-                self.record(Record::Cut { job: id, count: left.min(super::orders::LOCAL_BATCH_TASKS) });
+                self.record(Record::Cut {
+                    job: id,
+                    count: left.min(super::orders::LOCAL_BATCH_TASKS),
+                });
                 batch
             }
         };

@@ -22,7 +22,8 @@ use super::{
 #[allow(missing_docs)] // each variant says what its fields are
 #[allow(clippy::large_enum_variant)] // few are there at a time, and each is looked at once
 pub enum Event {
-    /// The shell runs: first event after [`Core::restore`](super::Core::restore). What was under way is taken up again.
+    /// The shell runs: first event after [`Core::restore`](super::Core::restore). What was under
+    /// way is taken up again.
     Started,
     /// Time passed. Sent about once a second.
     Tick,
@@ -32,8 +33,8 @@ pub enum Event {
     Submit(JobSpec),
     /// A user wants a job to end.
     Cancel(JobId),
-    /// A user wants a job that ended without all its results to go on, until a new deadline, with as much money or another
-    /// budget. What is verified and paid stays so.
+    /// A user wants a job that ended without all its results to go on, until a new deadline, with
+    /// as much money or another budget. What is verified and paid stays so.
     Resume { job: JobId, deadline: u64, budget: Option<u128> },
     /// A user wants a provider to be used again although it was caught.
     Forgive(Address),
@@ -45,14 +46,16 @@ pub enum Event {
     Message { deal: DealId, message: ToRequester },
     /// Answer to [`Effect::Store`].
     Stored { order: OrderId, result: Stored },
-    /// Answer to [`Effect::RunLocally`]: the end of every task asked for, or why this host could not.
+    /// Answer to [`Effect::RunLocally`]: the end of every task asked for, or why this host could
+    /// not.
     RanLocally { job: JobId, batch: u32, result: Result<Vec<(u32, Halted)>, String> },
     /// Answer to [`Effect::Trace`]: what was found, or why this host could not.
     Traced { key: TraceKey, result: Result<Traced, String> },
     /// Answer to [`Effect::Transact`].
     Transacted { intent: String, outcome: Transacted },
-    /// The chain moved: events of deals that this account opened, their openings included, that are final now, in order; and a
-    /// final block up to which everything was told, where its hash is known.
+    /// The chain moved: events of deals that this account opened, their openings included, that are
+    /// final now, in order; and a final block up to which everything was told, where its hash is
+    /// known.
     Chain { facts: Vec<Fact>, cursor: Option<Cursor> },
 }
 
@@ -84,10 +87,13 @@ pub enum Transacted {
 }
 
 impl Call {
-    /// What it takes from the account in the market, base units. `case_bond`: of a late notice or demand. The bond of an accusation is what the rest is kept for.
+    /// What it takes from the account in the market, base units. `case_bond`: of a late notice or
+    /// demand. The bond of an accusation is what the rest is kept for.
     pub fn takes(&self, case_bond: u128) -> u128 {
         match self {
-            Self::Open(terms) => terms.iter().map(|terms| terms.deal.budget).fold(0, u128::saturating_add),
+            Self::Open(terms) => {
+                terms.iter().map(|terms| terms.deal.budget).fold(0, u128::saturating_add)
+            }
             Self::Late { .. } | Self::Demand { .. } => case_bond,
             Self::Close { .. }
             | Self::Expire { .. }
@@ -112,9 +118,11 @@ pub enum Effect {
     Hangup { deal: DealId },
     /// Send on a deal's session. The shell signs.
     Send { deal: DealId, message: Outgoing },
-    /// Get an order's outputs to disk while checking them against its results ([`super::verify::OutputCheck`]).
+    /// Get an order's outputs to disk while checking them against its results
+    /// ([`super::verify::OutputCheck`]).
     Store { deal: DealId, order: OrderId, results: Vec<Halted>, outputs: Payload },
-    /// Run tasks of a batch on this machine. Outputs of those that end otherwise than is stored already are kept.
+    /// Run tasks of a batch on this machine. Outputs of those that end otherwise than is stored
+    /// already are kept.
     RunLocally { job: JobId, batch: u32, tasks: Vec<LocalRun> },
     /// Trace a task, for a game.
     Trace(Box<Trace>),

@@ -1,5 +1,6 @@
-//! What the chain said about a deal, and what it adds up to. Only final events come here, each perhaps several times
-//! (after a restart the chain is heard again from the [`Cursor`] on), so learning one twice changes nothing.
+//! What the chain said about a deal, and what it adds up to. Only final events come here, each
+//! perhaps several times (after a restart the chain is heard again from the [`Cursor`] on), so
+//! learning one twice changes nothing.
 
 use std::collections::BTreeMap;
 
@@ -15,8 +16,9 @@ use serde::{Deserialize, Serialize};
 
 use super::job::TxNote;
 
-/// The last block whose events are all known. It was final when it was written; if the chain has another block at this
-/// height, history was rewritten below finality, and everything is heard again.
+/// The last block whose events are all known. It was final when it was written; if the chain has
+/// another block at this height, history was rewritten below finality, and everything is heard
+/// again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cursor {
     /// Number.
@@ -52,7 +54,8 @@ pub enum What {
     Answered { order: OrderId, receipt: Receipt },
     /// We demanded to see a task's end; `receipt` is the receipt's struct hash.
     Demanded { receipt: ReceiptId, task: u32, seq: u64, deadline: u64 },
-    /// The provider showed it. A claim of this receipt can't be settled before `until`, unix seconds.
+    /// The provider showed it. A claim of this receipt can't be settled before `until`, unix
+    /// seconds.
     Revealed { receipt: ReceiptId, task: u32, halted: Halted, until: u64 },
     /// The deal's court is at work.
     Held { game: GameId, deadline: u64 },
@@ -106,7 +109,10 @@ impl OnChain {
                 self.paid = self.paid.max(*paid);
                 // Bonds have to be fetched; everything else ended with the deal.
                 let ended = |kind| matches!(kind, CaseKind::Claim | CaseKind::Hold);
-                self.cases.iter_mut().filter(|(case, _)| ended(case.kind())).for_each(|(_, case)| case.open = false);
+                self.cases
+                    .iter_mut()
+                    .filter(|(case, _)| ended(case.kind()))
+                    .for_each(|(_, case)| case.open = false);
                 true
             }
             What::Claimed { order, seq, deadline, receipt } => {
@@ -118,16 +124,26 @@ impl OnChain {
             What::Demanded { receipt, task, seq, deadline } => {
                 self.open(CaseId::Demand { receipt: *receipt, task: *task }, *seq, *deadline, None)
             }
-            What::Held { game, deadline } => self.open(CaseId::Hold { game: *game }, 0, *deadline, None),
+            What::Held { game, deadline } => {
+                self.open(CaseId::Hold { game: *game }, 0, *deadline, None)
+            }
             What::Answered { order, receipt } => self.end(CaseId::Late { order: *order }, |case| {
                 case.receipt = Some(receipt.clone());
             }),
             What::Revealed { receipt, task, halted, until } => {
-                let news =
-                    self.end(CaseId::Demand { receipt: *receipt, task: *task }, |case| case.revealed = Some(*halted));
-                let claims = self.cases.iter_mut().filter(|(id, case)| id.kind() == CaseKind::Claim && case.open);
+                let news = self.end(CaseId::Demand { receipt: *receipt, task: *task }, |case| {
+                    case.revealed = Some(*halted)
+                });
+                let claims = self
+                    .cases
+                    .iter_mut()
+                    .filter(|(id, case)| id.kind() == CaseKind::Claim && case.open);
                 for (_, claim) in claims.filter(|_| news) {
-                    if claim.receipt.as_ref().is_some_and(|asserted| struct_hash(asserted) == *receipt) {
+                    if claim
+                        .receipt
+                        .as_ref()
+                        .is_some_and(|asserted| struct_hash(asserted) == *receipt)
+                    {
                         claim.deadline = claim.deadline.max(*until);
                     }
                 }
@@ -141,10 +157,13 @@ impl OnChain {
                 }
                 news
             }
-            What::Game(GameNews::Convicted { fault, .. }) => self.convicted.replace(*fault) != Some(*fault),
-            What::Game(news) => {
-                news.game().and_then(|game| self.games.get_mut(&game)).is_some_and(|game| game.learn(news))
+            What::Game(GameNews::Convicted { fault, .. }) => {
+                self.convicted.replace(*fault) != Some(*fault)
             }
+            What::Game(news) => news
+                .game()
+                .and_then(|game| self.games.get_mut(&game))
+                .is_some_and(|game| game.learn(news)),
             What::Ended { case, paid } => {
                 let news = self.end(*case, |_| {});
                 if news {

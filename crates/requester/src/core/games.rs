@@ -1,16 +1,19 @@
 //! Taking wrong receipts to court: accusing, and playing the games that follow (`docs/court.md`).
 //!
-//! A deal whose provider signed or asserted a wrong receipt stays open until the court has spoken, for a closed one has no
-//! collateral left to lose. A receipt that contradicts itself is shown to the court as it is ([`Action::Convict`]). For anything
-//! else there is a game. Only what this machine itself finds wrong is accused: it traced a task, or ran all of them. The game
-//! leads from the receipt's root to one task, and through its run to one step. What tracing found is lost in a crash, and found
-//! again. Every game ends by time alone, and so does the wait. A game goes on after its deal has closed: the bond is at stake.
+//! A deal whose provider signed or asserted a wrong receipt stays open until the court has spoken,
+//! for a closed one has no collateral left to lose. A receipt that contradicts itself is shown to
+//! the court as it is ([`Action::Convict`]). For anything else there is a game. Only what this
+//! machine itself finds wrong is accused: it traced a task, or ran all of them. The game leads from
+//! the receipt's root to one task, and through its run to one step. What tracing found is lost in a
+//! crash, and found again. Every game ends by time alone, and so does the wait. A game goes on
+//! after its deal has closed: the bond is at stake.
 
 use rialto_protocol::case::CaseKind;
 use rialto_protocol::{
     B256, Bytes, DealId, GameId, OrderId, ReceiptId,
     court::{
-        Answer, BOUNTY_BPS, COMPENSATION_BPS, Challenge, GameNews, GameStory, GameView, Question, Searches, Segment,
+        Answer, BOUNTY_BPS, COMPENSATION_BPS, Challenge, GameNews, GameStory, GameView, Question,
+        Searches, Segment,
     },
     pricing::share,
     receipt::{Halted, SumNode, SumTree, unfolded},
@@ -27,8 +30,8 @@ use super::{
     journal::{Action, Batch, Denied, Misstated, OpenDeal, OrderStatus},
 };
 
-/// An accusation or conviction that was refused so often is not made, unless something is being claimed: then it is tried as long
-/// as the market allows.
+/// An accusation or conviction that was refused so often is not made, unless something is being
+/// claimed: then it is tried as long as the market allows.
 const MAX_ACCUSATIONS: u32 = 3;
 
 /// What was found by tracing.
@@ -59,13 +62,16 @@ impl Core {
 
     /// Whether a deal is in court, or will be, as far as that can be known.
     pub(super) fn goes_to_court(&self, deal: &OpenDeal) -> bool {
-        let court = |action: &Action| matches!(action, Action::Accuse { .. } | Action::Convict { .. });
-        let refused = deal.actions.iter().any(|(action, tries)| court(action) && *tries >= MAX_ACCUSATIONS);
+        let court =
+            |action: &Action| matches!(action, Action::Accuse { .. } | Action::Convict { .. });
+        let refused =
+            deal.actions.iter().any(|(action, tries)| court(action) && *tries >= MAX_ACCUSATIONS);
         self.in_court(deal) || !refused && self.wants_court(deal)
     }
 
-    /// Whether something is to be said in court, now or when the other side has answered: then somebody has to be here. Games that
-    /// were begun by hand are known from the chain like all others.
+    /// Whether something is to be said in court, now or when the other side has answered: then
+    /// somebody has to be here. Games that were begun by hand are known from the chain like all
+    /// others.
     pub fn plays(&self) -> bool {
         let lost = |game: &GameStory| game.view.accusers_turn && self.now >= game.view.deadline;
         self.state.deals.values().any(|deal| {
@@ -78,25 +84,32 @@ impl Core {
         self.convictable(deal).is_some() || self.charge(deal).is_some()
     }
 
-    fn our_games<'a>(&self, deal: &'a OpenDeal) -> impl Iterator<Item = (&'a GameId, &'a GameStory)> + use<'a> {
+    fn our_games<'a>(
+        &self,
+        deal: &'a OpenDeal,
+    ) -> impl Iterator<Item = (&'a GameId, &'a GameStory)> + use<'a> {
         let me = self.config.requester;
         deal.chain.open_games().filter(move |(_, game)| game.view.game.accuser == me)
     }
 
-    /// Whether there is a court to be asked about what a deal's provider signed, and it is worth it.
+    /// Whether there is a court to be asked about what a deal's provider signed, and it is worth
+    /// it.
     fn worth_a_case(&self, deal: &OpenDeal) -> bool {
         let worth = self.config.dispute_from.is_some_and(|least| self.stake(deal) >= least.max(1));
         worth && deal.closed.is_none() && self.is_judged(deal)
     }
 
-    /// Whether an action is new, or was not refused too often. While something is claimed it is tried until the market's time
-    /// for games is over: what is refused for longer is refused for good, and the deal has to end.
+    /// Whether an action is new, or was not refused too often. While something is claimed it is
+    /// tried until the market's time for games is over: what is refused for longer is refused for
+    /// good, and the deal has to end.
     fn worth_trying(&self, deal: &OpenDeal, action: Action) -> bool {
-        let claimed = deal.chain.any_open(&[CaseKind::Claim]) && self.now < self.disputes_until(deal);
+        let claimed =
+            deal.chain.any_open(&[CaseKind::Claim]) && self.now < self.disputes_until(deal);
         deal.actions.get(&action).is_none_or(|tries| claimed || *tries < MAX_ACCUSATIONS)
     }
 
-    /// The receipt that contradicts itself, if the court is to be shown: that takes neither tracing nor a bond.
+    /// The receipt that contradicts itself, if the court is to be shown: that takes neither tracing
+    /// nor a bond.
     fn convictable<'a>(&self, deal: &'a OpenDeal) -> Option<&'a Misstated> {
         if deal.misstated.is_empty() || !self.worth_a_case(deal) {
             return None;
@@ -104,8 +117,9 @@ impl Core {
         deal.misstated.iter().find(|misstated| self.worth_trying(deal, conviction(misstated)))
     }
 
-    /// What is to be accused next in a deal, if the court is to be asked and no game of ours is under way: one conviction ends the
-    /// deal. What is claimed comes first, then what is traced soonest.
+    /// What is to be accused next in a deal, if the court is to be asked and no game of ours is
+    /// under way: one conviction ends the deal. What is claimed comes first, then what is traced
+    /// soonest.
     fn charge(&self, deal: &OpenDeal) -> Option<Charge> {
         let suspect = !deal.denied.is_empty() || !deal.wrong.is_empty();
         if !suspect
@@ -118,7 +132,10 @@ impl Core {
         let tried = |charge: &Charge| {
             let us = |game: &GameView| game.game.accuser == self.config.requester;
             let action = Action::Accuse { order: charge.order, receipt: charge.receipt };
-            deal.chain.games.values().any(|story| us(&story.view) && story.view.game.receipt == charge.receipt)
+            deal.chain
+                .games
+                .values()
+                .any(|story| us(&story.view) && story.view.game.receipt == charge.receipt)
                 || !self.worth_trying(deal, action)
         };
         // The one that is under way, or else the one that was refused least often.
@@ -145,8 +162,11 @@ impl Core {
     fn wrong_task(&self, deal: &OpenDeal) -> Option<Charge> {
         let wrong = deal.wrong.iter().filter_map(|wrong| {
             let (name, task) = self.state.wrong_order(deal, wrong)?;
-            let order =
-                self.state.orders.get(&name).filter(|order| self.may_run_here(order) && !order.results.is_empty())?;
+            let order = self
+                .state
+                .orders
+                .get(&name)
+                .filter(|order| self.may_run_here(order) && !order.results.is_empty())?;
             let receipt = struct_hash(&order.receipt.as_ref()?.value);
             let charge = Charge { order: name, receipt, task: Some(task), unproven: true };
             (!deal.confirmed.contains(&(name, task))).then_some((wrong.right.fuel_left, charge))
@@ -168,15 +188,19 @@ impl Core {
                 None => wanted.push(Action::Accuse { order, receipt }),
             }
         }
-        // A stranger's game holds the deal as well, and nobody else may end it when a turn has run out: who accuses may be the
-        // accused's own puppet.
+        // A stranger's game holds the deal as well, and nobody else may end it when a turn has run
+        // out: who accuses may be the accused's own puppet.
         let ours = |view: &GameView| view.game.accuser == self.config.requester;
         let late = |view: &GameView| self.now >= view.deadline.saturating_add(CLOCK_SKEW_SECONDS);
-        let strangers = self.state.deals[&id].chain.open_games().filter(|(_, story)| !ours(&story.view));
-        let left = strangers.filter(|(_, story)| self.state.deals[&id].closed.is_none() && late(&story.view));
+        let strangers =
+            self.state.deals[&id].chain.open_games().filter(|(_, story)| !ours(&story.view));
+        let left = strangers
+            .filter(|(_, story)| self.state.deals[&id].closed.is_none() && late(&story.view));
         wanted.extend(left.map(|(game, _)| Action::Timeout { game: *game }));
-        let games: Vec<_> =
-            self.our_games(&self.state.deals[&id]).map(|(game, story)| (*game, story.view.clone())).collect();
+        let games: Vec<_> = self
+            .our_games(&self.state.deals[&id])
+            .map(|(game, story)| (*game, story.view.clone()))
+            .collect();
         for (game, view) in games {
             if self.now >= view.deadline.saturating_add(CLOCK_SKEW_SECONDS) {
                 wanted.extend((!view.accusers_turn).then_some(Action::Timeout { game }));
@@ -197,7 +221,10 @@ impl Core {
     fn turn(&self, id: DealId, game: GameId, view: &GameView) -> Option<Answer> {
         match &view.question {
             Question::Node { .. } => None,
-            Question::Run { .. } => match self.traces.found(&TraceKey::Answer { game, turn: view.turn() }) {
+            Question::Run { .. } => match self
+                .traces
+                .found(&TraceKey::Answer { game, turn: view.turn() })
+            {
                 Some(Traced::Answer(answer)) if *answer != Answer::Nothing => Some(answer.clone()),
                 _ => None,
             },
@@ -220,9 +247,9 @@ impl Core {
                     states: first.states.clone(),
                 })))
             }
-            Question::Nodes { height, place, nodes } => {
-                self.wrong_node(id, view, *height, *place, nodes).map(|index| Answer::Pick { index })
-            }
+            Question::Nodes { height, place, nodes } => self
+                .wrong_node(id, view, *height, *place, nodes)
+                .map(|index| Answer::Pick { index }),
         }
     }
 
@@ -235,10 +262,12 @@ impl Core {
                 let key = TraceKey::Answer { game, turn: view.turn() };
                 self.trace(key, order, *task, Some((*level, *position, segment.clone())));
             }
-            Question::Nodes { height: 0, place, nodes } => match self.wrong_leaf(id, view, *place, nodes) {
-                Some(leaf) => self.trace_task(order, leaf.task),
-                None => self.run_all(order),
-            },
+            Question::Nodes { height: 0, place, nodes } => {
+                match self.wrong_leaf(id, view, *place, nodes) {
+                    Some(leaf) => self.trace_task(order, leaf.task),
+                    None => self.run_all(order),
+                }
+            }
             Question::Nodes { .. } => self.run_all(order),
         }
     }
@@ -249,12 +278,16 @@ impl Core {
         let order = self.state.orders.get(&view.game.order)?;
         let denied = deal.denied.get(&view.game.receipt).and_then(|denied| denied.task);
         denied.or_else(|| {
-            let delivered = order.receipt.as_ref().is_some_and(|receipt| receipt.value == view.receipt);
+            let delivered =
+                order.receipt.as_ref().is_some_and(|receipt| receipt.value == view.receipt);
             let wrong = deal.wrong.iter().filter_map(|wrong| self.state.wrong_order(deal, wrong));
-            let mut wrong =
-                wrong.filter(|(name, task)| *name == view.game.order && !deal.confirmed.contains(&(*name, *task)));
+            let mut wrong = wrong.filter(|(name, task)| {
+                *name == view.game.order && !deal.confirmed.contains(&(*name, *task))
+            });
             // The one that was traced before, if any was.
-            let traced = |task: u32| self.traces.found(&TraceKey::Open { order: view.game.order, task }).is_some();
+            let traced = |task: u32| {
+                self.traces.found(&TraceKey::Open { order: view.game.order, task }).is_some()
+            };
             let first = wrong.clone().find(|(_, task)| traced(*task)).or_else(|| wrong.next());
             first.filter(|_| delivered).map(|(_, task)| task)
         })
@@ -268,8 +301,16 @@ impl Core {
         Some((own, tree))
     }
 
-    /// Which of the nodes that the provider showed is wrong: over the task that is known to be, or the first that is not as here.
-    fn wrong_node(&self, id: DealId, view: &GameView, height: u8, place: u32, nodes: &[SumNode]) -> Option<u32> {
+    /// Which of the nodes that the provider showed is wrong: over the task that is known to be, or
+    /// the first that is not as here.
+    fn wrong_node(
+        &self,
+        id: DealId,
+        view: &GameView,
+        height: u8,
+        place: u32,
+        nodes: &[SumNode],
+    ) -> Option<u32> {
         let levels = nodes.len().checked_ilog2()?;
         if let Some(task) = self.known_wrong(id, view) {
             let index = task.checked_shr(height.into())?.checked_sub(place.checked_shl(levels)?)?;
@@ -279,8 +320,15 @@ impl Core {
         tree.first_difference(u32::from(height) + levels, place, nodes)
     }
 
-    /// The same of leaves. One that only has other fuel than its end used comes first: that ends the game at once.
-    fn wrong_leaf(&self, id: DealId, view: &GameView, place: u32, nodes: &[SumNode]) -> Option<WrongLeaf> {
+    /// The same of leaves. One that only has other fuel than its end used comes first: that ends
+    /// the game at once.
+    fn wrong_leaf(
+        &self,
+        id: DealId,
+        view: &GameView,
+        place: u32,
+        nodes: &[SumNode],
+    ) -> Option<WrongLeaf> {
         let first = place.checked_mul(nodes.len() as u32)?;
         if self.known_wrong(id, view).is_some() {
             let index = self.wrong_node(id, view, 0, place, nodes)?;
@@ -290,7 +338,8 @@ impl Core {
         let levels = nodes.len().checked_ilog2()?;
         debug_assert_eq!(levels, unfolded(levels));
         let ours = tree.unfold(levels, place)?;
-        let differ = || (0u32..).zip(ours.iter().zip(nodes)).filter(|(_, (ours, theirs))| ours != theirs);
+        let differ =
+            || (0u32..).zip(ours.iter().zip(nodes)).filter(|(_, (ours, theirs))| ours != theirs);
         let fuels = differ().find(|(_, (ours, theirs))| ours.hash == theirs.hash);
         let (index, (ours, theirs)) = fuels.or_else(|| differ().next())?;
         let task = first.checked_add(index)?;
@@ -304,12 +353,23 @@ impl Core {
         self.trace(TraceKey::Open { order, task }, order, task, None);
     }
 
-    fn trace(&mut self, key: TraceKey, order: OrderId, task: u32, segment: Option<(u8, u64, Box<Segment>)>) {
+    fn trace(
+        &mut self,
+        key: TraceKey,
+        order: OrderId,
+        task: u32,
+        segment: Option<(u8, u64, Box<Segment>)>,
+    ) {
         if !self.traces.due(&key, self.now) {
             return;
         }
-        let Some(known) = self.state.orders.get(&order).filter(|known| self.may_run_here(known)) else { return };
-        let Some(first) = self.state.first_task(known).filter(|_| task < known.order.tasks) else { return };
+        let Some(known) = self.state.orders.get(&order).filter(|known| self.may_run_here(known))
+        else {
+            return;
+        };
+        let Some(first) = self.state.first_task(known).filter(|_| task < known.order.tasks) else {
+            return;
+        };
         let trace = Trace { key, job: known.job, order: known.order.clone(), first, task, segment };
         self.traces.ask(key);
         self.effects.push(Effect::Trace(Box::new(trace)));
@@ -320,10 +380,18 @@ impl Core {
             return;
         }
         if let Err(why) = &result {
-            let job =
-                self.state.deals.values().find(|deal| self.disputes(deal) || self.finds_out(deal)).map(|deal| deal.job);
+            let job = self
+                .state
+                .deals
+                .values()
+                .find(|deal| self.disputes(deal) || self.finds_out(deal))
+                .map(|deal| deal.job);
             if let Some(job) = job {
-                self.note(job, "R-GAME-002", format!("a task could not be traced, and is tried again: {why}"));
+                self.note(
+                    job,
+                    "R-GAME-002",
+                    format!("a task could not be traced, and is tried again: {why}"),
+                );
             }
         }
         self.traces.answer(&key, self.now, result.as_ref().ok().cloned());
@@ -339,14 +407,23 @@ impl Core {
         let Some(known) = self.state.orders.get(&order) else { return };
         let (id, job) = (known.order.deal, known.job);
         let Some(deal) = self.state.deals.get(&id) else { return };
-        let delivered = known.results.get(task as usize).filter(|_| known.status == OrderStatus::Wrong);
-        if delivered.is_some_and(|theirs| theirs.hash() == end) && !deal.confirmed.contains(&(order, task)) {
+        let delivered =
+            known.results.get(task as usize).filter(|_| known.status == OrderStatus::Wrong);
+        if delivered.is_some_and(|theirs| theirs.hash() == end)
+            && !deal.confirmed.contains(&(order, task))
+        {
             self.record(Record::Confirmed { deal: id, order, task });
-            let text = format!("tracing task {task} of order {order} gives what the provider signed: not accused");
+            let text = format!(
+                "tracing task {task} of order {order} gives what the provider signed: not accused"
+            );
             return self.note(job, "R-GAME-001", text);
         }
-        let claims =
-            deal.chain.cases.values().filter_map(|case| case.receipt.as_ref()).filter(|said| said.order == order);
+        let claims = deal
+            .chain
+            .cases
+            .values()
+            .filter_map(|case| case.receipt.as_ref())
+            .filter(|said| said.order == order);
         let wrong = claims.into_iter().find(|receipt| {
             let shown = |(at, halted): (u32, Halted)| at == task && halted.hash() != end;
             let receipt = struct_hash(*receipt);
@@ -363,16 +440,28 @@ impl Core {
         Some(match action {
             Action::Accuse { order: name, receipt } => {
                 let order = self.state.orders.get(&name)?;
-                let delivered = order.receipt.as_ref().filter(|delivered| struct_hash(&delivered.value) == receipt);
+                let delivered = order
+                    .receipt
+                    .as_ref()
+                    .filter(|delivered| struct_hash(&delivered.value) == receipt);
                 let denied = || {
                     let value = deal.denied.get(&receipt)?.receipt.clone();
                     Some(Signed { value, signature: Bytes::new() })
                 };
                 let receipt = delivered.cloned().or_else(denied)?;
-                Call::Accuse(Box::new(Accusation { deal: terms, order: order.order.clone(), receipt }))
+                Call::Accuse(Box::new(Accusation {
+                    deal: terms,
+                    order: order.order.clone(),
+                    receipt,
+                }))
             }
             Action::Play { game, turn } => {
-                let view = deal.chain.games.get(&game).map(|story| &story.view).filter(|view| view.turn() == turn)?;
+                let view = deal
+                    .chain
+                    .games
+                    .get(&game)
+                    .map(|story| &story.view)
+                    .filter(|view| view.turn() == turn)?;
                 let order = self.state.orders.get(&view.game.order)?.order.clone();
                 let answer = self.turn(id, game, view)?;
                 Call::Play {
@@ -383,10 +472,9 @@ impl Core {
                 }
             }
             Action::Convict { order, receipt } => {
-                let misstated = deal
-                    .misstated
-                    .iter()
-                    .find(|misstated| misstated.order == order && struct_hash(&misstated.receipt.value) == receipt)?;
+                let misstated = deal.misstated.iter().find(|misstated| {
+                    misstated.order == order && struct_hash(&misstated.receipt.value) == receipt
+                })?;
                 Call::Convict(Box::new(Conviction {
                     deal: terms,
                     order: self.state.orders.get(&order)?.order.clone(),
@@ -402,14 +490,17 @@ impl Core {
         })
     }
 
-    /// An accusation that can't be made: the deal goes its way without it, unless something is claimed.
+    /// An accusation that can't be made: the deal goes its way without it, unless something is
+    /// claimed.
     pub(super) fn tell_given_up(&mut self, id: DealId, action: Action) {
         let Some(deal) = self.state.deals.get(&id) else { return };
         let spent = deal.actions.get(&action) == Some(&MAX_ACCUSATIONS);
         if matches!(action, Action::Accuse { .. } | Action::Convict { .. }) && spent {
             let (job, provider) = (deal.job, deal.provider());
             let text = if deal.chain.any_open(&[CaseKind::Claim]) {
-                format!("{provider} could not be accused so far; it is tried as long as the market allows")
+                format!(
+                    "{provider} could not be accused so far; it is tried as long as the market allows"
+                )
             } else {
                 format!("{provider} could not be accused; it is not paid, and keeps its collateral")
             };
@@ -420,7 +511,9 @@ impl Core {
     pub(super) fn tell_game(&mut self, id: DealId, news: &GameNews) {
         let Some(deal) = self.state.deals.get(&id) else { return };
         let (job, provider) = (deal.job, deal.provider());
-        let first_of = |order: &OrderId| self.state.orders.get(order).and_then(|order| self.state.first_task(order));
+        let first_of = |order: &OrderId| {
+            self.state.orders.get(order).and_then(|order| self.state.first_task(order))
+        };
         let event = match news {
             GameNews::Accused(view) => JobEvent::Accused {
                 provider,
@@ -439,14 +532,24 @@ impl Core {
             GameNews::Challenged { game, task, level, .. } => {
                 let order = deal.chain.games.get(game).map(|story| story.view.game.order);
                 let first = order.and_then(|order| first_of(&order)).unwrap_or_default();
-                JobEvent::TaskChallenged { game: *game, task: first.saturating_add(*task), level: *level }
+                JobEvent::TaskChallenged {
+                    game: *game,
+                    task: first.saturating_add(*task),
+                    level: *level,
+                }
             }
-            GameNews::Moved { game, level, position, accusers_turn, .. } => {
-                JobEvent::GameMoved { game: *game, level: *level, position: *position, ours: !accusers_turn }
-            }
-            GameNews::Stepped { game, position, claimed, next, .. } => {
-                JobEvent::StepJudged { game: *game, position: *position, claimed: *claimed, right: *next }
-            }
+            GameNews::Moved { game, level, position, accusers_turn, .. } => JobEvent::GameMoved {
+                game: *game,
+                level: *level,
+                position: *position,
+                ours: !accusers_turn,
+            },
+            GameNews::Stepped { game, position, claimed, next, .. } => JobEvent::StepJudged {
+                game: *game,
+                position: *position,
+                claimed: *claimed,
+                right: *next,
+            },
             GameNews::Ended { game, verdict } => {
                 if let Some(order) = deal.chain.games.get(game).map(|story| story.view.game.order) {
                     let mut traced = Vec::new();
@@ -458,9 +561,15 @@ impl Core {
                         TraceKey::Answer { game: other, .. } => other != game,
                         TraceKey::Open { .. } => true,
                     });
-                    self.effects.extend(traced.into_iter().map(|task| Effect::ForgetTrace { order, task }));
+                    self.effects
+                        .extend(traced.into_iter().map(|task| Effect::ForgetTrace { order, task }));
                 }
-                JobEvent::GameEnded { provider, game: *game, won: verdict.accuser_won, end: *verdict }
+                JobEvent::GameEnded {
+                    provider,
+                    game: *game,
+                    won: verdict.accuser_won,
+                    end: *verdict,
+                }
             }
             GameNews::Convicted { fault, .. } => {
                 let compensation = share(deal.terms.collateral, COMPENSATION_BPS).unwrap_or(0);
@@ -475,9 +584,14 @@ impl Core {
         let Some(deal) = self.state.deals.get(&id) else { return Vec::new() };
         let report = |(game, story): (&GameId, &GameStory)| {
             let view = &story.view;
-            let first = self.state.orders.get(&view.game.order).and_then(|order| self.state.first_task(order));
+            let first = self
+                .state
+                .orders
+                .get(&view.game.order)
+                .and_then(|order| self.state.first_task(order));
             let slashed = story.end.is_some_and(|end| end.slashed);
-            let part = |bps| if slashed { share(deal.terms.collateral, bps).unwrap_or(0) } else { 0 };
+            let part =
+                |bps| if slashed { share(deal.terms.collateral, bps).unwrap_or(0) } else { 0 };
             let stranger = view.game.accuser != deal.terms.requester;
             Dispute {
                 game: *game,
@@ -485,13 +599,24 @@ impl Core {
                 court: deal.terms.court,
                 provider: deal.provider(),
                 accuser: view.game.accuser,
-                task: view.question.task().map(|task| first.unwrap_or_default().saturating_add(task)),
+                task: view
+                    .question
+                    .task()
+                    .map(|task| first.unwrap_or_default().saturating_add(task)),
                 moves: story.moves,
                 bond: view.game.bond,
                 step: story.step,
                 end: story.end,
-                compensation: part(COMPENSATION_BPS).saturating_sub(if stranger { part(BOUNTY_BPS) } else { 0 }),
-                burned: if slashed { deal.terms.collateral.saturating_sub(part(COMPENSATION_BPS)) } else { 0 },
+                compensation: part(COMPENSATION_BPS).saturating_sub(if stranger {
+                    part(BOUNTY_BPS)
+                } else {
+                    0
+                }),
+                burned: if slashed {
+                    deal.terms.collateral.saturating_sub(part(COMPENSATION_BPS))
+                } else {
+                    0
+                },
             }
         };
         deal.chain.games.iter().map(report).collect()

@@ -56,14 +56,14 @@ pub enum Policy {
         /// Providers per task, ≥ 1.
         n: u32,
     },
-    /// Each task runs once; a secret sample of every provider's results is run again, by this machine, or, where it may
-    /// not or can't, by another provider (whole batches then).
+    /// Each task runs once; a secret sample of every provider's results is run again, by this
+    /// machine, or, where it may not or can't, by another provider (whole batches then).
     Audit {
         /// Part of the tasks that is checked, parts per million, ≥ 1.
         rate_ppm: u32,
     },
-    /// Each task runs once; how much of a provider's results is run again depends on what is known of it: everything at
-    /// first, less the more was right, everything again after a fault.
+    /// Each task runs once; how much of a provider's results is run again depends on what is known
+    /// of it: everything at first, less the more was right, everything again after a fault.
     Adaptive {
         /// Smallest part that is checked, parts per million, ≥ 1.
         floor_ppm: u32,
@@ -91,7 +91,8 @@ pub struct Constraints {
     pub deadline: u64,
     /// Smallest collateral, in 1/10_000 of a deal's budget.
     pub min_collateral_bps: u32,
-    /// Fewest providers wanted, for speed and fail-over; fewer are taken where there are not as many.
+    /// Fewest providers wanted, for speed and fail-over; fewer are taken where there are not as
+    /// many.
     pub min_providers: u32,
     /// Most providers at a time.
     pub max_providers: u32,
@@ -99,7 +100,8 @@ pub struct Constraints {
     pub exclude: BTreeSet<Address>,
     /// Fuel one task is expected to use, if known: only then offers are excluded for being slow.
     pub expected_fuel: Option<u64>,
-    /// Whether this machine may run tasks itself: to settle a mismatch, or when nobody is left to run them.
+    /// Whether this machine may run tasks itself: to settle a mismatch, or when nobody is left to
+    /// run them.
     pub run_locally: bool,
 }
 
@@ -147,7 +149,8 @@ impl JobSpec {
         self.program_bytes.saturating_add(self.shared_bytes)
     }
 
-    /// What an order of these tasks carries as their own inputs, bytes: no less than a provider counts.
+    /// What an order of these tasks carries as their own inputs, bytes: no less than a provider
+    /// counts.
     pub fn carried_inputs(&self, first: u32, count: u32) -> u64 {
         let tasks = self.input_bytes.iter().skip(first as usize).take(count as usize);
         tasks.map(|bytes| carried(*bytes)).fold(MAX_LENGTH_BYTES, u64::saturating_add)
@@ -155,13 +158,21 @@ impl JobSpec {
 
     /// The same of the task with the largest.
     pub fn largest_input(&self) -> u64 {
-        self.input_bytes.iter().map(|bytes| carried(*bytes)).max().unwrap_or(0).saturating_add(MAX_LENGTH_BYTES)
+        self.input_bytes
+            .iter()
+            .map(|bytes| carried(*bytes))
+            .max()
+            .unwrap_or(0)
+            .saturating_add(MAX_LENGTH_BYTES)
     }
 
     /// Checks the bounds that the core relies on.
     pub fn check(&self) -> Result<(), JobError> {
         let replicas = self.policy.replicas();
-        if self.inputs.is_empty() || self.inputs.len() > MAX_JOB_TASKS || self.inputs.len() != self.input_bytes.len() {
+        if self.inputs.is_empty()
+            || self.inputs.len() > MAX_JOB_TASKS
+            || self.inputs.len() != self.input_bytes.len()
+        {
             return Err(JobError::Tasks { tasks: self.inputs.len(), most: MAX_JOB_TASKS });
         }
         if replicas == 0 || replicas > MAX_REPLICAS {
@@ -181,7 +192,8 @@ impl JobSpec {
         Ok(())
     }
 
-    /// Random seed of the batch that begins with task `first`: the same for every replica of the batch.
+    /// Random seed of the batch that begins with task `first`: the same for every replica of the
+    /// batch.
     pub fn batch_seed(&self, first: u32) -> u64 {
         task_seed(self.seed, first)
     }
@@ -210,7 +222,9 @@ pub enum JobError {
     #[error("[R-JOB-008] a rate or floor of 1 to {most} parts per million, not {rate}")]
     Rate { rate: u32, most: u32 },
     /// Only a job that ended without all its results can be taken up again.
-    #[error("[R-JOB-006] the job {state}: only one that ended without all its results can be resumed")]
+    #[error(
+        "[R-JOB-006] the job {state}: only one that ended without all its results can be resumed"
+    )]
     NotResumable { state: String },
     /// No set of providers does it. The text says what to change.
     #[error("{0}")]
@@ -229,7 +243,8 @@ pub enum JobError {
     /// Cancelled by the user.
     #[error("[R-JOB-023] cancelled")]
     Cancelled,
-    /// The account would not hold the bonds of the accusations that its deals may need. Nothing was opened.
+    /// The account would not hold the bonds of the accusations that its deals may need. Nothing was
+    /// opened.
     #[error(
         "[R-JOB-026] opening deals takes {takes} base units, and {bonds} have to stay for the bonds of accusations; \
          the market account holds {holds}: deposit {} more, or use fewer providers",
@@ -257,13 +272,27 @@ pub struct WrongTask {
 #[allow(missing_docs)] // each variant says what its fields are
 pub enum JobEvent {
     /// An offer was heard while looking for providers.
-    AskHeard { provider: Address, price: Option<u128>, task_fee: u128, cores: u32, fuel_per_second: u64 },
+    AskHeard {
+        provider: Address,
+        price: Option<u128>,
+        task_fee: u128,
+        cores: u32,
+        fuel_per_second: u64,
+    },
     /// An offer was left out.
     Excluded(Excluded),
     /// What the chosen offers will cost; nothing is spent yet.
     Quote { providers: u32, cost: u128, locked: u128, seconds: u64 },
     /// A deal is open on chain.
-    DealOpened { provider: Address, deal: DealId, price: u128, budget: u128, collateral: u128, tx: B256, gas: u64 },
+    DealOpened {
+        provider: Address,
+        deal: DealId,
+        price: u128,
+        budget: u128,
+        collateral: u128,
+        tx: B256,
+        gas: u64,
+    },
     /// A batch of tasks was ordered.
     OrderSent { provider: Address, order: OrderId, first: u32, count: u32 },
     /// Results of a batch arrived, not yet verified.
@@ -282,10 +311,11 @@ pub enum JobEvent {
     ProviderBack { provider: Address, deal: DealId },
     /// A voucher was signed: `amount` is all that the provider has earned in this deal.
     Paid { provider: Address, deal: DealId, amount: u128, closing: bool },
-    /// A provider was accused before the deal's court: its receipt for `count` tasks from `first` on is wrong.
+    /// A provider was accused before the deal's court: its receipt for `count` tasks from `first`
+    /// on is wrong.
     Accused { provider: Address, deal: DealId, game: GameId, first: u32, count: u32, bond: u128 },
-    /// A turn over the receipt's tree: the provider showed nodes so many levels over the leaves, or (`ours`) one of them was
-    /// picked.
+    /// A turn over the receipt's tree: the provider showed nodes so many levels over the leaves, or
+    /// (`ours`) one of them was picked.
     TreeNarrowed { game: GameId, height: u8, ours: bool },
     /// How a task went was challenged; its run spans 16^level steps.
     TaskChallenged { game: GameId, task: u32, level: u8 },
@@ -295,12 +325,19 @@ pub enum JobEvent {
     StepJudged { game: GameId, position: u64, claimed: B256, right: B256 },
     /// A game is over.
     GameEnded { provider: Address, game: GameId, won: bool, end: GameEnd },
-    /// A provider asserts a receipt on chain, for `claimed` base units, that is wrong by what this machine found; by a run of all
-    /// its tasks here `right` would be due.
-    FalseReceipt { provider: Address, deal: DealId, order: OrderId, claimed: u128, right: Option<u128> },
+    /// A provider asserts a receipt on chain, for `claimed` base units, that is wrong by what this
+    /// machine found; by a run of all its tasks here `right` would be due.
+    FalseReceipt {
+        provider: Address,
+        deal: DealId,
+        order: OrderId,
+        claimed: u128,
+        right: Option<u128>,
+    },
     /// A provider gave a receipt whose fuel does not add up: told without running anything.
     Misstated { provider: Address, deal: DealId, order: OrderId, fault: Fault },
-    /// The court found a receipt wrong without a game: of the collateral so much came to us, base units.
+    /// The court found a receipt wrong without a game: of the collateral so much came to us, base
+    /// units.
     Convicted { provider: Address, deal: DealId, fault: Fault, compensation: u128 },
     /// A deal is over on chain.
     DealClosed { provider: Address, deal: DealId, paid: u128, tx: B256, gas: Option<u64> },
@@ -325,7 +362,8 @@ pub struct Progress {
     pub paid: u64,
     /// Base units owed by vouchers.
     pub spent: u128,
-    /// Task runs that were lost and had to be given to somebody: refused, wrong, not used, or with a provider that fell away.
+    /// Task runs that were lost and had to be given to somebody: refused, wrong, not used, or with
+    /// a provider that fell away.
     pub retries: u64,
     /// Times that a provider fell away: silent, unreachable, refusing, or caught.
     pub failovers: u64,
@@ -449,7 +487,8 @@ pub struct TxNote {
 /// What was checked, what that cost, and what it leaves unseen.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Checks {
-    /// Verified tasks that were run more than once, by providers or this machine, with equal results.
+    /// Verified tasks that were run more than once, by providers or this machine, with equal
+    /// results.
     pub checked: u64,
     /// Tasks that this machine ran.
     pub own_runs: u64,
@@ -461,8 +500,8 @@ pub struct Checks {
     pub repeated_fees: u128,
     /// Batches that were doubtful because their provider was caught elsewhere, and were run again.
     pub doubted: u64,
-    /// For 1, 10, 100 … tasks: the probability, in parts per million, that a provider of the least checked kind of this job
-    /// falsified so many of its tasks and stayed unseen, at most.
+    /// For 1, 10, 100 … tasks: the probability, in parts per million, that a provider of the least
+    /// checked kind of this job falsified so many of its tasks and stayed unseen, at most.
     pub unseen: Vec<(u64, u32)>,
 }
 

@@ -1,6 +1,6 @@
-//! Deals outlive jobs: one that works is kept for a while when its job ends, and the next job that it suits takes it
-//! over instead of opening another. At any time a deal serves one job, its holder; orders say whose they are, so
-//! every job's bill is exact.
+//! Deals outlive jobs: one that works is kept for a while when its job ends, and the next job that
+//! it suits takes it over instead of opening another. At any time a deal serves one job, its
+//! holder; orders say whose they are, so every job's bill is exact.
 
 use rialto_protocol::{DealId, pricing::share};
 
@@ -30,7 +30,10 @@ impl Core {
             Some(Phase::Running) | None => return false,
         };
         let idle = self.config.patience.idle;
-        idle > 0 && deal.works() && self.now < ended.saturating_add(idle) && self.work_ends(deal) > self.now
+        idle > 0
+            && deal.works()
+            && self.now < ended.saturating_add(idle)
+            && self.work_ends(deal) > self.now
     }
 
     /// When a deal's time for work is over.
@@ -52,7 +55,8 @@ impl Core {
         for (deal_id, deal) in idle {
             let Offer { ask, .. } = &deal.offer;
             let spare = deal.terms.budget.saturating_sub(deal.earned);
-            let collateral = share(deal.terms.budget, constraints.min_collateral_bps).unwrap_or(u128::MAX);
+            let collateral =
+                share(deal.terms.budget, constraints.min_collateral_bps).unwrap_or(u128::MAX);
             let suits = deal.done == deal.orders.len() as u64
                 && deal.terms.price <= constraints.max_price
                 && deal.terms.collateral >= collateral
@@ -65,7 +69,8 @@ impl Core {
                 && self.work_ends(deal) >= self.now.saturating_add(MIN_WORK_SECONDS)
                 && spare <= left
                 && spare >= worst_fee(&deal.terms, job.spec.fuel_limit, 1);
-            let fresh = !owners.contains(deal.provider().as_slice()) && !owners.contains(ask.value.endpoint.as_slice());
+            let fresh = !owners.contains(deal.provider().as_slice())
+                && !owners.contains(ask.value.endpoint.as_slice());
             if suits && fresh && taken.len() < constraints.max_providers as usize {
                 owners.extend([deal.provider().to_vec(), ask.value.endpoint.to_vec()]);
                 left -= spare;

@@ -1,9 +1,9 @@
 //! The buyer, without IO: plain data and [`Core::handle`].
 //!
 //! Everything that must survive is a [`Record`]; an event's records are persisted before any effect
-//! that relies on them, and replaying them gives the same [`State`]. What is not recorded (the order
-//! book, sessions, what is under way) is lost in a crash and found again: after every event the core
-//! looks at each job and deal and does whatever is due.
+//! that relies on them, and replaying them gives the same [`State`]. What is not recorded (the
+//! order book, sessions, what is under way) is lost in a crash and found again: after every event
+//! the core looks at each job and deal and does whatever is due.
 //!
 //! | module | knows |
 //! |---|---|
@@ -61,13 +61,14 @@ pub use bonds::{Accusable, Accusables};
 pub use book::{Book, Offer};
 pub use claims::Exposure;
 pub use event::{
-    Accusation, Call, Conviction, Effect, Event, FirstSegment, LocalRun, Outgoing, Stored, Trace, TraceKey, Traced,
-    Transacted,
+    Accusation, Call, Conviction, Effect, Event, FirstSegment, LocalRun, Outgoing, Stored, Trace,
+    TraceKey, Traced, Transacted,
 };
 pub use facts::{Cursor, Fact, What};
 pub use job::{
-    Checks, Constraints, Dispute, JobError, JobEvent, JobId, JobPhase, JobSpec, JobStatus, MAX_JOB_TASKS, Outcome,
-    Policy, Progress, ProviderReport, ProviderStatus, Source, Summary, TaskResult, TxNote, WrongTask,
+    Checks, Constraints, Dispute, JobError, JobEvent, JobId, JobPhase, JobSpec, JobStatus,
+    MAX_JOB_TASKS, Outcome, Policy, Progress, ProviderReport, ProviderStatus, Source, Summary,
+    TaskResult, TxNote, WrongTask,
 };
 pub use journal::{Phase, Record, State, Terms};
 pub use matching::{Excluded, NoMatch, Plan, Why};
@@ -92,8 +93,8 @@ pub struct Config {
     pub answer_seconds: u64,
     /// Bond of a late notice or demand, base units.
     pub case_bond: u128,
-    /// The court is asked about a wrong receipt where at least so much is at stake in its deal, base units; none: never. An
-    /// accusation costs gas: its bond comes back.
+    /// The court is asked about a wrong receipt where at least so much is at stake in its deal,
+    /// base units; none: never. An accusation costs gas: its bond comes back.
     pub dispute_from: Option<u128>,
     /// How long to wait for what.
     pub patience: Patience,
@@ -112,7 +113,8 @@ pub struct Patience {
     pub stranded: u64,
     /// For a provider to redeem its closing voucher, before asking for a release.
     pub redeem: u64,
-    /// A deal that works is kept so long without a job for later ones; 0: deals are closed with their job.
+    /// A deal that works is kept so long without a job for later ones; 0: deals are closed with
+    /// their job.
     pub idle: u64,
     /// For deals to close, before the report is given without them.
     pub settle: u64,
@@ -143,11 +145,13 @@ impl Default for Patience {
 pub struct PolicyQuote {
     /// The policy.
     pub policy: Policy,
-    /// Who would be chosen at what cost, and which constraint left the others out; or why nobody is.
+    /// Who would be chosen at what cost, and which constraint left the others out; or why nobody
+    /// is.
     pub plan: Result<Plan, NoMatch>,
     /// What it costs with all checks, if it can be done at all.
     pub price: Option<Price>,
-    /// For so many falsified tasks: the probability in parts per million that this is found, at least.
+    /// For so many falsified tasks: the probability in parts per million that this is found, at
+    /// least.
     pub detection: Vec<(u64, u32)>,
 }
 
@@ -198,9 +202,13 @@ impl Core {
     pub fn restore<'a>(config: Config, records: impl IntoIterator<Item = &'a Record>) -> Self {
         let state = State::replay(records);
         // Every batch that is not settled is compared again: what was being judged is judged now.
-        let open = |job: &journal::Job| if job.runs() { job.open_batches.clone() } else { BTreeSet::new() };
-        let open = state.jobs.iter().flat_map(|(id, job)| open(job).into_iter().map(|batch| (*id, batch)));
-        let waiting = state.orders.values().filter(|order| order.status == journal::OrderStatus::Delivered);
+        let open = |job: &journal::Job| {
+            if job.runs() { job.open_batches.clone() } else { BTreeSet::new() }
+        };
+        let open =
+            state.jobs.iter().flat_map(|(id, job)| open(job).into_iter().map(|batch| (*id, batch)));
+        let waiting =
+            state.orders.values().filter(|order| order.status == journal::OrderStatus::Delivered);
         let dirty = open.chain(waiting.map(|order| (order.job, order.batch))).collect();
         Self {
             domain: domain(config.chain_id, config.market),
@@ -282,7 +290,8 @@ impl Core {
         self.explain(now, &self.need_of(spec), buying::distinct(spec))
     }
 
-    /// Which deals would be opened now to take a job up again: none if it needs no more of them. Spends nothing.
+    /// Which deals would be opened now to take a job up again: none if it needs no more of them.
+    /// Spends nothing.
     pub fn quote_resumed(
         &self,
         now: u64,
@@ -296,11 +305,20 @@ impl Core {
         then.now = then.now.max(now);
         then.resume(id, deadline, budget);
         then.inherit(id);
-        Ok(then.lacks(id).map(|(need, distinct)| then.explain(then.now, &need, distinct)).transpose())
+        Ok(then
+            .lacks(id)
+            .map(|(need, distinct)| then.explain(then.now, &need, distinct))
+            .transpose())
     }
 
     /// What a job would cost, and find, under each of these policies. Spends nothing.
-    pub fn quotes(&self, now: u64, spec: &JobSpec, policies: &[Policy], cheated: &[u64]) -> Vec<PolicyQuote> {
+    pub fn quotes(
+        &self,
+        now: u64,
+        spec: &JobSpec,
+        policies: &[Policy],
+        cheated: &[u64],
+    ) -> Vec<PolicyQuote> {
         let quote = |policy: &Policy| {
             let spec = JobSpec { policy: *policy, inputs: spec.inputs.clone(), ..spec.clone() };
             let tasks = spec.tasks().into();
@@ -308,10 +326,23 @@ impl Core {
             let need = buying::need_of(&spec);
             let price = plan.as_ref().ok().map(|plan| {
                 let one_run = plan.cost / u128::from(policy.replicas().max(1));
-                price_of(*policy, tasks, one_run, need.fuel(), plan.deals.len() as u64, spec.constraints.run_locally)
+                price_of(
+                    *policy,
+                    tasks,
+                    one_run,
+                    need.fuel(),
+                    plan.deals.len() as u64,
+                    spec.constraints.run_locally,
+                )
             });
-            let chance = |cheated: &u64| (*cheated, detection_probability(*policy, tasks, *cheated));
-            PolicyQuote { policy: *policy, price, detection: cheated.iter().map(chance).collect(), plan }
+            let chance =
+                |cheated: &u64| (*cheated, detection_probability(*policy, tasks, *cheated));
+            PolicyQuote {
+                policy: *policy,
+                price,
+                detection: cheated.iter().map(chance).collect(),
+                plan,
+            }
         };
         policies.iter().map(quote).collect()
     }
@@ -323,7 +354,8 @@ impl Core {
         }
         self.seek_at.clear();
         let seeking = |job: &journal::Job| job.runs() && job.deals.is_empty();
-        let jobs: Vec<_> = self.state.jobs.iter().filter(|(_, job)| seeking(job)).map(|(id, _)| *id).collect();
+        let jobs: Vec<_> =
+            self.state.jobs.iter().filter(|(_, job)| seeking(job)).map(|(id, _)| *id).collect();
         for job in jobs {
             let event = self.ask_heard(&offer);
             self.tell(job, event);
@@ -332,7 +364,10 @@ impl Core {
 
     fn submit(&mut self, spec: JobSpec) {
         let id = spec.id;
-        let fault = spec.check().err().or_else(|| self.state.jobs.contains_key(&id).then_some(JobError::Duplicate));
+        let fault = spec
+            .check()
+            .err()
+            .or_else(|| self.state.jobs.contains_key(&id).then_some(JobError::Duplicate));
         if let Some(fault) = fault {
             return self.effects.push(Effect::Finished(Box::new(Summary::refused(id, fault))));
         }
@@ -346,9 +381,9 @@ impl Core {
         match self.state.jobs.get(&id).map(|job| &job.phase) {
             None => Err(JobError::NotResumable { state: "is not known (any more)".into() }),
             Some(Phase::Running) => Err(JobError::NotResumable { state: "is running".into() }),
-            Some(Phase::Settling { outcome: Ok(()), .. } | Phase::Reported { outcome: Ok(()), .. }) => {
-                Err(JobError::NotResumable { state: "is done".into() })
-            }
+            Some(
+                Phase::Settling { outcome: Ok(()), .. } | Phase::Reported { outcome: Ok(()), .. },
+            ) => Err(JobError::NotResumable { state: "is done".into() }),
             Some(_) => Ok(()),
         }
     }
@@ -382,7 +417,8 @@ impl Core {
             }
         }
         self.weigh_dirty();
-        // Also jobs that just ended: nobody waits for the next tick. What came for them has been weighed.
+        // Also jobs that just ended: nobody waits for the next tick. What came for them has been
+        // weighed.
         self.unreported().into_iter().for_each(|id| self.tend_settling(id));
         self.tend_closing();
         self.tell_progress();

@@ -1,5 +1,5 @@
-//! Cutting tasks into batches and giving every provider work. A batch is the unit of replication: each of
-//! its orders has the same tasks, seed and limits, so results compare leaf by leaf.
+//! Cutting tasks into batches and giving every provider work. A batch is the unit of replication:
+//! each of its orders has the same tasks, seed and limits, so results compare leaf by leaf.
 
 use rialto_protocol::{
     Address, B256, DealId, OrderId,
@@ -20,7 +20,8 @@ const MAX_AWAITED_ORDERS: usize = 2;
 const MAX_BATCH_TASKS: u64 = 1024;
 /// Tasks of a batch that this machine runs because nobody else is left.
 pub(super) const LOCAL_BATCH_TASKS: u32 = 8;
-/// An order should run about this long, seconds: long enough to be worth a message, short enough to lose.
+/// An order should run about this long, seconds: long enough to be worth a message, short enough to
+/// lose.
 const ORDER_SECONDS: u64 = 5;
 /// A provider gets at most this part of its share of what is left, so that all finish together.
 const SHARE_DIVISOR: u64 = 3;
@@ -32,7 +33,8 @@ const STRAGGLER_SECONDS: u64 = 3;
 const MAX_DUPLICATES: usize = 1;
 
 impl Core {
-    /// Gives every free provider of a job its next order, cheapest first, until nobody takes any more.
+    /// Gives every free provider of a job its next order, cheapest first, until nobody takes any
+    /// more.
     pub(super) fn assign(&mut self, id: JobId) {
         let mut deals = self.own_deals(id);
         deals.retain(|deal| self.state.deals[deal].works());
@@ -54,13 +56,17 @@ impl Core {
     /// Whether the deal can take an order now.
     fn ready(&self, id: DealId) -> bool {
         let deal = &self.state.deals[&id];
-        let link = self.links.get(&id).is_some_and(|link| link.up() && self.now >= link.pause_until);
+        let link =
+            self.links.get(&id).is_some_and(|link| link.up() && self.now >= link.pause_until);
         deal.works() && link && self.now < self.last_due(id) && !self.disputed(id)
     }
 
     /// Unanswered orders of a deal that are still wanted.
     pub(super) fn awaited_orders(&self, deal: DealId) -> usize {
-        self.state.deals[&deal].unfinished().filter(|order| self.state.orders[*order].awaited()).count()
+        self.state.deals[&deal]
+            .unfinished()
+            .filter(|order| self.state.orders[*order].awaited())
+            .count()
     }
 
     /// Latest due time of an order in the deal.
@@ -72,7 +78,10 @@ impl Core {
     }
 
     fn order_next(&mut self, id: JobId, deal: DealId) -> bool {
-        let batch = self.missing_batch(id, deal).or_else(|| self.cut(id, deal)).or_else(|| self.straggler(id, deal));
+        let batch = self
+            .missing_batch(id, deal)
+            .or_else(|| self.cut(id, deal))
+            .or_else(|| self.straggler(id, deal));
         let Some(batch) = batch else { return false };
         self.place(id, deal, batch);
         true
@@ -82,7 +91,8 @@ impl Core {
     fn missing_batch(&self, id: JobId, deal: DealId) -> Option<u32> {
         let job = &self.state.jobs[&id];
         let open = job.open_batches.iter().copied();
-        open.filter(|batch| self.missing(job, *batch) > 0).find(|batch| self.may_run(job, *batch, deal))
+        open.filter(|batch| self.missing(job, *batch) > 0)
+            .find(|batch| self.may_run(job, *batch, deal))
     }
 
     /// Providers that a batch still lacks.
@@ -102,7 +112,8 @@ impl Core {
         order.counts() || (order.awaited() && self.state.deals[&order.order.deal].works())
     }
 
-    /// Whether the deal may run the batch: nobody of its owner has, it is not too large for it, and it is paid for.
+    /// Whether the deal may run the batch: nobody of its owner has, it is not too large for it, and
+    /// it is paid for.
     fn may_run(&self, job: &Job, index: u32, deal: DealId) -> bool {
         let batch = &job.batches[index as usize];
         let cap = self.links.get(&deal).map_or(u32::MAX, |link| link.batch_cap);
@@ -115,17 +126,23 @@ impl Core {
             && self.can_promise(job, deal, batch.count)
     }
 
-    /// Whether a deal lasts long enough for its provider to promise so many tasks, besides what it has promised, even if each
-    /// burns its whole limit.
+    /// Whether a deal lasts long enough for its provider to promise so many tasks, besides what it
+    /// has promised, even if each burns its whole limit.
     fn can_promise(&self, job: &Job, deal: DealId, tasks: u32) -> bool {
         let deal = &self.state.deals[&deal];
-        let open = deal.unfinished().filter_map(|order| self.state.orders.get(order)).filter(|order| order.awaited());
-        let (mut fuel, mut longest) = (u128::from(job.spec.fuel_limit) * u128::from(tasks), job.spec.fuel_limit);
+        let open = deal
+            .unfinished()
+            .filter_map(|order| self.state.orders.get(order))
+            .filter(|order| order.awaited());
+        let (mut fuel, mut longest) =
+            (u128::from(job.spec.fuel_limit) * u128::from(tasks), job.spec.fuel_limit);
         for order in open {
-            fuel = fuel.saturating_add(u128::from(order.order.fuelLimit) * u128::from(order.order.tasks));
+            fuel = fuel
+                .saturating_add(u128::from(order.order.fuelLimit) * u128::from(order.order.tasks));
             longest = longest.max(order.order.fuelLimit);
         }
-        self.now.saturating_add(promise_seconds(&deal.offer.ask.value, fuel, longest)) <= deal.terms.expiry
+        self.now.saturating_add(promise_seconds(&deal.offer.ask.value, fuel, longest))
+            <= deal.terms.expiry
     }
 
     /// Whether an order of these tasks is within everything that the deal's ask limits orders by.
@@ -138,16 +155,19 @@ impl Core {
             && worst_fee(&deal.terms, job.spec.fuel_limit, count) <= limits.credit
     }
 
-    /// What a deal's provider still gives credit for, base units: it counts what is delivered and not paid, and the most that
-    /// its unfinished orders can cost.
+    /// What a deal's provider still gives credit for, base units: it counts what is delivered and
+    /// not paid, and the most that its unfinished orders can cost.
     pub(super) fn credit_left(&self, deal: DealId) -> u128 {
         let deal = &self.state.deals[&deal];
-        let (watermark, paid) = deal.voucher.as_ref().map_or((0, 0), |voucher| (voucher.orders, voucher.amount));
+        let (watermark, paid) =
+            deal.voucher.as_ref().map_or((0, 0), |voucher| (voucher.orders, voucher.amount));
         let first = deal.done.min(watermark);
         let later = deal.orders.iter().skip(first as usize).map(|order| &self.state.orders[order]);
         let later = later.map(|order| match &order.receipt {
             Some(receipt) => receipt.value.fee,
-            None if order.awaited() => worst_fee(&deal.terms, order.order.fuelLimit, order.order.tasks),
+            None if order.awaited() => {
+                worst_fee(&deal.terms, order.order.fuelLimit, order.order.tasks)
+            }
             None => 0,
         });
         let all = later.fold(self.fees_below(deal, first), u128::saturating_add);
@@ -174,21 +194,26 @@ impl Core {
             && !orders.is_some_and(|orders| orders.iter().any(|o| part_in(&o)))
     }
 
-    /// Budget of a deal that no order has a claim on. An order can cost its worst until it is settled.
+    /// Budget of a deal that no order has a claim on. An order can cost its worst until it is
+    /// settled.
     pub(super) fn spare(&self, deal: DealId) -> u128 {
         let deal = &self.state.deals[&deal];
         let watermark = deal.voucher.as_ref().map_or(0, |voucher| voucher.orders);
         // Below both, every order is settled.
         let first = deal.done.min(watermark) as usize;
-        let reserved = deal.orders[first..].iter().map(|order| &self.state.orders[order]).filter(|order| {
-            let unpaid = matches!(order.status, OrderStatus::Open | OrderStatus::Delivered);
-            unpaid && !(order.cancelled && order.order.seq < watermark)
-        });
+        let reserved =
+            deal.orders[first..].iter().map(|order| &self.state.orders[order]).filter(|order| {
+                let unpaid = matches!(order.status, OrderStatus::Open | OrderStatus::Delivered);
+                unpaid && !(order.cancelled && order.order.seq < watermark)
+            });
         let worst = reserved.map(|order| match &order.receipt {
             Some(receipt) => receipt.value.fee,
             None => worst_fee(&deal.terms, order.order.fuelLimit, order.order.tasks),
         });
-        deal.terms.budget.saturating_sub(deal.earned).saturating_sub(worst.fold(0, u128::saturating_add))
+        deal.terms
+            .budget
+            .saturating_sub(deal.earned)
+            .saturating_sub(worst.fold(0, u128::saturating_add))
     }
 
     /// What `spare` can grow to when the orders under way turn out cheap.
@@ -212,39 +237,46 @@ impl Core {
         Some(index)
     }
 
-    /// Few tasks while nothing is known, then about [`ORDER_SECONDS`] of work, then less as the end comes near.
+    /// Few tasks while nothing is known, then about [`ORDER_SECONDS`] of work, then less as the end
+    /// comes near.
     fn batch_size(&self, job: &Job, deal: DealId) -> u32 {
         let left = u64::from(job.spec.tasks() - job.next_task);
         let terms = &self.state.deals[&deal];
         let rate = u128::from(speed(&terms.offer));
-        let working = job.deals.iter().map(|deal| &self.state.deals[deal]).filter(|deal| deal.works());
+        let working =
+            job.deals.iter().map(|deal| &self.state.deals[deal]).filter(|deal| deal.works());
         let total = working.map(|deal| u128::from(speed(&deal.offer))).sum::<u128>().max(1);
         let runs = u128::from(left) * u128::from(job.spec.policy.replicas());
         let share = (runs * rate / total / u128::from(SHARE_DIVISOR)) as u64;
         let cores = u64::from(terms.offer.ask.value.cores.max(1));
         let known = job.measured.1 > 0;
         let timed = (rate * u128::from(ORDER_SECONDS) / u128::from(job.expected_fuel())) as u64;
-        let size = share.min(if known { timed.max(cores) } else { cores }).clamp(1, MAX_BATCH_TASKS);
+        let size =
+            share.min(if known { timed.max(cores) } else { cores }).clamp(1, MAX_BATCH_TASKS);
         // Whole rounds over the cores.
         let size = if size > cores { size - size % cores } else { size };
         let cap = self.links.get(&deal).map_or(u64::MAX, |link| link.batch_cap.into());
         let (spare, credit) = (self.spare(deal), self.credit_left(deal));
         // Whoever is to repeat it has to accept it as well.
-        let repeated = job.spec.policy.replicas() > 1 || job.spec.policy.samples() && !job.spec.constraints.run_locally;
+        let repeated = job.spec.policy.replicas() > 1
+            || job.spec.policy.samples() && !job.spec.constraints.run_locally;
         let others = job.deals.iter().filter(|other| repeated && self.state.deals[*other].works());
         let takers: Vec<_> = others.copied().filter(|other| *other != deal).chain([deal]).collect();
-        // One order runs while the next waits: each gets half of the credit, where that is enough for a task.
+        // One order runs while the next waits: each gets half of the credit, where that is enough
+        // for a task.
         let half = |taker: &DealId| {
             let taker = &self.state.deals[taker];
             (limits(taker).credit / 2).max(worst_fee(&taker.terms, job.spec.fuel_limit, 1))
         };
         let fits = |count: u32| {
-            let worst = |taker: &DealId| worst_fee(&self.state.deals[taker].terms, job.spec.fuel_limit, count);
+            let worst = |taker: &DealId| {
+                worst_fee(&self.state.deals[taker].terms, job.spec.fuel_limit, count)
+            };
             worst(&deal) <= spare.min(credit)
                 && self.can_promise(job, deal, count)
-                && takers
-                    .iter()
-                    .all(|taker| worst(taker) <= half(taker) && self.accepts(job, *taker, job.next_task, count))
+                && takers.iter().all(|taker| {
+                    worst(taker) <= half(taker) && self.accepts(job, *taker, job.next_task, count)
+                })
         };
         let (mut most, mut over) = (0, size.min(cap).min(left) as u32 + 1);
         while over - most > 1 {
@@ -254,14 +286,20 @@ impl Core {
         if repeated && !self.leaves_room(job, &takers, most) { 0 } else { most }
     }
 
-    /// Whether everybody's credit is enough for one more batch of so many tasks with all its repetitions, besides what is still to
-    /// be repeated of others: else each could end up waiting for another.
+    /// Whether everybody's credit is enough for one more batch of so many tasks with all its
+    /// repetitions, besides what is still to be repeated of others: else each could end up waiting
+    /// for another.
     fn leaves_room(&self, job: &Job, takers: &[DealId], count: u32) -> bool {
-        let batches = if job.spec.policy.samples() { 2 } else { u128::from(job.spec.policy.replicas()) };
+        let batches =
+            if job.spec.policy.samples() { 2 } else { u128::from(job.spec.policy.replicas()) };
         if (takers.len() as u128) < batches {
             return true;
         }
-        let missing = job.open_batches.iter().map(|batch| u128::from(self.missing(job, *batch))).sum::<u128>();
+        let missing = job
+            .open_batches
+            .iter()
+            .map(|batch| u128::from(self.missing(job, *batch)))
+            .sum::<u128>();
         let room = takers.iter().map(|taker| {
             let worst = worst_fee(&self.state.deals[taker].terms, job.spec.fuel_limit, count);
             (self.credit_left(*taker) / worst.max(1)).min(batches + missing)
@@ -279,7 +317,9 @@ impl Core {
         let late = |order: &&OrderId| {
             let order = &self.state.orders[*order];
             let expected = self.expected_seconds(&order.order.deal, job, order.order.tasks);
-            order.awaited() && self.now >= order.at.saturating_add((expected * STRAGGLER_FACTOR).max(STRAGGLER_SECONDS))
+            order.awaited()
+                && self.now
+                    >= order.at.saturating_add((expected * STRAGGLER_FACTOR).max(STRAGGLER_SECONDS))
         };
         job.open_batches.iter().copied().find(|index| {
             let batch = &job.batches[*index as usize];
@@ -361,7 +401,8 @@ impl Core {
     }
 }
 
-/// Providers that have to agree on a batch, also once the work is over and nobody is asked any more.
+/// Providers that have to agree on a batch, also once the work is over and nobody is asked any
+/// more.
 pub(super) fn required(job: &Job, batch: &Batch) -> u32 {
     job.spec.policy.replicas() + u32::from(batch.check == Check::Repeat)
 }

@@ -1,5 +1,5 @@
-//! Paying: cumulative vouchers as results are accepted, a closing one at the end, and a way out of every
-//! deal: the provider redeems; if not, it is asked for a release; if not, the deal expires.
+//! Paying: cumulative vouchers as results are accepted, a closing one at the end, and a way out of
+//! every deal: the provider redeems; if not, it is asked for a release; if not, the deal expires.
 
 use rialto_protocol::{DealId, OrderId, types::Release, types::Voucher, wire::Signed};
 
@@ -17,9 +17,10 @@ const CURSOR_BLOCKS: u64 = 256;
 const GONE_SECONDS: u64 = 10;
 
 impl Core {
-    /// Signs for what is accepted below the watermark: in the middle of a deal the orders up to the first that is not
-    /// finished, in the end all. A voucher never pays for an order at or above its watermark: such an order could be
-    /// claimed on chain once more. A provider that signed wrong results gets nothing beyond what it has.
+    /// Signs for what is accepted below the watermark: in the middle of a deal the orders up to the
+    /// first that is not finished, in the end all. A voucher never pays for an order at or above
+    /// its watermark: such an order could be claimed on chain once more. A provider that signed
+    /// wrong results gets nothing beyond what it has.
     pub(super) fn vouch(&mut self, id: DealId, close: bool) {
         let deal = &self.state.deals[&id];
         if deal.closed.is_some() {
@@ -36,7 +37,8 @@ impl Core {
         let least = before.as_ref().map_or(0, |voucher| voucher.orders);
         let orders = orders.max(least);
         let paid = before.as_ref().map_or(0, |voucher| voucher.amount);
-        let amount = if deal.standing == Standing::Faulty { paid } else { self.fees_below(deal, orders) };
+        let amount =
+            if deal.standing == Standing::Faulty { paid } else { self.fees_below(deal, orders) };
         let voucher = Voucher { deal: id, amount, orders, close };
         assert!(voucher.amount <= deal.terms.budget, "accepting checks the budget");
         assert!(voucher.amount >= paid, "what is earned never shrinks");
@@ -53,8 +55,14 @@ impl Core {
     /// Accepted fees of the orders with `seq < orders`.
     pub(super) fn fees_below(&self, deal: &OpenDeal, orders: u64) -> u128 {
         let fee = |order: &OrderId| self.state.orders[order].accepted_fee();
-        let of = |from: u64, to: u64| deal.orders[from as usize..to as usize].iter().map(fee).sum::<u128>();
-        if orders < deal.done { deal.done_fees - of(orders, deal.done) } else { deal.done_fees + of(deal.done, orders) }
+        let of = |from: u64, to: u64| {
+            deal.orders[from as usize..to as usize].iter().map(fee).sum::<u128>()
+        };
+        if orders < deal.done {
+            deal.done_fees - of(orders, deal.done)
+        } else {
+            deal.done_fees + of(deal.done, orders)
+        }
     }
 
     pub(super) fn released(&mut self, id: DealId, release: Signed<Release>) {
@@ -108,7 +116,9 @@ impl Core {
         for fact in facts {
             // A deal's opening comes before all else about it.
             match fact.what {
-                What::Opened { tx } if !self.state.deals.contains_key(&fact.deal) => self.found_open(fact.deal, tx),
+                What::Opened { tx } if !self.state.deals.contains_key(&fact.deal) => {
+                    self.found_open(fact.deal, tx)
+                }
                 _ if self.state.deals.contains_key(&fact.deal) => news.push(fact),
                 _ => {}
             }
@@ -125,7 +135,9 @@ impl Core {
         let mut facts = facts;
         facts.retain(|fact| {
             let deal = &self.state.deals[&fact.deal];
-            let (chain, closed) = known.entry(fact.deal).or_insert_with(|| (deal.chain.clone(), deal.closed.is_some()));
+            let (chain, closed) = known
+                .entry(fact.deal)
+                .or_insert_with(|| (deal.chain.clone(), deal.closed.is_some()));
             let news = chain.learn(&fact.what);
             let closes = matches!(fact.what, What::Closed { .. });
             if closes { !std::mem::replace(closed, true) } else { news }
@@ -138,7 +150,8 @@ impl Core {
             match what {
                 What::Closed { paid, tx } => self.deal_closed(deal, paid, tx),
                 What::Claimed { order, receipt, .. } => {
-                    let (job, provider) = (self.state.deals[&deal].job, self.state.deals[&deal].provider());
+                    let (job, provider) =
+                        (self.state.deals[&deal].job, self.state.deals[&deal].provider());
                     self.note(
                         job,
                         "R-CASE-005",
@@ -174,11 +187,14 @@ impl Core {
         let job = &self.state.jobs[&id];
         let Phase::Settling { at, .. } = job.phase else { return };
         let opening = job.openings.iter().position(|opening| opening.pending);
-        // A provider that cannot be reached, or is kept to its word, does not redeem either: its deal is seen to after the report.
+        // A provider that cannot be reached, or is kept to its word, does not redeem either: its
+        // deal is seen to after the report.
         let awaited = |deal: &DealId| {
-            let gone = |link: &Link| !link.up() && self.now >= link.heard.saturating_add(GONE_SECONDS);
+            let gone =
+                |link: &Link| !link.up() && self.now >= link.heard.saturating_add(GONE_SECONDS);
             let known = &self.state.deals[deal];
-            let served = known.job != id || self.keeps(*deal) && known.done == known.orders.len() as u64;
+            let served =
+                known.job != id || self.keeps(*deal) && known.done == known.orders.len() as u64;
             known.closed.is_none()
                 && !served
                 && !self.links.get(deal).is_some_and(gone)

@@ -1,5 +1,6 @@
-//! Policies: how results are checked, what that finds, and what it costs. Pure, in integers: rates and probabilities
-//! are parts per million, and every probability of finding a cheat is rounded down.
+//! Policies: how results are checked, what that finds, and what it costs. Pure, in integers: rates
+//! and probabilities are parts per million, and every probability of finding a cheat is rounded
+//! down.
 
 use std::{fmt, str::FromStr};
 
@@ -10,8 +11,9 @@ use super::job::{MAX_REPLICAS, Policy};
 
 /// One, in parts per million.
 pub const PPM: u32 = 1_000_000;
-/// Tasks of a new provider that are all checked, on average, before its rate falls: `adaptive` checks the part
-/// `START / (START + checked)` of the results of a provider of which `checked` were right since its last fault.
+/// Tasks of a new provider that are all checked, on average, before its rate falls: `adaptive`
+/// checks the part `START / (START + checked)` of the results of a provider of which `checked` were
+/// right since its last fault.
 const START_TASKS: u64 = 10;
 /// A provider that was caught so often starts as far away as one ever does.
 const MAX_COUNTED_FAULTS: u32 = 3;
@@ -28,17 +30,19 @@ pub struct History {
 }
 
 impl History {
-    /// Part of this provider's results that is checked under `adaptive`: all at first, then ever fewer, never below the
-    /// floor; every fault begins anew, ten times as far away.
+    /// Part of this provider's results that is checked under `adaptive`: all at first, then ever
+    /// fewer, never below the floor; every fault begins anew, ten times as far away.
     pub fn rate(&self, floor_ppm: u32) -> u32 {
         let start = START_TASKS * 10u64.pow(self.faults.min(MAX_COUNTED_FAULTS));
-        let rate = u128::from(PPM) * u128::from(start) / (u128::from(start) + u128::from(self.checked));
+        let rate =
+            u128::from(PPM) * u128::from(start) / (u128::from(start) + u128::from(self.checked));
         (rate as u32).clamp(floor_ppm.min(PPM), PPM)
     }
 }
 
 impl Policy {
-    /// Part of a provider's results that is checked by running tasks again; 0 for policies that do not sample.
+    /// Part of a provider's results that is checked by running tasks again; 0 for policies that do
+    /// not sample.
     pub fn rate(&self, history: &History) -> u32 {
         match self {
             Self::Trust | Self::Replicate { .. } => 0,
@@ -47,30 +51,36 @@ impl Policy {
         }
     }
 
-    /// Whether results are accepted on one provider's word and a sample: then a fault makes all its results doubtful.
+    /// Whether results are accepted on one provider's word and a sample: then a fault makes all its
+    /// results doubtful.
     pub fn samples(&self) -> bool {
         matches!(self, Self::Audit { .. } | Self::Adaptive { .. })
     }
 }
 
-/// Probability that a provider which falsifies `cheated` of `tasks` tasks is caught, at least. Which tasks are checked is
-/// known to nobody before the results are signed, so the provider can choose no better than blindly.
+/// Probability that a provider which falsifies `cheated` of `tasks` tasks is caught, at least.
+/// Which tasks are checked is known to nobody before the results are signed, so the provider can
+/// choose no better than blindly.
 ///
-/// `replicate` finds every mismatch: certain, as long as not all providers of a task lie alike. `audit` and `adaptive`
-/// assume that this machine checks single tasks; where other providers have to, whole batches are repeated, and of a
-/// cheat within one batch [`batch_detection`] is what is left. `adaptive` is rated by its floor: for a provider of long
-/// standing; a new one is checked far more.
+/// `replicate` finds every mismatch: certain, as long as not all providers of a task lie alike.
+/// `audit` and `adaptive` assume that this machine checks single tasks; where other providers have
+/// to, whole batches are repeated, and of a cheat within one batch [`batch_detection`] is what is
+/// left. `adaptive` is rated by its floor: for a provider of long standing; a new one is checked
+/// far more.
 pub fn detection_probability(policy: Policy, tasks: u64, cheated: u64) -> u32 {
     let cheated = cheated.min(tasks);
     match policy {
         _ if cheated == 0 => 0,
         Policy::Trust | Policy::Replicate { n: 0 | 1 } => 0,
         Policy::Replicate { .. } => PPM,
-        Policy::Audit { rate_ppm: rate } | Policy::Adaptive { floor_ppm: rate } => at_least_once(rate, cheated),
+        Policy::Audit { rate_ppm: rate } | Policy::Adaptive { floor_ppm: rate } => {
+            at_least_once(rate, cheated)
+        }
     }
 }
 
-/// Probability that a cheat on any number of tasks of one batch is found where whole batches are repeated.
+/// Probability that a cheat on any number of tasks of one batch is found where whole batches are
+/// repeated.
 pub fn batch_detection(rate_ppm: u32) -> u32 {
     rate_ppm.min(PPM)
 }
@@ -100,16 +110,28 @@ pub struct Price {
     pub own_fuel: u128,
 }
 
-/// What a job of `tasks` tasks costs under a policy: `one_run` is what running every task once costs, `fuel` what one task
-/// is expected to use, and `local` says whether this machine checks by itself. `adaptive` is priced for providers that
-/// are new here, each of `providers` getting an equal share.
-pub fn price_of(policy: Policy, tasks: u64, one_run: u128, fuel: u64, providers: u64, local: bool) -> Price {
+/// What a job of `tasks` tasks costs under a policy: `one_run` is what running every task once
+/// costs, `fuel` what one task is expected to use, and `local` says whether this machine checks by
+/// itself. `adaptive` is priced for providers that are new here, each of `providers` getting an
+/// equal share.
+pub fn price_of(
+    policy: Policy,
+    tasks: u64,
+    one_run: u128,
+    fuel: u64,
+    providers: u64,
+    local: bool,
+) -> Price {
     let part = |whole: u128, ppm: u128| whole.saturating_mul(ppm).div_ceil(PPM.into());
     let ppm = match policy {
         Policy::Trust => return Price { pay: one_run, own_fuel: 0 },
-        Policy::Replicate { n } => return Price { pay: one_run.saturating_mul(n.into()), own_fuel: 0 },
+        Policy::Replicate { n } => {
+            return Price { pay: one_run.saturating_mul(n.into()), own_fuel: 0 };
+        }
         Policy::Audit { rate_ppm } => u128::from(rate_ppm),
-        Policy::Adaptive { floor_ppm } => adaptive_share(tasks.div_ceil(providers.max(1)), floor_ppm),
+        Policy::Adaptive { floor_ppm } => {
+            adaptive_share(tasks.div_ceil(providers.max(1)), floor_ppm)
+        }
     };
     if local {
         let all = u128::from(tasks).saturating_mul(fuel.into());
@@ -119,7 +141,8 @@ pub fn price_of(policy: Policy, tasks: u64, one_run: u128, fuel: u64, providers:
     }
 }
 
-/// Part of the first `tasks` tasks of a new provider that is checked, in ppm: it takes `1 / rate` tasks to check one more.
+/// Part of the first `tasks` tasks of a new provider that is checked, in ppm: it takes `1 / rate`
+/// tasks to check one more.
 fn adaptive_share(tasks: u64, floor_ppm: u32) -> u128 {
     let (mut seen, mut history) = (0u128, History::default());
     let tasks = u128::from(tasks.max(1)) * u128::from(PPM);
@@ -127,25 +150,32 @@ fn adaptive_share(tasks: u64, floor_ppm: u32) -> u128 {
         let rate = history.rate(floor_ppm);
         if rate <= floor_ppm {
             let rest = (tasks - seen) / u128::from(PPM) * u128::from(floor_ppm) / u128::from(PPM);
-            history.checked = history.checked.saturating_add(u64::try_from(rest).unwrap_or(u64::MAX));
+            history.checked =
+                history.checked.saturating_add(u64::try_from(rest).unwrap_or(u64::MAX));
             break;
         }
         seen += u128::from(PPM) * u128::from(PPM) / u128::from(rate);
         history.checked += 1;
     }
-    (u128::from(history.checked) * u128::from(PPM) * u128::from(PPM)).div_ceil(tasks).min(PPM.into())
+    (u128::from(history.checked) * u128::from(PPM) * u128::from(PPM))
+        .div_ceil(tasks)
+        .min(PPM.into())
 }
 
-/// A stream of numbers that follows from a secret and a receipt: nobody knows it who does not know both.
+/// A stream of numbers that follows from a secret and a receipt: nobody knows it who does not know
+/// both.
 struct Stream(u64);
 
 impl Stream {
     fn new(secret: B256, receipt: ReceiptId) -> Self {
         let hash = keccak256([secret.as_slice(), receipt.as_slice()].concat());
-        Self(u64::from_be_bytes([hash[0], hash[1], hash[2], hash[3], hash[4], hash[5], hash[6], hash[7]]))
+        Self(u64::from_be_bytes([
+            hash[0], hash[1], hash[2], hash[3], hash[4], hash[5], hash[6], hash[7],
+        ]))
     }
 
-    /// SplitMix64; then an unbiased enough number below a million (2^64 is 1.8·10^13 times as large).
+    /// SplitMix64; then an unbiased enough number below a million (2^64 is 1.8·10^13 times as
+    /// large).
     fn below_ppm(&mut self) -> u32 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
@@ -155,8 +185,9 @@ impl Stream {
     }
 }
 
-/// Tasks of an order that are checked, each with probability `rate_ppm`, independently. It depends on the signed receipt:
-/// whoever signs it can't know, and can't change it without being checked anew.
+/// Tasks of an order that are checked, each with probability `rate_ppm`, independently. It depends
+/// on the signed receipt: whoever signs it can't know, and can't change it without being checked
+/// anew.
 pub fn sample(secret: B256, receipt: ReceiptId, tasks: u32, rate_ppm: u32) -> Vec<u32> {
     if rate_ppm >= PPM {
         return (0..tasks).collect();
@@ -195,7 +226,8 @@ pub struct BadPolicy(String);
 impl FromStr for Policy {
     type Err = BadPolicy;
 
-    /// `trust`, `replicas=2`, `audit=0.05`, `adaptive=0.02`; `audit` and `adaptive` alone take their defaults.
+    /// `trust`, `replicas=2`, `audit=0.05`, `adaptive=0.02`; `audit` and `adaptive` alone take
+    /// their defaults.
     fn from_str(text: &str) -> Result<Self, BadPolicy> {
         let bad = || BadPolicy(text.to_string());
         Ok(match text.split_once('=') {
@@ -207,7 +239,9 @@ impl FromStr for Policy {
                 Self::Replicate { n: n.ok_or_else(bad)? }
             }
             Some(("audit", rate)) => Self::Audit { rate_ppm: parts(rate).ok_or_else(bad)? },
-            Some(("adaptive", floor)) => Self::Adaptive { floor_ppm: parts(floor).ok_or_else(bad)? },
+            Some(("adaptive", floor)) => {
+                Self::Adaptive { floor_ppm: parts(floor).ok_or_else(bad)? }
+            }
             _ => return Err(bad()),
         })
     }
@@ -222,7 +256,11 @@ pub const DEFAULT_FLOOR_PPM: u32 = 20_000;
 pub fn parts(text: &str) -> Option<u32> {
     let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
     let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
-    if whole.is_empty() && fraction.is_empty() || !digits(whole) || !digits(fraction) || fraction.len() > 6 {
+    if whole.is_empty() && fraction.is_empty()
+        || !digits(whole)
+        || !digits(fraction)
+        || fraction.len() > 6
+    {
         return None;
     }
     let whole: u32 = if whole.is_empty() { 0 } else { whole.parse().ok()? };
@@ -279,21 +317,36 @@ mod tests {
         // Two new providers with 500 tasks each: about √(2·10·500) + … checks of each.
         let new = price(Policy::Adaptive { floor_ppm: 20_000 }, false).pay;
         assert!((1_150_000..1_250_000).contains(&new), "{new}");
-        let long = price_of(Policy::Adaptive { floor_ppm: 20_000 }, 10_000_000, 1_000_000, 7, 1, false).pay;
+        let long =
+            price_of(Policy::Adaptive { floor_ppm: 20_000 }, 10_000_000, 1_000_000, 7, 1, false)
+                .pay;
         assert!((1_020_000..1_021_000).contains(&long), "in the long run the floor: {long}");
     }
 
     #[test]
     fn text_and_back() {
-        for text in ["trust", "replicas=2", "audit=0.05", "adaptive=0.02", "audit=1", "adaptive=0.000001"] {
+        for text in
+            ["trust", "replicas=2", "audit=0.05", "adaptive=0.02", "audit=1", "adaptive=0.000001"]
+        {
             assert_eq!(text.parse::<Policy>().unwrap().to_string(), text);
         }
         assert_eq!("audit".parse::<Policy>().unwrap(), Policy::Audit { rate_ppm: 50_000 });
         assert_eq!("audit=.5".parse::<Policy>().unwrap(), Policy::Audit { rate_ppm: 500_000 });
-        for text in
-            ["", "none", "replicas=0", "replicas=17", "audit=0", "audit=1.1", "audit=-1", "audit=0.0000001", "audit=."]
-        {
-            assert!(text.parse::<Policy>().unwrap_err().to_string().contains("R-JOB-007"), "{text}");
+        for text in [
+            "",
+            "none",
+            "replicas=0",
+            "replicas=17",
+            "audit=0",
+            "audit=1.1",
+            "audit=-1",
+            "audit=0.0000001",
+            "audit=.",
+        ] {
+            assert!(
+                text.parse::<Policy>().unwrap_err().to_string().contains("R-JOB-007"),
+                "{text}"
+            );
         }
     }
 

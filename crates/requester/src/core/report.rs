@@ -3,8 +3,8 @@
 use rialto_protocol::{DealId, receipt::Halted};
 
 use super::{
-    Checks, Core, JobError, JobEvent, JobId, JobPhase, JobStatus, Outcome, Policy, Progress, ProviderReport,
-    ProviderStatus, Source, Summary, TaskResult,
+    Checks, Core, JobError, JobEvent, JobId, JobPhase, JobStatus, Outcome, Policy, Progress,
+    ProviderReport, ProviderStatus, Source, Summary, TaskResult,
     journal::{Batch, Check, Job, OpenDeal, OrderStatus, Phase, Standing},
     policy::{PPM, batch_detection, detection_probability},
 };
@@ -44,7 +44,8 @@ impl Core {
     /// Counts of a job.
     pub(super) fn progress(&self, id: JobId) -> Progress {
         let job = &self.state.jobs[&id];
-        let started: u64 = job.open_batches.iter().map(|batch| self.done(&job.batches[*batch as usize])).sum();
+        let started: u64 =
+            job.open_batches.iter().map(|batch| self.done(&job.batches[*batch as usize])).sum();
         let verified = job.verified();
         let spent = job.deals.iter().map(|deal| {
             let deal = &self.state.deals[deal];
@@ -70,7 +71,8 @@ impl Core {
         }
     }
 
-    /// How a job ended, with the counts of now: what was under way at its deadline may have been verified since.
+    /// How a job ended, with the counts of now: what was under way at its deadline may have been
+    /// verified since.
     fn outcome(&self, job: &Job, outcome: &Outcome) -> Outcome {
         let (verified, tasks) = (job.verified(), u64::from(job.spec.tasks()));
         match outcome {
@@ -87,8 +89,12 @@ impl Core {
         let job = self.state.jobs.get(&id)?;
         let (phase, outcome, ended) = match &job.phase {
             Phase::Running => (JobPhase::Running, None, None),
-            Phase::Settling { at, outcome } => (JobPhase::Settling, Some(self.outcome(job, outcome)), Some(*at)),
-            Phase::Reported { at, outcome } => (JobPhase::Ended, Some(self.outcome(job, outcome)), Some(*at)),
+            Phase::Settling { at, outcome } => {
+                (JobPhase::Settling, Some(self.outcome(job, outcome)), Some(*at))
+            }
+            Phase::Reported { at, outcome } => {
+                (JobPhase::Ended, Some(self.outcome(job, outcome)), Some(*at))
+            }
         };
         Some(JobStatus {
             id,
@@ -113,8 +119,12 @@ impl Core {
             deal.closing.is_none() && deal.closed.is_none()
         };
         let open: Vec<_> = self.own_deals(id).into_iter().filter(open).collect();
-        let missed = self.state.jobs[&id].runs() && !open.is_empty() && open.iter().all(|deal| self.lost(*deal));
-        missed.then(|| "none of its providers can be reached: they are dialled again every few seconds".into())
+        let missed = self.state.jobs[&id].runs()
+            && !open.is_empty()
+            && open.iter().all(|deal| self.lost(*deal));
+        missed.then(|| {
+            "none of its providers can be reached: they are dialled again every few seconds".into()
+        })
     }
 
     /// Tasks of an open batch that some provider is through with.
@@ -135,15 +145,23 @@ impl Core {
         let job = &self.state.jobs[&id];
         let outcome: Outcome = match &job.phase {
             Phase::Running => Ok(()),
-            Phase::Settling { outcome, .. } | Phase::Reported { outcome, .. } => self.outcome(job, outcome),
+            Phase::Settling { outcome, .. } | Phase::Reported { outcome, .. } => {
+                self.outcome(job, outcome)
+            }
         };
         let mut tasks = vec![None; job.spec.inputs.len()];
         for (index, batch) in (0..).zip(&job.batches) {
             if batch.settled {
-                self.results_of(id, index, batch, &mut tasks[batch.first as usize..][..batch.count as usize]);
+                self.results_of(
+                    id,
+                    index,
+                    batch,
+                    &mut tasks[batch.first as usize..][..batch.count as usize],
+                );
             }
         }
-        let providers: Vec<_> = job.deals.iter().map(|deal| self.provider_report(id, *deal)).collect();
+        let providers: Vec<_> =
+            job.deals.iter().map(|deal| self.provider_report(id, *deal)).collect();
         Summary {
             job: id,
             outcome,
@@ -164,12 +182,18 @@ impl Core {
         let mut whole = false;
         for batch in &job.batches {
             let orders = batch.orders.iter().map(|order| &self.state.orders[order]);
-            let accepted: Vec<_> = orders.filter(|order| order.status == OrderStatus::Accepted).collect();
+            let accepted: Vec<_> =
+                orders.filter(|order| order.status == OrderStatus::Accepted).collect();
             checks.own_runs += batch.verdicts.len() as u64;
-            let fuel = batch.verdicts.values().map(|halted| u128::from(halted.fuel_used(job.spec.fuel_limit)));
+            let fuel = batch
+                .verdicts
+                .values()
+                .map(|halted| u128::from(halted.fuel_used(job.spec.fuel_limit)));
             checks.own_fuel += fuel.sum::<u128>();
-            checks.repeated += accepted.iter().skip(1).map(|order| u64::from(order.order.tasks)).sum::<u64>();
-            checks.repeated_fees += accepted.iter().skip(1).map(|order| order.accepted_fee()).sum::<u128>();
+            checks.repeated +=
+                accepted.iter().skip(1).map(|order| u64::from(order.order.tasks)).sum::<u64>();
+            checks.repeated_fees +=
+                accepted.iter().skip(1).map(|order| order.accepted_fee()).sum::<u128>();
             whole |= batch.check == Check::Repeat || batch.unjudgeable;
             if batch.settled {
                 checks.checked += match accepted.len() {
@@ -188,11 +212,17 @@ impl Core {
         let tasks = u64::from(job.spec.tasks());
         let unseen = |cheated: u64| {
             let found = match (policy, least) {
-                (Policy::Replicate { .. } | Policy::Trust, _) => detection_probability(policy, tasks, cheated),
+                (Policy::Replicate { .. } | Policy::Trust, _) => {
+                    detection_probability(policy, tasks, cheated)
+                }
                 // Nobody was believed on a sample.
                 (_, None) => PPM,
-                (_, Some(rate)) if whole || !job.spec.constraints.run_locally => batch_detection(rate),
-                (_, Some(rate)) => detection_probability(Policy::Audit { rate_ppm: rate }, tasks, cheated),
+                (_, Some(rate)) if whole || !job.spec.constraints.run_locally => {
+                    batch_detection(rate)
+                }
+                (_, Some(rate)) => {
+                    detection_probability(Policy::Audit { rate_ppm: rate }, tasks, cheated)
+                }
             };
             (cheated, PPM - found)
         };
@@ -203,18 +233,31 @@ impl Core {
 
     fn results_of(&self, id: JobId, index: u32, batch: &Batch, results: &mut [Option<TaskResult>]) {
         let given = batch.orders.iter().map(|name| (*name, &self.state.orders[name]));
-        let given: Vec<_> = given.filter(|(_, order)| order.results.len() == batch.count as usize).collect();
+        let given: Vec<_> =
+            given.filter(|(_, order)| order.results.len() == batch.count as usize).collect();
         let mut offsets = vec![0u64; given.len()];
         for (task, slot) in (0..).zip(results) {
             if let Some(right) = self.right(id, index, task) {
                 let gave = |results: &[Halted]| results[task as usize] == right;
-                let source = given.iter().zip(&offsets).find(|((_, order), _)| order.stored && gave(&order.results));
-                let source = source.map(|((order, _), offset)| Source::Order { order: *order, offset: *offset });
+                let source = given
+                    .iter()
+                    .zip(&offsets)
+                    .find(|((_, order), _)| order.stored && gave(&order.results));
+                let source = source
+                    .map(|((order, _), offset)| Source::Order { order: *order, offset: *offset });
                 let judged = batch.verdicts.contains_key(&task);
-                let accepted = |order: &super::journal::OurOrder| order.status == OrderStatus::Accepted;
-                let votes = given.iter().filter(|(_, order)| accepted(order) && gave(&order.results)).count() as u32;
+                let accepted =
+                    |order: &super::journal::OurOrder| order.status == OrderStatus::Accepted;
+                let votes = given
+                    .iter()
+                    .filter(|(_, order)| accepted(order) && gave(&order.results))
+                    .count() as u32;
                 if let Some(source) = source.or(judged.then_some(Source::Local)) {
-                    *slot = Some(TaskResult { halted: right, source, votes: votes + u32::from(judged) });
+                    *slot = Some(TaskResult {
+                        halted: right,
+                        source,
+                        votes: votes + u32::from(judged),
+                    });
                 }
             }
             for (offset, (_, order)) in offsets.iter_mut().zip(&given) {
@@ -226,14 +269,21 @@ impl Core {
     fn provider_report(&self, job: JobId, id: DealId) -> ProviderReport {
         let deal = &self.state.deals[&id];
         let orders = deal.orders.iter().map(|order| &self.state.orders[order]);
-        let accepted: Vec<_> =
-            orders.clone().filter(|order| order.job == job && order.status == OrderStatus::Accepted).collect();
+        let accepted: Vec<_> = orders
+            .clone()
+            .filter(|order| order.job == job && order.status == OrderStatus::Accepted)
+            .collect();
         // What was earned in the deal for other jobs is not this job's.
-        let others: u128 = orders.clone().filter(|order| order.job != job).map(|order| order.accepted_fee()).sum();
+        let others: u128 =
+            orders.clone().filter(|order| order.job != job).map(|order| order.accepted_fee()).sum();
         let alone = orders.clone().all(|order| order.job == job);
         let earned = deal.owed().saturating_sub(others);
         let kept = deal.closed.is_none() && (deal.job != job || self.keeps(id));
-        let fuel = accepted.iter().filter_map(|order| order.receipt.as_ref()).map(|receipt| receipt.value.fuel).sum();
+        let fuel = accepted
+            .iter()
+            .filter_map(|order| order.receipt.as_ref())
+            .map(|receipt| receipt.value.fuel)
+            .sum();
         ProviderReport {
             provider: deal.provider(),
             deal: id,
@@ -243,7 +293,9 @@ impl Core {
             tasks: accepted.iter().map(|order| u64::from(order.order.tasks)).sum(),
             fuel,
             earned,
-            paid: deal.closed.map(|paid| if alone { paid } else { paid.saturating_sub(others).min(earned) }),
+            paid: deal
+                .closed
+                .map(|paid| if alone { paid } else { paid.saturating_sub(others).min(earned) }),
             status: status_of(deal, kept),
             wrong: deal.wrong.clone(),
         }

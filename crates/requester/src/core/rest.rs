@@ -1,5 +1,6 @@
-//! Providers that take no work now: what becomes of their deals, and when they are asked again. A job that has work left
-//! and nobody to do it waits, until its deadline, for whoever comes or comes back.
+//! Providers that take no work now: what becomes of their deals, and when they are asked again. A
+//! job that has work left and nobody to do it waits, until its deadline, for whoever comes or comes
+//! back.
 
 use rialto_protocol::{
     Address, DealId, OrderId,
@@ -53,7 +54,8 @@ fn is_over(code: &RefusalCode) -> bool {
 }
 
 impl Core {
-    /// A provider refused for good: its deal is settled at once, so that its budget is free for others.
+    /// A provider refused for good: its deal is settled at once, so that its budget is free for
+    /// others.
     pub(super) fn refused_for_good(&mut self, id: DealId, code: &RefusalCode) {
         let deal = &self.state.deals[&id];
         let (job, provider) = (deal.job, deal.provider());
@@ -73,22 +75,29 @@ impl Core {
     pub(super) fn resting(&self) -> impl Iterator<Item = (Address, Why)> + '_ {
         let resting = self.resting.iter().filter(|(_, rest)| self.now < rest.until);
         let resting = resting.map(|(provider, _)| (*provider, Why::Draining));
-        // Money that is locked with somebody who is not there helps nobody. At another endpoint it may be there.
+        // Money that is locked with somebody who is not there helps nobody. At another endpoint it
+        // may be there.
         let missed = self.state.deals.iter().filter(|(id, deal)| {
             let dropped = deal.standing == Standing::Dropped(DropReason::Unreachable);
-            dropped && deal.closed.is_none() && self.lost(**id) && self.book.is_only_at(deal.provider(), deal.peer())
+            dropped
+                && deal.closed.is_none()
+                && self.lost(**id)
+                && self.book.is_only_at(deal.provider(), deal.peer())
         });
         resting.chain(missed.map(|(_, deal)| (deal.provider(), Why::Unreachable)))
     }
 
-    /// Whether a deal is of no more use: its provider wants no more of it, and everything in it is settled.
+    /// Whether a deal is of no more use: its provider wants no more of it, and everything in it is
+    /// settled.
     pub(super) fn useless(&self, id: DealId) -> bool {
         let deal = &self.state.deals[&id];
-        let refused = matches!(&deal.standing, Standing::Dropped(DropReason::Refused(code)) if is_over(code));
+        let refused =
+            matches!(&deal.standing, Standing::Dropped(DropReason::Refused(code)) if is_over(code));
         refused && deal.done == deal.orders.len() as u64
     }
 
-    /// A deal whose provider was too busy for too long gets orders again after a while, if there still is work for it.
+    /// A deal whose provider was too busy for too long gets orders again after a while, if there
+    /// still is work for it.
     pub(super) fn wake(&mut self, id: JobId) {
         for deal in self.own_deals(id) {
             let known = &self.state.deals[&deal];
@@ -148,7 +157,9 @@ impl Core {
         let job = &self.state.jobs[&id];
         let left = u64::from(job.spec.tasks()) - job.verified();
         let seconds = job.spec.constraints.deadline.saturating_sub(self.now);
-        let text = format!("{left} tasks have nobody to run them; waiting {seconds} s at most for providers: {why}");
+        let text = format!(
+            "{left} tasks have nobody to run them; waiting {seconds} s at most for providers: {why}"
+        );
         self.note(id, "R-JOB-024", text);
     }
 }

@@ -17,7 +17,8 @@ use super::{
     verify::{self, ReceiptFault},
 };
 
-/// Slowest fetching of a job's program and shared input that a provider is not given up for, bytes a second: fetching and hashing.
+/// Slowest fetching of a job's program and shared input that a provider is not given up for, bytes
+/// a second: fetching and hashing.
 const LEAST_BYTES_PER_SECOND: u64 = 4 << 20;
 /// Refusals in a row after which a deal gets no more orders.
 const MAX_REFUSALS: u32 = 6;
@@ -75,7 +76,8 @@ impl Link {
 impl Core {
     /// Connects where there is no session, gives up on what is silent.
     pub(super) fn tend_sessions(&mut self) {
-        let open = self.state.deals.iter().filter(|(_, deal)| deal.closed.is_none()).map(|(id, _)| *id);
+        let open =
+            self.state.deals.iter().filter(|(_, deal)| deal.closed.is_none()).map(|(id, _)| *id);
         for id in open.collect::<Vec<_>>() {
             let now = self.now;
             let patience = self.config.patience.connect;
@@ -106,8 +108,9 @@ impl Core {
             return;
         }
         let lost = self.lost(id);
-        let busy =
-            awaited > 0 || lost || matches!(link.state, LinkState::Connecting { .. } | LinkState::Greeting { .. });
+        let busy = awaited > 0
+            || lost
+            || matches!(link.state, LinkState::Connecting { .. } | LinkState::Greeting { .. });
         if !busy {
             if let Some(link) = self.links.get_mut(&id) {
                 link.heard = self.now;
@@ -115,7 +118,9 @@ impl Core {
             return;
         }
         let job = &self.state.jobs[&deal.job];
-        let acked = |order: &OrderId| self.state.orders[order].awaited() && self.state.orders[order].ack.is_some();
+        let acked = |order: &OrderId| {
+            self.state.orders[order].awaited() && self.state.orders[order].ack.is_some()
+        };
         let slow = if !link.up() {
             0
         } else if deal.orders.iter().rev().take(64).any(acked) {
@@ -135,7 +140,8 @@ impl Core {
         }
     }
 
-    /// Gives a deal no more orders. Its unanswered ones go elsewhere; if it answers after all, it is back.
+    /// Gives a deal no more orders. Its unanswered ones go elsewhere; if it answers after all, it
+    /// is back.
     pub(super) fn drop_deal(&mut self, id: DealId, reason: DropReason, why: String) {
         let deal = &self.state.deals[&id];
         if deal.standing != Standing::Active || deal.closed.is_some() {
@@ -153,7 +159,9 @@ impl Core {
         let deal = &self.state.deals[&id];
         let passing = matches!(
             deal.standing,
-            Standing::Dropped(DropReason::Silent | DropReason::Unreachable | DropReason::WrongVersion)
+            Standing::Dropped(
+                DropReason::Silent | DropReason::Unreachable | DropReason::WrongVersion
+            )
         );
         if passing && deal.drops < MAX_DROPS && deal.closing.is_none() && deal.closed.is_none() {
             self.come_back(id);
@@ -161,7 +169,9 @@ impl Core {
     }
 
     pub(super) fn connected(&mut self, id: DealId) {
-        let Some(deal) = self.state.deals.get(&id).filter(|deal| deal.closed.is_none()) else { return };
+        let Some(deal) = self.state.deals.get(&id).filter(|deal| deal.closed.is_none()) else {
+            return;
+        };
         let Some(link) = self.links.get_mut(&id) else { return };
         if !matches!(link.state, LinkState::Connecting { .. }) {
             return;
@@ -185,7 +195,8 @@ impl Core {
         link.release_asked = None;
         // Outputs that were on their way come again with the receipt.
         let state = &self.state;
-        self.storing.retain(|order, _| state.orders.get(order).is_some_and(|order| order.order.deal != id));
+        self.storing
+            .retain(|order, _| state.orders.get(order).is_some_and(|order| order.order.deal != id));
     }
 
     fn hang_up(&mut self, id: DealId, why: &str) {
@@ -210,11 +221,15 @@ impl Core {
             return self.hang_up(id, "it broke the rules");
         }
         match message {
-            ToRequester::Welcome { version, next_seq, paid } => self.welcomed(id, version, next_seq, paid),
+            ToRequester::Welcome { version, next_seq, paid } => {
+                self.welcomed(id, version, next_seq, paid)
+            }
             ToRequester::Ack(ack) => self.acked(id, ack),
             ToRequester::Refuse { order, code, detail } => self.refused(id, order, code, detail),
             ToRequester::Progress { order, done } => self.progressed(id, order, done),
-            ToRequester::Receipt { receipt, results, outputs } => self.receipt(id, receipt, results, outputs),
+            ToRequester::Receipt { receipt, results, outputs } => {
+                self.receipt(id, receipt, results, outputs)
+            }
             ToRequester::Release(release) => self.released(id, release),
         }
     }
@@ -222,7 +237,9 @@ impl Core {
     /// Whether the key that the provider pinned for the deal signed it.
     fn signed<T: Typed>(&self, deal: DealId, signed: &Signed<T>) -> bool {
         let key = self.state.deals.get(&deal).map(|deal| deal.terms.providerKey);
-        key.is_some_and(|key| signing::signed_by(&signed.value, &self.domain, &signed.signature, key))
+        key.is_some_and(|key| {
+            signing::signed_by(&signed.value, &self.domain, &signed.signature, key)
+        })
     }
 
     /// Resends what the provider lacks. It resends what we lack by itself.
@@ -317,7 +334,8 @@ impl Core {
         if !self.ours(id, order) || self.state.orders[&order].status != OrderStatus::Open {
             return;
         }
-        let (tasks, batch) = (self.state.orders[&order].order.tasks, self.state.orders[&order].batch);
+        let (tasks, batch) =
+            (self.state.orders[&order].order.tasks, self.state.orders[&order].batch);
         let wanted = !self.state.orders[&order].cancelled;
         self.record(Record::Refused { order });
         self.hear(id);
@@ -346,7 +364,10 @@ impl Core {
     fn split_if_unwanted(&mut self, job: super::JobId, index: u32) {
         let known = &self.state.jobs[&job];
         let batch = &known.batches[index as usize];
-        let unwanted = batch.orders.iter().all(|order| self.state.orders[order].status == OrderStatus::Refused);
+        let unwanted = batch
+            .orders
+            .iter()
+            .all(|order| self.state.orders[order].status == OrderStatus::Refused);
         if known.runs()
             && unwanted
             && batch.count > 1
@@ -357,7 +378,13 @@ impl Core {
         }
     }
 
-    fn receipt(&mut self, id: DealId, receipt: Signed<Receipt>, results: Vec<Halted>, outputs: Payload) {
+    fn receipt(
+        &mut self,
+        id: DealId,
+        receipt: Signed<Receipt>,
+        results: Vec<Halted>,
+        outputs: Payload,
+    ) {
         let order = receipt.value.order;
         if !self.ours(id, order) || self.storing.contains_key(&order) {
             return;
@@ -368,8 +395,12 @@ impl Core {
         }
         self.hear(id);
         let known = &self.state.orders[&order];
-        if let Err(fault) = verify::check_receipt(&self.state.deals[&id].terms, &known.order, &receipt.value, &results)
-        {
+        if let Err(fault) = verify::check_receipt(
+            &self.state.deals[&id].terms,
+            &known.order,
+            &receipt.value,
+            &results,
+        ) {
             let proof = verify::fault_proof(&known.order, &receipt.value, &results);
             self.reject_receipt(id, order, fault);
             if let Some(proof) = proof {
@@ -379,8 +410,11 @@ impl Core {
         }
         // Outputs that equal stored ones need not travel again.
         let batch = &self.state.jobs[&known.job].batches[known.batch as usize];
-        let twin =
-            batch.orders.iter().map(|order| &self.state.orders[order]).find(|o| o.stored && o.results == results);
+        let twin = batch
+            .orders
+            .iter()
+            .map(|order| &self.state.orders[order])
+            .find(|o| o.stored && o.results == results);
         if twin.is_some() {
             return self.delivered(receipt, results, false);
         }
@@ -392,16 +426,23 @@ impl Core {
     pub(super) fn stored(&mut self, order: OrderId, result: Stored) {
         let Some(Storing { receipt, results }) = self.storing.remove(&order) else { return };
         let deal = self.state.orders[&order].order.deal;
-        if self.state.orders[&order].status != OrderStatus::Open || self.state.deals[&deal].standing == Standing::Faulty
+        if self.state.orders[&order].status != OrderStatus::Open
+            || self.state.deals[&deal].standing == Standing::Faulty
         {
             return;
         }
         match result {
             Stored::Right => self.delivered(receipt, results, true),
-            Stored::Wrong { task } => self.reject_receipt(deal, order, ReceiptFault::Output { task }),
+            Stored::Wrong { task } => {
+                self.reject_receipt(deal, order, ReceiptFault::Output { task })
+            }
             Stored::Missing { why } => {
                 // The receipt comes again with the next session.
-                self.note(self.state.deals[&deal].job, "R-DEAL-004", format!("outputs could not be fetched: {why}"));
+                self.note(
+                    self.state.deals[&deal].job,
+                    "R-DEAL-004",
+                    format!("outputs could not be fetched: {why}"),
+                );
                 self.hang_up(deal, "its outputs have to be sent again");
             }
         }

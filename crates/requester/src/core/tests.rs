@@ -20,7 +20,10 @@ use rialto_protocol::{
     Address, B256, Bytes, keccak256,
     pricing::{order_fee, share},
     receipt::{Halted, Status, SumTree, output_hash, task_seed},
-    types::{Ack, Ask, Cancel, Deal, Limits, Order, Receipt, Release, WASM_3, digest, domain, struct_hash},
+    types::{
+        Ack, Ask, Cancel, Deal, Limits, Order, Receipt, Release, WASM_3, digest, domain,
+        struct_hash,
+    },
     wire::{Payload, PeerAddr, Signed, ToRequester, WIRE_VERSION},
 };
 
@@ -311,8 +314,12 @@ impl World {
 
     pub fn feed(&mut self, event: Event) {
         let effects = self.core.handle(self.now, event);
-        let persisted = effects.iter().filter(|effect| matches!(effect, Effect::Persist(_))).count();
-        assert!(persisted <= 1 && (persisted == 0 || matches!(effects[0], Effect::Persist(_))), "records come first");
+        let persisted =
+            effects.iter().filter(|effect| matches!(effect, Effect::Persist(_))).count();
+        assert!(
+            persisted <= 1 && (persisted == 0 || matches!(effects[0], Effect::Persist(_))),
+            "records come first"
+        );
         effects.into_iter().for_each(|effect| self.perform(effect));
     }
 
@@ -377,7 +384,9 @@ impl World {
                 };
                 self.post(0, event);
             }
-            Effect::Hangup { deal } => self.actors.get_mut(&self.market[&deal].provider).unwrap().up = false,
+            Effect::Hangup { deal } => {
+                self.actors.get_mut(&self.market[&deal].provider).unwrap().up = false
+            }
             Effect::Send { deal, message } => self.receive(deal, message),
             Effect::Store { order, results, outputs, .. } => {
                 let Payload::Inline(bytes) = outputs else { panic!("these providers send inline") };
@@ -391,9 +400,14 @@ impl World {
             }
             Effect::RunLocally { job, batch, tasks } => {
                 let inputs = &self.core.state().jobs[&job].spec.inputs;
-                let results = tasks.iter().map(|t| (t.index, run(inputs[t.task as usize], t.seed).1));
+                let results =
+                    tasks.iter().map(|t| (t.index, run(inputs[t.task as usize], t.seed).1));
                 self.own_runs += tasks.len();
-                let result = if self.can_run { Ok(results.collect()) } else { Err("too little memory".into()) };
+                let result = if self.can_run {
+                    Ok(results.collect())
+                } else {
+                    Err("too little memory".into())
+                };
                 self.post(1, Event::RanLocally { job, batch, result });
             }
             Effect::Transact { intent, call } => self.transact(intent, *call),
@@ -408,7 +422,9 @@ impl World {
     fn trace(&mut self, trace: Trace) {
         if self.can_trace {
             let result = match &trace.segment {
-                Some(_) => Traced::Answer(rialto_protocol::court::Answer::Step { pick: 3, proof: vec![1] }),
+                Some(_) => {
+                    Traced::Answer(rialto_protocol::court::Answer::Step { pick: 3, proof: vec![1] })
+                }
                 None => {
                     let mut states = Box::new([B256::repeat_byte(1); 16]);
                     states[15] = self.truth(struct_hash(&trace.order))[trace.task as usize].hash();
@@ -427,7 +443,10 @@ impl World {
         let job = &self.core.state().jobs[&known.job];
         let first = job.batches[known.batch as usize].first as usize;
         let inputs = job.spec.inputs[first..].iter().take(known.order.tasks as usize);
-        (0..).zip(inputs).map(|(task, input)| run(*input, task_seed(known.order.seed, task)).1).collect()
+        (0..)
+            .zip(inputs)
+            .map(|(task, input)| run(*input, task_seed(known.order.seed, task)).1)
+            .collect()
     }
 
     fn post(&mut self, delay: u64, event: Event) {
@@ -443,8 +462,12 @@ impl World {
             Call::Open(terms) => {
                 let opened = if let Some(known) = self.mined.get(&intent) {
                     known.clone()
-                } else if terms.iter().any(|terms| self.refuse_open.contains(&terms.offer.provider())) {
-                    let outcome = Transacted::Reverted { code: "C-1".into(), reason: "no capacity".into() };
+                } else if terms
+                    .iter()
+                    .any(|terms| self.refuse_open.contains(&terms.offer.provider()))
+                {
+                    let outcome =
+                        Transacted::Reverted { code: "C-1".into(), reason: "no capacity".into() };
                     return self.post(0, Event::Transacted { intent, outcome });
                 } else {
                     terms.iter().for_each(|terms| self.open(terms));
@@ -454,12 +477,16 @@ impl World {
                     opened
                 };
                 let tx = Self::tx("open", opened.len() as u32);
-                self.post(1, Event::Transacted { intent, outcome: Transacted::Mined { tx, opened } });
+                self.post(
+                    1,
+                    Event::Transacted { intent, outcome: Transacted::Mined { tx, opened } },
+                );
             }
             Call::Close { deal, release } => {
                 self.closes.push(intent.clone());
                 if self.closes.len() <= self.refuse_close {
-                    let outcome = Transacted::Reverted { code: "C-3".into(), reason: "busy".into() };
+                    let outcome =
+                        Transacted::Reverted { code: "C-3".into(), reason: "busy".into() };
                     return self.post(1, Event::Transacted { intent, outcome });
                 }
                 self.close(struct_hash(&deal), release.value.amount, "close");
@@ -483,7 +510,8 @@ impl World {
             | Call::Timeout { .. }
             | Call::Convict(_) => {
                 if self.refuse_cases {
-                    let outcome = Transacted::Reverted { code: "C-2".into(), reason: "not now".into() };
+                    let outcome =
+                        Transacted::Reverted { code: "C-2".into(), reason: "not now".into() };
                     self.post(1, Event::Transacted { intent: intent.clone(), outcome });
                 }
                 // The sender knows an intent that it has seen.
@@ -497,8 +525,14 @@ impl World {
     /// As the market does it.
     fn open(&mut self, terms: &Terms) {
         let (ask, deal) = (&terms.offer.ask.value, &terms.deal);
-        assert!(deal.budget >= ask.minBudget && deal.budget <= ask.maxBudget && terms.seconds() <= ask.maxSeconds);
-        assert!(deal.openedAt <= self.now && self.now <= terms.opens_until() && self.now < deal.expiry);
+        assert!(
+            deal.budget >= ask.minBudget
+                && deal.budget <= ask.maxBudget
+                && terms.seconds() <= ask.maxSeconds
+        );
+        assert!(
+            deal.openedAt <= self.now && self.now <= terms.opens_until() && self.now < deal.expiry
+        );
         assert_eq!((deal.requester, deal.requesterKey), (REQUESTER, config().key));
         assert!(deal.price <= terms.max_price);
         self.market.insert(terms.id(), deal.clone());
@@ -509,23 +543,33 @@ impl World {
         let terms = &self.market[&deal];
         let limits = self.core.state().deals[&deal].offer.ask.value.limits.clone();
         assert!(order.tasks <= limits.tasks && order.fuelLimit <= limits.taskFuel);
-        assert!(u64::from(order.maxPages) << 16 <= limits.taskMemory && order.outLimit <= limits.taskOutput);
+        assert!(
+            u64::from(order.maxPages) << 16 <= limits.taskMemory
+                && order.outLimit <= limits.taskOutput
+        );
         assert!(order.outLimit * u64::from(order.tasks) <= limits.orderOutput);
-        let inputs =
-            spec.input_bytes[first as usize..][..order.tasks as usize].iter().map(|bytes| u64::from(*bytes) + 1);
+        let inputs = spec.input_bytes[first as usize..][..order.tasks as usize]
+            .iter()
+            .map(|bytes| u64::from(*bytes) + 1);
         assert!(inputs.sum::<u64>() <= limits.inputs);
         assert!(spec.program_bytes <= limits.program && spec.shared_bytes <= limits.shared);
         let cost = verify::worst_fee(terms, order.fuelLimit, order.tasks);
         let actor = self.actors.get_mut(&terms.provider).unwrap();
         actor.ledger.insert(struct_hash(order), (cost, None));
-        let of_deal = |name: &OrderId| actor.orders.get(name).is_some_and(|(order, _)| order.deal == deal);
+        let of_deal =
+            |name: &OrderId| actor.orders.get(name).is_some_and(|(order, _)| order.deal == deal);
         let rows = || actor.ledger.iter().filter(|(name, _)| of_deal(name)).map(|(_, row)| row);
-        let (owed, open): (Vec<_>, Vec<_>) = rows().partition(|(_, done)| done.is_some_and(|(at, _)| at <= self.now));
+        let (owed, open): (Vec<_>, Vec<_>) =
+            rows().partition(|(_, done)| done.is_some_and(|(at, _)| at <= self.now));
         assert!(open.len() <= limits.orders as usize, "{} unfinished orders", open.len());
         let owed: u128 = owed.iter().filter_map(|(_, done)| done.map(|(_, fee)| fee)).sum();
         let unpaid = owed.saturating_sub(actor.paid.get(&deal).copied().unwrap_or(0));
         let open: u128 = open.iter().map(|(worst, _)| worst).sum();
-        assert!(unpaid + open <= limits.credit, "{unpaid} unpaid and {open} open, of {} credit", limits.credit);
+        assert!(
+            unpaid + open <= limits.credit,
+            "{unpaid} unpaid and {open} open, of {} credit",
+            limits.credit
+        );
     }
 
     fn close(&mut self, deal: DealId, paid: u128, kind: &str) {
@@ -553,15 +597,21 @@ impl World {
         match message {
             Outgoing::Hello(terms) => {
                 assert_eq!(struct_hash(&terms), deal);
-                let of_deal = |order: &OrderId| actor.orders.get(order).is_some_and(|(order, _)| order.deal == deal);
+                let of_deal = |order: &OrderId| {
+                    actor.orders.get(order).is_some_and(|(order, _)| order.deal == deal)
+                };
                 for (order, _) in actor.receipts.iter().filter(|(order, _)| of_deal(order)) {
                     // It does not wait to be through with them.
                     if let Some((_, Some((at, _)))) = actor.ledger.get_mut(order) {
                         *at = (*at).min(self.now);
                     }
                 }
-                let receipts: Vec<_> =
-                    actor.receipts.iter().filter(|(o, _)| of_deal(o)).map(|(_, r)| r.clone()).collect();
+                let receipts: Vec<_> = actor
+                    .receipts
+                    .iter()
+                    .filter(|(o, _)| of_deal(o))
+                    .map(|(_, r)| r.clone())
+                    .collect();
                 let welcome = ToRequester::Welcome {
                     version: WIRE_VERSION,
                     next_seq: actor.next_seq.get(&deal).copied().unwrap_or(0),
@@ -573,9 +623,15 @@ impl World {
             Outgoing::Order { job, first, order } => self.order(deal, job, first, order),
             Outgoing::Voucher(voucher) => {
                 let before = actor.paid.insert(deal, voucher.amount);
-                assert!(before.is_none_or(|before| voucher.amount >= before), "vouchers are cumulative");
+                assert!(
+                    before.is_none_or(|before| voucher.amount >= before),
+                    "vouchers are cumulative"
+                );
                 if voucher.close
-                    && !matches!(actor.manner, Manner::Releases | Manner::Sleeps | Manner::Silent | Manner::Promises)
+                    && !matches!(
+                        actor.manner,
+                        Manner::Releases | Manner::Sleeps | Manner::Silent | Manner::Promises
+                    )
                 {
                     self.close(deal, voucher.amount, "redeem");
                 }
@@ -584,7 +640,11 @@ impl World {
             Outgoing::Cancel(Cancel { order }) => {
                 actor.orders.remove(&order);
                 // What is delivered already is owed all the same.
-                if actor.ledger.get(&order).is_some_and(|(_, done)| done.is_none_or(|(at, _)| at > self.now)) {
+                if actor
+                    .ledger
+                    .get(&order)
+                    .is_some_and(|(_, done)| done.is_none_or(|(at, _)| at > self.now))
+                {
                     actor.ledger.remove(&order);
                 }
             }
@@ -626,12 +686,20 @@ impl World {
                 return self.post(1, Event::Disconnected { deal, why: "reset".into() });
             }
             Manner::Refuses(code) => {
-                let refuse = ToRequester::Refuse { order: Some(name), code: code.into(), detail: String::new() };
+                let refuse = ToRequester::Refuse {
+                    order: Some(name),
+                    code: code.into(),
+                    detail: String::new(),
+                };
                 return self.reply(deal, 0, refuse);
             }
             Manner::Small(most) if order.tasks > most => {
                 let code = "P-ADM-005".into();
-                return self.reply(deal, 0, ToRequester::Refuse { order: Some(name), code, detail: String::new() });
+                return self.reply(
+                    deal,
+                    0,
+                    ToRequester::Refuse { order: Some(name), code, detail: String::new() },
+                );
             }
             _ => {}
         }
@@ -640,7 +708,9 @@ impl World {
         actor.busy_until = begin + u64::from(order.tasks).div_ceil(2) + slow;
         let delay = actor.busy_until - self.now;
         let receipt = receipt(n, &actor.manner, &terms, &order, first, &spec);
-        if let (ToRequester::Receipt { receipt, .. }, Some(entry)) = (&receipt, actor.ledger.get_mut(&name)) {
+        if let (ToRequester::Receipt { receipt, .. }, Some(entry)) =
+            (&receipt, actor.ledger.get_mut(&name))
+        {
             entry.1 = Some((actor.busy_until, receipt.value.fee));
         }
         actor.receipts.insert(name, receipt.clone());
@@ -659,15 +729,22 @@ impl World {
                 let below = accepted.iter().filter(|order| order.order.seq < orders);
                 // A trusted result may be found wrong after it was paid for.
                 let accepted = below.filter(|order| {
-                    order.status == OrderStatus::Accepted || (faulty && order.status == OrderStatus::Wrong)
+                    order.status == OrderStatus::Accepted
+                        || (faulty && order.status == OrderStatus::Wrong)
                 });
-                accepted.filter_map(|order| order.receipt.as_ref()).map(|receipt| receipt.value.fee).sum()
+                accepted
+                    .filter_map(|order| order.receipt.as_ref())
+                    .map(|receipt| receipt.value.fee)
+                    .sum()
             };
             let fees = fees_below(u64::MAX);
             assert!(deal.earned <= deal.terms.budget, "never above the budget");
             assert!(faulty || fees == deal.earned, "earned is what was accepted");
             let signed = deal.voucher.as_ref().map_or(0, |voucher| voucher.amount);
-            assert!(signed <= fees_below(watermark), "signed for what was accepted below the watermark, and only that");
+            assert!(
+                signed <= fees_below(watermark),
+                "signed for what was accepted below the watermark, and only that"
+            );
             assert!(faulty || signed == fees_below(watermark), "and for all of it");
             assert!(signed <= deal.owed());
             assert!(self.closed.get(id).is_none_or(|paid| *paid <= signed));
@@ -678,12 +755,23 @@ impl World {
         for job in state.jobs.values() {
             let locked = job.deals.iter().map(|deal| &state.deals[deal]);
             let locked: u128 = locked.map(|deal| deal.closed.unwrap_or(deal.terms.budget)).sum();
-            assert!(locked <= job.spec.constraints.budget, "locked and paid together stay within the job's budget");
+            assert!(
+                locked <= job.spec.constraints.budget,
+                "locked and paid together stay within the job's budget"
+            );
             for batch in &job.batches {
-                let orders = batch.orders.iter().filter(|order| state.orders[*order].status != OrderStatus::Refused);
-                let owners: Vec<_> =
-                    orders.map(|order| state.deals[&state.orders[order].order.deal].provider()).collect();
-                assert_eq!(owners.iter().collect::<BTreeSet<_>>().len(), owners.len(), "distinct owners");
+                let orders = batch
+                    .orders
+                    .iter()
+                    .filter(|order| state.orders[*order].status != OrderStatus::Refused);
+                let owners: Vec<_> = orders
+                    .map(|order| state.deals[&state.orders[order].order.deal].provider())
+                    .collect();
+                assert_eq!(
+                    owners.iter().collect::<BTreeSet<_>>().len(),
+                    owners.len(),
+                    "distinct owners"
+                );
             }
         }
     }
@@ -696,7 +784,9 @@ impl World {
         for batch in job.batches.iter().filter(|batch| !batch.split) {
             for index in 0..batch.count {
                 let task = (batch.first + index) as usize;
-                let right = run(job.spec.inputs[task], task_seed(job.spec.batch_seed(batch.first), index)).1;
+                let right =
+                    run(job.spec.inputs[task], task_seed(job.spec.batch_seed(batch.first), index))
+                        .1;
                 assert_eq!(summary.tasks[task].expect("a result").halted, right, "task {task}");
             }
         }
@@ -711,12 +801,20 @@ impl World {
     }
 }
 
-fn receipt(n: u8, manner: &Manner, terms: &Deal, order: &Order, first: u32, spec: &JobSpec) -> ToRequester {
+fn receipt(
+    n: u8,
+    manner: &Manner,
+    terms: &Deal,
+    order: &Order,
+    first: u32,
+    spec: &JobSpec,
+) -> ToRequester {
     let mut results = Vec::new();
     let mut stream = Vec::new();
     for index in 0..order.tasks {
         let task = first + index;
-        let (mut output, mut halted) = run(spec.inputs[task as usize], task_seed(order.seed, index));
+        let (mut output, mut halted) =
+            run(spec.inputs[task as usize], task_seed(order.seed, index));
         match manner {
             Manner::Cheats(every) if task.is_multiple_of(*every) => {
                 output = format!("made up by {n}").into_bytes();
@@ -732,7 +830,10 @@ fn receipt(n: u8, manner: &Manner, terms: &Deal, order: &Order, first: u32, spec
     if *manner == Manner::BadOutputs {
         stream.push(1);
     }
-    let root = SumTree::new(results.iter().map(|halted| (halted.hash(), halted.fuel_used(order.fuelLimit)))).root();
+    let root = SumTree::new(
+        results.iter().map(|halted| (halted.hash(), halted.fuel_used(order.fuelLimit))),
+    )
+    .root();
     let mut fee = order_fee(terms, root.fuel, order.tasks).unwrap();
     let (mut hash, mut fuel) = (root.hash, root.fuel);
     match manner {
@@ -743,5 +844,9 @@ fn receipt(n: u8, manner: &Manner, terms: &Deal, order: &Order, first: u32, spec
     }
     let receipt = Receipt { order: struct_hash(order), root: hash, fuel, fee };
     let signer = if *manner == Manner::Forges { 0xf0 } else { n };
-    ToRequester::Receipt { receipt: sign(signer, receipt), results, outputs: Payload::Inline(stream.into()) }
+    ToRequester::Receipt {
+        receipt: sign(signer, receipt),
+        results,
+        outputs: Payload::Inline(stream.into()),
+    }
 }

@@ -10,7 +10,8 @@ use rialto_protocol::{
     types::{Deal, Order, Receipt},
 };
 
-/// Why a signed receipt is worthless. It contradicts itself or its order, so whoever signed it is at fault.
+/// Why a signed receipt is worthless. It contradicts itself or its order, so whoever signed it is
+/// at fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[allow(missing_docs)] // each variant says what its fields are
 pub enum ReceiptFault {
@@ -51,8 +52,15 @@ pub enum FaultKind {
 }
 
 impl FaultKind {
-    const ALL: [Self; 7] =
-        [Self::Count, Self::Root, Self::Fuel, Self::Fee, Self::Limits, Self::Output, Self::Signature];
+    const ALL: [Self; 7] = [
+        Self::Count,
+        Self::Root,
+        Self::Fuel,
+        Self::Fee,
+        Self::Limits,
+        Self::Output,
+        Self::Signature,
+    ];
 
     /// The kind of this code.
     pub fn of(code: &str) -> Option<Self> {
@@ -94,12 +102,18 @@ impl ReceiptFault {
 }
 
 /// Checks everything about a receipt that arithmetic can check.
-pub fn check_receipt(deal: &Deal, order: &Order, receipt: &Receipt, results: &[Halted]) -> Result<(), ReceiptFault> {
+pub fn check_receipt(
+    deal: &Deal,
+    order: &Order,
+    receipt: &Receipt,
+    results: &[Halted],
+) -> Result<(), ReceiptFault> {
     if results.len() != order.tasks as usize || results.is_empty() {
         return Err(ReceiptFault::Count { got: results.len(), tasks: order.tasks });
     }
     let over = |halted: &Halted| {
-        halted.out_len > order.outLimit || i64::try_from(order.fuelLimit).is_ok_and(|limit| halted.fuel_left > limit)
+        halted.out_len > order.outLimit
+            || i64::try_from(order.fuelLimit).is_ok_and(|limit| halted.fuel_left > limit)
     };
     if let Some(task) = results.iter().position(over) {
         return Err(ReceiptFault::Limits { task: task as u32 });
@@ -117,9 +131,12 @@ pub fn check_receipt(deal: &Deal, order: &Order, receipt: &Receipt, results: &[H
     }
 }
 
-/// What shows the court that a receipt contradicts the ends of its tasks; none if it does not, or not in a way that can be shown.
+/// What shows the court that a receipt contradicts the ends of its tasks; none if it does not, or
+/// not in a way that can be shown.
 pub fn fault_proof(order: &Order, receipt: &Receipt, results: &[Halted]) -> Option<FaultProof> {
-    let whole = results.len() == order.tasks as usize && !results.is_empty() && order.tasks <= MAX_ORDER_TASKS;
+    let whole = results.len() == order.tasks as usize
+        && !results.is_empty()
+        && order.tasks <= MAX_ORDER_TASKS;
     let root = SumNode { hash: receipt.root, fuel: receipt.fuel };
     whole.then(|| FaultProof::find(root, results, order.fuelLimit)).flatten()
 }
@@ -144,11 +161,13 @@ pub enum Comparison {
     Agreed,
 }
 
-/// Compares replicas leaf by leaf. A vote is an order and its results, one per task; all votes are by
-/// distinct providers. Two results are equal when all of the halted state is: then hash and fuel are too.
+/// Compares replicas leaf by leaf. A vote is an order and its results, one per task; all votes are
+/// by distinct providers. Two results are equal when all of the halted state is: then hash and fuel
+/// are too.
 ///
-/// A verdict (a run on this machine) is final: the machine is deterministic, so what runs here is right
-/// even against a majority. Where this machine can't run, a strict majority of at least two decides.
+/// A verdict (a run on this machine) is final: the machine is deterministic, so what runs here is
+/// right even against a majority. Where this machine can't run, a strict majority of at least two
+/// decides.
 pub fn compare(
     tasks: u32,
     votes: &[(OrderId, &[Halted])],
@@ -223,10 +242,13 @@ impl<'a> OutputCheck<'a> {
         self.close_full_tasks()?;
         while !bytes.is_empty() {
             let Some(halted) = self.results.get(self.task) else {
-                return Err(ReceiptFault::Output { task: self.results.len().saturating_sub(1) as u32 });
+                return Err(ReceiptFault::Output {
+                    task: self.results.len().saturating_sub(1) as u32,
+                });
             };
             let left = halted.out_len - self.seen;
-            let take = bytes.len().min(32 - self.filled).min(usize::try_from(left).unwrap_or(usize::MAX));
+            let take =
+                bytes.len().min(32 - self.filled).min(usize::try_from(left).unwrap_or(usize::MAX));
             self.leaf[self.filled..self.filled + take].copy_from_slice(&bytes[..take]);
             self.filled += take;
             self.seen += take as u64;
@@ -242,7 +264,11 @@ impl<'a> OutputCheck<'a> {
     /// Ends the stream.
     pub fn finish(mut self) -> Result<(), ReceiptFault> {
         self.close_full_tasks()?;
-        if self.task == self.results.len() { Ok(()) } else { Err(ReceiptFault::Output { task: self.task as u32 }) }
+        if self.task == self.results.len() {
+            Ok(())
+        } else {
+            Err(ReceiptFault::Output { task: self.task as u32 })
+        }
     }
 
     fn close_leaf(&mut self) {
@@ -274,7 +300,14 @@ mod tests {
 
     fn halted(output: &[u8], fuel_left: i64) -> Halted {
         let out_len = output.len() as u64;
-        Halted { status: Status::Finished, exit_code: 0, out_hash: output_hash(output), out_len, fuel_left, digest: 0 }
+        Halted {
+            status: Status::Finished,
+            exit_code: 0,
+            out_hash: output_hash(output),
+            out_len,
+            fuel_left,
+            digest: 0,
+        }
     }
 
     fn name(n: u8) -> OrderId {
@@ -287,7 +320,10 @@ mod tests {
         let none = BTreeMap::new();
         assert_eq!(compare(2, &[(name(1), &good)], &none, 1, true), Comparison::Agreed);
         assert_eq!(compare(2, &[(name(1), &good)], &none, 2, true), Comparison::Wait);
-        assert_eq!(compare(2, &[(name(1), &good), (name(2), &good)], &none, 2, true), Comparison::Agreed);
+        assert_eq!(
+            compare(2, &[(name(1), &good), (name(2), &good)], &none, 2, true),
+            Comparison::Agreed
+        );
         assert_eq!(compare(2, &[], &none, 1, true), Comparison::Wait);
     }
 
@@ -309,7 +345,11 @@ mod tests {
         assert_eq!(compare(2, &votes, &verdict, 2, true), Comparison::Wrong(wrong));
         assert_eq!(compare(2, &votes[..1], &verdict, 2, true), Comparison::Wait);
         let all = BTreeMap::from([(0, good[0]), (1, good[1])]);
-        assert_eq!(compare(2, &votes[..1], &all, 2, true), Comparison::Agreed, "a full local run is a vote");
+        assert_eq!(
+            compare(2, &votes[..1], &all, 2, true),
+            Comparison::Agreed,
+            "a full local run is a vote"
+        );
         assert_eq!(compare(2, &[], &all, 2, true), Comparison::Agreed);
     }
 

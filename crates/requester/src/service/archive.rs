@@ -1,5 +1,5 @@
-//! Ended jobs on disk: the status and the report of each lie in its folder, beside its outputs. So lists, names,
-//! reports and results outlive restarts, and the core's memory of the job.
+//! Ended jobs on disk: the status and the report of each lie in its folder, beside its outputs. So
+//! lists, names, reports and results outlive restarts, and the core's memory of the job.
 
 use std::path::{Path, PathBuf};
 
@@ -38,7 +38,11 @@ fn get<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, RequesterError> {
 }
 
 /// Keeps a job's status and report. Paths are kept relative, so that the folder may move.
-pub(crate) fn keep(folder: &Path, status: &JobStatus, report: &JobReport) -> Result<(), RequesterError> {
+pub(crate) fn keep(
+    folder: &Path,
+    status: &JobStatus,
+    report: &JobReport,
+) -> Result<(), RequesterError> {
     let mut report = report.clone();
     let local = |path: &Path| path.strip_prefix(folder).map(Path::to_path_buf).unwrap_or_default();
     outputs(&mut report).for_each(|output| output.path = local(&output.path));
@@ -79,13 +83,15 @@ pub fn report(folder: &Path) -> Result<Option<JobReport>, RequesterError> {
 pub struct JobContent {
     /// The program.
     pub program: Bytes,
-    /// The half of the input that all tasks share; may be empty. It is read from disk when it is looked at.
+    /// The half of the input that all tasks share; may be empty. It is read from disk when it is
+    /// looked at.
     pub shared: Bytes,
     /// Every task's own half.
     pub tasks: Vec<Bytes>,
 }
 
-/// Program and inputs in a job's folder; `None` if there are none, or none any more: inputs of jobs that are long over are removed.
+/// Program and inputs in a job's folder; `None` if there are none, or none any more: inputs of jobs
+/// that are long over are removed.
 ///
 /// # Errors
 /// `R-SVC-003`.
@@ -112,8 +118,9 @@ pub fn status(folder: &Path) -> Result<Option<JobStatus>, RequesterError> {
 /// Every ended job in `root`. A folder that can't be read is left out.
 pub(crate) fn list(root: &Path) -> Vec<JobStatus> {
     let Ok(folders) = std::fs::read_dir(root) else { return Vec::new() };
-    let named =
-        folders.flatten().filter(|entry| entry.file_name().to_str().is_some_and(|name| name.parse::<JobId>().is_ok()));
+    let named = folders.flatten().filter(|entry| {
+        entry.file_name().to_str().is_some_and(|name| name.parse::<JobId>().is_ok())
+    });
     let known = named.filter_map(|entry| {
         status(&entry.path()).unwrap_or_else(|error| {
             tracing::warn!(%error, "an ended job can't be read");
@@ -187,7 +194,10 @@ mod tests {
         assert_eq!(found.tasks[1].as_ref().unwrap().output.path, moved.join("outputs/x.bin"));
         assert_eq!((found.requester_paid, found.folder), (5, moved.clone()));
         std::fs::rename(&moved, &folder).unwrap();
-        assert_eq!(list(root.path()).iter().map(|status| status.id).collect::<Vec<_>>(), [JobId(2), id]);
+        assert_eq!(
+            list(root.path()).iter().map(|status| status.id).collect::<Vec<_>>(),
+            [JobId(2), id]
+        );
         assert!(report(&root.path().join("else")).unwrap().is_none());
     }
 }

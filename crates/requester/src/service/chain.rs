@@ -1,11 +1,12 @@
-//! Calls as transactions, outcomes as the core knows them, and what the chain says once it is final.
+//! Calls as transactions, outcomes as the core knows them, and what the chain says once it is
+//! final.
 
 use std::{collections::BTreeSet, time::Duration};
 
 use futures::StreamExt;
 use rialto_chain::{
-    CaseOutcome, Chain, ChainError, CourtCall, Courts, Ending, EventBatch, FromLog, Games, LogMeta, MarketCall,
-    MarketEvent, Mined, OpenArgs, SendError, Sender,
+    CaseOutcome, Chain, ChainError, CourtCall, Courts, Ending, EventBatch, FromLog, Games, LogMeta,
+    MarketCall, MarketEvent, Mined, OpenArgs, SendError, Sender,
 };
 use rialto_protocol::case::CaseId;
 use rialto_protocol::{Address, B256, Bytes, DealId, model, wire::PeerAddr};
@@ -13,7 +14,8 @@ use tokio::sync::mpsc;
 
 use super::driver::Input;
 use crate::core::{
-    Accusable, Accusables, Accusation, Call, Conviction, Cursor, Event, Fact, Terms, Transacted, TxNote, What,
+    Accusable, Accusables, Accusation, Call, Conviction, Cursor, Event, Fact, Terms, Transacted,
+    TxNote, What,
 };
 
 /// Without events the core is told a cursor after so many blocks.
@@ -52,9 +54,10 @@ pub(crate) async fn transact(
         call => sender.send(intent.clone(), market_call(call)).await,
     };
     let outcome = match sent {
-        Ok(mined) => {
-            Transacted::Mined { opened: opened(&mined), tx: note(kind, mined.tx, Some(mined.gas_used), deals) }
-        }
+        Ok(mined) => Transacted::Mined {
+            opened: opened(&mined),
+            tx: note(kind, mined.tx, Some(mined.gas_used), deals),
+        },
         Err(error) => failed(&error),
     };
     if !matches!(outcome, Transacted::Mined { .. }) {
@@ -74,13 +77,19 @@ pub(crate) async fn bonds(chain: &Chain, accusables: &Accusables) -> Result<u128
 }
 
 /// Accuses: before a court whose code is known, because it is given money.
-async fn accuse(chain: &Chain, sender: &Sender, intent: &str, accusation: Accusation) -> Result<Mined, SendError> {
+async fn accuse(
+    chain: &Chain,
+    sender: &Sender,
+    intent: &str,
+    accusation: Accusation,
+) -> Result<Mined, SendError> {
     let Accusation { deal, order, receipt } = accusation;
     if !chain.is_known_court(deal.court).await? {
         return Err(ChainError::NoCourt { court: deal.court, chain_id: chain.chain_id() }.into());
     }
     let court = chain.court(deal.court).await?;
-    let signed = rialto_chain::Signed { deal, order, receipt: receipt.value, signature: receipt.signature };
+    let signed =
+        rialto_chain::Signed { deal, order, receipt: receipt.value, signature: receipt.signature };
     sender.accuse(intent, &court, signed).await
 }
 
@@ -95,7 +104,9 @@ fn market_call(call: Call) -> MarketCall {
             MarketCall::Close { deal, release: release.value, signature: release.signature }
         }
         Call::Expire { deal } => MarketCall::Expire { deal },
-        Call::Late { deal, order, ack } => MarketCall::Late { deal, order, ack: ack.value, signature: ack.signature },
+        Call::Late { deal, order, ack } => {
+            MarketCall::Late { deal, order, ack: ack.value, signature: ack.signature }
+        }
         // The provider asserted the receipt on chain: its signature is not looked at.
         Call::Demand { deal, order, receipt, task } => {
             MarketCall::Demand { deal, order, receipt, signature: Bytes::new(), task }
@@ -103,16 +114,23 @@ fn market_call(call: Call) -> MarketCall {
         Call::Settle { deal, case } => MarketCall::Settle { deal, case },
         Call::Play { deal, order, view, answer } => {
             let court = deal.court;
-            let call = CourtCall::answer(deal, *order, &view, *answer).expect("the core answers what is asked");
+            let call = CourtCall::answer(deal, *order, &view, *answer)
+                .expect("the core answers what is asked");
             MarketCall::Court { court, call }
         }
-        Call::Timeout { deal, game } => {
-            MarketCall::Court { court: deal.court, call: CourtCall::Timeout { deal: Box::new(deal), game } }
-        }
+        Call::Timeout { deal, game } => MarketCall::Court {
+            court: deal.court,
+            call: CourtCall::Timeout { deal: Box::new(deal), game },
+        },
         Call::Convict(conviction) => {
             let Conviction { deal, order, receipt, proof } = *conviction;
             let court = deal.court;
-            let signed = rialto_chain::Signed { deal, order, receipt: receipt.value, signature: receipt.signature };
+            let signed = rialto_chain::Signed {
+                deal,
+                order,
+                receipt: receipt.value,
+                signature: receipt.signature,
+            };
             MarketCall::Court { court, call: CourtCall::convict(signed, proof) }
         }
         Call::Accuse(_) => unreachable!("sent by `accuse`"),
@@ -136,7 +154,8 @@ fn opened(mined: &Mined) -> Vec<DealId> {
     mined.logs.iter().filter_map(deal).collect()
 }
 
-/// What the chain can't decide now is tried again under the same intent; everything else needs a new one.
+/// What the chain can't decide now is tried again under the same intent; everything else needs a
+/// new one.
 fn failed(error: &SendError) -> Transacted {
     let text = error.to_string();
     match error {
@@ -200,14 +219,19 @@ impl Follow {
         }
     }
 
-    /// The block after the cursor, if the chain still has that block; else all of history is heard again, which the
-    /// core can bear: what it knows already changes nothing.
+    /// The block after the cursor, if the chain still has that block; else all of history is heard
+    /// again, which the core can bear: what it knows already changes nothing.
     async fn begin(&mut self) -> u64 {
         while let Some(cursor) = self.cursor {
             match self.chain.block_hash(cursor.block).await {
-                Ok(Some(hash)) if hash == cursor.hash => return (cursor.block + 1).max(self.first_block),
+                Ok(Some(hash)) if hash == cursor.hash => {
+                    return (cursor.block + 1).max(self.first_block);
+                }
                 Ok(_) => {
-                    tracing::error!(block = cursor.block, "the chain rewrote what was final; hearing it again");
+                    tracing::error!(
+                        block = cursor.block,
+                        "the chain rewrote what was final; hearing it again"
+                    );
                     self.cursor = None;
                 }
                 Err(error) => {
@@ -220,7 +244,8 @@ impl Follow {
     }
 
     async fn take(&mut self, pending: &mut Pending, batch: EventBatch) -> Heard {
-        let last = (batch.head + 1).saturating_sub(self.chain.confirmations().max(1)).min(batch.through);
+        let last =
+            (batch.head + 1).saturating_sub(self.chain.confirmations().max(1)).min(batch.through);
         let announced = announced(&batch).collect();
         let mut facts = Vec::new();
         let done = pending.take(batch.added, &batch.removed, last);
@@ -240,9 +265,12 @@ impl Follow {
                 self.games.add_deal(*id, deal);
                 self.courts.known.extend((!deal.court.is_zero()).then_some(deal.court));
             }
-            let game = self.games.news(event).map(|(deal, news)| Fact { deal, what: What::Game(news) });
+            let game =
+                self.games.news(event).map(|(deal, news)| Fact { deal, what: What::Game(news) });
             let known = game.or_else(|| fact(meta, event, revealed_until));
-            let Some(mut fact) = known.filter(|fact| self.deals.contains(&fact.deal)) else { continue };
+            let Some(mut fact) = known.filter(|fact| self.deals.contains(&fact.deal)) else {
+                continue;
+            };
             if let What::Closed { tx, .. } | What::Opened { tx } = &mut fact.what {
                 // For the report only: an endpoint that does not answer leaves it open.
                 tx.gas = self.chain.gas_used(tx.tx).await.ok().flatten();
@@ -278,7 +306,8 @@ impl Pending {
     ) -> Vec<(LogMeta, MarketEvent)> {
         self.0.retain(|(meta, _)| !removed.iter().any(|(removed, _)| removed == meta));
         self.0.extend(added);
-        let (done, open) = std::mem::take(&mut self.0).into_iter().partition(|(meta, _)| meta.block <= last);
+        let (done, open) =
+            std::mem::take(&mut self.0).into_iter().partition(|(meta, _)| meta.block <= last);
         self.0 = open;
         done
     }
@@ -288,7 +317,9 @@ impl Pending {
 fn fact(meta: &LogMeta, event: &MarketEvent, revealed_until: u64) -> Option<Fact> {
     let ended = |case, paid| What::Ended { case, paid };
     let what = match event {
-        MarketEvent::Redeemed { paid, orders, .. } => What::Redeemed { paid: *paid, orders: *orders },
+        MarketEvent::Redeemed { paid, orders, .. } => {
+            What::Redeemed { paid: *paid, orders: *orders }
+        }
         MarketEvent::DealClosed { ending, paid, .. } => {
             let kind = match ending {
                 Ending::Redeemed => "redeem",
@@ -298,19 +329,27 @@ fn fact(meta: &LogMeta, event: &MarketEvent, revealed_until: u64) -> Option<Fact
             };
             What::Closed { paid: *paid, tx: note(kind, meta.tx, None, 1) }
         }
-        MarketEvent::Claimed { order, seq, deadline, receipt, .. } => {
-            What::Claimed { order: *order, seq: *seq, deadline: *deadline, receipt: receipt.clone() }
-        }
+        MarketEvent::Claimed { order, seq, deadline, receipt, .. } => What::Claimed {
+            order: *order,
+            seq: *seq,
+            deadline: *deadline,
+            receipt: receipt.clone(),
+        },
         MarketEvent::LateNoticed { order, seq, deadline, .. } => {
             What::LateNoticed { order: *order, seq: *seq, deadline: *deadline }
         }
-        MarketEvent::Answered { order, receipt, .. } => What::Answered { order: *order, receipt: receipt.clone() },
+        MarketEvent::Answered { order, receipt, .. } => {
+            What::Answered { order: *order, receipt: receipt.clone() }
+        }
         MarketEvent::Demanded { receipt, task, seq, deadline, .. } => {
             What::Demanded { receipt: *receipt, task: *task, seq: *seq, deadline: *deadline }
         }
-        MarketEvent::Revealed { receipt, task, halted, .. } => {
-            What::Revealed { receipt: *receipt, task: *task, halted: *halted, until: revealed_until }
-        }
+        MarketEvent::Revealed { receipt, task, halted, .. } => What::Revealed {
+            receipt: *receipt,
+            task: *task,
+            halted: *halted,
+            until: revealed_until,
+        },
         MarketEvent::Excused { order, .. } => ended(CaseId::Late { order: *order }, 0),
         MarketEvent::DealOpened { .. } => What::Opened { tx: note("open", meta.tx, None, 1) },
         MarketEvent::Held { game, deadline, .. } => What::Held { game: *game, deadline: *deadline },
@@ -346,10 +385,25 @@ mod tests {
     use super::*;
 
     fn closed(block: u64, deal: u8) -> (LogMeta, MarketEvent) {
-        let meta = LogMeta { block, index: 0, block_hash: B256::repeat_byte(block as u8), tx: B256::repeat_byte(deal) };
+        let meta = LogMeta {
+            block,
+            index: 0,
+            block_hash: B256::repeat_byte(block as u8),
+            tx: B256::repeat_byte(deal),
+        };
         let deal = DealId::repeat_byte(deal);
         let ending = Ending::Redeemed;
-        (meta, MarketEvent::DealClosed { deal, ending, paid: 5, to_requester: 1, to_provider: 5, burned: 0 })
+        (
+            meta,
+            MarketEvent::DealClosed {
+                deal,
+                ending,
+                paid: 5,
+                to_requester: 1,
+                to_provider: 5,
+                burned: 0,
+            },
+        )
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! The one task that owns the core: feeds it, and performs what it says, in order. It never waits for a peer,
-//! the chain or work: those run beside it and come back as events.
+//! The one task that owns the core: feeds it, and performs what it says, in order. It never waits
+//! for a peer, the chain or work: those run beside it and come back as events.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -29,8 +29,9 @@ use super::{
     session::Session,
 };
 use crate::core::{
-    Accusables, Core, Effect, Event, Exposure, History, JobError, JobEvent, JobId, JobPhase, JobSpec, JobStatus,
-    NoMatch, Offer, Outgoing, Phase, Plan, Policy, PolicyQuote, Record, Source, Stored, Summary, TaskResult,
+    Accusables, Core, Effect, Event, Exposure, History, JobError, JobEvent, JobId, JobPhase,
+    JobSpec, JobStatus, NoMatch, Offer, Outgoing, Phase, Plan, Policy, PolicyQuote, Record, Source,
+    Stored, Summary, TaskResult,
 };
 
 /// Events of a job kept for a slow watcher; older ones are lost to it.
@@ -55,9 +56,19 @@ pub(crate) enum Input {
     /// Somebody asks what a job would cost.
     Quote { spec: JobSpec, answer: oneshot::Sender<Result<Plan, NoMatch>> },
     /// … under several policies.
-    Quotes { spec: JobSpec, policies: Vec<Policy>, cheated: Vec<u64>, answer: oneshot::Sender<Vec<PolicyQuote>> },
+    Quotes {
+        spec: JobSpec,
+        policies: Vec<Policy>,
+        cheated: Vec<u64>,
+        answer: oneshot::Sender<Vec<PolicyQuote>>,
+    },
     /// Somebody asks which deals a job would open if it were taken up again.
-    QuoteResumed { job: JobId, within: Duration, budget: Option<u128>, answer: oneshot::Sender<Requoted> },
+    QuoteResumed {
+        job: JobId,
+        within: Duration,
+        budget: Option<u128>,
+        answer: oneshot::Sender<Requoted>,
+    },
     /// Somebody wants to know what is remembered of providers.
     History(oneshot::Sender<Vec<(Address, History)>>),
     /// Somebody wants to see the order book.
@@ -133,7 +144,8 @@ impl Driver {
     /// Takes up jobs that an earlier process left.
     async fn start(&mut self) -> Result<(), RequesterError> {
         let open = |phase: &Phase| !matches!(phase, Phase::Reported { .. });
-        let jobs = self.core.state().jobs.iter().filter(|(_, job)| open(&job.phase)).map(|(id, _)| *id);
+        let jobs =
+            self.core.state().jobs.iter().filter(|(_, job)| open(&job.phase)).map(|(id, _)| *id);
         for job in jobs.collect::<Vec<_>>() {
             self.feeds.insert(job, Arc::new(Feed::new(MAX_WATCHED_EVENTS)));
             if let Err(error) = self.library.load(job).await {
@@ -143,9 +155,19 @@ impl Driver {
         }
         self.keep_reports().await?;
         let journal = self.journal.clone();
-        blocking(move || journal.peers()).await?.into_iter().for_each(|peer| self.node.add_bootstrap(peer));
+        blocking(move || journal.peers())
+            .await?
+            .into_iter()
+            .for_each(|peer| self.node.add_bootstrap(peer));
         self.feed(Event::Started).await?;
-        let deals = self.core.state().deals.iter().filter(|(_, deal)| !deal.over()).map(|(id, _)| *id).collect();
+        let deals = self
+            .core
+            .state()
+            .deals
+            .iter()
+            .filter(|(_, deal)| !deal.over())
+            .map(|(id, _)| *id)
+            .collect();
         let (mut games, mut courts) = (Games::default(), Courts::of(self.core.config().requester));
         for (id, deal) in self.core.state().deals.iter().filter(|(_, deal)| !deal.over()) {
             games.add_deal(*id, &deal.terms);
@@ -168,7 +190,12 @@ impl Driver {
 
     /// Reports that were given just before an earlier process ended may not have been kept.
     async fn keep_reports(&self) -> Result<(), RequesterError> {
-        let reported = self.core.state().jobs.iter().filter(|(_, job)| matches!(job.phase, Phase::Reported { .. }));
+        let reported = self
+            .core
+            .state()
+            .jobs
+            .iter()
+            .filter(|(_, job)| matches!(job.phase, Phase::Reported { .. }));
         for job in reported.map(|(id, _)| *id) {
             let folder = self.library.folder(job);
             if !folder.exists() || archive::is_kept(&folder) {
@@ -230,7 +257,8 @@ impl Driver {
             }
             Input::History(answer) => {
                 let history = self.core.state().history.iter();
-                let _ = answer.send(history.map(|(provider, history)| (*provider, *history)).collect());
+                let _ =
+                    answer.send(history.map(|(provider, history)| (*provider, *history)).collect());
             }
             Input::Offers(answer) => {
                 let _ = answer.send(self.core.book().offers().cloned().collect());
@@ -252,7 +280,8 @@ impl Driver {
                 let _ = answer.send(self.resume(job, within, budget).await?);
             }
             Input::Remove { job, answer } => {
-                let busy = self.core.job_status(job).is_some_and(|status| status.phase != JobPhase::Ended);
+                let busy =
+                    self.core.job_status(job).is_some_and(|status| status.phase != JobPhase::Ended);
                 if !busy {
                     self.library.discard(job).await;
                 }
@@ -312,9 +341,11 @@ impl Driver {
             Effect::Send { deal, message } => self.post(deal, message),
             Effect::Store { deal, order, results, outputs } => {
                 let Some(known) = self.core.state().deals.get(&deal) else { return Ok(()) };
-                let (job, peer, library) = (known.job, self.core.whereabouts(deal), self.library.clone());
+                let (job, peer, library) =
+                    (known.job, self.core.whereabouts(deal), self.library.clone());
                 self.answer(async move {
-                    let storing = async { library.store(job, order, &peer, results, outputs).await };
+                    let storing =
+                        async { library.store(job, order, &peer, results, outputs).await };
                     let result: Stored = storing.await;
                     Event::Stored { order, result }
                 });
@@ -322,17 +353,31 @@ impl Driver {
             Effect::RunLocally { job, batch, tasks } => {
                 let Some(known) = self.core.state().jobs.get(&job) else { return Ok(()) };
                 let spec = &known.spec;
-                let limits = Limits { fuel: spec.fuel_limit, out_bytes: spec.out_limit, max_pages: spec.max_pages };
+                let limits = Limits {
+                    fuel: spec.fuel_limit,
+                    out_bytes: spec.out_limit,
+                    max_pages: spec.max_pages,
+                };
                 let (library, root) = (self.library.clone(), spec.program);
                 self.answer(async move {
-                    let result = library.run(job, root, limits, tasks).await.map_err(|error| error.to_string());
+                    let result = library
+                        .run(job, root, limits, tasks)
+                        .await
+                        .map_err(|error| error.to_string());
                     Event::RanLocally { job, batch, result }
                 });
             }
             Effect::Transact { intent, call } => {
                 let chain = self.chain.clone();
                 let keep = self.core.accusables();
-                self.beside(chain::transact(chain, self.sender.clone(), intent, *call, keep, self.inputs.clone()));
+                self.beside(chain::transact(
+                    chain,
+                    self.sender.clone(),
+                    intent,
+                    *call,
+                    keep,
+                    self.inputs.clone(),
+                ));
             }
             Effect::Trace(trace) => {
                 let (library, key) = (self.library.clone(), trace.key);
@@ -412,7 +457,8 @@ impl Driver {
     fn report(&self, summary: Summary) -> Result<JobReport, RequesterError> {
         let job = summary.job;
         let config = self.core.config();
-        let mut evidence = Evidence { chain_id: config.chain_id, market: config.market, ..Evidence::default() };
+        let mut evidence =
+            Evidence { chain_id: config.chain_id, market: config.market, ..Evidence::default() };
         let mut deals = 0;
         if let Some(known) = self.core.state().jobs.get(&job) {
             deals = known.deals.len() as u32;
@@ -420,10 +466,14 @@ impl Driver {
             evidence.inputs = known.spec.inputs.clone();
             for deal in known.deals.iter().filter_map(|deal| self.core.state().deals.get(deal)) {
                 evidence.deals.push(deal.terms.clone());
-                let orders = deal.orders.iter().filter_map(|order| self.core.state().orders.get(order));
+                let orders =
+                    deal.orders.iter().filter_map(|order| self.core.state().orders.get(order));
                 for order in orders.filter(|order| order.job == job) {
                     evidence.orders.push(OrderEvidence {
-                        first: known.batches.get(order.batch as usize).map_or(0, |batch| batch.first),
+                        first: known
+                            .batches
+                            .get(order.batch as usize)
+                            .map_or(0, |batch| batch.first),
                         order: self.sign(&order.order)?,
                         ack: order.ack.clone(),
                         receipt: order.receipt.clone(),
@@ -442,7 +492,8 @@ impl Driver {
                 output: self.output(job, task, &result),
             })
         };
-        let name = self.core.state().jobs.get(&job).map(|job| job.spec.name.clone()).unwrap_or_default();
+        let name =
+            self.core.state().jobs.get(&job).map(|job| job.spec.name.clone()).unwrap_or_default();
         Ok(JobReport {
             job,
             name,
@@ -463,7 +514,9 @@ impl Driver {
     fn output(&self, job: JobId, task: u32, result: &TaskResult) -> Output {
         let len = result.halted.out_len;
         match result.source {
-            Source::Order { order, offset } => Output { path: self.library.order_output(job, order), offset, len },
+            Source::Order { order, offset } => {
+                Output { path: self.library.order_output(job, order), offset, len }
+            }
             Source::Local => Output { path: self.library.local_output(job, task), offset: 0, len },
         }
     }

@@ -52,7 +52,9 @@ pub enum RequesterError {
         limit: u32,
     },
     /// The account does not hold the budget.
-    #[error("[R-SVC-006] the account holds {account}, the job's budget is {budget}: deposit more or lower the budget")]
+    #[error(
+        "[R-SVC-006] the account holds {account}, the job's budget is {budget}: deposit more or lower the budget"
+    )]
     Account {
         /// Base units.
         account: u128,

@@ -20,7 +20,9 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{broadcast, mpsc, watch};
 
 use super::{driver::Input, error::RequesterError};
-use crate::core::{Checks, Dispute, Event, JobEvent, JobId, Outcome, Policy, Progress, ProviderReport, TxNote};
+use crate::core::{
+    Checks, Dispute, Event, JobEvent, JobId, Outcome, Policy, Progress, ProviderReport, TxNote,
+};
 
 /// Fuel limit of a task where the user says nothing: about half an hour of a core.
 const DEFAULT_FUEL: u64 = 1_000_000_000_000;
@@ -87,9 +89,11 @@ pub struct Job {
     pub exclude: BTreeSet<Address>,
     /// Fuel one task is expected to use: for estimates, before anything is measured.
     pub expected_fuel: Option<u64>,
-    /// Whether this machine may run tasks: to settle a mismatch, or when nobody is left to run them.
+    /// Whether this machine may run tasks: to settle a mismatch, or when nobody is left to run
+    /// them.
     pub run_locally: bool,
-    /// Random seed of the job; drawn if absent. The same seed, tasks and batches give the same results.
+    /// Random seed of the job; drawn if absent. The same seed, tasks and batches give the same
+    /// results.
     pub seed: Option<u64>,
     /// Kept beside the job for whoever submits it; says nothing to anybody else. At most 4 MiB.
     pub memo: Bytes,
@@ -103,7 +107,11 @@ impl Job {
             program: program.into(),
             shared: None,
             tasks,
-            limits: Limits { fuel: DEFAULT_FUEL, out_bytes: DEFAULT_OUT_BYTES, max_pages: DEFAULT_PAGES },
+            limits: Limits {
+                fuel: DEFAULT_FUEL,
+                out_bytes: DEFAULT_OUT_BYTES,
+                max_pages: DEFAULT_PAGES,
+            },
             policy: Policy::Replicate { n: 2 },
             budget: 100_000_000,
             max_price: u128::MAX,
@@ -195,7 +203,8 @@ pub struct OrderEvidence {
     pub results: Vec<Halted>,
 }
 
-/// Everything about an ended job. It is kept in the job's folder, beside the outputs, until the job is removed.
+/// Everything about an ended job. It is kept in the job's folder, beside the outputs, until the job
+/// is removed.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct JobReport {
     /// The job.
@@ -227,7 +236,8 @@ pub struct JobReport {
 }
 
 impl JobReport {
-    /// Gas of all transactions of a kind ("open", "redeem", "close", "expire"), as far as it is known.
+    /// Gas of all transactions of a kind ("open", "redeem", "close", "expire"), as far as it is
+    /// known.
     pub fn gas(&self, kind: &str) -> u64 {
         self.transactions.iter().filter(|tx| tx.kind == kind).filter_map(|tx| tx.gas).sum()
     }
@@ -258,7 +268,11 @@ pub(crate) struct Feed {
 impl Feed {
     pub(crate) fn new(events: usize) -> Self {
         let (sender, first) = broadcast::channel(events);
-        Self { events: sender, first: std::sync::Mutex::new(Some(first)), report: watch::Sender::new(None) }
+        Self {
+            events: sender,
+            first: std::sync::Mutex::new(Some(first)),
+            report: watch::Sender::new(None),
+        }
     }
 }
 
@@ -270,7 +284,8 @@ impl JobHandle {
 
     /// What happens from now on; for the first who asks, from the start on.
     pub fn events(&self) -> JobEvents {
-        let first = self.feed.first.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
+        let first =
+            self.feed.first.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
         let events = first.unwrap_or_else(|| self.feed.events.subscribe());
         JobEvents { events, report: self.feed.report.subscribe() }
     }
@@ -289,7 +304,10 @@ impl JobHandle {
 
     /// Ends the job: what was accepted is paid, deals are closed, and the report follows.
     pub async fn cancel(&self) -> Result<(), RequesterError> {
-        self.inputs.send(Input::Event(Event::Cancel(self.id))).await.map_err(|_| RequesterError::Stopped)
+        self.inputs
+            .send(Input::Event(Event::Cancel(self.id)))
+            .await
+            .map_err(|_| RequesterError::Stopped)
     }
 }
 
@@ -318,7 +336,9 @@ impl JobEvents {
             };
             match next {
                 Ok(event) => return Some(event),
-                Err(broadcast::error::RecvError::Lagged(lost)) => tracing::debug!(lost, "a watcher is too slow"),
+                Err(broadcast::error::RecvError::Lagged(lost)) => {
+                    tracing::debug!(lost, "a watcher is too slow")
+                }
                 Err(broadcast::error::RecvError::Closed) => return None,
             }
         }

@@ -14,9 +14,11 @@ const RECORDS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("requester
 /// From older versions to this one; the first that was released is 4. A change of [`Record`] that
 /// its fixture (`tests/journals/`) does not survive takes a new version, and a step to it.
 const STEPS: &[Step] = &[];
-/// Where providers said on chain that they are found, by account: what is heard before the core's cursor is not heard again.
+/// Where providers said on chain that they are found, by account: what is heard before the core's
+/// cursor is not heard again.
 const PEERS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("peers");
-/// Most of them. Announcing costs gas, so a stranger does not fill it for nothing; then the rest is only heard live.
+/// Most of them. Announcing costs gas, so a stranger does not fill it for nothing; then the rest is
+/// only heard live.
 const MAX_PEERS: u64 = 4096;
 /// A journal of more records is replaced by a snapshot when it is opened.
 const MAX_RECORDS: u64 = 10_000;
@@ -118,7 +120,9 @@ impl Journal {
 pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, RequesterError> + Send + 'static,
 ) -> Result<T, RequesterError> {
-    tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(RequesterError::Journal(error.to_string())))
+    tokio::task::spawn_blocking(work)
+        .await
+        .unwrap_or_else(|error| Err(RequesterError::Journal(error.to_string())))
 }
 
 #[cfg(test)]
@@ -133,7 +137,9 @@ mod tests {
         {
             let db = redb::Database::create(&path).unwrap();
             let write = db.begin_write().unwrap();
-            let mut table = write.open_table(TableDefinition::<u64, &[u8]>::new("requester-records-4")).unwrap();
+            let mut table = write
+                .open_table(TableDefinition::<u64, &[u8]>::new("requester-records-4"))
+                .unwrap();
             for (number, row) in (0..).zip(records::rows(records::VERSION_4)) {
                 table.insert(number, row.as_slice()).unwrap();
             }
@@ -154,7 +160,9 @@ mod tests {
             journal.append(&[forgotten(1), forgotten(2)]).unwrap();
             journal.append(&[forgotten(3)]).unwrap();
         }
-        assert!(matches!(Journal::open(&path, "you"), Err(RequesterError::ForeignJournal(known)) if known == "me"));
+        assert!(
+            matches!(Journal::open(&path, "you"), Err(RequesterError::ForeignJournal(known)) if known == "me")
+        );
         let journal = Journal::open(&path, "me").unwrap();
         assert_eq!(journal.load().unwrap(), [forgotten(1), forgotten(2), forgotten(3)]);
         journal.append(&vec![forgotten(4); MAX_RECORDS as usize]).unwrap();

@@ -1,5 +1,5 @@
-//! The bytes of jobs: programs and inputs as blobs for providers, outputs in the job's folder, and running
-//! tasks on this machine.
+//! The bytes of jobs: programs and inputs as blobs for providers, outputs in the job's folder, and
+//! running tasks on this machine.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -87,7 +87,8 @@ pub(crate) struct Known {
 }
 
 impl Known {
-    /// Of a job whose bytes don't matter yet, only how many they are. What can't be looked at is told when it is taken in.
+    /// Of a job whose bytes don't matter yet, only how many they are. What can't be looked at is
+    /// told when it is taken in.
     pub fn unread(job: &Job) -> Self {
         Self {
             program: B256::ZERO,
@@ -134,13 +135,16 @@ impl Library {
         let program = blocking(move || {
             let program = executor.prepare(&bytes, &CancelFlag::new())?;
             match program.check(&limits) {
-                Err(AttemptError::StartPages { needed, limit }) => Err(RequesterError::Memory { needed, limit }),
+                Err(AttemptError::StartPages { needed, limit }) => {
+                    Err(RequesterError::Memory { needed, limit })
+                }
                 // Providers run it, whatever this host lends.
                 _ => Ok(program.root()),
             }
         })
         .await?;
-        let (shared, tasks, memo, to) = (job.shared.clone(), job.tasks.clone(), job.memo.clone(), folder.clone());
+        let (shared, tasks, memo, to) =
+            (job.shared.clone(), job.tasks.clone(), job.memo.clone(), folder.clone());
         let inputs = blocking(move || {
             if !memo.is_empty() {
                 write(&to.join(MEMO), |file| file.write_all(&memo))?;
@@ -160,8 +164,14 @@ impl Library {
         match tokio::fs::read(&path).await {
             Ok(bytes) => Ok(bytes.into()),
             // An empty one is not written.
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound && self.folder(id).exists() => Ok(Bytes::new()),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(RequesterError::NoJob),
+            Err(error)
+                if error.kind() == std::io::ErrorKind::NotFound && self.folder(id).exists() =>
+            {
+                Ok(Bytes::new())
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                Err(RequesterError::NoJob)
+            }
             Err(error) => Err(RequesterError::file(&path)(error)),
         }
     }
@@ -175,12 +185,13 @@ impl Library {
         let path = folder.join(TASKS);
         let tasks = blocking(move || {
             let bytes = std::fs::read(&path).map_err(RequesterError::file(&path))?;
-            let tasks: Vec<rialto_protocol::Bytes> =
-                postcard::from_bytes(&bytes).map_err(|error| RequesterError::Journal(error.to_string()))?;
+            let tasks: Vec<rialto_protocol::Bytes> = postcard::from_bytes(&bytes)
+                .map_err(|error| RequesterError::Journal(error.to_string()))?;
             Ok(tasks.into_iter().map(|task| task.0).collect())
         })
         .await?;
-        lock(&self.jobs).insert(id, Arc::new(Shelf { program, shared, tasks, ready: Default::default() }));
+        lock(&self.jobs)
+            .insert(id, Arc::new(Shelf { program, shared, tasks, ready: Default::default() }));
         Ok(())
     }
 
@@ -227,7 +238,8 @@ impl Library {
         lock(&self.jobs).get(&job).cloned().ok_or(RequesterError::NoJob)
     }
 
-    /// The same, from disk where the job was reported already: what is claimed on chain, and games, may come later.
+    /// The same, from disk where the job was reported already: what is claimed on chain, and games,
+    /// may come later.
     pub(super) async fn shelf_or_load(&self, job: JobId) -> Result<Arc<Shelf>, RequesterError> {
         if let Ok(shelf) = self.shelf(job) {
             return Ok(shelf);
@@ -248,17 +260,23 @@ impl Library {
         let shelf = self.shelf_or_load(job).await?;
         let tasks = shelf.tasks.iter().skip(first as usize).take(count as usize);
         let tasks: Vec<_> = tasks.cloned().map(rialto_protocol::Bytes).collect();
-        let bytes = postcard::to_stdvec(&tasks).map_err(|error| RequesterError::Journal(error.to_string()))?;
+        let bytes = postcard::to_stdvec(&tasks)
+            .map_err(|error| RequesterError::Journal(error.to_string()))?;
         let inputs = if bytes.len() <= MAX_INLINE_BYTES {
             Payload::Inline(bytes.into())
         } else {
             Payload::Blob(self.node.blobs().put_bytes(bytes).await?)
         };
-        let (program, shared) = (shelf.program.reference(), shelf.shared.as_ref().map(Blob::reference));
+        let (program, shared) =
+            (shelf.program.reference(), shelf.shared.as_ref().map(Blob::reference));
         let blob = if let Payload::Blob(blob) = inputs { Some(blob) } else { None };
         for blob in [Some(program), shared, blob].into_iter().flatten() {
             self.node.blobs().allow(peer, blob)?;
-            lock(&self.grants).entry(deal).or_insert_with(|| (peer, BTreeSet::new())).1.insert(blob);
+            lock(&self.grants)
+                .entry(deal)
+                .or_insert_with(|| (peer, BTreeSet::new()))
+                .1
+                .insert(blob);
         }
         Ok(Carried { program, shared, inputs })
     }
@@ -293,29 +311,36 @@ impl Library {
         results: Vec<Halted>,
         outputs: Payload,
     ) -> Stored {
-        let Some(expected) = OutputCheck::expected_bytes(&results) else { return Stored::Wrong { task: 0 } };
+        let Some(expected) = OutputCheck::expected_bytes(&results) else {
+            return Stored::Wrong { task: 0 };
+        };
         let path = self.order_output(job, order);
         let stored = match outputs {
             Payload::Inline(bytes) => blocking(move || keep(&path, &results, &bytes[..])).await,
-            Payload::Blob(reference) if reference.size != expected => return Stored::Wrong { task: 0 },
-            Payload::Blob(reference) => match self.source.get(reference, &Hint::Peer(peer.clone())).await {
-                Err(error) => return Stored::Missing { why: error.to_string() },
-                Ok(blob) => {
-                    let stored = blocking(move || {
-                        let file = std::fs::File::open(blob.path()).map_err(RequesterError::file(blob.path()))?;
-                        keep(&path, &results, file)
-                    })
-                    .await;
-                    self.node.blobs().remove(reference);
-                    stored
+            Payload::Blob(reference) if reference.size != expected => {
+                return Stored::Wrong { task: 0 };
+            }
+            Payload::Blob(reference) => {
+                match self.source.get(reference, &Hint::Peer(peer.clone())).await {
+                    Err(error) => return Stored::Missing { why: error.to_string() },
+                    Ok(blob) => {
+                        let stored = blocking(move || {
+                            let file = std::fs::File::open(blob.path())
+                                .map_err(RequesterError::file(blob.path()))?;
+                            keep(&path, &results, file)
+                        })
+                        .await;
+                        self.node.blobs().remove(reference);
+                        stored
+                    }
                 }
-            },
+            }
         };
         stored.unwrap_or_else(|error| Stored::Missing { why: error.to_string() })
     }
 
-    /// Runs tasks on this machine, and keeps outputs that are not stored already. `root` is what the
-    /// job's orders name its program by.
+    /// Runs tasks on this machine, and keeps outputs that are not stored already. `root` is what
+    /// the job's orders name its program by.
     pub async fn run(
         &self,
         job: JobId,
@@ -330,13 +355,16 @@ impl Library {
         };
         let program = shelf.ready.get_or_try_init(prepare).await?.clone();
         let shared = match &shelf.shared {
-            Some(blob) => SharedData::file(blob.path()).map_err(RequesterError::file(blob.path()))?,
+            Some(blob) => {
+                SharedData::file(blob.path()).map_err(RequesterError::file(blob.path()))?
+            }
             None => SharedData::none(),
         };
         // The executor runs as many at a time as it has cores.
         let runs = tasks.into_iter().map(|LocalRun { index, task, seed, stored }| {
             let (program, shared) = (program.clone(), shared.clone());
-            let (input, path) = (shelf.tasks.get(task as usize).cloned(), self.local_output(job, task));
+            let (input, path) =
+                (shelf.tasks.get(task as usize).cloned(), self.local_output(job, task));
             blocking(move || {
                 let input = input.ok_or(RequesterError::NoJob)?;
                 let task = Task { input: &input, shared: &shared, limits, seed };
@@ -404,7 +432,9 @@ fn write_job(
     if let Some(shared) = shared {
         let mut source: Box<dyn Read> = match shared {
             Content::Bytes(bytes) => Box::new(std::io::Cursor::new(bytes.clone())),
-            Content::File(path) => Box::new(std::fs::File::open(path).map_err(RequesterError::file(path))?),
+            Content::File(path) => {
+                Box::new(std::fs::File::open(path).map_err(RequesterError::file(path))?)
+            }
         };
         let mut size = 0;
         write(&folder.join(SHARED), |file| {
@@ -423,7 +453,8 @@ fn write_job(
     }
     let shared = hasher.finish();
     let copies: Vec<_> = tasks.iter().cloned().map(rialto_protocol::Bytes).collect();
-    let bytes = postcard::to_stdvec(&copies).map_err(|error| RequesterError::Journal(error.to_string()))?;
+    let bytes =
+        postcard::to_stdvec(&copies).map_err(|error| RequesterError::Journal(error.to_string()))?;
     write(&folder.join(TASKS), |file| file.write_all(&bytes))?;
     Ok(input_roots(tasks, shared))
 }

@@ -13,11 +13,12 @@
 //! | `archive` | ended jobs on disk |
 //!
 //! # Jobs
-//! A job is named by a [`JobId`]; `name` is for people. [`Requester::submit`] gives a [`JobHandle`]: its
-//! `events` tell the story (with counts of retries and fail-overs in every `JobEvent::Progress`), its `wait` gives the
-//! report. The process may die at any moment: the next [`Requester::start`] on the same folder goes on with every job,
-//! and [`Requester::jobs`], [`Requester::status`], [`Requester::job`] know all of them, running and ended, by any
-//! earlier process. Reports and outputs stay in the job's folder until [`Requester::remove`].
+//! A job is named by a [`JobId`]; `name` is for people. [`Requester::submit`] gives a
+//! [`JobHandle`]: its `events` tell the story (with counts of retries and fail-overs in every
+//! `JobEvent::Progress`), its `wait` gives the report. The process may die at any moment: the next
+//! [`Requester::start`] on the same folder goes on with every job, and [`Requester::jobs`],
+//! [`Requester::status`], [`Requester::job`] know all of them, running and ended, by any earlier
+//! process. Reports and outputs stay in the job's folder until [`Requester::remove`].
 
 mod archive;
 mod asks;
@@ -49,17 +50,21 @@ use tokio_util::{
 };
 
 use crate::core::{
-    Accusable, Config, Constraints, Core, Event, Exposure, History, JobId, JobPhase, JobSpec, JobStatus, NoMatch,
-    Offer, Patience, Plan, Policy, PolicyQuote,
+    Accusable, Config, Constraints, Core, Event, Exposure, History, JobId, JobPhase, JobSpec,
+    JobStatus, NoMatch, Offer, Patience, Plan, Policy, PolicyQuote,
 };
 use driver::{Driver, Input};
 use journal::{Journal, blocking};
 use library::{Known, Library};
 
-pub use archive::{JobContent, content as read_content, report as read_report, status as read_status};
+pub use archive::{
+    JobContent, content as read_content, report as read_report, status as read_status,
+};
 pub use error::RequesterError;
 use job::Feed;
-pub use job::{Content, Evidence, Job, JobEvents, JobHandle, JobReport, OrderEvidence, Output, TaskOutcome};
+pub use job::{
+    Content, Evidence, Job, JobEvents, JobHandle, JobReport, OrderEvidence, Output, TaskOutcome,
+};
 
 /// Attempts to open the sender's journal.
 const SENDER_OPENINGS: u32 = 20;
@@ -79,8 +84,9 @@ pub struct RequesterConfig {
     pub bootstrap: Vec<PeerAddr>,
     /// Block of the market's creation: where its events begin.
     pub first_block: u64,
-    /// The court is asked about a wrong receipt where at least so much is at stake in its deal, base units: what is claimed
-    /// without being owed, and our part of the collateral. None: never. An accusation costs gas: its bond comes back.
+    /// The court is asked about a wrong receipt where at least so much is at stake in its deal,
+    /// base units: what is claimed without being owed, and our part of the collateral. None: never.
+    /// An accusation costs gas: its bond comes back.
     pub dispute_from: Option<u128>,
 }
 
@@ -135,7 +141,8 @@ impl Requester {
             dispute_from: config.dispute_from,
             patience: config.patience,
         };
-        let owner = format!("requester {account} on chain {} market {}", chain.chain_id(), chain.market());
+        let owner =
+            format!("requester {account} on chain {} market {}", chain.chain_id(), chain.market());
         let path = data.join("journal.redb");
         let (journal, core) = blocking(move || {
             let journal = Journal::open(&path, &owner)?;
@@ -221,7 +228,8 @@ impl Requester {
         Ok(JobHandle { id, inputs: self.inputs.clone(), feed })
     }
 
-    /// What a job would cost with the offers known now, and why the others are left out. Spends nothing.
+    /// What a job would cost with the offers known now, and why the others are left out. Spends
+    /// nothing.
     pub async fn quote(&self, job: &Job) -> Result<Result<Plan, NoMatch>, RequesterError> {
         let known = Known::unread(job);
         let spec = self.spec(JobId(0), job, known);
@@ -231,7 +239,8 @@ impl Requester {
         answered.await.map_err(|_| RequesterError::Stopped)
     }
 
-    /// What a job would cost, and what would be found of so many falsified tasks each, under each of these policies.
+    /// What a job would cost, and what would be found of so many falsified tasks each, under each
+    /// of these policies.
     pub async fn quotes(
         &self,
         job: &Job,
@@ -246,8 +255,8 @@ impl Requester {
         answered.await.map_err(|_| RequesterError::Stopped)
     }
 
-    /// What is remembered of providers: how much of their work was right, and how often they were caught. Who was caught is
-    /// not used any more, until [`Requester::forgive`].
+    /// What is remembered of providers: how much of their work was right, and how often they were
+    /// caught. Who was caught is not used any more, until [`Requester::forgive`].
     pub async fn history(&self) -> Result<Vec<(Address, History)>, RequesterError> {
         let (answer, answered) = oneshot::channel();
         self.tell(Input::History(answer)).await?;
@@ -266,8 +275,9 @@ impl Requester {
         answered.await.map_err(|_| RequesterError::Stopped)
     }
 
-    /// Whether somebody has to stay though no job runs: a receipt is being taken to court, a game of this account is open, whoever
-    /// began it, or an order that is not settled can still be claimed.
+    /// Whether somebody has to stay though no job runs: a receipt is being taken to court, a game
+    /// of this account is open, whoever began it, or an order that is not settled can still be
+    /// claimed.
     pub async fn is_needed(&self) -> Result<bool, RequesterError> {
         let (answer, answered) = oneshot::channel();
         self.tell(Input::Needed(answer)).await?;
@@ -279,11 +289,13 @@ impl Requester {
         let (answer, answered) = oneshot::channel();
         self.tell(Input::Exposures(answer)).await?;
         let mut exposures = answered.await.map_err(|_| RequesterError::Stopped)?;
-        // Each deal needs a bond of its own; where the account does not hold all of them, those that
-        // protect the most come first.
+        // Each deal needs a bond of its own; where the account does not hold all of them, those
+        // that protect the most come first.
         let mut free = self.wallet.money().await?;
         exposures.sort_by_key(|exposure| std::cmp::Reverse(exposure.claimable));
-        for exposure in exposures.iter_mut().filter(|exposure| exposure.lack.is_none() && !exposure.in_court) {
+        for exposure in
+            exposures.iter_mut().filter(|exposure| exposure.lack.is_none() && !exposure.in_court)
+        {
             let court = self.chain.court(exposure.court).await?;
             match free.checked_sub(court.bond_for(exposure.fuel_limit).await?) {
                 Some(left) => free = left,
@@ -293,9 +305,12 @@ impl Requester {
         Ok(exposures)
     }
 
-    /// What has to stay in the account for the bonds of accusations, base units: for the deals that are open, and for these
-    /// besides.
-    pub async fn bonds(&self, more: impl IntoIterator<Item = Accusable>) -> Result<u128, RequesterError> {
+    /// What has to stay in the account for the bonds of accusations, base units: for the deals that
+    /// are open, and for these besides.
+    pub async fn bonds(
+        &self,
+        more: impl IntoIterator<Item = Accusable>,
+    ) -> Result<u128, RequesterError> {
         let (answer, answered) = oneshot::channel();
         self.tell(Input::Accusables(answer)).await?;
         let mut all = answered.await.map_err(|_| RequesterError::Stopped)?;
@@ -303,7 +318,8 @@ impl Requester {
         Ok(chain::bonds(&self.chain, &all).await?)
     }
 
-    /// Every job, running or ended, of this process or any before it on the same folder; the newest first.
+    /// Every job, running or ended, of this process or any before it on the same folder; the newest
+    /// first.
     pub async fn jobs(&self) -> Result<Vec<JobStatus>, RequesterError> {
         let (answer, answered) = oneshot::channel();
         self.tell(Input::Jobs(answer)).await?;
@@ -311,7 +327,9 @@ impl Requester {
         let library = self.library.clone();
         let (kept, ended) = blocking(move || {
             // The core remembers a removed job for a while: its money may still be on the way.
-            jobs.retain(|job: &JobStatus| job.phase != JobPhase::Ended || library.folder(job.id).exists());
+            jobs.retain(|job: &JobStatus| {
+                job.phase != JobPhase::Ended || library.folder(job.id).exists()
+            });
             Ok((jobs, archive::list(library.root())))
         })
         .await?;
@@ -326,7 +344,11 @@ impl Requester {
     pub async fn status(&self, id: JobId) -> Result<JobStatus, RequesterError> {
         let (answer, answered) = oneshot::channel();
         self.tell(Input::Jobs(answer)).await?;
-        let known = answered.await.map_err(|_| RequesterError::Stopped)?.into_iter().find(|job| job.id == id);
+        let known = answered
+            .await
+            .map_err(|_| RequesterError::Stopped)?
+            .into_iter()
+            .find(|job| job.id == id);
         let folder = self.library.folder(id);
         match known {
             Some(status) if status.phase != JobPhase::Ended || folder.exists() => Ok(status),
@@ -334,8 +356,8 @@ impl Requester {
         }
     }
 
-    /// A job submitted before, by this process or any before it on the same folder. If it has ended, its report is there
-    /// at once and it has no events.
+    /// A job submitted before, by this process or any before it on the same folder. If it has
+    /// ended, its report is there at once and it has no events.
     pub async fn job(&self, id: JobId) -> Result<JobHandle, RequesterError> {
         let (answer, answered) = oneshot::channel();
         self.tell(Input::Watch { job: id, answer }).await?;
@@ -343,7 +365,9 @@ impl Requester {
             Some(feed) => feed,
             None => {
                 let folder = self.library.folder(id);
-                let report = blocking(move || archive::report(&folder)).await?.ok_or(RequesterError::NoJob)?;
+                let report = blocking(move || archive::report(&folder))
+                    .await?
+                    .ok_or(RequesterError::NoJob)?;
                 let feed = Feed::new(1);
                 feed.report.send_replace(Some(Arc::new(report)));
                 Arc::new(feed)
@@ -367,16 +391,23 @@ impl Requester {
         self.job(id).await?.cancel().await
     }
 
-    /// Takes up a job that ended without all its results (cancelled, deadline, nobody to run it): it has until `within` from
-    /// now, and another budget if one is given. What is verified and paid stays so. A day after its end a job is too old.
-    pub async fn resume(&self, id: JobId, within: Duration, budget: Option<u128>) -> Result<JobHandle, RequesterError> {
+    /// Takes up a job that ended without all its results (cancelled, deadline, nobody to run it):
+    /// it has until `within` from now, and another budget if one is given. What is verified and
+    /// paid stays so. A day after its end a job is too old.
+    pub async fn resume(
+        &self,
+        id: JobId,
+        within: Duration,
+        budget: Option<u128>,
+    ) -> Result<JobHandle, RequesterError> {
         let (answer, answered) = oneshot::channel();
         self.tell(Input::Resume { job: id, within, budget, answer }).await?;
         let feed = answered.await.map_err(|_| RequesterError::Stopped)??;
         Ok(JobHandle { id, inputs: self.inputs.clone(), feed })
     }
 
-    /// Which deals [`Requester::resume`] would open now: none if those that are open can do what is left. Spends nothing.
+    /// Which deals [`Requester::resume`] would open now: none if those that are open can do what is
+    /// left. Spends nothing.
     pub async fn quote_resumed(
         &self,
         id: JobId,
@@ -388,15 +419,16 @@ impl Requester {
         Ok(answered.await.map_err(|_| RequesterError::Stopped)??)
     }
 
-    /// Removes an ended job's report, outputs and inputs from disk. Returns whether it was not running.
+    /// Removes an ended job's report, outputs and inputs from disk. Returns whether it was not
+    /// running.
     pub async fn remove(&self, id: JobId) -> Result<bool, RequesterError> {
         let (answer, answered) = oneshot::channel();
         self.tell(Input::Remove { job: id, answer }).await?;
         answered.await.map_err(|_| RequesterError::Stopped)
     }
 
-    /// Stops at once. Everything that matters is on disk: the next start goes on from there. The node stays
-    /// open: it is the caller's.
+    /// Stops at once. Everything that matters is on disk: the next start goes on from there. The
+    /// node stays open: it is the caller's.
     pub async fn stop(self) {
         self.cancel.cancel();
         self.tasks.close();
@@ -404,7 +436,8 @@ impl Requester {
         self.sender.stop().await;
     }
 
-    /// Returns once the requester has stopped, by `stop` or because its journal could not be written.
+    /// Returns once the requester has stopped, by `stop` or because its journal could not be
+    /// written.
     pub async fn stopped(&self) {
         self.cancel.cancelled().await;
     }
@@ -429,7 +462,11 @@ impl Requester {
             inputs: known.inputs,
             program_bytes: known.program_bytes,
             shared_bytes: known.shared_bytes,
-            input_bytes: job.tasks.iter().map(|task| u32::try_from(task.len()).unwrap_or(u32::MAX)).collect(),
+            input_bytes: job
+                .tasks
+                .iter()
+                .map(|task| u32::try_from(task.len()).unwrap_or(u32::MAX))
+                .collect(),
             fuel_limit: job.limits.fuel,
             out_limit: job.limits.out_bytes,
             max_pages: job.limits.max_pages,
@@ -451,8 +488,13 @@ impl Requester {
     }
 }
 
-/// Opens the sender. One of this process that was stopped just now may still be closing its journal.
-async fn open_sender(chain: &Chain, signer: &PrivateKeySigner, path: &Path) -> Result<Sender, RequesterError> {
+/// Opens the sender. One of this process that was stopped just now may still be closing its
+/// journal.
+async fn open_sender(
+    chain: &Chain,
+    signer: &PrivateKeySigner,
+    path: &Path,
+) -> Result<Sender, RequesterError> {
     for _ in 1..SENDER_OPENINGS {
         match chain.sender(signer.clone(), path).await {
             Err(SendError::Journal(why)) => tracing::debug!(why, "sender journal not open yet"),

@@ -77,12 +77,22 @@ impl Session {
         Ok(match next {
             Outgoing::Hello(deal) => ToProvider::Hello { version: WIRE_VERSION, deal },
             Outgoing::Order { job, first, order } => {
-                let work = self.library.work(job, first, order.tasks, self.deal, self.peer.endpoint).await?;
+                let work = self
+                    .library
+                    .work(job, first, order.tasks, self.deal, self.peer.endpoint)
+                    .await?;
                 let order = self.seal.sign(order)?;
-                ToProvider::Order { order, program: work.program, shared: work.shared, inputs: work.inputs }
+                ToProvider::Order {
+                    order,
+                    program: work.program,
+                    shared: work.shared,
+                    inputs: work.inputs,
+                }
             }
             Outgoing::Voucher(voucher) => ToProvider::Voucher(self.seal.sign(voucher)?),
-            Outgoing::Reject { order, task, expected } => ToProvider::Reject { order, task, expected },
+            Outgoing::Reject { order, task, expected } => {
+                ToProvider::Reject { order, task, expected }
+            }
             Outgoing::Cancel(cancel) => ToProvider::Cancel(self.seal.sign(cancel)?),
             Outgoing::AskRelease { amount } => ToProvider::AskRelease { amount },
         })

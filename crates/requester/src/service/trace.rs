@@ -19,8 +19,8 @@ use super::{
 };
 use crate::core::{FirstSegment, Trace, Traced};
 
-/// Tasks that are kept between the moves of a game: each takes three times its memory. More games than that start over with
-/// every move.
+/// Tasks that are kept between the moves of a game: each takes three times its memory. More games
+/// than that start over with every move.
 const MAX_PLAYERS: usize = 4;
 
 /// A task, ready to be looked at anywhere in its run.
@@ -52,7 +52,9 @@ impl Library {
         blocking(move || {
             let mut traceable = traceable.lock().unwrap_or_else(PoisonError::into_inner);
             Ok(match trace.segment {
-                Some((level, position, segment)) => Traced::Answer(traceable.player.answer(position, level, &segment)),
+                Some((level, position, segment)) => {
+                    Traced::Answer(traceable.player.answer(position, level, &segment))
+                }
                 None => {
                     // How the task went, for a challenge.
                     let states = Box::new(traceable.player.open());
@@ -79,7 +81,8 @@ impl Library {
             None => Bytes::new(),
         };
         let (order, task, first) = (trace.order.clone(), trace.task, trace.first as usize);
-        let tasks: Vec<Bytes> = shelf.tasks.iter().skip(first).take(order.tasks as usize).cloned().collect();
+        let tasks: Vec<Bytes> =
+            shelf.tasks.iter().skip(first).take(order.tasks as usize).cloned().collect();
         let input = tasks.get(task as usize).cloned().ok_or(RequesterError::NoJob)?;
         let executor = self.executor.clone();
         blocking(move || {

@@ -147,7 +147,14 @@ pub struct Search<A: Arena> {
 impl<A: Arena> Search<A> {
     /// Returns a search with this seed, against the shipped core or against one with a defect.
     pub fn new(seed: u64, weakness: Option<A::Weakness>) -> Self {
-        Self { random: Random::new(seed), weakness, corpus: Vec::new(), seen: BTreeSet::new(), tried: 0, danger: 0 }
+        Self {
+            random: Random::new(seed),
+            weakness,
+            corpus: Vec::new(),
+            seen: BTreeSet::new(),
+            tried: 0,
+            danger: 0,
+        }
     }
 
     /// Tries `tries` more sequences.
@@ -169,16 +176,25 @@ impl<A: Arena> Search<A> {
                 self.danger = self.danger.max(danger);
                 self.corpus.push((plays, danger));
                 if self.corpus.len() > MAX_CORPUS {
-                    let tamest = (0..self.corpus.len()).min_by_key(|at| self.corpus[*at].1).unwrap_or(0);
+                    let tamest =
+                        (0..self.corpus.len()).min_by_key(|at| self.corpus[*at].1).unwrap_or(0);
                     self.corpus.remove(tamest);
                 }
             }
         }
-        Ok(Seen { tried: self.tried, features: self.seen.len(), corpus: self.corpus.len(), danger: self.danger })
+        Ok(Seen {
+            tried: self.tried,
+            features: self.seen.len(),
+            corpus: self.corpus.len(),
+            danger: self.danger,
+        })
     }
 
     /// Plays a sequence to its end. In half of the cases it first appends a few suggested moves.
-    fn go_on(&mut self, mut plays: Vec<Play<A::Move>>) -> (Vec<Play<A::Move>>, A, Result<(), Broken>) {
+    fn go_on(
+        &mut self,
+        mut plays: Vec<Play<A::Move>>,
+    ) -> (Vec<Play<A::Move>>, A, Result<(), Broken>) {
         let mut arena = A::new(self.weakness, false);
         let mut outcome = plays.iter().try_for_each(|play| arena.play(play));
         let more = if self.random.percent(70) { self.random.within(1..=6) } else { 0 };
@@ -291,9 +307,14 @@ fn at_edge(moments: &[u64], at: u64, shift: i8) -> When {
 /// Returns moves that wait: until a second before, at or after the next deadlines, or for a while.
 fn waits<M: Clone>(wait: M) -> Vec<Temptation<M>> {
     let edges = [(0, -1), (0, 0), (0, 1), (1, 0), (1, 1), (2, 0), (3, 1)];
-    let edges = edges.map(|(which, shift)| (if which == 0 { 3 } else { 1 }, When::Edge { which, shift }));
+    let edges =
+        edges.map(|(which, shift)| (if which == 0 { 3 } else { 1 }, When::Edge { which, shift }));
     let later = [20, 150].map(|seconds| (2, When::Later(seconds)));
-    edges.into_iter().chain(later).map(|(weight, when)| (weight, vec![Play { when, what: wait.clone() }])).collect()
+    edges
+        .into_iter()
+        .chain(later)
+        .map(|(weight, when)| (weight, vec![Play { when, what: wait.clone() }]))
+        .collect()
 }
 
 /// Draws one of these. A larger weight is more likely.
@@ -312,6 +333,9 @@ fn when(random: &mut Random) -> When {
     match random.within(0..=9) {
         0..=3 => When::Now,
         4..=6 => When::Later(random.pick(&[1, 2, 5, 10, 20, 40, 60, 120, 300])),
-        _ => When::Edge { which: random.pick(&[0, 0, 0, 1, 1, 2, 3, 5]), shift: random.pick(&[-1, 0, 0, 1]) },
+        _ => When::Edge {
+            which: random.pick(&[0, 0, 0, 1, 1, 2, 3, 5]),
+            shift: random.pick(&[-1, 0, 0, 1]),
+        },
     }
 }

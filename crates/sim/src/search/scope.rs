@@ -58,7 +58,9 @@ pub fn explore<A: Small>(
         let broke = |broken: Broken, plays: &[Play<A::Move>], states: u64| {
             Box::new(Broke { broken, plays: plays.to_vec(), states })
         };
-        root.iter().try_for_each(|play| arena.play(play)).map_err(|broken| broke(broken, &root, 0))?;
+        root.iter()
+            .try_for_each(|play| arena.play(play))
+            .map_err(|broken| broke(broken, &root, 0))?;
         let mut known = BTreeSet::from([arena.fingerprint()]);
         let mut frontier = vec![(arena, root)];
         for level in 0..depth {
@@ -74,7 +76,10 @@ pub fn explore<A: Small>(
                         continue;
                     }
                     explored.states += 1;
-                    after.clone().finish().map_err(|broken| broke(broken, &longer, explored.states))?;
+                    after
+                        .clone()
+                        .finish()
+                        .map_err(|broken| broke(broken, &longer, explored.states))?;
                     next.push((after, longer));
                 }
                 if explored.states >= most {

@@ -28,10 +28,16 @@ pub const COURT: Address = Address::repeat_byte(0xcc);
 pub const BEGIN: u64 = 1_800_000_000;
 /// Parameters of the market. The challenge window is as short as the market's constructor allows:
 /// as long as the answer window.
-pub const PARAMS: Params = Params { challenge_window: 300, answer_window: 300, grace: 600, case_bond: 25 };
+pub const PARAMS: Params =
+    Params { challenge_window: 300, answer_window: 300, grace: 600, case_bond: 25 };
 /// Rules of the court. They give 320 seconds for a task at the usual fuel limit.
-pub const RULES: Rules =
-    Rules { base_bond: 400, bond_per_tfuel: 50_000, base_seconds: 120, move_seconds: 60, fuel_per_second: 20_000_000 };
+pub const RULES: Rules = Rules {
+    base_bond: 400,
+    bond_per_tfuel: 50_000,
+    base_seconds: 120,
+    move_seconds: 60,
+    fuel_per_second: 20_000_000,
+};
 /// Deposit of each account, in base units.
 pub const DEPOSIT: u128 = 1_000_000;
 
@@ -44,16 +50,20 @@ thread_local! {
 
 /// Returns the key of the owner with this name.
 pub fn key(name: &str) -> PrivateKeySigner {
-    let make = || PrivateKeySigner::from_bytes(&keccak256(name)).expect("a hash is a key but for one in 2^127");
+    let make = || {
+        PrivateKeySigner::from_bytes(&keccak256(name))
+            .expect("a hash is a key but for one in 2^127")
+    };
     KEYS.with_borrow_mut(|keys| keys.entry(name.to_owned()).or_insert_with(make).clone())
 }
 
 /// Signs a struct with a key, in the market's domain.
 pub fn sign<T: Typed>(key: &PrivateKeySigner, value: T) -> Signed<T> {
     let digest = digest(&value, &domain(CHAIN_ID, MARKET));
-    let make = || key.sign_hash_sync(&digest).expect("a key in memory signs").as_bytes().to_vec().into();
-    let signature =
-        SIGNATURES.with_borrow_mut(|known| known.entry((key.address(), digest)).or_insert_with(make).clone());
+    let make =
+        || key.sign_hash_sync(&digest).expect("a key in memory signs").as_bytes().to_vec().into();
+    let signature = SIGNATURES
+        .with_borrow_mut(|known| known.entry((key.address(), digest)).or_insert_with(make).clone());
     Signed { value, signature }
 }
 
@@ -88,7 +98,14 @@ impl Yard {
         }
         let court = Court::new(COURT, RULES, domains.1);
         let story = story.then(Vec::new);
-        Self { now: BEGIN, ledger: Ledger { market, court }, block: 0, story, everybody, withdrawn: 0 }
+        Self {
+            now: BEGIN,
+            ledger: Ledger { market, court },
+            block: 0,
+            story,
+            everybody,
+            withdrawn: 0,
+        }
     }
 
     /// Applies a call in a block of its own, and returns the events.

@@ -10,9 +10,10 @@ use alloy_signer::SignerSync;
 use alloy_sol_types::Eip712Domain;
 use futures::StreamExt;
 use rialto_chain::{
-    Chain, ChainConfig, Court, CourtCall, CourtEvent, CourtRules, Courts, DeployParams, Deployed, EventStream, FromLog,
-    GameEnd, MarketCall, MarketEvent, Mined, MoveArgs, OpenArgs, PrivateKeySigner, Rpc, RpcFault, Segment, SendError,
-    Sender, Signed, StepArgs, Terms, deploy, segment_hash,
+    Chain, ChainConfig, Court, CourtCall, CourtEvent, CourtRules, Courts, DeployParams, Deployed,
+    EventStream, FromLog, GameEnd, MarketCall, MarketEvent, Mined, MoveArgs, OpenArgs,
+    PrivateKeySigner, Rpc, RpcFault, Segment, SendError, Sender, Signed, StepArgs, Terms, deploy,
+    segment_hash,
 };
 use rialto_devchain::{Clock, Config, Devchain};
 use rialto_machine::input::{Halves, SharedInput, TaskInput};
@@ -21,7 +22,9 @@ use rialto_machine::{Lowered, TaskLimits, Tracer, canonicalise, lower, start_par
 use rialto_protocol::court::Challenge;
 use rialto_protocol::eip712::Typed;
 use rialto_protocol::receipt::{Halted, SumNode, SumTree, inputs_proof, inputs_root, task_seed};
-use rialto_protocol::types::{Ask, Deal, Game, Limits, Move, Order, Receipt, WASM_3, digest, struct_hash};
+use rialto_protocol::types::{
+    Ask, Deal, Game, Limits, Move, Order, Receipt, WASM_3, digest, struct_hash,
+};
 use rialto_protocol::{Address, B256, Bytes, GameId, U256, keccak256};
 use serde_json::json;
 
@@ -74,10 +77,16 @@ impl Place {
     pub async fn new() -> Self {
         let ether = U256::from(10).pow(U256::from(18));
         let accounts = NAMES.iter().map(|name| (address(name), U256::from(1000) * ether)).collect();
-        let dev = Devchain::open(Config { accounts, clock: Clock::Manual(BEGIN), ..Config::default() }).unwrap();
+        let dev =
+            Devchain::open(Config { accounts, clock: Clock::Manual(BEGIN), ..Config::default() })
+                .unwrap();
         let answering = dev.clone();
         let rpc = Rpc::Local(Arc::new(move |method, params| {
-            answering.handle(method, params).map_err(|e| RpcFault { code: e.code, message: e.message, data: e.data })
+            answering.handle(method, params).map_err(|e| RpcFault {
+                code: e.code,
+                message: e.message,
+                data: e.data,
+            })
         }));
         let windows = (600, 300, 1200);
         let params = DeployParams {
@@ -89,7 +98,10 @@ impl Place {
             court: RULES,
         };
         let deployed = soon(deploy(&rpc, key("deployer"), params)).await.unwrap();
-        let config = ChainConfig { poll: Some(Duration::from_millis(2)), ..ChainConfig::new(rpc, deployed.market) };
+        let config = ChainConfig {
+            poll: Some(Duration::from_millis(2)),
+            ..ChainConfig::new(rpc, deployed.market)
+        };
         let chain = soon(Chain::connect(config)).await.unwrap();
         let court = chain.court(deployed.court).await.unwrap();
         let mut senders = BTreeMap::new();
@@ -98,9 +110,15 @@ impl Place {
         }
         let place = Self { dev, chain, court, deployed, senders, sent: Default::default() };
         for name in NAMES {
-            place.send(name, MarketCall::Mint { to: address(name), amount: DEPOSIT }).await.unwrap();
+            place
+                .send(name, MarketCall::Mint { to: address(name), amount: DEPOSIT })
+                .await
+                .unwrap();
             place.send(name, MarketCall::Approve { amount: DEPOSIT }).await.unwrap();
-            place.send(name, MarketCall::Deposit { account: address(name), amount: DEPOSIT }).await.unwrap();
+            place
+                .send(name, MarketCall::Deposit { account: address(name), amount: DEPOSIT })
+                .await
+                .unwrap();
         }
         place
     }
@@ -192,7 +210,14 @@ impl Place {
         };
         let signature = signed("provider", &ask, self.chain.domain());
         let key = address("requester");
-        let terms = Terms { key, budget: BUDGET, opened_at: now, duration: 86_400, max_price: 1_000_000, salt };
+        let terms = Terms {
+            key,
+            budget: BUDGET,
+            opened_at: now,
+            duration: 86_400,
+            max_price: 1_000_000,
+            salt,
+        };
         let open = OpenArgs { ask, signature, terms };
         let mined = self.send("requester", MarketCall::Open(vec![open])).await.unwrap();
         let deal = mined.logs.iter().find_map(|log| match MarketEvent::decode(log) {
@@ -223,7 +248,16 @@ impl Work {
         let program = Arc::new(lower(&canonicalise(PRICING).unwrap().module));
         let shared = SharedInput::default().encode().unwrap();
         let input = |strike: u32| {
-            let words = ["pricing", "100", &strike.to_string(), "0.03", "0.2", "1", &paths.to_string(), "7"];
+            let words = [
+                "pricing",
+                "100",
+                &strike.to_string(),
+                "0.03",
+                "0.2",
+                "1",
+                &paths.to_string(),
+                "7",
+            ];
             let argv = words.iter().map(|word| word.as_bytes().to_vec()).collect();
             let task = TaskInput { argv, ..TaskInput::default() }.encode().unwrap();
             Arc::new(Halves::new(task.into(), shared.clone().into()))
@@ -231,7 +265,11 @@ impl Work {
         let inputs: Vec<_> = (0..TASKS).map(|task| input(90 + 10 * task)).collect();
         let mut work = Self { program, inputs, ends: Vec::new(), steps: 0, fuel };
         for task in 0..TASKS {
-            let mut tracer = Tracer::new(work.program.clone(), work.inputs[task as usize].clone(), work.limits(task));
+            let mut tracer = Tracer::new(
+                work.program.clone(),
+                work.inputs[task as usize].clone(),
+                work.limits(task),
+            );
             let steps = tracer.finish(1 << 40).unwrap();
             work.ends.push(*tracer.halted().unwrap());
             if task == TASK {
@@ -331,11 +369,13 @@ impl Side for Liar {
 
     fn answer(&mut self, position: u64, level: u8, segment: &Segment) -> Answer {
         let part = span(level - 1);
-        let pick = (0..16).find(|pick| self.hash_at(position + (pick + 1) * part) != segment[*pick as usize + 1]);
+        let pick = (0..16)
+            .find(|pick| self.hash_at(position + (pick + 1) * part) != segment[*pick as usize + 1]);
         match pick {
-            Some(pick) if level > 1 => {
-                Answer::Move { pick: pick as u32, states: Box::new(self.dissect(position + pick * part, level - 1)) }
-            }
+            Some(pick) if level > 1 => Answer::Move {
+                pick: pick as u32,
+                states: Box::new(self.dissect(position + pick * part, level - 1)),
+            },
             _ => Answer::Nothing,
         }
     }
@@ -368,7 +408,11 @@ impl Watch {
     /// Follows the courts of the requester's deals.
     pub fn new(place: &Place) -> Self {
         let courts = Courts::of(address("requester"));
-        Self { stream: place.chain.events_with(place.deployed.block, courts), courts: Vec::new(), read: B256::ZERO }
+        Self {
+            stream: place.chain.events_with(place.deployed.block, courts),
+            courts: Vec::new(),
+            read: B256::ZERO,
+        }
     }
 
     /// Reads to the newest block and returns all canonical events of courts.
@@ -413,8 +457,11 @@ impl Watch {
                         end: None,
                     });
                 }
-                (CourtEvent::Unfolded { id, deadline, nodes, .. }, Some(game)) if *id == game.id => {
-                    (game.nodes, game.deadline, game.accusers_turn) = (nodes.clone(), *deadline, true);
+                (CourtEvent::Unfolded { id, deadline, nodes, .. }, Some(game))
+                    if *id == game.id =>
+                {
+                    (game.nodes, game.deadline, game.accusers_turn) =
+                        (nodes.clone(), *deadline, true);
                 }
                 (CourtEvent::Challenged(it), Some(game)) if it.id == game.id => {
                     (game.level, game.segment, game.deadline) = (it.level, it.segment, it.deadline);
@@ -442,19 +489,30 @@ impl Watched {
     /// Returns the provider's call that shows these leaves below its receipt's root.
     pub fn unfold(&self, order: &Order, leaves: &[(B256, u64)]) -> CourtCall {
         let nodes = SumTree::new(leaves.iter().copied()).unfold(2, 0).unwrap();
-        CourtCall::Unfold { game: Box::new(self.game.clone()), order: Box::new(order.clone()), nodes }
+        CourtCall::Unfold {
+            game: Box::new(self.game.clone()),
+            order: Box::new(order.clone()),
+            nodes,
+        }
     }
 
     /// Returns the accuser's call that challenges the task in dispute.
     pub fn challenge(&self, order: &Order, challenge: Challenge) -> CourtCall {
-        let (game, order, nodes) = (Box::new(self.game.clone()), Box::new(order.clone()), self.nodes.clone());
+        let (game, order, nodes) =
+            (Box::new(self.game.clone()), Box::new(order.clone()), self.nodes.clone());
         CourtCall::Challenge { game, order, nodes, challenge: Box::new(challenge) }
     }
 
     /// Returns a side's move as a call by its own account.
     pub fn call(&self, pick: u32, states: &[B256; 16]) -> MoveArgs {
         let states = *states;
-        MoveArgs { game: self.game.clone(), pick, segment: self.segment, states, signature: Bytes::new() }
+        MoveArgs {
+            game: self.game.clone(),
+            pick,
+            segment: self.segment,
+            states,
+            signature: Bytes::new(),
+        }
     }
 
     /// Returns the struct that a side signs so that anybody can send its move.
@@ -472,7 +530,13 @@ impl Watched {
 
     pub fn step(&self, deal: &Deal, pick: u32, proof: Vec<u8>) -> CourtCall {
         let (game, segment) = (self.game.clone(), self.segment);
-        CourtCall::Step(Box::new(StepArgs { deal: deal.clone(), game, pick, segment, proof: proof.into() }))
+        CourtCall::Step(Box::new(StepArgs {
+            deal: deal.clone(),
+            game,
+            pick,
+            segment,
+            proof: proof.into(),
+        }))
     }
 
     pub fn timeout(&self, deal: &Deal) -> CourtCall {
@@ -510,7 +574,10 @@ pub async fn accuse(
     gas: &mut Gas,
 ) {
     let order = signed.order.clone();
-    gas.note("accuse", &soon(place.sender("accuser").accuse(name, &place.court, signed)).await.unwrap());
+    gas.note(
+        "accuse",
+        &soon(place.sender("accuser").accuse(name, &place.court, signed)).await.unwrap(),
+    );
     let mut watch = Watch::new(place);
     let game = watch.game(place).await;
     gas.note("unfold", &place.send_court("provider", game.unfold(&order, leaves)).await.unwrap());
@@ -549,7 +616,10 @@ pub async fn play(
             }
             Answer::Step { pick, proof } => {
                 println!("  proof of the step: {} bytes", proof.len());
-                gas.note("step", &place.send_court(name, game.step(deal, pick, proof)).await.unwrap());
+                gas.note(
+                    "step",
+                    &place.send_court(name, game.step(deal, pick, proof)).await.unwrap(),
+                );
             }
             _ => return game,
         }

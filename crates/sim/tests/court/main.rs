@@ -8,8 +8,8 @@ mod bench;
 use alloy_sol_types::{SolCall, sol};
 use bench::*;
 use rialto_chain::{
-    CourtCall, CourtError, CourtEvent, CourtRules, DealStatus, Fault, MarketCall, MoveArgs, SendError, Signed, Verdict,
-    WrongFuelArgs, WrongSumArgs,
+    CourtCall, CourtError, CourtEvent, CourtRules, DealStatus, Fault, MarketCall, MoveArgs,
+    SendError, Signed, Verdict, WrongFuelArgs, WrongSumArgs,
 };
 use rialto_machine::play::{Answer, Player, span};
 use rialto_protocol::court::{BOUNTY_BPS, COMPENSATION_BPS, Challenge};
@@ -90,7 +90,13 @@ fn share(amount: u128) -> i128 {
 }
 
 /// Opens a deal, signs a wrong receipt and accuses it. Returns the deal and both sides.
-async fn accused(place: &Place, work: &Work, from: u64, salt: u64, gas: &mut Gas) -> (Deal, Liar, Player) {
+async fn accused(
+    place: &Place,
+    work: &Work,
+    from: u64,
+    salt: u64,
+    gas: &mut Gas,
+) -> (Deal, Liar, Player) {
     let deal = place.deal(salt).await;
     let (mut honest, mut liar) = (work.player(), Liar { player: work.player(), from });
     let leaves = lies(work, &mut liar);
@@ -104,10 +110,15 @@ async fn a_lie_ends_at_its_very_step_and_the_liar_pays() {
     let place = Place::new().await;
     assert!(place.court.is_known_code().await.unwrap());
     assert_eq!(place.court.rules(), RULES);
-    for fuel in [0, 1, 999_999_999, 1_000_000_000, 863_399_999_999_999, 900_000_000_000_000, u64::MAX] {
+    for fuel in
+        [0, 1, 999_999_999, 1_000_000_000, 863_399_999_999_999, 900_000_000_000_000, u64::MAX]
+    {
         assert_eq!(RULES.allowance(fuel), place.court.allowance(fuel).await.unwrap(), "{fuel}");
     }
-    println!("created: market {} gas, court and judges {}", place.deployed.market_gas, place.deployed.court_gas);
+    println!(
+        "created: market {} gas, court and judges {}",
+        place.deployed.market_gas, place.deployed.court_gas
+    );
     // The number of levels depends on the fuel limit, not on the run.
     type Of = fn(u64) -> u64;
     let cases: [(u64, Of); 5] = [
@@ -122,9 +133,14 @@ async fn a_lie_ends_at_its_very_step_and_the_liar_pays() {
         let from = from(work.steps);
         let before = Purse::look(&place).await;
         let (mut watch, mut gas) = (Watch::new(&place), Gas::default());
-        let (deal, mut liar, mut honest) = accused(&place, &work, from, salt as u64, &mut gas).await;
+        let (deal, mut liar, mut honest) =
+            accused(&place, &work, from, salt as u64, &mut gas).await;
         let bond = place.court.bond_for(fuel).await.unwrap();
-        assert_eq!(place.account("accuser").await, before.accuser - bond, "taken from the account, all of it");
+        assert_eq!(
+            place.account("accuser").await,
+            before.accuser - bond,
+            "taken from the account, all of it"
+        );
 
         let game = play(&place, &mut watch, &deal, &mut honest, &mut liar, &mut gas).await;
         gas.print(&format!(
@@ -141,8 +157,14 @@ async fn a_lie_ends_at_its_very_step_and_the_liar_pays() {
         assert!(burned * 10 >= deal.collateral as i128 * 3);
         let bounty = bounty(deal.collateral);
         let requester = share(deal.collateral) - bounty;
-        assert_eq!(before.since(&place).await, [requester, -(deal.collateral as i128), bounty, burned]);
-        assert_eq!(place.chain.deal_state(struct_hash(&deal)).await.unwrap().status, DealStatus::Closed);
+        assert_eq!(
+            before.since(&place).await,
+            [requester, -(deal.collateral as i128), bounty, burned]
+        );
+        assert_eq!(
+            place.chain.deal_state(struct_hash(&deal)).await.unwrap().status,
+            DealStatus::Closed
+        );
         assert!(place.reconciles().await);
     }
 }
@@ -224,11 +246,21 @@ async fn windows_close_to_the_second() {
     place.at(game.deadline - 1);
     let left = place.court.game(game.id).await.unwrap().unwrap().accuser_seconds;
     assert!(left <= RULES.base_seconds && left > RULES.base_seconds - 10, "{left}");
-    place.send_court("provider", CourtCall::Move(Box::new(game.call(pick, &states)))).await.unwrap();
+    place
+        .send_court("provider", CourtCall::Move(Box::new(game.call(pick, &states))))
+        .await
+        .unwrap();
     let game = watch.game(&place).await;
     assert!(game.accusers_turn);
-    assert_eq!(game.deadline, place.chain.now().await.unwrap() + u64::from(left), "untouched meanwhile");
-    let Answer::Move { pick, states } = honest.answer(game.position, game.level, &game.segment) else { panic!() };
+    assert_eq!(
+        game.deadline,
+        place.chain.now().await.unwrap() + u64::from(left),
+        "untouched meanwhile"
+    );
+    let Answer::Move { pick, states } = honest.answer(game.position, game.level, &game.segment)
+    else {
+        panic!()
+    };
     let reply = CourtCall::Move(Box::new(game.call(pick, &states)));
     place.at(game.deadline - 1);
     assert_eq!(place.refused("stranger", game.timeout(&deal)).await, "M-028");
@@ -237,13 +269,23 @@ async fn windows_close_to_the_second() {
     // least.
     let game = watch.game(&place).await;
     assert_eq!(game.deadline, place.chain.now().await.unwrap() + u64::from(RULES.move_seconds));
-    let Answer::Move { pick, states } = liar.answer(game.position, game.level, &game.segment) else { panic!() };
-    place.send_court("provider", CourtCall::Move(Box::new(game.call(pick, &states)))).await.unwrap();
+    let Answer::Move { pick, states } = liar.answer(game.position, game.level, &game.segment)
+    else {
+        panic!()
+    };
+    place
+        .send_court("provider", CourtCall::Move(Box::new(game.call(pick, &states))))
+        .await
+        .unwrap();
     let game = watch.game(&place).await;
     place.at(game.deadline);
     place.send_court("stranger", game.timeout(&deal)).await.unwrap();
     let end = watch.game(&place).await.end.unwrap();
-    assert_eq!((end.verdict, end.accuser_won, end.slashed), (Verdict::Timeout, false, false), "the right one slept");
+    assert_eq!(
+        (end.verdict, end.accuser_won, end.slashed),
+        (Verdict::Timeout, false, false),
+        "the right one slept"
+    );
 }
 
 #[tokio::test]
@@ -273,17 +315,25 @@ async fn anybody_can_send_a_signed_move_and_no_other() {
         assert_eq!(place.refused("stranger", with("provider", &wrong)).await, "M-002");
     }
     let elsewhere = signed("provider", &terms, place.chain.domain());
-    let elsewhere = CourtCall::Move(Box::new(MoveArgs { signature: elsewhere, ..game.call(pick, &states) }));
+    let elsewhere =
+        CourtCall::Move(Box::new(MoveArgs { signature: elsewhere, ..game.call(pick, &states) }));
     assert_eq!(place.refused("stranger", elsewhere).await, "M-002", "signed for the market");
 
     let call = with("provider", &terms);
     let mined = place.send_court("stranger", call.clone()).await.unwrap();
     println!("a move by a third party: {} gas", mined.gas_used);
-    assert_eq!(place.refused("stranger", call).await, "J-006", "a signed move fits one state of one game");
+    assert_eq!(
+        place.refused("stranger", call).await,
+        "J-006",
+        "a signed move fits one state of one game"
+    );
 
     // Moves that the rules refuse.
     let game = watch.game(&place).await;
-    let Answer::Move { pick, states } = honest.answer(game.position, game.level, &game.segment) else { panic!() };
+    let Answer::Move { pick, states } = honest.answer(game.position, game.level, &game.segment)
+    else {
+        panic!()
+    };
     let refused = async |change: &dyn Fn(&mut MoveArgs)| {
         let mut args = game.call(pick, &states);
         change(&mut args);
@@ -293,7 +343,10 @@ async fn anybody_can_send_a_signed_move_and_no_other() {
     assert_eq!(refused(&|args| args.states[15] = game.segment[pick as usize + 1]).await, "J-008");
     assert_eq!(refused(&|args| args.segment[3] = B256::ZERO).await, "J-006");
     assert_eq!(refused(&|args| args.game.bond += 1).await, "J-005");
-    assert_eq!(place.refused("accuser", game.step(&deal, 0, honest.at(game.position).prove())).await, "J-009");
+    assert_eq!(
+        place.refused("accuser", game.step(&deal, 0, honest.at(game.position).prove())).await,
+        "J-009"
+    );
 }
 
 #[tokio::test]
@@ -326,7 +379,8 @@ async fn what_no_accusation_is_refused() {
     let second = place.send("accuser", call).await.unwrap();
     assert_ne!(first.tx, second.tx);
     let mut watch = Watch::new(&place);
-    let games: Vec<_> = watch.all(&place).await.iter().filter_map(|(_, event)| event.game()).collect();
+    let games: Vec<_> =
+        watch.all(&place).await.iter().filter_map(|(_, event)| event.game()).collect();
     assert_eq!(games.len(), 2);
     assert_eq!(place.chain.deal_state(struct_hash(&deal)).await.unwrap().challenges, 2);
 
@@ -361,11 +415,18 @@ async fn what_no_accusation_is_refused() {
         parts[at] ^= 1;
         assert_eq!(refused(&|it| it.parts = parts.clone().into()).await, "J-013", "byte {at}");
     }
-    let pick = CourtCall::Pick { game: Box::new(game.game.clone()), nodes: game.nodes.clone(), index: TASK };
+    let pick = CourtCall::Pick {
+        game: Box::new(game.game.clone()),
+        nodes: game.nodes.clone(),
+        index: TASK,
+    };
     assert_eq!(place.refused("accuser", pick).await, "J-009", "leaves are challenged");
     // A delegate may move until its time has passed.
     let until = place.chain.now().await.unwrap() + 30;
-    place.send_court("accuser", CourtCall::Delegate { to: address("stranger"), until }).await.unwrap();
+    place
+        .send_court("accuser", CourtCall::Delegate { to: address("stranger"), until })
+        .await
+        .unwrap();
     assert!(place.possible("stranger", &game.challenge(&order, right.clone())).await);
     place.at(until);
     assert_eq!(place.refused("stranger", game.challenge(&order, right.clone())).await, "M-001");
@@ -382,17 +443,32 @@ async fn wrong_totals_and_fuels_need_no_game() {
     let before = Purse::look(&place).await;
     let leaves = work.leaves();
     let leaf = |task: usize| SumNode::leaf(leaves[task].0, leaves[task].1);
-    let children = [SumNode::parent(leaf(0), leaf(1)).unwrap(), SumNode::parent(leaf(2), SumNode::EMPTY).unwrap()];
+    let children = [
+        SumNode::parent(leaf(0), leaf(1)).unwrap(),
+        SumNode::parent(leaf(2), SumNode::EMPTY).unwrap(),
+    ];
     let right = SumNode::parent(children[0], children[1]).unwrap();
     let node = SumNode { fuel: right.fuel + 1, ..right };
     let signed = sign_receipt(&place, deal.clone(), work.order(&deal), node);
     let wrong = WrongSumArgs { signed, node, children, place: 0, siblings: vec![] };
-    let inner =
-        WrongSumArgs { node: children[0], children: [leaf(0), leaf(1)], siblings: vec![children[1]], ..wrong.clone() };
+    let inner = WrongSumArgs {
+        node: children[0],
+        children: [leaf(0), leaf(1)],
+        siblings: vec![children[1]],
+        ..wrong.clone()
+    };
     let call = |args: WrongSumArgs| CourtCall::WrongSum(Box::new(args));
     let found = FaultProof::find(node, &work.ends, 100_000_000).unwrap();
-    assert_eq!(CourtCall::convict(wrong.signed.clone(), found), call(wrong.clone()), "as a requester finds it");
-    assert_eq!(place.refused("stranger", call(inner)).await, "M-032", "the sums above it must be right");
+    assert_eq!(
+        CourtCall::convict(wrong.signed.clone(), found),
+        call(wrong.clone()),
+        "as a requester finds it"
+    );
+    assert_eq!(
+        place.refused("stranger", call(inner)).await,
+        "M-032",
+        "the sums above it must be right"
+    );
     let honest = sign_receipt(&place, deal.clone(), work.order(&deal), right);
     let right = WrongSumArgs { signed: honest, node: right, ..wrong.clone() };
     assert_eq!(place.refused("stranger", call(right)).await, "J-011");
@@ -435,7 +511,10 @@ async fn convicted(place: &Place, watch: &mut Watch, deal: &Deal, before: &Purse
     let [requester, provider, accuser, burned] = before.since(place).await;
     // A stranger convicts the provider.
     let requester = requester + bounty(deal.collateral);
-    assert_eq!((requester, burned), (BUDGET as i128 + share(deal.collateral), lost - share(deal.collateral)));
+    assert_eq!(
+        (requester, burned),
+        (BUDGET as i128 + share(deal.collateral), lost - share(deal.collateral))
+    );
     assert_eq!((provider, accuser), (0, 0));
 }
 
@@ -446,7 +525,9 @@ async fn a_reorg_takes_a_move_back_and_the_game_goes_on() {
     let (mut watch, mut gas) = (Watch::new(&place), Gas::default());
     let (deal, mut liar, mut honest) = accused(&place, &work, 1_000, 1, &mut gas).await;
     let begun = watch.game(&place).await;
-    let Answer::Move { pick, states } = liar.answer(0, begun.level, &begun.segment) else { panic!() };
+    let Answer::Move { pick, states } = liar.answer(0, begun.level, &begun.segment) else {
+        panic!()
+    };
     // A move whose sender forgets it, so that it disappears with its block.
     let careless = place.chain.sender_in_memory(key("provider")).await.unwrap();
     let call = place.in_court(CourtCall::Move(Box::new(begun.call(pick, &states))));
@@ -516,14 +597,17 @@ async fn an_error_explains_itself() {
     if let CourtCall::Timeout { game, .. } = &mut unknown {
         game.openedAt += 9;
     }
-    let Err(SendError::Rejected(error)) = place.send_court("stranger", unknown).await else { panic!() };
+    let Err(SendError::Rejected(error)) = place.send_court("stranger", unknown).await else {
+        panic!()
+    };
     assert!(matches!(error.court(), Some(CourtError::NoGame(_))));
     assert!(error.to_string().starts_with("[J-005] there is no game 0x"), "{error}");
 }
 
 #[test]
 fn what_is_traced_in_time_follows_from_speed_and_clocks() {
-    let rules = CourtRules { base_seconds: 60, move_seconds: 10, fuel_per_second: 1_000_000, ..RULES };
+    let rules =
+        CourtRules { base_seconds: 60, move_seconds: 10, fuel_per_second: 1_000_000, ..RULES };
     // Half as fast as the clock: the 60 seconds at the start must make up for it, and only whole
     // ones count.
     assert_eq!(rules.most_fuel(500_000), 59_500_000);
@@ -532,7 +616,8 @@ fn what_is_traced_in_time_follows_from_speed_and_clocks() {
     assert_eq!(rules.most_fuel(0), 0);
     for speed in [1, 77, 499_999, 999_999, 1_000_001, 1 << 40] {
         let most = rules.most_fuel(speed);
-        let fits = |fuel: u64| u128::from(fuel) <= u128::from(rules.allowance(fuel)) * u128::from(speed);
+        let fits =
+            |fuel: u64| u128::from(fuel) <= u128::from(rules.allowance(fuel)) * u128::from(speed);
         assert!(fits(most) && !fits(most + 1), "{speed}: {most}");
     }
 }

@@ -52,14 +52,17 @@ pub fn module(seed: u64) -> Option<Vec<u8>> {
     let mut rng = StdRng::seed_from_u64(seed);
     let mut bytes = vec![0; 4096];
     rng.fill_bytes(&mut bytes);
-    let wasm = wasm_smith::Module::new(config(&mut rng), &mut Unstructured::new(&bytes)).ok()?.to_bytes();
+    let wasm =
+        wasm_smith::Module::new(config(&mut rng), &mut Unstructured::new(&bytes)).ok()?.to_bytes();
     let (mut types, mut functions, mut memory) = (Vec::new(), Vec::new(), false);
     for payload in Parser::new(0).parse_all(&wasm) {
         match payload.ok()? {
             Payload::TypeSection(section) => {
                 types = section.into_iter_err_on_gc_types().collect::<Result<_, _>>().ok()?
             }
-            Payload::FunctionSection(section) => functions = section.into_iter().collect::<Result<Vec<_>, _>>().ok()?,
+            Payload::FunctionSection(section) => {
+                functions = section.into_iter().collect::<Result<Vec<_>, _>>().ok()?
+            }
             Payload::MemorySection(section) => memory = section.count() > 0,
             _ => {}
         }
@@ -94,7 +97,11 @@ pub fn module(seed: u64) -> Option<Vec<u8>> {
         for _ in 0..6 {
             let mut place = || I::I32Const((rng.next_u32() % (1 << 14)) as i32);
             body.extend([place(), place(), place()]);
-            body.push(if rng.random() { I::MemoryCopy { src_mem: 0, dst_mem: 0 } } else { I::MemoryFill(0) });
+            body.push(if rng.random() {
+                I::MemoryCopy { src_mem: 0, dst_mem: 0 }
+            } else {
+                I::MemoryFill(0)
+            });
             body.extend([I::I32Const((rng.next_u32() % (1 << 14)) as i32), I::I64Load(at)]);
             vectors::fold(&mut body, ValType::I64, SUM);
         }
@@ -129,8 +136,9 @@ impl Wasmi {
         let limits = wasmi::StoreLimitsBuilder::new().memory_size((pages as usize) << 16).build();
         let mut store = wasmi::Store::new(&self.engine, Host(limits));
         store.limiter(|host| &mut host.0);
-        let instance =
-            wasmi::Linker::<Host>::new(&self.engine).instantiate_and_start(&mut store, &self.module).unwrap();
+        let instance = wasmi::Linker::<Host>::new(&self.engine)
+            .instantiate_and_start(&mut store, &self.module)
+            .unwrap();
         let global = |name: &str| instance.get_global(&store, name).unwrap();
         let (fuel_global, seed, digest) = (global("fuel"), global("seed"), global("digest"));
         fuel_global.set(&mut store, wasmi::Val::I64(fuel as i64)).unwrap();
@@ -149,9 +157,15 @@ impl Wasmi {
     }
 }
 
-fn judge_some(bench: &Bench, program: &Arc<Lowered>, chain: &mut evm::Judge, rng: &mut StdRng) -> u64 {
+fn judge_some(
+    bench: &Bench,
+    program: &Arc<Lowered>,
+    chain: &mut evm::Judge,
+    rng: &mut StdRng,
+) -> u64 {
     let steps = bench.tracer(program).finish(u64::MAX).unwrap();
-    let mut picks: Vec<u64> = (0..JUDGED_STEPS).map(|_| rng.random_range(0..steps)).chain([steps - 1, steps]).collect();
+    let mut picks: Vec<u64> =
+        (0..JUDGED_STEPS).map(|_| rng.random_range(0..steps)).chain([steps - 1, steps]).collect();
     picks.sort_unstable();
     picks.dedup();
     let mut tracer = bench.tracer(program);
@@ -166,7 +180,11 @@ fn judge_some(bench: &Bench, program: &Arc<Lowered>, chain: &mut evm::Judge, rng
         maxPages: limits.pages,
     };
     let (begin, most) = chain.start(task, start_parts(program, &input)).unwrap();
-    assert_eq!((begin, most), (tracer.hash(), program.parts.most_steps(limits.fuel)), "the contract begins elsewhere");
+    assert_eq!(
+        (begin, most),
+        (tracer.hash(), program.parts.most_steps(limits.fuel)),
+        "the contract begins elsewhere"
+    );
     for pick in &picks {
         tracer.run(*pick);
         let instruction = tracer.next();
@@ -174,7 +192,11 @@ fn judge_some(bench: &Bench, program: &Arc<Lowered>, chain: &mut evm::Judge, rng
         let proof = tracer.prove();
         let next = tracer.hash();
         assert_eq!(judge(state, &proof), Ok(next), "step {pick}: {instruction:?}");
-        assert_eq!(chain.step(state, proof).unwrap().0, next, "step {pick} on the contract: {instruction:?}");
+        assert_eq!(
+            chain.step(state, proof).unwrap().0,
+            next,
+            "step {pick} on the contract: {instruction:?}"
+        );
     }
     picks.len() as u64
 }
@@ -193,12 +215,22 @@ fn generated_modules_end_alike_everywhere() {
         let Some(wasm) = module(seed) else { continue };
         let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             let Ok((halted, program)) = bench.run(&wasm) else { return None };
-            assert_eq!(Wasmi::new(&wasm).run(FUEL, bench.limits.max_pages), halted, "wasmi differs");
+            assert_eq!(
+                Wasmi::new(&wasm).run(FUEL, bench.limits.max_pages),
+                halted,
+                "wasmi differs"
+            );
             let mut rng = StdRng::seed_from_u64(seed);
-            let judged = if seed % JUDGED_EVERY == 0 { judge_some(&bench, &program, &mut chain, &mut rng) } else { 0 };
+            let judged = if seed % JUDGED_EVERY == 0 {
+                judge_some(&bench, &program, &mut chain, &mut rng)
+            } else {
+                0
+            };
             Some((halted, judged))
         }));
-        let Ok(outcome) = outcome else { panic!("RIALTO_DIFF_SEED={seed} RIALTO_DIFF_MODULES=1 reproduces this") };
+        let Ok(outcome) = outcome else {
+            panic!("RIALTO_DIFF_SEED={seed} RIALTO_DIFF_MODULES=1 reproduces this")
+        };
         let Some((halted, steps)) = outcome else { continue };
         ran += 1;
         judged += steps;

@@ -31,14 +31,27 @@ pub struct Evm {
 
 fn creation_code(name: &str) -> Vec<u8> {
     let path = format!("{}/../../contracts/artifacts/{name}.json", env!("CARGO_MANIFEST_DIR"));
-    let artifact: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+    let artifact: serde_json::Value =
+        serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
     hex::decode(artifact["bytecode"].as_str().unwrap()).unwrap()
 }
 
 impl Evm {
-    fn transact(&mut self, caller: Address, kind: TxKind, data: Vec<u8>, commit: bool) -> ExecutionResult {
-        let tx =
-            TxEnv { caller, kind, data: data.into(), gas_limit: 16_000_000, chain_id: Some(1), ..Default::default() };
+    fn transact(
+        &mut self,
+        caller: Address,
+        kind: TxKind,
+        data: Vec<u8>,
+        commit: bool,
+    ) -> ExecutionResult {
+        let tx = TxEnv {
+            caller,
+            kind,
+            data: data.into(),
+            gas_limit: 16_000_000,
+            chain_id: Some(1),
+            ..Default::default()
+        };
         let mut evm = Context::mainnet()
             .with_db(&mut self.db)
             .modify_block_chained(|block| block.timestamp = U256::from(self.now))
@@ -61,9 +74,17 @@ impl Evm {
 
     /// Returns the result of a call and the gas of the whole transaction. State changes only if
     /// `commit` is set.
-    pub fn call(&mut self, caller: Address, to: Address, data: Vec<u8>, commit: bool) -> Result<(Bytes, u64), String> {
+    pub fn call(
+        &mut self,
+        caller: Address,
+        to: Address,
+        data: Vec<u8>,
+        commit: bool,
+    ) -> Result<(Bytes, u64), String> {
         match self.transact(caller, TxKind::Call(to), data, commit) {
-            ExecutionResult::Success { output, gas, .. } => Ok((output.into_data(), gas.tx_gas_used())),
+            ExecutionResult::Success { output, gas, .. } => {
+                Ok((output.into_data(), gas.tx_gas_used()))
+            }
             other => Err(format!("{other:?}")),
         }
     }
@@ -89,7 +110,8 @@ impl Judge {
 
     /// Returns the hash of the next state, and the gas of the whole transaction.
     pub fn step(&mut self, state: B256, proof: Vec<u8>) -> Result<(B256, u64), String> {
-        let (output, gas) = self.call(self.unit, stepCall { state, proof: proof.into() }.abi_encode())?;
+        let (output, gas) =
+            self.call(self.unit, stepCall { state, proof: proof.into() }.abi_encode())?;
         Ok((stepCall::abi_decode_returns(&output).map_err(|error| error.to_string())?, gas))
     }
 
@@ -111,7 +133,8 @@ impl Judge {
 
     /// Returns the hash of the first state and the bound on steps.
     pub fn start(&mut self, task: Task, parts: Vec<u8>) -> Result<(B256, u64), String> {
-        let (output, _) = self.call(self.unit, startCall { task, parts: parts.into() }.abi_encode())?;
+        let (output, _) =
+            self.call(self.unit, startCall { task, parts: parts.into() }.abi_encode())?;
         let start = startCall::abi_decode_returns(&output).map_err(|error| error.to_string())?;
         Ok((start.state, start.steps))
     }

@@ -52,7 +52,8 @@ const MILLION: u128 = 1_000_000;
 fn tuple<T: Typed>() -> String {
     let text = T::encode_type();
     let fields = text.split_once('(').unwrap().1.split_once(')').unwrap().0;
-    let types: Vec<&str> = fields.split(',').map(|field| field.split_once(' ').unwrap().0).collect();
+    let types: Vec<&str> =
+        fields.split(',').map(|field| field.split_once(' ').unwrap().0).collect();
     let limits = "(uint32,uint32,uint64,uint64,uint64,uint64,uint64,uint64,uint64,uint128)";
     format!("({})", types.join(",")).replace("Limits", limits)
 }
@@ -91,11 +92,19 @@ impl Liar {
         }
     }
 
-    fn answer(&mut self, position: u64, level: u8, segment: &[B256; PARTS + 1]) -> (u32, [B256; PARTS]) {
+    fn answer(
+        &mut self,
+        position: u64,
+        level: u8,
+        segment: &[B256; PARTS + 1],
+    ) -> (u32, [B256; PARTS]) {
         let part = span(level - 1);
-        let wrong = |pick: &u64| self.hash_at(position + (pick + 1) * part) != segment[*pick as usize + 1];
+        let wrong =
+            |pick: &u64| self.hash_at(position + (pick + 1) * part) != segment[*pick as usize + 1];
         let pick = (0..PARTS as u64).find(wrong).unwrap();
-        let states = std::array::from_fn(|i| self.hash_at(position + pick * part + (i as u64 + 1) * span(level - 2)));
+        let states = std::array::from_fn(|i| {
+            self.hash_at(position + pick * part + (i as u64 + 1) * span(level - 2))
+        });
         (pick as u32, states)
     }
 }
@@ -114,7 +123,10 @@ impl Stage {
         let mut judge = Judge::new();
         judge.evm.now = START;
         let token = judge.evm.create("TestToken", Vec::new());
-        let market = judge.evm.create("Market", (token, 86_400_u64, 3600_u64, 86_400_u64, MILLION).abi_encode_params());
+        let market = judge.evm.create(
+            "Market",
+            (token, 86_400_u64, 3600_u64, 86_400_u64, MILLION).abi_encode_params(),
+        );
         let rules = Rules {
             baseBond: 20 * MILLION,
             bondPerTfuel: MILLION,
@@ -123,7 +135,8 @@ impl Stage {
             fuelPerSecond: 100_000_000,
         };
         let court = judge.evm.create("Court", (market, judge.unit, rules).abi_encode_params());
-        let provider = PrivateKeySigner::from_bytes(&keccak256("the provider of docs/court.md")).unwrap();
+        let provider =
+            PrivateKeySigner::from_bytes(&keccak256("the provider of docs/court.md")).unwrap();
         let requester = Address::repeat_byte(0x11);
         let ask = Ask {
             provider: provider.address(),
@@ -157,9 +170,21 @@ impl Stage {
         };
         let mut stage = Self { judge, market, court, provider, requester, deal };
         for owner in [requester, stage.provider.address()] {
-            stage.send(owner, token, call("mint", &["address", "uint256"], &(owner, U256::from(500 * MILLION))));
-            stage.send(owner, token, call("approve", &["address", "uint256"], &(market, U256::MAX)));
-            stage.send(owner, market, call("deposit", &["address", "uint128"], &(owner, 200 * MILLION)));
+            stage.send(
+                owner,
+                token,
+                call("mint", &["address", "uint256"], &(owner, U256::from(500 * MILLION))),
+            );
+            stage.send(
+                owner,
+                token,
+                call("approve", &["address", "uint256"], &(market, U256::MAX)),
+            );
+            stage.send(
+                owner,
+                market,
+                call("deposit", &["address", "uint128"], &(owner, 200 * MILLION)),
+            );
             stage.send(owner, market, call("allow", &["address", "uint128"], &(court, u128::MAX)));
         }
         let signature = stage.sign(&ask);
@@ -184,14 +209,18 @@ impl Stage {
 
     /// Returns the provider's signature.
     fn sign<T: Typed>(&self, value: &T) -> Bytes {
-        let signature = self.provider.sign_hash_sync(&digest(value, &domain(1, self.market))).unwrap();
+        let signature =
+            self.provider.sign_hash_sync(&digest(value, &domain(1, self.market))).unwrap();
         Bytes::from(signature.as_bytes().to_vec())
     }
 
     /// Returns the balance of a market account, millions of base units.
     fn money(&mut self, owner: Address) -> u128 {
-        let (answer, _) =
-            self.judge.evm.call(owner, self.market, call("account", &["address"], &(owner,)), false).unwrap();
+        let (answer, _) = self
+            .judge
+            .evm
+            .call(owner, self.market, call("account", &["address"], &(owner,)), false)
+            .unwrap();
         <(u128, u64, u32)>::abi_decode_params(&answer).unwrap().0
     }
 }
@@ -206,8 +235,9 @@ fn program() -> Arc<Lowered> {
 fn play() -> String {
     let mut stage = Stage::new();
     let program = program();
-    let inputs: Vec<Arc<Halves>> =
-        (0..2_u8).map(|task| Arc::new(Halves::new(vec![task].into(), Default::default()))).collect();
+    let inputs: Vec<Arc<Halves>> = (0..2_u8)
+        .map(|task| Arc::new(Halves::new(vec![task].into(), Default::default())))
+        .collect();
     let roots: Vec<B256> = inputs.iter().map(|input| input.root()).collect();
     let order = Order {
         deal: struct_hash(&stage.deal),
@@ -222,7 +252,8 @@ fn play() -> String {
         ..Order::default()
     };
     let limits = |task| TaskLimits::of(&order, task);
-    let player = |task: u32| Player::new(program.clone(), inputs[task as usize].clone(), limits(task));
+    let player =
+        |task: u32| Player::new(program.clone(), inputs[task as usize].clone(), limits(task));
     let ended = |task: u32| {
         let mut tracer = Tracer::new(program.clone(), inputs[task as usize].clone(), limits(task));
         let steps = tracer.finish(1 << 30).unwrap();
@@ -242,7 +273,12 @@ fn play() -> String {
     let mut liar = Liar { player: player(TASK), from: mistake + 1, steps, halted: wrong.hash() };
 
     let tree = SumTree::over(&[ended(0).0, wrong], order.fuelLimit);
-    let mut receipt = Receipt { order: struct_hash(&order), root: tree.root().hash, fuel: tree.root().fuel, fee: 0 };
+    let mut receipt = Receipt {
+        order: struct_hash(&order),
+        root: tree.root().hash,
+        fuel: tree.root().fuel,
+        fee: 0,
+    };
     receipt.fee = order_fee(&stage.deal, receipt.fuel, 2).unwrap();
     let signature = stage.sign(&receipt);
     let parts = start_parts(&program, &inputs[TASK as usize]);
@@ -282,7 +318,12 @@ fn play() -> String {
     let data = call(
         "accuse",
         &[&tuple::<Deal>(), &tuple::<Order>(), &tuple::<Receipt>(), "bytes"],
-        &(abi::Deal::from(&stage.deal), abi::Order::from(&order), abi::Receipt::from(&receipt), signature),
+        &(
+            abi::Deal::from(&stage.deal),
+            abi::Order::from(&order),
+            abi::Receipt::from(&receipt),
+            signature,
+        ),
     );
     let (id, mut gas) = stage.send(accuser, court, data);
     let game = Game {
@@ -307,16 +348,36 @@ fn play() -> String {
     let shown = nodes(&tree.unfold(1, 0).unwrap());
     let types = [&tuple::<Game>(), &tuple::<Order>(), NODES];
     stage.judge.evm.now += 60;
-    let data = call("unfold", &types, &(abi::Game::from(&game), abi::Order::from(&order), shown.clone()));
+    let data =
+        call("unfold", &types, &(abi::Game::from(&game), abi::Order::from(&order), shown.clone()));
     let (_, used) = stage.send(stage.provider.address(), court, data);
     let leaf = |leaf: &Node| format!("`{}`, {} fuel", leaf.hash, leaf.fuel);
-    let _ = writeln!(text, "| `unfold` | provider | {}; {} | {used} |", leaf(&shown[0]), leaf(&shown[1]));
+    let _ = writeln!(
+        text,
+        "| `unfold` | provider | {}; {} | {used} |",
+        leaf(&shown[0]),
+        leaf(&shown[1])
+    );
     gas += used;
     stage.judge.evm.now += 60;
-    let challenge =
-        Challenge { input: roots[TASK as usize], inputProof: inputs_proof(&roots, TASK), parts: parts.into(), states };
-    let types = [&tuple::<Game>(), &tuple::<Order>(), NODES, "uint32", "(bytes32,bytes32[],bytes,bytes32[16])"];
-    let data = call("challenge", &types, &(abi::Game::from(&game), abi::Order::from(&order), shown, TASK, challenge));
+    let challenge = Challenge {
+        input: roots[TASK as usize],
+        inputProof: inputs_proof(&roots, TASK),
+        parts: parts.into(),
+        states,
+    };
+    let types = [
+        &tuple::<Game>(),
+        &tuple::<Order>(),
+        NODES,
+        "uint32",
+        "(bytes32,bytes32[],bytes,bytes32[16])",
+    ];
+    let data = call(
+        "challenge",
+        &types,
+        &(abi::Game::from(&game), abi::Order::from(&order), shown, TASK, challenge),
+    );
     let (_, used) = stage.send(accuser, court, data);
     let _ = writeln!(
         text,
@@ -324,11 +385,20 @@ fn play() -> String {
         right.hash()
     );
     gas += used;
-    text +=
-        "| call | by | pick | segment from step | every | hash of the segment | gas |\n|---|---|---|---|---|---|---|\n";
-    let mut row = |name: &str, by: &str, pick: Option<u32>, position: u64, level: u8, segment: B256, gas: u64| {
+    text += "| call | by | pick | segment from step | every | hash of the segment | gas |\n|---|---|---|---|---|---|---|\n";
+    let mut row = |name: &str,
+                   by: &str,
+                   pick: Option<u32>,
+                   position: u64,
+                   level: u8,
+                   segment: B256,
+                   gas: u64| {
         let pick = pick.map_or("–".to_owned(), |pick| pick.to_string());
-        let _ = writeln!(text, "| `{name}` | {by} | {pick} | {position} | {} | `{segment}` | {gas} |", span(level - 1));
+        let _ = writeln!(
+            text,
+            "| `{name}` | {by} | {pick} | {position} | {} | `{segment}` | {gas} |",
+            span(level - 1)
+        );
     };
     let joined = |first: B256, states: &[B256; PARTS]| -> [B256; PARTS + 1] {
         std::array::from_fn(|i| if i == 0 { first } else { states[i - 1] })
@@ -375,14 +445,24 @@ fn play() -> String {
     let data = call(
         "step",
         &[&tuple::<Deal>(), &tuple::<Game>(), "uint32", "bytes32[17]", "bytes"],
-        &(abi::Deal::from(&stage.deal), abi::Game::from(&game), pick, segment, Bytes::from(proof.clone())),
+        &(
+            abi::Deal::from(&stage.deal),
+            abi::Game::from(&game),
+            pick,
+            segment,
+            Bytes::from(proof.clone()),
+        ),
     );
     let (_, used) = stage.send(accuser, court, data);
     row("step", "anyone", Some(pick), at, 1, keccak256(segment.abi_encode()), used);
     gas += used;
     let after = [accuser, game.provider, burned].map(|owner| stage.money(owner));
     let (pc, it) = honest.at(at).next().unwrap();
-    let function = format!("{}{}", alu::NAMES[usize::from(it.aux & 0x7f)], if it.aux & 0x80 != 0 { ".64" } else { "" });
+    let function = format!(
+        "{}{}",
+        alu::NAMES[usize::from(it.aux & 0x7f)],
+        if it.aux & 0x80 != 0 { ".64" } else { "" }
+    );
     let gained = |i: usize| (after[i] - before[i]) / MILLION;
     let _ = write!(
         text,
@@ -419,6 +499,9 @@ fn the_page_tells_what_happens() {
         std::fs::write(path, [before, BEGIN, &played, END, after].concat()).unwrap();
         return;
     }
-    assert!(told == played, "docs/court.md should say (RIALTO_WRITE_EXAMPLE=true writes it):\n{played}");
+    assert!(
+        told == played,
+        "docs/court.md should say (RIALTO_WRITE_EXAMPLE=true writes it):\n{played}"
+    );
     assert!(page.contains(PROGRAM), "the page should show the program:\n{PROGRAM}");
 }

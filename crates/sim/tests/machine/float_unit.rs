@@ -22,7 +22,11 @@ impl Chain {
     fn check(&mut self, op: u8, wide: bool, a: u64, b: u64) {
         self.cases += 1;
         let on_chain = self.judge.float(op, wide, a, b);
-        assert_eq!(on_chain, Ok(compute(op, wide, a, b)), "operation {op} wide: {wide} {a:#x} {b:#x}");
+        assert_eq!(
+            on_chain,
+            Ok(compute(op, wide, a, b)),
+            "operation {op} wide: {wide} {a:#x} {b:#x}"
+        );
     }
 }
 
@@ -38,16 +42,27 @@ fn operand_is_wide(op: u8, wide: bool) -> bool {
 /// Returns values around all boundaries: subnormals, one, the ends of integers and of the other
 /// format, infinity, NaNs; for each exponent, significands at both ends and in the middle.
 fn boundaries(wide: bool, step: usize) -> Vec<u64> {
-    let (fraction, bias, top): (u32, u64, u64) = if wide { (52, 1023, 2047) } else { (23, 127, 255) };
-    let integers = [0, 1, 2, 22, 23, 24, 25, 30, 31, 32, 33, 51, 52, 53, 54, 62, 63, 64, 65].map(|e| bias + e);
+    let (fraction, bias, top): (u32, u64, u64) =
+        if wide { (52, 1023, 2047) } else { (23, 127, 255) };
+    let integers =
+        [0, 1, 2, 22, 23, 24, 25, 30, 31, 32, 33, 51, 52, 53, 54, 62, 63, 64, 65].map(|e| bias + e);
     let small = [1, 2, 3, 22, 23, 24, 25, 52, 53, 54, 64, 65].map(|e| bias - e);
     // The ends of binary32 in binary64: least and greatest subnormal, greatest exponent, and above.
     let other = [150, 149, 148, 127, 126, 125].map(|e| bias.saturating_sub(e));
     let others = [126, 127, 128, 129].map(|e| (bias + e).min(top));
     let ends = [0, 1, 2, top - 2, top - 1, top];
     let ones = (1 << fraction) - 1;
-    let fractions =
-        [0, 1, 2, ones >> 1, (ones >> 1) + 1, (ones >> 1) + 2, ones - 1, ones, 1 << (fraction - 24 % fraction)];
+    let fractions = [
+        0,
+        1,
+        2,
+        ones >> 1,
+        (ones >> 1) + 1,
+        (ones >> 1) + 2,
+        ones - 1,
+        ones,
+        1 << (fraction - 24 % fraction),
+    ];
     let sign = 1 << (if wide { 63 } else { 31 });
     let mut exponents: Vec<u64> = [integers.as_slice(), &small, &other, &others, &ends].concat();
     exponents.sort_unstable();
@@ -91,7 +106,12 @@ fn two_operands_at_boundaries() {
         for op in fp::EQ..=fp::MAX {
             for (i, a) in values.iter().copied().enumerate() {
                 for j in 0..4 {
-                    chain.check(op, wide, a, values[(i * 37 + j * 53 + usize::from(op)) % values.len()]);
+                    chain.check(
+                        op,
+                        wide,
+                        a,
+                        values[(i * 37 + j * 53 + usize::from(op)) % values.len()],
+                    );
                 }
                 for b in [a, a ^ sign, a.wrapping_add(1), sign, 0] {
                     chain.check(op, wide, a, b);
@@ -117,7 +137,10 @@ fn random_operands() {
                 };
                 let b = match rng.random_range(0..8) {
                     // Almost all cancels.
-                    0 => a ^ rng.random_range(0..16) ^ u64::from(rng.next_u32() & 1) << (if wide { 63 } else { 31 }),
+                    0 => {
+                        a ^ rng.random_range(0..16)
+                            ^ u64::from(rng.next_u32() & 1) << (if wide { 63 } else { 31 })
+                    }
                     _ => vectors::float(&mut rng, wide),
                 };
                 chain.check(op, wide, a, b);

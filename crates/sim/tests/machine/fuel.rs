@@ -115,7 +115,11 @@ fn a_trap_anywhere_leaves_the_same_fuel() {
         for at in operators(wasm) {
             let wasm = with_trap(wasm, at);
             let (halted, _) = bench.run(&wasm).unwrap();
-            assert_eq!(Wasmi::new(&wasm).run(FUEL, bench.limits.max_pages), halted, "module {which}, trap at {at}");
+            assert_eq!(
+                Wasmi::new(&wasm).run(FUEL, bench.limits.max_pages),
+                halted,
+                "module {which}, trap at {at}"
+            );
             tried += 1;
             trapped += usize::from(halted.status == Status::Trap);
         }
@@ -135,10 +139,20 @@ fn running_out_anywhere_leaves_the_same_fuel() {
         let needed = halted.fuel_used(FUEL);
         let (wasmi, mut tried) = (Wasmi::new(wasm), 0);
         let around = |limit: u64| (needed - limit) % PREPAID < 4 || limit % PREPAID < 4;
-        for limit in (0..=needed).filter(|limit| limit % step == 0 || needed - limit < 40 || around(*limit)) {
+        for limit in
+            (0..=needed).filter(|limit| limit % step == 0 || needed - limit < 40 || around(*limit))
+        {
             let halted = bench.run_with(wasm, &program, limit);
-            assert_eq!(wasmi.run(limit, bench.limits.max_pages), halted, "module {which}, {limit} of {needed} fuel");
-            assert_eq!(halted.status == Status::Finished, limit == needed, "{limit} of {needed}: {halted:?}");
+            assert_eq!(
+                wasmi.run(limit, bench.limits.max_pages),
+                halted,
+                "module {which}, {limit} of {needed} fuel"
+            );
+            assert_eq!(
+                halted.status == Status::Finished,
+                limit == needed,
+                "{limit} of {needed}: {halted:?}"
+            );
             left.insert(halted.fuel_left);
             tried += 1;
         }

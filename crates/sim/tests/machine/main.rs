@@ -21,7 +21,9 @@ use rialto_protocol::receipt::Halted;
 
 /// Reads a number from the environment.
 fn number(name: &str, default: u64) -> u64 {
-    std::env::var(name).map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{name}={text} is not a number")))
+    std::env::var(name).map_or(default, |text| {
+        text.parse().unwrap_or_else(|_| panic!("{name}={text} is not a number"))
+    })
 }
 
 /// The engine that providers use, and the limits of all runs here.
@@ -36,7 +38,11 @@ const SEED: u64 = 7;
 impl Bench {
     fn new(fuel: u64, max_pages: u32) -> Self {
         let cache = tempfile::tempdir().unwrap();
-        let config = Config { cores: 1, max_memory_bytes: u64::from(max_pages) << 16, ..Config::new(cache.path()) };
+        let config = Config {
+            cores: 1,
+            max_memory_bytes: u64::from(max_pages) << 16,
+            ..Config::new(cache.path())
+        };
         let limits = Limits { fuel, out_bytes: 1 << 20, max_pages };
         Self { engine: Engine::new(config).unwrap(), limits, _cache: cache }
     }
@@ -70,11 +76,14 @@ impl Bench {
     fn run_with(&self, wasm: &[u8], program: &Arc<Lowered>, fuel: u64) -> Halted {
         let limits = Limits { fuel, ..self.limits };
         let prepared = self.engine.prepare(wasm).unwrap();
-        let halted = self.engine.run(&prepared, &[], &SharedData::none(), &limits, SEED).unwrap().halted;
+        let halted =
+            self.engine.run(&prepared, &[], &SharedData::none(), &limits, SEED).unwrap().halted;
         let mut tracer = self.tracer_within(program, TaskLimits { fuel, ..self.task_limits() });
-        let steps = tracer.finish(program.parts.most_steps(fuel)).expect("a run ends within its bound");
+        let steps =
+            tracer.finish(program.parts.most_steps(fuel)).expect("a run ends within its bound");
         assert_eq!(tracer.halted(), Some(&halted), "the machine in steps differs from wasmtime");
-        let bound = (halted.fuel_used(fuel) + 5000).saturating_mul(program.parts.steps_per_fuel.into());
+        let bound =
+            (halted.fuel_used(fuel) + 5000).saturating_mul(program.parts.steps_per_fuel.into());
         assert!(steps <= bound, "{steps} steps, bound {bound}");
         halted
     }

@@ -32,7 +32,8 @@ fn leb(bytes: &[u8]) -> (u32, usize) {
 
 impl Parts {
     pub fn read(wasm: &[u8]) -> Self {
-        let mut parts = Self { sections: Vec::new(), types: 0, functions: 0, exports: 0, bodies: 0 };
+        let mut parts =
+            Self { sections: Vec::new(), types: 0, functions: 0, exports: 0, bodies: 0 };
         for payload in Parser::new(0).parse_all(wasm) {
             let payload = payload.unwrap();
             if let Payload::ImportSection(section) = &payload {
@@ -68,7 +69,10 @@ impl Parts {
             let (count, item) = match id {
                 TYPES => (self.types, vec![0x60, 0, 0]),
                 FUNCTIONS => (self.bodies, encoded(self.types)),
-                EXPORTS => (self.exports, [b"\x06_start\x00".as_slice(), &encoded(self.functions)].concat()),
+                EXPORTS => (
+                    self.exports,
+                    [b"\x06_start\x00".as_slice(), &encoded(self.functions)].concat(),
+                ),
                 CODE => {
                     let mut body = Vec::new();
                     start.encode(&mut body);
@@ -77,7 +81,9 @@ impl Parts {
                 // This section repeats the count of bodies.
                 12 => continue,
                 id => {
-                    if let Some((_, bytes)) = self.sections.iter().find(|(section, _)| *section == id) {
+                    if let Some((_, bytes)) =
+                        self.sections.iter().find(|(section, _)| *section == id)
+                    {
                         module.section(&RawSection { id, data: bytes });
                     }
                     continue;

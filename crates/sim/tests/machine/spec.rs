@@ -59,8 +59,12 @@ fn expected(results: &[WastRet<'_>]) -> Option<Vec<Expected>> {
     let one = |result: &WastRet<'_>| match result {
         WastRet::Core(WastRetCore::I32(value)) => Some(Expected::Is(Value::I32(*value))),
         WastRet::Core(WastRetCore::I64(value)) => Some(Expected::Is(Value::I64(*value))),
-        WastRet::Core(WastRetCore::F32(NanPattern::Value(value))) => Some(Expected::Is(Value::F32(value.bits))),
-        WastRet::Core(WastRetCore::F64(NanPattern::Value(value))) => Some(Expected::Is(Value::F64(value.bits))),
+        WastRet::Core(WastRetCore::F32(NanPattern::Value(value))) => {
+            Some(Expected::Is(Value::F32(value.bits)))
+        }
+        WastRet::Core(WastRetCore::F64(NanPattern::Value(value))) => {
+            Some(Expected::Is(Value::F64(value.bits)))
+        }
         WastRet::Core(WastRetCore::F32(_)) => Some(Expected::Nan32),
         WastRet::Core(WastRetCore::F64(_)) => Some(Expected::Nan64),
         _ => None,
@@ -83,7 +87,11 @@ impl Script {
         for payload in Parser::new(0).parse_all(&wasm).flatten() {
             match payload {
                 Payload::TypeSection(section) => {
-                    types = section.into_iter_err_on_gc_types().flatten().map(|ty| ty.results().len()).collect();
+                    types = section
+                        .into_iter_err_on_gc_types()
+                        .flatten()
+                        .map(|ty| ty.results().len())
+                        .collect();
                 }
                 Payload::ImportSection(section) => {
                     let of = |import: wasmparser::Import<'_>| match import.ty {
@@ -92,11 +100,22 @@ impl Script {
                     };
                     functions.extend(section.into_imports().flatten().filter_map(of));
                 }
-                Payload::FunctionSection(section) => functions.extend(section.into_iter().flatten()),
+                Payload::FunctionSection(section) => {
+                    functions.extend(section.into_iter().flatten())
+                }
                 Payload::ExportSection(section) => {
-                    for export in section.into_iter().flatten().filter(|export| export.kind == ExternalKind::Func) {
-                        let results = functions.get(export.index as usize).and_then(|ty| types.get(*ty as usize));
-                        exports.insert(export.name.to_owned(), (export.index, results.copied().unwrap_or_default()));
+                    for export in section
+                        .into_iter()
+                        .flatten()
+                        .filter(|export| export.kind == ExternalKind::Func)
+                    {
+                        let results = functions
+                            .get(export.index as usize)
+                            .and_then(|ty| types.get(*ty as usize));
+                        exports.insert(
+                            export.name.to_owned(),
+                            (export.index, results.copied().unwrap_or_default()),
+                        );
                     }
                 }
                 _ => {}
@@ -155,16 +174,28 @@ fn start(calls: &[&Said]) -> Function {
         };
         for result in results.iter().rev() {
             match result {
-                Expected::Is(Value::I32(value)) => [I::I32Const(*value), I::I32Ne].into_iter().for_each(&mut put),
-                Expected::Is(Value::I64(value)) => [I::I64Const(*value), I::I64Ne].into_iter().for_each(&mut put),
+                Expected::Is(Value::I32(value)) => {
+                    [I::I32Const(*value), I::I32Ne].into_iter().for_each(&mut put)
+                }
+                Expected::Is(Value::I64(value)) => {
+                    [I::I64Const(*value), I::I64Ne].into_iter().for_each(&mut put)
+                }
                 Expected::Is(Value::F32(bits)) => {
-                    [I::I32ReinterpretF32, I::I32Const(*bits as i32), I::I32Ne].into_iter().for_each(&mut put);
+                    [I::I32ReinterpretF32, I::I32Const(*bits as i32), I::I32Ne]
+                        .into_iter()
+                        .for_each(&mut put);
                 }
                 Expected::Is(Value::F64(bits)) => {
-                    [I::I64ReinterpretF64, I::I64Const(*bits as i64), I::I64Ne].into_iter().for_each(&mut put);
+                    [I::I64ReinterpretF64, I::I64Const(*bits as i64), I::I64Ne]
+                        .into_iter()
+                        .for_each(&mut put);
                 }
-                Expected::Nan32 => [I::LocalTee(0), I::LocalGet(0), I::F32Eq].into_iter().for_each(&mut put),
-                Expected::Nan64 => [I::LocalTee(1), I::LocalGet(1), I::F64Eq].into_iter().for_each(&mut put),
+                Expected::Nan32 => {
+                    [I::LocalTee(0), I::LocalGet(0), I::F32Eq].into_iter().for_each(&mut put)
+                }
+                Expected::Nan64 => {
+                    [I::LocalTee(1), I::LocalGet(1), I::F64Eq].into_iter().for_each(&mut put)
+                }
             }
             put(I::If(wasm_encoder::BlockType::Empty));
             put(I::Unreachable);
@@ -204,7 +235,13 @@ fn kind(instruction: &rialto_machine::ir::Instruction) -> (u8, u8) {
 impl Tally {
     /// Runs a program in steps, and proves and judges steps of kinds that were not judged often
     /// enough yet.
-    fn judge(&mut self, bench: &Bench, program: &Arc<Lowered>, chain: &mut evm::Judge, wanted: u32) {
+    fn judge(
+        &mut self,
+        bench: &Bench,
+        program: &Arc<Lowered>,
+        chain: &mut evm::Judge,
+        wanted: u32,
+    ) {
         const MOST_STEPS: u64 = 400_000;
         let mut tracer = bench.tracer(program);
         while let Some((_, instruction)) = tracer.next().filter(|_| tracer.steps() < MOST_STEPS) {
@@ -226,7 +263,14 @@ impl Tally {
         }
     }
 
-    fn script(&mut self, bench: &Bench, name: &str, script: &Script, chain: &mut evm::Judge, wanted: u32) {
+    fn script(
+        &mut self,
+        bench: &Bench,
+        name: &str,
+        script: &Script,
+        chain: &mut evm::Judge,
+        wanted: u32,
+    ) {
         let parts = Parts::read(&script.wasm);
         for (calls, traps) in script.programs() {
             let wasm = parts.with_start(&start(&calls));
@@ -262,11 +306,14 @@ impl Tally {
                     if let Some(script) = script.take() {
                         self.script(bench, name, &script, chain, wanted);
                     }
-                    let core = matches!(&wat, QuoteWat::Wat(Wat::Module(_)) | QuoteWat::QuoteModule(..));
+                    let core =
+                        matches!(&wat, QuoteWat::Wat(Wat::Module(_)) | QuoteWat::QuoteModule(..));
                     script = core.then(|| wat.encode().ok().map(Script::new)).flatten();
                 }
                 WastDirective::Invoke(invoke) => self.say(&mut script, &invoke, Some(Vec::new())),
-                WastDirective::AssertReturn { exec: WastExecute::Invoke(invoke), results, .. } => {
+                WastDirective::AssertReturn {
+                    exec: WastExecute::Invoke(invoke), results, ..
+                } => {
                     self.say(&mut script, &invoke, expected(&results));
                 }
                 WastDirective::AssertTrap { exec: WastExecute::Invoke(invoke), .. }
@@ -287,10 +334,17 @@ impl Tally {
         }
     }
 
-    fn say(&mut self, script: &mut Option<Script>, invoke: &WastInvoke<'_>, results: Option<Vec<Expected>>) {
+    fn say(
+        &mut self,
+        script: &mut Option<Script>,
+        invoke: &WastInvoke<'_>,
+        results: Option<Vec<Expected>>,
+    ) {
         let call = script.as_ref().and_then(|script| script.call(invoke));
         match (script, call, results) {
-            (Some(script), Some(((index, count), args)), Some(results)) if results.len() == count => {
+            (Some(script), Some(((index, count), args)), Some(results))
+                if results.len() == count =>
+            {
                 script.said.push(Said::Returns(index, args, results))
             }
             _ => self.left_out += 1,
@@ -300,7 +354,8 @@ impl Tally {
 
 #[test]
 fn the_official_suite_ends_alike_everywhere() {
-    let wanted = std::env::var("RIALTO_SPEC_STEPS").ok().and_then(|text| text.parse().ok()).unwrap_or(100);
+    let wanted =
+        std::env::var("RIALTO_SPEC_STEPS").ok().and_then(|text| text.parse().ok()).unwrap_or(100);
     let mut tally = Tally::default();
     let mut chain = evm::Judge::new();
     let bench = Bench::new(FUEL, 1 << 16);
@@ -329,7 +384,8 @@ fn the_official_suite_ends_alike_everywhere() {
     for ((op, aux), count) in &tally.judged {
         let function = match *op {
             op::ALU | op::ALU_IMM => {
-                alu::NAMES[usize::from(aux & !WIDE)].to_owned() + if aux & WIDE != 0 { ".64" } else { ".32" }
+                alu::NAMES[usize::from(aux & !WIDE)].to_owned()
+                    + if aux & WIDE != 0 { ".64" } else { ".32" }
             }
             op::FP | op::LOAD | op::STORE | op::ZERO => {
                 format!("{}{}", aux & !WIDE, if aux & WIDE != 0 { ".64" } else { "" })

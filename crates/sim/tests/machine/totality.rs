@@ -10,7 +10,9 @@ use std::convert::Infallible;
 use alloy_primitives::B256;
 use rand::{Rng, RngCore, SeedableRng, rngs::StdRng};
 use rialto_machine::ir::{Entry, GLOBALS_DEPTH, INPUT_DEPTH, Instruction, STACK_DEPTH, WIDE, op};
-use rialto_machine::step::{Flow, Registers, Roots, World, call_hash, encode_state, hash_state, step};
+use rialto_machine::step::{
+    Flow, Registers, Roots, World, call_hash, encode_state, hash_state, step,
+};
 use rialto_machine::{WrongProof, judge};
 use rialto_protocol::receipt::{Halted, Status, node};
 
@@ -101,7 +103,8 @@ impl Made {
                 leaf[16 * (self.r.pc as usize & 1)..][..16].copy_from_slice(&self.it.encode());
             }
             Place::Stack | Place::Globals => {
-                leaf.chunks_exact_mut(8).for_each(|bytes| bytes.copy_from_slice(&word(rng).to_be_bytes()));
+                leaf.chunks_exact_mut(8)
+                    .for_each(|bytes| bytes.copy_from_slice(&word(rng).to_be_bytes()));
             }
             Place::Table if rng.random_ratio(3, 4) => {
                 leaf[..4].copy_from_slice(&(self.it.imm as u32).to_be_bytes());
@@ -118,7 +121,10 @@ impl Made {
         let mut within = self.now.range((place, from as u32)..=(place, (past - 1) as u32));
         match (within.next(), height) {
             (Some((_, leaf)), 0) => *leaf,
-            (Some(_), _) => node(self.node(place, height - 1, 2 * index), self.node(place, height - 1, 2 * index + 1)),
+            (Some(_), _) => node(
+                self.node(place, height - 1, 2 * index),
+                self.node(place, height - 1, 2 * index + 1),
+            ),
             (None, _) => {
                 let mut bytes = B256::repeat_byte(place as u8 + 1);
                 bytes[..8].copy_from_slice(&self.seed.to_be_bytes());
@@ -155,8 +161,9 @@ impl Made {
         }
         let leaf = self.now[&(place, index)];
         if self.open.replace((place, index)) != Some((place, index)) && self.proof.is_some() {
-            let siblings: Vec<B256> =
-                (0..self.depth(place)).map(|height| self.node(place, height, (index >> height) ^ 1)).collect();
+            let siblings: Vec<B256> = (0..self.depth(place))
+                .map(|height| self.node(place, height, (index >> height) ^ 1))
+                .collect();
             let proof = self.proof.get_or_insert_default();
             proof.extend_from_slice(leaf.as_slice());
             siblings.iter().for_each(|sibling| proof.extend_from_slice(sibling.as_slice()));
@@ -250,7 +257,12 @@ impl World for Made {
     fn store(&mut self, address: u64, size: u8, value: u64) -> Result<(), Infallible> {
         for byte in 0..u64::from(size) {
             let at = address + byte;
-            self.change(Place::Memory, (at >> 5) as u32, (at & 31) as usize, &[(value >> (8 * byte)) as u8]);
+            self.change(
+                Place::Memory,
+                (at >> 5) as u32,
+                (at & 31) as usize,
+                &[(value >> (8 * byte)) as u8],
+            );
         }
         Ok(())
     }
@@ -280,10 +292,13 @@ impl World for Made {
 }
 
 fn instruction(rng: &mut StdRng) -> Instruction {
-    let op = if rng.random_ratio(1, 24) { rng.random() } else { rng.random_range(0..=*op::ALL.end()) };
+    let op =
+        if rng.random_ratio(1, 24) { rng.random() } else { rng.random_range(0..=*op::ALL.end()) };
     let aux = match op {
         _ if rng.random_ratio(1, 24) => rng.random(),
-        op::ALU | op::ALU_IMM | op::FP => rng.random_range(0..29) | if rng.random() { WIDE } else { 0 },
+        op::ALU | op::ALU_IMM | op::FP => {
+            rng.random_range(0..29) | if rng.random() { WIDE } else { 0 }
+        }
         op::LOAD => rng.random_range(0..10),
         op::STORE => rng.random_range(0..5),
         _ => rng.random_range(0..6),
@@ -296,9 +311,14 @@ fn instruction(rng: &mut StdRng) -> Instruction {
     };
     let (d, a, b) = (offset(), offset(), offset());
     let imm = match rng.random_range(0..4) {
-        _ if matches!(op, op::GGET | op::GSET | op::LOAD | op::STORE) && rng.random() => rng.random_range(0..1030),
+        _ if matches!(op, op::GGET | op::GSET | op::LOAD | op::STORE) && rng.random() => {
+            rng.random_range(0..1030)
+        }
         0 => rng.random_range(0..1100),
-        1 => u64::from(rng.random_range(0..30_u32)) << 32 | u64::from(rng.next_u32() >> rng.random_range(0..32)),
+        1 => {
+            u64::from(rng.random_range(0..30_u32)) << 32
+                | u64::from(rng.next_u32() >> rng.random_range(0..32))
+        }
         2 => vectors::integer(rng),
         _ => word(rng),
     };
@@ -316,7 +336,11 @@ fn registers(rng: &mut StdRng) -> Registers {
     };
     let (code_depth, memory_depth, table_depth) = (depth(), depth(), depth());
     let any = |rng: &mut StdRng| rng.next_u32() >> rng.random_range(0..32);
-    let pc = if rng.random_ratio(1, 20) { any(rng) } else { rng.next_u32() >> (31 - code_depth.min(28)) };
+    let pc = if rng.random_ratio(1, 20) {
+        any(rng)
+    } else {
+        rng.next_u32() >> (31 - code_depth.min(28))
+    };
     let fp = match rng.random_range(0..10) {
         0 => 0,
         1 => (1 << 20) - rng.random_range(0..12),
@@ -386,9 +410,11 @@ fn check(seed: u64, chain: &mut evm::Judge, tally: &mut Tally, most: &mut u64) {
     flipped[rng.random_range(0..proof.len())] ^= 1 << rng.random_range(0..8);
     let shorter = proof[..rng.random_range(0..proof.len())].to_vec();
     let other = random(rng);
-    for (state, proof, what) in
-        [(state, flipped, "another bit"), (state, shorter, "too short"), (other, proof, "another state")]
-    {
+    for (state, proof, what) in [
+        (state, flipped, "another bit"),
+        (state, shorter, "too short"),
+        (other, proof, "another state"),
+    ] {
         assert_eq!(judge(state, &proof), Err(WrongProof), "{what}");
         assert!(chain.refuses(state, proof), "{what} on the contract");
     }
@@ -404,7 +430,10 @@ fn every_step_has_a_next_state() {
         let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             check(seed, &mut chain, &mut tally, &mut most);
         }));
-        assert!(outcome.is_ok(), "RIALTO_TOTALITY_SEED={seed} RIALTO_TOTALITY_CASES=1 reproduces this");
+        assert!(
+            outcome.is_ok(),
+            "RIALTO_TOTALITY_SEED={seed} RIALTO_TOTALITY_CASES=1 reproduces this"
+        );
     }
     println!("{count} steps, at most {most} gas; that went on, finished, trapped:");
     for (op, [next, finished, trapped]) in tally.range(..=op::ALL.end()) {
@@ -415,9 +444,18 @@ fn every_step_has_a_next_state() {
         return;
     }
     for op in op::ALL.filter(|op| *op != op::EXIT) {
-        assert!(tally.get(&op).is_some_and(|[next, ..]| *next > 5), "{} hardly goes on", op::name(op));
+        assert!(
+            tally.get(&op).is_some_and(|[next, ..]| *next > 5),
+            "{} hardly goes on",
+            op::name(op)
+        );
     }
-    assert!(tally.iter().filter(|(op, _)| !op::ALL.contains(op)).all(|(_, counts)| counts[..2] == [0, 0]));
+    assert!(
+        tally
+            .iter()
+            .filter(|(op, _)| !op::ALL.contains(op))
+            .all(|(_, counts)| counts[..2] == [0, 0])
+    );
     assert!(tally[&op::EXIT][1] > 5 && tally[&op::RET][1] > 0);
 }
 

@@ -3,8 +3,8 @@
 
 use rand::{RngCore, SeedableRng, rngs::StdRng};
 use wasm_encoder::{
-    BlockType, CodeSection, ExportKind, ExportSection, Function, FunctionSection, Instruction as I, MemArg,
-    MemorySection, MemoryType, Module, TypeSection, ValType,
+    BlockType, CodeSection, ExportKind, ExportSection, Function, FunctionSection, Instruction as I,
+    MemArg, MemorySection, MemoryType, Module, TypeSection, ValType,
 };
 
 /// Returns the operators by their bytes, with the types of operands and result.
@@ -19,7 +19,9 @@ fn operators() -> Vec<(Vec<u8>, &'static [ValType], ValType)> {
     const D1: &[ValType] = &[F64];
     const D2: &[ValType] = &[F64, F64];
     let mut all = Vec::new();
-    let mut range = |from: u8, to: u8, takes, gives| all.extend((from..=to).map(|byte| (vec![byte], takes, gives)));
+    let mut range = |from: u8, to: u8, takes, gives| {
+        all.extend((from..=to).map(|byte| (vec![byte], takes, gives)))
+    };
     range(0x45, 0x45, I1, I32);
     range(0x46, 0x4f, I2, I32);
     range(0x50, 0x50, L1, I32);
@@ -52,9 +54,16 @@ fn operators() -> Vec<(Vec<u8>, &'static [ValType], ValType)> {
     range(0xbf, 0xbf, L1, F64);
     range(0xc0, 0xc1, I1, I32);
     range(0xc2, 0xc4, L1, I64);
-    for (function, takes, gives) in
-        [(0, F1, I32), (1, F1, I32), (2, D1, I32), (3, D1, I32), (4, F1, I64), (5, F1, I64), (6, D1, I64), (7, D1, I64)]
-    {
+    for (function, takes, gives) in [
+        (0, F1, I32),
+        (1, F1, I32),
+        (2, D1, I32),
+        (3, D1, I32),
+        (4, F1, I64),
+        (5, F1, I64),
+        (6, D1, I64),
+        (7, D1, I64),
+    ] {
         all.push((vec![0xfc, function], takes, gives));
     }
     all
@@ -67,8 +76,20 @@ fn traps(operator: &[u8]) -> bool {
 }
 
 pub fn integer(rng: &mut StdRng) -> u64 {
-    const EDGES: [u64; 12] =
-        [0, 1, 2, 31, 32, 63, 64, 0x7fff_ffff, 0x8000_0000, 0xffff_ffff, i64::MAX as u64, i64::MIN as u64];
+    const EDGES: [u64; 12] = [
+        0,
+        1,
+        2,
+        31,
+        32,
+        63,
+        64,
+        0x7fff_ffff,
+        0x8000_0000,
+        0xffff_ffff,
+        i64::MAX as u64,
+        i64::MIN as u64,
+    ];
     let edge = EDGES[rng.next_u32() as usize % EDGES.len()];
     match rng.next_u32() % 4 {
         0 => edge,
@@ -149,7 +170,13 @@ pub fn fold(function: &mut Vec<I<'static>>, ty: ValType, sum: u32) {
 /// although nothing is written.
 pub fn burn(function: &mut Vec<I<'static>>, sum: u32) {
     function.extend([I::LocalGet(sum), I::I64Const(52), I::I64ShrU, I::LocalSet(sum)]);
-    function.extend([I::Loop(BlockType::Empty), I::LocalGet(sum), I::I64Const(1), I::I64Sub, I::LocalTee(sum)]);
+    function.extend([
+        I::Loop(BlockType::Empty),
+        I::LocalGet(sum),
+        I::I64Const(1),
+        I::I64Sub,
+        I::LocalTee(sum),
+    ]);
     function.extend([I::I64Const(0), I::I64GtS, I::BrIf(0), I::End]);
 }
 
@@ -184,8 +211,13 @@ fn program(rng: &mut StdRng) -> Vec<u8> {
     }
     burn(&mut body, SUM);
     body.push(I::End);
-    let mut function =
-        Function::new([(1, ValType::I64), (2, ValType::I32), (2, ValType::I64), (2, ValType::F32), (3, ValType::F64)]);
+    let mut function = Function::new([
+        (1, ValType::I64),
+        (2, ValType::I32),
+        (2, ValType::I64),
+        (2, ValType::F32),
+        (3, ValType::F64),
+    ]);
     let mut raw = raw.into_iter().peekable();
     for (at, instruction) in body.iter().enumerate() {
         match raw.next_if(|(index, _)| *index == at) {
@@ -246,7 +278,13 @@ fn module(start: Function) -> Vec<u8> {
     let mut functions = FunctionSection::new();
     functions.function(0);
     let mut memories = MemorySection::new();
-    memories.memory(MemoryType { minimum: 1, maximum: Some(1), memory64: false, shared: false, page_size_log2: None });
+    memories.memory(MemoryType {
+        minimum: 1,
+        maximum: Some(1),
+        memory64: false,
+        shared: false,
+        page_size_log2: None,
+    });
     let mut exports = ExportSection::new();
     exports.export("_start", ExportKind::Func, 0);
     let mut code = CodeSection::new();

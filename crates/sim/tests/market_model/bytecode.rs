@@ -36,21 +36,42 @@ pub struct Bytecode {
 impl Bytecode {
     /// Deploys token, market and court, and gives every key `tokens`, all of them approved.
     pub fn new(keys: Vec<PrivateKeySigner>, params: Params, rules: Rules, tokens: u128) -> Self {
-        let accounts = keys.iter().map(|key| (key.address(), U256::from(10).pow(U256::from(24)))).collect();
-        let config = Config { chain_id: CHAIN_ID, accounts, clock: Clock::Manual(GENESIS), ..Config::default() };
+        let accounts =
+            keys.iter().map(|key| (key.address(), U256::from(10).pow(U256::from(24)))).collect();
+        let config = Config {
+            chain_id: CHAIN_ID,
+            accounts,
+            clock: Clock::Manual(GENESIS),
+            ..Config::default()
+        };
         let chain = Devchain::open(config).unwrap();
         let nonces = vec![0; keys.len()];
-        let mut this = Self { chain, market: Address::ZERO, court: Address::ZERO, token: Address::ZERO, keys, nonces };
+        let mut this = Self {
+            chain,
+            market: Address::ZERO,
+            court: Address::ZERO,
+            token: Address::ZERO,
+            keys,
+            nonces,
+        };
         let bytecode = |text: &str| {
             let artifact: Value = serde_json::from_str(text).unwrap();
             hex::decode(artifact["bytecode"].as_str().unwrap()).unwrap()
         };
-        this.token = this.deploy(bytecode(include_str!("../../../../contracts/artifacts/TestToken.json")));
-        let arguments = (this.token, params.challenge_window, params.answer_window, params.grace, params.case_bond);
+        this.token =
+            this.deploy(bytecode(include_str!("../../../../contracts/artifacts/TestToken.json")));
+        let arguments = (
+            this.token,
+            params.challenge_window,
+            params.answer_window,
+            params.grace,
+            params.case_bond,
+        );
         let market = bytecode(include_str!("../../../../contracts/artifacts/Market.json"));
         this.market = this.deploy([market, arguments.abi_encode_params()].concat());
         let artifact = |name: &str| {
-            let path = format!("{}/../../contracts/artifacts/{name}.json", env!("CARGO_MANIFEST_DIR"));
+            let path =
+                format!("{}/../../contracts/artifacts/{name}.json", env!("CARGO_MANIFEST_DIR"));
             bytecode(&std::fs::read_to_string(path).unwrap())
         };
         let floats = this.deploy(artifact("FloatUnit"));
@@ -60,9 +81,14 @@ impl Bytecode {
         for actor in 0..this.keys.len() {
             let to = this.keys[actor].address();
             let value = U256::from(tokens);
-            this.send(actor, this.token, IToken::mintCall { to, amount: value }.abi_encode()).unwrap();
-            this.send(actor, this.token, IToken::approveCall { spender: this.market, amount: U256::MAX }.abi_encode())
+            this.send(actor, this.token, IToken::mintCall { to, amount: value }.abi_encode())
                 .unwrap();
+            this.send(
+                actor,
+                this.token,
+                IToken::approveCall { spender: this.market, amount: U256::MAX }.abi_encode(),
+            )
+            .unwrap();
         }
         this
     }
@@ -85,7 +111,12 @@ impl Bytecode {
     }
 
     /// Does the same with a call of the court.
-    pub fn execute_in_court(&mut self, now: u64, sender: usize, call: &CourtCall) -> Result<(), String> {
+    pub fn execute_in_court(
+        &mut self,
+        now: u64,
+        sender: usize,
+        call: &CourtCall,
+    ) -> Result<(), String> {
         self.rpc("evm_setNextBlockTimestamp", json!([now]));
         self.send(sender, self.court, encode_court(call))
     }
@@ -106,7 +137,10 @@ impl Bytecode {
     }
 
     fn view<C: SolCall>(&self, to: Address, call: C) -> C::Return {
-        let answer = self.rpc("eth_call", json!([{ "to": to, "data": Bytes::from(call.abi_encode()) }, "latest"]));
+        let answer = self.rpc(
+            "eth_call",
+            json!([{ "to": to, "data": Bytes::from(call.abi_encode()) }, "latest"]),
+        );
         C::abi_decode_returns(&hex::decode(answer.as_str().unwrap()).unwrap()).unwrap()
     }
 
@@ -126,14 +160,18 @@ impl Bytecode {
         // The call failed in the newest block and changed nothing, so a simulation at that block
         // gives the reason.
         let from = self.keys[sender].address();
-        let request =
-            json!([{ "from": from, "to": to, "data": Bytes::from(data), "gas": format!("{GAS_LIMIT:#x}") }, "latest"]);
+        let request = json!([{ "from": from, "to": to, "data": Bytes::from(data), "gas": format!("{GAS_LIMIT:#x}") }, "latest"]);
         let fault = self.chain.handle("eth_call", request).expect_err("it failed a moment ago");
         let data = hex::decode(fault.data.unwrap().as_str().unwrap()).unwrap();
         let name = IMarket::IMarketErrors::abi_decode_validate(&data)
             .map(|error| format!("{error:?}"))
-            .or_else(|_| ICourt::ICourtErrors::abi_decode_validate(&data).map(|error| format!("{error:?}")))
-            .or_else(|_| IStepUnit::IStepUnitErrors::abi_decode_validate(&data).map(|error| format!("{error:?}")))
+            .or_else(|_| {
+                ICourt::ICourtErrors::abi_decode_validate(&data).map(|error| format!("{error:?}"))
+            })
+            .or_else(|_| {
+                IStepUnit::IStepUnitErrors::abi_decode_validate(&data)
+                    .map(|error| format!("{error:?}"))
+            })
             .unwrap_or_else(|_| panic!("revert {}", hex::encode(&data)));
         Err(name.split('(').next().unwrap_or_default().to_owned())
     }
@@ -153,7 +191,8 @@ impl Bytecode {
         let signature = self.keys[sender].sign_hash_sync(&transaction.signature_hash()).unwrap();
         let envelope = TxEnvelope::from(transaction.into_signed(signature));
         self.nonces[sender] += 1;
-        let hash = self.rpc("eth_sendRawTransaction", json!([Bytes::from(envelope.encoded_2718())]));
+        let hash =
+            self.rpc("eth_sendRawTransaction", json!([Bytes::from(envelope.encoded_2718())]));
         hash.as_str().unwrap().parse().unwrap()
     }
 
@@ -168,7 +207,9 @@ fn quantity(value: &Value) -> u64 {
 
 fn encode(call: &Call) -> Vec<u8> {
     match call.clone() {
-        Call::Deposit { account, amount } => IMarket::depositCall { owner: account, amount }.abi_encode(),
+        Call::Deposit { account, amount } => {
+            IMarket::depositCall { owner: account, amount }.abi_encode()
+        }
         Call::Withdraw { to, amount } => IMarket::withdrawCall { to, amount }.abi_encode(),
         Call::Announce { endpoint } => IMarket::announceCall { endpoint }.abi_encode(),
         Call::CancelAsks { counter } => IMarket::cancelAsksCall { counter }.abi_encode(),
@@ -176,25 +217,37 @@ fn encode(call: &Call) -> Vec<u8> {
             IMarket::openCall { ask: (&ask).into(), signature, terms: (&terms).into() }.abi_encode()
         }
         Call::Redeem { deal, voucher, signature } => {
-            IMarket::redeemCall { deal: (&deal).into(), voucher: (&voucher).into(), signature }.abi_encode()
+            IMarket::redeemCall { deal: (&deal).into(), voucher: (&voucher).into(), signature }
+                .abi_encode()
         }
         Call::Close { deal, release, signature } => {
-            IMarket::closeCall { deal: (&deal).into(), release: (&release).into(), signature }.abi_encode()
-        }
-        Call::Claim { deal, order, signature, receipt } => {
-            IMarket::claimCall { deal: (&deal).into(), order: (&order).into(), signature, receipt: (&receipt).into() }
+            IMarket::closeCall { deal: (&deal).into(), release: (&release).into(), signature }
                 .abi_encode()
         }
-        Call::Late { deal, order, ack, signature } => {
-            IMarket::lateCall { deal: (&deal).into(), order: (&order).into(), ack: (&ack).into(), signature }
-                .abi_encode()
+        Call::Claim { deal, order, signature, receipt } => IMarket::claimCall {
+            deal: (&deal).into(),
+            order: (&order).into(),
+            signature,
+            receipt: (&receipt).into(),
         }
-        Call::Answer { deal, order, receipt, signature } => {
-            IMarket::answerCall { deal: (&deal).into(), order: (&order).into(), receipt: (&receipt).into(), signature }
-                .abi_encode()
+        .abi_encode(),
+        Call::Late { deal, order, ack, signature } => IMarket::lateCall {
+            deal: (&deal).into(),
+            order: (&order).into(),
+            ack: (&ack).into(),
+            signature,
         }
+        .abi_encode(),
+        Call::Answer { deal, order, receipt, signature } => IMarket::answerCall {
+            deal: (&deal).into(),
+            order: (&order).into(),
+            receipt: (&receipt).into(),
+            signature,
+        }
+        .abi_encode(),
         Call::Excuse { deal, cancel, signature } => {
-            IMarket::excuseCall { deal: (&deal).into(), cancel: (&cancel).into(), signature }.abi_encode()
+            IMarket::excuseCall { deal: (&deal).into(), cancel: (&cancel).into(), signature }
+                .abi_encode()
         }
         Call::Demand { deal, order, receipt, signature, task } => IMarket::demandCall {
             deal: (&deal).into(),
@@ -221,10 +274,15 @@ fn encode(call: &Call) -> Vec<u8> {
         }
         Call::Expire { deal } => IMarket::expireCall { deal: (&deal).into() }.abi_encode(),
         Call::Hold { deal, game, until } => {
-            IMarket::holdCall { deal: (&deal).into(), game: game.into(), deadline: until }.abi_encode()
+            IMarket::holdCall { deal: (&deal).into(), game: game.into(), deadline: until }
+                .abi_encode()
         }
-        Call::Lift { deal, game } => IMarket::liftCall { deal: (&deal).into(), game: game.into() }.abi_encode(),
-        Call::Slash { deal, convictor } => IMarket::slashCall { deal: (&deal).into(), convictor }.abi_encode(),
+        Call::Lift { deal, game } => {
+            IMarket::liftCall { deal: (&deal).into(), game: game.into() }.abi_encode()
+        }
+        Call::Slash { deal, convictor } => {
+            IMarket::slashCall { deal: (&deal).into(), convictor }.abi_encode()
+        }
         Call::Allow { spender, amount } => IMarket::allowCall { spender, amount }.abi_encode(),
         Call::Take { owner, amount } => IMarket::takeCall { owner, amount }.abi_encode(),
         Call::Give { to, amount } => IMarket::giveCall { to, amount }.abi_encode(),
@@ -247,13 +305,19 @@ fn nodes(nodes: &[SumNode]) -> Vec<abi::SumNode> {
 
 fn encode_court(call: &CourtCall) -> Vec<u8> {
     match call.clone() {
-        CourtCall::Accuse { deal, order, receipt, signature } => {
-            ICourt::accuseCall { deal: (&deal).into(), order: (&order).into(), receipt: (&receipt).into(), signature }
-                .abi_encode()
+        CourtCall::Accuse { deal, order, receipt, signature } => ICourt::accuseCall {
+            deal: (&deal).into(),
+            order: (&order).into(),
+            receipt: (&receipt).into(),
+            signature,
         }
-        CourtCall::Unfold { game, order, nodes: shown } => {
-            ICourt::unfoldCall { game: (&game).into(), order: (&order).into(), nodes: nodes(&shown) }.abi_encode()
+        .abi_encode(),
+        CourtCall::Unfold { game, order, nodes: shown } => ICourt::unfoldCall {
+            game: (&game).into(),
+            order: (&order).into(),
+            nodes: nodes(&shown),
         }
+        .abi_encode(),
         CourtCall::Pick { game, nodes: shown, index } => {
             ICourt::pickCall { game: (&game).into(), nodes: nodes(&shown), index }.abi_encode()
         }
@@ -265,42 +329,56 @@ fn encode_court(call: &CourtCall) -> Vec<u8> {
             it: (&challenge).into(),
         }
         .abi_encode(),
-        CourtCall::Contradict { deal, game, order, nodes: shown, index, halted } => ICourt::contradictCall {
-            deal: (&deal).into(),
+        CourtCall::Contradict { deal, game, order, nodes: shown, index, halted } => {
+            ICourt::contradictCall {
+                deal: (&deal).into(),
+                game: (&game).into(),
+                order: (&order).into(),
+                nodes: nodes(&shown),
+                index,
+                halted: (&halted).into(),
+            }
+            .abi_encode()
+        }
+        CourtCall::Delegate { to, until } => ICourt::delegateCall { to, time: until }.abi_encode(),
+        CourtCall::Move { game, part, segment, states, signature } => ICourt::moveCall {
             game: (&game).into(),
-            order: (&order).into(),
-            nodes: nodes(&shown),
-            index,
-            halted: (&halted).into(),
+            part,
+            segment: *segment,
+            states: *states,
+            signature,
         }
         .abi_encode(),
-        CourtCall::Delegate { to, until } => ICourt::delegateCall { to, time: until }.abi_encode(),
-        CourtCall::Move { game, part, segment, states, signature } => {
-            ICourt::moveCall { game: (&game).into(), part, segment: *segment, states: *states, signature }.abi_encode()
+        CourtCall::Step { deal, game, part, segment, proof } => ICourt::stepCall {
+            deal: (&deal).into(),
+            game: (&game).into(),
+            part,
+            segment: *segment,
+            proof,
         }
-        CourtCall::Step { deal, game, part, segment, proof } => {
-            ICourt::stepCall { deal: (&deal).into(), game: (&game).into(), part, segment: *segment, proof }.abi_encode()
-        }
+        .abi_encode(),
         CourtCall::Timeout { deal, game } => {
             ICourt::timeoutCall { deal: (&deal).into(), game: (&game).into() }.abi_encode()
         }
         CourtCall::Convict { deal, order, receipt, signature, proof } => {
             let (deal, order, receipt) = ((&deal).into(), (&order).into(), (&receipt).into());
             match proof {
-                FaultProof::Sum { node, children: [left, right], place, siblings } => ICourt::wrongSumCall {
-                    deal,
-                    order,
-                    receipt,
-                    signature,
-                    fault: abi::SumFault {
-                        node: (&node).into(),
-                        left: (&left).into(),
-                        right: (&right).into(),
-                        place,
-                        siblings: nodes(&siblings),
-                    },
+                FaultProof::Sum { node, children: [left, right], place, siblings } => {
+                    ICourt::wrongSumCall {
+                        deal,
+                        order,
+                        receipt,
+                        signature,
+                        fault: abi::SumFault {
+                            node: (&node).into(),
+                            left: (&left).into(),
+                            right: (&right).into(),
+                            place,
+                            siblings: nodes(&siblings),
+                        },
+                    }
+                    .abi_encode()
                 }
-                .abi_encode(),
                 FaultProof::Fuel { task, fuel, halted, proof } => ICourt::wrongFuelCall {
                     deal,
                     order,

@@ -20,7 +20,9 @@ use rialto_protocol::{
     },
     pricing,
     receipt::{SumNode, inputs_proof},
-    types::{Ask, Deal, Game, Limits, Move, Order, Receipt, Voucher, WASM_3, digest, domain, struct_hash},
+    types::{
+        Ask, Deal, Game, Limits, Move, Order, Receipt, Voucher, WASM_3, digest, domain, struct_hash,
+    },
 };
 use rialto_sim::random::Random;
 
@@ -67,10 +69,22 @@ impl Courts {
         let domain = domain(pair.real.chain_id(), pair.real.court);
         let court = Court::new(pair.real.court, super::RULES, domain);
         let (deals, signed, games, seen) = (Vec::new(), Vec::new(), Vec::new(), BTreeMap::new());
-        let mut this = Self { pair, court, work: Work::new(), random: Random::new(seed), deals, signed, games, seen };
+        let mut this = Self {
+            pair,
+            court,
+            work: Work::new(),
+            random: Random::new(seed),
+            deals,
+            signed,
+            games,
+            seen,
+        };
         for actor in 0..ACTORS {
             if actor != 4 {
-                this.do_market(actor, Call::Allow { spender: this.court.address(), amount: u128::MAX });
+                this.do_market(
+                    actor,
+                    Call::Allow { spender: this.court.address(), amount: u128::MAX },
+                );
             }
         }
         for (at, tasks) in TASKS.into_iter().enumerate() {
@@ -168,8 +182,12 @@ impl Courts {
     /// Returns the time of the next call: mostly the next second, else around the end of a turn.
     fn time(&mut self) -> u64 {
         let now = self.now() + 1;
-        let mut moments: Vec<u64> =
-            self.games.iter().filter(|game| game.story.end.is_none()).map(|game| game.story.view.deadline).collect();
+        let mut moments: Vec<u64> = self
+            .games
+            .iter()
+            .filter(|game| game.story.end.is_none())
+            .map(|game| game.story.view.deadline)
+            .collect();
         moments.retain(|moment| *moment > now);
         match moments.is_empty() || self.random.percent(93) {
             true => now,
@@ -178,13 +196,15 @@ impl Courts {
     }
 
     fn next(&mut self) -> (usize, Act) {
-        let running: Vec<usize> = (0..self.games.len()).filter(|at| self.games[*at].story.end.is_none()).collect();
+        let running: Vec<usize> =
+            (0..self.games.len()).filter(|at| self.games[*at].story.end.is_none()).collect();
         match self.random.within(0..=99) {
             0..=7 => self.accuse(),
             8..=9 => self.convict(),
             10..=12 => self.in_market(),
             13 => {
-                let (to, until) = (self.pair.table.address(STRANGER), self.now() + self.random.within(0..=30));
+                let (to, until) =
+                    (self.pair.table.address(STRANGER), self.now() + self.random.within(0..=30));
                 (self.random.index(ACTORS), Act::Court(CourtCall::Delegate { to, until }))
             }
             _ if running.is_empty() => self.accuse(),
@@ -202,8 +222,11 @@ impl Courts {
 
     /// Returns a receipt, mostly of an open deal.
     fn some_receipt(&mut self) -> usize {
-        let open = |signed: &Signed| self.pair.model.deal_state(signed.order.deal).status == DealStatus::Open;
-        let open: Vec<usize> = (0..self.signed.len()).filter(|at| open(&self.signed[*at])).collect();
+        let open = |signed: &Signed| {
+            self.pair.model.deal_state(signed.order.deal).status == DealStatus::Open
+        };
+        let open: Vec<usize> =
+            (0..self.signed.len()).filter(|at| open(&self.signed[*at])).collect();
         if open.is_empty() || self.random.percent(10) {
             return self.random.index(self.signed.len());
         }
@@ -241,7 +264,12 @@ impl Courts {
             _ => {
                 let level = tree.height() - 1;
                 let children = tree.children(level, 0).unwrap_or([SumNode::EMPTY; 2]);
-                FaultProof::Sum { node: tree.root(), children, place: task / 8, siblings: Vec::new() }
+                FaultProof::Sum {
+                    node: tree.root(),
+                    children,
+                    place: task / 8,
+                    siblings: Vec::new(),
+                }
             }
         });
         (STRANGER, Act::Court(CourtCall::Convict { deal, order, receipt, signature, proof }))
@@ -254,26 +282,43 @@ impl Courts {
         let (requester, provider) = (self.actor(deal.requester), self.actor(deal.provider));
         let call = match self.random.within(0..=7) {
             0 | 1 => {
-                let (order, receipt) = (self.signed[at].order.clone(), self.signed[at].receipt.clone());
+                let (order, receipt) =
+                    (self.signed[at].order.clone(), self.signed[at].receipt.clone());
                 let signature = self.pair.table.sign(&order, deal.requesterKey);
                 Call::Claim { deal, order, signature, receipt }
             }
             2 => {
-                let voucher =
-                    Voucher { deal: struct_hash(&deal), amount: 10, orders: 0, close: self.random.percent(30) };
+                let voucher = Voucher {
+                    deal: struct_hash(&deal),
+                    amount: 10,
+                    orders: 0,
+                    close: self.random.percent(30),
+                };
                 let signature = self.pair.table.sign(&voucher, deal.requesterKey);
                 Call::Redeem { deal, voucher, signature }
             }
             3 if !self.games.is_empty() => {
                 let game = self.random.index(self.games.len());
-                let (game, deal) =
-                    (struct_hash(&self.games[game].story.view.game), self.deal_of(self.games[game].signed));
+                let (game, deal) = (
+                    struct_hash(&self.games[game].story.view.game),
+                    self.deal_of(self.games[game].signed),
+                );
                 Call::Settle { deal, case: CaseId::Hold { game } }
             }
             4 => Call::Expire { deal },
-            5 => Call::Allow { spender: self.court.address(), amount: u128::from(self.random.within(0..=400)) },
-            6 => return (requester, Act::Market(Call::Allow { spender: self.court.address(), amount: u128::MAX })),
-            _ => Call::Settle { deal, case: CaseId::Claim { order: self.signed[at].receipt.order } },
+            5 => Call::Allow {
+                spender: self.court.address(),
+                amount: u128::from(self.random.within(0..=400)),
+            },
+            6 => {
+                return (
+                    requester,
+                    Act::Market(Call::Allow { spender: self.court.address(), amount: u128::MAX }),
+                );
+            }
+            _ => {
+                Call::Settle { deal, case: CaseId::Claim { order: self.signed[at].receipt.order } }
+            }
         };
         (provider, Act::Market(call))
     }
@@ -289,7 +334,9 @@ impl Courts {
 
     /// Returns anybody's proof that a leaf's fuel is not what its end used, spoilt where asked.
     fn contradicts(&mut self, mut call: CourtCall, spoilt: Option<u64>) -> (usize, Act) {
-        if let (Some(how), CourtCall::Contradict { deal, game, order, nodes, index, halted }) = (spoilt, &mut call) {
+        if let (Some(how), CourtCall::Contradict { deal, game, order, nodes, index, halted }) =
+            (spoilt, &mut call)
+        {
             match how % 6 {
                 0 => *index = 16,
                 1 => nodes[0].fuel ^= 1,
@@ -319,10 +366,15 @@ impl Courts {
             }
             Question::Nodes { height: 0, place, nodes } => {
                 let first = place * nodes.len() as u32;
-                let wrong = self.work.tree(order.tasks).first_difference(unfolded_from(nodes), *place, nodes);
+                let wrong = self.work.tree(order.tasks).first_difference(
+                    unfolded_from(nodes),
+                    *place,
+                    nodes,
+                );
                 let index = wrong.unwrap_or(self.random.index(nodes.len()) as u32);
                 let task = (first + index).min(order.tasks - 1);
-                let same = |index: u32| nodes[index as usize].hash == self.work.ends[task as usize].hash();
+                let same =
+                    |index: u32| nodes[index as usize].hash == self.work.ends[task as usize].hash();
                 let only_fuel = wrong.is_some_and(same) && task == first + index;
                 if self.random.percent(if only_fuel { 80 } else { 8 }) {
                     let (deal, halted) = (self.deal_of(signed), self.work.ends[task as usize]);
@@ -333,7 +385,8 @@ impl Courts {
                 if wrong.is_none_or(same) {
                     self.games[at].lies[0] = self.random.within(1..=3_000);
                 }
-                let mut side = Side { player: self.work.player(task), from: self.games[at].lies[0] };
+                let mut side =
+                    Side { player: self.work.player(task), from: self.games[at].lies[0] };
                 let level = side.player.level();
                 let challenge = Challenge {
                     index,
@@ -362,21 +415,33 @@ impl Courts {
                 match side.answer(*position, *level, segment) {
                     Some(Answer::Step { pick, proof }) => {
                         let deal = self.deal_of(signed);
-                        let call =
-                            CourtCall::Step { deal, game, part: pick, segment: segment.clone(), proof: proof.into() };
+                        let call = CourtCall::Step {
+                            deal,
+                            game,
+                            part: pick,
+                            segment: segment.clone(),
+                            proof: proof.into(),
+                        };
                         (self.random.index(ACTORS), call)
                     }
                     Some(Answer::Move { pick, states }) if *level > 1 => {
                         self.signed_move(sender, &view.game, pick, *level, segment, states)
                     }
                     _ if *level > 1 => {
-                        let states = Box::new(std::array::from_fn(|i| keccak256([i as u8, part as u8])));
+                        let states =
+                            Box::new(std::array::from_fn(|i| keccak256([i as u8, part as u8])));
                         self.signed_move(sender, &view.game, part, *level, segment, states)
                     }
                     _ => {
                         let proof = side.player.at(position + u64::from(part)).prove();
                         let deal = self.deal_of(signed);
-                        let call = CourtCall::Step { deal, game, part, segment: segment.clone(), proof: proof.into() };
+                        let call = CourtCall::Step {
+                            deal,
+                            game,
+                            part,
+                            segment: segment.clone(),
+                            proof: proof.into(),
+                        };
                         (sender, call)
                     }
                 }
@@ -391,7 +456,9 @@ impl Courts {
                 1 => nodes[0].fuel ^= 1,
                 2 => order.seq += 1,
                 3 => game.openedAt += 1,
-                4..=6 => call = CourtCall::Pick { game: game.clone(), nodes: nodes.clone(), index: 0 },
+                4..=6 => {
+                    call = CourtCall::Pick { game: game.clone(), nodes: nodes.clone(), index: 0 }
+                }
                 _ => nodes[0].hash = B256::ZERO,
             },
             CourtCall::Pick { nodes, index, .. } => match how % 4 {
@@ -459,17 +526,30 @@ impl Courts {
     ) -> (usize, CourtCall) {
         let (game, segment) = (game.clone(), Box::new(*segment));
         if self.random.percent(60) {
-            return (side, CourtCall::Move { game, part, segment, states, signature: Bytes::new() });
+            return (
+                side,
+                CourtCall::Move { game, part, segment, states, signature: Bytes::new() },
+            );
         }
         let mut answer = [segment[part as usize]; PARTS + 1];
         answer[1..].copy_from_slice(&*states);
         let hash = |segment: &Segment| keccak256(segment.concat());
-        let terms =
-            Move { game: struct_hash(&game), level: level.into(), pick: part, from: hash(&segment), to: hash(&answer) };
+        let terms = Move {
+            game: struct_hash(&game),
+            level: level.into(),
+            pick: part,
+            from: hash(&segment),
+            to: hash(&answer),
+        };
         let table = &self.pair.table;
-        let key = if game.accuser == table.address(side) { &table.keys[side] } else { &table.pinned[side] };
+        let key = if game.accuser == table.address(side) {
+            &table.keys[side]
+        } else {
+            &table.pinned[side]
+        };
         let court = domain(self.pair.real.chain_id(), self.court.address());
-        let signature = key.sign_hash_sync(&digest(&terms, &court)).unwrap().as_bytes().to_vec().into();
+        let signature =
+            key.sign_hash_sync(&digest(&terms, &court)).unwrap().as_bytes().to_vec().into();
         (STRANGER, CourtCall::Move { game, part, segment, states, signature })
     }
 
@@ -485,15 +565,21 @@ impl Courts {
                 });
                 let got = self.pair.real.execute_in_court(now, sender, call);
                 if got != expected.as_ref().map(drop).map_err(Clone::clone) {
-                    return Err(format!("at {now}, actor {sender}: model {expected:?}, bytecode {got:?}, {call:#?}"));
+                    return Err(format!(
+                        "at {now}, actor {sender}: model {expected:?}, bytecode {got:?}, {call:#?}"
+                    ));
                 }
                 expected
             }
         };
         let name = match (&act, &outcome) {
             (_, Err(error)) => error.clone(),
-            (Act::Market(call), _) => format!("{call:?}").split([' ', '{']).next().unwrap_or_default().to_owned(),
-            (Act::Court(call), _) => format!("{call:?}").split([' ', '{']).next().unwrap_or_default().to_owned(),
+            (Act::Market(call), _) => {
+                format!("{call:?}").split([' ', '{']).next().unwrap_or_default().to_owned()
+            }
+            (Act::Court(call), _) => {
+                format!("{call:?}").split([' ', '{']).next().unwrap_or_default().to_owned()
+            }
         };
         *self.seen.entry(name).or_default() += 1;
         for (_, news) in outcome.unwrap_or_default() {
@@ -504,11 +590,19 @@ impl Courts {
 
     fn learn(&mut self, news: GameNews) {
         if let GameNews::Accused(view) = &news {
-            let signed = self.signed.iter().position(|signed| signed.receipt == view.receipt).unwrap();
+            let signed =
+                self.signed.iter().position(|signed| signed.receipt == view.receipt).unwrap();
             let accuser = self.actor(view.game.accuser);
-            let lie = |random: &mut Random| if random.percent(60) { u64::MAX } else { random.within(1..=3_000) };
+            let lie = |random: &mut Random| {
+                if random.percent(60) { u64::MAX } else { random.within(1..=3_000) }
+            };
             let lies = [lie(&mut self.random), self.random.within(1..=3_000)];
-            self.games.push(Played { story: GameStory::new((**view).clone()), signed, accuser, lies });
+            self.games.push(Played {
+                story: GameStory::new((**view).clone()),
+                signed,
+                accuser,
+                lies,
+            });
         }
         if let GameNews::Ended { verdict, .. } = &news {
             let how = match verdict.verdict {
@@ -526,18 +620,38 @@ impl Courts {
 
     fn compare(&self) -> Result<(), String> {
         let same = |what: &str, left: String, right: String| {
-            if left == right { Ok(()) } else { Err(format!("{what}: model {left}, bytecode {right}")) }
+            if left == right {
+                Ok(())
+            } else {
+                Err(format!("{what}: model {left}, bytecode {right}"))
+            }
         };
         for game in &self.games {
             let id = struct_hash(&game.story.view.game);
             let real = self.pair.real.read_court(ICourt::gameStateCall { id: id.into() });
             let model = self.court.game(id).map(|it| {
                 let clocks = (it.since, it.accuser_seconds, it.provider_seconds);
-                (it.segment, it.position, clocks, it.stage as u8, it.level, it.task, it.accusers_turn)
+                (
+                    it.segment,
+                    it.position,
+                    clocks,
+                    it.stage as u8,
+                    it.level,
+                    it.task,
+                    it.accusers_turn,
+                )
             });
             let clocks = (real.since.to::<u64>(), real.accuserSeconds, real.providerSeconds);
             let stage = real.stage as u8;
-            let there = (real.segment, real.position, clocks, stage, real.level, real.task, real.accusersTurn);
+            let there = (
+                real.segment,
+                real.position,
+                clocks,
+                stage,
+                real.level,
+                real.task,
+                real.accusersTurn,
+            );
             same("game", format!("{model:?}"), format!("{:?}", (stage != 0).then_some(there)))?;
             let deadline = self.court.game(id).map_or(0, |it| it.deadline());
             same(
@@ -546,17 +660,25 @@ impl Courts {
                 self.pair.real.read_court(ICourt::deadlineCall { id: id.into() }).to_string(),
             )?;
             if deadline != 0 {
-                same("what the events say", game.story.view.deadline.to_string(), deadline.to_string())?;
+                same(
+                    "what the events say",
+                    game.story.view.deadline.to_string(),
+                    deadline.to_string(),
+                )?;
             }
         }
-        let owners = (0..ACTORS).map(|actor| self.pair.table.address(actor)).chain([BURNED, self.court.address()]);
+        let owners = (0..ACTORS)
+            .map(|actor| self.pair.table.address(actor))
+            .chain([BURNED, self.court.address()]);
         for owner in owners {
             let real = self.pair.real.read(IMarket::accountCall { owner }).balance;
             same("account", self.pair.model.account(owner).balance.to_string(), real.to_string())?;
         }
         for id in self.deals.iter().map(struct_hash) {
-            let (model, real) =
-                (self.pair.model.deal_state(id), self.pair.real.read(IMarket::dealStateCall { deal: id.into() }));
+            let (model, real) = (
+                self.pair.model.deal_state(id),
+                self.pair.real.read(IMarket::dealStateCall { deal: id.into() }),
+            );
             let model = (model.status as u8, model.paid, model.claims, model.challenges);
             same(
                 "deal",
@@ -564,9 +686,17 @@ impl Courts {
                 format!("{:?}", (real.status as u8, real.paid, real.claims, real.challenges)),
             )?;
         }
-        let bonds: u128 =
-            self.games.iter().filter(|game| game.story.end.is_none()).map(|it| it.story.view.game.bond).sum();
-        same("bonds", bonds.to_string(), self.pair.model.account(self.court.address()).balance.to_string())
+        let bonds: u128 = self
+            .games
+            .iter()
+            .filter(|game| game.story.end.is_none())
+            .map(|it| it.story.view.game.bond)
+            .sum();
+        same(
+            "bonds",
+            bonds.to_string(),
+            self.pair.model.account(self.court.address()).balance.to_string(),
+        )
     }
 
     /// Checks that anyone can end every game after all deadlines.
@@ -608,7 +738,8 @@ fn history(seed: u64) -> Result<BTreeMap<String, u32>, String> {
 
 #[test]
 fn the_court_and_its_model_agree() {
-    let histories = std::env::var("RIALTO_MODEL_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(HISTORIES);
+    let histories =
+        std::env::var("RIALTO_MODEL_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(HISTORIES);
     let mut seen = BTreeMap::<String, u32>::new();
     for seed in 0..histories {
         let one = history(seed).unwrap_or_else(|why| panic!("history {seed}: {why}"));
@@ -638,6 +769,9 @@ fn the_court_and_its_model_agree() {
         "Unauthorized",
         "NotInReceipt",
     ] {
-        assert!(seen.contains_key(what), "no {what} in {histories} histories: the moves are too weak");
+        assert!(
+            seen.contains_key(what),
+            "no {what} in {histories} histories: the moves are too weak"
+        );
     }
 }

@@ -28,9 +28,15 @@ use rialto_protocol::{
 const STEPS: usize = 90;
 /// Tokens of every actor, base units.
 const TOKENS: u128 = 20_000;
-const PARAMS: Params = Params { challenge_window: 100, answer_window: 40, grace: 50, case_bond: 25 };
-const RULES: Rules =
-    Rules { base_bond: 101, bond_per_tfuel: 5_000_000, base_seconds: 90, move_seconds: 40, fuel_per_second: 1_000_000 };
+const PARAMS: Params =
+    Params { challenge_window: 100, answer_window: 40, grace: 50, case_bond: 25 };
+const RULES: Rules = Rules {
+    base_bond: 101,
+    bond_per_tfuel: 5_000_000,
+    base_seconds: 90,
+    move_seconds: 40,
+    fuel_per_second: 1_000_000,
+};
 
 fn keys() -> Vec<PrivateKeySigner> {
     (0..ACTORS as u8).map(|n| PrivateKeySigner::from_bytes(&keccak256([n])).unwrap()).collect()
@@ -59,41 +65,78 @@ impl Pair {
     }
 
     fn step(&mut self, now: u64, sender: usize, call: &Call) -> Result<Result<(), String>, String> {
-        let expected = self.model.apply(now, self.table.address(sender), call).map_err(|e| format!("{e:?}"));
+        let expected =
+            self.model.apply(now, self.table.address(sender), call).map_err(|e| format!("{e:?}"));
         let got = self.real.execute(now, sender, call);
         if got != expected {
-            return Err(format!("at {now}, actor {sender}: model {expected:?}, bytecode {got:?}, call {call:#?}"));
+            return Err(format!(
+                "at {now}, actor {sender}: model {expected:?}, bytecode {got:?}, call {call:#?}"
+            ));
         }
         if let (Ok(()), Call::Open { ask, terms, .. }) = (&got, call) {
-            self.table.deals.push(Market::deal_terms(self.table.address(sender), ask, terms).unwrap());
+            self.table
+                .deals
+                .push(Market::deal_terms(self.table.address(sender), ask, terms).unwrap());
         }
         Ok(got)
     }
 
     fn compare(&self) -> Result<(), String> {
         let same = |what: &str, left: String, right: String| {
-            if left == right { Ok(()) } else { Err(format!("{what}: model {left}, bytecode {right}")) }
+            if left == right {
+                Ok(())
+            } else {
+                Err(format!("{what}: model {left}, bytecode {right}"))
+            }
         };
         let mut owners: Vec<_> = (0..ACTORS).map(|actor| self.table.address(actor)).collect();
         owners.push(BURNED);
         for owner in owners {
-            let (model, real) = (self.model.account(owner), self.real.read(IMarket::accountCall { owner }));
+            let (model, real) =
+                (self.model.account(owner), self.real.read(IMarket::accountCall { owner }));
             same(
                 "account",
                 format!("{:?}", (model.balance, model.counter, model.open)),
                 format!("{:?}", (real.balance, real.counter, real.dealsOpen)),
             )?;
-            same("tokens", self.model.tokens(owner).to_string(), self.real.tokens(owner).to_string())?;
+            same(
+                "tokens",
+                self.model.tokens(owner).to_string(),
+                self.real.tokens(owner).to_string(),
+            )?;
         }
-        same("conservation", self.model.owed().to_string(), self.real.tokens(self.real.market).to_string())?;
+        same(
+            "conservation",
+            self.model.owed().to_string(),
+            self.real.tokens(self.real.market).to_string(),
+        )?;
         for deal in &self.table.deals {
             let id = struct_hash(deal);
-            let (model, real) = (self.model.deal_state(id), self.real.read(IMarket::dealStateCall { deal: id.into() }));
-            let model = (model.status as u8, model.paid, model.orders, model.claims, model.lates, model.challenges);
-            let real = (real.status as u8, real.paid, real.orders, real.claims, real.lates, real.challenges);
+            let (model, real) = (
+                self.model.deal_state(id),
+                self.real.read(IMarket::dealStateCall { deal: id.into() }),
+            );
+            let model = (
+                model.status as u8,
+                model.paid,
+                model.orders,
+                model.claims,
+                model.lates,
+                model.challenges,
+            );
+            let real = (
+                real.status as u8,
+                real.paid,
+                real.orders,
+                real.claims,
+                real.lates,
+                real.challenges,
+            );
             same("deal", format!("{model:?}"), format!("{real:?}"))?;
         }
-        for (owner, spender) in (0..ACTORS).flat_map(|owner| (0..ACTORS).map(move |spender| (owner, spender))) {
+        for (owner, spender) in
+            (0..ACTORS).flat_map(|owner| (0..ACTORS).map(move |spender| (owner, spender)))
+        {
             let (owner, spender) = (self.table.address(owner), self.table.address(spender));
             let real: u128 = self.real.read(IMarket::allowanceCall { owner, spender });
             same("allowance", self.model.allowance(owner, spender).to_string(), real.to_string())?;
@@ -127,11 +170,10 @@ impl Pair {
         let longest = PARAMS.grace + 2 * PARAMS.challenge_window + PARAMS.answer_window;
         let mut now = self.real.now();
         let ends = self.table.deals.iter().map(|deal| deal.expiry + longest);
-        let holds = self
-            .table
-            .cases
-            .iter()
-            .map(|(at, case)| self.model.case(struct_hash(&self.table.deals[*at]), *case).deadline);
+        let holds =
+            self.table.cases.iter().map(|(at, case)| {
+                self.model.case(struct_hash(&self.table.deals[*at]), *case).deadline
+            });
         now = ends.chain(holds).max().unwrap_or(now).max(now);
         for kind in [2, 3, 0, 1] {
             for (at, which) in self.table.cases.clone() {
@@ -158,7 +200,11 @@ impl Pair {
         self.compare()?;
         let left = self.real.tokens(self.real.market);
         let burned = U256::from(self.model.account(BURNED).balance);
-        if left == burned { Ok(()) } else { Err(format!("{left} base units are stuck, {burned} of them burned")) }
+        if left == burned {
+            Ok(())
+        } else {
+            Err(format!("{left} base units are stuck, {burned} of them burned"))
+        }
     }
 }
 
@@ -178,8 +224,12 @@ fn history(choices: &[Choice], coverage: &mut Coverage) -> Result<(), String> {
 fn model_and_bytecode_agree() {
     let cases: Option<u32> = std::env::var("RIALTO_MODEL_CASES").ok().and_then(|n| n.parse().ok());
     let coverage = std::cell::RefCell::new(Coverage::default());
-    let config =
-        Config { cases: cases.unwrap_or(12), failure_persistence: None, max_shrink_iters: 200, ..Config::default() };
+    let config = Config {
+        cases: cases.unwrap_or(12),
+        failure_persistence: None,
+        max_shrink_iters: 200,
+        ..Config::default()
+    };
     let mut runner = match cases {
         Some(_) => TestRunner::new(config),
         None => TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha)),
@@ -194,8 +244,8 @@ fn model_and_bytecode_agree() {
     let coverage = coverage.into_inner();
     println!("{:#?}", coverage.0);
     for call in [
-        "Deposit", "Withdraw", "Open", "Redeem", "Close", "Claim", "Late", "Answer", "Demand", "Settle", "Expire",
-        "Hold", "Allow", "Take", "Give", "Excuse", "Reveal", "Slash", "Lift",
+        "Deposit", "Withdraw", "Open", "Redeem", "Close", "Claim", "Late", "Answer", "Demand",
+        "Settle", "Expire", "Hold", "Allow", "Take", "Give", "Excuse", "Reveal", "Slash", "Lift",
     ] {
         assert!(coverage.0.contains_key(call), "no {call} went through: the moves are too weak");
     }

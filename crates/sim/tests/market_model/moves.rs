@@ -11,10 +11,16 @@ use rialto_protocol::case::CaseId;
 use rialto_protocol::eip712::Typed;
 use rialto_protocol::{
     DealId, GameId, OrderId,
-    model::{Call, CaseStatus, DealStatus, MAX_REVEAL_BYTES, Market, OPENING_TOLERANCE, Params, Reveal, Terms},
+    model::{
+        Call, CaseStatus, DealStatus, MAX_REVEAL_BYTES, Market, OPENING_TOLERANCE, Params, Reveal,
+        Terms,
+    },
     pricing,
     receipt::{Halted, Status, SumTree, output_hash},
-    types::{Ack, Ask, Cancel, Deal, Limits, Order, Receipt, Release, Voucher, WASM_3, digest, struct_hash},
+    types::{
+        Ack, Ask, Cancel, Deal, Limits, Order, Receipt, Release, Voucher, WASM_3, digest,
+        struct_hash,
+    },
 };
 
 /// Random numbers for one move, which depends on the state of the market.
@@ -66,7 +72,9 @@ pub struct Table {
 
 impl Table {
     pub fn new(keys: Vec<PrivateKeySigner>, domain: Eip712Domain, params: Params) -> Self {
-        let pinned = (0..keys.len() as u8).map(|n| PrivateKeySigner::from_bytes(&keccak256([n, 1])).unwrap()).collect();
+        let pinned = (0..keys.len() as u8)
+            .map(|n| PrivateKeySigner::from_bytes(&keccak256([n, 1])).unwrap())
+            .collect();
         Self {
             keys,
             pinned,
@@ -146,21 +154,34 @@ impl Table {
         match op {
             0..8 => (
                 pick % ACTORS,
-                Call::Deposit { account: self.address(usize::from(value) % ACTORS), amount: small % 4_000 },
+                Call::Deposit {
+                    account: self.address(usize::from(value) % ACTORS),
+                    amount: small % 4_000,
+                },
             ),
-            8..16 => {
-                (pick % ACTORS, Call::Withdraw { to: self.address(usize::from(value) % ACTORS), amount: small % 3_000 })
-            }
-            16..18 => (pick % ACTORS, Call::Announce { endpoint: vec![7; usize::from(value) % 1200].into() }),
+            8..16 => (
+                pick % ACTORS,
+                Call::Withdraw {
+                    to: self.address(usize::from(value) % ACTORS),
+                    amount: small % 3_000,
+                },
+            ),
+            16..18 => (
+                pick % ACTORS,
+                Call::Announce { endpoint: vec![7; usize::from(value) % 1200].into() },
+            ),
             18..24 => self.between_accounts(pick, value),
             24..26 => (PROVIDERS[pick % 2], Call::CancelAsks { counter: u64::from(value % 3) }),
             26..60 => self.open(now, pick, value, op % 3 == 0),
             _ if self.deals.is_empty() => self.open(now, pick, value, false),
             _ => {
-                let open = |at: &usize| market.deal_state(struct_hash(&self.deals[*at])).status == DealStatus::Open;
+                let open = |at: &usize| {
+                    market.deal_state(struct_hash(&self.deals[*at])).status == DealStatus::Open
+                };
                 let all = 0..self.deals.len();
                 // Mostly an open deal, sometimes a closed one.
-                let likely: Vec<_> = if pick % 10 == 0 { all.collect() } else { all.filter(open).collect() };
+                let likely: Vec<_> =
+                    if pick % 10 == 0 { all.collect() } else { all.filter(open).collect() };
                 match likely.iter().rev().nth((pick / 7) % likely.len().clamp(1, 3)) {
                     Some(at) => self.in_deal(now, choice, *at, market),
                     None => self.open(now, pick, value, false),
@@ -175,7 +196,9 @@ impl Table {
         let deal = self.deals[at].clone();
         let id = struct_hash(&deal);
         let state = market.deal_state(id);
-        let by = |address: Address, table: &Self| table.keys.iter().position(|k| k.address() == address).unwrap_or(0);
+        let by = |address: Address, table: &Self| {
+            table.keys.iter().position(|k| k.address() == address).unwrap_or(0)
+        };
         let (requester, provider) = (by(deal.requester, self), by(deal.provider, self));
         match op {
             60..100 => {
@@ -199,7 +222,8 @@ impl Table {
             }
             140..165 => {
                 let order = self.order(now, at, pick, value);
-                let ack = Ack { order: struct_hash(&order), dueBy: now + u64::from(value % 4 == 0) * 20 };
+                let ack =
+                    Ack { order: struct_hash(&order), dueBy: now + u64::from(value % 4 == 0) * 20 };
                 self.acks.push(ack.clone());
                 self.cases.push((at, CaseId::Late { order: ack.order }));
                 let signature = self.sign(&ack, deal.providerKey);
@@ -215,7 +239,9 @@ impl Table {
             }
             185..199 => self.answer(provider, deal, at, pick, value),
             205..231 => {
-                let Some((at, case)) = self.cases.iter().rev().nth(pick % self.cases.len().clamp(1, 4)).copied() else {
+                let Some((at, case)) =
+                    self.cases.iter().rev().nth(pick % self.cases.len().clamp(1, 4)).copied()
+                else {
                     return (pick % ACTORS, Call::Expire { deal });
                 };
                 (pick % ACTORS, Call::Settle { deal: self.deals[at].clone(), case })
@@ -246,12 +272,21 @@ impl Table {
     }
 
     /// Answers a late notice or demand, if there is one.
-    fn answer(&mut self, provider: usize, deal: Deal, at: usize, pick: usize, value: u16) -> (usize, Call) {
+    fn answer(
+        &mut self,
+        provider: usize,
+        deal: Deal,
+        at: usize,
+        pick: usize,
+        value: u16,
+    ) -> (usize, Call) {
         let open: Vec<_> = self.cases.iter().rev().filter(|case| case.0 == at).copied().collect();
         for (_, case) in open {
             match case {
                 CaseId::Late { order: subject } => {
-                    if let Some(order) = self.orders.iter().find(|order| struct_hash(*order) == subject).cloned() {
+                    if let Some(order) =
+                        self.orders.iter().find(|order| struct_hash(*order) == subject).cloned()
+                    {
                         if value.is_multiple_of(4) {
                             let cancel = Cancel { order: subject };
                             let signature = self.sign(&cancel, deal.requesterKey);
@@ -267,12 +302,24 @@ impl Table {
                     }
                 }
                 CaseId::Demand { receipt: subject, task } => {
-                    let found = self.receipts.iter().find(|(receipt, _)| struct_hash(receipt) == subject).cloned();
+                    let found = self
+                        .receipts
+                        .iter()
+                        .find(|(receipt, _)| struct_hash(receipt) == subject)
+                        .cloned();
                     if let Some((receipt, tasks)) = found {
-                        let order = self.orders.iter().find(|order| struct_hash(*order) == receipt.order).cloned();
+                        let order = self
+                            .orders
+                            .iter()
+                            .find(|order| struct_hash(*order) == receipt.order)
+                            .cloned();
                         if let Some(order) = order {
-                            let sender = if value.is_multiple_of(3) { pick % ACTORS } else { provider };
-                            return (sender, Call::Reveal { deal, order, receipt, reveal: reveal(&tasks, task) });
+                            let sender =
+                                if value.is_multiple_of(3) { pick % ACTORS } else { provider };
+                            return (
+                                sender,
+                                Call::Reveal { deal, order, receipt, reveal: reveal(&tasks, task) },
+                            );
                         }
                     }
                 }
@@ -387,16 +434,21 @@ impl Table {
     fn receipt(&mut self, deal: &Deal, order: &Order, value: u16) -> Receipt {
         let hash = struct_hash(order);
         if !value.is_multiple_of(8)
-            && let Some((receipt, _)) = self.receipts.iter().find(|(receipt, _)| receipt.order == hash)
+            && let Some((receipt, _)) =
+                self.receipts.iter().find(|(receipt, _)| receipt.order == hash)
         {
             return receipt.clone();
         }
         let tasks: Vec<Task> = (0..order.tasks)
             .map(|task| {
-                let length =
-                    if value.is_multiple_of(6) { MAX_REVEAL_BYTES as usize + 1 } else { usize::from(value % 100) };
-                let output =
-                    Bytes::from(keccak256(task.to_be_bytes()).0.repeat(length.div_ceil(32))[..length].to_vec());
+                let length = if value.is_multiple_of(6) {
+                    MAX_REVEAL_BYTES as usize + 1
+                } else {
+                    usize::from(value % 100)
+                };
+                let output = Bytes::from(
+                    keccak256(task.to_be_bytes()).0.repeat(length.div_ceil(32))[..length].to_vec(),
+                );
                 let halted = Halted {
                     status: if value.is_multiple_of(5) { Status::Trap } else { Status::Finished },
                     exit_code: u32::from(value % 2),
@@ -408,7 +460,8 @@ impl Table {
                 (halted, halted.fuel_used(order.fuelLimit), output)
             })
             .collect();
-        let root = SumTree::new(tasks.iter().map(|(halted, fuel, _)| (halted.hash(), *fuel))).root();
+        let root =
+            SumTree::new(tasks.iter().map(|(halted, fuel, _)| (halted.hash(), *fuel))).root();
         let receipt = Receipt {
             order: hash,
             root: root.hash,
@@ -432,7 +485,10 @@ impl Table {
                 0 => bytes[64] = bytes[64].wrapping_sub(27),
                 1 => bytes.truncate(64),
                 2 => bytes[3] ^= 1,
-                3 => bytes = self.keys[COURT].sign_hash_sync(&B256::ZERO).unwrap().as_bytes().to_vec(),
+                3 => {
+                    bytes =
+                        self.keys[COURT].sign_hash_sync(&B256::ZERO).unwrap().as_bytes().to_vec()
+                }
                 _ => bytes.clear(),
             }
             *signature = bytes.into();
@@ -445,7 +501,9 @@ impl Table {
                 2 => terms.budget = ask.maxBudget + 1,
                 3 => terms.duration = ask.maxSeconds + 1,
                 4 => terms.duration = 0,
-                5 => terms.max_price = terms.max_price.saturating_sub(u128::from(choice.value) * 600),
+                5 => {
+                    terms.max_price = terms.max_price.saturating_sub(u128::from(choice.value) * 600)
+                }
                 6 => ask.priceStart += 1,
                 7 => terms.opened_at += 1,
                 8 => terms.opened_at -= OPENING_TOLERANCE + 1,
@@ -488,7 +546,9 @@ impl Table {
                 0 => cancel.order = OrderId::ZERO,
                 _ => wrong(signature),
             },
-            Call::Allow { amount, .. } | Call::Take { amount, .. } | Call::Give { amount, .. } => *amount = 1 << 100,
+            Call::Allow { amount, .. } | Call::Take { amount, .. } | Call::Give { amount, .. } => {
+                *amount = 1 << 100
+            }
             Call::Demand { order, signature, task, receipt, .. } => match n % 4 {
                 0 => wrong(signature),
                 1 => *task = order.tasks,
@@ -509,7 +569,9 @@ impl Table {
             },
             Call::Hold { until, .. } => *until += 31 * 86_400,
             Call::Withdraw { amount, .. } | Call::Deposit { amount, .. } => *amount = 1 << 100,
-            Call::Expire { deal } | Call::Slash { deal, .. } | Call::Lift { deal, .. } => deal.salt += 1 << 32,
+            Call::Expire { deal } | Call::Slash { deal, .. } | Call::Lift { deal, .. } => {
+                deal.salt += 1 << 32
+            }
             Call::Announce { .. } | Call::CancelAsks { .. } => {}
         }
         (sender, call)

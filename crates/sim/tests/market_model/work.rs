@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use alloy_primitives::{B256, keccak256};
 use rialto_machine::{
-    Lowered, TaskLimits, Tracer, canonicalise, input::Halves, lower, play::Player, play::span, start_parts,
+    Lowered, TaskLimits, Tracer, canonicalise, input::Halves, lower, play::Player, play::span,
+    start_parts,
 };
 use rialto_protocol::{
     court::{Answer, PARTS, Segment},
@@ -38,14 +39,18 @@ impl Work {
         let wasm = wast::parser::parse::<wast::Wat<'_>>(&buffer).unwrap().encode().unwrap();
         let program = Arc::new(lower(&canonicalise(&wasm).unwrap().module));
         let most = *TASKS.iter().max().unwrap() as u8;
-        let inputs: Vec<_> =
-            (0..most).map(|task| Arc::new(Halves::new(vec![task].into(), Default::default()))).collect();
+        let inputs: Vec<_> = (0..most)
+            .map(|task| Arc::new(Halves::new(vec![task].into(), Default::default())))
+            .collect();
         let roots = inputs.iter().map(|input| input.root()).collect();
         let mut this = Self { program, inputs, roots, ends: Vec::new() };
         this.ends = (0..u32::from(most))
             .map(|task| {
-                let mut tracer =
-                    Tracer::new(this.program.clone(), this.inputs[task as usize].clone(), this.limits(task));
+                let mut tracer = Tracer::new(
+                    this.program.clone(),
+                    this.inputs[task as usize].clone(),
+                    this.limits(task),
+                );
                 tracer.finish(1 << 30).unwrap();
                 *tracer.halted().unwrap()
             })
@@ -69,7 +74,8 @@ impl Work {
     }
 
     pub(super) fn limits(&self, task: u32) -> TaskLimits {
-        let order = Order { seed: SEED, fuelLimit: FUEL, outLimit: 1024, maxPages: 1, ..Order::default() };
+        let order =
+            Order { seed: SEED, fuelLimit: FUEL, outLimit: 1024, maxPages: 1, ..Order::default() };
         TaskLimits::of(&order, task)
     }
 
@@ -85,10 +91,17 @@ impl Work {
 impl Judge for Work {
     fn start(&self, task: &JudgedTask, parts: &[u8]) -> Option<(B256, u64)> {
         let at = self.roots.iter().position(|root| *root == task.input)?;
-        if task.program != self.program.parts.root() || start_parts(&self.program, &self.inputs[at]) != parts {
+        if task.program != self.program.parts.root()
+            || start_parts(&self.program, &self.inputs[at]) != parts
+        {
             return None;
         }
-        let limits = TaskLimits { seed: task.seed, fuel: task.fuel_limit, out: task.out_limit, pages: task.max_pages };
+        let limits = TaskLimits {
+            seed: task.seed,
+            fuel: task.fuel_limit,
+            out: task.out_limit,
+            pages: task.max_pages,
+        };
         let first = Player::new(self.program.clone(), self.inputs[at].clone(), limits).hash_at(0);
         Some((first, self.program.parts.most_steps(task.fuel_limit)))
     }
@@ -122,7 +135,8 @@ impl Signed {
         };
         let mut nodes: Vec<_> = self.ends.iter().map(leaf).collect();
         for _ in 0..height {
-            nodes = nodes.chunks(2).map(|pair| SumNode::parent(pair[0], pair[1]).unwrap()).collect();
+            nodes =
+                nodes.chunks(2).map(|pair| SumNode::parent(pair[0], pair[1]).unwrap()).collect();
         }
         nodes
     }
@@ -149,9 +163,14 @@ impl Side {
             return Some(self.player.answer(position, level, segment));
         }
         let part = span(level - 1);
-        let pick = (0..16).find(|pick| self.hash_at(position + (pick + 1) * part) != segment[*pick as usize + 1])?;
-        let states =
-            Box::new(if level > 1 { self.dissect(position + pick * part, level - 1) } else { [B256::ZERO; 16] });
+        let pick = (0..16).find(|pick| {
+            self.hash_at(position + (pick + 1) * part) != segment[*pick as usize + 1]
+        })?;
+        let states = Box::new(if level > 1 {
+            self.dissect(position + pick * part, level - 1)
+        } else {
+            [B256::ZERO; 16]
+        });
         Some(Answer::Move { pick: pick as u32, states })
     }
 }

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use futures::StreamExt;
 use rialto_chain::{Chain, CourtCall, Courts, Games, MarketCall, Signed};
 use rialto_faults::Fault;
-use rialto_machine::{canonicalise, input::Halves, input::SharedInput, input::TaskInput, lower, start_parts};
+use rialto_machine::{
+    canonicalise, input::Halves, input::SharedInput, input::TaskInput, lower, start_parts,
+};
 use rialto_protocol::{
     court::{Answer, COMPENSATION_BPS, Challenge, GameNews, GameStory, Question},
     keccak256,
@@ -26,7 +28,12 @@ fn shared() -> Vec<u8> {
 }
 
 /// Waits until the game about a deal has come `far` enough, and returns it.
-async fn watch(chain: &Chain, from: u64, deal: &Deal, far: impl Fn(&GameStory) -> bool) -> GameStory {
+async fn watch(
+    chain: &Chain,
+    from: u64,
+    deal: &Deal,
+    far: impl Fn(&GameStory) -> bool,
+) -> GameStory {
     let courts = Courts { known: [deal.court].into(), ..Courts::default() };
     let (mut games, mut story) = (Games::default(), None::<GameStory>);
     games.add_deal(struct_hash(deal), deal);
@@ -56,7 +63,12 @@ async fn a_cheater_is_convicted_though_both_sides_die_in_the_middle() {
     let mut place = Place::in_court(&[None, Some(Fault::CorruptOutput { every: 7 }), None]).await;
     let cheater = place.sellers[1].address;
     let requester = place.requester(patient).await;
-    let job = Job { policy: Policy::Replicate { n: 2 }, min_providers: 3, max_providers: 3, ..squares(40) };
+    let job = Job {
+        policy: Policy::Replicate { n: 2 },
+        min_providers: 3,
+        max_providers: 3,
+        ..squares(40)
+    };
     let handle = soon(requester.submit(job)).await.unwrap();
     let id = handle.id();
     let mut events = handle.events();
@@ -75,7 +87,10 @@ async fn a_cheater_is_convicted_though_both_sides_die_in_the_middle() {
     assert_eq!(report.outcome, Ok(()));
     let [dispute] = report.disputes.as_slice() else { panic!("{:?}", report.disputes) };
     let end = dispute.end.unwrap();
-    assert!(end.accuser_won && end.slashed && end.verdict == rialto_protocol::court::Verdict::Step, "{dispute:?}");
+    assert!(
+        end.accuser_won && end.slashed && end.verdict == rialto_protocol::court::Verdict::Step,
+        "{dispute:?}"
+    );
     assert_eq!((dispute.provider, end.to_accuser, end.burned), (cheater, dispute.bond, 0));
     assert!(dispute.step.is_some());
     let deal = report.evidence.deals.iter().find(|deal| deal.provider == cheater).unwrap();
@@ -123,7 +138,8 @@ async fn an_honest_provider_wins_and_is_paid_for_it() {
     let mut watching = place.sellers[0].service.events();
     soon(accuser.accuse("accuse", &court, signed)).await.unwrap();
     // The provider shows the leaves, and the stranger challenges one of them.
-    let unfolded = |story: &GameStory| matches!(story.view.question, Question::Nodes { height: 0, .. });
+    let unfolded =
+        |story: &GameStory| matches!(story.view.question, Question::Nodes { height: 0, .. });
     let view = watch(&place.chain, place.deployed.block, deal, unfolded).await.view;
     let challenge = Challenge {
         index: 0,
@@ -136,14 +152,17 @@ async fn an_honest_provider_wins_and_is_paid_for_it() {
     let call = CourtCall::answer(deal.clone(), order, &view, answer).unwrap();
     soon(accuser.send("challenge", MarketCall::Court { court: deal.court, call })).await.unwrap();
     let answered = |story: &GameStory| {
-        story.view.accusers_turn && matches!(story.view.question, Question::Run { level, .. } if level % 2 == 1)
+        story.view.accusers_turn
+            && matches!(story.view.question, Question::Run { level, .. } if level % 2 == 1)
     };
     watch(&place.chain, place.deployed.block, deal, answered).await;
     // The accuser has no true move.
     place.wait(30_000);
     let bond = soon(court.bond_for(limit)).await.unwrap();
     loop {
-        if let ProviderEvent::GameEnded { won, received, lost, .. } = soon(watching.recv()).await.unwrap() {
+        if let ProviderEvent::GameEnded { won, received, lost, .. } =
+            soon(watching.recv()).await.unwrap()
+        {
             assert_eq!((won, received, lost), (true, share(bond, COMPENSATION_BPS).unwrap(), 0));
             break;
         }
@@ -160,14 +179,21 @@ async fn a_receipt_that_does_not_add_up_costs_its_provider_the_collateral_withou
     let cheater = place.sellers[0].address;
     let requester = place.requester(patient).await;
     let mut watching = place.sellers[0].service.events();
-    let job = Job { policy: Policy::Replicate { n: 2 }, min_providers: 2, max_providers: 2, ..squares(20) };
+    let job = Job {
+        policy: Policy::Replicate { n: 2 },
+        min_providers: 2,
+        max_providers: 2,
+        ..squares(20)
+    };
     let handle = soon(requester.submit(job)).await.unwrap();
     let mut events = handle.events();
     let (mut said, mut won) = (None, None);
     while let Some(event) = soon(events.next()).await {
         match event {
             JobEvent::Misstated { provider, fault, .. } => said = Some((provider, fault)),
-            JobEvent::Convicted { provider, fault, compensation, .. } => won = Some((provider, fault, compensation)),
+            JobEvent::Convicted { provider, fault, compensation, .. } => {
+                won = Some((provider, fault, compensation))
+            }
             JobEvent::Accused { .. } => panic!("no game is needed"),
             _ => {}
         }
@@ -210,8 +236,9 @@ async fn an_offer_before_a_court_of_unknown_code_is_left_out_unless_nothing_is_c
         }
     };
     soon(heard).await;
-    let quote =
-        async |policy| requester.quote(&Job { policy, min_providers: 2, ..squares(20) }).await.unwrap().unwrap();
+    let quote = async |policy| {
+        requester.quote(&Job { policy, min_providers: 2, ..squares(20) }).await.unwrap().unwrap()
+    };
     let plan = quote(Policy::Audit { rate_ppm: 1_000_000 }).await;
     let left: Vec<_> = plan.excluded.iter().map(|left| (left.provider, left.why.code())).collect();
     assert_eq!(left, [(place.sellers[1].address, "R-MAT-016")]);
@@ -223,7 +250,9 @@ async fn an_offer_before_a_court_of_unknown_code_is_left_out_unless_nothing_is_c
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_never_computed_is_claimed_and_taken_to_court_by_what_stands_on_chain() {
-    let place = Place::in_court_with(&[Some(Fault::Invent)], |config| config.money.claim_after_seconds = 2).await;
+    let place =
+        Place::in_court_with(&[Some(Fault::Invent)], |config| config.money.claim_after_seconds = 2)
+            .await;
     let cheat = place.sellers[0].address;
     let requester = place.requester(patient).await;
     let job = Job { policy: Policy::Trust, min_providers: 1, max_providers: 1, ..squares(40) };

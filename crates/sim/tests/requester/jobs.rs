@@ -20,7 +20,10 @@ async fn lists_names_reports_and_results_survive_a_restart() {
     let requester = place.requester(|_| ()).await;
     let jobs = soon(requester.jobs()).await.unwrap();
     assert_eq!(jobs.len(), 1);
-    assert_eq!((jobs[0].id, jobs[0].name.as_str(), jobs[0].phase), (id, "squares", JobPhase::Ended));
+    assert_eq!(
+        (jobs[0].id, jobs[0].name.as_str(), jobs[0].phase),
+        (id, "squares", JobPhase::Ended)
+    );
     assert_eq!((jobs[0].progress.verified, jobs[0].progress.paid), (40, 40));
     let again = soon(soon(requester.job(id)).await.unwrap().wait()).await.unwrap();
     assert_eq!(
@@ -43,11 +46,13 @@ async fn lists_names_reports_and_results_survive_a_restart() {
 async fn a_cancelled_job_is_resumed_by_another_process_and_nothing_is_run_twice() {
     let place = Place::new(&[None, None]).await;
     let requester = place.requester(|_| ()).await;
-    let handle = soon(requester.submit(Job { policy: Policy::Trust, ..squares(6_000) })).await.unwrap();
+    let handle =
+        soon(requester.submit(Job { policy: Policy::Trust, ..squares(6_000) })).await.unwrap();
     let id = handle.id();
     let mut events = handle.events();
     while let Some(event) = soon(events.next()).await {
-        if matches!(event, rialto_requester::JobEvent::Progress(progress) if progress.verified > 200) {
+        if matches!(event, rialto_requester::JobEvent::Progress(progress) if progress.verified > 200)
+        {
             break;
         }
     }
@@ -89,7 +94,10 @@ async fn a_second_job_costs_no_transaction_even_after_a_restart() {
         report.providers.iter().map(|p| p.deal).collect::<std::collections::BTreeSet<_>>()
     };
     assert_eq!(of(&first), of(&second), "the same deals");
-    assert!(first.requester_paid >= 120 && second.requester_paid >= 120, "at least the task fees, each its own");
+    assert!(
+        first.requester_paid >= 120 && second.requester_paid >= 120,
+        "at least the task fees, each its own"
+    );
     assert!(second.requester_paid < 2 * 120, "not the first job's as well");
     assert!(second.providers.iter().all(|provider| provider.tasks == 20), "only its own tasks");
     soon(requester.stop()).await;

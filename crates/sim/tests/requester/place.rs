@@ -3,7 +3,9 @@
 
 use std::{future::Future, path::PathBuf, sync::Arc, time::Duration};
 
-use rialto_chain::{Chain, ChainConfig, DeployParams, Deployed, MarketCall, PrivateKeySigner, Rpc, RpcFault, deploy};
+use rialto_chain::{
+    Chain, ChainConfig, DeployParams, Deployed, MarketCall, PrivateKeySigner, Rpc, RpcFault, deploy,
+};
 use rialto_devchain::{Config, Devchain};
 use rialto_exec::Engine;
 use rialto_faults::Fault;
@@ -59,7 +61,10 @@ impl Place {
     }
 
     /// Does the same, with other settings of the providers.
-    pub async fn in_court_with(faults: &[Option<Fault>], change: impl Fn(&mut ProviderConfig)) -> Self {
+    pub async fn in_court_with(
+        faults: &[Option<Fault>],
+        change: impl Fn(&mut ProviderConfig),
+    ) -> Self {
         Self::make(faults, true, change).await
     }
 
@@ -67,16 +72,26 @@ impl Place {
         Self::make(faults, false, change).await
     }
 
-    async fn make(faults: &[Option<Fault>], court: bool, change: impl Fn(&mut ProviderConfig)) -> Self {
+    async fn make(
+        faults: &[Option<Fault>],
+        court: bool,
+        change: impl Fn(&mut ProviderConfig),
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let ether = U256::from(10).pow(U256::from(18));
         let names: Vec<String> = (0..faults.len()).map(|n| format!("seller {n}")).collect();
-        let all: Vec<&str> = ["deployer", "buyer"].into_iter().chain(names.iter().map(String::as_str)).collect();
-        let accounts = all.iter().map(|name| (key(name).address(), U256::from(1000) * ether)).collect();
+        let all: Vec<&str> =
+            ["deployer", "buyer"].into_iter().chain(names.iter().map(String::as_str)).collect();
+        let accounts =
+            all.iter().map(|name| (key(name).address(), U256::from(1000) * ether)).collect();
         let dev = Devchain::open(Config { accounts, ..Config::default() }).unwrap();
         let answering = dev.clone();
         let rpc = Rpc::Local(Arc::new(move |method, params| {
-            answering.handle(method, params).map_err(|e| RpcFault { code: e.code, message: e.message, data: e.data })
+            answering.handle(method, params).map_err(|e| RpcFault {
+                code: e.code,
+                message: e.message,
+                data: e.data,
+            })
         }));
         let params = DeployParams {
             token: None,
@@ -109,7 +124,8 @@ impl Place {
             config.money.tx_worth = 1;
             config.announce = true;
             config.first_block = place.deployed.block;
-            config.bootstrap = place.sellers.first().map(|first| first.peer.clone()).into_iter().collect();
+            config.bootstrap =
+                place.sellers.first().map(|first| first.peer.clone()).into_iter().collect();
             if court {
                 config.asks.court = place.deployed.court;
             }
@@ -119,9 +135,17 @@ impl Place {
                 Some(fault) => Arc::new(*fault),
                 None => Arc::new(Plain),
             };
-            let starting = Provider::start_in(shell.clone(), config.clone(), chain, own.clone(), cache);
+            let starting =
+                Provider::start_in(shell.clone(), config.clone(), chain, own.clone(), cache);
             let (service, address) = (soon(starting).await.unwrap(), key(name).address());
-            place.sellers.push(Seller { address, peer: own.addr(), service, node: own, config, shell });
+            place.sellers.push(Seller {
+                address,
+                peer: own.addr(),
+                service,
+                node: own,
+                config,
+                shell,
+            });
         }
         place
     }
@@ -132,7 +156,13 @@ impl Place {
         soon(service.stop()).await;
         meanwhile.await;
         let cache = engine_at(&config.data_dir);
-        let starting = Provider::start_in(shell.clone(), config.clone(), self.chain.clone(), node.clone(), cache);
+        let starting = Provider::start_in(
+            shell.clone(),
+            config.clone(),
+            self.chain.clone(),
+            node.clone(),
+            cache,
+        );
         let service = soon(starting).await.unwrap();
         self.sellers.insert(seller, Seller { address, peer, service, node, config, shell });
     }
@@ -149,7 +179,9 @@ impl Place {
         config.first_block = self.deployed.block;
         (config.patience.asks, config.patience.stranded) = (5, 2);
         change(&mut config);
-        soon(Requester::start(config, self.chain.clone(), self.node.clone(), self.engine.clone())).await.unwrap()
+        soon(Requester::start(config, self.chain.clone(), self.node.clone(), self.engine.clone()))
+            .await
+            .unwrap()
     }
 
     /// Returns whether the accounts add up to the contract's tokens, which must hold when no deal
@@ -189,7 +221,12 @@ fn engine(cache: PathBuf) -> Engine {
 
 /// Returns a job that squares `0 .. tasks`.
 pub fn squares(tasks: u64) -> Job {
-    let input = |n: u64| TaskInput { stdin: n.to_le_bytes().to_vec(), ..TaskInput::default() }.encode().unwrap().into();
+    let input = |n: u64| {
+        TaskInput { stdin: n.to_le_bytes().to_vec(), ..TaskInput::default() }
+            .encode()
+            .unwrap()
+            .into()
+    };
     let mut job = Job::new(bytes::Bytes::from_static(SQUARE), (0..tasks).map(input).collect());
     job.limits = rialto_exec::Limits { fuel: 1_000_000_000, out_bytes: 4096, max_pages: 64 };
     job.budget = 100_000_000;

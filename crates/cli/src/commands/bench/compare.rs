@@ -48,7 +48,10 @@ pub async fn run(args: &Compare, ui: Ui) -> Result<()> {
     let whole = f64::from(args.tasks) / (own.submit + own.work).as_secs_f64();
     if ui.for_people() {
         println!("{} tiny tasks on this machine", args.tasks);
-        println!("  {:<20}{rate:>9.0} tasks a second ({whole:.0} with handing in)", "rialto, trust");
+        println!(
+            "  {:<20}{rate:>9.0} tasks a second ({whole:.0} with handing in)",
+            "rialto, trust"
+        );
     }
     let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
     let script = folder.path().join("compare.py");
@@ -79,7 +82,13 @@ pub async fn run(args: &Compare, ui: Ui) -> Result<()> {
     Ok(())
 }
 
-fn told(name: &str, answer: &Answer, tasks: u32, rate: f64, whole: f64) -> (view::BenchOther, String) {
+fn told(
+    name: &str,
+    answer: &Answer,
+    tasks: u32,
+    rate: f64,
+    whole: f64,
+) -> (view::BenchOther, String) {
     let theirs = f64::from(tasks) / answer.seconds;
     let value = view::BenchOther::Measured {
         version: answer.version.clone(),

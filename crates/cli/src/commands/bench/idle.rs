@@ -78,13 +78,28 @@ impl Provider {
         // The requester's account has gas money and a deposit, which is all that a provider needs.
         let passphrase = home.join("passphrase");
         write_private(&passphrase, b"benchmark\n")?;
-        Wallet::new(home.join("wallet")).add(&local_key(LOCAL_REQUESTER), &Passphrase::new("benchmark")?)?;
-        let settings = format!("[price]\nfuel = 0.1\n[machine]\nfuel_per_second = {FUEL_PER_SECOND}\n");
+        Wallet::new(home.join("wallet"))
+            .add(&local_key(LOCAL_REQUESTER), &Passphrase::new("benchmark")?)?;
+        let settings =
+            format!("[price]\nfuel = 0.1\n[machine]\nfuel_per_second = {FUEL_PER_SECOND}\n");
         std::fs::write(home.join("provider.toml"), settings)?;
         let mut command = Command::new(std::env::current_exe()?);
-        command.args(["--output", "json", "provide", "--bind", "127.0.0.1:0", "--rpc", rpc, "--market"]);
+        command.args([
+            "--output",
+            "json",
+            "provide",
+            "--bind",
+            "127.0.0.1:0",
+            "--rpc",
+            rpc,
+            "--market",
+        ]);
         command.arg(market.deployed.market.to_string()).arg("--home").arg(home);
-        command.arg("--passphrase-file").arg(&passphrase).stdout(Stdio::piped()).stdin(Stdio::null());
+        command
+            .arg("--passphrase-file")
+            .arg(&passphrase)
+            .stdout(Stdio::piped())
+            .stdin(Stdio::null());
         let mut provider = Self(command.spawn().context("rialto provide did not start")?);
         let lines = BufReader::new(provider.0.stdout.take().context("its output is not read")?);
         for line in lines.lines() {

@@ -72,7 +72,8 @@ pub async fn run(args: &Latency, ui: Ui) -> Result<()> {
         ("receipt to verified", spread(|at| at.verified.saturating_sub(at.done))),
         ("verified to report", spread(|at| at.reported.saturating_sub(at.verified))),
     ];
-    let (result, order) = (spread(|at| at.verified), spread(|at| at.verified.saturating_sub(at.ordered)));
+    let (result, order) =
+        (spread(|at| at.verified), spread(|at| at.verified.saturating_sub(at.ordered)));
     match ui.output() {
         Output::Json => json_on_lines(&view::BenchLatency {
             jobs: args.jobs,
@@ -88,7 +89,10 @@ pub async fn run(args: &Latency, ui: Ui) -> Result<()> {
             for (name, spread) in steps {
                 println!("    {name:<38}{spread}");
             }
-            println!("  the first one, which opened the deal: {:.0} ms", first.verified.as_secs_f64() * 1e3);
+            println!(
+                "  the first one, which opened the deal: {:.0} ms",
+                first.verified.as_secs_f64() * 1e3
+            );
         }
     }
     Ok(())
@@ -97,7 +101,8 @@ pub async fn run(args: &Latency, ui: Ui) -> Result<()> {
 /// One job.
 async fn one(market: &LocalMarket, job: Job) -> Result<Moments> {
     let tasks = job.tasks.len();
-    let job = Job { policy: Policy::Trust, budget: rialto_local_market::initial_deposit() / 4, ..job };
+    let job =
+        Job { policy: Policy::Trust, budget: rialto_local_market::initial_deposit() / 4, ..job };
     let started = Instant::now();
     let handle = market.requester.submit(job).await.context("the job was refused")?;
     let mut at = Moments { accepted: started.elapsed(), ..Moments::default() };

@@ -139,7 +139,10 @@ fn looking_at_all(name: &str, book: &Book, need: &Need) -> Result<Duration> {
     let started = Instant::now();
     let expected = scan(NOW, book.offers(), need);
     let time = started.elapsed();
-    ensure!(plan(NOW, book, need) == expected, "{name}: the index found something else than looking at all");
+    ensure!(
+        plan(NOW, book, need) == expected,
+        "{name}: the index found something else than looking at all"
+    );
     Ok(time)
 }
 
@@ -149,7 +152,10 @@ impl Measured {
             let times = scan.as_secs_f64() / self.index.p50.as_secs_f64().max(1e-9);
             format!("  all: {:5.0} ms, {times:.0} times as long", scan.as_secs_f64() * 1e3)
         });
-        format!("{:<36} k {:>3}  processor {}  clock {}{scan}", self.name, self.k, self.cpu, self.index)
+        format!(
+            "{:<36} k {:>3}  processor {}  clock {}{scan}",
+            self.name, self.k, self.cpu, self.index
+        )
     }
 
     fn view(&self) -> view::BenchJob {
@@ -183,12 +189,15 @@ fn shapes(book: &Book) -> Vec<(&'static str, Need)> {
         any_court: false,
         excluded: BTreeMap::new(),
     };
-    let heavy = Need { expected_fuel: Some(200_000_000_000), fuel_limit: 1_000_000_000_000, ..job.clone() };
-    let tiny = Need { expected_fuel: Some(50_000), fuel_limit: 1_000_000, tasks: 100_000, ..job.clone() };
+    let heavy =
+        Need { expected_fuel: Some(200_000_000_000), fuel_limit: 1_000_000_000_000, ..job.clone() };
+    let tiny =
+        Need { expected_fuel: Some(50_000), fuel_limit: 1_000_000, tasks: 100_000, ..job.clone() };
     // The providers of the offers that are cheapest now.
     let mut cheapest: Vec<_> = book.offers().collect();
     cheapest.sort_by_key(|offer| offer.ask.value.priceStart.min(offer.ask.value.priceEnd));
-    let barred = cheapest.iter().take(5_000).map(|offer| (offer.provider(), Why::Cheated)).collect();
+    let barred =
+        cheapest.iter().take(5_000).map(|offer| (offer.provider(), Why::Cheated)).collect();
     vec![
         ("one provider", Need { min_providers: 1, max_providers: 1, ..job.clone() }),
         ("eight providers", job.clone()),
@@ -204,9 +213,18 @@ fn shapes(book: &Book) -> Vec<(&'static str, Need)> {
         ("5,000 providers barred", Need { excluded: barred, ..job.clone() }),
         (
             "one fast enough for the deadline",
-            Need { tasks: 40_000, min_providers: 1, max_providers: 1, deadline: NOW + 600, ..job.clone() },
+            Need {
+                tasks: 40_000,
+                min_providers: 1,
+                max_providers: 1,
+                deadline: NOW + 600,
+                ..job.clone()
+            },
         ),
-        ("eight that just meet the deadline", Need { tasks: 380_000, deadline: NOW + 600, ..job.clone() }),
+        (
+            "eight that just meet the deadline",
+            Need { tasks: 380_000, deadline: NOW + 600, ..job.clone() },
+        ),
         ("a price nobody offers", Need { max_price: 10_000, ..job }),
     ]
 }
@@ -260,7 +278,12 @@ fn offer(n: u64, random: &mut Random) -> Offer {
         ..Ask::default()
     };
     let peer = PeerAddr { endpoint: id, direct: vec![([127, 0, 0, 1], 7_000).into()], relay: None };
-    Offer { ask: Signed { value: ask, signature: vec![0; 65].into() }, peer, deposit: 1 << 40, known_court: true }
+    Offer {
+        ask: Signed { value: ask, signature: vec![0; 65].into() },
+        peer,
+        deposit: 1 << 40,
+        known_court: true,
+    }
 }
 
 /// SplitMix64: the same asks every time.

@@ -55,7 +55,9 @@ enum What {
 /// Runs one benchmark.
 pub async fn bench(args: &Bench, ui: Ui) -> Result<u8> {
     if cfg!(debug_assertions) {
-        eprintln!("rialto: this is a development build: numbers count for cargo run --release -- bench …");
+        eprintln!(
+            "rialto: this is a development build: numbers count for cargo run --release -- bench …"
+        );
     }
     match &args.what {
         What::Exec(args) => {

@@ -94,7 +94,11 @@ pub async fn run(args: &Net, ui: Ui) -> Result<()> {
             for ((_, name), median) in WAYS.iter().zip(&measured) {
                 println!("  {name:<36}{}", median.line());
             }
-            println!("  a blob is as fast as {:.2} bare streams ({:.2} with iroh's windows)", ratio(1), ratio(2));
+            println!(
+                "  a blob is as fast as {:.2} bare streams ({:.2} with iroh's windows)",
+                ratio(1),
+                ratio(2)
+            );
         }
     }
     Ok(())
@@ -117,7 +121,10 @@ async fn blob(from: &Node, to: &Node, bytes: &Bytes) -> Result<Transfer> {
 async fn stream(bytes: &Bytes, window: Option<u32>) -> Result<Transfer> {
     let (server, client) = (endpoint([3; 32], window).await?, endpoint([4; 32], window).await?);
     let port = server.bound_sockets().first().context("no socket")?.port();
-    let addr = EndpointAddr::from_parts(server.id(), [TransportAddr::Ip((Ipv4Addr::LOCALHOST, port).into())]);
+    let addr = EndpointAddr::from_parts(
+        server.id(),
+        [TransportAddr::Ip((Ipv4Addr::LOCALHOST, port).into())],
+    );
     let data = bytes.clone();
     let serving = tokio::spawn({
         let server = server.clone();

@@ -28,14 +28,24 @@ impl Spread {
 
     /// In microseconds.
     pub fn view(&self) -> view::BenchSpread {
-        view::BenchSpread { p50_micros: micros(self.p50), p99_micros: micros(self.p99), max_micros: micros(self.max) }
+        view::BenchSpread {
+            p50_micros: micros(self.p50),
+            p99_micros: micros(self.p99),
+            max_micros: micros(self.max),
+        }
     }
 }
 
 impl std::fmt::Display for Spread {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let ms = |duration: Duration| duration.as_secs_f64() * 1e3;
-        write!(f, "p50 {:6.2} ms  p99 {:6.2} ms  max {:6.2} ms", ms(self.p50), ms(self.p99), ms(self.max))
+        write!(
+            f,
+            "p50 {:6.2} ms  p99 {:6.2} ms  max {:6.2} ms",
+            ms(self.p50),
+            ms(self.p99),
+            ms(self.max)
+        )
     }
 }
 

@@ -95,9 +95,18 @@ pub async fn run(args: &Tasks, ui: Ui) -> Result<()> {
             cores: std::thread::available_parallelism().map_or(1, usize::from),
         }),
         Output::Human => {
-            println!("{} tasks, {}, {} provider(s)", measured.tasks, measured.policy, measured.providers);
-            println!("  {rate:.0} tasks a second from order to voucher ({:.2} s)", measured.work.as_secs_f64());
-            println!("  {:.1} µs of CPU a task, requester, providers and chain together", measured.cpu_micros());
+            println!(
+                "{} tasks, {}, {} provider(s)",
+                measured.tasks, measured.policy, measured.providers
+            );
+            println!(
+                "  {rate:.0} tasks a second from order to voucher ({:.2} s)",
+                measured.work.as_secs_f64()
+            );
+            println!(
+                "  {:.1} µs of CPU a task, requester, providers and chain together",
+                measured.cpu_micros()
+            );
             println!(
                 "  before: {:.2} s to hand in, {:.2} s to open",
                 measured.submit.as_secs_f64(),
@@ -115,7 +124,11 @@ pub async fn measure(args: &Tasks) -> Result<Measured> {
     let providers = args.providers.unwrap_or(needed);
     ensure!(
         providers >= needed,
-        failure!(Usage, "C-BCH-001", "this policy needs {needed} providers: use --providers {needed} or more")
+        failure!(
+            Usage,
+            "C-BCH-001",
+            "this policy needs {needed} providers: use --providers {needed} or more"
+        )
     );
     let market = market(providers, Patience::default()).await?;
     let (started, cpu) = (Instant::now(), usage::cpu());
@@ -138,7 +151,8 @@ pub async fn measure(args: &Tasks) -> Result<Measured> {
         }
     }
     let report = handle.wait().await.context("the job's report is lost")?;
-    let (ordered, (settled, used)) = (ordered.context("nothing was ordered")?, settled.context("the job did not end")?);
+    let (ordered, (settled, used)) =
+        (ordered.context("nothing was ordered")?, settled.context("the job did not end")?);
     let memory = usage::memory();
     check(&report, args.tasks)?;
     market.stop().await;
@@ -180,7 +194,10 @@ pub fn job(tasks: u32, providers: u32) -> Result<Job> {
 
 /// Every task has a result, and those looked at are right.
 fn check(report: &JobReport, tasks: u32) -> Result<()> {
-    ensure!(report.tasks.len() == tasks as usize && report.tasks.iter().all(Option::is_some), "results are missing");
+    ensure!(
+        report.tasks.len() == tasks as usize && report.tasks.iter().all(Option::is_some),
+        "results are missing"
+    );
     for task in [0, tasks / 3, tasks / 2, tasks - 1] {
         let result = report.tasks[task as usize].as_ref().context("a result is missing")?;
         let stdout = output::parse(&result.output.read()?)?.stdout;

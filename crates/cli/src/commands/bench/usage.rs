@@ -1,4 +1,5 @@
-//! What a process has used so far, from `/proc`: CPU time is the one number that a busy neighbour hardly changes.
+//! What a process has used so far, from `/proc`: CPU time is the one number that a busy neighbour
+//! hardly changes.
 
 use std::{fs, time::Duration};
 
@@ -35,7 +36,9 @@ pub fn of(pid: u32) -> Usage {
         memory: memory_of(&dir),
         files: count("fd"),
         threads: count("task"),
-        switches: threads.filter_map(|thread| status(&thread.path().to_string_lossy(), SLEEPS_FIELD)).sum(),
+        switches: threads
+            .filter_map(|thread| status(&thread.path().to_string_lossy(), SLEEPS_FIELD))
+            .sum(),
     }
 }
 
@@ -44,13 +47,15 @@ pub fn cpu() -> Duration {
     cpu_of("/proc/self")
 }
 
-/// Processor time of this thread, to some microseconds; zero where there is no `/proc`. On a busy machine the clock
-/// counts what others do meanwhile, this does not.
+/// Processor time of this thread, to some microseconds; zero where there is no `/proc`. On a busy
+/// machine the clock counts what others do meanwhile, this does not.
 pub fn thread_cpu() -> Duration {
     // The kernel brings the count up to date when a thread goes to sleep.
     std::thread::sleep(Duration::from_nanos(1));
     let stat = fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
-    Duration::from_nanos(stat.split_whitespace().next().and_then(|nanos| nanos.parse().ok()).unwrap_or(0))
+    Duration::from_nanos(
+        stat.split_whitespace().next().and_then(|nanos| nanos.parse().ok()).unwrap_or(0),
+    )
 }
 
 /// Resident memory of this process, bytes; 0 where there is no `/proc`.
@@ -61,7 +66,8 @@ pub fn memory() -> u64 {
 fn cpu_of(dir: &str) -> Duration {
     let stat = fs::read_to_string(format!("{dir}/stat")).unwrap_or_default();
     let fields = stat.rsplit_once(')').map_or("", |(_, rest)| rest).split_whitespace();
-    let ticks: u64 = fields.skip(USER_FIELD).take(2).filter_map(|field| field.parse::<u64>().ok()).sum();
+    let ticks: u64 =
+        fields.skip(USER_FIELD).take(2).filter_map(|field| field.parse::<u64>().ok()).sum();
     Duration::from_millis(ticks * 1000 / TICKS_PER_SECOND)
 }
 

@@ -7,7 +7,9 @@ use anyhow::{Context, Result, ensure};
 use clap::Args;
 use futures::{StreamExt, TryStreamExt};
 use rialto_chain::Chain;
-use rialto_client::{History, HistoryError, Movement, job::csv_record, settings::TOKEN_DECIMALS, view};
+use rialto_client::{
+    History, HistoryError, Movement, job::csv_record, settings::TOKEN_DECIMALS, view,
+};
 
 use crate::{
     transact::Account,
@@ -18,8 +20,19 @@ use crate::{
 const AT_ONCE: usize = 8;
 /// How often the contract is asked again if blocks came in between.
 const TRIES: u32 = 3;
-const HEAD: [&str; 11] =
-    ["time", "block", "transaction", "what", "deal", "with", "free", "bound", "net", "balance", "locked"];
+const HEAD: [&str; 11] = [
+    "time",
+    "block",
+    "transaction",
+    "what",
+    "deal",
+    "with",
+    "free",
+    "bound",
+    "net",
+    "balance",
+    "locked",
+];
 
 /// `rialto deals export`
 #[derive(Clone, Debug, Args)]
@@ -45,7 +58,8 @@ pub struct Export {
 
 /// A day as ISO 8601 writes it, so that days and times compare as texts.
 fn day(text: &str) -> Result<String, String> {
-    let form = |(at, c): (usize, char)| if at == 4 || at == 7 { c == '-' } else { c.is_ascii_digit() };
+    let form =
+        |(at, c): (usize, char)| if at == 4 || at == 7 { c == '-' } else { c.is_ascii_digit() };
     match text.len() == 10 && text.chars().enumerate().all(form) {
         true => Ok(text.to_owned()),
         false => Err("a day is written like 2026-11-01".into()),
@@ -63,10 +77,12 @@ pub async fn export(args: &Export, account: &Account, mut history: History, ui: 
     };
     let mut lines = timed(&account.chain, all).await?;
     lines.retain(|line| within(&line.time));
-    let (account, market, chain_id) = (account.address, account.market.market, account.chain.chain_id());
+    let (account, market, chain_id) =
+        (account.address, account.market.market, account.chain.chain_id());
     if let Some(file) = &args.file {
         let failed = || failure!(Usage, "C-JOB-002", "{} can't be written", file.display());
-        let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(".".as_ref());
+        let folder =
+            file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(".".as_ref());
         let mut whole = tempfile::NamedTempFile::new_in(folder).with_context(failed)?;
         whole.write_all(table(&lines).as_bytes()).with_context(failed)?;
         whole.persist(file).with_context(failed)?;
@@ -103,15 +119,19 @@ async fn reconciled(account: &Account, history: &mut History) -> Result<Vec<Move
         }
         ensure!(attempt < TRIES, HistoryError::Differs { events, contract });
         // A block came in between.
-        *history = crate::past::read(&account.chain, account.market.first_block, Ui::new(Output::Json)).await?;
+        *history =
+            crate::past::read(&account.chain, account.market.first_block, Ui::new(Output::Json))
+                .await?;
     }
     unreachable!("the last attempt returns")
 }
 
 async fn timed(chain: &Chain, movements: Vec<Movement>) -> Result<Vec<view::BooksLine>> {
-    let blocks: std::collections::BTreeSet<u64> = movements.iter().map(|movement| movement.block).collect();
+    let blocks: std::collections::BTreeSet<u64> =
+        movements.iter().map(|movement| movement.block).collect();
     let time = async |block: u64| {
-        let time = chain.block_time(block).await?.with_context(|| HistoryError::Rewritten.to_string())?;
+        let time =
+            chain.block_time(block).await?.with_context(|| HistoryError::Rewritten.to_string())?;
         anyhow::Ok((block, instant(time)))
     };
     let times: BTreeMap<u64, String> =
@@ -158,7 +178,10 @@ mod tests {
 
     #[test]
     fn amounts_and_days() {
-        assert_eq!([0, -1, 1_500_000, -12_000_001].map(amount), ["0.000000", "-0.000001", "1.500000", "-12.000001"]);
+        assert_eq!(
+            [0, -1, 1_500_000, -12_000_001].map(amount),
+            ["0.000000", "-0.000001", "1.500000", "-12.000001"]
+        );
         assert!(day("2026-11-01").is_ok());
         for wrong in ["2026-1-1", "2026-11-1", "20261101", "2026-11-01T", "26-11-00001"] {
             assert!(day(wrong).is_err(), "{wrong}");

@@ -101,7 +101,8 @@ struct Outlook {
 
 impl Outlook {
     fn new(account: &Account, history: &History) -> Self {
-        let (account, now, grace) = (account.address, history.time(), account.chain.windows().grace);
+        let (account, now, grace) =
+            (account.address, history.time(), account.chain.windows().grace);
         Self { account, now, grace, credit: None, exposure: None }
     }
 
@@ -138,7 +139,9 @@ impl Outlook {
         let id = format!("{:.10}", deal.id.to_string());
         if deal.next_step(self.now, self.grace).is_some() {
             return match self.phase(deal) {
-                DealPhase::Closed => format!("bonds of its cases can be taken back: rialto deals close {id}"),
+                DealPhase::Closed => {
+                    format!("bonds of its cases can be taken back: rialto deals close {id}")
+                }
                 DealPhase::Due => format!("its time is up: rialto deals close {id}"),
                 _ => format!("cases can be settled: rialto deals close {id}"),
             };
@@ -146,7 +149,10 @@ impl Outlook {
         match self.phase(deal) {
             DealPhase::Closed => "nothing".into(),
             DealPhase::Open { until } if provides => {
-                format!("`rialto provide` redeems what is paid; it expires in {}", span(until.saturating_sub(self.now)))
+                format!(
+                    "`rialto provide` redeems what is paid; it expires in {}",
+                    span(until.saturating_sub(self.now))
+                )
             }
             DealPhase::Open { until } => format!(
                 "jobs can use it; what is left comes back when it is closed, at the latest {} after its expiry in {}",
@@ -157,9 +163,14 @@ impl Outlook {
                 "redeem and claim with `rialto provide`: in {} anybody can close it",
                 span(until.saturating_sub(self.now))
             ),
-            DealPhase::Grace { until } => format!("wait: it can be closed in {}", span(until.saturating_sub(self.now))),
+            DealPhase::Grace { until } => {
+                format!("wait: it can be closed in {}", span(until.saturating_sub(self.now)))
+            }
             DealPhase::Contested { until } => {
-                format!("wait: its last case can be settled in {}", span(until.saturating_sub(self.now)))
+                format!(
+                    "wait: its last case can be settled in {}",
+                    span(until.saturating_sub(self.now))
+                )
             }
             DealPhase::Due => "rialto deals close".into(),
         }
@@ -217,8 +228,10 @@ impl Outlook {
 
     fn risk(&self, deal: &DealStory) -> String {
         let most = self.most_lost(deal);
-        let provider =
-            most.provider.map_or_else(|| "the credit window of its ask, and no more than the budget".into(), money);
+        let provider = most.provider.map_or_else(
+            || "the credit window of its ask, and no more than the budget".into(),
+            money,
+        );
         let requester = match most.requester_unproven {
             0 if most.requester_vouchers_signed.is_some() => {
                 format!("the vouchers that it signed: {}", money(most.requester))
@@ -234,7 +247,10 @@ impl Outlook {
                 money(most.requester_vouchers_redeemed),
                 money(most.requester)
             ),
-            _ => format!("what it orders, up to the budget of {}, as no court judges", money(most.requester)),
+            _ => format!(
+                "what it orders, up to the budget of {}, as no court judges",
+                money(most.requester)
+            ),
         };
         format!(
             "at most: the provider {provider}, and gas of {} redemptions; the requester {requester}",
@@ -248,7 +264,9 @@ impl Outlook {
             (_, Some(end)) => ending_of(end.ending).into(),
             (DealPhase::Open { until }, _) => format!("open, {} left", left(until)),
             (DealPhase::Grace { until }, _) => format!("expired, {} of grace left", left(until)),
-            (DealPhase::Contested { until }, _) => format!("{} cases, {} left", deal.cases.len(), left(until)),
+            (DealPhase::Contested { until }, _) => {
+                format!("{} cases, {} left", deal.cases.len(), left(until))
+            }
             (DealPhase::Due | DealPhase::Closed, None) => "can be closed".into(),
         }
     }
@@ -279,11 +297,16 @@ fn list(account: &Account, history: &History, all: bool, ui: Ui) {
     let mut deals = history.deals();
     deals.retain(|deal| outlook.role(deal) != "neither");
     let total = deals.len();
-    deals.retain(|deal| all || deal.end.is_none() || deal.next_step(outlook.now, outlook.grace).is_some());
+    deals.retain(|deal| {
+        all || deal.end.is_none() || deal.next_step(outlook.now, outlook.grace).is_some()
+    });
     deals.reverse();
     let shown: Vec<_> = deals.iter().map(|deal| outlook.shown(deal)).collect();
     let text = || match (deals.len(), total) {
-        (0, 0) => format!("{} has no deals on this market: `rialto run job.toml` opens some", account.address),
+        (0, 0) => format!(
+            "{} has no deals on this market: `rialto run job.toml` opens some",
+            account.address
+        ),
         (0, closed) => format!("none is open; {closed} are closed: rialto deals list --all"),
         _ => rows(&outlook, &deals),
     };
@@ -292,7 +315,11 @@ fn list(account: &Account, history: &History, all: bool, ui: Ui) {
 
 fn rows(outlook: &Outlook, deals: &[DealStory]) -> String {
     let row = |deal: &DealStory| {
-        let other = if deal.deal.requester == outlook.account { deal.deal.provider } else { deal.deal.requester };
+        let other = if deal.deal.requester == outlook.account {
+            deal.deal.provider
+        } else {
+            deal.deal.requester
+        };
         vec![
             format!("{:.10}", deal.id.to_string()),
             outlook.role(deal).into(),
@@ -308,9 +335,13 @@ fn rows(outlook: &Outlook, deals: &[DealStory]) -> String {
     let head = ["deal", "as", "with", "per Tfuel", "budget", "paid", "collateral", "state"];
     let mut text = table(&head, &[1, 7], &rows);
     if deals.len() > MAX_ROWS {
-        text.push_str(&format!("\n  … and {} more (--output json shows all)", deals.len() - MAX_ROWS));
+        text.push_str(&format!(
+            "\n  … and {} more (--output json shows all)",
+            deals.len() - MAX_ROWS
+        ));
     }
-    let due = deals.iter().filter(|deal| deal.next_step(outlook.now, outlook.grace).is_some()).count();
+    let due =
+        deals.iter().filter(|deal| deal.next_step(outlook.now, outlook.grace).is_some()).count();
     if due > 0 {
         text.push_str(&format!("\n  {due} can be closed: rialto deals close ID"));
     }
@@ -336,7 +367,13 @@ fn find(history: &History, named: &str) -> Result<DealStory> {
     })
 }
 
-async fn show(account: &Account, place: &PlaceArgs, history: &History, deal: &DealStory, ui: Ui) -> Result<()> {
+async fn show(
+    account: &Account,
+    place: &PlaceArgs,
+    history: &History,
+    deal: &DealStory,
+    ui: Ui,
+) -> Result<()> {
     let outlook = Outlook::new(account, history).at_home(place, deal).await?;
     ui.answer_with(|| sheet(&outlook, deal), &outlook.shown(deal));
     Ok(())
@@ -350,12 +387,26 @@ fn sheet(outlook: &Outlook, deal: &DealStory) -> String {
     row("requester", terms.requester.to_string());
     row("provider", terms.provider.to_string());
     row("price", format!("{} per Tfuel, {} per task", money(terms.price), money(terms.taskFee)));
-    row("budget", format!("{}, {} of it paid for {} orders", money(terms.budget), money(deal.paid), deal.orders));
-    row("collateral", format!("{}; late costs {}", money(terms.collateral), money(terms.latePenalty)));
+    row(
+        "budget",
+        format!(
+            "{}, {} of it paid for {} orders",
+            money(terms.budget),
+            money(deal.paid),
+            deal.orders
+        ),
+    );
+    row(
+        "collateral",
+        format!("{}; late costs {}", money(terms.collateral), money(terms.latePenalty)),
+    );
     row("at risk", outlook.risk(deal));
     row("court", if terms.court.is_zero() { "none".into() } else { terms.court.to_string() });
     row("opened", format!("{} UTC by {}", time(terms.openedAt), deal.opened_by));
-    row("expires", format!("{} UTC, and can be closed {} later", time(terms.expiry), span(outlook.grace)));
+    row(
+        "expires",
+        format!("{} UTC, and can be closed {} later", time(terms.expiry), span(outlook.grace)),
+    );
     for open in &deal.cases {
         let subject = open.case.subject();
         row(
@@ -386,9 +437,12 @@ fn sheet(outlook: &Outlook, deal: &DealStory) -> String {
 fn not_now(outlook: &Outlook, deal: &DealStory) -> anyhow::Error {
     let wait = |until: u64| until.saturating_sub(outlook.now);
     match outlook.phase(deal) {
-        DealPhase::Closed | DealPhase::Due => {
-            anyhow::Error::new(failure!(Failed, "C-DEAL-005", "{} is closed, and nothing is left in it", deal.id))
-        }
+        DealPhase::Closed | DealPhase::Due => anyhow::Error::new(failure!(
+            Failed,
+            "C-DEAL-005",
+            "{} is closed, and nothing is left in it",
+            deal.id
+        )),
         DealPhase::Open { until } => anyhow::Error::new(failure!(
             Failed,
             "C-DEAL-004",
@@ -397,20 +451,27 @@ fn not_now(outlook: &Outlook, deal: &DealStory) -> anyhow::Error {
             span(wait(until)),
             span(outlook.grace)
         )),
-        DealPhase::Grace { until } | DealPhase::Contested { until } => anyhow::Error::new(failure!(
-            Failed,
-            "C-DEAL-004",
-            "{} can't be closed yet: try again in {} s",
-            deal.id,
-            wait(until)
-        )),
+        DealPhase::Grace { until } | DealPhase::Contested { until } => {
+            anyhow::Error::new(failure!(
+                Failed,
+                "C-DEAL-004",
+                "{} can't be closed yet: try again in {} s",
+                deal.id,
+                wait(until)
+            ))
+        }
     }
 }
 
 fn plan_of(deal: &DealStory, call: &MarketCall) -> String {
     match call {
         MarketCall::Settle { case, .. } => {
-            format!("settle the {} about {} in deal {}", kind_of(case.kind()), case.subject(), deal.id)
+            format!(
+                "settle the {} about {} in deal {}",
+                kind_of(case.kind()),
+                case.subject(),
+                deal.id
+            )
         }
         _ => format!(
             "close deal {}: {} back to {}, {} to {} with its collateral",
@@ -427,7 +488,10 @@ fn plan_of(deal: &DealStory, call: &MarketCall) -> String {
 fn plans(deal: &DealStory, first: MarketCall) -> Vec<(String, Option<MarketCall>)> {
     let mut plans = vec![(plan_of(deal, &first), Some(first))];
     if deal.cases.len() > 1 {
-        plans.push((format!("then settle {} more cases, each when its time is up", deal.cases.len() - 1), None));
+        plans.push((
+            format!("then settle {} more cases, each when its time is up", deal.cases.len() - 1),
+            None,
+        ));
     }
     if !deal.cases.is_empty() && deal.end.is_none() {
         plans.push((format!("then close deal {}, if settling did not", deal.id), None));
@@ -437,9 +501,17 @@ fn plans(deal: &DealStory, first: MarketCall) -> Vec<(String, Option<MarketCall>
 
 /// Settles and closes, step by step: every transaction is looked at before the next is chosen.
 /// Killed in the middle, the same command goes on.
-async fn close(account: Account, mut history: History, mut deal: DealStory, explain: bool, ui: Ui) -> Result<()> {
+async fn close(
+    account: Account,
+    mut history: History,
+    mut deal: DealStory,
+    explain: bool,
+    ui: Ui,
+) -> Result<()> {
     let outlook = Outlook::new(&account, &history);
-    let Some(first) = deal.next_step(outlook.now, outlook.grace) else { return Err(not_now(&outlook, &deal)) };
+    let Some(first) = deal.next_step(outlook.now, outlook.grace) else {
+        return Err(not_now(&outlook, &deal));
+    };
     if explain {
         return account.explain(&plans(&deal, first), ui).await;
     }
@@ -448,7 +520,12 @@ async fn close(account: Account, mut history: History, mut deal: DealStory, expl
     while let Some(call) = next {
         ensure!(
             steps.len() < MAX_STEPS,
-            failure!(Failed, "C-DEAL-006", "deal {} has more open cases than that: run it again", deal.id)
+            failure!(
+                Failed,
+                "C-DEAL-006",
+                "deal {} has more open cases than that: run it again",
+                deal.id
+            )
         );
         let plan = plan_of(&deal, &call);
         let intent = match &call {

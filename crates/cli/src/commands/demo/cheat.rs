@@ -100,7 +100,9 @@ impl Doomed {
             JobEvent::Paid { provider, deal, closing, .. } => {
                 self.0.remove(provider).then_some((*provider, (!closing).then_some(*deal)))
             }
-            JobEvent::Progress(progress) if progress.verified * CRASH_PARTS >= progress.tasks * (CRASH_PARTS - 1) => {
+            JobEvent::Progress(progress)
+                if progress.verified * CRASH_PARTS >= progress.tasks * (CRASH_PARTS - 1) =>
+            {
                 self.0.pop_first().map(|provider| (provider, None))
             }
             _ => None,

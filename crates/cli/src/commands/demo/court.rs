@@ -29,7 +29,11 @@ pub struct Case {
 }
 
 /// Every dispute of a job.
-pub async fn cases(market: &LocalMarket, report: &JobReport, picture: &Picture) -> Result<Vec<Case>> {
+pub async fn cases(
+    market: &LocalMarket,
+    report: &JobReport,
+    picture: &Picture,
+) -> Result<Vec<Case>> {
     let mut cases = Vec::new();
     for dispute in &report.disputes {
         let (step_gas, gas_total) = gas(market, dispute).await?;
@@ -66,7 +70,8 @@ async fn gas(market: &LocalMarket, dispute: &Dispute) -> Result<(Option<u64>, u6
     let mut total = 0;
     let mut step = None;
     for tx in all {
-        let used = market.chain.gas_used(tx).await?.context("a transaction of the game is not known")?;
+        let used =
+            market.chain.gas_used(tx).await?.context("a transaction of the game is not known")?;
         total += used;
         if judged == Some(tx) {
             step = Some(used);
@@ -76,7 +81,12 @@ async fn gas(market: &LocalMarket, dispute: &Dispute) -> Result<(Option<u64>, u6
 }
 
 /// The instruction at a step of a tile's run.
-async fn instruction(report: &JobReport, dispute: &Dispute, picture: &Picture, position: u64) -> Result<String> {
+async fn instruction(
+    report: &JobReport,
+    dispute: &Dispute,
+    picture: &Picture,
+    position: u64,
+) -> Result<String> {
     let disputed = dispute.task.context("no task was disputed")?;
     let evidence = report.evidence.orders.iter().find(|order| {
         let tasks = order.first..order.first + order.order.value.tasks;
@@ -111,7 +121,10 @@ impl Case {
         let about = task.map_or_else(|| "a receipt".to_owned(), |task| format!("tile {task}"));
         println!("  requester against {provider}, about {about}: won by the {}", self.winner());
         if let (Some(instruction), Some(step)) = (&self.instruction, &self.dispute.step) {
-            println!("  decided by       step {}, instruction {instruction}", ui::count(step.position));
+            println!(
+                "  decided by       step {}, instruction {instruction}",
+                ui::count(step.position)
+            );
         }
         println!(
             "  gas              {} in all, for the accusation, {moves} turns and the step{}",

@@ -13,7 +13,10 @@ use std::{
 use alloy_signer::SignerSync;
 use anyhow::{Context, Result, bail, ensure};
 use futures::StreamExt;
-use rialto_chain::{CourtCall, CourtEvent, Courts, MarketCall, MarketEvent, OpenArgs, PrivateKeySigner, Sender, Terms};
+use rialto_chain::{
+    CourtCall, CourtEvent, Courts, MarketCall, MarketEvent, OpenArgs, PrivateKeySigner, Sender,
+    Terms,
+};
 use rialto_client::{local_key, view};
 use rialto_local_market::{Folder, LocalMarket, ProviderPlan, Setting, bind, initial_deposit};
 use rialto_machine::{
@@ -107,12 +110,18 @@ struct Griefer<'a> {
 pub async fn grief(args: &Demo, ui: Ui) -> Result<u8> {
     let started = Instant::now();
     let teller = Teller { told: ui.for_people(), paint: Paint::for_stdout() };
-    let picture = Picture { width: super::WIDTH, height: super::HEIGHT, tile: super::TILE, samples: args.samples };
+    let picture = Picture {
+        width: super::WIDTH,
+        height: super::HEIGHT,
+        tile: super::TILE,
+        samples: args.samples,
+    };
     teller.line(&teller.paint.bold("Rialto: a requester that means harm, and an honest provider."));
     teller.quiet("  compiling the ray tracer and measuring one tile …");
     let folder = Folder::new(args.data.as_deref())?;
     let home = folder.path().to_owned();
-    let Measured { fuel, fuel_per_second } = tokio::task::spawn_blocking(move || measure(&home, picture)).await??;
+    let Measured { fuel, fuel_per_second } =
+        tokio::task::spawn_blocking(move || measure(&home, picture)).await??;
     let puppets: Vec<String> = (1..=PUPPETS).map(|n| format!("puppet-{n}")).collect();
     let guests = std::iter::once(GRIEFER.to_owned()).chain(puppets.iter().cloned()).collect();
     // Two tiles cost less than a transaction anywhere else; here every base unit is to be seen.
@@ -121,7 +130,8 @@ pub async fn grief(args: &Demo, ui: Ui) -> Result<u8> {
     let setting = Setting { guests, ..Setting::default() };
     let market = LocalMarket::start_with(folder, &[plan], fuel_per_second, setting).await?;
     let home = market.folder().join(GRIEFER);
-    let mut griefer = Griefer::arrive(&market, &home, picture, fuel.saturating_mul(FUEL_MARGIN)).await?;
+    let mut griefer =
+        Griefer::arrive(&market, &home, picture, fuel.saturating_mul(FUEL_MARGIN)).await?;
 
     teller.heading("Business as usual");
     let first = griefer.order(0, TILES as usize).await?;
@@ -129,17 +139,22 @@ pub async fn grief(args: &Demo, ui: Ui) -> Result<u8> {
     let fee = receipt.value.fee;
     let voucher = Voucher { deal: griefer.id(), amount: fee, orders: 1, close: false };
     griefer.say(&ToProvider::Voucher(griefer.sign(voucher)?)).await?;
-    teller.line(&format!("  the provider computes {TILES} tiles; the griefer signs a voucher for {}", ui::money(fee)));
+    teller.line(&format!(
+        "  the provider computes {TILES} tiles; the griefer signs a voucher for {}",
+        ui::money(fee)
+    ));
     drop(ack);
 
-    teller.heading("It cancels an order and calls it late: the vouchers would be lost with the deal");
+    teller
+        .heading("It cancels an order and calls it late: the vouchers would be lost with the deal");
     let second = griefer.order(1, griefer.tiles.len()).await?;
     let ack = griefer.acked(&second).await?;
     let cancel = griefer.sign(Cancel { order: struct_hash(&second.value) })?;
     let unsigned = Signed { value: cancel.value.clone(), signature: Bytes::new() };
     griefer.say(&ToProvider::Cancel(unsigned)).await?;
     let refusal = griefer.refused().await?;
-    teller.line(&format!("  a cancellation without a signature: the provider works on [{refusal}]"));
+    teller
+        .line(&format!("  a cancellation without a signature: the provider works on [{refusal}]"));
     griefer.say(&ToProvider::Cancel(cancel)).await?;
     teller.line("  a signed one: the provider stops, and keeps it");
     griefer.pass_until(ack.value.dueBy + SKEW_SECONDS).await?;
@@ -155,12 +170,17 @@ pub async fn grief(args: &Demo, ui: Ui) -> Result<u8> {
         .until(|event| matches!(event, MarketEvent::Redeemed { .. }))
         .await
         .context("the voucher was not redeemed")?;
-    teller.line(&format!("  it redeemed its voucher the moment it was called late: {}", ui::money(fee)));
+    teller.line(&format!(
+        "  it redeemed its voucher the moment it was called late: {}",
+        ui::money(fee)
+    ));
 
     teller.heading("It rejects right results, to keep the provider busy");
     for n in 0..REJECTIONS {
         let order = struct_hash(&first.value);
-        griefer.say(&ToProvider::Reject { order, task: n % TILES, expected: B256::repeat_byte(7) }).await?;
+        griefer
+            .say(&ToProvider::Reject { order, task: n % TILES, expected: B256::repeat_byte(7) })
+            .await?;
     }
     teller.line(&format!(
         "  {REJECTIONS} rejections: the provider runs again what has been paid for, after everything else"
@@ -170,7 +190,11 @@ pub async fn grief(args: &Demo, ui: Ui) -> Result<u8> {
     let court = market.chain.court(market.deployed.court).await?;
     let game_bond = court.bond_for(griefer.fuel_limit).await?;
     let games = griefer.accuse(&puppets, &first.value, &receipt).await?;
-    teller.line(&format!("  {} accusations at once, each with a bond of {}", games.len(), ui::money(game_bond)));
+    teller.line(&format!(
+        "  {} accusations at once, each with a bond of {}",
+        games.len(),
+        ui::money(game_bond)
+    ));
     griefer.unfolded(&games).await.context("the provider did not show its results")?;
     teller.line("  the provider shows in each what its receipt stands for");
     griefer.challenge(&puppets, &first.value, &games, &nodes).await?;
@@ -186,7 +210,10 @@ pub async fn grief(args: &Demo, ui: Ui) -> Result<u8> {
     teller.heading("The end");
     let end = griefer.deal.expiry + market.chain.windows().grace + SKEW_SECONDS;
     griefer.pass_until(end).await?;
-    griefer.until(|event| matches!(event, MarketEvent::DealClosed { .. })).await.context("the deal does not expire")?;
+    griefer
+        .until(|event| matches!(event, MarketEvent::DealClosed { .. }))
+        .await
+        .context("the deal does not expire")?;
     teller.line("  the deal expires: collateral and the rest of the budget go home");
 
     let outcome = Outcome::read(&market, &puppets, fee, bond, game_bond).await?;
@@ -225,7 +252,8 @@ impl<'a> Griefer<'a> {
         let deal = Market::deal_terms(signer.address(), &offer.ask.value, &terms)?;
         let Signed { value: ask, signature } = offer.ask.clone();
         sender.send("open", MarketCall::Open(vec![OpenArgs { ask, signature, terms }])).await?;
-        let courts = Courts { known: BTreeSet::from([market.deployed.court]), parties: BTreeSet::new() };
+        let courts =
+            Courts { known: BTreeSet::from([market.deployed.court]), parties: BTreeSet::new() };
         let events = market.chain.events_with(market.deployed.block, courts).boxed();
         let session = node.connect(&offer.peer).await?;
         let (mut outbox, inbox) = session.split();
@@ -248,7 +276,9 @@ impl<'a> Griefer<'a> {
             seen: Vec::new(),
             events,
         };
-        griefer.hear(|message| matches!(message, ToRequester::Welcome { .. }).then_some(())).await?;
+        griefer
+            .hear(|message| matches!(message, ToRequester::Welcome { .. }).then_some(()))
+            .await?;
         Ok(griefer)
     }
 
@@ -309,7 +339,10 @@ impl<'a> Griefer<'a> {
     }
 
     /// The promise, the receipt, and what stands below its root.
-    async fn delivered(&mut self, order: &Signed<Order>) -> Result<(Signed<Ack>, Signed<Receipt>, Vec<SumNode>)> {
+    async fn delivered(
+        &mut self,
+        order: &Signed<Order>,
+    ) -> Result<(Signed<Ack>, Signed<Receipt>, Vec<SumNode>)> {
         let ack = self.acked(order).await?;
         let (name, limit) = (struct_hash(&order.value), order.value.fuelLimit);
         let found = self.hear(|message| match message {
@@ -353,7 +386,10 @@ impl<'a> Griefer<'a> {
         let began = Instant::now();
         while !enough(&self.seen) {
             ensure!(began.elapsed() < PATIENCE, "nothing happens on the chain");
-            let Ok(batch) = tokio::time::timeout(Duration::from_secs(1), self.events.next()).await else { continue };
+            let Ok(batch) = tokio::time::timeout(Duration::from_secs(1), self.events.next()).await
+            else {
+                continue;
+            };
             let batch = batch.context("the chain's events ended")?;
             self.seen.extend(batch.added.into_iter().map(|(_, event)| event));
         }
@@ -365,7 +401,12 @@ impl<'a> Griefer<'a> {
     }
 
     /// Every puppet accuses the receipt; returns the games.
-    async fn accuse(&mut self, puppets: &[String], order: &Order, receipt: &Signed<Receipt>) -> Result<Vec<Game>> {
+    async fn accuse(
+        &mut self,
+        puppets: &[String],
+        order: &Order,
+        receipt: &Signed<Receipt>,
+    ) -> Result<Vec<Game>> {
         let court = self.market.chain.court(self.market.deployed.court).await?;
         let accusations = puppets.iter().map(|name| {
             let (chain, court) = (self.market.chain.clone(), court.clone());
@@ -381,7 +422,9 @@ impl<'a> Griefer<'a> {
         futures::future::try_join_all(accusations).await?;
         let count = puppets.len();
         let begun = |event: &MarketEvent| match event {
-            MarketEvent::Court { event: CourtEvent::Accused(accused), .. } => Some(accused.game.clone()),
+            MarketEvent::Court { event: CourtEvent::Accused(accused), .. } => {
+                Some(accused.game.clone())
+            }
             _ => None,
         };
         self.watch(|seen| seen.iter().filter_map(begun).count() == count).await?;
@@ -406,18 +449,22 @@ impl<'a> Griefer<'a> {
     }
 
     async fn answered(&mut self, games: &[Game]) -> Result<()> {
-        self.in_all(games, |event| matches!(event, CourtEvent::Moved(moved) if moved.accusers_turn)).await
+        self.in_all(games, |event| matches!(event, CourtEvent::Moved(moved) if moved.accusers_turn))
+            .await
     }
 
     async fn ended(&mut self, games: &[Game]) -> Result<()> {
-        self.in_all(games, |event| matches!(event, CourtEvent::Ended(end) if !end.accuser_won)).await
+        self.in_all(games, |event| matches!(event, CourtEvent::Ended(end) if !end.accuser_won))
+            .await
     }
 
     /// End of the last puppet's turn.
     fn last_deadline(&self, games: &[Game]) -> u64 {
         let games: BTreeSet<GameId> = games.iter().map(struct_hash).collect();
         let deadline = |event: &MarketEvent| match event {
-            MarketEvent::Court { event: CourtEvent::Moved(moved), .. } if games.contains(&moved.id) => {
+            MarketEvent::Court { event: CourtEvent::Moved(moved), .. }
+                if games.contains(&moved.id) =>
+            {
                 Some(moved.deadline)
             }
             _ => None,
@@ -426,7 +473,13 @@ impl<'a> Griefer<'a> {
     }
 
     /// Every puppet says of the first tile that it went otherwise: with states that it made up.
-    async fn challenge(&self, puppets: &[String], order: &Order, games: &[Game], nodes: &[SumNode]) -> Result<()> {
+    async fn challenge(
+        &self,
+        puppets: &[String],
+        order: &Order,
+        games: &[Game],
+        nodes: &[SumNode],
+    ) -> Result<()> {
         let program = lower(&canonicalise(RAYTRACE)?.module);
         let roots = input_roots(&self.tiles[..TILES as usize], Half::of(&[]));
         let halves = Halves::new(self.tiles[0].clone(), Bytes::new());
@@ -437,7 +490,8 @@ impl<'a> Griefer<'a> {
             let states = std::array::from_fn(|i| keccak256([n as u8, i as u8]));
             let states: Box<[B256; PARTS]> = Box::new(states);
             let (input, input_proof) = (roots[0], inputs_proof(&roots, 0));
-            let challenge = Challenge { index: 0, input, input_proof, parts: parts.clone(), states };
+            let challenge =
+                Challenge { index: 0, input, input_proof, parts: parts.clone(), states };
             let call = CourtCall::Challenge {
                 game: Box::new(game.clone()),
                 order: Box::new(order.clone()),
@@ -489,7 +543,13 @@ struct Outcome {
 }
 
 impl Outcome {
-    async fn read(market: &LocalMarket, puppets: &[String], fee: u128, bond: u128, game_bond: u128) -> Result<Self> {
+    async fn read(
+        market: &LocalMarket,
+        puppets: &[String],
+        fee: u128,
+        bond: u128,
+        game_bond: u128,
+    ) -> Result<Self> {
         let account = |address: Address| market.chain.account(address);
         let mut all = 0;
         for name in puppets {
@@ -541,10 +601,16 @@ impl Outcome {
             money(self.fee)
         ));
         let lost = (self.puppet_count * start).saturating_sub(self.puppets);
-        teller.line(&format!("  puppets    {} together: they lost {}", money(self.puppets), money(lost)));
+        teller.line(&format!(
+            "  puppets    {} together: they lost {}",
+            money(self.puppets),
+            money(lost)
+        ));
         teller.line(&format!("  burned     {}", money(self.burned)));
         let verdict = if self.is_good() {
-            teller.paint.good("✓ every balance is exact to the base unit; the provider lost nothing")
+            teller
+                .paint
+                .good("✓ every balance is exact to the base unit; the provider lost nothing")
         } else {
             teller.paint.bad("✗ the balances are not what the rules say")
         };

@@ -166,7 +166,8 @@ async fn demo(args: &Demo, ui: Ui) -> Result<(u8, Option<LocalMarket>)> {
     let home = folder.path().to_owned();
     let measured = tokio::task::spawn_blocking(move || measure(&home, picture)).await??;
     let setting = args.cheat.setting();
-    let mut market = LocalMarket::start_with(folder, &plans(args), measured.fuel_per_second, setting).await?;
+    let mut market =
+        LocalMarket::start_with(folder, &plans(args), measured.fuel_per_second, setting).await?;
     story.market_is_up(&market, &measured, started.elapsed());
 
     let job = job(picture, args, measured.fuel)?;
@@ -202,7 +203,8 @@ async fn demo(args: &Demo, ui: Ui) -> Result<(u8, Option<LocalMarket>)> {
         balances_reconciled: report::reconcile(&market, &report, &troubles).await?,
     };
     let cases = court::cases(&market, &report, &picture).await?;
-    let ending = report::Ending::new(args, &market, &report, &cases, &troubles, checks, started.elapsed());
+    let ending =
+        report::Ending::new(args, &market, &report, &cases, &troubles, checks, started.elapsed());
     match ui.output() {
         Output::Human => ending.print(),
         Output::Json => json_on_lines(&ending.view()),
@@ -221,7 +223,11 @@ fn plans(args: &Demo) -> Vec<ProviderPlan> {
     (0..args.providers)
         .map(|n| {
             let base = 120_000 + 15_000 * u128::from((n * 7) % args.providers);
-            let price = if n == 0 { Price::Declining { start: base * 2, end: base } } else { Price::Constant(base) };
+            let price = if n == 0 {
+                Price::Declining { start: base * 2, end: base }
+            } else {
+                Price::Constant(base)
+            };
             let cheats = cheat::cheats(args, n);
             let shell: Arc<dyn Shell> = if cheats { args.cheat.shell() } else { Arc::new(Plain) };
             let money = if cheats { args.cheat.money() } else { Money::default() };
@@ -252,9 +258,14 @@ fn task_input(picture: &Picture, tile: u32) -> Result<Bytes> {
 }
 
 fn job(picture: Picture, args: &Demo, fuel: u64) -> Result<Job> {
-    let tasks = (0..picture.tiles()).map(|tile| task_input(&picture, tile)).collect::<Result<Vec<_>>>()?;
+    let tasks =
+        (0..picture.tiles()).map(|tile| task_input(&picture, tile)).collect::<Result<Vec<_>>>()?;
     Ok(Job {
-        limits: Limits { fuel: fuel.saturating_mul(FUEL_MARGIN), out_bytes: OUT_LIMIT, max_pages: MAX_PAGES },
+        limits: Limits {
+            fuel: fuel.saturating_mul(FUEL_MARGIN),
+            out_bytes: OUT_LIMIT,
+            max_pages: MAX_PAGES,
+        },
         policy: args.policy,
         budget: BUDGET,
         within: DEADLINE,
@@ -285,7 +296,8 @@ fn measure(folder: &Path, picture: Picture) -> Result<Measured> {
     let limits = Limits { fuel: 1 << 50, out_bytes: OUT_LIMIT, max_pages: MAX_PAGES };
     let tile = picture.tiles() / 2;
     let started = Instant::now();
-    let outcome = engine.run(&program, &task_input(&picture, tile)?, &SharedData::none(), &limits, 0)?;
+    let outcome =
+        engine.run(&program, &task_input(&picture, tile)?, &SharedData::none(), &limits, 0)?;
     let seconds = started.elapsed().as_secs_f64().max(1e-6);
     let fuel = outcome.halted.fuel_used(limits.fuel).max(1);
     Ok(Measured { fuel, fuel_per_second: ((fuel as f64 / seconds) as u64).max(1) })
@@ -294,13 +306,23 @@ fn measure(folder: &Path, picture: Picture) -> Result<Measured> {
 /// What one honest machine makes of the same tasks, without any market.
 fn honest_run(engine: &Engine, picture: Picture) -> Result<Vec<u8>> {
     let program = engine.prepare(RAYTRACE)?;
-    let inputs = (0..picture.tiles()).map(|tile| task_input(&picture, tile)).collect::<Result<Vec<_>>>()?;
+    let inputs =
+        (0..picture.tiles()).map(|tile| task_input(&picture, tile)).collect::<Result<Vec<_>>>()?;
     let limits = Limits { fuel: 1 << 50, out_bytes: OUT_LIMIT, max_pages: MAX_PAGES };
     let seed = task_seed(0, 0);
-    let outcomes =
-        engine.run_batch(&program, &inputs, &SharedData::none(), &limits, seed, &CancelFlag::new(), &|_| {})?;
-    let tiles =
-        outcomes.iter().map(|outcome| Ok(output::parse(&outcome.output)?.stdout)).collect::<Result<Vec<_>>>()?;
+    let outcomes = engine.run_batch(
+        &program,
+        &inputs,
+        &SharedData::none(),
+        &limits,
+        seed,
+        &CancelFlag::new(),
+        &|_| {},
+    )?;
+    let tiles = outcomes
+        .iter()
+        .map(|outcome| Ok(output::parse(&outcome.output)?.stdout))
+        .collect::<Result<Vec<_>>>()?;
     picture.assemble(tiles.iter().map(Vec::as_slice))
 }
 
@@ -324,7 +346,11 @@ async fn keep(market: LocalMarket, ui: Ui) -> Result<()> {
         Output::Json => json_on_lines(&facts),
         Output::Human => {
             println!("\nThe market stays up until Ctrl-C.");
-            println!("  Ethereum JSON-RPC  {}   (chain id {})", server.url(), market.chain.chain_id());
+            println!(
+                "  Ethereum JSON-RPC  {}   (chain id {})",
+                server.url(),
+                market.chain.chain_id()
+            );
             println!("  market             {}", market.deployed.market);
             println!("  token              {}", market.deployed.token);
             println!("  data               {}", market.folder().display());

@@ -69,8 +69,9 @@ impl Picture {
     /// Writes RGB bytes as a PNG.
     pub fn write_png(&self, rgb: &[u8], path: &Path) -> Result<()> {
         if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-            std::fs::create_dir_all(folder)
-                .with_context(|| failure!(Failed, "C-DEM-003", "cannot create {}", folder.display()))?;
+            std::fs::create_dir_all(folder).with_context(|| {
+                failure!(Failed, "C-DEM-003", "cannot create {}", folder.display())
+            })?;
         }
         let file = std::fs::File::create(path)
             .with_context(|| failure!(Failed, "C-DEM-003", "cannot write {}", path.display()))?;

@@ -32,11 +32,23 @@ fn paid(provider: &ProviderReport, troubles: &[Trouble]) -> u128 {
 
 /// Whether every account moved by exactly what vouchers and rules say, and the market holds nothing
 /// else.
-pub async fn reconcile(market: &LocalMarket, report: &JobReport, troubles: &[Trouble]) -> Result<bool> {
-    let of = |address: Address| report.providers.iter().filter(move |provider| provider.provider == address);
-    let earned = |address: Address| of(address).map(|provider| paid(provider, troubles)).sum::<u128>();
-    let requester_paid: u128 = report.providers.iter().map(|provider| paid(provider, troubles)).sum();
-    let slashed: Vec<_> = report.disputes.iter().filter(|dispute| dispute.end.is_some_and(|end| end.slashed)).collect();
+pub async fn reconcile(
+    market: &LocalMarket,
+    report: &JobReport,
+    troubles: &[Trouble],
+) -> Result<bool> {
+    let of = |address: Address| {
+        report.providers.iter().filter(move |provider| provider.provider == address)
+    };
+    let earned =
+        |address: Address| of(address).map(|provider| paid(provider, troubles)).sum::<u128>();
+    let requester_paid: u128 =
+        report.providers.iter().map(|provider| paid(provider, troubles)).sum();
+    let slashed: Vec<_> = report
+        .disputes
+        .iter()
+        .filter(|dispute| dispute.end.is_some_and(|end| end.slashed))
+        .collect();
     let compensated: u128 = slashed.iter().map(|dispute| dispute.compensation).sum();
     let penalties: u128 = troubles.iter().map(|trouble| trouble.penalty().0).sum();
     let requester = market.chain.account(market.requester_address).await?;
@@ -46,7 +58,8 @@ pub async fn reconcile(market: &LocalMarket, report: &JobReport, troubles: &[Tro
         let lost = slashed.iter().filter(|dispute| dispute.provider == provider.address);
         let lost: u128 = lost.map(|dispute| dispute.compensation + dispute.burned).sum();
         let troubles = troubles.iter().filter(|trouble| trouble.provider() == provider.address);
-        let penalties: u128 = troubles.map(|trouble| trouble.penalty().0 + trouble.penalty().1).sum();
+        let penalties: u128 =
+            troubles.map(|trouble| trouble.penalty().0 + trouble.penalty().1).sum();
         exact &= account == initial_deposit() + earned(provider.address) - lost - penalties;
     }
     Ok(exact && market.reconciles().await?)
@@ -62,11 +75,13 @@ struct Gas {
 impl Gas {
     fn of(report: &JobReport, troubles: &[Trouble]) -> Self {
         let deals = report.providers.len().max(1) as u64;
-        let (open, close): (Vec<_>, Vec<_>) = report.transactions.iter().partition(|tx| tx.kind == "open");
-        let sum = |txs: &[&rialto_requester::TxNote]| txs.iter().filter_map(|tx| tx.gas).sum::<u64>();
+        let (open, close): (Vec<_>, Vec<_>) =
+            report.transactions.iter().partition(|tx| tx.kind == "open");
+        let sum =
+            |txs: &[&rialto_requester::TxNote]| txs.iter().filter_map(|tx| tx.gas).sum::<u64>();
         // What time decided came after the report.
-        let transactions =
-            report.transactions.len() + troubles.iter().map(|trouble| trouble.calls.len()).sum::<usize>();
+        let transactions = report.transactions.len()
+            + troubles.iter().map(|trouble| trouble.calls.len()).sum::<usize>();
         let closed = close.len().max(1) as u64;
         Self { open: sum(&open) / deals, redeem_close: sum(&close) / closed, transactions }
     }
@@ -134,12 +149,14 @@ impl<'a> Ending<'a> {
     fn caught(&self) -> bool {
         let caught = self.cheaters();
         if !self.args.cheat.is_silence() {
-            return caught.len() == self.args.cheaters as usize && caught.iter().all(|cheater| cheater.earned == 0);
+            return caught.len() == self.args.cheaters as usize
+                && caught.iter().all(|cheater| cheater.earned == 0);
         }
         let meant = cheat::cheaters(self.args, self.market);
         let settled = |trouble: &Trouble| {
             let report = caught.iter().find(|report| report.provider == trouble.provider());
-            meant.contains(&trouble.provider()) && report.is_some_and(|report| trouble.is_settled(report.earned))
+            meant.contains(&trouble.provider())
+                && report.is_some_and(|report| trouble.is_settled(report.earned))
         };
         self.troubles.len() == meant.len() && self.troubles.iter().all(settled)
     }
@@ -148,7 +165,8 @@ impl<'a> Ending<'a> {
     fn convicted(&self) -> bool {
         let guilty = |cheater: &&ProviderReport| {
             self.cases.iter().any(|case| {
-                case.dispute.provider == cheater.provider && case.dispute.end.is_some_and(|end| end.slashed)
+                case.dispute.provider == cheater.provider
+                    && case.dispute.end.is_some_and(|end| end.slashed)
             })
         };
         self.args.cheat.is_silence() || self.cheaters().iter().all(guilty)
@@ -190,7 +208,10 @@ impl<'a> Ending<'a> {
             })
             .collect();
         println!("\n{}", paint.bold("Who did what"));
-        println!("{}", ui::table(&["provider", "tiles", "fuel", "per Tfuel", "earned", "status"], &[5], &rows));
+        println!(
+            "{}",
+            ui::table(&["provider", "tiles", "fuel", "per Tfuel", "earned", "status"], &[5], &rows)
+        );
         println!("\n{}", paint.bold("The bill"));
         println!("  requester paid   {}", ui::money(self.requester_paid()));
         println!(
@@ -211,7 +232,11 @@ impl<'a> Ending<'a> {
         let check = |held: bool, yes: &str, no: &str| {
             println!(
                 "  {}",
-                if held { format!("{} {yes}", paint.good("✓")) } else { format!("{} {no}", paint.bad("✗")) }
+                if held {
+                    format!("{} {yes}", paint.good("✓"))
+                } else {
+                    format!("{} {no}", paint.bad("✗"))
+                }
             );
         };
         let (verified, tasks) = (self.verified(), self.report.tasks.len());
@@ -225,7 +250,11 @@ impl<'a> Ending<'a> {
             "the picture equals the one that an honest single run makes",
             "the picture differs from that of an honest single run",
         );
-        check(self.checks.balances_reconciled, "every balance is exact to the base unit", "balances do not add up");
+        check(
+            self.checks.balances_reconciled,
+            "every balance is exact to the base unit",
+            "balances do not add up",
+        );
         let caught = match self.args.cheat {
             Cheat::Crash => "vanished and was paid only what it had redeemed",
             _ => "cheated, was caught and left unpaid",
@@ -237,10 +266,18 @@ impl<'a> Ending<'a> {
                 [one] => format!("{} {caught}", name(self.market, one.provider)),
                 all => format!("{} providers: each {caught}", all.len()),
             },
-            &format!("{} of {} cheaters caught, or one was paid", cheaters.len(), self.args.cheaters),
+            &format!(
+                "{} of {} cheaters caught, or one was paid",
+                cheaters.len(),
+                self.args.cheaters
+            ),
         );
         if !cheaters.is_empty() && !self.args.cheat.is_silence() {
-            check(self.convicted(), "the court found the same, from one instruction", "the court has not found so");
+            check(
+                self.convicted(),
+                "the court found the same, from one instruction",
+                "the court has not found so",
+            );
         }
         let checks = &self.report.checks;
         println!(
@@ -286,11 +323,13 @@ impl<'a> Ending<'a> {
                 })
                 .collect(),
         };
-        let disputes = self.cases.iter().map(Case::view).chain(self.troubles.iter().map(Trouble::view));
+        let disputes =
+            self.cases.iter().map(Case::view).chain(self.troubles.iter().map(Trouble::view));
         view::DemoReport {
             tasks: self.report.tasks.len(),
             verified: self.verified(),
-            cheats_detected: cheaters.iter().map(|one| one.wrong.len()).sum::<usize>() + self.troubles.len(),
+            cheats_detected: cheaters.iter().map(|one| one.wrong.len()).sum::<usize>()
+                + self.troubles.len(),
             cheater: cheaters.first().map(|one| one.provider.into()),
             cheaters: cheaters.iter().map(cheater).collect(),
             providers: self.report.providers.iter().map(provider).collect(),

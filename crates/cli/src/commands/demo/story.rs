@@ -42,7 +42,9 @@ impl Story {
     }
 
     pub fn opening(&self, args: &Demo, picture: &Picture) {
-        self.line(&self.paint.bold("Rialto: strangers compute, the market checks, meters and pays."));
+        self.line(
+            &self.paint.bold("Rialto: strangers compute, the market checks, meters and pays."),
+        );
         self.line(&format!(
             "A requester wants a {}×{} path-traced picture: {} tiles, each computed by {REPLICAS} of {} providers.",
             picture.width,
@@ -61,7 +63,11 @@ impl Story {
     pub fn market_is_up(&self, market: &LocalMarket, measured: &Measured, after: Duration) {
         self.heading("The market");
         let deployed = &market.deployed;
-        self.line(&format!("  chain      {} (embedded), block {}", market.chain.chain_id(), deployed.block));
+        self.line(&format!(
+            "  chain      {} (embedded), block {}",
+            market.chain.chain_id(),
+            deployed.block
+        ));
         self.line(&format!("  market     {}", deployed.market));
         self.line(&format!("  accounts   {} each, in a test token", ui::money(initial_deposit())));
         self.line(&format!(
@@ -238,11 +244,16 @@ impl Story {
     }
 
     pub fn time_passes(&self, seconds: u64) {
-        self.line(&self.paint.dim(&format!("  {} pass (the chain's time is moved on)", ui::span(seconds))));
+        self.line(
+            &self
+                .paint
+                .dim(&format!("  {} pass (the chain's time is moved on)", ui::span(seconds))),
+        );
     }
 
     pub fn on_chain(&self, text: &str, gas: Option<u64>) {
-        let gas = gas.map_or(String::new(), |gas| self.paint.dim(&format!("  ({} gas)", ui::count(gas))));
+        let gas =
+            gas.map_or(String::new(), |gas| self.paint.dim(&format!("  ({} gas)", ui::count(gas))));
         self.line(&format!("  {text}{gas}"));
     }
 

@@ -83,9 +83,16 @@ struct Turn {
 }
 
 /// Lets time pass until every deal of the job is over and all bonds are back.
-pub async fn follow(market: &LocalMarket, story: &Story, kind: Cheat, report: &JobReport) -> Result<Vec<Trouble>> {
-    let mut courses: Vec<_> = report.evidence.deals.iter().map(|deal| Course::new(kind, deal, report)).collect();
-    let courts = Courts { known: BTreeSet::from([market.deployed.court]), parties: BTreeSet::new() };
+pub async fn follow(
+    market: &LocalMarket,
+    story: &Story,
+    kind: Cheat,
+    report: &JobReport,
+) -> Result<Vec<Trouble>> {
+    let mut courses: Vec<_> =
+        report.evidence.deals.iter().map(|deal| Course::new(kind, deal, report)).collect();
+    let courts =
+        Courts { known: BTreeSet::from([market.deployed.court]), parties: BTreeSet::new() };
     let mut events = market.chain.events_with(market.deployed.block, courts);
     let (began, mut quiet, mut now) = (Instant::now(), Instant::now(), market.chain.now().await?);
     let claims_at = now + CLAIM_SECONDS;
@@ -95,7 +102,9 @@ pub async fn follow(market: &LocalMarket, story: &Story, kind: Cheat, report: &J
             let batch = batch.context("the chain's events ended")?;
             now = now.max(batch.time);
             for (meta, event) in &batch.added {
-                let Some(course) = courses.iter_mut().find(|course| course.hears(event)) else { continue };
+                let Some(course) = courses.iter_mut().find(|course| course.hears(event)) else {
+                    continue;
+                };
                 course.learn(meta, event);
                 quiet = Instant::now();
                 if let Some(text) = course.tell(&name(market, course.deal.provider), event) {
@@ -125,7 +134,8 @@ pub async fn follow(market: &LocalMarket, story: &Story, kind: Cheat, report: &J
 impl<'a> Course<'a> {
     fn new(kind: Cheat, deal: &Deal, report: &'a JobReport) -> Self {
         let id = struct_hash(deal);
-        let orders = report.evidence.orders.iter().filter(|order| order.order.value.deal == id).collect();
+        let orders =
+            report.evidence.orders.iter().filter(|order| order.order.value.deal == id).collect();
         Self {
             deal: deal.clone(),
             id,
@@ -146,7 +156,8 @@ impl<'a> Course<'a> {
     fn hears(&self, event: &MarketEvent) -> bool {
         match event {
             MarketEvent::Court { event, .. } => {
-                event.game().is_some_and(|game| self.games.contains_key(&game)) || event.deal() == Some(self.id)
+                event.game().is_some_and(|game| self.games.contains_key(&game))
+                    || event.deal() == Some(self.id)
             }
             _ => event.deal() == Some(self.id),
         }
@@ -175,7 +186,9 @@ impl<'a> Course<'a> {
             }
             CourtEvent::Challenged(challenged) => {
                 let order = self.claimed.first().map(|receipt| receipt.order);
-                self.task = order.and_then(|order| self.tiles(order)).map(|(first, _)| first + challenged.task);
+                self.task = order
+                    .and_then(|order| self.tiles(order))
+                    .map(|(first, _)| first + challenged.task);
                 self.turn(challenged.id, false, challenged.deadline);
                 Some("challenge")
             }
@@ -268,7 +281,8 @@ impl<'a> Course<'a> {
             // The requester computes the tiles itself, and accuses.
             CaseId::Claim { .. } if self.kind == Cheat::Claim => Some((now, true)),
             CaseId::Claim { order } => {
-                let receipt = self.claimed.iter().find(|receipt| receipt.order == *order).map(struct_hash);
+                let receipt =
+                    self.claimed.iter().find(|receipt| receipt.order == *order).map(struct_hash);
                 let demanded = receipt.is_some_and(|receipt| self.demanded.contains(&receipt));
                 // In the first half of its window the results may still come.
                 (!demanded).then_some((deadline - windows.challenge / 2 + SKEW_SECONDS, true))
@@ -278,14 +292,19 @@ impl<'a> Course<'a> {
         if !self.cases.is_empty() {
             return self.cases.iter().filter_map(case).collect();
         }
-        let owed = self.orders.iter().filter(|order| order.receipt.is_none()).filter_map(|order| order.ack.as_ref());
+        let owed = self
+            .orders
+            .iter()
+            .filter(|order| order.receipt.is_none())
+            .filter_map(|order| order.ack.as_ref());
         let mut moments = vec![(self.deal.expiry + windows.grace + SKEW_SECONDS, true)];
         match self.kind {
             Cheat::Withhold | Cheat::Claim => moments.push((claims_at + SKEW_SECONDS, true)),
             // It would cost more than it brings.
             _ if self.deal.latePenalty < windows.case_bond => {}
             // Who vanished before it promised anything can't be late.
-            _ => moments.extend(owed.map(|ack| (ack.value.dueBy + SKEW_SECONDS, self.kind == Cheat::Late))),
+            _ => moments
+                .extend(owed.map(|ack| (ack.value.dueBy + SKEW_SECONDS, self.kind == Cheat::Late))),
         }
         moments
     }
@@ -311,7 +330,11 @@ impl<'a> Course<'a> {
                 format!("the requester demands to see tile {tile}: bond {}", money(*bond))
             }
             MarketEvent::LateNoticed { order, bond, .. } => {
-                format!("the requester calls {who} late with {}: bond {}", tiles(*order), money(*bond))
+                format!(
+                    "the requester calls {who} late with {}: bond {}",
+                    tiles(*order),
+                    money(*bond)
+                )
             }
             MarketEvent::CaseSettled { outcome: CaseOutcome::Void, case, amount, .. }
                 if case.kind() != CaseKind::Claim =>
@@ -329,7 +352,9 @@ impl<'a> Course<'a> {
                         "{who} is guilty; {penalty} of its collateral to the requester, {} burned",
                         money(*burned)
                     ),
-                    Ending::Late => format!("{who} does not answer: a penalty of {penalty} to the requester"),
+                    Ending::Late => {
+                        format!("{who} does not answer: a penalty of {penalty} to the requester")
+                    }
                     Ending::Expired => format!("the deal with {who} has expired"),
                     _ => return None,
                 };
@@ -346,7 +371,8 @@ impl<'a> Course<'a> {
 
     /// What a person should know of a game.
     fn tell_game(&self, who: &str, event: &CourtEvent) -> Option<String> {
-        let steps = |level: u8| ui::count(1u64.checked_shl(4 * u32::from(level)).unwrap_or(u64::MAX));
+        let steps =
+            |level: u8| ui::count(1u64.checked_shl(4 * u32::from(level)).unwrap_or(u64::MAX));
         Some(match event {
             CourtEvent::Accused(accused) => {
                 let tasks = accused.tasks;
@@ -356,7 +382,10 @@ impl<'a> Course<'a> {
                 )
             }
             CourtEvent::Unfolded { nodes, .. } => {
-                format!("{who} has to show what its receipt stands for: {} ends of tiles", nodes.len())
+                format!(
+                    "{who} has to show what its receipt stands for: {} ends of tiles",
+                    nodes.len()
+                )
             }
             CourtEvent::Picked { .. } => "the requester says which of them is wrong".to_owned(),
             CourtEvent::Challenged(challenged) => {
@@ -371,7 +400,10 @@ impl<'a> Course<'a> {
                 format!("{side} narrows it to {} steps", steps(moved.level))
             }
             CourtEvent::Stepped { position, .. } => {
-                format!("the contract takes step {} itself: {who} is wrong about it", ui::count(*position))
+                format!(
+                    "the contract takes step {} itself: {who} is wrong about it",
+                    ui::count(*position)
+                )
             }
             CourtEvent::Ended(end) => format!("the bond comes back: {}", ui::money(end.to_accuser)),
             CourtEvent::Convicted { .. } | CourtEvent::Delegated { .. } => return None,
@@ -386,10 +418,21 @@ impl<'a> Course<'a> {
         }
         let mut calls = Vec::new();
         for (call, tx) in self.calls {
-            calls.push((call, market.chain.gas_used(tx).await?.context("a transaction is not known")?));
+            calls.push((
+                call,
+                market.chain.gas_used(tx).await?.context("a transaction is not known")?,
+            ));
         }
         let turns = self.turns;
-        Ok(Some(Trouble { kind: self.kind, deal: self.deal, task: self.task, ending, calls, turns, paid }))
+        Ok(Some(Trouble {
+            kind: self.kind,
+            deal: self.deal,
+            task: self.task,
+            ending,
+            calls,
+            turns,
+            paid,
+        }))
     }
 }
 
@@ -466,7 +509,8 @@ impl Trouble {
         };
         println!("  requester against {provider}{about}: {end}");
         let by = |theirs: bool| {
-            let calls: Vec<_> = self.calls.iter().filter(|(call, _)| THEIRS.contains(call) == theirs).collect();
+            let calls: Vec<_> =
+                self.calls.iter().filter(|(call, _)| THEIRS.contains(call) == theirs).collect();
             let gas = calls.iter().map(|(_, gas)| gas).sum();
             let names: Vec<_> = calls.iter().map(|(call, _)| *call).collect();
             (!names.is_empty()).then(|| (ui::count(gas), names.join(", ")))
@@ -493,7 +537,10 @@ impl Trouble {
 
     pub fn view(&self) -> view::DemoDispute {
         let (penalty, burned) = self.penalty();
-        let call = |(call, gas): &(&'static str, u64)| view::GasOfCall { call: (*call).to_owned(), gas: *gas };
+        let call = |(call, gas): &(&'static str, u64)| view::GasOfCall {
+            call: (*call).to_owned(),
+            gas: *gas,
+        };
         view::DemoDispute {
             game: None,
             task: self.task,

@@ -2,7 +2,9 @@
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
-use rialto_chain::{Court, CourtCall, CourtEvent, DealStatus, FromLog, MarketCall, Mined, SendError};
+use rialto_chain::{
+    Court, CourtCall, CourtEvent, DealStatus, FromLog, MarketCall, Mined, SendError,
+};
 use rialto_client::{History, SignedTask, signed_tasks, view};
 use rialto_protocol::{Address, GameId, receipt::Halted};
 
@@ -71,7 +73,11 @@ impl Charge {
                 ending(&self.ours),
                 self.steps
             ),
-            false => format!("{provider} signed what tracing gives: {}, after {} steps", self.ours.hash(), self.steps),
+            false => format!(
+                "{provider} signed what tracing gives: {}, after {} steps",
+                self.ours.hash(),
+                self.steps
+            ),
         }
     }
 }
@@ -98,10 +104,18 @@ pub(super) async fn accuse(
     let games = history.games();
     let ours = |game: &&rialto_client::GameTale| {
         let view = &game.story.view;
-        game.is_open() && view.game.order == signed.order_hash() && view.game.accuser == account.address
+        game.is_open()
+            && view.game.order == signed.order_hash()
+            && view.game.accuser == account.address
     };
     if let Some(game) = games.iter().find(ours) {
-        bail!(failure!(Failed, "C-DSP-011", "{} accused it already: rialto dispute show {}", account.address, game.id));
+        bail!(failure!(
+            Failed,
+            "C-DSP-011",
+            "{} accused it already: rialto dispute show {}",
+            account.address,
+            game.id
+        ));
     }
     let state = account.chain.deal_state(signed.order.order.value.deal).await?;
     ensure!(
@@ -114,7 +128,10 @@ pub(super) async fn accuse(
             signed.order.order.value.deal
         )
     );
-    ensure!(!deal.court.is_zero(), failure!(Failed, "C-DSP-007", "the deal names no court: nobody can be accused"));
+    ensure!(
+        !deal.court.is_zero(),
+        failure!(Failed, "C-DSP-007", "the deal names no court: nobody can be accused")
+    );
     let court = account.chain.court(deal.court).await?;
     ensure!(
         court.is_known_code().await?,
@@ -126,7 +143,8 @@ pub(super) async fn accuse(
         )
     );
     let money_needed = Bond::look(account, &court, signed.order.order.value.fuelLimit).await?;
-    let accusation = signed.accusation().context(failure!(Failed, "C-DSP-004", "the receipt is not whole"))?;
+    let accusation =
+        signed.accusation().context(failure!(Failed, "C-DSP-004", "the receipt is not whole"))?;
     if args.explain {
         return explain(account, &court, &charge, &money_needed, accusation, ui).await;
     }
@@ -134,7 +152,10 @@ pub(super) async fn accuse(
         println!("{}", charge.told());
     }
     if !charge.is_wrong() {
-        eprintln!("warning: the result is right, and the bond of {} will be lost", money(money_needed.bond));
+        eprintln!(
+            "warning: the result is right, and the bond of {} will be lost",
+            money(money_needed.bond)
+        );
     }
     let question = format!(
         "Accuse {} before the court {} and lock a bond of {}? Every turn has to be answered in time.",
@@ -160,7 +181,9 @@ async fn charge(account: &Account, place: &PlaceArgs, args: &AccuseCommand) -> R
         )
     );
     let mut all = signed_tasks(&report, args.task)?;
-    all.retain(|one| one.halted().is_some() && args.provider.is_none_or(|provider| provider == one.provider()));
+    all.retain(|one| {
+        one.halted().is_some() && args.provider.is_none_or(|provider| provider == one.provider())
+    });
     let mut found: Option<Charge> = None;
     let mut known: Vec<(SignedTask, Halted, u64)> = Vec::new();
     for signed in all {
@@ -169,7 +192,8 @@ async fn charge(account: &Account, place: &PlaceArgs, args: &AccuseCommand) -> R
             Some((_, ours, steps)) => (*ours, *steps),
             None => {
                 let replay = task_of(&folder, &signed).await?;
-                let (steps, ours) = traced(&replay, Some(theirs.fuel_used(replay.limits.fuel))).await?;
+                let (steps, ours) =
+                    traced(&replay, Some(theirs.fuel_used(replay.limits.fuel))).await?;
                 known.push((signed.clone(), ours, steps));
                 (ours, steps)
             }
@@ -182,7 +206,12 @@ async fn charge(account: &Account, place: &PlaceArgs, args: &AccuseCommand) -> R
     }
     let whose = args.provider.map_or(String::new(), |provider| format!(" by {provider}"));
     found.with_context(|| {
-        failure!(Failed, "C-DSP-004", "there is no signed result{whose} of task {} in that job", args.task)
+        failure!(
+            Failed,
+            "C-DSP-004",
+            "there is no signed result{whose} of task {} in that job",
+            args.task
+        )
     })
 }
 
@@ -235,7 +264,10 @@ async fn explain(
         ));
     }
     let ready = plans.is_empty();
-    let call = MarketCall::Court { court: court.address(), call: CourtCall::Accuse { signed: Box::new(accusation) } };
+    let call = MarketCall::Court {
+        court: court.address(),
+        call: CourtCall::Accuse { signed: Box::new(accusation) },
+    };
     plans.push((
         format!(
             "accuse the receipt of {} because of task {}, and lock a bond of {}: it comes back if the game is won, with 70 % of the collateral of {} for the requester; this side has {} in all, and at least {} for every turn",
@@ -254,7 +286,12 @@ async fn explain(
     account.explain(&plans, ui).await
 }
 
-async fn send(account: &Account, court: &Court, charge: &Charge, accusation: rialto_chain::Signed) -> Result<Mined> {
+async fn send(
+    account: &Account,
+    court: &Court,
+    charge: &Charge,
+    accusation: rialto_chain::Signed,
+) -> Result<Mined> {
     let sender = sender(account).await?;
     let name = format!("accuse-{:x}", charge.signed.order_hash());
     let mut attempt = 0;
@@ -262,7 +299,10 @@ async fn send(account: &Account, court: &Court, charge: &Charge, accusation: ria
         attempt += 1;
         match sender.accuse(format!("{name}-{attempt}"), court, accusation.clone()).await {
             Err(SendError::Reverted { .. }) if attempt < MAX_REVERTS => {}
-            outcome => break outcome.with_context(|| format!("could not accuse {}", charge.signed.provider()))?,
+            outcome => {
+                break outcome
+                    .with_context(|| format!("could not accuse {}", charge.signed.provider()))?;
+            }
         }
     };
     sender.stop().await;
@@ -271,9 +311,11 @@ async fn send(account: &Account, court: &Court, charge: &Charge, accusation: ria
 
 /// The game that an accusation began.
 fn game_of(court: Address, mined: &Mined) -> Option<(GameId, u64)> {
-    mined.logs.iter().filter(|log| log.address == court).find_map(|log| match CourtEvent::decode(log) {
-        Some(CourtEvent::Accused(accused)) => Some((accused.id, accused.deadline)),
-        _ => None,
+    mined.logs.iter().filter(|log| log.address == court).find_map(|log| {
+        match CourtEvent::decode(log) {
+            Some(CourtEvent::Accused(accused)) => Some((accused.id, accused.deadline)),
+            _ => None,
+        }
     })
 }
 
@@ -285,7 +327,8 @@ async fn told(
     mined: &Mined,
     ui: Ui,
 ) -> Result<()> {
-    let (game, deadline) = game_of(court.address(), mined).context("the accusation began no game")?;
+    let (game, deadline) =
+        game_of(court.address(), mined).context("the accusation began no game")?;
     let left = deadline.saturating_sub(account.chain.now().await?);
     // A requester that runs and knows the order plays by itself; two answers to one turn do no
     // harm.

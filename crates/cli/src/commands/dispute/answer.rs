@@ -24,7 +24,12 @@ use crate::{
 fn open(tale: &GameTale) -> Result<()> {
     ensure!(
         tale.is_open(),
-        failure!(Failed, "C-DSP-012", "game {} has ended: `rialto dispute show` tells how", tale.id)
+        failure!(
+            Failed,
+            "C-DSP-012",
+            "game {} has ended: `rialto dispute show` tells how",
+            tale.id
+        )
     );
     Ok(())
 }
@@ -83,13 +88,24 @@ pub(super) async fn answer(
         }
     };
     let did = match (&found, &view.question) {
-        (Answer::Unfold { nodes }, _) => format!("open {} nodes of the receipt in game {}", nodes.len(), tale.id),
-        (Answer::Pick { index }, _) => format!("dispute node {index} of those shown in game {}", tale.id),
-        (Answer::Contradict { index, .. }, _) => {
-            format!("show that leaf {index} of those shown in game {} names other fuel than its task used", tale.id)
+        (Answer::Unfold { nodes }, _) => {
+            format!("open {} nodes of the receipt in game {}", nodes.len(), tale.id)
         }
-        (Answer::Challenge(it), _) => format!("challenge leaf {} of those shown in game {}", it.index, tale.id),
-        (Answer::Move { pick, .. }, _) => format!("dispute part {pick} of the segment of game {}", tale.id),
+        (Answer::Pick { index }, _) => {
+            format!("dispute node {index} of those shown in game {}", tale.id)
+        }
+        (Answer::Contradict { index, .. }, _) => {
+            format!(
+                "show that leaf {index} of those shown in game {} names other fuel than its task used",
+                tale.id
+            )
+        }
+        (Answer::Challenge(it), _) => {
+            format!("challenge leaf {} of those shown in game {}", it.index, tale.id)
+        }
+        (Answer::Move { pick, .. }, _) => {
+            format!("dispute part {pick} of the segment of game {}", tale.id)
+        }
         (Answer::Step { pick, .. }, Question::Run { position, .. }) => {
             format!("prove step {} in game {}", position + u64::from(*pick), tale.id)
         }
@@ -97,7 +113,14 @@ pub(super) async fn answer(
     };
     let (turn, call) = (view.turn(), CourtCall::answer(tale.deal.clone(), order, view, found));
     let call = MarketCall::Court { court: tale.court, call: call.ok_or_else(|| nothing(&tale))? };
-    send(account, history, &tale, Doing { did, intent: format!("move-{:x}-{turn}", tale.id), call, explain }, ui).await
+    send(
+        account,
+        history,
+        &tale,
+        Doing { did, intent: format!("move-{:x}-{turn}", tale.id), call, explain },
+        ui,
+    )
+    .await
 }
 
 /// Why there is no answer.
@@ -124,7 +147,9 @@ impl Own {
         let order = self.signed.order_hash();
         let all = signed_tasks(&self.report, self.signed.order.first.saturating_add(index))?;
         let found = all.into_iter().find(|one| one.order_hash() == order);
-        found.ok_or_else(|| anyhow::Error::new(failure!(Failed, "C-DSP-015", "order {order} has no task {index}")))
+        found.ok_or_else(|| {
+            anyhow::Error::new(failure!(Failed, "C-DSP-015", "order {order} has no task {index}"))
+        })
     }
 }
 
@@ -132,11 +157,14 @@ impl Own {
 fn own_order(account: &Account, place: &PlaceArgs, tale: &GameTale) -> Result<Own> {
     let (order, home) = (tale.story.view.game.order, place.home()?);
     let own = home.requester(account.chain.chain_id(), account.chain.market(), account.address);
-    for folder in JobFolder::all(&home).into_iter().filter(|folder| folder.path().starts_with(&own)) {
+    for folder in JobFolder::all(&home).into_iter().filter(|folder| folder.path().starts_with(&own))
+    {
         let Some(report) = folder.report()? else { continue };
-        let found = report.evidence.orders.iter().find(|given| struct_hash(&given.order.value) == order);
+        let found =
+            report.evidence.orders.iter().find(|given| struct_hash(&given.order.value) == order);
         let Some(first) = found.map(|given| given.first) else { continue };
-        let signed = signed_tasks(&report, first)?.into_iter().find(|one| one.order_hash() == order);
+        let signed =
+            signed_tasks(&report, first)?.into_iter().find(|one| one.order_hash() == order);
         if let Some(signed) = signed {
             return Ok(Own { folder, report, signed });
         }
@@ -150,7 +178,13 @@ fn own_order(account: &Account, place: &PlaceArgs, tale: &GameTale) -> Result<Ow
 }
 
 /// The first of the shown nodes that is not as this machine finds it.
-async fn wrong_node(own: &Own, tale: &GameTale, height: u8, place: u32, nodes: &[SumNode]) -> Result<Answer> {
+async fn wrong_node(
+    own: &Own,
+    tale: &GameTale,
+    height: u8,
+    place: u32,
+    nodes: &[SumNode],
+) -> Result<Answer> {
     let order = &own.signed.order.order.value;
     let mut ends = Vec::new();
     for index in 0..order.tasks {
@@ -185,7 +219,8 @@ async fn wrong_node(own: &Own, tale: &GameTale, height: u8, place: u32, nodes: &
 /// else by tracing it.
 async fn end_of(own: &Own, index: u32) -> Result<Halted> {
     let task = own.task(index)?;
-    let verified = own.report.tasks.get(task.task as usize).and_then(|end| end.as_ref()).map(|end| end.halted);
+    let verified =
+        own.report.tasks.get(task.task as usize).and_then(|end| end.as_ref()).map(|end| end.halted);
     if let Some(verified) = verified.filter(|end| task.halted() == Some(end)) {
         return Ok(verified);
     }
@@ -195,7 +230,12 @@ async fn end_of(own: &Own, index: u32) -> Result<Halted> {
 
 /// The order and the task that a game is about: as this account's provider keeps it, or from the
 /// job of this account that ordered it.
-async fn task_of_game(account: &Account, place: &PlaceArgs, tale: &GameTale, task: u32) -> Result<(Order, Replay)> {
+async fn task_of_game(
+    account: &Account,
+    place: &PlaceArgs,
+    tale: &GameTale,
+    task: u32,
+) -> Result<(Order, Replay)> {
     if tale.story.view.game.provider == account.address
         && let Some(found) = task_of_provider(account, place, tale, task).await?
     {
@@ -214,7 +254,8 @@ async fn task_of_provider(
     tale: &GameTale,
     task: u32,
 ) -> Result<Option<(Order, Replay)>> {
-    let folder = place.home()?.provider(account.chain.chain_id(), account.chain.market(), account.address);
+    let folder =
+        place.home()?.provider(account.chain.chain_id(), account.chain.market(), account.address);
     if !folder.exists() {
         return Ok(None);
     }
@@ -247,8 +288,13 @@ async fn task_of_provider(
 }
 
 /// The order and the tree of results that this account's provider, which must not run, signed.
-async fn kept_tree(account: &Account, place: &PlaceArgs, tale: &GameTale) -> Result<(Order, SumTree)> {
-    let folder = place.home()?.provider(account.chain.chain_id(), account.chain.market(), account.address);
+async fn kept_tree(
+    account: &Account,
+    place: &PlaceArgs,
+    tale: &GameTale,
+) -> Result<(Order, SumTree)> {
+    let folder =
+        place.home()?.provider(account.chain.chain_id(), account.chain.market(), account.address);
     let order = tale.story.view.game.order;
     let gone = failure!(
         Failed,
@@ -273,14 +319,30 @@ async fn kept_tree(account: &Account, place: &PlaceArgs, tale: &GameTale) -> Res
 }
 
 /// Ends a game by time.
-pub(super) async fn timeout(account: &Account, history: History, tale: GameTale, explain: bool, ui: Ui) -> Result<()> {
+pub(super) async fn timeout(
+    account: &Account,
+    history: History,
+    tale: GameTale,
+    explain: bool,
+    ui: Ui,
+) -> Result<()> {
     open(&tale)?;
     let (view, now) = (&tale.story.view, history.time());
-    ensure!(now >= view.deadline, failure!(Failed, "C-DSP-014", "too early: {}", tell::standing(&tale, now)));
+    ensure!(
+        now >= view.deadline,
+        failure!(Failed, "C-DSP-014", "too early: {}", tell::standing(&tale, now))
+    );
     let (deal, game) = (Box::new(tale.deal.clone()), Box::new(view.game.clone()));
     let call = MarketCall::Court { court: tale.court, call: CourtCall::Timeout { deal, game } };
     let did = format!("end game {} because a turn's time is up", tale.id);
-    send(account, history, &tale, Doing { did, intent: format!("timeout-{:x}", tale.id), call, explain }, ui).await
+    send(
+        account,
+        history,
+        &tale,
+        Doing { did, intent: format!("timeout-{:x}", tale.id), call, explain },
+        ui,
+    )
+    .await
 }
 
 /// What is to be sent.
@@ -292,7 +354,13 @@ struct Doing {
 }
 
 /// Sends it, and tells where the game stands then.
-async fn send(account: &Account, mut history: History, tale: &GameTale, doing: Doing, ui: Ui) -> Result<()> {
+async fn send(
+    account: &Account,
+    mut history: History,
+    tale: &GameTale,
+    doing: Doing,
+    ui: Ui,
+) -> Result<()> {
     let Doing { did, intent, call, explain } = doing;
     if explain {
         return account.explain(&[(did, Some(call))], ui).await;

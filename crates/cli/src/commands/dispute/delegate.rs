@@ -48,15 +48,24 @@ pub(super) async fn delegate(account: &Account, args: &DelegateCommand, ui: Ui) 
         "which court? The market's configuration names none: --court ADDRESS"
     ))?;
     let court = account.chain.court(named).await?;
-    ensure!(args.tower != account.address, failure!(Usage, "C-DSP-021", "{} moves for itself anyway", account.address));
+    ensure!(
+        args.tower != account.address,
+        failure!(Usage, "C-DSP-021", "{} moves for itself anyway", account.address)
+    );
     let until = match args.until {
         Some(seconds) if !args.revoke => account.chain.now().await?.saturating_add(seconds),
         _ => 0,
     };
-    let call = MarketCall::Court { court: court.address(), call: CourtCall::Delegate { to: args.tower, until } };
+    let call = MarketCall::Court {
+        court: court.address(),
+        call: CourtCall::Delegate { to: args.tower, until },
+    };
     let plan = match until {
         0 => {
-            format!("take back from {} the leave to move for {} before the court {named}", args.tower, account.address)
+            format!(
+                "take back from {} the leave to move for {} before the court {named}",
+                args.tower, account.address
+            )
         }
         _ => format!(
             "let {} move in games of {} before the court {named} until {} UTC, and nothing else",

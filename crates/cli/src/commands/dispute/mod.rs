@@ -88,8 +88,12 @@ pub async fn dispute(args: &DisputeCommand, place: &PlaceArgs, ui: Ui) -> Result
         return Ok(exit::OK);
     }
     let own = account.market.court;
-    let courts = Courts { known: own.into_iter().collect::<BTreeSet<Address>>(), ..Courts::of(account.address) };
-    let history = crate::past::read_with(&account.chain, account.market.first_block, courts, ui).await?;
+    let courts = Courts {
+        known: own.into_iter().collect::<BTreeSet<Address>>(),
+        ..Courts::of(account.address)
+    };
+    let history =
+        crate::past::read_with(&account.chain, account.market.first_block, courts, ui).await?;
     match args.what.as_ref().unwrap_or(&What::List { all: false }) {
         What::List { all } => tell::list(&account, &history, *all, ui),
         What::Show { game } => tell::show(&account, &history, &find(&history, game)?, ui).await?,
@@ -129,14 +133,16 @@ fn find(history: &History, named: &str) -> Result<GameTale> {
 
 /// The account's own sender; another command of it may have it.
 async fn sender(account: &Account) -> Result<Sender> {
-    account.sender(account.signer().await?).await.map_err(|why| match why.downcast_ref::<SendError>() {
-        Some(SendError::Journal(_)) => why.context(failure!(
-            Failed,
-            "C-DSP-017",
-            "another command sends with {} now: wait until it is done, and run this again",
-            account.address
-        )),
-        _ => why,
+    account.sender(account.signer().await?).await.map_err(|why| {
+        match why.downcast_ref::<SendError>() {
+            Some(SendError::Journal(_)) => why.context(failure!(
+                Failed,
+                "C-DSP-017",
+                "another command sends with {} now: wait until it is done, and run this again",
+                account.address
+            )),
+            _ => why,
+        }
     })
 }
 

@@ -129,8 +129,13 @@ pub(super) fn list(account: &Account, history: &History, all: bool, ui: Ui) {
         true => own_court.is_none_or(|court| court == deal.court),
         false => deal.requester == account || deal.provider == account,
     };
-    let convictions: Vec<view::Convicted> =
-        history.convictions().into_iter().rev().filter(|one| ours(&one.deal)).map(convicted).collect();
+    let convictions: Vec<view::Convicted> = history
+        .convictions()
+        .into_iter()
+        .rev()
+        .filter(|one| ours(&one.deal))
+        .map(convicted)
+        .collect();
     let text = || {
         let games = match tales.as_slice() {
             [] if all => "no game was played before the market's own court".into(),
@@ -150,7 +155,10 @@ pub(super) fn list(account: &Account, history: &History, all: bool, ui: Ui) {
         });
         games + &convictions.collect::<String>()
     };
-    ui.answer_with(text, &view::GameList { account: account.into(), games, convictions: convictions.clone() });
+    ui.answer_with(
+        text,
+        &view::GameList { account: account.into(), games, convictions: convictions.clone() },
+    );
 }
 
 fn convicted(Conviction { id, deal, receipt, fault, tx, block }: Conviction) -> view::Convicted {
@@ -186,11 +194,19 @@ fn rows(tales: &[GameTale], account: Address, now: u64) -> String {
     let head = ["game", "as", "provider", "accuser", "about", "turns", "bond", "state"];
     let mut text = table(&head, &[1, 4, 7], &all);
     if tales.len() > MAX_ROWS {
-        text.push_str(&format!("\n  … and {} more (--output json shows all)", tales.len() - MAX_ROWS));
+        text.push_str(&format!(
+            "\n  … and {} more (--output json shows all)",
+            tales.len() - MAX_ROWS
+        ));
     }
-    let ours = tales.iter().filter(|tale| tale.turn() == Some(account) && now < tale.story.view.deadline).count();
+    let ours = tales
+        .iter()
+        .filter(|tale| tale.turn() == Some(account) && now < tale.story.view.deadline)
+        .count();
     if ours > 0 {
-        text.push_str(&format!("\n  {ours} wait for this account's answer: rialto dispute move ID"));
+        text.push_str(&format!(
+            "\n  {ours} wait for this account's answer: rialto dispute move ID"
+        ));
     }
     text
 }
@@ -212,11 +228,25 @@ fn row(tale: &GameTale, played: &GameMove, gas: Option<u64>) -> view::GameTurn {
         Place::Run { level, .. } => Some(steps_of(level.saturating_sub(1))),
         Place::Tree { .. } => None,
     };
-    view::GameTurn { what: what.to_owned(), by: by.map(Into::into), place, every, pick, tx: tx.into(), block, gas }
+    view::GameTurn {
+        what: what.to_owned(),
+        by: by.map(Into::into),
+        place,
+        every,
+        pick,
+        tx: tx.into(),
+        block,
+        gas,
+    }
 }
 
 /// Shows a game.
-pub(super) async fn show(account: &Account, history: &History, tale: &GameTale, ui: Ui) -> Result<()> {
+pub(super) async fn show(
+    account: &Account,
+    history: &History,
+    tale: &GameTale,
+    ui: Ui,
+) -> Result<()> {
     let mut gas: BTreeMap<B256, Option<u64>> = BTreeMap::new();
     for played in &tale.moves {
         gas.insert(played.tx, account.chain.gas_used(played.tx).await?);
@@ -232,7 +262,8 @@ pub(super) async fn show(account: &Account, history: &History, tale: &GameTale, 
         end: tale.story.end,
         gas: gas.values().flatten().sum(),
         to_requester: end.map_or(0, |end| end.to_requester),
-        burned: tale.story.end.map_or(0, |end| end.burned) + if slashed { collateral - compensation } else { 0 },
+        burned: tale.story.end.map_or(0, |end| end.burned)
+            + if slashed { collateral - compensation } else { 0 },
         what_to_do: what_to_do(tale, account, now),
     };
     ui.answer_with(|| sheet(tale, &whole, now), &whole);
@@ -256,8 +287,16 @@ fn sheet(tale: &GameTale, whole: &view::GameShown, now: u64) -> String {
     line(
         "about",
         match view.question.task() {
-            Some(task) => format!("task {task} of the {} of order {}", count(view.tasks.into()), view.game.order),
-            None => format!("one of the {} tasks of order {}", count(view.tasks.into()), view.game.order),
+            Some(task) => format!(
+                "task {task} of the {} of order {}",
+                count(view.tasks.into()),
+                view.game.order
+            ),
+            None => format!(
+                "one of the {} tasks of order {}",
+                count(view.tasks.into()),
+                view.game.order
+            ),
         },
     );
     line("deal", format!("{} of requester {}", view.game.deal, tale.deal.requester));
@@ -283,7 +322,11 @@ fn sheet(tale: &GameTale, whole: &view::GameShown, now: u64) -> String {
             ]
         })
         .collect();
-    out.push(table(&["what", "by", "pick", "where", "every", "gas", "transaction"], &[1, 3, 6], &rows));
+    out.push(table(
+        &["what", "by", "pick", "where", "every", "gas", "transaction"],
+        &[1, 3, 6],
+        &rows,
+    ));
     let mut line = |name: &str, text: String| out.push(format!("  {name:<11} {text}"));
     line("gas", format!("{} in all", count(whole.gas)));
     if let Some(step) = &tale.story.step {
@@ -302,16 +345,28 @@ fn sheet(tale: &GameTale, whole: &view::GameShown, now: u64) -> String {
         line("bond", bond);
         if end.slashed {
             let lost = money(tale.deal.collateral);
-            line("deal", format!("over: of the collateral of {lost} the requester got 70 %, the rest was burned"));
+            line(
+                "deal",
+                format!(
+                    "over: of the collateral of {lost} the requester got 70 %, the rest was burned"
+                ),
+            );
             line(
                 "",
-                format!("{} in all went to the requester, with what was left of the budget", money(whole.to_requester)),
+                format!(
+                    "{} in all went to the requester, with what was left of the budget",
+                    money(whole.to_requester)
+                ),
             );
         }
     } else {
         line(
             "at stake",
-            format!("a bond of {}, a collateral of {}", money(view.game.bond), money(tale.deal.collateral)),
+            format!(
+                "a bond of {}, a collateral of {}",
+                money(view.game.bond),
+                money(tale.deal.collateral)
+            ),
         );
     }
     line("what to do", whole.what_to_do.clone());

@@ -35,7 +35,8 @@ pub async fn checks(place: &PlaceArgs) -> Vec<Check> {
             let text = format!("{error:#}");
             let unknown = matches!(error.downcast_ref(), Some(MarketError::Unknown { .. }));
             let check = if unknown { warning } else { failed };
-            let what_to_do = "`rialto up`, or --rpc and --market, or `rialto config init`: then run this again";
+            let what_to_do =
+                "`rialto up`, or --rpc and --market, or `rialto config init`: then run this again";
             return vec![check("market", "C-DOC-009", text, what_to_do)];
         }
     };
@@ -76,9 +77,19 @@ pub async fn checks(place: &PlaceArgs) -> Vec<Check> {
 fn reached(market: &MarketConfig, chain: &Chain, took: Duration) -> Check {
     let rpc = format!("{:?}", market.rpc);
     let rpc = rpc.trim_start_matches("Http(").trim_end_matches(')');
-    let found = format!("{} on chain {} by {rpc}, {} ms", market.market, chain.chain_id(), took.as_millis());
+    let found = format!(
+        "{} on chain {} by {rpc}, {} ms",
+        market.market,
+        chain.chain_id(),
+        took.as_millis()
+    );
     if took > SLOW {
-        return warning("market", "C-DOC-009", found, "it works, but slowly: an endpoint nearer by serves better");
+        return warning(
+            "market",
+            "C-DOC-009",
+            found,
+            "it works, but slowly: an endpoint nearer by serves better",
+        );
     }
     well("market", found)
 }
@@ -98,11 +109,19 @@ async fn code(chain: &Chain) -> Result<Check> {
 async fn court(market: &MarketConfig, chain: &Chain) -> Result<Check> {
     const NAME: &str = "court";
     let Some(address) = market.court else {
-        let what_to_do = "market.court in config.toml, if you know it: `rialto provide` names none otherwise";
-        return Ok(warning(NAME, "C-DOC-014", "no court of this market is known here".to_owned(), what_to_do));
+        let what_to_do =
+            "market.court in config.toml, if you know it: `rialto provide` names none otherwise";
+        return Ok(warning(
+            NAME,
+            "C-DOC-014",
+            "no court of this market is known here".to_owned(),
+            what_to_do,
+        ));
     };
     Ok(match chain.court(address).await?.is_known_code().await? {
-        true => well(NAME, "the court and its judges are those that this version knows, byte for byte"),
+        true => {
+            well(NAME, "the court and its judges are those that this version knows, byte for byte")
+        }
         false => failed(
             NAME,
             "C-DOC-014",
@@ -122,8 +141,12 @@ async fn windows(market: &MarketConfig, chain: &Chain) -> Result<Check> {
         None => usual.turn,
     };
     let windows = Windows { challenge: set.challenge, answer: set.answer, grace: set.grace, turn };
-    let short: Vec<String> =
-        windows.short_turn(kind).into_iter().chain(windows.short(kind)).map(|short| short.text).collect();
+    let short: Vec<String> = windows
+        .short_turn(kind)
+        .into_iter()
+        .chain(windows.short(kind))
+        .map(|short| short.text)
+        .collect();
     Ok(match short.is_empty() {
         true => well(
             NAME,
@@ -153,12 +176,18 @@ async fn clock(chain: &Chain) -> Result<Check> {
 fn skew(name: &'static str, now: u64, chain: u64) -> Check {
     let set = "set this machine's clock (timedatectl set-ntp true)";
     match (chain.saturating_sub(now), now.saturating_sub(chain)) {
-        (AHEAD_FAILED.., _) => {
-            failed(name, "C-DOC-011", format!("the chain is {} ahead of it", span(chain - now)), set)
-        }
-        (AHEAD_WARNING.., _) => {
-            warning(name, "C-DOC-011", format!("the chain is {} ahead of it", span(chain - now)), set)
-        }
+        (AHEAD_FAILED.., _) => failed(
+            name,
+            "C-DOC-011",
+            format!("the chain is {} ahead of it", span(chain - now)),
+            set,
+        ),
+        (AHEAD_WARNING.., _) => warning(
+            name,
+            "C-DOC-011",
+            format!("the chain is {} ahead of it", span(chain - now)),
+            set,
+        ),
         (_, BEHIND_WARNING..) => warning(
             name,
             "C-DOC-011",
@@ -176,18 +205,27 @@ async fn first_block(market: &MarketConfig, chain: &Chain) -> Check {
     let head = match chain.head().await {
         Ok(head) => head.number,
         Err(error) => {
-            return failed(NAME, "C-DOC-015", error.to_string(), "run it again, or try another endpoint");
+            return failed(
+                NAME,
+                "C-DOC-015",
+                error.to_string(),
+                "run it again, or try another endpoint",
+            );
         }
     };
     let blocks = head.saturating_sub(first);
     let found = format!("{} blocks to read, from block {first} on", count(blocks));
     if first > head {
         let found = format!("the market's first block is said to be {first}, the newest is {head}");
-        return failed(NAME, "C-DOC-015", found, "correct `first_block` under [market] in config.toml");
+        return failed(
+            NAME,
+            "C-DOC-015",
+            found,
+            "correct `first_block` under [market] in config.toml",
+        );
     }
     if first == 0 && blocks > MANY_BLOCKS {
-        let what_to_do =
-            "set `first_block` under [market] in config.toml: `rialto deploy` printed it, a block explorer shows it";
+        let what_to_do = "set `first_block` under [market] in config.toml: `rialto deploy` printed it, a block explorer shows it";
         return warning(NAME, "C-DOC-015", found, what_to_do);
     }
     well(NAME, found)
@@ -198,15 +236,28 @@ async fn account(place: &PlaceArgs, market: &MarketConfig, chain: &Chain) -> Res
     let account = match place.whose(market) {
         Ok(account) => account,
         Err(error) => {
-            return Ok(warning(NAME, "C-DOC-012", format!("{error:#}"), "needed to buy and to sell, not to look"));
+            return Ok(warning(
+                NAME,
+                "C-DOC-012",
+                format!("{error:#}"),
+                "needed to buy and to sell, not to look",
+            ));
         }
     };
     let gas: u128 = chain.native_balance(account).await?.saturating_to();
     let inside = chain.account(account).await?;
-    let found = format!("{account}: {} in the market, {} coins of gas money", money(inside), coins(gas));
+    let found =
+        format!("{account}: {} in the market, {} coins of gas money", money(inside), coins(gas));
     Ok(match (gas, inside) {
-        (0, _) => warning(NAME, "C-DOC-012", found, "send it gas money: it can't send transactions"),
-        (_, 0) => warning(NAME, "C-DOC-012", found, "`rialto wallet deposit`: deals are paid and backed from there"),
+        (0, _) => {
+            warning(NAME, "C-DOC-012", found, "send it gas money: it can't send transactions")
+        }
+        (_, 0) => warning(
+            NAME,
+            "C-DOC-012",
+            found,
+            "`rialto wallet deposit`: deals are paid and backed from there",
+        ),
         _ => well(NAME, found),
     })
 }
@@ -218,7 +269,13 @@ async fn endpoint(market: &MarketConfig) -> Check {
         Ok((node, true)) => {
             let found = format!("listens on {}", market.listens());
             node.close().await;
-            well(NAME, market.relay.as_ref().map_or(found.clone(), |relay| format!("{found}, through {relay}")))
+            well(
+                NAME,
+                market
+                    .relay
+                    .as_ref()
+                    .map_or(found.clone(), |relay| format!("{found}, through {relay}")),
+            )
         }
         Ok((node, false)) => {
             node.close().await;
@@ -237,9 +294,12 @@ async fn endpoint(market: &MarketConfig) -> Check {
             format!("{error:#}"),
             "if it is not your own provider that listens there, choose another `bind` under [net] in config.toml",
         ),
-        Err(error) => {
-            failed(NAME, "C-DOC-013", format!("{error:#}"), "choose another `bind` under [net] in config.toml")
-        }
+        Err(error) => failed(
+            NAME,
+            "C-DOC-013",
+            format!("{error:#}"),
+            "choose another `bind` under [net] in config.toml",
+        ),
     }
 }
 

@@ -38,14 +38,29 @@ pub fn home(home: &Home) -> Check {
     let Ok(about) = std::fs::metadata(path) else {
         return match nearest(path).map(writable) {
             Some(Ok(())) => well(NAME, format!("{shown} will be made")),
-            _ => failed(NAME, "C-DOC-001", format!("{shown} can't be made"), "pass --home DIR, or set RIALTO_HOME"),
+            _ => failed(
+                NAME,
+                "C-DOC-001",
+                format!("{shown} can't be made"),
+                "pass --home DIR, or set RIALTO_HOME",
+            ),
         };
     };
     if !about.is_dir() {
-        return failed(NAME, "C-DOC-001", format!("{shown} is no folder"), "pass --home DIR, or move it away");
+        return failed(
+            NAME,
+            "C-DOC-001",
+            format!("{shown} is no folder"),
+            "pass --home DIR, or move it away",
+        );
     }
     if let Err(why) = writable(path) {
-        return failed(NAME, "C-DOC-001", format!("{shown}: {why}"), "make it yours: `chown`, or pass --home DIR");
+        return failed(
+            NAME,
+            "C-DOC-001",
+            format!("{shown}: {why}"),
+            "make it yours: `chown`, or pass --home DIR",
+        );
     }
     match about.permissions().mode() & 0o077 {
         0 => well(NAME, shown.to_string()),
@@ -79,10 +94,15 @@ pub fn space(home: &Home) -> Check {
             let free = about.f_bavail.saturating_mul(about.f_frsize);
             let found = format!("{} MiB free in {}", free >> 20, folder.display());
             match free {
-                ..SPACE_FAILED => failed(NAME, "C-DOC-002", found, "make room, or pass --home on another disk"),
-                SPACE_FAILED..SPACE_WARNING => {
-                    warning(NAME, "C-DOC-002", found, "make room: programs, inputs and outputs are kept there")
+                ..SPACE_FAILED => {
+                    failed(NAME, "C-DOC-002", found, "make room, or pass --home on another disk")
                 }
+                SPACE_FAILED..SPACE_WARNING => warning(
+                    NAME,
+                    "C-DOC-002",
+                    found,
+                    "make room: programs, inputs and outputs are kept there",
+                ),
                 _ => well(NAME, found),
             }
         }
@@ -94,7 +114,10 @@ pub fn keys(home: &Home) -> Check {
     const NAME: &str = "keys";
     let folder = home.wallet();
     let Ok(about) = std::fs::metadata(&folder) else {
-        return well(NAME, "no wallet yet: `rialto wallet create` makes one; the local market needs none");
+        return well(
+            NAME,
+            "no wallet yet: `rialto wallet create` makes one; the local market needs none",
+        );
     };
     let mut open = Vec::new();
     if about.permissions().mode() & 0o077 != 0 {
@@ -127,7 +150,12 @@ pub fn open_files() -> Check {
     const NAME: &str = "files";
     let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
     match soft_limit(&limits) {
-        None => warning(NAME, "C-DOC-004", "the limit of open files is unknown", "look with `ulimit -n`"),
+        None => warning(
+            NAME,
+            "C-DOC-004",
+            "the limit of open files is unknown",
+            "look with `ulimit -n`",
+        ),
         Some(limit) => {
             let found = format!("{limit} may be open at once");
             let more = "ulimit -n 16384 (a service: LimitNOFILE=16384)";
@@ -157,7 +185,12 @@ pub fn processor() -> Check {
     let (there, missing) = features();
     let found = format!("{cores} cores, {}, {}", std::env::consts::ARCH, there.join(" "));
     if !matches!(std::env::consts::ARCH, "x86_64" | "aarch64") {
-        return failed(NAME, "C-DOC-005", found, "programs are compiled for x86_64 and aarch64 only");
+        return failed(
+            NAME,
+            "C-DOC-005",
+            found,
+            "programs are compiled for x86_64 and aarch64 only",
+        );
     }
     match missing.is_empty() {
         true => well(NAME, found),
@@ -236,13 +269,20 @@ fn square() -> Result<(Duration, Duration)> {
     let start = Instant::now();
     let program = engine.prepare(TINY)?;
     let compiled = start.elapsed();
-    let task = TaskInput { argv: vec![b"tiny".to_vec()], stdin: NUMBER.to_le_bytes().to_vec(), ..TaskInput::default() };
+    let task = TaskInput {
+        argv: vec![b"tiny".to_vec()],
+        stdin: NUMBER.to_le_bytes().to_vec(),
+        ..TaskInput::default()
+    };
     let limits = Limits { fuel: TINY_FUEL, out_bytes: 1 << 10, max_pages: 64 };
     let start = Instant::now();
     let outcome = engine.run(&program, &task.encode()?, &SharedData::none(), &limits, 0)?;
     let ran = start.elapsed();
     let stdout = output::parse(&outcome.output).context("the output is malformed")?.stdout;
-    ensure!(stdout == (NUMBER * NUMBER).to_le_bytes(), "the square of {NUMBER} came out as {stdout:?}");
+    ensure!(
+        stdout == (NUMBER * NUMBER).to_le_bytes(),
+        "the square of {NUMBER} came out as {stdout:?}"
+    );
     Ok((compiled, ran))
 }
 
@@ -250,7 +290,10 @@ fn square() -> Result<(Duration, Duration)> {
 pub fn loopback() -> Check {
     const NAME: &str = "udp";
     let there_and_back = || -> std::io::Result<u16> {
-        let (one, two) = (UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?, UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?);
+        let (one, two) = (
+            UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?,
+            UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?,
+        );
         two.set_read_timeout(Some(PACKET_PATIENCE))?;
         one.send_to(b"rialto", two.local_addr()?)?;
         let mut bytes = [0; 16];
@@ -287,7 +330,9 @@ mod tests {
     fn folders_and_keys_of_others_are_noticed() {
         let folder = tempfile::tempdir().unwrap();
         let own = Home::new(folder.path());
-        let mode = |path: &Path, mode| std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+        let mode = |path: &Path, mode| {
+            std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap()
+        };
         mode(folder.path(), 0o700);
         assert_eq!(
             (home(&own).state, keys(&own).state, space(&own).state == CheckState::Failed),
@@ -303,8 +348,16 @@ mod tests {
         let found = keys(&own);
         assert_eq!(found.state, CheckState::Failed);
         assert!(found.what_to_do.unwrap().starts_with("chmod 600 "));
-        assert_eq!(home(&Home::new(folder.path().join("new/one"))).state, CheckState::Ok, "it can be made");
-        assert_eq!(home(&Home::new(wallet.join("a.json"))).state, CheckState::Failed, "it is a file");
+        assert_eq!(
+            home(&Home::new(folder.path().join("new/one"))).state,
+            CheckState::Ok,
+            "it can be made"
+        );
+        assert_eq!(
+            home(&Home::new(wallet.join("a.json"))).state,
+            CheckState::Failed,
+            "it is a file"
+        );
     }
 
     #[test]

@@ -27,11 +27,22 @@ pub struct Doctor {}
 
 /// A check that went well.
 fn well(name: &str, found: impl Into<String>) -> Check {
-    Check { name: name.to_owned(), state: CheckState::Ok, found: found.into(), code: None, what_to_do: None }
+    Check {
+        name: name.to_owned(),
+        state: CheckState::Ok,
+        found: found.into(),
+        code: None,
+        what_to_do: None,
+    }
 }
 
 /// A check whose result is not what it should be.
-fn warning(name: &str, code: &str, found: impl Into<String>, what_to_do: impl Into<String>) -> Check {
+fn warning(
+    name: &str,
+    code: &str,
+    found: impl Into<String>,
+    what_to_do: impl Into<String>,
+) -> Check {
     Check {
         name: name.to_owned(),
         state: CheckState::Warning,
@@ -42,7 +53,12 @@ fn warning(name: &str, code: &str, found: impl Into<String>, what_to_do: impl In
 }
 
 /// A check that found something which does not work.
-fn failed(name: &str, code: &str, found: impl Into<String>, what_to_do: impl Into<String>) -> Check {
+fn failed(
+    name: &str,
+    code: &str,
+    found: impl Into<String>,
+    what_to_do: impl Into<String>,
+) -> Check {
     Check { state: CheckState::Failed, ..warning(name, code, found, what_to_do) }
 }
 
@@ -55,7 +71,8 @@ pub async fn doctor(_: &Doctor, place: &PlaceArgs, ui: Ui) -> Result<u8> {
     checks.push(here::loopback());
     checks.extend(chain::checks(place).await);
     let count = |state: CheckState| checks.iter().filter(|check| check.state == state).count();
-    let [ok, warnings, failed] = [CheckState::Ok, CheckState::Warning, CheckState::Failed].map(count);
+    let [ok, warnings, failed] =
+        [CheckState::Ok, CheckState::Warning, CheckState::Failed].map(count);
     let paint = Paint::for_stdout();
     let mut lines: Vec<String> = checks.iter().map(|check| line(check, paint)).collect();
     lines.push(format!("{ok} ok, {warnings} warnings, {failed} failed"));

@@ -62,17 +62,21 @@ pub async fn providers(host: &Host, ui: Ui) -> Result<u8> {
     let known = host.history().await?;
     let rows: Vec<_> = known
         .iter()
-        .map(|(provider, history)| vec![provider.to_string(), count(history.checked), history.faults.to_string()])
+        .map(|(provider, history)| {
+            vec![provider.to_string(), count(history.checked), history.faults.to_string()]
+        })
         .collect();
     let text = match rows.is_empty() {
         true => "nothing was checked yet".to_owned(),
         false => table(&["provider", "right since", "caught"], &[], &rows),
     };
     ui.answer(&text, || {
-        let one = |(provider, history): &(rialto_protocol::Address, rialto_requester::History)| view::KnownProvider {
-            provider: (*provider).into(),
-            checked: history.checked,
-            faults: history.faults,
+        let one = |(provider, history): &(rialto_protocol::Address, rialto_requester::History)| {
+            view::KnownProvider {
+                provider: (*provider).into(),
+                checked: history.checked,
+                faults: history.faults,
+            }
         };
         view::KnownProviders { providers: known.iter().map(one).collect() }
     });

@@ -166,13 +166,17 @@ pub async fn jobs(args: &JobsCommand, place: &PlaceArgs, ui: Ui) -> Result<u8> {
                     status.id
                 ));
             }
-            ui.answer(&format!("{} is gone", status.id), || view::JobRemoved { removed: status.id.to_string() });
+            ui.answer(&format!("{} is gone", status.id), || view::JobRemoved {
+                removed: status.id.to_string(),
+            });
             Ok(exit::OK)
         }
         JobsWhat::Providers => list::providers(&host, ui).await,
         JobsWhat::Forgive { provider } => {
             host.forgive(*provider).await?;
-            ui.answer(&format!("{provider} may be used again"), || view::Forgiven { forgiven: (*provider).into() });
+            ui.answer(&format!("{provider} may be used again"), || view::Forgiven {
+                forgiven: (*provider).into(),
+            });
             Ok(exit::OK)
         }
         JobsWhat::Results(_) | JobsWhat::Stop => unreachable!("handled above"),

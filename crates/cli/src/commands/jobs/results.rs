@@ -49,7 +49,11 @@ pub async fn results(args: &ResultsArgs, place: &PlaceArgs, ui: Ui) -> Result<u8
         bail!(failure!(Usage, "C-JOB-013", "{id} was not submitted from a job file"))
     };
     let Some(report) = folder.report()? else {
-        bail!(failure!(Failed, "C-JOB-014", "{id} has not ended: `rialto jobs logs -f {id}` shows how far it is"))
+        bail!(failure!(
+            Failed,
+            "C-JOB-014",
+            "{id} has not ended: `rialto jobs logs -f {id}` shows how far it is"
+        ))
     };
     if let Some(to) = &args.to {
         file.results.folder = std::path::absolute(resolved(to)?)?;
@@ -60,8 +64,12 @@ pub async fn results(args: &ResultsArgs, place: &PlaceArgs, ui: Ui) -> Result<u8
     file.check()?;
     Claim::look(&file, Some(&id.to_string()), args.force, runs(&home))?;
     let written = write(file, &report, args.force).await?;
-    let text =
-        format!("{} files, {} bytes in {}, and the evidence", written.files, written.bytes, written.folder.display());
+    let text = format!(
+        "{} files, {} bytes in {}, and the evidence",
+        written.files,
+        written.bytes,
+        written.folder.display()
+    );
     notes(&written);
     ui.answer(&text, || view::JobResults {
         job: id.to_string(),

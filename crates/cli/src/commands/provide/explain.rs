@@ -29,14 +29,19 @@ struct Facts {
 }
 
 /// Says what `rialto provide` with the same flags would do.
-pub async fn explain(market: &MarketConfig, account: Address, selling: &Selling, ui: Ui) -> Result<u8> {
+pub async fn explain(
+    market: &MarketConfig,
+    account: Address,
+    selling: &Selling,
+    ui: Ui,
+) -> Result<u8> {
     let chain = market.connect().await?;
     let facts = facts(market, &chain, account).await?;
     let court = super::court(&chain, selling.court.or(market.court)).await?;
     let court = court.map_or(Address::ZERO, |court| court.address());
     let asks = &selling.asks;
-    let [least, most] =
-        [asks.min_budget, asks.max_budget].map(|budget| share(budget, asks.collateral_bps).unwrap_or(u128::MAX));
+    let [least, most] = [asks.min_budget, asks.max_budget]
+        .map(|budget| share(budget, asks.collateral_bps).unwrap_or(u128::MAX));
     let lost = bounds::provider_loss(selling.money.credit_window, asks.max_budget);
     let text = text(&facts, asks, [least, most], lost, court, market, chain.chain_id());
     ui.answer(&text, || view::SellingPlan {
@@ -78,7 +83,8 @@ async fn facts(market: &MarketConfig, chain: &Chain, account: Address) -> Result
     .await?;
     let peer = node.addr();
     node.close().await;
-    let announcement = Bytes::from(postcard::to_stdvec(&peer).context("the address can't be encoded")?);
+    let announcement =
+        Bytes::from(postcard::to_stdvec(&peer).context("the address can't be encoded")?);
     Ok(Facts {
         account,
         announce_gas: chain.estimate(account, &MarketCall::Announce(announcement.into())).await?,
@@ -98,9 +104,13 @@ fn text(
     market: &MarketConfig,
     chain_id: u64,
 ) -> String {
-    let cost = |gas: u64| format!("about {gas} gas: {} coins", coins(u128::from(gas) * facts.gas_price_wei));
-    let addresses: Vec<String> = facts.peer.direct.iter().map(|addr| addr.ip().to_string()).collect();
-    let relay = market.relay.as_ref().map_or_else(String::new, |relay| format!(" and the relay {relay}"));
+    let cost = |gas: u64| {
+        format!("about {gas} gas: {} coins", coins(u128::from(gas) * facts.gas_price_wei))
+    };
+    let addresses: Vec<String> =
+        facts.peer.direct.iter().map(|addr| addr.ip().to_string()).collect();
+    let relay =
+        market.relay.as_ref().map_or_else(String::new, |relay| format!(" and the relay {relay}"));
     let backed = facts.deposit.checked_div(least).unwrap_or(asks.capacity.into());
     let mut out = vec![
         format!("{} {} on chain {chain_id}", Paint::for_stdout().bold("would sell on market"), market.market),
@@ -140,7 +150,9 @@ fn text(
             }
         ),
     ];
-    out.push("what an honest provider can lose, whatever others do, is in each deal at most".into());
+    out.push(
+        "what an honest provider can lose, whatever others do, is in each deal at most".into(),
+    );
     out.push(format!(
         "  {} of work that is delivered and unpaid (the credit window), and the gas of {} redemptions in the longest deal",
         money(lost),
@@ -148,7 +160,10 @@ fn text(
     ));
     out.push("  never its collateral, nor a penalty: it answers, reveals and defends itself while it runs".into());
     if backed == 0 {
-        out.push("  [P-OFR-003] that backs no deal: nothing would be offered; `rialto wallet deposit`".into());
+        out.push(
+            "  [P-OFR-003] that backs no deal: nothing would be offered; `rialto wallet deposit`"
+                .into(),
+        );
     }
     out.push("may send later, only where it is worth its gas:".into());
     out.push(format!(

@@ -142,7 +142,9 @@ enum Request {
 
 /// `rialto provider`
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  rialto provider status\n  rialto provider drain    # like SIGTERM")]
+#[command(
+    after_help = "Examples:\n  rialto provider status\n  rialto provider drain    # like SIGTERM"
+)]
 pub struct ProviderCommand {
     /// What to do.
     #[command(subcommand)]
@@ -188,7 +190,8 @@ pub async fn provide(args: &Provide, place: &PlaceArgs, ui: Ui) -> Result<u8> {
                     answers.send(&"draining").await.map_err(anyhow::Error::from)
                 }
             };
-            let refused = |why: anyhow::Error| Refusal { class: exit::class(&why), text: format!("{why:#}") };
+            let refused =
+                |why: anyhow::Error| Refusal { class: exit::class(&why), text: format!("{why:#}") };
             (answers, outcome.map_err(refused))
         }
     })?;
@@ -203,9 +206,18 @@ pub async fn provider(args: &ProviderCommand, place: &PlaceArgs, ui: Ui) -> Resu
             ProviderWhat::Status => status::show(&folder, ui).await?,
             ProviderWhat::Drain => {
                 let Some(answer) = control::ask::<String>(&folder, &Request::Drain).await? else {
-                    bail!(failure!(Failed, "P-CTL-005", "no provider runs in {}", folder.display()));
+                    bail!(failure!(
+                        Failed,
+                        "P-CTL-005",
+                        "no provider runs in {}",
+                        folder.display()
+                    ));
                 };
-                tell::line(ui, &answer, &view::DrainAnswer { folder: folder.clone(), state: answer.clone() });
+                tell::line(
+                    ui,
+                    &answer,
+                    &view::DrainAnswer { folder: folder.clone(), state: answer.clone() },
+                );
             }
         }
     }
@@ -218,9 +230,16 @@ fn init(home: &Home, file: &Path, ui: Ui) -> Result<u8> {
     let mut out = match options.write(true).create_new(true).open(file) {
         Ok(out) => out,
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
-            bail!(failure!(Usage, "P-CFG-007", "{} is there already: edit it, or move it away", file.display()))
+            bail!(failure!(
+                Usage,
+                "P-CFG-007",
+                "{} is there already: edit it, or move it away",
+                file.display()
+            ))
         }
-        Err(error) => return Err(error).with_context(|| failure!(Usage, "P-CFG-001", "{}", file.display())),
+        Err(error) => {
+            return Err(error).with_context(|| failure!(Usage, "P-CFG-001", "{}", file.display()));
+        }
     };
     std::io::Write::write_all(&mut out, selling::TEMPLATE.as_bytes())?;
     let text = format!("wrote {}: set your price, then run `rialto provide`", file.display());
@@ -232,7 +251,11 @@ fn init(home: &Home, file: &Path, ui: Ui) -> Result<u8> {
 /// gets that power.
 async fn court(chain: &Chain, named: Option<Address>) -> Result<Option<Court>> {
     let Some(address) = named.filter(|address| !address.is_zero()) else { return Ok(None) };
-    let court = chain.court(address).await.context(failure!(Usage, "P-CFG-008", "the court can't be used"))?;
+    let court = chain.court(address).await.context(failure!(
+        Usage,
+        "P-CFG-008",
+        "the court can't be used"
+    ))?;
     ensure!(
         court.is_known_code().await?,
         failure!(
@@ -256,15 +279,18 @@ impl Seller {
         let mut teller = Teller::new(ui);
         let here = Machine::detect();
         let cores = args.cores.or(selling.cores).unwrap_or(here.cores);
-        let memory_bytes = args.memory.map(|mib| mib << 20).or(selling.memory_bytes).unwrap_or(here.memory_bytes);
+        let memory_bytes =
+            args.memory.map(|mib| mib << 20).or(selling.memory_bytes).unwrap_or(here.memory_bytes);
         let mut exec = rialto_exec::Config::new(place.folder.join("programs"));
         (exec.cores, exec.max_memory_bytes) = (cores as usize, memory_bytes);
         let engine = Engine::new(exec)?;
         let fuel_per_second = match selling.fuel_per_second {
             Some(given) => given,
             None => {
-                let (engine, cache) = (engine.clone(), place.home.path().join("provider").join("speed.json"));
-                tokio::task::spawn_blocking(move || hardware::speed(&engine, cores, &cache)).await??
+                let (engine, cache) =
+                    (engine.clone(), place.home.path().join("provider").join("speed.json"));
+                tokio::task::spawn_blocking(move || hardware::speed(&engine, cores, &cache))
+                    .await??
             }
         };
         let mut net = place.market.net(&place.folder)?;
@@ -273,8 +299,10 @@ impl Seller {
         }
         let node = Node::bind(net).await?;
         if !node.online(RELAY_PATIENCE).await {
-            teller
-                .warn("P-NET-001", "the relay does not answer: requesters behind other NATs can't reach this provider");
+            teller.warn(
+                "P-NET-001",
+                "the relay does not answer: requesters behind other NATs can't reach this provider",
+            );
         }
         let mut asks = selling.asks;
         (asks.cores, asks.fuel_per_second) = (cores, fuel_per_second);
@@ -285,7 +313,8 @@ impl Seller {
             limits.traced_fuel = court.rules().most_fuel(speed / TRACED_TIMES);
             asks.court = court.address();
         }
-        limits.task_pages = limits.task_pages.min(u32::try_from(memory_bytes / PAGE_BYTES).unwrap_or(u32::MAX));
+        limits.task_pages =
+            limits.task_pages.min(u32::try_from(memory_bytes / PAGE_BYTES).unwrap_or(u32::MAX));
         teller.opening(place, &node, &asks, &limits, memory_bytes);
         let config = ProviderConfig {
             asks,
@@ -293,7 +322,10 @@ impl Seller {
             money: selling.money,
             coin: selling.coin,
             announce: true,
-            watchtower: args.watchtower.clone().or(selling.watchtower.map(|folder| place.home.path().join(folder))),
+            watchtower: args
+                .watchtower
+                .clone()
+                .or(selling.watchtower.map(|folder| place.home.path().join(folder))),
             first_block: place.market.first_block,
             ..ProviderConfig::new(&place.folder, place.signer.clone())
         };
@@ -304,7 +336,8 @@ impl Seller {
     /// Until drained, or told twice to end.
     async fn sell(mut self, drain: Arc<Notify>) -> Result<u8> {
         let mut events = self.provider.events();
-        let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        let (mut terminate, mut interrupt) =
+            (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
         let mut lines = interval(LINE_INTERVAL);
         lines.set_missed_tick_behavior(MissedTickBehavior::Skip);
         let mut draining = None;
@@ -336,14 +369,18 @@ impl Seller {
             };
             if draining.is_some() {
                 if told_to_end {
-                    self.teller
-                        .say("leaving at once: the next start goes on from here", &view::State { event: "left" });
+                    self.teller.say(
+                        "leaving at once: the next start goes on from here",
+                        &view::State { event: "left" },
+                    );
                     break exit::INTERRUPTED;
                 }
                 continue;
             }
-            self.teller
-                .say("draining: nothing new is taken; again to leave at once", &view::State { event: "draining" });
+            self.teller.say(
+                "draining: nothing new is taken; again to leave at once",
+                &view::State { event: "draining" },
+            );
             draining = Some(tokio::spawn(drained(self.provider.clone())));
         };
         let last = self.provider.report().await.ok();
@@ -360,7 +397,10 @@ async fn drained(provider: Arc<Provider>) -> Result<()> {
     let patience = Instant::now() + VOUCHER_PATIENCE;
     loop {
         let status = provider.status().await?;
-        let unpaid = status.deals.values().any(|deal| deal.open && deal.voucher.max(deal.paid) < deal.earned);
+        let unpaid = status
+            .deals
+            .values()
+            .any(|deal| deal.open && deal.voucher.max(deal.paid) < deal.earned);
         if !unpaid || status.sessions == 0 || Instant::now() > patience {
             break;
         }

@@ -55,7 +55,9 @@ pub fn folders(home: &Path, account: Option<Address>) -> Result<Vec<PathBuf>> {
                 home.display()
             ))
         }
-        Err(error) => return Err(error).with_context(|| failure!(Usage, "P-CFG-006", "{}", all.display())),
+        Err(error) => {
+            return Err(error).with_context(|| failure!(Usage, "P-CFG-006", "{}", all.display()));
+        }
     };
     let mut folders: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
     folders.retain(|folder| folder.is_dir());
@@ -65,7 +67,12 @@ pub fn folders(home: &Path, account: Option<Address>) -> Result<Vec<PathBuf>> {
     }
     folders.sort();
     if folders.is_empty() {
-        bail!(failure!(Failed, "P-CTL-006", "no such provider in {}: `rialto provide` starts one", home.display()));
+        bail!(failure!(
+            Failed,
+            "P-CTL-006",
+            "no such provider in {}: `rialto provide` starts one",
+            home.display()
+        ));
     }
     Ok(folders)
 }
@@ -180,8 +187,14 @@ impl Paper {
                 foot.threads
             ),
         );
-        self.row("account", &format!("{} in the market, {} locked in deals", money(status.account), money(*locked)));
-        self.row("wallet", &wallet.map_or_else(|| "unknown: the chain does not answer".into(), money));
+        self.row(
+            "account",
+            &format!("{} in the market, {} locked in deals", money(status.account), money(*locked)),
+        );
+        self.row(
+            "wallet",
+            &wallet.map_or_else(|| "unknown: the chain does not answer".into(), money),
+        );
         match &report.gas {
             None => self.row("gas", "unknown: the chain did not answer yet"),
             Some(gas) => {
@@ -191,7 +204,10 @@ impl Paper {
                     gas.price_wei,
                     money(status.worth.redeem)
                 );
-                let low = format!("[P-GAS-001] {text}; {} wei are comfortable: send some", gas.wanted_wei);
+                let low = format!(
+                    "[P-GAS-001] {text}; {} wei are comfortable: send some",
+                    gas.wanted_wei
+                );
                 self.row("gas", &if gas.low() { self.paint.bad(&low) } else { text });
             }
         }
@@ -202,7 +218,10 @@ impl Paper {
         self.head("stopped: what its journal holds", folder);
         self.row(
             "work",
-            &format!("{} orders accepted and not finished: the next start goes on with them", status.waiting),
+            &format!(
+                "{} orders accepted and not finished: the next start goes on with them",
+                status.waiting
+            ),
         );
         self.row("locked", &money(locked(status)));
         self.books(status, now)
@@ -210,8 +229,8 @@ impl Paper {
 
     fn books(mut self, status: &Status, now: u64) -> String {
         let ledger = &status.ledger;
-        let rows =
-            [("today", &ledger.today), ("7 days", &ledger.week), ("total", &ledger.total)].map(|(name, sums)| {
+        let rows = [("today", &ledger.today), ("7 days", &ledger.week), ("total", &ledger.total)]
+            .map(|(name, sums)| {
                 vec![
                     name.to_owned(),
                     money(sums.earned),
@@ -248,11 +267,23 @@ impl Paper {
                 })
                 .collect();
             self.lines.push(String::new());
-            let heads =
-                ["deal", "requester", "budget", "earned", "voucher", "on chain", "orders", "next due", "expires"];
+            let heads = [
+                "deal",
+                "requester",
+                "budget",
+                "earned",
+                "voucher",
+                "on chain",
+                "orders",
+                "next due",
+                "expires",
+            ];
             self.lines.push(table(&heads, &[], &rows));
             if open.len() > MAX_ROWS {
-                self.lines.push(format!("  … and {} more (--output json shows all)", open.len() - MAX_ROWS));
+                self.lines.push(format!(
+                    "  … and {} more (--output json shows all)",
+                    open.len() - MAX_ROWS
+                ));
             }
         }
         if !status.refusals.is_empty() {
@@ -294,7 +325,10 @@ mod tests {
     fn nobody_ran_here() {
         let home = tempfile::tempdir().unwrap();
         assert!(folders(home.path(), None).unwrap_err().to_string().starts_with("[P-CTL-006]"));
-        std::fs::create_dir_all(home.path().join("provider/1-2-00000000000000000000000000000000000000ab")).unwrap();
+        std::fs::create_dir_all(
+            home.path().join("provider/1-2-00000000000000000000000000000000000000ab"),
+        )
+        .unwrap();
         assert_eq!(folders(home.path(), None).unwrap().len(), 1);
         assert!(folders(home.path(), Some(Address::repeat_byte(1))).is_err());
         assert_eq!(folders(home.path(), Some(Address::with_last_byte(0xab))).unwrap().len(), 1);

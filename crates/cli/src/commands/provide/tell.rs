@@ -61,10 +61,24 @@ impl Teller {
 
     pub fn warn(&mut self, code: &str, text: &str) {
         let shown = format!("{} [{code}] {text}", self.paint.bad("warning"));
-        self.say(&shown, &view::SellingWarning { event: "warning", code: code.to_owned(), detail: text.to_owned() });
+        self.say(
+            &shown,
+            &view::SellingWarning {
+                event: "warning",
+                code: code.to_owned(),
+                detail: text.to_owned(),
+            },
+        );
     }
 
-    pub fn opening(&mut self, place: &Place, node: &Node, asks: &AskConfig, limits: &Limits, memory_bytes: u64) {
+    pub fn opening(
+        &mut self,
+        place: &Place,
+        node: &Node,
+        asks: &AskConfig,
+        limits: &Limits,
+        memory_bytes: u64,
+    ) {
         let addr = node.addr();
         let task_fuel = limits.task_fuel.min(limits.traced_fuel);
         let text = format!(
@@ -115,7 +129,10 @@ impl Teller {
     }
 
     pub fn missed(&mut self, count: u64) {
-        self.say(&format!("… {count} events not shown"), &view::MissedEvents { event: "missed", count });
+        self.say(
+            &format!("… {count} events not shown"),
+            &view::MissedEvents { event: "missed", count },
+        );
     }
 
     pub fn draw(&mut self, report: &Report) {
@@ -165,7 +182,9 @@ fn id(id: &impl LowerHex) -> String {
 
 fn sentence(event: &ProviderEvent) -> String {
     match event {
-        ProviderEvent::AskPublished { price_start, price_end, capacity, .. } if price_start == price_end => {
+        ProviderEvent::AskPublished { price_start, price_end, capacity, .. }
+            if price_start == price_end =>
+        {
             format!("offering {capacity} deals at {} per Tfuel", ui::money(*price_start))
         }
         ProviderEvent::AskPublished { price_start, price_end, capacity, .. } => format!(
@@ -193,7 +212,9 @@ fn sentence(event: &ProviderEvent) -> String {
             format!("deal {}: order {} of {tasks} tasks accepted", id(deal), id(order))
         }
         ProviderEvent::Refused { why, .. } => format!("refused: {why}"),
-        ProviderEvent::Progress { order, done } => format!("order {}: {done} tasks done", id(order)),
+        ProviderEvent::Progress { order, done } => {
+            format!("order {}: {done} tasks done", id(order))
+        }
         ProviderEvent::TasksDone { deal, order, tasks, fuel, fee } => format!(
             "deal {}: order {} done: {tasks} tasks, {}, {}",
             id(deal),
@@ -210,7 +231,9 @@ fn sentence(event: &ProviderEvent) -> String {
         ProviderEvent::Redeemed { deal, paid } => {
             format!("deal {}: {} arrived on chain", id(deal), ui::money(*paid))
         }
-        ProviderEvent::CaseOpened { deal, case } => format!("deal {}: a case was opened: {:?}", id(deal), case.kind()),
+        ProviderEvent::CaseOpened { deal, case } => {
+            format!("deal {}: a case was opened: {:?}", id(deal), case.kind())
+        }
         ProviderEvent::Accused { deal, game, order, until } => format!(
             "deal {}: accused in court of the receipt for order {} (game {}): answering until second {until}",
             id(deal),
@@ -220,12 +243,19 @@ fn sentence(event: &ProviderEvent) -> String {
         ProviderEvent::GameMoved { game, task: Some(task), turn, .. } => {
             format!("game {}: about task {task}, turn {turn}", id(game))
         }
-        ProviderEvent::GameMoved { game, task: None, .. } => format!("game {}: about the receipt's tree", id(game)),
+        ProviderEvent::GameMoved { game, task: None, .. } => {
+            format!("game {}: about the receipt's tree", id(game))
+        }
         ProviderEvent::GameEnded { deal, game, won: true, received, .. } => {
             format!("deal {}: game {} won, {} received", id(deal), id(game), ui::money(*received))
         }
         ProviderEvent::GameEnded { deal, game, won: false, lost, .. } => {
-            format!("deal {}: game {} lost, and {} of collateral", id(deal), id(game), ui::money(*lost))
+            format!(
+                "deal {}: game {} lost, and {} of collateral",
+                id(deal),
+                id(game),
+                ui::money(*lost)
+            )
         }
         ProviderEvent::Convicted { deal, lost, .. } => format!(
             "deal {}: a receipt whose fuel does not add up was shown to the court: {} of collateral lost",
@@ -233,14 +263,24 @@ fn sentence(event: &ProviderEvent) -> String {
             ui::money(*lost)
         ),
         ProviderEvent::DealClosed { deal, paid, lost } => {
-            format!("deal {} closed: {} paid, {} lost", id(deal), ui::money(*paid), ui::money(*lost))
+            format!(
+                "deal {} closed: {} paid, {} lost",
+                id(deal),
+                ui::money(*paid),
+                ui::money(*lost)
+            )
         }
         ProviderEvent::DossierFails { order, why } => match order {
-            Some(order) => format!("the dossier of order {order} could not be written, and is tried again: {why}"),
+            Some(order) => format!(
+                "the dossier of order {order} could not be written, and is tried again: {why}"
+            ),
             None => format!("dossiers of deals that are over could not be removed: {why}"),
         },
         ProviderEvent::TransactionFails { deal, intent } => {
-            format!("[P-GAS-002] deal {}: the transaction {intent} keeps failing: see the log (--log info)", id(deal))
+            format!(
+                "[P-GAS-002] deal {}: the transaction {intent} keeps failing: see the log (--log info)",
+                id(deal)
+            )
         }
     }
 }
@@ -255,7 +295,9 @@ mod tests {
         let deal = DealId::repeat_byte(0xab);
         let paid = ProviderEvent::Redeemed { deal, paid: 1_500_000 };
         assert_eq!(sentence(&paid), "deal abababab: 1.500000 tUSD arrived on chain");
-        let whole = serde_json::to_string(&ProviderEvent::DealClosed { deal, paid: u128::MAX, lost: 0 }).unwrap();
+        let whole =
+            serde_json::to_string(&ProviderEvent::DealClosed { deal, paid: u128::MAX, lost: 0 })
+                .unwrap();
         assert!(whole.starts_with(r#"{"event":"deal_closed","deal":"0xab"#), "{whole}");
         assert!(whole.ends_with(&format!(r#""paid":{},"lost":0}}"#, u128::MAX)), "{whole}");
     }

@@ -79,19 +79,29 @@ pub async fn replay(args: &ReplayCommand, place: &PlaceArgs, ui: Ui) -> Result<u
 }
 
 async fn of_program(args: &ReplayCommand) -> Result<Subject> {
-    ensure!(args.task.is_none(), failure!(Usage, "C-RPL-001", "a program is one task: its arguments come after --"));
+    ensure!(
+        args.task.is_none(),
+        failure!(Usage, "C-RPL-001", "a program is one task: its arguments come after --")
+    );
     let path = Path::new(&args.what);
     let wasm = read_program(path)?;
     let (task, shared) = crate::program::inputs(path, &args.given).await?;
     let limits = crate::program::limits(&args.given)?.with_seed(0);
-    let replay = tokio::task::spawn_blocking(move || Replay::new(&wasm, task, shared.unwrap_or_default(), limits));
+    let replay = tokio::task::spawn_blocking(move || {
+        Replay::new(&wasm, task, shared.unwrap_or_default(), limits)
+    });
     let replay = replay.await?.with_context(|| refused(path))?;
     Ok(Subject { replay, name: args.what.clone(), signed: Vec::new(), market: None })
 }
 
 async fn of_job(args: &ReplayCommand, place: &PlaceArgs) -> Result<Subject> {
-    ensure!(args.given.is_nothing(), failure!(Usage, "C-RPL-001", "a job's task has its own arguments and inputs"));
-    let Some(task) = args.task else { bail!(failure!(Usage, "C-RPL-001", "which task of the job? The first is 0")) };
+    ensure!(
+        args.given.is_nothing(),
+        failure!(Usage, "C-RPL-001", "a job's task has its own arguments and inputs")
+    );
+    let Some(task) = args.task else {
+        bail!(failure!(Usage, "C-RPL-001", "which task of the job? The first is 0"))
+    };
     let (folder, report) = ended_job(place, &args.what)?;
     let signed = signed_tasks(&report, task)?;
     let Some(first) = signed.first() else {
@@ -103,13 +113,19 @@ async fn of_job(args: &ReplayCommand, place: &PlaceArgs) -> Result<Subject> {
     };
     let replay = task_of(&folder, first).await?;
     let name = format!("task {task} of job {}", report.job);
-    Ok(Subject { replay, name, signed, market: Some((report.evidence.chain_id, report.evidence.market)) })
+    Ok(Subject {
+        replay,
+        name,
+        signed,
+        market: Some((report.evidence.chain_id, report.evidence.market)),
+    })
 }
 
 async fn summary(subject: Subject, ui: Ui) -> Result<u8> {
     let Subject { replay, name, signed, .. } = &subject;
     let limit = replay.limits.fuel;
-    let expected = signed.first().and_then(SignedTask::halted).map(|halted| halted.fuel_used(limit));
+    let expected =
+        signed.first().and_then(SignedTask::halted).map(|halted| halted.fuel_used(limit));
     let (steps, halted) = traced(replay, expected).await?;
     let (used, hash) = (halted.fuel_used(limit), halted.hash());
     let per_fuel = if used > 0 { steps as f64 / used as f64 } else { 0.0 };
@@ -134,7 +150,12 @@ async fn summary(subject: Subject, ui: Ui) -> Result<u8> {
             Some(theirs) if theirs.hash() == hash => paint.good("signed exactly this"),
             Some(theirs) => {
                 right = false;
-                paint.bad(&format!("signed {}: {}, {} fuel", theirs.hash(), ending(theirs), theirs.fuel_used(limit)))
+                paint.bad(&format!(
+                    "signed {}: {}, {} fuel",
+                    theirs.hash(),
+                    ending(theirs),
+                    theirs.fuel_used(limit)
+                ))
             }
         };
         let equal = one.halted().filter(|_| same).map(|theirs| theirs.hash() == hash);
@@ -172,11 +193,15 @@ async fn by_contract(
     state: B256,
     proof: &[u8],
 ) -> std::result::Result<(Address, Result<B256>), String> {
-    let market = place.market().map_err(|_| "no market is configured, none runs here".to_owned())?;
+    let market =
+        place.market().map_err(|_| "no market is configured, none runs here".to_owned())?;
     let chain = market.connect().await.map_err(|why| why.to_string())?;
     let own = subject.market.is_none_or(|named| named == (chain.chain_id(), chain.market()));
-    let named = subject.signed.iter().map(|signed| signed.deal.court).find(|court| own && !court.is_zero());
-    let Some(court) = named.or(market.court) else { return Err("the market names no court".to_owned()) };
+    let named =
+        subject.signed.iter().map(|signed| signed.deal.court).find(|court| own && !court.is_zero());
+    let Some(court) = named.or(market.court) else {
+        return Err("the market names no court".to_owned());
+    };
     let court: Court = chain.court(court).await.map_err(|why| why.to_string())?;
     let said = court.judge_step(state, proof.to_vec().into()).await;
     Ok((court.step_unit(), said.map_err(Into::into)))

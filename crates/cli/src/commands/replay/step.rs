@@ -20,7 +20,13 @@ use crate::{
 };
 
 /// Shows a step and those around it.
-pub(super) async fn show(args: &ReplayCommand, at: u64, subject: &Subject, place: &PlaceArgs, ui: Ui) -> Result<u8> {
+pub(super) async fn show(
+    args: &ReplayCommand,
+    at: u64,
+    subject: &Subject,
+    place: &PlaceArgs,
+    ui: Ui,
+) -> Result<u8> {
     let (replay, around, prove) = (subject.replay.clone(), args.around, args.prove.is_some());
     let (steps, proof) = tokio::task::spawn_blocking(move || {
         let mut tracer = replay.tracer();
@@ -42,7 +48,8 @@ pub(super) async fn show(args: &ReplayCommand, at: u64, subject: &Subject, place
         (steps, proof)
     })
     .await?;
-    let asked = steps.iter().find(|told| told.step == at).context("the step is among those told")?;
+    let asked =
+        steps.iter().find(|told| told.step == at).context("the step is among those told")?;
     let judged = match &args.prove {
         Some(file) => Some(write_proof(file, asked, &proof, subject, place).await?),
         None => None,
@@ -97,7 +104,8 @@ fn told(tracer: &mut Tracer, step: u64) -> view::ReplayStep {
     match taken {
         None => {
             let (pc, frame, depth) = (0, 0, 0);
-            let instruction = "none: the run has ended, and this state is followed by itself".into();
+            let instruction =
+                "none: the run has ended, and this state is followed by itself".into();
             view::ReplayStep {
                 step,
                 state,
@@ -197,7 +205,12 @@ fn line(told: &view::ReplayStep, paint: Paint) -> String {
 
 /// A step on its own.
 fn sheet(told: &view::ReplayStep, paint: Paint) -> String {
-    let mut out = vec![format!("{:>12}  {:>6}  {}", count(told.step), told.pc, paint.bold(&told.instruction))];
+    let mut out = vec![format!(
+        "{:>12}  {:>6}  {}",
+        count(told.step),
+        told.pc,
+        paint.bold(&told.instruction)
+    )];
     let mut row = |name: &str, text: String| out.push(format!("  {name:<14} {text}"));
     row("state before", told.state.0.to_string());
     for touched in &told.touches {
@@ -225,13 +238,21 @@ async fn write_proof(
     place: &PlaceArgs,
 ) -> Result<Result<Address, String>> {
     let disagree = |who: &str, said: B256| {
-        failure!(Failed, "C-RPL-006", "{who} says that {said} follows step {}, tracing says {}", told.step, told.next.0)
+        failure!(
+            Failed,
+            "C-RPL-006",
+            "{who} says that {said} follows step {}, tracing says {}",
+            told.step,
+            told.next.0
+        )
     };
     let said = judge(told.state.0, proof)?;
     ensure!(said == told.next.0, disagree("this machine's judge", said));
     let judged = match by_contract(subject, place, told.state.0, proof).await {
         Ok((unit, said)) => {
-            let said = said.with_context(|| format!("the contract {unit} was asked about step {}", told.step))?;
+            let said = said.with_context(|| {
+                format!("the contract {unit} was asked about step {}", told.step)
+            })?;
             ensure!(said == told.next.0, disagree(&format!("the contract {unit}"), said));
             Ok(unit)
         }
@@ -245,6 +266,7 @@ async fn write_proof(
         proof: alloy_primitives::hex::encode_prefixed(proof),
     };
     let text = serde_json::to_vec_pretty(&written)?;
-    std::fs::write(file, text).with_context(|| failure!(Failed, "C-HOM-001", "{}", file.display()))?;
+    std::fs::write(file, text)
+        .with_context(|| failure!(Failed, "C-HOM-001", "{}", file.display()))?;
     Ok(judged)
 }

@@ -46,7 +46,11 @@ fn many_small_programs_make_way() {
         fs::write(dir.path().join(n.to_string()), "").unwrap();
     }
     cache.store(&engine, root(1), &compile(&engine, "(module (func (export \"f\")))"));
-    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), MAX_ARTIFACTS + 1, "the key is among them");
+    assert_eq!(
+        fs::read_dir(dir.path()).unwrap().count(),
+        MAX_ARTIFACTS + 1,
+        "the key is among them"
+    );
     assert!(cache.load(&engine, root(1)).is_some());
 }
 
@@ -64,8 +68,16 @@ fn damage_anywhere_is_noticed_and_removed() {
         bytes
     };
     let longer = [good.as_slice(), &[0]].concat();
-    for bad in [cut(0), cut(31), cut(32), cut(good.len() - 1), flipped(0), flipped(40), flipped(good.len() - 1), longer]
-    {
+    for bad in [
+        cut(0),
+        cut(31),
+        cut(32),
+        cut(good.len() - 1),
+        flipped(0),
+        flipped(40),
+        flipped(good.len() - 1),
+        longer,
+    ] {
         cache.store(&engine, root(1), &module);
         let path = artifact(dir.path());
         fs::write(&path, bad).unwrap();
@@ -89,7 +101,13 @@ fn a_program_under_another_programs_name_is_refused() {
 #[test]
 fn artifacts_of_another_key_or_configuration_are_not_used() {
     let (dir, engine) = (tempfile::tempdir().unwrap(), engine());
-    let store = || Cache::open(dir.path(), &engine).unwrap().store(&engine, root(1), &compile(&engine, "(module)"));
+    let store = || {
+        Cache::open(dir.path(), &engine).unwrap().store(
+            &engine,
+            root(1),
+            &compile(&engine, "(module)"),
+        )
+    };
     store();
     let other = wasmtime::Engine::new(wasmtime::Config::new().epoch_interruption(true)).unwrap();
     assert!(Cache::open(dir.path(), &other).unwrap().load(&other, root(1)).is_none());
@@ -112,7 +130,10 @@ fn the_folder_is_made_private() {
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!((mode(dir.path()), mode(&dir.path().join("key"))), (0o700, 0o600));
     fs::write(dir.path().join("file"), "").unwrap();
-    assert!(matches!(Cache::open(&dir.path().join("file"), &engine()), Err(crate::ExecError::Cache { .. })));
+    assert!(matches!(
+        Cache::open(&dir.path().join("file"), &engine()),
+        Err(crate::ExecError::Cache { .. })
+    ));
 }
 
 #[test]

@@ -20,7 +20,8 @@ fn quick_code_does_the_same_to_the_unit_of_fuel() {
             .map(|quick| {
                 let bench = Bench::new();
                 let code = compilers.compile_by(&canonical.module, quick).unwrap();
-                let program = bench.engine.load(Compiled { about: About::of(&canonical), code }).unwrap();
+                let program =
+                    bench.engine.load(Compiled { about: About::of(&canonical), code }).unwrap();
                 bench.engine.run(&program, b"", &SharedData::none(), &limits, 3).unwrap()
             })
             .collect();

@@ -34,7 +34,9 @@ fn both_halves_are_read_leaf_by_leaf_with_zeros_past_the_end() {
 #[test]
 fn the_ends_of_the_halves_are_zeros_and_beyond_them_is_a_trap() {
     let bench = Bench::new();
-    let read = |leaf: &str| bench.outcome(&format!("(call $out32 (call $in32 (i32.const {leaf})) (i32.const 32))"));
+    let read = |leaf: &str| {
+        bench.outcome(&format!("(call $out32 (call $in32 (i32.const {leaf})) (i32.const 32))"))
+    };
     for last in ["0x3ffffff", "0x7ffffff"] {
         assert_eq!(read(last).output, [0; 32].as_slice());
     }
@@ -46,12 +48,18 @@ fn the_ends_of_the_halves_are_zeros_and_beyond_them_is_a_trap() {
 #[test]
 fn a_partial_leaf_is_cut_padded_with_zeros_and_the_last() {
     let bench = Bench::new();
-    let leaf =
-        |n: u32| format!("(call $out32 (i64.const -1) (i64.const -1) (i64.const -1) (i64.const -1) (i32.const {n}))");
+    let leaf = |n: u32| {
+        format!(
+            "(call $out32 (i64.const -1) (i64.const -1) (i64.const -1) (i64.const -1) (i32.const {n}))"
+        )
+    };
     for n in [1, 8, 31] {
         let outcome = bench.outcome(&leaf(n));
         let expected = vec![0xff; n as usize];
-        assert_eq!((&outcome.output[..], outcome.halted.out_hash), (&expected[..], output_hash(&expected)));
+        assert_eq!(
+            (&outcome.output[..], outcome.halted.out_hash),
+            (&expected[..], output_hash(&expected))
+        );
         let more = bench.outcome(&(leaf(n) + &leaf(32)));
         assert_eq!((more.halted.status, more.output), (Status::Trap, outcome.output));
     }
@@ -67,8 +75,9 @@ fn a_partial_leaf_is_cut_padded_with_zeros_and_the_last() {
 fn exit_ends_the_run_with_its_code_and_keeps_the_output() {
     let bench = Bench::new();
     for code in [0, 1, u32::MAX] {
-        let outcome =
-            bench.outcome(&format!("(call $write (i64.const 3)) (call $exit (i32.const {code})) unreachable"));
+        let outcome = bench.outcome(&format!(
+            "(call $write (i64.const 3)) (call $exit (i32.const {code})) unreachable"
+        ));
         assert_eq!((outcome.halted.status, outcome.halted.exit_code), (Status::Finished, code));
         assert_eq!(word(&outcome), 3);
     }
@@ -78,14 +87,23 @@ fn exit_ends_the_run_with_its_code_and_keeps_the_output() {
 fn fuel_and_digest_are_read_after_every_end() {
     let bench = Bench::new();
     let set = "(global.set $fuel (i64.sub (global.get $fuel) (i64.const 7))) (global.set $digest (i64.const 9))";
-    let ends =
-        [("", Status::Finished), ("unreachable", Status::Trap), ("(call $exit (i32.const 2))", Status::Finished)];
+    let ends = [
+        ("", Status::Finished),
+        ("unreachable", Status::Trap),
+        ("(call $exit (i32.const 2))", Status::Finished),
+    ];
     for (end, status) in ends {
         let halted = bench.outcome(&format!("{set} {end}")).halted;
-        assert_eq!((halted.status, halted.fuel_left, halted.digest), (status, PLENTY.fuel as i64 - 7, 9));
+        assert_eq!(
+            (halted.status, halted.fuel_left, halted.digest),
+            (status, PLENTY.fuel as i64 - 7, 9)
+        );
     }
     let spent = bench.outcome("(global.set $fuel (i64.const -3)) unreachable").halted;
-    assert_eq!((spent.status, spent.fuel_left, spent.fuel_used(PLENTY.fuel)), (Status::Trap, -3, PLENTY.fuel));
+    assert_eq!(
+        (spent.status, spent.fuel_left, spent.fuel_used(PLENTY.fuel)),
+        (Status::Trap, -3, PLENTY.fuel)
+    );
 }
 
 #[test]
@@ -115,7 +133,11 @@ fn every_trap_of_wasm_is_the_same_trap() {
     for body in traps {
         let outcome = bench.outcome(&format!("(call $write (i64.const 1)) {body}"));
         let halted = outcome.halted;
-        assert_eq!((halted.status, halted.exit_code, halted.out_len), (Status::Trap, 0, 8), "{body}");
+        assert_eq!(
+            (halted.status, halted.exit_code, halted.out_len),
+            (Status::Trap, 0, 8),
+            "{body}"
+        );
         assert_eq!(halted.fuel_left, PLENTY.fuel as i64);
     }
 }
@@ -123,7 +145,9 @@ fn every_trap_of_wasm_is_the_same_trap() {
 #[test]
 fn nans_are_canonical() {
     let bench = Bench::new();
-    let outcome = bench.outcome("(call $write (i64.reinterpret_f64 (f64.add (f64.const 1) (f64.const nan:0x123))))");
+    let outcome = bench.outcome(
+        "(call $write (i64.reinterpret_f64 (f64.add (f64.const 1) (f64.const nan:0x123))))",
+    );
     assert_eq!(word(&outcome), 0x7ff8_0000_0000_0000);
     let zero_by_zero =
         bench.outcome("(call $write (i64.reinterpret_f64 (f64.div (f64.const 0) (f64.convert_i64_u (local.get $n)))))");

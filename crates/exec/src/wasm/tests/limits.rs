@@ -8,7 +8,8 @@ use rialto_machine::limits::MAX_FUEL;
 use super::*;
 
 /// Like all loops of M', it writes its fuel.
-const FOREVER: &str = "(loop $again (global.set $fuel (i64.sub (global.get $fuel) (i64.const 1))) (br $again))";
+const FOREVER: &str =
+    "(loop $again (global.set $fuel (i64.sub (global.get $fuel) (i64.const 1))) (br $again))";
 
 #[test]
 fn the_write_that_exceeds_the_output_limit_traps() {
@@ -16,18 +17,32 @@ fn the_write_that_exceeds_the_output_limit_traps() {
     let body = "(loop $again (call $out32 (i64.const 1) (i64.const 2) (i64.const 3) (i64.const 4) (i32.const 32)) (br $again))";
     for (limit, leaves) in [(0, 0), (31, 0), (32, 1), (100, 3)] {
         let outcome = bench.run(body, &Limits { out_bytes: limit, ..PLENTY }).unwrap();
-        assert_eq!((outcome.halted.status, outcome.output.len()), (Status::Trap, leaves * 32), "limit {limit}");
+        assert_eq!(
+            (outcome.halted.status, outcome.output.len()),
+            (Status::Trap, leaves * 32),
+            "limit {limit}"
+        );
         assert_eq!(outcome.halted.out_hash, output_hash(&outcome.output));
     }
     let exact = Limits { out_bytes: 8, ..PLENTY };
-    assert_eq!(bench.run("(call $write (i64.const 1))", &exact).unwrap().halted.status, Status::Finished);
+    assert_eq!(
+        bench.run("(call $write (i64.const 1))", &exact).unwrap().halted.status,
+        Status::Finished
+    );
 }
 
 #[test]
 fn memory_grows_to_the_smaller_maximum_and_then_answers_minus_one() {
     let bench = Bench::new();
     let grow = |by: u32, limits: &Limits| {
-        word(&bench.run(&format!("(call $write (i64.extend_i32_s (memory.grow (i32.const {by}))))"), limits).unwrap())
+        word(
+            &bench
+                .run(
+                    &format!("(call $write (i64.extend_i32_s (memory.grow (i32.const {by}))))"),
+                    limits,
+                )
+                .unwrap(),
+        )
     };
     // the order's limit, then the program's own
     for (max_pages, room) in [(16, 15), (1000, 31)] {
@@ -63,7 +78,13 @@ fn an_input_half_beyond_its_tree_is_refused() {
     for (bytes, fits) in [(MAX_HALF_BYTES, true), (MAX_HALF_BYTES + 1, false)] {
         file.as_file().set_len(bytes).unwrap();
         let shared = SharedData::file(file.path()).unwrap();
-        let result = bench.engine.run(&bench.program("(call $write (call $inlen))"), b"", &shared, &PLENTY, 0);
+        let result = bench.engine.run(
+            &bench.program("(call $write (call $inlen))"),
+            b"",
+            &shared,
+            &PLENTY,
+            0,
+        );
         match fits {
             true => assert_eq!(word(&result.unwrap()) as u64 >> 32, MAX_HALF_BYTES),
             false => assert_eq!(result, Err(AttemptError::InputTooLarge(bytes))),
@@ -99,7 +120,15 @@ fn a_raised_flag_ends_running_and_waiting_tasks() {
     let result = std::thread::scope(|scope| {
         let batch = scope.spawn(|| {
             let inputs = vec![Default::default(); 50];
-            bench.engine.run_batch(&program, &inputs, &SharedData::none(), &PLENTY, 0, &cancel, &|_| {})
+            bench.engine.run_batch(
+                &program,
+                &inputs,
+                &SharedData::none(),
+                &PLENTY,
+                0,
+                &cancel,
+                &|_| {},
+            )
         });
         std::thread::sleep(Duration::from_millis(30));
         cancel.cancel();
@@ -110,7 +139,10 @@ fn a_raised_flag_ends_running_and_waiting_tasks() {
 
 #[test]
 fn exhausting_the_native_stack_is_the_engines_fault() {
-    assert_eq!(Bench::new().run("(drop (call $recurse (i64.const 0)))", &PLENTY), Err(AttemptError::NativeStack));
+    assert_eq!(
+        Bench::new().run("(drop (call $recurse (i64.const 0)))", &PLENTY),
+        Err(AttemptError::NativeStack)
+    );
 }
 
 #[test]
@@ -131,13 +163,22 @@ fn modules_of_another_shape_are_refused() {
     let globals = r#"(memory 1) (func) (global (export "fuel") (mut i64) (i64.const 0)) (global (export "seed") (mut i64) (i64.const 0))
         (global (export "digest") (mut i64) (i64.const 0))"#;
     assert!(refuse("(module)").contains("[X-PRG-002]"));
-    assert!(refuse(&format!(r#"(module {globals} (func (export "run") (param i32)))"#)).contains("`run`"));
+    assert!(
+        refuse(&format!(r#"(module {globals} (func (export "run") (param i32)))"#))
+            .contains("`run`")
+    );
     let constant = globals.replacen("(mut i64)", "i64", 1);
     assert!(refuse(&format!(r#"(module {constant} (func (export "run")))"#)).contains("`fuel`"));
     let foreign = format!(r#"(module (import "env" "f" (func)) {globals} (func (export "run")))"#);
     assert!(refuse(&foreign).contains("[X-PRG-002]"));
-    for feature in ["(drop (v128.const i64x2 0 0))", "(return_call $write (i64.const 0))", "(drop (ref.null extern))"] {
-        let text = format!(r#"(module {globals} (func $write (param i64)) (func (export "run") {feature}))"#);
+    for feature in [
+        "(drop (v128.const i64x2 0 0))",
+        "(return_call $write (i64.const 0))",
+        "(drop (ref.null extern))",
+    ] {
+        let text = format!(
+            r#"(module {globals} (func $write (param i64)) (func (export "run") {feature}))"#
+        );
         assert!(refuse(&text).contains("[X-PRG-002]"), "{feature}");
     }
     assert!(matches!(bench.engine.prepare(b"\0asm\x01\0\0\0"), Err(crate::ExecError::Gate(_))));

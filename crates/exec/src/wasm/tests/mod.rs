@@ -1,4 +1,5 @@
-//! Hand-written modules of the shape of M', each made for one question; `tests/guests.rs` has real programs.
+//! Hand-written modules of the shape of M', each made for one question; `tests/guests.rs` has real
+//! programs.
 
 mod cache;
 mod compile;

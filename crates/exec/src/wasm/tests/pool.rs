@@ -1,4 +1,5 @@
-//! Many tasks, few slots: nothing is left of one task in the next, and nobody can tell the cores apart.
+//! Many tasks, few slots: nothing is left of one task in the next, and nobody can tell the cores
+//! apart.
 
 use std::sync::Mutex;
 
@@ -24,8 +25,17 @@ fn nothing_leaks_from_task_to_task() {
     let other = bench.program(&format!("{DIRTY} (call $exit (i32.const 1))"));
     for _ in 0..3 {
         for program in [&dirty, &other] {
-            let run =
-                |cancel| bench.engine.run_batch(program, &inputs, &SharedData::none(), &PLENTY, 0, &cancel, &|_| {});
+            let run = |cancel| {
+                bench.engine.run_batch(
+                    program,
+                    &inputs,
+                    &SharedData::none(),
+                    &PLENTY,
+                    0,
+                    &cancel,
+                    &|_| {},
+                )
+            };
             for outcome in run(CancelFlag::new()).unwrap() {
                 assert_eq!(word(&outcome), 5 << 8 | 1);
             }
@@ -52,8 +62,10 @@ fn a_batch_is_its_tasks_one_by_one_on_any_engine() {
         let progress = Mutex::new(Vec::new());
         let note = |done| progress.lock().unwrap().push(done);
         let program = bench.program(WORK);
-        let outcomes =
-            bench.engine.run_batch(&program, &inputs, &shared, &PLENTY, 77, &CancelFlag::new(), &note).unwrap();
+        let outcomes = bench
+            .engine
+            .run_batch(&program, &inputs, &shared, &PLENTY, 77, &CancelFlag::new(), &note)
+            .unwrap();
         let mut progress = progress.into_inner().unwrap();
         progress.sort_unstable();
         assert_eq!(progress, (1..=40).collect::<Vec<u32>>());
@@ -64,7 +76,8 @@ fn a_batch_is_its_tasks_one_by_one_on_any_engine() {
     let bench = Bench::new();
     let program = bench.program(WORK);
     for (i, (input, outcome)) in inputs.iter().zip(&one).enumerate() {
-        let alone = bench.engine.run(&program, input, &shared, &PLENTY, task_seed(77, i as u32)).unwrap();
+        let alone =
+            bench.engine.run(&program, input, &shared, &PLENTY, task_seed(77, i as u32)).unwrap();
         assert_eq!(&alone, outcome);
         assert_eq!(alone.halted.fuel_left, PLENTY.fuel as i64 - 5000);
     }
@@ -82,8 +95,15 @@ fn the_first_failed_attempt_ends_the_batch() {
     // task 1 exhausts the stack, the others run forever
     let mut inputs = vec![Bytes::new(); 10];
     inputs[1] = Bytes::from_static(&[1; 32]);
-    let result =
-        bench.engine.run_batch(&program, &inputs, &SharedData::none(), &PLENTY, 0, &CancelFlag::new(), &|_| {});
+    let result = bench.engine.run_batch(
+        &program,
+        &inputs,
+        &SharedData::none(),
+        &PLENTY,
+        0,
+        &CancelFlag::new(),
+        &|_| {},
+    );
     assert_eq!(result, Err(AttemptError::NativeStack));
 }
 
@@ -95,8 +115,17 @@ fn batches_share_cores_and_memory() {
     });
     let program = bench.program(WORK);
     let inputs = vec![Bytes::new(); 20];
-    let run =
-        || bench.engine.run_batch(&program, &inputs, &SharedData::none(), &PLENTY, 1, &CancelFlag::new(), &|_| {});
+    let run = || {
+        bench.engine.run_batch(
+            &program,
+            &inputs,
+            &SharedData::none(),
+            &PLENTY,
+            1,
+            &CancelFlag::new(),
+            &|_| {},
+        )
+    };
     std::thread::scope(|scope| {
         let batches: Vec<_> = (0..4).map(|_| scope.spawn(run)).collect();
         let first = run().unwrap();
@@ -109,7 +138,14 @@ fn batches_share_cores_and_memory() {
 #[test]
 fn an_empty_batch_is_empty() {
     let bench = Bench::new();
-    let outcomes =
-        bench.engine.run_batch(&bench.program(""), &[], &SharedData::none(), &PLENTY, 0, &CancelFlag::new(), &|_| {});
+    let outcomes = bench.engine.run_batch(
+        &bench.program(""),
+        &[],
+        &SharedData::none(),
+        &PLENTY,
+        0,
+        &CancelFlag::new(),
+        &|_| {},
+    );
     assert_eq!(outcomes, Ok(vec![]));
 }

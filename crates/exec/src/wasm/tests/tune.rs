@@ -1,4 +1,5 @@
-//! Tuned code against Cranelift's own NaN canonicalisation of untuned M': equal results, bit by bit.
+//! Tuned code against Cranelift's own NaN canonicalisation of untuned M': equal results, bit by
+//! bit.
 
 use wasmtime::{Instance, Linker, Module, Store, Val};
 
@@ -46,15 +47,17 @@ fn run(engine: &wasmtime::Engine, module: &[u8]) -> End {
     instance.get_global(&mut store, "fuel").unwrap().set(&mut store, Val::I64(20_000)).unwrap();
     let ended = instance.get_typed_func::<(), ()>(&mut store, "run").unwrap().call(&mut store, ());
     let memory = instance.get_memory(&mut store, "memory").unwrap().data(&store)[..1024].to_vec();
-    let mut global = |name: &str| match instance.get_global(&mut store, name).unwrap().get(&mut store) {
-        Val::I64(value) => value,
-        Val::F64(bits) => bits as i64,
-        other => panic!("{other:?}"),
-    };
+    let mut global =
+        |name: &str| match instance.get_global(&mut store, name).unwrap().get(&mut store) {
+            Val::I64(value) => value,
+            Val::F64(bits) => bits as i64,
+            other => panic!("{other:?}"),
+        };
     (ended.is_ok(), memory, [global("fuel"), global("float")])
 }
 
-/// A module with the fuel as its first global, some odd NaNs in memory and a helper that floats pass through.
+/// A module with the fuel as its first global, some odd NaNs in memory and a helper that floats
+/// pass through.
 fn module(body: &str) -> String {
     let charge = "(global.set $fuel (i64.sub (global.get $fuel) (i64.const 3)))
         (if (i64.lt_s (global.get $fuel) (i64.const 0)) (then unreachable))";
@@ -89,7 +92,10 @@ fn odd_nans_pass_through_what_only_moves_them() {
     ));
     assert_eq!(memory[200..208], memory[..8]);
     assert_eq!(memory[208..215], memory[..7]);
-    assert_eq!((memory[215], &memory[216..224], &memory[224..228]), (0xff, &memory[..8], &memory[16..20]));
+    assert_eq!(
+        (memory[215], &memory[216..224], &memory[224..228]),
+        (0xff, &memory[..8], &memory[16..20])
+    );
     assert_eq!(float.to_le_bytes(), memory[..8]);
 }
 
@@ -103,17 +109,44 @@ fn nans_of_arithmetic_are_canonical_wherever_they_can_be_seen() {
         (format!("(i64.store (i32.const 200) (i64.reinterpret_f64 {nan}))"), canonical),
         (format!("(f64.store (i32.const 200) (f64.neg {nan}))"), canonical | 1 << 63),
         (format!("(f64.store (i32.const 200) (f64.abs {nan}))"), canonical),
-        (format!("(f64.store (i32.const 200) (f64.copysign (f64.const -2) {nan}))"), 2f64.to_bits()),
-        (format!("(f64.store (i32.const 200) (f64.copysign {nan} (f64.const -2)))"), canonical | 1 << 63),
-        (format!("(global.set $float {nan}) (f64.store (i32.const 200) (global.get $float))"), canonical),
         (
-            format!("(local.set $a {nan}) (local.set $b (local.get $a)) (f64.store (i32.const 200) (local.get $b))"),
+            format!("(f64.store (i32.const 200) (f64.copysign (f64.const -2) {nan}))"),
+            2f64.to_bits(),
+        ),
+        (
+            format!("(f64.store (i32.const 200) (f64.copysign {nan} (f64.const -2)))"),
+            canonical | 1 << 63,
+        ),
+        (
+            format!("(global.set $float {nan}) (f64.store (i32.const 200) (global.get $float))"),
             canonical,
         ),
-        (format!("(f64.store (i32.const 200) (call $helper {nan} (f32.const 1) (i32.const 0)))"), canonical),
-        (format!("(f64.store (i32.const 200) (select {nan} (f64.load (i32.const 8)) (i32.const 1)))"), canonical),
-        (format!("(f64.store (i32.const 200) (block (result f64) (br_if 0 {nan} (i32.const 1))))"), canonical),
-        (format!("(f64.store (i32.const 200) (f64.promote_f32 (f32.demote_f64 {nan})))"), canonical),
+        (
+            format!(
+                "(local.set $a {nan}) (local.set $b (local.get $a)) (f64.store (i32.const 200) (local.get $b))"
+            ),
+            canonical,
+        ),
+        (
+            format!("(f64.store (i32.const 200) (call $helper {nan} (f32.const 1) (i32.const 0)))"),
+            canonical,
+        ),
+        (
+            format!(
+                "(f64.store (i32.const 200) (select {nan} (f64.load (i32.const 8)) (i32.const 1)))"
+            ),
+            canonical,
+        ),
+        (
+            format!(
+                "(f64.store (i32.const 200) (block (result f64) (br_if 0 {nan} (i32.const 1))))"
+            ),
+            canonical,
+        ),
+        (
+            format!("(f64.store (i32.const 200) (f64.promote_f32 (f32.demote_f64 {nan})))"),
+            canonical,
+        ),
     ] {
         let (_, memory, _) = both.agree_on(&module(&seen));
         assert_eq!(memory[200..208], expected.to_le_bytes(), "{seen}");
@@ -139,7 +172,8 @@ fn a_local_may_hold_both_kinds() {
                 (br_if $again (i32.lt_u (local.tee $i (i32.add (local.get $i) (i32.const 1))) (i32.const 20))))"
         ))
     };
-    let (raw, sum) = ("(f64.load (i32.const 0))", "(f64.div (local.get $a) (f64.load (i32.const 8)))");
+    let (raw, sum) =
+        ("(f64.load (i32.const 0))", "(f64.div (local.get $a) (f64.load (i32.const 8)))");
     for (first, second) in [(raw, sum), (sum, raw), (sum, sum), (raw, raw)] {
         both.agree_on(&text(first, second));
     }
@@ -148,7 +182,9 @@ fn a_local_may_hold_both_kinds() {
 #[test]
 fn the_fuel_is_right_wherever_the_program_traps() {
     let both = Both::new();
-    for end in ["unreachable", "(drop (i32.div_u (i32.const 1) (local.get $i)))", "(br 0)", "", "(return)"] {
+    for end in
+        ["unreachable", "(drop (i32.div_u (i32.const 1) (local.get $i)))", "(br 0)", "", "(return)"]
+    {
         let (_, _, [fuel, _]) = both.agree_on(&module(&format!(
             "CHARGE (drop (call $helper (f64.const 0) (f32.const 0) (i32.const 1))) CHARGE
              (drop (call_indirect (type $helper) (f64.const 0) (f32.const 0) (i32.const 1) (i32.const 0))) {end}"
@@ -182,10 +218,16 @@ impl Random {
             return match self.below(4) {
                 0 => format!("({ty}.load (i32.const {}))", self.below(18) * 4),
                 1 => {
-                    format!("({ty}.const {})", self.pick(&["0", "-1.5", "inf", "nan", "-nan", "nan:0x300000", "1e-38"]))
+                    format!(
+                        "({ty}.const {})",
+                        self.pick(&["0", "-1.5", "inf", "nan", "-nan", "nan:0x300000", "1e-38"])
+                    )
                 }
                 2 => format!("({ty}.convert_i32_s (local.get $i))"),
-                _ => format!("(local.get {})", self.pick(if wide { &["$a", "$b", "$c"] } else { &["$x", "$y", "$z"] })),
+                _ => format!(
+                    "(local.get {})",
+                    self.pick(if wide { &["$a", "$b", "$c"] } else { &["$x", "$y", "$z"] })
+                ),
             };
         }
         let depth = self.below(depth);
@@ -201,7 +243,12 @@ impl Random {
             ),
             5 => format!("({ty}.{} {})", self.pick(&["neg", "abs"]), self.float(wide, depth)),
             6 => format!("({ty}.copysign {} {})", self.float(wide, depth), self.float(wide, depth)),
-            7 => format!("(select {} {} {})", self.float(wide, depth), self.float(wide, depth), self.integer(depth)),
+            7 => format!(
+                "(select {} {} {})",
+                self.float(wide, depth),
+                self.float(wide, depth),
+                self.integer(depth)
+            ),
             8 if wide => format!("(f64.promote_f32 {})", self.float(false, depth)),
             8 => format!("(f32.demote_f64 {})", self.float(true, depth)),
             9 => format!(
@@ -210,7 +257,11 @@ impl Random {
                 self.float(wide, depth),
                 self.float(wide, depth)
             ),
-            10 => format!("(block (result {ty}) (br_if 0 {} {}))", self.float(wide, depth), self.integer(depth)),
+            10 => format!(
+                "(block (result {ty}) (br_if 0 {} {}))",
+                self.float(wide, depth),
+                self.integer(depth)
+            ),
             11 if wide => format!(
                 "(call $helper {} {} {})",
                 self.float(true, depth),
@@ -226,7 +277,9 @@ impl Random {
 
     fn integer(&mut self, depth: usize) -> String {
         match self.below(4) {
-            0 if depth > 0 => format!("(f64.lt {} {})", self.float(true, depth - 1), self.float(true, depth - 1)),
+            0 if depth > 0 => {
+                format!("(f64.lt {} {})", self.float(true, depth - 1), self.float(true, depth - 1))
+            }
             1 if depth > 0 => format!("(i32.reinterpret_f32 {})", self.float(false, depth - 1)),
             2 if depth > 0 => format!("(i32.trunc_sat_f64_s {})", self.float(true, depth - 1)),
             _ => format!("(i32.and (local.get $i) (i32.const {}))", 1 << self.below(3)),
@@ -236,11 +289,27 @@ impl Random {
     fn statement(&mut self) -> String {
         let depth = 1 + self.below(5);
         match self.below(8) {
-            0 | 1 => format!("(f64.store (i32.const {}) {})", self.below(24) * 8, self.float(true, depth)),
-            2 => format!("(f32.store (i32.const {}) {})", self.below(48) * 4, self.float(false, depth)),
+            0 | 1 => format!(
+                "(f64.store (i32.const {}) {})",
+                self.below(24) * 8,
+                self.float(true, depth)
+            ),
+            2 => format!(
+                "(f32.store (i32.const {}) {})",
+                self.below(48) * 4,
+                self.float(false, depth)
+            ),
             3 => format!("(global.set $float {})", self.float(true, depth)),
-            4 | 5 => format!("(local.set {} {})", self.pick(&["$a", "$b", "$c"]), self.float(true, depth)),
-            6 => format!("(local.set {} {})", self.pick(&["$x", "$y", "$z"]), self.float(false, depth)),
+            4 | 5 => format!(
+                "(local.set {} {})",
+                self.pick(&["$a", "$b", "$c"]),
+                self.float(true, depth)
+            ),
+            6 => format!(
+                "(local.set {} {})",
+                self.pick(&["$x", "$y", "$z"]),
+                self.float(false, depth)
+            ),
             _ => format!(
                 "(if {} (then {} {}))",
                 self.integer(depth),
@@ -274,15 +343,22 @@ fn what_is_hardly_ever_run_reads_its_constants() {
         (loop (br_if 0 (i32.lt_u (local.tee 0 (i32.add (local.get 0) (i32.const 1))) (i32.const 100))))))";
     let canonical = rialto_machine::canonicalise(&wat::parse_str(text).unwrap()).unwrap().module;
     let constants = |module: &[u8], constant: i64| {
-        let bodies = wasmparser::Parser::new(0).parse_all(module).filter_map(|payload| match payload.unwrap() {
-            wasmparser::Payload::CodeSectionEntry(body) => Some(body),
-            _ => None,
-        });
+        let bodies =
+            wasmparser::Parser::new(0).parse_all(module).filter_map(|payload| {
+                match payload.unwrap() {
+                    wasmparser::Payload::CodeSectionEntry(body) => Some(body),
+                    _ => None,
+                }
+            });
         let operators = bodies.flat_map(|body| body.get_operators_reader().unwrap().into_iter());
         let is = |op| matches!(op, wasmparser::Operator::I64Const { value } if value == constant);
         operators.filter(|op| is(op.clone().unwrap())).count()
     };
     let prepaid = rialto_machine::limits::PREPAID_FUEL;
     assert!(constants(&canonical, prepaid) > 2);
-    assert_eq!(constants(&tune(&canonical).unwrap(), prepaid), 2, "what is left is in the function that refills");
+    assert_eq!(
+        constants(&tune(&canonical).unwrap(), prepaid),
+        2,
+        "what is left is in the function that refills"
+    );
 }

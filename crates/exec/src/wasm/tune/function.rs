@@ -1,16 +1,18 @@
-//! One function: NaNs made canonical where somebody could see them, and a look at the mark after each write of fuel.
+//! One function: NaNs made canonical where somebody could see them, and a look at the mark after
+//! each write of fuel.
 //!
-//! Every float on the operand stack and in a local is of a kind (below). Arithmetic, comparisons and
-//! conversions to integers cannot tell one NaN from another, so they take any kind; what can tell takes `Exact`, and a `Loose`
-//! value is made exact in front of it. A local that is only ever assigned loose values stays loose; which ones do is found by
-//! trying: all start loose, and each assignment of an exact value makes its local exact for the next pass.
+//! Every float on the operand stack and in a local is of a kind (below). Arithmetic, comparisons
+//! and conversions to integers cannot tell one NaN from another, so they take any kind; what can
+//! tell takes `Exact`, and a `Loose` value is made exact in front of it. A local that is only ever
+//! assigned loose values stays loose; which ones do is found by trying: all start loose, and each
+//! assignment of an exact value makes its local exact for the next pass.
 
 use std::collections::BTreeSet;
 
 use wasm_encoder::{BlockType, Encode, Function, Ieee32, Ieee64, Instruction};
 use wasmparser::{
-    FuncToValidate, FuncValidator, FuncValidatorAllocations, FunctionBody, ModuleArity, Operator, OperatorsReader,
-    ValType, ValidatorResources,
+    FuncToValidate, FuncValidator, FuncValidatorAllocations, FunctionBody, ModuleArity, Operator,
+    OperatorsReader, ValType, ValidatorResources,
 };
 
 use super::{Added, FUEL, Result, tick};
@@ -21,7 +23,8 @@ const MAX_PASSES: usize = 8;
 /// What is known of a value. The machine prescribes its bits.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Kind {
-    /// It has the prescribed bits, and if it is a NaN, then the canonical one. Also: it is no float.
+    /// It has the prescribed bits, and if it is a NaN, then the canonical one. Also: it is no
+    /// float.
     Clean,
     /// It has the prescribed bits, whatever NaN they may be.
     Exact,
@@ -149,13 +152,17 @@ impl<'a> Writer<'a> {
         let (pops, _) = operator.operator_arity(self.validator).unwrap_or_default();
         // what an arm or a frame leaves goes above what was below it
         let base = match operator {
-            Operator::Else | Operator::End => self.validator.get_control_frame(0).map_or(0, |frame| frame.height),
+            Operator::Else | Operator::End => {
+                self.validator.get_control_frame(0).map_or(0, |frame| frame.height)
+            }
             _ => self.kinds.len().saturating_sub(pops as usize),
         };
         let pushed = if dead { Kind::Exact } else { self.prepare(operator, pops as usize) };
         self.validator.op(at, operator)?;
         match operator {
-            Operator::I64Const { value } if self.rare.is_some() => self.emit(&self.around.added.constant(*value)),
+            Operator::I64Const { value } if self.rare.is_some() => {
+                self.emit(&self.around.added.constant(*value))
+            }
             _ => self.out.extend_from_slice(raw),
         }
         self.wrote_fuel = matches!(operator, Operator::GlobalSet { global_index: FUEL });
@@ -172,13 +179,18 @@ impl<'a> Writer<'a> {
     fn prepare(&mut self, operator: &Operator<'_>, pops: usize) -> Kind {
         use Operator::*;
         match operator {
-            F32Add | F32Sub | F32Mul | F32Div | F32Min | F32Max | F32Sqrt | F32Ceil | F32Floor | F32Trunc
-            | F32Nearest | F64Add | F64Sub | F64Mul | F64Div | F64Min | F64Max | F64Sqrt | F64Ceil | F64Floor
-            | F64Trunc | F64Nearest | F32DemoteF64 | F64PromoteF32 => Kind::Loose,
+            F32Add | F32Sub | F32Mul | F32Div | F32Min | F32Max | F32Sqrt | F32Ceil | F32Floor
+            | F32Trunc | F32Nearest | F64Add | F64Sub | F64Mul | F64Div | F64Min | F64Max
+            | F64Sqrt | F64Ceil | F64Floor | F64Trunc | F64Nearest | F32DemoteF64
+            | F64PromoteF32 => Kind::Loose,
             // of a canonical NaN it is the canonical NaN
             F32Abs | F64Abs => self.top(0),
-            F32Const { value } => constant(f32::from_bits(value.bits()).is_nan() && value.bits() != CANONICAL_32),
-            F64Const { value } => constant(f64::from_bits(value.bits()).is_nan() && value.bits() != CANONICAL_64),
+            F32Const { value } => {
+                constant(f32::from_bits(value.bits()).is_nan() && value.bits() != CANONICAL_32)
+            }
+            F64Const { value } => {
+                constant(f64::from_bits(value.bits()).is_nan() && value.bits() != CANONICAL_64)
+            }
             LocalGet { local_index } => self.kind_of_local(*local_index),
             LocalSet { local_index } | LocalTee { local_index } => self.assign(*local_index),
             Select => match (self.top(2), self.top(1)) {
@@ -212,12 +224,17 @@ impl<'a> Writer<'a> {
             }
             Else | End => {
                 let frame = self.validator.get_control_frame(0).map(|frame| frame.block_type);
-                let results =
-                    frame.and_then(|ty| self.validator.block_type_arity(ty)).map_or(0, |(_, results)| results);
+                let results = frame
+                    .and_then(|ty| self.validator.block_type_arity(ty))
+                    .map_or(0, |(_, results)| results);
                 self.make_exact(0, results as usize);
                 Kind::Exact
             }
-            F32Load { .. } | F64Load { .. } | F32ReinterpretI32 | F64ReinterpretI64 | GlobalGet { .. } => Kind::Exact,
+            F32Load { .. }
+            | F64Load { .. }
+            | F32ReinterpretI32
+            | F64ReinterpretI64
+            | GlobalGet { .. } => Kind::Exact,
             // integers, comparisons, and conversions from integers
             _ => Kind::Clean,
         }
@@ -251,7 +268,11 @@ impl<'a> Writer<'a> {
 
     /// Makes `count` operands exact that lie below the topmost `below`.
     fn make_exact(&mut self, below: usize, count: usize) {
-        let Some(deepest) = (below..below + count).rev().find(|depth| self.top(*depth) == Kind::Loose) else { return };
+        let Some(deepest) =
+            (below..below + count).rev().find(|depth| self.top(*depth) == Kind::Loose)
+        else {
+            return;
+        };
         // all but the deepest go to temporaries and come back
         let mut saved = Vec::new();
         for depth in 0..deepest {
@@ -269,8 +290,8 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// Makes the operand on top canonical if it is a NaN; in the validator's eyes it still lies at `depth`.
-    /// `used` temporaries are taken.
+    /// Makes the operand on top canonical if it is a NaN; in the validator's eyes it still lies at
+    /// `depth`. `used` temporaries are taken.
     fn canonical(&mut self, depth: usize, used: usize) {
         let ty = self.operand(depth);
         let temporary = self.temporary(ty, used);
@@ -280,8 +301,14 @@ impl<'a> Writer<'a> {
             _ => (Instruction::F64Const(Ieee64::new(CANONICAL_64)), Instruction::F64Ge),
         };
         let value = Instruction::LocalGet(temporary);
-        for instruction in [Instruction::LocalTee(temporary), nan, value.clone(), value, at_least, Instruction::Select]
-        {
+        for instruction in [
+            Instruction::LocalTee(temporary),
+            nan,
+            value.clone(),
+            value,
+            at_least,
+            Instruction::Select,
+        ] {
             self.emit(&instruction);
         }
         let at = self.kinds.len() - 1 - depth;
@@ -289,7 +316,10 @@ impl<'a> Writer<'a> {
     }
 
     fn operand(&self, depth: usize) -> ValType {
-        self.validator.get_operand_type(depth).flatten().expect("operands of reachable code have types")
+        self.validator
+            .get_operand_type(depth)
+            .flatten()
+            .expect("operands of reachable code have types")
     }
 
     /// The `index`th temporary; each has one type for good.
@@ -307,8 +337,12 @@ impl<'a> Writer<'a> {
         self.next_local - 1
     }
 
-    /// Behind a write of fuel: skips M's `if fuel < 0 { trap }`, and does it inside `if fuel < mark`; no mark is negative.
-    fn after_charge<'b>(&mut self, operators: &OperatorsReader<'b>) -> Result<Option<OperatorsReader<'b>>> {
+    /// Behind a write of fuel: skips M's `if fuel < 0 { trap }`, and does it inside `if fuel <
+    /// mark`; no mark is negative.
+    fn after_charge<'b>(
+        &mut self,
+        operators: &OperatorsReader<'b>,
+    ) -> Result<Option<OperatorsReader<'b>>> {
         if !std::mem::take(&mut self.wrote_fuel) {
             return Ok(None);
         }
@@ -353,9 +387,11 @@ impl<'a> Writer<'a> {
 
     /// `if fuel < mark { tick() }`
     fn look_at_mark(&mut self) {
-        for instruction in
-            [Instruction::GlobalGet(FUEL), Instruction::GlobalGet(self.around.added.mark), Instruction::I64LtS]
-        {
+        for instruction in [
+            Instruction::GlobalGet(FUEL),
+            Instruction::GlobalGet(self.around.added.mark),
+            Instruction::I64LtS,
+        ] {
             self.emit(&instruction);
         }
         self.unlikely_if();

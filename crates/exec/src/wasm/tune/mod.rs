@@ -1,16 +1,20 @@
-//! M' → what wasmtime compiles: the same results, faster, and interruptible. Nobody but this engine sees it; M' stays
-//! what orders name. The compiler's own means for both were measured and cost too much:
+//! M' → what wasmtime compiles: the same results, faster, and interruptible. Nobody but this engine
+//! sees it; M' stays what orders name. The compiler's own means for both were measured and cost too
+//! much:
 //!
-//! 1. Every float operation must turn NaNs into the canonical one. Cranelift can do that behind every single
-//!    operation, on its critical path: float code took three times as long. But the bits of a NaN can only be *seen* where they
-//!    are stored, reinterpreted, negated and so on, so only there are they made canonical (`function`).
-//! 2. A run must be stoppable. Epoch checks at every turn of a loop made tight loops half as slow again. But M' writes its fuel
-//!    every few thousand operators at the latest; so each write of it is followed by a comparison with a mark, and
-//!    below it a tick, which sets the next mark and asks the host (`host::Host::memory_growing`). It is done on the spot:
-//!    calling a function for it made the byte sieve half as slow again, hardly ever though it was called.
-//! 3. What is hardly ever done must not cost registers. Cranelift moves constants out of loops, and out of a second loop's
-//!    refills they are not moved back: loops kept zero and [`PREPAID_FUEL`] in registers, and their own values in memory. So
-//!    what is hardly ever done reads its constants from globals.
+//! 1. Every float operation must turn NaNs into the canonical one. Cranelift can do that behind
+//!    every single operation, on its critical path: float code took three times as long. But the
+//!    bits of a NaN can only be *seen* where they are stored, reinterpreted, negated and so on, so
+//!    only there are they made canonical (`function`).
+//! 2. A run must be stoppable. Epoch checks at every turn of a loop made tight loops half as slow
+//!    again. But M' writes its fuel every few thousand operators at the latest; so each write of it
+//!    is followed by a comparison with a mark, and below it a tick, which sets the next mark and
+//!    asks the host (`host::Host::memory_growing`). It is done on the spot: calling a function for
+//!    it made the byte sieve half as slow again, hardly ever though it was called.
+//! 3. What is hardly ever done must not cost registers. Cranelift moves constants out of loops, and
+//!    out of a second loop's refills they are not moved back: loops kept zero and [`PREPAID_FUEL`]
+//!    in registers, and their own values in memory. So what is hardly ever done reads its constants
+//!    from globals.
 //!
 //! `tests/tune.rs` compares with Cranelift's own canonicalisation on generated programs.
 
@@ -19,11 +23,13 @@ mod function;
 use std::collections::{BTreeMap, BTreeSet};
 
 use wasm_encoder::{
-    BranchHint, BranchHints, CodeSection, ConstExpr, Encode, GlobalType, Instruction, Module, RawSection, ValType,
+    BranchHint, BranchHints, CodeSection, ConstExpr, Encode, GlobalType, Instruction, Module,
+    RawSection, ValType,
 };
 use wasmparser::{
-    BinaryReader, BinaryReaderError, Chunk, FuncToValidate, FuncValidatorAllocations, FunctionBody, KnownCustom,
-    Parser, Payload, TypeRef, ValidPayload, Validator, ValidatorResources, WasmFeatures,
+    BinaryReader, BinaryReaderError, Chunk, FuncToValidate, FuncValidatorAllocations, FunctionBody,
+    KnownCustom, Parser, Payload, TypeRef, ValidPayload, Validator, ValidatorResources,
+    WasmFeatures,
 };
 
 use rialto_machine::limits::PREPAID_FUEL;
@@ -73,7 +79,8 @@ impl Added {
     }
 }
 
-/// Rewrites M'. Fails only if it is not valid WebAssembly of [`FEATURES`] with the parts that every M' has.
+/// Rewrites M'. Fails only if it is not valid WebAssembly of [`FEATURES`] with the parts that every
+/// M' has.
 pub(crate) fn tune(module: &[u8]) -> Result<Vec<u8>> {
     let mut validator = Validator::new_with_features(FEATURES);
     let mut allocations = FuncValidatorAllocations::default();
@@ -91,7 +98,9 @@ pub(crate) fn tune(module: &[u8]) -> Result<Vec<u8>> {
             Payload::Version { .. } => {}
             Payload::CodeSectionStart { count, .. } => tuner.expected = *count,
             Payload::CodeSectionEntry(body) => {
-                let ValidPayload::Func(function, _) = valid else { unreachable!("it is a function") };
+                let ValidPayload::Func(function, _) = valid else {
+                    unreachable!("it is a function")
+                };
                 tuner.function(function, body, &mut allocations)?;
             }
             other => {
@@ -130,7 +139,8 @@ impl Tuner {
             Payload::GlobalSection(globals) => {
                 self.globals = globals.count();
                 for value in Added::VALUES {
-                    GlobalType { val_type: ValType::I64, mutable: true, shared: false }.encode(&mut added);
+                    GlobalType { val_type: ValType::I64, mutable: true, shared: false }
+                        .encode(&mut added);
                     ConstExpr::i64_const(value).encode(&mut added);
                     count += 1;
                 }
@@ -185,7 +195,8 @@ impl Tuner {
     }
 }
 
-/// `mark = max(fuel − TICK_FUEL, 0)`, and a growth of memory beyond anything possible: it has no effect but that the host is asked.
+/// `mark = max(fuel − TICK_FUEL, 0)`, and a growth of memory beyond anything possible: it has no
+/// effect but that the host is asked.
 fn tick(added: Added) -> [Instruction<'static>; 15] {
     [
         Instruction::GlobalGet(FUEL),

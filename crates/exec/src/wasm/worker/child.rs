@@ -28,20 +28,28 @@ pub(super) fn run(arguments: &[String]) -> ! {
             confine(*memory, *cpu);
             // A panic is one answer among others; what it says goes nowhere else.
             std::panic::set_hook(Box::new(|_| {}));
-            catch_unwind(AssertUnwindSafe(|| compile(&compilers, *version)))
-                .unwrap_or_else(|panic| Reply::Failed(format!("the compiler panicked: {}", said(&*panic))))
+            catch_unwind(AssertUnwindSafe(|| compile(&compilers, *version))).unwrap_or_else(
+                |panic| Reply::Failed(format!("the compiler panicked: {}", said(&*panic))),
+            )
         }
         _ => std::process::exit(CANNOT_BEGIN),
     };
     let bytes = reply.encode();
     let fits = (bytes.len() as u64) < MAX_REPLY_BYTES;
-    let written = fits && std::io::stdout().lock().write_all(&bytes).and_then(|()| std::io::stdout().flush()).is_ok();
+    let written = fits
+        && std::io::stdout()
+            .lock()
+            .write_all(&bytes)
+            .and_then(|()| std::io::stdout().flush())
+            .is_ok();
     std::process::exit(if written { 0 } else { CANNOT_BEGIN })
 }
 
 fn compile(compilers: &Compilers, version: u64) -> Reply {
     let machine = u16::try_from(version).ok().and_then(rialto_machine::version);
-    let Some(machine) = machine else { return Reply::Failed(format!("no machine of version {version} is known")) };
+    let Some(machine) = machine else {
+        return Reply::Failed(format!("no machine of version {version} is known"));
+    };
     let Some(wasm) = module() else { std::process::exit(CANNOT_BEGIN) };
     match compilers.compile(machine, &wasm) {
         Ok(compiled) => Reply::Compiled(compiled),
@@ -65,5 +73,6 @@ fn module() -> Option<Vec<u8>> {
 
 fn said(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "it did not say why".into())
+    text.or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "it did not say why".into())
 }

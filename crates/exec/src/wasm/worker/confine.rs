@@ -1,5 +1,6 @@
-//! What a worker gives up before it reads anything: memory and processor time beyond its limits, files, the network, other
-//! processes, and all system calls but those that computing and answering take. What a system lacks is said, not hidden.
+//! What a worker gives up before it reads anything: memory and processor time beyond its limits,
+//! files, the network, other processes, and all system calls but those that computing and answering
+//! take. What a system lacks is said, not hidden.
 
 use rustix::process::{Resource, Rlimit, setrlimit};
 
@@ -27,7 +28,8 @@ pub(super) struct Confined {
 /// Confines this process for good: `memory` bytes, `cpu` seconds.
 pub(super) fn confine(memory: u64, cpu: u64) -> Confined {
     let limit = |resource, most: u64| {
-        setrlimit(resource, Rlimit { current: Some(most), maximum: Some(most) }).map_err(|error| error.to_string())
+        setrlimit(resource, Rlimit { current: Some(most), maximum: Some(most) })
+            .map_err(|error| error.to_string())
     };
     // Data, not address space: room that is only reserved takes no memory.
     let memory = limit(Resource::Data, memory);
@@ -67,7 +69,11 @@ pub(super) fn probe(confined: Confined) -> Vec<Protection> {
         denied(udp || tcp, "a socket"),
         filtered,
     ];
-    PROTECTIONS.iter().zip(found).map(|(name, (holds, why))| Protection { name, holds, why }).collect()
+    PROTECTIONS
+        .iter()
+        .zip(found)
+        .map(|(name, (holds, why))| Protection { name, holds, why })
+        .collect()
 }
 
 /// More memory than the limit can't be had.
@@ -82,12 +88,13 @@ fn refused_memory() -> Result<(), String> {
 #[cfg(target_os = "linux")]
 mod system {
     use landlock::{
-        ABI, Access, AccessFs, AccessNet, CompatLevel, Compatible, Ruleset, RulesetAttr, RulesetStatus, Scope,
+        ABI, Access, AccessFs, AccessNet, CompatLevel, Compatible, Ruleset, RulesetAttr,
+        RulesetStatus, Scope,
     };
     use rustix::process::{Signal, set_parent_process_death_signal};
     use seccompiler::{
-        BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule,
-        apply_filter,
+        BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter,
+        SeccompRule, apply_filter,
     };
 
     /// A worker whose parent is gone has nobody to answer.
@@ -95,7 +102,8 @@ mod system {
         let _ = set_parent_process_death_signal(Some(Signal::KILL));
     }
 
-    /// No file, no TCP, no abstract socket and no signal outside: a ruleset without a rule. How much of it the kernel knows.
+    /// No file, no TCP, no abstract socket and no signal outside: a ruleset without a rule. How
+    /// much of it the kernel knows.
     pub(super) fn landlock() -> Result<String, String> {
         let said = |error: landlock::RulesetError| error.to_string();
         let status = Ruleset::default()
@@ -113,7 +121,8 @@ mod system {
         }
     }
 
-    /// System calls that computing and answering take; all others fail. Pages of code can't be made.
+    /// System calls that computing and answering take; all others fail. Pages of code can't be
+    /// made.
     pub(super) fn filter() -> Result<(), String> {
         let program = program().map_err(|error| error.to_string())?;
         apply_filter(&program).map_err(|error| error.to_string())
@@ -152,7 +161,8 @@ mod system {
         let mut rules: std::collections::BTreeMap<i64, Vec<SeccompRule>> =
             free.into_iter().map(|call| (call, Vec::new())).collect();
         let code = u64::from(libc::PROT_EXEC as u32);
-        let no_code = SeccompCondition::new(2, SeccompCmpArgLen::Dword, SeccompCmpOp::MaskedEq(code), 0)?;
+        let no_code =
+            SeccompCondition::new(2, SeccompCmpArgLen::Dword, SeccompCmpOp::MaskedEq(code), 0)?;
         for call in [libc::SYS_mmap, libc::SYS_mprotect] {
             rules.insert(call, vec![SeccompRule::new(vec![no_code.clone()])?]);
         }

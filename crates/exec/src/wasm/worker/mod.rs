@@ -1,8 +1,10 @@
-//! Programs are checked and compiled in processes of their own, because nothing bounds what a compiler may do with a hostile
-//! module but a process: its memory, its processor time and what it can reach are limited, and it can be killed at any time.
+//! Programs are checked and compiled in processes of their own, because nothing bounds what a
+//! compiler may do with a hostile module but a process: its memory, its processor time and what it
+//! can reach are limited, and it can be killed at any time.
 //!
-//! A worker is this very binary, started again. So whoever uses this crate in a binary calls [`main_if_worker`] first thing in
-//! `main`; in one that doesn't, compilation happens in the process itself, with a warning.
+//! A worker is this very binary, started again. So whoever uses this crate in a binary calls
+//! [`main_if_worker`] first thing in `main`; in one that doesn't, compilation happens in the
+//! process itself, with a warning.
 //!
 //! ```text
 //! parent ── stdin: the module ──▶ worker (confined, see `confine`) ── stdout: a reply ──▶ parent
@@ -52,18 +54,21 @@ const MAX_REPLY_BYTES: u64 = 1 << 30;
 /// Workers that may die of one program: the first may have been the host's fault.
 const ATTEMPTS: usize = 2;
 
-/// Becomes a worker, and never returns, if this process was started as one. `arguments` are the process's own,
-/// `std::env::args_os()`. To be called before anything else, by every binary that prepares programs.
+/// Becomes a worker, and never returns, if this process was started as one. `arguments` are the
+/// process's own, `std::env::args_os()`. To be called before anything else, by every binary that
+/// prepares programs.
 pub fn main_if_worker(arguments: impl IntoIterator<Item = OsString>) {
     let mut arguments = arguments.into_iter();
     if arguments.next().is_some_and(|name| name == NAME) {
-        let rest: Vec<_> = arguments.map(|argument| argument.to_string_lossy().into_owned()).collect();
+        let rest: Vec<_> =
+            arguments.map(|argument| argument.to_string_lossy().into_owned()).collect();
         child::run(&rest);
     }
     INSTALLED.store(true, Ordering::Relaxed);
 }
 
-/// What keeps an untrusted program from this host while it is compiled: tried out in a worker, where this binary has them.
+/// What keeps an untrusted program from this host while it is compiled: tried out in a worker,
+/// where this binary has them.
 pub fn protections() -> Vec<Protection> {
     if !is_installed() {
         let why = "this binary has no workers: programs are compiled in its own process";
@@ -72,9 +77,15 @@ pub fn protections() -> Vec<Protection> {
     match exchange(&[PROBE.into()], &[], Duration::from_secs(20), &CancelFlag::new()) {
         Ok(Reply::Probe(found)) => found,
         Ok(_) => {
-            vec![Protection { name: "process of its own", holds: false, why: "it answered something else".into() }]
+            vec![Protection {
+                name: "process of its own",
+                holds: false,
+                why: "it answered something else".into(),
+            }]
         }
-        Err(end) => vec![Protection { name: "process of its own", holds: false, why: end.to_string() }],
+        Err(end) => {
+            vec![Protection { name: "process of its own", holds: false, why: end.to_string() }]
+        }
     }
 }
 
@@ -85,7 +96,9 @@ pub(crate) fn is_installed() -> bool {
 /// Says once that this binary has no workers.
 pub(crate) fn warn_if_not_installed() {
     if !is_installed() && !WARNED.swap(true, Ordering::Relaxed) {
-        tracing::warn!("[X-WRK-001] this binary has no workers: programs are compiled in its own process");
+        tracing::warn!(
+            "[X-WRK-001] this binary has no workers: programs are compiled in its own process"
+        );
     }
 }
 
@@ -134,7 +147,8 @@ impl Workers {
                 self.changed.notify_all();
                 return Err(ExecError::Cancelled);
             }
-            queue = self.changed.wait_timeout(queue, WAIT).unwrap_or_else(PoisonError::into_inner).0;
+            queue =
+                self.changed.wait_timeout(queue, WAIT).unwrap_or_else(PoisonError::into_inner).0;
         }
         queue.waiting.remove(&ticket);
         queue.free -= 1;
@@ -154,8 +168,13 @@ impl Drop for Turn<'_> {
     }
 }
 
-/// Checks a module under the rules of this version and compiles it, in a worker. [`ExecError::Worker`] is a verdict: it would end the same way again.
-pub(crate) fn compile(version: u16, wasm: &[u8], cancel: &CancelFlag) -> Result<Compiled, ExecError> {
+/// Checks a module under the rules of this version and compiles it, in a worker.
+/// [`ExecError::Worker`] is a verdict: it would end the same way again.
+pub(crate) fn compile(
+    version: u16,
+    wasm: &[u8],
+    cancel: &CancelFlag,
+) -> Result<Compiled, ExecError> {
     let bytes = wasm.len() as u64;
     let memory = MEMORY_BYTES + MEMORY_BYTES_PER_BYTE * bytes;
     let cpu = CPU_SECONDS + bytes / BYTES_PER_CPU_SECOND;
@@ -169,9 +188,13 @@ pub(crate) fn compile(version: u16, wasm: &[u8], cancel: &CancelFlag) -> Result<
             Ok(Reply::Failed(why)) => return Err(ExecError::Compile(why)),
             Err(End::Cancelled) => return Err(ExecError::Cancelled),
             Err(End::Start(error)) => return Err(ExecError::Start(error)),
-            Ok(Reply::Probe(_)) => return Err(ExecError::Worker("it answered something else".into())),
+            Ok(Reply::Probe(_)) => {
+                return Err(ExecError::Worker("it answered something else".into()));
+            }
             Err(End::Died(why)) if attempt == ATTEMPTS => return Err(ExecError::Worker(why)),
-            Err(End::Died(why)) => tracing::warn!(attempt, why, "[X-WRK-002] a worker died, starting another"),
+            Err(End::Died(why)) => {
+                tracing::warn!(attempt, why, "[X-WRK-002] a worker died, starting another")
+            }
         }
         attempt += 1;
     }
@@ -188,7 +211,12 @@ impl Drop for Worker {
 }
 
 /// One worker's life.
-fn exchange(arguments: &[String], input: &[u8], wall: Duration, cancel: &CancelFlag) -> Result<Reply, End> {
+fn exchange(
+    arguments: &[String],
+    input: &[u8],
+    wall: Duration,
+    cancel: &CancelFlag,
+) -> Result<Reply, End> {
     let mut command = Command::new("/proc/self/exe");
     if !cfg!(target_os = "linux") {
         command = Command::new(std::env::current_exe().map_err(End::Start)?);
@@ -196,12 +224,15 @@ fn exchange(arguments: &[String], input: &[u8], wall: Duration, cancel: &CancelF
     command.arg0(NAME).args(arguments).env_clear().current_dir("/");
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
     let mut worker = Worker(command.spawn().map_err(End::Start)?);
-    let (mut to, from) = (worker.0.stdin.take().expect("piped"), worker.0.stdout.take().expect("piped"));
+    let (mut to, from) =
+        (worker.0.stdin.take().expect("piped"), worker.0.stdout.take().expect("piped"));
     let (send, receive) = channel();
     let deadline = Instant::now() + wall;
     std::thread::scope(|scope| {
         // Both end when the worker does.
-        scope.spawn(move || to.write_all(&(input.len() as u64).to_be_bytes()).and_then(|()| to.write_all(input)));
+        scope.spawn(move || {
+            to.write_all(&(input.len() as u64).to_be_bytes()).and_then(|()| to.write_all(input))
+        });
         scope.spawn(move || {
             let mut reply = Vec::new();
             let read = from.take(MAX_REPLY_BYTES).read_to_end(&mut reply);
@@ -217,7 +248,10 @@ fn exchange(arguments: &[String], input: &[u8], wall: Duration, cancel: &CancelF
                 }
                 Err(RecvTimeoutError::Timeout) if Instant::now() >= deadline => {
                     let _ = worker.0.kill();
-                    return Err(End::Died(format!("it did not answer within {} s", wall.as_secs())));
+                    return Err(End::Died(format!(
+                        "it did not answer within {} s",
+                        wall.as_secs()
+                    )));
                 }
                 Err(RecvTimeoutError::Timeout) => {}
             }
@@ -239,7 +273,10 @@ fn exchange(arguments: &[String], input: &[u8], wall: Duration, cancel: &CancelF
 fn how(status: ExitStatus) -> String {
     match status.signal() {
         Some(6) => "it had no more memory, or gave up (SIGABRT)".into(),
-        Some(9) => "it was killed: it took too much processor time, or the system had no more memory".into(),
+        Some(9) => {
+            "it was killed: it took too much processor time, or the system had no more memory"
+                .into()
+        }
         Some(24) => "it took too much processor time (SIGXCPU)".into(),
         Some(signal) => format!("it was killed by signal {signal}"),
         None => format!("it ended without an answer, {status}"),

@@ -13,8 +13,14 @@ const PROBE: u8 = b'p';
 const END: &[u8; 4] = b"done";
 
 /// What protections there can be: a worker names them by number, so that what is printed is ours.
-pub(super) const PROTECTIONS: [&str; 6] =
-    ["process of its own", "memory limit", "processor limit", "no files", "no network", "system calls filtered"];
+pub(super) const PROTECTIONS: [&str; 6] = [
+    "process of its own",
+    "memory limit",
+    "processor limit",
+    "no files",
+    "no network",
+    "system calls filtered",
+];
 
 pub(super) enum Reply {
     Compiled(Compiled),
@@ -39,9 +45,16 @@ impl Reply {
             Self::Probe(found) => {
                 let mut bytes = vec![PROBE];
                 for protection in found {
-                    let number = PROTECTIONS.iter().position(|name| *name == protection.name).unwrap_or_default();
+                    let number = PROTECTIONS
+                        .iter()
+                        .position(|name| *name == protection.name)
+                        .unwrap_or_default();
                     let why = &protection.why.as_bytes()[..protection.why.len().min(200)];
-                    bytes.extend_from_slice(&[number as u8, u8::from(protection.holds), why.len() as u8]);
+                    bytes.extend_from_slice(&[
+                        number as u8,
+                        u8::from(protection.holds),
+                        why.len() as u8,
+                    ]);
                     bytes.extend_from_slice(why);
                 }
                 bytes
@@ -89,17 +102,26 @@ mod tests {
 
     #[test]
     fn replies_come_back_and_cut_ones_do_not() {
-        let about = About { root: alloy_primitives::B256::repeat_byte(7), min_pages: 2, max_pages: 3 };
+        let about =
+            About { root: alloy_primitives::B256::repeat_byte(7), min_pages: 2, max_pages: 3 };
         let bytes = Reply::Compiled(Compiled { about, code: vec![5; 100] }).encode();
-        let Some(Reply::Compiled(back)) = Reply::decode(bytes.clone()) else { panic!("it is whole") };
+        let Some(Reply::Compiled(back)) = Reply::decode(bytes.clone()) else {
+            panic!("it is whole")
+        };
         assert_eq!((back.about, back.code), (about, vec![5; 100]));
         for cut in 0..bytes.len() {
             assert!(Reply::decode(bytes[..cut].to_vec()).is_none(), "{cut}");
         }
-        let Some(Reply::Refused(why)) = Reply::decode(Reply::Refused("no\u{1b}[2J".into()).encode()) else { panic!() };
+        let Some(Reply::Refused(why)) =
+            Reply::decode(Reply::Refused("no\u{1b}[2J".into()).encode())
+        else {
+            panic!()
+        };
         assert_eq!(why, "no[2J");
         let found = vec![Protection { name: PROTECTIONS[3], holds: true, why: "landlock".into() }];
-        let Some(Reply::Probe(back)) = Reply::decode(Reply::Probe(found.clone()).encode()) else { panic!() };
+        let Some(Reply::Probe(back)) = Reply::decode(Reply::Probe(found.clone()).encode()) else {
+            panic!()
+        };
         assert_eq!(back, found);
     }
 }

@@ -2,8 +2,8 @@
 //! all other code. They check the bounds first, then move eight bytes at a time, then the rest.
 
 use wasm_encoder::{
-    BlockType, CodeSection, Function, FunctionSection, Instruction as I, MemArg, MemorySection, MemoryType, Module,
-    TypeSection, ValType,
+    BlockType, CodeSection, Function, FunctionSection, Instruction as I, MemArg, MemorySection,
+    MemoryType, Module, TypeSection, ValType,
 };
 
 /// Parameters of both helpers: destination, source or byte, length.
@@ -24,7 +24,13 @@ pub(super) fn module() -> Vec<u8> {
     let mut functions = FunctionSection::new();
     functions.function(0).function(0);
     let mut memories = MemorySection::new();
-    memories.memory(MemoryType { minimum: 0, maximum: None, memory64: false, shared: false, page_size_log2: None });
+    memories.memory(MemoryType {
+        minimum: 0,
+        maximum: None,
+        memory64: false,
+        shared: false,
+        page_size_log2: None,
+    });
     let mut code = CodeSection::new();
     code.function(&copy()).function(&fill());
     let mut module = Module::new();
@@ -42,7 +48,10 @@ fn put(function: &mut Function, instructions: &[I<'_>]) {
 
 /// Emits a TRAP unless `start + LEN` is within memory.
 fn check(function: &mut Function, start: u32) {
-    put(function, &[I::LocalGet(start), I::I64ExtendI32U, I::LocalGet(LEN), I::I64ExtendI32U, I::I64Add]);
+    put(
+        function,
+        &[I::LocalGet(start), I::I64ExtendI32U, I::LocalGet(LEN), I::I64ExtendI32U, I::I64Add],
+    );
     put(function, &[I::MemorySize(0), I::I64ExtendI32U, I::I64Const(16), I::I64Shl]);
     put(function, &[I::I64GtU, I::If(BlockType::Empty), I::Unreachable, I::End]);
 }
@@ -66,8 +75,11 @@ fn moved(function: &mut Function, bytes: i32, forward: bool) {
         add(function, TO, -bytes);
         add(function, FROM, -bytes);
     }
-    let (load, store) =
-        if bytes == 8 { (I::I64Load(AT), I::I64Store(AT)) } else { (I::I32Load8U(AT), I::I32Store8(AT)) };
+    let (load, store) = if bytes == 8 {
+        (I::I64Load(AT), I::I64Store(AT))
+    } else {
+        (I::I32Load8U(AT), I::I32Store8(AT))
+    };
     put(function, &[I::LocalGet(TO), I::LocalGet(FROM), load, store]);
     if forward {
         add(function, TO, bytes);

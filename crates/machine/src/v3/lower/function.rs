@@ -54,7 +54,8 @@ impl Code {
     ) {
         let ty = &types[ty as usize];
         let params = ty.params().len() as u32;
-        let declared: u32 = body.get_locals_reader().expect(OWN).into_iter().map(|local| local.expect(OWN).0).sum();
+        let declared: u32 =
+            body.get_locals_reader().expect(OWN).into_iter().map(|local| local.expect(OWN).0).sum();
         let start = self.code.len();
         let results = ty.results().len() as u32;
         let mut lowering = Lowering {
@@ -263,7 +264,8 @@ impl Lowering<'_> {
     /// Returns whether a branch has operands to move.
     fn carries(&self, depth: u32) -> bool {
         let frame = self.target(depth);
-        self.is_function(depth) || (frame.arity() != 0 && self.height - frame.arity() != frame.height)
+        self.is_function(depth)
+            || (frame.arity() != 0 && self.height - frame.arity() != frame.height)
     }
 
     fn is_function(&self, depth: u32) -> bool {
@@ -478,8 +480,11 @@ impl Lowering<'_> {
             O::BrTable { targets } => {
                 let index = self.take();
                 let table = self.out.len() + 1;
-                let all: Vec<u32> =
-                    targets.targets().map(|target| target.expect(OWN)).chain([targets.default()]).collect();
+                let all: Vec<u32> = targets
+                    .targets()
+                    .map(|target| target.expect(OWN))
+                    .chain([targets.default()])
+                    .collect();
                 let most = all.len() as u64 - 1;
                 self.emit(op::JTAB, 0, 0, index, 0, most << 32 | u64::from(table));
                 let mut trampolines = Vec::new();
@@ -501,14 +506,19 @@ impl Lowering<'_> {
                 self.live = false;
             }
             O::Call { function_index } => {
-                let Callee { host: name, params, results, .. } = self.callees[*function_index as usize];
+                let Callee { host: name, params, results, .. } =
+                    self.callees[*function_index as usize];
                 if let Some(name) = name {
                     self.height -= params;
                     let at = self.slot(self.height);
                     self.height += results;
                     self.emit(host(name), 0, at, at, 0, 0);
                 } else {
-                    let index = self.call(params, results, Instruction { op: op::CALL, ..Default::default() });
+                    let index = self.call(
+                        params,
+                        results,
+                        Instruction { op: op::CALL, ..Default::default() },
+                    );
                     self.out.calls.push((index, Target::Function(*function_index)));
                 }
                 self.fence = self.out.code.len();
@@ -518,11 +528,16 @@ impl Lowering<'_> {
                 let ty = &self.types[*type_index as usize];
                 let (params, results) = (ty.params().len() as u32, ty.results().len() as u32);
                 let number = self.numbers[*type_index as usize];
-                self.call(params, results, Instruction { op: op::CALLI, a, imm: number.into(), ..Default::default() });
+                self.call(
+                    params,
+                    results,
+                    Instruction { op: op::CALLI, a, imm: number.into(), ..Default::default() },
+                );
                 self.fence = self.out.code.len();
             }
             O::MemoryCopy { .. } | O::MemoryFill { .. } => {
-                let helper = if matches!(operator, O::MemoryCopy { .. }) { bulk::COPY } else { bulk::FILL };
+                let helper =
+                    if matches!(operator, O::MemoryCopy { .. }) { bulk::COPY } else { bulk::FILL };
                 let index = self.call(3, 0, Instruction { op: op::CALL, ..Default::default() });
                 self.out.calls.push((index, Target::Helper(helper)));
                 self.fence = self.out.code.len();
@@ -557,7 +572,9 @@ impl Lowering<'_> {
             }
             O::I32Load8U { memarg } | O::I64Load8U { memarg } => self.load(0, memarg.offset),
             O::I32Load16U { memarg } | O::I64Load16U { memarg } => self.load(1, memarg.offset),
-            O::I32Load { memarg } | O::F32Load { memarg } | O::I64Load32U { memarg } => self.load(2, memarg.offset),
+            O::I32Load { memarg } | O::F32Load { memarg } | O::I64Load32U { memarg } => {
+                self.load(2, memarg.offset)
+            }
             O::I64Load { memarg } | O::F64Load { memarg } => self.load(3, memarg.offset),
             O::I32Load8S { memarg } => self.load(4, memarg.offset),
             O::I32Load16S { memarg } => self.load(5, memarg.offset),
@@ -566,7 +583,9 @@ impl Lowering<'_> {
             O::I64Load32S { memarg } => self.load(8, memarg.offset),
             O::I32Store8 { memarg } | O::I64Store8 { memarg } => self.store(0, memarg.offset),
             O::I32Store16 { memarg } | O::I64Store16 { memarg } => self.store(1, memarg.offset),
-            O::I32Store { memarg } | O::F32Store { memarg } | O::I64Store32 { memarg } => self.store(2, memarg.offset),
+            O::I32Store { memarg } | O::F32Store { memarg } | O::I64Store32 { memarg } => {
+                self.store(2, memarg.offset)
+            }
             O::I64Store { memarg } | O::F64Store { memarg } => self.store(3, memarg.offset),
             O::MemorySize { .. } => {
                 let d = self.push();

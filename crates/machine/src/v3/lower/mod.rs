@@ -10,8 +10,8 @@ use std::collections::{BTreeSet, HashMap};
 
 use alloy_primitives::B256;
 use wasmparser::{
-    CompositeInnerType, ConstExpr, DataKind, ElementItems, ElementKind, ExternalKind, FuncType, FunctionBody, Operator,
-    Parser, Payload, TypeRef,
+    CompositeInnerType, ConstExpr, DataKind, ElementItems, ElementKind, ExternalKind, FuncType,
+    FunctionBody, Operator, Parser, Payload, TypeRef,
 };
 
 use crate::tree::{self, Tree};
@@ -86,7 +86,8 @@ pub(super) fn lower_as(version: u16, module: &[u8]) -> Lowered {
     }
     // The table may hold imports, and a call through it needs an instruction to jump to.
     let imports = module.imports.len();
-    let in_table = module.elements.iter().flat_map(|(_, functions)| functions).map(|index| *index as usize);
+    let in_table =
+        module.elements.iter().flat_map(|(_, functions)| functions).map(|index| *index as usize);
     for index in in_table.filter(|index| *index < imports).collect::<BTreeSet<_>>() {
         at[index] = code.len();
         code.host_stub(&callees[index]);
@@ -104,14 +105,18 @@ pub(super) fn lower_as(version: u16, module: &[u8]) -> Lowered {
         }
     }
     let entry = at[module.run.expect(OWN) as usize];
-    let data: Vec<_> = module.data.iter().map(|(offset, bytes)| (*offset, bytes.to_vec())).collect();
+    let data: Vec<_> =
+        module.data.iter().map(|(offset, bytes)| (*offset, bytes.to_vec())).collect();
     let leaves = code.len().div_ceil(2);
     let code_tree = Tree::over(tree::depth_for(leaves as u64), leaves, |at| code_leaf(&code, at));
     // A module of fifty bytes may have a table of a million entries. Entries that no segment fills
     // are zero and need no hashing.
-    let filled = |(offset, functions): &(u32, Vec<u32>)| (*offset as usize, *offset as usize + functions.len());
+    let filled = |(offset, functions): &(u32, Vec<u32>)| {
+        (*offset as usize, *offset as usize + functions.len())
+    };
     let mut table_tree = Tree::new(tree::depth_for(table.len() as u64));
-    table_tree.update(&apart(module.elements.iter().map(filled).collect()), |at| table_leaf(&table, at));
+    table_tree
+        .update(&apart(module.elements.iter().map(filled).collect()), |at| table_leaf(&table, at));
     let memory_depth = u32::from(*MEMORY_DEPTHS.start()) + tree::depth_for(module.max_pages.into());
     let parts = ProgramParts {
         version,
@@ -198,8 +203,9 @@ impl Image {
 
 /// Returns the ranges of memory leaves that hold data, sorted and disjoint.
 pub(crate) fn data_leaves(data: &[(u32, Vec<u8>)]) -> Vec<(usize, usize)> {
-    let leaves =
-        |(offset, bytes): &(u32, Vec<u8>)| (*offset as usize / 32, (*offset as usize + bytes.len()).div_ceil(32));
+    let leaves = |(offset, bytes): &(u32, Vec<u8>)| {
+        (*offset as usize / 32, (*offset as usize + bytes.len()).div_ceil(32))
+    };
     apart(data.iter().filter(|(_, bytes)| !bytes.is_empty()).map(leaves).collect())
 }
 
@@ -224,7 +230,9 @@ impl<'a> Module<'a> {
                 Payload::TypeSection(section) => {
                     for group in section {
                         for ty in group.expect(OWN).into_types() {
-                            let CompositeInnerType::Func(ty) = ty.composite_type.inner else { panic!("{OWN}") };
+                            let CompositeInnerType::Func(ty) = ty.composite_type.inner else {
+                                panic!("{OWN}")
+                            };
                             module.types.push(ty);
                         }
                     }
@@ -249,8 +257,10 @@ impl<'a> Module<'a> {
                     module.max_pages = memory.maximum.expect(OWN) as u32;
                 }
                 Payload::GlobalSection(section) => {
-                    module.globals =
-                        section.into_iter().map(|global| constant(&global.expect(OWN).init_expr)).collect();
+                    module.globals = section
+                        .into_iter()
+                        .map(|global| constant(&global.expect(OWN).init_expr))
+                        .collect();
                 }
                 Payload::ExportSection(section) => {
                     for export in section {
@@ -263,8 +273,12 @@ impl<'a> Module<'a> {
                 Payload::ElementSection(section) => {
                     for element in section {
                         let element = element.expect(OWN);
-                        let ElementKind::Active { offset_expr, .. } = &element.kind else { panic!("{OWN}") };
-                        let ElementItems::Functions(functions) = element.items else { panic!("{OWN}") };
+                        let ElementKind::Active { offset_expr, .. } = &element.kind else {
+                            panic!("{OWN}")
+                        };
+                        let ElementItems::Functions(functions) = element.items else {
+                            panic!("{OWN}")
+                        };
                         let functions = functions.into_iter().collect::<Result<_, _>>().expect(OWN);
                         module.elements.push((constant(offset_expr) as u32, functions));
                     }
@@ -272,7 +286,9 @@ impl<'a> Module<'a> {
                 Payload::DataSection(section) => {
                     for data in section {
                         let data = data.expect(OWN);
-                        let DataKind::Active { offset_expr, .. } = &data.kind else { panic!("{OWN}") };
+                        let DataKind::Active { offset_expr, .. } = &data.kind else {
+                            panic!("{OWN}")
+                        };
                         module.data.push((constant(offset_expr) as u32, data.data));
                     }
                 }
@@ -301,7 +317,8 @@ impl<'a> Module<'a> {
         let own = self.functions.iter().map(|ty| (None, *ty));
         let callee = |(host, ty): (Option<&'a str>, u32)| {
             let signature = &self.types[ty as usize];
-            let (params, results) = (signature.params().len() as u32, signature.results().len() as u32);
+            let (params, results) =
+                (signature.params().len() as u32, signature.results().len() as u32);
             Callee { host, params, results, number: numbers[ty as usize] }
         };
         imported.chain(own).map(callee).collect()

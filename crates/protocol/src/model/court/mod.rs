@@ -11,8 +11,8 @@ use alloy_primitives::{Address, B256, Bytes};
 use alloy_sol_types::Eip712Domain;
 
 use shown::{
-    check, check_input, check_nodes, check_segment, convicting, fold, hash_leaves, hash_of_node, hash_of_nodes,
-    hash_of_segment, height_of, join, ordered, seconds_left, span, verify,
+    check, check_input, check_nodes, check_segment, convicting, fold, hash_leaves, hash_of_node,
+    hash_of_nodes, hash_of_segment, height_of, join, ordered, seconds_left, span, verify,
 };
 
 use super::{CaseStatus, DealStatus, MAX_HOLD, Market, ModelError};
@@ -121,7 +121,12 @@ pub struct GameState {
 impl GameState {
     /// Returns the end of the turn, Unix seconds.
     pub fn deadline(&self) -> u64 {
-        self.since + u64::from(if self.accusers_turn { self.accuser_seconds } else { self.provider_seconds })
+        self.since
+            + u64::from(if self.accusers_turn {
+                self.accuser_seconds
+            } else {
+                self.provider_seconds
+            })
     }
 }
 
@@ -129,16 +134,65 @@ impl GameState {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub enum CourtCall {
-    Accuse { deal: Deal, order: Order, receipt: Receipt, signature: Bytes },
-    Unfold { game: Game, order: Order, nodes: Vec<SumNode> },
-    Pick { game: Game, nodes: Vec<SumNode>, index: u32 },
-    Challenge { game: Game, order: Order, nodes: Vec<SumNode>, challenge: Challenge },
-    Contradict { deal: Deal, game: Game, order: Order, nodes: Vec<SumNode>, index: u32, halted: Halted },
-    Delegate { to: Address, until: u64 },
-    Move { game: Game, part: u32, segment: Box<Segment>, states: Box<[B256; PARTS]>, signature: Bytes },
-    Step { deal: Deal, game: Game, part: u32, segment: Box<Segment>, proof: Bytes },
-    Timeout { deal: Deal, game: Game },
-    Convict { deal: Deal, order: Order, receipt: Receipt, signature: Bytes, proof: FaultProof },
+    Accuse {
+        deal: Deal,
+        order: Order,
+        receipt: Receipt,
+        signature: Bytes,
+    },
+    Unfold {
+        game: Game,
+        order: Order,
+        nodes: Vec<SumNode>,
+    },
+    Pick {
+        game: Game,
+        nodes: Vec<SumNode>,
+        index: u32,
+    },
+    Challenge {
+        game: Game,
+        order: Order,
+        nodes: Vec<SumNode>,
+        challenge: Challenge,
+    },
+    Contradict {
+        deal: Deal,
+        game: Game,
+        order: Order,
+        nodes: Vec<SumNode>,
+        index: u32,
+        halted: Halted,
+    },
+    Delegate {
+        to: Address,
+        until: u64,
+    },
+    Move {
+        game: Game,
+        part: u32,
+        segment: Box<Segment>,
+        states: Box<[B256; PARTS]>,
+        signature: Bytes,
+    },
+    Step {
+        deal: Deal,
+        game: Game,
+        part: u32,
+        segment: Box<Segment>,
+        proof: Bytes,
+    },
+    Timeout {
+        deal: Deal,
+        game: Game,
+    },
+    Convict {
+        deal: Deal,
+        order: Order,
+        receipt: Receipt,
+        signature: Bytes,
+        proof: FaultProof,
+    },
 }
 
 /// Reason why the court refuses a call: one variant per custom error of `ICourt.sol`, and those of
@@ -292,7 +346,10 @@ impl Court {
                 let id = check(market, deal, order, receipt, signature)?;
                 convicting(order, receipt, proof)?;
                 market.slash(self.address, deal, sender)?;
-                Ok(vec![(id, GameNews::Convicted { receipt: struct_hash(receipt), fault: proof.fault() })])
+                Ok(vec![(
+                    id,
+                    GameNews::Convicted { receipt: struct_hash(receipt), fault: proof.fault() },
+                )])
             }
         }
     }
@@ -324,8 +381,11 @@ impl Court {
         if self.games.contains_key(&id) {
             return Err(CourtError::GameExists);
         }
-        let (height, time, wait) =
-            (height_of(order.tasks), self.rules.allowance(order.fuelLimit), self.rules.move_seconds);
+        let (height, time, wait) = (
+            height_of(order.tasks),
+            self.rules.allowance(order.fuelLimit),
+            self.rules.move_seconds,
+        );
         let state = GameState {
             segment: hash_of_node(&SumNode { hash: receipt.root, fuel: receipt.fuel }),
             position: 0,
@@ -339,7 +399,8 @@ impl Court {
         };
         self.games.insert(id, state);
         let turns = 2 * u64::from(height).div_ceil(4) + u64::from(MAX_LEVEL) + 3;
-        let longest = u64::from(time) + u64::from(MAX_ALLOWANCE) + turns * u64::from(wait) + SETTLE_SECONDS;
+        let longest =
+            u64::from(time) + u64::from(MAX_ALLOWANCE) + turns * u64::from(wait) + SETTLE_SECONDS;
         debug_assert!(longest <= MAX_HOLD);
         market.hold(now, self.address, deal, id, now + longest)?;
         market.take(self.address, sender, bond)?;
@@ -347,7 +408,13 @@ impl Court {
         Ok(vec![(deal_id, GameNews::Accused(Box::new(view)))])
     }
 
-    fn unfold(&mut self, now: u64, game: &Game, order: &Order, nodes: &[SumNode]) -> Result<Said, CourtError> {
+    fn unfold(
+        &mut self,
+        now: u64,
+        game: &Game,
+        order: &Order,
+        nodes: &[SumNode],
+    ) -> Result<Said, CourtError> {
         let (id, mut state) = self.load(game, Stage::Unfold)?;
         let left = seconds_left(&state, now)?;
         ordered(game, order)?;
@@ -361,12 +428,19 @@ impl Court {
         state.stage = Stage::Pick;
         self.turn(&mut state, now, left);
         self.games.insert(id, state);
-        let folded = if state.level == 0 { hash_leaves(order, state.task << levels, nodes)? } else { nodes.to_vec() };
+        let folded = if state.level == 0 {
+            hash_leaves(order, state.task << levels, nodes)?
+        } else {
+            nodes.to_vec()
+        };
         if hash_of_node(&fold(folded).ok_or(ModelError::NotInReceipt)?) != node {
             return Err(ModelError::NotInReceipt.into());
         }
         let (place, height, deadline) = (state.task, state.level, state.deadline());
-        Ok(vec![(game.deal, GameNews::Unfolded { game: id, place, height, deadline, nodes: nodes.to_vec() })])
+        Ok(vec![(
+            game.deal,
+            GameNews::Unfolded { game: id, place, height, deadline, nodes: nodes.to_vec() },
+        )])
     }
 
     fn pick(
@@ -426,7 +500,8 @@ impl Court {
             max_pages: order.maxPages,
         };
         let (first, steps) = judge.start(&task, &it.parts).ok_or(CourtError::WrongParts)?;
-        state.level = (2..MAX_LEVEL).step_by(2).find(|level| span(*level) >= steps).unwrap_or(MAX_LEVEL);
+        state.level =
+            (2..MAX_LEVEL).step_by(2).find(|level| span(*level) >= steps).unwrap_or(MAX_LEVEL);
         let segment = join(first, &it.states);
         state.segment = hash_of_segment(&segment);
         state.stage = Stage::Run;
@@ -435,7 +510,10 @@ impl Court {
         self.games.insert(id, state);
         let (task, level, deadline) = (state.task, state.level, state.deadline());
         let segment = Box::new(segment);
-        Ok(vec![(game.deal, GameNews::Challenged { game: id, task, halted, level, deadline, segment })])
+        Ok(vec![(
+            game.deal,
+            GameNews::Challenged { game: id, task, halted, level, deadline, segment },
+        )])
     }
 
     #[allow(clippy::too_many_arguments)]
@@ -492,8 +570,11 @@ impl Court {
         let answer = join(segment[at], states);
         let (from, to) = (state.segment, hash_of_segment(&answer));
         let signed = Move { game: id, level: state.level.into(), pick: part, from, to };
-        let (side, key) =
-            if state.accusers_turn { (game.accuser, game.accuser) } else { (game.provider, game.providerKey) };
+        let (side, key) = if state.accusers_turn {
+            (game.accuser, game.accuser)
+        } else {
+            (game.provider, game.providerKey)
+        };
         if !self.acts(now, side, sender) {
             verify(key, digest(&signed, &self.domain), signature)?;
         }
@@ -505,7 +586,10 @@ impl Court {
         let (level, position, accusers_turn, deadline) =
             (state.level, state.position, state.accusers_turn, state.deadline());
         let segment = Box::new(answer);
-        Ok(vec![(game.deal, GameNews::Moved { game: id, level, position, accusers_turn, deadline, segment })])
+        Ok(vec![(
+            game.deal,
+            GameNews::Moved { game: id, level, position, accusers_turn, deadline, segment },
+        )])
     }
 
     #[allow(clippy::too_many_arguments)]
@@ -553,18 +637,29 @@ impl Court {
         }
         self.games.remove(&id);
         let open = market.deal_state(deal_id).status == DealStatus::Open;
-        let share = pricing::share(game.bond, COMPENSATION_BPS).ok_or(ModelError::AmountOverflow)?;
+        let share =
+            pricing::share(game.bond, COMPENSATION_BPS).ok_or(ModelError::AmountOverflow)?;
         let (to_accuser, to_provider) = if accuser_won { (game.bond, 0) } else { (0, share) };
         let burned = game.bond - to_accuser - to_provider;
         if open && accuser_won {
             market.slash(self.address, deal, game.accuser)?;
-        } else if open && market.case(deal_id, CaseId::Hold { game: id }).status == CaseStatus::Open {
+        } else if open && market.case(deal_id, CaseId::Hold { game: id }).status == CaseStatus::Open
+        {
             market.lift(self.address, deal, id)?;
         }
-        for (owner, amount) in [(game.accuser, to_accuser), (game.provider, to_provider), (super::BURNED, burned)] {
+        for (owner, amount) in
+            [(game.accuser, to_accuser), (game.provider, to_provider), (super::BURNED, burned)]
+        {
             market.transfer(self.address, owner, amount)?;
         }
-        Ok(GameEnd { verdict, accuser_won, slashed: accuser_won && open, to_accuser, to_provider, burned })
+        Ok(GameEnd {
+            verdict,
+            accuser_won,
+            slashed: accuser_won && open,
+            to_accuser,
+            to_provider,
+            burned,
+        })
     }
 
     fn load(&self, game: &Game, stage: Stage) -> Result<(GameId, GameState), CourtError> {
@@ -602,9 +697,11 @@ impl Court {
     fn turn(&self, state: &mut GameState, now: u64, left: u32) {
         let least = self.rules.move_seconds;
         if state.accusers_turn {
-            (state.accuser_seconds, state.provider_seconds) = (left, state.provider_seconds.max(least));
+            (state.accuser_seconds, state.provider_seconds) =
+                (left, state.provider_seconds.max(least));
         } else {
-            (state.provider_seconds, state.accuser_seconds) = (left, state.accuser_seconds.max(least));
+            (state.provider_seconds, state.accuser_seconds) =
+                (left, state.accuser_seconds.max(least));
         }
         state.accusers_turn = !state.accusers_turn;
         state.since = now;

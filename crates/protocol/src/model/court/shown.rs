@@ -41,11 +41,19 @@ pub(super) fn check(
 }
 
 pub(super) fn verify(signer: Address, digest: B256, signature: &[u8]) -> Result<(), CourtError> {
-    if recover(digest, signature) == Some(signer) { Ok(()) } else { Err(ModelError::InvalidSignature.into()) }
+    if recover(digest, signature) == Some(signer) {
+        Ok(())
+    } else {
+        Err(ModelError::InvalidSignature.into())
+    }
 }
 
 /// Checks a proof that needs no game: the topmost wrong sum, or a leaf's wrong fuel.
-pub(super) fn convicting(order: &Order, receipt: &Receipt, proof: &FaultProof) -> Result<(), CourtError> {
+pub(super) fn convicting(
+    order: &Order,
+    receipt: &Receipt,
+    proof: &FaultProof,
+) -> Result<(), CourtError> {
     let root = SumNode { hash: receipt.root, fuel: receipt.fuel };
     match proof {
         FaultProof::Sum { node, children: [left, right], place, siblings } => {
@@ -60,14 +68,20 @@ pub(super) fn convicting(order: &Order, receipt: &Receipt, proof: &FaultProof) -
                 return Ok(());
             }
             let sum = U256::from(left.fuel) + U256::from(right.fuel);
-            let wrong = height > 0 && sum != U256::from(node.fuel) && SumNode::parent_hash(*left, *right) == node.hash;
+            let wrong = height > 0
+                && sum != U256::from(node.fuel)
+                && SumNode::parent_hash(*left, *right) == node.hash;
             if wrong { Ok(()) } else { Err(CourtError::SumIsRight) }
         }
         FaultProof::Fuel { task, fuel, halted, proof } => {
             if !verify_leaf(root, order.tasks, *task, halted.hash(), *fuel, proof) {
                 return Err(ModelError::NotInReceipt.into());
             }
-            if *fuel == halted.fuel_used(order.fuelLimit) { Err(CourtError::FuelIsRight) } else { Ok(()) }
+            if *fuel == halted.fuel_used(order.fuelLimit) {
+                Err(CourtError::FuelIsRight)
+            } else {
+                Ok(())
+            }
         }
     }
 }
@@ -77,14 +91,22 @@ pub(super) fn ordered(game: &Game, order: &Order) -> Result<(), CourtError> {
 }
 
 /// Checks that the nodes are those that were shown, and that the index is one of them.
-pub(super) fn check_nodes(state: &GameState, nodes: &[SumNode], index: u32) -> Result<(), CourtError> {
+pub(super) fn check_nodes(
+    state: &GameState,
+    nodes: &[SumNode],
+    index: u32,
+) -> Result<(), CourtError> {
     if hash_of_nodes(nodes) != state.segment {
         return Err(CourtError::WrongSegment);
     }
     if index as usize >= nodes.len() { Err(CourtError::NoSuchPart) } else { Ok(()) }
 }
 
-pub(super) fn check_segment(state: &GameState, segment: &Segment, part: u32) -> Result<(), CourtError> {
+pub(super) fn check_segment(
+    state: &GameState,
+    segment: &Segment,
+    part: u32,
+) -> Result<(), CourtError> {
     if hash_of_segment(segment) != state.segment {
         return Err(CourtError::WrongSegment);
     }
@@ -108,7 +130,11 @@ pub(super) fn check_input(order: &Order, task: u32, it: &Challenge) -> Result<()
 }
 
 /// Returns the leaves of the receipt's tree from H(halted) and fuel.
-pub(super) fn hash_leaves(order: &Order, first: u32, nodes: &[SumNode]) -> Result<Vec<SumNode>, CourtError> {
+pub(super) fn hash_leaves(
+    order: &Order,
+    first: u32,
+    nodes: &[SumNode],
+) -> Result<Vec<SumNode>, CourtError> {
     let leaf = |(task, node): (u32, &SumNode)| {
         if task >= order.tasks {
             return (*node == SumNode::EMPTY).then_some(*node);
@@ -122,7 +148,8 @@ pub(super) fn hash_leaves(order: &Order, first: u32, nodes: &[SumNode]) -> Resul
 
 pub(super) fn fold(mut nodes: Vec<SumNode>) -> Option<SumNode> {
     while nodes.len() > 1 {
-        nodes = nodes.chunks(2).map(|pair| SumNode::parent(pair[0], pair[1])).collect::<Option<_>>()?;
+        nodes =
+            nodes.chunks(2).map(|pair| SumNode::parent(pair[0], pair[1])).collect::<Option<_>>()?;
     }
     nodes.first().copied()
 }

@@ -166,7 +166,8 @@ pub enum Deed {
     },
 }
 
-/// Something that the owner of a tower may want to know. As JSON: one object, its kind under `event`.
+/// Something that the owner of a tower may want to know. As JSON: one object, its kind under
+/// `event`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum TowerEvent {

@@ -1,8 +1,10 @@
-//! A watchtower, without IO: defends receipts of providers that sleep, and takes wrong ones to court.
+//! A watchtower, without IO: defends receipts of providers that sleep, and takes wrong ones to
+//! court.
 //!
-//! It holds dossiers by name only; what is in them the shell reads when it is needed. What is due follows from the chain's facts and the
-//! dossiers alone, so nothing is kept over a restart but what was handed to the sender, under names that are always the same. The
-//! earliest deadline comes first. Where the provider could still act itself, it gets a part of the time to do so.
+//! It holds dossiers by name only; what is in them the shell reads when it is needed. What is due
+//! follows from the chain's facts and the dossiers alone, so nothing is kept over a restart but
+//! what was handed to the sender, under names that are always the same. The earliest deadline comes
+//! first. Where the provider could still act itself, it gets a part of the time to do so.
 
 mod event;
 
@@ -179,7 +181,8 @@ impl Tower {
             }
             TowerInput::Played { game, turn, result } => {
                 if let Err(why) = &result {
-                    let order = self.story(game).map(|story| story.view.game.order).unwrap_or_default();
+                    let order =
+                        self.story(game).map(|story| story.view.game.order).unwrap_or_default();
                     let event = TowerEvent::ActionFails { what: "turn", order, why: why.clone() };
                     self.effects.push(TowerEffect::Tell(event));
                 }
@@ -202,15 +205,15 @@ impl Tower {
 
     /// Whether a deal has closed and no game about it goes on: its dossiers are not needed.
     pub fn is_over(&self, deal: DealId) -> bool {
-        self.deals
-            .get(&deal)
-            .is_some_and(|row| row.facts.chain().closed && row.facts.chain().open_games().next().is_none())
+        self.deals.get(&deal).is_some_and(|row| {
+            row.facts.chain().closed && row.facts.chain().open_games().next().is_none()
+        })
     }
 
     /// Whether nothing is to be done, or looked into, before the chain says more.
     pub fn idle(&self) -> bool {
-        let auditing =
-            self.rules.audits && self.held.values().any(|known| known.audit == Audit::Asked || self.audits(known));
+        let auditing = self.rules.audits
+            && self.held.values().any(|known| known.audit == Audit::Asked || self.audits(known));
         self.caught_up && !auditing && self.due().is_empty() && !self.any_game()
     }
 
@@ -220,7 +223,9 @@ impl Tower {
     }
 
     fn any_game(&self) -> bool {
-        self.deals.values().any(|row| row.facts.chain().open_games().any(|(_, story)| self.side(row, story).is_some()))
+        self.deals.values().any(|row| {
+            row.facts.chain().open_games().any(|(_, story)| self.side(row, story).is_some())
+        })
     }
 
     fn hold(&mut self, held: Held) {
@@ -263,11 +268,16 @@ impl Tower {
         self.tell_game(id, &news);
     }
 
-    /// Facts of deals that nobody brought a dossier of are kept as long as the deal is open, and not without end.
+    /// Facts of deals that nobody brought a dossier of are kept as long as the deal is open, and
+    /// not without end.
     fn forget_strangers(&mut self) {
         self.deals.retain(|_, row| !row.orders.is_empty() || !row.facts.chain().closed);
         while self.deals.len() > MAX_STRANGE_DEALS + self.held.len() {
-            let Some(id) = self.deals.iter().find(|(_, row)| row.orders.is_empty()).map(|(id, _)| *id) else { return };
+            let Some(id) =
+                self.deals.iter().find(|(_, row)| row.orders.is_empty()).map(|(id, _)| *id)
+            else {
+                return;
+            };
             self.deals.remove(&id);
         }
     }
@@ -279,7 +289,8 @@ impl Tower {
     /// Which side of a game this tower plays: the accuser's (`true`), the provider's, or none.
     fn side(&self, row: &Row, story: &GameStory) -> Option<bool> {
         let game = &story.view.game;
-        let known = self.held.get(&game.order).filter(|known| known.held.receipt == Some(game.receipt))?;
+        let known =
+            self.held.get(&game.order).filter(|known| known.held.receipt == Some(game.receipt))?;
         if !row.orders.contains(&known.held.order) {
             return None;
         }
@@ -294,7 +305,8 @@ impl Tower {
         let me = self.rules.account;
         match news {
             GameNews::Accused(view) if view.game.accuser == me => {
-                let (game, order, bond) = (struct_hash(&view.game), view.game.order, view.game.bond);
+                let (game, order, bond) =
+                    (struct_hash(&view.game), view.game.order, view.game.bond);
                 self.tell(TowerEvent::Accused { deal: id, game, order, bond });
             }
             GameNews::Ended { game, verdict } => {
@@ -306,7 +318,8 @@ impl Tower {
                     _ => 0,
                 };
                 let shared = |story: &GameStory| {
-                    story.view.game.order == view.game.order && story.view.question.task() == view.question.task()
+                    story.view.game.order == view.game.order
+                        && story.view.question.task() == view.question.task()
                 };
                 let last = !row.facts.chain().open_games().any(|(_, story)| shared(story));
                 let won = verdict.accuser_won == accusing;
@@ -317,12 +330,19 @@ impl Tower {
                     self.effects.push(TowerEffect::ForgetTrace { order: view.game.order, task });
                 }
                 if watched {
-                    self.tell(TowerEvent::GameEnded { deal: id, game: *game, won, received, bounty });
+                    self.tell(TowerEvent::GameEnded {
+                        deal: id,
+                        game: *game,
+                        won,
+                        received,
+                        bounty,
+                    });
                 }
             }
             GameNews::Convicted { receipt, fault } => {
-                let ours =
-                    |order: &OrderId| self.held.get(order).is_some_and(|known| known.held.receipt == Some(*receipt));
+                let ours = |order: &OrderId| {
+                    self.held.get(order).is_some_and(|known| known.held.receipt == Some(*receipt))
+                };
                 if row.orders.iter().any(ours) {
                     self.tell(TowerEvent::Convicted { deal: id, receipt: *receipt, fault: *fault });
                 }
@@ -334,7 +354,8 @@ impl Tower {
     /// Whether an order is to be run again.
     fn audits(&self, known: &Known) -> bool {
         let accused = |story: &GameStory| {
-            story.view.game.accuser == self.rules.account && Some(story.view.game.receipt) == known.held.receipt
+            story.view.game.accuser == self.rules.account
+                && Some(story.view.game.receipt) == known.held.receipt
         };
         // A game that was begun before a restart is played on, also when its deal has closed.
         let open = self.deals.get(&struct_hash(&known.held.deal)).is_some_and(|row| {
@@ -355,7 +376,9 @@ impl Tower {
             return;
         }
         let due = self.held.values().filter(|known| self.audits(known));
-        let first = due.min_by_key(|known| (known.held.deal.expiry, known.held.order)).map(|known| known.held.order);
+        let first = due
+            .min_by_key(|known| (known.held.deal.expiry, known.held.order))
+            .map(|known| known.held.order);
         if let Some(known) = first.and_then(|order| self.held.get_mut(&order)) {
             known.audit = Audit::Asked;
             self.effects.push(TowerEffect::Audit { order: known.held.order });
@@ -409,12 +432,17 @@ impl Tower {
                     let order = known.held.order;
                     match known.held.receipt {
                         Some(_) => Some((Duty::Answer { order }, Deed::Answer { order })),
-                        None => known.held.cancelled.then_some((Duty::Excuse { order }, Deed::Excuse { order })),
+                        None => known
+                            .held
+                            .cancelled
+                            .then_some((Duty::Excuse { order }, Deed::Excuse { order })),
                     }
                 }),
                 CaseId::Demand { receipt, task } => {
                     let of = |order: &&OrderId| {
-                        self.held.get(*order).is_some_and(|known| known.held.receipt == Some(*receipt))
+                        self.held
+                            .get(*order)
+                            .is_some_and(|known| known.held.receipt == Some(*receipt))
                     };
                     let (order, task) = (row.orders.iter().find(of).copied(), *task);
                     order.map(|order| (Duty::Reveal { order, task }, Deed::Reveal { order, task }))
@@ -423,11 +451,20 @@ impl Tower {
             };
             let Some((duty, deed)) = found else { continue };
             let order = match &duty {
-                Duty::Answer { order } | Duty::Excuse { order } | Duty::Reveal { order, .. } => *order,
+                Duty::Answer { order } | Duty::Excuse { order } | Duty::Reveal { order, .. } => {
+                    *order
+                }
                 _ => continue,
             };
             if row.orders.contains(&order) {
-                due.push(Due { duty, deal: id, order, deadline: state.deadline, shared: true, deed: Some(deed) });
+                due.push(Due {
+                    duty,
+                    deal: id,
+                    order,
+                    deadline: state.deadline,
+                    shared: true,
+                    deed: Some(deed),
+                });
             }
         }
         due
@@ -439,9 +476,18 @@ impl Tower {
         if view.accusers_turn != accusing {
             let patience = if accusing { 0 } else { TIMEOUT_PATIENCE_SECONDS };
             let at = view.deadline.saturating_add(CLOCK_SKEW_SECONDS + patience);
-            let deed = Deed::Timeout { deal: Box::new(row.deal.clone()?), game: Box::new(view.game.clone()) };
-            let due =
-                Due { duty: Duty::Timeout { game }, deal: id, order, deadline: at, shared: false, deed: Some(deed) };
+            let deed = Deed::Timeout {
+                deal: Box::new(row.deal.clone()?),
+                game: Box::new(view.game.clone()),
+            };
+            let due = Due {
+                duty: Duty::Timeout { game },
+                deal: id,
+                order,
+                deadline: at,
+                shared: false,
+                deed: Some(deed),
+            };
             return (self.now >= at).then_some(due);
         }
         if self.now >= view.deadline {
@@ -452,23 +498,45 @@ impl Tower {
         if answer == Some(&Answer::Nothing) {
             return None;
         }
-        let deed = answer.map(|answer| Deed::Play { order, view: Box::new(view.clone()), answer: answer.clone() });
-        Some(Due { duty: Duty::Turn { game, turn }, deal: id, order, deadline: view.deadline, shared: !accusing, deed })
+        let deed = answer.map(|answer| Deed::Play {
+            order,
+            view: Box::new(view.clone()),
+            answer: answer.clone(),
+        });
+        Some(Due {
+            duty: Duty::Turn { game, turn },
+            deal: id,
+            order,
+            deadline: view.deadline,
+            shared: !accusing,
+            deed,
+        })
     }
 
     fn due_accusations(&self, id: DealId, row: &Row, chain: &OnChain) -> Vec<Due> {
-        let Some(deal) = row.deal.as_ref().filter(|deal| !deal.court.is_zero()) else { return Vec::new() };
+        let Some(deal) = row.deal.as_ref().filter(|deal| !deal.court.is_zero()) else {
+            return Vec::new();
+        };
         let until = deal.expiry.saturating_add(self.rules.grace_seconds);
         let wrong = |order: &&OrderId| {
-            let Some(known) = self.held.get(*order).filter(|known| known.audit == Audit::Wrong) else { return false };
+            let Some(known) = self.held.get(*order).filter(|known| known.audit == Audit::Wrong)
+            else {
+                return false;
+            };
             let mine = |story: &GameStory| {
-                story.view.game.accuser == self.rules.account && Some(story.view.game.receipt) == known.held.receipt
+                story.view.game.accuser == self.rules.account
+                    && Some(story.view.game.receipt) == known.held.receipt
             };
             !chain.games.values().any(mine)
         };
         // One conviction ends the deal.
-        let first = row.orders.iter().find(wrong).filter(|_| self.now < until || chain.any_case(&[CaseKind::Claim]));
-        let busy = chain.open_games().any(|(_, story)| story.view.game.accuser == self.rules.account);
+        let first = row
+            .orders
+            .iter()
+            .find(wrong)
+            .filter(|_| self.now < until || chain.any_case(&[CaseKind::Claim]));
+        let busy =
+            chain.open_games().any(|(_, story)| story.view.game.accuser == self.rules.account);
         let due = first.filter(|_| !busy).map(|order| Due {
             duty: Duty::Accuse { order: *order },
             deal: id,
@@ -484,7 +552,9 @@ impl Tower {
     fn tend(&mut self) {
         let due = self.due();
         self.seen.retain(|duty, _| due.iter().any(|one| one.duty == *duty));
-        self.tries.retain(|duty, tries| matches!(tries.state, Try::Sent) || due.iter().any(|one| one.duty == *duty));
+        self.tries.retain(|duty, tries| {
+            matches!(tries.state, Try::Sent) || due.iter().any(|one| one.duty == *duty)
+        });
         for Due { duty, deal, order, deadline, shared, deed } in due {
             let now = self.now;
             let first = !self.seen.contains_key(&duty);
@@ -495,16 +565,28 @@ impl Tower {
                 0
             };
             // At the very end it would come too late.
-            let acts_at = since.saturating_add(wait).min(deadline.saturating_sub(CLOCK_SKEW_SECONDS).max(since));
+            let acts_at = since
+                .saturating_add(wait)
+                .min(deadline.saturating_sub(CLOCK_SKEW_SECONDS).max(since));
             if first && shared {
-                self.tell(TowerEvent::Threatened { deal, order, what: name(&duty), until: deadline, acts_at });
+                self.tell(TowerEvent::Threatened {
+                    deal,
+                    order,
+                    what: name(&duty),
+                    until: deadline,
+                    acts_at,
+                });
             }
             if let Duty::Turn { game, turn } = duty
                 && self.answers.due(&(game, turn), now)
                 && let Some(view) = self.story(game).map(|story| story.view.clone())
             {
                 self.answers.ask((game, turn));
-                self.effects.push(TowerEffect::Play { order, view: Box::new(view), accusing: !shared });
+                self.effects.push(TowerEffect::Play {
+                    order,
+                    view: Box::new(view),
+                    accusing: !shared,
+                });
             }
             let Some(deed) = deed.filter(|_| now >= acts_at) else { continue };
             if self.may(&deed) {
@@ -514,10 +596,16 @@ impl Tower {
                 && let Deed::Play { view, .. } = deed
             {
                 let provider = view.game.provider;
-                let court = self.deals.get(&deal).and_then(|row| row.deal.as_ref()).map(|deal| deal.court);
-                let why =
-                    format!("[P-TWR-003] game {game}: a move of {provider} is due, and this tower may not make it");
-                self.tell(TowerEvent::Unauthorised { provider, court: court.unwrap_or_default(), why });
+                let court =
+                    self.deals.get(&deal).and_then(|row| row.deal.as_ref()).map(|deal| deal.court);
+                let why = format!(
+                    "[P-TWR-003] game {game}: a move of {provider} is due, and this tower may not make it"
+                );
+                self.tell(TowerEvent::Unauthorised {
+                    provider,
+                    court: court.unwrap_or_default(),
+                    why,
+                });
             }
         }
         self.tell_hopeless();
@@ -527,7 +615,8 @@ impl Tower {
         let games = self.deals.values().flat_map(|row| row.facts.chain().open_games());
         let lost = |(id, story): (&GameId, &GameStory)| {
             let turn = (*id, story.view.turn());
-            (self.answers.found(&turn) == Some(&Answer::Nothing)).then_some((turn, story.view.game.order))
+            (self.answers.found(&turn) == Some(&Answer::Nothing))
+                .then_some((turn, story.view.game.order))
         };
         for (turn, order) in games.filter_map(lost).collect::<Vec<_>>() {
             if self.told.insert(turn) {
@@ -536,20 +625,27 @@ impl Tower {
         }
     }
 
-    /// Whether this account may send it: a move needs the side's leave, everything else is anybody's.
+    /// Whether this account may send it: a move needs the side's leave, everything else is
+    /// anybody's.
     fn may(&self, deed: &Deed) -> bool {
         let Deed::Play { view, answer: Answer::Move { .. }, .. } = deed else { return true };
         let Question::Run { .. } = view.question else { return true };
         let (me, game) = (self.rules.account, &view.game);
-        let court = self.deals.get(&game.deal).and_then(|row| row.deal.as_ref()).map(|deal| deal.court);
-        let until = court.and_then(|court| self.authority.get(&(court, game.provider))).copied().unwrap_or(0);
+        let court =
+            self.deals.get(&game.deal).and_then(|row| row.deal.as_ref()).map(|deal| deal.court);
+        let until = court
+            .and_then(|court| self.authority.get(&(court, game.provider)))
+            .copied()
+            .unwrap_or(0);
         game.accuser == me || game.provider == me || self.now < until
     }
 
     fn act(&mut self, duty: Duty, deal: DealId, order: OrderId, deed: Deed) {
         let (count, reverted) = match self.tries.get(&duty) {
             None => (0, 0),
-            Some(Tries { state: Try::Again(at), count, reverted }) if self.now >= *at => (*count, *reverted),
+            Some(Tries { state: Try::Again(at), count, reverted }) if self.now >= *at => {
+                (*count, *reverted)
+            }
             Some(_) => return,
         };
         let intent = format!("tower-{}-{count}", intent(&duty));
@@ -591,7 +687,8 @@ impl Tower {
     }
 }
 
-/// What `convictor` gets for a conviction in a deal, base units: a stranger its bounty, the requester its compensation.
+/// What `convictor` gets for a conviction in a deal, base units: a stranger its bounty, the
+/// requester its compensation.
 pub fn reward(deal: &Deal, convictor: Address) -> u128 {
     let bps = if convictor == deal.requester { COMPENSATION_BPS } else { BOUNTY_BPS };
     share(deal.collateral, bps).unwrap_or(0)
@@ -611,7 +708,9 @@ fn name(duty: &Duty) -> &'static str {
 fn intent(duty: &Duty) -> String {
     let name = name(duty);
     match duty {
-        Duty::Answer { order } | Duty::Excuse { order } | Duty::Accuse { order } => format!("{name}-{order}"),
+        Duty::Answer { order } | Duty::Excuse { order } | Duty::Accuse { order } => {
+            format!("{name}-{order}")
+        }
         Duty::Reveal { order, task } => format!("{name}-{order}-{task}"),
         Duty::Turn { game, turn } => format!("{name}-{game}-{turn}"),
         Duty::Timeout { game } => format!("{name}-{game}"),

@@ -1,4 +1,5 @@
-//! A tower's files: dossiers that are looked through again and again, and what is written beside them.
+//! A tower's files: dossiers that are looked through again and again, and what is written beside
+//! them.
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -71,7 +72,13 @@ pub enum AppointmentError {
 impl AppointmentFile {
     /// One that was signed.
     pub(super) fn new(chain_id: u64, market: Address, signed: Signed<Appointment>) -> Self {
-        Self { version: VERSION, chain_id, market, appointment: signed.value, signature: signed.signature }
+        Self {
+            version: VERSION,
+            chain_id,
+            market,
+            appointment: signed.value,
+            signature: signed.signature,
+        }
     }
 
     /// Where the one of a dossier lies.
@@ -79,7 +86,8 @@ impl AppointmentFile {
         beside(dossier, ".appointment.json")
     }
 
-    /// Reads one and checks its signature, and that it is of the dossier beside it, if there is one.
+    /// Reads one and checks its signature, and that it is of the dossier beside it, if there is
+    /// one.
     ///
     /// # Errors
     /// `P-TWR-010` to `P-TWR-012`.
@@ -90,21 +98,30 @@ impl AppointmentFile {
             return Err(failed("it is no appointment".into()));
         }
         let bytes = std::fs::read(path).map_err(|why| failed(why.to_string()))?;
-        let file: Self =
-            serde_json::from_slice(&bytes).map_err(|why| failed(format!("it is no appointment: {why}")))?;
+        let file: Self = serde_json::from_slice(&bytes)
+            .map_err(|why| failed(format!("it is no appointment: {why}")))?;
         if file.version != VERSION {
             return Err(failed(format!("version {}; this program knows {VERSION}", file.version)));
         }
         let tower = file.appointment.tower;
-        if !signed_by(&file.appointment, &domain(file.chain_id, file.market), &file.signature, tower) {
+        if !signed_by(
+            &file.appointment,
+            &domain(file.chain_id, file.market),
+            &file.signature,
+            tower,
+        ) {
             return Err(AppointmentError::Signature { tower });
         }
-        let name =
-            path.file_name().and_then(|name| name.to_str()).and_then(|name| name.strip_suffix(".appointment.json"));
+        let name = path
+            .file_name()
+            .and_then(|name| name.to_str())
+            .and_then(|name| name.strip_suffix(".appointment.json"));
         let dossier = name.map(|name| path.with_file_name(format!("{name}{ENDING}")));
         if let Some(dossier) = dossier.and_then(|path| Dossier::read(&path).ok()) {
             let receipt = dossier.done.as_ref().map(|done| struct_hash(&done.receipt.value));
-            if receipt != Some(file.appointment.receipt) || struct_hash(&dossier.deal) != file.appointment.deal {
+            if receipt != Some(file.appointment.receipt)
+                || struct_hash(&dossier.deal) != file.appointment.deal
+            {
                 return Err(AppointmentError::Dossier);
             }
         }
@@ -113,7 +130,10 @@ impl AppointmentFile {
 }
 
 fn beside(dossier: &Path, ending: &str) -> PathBuf {
-    let name = dossier.file_name().and_then(|name| name.to_str()).and_then(|name| name.strip_suffix(ENDING));
+    let name = dossier
+        .file_name()
+        .and_then(|name| name.to_str())
+        .and_then(|name| name.strip_suffix(ENDING));
     dossier.with_file_name(format!("{}{ending}", name.unwrap_or("none")))
 }
 
@@ -148,7 +168,8 @@ pub(super) struct Desk {
     inspector: Mutex<Inspector>,
     stamps: Mutex<HashMap<PathBuf, (Stamp, Option<OrderId>)>>,
     slips: Mutex<BTreeMap<OrderId, Slip>>,
-    /// Files and folders that something is amiss with that may pass: they are looked at again, and told of once.
+    /// Files and folders that something is amiss with that may pass: they are looked at again, and
+    /// told of once.
     amiss: Mutex<HashSet<PathBuf>>,
     /// Whether receipts that contradict themselves are wanted.
     audits: bool,
@@ -186,7 +207,9 @@ impl Desk {
         for folder in &self.folders {
             match std::fs::read_dir(folder) {
                 Ok(entries) => {
-                    let deals = entries.flatten().filter(|entry| is_hash(&entry.file_name().to_string_lossy()));
+                    let deals = entries
+                        .flatten()
+                        .filter(|entry| is_hash(&entry.file_name().to_string_lossy()));
                     for deal in deals.take(MAX_FOLDERS) {
                         files(&deal.path(), &mut there);
                     }
@@ -202,7 +225,9 @@ impl Desk {
         for (path, (_, order)) in &known {
             if !there.contains_key(path) {
                 lock(&self.stamps).remove(path);
-                let ours = order.filter(|order| lock(&self.slips).get(order).is_some_and(|slip| slip.path == *path));
+                let ours = order.filter(|order| {
+                    lock(&self.slips).get(order).is_some_and(|slip| slip.path == *path)
+                });
                 if let Some(order) = ours {
                     lock(&self.slips).remove(&order);
                     look.gone.push(order);
@@ -252,7 +277,9 @@ impl Desk {
         let dossier = Dossier::read(path)?;
         let found = lock(&self.inspector).check(&dossier, path)?;
         if found != Found::Whole && !self.audits {
-            return Err(DossierError::Results("the receipt contradicts itself: it can't be defended"));
+            return Err(DossierError::Results(
+                "the receipt contradicts itself: it can't be defended",
+            ));
         }
         let receipt = dossier.done.as_ref().map(|done| struct_hash(&done.receipt.value));
         let audited = std::fs::read(beside(path, ".audited.json")).ok();
@@ -262,7 +289,9 @@ impl Desk {
             order: dossier.name(),
             receipt,
             cancelled: dossier.cancel.is_some(),
-            audited: audited.filter(|known| Some(known.receipt) == receipt).map(|known| known.right),
+            audited: audited
+                .filter(|known| Some(known.receipt) == receipt)
+                .map(|known| known.right),
             deal: dossier.deal,
         })
     }
@@ -270,9 +299,11 @@ impl Desk {
     /// A dossier that is held, read again.
     pub fn dossier(&self, order: OrderId) -> Result<(Dossier, PathBuf), DossierError> {
         let path = lock(&self.slips).get(&order).map(|slip| slip.path.clone());
-        let path = path.ok_or_else(|| DossierError::Malformed(format!("there is none of order {order}")))?;
+        let path =
+            path.ok_or_else(|| DossierError::Malformed(format!("there is none of order {order}")))?;
         let dossier = Dossier::read(&path)?;
-        // It may have been written anew since it was checked: what is sent is checked by the contracts, and who is asked is this order.
+        // It may have been written anew since it was checked: what is sent is checked by the
+        // contracts, and who is asked is this order.
         if dossier.name() != order {
             return Err(DossierError::Malformed("it is of another order now".into()));
         }
@@ -287,7 +318,9 @@ impl Desk {
     /// Keeps what an audit found.
     pub fn audited(&self, order: OrderId, right: bool) -> Result<(), DossierError> {
         let slip = lock(&self.slips).get(&order).cloned();
-        let Some((slip, receipt)) = slip.and_then(|slip| slip.receipt.map(|receipt| (slip, receipt))) else {
+        let Some((slip, receipt)) =
+            slip.and_then(|slip| slip.receipt.map(|receipt| (slip, receipt)))
+        else {
             return Ok(());
         };
         let bytes = serde_json::to_vec(&AuditedFile { receipt, right }).unwrap_or_default();

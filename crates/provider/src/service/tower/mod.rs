@@ -1,4 +1,5 @@
-//! A watchtower: defends the receipts of providers that sleep, from their dossiers, and takes wrong receipts to court.
+//! A watchtower: defends the receipts of providers that sleep, from their dossiers, and takes wrong
+//! receipts to court.
 //!
 //! | module | knows |
 //! |---|---|
@@ -6,8 +7,9 @@
 //! | `desk` | dossiers and appointments on disk |
 //! | `work` | tracing, running again |
 //!
-//! It can't spend or take anything of a provider's: what it sends is what anybody may send, and moves, which the provider's account lets it
-//! make until a date. Its own journal holds nothing but its transactions; everything else follows from the chain and the dossiers.
+//! It can't spend or take anything of a provider's: what it sends is what anybody may send, and
+//! moves, which the provider's account lets it make until a date. Its own journal holds nothing but
+//! its transactions; everything else follows from the chain and the dossiers.
 
 mod desk;
 mod work;
@@ -17,8 +19,8 @@ use std::{collections::BTreeSet, path::PathBuf, sync::Arc, time::Duration};
 use alloy_primitives::{Address, Bytes};
 use futures::StreamExt;
 use rialto_chain::{
-    Chain, Clock, CourtCall, Courts, EventBatch, Games, MarketCall, PrivateKeySigner, RevealArgs, SendError, Sender,
-    Signed,
+    Chain, Clock, CourtCall, Courts, EventBatch, Games, MarketCall, PrivateKeySigner, RevealArgs,
+    SendError, Sender, Signed,
 };
 use rialto_exec::Executor;
 use rialto_party::Seal;
@@ -180,7 +182,9 @@ impl Watchtower {
         tokio::fs::create_dir_all(&config.data_dir).await?;
         let account = config.account;
         let (signer, sender) = match config.signer {
-            Some(signer) => (signer.clone(), chain.sender(signer, &config.data_dir.join("sender.redb")).await?),
+            Some(signer) => {
+                (signer.clone(), chain.sender(signer, &config.data_dir.join("sender.redb")).await?)
+            }
             // It signs and sends nothing.
             None => {
                 let nobody = PrivateKeySigner::random();
@@ -198,8 +202,13 @@ impl Watchtower {
             after: config.after,
             grace_seconds: windows.grace,
         };
-        let desk =
-            Arc::new(Desk::new(config.folders, chain.chain_id(), chain.market(), config.audits, executor.clone()));
+        let desk = Arc::new(Desk::new(
+            config.folders,
+            chain.chain_id(),
+            chain.market(),
+            config.audits,
+            executor.clone(),
+        ));
         let works = Arc::new(Works::new(desk, executor, config.cores));
         let (inputs, queue) = mpsc::channel(MAX_INPUTS);
         let (events, told) = mpsc::unbounded_channel();
@@ -253,7 +262,13 @@ impl Watchtower {
         let (dossier, account) = (self.works.desk.dossier(order)?.0, self.account);
         let bond = match contradiction(&dossier) {
             Some(_) => 0,
-            None => chain.court(dossier.deal.court).await?.bond_for(dossier.order.value.fuelLimit).await?,
+            None => {
+                chain
+                    .court(dossier.deal.court)
+                    .await?
+                    .bond_for(dossier.order.value.fuelLimit)
+                    .await?
+            }
         };
         let balance = chain.account(account).await?;
         let (deal, provider) = (struct_hash(&dossier.deal), dossier.deal.provider);
@@ -303,7 +318,11 @@ impl Driver {
                 self.clock.chain_says(batch.time);
                 let removed = batch.removed.iter().map(|(meta, _)| facts::log_id(meta)).collect();
                 let games = &mut self.games;
-                let added = batch.added.iter().filter_map(|(meta, event)| facts::fact(meta, event, games)).collect();
+                let added = batch
+                    .added
+                    .iter()
+                    .filter_map(|(meta, event)| facts::fact(meta, event, games))
+                    .collect();
                 let caught_up = batch.through >= batch.head;
                 self.feed(TowerInput::Chain { removed, added, caught_up });
                 if !batch.removed.is_empty() || !batch.added.is_empty() {
@@ -349,7 +368,10 @@ impl Driver {
         let _ = self.events.send(event);
     }
 
-    fn beside<T: Send + 'static>(&self, task: impl Future<Output = T> + Send + 'static) -> JoinHandle<Option<T>> {
+    fn beside<T: Send + 'static>(
+        &self,
+        task: impl Future<Output = T> + Send + 'static,
+    ) -> JoinHandle<Option<T>> {
         let cancel = self.cancel.clone();
         self.tasks.spawn(async move { cancel.run_until_cancelled(task).await })
     }
@@ -374,7 +396,10 @@ impl Driver {
         }
         for (path, why) in look.refused {
             let (path, why) = (path.display().to_string(), why.to_string());
-            let code = why.split_once('[').and_then(|(_, rest)| rest.split_once(']')).map_or("", |(code, _)| code);
+            let code = why
+                .split_once('[')
+                .and_then(|(_, rest)| rest.split_once(']'))
+                .map_or("", |(code, _)| code);
             self.tell(TowerEvent::Refused { path, code: code.to_owned(), why });
         }
         let mut unheard: Option<u64> = None;
@@ -390,7 +415,13 @@ impl Driver {
                 unheard = Some(unheard.map_or(deal.openedAt, |known| known.min(deal.openedAt)));
             }
             let Slip { deal, order, receipt, cancelled, audited, .. } = slip;
-            self.feed(TowerInput::Held(Box::new(Held { deal, order, receipt, cancelled, audited })));
+            self.feed(TowerInput::Held(Box::new(Held {
+                deal,
+                order,
+                receipt,
+                cancelled,
+                audited,
+            })));
         }
         if let Some(since) = unheard {
             let from_block = self.block_of(since).await;
@@ -422,7 +453,10 @@ impl Driver {
         if !known {
             self.strange.insert(deal.court);
             let path = slip.path.display().to_string();
-            let why = format!("[P-TWR-001] the court {} is not of the code that this version knows", deal.court);
+            let why = format!(
+                "[P-TWR-001] the court {} is not of the code that this version knows",
+                deal.court
+            );
             self.tell(TowerEvent::Refused { path, code: "P-TWR-001".into(), why });
         }
         known
@@ -471,9 +505,15 @@ impl Driver {
         if !self.rules.defends {
             return;
         }
-        let pairs: BTreeSet<(Address, Address)> =
-            self.works.desk.slips().iter().map(|slip| (slip.deal.court, slip.deal.provider)).collect();
-        let pairs: Vec<_> = pairs.into_iter().filter(|(court, _)| self.courts.contains(court)).collect();
+        let pairs: BTreeSet<(Address, Address)> = self
+            .works
+            .desk
+            .slips()
+            .iter()
+            .map(|slip| (slip.deal.court, slip.deal.provider))
+            .collect();
+        let pairs: Vec<_> =
+            pairs.into_iter().filter(|(court, _)| self.courts.contains(court)).collect();
         let (chain, inputs, me) = (self.chain.clone(), self.inputs.clone(), self.rules.account);
         self.beside(async move {
             let mut leaves = Vec::new();
@@ -513,20 +553,26 @@ impl Driver {
         }
         let (windows, now) = (self.chain.windows(), self.clock.now());
         for slip in self.works.desk.slips() {
-            if self.strange.contains(&slip.deal.court) || !self.core.knows(struct_hash(&slip.deal)) {
+            if self.strange.contains(&slip.deal.court) || !self.core.knows(struct_hash(&slip.deal))
+            {
                 continue;
             }
-            let last = slip.deal.expiry.saturating_add(windows.grace + 2 * windows.challenge + windows.answer);
+            let last = slip
+                .deal
+                .expiry
+                .saturating_add(windows.grace + 2 * windows.challenge + windows.answer);
             let leave = if slip.deal.court.is_zero() || slip.deal.provider == self.rules.account {
                 u64::MAX
             } else {
                 let pair = (slip.deal.court, slip.deal.provider);
                 self.leaves.iter().find(|(known, _)| *known == pair).map_or(0, |(_, until)| *until)
             };
-            let until = Some(last.min(leave)).filter(|until| *until > now && slip.receipt.is_some());
+            let until =
+                Some(last.min(leave)).filter(|until| *until > now && slip.receipt.is_some());
             let known = self.appointed.get(&slip.order).copied();
-            let better = until
-                .is_some_and(|until| known.is_none_or(|known| until >= known.saturating_add(APPOINTMENT_STEP_SECONDS)));
+            let better = until.is_some_and(|until| {
+                known.is_none_or(|known| until >= known.saturating_add(APPOINTMENT_STEP_SECONDS))
+            });
             if known.is_some() && !better {
                 continue;
             }
@@ -534,12 +580,19 @@ impl Driver {
             if let (Some(until), Some(receipt)) = (until, slip.receipt) {
                 let appointment = Appointment { deal, receipt, tower: self.rules.account, until };
                 let written = self.seal.sign(appointment).map(|signed| {
-                    let file = AppointmentFile::new(self.chain.chain_id(), self.chain.market(), signed);
+                    let file =
+                        AppointmentFile::new(self.chain.chain_id(), self.chain.market(), signed);
                     self.works.desk.appoint(&slip, &file)
                 });
-                if let Err(why) = written.unwrap_or_else(|why| Err(DossierError::Malformed(why.to_string()))) {
+                if let Err(why) =
+                    written.unwrap_or_else(|why| Err(DossierError::Malformed(why.to_string())))
+                {
                     let path = slip.path.display().to_string();
-                    self.tell(TowerEvent::Refused { path, code: "P-DOS-001".into(), why: why.to_string() });
+                    self.tell(TowerEvent::Refused {
+                        path,
+                        code: "P-DOS-001".into(),
+                        why: why.to_string(),
+                    });
                 }
             } else if known == Some(0) {
                 continue;
@@ -595,7 +648,12 @@ impl Driver {
     }
 }
 
-async fn played(inputs: &mpsc::Sender<Input>, game: GameId, turn: u8, result: Result<Answer, Refusal>) {
+async fn played(
+    inputs: &mpsc::Sender<Input>,
+    game: GameId,
+    turn: u8,
+    result: Result<Answer, Refusal>,
+) {
     let result = result.map_err(|why| format!("[P-TWR-005] {why}"));
     let _ = inputs.send(Input::Core(TowerInput::Played { game, turn, result })).await;
 }
@@ -633,7 +691,8 @@ async fn act(
 ) -> Result<u128, (Outcome, String)> {
     let sent = match deed {
         Deed::Timeout { deal, game } => {
-            let call = MarketCall::Court { court: deal.court, call: CourtCall::Timeout { deal, game } };
+            let call =
+                MarketCall::Court { court: deal.court, call: CourtCall::Timeout { deal, game } };
             sender.send(intent, call).await
         }
         Deed::Answer { order }
@@ -644,7 +703,8 @@ async fn act(
             let desk = works.desk.clone();
             let read = move || desk.dossier(order).map_err(|why| Refusal::Attempt(why.to_string()));
             let unsent = |why: String| (Outcome::Unsent, why);
-            let (dossier, path) = super::runner::compute(read).await.map_err(|why| unsent(why.to_string()))?;
+            let (dossier, path) =
+                super::runner::compute(read).await.map_err(|why| unsent(why.to_string()))?;
             if matches!(deed, Deed::Accuse { .. }) {
                 accuse(sender, chain, intent, dossier).await?
             } else {
@@ -676,17 +736,31 @@ fn call_of(deed: Deed, dossier: Dossier, path: &std::path::Path) -> Result<Marke
             MarketCall::Answer { deal, order, receipt, signature }
         }
         Deed::Reveal { task, .. } => {
-            let output: Bytes =
-                done.output(task, path).map_err(|why| why.to_string())?.ok_or("there is no such task")?;
+            let output: Bytes = done
+                .output(task, path)
+                .map_err(|why| why.to_string())?
+                .ok_or("there is no such task")?;
             let halted = *done.results.get(task as usize).ok_or("there is no such task")?;
-            let proof = SumTree::over(&done.results, order.fuelLimit).proof(task).ok_or("there is no such task")?;
+            let proof = SumTree::over(&done.results, order.fuelLimit)
+                .proof(task)
+                .ok_or("there is no such task")?;
             let fuel = halted.fuel_used(order.fuelLimit);
             let receipt = done.receipt.value;
-            MarketCall::Reveal(Box::new(RevealArgs { deal, order, receipt, task, fuel, halted, proof, output }))
+            MarketCall::Reveal(Box::new(RevealArgs {
+                deal,
+                order,
+                receipt,
+                task,
+                fuel,
+                halted,
+                proof,
+                output,
+            }))
         }
         Deed::Play { view, answer, .. } => {
             let court = deal.court;
-            let call = CourtCall::answer(deal, order, &view, answer).ok_or("that answers nothing")?;
+            let call =
+                CourtCall::answer(deal, order, &view, answer).ok_or("that answers nothing")?;
             MarketCall::Court { court, call }
         }
         _ => return Err("that is nothing to be sent".into()),
@@ -702,7 +776,8 @@ async fn accuse(
 ) -> Result<Result<rialto_chain::Mined, SendError>, (Outcome, String)> {
     let proof = contradiction(&dossier);
     let Dossier { deal, order, done, .. } = dossier;
-    let done = done.ok_or_else(|| (Outcome::Unsent, "the dossier has no receipt any more".to_owned()))?;
+    let done =
+        done.ok_or_else(|| (Outcome::Unsent, "the dossier has no receipt any more".to_owned()))?;
     let rialto_protocol::wire::Signed { value: receipt, signature } = done.receipt;
     let court = deal.court;
     let signed = Signed { deal, order: order.value, receipt, signature };

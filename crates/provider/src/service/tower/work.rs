@@ -62,7 +62,8 @@ fn loaded(
 ) -> Result<(Vec<u8>, bytes::Bytes, Half, Vec<bytes::Bytes>), Refusal> {
     let order = &dossier.order.value;
     let read = |part: Part| part.load(path).map_err(failed);
-    let shared = done.shared.map(|part| part.map(path)).transpose().map_err(failed)?.unwrap_or_default();
+    let shared =
+        done.shared.map(|part| part.map(path)).transpose().map_err(failed)?.unwrap_or_default();
     let half = match done.shared {
         Some(part) => half_of(&part.path(path)).map_err(failed)?,
         None => Half::of(&[]),
@@ -71,7 +72,12 @@ fn loaded(
     Ok((read(done.program)?, shared, half, inputs))
 }
 
-fn traceable(executor: &dyn Executor, dossier: &Dossier, path: &Path, task: u32) -> Result<Traceable, Refusal> {
+fn traceable(
+    executor: &dyn Executor,
+    dossier: &Dossier,
+    path: &Path,
+    task: u32,
+) -> Result<Traceable, Refusal> {
     let done = dossier.done.as_ref().ok_or_else(|| failed("nothing was done"))?;
     let (wasm, shared, half, inputs) = loaded(dossier, done, path)?;
     let program = executor.judged(&wasm, dossier.order.value.program);
@@ -86,7 +92,13 @@ fn traceable(executor: &dyn Executor, dossier: &Dossier, path: &Path, task: u32)
 
 impl Works {
     pub fn new(desk: Arc<Desk>, executor: Arc<dyn Executor>, cores: u32) -> Self {
-        Self { desk, executor, traces: Traces::new(cores), cancel: CancelFlag::new(), own: Mutex::default() }
+        Self {
+            desk,
+            executor,
+            traces: Traces::new(cores),
+            cancel: CancelFlag::new(),
+            own: Mutex::default(),
+        }
     }
 
     fn dossier(&self, order: OrderId) -> Result<(Dossier, std::path::PathBuf), DossierError> {
@@ -97,13 +109,21 @@ impl Works {
     pub fn asked(&self, order: OrderId, view: GameView) -> Result<Asked, Refusal> {
         let (dossier, _) = self.dossier(order).map_err(failed)?;
         let done = dossier.done.as_ref().ok_or_else(|| failed("nothing was done"))?;
-        let blob = |part: Part| rialto_protocol::wire::BlobRef { hash: part.hash.0, size: part.size };
+        let blob =
+            |part: Part| rialto_protocol::wire::BlobRef { hash: part.hash.0, size: part.size };
         let (program, shared) = (blob(done.program), done.shared.map(blob));
-        Ok(Asked { work: Work { hash: order, order: dossier.order.value, program, shared, peer: None }, view })
+        Ok(Asked {
+            work: Work { hash: order, order: dossier.order.value, program, shared, peer: None },
+            view,
+        })
     }
 
     /// Answers all segments about a task.
-    pub async fn trace(&self, task: (OrderId, u32), asked: &[Asked]) -> Result<Vec<Answer>, Refusal> {
+    pub async fn trace(
+        &self,
+        task: (OrderId, u32),
+        asked: &[Asked],
+    ) -> Result<Vec<Answer>, Refusal> {
         let (order, desk, executor) = (task.0, self.desk.clone(), self.executor.clone());
         let player = compute(move || {
             let (dossier, path) = desk.dossier(order).map_err(failed)?;
@@ -131,12 +151,15 @@ impl Works {
                     let (dossier, path) = self.dossier(order).map_err(failed)?;
                     let tree = SumTree::over(&own, dossier.order.value.fuelLimit);
                     let above = u32::from(height) + nodes.len().checked_ilog2().unwrap_or(0);
-                    let Some(index) = tree.first_difference(above, place, &nodes) else { return Ok(Answer::Nothing) };
+                    let Some(index) = tree.first_difference(above, place, &nodes) else {
+                        return Ok(Answer::Nothing);
+                    };
                     if height > 0 {
                         return Ok(Answer::Pick { index });
                     }
                     let task = place.saturating_mul(nodes.len() as u32).saturating_add(index);
-                    let Traceable { mut player, parts, inputs } = traceable(&*self.executor, &dossier, &path, task)?;
+                    let Traceable { mut player, parts, inputs } =
+                        traceable(&*self.executor, &dossier, &path, task)?;
                     let states = Box::new(player.open());
                     let input = *inputs.get(task as usize).ok_or_else(|| failed("no such task"))?;
                     let input_proof = inputs_proof(&inputs, task);
@@ -159,7 +182,8 @@ impl Works {
         let own = self.own(order).await?;
         let (dossier, _) = self.dossier(order).map_err(failed)?;
         let done = dossier.done.as_ref().ok_or_else(|| failed("nothing was done"))?;
-        let (root, receipt) = (SumTree::over(&own, dossier.order.value.fuelLimit).root(), &done.receipt.value);
+        let (root, receipt) =
+            (SumTree::over(&own, dossier.order.value.fuelLimit).root(), &done.receipt.value);
         let right = (root.hash, root.fuel) == (receipt.root, receipt.fuel);
         if right {
             lock(&self.own).remove(&order);
@@ -174,12 +198,17 @@ impl Works {
         if let Some(known) = lock(&self.own).get(&order) {
             return Ok(known.clone());
         }
-        let (desk, executor, cancel) = (self.desk.clone(), self.executor.clone(), self.cancel.clone());
+        let (desk, executor, cancel) =
+            (self.desk.clone(), self.executor.clone(), self.cancel.clone());
         let own = compute(move || {
             let (dossier, path) = desk.dossier(order).map_err(failed)?;
             let done = dossier.done.as_ref().ok_or_else(|| failed("nothing was done"))?;
             let (wasm, _, _, inputs) = loaded(&dossier, done, &path)?;
-            let shared = done.shared.map(|part| SharedData::file(&part.path(&path))).transpose().map_err(failed)?;
+            let shared = done
+                .shared
+                .map(|part| SharedData::file(&part.path(&path)))
+                .transpose()
+                .map_err(failed)?;
             let signed = &dossier.order.value;
             let program = executor.prepare_signed(&wasm, signed.program, &cancel);
             let program = program.map_err(|why| Refusal::Program(why.to_string()))?;

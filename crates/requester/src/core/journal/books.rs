@@ -70,7 +70,8 @@ pub struct Batch {
     pub settled: bool,
     /// Whether it became two smaller ones.
     pub split: bool,
-    /// What a receipt for all of it has to say, once this machine has run all of it: the root of its tree, and all fuel.
+    /// What a receipt for all of it has to say, once this machine has run all of it: the root of
+    /// its tree, and all fuel.
     pub root: Option<SumNode>,
 }
 
@@ -232,7 +233,8 @@ pub struct OpenDeal {
     pub misstated: Vec<Misstated>,
     /// Receipts, by struct hash, that it asserts on chain and that are wrong.
     pub denied: BTreeMap<ReceiptId, Denied>,
-    /// Tasks (order, index within it) that it was suspected of, and that this machine traced to the same end.
+    /// Tasks (order, index within it) that it was suspected of, and that this machine traced to the
+    /// same end.
     pub confirmed: BTreeSet<(OrderId, u32)>,
 }
 
@@ -247,8 +249,8 @@ impl OpenDeal {
         &self.offer.peer
     }
 
-    /// What its provider gets in all, as things stand: everything accepted, or, if it signed wrong results, no more than
-    /// it had vouchers for.
+    /// What its provider gets in all, as things stand: everything accepted, or, if it signed wrong
+    /// results, no more than it had vouchers for.
     pub fn owed(&self) -> u128 {
         match self.standing {
             Standing::Faulty => self.voucher.as_ref().map_or(0, |voucher| voucher.amount),
@@ -261,7 +263,8 @@ impl OpenDeal {
         self.orders.iter().skip(self.done as usize)
     }
 
-    /// Whether nothing about it is left to do: it is over, and no bond of ours lies in a case or game.
+    /// Whether nothing about it is left to do: it is over, and no bond of ours lies in a case or
+    /// game.
     pub fn over(&self) -> bool {
         let ours = |game: &GameStory| game.view.game.accuser == self.terms.requester;
         self.closed.is_some()
@@ -345,14 +348,17 @@ impl Batch {
     /// Tasks that were drawn and are not checked yet.
     pub fn unchecked(&self) -> Vec<u32> {
         match &self.check {
-            Check::Sample(tasks) => tasks.iter().copied().filter(|task| !self.verdicts.contains_key(task)).collect(),
+            Check::Sample(tasks) => {
+                tasks.iter().copied().filter(|task| !self.verdicts.contains_key(task)).collect()
+            }
             _ => Vec::new(),
         }
     }
 
     /// Every task's end, if this machine has run all of them.
     pub fn own_results(&self) -> Option<Vec<Halted>> {
-        let all: Option<Vec<_>> = (0..self.count).map(|task| self.verdicts.get(&task).copied()).collect();
+        let all: Option<Vec<_>> =
+            (0..self.count).map(|task| self.verdicts.get(&task).copied()).collect();
         all.filter(|all| !all.is_empty())
     }
 
@@ -369,20 +375,30 @@ impl Job {
 
     /// Whether it ended with all its results.
     pub fn is_done(&self) -> bool {
-        matches!(self.phase, Phase::Settling { outcome: Ok(()), .. } | Phase::Reported { outcome: Ok(()), .. })
+        matches!(
+            self.phase,
+            Phase::Settling { outcome: Ok(()), .. } | Phase::Reported { outcome: Ok(()), .. }
+        )
     }
 
     /// Tasks that are in a settled batch.
     pub fn verified(&self) -> u64 {
-        let open: u64 = self.open_batches.iter().map(|i| u64::from(self.batches[*i as usize].count)).sum();
+        let open: u64 =
+            self.open_batches.iter().map(|i| u64::from(self.batches[*i as usize].count)).sum();
         u64::from(self.next_task) - open
     }
 
-    /// Fuel that a task is expected to use: as measured, else as the user says, else a part of the limit.
+    /// Fuel that a task is expected to use: as measured, else as the user says, else a part of the
+    /// limit.
     pub fn expected_fuel(&self) -> u64 {
-        let said = self.spec.constraints.expected_fuel.unwrap_or(self.spec.fuel_limit / UNKNOWN_FUEL_PART);
+        let said =
+            self.spec.constraints.expected_fuel.unwrap_or(self.spec.fuel_limit / UNKNOWN_FUEL_PART);
         let (fuel, tasks) = self.measured;
-        let expected = if tasks == 0 { said } else { (fuel / u128::from(tasks)).try_into().unwrap_or(u64::MAX) };
+        let expected = if tasks == 0 {
+            said
+        } else {
+            (fuel / u128::from(tasks)).try_into().unwrap_or(u64::MAX)
+        };
         expected.clamp(1, self.spec.fuel_limit)
     }
 
@@ -407,7 +423,8 @@ impl Job {
         });
     }
 
-    /// Orders of the batch that was too large stay what they are: one that was refused can still be claimed.
+    /// Orders of the batch that was too large stay what they are: one that was refused can still be
+    /// claimed.
     pub(super) fn split(&mut self, index: u32) {
         let batch = &mut self.batches[index as usize];
         let (first, count) = (batch.first, batch.count);

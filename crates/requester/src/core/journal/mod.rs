@@ -1,9 +1,9 @@
 //! The journal: every durable fact as a record, and the state that the records add up to.
 //!
 //! [`State`] changes only in [`State::apply`], and every record is persisted before anything that
-//! follows from it is done. So a restart that replays the records has the very same state: orders and
-//! vouchers once signed are never contradicted. What is not here (sessions, the order book, work in
-//! flight) is found again by asking.
+//! follows from it is done. So a restart that replays the records has the very same state: orders
+//! and vouchers once signed are never contradicted. What is not here (sessions, the order book,
+//! work in flight) is found again by asking.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,7 +19,10 @@ use serde::{Deserialize, Serialize};
 
 mod books;
 
-pub use books::{Batch, Check, Denied, DropReason, Job, Misstated, OpenDeal, OrderStatus, OurOrder, Phase, Standing};
+pub use books::{
+    Batch, Check, Denied, DropReason, Job, Misstated, OpenDeal, OrderStatus, OurOrder, Phase,
+    Standing,
+};
 
 use super::{
     book::Offer,
@@ -37,11 +40,13 @@ pub enum Record {
     Submitted { at: u64, spec: JobSpec },
     /// Deals are to be opened, in one transaction.
     Opening { job: JobId, terms: Vec<Terms> },
-    /// These of the deals (by the index of their terms) are open, in this transaction; none: the transaction is known now.
+    /// These of the deals (by the index of their terms) are open, in this transaction; none: the
+    /// transaction is known now.
     Opened { job: JobId, attempt: u32, deals: Vec<u32>, tx: TxNote },
     /// A deal that outlived its job serves another one.
     TakenOver { job: JobId, deal: DealId },
-    /// The transaction was refused, or comes too late. If it opened the deals after all, the chain will say so.
+    /// The transaction was refused, or comes too late. If it opened the deals after all, the chain
+    /// will say so.
     OpenFailed { job: JobId, attempt: u32 },
     /// A provider is not to be used for a job any more.
     Barred { job: JobId, provider: Address, why: Why },
@@ -55,9 +60,11 @@ pub enum Record {
     Refused { order: OrderId },
     /// The requester needs it no more.
     Cancelled { order: OrderId },
-    /// A receipt came whose arithmetic holds. Its outputs are here (`stored`), or equal to another replica's.
+    /// A receipt came whose arithmetic holds. Its outputs are here (`stored`), or equal to another
+    /// replica's.
     Delivered { receipt: Signed<Receipt>, results: Vec<Halted>, stored: bool },
-    /// Delivered results are not used: their provider was found cheating elsewhere, or the budget is spent.
+    /// Delivered results are not used: their provider was found cheating elsewhere, or the budget
+    /// is spent.
     Discarded { order: OrderId },
     /// A signed receipt contradicts itself or its order.
     Invalid { order: OrderId, code: String },
@@ -65,7 +72,8 @@ pub enum Record {
     Drawn { job: JobId, batch: u32, check: Check },
     /// So many tasks of an accepted order were checked and right.
     Passed { order: OrderId, tasks: u32 },
-    /// Accepted results do not count any more: their provider was caught elsewhere, and nobody confirms them.
+    /// Accepted results do not count any more: their provider was caught elsewhere, and nobody
+    /// confirms them.
     Doubted { order: OrderId },
     /// What is held against a provider is forgotten.
     Forgiven { provider: Address },
@@ -95,7 +103,8 @@ pub enum Record {
     Acting { deal: DealId, action: Action },
     /// It was refused, or mined and reverted: the next try has another name.
     ActionFailed { deal: DealId, action: Action },
-    /// Tracing a task on this machine gives what the provider said of it: it is not accused about that.
+    /// Tracing a task on this machine gives what the provider said of it: it is not accused about
+    /// that.
     Confirmed { deal: DealId, order: OrderId, task: u32 },
     /// What the chain said, finally; and up to which block everything is known.
     Heard { facts: Vec<Fact>, cursor: Option<Cursor> },
@@ -234,7 +243,8 @@ impl State {
         Some(self.jobs.get(&order.job)?.batches.get(order.batch as usize)?.first)
     }
 
-    /// The order of a deal that was found wrong about a task of the job, and the task's index within it.
+    /// The order of a deal that was found wrong about a task of the job, and the task's index
+    /// within it.
     pub fn wrong_order(&self, deal: &OpenDeal, wrong: &WrongTask) -> Option<(OrderId, u32)> {
         deal.orders.iter().find_map(|name| {
             let order = self.orders.get(name).filter(|order| order.status == OrderStatus::Wrong)?;
@@ -243,7 +253,8 @@ impl State {
         })
     }
 
-    /// Adds a fact. The only place where state changes. Records name only what earlier records made.
+    /// Adds a fact. The only place where state changes. Records name only what earlier records
+    /// made.
     pub fn apply(&mut self, record: &Record) {
         match record {
             Record::Submitted { at, spec } => self.submitted(*at, spec),
@@ -256,7 +267,9 @@ impl State {
                 (taken.job, taken.earned_before) = (*job, taken.earned);
                 self.job(*job).deals.push(*deal);
             }
-            Record::OpenFailed { job, attempt } => self.job(*job).openings[*attempt as usize].pending = false,
+            Record::OpenFailed { job, attempt } => {
+                self.job(*job).openings[*attempt as usize].pending = false
+            }
             Record::Barred { job, provider, why } => {
                 self.job(*job).barred.insert(*provider, why.clone());
             }
@@ -272,7 +285,9 @@ impl State {
                 self.order(*order).cancelled = true;
                 self.advance(*order);
             }
-            Record::Delivered { receipt, results, stored } => self.delivered(receipt, results, *stored),
+            Record::Delivered { receipt, results, stored } => {
+                self.delivered(receipt, results, *stored)
+            }
             Record::Discarded { order } => {
                 self.unfinish(*order, OrderStatus::Discarded);
                 self.lost(*order);
@@ -291,7 +306,9 @@ impl State {
                 }
                 batch.root = batch.own_root(fuel_limit);
             }
-            Record::Drawn { job, batch, check } => self.job(*job).batches[*batch as usize].check = check.clone(),
+            Record::Drawn { job, batch, check } => {
+                self.job(*job).batches[*batch as usize].check = check.clone()
+            }
             Record::Passed { order, tasks } => {
                 let deal = self.order(*order).order.deal;
                 let provider = self.deal(deal).provider();
@@ -335,7 +352,8 @@ impl State {
                 deal.drops += 1;
                 let job = deal.job;
                 let awaited: Vec<_> = deal.unfinished().copied().collect();
-                let awaited = awaited.iter().map(|order| &self.orders[order]).filter(|order| order.awaited());
+                let awaited =
+                    awaited.iter().map(|order| &self.orders[order]).filter(|order| order.awaited());
                 let tasks: u64 = awaited.map(|order| u64::from(order.order.tasks)).sum();
                 let job = self.job(job);
                 (job.retries, job.failovers) = (job.retries + tasks, job.failovers + 1);
@@ -348,10 +366,16 @@ impl State {
                 }
                 deal.voucher = Some(voucher.clone());
             }
-            Record::Released { release } => self.deal(release.value.deal).release = Some(release.clone()),
+            Record::Released { release } => {
+                self.deal(release.value.deal).release = Some(release.clone())
+            }
             Record::Acting { deal, action } => drop(self.deal(*deal).actions.insert(*action, 0)),
-            Record::ActionFailed { deal, action } => *self.deal(*deal).actions.entry(*action).or_default() += 1,
-            Record::Confirmed { deal, order, task } => drop(self.deal(*deal).confirmed.insert((*order, *task))),
+            Record::ActionFailed { deal, action } => {
+                *self.deal(*deal).actions.entry(*action).or_default() += 1
+            }
+            Record::Confirmed { deal, order, task } => {
+                drop(self.deal(*deal).confirmed.insert((*order, *task)))
+            }
             Record::Heard { facts, cursor } => {
                 facts.iter().for_each(|fact| self.heard(fact));
                 self.cursor = cursor.or(self.cursor);
@@ -396,7 +420,12 @@ impl State {
             submitted: at,
             phase: Phase::Running,
             openings: Vec::new(),
-            barred: spec.constraints.exclude.iter().map(|provider| (*provider, Why::Listed)).collect(),
+            barred: spec
+                .constraints
+                .exclude
+                .iter()
+                .map(|provider| (*provider, Why::Listed))
+                .collect(),
             next_task: 0,
             batches: Vec::new(),
             open_batches: BTreeSet::new(),
@@ -415,7 +444,8 @@ impl State {
         let job = self.job(id);
         let opening = &mut job.openings[attempt as usize];
         opening.pending = false;
-        let opened: Vec<_> = deals.iter().map(|index| opening.terms[*index as usize].clone()).collect();
+        let opened: Vec<_> =
+            deals.iter().map(|index| opening.terms[*index as usize].clone()).collect();
         job.deals.extend(opened.iter().map(Terms::id));
         match job.transactions.iter_mut().find(|known| known.tx == tx.tx) {
             Some(known) => known.gas = known.gas.or(tx.gas),
@@ -531,7 +561,8 @@ impl State {
     /// An order is finished, perhaps: the deal's prefix of finished orders grows.
     fn advance(&mut self, order: OrderId) {
         let Some(deal) = self.deals.get_mut(&self.orders[&order].order.deal) else { return };
-        while let Some(order) = deal.orders.get(deal.done as usize).map(|order| &self.orders[order]) {
+        while let Some(order) = deal.orders.get(deal.done as usize).map(|order| &self.orders[order])
+        {
             if !order.finished() {
                 return;
             }
@@ -569,12 +600,15 @@ impl State {
         let order = self.order(id);
         order.status = OrderStatus::Accepted;
         let fee = order.receipt.as_ref().map_or(0, |receipt| receipt.value.fee);
-        let (deal, job, batch, count) = (order.order.deal, order.job, order.batch, order.order.tasks);
+        let (deal, job, batch, count) =
+            (order.order.deal, order.job, order.batch, order.order.tasks);
         self.deal(deal).earned += fee;
         self.advance(id);
         let orders = &self.job(job).batches[batch as usize].orders;
-        let first =
-            !orders.clone().iter().any(|other| *other != id && self.order(*other).status == OrderStatus::Accepted);
+        let first = !orders
+            .clone()
+            .iter()
+            .any(|other| *other != id && self.order(*other).status == OrderStatus::Accepted);
         if first {
             self.job(job).paid_tasks += u64::from(count);
         }

@@ -1,4 +1,5 @@
-//! Choosing: how many of the offers that pass are taken, cheapest first, and how the budget is split among them.
+//! Choosing: how many of the offers that pass are taken, cheapest first, and how the budget is
+//! split among them.
 
 use std::collections::BTreeSet;
 
@@ -10,7 +11,8 @@ use super::{
     why::leave_out,
 };
 
-/// A deal's budget is this many times its expected share of the work's worst case: faster providers do more.
+/// A deal's budget is this many times its expected share of the work's worst case: faster providers
+/// do more.
 const BUDGET_SLACK: u128 = 2;
 
 /// Whether somebody wants to know of offers that are left out.
@@ -29,7 +31,8 @@ impl Left<'_> {
     }
 }
 
-/// A plan from candidates that come in the order of their rank. Its reasons, and an error's, are in `left`.
+/// A plan from candidates that come in the order of their rank. Its reasons, and an error's, are in
+/// `left`.
 pub(super) fn settle<'a>(
     candidates: impl Iterator<Item = Candidate<'a>>,
     need: &Need,
@@ -46,7 +49,11 @@ pub(super) fn settle<'a>(
             }
             Err(why) => {
                 taken.iter().for_each(|c| left.out(c.offer, why.clone()));
-                return Err(NoMatch::TooFew { needed: need.replicas, found: 0, excluded: Vec::new() });
+                return Err(NoMatch::TooFew {
+                    needed: need.replicas,
+                    found: 0,
+                    excluded: Vec::new(),
+                });
             }
         }
     };
@@ -62,7 +69,8 @@ pub(super) fn settle<'a>(
     Ok(Plan { deals, excluded: Vec::new(), cost, locked, seconds })
 }
 
-/// The cheapest candidates of distinct owners that suffice; in the order of their rank on the way in and out.
+/// The cheapest candidates of distinct owners that suffice; in the order of their rank on the way
+/// in and out.
 fn choose<'a>(
     candidates: impl Iterator<Item = Candidate<'a>>,
     need: &Need,
@@ -71,7 +79,8 @@ fn choose<'a>(
     let runs = need.tasks.saturating_mul(need.replicas.into());
     let useful = |c: &Candidate| c.capacity.min(need.tasks);
     let capacity = |taken: &[Candidate]| taken.iter().map(useful).fold(0, u64::saturating_add);
-    let wanted = need.min_providers.max(need.replicas).min(need.max_providers.max(need.replicas)) as usize;
+    let wanted =
+        need.min_providers.max(need.replicas).min(need.max_providers.max(need.replicas)) as usize;
     let most = need.max_providers.max(need.replicas) as usize;
     let mut owners = BTreeSet::new();
     let mut taken: Vec<Candidate> = Vec::new();
@@ -93,7 +102,9 @@ fn choose<'a>(
         }
         if short {
             // No room for more: the slowest makes way for a faster, dearer one.
-            let slowest = (0..taken.len()).min_by_key(|i| useful(&taken[*i])).expect("replicas is at least 1");
+            let slowest = (0..taken.len())
+                .min_by_key(|i| useful(&taken[*i]))
+                .expect("replicas is at least 1");
             if useful(&taken[slowest]) < useful(&candidate) {
                 left.out(taken.remove(slowest).offer, Why::NotNeeded);
                 taken.push(candidate);
@@ -108,13 +119,17 @@ fn choose<'a>(
         return Err(NoMatch::TooFew { needed: need.replicas, found, excluded: Vec::new() });
     }
     if short {
-        return Err(NoMatch::TooSlow { capacity: capacity(&taken), needed: runs, excluded: Vec::new() });
+        return Err(NoMatch::TooSlow {
+            capacity: capacity(&taken),
+            needed: runs,
+            excluded: Vec::new(),
+        });
     }
     Ok(taken)
 }
 
-/// Splits the budget: each deal gets twice its expected share of the work's worst case, scaled down to
-/// what there is, within the ask's range and what the provider's deposit covers.
+/// Splits the budget: each deal gets twice its expected share of the work's worst case, scaled down
+/// to what there is, within the ask's range and what the provider's deposit covers.
 fn afford(taken: &[Candidate], need: &Need) -> Result<Vec<Planned>, Why> {
     let rate: u128 = taken.iter().map(|c| u128::from(speed(c.offer))).sum();
     let runs = u128::from(need.tasks) * u128::from(need.replicas);

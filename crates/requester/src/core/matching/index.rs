@@ -1,8 +1,10 @@
-//! The index: offers on pages of similar price, each page knowing what none of its offers beats. A search opens pages in
-//! the order of the best that could be on them, and so visits offers in the order of their rank without looking at all.
+//! The index: offers on pages of similar price, each page knowing what none of its offers beats. A
+//! search opens pages in the order of the best that could be on them, and so visits offers in the
+//! order of their rank without looking at all.
 //!
-//! What a page knows is a bound, never an answer: prices are computed for every offer of a page that is opened. Bounds
-//! have to be right, for that the order depends on; tight they need only be for speed.
+//! What a page knows is a bound, never an answer: prices are computed for every offer of a page
+//! that is opened. Bounds have to be right, for that the order depends on; tight they need only be
+//! for speed.
 
 use std::{
     cmp::Ordering,
@@ -19,7 +21,9 @@ use rialto_protocol::{
 
 use super::{
     Need,
-    screen::{Candidate, OPENING_LAG_SECONDS, PAGE_BYTES, Rank, opening_price, rank, screen, speed},
+    screen::{
+        Candidate, OPENING_LAG_SECONDS, PAGE_BYTES, Rank, opening_price, rank, screen, speed,
+    },
 };
 use crate::core::book::{Key, Offer};
 
@@ -29,10 +33,11 @@ const MAX_PAGE_OFFERS: usize = if cfg!(test) { 8 } else { 128 };
 const MIN_PAGE_OFFERS: usize = MAX_PAGE_OFFERS / 4;
 /// Bounds are not narrowed for every offer that leaves a page, but for each of so many.
 const NARROW_EVERY: usize = MAX_PAGE_OFFERS / 8 + 1;
-/// Bounds of prices that move are made anew this often, seconds. They hold for twice as long, if the turn comes late.
+/// Bounds of prices that move are made anew this often, seconds. They hold for twice as long, if
+/// the turn comes late.
 const TURN_SECONDS: u64 = 32;
-/// Most pages whose bounds are made anew within a second: a few milliseconds. A million asks take half a minute, and
-/// up to 2^16 are done at once.
+/// Most pages whose bounds are made anew within a second: a few milliseconds. A million asks take
+/// half a minute, and up to 2^16 are done at once.
 const MAX_PAGES_PER_SECOND: usize = if cfg!(test) { 2 } else { 512 };
 
 /// Where an offer belongs: offers of similar price are neighbours. The key tells equal ones apart.
@@ -138,7 +143,12 @@ impl Index {
     /// Every offer that passes `need`, in the order of its rank.
     pub(in crate::core) fn ascending<'a>(&'a self, now: u64, need: &'a Need) -> Ascending<'a> {
         let ranked = |page: &'a Page| Some(Ranked { rank: page.best.rank(now, need)?, item: page });
-        Ascending { now, need, pages: self.pages.values().filter_map(ranked).collect(), offers: BinaryHeap::new() }
+        Ascending {
+            now,
+            need,
+            pages: self.pages.values().filter_map(ranked).collect(),
+            offers: BinaryHeap::new(),
+        }
     }
 
     fn page_of(&self, place: &Place) -> Option<Place> {
@@ -162,7 +172,8 @@ struct Best {
     /// Lowest price at any time.
     price: u128,
     window: Window,
-    /// Prices at both ends of the window. No price is below the line between them, within the window.
+    /// Prices at both ends of the window. No price is below the line between them, within the
+    /// window.
     floor: (u128, u128),
     /// Whether a price changes with time.
     moves: bool,
@@ -221,7 +232,8 @@ impl Best {
 
     /// The rank that no offer here comes before; `None` where none of them can pass.
     fn rank(&self, now: u64, need: &Need) -> Option<Rank> {
-        let slowest = need.expected_fuel.map_or(1, |fuel| fuel.div_ceil(self.fuel_per_second.max(1)));
+        let slowest =
+            need.expected_fuel.map_or(1, |fuel| fuel.div_ceil(self.fuel_per_second.max(1)));
         let time = need.deadline.saturating_sub(now).min(self.max_seconds.into());
         let hopeless = now < self.from
             || now >= self.to
@@ -247,12 +259,15 @@ impl Best {
     }
 }
 
-/// Prices at both ends of the window such that the ask is never below the line between them, while it is valid.
+/// Prices at both ends of the window such that the ask is never below the line between them, while
+/// it is valid.
 fn floor(ask: &Ask, window: Window) -> (u128, u128) {
     if ask.priceStart == ask.priceEnd {
         return (ask.priceStart, ask.priceStart);
     }
-    let at = |time: u64| under(ask.priceStart, ask.priceEnd, ask.from, ask.to, time.clamp(ask.from, ask.to));
+    let at = |time: u64| {
+        under(ask.priceStart, ask.priceEnd, ask.from, ask.to, time.clamp(ask.from, ask.to))
+    };
     let ends = (at(window.since), at(window.until));
     if ask.from <= window.since && window.until <= ask.to {
         return ends;
@@ -262,7 +277,8 @@ fn floor(ask: &Ask, window: Window) -> (u128, u128) {
     (lowest, lowest)
 }
 
-/// The line from `start` at `from` to `end` at `to`, at `now`, rounded down. `from` ≤ `now` ≤ `to`, `from` < `to`.
+/// The line from `start` at `from` to `end` at `to`, at `now`, rounded down. `from` ≤ `now` ≤ `to`,
+/// `from` < `to`.
 fn under(start: u128, end: u128, from: u64, to: u64, now: u64) -> u128 {
     if end >= start {
         start + travelled(end - start, now - from, to - from)
@@ -299,14 +315,16 @@ impl<'a> Iterator for Ascending<'a> {
 }
 
 impl<'a> Ascending<'a> {
-    /// Ranks what is on a page. Constraints other than the price are looked at when an offer's turn comes.
+    /// Ranks what is on a page. Constraints other than the price are looked at when an offer's turn
+    /// comes.
     fn open(&mut self, page: &'a Page) {
         let fuel = self.need.fuel().into();
         for offer in &page.offers {
             let ask = &offer.ask.value;
             let price = opening_price(ask, self.now).filter(|price| *price <= self.need.max_price);
             if let Some(unit) = price.and_then(|price| fee(price, ask.taskFee, fuel, 1)) {
-                self.offers.push(Ranked { rank: rank(unit, speed(offer), offer.key()), item: offer });
+                self.offers
+                    .push(Ranked { rank: rank(unit, speed(offer), offer.key()), item: offer });
             }
         }
     }
@@ -342,7 +360,8 @@ impl<T> Eq for Ranked<T> {}
 fn place(offer: &Offer) -> Place {
     let ask = &offer.ask.value;
     let scales = [ask.priceStart, ask.priceEnd, ask.taskFee].map(magnitude);
-    let bits = (0..u16::BITS).rev().flat_map(|bit| scales.map(|scale| u64::from((scale >> bit) & 1)));
+    let bits =
+        (0..u16::BITS).rev().flat_map(|bit| scales.map(|scale| u64::from((scale >> bit) & 1)));
     (bits.fold(0, |curve, bit| (curve << 1) | bit), offer.key())
 }
 

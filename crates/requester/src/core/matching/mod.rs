@@ -8,8 +8,8 @@
 //! | [`choose`] | how many of them to take, and how the budget is split |
 //! | [`why`] | how to say it |
 //!
-//! [`plan`] asks the index and stops when it has what it needs; [`explain`] looks at every offer, finds the same plan, and says
-//! why the others are not in it.
+//! [`plan`] asks the index and stops when it has what it needs; [`explain`] looks at every offer,
+//! finds the same plan, and says why the others are not in it.
 
 mod choose;
 pub(super) mod index;
@@ -84,7 +84,9 @@ pub struct Load {
 impl Need {
     /// Fuel of one task, for estimates.
     pub(super) fn fuel(&self) -> u64 {
-        self.expected_fuel.unwrap_or(self.fuel_limit / UNKNOWN_FUEL_PART).clamp(1, self.fuel_limit.max(1))
+        self.expected_fuel
+            .unwrap_or(self.fuel_limit / UNKNOWN_FUEL_PART)
+            .clamp(1, self.fuel_limit.max(1))
     }
 }
 
@@ -118,11 +120,12 @@ pub struct Plan {
     pub seconds: u64,
 }
 
-/// Finds the cheapest set of distinct providers that does `need` in time, or says that there is none; reasons are
-/// [`explain`]'s. Visits the book's offers cheapest first, and no more of them than decide.
+/// Finds the cheapest set of distinct providers that does `need` in time, or says that there is
+/// none; reasons are [`explain`]'s. Visits the book's offers cheapest first, and no more of them
+/// than decide.
 ///
-/// Costs are linear in task runs, so taking offers by unit cost until time suffices is the least total
-/// cost; `min_providers` then only adds the next cheapest. Offers heard twice count once.
+/// Costs are linear in task runs, so taking offers by unit cost until time suffices is the least
+/// total cost; `min_providers` then only adds the next cheapest. Offers heard twice count once.
 pub fn plan(now: u64, book: &Book, need: &Need) -> Result<Plan, NoMatch> {
     if book.is_empty() {
         return Err(NoMatch::NoAsks);
@@ -131,12 +134,20 @@ pub fn plan(now: u64, book: &Book, need: &Need) -> Result<Plan, NoMatch> {
 }
 
 /// The plan that [`plan`] finds, by looking at every offer; reasons are [`explain`]'s.
-pub fn scan<'a>(now: u64, offers: impl IntoIterator<Item = &'a Offer>, need: &Need) -> Result<Plan, NoMatch> {
+pub fn scan<'a>(
+    now: u64,
+    offers: impl IntoIterator<Item = &'a Offer>,
+    need: &Need,
+) -> Result<Plan, NoMatch> {
     look_at_all(now, offers, need, &mut Left::Unasked)
 }
 
 /// The plan that [`plan`] finds, and why every other offer is not in it.
-pub fn explain<'a>(now: u64, offers: impl IntoIterator<Item = &'a Offer>, need: &Need) -> Result<Plan, NoMatch> {
+pub fn explain<'a>(
+    now: u64,
+    offers: impl IntoIterator<Item = &'a Offer>,
+    need: &Need,
+) -> Result<Plan, NoMatch> {
     let mut excluded = Vec::new();
     match look_at_all(now, offers, need, &mut Left::Told(&mut excluded)) {
         Ok(plan) => Ok(Plan { excluded, ..plan }),

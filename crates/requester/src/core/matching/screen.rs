@@ -1,4 +1,5 @@
-//! Constraints: whether an offer can do a job's tasks, one by itself, and in which order offers are taken.
+//! Constraints: whether an offer can do a job's tasks, one by itself, and in which order offers are
+//! taken.
 
 use rialto_protocol::{
     pricing::{fee, price_at, share},
@@ -8,10 +9,12 @@ use rialto_protocol::{
 use super::{Limit, Need, Why};
 use crate::core::book::{Key, Offer};
 
-/// A deal opens so long before it is asked for, seconds: not in the future of a chain whose clock lags behind ours.
+/// A deal opens so long before it is asked for, seconds: not in the future of a chain whose clock
+/// lags behind ours.
 pub(in crate::core) const OPENING_LAG_SECONDS: u64 = 30;
 
-/// At most so much of a deal's end, seconds, is kept for settling: providers want to redeem an hour before expiry.
+/// At most so much of a deal's end, seconds, is kept for settling: providers want to redeem an hour
+/// before expiry.
 pub const MAX_TAIL_SECONDS: u64 = 5400;
 /// Bytes of a WebAssembly page.
 pub(in crate::core) const PAGE_BYTES: u64 = 1 << 16;
@@ -31,7 +34,8 @@ pub(in crate::core) struct Candidate<'a> {
     pub(in crate::core) seconds: u32,
 }
 
-/// The order in which offers are taken: expected fee of one task, then the faster, then provider and salt.
+/// The order in which offers are taken: expected fee of one task, then the faster, then provider
+/// and salt.
 pub(in crate::core) type Rank = (u128, u64, Key);
 
 /// See [`Rank`].
@@ -56,13 +60,15 @@ fn length_for(work: u64) -> u64 {
     work.saturating_add((work / 2 + 60).min(MAX_TAIL_SECONDS))
 }
 
-/// Part of its speed, one of so many, at which a provider promises work that burns its whole fuel limit.
+/// Part of its speed, one of so many, at which a provider promises work that burns its whole fuel
+/// limit.
 const PROMISED_SPEED_PART: u64 = 2;
-/// Seconds of a deal besides that: a provider adds some to every promise, and wants to claim before the deal expires.
+/// Seconds of a deal besides that: a provider adds some to every promise, and wants to claim before
+/// the deal expires.
 const PROMISE_MARGIN_SECONDS: u64 = 120;
 
-/// How long before its deal expires a provider can still promise orders that burn so much at most, of tasks that burn no more
-/// than `longest` each, seconds.
+/// How long before its deal expires a provider can still promise orders that burn so much at most,
+/// of tasks that burn no more than `longest` each, seconds.
 pub fn promise_seconds(ask: &Ask, fuel: u128, longest: u64) -> u64 {
     let speed = (ask.fuelPerSecond / PROMISED_SPEED_PART).max(1);
     let running = fuel.div_ceil(u128::from(speed) * u128::from(ask.cores.max(1)));
@@ -86,8 +92,8 @@ pub(super) fn opening_price(ask: &Ask, now: u64) -> Option<u128> {
     price_at(ask, now).and(price_at(ask, opening_time(ask, now)))
 }
 
-/// Whether a provider accepts what a job needs, by everything that its ask says. What is within it must not be refused for its
-/// size.
+/// Whether a provider accepts what a job needs, by everything that its ask says. What is within it
+/// must not be refused for its size.
 pub(in crate::core) fn suits(ask: &Ask, need: &Need) -> Result<(), Why> {
     if ask.runtime != WASM_3 {
         return Err(Why::Runtime { runtime: ask.runtime });
@@ -118,16 +124,25 @@ pub(in crate::core) fn suits(ask: &Ask, need: &Need) -> Result<(), Why> {
     Ok(())
 }
 
-/// Whether a provider gives credit for the smallest order that is of use, which can cost so much at its price.
+/// Whether a provider gives credit for the smallest order that is of use, which can cost so much at
+/// its price.
 fn credits(ask: &Ask, price: u128, need: &Need) -> Result<(), Why> {
     let fuel = u128::from(need.fuel_limit) * u128::from(need.load.tasks);
     let needed = fee(price, ask.taskFee, fuel, need.load.tasks).unwrap_or(u128::MAX);
     let offered = ask.limits.credit;
-    if offered < needed { Err(Why::Limit { limit: Limit::Credit, offered, needed }) } else { Ok(()) }
+    if offered < needed {
+        Err(Why::Limit { limit: Limit::Credit, offered, needed })
+    } else {
+        Ok(())
+    }
 }
 
 /// Whether an offer passes every constraint.
-pub(in crate::core) fn screen<'a>(now: u64, offer: &'a Offer, need: &Need) -> Result<Candidate<'a>, Why> {
+pub(in crate::core) fn screen<'a>(
+    now: u64,
+    offer: &'a Offer,
+    need: &Need,
+) -> Result<Candidate<'a>, Why> {
     let ask = &offer.ask.value;
     if let Some(why) = need.excluded.get(&ask.provider) {
         return Err(why.clone());
@@ -157,7 +172,8 @@ pub(in crate::core) fn screen<'a>(now: u64, offer: &'a Offer, need: &Need) -> Re
     let length = length_for(work).max(work.saturating_add(promise));
     let seconds = u32::try_from(length).unwrap_or(u32::MAX).min(ask.maxSeconds);
     let length = u64::from(seconds);
-    let usable = left.min(working_seconds(length).min(length.saturating_sub(promise)).saturating_sub(lag));
+    let usable =
+        left.min(working_seconds(length).min(length.saturating_sub(promise)).saturating_sub(lag));
     if one_task > usable || usable == 0 {
         let needed = one_task.max(1).saturating_add(lag).saturating_add(promise);
         return Err(Why::TooShort { seconds: ask.maxSeconds.into(), needed });

@@ -70,7 +70,9 @@ fn every_constraint_names_itself() {
         ("R-MAT-016", |offer, _| offer.known_court = false),
         ("R-MAT-002", |_, need| need.max_price = 999),
         ("R-MAT-003", |offer, _| offer.ask.value.limits.taskMemory = 16 * PAGE_BYTES - 1),
-        ("R-MAT-018", |offer, _| offer.ask.value.runtime = rialto_protocol::types::runtime("wasm/4")),
+        ("R-MAT-018", |offer, _| {
+            offer.ask.value.runtime = rialto_protocol::types::runtime("wasm/4")
+        }),
         ("R-MAT-019", |offer, _| offer.ask.value.key = Address::ZERO),
         ("R-MAT-020", |offer, _| offer.ask.value.limits.taskFuel = 1_999_999_999),
         ("R-MAT-021", |offer, _| offer.ask.value.limits.taskOutput = 4095),
@@ -106,7 +108,11 @@ fn every_constraint_names_itself() {
         assert!(explain(START, [&offer], &need).is_ok(), "{code}");
         change(&mut offer, &mut need);
         let error = explain(START, [&offer], &need).unwrap_err();
-        assert_eq!(error.excluded().iter().map(|e| e.why.code()).collect::<Vec<_>>(), [code], "{error}");
+        assert_eq!(
+            error.excluded().iter().map(|e| e.why.code()).collect::<Vec<_>>(),
+            [code],
+            "{error}"
+        );
         assert!(error.excluded()[0].why.to_string().starts_with(&format!("[{code}]")));
     }
     assert_eq!(explain(START, [], &need(1, 1)), Err(NoMatch::NoAsks));
@@ -122,7 +128,12 @@ fn a_provider_whose_deposit_is_small_gets_a_small_budget() {
 
 #[test]
 fn unknown_fuel_excludes_nobody_for_being_slow() {
-    let unknown = Need { expected_fuel: None, fuel_limit: 1 << 43, budget: u128::MAX / 2, ..need(1_000_000, 1) };
+    let unknown = Need {
+        expected_fuel: None,
+        fuel_limit: 1 << 43,
+        budget: u128::MAX / 2,
+        ..need(1_000_000, 1)
+    };
     let mut offer = offer(1, 1_000);
     offer.ask.value.maxBudget = u128::MAX;
     offer.deposit = u128::MAX;
@@ -132,12 +143,15 @@ fn unknown_fuel_excludes_nobody_for_being_slow() {
 /// Nobody looks at signatures here, and making them takes time.
 static OFFERS: LazyLock<Vec<Offer>> = LazyLock::new(|| (1..7).map(|n| offer(n, 0)).collect());
 
-/// An offer of few possible numbers, so that prices meet and cross, ties happen and owners come twice.
+/// An offer of few possible numbers, so that prices meet and cross, ties happen and owners come
+/// twice.
 fn any_offer() -> impl Strategy<Value = Offer> {
     let price = || prop_oneof![4 => (0u128..8).prop_map(|n| n * 500_000), 1 => 0..5_000_000u128, 1 => Just(u128::MAX)];
-    let window = (0u64..60, 1u64..400).prop_map(|(from, length)| (START + from - 20, START + from - 20 + length));
+    let window = (0u64..60, 1u64..400)
+        .prop_map(|(from, length)| (START + from - 20, START + from - 20 + length));
     let curve = (price(), price(), any::<bool>(), window, 0u128..4);
-    let size = (1u32..3, 1u64..4, 0u64..4, prop_oneof![Just(30u32), Just(100_000)], 0u32..3, 0u128..3);
+    let size =
+        (1u32..3, 1u64..4, 0u64..4, prop_oneof![Just(30u32), Just(100_000)], 0u32..3, 0u128..3);
     let money = prop_oneof![3 => Just(1_000_000_000u128), 1 => 0u128..2_000];
     (1u8..7, 0u64..10, 1u8..7, curve, size, money, 0u64..2).prop_map(
         |(n, salt, endpoint, curve, size, deposit, counter)| {
@@ -147,11 +161,13 @@ fn any_offer() -> impl Strategy<Value = Offer> {
             let ask = &mut offer.ask.value;
             (ask.priceStart, ask.priceEnd) = (start, if level { start } else { end });
             (ask.from, ask.to, ask.taskFee) = (from, to, task_fee);
-            (ask.cores, ask.fuelPerSecond, ask.limits.taskMemory) = (cores, speed * 300_000_000, memory << 20);
+            (ask.cores, ask.fuelPerSecond, ask.limits.taskMemory) =
+                (cores, speed * 300_000_000, memory << 20);
             if salt == 4 {
                 (ask.limits.taskFuel, ask.limits.credit) = (1_000_000_000_000, 2_000_000);
             }
-            (ask.maxSeconds, ask.collateralBps, ask.minBudget) = (max_seconds, collateral * 1_000, min_budget * 1_000);
+            (ask.maxSeconds, ask.collateralBps, ask.minBudget) =
+                (max_seconds, collateral * 1_000, min_budget * 1_000);
             (ask.salt, ask.counter, ask.endpoint) = (salt, counter, B256::repeat_byte(endpoint));
             offer.peer.endpoint = ask.endpoint;
             offer.deposit = deposit;
@@ -162,35 +178,45 @@ fn any_offer() -> impl Strategy<Value = Offer> {
 }
 
 fn any_need() -> impl Strategy<Value = Need> {
-    let work = (prop_oneof![Just(1u64), 1u64..5_000], 1u32..4, prop_oneof![Just(1u64), 1u64..4_000_000_000_000]);
-    let limits = (0u32..64, 0u32..3, 0u64..2_000, prop_oneof![Just(u128::MAX / 2), 1u128..10_000_000_000]);
+    let work = (
+        prop_oneof![Just(1u64), 1u64..5_000],
+        1u32..4,
+        prop_oneof![Just(1u64), 1u64..4_000_000_000_000],
+    );
+    let limits =
+        (0u32..64, 0u32..3, 0u64..2_000, prop_oneof![Just(u128::MAX / 2), 1u128..10_000_000_000]);
     let wish = (0u32..6, 1u32..6, any::<bool>(), prop_oneof![Just(u128::MAX), 0u128..4_000_000]);
-    (work, limits, wish, proptest::collection::btree_set(1u8..7, 0..3)).prop_map(|(work, limits, wish, barred)| {
-        let (tasks, replicas, fuel_limit) = work;
-        let (max_pages, collateral, time, budget) = limits;
-        let (min_providers, max_providers, known, max_price) = wish;
-        let excluded = barred.into_iter().map(|n| (OFFERS[usize::from(n) - 1].provider(), Why::Listed)).collect();
-        let expected_fuel = known.then_some(fuel_limit / 2);
-        let (deadline, min_collateral_bps) = (START + time, collateral * 1_000);
-        let any_court = max_pages % 2 == 0;
-        Need {
-            tasks,
-            replicas,
-            expected_fuel,
-            fuel_limit,
-            max_pages,
-            out_limit: 4096,
-            load: Load { tasks: 1, inputs: 100, program: 1_000, shared: 0 },
-            budget,
-            max_price,
-            deadline,
-            min_collateral_bps,
-            min_providers,
-            max_providers,
-            any_court,
-            excluded,
-        }
-    })
+    (work, limits, wish, proptest::collection::btree_set(1u8..7, 0..3)).prop_map(
+        |(work, limits, wish, barred)| {
+            let (tasks, replicas, fuel_limit) = work;
+            let (max_pages, collateral, time, budget) = limits;
+            let (min_providers, max_providers, known, max_price) = wish;
+            let excluded = barred
+                .into_iter()
+                .map(|n| (OFFERS[usize::from(n) - 1].provider(), Why::Listed))
+                .collect();
+            let expected_fuel = known.then_some(fuel_limit / 2);
+            let (deadline, min_collateral_bps) = (START + time, collateral * 1_000);
+            let any_court = max_pages % 2 == 0;
+            Need {
+                tasks,
+                replicas,
+                expected_fuel,
+                fuel_limit,
+                max_pages,
+                out_limit: 4096,
+                load: Load { tasks: 1, inputs: 100, program: 1_000, shared: 0 },
+                budget,
+                max_price,
+                deadline,
+                min_collateral_bps,
+                min_providers,
+                max_providers,
+                any_court,
+                excluded,
+            }
+        },
+    )
 }
 
 #[derive(Clone, Debug)]
@@ -217,7 +243,8 @@ fn any_step() -> impl Strategy<Value = Step> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(256))]
 
-    /// Whatever came into the book and left it, and however prices moved: the index finds what looking at all finds.
+    /// Whatever came into the book and left it, and however prices moved: the index finds what
+    /// looking at all finds.
     #[test]
     fn the_index_finds_what_looking_at_all_finds(steps in proptest::collection::vec(any_step(), 1..120)) {
         let (mut book, mut now) = (Book::with_room(50), START);

@@ -1,4 +1,5 @@
-//! Why an offer was left out, and why no set of offers does a job: said to people, and coded for machines.
+//! Why an offer was left out, and why no set of offers does a job: said to people, and coded for
+//! machines.
 
 use std::{collections::BTreeSet, fmt};
 
@@ -169,30 +170,56 @@ impl fmt::Display for Why {
         write!(f, "[{}] ", self.code())?;
         match self {
             Self::Window { from, to } => write!(f, "valid from {from} to {to} only"),
-            Self::Price { price, max } => write!(f, "price {price} per Tfuel is over the maximum of {max}"),
-            Self::Memory { bytes, needed } => write!(f, "offers {bytes} bytes of memory per task, {needed} needed"),
-            Self::Collateral { bps, needed } => {
-                write!(f, "collateral of {bps}/10000 of the budget is under the minimum of {needed}/10000")
+            Self::Price { price, max } => {
+                write!(f, "price {price} per Tfuel is over the maximum of {max}")
             }
-            Self::TooShort { seconds, needed } => write!(f, "deals last {seconds} s at most, {needed} s needed"),
-            Self::TooSlow { seconds, left } => write!(f, "one task takes it {seconds} s, {left} s are left"),
-            Self::Budget { needed, available } => write!(f, "needs a budget of {needed}, {available} available"),
-            Self::Deposit { deposit, needed } => write!(f, "deposit {deposit} does not cover a collateral of {needed}"),
+            Self::Memory { bytes, needed } => {
+                write!(f, "offers {bytes} bytes of memory per task, {needed} needed")
+            }
+            Self::Collateral { bps, needed } => {
+                write!(
+                    f,
+                    "collateral of {bps}/10000 of the budget is under the minimum of {needed}/10000"
+                )
+            }
+            Self::TooShort { seconds, needed } => {
+                write!(f, "deals last {seconds} s at most, {needed} s needed")
+            }
+            Self::TooSlow { seconds, left } => {
+                write!(f, "one task takes it {seconds} s, {left} s are left")
+            }
+            Self::Budget { needed, available } => {
+                write!(f, "needs a budget of {needed}, {available} available")
+            }
+            Self::Deposit { deposit, needed } => {
+                write!(f, "deposit {deposit} does not cover a collateral of {needed}")
+            }
             Self::Listed => write!(f, "excluded by the job"),
             Self::Cheated => write!(f, "gave a wrong result to this job, or to one before"),
             Self::Unreliable => write!(f, "stalled, refused or broke the protocol in this job"),
             Self::Draining => write!(f, "is stopping and takes no new orders for now"),
-            Self::Unreachable => write!(f, "cannot be reached now: it is dialled again every few seconds"),
+            Self::Unreachable => {
+                write!(f, "cannot be reached now: it is dialled again every few seconds")
+            }
             Self::OpenFailed { reason } => write!(f, "the market refused the deal: {reason}"),
             Self::SameOwner => write!(f, "same owner as another offer"),
             Self::NotNeeded => write!(f, "not needed: others do it for less"),
             Self::Runtime { runtime } => {
-                let name = runtime.iter().take_while(|byte| **byte != 0).map(|byte| char::from(*byte));
-                write!(f, "runs {}, not wasm/3", name.flat_map(char::escape_default).collect::<String>())
+                let name =
+                    runtime.iter().take_while(|byte| **byte != 0).map(|byte| char::from(*byte));
+                write!(
+                    f,
+                    "runs {}, not wasm/3",
+                    name.flat_map(char::escape_default).collect::<String>()
+                )
             }
             Self::NoKey => write!(f, "its offer names no key to sign receipts with"),
-            Self::Limit { limit, offered, needed } => write!(f, "takes {offered} {limit} at most, {needed} needed"),
-            Self::Court { court } => write!(f, "its deals are judged by {court}, which is no court of known code"),
+            Self::Limit { limit, offered, needed } => {
+                write!(f, "takes {offered} {limit} at most, {needed} needed")
+            }
+            Self::Court { court } => {
+                write!(f, "its deals are judged by {court}, which is no court of known code")
+            }
         }
     }
 }
@@ -231,7 +258,9 @@ impl NoMatch {
     pub fn excluded(&self) -> &[Excluded] {
         match self {
             Self::NoAsks => &[],
-            Self::TooFew { excluded, .. } | Self::TooSlow { excluded, .. } | Self::TooDear { excluded, .. } => excluded,
+            Self::TooFew { excluded, .. }
+            | Self::TooSlow { excluded, .. }
+            | Self::TooDear { excluded, .. } => excluded,
         }
     }
 }
@@ -243,7 +272,8 @@ impl NoMatch {
             Self::NoAsks => true,
             Self::TooDear { .. } => false,
             Self::TooFew { excluded, .. } | Self::TooSlow { excluded, .. } => {
-                excluded.is_empty() || excluded.iter().any(|left| !matches!(left.why, Why::Budget { .. }))
+                excluded.is_empty()
+                    || excluded.iter().any(|left| !matches!(left.why, Why::Budget { .. }))
             }
         }
     }
@@ -264,6 +294,7 @@ pub(super) fn leave_out(offer: &Offer, why: Why) -> Excluded {
 }
 
 fn advise(excluded: &[Excluded]) -> String {
-    let advice: BTreeSet<_> = excluded.iter().filter_map(|e| e.why.advice().map(|a| (e.why.code(), a))).collect();
+    let advice: BTreeSet<_> =
+        excluded.iter().filter_map(|e| e.why.advice().map(|a| (e.why.code(), a))).collect();
     advice.iter().map(|(code, advice)| format!("; {advice} ({code})")).collect()
 }

@@ -42,9 +42,15 @@ fn a_fault_in_the_sample_names_the_task_and_all_else_of_that_provider_is_run_aga
     assert_eq!(summary.outcome, Ok(()));
     assert_eq!(world.cheaters(), BTreeSet::from([address(1)]));
     world.assert_right();
-    let cheater = summary.providers.iter().find(|provider| provider.provider == address(1)).unwrap();
+    let cheater =
+        summary.providers.iter().find(|provider| provider.provider == address(1)).unwrap();
     assert_eq!(cheater.status, ProviderStatus::Cheated);
-    assert!(cheater.wrong.iter().all(|wrong| wrong.task.is_multiple_of(3) && wrong.theirs != wrong.right));
+    assert!(
+        cheater
+            .wrong
+            .iter()
+            .all(|wrong| wrong.task.is_multiple_of(3) && wrong.theirs != wrong.right)
+    );
     assert_eq!(cheater.earned, cheater.paid.unwrap(), "nothing beyond the vouchers it had");
     assert_eq!(world.core.state().history[&address(1)].faults, 1);
 }
@@ -52,7 +58,8 @@ fn a_fault_in_the_sample_names_the_task_and_all_else_of_that_provider_is_run_aga
 #[test]
 fn where_this_machine_may_not_or_cannot_check_another_provider_does() {
     for can_run in [true, false] {
-        let mut world = World::new(&[Manner::Cheats(2), Manner::Honest, Manner::Honest, Manner::Honest]);
+        let mut world =
+            World::new(&[Manner::Cheats(2), Manner::Honest, Manner::Honest, Manner::Honest]);
         world.can_run = can_run;
         let mut job = spec(120, audit(400_000));
         job.constraints.run_locally = !can_run;
@@ -63,7 +70,10 @@ fn where_this_machine_may_not_or_cannot_check_another_provider_does() {
         world.assert_right();
         assert!(summary.checks.repeated > 0 && summary.checks.repeated_fees > 0);
         assert_eq!(summary.checks.own_runs, 0);
-        assert!(summary.checks.unseen.iter().all(|(_, unseen)| *unseen == 600_000), "whole batches are repeated");
+        assert!(
+            summary.checks.unseen.iter().all(|(_, unseen)| *unseen == 600_000),
+            "whole batches are repeated"
+        );
     }
 }
 
@@ -97,15 +107,19 @@ fn who_is_caught_when_the_job_is_done_takes_nothing_out_of_it() {
     world.feed(Event::Submit(job));
     let believed = |world: &World| {
         let state = world.core.state();
-        let of = |order: &&journal::OurOrder| world.market[&order.order.deal].provider == address(1);
-        let alone = |order: &&journal::OurOrder| state.jobs[&order.job].batches[order.batch as usize].orders.len() == 1;
+        let of =
+            |order: &&journal::OurOrder| world.market[&order.order.deal].provider == address(1);
+        let alone = |order: &&journal::OurOrder| {
+            state.jobs[&order.job].batches[order.batch as usize].orders.len() == 1
+        };
         let accepted = state.orders.values().filter(|order| order.status == OrderStatus::Accepted);
         accepted.filter(of).any(|order| alone(&order))
     };
     while !believed(&world) {
         world.step();
     }
-    // From now on it cheats, takes long, and nothing reaches it: others do its work, and the job is done without it.
+    // From now on it cheats, takes long, and nothing reaches it: others do its work, and the job is
+    // done without it.
     let until = world.now + 200;
     let cheater = world.actors.get_mut(&address(1)).unwrap();
     (cheater.manner, cheater.busy_until) = (Manner::Cheats(1), until);
@@ -117,13 +131,22 @@ fn who_is_caught_when_the_job_is_done_takes_nothing_out_of_it() {
     while world.core.state().jobs[&JobId(7)].runs() {
         world.step();
     }
-    assert!(world.core.state().jobs[&JobId(7)].is_done() && world.cheaters().is_empty() && world.now < until);
+    assert!(
+        world.core.state().jobs[&JobId(7)].is_done()
+            && world.cheaters().is_empty()
+            && world.now < until
+    );
     while world.now < until + 100 {
         world.step();
     }
     assert_eq!(world.cheaters(), BTreeSet::from([address(1)]), "its late results show it");
     assert!(world.core.summary(JobId(7)).tasks.iter().all(Option::is_some));
-    assert!(world.told.iter().any(|event| matches!(event, JobEvent::Note { code, .. } if code == "R-VER-011")));
+    assert!(
+        world
+            .told
+            .iter()
+            .any(|event| matches!(event, JobEvent::Note { code, .. } if code == "R-VER-011"))
+    );
 }
 
 #[test]

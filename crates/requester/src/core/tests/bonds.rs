@@ -1,4 +1,5 @@
-//! Bonds of accusations: counted for each deal, and nothing is opened that leaves too little for them.
+//! Bonds of accusations: counted for each deal, and nothing is opened that leaves too little for
+//! them.
 
 use super::{cases::until, *};
 use crate::core::bonds::{Accusable, Accusables};
@@ -69,7 +70,11 @@ fn a_job_whose_bonds_the_account_does_not_hold_ends_before_anything_is_opened() 
     assert_eq!(outcome, Err(JobError::Bonds { holds: 500, takes: 400, bonds: 200 }));
     let text = outcome.unwrap_err().to_string();
     assert!(text.starts_with("[R-JOB-026] ") && text.contains("deposit 100 more"), "{text}");
-    assert!(world.core.idle() && world.core.accusables().is_empty() && world.core.state().deals.is_empty());
+    assert!(
+        world.core.idle()
+            && world.core.accusables().is_empty()
+            && world.core.state().deals.is_empty()
+    );
     // Deposited since: the same job goes on.
     world.summary = None;
     world.feed(Event::Resume { job: JOB, deadline: world.now + 3_000, budget: None });
@@ -84,7 +89,8 @@ fn a_job_with_deals_waits_for_their_money_before_it_opens_more() {
     world.feed(Event::Submit(spec));
     until(&mut world, 600, |world| world.core.state().jobs[&JOB].openings.len() == 2);
     let told = |world: &World| {
-        let ours = |event: &&JobEvent| matches!(event, JobEvent::Note { code, .. } if code == "R-JOB-026");
+        let ours =
+            |event: &&JobEvent| matches!(event, JobEvent::Note { code, .. } if code == "R-JOB-026");
         world.told.iter().filter(ours).count()
     };
     for _ in 0..3 {
@@ -109,7 +115,11 @@ fn a_deal_serves_no_later_job_whose_bond_would_be_larger() {
         world.feed(Event::Heard(offer));
         for (id, fuel_limit) in [(1, FUEL_LIMIT), (2, fuel_limit)] {
             world.summary = None;
-            world.feed(Event::Submit(JobSpec { id: JobId(id), fuel_limit, ..spec(4, Policy::Trust) }));
+            world.feed(Event::Submit(JobSpec {
+                id: JobId(id),
+                fuel_limit,
+                ..spec(4, Policy::Trust)
+            }));
             assert_eq!(world.run(400).outcome, Ok(()));
         }
         assert_eq!(world.opens, opens, "fuel limit {fuel_limit}");

@@ -51,7 +51,11 @@ impl World {
         let at = |n: &u16, len: usize| usize::from(*n) % len.max(1);
         let messages = |mail: &[(u64, Event)]| -> Vec<usize> {
             let session = |event: &Event| matches!(event, Event::Message { .. });
-            mail.iter().enumerate().filter(|(_, (_, event))| session(event)).map(|(at, _)| at).collect()
+            mail.iter()
+                .enumerate()
+                .filter(|(_, (_, event))| session(event))
+                .map(|(at, _)| at)
+                .collect()
         };
         let some = messages(&self.mail);
         match twist {
@@ -62,7 +66,9 @@ impl World {
                 let (_, event) = self.mail.remove(some[at(n, some.len())]);
                 let Event::Message { deal, .. } = event else { return };
                 self.actors.get_mut(&self.market[&deal].provider).unwrap().up = false;
-                self.mail.retain(|(_, event)| !matches!(event, Event::Message { deal: of, .. } if *of == deal));
+                self.mail.retain(
+                    |(_, event)| !matches!(event, Event::Message { deal: of, .. } if *of == deal),
+                );
                 self.feed(Event::Disconnected { deal, why: "lost".into() });
             }
             Twist::Double(n) if !some.is_empty() => {
@@ -73,7 +79,8 @@ impl World {
                 self.mail.swap(some[at(a, some.len())], some[at(b, some.len())]);
             }
             Twist::Drop(n) => {
-                let deals: Vec<_> = self.market.iter().map(|(id, deal)| (*id, deal.provider)).collect();
+                let deals: Vec<_> =
+                    self.market.iter().map(|(id, deal)| (*id, deal.provider)).collect();
                 if let Some((deal, provider)) = deals.get(usize::from(*n) % deals.len().max(1)) {
                     self.actors.get_mut(provider).unwrap().up = false;
                     self.feed(Event::Disconnected { deal: *deal, why: "cut".into() });
@@ -88,16 +95,23 @@ impl World {
     /// Messages that no honest provider sends.
     fn garbage(&mut self, n: u8, what: u8) {
         let deals: Vec<_> = self.market.iter().map(|(id, deal)| (*id, deal.provider)).collect();
-        let Some((deal, provider)) = deals.get(usize::from(n) % deals.len().max(1)).copied() else { return };
+        let Some((deal, provider)) = deals.get(usize::from(n) % deals.len().max(1)).copied() else {
+            return;
+        };
         let key = self.actors[&provider].n;
         let orders: Vec<OrderId> = self.core.state().orders.keys().copied().collect();
-        let order = orders.get(usize::from(n) % orders.len().max(1)).copied().unwrap_or(OrderId::ZERO);
+        let order =
+            orders.get(usize::from(n) % orders.len().max(1)).copied().unwrap_or(OrderId::ZERO);
         let receipt = Receipt { order, root: B256::ZERO, fuel: 1, fee: u128::MAX };
         let message = match what % 8 {
-            0 => ToRequester::Welcome { version: WIRE_VERSION, next_seq: u64::MAX, paid: u128::MAX },
+            0 => {
+                ToRequester::Welcome { version: WIRE_VERSION, next_seq: u64::MAX, paid: u128::MAX }
+            }
             1 => ToRequester::Progress { order, done: u32::MAX },
             2 => ToRequester::Ack(sign(key, Ack { order, dueBy: 0 })),
-            3 => ToRequester::Refuse { order: None, code: "P-PAY-003".into(), detail: String::new() },
+            3 => {
+                ToRequester::Refuse { order: None, code: "P-PAY-003".into(), detail: String::new() }
+            }
             4 => ToRequester::Release(sign(key, Release { deal, amount: u128::MAX })),
             5 => ToRequester::Release(sign(key, Release { deal, amount: 0 })),
             6 => ToRequester::Receipt {
@@ -107,7 +121,11 @@ impl World {
             },
             _ => {
                 let results = vec![run(B256::ZERO, 0).1; 3];
-                ToRequester::Receipt { receipt: sign(key, receipt), results, outputs: Payload::Inline(Bytes::new()) }
+                ToRequester::Receipt {
+                    receipt: sign(key, receipt),
+                    results,
+                    outputs: Payload::Inline(Bytes::new()),
+                }
             }
         };
         self.feed(Event::Message { deal, message });

@@ -1,4 +1,5 @@
-//! What a provider asserts on chain: made up, inflated, in part, late, twice; and what it takes to be believed.
+//! What a provider asserts on chain: made up, inflated, in part, late, twice; and what it takes to
+//! be believed.
 
 use rialto_protocol::case::CaseId;
 use rialto_protocol::{
@@ -17,7 +18,14 @@ use super::{
 };
 
 fn dead() -> Halted {
-    Halted { status: Status::Trap, exit_code: 0, out_hash: B256::ZERO, out_len: 0, fuel_left: -1, digest: 0 }
+    Halted {
+        status: Status::Trap,
+        exit_code: 0,
+        out_hash: B256::ZERO,
+        out_len: 0,
+        fuel_left: -1,
+        digest: 0,
+    }
 }
 
 fn tx(kind: &str) -> TxNote {
@@ -40,7 +48,10 @@ fn receipt_with(world: &World, order: OrderId, root: SumNode) -> Receipt {
 fn claim(world: &mut World, receipt: &Receipt) -> DealId {
     let known = world.core.state().orders[&receipt.order].order.clone();
     let deadline = world.now + 200;
-    world.says(known.deal, What::Claimed { order: receipt.order, seq: known.seq, deadline, receipt: receipt.clone() });
+    world.says(
+        known.deal,
+        What::Claimed { order: receipt.order, seq: known.seq, deadline, receipt: receipt.clone() },
+    );
     known.deal
 }
 
@@ -54,7 +65,9 @@ fn promised(run_locally: bool) -> (World, OrderId) {
         job.constraints.run_locally = false;
     }
     world.feed(Event::Submit(job));
-    until(&mut world, 100, |world| world.core.state().orders.values().any(|order| order.ack.is_some()));
+    until(&mut world, 100, |world| {
+        world.core.state().orders.values().any(|order| order.ack.is_some())
+    });
     let order = *world.core.state().orders.iter().find(|(_, order)| order.ack.is_some()).unwrap().0;
     (world, order)
 }
@@ -69,7 +82,8 @@ fn accepted(policy: Policy) -> (World, OrderId) {
     world.feed(Event::Submit(spec(400, policy)));
     let large = |world: &World| {
         let orders = world.core.state().orders.iter();
-        let mut orders = orders.filter(|(_, order)| order.status == OrderStatus::Accepted && order.order.tasks > 32);
+        let mut orders = orders
+            .filter(|(_, order)| order.status == OrderStatus::Accepted && order.order.tasks > 32);
         orders
             .find(|(_, order)| {
                 let deal = &world.core.state().deals[&order.order.deal];
@@ -83,11 +97,14 @@ fn accepted(policy: Policy) -> (World, OrderId) {
 }
 
 fn accusations(world: &World) -> Vec<Accusation> {
-    let accused = |(_, call): &(String, Call)| if let Call::Accuse(it) = call { Some((**it).clone()) } else { None };
+    let accused = |(_, call): &(String, Call)| {
+        if let Call::Accuse(it) = call { Some((**it).clone()) } else { None }
+    };
     world.cases.iter().filter_map(accused).collect()
 }
 
-/// Lets the provider play its game over `ends`, until we have said what the game comes down to. Returns our answers.
+/// Lets the provider play its game over `ends`, until we have said what the game comes down to.
+/// Returns our answers.
 fn play(world: &mut World, ends: &[Halted], seconds: u64) -> Vec<Answer> {
     let accusation = accusations(world).pop().expect("somebody is accused");
     let (order, receipt) = (accusation.order.clone(), accusation.receipt.value.clone());
@@ -120,7 +137,10 @@ fn play(world: &mut World, ends: &[Halted], seconds: u64) -> Vec<Answer> {
             world.step();
             match world.cases.get(seen) {
                 Some((_, Call::Play { answer, view, .. })) => {
-                    assert_eq!(view.question, Question::Nodes { height, place, nodes: nodes.clone() });
+                    assert_eq!(
+                        view.question,
+                        Question::Nodes { height, place, nodes: nodes.clone() }
+                    );
                     answers.push((**answer).clone());
                     break;
                 }
@@ -131,15 +151,21 @@ fn play(world: &mut World, ends: &[Halted], seconds: u64) -> Vec<Answer> {
         match answers.last().unwrap() {
             Answer::Pick { index } => {
                 place = place * nodes.len() as u32 + index;
-                world.says(deal, What::Game(GameNews::Picked { game: id, place, height, deadline }));
+                world
+                    .says(deal, What::Game(GameNews::Picked { game: id, place, height, deadline }));
             }
             Answer::Challenge(it) => {
                 let task = place * nodes.len() as u32 + it.index;
                 let right = world.truth(struct_hash(&order))[task as usize];
                 assert_eq!(it.states[15], right.hash(), "we say how it ends");
-                assert_ne!(nodes[it.index as usize].hash, right.hash(), "and what is said is not that");
+                assert_ne!(
+                    nodes[it.index as usize].hash,
+                    right.hash(),
+                    "and what is said is not that"
+                );
                 let (halted, segment) = (nodes[it.index as usize].hash, Box::new([B256::ZERO; 17]));
-                let news = GameNews::Challenged { game: id, task, halted, level: 2, deadline, segment };
+                let news =
+                    GameNews::Challenged { game: id, task, halted, level: 2, deadline, segment };
                 world.says(deal, What::Game(news));
                 return answers;
             }
@@ -207,14 +233,20 @@ fn one_false_leaf_among_many_right_ones_is_found_and_the_game_leads_to_it() {
         claim(&mut world, &receipt);
         until(&mut world, 200, |world| !world.cases.is_empty());
         let answers = play(&mut world, &ends, 50);
-        let [Answer::Pick { .. }, Answer::Challenge(it)] = answers.as_slice() else { panic!("{answers:?}") };
+        let [Answer::Pick { .. }, Answer::Challenge(it)] = answers.as_slice() else {
+            panic!("{answers:?}")
+        };
         assert_eq!(it.index as usize, wrong % 4, "64 leaves: 16 nodes, then 4 leaves");
         convicted(&mut world);
     }
     let receipt = receipt_of(&world, order, &truth);
     claim(&mut world, &receipt);
     (0..250).for_each(|_| world.step());
-    assert!(world.cases.is_empty(), "what was delivered and accepted is owed: {:?}", intents(&world));
+    assert!(
+        world.cases.is_empty(),
+        "what was delivered and accepted is owed: {:?}",
+        intents(&world)
+    );
     let looked = |event: &JobEvent| matches!(event, JobEvent::LocalRun { first: 0, .. });
     assert!(!world.told.iter().any(looked), "nothing is run for it");
 }
@@ -250,7 +282,10 @@ fn a_right_claim_of_what_was_never_delivered_is_demanded_and_not_accused() {
     claim(&mut world, &receipt);
     (0..300).for_each(|_| world.step());
     assert!(world.cases.iter().all(|(_, call)| !matches!(call, Call::Accuse(_))));
-    assert!(world.cases.iter().any(|(_, call)| matches!(call, Call::Demand { .. })), "it has to be shown");
+    assert!(
+        world.cases.iter().any(|(_, call)| matches!(call, Call::Demand { .. })),
+        "it has to be shown"
+    );
     assert_eq!(false_receipts(&world), 0);
     assert!(world.own_runs > 0);
 }
@@ -281,7 +316,8 @@ fn what_was_delivered_and_is_claimed_before_it_is_verified_is_verified_at_once()
 
 #[test]
 fn claims_are_accused_as_long_as_the_market_lets_deals_be_held() {
-    // Seconds after expiry + grace at which a false claim is known, and whether another claim has been open since before.
+    // Seconds after expiry + grace at which a false claim is known, and whether another claim has
+    // been open since before.
     for (after, accused) in [(-150i64, true), (-3, true), (0, true), (490, true), (501, false)] {
         let (mut world, _) = promised(true);
         let (deal, terms) = first_deal(&world);
@@ -296,7 +332,12 @@ fn claims_are_accused_as_long_as_the_market_lets_deals_be_held() {
         // A right claim keeps the window open.
         let right = receipt_of(&world, orders[0], &world.truth(orders[0]));
         let known = world.core.state().orders[&orders[0]].order.clone();
-        let what = What::Claimed { order: orders[0], seq: known.seq, deadline: closes + 199, receipt: right };
+        let what = What::Claimed {
+            order: orders[0],
+            seq: known.seq,
+            deadline: closes + 199,
+            receipt: right,
+        };
         world.says(deal, what);
         while world.now < (closes as i64 + after) as u64 {
             world.step();
@@ -308,9 +349,13 @@ fn claims_are_accused_as_long_as_the_market_lets_deals_be_held() {
         let deadline = world.now + 200;
         world.says(deal, What::Claimed { order: false_one, seq, deadline, receipt });
         (0..12).for_each(|_| world.step());
-        assert_eq!(accusations(&world).len(), usize::from(accused), "{after}: {:?}", intents(&world));
-        let settles =
-            |call: &Call| matches!(call, Call::Settle { case, .. } if *case == CaseId::Claim { order: false_one });
+        assert_eq!(
+            accusations(&world).len(),
+            usize::from(accused),
+            "{after}: {:?}",
+            intents(&world)
+        );
+        let settles = |call: &Call| matches!(call, Call::Settle { case, .. } if *case == CaseId::Claim { order: false_one });
         assert!(!world.cases.iter().any(|(_, call)| settles(call)), "we don't pay it ourselves");
     }
 }
@@ -331,16 +376,24 @@ fn a_false_claim_is_never_settled_by_us_while_it_can_be_accused() {
         world.step();
     }
     let settled = world.cases.iter().any(|(_, call)| matches!(call, Call::Settle { .. }));
-    assert!(!settled && accusations(&world).len() > 10, "tried as long as the market allows: {:?}", intents(&world));
+    assert!(
+        !settled && accusations(&world).len() > 10,
+        "tried as long as the market allows: {:?}",
+        intents(&world)
+    );
     assert!(world.core.is_exposed() && world.core.plays());
-    assert_eq!(world.cases.iter().map(|(name, _)| name).collect::<BTreeSet<_>>().len(), world.cases.len());
+    assert_eq!(
+        world.cases.iter().map(|(name, _)| name).collect::<BTreeSet<_>>().len(),
+        world.cases.len()
+    );
     world.refuse_cases = false;
     (0..3_000).for_each(|_| world.step());
     assert!(!world.core.is_exposed() && !world.core.plays(), "it ends by time alone");
 }
 
 #[test]
-fn two_false_claims_in_a_deal_take_one_bond_and_the_second_follows_only_if_the_first_game_is_lost() {
+fn two_false_claims_in_a_deal_take_one_bond_and_the_second_follows_only_if_the_first_game_is_lost()
+{
     let (mut world, _) = promised(true);
     let (deal, _) = first_deal(&world);
     let orders = world.core.state().deals[&deal].orders.clone();
@@ -366,7 +419,8 @@ fn two_false_claims_in_a_deal_take_one_bond_and_the_second_follows_only_if_the_f
     };
     world.says(deal, What::Game(GameNews::Ended { game, verdict }));
     (0..10).for_each(|_| world.step());
-    let accused: BTreeSet<_> = accusations(&world).iter().map(|it| struct_hash(&it.receipt.value)).collect();
+    let accused: BTreeSet<_> =
+        accusations(&world).iter().map(|it| struct_hash(&it.receipt.value)).collect();
     assert_eq!(accused, receipts.iter().map(struct_hash).collect());
 }
 
@@ -385,8 +439,10 @@ fn padding_that_is_not_empty_can_not_be_unfolded_and_loses_by_time() {
     until(&mut world, 200, |world| !world.cases.is_empty());
     let accusation = accusations(&world).pop().unwrap();
     assert_eq!(accusation.receipt.value, receipt);
-    // It can show the nodes under the root; of those the last is wrong, and nothing can be shown below it.
-    let game = Game { deal, order, receipt: struct_hash(&receipt), accuser: REQUESTER, ..Game::default() };
+    // It can show the nodes under the root; of those the last is wrong, and nothing can be shown
+    // below it.
+    let game =
+        Game { deal, order, receipt: struct_hash(&receipt), accuser: REQUESTER, ..Game::default() };
     let id = struct_hash(&game);
     let view = GameView::begun(game, receipt, tasks as u32, world.now + 50);
     let Question::Node { height, .. } = view.question else { panic!() };
@@ -396,12 +452,16 @@ fn padding_that_is_not_empty_can_not_be_unfolded_and_loses_by_time() {
     let below = u32::from(height) - 4;
     nodes[last] = padding.lead(at, &tree.siblings(0, at).unwrap()[..below as usize]).unwrap();
     let (deadline, height) = (world.now + 50, below as u8);
-    world.says(deal, What::Game(GameNews::Unfolded { game: id, place: 0, height, deadline, nodes }));
+    world
+        .says(deal, What::Game(GameNews::Unfolded { game: id, place: 0, height, deadline, nodes }));
     until(&mut world, 20, |world| world.cases.len() == 2);
     let (_, Call::Play { answer, .. }) = &world.cases[1] else { panic!("{:?}", intents(&world)) };
     assert_eq!(**answer, Answer::Pick { index: last as u32 });
     let deadline = world.now + 50;
-    world.says(deal, What::Game(GameNews::Picked { game: id, place: last as u32, height, deadline }));
+    world.says(
+        deal,
+        What::Game(GameNews::Picked { game: id, place: last as u32, height, deadline }),
+    );
     until(&mut world, 60, |world| world.cases.len() == 3);
     assert!(matches!(&world.cases[2].1, Call::Timeout { .. }) && world.now >= deadline);
 }
@@ -411,14 +471,16 @@ fn a_leaf_with_the_right_end_and_other_fuel_ends_the_game_that_showed_it() {
     let (mut world, order) = accepted(Policy::Trust);
     let truth = world.truth(order);
     // Two such lies: their total does not tell where.
-    let mut leaves: Vec<_> = truth.iter().map(|end| (end.hash(), end.fuel_used(FUEL_LIMIT))).collect();
+    let mut leaves: Vec<_> =
+        truth.iter().map(|end| (end.hash(), end.fuel_used(FUEL_LIMIT))).collect();
     (leaves[5].1, leaves[21].1) = (leaves[5].1 + 7, leaves[21].1 + 9);
     let tree = SumTree::new(leaves.iter().copied());
     let receipt = receipt_with(&world, order, tree.root());
     let deal = claim(&mut world, &receipt);
     until(&mut world, 200, |world| !world.cases.is_empty());
     assert_eq!(accusations(&world).len(), 1);
-    let game = Game { deal, order, receipt: struct_hash(&receipt), accuser: REQUESTER, ..Game::default() };
+    let game =
+        Game { deal, order, receipt: struct_hash(&receipt), accuser: REQUESTER, ..Game::default() };
     let id = struct_hash(&game);
     let view = GameView::begun(game, receipt.clone(), truth.len() as u32, world.now + 50);
     let Question::Node { mut height, mut place } = view.question else { panic!() };
@@ -427,7 +489,16 @@ fn a_leaf_with_the_right_end_and_other_fuel_ends_the_game_that_showed_it() {
         let nodes = tree.unfold(height.into(), place).unwrap();
         height -= unfolded(height.into()) as u8;
         let (deadline, seen) = (world.now + 50, world.cases.len());
-        world.says(deal, What::Game(GameNews::Unfolded { game: id, place, height, deadline, nodes: nodes.clone() }));
+        world.says(
+            deal,
+            What::Game(GameNews::Unfolded {
+                game: id,
+                place,
+                height,
+                deadline,
+                nodes: nodes.clone(),
+            }),
+        );
         until(&mut world, 20, |world| world.cases.len() > seen);
         match world.cases[seen].1.clone() {
             Call::Play { answer, .. } => {
@@ -441,7 +512,8 @@ fn a_leaf_with_the_right_end_and_other_fuel_ends_the_game_that_showed_it() {
                     other => panic!("{other:?}"),
                 };
                 place = place * nodes.len() as u32 + index;
-                world.says(deal, What::Game(GameNews::Picked { game: id, place, height, deadline }));
+                world
+                    .says(deal, What::Game(GameNews::Picked { game: id, place, height, deadline }));
             }
             other => panic!("{other:?}"),
         }
@@ -473,7 +545,10 @@ fn where_this_machine_may_not_run_tasks_they_are_demanded_at_once_and_nobody_is_
         world.step();
         if let Some((_, Call::Demand { task, .. })) = world.cases.get(answered).cloned() {
             answered += 1;
-            world.says(deal, What::Demanded { receipt: demanded, task, seq: 0, deadline: world.now + 100 });
+            world.says(
+                deal,
+                What::Demanded { receipt: demanded, task, seq: 0, deadline: world.now + 100 },
+            );
             let until = world.now + 201;
             world.says(deal, What::Revealed { receipt: demanded, task, halted: dead(), until });
         }
@@ -482,20 +557,28 @@ fn where_this_machine_may_not_run_tasks_they_are_demanded_at_once_and_nobody_is_
     assert_eq!(answered, world.truth(order).len().min(4));
     let exposure = world.core.exposures().pop().unwrap();
     assert_eq!(exposure.lack, Some(Lack::Runs));
-    assert!(exposure.claimed == receipt.fee && exposure.most >= receipt.fee && exposure.signed == 0);
+    assert!(
+        exposure.claimed == receipt.fee && exposure.most >= receipt.fee && exposure.signed == 0
+    );
     let claim = CaseId::Claim { order };
     let deadline = world.core.state().deals[&deal].chain.cases[&claim].deadline;
-    assert!(deadline > began + 202, "what was revealed gives the claim new time: {deadline}, claimed at {began}");
+    assert!(
+        deadline > began + 202,
+        "what was revealed gives the claim new time: {deadline}, claimed at {began}"
+    );
 }
 
 #[test]
-fn where_this_machine_could_not_run_the_order_what_is_revealed_is_traced_and_accused_before_it_can_be_settled() {
+fn where_this_machine_could_not_run_the_order_what_is_revealed_is_traced_and_accused_before_it_can_be_settled()
+ {
     let (mut world, order) = promised(true);
     world.can_run = false;
     let ends = vec![dead(); world.truth(order).len()];
     let receipt = receipt_of(&world, order, &ends);
     let deal = claim(&mut world, &receipt);
-    until(&mut world, 10, |world| world.cases.iter().any(|(_, call)| matches!(call, Call::Demand { .. })));
+    until(&mut world, 10, |world| {
+        world.cases.iter().any(|(_, call)| matches!(call, Call::Demand { .. }))
+    });
     let demand = world.cases.iter().find(|(_, call)| matches!(call, Call::Demand { .. })).cloned();
     let Some((_, Call::Demand { task, .. })) = demand else { panic!() };
     let demanded = struct_hash(&receipt);
@@ -533,7 +616,9 @@ fn a_late_notice_that_is_answered_by_a_made_up_receipt_is_accused() {
     job.constraints.deadline = START + 60;
     world.feed(Event::Submit(job));
     until(&mut world, 300, |world| !world.cases.is_empty());
-    let (_, Call::Late { order, deal, .. }) = world.cases[0].clone() else { panic!("{:?}", intents(&world)) };
+    let (_, Call::Late { order, deal, .. }) = world.cases[0].clone() else {
+        panic!("{:?}", intents(&world))
+    };
     let (deal, name) = (struct_hash(&deal), struct_hash(&order));
     world.says(deal, What::LateNoticed { order: name, seq: order.seq, deadline: world.now + 100 });
     let receipt = receipt_of(&world, name, &vec![dead(); order.tasks as usize]);
@@ -550,7 +635,8 @@ fn an_order_that_was_refused_and_split_can_still_be_claimed_and_is_looked_into()
     world.assert_right();
     let refused = |world: &World| {
         let orders = world.core.state().orders.iter();
-        let mut refused = orders.filter(|(_, order)| order.status == OrderStatus::Refused && order.order.tasks > 1);
+        let mut refused = orders
+            .filter(|(_, order)| order.status == OrderStatus::Refused && order.order.tasks > 1);
         refused.next().map(|(name, _)| *name)
     };
     let order = refused(&world).expect("large orders are refused");
@@ -573,7 +659,9 @@ fn an_order_that_was_refused_and_split_can_still_be_claimed_and_is_looked_into()
 fn a_claim_in_a_deal_without_a_court_is_answered_by_demands_even_where_tasks_can_be_run() {
     let mut world = World::new(&[Manner::Promises]);
     world.feed(Event::Submit(spec(12, Policy::Trust)));
-    until(&mut world, 100, |world| world.core.state().orders.values().any(|order| order.ack.is_some()));
+    until(&mut world, 100, |world| {
+        world.core.state().orders.values().any(|order| order.ack.is_some())
+    });
     let order = *world.core.state().orders.iter().find(|(_, order)| order.ack.is_some()).unwrap().0;
     let receipt = receipt_of(&world, order, &vec![dead(); world.truth(order).len()]);
     claim(&mut world, &receipt);
@@ -638,7 +726,8 @@ fn root_with(truth: &[Halted], lies: &[Lie]) -> SumNode {
             _ => {}
         }
     }
-    let mut leaves: Vec<_> = ends.iter().map(|end| (end.hash(), end.fuel_used(FUEL_LIMIT))).collect();
+    let mut leaves: Vec<_> =
+        ends.iter().map(|end| (end.hash(), end.fuel_used(FUEL_LIMIT))).collect();
     for lie in lies {
         if let Lie::Leaf(n) = lie {
             leaves[at(*n)].1 += 5;

@@ -19,7 +19,12 @@ fn trust_spreads_pays_and_closes() {
     world.assert_right();
     assert_eq!(world.opens, 1, "all deals open in one transaction");
     assert_eq!(summary.providers.len(), 4);
-    assert!(summary.providers.iter().all(|provider| provider.tasks > 0 && provider.status == ProviderStatus::Settled));
+    assert!(
+        summary
+            .providers
+            .iter()
+            .all(|provider| provider.tasks > 0 && provider.status == ProviderStatus::Settled)
+    );
     assert!(summary.providers.iter().all(|provider| provider.paid == Some(provider.earned)));
     assert_eq!(summary.requester_paid, world.closed.values().sum::<u128>());
     assert_eq!(
@@ -53,7 +58,8 @@ fn replicas_agree_and_everybody_is_paid() {
 
 #[test]
 fn a_cheater_is_named_with_exact_tasks_and_left_unpaid() {
-    let mut world = World::new(&[Manner::Honest, Manner::Cheats(3), Manner::Honest, Manner::Honest]);
+    let mut world =
+        World::new(&[Manner::Honest, Manner::Cheats(3), Manner::Honest, Manner::Honest]);
     world.feed(Event::Submit(spec(40, Policy::Replicate { n: 2 })));
     let summary = world.run(600).clone();
     assert_eq!(summary.outcome, Ok(()));
@@ -62,10 +68,15 @@ fn a_cheater_is_named_with_exact_tasks_and_left_unpaid() {
     let cheater = status(&summary, 2);
     assert_eq!(cheater.status, ProviderStatus::Cheated);
     assert!(!cheater.wrong.is_empty() && cheater.wrong.iter().all(|wrong| wrong.task % 3 == 0));
-    assert!(cheater.wrong.iter().all(|wrong| wrong.theirs.out_hash == output_hash(b"made up by 2")));
+    assert!(
+        cheater.wrong.iter().all(|wrong| wrong.theirs.out_hash == output_hash(b"made up by 2"))
+    );
     assert_eq!(cheater.earned, cheater.paid.unwrap());
     assert!(!world.actors[&address(2)].rejected.is_empty());
-    assert!(has(&world, |event| matches!(event, JobEvent::Mismatch { results, .. } if results.len() == 2)));
+    assert!(has(
+        &world,
+        |event| matches!(event, JobEvent::Mismatch { results, .. } if results.len() == 2)
+    ));
     // Whatever the cheater was paid was for batches that others confirmed.
     for n in [1, 3, 4] {
         assert_eq!(status(&summary, n).status, ProviderStatus::Settled);
@@ -95,7 +106,8 @@ fn a_majority_of_cheaters_loses_against_this_machine() {
 
 #[test]
 fn without_a_local_run_another_provider_breaks_the_tie() {
-    let mut world = World::new(&[Manner::Cheats(2), Manner::Honest, Manner::Honest, Manner::Honest]);
+    let mut world =
+        World::new(&[Manner::Cheats(2), Manner::Honest, Manner::Honest, Manner::Honest]);
     let mut job = spec(20, Policy::Replicate { n: 2 });
     job.constraints.run_locally = false;
     world.feed(Event::Submit(job));
@@ -107,7 +119,8 @@ fn without_a_local_run_another_provider_breaks_the_tie() {
 
 #[test]
 fn a_machine_that_cannot_run_the_task_falls_back_to_a_tie_break() {
-    let mut world = World::new(&[Manner::Cheats(2), Manner::Honest, Manner::Honest, Manner::Honest]);
+    let mut world =
+        World::new(&[Manner::Cheats(2), Manner::Honest, Manner::Honest, Manner::Honest]);
     world.can_run = false;
     world.feed(Event::Submit(spec(20, Policy::Replicate { n: 2 })));
     assert_eq!(world.run(600).outcome, Ok(()));
@@ -139,9 +152,16 @@ fn work_of_providers_that_fall_away_goes_elsewhere() {
             assert_eq!(status(&summary, 1).earned, 0, "{manner:?}");
         }
         // The others are overtaken by duplicates before patience with them is over.
-        if matches!(manner, Manner::BadRoot | Manner::BadFee | Manner::BadOutputs | Manner::Forges) {
-            assert!(matches!(status(&summary, 1).status, ProviderStatus::Dropped { .. }), "{manner:?}");
-            assert!(has(&world, |event| matches!(event, JobEvent::ProviderDropped { .. })), "{manner:?}");
+        if matches!(manner, Manner::BadRoot | Manner::BadFee | Manner::BadOutputs | Manner::Forges)
+        {
+            assert!(
+                matches!(status(&summary, 1).status, ProviderStatus::Dropped { .. }),
+                "{manner:?}"
+            );
+            assert!(
+                has(&world, |event| matches!(event, JobEvent::ProviderDropped { .. })),
+                "{manner:?}"
+            );
         }
     }
 }
@@ -175,7 +195,10 @@ fn when_nobody_is_left_this_machine_finishes_or_the_job_says_why_not() {
     let outcome = world.run(3_200).outcome.clone();
     assert!(matches!(outcome, Err(JobError::Stranded { .. })), "{outcome:?}");
     assert!(world.now >= START + 3_000, "somebody might have come until the deadline");
-    let waits = world.told.iter().filter(|event| matches!(event, JobEvent::Note { code, .. } if code == "R-JOB-024"));
+    let waits = world
+        .told
+        .iter()
+        .filter(|event| matches!(event, JobEvent::Note { code, .. } if code == "R-JOB-024"));
     assert_eq!(waits.count(), 1);
 }
 
@@ -192,7 +215,10 @@ fn a_provider_that_stops_frees_its_budget_and_the_work_goes_to_whoever_comes() {
         world.core.state().deals.values().all(|deal| deal.closed.is_some()),
         "deals with who is stopping are settled"
     );
-    assert!(has(&world, |event| matches!(event, JobEvent::Note { code, .. } if code == "R-JOB-024")));
+    assert!(has(
+        &world,
+        |event| matches!(event, JobEvent::Note { code, .. } if code == "R-JOB-024")
+    ));
     assert!(world.summary.is_none(), "the job waits");
     world.arrive(3, Manner::Honest);
     let summary = world.run(1_000).clone();
@@ -272,8 +298,14 @@ fn no_match_says_which_constraint_to_change() {
     world.feed(Event::Submit(job));
     let outcome = world.run(100).outcome.clone();
     let Err(JobError::Stranded { why: text, left: 4 }) = outcome else { panic!("{outcome:?}") };
-    assert!(text.contains("3 distinct providers needed, 1 fit; raise the maximum price (R-MAT-002)"), "{text}");
-    assert!(has(&world, |event| matches!(event, JobEvent::Excluded(e) if e.why.code() == "R-MAT-002")));
+    assert!(
+        text.contains("3 distinct providers needed, 1 fit; raise the maximum price (R-MAT-002)"),
+        "{text}"
+    );
+    assert!(has(
+        &world,
+        |event| matches!(event, JobEvent::Excluded(e) if e.why.code() == "R-MAT-002")
+    ));
     assert_eq!(world.opens, 0);
 
     let mut world = World::new(&[]);
@@ -287,7 +319,8 @@ fn no_match_says_which_constraint_to_change() {
 
 #[test]
 fn only_what_waiting_cannot_mend_ends_a_job_early() {
-    let excluded = |why: Why| vec![Excluded { provider: address(1), ask: rialto_protocol::AskId::ZERO, why }];
+    let excluded =
+        |why: Why| vec![Excluded { provider: address(1), ask: rialto_protocol::AskId::ZERO, why }];
     let budget = || Why::Budget { needed: 2, available: 1 };
     let price = || Why::Price { price: 2, max: 1 };
     let table = [
@@ -297,7 +330,11 @@ fn only_what_waiting_cannot_mend_ends_a_job_early() {
         (NoMatch::TooFew { needed: 1, found: 0, excluded: excluded(Why::Draining) }, true),
         (NoMatch::TooFew { needed: 1, found: 0, excluded: excluded(Why::Unreachable) }, true),
         (
-            NoMatch::TooFew { needed: 2, found: 1, excluded: [excluded(budget()), excluded(Why::Draining)].concat() },
+            NoMatch::TooFew {
+                needed: 2,
+                found: 1,
+                excluded: [excluded(budget()), excluded(Why::Draining)].concat(),
+            },
             true,
         ),
         (NoMatch::TooSlow { capacity: 1, needed: 2, excluded: Vec::new() }, true),
@@ -317,7 +354,10 @@ fn an_offer_that_does_not_open_is_left_out_and_the_rest_open() {
     world.feed(Event::Submit(spec(12, Policy::Replicate { n: 2 })));
     let summary = world.run(600).clone();
     assert_eq!(summary.outcome, Ok(()));
-    assert!(has(&world, |event| matches!(event, JobEvent::Excluded(e) if e.why.code() == "R-MAT-012")));
+    assert!(has(
+        &world,
+        |event| matches!(event, JobEvent::Excluded(e) if e.why.code() == "R-MAT-012")
+    ));
     assert_eq!(summary.providers.len(), 2);
 }
 
@@ -343,7 +383,8 @@ fn who_has_much_to_fetch_is_waited_for() {
         job.constraints.run_locally = false;
         job.constraints.min_providers = 2;
         world.feed(Event::Submit(job));
-        let dropped = |world: &World| has(world, |event| matches!(event, JobEvent::ProviderDropped { .. }));
+        let dropped =
+            |world: &World| has(world, |event| matches!(event, JobEvent::ProviderDropped { .. }));
         (0..2_000).find(|_| {
             world.step();
             dropped(&world)
@@ -417,7 +458,8 @@ fn a_provider_that_does_not_redeem_is_asked_for_a_release_and_then_expires() {
 
 #[test]
 fn a_crash_at_every_step_changes_nothing() {
-    let mut world = World::new(&[Manner::Honest, Manner::Cheats(4), Manner::Honest, Manner::Honest]);
+    let mut world =
+        World::new(&[Manner::Honest, Manner::Cheats(4), Manner::Honest, Manner::Honest]);
     world.feed(Event::Submit(spec(16, Policy::Replicate { n: 2 })));
     for steps in (1..60).cycle().step_by(7).take(400) {
         (0..steps).for_each(|_| world.step());
@@ -461,7 +503,9 @@ fn a_provider_is_dialled_where_it_is_now_and_where_it_was() {
     while world.core.state().deals.is_empty() {
         world.step();
     }
-    let dialled = |world: &World| world.core.whereabouts(*world.core.state().deals.keys().next().unwrap()).direct;
+    let dialled = |world: &World| {
+        world.core.whereabouts(*world.core.state().deals.keys().next().unwrap()).direct
+    };
     assert_eq!(dialled(&world), ports(1..=1));
     heard(&mut world, ports(2..=3));
     assert_eq!(dialled(&world), [ports(2..=3), ports(1..=1)].concat());
@@ -476,7 +520,8 @@ fn a_provider_that_is_back_is_found_within_seconds_while_work_waits() {
     let mut job = spec(600, Policy::Trust);
     (job.constraints.run_locally, job.constraints.min_providers) = (false, 1);
     world.feed(Event::Submit(job));
-    let dropped = |world: &World| has(world, |event| matches!(event, JobEvent::ProviderDropped { .. }));
+    let dropped =
+        |world: &World| has(world, |event| matches!(event, JobEvent::ProviderDropped { .. }));
     while !dropped(&world) {
         world.step();
     }
@@ -485,7 +530,10 @@ fn a_provider_that_is_back_is_found_within_seconds_while_work_waits() {
     let crate::core::session::LinkState::Down { retry_at } = link.state else { panic!("{link:?}") };
     assert!(link.failures > 5 && retry_at <= world.now + 4, "{link:?} at {}", world.now);
     // Meanwhile nobody locks more money with it.
-    let why = world.core.quote(world.now, &JobSpec { id: JobId(8), ..spec(4, Policy::Trust) }).unwrap_err();
+    let why = world
+        .core
+        .quote(world.now, &JobSpec { id: JobId(8), ..spec(4, Policy::Trust) })
+        .unwrap_err();
     assert!(why.to_string().contains("(R-MAT-017)"), "{why}");
     // It is there again, says so, and is back before the next attempt would have been due.
     world.actors.get_mut(&address(1)).unwrap().manner = Manner::Honest;

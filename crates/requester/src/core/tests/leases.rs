@@ -34,17 +34,31 @@ fn the_next_job_takes_over_what_is_open_and_every_bill_is_exact() {
         world.assert_right();
         let fees: u128 = {
             let state = world.core.state();
-            state.orders.values().filter(|order| order.job == JobId(id)).map(|order| order.accepted_fee()).sum()
+            state
+                .orders
+                .values()
+                .filter(|order| order.job == JobId(id))
+                .map(|order| order.accepted_fee())
+                .sum()
         };
         assert_eq!((summary.requester_paid, summary.progress.spent), (fees, fees));
-        assert!(summary.providers.iter().all(|p| p.status == ProviderStatus::Settled && p.paid.is_none()));
+        assert!(
+            summary
+                .providers
+                .iter()
+                .all(|p| p.status == ProviderStatus::Settled && p.paid.is_none())
+        );
         paid += fees;
         (0..30).for_each(|_| world.step());
     }
     assert_eq!(world.opens, 1, "four jobs, one transaction");
     assert!(world.closed.is_empty());
     (0..1_000).for_each(|_| world.step());
-    assert_eq!(world.closed.values().sum::<u128>(), paid, "closed when idle for long, and paid to the base unit");
+    assert_eq!(
+        world.closed.values().sum::<u128>(),
+        paid,
+        "closed when idle for long, and paid to the base unit"
+    );
     assert!(world.core.idle());
 }
 
@@ -88,11 +102,19 @@ fn two_jobs_at_once_do_not_share_a_deal_and_a_job_that_is_resumed_leaves_the_oth
     for _ in 0..3_000 {
         let state = world.core.state();
         for deal in state.deals.values() {
-            let open = deal.orders.iter().map(|order| &state.orders[order]).filter(|order| order.awaited());
+            let open = deal
+                .orders
+                .iter()
+                .map(|order| &state.orders[order])
+                .filter(|order| order.awaited());
             let jobs: BTreeSet<_> = open.map(|order| order.job).collect();
             assert!(jobs.len() <= 1, "one holder at a time");
         }
-        if state.jobs.values().all(|job| matches!(job.phase, Phase::Reported { outcome: Ok(()), .. })) {
+        if state
+            .jobs
+            .values()
+            .all(|job| matches!(job.phase, Phase::Reported { outcome: Ok(()), .. }))
+        {
             return;
         }
         world.step();

@@ -13,7 +13,10 @@ fn opening(world: &mut World, tasks: u32) -> DealId {
 }
 
 fn note(world: &World, code: &str) -> bool {
-    world.told.iter().any(|event| matches!(event, JobEvent::Note { code: told, .. } if told == code))
+    world
+        .told
+        .iter()
+        .any(|event| matches!(event, JobEvent::Note { code: told, .. } if told == code))
 }
 
 fn opened(deal: DealId) -> Event {
@@ -38,7 +41,8 @@ fn a_deal_that_the_chain_says_is_open_is_used_whatever_became_of_its_transaction
     for reverted in [true, false] {
         let mut world = World::new(&[Manner::Honest, Manner::Honest]);
         let first = opening(&mut world, 8);
-        let both: Vec<_> = world.core.state().jobs[&JobId(7)].openings[0].terms.iter().map(Terms::id).collect();
+        let both: Vec<_> =
+            world.core.state().jobs[&JobId(7)].openings[0].terms.iter().map(Terms::id).collect();
         world.mail.clear();
         let no = Transacted::Reverted { code: "C-1".into(), reason: "no".into() };
         let outcome = if reverted { no } else { Transacted::Unsent { reason: "no answer".into() } };
@@ -62,7 +66,8 @@ fn the_outcome_that_comes_after_the_event_opens_nothing_twice() {
     let deal = opening(&mut world, 4);
     world.feed(opened(deal));
     assert_eq!(world.run(600).outcome, Ok(()));
-    let opens = world.told.iter().filter(|event| matches!(event, JobEvent::DealOpened { .. })).count();
+    let opens =
+        world.told.iter().filter(|event| matches!(event, JobEvent::DealOpened { .. })).count();
     assert_eq!((opens, world.core.state().deals.len()), (1, 1));
 }
 
@@ -90,14 +95,20 @@ fn what_comes_too_late_is_opened_anew_under_other_terms_and_nobody_is_blamed() {
         let unsent = Transacted::Unsent { reason: "no answer".into() };
         world.now += 570;
         world.feed(Event::Transacted { intent: intent.clone(), outcome: unsent.clone() });
-        assert_eq!(world.core.state().jobs[&JobId(7)].openings.len(), 1, "the same, while it can be mined");
+        assert_eq!(
+            world.core.state().jobs[&JobId(7)].openings.len(),
+            1,
+            "the same, while it can be mined"
+        );
         world.now += 61;
         let too_late = Transacted::Reverted { code: "C-9".into(), reason: "too late".into() };
         world.feed(Event::Transacted { intent, outcome: if reverted { too_late } else { unsent } });
         assert!(note(&world, "R-JOB-025"));
         until(&mut world, 60, |world| !world.core.state().deals.is_empty());
         let (id, terms) = first_deal(&world);
-        assert!(id != deal && terms.openedAt > START + 570 && terms.salt != world.market[&deal].salt);
+        assert!(
+            id != deal && terms.openedAt > START + 570 && terms.salt != world.market[&deal].salt
+        );
         assert_eq!(world.run(600).outcome, Ok(()));
     }
 }
@@ -108,7 +119,12 @@ fn an_ask_that_the_market_would_refuse_is_left_out() {
     world.feed(Event::Submit(spec(4, Policy::Trust)));
     assert!(world.run(100).outcome.is_err());
     assert_eq!(world.opens, 0);
-    assert!(world.told.iter().any(|event| matches!(event, JobEvent::Excluded(e) if e.why.code() == "R-MAT-012")));
+    assert!(
+        world
+            .told
+            .iter()
+            .any(|event| matches!(event, JobEvent::Excluded(e) if e.why.code() == "R-MAT-012"))
+    );
 }
 
 #[test]
@@ -124,9 +140,11 @@ fn orders_are_as_small_as_every_limit_of_their_provider_asks() {
         |offer| offer.ask.value.limits.credit = 25_000,
     ];
     for change in changes {
-        for (policy, run_locally) in
-            [(Policy::Trust, true), (Policy::Replicate { n: 2 }, true), (Policy::Audit { rate_ppm: 300_000 }, false)]
-        {
+        for (policy, run_locally) in [
+            (Policy::Trust, true),
+            (Policy::Replicate { n: 2 }, true),
+            (Policy::Audit { rate_ppm: 300_000 }, false),
+        ] {
             let mut world = World::with(&[Manner::Honest, Manner::Honest, Manner::Slow(7)], change);
             let mut job = spec(60, policy);
             job.constraints.run_locally = run_locally;

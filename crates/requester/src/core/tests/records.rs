@@ -50,7 +50,9 @@ fn life() -> World {
 #[ignore = "writes a fixture: run it once, when a version of the format is released"]
 fn writes_the_fixture_of_this_version() {
     let rows = life().journal;
-    let lines = rows.iter().map(|record| format!("{}\n", Bytes::from(postcard::to_stdvec(record).unwrap())));
+    let lines = rows
+        .iter()
+        .map(|record| format!("{}\n", Bytes::from(postcard::to_stdvec(record).unwrap())));
     let path = "tests/journals/requester-records-4.txt";
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
     assert!(!path.exists() || VERSION_4.is_empty(), "what was released does not change");
@@ -63,8 +65,10 @@ fn a_journal_of_version_4_is_read_to_the_last_byte() {
     for (record, row) in records.iter().zip(rows(VERSION_4)) {
         assert_eq!(postcard::to_stdvec(record).unwrap(), row, "{record:?}");
     }
-    let mut kinds: Vec<String> =
-        records.iter().map(|record| format!("{record:?}").split([' ', '(']).next().unwrap().to_owned()).collect();
+    let mut kinds: Vec<String> = records
+        .iter()
+        .map(|record| format!("{record:?}").split([' ', '(']).next().unwrap().to_owned())
+        .collect();
     kinds.sort();
     kinds.dedup();
 

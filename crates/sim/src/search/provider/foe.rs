@@ -199,7 +199,9 @@ impl Foe {
         if !self.sessions.values().any(|known| *known == session) {
             return;
         }
-        let placed = |orders: &mut Vec<Placed>, hash: OrderId| orders.iter().position(|placed| placed.hash == hash);
+        let placed = |orders: &mut Vec<Placed>, hash: OrderId| {
+            orders.iter().position(|placed| placed.hash == hash)
+        };
         match message {
             ToRequester::Ack(ack) => {
                 if let Some(at) = placed(&mut self.orders, ack.value.order) {
@@ -211,16 +213,24 @@ impl Foe {
                     (self.orders[at].receipt, self.orders[at].results) = (Some(receipt), results);
                 }
             }
-            ToRequester::Release(release) => drop(self.releases.insert(release.value.deal, release)),
-            ToRequester::Welcome { .. } | ToRequester::Refuse { .. } | ToRequester::Progress { .. } => {}
+            ToRequester::Release(release) => {
+                drop(self.releases.insert(release.value.deal, release))
+            }
+            ToRequester::Welcome { .. }
+            | ToRequester::Refuse { .. }
+            | ToRequester::Progress { .. } => {}
         }
     }
 
     /// Records an event of the chain.
     pub(super) fn learn(&mut self, fact: &Fact) {
         match &fact.what {
-            What::CaseOpened { case, deadline, .. } => self.cases.push((fact.deal, *case, *deadline)),
-            What::CaseEnded { case, .. } => self.cases.retain(|(deal, known, _)| (*deal, *known) != (fact.deal, *case)),
+            What::CaseOpened { case, deadline, .. } => {
+                self.cases.push((fact.deal, *case, *deadline))
+            }
+            What::CaseEnded { case, .. } => {
+                self.cases.retain(|(deal, known, _)| (*deal, *known) != (fact.deal, *case))
+            }
             What::Game(GameNews::Accused(view)) => {
                 let who = (0..ACCOUNTS).find(|who| account(*who) == view.game.accuser).unwrap_or(0);
                 self.games.push(Played {
@@ -247,9 +257,16 @@ impl Foe {
     /// Returns all known deadlines.
     pub(super) fn moments(&self) -> Vec<u64> {
         let mut moments: Vec<u64> = self.cases.iter().map(|(.., deadline)| *deadline).collect();
-        moments.extend(self.games.iter().filter(|game| game.story.end.is_none()).map(|game| game.story.view.deadline));
+        moments.extend(
+            self.games
+                .iter()
+                .filter(|game| game.story.end.is_none())
+                .map(|game| game.story.view.deadline),
+        );
         moments.extend(self.orders.iter().map(|placed| placed.order.dueBy));
-        moments.extend(self.orders.iter().filter_map(|placed| placed.ack.as_ref()).map(|ack| ack.value.dueBy));
+        moments.extend(
+            self.orders.iter().filter_map(|placed| placed.ack.as_ref()).map(|ack| ack.value.dueBy),
+        );
         moments
     }
 
@@ -274,8 +291,10 @@ impl Foe {
         if !view.accusers_turn {
             // Any account may unfold the receipt's tree in the provider's place.
             let Question::Node { height, place } = view.question else { return None };
-            let nodes = SumTree::over(&placed.results, order.fuelLimit).unfold(height.into(), place)?;
-            return (how % 8 == 7).then(|| (game.who, CourtCall::Unfold { game: view.game.clone(), order, nodes }));
+            let nodes =
+                SumTree::over(&placed.results, order.fuelLimit).unfold(height.into(), place)?;
+            return (how % 8 == 7)
+                .then(|| (game.who, CourtCall::Unfold { game: view.game.clone(), order, nodes }));
         }
         let lying = |task: u32| {
             let right = Trace::of(&order, task, *placed.inputs.get(task as usize)?);
@@ -295,7 +314,9 @@ impl Foe {
                     states: Box::new(lying(task)?.dissect(0, LEVEL)),
                 }))
             }
-            Question::Nodes { nodes, .. } => Answer::Pick { index: u32::from(how) % nodes.len() as u32 },
+            Question::Nodes { nodes, .. } => {
+                Answer::Pick { index: u32::from(how) % nodes.len() as u32 }
+            }
             Question::Run { task, level, position, segment, .. } => {
                 match lying(*task)?.answer(*position, *level, segment) {
                     Answer::Nothing if *level > 1 => {
@@ -343,7 +364,8 @@ impl Street {
                 let Some(placed) = newest(&self.foe.orders, order).cloned() else { return Ok(()) };
                 for more in 0..=u32::from(times % 16) {
                     let task = (u32::from(task) + more) % placed.order.tasks.max(1);
-                    let message = ToProvider::Reject { order: placed.hash, task, expected: B256::ZERO };
+                    let message =
+                        ToProvider::Reject { order: placed.hash, task, expected: B256::ZERO };
                     self.rejection(&message);
                     self.send(placed.order.deal, message)?;
                 }
@@ -383,7 +405,9 @@ impl Street {
                 Ok(())
             }
             _ => match self.on_chain(what) {
-                Some(calls) => calls.into_iter().try_for_each(|(who, act)| self.call(account(who), &act).map(drop)),
+                Some(calls) => calls
+                    .into_iter()
+                    .try_for_each(|(who, act)| self.call(account(who), &act).map(drop)),
                 None => Ok(()),
             },
         }
@@ -402,7 +426,8 @@ impl Street {
             }
             Move::Demand { order, task } => {
                 let placed = newest(&foe.orders, order)?;
-                let ((deal, who), receipt) = (foe.terms(placed.order.deal)?, placed.receipt.clone()?);
+                let ((deal, who), receipt) =
+                    (foe.terms(placed.order.deal)?, placed.receipt.clone()?);
                 let task = u32::from(task) % placed.order.tasks;
                 let (order, signature) = (placed.order.clone(), receipt.signature);
                 market(who, Call::Demand { deal, order, receipt: receipt.value, signature, task })
@@ -410,13 +435,19 @@ impl Street {
             Move::Close { deal } => {
                 let (deal, who) = foe.deal(deal)?;
                 let release = foe.releases.get(&struct_hash(&deal))?.clone();
-                market(who, Call::Close { deal, release: release.value, signature: release.signature })
+                market(
+                    who,
+                    Call::Close { deal, release: release.value, signature: release.signature },
+                )
             }
             Move::Excuse { order } => {
                 let placed = newest(&foe.orders, order)?;
                 let (deal, who) = foe.terms(placed.order.deal)?;
                 let cancel = sign(&key(&name(who)), Cancel { order: placed.hash });
-                market(who, Call::Excuse { deal, cancel: cancel.value, signature: cancel.signature })
+                market(
+                    who,
+                    Call::Excuse { deal, cancel: cancel.value, signature: cancel.signature },
+                )
             }
             Move::Settle { which } => {
                 let (deal, case, _) = newest(&foe.cases, which)?;
@@ -432,25 +463,34 @@ impl Street {
                 let ((deal, _), receipt) = (foe.terms(placed.order.deal)?, placed.receipt.clone()?);
                 let accuse = |more: usize| {
                     let (order, signature) = (placed.order.clone(), receipt.signature.clone());
-                    let call =
-                        CourtCall::Accuse { deal: deal.clone(), order, receipt: receipt.value.clone(), signature };
+                    let call = CourtCall::Accuse {
+                        deal: deal.clone(),
+                        order,
+                        receipt: receipt.value.clone(),
+                        signature,
+                    };
                     ((usize::from(who) + more) % ACCOUNTS, Act::Court(call))
                 };
                 Some((0..=usize::from(times) % ACCOUNTS).map(accuse).collect())
             }
             Move::Press { game, how } => {
-                let running: Vec<_> = foe.games.iter().filter(|game| game.story.end.is_none()).collect();
+                let running: Vec<_> =
+                    foe.games.iter().filter(|game| game.story.end.is_none()).collect();
                 let (who, call) = foe.pressed(newest(&running, game)?, how)?;
                 Some(vec![(who, Act::Court(call))])
             }
             Move::PressAll { how } => {
                 let running = foe.games.iter().filter(|game| game.story.end.is_none());
                 // Each dispute gets another `how`, so that each is about another task.
-                let all = (how..=255).chain(0..how).zip(running).filter_map(|(how, game)| foe.pressed(game, how));
+                let all = (how..=255)
+                    .chain(0..how)
+                    .zip(running)
+                    .filter_map(|(how, game)| foe.pressed(game, how));
                 Some(all.map(|(who, call)| (who, Act::Court(call))).collect())
             }
             Move::Timeout { game } => {
-                let running: Vec<_> = foe.games.iter().filter(|game| game.story.end.is_none()).collect();
+                let running: Vec<_> =
+                    foe.games.iter().filter(|game| game.story.end.is_none()).collect();
                 let game = newest(&running, game)?;
                 let (deal, _) = foe.terms(game.deal)?;
                 let call = CourtCall::Timeout { deal, game: game.story.view.game.clone() };
@@ -487,9 +527,11 @@ impl Street {
             _ => next,
         };
         let tasks = [2, 4, 1, 3, 4, 5][usize::from(tasks) % 6];
-        let inputs: Vec<B256> =
-            (0..tasks).map(|task| keccak256([id.as_slice(), &seq.to_be_bytes(), &[task as u8]].concat())).collect();
-        let fuel_limit = [FUEL_LIMIT, 300_000_000, FUEL_LIMIT / 2, FUEL_LIMIT + 1][usize::from(fuel) % 4];
+        let inputs: Vec<B256> = (0..tasks)
+            .map(|task| keccak256([id.as_slice(), &seq.to_be_bytes(), &[task as u8]].concat()))
+            .collect();
+        let fuel_limit =
+            [FUEL_LIMIT, 300_000_000, FUEL_LIMIT / 2, FUEL_LIMIT + 1][usize::from(fuel) % 4];
         let due_by = match due % 4 {
             0 => self.yard.now + 200,
             1 => self.yard.now + 15,
@@ -544,11 +586,25 @@ impl Street {
         let id = struct_hash(&deal);
         let fees = self.fees(id);
         let of_deal = |placed: &&Placed| placed.order.deal == id;
-        let sent = self.foe.orders.iter().filter(of_deal).map(|placed| placed.order.seq + 1).max().unwrap_or(0);
+        let sent = self
+            .foe
+            .orders
+            .iter()
+            .filter(of_deal)
+            .map(|placed| placed.order.seq + 1)
+            .max()
+            .unwrap_or(0);
         let done = |placed: &Placed| placed.receipt.is_some();
-        let delivered =
-            self.foe.orders.iter().filter(of_deal).take_while(|placed| done(placed)).map(|it| it.order.seq + 1).max();
-        let amount = [fees, 0, fees / 2, fees + 1, deal.budget, fees.saturating_sub(1)][usize::from(pay) % 6];
+        let delivered = self
+            .foe
+            .orders
+            .iter()
+            .filter(of_deal)
+            .take_while(|placed| done(placed))
+            .map(|it| it.order.seq + 1)
+            .max();
+        let amount = [fees, 0, fees / 2, fees + 1, deal.budget, fees.saturating_sub(1)]
+            [usize::from(pay) % 6];
         let orders = [delivered.unwrap_or(0), 0, sent, sent + 1][usize::from(upto) % 4];
         let voucher = sign(&key(&name(who)), Voucher { deal: id, amount, orders, close });
         self.foe.vouchers.push(voucher.clone());
@@ -569,7 +625,11 @@ impl Street {
             // To simulate the defect, the message is signed, but the provider never sends the
             // signature to the chain.
             if self.weak(Weakness::UnsignedCancel) {
-                self.foe.orders.iter_mut().filter(|it| it.hash == placed.hash).for_each(|it| it.unsigned = true);
+                self.foe
+                    .orders
+                    .iter_mut()
+                    .filter(|it| it.hash == placed.hash)
+                    .for_each(|it| it.unsigned = true);
             } else {
                 cancel.signature = Bytes::new();
             }
@@ -608,14 +668,24 @@ impl Street {
 
 /// Returns the number of distinct tasks in these orders.
 pub(super) fn distinct_tasks(orders: &[Placed]) -> usize {
-    let tasks: BTreeSet<_> =
-        orders.iter().flat_map(|placed| (0..placed.order.tasks).map(|task| (placed.hash, task))).collect();
+    let tasks: BTreeSet<_> = orders
+        .iter()
+        .flat_map(|placed| (0..placed.order.tasks).map(|task| (placed.hash, task)))
+        .collect();
     tasks.len()
 }
 
 impl Foe {
     /// Returns everything that the buyers know and can use, for the state's hash.
     pub(super) fn knowledge(&self) -> impl std::fmt::Debug + '_ {
-        (&self.deals, &self.orders, &self.vouchers, &self.releases, self.sessions.len(), &self.games, &self.cases)
+        (
+            &self.deals,
+            &self.orders,
+            &self.vouchers,
+            &self.releases,
+            self.sessions.len(),
+            &self.games,
+            &self.cases,
+        )
     }
 }

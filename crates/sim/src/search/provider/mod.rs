@@ -104,8 +104,11 @@ impl Street {
 
     /// Advances the clock to `until`, and handles everything that is due by then.
     fn advance(&mut self, until: u64) -> Result<(), Broken> {
-        while let Some(at) =
-            [self.shop.next(), Some(self.next_tick)].into_iter().flatten().min().filter(|at| *at <= until)
+        while let Some(at) = [self.shop.next(), Some(self.next_tick)]
+            .into_iter()
+            .flatten()
+            .min()
+            .filter(|at| *at <= until)
         {
             self.yard.now = self.yard.now.max(at);
             match self.shop.take_due(self.yard.now) {
@@ -124,7 +127,11 @@ impl Street {
     }
 
     /// Sends a call at once. The provider receives its events later.
-    fn call(&mut self, sender: rialto_protocol::Address, act: &Act) -> Result<Option<Vec<Said>>, Broken> {
+    fn call(
+        &mut self,
+        sender: rialto_protocol::Address,
+        act: &Act,
+    ) -> Result<Option<Vec<Said>>, Broken> {
         if self.weak(Weakness::OneClock) {
             self.yard.ledger.court.forget_queue();
         }
@@ -155,7 +162,12 @@ impl Street {
         let Params { challenge_window, answer_window, grace, .. } = PARAMS;
         for deal in self.foe.deals.iter().map(|known| &known.deal) {
             let end = deal.expiry + grace;
-            moments.extend([deal.expiry, end, end + challenge_window, end + 2 * challenge_window + answer_window]);
+            moments.extend([
+                deal.expiry,
+                end,
+                end + challenge_window,
+                end + 2 * challenge_window + answer_window,
+            ]);
         }
         moments.retain(|at| *at > self.yard.now + 1);
         moments.sort_unstable();
@@ -170,7 +182,8 @@ impl Street {
             When::Later(seconds) => now + u64::from(seconds),
             When::Edge { which, shift } => {
                 let moments = self.moments();
-                let at = moments.get(usize::from(which) % moments.len().max(1)).copied().unwrap_or(now);
+                let at =
+                    moments.get(usize::from(which) % moments.len().max(1)).copied().unwrap_or(now);
                 at.saturating_add_signed(shift.into())
             }
         };
@@ -217,8 +230,10 @@ impl Arena for Street {
         self.tick = SLOW_TICK;
         self.next_tick = self.next_tick.min(self.yard.now + TICK);
         let Params { challenge_window, answer_window, grace, .. } = PARAMS;
-        let last = self.foe.deals.iter().map(|known| known.deal.expiry).max().unwrap_or(self.yard.now);
-        let horizon = last.max(self.yard.now) + grace + 2 * challenge_window + answer_window + PATIENCE;
+        let last =
+            self.foe.deals.iter().map(|known| known.deal.expiry).max().unwrap_or(self.yard.now);
+        let horizon =
+            last.max(self.yard.now) + grace + 2 * challenge_window + answer_window + PATIENCE;
         while !self.at_rest() {
             if self.yard.now > horizon {
                 return Err(self.unfinished());
@@ -268,7 +283,13 @@ impl Small for Street {
 
     fn fingerprint(&self) -> u64 {
         let mut print = Print::default();
-        let known = (self.yard.now, &self.yard.ledger, &self.shop.core, self.shop.under_way(), self.foe.knowledge());
+        let known = (
+            self.yard.now,
+            &self.yard.ledger,
+            &self.shop.core,
+            self.shop.under_way(),
+            self.foe.knowledge(),
+        );
         // Writing to a hash cannot fail.
         let _ = write!(print, "{known:?}");
         print.value()
@@ -288,7 +309,8 @@ impl Street {
         let machine = (self.shop.broken, self.shop.lag > 1);
         for id in deals {
             let state = self.yard.ledger.market.deal_state(id);
-            let cases = (few(state.claims.into()), few(state.lates.into()), few(state.challenges.into()));
+            let cases =
+                (few(state.claims.into()), few(state.lates.into()), few(state.challenges.into()));
             let row = self.shop.core.deal(id);
             let ours = row.map(|row| {
                 let unredeemed = row.voucher_amount().saturating_sub(row.chain().paid) * 4 / CREDIT;
@@ -309,10 +331,17 @@ impl Street {
             .orders
             .iter()
             .filter_map(|placed| self.shop.core.order(placed.hash))
-            .map(|row| (std::mem::discriminant(&row.state), row.cancel.is_some(), row.rejected.len().min(2)))
+            .map(|row| {
+                (
+                    std::mem::discriminant(&row.state),
+                    row.cancel.is_some(),
+                    row.rejected.len().min(2),
+                )
+            })
             .collect();
         states.into_iter().for_each(|state| self.saw((state, machine)));
-        let games: Vec<_> = self.yard.ledger.court.games().map(|(_, game)| (game.stage, game.level)).collect();
+        let games: Vec<_> =
+            self.yard.ledger.court.games().map(|(_, game)| (game.stage, game.level)).collect();
         self.saw(("games", games.len().min(10)));
         games.into_iter().for_each(|game| self.saw(game));
     }
@@ -320,16 +349,21 @@ impl Street {
     /// Updates the danger with a fact.
     fn note_danger(&mut self, what: &What) {
         match what {
-            What::CaseOpened { case, deadline, .. } => self.books.owed(case.subject(), case.task(), *deadline),
-            What::CaseEnded { case, .. } => self.books.paid_off(self.yard.now, case.subject(), case.task()),
+            What::CaseOpened { case, deadline, .. } => {
+                self.books.owed(case.subject(), case.task(), *deadline)
+            }
+            What::CaseEnded { case, .. } => {
+                self.books.paid_off(self.yard.now, case.subject(), case.task())
+            }
             What::Game(news) => {
                 use rialto_protocol::court::GameNews as News;
                 let (game, until) = match news {
                     News::Accused(view) => (struct_hash(&view.game), Some(view.deadline)),
-                    News::Picked { game, deadline, .. } | News::Challenged { game, deadline, .. } => {
-                        (*game, Some(*deadline))
+                    News::Picked { game, deadline, .. }
+                    | News::Challenged { game, deadline, .. } => (*game, Some(*deadline)),
+                    News::Moved { game, deadline, accusers_turn, .. } => {
+                        (*game, (!accusers_turn).then_some(*deadline))
                     }
-                    News::Moved { game, deadline, accusers_turn, .. } => (*game, (!accusers_turn).then_some(*deadline)),
                     News::Unfolded { game, .. } | News::Ended { game, .. } => (*game, None),
                     News::Stepped { .. } | News::Convicted { .. } => return,
                 };

@@ -88,7 +88,12 @@ impl Books {
     /// Updates the danger with what is still unanswered. The less time is left, the nearer is a
     /// loss.
     pub(super) fn look_at_what_is_owed(&mut self, now: u64) {
-        let left = self.owed.values().filter_map(|deadline| deadline.checked_sub(now)).filter(|left| *left > 0).min();
+        let left = self
+            .owed
+            .values()
+            .filter_map(|deadline| deadline.checked_sub(now))
+            .filter(|left| *left > 0)
+            .min();
         if let Some(left) = left {
             self.came_near(left);
         }
@@ -126,10 +131,12 @@ impl Street {
     /// Checks that an event does not break a guarantee.
     pub(super) fn check_fact(&self, what: &What) -> Result<(), Broken> {
         match what {
-            What::Game(GameNews::Ended { game, verdict }) => {
-                rule(!verdict.accuser_won, || format!("game {game} over a right receipt was won by the accuser"))
+            What::Game(GameNews::Ended { game, verdict }) => rule(!verdict.accuser_won, || {
+                format!("game {game} over a right receipt was won by the accuser")
+            }),
+            What::Game(GameNews::Convicted { .. }) => {
+                Err("a right receipt was shown to be wrong".into())
             }
-            What::Game(GameNews::Convicted { .. }) => Err("a right receipt was shown to be wrong".into()),
             _ => Ok(()),
         }
     }
@@ -138,7 +145,9 @@ impl Street {
     /// even if nobody calls the timeout.
     pub(super) fn check_turns(&self) -> Result<(), Broken> {
         let missed = self.foe.missed_turn(self.yard.now);
-        rule(missed.is_none(), || format!("the provider's turn in game {} ran out", missed.unwrap_or_default()))
+        rule(missed.is_none(), || {
+            format!("the provider's turn in game {} ran out", missed.unwrap_or_default())
+        })
     }
 
     /// Checks the guarantees that must hold after every block.
@@ -149,12 +158,15 @@ impl Street {
         let penalties: u128 = closed.map(|known| known.deal.latePenalty).sum();
         let penalties = if self.shop.failed { penalties } else { 0 };
         rule(has + penalties >= DEPOSIT + paid, || {
-            format!("the provider has {has}, and had {DEPOSIT} and was paid {paid}: collateral was taken")
+            format!(
+                "the provider has {has}, and had {DEPOSIT} and was paid {paid}: collateral was taken"
+            )
         })?;
         let mut most = 0;
         for known in self.foe.deals.iter().filter(|known| self.is_open(known.id)) {
             let id = known.id;
-            let (delivered, paid) = (self.books.delivered_in(id), self.yard.ledger.market.deal_state(id).paid);
+            let (delivered, paid) =
+                (self.books.delivered_in(id), self.yard.ledger.market.deal_state(id).paid);
             let exposed = delivered.saturating_sub(paid).min(2 * CREDIT) * 400 / CREDIT;
             most = most.max(exposed as u64);
         }
@@ -173,7 +185,9 @@ impl Street {
         let open = self.foe.deals.iter().filter(|known| self.is_open(known.id)).count();
         let games = self.foe.game_runs();
         let quiet = self.shop.quiet();
-        format!("it does not come to an end: {open} deals are open, games run: {games}, the shop is at rest: {quiet}")
+        format!(
+            "it does not come to an end: {open} deals are open, games run: {games}, the shop is at rest: {quiet}"
+        )
     }
 
     /// Checks the guarantees that must hold at the end.
@@ -181,17 +195,23 @@ impl Street {
         self.check_now()?;
         for known in &self.foe.deals {
             let (id, deal) = (known.id, &known.deal);
-            let (delivered, paid) = (self.books.delivered_in(id), self.yard.ledger.market.deal_state(id).paid);
-            let orders = self.foe.orders.iter().filter(|placed| placed.order.deal == id).count() as u128;
+            let (delivered, paid) =
+                (self.books.delivered_in(id), self.yard.ledger.market.deal_state(id).paid);
+            let orders =
+                self.foe.orders.iter().filter(|placed| placed.order.deal == id).count() as u128;
             let crumbs = TX_WORTH * (orders + 1);
             let most = bounds::provider_loss(CREDIT, deal.budget) + crumbs;
             rule(delivered <= paid + most, || {
-                format!("{delivered} were delivered in a deal and {paid} paid: more than {most} are lost")
+                format!(
+                    "{delivered} were delivered in a deal and {paid} paid: more than {most} are lost"
+                )
             })?;
-            let (rerun, task) = (self.books.rerun.get(&id).copied().unwrap_or(0), pricing::TFUEL as u128);
+            let (rerun, task) =
+                (self.books.rerun.get(&id).copied().unwrap_or(0), pricing::TFUEL as u128);
             let dearest = PRICE * u128::from(crate::compute::FUEL_LIMIT) / task;
             // A restart or a dispute in between makes a re-run start again.
-            let again = dearest * (1 + self.books.foe_calls as u128 + u128::from(self.books.messages_in));
+            let again =
+                dearest * (1 + self.books.foe_calls as u128 + u128::from(self.books.messages_in));
             rule(rerun <= paid + dearest + again, || {
                 format!("re-running rejected tasks took {rerun}, paid were {paid}")
             })?;
@@ -201,15 +221,21 @@ impl Street {
 
     fn costs_are_bounded(&self) -> Result<(), Broken> {
         let (books, foe) = (&self.books, &self.foe);
-        let (deals, orders, games) = (foe.deals.len() as u64, foe.orders.len() as u64, foe.games() as u64);
+        let (deals, orders, games) =
+            (foe.deals.len() as u64, foe.orders.len() as u64, foe.games() as u64);
         // A deal takes twelve redemptions with a pause after each, a last one, and its end. An
         // order takes a claim and its end. A dispute takes its turns and its end.
         let most = 14 * deals + 2 * orders + 8 * games + 3 * books.foe_calls + 16;
         rule(books.shop_calls <= most, || {
-            format!("the provider sent {} transactions in {deals} deals, where {most} are enough", books.shop_calls)
+            format!(
+                "the provider sent {} transactions in {deals} deals, where {most} are enough",
+                books.shop_calls
+            )
         })?;
         let most = 4 + 2 * books.foe_calls + orders;
-        rule(books.reverted <= most, || format!("{} of the provider's transactions reverted", books.reverted))?;
+        rule(books.reverted <= most, || {
+            format!("{} of the provider's transactions reverted", books.reverted)
+        })?;
         let most = 16 + 12 * books.messages_in + 4 * orders;
         rule(books.messages_out <= most, || {
             format!("the provider sent {} messages for {}", books.messages_out, books.messages_in)

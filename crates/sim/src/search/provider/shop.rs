@@ -11,8 +11,8 @@ use rialto_protocol::{
     wire::{Payload, ToProvider, ToRequester},
 };
 use rialto_provider::core::{
-    AskConfig, Call, Config, Core, Effect, Event, Fact, Limits, Money, OrderState, Outcome, Price, ProviderEvent,
-    Refusal, Work,
+    AskConfig, Call, Config, Core, Effect, Event, Fact, Limits, Money, OrderState, Outcome, Price,
+    ProviderEvent, Refusal, Work,
 };
 
 use super::{Street, Weakness};
@@ -233,7 +233,11 @@ impl Street {
     /// Schedules the arrival of an order's inputs, if they are being fetched.
     pub(super) fn serve(&mut self, order: OrderId) {
         if let Some(job) = self.shop.jobs.get(&order).copied()
-            && self.shop.core.order(order).is_some_and(|row| matches!(row.state, OrderState::Fetching { .. }))
+            && self
+                .shop
+                .core
+                .order(order)
+                .is_some_and(|row| matches!(row.state, OrderState::Fetching { .. }))
         {
             let at = self.yard.now + 1;
             self.shop.later(at, Due::Fetched { order, job });
@@ -298,9 +302,11 @@ impl Street {
         self.foe.sessions_end();
         let (from_block, now) = (self.shop.core.cursor().saturating_sub(4), self.yard.now);
         let account = self.yard.ledger.market.account(self.shop.account);
-        let started = Event::Started { from_block, counter: account.counter, account: account.balance };
+        let started =
+            Event::Started { from_block, counter: account.counter, account: account.balance };
         self.feed(started)?;
-        let again: Vec<_> = self.shop.said.iter().filter(|fact| fact.at.block >= from_block).cloned().collect();
+        let again: Vec<_> =
+            self.shop.said.iter().filter(|fact| fact.at.block >= from_block).cloned().collect();
         let (head, lag) = (self.yard.block, self.shop.lag);
         self.shop.later(now + lag, Due::Heard(again, head));
         Ok(())
@@ -309,7 +315,9 @@ impl Street {
     fn perform(&mut self, effect: Effect) -> Result<(), Broken> {
         let now = self.yard.now;
         match effect {
-            Effect::Persist(records) => records.iter().for_each(|record| drop(self.shop.desk.write(record))),
+            Effect::Persist(records) => {
+                records.iter().for_each(|record| drop(self.shop.desk.write(record)))
+            }
             Effect::Send { session, message } => self.say(session, message),
             Effect::SendReceipt { session, deal, receipt } => {
                 let Some(known) = self.shop.desk.results(receipt.order) else {
@@ -317,7 +325,8 @@ impl Street {
                 };
                 self.books.delivered(deal, &receipt);
                 let receipt = sign(&self.shop.key, receipt);
-                let message = ToRequester::Receipt { receipt, results: known.halted, outputs: known.outputs };
+                let message =
+                    ToRequester::Receipt { receipt, results: known.halted, outputs: known.outputs };
                 self.books.messages_out += 1;
                 self.foe.hear(session, message);
             }
@@ -338,7 +347,8 @@ impl Street {
                     return Err(format!("{} runs without inputs", work.hash));
                 };
                 let outcomes = compute::run_order(&inputs, &work.order);
-                let fuel: u64 = outcomes.iter().map(|(halted, _)| halted.fuel_used(work.order.fuelLimit)).sum();
+                let fuel: u64 =
+                    outcomes.iter().map(|(halted, _)| halted.fuel_used(work.order.fuelLimit)).sum();
                 let slow = if self.foe.is_slow(work.hash) { 2 } else { 1 };
                 let wide = u64::from(CORES.min(work.order.tasks));
                 let seconds = 1 + slow * fuel / FUEL_PER_SECOND / wide;
@@ -358,14 +368,17 @@ impl Street {
             }
             Effect::StopRerun { order, task } => {
                 let this = |due: &Due| match due {
-                    Due::Done(wanted) => matches!(&**wanted, Wanted::Rerun { work, task: other, .. }
-                        if work.hash == order && *other == task),
+                    Due::Done(wanted) => {
+                        matches!(&**wanted, Wanted::Rerun { work, task: other, .. }
+                        if work.hash == order && *other == task)
+                    }
                     _ => false,
                 };
                 self.shop.queue.retain(|_, due| !this(due));
             }
             Effect::Play { work, view } => {
-                let closed = self.shop.core.deal(view.game.deal).is_some_and(|row| row.chain().closed);
+                let closed =
+                    self.shop.core.deal(view.game.deal).is_some_and(|row| row.chain().closed);
                 if closed && self.weak(Weakness::StopsWhenClosed) {
                     return Ok(());
                 }
@@ -377,7 +390,9 @@ impl Street {
                     self.shop.later(now + 1, Due::Done(Box::new(wanted)));
                 }
             }
-            Effect::ForgetTrace { order, task } => self.shop.place.traces.retain(|known| *known != (order, task)),
+            Effect::ForgetTrace { order, task } => {
+                self.shop.place.traces.retain(|known| *known != (order, task))
+            }
             Effect::Stop { order } => drop(self.shop.jobs.remove(&order)),
             Effect::Transact { intent, call } => return self.transact(intent, call),
             Effect::Release { .. } => {}
@@ -398,7 +413,8 @@ impl Street {
         let message = match message {
             ToRequester::Ack(mut ack) => {
                 if self.weakness == Some(Weakness::EasyPromise) {
-                    let order = self.shop.core.order(ack.value.order).map(|row| row.order.value.dueBy);
+                    let order =
+                        self.shop.core.order(ack.value.order).map(|row| row.order.value.dueBy);
                     ack.value.dueBy = order.unwrap_or(ack.value.dueBy);
                 }
                 ToRequester::Ack(sign(key, ack.value))
@@ -418,13 +434,19 @@ impl Street {
     }
 
     fn ran(&mut self, hash: OrderId) -> Result<(), Broken> {
-        let Some(order) = self.shop.core.order(hash).map(|row| row.order.value.clone()) else { return Ok(()) };
+        let Some(order) = self.shop.core.order(hash).map(|row| row.order.value.clone()) else {
+            return Ok(());
+        };
         if self.shop.broken {
-            return self.feed(Event::Ran { order: hash, result: Err(Refusal::Attempt("no memory".into())) });
+            return self.feed(Event::Ran {
+                order: hash,
+                result: Err(Refusal::Attempt("no memory".into())),
+            });
         }
         let Some(inputs) = self.shop.desk.inputs(&order, hash) else { return Ok(()) };
         let outcomes = compute::run_order(&inputs, &order);
-        let outputs: Vec<u8> = outcomes.iter().flat_map(|(_, output)| output.iter().copied()).collect();
+        let outputs: Vec<u8> =
+            outcomes.iter().flat_map(|(_, output)| output.iter().copied()).collect();
         let result = Ok(results(&outcomes, Payload::Inline(outputs.into())));
         self.feed(Event::Ran { order: hash, result })
     }
@@ -454,7 +476,9 @@ impl Street {
         let closed = |id: DealId| self.shop.core.deal(id).is_some_and(|row| row.chain().closed);
         let hold = match self.weakness? {
             Weakness::RedeemsAtTheEnd => match call {
-                Call::Redeem { deal, voucher } => !voucher.value.close && self.yard.now + 60 < deal.expiry,
+                Call::Redeem { deal, voucher } => {
+                    !voucher.value.close && self.yard.now + 60 < deal.expiry
+                }
                 _ => false,
             },
             Weakness::UnsignedCancel => match call {
@@ -462,11 +486,15 @@ impl Street {
                 _ => false,
             },
             Weakness::StopsWhenClosed => match call {
-                Call::Play { deal, .. } | Call::Timeout { deal, .. } => closed(struct_hash(&**deal)),
+                Call::Play { deal, .. } | Call::Timeout { deal, .. } => {
+                    closed(struct_hash(&**deal))
+                }
                 _ => false,
             },
             Weakness::ClosingShadows => match call {
-                Call::Redeem { deal, voucher } => voucher.value.close && self.yard.now < deal.expiry,
+                Call::Redeem { deal, voucher } => {
+                    voucher.value.close && self.yard.now < deal.expiry
+                }
                 Call::Claim { deal, .. }
                 | Call::Answer { deal, .. }
                 | Call::Excuse { deal, .. }
@@ -482,14 +510,18 @@ impl Street {
     /// Returns whether a provider with a defect signs a release that it should refuse. It then
     /// abandons the work.
     pub(super) fn releases_easily(&mut self, deal: DealId, amount: u128) -> bool {
-        let Some(row) = self.shop.core.deal(deal).filter(|row| row.chain().open) else { return false };
+        let Some(row) = self.shop.core.deal(deal).filter(|row| row.chain().open) else {
+            return false;
+        };
         if !self.weak(Weakness::EasyRelease)
             || amount < row.earned.max(row.voucher_amount())
             || amount > row.deal.budget
         {
             return false;
         }
-        let of_deal = |order: &&OrderId| self.shop.core.order(**order).is_some_and(|row| row.order.value.deal == deal);
+        let of_deal = |order: &&OrderId| {
+            self.shop.core.order(**order).is_some_and(|row| row.order.value.deal == deal)
+        };
         let left: Vec<OrderId> = self.shop.jobs.keys().filter(of_deal).copied().collect();
         for order in left {
             self.shop.jobs.remove(&order);
@@ -516,7 +548,8 @@ impl Street {
     fn seconds(&mut self, wanted: &Wanted) -> u64 {
         match (wanted, wanted.task()) {
             (Wanted::Rerun { work, task, .. }, _) => {
-                let seconds = 1 + self.shop.desk.fuel(&work.order, work.hash, *task) / FUEL_PER_SECOND;
+                let seconds =
+                    1 + self.shop.desk.fuel(&work.order, work.hash, *task) / FUEL_PER_SECOND;
                 self.books.reran(&work.order);
                 seconds
             }
@@ -548,7 +581,8 @@ impl Street {
             Wanted::Rerun { .. } => u64::MAX,
             Wanted::Play { view, .. } => view.deadline,
         };
-        let first = (0..place.waiting.len()).min_by_key(|at| if fifo { 0 } else { deadline(&place.waiting[*at]) });
+        let first = (0..place.waiting.len())
+            .min_by_key(|at| if fifo { 0 } else { deadline(&place.waiting[*at]) });
         let task = place.waiting[first.unwrap_or(0)].task();
         let all = std::mem::take(&mut place.waiting).into_iter();
         let together = |wanted: &Wanted| wanted.task() == task && task.1.is_some() && !fifo;
@@ -576,8 +610,13 @@ impl Street {
             Wanted::Rerun { .. } => Ok(()),
             Wanted::Play { work, view } => {
                 let answer = self.shop.desk.answer(&work.order, &view);
-                let result = answer.ok_or_else(|| Refusal::Attempt("nothing is known of it".into()));
-                self.feed(Event::Played { game: struct_hash(&view.game), turn: view.turn(), result })
+                let result =
+                    answer.ok_or_else(|| Refusal::Attempt("nothing is known of it".into()));
+                self.feed(Event::Played {
+                    game: struct_hash(&view.game),
+                    turn: view.turn(),
+                    result,
+                })
             }
         }
     }
@@ -592,7 +631,9 @@ impl Street {
 fn name(message: &ToRequester) -> String {
     match message {
         ToRequester::Refuse { code, detail, .. } => format!("refused, {code} {detail}"),
-        ToRequester::Ack(ack) => format!("ack, due by {}", ack.value.dueBy - crate::search::yard::BEGIN),
+        ToRequester::Ack(ack) => {
+            format!("ack, due by {}", ack.value.dueBy - crate::search::yard::BEGIN)
+        }
         other => format!("{other:?}").split([' ', '(', '{']).next().unwrap_or_default().to_owned(),
     }
 }

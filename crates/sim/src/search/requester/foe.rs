@@ -198,14 +198,22 @@ fn newest<T>(all: &[T], back: u8) -> Option<&T> {
 
 /// Returns the halted state of a task that ran out of fuel, which has the highest fee.
 fn dead() -> Halted {
-    Halted { status: Status::Trap, exit_code: 0, out_hash: B256::ZERO, out_len: 0, fuel_left: -1, digest: 0 }
+    Halted {
+        status: Status::Trap,
+        exit_code: 0,
+        out_hash: B256::ZERO,
+        out_len: 0,
+        fuel_left: -1,
+        digest: 0,
+    }
 }
 
 /// Makes a receipt of an order, correct or wrong depending on `how`.
 fn said(deal: &Deal, order: &Order, hash: OrderId, inputs: &[B256], how: u8) -> Said {
     let outcomes = compute::run_order(inputs, order);
     let mut halted: Vec<_> = outcomes.iter().map(|(halted, _)| *halted).collect();
-    let mut outputs: Vec<u8> = outcomes.iter().flat_map(|(_, output)| output.iter().copied()).collect();
+    let mut outputs: Vec<u8> =
+        outcomes.iter().flat_map(|(_, output)| output.iter().copied()).collect();
     match how % 8 {
         1 => (halted, outputs) = (vec![dead(); inputs.len()], Vec::new()),
         2 => halted[0].exit_code += 1,
@@ -215,15 +223,18 @@ fn said(deal: &Deal, order: &Order, hash: OrderId, inputs: &[B256], how: u8) -> 
         }
         _ => {}
     }
-    let mut ends: Vec<_> =
-        halted.iter().map(|end| SumNode { hash: end.hash(), fuel: end.fuel_used(order.fuelLimit).into() }).collect();
+    let mut ends: Vec<_> = halted
+        .iter()
+        .map(|end| SumNode { hash: end.hash(), fuel: end.fuel_used(order.fuelLimit).into() })
+        .collect();
     ends.resize(ends.len().next_power_of_two(), SumNode::EMPTY);
     let mut more = 0;
     match how % 8 {
         4 => ends[0].fuel = order.fuelLimit.into(),
         5 => more = u128::from(order.fuelLimit),
         6 => {
-            *ends.last_mut().expect("an order has tasks") = SumNode { hash: B256::repeat_byte(3), fuel: 1_000_000_000 }
+            *ends.last_mut().expect("an order has tasks") =
+                SumNode { hash: B256::repeat_byte(3), fuel: 1_000_000_000 }
         }
         _ => {}
     }
@@ -236,7 +247,9 @@ fn said(deal: &Deal, order: &Order, hash: OrderId, inputs: &[B256], how: u8) -> 
 
 /// Returns the nodes of a receipt's tree at this height.
 fn level(ends: &[SumNode], height: u32) -> Vec<SumNode> {
-    let leaf = |end: &SumNode| if *end == SumNode::EMPTY { *end } else { SumNode::leaf(end.hash, end.fuel as u64) };
+    let leaf = |end: &SumNode| {
+        if *end == SumNode::EMPTY { *end } else { SumNode::leaf(end.hash, end.fuel as u64) }
+    };
     let mut nodes: Vec<_> = ends.iter().map(leaf).collect();
     for _ in 0..height {
         nodes = nodes.chunks(2).filter_map(|pair| SumNode::parent(pair[0], pair[1])).collect();
@@ -327,7 +340,9 @@ impl Foe {
 
     /// Returns whether this account has a bond in an open dispute.
     pub(super) fn is_played_by(&self, account: Address) -> bool {
-        self.games.iter().any(|game| game.story.end.is_none() && game.story.view.game.accuser == account)
+        self.games
+            .iter()
+            .any(|game| game.story.end.is_none() && game.story.view.game.accuser == account)
     }
 
     pub(super) fn games(&self) -> usize {
@@ -352,17 +367,26 @@ impl Foe {
                     self.deals.push(Opened::new(deal, who));
                 }
             }
-            What::CaseOpened { case, deadline, .. } => self.cases.push((fact.deal, *case, *deadline)),
-            What::CaseEnded { case, .. } => self.cases.retain(|(deal, known, _)| (*deal, *known) != (fact.deal, *case)),
+            What::CaseOpened { case, deadline, .. } => {
+                self.cases.push((fact.deal, *case, *deadline))
+            }
+            What::CaseEnded { case, .. } => {
+                self.cases.retain(|(deal, known, _)| (*deal, *known) != (fact.deal, *case))
+            }
             What::Closed { .. } => {
                 self.cases.retain(|(deal, case, _)| *deal != fact.deal || case.kind().bonded());
             }
             What::Game(GameNews::Accused(view)) => {
                 let id = struct_hash(&view.game);
-                self.games.push(Played { id, deal: fact.deal, story: GameStory::new((**view).clone()) });
+                self.games.push(Played {
+                    id,
+                    deal: fact.deal,
+                    story: GameStory::new((**view).clone()),
+                });
             }
             What::Game(news) => {
-                if let Some(game) = self.games.iter_mut().find(|game| Some(game.id) == news.game()) {
+                if let Some(game) = self.games.iter_mut().find(|game| Some(game.id) == news.game())
+                {
                     game.story.learn(news);
                 }
             }
@@ -372,8 +396,14 @@ impl Foe {
 
     pub(super) fn moments(&self) -> Vec<u64> {
         let mut moments: Vec<u64> = self.cases.iter().map(|(.., deadline)| *deadline).collect();
-        moments.extend(self.games.iter().filter(|game| game.story.end.is_none()).map(|game| game.story.view.deadline));
-        moments.extend(self.orders.iter().filter_map(|it| it.ack.as_ref()).map(|ack| ack.value.dueBy));
+        moments.extend(
+            self.games
+                .iter()
+                .filter(|game| game.story.end.is_none())
+                .map(|game| game.story.view.deadline),
+        );
+        moments
+            .extend(self.orders.iter().filter_map(|it| it.ack.as_ref()).map(|ack| ack.value.dueBy));
         moments
     }
 
@@ -383,8 +413,10 @@ impl Foe {
 
     /// Returns the receipt that `how` makes for an order, and keeps it.
     fn say(&mut self, hash: OrderId, how: u8) -> Option<Said> {
-        let known =
-            self.deals.iter().find(|known| self.orders.iter().any(|it| it.hash == hash && it.deal() == known.id));
+        let known = self
+            .deals
+            .iter()
+            .find(|known| self.orders.iter().any(|it| it.hash == hash && it.deal() == known.id));
         let deal = known?.deal.clone();
         let ordered = self.orders.iter_mut().find(|it| it.hash == hash)?;
         let how = how % 8;
@@ -410,10 +442,13 @@ impl Foe {
             return None;
         }
         let answer = match &view.question {
-            Question::Node { height, place } => Answer::Unfold { nodes: said.unfold(*height, *place)? },
+            Question::Node { height, place } => {
+                Answer::Unfold { nodes: said.unfold(*height, *place)? }
+            }
             Question::Run { task, level, position, segment, .. } => {
                 let right = Trace::of(&ordered.order, *task, *ordered.inputs.get(*task as usize)?);
-                let lying = right.lying(u64::from(how) * 16 + 1, said.halted.get(*task as usize)?.hash());
+                let lying =
+                    right.lying(u64::from(how) * 16 + 1, said.halted.get(*task as usize)?.hash());
                 match lying.answer(*position, *level, segment) {
                     Answer::Nothing if *level > 1 => {
                         let states = Box::new(std::array::from_fn(|at| keccak256([how, at as u8])));
@@ -430,23 +465,44 @@ impl Foe {
 
 impl Alley {
     /// Handles a message of the requester.
-    pub(super) fn foe_hears(&mut self, deal: DealId, message: Outgoing, key: &PrivateKeySigner) -> Result<(), Broken> {
+    pub(super) fn foe_hears(
+        &mut self,
+        deal: DealId,
+        message: Outgoing,
+        key: &PrivateKeySigner,
+    ) -> Result<(), Broken> {
         let Some(known) = self.foe.known(deal).cloned() else { return Ok(()) };
         let manner = self.foe.manners[known.who];
         match message {
             Outgoing::Hello(_) => {
                 let next_seq = self.foe.orders.iter().filter(|it| it.deal() == deal).count() as u64;
-                let paid =
-                    self.foe.vouchers.iter().rev().find(|it| it.value.deal == deal).map_or(0, |it| it.value.amount);
-                self.tell_later(deal, ToRequester::Welcome { version: WIRE_VERSION, next_seq, paid })
+                let paid = self
+                    .foe
+                    .vouchers
+                    .iter()
+                    .rev()
+                    .find(|it| it.value.deal == deal)
+                    .map_or(0, |it| it.value.amount);
+                self.tell_later(
+                    deal,
+                    ToRequester::Welcome { version: WIRE_VERSION, next_seq, paid },
+                )
             }
             Outgoing::Order { job, first, order } => {
                 let hash = struct_hash(&order);
-                let inputs: Vec<B256> = (first..first + order.tasks).map(|task| input(JobId(job.0), task)).collect();
+                let inputs: Vec<B256> =
+                    (first..first + order.tasks).map(|task| input(JobId(job.0), task)).collect();
                 let signature = sign(key, order.clone()).signature;
                 if !self.foe.orders.iter().any(|it| it.hash == hash) {
                     let said = BTreeMap::new();
-                    self.foe.orders.push(Ordered { order: order.clone(), hash, signature, inputs, ack: None, said });
+                    self.foe.orders.push(Ordered {
+                        order: order.clone(),
+                        hash,
+                        signature,
+                        inputs,
+                        ack: None,
+                        said,
+                    });
                 }
                 if manner.acks {
                     self.acknowledge(hash, 0)?;
@@ -478,7 +534,8 @@ impl Alley {
         let Some(at) = self.foe.orders.iter().position(|it| it.hash == hash) else { return Ok(()) };
         let deal = self.foe.orders[at].deal();
         let Some(who) = self.foe.known(deal).map(|known| known.who) else { return Ok(()) };
-        let due_by = [self.foe.orders[at].order.dueBy, now, now + 60, u64::MAX][usize::from(due) % 4];
+        let due_by =
+            [self.foe.orders[at].order.dueBy, now, now + 60, u64::MAX][usize::from(due) % 4];
         let ack = sign(&signer(who), Ack { order: hash, dueBy: due_by });
         self.foe.orders[at].ack = Some(ack.clone());
         self.tell_later(deal, ToRequester::Ack(ack))
@@ -486,7 +543,9 @@ impl Alley {
 
     fn deliver(&mut self, hash: OrderId, how: u8) -> Result<(), Broken> {
         let Some(said) = self.foe.say(hash, how) else { return Ok(()) };
-        let Some(ordered) = self.foe.orders.iter().find(|it| it.hash == hash) else { return Ok(()) };
+        let Some(ordered) = self.foe.orders.iter().find(|it| it.hash == hash) else {
+            return Ok(());
+        };
         let deal = ordered.deal();
         let Some(who) = self.foe.known(deal).map(|known| known.who) else { return Ok(()) };
         let receipt = sign(&signer(who), said.receipt);
@@ -504,23 +563,32 @@ impl Alley {
             Move::Offer { who, cheap } => self.offer(who, cheap),
             Move::Job { how } => self.submit(how),
             Move::Manner { who, calls, acks, delivers } => {
-                self.foe.manners[usize::from(who) % SELLERS] = Manner { calls, acks, delivers: delivers % 12 };
+                self.foe.manners[usize::from(who) % SELLERS] =
+                    Manner { calls, acks, delivers: delivers % 12 };
                 Ok(())
             }
             Move::Ack { order, due } => match newest(&self.foe.orders, order).map(|it| it.hash) {
                 Some(hash) => self.acknowledge(hash, due),
                 None => Ok(()),
             },
-            Move::Deliver { order, how } => match newest(&self.foe.orders, order).map(|it| it.hash) {
+            Move::Deliver { order, how } => match newest(&self.foe.orders, order).map(|it| it.hash)
+            {
                 Some(hash) => self.deliver(hash, how),
                 None => Ok(()),
             },
             Move::Refuse { order, code } => {
-                let Some((deal, hash)) = newest(&self.foe.orders, order).map(|it| (it.deal(), it.hash)) else {
+                let Some((deal, hash)) =
+                    newest(&self.foe.orders, order).map(|it| (it.deal(), it.hash))
+                else {
                     return Ok(());
                 };
-                let code = ["P-ADM-011", "P-ADM-001", "P-SES-002", "P-RUN-001"][usize::from(code) % 4].to_string();
-                self.tell_later(deal, ToRequester::Refuse { order: Some(hash), code, detail: String::new() })
+                let code = ["P-ADM-011", "P-ADM-001", "P-SES-002", "P-RUN-001"]
+                    [usize::from(code) % 4]
+                    .to_string();
+                self.tell_later(
+                    deal,
+                    ToRequester::Refuse { order: Some(hash), code, detail: String::new() },
+                )
             }
             Move::Release { deal, amount } => {
                 let Some(known) = newest(&self.foe.deals, deal).cloned() else { return Ok(()) };
@@ -529,7 +597,9 @@ impl Alley {
                 self.tell_later(known.id, ToRequester::Release(release))
             }
             Move::Hangup { deal } => {
-                let Some(id) = newest(&self.foe.deals, deal).map(|known| known.id) else { return Ok(()) };
+                let Some(id) = newest(&self.foe.deals, deal).map(|known| known.id) else {
+                    return Ok(());
+                };
                 match self.foe.sessions.remove(&id) {
                     true => self.feed(Event::Disconnected { deal: id, why: "lost".into() }),
                     false => Ok(()),
@@ -560,25 +630,36 @@ impl Alley {
         match *what {
             Move::Redeem { deal, which } => {
                 let known = newest(&self.foe.deals, deal)?;
-                let of: Vec<_> = self.foe.vouchers.iter().filter(|it| it.value.deal == known.id).collect();
+                let of: Vec<_> =
+                    self.foe.vouchers.iter().filter(|it| it.value.deal == known.id).collect();
                 let voucher = (*newest(&of, which)?).clone();
-                let call =
-                    Call::Redeem { deal: known.deal.clone(), voucher: voucher.value, signature: voucher.signature };
+                let call = Call::Redeem {
+                    deal: known.deal.clone(),
+                    voucher: voucher.value,
+                    signature: voucher.signature,
+                };
                 market(known.who, call)
             }
             Move::Claim { order, how } => {
                 let ordered = newest(&self.foe.orders, order)?;
-                let (hash, order, signature) = (ordered.hash, ordered.order.clone(), ordered.signature.clone());
+                let (hash, order, signature) =
+                    (ordered.hash, ordered.order.clone(), ordered.signature.clone());
                 let known = self.foe.known(order.deal)?.clone();
                 let said = self.foe.say(hash, how)?;
-                market(known.who, Call::Claim { deal: known.deal, order, signature, receipt: said.receipt })
+                market(
+                    known.who,
+                    Call::Claim { deal: known.deal, order, signature, receipt: said.receipt },
+                )
             }
             Move::Answer { order, how } => {
                 let ordered = newest(&self.foe.orders, order)?;
                 let (hash, order) = (ordered.hash, ordered.order.clone());
                 let known = self.foe.known(order.deal)?.clone();
                 let receipt = self.foe.say(hash, how)?.receipt;
-                market(known.who, Call::Answer { deal: known.deal, order, receipt, signature: Bytes::new() })
+                market(
+                    known.who,
+                    Call::Answer { deal: known.deal, order, receipt, signature: Bytes::new() },
+                )
             }
             Move::Reveal { which } => {
                 let demand = |(deal, case, _): &(DealId, CaseId, u64)| match *case {
@@ -603,16 +684,21 @@ impl Alley {
                 market(known.who, Call::Expire { deal: known.deal.clone() })
             }
             Move::Play { game, how } => {
-                let running: Vec<_> = self.foe.games.iter().filter(|game| game.story.end.is_none()).collect();
+                let running: Vec<_> =
+                    self.foe.games.iter().filter(|game| game.story.end.is_none()).collect();
                 let game = newest(&running, game)?;
                 let who = self.foe.known(game.deal)?.who;
                 Some((who, Act::Court(self.foe.turn_in(game, how)?)))
             }
             Move::Timeout { game } => {
-                let running: Vec<_> = self.foe.games.iter().filter(|game| game.story.end.is_none()).collect();
+                let running: Vec<_> =
+                    self.foe.games.iter().filter(|game| game.story.end.is_none()).collect();
                 let game = newest(&running, game)?;
                 let known = self.foe.known(game.deal)?;
-                let call = CourtCall::Timeout { deal: known.deal.clone(), game: game.story.view.game.clone() };
+                let call = CourtCall::Timeout {
+                    deal: known.deal.clone(),
+                    game: game.story.view.game.clone(),
+                };
                 Some((known.who, Act::Court(call)))
             }
             Move::Accuse { order, who } => {
@@ -685,6 +771,14 @@ impl Alley {
 impl Foe {
     /// Returns everything that the sellers know and can use, for the state's hash.
     pub(super) fn knowledge(&self) -> impl std::fmt::Debug + '_ {
-        (&self.deals, &self.orders, &self.vouchers, &self.sessions, &self.manners, &self.games, &self.cases)
+        (
+            &self.deals,
+            &self.orders,
+            &self.vouchers,
+            &self.sessions,
+            &self.manners,
+            &self.games,
+            &self.cases,
+        )
     }
 }

@@ -12,8 +12,9 @@ use rialto_protocol::{
     wire::{Payload, Signed},
 };
 use rialto_requester::core::{
-    Call, Config, Constraints, Core, Cursor, Effect, Event, Fact, JobEvent, JobId, JobSpec, Outgoing, Patience, Policy,
-    Record, Stored, Trace, Transacted, TxNote, What, verify::OutputCheck,
+    Call, Config, Constraints, Core, Cursor, Effect, Event, Fact, JobEvent, JobId, JobSpec,
+    Outgoing, Patience, Policy, Record, Stored, Trace, Transacted, TxNote, What,
+    verify::OutputCheck,
 };
 
 use super::{Alley, Weakness};
@@ -156,7 +157,9 @@ impl Default for House {
 fn fact_of(said: &Said) -> Option<Fact> {
     let opened = || {
         let opened = matches!(said.what, rialto_provider::core::What::Opened(_));
-        opened.then(|| What::Opened { tx: TxNote { kind: "open".into(), tx: B256::ZERO, gas: None, deals: 1 } })
+        opened.then(|| What::Opened {
+            tx: TxNote { kind: "open".into(), tx: B256::ZERO, gas: None, deals: 1 },
+        })
     };
     let what = said.heard.clone().or_else(opened)?;
     Some(Fact { deal: said.deal, what })
@@ -180,16 +183,23 @@ impl Alley {
                 if let Err(outcome) = purse::keeps(holds, takes, bonds) {
                     self.yard.tell(|| format!("requester keeps its bonds: no {kind}"));
                     let at = self.yard.now + self.house.lag;
-                    self.house.later(at, Due::Core(Box::new(Event::Transacted { intent, outcome })));
+                    self.house
+                        .later(at, Due::Core(Box::new(Event::Transacted { intent, outcome })));
                     return Ok(());
                 }
                 let outcome = match self.call(self.house.account, &acts)? {
                     Some(said) => {
-                        let opened =
-                            said.iter().filter(|said| matches!(said.what, rialto_provider::core::What::Opened(_)));
+                        let opened = said.iter().filter(|said| {
+                            matches!(said.what, rialto_provider::core::What::Opened(_))
+                        });
                         let opened: Vec<DealId> = opened.map(|said| said.deal).collect();
                         let deals = opened.len().max(1) as u32;
-                        let tx = TxNote { kind: kind.into(), tx: keccak256(&intent), gas: Some(50_000), deals };
+                        let tx = TxNote {
+                            kind: kind.into(),
+                            tx: keccak256(&intent),
+                            gas: Some(50_000),
+                            deals,
+                        };
                         Transacted::Mined { tx, opened }
                     }
                     None => Transacted::Reverted { code: "M-000".into(), reason: "refused".into() },
@@ -207,7 +217,10 @@ impl Alley {
     }
 
     fn is_ours(&self, deal: DealId) -> bool {
-        self.foe.deals.iter().any(|known| known.id == deal && known.deal.requester == self.house.account)
+        self.foe
+            .deals
+            .iter()
+            .any(|known| known.id == deal && known.deal.requester == self.house.account)
     }
 
     /// Submits a job to the core. `how` chooses its size and its verification policy.
@@ -236,8 +249,11 @@ impl Alley {
             max_pages: 16,
             seed: id.0,
             secret: keccak256(id.0.to_be_bytes()),
-            policy: [Policy::Audit { rate_ppm: 1_000_000 }, Policy::Replicate { n: 2 }, Policy::Trust]
-                [usize::from(how) % 3],
+            policy: [
+                Policy::Audit { rate_ppm: 1_000_000 },
+                Policy::Replicate { n: 2 },
+                Policy::Trust,
+            ][usize::from(how) % 3],
             constraints: Constraints {
                 budget: 200_000,
                 max_price: 10_000_000,
@@ -280,7 +296,13 @@ impl Alley {
         self.foe.sessions_end();
         self.feed(Event::Started)?;
         let from = self.house.core.state().cursor.map_or(0, |cursor| cursor.block + 1);
-        let facts = self.house.said.iter().filter(|(block, _)| *block >= from).map(|(_, fact)| fact.clone()).collect();
+        let facts = self
+            .house
+            .said
+            .iter()
+            .filter(|(block, _)| *block >= from)
+            .map(|(_, fact)| fact.clone())
+            .collect();
         let (at, block) = (self.yard.now + self.house.lag, self.yard.block);
         self.house.later(at, Due::Heard { facts, block });
         Ok(())
@@ -306,8 +328,10 @@ impl Alley {
                 self.house.later(now + 1, Due::Core(Box::new(Event::Stored { order, result })));
             }
             Effect::RunLocally { job, batch, tasks } => {
-                let ran: Vec<_> =
-                    tasks.iter().map(|run| (run.index, compute::run(input(job, run.task), run.seed).0)).collect();
+                let ran: Vec<_> = tasks
+                    .iter()
+                    .map(|run| (run.index, compute::run(input(job, run.task), run.seed).0))
+                    .collect();
                 let fuel: u64 = ran.iter().map(|(_, halted)| halted.fuel_used(FUEL_LIMIT)).sum();
                 self.books.ran(tasks.len() as u64);
                 let result = if self.house.weary { Err("no room".to_string()) } else { Ok(ran) };
@@ -325,7 +349,8 @@ impl Alley {
     fn told(&mut self, event: &JobEvent) {
         let name = format!("{event:?}");
         let name = name.split([' ', '(', '{']).next().unwrap_or_default().to_owned();
-        let code = if let JobEvent::Note { code, .. } = event { code.clone() } else { String::new() };
+        let code =
+            if let JobEvent::Note { code, .. } = event { code.clone() } else { String::new() };
         self.saw((name, code));
         if !matches!(event, JobEvent::Progress(_)) {
             self.yard.tell(|| format!("requester: {event:?}"));
@@ -341,13 +366,16 @@ impl Alley {
                     Err(_) => Stored::Wrong { task: 0 },
                 }
             }
-            Payload::Blob(_) => Stored::Missing { why: format!("the provider of {deal} does not serve it") },
+            Payload::Blob(_) => {
+                Stored::Missing { why: format!("the provider of {deal} does not serve it") }
+            }
         }
     }
 
     fn trace(&mut self, trace: &Trace) {
-        let inputs: Vec<B256> =
-            (trace.first..trace.first + trace.order.tasks).map(|task| input(trace.job, task)).collect();
+        let inputs: Vec<B256> = (trace.first..trace.first + trace.order.tasks)
+            .map(|task| input(trace.job, task))
+            .collect();
         let found = purse::traced(trace, &inputs);
         self.books.traces += 1;
         let seconds = 1 + FUEL_LIMIT / TRACED_PER_SECOND;
@@ -359,7 +387,10 @@ impl Alley {
 
     fn send(&mut self, deal: DealId, message: Outgoing) -> Result<(), Broken> {
         self.yard.tell(|| {
-            format!("to the foe: {}", format!("{message:?}").split([' ', '(', '{']).next().unwrap_or_default())
+            format!(
+                "to the foe: {}",
+                format!("{message:?}").split([' ', '(', '{']).next().unwrap_or_default()
+            )
         });
         self.books.messages_out += 1;
         if let Outgoing::Voucher(voucher) = &message {
@@ -380,8 +411,11 @@ impl Alley {
             return Ok(());
         }
         let takes = call.takes(PARAMS.case_bond);
-        let bonds =
-            if self.weak(Weakness::BondsUnkept) { 0 } else { purse::bonds(&RULES, &self.house.core.accusables()) };
+        let bonds = if self.weak(Weakness::BondsUnkept) {
+            0
+        } else {
+            purse::bonds(&RULES, &self.house.core.accusables())
+        };
         let Some(acts) = purse::acts(call) else { return Err(format!("{intent} says nothing")) };
         let kind = acts.first().map_or("nothing", Act::kind);
         self.yard.tell(|| format!("requester sends {kind}"));

@@ -62,8 +62,13 @@ pub enum Weakness {
 
 impl Weakness {
     /// All defects.
-    pub const ALL: [Self; 5] =
-        [Self::ClaimsUnjudged, Self::PaidIsPaid, Self::AccusesUntilExpiry, Self::RevealIsNoNews, Self::BondsUnkept];
+    pub const ALL: [Self; 5] = [
+        Self::ClaimsUnjudged,
+        Self::PaidIsPaid,
+        Self::AccusesUntilExpiry,
+        Self::RevealIsNoNews,
+        Self::BondsUnkept,
+    ];
 }
 
 /// World of an honest requester and hostile sellers.
@@ -89,8 +94,11 @@ impl Alley {
     }
 
     fn advance(&mut self, until: u64) -> Result<(), Broken> {
-        while let Some(at) =
-            [self.house.next(), Some(self.next_tick)].into_iter().flatten().min().filter(|at| *at <= until)
+        while let Some(at) = [self.house.next(), Some(self.next_tick)]
+            .into_iter()
+            .flatten()
+            .min()
+            .filter(|at| *at <= until)
         {
             self.yard.now = self.yard.now.max(at);
             match self.house.take_due(self.yard.now) {
@@ -130,7 +138,8 @@ impl Alley {
                 }
             }
         }
-        if self.weak(Weakness::RevealIsNoNews) && matches!(acts, [Act::Market(Call::Reveal { .. })]) {
+        if self.weak(Weakness::RevealIsNoNews) && matches!(acts, [Act::Market(Call::Reveal { .. })])
+        {
             for (deal, order, deadline) in claims {
                 self.yard.ledger.market.forget_new_deadline(deal, order, deadline);
             }
@@ -152,10 +161,12 @@ impl Alley {
     }
 
     fn claim_deadlines(&self) -> Vec<(DealId, OrderId, u64)> {
-        let open = self.foe.orders.iter().map(|order| (order.deal(), order.hash)).filter_map(|(deal, hash)| {
-            let case = self.yard.ledger.market.case(deal, CaseId::Claim { order: hash });
-            (case.status == CaseStatus::Open).then_some((deal, hash, case.deadline))
-        });
+        let open = self.foe.orders.iter().map(|order| (order.deal(), order.hash)).filter_map(
+            |(deal, hash)| {
+                let case = self.yard.ledger.market.case(deal, CaseId::Claim { order: hash });
+                (case.status == CaseStatus::Open).then_some((deal, hash, case.deadline))
+            },
+        );
         open.collect()
     }
 
@@ -165,7 +176,12 @@ impl Alley {
         let Params { challenge_window, answer_window, grace, .. } = PARAMS;
         for deal in self.foe.deals.iter().map(|known| &known.deal) {
             let end = deal.expiry + grace;
-            moments.extend([deal.expiry, end, end + challenge_window, end + 2 * challenge_window + answer_window]);
+            moments.extend([
+                deal.expiry,
+                end,
+                end + challenge_window,
+                end + 2 * challenge_window + answer_window,
+            ]);
         }
         moments.retain(|at| *at > self.yard.now + 1);
         moments.sort_unstable();
@@ -180,7 +196,8 @@ impl Alley {
             When::Later(seconds) => now + u64::from(seconds),
             When::Edge { which, shift } => {
                 let moments = self.moments();
-                let at = moments.get(usize::from(which) % moments.len().max(1)).copied().unwrap_or(now);
+                let at =
+                    moments.get(usize::from(which) % moments.len().max(1)).copied().unwrap_or(now);
                 at.saturating_add_signed(shift.into())
             }
         };
@@ -192,18 +209,27 @@ impl Alley {
         self.look_at_danger();
         let few = |number: u64| number.min(3);
         let deals: Vec<_> = self.foe.deals.iter().map(|known| known.id).collect();
-        let demands = self.foe.cases().iter().filter(|(_, case, _)| case.kind() == CaseKind::Demand).count();
+        let demands =
+            self.foe.cases().iter().filter(|(_, case, _)| case.kind() == CaseKind::Demand).count();
         let means = (self.house.weary, self.house.had < DEPOSIT, few(demands as u64));
         for id in deals {
             let state = self.yard.ledger.market.deal_state(id);
-            let cases = (few(state.claims.into()), few(state.lates.into()), few(state.challenges.into()));
+            let cases =
+                (few(state.claims.into()), few(state.lates.into()), few(state.challenges.into()));
             let ours = self.house.core.state().deals.get(&id).map(|deal| {
                 let standing = std::mem::discriminant(&deal.standing);
-                (standing, deal.closing.is_some(), deal.release.is_some(), !deal.denied.is_empty(), few(deal.done))
+                (
+                    standing,
+                    deal.closing.is_some(),
+                    deal.release.is_some(),
+                    !deal.denied.is_empty(),
+                    few(deal.done),
+                )
             });
             self.saw((state.status as u8, cases, ours, means));
         }
-        let games: Vec<_> = self.yard.ledger.court.games().map(|(_, game)| (game.stage, game.level)).collect();
+        let games: Vec<_> =
+            self.yard.ledger.court.games().map(|(_, game)| (game.stage, game.level)).collect();
         games.into_iter().for_each(|game| self.saw(game));
     }
 }
@@ -243,7 +269,9 @@ impl Arena for Alley {
         self.next_tick = self.next_tick.min(self.yard.now + TICK);
         self.foe.stop();
         let Params { challenge_window, answer_window, grace, .. } = PARAMS;
-        let last = |alley: &Self| alley.foe.deals.iter().map(|known| known.deal.expiry).max().unwrap_or(alley.yard.now);
+        let last = |alley: &Self| {
+            alley.foe.deals.iter().map(|known| known.deal.expiry).max().unwrap_or(alley.yard.now)
+        };
         while !self.at_rest() {
             let horizon = last(self).max(self.yard.now.min(BEGIN + LONGEST));
             if self.yard.now > horizon + grace + 2 * challenge_window + answer_window + PATIENCE {
@@ -294,7 +322,13 @@ impl Small for Alley {
 
     fn fingerprint(&self) -> u64 {
         let mut print = Print::default();
-        let known = (self.yard.now, &self.yard.ledger, &self.house.core, self.house.under_way(), self.foe.knowledge());
+        let known = (
+            self.yard.now,
+            &self.yard.ledger,
+            &self.house.core,
+            self.house.under_way(),
+            self.foe.knowledge(),
+        );
         // Writing to a hash cannot fail.
         let _ = write!(print, "{known:?}");
         print.value()

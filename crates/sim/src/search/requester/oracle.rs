@@ -87,8 +87,10 @@ impl Alley {
     /// Returns the root of a correct receipt of an order.
     fn right(&self, hash: OrderId) -> Option<SumNode> {
         let ordered = self.foe.orders.iter().find(|it| it.hash == hash)?;
-        let results: Vec<_> =
-            compute::run_order(&ordered.inputs, &ordered.order).into_iter().map(|(halted, _)| halted).collect();
+        let results: Vec<_> = compute::run_order(&ordered.inputs, &ordered.order)
+            .into_iter()
+            .map(|(halted, _)| halted)
+            .collect();
         Some(SumTree::over(&results, ordered.order.fuelLimit).root())
     }
 
@@ -96,7 +98,9 @@ impl Alley {
     pub(super) fn is_right(&self, hash: OrderId, task: u32, halted: &Halted) -> bool {
         let ordered = self.foe.orders.iter().find(|it| it.hash == hash);
         let results = ordered.map(|it| compute::run_order(&it.inputs, &it.order));
-        results.and_then(|results| results.get(task as usize).map(|(right, _)| right == halted)).unwrap_or(true)
+        results
+            .and_then(|results| results.get(task as usize).map(|(right, _)| right == halted))
+            .unwrap_or(true)
     }
 
     /// Checks that an event does not break a guarantee: an honest accusation is never lost, and a
@@ -114,7 +118,9 @@ impl Alley {
             }
             What::Game(GameNews::Ended { game, verdict }) => {
                 let ours = self.foe.is_game_of(*game, self.house.account);
-                rule(!ours || verdict.accuser_won, || format!("an honest accusation, {game}, was lost"))
+                rule(!ours || verdict.accuser_won, || {
+                    format!("an honest accusation, {game}, was lost")
+                })
             }
             _ => Ok(()),
         }
@@ -131,7 +137,8 @@ impl Alley {
             let known = market.case(*deal, *case);
             let Some(right) = self.right(order) else { continue };
             let Some(deal) = self.foe.deals.iter().find(|it| it.id == *deal) else { continue };
-            let tasks = self.foe.orders.iter().find(|it| it.hash == order).map_or(1, |it| it.order.tasks);
+            let tasks =
+                self.foe.orders.iter().find(|it| it.hash == order).map_or(1, |it| it.order.tasks);
             let fee = pricing::order_fee(&deal.deal, right.fuel, tasks).unwrap_or(0);
             if known.status == CaseStatus::Open && known.amount > fee && state.challenges == 0 {
                 danger = danger.max(1_000 - known.deadline.saturating_sub(self.yard.now).min(900));
@@ -149,7 +156,9 @@ impl Alley {
     pub(super) fn unfinished(&self) -> Broken {
         let open = self.foe.deals.iter().filter(|known| self.is_open(known.id)).count();
         let (games, quiet) = (self.foe.is_played_by(self.house.account), self.house.quiet());
-        format!("it does not come to an end: {open} deals are open, games run: {games}, the house is at rest: {quiet}")
+        format!(
+            "it does not come to an end: {open} deals are open, games run: {games}, the house is at rest: {quiet}"
+        )
     }
 
     /// Checks the guarantees that must hold at the end.
@@ -159,7 +168,8 @@ impl Alley {
         for known in &self.foe.deals {
             let paid = market.deal_state(known.id).paid;
             paid_in_all += paid;
-            let (vouched, settled) = self.books.vouchers.get(&known.id).copied().unwrap_or_default();
+            let (vouched, settled) =
+                self.books.vouchers.get(&known.id).copied().unwrap_or_default();
             let of_deal = self.books.orders.values().filter(|order| order.deal == known.id);
             let right = |order: &Order| {
                 let root = self.right(struct_hash(order))?;
@@ -172,48 +182,68 @@ impl Alley {
             let due = vouched.max(sum(below)) + sum(above);
             // A requester that cannot run its tasks risks the full price of its orders, except of
             // those whose wrong results were revealed.
-            let dark =
-                |order: &&Order| order.deal == known.id && !self.books.shown_wrong.contains(&struct_hash(*order));
-            let orders =
-                self.books.orders.values().filter(dark).map(|order| bounds::order_cost(&known.deal, order)).sum();
+            let dark = |order: &&Order| {
+                order.deal == known.id && !self.books.shown_wrong.contains(&struct_hash(*order))
+            };
+            let orders = self
+                .books
+                .orders
+                .values()
+                .filter(dark)
+                .map(|order| bounds::order_cost(&known.deal, order))
+                .sum();
             let lack = self.house.was_weary.then_some(bounds::Lack::Runs);
             let most = bounds::requester_loss(known.deal.budget, due, orders, lack);
             rule(paid <= most, || {
-                format!("{paid} were paid in a deal, where {vouched} were signed for, and {due} are due at most")
+                format!(
+                    "{paid} were paid in a deal, where {vouched} were signed for, and {due} are due at most"
+                )
             })?;
         }
         let bonds = PARAMS.case_bond * (2 + 4 * self.foe.orders.len() as u128);
         let has = market.account(self.house.account).balance;
         let had = self.house.had;
         rule(has + paid_in_all + bonds >= had, || {
-            format!("the requester has {has} of {had}, and paid {paid_in_all}: more than {bonds} in bonds is gone")
+            format!(
+                "the requester has {has} of {had}, and paid {paid_in_all}: more than {bonds} in bonds is gone"
+            )
         })?;
         self.costs_are_bounded()
     }
 
     fn costs_are_bounded(&self) -> Result<(), Broken> {
         let (books, foe) = (&self.books, &self.foe);
-        let (deals, orders, games) = (foe.deals.len() as u64, foe.orders.len() as u64, foe.games() as u64);
+        let (deals, orders, games) =
+            (foe.deals.len() as u64, foe.orders.len() as u64, foe.games() as u64);
         // If a job's deals cannot be opened together, each is tried alone.
         let tried = 4 * self.jobs();
         // A deal takes two calls, to open and to close it. An order takes a late notice, demands,
         // an accusation and their settlements. A dispute takes its turns and its end.
         let most = 4 * deals + 12 * orders + 10 * games + 2 * books.foe_calls + tried + 8;
         rule(books.house_calls <= most, || {
-            format!("the requester sent {} transactions, where {most} are enough", books.house_calls)
+            format!(
+                "the requester sent {} transactions, where {most} are enough",
+                books.house_calls
+            )
         })?;
         let most = 8 + 2 * books.foe_calls + 2 * orders + tried;
-        rule(books.reverted <= most, || format!("{} of the requester's transactions reverted", books.reverted))?;
+        rule(books.reverted <= most, || {
+            format!("{} of the requester's transactions reverted", books.reverted)
+        })?;
         // A seller that does not answer is asked again at intervals.
         let asked = deals * (self.yard.now - BEGIN) / 10;
         let most = 32 + 8 * books.messages_in + 16 * orders + asked;
-        rule(books.messages_out <= most, || format!("{} messages for {}", books.messages_out, books.messages_in))?;
+        rule(books.messages_out <= most, || {
+            format!("{} messages for {}", books.messages_out, books.messages_in)
+        })?;
         // A job runs tasks here that no provider takes.
         let most = 16 + 16 * self.jobs() + 8 * orders * 2 + 16 * books.foe_calls;
         rule(self.house.was_weary || books.tasks_run <= most, || {
             format!("{} tasks were run here for {orders} orders", books.tasks_run)
         })?;
         let most = 8 + 12 * games + 8 * orders;
-        rule(books.traces <= most, || format!("{} traces for {games} games over {orders} orders", books.traces))
+        rule(books.traces <= most, || {
+            format!("{} traces for {games} games over {orders} orders", books.traces)
+        })
     }
 }

@@ -87,7 +87,12 @@ pub fn run(args: &Exec, ui: Ui) -> Result<()> {
     let known = |name: &String| KERNELS.iter().any(|(kernel, ..)| kernel == name);
     if let Some(unknown) = args.only.iter().find(|name| !known(name)) {
         let names: Vec<_> = KERNELS.iter().map(|(name, ..)| *name).collect();
-        bail!(failure!(Usage, "C-BCH-001", "there is no kernel {unknown}: choose from {}", names.join(", ")));
+        bail!(failure!(
+            Usage,
+            "C-BCH-001",
+            "there is no kernel {unknown}: choose from {}",
+            names.join(", ")
+        ));
     }
     let scratch = tempfile::tempdir().context("cannot make a temporary folder")?;
     let bench = Bench::new(scratch.path())?;
@@ -110,10 +115,18 @@ pub fn run(args: &Exec, ui: Ui) -> Result<()> {
             kernels: results.iter().map(Measured::view).collect(),
             rounds: args.rounds,
             native_compiler: bench.native.as_ref().map(|native| native.compiler.clone()),
-            geometric_mean: view::KernelMeans { vs_plain, vs_default: mean(&results, Way::Default), vs_native },
+            geometric_mean: view::KernelMeans {
+                vs_plain,
+                vs_default: mean(&results, Way::Default),
+                vs_native,
+            },
         }),
         Output::Human => {
-            println!("geometric mean against plain: {}, against native: {}", percent(vs_plain), factor(vs_native));
+            println!(
+                "geometric mean against plain: {}, against native: {}",
+                percent(vs_plain),
+                factor(vs_native)
+            );
             if bench.native.is_none() {
                 println!("no C compiler (cc) here: nothing compiled natively");
             }
@@ -133,14 +146,24 @@ impl Bench {
     fn new(scratch: &Path) -> Result<Self> {
         Ok(Self {
             engine: Engine::new(Config { cores: 1, ..Config::new(scratch.join("cache")) })?,
-            plain: Plain::new(wasmtime::Config::new().cranelift_nan_canonicalization(true).epoch_interruption(true))
-                .map_err(by_wasmtime)?,
+            plain: Plain::new(
+                wasmtime::Config::new()
+                    .cranelift_nan_canonicalization(true)
+                    .epoch_interruption(true),
+            )
+            .map_err(by_wasmtime)?,
             default: Plain::new(&wasmtime::Config::new()).map_err(by_wasmtime)?,
             native: Native::compile(scratch)?,
         })
     }
 
-    fn kernel(&self, name: &'static str, source: usize, argv: &[&str], rounds: u32) -> Result<Measured> {
+    fn kernel(
+        &self,
+        name: &'static str,
+        source: usize,
+        argv: &[&str],
+        rounds: u32,
+    ) -> Result<Measured> {
         let Source { name: program_name, wasm, .. } = &SOURCES[source];
         let argv: Vec<&str> = [program_name].into_iter().chain(argv).copied().collect();
         let program = self.engine.prepare(wasm)?;
@@ -190,10 +213,12 @@ impl Native {
     /// None where there is no C compiler.
     fn compile(scratch: &Path) -> Result<Option<Self>> {
         let Ok(version) = Command::new("cc").arg("--version").output() else { return Ok(None) };
-        let compiler = String::from_utf8_lossy(&version.stdout).lines().next().unwrap_or_default().to_owned();
+        let compiler =
+            String::from_utf8_lossy(&version.stdout).lines().next().unwrap_or_default().to_owned();
         let mut programs = Vec::new();
         for source in &SOURCES {
-            let (c, program) = (scratch.join(format!("{}.c", source.name)), scratch.join(source.name));
+            let (c, program) =
+                (scratch.join(format!("{}.c", source.name)), scratch.join(source.name));
             std::fs::write(&c, source.c).context("cannot write a kernel's source")?;
             let status = Command::new("cc")
                 .args([source.optimise, "-std=c11", "-D_GNU_SOURCE", "-ffp-contract=off", "-o"])
@@ -208,7 +233,8 @@ impl Native {
     }
 
     fn run(&self, source: usize, args: &[&str]) -> Result<()> {
-        let status = Command::new(&self.programs[source]).args(args).stdout(Stdio::null()).status()?;
+        let status =
+            Command::new(&self.programs[source]).args(args).stdout(Stdio::null()).status()?;
         ensure!(status.success(), "a native kernel failed");
         Ok(())
     }
@@ -217,7 +243,8 @@ impl Native {
 /// Processor time that this process has spent, and the children that it waited for.
 fn processor_time() -> Result<Duration> {
     const TICKS_PER_SECOND: u64 = 100; // the kernel's unit for userspace
-    let stat = std::fs::read_to_string("/proc/self/stat").context("processor time is in /proc, which is Linux's")?;
+    let stat = std::fs::read_to_string("/proc/self/stat")
+        .context("processor time is in /proc, which is Linux's")?;
     let after_name = stat.rsplit(')').next().unwrap_or_default();
     let fields = after_name.split_whitespace().skip(11).take(4);
     let ticks: u64 = fields.map(|ticks| ticks.parse().unwrap_or(0)).sum();
@@ -287,7 +314,16 @@ impl Measured {
 fn heading() -> String {
     format!(
         "{:<12} {:>14} {:>9} {:>8} {:>8} {:>8} {:>8} {:>9} {:>9} {:>9}",
-        "kernel", "fuel", "rialto s", "plain s", "dflt s", "cc -O2 s", "spread", "vs plain", "vs dflt", "vs native"
+        "kernel",
+        "fuel",
+        "rialto s",
+        "plain s",
+        "dflt s",
+        "cc -O2 s",
+        "spread",
+        "vs plain",
+        "vs dflt",
+        "vs native"
     )
 }
 
@@ -301,6 +337,7 @@ fn factor(ratio: Option<f64>) -> String {
 
 /// Geometric mean of the ratios.
 fn mean(results: &[Measured], way: Way) -> Option<f64> {
-    let logs: Vec<f64> = results.iter().filter_map(|result| Some(result.ratio(way)?.ln())).collect();
+    let logs: Vec<f64> =
+        results.iter().filter_map(|result| Some(result.ratio(way)?.ln())).collect();
     (!logs.is_empty()).then(|| (logs.iter().sum::<f64>() / logs.len() as f64).exp())
 }

@@ -1,4 +1,5 @@
-//! Plain wasmtime, to compare with: a module as its compiler made it, with the little of WASI that the kernels use.
+//! Plain wasmtime, to compare with: a module as its compiler made it, with the little of WASI that
+//! the kernels use.
 
 use wasmtime::{Caller, Extern, Linker, Memory, Module, Result, Store};
 
@@ -17,21 +18,32 @@ impl Plain {
         let engine = wasmtime::Engine::new(config)?;
         let mut linker: Linker<Vec<String>> = Linker::new(&engine);
         let wasi = "wasi_snapshot_preview1";
-        linker.func_wrap(wasi, "args_sizes_get", |mut caller: Caller<'_, Vec<String>>, count: u32, bytes: u32| {
-            let sizes = [caller.data().len() as u32, caller.data().iter().map(|arg| arg.len() as u32 + 1).sum()];
-            for (at, value) in [count, bytes].into_iter().zip(sizes) {
-                write(&mut caller, at, &value.to_le_bytes());
-            }
-            0
-        })?;
-        linker.func_wrap(wasi, "args_get", |mut caller: Caller<'_, Vec<String>>, mut argv: u32, mut text: u32| {
-            for arg in caller.data().clone() {
-                write(&mut caller, argv, &text.to_le_bytes());
-                write(&mut caller, text, format!("{arg}\0").as_bytes());
-                (argv, text) = (argv + 4, text + arg.len() as u32 + 1);
-            }
-            0
-        })?;
+        linker.func_wrap(
+            wasi,
+            "args_sizes_get",
+            |mut caller: Caller<'_, Vec<String>>, count: u32, bytes: u32| {
+                let sizes = [
+                    caller.data().len() as u32,
+                    caller.data().iter().map(|arg| arg.len() as u32 + 1).sum(),
+                ];
+                for (at, value) in [count, bytes].into_iter().zip(sizes) {
+                    write(&mut caller, at, &value.to_le_bytes());
+                }
+                0
+            },
+        )?;
+        linker.func_wrap(
+            wasi,
+            "args_get",
+            |mut caller: Caller<'_, Vec<String>>, mut argv: u32, mut text: u32| {
+                for arg in caller.data().clone() {
+                    write(&mut caller, argv, &text.to_le_bytes());
+                    write(&mut caller, text, format!("{arg}\0").as_bytes());
+                    (argv, text) = (argv + 4, text + arg.len() as u32 + 1);
+                }
+                0
+            },
+        )?;
         linker.func_wrap(
             wasi,
             "fd_write",
@@ -46,17 +58,26 @@ impl Plain {
                 0
             },
         )?;
-        linker.func_wrap(wasi, "fd_fdstat_get", |mut caller: Caller<'_, Vec<String>>, _: u32, at: u32| {
-            write(
-                &mut caller,
-                at,
-                &[2, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0],
-            );
-            0
-        })?;
+        linker.func_wrap(
+            wasi,
+            "fd_fdstat_get",
+            |mut caller: Caller<'_, Vec<String>>, _: u32, at: u32| {
+                write(
+                    &mut caller,
+                    at,
+                    &[
+                        2, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+                        0, 0, 0,
+                    ],
+                );
+                0
+            },
+        )?;
         linker.func_wrap(wasi, "fd_seek", |_: u32, _: i64, _: u32, _: u32| 29)?;
         linker.func_wrap(wasi, "fd_close", |_: u32| 0)?;
-        linker.func_wrap(wasi, "proc_exit", |code: u32| -> Result<()> { wasmtime::bail!("exit {code}") })?;
+        linker.func_wrap(wasi, "proc_exit", |code: u32| -> Result<()> {
+            wasmtime::bail!("exit {code}")
+        })?;
         Ok(Self { engine, linker })
     }
 
@@ -75,9 +96,14 @@ impl Plain {
 }
 
 fn memory(caller: &mut Caller<'_, Vec<String>>) -> Memory {
-    caller.get_export("memory").and_then(Extern::into_memory).expect("every kernel exports its memory")
+    caller
+        .get_export("memory")
+        .and_then(Extern::into_memory)
+        .expect("every kernel exports its memory")
 }
 
 fn write(caller: &mut Caller<'_, Vec<String>>, at: u32, bytes: &[u8]) {
-    memory(caller).write(caller, at as usize, bytes).expect("a kernel passes addresses inside its memory");
+    memory(caller)
+        .write(caller, at as usize, bytes)
+        .expect("a kernel passes addresses inside its memory");
 }

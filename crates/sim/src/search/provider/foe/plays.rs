@@ -16,9 +16,12 @@ impl Move {
         // Small numbers choose the newest object and the most usual value.
         let small = |random: &mut Random| random.pick(&[0, 0, 0, 1, 1, 2, 3]);
         match random.within(0..=40) {
-            0..=2 => {
-                Self::Open { who: byte(random), budget: small(random), seconds: small(random), back: small(random) }
-            }
+            0..=2 => Self::Open {
+                who: byte(random),
+                budget: small(random),
+                seconds: small(random),
+                back: small(random),
+            },
             3..=7 => Self::Order {
                 deal: small(random),
                 tasks: byte(random),
@@ -38,8 +41,14 @@ impl Move {
             },
             14 => Self::OldVoucher { which: byte(random) },
             15..=16 => Self::Cancel { order: small(random), signed: random.percent(50) },
-            17..=18 => Self::Reject { order: small(random), task: byte(random), times: random.pick(&[0, 0, 3, 15]) },
-            19..=20 => Self::AskRelease { deal: small(random), amount: random.pick(&[0, 1, 1, 2, 3]) },
+            17..=18 => Self::Reject {
+                order: small(random),
+                task: byte(random),
+                times: random.pick(&[0, 0, 3, 15]),
+            },
+            19..=20 => {
+                Self::AskRelease { deal: small(random), amount: random.pick(&[0, 1, 1, 2, 3]) }
+            }
             21 => Self::Hangup { deal: small(random) },
             22..=23 => Self::Late { order: small(random) },
             24 => Self::Demand { order: small(random), task: byte(random) },
@@ -47,7 +56,11 @@ impl Move {
             26 => Self::Excuse { order: small(random) },
             27 => Self::Settle { which: small(random) },
             28 => Self::Expire { deal: small(random) },
-            29..=30 => Self::Accuse { order: small(random), who: byte(random), times: random.pick(&[0, 0, 1, 3, 7]) },
+            29..=30 => Self::Accuse {
+                order: small(random),
+                who: byte(random),
+                times: random.pick(&[0, 0, 1, 3, 7]),
+            },
             31..=32 => Self::Press { game: small(random), how: byte(random) },
             33 => Self::PressAll { how: byte(random) },
             34 => Self::Timeout { game: small(random) },
@@ -76,18 +89,25 @@ pub(in crate::search) fn openings() -> Vec<Vec<Play<Move>>> {
     let now = |what: Move| Play { when: When::Now, what };
     let later = |seconds: u16, what: Move| Play { when: When::Later(seconds), what };
     let open = now(Move::Open { who: 0, budget: 0, seconds: 0, back: 0 });
-    let order =
-        |tasks: u8| later(5, Move::Order { deal: 0, tasks, fuel: 0, due: 0, seq: 0, starve: false, slow: false });
+    let order = |tasks: u8| {
+        later(
+            5,
+            Move::Order { deal: 0, tasks, fuel: 0, due: 0, seq: 0, starve: false, slow: false },
+        )
+    };
     let paid = later(150, Move::Voucher { deal: 0, pay: 0, upto: 0, close: false });
     let closed = later(150, Move::Voucher { deal: 0, pay: 0, upto: 0, close: true });
     let accused = later(150, Move::Accuse { order: 0, who: 0, times: 0 });
-    let slow = now(Move::Order { deal: 0, tasks: 1, fuel: 0, due: 0, seq: 0, starve: false, slow: true });
+    let slow =
+        now(Move::Order { deal: 0, tasks: 1, fuel: 0, due: 0, seq: 0, starve: false, slow: true });
     let often = |order| now(Move::Accuse { order, who: 0, times: 7 });
     let answered = || later(2, Move::Wait);
-    let much = vec![open.clone(), order(1), paid.clone(), order(1), paid.clone(), order(1), paid.clone()];
+    let much =
+        vec![open.clone(), order(1), paid.clone(), order(1), paid.clone(), order(1), paid.clone()];
     let mut fails = much.clone();
     fails.push(now(Move::Break));
-    let busy = (0..4).flat_map(|who| [now(Move::Open { who, budget: 0, seconds: 0, back: 0 }), slow.clone()]);
+    let busy = (0..4)
+        .flat_map(|who| [now(Move::Open { who, budget: 0, seconds: 0, back: 0 }), slow.clone()]);
     vec![
         vec![open.clone(), order(0), answered()],
         vec![open.clone(), order(0), paid.clone()],
@@ -109,18 +129,25 @@ pub(in crate::search) fn temptations(street: &Street) -> Vec<Temptation<Move>> {
     let (foe, now, moments) = (&street.foe, street.yard.now, street.moments());
     let mut all = waits(Move::Wait);
     let mut add = |weight: u32, when: When, what: Move| {
-        let answered = matches!(what, Move::Order { .. }).then_some(Play { when: When::Later(2), what: Move::Wait });
+        let answered = matches!(what, Move::Order { .. })
+            .then_some(Play { when: When::Later(2), what: Move::Wait });
         all.push((weight, std::iter::once(Play { when, what }).chain(answered).collect()));
     };
     let edge = |at: u64| at_edge(&moments, at, 0);
-    let recent = || (0..).zip(foe.deals.iter().rev().take(4)).filter(|(_, known)| street.is_open(known.id));
+    let recent =
+        || (0..).zip(foe.deals.iter().rev().take(4)).filter(|(_, known)| street.is_open(known.id));
     if recent().count() < 4 {
-        (0..2).for_each(|who| add(1, When::Now, Move::Open { who, budget: 0, seconds: 0, back: 0 }));
+        (0..2)
+            .for_each(|who| add(1, When::Now, Move::Open { who, budget: 0, seconds: 0, back: 0 }));
     }
     for (deal, known) in recent() {
         for (tasks, slow) in [(1, true), (0, false)] {
             // The provider has answered it by the time of the next move.
-            add(2, When::Now, Move::Order { deal, tasks, fuel: 0, due: 0, seq: 0, starve: false, slow });
+            add(
+                2,
+                When::Now,
+                Move::Order { deal, tasks, fuel: 0, due: 0, seq: 0, starve: false, slow },
+            );
         }
         add(1, When::Later(150), Move::Voucher { deal, pay: 0, upto: 0, close: false });
         add(1, When::Now, Move::Voucher { deal, pay: 0, upto: 0, close: true });
@@ -177,8 +204,10 @@ pub(in crate::search) fn temptations(street: &Street) -> Vec<Temptation<Move>> {
         }
     }
     if foe.orders.iter().any(|placed| placed.receipt.is_some()) {
-        let press = |seconds, how| Play { when: When::Later(seconds), what: Move::PressAll { how } };
-        let accuse = |order| Play { when: When::Now, what: Move::Accuse { order, who: 0, times: 7 } };
+        let press =
+            |seconds, how| Play { when: When::Later(seconds), what: Move::PressAll { how } };
+        let accuse =
+            |order| Play { when: When::Now, what: Move::Accuse { order, who: 0, times: 7 } };
         let wait = Play { when: When::Later(windows), what: Move::Wait };
         all.push((4, vec![accuse(0), accuse(1), press(20, 0), press(20, 0), wait]));
     }
@@ -225,14 +254,20 @@ pub(in crate::search) fn choices(street: &Street) -> Vec<Play<Move>> {
 /// Returns the states in which small worlds begin: an order is sent; it is acked; it is delivered;
 /// it is paid, and another one is acked.
 pub(in crate::search) fn roots() -> Vec<Vec<Play<Move>>> {
-    let order = Move::Order { deal: 0, tasks: 0, fuel: 0, due: 0, seq: 0, starve: false, slow: true };
-    let open = Play { when: When::Now, what: Move::Open { who: 0, budget: 0, seconds: 2, back: 0 } };
+    let order =
+        Move::Order { deal: 0, tasks: 0, fuel: 0, due: 0, seq: 0, starve: false, slow: true };
+    let open =
+        Play { when: When::Now, what: Move::Open { who: 0, budget: 0, seconds: 2, back: 0 } };
     let ordered = Play { when: When::Later(5), what: order };
     let later = |seconds, what| Play { when: When::Later(seconds), what };
     let promised = vec![open, ordered.clone(), later(2, Move::Wait)];
     let mut delivered = promised.clone();
     delivered.push(later(200, Move::Wait));
     let mut again = delivered.clone();
-    again.extend([later(0, Move::Voucher { deal: 0, pay: 0, upto: 0, close: false }), ordered, later(2, Move::Wait)]);
+    again.extend([
+        later(0, Move::Voucher { deal: 0, pay: 0, upto: 0, close: false }),
+        ordered,
+        later(2, Move::Wait),
+    ]);
     vec![promised, delivered, again]
 }

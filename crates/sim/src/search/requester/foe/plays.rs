@@ -90,16 +90,22 @@ pub(in crate::search) fn openings() -> Vec<Vec<Play<Move>>> {
 pub(in crate::search) fn temptations(alley: &Alley) -> Vec<Temptation<Move>> {
     let (foe, now, moments) = (&alley.foe, alley.yard.now, alley.moments());
     let mut all = waits(Move::Wait);
-    let mut add = |weight: u32, when: When, what: Move| all.push((weight, vec![Play { when, what }]));
+    let mut add =
+        |weight: u32, when: When, what: Move| all.push((weight, vec![Play { when, what }]));
     let edge = |at: u64, shift: i8| at_edge(&moments, at, shift);
     if foe.deals.is_empty() {
         (0..2).for_each(|who| add(2, When::Now, Move::Offer { who, cheap: false }));
         add(3, When::Now, Move::Job { how: 0 });
     }
     for (order, known) in (0..).zip(foe.orders.iter().rev().take(6)) {
-        let Some(deal) = foe.known(known.deal()).filter(|deal| alley.is_open(deal.id)) else { continue };
-        let case =
-            |kind| foe.cases.iter().any(|(_, case, _)| case.kind() == kind && case.subject() == B256::from(known.hash));
+        let Some(deal) = foe.known(known.deal()).filter(|deal| alley.is_open(deal.id)) else {
+            continue;
+        };
+        let case = |kind| {
+            foe.cases
+                .iter()
+                .any(|(_, case, _)| case.kind() == kind && case.subject() == B256::from(known.hash))
+        };
         if !case(CaseKind::Claim) {
             [0, 1, 2, 5].into_iter().for_each(|how| add(1, When::Now, Move::Claim { order, how }));
             add(1, edge(deal.deal.expiry, 1), Move::Claim { order, how: 1 });
@@ -116,7 +122,8 @@ pub(in crate::search) fn temptations(alley: &Alley) -> Vec<Temptation<Move>> {
     for (which, (.., deadline)) in (0..).zip(foe.cases.iter().rev().take(6)) {
         [0, 1].into_iter().for_each(|shift| add(3, edge(*deadline, shift), Move::Settle { which }));
     }
-    let demands = foe.cases.iter().rev().filter(|(_, case, _)| case.kind() == CaseKind::Demand).take(4);
+    let demands =
+        foe.cases.iter().rev().filter(|(_, case, _)| case.kind() == CaseKind::Demand).take(4);
     for (which, (.., deadline)) in (0..).zip(demands) {
         add(1, When::Now, Move::Reveal { which });
         add(3, edge(*deadline, -1), Move::Reveal { which });
@@ -152,7 +159,8 @@ pub(in crate::search) fn temptations(alley: &Alley) -> Vec<Temptation<Move>> {
     }
     if foe.orders.len() > 1 {
         let claims = [0, 1].map(|order| later(0, Move::Claim { order, how: 1 }));
-        let settled = [later(window + 20, Move::Settle { which: 0 }), later(0, Move::Settle { which: 1 })];
+        let settled =
+            [later(window + 20, Move::Settle { which: 0 }), later(0, Move::Settle { which: 1 })];
         all.push((3, claims.into_iter().chain(settled).collect()));
     }
     all
