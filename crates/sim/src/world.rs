@@ -223,7 +223,7 @@ impl World {
             }
             Happening::Part => self.part(),
             Happening::Rejoin { buyer, seller } => {
-                drop(self.network.apart.remove(&(buyer, seller)))
+                self.network.apart.remove(&(buyer, seller));
             }
             Happening::Restart(who) => self.restart(who),
             Happening::Tick { who, life } if self.lives(who, life) => {

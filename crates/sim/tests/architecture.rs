@@ -440,3 +440,176 @@ fn unsafe_code_has_three_places() {
     }
     assert!(faults.is_empty(), "{faults:#?}");
 }
+
+/// Widest line of a comment, of Markdown: columns.
+const MAX_WIDTH: usize = 100;
+
+/// Whether `line` may be wider: a table's row can't be broken.
+fn is_row(line: &str) -> bool {
+    line.trim_start_matches(['/', '!', ' ']).starts_with('|')
+}
+
+#[test]
+fn comments_are_not_too_wide() {
+    let mut faults = Vec::new();
+    for path in rust_sources("crates").into_iter().chain(rust_sources("xtask")) {
+        let text = std::fs::read_to_string(&path).unwrap();
+        let mut drawing = false;
+        for (number, line) in text.lines().enumerate() {
+            let Some(comment) = line.trim_start().strip_prefix("//") else { continue };
+            // Drawings and examples keep their shape.
+            drawing ^= comment.trim_start_matches(['/', '!', ' ']).starts_with("```");
+            let hidden = comment.trim_start_matches(['/', '!', ' ']).starts_with("# ");
+            if line.chars().count() > MAX_WIDTH && !drawing && !is_row(line) && !hidden {
+                faults.push(format!("{}:{}", path.display(), number + 1));
+            }
+        }
+    }
+    assert!(faults.is_empty(), "wider than {MAX_WIDTH} columns: {faults:#?}");
+}
+
+#[test]
+fn markdown_is_not_too_wide() {
+    let mut pages = Vec::new();
+    for folder in ["docs", "contracts", "crates", "examples"] {
+        sources(&root().join(folder), "md", &mut pages);
+    }
+    for entry in std::fs::read_dir(root()).unwrap() {
+        pages.extend(
+            Some(entry.unwrap().path()).filter(|path| path.extension().is_some_and(|e| e == "md")),
+        );
+    }
+    let mut faults = Vec::new();
+    for path in pages {
+        let text = std::fs::read_to_string(&path).unwrap();
+        // A test writes what stands between these two.
+        let mut written = false;
+        for (number, line) in text.lines().enumerate() {
+            written |= line.starts_with("<!-- played by");
+            written &= !line.starts_with("<!-- end of");
+            let unit = line.trim_start().starts_with("ExecStart=");
+            if line.chars().count() > MAX_WIDTH && !written && !is_row(line) && !unit {
+                faults.push(format!("{}:{}", path.display(), number + 1));
+            }
+        }
+    }
+    assert!(faults.is_empty(), "wider than {MAX_WIDTH} columns: {faults:#?}");
+}
+
+#[test]
+fn the_root_folder_holds_what_it_is_known_to_hold() {
+    const KNOWN: [&str; 18] = [
+        ".cargo",
+        ".ci",
+        ".gitignore",
+        "ARCHITECTURE.md",
+        "CHANGELOG.md",
+        "CONTRIBUTING.md",
+        "Cargo.lock",
+        "Cargo.toml",
+        "LICENSE-APACHE",
+        "LICENSE-MIT",
+        "README.md",
+        "SECURITY.md",
+        "contracts",
+        "crates",
+        "docs",
+        "examples",
+        "rustfmt.toml",
+        "xtask",
+    ];
+    let listed = Command::new("git")
+        .args(["ls-tree", "--name-only", "HEAD"])
+        .current_dir(root())
+        .output()
+        .unwrap();
+    let listed = String::from_utf8(listed.stdout).unwrap();
+    let stray: Vec<_> = listed.lines().filter(|name| !KNOWN.contains(name)).collect();
+    assert!(stray.is_empty(), "not known at the root: {stray:?}");
+}
+
+/// Longest function, lines.
+const MAX_FUNCTION_LINES: usize = 80;
+/// Functions that are longer. Each is one dispatch, or tells one thing from beginning to end.
+const LONG_FUNCTIONS: &[(&str, &str)] = &[
+    ("crates/chain/src/call.rs", "market_data"),
+    ("crates/chain/src/contract_error.rs", "market_message"),
+    ("crates/chain/src/court_event.rs", "decode"),
+    ("crates/chain/src/event.rs", "decode"),
+    ("crates/cli/src/commands/demo/grief.rs", "grief"),
+    ("crates/cli/src/commands/demo/report.rs", "print"),
+    ("crates/cli/src/commands/demo/story.rs", "tell"),
+    ("crates/cli/src/commands/dispute/accuse.rs", "accuse"),
+    ("crates/cli/src/commands/dispute/answer.rs", "answer"),
+    ("crates/cli/src/commands/dispute/tell.rs", "sheet"),
+    ("crates/cli/src/commands/provide/tell.rs", "sentence"),
+    ("crates/cli/src/commands/watch.rs", "watch"),
+    ("crates/cli/src/job/follow.rs", "tell"),
+    ("crates/client/src/bundle.rs", "check"),
+    ("crates/client/src/job/file.rs", "from_settings"),
+    ("crates/client/src/ledger.rs", "tell"),
+    ("crates/machine/src/v3/body.rs", "read"),
+    ("crates/machine/src/v3/gate.rs", "take"),
+    ("crates/machine/src/v3/lower/function.rs", "operator"),
+    ("crates/machine/src/v3/step.rs", "step"),
+    ("crates/provider/src/service/mod.rs", "start_in"),
+    ("crates/requester/src/core/journal/mod.rs", "apply"),
+    ("crates/requester/src/service/driver.rs", "take"),
+    ("crates/sim/src/buyer.rs", "perform_buyer"),
+    ("crates/sim/src/search/provider/foe.rs", "on_chain"),
+    ("crates/sim/src/search/provider/shop.rs", "perform"),
+    ("crates/sim/src/search/requester/foe.rs", "on_chain"),
+];
+
+#[test]
+fn functions_are_short() {
+    let mut faults = Vec::new();
+    let mut long = Vec::new();
+    for path in rust_sources("crates").into_iter().chain(rust_sources("xtask")) {
+        let name = path.strip_prefix(root()).unwrap().to_str().unwrap().to_owned();
+        if !name.contains("/src/") || name.contains("/tests") {
+            continue;
+        }
+        let text = code(&path);
+        let lines: Vec<&str> = text.lines().collect();
+        for (first, line) in lines.iter().enumerate() {
+            let indent = line.len() - line.trim_start().len();
+            let Some(function) =
+                line.trim_start().split("fn ").nth(1).filter(|_| is_function(line))
+            else {
+                continue;
+            };
+            let function = function.split(['(', '<']).next().unwrap();
+            let end = format!("{}}}", " ".repeat(indent));
+            // A trait's method may have no body.
+            let head = lines[first..].iter().find(|line| line.ends_with(['{', ';', '}']));
+            if head.is_none_or(|line| line.ends_with(';')) {
+                continue;
+            }
+            let last = lines[first..].iter().position(|line| *line == end).unwrap_or(0);
+            if last + 1 > MAX_FUNCTION_LINES {
+                long.push((name.clone(), function.to_owned()));
+            }
+        }
+    }
+    for (file, function) in &long {
+        if !LONG_FUNCTIONS.contains(&(file, function)) {
+            faults.push(format!("{file}: {function}"));
+        }
+    }
+    for (file, function) in LONG_FUNCTIONS {
+        if !long.iter().any(|(at, name)| at == file && name == function) {
+            faults.push(format!("{file}: {function} is not long any more: take it off the list"));
+        }
+    }
+    assert!(faults.is_empty(), "above {MAX_FUNCTION_LINES} lines: {faults:#?}");
+}
+
+/// Whether a function with a body begins on this line.
+fn is_function(line: &str) -> bool {
+    let line = line.trim_start();
+    let rest = ["pub(crate) ", "pub(super) ", "pub ", "const ", "async ", "unsafe "]
+        .iter()
+        .fold(line, |line, word| line.strip_prefix(word).unwrap_or(line));
+    rest.starts_with("fn ")
+}

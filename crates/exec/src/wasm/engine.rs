@@ -111,7 +111,7 @@ impl Engine {
                 Ok(_) => taken = true,
                 // Another version may take it.
                 Err(why @ (ExecError::Gate(_) | ExecError::Refused(_))) => {
-                    drop(refused.get_or_insert(why))
+                    refused.get_or_insert(why);
                 }
                 Err(why) => return Err(why),
             }

@@ -5,6 +5,7 @@ mod asks;
 mod attacks;
 mod books;
 mod cases;
+mod exposure;
 mod journal;
 mod money;
 mod orders;

@@ -50,7 +50,7 @@ impl Court {
                             );
                         }
                         CourtEvent::Ended(it) => {
-                            drop(self.ended.insert(it.id, (it.accuser_won, it.to_provider)))
+                            self.ended.insert(it.id, (it.accuser_won, it.to_provider));
                         }
                         _ => {}
                     }

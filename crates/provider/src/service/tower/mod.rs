@@ -11,6 +11,7 @@
 //! moves, which the provider's account lets it make until a date. Its own journal holds nothing but
 //! its transactions; everything else follows from the chain and the dossiers.
 
+mod deeds;
 mod desk;
 mod work;
 
@@ -42,6 +43,7 @@ use tokio_util::{
 };
 
 use self::{
+    deeds::{act, contradiction},
     desk::{Desk, Look, Slip},
     work::Works,
 };
@@ -671,129 +673,5 @@ async fn trace(works: Arc<Works>, inputs: mpsc::Sender<Input>) {
             };
             played(&inputs, struct_hash(&asked.view.game), asked.view.turn(), result).await;
         }
-    }
-}
-
-/// What shows a receipt to be wrong without a game.
-fn contradiction(dossier: &Dossier) -> Option<FaultProof> {
-    let done = dossier.done.as_ref()?;
-    let root = SumNode { hash: done.receipt.value.root, fuel: done.receipt.value.fuel };
-    FaultProof::find(root, &done.results, dossier.order.value.fuelLimit)
-}
-
-/// Sends one; what it cost, or how it ended and why.
-async fn act(
-    works: &Works,
-    sender: &Sender,
-    chain: &Chain,
-    intent: &str,
-    deed: Deed,
-) -> Result<u128, (Outcome, String)> {
-    let sent = match deed {
-        Deed::Timeout { deal, game } => {
-            let call =
-                MarketCall::Court { court: deal.court, call: CourtCall::Timeout { deal, game } };
-            sender.send(intent, call).await
-        }
-        Deed::Answer { order }
-        | Deed::Excuse { order }
-        | Deed::Reveal { order, .. }
-        | Deed::Play { order, .. }
-        | Deed::Accuse { order } => {
-            let desk = works.desk.clone();
-            let read = move || desk.dossier(order).map_err(|why| Refusal::Attempt(why.to_string()));
-            let unsent = |why: String| (Outcome::Unsent, why);
-            let (dossier, path) =
-                super::runner::compute(read).await.map_err(|why| unsent(why.to_string()))?;
-            if matches!(deed, Deed::Accuse { .. }) {
-                accuse(sender, chain, intent, dossier).await?
-            } else {
-                let call = call_of(deed, dossier, &path).map_err(unsent)?;
-                sender.send(intent, call).await
-            }
-        }
-    };
-    match sent {
-        Ok(mined) => {
-            tracing::info!(intent, tx = %mined.tx, gas = mined.gas_used, "transaction mined");
-            Ok(mined.fee_wei)
-        }
-        Err(error) => Err((facts::outcome_of(&error), error.to_string())),
-    }
-}
-
-fn call_of(deed: Deed, dossier: Dossier, path: &std::path::Path) -> Result<MarketCall, String> {
-    let Dossier { deal, order, cancel, done, .. } = dossier;
-    let order = order.value;
-    if let Deed::Excuse { .. } = deed {
-        let cancel = cancel.ok_or("the dossier has no cancellation any more")?;
-        return Ok(MarketCall::Excuse { deal, cancel: cancel.value, signature: cancel.signature });
-    }
-    let done = done.ok_or("the dossier has no receipt any more")?;
-    Ok(match deed {
-        Deed::Answer { .. } => {
-            let rialto_protocol::wire::Signed { value: receipt, signature } = done.receipt;
-            MarketCall::Answer { deal, order, receipt, signature }
-        }
-        Deed::Reveal { task, .. } => {
-            let output: Bytes = done
-                .output(task, path)
-                .map_err(|why| why.to_string())?
-                .ok_or("there is no such task")?;
-            let halted = *done.results.get(task as usize).ok_or("there is no such task")?;
-            let proof = SumTree::over(&done.results, order.fuelLimit)
-                .proof(task)
-                .ok_or("there is no such task")?;
-            let fuel = halted.fuel_used(order.fuelLimit);
-            let receipt = done.receipt.value;
-            MarketCall::Reveal(Box::new(RevealArgs {
-                deal,
-                order,
-                receipt,
-                task,
-                fuel,
-                halted,
-                proof,
-                output,
-            }))
-        }
-        Deed::Play { view, answer, .. } => {
-            let court = deal.court;
-            let call =
-                CourtCall::answer(deal, order, &view, answer).ok_or("that answers nothing")?;
-            MarketCall::Court { court, call }
-        }
-        _ => return Err("that is nothing to be sent".into()),
-    })
-}
-
-/// Shows a receipt to be wrong, or accuses it.
-async fn accuse(
-    sender: &Sender,
-    chain: &Chain,
-    intent: &str,
-    dossier: Dossier,
-) -> Result<Result<rialto_chain::Mined, SendError>, (Outcome, String)> {
-    let proof = contradiction(&dossier);
-    let Dossier { deal, order, done, .. } = dossier;
-    let done =
-        done.ok_or_else(|| (Outcome::Unsent, "the dossier has no receipt any more".to_owned()))?;
-    let rialto_protocol::wire::Signed { value: receipt, signature } = done.receipt;
-    let court = deal.court;
-    let signed = Signed { deal, order: order.value, receipt, signature };
-    if let Some(proof) = proof {
-        let call = MarketCall::Court { court, call: CourtCall::convict(signed, proof) };
-        return Ok(sender.send(intent, call).await);
-    }
-    let court = chain.court(court).await.map_err(|why| (Outcome::Unsent, why.to_string()))?;
-    match sender.accuse(intent, &court, signed).await {
-        Err(SendError::BondMissing { account, balance, bond }) => Err((
-            Outcome::Unsent,
-            format!(
-                "[P-TWR-006] an accusation locks a bond of {bond} base units, and {account} has {balance} in the market: deposit {} more",
-                bond.saturating_sub(balance)
-            ),
-        )),
-        sent => Ok(sent),
     }
 }

@@ -374,7 +374,7 @@ impl State {
                 *self.deal(*deal).actions.entry(*action).or_default() += 1
             }
             Record::Confirmed { deal, order, task } => {
-                drop(self.deal(*deal).confirmed.insert((*order, *task)))
+                self.deal(*deal).confirmed.insert((*order, *task));
             }
             Record::Heard { facts, cursor } => {
                 facts.iter().for_each(|fact| self.heard(fact));
