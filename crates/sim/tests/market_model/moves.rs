@@ -564,7 +564,7 @@ impl Table {
                 _ => order.seed += 1,
             },
             Call::Settle { case, .. } => match case {
-                CaseId::Demand { task, .. } if n % 2 == 0 => *task += 1,
+                CaseId::Demand { task, .. } if n.is_multiple_of(2) => *task += 1,
                 _ => *case = CaseId::new(case.kind(), B256::ZERO, case.task()),
             },
             Call::Hold { until, .. } => *until += 31 * 86_400,
