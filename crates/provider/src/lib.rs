@@ -9,7 +9,7 @@
 pub mod core;
 mod service;
 
-pub use core::tower::TowerEvent;
+pub use core::tower::{TowerEvent, Unable};
 pub use core::{
     AskConfig, Counts, DealStatus, Ledger, Limits, Money, Offer, Price, ProviderEvent, Refusal,
     Silence, Status, Sums, Verdict, Worth, worth,

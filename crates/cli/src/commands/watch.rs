@@ -8,7 +8,7 @@ use rialto_chain::Chain;
 use rialto_client::view;
 use rialto_exec::Engine;
 use rialto_protocol::OrderId;
-use rialto_provider::{AppointmentFile, TowerConfig, TowerEvent, Watchtower};
+use rialto_provider::{AppointmentFile, TowerConfig, TowerEvent, Unable, Watchtower};
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::{
@@ -176,8 +176,8 @@ impl Report {
         match event {
             TowerEvent::Refused { .. } => self.refused = true,
             TowerEvent::Audited { order, right: false, .. } => self.wrong.push(*order),
-            TowerEvent::ActionFails { why, .. } if why.contains("P-TWR-006") => {
-                self.stuck = Some(why.clone())
+            TowerEvent::ActionFails { why: Unable::Bond(text), .. } => {
+                self.stuck = Some(text.clone());
             }
             _ => {}
         }

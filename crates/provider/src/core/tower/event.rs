@@ -1,5 +1,7 @@
 //! What goes into a tower and what comes out.
 
+use std::fmt;
+
 use alloy_primitives::Address;
 use rialto_protocol::{
     DealId, GameId, OrderId, ReceiptId,
@@ -84,8 +86,32 @@ pub enum TowerInput {
         /// How it ended.
         outcome: Outcome,
         /// Why, if not well.
-        why: Option<String>,
+        why: Option<Unable>,
     },
+}
+
+/// Why a tower's transaction was not sent or not mined. Serialises as its text.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum Unable {
+    /// The tower's account lacks the bond of an accusation: its owner has to deposit.
+    Bond(String),
+    /// Anything else: it is tried again.
+    Other(String),
+}
+
+impl From<String> for Unable {
+    fn from(text: String) -> Self {
+        Self::Other(text)
+    }
+}
+
+impl fmt::Display for Unable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bond(text) | Self::Other(text) => f.write_str(text),
+        }
+    }
 }
 
 /// What is to be done outside.
@@ -231,7 +257,7 @@ pub enum TowerEvent {
         /// Order.
         order: OrderId,
         /// Why.
-        why: String,
+        why: Unable,
     },
     /// Nothing right can be said in a game: the receipt is wrong.
     Hopeless {

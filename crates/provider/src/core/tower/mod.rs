@@ -25,7 +25,7 @@ use super::{
     facts::{Fact, Facts, OnChain, What},
 };
 
-pub use event::{Deed, Held, TowerEffect, TowerEvent, TowerInput};
+pub use event::{Deed, Held, TowerEffect, TowerEvent, TowerInput, Unable};
 
 /// A whole, in per cent.
 const WHOLE: u64 = 100;
@@ -183,7 +183,8 @@ impl Tower {
                 if let Err(why) = &result {
                     let order =
                         self.story(game).map(|story| story.view.game.order).unwrap_or_default();
-                    let event = TowerEvent::ActionFails { what: "turn", order, why: why.clone() };
+                    let event =
+                        TowerEvent::ActionFails { what: "turn", order, why: why.clone().into() };
                     self.effects.push(TowerEffect::Tell(event));
                 }
                 self.answers.answer(&(game, turn), self.now, result.ok());
@@ -654,7 +655,7 @@ impl Tower {
         self.effects.push(TowerEffect::Act { intent, deed: Box::new(deed) });
     }
 
-    fn acted(&mut self, intent: &str, outcome: Outcome, why: Option<String>) {
+    fn acted(&mut self, intent: &str, outcome: Outcome, why: Option<Unable>) {
         let Some((duty, deal, order)) = self.intents.remove(intent) else { return };
         let (now, what) = (self.now, name(&duty));
         let Some(tries) = self.tries.get_mut(&duty) else { return };
@@ -678,10 +679,10 @@ impl Tower {
             return self.tell(TowerEvent::Acted { what, deal, order });
         }
         tries.reverted += 1;
-        // What only money or leave is missing for, people hear at once.
-        let coded = why.as_ref().is_some_and(|why| why.contains("P-TWR-"));
-        if tries.reverted == TOLD_REVERTS || coded && tries.reverted == 1 {
-            let why = why.unwrap_or_else(|| "it was refused".into());
+        // A missing bond stays missing until somebody deposits, so people hear of it at once.
+        let bond = matches!(why, Some(Unable::Bond(_)));
+        if tries.reverted == TOLD_REVERTS || bond && tries.reverted == 1 {
+            let why = why.unwrap_or_else(|| "it was refused".to_owned().into());
             self.tell(TowerEvent::ActionFails { what, order, why });
         }
     }

@@ -16,7 +16,7 @@ pub(super) async fn act(
     chain: &Chain,
     intent: &str,
     deed: Deed,
-) -> Result<u128, (Outcome, String)> {
+) -> Result<u128, (Outcome, Unable)> {
     let sent = match deed {
         Deed::Timeout { deal, game } => {
             let call =
@@ -30,7 +30,7 @@ pub(super) async fn act(
         | Deed::Accuse { order } => {
             let desk = works.desk.clone();
             let read = move || desk.dossier(order).map_err(|why| Refusal::Attempt(why.to_string()));
-            let unsent = |why: String| (Outcome::Unsent, why);
+            let unsent = |why: String| (Outcome::Unsent, Unable::from(why));
             let (dossier, path) = crate::service::runner::compute(read)
                 .await
                 .map_err(|why| unsent(why.to_string()))?;
@@ -47,7 +47,7 @@ pub(super) async fn act(
             tracing::info!(intent, tx = %mined.tx, gas = mined.gas_used, "transaction mined");
             Ok(mined.fee_wei)
         }
-        Err(error) => Err((facts::outcome_of(&error), error.to_string())),
+        Err(error) => Err((facts::outcome_of(&error), error.to_string().into())),
     }
 }
 
@@ -106,11 +106,12 @@ pub(super) async fn accuse(
     chain: &Chain,
     intent: &str,
     dossier: Dossier,
-) -> Result<Result<rialto_chain::Mined, SendError>, (Outcome, String)> {
+) -> Result<Result<rialto_chain::Mined, SendError>, (Outcome, Unable)> {
     let proof = contradiction(&dossier);
     let Dossier { deal, order, done, .. } = dossier;
-    let done =
-        done.ok_or_else(|| (Outcome::Unsent, "the dossier has no receipt any more".to_owned()))?;
+    let done = done.ok_or_else(|| {
+        (Outcome::Unsent, "the dossier has no receipt any more".to_owned().into())
+    })?;
     let rialto_protocol::wire::Signed { value: receipt, signature } = done.receipt;
     let court = deal.court;
     let signed = Signed { deal, order: order.value, receipt, signature };
@@ -118,14 +119,15 @@ pub(super) async fn accuse(
         let call = MarketCall::Court { court, call: CourtCall::convict(signed, proof) };
         return Ok(sender.send(intent, call).await);
     }
-    let court = chain.court(court).await.map_err(|why| (Outcome::Unsent, why.to_string()))?;
+    let court =
+        chain.court(court).await.map_err(|why| (Outcome::Unsent, why.to_string().into()))?;
     match sender.accuse(intent, &court, signed).await {
         Err(SendError::BondMissing { account, balance, bond }) => Err((
             Outcome::Unsent,
-            format!(
+            Unable::Bond(format!(
                 "[P-TWR-006] an accusation locks a bond of {bond} base units, and {account} has {balance} in the market: deposit {} more",
                 bond.saturating_sub(balance)
-            ),
+            )),
         )),
         sent => Ok(sent),
     }

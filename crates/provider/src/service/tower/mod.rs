@@ -55,7 +55,7 @@ use super::{
 };
 use crate::core::{
     Outcome, Refusal,
-    tower::{Deed, Held, Tower, TowerEffect, TowerEvent, TowerInput, TowerRules, reward},
+    tower::{Deed, Held, Tower, TowerEffect, TowerEvent, TowerInput, TowerRules, Unable, reward},
 };
 
 pub use desk::{AppointmentError, AppointmentFile};
@@ -643,7 +643,7 @@ impl Driver {
                 Ok(Some(Ok(fee_wei))) => (Outcome::Mined { fee_wei }, None),
                 Ok(Some(Err((outcome, why)))) => (outcome, Some(why)),
                 Ok(None) => return,
-                Err(error) => (Outcome::Unsent, Some(error.to_string())),
+                Err(error) => (Outcome::Unsent, Some(error.to_string().into())),
             };
             let _ = inputs.send(Input::Core(TowerInput::Acted { intent, outcome, why })).await;
         });
