@@ -68,6 +68,31 @@ pub fn code(class: Class) -> u8 {
     }
 }
 
+/// A background process that ended when it should have started. It said why, and its exit code
+/// tells the class.
+#[derive(Debug)]
+pub struct NotStarted {
+    class: Class,
+    said: String,
+}
+
+impl NotStarted {
+    /// `exit` is the process's exit code, `said` the end of its log.
+    pub fn new(exit: Option<i32>, said: String) -> Self {
+        let classes = [Class::Usage, Class::NoMarket, Class::NoKey, Class::NoMoney];
+        let class = classes.into_iter().find(|class| exit == Some(code(*class).into()));
+        Self { class: class.unwrap_or(Class::Failed), said }
+    }
+}
+
+impl fmt::Display for NotStarted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the background process did not start: {}", self.said)
+    }
+}
+
+impl std::error::Error for NotStarted {}
+
 /// The class of an error: of the outermost cause that has one.
 pub fn class(error: &anyhow::Error) -> Class {
     // A failure may be the context of another error, which is found this way only.
@@ -102,6 +127,9 @@ fn class_of(cause: &(dyn std::error::Error + 'static)) -> Option<Class> {
         of::<SendError>,
         of::<ContractError>,
     ];
+    if let Some(NotStarted { class, .. }) = cause.downcast_ref() {
+        return Some(*class);
+    }
     if let Some(error) = cause.downcast_ref::<LocalMarketError>() {
         return match error {
             LocalMarketError::NotEmpty { .. } => Some(Class::Usage),
@@ -137,6 +165,8 @@ mod tests {
         assert_eq!(ends(SendError::Rejected(ContractError::decode(&[])).into()), NO_MONEY);
         assert_eq!(ends(RequesterError::Job(JobError::NoMatch(String::new())).into()), NO_MARKET);
         assert_eq!(ends(anyhow::anyhow!("[C-MKT-002] a text decides nothing")), FAILED);
+        assert_eq!(ends(NotStarted::new(Some(NO_KEY.into()), String::new()).into()), NO_KEY);
+        assert_eq!(ends(NotStarted::new(None, String::new()).into()), FAILED, "killed");
         let failed = anyhow::Error::from(WalletError::Empty);
         let usage = failed.context(Failure::new(Class::Usage, "C-JOB-003", String::new()));
         assert_eq!(ends(usage), USAGE, "the outermost decides");

@@ -17,7 +17,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::{
     env::{PlaceArgs, signals},
-    exit,
+    exit::{self, NotStarted},
 };
 
 /// Longest wait for a host to answer: it may have much to read.
@@ -98,13 +98,13 @@ pub async fn start(host: &Host, place: &PlaceArgs, secret: Option<&Passphrase>) 
     for _ in 1..ATTEMPTS {
         match launch(host, place, secret).await? {
             Launched::Answers => return Ok(()),
-            Launched::Ended { busy: true, .. } => sleep(BETWEEN).await,
-            Launched::Ended { said, .. } => bail!("the background process did not start: {said}"),
+            Launched::Ended { exit, .. } if exit == Some(exit::BUSY.into()) => sleep(BETWEEN).await,
+            Launched::Ended { exit, said } => bail!(NotStarted::new(exit, said)),
         }
     }
     match launch(host, place, secret).await? {
         Launched::Answers => Ok(()),
-        Launched::Ended { said, .. } => bail!("the background process did not start: {said}"),
+        Launched::Ended { exit, said } => bail!(NotStarted::new(exit, said)),
     }
 }
 
@@ -114,8 +114,8 @@ enum Launched {
     Answers,
     /// It ended.
     Ended {
-        /// Because another one holds its files.
-        busy: bool,
+        /// With this exit code; none if it was killed.
+        exit: Option<i32>,
         /// The end of its log.
         said: String,
     },
@@ -158,8 +158,8 @@ async fn launch(host: &Host, place: &PlaceArgs, secret: Option<&Passphrase>) -> 
             if host.runs().await?.is_some() {
                 return Ok(Launched::Answers);
             }
-            let busy = ended.code() == Some(exit::BUSY.into());
-            return Ok(Launched::Ended { busy, said: tail(&log, said, LOG_LINES) });
+            let (exit, said) = (ended.code(), tail(&log, said, LOG_LINES));
+            return Ok(Launched::Ended { exit, said });
         }
         ensure!(
             Instant::now() < patience,
