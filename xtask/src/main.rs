@@ -18,6 +18,7 @@ Tasks:
   demo       README's first command, its summary checked
   test       README's second command; it may rebuild no dependency of the first
   clippy     lints, warnings denied
+  doc        pages of all crates, warnings denied
 
 Not part of ci:
   relay      builds the relay of Cargo.lock's version into target/relay, for tests across network namespaces (minutes)
@@ -30,12 +31,13 @@ type Check = fn() -> Result<(), Fault>;
 
 fn main() -> ExitCode {
     let task = std::env::args().nth(1).unwrap_or_default();
-    let all: [(&str, Check); 5] = [
+    let all: [(&str, Check); 6] = [
         ("fmt", fmt),
         ("contracts", contracts),
         ("demo", demo),
         ("test", test),
         ("clippy", clippy),
+        ("doc", doc),
     ];
     let extra: [(&str, Check); 1] = [("relay", relay)];
     let chosen = all.iter().filter(|(name, _)| task == "ci" || task == *name);
@@ -90,6 +92,13 @@ fn contracts() -> Result<(), Fault> {
 
 fn clippy() -> Result<(), Fault> {
     run("cargo", &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])
+}
+
+/// Pages of all crates: a broken link is a fault.
+fn doc() -> Result<(), Fault> {
+    let mut command = command("cargo", &["doc", "--workspace", "--no-deps"]);
+    let status = command.env("RUSTDOCFLAGS", "-D warnings").status().map_err(|e| e.to_string())?;
+    if status.success() { Ok(()) } else { Err(format!("`cargo doc`: {status}")) }
 }
 
 /// A relay server needs features that no node does: it is built apart, so that nobody else pays for

@@ -10,7 +10,7 @@ const RATE_BYTES: usize = 136;
 #[cfg(target_arch = "x86_64")]
 const MIN_MESSAGES: usize = 3;
 
-/// Returns keccak256 of every message. All have the same length, below [`RATE_BYTES`], so that each
+/// Returns keccak256 of every message. All have the same length, below `RATE_BYTES`, so that each
 /// needs one permutation.
 pub fn keccak_many<const N: usize>(messages: &[[u8; N]]) -> Vec<B256> {
     const { assert!(N < RATE_BYTES, "one permutation must do") };

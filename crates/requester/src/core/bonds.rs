@@ -10,7 +10,7 @@
 //! same block, and a game with one of them does not hold up the claim of another: games queue for
 //! one provider's time only, and each deal has a collateral of its own. Within a deal one
 //! accusation holds up every claim, and one conviction ends the deal; so there is never more than
-//! one game of this account over a deal ([`Core::in_court`]), and while it runs its bond is in the
+//! one game of this account over a deal (`Core::in_court`), and while it runs its bond is in the
 //! court already.
 
 use std::collections::BTreeMap;

@@ -88,7 +88,7 @@ pub struct Provide {
     #[arg(long, value_name = "DIR")]
     pub watchtower: Option<PathBuf>,
     /// A relay through which requesters reach this provider when they can't directly, such as
-    /// https://relay.example.org.
+    /// `https://relay.example.org`.
     #[arg(long, value_name = "URL")]
     pub relay: Option<String>,
     /// Address to tell others besides those found, such as a forwarded port.

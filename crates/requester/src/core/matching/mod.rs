@@ -3,10 +3,10 @@
 //!
 //! | module | knows |
 //! |---|---|
-//! | [`screen`] | whether one offer passes a job's constraints, and in which order offers are taken |
-//! | [`index`] | how to visit a book's offers in that order without looking at all of them |
-//! | [`choose`] | how many of them to take, and how the budget is split |
-//! | [`why`] | how to say it |
+//! | `screen` | whether one offer passes a job's constraints, and in which order offers are taken |
+//! | `index` | how to visit a book's offers in that order without looking at all of them |
+//! | `choose` | how many of them to take, and how the budget is split |
+//! | `why` | how to say it |
 //!
 //! [`plan`] asks the index and stops when it has what it needs; [`explain`] looks at every offer,
 //! finds the same plan, and says why the others are not in it.

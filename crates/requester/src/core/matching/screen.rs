@@ -50,7 +50,7 @@ impl Candidate<'_> {
 }
 
 /// How much of a deal's length may be worked in: the last third of it, at most
-/// [`MAX_TAIL_SECONDS`], is kept for settling.
+/// `MAX_TAIL_SECONDS`, is kept for settling.
 pub fn working_seconds(length: u64) -> u64 {
     length - MAX_TAIL_SECONDS.min(length / 3)
 }

@@ -1,5 +1,5 @@
 //! Hostile sellers: several accounts with money, their keys, everything that they have received,
-//! and every move that they can make with it. Each seller has an automatic behaviour ([`Manner`])
+//! and every move that they can make with it. Each seller has an automatic behaviour (`Manner`)
 //! that can be changed at any time; everything else is a move. Indices count from the newest
 //! object.
 
