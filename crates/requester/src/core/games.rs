@@ -8,6 +8,8 @@
 //! crash, and found again. Every game ends by time alone, and so does the wait. A game goes on
 //! after its deal has closed: the bond is at stake.
 
+use std::cmp::Reverse;
+
 use rialto_protocol::case::CaseKind;
 use rialto_protocol::{
     B256, Bytes, DealId, GameId, OrderId, ReceiptId,
@@ -47,6 +49,8 @@ struct Charge {
     task: Option<u32>,
     /// Whether that task was not traced yet.
     unproven: bool,
+    /// Fuel that the task left: the more, the sooner it is traced.
+    fuel_left: i64,
 }
 
 impl Core {
@@ -144,7 +148,9 @@ impl Core {
             let action = Action::Accuse { order: charge.order, receipt: charge.receipt };
             let tries = deal.actions.get(&action).copied();
             let name = intent(struct_hash(&deal.terms), &action, tries.unwrap_or(0));
-            (!matches!(self.sent.get(&name), Some(None)), tries.unwrap_or(0), tries.is_none())
+            let under_way = matches!(self.sent.get(&name), Some(None));
+            let soonest = Reverse(charge.fuel_left);
+            (!under_way, tries.unwrap_or(0), tries.is_none(), soonest)
         })
     }
 
@@ -154,13 +160,15 @@ impl Core {
             receipt: *receipt,
             task: denied.task,
             unproven: false,
+            fuel_left: i64::MAX,
         });
-        denied.chain(self.wrong_task(deal))
+        denied.chain(self.wrong_tasks(deal))
     }
 
-    /// The wrong task of a delivered receipt that is traced soonest.
-    fn wrong_task(&self, deal: &OpenDeal) -> Option<Charge> {
-        let wrong = deal.wrong.iter().filter_map(|wrong| {
+    /// The wrong tasks of delivered receipts. All of them: while an accusation is under way another
+    /// task may turn out to be wrong that is traced sooner, and a deal has the bond of one.
+    fn wrong_tasks<'a>(&'a self, deal: &'a OpenDeal) -> impl Iterator<Item = Charge> + 'a {
+        deal.wrong.iter().filter_map(|wrong| {
             let (name, task) = self.state.wrong_order(deal, wrong)?;
             let order = self
                 .state
@@ -168,10 +176,11 @@ impl Core {
                 .get(&name)
                 .filter(|order| self.may_run_here(order) && !order.results.is_empty())?;
             let receipt = struct_hash(&order.receipt.as_ref()?.value);
-            let charge = Charge { order: name, receipt, task: Some(task), unproven: true };
-            (!deal.confirmed.contains(&(name, task))).then_some((wrong.right.fuel_left, charge))
-        });
-        wrong.max_by_key(|(fuel_left, _)| *fuel_left).map(|(_, found)| found)
+            let fuel_left = wrong.right.fuel_left;
+            let charge =
+                Charge { order: name, receipt, task: Some(task), unproven: true, fuel_left };
+            (!deal.confirmed.contains(&(name, task))).then_some(charge)
+        })
     }
 
     /// What the court asks of us now; what has to be found out first is asked for.
@@ -181,7 +190,7 @@ impl Core {
         if let Some(misstated) = self.convictable(deal) {
             wanted.push(conviction(misstated));
         } else if let Some(charge) = self.charge(deal) {
-            let Charge { order, receipt, task, unproven } = charge;
+            let Charge { order, receipt, task, unproven, fuel_left: _ } = charge;
             let traced = |task| self.traces.found(&TraceKey::Open { order, task }).is_some();
             match task.filter(|task| unproven && !traced(*task)) {
                 Some(task) => self.trace_task(order, task),

@@ -241,3 +241,28 @@ fn a_game_that_was_begun_by_hand_is_played_on() {
     until(&mut world, 20, |world| !world.core.plays());
     assert!(world.core.idle());
 }
+
+#[test]
+fn a_deal_is_accused_once_whatever_else_turns_out_to_be_wrong_meanwhile() {
+    let mut several = 0;
+    for every in 1..8 {
+        let mut world = in_court(&[Manner::Cheats(every), Manner::Honest, Manner::Honest]);
+        world.can_trace = true;
+        world.feed(Event::Submit(spec(64, Policy::Replicate { n: 2 })));
+        until(&mut world, 200, |world| !world.cases.is_empty());
+        // The accusation is under way and its game is not heard of yet; other orders are compared.
+        (0..100).for_each(|_| world.step());
+        let accused: BTreeMap<OrderId, DealId> = world
+            .cases
+            .iter()
+            .filter_map(|(_, call)| match call {
+                Call::Accuse(it) => Some((struct_hash(&it.order), struct_hash(&it.deal))),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(accused.len(), 1, "every {every}: {accused:?}");
+        let deal = accused.values().next().unwrap();
+        several += usize::from(world.core.state().deals[deal].wrong.len() > 1);
+    }
+    assert!(several > 0, "other tasks are wrong, too");
+}
