@@ -14,7 +14,7 @@ import {
 import { Ask } from "../src/types/Ask.sol";
 import { Deal } from "../src/types/Deal.sol";
 import { Fixture } from "./base/Fixture.sol";
-import { vm } from "./base/Vm.sol";
+import { Vm, vm } from "./base/Vm.sol";
 
 /// hold, lift, slash, and settle of holds. A plain address stands where the court will.
 contract CourtTest is Fixture {
@@ -36,6 +36,17 @@ contract CourtTest is Fixture {
         checkBalances(WEALTH - FEE + 350e6, WEALTH + FEE - COLLATERAL, 150e6);
         checkState(deal, DealStatus.Closed, FEE, 1);
         checkAllFree();
+    }
+
+    /// A requester that convicts has its 70 % already: no part of them moves.
+    function test_requesterThatConvictsGetsNoBountyOfItself() public {
+        vm.recordLogs();
+        vm.prank(court);
+        market.slash(deal, requester);
+        Vm.Log[] memory logs = vm.getRecordedLogs();
+        for (uint256 i = 0; i < logs.length; ++i) {
+            vm.assertTrue(logs[i].topics[0] != IMarket.Transferred.selector, "nothing moves");
+        }
     }
 
     /// At least 30 % of whatever the guilty side loses is burned: rounding favours the fire.

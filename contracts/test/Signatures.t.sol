@@ -12,6 +12,7 @@ import { Fixture } from "./base/Fixture.sol";
 import { vm } from "./base/Vm.sol";
 import {
     BurningWallet,
+    CutAnswerWallet,
     EnteringWallet,
     FlipWallet,
     HugeAnswerWallet,
@@ -150,7 +151,12 @@ contract SignaturesTest is Fixture {
     /// With no key's signature to look at, nothing lies where the answer is read that could
     /// complete a short one.
     function test_shortYesIsNo() public {
-        Ask memory ask = anAskOf(address(new ShortAnswerWallet()));
+        refuseYesOf(address(new ShortAnswerWallet()));
+        refuseYesOf(address(new CutAnswerWallet()));
+    }
+
+    function refuseYesOf(address wallet) private {
+        Ask memory ask = anAskOf(wallet);
         refuse(
             requester,
             abi.encodeWithSelector(IMarket.InvalidSignature.selector, ask.provider, digest(h(ask)))

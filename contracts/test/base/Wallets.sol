@@ -80,6 +80,16 @@ contract HugeAnswerWallet {
     }
 }
 
+/// Answers yes, but for its last byte.
+contract CutAnswerWallet {
+    fallback() external {
+        assembly ("memory-safe") {
+            mstore(0, shl(224, 0x1626ba7e))
+            return(0, 31)
+        }
+    }
+}
+
 /// Answers with the right four bytes, but not with a word.
 contract ShortAnswerWallet {
     fallback() external {
