@@ -35,7 +35,7 @@ const FILES = Object.values(GROUPS).flat();
 
 // Stages: which tests look at a mutant, and with how many cases of a fuzzed one. A mutant ends at the
 // first stage that kills it, so each file begins with the tests that most likely do.
-const MARKET_TESTS = "Accounts|Claim|Court|Demand|Late|Logs|Open|Payment|Signatures";
+const MARKET_TESTS = "Accounts|Claim|Court|Demand|Late|Limits|Logs|Open|Payment|Signatures";
 const COURT_TESTS = "Attacks|Bonds|Clocks|Delegates|Faults|Games";
 const machine = (tests) => [[tests, 64], [tests, 1000]];
 const money = (first) => [

@@ -29,6 +29,15 @@ contract Shared {
     ) external pure returns (bool) {
         return SumTree.verify(root, tasks, index, node, siblings);
     }
+
+    function leads(
+        SumNode memory root,
+        SumNode memory node,
+        uint32 place,
+        SumNode[] calldata siblings
+    ) external pure returns (bool) {
+        return SumTree.leads(root, node, place, siblings);
+    }
 }
 
 /// Shared arithmetic where 128 bits end.
@@ -53,10 +62,19 @@ contract LimitsTest {
             abi.encodePacked(uint8(1), left.hash, left.fuel, siblings[0].hash, siblings[0].fuel)
         );
         vm.assertTrue(shared.verify(SumNode(hash, MOST), 2, 0, left, siblings), "the largest sum");
+        vm.assertTrue(shared.leads(SumNode(hash, MOST), left, 0, siblings), "from a node, too");
         siblings[0].fuel = 8;
         hash = keccak256(
             abi.encodePacked(uint8(1), left.hash, left.fuel, siblings[0].hash, siblings[0].fuel)
         );
         vm.assertFalse(shared.verify(SumNode(hash, 0), 2, 0, left, siblings), "one more");
+        vm.assertFalse(shared.leads(SumNode(hash, 0), left, 0, siblings), "from a node, too");
+    }
+
+    /// In a tree of one task the root is its leaf: the task has to be the first all the same.
+    function test_thereIsNoTaskBehindTheLast() public view {
+        SumNode memory only = SumNode("only", 1);
+        vm.assertTrue(shared.verify(only, 1, 0, only, new SumNode[](0)), "the first");
+        vm.assertFalse(shared.verify(only, 1, 1, only, new SumNode[](0)), "the second");
     }
 }
