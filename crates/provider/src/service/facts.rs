@@ -7,7 +7,7 @@ use rialto_protocol::{
     Bytes,
     case::CaseId,
     model::MAX_REVEAL_BYTES,
-    receipt::SumTree,
+    receipt::{Halted, SumTree},
     types::{Deal, Order, Receipt},
 };
 
@@ -129,11 +129,15 @@ impl Reveal {
     /// With what the journal holds, and the output that is shown. `None` if they don't fit the
     /// order.
     pub fn with(self, results: &Results, output: Bytes) -> Option<MarketCall> {
+        self.over(&results.halted, output)
+    }
+
+    /// Like [`Reveal::with`], from the ends of all tasks.
+    pub fn over(self, ends: &[Halted], output: Bytes) -> Option<MarketCall> {
         let Self { deal, order, receipt, task } = self;
         let limit = order.fuelLimit;
-        let halted = *results.halted.get(task as usize)?;
-        let tree = SumTree::over(&results.halted, limit);
-        let proof = tree.proof(task)?;
+        let halted = *ends.get(task as usize)?;
+        let proof = SumTree::over(ends, limit).proof(task)?;
         let fuel = halted.fuel_used(limit);
         Some(MarketCall::Reveal(Box::new(RevealArgs {
             deal,
@@ -167,7 +171,7 @@ mod tests {
     use super::*;
     use rialto_protocol::{
         B256,
-        receipt::{Halted, Status, SumNode, verify_leaf},
+        receipt::{Status, SumNode, verify_leaf},
         wire::Payload,
     };
     use rialto_protocol::{DealId, OrderId};

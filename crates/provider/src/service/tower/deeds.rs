@@ -73,22 +73,8 @@ pub(super) fn call_of(
                 .output(task, path)
                 .map_err(|why| why.to_string())?
                 .ok_or("there is no such task")?;
-            let halted = *done.results.get(task as usize).ok_or("there is no such task")?;
-            let proof = SumTree::over(&done.results, order.fuelLimit)
-                .proof(task)
-                .ok_or("there is no such task")?;
-            let fuel = halted.fuel_used(order.fuelLimit);
-            let receipt = done.receipt.value;
-            MarketCall::Reveal(Box::new(RevealArgs {
-                deal,
-                order,
-                receipt,
-                task,
-                fuel,
-                halted,
-                proof,
-                output,
-            }))
+            let reveal = facts::Reveal { deal, order, receipt: done.receipt.value, task };
+            reveal.over(&done.results, output).ok_or("there is no such task")?
         }
         Deed::Play { view, answer, .. } => {
             let court = deal.court;

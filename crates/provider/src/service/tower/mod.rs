@@ -20,8 +20,8 @@ use std::{collections::BTreeSet, path::PathBuf, sync::Arc, time::Duration};
 use alloy_primitives::{Address, Bytes};
 use futures::StreamExt;
 use rialto_chain::{
-    Chain, Clock, CourtCall, Courts, EventBatch, Games, MarketCall, PrivateKeySigner, RevealArgs,
-    SendError, Sender, Signed,
+    Chain, Clock, CourtCall, Courts, EventBatch, Games, MarketCall, PrivateKeySigner, SendError,
+    Sender, Signed,
 };
 use rialto_exec::Executor;
 use rialto_party::Seal;
@@ -29,7 +29,7 @@ use rialto_protocol::{
     DealId, GameId, OrderId,
     court::Answer,
     fault::FaultProof,
-    receipt::{SumNode, SumTree},
+    receipt::SumNode,
     types::{Appointment, Deal, struct_hash},
 };
 use tokio::{
