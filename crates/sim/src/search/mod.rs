@@ -339,3 +339,10 @@ fn when(random: &mut Random) -> When {
         },
     }
 }
+
+/// Returns another move of the same kind: one that `draw` returns, or `of` itself if it draws none
+/// in 40 tries.
+fn another_like<M: Clone>(of: &M, mut draw: impl FnMut() -> M) -> M {
+    let alike = |other: &M| std::mem::discriminant(other) == std::mem::discriminant(of);
+    (0..40).map(|_| draw()).find(alike).unwrap_or_else(|| of.clone())
+}

@@ -6,7 +6,7 @@ use rialto_protocol::B256;
 use super::{Move, Street};
 use crate::{
     random::Random,
-    search::{Play, Temptation, When, at_edge, waits, yard::PARAMS},
+    search::{Play, Temptation, When, another_like, at_edge, waits, yard::PARAMS},
 };
 
 impl Move {
@@ -74,13 +74,7 @@ impl Move {
 
     /// Returns the same move with one changed field.
     pub fn vary(&self, random: &mut Random) -> Self {
-        for _ in 0..40 {
-            let other = Self::draw(random);
-            if std::mem::discriminant(&other) == std::mem::discriminant(self) {
-                return other;
-            }
-        }
-        self.clone()
+        another_like(self, || Self::draw(random))
     }
 }
 
